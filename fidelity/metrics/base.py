@@ -1,0 +1,96 @@
+"""What a metric is: a frozen set of parameters that turns pairs into columns, and nothing else."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import ClassVar, Literal, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+
+from fidelity.errors import FidelityError
+from fidelity.records import Column, Pair
+
+Need = Literal["text", "token_ids", "encoder"]
+
+
+class Metric(BaseModel, ABC):
+    """A metric's parameters are its fields: they are its YAML, its documentation and its signature."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: str
+    label: str | None = Field(default=None, pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")
+    """Prefix for the column names (`label.rouge1`), so that a second instance of a kind can stand beside the first."""
+
+    needs: ClassVar[frozenset[Need]] = frozenset({"text"})
+    """What both runs, or this machine, must have; checked before any model loads."""
+    packages: ClassVar[tuple[str, ...]] = ()
+    """Distributions whose version changes the numbers; they enter the signature."""
+
+    @abstractmethod
+    def score(self, pairs: Sequence[Pair]) -> list[Column]:
+        """One value per pair and column. Pure: no I/O, no state, and any batch split gives the same numbers.
+
+        With no pairs, the columns come back empty, so that their names are known without data.
+        """
+
+    def fallback(self) -> "Metric | None":
+        """The metric to score instead, under its own name, where `needs` can't be met; None where there is none."""
+        return None
+
+    def signature(self) -> str:
+        """All that it takes to reproduce the numbers: `rouge|tokenizer:unicode|rapidfuzz:3.14.6|v:0.1.0`."""
+        fields = {name: getattr(self, name) for name in type(self).model_fields if name not in {"kind", "label"}}
+        parts = [self.kind, *(f"{name}:{value}" for name, value in fields.items())]
+        parts += [f"{package}:{version(package)}" for package in self.packages]
+        return "|".join([*parts, f"v:{version('llm-fidelity')}"])
+
+    def named(self, column: str) -> str:
+        """The column's full name: with the label before it where there is one."""
+        return f"{self.label}.{column}" if self.label else column
+
+
+class Encoder(Protocol):
+    """A text encoder that the pipeline opens, caches and hands to the metrics that need one."""
+
+    name: str
+    revision: str
+    """Content hash or commit of the encoder: with the name, what its numbers depend on."""
+    max_tokens: int
+    """Tokens that it reads of one text, special tokens not counted; what is longer is cut off."""
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Sentence embeddings, one row per text, of unit length. Each distinct text is encoded once."""
+        ...
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """How many tokens each text has, special tokens not counted, nothing cut off."""
+        ...
+
+
+class EncoderMetric(Metric):
+    """A metric that reads the texts through an encoder. It opens nothing itself: the pipeline binds one to it."""
+
+    encoder: str
+    """A directory (relative to the YAML file) or a Hub id."""
+
+    needs: ClassVar[frozenset[Need]] = frozenset({"text", "encoder"})
+    _bound: Encoder | None = PrivateAttr(default=None)
+
+    def bind(self, encoder: Encoder) -> Self:
+        """A copy of this metric that scores with the encoder."""
+        copy = self.model_copy()
+        copy._bound = encoder
+        return copy
+
+    def signature(self) -> str:
+        name = f"{self._bound.name}@{self._bound.revision}" if self._bound else self.encoder
+        return Metric.signature(self).replace(f"encoder:{self.encoder}", f"encoder:{name}", 1)
+
+    @property
+    def bound(self) -> Encoder:
+        if self._bound is None:
+            raise FidelityError(f"the metric {self.kind!r} was asked to score before an encoder was bound to it")
+        return self._bound

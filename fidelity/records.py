@@ -1,0 +1,87 @@
+"""The frozen records that cross every layer: what was asked, what was said, why nothing was said, and the numbers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Better = Literal["higher", "lower", "neither"]
+SummaryKind = Literal["mean", "median"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a chat, in the roles of the OpenAI chat format."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One prompt of a set. A text is one user message to a chat model, and the plain text to a model without a template."""
+
+    id: str
+    content: str | tuple[Message, ...]
+    category: str | None = None
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The prompt as a chat."""
+        return (Message("user", self.content),) if isinstance(self.content, str) else self.content
+
+    @property
+    def text(self) -> str:
+        """The prompt for reading, and for a model without a chat template: the turns, one after another."""
+        return self.content if isinstance(self.content, str) else "\n\n".join(m.content for m in self.content)
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What the engine said to one prompt. Token ids and logprobs are the engine's own; None where it gives none."""
+
+    prompt_id: str
+    text: str
+    token_ids: tuple[int, ...] | None = None
+    logprobs: tuple[float, ...] | None = None
+    """Natural logarithm of each chosen token's probability, one per token id, from decoding (never from forcing)."""
+    finish_reason: str | None = None
+    """The engine's word for why it stopped: "stop" (end of sequence or a stop string), "length" (max_tokens), ..."""
+    repeat: int = 0
+    """Which of the run's repeats this is; always 0 at temperature 0."""
+    reasoning: str | None = None
+    """The thinking part of a reasoning model, kept apart from `text`; None where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why the engine said nothing to one prompt. Never text, never scored."""
+
+    prompt_id: str
+    reason: str
+    repeat: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A baseline's and a candidate's generations for one prompt (and one repeat)."""
+
+    prompt: Prompt
+    baseline: Generation
+    candidate: Generation
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A metric's numbers, one per pair, in the pairs' order; None means "this pair can't be scored", never 0 or NaN.
+
+    With `weights` (same length; None where the value is None) the mean is the sum of weight x value over the sum of
+    weights. `bounds` is the known range of a value, or None where there is none (a ratio, a change of log-probability).
+    A similarity is in [0, 1] with 1 = identical. A "neither" column is described, never judged.
+    """
+
+    name: str
+    values: Sequence[float | None]
+    weights: Sequence[float | None] | None = None
+    better: Better = "higher"
+    summary: SummaryKind = "mean"
+    bounds: tuple[float, float] | None = (0.0, 1.0)
