@@ -7,18 +7,17 @@ from typing import ClassVar, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import Field, PrivateAttr
 
 from fidelity.errors import FidelityError
 from fidelity.records import Column, Pair
+from fidelity.schema import Settings
 
 Need = Literal["text", "token_ids", "encoder"]
 
 
-class Metric(BaseModel, ABC):
+class Metric(Settings, ABC):
     """A metric's parameters are its fields: they are its YAML, its documentation and its signature."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: str
     label: str | None = Field(default=None, pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")

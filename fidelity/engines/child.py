@@ -1,0 +1,148 @@
+"""The parent's side of an engine in a child process: a missing kernel kills the child, never the command."""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from fidelity.config import Sampling
+from fidelity.engines.base import EngineInfo, OnProgress, Progress
+from fidelity.errors import EngineError
+from fidelity.records import Failure, Generation, Prompt
+
+LAST_LINES = 15
+"""How much of the engine's log an error shows."""
+SHUTDOWN_S = 30.0
+"""How long the child may take to end by itself."""
+
+
+class ChildEngine:
+    """An engine that runs as `python -m MODULE`, spoken to in JSON lines.
+
+    Its records are complete before it is told to end, so the exit status of the child says nothing about the run
+    (vLLM may abort after the last output).
+    """
+
+    info: EngineInfo
+
+    def __init__(
+        self, module: str, settings: Mapping[str, Any], *, env: Mapping[str, str], log: Path, on_progress: OnProgress
+    ) -> None:
+        self._log_path = log
+        self._on_progress = on_progress
+        self._buffer = b""
+        with log.open("ab") as stderr:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", module],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                env={**os.environ, **env},
+                start_new_session=True,  # Ctrl-C reaches the command alone, and the whole group can be ended at once
+            )
+        try:
+            reply = self._ask({"open": dict(settings)}, while_doing="loading the model")
+            self.info = EngineInfo(**_tuples(reply["info"]))
+        except BaseException:
+            self._end()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
+
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Generation | Failure]:
+        """See `Engine.generate`."""
+        rows = [
+            {"id": p.id, "text": p.text, "messages": [{"role": m.role, "content": m.content} for m in p.messages]}
+            for p in prompts
+        ]
+        self._send({"generate": rows, "sampling": sampling.model_dump(mode="json")})
+        while "done" not in (reply := self._receive(while_doing="generating")):
+            match reply:
+                case {"progress": [prompts_done, tokens]}:
+                    self._on_progress(Progress(prompts_done, tokens))
+                case {"record": {"failure": reason, "prompt_id": prompt_id}}:
+                    yield Failure(prompt_id, reason)
+                case {"record": fields}:
+                    yield Generation(**_tuples(fields))
+
+    def _ask(self, request: Mapping[str, Any], *, while_doing: str) -> dict[str, Any]:
+        self._send(request)
+        return self._receive(while_doing=while_doing)
+
+    def _send(self, request: Mapping[str, Any]) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise EngineError(self._obituary("before it could be asked")) from None
+
+    def _receive(self, *, while_doing: str) -> dict[str, Any]:
+        line = self._read_line()
+        if not line:
+            raise EngineError(self._obituary(f"while {while_doing}"))
+        reply: dict[str, Any] = json.loads(line)
+        if "error" in reply:
+            raise EngineError(f"the engine failed while {while_doing}: {reply['error']}{self._last_lines()}")
+        return reply
+
+    def _read_line(self) -> bytes:
+        """The child's next line; empty once it is dead."""
+        assert self._process.stdout is not None
+        fd = self._process.stdout.fileno()
+        while b"\n" not in self._buffer:
+            select.select([fd], [], [])
+            block = os.read(fd, 1 << 20)
+            if not block:
+                return b""
+            self._buffer += block
+        line, self._buffer = self._buffer.split(b"\n", 1)
+        return line
+
+    def _obituary(self, when: str) -> str:
+        try:
+            code = self._process.wait(timeout=SHUTDOWN_S)
+        except subprocess.TimeoutExpired:
+            return f"the engine stopped answering {when}{self._last_lines()}"
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        return f"the engine process {how} {when}; what was finished is kept, run again to go on{self._last_lines()}"
+
+    def _last_lines(self) -> str:
+        lines = self._log_path.read_text(encoding="utf-8", errors="replace").splitlines()
+        tail = "\n".join(f"  | {line}" for line in lines[-LAST_LINES:])
+        return f"\nThe engine's last lines ({self._log_path}):\n{tail}" if tail else ""
+
+    def _end(self) -> None:
+        """Close stdin, which ends the child; then make sure that nothing of its process group is left."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            try:
+                pipe.close()
+            except BrokenPipeError:
+                pass
+        try:
+            self._process.wait(timeout=SHUTDOWN_S)
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):
+            pass
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self._process.wait()
+
+
+def _tuples(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON knows lists only; the records hold tuples."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}

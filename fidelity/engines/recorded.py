@@ -1,0 +1,86 @@
+"""Outputs that were generated elsewhere, read back from JSONL."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from fidelity.config import Sampling
+from fidelity.engines.base import EngineInfo
+from fidelity.errors import ConfigError, IncomparableError
+from fidelity.prompts import parse_prompt, read_jsonl, replace_lone_surrogates
+from fidelity.records import Failure, Generation, Prompt
+
+
+class RecordedAnswers:
+    """Answers each prompt with the line that has its id. Lines: `id` and `text`; the other fields of a generation if known.
+
+    Raises:
+        ConfigError: A line has no `id` or `text`, an id stands twice, or a field has the wrong type.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.info = EngineInfo(kind="recorded")
+        self._path = path
+        self._rows: dict[str, tuple[str, dict[str, Any]]] = {}
+        for where, row in read_jsonl(path):
+            if not isinstance(row.get("id"), str) or not isinstance(row.get("text"), str):
+                raise ConfigError(f"{where}: a recorded output needs 'id' and 'text', both texts")
+            if row["id"] in self._rows:
+                raise ConfigError(f"{where}: the id {row['id']!r} stands twice; ids must be unique")
+            self._rows[row["id"]] = where, row
+        if not self._rows:
+            raise ConfigError(f"{path}: no recorded outputs in it; each line is a JSON object with 'id' and 'text'")
+
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Generation | Failure]:
+        """See `Engine.generate`; `sampling` is what it is, since the outputs exist already."""
+        for prompt in prompts:
+            if prompt.id not in self._rows:
+                yield Failure(prompt.id, f"no output for it in {self._path.name}")
+                continue
+            where, row = self._rows[prompt.id]
+            if row.get("prompt") and prompt.content and parse_prompt(row, where=where).messages != prompt.messages:
+                raise IncomparableError(
+                    f"{where}: the prompt {prompt.id!r} is another one than the baseline's; outputs can only be "
+                    f"compared on the same prompts"
+                )
+            yield _generation(row, where)
+
+
+def recorded_prompts(path: Path) -> tuple[Prompt, ...]:
+    """The prompts of a recorded file, for a baseline that names no prompt set; a prompt that isn't recorded is empty."""
+    return tuple(
+        parse_prompt(row, where=where) if row.get("prompt") else Prompt(str(row.get("id")), "", row.get("category"))
+        for where, row in read_jsonl(path)
+    )
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of the recorded file: what the run is known by."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ConfigError(f"{path}: can't be read ({error.strerror}); name an existing JSONL file") from error
+
+
+def _generation(row: dict[str, Any], where: str) -> Generation:
+    ids, logprobs = _numbers(row, "token_ids", int, where), _numbers(row, "logprobs", float, where)
+    if ids is not None and logprobs is not None and len(ids) != len(logprobs):
+        raise ConfigError(f"{where}: {len(ids)} token_ids but {len(logprobs)} logprobs; there is one for each token")
+    finish = row.get("finish_reason")
+    return Generation(
+        prompt_id=row["id"],
+        text=replace_lone_surrogates(row["text"]),
+        token_ids=ids,
+        logprobs=logprobs,
+        finish_reason=None if finish is None else str(finish),
+    )
+
+
+def _numbers(row: dict[str, Any], key: str, kind: type, where: str) -> tuple[Any, ...] | None:
+    values = row.get(key)
+    if values is None:
+        return None
+    if not isinstance(values, list) or not all(type(v) in (int, kind) for v in values):
+        raise ConfigError(f"{where}: '{key}' must be a list of numbers, one for each token")
+    return tuple(kind(v) for v in values)

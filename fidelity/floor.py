@@ -1,0 +1,129 @@
+"""Floor and excess: what a column says beyond what the baseline shows against itself, prompt by prompt."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from fidelity.records import Better, Column, SummaryKind
+
+
+@dataclass(frozen=True, slots=True)
+class PromptValue:
+    """A prompt's value in one column: the mean over its repeats, with the sum of their weights."""
+
+    value: float
+    weight: float
+
+
+ByPrompt = Mapping[str, PromptValue | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A column in a few numbers, all over the same prompts: those that the candidate and every control could be scored on."""
+
+    name: str
+    value: float | None
+    """Mean (weighted where the column is) or median over prompts; None without a prompt to take it over."""
+    kind: SummaryKind
+    better: Better
+    n: int
+    n_unscored: int
+    excess: float | None
+    """Mean of the prompts' excess, positive is worse; None without a control and for columns that aren't judged."""
+
+
+def by_prompt(prompt_ids: Sequence[str], column: Column) -> dict[str, PromptValue | None]:
+    """A column's values with each prompt's repeats averaged; None where none of them could be scored."""
+    weights = column.weights or [1.0] * len(column.values)
+    groups: dict[str, list[tuple[float, float]]] = {}
+    for prompt_id, value, weight in zip(prompt_ids, column.values, weights, strict=True):
+        group = groups.setdefault(prompt_id, [])
+        if value is not None and weight is not None:
+            group.append((value, weight))
+    return {prompt_id: _mean_of(group) for prompt_id, group in groups.items()}
+
+
+def excess_by_prompt(candidate: ByPrompt, controls: Sequence[ByPrompt], better: Better) -> dict[str, float | None]:
+    """For each prompt c - s: the mean similarity of the baseline's controls less that of the candidate.
+
+    Turned round where lower is better, so that positive is always worse. None where either side could not be scored, and
+    everywhere without a control or for a column that is neither better nor worse.
+    """
+    floor = {} if better == "neither" else mean_over_controls(controls)
+    sign = 1.0 if better == "higher" else -1.0
+    excess: dict[str, float | None] = {}
+    for prompt_id, own in candidate.items():
+        control = floor.get(prompt_id)
+        excess[prompt_id] = None if own is None or control is None else sign * (control.value - own.value)
+    return excess
+
+
+def mean_over_controls(controls: Sequence[ByPrompt]) -> dict[str, PromptValue | None]:
+    """Each prompt's mean over the controls; None where one of them could not be scored."""
+    if not controls:
+        return {}
+    merged: dict[str, PromptValue | None] = {}
+    for prompt_id in controls[0]:
+        values = [control.get(prompt_id) for control in controls]
+        scored = [value for value in values if value is not None]
+        whole = len(scored) == len(controls)
+        merged[prompt_id] = _mean_of([(v.value, v.weight) for v in scored], plain=True) if whole else None
+    return merged
+
+
+def summarise(prompt_ids: Sequence[str], column: Column, controls: Sequence[ByPrompt] = ()) -> Summary:
+    """The column over the prompts that candidate and controls have in common, with its mean excess over the floor.
+
+    A column that is only described ("neither") is summarised over all of its own prompts.
+    """
+    own = by_prompt(prompt_ids, column)
+    excess = excess_by_prompt(own, controls, column.better)
+    judged = bool(controls) and column.better != "neither"
+    common = {p: v for p, v in own.items() if v is not None and (not judged or excess[p] is not None)}
+    weighted = [(excess[p], v.weight) for p, v in common.items()] if judged else []
+    return Summary(
+        name=column.name,
+        value=_summary(common.values(), column.summary),
+        kind=column.summary,
+        better=column.better,
+        n=len(common),
+        n_unscored=len(own) - len(common),
+        excess=_weighted_mean([(e, w) for e, w in weighted if e is not None]),
+    )
+
+
+def pooled(prompt_ids: Sequence[Sequence[str]], columns: Sequence[Column]) -> Summary:
+    """The floor itself: one column over the pairs of every control."""
+    values = [by_prompt(ids, column) for ids, column in zip(prompt_ids, columns, strict=True)]
+    scored = [v for control in values for v in control.values() if v is not None]
+    return Summary(
+        name=columns[0].name,
+        value=_summary(scored, columns[0].summary),
+        kind=columns[0].summary,
+        better=columns[0].better,
+        n=len(scored),
+        n_unscored=sum(len(control) for control in values) - len(scored),
+        excess=None,
+    )
+
+
+def _summary(values: Iterable[PromptValue], kind: SummaryKind) -> float | None:
+    scored = list(values)
+    if not scored:
+        return None
+    return median(v.value for v in scored) if kind == "median" else _weighted_mean([(v.value, v.weight) for v in scored])
+
+
+def _weighted_mean(values: Sequence[tuple[float, float]]) -> float | None:
+    total = sum(weight for _, weight in values)
+    return sum(value * weight for value, weight in values) / total if total else None
+
+
+def _mean_of(values: Sequence[tuple[float, float]], *, plain: bool = False) -> PromptValue | None:
+    if not values:
+        return None
+    total = sum(weight for _, weight in values)
+    if plain or not total:
+        return PromptValue(sum(value for value, _ in values) / len(values), total / len(values))
+    return PromptValue(sum(value * weight for value, weight in values) / total, total)

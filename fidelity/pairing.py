@@ -1,0 +1,72 @@
+"""Joining two runs by prompt id, or saying exactly why they can't be compared."""
+
+from dataclasses import dataclass
+
+from fidelity.errors import IncomparableError
+from fidelity.records import Generation, Pair
+from fidelity.store import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """The pairs of two runs, in the baseline's order, and how many prompts one of them failed on."""
+
+    pairs: tuple[Pair, ...]
+    failed: int
+    """Prompts that the candidate gave no answer to."""
+    failures: dict[str, str]
+    """The reason by prompt id, of whichever run failed; these prompts have no pair."""
+
+
+def pair_runs(baseline: Run, candidate: Run) -> Pairing:
+    """Pair the generations of two runs.
+
+    Raises:
+        IncomparableError: They asked different prompts, sampled differently, or share no answered prompt.
+    """
+    _same_sampling(baseline, candidate)
+    _same_prompts(baseline, candidate)
+    prompts = {prompt.id: prompt for prompt in baseline.prompts()}
+    theirs = {(outcome.prompt_id, outcome.repeat): outcome for outcome in candidate.outcomes()}
+    pairs, failures, failed = [], {}, 0
+    for ours in baseline.outcomes():
+        other = theirs[ours.prompt_id, ours.repeat]
+        if isinstance(ours, Generation) and isinstance(other, Generation):
+            pairs.append(Pair(prompts[ours.prompt_id], ours, other))
+            continue
+        failed += not isinstance(other, Generation)
+        side, failure = (candidate, other) if not isinstance(other, Generation) else (baseline, ours)
+        failures[ours.prompt_id] = f"{side.name}: {failure.reason}"  # type: ignore[union-attr]
+    if not pairs:
+        why = "; ".join(sorted(set(failures.values()))[:3])
+        raise IncomparableError(
+            f"{baseline.name} and {candidate.name} share no answered prompt ({why}); check that both files have the same ids"
+        )
+    return Pairing(tuple(pairs), failed, failures)
+
+
+def _same_sampling(baseline: Run, candidate: Run) -> None:
+    ours, theirs = baseline.manifest["sampling"], candidate.manifest["sampling"]
+    if ours and theirs and ours != theirs:
+        differing = ", ".join(f"{key} {ours[key]} against {theirs[key]}" for key in ours if ours[key] != theirs.get(key))
+        raise IncomparableError(
+            f"{baseline.name} and {candidate.name} were sampled differently ({differing}); generate one of them again"
+        )
+
+
+def _same_prompts(baseline: Run, candidate: Run) -> None:
+    if baseline.manifest["prompts_digest"] == candidate.manifest["prompts_digest"]:
+        return
+    ours = {prompt.id: prompt for prompt in baseline.prompts()}
+    theirs = {prompt.id: prompt for prompt in candidate.prompts()}
+    only = [*(id_ for id_ in ours if id_ not in theirs), *(id_ for id_ in theirs if id_ not in ours)]
+    other = [id_ for id_ in ours if id_ in theirs and ours[id_].messages != theirs[id_].messages]
+    what = "the same ones in another order"
+    if other:
+        what = f"{other[0]!r} is another text"
+    if only:
+        what = f"{len(only)} are in one run only, such as {only[0]!r}"
+    raise IncomparableError(
+        f"{baseline.name} ({len(ours)} prompts) and {candidate.name} ({len(theirs)} prompts) asked different prompts: {what}; "
+        f"generate both with the same prompt set and the same --limit"
+    )

@@ -1,0 +1,348 @@
+"""Generate, score, compare: the only place that calls more than one of engine, metric and store."""
+
+import hashlib
+import json
+import math
+import random
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from fidelity import __version__
+from fidelity.checkpoints import describe, local_directory
+from fidelity.config import Control, RecordedEngine, RunConfig, Sampling, StoredEngine, VllmEngine, candidate_of
+from fidelity.encoders import CachedEncoder, locate
+from fidelity.engines import Engine, Progress, identity, open_engine
+from fidelity.engines.recorded import recorded_prompts
+from fidelity.errors import ConfigError, EngineError, IncomparableError
+from fidelity.metrics import EncoderMetric, Metric
+from fidelity.pairing import Pairing, pair_runs
+from fidelity.prompts import load_prompts, prompts_digest
+from fidelity.records import Column, Failure, Prompt
+from fidelity.store import Comparison, Run, RunWriter, Store
+
+DEFAULT_CHUNK = 128
+
+
+class Listener(Protocol):
+    """Who is told how it goes; the command line prints it."""
+
+    def say(self, text: str) -> None:
+        """One line that is worth keeping."""
+        ...
+
+    def progress(self, run: str, done: int, total: int, tokens: int, seconds: float) -> None:
+        """How far a run is: prompts done of total, tokens generated and seconds gone since this command took it up."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A run that is to be there afterwards."""
+
+    name: str
+    config: RunConfig
+    prompts: tuple[Prompt, ...]
+    sampling: Sampling
+    seed: int
+    digest: str
+    engine_identity: dict[str, Any]
+    control_of: str | None = None
+    """The digest of the baseline whose control this is."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredColumn:
+    """A column with the signature of the metric that made it."""
+
+    column: Column
+    signature: str
+
+
+@dataclass(frozen=True)
+class Scores:
+    """All columns of one baseline and one other run."""
+
+    run: Run
+    prompt_ids: tuple[str, ...]
+    columns: dict[str, ScoredColumn]
+    failed: int
+    failures: dict[str, str]
+    unscored: dict[str, str]
+    """Column name to the reason why the whole column could not be scored."""
+
+
+@dataclass(frozen=True)
+class ComparisonSet:
+    """A baseline, its controls and its candidates, scored."""
+
+    baseline: Run
+    controls: tuple[Scores, ...]
+    candidates: tuple[Scores, ...]
+    not_compared: dict[str, str]
+    """Candidate name to the error that kept it from being compared."""
+
+
+def generate(config: RunConfig, *, store: Store, listener: Listener, limit: int | None = None) -> list[Run]:
+    """Generate a run and its controls, or find them finished; the run comes first."""
+    return _generate(_jobs(config, store=store, prompts=_prompts(config, limit), as_baseline=True), store, listener)
+
+
+def compare(
+    baseline: RunConfig,
+    candidates: Sequence[RunConfig],
+    *,
+    metrics: Sequence[Metric],
+    store: Store,
+    listener: Listener,
+    limit: int | None = None,
+) -> ComparisonSet:
+    """Generate what is missing and score every candidate, and every control, against the baseline.
+
+    A candidate that can't be generated or compared is named in the result, and the others go on.
+
+    Raises:
+        FidelityError: The baseline or the configuration can't be used.
+    """
+    names = [config.name for config in (baseline, *candidates)]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ConfigError(f"the name {min(twice)!r} stands in two of the files; every run needs a name of its own")
+    metrics = [_ready(metric, store) for metric in metrics]
+    prompts = _prompts(baseline, limit)
+    baseline_jobs = _jobs(baseline, store=store, prompts=prompts, as_baseline=True)
+    jobs = [_jobs(candidate_of(baseline, c), store=store, prompts=prompts, as_baseline=False) for c in candidates]
+    runs = _stored(baseline, store) or _generate(baseline_jobs, store, listener)
+    base, controls = runs[0], runs[1:]
+    scored, not_compared = [], {}
+    floor = tuple(_score(base, control, metrics, store) for control in controls)
+    for config, job in zip(candidates, jobs, strict=True):
+        try:
+            run = (_stored(config, store) or _generate(job, store, listener))[0]
+            scored.append(_score(base, run, metrics, store))
+        except (EngineError, IncomparableError) as error:
+            not_compared[config.name] = str(error)
+            listener.say(f"{config.name}: not compared: {error}")
+    return ComparisonSet(base, floor, tuple(scored), not_compared)
+
+
+def chunks(count: int, *, largest: int, seed: int) -> list[list[int]]:
+    """The order and the batches in which a run goes through its prompts: a seeded permutation of 0 ... count-1, cut at random.
+
+    Sizes are drawn from a quarter of the largest up to the largest, which is never more than half of the prompts, so that
+    two seeds give compositions that really differ: on CPU, order alone, in one batch, changes nothing.
+    """
+    draw = random.Random(seed)
+    order = list(range(count))
+    draw.shuffle(order)
+    largest = max(1, min(largest, count // 2))
+    cut: list[list[int]] = []
+    while order:
+        size = draw.randint(math.ceil(largest / 4), largest)
+        cut.append(order[:size])
+        order = order[size:]
+    return cut
+
+
+def _prompts(config: RunConfig, limit: int | None) -> tuple[Prompt, ...]:
+    match config:
+        case RunConfig(engine=StoredEngine()):
+            return ()
+        case RunConfig(prompts=Path() as path):
+            return load_prompts(path, limit=limit)
+        case RunConfig(engine=RecordedEngine(path=path)):
+            return recorded_prompts(path)[:limit]
+    raise ConfigError(f"{config.name}: 'prompts' is missing: name a JSONL prompt set")
+
+
+def _jobs(config: RunConfig, *, store: Store, prompts: tuple[Prompt, ...], as_baseline: bool) -> list[Job]:
+    """The run, and its controls where it is a baseline."""
+    if isinstance(config.engine, StoredEngine):
+        return []
+    run = _job(config, config.name, prompts, store, seed=0 if as_baseline else _seed(config.name))
+    if not as_baseline or config.control == "none":
+        return [run]
+    control = config.control or Control()
+    if isinstance(config.engine, RecordedEngine):
+        controls = [
+            config.model_copy(update={"engine": RecordedEngine(kind="recorded", path=path), "name": _name(path)})
+            for path in control.path
+        ]
+        return [run, *(_job(c, c.name, prompts, store, seed=0, control_of=run.digest) for c in controls)]
+    again = range(1, control.repeats + 1)
+    return [
+        run,
+        *(_job(config, f"{config.name}.control{n}", prompts, store, seed=n, control_of=run.digest) for n in again),
+    ]
+
+
+def _job(
+    config: RunConfig, name: str, prompts: tuple[Prompt, ...], store: Store, *, seed: int, control_of: str | None = None
+) -> Job:
+    sampling = config.sampling or Sampling()
+    engine = identity(config, remembered=store.remembered_hashes)
+    depends_on: dict[str, Any] = {"engine": engine, "prompts": prompts_digest(prompts)}
+    if not isinstance(config.engine, RecordedEngine):
+        depends_on |= {
+            "sampling": sampling.model_dump(mode="json"),
+            "chunk": config.chunk or DEFAULT_CHUNK,
+            "seed": seed,
+        }
+    digest = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
+    return Job(name, config, prompts, sampling, seed, digest, engine, control_of)
+
+
+def _generate(jobs: Sequence[Job], store: Store, listener: Listener) -> list[Run]:
+    """The jobs' runs; one engine serves all of them, and none is opened where all are finished."""
+    runs: list[Run] = []
+    ear = _Ear(listener)
+    with ExitStack() as stack:
+        engine: Engine | None = None
+        for job in jobs:
+            if run := store.run(job.name, job.digest):
+                runs.append(run)
+                continue
+            with store.writing(job.name, job.digest) as writer:
+                if isinstance(writer, Run):
+                    runs.append(writer)
+                    continue
+                if engine is None:
+                    listener.say(f"{job.name}: opening {job.config.engine.kind} ...")
+                    opening = open_engine(job.config, log=writer.log, on_progress=ear.on_progress)
+                    engine = stack.enter_context(opening)
+                runs.append(_fill(writer, engine, job, ear))
+    return runs
+
+
+class _Ear:
+    """Turns an engine's progress within a chunk into that of a whole run."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+
+    def start(self, run: str, *, done: int, total: int) -> None:
+        self._run, self._done, self._total, self._tokens, self._since = run, done, total, 0, time.monotonic()
+
+    def on_progress(self, progress: Progress) -> None:
+        seconds = time.monotonic() - self._since
+        done, tokens = self._done + progress.prompts, self._tokens + progress.tokens
+        self._listener.progress(self._run, done, self._total, tokens, seconds)
+
+    def chunk_finished(self, prompts: int, tokens: int) -> None:
+        self._done += prompts
+        self._tokens += tokens
+        self.on_progress(Progress(0, 0))
+
+
+def _fill(writer: RunWriter, engine: Engine, job: Job, ear: _Ear) -> Run:
+    """Generate the chunks that are not on disk yet, and complete the run."""
+    plan = chunks(len(job.prompts), largest=job.config.chunk or DEFAULT_CHUNK, seed=job.seed)
+    finished = writer.finished
+    ear.start(job.name, done=sum(len(plan[number]) for number in finished), total=len(job.prompts))
+    for number, members in enumerate(plan):
+        if number in finished:
+            continue
+        prompts = [job.prompts[member] for member in members]
+        outcomes = list(engine.generate(prompts, job.sampling))
+        writer.add_chunk(number, prompts, outcomes)
+        tokens = sum(len(o.token_ids or ()) for o in outcomes if not isinstance(o, Failure))
+        ear.chunk_finished(len(prompts), tokens)
+    return writer.complete(job.prompts, _manifest(job, engine))
+
+
+def _manifest(job: Job, engine: Engine) -> dict[str, Any]:
+    recorded = isinstance(job.config.engine, RecordedEngine)
+    checkpoint = None
+    if isinstance(job.config.engine, VllmEngine):
+        checkpoint = describe(local_directory(str(job.config.model), job.config.revision))
+    return {
+        "name": job.name,
+        "digest": job.digest,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "fidelity": __version__,
+        "config": job.config.model_dump(mode="json", exclude={"metrics"}),
+        "sampling": None if recorded else job.sampling.model_dump(mode="json"),
+        "prompts_digest": prompts_digest(job.prompts),
+        "chunk": None if recorded else job.config.chunk or DEFAULT_CHUNK,
+        "seed": None if recorded else job.seed,
+        "control_of": job.control_of,
+        "identity": job.engine_identity,
+        "engine": asdict(engine.info),
+        "checkpoint": asdict(checkpoint) if checkpoint else None,
+        "label": job.config.label,
+    }
+
+
+def _stored(config: RunConfig, store: Store) -> list[Run]:
+    """A finished run, with the controls that were made for it and lie beside it, taken into the store."""
+    if not isinstance(config.engine, StoredEngine):
+        return []
+    run = Run(config.engine.path)
+    controls: list[Run] = []
+    if isinstance(config.control, Control) and config.control.path:
+        controls = [Run(path) for path in config.control.path]
+    elif config.control != "none":
+        beside = [Run(manifest.parent) for manifest in sorted(run.path.parent.glob("*/manifest.json"))]
+        controls = [other for other in beside if other.manifest["control_of"] == run.manifest["digest"]]
+    return [store.adopt(run), *(store.adopt(control) for control in controls)]
+
+
+def _ready(metric: Metric, store: Store) -> Metric:
+    """The metric with its encoder bound, where it needs one; nothing heavy is loaded before a text has to be encoded."""
+    if not isinstance(metric, EncoderMetric):
+        return metric
+    source = locate(metric.encoder)
+    return metric.bind(CachedEncoder(source, store.root / "embeddings"))
+
+
+def _score(baseline: Run, other: Run, metrics: Sequence[Metric], store: Store) -> Scores:
+    """Score one pair of runs, reading from the store what has been scored before."""
+    pairing = pair_runs(baseline, other)
+    prompt_ids = [pair.prompt.id for pair in pairing.pairs]
+    digest = hashlib.sha256(f"{baseline.manifest['digest']}{other.manifest['digest']}".encode()).hexdigest()
+    manifest = {"prompt_ids": prompt_ids, "failed": pairing.failed, "failures": pairing.failures}
+    kept = store.comparison(baseline, other, manifest, digest)
+    columns: dict[str, ScoredColumn] = {}
+    unscored: dict[str, str] = {}
+    for metric in metrics:
+        chosen: Metric | None = metric
+        while chosen and (reason := _unmet(chosen, baseline, other, pairing)):
+            unscored |= {metric.named(column.name): reason for column in chosen.score([])}
+            chosen = chosen.fallback()
+        if chosen:
+            columns |= {metric.named(name): scored for name, scored in _columns(chosen, pairing, kept).items()}
+    return Scores(other, tuple(prompt_ids), columns, pairing.failed, pairing.failures, unscored)
+
+
+def _columns(metric: Metric, pairing: Pairing, kept: Comparison) -> dict[str, ScoredColumn]:
+    signature = metric.signature()
+    columns = kept.columns(signature)
+    if columns is None:
+        columns = tuple(metric.score(pairing.pairs))
+        kept.add_columns(signature, columns)
+    return {column.name: ScoredColumn(column, signature) for column in columns}
+
+
+def _unmet(metric: Metric, baseline: Run, other: Run, pairing: Pairing) -> str | None:
+    """Why these two runs can't be scored with this metric; None where they can."""
+    if "token_ids" not in metric.needs:
+        return None
+    for run, side in ((baseline, "baseline"), (other, "candidate")):
+        if all(getattr(pair, side).token_ids is None for pair in pairing.pairs):
+            return f"{run.name} has no token ids"
+    ours, theirs = baseline.manifest["engine"]["tokenizer"], other.manifest["engine"]["tokenizer"]
+    if ours and theirs and ours != theirs:
+        return f"{baseline.name} and {other.name} have different tokenizers, so their token ids can't be compared"
+    return None
+
+
+def _seed(name: str) -> int:
+    """A candidate's order and chunks are its own, by its name; baseline and controls have 0, 1, 2, ..."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") | 1 << 32
+
+
+def _name(path: Path) -> str:
+    return "".join(c if c.isalnum() and c.isascii() or c in "._+-" else "-" for c in path.stem)

@@ -1,0 +1,344 @@
+"""The store: runs and comparisons as directories of Parquet with a manifest that is written last, so that each is complete or absent."""
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fidelity.errors import StoreError
+from fidelity.records import Column, Failure, Generation, Message, Prompt
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SCHEMA_VERSION = 1
+Outcome = Generation | Failure
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run on disk."""
+
+    path: Path
+
+    @property
+    def id(self) -> str:
+        """The directory's name: the run's name and the beginning of its digest."""
+        return self.path.name
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """What the run was: name, digest, config, engine, checkpoint, counts."""
+        return _read_manifest(self.path)
+
+    @property
+    def name(self) -> str:
+        return str(self.manifest["name"])
+
+    @cached_property
+    def rows(self) -> "pa.Table":
+        """The generations, one row per prompt and repeat, in the prompt set's order."""
+        return _read_parquet(self.path / "generations.parquet")
+
+    def prompts(self) -> tuple[Prompt, ...]:
+        """The prompts that were asked, in the prompt set's order."""
+        rows = self.rows.select(["prompt_id", "prompt", "category", "repeat"]).to_pylist()
+        return tuple(
+            Prompt(row["prompt_id"], _content(row["prompt"]), row["category"]) for row in rows if row["repeat"] == 0
+        )
+
+    def outcomes(self) -> list[Outcome]:
+        """What came of each prompt, in the prompt set's order."""
+        return [_outcome(row) for row in self.rows.drop_columns(["prompt", "category"]).to_pylist()]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A scored pair of runs on disk: one Parquet file per metric signature. A control is compared like a candidate."""
+
+    path: Path
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """Which runs were compared, and the pairs that could not be made."""
+        return _read_manifest(self.path)
+
+    @property
+    def prompt_ids(self) -> tuple[str, ...]:
+        """The prompt of each pair, in the order of every column's values."""
+        return tuple(self.manifest["prompt_ids"])
+
+    def columns(self, signature: str) -> tuple[Column, ...] | None:
+        """The columns of one metric; None if it has not been scored yet."""
+        file = self.path / _scores_file(signature)
+        if not file.is_file():
+            return None
+        table = _read_parquet(file)
+        described = json.loads(table.schema.metadata[b"fidelity"])["columns"]
+        return tuple(
+            Column(
+                name=c["name"],
+                values=tuple(table[c["name"]].to_pylist()),
+                weights=tuple(table[c["name"] + "@weight"].to_pylist()) if c["weighted"] else None,
+                better=c["better"],
+                summary=c["summary"],
+                bounds=tuple(c["bounds"]) if c["bounds"] else None,
+            )
+            for c in described
+        )
+
+    def add_columns(self, signature: str, columns: Sequence[Column]) -> None:
+        """Keep a metric's columns, one value per pair."""
+        import pyarrow as pa
+
+        data: dict[str, Any] = {"prompt_id": pa.array(self.prompt_ids, pa.string())}
+        for column in columns:
+            data[column.name] = _numbers(column.name, column.values)
+            if column.weights is not None:
+                data[column.name + "@weight"] = _numbers(column.name, column.weights)
+        described = [
+            {
+                "name": c.name,
+                "weighted": c.weights is not None,
+                "better": c.better,
+                "summary": c.summary,
+                "bounds": list(c.bounds) if c.bounds else None,
+            }
+            for c in columns
+        ]
+        meta = {"fidelity": json.dumps({"signature": signature, "columns": described})}
+        _write_parquet(self.path / _scores_file(signature), pa.table(data).replace_schema_metadata(meta))
+
+
+class RunWriter:
+    """A run that is being generated: whole chunks are kept, and what is there when it is opened again is not asked again."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.log = path / "engine.log"
+
+    @property
+    def finished(self) -> set[int]:
+        """The numbers of the chunks that are on disk."""
+        return {int(file.stem.partition("-")[2]) for file in self.path.glob("chunk-*.parquet")}
+
+    def add_chunk(self, number: int, prompts: Sequence[Prompt], outcomes: Sequence[Outcome]) -> None:
+        """Keep a chunk: all of its outcomes, or none of them."""
+        import pyarrow as pa
+
+        rows = [_row(prompt, outcome) for prompt, outcome in zip(prompts, outcomes, strict=True)]
+        _write_parquet(self.path / f"chunk-{number:05d}.parquet", pa.Table.from_pylist(rows, schema=_run_schema()))
+
+    def complete(self, prompts: Sequence[Prompt], manifest: dict[str, Any]) -> Run:
+        """Join the chunks in the prompt set's order; the manifest comes last, and with it the run is there."""
+        import pyarrow as pa
+
+        chunks = sorted(self.path.glob("chunk-*.parquet"))
+        table = pa.concat_tables([_read_parquet(chunk) for chunk in chunks])
+        place = {prompt.id: number for number, prompt in enumerate(prompts)}
+        keys = list(zip(table["repeat"].to_pylist(), table["prompt_id"].to_pylist(), strict=True))
+        order = sorted(range(len(keys)), key=lambda row: (keys[row][0], place[keys[row][1]]))
+        table = table.take(order)
+        _write_parquet(self.path / "generations.parquet", table)
+        failures = len(table) - table["failure"].null_count
+        tokens = sum(len(ids) for ids in table["token_ids"].to_pylist() if ids is not None)
+        counts = {"prompts": len(prompts), "generations": len(table) - failures, "failures": failures, "tokens": tokens}
+        _write_manifest(self.path, {**manifest, "counts": counts})
+        for chunk in chunks:
+            chunk.unlink()
+        return Run(self.path)
+
+
+class Store:
+    """A directory with `runs/` and `comparisons/`; several commands may use it at once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @property
+    def remembered_hashes(self) -> Path:
+        """Where hashes of model files are kept."""
+        return self.root / "hashes.json"
+
+    def runs(self) -> list[Run]:
+        """The finished runs, by name."""
+        return [Run(path) for path in _complete(self.root / "runs")]
+
+    def comparisons(self) -> list[Comparison]:
+        """The comparisons, by name."""
+        return [Comparison(path) for path in _complete(self.root / "comparisons")]
+
+    def run(self, name: str, digest: str) -> Run | None:
+        """The finished run with this digest, if it is there."""
+        path = self._run_path(name, digest)
+        return Run(path) if (path / "manifest.json").is_file() else None
+
+    @contextmanager
+    def writing(self, name: str, digest: str) -> Iterator[RunWriter | Run]:
+        """A run to write, or the finished run if another command has written it in the meantime.
+
+        The lock is the operating system's, so that it is gone with its process, however that ends.
+        """
+        path = self._run_path(name, digest)
+        with _full_disk_explained(path):
+            path.mkdir(parents=True, exist_ok=True)
+            lock = (path / ".lock").open("w")
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield self.run(name, digest) or RunWriter(path)
+
+    def adopt(self, run: Run) -> Run:
+        """A run of another store, copied into this one if it isn't there yet."""
+        run.manifest, run.rows  # noqa: B018 - damaged ones are refused before anything is copied
+        path = self.root / "runs" / run.id
+        if not (path / "manifest.json").is_file():
+            draft = path.with_name(f".{run.id}.{os.getpid()}.draft")
+            with _full_disk_explained(path):
+                shutil.copytree(run.path, draft, ignore=shutil.ignore_patterns(".*"))
+                draft.replace(path)
+        return Run(path)
+
+    def comparison(self, baseline: Run, candidate: Run, manifest: dict[str, Any], digest: str) -> Comparison:
+        """The comparison of two runs, made if it isn't there yet."""
+        path = self.root / "comparisons" / f"{baseline.name}--{candidate.name}-{digest[:8]}"
+        if not (path / "manifest.json").is_file():
+            with _full_disk_explained(path):
+                path.mkdir(parents=True, exist_ok=True)
+            _write_manifest(path, {"baseline": baseline.id, "candidate": candidate.id, **manifest})
+        return Comparison(path)
+
+    def _run_path(self, name: str, digest: str) -> Path:
+        return self.root / "runs" / f"{name}-{digest[:8]}"
+
+
+def _complete(folder: Path) -> list[Path]:
+    return sorted(manifest.parent for manifest in folder.glob("*/manifest.json"))
+
+
+def _run_schema() -> "pa.Schema":
+    import pyarrow as pa
+
+    return pa.schema(
+        {
+            "prompt_id": pa.string(),
+            "repeat": pa.int32(),
+            "prompt": pa.string(),
+            "category": pa.string(),
+            "text": pa.string(),
+            "reasoning": pa.string(),
+            "token_ids": pa.list_(pa.int32()),
+            "logprobs": pa.list_(pa.float32()),
+            "finish_reason": pa.string(),
+            "failure": pa.string(),
+        }
+    )
+
+
+def _row(prompt: Prompt, outcome: Outcome) -> dict[str, Any]:
+    content = prompt.content if isinstance(prompt.content, str) else [[m.role, m.content] for m in prompt.content]
+    asked = {"prompt_id": prompt.id, "repeat": outcome.repeat, "category": prompt.category}
+    asked["prompt"] = json.dumps(content, ensure_ascii=False)
+    if isinstance(outcome, Failure):
+        return {**asked, "failure": outcome.reason}
+    answer = {key: getattr(outcome, key) for key in ("text", "reasoning", "token_ids", "logprobs", "finish_reason")}
+    return {**asked, **answer}
+
+
+def _content(stored: str) -> str | tuple[Message, ...]:
+    content = json.loads(stored)
+    return content if isinstance(content, str) else tuple(Message(role, text) for role, text in content)
+
+
+def _outcome(row: dict[str, Any]) -> Outcome:
+    failure = row.pop("failure")
+    if failure is not None:
+        return Failure(row["prompt_id"], failure, row["repeat"])
+    for key in ("token_ids", "logprobs"):
+        row[key] = None if row[key] is None else tuple(row[key])
+    return Generation(**row)
+
+
+def _scores_file(signature: str) -> str:
+    import hashlib
+
+    return f"{signature.partition('|')[0]}-{hashlib.sha256(signature.encode()).hexdigest()[:12]}.parquet"
+
+
+def _numbers(name: str, values: Sequence[float | None]) -> "pa.Array":
+    import pyarrow as pa
+
+    if any(value != value for value in values):
+        raise StoreError(f"the column {name!r} holds NaN; a pair that can't be scored is None")
+    return pa.array(values, pa.float64())
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    file = folder / "manifest.json"
+    try:
+        manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        found = manifest["schema_version"]
+    except FileNotFoundError:
+        raise StoreError(f"{folder}: no finished run or comparison: it has no manifest.json") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{file}: damaged ({error}); delete the folder {folder.name} and run again") from error
+    if found != SCHEMA_VERSION:
+        raise StoreError(
+            f"{file}: written with schema version {found}, this fidelity reads {SCHEMA_VERSION}; "
+            f"use the version that wrote it, or another --store"
+        )
+    return manifest
+
+
+def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    text = json.dumps({"schema_version": SCHEMA_VERSION, **manifest}, indent=2, ensure_ascii=False)
+    with _whole(folder / "manifest.json") as draft:
+        draft.write_text(text + "\n", encoding="utf-8")
+
+
+def _read_parquet(file: Path) -> "pa.Table":
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_table(file)
+    except (OSError, pa.ArrowException) as error:
+        raise StoreError(f"{file}: can't be read ({error}); delete the folder {file.parent.name} and run again") from error
+
+
+def _write_parquet(file: Path, table: "pa.Table") -> None:
+    import pyarrow.parquet as pq
+
+    with _whole(file) as draft:
+        pq.write_table(table, draft, compression="zstd")
+
+
+@contextmanager
+def _whole(file: Path) -> Iterator[Path]:
+    """A draft beside the file that takes its place once it is whole; on any error nothing is left of it."""
+    draft = file.with_name(f".{file.name}.{os.getpid()}.draft")
+    with _full_disk_explained(file):
+        try:
+            yield draft
+            with draft.open("rb") as written:
+                os.fsync(written.fileno())
+            draft.replace(file)
+        finally:
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def _full_disk_explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        hint = "free some space and run again; whole chunks are kept" if error.errno == errno.ENOSPC else "see --store"
+        raise StoreError(f"{path}: can't be written ({reason}); {hint}") from error
