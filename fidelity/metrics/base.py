@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import ClassVar, Literal, Protocol, Self
+from typing import Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +23,15 @@ class Metric(Settings, ABC):
     label: str | None = Field(default=None, pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")
     """Prefix for the column names (`label.rouge1`), so that a second instance of a kind can stand beside the first."""
 
-    needs: ClassVar[frozenset[Need]] = frozenset({"text"})
-    """What both runs, or this machine, must have; checked before any model loads."""
-    packages: ClassVar[tuple[str, ...]] = ()
-    """Distributions whose version changes the numbers; they enter the signature."""
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What both runs, or this machine, must have; checked before any model loads. May depend on the parameters."""
+        return frozenset({"text"})
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Distributions whose version changes the numbers; they enter the signature."""
+        return ()
 
     @abstractmethod
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
@@ -75,8 +80,11 @@ class EncoderMetric(Metric):
     encoder: str
     """A directory (relative to the YAML file) or a Hub id."""
 
-    needs: ClassVar[frozenset[Need]] = frozenset({"text", "encoder"})
     _bound: Encoder | None = PrivateAttr(default=None)
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        return frozenset({"text", "encoder"})
 
     def bind(self, encoder: Encoder) -> Self:
         """A copy of this metric that scores with the encoder."""

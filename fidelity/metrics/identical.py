@@ -1,0 +1,19 @@
+"""Identical: whether the candidate said exactly what the baseline said."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from fidelity.metrics.base import Metric
+from fidelity.records import Column, Pair
+
+
+class Identical(Metric):
+    """1.0 where the two texts are equal, code point by code point, else 0.0; the mean is the share of equal pairs.
+
+    Texts, not token ids: two tokenizations of one text are identical to a reader. Two empty texts give 1.
+    """
+
+    kind: Literal["identical"] = "identical"
+
+    def score(self, pairs: Sequence[Pair]) -> list[Column]:
+        return [Column(self.named("identical"), tuple(float(p.baseline.text == p.candidate.text) for p in pairs))]

@@ -1,0 +1,52 @@
+"""Length: whether the candidate talks more, or less, than the baseline."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from fidelity.metrics.base import Metric, Need
+from fidelity.metrics.units import Unit, Units, units
+from fidelity.records import Column, Pair
+
+
+class Length(Metric):
+    """Two columns: `length_ratio`, candidate tokens / baseline tokens, and `length_similarity`, shorter / longer.
+
+    The ratio is weighted with the baseline's tokens, so that its mean is all candidate tokens over all baseline tokens;
+    above 1 the candidate talks more. It describes; the similarity, in [0, 1] and symmetric, can be gated. An empty
+    baseline has no ratio (None); two empty generations have the similarity 1. Tokens are the engine's own; `unit:
+    characters` counts code points of the text, under `length_ratio_chars` and `length_similarity_chars`.
+    """
+
+    kind: Literal["length"] = "length"
+    unit: Unit = "tokens"
+    """`tokens` counts the engine's token ids, `characters` the code points of the text."""
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        return frozenset({"token_ids"} if self.unit == "tokens" else {"text"})
+
+    def fallback(self) -> "Length | None":
+        return self.model_copy(update={"unit": "characters"}) if self.unit == "tokens" else None
+
+    def score(self, pairs: Sequence[Pair]) -> list[Column]:
+        sides = [units(pair, self.unit) for pair in pairs]
+        ratios = tuple(_ratio(s) for s in sides)
+        weights = tuple(
+            None if s is None or ratio is None else float(len(s.baseline))
+            for s, ratio in zip(sides, ratios, strict=True)
+        )
+        similarities = tuple(None if s is None else _similarity(s) for s in sides)
+        suffix = "" if self.unit == "tokens" else "_chars"
+        return [
+            Column(self.named(f"length_ratio{suffix}"), ratios, weights, better="neither", bounds=None),
+            Column(self.named(f"length_similarity{suffix}"), similarities),
+        ]
+
+
+def _ratio(sides: Units | None) -> float | None:
+    return len(sides.candidate) / len(sides.baseline) if sides and sides.baseline else None
+
+
+def _similarity(sides: Units) -> float:
+    shorter, longer = sorted(map(len, sides))
+    return 1.0 if longer == 0 else shorter / longer

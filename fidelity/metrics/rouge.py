@@ -1,0 +1,135 @@
+"""ROUGE: how many of the baseline's words, word pairs and word order are in the candidate."""
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
+from functools import cache
+from itertools import pairwise
+from typing import Literal, NamedTuple, TypeVar
+
+from rapidfuzz.distance import LCSseq
+
+from fidelity.metrics.base import Metric
+from fidelity.metrics.words import words
+from fidelity.records import Column, Pair
+
+T = TypeVar("T", bound=Hashable)
+Part = Literal["f1", "precision", "recall"]
+
+
+class Rouge(Metric):
+    """ROUGE-1, ROUGE-2 and ROUGE-L (Lin 2004): shared words, word pairs, and longest common subsequence of words.
+
+    In [0, 1]. `rouge1`, `rouge2`, `rougeL` are F1, which is symmetric; with `parts: all` each also comes as
+    `rouge1_precision` (share of the candidate's words) and `rouge1_recall` (share of the baseline's; the baseline is
+    ROUGE's target). Two texts of the same words give exactly 1, in any language; two without any word give 1, one
+    without gives 0. Texts too short for a word pair have `rouge2` 1 if their words are the same, else 0.
+
+    Read it beside the floor: two random long texts share most of their common words, so that 0.8 can be far away.
+    """
+
+    kind: Literal["rouge"] = "rouge"
+    tokenizer: Literal["unicode", "rouge_score"] = "unicode"
+    """`unicode` knows the words of any script, numbers and symbols (see `words`). `rouge_score` gives the numbers of
+    the package rouge-score 0.1.2, made for English: it reads a-z and 0-9 only, so identical Chinese texts give 0, and
+    "-3" is "3"."""
+    stem: bool = False
+    """Whether English words of more than three letters are cut to their stem first (nltk's PorterStemmer)."""
+    parts: Literal["f1", "all"] = "f1"
+    """`all` adds the columns of precision and recall."""
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        return ("rapidfuzz", *(["regex"] if self.tokenizer == "unicode" else []), *(["nltk"] if self.stem else []))
+
+    def score(self, pairs: Sequence[Pair]) -> list[Column]:
+        read = _reader(_tokenizer(self.tokenizer, stem=self.stem))
+        scored = [self._compare(read(p.baseline.text), read(p.candidate.text)) for p in pairs]
+        parts: tuple[Part, ...] = ("f1",) if self.parts == "f1" else ("f1", "precision", "recall")
+        return [
+            Column(
+                self.named(name if part == "f1" else f"{name}_{part}"),
+                tuple(getattr(overlaps, name).part(part) for overlaps in scored),
+            )
+            for name in Overlaps._fields
+            for part in parts
+        ]
+
+    def _compare(self, baseline: "Tokens", candidate: "Tokens") -> "Overlaps":
+        a, b = baseline.ids, candidate.ids
+        overlaps = Overlaps(
+            rouge1=Overlap(_shared(baseline.words, candidate.words), len(a), len(b)),
+            rouge2=Overlap(_shared(baseline.bigrams, candidate.bigrams), max(len(a) - 1, 0), max(len(b) - 1, 0)),
+            rougeL=Overlap(LCSseq.similarity(a, b), len(a), len(b)),
+        )
+        if self.tokenizer == "rouge_score":
+            return overlaps
+        # Without this, identical texts of one word would have a ROUGE-2 of 0, and two empty ones 0 in all.
+        nothing_to_count = Overlap(int(a == b), 1, 1)
+        return Overlaps(*(o if o.baseline or o.candidate else nothing_to_count for o in overlaps))
+
+
+class Overlap(NamedTuple):
+    """How many units the two sides share, and how many each has."""
+
+    shared: int
+    baseline: int
+    candidate: int
+
+    def part(self, part: Part) -> float:
+        """The share of one side or of both (F1, the harmonic mean of the two); 0 where there is nothing to share."""
+        match part:
+            case "f1":
+                return 2 * self.shared / max(self.baseline + self.candidate, 1)
+            case "precision":
+                return self.shared / max(self.candidate, 1)
+            case "recall":
+                return self.shared / max(self.baseline, 1)
+
+
+class Overlaps(NamedTuple):
+    rouge1: Overlap
+    rouge2: Overlap
+    rougeL: Overlap
+
+
+class Tokens(NamedTuple):
+    """A text as numbers, one for each distinct word, and its n-grams counted."""
+
+    ids: list[int]
+    words: Counter[int]
+    bigrams: Counter[tuple[int, int]]
+
+
+def _reader(tokenize: Callable[[str], list[str]]) -> Callable[[str], Tokens]:
+    """Reads each distinct text once: a baseline is scored against several candidates, and often equals them."""
+    vocabulary: dict[str, int] = {}
+
+    @cache
+    def read(text: str) -> Tokens:
+        ids = [vocabulary.setdefault(token, len(vocabulary)) for token in tokenize(text)]
+        return Tokens(ids, Counter(ids), Counter(pairwise(ids)))
+
+    return read
+
+
+def _shared(a: Counter[T], b: Counter[T]) -> int:
+    """The size of the multiset intersection."""
+    return sum([min(count, b.get(key, 0)) for key, count in a.items()])
+
+
+def _tokenizer(name: Literal["unicode", "rouge_score"], *, stem: bool) -> Callable[[str], list[str]]:
+    tokenize = words if name == "unicode" else _ascii_words
+    if not stem:
+        return tokenize
+    from nltk.stem.porter import PorterStemmer
+
+    stem_word = cache(PorterStemmer().stem)
+    return lambda text: [stem_word(t) if len(t) > 3 and t.isascii() else t for t in tokenize(text)]
+
+
+# Everything but a-z and 0-9 separates, "?" included, which stands for what is not ASCII.
+_SEPARATED = bytes(byte if chr(byte) in "abcdefghijklmnopqrstuvwxyz0123456789" else ord(" ") for byte in range(256))
+
+
+def _ascii_words(text: str) -> list[str]:
+    return text.lower().encode("ascii", "replace").translate(_SEPARATED).decode("ascii").split()

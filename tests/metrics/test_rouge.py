@@ -1,0 +1,106 @@
+import random
+
+import pytest
+from hypothesis import given
+from rouge_score.rouge_scorer import RougeScorer
+
+from fidelity.metrics.rouge import Rouge
+from tests import laws
+
+COLUMNS = ["rouge1", "rouge2", "rougeL"]
+AS_PACKAGE = Rouge(tokenizer="rouge_score", parts="all")
+
+
+@given(laws.pairs)
+def test_it_obeys_the_laws(pairs):
+    laws.check(Rouge(parts="all"), pairs, symmetric=COLUMNS)
+    laws.check(Rouge(tokenizer="rouge_score"), pairs, symmetric=COLUMNS)
+
+
+@given(laws.texts)
+def test_identical_texts_give_exactly_one(text):
+    laws.check_identity(Rouge(parts="all"), text)
+    laws.check_identity(Rouge(stem=True), text)
+
+
+@pytest.mark.parametrize("stem", [False, True])
+def test_hard_texts(stem):
+    laws.check_hard_texts(Rouge(stem=stem, parts="all"))
+    laws.check_hard_texts(Rouge(stem=stem, tokenizer="rouge_score"), identity=False)
+    laws.check_empty(Rouge(stem=stem, parts="all"))
+
+
+def test_by_hand():
+    # baseline the cat sat on the mat (6 words), candidate the cat lay on the mat there (7).
+    # Shared words: the 2, cat, on, mat = 5. Shared pairs of 5 and 6: the-cat, on-the, the-mat = 3.
+    # Longest common subsequence: the cat on the mat = 5.
+    values = laws.values(Rouge(parts="all"), "the cat sat on the mat", "the cat lay on the mat there")
+    assert values == {
+        "rouge1": 2 * 5 / 13,
+        "rouge1_precision": 5 / 7,
+        "rouge1_recall": 5 / 6,
+        "rouge2": 2 * 3 / 11,
+        "rouge2_precision": 3 / 6,
+        "rouge2_recall": 3 / 5,
+        "rougeL": 2 * 5 / 13,
+        "rougeL_precision": 5 / 7,
+        "rougeL_recall": 5 / 6,
+    }
+
+
+def test_the_sign_of_a_number_counts():
+    # rouge_score reads "-3" as "3": the answer turned round would score 1.0.
+    assert laws.values(Rouge(tokenizer="rouge_score"), "x is -3", "x is 3")["rouge1"] == 1.0
+    assert laws.values(Rouge(), "x is -3", "x is 3")["rouge1"] == 2 / 3
+
+
+@pytest.mark.parametrize("language", ["Chinese", "Hindi", "Thai", "Arabic", "punctuation"])
+def test_other_scripts_are_read(language):
+    # rouge_score gives identical Chinese, Thai or Hindi texts 0, because it sees a-z and 0-9 only.
+    text = laws.HARD_TEXTS[language]
+    assert laws.values(Rouge(tokenizer="rouge_score"), text, text)["rouge1"] == 0.0
+    half = text[: len(text) // 2]
+    assert 0.4 < laws.values(Rouge(), text, half)["rouge1"] < 1.0
+
+
+def test_one_word_has_no_pairs_to_share():
+    assert laws.values(Rouge(), "Paris", "paris") == {"rouge1": 1.0, "rouge2": 1.0, "rougeL": 1.0}
+    assert laws.values(Rouge(), "Paris", "Rome") == {"rouge1": 0.0, "rouge2": 0.0, "rougeL": 0.0}
+
+
+def test_stemming_joins_the_forms_of_a_word():
+    # running and runs are run, dogs is dog; words of three letters stay as they are.
+    assert laws.values(Rouge(stem=True), "running dogs", "runs dog")["rouge1"] == 1.0
+    assert laws.values(Rouge(), "running dogs", "runs dog")["rouge1"] == 0.0
+
+
+@given(laws.texts, laws.texts)
+def test_rouge_score_is_exactly_the_package(baseline, candidate):
+    assert_as_package(AS_PACKAGE, baseline, candidate)
+
+
+@pytest.mark.parametrize("stem", [False, True])
+def test_rouge_score_is_exactly_the_package_on_english(stem):
+    rng = random.Random(0)
+    vocabulary = ["The", "cats,", "relational;", "running", "-3", "3.14", "isn't", "GENERALIZATION", "flies", "dies"]
+    vocabulary += ["a", "of", "in\n", "é", "naïve", "happily", "skies"]
+    metric = Rouge(tokenizer="rouge_score", stem=stem, parts="all")
+    for _ in range(300):
+        baseline, candidate = (" ".join(rng.choices(vocabulary, k=rng.randrange(40))) for _ in range(2))
+        assert_as_package(metric, baseline, candidate)
+
+
+def assert_as_package(metric, baseline, candidate):
+    theirs = RougeScorer(COLUMNS, use_stemmer=metric.stem).score(baseline, candidate)
+    ours = laws.values(metric, baseline, candidate)
+    for name, score in theirs.items():
+        assert ours[name] == pytest.approx(score.fmeasure, abs=1e-12)
+        assert ours[f"{name}_precision"] == pytest.approx(score.precision, abs=1e-12)
+        assert ours[f"{name}_recall"] == pytest.approx(score.recall, abs=1e-12)
+
+
+def test_the_signature_names_what_the_numbers_depend_on():
+    assert Rouge().signature().startswith("rouge|tokenizer:unicode|stem:False|parts:f1|rapidfuzz:")
+    assert "|regex:" in Rouge().signature()
+    assert "|nltk:" in Rouge(stem=True).signature()
+    assert "|regex:" not in Rouge(tokenizer="rouge_score").signature()
