@@ -129,7 +129,7 @@ class _Terminal:
 
     def __init__(self) -> None:
         self._live = sys.stderr.isatty()
-        self._due = 0.0
+        self._due = time.monotonic() + (0 if self._live else 10)
 
     def say(self, text: str) -> None:
         self._print(text, end="\n")
@@ -139,7 +139,7 @@ class _Terminal:
         if not finished and time.monotonic() < self._due:
             return
         self._due = time.monotonic() + (0.5 if self._live else 10)
-        rate = f", {tokens / seconds:.0f} tokens/s" if seconds and tokens else ""
+        rate = f", {tokens / seconds:.0f} tokens/s" if seconds > 1 else ""
         left = f", about {seconds / done * (total - done):.0f} s left" if done and not finished else ""
         self._print(f"{run}: {done} of {total} prompts{rate}{left}", end="\n" if finished or not self._live else "")
 

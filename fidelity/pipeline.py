@@ -196,11 +196,12 @@ def _job(
 
 
 def _generate(jobs: Sequence[Job], store: Store, listener: Listener) -> list[Run]:
-    """The jobs' runs; one engine serves all of them, and none is opened where all are finished."""
+    """The jobs' runs; jobs with the same config share one engine, and none is opened where all are finished."""
     runs: list[Run] = []
     ear = _Ear(listener)
     with ExitStack() as stack:
         engine: Engine | None = None
+        opened_for: RunConfig | None = None
         for job in jobs:
             if run := store.run(job.name, job.digest):
                 runs.append(run)
@@ -209,10 +210,11 @@ def _generate(jobs: Sequence[Job], store: Store, listener: Listener) -> list[Run
                 if isinstance(writer, Run):
                     runs.append(writer)
                     continue
-                if engine is None:
+                if engine is None or opened_for is not job.config:
+                    stack.close()
                     listener.say(f"{job.name}: opening {job.config.engine.kind} ...")
                     opening = open_engine(job.config, log=writer.log, on_progress=ear.on_progress)
-                    engine = stack.enter_context(opening)
+                    engine, opened_for = stack.enter_context(opening), job.config
                 runs.append(_fill(writer, engine, job, ear))
     return runs
 
@@ -321,7 +323,7 @@ def _columns(metric: Metric, pairing: Pairing, kept: Comparison) -> dict[str, Sc
     signature = metric.signature()
     columns = kept.columns(signature)
     if columns is None:
-        columns = tuple(metric.score(pairing.pairs))
+        columns = tuple(metric.model_copy(update={"label": None}).score(pairing.pairs))
         kept.add_columns(signature, columns)
     return {column.name: ScoredColumn(column, signature) for column in columns}
 

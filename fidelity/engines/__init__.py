@@ -23,6 +23,8 @@ HARMLESS_ENV = ("VLLM_NO_USAGE_STATS", "VLLM_DO_NOT_TRACK", "VLLM_LOGGING", "VLL
 """Beginnings of vLLM's environment variables that can't change an output."""
 CHILD_ENV = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_NO_USAGE_STATS": "1"}
 """The engine runs inside our child process, not in another child of it, and reports to nobody."""
+CPU_KV_CACHE_GIB = "4"
+"""What vLLM's CPU build may take for the KV cache if nothing is said; by itself it takes nearly all memory."""
 
 
 @contextmanager
@@ -42,7 +44,7 @@ def open_engine(config: RunConfig, *, log: Path, on_progress: OnProgress) -> Ite
                 **engine.options,
             }
             with ChildEngine(
-                "fidelity.engines.vllm_child", settings, env={**CHILD_ENV, **engine.env}, log=log, on_progress=on_progress
+                "fidelity.engines.vllm_child", settings, env=_child_env(engine), log=log, on_progress=on_progress
             ) as child:
                 child.info = replace(child.info, version=_vllm_version(), device=child.info.device or _cpu_name())
                 yield child
@@ -80,6 +82,12 @@ def identity(config: RunConfig, *, remembered: Path) -> dict[str, Any]:
             raise FidelityError(f"{config.name}: a stored run has its digest already")
         case unknown:
             assert_never(unknown)
+
+
+def _child_env(engine: VllmEngine) -> dict[str, str]:
+    """The child's environment beside the inherited one; what the user sets wins."""
+    kv_cache = os.environ.get("VLLM_CPU_KVCACHE_SPACE", CPU_KV_CACHE_GIB)
+    return {**CHILD_ENV, "VLLM_CPU_KVCACHE_SPACE": kv_cache, **engine.env}
 
 
 def _vllm_version() -> str:
