@@ -28,7 +28,7 @@ class Sts(EncoderMetric):
     encoder: str = "sentence-transformers/all-MiniLM-L6-v2"
     chunk: bool = True
     """Read the whole text, in chunks of sentences that the encoder can hold; its embedding is the chunks' mean,
-    weighted by word pieces and brought back to unit length. False cuts each text off at the encoder's limit, as papers do."""
+    weighted by word pieces, at unit length again. False cuts each text off at the encoder's limit, as papers do."""
 
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
         similarities, coverages = self._score(pairs, self.bound) if pairs else ([], [])
