@@ -73,6 +73,10 @@ class Encoder(Protocol):
         """How many tokens each text has, special tokens not counted, nothing cut off."""
         ...
 
+    def unknown_share(self, texts: Sequence[str]) -> list[float]:
+        """Share of each text's characters that the vocabulary lacks: where it is high, all texts look alike."""
+        ...
+
 
 class EncoderMetric(Metric):
     """A metric that reads the texts through an encoder. It opens nothing itself: the pipeline binds one to it."""

