@@ -1,4 +1,7 @@
-"""The command line: arguments and exit codes. 0 pass (or no gate asked for), 1 fail, 2 could not judge or any error, 130 Ctrl-C."""
+"""The command line: arguments and exit codes.
+
+0 pass (or no gate asked for), 1 fail, 2 could not judge, and every error that isn't a verdict; Ctrl-C 130.
+"""
 
 import argparse
 import json
@@ -47,7 +50,9 @@ def _parser() -> argparse.ArgumentParser:
     compare = commands.add_parser("compare", help="generate what is missing, and compare candidates with a baseline")
     compare.add_argument("baseline", type=Path, help="the baseline's YAML file")
     compare.add_argument("candidates", type=Path, nargs="+", help="a candidate's YAML file")
-    compare.add_argument("--metric", action="append", metavar="KIND", help="score only this kind of metric (repeatable)")
+    compare.add_argument(
+        "--metric", action="append", metavar="KIND", help="score only this kind of metric (repeatable)"
+    )
     compare.add_argument("--json", type=Path, metavar="FILE", help="write the numbers, unrounded, as JSON")
     compare.set_defaults(command=_compare)
 
@@ -63,7 +68,11 @@ def _parser() -> argparse.ArgumentParser:
 
     for command in (compare, generate, listing):
         command.add_argument(
-            "--store", type=Path, default=Path("fidelity-store"), metavar="DIR", help="where runs are kept (fidelity-store)"
+            "--store",
+            type=Path,
+            default=Path("fidelity-store"),
+            metavar="DIR",
+            help="where runs are kept (fidelity-store)",
         )
     return parser
 
@@ -97,7 +106,9 @@ def _generate(chosen: argparse.Namespace) -> int:
     runs = generate(load_run(chosen.run), store=_store(chosen.store), listener=_Terminal(), limit=chosen.limit)
     for run in runs:
         counts = run.manifest["counts"]
-        print(f"{run.path}: {counts['generations']} generations, {counts['failures']} failures, {counts['tokens']} tokens")
+        print(
+            f"{run.path}: {counts['generations']} generations, {counts['failures']} failures, {counts['tokens']} tokens"
+        )
     return OK
 
 
@@ -152,7 +163,7 @@ def _metrics(baseline: "RunConfig", kinds: Sequence[str] | None) -> list["Metric
     """The metrics that are asked for: by --metric, else by the baseline's YAML, else the default set."""
     from fidelity.metrics import default_metrics, metric_of_kind
 
-    written = list(baseline.metrics or ())
+    written: list[Metric] = list(baseline.metrics or ())
     if not kinds:
         return written or default_metrics()
     return [m for kind in kinds for m in ([w for w in written if w.kind == kind] or [metric_of_kind(kind)])]

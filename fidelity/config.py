@@ -1,5 +1,6 @@
 """The YAML of a run as a frozen model: what to generate, with what, and what to hold it against."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -9,7 +10,7 @@ from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, mo
 
 from fidelity.errors import ConfigError
 from fidelity.metrics import AnyMetric
-from fidelity.schema import Settings
+from fidelity.schema import Settings, nearest
 
 
 def _resolve(value: Any, info: ValidationInfo) -> Any:
@@ -56,9 +57,9 @@ class VllmEngine(Settings):
     """The compute type (`bfloat16`, `float32`, ...); the checkpoint's own if not given."""
     max_model_len: int | None = Field(default=None, ge=1)
     """The context, in tokens."""
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default_factory=dict)
     """Any other argument of vLLM's `LLM(...)`, passed on as it is."""
-    env: dict[str, str] = {}
+    env: dict[str, str] = Field(default_factory=dict)
     """Environment variables of the child process (`VLLM_CPU_INT4_W4A8: "0"`)."""
 
 
@@ -139,7 +140,7 @@ def load_run(path: Path) -> RunConfig:
     try:
         return RunConfig.model_validate(data, context={"folder": path.parent})
     except ValidationError as error:
-        raise ConfigError("\n".join(f"{path}: {_place(e)}{e['msg']}" for e in error.errors())) from error
+        raise ConfigError("\n".join(f"{path}: {_place(e)}{_what(e)}" for e in error.errors())) from error
 
 
 def candidate_of(baseline: RunConfig, candidate: RunConfig) -> RunConfig:
@@ -181,9 +182,18 @@ def _with_local_encoder(metric: Any, folder: Path) -> Any:
 
 
 def _place(error: Mapping[str, Any]) -> str:
-    """Where in the file, as a user would write it (engine.dtype); the tag of a union is no key."""
-    place = ".".join(str(part) for part in error["loc"])
+    """Where in the file, as a user would write it: `engine.dtype`; the tag of a union is no key."""
+    loc = [str(part) for part in error["loc"]]
+    tag = {"engine": 1, "metrics": 2}.get(loc[0] if loc else "")
+    place = ".".join(part for number, part in enumerate(loc) if number != tag)
     return f"{place}: " if place else ""
+
+
+def _what(error: Mapping[str, Any]) -> str:
+    if error["type"] == "union_tag_invalid":
+        tag, known = error["ctx"]["tag"], re.findall(r"'([^']+)'", error["ctx"]["expected_tags"])
+        return f"unknown kind {tag!r}{nearest(tag, known)}"
+    return str(error["msg"])
 
 
 def _type(data: Any) -> str:

@@ -130,10 +130,10 @@ def compare(
 
 
 def chunks(count: int, *, largest: int, seed: int) -> list[list[int]]:
-    """The order and the batches in which a run goes through its prompts: a seeded permutation of 0 ... count-1, cut at random.
+    """The batches in which a run goes through its prompts: a seeded permutation of 0 ... count-1, cut at random.
 
-    Sizes are drawn from a quarter of the largest up to the largest, which is never more than half of the prompts, so that
-    two seeds give compositions that really differ: on CPU, order alone, in one batch, changes nothing.
+    Sizes are drawn from a quarter of the largest up to the largest, which is never more than half of the prompts, so
+    that two seeds give compositions that really differ: on CPU, order alone, in one batch, changes nothing.
     """
     draw = random.Random(seed)
     order = list(range(count))
@@ -293,7 +293,7 @@ def _stored(config: RunConfig, store: Store) -> list[Run]:
 
 
 def _ready(metric: Metric, store: Store) -> Metric:
-    """The metric with its encoder bound, where it needs one; nothing heavy is loaded before a text has to be encoded."""
+    """The metric with its encoder bound, where it needs one; nothing heavy is loaded until a text must be encoded."""
     if not isinstance(metric, EncoderMetric):
         return metric
     source = locate(metric.encoder)
@@ -347,4 +347,4 @@ def _seed(name: str) -> int:
 
 
 def _name(path: Path) -> str:
-    return "".join(c if c.isalnum() and c.isascii() or c in "._+-" else "-" for c in path.stem)
+    return "".join(c if (c.isalnum() and c.isascii()) or c in "._+-" else "-" for c in path.stem)

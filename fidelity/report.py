@@ -12,7 +12,9 @@ from fidelity.pipeline import ComparisonSet, Scores
 from fidelity.store import Run
 
 JSON_SCHEMA_VERSION = 1
-NOT_QUALITY = "Drift is displacement, not quality: a copy that drifts says something else, not necessarily something worse."
+NOT_QUALITY = (
+    "Drift is displacement, not quality: a copy that drifts says something else, not necessarily something worse."
+)
 HIDDEN = "_coverage"
 """Ending of the columns that the table leaves out, and mentions where they aren't whole."""
 
@@ -61,13 +63,15 @@ def as_json(result: ComparisonSet) -> dict[str, Any]:
 
 
 def print_table(result: ComparisonSet, console: Console) -> None:
-    """The table: the control's row is the floor, then a row per candidate; under each value its excess over the floor."""
+    """The table: the control's row is the floor, then a row per candidate; under each value its excess."""
     floor = floor_of(result)
     rows = [(f"{', '.join(c.run.name for c in result.controls)}\n(the floor)", result.controls, floor)] if floor else []
     rows += [(_title(c.run), (c,), summaries_of(result, c)) for c in result.candidates]
     names = list(dict.fromkeys(name for _, _, summaries in rows for name in summaries if not name.endswith(HIDDEN)))
     counts = result.baseline.manifest["counts"]
-    console.print(Text(f"Baseline {result.baseline.name}: {describe_run(result.baseline)}, {counts['prompts']} prompts"))
+    console.print(
+        Text(f"Baseline {result.baseline.name}: {describe_run(result.baseline)}, {counts['prompts']} prompts")
+    )
     for block in _blocks(names, console.width, first=max((_width(title) for title, _, _ in rows), default=0)):
         table = Table(show_edge=False, pad_edge=False)
         table.add_column("run", no_wrap=True)
@@ -120,7 +124,8 @@ def engine_differences(baseline: Run, other: Run) -> list[str]:
     ours, theirs = baseline.manifest["engine"], other.manifest["engine"]
     named = {"kind": "engine", "version": "version", "mode": "mode", "device": "hardware"}
     return [
-        f"its {word} differs from the baseline's ({theirs[key]} against {ours[key]}), so not all of its drift is quantization's"
+        f"its {word} differs from the baseline's ({theirs[key]} against {ours[key]}), "
+        f"so not all of its drift is quantization's"
         for key, word in named.items()
         if ours[key] and theirs[key] and ours[key] != theirs[key]
     ]
@@ -188,7 +193,8 @@ def _width(text: str) -> int:
 
 def _blocks(names: list[str], width: int, *, first: int) -> list[list[str]]:
     """The metric columns in as many tables as the terminal's width asks for."""
-    room, blocks = 0, []
+    blocks: list[list[str]] = []
+    room = 0
     for name in names:
         wide = max(_width(_heading(name)), 6) + 3
         if room < wide:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -128,18 +129,12 @@ class ChildEngine:
         """Close stdin, which ends the child; then make sure that nothing of its process group is left."""
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe is not None
-            try:
+            with suppress(BrokenPipeError):
                 pipe.close()
-            except BrokenPipeError:
-                pass
-        try:
+        with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
             self._process.wait(timeout=SHUTDOWN_S)
-        except (subprocess.TimeoutExpired, KeyboardInterrupt):
-            pass
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self._process.wait()
 
 

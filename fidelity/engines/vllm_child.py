@@ -1,6 +1,7 @@
-"""The child process that holds one vLLM engine. Requests come in on stdin, records go out on stdout, one JSON object a line.
+"""The child process that holds one vLLM engine.
 
-Run by `ChildEngine`, never by hand. When stdin closes, whether asked to or because the parent died, the process ends.
+Requests come in on stdin, records go out on stdout, one JSON object a line. Run by `ChildEngine`, never by hand.
+When stdin closes, whether asked to or because the parent died, the process ends.
 """
 
 import hashlib
@@ -78,14 +79,16 @@ class VllmInProcess:
                 "prompt_id": row["id"],
                 "text": answer.text,
                 "token_ids": list(answer.token_ids),
-                "logprobs": [step[token].logprob for step, token in zip(answer.logprobs, answer.token_ids, strict=True)],
+                "logprobs": [
+                    step[token].logprob for step, token in zip(answer.logprobs, answer.token_ids, strict=True)
+                ],
                 "finish_reason": answer.finish_reason,
             }
 
     def _run(
         self, prompts: list[list[int]], sampling: dict[str, Any], on_progress: Callable[[int, int], None]
     ) -> list[Any]:
-        """vLLM's own loop over its steps (what `LLM.generate` does), with a sign of life in between."""
+        """VLLM's own loop over its steps (what `LLM.generate` does), with a sign of life in between."""
         if not prompts:
             return []
         from vllm import SamplingParams
@@ -123,8 +126,6 @@ class VllmInProcess:
         self._run([list(ids)], {"temperature": 0.0, "max_tokens": 2}, lambda *_: None)
 
     def _describe(self, lines: list[str]) -> dict[str, Any]:
-        import torch
-
         config = self._llm.llm_engine.vllm_config
         quantized, plain = self._llm.apply_model(_count_linear_layers)[0]
         template = getattr(self._tokenizer, "chat_template", None)
@@ -134,7 +135,9 @@ class VllmInProcess:
             "mode": "eager" if config.model_config.enforce_eager else "compiled",
             "dtype": str(config.model_config.dtype).removeprefix("torch."),
             "attention": _attention(lines),
-            "kernels": sorted({word for line in lines for word in line.split() if word.rstrip(".,").endswith("Kernel")}),
+            "kernels": sorted(
+                {word for line in lines for word in line.split() if word.rstrip(".,").endswith("Kernel")}
+            ),
             "quantized_layers": quantized,
             "unquantized_layers": plain,
             "context": self._context,
@@ -142,7 +145,6 @@ class VllmInProcess:
             "chat_template": _hash(template) if template else None,
             "versions": _versions("torch", "transformers", "compressed-tensors"),
             "notes": notes,
-            "device": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         }
 
 

@@ -17,9 +17,7 @@ from fidelity.schema import nearest
 
 __all__ = ["KINDS", "AnyMetric", "Encoder", "EncoderMetric", "Metric", "default_metrics", "metric_of_kind"]
 
-AnyMetric = Annotated[
-    Identical | PrefixAgreement | FirstDivergence | Rouge | Length | Sts, Field(discriminator="kind")
-]
+AnyMetric = Annotated[Identical | PrefixAgreement | FirstDivergence | Rouge | Length | Sts, Field(discriminator="kind")]
 KINDS: tuple[type[Metric], ...] = (Identical, PrefixAgreement, FirstDivergence, Rouge, Length, Sts)
 
 
@@ -38,6 +36,6 @@ def metric_of_kind(kind: str) -> Metric:
 
 
 def default_metrics() -> list[Metric]:
-    """What is scored if nothing is asked for: everything that needs no more than the STS encoder, and that where it is installed."""
+    """What is scored if nothing is asked for; STS where its package is installed."""
     semantic = [Sts()] if find_spec("sentence_transformers") else []
     return [Identical(), PrefixAgreement(), FirstDivergence(), Rouge(), Length(), *semantic]

@@ -62,8 +62,11 @@ class Encoder(Protocol):
     name: str
     revision: str
     """Content hash or commit of the encoder: with the name, what its numbers depend on."""
-    max_tokens: int
-    """Tokens that it reads of one text, special tokens not counted; what is longer is cut off."""
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens that it reads of one text, special tokens not counted; what is longer is cut off."""
+        ...
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Sentence embeddings, one row per text, of unit length. Each distinct text is encoded once."""
