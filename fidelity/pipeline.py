@@ -215,7 +215,7 @@ def _generate(jobs: Sequence[Job], store: Store, listener: Listener) -> list[Run
                     listener.say(f"{job.name}: opening {job.config.engine.kind} ...")
                     opening = open_engine(job.config, log=writer.log, on_progress=ear.on_progress)
                     engine, opened_for = stack.enter_context(opening), job.config
-                runs.append(_fill(writer, engine, job, ear))
+                runs.append(_fill(writer, engine, job, ear, store))
     return runs
 
 
@@ -238,12 +238,17 @@ class _Ear:
         self._tokens += tokens
         self.on_progress(Progress(0, 0))
 
+    def measurement(self) -> dict[str, float]:
+        """Generating alone: loading and warm-up came before, joining the chunks comes after."""
+        return {"prompts": self._done, "tokens": self._tokens, "seconds": time.monotonic() - self._since}
 
-def _fill(writer: RunWriter, engine: Engine, job: Job, ear: _Ear) -> Run:
+
+def _fill(writer: RunWriter, engine: Engine, job: Job, ear: _Ear, store: Store) -> Run:
     """Generate the chunks that are not on disk yet, and complete the run."""
     plan = chunks(len(job.prompts), largest=job.config.chunk or DEFAULT_CHUNK, seed=job.seed)
     finished = writer.finished
     ear.start(job.name, done=sum(len(plan[number]) for number in finished), total=len(job.prompts))
+    steps_before = engine.step_seconds
     for number, members in enumerate(plan):
         if number in finished:
             continue
@@ -252,7 +257,11 @@ def _fill(writer: RunWriter, engine: Engine, job: Job, ear: _Ear) -> Run:
         writer.add_chunk(number, prompts, outcomes)
         tokens = sum(len(o.token_ids or ()) for o in outcomes if not isinstance(o, Failure))
         ear.chunk_finished(len(prompts), tokens)
-    return writer.complete(job.prompts, _manifest(job, engine))
+    measured = {**ear.measurement(), "step_seconds": engine.step_seconds - steps_before}
+    run = writer.complete(job.prompts, _manifest(job, engine))
+    if not finished and not isinstance(job.config.engine, RecordedEngine):
+        store.add_measurement(run, {"created": run.manifest["created"], "engine": asdict(engine.info), **measured})
+    return run
 
 
 def _manifest(job: Job, engine: Engine) -> dict[str, Any]:

@@ -197,6 +197,18 @@ class Store:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield self.run(name, digest) or RunWriter(path)
 
+    def add_measurement(self, run: Run, measurement: dict[str, Any]) -> None:
+        """Keep timings of a run, apart from it: they are no part of what it said."""
+        folder = self.root / "measurements" / run.id
+        with _full_disk_explained(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        _write_manifest(folder, measurement)
+
+    def measurement(self, run: Run) -> dict[str, Any] | None:
+        """The timings of a run, if it was generated here without a break."""
+        folder = self.root / "measurements" / run.id
+        return _read_manifest(folder) if (folder / "manifest.json").is_file() else None
+
     def adopt(self, run: Run) -> Run:
         """A run of another store, copied into this one if it isn't there yet."""
         run.manifest, run.rows  # noqa: B018 - damaged ones are refused before anything is copied

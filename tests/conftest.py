@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-FAKE_VLLM = Path(__file__).parent / "fake_vllm"
-RECORDINGS = Path(__file__).parent.parent / "fidelity" / "sample_data" / "h100-smollm2-135m"
+ROOT = Path(__file__).parent.parent
+FAKE_VLLM = ROOT / "tests" / "fake_vllm"
+RECORDINGS = ROOT / "fidelity" / "sample_data" / "h100-smollm2-135m"
 
 
 @pytest.fixture

@@ -31,6 +31,7 @@ class ChildEngine:
     """
 
     info: EngineInfo
+    step_seconds: float = 0.0
 
     def __init__(
         self, module: str, settings: Mapping[str, Any], *, env: Mapping[str, str], log: Path, on_progress: OnProgress
@@ -69,8 +70,11 @@ class ChildEngine:
             for p in prompts
         ]
         self._send({"generate": rows, "sampling": sampling.model_dump(mode="json")})
-        while "done" not in (reply := self._receive(while_doing="generating")):
-            match reply:
+        while True:
+            match self._receive(while_doing="generating"):
+                case {"done": True, "step_seconds": seconds}:
+                    self.step_seconds = seconds
+                    return
                 case {"progress": [prompts_done, tokens]}:
                     self._on_progress(Progress(prompts_done, tokens))
                 case {"record": {"failure": reason, "prompt_id": prompt_id}}:

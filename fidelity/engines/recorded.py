@@ -21,6 +21,7 @@ class RecordedAnswers:
 
     def __init__(self, path: Path) -> None:
         self.info = EngineInfo(kind="recorded")
+        self.step_seconds = 0.0
         self._path = path
         self._rows: dict[str, tuple[str, dict[str, Any]]] = {}
         for where, row in read_jsonl(path):

@@ -42,7 +42,7 @@ def main() -> None:
                 case {"generate": rows, "sampling": sampling} if engine:
                     for record in engine.generate(rows, sampling, lambda p, t: _reply(replies, progress=[p, t])):
                         _reply(replies, record=record)
-                    _reply(replies, done=True)
+                    _reply(replies, done=True, step_seconds=engine.step_seconds)
         except Exception as error:
             logging.getLogger(__name__).exception("the request failed")
             _reply(replies, error=f"{type(error).__name__}: {error}")
@@ -60,8 +60,11 @@ class VllmInProcess:
         self._tokenizer = self._llm.get_tokenizer()
         self._has_template = bool(getattr(self._tokenizer, "chat_template", None))
         self._context = int(self._llm.llm_engine.model_config.max_model_len)
+        self.step_seconds = 0.0
+        """Spent inside the engine's own steps since the warm-up."""
         self.info = self._describe(lines)
         self._warm_up()
+        self.step_seconds = 0.0
 
     def generate(
         self, rows: list[dict[str, Any]], sampling: dict[str, Any], on_progress: Callable[[int, int], None]
@@ -98,10 +101,13 @@ class VllmInProcess:
         engine = self._llm.llm_engine
         outputs, tokens, said = [], 0, time.monotonic()
         while running := engine.get_num_unfinished_requests():
+            began = time.monotonic()
             outputs += engine.step()
+            now = time.monotonic()
+            self.step_seconds += now - began
             tokens += running
-            if time.monotonic() - said > HEARTBEAT_S:
-                said = time.monotonic()
+            if now - said > HEARTBEAT_S:
+                said = now
                 on_progress(len(outputs), tokens)
         return sorted(outputs, key=lambda output: int(output.request_id))
 
