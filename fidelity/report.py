@@ -98,7 +98,7 @@ def notes(result: ComparisonSet) -> list[str]:
         said += [f"{scores.run.name}: {difference}" for difference in engine_differences(result.baseline, scores.run)]
         for name, summary in summaries_of(result, scores).items():
             if name.endswith(HIDDEN) and summary.value is not None and summary.value < 1:
-                said.append(f"{scores.run.name}: {name.removesuffix(HIDDEN)} read {summary.value:.0%} of the texts")
+                said.append(f"{scores.run.name}: {name.removesuffix(HIDDEN)} read {summary.value:.1%} of the texts")
             if summary.n_unscored and not name.endswith(HIDDEN):
                 said.append(f"{scores.run.name}: {name} could not be scored on {summary.n_unscored} prompts")
         reasons = list(scores.failures.items())
