@@ -2,8 +2,8 @@
 
     python benchmarks/overhead.py [--pairs 7] [--limit 32] [--max-tokens 64]
 
-Prints the ratio of speeds (bare time / fidelity's time; 1 is equal, above is faster) with a 95 % interval over the pairs,
-and the share of fidelity's generation time that was spent outside the engine's own steps. Loading is left out on both sides.
+Prints the ratio of speeds (bare time / fidelity's time; 1 is equal, above is faster) with a 95 % interval over the
+pairs, and the share of fidelity's generation time outside the engine's own steps. Loading is left out on both sides.
 """
 
 import argparse

@@ -165,8 +165,22 @@ def _metrics(baseline: "RunConfig", kinds: Sequence[str] | None) -> list["Metric
 
     written: list[Metric] = list(baseline.metrics or ())
     if not kinds:
-        return written or default_metrics()
+        return written or [metric for metric in default_metrics() if _can_be_scored(metric)]
     return [m for kind in kinds for m in ([w for w in written if w.kind == kind] or [metric_of_kind(kind)])]
+
+
+def _can_be_scored(metric: "Metric") -> bool:
+    """Whether a metric that nobody asked for can be had here; if not it is left out, aloud."""
+    from fidelity.encoders import locate
+    from fidelity.metrics import EncoderMetric
+
+    try:
+        if isinstance(metric, EncoderMetric):
+            locate(metric.encoder)
+    except FidelityError as error:
+        print(f"fidelity: {metric.kind} is left out: {error}", file=sys.stderr)
+        return False
+    return True
 
 
 def _store(root: Path) -> "Store":

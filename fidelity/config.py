@@ -16,7 +16,7 @@ from fidelity.schema import Settings, nearest
 def _resolve(value: Any, info: ValidationInfo) -> Any:
     """A path as written, made absolute from the folder of the YAML file that it is written in."""
     if isinstance(value, str) and info.context:
-        return Path(info.context["folder"], value).absolute()
+        return Path(info.context["folder"], value).resolve()
     return value
 
 
@@ -26,7 +26,7 @@ def _resolve_model(value: Any, info: ValidationInfo) -> Any:
         return value
     local = Path(info.context["folder"], value)
     looks_local = value.startswith((".", "/", "~")) or value.count("/") != 1 or local.parent.is_dir()
-    return str(local.absolute()) if local.exists() or looks_local else value
+    return str(local.resolve()) if local.exists() or looks_local else value
 
 
 RelativePath = Annotated[Path, BeforeValidator(_resolve)]
@@ -177,7 +177,7 @@ def _with_local_encoder(metric: Any, folder: Path) -> Any:
     """Metrics know no files, so a relative directory of an encoder is made absolute here."""
     match metric:
         case {"encoder": str() as encoder} if (folder / encoder).is_dir() or encoder.startswith("."):
-            return {**metric, "encoder": str((folder / encoder).absolute())}
+            return {**metric, "encoder": str((folder / encoder).resolve())}
     return metric
 
 

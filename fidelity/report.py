@@ -72,16 +72,16 @@ def print_table(result: ComparisonSet, console: Console) -> None:
     console.print(
         Text(f"Baseline {result.baseline.name}: {describe_run(result.baseline)}, {counts['prompts']} prompts")
     )
-    for block in _blocks(names, console.width, first=max((_width(title) for title, _, _ in rows), default=0)):
+    first = max((_width(title) for title, _, _ in rows), default=0)
+    for number, block in enumerate(_blocks(names, console.width, first=first)):
         table = Table(show_edge=False, pad_edge=False)
         table.add_column("run", no_wrap=True)
-        table.add_column("n", justify="right")
-        table.add_column("failed", justify="right")
-        for name in block:
+        for name in (*(("n", "failed") if number == 0 else ()), *block):
             table.add_column(_heading(name), justify="right")
         for title, scores, summaries in rows:
-            n, failed = sum(len(s.prompt_ids) for s in scores), sum(s.failed for s in scores)
-            table.add_row(Text(title), str(n), str(failed), *(_cell(summaries.get(name)) for name in block))
+            counts = (str(sum(len(s.prompt_ids) for s in scores)), str(sum(s.failed for s in scores)))
+            table.add_section()
+            table.add_row(Text(title), *(counts if number == 0 else ()), *(_cell(summaries.get(n)) for n in block))
         console.print(table)
     for note in notes(result):
         console.print(Text(note))
@@ -109,13 +109,13 @@ def notes(result: ComparisonSet) -> list[str]:
 
 
 def describe_run(run: Run) -> str:
-    """Format and size, as read from the checkpoint."""
+    """Format, parameters and size, as read from the checkpoint."""
     about = _run_json(run)
     parts = [about["format"] or "format unknown"]
     if about["parameters"]:
-        parts.append(_short(about["parameters"], 1000, ("", "K", "M", "B", "T")) + " parameters")
+        parts.append(_short(about["parameters"], ("", "K", "M", "B", "T")))
     if about["bytes"]:
-        parts.append(_short(about["bytes"], 1000, (" B", " kB", " MB", " GB", " TB")))
+        parts.append(_short(about["bytes"], (" B", " kB", " MB", " GB", " TB")))
     return ", ".join(parts)
 
 
@@ -168,11 +168,12 @@ def _title(run: Run) -> str:
     return f"{run.name}\n{describe_run(run)}"
 
 
-def _short(number: float, step: int, units: tuple[str, ...]) -> str:
+def _short(number: float, units: tuple[str, ...]) -> str:
+    """A number to three digits with its unit: 135M, 269 MB, 1.24 GB."""
     for unit in units[:-1]:
-        if number < step:
-            return f"{number:.0f}{unit}"
-        number /= step
+        if number < 999.5:
+            return f"{number:.3g}{unit}"
+        number /= 1000
     return f"{number:.1f}{units[-1]}"
 
 
@@ -198,8 +199,8 @@ def _blocks(names: list[str], width: int, *, first: int) -> list[list[str]]:
     for name in names:
         wide = max(_width(_heading(name)), 6) + 3
         if room < wide:
+            room = width - first - (0 if blocks else 14)  # the first table also has n and failed
             blocks.append([])
-            room = width - first - 14
         blocks[-1].append(name)
         room -= wide
     return blocks

@@ -53,9 +53,9 @@ class VllmInProcess:
     """vLLM's `LLM` and what became known of it while it was loaded."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
-        lines = _record_log("vllm")
         from vllm import LLM
 
+        lines = _record_log("vllm")  # after the import, which sets up vLLM's logging anew
         self._llm = LLM(**settings)
         self._tokenizer = self._llm.get_tokenizer()
         self._has_template = bool(getattr(self._tokenizer, "chat_template", None))
