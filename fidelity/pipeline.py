@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -203,10 +204,11 @@ def _generate(jobs: Sequence[Job], store: Store, listener: Listener) -> list[Run
         engine: Engine | None = None
         opened_for: RunConfig | None = None
         for job in jobs:
+            waiting = f"{job.name}: another command is generating it; waiting for that ..."
             if run := store.run(job.name, job.digest):
                 runs.append(run)
                 continue
-            with store.writing(job.name, job.digest) as writer:
+            with store.writing(job.name, job.digest, on_wait=partial(listener.say, waiting)) as writer:
                 if isinstance(writer, Run):
                     runs.append(writer)
                     continue

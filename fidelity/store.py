@@ -8,7 +8,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -184,17 +184,22 @@ class Store:
         return Run(path) if (path / "manifest.json").is_file() else None
 
     @contextmanager
-    def writing(self, name: str, digest: str) -> Iterator[RunWriter | Run]:
+    def writing(self, name: str, digest: str, *, on_wait: Callable[[], None]) -> Iterator[RunWriter | Run]:
         """A run to write, or the finished run if another command has written it in the meantime.
 
-        The lock is the operating system's, so that it is gone with its process, however that ends.
+        `on_wait` is called if another command is at it. The lock is the operating system's, so that it is gone with its
+        process, however that ends.
         """
         path = self._run_path(name, digest)
         with _full_disk_explained(path):
             path.mkdir(parents=True, exist_ok=True)
             lock = (path / ".lock").open("w")
         with lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                on_wait()
+                fcntl.flock(lock, fcntl.LOCK_EX)
             yield self.run(name, digest) or RunWriter(path)
 
     def add_measurement(self, run: Run, measurement: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 import errno
 import json
+import threading
 
 import pytest
 
@@ -17,8 +18,12 @@ OUTCOMES = (
 DIGEST = "0123456789abcdef"
 
 
+def never():
+    raise AssertionError("nobody else is writing")
+
+
 def write_run(store, name="run", outcomes=OUTCOMES):
-    with store.writing(name, DIGEST) as writer:
+    with store.writing(name, DIGEST, on_wait=never) as writer:
         writer.add_chunk(1, PROMPTS[2:], outcomes[2:])
         writer.add_chunk(0, PROMPTS[:2], outcomes[:2])
         return writer.complete(PROMPTS, {"name": name, "digest": DIGEST})
@@ -34,11 +39,11 @@ def test_a_run_comes_back_as_it_was_in_the_prompts_order(tmp_path):
 
 def test_a_run_is_absent_until_its_manifest_is_there(tmp_path):
     store = Store(tmp_path)
-    with store.writing("run", DIGEST) as writer:
+    with store.writing("run", DIGEST, on_wait=never) as writer:
         writer.add_chunk(0, PROMPTS[:2], OUTCOMES[:2])
         assert store.run("run", DIGEST) is None
     assert store.runs() == []
-    with store.writing("run", DIGEST) as writer:
+    with store.writing("run", DIGEST, on_wait=never) as writer:
         assert isinstance(writer, RunWriter)
         assert writer.finished == {0}
 
@@ -46,8 +51,26 @@ def test_a_run_is_absent_until_its_manifest_is_there(tmp_path):
 def test_a_finished_run_is_not_written_again(tmp_path):
     store = Store(tmp_path)
     run = write_run(store)
-    with store.writing("run", DIGEST) as found:
+    with store.writing("run", DIGEST, on_wait=never) as found:
         assert found == run
+
+
+def test_who_waits_for_another_command_is_told(tmp_path):
+    store, told = Store(tmp_path), threading.Event()
+    found = []
+
+    def second():
+        with store.writing("run", DIGEST, on_wait=told.set) as run:
+            found.append(run)
+
+    with store.writing("run", DIGEST, on_wait=never) as writer:
+        other = threading.Thread(target=second)
+        other.start()
+        assert told.wait(10)
+        writer.add_chunk(0, PROMPTS, OUTCOMES)
+        run = writer.complete(PROMPTS, {"name": "run", "digest": DIGEST})
+    other.join(10)
+    assert found == [run]
 
 
 def test_a_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch):
@@ -59,7 +82,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch):
 
     import pyarrow.parquet
 
-    with store.writing("run", DIGEST) as writer:
+    with store.writing("run", DIGEST, on_wait=never) as writer:
         writer.add_chunk(0, PROMPTS[:2], OUTCOMES[:2])
         monkeypatch.setattr(pyarrow.parquet, "write_table", full)
         with pytest.raises(StoreError, match=r"No space left on device.*whole chunks are kept"):
