@@ -66,6 +66,11 @@ def _parser() -> argparse.ArgumentParser:
     listing = commands.add_parser("list", help="list the runs and comparisons of a store")
     listing.set_defaults(command=_list)
 
+    metrics = commands.add_parser(
+        "metrics", help="list the metrics with their columns, needs, range, cost and signature"
+    )
+    metrics.set_defaults(command=_list_metrics)
+
     for command in (compare, generate, listing):
         command.add_argument(
             "--store",
@@ -132,6 +137,23 @@ def _list(chosen: argparse.Namespace) -> int:
         print(f"{store.root}: no finished run; start with: fidelity compare base.yaml quant.yaml")
         return OK
     Console().print(runs, compared, sep="\n\n")
+    return OK
+
+
+def _list_metrics(chosen: argparse.Namespace) -> int:
+    from itertools import groupby
+
+    from fidelity.metrics import default_metrics, every_metric
+
+    by_default = {metric.kind for metric in default_metrics()}
+    for metric in every_metric():
+        also = ", in the default set" if metric.kind in by_default else ""
+        print(f"{metric.kind} (needs {' and '.join(sorted(metric.needs))}; cost: {metric.cost}{also})")
+        for (bounds, better), columns in groupby(metric.score([]), key=lambda column: (column.bounds, column.better)):
+            known = f"{bounds[0]:g} to {bounds[1]:g}" if bounds else "no fixed range"
+            direction = "described, not judged" if better == "neither" else f"{better} is better"
+            print(f"  {', '.join(column.name for column in columns)}: {known}, {direction}")
+        print(f"  {metric.signature()}")
     return OK
 
 

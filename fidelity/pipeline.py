@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -23,10 +23,11 @@ from fidelity.errors import ConfigError, EngineError, IncomparableError
 from fidelity.metrics import EncoderMetric, Metric
 from fidelity.pairing import Pairing, pair_runs
 from fidelity.prompts import load_prompts, prompts_digest
-from fidelity.records import Column, Failure, Prompt
+from fidelity.records import Column, Failure, Pair, Prompt
 from fidelity.store import Comparison, Run, RunWriter, Store
 
 DEFAULT_CHUNK = 128
+LOW_ANCHOR_SEED = 0
 
 
 class Listener(Protocol):
@@ -62,6 +63,8 @@ class ScoredColumn:
 
     column: Column
     signature: str
+    low: Column | None = None
+    """A similarity's low anchor: the same candidate's outputs against other prompts' baselines."""
 
 
 @dataclass(frozen=True)
@@ -332,11 +335,28 @@ def _score(baseline: Run, other: Run, metrics: Sequence[Metric], store: Store) -
 
 def _columns(metric: Metric, pairing: Pairing, kept: Comparison) -> dict[str, ScoredColumn]:
     signature = metric.signature()
+    columns = _scored(metric, pairing.pairs, kept, signature)
+    low: dict[str, Column] = {}
+    if len(pairing.pairs) > 1 and any(column.better == "higher" for column in columns):
+        strangers = _scored(metric, _with_other_baselines(pairing.pairs), kept, f"{signature}|low:{LOW_ANCHOR_SEED}")
+        low = {column.name: column for column in strangers if column.better == "higher"}
+    return {column.name: ScoredColumn(column, signature, low.get(column.name)) for column in columns}
+
+
+def _scored(metric: Metric, pairs: Sequence[Pair], kept: Comparison, signature: str) -> tuple[Column, ...]:
     columns = kept.columns(signature)
     if columns is None:
-        columns = tuple(metric.model_copy(update={"label": None}).score(pairing.pairs))
+        columns = tuple(metric.model_copy(update={"label": None}).score(pairs))
         kept.add_columns(signature, columns)
-    return {column.name: ScoredColumn(column, signature) for column in columns}
+    return columns
+
+
+def _with_other_baselines(pairs: Sequence[Pair]) -> list[Pair]:
+    """Each candidate's output with another prompt's baseline, by a seeded permutation without fixed points."""
+    order = list(range(len(pairs)))
+    random.Random(LOW_ANCHOR_SEED).shuffle(order)
+    other = dict(zip(order, [*order[1:], *order[:1]], strict=True))
+    return [replace(pair, baseline=pairs[other[number]].baseline) for number, pair in enumerate(pairs)]
 
 
 def _unmet(metric: Metric, baseline: Run, other: Run, pairing: Pairing) -> str | None:

@@ -1,6 +1,6 @@
 """A comparison for people and for programs: the table in the terminal, and the JSON that says the same."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -36,6 +36,12 @@ def summaries_of(result: ComparisonSet, candidate: Scores) -> dict[str, Summary]
     }
 
 
+def low_anchor(scores: Scores, name: str) -> float | None:
+    """Where 0 is: the column's mean between this run's outputs and other prompts' baselines; None for no similarity."""
+    low = scores.columns[name].low
+    return None if low is None else summarise(scores.prompt_ids, low).value
+
+
 def as_json(result: ComparisonSet) -> dict[str, Any]:
     """The whole comparison as plain data, unrounded; see README for the schema."""
     floor = floor_of(result)
@@ -67,7 +73,7 @@ def print_table(result: ComparisonSet, console: Console) -> None:
     floor = floor_of(result)
     rows = [(f"{', '.join(c.run.name for c in result.controls)}\n(the floor)", result.controls, floor)] if floor else []
     rows += [(_title(c.run), (c,), summaries_of(result, c)) for c in result.candidates]
-    names = list(dict.fromkeys(name for _, _, summaries in rows for name in summaries if not name.endswith(HIDDEN)))
+    names = list(dict.fromkeys(name for _, _, summaries in rows for name in summaries if shown_in_table(name)))
     counts = result.baseline.manifest["counts"]
     console.print(
         Text(f"Baseline {result.baseline.name}: {describe_run(result.baseline)}, {counts['prompts']} prompts")
@@ -82,14 +88,26 @@ def print_table(result: ComparisonSet, console: Console) -> None:
             counts = (str(sum(len(s.prompt_ids) for s in scores)), str(sum(s.failed for s in scores)))
             table.add_section()
             table.add_row(Text(title), *(counts if number == 0 else ()), *(_cell(summaries.get(n)) for n in block))
+        table.add_section()
+        lows = [_mean([low_anchor(c, n) for c in result.candidates if n in c.columns]) for n in block]
+        cells = ["" if low is None else f"{low:.3f}" for low in lows]
+        table.add_row("other prompts' answers", *(("", "") if number == 0 else ()), *cells)
         console.print(table)
     for note in notes(result):
         console.print(Text(note))
 
 
+def shown_in_table(name: str) -> bool:
+    """Profiles (`edit_words[decile=3]`) and coverages are for charts and notes."""
+    return "[" not in name and not name.endswith(HIDDEN)
+
+
 def notes(result: ComparisonSet) -> list[str]:
     """What has to be said beside the numbers."""
-    said = ["Second line of a cell: excess over the floor, the mean over prompts; positive is worse."]
+    said = [
+        "Second line of a cell: excess over the floor, the mean over prompts; positive is worse.",
+        "Last row: the candidates' answers against the baseline's to other prompts: as low as a metric gets here.",
+    ]
     if not result.controls:
         said = ["No floor: no control was run, so a number here may be nothing but the baseline's own noise."]
     for scores in (*result.controls, *result.candidates):
@@ -99,7 +117,7 @@ def notes(result: ComparisonSet) -> list[str]:
         for name, summary in summaries_of(result, scores).items():
             if name.endswith(HIDDEN) and summary.value is not None and summary.value < 1:
                 said.append(f"{scores.run.name}: {name.removesuffix(HIDDEN)} read {summary.value:.1%} of the texts")
-            if summary.n_unscored and not name.endswith(HIDDEN):
+            if summary.n_unscored and shown_in_table(name):
                 said.append(f"{scores.run.name}: {name} could not be scored on {summary.n_unscored} prompts")
         reasons = list(scores.failures.items())
         said += [f"{scores.run.name}: prompt {prompt} failed: {why}" for prompt, why in reasons[:3]]
@@ -159,6 +177,7 @@ def _column_json(summary: Summary, scores: Scores, name: str) -> dict[str, Any]:
         "n": summary.n,
         "n_unscored": summary.n_unscored,
         "excess": None if summary.excess is None else {"mean": summary.excess},
+        "low": low_anchor(scores, name),
         "better": summary.better,
         "signature": scores.columns[name].signature,
     }
@@ -186,6 +205,11 @@ def _cell(summary: Summary | None) -> str:
 
 def _heading(name: str) -> str:
     return name.replace("_", "\n")
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 def _width(text: str) -> int:

@@ -80,6 +80,10 @@ class TestCompare:
         assert comparison["columns"]["rouge1"]["signature"].startswith("rouge|tokenizer:unicode|stem:False")
         assert "0.250" in out
         assert "+0.625" in out
+        # Its low anchor pairs a's answer with b's baseline and the other way round: "one six" with "one two three
+        # three" shares 1 word of 2 and 4, F1 2/6; b's is empty, 0. Mean 1/6.
+        assert comparison["columns"]["rouge1"]["low"] == pytest.approx(1 / 6)
+        assert "0.167" in out
         assert "Drift is displacement, not quality" in out
 
     def test_without_a_control_there_is_no_floor(self, fidelity, two, workspace):
@@ -97,9 +101,10 @@ class TestCompare:
         assert code == 0
         (comparison,) = json.loads((workspace.folder / "out.json").read_text())["comparisons"]
         assert comparison["failed"] == 1
-        assert comparison["columns"]["identical"] | {"signature": ""} == {
-            "mean": 1.0, "n": 1, "n_unscored": 0, "excess": {"mean": 0.0}, "better": "higher", "signature": "",
-        }  # fmt: skip
+        identical = comparison["columns"]["identical"]
+        assert (identical["mean"], identical["n"], identical["n_unscored"]) == (1.0, 1, 0)
+        assert identical["excess"] == {"mean": 0.0}
+        assert identical["low"] is None  # one pair has no other prompt
         assert "prompt b failed: quant: no output for it in quant.jsonl" in out
 
     def test_metric_chooses(self, fidelity, two):
@@ -231,3 +236,11 @@ def test_list_shows_runs_and_comparisons(fidelity, two):
     assert code == 0
     assert "base--quant-" in out
     assert "again-" in out
+
+
+def test_metrics_lists_every_kind_with_its_columns_and_signature(fidelity):
+    code, out, _ = fidelity("metrics")
+    assert code == 0
+    assert "rouge (needs text; cost: cheap, in the default set)\n  rouge1, rouge2, rougeL" in out
+    assert "length_ratio: no fixed range, described, not judged" in out
+    assert "\n  rouge|tokenizer:unicode|stem:False" in out

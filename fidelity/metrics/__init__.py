@@ -1,12 +1,15 @@
 """Metrics: what scores pairs. This file holds the union of those that ship; a YAML `metrics:` list is read as that."""
 
 from importlib.util import find_spec
-from typing import Annotated
+from typing import Annotated, get_args
 
 from pydantic import Field, TypeAdapter, ValidationError
 
 from fidelity.errors import ConfigError
 from fidelity.metrics.base import Encoder, EncoderMetric, Metric
+from fidelity.metrics.chrf import Chrf
+from fidelity.metrics.edit import Edit
+from fidelity.metrics.facts import Facts
 from fidelity.metrics.first_divergence import FirstDivergence
 from fidelity.metrics.identical import Identical
 from fidelity.metrics.length import Length
@@ -15,10 +18,27 @@ from fidelity.metrics.rouge import Rouge
 from fidelity.metrics.sts import Sts
 from fidelity.schema import nearest
 
-__all__ = ["KINDS", "AnyMetric", "Encoder", "EncoderMetric", "Metric", "default_metrics", "metric_of_kind"]
+__all__ = [
+    "KINDS",
+    "AnyMetric",
+    "Encoder",
+    "EncoderMetric",
+    "Metric",
+    "default_metrics",
+    "every_metric",
+    "metric_of_kind",
+]
 
-AnyMetric = Annotated[Identical | PrefixAgreement | FirstDivergence | Rouge | Length | Sts, Field(discriminator="kind")]
-KINDS: tuple[type[Metric], ...] = (Identical, PrefixAgreement, FirstDivergence, Rouge, Length, Sts)
+AnyMetric = Annotated[
+    Identical | PrefixAgreement | FirstDivergence | Rouge | Chrf | Edit | Length | Facts | Sts,
+    Field(discriminator="kind"),
+]
+KINDS: tuple[type[Metric], ...] = get_args(get_args(AnyMetric)[0])
+
+
+def every_metric() -> list[Metric]:
+    """One metric of each kind, with its default parameters."""
+    return [metric_of_kind(cls.model_fields["kind"].default) for cls in KINDS]
 
 
 def metric_of_kind(kind: str) -> Metric:

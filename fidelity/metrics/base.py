@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Literal, Protocol, Self
 
 import numpy as np
@@ -29,6 +29,11 @@ class Metric(Settings, ABC):
         return frozenset({"text"})
 
     @property
+    def cost(self) -> Literal["cheap", "moderate", "encoder"]:
+        """Of a pair of 350 words: under a millisecond, some milliseconds, or what the encoder takes for two texts."""
+        return "encoder" if "encoder" in self.needs else "cheap"
+
+    @property
     def packages(self) -> tuple[str, ...]:
         """Distributions whose version changes the numbers; they enter the signature."""
         return ()
@@ -48,12 +53,19 @@ class Metric(Settings, ABC):
         """All that it takes to reproduce the numbers: `rouge|tokenizer:unicode|rapidfuzz:3.14.6|v:0.1.0`."""
         fields = {name: getattr(self, name) for name in type(self).model_fields if name not in {"kind", "label"}}
         parts = [self.kind, *(f"{name}:{value}" for name, value in fields.items())]
-        parts += [f"{package}:{version(package)}" for package in self.packages]
+        parts += [f"{package}:{_version(package)}" for package in self.packages]
         return "|".join([*parts, f"v:{version('llm-fidelity')}"])
 
     def named(self, column: str) -> str:
         """The column's full name: with the label before it where there is one."""
         return f"{self.label}.{column}" if self.label else column
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"  # scoring will say so, with the extra that brings it
 
 
 class Encoder(Protocol):
