@@ -1,10 +1,12 @@
 """Prefix agreement: how far two generations stay the same, token by token."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal
 
 from fidelity.metrics.base import Metric, Need
-from fidelity.metrics.units import Unit, first_difference, units
+from fidelity.metrics.profile import DECILES, decile_bounds, decile_columns
+from fidelity.metrics.units import Unit, Units, first_difference, units
 from fidelity.records import Column, Pair
 
 
@@ -14,11 +16,16 @@ class PrefixAgreement(Metric):
     In [0, 1], 1 = identical, symmetric. Uses the engine's token ids, so both runs must share a tokenizer; where that
     can't be had, `unit: characters` compares the texts, under the name `prefix_agreement_chars`. Two empty generations
     give 1; a pair without token ids gives None.
+
+    With `profile`, the columns `prefix_agreement[decile=1]` to `[decile=10]` say how much of each tenth of the baseline
+    lies before the first differing token: over pairs, the share of answers that have not parted by then.
     """
 
     kind: Literal["prefix_agreement"] = "prefix_agreement"
     unit: Unit = "tokens"
     """`tokens` compares the engine's token ids, `characters` the code points of the text."""
+    profile: bool = False
+    """Whether the ten columns along the output come too."""
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -29,12 +36,21 @@ class PrefixAgreement(Metric):
 
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
         name = "prefix_agreement" if self.unit == "tokens" else "prefix_agreement_chars"
-        return [Column(self.named(name), tuple(_agreement(pair, self.unit) for pair in pairs))]
+        sides = [units(pair, self.unit) for pair in pairs]
+        columns = [Column(self.named(name), tuple(_agreement(s) if s else None for s in sides))]
+        if self.profile:
+            columns += decile_columns(self.named(name), [_profile(s) if s else [None] * DECILES for s in sides])
+        return columns
 
 
-def _agreement(pair: Pair, unit: Unit) -> float | None:
-    sides = units(pair, unit)
-    if sides is None:
-        return None
+def _agreement(sides: Units) -> float:
     longer = max(map(len, sides))
     return 1.0 if longer == 0 else first_difference(*sides) / longer
+
+
+def _profile(sides: Units) -> list[float | None]:
+    shared, bounds = first_difference(*sides), decile_bounds(len(sides.baseline))
+    return [
+        min(max(shared - start, 0), end - start) / (end - start) if start < end else None
+        for start, end in pairwise(bounds)
+    ]

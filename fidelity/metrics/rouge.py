@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
-from functools import cache
-from itertools import pairwise
+from functools import cache, lru_cache
+from itertools import chain, pairwise
 from typing import Literal, NamedTuple, TypeVar
 
 from rapidfuzz.distance import LCSseq
 
 from fidelity.metrics.base import Metric
+from fidelity.metrics.union_lcs import union_lcs
 from fidelity.metrics.words import words
 from fidelity.records import Column, Pair
 
@@ -17,10 +18,12 @@ Part = Literal["f1", "precision", "recall"]
 
 
 class Rouge(Metric):
-    """ROUGE-1, ROUGE-2 and ROUGE-L (Lin 2004): shared words, word pairs, and longest common subsequence of words.
+    """ROUGE-1, -2, -L and -Lsum (Lin 2004): shared words, word pairs, and longest common subsequence of words.
 
-    In [0, 1]. `rouge1`, `rouge2`, `rougeL` are F1, which is symmetric; with `parts: all` each also comes as
-    `rouge1_precision` (share of the candidate's words) and `rouge1_recall` (share of the baseline's; the baseline is
+    In [0, 1]. `rougeL` is over the whole text, `rougeLsum` line by line: each baseline line against all lines of the
+    candidate, so that lines in another order cost nothing. The columns are F1, symmetric but for `rougeLsum` (which of
+    several longest subsequences is taken depends on the side); with `parts: all` each also comes as `rouge1_precision`
+    (share of the candidate's words) and `rouge1_recall` (share of the baseline's; the baseline is
     ROUGE's target). Two texts of the same words give exactly 1, in any language; two without any word give 1, one
     without gives 0. Texts too short for a word pair have `rouge2` 1 if their words are the same, else 0.
 
@@ -34,6 +37,8 @@ class Rouge(Metric):
     "-3" is "3"."""
     stem: bool = False
     """Whether English words of more than three letters are cut to their stem first (nltk's PorterStemmer)."""
+    lsum: bool = True
+    """Whether `rougeLsum` is computed: by far the slowest of the four on texts of many lines."""
     parts: Literal["f1", "all"] = "f1"
     """`all` adds the columns of precision and recall."""
 
@@ -44,13 +49,14 @@ class Rouge(Metric):
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
         read = _reader(_tokenizer(self.tokenizer, stem=self.stem))
         scored = [self._compare(read(p.baseline.text), read(p.candidate.text)) for p in pairs]
+        names = [name for name in Overlaps._fields if self.lsum or name != "rougeLsum"]
         parts: tuple[Part, ...] = ("f1",) if self.parts == "f1" else ("f1", "precision", "recall")
         return [
             Column(
                 self.named(name if part == "f1" else f"{name}_{part}"),
                 tuple(getattr(overlaps, name).part(part) for overlaps in scored),
             )
-            for name in Overlaps._fields
+            for name in names
             for part in parts
         ]
 
@@ -60,6 +66,7 @@ class Rouge(Metric):
             rouge1=Overlap(_shared(baseline.words, candidate.words), len(a), len(b)),
             rouge2=Overlap(_shared(baseline.bigrams, candidate.bigrams), max(len(a) - 1, 0), max(len(b) - 1, 0)),
             rougeL=Overlap(LCSseq.similarity(a, b), len(a), len(b)),
+            rougeLsum=Overlap(union_lcs(baseline.lines, candidate.lines) if self.lsum else 0, len(a), len(b)),
         )
         if self.tokenizer == "rouge_score":
             return overlaps
@@ -90,24 +97,29 @@ class Overlaps(NamedTuple):
     rouge1: Overlap
     rouge2: Overlap
     rougeL: Overlap
+    rougeLsum: Overlap
 
 
 class Tokens(NamedTuple):
     """A text as numbers, one for each distinct word, and its n-grams counted."""
 
+    lines: list[list[int]]
+    """The lines that have words: what ROUGE-Lsum takes for sentences."""
     ids: list[int]
     words: Counter[int]
     bigrams: Counter[tuple[int, int]]
 
 
 def _reader(tokenize: Callable[[str], list[str]]) -> Callable[[str], Tokens]:
-    """Reads each distinct text once: a baseline is scored against several candidates, and often equals them."""
+    """Reads a text that comes again soon only once: many candidates equal their baseline, or share one."""
     vocabulary: dict[str, int] = {}
 
-    @cache
+    @lru_cache(maxsize=16)  # a text of 32,000 words takes some 8 MB
     def read(text: str) -> Tokens:
-        ids = [vocabulary.setdefault(token, len(vocabulary)) for token in tokenize(text)]
-        return Tokens(ids, Counter(ids), Counter(pairwise(ids)))
+        tokens = filter(None, map(tokenize, filter(None, text.split("\n"))))
+        lines = [[vocabulary.setdefault(token, len(vocabulary)) for token in line] for line in tokens]
+        ids = list(chain.from_iterable(lines))
+        return Tokens(lines, ids, Counter(ids), Counter(pairwise(ids)))
 
     return read
 

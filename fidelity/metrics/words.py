@@ -4,6 +4,12 @@ from functools import cache
 
 import regex
 
+# LB=SA is Unicode's own list of the scripts whose words can't be found without a dictionary (UAX #14).
+BY_CHARACTER = r"[\p{scx=Hani}\p{scx=Hira}\p{scx=Kana}\p{LB=SA}]"
+"""A character of a script written without spaces (a set of the `regex` package, version 1)."""
+LETTER = rf"[[\p{{L}}\p{{M}}\p{{N}}_\u200C\u200D]--{BY_CHARACTER}]"
+"""What words are made of: letters, marks and digits of the other scripts, `_`, and the joiners inside words."""
+
 
 def words(text: str) -> list[str]:
     """The case-folded tokens of a text; every character that isn't white space is in exactly one of them.
@@ -23,13 +29,10 @@ def words(text: str) -> list[str]:
 
 @cache
 def _pattern() -> "regex.Pattern[str]":
-    # LB=SA is Unicode's own list of the scripts whose words can't be found without a dictionary (UAX #14).
-    by_character = r"[\p{scx=Hani}\p{scx=Hira}\p{scx=Kana}\p{LB=SA}]"
-    letter = rf"[[\p{{L}}\p{{M}}\p{{N}}_\u200C\u200D]--{by_character}]"
     sign = r"(?<![\p{L}\p{M}\p{N}_)\]}])[-+\u2212](?=\p{Nd})"
     # What joins two parts of a word is UAX #29's: a separator between digits, an apostrophe between letters.
-    inner = rf"(?:(?<=\p{{Nd}})[.,\u066B\u066C](?=\p{{Nd}})|['’·](?={letter})){letter}+"
-    word = rf"(?:{sign})?{letter}+(?:{inner})*+"
+    inner = rf"(?:(?<=\p{{Nd}})[.,\u066B\u066C](?=\p{{Nd}})|['’·](?={LETTER})){LETTER}+"
+    word = rf"(?:{sign})?{LETTER}+(?:{inner})*+"
     # A flag is spelled out because \X counts all regional indicators before it: 14 s for a text of 50,000 of them.
     flag = r"[\U0001F1E6-\U0001F1FF]{2}"
-    return regex.compile(rf"(?={by_character})\X|{word}|{flag}|(?=\S)\X", regex.V1)
+    return regex.compile(rf"(?={BY_CHARACTER})\X|{word}|{flag}|(?=\S)\X", regex.V1)

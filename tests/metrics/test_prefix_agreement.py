@@ -37,3 +37,21 @@ def test_without_token_ids_it_is_unscored_and_falls_back_to_characters():
     assert PrefixAgreement(label="x").fallback() == PrefixAgreement(unit="characters", label="x")
     assert CHARACTERS.fallback() is None
     assert (PrefixAgreement().needs, CHARACTERS.needs) == ({"token_ids"}, {"text"})
+
+
+def test_the_profile_says_where_they_part():
+    # Twenty tokens, two a decile, the first five shared: deciles 1 and 2 whole, half of decile 3, then none.
+    values = laws.values(PrefixAgreement(profile=True), "abcdefghijklmnopqrst", "abcdeXghijklmnopqrst")
+    assert values.pop("prefix_agreement") == 5 / 20
+    assert values == {f"prefix_agreement[decile={d}]": {1: 1.0, 2: 1.0, 3: 0.5}.get(d, 0.0) for d in range(1, 11)}
+
+
+def test_a_short_baseline_has_deciles_without_tokens():
+    values = laws.values(PrefixAgreement(profile=True), "abc", "abX")
+    assert [values[f"prefix_agreement[decile={d}]"] for d in (1, 2, 4, 7, 10)] == [1.0, None, 1.0, 0.0, None]
+    assert laws.values(PrefixAgreement(profile=True), "abc", "abX", tokens=False)["prefix_agreement[decile=1]"] is None
+
+
+@given(laws.pairs)
+def test_the_profile_obeys_the_laws(pairs):
+    laws.check(PrefixAgreement(profile=True), pairs)

@@ -4,17 +4,19 @@ import pytest
 from hypothesis import given
 from rouge_score.rouge_scorer import RougeScorer
 
+from fidelity.metrics import union_lcs
 from fidelity.metrics.rouge import Rouge
 from tests import laws
 
-COLUMNS = ["rouge1", "rouge2", "rougeL"]
+COLUMNS = ["rouge1", "rouge2", "rougeL", "rougeLsum"]
+SYMMETRIC = ["rouge1", "rouge2", "rougeL"]
 AS_PACKAGE = Rouge(tokenizer="rouge_score", parts="all")
 
 
 @given(laws.pairs)
 def test_it_obeys_the_laws(pairs):
-    laws.check(Rouge(parts="all"), pairs, symmetric=COLUMNS)
-    laws.check(Rouge(tokenizer="rouge_score"), pairs, symmetric=COLUMNS)
+    laws.check(Rouge(parts="all"), pairs, symmetric=SYMMETRIC)
+    laws.check(Rouge(tokenizer="rouge_score"), pairs, symmetric=SYMMETRIC)
 
 
 @given(laws.texts)
@@ -45,7 +47,23 @@ def test_by_hand():
         "rougeL": 2 * 5 / 13,
         "rougeL_precision": 5 / 7,
         "rougeL_recall": 5 / 6,
+        "rougeLsum": 2 * 5 / 13,  # one line each: the same subsequence
+        "rougeLsum_precision": 5 / 7,
+        "rougeLsum_recall": 5 / 6,
     }
+
+
+def test_rouge_lsum_by_hand():
+    # Lin's example: the line w1 w2 w3 w4 w5 has w1 w2 in common with w1 w2 w6 w7 w8, and w1 w3 w5 with w1 w3 w8 w9 w5.
+    # The union is w1 w2 w3 w5: 4 of 5 words of the baseline, and 4 of 10 of the candidate.
+    values = laws.values(Rouge(parts="all"), "w1 w2 w3 w4 w5", "w1 w2 w6 w7 w8\nw1 w3 w8 w9 w5")
+    assert (values["rougeLsum_recall"], values["rougeLsum_precision"]) == (4 / 5, 4 / 10)
+
+
+def test_rouge_lsum_forgives_lines_in_another_order():
+    values = laws.values(Rouge(), "one two\nthree four", "three four\none two")
+    assert (values["rougeL"], values["rougeLsum"]) == (0.5, 1.0)
+    assert list(laws.values(Rouge(lsum=False), "", "")) == SYMMETRIC
 
 
 def test_the_sign_of_a_number_counts():
@@ -64,8 +82,8 @@ def test_other_scripts_are_read(language):
 
 
 def test_one_word_has_no_pairs_to_share():
-    assert laws.values(Rouge(), "Paris", "paris") == {"rouge1": 1.0, "rouge2": 1.0, "rougeL": 1.0}
-    assert laws.values(Rouge(), "Paris", "Rome") == {"rouge1": 0.0, "rouge2": 0.0, "rougeL": 0.0}
+    assert laws.values(Rouge(), "Paris", "paris") == dict.fromkeys(COLUMNS, 1.0)
+    assert laws.values(Rouge(), "Paris", "Rome") == dict.fromkeys(COLUMNS, 0.0)
 
 
 def test_stemming_joins_the_forms_of_a_word():
@@ -90,6 +108,20 @@ def test_rouge_score_is_exactly_the_package_on_english(stem):
         assert_as_package(metric, baseline, candidate)
 
 
+@pytest.mark.parametrize("block", [2, 256])
+def test_rouge_lsum_takes_the_same_of_several_longest_subsequences(monkeypatch, block):
+    # Few distinct words and short lines make many ties; blocks of two columns make it compute columns again.
+    monkeypatch.setattr(union_lcs, "BLOCK", block)
+    rng = random.Random(1)
+    for _ in range(300):
+        vocabulary = "abcdefgh"[: rng.randint(1, 8)]
+        baseline, candidate = (
+            "".join(rng.choice(vocabulary) + rng.choice([" "] * 6 + ["\n", "\n\n"]) for _ in range(rng.randrange(60)))
+            for _ in range(2)
+        )
+        assert_as_package(AS_PACKAGE, baseline, candidate)
+
+
 def assert_as_package(metric, baseline, candidate):
     theirs = RougeScorer(COLUMNS, use_stemmer=metric.stem).score(baseline, candidate)
     ours = laws.values(metric, baseline, candidate)
@@ -100,7 +132,7 @@ def assert_as_package(metric, baseline, candidate):
 
 
 def test_the_signature_names_what_the_numbers_depend_on():
-    assert Rouge().signature().startswith("rouge|tokenizer:unicode|stem:False|parts:f1|rapidfuzz:")
+    assert Rouge().signature().startswith("rouge|tokenizer:unicode|stem:False|lsum:True|parts:f1|rapidfuzz:")
     assert "|regex:" in Rouge().signature()
     assert "|nltk:" in Rouge(stem=True).signature()
     assert "|regex:" not in Rouge(tokenizer="rouge_score").signature()

@@ -1,0 +1,77 @@
+"""Edit similarity: how much of the text stays when the baseline is edited into the candidate."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal
+
+from rapidfuzz.distance import Levenshtein
+
+from fidelity.metrics.base import Metric
+from fidelity.metrics.profile import DECILES, decile_bounds, decile_columns
+from fidelity.metrics.words import words
+from fidelity.records import Column, Pair
+
+
+class Edit(Metric):
+    """1 - Levenshtein distance / length of the longer, on characters (`edit_chars`) and on words (`edit_words`).
+
+    In [0, 1], 1 = identical, symmetric; insertions, deletions and substitutions cost 1. Characters are the code points
+    as they are; words are case-folded (see `words`). Two texts without any unit give 1, one without gives 0.
+
+    With `profile`, `edit_words[decile=1]` to `[decile=10]` say where along the baseline it was edited: of the steps of
+    the alignment that lie in that tenth of the baseline's words, the share that keeps a word. An insertion lies where
+    the next baseline word is, or in the last tenth. None in a tenth without a baseline word: it has fewer than ten.
+    """
+
+    kind: Literal["edit"] = "edit"
+    profile: bool = False
+    """Whether the ten columns along the output come too."""
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        return ("rapidfuzz", "regex")
+
+    def score(self, pairs: Sequence[Pair]) -> list[Column]:
+        by_word = [_numbered(pair) for pair in pairs]
+        columns = [
+            Column(self.named("edit_chars"), tuple(_similarity(p.baseline.text, p.candidate.text) for p in pairs)),
+            Column(self.named("edit_words"), tuple(_similarity(*sides) for sides in by_word)),
+        ]
+        if self.profile:
+            columns += decile_columns(self.named("edit_words"), [_profile(*sides) for sides in by_word])
+        return columns
+
+
+def _numbered(pair: Pair) -> tuple[list[int], list[int]]:
+    """The words as numbers: strings in a list would be compared by their hash, which changes from run to run."""
+    vocabulary: dict[str, int] = {}
+    baseline, candidate = (
+        [vocabulary.setdefault(word, len(vocabulary)) for word in words(text)]
+        for text in (pair.baseline.text, pair.candidate.text)
+    )
+    return baseline, candidate
+
+
+def _similarity(baseline: Sequence[object], candidate: Sequence[object]) -> float:
+    return 1 - Levenshtein.distance(baseline, candidate) / max(len(baseline), len(candidate), 1)
+
+
+def _profile(baseline: list[int], candidate: list[int]) -> list[float | None]:
+    kept, steps = [0] * DECILES, [0] * DECILES
+    bounds = decile_bounds(len(baseline))
+    for edit in Levenshtein.opcodes(baseline, candidate):
+        if edit.tag == "insert":
+            steps[_decile(edit.src_start, len(baseline))] += edit.dest_end - edit.dest_start
+            continue
+        for decile in range(DECILES):
+            inside = min(edit.src_end, bounds[decile + 1]) - max(edit.src_start, bounds[decile])
+            if inside > 0:
+                steps[decile] += inside
+                kept[decile] += inside if edit.tag == "equal" else 0
+    places = zip(kept, steps, pairwise(bounds), strict=True)
+    return [k / s if start < end else None for k, s, (start, end) in places]
+
+
+def _decile(position: int, length: int) -> int:
+    """The decile of the position; of the last one where it is the end."""
+    return min(position, length - 1) * DECILES // length if length else 0

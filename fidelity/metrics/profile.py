@@ -1,0 +1,20 @@
+"""Profiles: how a similarity changes along the output, in tenths of the baseline's length."""
+
+from collections.abc import Sequence
+
+from fidelity.records import Column
+
+DECILES = 10
+
+
+def decile_bounds(length: int) -> list[int]:
+    """Where the deciles begin and end: decile d, counted from 1, holds the positions from bounds[d - 1] to bounds[d].
+
+    A baseline shorter than ten has deciles without a position.
+    """
+    return [-(-length * d // DECILES) for d in range(DECILES + 1)]
+
+
+def decile_columns(name: str, rows: Sequence[Sequence[float | None]]) -> list[Column]:
+    """The columns `name[decile=1]` to `name[decile=10]` from one row of ten values per pair."""
+    return [Column(f"{name}[decile={d + 1}]", tuple(row[d] for row in rows)) for d in range(DECILES)]

@@ -1,0 +1,47 @@
+import pytest
+from hypothesis import given, settings
+
+pytest.importorskip("sacrebleu", reason="chrF needs the extra 'lexical'")
+
+from sacrebleu.metrics import CHRF
+
+from fidelity.metrics.chrf import Chrf
+from tests import laws
+
+
+@given(laws.pairs)
+def test_it_obeys_the_laws(pairs):
+    laws.check(Chrf(), pairs)
+
+
+@given(laws.texts)
+def test_identical_texts_give_exactly_one(text):
+    laws.check_identity(Chrf(), text)
+
+
+def test_hard_texts():
+    laws.check_hard_texts(Chrf())
+    laws.check_empty(Chrf())
+
+
+def test_by_hand():
+    # baseline abc, candidate abd. Both have orders 1 to 3: 2 of 3 characters, 1 of 2 pairs (ab), 0 of 1 triples.
+    # Precision and recall are both (2/3 + 1/2 + 0) / 3 = 7/18, and so is their F-score. chrF++ adds the word: 0 of 1,
+    # so (2/3 + 1/2 + 0 + 0) / 4 = 7/24; there are no word pairs.
+    assert laws.values(Chrf(), "abc", "abd") == pytest.approx({"chrf": 7 / 18, "chrf++": 7 / 24}, abs=1e-15)
+
+
+def test_the_baseline_is_the_reference():
+    # All of "abc" is in "abcdef" (recall 1, counted twice as much); half of the latter is extra.
+    values = [laws.values(Chrf(), *sides)["chrf"] for sides in (("abc", "abcdef"), ("abcdef", "abc"))]
+    assert values[0] > values[1]
+
+
+@settings(max_examples=200)
+@given(laws.texts, laws.texts)
+def test_it_is_exactly_sacrebleu(baseline, candidate):
+    if baseline.strip() or candidate.strip():  # sacrebleu gives two empty texts 0
+        assert laws.values(Chrf(), baseline, candidate) == {
+            "chrf": CHRF().sentence_score(candidate, [baseline]).score / 100,
+            "chrf++": CHRF(word_order=2).sentence_score(candidate, [baseline]).score / 100,
+        }
