@@ -8,7 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from fidelity.floor import ByPrompt, Summary, by_prompt, pooled, summarise
-from fidelity.pipeline import ComparisonSet, Scores
+from fidelity.pipeline import ComparisonSet
+from fidelity.scoring import Scores
 from fidelity.store import Run
 
 JSON_SCHEMA_VERSION = 1
@@ -54,8 +55,8 @@ def as_json(result: ComparisonSet) -> dict[str, Any]:
         "comparisons": [
             {
                 "candidate": _run_json(candidate.run),
-                "failed": candidate.failed,
-                "failures": candidate.failures,
+                "failed": candidate.pairing.failed,
+                "failures": candidate.pairing.failures,
                 "columns": {
                     name: _column_json(summary, candidate, name)
                     for name, summary in summaries_of(result, candidate).items()
@@ -85,7 +86,7 @@ def print_table(result: ComparisonSet, console: Console) -> None:
         for name in (*(("n", "failed") if number == 0 else ()), *block):
             table.add_column(_heading(name), justify="right")
         for title, scores, summaries in rows:
-            counts = (str(sum(len(s.prompt_ids) for s in scores)), str(sum(s.failed for s in scores)))
+            counts = (str(sum(len(s.prompt_ids) for s in scores)), str(sum(s.pairing.failed for s in scores)))
             table.add_section()
             table.add_row(Text(title), *(counts if number == 0 else ()), *(_cell(summaries.get(n)) for n in block))
         table.add_section()
@@ -119,7 +120,7 @@ def notes(result: ComparisonSet) -> list[str]:
                 said.append(f"{scores.run.name}: {name.removesuffix(HIDDEN)} read {summary.value:.1%} of the texts")
             if summary.n_unscored and shown_in_table(name):
                 said.append(f"{scores.run.name}: {name} could not be scored on {summary.n_unscored} prompts")
-        reasons = list(scores.failures.items())
+        reasons = list(scores.pairing.failures.items())
         said += [f"{scores.run.name}: prompt {prompt} failed: {why}" for prompt, why in reasons[:3]]
         said += [f"{scores.run.name}: and {len(reasons) - 3} more failed"] if len(reasons) > 3 else []
     said += [f"{name}: not compared: {why}" for name, why in result.not_compared.items()]

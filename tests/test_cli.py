@@ -166,6 +166,10 @@ class TestWrongInput:
             (("compare", "none.yaml", "none.yaml"), "none.yaml: can't be read (No such file or directory)"),
             (("generate", "none.yaml"), "name an existing YAML file"),
             (("compare", "base.yaml", "quant.yaml", "--metric", "rogue"), "no metric 'rogue'; did you mean 'rouge'?"),
+            (
+                ("compare", "base.yaml", "quant.yaml", "--metric", "nli"),
+                "the metric 'nli' needs encoder: give it in the",
+            ),
             (("compare", "base.yaml", "quant.yaml", "--limit", "0"), "'0' is not a positive whole number"),
             (("compare", "base.yaml", "quant.yaml", "--store", "base.yaml"), "base.yaml: is a file; --store names"),
             (("compare", "base.yaml", "quant.yaml", "--json", "no/such/out.json"), "out.json: can't be written"),
