@@ -4,8 +4,10 @@ import hashlib
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
 
 from fidelity.encoders import CachedEncoder, locate
+from fidelity.errors import MissingPackageError
 from fidelity.metrics import EncoderMetric, Metric
 from fidelity.pairing import Pairing
 from fidelity.records import Column, Pair
@@ -42,8 +44,26 @@ class Scores:
         return tuple(pair.prompt.id for pair in self.pairing.pairs)
 
 
+def check_can_be_scored(metric: Metric) -> None:
+    """Whether all that the metric needs of this machine is here, found out without loading any of it.
+
+    Raises:
+        MissingPackageError: A package is missing; the message names the extra that brings it.
+        ConfigError: The encoder can't be had.
+    """
+    encoder = ("sentence-transformers",) if isinstance(metric, EncoderMetric) else ()
+    for package in (*metric.packages, *encoder):
+        try:
+            version(package)
+        except PackageNotFoundError:
+            raise MissingPackageError(package, extra=metric.extra, needed_by=f"the metric {metric.kind!r}") from None
+    if isinstance(metric, EncoderMetric):
+        locate(metric.encoder)
+
+
 def ready(metric: Metric, store: Store) -> Metric:
     """The metric with its encoder bound, where it needs one; nothing heavy is loaded until a text must be encoded."""
+    check_can_be_scored(metric)
     if not isinstance(metric, EncoderMetric):
         return metric
     return metric.bind(CachedEncoder(locate(metric.encoder), store.root / "embeddings"))

@@ -1,7 +1,9 @@
 """An encoder that is really loaded: each of its parts when it is first asked for."""
 
 import importlib.util
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -54,7 +56,8 @@ class OpenedEncoder:
 
     def token_vectors(self, texts: Sequence[str], *, layer: int, overlap: int) -> list[TokenVectors]:
         if layer not in self._layers:
-            from fidelity.encoders.tokens import TokenEncoder
+            with _quiet_imports():
+                from fidelity.encoders.tokens import TokenEncoder
 
             self._layers[layer] = TokenEncoder(self._source, layer)
         return self._layers[layer].token_vectors(texts, overlap=overlap)
@@ -64,12 +67,24 @@ class OpenedEncoder:
 
     @cached_property
     def _sentences(self) -> "SentenceEncoder":
-        from fidelity.encoders.sentences import SentenceEncoder
+        with _quiet_imports():
+            from fidelity.encoders.sentences import SentenceEncoder
 
         return SentenceEncoder(self._source)
 
     @cached_property
     def _classifier(self) -> "Classifier":
-        from fidelity.encoders.classifier import Classifier
+        with _quiet_imports():
+            from fidelity.encoders.classifier import Classifier
 
         return Classifier(self._source)
+
+
+@contextmanager
+def _quiet_imports() -> Iterator[None]:
+    """Without the warnings that torch, torchao and transformers have for each other while they are imported."""
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)

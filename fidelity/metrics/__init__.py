@@ -1,6 +1,5 @@
 """Metrics: what scores pairs. This file holds the union of those that ship; a YAML `metrics:` list is read as that."""
 
-from importlib.util import find_spec
 from typing import Annotated, get_args
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -62,12 +61,12 @@ def metric_of_kind(kind: str) -> Metric:
             raise ConfigError(f"there is no metric {kind!r}{nearest(kind, known)}") from None
         missing = ", ".join(str(e["loc"][-1]) for e in error.errors())
         raise ConfigError(
-            f"the metric {kind!r} needs {missing}: give it in the baseline's YAML, metrics: [{{kind: {kind}, {missing}: ...}}]"
+            f"the metric {kind!r} needs {missing}: give it in the baseline's YAML, "
+            f"metrics: [{{kind: {kind}, {missing}: ...}}]"
         ) from None
     return metric
 
 
 def default_metrics() -> list[Metric]:
-    """What is scored if nothing is asked for; STS where its package is installed."""
-    semantic = [Sts()] if find_spec("sentence_transformers") else []
-    return [Identical(), PrefixAgreement(), FirstDivergence(), Rouge(), Length(), *semantic]
+    """What is scored if nothing is asked for: all that needs no more than the STS encoder."""
+    return [Identical(), PrefixAgreement(), FirstDivergence(), Rouge(), Chrf(), Edit(), Length(), Facts(), Sts()]

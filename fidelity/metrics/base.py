@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import Literal, NamedTuple, Protocol, Self
+from typing import ClassVar, Literal, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,9 @@ class Metric(Settings, ABC):
     def needs(self) -> frozenset[Need]:
         """What both runs, or this machine, must have; checked before any model loads. May depend on the parameters."""
         return frozenset({"text"})
+
+    extra: ClassVar[str] = "lexical"
+    """The extra that brings `packages`, where they aren't core dependencies."""
 
     @property
     def cost(self) -> Literal["cheap", "moderate", "encoder"]:
@@ -122,6 +125,8 @@ class Encoder(Protocol):
 
 class EncoderMetric(Metric):
     """A metric that reads the texts through an encoder. It opens nothing itself: the pipeline binds one to it."""
+
+    extra: ClassVar[str] = "semantic"
 
     encoder: str
     """A directory (relative to the YAML file) or a Hub id."""
