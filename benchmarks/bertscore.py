@@ -57,7 +57,7 @@ def main() -> None:
     numbers = {name: side() for name, side in sides.items()}
     for name in AIMS:
         largest = max(abs(a - b) for a, b in zip(numbers[name], numbers["fidelity"], strict=True))
-        print(f"{len(pairs)} pairs, {name}: largest difference {largest:.1e}")
+        print(f"{len(pairs)} pairs, {name}: largest difference {largest:.1e}", flush=True)
         if largest > TOLERANCE:
             raise SystemExit("that is too much")
     rounds = [{name: clocked(side) for name, side in sides.items()} for _ in range(ROUNDS)]

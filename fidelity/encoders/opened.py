@@ -1,7 +1,9 @@
 """An encoder that is really loaded: each of its parts when it is first asked for."""
 
+import contextlib
 import importlib.util
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -54,9 +56,10 @@ class OpenedEncoder:
 
     def token_vectors(self, texts: Sequence[str], *, layer: int, overlap: int) -> list[TokenVectors]:
         if layer not in self._layers:
-            from fidelity.encoders.tokens import TokenEncoder
+            with _hushed():
+                from fidelity.encoders.tokens import TokenEncoder
 
-            self._layers[layer] = TokenEncoder(self._source, layer)
+                self._layers[layer] = TokenEncoder(self._source, layer)
         return self._layers[layer].token_vectors(texts, overlap=overlap)
 
     def contradictions(self, sentences: Sequence[tuple[str, str]]) -> list[float]:
@@ -64,12 +67,25 @@ class OpenedEncoder:
 
     @cached_property
     def _sentences(self) -> "SentenceEncoder":
-        from fidelity.encoders.sentences import SentenceEncoder
+        with _hushed():
+            from fidelity.encoders.sentences import SentenceEncoder
 
-        return SentenceEncoder(self._source)
+            return SentenceEncoder(self._source)
 
     @cached_property
     def _classifier(self) -> "Classifier":
-        from fidelity.encoders.classifier import Classifier
+        with _hushed():
+            from fidelity.encoders.classifier import Classifier
 
-        return Classifier(self._source)
+            return Classifier(self._source)
+
+
+@contextlib.contextmanager
+def _hushed() -> Iterator[None]:
+    """No log lines of the libraries' own while they load, such as torchao's about kernels for other machines."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
