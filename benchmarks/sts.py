@@ -5,7 +5,7 @@
 DIRECTORY holds `answers-gpt-4-0314.jsonl` (here the baseline) and `answers-gpt-4-0613.jsonl` (the candidate), ENCODER
 is a directory, such as a copy of all-MiniLM-L6-v2. Every row is a process of its own, imports included; "cold" starts
 with an empty cache of embeddings, "cached" with the one that the row above left. CPU time beside wall time, for
-machines that do other work meanwhile. Last, `chunk: false` against sentence-transformers' own encode() and cosine.
+machines that do other work. At the end, `chunk: false` against sentence-transformers' own encode() and cosine.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""What a checkpoint is, read from its config and its safetensors headers without loading it: parameters, format, bytes."""
+"""What a checkpoint is, read from its config and safetensors headers without loading it: parameters, format, bytes."""
 
 import hashlib
 import json
@@ -33,7 +33,7 @@ class Checkpoint:
 
 
 def local_directory(model: str, revision: str | None) -> Path:
-    """The directory of a checkpoint: a local one as it is, a Hub id from the Hub's cache (downloaded if it isn't there).
+    """The directory of a checkpoint: a local one as it is, a Hub id from the Hub's cache (downloaded if need be).
 
     Raises:
         ConfigError: There is no such directory, or it is no checkpoint, or the Hub doesn't have it.
@@ -51,8 +51,8 @@ def local_directory(model: str, revision: str | None) -> Path:
 def content_id(directory: Path, remembered: Path) -> str:
     """What the checkpoint's content is known by: the Hub's commit, or a SHA-256 over all its files.
 
-    A hash is remembered by path, size and modification time in the JSON file `remembered`, so that a large checkpoint is
-    read once.
+    A hash is remembered by path, size and modification time in the JSON file `remembered`, so that a large checkpoint
+    is read once.
     """
     if directory.parent.name == "snapshots":
         return directory.name

@@ -1,4 +1,7 @@
-"""The command line: arguments and exit codes. 0 pass (or no gate asked for), 1 fail, 2 could not judge or any error, 130 Ctrl-C."""
+"""The command line: arguments and exit codes.
+
+0 pass (or no gate asked for), 1 fail, 2 could not judge, and every error that isn't a verdict; Ctrl-C 130.
+"""
 
 import argparse
 import json
@@ -47,7 +50,9 @@ def _parser() -> argparse.ArgumentParser:
     compare = commands.add_parser("compare", help="generate what is missing, and compare candidates with a baseline")
     compare.add_argument("baseline", type=Path, help="the baseline's YAML file")
     compare.add_argument("candidates", type=Path, nargs="+", help="a candidate's YAML file")
-    compare.add_argument("--metric", action="append", metavar="KIND", help="score only this kind of metric (repeatable)")
+    compare.add_argument(
+        "--metric", action="append", metavar="KIND", help="score only this kind of metric (repeatable)"
+    )
     compare.add_argument("--json", type=Path, metavar="FILE", help="write the numbers, unrounded, as JSON")
     compare.set_defaults(command=_compare)
 
@@ -61,9 +66,18 @@ def _parser() -> argparse.ArgumentParser:
     listing = commands.add_parser("list", help="list the runs and comparisons of a store")
     listing.set_defaults(command=_list)
 
+    metrics = commands.add_parser(
+        "metrics", help="list the metrics with their columns, needs, range, cost and signature"
+    )
+    metrics.set_defaults(command=_list_metrics)
+
     for command in (compare, generate, listing):
         command.add_argument(
-            "--store", type=Path, default=Path("fidelity-store"), metavar="DIR", help="where runs are kept (fidelity-store)"
+            "--store",
+            type=Path,
+            default=Path("fidelity-store"),
+            metavar="DIR",
+            help="where runs are kept (fidelity-store)",
         )
     return parser
 
@@ -97,7 +111,9 @@ def _generate(chosen: argparse.Namespace) -> int:
     runs = generate(load_run(chosen.run), store=_store(chosen.store), listener=_Terminal(), limit=chosen.limit)
     for run in runs:
         counts = run.manifest["counts"]
-        print(f"{run.path}: {counts['generations']} generations, {counts['failures']} failures, {counts['tokens']} tokens")
+        print(
+            f"{run.path}: {counts['generations']} generations, {counts['failures']} failures, {counts['tokens']} tokens"
+        )
     return OK
 
 
@@ -121,6 +137,23 @@ def _list(chosen: argparse.Namespace) -> int:
         print(f"{store.root}: no finished run; start with: fidelity compare base.yaml quant.yaml")
         return OK
     Console().print(runs, compared, sep="\n\n")
+    return OK
+
+
+def _list_metrics(chosen: argparse.Namespace) -> int:
+    from itertools import groupby
+
+    from fidelity.metrics import default_metrics, every_metric
+
+    by_default = {metric.kind for metric in default_metrics()}
+    for metric in every_metric():
+        also = ", in the default set" if metric.kind in by_default else ""
+        print(f"{metric.kind} (needs {' and '.join(sorted(metric.needs))}; cost: {metric.cost}{also})")
+        for (bounds, better), columns in groupby(metric.score([]), key=lambda column: (column.bounds, column.better)):
+            known = f"{bounds[0]:g} to {bounds[1]:g}" if bounds else "no fixed range"
+            direction = "described, not judged" if better == "neither" else f"{better} is better"
+            print(f"  {', '.join(column.name for column in columns)}: {known}, {direction}")
+        print(f"  {metric.signature()}")
     return OK
 
 
@@ -152,10 +185,22 @@ def _metrics(baseline: "RunConfig", kinds: Sequence[str] | None) -> list["Metric
     """The metrics that are asked for: by --metric, else by the baseline's YAML, else the default set."""
     from fidelity.metrics import default_metrics, metric_of_kind
 
-    written = list(baseline.metrics or ())
+    written: list[Metric] = list(baseline.metrics or ())
     if not kinds:
-        return written or default_metrics()
+        return written or [metric for metric in default_metrics() if _can_be_scored(metric)]
     return [m for kind in kinds for m in ([w for w in written if w.kind == kind] or [metric_of_kind(kind)])]
+
+
+def _can_be_scored(metric: "Metric") -> bool:
+    """Whether a metric that nobody asked for can be had here; if not it is left out, aloud."""
+    from fidelity.scoring import check_can_be_scored
+
+    try:
+        check_can_be_scored(metric)
+    except FidelityError as error:
+        print(f"fidelity: {metric.kind} is left out: {error}", file=sys.stderr)
+        return False
+    return True
 
 
 def _store(root: Path) -> "Store":

@@ -1,5 +1,6 @@
 """The YAML of a run as a frozen model: what to generate, with what, and what to hold it against."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -9,13 +10,13 @@ from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, mo
 
 from fidelity.errors import ConfigError
 from fidelity.metrics import AnyMetric
-from fidelity.schema import Settings
+from fidelity.schema import Settings, nearest
 
 
 def _resolve(value: Any, info: ValidationInfo) -> Any:
     """A path as written, made absolute from the folder of the YAML file that it is written in."""
     if isinstance(value, str) and info.context:
-        return Path(info.context["folder"], value).absolute()
+        return Path(info.context["folder"], value).resolve()
     return value
 
 
@@ -25,7 +26,7 @@ def _resolve_model(value: Any, info: ValidationInfo) -> Any:
         return value
     local = Path(info.context["folder"], value)
     looks_local = value.startswith((".", "/", "~")) or value.count("/") != 1 or local.parent.is_dir()
-    return str(local.absolute()) if local.exists() or looks_local else value
+    return str(local.resolve()) if local.exists() or looks_local else value
 
 
 RelativePath = Annotated[Path, BeforeValidator(_resolve)]
@@ -56,9 +57,9 @@ class VllmEngine(Settings):
     """The compute type (`bfloat16`, `float32`, ...); the checkpoint's own if not given."""
     max_model_len: int | None = Field(default=None, ge=1)
     """The context, in tokens."""
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default_factory=dict)
     """Any other argument of vLLM's `LLM(...)`, passed on as it is."""
-    env: dict[str, str] = {}
+    env: dict[str, str] = Field(default_factory=dict)
     """Environment variables of the child process (`VLLM_CPU_INT4_W4A8: "0"`)."""
 
 
@@ -139,7 +140,7 @@ def load_run(path: Path) -> RunConfig:
     try:
         return RunConfig.model_validate(data, context={"folder": path.parent})
     except ValidationError as error:
-        raise ConfigError("\n".join(f"{path}: {_place(e)}{e['msg']}" for e in error.errors())) from error
+        raise ConfigError("\n".join(f"{path}: {_place(e)}{_what(e)}" for e in error.errors())) from error
 
 
 def candidate_of(baseline: RunConfig, candidate: RunConfig) -> RunConfig:
@@ -176,14 +177,23 @@ def _with_local_encoder(metric: Any, folder: Path) -> Any:
     """Metrics know no files, so a relative directory of an encoder is made absolute here."""
     match metric:
         case {"encoder": str() as encoder} if (folder / encoder).is_dir() or encoder.startswith("."):
-            return {**metric, "encoder": str((folder / encoder).absolute())}
+            return {**metric, "encoder": str((folder / encoder).resolve())}
     return metric
 
 
 def _place(error: Mapping[str, Any]) -> str:
-    """Where in the file, as a user would write it (engine.dtype); the tag of a union is no key."""
-    place = ".".join(str(part) for part in error["loc"])
+    """Where in the file, as a user would write it: `engine.dtype`; the tag of a union is no key."""
+    loc = [str(part) for part in error["loc"]]
+    tag = {"engine": 1, "metrics": 2}.get(loc[0] if loc else "")
+    place = ".".join(part for number, part in enumerate(loc) if number != tag)
     return f"{place}: " if place else ""
+
+
+def _what(error: Mapping[str, Any]) -> str:
+    if error["type"] == "union_tag_invalid":
+        tag, known = error["ctx"]["tag"], re.findall(r"'([^']+)'", error["ctx"]["expected_tags"])
+        return f"unknown kind {tag!r}{nearest(tag, known)}"
+    return str(error["msg"])
 
 
 def _type(data: Any) -> str:

@@ -1,4 +1,4 @@
-"""The errors that a user can put right. Each message says what was found, where (file, key, prompt id), and what to do."""
+"""The errors that a user can put right: each says what was found, where (file, key, prompt id), and what to do."""
 
 
 class FidelityError(Exception):

@@ -20,7 +20,7 @@ ByPrompt = Mapping[str, PromptValue | None]
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A column in a few numbers, all over the same prompts: those that the candidate and every control could be scored on."""
+    """A column in a few numbers, all over the prompts that the candidate and every control could be scored on."""
 
     name: str
     value: float | None
@@ -47,8 +47,8 @@ def by_prompt(prompt_ids: Sequence[str], column: Column) -> dict[str, PromptValu
 def excess_by_prompt(candidate: ByPrompt, controls: Sequence[ByPrompt], better: Better) -> dict[str, float | None]:
     """For each prompt c - s: the mean similarity of the baseline's controls less that of the candidate.
 
-    Turned round where lower is better, so that positive is always worse. None where either side could not be scored, and
-    everywhere without a control or for a column that is neither better nor worse.
+    Turned round where lower is better, so that positive is always worse. None where either side could not be scored,
+    and everywhere without a control or for a column that is neither better nor worse.
     """
     floor = {} if better == "neither" else mean_over_controls(controls)
     sign = 1.0 if better == "higher" else -1.0
@@ -112,7 +112,9 @@ def _summary(values: Iterable[PromptValue], kind: SummaryKind) -> float | None:
     scored = list(values)
     if not scored:
         return None
-    return median(v.value for v in scored) if kind == "median" else _weighted_mean([(v.value, v.weight) for v in scored])
+    return (
+        median(v.value for v in scored) if kind == "median" else _weighted_mean([(v.value, v.weight) for v in scored])
+    )
 
 
 def _weighted_mean(values: Sequence[tuple[float, float]]) -> float | None:

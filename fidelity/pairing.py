@@ -40,7 +40,7 @@ def pair_runs(baseline: Run, candidate: Run) -> Pairing:
     if not pairs:
         why = "; ".join(sorted(set(failures.values()))[:3])
         raise IncomparableError(
-            f"{baseline.name} and {candidate.name} share no answered prompt ({why}); check that both files have the same ids"
+            f"{baseline.name} and {candidate.name} share no answered prompt ({why}); check that both have the same ids"
         )
     return Pairing(tuple(pairs), failed, failures)
 
@@ -48,7 +48,9 @@ def pair_runs(baseline: Run, candidate: Run) -> Pairing:
 def _same_sampling(baseline: Run, candidate: Run) -> None:
     ours, theirs = baseline.manifest["sampling"], candidate.manifest["sampling"]
     if ours and theirs and ours != theirs:
-        differing = ", ".join(f"{key} {ours[key]} against {theirs[key]}" for key in ours if ours[key] != theirs.get(key))
+        differing = ", ".join(
+            f"{key} {ours[key]} against {theirs[key]}" for key in ours if ours[key] != theirs.get(key)
+        )
         raise IncomparableError(
             f"{baseline.name} and {candidate.name} were sampled differently ({differing}); generate one of them again"
         )
@@ -67,6 +69,6 @@ def _same_prompts(baseline: Run, candidate: Run) -> None:
     if only:
         what = f"{len(only)} are in one run only, such as {only[0]!r}"
     raise IncomparableError(
-        f"{baseline.name} ({len(ours)} prompts) and {candidate.name} ({len(theirs)} prompts) asked different prompts: {what}; "
-        f"generate both with the same prompt set and the same --limit"
+        f"{baseline.name} ({len(ours)} prompts) and {candidate.name} ({len(theirs)} prompts) asked different prompts: "
+        f"{what}; generate both with the same prompt set and the same --limit"
     )

@@ -9,21 +9,22 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from fidelity import __version__
 from fidelity.checkpoints import describe, local_directory
 from fidelity.config import Control, RecordedEngine, RunConfig, Sampling, StoredEngine, VllmEngine, candidate_of
-from fidelity.encoders import CachedEncoder, locate
 from fidelity.engines import Engine, Progress, identity, open_engine
 from fidelity.engines.recorded import recorded_prompts
 from fidelity.errors import ConfigError, EngineError, IncomparableError
-from fidelity.metrics import EncoderMetric, Metric
-from fidelity.pairing import Pairing, pair_runs
+from fidelity.metrics import Metric
+from fidelity.pairing import pair_runs
 from fidelity.prompts import load_prompts, prompts_digest
-from fidelity.records import Column, Failure, Prompt
-from fidelity.store import Comparison, Run, RunWriter, Store
+from fidelity.records import Failure, Prompt
+from fidelity.scoring import Scores, ready, score
+from fidelity.store import Run, RunWriter, Store
 
 DEFAULT_CHUNK = 128
 
@@ -53,27 +54,6 @@ class Job:
     engine_identity: dict[str, Any]
     control_of: str | None = None
     """The digest of the baseline whose control this is."""
-
-
-@dataclass(frozen=True, slots=True)
-class ScoredColumn:
-    """A column with the signature of the metric that made it."""
-
-    column: Column
-    signature: str
-
-
-@dataclass(frozen=True)
-class Scores:
-    """All columns of one baseline and one other run."""
-
-    run: Run
-    prompt_ids: tuple[str, ...]
-    columns: dict[str, ScoredColumn]
-    failed: int
-    failures: dict[str, str]
-    unscored: dict[str, str]
-    """Column name to the reason why the whole column could not be scored."""
 
 
 @dataclass(frozen=True)
@@ -111,29 +91,29 @@ def compare(
     names = [config.name for config in (baseline, *candidates)]
     if twice := {name for name in names if names.count(name) > 1}:
         raise ConfigError(f"the name {min(twice)!r} stands in two of the files; every run needs a name of its own")
-    metrics = [_ready(metric, store) for metric in metrics]
+    metrics = [ready(metric, store) for metric in metrics]
     prompts = _prompts(baseline, limit)
     baseline_jobs = _jobs(baseline, store=store, prompts=prompts, as_baseline=True)
     jobs = [_jobs(candidate_of(baseline, c), store=store, prompts=prompts, as_baseline=False) for c in candidates]
-    runs = _stored(baseline, store) or _generate(baseline_jobs, store, listener)
-    base, controls = runs[0], runs[1:]
-    scored, not_compared = [], {}
-    floor = tuple(_score(base, control, metrics, store) for control in controls)
+    base, *controls = _stored(baseline, store) or _generate(baseline_jobs, store, listener)
+    paired = [(control, pair_runs(base, control)) for control in controls]
+    not_compared = {}
     for config, job in zip(candidates, jobs, strict=True):
         try:
-            run = (_stored(config, store) or _generate(job, store, listener))[0]
-            scored.append(_score(base, run, metrics, store))
+            run, *_ = _stored(config, store) or _generate(job, store, listener)
+            paired.append((run, pair_runs(base, run)))
         except (EngineError, IncomparableError) as error:
             not_compared[config.name] = str(error)
             listener.say(f"{config.name}: not compared: {error}")
-    return ComparisonSet(base, floor, tuple(scored), not_compared)
+    scores = score(base, paired, metrics, store)
+    return ComparisonSet(base, tuple(scores[: len(controls)]), tuple(scores[len(controls) :]), not_compared)
 
 
 def chunks(count: int, *, largest: int, seed: int) -> list[list[int]]:
-    """The order and the batches in which a run goes through its prompts: a seeded permutation of 0 ... count-1, cut at random.
+    """The batches in which a run goes through its prompts: a seeded permutation of 0 ... count-1, cut at random.
 
-    Sizes are drawn from a quarter of the largest up to the largest, which is never more than half of the prompts, so that
-    two seeds give compositions that really differ: on CPU, order alone, in one batch, changes nothing.
+    Sizes are drawn from a quarter of the largest up to the largest, which is never more than half of the prompts, so
+    that two seeds give compositions that really differ: on CPU, order alone, in one batch, changes nothing.
     """
     draw = random.Random(seed)
     order = list(range(count))
@@ -203,10 +183,11 @@ def _generate(jobs: Sequence[Job], store: Store, listener: Listener) -> list[Run
         engine: Engine | None = None
         opened_for: RunConfig | None = None
         for job in jobs:
+            waiting = f"{job.name}: another command is generating it; waiting for that ..."
             if run := store.run(job.name, job.digest):
                 runs.append(run)
                 continue
-            with store.writing(job.name, job.digest) as writer:
+            with store.writing(job.name, job.digest, on_wait=partial(listener.say, waiting)) as writer:
                 if isinstance(writer, Run):
                     runs.append(writer)
                     continue
@@ -215,7 +196,7 @@ def _generate(jobs: Sequence[Job], store: Store, listener: Listener) -> list[Run
                     listener.say(f"{job.name}: opening {job.config.engine.kind} ...")
                     opening = open_engine(job.config, log=writer.log, on_progress=ear.on_progress)
                     engine, opened_for = stack.enter_context(opening), job.config
-                runs.append(_fill(writer, engine, job, ear))
+                runs.append(_fill(writer, engine, job, ear, store))
     return runs
 
 
@@ -238,12 +219,17 @@ class _Ear:
         self._tokens += tokens
         self.on_progress(Progress(0, 0))
 
+    def measurement(self) -> dict[str, float]:
+        """Generating alone: loading and warm-up came before, joining the chunks comes after."""
+        return {"prompts": self._done, "tokens": self._tokens, "seconds": time.monotonic() - self._since}
 
-def _fill(writer: RunWriter, engine: Engine, job: Job, ear: _Ear) -> Run:
+
+def _fill(writer: RunWriter, engine: Engine, job: Job, ear: _Ear, store: Store) -> Run:
     """Generate the chunks that are not on disk yet, and complete the run."""
     plan = chunks(len(job.prompts), largest=job.config.chunk or DEFAULT_CHUNK, seed=job.seed)
     finished = writer.finished
     ear.start(job.name, done=sum(len(plan[number]) for number in finished), total=len(job.prompts))
+    steps_before = engine.step_seconds
     for number, members in enumerate(plan):
         if number in finished:
             continue
@@ -252,7 +238,11 @@ def _fill(writer: RunWriter, engine: Engine, job: Job, ear: _Ear) -> Run:
         writer.add_chunk(number, prompts, outcomes)
         tokens = sum(len(o.token_ids or ()) for o in outcomes if not isinstance(o, Failure))
         ear.chunk_finished(len(prompts), tokens)
-    return writer.complete(job.prompts, _manifest(job, engine))
+    measured = {**ear.measurement(), "step_seconds": engine.step_seconds - steps_before}
+    run = writer.complete(job.prompts, _manifest(job, engine))
+    if not finished and not isinstance(job.config.engine, RecordedEngine):
+        store.add_measurement(run, {"created": run.manifest["created"], "engine": asdict(engine.info), **measured})
+    return run
 
 
 def _manifest(job: Job, engine: Engine) -> dict[str, Any]:
@@ -292,59 +282,10 @@ def _stored(config: RunConfig, store: Store) -> list[Run]:
     return [store.adopt(run), *(store.adopt(control) for control in controls)]
 
 
-def _ready(metric: Metric, store: Store) -> Metric:
-    """The metric with its encoder bound, where it needs one; nothing heavy is loaded before a text has to be encoded."""
-    if not isinstance(metric, EncoderMetric):
-        return metric
-    source = locate(metric.encoder)
-    return metric.bind(CachedEncoder(source, store.root / "embeddings"))
-
-
-def _score(baseline: Run, other: Run, metrics: Sequence[Metric], store: Store) -> Scores:
-    """Score one pair of runs, reading from the store what has been scored before."""
-    pairing = pair_runs(baseline, other)
-    prompt_ids = [pair.prompt.id for pair in pairing.pairs]
-    digest = hashlib.sha256(f"{baseline.manifest['digest']}{other.manifest['digest']}".encode()).hexdigest()
-    manifest = {"prompt_ids": prompt_ids, "failed": pairing.failed, "failures": pairing.failures}
-    kept = store.comparison(baseline, other, manifest, digest)
-    columns: dict[str, ScoredColumn] = {}
-    unscored: dict[str, str] = {}
-    for metric in metrics:
-        chosen: Metric | None = metric
-        while chosen and (reason := _unmet(chosen, baseline, other, pairing)):
-            unscored |= {metric.named(column.name): reason for column in chosen.score([])}
-            chosen = chosen.fallback()
-        if chosen:
-            columns |= {metric.named(name): scored for name, scored in _columns(chosen, pairing, kept).items()}
-    return Scores(other, tuple(prompt_ids), columns, pairing.failed, pairing.failures, unscored)
-
-
-def _columns(metric: Metric, pairing: Pairing, kept: Comparison) -> dict[str, ScoredColumn]:
-    signature = metric.signature()
-    columns = kept.columns(signature)
-    if columns is None:
-        columns = tuple(metric.model_copy(update={"label": None}).score(pairing.pairs))
-        kept.add_columns(signature, columns)
-    return {column.name: ScoredColumn(column, signature) for column in columns}
-
-
-def _unmet(metric: Metric, baseline: Run, other: Run, pairing: Pairing) -> str | None:
-    """Why these two runs can't be scored with this metric; None where they can."""
-    if "token_ids" not in metric.needs:
-        return None
-    for run, side in ((baseline, "baseline"), (other, "candidate")):
-        if all(getattr(pair, side).token_ids is None for pair in pairing.pairs):
-            return f"{run.name} has no token ids"
-    ours, theirs = baseline.manifest["engine"]["tokenizer"], other.manifest["engine"]["tokenizer"]
-    if ours and theirs and ours != theirs:
-        return f"{baseline.name} and {other.name} have different tokenizers, so their token ids can't be compared"
-    return None
-
-
 def _seed(name: str) -> int:
     """A candidate's order and chunks are its own, by its name; baseline and controls have 0, 1, 2, ..."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") | 1 << 32
 
 
 def _name(path: Path) -> str:
-    return "".join(c if c.isalnum() and c.isascii() or c in "._+-" else "-" for c in path.stem)
+    return "".join(c if (c.isalnum() and c.isascii()) or c in "._+-" else "-" for c in path.stem)

@@ -25,7 +25,7 @@ def load_prompts(path: Path, *, limit: int | None = None) -> tuple[Prompt, ...]:
     for number, prompt in enumerate(prompts, start=1):
         if prompt.id in seen:
             raise ConfigError(
-                f"{path}: the id {prompt.id!r} stands twice (prompts {seen[prompt.id]} and {number}); ids must be unique"
+                f"{path}: the id {prompt.id!r} stands twice (prompts {seen[prompt.id]} and {number}); make ids unique"
             )
         seen[prompt.id] = number
     if not prompts:
@@ -64,7 +64,9 @@ def parse_prompt(row: dict[str, Any], *, where: str) -> Prompt:
         case {"id": str() as id_, "prompt": str() as content} if id_ and content.strip():
             return Prompt(replace_lone_surrogates(id_), replace_lone_surrogates(content), _category(row, where))
         case {"id": str() as id_, "prompt": [_, *_] as turns} if id_:
-            return Prompt(replace_lone_surrogates(id_), tuple(_message(turn, where) for turn in turns), _category(row, where))
+            return Prompt(
+                replace_lone_surrogates(id_), tuple(_message(turn, where) for turn in turns), _category(row, where)
+            )
     raise ConfigError(
         f"{where}: a prompt needs 'id' (a text) and 'prompt' (a text that is not empty, or a list of chat messages); "
         f"found {json.dumps({key: row.get(key) for key in ('id', 'prompt')}, ensure_ascii=False)[:200]}"
@@ -80,9 +82,6 @@ def prompts_digest(prompts: Sequence[Prompt]) -> str:
 def replace_lone_surrogates(text: str) -> str:
     """The text with surrogate pairs joined and lone surrogates, which no UTF-8 file can hold, as U+FFFD."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-
 
 
 def _message(turn: Any, where: str) -> Message:

@@ -18,7 +18,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One prompt of a set. A text is one user message to a chat model, and the plain text to a model without a template."""
+    """One prompt of a set. A text is one user message to a chat model, and plain text to a model without a template."""
 
     id: str
     content: str | tuple[Message, ...]

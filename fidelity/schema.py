@@ -1,4 +1,4 @@
-"""A YAML mapping as a frozen pydantic model: every unknown key is refused, and the message names the nearest known one."""
+"""A YAML mapping as a frozen pydantic model: an unknown key is refused, and the message names the nearest."""
 
 import difflib
 from collections.abc import Iterable

@@ -1,11 +1,14 @@
-"""The store: runs and comparisons as directories of Parquet with a manifest that is written last, so that each is complete or absent."""
+"""The store: runs and comparisons as directories of Parquet.
+
+The manifest of each is written last, by rename: with it the directory is complete, without it absent.
+"""
 
 import errno
 import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -118,7 +121,7 @@ class Comparison:
 
 
 class RunWriter:
-    """A run that is being generated: whole chunks are kept, and what is there when it is opened again is not asked again."""
+    """A run that is being generated: whole chunks are kept, and one that is there is not generated again."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -144,7 +147,7 @@ class RunWriter:
         table = pa.concat_tables([_read_parquet(chunk) for chunk in chunks])
         place = {prompt.id: number for number, prompt in enumerate(prompts)}
         keys = list(zip(table["repeat"].to_pylist(), table["prompt_id"].to_pylist(), strict=True))
-        order = sorted(range(len(keys)), key=lambda row: (keys[row][0], place[keys[row][1]]))
+        order = sorted(range(len(keys)), key=lambda row: (keys[row][0] or 0, place[str(keys[row][1])]))
         table = table.take(order)
         _write_parquet(self.path / "generations.parquet", table)
         failures = len(table) - table["failure"].null_count
@@ -181,18 +184,35 @@ class Store:
         return Run(path) if (path / "manifest.json").is_file() else None
 
     @contextmanager
-    def writing(self, name: str, digest: str) -> Iterator[RunWriter | Run]:
+    def writing(self, name: str, digest: str, *, on_wait: Callable[[], None]) -> Iterator[RunWriter | Run]:
         """A run to write, or the finished run if another command has written it in the meantime.
 
-        The lock is the operating system's, so that it is gone with its process, however that ends.
+        `on_wait` is called if another command is at it. The lock is the operating system's, so that it is gone with its
+        process, however that ends.
         """
         path = self._run_path(name, digest)
         with _full_disk_explained(path):
             path.mkdir(parents=True, exist_ok=True)
             lock = (path / ".lock").open("w")
         with lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                on_wait()
+                fcntl.flock(lock, fcntl.LOCK_EX)
             yield self.run(name, digest) or RunWriter(path)
+
+    def add_measurement(self, run: Run, measurement: dict[str, Any]) -> None:
+        """Keep timings of a run, apart from it: they are no part of what it said."""
+        folder = self.root / "measurements" / run.id
+        with _full_disk_explained(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        _write_manifest(folder, measurement)
+
+    def measurement(self, run: Run) -> dict[str, Any] | None:
+        """The timings of a run, if it was generated here without a break."""
+        folder = self.root / "measurements" / run.id
+        return _read_manifest(folder) if (folder / "manifest.json").is_file() else None
 
     def adopt(self, run: Run) -> Run:
         """A run of another store, copied into this one if it isn't there yet."""
@@ -225,25 +245,20 @@ def _complete(folder: Path) -> list[Path]:
 def _run_schema() -> "pa.Schema":
     import pyarrow as pa
 
+    strings = ("prompt_id", "prompt", "category", "text", "reasoning", "finish_reason", "failure")
+    lists = {"token_ids": pa.list_(pa.int32()), "logprobs": pa.list_(pa.float32())}
     return pa.schema(
-        {
-            "prompt_id": pa.string(),
-            "repeat": pa.int32(),
-            "prompt": pa.string(),
-            "category": pa.string(),
-            "text": pa.string(),
-            "reasoning": pa.string(),
-            "token_ids": pa.list_(pa.int32()),
-            "logprobs": pa.list_(pa.float32()),
-            "finish_reason": pa.string(),
-            "failure": pa.string(),
-        }
+        [
+            pa.field("repeat", pa.int32()),
+            *(pa.field(name, pa.string()) for name in strings),
+            *(pa.field(name, kind) for name, kind in lists.items()),
+        ]
     )
 
 
 def _row(prompt: Prompt, outcome: Outcome) -> dict[str, Any]:
     content = prompt.content if isinstance(prompt.content, str) else [[m.role, m.content] for m in prompt.content]
-    asked = {"prompt_id": prompt.id, "repeat": outcome.repeat, "category": prompt.category}
+    asked: dict[str, Any] = {"prompt_id": prompt.id, "repeat": outcome.repeat, "category": prompt.category}
     asked["prompt"] = json.dumps(content, ensure_ascii=False)
     if isinstance(outcome, Failure):
         return {**asked, "failure": outcome.reason}
@@ -271,7 +286,7 @@ def _scores_file(signature: str) -> str:
     return f"{signature.partition('|')[0]}-{hashlib.sha256(signature.encode()).hexdigest()[:12]}.parquet"
 
 
-def _numbers(name: str, values: Sequence[float | None]) -> "pa.Array":
+def _numbers(name: str, values: Sequence[float | None]) -> "pa.Array[pa.DoubleScalar]":
     import pyarrow as pa
 
     if any(value != value for value in values):
@@ -309,7 +324,9 @@ def _read_parquet(file: Path) -> "pa.Table":
     try:
         return pq.read_table(file)
     except (OSError, pa.ArrowException) as error:
-        raise StoreError(f"{file}: can't be read ({error}); delete the folder {file.parent.name} and run again") from error
+        raise StoreError(
+            f"{file}: can't be read ({error}); delete the folder {file.parent.name} and run again"
+        ) from error
 
 
 def _write_parquet(file: Path, table: "pa.Table") -> None:

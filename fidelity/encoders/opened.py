@@ -1,9 +1,9 @@
 """An encoder that is really loaded: each of its parts when it is first asked for."""
 
-import contextlib
 import importlib.util
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -56,10 +56,10 @@ class OpenedEncoder:
 
     def token_vectors(self, texts: Sequence[str], *, layer: int, overlap: int) -> list[TokenVectors]:
         if layer not in self._layers:
-            with _hushed():
+            with _quiet_imports():
                 from fidelity.encoders.tokens import TokenEncoder
 
-                self._layers[layer] = TokenEncoder(self._source, layer)
+            self._layers[layer] = TokenEncoder(self._source, layer)
         return self._layers[layer].token_vectors(texts, overlap=overlap)
 
     def contradictions(self, sentences: Sequence[tuple[str, str]]) -> list[float]:
@@ -67,25 +67,24 @@ class OpenedEncoder:
 
     @cached_property
     def _sentences(self) -> "SentenceEncoder":
-        with _hushed():
+        with _quiet_imports():
             from fidelity.encoders.sentences import SentenceEncoder
 
-            return SentenceEncoder(self._source)
+        return SentenceEncoder(self._source)
 
     @cached_property
     def _classifier(self) -> "Classifier":
-        with _hushed():
+        with _quiet_imports():
             from fidelity.encoders.classifier import Classifier
 
-            return Classifier(self._source)
+        return Classifier(self._source)
 
 
-@contextlib.contextmanager
-def _hushed() -> Iterator[None]:
-    """No log lines of the libraries' own while they load, such as torchao's about kernels for other machines."""
-    before = logging.root.manager.disable
+@contextmanager
+def _quiet_imports() -> Iterator[None]:
+    """Without the warnings that torch, torchao and transformers have for each other while they are imported."""
     logging.disable(logging.WARNING)
     try:
         yield
     finally:
-        logging.disable(before)
+        logging.disable(logging.NOTSET)

@@ -1,4 +1,4 @@
-"""Engines: what answers prompts. `open_engine` opens one from its config; `identity` says what its outputs depend on."""
+"""Engines answer prompts. `open_engine` opens one from its config; `identity` says what its outputs depend on."""
 
 import os
 import shutil
@@ -19,7 +19,14 @@ from fidelity.errors import FidelityError, MissingPackageError
 
 __all__ = ["Engine", "EngineInfo", "OnProgress", "Progress", "identity", "open_engine"]
 
-HARMLESS_ENV = ("VLLM_NO_USAGE_STATS", "VLLM_DO_NOT_TRACK", "VLLM_LOGGING", "VLLM_CONFIG_ROOT", "VLLM_CACHE_ROOT", "VLLM_LOG")
+HARMLESS_ENV = (
+    "VLLM_NO_USAGE_STATS",
+    "VLLM_DO_NOT_TRACK",
+    "VLLM_LOGGING",
+    "VLLM_CONFIG_ROOT",
+    "VLLM_CACHE_ROOT",
+    "VLLM_LOG",
+)
 """Beginnings of vLLM's environment variables that can't change an output."""
 CHILD_ENV = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_NO_USAGE_STATS": "1"}
 """The engine runs inside our child process, not in another child of it, and reports to nobody."""
@@ -46,7 +53,7 @@ def open_engine(config: RunConfig, *, log: Path, on_progress: OnProgress) -> Ite
             with ChildEngine(
                 "fidelity.engines.vllm_child", settings, env=_child_env(engine), log=log, on_progress=on_progress
             ) as child:
-                child.info = replace(child.info, version=_vllm_version(), device=child.info.device or _cpu_name())
+                child.info = replace(child.info, version=_vllm_version(), device=_gpu_name() or _cpu_name())
                 yield child
         case RecordedEngine() as engine:
             yield RecordedAnswers(engine.path)

@@ -55,6 +55,8 @@ class Engine(Protocol):
     """An open engine; a context manager of `open_engine` closes it."""
 
     info: EngineInfo
+    step_seconds: float
+    """Time spent in the engine's own steps since it was opened and warm."""
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Generation | Failure]:
         """One record per prompt, in the prompts' order, whatever happens; all of them are held at once."""

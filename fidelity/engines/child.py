@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -30,6 +31,7 @@ class ChildEngine:
     """
 
     info: EngineInfo
+    step_seconds: float = 0.0
 
     def __init__(
         self, module: str, settings: Mapping[str, Any], *, env: Mapping[str, str], log: Path, on_progress: OnProgress
@@ -68,8 +70,11 @@ class ChildEngine:
             for p in prompts
         ]
         self._send({"generate": rows, "sampling": sampling.model_dump(mode="json")})
-        while "done" not in (reply := self._receive(while_doing="generating")):
-            match reply:
+        while True:
+            match self._receive(while_doing="generating"):
+                case {"done": True, "step_seconds": seconds}:
+                    self.step_seconds = seconds
+                    return
                 case {"progress": [prompts_done, tokens]}:
                     self._on_progress(Progress(prompts_done, tokens))
                 case {"record": {"failure": reason, "prompt_id": prompt_id}}:
@@ -128,18 +133,12 @@ class ChildEngine:
         """Close stdin, which ends the child; then make sure that nothing of its process group is left."""
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe is not None
-            try:
+            with suppress(BrokenPipeError):
                 pipe.close()
-            except BrokenPipeError:
-                pass
-        try:
+        with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
             self._process.wait(timeout=SHUTDOWN_S)
-        except (subprocess.TimeoutExpired, KeyboardInterrupt):
-            pass
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self._process.wait()
 
 

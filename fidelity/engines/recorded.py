@@ -13,7 +13,7 @@ from fidelity.records import Failure, Generation, Prompt
 
 
 class RecordedAnswers:
-    """Answers each prompt with the line that has its id. Lines: `id` and `text`; the other fields of a generation if known.
+    """Answers each prompt with the line that has its id: `id` and `text`, and more of a generation if it is known.
 
     Raises:
         ConfigError: A line has no `id` or `text`, an id stands twice, or a field has the wrong type.
@@ -21,6 +21,7 @@ class RecordedAnswers:
 
     def __init__(self, path: Path) -> None:
         self.info = EngineInfo(kind="recorded")
+        self.step_seconds = 0.0
         self._path = path
         self._rows: dict[str, tuple[str, dict[str, Any]]] = {}
         for where, row in read_jsonl(path):
@@ -48,7 +49,7 @@ class RecordedAnswers:
 
 
 def recorded_prompts(path: Path) -> tuple[Prompt, ...]:
-    """The prompts of a recorded file, for a baseline that names no prompt set; a prompt that isn't recorded is empty."""
+    """The prompts of a recorded file, for a baseline that names no prompt set; one that isn't recorded is empty."""
     return tuple(
         parse_prompt(row, where=where) if row.get("prompt") else Prompt(str(row.get("id")), "", row.get("category"))
         for where, row in read_jsonl(path)

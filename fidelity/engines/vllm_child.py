@@ -1,6 +1,7 @@
-"""The child process that holds one vLLM engine. Requests come in on stdin, records go out on stdout, one JSON object a line.
+"""The child process that holds one vLLM engine.
 
-Run by `ChildEngine`, never by hand. When stdin closes, whether asked to or because the parent died, the process ends.
+Requests come in on stdin, records go out on stdout, one JSON object a line. Run by `ChildEngine`, never by hand.
+When stdin closes, whether asked to or because the parent died, the process ends.
 """
 
 import hashlib
@@ -41,7 +42,7 @@ def main() -> None:
                 case {"generate": rows, "sampling": sampling} if engine:
                     for record in engine.generate(rows, sampling, lambda p, t: _reply(replies, progress=[p, t])):
                         _reply(replies, record=record)
-                    _reply(replies, done=True)
+                    _reply(replies, done=True, step_seconds=engine.step_seconds)
         except Exception as error:
             logging.getLogger(__name__).exception("the request failed")
             _reply(replies, error=f"{type(error).__name__}: {error}")
@@ -52,15 +53,18 @@ class VllmInProcess:
     """vLLM's `LLM` and what became known of it while it was loaded."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
-        lines = _record_log("vllm")
         from vllm import LLM
 
+        lines = _record_log("vllm")  # after the import, which sets up vLLM's logging anew
         self._llm = LLM(**settings)
         self._tokenizer = self._llm.get_tokenizer()
         self._has_template = bool(getattr(self._tokenizer, "chat_template", None))
         self._context = int(self._llm.llm_engine.model_config.max_model_len)
+        self.step_seconds = 0.0
+        """Spent inside the engine's own steps since the warm-up."""
         self.info = self._describe(lines)
         self._warm_up()
+        self.step_seconds = 0.0
 
     def generate(
         self, rows: list[dict[str, Any]], sampling: dict[str, Any], on_progress: Callable[[int, int], None]
@@ -78,14 +82,16 @@ class VllmInProcess:
                 "prompt_id": row["id"],
                 "text": answer.text,
                 "token_ids": list(answer.token_ids),
-                "logprobs": [step[token].logprob for step, token in zip(answer.logprobs, answer.token_ids, strict=True)],
+                "logprobs": [
+                    step[token].logprob for step, token in zip(answer.logprobs, answer.token_ids, strict=True)
+                ],
                 "finish_reason": answer.finish_reason,
             }
 
     def _run(
         self, prompts: list[list[int]], sampling: dict[str, Any], on_progress: Callable[[int, int], None]
     ) -> list[Any]:
-        """vLLM's own loop over its steps (what `LLM.generate` does), with a sign of life in between."""
+        """VLLM's own loop over its steps (what `LLM.generate` does), with a sign of life in between."""
         if not prompts:
             return []
         from vllm import SamplingParams
@@ -95,10 +101,13 @@ class VllmInProcess:
         engine = self._llm.llm_engine
         outputs, tokens, said = [], 0, time.monotonic()
         while running := engine.get_num_unfinished_requests():
+            began = time.monotonic()
             outputs += engine.step()
+            now = time.monotonic()
+            self.step_seconds += now - began
             tokens += running
-            if time.monotonic() - said > HEARTBEAT_S:
-                said = time.monotonic()
+            if now - said > HEARTBEAT_S:
+                said = now
                 on_progress(len(outputs), tokens)
         return sorted(outputs, key=lambda output: int(output.request_id))
 
@@ -123,8 +132,6 @@ class VllmInProcess:
         self._run([list(ids)], {"temperature": 0.0, "max_tokens": 2}, lambda *_: None)
 
     def _describe(self, lines: list[str]) -> dict[str, Any]:
-        import torch
-
         config = self._llm.llm_engine.vllm_config
         quantized, plain = self._llm.apply_model(_count_linear_layers)[0]
         template = getattr(self._tokenizer, "chat_template", None)
@@ -134,7 +141,9 @@ class VllmInProcess:
             "mode": "eager" if config.model_config.enforce_eager else "compiled",
             "dtype": str(config.model_config.dtype).removeprefix("torch."),
             "attention": _attention(lines),
-            "kernels": sorted({word for line in lines for word in line.split() if word.rstrip(".,").endswith("Kernel")}),
+            "kernels": sorted(
+                {word for line in lines for word in line.split() if word.rstrip(".,").endswith("Kernel")}
+            ),
             "quantized_layers": quantized,
             "unquantized_layers": plain,
             "context": self._context,
@@ -142,7 +151,6 @@ class VllmInProcess:
             "chat_template": _hash(template) if template else None,
             "versions": _versions("torch", "transformers", "compressed-tensors"),
             "notes": notes,
-            "device": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         }
 
 

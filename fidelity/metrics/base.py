@@ -2,8 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from importlib.metadata import version
-from typing import Literal, NamedTuple, Protocol, Self
+from importlib.metadata import PackageNotFoundError, version
+from typing import ClassVar, Literal, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,14 @@ class Metric(Settings, ABC):
         """What both runs, or this machine, must have; checked before any model loads. May depend on the parameters."""
         return frozenset({"text"})
 
+    extra: ClassVar[str] = "lexical"
+    """The extra that brings `packages`, where they aren't core dependencies."""
+
+    @property
+    def cost(self) -> Literal["cheap", "moderate", "encoder"]:
+        """Of a pair of 350 words: under a millisecond, some milliseconds, or what the encoder takes for two texts."""
+        return "encoder" if "encoder" in self.needs else "cheap"
+
     @property
     def packages(self) -> tuple[str, ...]:
         """Distributions whose version changes the numbers; they enter the signature."""
@@ -44,11 +52,15 @@ class Metric(Settings, ABC):
         """The metric to score instead, under its own name, where `needs` can't be met; None where there is none."""
         return None
 
+    def fit(self, pairs: Sequence[Pair]) -> "Metric":
+        """This metric with what it must measure on the pairs before it scores them; it enters the signature."""
+        return self
+
     def signature(self) -> str:
         """All that it takes to reproduce the numbers: `rouge|tokenizer:unicode|rapidfuzz:3.14.6|v:0.1.0`."""
         fields = {name: getattr(self, name) for name in type(self).model_fields if name not in {"kind", "label"}}
         parts = [self.kind, *(f"{name}:{value}" for name, value in fields.items())]
-        parts += [f"{package}:{version(package)}" for package in self.packages]
+        parts += [f"{package}:{_version(package)}" for package in self.packages]
         return "|".join([*parts, f"v:{version('llm-fidelity')}"])
 
     def named(self, column: str) -> str:
@@ -65,6 +77,13 @@ class TokenVectors(NamedTuple):
     """False for special tokens: others may match them, they don't count themselves."""
     unknown: float
     """See `Encoder.unknown_share`."""
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"  # scoring will say so, with the extra that brings it
 
 
 class Encoder(Protocol):
@@ -106,6 +125,8 @@ class Encoder(Protocol):
 
 class EncoderMetric(Metric):
     """A metric that reads the texts through an encoder. It opens nothing itself: the pipeline binds one to it."""
+
+    extra: ClassVar[str] = "semantic"
 
     encoder: str
     """A directory (relative to the YAML file) or a Hub id."""

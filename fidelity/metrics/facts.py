@@ -44,7 +44,7 @@ def facts(text: str) -> Iterator[str]:
         elif parts["date"]:
             yield _date(parts)
         elif parts["clock"]:
-            yield _ascii_digits(parts["clock"]).lstrip("0") + parts["half"].strip().casefold().replace(".", "")
+            yield _clock(parts)
         elif parts["digits"]:
             yield from _quantities(parts)
 
@@ -58,6 +58,11 @@ def _url(url: str) -> str:
     url = url.rstrip(".,;:!?)'*_`/")
     host: str = regex.match(r"(?:\w+://)?[^/?#]*", url)[0]
     return host.lower() + url[len(host) :]
+
+
+def _clock(parts: dict[str, str]) -> str:
+    hour, _, rest = _ascii_digits(parts["clock"]).partition(":")
+    return f"{int(hour)}:{rest}{parts['half'].strip().casefold().replace('.', '')}"
 
 
 def _date(parts: dict[str, str]) -> str:

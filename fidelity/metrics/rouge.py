@@ -1,6 +1,6 @@
 """ROUGE: how many of the baseline's words, word pairs and word order are in the candidate."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from functools import cache, lru_cache
 from itertools import chain, pairwise
@@ -47,7 +47,7 @@ class Rouge(Metric):
         return ("rapidfuzz", *(["regex"] if self.tokenizer == "unicode" else []), *(["nltk"] if self.stem else []))
 
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
-        read = _reader(_tokenizer(self.tokenizer, stem=self.stem))
+        read = _reader(_tokenizer(self.tokenizer, stem=self.stem), by_line=self.lsum)
         scored = [self._compare(read(p.baseline.text), read(p.candidate.text)) for p in pairs]
         names = [name for name in Overlaps._fields if self.lsum or name != "rougeLsum"]
         parts: tuple[Part, ...] = ("f1",) if self.parts == "f1" else ("f1", "precision", "recall")
@@ -104,29 +104,32 @@ class Tokens(NamedTuple):
     """A text as numbers, one for each distinct word, and its n-grams counted."""
 
     lines: list[list[int]]
-    """The lines that have words: what ROUGE-Lsum takes for sentences."""
+    """What ROUGE-Lsum takes for sentences: the lines that have words."""
     ids: list[int]
     words: Counter[int]
     bigrams: Counter[tuple[int, int]]
 
 
-def _reader(tokenize: Callable[[str], list[str]]) -> Callable[[str], Tokens]:
+def _reader(tokenize: Callable[[str], list[str]], *, by_line: bool) -> Callable[[str], Tokens]:
     """Reads a text that comes again soon only once: many candidates equal their baseline, or share one."""
-    vocabulary: dict[str, int] = {}
+    vocabulary: defaultdict[str, int] = defaultdict()
+    vocabulary.default_factory = vocabulary.__len__  # the next number for a new word
 
     @lru_cache(maxsize=16)  # a text of 32,000 words takes some 8 MB
     def read(text: str) -> Tokens:
-        tokens = filter(None, map(tokenize, filter(None, text.split("\n"))))
-        lines = [[vocabulary.setdefault(token, len(vocabulary)) for token in line] for line in tokens]
-        ids = list(chain.from_iterable(lines))
-        return Tokens(lines, ids, Counter(ids), Counter(pairwise(ids)))
+        # Words don't cross lines, so the words of all lines are the words of the text.
+        lines = text.split("\n") if by_line else [text]
+        numbered = [list(map(vocabulary.__getitem__, tokenize(line))) for line in lines if line]
+        ids = list(chain.from_iterable(numbered))
+        return Tokens(list(filter(None, numbered)), ids, Counter(ids), Counter(pairwise(ids)))
 
     return read
 
 
 def _shared(a: Counter[T], b: Counter[T]) -> int:
     """The size of the multiset intersection."""
-    return sum([min(count, b.get(key, 0)) for key, count in a.items()])
+    common = a.keys() & b.keys()
+    return sum(map(min, map(a.__getitem__, common), map(b.__getitem__, common)))
 
 
 def _tokenizer(name: Literal["unicode", "rouge_score"], *, stem: bool) -> Callable[[str], list[str]]:

@@ -7,10 +7,9 @@ one integer, and a column of all their tables is a few operations on it (Hyyro, 
 revisited", 2004). Time grows with the product of the two lengths over 64, memory with their sum.
 """
 
-from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from functools import lru_cache, reduce
+from functools import reduce
 from itertools import accumulate, chain
 from operator import or_
 
@@ -39,14 +38,14 @@ class _Tables:
     """
 
     def __init__(self, lines: Sequence[Sequence[int]]) -> None:
-        self.cells = list(chain.from_iterable((*line, None) for line in lines))
         self.one_line = len(lines) == 1
-        self.all_words = _bits(position for position, word in enumerate(self.cells) if word is not None)
-        positions: dict[int, array[int]] = {}
+        self.cells = list(chain.from_iterable((*line, None) for line in lines))
+        self.all_words = 0
+        self.where: dict[int, int] = {}
         for position, word in enumerate(self.cells):
             if word is not None:
-                positions.setdefault(word, array("l")).append(position)
-        self.where = lru_cache(maxsize=1024)(lambda word: _bits(positions.get(word, ())))
+                self.where[word] = self.where.get(word, 0) | 1 << position
+                self.all_words |= 1 << position
         # The words with a word of the same line 1, 2, 4, ... further up, until this is longer than any line.
         self.within_line = [self.all_words & self.all_words >> 1]
         for step in range((max(map(len, lines), default=0) - 1).bit_length() - 1):
@@ -58,15 +57,16 @@ class _Tables:
 
     def matched(self, line: Sequence[int]) -> int:
         """The baseline words on the longest common subsequences that rouge-score reads back, one for each line."""
-        column, stored = self.all_words, []
-        for start in range(0, len(line), BLOCK):
-            stored.append(column)
-            column = reduce(self._next, map(self.where, line[start : start + BLOCK]), column)
+        matches = [self.where.get(word, 0) for word in line]
+        starts = range(0, len(matches), BLOCK)
+        stored = [self.all_words]
+        for start in starts[:-1]:
+            stored.append(reduce(self._next, matches[start : start + BLOCK], stored[-1]))
         alive, found = self.all_words, 0  # alive: the words that a line may still match
-        for start, first in zip(range(0, len(line), BLOCK)[::-1], stored[::-1], strict=True):
-            matches = [self.where(word) for word in line[start : start + BLOCK]]
-            columns = list(accumulate(matches, self._next, initial=first))[1:]
-            for match, column in zip(matches[::-1], columns[::-1], strict=True):
+        for start, first in zip(starts[::-1], stored[::-1], strict=True):
+            block = matches[start : start + BLOCK]
+            columns = list(accumulate(block, self._next, initial=first))[1:]
+            for match, column in zip(block[::-1], columns[::-1], strict=True):
                 # rouge-score walks down each line to the first word that matches, or at which the LCS grows.
                 reached = self._down_from_highest(alive & (match | ~column))
                 here = reached & ~(reached >> 1) & match
@@ -87,14 +87,3 @@ class _Tables:
         for step, within_line in enumerate(self.within_line):
             bits |= bits >> (1 << step) & within_line
         return bits
-
-
-def _bits(positions: Iterable[int]) -> int:
-    """The integer with these bits; through bytes, because setting them one by one would copy it each time."""
-    positions = array("l", positions)
-    if not positions:
-        return 0
-    bits = bytearray(max(positions) // 8 + 1)
-    for position in positions:
-        bits[position >> 3] |= 1 << (position & 7)
-    return int.from_bytes(bits, "little")

@@ -1,0 +1,60 @@
+# `make demo` and `make test` do all set-up themselves, once: .venv, the pinned packages, the demo's models.
+
+PYTHON ?= python3
+# Where PyTorch's CPU build is looked for when pip doesn't find it by itself.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+
+BIN := .venv/bin
+INSTALLED := .venv/installed.stamp
+PROJECT := .venv/project.stamp
+
+# vLLM and torch are 9,000 files: without byte code every start takes half a minute longer. Empty means: write it.
+export PYTHONDONTWRITEBYTECODE :=
+
+.PHONY: help demo test lint setup models lock clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo    a real model, two quantized copies, and how far each diverges (the first time: set-up, some minutes)"
+	@echo "make test    formatting, lint, types and all tests, as in CI"
+	@echo "make lint    the same without the tests"
+	@echo "make setup   only the set-up: .venv and models/"
+	@echo "make lock    pin requirements/cpu.txt anew from cpu.in and overrides.txt"
+	@echo "make clean   remove .venv, models/ and caches; finished runs (fidelity-store/) stay"
+
+demo: setup
+	$(BIN)/fidelity compare examples/base.yaml examples/w8a8-int8.yaml examples/w4a16.yaml
+
+test: lint models
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+lint: $(PROJECT)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+setup: $(PROJECT) models
+
+models: $(PROJECT)
+	@$(BIN)/python examples/make_models.py
+
+$(PROJECT): $(INSTALLED) pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(INSTALLED): requirements/cpu.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' || { \
+	    echo "fidelity's demo and tests need Python 3.11 to 3.14, and $(PYTHON) is not one: make PYTHON=python3.11 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ctypes; ctypes.CDLL("libnuma.so.1")' 2>/dev/null || { \
+	    echo "vLLM on CPU needs libnuma.so.1: apt-get install libnuma1 (Debian, Ubuntu), dnf install numactl-libs (Fedora)" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || { \
+	    echo "$(PYTHON) can't make a virtual environment: apt-get install python3-venv (Debian, Ubuntu)" >&2; exit 1; }
+	$(BIN)/python requirements/pins.py install --torch-index $(TORCH_INDEX)
+	@touch $@
+
+lock:
+	$(PYTHON) requirements/pins.py lock --torch-index $(TORCH_INDEX)
+
+clean:
+	rm -rf .venv models build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

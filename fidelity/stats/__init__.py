@@ -1,0 +1,32 @@
+"""Statistics of excess and verdicts: numbers in, numbers out. Knows nothing of metrics, prompts' texts or stores.
+
+`betting` has the gate's bound, valid at any sample size; `bootstrap` the intervals for looking at; `shares` exact
+binomial answers; `correction` several tests at once; `planning` what a study of this size can see.
+"""
+
+from fidelity.stats.betting import Bound, betting_bound, betting_p_value
+from fidelity.stats.bootstrap import Interval, bca_interval, bca_intervals, studentised_intervals, tail_excess
+from fidelity.stats.correction import benjamini_hochberg, holm
+from fidelity.stats.order import reading_order
+from fidelity.stats.planning import detectable_excess, prompts_needed, prompts_needed_for_share
+from fidelity.stats.shares import clopper_pearson, mcnemar, smallest_resolvable_share
+
+__all__ = [
+    "Bound",
+    "Interval",
+    "bca_interval",
+    "bca_intervals",
+    "benjamini_hochberg",
+    "betting_bound",
+    "betting_p_value",
+    "clopper_pearson",
+    "detectable_excess",
+    "holm",
+    "mcnemar",
+    "prompts_needed",
+    "prompts_needed_for_share",
+    "reading_order",
+    "smallest_resolvable_share",
+    "studentised_intervals",
+    "tail_excess",
+]

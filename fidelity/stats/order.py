@@ -1,0 +1,22 @@
+"""The order in which prompts are read: by their ids, so that the order of rows in a file changes no number."""
+
+from collections import Counter
+from collections.abc import Sequence
+from hashlib import blake2b
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def reading_order(ids: Sequence[str], *, seed: int = 0) -> NDArray[np.intp]:
+    """Positions of the ids in the order in which the bounds read them: by a hash of seed and id.
+
+    The order of some of the ids is their order among all. `--until-decided` generates in this order: then a batch
+    more only adds to the end. Raises ValueError if an id comes twice. No ids give an empty array.
+    """
+    if len(set(ids)) != len(ids):
+        twice = [one for one, times in Counter(ids).items() if times > 1]
+        raise ValueError(f"one value per prompt id, average repeats first: {twice[0]!r} comes more than once")
+    key = seed.to_bytes(16, "little", signed=True)
+    digests = [(blake2b(one.encode(), key=key, digest_size=16).digest(), one) for one in ids]
+    return np.array(sorted(range(len(ids)), key=digests.__getitem__), dtype=np.intp)

@@ -1,0 +1,37 @@
+"""Exact answers for counts: shares of prompts, and breaks of the candidate against breaks of the control."""
+
+from typing import Literal
+
+
+def clopper_pearson(
+    k: int, n: int, *, confidence: float = 0.95, side: Literal["two-sided", "lower", "upper"] = "two-sided"
+) -> tuple[float, float]:
+    """Exact bounds for the share behind k of n prompts, in [0, 1] (Clopper & Pearson 1934).
+
+    One-sided puts all of 1 - confidence on that side and leaves the other end at 0 or 1. n = 0 gives (0, 1). Raises
+    ValueError unless 0 <= k <= n.
+    """
+    from scipy.special import betaincinv
+
+    if not 0 <= k <= n:
+        raise ValueError(f"{k} of {n} prompts is no share")
+    error = (1 - confidence) / (2 if side == "two-sided" else 1)
+    low = 0.0 if side == "upper" or k == 0 else float(betaincinv(k, n - k + 1, error))
+    high = 1.0 if side == "lower" or k == n else float(betaincinv(k + 1, n - k, 1 - error))
+    return low, high
+
+
+def mcnemar(candidate_only: int, control_only: int) -> float:
+    """Exact one-sided McNemar test: p-value, small where the candidate breaks more prompts than the control does.
+
+    Given the prompts that exactly one of the two breaks, P(candidate breaks this many or more) if either were as
+    likely. Prompts that both break, or neither, say nothing. No such prompts give 1.
+    """
+    from scipy.special import betainc
+
+    return 1.0 if candidate_only == 0 else float(betainc(candidate_only, control_only + 1, 0.5))
+
+
+def smallest_resolvable_share(n: int, *, confidence: float = 0.95) -> float:
+    """Share that n prompts without a case still can't exclude: 1 - (1 - confidence)^(1/n), about 3/n; n = 0 gives 1."""
+    return 1.0 if n == 0 else 1 - (1 - confidence) ** (1 / n)

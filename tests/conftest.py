@@ -1,0 +1,55 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FAKE_VLLM = ROOT / "tests" / "fake_vllm"
+RECORDINGS = ROOT / "fidelity" / "sample_data" / "h100-smollm2-135m"
+
+
+@pytest.fixture
+def fake_vllm(monkeypatch):
+    """Engine children import the stand-in instead of vLLM."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(FAKE_VLLM), os.environ.get("PYTHONPATH", "")]))
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    return Workspace(tmp_path)
+
+
+class Workspace:
+    """A folder with a model that is only a config, prompts, and the YAML files of runs."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        (folder / "model").mkdir()
+        (folder / "model" / "config.json").write_text('{"dtype": "bfloat16"}')
+
+    def prompts(self, *texts):
+        lines = [json.dumps({"id": f"p{n}", "category": "c", "prompt": text}) for n, text in enumerate(texts)]
+        (self.folder / "prompts.jsonl").write_text("\n".join(lines))
+
+    def run(self, name, **keys):
+        """Write NAME.yaml (JSON is YAML) and return its path."""
+        given = {"name": name, "model": "model", "engine": {"kind": "vllm"}, **keys}
+        return self.file(f"{name}.yaml", json.dumps({key: value for key, value in given.items() if value is not None}))
+
+    def baseline(self, **keys):
+        return self.run(
+            "base", **{"prompts": "prompts.jsonl", "sampling": {"max_tokens": 8}, "metrics": ["identical"], **keys}
+        )
+
+    def recorded(self, name, rows, **keys):
+        self.file(f"{name}.jsonl", "\n".join(json.dumps(row) for row in rows))
+        return self.run(name, model=None, engine={"kind": "recorded", "path": f"{name}.jsonl"}, **keys)
+
+    def file(self, name, text):
+        (self.folder / name).write_text(text, encoding="utf-8")
+        return self.folder / name
+
+    @property
+    def store(self):
+        return self.folder / "store"

@@ -1,0 +1,85 @@
+"""A stand-in for vLLM that answers at once, for tests of everything around it; put this folder on PYTHONPATH.
+
+Like the real BF16 engine, its answers depend on how many prompts are in the batch, and on nothing else but the prompt.
+Words in a prompt make it misbehave: SIGILL, SLOW, REFUSED (by the template), LONG (beyond the context).
+"""
+
+import hashlib
+import os
+import signal
+import sys
+import time
+from types import SimpleNamespace
+
+sys.stdout.write("the fake vLLM is being loaded\n")
+
+
+class SamplingParams:
+    def __init__(self, *, max_tokens, temperature, logprobs, **others):
+        self.max_tokens = max_tokens
+
+
+class _Tokenizer:
+    chat_template = "{{ messages }}"
+
+    def get_vocab(self):
+        return {"a": 0}
+
+    def encode(self, text):
+        if "LONG" in text:
+            return list(range(10_000))
+        return [len(word) for word in text.split()] + [sum(text.encode()) % 997]
+
+    def apply_chat_template(self, messages, *, add_generation_prompt, tokenize, return_dict):
+        text = " ".join(m["content"] for m in messages)
+        if "REFUSED" in text:
+            raise ValueError("System role not supported")
+        if "SIGILL" in text:
+            os.kill(os.getpid(), signal.SIGILL)
+        if "SLOW" in text:
+            time.sleep(0.15)
+        return {"input_ids": self.encode(text)}
+
+
+class LLM:
+    def __init__(self, model, *, enforce_eager=False, max_model_len=512, dtype="bfloat16", broken=None):
+        if broken:
+            raise RuntimeError(f"no kernel for {broken}")
+        self._waiting, self._next, self._exact = [], 0, dtype == "float32"
+        self.llm_engine = SimpleNamespace(
+            model_config=SimpleNamespace(max_model_len=max_model_len),
+            vllm_config=SimpleNamespace(
+                model_config=SimpleNamespace(enforce_eager=enforce_eager, dtype=f"torch.{dtype}")
+            ),
+            get_num_unfinished_requests=lambda: len(self._waiting),
+            step=self._step,
+        )
+
+    def get_tokenizer(self):
+        return _Tokenizer()
+
+    def apply_model(self, function):
+        return [(0, 30)]
+
+    def reset_prefix_cache(self):
+        pass
+
+    def enqueue(self, prompts, params, use_tqdm):
+        self._waiting += [(self._next + i, p["prompt_token_ids"], params) for i, p in enumerate(prompts)]
+        self._next += len(prompts)
+
+    def _step(self):
+        batch, self._waiting = self._waiting, []
+        noise = 0 if self._exact else len(batch)
+        return [self._answer(id_, ids, params, noise) for id_, ids, params in reversed(batch)]
+
+    def _answer(self, id_, ids, params, noise):
+        digest = hashlib.sha256(repr(ids).encode()).digest()
+        tokens = [byte % 50 for byte in digest[: min(params.max_tokens, 16)]]
+        if digest[0] % 2:  # every other prompt is near a tie, and the batch decides
+            tokens[len(tokens) // 2 :] = [(token + noise) % 50 for token in tokens[len(tokens) // 2 :]]
+        logprobs = [{token: SimpleNamespace(logprob=-0.125 * (1 + token))} for token in tokens]
+        answer = SimpleNamespace(
+            text=" ".join(f"w{token}" for token in tokens), token_ids=tokens, logprobs=logprobs, finish_reason="length"
+        )
+        return SimpleNamespace(request_id=str(id_), outputs=[answer])

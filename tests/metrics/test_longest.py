@@ -1,0 +1,42 @@
+"""The longest case: two texts of 32,000 words finish in every lexical metric, in bounded memory."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+
+CHILD = """
+import json, pathlib, random, re, sys
+from fidelity.metrics.edit import Edit
+from fidelity.metrics.facts import Facts
+from fidelity.metrics.first_divergence import FirstDivergence
+from fidelity.metrics.identical import Identical
+from fidelity.metrics.length import Length
+from fidelity.metrics.prefix_agreement import PrefixAgreement
+from fidelity.metrics.rouge import Rouge
+from tests import laws
+
+metrics = [Identical(), PrefixAgreement(profile=True), FirstDivergence(), Length()]
+metrics += [Rouge(), Edit(profile=True), Facts()]
+if "chrf" in sys.argv:
+    from fidelity.metrics.chrf import Chrf
+    metrics.append(Chrf())
+rng = random.Random(0)
+words = ["".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randint(2, 10))) for _ in range(8_000)]
+words += [str(number) for number in range(500)]
+text = lambda: "".join(rng.choice(words) + rng.choice("          \\n") for _ in range(32_000))
+pair = laws.pair(text(), text())
+values = {column.name: column.values[0] for metric in metrics for column in metric.score([pair])}
+# Not ru_maxrss: that begins with what the parent had at the fork.
+(peak,) = re.findall(r"VmHWM:\\s+(\\d+) kB", pathlib.Path("/proc/self/status").read_text())
+print(json.dumps({"values": values, "MiB": int(peak) / 1024}))
+"""
+
+
+def test_texts_of_32_000_words():
+    extra = ["chrf"] if importlib.util.find_spec("sacrebleu") else []
+    child = subprocess.run([sys.executable, "-c", CHILD, *extra], capture_output=True, text=True, check=False)
+    assert child.returncode == 0, child.stderr
+    seen = json.loads(child.stdout)
+    assert None not in seen["values"].values()
+    assert seen["MiB"] < 512

@@ -1,0 +1,69 @@
+import pytest
+
+from fidelity.floor import PromptValue, by_prompt, excess_by_prompt, pooled, summarise
+from fidelity.records import Column
+
+IDS = ("a", "b", "c")
+
+
+def values(**given):
+    return {prompt: None if value is None else PromptValue(value, 1.0) for prompt, value in given.items()}
+
+
+def test_excess_is_floor_less_candidate_and_positive_is_worse():
+    floor, candidate = values(a=1.0, b=0.8), values(a=0.7, b=0.9)
+    higher = excess_by_prompt(candidate, [floor], "higher")
+    assert higher["a"] == pytest.approx(0.3)
+    assert higher["b"] == pytest.approx(-0.1)
+    # Where lower is better (a break, say) the same numbers turn round: the candidate has less of it, so it is better.
+    lower = excess_by_prompt(candidate, [floor], "lower")
+    assert lower["a"] == pytest.approx(-0.3)
+
+
+def test_the_floor_is_the_mean_over_the_controls():
+    excess = excess_by_prompt(values(a=0.5), [values(a=1.0), values(a=0.8)], "higher")
+    assert excess["a"] == pytest.approx(0.4)  # (1.0 + 0.8) / 2 - 0.5
+
+
+def test_none_on_either_side_is_none():
+    assert excess_by_prompt(values(a=None, b=0.5), [values(a=1.0, b=None)], "higher") == {"a": None, "b": None}
+    assert excess_by_prompt(values(a=0.5), [values(a=1.0), values(a=None)], "higher") == {"a": None}
+
+
+def test_what_is_not_judged_has_no_excess():
+    column = Column("first_divergence", (3.0, 5.0, 9.0), better="neither", summary="median", bounds=None)
+    summary = summarise(IDS, column, [values(a=1.0, b=1.0, c=1.0)])
+    assert (summary.value, summary.kind, summary.excess) == (5.0, "median", None)
+
+
+def test_all_means_are_over_the_common_set():
+    # c is unscored in the control and b in the candidate, so only a is left: mean 0.5, excess 1.0 - 0.5.
+    summary = summarise(IDS, Column("m", (0.5, None, 0.1)), [values(a=1.0, b=1.0, c=None)])
+    assert (summary.value, summary.n, summary.n_unscored, summary.excess) == (0.5, 1, 2, 0.5)
+
+
+def test_without_a_control_there_is_no_excess():
+    summary = summarise(IDS, Column("m", (0.5, None, 0.1)))
+    assert summary.value == pytest.approx(0.3)
+    assert (summary.n, summary.excess) == (2, None)
+
+
+def test_weights_make_a_mean_sum_over_sum():
+    # length ratio: (6 + 8 tokens) / (3 + 2 tokens)
+    column = Column("length_ratio", (2.0, 4.0, None), (3.0, 2.0, None), better="neither", bounds=None)
+    assert summarise(IDS, column).value == pytest.approx(14 / 5)
+
+
+def test_repeats_are_averaged_inside_their_prompt():
+    column = Column("m", (1.0, 0.0, 0.6, None))
+    assert by_prompt(("a", "a", "b", "b"), column) == {"a": PromptValue(0.5, 2.0), "b": PromptValue(0.6, 1.0)}
+
+
+def test_nothing_to_summarise():
+    assert summarise((), Column("m", ())).value is None
+
+
+def test_the_floor_pools_the_controls():
+    summary = pooled([IDS, IDS], [Column("m", (1.0, 0.5, None)), Column("m", (1.0, 0.5, 0.0))])
+    assert (summary.n, summary.n_unscored) == (5, 1)
+    assert summary.value == pytest.approx(3.0 / 5)

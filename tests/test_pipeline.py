@@ -1,0 +1,268 @@
+"""Generating, resuming and comparing, with a stand-in for vLLM whose answers depend on the batch as real ones do."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fidelity.config import load_run
+from fidelity.errors import ConfigError, EngineError, StoreError
+from fidelity.metrics.identical import Identical
+from fidelity.pipeline import chunks, compare, generate
+from fidelity.records import Failure
+from fidelity.store import Store
+
+
+class Silent:
+    def __init__(self):
+        self.said = []
+
+    def say(self, text):
+        self.said.append(text)
+
+    def progress(self, *state):
+        self.said.append(state)
+
+
+def run_all(workspace, path, listener=None, **keys):
+    return generate(load_run(path), store=Store(workspace.store), listener=listener or Silent(), **keys)
+
+
+def texts(run):
+    return {outcome.prompt_id: getattr(outcome, "text", None) for outcome in run.outcomes()}
+
+
+class TestChunks:
+    @given(st.integers(1, 300), st.integers(2, 200), st.integers(0, 1 << 40))
+    def test_every_prompt_is_in_one_chunk_and_no_chunk_is_too_large(self, count, largest, seed):
+        plan = chunks(count, largest=largest, seed=seed)
+        assert sorted(n for chunk in plan for n in chunk) == list(range(count))
+        assert all(1 <= len(chunk) <= max(1, min(largest, count // 2)) for chunk in plan)
+
+    def test_a_seed_gives_the_same_plan_for_ever(self):
+        # Written down from a run: another plan would make every stored run's digest lie.
+        assert chunks(6, largest=4, seed=0) == [[4, 2], [1, 0], [5, 3]]
+
+    def test_two_seeds_differ_in_order_and_in_sizes(self):
+        one, two = (chunks(200, largest=64, seed=seed) for seed in (0, 1))
+        assert one != two
+        assert [len(c) for c in one] != [len(c) for c in two]
+
+
+@pytest.mark.usefixtures("fake_vllm")
+class TestGenerate:
+    @pytest.fixture(autouse=True)
+    def _prompts(self, workspace):
+        workspace.prompts(*(f"question number {n}" for n in range(20)))
+
+    def test_a_baseline_comes_with_a_control_in_the_same_engine_load(self, workspace):
+        listener = Silent()
+        base, control = run_all(workspace, workspace.baseline(), listener)
+        assert (base.name, control.name) == ("base", "base.control1")
+        assert sum("opening" in str(line) for line in listener.said) == 1
+        assert (base.manifest["seed"], control.manifest["seed"]) == (0, 1)
+        assert control.manifest["control_of"] == base.manifest["digest"]
+        assert texts(base) != texts(control)  # the batch decides near ties: that is the floor
+
+    def test_in_fp32_baseline_and_control_agree(self, workspace):
+        base, control = run_all(workspace, workspace.baseline(engine={"kind": "vllm", "dtype": "float32"}))
+        assert texts(base) == texts(control)
+
+    def test_asked_again_nothing_is_generated(self, workspace):
+        path = workspace.baseline()
+        first = run_all(workspace, path)
+        listener = Silent()
+        assert [run.path for run in run_all(workspace, path, listener)] == [run.path for run in first]
+        assert listener.said == []
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"sampling": {"max_tokens": 9}},
+            {"chunk": 7},
+            {"engine": {"kind": "vllm", "options": {"enforce_eager": True}}},
+        ],
+    )
+    def test_what_can_change_an_output_makes_another_run(self, workspace, change):
+        first, *_ = run_all(workspace, workspace.baseline())
+        second, *_ = run_all(workspace, workspace.baseline(**change))
+        assert first.path != second.path
+
+    def test_another_model_makes_another_run(self, workspace):
+        first, *_ = run_all(workspace, workspace.baseline(control="none"))
+        (workspace.folder / "model" / "chat_template.jinja").write_text("x")
+        second, *_ = run_all(workspace, workspace.baseline(control="none"))
+        assert first.path != second.path
+
+    def test_limit_takes_the_first_prompts(self, workspace):
+        base, *_ = run_all(workspace, workspace.baseline(), limit=5)
+        assert [p.id for p in base.prompts()] == ["p0", "p1", "p2", "p3", "p4"]
+
+    def test_a_prompt_that_fails_does_not_stop_the_others(self, workspace):
+        workspace.prompts("fine", "LONG", "REFUSED", "fine too")
+        base, *_ = run_all(workspace, workspace.baseline())
+        failures = {o.prompt_id: o.reason for o in base.outcomes() if isinstance(o, Failure)}
+        assert failures == {
+            "p1": "the prompt has 10000 tokens, and the context holds 512 with the answer",
+            "p2": "the chat template refuses the prompt: ValueError: System role not supported",
+        }
+
+    def test_a_model_that_does_not_load_says_why(self, workspace):
+        path = workspace.baseline(engine={"kind": "vllm", "options": {"broken": "W4A8"}})
+        with pytest.raises(EngineError, match="no kernel for W4A8") as caught:
+            run_all(workspace, path)
+        assert "RuntimeError: no kernel for W4A8" in str(caught.value).partition("last lines")[2]
+
+    def test_an_engine_that_dies_keeps_its_chunks_and_names_the_signal(self, workspace):
+        workspace.prompts(*(["fine"] * 19), "SIGILL")
+        path = workspace.baseline(control="none")
+        with pytest.raises(EngineError, match="killed by SIGILL while generating; what was finished is kept"):
+            run_all(workspace, path)
+        plan = chunks(20, largest=128, seed=0)
+        dead = next(number for number, chunk in enumerate(plan) if 19 in chunk)
+        assert len(list(workspace.store.glob("runs/*/chunk-*"))) == dead
+
+
+@pytest.mark.usefixtures("fake_vllm")
+class TestKilled:
+    """`kill -9` in the middle of a run: whole chunks stay, and the end is that of an uninterrupted run."""
+
+    @pytest.fixture
+    def command(self, workspace):
+        workspace.prompts(*(f"SLOW question {n}" for n in range(12)))
+        path = workspace.baseline(chunk=4)
+        return [sys.executable, "-m", "fidelity", "generate", str(path), "--store", str(workspace.store)]
+
+    @pytest.fixture
+    def start(self, command):
+        """Starts the command; whatever is still running at the end of the test is ended."""
+        started = []
+
+        def start():
+            process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+            started.append(process)
+            return process
+
+        yield start
+        for process in started:
+            process.kill()
+            process.communicate()
+
+    @pytest.fixture
+    def running(self, workspace, start):
+        """The command with at least one chunk on disk, and its engine child."""
+        process = start()
+        deadline = time.monotonic() + 60
+        while not list(workspace.store.glob("runs/*/chunk-*")):
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.02)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        return process, int(children[0])
+
+    def finish_and_compare(self, workspace, command):
+        kept = {file: file.stat().st_mtime_ns for file in workspace.store.glob("runs/base-*/chunk-*")}
+        assert kept
+        subprocess.run(command, check=True, capture_output=True)
+        resumed = Store(workspace.store).runs()
+        whole = Store(workspace.folder / "whole")
+        uninterrupted = generate(load_run(workspace.folder / "base.yaml"), store=whole, listener=Silent())
+        assert [run.outcomes() for run in resumed] == [run.outcomes() for run in uninterrupted]
+        assert not list(workspace.store.glob("**/*.draft"))
+
+    def test_the_command(self, workspace, command, running):
+        process, child = running
+        process.kill()
+        process.communicate()
+        deadline = time.monotonic() + 10  # the child sees its stdin close, and ends itself
+        while Path(f"/proc/{child}").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        self.finish_and_compare(workspace, command)
+
+    def test_the_engine_child(self, workspace, command, running):
+        process, child = running
+        os.kill(child, signal.SIGKILL)
+        _, error = process.communicate(timeout=60)
+        assert process.returncode == 2
+        assert b"killed by SIGKILL while generating" in error
+        self.finish_and_compare(workspace, command)
+
+    def test_ctrl_c(self, running):
+        process, child = running
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert b"Traceback" not in error
+        assert not Path(f"/proc/{child}").exists()
+
+    def test_two_commands_on_one_store(self, workspace, start):
+        both = [start(), start()]
+        said = [process.communicate(timeout=120)[1].decode() for process in both]
+        assert [process.returncode for process in both] == [0, 0], said
+        assert len(Store(workspace.store).runs()) == 2
+
+
+@pytest.mark.usefixtures("fake_vllm")
+class TestCompare:
+    @pytest.fixture(autouse=True)
+    def _prompts(self, workspace):
+        workspace.prompts(*(f"question number {n}" for n in range(20)))
+
+    def compare(self, workspace, *paths, **keys):
+        base, *candidates = [load_run(path) for path in paths]
+        keys = {"store": Store(workspace.store), "listener": Silent(), "metrics": [Identical()], **keys}
+        return compare(base, candidates, **keys)
+
+    def test_a_candidate_goes_its_own_way_through_the_prompts(self, workspace):
+        result = self.compare(workspace, workspace.baseline(), workspace.run("quant"))
+        (quant,) = result.candidates
+        assert quant.run.manifest["seed"] > 1
+        assert quant.run.manifest["prompts_digest"] == result.baseline.manifest["prompts_digest"]
+        assert len(quant.columns["identical"].column.values) == 20
+
+    def test_a_candidate_that_dies_does_not_stop_the_others(self, workspace):
+        broken = workspace.run("broken", engine={"kind": "vllm", "options": {"broken": "W4A8"}})
+        result = self.compare(workspace, workspace.baseline(), broken, workspace.run("quant"))
+        assert [scores.run.name for scores in result.candidates] == ["quant"]
+        assert "no kernel for W4A8" in result.not_compared["broken"]
+
+    def test_a_finished_run_is_compared_without_an_engine(self, workspace, monkeypatch):
+        first = self.compare(workspace, workspace.baseline(), workspace.run("quant"))
+        monkeypatch.setattr("fidelity.pipeline.open_engine", None)
+        stored = [
+            workspace.run(f"stored-{run.name}", model=None, engine={"kind": "stored", "path": str(run.path)})
+            for run in (first.baseline, first.candidates[0].run)
+        ]
+        again = self.compare(workspace, *stored, store=Store(workspace.folder / "elsewhere"))
+        assert again.candidates[0].columns == first.candidates[0].columns
+        assert [scores.run.name for scores in again.controls] == ["base.control1"]
+
+    def test_two_runs_of_one_name(self, workspace):
+        with pytest.raises(ConfigError, match="'base' stands in two of the files"):
+            self.compare(workspace, workspace.baseline(), workspace.folder / "base.yaml")
+
+    def test_a_stored_run_that_is_not_there(self, workspace):
+        path = workspace.run("gone", model=None, engine={"kind": "stored", "path": "nowhere"})
+        with pytest.raises(StoreError, match=r"it has no manifest\.json"):
+            self.compare(workspace, path, workspace.run("quant"))
+
+    def test_different_tokenizers_leave_token_metrics_unscored(self, workspace):
+        from fidelity.metrics.prefix_agreement import PrefixAgreement
+
+        result = self.compare(workspace, workspace.baseline(), workspace.run("quant"))
+        manifest = result.candidates[0].run.path / "manifest.json"
+        fake_hash = result.baseline.manifest["engine"]["tokenizer"]
+        manifest.write_text(manifest.read_text().replace(fake_hash, "another"))
+        again = self.compare(
+            workspace, workspace.baseline(), workspace.folder / "quant.yaml", metrics=[PrefixAgreement(), Identical()]
+        )
+        (quant,) = again.candidates
+        assert set(quant.columns) == {"prefix_agreement_chars", "identical"}
+        assert "different tokenizers" in quant.unscored["prefix_agreement"]

@@ -1,0 +1,80 @@
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fidelity.errors import ConfigError
+from fidelity.prompts import load_prompts, prompts_digest
+from fidelity.records import Message, Prompt
+
+
+def write(tmp_path, *rows):
+    file = tmp_path / "prompts.jsonl"
+    file.write_text("\n".join(row if isinstance(row, str) else json.dumps(row) for row in rows), encoding="utf-8")
+    return file
+
+
+def test_a_text_and_a_chat(tmp_path):
+    turns = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hallo"}]
+    text, chat = load_prompts(
+        write(tmp_path, {"id": "a", "prompt": "Hi", "category": "c"}, {"id": "b", "prompt": turns})
+    )
+    assert text == Prompt("a", "Hi", "c")
+    assert chat.messages == (Message("system", "Be brief."), Message("user", "Hallo"))
+    assert chat.text == "Be brief.\n\nHallo"
+
+
+def test_limit_keeps_the_first(tmp_path):
+    file = write(tmp_path, *({"id": str(n), "prompt": "x"} for n in range(5)))
+    assert [p.id for p in load_prompts(file, limit=2)] == ["0", "1"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([], "no prompts in it"),
+        ([{"id": "a", "prompt": "x"}, {"id": "a", "prompt": "y"}], "'a' stands twice (prompts 1 and 2)"),
+        ([{"id": "a", "prompt": "x"}, "{"], "line 2: not JSON"),
+        (["[1]"], "a JSON object is expected, found list"),
+        ([{"id": "a", "prompt": "  "}], "line 1: a prompt needs"),
+        ([{"id": "", "prompt": "x"}], "line 1: a prompt needs"),
+        ([{"prompt": "x"}], "line 1: a prompt needs"),
+        ([{"id": "a", "prompt": []}], "line 1: a prompt needs"),
+        ([{"id": "a", "prompt": [{"role": "user"}]}], "a chat message needs 'role' and 'content'"),
+        ([{"id": "a", "prompt": "x", "category": 3}], "'category' must be a text"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_line(tmp_path, rows, said):
+    with pytest.raises(ConfigError) as caught:
+        load_prompts(write(tmp_path, *rows))
+    assert said in str(caught.value)
+    assert "prompts.jsonl" in str(caught.value)
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(ConfigError, match="No such file"):
+        load_prompts(tmp_path / "none.jsonl")
+
+
+def test_lone_surrogates_become_the_replacement_character(tmp_path):
+    (prompt,) = load_prompts(write(tmp_path, '{"id": "a", "prompt": "x\\ud800y \\ud83d\\ude00"}'))
+    assert prompt.content == "x�y 😀"
+
+
+@given(st.text(min_size=1), st.text(min_size=1))
+def test_the_digest_tells_contents_apart(a, b):
+    assert (prompts_digest([Prompt("x", a)]) == prompts_digest([Prompt("x", b)])) == (a == b)
+
+
+def test_the_digest_tells_a_text_from_a_chat():
+    assert prompts_digest([Prompt("x", "a")]) != prompts_digest([Prompt("x", (Message("user", "a"),))])
+
+
+def test_the_sets_that_ship():
+    folder = Path(__file__).parent.parent / "prompts"
+    starter, arena = (load_prompts(folder / name) for name in ("starter.jsonl", "arena-hard-v0.1.jsonl"))
+    assert len(starter) >= 64
+    assert len({p.category for p in starter}) >= 8
+    assert len(arena) == 500

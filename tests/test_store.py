@@ -1,0 +1,142 @@
+import errno
+import json
+import threading
+
+import pytest
+
+from fidelity import store as store_module
+from fidelity.errors import StoreError
+from fidelity.records import Column, Failure, Generation, Message, Prompt
+from fidelity.store import Run, RunWriter, Store
+
+PROMPTS = (Prompt("a", "α?", "greek"), Prompt("b", (Message("system", "s"), Message("user", "u"))), Prompt("c", "c"))
+OUTCOMES = (
+    Generation("a", "answer\x00 ", (1, 2), (-0.5, -0.25), "stop"),
+    Failure("b", "too long"),
+    Generation("c", ""),
+)
+DIGEST = "0123456789abcdef"
+
+
+def never():
+    raise AssertionError("nobody else is writing")
+
+
+def write_run(store, name="run", outcomes=OUTCOMES):
+    with store.writing(name, DIGEST, on_wait=never) as writer:
+        writer.add_chunk(1, PROMPTS[2:], outcomes[2:])
+        writer.add_chunk(0, PROMPTS[:2], outcomes[:2])
+        return writer.complete(PROMPTS, {"name": name, "digest": DIGEST})
+
+
+def test_a_run_comes_back_as_it_was_in_the_prompts_order(tmp_path):
+    run = write_run(Store(tmp_path))
+    assert run.prompts() == PROMPTS
+    assert tuple(run.outcomes()) == OUTCOMES
+    assert run.manifest["counts"] == {"prompts": 3, "generations": 2, "failures": 1, "tokens": 2}
+    assert [file.name for file in sorted(run.path.iterdir())] == [".lock", "generations.parquet", "manifest.json"]
+
+
+def test_a_run_is_absent_until_its_manifest_is_there(tmp_path):
+    store = Store(tmp_path)
+    with store.writing("run", DIGEST, on_wait=never) as writer:
+        writer.add_chunk(0, PROMPTS[:2], OUTCOMES[:2])
+        assert store.run("run", DIGEST) is None
+    assert store.runs() == []
+    with store.writing("run", DIGEST, on_wait=never) as writer:
+        assert isinstance(writer, RunWriter)
+        assert writer.finished == {0}
+
+
+def test_a_finished_run_is_not_written_again(tmp_path):
+    store = Store(tmp_path)
+    run = write_run(store)
+    with store.writing("run", DIGEST, on_wait=never) as found:
+        assert found == run
+
+
+def test_who_waits_for_another_command_is_told(tmp_path):
+    store, told = Store(tmp_path), threading.Event()
+    found = []
+
+    def second():
+        with store.writing("run", DIGEST, on_wait=told.set) as run:
+            found.append(run)
+
+    with store.writing("run", DIGEST, on_wait=never) as writer:
+        other = threading.Thread(target=second)
+        other.start()
+        assert told.wait(10)
+        writer.add_chunk(0, PROMPTS, OUTCOMES)
+        run = writer.complete(PROMPTS, {"name": "run", "digest": DIGEST})
+    other.join(10)
+    assert found == [run]
+
+
+def test_a_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch):
+    store = Store(tmp_path)
+
+    def full(table, where, **_):
+        where.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    import pyarrow.parquet
+
+    with store.writing("run", DIGEST, on_wait=never) as writer:
+        writer.add_chunk(0, PROMPTS[:2], OUTCOMES[:2])
+        monkeypatch.setattr(pyarrow.parquet, "write_table", full)
+        with pytest.raises(StoreError, match=r"No space left on device.*whole chunks are kept"):
+            writer.add_chunk(1, PROMPTS[2:], OUTCOMES[2:])
+        assert writer.finished == {0}
+        assert [file.name for file in writer.path.iterdir() if "draft" in file.name] == []
+
+
+def test_damage_is_named_with_what_to_do(tmp_path):
+    run = write_run(Store(tmp_path))
+    (run.path / "generations.parquet").write_bytes(b"PAR1")
+    with pytest.raises(StoreError, match=r"generations\.parquet: can't be read .*delete the folder run-01234567"):
+        Run(run.path).outcomes()
+    (run.path / "manifest.json").write_text("{")
+    with pytest.raises(StoreError, match=r"manifest\.json: damaged"):
+        _ = Run(run.path).manifest
+
+
+def test_a_newer_schema_is_refused(tmp_path):
+    run = write_run(Store(tmp_path))
+    (run.path / "manifest.json").write_text(json.dumps({"schema_version": 99}))
+    with pytest.raises(StoreError, match="schema version 99, this fidelity reads 1"):
+        _ = Run(run.path).manifest
+
+
+class TestComparison:
+    COLUMNS = (
+        Column("m", (1.0, None, 0.25)),
+        Column("ratio", (2.0, None, 1.0), (3.0, None, 1.0), better="neither", summary="median", bounds=None),
+    )
+
+    def comparison(self, tmp_path):
+        store = Store(tmp_path)
+        run = write_run(store)
+        return store.comparison(run, run, {"prompt_ids": ["a", "b", "c"]}, DIGEST)
+
+    def test_columns_come_back_as_they_were(self, tmp_path):
+        comparison = self.comparison(tmp_path)
+        assert comparison.columns("m|v:1") is None
+        comparison.add_columns("m|v:1", self.COLUMNS)
+        assert comparison.columns("m|v:1") == self.COLUMNS
+        assert comparison.columns("m|v:2") is None
+
+    def test_nan_is_refused(self, tmp_path):
+        with pytest.raises(StoreError, match="'m' holds NaN"):
+            self.comparison(tmp_path).add_columns("m", [Column("m", (float("nan"), 1.0, 1.0))])
+
+
+def test_a_run_of_another_store_is_taken_in(tmp_path):
+    run = write_run(Store(tmp_path / "there"))
+    here = Store(tmp_path / "here")
+    assert here.adopt(run).outcomes() == list(OUTCOMES)
+    assert here.adopt(run) == here.runs()[0]
+
+
+def test_the_schema_is_written_into_every_manifest(tmp_path):
+    assert write_run(Store(tmp_path)).manifest["schema_version"] == store_module.SCHEMA_VERSION

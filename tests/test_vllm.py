@@ -1,0 +1,58 @@
+"""The real vLLM with the real demo model: what the floor is made of (docs/decisions/002-control.md)."""
+
+import pytest
+
+from fidelity.config import load_run
+from fidelity.pipeline import generate
+from fidelity.store import Store
+from tests.conftest import ROOT
+from tests.test_pipeline import Silent, texts
+
+MODEL = ROOT / "models" / "smollm2-135m"
+pytestmark = [
+    pytest.mark.vllm,
+    pytest.mark.skipif(not MODEL.exists(), reason="no demo model: python examples/make_models.py"),
+]
+
+
+def run(folder, dtype, **keys):
+    """32 of the starter prompts, 40 tokens each: long enough for near ties to come up."""
+    text = (
+        f"name: base\nmodel: {MODEL}\nprompts: {ROOT}/prompts/starter.jsonl\nsampling: {{max_tokens: 40}}\n"
+        f"engine: {{kind: vllm, dtype: {dtype}, max_model_len: 1024, options: {{enforce_eager: true}}}}\n"
+    )
+    folder.mkdir()
+    (folder / "base.yaml").write_text(text)
+    config = load_run(folder / "base.yaml").model_copy(update=keys)
+    return generate(config, store=Store(folder / "store"), listener=Silent(), limit=32)
+
+
+@pytest.fixture(scope="module")
+def bf16(tmp_path_factory):
+    return run(tmp_path_factory.mktemp("bf16") / "first", "bfloat16")
+
+
+def test_two_bf16_runs_under_different_seeds_differ_and_the_same_run_twice_does_not(bf16, tmp_path):
+    base, control = bf16
+    assert texts(base) != texts(control)
+    (again,) = run(tmp_path / "again", "bfloat16", control="none")
+    assert again.outcomes() == base.outcomes()
+
+
+def test_two_fp32_runs_under_different_seeds_do_not_differ(tmp_path):
+    base, control = run(tmp_path / "fp32", "float32")
+    assert [o.token_ids for o in base.outcomes()] == [o.token_ids for o in control.outcomes()]
+
+
+def test_what_ran_is_recorded(bf16):
+    base, _ = bf16
+    engine = base.manifest["engine"]
+    assert (engine["kind"], engine["mode"], engine["dtype"]) == ("vllm", "eager", "bfloat16")
+    assert engine["quantized_layers"] == 0
+    assert engine["unquantized_layers"] > 0
+    assert engine["chat_template"]
+    assert base.manifest["checkpoint"]["format"] == "BF16"
+    assert 130e6 < base.manifest["checkpoint"]["parameters"] < 140e6
+    outcome = base.outcomes()[0]
+    assert len(outcome.token_ids) == len(outcome.logprobs) > 0
+    assert all(logprob <= 0 for logprob in outcome.logprobs)
