@@ -83,8 +83,9 @@ class OpenedEncoder:
 @contextmanager
 def _quiet_imports() -> Iterator[None]:
     """Without the warnings that torch, torchao and transformers have for each other while they are imported."""
+    before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
         yield
     finally:
-        logging.disable(logging.NOTSET)
+        logging.disable(before)
