@@ -207,7 +207,9 @@ class _Ear:
         self._listener = listener
 
     def start(self, run: str, *, done: int, total: int) -> None:
-        self._run, self._done, self._total, self._tokens, self._since = run, done, total, 0, time.monotonic()
+        self._run, self._done, self._total, self._tokens, self._seconds = run, done, total, 0, 0.0
+        self._listener.progress(run, done, total, 0, 0.0)
+        self._since = time.monotonic()
 
     def on_progress(self, progress: Progress) -> None:
         seconds = time.monotonic() - self._since
@@ -217,11 +219,12 @@ class _Ear:
     def chunk_finished(self, prompts: int, tokens: int) -> None:
         self._done += prompts
         self._tokens += tokens
-        self.on_progress(Progress(0, 0))
+        self._seconds = time.monotonic() - self._since
+        self._listener.progress(self._run, self._done, self._total, self._tokens, self._seconds)
 
     def measurement(self) -> dict[str, float]:
         """Generating alone: loading and warm-up came before, joining the chunks comes after."""
-        return {"prompts": self._done, "tokens": self._tokens, "seconds": time.monotonic() - self._since}
+        return {"prompts": self._done, "tokens": self._tokens, "seconds": self._seconds}
 
 
 def _fill(writer: RunWriter, engine: Engine, job: Job, ear: _Ear, store: Store) -> Run:

@@ -50,8 +50,8 @@ class TestCompare:
     @pytest.mark.skipif(not (ROOT / "models" / "all-MiniLM-L6-v2").exists(), reason="no encoder: make models")
     def test_the_recordings_give_their_published_table(self, fidelity, workspace):
         files = [RECORDED / f"{name}.yaml" for name in ("bf16", *CANDIDATES)]
-        code, out, _ = fidelity("compare", *files, "--json", "out.json")
-        assert code == 0
+        code, out, error = fidelity("compare", *files, "--json", "out.json")
+        assert code == 0, error
         report = json.loads((workspace.folder / "out.json").read_text())
         assert [control["name"] for control in report["controls"]] == ["bf16-rev"]
         floor = report["floor"]["columns"]
