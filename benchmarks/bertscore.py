@@ -34,30 +34,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("encoder")
     parser.add_argument("--layer", type=int, required=True)
+    parser.add_argument("--prompts", type=int, default=64)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     logging.disable_progress_bar()
     source, layer = locate(arguments.encoder), arguments.layer
-    baseline, candidates = texts("bf16"), [texts(name) for name in CANDIDATES]
+    baseline, *candidates = (texts(name)[: arguments.prompts] for name in ("bf16", *CANDIDATES))
     package = {"model_type": str(source.path), "num_layers": layer}
     kept = bert_score.BERTScorer(**package)
     pairs = [
         Pair(Prompt("", ""), Generation("", a), Generation("", b))
-        for texts in candidates
-        for a, b in zip(baseline, texts, strict=True)
+        for candidate in candidates
+        for a, b in zip(baseline, candidate, strict=True)
     ]
     sides: dict[str, Callable[[], list[float]]] = {
         "bert_score.score() four times": lambda: f1(
-            bert_score.score(texts, baseline, **package) for texts in candidates
+            bert_score.score(candidate, baseline, **package) for candidate in candidates
         ),
-        "one kept BERTScorer": lambda: f1(kept.score(texts, baseline) for texts in candidates),
+        "one kept BERTScorer": lambda: f1(kept.score(candidate, baseline) for candidate in candidates),
         "fidelity": lambda: list(BertScore(encoder="", layer=layer).bind(open_encoder(source)).score(pairs)[0].values),
     }
     numbers = {name: side() for name, side in sides.items()}
     for name in AIMS:
         largest = max(abs(a - b) for a, b in zip(numbers[name], numbers["fidelity"], strict=True))
-        print(f"{len(pairs)} pairs, {name}: largest difference {largest:.1e}")
+        print(f"{len(pairs)} pairs, {name}: largest difference {largest:.1e}", flush=True)
         if largest > TOLERANCE:
             raise SystemExit("that is too much")
     rounds = [{name: clocked(side) for name, side in sides.items()} for _ in range(ROUNDS)]

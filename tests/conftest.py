@@ -3,6 +3,10 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("busy machine", deadline=None)  # the laws are about numbers, not about who shares the cores
+settings.load_profile("busy machine")
 
 ROOT = Path(__file__).parent.parent
 FAKE_VLLM = ROOT / "tests" / "fake_vllm"

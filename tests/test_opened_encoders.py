@@ -81,6 +81,17 @@ def test_a_text_gives_the_same_unit_vector_alone_and_in_any_batch(encoder):
     assert encoder.embed([]).shape[0] == 0
 
 
+def test_a_local_directory_never_reaches_the_network(bert, monkeypatch):
+    reached = []
+    monkeypatch.setattr("socket.socket.connect", lambda _, address: reached.append(address))
+    monkeypatch.setattr("socket.getaddrinfo", lambda *address, **_: reached.append(address) or [])
+    encoder = open_encoder(bert)
+    encoder.embed(["the cat"])
+    encoder.token_vectors(["the cat"], layer=1, overlap=0)
+    encoder.contradictions([("the cat", "a dog")])
+    assert reached == []
+
+
 def test_tokens_are_counted_whole_and_without_special_ones(encoder):
     # The mats. = the, mat, ##s, "." ; the surrogate is a replacement character, which BERT drops.
     assert encoder.count_tokens(TEXTS) == [3, 0, 9, 3, 40, 1, 2]

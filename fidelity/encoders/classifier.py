@@ -17,7 +17,7 @@ class Classifier:
     def __init__(self, source: EncoderSource) -> None:
         path = str(source.path)
         with loading(source, "transformers"):
-            model = AutoModelForSequenceClassification.from_pretrained(path, local_files_only=True, dtype=torch.float32)
+            model = AutoModelForSequenceClassification.from_pretrained(path, local_files_only=True)
             self._tokenizer: Any = AutoTokenizer.from_pretrained(path, local_files_only=True)
         labels = {name.lower(): index for name, index in model.config.label2id.items()}
         if "contradiction" not in labels:
@@ -27,7 +27,7 @@ class Classifier:
             )
         self._label = labels["contradiction"]
         self._limit = input_limit(self._tokenizer, model.config)
-        self._model: Any = model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+        self._model: Any = model.float().eval().to("cuda" if torch.cuda.is_available() else "cpu")
 
     def contradictions(self, sentences: Sequence[tuple[str, str]]) -> list[float]:
         """See `Encoder.contradictions`. Distinct pairs once, in batches of similar length."""

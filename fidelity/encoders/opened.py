@@ -84,10 +84,11 @@ class OpenedEncoder:
 @contextmanager
 def _quiet_imports() -> Iterator[None]:
     """Without the warnings that torch, torchao and transformers have for each other while they are imported."""
+    before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logging.disable(logging.NOTSET)
+        logging.disable(before)

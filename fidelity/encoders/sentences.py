@@ -27,16 +27,17 @@ class SentenceEncoder:
         """One unit vector per text, in the order given; distinct texts once, in batches of similar length."""
         distinct = list(dict.fromkeys(texts))
         lengths = [min(n, self.max_tokens) for n in self.count_tokens(distinct)]
-        rows = np.empty((len(distinct), self._model.get_embedding_dimension()), np.float32)
+        rows: dict[str, NDArray[np.float32]] = {}
         for batch in batches_by_length(lengths):
-            rows[batch] = self._model.encode(
-                [encodable(distinct[i]) for i in batch],
-                batch_size=len(batch),
+            some = [distinct[i] for i in batch]
+            vectors = self._model.encode(
+                [encodable(text) for text in some],
+                batch_size=len(some),
                 normalize_embeddings=True,
                 show_progress_bar=False,
             )
-        row = {text: i for i, text in enumerate(distinct)}
-        return rows[[row[text] for text in texts]]
+            rows |= zip(some, vectors, strict=True)
+        return np.stack([rows[text] for text in texts]) if texts else np.empty((0, 0), np.float32)
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each whole text, special tokens not counted."""

@@ -28,11 +28,11 @@ class TokenEncoder:
             if not 0 <= layer <= config.num_hidden_layers:
                 raise ConfigError(f"layer: {source.name} has {config.num_hidden_layers} layers, so there is no {layer}")
             config.num_hidden_layers = layer
-            model = AutoModel.from_pretrained(path, config=config, local_files_only=True, dtype=torch.float32)
+            model = AutoModel.from_pretrained(path, config=config, local_files_only=True)
             self._tokenizer: Any = AutoTokenizer.from_pretrained(path, local_files_only=True)
         if config.is_encoder_decoder:
             model = model.get_encoder()
-        self._model: Any = model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+        self._model: Any = model.float().eval().to("cuda" if torch.cuda.is_available() else "cpu")
         framed, bare = self._tokenizer("a")["input_ids"], self._tokenizer("a", add_special_tokens=False)["input_ids"]
         start = next(i for i in range(len(framed)) if framed[i : i + len(bare)] == bare)
         self._before, self._after = framed[:start], framed[start + len(bare) :]

@@ -1,6 +1,7 @@
 """BERTScore: how much of each text's tokens is found in the other, as nearness of their vectors in context."""
 
 import random
+from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Annotated, Any, Literal, NamedTuple, Self
@@ -138,19 +139,38 @@ class BertScore(EncoderMetric):
 
 
 def _portions(both: set[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
-    """The pairs, those of one baseline together, in portions of texts that fit into the window."""
+    """The pairs in portions whose texts fit into the window."""
     portion: list[tuple[str, str]] = []
     texts: set[str] = set()
     size = 0
-    for a, b in sorted(both):
-        size += sum(len(text) for text in {a, b} - texts)
-        texts |= {a, b}
-        portion.append((a, b))
+    for pair in _neighbours_first(both):
+        size += sum(len(text) for text in {*pair} - texts)
+        texts |= {*pair}
+        portion.append(pair)
         if size >= WINDOW:
             yield portion
             portion, texts, size = [], set(), 0
     if portion:
         yield portion
+
+
+def _neighbours_first(both: set[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """All pairs of a text, then those of a text that it met, so that vectors are used again while they are at hand.
+
+    A baseline meets the candidates, and by way of the low anchors each candidate meets another prompt's baseline.
+    """
+    pairs_of: dict[str, list[tuple[str, str]]] = {}
+    for pair in sorted(both):
+        for text in pair:
+            pairs_of.setdefault(text, []).append(pair)
+    done: set[tuple[str, str]] = set()
+    for start, _ in sorted(both):
+        waiting = deque([start])
+        while waiting:
+            new = [pair for pair in pairs_of.pop(waiting.popleft(), ()) if pair not in done]
+            yield from new
+            done.update(new)
+            waiting.extend(chain.from_iterable(new))
 
 
 def _score(baseline: TokenVectors, candidate: TokenVectors) -> Scores | None:

@@ -1,3 +1,6 @@
+import random
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -76,13 +79,28 @@ def test_each_distinct_text_is_encoded_once_for_all_candidates_and_equal_pairs_n
     assert sorted(encoder.embedded) == ["a", "b", "c", "d"]
 
 
-def test_portions_keep_the_pairs_of_a_baseline_together_and_within_the_window(monkeypatch):
+def test_portions_keep_to_the_window_and_change_nothing(monkeypatch):
+    both = [("aaa", "b"), ("cc", "d"), ("aaa", "dd"), ("cc", "e")]
+    expected = [laws.values(METRIC, a, b)["bertscore"] for a, b in both]
     monkeypatch.setattr(bertscore, "WINDOW", 6)
-    both = {("aaa", "b"), ("cc", "d"), ("aaa", "dd"), ("cc", "e")}
-    assert list(bertscore._portions(both)) == [[("aaa", "b"), ("aaa", "dd")], [("cc", "d"), ("cc", "e")]]
-    assert METRIC.score([laws.pair(a, b) for a, b in both])[0].values == pytest.approx(
-        [laws.values(METRIC, a, b)["bertscore"] for a, b in both]
-    )
+    assert list(bertscore._portions(set(both))) == [[("aaa", "b"), ("aaa", "dd")], [("cc", "d"), ("cc", "e")]]
+    assert METRIC.score([laws.pair(a, b) for a, b in both])[0].values == pytest.approx(expected)
+
+
+def test_a_text_is_met_again_soon_however_the_low_anchors_are_shuffled():
+    """Low anchors hold each candidate against another prompt's baseline; by name alone that could be far away."""
+    prompts = list(range(100))
+    random.Random(0).shuffle(prompts)
+    true = {(f"baseline {i}", f"candidate {i} {c}") for i in prompts for c in range(4)}
+    low = {(f"baseline {j}", f"candidate {i} {c}") for i, j in pairwise(prompts) for c in range(4)}
+    order = list(bertscore._neighbours_first(true | low))
+    assert set(order) == true | low
+    assert len(order) == len(true | low)
+    places = {}
+    for place, pair in enumerate(order):
+        for text in pair:
+            places.setdefault(text, []).append(place)
+    assert max(max(p) - min(p) for p in places.values()) < 40
 
 
 def test_the_layer_is_the_package_s_for_a_known_encoder_and_must_be_given_for_another():
