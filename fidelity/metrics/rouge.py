@@ -23,9 +23,9 @@ class Rouge(Metric):
     In [0, 1]. `rougeL` is over the whole text, `rougeLsum` line by line: each baseline line against all lines of the
     candidate, so that lines in another order cost nothing. The columns are F1, symmetric but for `rougeLsum` (which of
     several longest subsequences is taken depends on the side); with `parts: all` each also comes as `rouge1_precision`
-    (share of the candidate's words) and `rouge1_recall` (share of the baseline's; the baseline is
-    ROUGE's target). Two texts of the same words give exactly 1, in any language; two without any word give 1, one
-    without gives 0. Texts too short for a word pair have `rouge2` 1 if their words are the same, else 0.
+    (share of the candidate's words) and `rouge1_recall` (share of the baseline's; the baseline is ROUGE's target). Two
+    texts of the same words give exactly 1, in any language; two without any word give 1, one without gives 0. Texts too
+    short for a word pair have `rouge2` 1 if their words are the same, else 0.
 
     Read it beside the floor: two random long texts share most of their common words, so that 0.8 can be far away.
     """
