@@ -48,13 +48,15 @@ class Rouge(Metric):
 
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
         read = _reader(_tokenizer(self.tokenizer, stem=self.stem), by_line=self.lsum)
-        scored = [self._compare(read(p.baseline.text), read(p.candidate.text)) for p in pairs]
+        # The pairs of one baseline come one after another, so that it is read once for all its candidates.
+        order = sorted(range(len(pairs)), key=lambda i: pairs[i].baseline.text)
+        scored = {i: self._compare(read(pairs[i].baseline.text), read(pairs[i].candidate.text)) for i in order}
         names = [name for name in Overlaps._fields if self.lsum or name != "rougeLsum"]
         parts: tuple[Part, ...] = ("f1",) if self.parts == "f1" else ("f1", "precision", "recall")
         return [
             Column(
                 self.named(name if part == "f1" else f"{name}_{part}"),
-                tuple(getattr(overlaps, name).part(part) for overlaps in scored),
+                tuple(getattr(scored[i], name).part(part) for i in range(len(pairs))),
             )
             for name in names
             for part in parts
@@ -111,7 +113,7 @@ class Tokens(NamedTuple):
 
 
 def _reader(tokenize: Callable[[str], list[str]], *, by_line: bool) -> Callable[[str], Tokens]:
-    """Reads a text that comes again soon only once: many candidates equal their baseline, or share one."""
+    """Reads a text that comes again soon only once: candidates share a baseline, and many equal it."""
     vocabulary: defaultdict[str, int] = defaultdict()
     vocabulary.default_factory = vocabulary.__len__  # the next number for a new word
 
