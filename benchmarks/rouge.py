@@ -4,7 +4,7 @@
 
 DIRECTORY holds Arena-Hard's `answers-gpt-4-0314.jsonl` (here the baseline) and `answers-gpt-4-0613.jsonl` (the
 candidate). Both sides read the same two texts, one pair per call, with the package's tokenizer. Times are medians of
-five, taken in turn, so that a busy machine slows both.
+five, taken in turn, in CPU seconds (neither waits for anything), so that a busy machine does not count.
 """
 
 import argparse
@@ -104,10 +104,10 @@ def speed(baseline: str, candidate: str, columns: list[str]) -> tuple[float, flo
 
 
 def seconds(call: Callable[[], object], *, repeat: int = 1) -> float:
-    start = time.perf_counter()
+    start = time.process_time()
     for _ in range(repeat):
         call()
-    return (time.perf_counter() - start) / repeat
+    return (time.process_time() - start) / repeat
 
 
 def pair(baseline: str, candidate: str) -> Pair:

@@ -23,9 +23,9 @@ class Rouge(Metric):
     In [0, 1]. `rougeL` is over the whole text, `rougeLsum` line by line: each baseline line against all lines of the
     candidate, so that lines in another order cost nothing. The columns are F1, symmetric but for `rougeLsum` (which of
     several longest subsequences is taken depends on the side); with `parts: all` each also comes as `rouge1_precision`
-    (share of the candidate's words) and `rouge1_recall` (share of the baseline's; the baseline is
-    ROUGE's target). Two texts of the same words give exactly 1, in any language; two without any word give 1, one
-    without gives 0. Texts too short for a word pair have `rouge2` 1 if their words are the same, else 0.
+    (share of the candidate's words) and `rouge1_recall` (share of the baseline's; the baseline is ROUGE's target). Two
+    texts of the same words give exactly 1, in any language; two without any word give 1, one without gives 0. Texts too
+    short for a word pair have `rouge2` 1 if their words are the same, else 0.
 
     Read it beside the floor: two random long texts share most of their common words, so that 0.8 can be far away.
     """
@@ -48,13 +48,15 @@ class Rouge(Metric):
 
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
         read = _reader(_tokenizer(self.tokenizer, stem=self.stem), by_line=self.lsum)
-        scored = [self._compare(read(p.baseline.text), read(p.candidate.text)) for p in pairs]
+        # The pairs of one baseline come one after another, so that it is read once for all its candidates.
+        order = sorted(range(len(pairs)), key=lambda i: pairs[i].baseline.text)
+        scored = {i: self._compare(read(pairs[i].baseline.text), read(pairs[i].candidate.text)) for i in order}
         names = [name for name in Overlaps._fields if self.lsum or name != "rougeLsum"]
         parts: tuple[Part, ...] = ("f1",) if self.parts == "f1" else ("f1", "precision", "recall")
         return [
             Column(
                 self.named(name if part == "f1" else f"{name}_{part}"),
-                tuple(getattr(overlaps, name).part(part) for overlaps in scored),
+                tuple(getattr(scored[i], name).part(part) for i in range(len(pairs))),
             )
             for name in names
             for part in parts
@@ -111,7 +113,7 @@ class Tokens(NamedTuple):
 
 
 def _reader(tokenize: Callable[[str], list[str]], *, by_line: bool) -> Callable[[str], Tokens]:
-    """Reads a text that comes again soon only once: many candidates equal their baseline, or share one."""
+    """Reads a text that comes again soon only once: candidates share a baseline, and many equal it."""
     vocabulary: defaultdict[str, int] = defaultdict()
     vocabulary.default_factory = vocabulary.__len__  # the next number for a new word
 

@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 from hypothesis import given, settings
 
@@ -5,6 +7,7 @@ pytest.importorskip("sacrebleu", reason="chrF needs the extra 'lexical'")
 
 from sacrebleu.metrics import CHRF
 
+from fidelity.errors import MissingPackageError
 from fidelity.metrics.chrf import Chrf
 from tests import laws
 
@@ -45,3 +48,9 @@ def test_it_is_exactly_sacrebleu(baseline, candidate):
             "chrf": CHRF().sentence_score(candidate, [baseline]).score / 100,
             "chrf++": CHRF(word_order=2).sentence_score(candidate, [baseline]).score / 100,
         }
+
+
+def test_a_missing_package_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sacrebleu.metrics.chrf", None)
+    with pytest.raises(MissingPackageError, match=r"pip install 'llm-fidelity\[lexical\]'"):
+        Chrf().score([])
