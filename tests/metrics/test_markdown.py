@@ -3,7 +3,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -20,6 +20,7 @@ LINES += ["|a|b|", "|-|-|", "|1|2|", "<div>", "plain prose", "प्रोज", 
 markdown = st.lists(st.sampled_from(LINES), max_size=12).map("\n".join)
 
 
+@settings(deadline=None)
 @given(st.lists(st.builds(laws.pair, st.one_of(laws.texts, markdown), markdown), max_size=4))
 def test_it_obeys_the_laws(pairs):
     laws.check(Markdown(), pairs, symmetric=["markdown"])
