@@ -165,6 +165,17 @@ def test_hostile_code_takes_seconds(language, code):
     assert time.process_time() - start < 60
 
 
+@pytest.mark.parametrize("code", ["<a {{b:>c:d(e f)\n", " (x) =; = (x) =f f = (xf = (xx}`; =>"])
+def test_a_parser_that_never_ends_is_stopped(code):
+    # tree-sitter-typescript's issue 323, and one that random text led to: in both the parser loops for ever.
+    for _ in range(2):
+        assert values(fence("tsx", code), fence("tsx", code)) == {"code_parses": None, "code": 1.0}
+    # The parser can be used again, and what it was stopped at counts as code that doesn't parse.
+    good = fence("tsx", SNIPPETS["tsx"])
+    assert values(good, good)["code_parses"] == 1.0
+    assert values(good, fence("tsx", code))["code_parses"] == 0.0
+
+
 def test_the_signature_names_what_the_numbers_depend_on():
     signature = Code().signature()
     assert signature.startswith("code|exact_nodes:50|markdown-it-py:")
