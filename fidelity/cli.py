@@ -191,20 +191,21 @@ def _metrics(baseline: "RunConfig", kinds: Sequence[str] | None) -> list["Metric
 
     written: list[Metric] = list(baseline.metrics or ())
     if not kinds:
-        return written or [metric for metric in default_metrics() if _can_be_scored(metric)]
+        return written or [metric for default in default_metrics() if (metric := _as_far_as_possible(default))]
     return [m for kind in kinds for m in ([w for w in written if w.kind == kind] or [metric_of_kind(kind)])]
 
 
-def _can_be_scored(metric: "Metric") -> bool:
-    """Whether a metric that nobody asked for can be had here; if not it is left out, aloud."""
+def _as_far_as_possible(metric: "Metric") -> "Metric | None":
+    """A metric that nobody asked for, as far as it can be had here; what is left out is said."""
     from fidelity.scoring import check_can_be_scored
 
     try:
         check_can_be_scored(metric)
     except FidelityError as error:
-        print(f"fidelity: {metric.kind} is left out: {error}", file=sys.stderr)
-        return False
-    return True
+        rest = metric.fallback()
+        print(f"fidelity: {metric.kind} is left out{' in part' if rest else ''}: {error}", file=sys.stderr)
+        return rest and _as_far_as_possible(rest)
+    return metric
 
 
 def _store(root: Path) -> "Store":
