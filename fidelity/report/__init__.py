@@ -12,6 +12,7 @@ from fidelity.report.content import (
     summaries_of,
 )
 from fidelity.report.json import JSON_SCHEMA_VERSION, as_json
+from fidelity.report.markdown import as_markdown
 from fidelity.report.terminal import print_table
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "JSON_SCHEMA_VERSION",
     "NOT_QUALITY",
     "as_json",
+    "as_markdown",
     "describe_run",
     "engine_differences",
     "floor_of",

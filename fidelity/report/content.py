@@ -49,7 +49,6 @@ def notes(result: ComparisonSet) -> list[str]:
     for scores in (*result.controls, *result.candidates):
         said += [f"{scores.run.name}: {note}" for note in scores.run.manifest["engine"]["notes"]]
         said += [f"{scores.run.name}: {column} is unscored: {why}" for column, why in scores.unscored.items()]
-        said += [f"{scores.run.name}: {difference}" for difference in engine_differences(result.baseline, scores.run)]
         for name, summary in summaries_of(result, scores).items():
             if name.endswith(HIDDEN) and summary.value is not None and summary.value < 1:
                 said.append(f"{scores.run.name}: {name.removesuffix(HIDDEN)} read {summary.value:.1%} of the texts")
@@ -58,6 +57,7 @@ def notes(result: ComparisonSet) -> list[str]:
         reasons = list(scores.failures.items())
         said += [f"{scores.run.name}: prompt {prompt} failed: {why}" for prompt, why in reasons[:3]]
         said += [f"{scores.run.name}: and {len(reasons) - 3} more failed"] if len(reasons) > 3 else []
+    said += differences(result)
     said += [f"{name}: not compared: {why}" for name, why in result.not_compared.items()]
     return list(dict.fromkeys(said))
 
@@ -81,6 +81,15 @@ def size_of(run: Run) -> str:
 def describe_run(run: Run) -> str:
     """Format, parameters and size, as read from the checkpoint."""
     return ", ".join(part for part in (format_of(run), size_of(run)) if part)
+
+
+def differences(result: ComparisonSet) -> list[str]:
+    """Where the runs differ in more than their weights."""
+    return [
+        f"{scores.run.name}: {difference}"
+        for scores in (*result.controls, *result.candidates)
+        for difference in engine_differences(result.baseline, scores.run)
+    ]
 
 
 def engine_differences(baseline: Run, other: Run) -> list[str]:
