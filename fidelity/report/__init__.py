@@ -11,7 +11,9 @@ from fidelity.report.content import (
     shown_in_table,
     summaries_of,
 )
-from fidelity.report.json import JSON_SCHEMA_VERSION, as_json
+from fidelity.report.github import add_step_summary, annotation
+from fidelity.report.json import JSON_SCHEMA_VERSION, as_json, json_schema
+from fidelity.report.junit import as_junit
 from fidelity.report.markdown import as_markdown
 from fidelity.report.terminal import print_table
 
@@ -19,11 +21,15 @@ __all__ = [
     "HIDDEN",
     "JSON_SCHEMA_VERSION",
     "NOT_QUALITY",
+    "add_step_summary",
+    "annotation",
     "as_json",
+    "as_junit",
     "as_markdown",
     "describe_run",
     "engine_differences",
     "floor_of",
+    "json_schema",
     "low_anchor",
     "notes",
     "print_table",

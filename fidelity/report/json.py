@@ -1,17 +1,23 @@
 """The comparison as plain data, unrounded, as `schema.json` beside this file describes it."""
 
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib import resources
 from typing import Any
 
 from fidelity.floor import Summary
+from fidelity.gate import Verdict
 from fidelity.pipeline import ComparisonSet, Scores
 from fidelity.report.content import floor_of, low_anchor, summaries_of
+from fidelity.report.verdicts import NO_GATE
 from fidelity.store import Run
 
 JSON_SCHEMA_VERSION = 1
 
 
-def as_json(result: ComparisonSet) -> dict[str, Any]:
-    """The whole comparison as plain data, unrounded; see README for the schema."""
+def as_json(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE) -> dict[str, Any]:
+    """The whole comparison as plain data, unrounded, with a verdict where a gate was asked for."""
     floor = floor_of(result)
     columns = {name: _column_json(summary, result.controls[0], name) for name, summary in floor.items()}
     return {
@@ -22,6 +28,7 @@ def as_json(result: ComparisonSet) -> dict[str, Any]:
         "comparisons": [
             {
                 "candidate": _run_json(candidate.run),
+                "verdict": _verdict_json(verdicts.get(candidate.run.name)),
                 "failed": candidate.failed,
                 "failures": candidate.failures,
                 "columns": {
@@ -34,6 +41,17 @@ def as_json(result: ComparisonSet) -> dict[str, Any]:
         ],
         "not_compared": result.not_compared,
     }
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of what `as_json` gives."""
+    text = resources.files("fidelity.report").joinpath("schema.json").read_text(encoding="utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema
+
+
+def _verdict_json(verdict: Verdict | None) -> dict[str, Any] | None:
+    return None if verdict is None else {key: value for key, value in asdict(verdict).items() if key != "candidate"}
 
 
 def _run_json(run: Run) -> dict[str, Any]:
