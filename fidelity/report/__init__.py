@@ -12,6 +12,7 @@ from fidelity.report.content import (
     summaries_of,
 )
 from fidelity.report.github import add_step_summary, annotation
+from fidelity.report.html import as_html
 from fidelity.report.json import JSON_SCHEMA_VERSION, as_json, json_schema
 from fidelity.report.junit import as_junit
 from fidelity.report.markdown import as_markdown
@@ -23,6 +24,7 @@ __all__ = [
     "NOT_QUALITY",
     "add_step_summary",
     "annotation",
+    "as_html",
     "as_json",
     "as_junit",
     "as_markdown",

@@ -36,6 +36,13 @@ def low_anchor(scores: Scores, name: str) -> float | None:
     return None if low is None else summarise(scores.prompt_ids, low).value
 
 
+def lowest(result: ComparisonSet, name: str) -> float | None:
+    """The low anchor over all candidates: as low as a similarity gets with these prompts and these models."""
+    lows = [low_anchor(candidate, name) for candidate in result.candidates if name in candidate.columns]
+    known = [low for low in lows if low is not None]
+    return sum(known) / len(known) if known else None
+
+
 def shown_in_table(name: str) -> bool:
     """Profiles (`edit_words[decile=3]`) and coverages are for charts and notes."""
     return "[" not in name and not name.endswith(HIDDEN)
@@ -81,6 +88,13 @@ def size_of(run: Run) -> str:
 def describe_run(run: Run) -> str:
     """Format, parameters and size, as read from the checkpoint."""
     return ", ".join(part for part in (format_of(run), size_of(run)) if part)
+
+
+def asked(baseline: Run) -> str:
+    """How many prompts, and how the answers were sampled where the run knows."""
+    sampling = baseline.manifest["sampling"]
+    how = f", temperature {sampling['temperature']:g}, {sampling['max_tokens']} tokens at most" if sampling else ""
+    return f"{baseline.manifest['counts']['prompts']} prompts{how}"
 
 
 def differences(result: ComparisonSet) -> list[str]:

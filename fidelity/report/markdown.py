@@ -18,6 +18,7 @@ from fidelity.pipeline import ComparisonSet, Scores
 from fidelity.records import Pair
 from fidelity.report.content import (
     NOT_QUALITY,
+    asked,
     differences,
     floor_of,
     format_of,
@@ -156,17 +157,17 @@ def _worst_pairs(result: ComparisonSet, candidate: Scores, verdict: Verdict | No
     legend = "Only the baseline says `[-this-]`, only the candidate `{+this+}`; `⋯` stands for text that both share."
     count = "The worst pair" if len(worst) == 1 else f"The {len(worst)} worst pairs"
     title = f"{count} of {candidate.run.name}{f' by {ranking.by}' if ranking.by else ''}"
-    return _folded(title, "\n\n".join([legend, *(_shown(pairs[n], ranking.badness[n]) for n in worst)]))
+    return _folded(title, "\n\n".join([legend, *(_shown(pairs[n], ranking.excess[n]) for n in worst)]))
 
 
-def _shown(pair: Pair, badness: float | None) -> str:
+def _shown(pair: Pair, excess: float | None) -> str:
     about = f"**{prose(pair.prompt.id, most=100)}**"
     if pair.baseline.repeat:
         about += f", repeat {pair.baseline.repeat}"
-    if badness is not None:
-        about += f", excess {number(badness, sign=True)}"
-    asked = pair.prompt.text.strip()
-    parts = [about, *([fenced(cut(asked, 300))] if asked else [])]
+    if excess is not None:
+        about += f", excess {number(excess, sign=True)}"
+    prompt = pair.prompt.text.strip()
+    parts = [about, *([fenced(cut(prompt, 300))] if prompt else [])]
     return "\n\n".join([*parts, fenced(_marked(word_diff(pair.baseline.text, pair.candidate.text)))])
 
 
@@ -202,7 +203,7 @@ def _compared(result: ComparisonSet) -> str:
     headings = ("", "Run", "Format", "Size", "Engine", "Mode", "Device", "Answers", "Failed")
     used = [n for n in range(len(headings)) if n < 3 or any(row[n] for row in rows)]
     table = _rows([headings[n] for n in used], [[row[n] for n in used] for row in rows], room=MOST_OF_WHAT_STAYS)
-    said = [_asked(result.baseline), *differences(result)]
+    said = [asked(result.baseline), *differences(result)]
     return "\n".join(["### What was compared", "", table, "", *_bullets(map(prose, said))])
 
 
@@ -211,12 +212,6 @@ def _about(role: str, run: Run) -> tuple[str, ...]:
     ran = " ".join(str(part) for part in (engine["kind"], engine["version"]) if part)
     answers = (str(counts["generations"]), str(counts["failures"] or ""))
     return (role, run.name, format_of(run), size_of(run), ran, engine["mode"] or "", engine["device"] or "", *answers)
-
-
-def _asked(baseline: Run) -> str:
-    sampling = baseline.manifest["sampling"]
-    how = f", temperature {sampling['temperature']:g}, {sampling['max_tokens']} tokens at most" if sampling else ""
-    return f"{baseline.manifest['counts']['prompts']} prompts{how}"
 
 
 def _foot(verdicts: Mapping[str, Verdict]) -> str:

@@ -18,8 +18,8 @@ class Ranking:
 
     by: str | None
     """The column that orders them; None where no column judges, and the order is the prompt set's."""
-    badness: tuple[float | None, ...]
-    """For each pair how much worse it is in that column than in the control (without a control: than 0)."""
+    excess: tuple[float | None, ...]
+    """For each pair its excess in that column; None without a control."""
     order: tuple[int, ...]
     """Numbers of the pairs, the worst first; what could not be scored comes last."""
 
@@ -48,7 +48,8 @@ def rank(result: ComparisonSet, candidate: Scores, verdict: Verdict | None) -> R
         return Ranking(None, (None,) * len(candidate.prompt_ids), tuple(range(len(candidate.prompt_ids))))
     together = [_mean(values) for values in zip(*worse.values(), strict=True)]
     order = sorted(range(len(together)), key=lambda n: (_last(worse[by][n]), _last(together[n])))
-    return Ranking(by, tuple(worse[by]), tuple(order))
+    excess = tuple(worse[by]) if result.controls else (None,) * len(order)
+    return Ranking(by, excess, tuple(order))
 
 
 def _gated(verdict: Verdict | None) -> Iterable[str]:
@@ -63,6 +64,7 @@ def column_of(line: Line) -> str:
 
 
 def _worse(result: ComparisonSet, candidate: Scores, name: str, column: Column) -> list[float | None]:
+    """Each pair's excess over its prompt's floor; without a control, its distance from 0, which orders as well."""
     controls = [by_prompt(c.prompt_ids, c.columns[name].column) for c in result.controls if name in c.columns]
     floor = mean_over_controls(controls)
     sign = -1.0 if column.better == "higher" else 1.0

@@ -1,7 +1,5 @@
 """The table in the terminal."""
 
-from collections.abc import Sequence
-
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -12,7 +10,7 @@ from fidelity.report.content import (
     NOT_QUALITY,
     describe_run,
     floor_of,
-    low_anchor,
+    lowest,
     notes,
     shown_in_table,
     summaries_of,
@@ -47,7 +45,7 @@ def print_table(result: ComparisonSet, console: Console) -> None:
             table.add_section()
             table.add_row(Text(title), *(counts if number == 0 else ()), *(_cell(summaries.get(n)) for n in block))
         table.add_section()
-        lows = [_mean([low_anchor(c, n) for c in result.candidates if n in c.columns]) for n in block]
+        lows = [lowest(result, name) for name in block]
         cells = ["" if low is None else f"{low:.3f}" for low in lows]
         table.add_row(STRANGERS, *(("", "") if number == 0 else ()), *cells)
         console.print(table)
@@ -68,11 +66,6 @@ def _cell(summary: Summary | None) -> str:
 
 def _heading(name: str) -> str:
     return name.replace("_", "\n")
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
 
 
 def _width(text: str) -> int:
