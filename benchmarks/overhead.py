@@ -2,8 +2,10 @@
 
     python benchmarks/overhead.py [--pairs 7] [--limit 32] [--max-tokens 64]
 
-Prints the ratio of speeds (bare time / fidelity's time; 1 is equal, above is faster) with a 95 % interval over the
-pairs, and the share of fidelity's generation time outside the engine's own steps. Loading is left out on both sides.
+A is fidelity's own pipeline, with a control for each further pair; B is what a user would write with `LLM.chat`,
+in a process of its own. Each loads once, and after each of A's runs B goes through the same prompts in the same chunks.
+Prints the ratio of speeds (B's time / A's time; 1 is equal, above is faster) with a 95 % interval, and the
+share of A's generation time outside the engine's own steps. Loading is left out on both sides.
 """
 
 import argparse
@@ -12,10 +14,15 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from statistics import mean, median, stdev
 
 from scipy.stats import t
+
+from fidelity.config import load_run
+from fidelity.pipeline import DEFAULT_CHUNK, chunks, generate
+from fidelity.store import Store
 
 ROOT = Path(__file__).parent.parent
 MODEL = ROOT / "models" / "smollm2-135m"
@@ -31,61 +38,80 @@ def main() -> None:
     parser.add_argument("--bare", action="store_true", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.bare:
-        print(json.dumps({"seconds": bare(chosen.limit, chosen.max_tokens)}))
-        return
-    ratios, outside = [], []
+        bare(chosen.limit, chosen.max_tokens)
+    else:
+        compare(chosen.pairs, chosen.limit, chosen.max_tokens)
+
+
+class Turns:
+    """Hears when one of fidelity's runs begins, and lets the bare script do the one before."""
+
+    def __init__(self, limit: int, max_tokens: int) -> None:
+        command = [sys.executable, __file__, "--bare", "--limit", str(limit), "--max-tokens", str(max_tokens)]
+        env = {**os.environ, "VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_KVCACHE_SPACE": "4"}
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        self._bare = subprocess.Popen(command, env=env, text=True, **pipes)
+        self._begun = 0
+        self.theirs: list[float] = []
+
+    def say(self, text: str) -> None:
+        print(text, file=sys.stderr)
+
+    def progress(self, run: str, done: int, total: int, tokens: int, seconds: float) -> None:
+        if seconds == 0.0:
+            if self._begun:
+                self.their_turn()
+            self._begun += 1
+
+    def their_turn(self) -> None:
+        print(len(self.theirs), file=self._bare.stdin, flush=True)
+        answer = next(line for line in self._bare.stdout if line.startswith("seconds "))
+        self.theirs.append(float(answer.split()[1]))
+
+    def close(self) -> None:
+        self._bare.stdin.close()
+        self._bare.wait()
+
+
+def compare(pairs: int, limit: int, max_tokens: int) -> None:
+    """Both sides in turn; seeds 0, 1, 2, ... as baseline and controls have them."""
+    turns = Turns(limit, max_tokens)
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "run.yaml").write_text(
+            f"name: run\nmodel: {MODEL}\nprompts: {PROMPTS}\nsampling: {{max_tokens: {max_tokens}}}\n"
+            f"control: {{repeats: {pairs - 1}}}\n"
+            "engine: {kind: vllm, dtype: bfloat16, max_model_len: 2048, options: {enforce_eager: true}}\n"
+        )
+        store = Store(Path(folder) / "store")
+        runs = generate(load_run(Path(folder) / "run.yaml"), store=store, listener=turns, limit=limit)
+        turns.their_turn()
+        turns.close()
+        ours, steps = ([store.measurement(run)[key] for run in runs] for key in ("seconds", "step_seconds"))
+    ratios = [theirs / own for theirs, own in zip(turns.theirs, ours, strict=True)]
+    outside = [1 - step / own for step, own in zip(steps, ours, strict=True)]
     print("| pair | fidelity, s | bare, s | ratio | outside the steps |\n|---|---|---|---|---|")
-    for pair in range(1, chosen.pairs + 1):
-        ours = with_fidelity(chosen.limit, chosen.max_tokens)
-        theirs = in_a_process_of_its_own(chosen.limit, chosen.max_tokens)
-        ratios.append(theirs / ours["seconds"])
-        outside.append(1 - ours["step_seconds"] / ours["seconds"])
-        print(f"| {pair} | {ours['seconds']:.2f} | {theirs:.2f} | {ratios[-1]:.3f} | {outside[-1]:.2%} |", flush=True)
-    low, high = t.interval(0.95, len(ratios) - 1, mean(ratios), stdev(ratios) / len(ratios) ** 0.5)
+    for number, row in enumerate(zip(ours, turns.theirs, ratios, outside, strict=True), start=1):
+        print("| {} | {:.2f} | {:.2f} | {:.3f} | {:.2%} |".format(number, *row))
+    low, high = t.interval(0.95, pairs - 1, mean(ratios), stdev(ratios) / pairs**0.5)
     print(f"\nspeed ratio {mean(ratios):.3f}, median {median(ratios):.3f}, 95 % interval {low:.3f} to {high:.3f}")
     print(f"outside the engine's own steps: median {median(outside):.2%}")
 
 
-def with_fidelity(limit: int, max_tokens: int) -> dict[str, float]:
-    """Generation time of `fidelity generate`, as it measures it itself."""
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "run.yaml").write_text(
-            f"name: run\nmodel: {MODEL}\nprompts: {PROMPTS}\ncontrol: none\nsampling: {{max_tokens: {max_tokens}}}\n"
-            "engine: {kind: vllm, dtype: bfloat16, max_model_len: 2048, options: {enforce_eager: true}}\n"
-        )
-        command = [sys.executable, "-m", "fidelity", "generate", "run.yaml", "--limit", str(limit)]
-        subprocess.run(command, cwd=folder, check=True, capture_output=True)
-        (measurement,) = Path(folder).glob("fidelity-store/measurements/*/manifest.json")
-        measured: dict[str, float] = json.loads(measurement.read_text())
-        return measured
-
-
-def in_a_process_of_its_own(limit: int, max_tokens: int) -> float:
-    """The bare script, loaded anew each time as fidelity's engine is."""
-    command = [sys.executable, __file__, "--bare", "--limit", str(limit), "--max-tokens", str(max_tokens)]
-    env = {**os.environ, "VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_KVCACHE_SPACE": "4"}
-    out = subprocess.run(command, check=True, capture_output=True, text=True, env=env).stdout
-    return float(json.loads(out.splitlines()[-1])["seconds"])
-
-
-def bare(limit: int, max_tokens: int) -> float:
-    """What a user would write: vLLM's own `LLM.chat`, chunk by chunk."""
-    import time
-
+def bare(limit: int, max_tokens: int) -> None:
+    """For each seed on stdin, the prompts in that seed's chunks through vLLM's own `LLM.chat`; prints the seconds."""
     from vllm import LLM, SamplingParams
-
-    from fidelity.pipeline import DEFAULT_CHUNK, chunks
 
     rows = [json.loads(line) for line in PROMPTS.read_text().splitlines()[:limit]]
     chats = [[{"role": "user", "content": r["prompt"]}] if isinstance(r["prompt"], str) else r["prompt"] for r in rows]
     llm = LLM(str(MODEL), dtype="bfloat16", max_model_len=2048, enforce_eager=True)
     params = SamplingParams(temperature=0, max_tokens=max_tokens, logprobs=0)
     llm.chat(chats[:1], SamplingParams(temperature=0, max_tokens=2), use_tqdm=False)
-    began = time.monotonic()
-    for chunk in chunks(len(chats), largest=DEFAULT_CHUNK, seed=0):
-        llm.reset_prefix_cache()
-        llm.chat([chats[n] for n in chunk], params, use_tqdm=False)
-    return time.monotonic() - began
+    for seed in sys.stdin:
+        began = time.monotonic()
+        for chunk in chunks(limit, largest=DEFAULT_CHUNK, seed=int(seed)):
+            llm.reset_prefix_cache()
+            llm.chat([chats[n] for n in chunk], params, use_tqdm=False)
+        print(f"seconds {time.monotonic() - began}", flush=True)
 
 
 if __name__ == "__main__":

@@ -193,12 +193,10 @@ def _metrics(baseline: "RunConfig", kinds: Sequence[str] | None) -> list["Metric
 
 def _can_be_scored(metric: "Metric") -> bool:
     """Whether a metric that nobody asked for can be had here; if not it is left out, aloud."""
-    from fidelity.encoders import locate
-    from fidelity.metrics import EncoderMetric
+    from fidelity.scoring import check_can_be_scored
 
     try:
-        if isinstance(metric, EncoderMetric):
-            locate(metric.encoder)
+        check_can_be_scored(metric)
     except FidelityError as error:
         print(f"fidelity: {metric.kind} is left out: {error}", file=sys.stderr)
         return False

@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -16,18 +16,17 @@ from typing import Any, Protocol
 from fidelity import __version__
 from fidelity.checkpoints import describe, local_directory
 from fidelity.config import Control, RecordedEngine, RunConfig, Sampling, StoredEngine, VllmEngine, candidate_of
-from fidelity.encoders import CachedEncoder, locate
 from fidelity.engines import Engine, Progress, identity, open_engine
 from fidelity.engines.recorded import recorded_prompts
 from fidelity.errors import ConfigError, EngineError, IncomparableError
-from fidelity.metrics import EncoderMetric, Metric
-from fidelity.pairing import Pairing, pair_runs
+from fidelity.metrics import Metric
+from fidelity.pairing import pair_runs
 from fidelity.prompts import load_prompts, prompts_digest
-from fidelity.records import Column, Failure, Pair, Prompt
-from fidelity.store import Comparison, Run, RunWriter, Store
+from fidelity.records import Failure, Prompt
+from fidelity.scoring import Scores, ready, score
+from fidelity.store import Run, RunWriter, Store
 
 DEFAULT_CHUNK = 128
-LOW_ANCHOR_SEED = 0
 
 
 class Listener(Protocol):
@@ -55,29 +54,6 @@ class Job:
     engine_identity: dict[str, Any]
     control_of: str | None = None
     """The digest of the baseline whose control this is."""
-
-
-@dataclass(frozen=True, slots=True)
-class ScoredColumn:
-    """A column with the signature of the metric that made it."""
-
-    column: Column
-    signature: str
-    low: Column | None = None
-    """A similarity's low anchor: the same candidate's outputs against other prompts' baselines."""
-
-
-@dataclass(frozen=True)
-class Scores:
-    """All columns of one baseline and one other run."""
-
-    run: Run
-    prompt_ids: tuple[str, ...]
-    columns: dict[str, ScoredColumn]
-    failed: int
-    failures: dict[str, str]
-    unscored: dict[str, str]
-    """Column name to the reason why the whole column could not be scored."""
 
 
 @dataclass(frozen=True)
@@ -115,22 +91,22 @@ def compare(
     names = [config.name for config in (baseline, *candidates)]
     if twice := {name for name in names if names.count(name) > 1}:
         raise ConfigError(f"the name {min(twice)!r} stands in two of the files; every run needs a name of its own")
-    metrics = [_ready(metric, store) for metric in metrics]
+    metrics = [ready(metric, store) for metric in metrics]
     prompts = _prompts(baseline, limit)
     baseline_jobs = _jobs(baseline, store=store, prompts=prompts, as_baseline=True)
     jobs = [_jobs(candidate_of(baseline, c), store=store, prompts=prompts, as_baseline=False) for c in candidates]
-    runs = _stored(baseline, store) or _generate(baseline_jobs, store, listener)
-    base, controls = runs[0], runs[1:]
-    scored, not_compared = [], {}
-    floor = tuple(_score(base, control, metrics, store) for control in controls)
+    base, *controls = _stored(baseline, store) or _generate(baseline_jobs, store, listener)
+    paired = [(control, pair_runs(base, control)) for control in controls]
+    not_compared = {}
     for config, job in zip(candidates, jobs, strict=True):
         try:
-            run = (_stored(config, store) or _generate(job, store, listener))[0]
-            scored.append(_score(base, run, metrics, store))
+            run, *_ = _stored(config, store) or _generate(job, store, listener)
+            paired.append((run, pair_runs(base, run)))
         except (EngineError, IncomparableError) as error:
             not_compared[config.name] = str(error)
             listener.say(f"{config.name}: not compared: {error}")
-    return ComparisonSet(base, floor, tuple(scored), not_compared)
+    scores = score(base, paired, metrics, store)
+    return ComparisonSet(base, tuple(scores[: len(controls)]), tuple(scores[len(controls) :]), not_compared)
 
 
 def chunks(count: int, *, largest: int, seed: int) -> list[list[int]]:
@@ -231,7 +207,9 @@ class _Ear:
         self._listener = listener
 
     def start(self, run: str, *, done: int, total: int) -> None:
-        self._run, self._done, self._total, self._tokens, self._since = run, done, total, 0, time.monotonic()
+        self._run, self._done, self._total, self._tokens, self._seconds = run, done, total, 0, 0.0
+        self._listener.progress(run, done, total, 0, 0.0)
+        self._since = time.monotonic()
 
     def on_progress(self, progress: Progress) -> None:
         seconds = time.monotonic() - self._since
@@ -241,11 +219,12 @@ class _Ear:
     def chunk_finished(self, prompts: int, tokens: int) -> None:
         self._done += prompts
         self._tokens += tokens
-        self.on_progress(Progress(0, 0))
+        self._seconds = time.monotonic() - self._since
+        self._listener.progress(self._run, self._done, self._total, self._tokens, self._seconds)
 
     def measurement(self) -> dict[str, float]:
         """Generating alone: loading and warm-up came before, joining the chunks comes after."""
-        return {"prompts": self._done, "tokens": self._tokens, "seconds": time.monotonic() - self._since}
+        return {"prompts": self._done, "tokens": self._tokens, "seconds": self._seconds}
 
 
 def _fill(writer: RunWriter, engine: Engine, job: Job, ear: _Ear, store: Store) -> Run:
@@ -304,72 +283,6 @@ def _stored(config: RunConfig, store: Store) -> list[Run]:
         beside = [Run(manifest.parent) for manifest in sorted(run.path.parent.glob("*/manifest.json"))]
         controls = [other for other in beside if other.manifest["control_of"] == run.manifest["digest"]]
     return [store.adopt(run), *(store.adopt(control) for control in controls)]
-
-
-def _ready(metric: Metric, store: Store) -> Metric:
-    """The metric with its encoder bound, where it needs one; nothing heavy is loaded until a text must be encoded."""
-    if not isinstance(metric, EncoderMetric):
-        return metric
-    source = locate(metric.encoder)
-    return metric.bind(CachedEncoder(source, store.root / "embeddings"))
-
-
-def _score(baseline: Run, other: Run, metrics: Sequence[Metric], store: Store) -> Scores:
-    """Score one pair of runs, reading from the store what has been scored before."""
-    pairing = pair_runs(baseline, other)
-    prompt_ids = [pair.prompt.id for pair in pairing.pairs]
-    digest = hashlib.sha256(f"{baseline.manifest['digest']}{other.manifest['digest']}".encode()).hexdigest()
-    manifest = {"prompt_ids": prompt_ids, "failed": pairing.failed, "failures": pairing.failures}
-    kept = store.comparison(baseline, other, manifest, digest)
-    columns: dict[str, ScoredColumn] = {}
-    unscored: dict[str, str] = {}
-    for metric in metrics:
-        chosen: Metric | None = metric
-        while chosen and (reason := _unmet(chosen, baseline, other, pairing)):
-            unscored |= {metric.named(column.name): reason for column in chosen.score([])}
-            chosen = chosen.fallback()
-        if chosen:
-            columns |= {metric.named(name): scored for name, scored in _columns(chosen, pairing, kept).items()}
-    return Scores(other, tuple(prompt_ids), columns, pairing.failed, pairing.failures, unscored)
-
-
-def _columns(metric: Metric, pairing: Pairing, kept: Comparison) -> dict[str, ScoredColumn]:
-    signature = metric.signature()
-    columns = _scored(metric, pairing.pairs, kept, signature)
-    low: dict[str, Column] = {}
-    if len(pairing.pairs) > 1 and any(column.better == "higher" for column in columns):
-        strangers = _scored(metric, _with_other_baselines(pairing.pairs), kept, f"{signature}|low:{LOW_ANCHOR_SEED}")
-        low = {column.name: column for column in strangers if column.better == "higher"}
-    return {column.name: ScoredColumn(column, signature, low.get(column.name)) for column in columns}
-
-
-def _scored(metric: Metric, pairs: Sequence[Pair], kept: Comparison, signature: str) -> tuple[Column, ...]:
-    columns = kept.columns(signature)
-    if columns is None:
-        columns = tuple(metric.model_copy(update={"label": None}).score(pairs))
-        kept.add_columns(signature, columns)
-    return columns
-
-
-def _with_other_baselines(pairs: Sequence[Pair]) -> list[Pair]:
-    """Each candidate's output with another prompt's baseline, by a seeded permutation without fixed points."""
-    order = list(range(len(pairs)))
-    random.Random(LOW_ANCHOR_SEED).shuffle(order)
-    other = dict(zip(order, [*order[1:], *order[:1]], strict=True))
-    return [replace(pair, baseline=pairs[other[number]].baseline) for number, pair in enumerate(pairs)]
-
-
-def _unmet(metric: Metric, baseline: Run, other: Run, pairing: Pairing) -> str | None:
-    """Why these two runs can't be scored with this metric; None where they can."""
-    if "token_ids" not in metric.needs:
-        return None
-    for run, side in ((baseline, "baseline"), (other, "candidate")):
-        if all(getattr(pair, side).token_ids is None for pair in pairing.pairs):
-            return f"{run.name} has no token ids"
-    ours, theirs = baseline.manifest["engine"]["tokenizer"], other.manifest["engine"]["tokenizer"]
-    if ours and theirs and ours != theirs:
-        return f"{baseline.name} and {other.name} have different tokenizers, so their token ids can't be compared"
-    return None
 
 
 def _seed(name: str) -> int:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from fidelity.metrics.base import TokenVectors
+
 
 class FakeEncoder:
     """Reads `max_tokens` words and cuts off the rest. Words of Thai letters are outside its vocabulary."""
@@ -24,6 +26,22 @@ class FakeEncoder:
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         return [len(text.split()) for text in texts]
+
+    def token_vectors(self, texts: Sequence[str], *, layer: int, overlap: int) -> list[TokenVectors]:
+        self.embedded += texts
+        return [
+            TokenVectors(
+                np.array([direction(token) for token in ["[CLS]", *text.split(), "[SEP]"]], np.float32),
+                np.array([False, *(True for _ in text.split()), False]),
+                unknown,
+            )
+            for text, unknown in zip(texts, self.unknown_share(texts), strict=True)
+        ]
+
+    def contradictions(self, sentences: Sequence[tuple[str, str]]) -> list[float]:
+        """Surely, where one of the two has a "not" more than the other."""
+        self.embedded += [hypothesis for _, hypothesis in sentences]
+        return [float(premise.split().count("not") != other.split().count("not")) for premise, other in sentences]
 
     def unknown_share(self, texts: Sequence[str]) -> list[float]:
         return [

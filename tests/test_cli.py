@@ -50,8 +50,8 @@ class TestCompare:
     @pytest.mark.skipif(not (ROOT / "models" / "all-MiniLM-L6-v2").exists(), reason="no encoder: make models")
     def test_the_recordings_give_their_published_table(self, fidelity, workspace):
         files = [RECORDED / f"{name}.yaml" for name in ("bf16", *CANDIDATES)]
-        code, out, _ = fidelity("compare", *files, "--json", "out.json")
-        assert code == 0
+        code, out, error = fidelity("compare", *files, "--json", "out.json")
+        assert code == 0, error
         report = json.loads((workspace.folder / "out.json").read_text())
         assert [control["name"] for control in report["controls"]] == ["bf16-rev"]
         floor = report["floor"]["columns"]
@@ -166,6 +166,10 @@ class TestWrongInput:
             (("compare", "none.yaml", "none.yaml"), "none.yaml: can't be read (No such file or directory)"),
             (("generate", "none.yaml"), "name an existing YAML file"),
             (("compare", "base.yaml", "quant.yaml", "--metric", "rogue"), "no metric 'rogue'; did you mean 'rouge'?"),
+            (
+                ("compare", "base.yaml", "quant.yaml", "--metric", "nli"),
+                "the metric 'nli' needs encoder: give it in the",
+            ),
             (("compare", "base.yaml", "quant.yaml", "--limit", "0"), "'0' is not a positive whole number"),
             (("compare", "base.yaml", "quant.yaml", "--store", "base.yaml"), "base.yaml: is a file; --store names"),
             (("compare", "base.yaml", "quant.yaml", "--json", "no/such/out.json"), "out.json: can't be written"),

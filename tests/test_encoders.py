@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fidelity import encoders
-from fidelity.encoders import CachedEncoder, EncoderSource, batches_by_length, locate, open_encoder
+from fidelity.encoders import CachedEncoder, EncoderSource, cache, locate, open_encoder
+from fidelity.encoders.texts import batches_by_length
 from fidelity.errors import ConfigError, MissingPackageError, StoreError
 from tests.fake_encoder import FakeEncoder
 
@@ -81,7 +81,7 @@ def test_a_directory_that_cannot_be_opened_is_a_config_error(model):
     pytest.importorskip("sentence_transformers")
     (model / "modules.json").write_text('[{"idx": 0, "name": "0", "path": "gone", "type": "no.such.Module"}]')
     with pytest.raises(ConfigError, match="can't be opened by sentence-transformers"):
-        open_encoder(locate(str(model)))
+        open_encoder(locate(str(model))).embed(["a"])
 
 
 def test_finding_and_answering_from_the_cache_loads_no_torch(model, tmp_path):
@@ -184,7 +184,7 @@ def test_a_full_disk_is_a_store_error(tmp_path, monkeypatch):
     def full(*args, **kwargs):
         raise sqlite3.OperationalError("database or disk is full")
 
-    monkeypatch.setattr(encoders.sqlite3, "connect", full)
+    monkeypatch.setattr(cache.sqlite3, "connect", full)
     with pytest.raises(StoreError, match="disk is full"):
         CachedEncoder(SOURCE, tmp_path, opener=Counting()).embed(["a"])
 

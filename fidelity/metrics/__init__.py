@@ -1,18 +1,19 @@
 """Metrics: what scores pairs. This file holds the union of those that ship; a YAML `metrics:` list is read as that."""
 
-from importlib.util import find_spec
 from typing import Annotated, get_args
 
 from pydantic import Field, TypeAdapter, ValidationError
 
 from fidelity.errors import ConfigError
 from fidelity.metrics.base import Encoder, EncoderMetric, Metric
+from fidelity.metrics.bertscore import BertScore
 from fidelity.metrics.chrf import Chrf
 from fidelity.metrics.edit import Edit
 from fidelity.metrics.facts import Facts
 from fidelity.metrics.first_divergence import FirstDivergence
 from fidelity.metrics.identical import Identical
 from fidelity.metrics.length import Length
+from fidelity.metrics.nli import Nli
 from fidelity.metrics.prefix_agreement import PrefixAgreement
 from fidelity.metrics.rouge import Rouge
 from fidelity.metrics.sts import Sts
@@ -30,15 +31,20 @@ __all__ = [
 ]
 
 AnyMetric = Annotated[
-    Identical | PrefixAgreement | FirstDivergence | Rouge | Chrf | Edit | Length | Facts | Sts,
+    Identical | PrefixAgreement | FirstDivergence | Rouge | Chrf | Edit | Length | Facts | Sts | BertScore | Nli,
     Field(discriminator="kind"),
 ]
 KINDS: tuple[type[Metric], ...] = get_args(get_args(AnyMetric)[0])
 
 
 def every_metric() -> list[Metric]:
-    """One metric of each kind, with its default parameters."""
-    return [metric_of_kind(cls.model_fields["kind"].default) for cls in KINDS]
+    """One metric of each kind, with its default parameters; one that must be given is its name in capitals."""
+    return [
+        cls(
+            **{name: name.upper() for name, field in cls.model_fields.items() if field.is_required() and name != "kind"}
+        )
+        for cls in KINDS
+    ]
 
 
 def metric_of_kind(kind: str) -> Metric:
@@ -49,13 +55,18 @@ def metric_of_kind(kind: str) -> Metric:
     """
     try:
         metric: Metric = TypeAdapter(AnyMetric).validate_python({"kind": kind})
-    except ValidationError:
+    except ValidationError as error:
         known = [cls.model_fields["kind"].default for cls in KINDS]
-        raise ConfigError(f"there is no metric {kind!r}{nearest(kind, known)}") from None
+        if kind not in known:
+            raise ConfigError(f"there is no metric {kind!r}{nearest(kind, known)}") from None
+        missing = ", ".join(str(e["loc"][-1]) for e in error.errors())
+        raise ConfigError(
+            f"the metric {kind!r} needs {missing}: give it in the baseline's YAML, "
+            f"metrics: [{{kind: {kind}, {missing}: ...}}]"
+        ) from None
     return metric
 
 
 def default_metrics() -> list[Metric]:
-    """What is scored if nothing is asked for; STS where its package is installed."""
-    semantic = [Sts()] if find_spec("sentence_transformers") else []
-    return [Identical(), PrefixAgreement(), FirstDivergence(), Rouge(), Length(), *semantic]
+    """What is scored if nothing is asked for: all that needs no more than the STS encoder."""
+    return [Identical(), PrefixAgreement(), FirstDivergence(), Rouge(), Chrf(), Edit(), Length(), Facts(), Sts()]

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import Literal, Protocol, Self
+from typing import ClassVar, Literal, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,9 @@ class Metric(Settings, ABC):
         """What both runs, or this machine, must have; checked before any model loads. May depend on the parameters."""
         return frozenset({"text"})
 
+    extra: ClassVar[str] = "lexical"
+    """The extra that brings `packages`, where they aren't core dependencies."""
+
     @property
     def cost(self) -> Literal["cheap", "moderate", "encoder"]:
         """Of a pair of 350 words: under a millisecond, some milliseconds, or what the encoder takes for two texts."""
@@ -49,6 +52,10 @@ class Metric(Settings, ABC):
         """The metric to score instead, under its own name, where `needs` can't be met; None where there is none."""
         return None
 
+    def fit(self, pairs: Sequence[Pair]) -> "Metric":
+        """This metric with what it must measure on the pairs before it scores them; it enters the signature."""
+        return self
+
     def signature(self) -> str:
         """All that it takes to reproduce the numbers: `rouge|tokenizer:unicode|rapidfuzz:3.14.6|v:0.1.0`."""
         fields = {name: getattr(self, name) for name in type(self).model_fields if name not in {"kind", "label"}}
@@ -61,6 +68,17 @@ class Metric(Settings, ABC):
         return f"{self.label}.{column}" if self.label else column
 
 
+class TokenVectors(NamedTuple):
+    """A text's tokens as an encoder sees them in context."""
+
+    vectors: NDArray[np.float32]
+    """One row of unit length per token, special tokens included."""
+    counted: NDArray[np.bool_]
+    """False for special tokens: others may match them, they don't count themselves."""
+    unknown: float
+    """See `Encoder.unknown_share`."""
+
+
 def _version(package: str) -> str:
     try:
         return version(package)
@@ -71,13 +89,17 @@ def _version(package: str) -> str:
 class Encoder(Protocol):
     """A text encoder that the pipeline opens, caches and hands to the metrics that need one."""
 
-    name: str
-    revision: str
-    """Content hash or commit of the encoder: with the name, what its numbers depend on."""
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def revision(self) -> str:
+        """Content hash or commit of the encoder: with the name, what its numbers depend on."""
+        ...
 
     @property
     def max_tokens(self) -> int:
-        """Tokens that it reads of one text, special tokens not counted; what is longer is cut off."""
+        """Tokens that `embed` reads of one text, special tokens not counted; what is longer is cut off."""
         ...
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -92,9 +114,19 @@ class Encoder(Protocol):
         """Share of each text's characters that the vocabulary lacks: where it is high, all texts look alike."""
         ...
 
+    def token_vectors(self, texts: Sequence[str], *, layer: int, overlap: int) -> list[TokenVectors]:
+        """Contextual vectors of each whole text; longer ones are read in windows that share `overlap` tokens."""
+        ...
+
+    def contradictions(self, sentences: Sequence[tuple[str, str]]) -> list[float]:
+        """For each (premise, hypothesis) the probability that the second contradicts the first."""
+        ...
+
 
 class EncoderMetric(Metric):
     """A metric that reads the texts through an encoder. It opens nothing itself: the pipeline binds one to it."""
+
+    extra: ClassVar[str] = "semantic"
 
     encoder: str
     """A directory (relative to the YAML file) or a Hub id."""

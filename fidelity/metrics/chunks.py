@@ -24,14 +24,14 @@ class Chunk:
     tokens: int
 
 
-def chunk_texts(texts: Sequence[str], encoder: Encoder) -> dict[str, list[Chunk]]:
-    """Each text's chunks, in order: whole sentences, as many as the encoder reads at once.
+def chunk_texts(texts: Sequence[str], encoder: Encoder, *, pack: bool = True) -> dict[str, list[Chunk]]:
+    """Each text's chunks, in order: whole sentences, as many as the encoder reads at once; one each without `pack`.
 
-    A text that fits is one chunk. A longer sentence is split between words, a longer word between characters. Joined,
-    a text's chunks are the text, but for white space at their ends; a text without word pieces has none.
+    Packed, a text that fits is one chunk. A longer sentence is split between words, a longer word between characters.
+    Joined, a text's chunks are the text, but for white space at their ends; a text without word pieces has none.
     """
     limit = encoder.max_tokens
-    pieces = {text: [text] for text in texts}
+    pieces = {text: [text] if pack else split_sentences(text) for text in texts}
     sizes = _sizes(pieces, encoder)
     for split in chain([split_sentences, _split_words], repeat(_split_in_two)):
         too_long = {piece for parts in pieces.values() for piece in parts if sizes[piece] > limit and len(piece) > 1}
@@ -40,7 +40,7 @@ def chunk_texts(texts: Sequence[str], encoder: Encoder) -> dict[str, list[Chunk]
         finer = {piece: split(piece) for piece in too_long}
         sizes |= _sizes(finer, encoder)
         pieces = {text: [q for p in parts for q in finer.get(p, [p])] for text, parts in pieces.items()}
-    packed = {text: _pack(parts, sizes, limit) for text, parts in pieces.items()}
+    packed = {text: _pack(parts, sizes, limit if pack else 0) for text, parts in pieces.items()}
     sizes = _sizes(packed, encoder)
     return {text: [Chunk(p, sizes[p]) for p in parts if sizes[p]] for text, parts in packed.items()}
 

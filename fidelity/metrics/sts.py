@@ -1,18 +1,19 @@
 """STS: how near two generations are in meaning, as the cosine of their sentence embeddings."""
 
-from collections.abc import Iterator, Sequence
-from itertools import chain
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from itertools import accumulate, chain, pairwise
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fidelity.metrics.base import Encoder, EncoderMetric
 from fidelity.metrics.chunks import Chunk, chunk_texts
+from fidelity.metrics.profile import DECILES, decile_bounds, decile_columns
+from fidelity.metrics.vectors import UNREADABLE, Floats, best_matches, harmonic_mean, within_unit
 from fidelity.records import Column, Pair
 
-UNREADABLE = 0.5
-"""A text with more than this share of its characters outside the encoder's vocabulary can't be scored by it."""
+Both = tuple[str, str]
 
 
 class Sts(EncoderMetric):
@@ -21,7 +22,15 @@ class Sts(EncoderMetric):
     Identical texts give exactly 1, two empty ones too, one empty gives 0; empty means without a single word piece. None
     where the encoder can't read a text: more than half of its characters are outside its vocabulary (all-MiniLM-L6-v2
     on Thai or most Chinese), where any two texts would look alike. Blind to negation and to numbers.
-    `sts_coverage` is the share of both texts' word pieces that was read.
+
+    `sts_match`: each chunk's highest cosine with a chunk of the other text, as the mean over the baseline's chunks
+    (recall) and over the candidate's (precision), weighted by word pieces; F1 of the two. It sees a part that went
+    missing where the mean embedding barely moves. Texts that the encoder reads at once are one chunk.
+    `sts_coverage`: the share of both texts' word pieces that was read.
+
+    With `profile`, `sts[decile=1]` to `sts[decile=10]` say whether what the baseline says in that tenth of its word
+    pieces is said anywhere in the candidate: the highest cosines of the baseline's sentences there, weighted by word
+    pieces. It encodes all texts once more, sentence by sentence. None in a tenth without a word piece.
     """
 
     kind: Literal["sts"] = "sts"
@@ -29,53 +38,92 @@ class Sts(EncoderMetric):
     chunk: bool = True
     """Read the whole text, in chunks of sentences that the encoder can hold; its embedding is the chunks' mean,
     weighted by word pieces, at unit length again. False cuts each text off at the encoder's limit, as papers do."""
+    profile: bool = False
+    """Whether the ten columns along the output come too."""
 
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
-        similarities, coverages = self._score(pairs, self.bound) if pairs else ([], [])
-        return [
-            Column(self.named("sts"), similarities),
-            Column(self.named("sts_coverage"), coverages, better="neither"),
-        ]
-
-    def _score(self, pairs: Sequence[Pair], encoder: Encoder) -> tuple[list[float | None], list[float]]:
         both = [(p.baseline.text, p.candidate.text) for p in pairs]
-        texts = list(dict.fromkeys(chain.from_iterable(both)))
-        chunks = chunk_texts(texts, encoder) if self.chunk else _whole(texts, encoder)
-        differing = list(dict.fromkeys(chain.from_iterable((a, b) for a, b in both if a != b)))
-        unknown = encoder.unknown_share(differing)
-        readable = [text for text, share in zip(differing, unknown, strict=True) if share <= UNREADABLE]
-        vectors = _embeddings({text: chunks[text] for text in readable}, encoder)
-        similarities = [_similarity(a, b, chunks, vectors) for a, b in both]
-        return similarities, [_coverage([*chunks[a], *chunks[b]], encoder.max_tokens) for a, b in both]
+        rows = _rows(both, self.bound, whole=self.chunk) if pairs else []
+        columns = [Column(self.named("sts"), [row.cosine for row in rows])]
+        if self.chunk:
+            columns.append(Column(self.named("sts_match"), [row.match for row in rows]))
+        columns.append(Column(self.named("sts_coverage"), [row.coverage for row in rows], better="neither"))
+        if self.profile:
+            columns += decile_columns(self.named("sts"), _profiles(both, self.bound) if pairs else [])
+        return columns
 
 
-def _whole(texts: Sequence[str], encoder: Encoder) -> dict[str, list[Chunk]]:
-    return {t: [Chunk(t, n)] if n else [] for t, n in zip(texts, encoder.count_tokens(texts), strict=True)}
+class Row(NamedTuple):
+    cosine: float | None
+    match: float | None
+    coverage: float
 
 
-def _embeddings(chunks: dict[str, list[Chunk]], encoder: Encoder) -> dict[str, NDArray[np.float64]]:
-    """One unit vector per text that has a chunk; all chunks of all texts are encoded in one call."""
-    rows: Iterator[NDArray[np.float32]] = iter(encoder.embed([c.text for parts in chunks.values() for c in parts]))
-    vectors = {}
-    for text, parts in chunks.items():
-        total = sum((c.tokens * next(rows).astype(np.float64) for c in parts), np.zeros(()))
-        length = float(np.linalg.norm(total))
-        vectors[text] = total / length if length else total
-    return vectors
+def _rows(both: Sequence[Both], encoder: Encoder, *, whole: bool) -> list[Row]:
+    texts = list(dict.fromkeys(chain.from_iterable(both)))
+    if whole:
+        chunks = chunk_texts(texts, encoder)
+    else:
+        chunks = {t: [Chunk(t, n)] if n else [] for t, n in zip(texts, encoder.count_tokens(texts), strict=True)}
+    vectors = _embed(_readable(both, encoder), chunks, encoder)
+    return [_row(a, b, chunks, vectors, encoder.max_tokens) for a, b in both]
 
 
-def _similarity(
-    a: str, b: str, chunks: dict[str, list[Chunk]], vectors: dict[str, NDArray[np.float64]]
-) -> float | None:
+def _row(a: str, b: str, chunks: Mapping[str, list[Chunk]], vectors: Mapping[str, Floats], max_tokens: int) -> Row:
+    coverage = _coverage([*chunks[a], *chunks[b]], max_tokens)
     if a == b or not (chunks[a] or chunks[b]):
-        return 1.0
+        return Row(1.0, 1.0, coverage)
     if a not in vectors or b not in vectors:
-        return None
+        return Row(None, None, coverage)
     if not (chunks[a] and chunks[b]):
-        return 0.0
-    return min(1.0, max(0.0, float(vectors[a] @ vectors[b])))
+        return Row(0.0, 0.0, coverage)
+    weights = [np.array([c.tokens for c in chunks[text]], np.float64) for text in (a, b)]
+    means = [_unit(w @ vectors[text]) for w, text in zip(weights, (a, b), strict=True)]
+    best = best_matches(vectors[a], vectors[b])
+    recall, precision = (within_unit(np.average(x, weights=w)) for x, w in zip(best, weights, strict=True))
+    return Row(within_unit(np.vdot(*means)), harmonic_mean(precision, recall), coverage)
 
 
-def _coverage(chunks: list[Chunk], max_tokens: int) -> float:
+def _profiles(both: Sequence[Both], encoder: Encoder) -> list[list[float | None]]:
+    """For each pair and tenth of the baseline's word pieces, how near its sentences there come to any candidate's."""
+    sentences = chunk_texts(list(dict.fromkeys(chain.from_iterable(both))), encoder, pack=False)
+    vectors = _embed(_readable(both, encoder), sentences, encoder)
+    return [_profile(a, b, sentences, vectors) for a, b in both]
+
+
+def _profile(a: str, b: str, sentences: Mapping[str, list[Chunk]], vectors: Mapping[str, Floats]) -> list[float | None]:
+    said = {sentence.text.strip() for sentence in sentences[b]}
+    if a != b and not (a in vectors and b in vectors):
+        return [None] * DECILES
+    nearest = best_matches(vectors[a], vectors[b])[0] if a != b else np.ones(len(sentences[a]))
+    values = [1.0 if s.text.strip() in said else within_unit(x) for s, x in zip(sentences[a], nearest, strict=True)]
+    ends = list(accumulate(s.tokens for s in sentences[a]))
+    row: list[float | None] = []
+    for begin, end in pairwise(decile_bounds(ends[-1] if ends else 0)):
+        inside = [min(end, e) - max(begin, e - s.tokens) for e, s in zip(ends, sentences[a], strict=True)]
+        weighed = [(w, v) for w, v in zip(inside, values, strict=True) if w > 0]
+        row.append(sum(w * v for w, v in weighed) / sum(w for w, _ in weighed) if weighed else None)
+    return row
+
+
+def _readable(both: Sequence[Both], encoder: Encoder) -> list[str]:
+    """The texts of differing pairs that the encoder's vocabulary can express; only these have to be encoded."""
+    texts = list(dict.fromkeys(chain.from_iterable((a, b) for a, b in both if a != b)))
+    return [text for text, share in zip(texts, encoder.unknown_share(texts), strict=True) if share <= UNREADABLE]
+
+
+def _embed(texts: Sequence[str], chunks: Mapping[str, list[Chunk]], encoder: Encoder) -> dict[str, Floats]:
+    """One unit vector per chunk, by text; all texts are encoded in one call."""
+    vectors = encoder.embed([chunk.text for text in texts for chunk in chunks[text]])
+    ends = list(accumulate(len(chunks[text]) for text in texts))
+    return {text: vectors[end - len(chunks[text]) : end] for text, end in zip(texts, ends, strict=True)}
+
+
+def _unit(vector: NDArray[np.float64]) -> NDArray[np.float64]:
+    length = float(np.linalg.norm(vector))
+    return vector / length if length else vector
+
+
+def _coverage(chunks: Sequence[Chunk], max_tokens: int) -> float:
     written = sum(c.tokens for c in chunks)
     return sum(min(c.tokens, max_tokens) for c in chunks) / written if written else 1.0

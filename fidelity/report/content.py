@@ -3,7 +3,8 @@
 from typing import Any
 
 from fidelity.floor import ByPrompt, Summary, by_prompt, pooled, summarise
-from fidelity.pipeline import ComparisonSet, Scores
+from fidelity.pipeline import ComparisonSet
+from fidelity.scoring import Scores
 from fidelity.store import Run
 
 NOT_QUALITY = (
@@ -61,7 +62,7 @@ def notes(result: ComparisonSet) -> list[str]:
                 said.append(f"{scores.run.name}: {name.removesuffix(HIDDEN)} read {summary.value:.1%} of the texts")
             if summary.n_unscored and shown_in_table(name):
                 said.append(f"{scores.run.name}: {name} could not be scored on {summary.n_unscored} prompts")
-        reasons = list(scores.failures.items())
+        reasons = list(scores.pairing.failures.items())
         said += [f"{scores.run.name}: prompt {prompt} failed: {why}" for prompt, why in reasons[:3]]
         said += [f"{scores.run.name}: and {len(reasons) - 3} more failed"] if len(reasons) > 3 else []
     said += differences(result)

@@ -8,9 +8,10 @@ from typing import Any
 
 from fidelity.floor import Summary
 from fidelity.gate import Verdict
-from fidelity.pipeline import ComparisonSet, Scores
+from fidelity.pipeline import ComparisonSet
 from fidelity.report.content import floor_of, low_anchor, summaries_of
 from fidelity.report.verdicts import NO_GATE
+from fidelity.scoring import Scores
 from fidelity.store import Run
 
 JSON_SCHEMA_VERSION = 1
@@ -29,8 +30,8 @@ def as_json(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE) ->
             {
                 "candidate": _run_json(candidate.run),
                 "verdict": _verdict_json(verdicts.get(candidate.run.name)),
-                "failed": candidate.failed,
-                "failures": candidate.failures,
+                "failed": candidate.pairing.failed,
+                "failures": candidate.pairing.failures,
                 "columns": {
                     name: _column_json(summary, candidate, name)
                     for name, summary in summaries_of(result, candidate).items()

@@ -14,7 +14,7 @@ import regex
 from fidelity import __version__
 from fidelity.floor import Summary
 from fidelity.gate import Outcome, Verdict
-from fidelity.pipeline import ComparisonSet, Scores
+from fidelity.pipeline import ComparisonSet
 from fidelity.records import Pair
 from fidelity.report.content import (
     NOT_QUALITY,
@@ -29,7 +29,7 @@ from fidelity.report.content import (
 )
 from fidelity.report.diff import Piece, word_diff
 from fidelity.report.inert import WORD_JOINER, cut, one_line, visible
-from fidelity.report.pairs import column_of, pairs_of, rank
+from fidelity.report.pairs import column_of, rank
 from fidelity.report.verdicts import (
     HEADINGS,
     NO_GATE,
@@ -41,6 +41,7 @@ from fidelity.report.verdicts import (
     number,
     whole,
 )
+from fidelity.scoring import Scores
 from fidelity.store import Run
 
 MOST_CHARACTERS = 60_000
@@ -150,7 +151,7 @@ def _table(result: ComparisonSet, candidate: Scores, verdict: Verdict | None, fl
 
 def _worst_pairs(result: ComparisonSet, candidate: Scores, verdict: Verdict | None) -> str:
     ranking = rank(result, candidate, verdict)
-    pairs = pairs_of(result, candidate)
+    pairs = candidate.pairing.pairs
     worst = [n for n in ranking.order if pairs[n].baseline.text != pairs[n].candidate.text][:WORST]
     if not worst:
         return f"No answer of {prose(candidate.run.name)} differs from the baseline's."

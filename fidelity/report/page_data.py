@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from fidelity.gate import Verdict
-from fidelity.pipeline import ComparisonSet, Scores
+from fidelity.pipeline import ComparisonSet
 from fidelity.records import Pair, Prompt
 from fidelity.report.content import shown_in_table
 from fidelity.report.diff import Piece, word_diff
 from fidelity.report.inert import cut, one_line, visible
-from fidelity.report.pairs import pairs_of, rank
+from fidelity.report.pairs import rank
+from fidelity.scoring import Scores
 
 MOST_BYTES = 12_000_000
 """Of all pairs together; each candidate has an equal share of it, and what one leaves the next may use."""
@@ -45,7 +46,7 @@ def page_data(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> tuple[d
     candidates, held, room = [], [], MOST_BYTES
     for number, candidate in enumerate(result.candidates):
         ranking = rank(result, candidate, verdicts.get(candidate.run.name))
-        texts = pairs_of(result, candidate)
+        texts = candidate.pairing.pairs
         share = room // (len(result.candidates) - number)
         entries: list[dict[str, Any]] = []
         used = 0

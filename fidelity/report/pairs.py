@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from fidelity.floor import by_prompt, mean_over_controls
 from fidelity.gate import Line, Verdict
-from fidelity.pairing import pair_runs
-from fidelity.pipeline import ComparisonSet, Scores
-from fidelity.records import Column, Pair
+from fidelity.pipeline import ComparisonSet
+from fidelity.records import Column
 from fidelity.report.content import shown_in_table
 from fidelity.report.verdicts import most_urgent_first
+from fidelity.scoring import Scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +22,6 @@ class Ranking:
     """For each pair its excess in that column; None without a control."""
     order: tuple[int, ...]
     """Numbers of the pairs, the worst first; what could not be scored comes last."""
-
-
-def pairs_of(result: ComparisonSet, candidate: Scores) -> tuple[Pair, ...]:
-    """The texts, in the order of the columns' values."""
-    return pair_runs(result.baseline, candidate.run).pairs
 
 
 def rank(result: ComparisonSet, candidate: Scores, verdict: Verdict | None) -> Ranking:

@@ -41,7 +41,7 @@ def print_table(result: ComparisonSet, console: Console) -> None:
         for name in (*(("n", "failed") if number == 0 else ()), *block):
             table.add_column(_heading(name), justify="right")
         for title, scores, summaries in rows:
-            counts = (str(sum(len(s.prompt_ids) for s in scores)), str(sum(s.failed for s in scores)))
+            counts = (str(sum(len(s.prompt_ids) for s in scores)), str(sum(s.pairing.failed for s in scores)))
             table.add_section()
             table.add_row(Text(title), *(counts if number == 0 else ()), *(_cell(summaries.get(n)) for n in block))
         table.add_section()

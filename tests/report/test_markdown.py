@@ -108,9 +108,11 @@ class TestReport:
         assert report.startswith("## ❌ fidelity: fail\n\nrougeL and json are beyond their limits.\n")
 
     def test_nothing_differs(self, recordings):
-        twin = replace(recordings.candidates[0], run=recordings.baseline)
+        serial = recordings.candidates[0]
+        pairs = tuple(replace(pair, candidate=pair.baseline) for pair in serial.pairing.pairs)
+        twin = replace(serial, pairing=replace(serial.pairing, pairs=pairs))
         report = as_markdown(replace(recordings, candidates=(twin,)))
-        assert "No answer of bf16 differs from the baseline's." in report
+        assert "No answer of bf16-serial differs from the baseline's." in report
 
 
 class TestBound:

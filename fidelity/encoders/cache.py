@@ -1,0 +1,147 @@
+"""What encoders have said, kept on disk by content, so that no text is encoded twice."""
+
+import contextlib
+import hashlib
+import json
+import re
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fidelity.encoders.opened import open_encoder
+from fidelity.encoders.source import EncoderSource
+from fidelity.errors import StoreError
+from fidelity.metrics.base import Encoder, TokenVectors
+
+
+class CachedEncoder:
+    """An encoder behind a cache in `folder`, keyed by text content; it is opened when a text is missing there.
+
+    Each encoder revision has its own SQLite file in the folder. Two processes may share it: a text that both miss is
+    encoded twice and stored once. A killed process keeps what it had stored, all but the last `block` texts.
+    """
+
+    def __init__(
+        self,
+        source: EncoderSource,
+        folder: Path,
+        *,
+        opener: Callable[[EncoderSource], Encoder] = open_encoder,
+        block: int = 256,
+    ) -> None:
+        self.name, self.revision = source.name, source.revision
+        self._source, self._opener, self._block = source, opener, block
+        self._cache = _Cache(folder / f"{re.sub(r'[^A-Za-z0-9._-]+', '--', source.name)}-{source.revision}.sqlite")
+        self._opened: Encoder | None = None
+
+    @property
+    def max_tokens(self) -> int:
+        known = self._cache.read("max_tokens", [b""])
+        if not known:
+            known = {b"": np.int64(self._open().max_tokens).tobytes()}
+            self._cache.write("max_tokens", known)
+        return int(np.frombuffer(known[b""], np.int64)[0])
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """As `Encoder.embed`; a row that comes from the cache is bit for bit the row that was stored."""
+        found = self._through(
+            "embedding", texts, lambda missing: [row.tobytes() for row in self._open().embed(missing)]
+        )
+        return np.stack([np.frombuffer(row, np.float32) for row in found]) if found else np.empty((0, 0), np.float32)
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        found = self._through(
+            "tokens", texts, lambda missing: [np.int64(n).tobytes() for n in self._open().count_tokens(missing)]
+        )
+        return [int(np.frombuffer(n, np.int64)[0]) for n in found]
+
+    def unknown_share(self, texts: Sequence[str]) -> list[float]:
+        found = self._through(
+            "unknown", texts, lambda missing: [np.float64(x).tobytes() for x in self._open().unknown_share(missing)]
+        )
+        return [float(np.frombuffer(x, np.float64)[0]) for x in found]
+
+    def token_vectors(self, texts: Sequence[str], *, layer: int, overlap: int) -> list[TokenVectors]:
+        """As `Encoder.token_vectors`. Not kept on disk: that would be megabytes per text."""
+        return self._open().token_vectors(texts, layer=layer, overlap=overlap)
+
+    def contradictions(self, sentences: Sequence[tuple[str, str]]) -> list[float]:
+        """As `Encoder.contradictions`."""
+        by_name = {json.dumps(pair): pair for pair in sentences}
+        found = self._through(
+            "contradiction",
+            [json.dumps(pair) for pair in sentences],
+            lambda missing: [
+                np.float64(x).tobytes() for x in self._open().contradictions([by_name[name] for name in missing])
+            ],
+        )
+        return [float(np.frombuffer(x, np.float64)[0]) for x in found]
+
+    def _through(self, what: str, texts: Sequence[str], compute: Callable[[list[str]], list[bytes]]) -> list[bytes]:
+        keys = {text: _key(text) for text in dict.fromkeys(texts)}
+        known = self._cache.read(what, list(keys.values()))
+        missing = sorted((text for text, key in keys.items() if key not in known), key=lambda text: (-len(text), text))
+        for start in range(0, len(missing), self._block):
+            block = missing[start : start + self._block]
+            fresh = dict(zip((keys[text] for text in block), compute(block), strict=True))
+            self._cache.write(what, fresh)
+            known |= fresh
+        return [known[keys[text]] for text in texts]
+
+    def _open(self) -> Encoder:
+        if self._opened is None:
+            self._opened = self._opener(self._source)
+        return self._opened
+
+
+class _Cache:
+    """Bytes by kind and key in one SQLite file. Rollback journal, not WAL: that works on network file systems too."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def read(self, what: str, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        if not self._file.exists():
+            return {}
+        found: dict[bytes, bytes] = {}
+        with self._connection() as connection:
+            for start in range(0, len(keys), 500):
+                some = keys[start : start + 500]
+                marks = ",".join("?" * len(some))
+                found.update(
+                    connection.execute(
+                        f"SELECT key, value FROM entries WHERE what = ? AND key IN ({marks})", (what, *some)
+                    )
+                )
+        return found
+
+    def write(self, what: str, entries: dict[bytes, bytes]) -> None:
+        with self._connection() as connection, connection:
+            connection.executemany(
+                "INSERT OR IGNORE INTO entries VALUES (?, ?, ?)",
+                [(what, key, value) for key, value in entries.items()],
+            )
+
+    @contextlib.contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        """A connection for one transaction, so that none outlives a fork or holds a lock between calls."""
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.closing(sqlite3.connect(self._file, timeout=120)) as connection:
+                connection.execute(
+                    "CREATE TABLE IF NOT EXISTS entries "
+                    "(what TEXT, key BLOB, value BLOB, PRIMARY KEY (what, key)) WITHOUT ROWID"
+                )
+                yield connection
+        except (sqlite3.Error, OSError) as error:
+            raise StoreError(
+                f"the cache of embeddings {self._file} can't be used: {error}; "
+                "if the disk is not full, delete that file and it is made anew"
+            ) from error
+
+
+def _key(text: str) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=20).digest()

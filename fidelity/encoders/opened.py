@@ -1,0 +1,93 @@
+"""An encoder that is really loaded: each of its parts when it is first asked for."""
+
+import importlib.util
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fidelity.encoders.source import EncoderSource
+from fidelity.errors import MissingPackageError
+from fidelity.metrics.base import Encoder, TokenVectors
+
+if TYPE_CHECKING:
+    from fidelity.encoders.classifier import Classifier
+    from fidelity.encoders.sentences import SentenceEncoder
+    from fidelity.encoders.tokens import TokenEncoder
+
+
+def open_encoder(source: EncoderSource) -> Encoder:
+    """The encoder, loaded through sentence-transformers or transformers once it is asked; on a GPU where there is one.
+
+    Raises:
+        MissingPackageError: sentence-transformers is not installed.
+    Its methods raise:
+        ConfigError: the directory holds something that can't give what is asked.
+    """
+    if importlib.util.find_spec("sentence_transformers") is None:
+        raise MissingPackageError("sentence-transformers", extra="semantic", needed_by=f"the encoder {source.name!r}")
+    return OpenedEncoder(source)
+
+
+class OpenedEncoder:
+    """One model's files as sentence encoder, token encoder at any layer, and classifier of sentence pairs."""
+
+    def __init__(self, source: EncoderSource) -> None:
+        self.name, self.revision = source.name, source.revision
+        self._source = source
+        self._layers: dict[int, TokenEncoder] = {}
+
+    @property
+    def max_tokens(self) -> int:
+        return self._sentences.max_tokens
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        return self._sentences.embed(texts)
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        return self._sentences.count_tokens(texts)
+
+    def unknown_share(self, texts: Sequence[str]) -> list[float]:
+        return self._sentences.unknown_share(texts)
+
+    def token_vectors(self, texts: Sequence[str], *, layer: int, overlap: int) -> list[TokenVectors]:
+        if layer not in self._layers:
+            with _quiet_imports():
+                from fidelity.encoders.tokens import TokenEncoder
+
+            self._layers[layer] = TokenEncoder(self._source, layer)
+        return self._layers[layer].token_vectors(texts, overlap=overlap)
+
+    def contradictions(self, sentences: Sequence[tuple[str, str]]) -> list[float]:
+        return self._classifier.contradictions(sentences)
+
+    @cached_property
+    def _sentences(self) -> "SentenceEncoder":
+        with _quiet_imports():
+            from fidelity.encoders.sentences import SentenceEncoder
+
+        return SentenceEncoder(self._source)
+
+    @cached_property
+    def _classifier(self) -> "Classifier":
+        with _quiet_imports():
+            from fidelity.encoders.classifier import Classifier
+
+        return Classifier(self._source)
+
+
+@contextmanager
+def _quiet_imports() -> Iterator[None]:
+    """Without the warnings that torch, torchao and transformers have for each other while they are imported."""
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(logging.NOTSET)

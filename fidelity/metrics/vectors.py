@@ -1,0 +1,34 @@
+"""What the semantic metrics share: the best match of each vector on the other side, and when an encoder can't read."""
+
+from typing import SupportsFloat
+
+import numpy as np
+from numpy.typing import NDArray
+
+UNREADABLE = 0.5
+"""A text with more than this share of its characters outside the encoder's vocabulary can't be scored by it."""
+
+Floats = NDArray[np.float32]
+
+_BLOCK = 2048
+
+
+def best_matches(a: Floats, b: Floats) -> tuple[Floats, Floats]:
+    """Each row's highest product with a row of the other side, block by block, so that long texts fit into memory."""
+    best_a, best_b = np.full(len(a), -1, np.float32), np.full(len(b), -1, np.float32)
+    for i in range(0, len(a), _BLOCK):
+        for j in range(0, len(b), _BLOCK):
+            products = a[i : i + _BLOCK] @ b[j : j + _BLOCK].T
+            np.maximum(best_a[i : i + _BLOCK], products.max(axis=1), out=best_a[i : i + _BLOCK])
+            np.maximum(best_b[j : j + _BLOCK], products.max(axis=0), out=best_b[j : j + _BLOCK])
+    return best_a, best_b
+
+
+def harmonic_mean(a: float, b: float) -> float:
+    """F1 of a precision and a recall; 0 where both are 0."""
+    return 2 * a * b / (a + b) if a + b else 0.0
+
+
+def within_unit(value: SupportsFloat) -> float:
+    """The value, moved into [0, 1]: cosines of near-equal vectors exceed 1 by a rounding error."""
+    return min(1.0, max(0.0, float(value)))
