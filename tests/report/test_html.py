@@ -90,6 +90,7 @@ class TestHostile:
         assert page.evaluate("typeof window.ran") == "undefined"
         assert page.locator("img, iframe, object, embed, base, link, b b").count() == 0
         assert page.locator("script").count() == 2
+        assert page.locator("#category").is_hidden()  # both prompts have the same one: nothing to choose
         shown = page.locator("#list").inner_text()
         for text in (
             "<script>window.ran = 'script'</script><img src=x onerror=\"window.ran = 'img'\"> ]]> </script> <!--",
