@@ -65,7 +65,7 @@ def line_cells(line: Line, summary: Summary | None, floor: Summary | None) -> tu
         number(line.value, share=True) if share else number(own.value if own else None),
         number(beside.value if beside else None),
         "" if share else number(line.value, sign=True),
-        _bound(line),
+        "" if line.kind == "failed" else _bound(line),  # what failed is counted, not estimated
         number(line.limit, share=share),
         str(line.n) if line.n else "",
     )
