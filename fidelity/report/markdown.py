@@ -81,7 +81,8 @@ def as_markdown(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE
         blocks.append(Block(_table(result, candidate, verdict, floor), 1 + later, f"the table of {name}"))
         blocks.append(Block(_worst_pairs(result, candidate, verdict), 3 + later, f"the pairs of {name}"))
     blocks.append(Block(_compared(result), 0))
-    if said := [note for note in notes(result) if note not in differences(result)]:
+    named = set(differences(result))  # stand with what was compared
+    if said := [note for note in notes(result) if note not in named]:
         blocks.append(Block("\n".join(["### Notes", "", *_bullets(map(prose, said))]), 0))
     blocks.append(Block(_foot(verdicts), 0))
     return _fitted(blocks)
