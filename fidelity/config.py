@@ -133,14 +133,14 @@ def load_run(path: Path) -> RunConfig:
     Raises:
         ConfigError: The file is missing, not YAML, or has an unknown key or a wrong type, with its place in the file.
     """
-    data = _read_yaml(path)
+    data = read_yaml(path, keys="name:, model:, engine: ...")
     metrics = data.get("metrics")
     if isinstance(metrics, list):
         data["metrics"] = [_with_local_encoder(metric, path.parent) for metric in metrics]
     try:
         return RunConfig.model_validate(data, context={"folder": path.parent})
     except ValidationError as error:
-        raise ConfigError("\n".join(f"{path}: {_place(e)}{_what(e)}" for e in error.errors())) from error
+        raise explained(path, error) from error
 
 
 def candidate_of(baseline: RunConfig, candidate: RunConfig) -> RunConfig:
@@ -159,7 +159,12 @@ def candidate_of(baseline: RunConfig, candidate: RunConfig) -> RunConfig:
     return candidate.model_copy(update={key: getattr(baseline, key) for key in SHARED})
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path, *, keys: str) -> dict[str, Any]:
+    """The mapping in a YAML file; `keys` are an example of what belongs there, for the error message.
+
+    Raises:
+        ConfigError: The file is missing, not UTF-8, not YAML, or no mapping.
+    """
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -169,8 +174,13 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not YAML: {str(error).replace(chr(10), ' ')}") from error
     if not isinstance(data, dict):
-        raise ConfigError(f"{path}: a mapping of keys is expected (name:, model:, engine: ...), found {_type(data)}")
+        raise ConfigError(f"{path}: a mapping of keys is expected ({keys}), found {_type(data)}")
     return data
+
+
+def explained(path: Path, error: ValidationError) -> ConfigError:
+    """What pydantic found wrong in a file, a line each, with the place in the file."""
+    return ConfigError("\n".join(f"{path}: {_place(e)}{_what(e)}" for e in error.errors()))
 
 
 def _with_local_encoder(metric: Any, folder: Path) -> Any:
@@ -193,7 +203,7 @@ def _what(error: Mapping[str, Any]) -> str:
     if error["type"] == "union_tag_invalid":
         tag, known = error["ctx"]["tag"], re.findall(r"'([^']+)'", error["ctx"]["expected_tags"])
         return f"unknown kind {tag!r}{nearest(tag, known)}"
-    return str(error["msg"])
+    return str(error["msg"]).removeprefix("Value error, ")
 
 
 def _type(data: Any) -> str:
