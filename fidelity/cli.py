@@ -8,7 +8,7 @@ import json
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,9 @@ from fidelity import __version__
 from fidelity.errors import ConfigError, FidelityError, StoreError
 
 if TYPE_CHECKING:
+    from fidelity.comparison import ComparisonSet
     from fidelity.config import RunConfig
+    from fidelity.gate import Verdict
     from fidelity.metrics import Metric
     from fidelity.store import Store
 
@@ -53,8 +55,25 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument(
         "--metric", action="append", metavar="KIND", help="score only this kind of metric (repeatable)"
     )
-    compare.add_argument("--json", type=Path, metavar="FILE", help="write the numbers, unrounded, as JSON")
+    compare.add_argument("--gate", type=Path, metavar="FILE", help="judge by this gate.yaml: exit 0, 1 or 2")
     compare.set_defaults(command=_compare)
+
+    gate = commands.add_parser("gate", help="judge a comparison that lies in a store, or begin a gate.yaml with it")
+    gates = gate.add_subparsers(required=True, metavar="COMMAND")
+    check = gates.add_parser("check", help="judge again, without a model")
+    check.add_argument("comparison", type=Path, metavar="COMPARISON", help="its directory, DIR/comparisons/NAME")
+    check.add_argument("--gate", type=Path, required=True, metavar="FILE", help="the gate.yaml")
+    check.set_defaults(command=_gate_check)
+
+    init = gates.add_parser("init", help="write a provisional gate.yaml from a measured comparison")
+    init.add_argument("comparison", type=Path, metavar="COMPARISON", help="its directory, DIR/comparisons/NAME")
+    init.add_argument("--margin", type=_limit, action="append", metavar="COLUMN=X", help="a margin that is wanted")
+    init.add_argument("--breaks", type=_limit, action="append", metavar="CHECK=X", help="a share of breaks, the same")
+    init.add_argument("--output", type=Path, default=Path("gate.yaml"), metavar="FILE", help="(gate.yaml)")
+    init.set_defaults(command=_gate_init)
+
+    for command in (compare, check):
+        command.add_argument("--json", type=Path, metavar="FILE", help="write the numbers, unrounded, as JSON")
 
     generate = commands.add_parser("generate", help="generate one run and its controls")
     generate.add_argument("run", type=Path, help="the run's YAML file")
@@ -78,13 +97,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _compare(chosen: argparse.Namespace) -> int:
-    from rich.console import Console
-
+    from fidelity.comparison import verdicts
     from fidelity.config import load_run
+    from fidelity.gate import load_gate
     from fidelity.pipeline import compare
-    from fidelity.report import as_json, print_table
 
     baseline, *candidates = [load_run(path) for path in (chosen.baseline, *chosen.candidates)]
+    gate = load_gate(chosen.gate) if chosen.gate else None
     result = compare(
         baseline,
         candidates,
@@ -92,11 +111,47 @@ def _compare(chosen: argparse.Namespace) -> int:
         store=_store(chosen.store),
         listener=_Terminal(),
         limit=chosen.limit,
+        gate=gate,
     )
-    print_table(result, Console())
+    return _report(result, verdicts(result, gate) if gate else {}, chosen)
+
+
+def _gate_check(chosen: argparse.Namespace) -> int:
+    from fidelity.comparison import load_comparison, verdicts
+    from fidelity.gate import load_gate
+
+    gate = load_gate(chosen.gate)
+    result = load_comparison(chosen.comparison)
+    return _report(result, verdicts(result, gate), chosen)
+
+
+def _report(result: "ComparisonSet", verdicts: "Mapping[str, Verdict]", chosen: argparse.Namespace) -> int:
+    """Say what was found in every form that was asked for; a candidate that wasn't compared could not be judged."""
+    from rich.console import Console
+
+    from fidelity.gate import exit_code
+    from fidelity.report import as_json, print_table
+
+    print_table(result, Console(), verdicts)
     if chosen.json:
-        _write(chosen.json, json.dumps(as_json(result), indent=2, ensure_ascii=False) + "\n")
-    return COULD_NOT_JUDGE if result.not_compared else OK
+        _write(chosen.json, json.dumps(as_json(result, verdicts), indent=2, ensure_ascii=False) + "\n")
+    outcomes = [verdict.outcome for verdict in verdicts.values()]
+    return exit_code([*outcomes, "inconclusive"] if result.not_compared else outcomes)
+
+
+def _gate_init(chosen: argparse.Namespace) -> int:
+    from fidelity.comparison import evidence_of, load_comparison
+    from fidelity.gate import draft
+
+    result = load_comparison(chosen.comparison)
+    text = draft(
+        evidence_of(result, result.candidates[0]), margins=dict(chosen.margin or ()), breaks=dict(chosen.breaks or ())
+    )
+    if chosen.output.exists():
+        raise ConfigError(f"{chosen.output}: is there already, and is not overwritten; name another with --output")
+    _write(chosen.output, text)
+    print(f"{chosen.output}: written; a provisional gate, read the reasons in it")
+    return OK
 
 
 def _generate(chosen: argparse.Namespace) -> int:
@@ -202,3 +257,14 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
     return int(text)
+
+
+def _limit(text: str) -> tuple[str, float]:
+    name, _, number = text.rpartition("=")
+    try:
+        value = float(number)
+    except ValueError:
+        value = 0.0
+    if not (name and 0 < value < float("inf")):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=X with a number X above 0")
+    return name, value

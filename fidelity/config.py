@@ -63,11 +63,32 @@ class VllmEngine(Settings):
     """Environment variables of the child process (`VLLM_CPU_INT4_W4A8: "0"`)."""
 
 
+class Ran(Settings):
+    """What really ran when outputs were recorded; what isn't said stays unknown, and is held against nobody."""
+
+    engine: str | None = None
+    """`vllm`, ...; "recorded" if not given."""
+    version: str | None = None
+    """The engine's."""
+    device: str | None = None
+    """Name of the processor or the GPU."""
+    mode: Literal["eager", "compiled"] | None = None
+    dtype: str | None = None
+    ran_as: str | None = None
+    """The number format that the kernels computed in."""
+    attention: str | None = None
+    """The attention backend."""
+    quantized_layers: int | None = Field(default=None, ge=0)
+    unquantized_layers: int | None = Field(default=None, ge=0)
+
+
 class RecordedEngine(Settings):
     """Outputs that were generated elsewhere, from a JSONL file; only `id` and `text` are required of a line."""
 
     kind: Literal["recorded"]
     path: RelativePath
+    ran: Ran | None = None
+    """What the outputs were generated with; a control is taken to have run with the same."""
 
 
 class StoredEngine(Settings):

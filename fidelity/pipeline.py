@@ -7,23 +7,27 @@ import random
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from fidelity import __version__
 from fidelity.checkpoints import describe, local_directory
+from fidelity.comparison import ComparisonSet, ScoredColumn, Scores, keep
 from fidelity.config import Control, RecordedEngine, RunConfig, Sampling, StoredEngine, VllmEngine, candidate_of
 from fidelity.encoders import CachedEncoder, locate
 from fidelity.engines import Engine, Progress, identity, open_engine
 from fidelity.engines.recorded import recorded_prompts
 from fidelity.errors import ConfigError, EngineError, IncomparableError
+from fidelity.gate import Gate, check_columns
 from fidelity.metrics import EncoderMetric, Metric
 from fidelity.pairing import Pairing, pair_runs
 from fidelity.prompts import load_prompts, prompts_digest
-from fidelity.records import Column, Failure, Prompt
+from fidelity.records import Column, Failure, Prompt, Sameness
 from fidelity.store import Comparison, Run, RunWriter, Store
+
+__all__ = ["ComparisonSet", "Job", "Listener", "ScoredColumn", "Scores", "chunks", "compare", "generate"]
 
 DEFAULT_CHUNK = 128
 
@@ -52,39 +56,9 @@ class Job:
     digest: str
     engine_identity: dict[str, Any]
     control_of: str | None = None
-    """The digest of the baseline whose control this is."""
-
-
-@dataclass(frozen=True, slots=True)
-class ScoredColumn:
-    """A column with the signature of the metric that made it."""
-
-    column: Column
-    signature: str
-
-
-@dataclass(frozen=True)
-class Scores:
-    """All columns of one baseline and one other run."""
-
-    run: Run
-    prompt_ids: tuple[str, ...]
-    columns: dict[str, ScoredColumn]
-    failed: int
-    failures: dict[str, str]
-    unscored: dict[str, str]
-    """Column name to the reason why the whole column could not be scored."""
-
-
-@dataclass(frozen=True)
-class ComparisonSet:
-    """A baseline, its controls and its candidates, scored."""
-
-    baseline: Run
-    controls: tuple[Scores, ...]
-    candidates: tuple[Scores, ...]
-    not_compared: dict[str, str]
-    """Candidate name to the error that kept it from being compared."""
+    """The digest of the run whose control this is."""
+    subset_of: str | None = None
+    """The digest of the baseline's prompts, where these are only a part of them."""
 
 
 def generate(config: RunConfig, *, store: Store, listener: Listener, limit: int | None = None) -> list[Run]:
@@ -100,10 +74,12 @@ def compare(
     store: Store,
     listener: Listener,
     limit: int | None = None,
+    gate: Gate | None = None,
 ) -> ComparisonSet:
     """Generate what is missing and score every candidate, and every control, against the baseline.
 
-    A candidate that can't be generated or compared is named in the result, and the others go on.
+    A candidate that can't be generated or compared is named in the result, and the others go on. Whether the metrics
+    give the columns that the `gate` names is checked before anything is generated.
 
     Raises:
         FidelityError: The baseline or the configuration can't be used.
@@ -112,17 +88,27 @@ def compare(
     if twice := {name for name in names if names.count(name) > 1}:
         raise ConfigError(f"the name {min(twice)!r} stands in two of the files; every run needs a name of its own")
     metrics = [_ready(metric, store) for metric in metrics]
-    prompts = _prompts(baseline, limit)
+    if gate:
+        check_columns(gate, {column.name: column for metric in metrics for column in _offered(metric)})
+    stored = _stored(baseline, store, as_baseline=True)
+    prompts, subset_of = _prompts(baseline, limit), None
+    if stored:
+        baseline, prompts, subset_of = _as_stored(baseline, stored[0], limit)
     baseline_jobs = _jobs(baseline, store=store, prompts=prompts, as_baseline=True)
-    jobs = [_jobs(candidate_of(baseline, c), store=store, prompts=prompts, as_baseline=False) for c in candidates]
-    runs = _stored(baseline, store) or _generate(baseline_jobs, store, listener)
-    base, controls = runs[0], runs[1:]
+    jobs = [
+        _jobs(candidate_of(baseline, c), store=store, prompts=prompts, as_baseline=False, subset_of=subset_of)
+        for c in candidates
+    ]
+    base, *controls = stored or _generate(baseline_jobs, store, listener)
     scored, not_compared = [], {}
     floor = tuple(_score(base, control, metrics, store) for control in controls)
     for config, job in zip(candidates, jobs, strict=True):
         try:
-            run = (_stored(config, store) or _generate(job, store, listener))[0]
-            scored.append(_score(base, run, metrics, store))
+            run, *own_controls = _stored(config, store, as_baseline=False) or _generate(job, store, listener)
+            own = tuple(_score(run, control, metrics, store) for control in own_controls)
+            scores = replace(_score(base, run, metrics, store), own_controls=own)
+            keep(scores, floor)
+            scored.append(scores)
         except (EngineError, IncomparableError) as error:
             not_compared[config.name] = str(error)
             listener.say(f"{config.name}: not compared: {error}")
@@ -158,29 +144,50 @@ def _prompts(config: RunConfig, limit: int | None) -> tuple[Prompt, ...]:
     raise ConfigError(f"{config.name}: 'prompts' is missing: name a JSONL prompt set")
 
 
-def _jobs(config: RunConfig, *, store: Store, prompts: tuple[Prompt, ...], as_baseline: bool) -> list[Job]:
-    """The run, and its controls where it is a baseline."""
+def _as_stored(config: RunConfig, run: Run, limit: int | None) -> tuple[RunConfig, tuple[Prompt, ...], str | None]:
+    """What candidates of a stored baseline take from it: its config, the prompts, and whose part they are, if one."""
+    sampling = run.manifest["sampling"]
+    shared = config.model_copy(
+        update={"sampling": Sampling(**sampling) if sampling else config.sampling, "chunk": run.manifest["chunk"]}
+    )
+    prompts = run.prompts()
+    part = limit is not None and limit < len(prompts)
+    return shared, prompts[:limit], run.manifest["prompts_digest"] if part else None
+
+
+def _jobs(
+    config: RunConfig, *, store: Store, prompts: tuple[Prompt, ...], as_baseline: bool, subset_of: str | None = None
+) -> list[Job]:
+    """The run and its controls: a baseline has one if nothing is said, a candidate only if its YAML asks for it."""
     if isinstance(config.engine, StoredEngine):
         return []
-    run = _job(config, config.name, prompts, store, seed=0 if as_baseline else _seed(config.name))
-    if not as_baseline or config.control == "none":
+    run = _job(config, config.name, prompts, store, seed=0 if as_baseline else _seed(config.name), subset_of=subset_of)
+    control = config.control or (Control() if as_baseline else "none")
+    if control == "none":
         return [run]
-    control = config.control or Control()
     if isinstance(config.engine, RecordedEngine):
         controls = [
-            config.model_copy(update={"engine": RecordedEngine(kind="recorded", path=path), "name": _name(path)})
+            config.model_copy(update={"engine": config.engine.model_copy(update={"path": path}), "name": _name(path)})
             for path in control.path
         ]
         return [run, *(_job(c, c.name, prompts, store, seed=0, control_of=run.digest) for c in controls)]
-    again = range(1, control.repeats + 1)
-    return [
-        run,
-        *(_job(config, f"{config.name}.control{n}", prompts, store, seed=n, control_of=run.digest) for n in again),
+    named = [(f"{config.name}.control{n}", n) for n in range(1, control.repeats + 1)]
+    again = [
+        _job(config, name, prompts, store, seed=n if as_baseline else _seed(name), control_of=run.digest)
+        for name, n in named
     ]
+    return [run, *again]
 
 
 def _job(
-    config: RunConfig, name: str, prompts: tuple[Prompt, ...], store: Store, *, seed: int, control_of: str | None = None
+    config: RunConfig,
+    name: str,
+    prompts: tuple[Prompt, ...],
+    store: Store,
+    *,
+    seed: int,
+    control_of: str | None = None,
+    subset_of: str | None = None,
 ) -> Job:
     sampling = config.sampling or Sampling()
     engine = identity(config, remembered=store.remembered_hashes)
@@ -192,7 +199,7 @@ def _job(
             "seed": seed,
         }
     digest = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
-    return Job(name, config, prompts, sampling, seed, digest, engine, control_of)
+    return Job(name, config, prompts, sampling, seed, digest, engine, control_of, subset_of)
 
 
 def _generate(jobs: Sequence[Job], store: Store, listener: Listener) -> list[Run]:
@@ -280,6 +287,7 @@ def _manifest(job: Job, engine: Engine) -> dict[str, Any]:
         "chunk": None if recorded else job.config.chunk or DEFAULT_CHUNK,
         "seed": None if recorded else job.seed,
         "control_of": job.control_of,
+        "subset_of": job.subset_of,
         "identity": job.engine_identity,
         "engine": asdict(engine.info),
         "checkpoint": asdict(checkpoint) if checkpoint else None,
@@ -287,15 +295,18 @@ def _manifest(job: Job, engine: Engine) -> dict[str, Any]:
     }
 
 
-def _stored(config: RunConfig, store: Store) -> list[Run]:
-    """A finished run, with the controls that were made for it and lie beside it, taken into the store."""
+def _stored(config: RunConfig, store: Store, *, as_baseline: bool) -> list[Run]:
+    """A finished run taken into the store, with the controls that were made for it and lie beside it.
+
+    A candidate's own controls are taken only if its YAML asks for them.
+    """
     if not isinstance(config.engine, StoredEngine):
         return []
     run = Run(config.engine.path)
     controls: list[Run] = []
     if isinstance(config.control, Control) and config.control.path:
         controls = [Run(path) for path in config.control.path]
-    elif config.control != "none":
+    elif config.control != "none" and (as_baseline or config.control):
         beside = [Run(manifest.parent) for manifest in sorted(run.path.parent.glob("*/manifest.json"))]
         controls = [other for other in beside if other.manifest["control_of"] == run.manifest["digest"]]
     return [store.adopt(run), *(store.adopt(control) for control in controls)]
@@ -309,23 +320,54 @@ def _ready(metric: Metric, store: Store) -> Metric:
     return metric.bind(CachedEncoder(source, store.root / "embeddings"))
 
 
+def _offered(metric: Metric) -> list[Column]:
+    """The columns that a metric may give, empty: its own, and those of what is scored in its place."""
+    fallback = metric.fallback()
+    return [*metric.score([]), *(_offered(fallback) if fallback else [])]
+
+
 def _score(baseline: Run, other: Run, metrics: Sequence[Metric], store: Store) -> Scores:
     """Score one pair of runs, reading from the store what has been scored before."""
     pairing = pair_runs(baseline, other)
-    prompt_ids = [pair.prompt.id for pair in pairing.pairs]
-    digest = hashlib.sha256(f"{baseline.manifest['digest']}{other.manifest['digest']}".encode()).hexdigest()
-    manifest = {"prompt_ids": prompt_ids, "failed": pairing.failed, "failures": pairing.failures}
-    kept = store.comparison(baseline, other, manifest, digest)
+    same = pairing.same()
+    kept = _kept(baseline, other, pairing, same, store)
     columns: dict[str, ScoredColumn] = {}
     unscored: dict[str, str] = {}
     for metric in metrics:
         chosen: Metric | None = metric
         while chosen and (reason := _unmet(chosen, baseline, other, pairing)):
-            unscored |= {metric.named(column.name): reason for column in chosen.score([])}
+            unscored |= {column.name: reason for column in chosen.score([])}
             chosen = chosen.fallback()
         if chosen:
             columns |= {metric.named(name): scored for name, scored in _columns(chosen, pairing, kept).items()}
-    return Scores(other, tuple(prompt_ids), columns, pairing.failed, pairing.failures, unscored)
+    made = {name: {"signature": s.signature, "column": s.column.name} for name, s in columns.items()}
+    before = kept.manifest
+    kept.described(columns={**before.get("columns", {}), **made}, unscored={**before.get("unscored", {}), **unscored})
+    return Scores(
+        run=other,
+        prompt_ids=kept.prompt_ids,
+        columns=columns,
+        failed=pairing.failed,
+        failures=pairing.failures,
+        unscored=unscored,
+        failed_prompts=pairing.failed_prompts,
+        same=same,
+        path=kept.path,
+    )
+
+
+def _kept(baseline: Run, other: Run, pairing: Pairing, same: Sameness, store: Store) -> Comparison:
+    """The comparison of two runs in the store, with all that is known before anything is scored."""
+    digest = hashlib.sha256(f"{baseline.manifest['digest']}{other.manifest['digest']}".encode()).hexdigest()
+    known = {
+        "prompt_ids": [pair.prompt.id for pair in pairing.pairs],
+        "failed": pairing.failed,
+        "failures": pairing.failures,
+        "failed_prompts": list(pairing.failed_prompts),
+        "same": asdict(same),
+    }
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    return store.comparison(baseline, other, {"created": created, **known}, digest).described(**known)
 
 
 def _columns(metric: Metric, pairing: Pairing, kept: Comparison) -> dict[str, ScoredColumn]:

@@ -1,14 +1,17 @@
 """A comparison for people and for programs: the table in the terminal, and the JSON that says the same."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fidelity.floor import ByPrompt, Summary, by_prompt, pooled, summarise
-from fidelity.pipeline import ComparisonSet, Scores
+from fidelity import gate
+from fidelity.comparison import ComparisonSet, Scores, values_of
+from fidelity.floor import ByPrompt, Summary, pooled, summarise
+from fidelity.gate import Line, Verdict
 from fidelity.store import Run
 
 JSON_SCHEMA_VERSION = 1
@@ -21,11 +24,7 @@ HIDDEN = "_coverage"
 
 def floor_of(result: ComparisonSet) -> dict[str, Summary]:
     """Each column between baseline and control, pooled over the controls; empty without a control."""
-    if not result.controls:
-        return {}
-    names = [name for name in result.controls[0].columns if all(name in c.columns for c in result.controls)]
-    ids = [control.prompt_ids for control in result.controls]
-    return {name: pooled(ids, [control.columns[name].column for control in result.controls]) for name in names}
+    return _floor(result.controls)
 
 
 def summaries_of(result: ComparisonSet, candidate: Scores) -> dict[str, Summary]:
@@ -36,14 +35,13 @@ def summaries_of(result: ComparisonSet, candidate: Scores) -> dict[str, Summary]
     }
 
 
-def as_json(result: ComparisonSet) -> dict[str, Any]:
+def as_json(result: ComparisonSet, verdicts: Mapping[str, Verdict] | None = None) -> dict[str, Any]:
     """The whole comparison as plain data, unrounded; see README for the schema."""
-    floor = floor_of(result)
-    columns = {name: _column_json(summary, result.controls[0], name) for name, summary in floor.items()}
+    verdicts = verdicts or {}
     return {
         "schema_version": JSON_SCHEMA_VERSION,
         "baseline": _run_json(result.baseline),
-        "floor": {"columns": columns} if result.controls else None,
+        "floor": _floor_json(result.controls),
         "controls": [_run_json(control.run) for control in result.controls],
         "comparisons": [
             {
@@ -55,6 +53,8 @@ def as_json(result: ComparisonSet) -> dict[str, Any]:
                     for name, summary in summaries_of(result, candidate).items()
                 },
                 "unscored": candidate.unscored,
+                "own_floor": _floor_json(candidate.own_controls),
+                "verdict": asdict(verdicts[candidate.run.name]) if candidate.run.name in verdicts else None,
             }
             for candidate in result.candidates
         ],
@@ -62,11 +62,23 @@ def as_json(result: ComparisonSet) -> dict[str, Any]:
     }
 
 
-def print_table(result: ComparisonSet, console: Console) -> None:
-    """The table: the control's row is the floor, then a row per candidate; under each value its excess."""
+def print_table(result: ComparisonSet, console: Console, verdicts: Mapping[str, Verdict] | None = None) -> None:
+    """The table, the verdicts, and what has to be said beside them."""
+    _print_numbers(result, console)
+    for verdict in (verdicts or {}).values():
+        _print_verdict(verdict, console)
+    for note in notes(result):
+        console.print(Text(note))
+
+
+def _print_numbers(result: ComparisonSet, console: Console) -> None:
+    """The control's row is the floor, then a row per candidate; under each value its excess."""
     floor = floor_of(result)
-    rows = [(f"{', '.join(c.run.name for c in result.controls)}\n(the floor)", result.controls, floor)] if floor else []
-    rows += [(_title(c.run), (c,), summaries_of(result, c)) for c in result.candidates]
+    rows = [(f"{_names(result.controls)}\n(the floor)", result.controls, floor)] if floor else []
+    for candidate in result.candidates:
+        rows.append((_title(candidate.run), (candidate,), summaries_of(result, candidate)))
+        if own := _floor(candidate.own_controls):
+            rows.append((f"{_names(candidate.own_controls)}\n(its own floor)", candidate.own_controls, own))
     names = list(dict.fromkeys(name for _, _, summaries in rows for name in summaries if not name.endswith(HIDDEN)))
     counts = result.baseline.manifest["counts"]
     console.print(
@@ -83,8 +95,21 @@ def print_table(result: ComparisonSet, console: Console) -> None:
             table.add_section()
             table.add_row(Text(title), *(counts if number == 0 else ()), *(_cell(summaries.get(n)) for n in block))
         console.print(table)
-    for note in notes(result):
-        console.print(Text(note))
+
+
+def _print_verdict(verdict: Verdict, console: Console) -> None:
+    """The whole, then a row for each line with its reason."""
+    console.print(Text(f"\n{verdict.candidate}: {verdict.outcome.upper()}. {verdict.reason}", style="bold"))
+    table = Table(show_edge=False, pad_edge=False, show_header=False, box=None, padding=(0, 2, 0, 0))
+    for line in verdict.lines:
+        outcome = line.outcome if line.decides else f"{line.outcome} (only warns)"
+        table.add_row(Text(outcome), Text(title_of(line)), Text(line.reason))
+    console.print(table)
+
+
+def title_of(line: Line) -> str:
+    """What a line of a gate is about, in a word or two."""
+    return {"tail": f"tail of {line.name}", "break": f"broken {line.name}"}.get(line.kind, line.name)
 
 
 def notes(result: ComparisonSet) -> list[str]:
@@ -121,21 +146,33 @@ def describe_run(run: Run) -> str:
 
 def engine_differences(baseline: Run, other: Run) -> list[str]:
     """Where the two engines differ in more than the weights: drift and engine can't be told apart then."""
-    ours, theirs = baseline.manifest["engine"], other.manifest["engine"]
-    named = {"kind": "engine", "version": "version", "mode": "mode", "device": "hardware"}
-    return [
-        f"its {word} differs from the baseline's ({theirs[key]} against {ours[key]}), "
-        f"so not all of its drift is quantization's"
-        for key, word in named.items()
-        if ours[key] and theirs[key] and ours[key] != theirs[key]
-    ]
+    differing = gate.engine_differences(baseline.manifest, other.manifest)
+    return [f"its {difference}, so not all of its drift is quantization's" for difference in differing]
 
 
 def _controls(result: ComparisonSet, name: str) -> list[ByPrompt]:
     """The column in every control; none at all if one of them lacks it."""
     if not all(name in control.columns for control in result.controls):
         return []
-    return [by_prompt(control.prompt_ids, control.columns[name].column) for control in result.controls]
+    return [values_of(control, name) for control in result.controls]
+
+
+def _floor(controls: Sequence[Scores]) -> dict[str, Summary]:
+    if not controls:
+        return {}
+    names = [name for name in controls[0].columns if all(name in control.columns for control in controls)]
+    ids = [control.prompt_ids for control in controls]
+    return {name: pooled(ids, [control.columns[name].column for control in controls]) for name in names}
+
+
+def _floor_json(controls: Sequence[Scores]) -> dict[str, Any] | None:
+    if not controls:
+        return None
+    return {"columns": {name: _column_json(summary, controls[0], name) for name, summary in _floor(controls).items()}}
+
+
+def _names(controls: Sequence[Scores]) -> str:
+    return ", ".join(control.run.name for control in controls)
 
 
 def _run_json(run: Run) -> dict[str, Any]:

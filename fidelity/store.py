@@ -97,6 +97,12 @@ class Comparison:
             for c in described
         )
 
+    def described(self, **more: Any) -> "Comparison":
+        """The same comparison with more in its manifest; what stood there under these keys is replaced."""
+        if any(self.manifest.get(key) != value for key, value in more.items()):
+            _write_manifest(self.path, {**self.manifest, **more})
+        return Comparison(self.path)
+
     def add_columns(self, signature: str, columns: Sequence[Column]) -> None:
         """Keep a metric's columns, one value per pair."""
         import pyarrow as pa

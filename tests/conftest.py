@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from fidelity.cli import main
+
 ROOT = Path(__file__).parent.parent
 FAKE_VLLM = ROOT / "tests" / "fake_vllm"
 RECORDINGS = ROOT / "fidelity" / "sample_data" / "h100-smollm2-135m"
@@ -18,6 +20,23 @@ def fake_vllm(monkeypatch):
 @pytest.fixture
 def workspace(tmp_path):
     return Workspace(tmp_path)
+
+
+@pytest.fixture
+def fidelity(capsys, workspace, monkeypatch):
+    """Runs a command in the workspace; gives exit code, stdout, stderr."""
+    monkeypatch.chdir(workspace.folder)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+    def run(*arguments):
+        try:
+            code = main([str(argument) for argument in arguments])
+        except SystemExit as stop:  # argparse
+            code = stop.code
+        return code, *capsys.readouterr()
+
+    return run
 
 
 class Workspace:

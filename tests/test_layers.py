@@ -18,6 +18,7 @@ LAYERS = [
     {"checkpoints", "encoders", "engines"},
     {"store"},
     {"pairing", "gate"},
+    {"comparison"},
     {"pipeline"},
     {"report"},
     {"dashboard", "cli"},

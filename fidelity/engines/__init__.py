@@ -56,7 +56,7 @@ def open_engine(config: RunConfig, *, log: Path, on_progress: OnProgress) -> Ite
                 child.info = replace(child.info, version=_vllm_version(), device=_gpu_name() or _cpu_name())
                 yield child
         case RecordedEngine() as engine:
-            yield RecordedAnswers(engine.path)
+            yield RecordedAnswers(engine)
         case StoredEngine():
             raise FidelityError(f"{config.name}: a stored run is finished; there is no engine to open")
         case unknown:
@@ -84,7 +84,8 @@ def identity(config: RunConfig, *, remembered: Path) -> dict[str, Any]:
                 },
             }
         case RecordedEngine() as engine:
-            return {"kind": "recorded", "content": file_hash(engine.path)}
+            ran = {"ran": engine.ran.model_dump(mode="json")} if engine.ran else {}
+            return {"kind": "recorded", "content": file_hash(engine.path), **ran}
         case StoredEngine():
             raise FidelityError(f"{config.name}: a stored run has its digest already")
         case unknown:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fidelity.floor import ByPrompt, excess_by_prompt, mean_over_controls
-from fidelity.records import Column
+from fidelity.records import Column, Sameness
 
 SEED = 0
 """Of the order in which the bounds read the prompts and of the bootstrap; fixed, so that nobody can look for one."""
@@ -30,15 +30,6 @@ class Measured:
         return {prompt: v.value if v else None for prompt, v in mean_over_controls(self.controls).items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Sameness:
-    """Whether two runs said the very same; None where a run doesn't tell (it has no token ids, or no logprobs)."""
-
-    texts: bool
-    token_ids: bool | None = None
-    logprobs: bool | None = None
-
-
 @dataclass(frozen=True)
 class Evidence:
     """All that is known of one candidate. Manifests are those of the runs, as they lie on disk."""
@@ -56,7 +47,7 @@ class Evidence:
     """Prompts that the candidate gave no answer to."""
     controls_failed: frozenset[str] = frozenset()
     """Prompts that one of the controls gave no answer to."""
-    same: Sameness = Sameness(texts=False)
+    same: Sameness = field(default_factory=lambda: Sameness(texts=False))
     """Candidate and baseline."""
     planned: int | None = None
     """Where generating stops once the bounds decide: the number of prompts that there can be."""

@@ -16,26 +16,11 @@ COMPARED = {"kind": "engine", "version": "version", "mode": "mode", "device": "h
 def unmet(gate: Gate, evidence: Evidence) -> list[Line]:
     """The preconditions of any verdict that aren't met: with one of them a candidate can neither pass nor fail."""
     found = {
-        "control": why_no_control(evidence.baseline_manifest, evidence.control_manifests),
+        "control": _why_no_control(evidence),
         "failures": _unanswered(gate, evidence),
         "quantization": _never_engaged(evidence),
     }
     return [Line("precondition", name, "inconclusive", why) for name, why in found.items() if why]
-
-
-def why_no_control(baseline: Manifest, controls: tuple[Manifest, ...]) -> str:
-    """Why the floor can't be told, empty where it can: a control is judged by its manifest, never by its outputs."""
-    if not controls:
-        return "No control: nothing says how far the baseline is from itself."
-    for control in controls:
-        if control["digest"] == baseline["digest"]:
-            return f"The control {control['name']} is the baseline itself, so that it shows no floor."
-        if differing := engine_differences(baseline, control):
-            return f"The control {control['name']} is no control, since its {' and its '.join(differing)}."
-        models = [manifest["identity"].get("model") for manifest in (baseline, control)]
-        if models[0] != models[1]:
-            return f"The control {control['name']} is another model than the baseline."
-    return ""
 
 
 def engine_differences(baseline: Manifest, other: Manifest) -> list[str]:
@@ -55,6 +40,24 @@ def is_quantized(manifest: Manifest) -> bool | None:
         return True
     named = (manifest["checkpoint"] or {}).get("format") or manifest["label"]
     return None if named is None else not str(named).startswith(tuple(FLOATS.values()))
+
+
+def _why_no_control(evidence: Evidence) -> str:
+    """A control is judged by its manifest, never by its outputs: in FP32 it may well equal the baseline."""
+    baseline = evidence.baseline_manifest
+    if not evidence.control_manifests:
+        return "No control: nothing says how far the baseline is from itself."
+    for control in evidence.control_manifests:
+        if control["digest"] == baseline["digest"]:
+            return f"The control {control['name']} is the baseline itself, so that it shows no floor."
+        if control["digest"] == evidence.candidate_manifest["digest"]:
+            return f"The control {control['name']} is the candidate itself, so that nothing could lie beyond the floor."
+        if differing := engine_differences(baseline, control):
+            return f"The control {control['name']} is no control, since its {' and its '.join(differing)}."
+        models = [manifest["identity"].get("model") for manifest in (baseline, control)]
+        if models[0] != models[1]:
+            return f"The control {control['name']} is another model than the baseline."
+    return ""
 
 
 def _unanswered(gate: Gate, evidence: Evidence) -> str:

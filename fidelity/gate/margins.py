@@ -7,6 +7,7 @@ from fidelity.gate.evidence import SEED, Measured
 from fidelity.gate.lines import Judged, Study, corrected_level, in_words, unjudged, what_would_decide, why_later
 from fidelity.gate.verdict import Line, LineKind
 from fidelity.stats import (
+    Bound,
     Interval,
     betting_bound,
     betting_p_value,
@@ -36,6 +37,14 @@ def judge_margin(name: str, margin: float, measured: Measured, study: Study) -> 
     return _betting_margin(name, margin, excess, measured.column.bounds, study)
 
 
+def excess_bound(measured: Measured, study: Study) -> Bound | None:
+    """The betting bound of the mean excess; None without a value, and where only a bootstrap would do."""
+    excess = {prompt: value for prompt, value in measured.excess().items() if value is not None}
+    if not excess or measured.column.bounds is None or measured.column.weights is not None:
+        return None
+    return _bet(excess, measured.column.bounds[1] - measured.column.bounds[0], study)
+
+
 def judge_tail(name: str, limit: float, measured: Measured, study: Study) -> Judged:
     """Excess of the worst 5 % of prompts, q05(control) - q05(candidate): a percentile bootstrap, asymptotic."""
     if study.why_no_floor:
@@ -61,10 +70,7 @@ def _betting_margin(
     name: str, margin: float, excess: Mapping[str, float], bounds: tuple[float, float], study: Study
 ) -> Judged:
     width = bounds[1] - bounds[0]
-    ids, values = list(excess), [_inside(value, width) for value in excess.values()]
-    bound = betting_bound(
-        ids, values, low=-width, high=width, confidence=study.confidence, seed=SEED, planned=study.planned
-    )
+    bound = _bet(excess, width, study)
     passes, beyond = bound.upper < margin, bound.lower > margin
     needed = None if passes or beyond else prompts_needed(bound, margin)
     reason = in_words("Mean excess", bound.mean or 0.0, bound.lower, bound.upper, margin, study)
@@ -84,9 +90,16 @@ def _betting_margin(
     p_value = 1.0
     if beyond:
         p_value = betting_p_value(
-            ids, values, margin, side="above", low=-width, high=width, seed=SEED, planned=study.planned
+            *_inside(excess, width), margin, side="above", low=-width, high=width, seed=SEED, planned=study.planned
         )
     return Judged(line, p_value)
+
+
+def _bet(excess: Mapping[str, float], width: float, study: Study) -> Bound:
+    """An excess is the difference of two values in a range of this width."""
+    return betting_bound(
+        *_inside(excess, width), low=-width, high=width, confidence=study.confidence, seed=SEED, planned=study.planned
+    )
 
 
 def _asymptotic_margin(
@@ -133,6 +146,7 @@ def _bootstrapped(
     return Judged(line, corrected_level(beyond, study))
 
 
-def _inside(excess: float, width: float) -> float:
+def _inside(excess: Mapping[str, float], width: float) -> tuple[list[str], list[float]]:
     """Rounding may carry a mean over controls a hair beyond the range; what lies further out is a wrong column."""
-    return max(-width, min(width, excess)) if abs(excess) < width * (1 + 1e-9) else excess
+    cut = {p: max(-width, min(width, e)) if abs(e) < width * (1 + 1e-9) else e for p, e in excess.items()}
+    return list(cut), list(cut.values())

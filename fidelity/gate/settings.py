@@ -1,6 +1,6 @@
 """gate.yaml: how much drift is acceptable, and how sure the verdict has to be."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -77,9 +77,7 @@ def check_columns(gate: Gate, offered: Mapping[str, Column], *, unscored: Contai
             if name not in offered:
                 raise ConfigError(f"{where}: no such column among what is scored{nearest(name, judged)}")
             if offered[name].better == "neither":
-                form = _gateable_form(name)
-                hint = f"; its form that can be judged is {form!r}" if form in offered else nearest(name, judged)
-                raise ConfigError(f"{where}: a column that only describes{hint}")
+                raise ConfigError(f"{where}: a column that only describes{_gateable_form(name, judged)}")
             bounds = offered[name].bounds
             if bounds and limit >= bounds[1] - bounds[0]:
                 raise ConfigError(
@@ -105,8 +103,10 @@ def break_key(column: str) -> str:
     return f"{label}{dot}{check.removeprefix('break_')}"
 
 
-def _gateable_form(name: str) -> str:
-    for described, judged in GATEABLE_FORMS.items():
+def _gateable_form(name: str, judged: Sequence[str]) -> str:
+    for described, form in GATEABLE_FORMS.items():
         if described in name:
-            return name.replace(described, judged)
-    return name
+            gateable = name.replace(described, form)
+            scored = "" if gateable in judged else ", which is not scored here"
+            return f"; its form that can be judged is {gateable!r}{scored}"
+    return nearest(name, judged)

@@ -30,14 +30,14 @@ def judge(gate: Gate, evidence: Evidence) -> Verdict:
     unmet_ones = unmet(gate, evidence)
     judged = _each(gate, evidence)
     lines = _with_fails(judged, gate)
-    if why := _why_no_fail(gate, evidence, unmet_ones, lines):
-        lines = [_softened(line, why) for line in lines]
-    lines = [*unmet_ones, *lines]
+    why = _why_no_fail(gate, evidence, unmet_ones, lines)
+    beyond = [line for line in lines if line.decides and line.outcome == "fail"]
+    lines = [*unmet_ones, *(_softened(line, why) if why else line for line in lines)]
     outcome = worst(line.outcome for line in lines if line.decides)
     return Verdict(
         candidate=evidence.candidate,
         outcome=outcome,
-        reason=_reason(outcome, lines, gate),
+        reason=_reason(outcome, lines, gate, f"beyond the gate in {_named(beyond)}, but {why}" if beyond else ""),
         lines=tuple(lines),
         confidence=gate.confidence,
         seed=SEED,
@@ -112,16 +112,21 @@ def _softened(line: Line, why: str) -> Line:
     return replace(line, outcome="inconclusive", reason=f"{line.reason.removesuffix('.')}; but no fail: {why}.")
 
 
-def _reason(outcome: Outcome, lines: Sequence[Line], gate: Gate) -> str:
+def _reason(outcome: Outcome, lines: Sequence[Line], gate: Gate, no_fail: str) -> str:
     """One sentence for the whole."""
+    preconditions = [line.reason for line in lines if line.kind == "precondition"]
     deciding = [line for line in lines if line.decides]
-    named = [IN_WORDS.get(line.kind, "{}").format(line.name) for line in deciding if line.outcome == outcome]
-    count = f"{len(named)} of {len(deciding)} lines"
+    named = _named([line for line in deciding if line.outcome == outcome])
     match outcome:
         case "pass":
             return f"Every line holds, each at {100 * gate.confidence:g} %."
         case "fail":
-            return f"Beyond the gate in {count}: {', '.join(named)}."
+            return f"Beyond the gate in {named} (of {len(deciding)} lines)."
         case "inconclusive":
-            preconditions = [line.reason for line in lines if line.kind == "precondition"]
-            return preconditions[0] if preconditions else f"The data can't tell in {count}: {', '.join(named)}."
+            if preconditions:
+                return preconditions[0]
+            return f"The data can't tell: {no_fail or f'{named} (of {len(deciding)} lines)'}."
+
+
+def _named(lines: Sequence[Line]) -> str:
+    return ", ".join(IN_WORDS.get(line.kind, "{}").format(line.name) for line in lines)
