@@ -225,3 +225,32 @@ class TestInit:
         code, _, error = fidelity("gate", "init", path)
         assert code == 2
         assert "has no control, so there is no floor" in error
+
+
+class TestOwnControl:
+    """A candidate's own control: its own floor, shown beside it, and no part of the verdict."""
+
+    @pytest.fixture
+    def wobbly(self, write):
+        write("wobbly-again", changed=range(40))
+        return write("wobbly", changed={1, 2}, control={"path": "wobbly-again.jsonl"})
+
+    def test_it_is_compared_with_the_candidate(self, fidelity, workspace, base, wobbly, gate):
+        code, out, _ = fidelity("compare", base, wobbly, "--gate", gate, "--json", "out.json")
+        assert code == 0
+        assert "wobbly-again" in out
+        assert "(its own floor)" in out
+        (compared,) = json.loads((workspace.folder / "out.json").read_text())["comparisons"]
+        # 38 of 100 answers of the candidate change when it runs again; against the baseline it changed 2.
+        assert compared["own_floor"]["columns"]["identical"]["mean"] == pytest.approx(0.62)
+        assert compared["columns"]["identical"]["excess"]["mean"] == pytest.approx(0.01)
+
+    def test_it_comes_back_from_the_store(self, fidelity, workspace, base, wobbly, gate):
+        fidelity("compare", base, wobbly)
+        _, out, _ = fidelity("gate", "check", comparison(workspace, "wobbly"), "--gate", gate)
+        assert "(its own floor)" in out
+
+    def test_a_candidate_has_none_unless_its_yaml_asks_for_it(self, fidelity, workspace, base, good):
+        fidelity("compare", base, good, "--json", "out.json")
+        (compared,) = json.loads((workspace.folder / "out.json").read_text())["comparisons"]
+        assert compared["own_floor"] is None
