@@ -79,13 +79,25 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument("run", type=Path, help="the run's YAML file")
     generate.set_defaults(command=_generate)
 
-    for command in (compare, generate):
+    baseline = commands.add_parser("baseline", help="keep a baseline and its controls as files to commit")
+    baselines = baseline.add_subparsers(required=True, metavar="COMMAND")
+    export = baselines.add_parser("export", help="write them into a directory, for {kind: stored, path: DIR}")
+    export.add_argument("run", type=Path, help="the baseline's YAML file; what is missing is generated")
+    export.add_argument("directory", type=Path, metavar="DIR")
+    export.add_argument("--replace", action="store_true", help="promote this baseline over the one that is there")
+    export.set_defaults(command=_baseline_export)
+    fit = baselines.add_parser("check", help="say whether an exported baseline still fits, and what differs")
+    fit.add_argument("directory", type=Path, metavar="DIR")
+    fit.add_argument("run", type=Path, nargs="?", help="the baseline's YAML file as it is now (else as it was)")
+    fit.set_defaults(command=_baseline_check)
+
+    for command in (compare, generate, export, fit):
         command.add_argument("--limit", type=_positive, metavar="N", help="only the first N prompts")
 
     listing = commands.add_parser("list", help="list the runs and comparisons of a store")
     listing.set_defaults(command=_list)
 
-    for command in (compare, generate, listing):
+    for command in (compare, generate, export, fit, listing):
         command.add_argument(
             "--store",
             type=Path,
@@ -164,6 +176,38 @@ def _generate(chosen: argparse.Namespace) -> int:
         print(
             f"{run.path}: {counts['generations']} generations, {counts['failures']} failures, {counts['tokens']} tokens"
         )
+    return OK
+
+
+def _baseline_export(chosen: argparse.Namespace) -> int:
+    from fidelity.baselines import export
+    from fidelity.config import load_run
+    from fidelity.pipeline import generate
+
+    config = load_run(chosen.run)
+    runs = generate(config, store=_store(chosen.store), listener=_Terminal(), limit=chosen.limit)
+    export(runs, chosen.directory, replace=chosen.replace)
+    controls = f"{len(runs) - 1} control" + ("" if len(runs) == 2 else "s")
+    print(f"{chosen.directory}: {runs[0].name} and {controls}; commit it, and compare with {{kind: stored, path: ...}}")
+    return OK
+
+
+def _baseline_check(chosen: argparse.Namespace) -> int:
+    from fidelity.baselines import check
+    from fidelity.config import load_run
+
+    config = load_run(chosen.run) if chosen.run else None
+    remembered = _store(chosen.store).remembered_hashes
+    findings = check(chosen.directory, config=config, limit=chosen.limit, remembered=remembered)
+    words = {True: "same", False: "DIFFERS", None: "can't tell"}
+    for finding in findings:
+        print(f"{words[finding.fits]:10}  {finding.what}{': ' if finding.detail else ''}{finding.detail}")
+    differs = [finding.what for finding in findings if finding.fits is False]
+    if differs:
+        print(f"{chosen.directory}: does not fit any more ({', '.join(differs)}); export anew with --replace")
+        return COULD_NOT_JUDGE
+    unknown = " as far as can be told here" if any(finding.fits is None for finding in findings) else ""
+    print(f"{chosen.directory}: fits{unknown}")
     return OK
 
 

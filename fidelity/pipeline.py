@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from fidelity import __version__
+from fidelity import __version__, baselines
 from fidelity.checkpoints import describe, local_directory
 from fidelity.comparison import ComparisonSet, ScoredColumn, Scores, keep
 from fidelity.config import Control, RecordedEngine, RunConfig, Sampling, StoredEngine, VllmEngine, candidate_of
@@ -63,7 +63,8 @@ class Job:
 
 def generate(config: RunConfig, *, store: Store, listener: Listener, limit: int | None = None) -> list[Run]:
     """Generate a run and its controls, or find them finished; the run comes first."""
-    return _generate(_jobs(config, store=store, prompts=_prompts(config, limit), as_baseline=True), store, listener)
+    jobs = _jobs(config, store=store, prompts=_prompts(config, limit), as_baseline=True)
+    return _stored(config, store, as_baseline=True) or _generate(jobs, store, listener)
 
 
 def compare(
@@ -296,18 +297,21 @@ def _manifest(job: Job, engine: Engine) -> dict[str, Any]:
 
 
 def _stored(config: RunConfig, store: Store, *, as_baseline: bool) -> list[Run]:
-    """A finished run taken into the store, with the controls that were made for it and lie beside it.
+    """A finished run, or an exported one, taken into the store, with its controls that lie beside it.
 
     A candidate's own controls are taken only if its YAML asks for them.
     """
     if not isinstance(config.engine, StoredEngine):
         return []
-    run = Run(config.engine.path)
+    if baselines.is_export(config.engine.path):
+        run, *beside = baselines.adopt(config.engine.path, store)
+    else:
+        run = Run(config.engine.path)
+        beside = [Run(manifest.parent) for manifest in sorted(run.path.parent.glob("*/manifest.json"))]
     controls: list[Run] = []
     if isinstance(config.control, Control) and config.control.path:
         controls = [Run(path) for path in config.control.path]
     elif config.control != "none" and (as_baseline or config.control):
-        beside = [Run(manifest.parent) for manifest in sorted(run.path.parent.glob("*/manifest.json"))]
         controls = [other for other in beside if other.manifest["control_of"] == run.manifest["digest"]]
     return [store.adopt(run), *(store.adopt(control) for control in controls)]
 

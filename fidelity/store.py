@@ -48,7 +48,7 @@ class Run:
     @cached_property
     def rows(self) -> "pa.Table":
         """The generations, one row per prompt and repeat, in the prompt set's order."""
-        return _read_parquet(self.path / "generations.parquet")
+        return read_parquet(self.path / "generations.parquet")
 
     def prompts(self) -> tuple[Prompt, ...]:
         """The prompts that were asked, in the prompt set's order."""
@@ -83,7 +83,7 @@ class Comparison:
         file = self.path / _scores_file(signature)
         if not file.is_file():
             return None
-        table = _read_parquet(file)
+        table = read_parquet(file)
         described = json.loads(table.schema.metadata[b"fidelity"])["columns"]
         return tuple(
             Column(
@@ -123,7 +123,7 @@ class Comparison:
             for c in columns
         ]
         meta = {"fidelity": json.dumps({"signature": signature, "columns": described})}
-        _write_parquet(self.path / _scores_file(signature), pa.table(data).replace_schema_metadata(meta))
+        write_parquet(self.path / _scores_file(signature), pa.table(data).replace_schema_metadata(meta))
 
 
 class RunWriter:
@@ -143,19 +143,19 @@ class RunWriter:
         import pyarrow as pa
 
         rows = [_row(prompt, outcome) for prompt, outcome in zip(prompts, outcomes, strict=True)]
-        _write_parquet(self.path / f"chunk-{number:05d}.parquet", pa.Table.from_pylist(rows, schema=_run_schema()))
+        write_parquet(self.path / f"chunk-{number:05d}.parquet", pa.Table.from_pylist(rows, schema=_run_schema()))
 
     def complete(self, prompts: Sequence[Prompt], manifest: dict[str, Any]) -> Run:
         """Join the chunks in the prompt set's order; the manifest comes last, and with it the run is there."""
         import pyarrow as pa
 
         chunks = sorted(self.path.glob("chunk-*.parquet"))
-        table = pa.concat_tables([_read_parquet(chunk) for chunk in chunks])
+        table = pa.concat_tables([read_parquet(chunk) for chunk in chunks])
         place = {prompt.id: number for number, prompt in enumerate(prompts)}
         keys = list(zip(table["repeat"].to_pylist(), table["prompt_id"].to_pylist(), strict=True))
         order = sorted(range(len(keys)), key=lambda row: (keys[row][0] or 0, place[str(keys[row][1])]))
         table = table.take(order)
-        _write_parquet(self.path / "generations.parquet", table)
+        write_parquet(self.path / "generations.parquet", table)
         failures = len(table) - table["failure"].null_count
         tokens = sum(len(ids) for ids in table["token_ids"].to_pylist() if ids is not None)
         counts = {"prompts": len(prompts), "generations": len(table) - failures, "failures": failures, "tokens": tokens}
@@ -314,11 +314,16 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
 
 def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
     text = json.dumps({"schema_version": SCHEMA_VERSION, **manifest}, indent=2, ensure_ascii=False)
-    with _whole(folder / "manifest.json") as draft:
+    with whole_file(folder / "manifest.json") as draft:
         draft.write_text(text + "\n", encoding="utf-8")
 
 
-def _read_parquet(file: Path) -> "pa.Table":
+def read_parquet(file: Path) -> "pa.Table":
+    """A table.
+
+    Raises:
+        StoreError: The file can't be read.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -330,18 +335,24 @@ def _read_parquet(file: Path) -> "pa.Table":
         ) from error
 
 
-def _write_parquet(file: Path, table: "pa.Table") -> None:
+def write_parquet(file: Path, table: "pa.Table", *, small: bool = False) -> None:
+    """Write a table, whole or not at all; `small` takes its time, for a file that is kept in version control."""
     import pyarrow.parquet as pq
 
-    with _whole(file) as draft:
-        pq.write_table(table, draft, compression="zstd")
+    how: dict[str, Any] = {}
+    if small:
+        split = [f"{c.name}.list.element" for c in table.schema if str(c.type) == "list<element: float>"]
+        how = {"compression_level": 19, "use_dictionary": False, "use_byte_stream_split": split}
+    with whole_file(file) as draft:
+        pq.write_table(table, draft, compression="zstd", **how)
 
 
 @contextmanager
-def _whole(file: Path) -> Iterator[Path]:
+def whole_file(file: Path) -> Iterator[Path]:
     """A draft beside the file that takes its place once it is whole; on any error nothing is left of it."""
     draft = file.with_name(f".{file.name}.{os.getpid()}.draft")
     with _full_disk_explained(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield draft
             with draft.open("rb") as written:

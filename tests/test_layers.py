@@ -17,7 +17,7 @@ LAYERS = [
     {"config"},
     {"checkpoints", "encoders", "engines"},
     {"store"},
-    {"pairing", "gate"},
+    {"pairing", "gate", "baselines"},
     {"comparison"},
     {"pipeline"},
     {"report"},
