@@ -56,6 +56,9 @@ def _parser() -> argparse.ArgumentParser:
         "--metric", action="append", metavar="KIND", help="score only this kind of metric (repeatable)"
     )
     compare.add_argument("--gate", type=Path, metavar="FILE", help="judge by this gate.yaml: exit 0, 1 or 2")
+    compare.add_argument(
+        "--until-decided", action="store_true", help="generate candidates only as far as the gate needs to decide"
+    )
     compare.set_defaults(command=_compare)
 
     gate = commands.add_parser("gate", help="judge a comparison that lies in a store, or begin a gate.yaml with it")
@@ -124,6 +127,7 @@ def _compare(chosen: argparse.Namespace) -> int:
         listener=_Terminal(),
         limit=chosen.limit,
         gate=gate,
+        until_decided=chosen.until_decided,
     )
     return _report(result, verdicts(result, gate) if gate else {}, chosen)
 

@@ -5,31 +5,36 @@ import json
 import math
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 from fidelity import __version__, baselines
 from fidelity.checkpoints import describe, local_directory
-from fidelity.comparison import ComparisonSet, ScoredColumn, Scores, keep
+from fidelity.comparison import ComparisonSet, ScoredColumn, Scores, evidence_of, keep
 from fidelity.config import Control, RecordedEngine, RunConfig, Sampling, StoredEngine, VllmEngine, candidate_of
 from fidelity.encoders import CachedEncoder, locate
 from fidelity.engines import Engine, Progress, identity, open_engine
 from fidelity.engines.recorded import recorded_prompts
 from fidelity.errors import ConfigError, EngineError, IncomparableError
-from fidelity.gate import Gate, check_columns
+from fidelity.gate import SEED, Gate, Outcome, check_columns, judge
 from fidelity.metrics import EncoderMetric, Metric
 from fidelity.pairing import Pairing, pair_runs
 from fidelity.prompts import load_prompts, prompts_digest
 from fidelity.records import Column, Failure, Prompt, Sameness
+from fidelity.stats import reading_order
 from fidelity.store import Comparison, Run, RunWriter, Store
 
 __all__ = ["ComparisonSet", "Job", "Listener", "ScoredColumn", "Scores", "chunks", "compare", "generate"]
 
 DEFAULT_CHUNK = 128
+Decided = Callable[[Run], Outcome]
+"""What a gate says to a run that may still grow."""
 
 
 class Listener(Protocol):
@@ -59,6 +64,15 @@ class Job:
     """The digest of the run whose control this is."""
     subset_of: str | None = None
     """The digest of the baseline's prompts, where these are only a part of them."""
+    until_decided: bool = False
+    """Go through the prompts in the order in which a gate reads them, and stop when it has decided."""
+
+    @property
+    def plan(self) -> list[list[int]]:
+        """The chunks, as places in `prompts`."""
+        order = [int(n) for n in reading_order([p.id for p in self.prompts], seed=SEED)] if self.until_decided else None
+        largest = self.config.chunk or DEFAULT_CHUNK
+        return chunks(len(self.prompts), largest=largest, seed=self.seed, order=order)
 
 
 def generate(config: RunConfig, *, store: Store, listener: Listener, limit: int | None = None) -> list[Run]:
@@ -76,15 +90,19 @@ def compare(
     listener: Listener,
     limit: int | None = None,
     gate: Gate | None = None,
+    until_decided: bool = False,
 ) -> ComparisonSet:
     """Generate what is missing and score every candidate, and every control, against the baseline.
 
     A candidate that can't be generated or compared is named in the result, and the others go on. Whether the metrics
-    give the columns that the `gate` names is checked before anything is generated.
+    give the columns that the `gate` names is checked before anything is generated. With `until_decided` a candidate is
+    generated only as far as it takes the gate to decide; baseline and controls, which serve every candidate, are whole.
 
     Raises:
         FidelityError: The baseline or the configuration can't be used.
     """
+    if until_decided and gate is None:
+        raise ConfigError("--until-decided stops when a gate has decided: name one with --gate")
     names = [config.name for config in (baseline, *candidates)]
     if twice := {name for name in names if names.count(name) > 1}:
         raise ConfigError(f"the name {min(twice)!r} stands in two of the files; every run needs a name of its own")
@@ -97,15 +115,24 @@ def compare(
         baseline, prompts, subset_of = _as_stored(baseline, stored[0], limit)
     baseline_jobs = _jobs(baseline, store=store, prompts=prompts, as_baseline=True)
     jobs = [
-        _jobs(candidate_of(baseline, c), store=store, prompts=prompts, as_baseline=False, subset_of=subset_of)
+        _jobs(
+            candidate_of(baseline, c),
+            store=store,
+            prompts=prompts,
+            as_baseline=False,
+            subset_of=subset_of,
+            until_decided=until_decided,
+        )
         for c in candidates
     ]
     base, *controls = stored or _generate(baseline_jobs, store, listener)
-    scored, not_compared = [], {}
     floor = tuple(_score(base, control, metrics, store) for control in controls)
+
+    decided = _decided_by(gate, base, floor, metrics) if gate and until_decided else None
+    scored, not_compared = [], {}
     for config, job in zip(candidates, jobs, strict=True):
         try:
-            run, *own_controls = _stored(config, store, as_baseline=False) or _generate(job, store, listener)
+            run, *own_controls = _stored(config, store, as_baseline=False) or _generate(job, store, listener, decided)
             own = tuple(_score(run, control, metrics, store) for control in own_controls)
             scores = replace(_score(base, run, metrics, store), own_controls=own)
             keep(scores, floor)
@@ -116,21 +143,35 @@ def compare(
     return ComparisonSet(base, floor, tuple(scored), not_compared)
 
 
-def chunks(count: int, *, largest: int, seed: int) -> list[list[int]]:
+def _decided_by(gate: Gate, base: Run, floor: tuple[Scores, ...], metrics: Sequence[Metric]) -> Decided:
+    """Looks at a run that may still grow; nothing of a look is kept but the embeddings."""
+
+    def outcome(run: Run) -> Outcome:
+        with TemporaryDirectory() as folder:
+            scores = _score(base, run, metrics, Store(Path(folder)))
+            return judge(gate, evidence_of(ComparisonSet(base, floor, (scores,)), scores)).outcome
+
+    return outcome
+
+
+def chunks(count: int, *, largest: int, seed: int, order: Sequence[int] | None = None) -> list[list[int]]:
     """The batches in which a run goes through its prompts: a seeded permutation of 0 ... count-1, cut at random.
+
+    An `order` that is given is kept; it must be as good as random.
 
     Sizes are drawn from a quarter of the largest up to the largest, which is never more than half of the prompts, so
     that two seeds give compositions that really differ: on CPU, order alone, in one batch, changes nothing.
     """
     draw = random.Random(seed)
-    order = list(range(count))
-    draw.shuffle(order)
+    left = list(range(count) if order is None else order)
+    if order is None:
+        draw.shuffle(left)
     largest = max(1, min(largest, count // 2))
     cut: list[list[int]] = []
-    while order:
+    while left:
         size = draw.randint(math.ceil(largest / 4), largest)
-        cut.append(order[:size])
-        order = order[size:]
+        cut.append(left[:size])
+        left = left[size:]
     return cut
 
 
@@ -157,12 +198,20 @@ def _as_stored(config: RunConfig, run: Run, limit: int | None) -> tuple[RunConfi
 
 
 def _jobs(
-    config: RunConfig, *, store: Store, prompts: tuple[Prompt, ...], as_baseline: bool, subset_of: str | None = None
+    config: RunConfig,
+    *,
+    store: Store,
+    prompts: tuple[Prompt, ...],
+    as_baseline: bool,
+    subset_of: str | None = None,
+    until_decided: bool = False,
 ) -> list[Job]:
     """The run and its controls: a baseline has one if nothing is said, a candidate only if its YAML asks for it."""
     if isinstance(config.engine, StoredEngine):
         return []
-    run = _job(config, config.name, prompts, store, seed=0 if as_baseline else _seed(config.name), subset_of=subset_of)
+    seed = 0 if as_baseline else _seed(config.name)
+    make = partial(_job, prompts=prompts, store=store, subset_of=subset_of)
+    run = make(config, config.name, seed=seed, until_decided=until_decided)
     control = config.control or (Control() if as_baseline else "none")
     if control == "none":
         return [run]
@@ -171,24 +220,22 @@ def _jobs(
             config.model_copy(update={"engine": config.engine.model_copy(update={"path": path}), "name": _name(path)})
             for path in control.path
         ]
-        return [run, *(_job(c, c.name, prompts, store, seed=0, control_of=run.digest) for c in controls)]
+        return [run, *(make(c, c.name, seed=0, control_of=run.digest) for c in controls)]
     named = [(f"{config.name}.control{n}", n) for n in range(1, control.repeats + 1)]
-    again = [
-        _job(config, name, prompts, store, seed=n if as_baseline else _seed(name), control_of=run.digest)
-        for name, n in named
-    ]
+    again = [make(config, name, seed=n if as_baseline else _seed(name), control_of=run.digest) for name, n in named]
     return [run, *again]
 
 
 def _job(
     config: RunConfig,
     name: str,
+    *,
     prompts: tuple[Prompt, ...],
     store: Store,
-    *,
     seed: int,
     control_of: str | None = None,
     subset_of: str | None = None,
+    until_decided: bool = False,
 ) -> Job:
     sampling = config.sampling or Sampling()
     engine = identity(config, remembered=store.remembered_hashes)
@@ -199,32 +246,62 @@ def _job(
             "chunk": config.chunk or DEFAULT_CHUNK,
             "seed": seed,
         }
+    depends_on |= {"subset_of": subset_of} if subset_of else {}
+    depends_on |= {"order": f"reading, seed {SEED}"} if until_decided else {}
     digest = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
-    return Job(name, config, prompts, sampling, seed, digest, engine, control_of, subset_of)
+    return Job(name, config, prompts, sampling, seed, digest, engine, control_of, subset_of, until_decided)
 
 
-def _generate(jobs: Sequence[Job], store: Store, listener: Listener) -> list[Run]:
+def _generate(jobs: Sequence[Job], store: Store, listener: Listener, decided: Decided | None = None) -> list[Run]:
     """The jobs' runs; jobs with the same config share one engine, and none is opened where all are finished."""
     runs: list[Run] = []
-    ear = _Ear(listener)
     with ExitStack() as stack:
-        engine: Engine | None = None
-        opened_for: RunConfig | None = None
+        engines = _Engines(stack, listener)
         for job in jobs:
-            if run := store.run(job.name, job.digest):
-                runs.append(run)
-                continue
-            with store.writing(job.name, job.digest) as writer:
-                if isinstance(writer, Run):
-                    runs.append(writer)
-                    continue
-                if engine is None or opened_for is not job.config:
-                    stack.close()
-                    listener.say(f"{job.name}: opening {job.config.engine.kind} ...")
-                    opening = open_engine(job.config, log=writer.log, on_progress=ear.on_progress)
-                    engine, opened_for = stack.enter_context(opening), job.config
-                runs.append(_fill(writer, engine, job, ear, store))
+            if job.control_of and job.control_of != runs[0].manifest["digest"]:
+                job = _on_the_same_prompts(job, runs[0], store)
+            runs.append(store.run(job.name, job.digest) or _run(job, engines, store, decided))
     return runs
+
+
+def _run(job: Job, engines: "_Engines", store: Store, decided: Decided | None) -> Run:
+    with store.writing(job.name, job.digest) as writer:
+        if isinstance(writer, Run):
+            return writer
+        if job.until_decided and decided:
+            return _fill_until(writer, engines, job, store, decided)
+        return _fill(writer, engines, job, store)
+
+
+def _on_the_same_prompts(control: Job, run: Run, store: Store) -> Job:
+    """The control of a run that stopped before it had asked all prompts."""
+    return _job(
+        control.config,
+        control.name,
+        prompts=run.prompts(),
+        store=store,
+        seed=control.seed,
+        control_of=run.manifest["digest"],
+        subset_of=run.manifest["subset_of"],
+    )
+
+
+class _Engines:
+    """Opens a job's engine when it is first needed; jobs with the same config share it."""
+
+    def __init__(self, stack: ExitStack, listener: Listener) -> None:
+        self.listener = listener
+        self.ear = _Ear(listener)
+        self._stack = stack
+        self._opened: tuple[RunConfig, Engine] | None = None
+
+    def of(self, job: Job, log: Path) -> Engine:
+        if self._opened is None or self._opened[0] is not job.config:
+            self._stack.close()
+            self.listener.say(f"{job.name}: opening {job.config.engine.kind} ...")
+            opening = open_engine(job.config, log=log, on_progress=self.ear.on_progress)
+            self._opened = job.config, self._stack.enter_context(opening)
+        return self._opened[1]
 
 
 class _Ear:
@@ -251,25 +328,65 @@ class _Ear:
         return {"prompts": self._done, "tokens": self._tokens, "seconds": time.monotonic() - self._since}
 
 
-def _fill(writer: RunWriter, engine: Engine, job: Job, ear: _Ear, store: Store) -> Run:
+def _fill(writer: RunWriter, engines: _Engines, job: Job, store: Store) -> Run:
     """Generate the chunks that are not on disk yet, and complete the run."""
-    plan = chunks(len(job.prompts), largest=job.config.chunk or DEFAULT_CHUNK, seed=job.seed)
-    finished = writer.finished
-    ear.start(job.name, done=sum(len(plan[number]) for number in finished), total=len(job.prompts))
+    engine, finished = engines.of(job, writer.log), writer.finished
+    engines.ear.start(job.name, done=sum(len(job.plan[number]) for number in finished), total=len(job.prompts))
     steps_before = engine.step_seconds
-    for number, members in enumerate(plan):
-        if number in finished:
-            continue
-        prompts = [job.prompts[member] for member in members]
-        outcomes = list(engine.generate(prompts, job.sampling))
-        writer.add_chunk(number, prompts, outcomes)
-        tokens = sum(len(o.token_ids or ()) for o in outcomes if not isinstance(o, Failure))
-        ear.chunk_finished(len(prompts), tokens)
-    measured = {**ear.measurement(), "step_seconds": engine.step_seconds - steps_before}
+    for number, members in enumerate(job.plan):
+        if number not in finished:
+            _fill_chunk(writer, engine, engines.ear, job, number, members)
+    measured = {**engines.ear.measurement(), "step_seconds": engine.step_seconds - steps_before}
     run = writer.complete(job.prompts, _manifest(job, engine))
     if not finished and not isinstance(job.config.engine, RecordedEngine):
         store.add_measurement(run, {"created": run.manifest["created"], "engine": asdict(engine.info), **measured})
     return run
+
+
+def _fill_until(writer: RunWriter, engines: _Engines, job: Job, store: Store, decided: Decided) -> Run:
+    """Generate chunk after chunk until the gate decides.
+
+    What was asked until then becomes a run of its own. The chunks stay where they are: a gate that asks for more goes
+    on from there, and one that is content with less stops before, as if nothing had been generated yet.
+    """
+    finished, asked = writer.finished, set[int]()
+    engines.ear.start(job.name, done=sum(len(job.plan[number]) for number in finished), total=len(job.prompts))
+    for number, members in enumerate(job.plan):
+        if number not in finished or writer.noted is None:
+            engine = engines.of(job, writer.log)
+            writer.note(_manifest(job, engine))
+            if number not in finished:
+                _fill_chunk(writer, engine, engines.ear, job, number, members)
+        asked.update(members)
+        if len(asked) == len(job.prompts):
+            break
+        prompts = tuple(prompt for place, prompt in enumerate(job.prompts) if place in asked)
+        manifest = _part_of(writer.noted or {}, prompts, number)
+        with TemporaryDirectory() as folder:
+            outcome = decided(writer.part(range(number + 1), prompts, manifest, path=Path(folder, job.name)))
+        if outcome != "inconclusive":
+            engines.listener.say(f"{job.name}: {outcome} after {len(asked)} of {len(job.prompts)} prompts")
+            path = store.run_path(job.name, manifest["digest"])
+            return writer.part(range(number + 1), prompts, manifest, path=path)
+    return writer.complete(job.prompts, writer.noted or {})
+
+
+def _fill_chunk(writer: RunWriter, engine: Engine, ear: "_Ear", job: Job, number: int, members: Sequence[int]) -> None:
+    prompts = [job.prompts[member] for member in members]
+    outcomes = list(engine.generate(prompts, job.sampling))
+    writer.add_chunk(number, prompts, outcomes)
+    tokens = sum(len(o.token_ids or ()) for o in outcomes if not isinstance(o, Failure))
+    ear.chunk_finished(len(prompts), tokens)
+
+
+def _part_of(manifest: Mapping[str, Any], prompts: Sequence[Prompt], last: int) -> dict[str, Any]:
+    """The manifest of a run that stopped after its chunk number `last`."""
+    return {
+        **manifest,
+        "digest": hashlib.sha256(f"{manifest['digest']}, chunks 0 to {last}".encode()).hexdigest(),
+        "prompts_digest": prompts_digest(prompts),
+        "subset_of": manifest["subset_of"] or manifest["prompts_digest"],
+    }
 
 
 def _manifest(job: Job, engine: Engine) -> dict[str, Any]:
@@ -289,6 +406,7 @@ def _manifest(job: Job, engine: Engine) -> dict[str, Any]:
         "seed": None if recorded else job.seed,
         "control_of": job.control_of,
         "subset_of": job.subset_of,
+        "planned": len(job.prompts) if job.until_decided else None,
         "identity": job.engine_identity,
         "engine": asdict(engine.info),
         "checkpoint": asdict(checkpoint) if checkpoint else None,

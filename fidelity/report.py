@@ -118,6 +118,14 @@ def notes(result: ComparisonSet) -> list[str]:
     if not result.controls:
         said = ["No floor: no control was run, so a number here may be nothing but the baseline's own noise."]
     for scores in (*result.controls, *result.candidates):
+        if planned := scores.run.manifest.get("planned"):
+            asked = scores.run.manifest["counts"]["prompts"]
+            how = (
+                f"stopped after {asked} of {planned} prompts, when the gate had decided"
+                if asked < planned
+                else "not stopped"
+            )
+            said.append(f"{scores.run.name}: {how}; its bounds hold at whatever moment it stops")
         said += [f"{scores.run.name}: {note}" for note in scores.run.manifest["engine"]["notes"]]
         said += [f"{scores.run.name}: {column} is unscored: {why}" for column, why in scores.unscored.items()]
         said += [f"{scores.run.name}: {difference}" for difference in engine_differences(result.baseline, scores.run)]

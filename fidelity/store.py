@@ -8,7 +8,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -145,24 +145,45 @@ class RunWriter:
         rows = [_row(prompt, outcome) for prompt, outcome in zip(prompts, outcomes, strict=True)]
         write_parquet(self.path / f"chunk-{number:05d}.parquet", pa.Table.from_pylist(rows, schema=_run_schema()))
 
+    @property
+    def noted(self) -> dict[str, Any] | None:
+        """What was written down with `note`; None if nothing was."""
+        file = self.path / "draft.json"
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+
+    def note(self, manifest: dict[str, Any]) -> None:
+        """Write down what the chunks will be a run of, for one that may end before all of them are there."""
+        with whole_file(self.path / "draft.json") as draft:
+            draft.write_text(json.dumps(manifest, ensure_ascii=False), encoding="utf-8")
+
+    def part(self, numbers: Iterable[int], prompts: Sequence[Prompt], manifest: dict[str, Any], *, path: Path) -> Run:
+        """Some of the chunks as a run of its own, at another place; the chunks stay, so that more may follow."""
+        chunks = [self.path / f"chunk-{number:05d}.parquet" for number in sorted(numbers)]
+        return _write_run(path, chunks, prompts, manifest)
+
     def complete(self, prompts: Sequence[Prompt], manifest: dict[str, Any]) -> Run:
         """Join the chunks in the prompt set's order; the manifest comes last, and with it the run is there."""
-        import pyarrow as pa
-
         chunks = sorted(self.path.glob("chunk-*.parquet"))
-        table = pa.concat_tables([read_parquet(chunk) for chunk in chunks])
-        place = {prompt.id: number for number, prompt in enumerate(prompts)}
-        keys = list(zip(table["repeat"].to_pylist(), table["prompt_id"].to_pylist(), strict=True))
-        order = sorted(range(len(keys)), key=lambda row: (keys[row][0] or 0, place[str(keys[row][1])]))
-        table = table.take(order)
-        write_parquet(self.path / "generations.parquet", table)
-        failures = len(table) - table["failure"].null_count
-        tokens = sum(len(ids) for ids in table["token_ids"].to_pylist() if ids is not None)
-        counts = {"prompts": len(prompts), "generations": len(table) - failures, "failures": failures, "tokens": tokens}
-        _write_manifest(self.path, {**manifest, "counts": counts})
-        for chunk in chunks:
-            chunk.unlink()
-        return Run(self.path)
+        run = _write_run(self.path, chunks, prompts, manifest)
+        for file in (*chunks, self.path / "draft.json"):
+            file.unlink(missing_ok=True)
+        return run
+
+
+def _write_run(path: Path, chunks: Sequence[Path], prompts: Sequence[Prompt], manifest: dict[str, Any]) -> Run:
+    import pyarrow as pa
+
+    table = pa.concat_tables([read_parquet(chunk) for chunk in chunks])
+    place = {prompt.id: number for number, prompt in enumerate(prompts)}
+    keys = list(zip(table["repeat"].to_pylist(), table["prompt_id"].to_pylist(), strict=True))
+    order = sorted(range(len(keys)), key=lambda row: (keys[row][0] or 0, place[str(keys[row][1])]))
+    table = table.take(order)
+    write_parquet(path / "generations.parquet", table)
+    failures = len(table) - table["failure"].null_count
+    tokens = sum(len(ids) for ids in table["token_ids"].to_pylist() if ids is not None)
+    counts = {"prompts": len(prompts), "generations": len(table) - failures, "failures": failures, "tokens": tokens}
+    _write_manifest(path, {**manifest, "counts": counts})
+    return Run(path)
 
 
 class Store:
@@ -186,7 +207,7 @@ class Store:
 
     def run(self, name: str, digest: str) -> Run | None:
         """The finished run with this digest, if it is there."""
-        path = self._run_path(name, digest)
+        path = self.run_path(name, digest)
         return Run(path) if (path / "manifest.json").is_file() else None
 
     @contextmanager
@@ -195,7 +216,7 @@ class Store:
 
         The lock is the operating system's, so that it is gone with its process, however that ends.
         """
-        path = self._run_path(name, digest)
+        path = self.run_path(name, digest)
         with _full_disk_explained(path):
             path.mkdir(parents=True, exist_ok=True)
             lock = (path / ".lock").open("w")
@@ -235,7 +256,8 @@ class Store:
             _write_manifest(path, {"baseline": baseline.id, "candidate": candidate.id, **manifest})
         return Comparison(path)
 
-    def _run_path(self, name: str, digest: str) -> Path:
+    def run_path(self, name: str, digest: str) -> Path:
+        """Where a run lies, finished or not."""
         return self.root / "runs" / f"{name}-{digest[:8]}"
 
 

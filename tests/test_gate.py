@@ -345,6 +345,15 @@ class TestPreconditions:
         assert verdict.outcome == "inconclusive"
         assert said in verdict.reason
 
+    @pytest.mark.parametrize(("path", "outcome"), [("again.jsonl", "pass"), ("base.jsonl", "inconclusive")])
+    def test_a_recorded_control_may_say_the_same_but_not_be_the_same_file(self, path, outcome):
+        def recorded(name, path):
+            engine = {"kind": "recorded", "path": path}
+            return manifest(name, digest="same", identity={"kind": "recorded"}, config={"engine": engine})
+
+        runs = {"baseline_manifest": recorded("base", "base.jsonl"), "control_manifests": (recorded("again", path),)}
+        assert judge(Gate(margins={"sts": 0.05}), evidence(sts(0.01), **runs)).outcome == outcome
+
     def test_a_control_that_equals_the_baseline_is_a_good_control(self):
         columns = {"sts": measured([0.99] * 300, [1.0] * 300)}
         assert judge(Gate(margins={"sts": 0.05}), evidence(columns)).outcome == "pass"

@@ -48,9 +48,9 @@ def _why_no_control(evidence: Evidence) -> str:
     if not evidence.control_manifests:
         return "No control: nothing says how far the baseline is from itself."
     for control in evidence.control_manifests:
-        if control["digest"] == baseline["digest"]:
+        if _is_same_run(control, baseline):
             return f"The control {control['name']} is the baseline itself, so that it shows no floor."
-        if control["digest"] == evidence.candidate_manifest["digest"]:
+        if _is_same_run(control, evidence.candidate_manifest):
             return f"The control {control['name']} is the candidate itself, so that nothing could lie beyond the floor."
         if differing := engine_differences(baseline, control):
             return f"The control {control['name']} is no control, since its {' and its '.join(differing)}."
@@ -58,6 +58,13 @@ def _why_no_control(evidence: Evidence) -> str:
         if models[0] != models[1]:
             return f"The control {control['name']} is another model than the baseline."
     return ""
+
+
+def _is_same_run(one: Manifest, other: Manifest) -> bool:
+    """Recorded runs are known by what they say, and two of them may say the same: there the file tells."""
+    if one["identity"].get("kind") == other["identity"].get("kind") == "recorded":
+        return bool(one["config"]["engine"]["path"] == other["config"]["engine"]["path"])
+    return bool(one["digest"] == other["digest"])
 
 
 def _unanswered(gate: Gate, evidence: Evidence) -> str:
