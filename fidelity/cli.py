@@ -9,6 +9,7 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,10 +98,16 @@ def _parser() -> argparse.ArgumentParser:
     for command in (compare, generate, export, fit):
         command.add_argument("--limit", type=_positive, metavar="N", help="only the first N prompts")
 
+    history = commands.add_parser("history", help="a gate's numbers over the past comparisons of a baseline")
+    history.add_argument("baseline", nargs="?", help="a run's name or id (that of the newest comparison)")
+    history.add_argument("--gate", type=Path, required=True, metavar="FILE", help="the gate.yaml")
+    history.add_argument("--json", type=Path, metavar="FILE", help="write the entries, unrounded, as JSON")
+    history.set_defaults(command=_history)
+
     listing = commands.add_parser("list", help="list the runs and comparisons of a store")
     listing.set_defaults(command=_list)
 
-    for command in (compare, generate, export, fit, listing):
+    for command in (compare, generate, export, fit, history, listing):
         command.add_argument(
             "--store",
             type=Path,
@@ -212,6 +219,20 @@ def _baseline_check(chosen: argparse.Namespace) -> int:
         return COULD_NOT_JUDGE
     unknown = " as far as can be told here" if any(finding.fits is None for finding in findings) else ""
     print(f"{chosen.directory}: fits{unknown}")
+    return OK
+
+
+def _history(chosen: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from fidelity.gate import load_gate
+    from fidelity.history import history
+    from fidelity.report import print_history
+
+    entries = history(_store(chosen.store), load_gate(chosen.gate), baseline=chosen.baseline)
+    print_history(entries, Console())
+    if chosen.json:
+        _write(chosen.json, json.dumps([asdict(entry) for entry in entries], indent=2, ensure_ascii=False) + "\n")
     return OK
 
 

@@ -488,7 +488,7 @@ def _kept(baseline: Run, other: Run, pairing: Pairing, same: Sameness, store: St
         "failed_prompts": list(pairing.failed_prompts),
         "same": asdict(same),
     }
-    created = datetime.now(UTC).isoformat(timespec="seconds")
+    created = datetime.now(UTC).isoformat(timespec="milliseconds")
     return store.comparison(baseline, other, {"created": created, **known}, digest).described(**known)
 
 

@@ -11,7 +11,8 @@ from rich.text import Text
 from fidelity import gate
 from fidelity.comparison import ComparisonSet, Scores, values_of
 from fidelity.floor import ByPrompt, Summary, pooled, summarise
-from fidelity.gate import Line, Verdict
+from fidelity.gate import IN_WORDS, Line, Verdict
+from fidelity.history import Entry, line_names
 from fidelity.store import Run
 
 JSON_SCHEMA_VERSION = 1
@@ -103,13 +104,39 @@ def _print_verdict(verdict: Verdict, console: Console) -> None:
     table = Table(show_edge=False, pad_edge=False, show_header=False, box=None, padding=(0, 2, 0, 0))
     for line in verdict.lines:
         outcome = line.outcome if line.decides else f"{line.outcome} (only warns)"
-        table.add_row(Text(outcome), Text(title_of(line)), Text(line.reason))
+        title = IN_WORDS.get(line.kind, "{}").format(line.name)
+        table.add_row(Text(outcome), Text(title), Text(line.reason))
     console.print(table)
 
 
-def title_of(line: Line) -> str:
-    """What a line of a gate is about, in a word or two."""
-    return {"tail": f"tail of {line.name}", "break": f"broken {line.name}"}.get(line.kind, line.name)
+def print_history(entries: Sequence[Entry], console: Console) -> None:
+    """A table for each baseline, oldest comparison first: the verdict, and of each line the value and its bounds."""
+    for baseline in dict.fromkeys(entry.baseline for entry in entries):
+        rows = [entry for entry in entries if entry.baseline == baseline]
+        names = line_names(rows)
+        table = Table(title=f"Baseline {baseline}", show_edge=False, pad_edge=False, title_justify="left")
+        for heading in ("compared", "candidate", "n", "verdict"):
+            table.add_column(heading, justify="right" if heading == "n" else "left")
+        for kind, name in names:
+            table.add_column(Text(_heading(IN_WORDS.get(kind, "{}").format(name))), justify="right")
+        for entry in rows:
+            lines = {(line.kind, line.name): line for line in entry.verdict.lines} if entry.verdict else {}
+            cells = [_line_cell(lines.get(name)) for name in names]
+            verdict = entry.verdict.outcome if entry.verdict else "not judged"
+            told = (entry.created[:16].replace("T", " "), entry.candidate, str(entry.prompts), verdict)
+            table.add_row(*(Text(cell) for cell in (*told, *cells)))
+        console.print(table)
+    for entry in entries:
+        reason = entry.verdict.reason if entry.verdict else entry.why_not
+        console.print(Text(f"{entry.candidate}: {reason}"))
+    console.print(Text(f"In brackets: one-sided bounds, each at the gate's confidence. {NOT_QUALITY}"))
+
+
+def _line_cell(line: Line | None) -> str:
+    if line is None or line.value is None or line.lower is None or line.upper is None:
+        return "-"
+    form = "+.3f" if line.kind in ("margin", "tail") else ".1%"
+    return f"{line.value:{form}}\n[{line.lower:{form}}, {line.upper:{form}}]"
 
 
 def notes(result: ComparisonSet) -> list[str]:

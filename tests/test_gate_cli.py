@@ -254,3 +254,38 @@ class TestOwnControl:
         fidelity("compare", base, good, "--json", "out.json")
         (compared,) = json.loads((workspace.folder / "out.json").read_text())["comparisons"]
         assert compared["own_floor"] is None
+
+
+class TestHistory:
+    @pytest.fixture(autouse=True)
+    def _compared(self, fidelity, base, good, bad):
+        fidelity("compare", base, good, bad)
+
+    def test_the_gates_numbers_over_past_comparisons(self, fidelity, workspace, write, base, gate):
+        fidelity("compare", base, write("later", changed=range(22)))
+        code, out, _ = fidelity("history", "base", "--gate", gate, "--json", "out.json")
+        assert code == 0
+        entries = json.loads((workspace.folder / "out.json").read_text())
+        assert [(e["candidate"], e["verdict"]["outcome"]) for e in entries] == [
+            ("good", "pass"), ("bad", "fail"), ("later", "inconclusive")
+        ]  # fmt: skip
+        assert entries[1]["verdict"]["lines"][0]["value"] == pytest.approx(0.99)
+        assert "+0.990" in out
+        assert "Drift is displacement, not quality" in out
+
+    def test_a_control_is_no_entry(self, fidelity, gate):
+        assert "again" not in fidelity("history", "--gate", gate)[1]
+
+    def test_what_this_gate_can_not_judge_is_said(self, fidelity, workspace, base, write):
+        fidelity("compare", base, write("later", changed={7}), "--metric", "rouge")
+        gate = workspace.file("gate.yaml", "margins: {identical: 0.2}")
+        code, out, _ = fidelity("history", "--gate", gate)
+        assert code == 0
+        assert "not judged" in out
+        assert "gate: margins.identical: no such column" in out
+
+    def test_a_baseline_that_is_not_there(self, fidelity, gate):
+        code, _, error = fidelity("history", "bsae", "--gate", gate)
+        assert code == 2
+        assert "no comparison with the baseline 'bsae'; baselines here: base" in error
+        assert "none: run fidelity compare" in fidelity("history", "--gate", gate, "--store", "empty")[2]

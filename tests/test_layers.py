@@ -19,7 +19,7 @@ LAYERS = [
     {"store"},
     {"pairing", "gate", "baselines"},
     {"comparison"},
-    {"pipeline"},
+    {"pipeline", "history"},
     {"report"},
     {"dashboard", "cli"},
     {"__main__"},

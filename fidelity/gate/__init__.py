@@ -3,11 +3,12 @@
 from fidelity.gate.drafting import draft
 from fidelity.gate.evidence import SEED, Evidence, Measured
 from fidelity.gate.facts import engine_differences, is_quantized
-from fidelity.gate.judging import judge
+from fidelity.gate.judging import IN_WORDS, judge
 from fidelity.gate.settings import Gate, break_column, check_columns, load_gate
 from fidelity.gate.verdict import Line, LineKind, Outcome, Verdict, exit_code
 
 __all__ = [
+    "IN_WORDS",
     "SEED",
     "Evidence",
     "Gate",

@@ -1,6 +1,6 @@
 """From evidence to a verdict: every line by itself, fails corrected for their number, then the whole."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from fidelity.gate.evidence import SEED, Evidence
@@ -12,7 +12,7 @@ from fidelity.gate.shares import judge_breaks, judge_failed
 from fidelity.gate.verdict import Line, LineKind, Outcome, Verdict, worst
 from fidelity.stats import holm
 
-IN_WORDS: dict[LineKind, str] = {"tail": "tail of {}", "break": "broken {}", "failed": "failures"}
+IN_WORDS: Mapping[str, str] = {"tail": "tail of {}", "break": "broken {}", "failed": "failures"}
 """What a line is called in a sentence; the others by their names."""
 
 
