@@ -10,6 +10,7 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,10 +18,10 @@ from fidelity import __version__
 from fidelity.errors import ConfigError, FidelityError, StoreError
 
 if TYPE_CHECKING:
+    from fidelity.comparison import ComparisonSet
     from fidelity.config import RunConfig
     from fidelity.gate import Verdict
     from fidelity.metrics import Metric
-    from fidelity.pipeline import ComparisonSet
     from fidelity.store import Store
 
 OK, COULD_NOT_JUDGE, INTERRUPTED = 0, 2, 130
@@ -56,15 +57,53 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument(
         "--metric", action="append", metavar="KIND", help="score only this kind of metric (repeatable)"
     )
-    _add_reports(compare)
+    compare.add_argument("--gate", type=Path, metavar="FILE", help="judge by this gate.yaml: exit 0, 1 or 2")
+    compare.add_argument(
+        "--until-decided", action="store_true", help="generate candidates only as far as the gate needs to decide"
+    )
     compare.set_defaults(command=_compare)
+
+    gate = commands.add_parser("gate", help="judge a comparison that lies in a store, or begin a gate.yaml with it")
+    gates = gate.add_subparsers(required=True, metavar="COMMAND")
+    check = gates.add_parser("check", help="judge again, without a model")
+    check.add_argument("comparison", type=Path, metavar="COMPARISON", help="its directory, DIR/comparisons/NAME")
+    check.add_argument("--gate", type=Path, required=True, metavar="FILE", help="the gate.yaml")
+    check.set_defaults(command=_gate_check)
+
+    init = gates.add_parser("init", help="write a provisional gate.yaml from a measured comparison")
+    init.add_argument("comparison", type=Path, metavar="COMPARISON", help="its directory, DIR/comparisons/NAME")
+    init.add_argument("--margin", type=_limit, action="append", metavar="COLUMN=X", help="a margin that is wanted")
+    init.add_argument("--breaks", type=_limit, action="append", metavar="CHECK=X", help="a share of breaks, the same")
+    init.add_argument("--output", type=Path, default=Path("gate.yaml"), metavar="FILE", help="(gate.yaml)")
+    init.set_defaults(command=_gate_init)
+
+    for command in (compare, check):
+        _add_reports(command)
 
     generate = commands.add_parser("generate", help="generate one run and its controls")
     generate.add_argument("run", type=Path, help="the run's YAML file")
     generate.set_defaults(command=_generate)
 
-    for command in (compare, generate):
+    baseline = commands.add_parser("baseline", help="keep a baseline and its controls as files to commit")
+    baselines = baseline.add_subparsers(required=True, metavar="COMMAND")
+    export = baselines.add_parser("export", help="write them into a directory, for {kind: stored, path: DIR}")
+    export.add_argument("run", type=Path, help="the baseline's YAML file; what is missing is generated")
+    export.add_argument("directory", type=Path, metavar="DIR")
+    export.add_argument("--replace", action="store_true", help="promote this baseline over the one that is there")
+    export.set_defaults(command=_baseline_export)
+    fit = baselines.add_parser("check", help="say whether an exported baseline still fits, and what differs")
+    fit.add_argument("directory", type=Path, metavar="DIR")
+    fit.add_argument("run", type=Path, nargs="?", help="the baseline's YAML file as it is now (else as it was)")
+    fit.set_defaults(command=_baseline_check)
+
+    for command in (compare, generate, export, fit):
         command.add_argument("--limit", type=_positive, metavar="N", help="only the first N prompts")
+
+    history = commands.add_parser("history", help="a gate's numbers over the past comparisons of a baseline")
+    history.add_argument("baseline", nargs="?", help="a run's name or id (that of the newest comparison)")
+    history.add_argument("--gate", type=Path, required=True, metavar="FILE", help="the gate.yaml")
+    history.add_argument("--json", type=Path, metavar="FILE", help="write the entries, unrounded, as JSON")
+    history.set_defaults(command=_history)
 
     listing = commands.add_parser("list", help="list the runs and comparisons of a store")
     listing.set_defaults(command=_list)
@@ -74,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     metrics.set_defaults(command=_list_metrics)
 
-    for command in (compare, generate, listing):
+    for command in (compare, generate, export, fit, history, listing):
         command.add_argument(
             "--store",
             type=Path,
@@ -96,13 +135,13 @@ def _add_reports(command: argparse.ArgumentParser) -> None:
 
 
 def _compare(chosen: argparse.Namespace) -> int:
-    from rich.console import Console
-
+    from fidelity.comparison import verdicts
     from fidelity.config import load_run
+    from fidelity.gate import load_gate
     from fidelity.pipeline import compare
-    from fidelity.report import print_table
 
     baseline, *candidates = [load_run(path) for path in (chosen.baseline, *chosen.candidates)]
+    gate = load_gate(chosen.gate) if chosen.gate else None
     result = compare(
         baseline,
         candidates,
@@ -110,16 +149,32 @@ def _compare(chosen: argparse.Namespace) -> int:
         store=_store(chosen.store),
         listener=_Terminal(),
         limit=chosen.limit,
+        gate=gate,
+        until_decided=chosen.until_decided,
     )
-    print_table(result, Console())
-    _write_reports(result, {}, chosen)
-    return COULD_NOT_JUDGE if result.not_compared else OK
+    return _report(result, verdicts(result, gate) if gate else {}, chosen)
 
 
-def _write_reports(result: "ComparisonSet", verdicts: "Mapping[str, Verdict]", chosen: argparse.Namespace) -> None:
-    """Every form that was asked for; in GitHub Actions the step's summary and an annotation, unasked."""
+def _gate_check(chosen: argparse.Namespace) -> int:
+    from fidelity.comparison import load_comparison, verdicts
+    from fidelity.gate import load_gate
+
+    gate = load_gate(chosen.gate)
+    result = load_comparison(chosen.comparison)
+    return _report(result, verdicts(result, gate), chosen)
+
+
+def _report(result: "ComparisonSet", verdicts: "Mapping[str, Verdict]", chosen: argparse.Namespace) -> int:
+    """Say what was found in every form that was asked for; a candidate that wasn't compared could not be judged.
+
+    In GitHub Actions the step's summary and an annotation are written unasked.
+    """
+    from rich.console import Console
+
     from fidelity import report
+    from fidelity.gate import exit_code
 
+    report.print_table(result, Console(), verdicts)
     if chosen.json:
         _write(chosen.json, json.dumps(report.as_json(result, verdicts), indent=2, ensure_ascii=False) + "\n")
     forms = ((chosen.markdown, report.as_markdown), (chosen.junit, report.as_junit), (chosen.html, report.as_html))
@@ -129,6 +184,23 @@ def _write_reports(result: "ComparisonSet", verdicts: "Mapping[str, Verdict]", c
     report.add_step_summary(result, verdicts, environment=os.environ)
     if said := report.annotation(result, verdicts, environment=os.environ):
         print(said, flush=True)
+    outcomes = [verdict.outcome for verdict in verdicts.values()]
+    return exit_code([*outcomes, "inconclusive"] if result.not_compared else outcomes)
+
+
+def _gate_init(chosen: argparse.Namespace) -> int:
+    from fidelity.comparison import evidence_of, load_comparison
+    from fidelity.gate import draft
+
+    result = load_comparison(chosen.comparison)
+    text = draft(
+        evidence_of(result, result.candidates[0]), margins=dict(chosen.margin or ()), breaks=dict(chosen.breaks or ())
+    )
+    if chosen.output.exists():
+        raise ConfigError(f"{chosen.output}: is there already, and is not overwritten; name another with --output")
+    _write(chosen.output, text)
+    print(f"{chosen.output}: written; a provisional gate, read the reasons in it")
+    return OK
 
 
 def _generate(chosen: argparse.Namespace) -> int:
@@ -141,6 +213,52 @@ def _generate(chosen: argparse.Namespace) -> int:
         print(
             f"{run.path}: {counts['generations']} generations, {counts['failures']} failures, {counts['tokens']} tokens"
         )
+    return OK
+
+
+def _baseline_export(chosen: argparse.Namespace) -> int:
+    from fidelity.baselines import export
+    from fidelity.config import load_run
+    from fidelity.pipeline import generate
+
+    config = load_run(chosen.run)
+    runs = generate(config, store=_store(chosen.store), listener=_Terminal(), limit=chosen.limit)
+    export(runs, chosen.directory, replace=chosen.replace)
+    controls = f"{len(runs) - 1} control" + ("" if len(runs) == 2 else "s")
+    print(f"{chosen.directory}: {runs[0].name} and {controls}; commit it, and compare with {{kind: stored, path: ...}}")
+    return OK
+
+
+def _baseline_check(chosen: argparse.Namespace) -> int:
+    from fidelity.baselines import check
+    from fidelity.config import load_run
+
+    config = load_run(chosen.run) if chosen.run else None
+    remembered = _store(chosen.store).remembered_hashes
+    findings = check(chosen.directory, config=config, limit=chosen.limit, remembered=remembered)
+    words = {True: "same", False: "DIFFERS", None: "can't tell"}
+    for finding in findings:
+        print(f"{words[finding.fits]:10}  {finding.what}{': ' if finding.detail else ''}{finding.detail}")
+    differs = [finding.what for finding in findings if finding.fits is False]
+    if differs:
+        print(f"{chosen.directory}: does not fit any more ({', '.join(differs)}); export anew with --replace")
+        return COULD_NOT_JUDGE
+    unknown = " as far as can be told here" if any(finding.fits is None for finding in findings) else ""
+    print(f"{chosen.directory}: fits{unknown}")
+    return OK
+
+
+def _history(chosen: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from fidelity.gate import load_gate
+    from fidelity.history import history
+    from fidelity.report import print_history
+
+    entries = history(_store(chosen.store), load_gate(chosen.gate), baseline=chosen.baseline)
+    print_history(entries, Console())
+    if chosen.json:
+        _write(chosen.json, json.dumps([asdict(entry) for entry in entries], indent=2, ensure_ascii=False) + "\n")
     return OK
 
 
@@ -254,3 +372,14 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
     return int(text)
+
+
+def _limit(text: str) -> tuple[str, float]:
+    name, _, number = text.rpartition("=")
+    try:
+        value = float(number)
+    except ValueError:
+        value = 0.0
+    if not (name and 0 < value < float("inf")):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=X with a number X above 0")
+    return name, value
