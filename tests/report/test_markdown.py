@@ -56,7 +56,7 @@ class TestReport:
         assert fp8[1] == ["❌", "rougeL", "0.420", "0.961", "+0.580", "≥ +0.470", "0.050", "64"]
         assert fp8[2] == ["❌", "newly broken json", "25.0 %", "", "", "≥ 16.4 %", "5.0 %", "64"]
         assert fp8[3] == ["❔", "worst 5 % of rougeL", "", "", "", "", "0.100", "64"]
-        assert fp8[4] == ["✅", "without an answer", "0.0 %", "", "", "", "2.0 %", "64"]
+        assert fp8[4] == ["✅", "failures", "0.0 %", "", "", "", "2.0 %", "64"]
         assert fp8[5][:2] == ["❌", "identical"]  # it only warns, so it comes last
         report = as_markdown(recordings, verdicts)
         assert "- **identical** fail (warns only): Because." in report
