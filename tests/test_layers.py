@@ -12,7 +12,7 @@ import fidelity
 PACKAGE = Path(fidelity.__file__).parent
 LAYERS = [
     {"errors"},
-    {"records", "schema"},
+    {"records", "schema", "text"},
     {"metrics", "stats", "floor", "prompts"},
     {"config"},
     {"checkpoints", "encoders", "engines"},
