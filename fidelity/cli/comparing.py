@@ -41,24 +41,24 @@ def add_to(commands: Commands) -> None:
 
 
 def _compare(chosen: argparse.Namespace) -> int:
-    from fidelity.comparison import verdicts
     from fidelity.config import load_run
     from fidelity.gate import load_gate
     from fidelity.pipeline import compare
 
     baseline, *candidates = [load_run(path) for path in (chosen.baseline, *chosen.candidates)]
     gate = load_gate(chosen.gate) if chosen.gate else None
+    store = open_store(chosen.store)
     result = compare(
         baseline,
         candidates,
         metrics=_metrics(baseline, chosen.metric),
-        store=open_store(chosen.store),
+        store=store,
         listener=Progress(),
         limit=chosen.limit,
         gate=gate,
         until_decided=chosen.until_decided,
     )
-    return report_all(result, verdicts(result, gate) if gate else {}, chosen)
+    return report_all(result, gate, store, chosen)
 
 
 def _generate(chosen: argparse.Namespace) -> int:
