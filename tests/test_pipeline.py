@@ -114,10 +114,10 @@ class TestGenerate:
         }
 
     def test_a_model_that_does_not_load_says_why(self, workspace):
-        path = workspace.baseline(engine={"kind": "vllm", "options": {"broken": "W4A8"}})
-        with pytest.raises(EngineError, match="no kernel for W4A8") as caught:
+        path = workspace.baseline(engine={"kind": "vllm", "options": {"quantization": "mxfp4"}})
+        with pytest.raises(EngineError, match="no kernel for mxfp4") as caught:
             run_all(workspace, path)
-        assert "RuntimeError: no kernel for W4A8" in str(caught.value).partition("last lines")[2]
+        assert "RuntimeError: no kernel for mxfp4" in str(caught.value).partition("last lines")[2]
 
     def test_an_engine_that_dies_keeps_its_chunks_and_names_the_signal(self, workspace):
         workspace.prompts(*(["fine"] * 19), "SIGILL")
@@ -228,10 +228,10 @@ class TestCompare:
         assert len(quant.columns["identical"].column.values) == 20
 
     def test_a_candidate_that_dies_does_not_stop_the_others(self, workspace):
-        broken = workspace.run("broken", engine={"kind": "vllm", "options": {"broken": "W4A8"}})
+        broken = workspace.run("broken", engine={"kind": "vllm", "options": {"quantization": "mxfp4"}})
         result = self.compare(workspace, workspace.baseline(), broken, workspace.run("quant"))
         assert [scores.run.name for scores in result.candidates] == ["quant"]
-        assert "no kernel for W4A8" in result.not_compared["broken"]
+        assert "no kernel for mxfp4" in result.not_compared["broken"]
 
     def test_a_finished_run_is_compared_without_an_engine(self, workspace, monkeypatch):
         first = self.compare(workspace, workspace.baseline(), workspace.run("quant"))

@@ -10,11 +10,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, assert_never
 
-from fidelity.checkpoints import content_id, local_directory
+from fidelity.checkpoints import FLOATS, content_id, describe, local_directory
 from fidelity.config import RecordedEngine, RunConfig, StoredEngine, VllmEngine
 from fidelity.engines.base import Engine, EngineInfo, OnProgress, Progress
 from fidelity.engines.child import ChildEngine
 from fidelity.engines.recorded import RecordedAnswers, file_hash
+from fidelity.engines.vllm_settings import settings
 from fidelity.errors import FidelityError, MissingPackageError
 
 __all__ = ["Engine", "EngineInfo", "OnProgress", "Progress", "identity", "open_engine"]
@@ -44,16 +45,19 @@ def open_engine(config: RunConfig, *, log: Path, on_progress: OnProgress) -> Ite
     """
     match config.engine:
         case VllmEngine() as engine:
-            settings = {
-                "model": str(local_directory(str(config.model), config.revision)),
-                **({"dtype": engine.dtype} if engine.dtype else {}),
-                **({"max_model_len": engine.max_model_len} if engine.max_model_len else {}),
-                **engine.options,
-            }
             with ChildEngine(
-                "fidelity.engines.vllm_child", settings, env=_child_env(engine), log=log, on_progress=on_progress
+                "fidelity.engines.vllm_child",
+                settings(config, engine),
+                env=_child_env(engine),
+                log=log,
+                on_progress=on_progress,
             ) as child:
-                child.info = replace(child.info, version=_vllm_version(), device=_gpu_name() or _cpu_name())
+                child.info = replace(
+                    child.info,
+                    version=_vllm_version(),
+                    device=_gpu_name() or _cpu_name(),
+                    notes=(*child.info.notes, *_what_became_of(config, engine, child.info)),
+                )
                 yield child
         case RecordedEngine() as engine:
             yield RecordedAnswers(engine.path)
@@ -61,6 +65,25 @@ def open_engine(config: RunConfig, *, log: Path, on_progress: OnProgress) -> Ite
             raise FidelityError(f"{config.name}: a stored run is finished; there is no engine to open")
         case unknown:
             assert_never(unknown)
+
+
+def _what_became_of(config: RunConfig, engine: VllmEngine, info: EngineInfo) -> list[str]:
+    """In a sentence, where what ran is not what the checkpoint is."""
+    told = []
+    stored = describe(local_directory(str(config.model), config.revision)).format
+    ran, kernels = info.ran_as, f" ({', '.join(info.kernels)})" if info.kernels else ""
+    asked = engine.options.get("quantization") or engine.torchao
+    if stored is None or ran is None:
+        pass
+    elif (asked or stored not in FLOATS.values()) and not info.quantized_layers:
+        told.append(f"quantization never engaged: the engine has no quantized layer, and computed in {ran}")
+    elif stored not in FLOATS.values() and stored.partition(" (")[0] != ran.partition(" (")[0]:
+        told.append(f"the checkpoint is {stored}, but its kernel{kernels} ran it as {ran}")
+    elif stored in FLOATS.values() and stored != ran:
+        told.append(f"the checkpoint is {stored}, and was made {ran} while loading{kernels}")
+    if engine.options.get("trust_remote_code"):
+        told.append("code that came with the checkpoint was allowed to run (trust_remote_code)")
+    return told
 
 
 def identity(config: RunConfig, *, remembered: Path) -> dict[str, Any]:

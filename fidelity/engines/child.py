@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from fidelity.config import Sampling
-from fidelity.engines.base import EngineInfo, OnProgress, Progress
+from fidelity.engines.base import EngineInfo, LayerGroup, OnProgress, Progress
 from fidelity.errors import EngineError
 from fidelity.records import Failure, Generation, Prompt
 
@@ -50,7 +50,7 @@ class ChildEngine:
             )
         try:
             reply = self._ask({"open": dict(settings)}, while_doing="loading the model")
-            self.info = EngineInfo(**_tuples(reply["info"]))
+            self.info = _engine_info(reply["info"])
         except BaseException:
             self._end()
             raise
@@ -140,6 +140,11 @@ class ChildEngine:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+
+
+def _engine_info(said: Mapping[str, Any]) -> EngineInfo:
+    layers = tuple(LayerGroup(**group) for group in said.get("layers", ()))
+    return EngineInfo(**_tuples({**said, "layers": layers}))
 
 
 def _tuples(fields: Mapping[str, Any]) -> dict[str, Any]:

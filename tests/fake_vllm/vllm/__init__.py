@@ -41,15 +41,48 @@ class _Tokenizer:
         return {"input_ids": self.encode(text)}
 
 
+class UnquantizedLinearMethod:
+    pass
+
+
+class CompressedTensorsLinearMethod:
+    def __init__(self):
+        self.kernel = CPUInt8ScaledMMLinearKernel()
+
+
+class CPUInt8ScaledMMLinearKernel:
+    config = None
+
+
+class RowParallelLinear:
+    def __init__(self, method):
+        self.quant_method = method
+        self.weight = SimpleNamespace(dtype="torch.bfloat16")
+
+
+class _Model:
+    """Thirty linear layers; `quantization="compressed-tensors"` quantizes all but one of them."""
+
+    def __init__(self, quantization):
+        quantized = 29 if quantization == "compressed-tensors" else 0
+        methods = [CompressedTensorsLinearMethod() if n < quantized else UnquantizedLinearMethod() for n in range(30)]
+        self._layers = [RowParallelLinear(method) for method in methods]
+
+    def modules(self):
+        return iter(self._layers)
+
+
 class LLM:
-    def __init__(self, model, *, enforce_eager=False, max_model_len=512, dtype="bfloat16", broken=None):
-        if broken:
-            raise RuntimeError(f"no kernel for {broken}")
+    def __init__(self, model, *, enforce_eager=False, max_model_len=512, dtype="bfloat16", quantization=None):
+        if quantization == "mxfp4":
+            raise RuntimeError("no kernel for mxfp4")
+        self._model = _Model(quantization)
         self._waiting, self._next, self._exact = [], 0, dtype == "float32"
         self.llm_engine = SimpleNamespace(
             model_config=SimpleNamespace(max_model_len=max_model_len),
             vllm_config=SimpleNamespace(
-                model_config=SimpleNamespace(enforce_eager=enforce_eager, dtype=f"torch.{dtype}")
+                model_config=SimpleNamespace(enforce_eager=enforce_eager, dtype=f"torch.{dtype}"),
+                cache_config=SimpleNamespace(cache_dtype="auto"),
             ),
             get_num_unfinished_requests=lambda: len(self._waiting),
             step=self._step,
@@ -59,7 +92,7 @@ class LLM:
         return _Tokenizer()
 
     def apply_model(self, function):
-        return [(0, 30)]
+        return [function(self._model)]
 
     def reset_prefix_cache(self):
         pass
