@@ -5,10 +5,11 @@
 
 import argparse
 import json
+import os
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,9 @@ from fidelity.errors import ConfigError, FidelityError, StoreError
 
 if TYPE_CHECKING:
     from fidelity.config import RunConfig
+    from fidelity.gate import Verdict
     from fidelity.metrics import Metric
+    from fidelity.pipeline import ComparisonSet
     from fidelity.store import Store
 
 OK, COULD_NOT_JUDGE, INTERRUPTED = 0, 2, 130
@@ -53,11 +56,14 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument(
         "--metric", action="append", metavar="KIND", help="score only this kind of metric (repeatable)"
     )
-    compare.add_argument("--json", type=Path, metavar="FILE", help="write the numbers, unrounded, as JSON")
+    _add_reports(compare)
     compare.set_defaults(command=_compare)
 
     generate = commands.add_parser("generate", help="generate one run and its controls")
     generate.add_argument("run", type=Path, help="the run's YAML file")
+    generate.add_argument(
+        "--baseline", type=Path, metavar="YAML", help="generate the run as a candidate of this one: on its prompts"
+    )
     generate.set_defaults(command=_generate)
 
     for command in (compare, generate):
@@ -82,12 +88,22 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_reports(command: argparse.ArgumentParser) -> None:
+    for option, what in (
+        ("--json", "the numbers, unrounded, as JSON"),
+        ("--markdown", "a report that fits a pull-request comment"),
+        ("--junit", "the gate's lines as test cases, for CI systems"),
+        ("--html", "a report to look through, with every pair; one file that needs no network"),
+    ):
+        command.add_argument(option, type=Path, metavar="FILE", help=f"write {what}")
+
+
 def _compare(chosen: argparse.Namespace) -> int:
     from rich.console import Console
 
     from fidelity.config import load_run
     from fidelity.pipeline import compare
-    from fidelity.report import as_json, print_table
+    from fidelity.report import print_table
 
     baseline, *candidates = [load_run(path) for path in (chosen.baseline, *chosen.candidates)]
     result = compare(
@@ -99,16 +115,36 @@ def _compare(chosen: argparse.Namespace) -> int:
         limit=chosen.limit,
     )
     print_table(result, Console())
-    if chosen.json:
-        _write(chosen.json, json.dumps(as_json(result), indent=2, ensure_ascii=False) + "\n")
+    _write_reports(result, {}, chosen)
     return COULD_NOT_JUDGE if result.not_compared else OK
+
+
+def _write_reports(result: "ComparisonSet", verdicts: "Mapping[str, Verdict]", chosen: argparse.Namespace) -> None:
+    """Every form that was asked for; in GitHub Actions the step's summary and an annotation, unasked."""
+    from fidelity import report
+
+    if chosen.json:
+        _write(chosen.json, json.dumps(report.as_json(result, verdicts), indent=2, ensure_ascii=False) + "\n")
+    forms = ((chosen.markdown, report.as_markdown), (chosen.junit, report.as_junit), (chosen.html, report.as_html))
+    for path, form in forms:
+        if path:
+            _write(path, form(result, verdicts))
+    report.add_step_summary(result, verdicts, environment=os.environ)
+    if said := report.annotation(result, verdicts, environment=os.environ):
+        print(said, flush=True)
 
 
 def _generate(chosen: argparse.Namespace) -> int:
     from fidelity.config import load_run
     from fidelity.pipeline import generate
 
-    runs = generate(load_run(chosen.run), store=_store(chosen.store), listener=_Terminal(), limit=chosen.limit)
+    runs = generate(
+        load_run(chosen.run),
+        store=_store(chosen.store),
+        listener=_Terminal(),
+        limit=chosen.limit,
+        baseline=load_run(chosen.baseline) if chosen.baseline else None,
+    )
     for run in runs:
         counts = run.manifest["counts"]
         print(
@@ -191,20 +227,21 @@ def _metrics(baseline: "RunConfig", kinds: Sequence[str] | None) -> list["Metric
 
     written: list[Metric] = list(baseline.metrics or ())
     if not kinds:
-        return written or [metric for metric in default_metrics() if _can_be_scored(metric)]
+        return written or [metric for default in default_metrics() if (metric := _as_far_as_possible(default))]
     return [m for kind in kinds for m in ([w for w in written if w.kind == kind] or [metric_of_kind(kind)])]
 
 
-def _can_be_scored(metric: "Metric") -> bool:
-    """Whether a metric that nobody asked for can be had here; if not it is left out, aloud."""
+def _as_far_as_possible(metric: "Metric") -> "Metric | None":
+    """A metric that nobody asked for, as far as it can be had here; what is left out is said."""
     from fidelity.scoring import check_can_be_scored
 
     try:
         check_can_be_scored(metric)
     except FidelityError as error:
-        print(f"fidelity: {metric.kind} is left out: {error}", file=sys.stderr)
-        return False
-    return True
+        rest = metric.fallback()
+        print(f"fidelity: {metric.kind} is left out{' in part' if rest else ''}: {error}", file=sys.stderr)
+        return rest and _as_far_as_possible(rest)
+    return metric
 
 
 def _store(root: Path) -> "Store":

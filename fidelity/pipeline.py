@@ -67,9 +67,17 @@ class ComparisonSet:
     """Candidate name to the error that kept it from being compared."""
 
 
-def generate(config: RunConfig, *, store: Store, listener: Listener, limit: int | None = None) -> list[Run]:
-    """Generate a run and its controls, or find them finished; the run comes first."""
-    return _generate(_jobs(config, store=store, prompts=_prompts(config, limit), as_baseline=True), store, listener)
+def generate(
+    config: RunConfig, *, store: Store, listener: Listener, limit: int | None = None, baseline: RunConfig | None = None
+) -> list[Run]:
+    """Generate a run and its controls, or find them finished; the run comes first.
+
+    With a baseline it is generated as that one's candidate: on its prompts, with its sampling, in an order of its own,
+    and without controls.
+    """
+    candidate = candidate_of(baseline, config) if baseline else config
+    prompts = _prompts(candidate, limit)
+    return _generate(_jobs(candidate, store=store, prompts=prompts, as_baseline=baseline is None), store, listener)
 
 
 def compare(

@@ -4,10 +4,8 @@ import hashlib
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 
 from fidelity.encoders import CachedEncoder, locate
-from fidelity.errors import MissingPackageError
 from fidelity.metrics import EncoderMetric, Metric
 from fidelity.pairing import Pairing
 from fidelity.records import Column, Pair
@@ -51,12 +49,7 @@ def check_can_be_scored(metric: Metric) -> None:
         MissingPackageError: A package is missing; the message names the extra that brings it.
         ConfigError: The encoder can't be had.
     """
-    encoder = ("sentence-transformers",) if isinstance(metric, EncoderMetric) else ()
-    for package in (*metric.packages, *encoder):
-        try:
-            version(package)
-        except PackageNotFoundError:
-            raise MissingPackageError(package, extra=metric.extra, needed_by=f"the metric {metric.kind!r}") from None
+    metric.require_packages()
     if isinstance(metric, EncoderMetric):
         locate(metric.encoder)
 
@@ -84,7 +77,7 @@ def score(
                     one.unscored.update({metric.named(column.name): reason for column in chosen.score([])})
             scorable = [one for one, reason in zip(waiting, reasons, strict=True) if not reason]
             if scorable:
-                _add(chosen.model_copy(update={"label": None}), metric.named, scorable)
+                _add(chosen, metric.named, scorable)
             waiting = [one for one, reason in zip(waiting, reasons, strict=True) if reason]
             chosen = chosen.fallback()
     return scores

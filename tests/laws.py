@@ -92,10 +92,12 @@ def check_form(columns: Sequence[Column], n: int) -> None:
 
 
 def check_identity(metric: Metric, text: str, *, unscored: bool = False) -> None:
-    """A text is exactly 1 to itself in every similarity; with `unscored`, or None, where nothing is to score."""
+    """A text is exactly 1 to itself in every similarity, and 0 in every break; with `unscored`, that or None."""
     for column in metric.score([pair(text, text)]):
-        if column.better == "higher":
-            assert column.values[0] == 1.0 or (unscored and column.values[0] is None), (column.name, column.values[0])
+        if column.better != "neither":
+            expected = 1.0 if column.better == "higher" else 0.0
+            value = column.values[0]
+            assert value == expected or (unscored and value is None), (column.name, value)
 
 
 def check_hard_texts(metric: Metric, *, identity: bool = True, unscored: bool = False) -> None:

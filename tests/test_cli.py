@@ -25,6 +25,8 @@ def fidelity(capsys, workspace, monkeypatch):
     """Runs a command in the workspace; gives exit code, stdout, stderr."""
     monkeypatch.chdir(workspace.folder)
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
     def run(*arguments):
@@ -107,6 +109,20 @@ class TestCompare:
         assert identical["low"] is None  # one pair has no other prompt
         assert "prompt b failed: quant: no output for it in quant.jsonl" in out
 
+    def test_every_report_that_is_asked_for_is_written(self, fidelity, two, workspace):
+        code, _, _ = fidelity("compare", *two, "--markdown", "out.md", "--junit", "out.xml", "--html", "out.html")
+        assert code == 0
+        assert (workspace.folder / "out.md").read_text().startswith("## fidelity\n\nNo gate was given")
+        assert '<skipped message="No gate was given' in (workspace.folder / "out.xml").read_text()
+        assert "<title>fidelity: base</title>" in (workspace.folder / "out.html").read_text()
+
+    def test_in_github_actions_summary_and_annotation_come_by_themselves(self, fidelity, two, workspace, monkeypatch):
+        monkeypatch.setenv("GITHUB_ACTIONS", "true")
+        monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(workspace.folder / "summary.md"))
+        _, out, _ = fidelity("compare", *two)
+        assert out.splitlines()[-1] == "::notice title=fidelity::No gate was given, so nothing was judged."
+        assert (workspace.folder / "summary.md").read_text().startswith("## fidelity")
+
     def test_metric_chooses(self, fidelity, two):
         code, out, _ = fidelity("compare", *two, "--metric", "identical")
         assert code == 0
@@ -173,6 +189,7 @@ class TestWrongInput:
             (("compare", "base.yaml", "quant.yaml", "--limit", "0"), "'0' is not a positive whole number"),
             (("compare", "base.yaml", "quant.yaml", "--store", "base.yaml"), "base.yaml: is a file; --store names"),
             (("compare", "base.yaml", "quant.yaml", "--json", "no/such/out.json"), "out.json: can't be written"),
+            (("compare", "base.yaml", "quant.yaml", "--html", "no/such/out.html"), "out.html: can't be written"),
             (("compare", "base.yaml"), "the following arguments are required"),
             ((), "the following arguments are required: COMMAND"),
         ],

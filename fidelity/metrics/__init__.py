@@ -7,12 +7,17 @@ from pydantic import Field, TypeAdapter, ValidationError
 from fidelity.errors import ConfigError
 from fidelity.metrics.base import Encoder, EncoderMetric, Metric
 from fidelity.metrics.bertscore import BertScore
+from fidelity.metrics.breaks import Breaks
 from fidelity.metrics.chrf import Chrf
+from fidelity.metrics.code import Code
+from fidelity.metrics.counts import Counts
 from fidelity.metrics.edit import Edit
 from fidelity.metrics.facts import Facts
 from fidelity.metrics.first_divergence import FirstDivergence
 from fidelity.metrics.identical import Identical
+from fidelity.metrics.json import Json
 from fidelity.metrics.length import Length
+from fidelity.metrics.markdown import Markdown
 from fidelity.metrics.nli import Nli
 from fidelity.metrics.prefix_agreement import PrefixAgreement
 from fidelity.metrics.rouge import Rouge
@@ -30,10 +35,10 @@ __all__ = [
     "metric_of_kind",
 ]
 
-AnyMetric = Annotated[
-    Identical | PrefixAgreement | FirstDivergence | Rouge | Chrf | Edit | Length | Facts | Sts | BertScore | Nli,
-    Field(discriminator="kind"),
-]
+Lexical = Identical | PrefixAgreement | FirstDivergence | Rouge | Chrf | Edit | Length | Facts
+Structural = Markdown | Json | Code | Counts | Breaks
+Semantic = Sts | BertScore | Nli
+AnyMetric = Annotated[Lexical | Structural | Semantic, Field(discriminator="kind")]
 KINDS: tuple[type[Metric], ...] = get_args(get_args(AnyMetric)[0])
 
 
@@ -69,4 +74,5 @@ def metric_of_kind(kind: str) -> Metric:
 
 def default_metrics() -> list[Metric]:
     """What is scored if nothing is asked for: all that needs no more than the STS encoder."""
-    return [Identical(), PrefixAgreement(), FirstDivergence(), Rouge(), Chrf(), Edit(), Length(), Facts(), Sts()]
+    lexical = [Identical(), PrefixAgreement(), FirstDivergence(), Rouge(), Chrf(), Edit(), Length(), Facts()]
+    return [*lexical, Markdown(), Json(), Code(), Counts(), Breaks(), Sts()]

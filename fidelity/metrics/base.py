@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr
 
-from fidelity.errors import FidelityError
+from fidelity.errors import FidelityError, MissingPackageError
 from fidelity.records import Column, Pair
 from fidelity.schema import Settings
 
@@ -41,6 +41,16 @@ class Metric(Settings, ABC):
         """Distributions whose version changes the numbers; they enter the signature."""
         return ()
 
+    def require_packages(self) -> None:
+        """See that all of `packages` are installed; nothing is imported.
+
+        Raises:
+            MissingPackageError: One is not; the message names the extra that brings it.
+        """
+        for package in self.packages:
+            if _version(package) is None:
+                raise MissingPackageError(package, extra=self.extra, needed_by=f"the metric {self.kind!r}")
+
     @abstractmethod
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
         """One value per pair and column. Pure: no I/O, no state, and any batch split gives the same numbers.
@@ -60,7 +70,7 @@ class Metric(Settings, ABC):
         """All that it takes to reproduce the numbers: `rouge|tokenizer:unicode|rapidfuzz:3.14.6|v:0.1.0`."""
         fields = {name: getattr(self, name) for name in type(self).model_fields if name not in {"kind", "label"}}
         parts = [self.kind, *(f"{name}:{value}" for name, value in fields.items())]
-        parts += [f"{package}:{_version(package)}" for package in self.packages]
+        parts += [f"{package}:{_version(package) or 'not installed'}" for package in self.packages]
         return "|".join([*parts, f"v:{version('llm-fidelity')}"])
 
     def named(self, column: str) -> str:
@@ -79,11 +89,11 @@ class TokenVectors(NamedTuple):
     """See `Encoder.unknown_share`."""
 
 
-def _version(package: str) -> str:
+def _version(package: str) -> str | None:
     try:
         return version(package)
     except PackageNotFoundError:
-        return "not installed"  # scoring will say so, with the extra that brings it
+        return None
 
 
 class Encoder(Protocol):
@@ -136,6 +146,10 @@ class EncoderMetric(Metric):
     @property
     def needs(self) -> frozenset[Need]:
         return frozenset({"text", "encoder"})
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        return ("sentence-transformers",)
 
     def bind(self, encoder: Encoder) -> Self:
         """A copy of this metric that scores with the encoder."""

@@ -118,9 +118,9 @@ class BertScore(EncoderMetric):
         scores = self._scores([(p.baseline.text, p.candidate.text) for p in pairs]) if pairs else []
         rescaled = [score and self._rescaled(score) for score in scores]
         return [
-            Column(self.named("bertscore"), [s and s.f1 for s in rescaled]),
-            Column(self.named("bertscore_precision"), [s and s.precision for s in rescaled]),
-            Column(self.named("bertscore_recall"), [s and s.recall for s in rescaled]),
+            Column("bertscore", [s and s.f1 for s in rescaled]),
+            Column("bertscore_precision", [s and s.precision for s in rescaled]),
+            Column("bertscore_recall", [s and s.recall for s in rescaled]),
         ]
 
     def _rescaled(self, score: Scores) -> Scores:

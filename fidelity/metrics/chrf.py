@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from fidelity.errors import MissingPackageError
 from fidelity.metrics.base import Metric
 from fidelity.records import Column, Pair
 
@@ -26,10 +25,9 @@ class Chrf(Metric):
         return ("sacrebleu",)
 
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
-        try:
-            from sacrebleu.metrics.chrf import CHRF
-        except ModuleNotFoundError as error:
-            raise MissingPackageError("sacrebleu", extra="lexical", needed_by="the metric 'chrf'") from error
+        self.require_packages()
+        from sacrebleu.metrics.chrf import CHRF
+
         plain, plus = CHRF(), CHRF(word_order=WORD_ORDER)
 
         def both(pair: Pair) -> tuple[float, float]:
@@ -46,6 +44,6 @@ class Chrf(Metric):
 
         scored = [both(pair) for pair in pairs]
         return [
-            Column(self.named("chrf"), tuple(chrf for chrf, _ in scored)),
-            Column(self.named("chrf++"), tuple(plus for _, plus in scored)),
+            Column("chrf", tuple(chrf for chrf, _ in scored)),
+            Column("chrf++", tuple(plus for _, plus in scored)),
         ]

@@ -34,11 +34,11 @@ class Edit(Metric):
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
         by_word = [_numbered(pair) for pair in pairs]
         columns = [
-            Column(self.named("edit_chars"), tuple(_similarity(p.baseline.text, p.candidate.text) for p in pairs)),
-            Column(self.named("edit_words"), tuple(_similarity(*sides) for sides in by_word)),
+            Column("edit_chars", tuple(_similarity(p.baseline.text, p.candidate.text) for p in pairs)),
+            Column("edit_words", tuple(_similarity(*sides) for sides in by_word)),
         ]
         if self.profile:
-            columns += decile_columns(self.named("edit_words"), [_profile(*sides) for sides in by_word])
+            columns += decile_columns("edit_words", [_profile(*sides) for sides in by_word])
         return columns
 
 

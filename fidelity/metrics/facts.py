@@ -32,7 +32,7 @@ class Facts(Metric):
 
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
         values = tuple(_kept(Counter(facts(p.baseline.text)), Counter(facts(p.candidate.text))) for p in pairs)
-        return [Column(self.named("facts_kept"), values)]
+        return [Column("facts_kept", values)]
 
 
 def facts(text: str) -> Iterator[str]:

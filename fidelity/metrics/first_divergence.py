@@ -33,4 +33,4 @@ class FirstDivergence(Metric):
         sides = [units(pair, self.unit) for pair in pairs]
         values = tuple(None if s is None else float(first_difference(*s)) for s in sides)
         name = "first_divergence" if self.unit == "tokens" else "first_divergence_chars"
-        return [Column(self.named(name), values, better="neither", summary="median", bounds=None)]
+        return [Column(name, values, better="neither", summary="median", bounds=None)]

@@ -16,4 +16,4 @@ class Identical(Metric):
     kind: Literal["identical"] = "identical"
 
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
-        return [Column(self.named("identical"), tuple(float(p.baseline.text == p.candidate.text) for p in pairs))]
+        return [Column("identical", tuple(float(p.baseline.text == p.candidate.text) for p in pairs))]

@@ -38,8 +38,8 @@ class Length(Metric):
         similarities = tuple(None if s is None else _similarity(s) for s in sides)
         suffix = "" if self.unit == "tokens" else "_chars"
         return [
-            Column(self.named(f"length_ratio{suffix}"), ratios, weights, better="neither", bounds=None),
-            Column(self.named(f"length_similarity{suffix}"), similarities),
+            Column(f"length_ratio{suffix}", ratios, weights, better="neither", bounds=None),
+            Column(f"length_similarity{suffix}", similarities),
         ]
 
 

@@ -29,7 +29,7 @@ class Nli(EncoderMetric):
 
     @property
     def packages(self) -> tuple[str, ...]:
-        return ("rapidfuzz",)
+        return (*super().packages, "rapidfuzz")
 
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
         both = [(_sentences(p.baseline.text), _sentences(p.candidate.text)) for p in pairs]
@@ -40,7 +40,7 @@ class Nli(EncoderMetric):
             _mean(found, probability) if bool(baseline) == bool(candidate) else None
             for (baseline, candidate), found in zip(both, counterparts, strict=True)
         ]
-        return [Column(self.named("contradiction"), values, better="lower")]
+        return [Column("contradiction", values, better="lower")]
 
 
 def _sentences(text: str) -> list[str]:

@@ -37,9 +37,9 @@ class PrefixAgreement(Metric):
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
         name = "prefix_agreement" if self.unit == "tokens" else "prefix_agreement_chars"
         sides = [units(pair, self.unit) for pair in pairs]
-        columns = [Column(self.named(name), tuple(_agreement(s) if s else None for s in sides))]
+        columns = [Column(name, tuple(_agreement(s) if s else None for s in sides))]
         if self.profile:
-            columns += decile_columns(self.named(name), [_profile(s) if s else [None] * DECILES for s in sides])
+            columns += decile_columns(name, [_profile(s) if s else [None] * DECILES for s in sides])
         return columns
 
 

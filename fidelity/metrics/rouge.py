@@ -55,7 +55,7 @@ class Rouge(Metric):
         parts: tuple[Part, ...] = ("f1",) if self.parts == "f1" else ("f1", "precision", "recall")
         return [
             Column(
-                self.named(name if part == "f1" else f"{name}_{part}"),
+                name if part == "f1" else f"{name}_{part}",
                 tuple(getattr(scored[i], name).part(part) for i in range(len(pairs))),
             )
             for name in names

@@ -44,12 +44,12 @@ class Sts(EncoderMetric):
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
         both = [(p.baseline.text, p.candidate.text) for p in pairs]
         rows = _rows(both, self.bound, whole=self.chunk) if pairs else []
-        columns = [Column(self.named("sts"), [row.cosine for row in rows])]
+        columns = [Column("sts", [row.cosine for row in rows])]
         if self.chunk:
-            columns.append(Column(self.named("sts_match"), [row.match for row in rows]))
-        columns.append(Column(self.named("sts_coverage"), [row.coverage for row in rows], better="neither"))
+            columns.append(Column("sts_match", [row.match for row in rows]))
+        columns.append(Column("sts_coverage", [row.coverage for row in rows], better="neither"))
         if self.profile:
-            columns += decile_columns(self.named("sts"), _profiles(both, self.bound) if pairs else [])
+            columns += decile_columns("sts", _profiles(both, self.bound) if pairs else [])
         return columns
 
 

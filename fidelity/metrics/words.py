@@ -27,6 +27,11 @@ def words(text: str) -> list[str]:
     return found
 
 
+def word_spans(text: str) -> list[tuple[int, int]]:
+    """Where the words of a text start and end, in the text as it is written: without case folding."""
+    return [match.span() for match in _pattern().finditer(text)]
+
+
 @cache
 def _pattern() -> "regex.Pattern[str]":
     sign = r"(?<![\p{L}\p{M}\p{N}_)\]}])[-+\u2212](?=\p{Nd})"

@@ -67,10 +67,10 @@ def betting_bound(
     number of independent prompts and every distribution on the range. Without `planned` that is promised for the
     number of prompts given, fixed beforehand. With `planned` (the number of prompts there are to read) it is promised
     for all moments at once: call again after every batch, stop when it suits (a confidence sequence, running
-    intersection). Reading on past `planned` adds nothing.
+    intersection). Reading on past `planned` adds nothing. Neither bound crosses the mean.
 
     `bets="target"` (Koning & van Meer 2025, "Anytime validity is free"; Voracek & Orabona 2025, "STaR-Bets") is what
-    the gate uses; `"plug_in"` are the paper's own (its equations 15 and 26, truncated at half of the wealth), for
+    the gate uses; `"plug_in"` are those of Waudby-Smith & Ramdas' hedged capital, cut at half of the wealth, for
     comparison.
 
     Values are `None` or NaN where there is none. Without values the bound is the range. Bounds lie on the safe side
@@ -103,8 +103,8 @@ def betting_p_value(
     """Smallest level at which the target bets show that the mean is above (or below) `margin`, in [1e-12, 1].
 
     p <= 1 - confidence exactly where `betting_bound` (target bets, same seed and plan) lies beyond the margin, up to
-    both searches' ends; valid by itself, so it can go into Holm's correction. Without values 1. Raises ValueError for
-    a margin outside the open range, where nothing is left to show.
+    both searches' ends; valid by itself, so it can go into Holm's correction. 1 without values, and where not even the
+    mean lies beyond. Raises ValueError for a margin outside the open range, where nothing is left to show.
     """
     if not low < margin < high:
         raise ValueError(
@@ -114,6 +114,8 @@ def betting_p_value(
     m = (margin - low) / (high - low)
     if side == "above":
         x, m = 1 - x, 1 - m
+    if len(x) == 0 or x.mean() >= m:
+        return 1.0
     column = x[:, None]
 
     def rejected(log_levels: Floats) -> NDArray[np.bool_]:
@@ -123,13 +125,17 @@ def betting_p_value(
 
 
 def upper_bounds(x: Floats, level: float, *, planned: int | None = None, bets: Bets = "target") -> Floats:
-    """Upper bounds, each at `level`, for the means of columns in [0, 1]: prompts (in reading order) x columns."""
+    """Upper bounds, each at `level`, for the means of columns in [0, 1]: prompts (in reading order) x columns.
+
+    Never below the column's own mean, which an unlucky order of few large values could otherwise do.
+    """
 
     def rejected(means: Floats) -> NDArray[np.bool_]:
         return peak_wealth(x, means, np.full_like(means, level), planned=planned, bets=bets) >= 1
 
     columns = x.shape[1]
-    return _first_rejected(rejected, np.zeros(columns), np.ones(columns))
+    bounds: Floats = np.maximum(_first_rejected(rejected, np.zeros(columns), np.ones(columns)), x.mean(axis=0))
+    return bounds
 
 
 def peak_wealth(
@@ -183,7 +189,7 @@ def _plan(n: int, planned: int | None) -> tuple[list[int], Floats]:
 
 
 def _plug_in_wealth(x: Floats, means: Floats, levels: Floats, *, planned: int | None) -> Floats:
-    """Wealth of Waudby-Smith & Ramdas' predictable plug-in bets: tuned for n, or for no n in particular."""
+    """Wealth of Waudby-Smith & Ramdas' predictable plug-in: tuned for n, or for no n in particular."""
     t = np.arange(1, len(x) + 1)
     steps = len(x) if planned is None else t * np.log(t + 1)
     stakes = np.sqrt(2 / (steps * _predictable_variance(x).T)).T

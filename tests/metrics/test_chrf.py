@@ -1,4 +1,4 @@
-import sys
+from importlib.metadata import PackageNotFoundError
 
 import pytest
 from hypothesis import given, settings
@@ -8,6 +8,7 @@ pytest.importorskip("sacrebleu", reason="chrF needs the extra 'lexical'")
 from sacrebleu.metrics import CHRF
 
 from fidelity.errors import MissingPackageError
+from fidelity.metrics import base
 from fidelity.metrics.chrf import Chrf
 from tests import laws
 
@@ -51,6 +52,9 @@ def test_it_is_exactly_sacrebleu(baseline, candidate):
 
 
 def test_a_missing_package_names_the_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, "sacrebleu.metrics.chrf", None)
+    def version(package):
+        raise PackageNotFoundError(package)
+
+    monkeypatch.setattr(base, "version", version)
     with pytest.raises(MissingPackageError, match=r"pip install 'llm-fidelity\[lexical\]'"):
         Chrf().score([])

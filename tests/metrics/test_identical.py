@@ -23,4 +23,4 @@ def test_it_reads_texts_not_tokens():
 
 
 def test_a_label_stands_before_the_name():
-    assert Identical(label="raw").score([])[0].name == "raw.identical"
+    assert Identical(label="raw").named("identical") == "raw.identical"

@@ -61,4 +61,4 @@ def test_only_changed_sentences_reach_the_model_and_each_pair_once():
 def test_it_has_no_model_of_its_own_and_is_described_without_one():
     with pytest.raises(ValidationError, match="encoder"):
         Nli()
-    assert [c.name for c in Nli(encoder="x", label="own").score([])] == ["own.contradiction"]
+    assert [c.name for c in Nli(encoder="x").score([])] == ["contradiction"]

@@ -41,10 +41,10 @@ def test_hard_texts():
 
 
 def test_the_columns_are_known_without_an_encoder():
-    assert [c.name for c in Sts(label="own").score([])] == [
-        "own.sts",
-        "own.sts_match",
-        "own.sts_coverage",
+    assert [c.name for c in Sts().score([])] == [
+        "sts",
+        "sts_match",
+        "sts_coverage",
     ]
     assert [c.name for c in Sts(chunk=False, profile=True).score([])] == ["sts", "sts_coverage", *DECILES]
 

@@ -1,0 +1,116 @@
+"""Hard breaks: what was whole in the baseline and is broken in the candidate."""
+
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Literal
+
+from fidelity.metrics.base import Metric
+from fidelity.metrics.blocks import MAX_CHARACTERS
+from fidelity.metrics.documents import documents, share_that_parses
+from fidelity.metrics.languages import main_language
+from fidelity.metrics.loops import ends_in_loop
+from fidelity.metrics.refusals import refuses
+from fidelity.records import Column, Pair
+
+Check = Literal["empty", "length", "loop", "json", "language", "refusal_appeared", "refusal_vanished"]
+CHECKS: tuple[Check, ...] = ("empty", "length", "loop", "json", "language", "refusal_appeared", "refusal_vanished")
+CHECKS_OF_CORE: tuple[Check, ...] = ("empty", "length", "loop", "refusal_appeared", "refusal_vanished")
+"""Those that need no package of the extra `structure`."""
+PACKAGES: dict[Check, tuple[str, ...]] = {
+    "loop": ("regex",),
+    "json": ("markdown-it-py", "PyYAML"),
+    "language": ("markdown-it-py", "py3langid"),
+}
+
+
+class Breaks(Metric):
+    """One column per check, 1 where the candidate is newly broken, else 0; lower is better, the mean is a share.
+
+    0 also where the check can't apply: a baseline that is broken itself can't break. Identical texts give 0.
+
+    - `break_empty`: the candidate is white space only, the baseline isn't.
+    - `break_length`: the candidate was cut off by the token limit, the baseline wasn't. None where an engine gave no
+      reason why it stopped.
+    - `break_loop`: the candidate ends in a phrase that repeats at least 3 times over at least 50 words, see `loops`.
+    - `break_json`: a document of the baseline's that parses as JSON or YAML has none in its place that does (`json`).
+    - `break_language`: another language, where both texts have letters enough and a probability of 0.9 (`languages`).
+    - `break_refusal_appeared`, `break_refusal_vanished`: only one of the two begins with a phrase of refusal, from a
+      small list in twelve languages (`refusals`). An empty candidate refuses nothing, so that no refusal vanishes.
+
+    `break_json` and `break_language` are None where a text is longer than 500,000 characters.
+    """
+
+    kind: Literal["breaks"] = "breaks"
+    checks: tuple[Check, ...] = CHECKS
+    """Which columns to give. All but `json` and `language` work without the extra `structure`."""
+
+    extra: ClassVar[str] = "structure"
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(package for check in self.checks for package in PACKAGES.get(check, ())))
+
+    def fallback(self) -> "Breaks | None":
+        core = tuple(check for check in self.checks if check in CHECKS_OF_CORE)
+        return self.model_copy(update={"checks": core}) if core and core != self.checks else None
+
+    def score(self, pairs: Sequence[Pair]) -> list[Column]:
+        if pairs:
+            self.require_packages()
+        return [self._column(check, [JUDGES[check](pair) for pair in pairs]) for check in self.checks]
+
+    def _column(self, check: Check, broken: Sequence[bool | None]) -> Column:
+        values = tuple(None if b is None else float(b) for b in broken)
+        return Column(f"break_{check}", values, better="lower")
+
+
+def _empty(pair: Pair) -> bool:
+    return bool(pair.baseline.text.strip()) and not pair.candidate.text.strip()
+
+
+def _length(pair: Pair) -> bool | None:
+    reasons = pair.baseline.finish_reason, pair.candidate.finish_reason
+    return None if None in reasons else reasons[0] != "length" and reasons[1] == "length"
+
+
+def _loop(pair: Pair) -> bool:
+    return _newly(ends_in_loop, pair)
+
+
+def _json(pair: Pair) -> bool | None:
+    baseline, candidate = documents(pair.baseline.text), documents(pair.candidate.text)
+    if baseline is None or candidate is None:
+        return None
+    share = share_that_parses(baseline, candidate)
+    return share is not None and share < 1.0
+
+
+def _language(pair: Pair) -> bool | None:
+    texts = pair.baseline.text, pair.candidate.text
+    if max(map(len, texts)) > MAX_CHARACTERS:
+        return None
+    languages = {main_language(text) for text in texts} if texts[0] != texts[1] else set()
+    return len(languages) == 2 and None not in languages
+
+
+def _refusal_appeared(pair: Pair) -> bool:
+    return _newly(refuses, pair)
+
+
+def _refusal_vanished(pair: Pair) -> bool:
+    return bool(pair.candidate.text.strip()) and refuses(pair.baseline.text) and not refuses(pair.candidate.text)
+
+
+def _newly(broken: Callable[[str], bool], pair: Pair) -> bool:
+    """Broken in the candidate, and not in the baseline, which is only looked at if need be."""
+    return broken(pair.candidate.text) and not broken(pair.baseline.text)
+
+
+JUDGES: dict[Check, Callable[[Pair], bool | None]] = {
+    "empty": _empty,
+    "length": _length,
+    "loop": _loop,
+    "json": _json,
+    "language": _language,
+    "refusal_appeared": _refusal_appeared,
+    "refusal_vanished": _refusal_vanished,
+}

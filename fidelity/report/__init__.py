@@ -1,0 +1,40 @@
+"""A comparison and its verdicts for people and for programs: one file a format, all of them saying the same."""
+
+from fidelity.report.content import (
+    HIDDEN,
+    NOT_QUALITY,
+    describe_run,
+    engine_differences,
+    floor_of,
+    low_anchor,
+    notes,
+    shown_in_table,
+    summaries_of,
+)
+from fidelity.report.github import add_step_summary, annotation
+from fidelity.report.html import as_html
+from fidelity.report.json import JSON_SCHEMA_VERSION, as_json, json_schema
+from fidelity.report.junit import as_junit
+from fidelity.report.markdown import as_markdown
+from fidelity.report.terminal import print_table
+
+__all__ = [
+    "HIDDEN",
+    "JSON_SCHEMA_VERSION",
+    "NOT_QUALITY",
+    "add_step_summary",
+    "annotation",
+    "as_html",
+    "as_json",
+    "as_junit",
+    "as_markdown",
+    "describe_run",
+    "engine_differences",
+    "floor_of",
+    "json_schema",
+    "low_anchor",
+    "notes",
+    "print_table",
+    "shown_in_table",
+    "summaries_of",
+]

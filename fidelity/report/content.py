@@ -1,0 +1,139 @@
+"""What every format says: the numbers, what was compared, and what has to be said beside the numbers."""
+
+from typing import Any
+
+from fidelity.floor import ByPrompt, Summary, by_prompt, pooled, summarise
+from fidelity.pipeline import ComparisonSet
+from fidelity.scoring import Scores
+from fidelity.store import Run
+
+NOT_QUALITY = (
+    "Drift is displacement, not quality: a copy that drifts says something else, not necessarily something worse."
+)
+HIDDEN = "_coverage"
+"""Ending of the columns that the table leaves out, and mentions where they aren't whole."""
+
+
+def floor_of(result: ComparisonSet) -> dict[str, Summary]:
+    """Each column between baseline and control, pooled over the controls; empty without a control."""
+    if not result.controls:
+        return {}
+    names = [name for name in result.controls[0].columns if all(name in c.columns for c in result.controls)]
+    ids = [control.prompt_ids for control in result.controls]
+    return {name: pooled(ids, [control.columns[name].column for control in result.controls]) for name in names}
+
+
+def summaries_of(result: ComparisonSet, candidate: Scores) -> dict[str, Summary]:
+    """Each column of a candidate, with its mean excess over the floor."""
+    return {
+        name: summarise(candidate.prompt_ids, scored.column, _controls(result, name))
+        for name, scored in candidate.columns.items()
+    }
+
+
+def low_anchor(scores: Scores, name: str) -> float | None:
+    """Where 0 is: the column's mean between this run's outputs and other prompts' baselines; None for no similarity."""
+    low = scores.columns[name].low
+    return None if low is None else summarise(scores.prompt_ids, low).value
+
+
+def lowest(result: ComparisonSet, name: str) -> float | None:
+    """The low anchor over all candidates: as low as a similarity gets with these prompts and these models."""
+    lows = [low_anchor(candidate, name) for candidate in result.candidates if name in candidate.columns]
+    known = [low for low in lows if low is not None]
+    return sum(known) / len(known) if known else None
+
+
+def shown_in_table(name: str) -> bool:
+    """Profiles (`edit_words[decile=3]`) and coverages are for charts and notes."""
+    return "[" not in name and not name.endswith(HIDDEN)
+
+
+def notes(result: ComparisonSet) -> list[str]:
+    """What has to be said beside the numbers, whatever the format; NOT_QUALITY comes on top of it."""
+    said = []
+    if not result.controls:
+        said.append("No floor: no control was run, so a number here may be nothing but the baseline's own noise.")
+    for scores in (*result.controls, *result.candidates):
+        said += [f"{scores.run.name}: {note}" for note in scores.run.manifest["engine"]["notes"]]
+        said += [f"{scores.run.name}: {column} is unscored: {why}" for column, why in scores.unscored.items()]
+        for name, summary in summaries_of(result, scores).items():
+            if name.endswith(HIDDEN) and summary.value is not None and summary.value < 1:
+                said.append(f"{scores.run.name}: {name.removesuffix(HIDDEN)} read {summary.value:.1%} of the texts")
+            if summary.n_unscored and shown_in_table(name):
+                said.append(f"{scores.run.name}: {name} could not be scored on {summary.n_unscored} prompts")
+        reasons = list(scores.pairing.failures.items())
+        said += [f"{scores.run.name}: prompt {prompt} failed: {why}" for prompt, why in reasons[:3]]
+        said += [f"{scores.run.name}: and {len(reasons) - 3} more failed"] if len(reasons) > 3 else []
+    said += differences(result)
+    said += [f"{name}: not compared: {why}" for name, why in result.not_compared.items()]
+    return list(dict.fromkeys(said))
+
+
+def format_of(run: Run) -> str:
+    """The number format that the checkpoint or the run's label names."""
+    return str(run.manifest["label"] or _checkpoint(run).get("format") or "format unknown")
+
+
+def size_of(run: Run) -> str:
+    """Parameters and bytes, as read from the checkpoint: `135M, 269 MB`; empty where there is no checkpoint."""
+    about = _checkpoint(run)
+    parts = []
+    if about.get("parameters"):
+        parts.append(_short(about["parameters"], ("", "K", "M", "B", "T")))
+    if about.get("bytes"):
+        parts.append(_short(about["bytes"], (" B", " kB", " MB", " GB", " TB")))
+    return ", ".join(parts)
+
+
+def describe_run(run: Run) -> str:
+    """Format, parameters and size, as read from the checkpoint."""
+    return ", ".join(part for part in (format_of(run), size_of(run)) if part)
+
+
+def asked(baseline: Run) -> str:
+    """How many prompts, and how the answers were sampled where the run knows."""
+    sampling = baseline.manifest["sampling"]
+    how = f", temperature {sampling['temperature']:g}, {sampling['max_tokens']} tokens at most" if sampling else ""
+    return f"{baseline.manifest['counts']['prompts']} prompts{how}"
+
+
+def differences(result: ComparisonSet) -> list[str]:
+    """Where the runs differ in more than their weights."""
+    return [
+        f"{scores.run.name}: {difference}"
+        for scores in (*result.controls, *result.candidates)
+        for difference in engine_differences(result.baseline, scores.run)
+    ]
+
+
+def engine_differences(baseline: Run, other: Run) -> list[str]:
+    """Where the two engines differ in more than the weights: drift and engine can't be told apart then."""
+    ours, theirs = baseline.manifest["engine"], other.manifest["engine"]
+    named = {"kind": "engine", "version": "version", "mode": "mode", "device": "hardware"}
+    return [
+        f"its {word} differs from the baseline's ({theirs[key]} against {ours[key]}), "
+        f"so not all of its drift is quantization's"
+        for key, word in named.items()
+        if ours[key] and theirs[key] and ours[key] != theirs[key]
+    ]
+
+
+def _controls(result: ComparisonSet, name: str) -> list[ByPrompt]:
+    """The column in every control; none at all if one of them lacks it."""
+    if not all(name in control.columns for control in result.controls):
+        return []
+    return [by_prompt(control.prompt_ids, control.columns[name].column) for control in result.controls]
+
+
+def _checkpoint(run: Run) -> dict[str, Any]:
+    return run.manifest["checkpoint"] or {}
+
+
+def _short(number: float, units: tuple[str, ...]) -> str:
+    """A number to three digits with its unit: 135M, 269 MB, 1.24 GB."""
+    for unit in units[:-1]:
+        if number < 999.5:
+            return f"{number:.3g}{unit}"
+        number /= 1000
+    return f"{number:.1f}{units[-1]}"

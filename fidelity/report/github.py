@@ -1,0 +1,50 @@
+"""What GitHub Actions shows by itself: the summary of the step, and one annotation."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from fidelity.errors import StoreError
+from fidelity.gate import Outcome, Verdict
+from fidelity.pipeline import ComparisonSet
+from fidelity.report.inert import one_line
+from fidelity.report.markdown import as_markdown
+from fidelity.report.verdicts import NO_GATE, whole
+
+COMMANDS: Mapping[Outcome | None, str] = {"fail": "error", "inconclusive": "warning", "pass": "notice", None: "notice"}
+
+
+def annotation(
+    result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE, *, environment: Mapping[str, str]
+) -> str | None:
+    """The workflow command that annotates the run, to be printed on a line of its own; None outside GitHub Actions."""
+    if environment.get("GITHUB_ACTIONS") != "true":
+        return None
+    judged = whole(result, verdicts)
+    title = f"fidelity: {judged.outcome}" if judged.outcome else "fidelity"
+    return f"::{COMMANDS[judged.outcome]} title={_property(title)}::{_data(one_line(judged.sentence))}"
+
+
+def add_step_summary(
+    result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE, *, environment: Mapping[str, str]
+) -> None:
+    """Append the Markdown report to the step's summary; nothing outside GitHub Actions.
+
+    Raises:
+        StoreError: The file that GitHub names can't be written.
+    """
+    if not (file := environment.get("GITHUB_STEP_SUMMARY")):
+        return
+    try:
+        with Path(file).open("a", encoding="utf-8") as summary:
+            summary.write(as_markdown(result, verdicts))
+    except OSError as error:
+        raise StoreError(f"{file}: the step's summary can't be written ({error.strerror})") from error
+
+
+def _data(text: str) -> str:
+    """As @actions/core escapes a command's message."""
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

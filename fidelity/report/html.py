@@ -1,0 +1,229 @@
+"""The comparison as one HTML file that needs no network: verdicts, numbers, distributions, and the pairs to search.
+
+What a model wrote is in it as JSON that the page's script reads and sets as text; everything else is escaped. The
+content security policy allows that one script and that one style sheet by their hashes, and no request at all.
+"""
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from importlib import resources
+from typing import Any
+
+import regex
+
+from fidelity import __version__
+from fidelity.floor import Summary
+from fidelity.gate import Verdict
+from fidelity.pipeline import ComparisonSet
+from fidelity.report.charts import distributions, profiles
+from fidelity.report.content import (
+    NOT_QUALITY,
+    asked,
+    floor_of,
+    format_of,
+    lowest,
+    notes,
+    shown_in_table,
+    size_of,
+    summaries_of,
+)
+from fidelity.report.inert import one_line, visible
+from fidelity.report.page_data import Held, page_data
+from fidelity.report.pairs import column_of
+from fidelity.report.verdicts import (
+    HEADINGS,
+    NO_GATE,
+    URGENCY,
+    line_cells,
+    most_urgent_first,
+    number,
+    whole,
+)
+from fidelity.store import Run
+
+MOST_ROWS = 500
+"""Failures that are listed."""
+
+
+def as_html(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE) -> str:
+    """The whole file; with the worst pairs only where all of them would be too large, and it says so."""
+    data, held = page_data(result, verdicts)
+    style, script = _file("page.css"), _file("page.js")
+    sections = dict(_sections(result, verdicts))
+    parts = {
+        "policy": _policy(style, script),
+        "title": _text(f"fidelity: {result.baseline.name}"),
+        "style": style,
+        "version": _text(__version__),
+        "asked": _text(asked(result.baseline)),
+        "heading": _text(_heading(result)),
+        "verdict": _banner(result, verdicts),
+        "not_quality": _text(NOT_QUALITY),
+        "links": "".join(f'<a href="#{_id(title)}">{title}</a>' for title in (*sections, "Pairs")),
+        "sections": "\n".join(_section(title, content) for title, content in sections.items()),
+        "held": _text(_how_many(held)),
+        "data": _inert_json(data),
+        "script": script,
+    }
+    page: str = regex.sub(r"\{\{(\w+)\}\}", lambda match: parts[match.group(1)], _file("page.html"))
+    return page
+
+
+def _sections(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> Iterator[tuple[str, str]]:
+    floor = floor_of(result)
+    if verdicts:
+        yield "Gate", "\n".join(_gate(result, verdicts, floor))
+    yield "Summary", _summary(result, floor)
+    if figures := distributions(result):
+        legend = "How many pairs have which value; each row is scaled to its own highest bar. Beside it the average."
+        yield "Distributions", f'<p class="quiet">{legend}</p><div class="figures">{"".join(figures)}</div>'
+    if figures := profiles(result):
+        yield "Along the output", f'<div class="figures">{"".join(figures)}</div>'
+    yield "What was compared", _compared(result)
+
+
+def _gate(result: ComparisonSet, verdicts: Mapping[str, Verdict], floor: Mapping[str, Summary]) -> Iterator[str]:
+    scores = {candidate.run.name: candidate for candidate in result.candidates}
+    for verdict in sorted(verdicts.values(), key=lambda verdict: URGENCY.index(verdict.outcome)):
+        candidate = scores.get(verdict.candidate)
+        summaries = summaries_of(result, candidate) if candidate else {}
+        rows = []
+        for line in most_urgent_first(verdict.lines):
+            column = column_of(line)
+            name, *cells = line_cells(line, summaries.get(column), floor.get(column))
+            numbers = "".join(f'<td class="n">{_text(cell)}</td>' for cell in cells)
+            row, why = ("<tr>", line.reason) if line.decides else ('<tr class="warns">', f"Warns only. {line.reason}")
+            rows.append(
+                f"{row}<td>{_badge(line.outcome)}</td><th>{_text(name)}</th>"
+                f'{numbers}<td class="why">{_text(why)}</td></tr>'
+            )
+        yield (
+            f"<h3>{_badge(verdict.outcome)} {_text(verdict.candidate)}</h3><p>{_text(verdict.reason)}</p>"
+            + _table(("", *HEADINGS, "Why"), rows, figures=HEADINGS[1:])
+            + f'<p class="quiet">Confidence {verdict.confidence:g}, seed {verdict.seed}.</p>'
+        )
+
+
+def _summary(result: ComparisonSet, floor: Mapping[str, Summary]) -> str:
+    runs = [(candidate.run.name, summaries_of(result, candidate)) for candidate in result.candidates]
+    names = [name for name in dict.fromkeys([*floor, *(n for _, s in runs for n in s)]) if shown_in_table(name)]
+    headings = ("Column", *(("Floor",) if floor else ()), *(name for name, _ in runs), "Other prompts")
+    rows = []
+    for name in names:
+        low = number(lowest(result, name))
+        beside = [_value(floor.get(name))] if floor else []
+        cells = "".join(
+            f'<td class="n">{cell}</td>' for cell in (*beside, *(_value(s.get(name)) for _, s in runs), low)
+        )
+        rows.append(f"<tr><th>{_text(name)}</th>{cells}</tr>")
+    reading = "Below each value its excess over the floor, the mean over prompts: positive is worse. " if floor else ""
+    legend = (
+        f"{reading}Other prompts: the candidates' answers against the baseline's to other prompts, as low as it gets."
+    )
+    return f'<p class="quiet">{_text(legend)}</p>' + _table(headings, rows, figures=headings[1:])
+
+
+def _value(summary: Summary | None) -> str:
+    if summary is None or summary.value is None:
+        return "–"
+    value = number(summary.value, digits=0 if summary.kind == "median" else 3)
+    return value if summary.excess is None else f"{value}<small>{number(summary.excess, sign=True)}</small>"
+
+
+def _compared(result: ComparisonSet) -> str:
+    runs = [("baseline", result.baseline), *(("control", control.run) for control in result.controls)]
+    runs += [("candidate", candidate.run) for candidate in result.candidates]
+    headings = ("", "Run", "Format", "Size", "Ran as", "Engine", "Mode", "Device", "Answers", "Failed", "Created")
+    rows = [_cells(role, run) for role, run in runs]
+    used = [n for n in range(len(headings)) if any(row[n] for row in rows)]
+    lines = [
+        "<tr>"
+        + "".join(f"<td{_class(headings[n], ('Answers', 'Failed'))}>{_text(row[n])}</td>" for n in used)
+        + "</tr>"
+        for row in rows
+    ]
+    parts = [_table([headings[n] for n in used], lines, figures=("Answers", "Failed"))]
+    if said := notes(result):
+        parts.append(f"<h3>Notes</h3><ul>{''.join(f'<li>{_text(one_line(note))}</li>' for note in said)}</ul>")
+    failures = [
+        (c.run.name, p, why) for c in (*result.controls, *result.candidates) for p, why in c.pairing.failures.items()
+    ]
+    if failures:
+        lines = [f"<tr>{''.join(f'<td>{_text(one_line(cell))}</td>' for cell in row)}</tr>" for row in failures]
+        more = f"<p>And {len(failures) - MOST_ROWS} more.</p>" if len(failures) > MOST_ROWS else ""
+        parts.append(f"<h3>Without an answer</h3>{_table(('Run', 'Prompt', 'Why'), lines[:MOST_ROWS])}{more}")
+    return "".join(parts)
+
+
+def _cells(role: str, run: Run) -> tuple[str, ...]:
+    engine, counts = run.manifest["engine"], run.manifest["counts"]
+    ran = " ".join(str(part) for part in (engine["kind"], engine["version"]) if part)
+    what = (role, run.name, format_of(run), size_of(run), engine["ran_as"] or "", ran, engine["mode"] or "")
+    return (*what, engine["device"] or "", str(counts["generations"]), str(counts["failures"]), run.manifest["created"])
+
+
+def _heading(result: ComparisonSet) -> str:
+    names = [candidate.run.name for candidate in result.candidates]
+    who = names[0] if len(names) == 1 else f"{len(names)} candidates"
+    return f"{who} against {result.baseline.name}"
+
+
+def _banner(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> str:
+    judged = whole(result, verdicts)
+    if judged.outcome is None:
+        return f"<p>{_text(judged.sentence)}</p>"
+    return f'<p class="banner {judged.outcome}"><b>{judged.outcome}</b> {_text(judged.sentence)}</p>'
+
+
+def _how_many(held: Sequence[Held]) -> str:
+    if all(candidate.pairs == candidate.of for candidate in held):
+        return f"All {sum(candidate.of for candidate in held):,} pairs are here."
+    parts = [f"{c.pairs:,} of {c.of:,} of {c.name}" for c in held if c.pairs < c.of]
+    return f"To keep this file small it holds the worst pairs: {', '.join(parts)}. The store has all of them."
+
+
+def _table(headings: Sequence[str], rows: Sequence[str], *, figures: Sequence[str] = ()) -> str:
+    head = "".join(f"<th{_class(heading, figures)}>{_text(heading)}</th>" for heading in headings)
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+
+
+def _class(heading: str, figures: Sequence[str]) -> str:
+    return ' class="n"' if heading in figures else ""
+
+
+def _section(title: str, content: str) -> str:
+    return f'<section id="{_id(title)}"><h2>{title}</h2>{content}</section>'
+
+
+def _id(title: str) -> str:
+    return title.lower().replace(" ", "-")
+
+
+def _badge(outcome: str) -> str:
+    return f'<span class="badge {outcome}">{outcome}</span>'
+
+
+def _text(text: str) -> str:
+    return escape(visible(text))
+
+
+def _inert_json(data: Mapping[str, Any]) -> str:
+    """JSON that ends no script element and begins no comment, whatever is in it."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    return text.translate({ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"})
+
+
+def _policy(style: str, script: str) -> str:
+    hashes = {
+        name: base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        for name, text in (("style", style), ("script", script))
+    }
+    allowed = "; ".join(f"{name}-src 'sha256-{value}'" for name, value in hashes.items())
+    return f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'"
+
+
+def _file(name: str) -> str:
+    return resources.files("fidelity.report").joinpath(name).read_text(encoding="utf-8")

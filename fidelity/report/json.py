@@ -1,0 +1,82 @@
+"""The comparison as plain data, unrounded, as `schema.json` beside this file describes it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib import resources
+from typing import Any
+
+from fidelity.floor import Summary
+from fidelity.gate import Verdict
+from fidelity.pipeline import ComparisonSet
+from fidelity.report.content import floor_of, low_anchor, summaries_of
+from fidelity.report.verdicts import NO_GATE
+from fidelity.scoring import Scores
+from fidelity.store import Run
+
+JSON_SCHEMA_VERSION = 1
+
+
+def as_json(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE) -> dict[str, Any]:
+    """The whole comparison as plain data, unrounded, with a verdict where a gate was asked for."""
+    floor = floor_of(result)
+    columns = {name: _column_json(summary, result.controls[0], name) for name, summary in floor.items()}
+    return {
+        "schema_version": JSON_SCHEMA_VERSION,
+        "baseline": _run_json(result.baseline),
+        "floor": {"columns": columns} if result.controls else None,
+        "controls": [_run_json(control.run) for control in result.controls],
+        "comparisons": [
+            {
+                "candidate": _run_json(candidate.run),
+                "verdict": _verdict_json(verdicts.get(candidate.run.name)),
+                "failed": candidate.pairing.failed,
+                "failures": candidate.pairing.failures,
+                "columns": {
+                    name: _column_json(summary, candidate, name)
+                    for name, summary in summaries_of(result, candidate).items()
+                },
+                "unscored": candidate.unscored,
+            }
+            for candidate in result.candidates
+        ],
+        "not_compared": result.not_compared,
+    }
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of what `as_json` gives."""
+    text = resources.files("fidelity.report").joinpath("schema.json").read_text(encoding="utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema
+
+
+def _verdict_json(verdict: Verdict | None) -> dict[str, Any] | None:
+    return None if verdict is None else {key: value for key, value in asdict(verdict).items() if key != "candidate"}
+
+
+def _run_json(run: Run) -> dict[str, Any]:
+    manifest = run.manifest
+    checkpoint = manifest["checkpoint"] or {}
+    return {
+        "name": run.name,
+        "id": run.id,
+        "format": manifest["label"] or checkpoint.get("format"),
+        "ran_as": manifest["engine"]["ran_as"],
+        "parameters": checkpoint.get("parameters"),
+        "bytes": checkpoint.get("bytes"),
+        "engine": manifest["engine"],
+        "counts": manifest["counts"],
+    }
+
+
+def _column_json(summary: Summary, scores: Scores, name: str) -> dict[str, Any]:
+    return {
+        summary.kind: summary.value,
+        "n": summary.n,
+        "n_unscored": summary.n_unscored,
+        "excess": None if summary.excess is None else {"mean": summary.excess},
+        "low": low_anchor(scores, name),
+        "better": summary.better,
+        "signature": scores.columns[name].signature,
+    }

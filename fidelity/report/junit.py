@@ -1,0 +1,84 @@
+"""The verdicts as JUnit XML, which CI systems show: a test suite a candidate, a test case a gate line.
+
+A line that fails is a failure, one that the data can't decide is skipped, with the reason; neither is ever passed. A
+line that only warns (the gate has a `primary`) can't fail the pipeline, so it is skipped where it doesn't pass. A
+candidate that could not be compared is an error.
+"""
+
+from collections.abc import Mapping
+from xml.etree import ElementTree as ET
+
+from fidelity.gate import Line, Outcome, Verdict
+from fidelity.pipeline import ComparisonSet
+from fidelity.report.content import NOT_QUALITY, describe_run
+from fidelity.report.inert import one_line, visible
+from fidelity.report.verdicts import NO_GATE, NOT_JUDGED, line_cells, line_name
+from fidelity.store import Run
+
+
+def as_junit(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE) -> str:
+    """The whole file, with XML 1.0's characters only."""
+    root = ET.Element("testsuites", name="fidelity")
+    runs = {candidate.run.name: candidate.run for candidate in result.candidates}
+    for name in dict.fromkeys([*runs, *verdicts, *result.not_compared]):
+        suite = _suite(root, name, result.baseline, runs.get(name))
+        if verdict := verdicts.get(name):
+            _judged(suite, verdict)
+        elif name in result.not_compared:
+            _case(suite, name, "not compared", "error", result.not_compared[name])
+        else:
+            _case(suite, name, "not judged", "skipped", NOT_JUDGED)
+        ET.SubElement(suite, "system-out").text = NOT_QUALITY
+    for element in (*root, root):
+        _count(element)
+    ET.indent(root)
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
+
+
+def _suite(root: ET.Element, name: str, baseline: Run, run: Run | None) -> ET.Element:
+    suite = ET.SubElement(root, "testsuite", name=one_line(name))
+    about = {"baseline": f"{baseline.name} ({describe_run(baseline)})"}
+    if run:
+        about["candidate"] = f"{run.name} ({describe_run(run)})"
+    properties = ET.SubElement(suite, "properties")
+    for key, value in about.items():
+        ET.SubElement(properties, "property", name=key, value=one_line(value))
+    return suite
+
+
+def _judged(suite: ET.Element, verdict: Verdict) -> None:
+    for key, value in (("confidence", verdict.confidence), ("seed", verdict.seed)):
+        ET.SubElement(suite[0], "property", name=key, value=f"{value:g}")
+    for line in verdict.lines:
+        _line(suite, verdict.candidate, line)
+    if verdict.outcome != "pass" and verdict.outcome not in {line.outcome for line in verdict.lines if line.decides}:
+        _case(suite, verdict.candidate, "verdict", _KINDS[verdict.outcome], verdict.reason)  # no line says so itself
+
+
+_KINDS: Mapping[Outcome, str] = {"pass": "", "fail": "failure", "inconclusive": "skipped"}
+
+
+def _line(suite: ET.Element, candidate: str, line: Line) -> None:
+    kind, reason = _KINDS[line.outcome], line.reason
+    if not line.decides and kind:
+        kind, reason = "skipped", f"Warns only ({line.outcome}): {reason}"
+    case = _case(suite, candidate, f"{line.kind}: {line_name(line)}", kind, reason)
+    _, value, floor, excess, bound, limit, n = line_cells(line, None, None)
+    said = {"value": value, "floor": floor, "excess": excess, "bound": bound, "limit": limit, "n": n}
+    if numbers := ", ".join(f"{key} {text}" for key, text in said.items() if text):
+        ET.SubElement(case, "system-out").text = numbers
+
+
+def _case(suite: ET.Element, candidate: str, name: str, kind: str, reason: str) -> ET.Element:
+    case = ET.SubElement(suite, "testcase", classname=one_line(f"fidelity.{candidate}"), name=one_line(name), time="0")
+    if kind:
+        outcome = ET.SubElement(case, kind, message=one_line(reason))
+        outcome.text = visible(reason)
+    return case
+
+
+def _count(element: ET.Element) -> None:
+    element.set("tests", str(len(element.findall(".//testcase"))))
+    for kind in ("failure", "error", "skipped"):
+        element.set(kind if kind == "skipped" else f"{kind}s", str(len(element.findall(f".//testcase/{kind}"))))
+    element.set("time", "0")

@@ -1,0 +1,271 @@
+"""The comparison as Markdown that fits a comment on a pull request: the verdict first, then the reasons for it.
+
+What a model wrote stands in fenced blocks only; what a user, an engine or a file wrote is escaped so that it makes no
+link, no mention, no HTML and no table of its own.
+"""
+
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+import regex
+
+from fidelity import __version__
+from fidelity.floor import Summary
+from fidelity.gate import Outcome, Verdict
+from fidelity.pipeline import ComparisonSet
+from fidelity.records import Pair
+from fidelity.report.content import (
+    NOT_QUALITY,
+    asked,
+    differences,
+    floor_of,
+    format_of,
+    notes,
+    shown_in_table,
+    size_of,
+    summaries_of,
+)
+from fidelity.report.diff import Piece, word_diff
+from fidelity.report.inert import WORD_JOINER, cut, one_line, visible
+from fidelity.report.pairs import column_of, rank
+from fidelity.report.verdicts import (
+    HEADINGS,
+    NO_GATE,
+    URGENCY,
+    column_cells,
+    line_cells,
+    line_name,
+    most_urgent_first,
+    number,
+    whole,
+)
+from fidelity.scoring import Scores
+from fidelity.store import Run
+
+MOST_CHARACTERS = 60_000
+"""GitHub takes 65,536 in a comment."""
+MOST_OF_WHAT_STAYS = 6_000
+"""Characters of each list or table that is never left out as a whole; of the other tables twice as many."""
+WORST = 3
+"""Pairs shown of each candidate."""
+MOST_OF_A_PAIR = 2_500
+"""Characters of a word diff."""
+CONTEXT = 120
+"""Characters that stay of what is the same on both sides of a change."""
+WIDTH = 100
+"""Characters of a line in a fenced block, which a browser doesn't wrap."""
+MARKS: Mapping[Outcome, str] = {"pass": "✅", "fail": "❌", "inconclusive": "❔"}
+TO_THE_LEFT = frozenset({"", "Line", "Column", "Run", "Format", "Size", "Engine", "Mode", "Device"})
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A part of the report that stands or falls as a whole."""
+
+    text: str
+    rank: int
+    """0 is always in; of the others, the lowest go in first."""
+    name: str = ""
+    """What to call it where it is left out."""
+
+
+def as_markdown(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE) -> str:
+    """The report, of less than MOST_CHARACTERS however large the comparison; it says what was left out."""
+    floor = floor_of(result)
+    blocks = [Block(_head(result, verdicts), 0)]
+    for candidate in _most_urgent_first(result, verdicts):
+        verdict = verdicts.get(candidate.run.name)
+        name, later = candidate.run.name, 1 if verdict and verdict.outcome == "pass" else 0
+        blocks.append(Block(_table(result, candidate, verdict, floor), 1 + later, f"the table of {name}"))
+        blocks.append(Block(_worst_pairs(result, candidate, verdict), 3 + later, f"the pairs of {name}"))
+    blocks.append(Block(_compared(result), 0))
+    named = set(differences(result))  # stand with what was compared
+    if said := [note for note in notes(result) if note not in named]:
+        blocks.append(Block("\n".join(["### Notes", "", *_bullets(map(prose, said))]), 0))
+    blocks.append(Block(_foot(verdicts), 0))
+    return _fitted(blocks)
+
+
+def prose(text: str, *, most: int = 500) -> str:
+    """Words of others as plain Markdown text: on one line, with nothing in it that Markdown or GitHub acts upon."""
+    parted = _ACTED_UPON.sub(lambda match: match.group() + WORD_JOINER, one_line(text, most=most))
+    inert: str = _SPECIAL.sub(lambda match: f"&#{ord(match.group())};", parted)
+    return inert
+
+
+def fenced(text: str) -> str:
+    """A block of code whose fence is longer than any run of backticks in it; long lines are wrapped."""
+    wrap = textwrap.TextWrapper(
+        WIDTH, expand_tabs=False, replace_whitespace=False, drop_whitespace=False, break_on_hyphens=False
+    ).wrap
+    lines = [part for line in visible(text).split("\n") for part in wrap(line) or [""]]
+    fence = "`" * max(3, 1 + max(map(len, regex.findall("`+", text)), default=0))
+    return "\n".join([f"{fence}text", *lines, fence])
+
+
+_ACTED_UPON = regex.compile(r"@|#|:(?=//)|www(?=\.)|gh(?=-)", regex.IGNORECASE)
+"""Where GitHub sees a mention, an issue, an address: a word joiner after it breaks that, and nobody sees it."""
+_SPECIAL = regex.compile(r"[&<>\\`*\[\]~|$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+"""What Markdown, HTML, tables and formulas begin with; an underscore inside a word begins nothing."""
+
+
+def _head(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> str:
+    judged = whole(result, verdicts)
+    title = f"{MARKS[judged.outcome]} fidelity: {judged.outcome}" if judged.outcome else "fidelity"
+    lines = [f"## {title}", "", prose(judged.sentence)]
+    if len(verdicts) + len(result.not_compared) > 1:
+        lines += ["", *_bullets(_one_by_one(result, verdicts))]
+    return "\n".join([*lines, "", f"> {NOT_QUALITY}"])
+
+
+def _one_by_one(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> Iterator[str]:
+    for verdict in sorted(verdicts.values(), key=lambda verdict: URGENCY.index(verdict.outcome)):
+        yield f"{MARKS[verdict.outcome]} **{prose(verdict.candidate)}** {verdict.outcome}: {prose(verdict.reason)}"
+    for name, why in result.not_compared.items():
+        if name not in verdicts:
+            yield f"{MARKS['inconclusive']} **{prose(name)}** not compared: {prose(why)}"
+
+
+def _table(result: ComparisonSet, candidate: Scores, verdict: Verdict | None, floor: Mapping[str, Summary]) -> str:
+    summaries = summaries_of(result, candidate)
+    heading = f"### {prose(candidate.run.name)} against {prose(result.baseline.name)}"
+    columns = {name: column_cells(s, floor.get(name)) for name, s in summaries.items() if shown_in_table(name)}
+    plain = ("Column", "Value", "Floor", "Excess", "n")
+    if verdict is None:
+        return f"{heading}\n\n{_rows(plain, columns.values())}"
+    rows, reasons = [], []
+    for line in most_urgent_first(verdict.lines):
+        column = column_of(line)
+        columns.pop(column, None)
+        rows.append((MARKS[line.outcome], *line_cells(line, summaries.get(column), floor.get(column))))
+        if line.outcome != "pass":
+            warns = "" if line.decides else " (warns only)"
+            reasons.append(f"**{prose(line_name(line))}** {line.outcome}{warns}: {prose(line.reason)}")
+    parts = [f"{heading}: {verdict.outcome}", _rows(("", *HEADINGS), rows), "\n".join(_bullets(reasons))]
+    if columns:
+        title = f"{len(columns)} columns that the gate doesn't judge"
+        parts.append(_folded(title, _rows(plain, columns.values())))
+    return "\n\n".join(part for part in parts if part)
+
+
+def _worst_pairs(result: ComparisonSet, candidate: Scores, verdict: Verdict | None) -> str:
+    ranking = rank(result, candidate, verdict)
+    pairs = candidate.pairing.pairs
+    worst = [n for n in ranking.order if pairs[n].baseline.text != pairs[n].candidate.text][:WORST]
+    if not worst:
+        return f"No answer of {prose(candidate.run.name)} differs from the baseline's."
+    legend = "Only the baseline says `[-this-]`, only the candidate `{+this+}`; `⋯` stands for text that both share."
+    count = "The worst pair" if len(worst) == 1 else f"The {len(worst)} worst pairs"
+    title = f"{count} of {candidate.run.name}{f' by {ranking.by}' if ranking.by else ''}"
+    return _folded(title, "\n\n".join([legend, *(_shown(pairs[n], ranking.excess[n]) for n in worst)]))
+
+
+def _shown(pair: Pair, excess: float | None) -> str:
+    about = f"**{prose(pair.prompt.id, most=100)}**"
+    if pair.baseline.repeat:
+        about += f", repeat {pair.baseline.repeat}"
+    if excess is not None:
+        about += f", excess {number(excess, sign=True)}"
+    prompt = pair.prompt.text.strip()
+    parts = [about, *([fenced(cut(prompt, 300))] if prompt else [])]
+    return "\n\n".join([*parts, fenced(_marked(word_diff(pair.baseline.text, pair.candidate.text)))])
+
+
+def _marked(pieces: Sequence[Piece]) -> str:
+    """In git's notation for words, with what is long and the same elided, and an end."""
+    text = ""
+    for place, piece in enumerate(pieces):
+        seen = visible(piece.text)
+        match piece.kind:
+            case "both":
+                text += _elided(seen, first=place == 0, last=place == len(pieces) - 1)
+            case "baseline":
+                text += f"[-{cut(seen, MOST_OF_A_PAIR // 3)}-]"
+            case "candidate":
+                text += f"{{+{cut(seen, MOST_OF_A_PAIR // 3)}+}}"
+        if len(text) > MOST_OF_A_PAIR and place < len(pieces) - 1:
+            return f"{text} … (cut here)"
+    return text
+
+
+def _elided(text: str, *, first: bool, last: bool) -> str:
+    if len(text) <= 3 * CONTEXT:
+        return text
+    before, after = ("" if first else text[:CONTEXT]), ("" if last else text[-CONTEXT:])
+    return f"{before}⋯{after}"
+
+
+def _compared(result: ComparisonSet) -> str:
+    runs = [("baseline", result.baseline)]
+    runs += [("control", control.run) for control in result.controls]
+    runs += [("candidate", candidate.run) for candidate in result.candidates]
+    rows = [_about(role, run) for role, run in runs]
+    headings = ("", "Run", "Format", "Size", "Engine", "Mode", "Device", "Answers", "Failed")
+    used = [n for n in range(len(headings)) if n < 3 or any(row[n] for row in rows)]
+    table = _rows([headings[n] for n in used], [[row[n] for n in used] for row in rows], room=MOST_OF_WHAT_STAYS)
+    said = [asked(result.baseline), *differences(result)]
+    return "\n".join(["### What was compared", "", table, "", *_bullets(map(prose, said))])
+
+
+def _about(role: str, run: Run) -> tuple[str, ...]:
+    engine, counts = run.manifest["engine"], run.manifest["counts"]
+    ran = " ".join(str(part) for part in (engine["kind"], engine["version"]) if part)
+    answers = (str(counts["generations"]), str(counts["failures"] or ""))
+    return (role, run.name, format_of(run), size_of(run), ran, engine["mode"] or "", engine["device"] or "", *answers)
+
+
+def _foot(verdicts: Mapping[str, Verdict]) -> str:
+    said = {f"confidence {v.confidence:g}, seed {v.seed}" for v in verdicts.values()}
+    return f"<sub>{', '.join([f'fidelity {__version__}', *sorted(said)])}</sub>"
+
+
+def _bullets(said: Iterable[str], *, room: int = MOST_OF_WHAT_STAYS) -> list[str]:
+    """A list, up to as many characters as there is room for."""
+    return _within(room, [f"- {text}" for text in said], lambda left: f"- and {left} more")
+
+
+def _rows(headings: Sequence[str], rows: Iterable[Sequence[str]], *, room: int = 2 * MOST_OF_WHAT_STAYS) -> str:
+    """A table, up to as many characters as there is room for; figures stand to the right."""
+    cells = [_row([prose(cell, most=120) for cell in row]) for row in rows]
+    ruler = _row(["---" if heading in TO_THE_LEFT else "---:" for heading in headings])
+    return "\n".join([_row(headings), ruler, *_within(room, cells, lambda left: f"\nand {left} rows more")])
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _within(room: int, lines: Sequence[str], rest: Callable[[int], str]) -> list[str]:
+    for number_, size in enumerate(accumulate(map(len, lines))):
+        if size > room:
+            return [*lines[:number_], rest(len(lines) - number_)]
+    return list(lines)
+
+
+def _folded(title: str, text: str) -> str:
+    return f"<details><summary>{prose(title)}</summary>\n\n{text}\n\n</details>"
+
+
+def _most_urgent_first(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> list[Scores]:
+    def urgency(candidate: Scores) -> int:
+        verdict = verdicts.get(candidate.run.name)
+        return URGENCY.index(verdict.outcome if verdict else "inconclusive")
+
+    return sorted(result.candidates, key=urgency)
+
+
+def _fitted(blocks: Sequence[Block]) -> str:
+    """As many blocks as there is room for, by rank, in their order; what is left out is named at the end."""
+    room = MOST_CHARACTERS - 1_000
+    kept: set[int] = set()
+    for place in sorted(range(len(blocks)), key=lambda place: blocks[place].rank):
+        size = len(blocks[place].text) + 2
+        if blocks[place].rank == 0 or size <= room:
+            kept.add(place)
+            room -= size
+    text = "\n\n".join(block.text for place, block in enumerate(blocks) if place in kept)
+    if left_out := [block.name for place, block in enumerate(blocks) if place not in kept]:
+        text += f"\n\nLeft out, to fit: {prose(', '.join(left_out), most=120)}. The HTML report has them."
+    return text + "\n"

@@ -1,0 +1,83 @@
+"""The pairs behind the numbers, worst first."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from fidelity.floor import by_prompt, mean_over_controls
+from fidelity.gate import Line, Verdict
+from fidelity.pipeline import ComparisonSet
+from fidelity.records import Column
+from fidelity.report.content import shown_in_table
+from fidelity.report.verdicts import most_urgent_first
+from fidelity.scoring import Scores
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """A candidate's pairs in the order in which a reader should see them."""
+
+    by: str | None
+    """The column that orders them; None where no column judges, and the order is the prompt set's."""
+    excess: tuple[float | None, ...]
+    """For each pair its excess in that column; None without a control."""
+    order: tuple[int, ...]
+    """Numbers of the pairs, the worst first; what could not be scored comes last."""
+
+
+def rank(result: ComparisonSet, candidate: Scores, verdict: Verdict | None) -> Ranking:
+    """Order a candidate's pairs by the column that its verdict hangs on.
+
+    That is the first gate line that failed, else the first undecided one, else the first; without a gate, the first
+    column that is judged and says more than yes or no. What is equal in it is ordered by all judged columns together.
+    """
+    judged = {
+        name: scored.column
+        for name, scored in candidate.columns.items()
+        if scored.column.better != "neither" and shown_in_table(name)
+    }
+    worse = {name: _worse(result, candidate, name, column) for name, column in judged.items()}
+    by = next((name for name in _gated(verdict) if name in worse), None)
+    by = by or next((name for name, column in judged.items() if len(set(column.values)) > 2), None)
+    by = by or next(iter(worse), None)
+    if by is None:
+        return Ranking(None, (None,) * len(candidate.prompt_ids), tuple(range(len(candidate.prompt_ids))))
+    together = [_mean(values) for values in zip(*worse.values(), strict=True)]
+    order = sorted(range(len(together)), key=lambda n: (_last(worse[by][n]), _last(together[n])))
+    excess = tuple(worse[by]) if result.controls else (None,) * len(order)
+    return Ranking(by, excess, tuple(order))
+
+
+def _gated(verdict: Verdict | None) -> Iterable[str]:
+    """The columns of the gate's lines: failed ones first, then the undecided, then those that passed."""
+    return map(column_of, most_urgent_first(verdict.lines if verdict else ()))
+
+
+def column_of(line: Line) -> str:
+    """The column that a line judges; a break's is `break_json` where the gate says `json`."""
+    label, dot, check = line.name.rpartition(".")
+    return f"{label}{dot}break_{check}" if line.kind == "break" else line.name
+
+
+def _worse(result: ComparisonSet, candidate: Scores, name: str, column: Column) -> list[float | None]:
+    """Each pair's excess over its prompt's floor; without a control, its distance from 0, which orders as well."""
+    controls = [by_prompt(c.prompt_ids, c.columns[name].column) for c in result.controls if name in c.columns]
+    floor = mean_over_controls(controls)
+    sign = -1.0 if column.better == "higher" else 1.0
+    worse: list[float | None] = []
+    for prompt_id, value in zip(candidate.prompt_ids, column.values, strict=True):
+        control = floor.get(prompt_id)
+        if value is None or (floor and control is None):
+            worse.append(None)
+        else:
+            worse.append(sign * (value - (control.value if control else 0.0)))
+    return worse
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _last(value: float | None) -> float:
+    """As a sort key: larger comes first, None at the end."""
+    return float("inf") if value is None else -value

@@ -1,0 +1,120 @@
+"""What was judged, in the words and numbers that Markdown, HTML and GitHub have in common."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from fidelity.floor import Summary
+from fidelity.gate import Line, Outcome, Verdict
+from fidelity.pipeline import ComparisonSet
+
+NO_GATE: Mapping[str, Verdict] = MappingProxyType({})
+"""Nothing was asked, so nothing was judged."""
+NOT_JUDGED = "No gate was given, so nothing was judged."
+URGENCY: tuple[Outcome, ...] = ("fail", "inconclusive", "pass")
+"""What a reader should see first."""
+HEADINGS = ("Line", "Value", "Floor", "Excess", "Bound", "Limit", "n")
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """All candidates together."""
+
+    outcome: Outcome | None
+    """None where no gate was asked for."""
+    sentence: str
+
+
+def whole(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> Whole:
+    """Any fail is a fail, else anything undecided, or not even compared, is inconclusive.
+
+    It can't pass by omission: a candidate without a verdict beside others that have one is inconclusive too.
+    """
+    named: dict[Outcome, list[str]] = {outcome: [] for outcome in URGENCY}
+    for verdict in verdicts.values():
+        named[verdict.outcome].append(verdict.candidate)
+    others = [candidate.run.name for candidate in result.candidates if verdicts]
+    named["inconclusive"] += [name for name in (*others, *result.not_compared) if name not in verdicts]
+    outcome = next((outcome for outcome, names in named.items() if names), None)
+    if outcome is None:
+        return Whole(None, NOT_JUDGED)
+    if len(verdicts) == 1 and sum(map(len, named.values())) == 1:
+        return Whole(outcome, next(iter(verdicts.values())).reason)
+    return Whole(outcome, "; ".join(f"{word}: {_some(names)}" for word, names in named.items() if names) + ".")
+
+
+def line_name(line: Line) -> str:
+    """The line as a reader would call it."""
+    match line.kind:
+        case "margin" | "precondition":
+            return line.name
+        case "tail":
+            return f"{line.name}, worst 5 %"
+        case "break":
+            return f"newly broken: {line.name}"
+        case "failed":
+            return "without an answer"
+
+
+def line_cells(line: Line, summary: Summary | None, floor: Summary | None) -> tuple[str, ...]:
+    """A gate line under HEADINGS. What the bound is depends on the outcome: the side that decided, or both."""
+    share = line.kind in ("break", "failed")
+    own, beside = (summary, floor) if line.kind == "margin" else (None, None)
+    return (
+        line_name(line),
+        number(line.value, share=True) if share else number(own.value if own else None),
+        number(beside.value if beside else None),
+        "" if share else number(line.value, sign=True),
+        "" if line.kind == "failed" else _bound(line),  # what failed is counted, not estimated
+        number(line.limit, share=share),
+        str(line.n) if line.n else "",
+    )
+
+
+def column_cells(summary: Summary, floor: Summary | None) -> tuple[str, ...]:
+    """A column that no line judges: its name, value, floor, excess and number of prompts."""
+    value = number(summary.value, digits=0 if summary.kind == "median" else 3)
+    beside = number(floor.value if floor else None, digits=0 if summary.kind == "median" else 3)
+    return (summary.name, value, beside, number(summary.excess, sign=True), str(summary.n))
+
+
+def number(value: float | None, *, sign: bool = False, share: bool = False, digits: int = 3) -> str:
+    """A number for reading; empty where there is none."""
+    if value is None:
+        return ""
+    if share:
+        return f"{100 * value:.1f} %"
+    rounded = f"{value:{'+' if sign else ''}.{digits}f}"
+    return rounded.replace("-", "+" if sign else "") if float(rounded) == 0 else rounded
+
+
+def most_urgent_first(lines: Iterable[Line]) -> list[Line]:
+    """What decides before what only warns, and in each what failed first."""
+    return sorted(lines, key=lambda line: (not line.decides, URGENCY.index(line.outcome)))
+
+
+def _bound(line: Line) -> str:
+    share = line.kind in ("break", "failed")
+    lower, upper = (_apart(bound, line.limit, share=share) for bound in (line.lower, line.upper))
+    match line.outcome:
+        case "pass":
+            return f"≤ {upper}" if upper else ""
+        case "fail":
+            return f"≥ {lower}" if lower else ""
+        case "inconclusive":
+            return f"{lower} to {upper}" if lower and upper else ""
+
+
+def _apart(bound: float | None, limit: float | None, *, share: bool) -> str:
+    """With as many digits as it takes to see on which side of the limit the bound lies."""
+    if bound is None:
+        return ""
+    scale, form = (100, "{:.{}f} %") if share else (1, "{:+.{}f}")
+    digits = range(1 if share else 3, 10)
+    beside = None if limit is None else scale * limit
+    written = [(form.format(scale * bound, d), beside is not None and form.format(beside, d)) for d in digits]
+    return next((text for text, other in written if text != other), written[0][0])
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names) if len(names) <= 10 else f"{', '.join(names[:10])} and {len(names) - 10} more"

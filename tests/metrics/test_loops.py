@@ -1,0 +1,76 @@
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+import fidelity
+from fidelity.metrics.loops import ends_in_loop
+from tests import laws
+
+RECORDINGS = Path(fidelity.__file__).parent / "sample_data" / "h100-smollm2-135m"
+
+
+def test_by_hand():
+    # A phrase of 7 words: seven times are 49, eight are 56; 50 words must be covered.
+    assert not ends_in_loop("and so it goes on and on " * 7)
+    assert ends_in_loop("and so it goes on and on " * 8)
+    # The 50th word may be the first of the next time.
+    assert ends_in_loop("and so it goes on and on " * 7 + "and")
+    # A phrase of 25 words must be there three times: twice are 50 words, but no loop yet.
+    phrase = " ".join(f"word{n}" for n in range(25)) + " "
+    assert not ends_in_loop(phrase * 2)
+    assert not ends_in_loop(phrase * 2 + phrase[:-10])
+    assert ends_in_loop("It began well. " + phrase * 3)
+    assert ends_in_loop(phrase * 3 + "word0 word1")
+
+
+@pytest.mark.parametrize(
+    ("text", "loops"),
+    [
+        ("很" * 50, True),
+        ("你好。" * 17, True),  # 51 characters
+        ("你好。" * 16, False),
+        ("สวัสดี" * 20, True),
+        ("नमस्ते दुनिया। " * 20, True),
+        ("!" * 50, True),
+        ("-" * 49, False),
+        ("ha " * 20, False),
+        ("Row, row, row your boat, " * 3, False),  # a chorus
+        ("so it goes. " * 30 + "But then it ended well.", False),  # left again
+        ("".join(f"{n}. the same item\n" for n in range(50)), False),  # a counter
+        ("| --- | --- | --- |\n" * 2, False),
+        ("", False),
+    ],
+)
+def test_what_is_a_loop(text, loops):
+    assert ends_in_loop(text) is loops
+
+
+@pytest.mark.parametrize(("length", "seen"), [(200, True), (201, False)])
+def test_phrases_of_up_to_200_words_are_seen(length, seen):
+    assert ends_in_loop("".join(f"w{n} " for n in range(length)) * 3) is seen
+
+
+def test_real_outputs():
+    # SmolLM2-135M loops in 8 of 64 answers and its 4-bit copy in 30; those of the first were looked at one by one.
+    loops = {
+        name: {
+            record["id"]
+            for record in map(json.loads, (RECORDINGS / f"{name}.jsonl").read_text(encoding="utf-8").splitlines())
+            if ends_in_loop(record["text"])
+        }
+        for name in ("bf16", "w4a16")
+    }
+    assert loops["bf16"] == {
+        "list-04", "writing-01", "writing-05", "writing-06", "writing-08", "summarise-02", "german-02", "german-03",
+    }  # fmt: skip
+    assert len(loops["w4a16"]) == 30
+
+
+def test_hard_and_long_texts_take_seconds():
+    start = time.process_time()
+    for text in laws.HARD_TEXTS.values():
+        ends_in_loop(text)
+    assert ends_in_loop("word " * 32_000)
+    assert time.process_time() - start < 10

@@ -1,0 +1,59 @@
+"""What is written by itself in GitHub Actions."""
+
+from dataclasses import replace
+
+import pytest
+
+from fidelity.errors import StoreError
+from fidelity.report import add_step_summary, annotation
+from tests.report.conftest import HOSTILE, verdict
+
+ACTIONS = {"GITHUB_ACTIONS": "true"}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "command"), [("fail", "::error "), ("inconclusive", "::warning "), ("pass", "::notice ")]
+)
+def test_one_annotation_says_the_verdict(recordings, outcome, command):
+    result = replace(recordings, candidates=recordings.candidates[:1])
+    said = annotation(result, {"bf16-serial": verdict("bf16-serial", outcome, reason="So.")}, environment=ACTIONS)
+    assert said == f"{command}title=fidelity%3A {outcome}::So."
+
+
+def test_many_candidates_are_one_annotation(recordings, verdicts):
+    said = annotation(recordings, verdicts, environment=ACTIONS)
+    assert said == "::error title=fidelity%3A fail::fail: w8a8-fp8; inconclusive: bf16-eager; pass: bf16-serial."
+
+
+def test_without_a_gate_it_is_a_notice(recordings):
+    assert (
+        annotation(recordings, environment=ACTIONS)
+        == "::notice title=fidelity::No gate was given, so nothing was judged."
+    )
+
+
+def test_text_cannot_end_the_command(recordings):
+    result = replace(recordings, candidates=recordings.candidates[:1])
+    said = annotation(
+        result, {"bf16-serial": verdict("bf16-serial", "fail", reason=f"5 %\r\n{HOSTILE}")}, environment=ACTIONS
+    )
+    assert said.startswith("::error title=fidelity%3A fail::5 %25 <script>")
+    assert len(said.splitlines()) == 1
+    assert "\x1b" not in said
+
+
+def test_elsewhere_there_is_none(recordings, verdicts, tmp_path):
+    assert annotation(recordings, verdicts, environment={}) is None
+    add_step_summary(recordings, verdicts, environment={})
+
+
+def test_the_summary_is_the_markdown_report_added_to_what_is_there(recordings, verdicts, tmp_path):
+    file = tmp_path / "summary.md"
+    file.write_text("# before\n")
+    add_step_summary(recordings, verdicts, environment={"GITHUB_STEP_SUMMARY": str(file)})
+    assert file.read_text().startswith("# before\n## ❌ fidelity: fail")
+
+
+def test_a_summary_that_cannot_be_written_says_so(recordings, tmp_path):
+    with pytest.raises(StoreError, match="the step's summary can't be written"):
+        add_step_summary(recordings, environment={"GITHUB_STEP_SUMMARY": str(tmp_path)})
