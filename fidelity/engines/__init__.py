@@ -51,6 +51,7 @@ def open_engine(config: RunConfig, *, log: Path, on_progress: OnProgress) -> Ite
                 env=_child_env(engine),
                 log=log,
                 on_progress=on_progress,
+                deadline=engine.deadline,
             ) as child:
                 child.info = replace(
                     child.info,
@@ -97,7 +98,7 @@ def identity(config: RunConfig, *, remembered: Path) -> dict[str, Any]:
         case VllmEngine() as engine:
             return {
                 "model": content_id(local_directory(str(config.model), config.revision), remembered),
-                **engine.model_dump(mode="json"),
+                **engine.model_dump(mode="json", exclude={"deadline"}),
                 "version": _vllm_version(),
                 "device": _gpu_name() or _cpu_name(),
                 "ambient": {

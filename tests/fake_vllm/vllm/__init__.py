@@ -1,12 +1,15 @@
 """A stand-in for vLLM that answers at once, for tests of everything around it; put this folder on PYTHONPATH.
 
 Like the real BF16 engine, its answers depend on how many prompts are in the batch, and on nothing else but the prompt.
-Words in a prompt make it misbehave: SIGILL, SLOW, REFUSED (by the template), LONG (beyond the context).
+Words in a prompt make it misbehave: SIGILL, SIGSEGV, SIGKILL, HANG, SLOW, REFUSED (by the template), LONG (beyond the
+context). So do values of `quantization`: mxfp4 (no kernel), hangs, works (for 3 s, while loading), aborts (at its end).
 """
 
+import atexit
 import hashlib
 import os
 import signal
+import subprocess
 import sys
 import time
 from types import SimpleNamespace
@@ -34,8 +37,11 @@ class _Tokenizer:
         text = " ".join(m["content"] for m in messages)
         if "REFUSED" in text:
             raise ValueError("System role not supported")
-        if "SIGILL" in text:
-            os.kill(os.getpid(), signal.SIGILL)
+        for word in ("SIGILL", "SIGSEGV", "SIGKILL"):
+            if word in text:
+                os.kill(os.getpid(), getattr(signal, word))
+        if "HANG" in text:
+            time.sleep(3600)
         if "SLOW" in text:
             time.sleep(0.15)
         return {"input_ids": self.encode(text)}
@@ -73,9 +79,18 @@ class _Model:
 
 
 class LLM:
-    def __init__(self, model, *, enforce_eager=False, max_model_len=512, dtype="bfloat16", quantization=None):
+    def __init__(self, model, *, enforce_eager=False, max_model_len=512, dtype="bfloat16", quantization=None, **others):
         if quantization == "mxfp4":
             raise RuntimeError("no kernel for mxfp4")
+        if quantization == "hangs":
+            subprocess.Popen(["sleep", "3600"])  # a worker of its own, which must go too
+            time.sleep(3600)
+        if quantization == "works":
+            until = time.monotonic() + 3
+            while time.monotonic() < until:
+                pass
+        if quantization == "aborts":
+            atexit.register(os.abort)
         self._model = _Model(quantization)
         self._waiting, self._next, self._exact = [], 0, dtype == "float32"
         self.llm_engine = SimpleNamespace(
