@@ -21,7 +21,8 @@ from statistics import mean, median, stdev
 from scipy.stats import t
 
 from fidelity.config import load_run
-from fidelity.pipeline import DEFAULT_CHUNK, chunks, generate
+from fidelity.jobs import DEFAULT_CHUNK, chunks
+from fidelity.pipeline import generate
 from fidelity.store import Store
 
 ROOT = Path(__file__).parent.parent

@@ -32,7 +32,7 @@ class Checkpoint:
     """Of all weight files on disk."""
 
 
-def local_directory(model: str, revision: str | None) -> Path:
+def local_directory(model: str, revision: str | None, *, download: bool = True) -> Path:
     """The directory of a checkpoint: a local one as it is, a Hub id from the Hub's cache (downloaded if need be).
 
     Raises:
@@ -40,7 +40,7 @@ def local_directory(model: str, revision: str | None) -> Path:
     """
     path = Path(model)
     if not path.is_absolute():
-        return _from_hub(model, revision)
+        return _from_hub(model, revision, download=download)
     if not path.is_dir():
         raise ConfigError(f"{path}: no such directory; 'model' is a checkpoint's directory or a Hub id (org/name)")
     if not (path / "config.json").is_file():
@@ -95,7 +95,22 @@ def describe(directory: Path) -> Checkpoint:
     )
 
 
-def _from_hub(model: str, revision: str | None) -> Path:
+def chat_template(directory: Path) -> Any:
+    """The template of a checkpoint's tokenizer, or several by name; None where it has none."""
+    with suppress(OSError):
+        return (directory / "chat_template.jinja").read_text(encoding="utf-8")
+    written = None
+    with suppress(OSError, ValueError):
+        written = json.loads((directory / "tokenizer_config.json").read_text(encoding="utf-8")).get("chat_template")
+    return {one["name"]: one["template"] for one in written} if isinstance(written, list) else written
+
+
+def fingerprint(template: Any) -> str | None:
+    """What a chat template is known by in `EngineInfo.chat_template`; None where there is none."""
+    return hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:16] if template else None
+
+
+def _from_hub(model: str, revision: str | None, *, download: bool) -> Path:
     try:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
@@ -103,7 +118,8 @@ def _from_hub(model: str, revision: str | None) -> Path:
         raise MissingPackageError("huggingface_hub", extra="vllm", needed_by=f"the Hub model {model!r}") from error
     patterns = ["*.json", "*.safetensors", "*.model", "*.jinja", "*.txt"]
     try:
-        return Path(snapshot_download(model, revision=revision, allow_patterns=patterns))
+        found = snapshot_download(model, revision=revision, allow_patterns=patterns, local_files_only=not download)
+        return Path(found)
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise ConfigError(
             f"model {model!r}: neither a directory here nor to be had from the Hub "

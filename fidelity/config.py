@@ -90,11 +90,32 @@ class VllmEngine(Settings):
     """Environment variables of the child process (`VLLM_CPU_INT4_W4A8: "0"`)."""
 
 
+class Ran(Settings):
+    """What really ran when outputs were recorded; what isn't said stays unknown, and is held against nobody."""
+
+    engine: str | None = None
+    """`vllm`, ...; "recorded" if not given."""
+    version: str | None = None
+    """The engine's."""
+    device: str | None = None
+    """Name of the processor or the GPU."""
+    mode: Literal["eager", "compiled"] | None = None
+    dtype: str | None = None
+    ran_as: str | None = None
+    """The number format that the kernels computed in."""
+    attention: str | None = None
+    """The attention backend."""
+    quantized_layers: int | None = Field(default=None, ge=0)
+    unquantized_layers: int | None = Field(default=None, ge=0)
+
+
 class RecordedEngine(Settings):
     """Outputs that were generated elsewhere, from a JSONL file; only `id` and `text` are required of a line."""
 
     kind: Literal["recorded"]
     path: RelativePath
+    ran: Ran | None = None
+    """What the outputs were generated with; a control is taken to have run with the same."""
 
 
 class StoredEngine(Settings):
@@ -160,14 +181,14 @@ def load_run(path: Path) -> RunConfig:
     Raises:
         ConfigError: The file is missing, not YAML, or has an unknown key or a wrong type, with its place in the file.
     """
-    data = _read_yaml(path)
+    data = read_yaml(path, keys="name:, model:, engine: ...")
     metrics = data.get("metrics")
     if isinstance(metrics, list):
         data["metrics"] = [_with_local_encoder(metric, path.parent) for metric in metrics]
     try:
         return RunConfig.model_validate(data, context={"folder": path.parent})
     except ValidationError as error:
-        raise ConfigError("\n".join(f"{path}: {_place(e)}{_what(e)}" for e in error.errors())) from error
+        raise explained(path, error) from error
 
 
 def candidate_of(baseline: RunConfig, candidate: RunConfig) -> RunConfig:
@@ -186,7 +207,12 @@ def candidate_of(baseline: RunConfig, candidate: RunConfig) -> RunConfig:
     return candidate.model_copy(update={key: getattr(baseline, key) for key in SHARED})
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path, *, keys: str) -> dict[str, Any]:
+    """The mapping in a YAML file; `keys` are an example of what belongs there, for the error message.
+
+    Raises:
+        ConfigError: The file is missing, not UTF-8, not YAML, or no mapping.
+    """
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -196,8 +222,13 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not YAML: {str(error).replace(chr(10), ' ')}") from error
     if not isinstance(data, dict):
-        raise ConfigError(f"{path}: a mapping of keys is expected (name:, model:, engine: ...), found {_type(data)}")
+        raise ConfigError(f"{path}: a mapping of keys is expected ({keys}), found {_type(data)}")
     return data
+
+
+def explained(path: Path, error: ValidationError) -> ConfigError:
+    """What pydantic found wrong in a file, a line each, with the place in the file."""
+    return ConfigError("\n".join(f"{path}: {_place(e)}{_what(e)}" for e in error.errors()))
 
 
 def _with_local_encoder(metric: Any, folder: Path) -> Any:
@@ -220,7 +251,7 @@ def _what(error: Mapping[str, Any]) -> str:
     if error["type"] == "union_tag_invalid":
         tag, known = error["ctx"]["tag"], re.findall(r"'([^']+)'", error["ctx"]["expected_tags"])
         return f"unknown kind {tag!r}{nearest(tag, known)}"
-    return str(error["msg"])
+    return str(error["msg"]).removeprefix("Value error, ")
 
 
 def _type(data: Any) -> str:

@@ -1,25 +1,34 @@
 """Joining two runs by prompt id, or saying exactly why they can't be compared."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from fidelity.errors import IncomparableError
-from fidelity.records import Generation, Pair
+from fidelity.records import Generation, Pair, Sameness
 from fidelity.store import Run
 
 
 @dataclass(frozen=True, slots=True)
 class Pairing:
-    """The pairs of two runs, in the baseline's order, and how many prompts one of them failed on."""
+    """The pairs of two runs, in the baseline's order, and the prompts that one of them failed on."""
 
     pairs: tuple[Pair, ...]
-    failed: int
-    """Prompts that the candidate gave no answer to."""
     failures: dict[str, str]
     """The reason by prompt id, of whichever run failed; these prompts have no pair."""
+    failed_prompts: tuple[str, ...]
+    """Those that the candidate gave no answer to."""
+
+    def same(self) -> Sameness:
+        """Whether both said the very same in every pair."""
+        return Sameness(
+            texts=all(pair.baseline.text == pair.candidate.text for pair in self.pairs),
+            token_ids=_all_equal((pair.baseline.token_ids, pair.candidate.token_ids) for pair in self.pairs),
+            logprobs=_all_equal((pair.baseline.logprobs, pair.candidate.logprobs) for pair in self.pairs),
+        )
 
 
 def pair_runs(baseline: Run, candidate: Run) -> Pairing:
-    """Pair the generations of two runs.
+    """Pair the generations of two runs; a candidate that was asked only a part of the prompts is paired on that part.
 
     Raises:
         IncomparableError: They asked different prompts, sampled differently, or share no answered prompt.
@@ -28,13 +37,16 @@ def pair_runs(baseline: Run, candidate: Run) -> Pairing:
     _same_prompts(baseline, candidate)
     prompts = {prompt.id: prompt for prompt in baseline.prompts()}
     theirs = {(outcome.prompt_id, outcome.repeat): outcome for outcome in candidate.outcomes()}
-    pairs, failures, failed = [], {}, 0
+    pairs, failures, failed_prompts = [], {}, []
     for ours in baseline.outcomes():
-        other = theirs[ours.prompt_id, ours.repeat]
+        other = theirs.get((ours.prompt_id, ours.repeat))
+        if other is None:
+            continue
         if isinstance(ours, Generation) and isinstance(other, Generation):
             pairs.append(Pair(prompts[ours.prompt_id], ours, other))
             continue
-        failed += not isinstance(other, Generation)
+        if not isinstance(other, Generation):
+            failed_prompts.append(ours.prompt_id)
         side, failure = (candidate, other) if not isinstance(other, Generation) else (baseline, ours)
         failures[ours.prompt_id] = f"{side.name}: {failure.reason}"  # type: ignore[union-attr]
     if not pairs:
@@ -42,7 +54,7 @@ def pair_runs(baseline: Run, candidate: Run) -> Pairing:
         raise IncomparableError(
             f"{baseline.name} and {candidate.name} share no answered prompt ({why}); check that both have the same ids"
         )
-    return Pairing(tuple(pairs), failed, failures)
+    return Pairing(tuple(pairs), failures, tuple(dict.fromkeys(failed_prompts)))
 
 
 def _same_sampling(baseline: Run, candidate: Run) -> None:
@@ -57,7 +69,8 @@ def _same_sampling(baseline: Run, candidate: Run) -> None:
 
 
 def _same_prompts(baseline: Run, candidate: Run) -> None:
-    if baseline.manifest["prompts_digest"] == candidate.manifest["prompts_digest"]:
+    whole = baseline.manifest["prompts_digest"]
+    if whole in (candidate.manifest["prompts_digest"], candidate.manifest.get("subset_of")):
         return
     ours = {prompt.id: prompt for prompt in baseline.prompts()}
     theirs = {prompt.id: prompt for prompt in candidate.prompts()}
@@ -72,3 +85,9 @@ def _same_prompts(baseline: Run, candidate: Run) -> None:
         f"{baseline.name} ({len(ours)} prompts) and {candidate.name} ({len(theirs)} prompts) asked different prompts: "
         f"{what}; generate both with the same prompt set and the same --limit"
     )
+
+
+def _all_equal(sides: Iterable[tuple[Sequence[float] | None, Sequence[float] | None]]) -> bool | None:
+    """None where no pair differs but one can't be told."""
+    known = [None if ours is None or theirs is None else ours == theirs for ours, theirs in sides]
+    return False if False in known else None if None in known else True

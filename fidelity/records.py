@@ -71,6 +71,15 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
+class Sameness:
+    """Whether two runs said the very same; None where a run doesn't tell (it has no token ids, or no logprobs)."""
+
+    texts: bool
+    token_ids: bool | None = None
+    logprobs: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Column:
     """A metric's numbers, one per pair, in the pairs' order; None means "this pair can't be scored", never 0 or NaN.
 

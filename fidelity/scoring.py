@@ -3,43 +3,15 @@
 import hashlib
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 
+from fidelity.comparison import LOW_ANCHOR_SEED, Scores, low_signature, scored_columns
 from fidelity.encoders import CachedEncoder, locate
 from fidelity.metrics import EncoderMetric, Metric
-from fidelity.pairing import Pairing
+from fidelity.pairing import pair_runs
 from fidelity.records import Column, Pair
 from fidelity.store import Comparison, Run, Store
-
-LOW_ANCHOR_SEED = 0
-
-
-@dataclass(frozen=True, slots=True)
-class ScoredColumn:
-    """A column with the signature of the metric that made it."""
-
-    column: Column
-    signature: str
-    low: Column | None = None
-    """A similarity's low anchor: the same candidate's outputs against other prompts' baselines."""
-
-
-@dataclass(frozen=True)
-class Scores:
-    """All columns of one baseline and one other run."""
-
-    run: Run
-    kept: Comparison
-    """Where they are in the store."""
-    pairing: Pairing
-    columns: dict[str, ScoredColumn]
-    unscored: dict[str, str]
-    """Column name to the reason why the whole column could not be scored."""
-
-    @property
-    def prompt_ids(self) -> tuple[str, ...]:
-        """The prompt of each pair, in the order of every column's values."""
-        return tuple(pair.prompt.id for pair in self.pairing.pairs)
 
 
 def check_can_be_scored(metric: Metric) -> None:
@@ -62,71 +34,98 @@ def ready(metric: Metric, store: Store) -> Metric:
     return metric.bind(CachedEncoder(locate(metric.encoder), store.root / "embeddings"))
 
 
-def score(
-    baseline: Run, others: Sequence[tuple[Run, Pairing]], metrics: Sequence[Metric], store: Store
-) -> list[Scores]:
-    """Score runs against their baseline, each with its pairs; controls and candidates alike."""
-    scores = [Scores(run, _kept(baseline, run, pairing, store), pairing, {}, {}) for run, pairing in others]
+def offered(metric: Metric) -> dict[str, Column]:
+    """The columns that a metric may give, empty: its own, and those of what is scored in its place."""
+    fallback = metric.fallback()
+    own = {metric.named(column.name): column for column in metric.score([])}
+    return own | (offered(fallback) if fallback else {})
+
+
+def begin(baseline: Run, other: Run, store: Store) -> Scores:
+    """Two runs that can be compared, with a place in the store for their numbers.
+
+    Raises:
+        IncomparableError: They asked different prompts, sampled differently, or share no answered prompt.
+    """
+    pairing = pair_runs(baseline, other)
+    digest = hashlib.sha256(f"{baseline.manifest['digest']}{other.manifest['digest']}".encode()).hexdigest()
+    known = {
+        "prompt_ids": [pair.prompt.id for pair in pairing.pairs],
+        "failures": pairing.failures,
+        "failed_prompts": list(pairing.failed_prompts),
+        "same": asdict(pairing.same()),
+    }
+    created = datetime.now(UTC).isoformat(timespec="milliseconds")
+    kept = store.comparison(baseline, other, {"created": created, **known}, digest).described(**known)
+    return Scores(baseline, other, kept)
+
+
+def score(scores: Sequence[Scores], metrics: Sequence[Metric], *, anchors: bool = True) -> None:
+    """Put the columns of all metrics into each of the scores; controls and candidates alike.
+
+    Without `anchors` the low anchors are left out, for a look at numbers that are thrown away.
+    """
     for metric in metrics:
         chosen: Metric | None = metric
         waiting = scores
         while chosen and waiting:
-            reasons = [_unmet(chosen, baseline, one.run, one.pairing) for one in waiting]
+            reasons = [_unmet(chosen, one) for one in waiting]
             for one, reason in zip(waiting, reasons, strict=True):
                 if reason:
                     one.unscored.update({metric.named(column.name): reason for column in chosen.score([])})
             scorable = [one for one, reason in zip(waiting, reasons, strict=True) if not reason]
             if scorable:
-                _add(chosen, metric.named, scorable)
+                _add(chosen, metric.named, scorable, anchors=anchors)
             waiting = [one for one, reason in zip(waiting, reasons, strict=True) if reason]
             chosen = chosen.fallback()
-    return scores
+    for one in scores:
+        _describe(one)
 
 
-def _kept(baseline: Run, other: Run, pairing: Pairing, store: Store) -> Comparison:
-    digest = hashlib.sha256(f"{baseline.manifest['digest']}{other.manifest['digest']}".encode()).hexdigest()
-    prompt_ids = [pair.prompt.id for pair in pairing.pairs]
-    manifest = {"prompt_ids": prompt_ids, "failed": pairing.failed, "failures": pairing.failures}
-    return store.comparison(baseline, other, manifest, digest)
+def _describe(scores: Scores) -> None:
+    """Keep which column came of which metric, beside what earlier commands have scored."""
+    made = {name: {"signature": s.signature, "column": s.column.name} for name, s in scores.columns.items()}
+    before = scores.kept.manifest
+    scores.kept.described(
+        columns={**before.get("columns", {}), **made}, unscored={**before.get("unscored", {}), **scores.unscored}
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
     """Pairs whose columns are kept together."""
 
-    scores: Scores
+    kept: Comparison
     signature: str
     pairs: Sequence[Pair]
 
 
-def _add(metric: Metric, named: Callable[[str], str], scores: Sequence[Scores]) -> None:
+def _add(metric: Metric, named: Callable[[str], str], scores: Sequence[Scores], *, anchors: bool) -> None:
     """Put a metric's columns, and the low anchors of its similarities, into every one of the scores."""
     metric = metric.fit([pair for one in scores for pair in one.pairing.pairs])
     signature = metric.signature()
-    low_signature = f"{signature}|low:{LOW_ANCHOR_SEED}"
-    parts = [_Part(one, signature, one.pairing.pairs) for one in scores]
-    if any(column.better == "higher" for column in metric.score([])):
+    parts = [_Part(one.kept, signature, one.pairing.pairs) for one in scores]
+    if anchors and any(column.better == "higher" for column in metric.score([])):
         parts += [
-            _Part(one, low_signature, _with_other_baselines(one.pairing.pairs))
+            _Part(one.kept, low_signature(signature), _with_other_baselines(one.pairing.pairs))
             for one in scores
             if len(one.pairing.pairs) > 1
         ]
     _score_missing(metric, parts)
     for one in scores:
-        low = {column.name: column for column in one.kept.columns(low_signature) or () if column.better == "higher"}
-        for column in one.kept.columns(signature) or ():
-            one.columns[named(column.name)] = ScoredColumn(column, signature, low.get(column.name))
+        columns = scored_columns(one.kept, signature)
+        one.columns.update({named(name): column for name, column in columns.items()})
 
 
 def _score_missing(metric: Metric, parts: Sequence[_Part]) -> None:
-    missing = [part for part in parts if part.scores.kept.columns(part.signature) is None]
+    missing = [part for part in parts if part.kept.columns(part.signature) is None]
     if not missing:
         return
     columns = metric.score([pair for part in missing for pair in part.pairs])
     start = 0
     for part in missing:
         own = slice(start, start + len(part.pairs))
-        part.scores.kept.add_columns(part.signature, [_sliced(column, own) for column in columns])
+        part.kept.add_columns(part.signature, [_sliced(column, own) for column in columns])
         start = own.stop
 
 
@@ -143,12 +142,13 @@ def _with_other_baselines(pairs: Sequence[Pair]) -> list[Pair]:
     return [replace(pair, baseline=pairs[other[number]].baseline) for number, pair in enumerate(pairs)]
 
 
-def _unmet(metric: Metric, baseline: Run, other: Run, pairing: Pairing) -> str | None:
+def _unmet(metric: Metric, scores: Scores) -> str | None:
     """Why these two runs can't be scored with this metric; None where they can."""
     if "token_ids" not in metric.needs:
         return None
+    baseline, other = scores.baseline, scores.run
     for run, side in ((baseline, "baseline"), (other, "candidate")):
-        if all(getattr(pair, side).token_ids is None for pair in pairing.pairs):
+        if all(getattr(pair, side).token_ids is None for pair in scores.pairing.pairs):
             return f"{run.name} has no token ids"
     ours, theirs = baseline.manifest["engine"]["tokenizer"], other.manifest["engine"]["tokenizer"]
     if ours and theirs and ours != theirs:

@@ -8,7 +8,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -48,7 +48,7 @@ class Run:
     @cached_property
     def rows(self) -> "pa.Table":
         """The generations, one row per prompt and repeat, in the prompt set's order."""
-        return _read_parquet(self.path / "generations.parquet")
+        return read_parquet(self.path / "generations.parquet")
 
     def prompts(self) -> tuple[Prompt, ...]:
         """The prompts that were asked, in the prompt set's order."""
@@ -83,7 +83,7 @@ class Comparison:
         file = self.path / _scores_file(signature)
         if not file.is_file():
             return None
-        table = _read_parquet(file)
+        table = read_parquet(file)
         described = json.loads(table.schema.metadata[b"fidelity"])["columns"]
         return tuple(
             Column(
@@ -96,6 +96,13 @@ class Comparison:
             )
             for c in described
         )
+
+    def described(self, **more: Any) -> "Comparison":
+        """The same comparison with more in its manifest; what stood there under these keys is replaced."""
+        manifest = _read_manifest(self.path)
+        if any(key not in manifest or manifest[key] != value for key, value in more.items()):
+            _write_manifest(self.path, {**manifest, **more})
+        return Comparison(self.path)
 
     def add_columns(self, signature: str, columns: Sequence[Column]) -> None:
         """Keep a metric's columns, one value per pair."""
@@ -117,7 +124,7 @@ class Comparison:
             for c in columns
         ]
         meta = {"fidelity": json.dumps({"signature": signature, "columns": described})}
-        _write_parquet(self.path / _scores_file(signature), pa.table(data).replace_schema_metadata(meta))
+        write_parquet(self.path / _scores_file(signature), pa.table(data).replace_schema_metadata(meta))
 
 
 class RunWriter:
@@ -137,26 +144,47 @@ class RunWriter:
         import pyarrow as pa
 
         rows = [_row(prompt, outcome) for prompt, outcome in zip(prompts, outcomes, strict=True)]
-        _write_parquet(self.path / f"chunk-{number:05d}.parquet", pa.Table.from_pylist(rows, schema=_run_schema()))
+        write_parquet(self.path / f"chunk-{number:05d}.parquet", pa.Table.from_pylist(rows, schema=_run_schema()))
+
+    @property
+    def noted(self) -> dict[str, Any] | None:
+        """What was written down with `note`; None if nothing was."""
+        file = self.path / "draft.json"
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+
+    def note(self, manifest: dict[str, Any]) -> None:
+        """Write down what the chunks will be a run of, for one that may end before all of them are there."""
+        with whole_file(self.path / "draft.json") as draft:
+            draft.write_text(json.dumps(manifest, ensure_ascii=False), encoding="utf-8")
+
+    def part(self, numbers: Iterable[int], prompts: Sequence[Prompt], manifest: dict[str, Any], *, path: Path) -> Run:
+        """Some of the chunks as a run of its own, at another place; the chunks stay, so that more may follow."""
+        chunks = [self.path / f"chunk-{number:05d}.parquet" for number in sorted(numbers)]
+        return _write_run(path, chunks, prompts, manifest)
 
     def complete(self, prompts: Sequence[Prompt], manifest: dict[str, Any]) -> Run:
         """Join the chunks in the prompt set's order; the manifest comes last, and with it the run is there."""
-        import pyarrow as pa
-
         chunks = sorted(self.path.glob("chunk-*.parquet"))
-        table = pa.concat_tables([_read_parquet(chunk) for chunk in chunks])
-        place = {prompt.id: number for number, prompt in enumerate(prompts)}
-        keys = list(zip(table["repeat"].to_pylist(), table["prompt_id"].to_pylist(), strict=True))
-        order = sorted(range(len(keys)), key=lambda row: (keys[row][0] or 0, place[str(keys[row][1])]))
-        table = table.take(order)
-        _write_parquet(self.path / "generations.parquet", table)
-        failures = len(table) - table["failure"].null_count
-        tokens = sum(len(ids) for ids in table["token_ids"].to_pylist() if ids is not None)
-        counts = {"prompts": len(prompts), "generations": len(table) - failures, "failures": failures, "tokens": tokens}
-        _write_manifest(self.path, {**manifest, "counts": counts})
-        for chunk in chunks:
-            chunk.unlink()
-        return Run(self.path)
+        run = _write_run(self.path, chunks, prompts, manifest)
+        for file in (*chunks, self.path / "draft.json"):
+            file.unlink(missing_ok=True)
+        return run
+
+
+def _write_run(path: Path, chunks: Sequence[Path], prompts: Sequence[Prompt], manifest: dict[str, Any]) -> Run:
+    import pyarrow as pa
+
+    table = pa.concat_tables([read_parquet(chunk) for chunk in chunks])
+    place = {prompt.id: number for number, prompt in enumerate(prompts)}
+    keys = list(zip(table["repeat"].to_pylist(), table["prompt_id"].to_pylist(), strict=True))
+    order = sorted(range(len(keys)), key=lambda row: (keys[row][0] or 0, place[str(keys[row][1])]))
+    table = table.take(order)
+    write_parquet(path / "generations.parquet", table)
+    failures = len(table) - table["failure"].null_count
+    tokens = sum(len(ids) for ids in table["token_ids"].to_pylist() if ids is not None)
+    counts = {"prompts": len(prompts), "generations": len(table) - failures, "failures": failures, "tokens": tokens}
+    _write_manifest(path, {**manifest, "counts": counts})
+    return Run(path)
 
 
 class Store:
@@ -180,17 +208,19 @@ class Store:
 
     def run(self, name: str, digest: str) -> Run | None:
         """The finished run with this digest, if it is there."""
-        path = self._run_path(name, digest)
+        path = self.run_path(name, digest)
         return Run(path) if (path / "manifest.json").is_file() else None
 
     @contextmanager
-    def writing(self, name: str, digest: str, *, on_wait: Callable[[], None]) -> Iterator[RunWriter | Run]:
+    def writing(
+        self, name: str, digest: str, *, on_wait: Callable[[], None] = lambda: None
+    ) -> Iterator[RunWriter | Run]:
         """A run to write, or the finished run if another command has written it in the meantime.
 
         `on_wait` is called if another command is at it. The lock is the operating system's, so that it is gone with its
         process, however that ends.
         """
-        path = self._run_path(name, digest)
+        path = self.run_path(name, digest)
         with _full_disk_explained(path):
             path.mkdir(parents=True, exist_ok=True)
             lock = (path / ".lock").open("w")
@@ -234,7 +264,8 @@ class Store:
             _write_manifest(path, {"baseline": baseline.id, "candidate": candidate.id, **manifest})
         return Comparison(path)
 
-    def _run_path(self, name: str, digest: str) -> Path:
+    def run_path(self, name: str, digest: str) -> Path:
+        """Where a run lies, finished or not."""
         return self.root / "runs" / f"{name}-{digest[:8]}"
 
 
@@ -313,11 +344,16 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
 
 def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
     text = json.dumps({"schema_version": SCHEMA_VERSION, **manifest}, indent=2, ensure_ascii=False)
-    with _whole(folder / "manifest.json") as draft:
+    with whole_file(folder / "manifest.json") as draft:
         draft.write_text(text + "\n", encoding="utf-8")
 
 
-def _read_parquet(file: Path) -> "pa.Table":
+def read_parquet(file: Path) -> "pa.Table":
+    """A table.
+
+    Raises:
+        StoreError: The file can't be read.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -329,18 +365,24 @@ def _read_parquet(file: Path) -> "pa.Table":
         ) from error
 
 
-def _write_parquet(file: Path, table: "pa.Table") -> None:
+def write_parquet(file: Path, table: "pa.Table", *, small: bool = False) -> None:
+    """Write a table, whole or not at all; `small` takes its time, for a file that is kept in version control."""
     import pyarrow.parquet as pq
 
-    with _whole(file) as draft:
-        pq.write_table(table, draft, compression="zstd")
+    how: dict[str, Any] = {}
+    if small:
+        split = [f"{c.name}.list.element" for c in table.schema if str(c.type) == "list<element: float>"]
+        how = {"compression_level": 19, "use_dictionary": False, "use_byte_stream_split": split}
+    with whole_file(file) as draft:
+        pq.write_table(table, draft, compression="zstd", **how)
 
 
 @contextmanager
-def _whole(file: Path) -> Iterator[Path]:
+def whole_file(file: Path) -> Iterator[Path]:
     """A draft beside the file that takes its place once it is whole; on any error nothing is left of it."""
     draft = file.with_name(f".{file.name}.{os.getpid()}.draft")
     with _full_disk_explained(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield draft
             with draft.open("rb") as written:

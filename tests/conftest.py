@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from fidelity.cli import main
+
 settings.register_profile("busy machine", deadline=None)  # the laws are about numbers, not about who shares the cores
 settings.load_profile("busy machine")
 
@@ -22,6 +24,25 @@ def fake_vllm(monkeypatch):
 @pytest.fixture
 def workspace(tmp_path):
     return Workspace(tmp_path)
+
+
+@pytest.fixture
+def fidelity(capsys, workspace, monkeypatch):
+    """Runs a command in the workspace; gives exit code, stdout, stderr."""
+    monkeypatch.chdir(workspace.folder)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+
+    def run(*arguments):
+        try:
+            code = main([str(argument) for argument in arguments])
+        except SystemExit as stop:  # argparse
+            code = stop.code
+        return code, *capsys.readouterr()
+
+    return run
 
 
 class Workspace:

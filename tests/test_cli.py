@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from fidelity.cli import main
 from tests.conftest import ROOT
 
 RECORDED = ROOT / "examples" / "recordings"
@@ -18,25 +17,6 @@ PUBLISHED = {
     "w8a8-int8": (0.06, 0.446, 0.381, 0.750, 7, 1.048),
     "w4a16": (0.00, 0.271, 0.219, 0.612, 1, 1.297),
 }
-
-
-@pytest.fixture
-def fidelity(capsys, workspace, monkeypatch):
-    """Runs a command in the workspace; gives exit code, stdout, stderr."""
-    monkeypatch.chdir(workspace.folder)
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
-    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-
-    def run(*arguments):
-        try:
-            code = main([str(argument) for argument in arguments])
-        except SystemExit as stop:  # argparse
-            code = stop.code
-        return code, *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture

@@ -12,14 +12,15 @@ import fidelity
 PACKAGE = Path(fidelity.__file__).parent
 LAYERS = [
     {"errors"},
-    {"records", "schema"},
+    {"records", "schema", "text"},
     {"metrics", "stats", "floor", "prompts"},
     {"config"},
     {"checkpoints", "encoders", "engines"},
     {"store"},
-    {"pairing", "gate"},
+    {"pairing", "gate", "baselines", "jobs"},
+    {"comparison", "generation"},
     {"scoring"},
-    {"pipeline"},
+    {"pipeline", "history"},
     {"report"},
     {"dashboard", "cli"},
     {"__main__"},

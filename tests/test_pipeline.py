@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from fidelity.config import load_run
 from fidelity.errors import ConfigError, EngineError, StoreError
+from fidelity.jobs import chunks
 from fidelity.metrics.identical import Identical
-from fidelity.pipeline import chunks, compare, generate
+from fidelity.pipeline import compare, generate
 from fidelity.records import Failure
 from fidelity.store import Store
 
@@ -235,7 +236,7 @@ class TestCompare:
 
     def test_a_finished_run_is_compared_without_an_engine(self, workspace, monkeypatch):
         first = self.compare(workspace, workspace.baseline(), workspace.run("quant"))
-        monkeypatch.setattr("fidelity.pipeline.open_engine", None)
+        monkeypatch.setattr("fidelity.generation.open_engine", None)
         stored = [
             workspace.run(f"stored-{run.name}", model=None, engine={"kind": "stored", "path": str(run.path)})
             for run in (first.baseline, first.candidates[0].run)
@@ -243,6 +244,25 @@ class TestCompare:
         again = self.compare(workspace, *stored, store=Store(workspace.folder / "elsewhere"))
         assert again.candidates[0].columns == first.candidates[0].columns
         assert [scores.run.name for scores in again.controls] == ["base.control1"]
+
+    def test_a_candidates_own_control_comes_from_the_same_engine_load(self, workspace):
+        listener = Silent()
+        quant = workspace.run("quant", control={"repeats": 2})
+        result = self.compare(workspace, workspace.baseline(), quant, listener=listener)
+        assert sum("opening" in str(line) for line in listener.said) == 2
+        (scores,) = result.candidates
+        assert [own.run.name for own in scores.own_controls] == ["quant.control1", "quant.control2"]
+        manifests = [scores.run.manifest, *(own.run.manifest for own in scores.own_controls)]
+        assert len({manifest["seed"] for manifest in manifests}) == 3
+        assert {manifest["control_of"] for manifest in manifests[1:]} == {scores.run.manifest["digest"]}
+
+    def test_a_stored_candidate_brings_its_own_control_if_asked(self, workspace):
+        first = self.compare(workspace, workspace.baseline(), workspace.run("quant", control={"repeats": 1}))
+        engine = {"kind": "stored", "path": str(first.candidates[0].run.path)}
+        for control, owned in ((None, []), ({"repeats": 1}, ["quant.control1"])):
+            stored = workspace.run("again", model=None, engine=engine, control=control)
+            (scores,) = self.compare(workspace, workspace.baseline(), stored).candidates
+            assert [own.run.name for own in scores.own_controls] == owned
 
     def test_two_runs_of_one_name(self, workspace):
         with pytest.raises(ConfigError, match="'base' stands in two of the files"):

@@ -18,7 +18,7 @@ from fidelity.engines.recorded import RecordedAnswers, file_hash
 from fidelity.engines.vllm_settings import settings
 from fidelity.errors import FidelityError, MissingPackageError
 
-__all__ = ["Engine", "EngineInfo", "OnProgress", "Progress", "identity", "open_engine"]
+__all__ = ["Engine", "EngineInfo", "OnProgress", "Progress", "identity", "open_engine", "surroundings"]
 
 HARMLESS_ENV = (
     "VLLM_NO_USAGE_STATS",
@@ -61,7 +61,7 @@ def open_engine(config: RunConfig, *, log: Path, on_progress: OnProgress) -> Ite
                 )
                 yield child
         case RecordedEngine() as engine:
-            yield RecordedAnswers(engine.path)
+            yield RecordedAnswers(engine)
         case StoredEngine():
             raise FidelityError(f"{config.name}: a stored run is finished; there is no engine to open")
         case unknown:
@@ -96,23 +96,33 @@ def identity(config: RunConfig, *, remembered: Path) -> dict[str, Any]:
     """
     match config.engine:
         case VllmEngine() as engine:
-            return {
-                "model": content_id(local_directory(str(config.model), config.revision), remembered),
-                **engine.model_dump(mode="json", exclude={"deadline"}),
-                "version": _vllm_version(),
-                "device": _gpu_name() or _cpu_name(),
-                "ambient": {
-                    key: value
-                    for key, value in sorted(os.environ.items())
-                    if (key.startswith("VLLM_") and not key.startswith(HARMLESS_ENV)) or key == "OMP_NUM_THREADS"
-                },
-            }
+            model = content_id(local_directory(str(config.model), config.revision), remembered)
+            return {"model": model, **surroundings(engine)}
         case RecordedEngine() as engine:
-            return {"kind": "recorded", "content": file_hash(engine.path)}
+            ran = {"ran": engine.ran.model_dump(mode="json")} if engine.ran else {}
+            return {"kind": "recorded", "content": file_hash(engine.path), **ran}
         case StoredEngine():
             raise FidelityError(f"{config.name}: a stored run has its digest already")
         case unknown:
             assert_never(unknown)
+
+
+def surroundings(engine: VllmEngine) -> dict[str, Any]:
+    """All but the model that an output of vLLM depends on: options, version, device, environment.
+
+    Raises:
+        MissingPackageError: vLLM is not installed.
+    """
+    return {
+        **engine.model_dump(mode="json", exclude={"deadline"}),
+        "version": _vllm_version(),
+        "device": _gpu_name() or _cpu_name(),
+        "ambient": {
+            key: value
+            for key, value in sorted(os.environ.items())
+            if (key.startswith("VLLM_") and not key.startswith(HARMLESS_ENV)) or key == "OMP_NUM_THREADS"
+        },
+    }
 
 
 def _child_env(engine: VllmEngine) -> dict[str, str]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from fidelity.config import Sampling
+from fidelity.config import RecordedEngine, Sampling
 from fidelity.engines.base import EngineInfo
 from fidelity.errors import ConfigError, IncomparableError
 from fidelity.prompts import parse_prompt, read_jsonl, replace_lone_surrogates
@@ -19,8 +19,9 @@ class RecordedAnswers:
         ConfigError: A line has no `id` or `text`, an id stands twice, or a field has the wrong type.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.info = EngineInfo(kind="recorded")
+    def __init__(self, config: RecordedEngine) -> None:
+        path, ran = config.path, config.ran.model_dump() if config.ran else {}
+        self.info = EngineInfo(kind=ran.pop("engine", None) or "recorded", **ran)
         self.step_seconds = 0.0
         self._path = path
         self._rows: dict[str, tuple[str, dict[str, Any]]] = {}

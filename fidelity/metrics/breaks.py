@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar, Literal
 
 from fidelity.metrics.base import Metric
-from fidelity.metrics.blocks import MAX_CHARACTERS
-from fidelity.metrics.documents import documents, share_that_parses
-from fidelity.metrics.languages import main_language
-from fidelity.metrics.loops import ends_in_loop
-from fidelity.metrics.refusals import refuses
 from fidelity.records import Column, Pair
+from fidelity.text.blocks import MAX_CHARACTERS
+from fidelity.text.documents import documents, share_that_parses
+from fidelity.text.languages import main_language
+from fidelity.text.loops import ends_in_loop
+from fidelity.text.refusals import refuses
 
 Check = Literal["empty", "length", "loop", "json", "language", "refusal_appeared", "refusal_vanished"]
 CHECKS: tuple[Check, ...] = ("empty", "length", "loop", "json", "language", "refusal_appeared", "refusal_vanished")

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 from pydantic import Field
 
 from fidelity.metrics.base import Metric
-from fidelity.metrics.blocks import MAX_CHARACTERS, Fence, fences
-from fidelity.metrics.trees import Shapes, grow, similarity
 from fidelity.records import Column, Pair
+from fidelity.text.blocks import MAX_CHARACTERS, Fence, fences
+from fidelity.text.trees import Shapes, grow, similarity
 
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser, Tree

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from typing import ClassVar, Literal
 
 from fidelity.metrics.base import Metric
-from fidelity.metrics.blocks import MAX_CHARACTERS, parse
-from fidelity.metrics.chunks import split_sentences
 from fidelity.records import Column, Pair
+from fidelity.text.blocks import MAX_CHARACTERS, parse
+from fidelity.text.chunks import split_sentences
 
 PACKAGES = ("markdown-it-py",)
 

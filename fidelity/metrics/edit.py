@@ -8,8 +8,8 @@ from rapidfuzz.distance import Levenshtein
 
 from fidelity.metrics.base import Metric
 from fidelity.metrics.profile import DECILES, decile_bounds, decile_columns
-from fidelity.metrics.words import words
 from fidelity.records import Column, Pair
+from fidelity.text.words import words
 
 
 class Edit(Metric):

@@ -9,8 +9,8 @@ from typing import Literal
 import regex
 
 from fidelity.metrics.base import Metric
-from fidelity.metrics.words import LETTER
 from fidelity.records import Column, Pair
+from fidelity.text.words import LETTER
 
 
 class Facts(Metric):

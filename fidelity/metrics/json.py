@@ -7,8 +7,8 @@ from typing import ClassVar, Literal, NamedTuple
 from rapidfuzz.distance import LCSseq
 
 from fidelity.metrics.base import Metric
-from fidelity.metrics.documents import Document, Members, Numeral, Value, documents, parsed, share_that_parses
 from fidelity.records import Column, Pair
+from fidelity.text.documents import Document, Members, Numeral, Value, documents, parsed, share_that_parses
 
 PACKAGES = ("markdown-it-py", "PyYAML", "rapidfuzz")
 

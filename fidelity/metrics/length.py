@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 from fidelity.metrics.base import Metric, Need
-from fidelity.metrics.units import Unit, Units, units
 from fidelity.records import Column, Pair
+from fidelity.text.units import Unit, Units, units
 
 
 class Length(Metric):

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from fidelity.metrics.base import Metric
-from fidelity.metrics.blocks import MAX_CHARACTERS, language, parse
-from fidelity.metrics.trees import Node, Shapes, grow, similarity
 from fidelity.records import Column, Pair
+from fidelity.text.blocks import MAX_CHARACTERS, language, parse
+from fidelity.text.trees import Node, Shapes, grow, similarity
 
 if TYPE_CHECKING:
     from markdown_it.token import Token

@@ -6,8 +6,8 @@ from typing import Literal
 from rapidfuzz import fuzz, process
 
 from fidelity.metrics.base import EncoderMetric
-from fidelity.metrics.chunks import split_sentences
 from fidelity.records import Column, Pair
+from fidelity.text.chunks import split_sentences
 
 NEIGHBOURS = 100
 """Baseline sentences, around the same relative position, among which a candidate sentence finds its counterpart."""

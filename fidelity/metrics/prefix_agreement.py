@@ -6,8 +6,8 @@ from typing import Literal
 
 from fidelity.metrics.base import Metric, Need
 from fidelity.metrics.profile import DECILES, decile_bounds, decile_columns
-from fidelity.metrics.units import Unit, Units, first_difference, units
 from fidelity.records import Column, Pair
+from fidelity.text.units import Unit, Units, first_difference, units
 
 
 class PrefixAgreement(Metric):

@@ -9,9 +9,9 @@ from typing import Literal, NamedTuple, TypeVar
 from rapidfuzz.distance import LCSseq
 
 from fidelity.metrics.base import Metric
-from fidelity.metrics.union_lcs import union_lcs
-from fidelity.metrics.words import words
 from fidelity.records import Column, Pair
+from fidelity.text.union_lcs import union_lcs
+from fidelity.text.words import words
 
 T = TypeVar("T", bound=Hashable)
 Part = Literal["f1", "precision", "recall"]

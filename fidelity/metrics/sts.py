@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fidelity.metrics.base import Encoder, EncoderMetric
-from fidelity.metrics.chunks import Chunk, chunk_texts
 from fidelity.metrics.profile import DECILES, decile_bounds, decile_columns
 from fidelity.metrics.vectors import UNREADABLE, Floats, best_matches, harmonic_mean, within_unit
 from fidelity.records import Column, Pair
+from fidelity.text.chunks import Chunk, chunk_texts
 
 Both = tuple[str, str]
 

@@ -16,7 +16,7 @@ from fidelity.report.html import as_html
 from fidelity.report.json import JSON_SCHEMA_VERSION, as_json, json_schema
 from fidelity.report.junit import as_junit
 from fidelity.report.markdown import as_markdown
-from fidelity.report.terminal import print_table
+from fidelity.report.terminal import print_history, print_table
 
 __all__ = [
     "HIDDEN",
@@ -34,6 +34,7 @@ __all__ = [
     "json_schema",
     "low_anchor",
     "notes",
+    "print_history",
     "print_table",
     "shown_in_table",
     "summaries_of",

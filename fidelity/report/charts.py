@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from html import escape
 from itertools import groupby
 
+from fidelity.comparison import ComparisonSet, Scores
 from fidelity.floor import Summary
-from fidelity.pipeline import ComparisonSet
 from fidelity.records import Column
 from fidelity.report.content import floor_of, shown_in_table, summaries_of
 from fidelity.report.inert import visible
 from fidelity.report.verdicts import number
-from fidelity.scoring import Scores
 
 BINS = 24
 LEAST = 0.05

@@ -1,10 +1,11 @@
 """What every format says: the numbers, what was compared, and what has to be said beside the numbers."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from fidelity.floor import ByPrompt, Summary, by_prompt, pooled, summarise
-from fidelity.pipeline import ComparisonSet
-from fidelity.scoring import Scores
+from fidelity import gate
+from fidelity.comparison import ComparisonSet, Scores, values_of
+from fidelity.floor import ByPrompt, Summary, pooled, summarise
 from fidelity.store import Run
 
 NOT_QUALITY = (
@@ -16,11 +17,16 @@ HIDDEN = "_coverage"
 
 def floor_of(result: ComparisonSet) -> dict[str, Summary]:
     """Each column between baseline and control, pooled over the controls; empty without a control."""
-    if not result.controls:
+    return pooled_columns(result.controls)
+
+
+def pooled_columns(controls: Sequence[Scores]) -> dict[str, Summary]:
+    """The columns that all of a run's controls have, pooled over them."""
+    if not controls:
         return {}
-    names = [name for name in result.controls[0].columns if all(name in c.columns for c in result.controls)]
-    ids = [control.prompt_ids for control in result.controls]
-    return {name: pooled(ids, [control.columns[name].column for control in result.controls]) for name in names}
+    names = [name for name in controls[0].columns if all(name in control.columns for control in controls)]
+    ids = [control.prompt_ids for control in controls]
+    return {name: pooled(ids, [control.columns[name].column for control in controls]) for name in names}
 
 
 def summaries_of(result: ComparisonSet, candidate: Scores) -> dict[str, Summary]:
@@ -55,6 +61,7 @@ def notes(result: ComparisonSet) -> list[str]:
     if not result.controls:
         said.append("No floor: no control was run, so a number here may be nothing but the baseline's own noise.")
     for scores in (*result.controls, *result.candidates):
+        said += _stopped(scores.run)
         said += [f"{scores.run.name}: {note}" for note in scores.run.manifest["engine"]["notes"]]
         said += [f"{scores.run.name}: {column} is unscored: {why}" for column, why in scores.unscored.items()]
         for name, summary in summaries_of(result, scores).items():
@@ -62,12 +69,21 @@ def notes(result: ComparisonSet) -> list[str]:
                 said.append(f"{scores.run.name}: {name.removesuffix(HIDDEN)} read {summary.value:.1%} of the texts")
             if summary.n_unscored and shown_in_table(name):
                 said.append(f"{scores.run.name}: {name} could not be scored on {summary.n_unscored} prompts")
-        reasons = list(scores.pairing.failures.items())
+        reasons = list(scores.failures.items())
         said += [f"{scores.run.name}: prompt {prompt} failed: {why}" for prompt, why in reasons[:3]]
         said += [f"{scores.run.name}: and {len(reasons) - 3} more failed"] if len(reasons) > 3 else []
     said += differences(result)
     said += [f"{name}: not compared: {why}" for name, why in result.not_compared.items()]
     return list(dict.fromkeys(said))
+
+
+def _stopped(run: Run) -> list[str]:
+    """When generating stopped, for a run that was to go on until a gate had decided."""
+    planned, asked = run.manifest.get("planned"), run.manifest["counts"]["prompts"]
+    if not planned:
+        return []
+    how = f"stopped after {asked} of {planned} prompts, when the gate had decided" if asked < planned else "not stopped"
+    return [f"{run.name}: {how}; its bounds hold at whatever moment it stops"]
 
 
 def format_of(run: Run) -> str:
@@ -109,21 +125,15 @@ def differences(result: ComparisonSet) -> list[str]:
 
 def engine_differences(baseline: Run, other: Run) -> list[str]:
     """Where the two engines differ in more than the weights: drift and engine can't be told apart then."""
-    ours, theirs = baseline.manifest["engine"], other.manifest["engine"]
-    named = {"kind": "engine", "version": "version", "mode": "mode", "device": "hardware"}
-    return [
-        f"its {word} differs from the baseline's ({theirs[key]} against {ours[key]}), "
-        f"so not all of its drift is quantization's"
-        for key, word in named.items()
-        if ours[key] and theirs[key] and ours[key] != theirs[key]
-    ]
+    differing = gate.engine_differences(baseline.manifest, other.manifest)
+    return [f"its {difference}, so not all of its drift is quantization's" for difference in differing]
 
 
 def _controls(result: ComparisonSet, name: str) -> list[ByPrompt]:
     """The column in every control; none at all if one of them lacks it."""
     if not all(name in control.columns for control in result.controls):
         return []
-    return [by_prompt(control.prompt_ids, control.columns[name].column) for control in result.controls]
+    return [values_of(control, name) for control in result.controls]
 
 
 def _checkpoint(run: Run) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import Literal
 
-from fidelity.metrics.words import word_spans
+from fidelity.text.words import word_spans
 
 MOST_WORDS = 4_000
 """Words of each side that are aligned, after what both begin with; what comes later counts as one change."""

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from fidelity.comparison import ComparisonSet
 from fidelity.errors import StoreError
 from fidelity.gate import Outcome, Verdict
-from fidelity.pipeline import ComparisonSet
 from fidelity.report.inert import one_line
 from fidelity.report.markdown import as_markdown
 from fidelity.report.verdicts import NO_GATE, whole

@@ -15,9 +15,9 @@ from typing import Any
 import regex
 
 from fidelity import __version__
+from fidelity.comparison import ComparisonSet
 from fidelity.floor import Summary
 from fidelity.gate import Verdict
-from fidelity.pipeline import ComparisonSet
 from fidelity.report.charts import distributions, profiles
 from fidelity.report.content import (
     NOT_QUALITY,
@@ -148,9 +148,7 @@ def _compared(result: ComparisonSet) -> str:
     parts = [_table([headings[n] for n in used], lines, figures=("Answers", "Failed"))]
     if said := notes(result):
         parts.append(f"<h3>Notes</h3><ul>{''.join(f'<li>{_text(one_line(note))}</li>' for note in said)}</ul>")
-    failures = [
-        (c.run.name, p, why) for c in (*result.controls, *result.candidates) for p, why in c.pairing.failures.items()
-    ]
+    failures = [(c.run.name, p, why) for c in (*result.controls, *result.candidates) for p, why in c.failures.items()]
     if failures:
         lines = [f"<tr>{''.join(f'<td>{_text(one_line(cell))}</td>' for cell in row)}</tr>" for row in failures]
         more = f"<p>And {len(failures) - MOST_ROWS} more.</p>" if len(failures) > MOST_ROWS else ""

@@ -1,17 +1,16 @@
 """The comparison as plain data, unrounded, as `schema.json` beside this file describes it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib import resources
 from typing import Any
 
+from fidelity.comparison import ComparisonSet, Scores
 from fidelity.floor import Summary
 from fidelity.gate import Verdict
-from fidelity.pipeline import ComparisonSet
-from fidelity.report.content import floor_of, low_anchor, summaries_of
+from fidelity.report.content import low_anchor, pooled_columns, summaries_of
 from fidelity.report.verdicts import NO_GATE
-from fidelity.scoring import Scores
 from fidelity.store import Run
 
 JSON_SCHEMA_VERSION = 1
@@ -19,24 +18,23 @@ JSON_SCHEMA_VERSION = 1
 
 def as_json(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE) -> dict[str, Any]:
     """The whole comparison as plain data, unrounded, with a verdict where a gate was asked for."""
-    floor = floor_of(result)
-    columns = {name: _column_json(summary, result.controls[0], name) for name, summary in floor.items()}
     return {
         "schema_version": JSON_SCHEMA_VERSION,
         "baseline": _run_json(result.baseline),
-        "floor": {"columns": columns} if result.controls else None,
+        "floor": _floor_json(result.controls),
         "controls": [_run_json(control.run) for control in result.controls],
         "comparisons": [
             {
                 "candidate": _run_json(candidate.run),
                 "verdict": _verdict_json(verdicts.get(candidate.run.name)),
-                "failed": candidate.pairing.failed,
-                "failures": candidate.pairing.failures,
+                "failed": len(candidate.failed_prompts),
+                "failures": candidate.failures,
                 "columns": {
                     name: _column_json(summary, candidate, name)
                     for name, summary in summaries_of(result, candidate).items()
                 },
                 "unscored": candidate.unscored,
+                "own_floor": _floor_json(candidate.own_controls),
             }
             for candidate in result.candidates
         ],
@@ -53,6 +51,13 @@ def json_schema() -> dict[str, Any]:
 
 def _verdict_json(verdict: Verdict | None) -> dict[str, Any] | None:
     return None if verdict is None else {key: value for key, value in asdict(verdict).items() if key != "candidate"}
+
+
+def _floor_json(controls: Sequence[Scores]) -> dict[str, Any] | None:
+    if not controls:
+        return None
+    floor = pooled_columns(controls)
+    return {"columns": {name: _column_json(summary, controls[0], name) for name, summary in floor.items()}}
 
 
 def _run_json(run: Run) -> dict[str, Any]:

@@ -8,11 +8,11 @@ candidate that could not be compared is an error.
 from collections.abc import Mapping
 from xml.etree import ElementTree as ET
 
+from fidelity.comparison import ComparisonSet
 from fidelity.gate import Line, Outcome, Verdict
-from fidelity.pipeline import ComparisonSet
 from fidelity.report.content import NOT_QUALITY, describe_run
 from fidelity.report.inert import one_line, visible
-from fidelity.report.verdicts import NO_GATE, NOT_JUDGED, line_cells, line_name
+from fidelity.report.verdicts import NO_GATE, NOT_JUDGED, line_cells
 from fidelity.store import Run
 
 
@@ -62,7 +62,7 @@ def _line(suite: ET.Element, candidate: str, line: Line) -> None:
     kind, reason = _KINDS[line.outcome], line.reason
     if not line.decides and kind:
         kind, reason = "skipped", f"Warns only ({line.outcome}): {reason}"
-    case = _case(suite, candidate, f"{line.kind}: {line_name(line)}", kind, reason)
+    case = _case(suite, candidate, line.title, kind, reason)
     _, value, floor, excess, bound, limit, n = line_cells(line, None, None)
     said = {"value": value, "floor": floor, "excess": excess, "bound": bound, "limit": limit, "n": n}
     if numbers := ", ".join(f"{key} {text}" for key, text in said.items() if text):

@@ -12,9 +12,9 @@ from itertools import accumulate
 import regex
 
 from fidelity import __version__
+from fidelity.comparison import ComparisonSet, Scores
 from fidelity.floor import Summary
 from fidelity.gate import Outcome, Verdict
-from fidelity.pipeline import ComparisonSet
 from fidelity.records import Pair
 from fidelity.report.content import (
     NOT_QUALITY,
@@ -36,12 +36,10 @@ from fidelity.report.verdicts import (
     URGENCY,
     column_cells,
     line_cells,
-    line_name,
     most_urgent_first,
     number,
     whole,
 )
-from fidelity.scoring import Scores
 from fidelity.store import Run
 
 MOST_CHARACTERS = 60_000
@@ -142,7 +140,7 @@ def _table(result: ComparisonSet, candidate: Scores, verdict: Verdict | None, fl
         rows.append((MARKS[line.outcome], *line_cells(line, summaries.get(column), floor.get(column))))
         if line.outcome != "pass":
             warns = "" if line.decides else " (warns only)"
-            reasons.append(f"**{prose(line_name(line))}** {line.outcome}{warns}: {prose(line.reason)}")
+            reasons.append(f"**{prose(line.title)}** {line.outcome}{warns}: {prose(line.reason)}")
     parts = [f"{heading}: {verdict.outcome}", _rows(("", *HEADINGS), rows), "\n".join(_bullets(reasons))]
     if columns:
         title = f"{len(columns)} columns that the gate doesn't judge"

@@ -3,13 +3,12 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from fidelity.comparison import ComparisonSet, Scores
 from fidelity.floor import by_prompt, mean_over_controls
-from fidelity.gate import Line, Verdict
-from fidelity.pipeline import ComparisonSet
+from fidelity.gate import Line, Verdict, break_column
 from fidelity.records import Column
 from fidelity.report.content import shown_in_table
 from fidelity.report.verdicts import most_urgent_first
-from fidelity.scoring import Scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +52,8 @@ def _gated(verdict: Verdict | None) -> Iterable[str]:
 
 
 def column_of(line: Line) -> str:
-    """The column that a line judges; a break's is `break_json` where the gate says `json`."""
-    label, dot, check = line.name.rpartition(".")
-    return f"{label}{dot}break_{check}" if line.kind == "break" else line.name
+    """The column that a line judges."""
+    return break_column(line.name) if line.kind == "break" else line.name
 
 
 def _worse(result: ComparisonSet, candidate: Scores, name: str, column: Column) -> list[float | None]:

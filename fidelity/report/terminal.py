@@ -1,20 +1,26 @@
 """The table in the terminal."""
 
+from collections.abc import Mapping, Sequence
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from fidelity.comparison import ComparisonSet, Scores
 from fidelity.floor import Summary
-from fidelity.pipeline import ComparisonSet
+from fidelity.gate import Line, Verdict
+from fidelity.history import Entry, line_titles
 from fidelity.report.content import (
     NOT_QUALITY,
     describe_run,
     floor_of,
     lowest,
     notes,
+    pooled_columns,
     shown_in_table,
     summaries_of,
 )
+from fidelity.report.verdicts import NO_GATE
 from fidelity.store import Run
 
 READING = (
@@ -24,11 +30,23 @@ READING = (
 STRANGERS = "other prompts' answers"
 
 
-def print_table(result: ComparisonSet, console: Console) -> None:
-    """The table: the control's row is the floor, then a row per candidate; under each value its excess."""
+def print_table(result: ComparisonSet, console: Console, verdicts: Mapping[str, Verdict] = NO_GATE) -> None:
+    """The table, the verdicts, and what has to be said beside them."""
+    _print_numbers(result, console)
+    for verdict in verdicts.values():
+        _print_verdict(verdict, console)
+    for note in (*(READING if result.controls else READING[1:]), *notes(result), NOT_QUALITY):
+        console.print(Text(note))
+
+
+def _print_numbers(result: ComparisonSet, console: Console) -> None:
+    """The control's row is the floor, then a row per candidate; under each value its excess."""
     floor = floor_of(result)
-    rows = [(f"{', '.join(c.run.name for c in result.controls)}\n(the floor)", result.controls, floor)] if floor else []
-    rows += [(_title(c.run), (c,), summaries_of(result, c)) for c in result.candidates]
+    rows = [(f"{_names(result.controls)}\n(the floor)", result.controls, floor)] if floor else []
+    for candidate in result.candidates:
+        rows.append((_title(candidate.run), (candidate,), summaries_of(result, candidate)))
+        if own := pooled_columns(candidate.own_controls):
+            rows.append((f"{_names(candidate.own_controls)}\n(its own floor)", candidate.own_controls, own))
     names = list(dict.fromkeys(name for _, _, summaries in rows for name in summaries if shown_in_table(name)))
     counts = result.baseline.manifest["counts"]
     console.print(
@@ -41,7 +59,7 @@ def print_table(result: ComparisonSet, console: Console) -> None:
         for name in (*(("n", "failed") if number == 0 else ()), *block):
             table.add_column(_heading(name), justify="right")
         for title, scores, summaries in rows:
-            counts = (str(sum(len(s.prompt_ids) for s in scores)), str(sum(s.pairing.failed for s in scores)))
+            counts = (str(sum(len(s.prompt_ids) for s in scores)), str(sum(len(s.failed_prompts) for s in scores)))
             table.add_section()
             table.add_row(Text(title), *(counts if number == 0 else ()), *(_cell(summaries.get(n)) for n in block))
         table.add_section()
@@ -49,8 +67,49 @@ def print_table(result: ComparisonSet, console: Console) -> None:
         cells = ["" if low is None else f"{low:.3f}" for low in lows]
         table.add_row(STRANGERS, *(("", "") if number == 0 else ()), *cells)
         console.print(table)
-    for note in (*(READING if result.controls else READING[1:]), *notes(result), NOT_QUALITY):
-        console.print(Text(note))
+
+
+def _print_verdict(verdict: Verdict, console: Console) -> None:
+    """The whole, then a row for each line with its reason."""
+    console.print(Text(f"\n{verdict.candidate}: {verdict.outcome.upper()}. {verdict.reason}", style="bold"))
+    table = Table(show_edge=False, pad_edge=False, show_header=False, box=None, padding=(0, 2, 0, 0))
+    for line in verdict.lines:
+        outcome = line.outcome if line.decides else f"{line.outcome} (only warns)"
+        table.add_row(Text(outcome), Text(line.title), Text(line.reason))
+    console.print(table)
+
+
+def print_history(entries: Sequence[Entry], console: Console) -> None:
+    """A table for each baseline, oldest comparison first: the verdict, and of each line the value and its bounds."""
+    for baseline in dict.fromkeys(entry.baseline for entry in entries):
+        rows = [entry for entry in entries if entry.baseline == baseline]
+        titles = line_titles(rows)
+        table = Table(title=f"Baseline {baseline}", show_edge=False, pad_edge=False, title_justify="left")
+        for heading in ("compared", "candidate", "n", "verdict"):
+            table.add_column(heading, justify="right" if heading == "n" else "left")
+        for title in titles:
+            table.add_column(Text(_heading(title)), justify="right")
+        for entry in rows:
+            lines = {line.title: line for line in entry.verdict.lines} if entry.verdict else {}
+            verdict = entry.verdict.outcome if entry.verdict else "not judged"
+            told = (entry.created[:16].replace("T", " "), entry.candidate, str(entry.prompts), verdict)
+            table.add_row(*(Text(cell) for cell in (*told, *(_line_cell(lines.get(title)) for title in titles))))
+        console.print(table)
+    for entry in entries:
+        reason = entry.verdict.reason if entry.verdict else entry.why_not
+        console.print(Text(f"{entry.candidate}: {reason}"))
+    console.print(Text(f"In brackets: one-sided bounds, each at the gate's confidence. {NOT_QUALITY}"))
+
+
+def _line_cell(line: Line | None) -> str:
+    if line is None or line.value is None or line.lower is None or line.upper is None:
+        return "-"
+    form = "+.3f" if line.kind in ("margin", "tail") else ".1%"
+    return f"{line.value:{form}}\n[{line.lower:{form}}, {line.upper:{form}}]"
+
+
+def _names(controls: Sequence[Scores]) -> str:
+    return ", ".join(control.run.name for control in controls)
 
 
 def _title(run: Run) -> str:

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from fidelity.comparison import ComparisonSet
 from fidelity.floor import Summary
 from fidelity.gate import Line, Outcome, Verdict
-from fidelity.pipeline import ComparisonSet
 
 NO_GATE: Mapping[str, Verdict] = MappingProxyType({})
 """Nothing was asked, so nothing was judged."""
@@ -43,25 +43,12 @@ def whole(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> Whole:
     return Whole(outcome, "; ".join(f"{word}: {_some(names)}" for word, names in named.items() if names) + ".")
 
 
-def line_name(line: Line) -> str:
-    """The line as a reader would call it."""
-    match line.kind:
-        case "margin" | "precondition":
-            return line.name
-        case "tail":
-            return f"{line.name}, worst 5 %"
-        case "break":
-            return f"newly broken: {line.name}"
-        case "failed":
-            return "without an answer"
-
-
 def line_cells(line: Line, summary: Summary | None, floor: Summary | None) -> tuple[str, ...]:
     """A gate line under HEADINGS. What the bound is depends on the outcome: the side that decided, or both."""
     share = line.kind in ("break", "failed")
     own, beside = (summary, floor) if line.kind == "margin" else (None, None)
     return (
-        line_name(line),
+        line.title,
         number(line.value, share=True) if share else number(own.value if own else None),
         number(beside.value if beside else None),
         "" if share else number(line.value, sign=True),

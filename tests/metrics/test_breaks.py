@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fidelity
-from fidelity.metrics.blocks import MAX_CHARACTERS
 from fidelity.metrics.breaks import CHECKS_OF_CORE, Breaks
 from fidelity.records import Generation, Pair, Prompt
+from fidelity.text.blocks import MAX_CHARACTERS
 from tests import laws
 from tests.metrics.test_languages import SENTENCES
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 import fidelity
-from fidelity.metrics.blocks import MAX_CHARACTERS
 from fidelity.metrics.counts import Counts, _counts
+from fidelity.text.blocks import MAX_CHARACTERS
 from tests import laws
 
 RECORDING = Path(fidelity.__file__).parent / "sample_data" / "h100-smollm2-135m" / "bf16.jsonl"

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fidelity.metrics.blocks import MAX_CHARACTERS
 from fidelity.metrics.json import Json
+from fidelity.text.blocks import MAX_CHARACTERS
 from tests import laws
 
 COLUMNS = ["json_keys", "json_types", "json_values"]

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 import fidelity
-from fidelity.metrics.blocks import MAX_CHARACTERS
 from fidelity.metrics.markdown import Markdown, _blocks
+from fidelity.text.blocks import MAX_CHARACTERS
 from tests import laws
 
 pytest.importorskip("apted")

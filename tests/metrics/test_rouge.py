@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from rouge_score.rouge_scorer import RougeScorer
 
-from fidelity.metrics import union_lcs
 from fidelity.metrics.rouge import Rouge
+from fidelity.text import union_lcs
 from tests import laws
 
 COLUMNS = ["rouge1", "rouge2", "rougeL", "rougeLsum"]

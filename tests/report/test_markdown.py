@@ -7,7 +7,7 @@ from functools import cached_property
 import pytest
 from markdown_it import MarkdownIt
 
-from fidelity.pipeline import ComparisonSet
+from fidelity.comparison import ComparisonSet
 from fidelity.report import NOT_QUALITY, as_markdown
 from fidelity.report.markdown import MOST_CHARACTERS, fenced, prose
 from fidelity.store import Run
@@ -54,13 +54,13 @@ class TestReport:
         assert fp8[0][1:] == ["Line", "Value", "Floor", "Excess", "Bound", "Limit", "n"]
         # Value and floor are the table's in the terminal: the excess here is made by hand, so it need not fit them.
         assert fp8[1] == ["❌", "rougeL", "0.420", "0.961", "+0.580", "≥ +0.470", "0.050", "64"]
-        assert fp8[2] == ["❌", "newly broken: json", "25.0 %", "", "", "≥ 16.4 %", "5.0 %", "64"]
-        assert fp8[3] == ["❔", "rougeL, worst 5 %", "", "", "", "", "0.100", "64"]
-        assert fp8[4] == ["✅", "without an answer", "0.0 %", "", "", "", "2.0 %", "64"]
+        assert fp8[2] == ["❌", "newly broken json", "25.0 %", "", "", "≥ 16.4 %", "5.0 %", "64"]
+        assert fp8[3] == ["❔", "worst 5 % of rougeL", "", "", "", "", "0.100", "64"]
+        assert fp8[4] == ["✅", "failures", "0.0 %", "", "", "", "2.0 %", "64"]
         assert fp8[5][:2] == ["❌", "identical"]  # it only warns, so it comes last
         report = as_markdown(recordings, verdicts)
         assert "- **identical** fail (warns only): Because." in report
-        assert "- **rougeL, worst 5 %** inconclusive: Too few prompts." in report
+        assert "- **worst 5 % of rougeL** inconclusive: Too few prompts." in report
 
     def test_the_three_worst_pairs_are_folded_with_a_word_diff(self, recordings, verdicts):
         report = as_markdown(recordings, verdicts)
@@ -73,13 +73,21 @@ class TestReport:
 
     def test_what_was_compared(self, recordings, verdicts):
         *_, compared = tables(as_markdown(recordings, verdicts))
-        assert compared[0] == ["", "Run", "Format", "Engine", "Answers"]
+        assert compared[0] == ["", "Run", "Format", "Engine", "Mode", "Device", "Answers"]
         assert [row[1] for row in compared[1:]] == ["bf16", "bf16-rev", "bf16-serial", "bf16-eager", "w8a8-fp8"]
-        assert compared[5] == ["candidate", "w8a8-fp8", "W8A8-FP8", "recorded", "64"]
+        assert compared[5] == [
+            "candidate",
+            "w8a8-fp8",
+            "W8A8-FP8",
+            "vllm 0.26.0",
+            "compiled",
+            "NVIDIA H100 80GB",
+            "64",
+        ]
 
     def test_engines_that_differ_are_named(self, recordings):
         ours, *others = recordings.candidates
-        manifest = {**ours.run.manifest, "engine": {**ours.run.manifest["engine"], "mode": "eager", "version": "0.26"}}
+        manifest = {**ours.run.manifest, "engine": {**ours.run.manifest["engine"], "mode": "eager", "version": "0.30"}}
         base = {**manifest, "engine": {**manifest["engine"], "mode": "compiled"}, "name": "bf16"}
         result = replace(
             recordings,
@@ -87,8 +95,11 @@ class TestReport:
             candidates=(replace(ours, run=stand_in(ours.run, manifest)), *others),
         )
         report = as_markdown(result)
-        assert "- bf16-serial: its mode differs from the baseline's (eager against compiled)" in report
-        assert "| baseline | bf16 | BF16 | recorded 0.26 | compiled | 64 |" in report
+        assert (
+            "- bf16-serial: its mode is eager (the baseline's: compiled), so not all of its drift is quantization's"
+            in report
+        )
+        assert "| baseline | bf16 | BF16 | vllm 0.30 | compiled | NVIDIA H100 80GB | 64 |" in report
 
     def test_without_a_gate_nothing_is_called_a_pass(self, recordings):
         report = as_markdown(recordings)
@@ -110,7 +121,8 @@ class TestReport:
     def test_nothing_differs(self, recordings):
         serial = recordings.candidates[0]
         pairs = tuple(replace(pair, candidate=pair.baseline) for pair in serial.pairing.pairs)
-        twin = replace(serial, pairing=replace(serial.pairing, pairs=pairs))
+        twin = replace(serial)
+        twin.__dict__["pairing"] = replace(serial.pairing, pairs=pairs)
         report = as_markdown(replace(recordings, candidates=(twin,)))
         assert "No answer of bf16-serial differs from the baseline's." in report
 

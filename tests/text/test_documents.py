@@ -2,8 +2,8 @@ import time
 
 import pytest
 
-from fidelity.metrics.blocks import MAX_CHARACTERS
-from fidelity.metrics.documents import MAX_DEPTH, Document, Members, Numeral, documents, parse_json, parse_yaml
+from fidelity.text.blocks import MAX_CHARACTERS
+from fidelity.text.documents import MAX_DEPTH, Document, Members, Numeral, documents, parse_json, parse_yaml
 from tests import laws
 
 ONE = Members((("a", 1),))

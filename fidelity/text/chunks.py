@@ -4,8 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise, repeat
-
-from fidelity.metrics.base import Encoder
+from typing import Protocol
 
 _SENTENCE_END = re.compile(
     r"""(?: [.!?…؟۔։।॥။።៖]+ ["'”’»)\]*_]* (?=\s)   # a stop, closing marks, then white space
@@ -16,6 +15,19 @@ _SENTENCE_END = re.compile(
 )
 
 
+class Reader(Protocol):
+    """What reads the chunks: an encoder."""
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens that it reads at once."""
+        ...
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """How many tokens each text has."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """A stretch of a text and its number of word pieces, special tokens not counted."""
@@ -24,7 +36,7 @@ class Chunk:
     tokens: int
 
 
-def chunk_texts(texts: Sequence[str], encoder: Encoder, *, pack: bool = True) -> dict[str, list[Chunk]]:
+def chunk_texts(texts: Sequence[str], encoder: Reader, *, pack: bool = True) -> dict[str, list[Chunk]]:
     """Each text's chunks, in order: whole sentences, as many as the encoder reads at once; one each without `pack`.
 
     Packed, a text that fits is one chunk. A longer sentence is split between words, a longer word between characters.
@@ -60,7 +72,7 @@ def _split_in_two(text: str) -> list[str]:
     return [text[:middle], text[middle:]]
 
 
-def _sizes(pieces: Mapping[str, Sequence[str]], encoder: Encoder) -> dict[str, int]:
+def _sizes(pieces: Mapping[str, Sequence[str]], encoder: Reader) -> dict[str, int]:
     distinct = list(dict.fromkeys(piece for parts in pieces.values() for piece in parts))
     return dict(zip(distinct, encoder.count_tokens(distinct), strict=True))
 

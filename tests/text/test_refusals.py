@@ -1,6 +1,6 @@
 import pytest
 
-from fidelity.metrics.refusals import refuses
+from fidelity.text.refusals import refuses
 from tests import laws
 
 REFUSALS = {

@@ -1,7 +1,7 @@
 import pytest
 from hypothesis import given
 
-from fidelity.metrics.words import words
+from fidelity.text.words import words
 from tests import laws
 
 

@@ -1,6 +1,6 @@
 """Loops: whether a generation has run into saying the same thing for ever."""
 
-from fidelity.metrics.words import words
+from fidelity.text.words import words
 
 TIMES = 3
 COVERED = 50

@@ -3,7 +3,7 @@
 from functools import cache
 from typing import TYPE_CHECKING
 
-from fidelity.metrics.blocks import fences, without_fences
+from fidelity.text.blocks import fences, without_fences
 
 if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier

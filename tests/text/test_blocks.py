@@ -1,6 +1,6 @@
 import pytest
 
-from fidelity.metrics.blocks import fences, without_fences
+from fidelity.text.blocks import fences, without_fences
 
 TEXT = """\
 Before.

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fidelity.metrics.chunks import chunk_texts, split_sentences
+from fidelity.text.chunks import chunk_texts, split_sentences
 from tests import laws
 from tests.fake_encoder import FakeEncoder
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fidelity.metrics.trees import distance, grow, similarity, size
+from fidelity.text.trees import distance, grow, similarity, size
 
 apted = pytest.importorskip("apted")
 

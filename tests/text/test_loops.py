@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import fidelity
-from fidelity.metrics.loops import ends_in_loop
+from fidelity.text.loops import ends_in_loop
 from tests import laws
 
 RECORDINGS = Path(fidelity.__file__).parent / "sample_data" / "h100-smollm2-135m"

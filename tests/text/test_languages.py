@@ -1,6 +1,6 @@
 import pytest
 
-from fidelity.metrics.languages import main_language
+from fidelity.text.languages import main_language
 from tests import laws
 
 langid = pytest.importorskip("py3langid")

@@ -1,4 +1,4 @@
-"""Margins to verdicts to an exit code: as faithful as the gate demands, not so, or the data can't tell."""
+"""What a gate comes to: a line for each limit, a verdict for each candidate, an exit code for them all."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -33,6 +33,15 @@ class Line:
     """How many prompts would decide at the measured mean and spread; None where none would."""
     n: int = 0
     """Prompts that the line was judged on."""
+    asymptotic: bool = False
+    """True where the bounds come from a bootstrap, which promises its confidence only as n grows."""
+
+    @property
+    def title(self) -> str:
+        """What the line is called: `rougeL`, "worst 5 % of rougeL", "newly broken json", "failures"."""
+        return {"tail": f"worst 5 % of {self.name}", "break": f"newly broken {self.name}", "failed": "failures"}.get(
+            self.kind, self.name
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +55,16 @@ class Verdict:
     confidence: float
     seed: int
     """Of the order in which the bounds read the prompts, and of the bootstrap."""
+    planned: int | None = None
+    """Where generating stops once the bounds decide: the number of prompts that there can be."""
+
+
+def worst(outcomes: Iterable[Outcome]) -> Outcome:
+    """Any fail makes the whole fail, else any inconclusive makes it inconclusive; nothing at all passes."""
+    found = set(outcomes)
+    return "fail" if "fail" in found else "inconclusive" if "inconclusive" in found else "pass"
 
 
 def exit_code(outcomes: Iterable[Outcome]) -> int:
     """Any fail is 1, else any inconclusive is 2, else 0."""
-    found = set(outcomes)
-    return 1 if "fail" in found else 2 if "inconclusive" in found else 0
+    return {"fail": 1, "inconclusive": 2, "pass": 0}[worst(outcomes)]

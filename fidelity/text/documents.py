@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import yaml
 
-from fidelity.metrics.blocks import MAX_CHARACTERS, fences, without_fences
+from fidelity.text.blocks import MAX_CHARACTERS, fences, without_fences
 
 MAX_DEPTH = 100
 """What is nested deeper is taken as not parsing, whatever room the stack has."""

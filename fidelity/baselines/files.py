@@ -1,0 +1,187 @@
+"""A baseline with its controls as files to commit: exported, read back into a store, and checked for whether it fits.
+
+baseline.json            the runs' manifests, and a hash of every file
+prompts.jsonl            the prompts, as a prompt set is written
+answers/NAME.jsonl       what was said, a line per prompt: this is what a reviewer compares
+tokens/NAME.parquet      token ids and logprobs, compressed
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fidelity.engines.recorded import recorded_prompts
+from fidelity.errors import ConfigError, StoreError
+from fidelity.prompts import read_jsonl
+from fidelity.records import Failure, Generation, Prompt
+from fidelity.store import Outcome, Run, Store, read_parquet, whole_file, write_parquet
+
+INDEX = "baseline.json"
+SCHEMA_VERSION = 1
+ATTRIBUTES = "*.jsonl text eol=lf\n*.json text eol=lf\n*.parquet binary\n"
+"""So that git hands back the very bytes that the hashes are of."""
+LOCAL = (("model",), ("prompts",), ("engine", "path"), ("control", "path"))
+"""Where a config may name a path of the machine that it was read on."""
+
+
+def is_export(directory: Path) -> bool:
+    """Whether a directory holds an exported baseline (and not a run of a store)."""
+    return (directory / INDEX).is_file()
+
+
+def export(runs: Sequence[Run], directory: Path, *, replace: bool = False) -> None:
+    """Write a baseline (the first run) and its controls; the same runs give the same bytes.
+
+    Raises:
+        ConfigError: Another baseline is there already, and `replace` doesn't say that this one takes its place.
+    """
+    there = read_index(directory) if is_export(directory) else None
+    if there and not replace and _who(there["runs"]) != _who([run.manifest for run in runs]):
+        old = there["runs"][0]
+        raise ConfigError(
+            f"{directory}: holds the baseline {old['name']} of {old['created']}, which this one is not; promote the "
+            f"new one with --replace, or name another directory"
+        )
+    files = {".gitattributes": ATTRIBUTES.encode(), "prompts.jsonl": _lines(map(_prompt_row, runs[0].prompts()))}
+    for run in runs:
+        files[f"answers/{run.name}.jsonl"] = _lines(map(_answer_row, run.outcomes()))
+    for name, content in files.items():
+        with whole_file(directory / name) as draft:
+            draft.write_bytes(content)
+    for run in runs:
+        if any(isinstance(o, Generation) and o.token_ids is not None for o in run.outcomes()):
+            columns = run.rows.select(["prompt_id", "repeat", "token_ids", "logprobs"])
+            write_parquet(directory / "tokens" / f"{run.name}.parquet", columns, small=True)
+            files[f"tokens/{run.name}.parquet"] = b""
+    for name in (there or {"files": {}})["files"]:
+        if name not in files:
+            (directory / name).unlink(missing_ok=True)
+    index = {
+        "schema_version": SCHEMA_VERSION,
+        "runs": [_portable(run.manifest, directory) for run in runs],
+        "files": {name: _hash(directory / name) for name in sorted(files)},
+    }
+    with whole_file(directory / INDEX) as draft:
+        draft.write_text(json.dumps(index, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def adopt(directory: Path, store: Store) -> list[Run]:
+    """The exported runs, taken into a store: the baseline, then its controls.
+
+    Raises:
+        StoreError: A file was changed or lost after it was exported.
+    """
+    index = read_index(directory)
+    for name, expected in index["files"].items():
+        if not (directory / name).is_file() or _hash(directory / name) != expected:
+            raise StoreError(
+                f"{directory / name}: not as it was exported; take it from version control again, or export anew"
+            )
+    prompts = {prompt.id: prompt for prompt in recorded_prompts(directory / "prompts.jsonl")}
+    return [_adopt(directory, manifest, prompts, store) for manifest in index["runs"]]
+
+
+def read_index(directory: Path) -> dict[str, Any]:
+    """What an exported baseline says of itself: `runs`, the manifests, and `files` with their hashes.
+
+    Raises:
+        StoreError: There is none, it is damaged, or another version wrote it.
+    """
+    file = directory / INDEX
+    try:
+        index: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        version = index["schema_version"]
+    except FileNotFoundError:
+        raise StoreError(f"{directory}: no exported baseline: it has no {INDEX}") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{file}: damaged ({error}); take it from version control again") from error
+    if version != SCHEMA_VERSION:
+        raise StoreError(f"{file}: written with schema version {version}, this fidelity reads {SCHEMA_VERSION}")
+    return index
+
+
+def _who(manifests: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """The same digest may be generated twice, with other outputs: the time tells them apart."""
+    return [(manifest["digest"], manifest["created"]) for manifest in manifests]
+
+
+def _adopt(directory: Path, manifest: dict[str, Any], prompts: Mapping[str, Prompt], store: Store) -> Run:
+    with store.writing(manifest["name"], manifest["digest"]) as writer:
+        if isinstance(writer, Run):
+            if writer.manifest["created"] != manifest["created"]:
+                raise StoreError(
+                    f"{writer.path}: another run of the same digest than that in {directory}; use another --store"
+                )
+            return writer
+        outcomes = _outcomes(directory, manifest["name"])
+        writer.add_chunk(0, [prompts[outcome.prompt_id] for outcome in outcomes], outcomes)
+        return writer.complete(tuple(prompts.values()), manifest)
+
+
+def _outcomes(directory: Path, name: str) -> list[Outcome]:
+    rows = [row for _, row in read_jsonl(directory / "answers" / f"{name}.jsonl")]
+    file = directory / "tokens" / f"{name}.parquet"
+    tokens: list[dict[str, Any]] = read_parquet(file).to_pylist() if file.is_file() else [{}] * len(rows)
+    return [_outcome(row, numbers) for row, numbers in zip(rows, tokens, strict=True)]
+
+
+def _outcome(row: Mapping[str, Any], numbers: Mapping[str, Any]) -> Outcome:
+    if "failure" in row:
+        return Failure(row["id"], row["failure"], row.get("repeat", 0))
+    ids, logprobs = numbers.get("token_ids"), numbers.get("logprobs")
+    return Generation(
+        prompt_id=row["id"],
+        text=row["text"],
+        token_ids=None if ids is None else tuple(ids),
+        logprobs=None if logprobs is None else tuple(logprobs),
+        finish_reason=row.get("finish_reason"),
+        repeat=row.get("repeat", 0),
+        reasoning=row.get("reasoning"),
+    )
+
+
+def _prompt_row(prompt: Prompt) -> dict[str, Any]:
+    content = prompt.content
+    asked = content if isinstance(content, str) else [{"role": m.role, "content": m.content} for m in content]
+    return {"id": prompt.id, "category": prompt.category, "prompt": asked}
+
+
+def _answer_row(outcome: Outcome) -> dict[str, Any]:
+    row: dict[str, Any] = {"id": outcome.prompt_id, "repeat": outcome.repeat or None}
+    if isinstance(outcome, Failure):
+        row["failure"] = outcome.reason
+    else:
+        row |= {"text": outcome.text, "reasoning": outcome.reasoning, "finish_reason": outcome.finish_reason}
+    return {key: value for key, value in row.items() if value is not None}
+
+
+def _lines(rows: Any) -> bytes:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+
+
+def _hash(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _portable(manifest: Mapping[str, Any], directory: Path) -> dict[str, Any]:
+    """The manifest with paths relative to the directory: two machines export the same."""
+    config = json.loads(json.dumps(manifest["config"]))
+    for *outer, key in LOCAL:
+        place = config
+        for name in outer:
+            place = place.get(name) if isinstance(place, dict) else None
+        if isinstance(place, dict) and key in place:
+            place[key] = _relative(place[key], directory)
+    return {**{k: v for k, v in manifest.items() if k != "schema_version"}, "config": config}
+
+
+def _relative(path: Any, directory: Path) -> Any:
+    if isinstance(path, list):
+        return [_relative(one, directory) for one in path]
+    if not isinstance(path, str) or not path.startswith("/"):
+        return path
+    relative = Path(os.path.relpath(path, directory.resolve())).as_posix()
+    return relative if relative.startswith(".") else f"./{relative}"

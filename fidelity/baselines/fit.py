@@ -1,0 +1,155 @@
+"""Whether an exported baseline is still what its config would generate here and now, and what differs."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from fidelity.baselines.files import read_index
+from fidelity.checkpoints import chat_template, content_id, fingerprint, local_directory
+from fidelity.config import Control, RecordedEngine, RunConfig, Sampling, StoredEngine, VllmEngine
+from fidelity.engines import surroundings
+from fidelity.engines.recorded import file_hash, recorded_prompts
+from fidelity.errors import ConfigError, FidelityError
+from fidelity.prompts import load_prompts
+from fidelity.records import Prompt
+
+Manifest = Mapping[str, Any]
+OF_THE_MACHINE = {"version": "engine version", "device": "hardware", "ambient": "environment"}
+"""What may differ between two machines without a change in the repository: named in every comparison."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that a baseline depends on."""
+
+    what: str
+    fits: bool | None
+    """None where it can't be told here."""
+    detail: str
+
+
+def check(
+    directory: Path, *, config: RunConfig | None = None, limit: int | None = None, remembered: Path
+) -> list[Finding]:
+    """Compare an exported baseline with what its own config, or the one given, would generate here.
+
+    Nothing is loaded, generated or downloaded.
+
+    Args:
+        directory: The exported baseline.
+        config: The baseline's YAML as it is now; as it was exported if not given.
+        limit: Only the first prompts were meant to be exported.
+        remembered: The file in which hashes of model files are kept.
+
+    Raises:
+        StoreError: There is no exported baseline, or it is damaged.
+        ConfigError: The config is that of a stored run, which can't be generated.
+    """
+    manifests = read_index(directory)["runs"]
+    manifest = manifests[0]
+    if config is None:
+        config = RunConfig.model_validate(manifest["config"], context={"folder": directory})
+    if isinstance(config.engine, StoredEngine):
+        raise ConfigError(f"{config.name}: a stored run can't be generated; name the YAML that the baseline came from")
+    stored = recorded_prompts(directory / "prompts.jsonl")
+    findings = [_told("prompts", lambda: _prompts(stored, config, limit))]
+    match config.engine:
+        case VllmEngine() as engine:
+            findings += _model(manifest, config, remembered)
+            findings += _settings(manifest, config)
+            findings += _engine(manifest, engine)
+        case RecordedEngine(path=path):
+            recorded = manifest["identity"].get("content")
+            findings.append(_told("recording", lambda: "" if file_hash(path) == recorded else f"{path} has changed"))
+    findings.append(_finding("controls", _controls(config, len(manifests) - 1)))
+    return findings
+
+
+def _finding(what: str, difference: str) -> Finding:
+    return Finding(what, not difference, difference)
+
+
+def _told(what: str, difference: Callable[[], str]) -> Finding:
+    """A finding, or that it can't be told because something it takes isn't here."""
+    try:
+        return _finding(what, difference())
+    except FidelityError as error:
+        return Finding(what, None, str(error))
+
+
+def _prompts(stored: tuple[Prompt, ...], config: RunConfig, limit: int | None) -> str:
+    match config:
+        case RunConfig(prompts=Path() as path):
+            now = load_prompts(path, limit=limit)
+        case RunConfig(engine=RecordedEngine(path=path)):
+            now = recorded_prompts(path)[:limit]
+        case _:
+            raise ConfigError(f"{config.name}: 'prompts' is missing: name a JSONL prompt set")
+    before, after = ({p.id: p.messages for p in prompts} for prompts in (stored, now))
+    if list(before.items()) == list(after.items()):
+        return ""
+    new, gone = [i for i in after if i not in before], [i for i in before if i not in after]
+    changed = [i for i in after if i in before and after[i] != before[i]]
+    kinds = {"new": new, "gone": gone, "changed": changed}
+    said = [f"{len(ids)} {kind} (such as {ids[0]!r})" for kind, ids in kinds.items() if ids]
+    return ", ".join(said) or "in another order"
+
+
+def _controls(config: RunConfig, exported: int) -> str:
+    match config:
+        case RunConfig(control="none"):
+            wanted = 0
+        case RunConfig(engine=RecordedEngine(), control=control):
+            wanted = len(control.path) if isinstance(control, Control) else 0
+        case RunConfig(control=control):
+            wanted = control.repeats if isinstance(control, Control) else 1
+    return "" if exported == wanted else f"{exported} exported, {wanted} wanted"
+
+
+def _model(manifest: Manifest, config: RunConfig, remembered: Path) -> Iterator[Finding]:
+    """The chat template is part of the model's files, so it is looked at only where these differ."""
+    try:
+        directory = local_directory(str(config.model), config.revision, download=False)
+    except FidelityError as error:
+        yield Finding("model", None, str(error))
+        return
+    before, now = manifest["identity"].get("model"), content_id(directory, remembered)
+    yield _finding("model", "" if before == now else f"its files were {str(before)[:12]}, and are {now[:12]}")
+    if before != now:
+        templates = manifest["engine"]["chat_template"], fingerprint(chat_template(directory))
+        yield _finding("chat template", "" if templates[0] == templates[1] else "{} before, {} now".format(*templates))
+
+
+def _settings(manifest: Manifest, config: RunConfig) -> Iterator[Finding]:
+    sampling = (config.sampling or Sampling()).model_dump(mode="json")
+    yield _finding("sampling", _differing(manifest["sampling"], sampling))
+    chunk = {"chunk": manifest["chunk"]}, {"chunk": config.chunk or manifest["chunk"]}
+    yield _finding("chunk", _differing(*chunk))
+
+
+def _engine(manifest: Manifest, engine: VllmEngine) -> Iterator[Finding]:
+    before = manifest["identity"]
+    keys = engine.model_dump(mode="json")
+    yield _finding("engine options", _differing({k: before.get(k) for k in keys}, keys))
+    try:
+        now = surroundings(engine)
+    except FidelityError as error:
+        yield Finding("engine version", None, str(error))
+        return
+    for key, what in OF_THE_MACHINE.items():
+        yield _finding(what, _differing({what: before.get(key)}, {what: now[key]}))
+    versions = manifest["engine"]["versions"]
+    yield _finding("packages", _differing(versions, {package: _version(package) for package in versions}))
+
+
+def _differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} was {before.get(key)}, is {now[key]}" for key in now if before.get(key) != now[key])
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,44 @@
+"""The command line: arguments and exit codes, a module for each group of commands.
+
+0 pass (or no gate asked for), 1 fail, 2 could not judge, and every error that isn't a verdict; Ctrl-C 130.
+"""
+
+import argparse
+import sys
+import traceback
+from collections.abc import Sequence
+
+from fidelity import __version__
+from fidelity.cli import comparing, exporting, gating, listing
+from fidelity.cli.options import COULD_NOT_JUDGE
+from fidelity.errors import FidelityError
+
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    try:
+        chosen = _parser().parse_args(arguments)
+        code: int = chosen.command(chosen)
+        return code
+    except FidelityError as error:
+        print(f"fidelity: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("fidelity: interrupted; whole chunks are kept, run again to go on", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        pass
+    except Exception:
+        traceback.print_exc()
+        print("fidelity: this is a defect of fidelity's; please report it with the lines above", file=sys.stderr)
+    return COULD_NOT_JUDGE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="fidelity", description="Does a quantized model still say the same things?")
+    parser.add_argument("--version", action="version", version=f"fidelity {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for group in (comparing, gating, exporting, listing):
+        group.add_to(commands)
+    return parser

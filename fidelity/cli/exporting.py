@@ -1,0 +1,57 @@
+"""`fidelity baseline`."""
+
+import argparse
+from pathlib import Path
+
+from fidelity.cli.options import COULD_NOT_JUDGE, OK, Commands, add_limit, add_store, open_store
+from fidelity.cli.progress import Progress
+
+
+def add_to(commands: Commands) -> None:
+    """Add these commands to the parser's."""
+    baseline = commands.add_parser("baseline", help="keep a baseline and its controls as files to commit")
+    baselines = baseline.add_subparsers(required=True, metavar="COMMAND")
+    export = baselines.add_parser("export", help="write them into a directory, for {kind: stored, path: DIR}")
+    export.add_argument("run", type=Path, help="the baseline's YAML file; what is missing is generated")
+    export.add_argument("directory", type=Path, metavar="DIR")
+    export.add_argument("--replace", action="store_true", help="promote this baseline over the one that is there")
+    export.set_defaults(command=_export)
+    fit = baselines.add_parser("check", help="say whether an exported baseline still fits, and what differs")
+    fit.add_argument("directory", type=Path, metavar="DIR")
+    fit.add_argument("run", type=Path, nargs="?", help="the baseline's YAML file as it is now (else as it was)")
+    fit.set_defaults(command=_check)
+    for command in (export, fit):
+        add_limit(command)
+        add_store(command)
+
+
+def _export(chosen: argparse.Namespace) -> int:
+    from fidelity.baselines import export
+    from fidelity.config import load_run
+    from fidelity.pipeline import generate
+
+    config = load_run(chosen.run)
+    runs = generate(config, store=open_store(chosen.store), listener=Progress(), limit=chosen.limit)
+    export(runs, chosen.directory, replace=chosen.replace)
+    controls = f"{len(runs) - 1} control" + ("" if len(runs) == 2 else "s")
+    print(f"{chosen.directory}: {runs[0].name} and {controls}; commit it, and compare with {{kind: stored, path: ...}}")
+    return OK
+
+
+def _check(chosen: argparse.Namespace) -> int:
+    from fidelity.baselines import check
+    from fidelity.config import load_run
+
+    config = load_run(chosen.run) if chosen.run else None
+    remembered = open_store(chosen.store).remembered_hashes
+    findings = check(chosen.directory, config=config, limit=chosen.limit, remembered=remembered)
+    words = {True: "same", False: "DIFFERS", None: "can't tell"}
+    for finding in findings:
+        print(f"{words[finding.fits]:10}  {finding.what}{': ' if finding.detail else ''}{finding.detail}")
+    differs = [finding.what for finding in findings if finding.fits is False]
+    if differs:
+        print(f"{chosen.directory}: does not fit any more ({', '.join(differs)}); export anew with --replace")
+        return COULD_NOT_JUDGE
+    unknown = " as far as can be told here" if any(finding.fits is None for finding in findings) else ""
+    print(f"{chosen.directory}: fits{unknown}")
+    return OK

@@ -1,0 +1,56 @@
+"""`fidelity list` and `fidelity metrics`."""
+
+import argparse
+
+from fidelity.cli.options import OK, Commands, add_store, open_store
+
+
+def add_to(commands: Commands) -> None:
+    """Add these commands to the parser's."""
+    listing = commands.add_parser("list", help="list the runs and comparisons of a store")
+    add_store(listing)
+    listing.set_defaults(command=_list)
+    metrics = commands.add_parser(
+        "metrics", help="list the metrics with their columns, needs, range, cost and signature"
+    )
+    metrics.set_defaults(command=_list_metrics)
+
+
+def _list(chosen: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from fidelity.report import describe_run
+
+    store = open_store(chosen.store)
+    runs = Table("run", "what", "prompts", "failed", "created", show_edge=False, pad_edge=False, title="Runs")
+    for run in store.runs():
+        counts = run.manifest["counts"]
+        cells = (run.id, describe_run(run), str(counts["prompts"]), str(counts["failures"]), run.manifest["created"])
+        runs.add_row(*(Text(cell) for cell in cells))
+    compared = Table("comparison", "pairs", show_edge=False, pad_edge=False, title="Comparisons")
+    for comparison in store.comparisons():
+        compared.add_row(Text(comparison.path.name), str(len(comparison.prompt_ids)))
+    if not runs.row_count:
+        print(f"{store.root}: no finished run; start with: fidelity compare base.yaml quant.yaml")
+        return OK
+    Console().print(runs, compared, sep="\n\n")
+    return OK
+
+
+def _list_metrics(chosen: argparse.Namespace) -> int:
+    from itertools import groupby
+
+    from fidelity.metrics import default_metrics, every_metric
+
+    by_default = {metric.kind for metric in default_metrics()}
+    for metric in every_metric():
+        also = ", in the default set" if metric.kind in by_default else ""
+        print(f"{metric.kind} (needs {' and '.join(sorted(metric.needs))}; cost: {metric.cost}{also})")
+        for (bounds, better), columns in groupby(metric.score([]), key=lambda column: (column.bounds, column.better)):
+            known = f"{bounds[0]:g} to {bounds[1]:g}" if bounds else "no fixed range"
+            direction = "described, not judged" if better == "neither" else f"{better} is better"
+            print(f"  {', '.join(column.name for column in columns)}: {known}, {direction}")
+        print(f"  {metric.signature()}")
+    return OK

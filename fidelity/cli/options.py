@@ -1,0 +1,52 @@
+"""What the commands share: arguments that mean the same everywhere, the store, and files that are written."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from fidelity.errors import ConfigError, StoreError
+
+if TYPE_CHECKING:
+    from fidelity.store import Store
+
+OK, COULD_NOT_JUDGE = 0, 2
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def add_store(command: argparse.ArgumentParser) -> None:
+    """`--store DIR`."""
+    command.add_argument(
+        "--store",
+        type=Path,
+        default=Path("fidelity-store"),
+        metavar="DIR",
+        help="where runs are kept (fidelity-store)",
+    )
+
+
+def add_limit(command: argparse.ArgumentParser) -> None:
+    """`--limit N`."""
+    command.add_argument("--limit", type=positive, metavar="N", help="only the first N prompts")
+
+
+def open_store(root: Path) -> "Store":
+    """The store in a directory that may not be there yet."""
+    from fidelity.store import Store
+
+    if root.exists() and not root.is_dir():
+        raise ConfigError(f"{root}: is a file; --store names a directory")
+    return Store(root)
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file that was asked for."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"{path}: can't be written ({error.strerror})") from error
+
+
+def positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
+    return int(text)

@@ -1,0 +1,58 @@
+"""What a verdict rests on: columns, failures and manifests of one candidate and of the baseline's controls."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fidelity.floor import ByPrompt, excess_by_prompt, mean_over_controls
+from fidelity.records import Column, Sameness
+
+SEED = 0
+"""Of the order in which the bounds read the prompts and of the bootstrap; fixed, so that nobody can look for one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One column, prompt by prompt: of the candidate against the baseline, and of each control against it."""
+
+    column: Column
+    """Its direction, bounds and weights; the values themselves are those below."""
+    candidate: ByPrompt
+    controls: tuple[ByPrompt, ...] = ()
+    """Empty without a control, or where one of them could not be scored."""
+
+    def excess(self) -> dict[str, float | None]:
+        """By prompt, positive is worse; None where either side could not be scored."""
+        return excess_by_prompt(self.candidate, self.controls, self.column.better)
+
+    def floor(self) -> dict[str, float | None]:
+        """By prompt: the mean over the controls."""
+        return {prompt: v.value if v else None for prompt, v in mean_over_controls(self.controls).items()}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that is known of one candidate. Manifests are those of the runs, as they lie on disk."""
+
+    candidate: str
+    prompt_ids: tuple[str, ...]
+    """The prompts that the candidate was asked."""
+    columns: Mapping[str, Measured]
+    baseline_manifest: Mapping[str, Any]
+    candidate_manifest: Mapping[str, Any]
+    control_manifests: tuple[Mapping[str, Any], ...] = ()
+    unscored: Mapping[str, str] = field(default_factory=dict)
+    """Column to the reason why the whole column could not be scored."""
+    failed: frozenset[str] = frozenset()
+    """Prompts that the candidate gave no answer to."""
+    controls_failed: frozenset[str] = frozenset()
+    """Prompts that one of the controls gave no answer to."""
+    same: Sameness = field(default_factory=lambda: Sameness(texts=False))
+    """Candidate and baseline."""
+    planned: int | None = None
+    """Where generating stops once the bounds decide: the number of prompts that there can be."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether all prompts that were planned have been asked."""
+        return self.planned is None or len(self.prompt_ids) >= self.planned

@@ -1,0 +1,129 @@
+"""From evidence to a verdict: every line by itself, fails corrected for their number, then the whole."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from fidelity.gate.evidence import SEED, Evidence
+from fidelity.gate.facts import engine_differences, unmet
+from fidelity.gate.lines import Judged, Study, unjudged
+from fidelity.gate.margins import judge_margin, judge_tail
+from fidelity.gate.settings import Gate, break_column, check_columns
+from fidelity.gate.shares import judge_breaks, judge_failed
+from fidelity.gate.verdict import Line, LineKind, Outcome, Verdict, worst
+from fidelity.stats import holm
+
+
+def judge(gate: Gate, evidence: Evidence) -> Verdict:
+    """Hold a candidate against a gate.
+
+    Pass takes every line, each at the gate's confidence. Fail takes one line that is beyond its limit after Holm's
+    correction for the lines that decide. All else is inconclusive: so is a fail that another engine may have caused,
+    and everything where a precondition isn't met.
+
+    Raises:
+        ConfigError: The gate names a column that was not scored, or that can't be judged.
+    """
+    check_columns(gate, {name: m.column for name, m in evidence.columns.items()}, unscored=evidence.unscored)
+    unmet_ones = unmet(gate, evidence)
+    judged = _each(gate, evidence)
+    lines = _with_fails(judged, gate)
+    why = _why_no_fail(gate, evidence, unmet_ones, lines)
+    beyond = [line for line in lines if line.decides and line.outcome == "fail"]
+    lines = [*unmet_ones, *(_softened(line, why) if why else line for line in lines)]
+    outcome = worst(line.outcome for line in lines if line.decides)
+    return Verdict(
+        candidate=evidence.candidate,
+        outcome=outcome,
+        reason=_reason(outcome, lines, gate, f"beyond the gate in {_named(beyond)}, but {why}" if beyond else ""),
+        lines=tuple(lines),
+        confidence=gate.confidence,
+        seed=SEED,
+        planned=evidence.planned,
+    )
+
+
+def _each(gate: Gate, evidence: Evidence) -> list[Judged]:
+    """Every line of the gate, not yet failed."""
+    study = Study(
+        confidence=gate.confidence,
+        tests=len(gate.margins) + len(gate.tail) + len(gate.breaks) + 1,
+        planned=evidence.planned,
+        complete=evidence.complete,
+        why_no_floor="" if evidence.control_manifests else "there is no control to take its floor from",
+    )
+    judged = []
+    for name, margin in gate.margins.items():
+        found = evidence.columns.get(name)
+        judged.append(
+            judge_margin(name, margin, found, study) if found else _unscored("margin", name, margin, evidence)
+        )
+    for name, limit in gate.tail.items():
+        found = evidence.columns.get(name)
+        judged.append(judge_tail(name, limit, found, study) if found else _unscored("tail", name, limit, evidence))
+    for name, limit in gate.breaks.items():
+        found = evidence.columns.get(break_column(name))
+        judged.append(judge_breaks(name, limit, found, study) if found else _unscored("break", name, limit, evidence))
+    return [*judged, judge_failed(gate.max_failed, evidence, study)]
+
+
+def _unscored(kind: LineKind, name: str, limit: float, evidence: Evidence) -> Judged:
+    return unjudged(kind, name, limit, evidence.unscored[break_column(name) if kind == "break" else name])
+
+
+def _with_fails(judged: Sequence[Judged], gate: Gate) -> list[Line]:
+    """The lines with what fails; those that decide and those that warn are corrected apart, as two families."""
+    lines = {}
+    for decides in (True, False):
+        family = [n for n, one in enumerate(judged) if _decides(one.line, gate) is decides]
+        adjusted = holm([judged[n].p_value for n in family])
+        for n, p_value in zip(family, adjusted, strict=True):
+            line = replace(judged[n].line, decides=decides)
+            if p_value <= 1 - gate.confidence:
+                line = replace(line, outcome="fail")
+            elif judged[n].p_value <= 1 - gate.confidence:
+                line = _softened(replace(line, outcome="fail"), f"corrected for {len(family)} lines it is not sure")
+            lines[n] = line
+    return [lines[n] for n in range(len(judged))]
+
+
+def _decides(line: Line, gate: Gate) -> bool:
+    return line.kind in ("break", "failed") or gate.primary in (None, line.name)
+
+
+def _why_no_fail(gate: Gate, evidence: Evidence, unmet_ones: Sequence[Line], lines: Sequence[Line]) -> str:
+    """Why what is beyond its limit doesn't fail; empty where it does."""
+    if unmet_ones:
+        return f"a precondition is not met ({unmet_ones[0].name})"
+    differing = engine_differences(evidence.baseline_manifest, evidence.candidate_manifest)
+    if differing and not gate.allow_engine_difference:
+        return f"its {' and its '.join(differing)}, so that not all of this need be quantization's"
+    if any(line.kind == "failed" and line.outcome == "inconclusive" for line in lines):
+        return "too many prompts have no answer"
+    return ""
+
+
+def _softened(line: Line, why: str) -> Line:
+    """A fail that is none, with the reason why."""
+    if line.outcome != "fail":
+        return line
+    return replace(line, outcome="inconclusive", reason=f"{line.reason.removesuffix('.')}; but no fail: {why}.")
+
+
+def _reason(outcome: Outcome, lines: Sequence[Line], gate: Gate, no_fail: str) -> str:
+    """One sentence for the whole."""
+    preconditions = [line.reason for line in lines if line.kind == "precondition"]
+    deciding = [line for line in lines if line.decides]
+    named = _named([line for line in deciding if line.outcome == outcome])
+    match outcome:
+        case "pass":
+            return f"Every line holds, each at {100 * gate.confidence:g} %."
+        case "fail":
+            return f"Beyond the gate in {named} (of {len(deciding)} lines)."
+        case "inconclusive":
+            if preconditions:
+                return preconditions[0]
+            return f"The data can't tell: {no_fail or f'{named} (of {len(deciding)} lines)'}."
+
+
+def _named(lines: Sequence[Line]) -> str:
+    return ", ".join(line.title for line in lines)

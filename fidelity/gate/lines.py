@@ -1,0 +1,90 @@
+"""What the lines of a gate have in common: the study they belong to, and how a bound is put into words."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fidelity.gate.verdict import Line, LineKind
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """What all lines of one verdict have in common."""
+
+    confidence: float
+    tests: int
+    """Lines that may fail: what fails is corrected for their number (Holm)."""
+    planned: int | None = None
+    """The any-time form of the bounds, for a study that stops once they decide; see `betting_bound`."""
+    complete: bool = True
+    """False while such a study goes on. What has no any-time form is judged at its end only, and so only once."""
+    why_no_floor: str = ""
+    """Why there is nothing to take away from the candidate's numbers; empty where there is."""
+
+    @property
+    def two_sided(self) -> float:
+        """The confidence of an interval each end of which is a one-sided bound at `confidence`."""
+        return 2 * self.confidence - 1
+
+    @property
+    def at(self) -> str:
+        return f"at {100 * self.confidence:g} %"
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A line that passes, or is inconclusive so far: Holm's correction of all p-values says whether it fails."""
+
+    line: Line
+    p_value: float = 1.0
+    """Of being beyond the limit by chance. A bootstrap's is known to the steps that Holm's correction looks at."""
+
+
+def unjudged(kind: LineKind, name: str, limit: float, why: str, *, n: int = 0, needed: int | None = None) -> Judged:
+    """A line that the data say nothing about."""
+    line = Line(kind, name, "inconclusive", f"Not judged: {why}.", limit=limit, prompts_needed=needed, n=n)
+    return Judged(line)
+
+
+def why_later(study: Study) -> str:
+    """Why a bootstrap's line waits for the end of a study that may stop."""
+    return f"a bootstrap may be looked at only once, when all {study.planned} prompts are there"
+
+
+def corrected_level(beyond: Callable[[float], bool], study: Study) -> float:
+    """The smallest level, of those that Holm's correction compares with, at which a lower bound is beyond the limit.
+
+    Args:
+        beyond: Whether the one-sided lower bound at a given confidence is beyond the limit.
+        study: The verdict's.
+    """
+    p_value = 1.0
+    for step in range(1, study.tests + 1):
+        level = (1 - study.confidence) / step
+        if not beyond(1 - level):
+            break
+        p_value = level * (1 - 1e-9)
+    return p_value
+
+
+def in_words(what: str, mean: float, lower: float, upper: float, limit: float, study: Study) -> str:
+    """One sentence, without its full stop: the mean, the bound that counts, and where the margin lies."""
+    if upper < limit:
+        return f"{what} {mean:+.3f}, at most {_apart(upper, limit)} {study.at}: below the margin of {limit:g}"
+    if lower > limit:
+        return f"{what} {mean:+.3f}, at least {_apart(lower, limit)} {study.at}: beyond the margin of {limit:g}"
+    return f"{what} {mean:+.3f}, between {lower:+.3f} and {upper:+.3f} {study.at}, around the margin of {limit:g}"
+
+
+def what_would_decide(needed: int | None, n: int) -> str:
+    """The end of that sentence, for a line that doesn't decide."""
+    if needed is None:
+        return "; no number of prompts would decide at this mean and spread"
+    if needed > n:
+        return f"; about {needed} prompts would decide, and there are {n}"
+    return "; more prompts would decide"
+
+
+def _apart(value: float, limit: float) -> str:
+    """With as many digits as it takes to be seen on its side of the limit, three at least."""
+    digits = next((d for d in range(3, 12) if float(f"{value:.{d}f}") != limit), 12)
+    return f"{value:+.{digits}f}"

@@ -1,0 +1,152 @@
+"""Margins: non-inferiority on the mean excess, and on the worst 5 % of prompts."""
+
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+from fidelity.gate.evidence import SEED, Measured
+from fidelity.gate.lines import Judged, Study, corrected_level, in_words, unjudged, what_would_decide, why_later
+from fidelity.gate.verdict import Line, LineKind
+from fidelity.stats import (
+    Bound,
+    Interval,
+    betting_bound,
+    betting_p_value,
+    detectable_excess,
+    prompts_needed,
+    studentised_intervals,
+    tail_excess,
+)
+from fidelity.stats.bootstrap import FEWEST_IN_TAIL_STUDY
+
+AtConfidence: TypeAlias = Callable[[float], Interval | None]
+
+
+def judge_margin(name: str, margin: float, measured: Measured, study: Study) -> Judged:
+    """Non-inferiority on the mean excess: passes where its upper bound is below the margin.
+
+    The betting bound, for any distribution and any number of prompts; the studentised bootstrap, asymptotic, where the
+    column has no known range, or where its mean is weighted.
+    """
+    if study.why_no_floor:
+        return unjudged("margin", name, margin, study.why_no_floor)
+    excess = {prompt: value for prompt, value in measured.excess().items() if value is not None}
+    if not excess:
+        return unjudged("margin", name, margin, "no prompt could be scored in the candidate and in every control")
+    if measured.column.bounds is None or measured.column.weights is not None:
+        return _asymptotic_margin(name, margin, excess, measured, study)
+    return _betting_margin(name, margin, excess, measured.column.bounds, study)
+
+
+def excess_bound(measured: Measured, study: Study) -> Bound | None:
+    """The betting bound of the mean excess; None without a value, and where only a bootstrap would do."""
+    excess = {prompt: value for prompt, value in measured.excess().items() if value is not None}
+    if not excess or measured.column.bounds is None or measured.column.weights is not None:
+        return None
+    return _bet(excess, measured.column.bounds[1] - measured.column.bounds[0], study)
+
+
+def judge_tail(name: str, limit: float, measured: Measured, study: Study) -> Judged:
+    """Excess of the worst 5 % of prompts, q05(control) - q05(candidate): a percentile bootstrap, asymptotic."""
+    if study.why_no_floor:
+        return unjudged("tail", name, limit, study.why_no_floor)
+    if not study.complete:
+        return unjudged("tail", name, limit, why_later(study))
+    floor = measured.floor()
+    sign = -1.0 if measured.column.better == "lower" else 1.0
+    candidate = {p: sign * v.value for p, v in measured.candidate.items() if v and floor.get(p) is not None}
+    control = [sign * float(floor[p] or 0.0) for p in candidate]
+    ids, n = list(candidate), len(candidate)
+    if n < FEWEST_IN_TAIL_STUDY:
+        why = f"5 % of {n} prompts are too few; {FEWEST_IN_TAIL_STUDY} prompts would do"
+        return unjudged("tail", name, limit, why, n=n, needed=FEWEST_IN_TAIL_STUDY)
+
+    def interval(confidence: float) -> Interval | None:
+        return tail_excess(ids, control, list(candidate.values()), confidence=confidence, seed=SEED)
+
+    return _bootstrapped("tail", name, limit, interval, study, what="Excess of the worst 5 % of prompts")
+
+
+def _betting_margin(
+    name: str, margin: float, excess: Mapping[str, float], bounds: tuple[float, float], study: Study
+) -> Judged:
+    width = bounds[1] - bounds[0]
+    bound = _bet(excess, width, study)
+    passes, beyond = bound.upper < margin, bound.lower > margin
+    needed = None if passes or beyond else prompts_needed(bound, margin)
+    reason = in_words("Mean excess", bound.mean or 0.0, bound.lower, bound.upper, margin, study)
+    line = Line(
+        kind="margin",
+        name=name,
+        outcome="pass" if passes else "inconclusive",
+        reason=reason + ("" if passes or beyond else what_would_decide(needed, bound.n)) + ".",
+        value=bound.mean,
+        limit=margin,
+        lower=bound.lower,
+        upper=bound.upper,
+        detectable=detectable_excess(bound),
+        prompts_needed=needed,
+        n=bound.n,
+    )
+    p_value = 1.0
+    if beyond:
+        p_value = betting_p_value(
+            *_inside(excess, width), margin, side="above", low=-width, high=width, seed=SEED, planned=study.planned
+        )
+    return Judged(line, p_value)
+
+
+def _bet(excess: Mapping[str, float], width: float, study: Study) -> Bound:
+    """An excess is the difference of two values in a range of this width."""
+    return betting_bound(
+        *_inside(excess, width), low=-width, high=width, confidence=study.confidence, seed=SEED, planned=study.planned
+    )
+
+
+def _asymptotic_margin(
+    name: str, margin: float, excess: Mapping[str, float], measured: Measured, study: Study
+) -> Judged:
+    if not study.complete:
+        return unjudged("margin", name, margin, why_later(study))
+    weights = None
+    if measured.column.weights is not None:
+        weights = [[v.weight if (v := measured.candidate[prompt]) else 0.0 for prompt in excess]]
+
+    def interval(confidence: float) -> Interval | None:
+        return studentised_intervals(
+            list(excess), [list(excess.values())], weights=weights, confidence=confidence, seed=SEED
+        )[0]
+
+    return _bootstrapped("margin", name, margin, interval, study, what="Mean excess")
+
+
+def _bootstrapped(
+    kind: LineKind, name: str, limit: float, interval: AtConfidence, study: Study, *, what: str
+) -> Judged:
+    found = interval(study.two_sided)
+    if found is None or found.estimate is None or found.low is None or found.high is None:
+        return unjudged(kind, name, limit, "the prompts are too few for a bootstrap", n=found.n if found else 0)
+
+    def beyond(confidence: float) -> bool:
+        at = interval(2 * confidence - 1)
+        return at is not None and at.low is not None and at.low > limit
+
+    reason = in_words(what, found.estimate, found.low, found.high, limit, study)
+    line = Line(
+        kind=kind,
+        name=name,
+        outcome="pass" if found.high < limit else "inconclusive",
+        reason=f"{reason} (bootstrap, asymptotic).",
+        value=found.estimate,
+        limit=limit,
+        lower=found.low,
+        upper=found.high,
+        n=found.n,
+        asymptotic=True,
+    )
+    return Judged(line, corrected_level(beyond, study))
+
+
+def _inside(excess: Mapping[str, float], width: float) -> tuple[list[str], list[float]]:
+    """Rounding may carry a mean over controls a hair beyond the range; what lies further out is a wrong column."""
+    cut = {p: max(-width, min(width, e)) if abs(e) < width * (1 + 1e-9) else e for p, e in excess.items()}
+    return list(cut), list(cut.values())

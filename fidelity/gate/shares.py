@@ -1,0 +1,120 @@
+"""Shares of prompts: what is newly broken, and what has no answer at all."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from fidelity.floor import ByPrompt
+from fidelity.gate.evidence import SEED, Evidence, Measured
+from fidelity.gate.lines import Judged, Study, unjudged, what_would_decide
+from fidelity.gate.verdict import Line, LineKind
+from fidelity.stats import betting_bound, betting_p_value, clopper_pearson, mcnemar, prompts_needed_for_share
+
+Hits = Mapping[str, bool]
+"""By prompt: whether it is broken, or without an answer."""
+
+
+def judge_breaks(name: str, limit: float, measured: Measured, study: Study) -> Judged:
+    """Share of prompts newly broken: exact bounds, and to fail it takes more breaks than the control's (McNemar).
+
+    A prompt is broken if any of its repeats is. With several controls it counts for them if it is broken in any of
+    them: never to the candidate's disadvantage.
+    """
+    broken = _hits(measured.candidate)
+    if not broken:
+        return unjudged("break", name, limit, "no pair could be scored")
+    return _judge("break", name, limit, broken, _in_any(measured.controls), study, what="newly broken")
+
+
+def judge_failed(limit: float, evidence: Evidence, study: Study) -> Judged:
+    """Share of prompts without an answer: it passes as counted, since what is missing is missing whatever its cause.
+
+    It fails where the share behind it is surely beyond the limit and the candidate fails more often than the control.
+    """
+    failed = {prompt: prompt in evidence.failed for prompt in evidence.prompt_ids}
+    by_control = {prompt: prompt in evidence.controls_failed for prompt in evidence.prompt_ids}
+    control = by_control if evidence.control_manifests else None
+    judged = _judge("failed", "max_failed", limit, failed, control, study, what="without an answer")
+    k, n = sum(failed.values()), len(failed)
+    if k <= limit * n:
+        reason = f"{k} of {n} prompts without an answer: within {limit:.1%}."
+        return Judged(replace(judged.line, outcome="pass", reason=reason, prompts_needed=None))
+    if judged.line.lower is not None and judged.line.lower > limit:
+        return judged
+    reason = f"{k} of {n} prompts without an answer: beyond {limit:.1%}, so the others may not stand for all."
+    return Judged(replace(judged.line, outcome="inconclusive", reason=reason))
+
+
+def _judge(
+    kind: LineKind, name: str, limit: float, hits: Hits, control: Hits | None, study: Study, *, what: str
+) -> Judged:
+    """Exact bounds in a study of fixed size; in one that may stop, bets on 0 and 1 that may be looked at any time."""
+    ids, values = list(hits), [float(hit) for hit in hits.values()]
+    k, n = sum(hits.values()), len(hits)
+    if study.planned is None:
+        lower = clopper_pearson(k, n, confidence=study.confidence, side="lower")[0]
+        upper = clopper_pearson(k, n, confidence=study.confidence, side="upper")[1]
+    else:
+        bound = betting_bound(ids, values, low=0, high=1, confidence=study.confidence, seed=SEED, planned=study.planned)
+        lower, upper = bound.lower, bound.upper
+    needed, p_value = None, 1.0
+    if upper <= limit:
+        bounded = f"at most {upper:.1%} {study.at}: within {limit:.1%}"
+    elif lower <= limit:
+        needed = prompts_needed_for_share(k, n, limit, confidence=study.confidence)
+        bounded = f"between {lower:.1%} and {upper:.1%} {study.at}, around the limit of {limit:.1%}"
+        bounded += what_would_decide(needed, n)
+    else:
+        against = _more_than(control, hits, study)
+        p_value = max(_p_of_share(ids, values, limit, study), against)
+        bounded = f"at least {lower:.1%} {study.at}: beyond {limit:.1%}"
+        if control is None:
+            bounded += ", but no control says how often the baseline does so by itself"
+        elif against > 1 - study.confidence:
+            theirs = sum(control[prompt] for prompt in hits if prompt in control)
+            bounded += f", but not surely more often than the control, with {theirs} (McNemar, p = {against:.2g})"
+    line = Line(
+        kind=kind,
+        name=name,
+        outcome="pass" if upper <= limit else "inconclusive",
+        reason=f"{k} of {n} prompts {what}, {bounded}.",
+        value=k / n,
+        limit=limit,
+        lower=lower,
+        upper=upper,
+        prompts_needed=needed,
+        n=n,
+    )
+    return Judged(line, p_value)
+
+
+def _p_of_share(ids: Sequence[str], values: Sequence[float], limit: float, study: Study) -> float:
+    """P(as many or more, if the share behind them is the limit)."""
+    from scipy.special import betainc
+
+    if study.planned is not None:
+        return betting_p_value(ids, values, limit, side="above", low=0, high=1, seed=SEED, planned=study.planned)
+    k, n = sum(values), len(values)
+    return float(betainc(k, n - k + 1, limit)) if k else 1.0
+
+
+def _more_than(control: Hits | None, candidate: Hits, study: Study) -> float:
+    """McNemar's p-value; in a study that may stop, that of a bet on whose the break is where only one has one."""
+    if control is None:
+        return 1.0
+    only = {p: float(hit) for p, hit in candidate.items() if p in control and hit != control[p]}
+    ids, ours = list(only), list(only.values())
+    if study.planned is None:
+        return mcnemar(int(sum(ours)), len(ours) - int(sum(ours)))
+    return betting_p_value(ids, ours, 0.5, side="above", low=0, high=1, seed=SEED, planned=study.planned)
+
+
+def _hits(column: ByPrompt) -> dict[str, bool]:
+    return {prompt: value.value > 0 for prompt, value in column.items() if value is not None}
+
+
+def _in_any(controls: Sequence[ByPrompt]) -> dict[str, bool] | None:
+    """Whether a prompt is broken in any of the controls; only those that all of them could be scored on."""
+    each = [_hits(control) for control in controls]
+    if not each:
+        return None
+    return {p: any(hits[p] for hits in each) for p in each[0] if all(p in hits for hits in each)}

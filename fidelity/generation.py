@@ -1,0 +1,210 @@
+"""Generating runs: jobs through an engine into the store, chunk by chunk."""
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Protocol
+
+from fidelity import __version__, baselines
+from fidelity.checkpoints import describe, local_directory
+from fidelity.config import Control, RecordedEngine, RunConfig, StoredEngine, VllmEngine
+from fidelity.engines import Engine, Progress, open_engine
+from fidelity.gate import Outcome
+from fidelity.jobs import DEFAULT_CHUNK, Job, on_the_same_prompts
+from fidelity.prompts import prompts_digest
+from fidelity.records import Failure, Prompt
+from fidelity.store import Run, RunWriter, Store
+
+Decided = Callable[[Run], Outcome]
+"""What a gate says to a run that may still grow."""
+
+
+class Listener(Protocol):
+    """Who is told how it goes; the command line prints it."""
+
+    def say(self, text: str) -> None:
+        """One line that is worth keeping."""
+        ...
+
+    def progress(self, run: str, done: int, total: int, tokens: int, seconds: float) -> None:
+        """How far a run is: prompts done of total, tokens generated and seconds gone since this command took it up."""
+        ...
+
+
+def generate_jobs(jobs: Sequence[Job], store: Store, listener: Listener, decided: Decided | None = None) -> list[Run]:
+    """The jobs' runs; jobs with the same config share one engine, and none is opened where all are finished."""
+    runs: list[Run] = []
+    with ExitStack() as stack:
+        engines = _Engines(stack, listener)
+        for job in jobs:
+            if job.control_of and job.control_of != runs[0].manifest["digest"]:
+                job = on_the_same_prompts(job, runs[0], store)
+            runs.append(store.run(job.name, job.digest) or _run(job, engines, store, decided))
+    return runs
+
+
+def _run(job: Job, engines: "_Engines", store: Store, decided: Decided | None) -> Run:
+    waiting = f"{job.name}: another command is generating it; waiting for that ..."
+    with store.writing(job.name, job.digest, on_wait=partial(engines.listener.say, waiting)) as writer:
+        if isinstance(writer, Run):
+            return writer
+        if job.until_decided and decided:
+            return _fill_until(writer, engines, job, store, decided)
+        return _fill(writer, engines, job, store)
+
+
+class _Engines:
+    """Opens a job's engine when it is first needed; jobs with the same config share it."""
+
+    def __init__(self, stack: ExitStack, listener: Listener) -> None:
+        self.listener = listener
+        self.ear = _Ear(listener)
+        self._stack = stack
+        self._opened: tuple[RunConfig, Engine] | None = None
+
+    def of(self, job: Job, log: Path) -> Engine:
+        if self._opened is None or self._opened[0] is not job.config:
+            self._stack.close()
+            self.listener.say(f"{job.name}: opening {job.config.engine.kind} ...")
+            opening = open_engine(job.config, log=log, on_progress=self.ear.on_progress)
+            self._opened = job.config, self._stack.enter_context(opening)
+        return self._opened[1]
+
+
+class _Ear:
+    """Turns an engine's progress within a chunk into that of a whole run."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+
+    def start(self, run: str, *, done: int, total: int) -> None:
+        self._run, self._done, self._total, self._tokens, self._seconds = run, done, total, 0, 0.0
+        self._listener.progress(run, done, total, 0, 0.0)
+        self._since = time.monotonic()
+
+    def on_progress(self, progress: Progress) -> None:
+        seconds = time.monotonic() - self._since
+        done, tokens = self._done + progress.prompts, self._tokens + progress.tokens
+        self._listener.progress(self._run, done, self._total, tokens, seconds)
+
+    def chunk_finished(self, prompts: int, tokens: int) -> None:
+        self._done += prompts
+        self._tokens += tokens
+        self._seconds = time.monotonic() - self._since
+        self._listener.progress(self._run, self._done, self._total, self._tokens, self._seconds)
+
+    def measurement(self) -> dict[str, float]:
+        """Generating alone: loading and warm-up came before, joining the chunks comes after."""
+        return {"prompts": self._done, "tokens": self._tokens, "seconds": self._seconds}
+
+
+def _fill(writer: RunWriter, engines: _Engines, job: Job, store: Store) -> Run:
+    """Generate the chunks that are not on disk yet, and complete the run."""
+    engine, finished = engines.of(job, writer.log), writer.finished
+    engines.ear.start(job.name, done=sum(len(job.plan[number]) for number in finished), total=len(job.prompts))
+    steps_before = engine.step_seconds
+    for number, members in enumerate(job.plan):
+        if number not in finished:
+            _fill_chunk(writer, engine, engines.ear, job, number, members)
+    measured = {**engines.ear.measurement(), "step_seconds": engine.step_seconds - steps_before}
+    run = writer.complete(job.prompts, _manifest(job, engine))
+    if not finished and not isinstance(job.config.engine, RecordedEngine):
+        store.add_measurement(run, {"created": run.manifest["created"], "engine": asdict(engine.info), **measured})
+    return run
+
+
+def _fill_until(writer: RunWriter, engines: _Engines, job: Job, store: Store, decided: Decided) -> Run:
+    """Generate chunk after chunk until the gate decides.
+
+    What was asked until then becomes a run of its own. The chunks stay where they are: a gate that asks for more goes
+    on from there, and one that is content with less stops before, as if nothing had been generated yet.
+    """
+    finished, asked = writer.finished, set[int]()
+    engines.ear.start(job.name, done=sum(len(job.plan[number]) for number in finished), total=len(job.prompts))
+    for number, members in enumerate(job.plan):
+        if number not in finished or writer.noted is None:
+            engine = engines.of(job, writer.log)
+            writer.note(_manifest(job, engine))
+            if number not in finished:
+                _fill_chunk(writer, engine, engines.ear, job, number, members)
+        asked.update(members)
+        if len(asked) == len(job.prompts):
+            break
+        prompts = tuple(prompt for place, prompt in enumerate(job.prompts) if place in asked)
+        manifest = _part_of(writer.noted or {}, prompts, number)
+        with TemporaryDirectory() as folder:
+            outcome = decided(writer.part(range(number + 1), prompts, manifest, path=Path(folder, job.name)))
+        if outcome != "inconclusive":
+            engines.listener.say(f"{job.name}: {outcome} after {len(asked)} of {len(job.prompts)} prompts")
+            path = store.run_path(job.name, manifest["digest"])
+            return writer.part(range(number + 1), prompts, manifest, path=path)
+    return writer.complete(job.prompts, writer.noted or {})
+
+
+def _fill_chunk(writer: RunWriter, engine: Engine, ear: "_Ear", job: Job, number: int, members: Sequence[int]) -> None:
+    prompts = [job.prompts[member] for member in members]
+    outcomes = list(engine.generate(prompts, job.sampling))
+    writer.add_chunk(number, prompts, outcomes)
+    tokens = sum(len(o.token_ids or ()) for o in outcomes if not isinstance(o, Failure))
+    ear.chunk_finished(len(prompts), tokens)
+
+
+def _part_of(manifest: Mapping[str, Any], prompts: Sequence[Prompt], last: int) -> dict[str, Any]:
+    """The manifest of a run that stopped after its chunk number `last`."""
+    return {
+        **manifest,
+        "digest": hashlib.sha256(f"{manifest['digest']}, chunks 0 to {last}".encode()).hexdigest(),
+        "prompts_digest": prompts_digest(prompts),
+        "subset_of": manifest["subset_of"] or manifest["prompts_digest"],
+    }
+
+
+def _manifest(job: Job, engine: Engine) -> dict[str, Any]:
+    recorded = isinstance(job.config.engine, RecordedEngine)
+    checkpoint = None
+    if isinstance(job.config.engine, VllmEngine):
+        checkpoint = describe(local_directory(str(job.config.model), job.config.revision))
+    return {
+        "name": job.name,
+        "digest": job.digest,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "fidelity": __version__,
+        "config": job.config.model_dump(mode="json", exclude={"metrics"}),
+        "sampling": None if recorded else job.sampling.model_dump(mode="json"),
+        "prompts_digest": prompts_digest(job.prompts),
+        "chunk": None if recorded else job.config.chunk or DEFAULT_CHUNK,
+        "seed": None if recorded else job.seed,
+        "control_of": job.control_of,
+        "subset_of": job.subset_of,
+        "planned": len(job.prompts) if job.until_decided else None,
+        "identity": job.engine_identity,
+        "engine": asdict(engine.info),
+        "checkpoint": asdict(checkpoint) if checkpoint else None,
+        "label": job.config.label,
+    }
+
+
+def stored_runs(config: RunConfig, store: Store, *, as_baseline: bool) -> list[Run]:
+    """A finished run, or an exported one, taken into the store, with its controls that lie beside it.
+
+    A candidate's own controls are taken only if its YAML asks for them.
+    """
+    if not isinstance(config.engine, StoredEngine):
+        return []
+    if baselines.is_export(config.engine.path):
+        run, *beside = baselines.adopt(config.engine.path, store)
+    else:
+        run = Run(config.engine.path)
+        beside = [Run(manifest.parent) for manifest in sorted(run.path.parent.glob("*/manifest.json"))]
+    controls: list[Run] = []
+    if isinstance(config.control, Control) and config.control.path:
+        controls = [Run(path) for path in config.control.path]
+    elif config.control != "none" and (as_baseline or config.control):
+        controls = [other for other in beside if other.manifest["control_of"] == run.manifest["digest"]]
+    return [store.adopt(run), *(store.adopt(control) for control in controls)]
