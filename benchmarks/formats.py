@@ -20,7 +20,6 @@ ROOT = Path(__file__).resolve().parent.parent
 MODEL = "smollm2-135m"
 BASELINE = "bf16"
 COLUMNS = ("identical", "prefix_agreement", "rouge1")
-LAST_LINE = "last lines"
 
 
 @dataclass(frozen=True)
@@ -47,10 +46,10 @@ CELLS = {
     "kv-cache-fp8": Cell(options={"kv_cache_dtype": "fp8"}),
     "int8-per-channel-online": Cell(options={"quantization": "int8_per_channel_weight_only"}),
     "fp8-online": Cell(options={"quantization": "fp8"}),
-    "fp8-per-channel-online": Cell(options={"quantization": "fp8_per_channel"}),
+    "fp8-per-channel-online": Cell(engine={"deadline": 300}, options={"quantization": "fp8_per_channel"}),
     "mxfp4-online": Cell(options={"quantization": "mxfp4"}),
     "bitsandbytes-online": Cell(options={"quantization": "bitsandbytes"}),
-    "w8a8-fp8": Cell(f"{MODEL}-w8a8-fp8"),
+    "w8a8-fp8": Cell(f"{MODEL}-w8a8-fp8", {"deadline": 300}),
 }
 
 
@@ -111,8 +110,8 @@ def row(name: str, code: int, error: str, found: dict[str, Any] | None) -> str:
     compared = found["comparisons"] if found else []
     if not compared:
         reasons = list(found["not_compared"].values()) if found else [error]
-        first = next((line for line in reasons[0].splitlines() if line.strip()), "") if reasons else error
-        return f"| {name} | | | | | | | | exit {code}: {first[:300]} |"
+        said = reasons[0] if reasons else error
+        return f"| {name} | | | | | | | | exit {code}: {said.strip().splitlines()[0]} |"
     about, columns = compared[0]["candidate"], compared[0]["columns"]
     values = [f"{columns[column]['mean']:.3f}" for column in COLUMNS]
     excess = columns["rouge1"]["excess"]

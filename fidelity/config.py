@@ -84,6 +84,8 @@ class VllmEngine(Settings):
     """Any other argument of vLLM's `LLM(...)`, passed on as it is; checked against the installed vLLM's own."""
     torchao: TorchAO | None = None
     """Quantize with torchao while loading: `{scheme: 8da4w, group_size: 32}`."""
+    allow_pickle: bool = False
+    """Load weights that Python has to unpickle, which can run code."""
     deadline: float = Field(default=600.0, gt=0)
     """Seconds without progress after which the engine is given up; it can't change an output."""
     env: dict[str, str] = Field(default_factory=dict)

@@ -123,7 +123,7 @@ class TestGenerate:
     def test_an_engine_that_dies_keeps_its_chunks_and_names_the_signal(self, workspace):
         workspace.prompts(*(["fine"] * 19), "SIGILL")
         path = workspace.baseline(control="none")
-        with pytest.raises(EngineError, match="killed by SIGILL while generating; what was finished is kept"):
+        with pytest.raises(EngineError, match=r"killed by SIGILL .* while generating; what was finished is kept"):
             run_all(workspace, path)
         plan = chunks(20, largest=128, seed=0)
         dead = next(number for number, chunk in enumerate(plan) if 19 in chunk)
@@ -192,7 +192,8 @@ class TestKilled:
         os.kill(child, signal.SIGKILL)
         _, error = process.communicate(timeout=60)
         assert process.returncode == 2
-        assert b"killed by SIGKILL while generating" in error
+        assert b"killed by SIGKILL" in error
+        assert b"while generating" in error
         self.finish_and_compare(workspace, command)
 
     def test_ctrl_c(self, running):

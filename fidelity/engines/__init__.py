@@ -10,13 +10,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, assert_never
 
-from fidelity.checkpoints import FLOATS, content_id, describe, local_directory
+from fidelity.checkpoints import FLOATS, content_id, describe, local_directory, refuse_faults
 from fidelity.config import RecordedEngine, RunConfig, StoredEngine, VllmEngine
 from fidelity.engines.base import Engine, EngineInfo, OnProgress, Progress
 from fidelity.engines.child import ChildEngine
+from fidelity.engines.platforms import refusal
 from fidelity.engines.recorded import RecordedAnswers, file_hash
-from fidelity.engines.vllm_settings import settings
-from fidelity.errors import FidelityError, MissingPackageError
+from fidelity.engines.vllm_settings import check, settings
+from fidelity.errors import ConfigError, FidelityError, MissingPackageError
 
 __all__ = ["Engine", "EngineInfo", "OnProgress", "Progress", "identity", "open_engine", "surroundings"]
 
@@ -93,11 +94,20 @@ def identity(config: RunConfig, *, remembered: Path) -> dict[str, Any]:
     Args:
         config: The run.
         remembered: The file in which hashes of model files are kept, see `checkpoints.content_id`.
+
+    Raises:
+        ConfigError: The checkpoint's files contradict each other, an option isn't vLLM's, or the platform is known not
+            to run what is asked for.
     """
     match config.engine:
         case VllmEngine() as engine:
-            model = content_id(local_directory(str(config.model), config.revision), remembered)
-            return {"model": model, **surroundings(engine)}
+            checkpoint = local_directory(str(config.model), config.revision)
+            refuse_faults(checkpoint, allow_pickle=engine.allow_pickle)
+            check(config.name, engine)
+            version = _vllm_version()
+            if why := refusal(engine, checkpoint_format=describe(checkpoint).format, vllm_version=version):
+                raise ConfigError(f"{config.name}: {why}")
+            return {"model": content_id(checkpoint, remembered), **surroundings(engine)}
         case RecordedEngine() as engine:
             ran = {"ran": engine.ran.model_dump(mode="json")} if engine.ran else {}
             return {"kind": "recorded", "content": file_hash(engine.path), **ran}

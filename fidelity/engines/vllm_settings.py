@@ -16,13 +16,7 @@ NAMED = {"model": "model", "dtype": "engine.dtype", "max_model_len": "engine.max
 
 
 def settings(config: RunConfig, engine: VllmEngine) -> dict[str, Any]:
-    """The child's `open` request: `LLM`'s arguments, and torchao's scheme, which the child turns into arguments.
-
-    Raises:
-        ConfigError: An option that vLLM doesn't know, or that has a place of its own.
-        MissingPackageError: torchao is asked for and not installed.
-    """
-    _check(config.name, engine)
+    """The child's `open` request: `LLM`'s arguments, and torchao's scheme, which the child turns into arguments."""
     arguments = {
         "model": str(local_directory(str(config.model), config.revision)),
         **({"dtype": engine.dtype} if engine.dtype else {}),
@@ -32,7 +26,13 @@ def settings(config: RunConfig, engine: VllmEngine) -> dict[str, Any]:
     return {"arguments": arguments, "torchao": engine.torchao.model_dump() if engine.torchao else None}
 
 
-def _check(run: str, engine: VllmEngine) -> None:
+def check(run: str, engine: VllmEngine) -> None:
+    """Refuse what can't be meant, before anything is generated.
+
+    Raises:
+        ConfigError: An option that vLLM doesn't know, that has a place of its own, or that contradicts another.
+        MissingPackageError: torchao is asked for and not installed.
+    """
     known = known_arguments()
     for option in engine.options:
         where = f"{run}: engine.options.{option}"
