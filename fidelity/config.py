@@ -91,6 +91,10 @@ class VllmEngine(Settings):
     env: dict[str, str] = Field(default_factory=dict)
     """Environment variables of the child process (`VLLM_CPU_INT4_W4A8: "0"`)."""
 
+    def decisive(self) -> dict[str, Any]:
+        """What of it can change an output, as plain data."""
+        return self.model_dump(mode="json", exclude={"deadline"})
+
 
 class Ran(Settings):
     """What really ran when outputs were recorded; what isn't said stays unknown, and is held against nobody."""

@@ -73,16 +73,18 @@ def _what_became_of(config: RunConfig, engine: VllmEngine, info: EngineInfo) -> 
     """In a sentence, where what ran is not what the checkpoint is."""
     told = []
     stored = describe(local_directory(str(config.model), config.revision)).format
-    ran, kernels = info.ran_as, f" ({', '.join(info.kernels)})" if info.kernels else ""
+    by = f" ({', '.join(info.kernels)})" if info.kernels else ""
     asked = engine.options.get("quantization") or engine.torchao
-    if stored is None or ran is None:
-        pass
-    elif (asked or stored not in FLOATS.values()) and not info.quantized_layers:
-        told.append(f"quantization never engaged: the engine has no quantized layer, and computed in {ran}")
-    elif stored not in FLOATS.values() and stored.partition(" (")[0] != ran.partition(" (")[0]:
-        told.append(f"the checkpoint is {stored}, but its kernel{kernels} ran it as {ran}")
-    elif stored in FLOATS.values() and stored != ran:
-        told.append(f"the checkpoint is {stored}, and was made {ran} while loading{kernels}")
+    if stored is not None and info.ran_as is not None:
+        plain = stored in FLOATS.values()
+        if (asked or not plain) and not info.quantized_layers:
+            told.append(f"quantization never engaged: no layer is quantized, and all computed in {info.ran_as}")
+        elif not plain and stored.partition(" (")[0].removeprefix("GGUF ") != info.ran_as.partition(" (")[0]:
+            told.append(f"the checkpoint is {stored}, but its kernel{by} ran it as {info.ran_as}")
+        elif plain and stored != info.ran_as:
+            told.append(f"the checkpoint is {stored}, and was made {info.ran_as} while loading{by}")
+    if info.kv_cache != info.dtype:
+        told.append(f"the KV cache was kept in {info.kv_cache}")
     if engine.options.get("trust_remote_code"):
         told.append("code that came with the checkpoint was allowed to run (trust_remote_code)")
     return told
@@ -124,7 +126,7 @@ def surroundings(engine: VllmEngine) -> dict[str, Any]:
         MissingPackageError: vLLM is not installed.
     """
     return {
-        **engine.model_dump(mode="json", exclude={"deadline"}),
+        **engine.decisive(),
         "version": _vllm_version(),
         "device": _gpu_name() or _cpu_name(),
         "ambient": {

@@ -79,7 +79,17 @@ class _Model:
 
 
 class LLM:
-    def __init__(self, model, *, enforce_eager=False, max_model_len=512, dtype="bfloat16", quantization=None, **others):
+    def __init__(
+        self,
+        model,
+        *,
+        enforce_eager=False,
+        max_model_len=512,
+        dtype="bfloat16",
+        quantization=None,
+        kv_cache_dtype="auto",
+        **others,
+    ):
         if quantization == "mxfp4":
             raise RuntimeError("no kernel for mxfp4")
         if quantization == "hangs":
@@ -97,7 +107,7 @@ class LLM:
             model_config=SimpleNamespace(max_model_len=max_model_len),
             vllm_config=SimpleNamespace(
                 model_config=SimpleNamespace(enforce_eager=enforce_eager, dtype=f"torch.{dtype}"),
-                cache_config=SimpleNamespace(cache_dtype="auto"),
+                cache_config=SimpleNamespace(cache_dtype=kv_cache_dtype),
             ),
             get_num_unfinished_requests=lambda: len(self._waiting),
             step=self._step,
