@@ -44,6 +44,8 @@ class Part:
     """Scales and zero points included."""
     names: tuple[str, ...]
     """The layers, with `*` for the number of the block."""
+    shape: tuple[int, int] | None
+    """Outputs and inputs of the first of them as the model had it before it was packed; None for vectors."""
 
     @property
     def bits_per_weight(self) -> float | None:
@@ -121,10 +123,20 @@ def _parts(tensors: Mapping[str, Tensor], quantization: Mapping[str, Any]) -> tu
             parameters=sum(parameters_of(last, t, bits) for name in names for last, t in layers[name].items()),
             bytes=sum(tensor.bytes for name in names for tensor in layers[name].values()),
             names=tuple(dict.fromkeys(re.sub(r"\b\d+\b", "*", name) for name in names)),
+            shape=_shape(layers[names[0]], bits),
         )
         for (kind, scheme), names in grouped.items()
     ]
     return tuple(sorted(parts, key=lambda part: (-part.bytes, part.kind)))
+
+
+def _shape(own: Mapping[str, Tensor], bits: int) -> tuple[int, int] | None:
+    """AWQ and GPTQ pack other dimensions than compressed-tensors; what they hold is only known by its product."""
+    tensor = own.get("weight") or own.get("weight_packed")
+    if tensor is None or len(tensor.shape) != 2:
+        return None
+    rows, columns = tensor.shape
+    return rows, columns * (32 // bits) if "weight_packed" in own and tensor.dtype == "I32" else columns
 
 
 def _kind(layer: str) -> str:
