@@ -21,8 +21,8 @@ class Pick:
 
     part: Part
     kernel: str | None
-    why: str | None
-    """Why there is none."""
+    note: str | None
+    """Why there is none, or what it does otherwise than the checkpoint asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def as_json(found: Inspection) -> dict[str, Any]:
         "kernels": None
         if found.picks is None
         else [
-            {"kind": pick.part.kind, "scheme": pick.part.scheme, "kernel": pick.kernel, "why": pick.why}
+            {"kind": pick.part.kind, "scheme": pick.part.scheme, "kernel": pick.kernel, "note": pick.note}
             for pick in found.picks
         ],
         "ran": found.ran,
@@ -111,7 +111,7 @@ def _picks(anatomy: Anatomy) -> tuple[Pick, ...] | None:
     answers = pick_kernels(list(asked.values()))
     if answers is None:
         return None
-    return tuple(Pick(part, answer["kernel"], answer["why"]) for part, answer in zip(asked, answers, strict=True))
+    return tuple(Pick(part, answer["kernel"], answer["note"]) for part, answer in zip(asked, answers, strict=True))
 
 
 def _linear(part: Part, anatomy: Anatomy) -> Linear | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from fidelity.cli import main
 from fidelity.config import load_run
 from fidelity.engines import child
 from fidelity.engines.processes import members, processor_seconds
@@ -55,6 +56,17 @@ def test_the_out_of_memory_killer_is_named(workspace, monkeypatch):
     workspace.prompts("fine", "SIGKILL")
     with pytest.raises(EngineError, match=r"killed by SIGKILL \(the system ran out of memory; a shorter context"):
         run(workspace)
+
+
+def test_a_candidate_that_dies_with_sigill_leaves_a_finished_baseline_and_exit_code_2(workspace, capsys):
+    workspace.prompts("one", "two")
+    dying = workspace.run("w4a8", engine={"kind": "vllm", "options": {"quantization": "SIGILL"}})
+    fine = workspace.run("int8", engine={"kind": "vllm", "options": {"quantization": "compressed-tensors"}})
+    files = [str(file) for file in (workspace.baseline(), dying, fine)]
+    assert main(["compare", *files, "--store", str(workspace.store)]) == 2
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "w4a8: not compared: the engine process was killed by SIGILL (a kernel uses an instruction" in shown
+    assert {run.name for run in Store(workspace.store).runs()} == {"base", "base.control1", "int8"}
 
 
 def test_what_was_finished_before_an_abort_at_the_end_is_a_finished_run(workspace, groups):

@@ -31,7 +31,7 @@ def asked(monkeypatch):
 
     def pick(layers):
         questions.extend(layers)
-        return [{"kernel": f"Kernel{n}", "why": None} for n in range(len(layers))]
+        return [{"kernel": f"Kernel{n}", "note": None} for n in range(len(layers))]
 
     monkeypatch.setattr("fidelity.inspection.pick_kernels", pick)
     return questions
@@ -40,7 +40,7 @@ def asked(monkeypatch):
 def test_vllm_is_asked_for_the_quantized_linear_layers_as_they_were_before_packing(w4a16, asked):
     found = as_json(inspect(str(w4a16)))
     assert asked == [vllm_kernels.Linear("INT", 4, 16, 32, rows=16, columns=64)]
-    assert found["kernels"] == [{"kind": "mlp", "scheme": "INT4 g32", "kernel": "Kernel0", "why": None}]
+    assert found["kernels"] == [{"kind": "mlp", "scheme": "INT4 g32", "kernel": "Kernel0", "note": None}]
     assert found["checkpoint"]["format"] == "W4A16-INT4 g32"
     assert found["checkpoint"]["vocabulary"] == 10
     assert found["checkpoint"]["unquantized"] == ["model.embed_tokens"]
@@ -68,7 +68,7 @@ def test_a_vllm_that_can_not_be_asked_says_why(monkeypatch):
     monkeypatch.setattr(vllm_kernels, "find_spec", lambda name: object())
     monkeypatch.setattr(vllm_kernels.sys, "executable", "false")
     (answer,) = vllm_kernels.pick_kernels([vllm_kernels.Linear("INT", 4, 16, 32, 16, 64)])
-    assert answer == {"kernel": None, "why": "vLLM could not be asked (nothing was said)"}
+    assert answer == {"kernel": None, "note": "vLLM could not be asked (nothing was said)"}
 
 
 @pytest.mark.usefixtures("fake_vllm")

@@ -73,7 +73,7 @@ def _show(found: "Inspection", console: "Console") -> None:
             layers.add_row(*(Text(str(cell)) for cell in cells), f"{wide:.2f}" if wide else "-")
         console.print(layers)
     for pick in found.picks or ():
-        answer = pick.kernel or f"no kernel: {pick.why}"
+        answer = f"{pick.kernel or 'no kernel'}{': ' if pick.note else ''}{pick.note or ''}"
         say(f"vLLM here, for {pick.part.kind} in {pick.part.scheme}: {answer}")
     if ran := found.ran:
         for name in ("kind", "version", "device", "mode", "dtype", "ran_as", "attention", "kv_cache"):

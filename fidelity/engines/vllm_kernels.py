@@ -32,7 +32,7 @@ class Linear:
 
 
 def pick_kernels(layers: Sequence[Linear]) -> list[dict[str, str | None]] | None:
-    """For each layer `{"kernel", "why"}`: the kernel that vLLM would take, or why there is none; None without vLLM."""
+    """For each layer `{"kernel", "note"}`: the kernel vLLM would take, else why there is none; None without vLLM."""
     if find_spec("vllm") is None:
         return None
     done = subprocess.run(
@@ -48,7 +48,7 @@ def pick_kernels(layers: Sequence[Linear]) -> list[dict[str, str | None]] | None
         picked: list[dict[str, str | None]] = json.loads(done.stdout.splitlines()[-1])
     except (IndexError, ValueError):
         said = (done.stderr.strip().splitlines() or ["nothing was said"])[-1]
-        return [{"kernel": None, "why": f"vLLM could not be asked ({said})"}] * len(layers)
+        return [{"kernel": None, "note": f"vLLM could not be asked ({said})"}] * len(layers)
     return picked
 
 
@@ -71,6 +71,8 @@ def _pick(
     try:
         if activation_bits == 16 and kind == "INT":
             kernel = _mixed_precision(bits, group_size or -1, (columns, rows))
+            if kernel == "CPUWNA16LinearKernel" and _runs_as_w4a8():
+                return {"kernel": kernel, "note": "on this processor (AMX) it runs as W4A8"}
         elif (kind, bits, activation_bits) == ("INT", 8, 8):
             from vllm.model_executor.kernels.linear import init_int8_linear_kernel
 
@@ -78,10 +80,10 @@ def _pick(
         elif (kind, bits, activation_bits) == ("FP", 8, 8):
             kernel = _fp8((rows, columns))
         else:
-            return {"kernel": None, "why": "fidelity doesn't know how to ask vLLM for this format"}
+            return {"kernel": None, "note": "fidelity doesn't know how to ask vLLM for this format"}
     except Exception as error:  # vLLM says in the exception why no kernel fits; which one it raises differs by kernel
-        return {"kernel": None, "why": " ".join(str(error).split())}
-    return {"kernel": kernel, "why": None}
+        return {"kernel": None, "note": " ".join(str(error).split())}
+    return {"kernel": kernel, "note": None}
 
 
 def _mixed_precision(bits: int, group_size: int, shape: tuple[int, int]) -> str:
@@ -100,6 +102,14 @@ def _mixed_precision(bits: int, group_size: int, shape: tuple[int, int]) -> str:
     if any(field.name == "has_g_idx" for field in dataclasses.fields(MPLinearLayerConfig)):  # vLLM 0.26
         given["has_g_idx"] = False
     return str(choose_mp_linear_kernel(MPLinearLayerConfig(**given)).__name__)
+
+
+def _runs_as_w4a8() -> bool:
+    """What `CPUWNA16LinearKernel` itself decides by, for BF16; no line of vLLM's log says it."""
+    import torch
+    from vllm import envs
+
+    return bool(envs.VLLM_CPU_INT4_W4A8 and torch.cpu._is_amx_tile_supported())
 
 
 def _fp8(shape: tuple[int, int]) -> str:

@@ -2,7 +2,8 @@
 
 Like the real BF16 engine, its answers depend on how many prompts are in the batch, and on nothing else but the prompt.
 Words in a prompt make it misbehave: SIGILL, SIGSEGV, SIGKILL, HANG, SLOW, REFUSED (by the template), LONG (beyond the
-context). So do values of `quantization`: mxfp4 (no kernel), hangs, works (for 3 s, while loading), aborts (at its end).
+context). So do values of `quantization`: mxfp4 (no kernel), SIGILL, hangs, works (for 3 s, while loading), aborts (at
+its end).
 """
 
 import atexit
@@ -92,6 +93,8 @@ class LLM:
     ):
         if quantization == "mxfp4":
             raise RuntimeError("no kernel for mxfp4")
+        if quantization == "SIGILL":
+            os.kill(os.getpid(), signal.SIGILL)
         if quantization == "hangs":
             subprocess.Popen(["sleep", "3600"])  # a worker of its own, which must go too
             time.sleep(3600)
