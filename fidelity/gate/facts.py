@@ -11,6 +11,8 @@ from fidelity.gate.verdict import Line
 Manifest = Mapping[str, Any]
 COMPARED = {"kind": "engine", "version": "version", "mode": "mode", "device": "hardware"}
 """What of an engine changes outputs by itself, and its name for people."""
+UNKNOWN = {None, "recorded"}
+"""What a recording that doesn't say what ran has for an engine: held against nobody."""
 
 
 def unmet(gate: Gate, evidence: Evidence) -> list[Line]:
@@ -25,11 +27,11 @@ def unmet(gate: Gate, evidence: Evidence) -> list[Line]:
 
 def engine_differences(baseline: Manifest, other: Manifest) -> list[str]:
     """Where two engines are known to differ in more than the weights: "mode is eager (the baseline's: compiled)"."""
-    ours, theirs = baseline["engine"], other["engine"]
+    ours, theirs = ({key: manifest["engine"][key] for key in COMPARED} for manifest in (baseline, other))
     return [
         f"{word} is {theirs[key]} (the baseline's: {ours[key]})"
         for key, word in COMPARED.items()
-        if ours[key] and theirs[key] and ours[key] != theirs[key]
+        if ours[key] != theirs[key] and not {ours[key], theirs[key]} & UNKNOWN
     ]
 
 

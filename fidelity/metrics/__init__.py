@@ -75,4 +75,5 @@ def metric_of_kind(kind: str) -> Metric:
 def default_metrics() -> list[Metric]:
     """What is scored if nothing is asked for: all that needs no more than the STS encoder."""
     lexical = [Identical(), PrefixAgreement(), FirstDivergence(), Rouge(), Chrf(), Edit(), Length(), Facts()]
-    return [*lexical, Markdown(), Json(), Code(), Counts(), Breaks(), Sts()]
+    structural = [Markdown(), Json(), Code(), Counts(), Breaks()]
+    return [*lexical, Sts(), *structural]

@@ -67,14 +67,28 @@ def notes(result: ComparisonSet) -> list[str]:
         for name, summary in summaries_of(result, scores).items():
             if name.endswith(HIDDEN) and summary.value is not None and summary.value < 1:
                 said.append(f"{scores.run.name}: {name.removesuffix(HIDDEN)} read {summary.value:.1%} of the texts")
-            if summary.n_unscored and shown_in_table(name):
-                said.append(f"{scores.run.name}: {name} could not be scored on {summary.n_unscored} prompts")
         reasons = list(scores.failures.items())
         said += [f"{scores.run.name}: prompt {prompt} failed: {why}" for prompt, why in reasons[:3]]
         said += [f"{scores.run.name}: and {len(reasons) - 3} more failed"] if len(reasons) > 3 else []
+    said += _scored_in_part(result)
     said += differences(result)
     said += [f"{name}: not compared: {why}" for name, why in result.not_compared.items()]
     return list(dict.fromkeys(said))
+
+
+def _scored_in_part(result: ComparisonSet) -> list[str]:
+    """Of how many pairs the columns are that not every pair has what it takes for: code, lists, numbers."""
+    counts: dict[str, list[Summary]] = {}
+    for scores in (*result.controls, *result.candidates):
+        for name, summary in summaries_of(result, scores).items():
+            if shown_in_table(name):
+                counts.setdefault(name, []).append(summary)
+    told = []
+    for name, summaries in counts.items():
+        fewest, most = (which(summary.n for summary in summaries) for which in (min, max))
+        if most and any(summary.n_unscored for summary in summaries):
+            told.append(f"{name} on {fewest}" + (f" to {most}" if most > fewest else ""))
+    return [f"Scored where both texts have something to score: {', '.join(told)} prompts"] if told else []
 
 
 def _stopped(run: Run) -> list[str]:

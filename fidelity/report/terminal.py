@@ -47,7 +47,9 @@ def _print_numbers(result: ComparisonSet, console: Console) -> None:
         rows.append((_title(candidate.run), (candidate,), summaries_of(result, candidate)))
         if own := pooled_columns(candidate.own_controls):
             rows.append((f"{_names(candidate.own_controls)}\n(its own floor)", candidate.own_controls, own))
-    names = list(dict.fromkeys(name for _, _, summaries in rows for name in summaries if shown_in_table(name)))
+    columns = dict.fromkeys(name for _, _, summaries in rows for name in summaries if shown_in_table(name))
+    values = {name: {s[name].value if name in s else None for _, _, s in rows} for name in columns}
+    names = [name for name, found in values.items() if len(found) > 1]
     counts = result.baseline.manifest["counts"]
     console.print(
         Text(f"Baseline {result.baseline.name}: {describe_run(result.baseline)}, {counts['prompts']} prompts")
@@ -67,6 +69,9 @@ def _print_numbers(result: ComparisonSet, console: Console) -> None:
         cells = ["" if low is None else f"{low:.3f}" for low in lows]
         table.add_row(STRANGERS, *(("", "") if number == 0 else ()), *cells)
         console.print(table)
+    for value in dict.fromkeys(next(iter(found)) for found in values.values() if len(found) == 1):
+        same = ", ".join(name for name, found in values.items() if found == {value})
+        console.print(Text(f"{'Nothing to score' if value is None else f'{value:.3g}'} in every run: {same}"))
 
 
 def _print_verdict(verdict: Verdict, console: Console) -> None:
