@@ -1,7 +1,7 @@
 """What a platform is known not to run: refused before a model loads, with what would run instead.
 
-Each line was seen (docs/formats.md has the outcome of each), with the version that is named; another version is its own
-judge, since kernels come and go.
+Each line was seen, with the version that is named; another version is its own judge, since kernels come
+and go.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from fidelity.config import VllmEngine
 
 INT8_INSTEAD = "a W8A8-INT8 checkpoint, or torchao: {scheme: 8da8w}"
-INT4_INSTEAD = "a W4A16 checkpoint, or torchao: {scheme: int4wo}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +25,6 @@ MEASURED_ON_CPU = "0.32."
 ON_CPU = (
     Impossible("fp8", "its operators for FP8 while loading are missing", INT8_INSTEAD),
     Impossible("fp8_per_tensor", "its operators for FP8 while loading are missing", INT8_INSTEAD),
-    Impossible("bitsandbytes", "it has no kernel for bitsandbytes", INT4_INSTEAD),
     Impossible("W8A16-INT8", "it has no kernel for 8-bit weights with 16-bit activations", INT8_INSTEAD),
     Impossible("GGUF", "the GGUF plugin's kernels are for GPUs", "llama.cpp, or the GGUF as a BF16 checkpoint"),
 )
