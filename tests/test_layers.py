@@ -18,7 +18,7 @@ LAYERS = [
     {"checkpoints", "encoders", "engines"},
     {"store"},
     {"pairing", "gate", "baselines", "jobs"},
-    {"comparison", "generation"},
+    {"comparison", "generation", "inspection"},
     {"scoring"},
     {"pipeline", "history"},
     {"report"},

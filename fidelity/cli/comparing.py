@@ -33,6 +33,9 @@ def add_to(commands: Commands) -> None:
 
     generate = commands.add_parser("generate", help="generate one run and its controls")
     generate.add_argument("run", type=Path, help="the run's YAML file")
+    generate.add_argument(
+        "--baseline", type=Path, metavar="YAML", help="generate it as a candidate of this run: on its prompts"
+    )
     generate.set_defaults(command=_generate)
 
     for command in (compare, generate):
@@ -65,7 +68,13 @@ def _generate(chosen: argparse.Namespace) -> int:
     from fidelity.config import load_run
     from fidelity.pipeline import generate
 
-    runs = generate(load_run(chosen.run), store=open_store(chosen.store), listener=Progress(), limit=chosen.limit)
+    runs = generate(
+        load_run(chosen.run),
+        store=open_store(chosen.store),
+        listener=Progress(),
+        limit=chosen.limit,
+        baseline=load_run(chosen.baseline) if chosen.baseline else None,
+    )
     for run in runs:
         counts = run.manifest["counts"]
         print(
