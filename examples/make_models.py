@@ -44,6 +44,7 @@ def gemma3(directory: Path) -> None:
 def dequantize(gguf: Path, directory: Path) -> None:
     """A GGUF's weights in BF16, with its tokenizer."""
     import torch
+    from gguf import GGUFReader
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     model = AutoModelForCausalLM.from_pretrained(
@@ -53,7 +54,9 @@ def dequantize(gguf: Path, directory: Path) -> None:
         quantization_config=GgufConfig(gguf_file=gguf.name, dequantize=True),
     )
     model.save_pretrained(directory)
-    AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(directory)
+    said = GGUFReader(gguf).get_field("tokenizer.ggml.add_bos_token")  # Gemma repeats itself without it
+    begins = {"add_bos_token": True} if said and said.contents() else {}
+    AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, **begins).save_pretrained(directory)
 
 
 def per_token(**kind: Any) -> dict[str, Any]:
