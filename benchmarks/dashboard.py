@@ -29,7 +29,7 @@ from fidelity.store import Run, Store
 
 COLUMNS = ("identical", "prefix_agreement", "rouge1", "rouge2", "rougeL", "edit_words", "length_similarity", "sts")
 FORMATS = ("W8A8-FP8", "W8A8-INT8", "W4A16-INT4 g128", "W4A16-INT4 g64", "8da4w g32", "W8A16-INT8")
-WORDS = ["the", "of", "a", "to", "in", "is", "that", "it", "for", "on", "as", "with", "was", "at", "by", "model", "answer", "token", "prompt", "drift", "floor", "size", "format"]
+WORDS = ["the", "of", "answer", "token", "prompt", "drift", "floor", "size", "format", "model", "is", "that", "on"]
 
 
 def main() -> None:

@@ -143,26 +143,19 @@ def drift(
 
 def histogram(values: pd.DataFrame, metric: str) -> alt.LayerChart:
     """How many pairs have which value: `values` has `side` (floor, candidate), `left`, `right`, `share`."""
-    shown = alt.Chart(values).encode(
-        x=alt.X("left:Q", title=metric, axis=alt.Axis(grid=False)),
-        y=alt.Y("share:Q", title="share of pairs", axis=alt.Axis(format="%")),
-        tooltip=[
-            alt.Tooltip("side:N"),
-            alt.Tooltip("left:Q", title="from", format=".3f"),
-            alt.Tooltip("right:Q", title="to", format=".3f"),
-            alt.Tooltip("share:Q", format=".1%"),
-        ],
-    )
-    colour = _sides()
-    bars = (
-        shown.transform_filter("datum.side === 'candidate'").mark_bar(opacity=0.75).encode(x2="right:Q", color=colour)
-    )
-    steps = (
-        shown.transform_filter("datum.side === 'floor'")
-        .mark_line(interpolate="step-after", strokeWidth=2.2)
-        .encode(color=colour)
-    )
-    layered: alt.LayerChart = alt.layer(bars, steps).properties(height=250, width="container")
+    x = alt.X("left:Q", title=metric, axis=alt.Axis(grid=False), scale=alt.Scale(nice=False))
+    y = alt.Y("share:Q", title="share of pairs", axis=alt.Axis(format="%", tickCount=5))
+    tips = [
+        "side:N",
+        alt.Tooltip("left:Q", title="from", format=".3f"),
+        alt.Tooltip("right:Q", title="to", format=".3f"),
+        alt.Tooltip("share:Q", format=".1%"),
+    ]
+    layers = []
+    for side, opacity in (("candidate", 0.8), ("floor", 0.45)):
+        own = alt.Chart(values[values["side"] == side].assign(nothing=0.0)).mark_rect(opacity=opacity)
+        layers.append(own.encode(x=x, x2="right:Q", y=y, y2="nothing:Q", color=_sides(), tooltip=tips))
+    layered: alt.LayerChart = alt.layer(*layers).properties(height=300, width="container")
     return layered
 
 
@@ -170,7 +163,9 @@ def by_category(means: pd.DataFrame, metric: str) -> alt.LayerChart:
     """A row for each category: `category`, `n`, `floor`, `candidate`; worst first as given."""
     order = list(means["category"])
     long = means.melt(["category", "n"], ["floor", "candidate"], var_name="side", value_name="value").dropna()
-    y = alt.Y("category:N", sort=order, title=None, axis=alt.Axis(labelLimit=180, ticks=False, domain=False))
+    y = alt.Y(
+        "category:N", sort=order, title=None, axis=alt.Axis(labelLimit=180, labelFlush=False, ticks=False, domain=False)
+    )
     links = (
         alt.Chart(means.dropna())
         .mark_rule(color=FLOOR, strokeWidth=2, opacity=0.6)
@@ -181,7 +176,7 @@ def by_category(means: pd.DataFrame, metric: str) -> alt.LayerChart:
         .mark_point(filled=True, size=80, opacity=1)
         .encode(
             y=y,
-            x=alt.X("value:Q", title=f"{metric}, mean over prompts", scale=alt.Scale(zero=False, nice=True)),
+            x=alt.X("value:Q", title=metric, scale=alt.Scale(zero=False, nice=True)),
             color=_sides(),
             shape=alt.Shape(
                 "side:N", legend=None, scale=alt.Scale(domain=["floor", "candidate"], range=["diamond", "circle"])
@@ -220,7 +215,12 @@ def shares(counts: pd.DataFrame) -> alt.Chart:
         alt.Chart(counts)
         .mark_bar(height=9, cornerRadius=2)
         .encode(
-            y=alt.Y("what:N", title=None, sort=None, axis=alt.Axis(labelLimit=200, ticks=False, domain=False)),
+            y=alt.Y(
+                "what:N",
+                title=None,
+                sort=None,
+                axis=alt.Axis(labelLimit=200, labelFlush=False, ticks=False, domain=False),
+            ),
             yOffset=alt.YOffset("side:N", sort=["baseline", "candidate"]),
             x=alt.X("share:Q", title="share of answers", axis=alt.Axis(format="%", tickCount=5)),
             color=_sides("baseline"),
@@ -309,7 +309,7 @@ def ladder(points: pd.DataFrame, title: str, *, floor: bool) -> alt.LayerChart:
         "candidate:N",
         sort=list(ordered["candidate"]),
         title=None,
-        axis=alt.Axis(labelLimit=240, ticks=False, domain=False),
+        axis=alt.Axis(labelLimit=240, labelFlush=False, ticks=False, domain=False),
     )
     x = alt.X("value:Q", title=title, scale=alt.Scale(zero=False, nice=True))
     layers: list[Any] = []

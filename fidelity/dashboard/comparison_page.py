@@ -133,6 +133,7 @@ def _table(entry: Entry, found: dict[str, Row]) -> None:
     st.dataframe(
         table,
         hide_index=True,
+        placeholder="–",
         height=min(35 * len(table) + 38, 560),
         column_config={
             "value": numbers("Value", format="%.3f"),

@@ -76,6 +76,9 @@ def _gate(found: dict[str, Row], start: dict[str, Any], confidence: float) -> Ga
     can = [name for name, row in found.items() if row.better != "neither" and shown_in_table(name)]
     breaks = [name for name in can if name.startswith("break_")]
     named = [name for name in can if name not in breaks]
+    for name in start.get("margins") or {}:
+        if name not in found:
+            note(f"The gate has a margin on {name}, which was not scored on this comparison; it is left out here.")
     first = [name for name in start.get("margins") or {} if name in named] or named[:1]
     chosen = st.multiselect("Margins on", named, default=first, key="margins", bind="query-params")
     margins = {name: _slider(name, found[name], (start.get("margins") or {}).get(name)) for name in chosen}

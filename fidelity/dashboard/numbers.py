@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -18,6 +19,7 @@ CONFIDENCE = 0.95
 MOST_RESAMPLED = 5_000
 """Prompts up to which an interval is the bootstrap's; with more the normal one is the same to what can be seen."""
 Values = Mapping[str, float | None]
+Part = Literal["value", "floor", "excess"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ def rows_of(comparisons: Sequence[Path], names: Sequence[str]) -> dict[Path, dic
     All intervals over the same prompts are found in one go, which takes hardly longer than a single one.
     """
     found: dict[Path, dict[str, Row] | str] = {}
-    questions: dict[tuple[Path, str, str], _Question] = {}
+    questions: dict[tuple[Path, str, Part], _Question] = {}
     for path in comparisons:
         read, why = attempt(lambda path=path: _rows(load_comparison(path, only=set(names))))  # type: ignore[misc]
         found[path] = why or {name: row for name, (row, _) in (read or {}).items()}
@@ -70,7 +72,7 @@ def rows_of(comparisons: Sequence[Path], names: Sequence[str]) -> dict[Path, dic
     for (path, name, part), span in _spans(questions).items():
         rows = found[path]
         if isinstance(rows, dict):
-            rows[name] = replace(rows[name], **{f"{part}_span": span})
+            rows[name] = _with_span(rows[name], part, span)
     return found
 
 
@@ -95,7 +97,7 @@ def drafted_gate(comparison: Path, names: Iterable[str]) -> str:
     return draft(evidence_of(result, result.candidates[0]))
 
 
-def _rows(result: ComparisonSet) -> dict[str, tuple[Row, dict[str, _Question]]]:
+def _rows(result: ComparisonSet) -> dict[str, tuple[Row, dict[Part, _Question]]]:
     (candidate,) = result.candidates
     floor, summaries = floor_of(result), summaries_of(result, candidate)
     return {
@@ -118,7 +120,7 @@ def _row(name: str, summary: Summary, floor: Summary | None, low: float | None) 
     )
 
 
-def _questions(result: ComparisonSet, candidate: Scores, name: str) -> dict[str, _Question]:
+def _questions(result: ComparisonSet, candidate: Scores, name: str) -> dict[Part, _Question]:
     """The candidate's values, the floor's and the excess, over the prompts that `floor.summarise` takes."""
     column, own = candidate.columns[name].column, values_of(candidate, name)
     has_floor = bool(result.controls) and all(name in control.columns for control in result.controls)
@@ -126,7 +128,7 @@ def _questions(result: ComparisonSet, candidate: Scores, name: str) -> dict[str,
     weights = {prompt: v.weight for prompt, v in own.items() if v}
     excess = excess_by_prompt(own, controls, column.better) if controls and column.better != "neither" else {}
     values = {p: v.value if v and (not excess or excess[p] is not None) else None for p, v in own.items()}
-    asked = {"value": _Question(values, weights, column.summary)}
+    asked: dict[Part, _Question] = {"value": _Question(values, weights, column.summary)}
     if controls:
         floor = mean_over_controls(controls)
         known = {p: v.weight for p, v in floor.items() if v}
@@ -136,8 +138,8 @@ def _questions(result: ComparisonSet, candidate: Scores, name: str) -> dict[str,
     return asked
 
 
-def _spans(questions: Mapping[tuple[Path, str, str], _Question]) -> dict[tuple[Path, str, str], Span]:
-    together: dict[tuple[tuple[str, ...], SummaryKind], list[tuple[Path, str, str]]] = {}
+def _spans(questions: Mapping[tuple[Path, str, Part], _Question]) -> dict[tuple[Path, str, Part], Span]:
+    together: dict[tuple[tuple[str, ...], SummaryKind], list[tuple[Path, str, Part]]] = {}
     spans = {}
     for key, question in questions.items():
         if len(question.values) > MOST_RESAMPLED:
@@ -155,6 +157,16 @@ def _spans(questions: Mapping[tuple[Path, str, str], _Question]) -> dict[tuple[P
         )
         spans |= {key: _span(interval) for key, interval in zip(keys, intervals, strict=True)}
     return spans
+
+
+def _with_span(row: Row, part: Part, span: Span) -> Row:
+    match part:
+        case "value":
+            return replace(row, value_span=span)
+        case "floor":
+            return replace(row, floor_span=span)
+        case "excess":
+            return replace(row, excess_span=span)
 
 
 def _span(interval: Interval) -> Span:

@@ -20,12 +20,12 @@ from fidelity.dashboard.widgets import (
     come_back,
     markup_table,
     note,
-    one_line,
     quiet,
 )
 from fidelity.gate import Gate, Verdict
 from fidelity.report import NOT_QUALITY
 from fidelity.report.content import short
+from fidelity.report.inert import one_line
 from fidelity.report.verdicts import number
 from fidelity.study_record import Cell, StudyRecord
 

@@ -19,10 +19,10 @@ from fidelity.dashboard.widgets import (
     downloads,
     label,
     note,
-    one_line,
     quiet,
 )
 from fidelity.report import shown_in_table
+from fidelity.report.inert import one_line
 
 MOST_ROWS = 1_000
 """Pairs that the table shows; of more the worst."""
@@ -257,6 +257,7 @@ def _list(found: pd.DataFrame, table: pd.DataFrame, metric: str, entry: Entry) -
     selected = st.dataframe(
         visible,
         hide_index=True,
+        placeholder="–",
         height=min(35 * len(visible) + 38, 300),
         key=f"pairs-{entry.id}",
         on_select="rerun",
@@ -265,12 +266,12 @@ def _list(found: pd.DataFrame, table: pd.DataFrame, metric: str, entry: Entry) -
             "prompt": st.column_config.TextColumn("Prompt", pinned=True),
             "category": "Category",
             **{
-                name: st.column_config.NumberColumn(name, format="%+.3f" if name.startswith("excess of") else "%.3f")
+                name: st.column_config.NumberColumn(name, format="%.3f" if name in entry.columns else "%+.3f")
                 for name in numbers
             },
         },
     )
-    downloads(found.drop(columns=[name for name in found if name.startswith("row in")]), f"{entry.id}-pairs")
+    downloads(found.drop(columns=[name for name in found if str(name).startswith("row in")]), f"{entry.id}-pairs")
     rows = selected.selection.rows
     if rows and rows[0] < len(keys):
         at = rows[0]

@@ -8,8 +8,9 @@ import streamlit as st
 
 from fidelity.dashboard.reading import shelf as read
 from fidelity.dashboard.shelf import attempt, readable_runs
-from fidelity.dashboard.widgets import downloads, markup_table, note, one_line, quiet
+from fidelity.dashboard.widgets import downloads, markup_table, note, quiet
 from fidelity.report.content import format_of
+from fidelity.report.inert import one_line
 from fidelity.store import Run, Store
 
 
@@ -29,6 +30,7 @@ def draw() -> None:
     st.dataframe(
         table.dropna(axis="columns", how="all"),
         hide_index=True,
+        placeholder="–",
         height=min(35 * len(table) + 38, 500),
         column_config={
             "run": st.column_config.TextColumn("Run", pinned=True),

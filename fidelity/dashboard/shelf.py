@@ -42,11 +42,6 @@ class Entry:
     columns: tuple[str, ...] = ()
     controls: int = 0
 
-    @property
-    def title(self) -> str:
-        """For a list to choose from."""
-        return f"{self.candidate} against {self.baseline}" if self.state == "readable" else f"{self.id} ({self.state})"
-
 
 @dataclass(frozen=True, slots=True)
 class Shelf:

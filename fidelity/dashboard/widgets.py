@@ -38,7 +38,8 @@ def label(raw: Any) -> str:
 
 def banner(kind: str, title: str, why: str) -> None:
     """A line that says how it stands: `pass`, `fail`, `inconclusive` or `note`."""
-    html(f'<div class="f-banner f-{kind}"><b>{text(title)}</b>{text(why)}</div>')
+    head = f"<b>{text(title)}</b>" if title else ""
+    html(f'<div class="f-banner f-{kind}">{head}{text(why)}</div>')
 
 
 def note(why: str) -> None:
@@ -78,21 +79,13 @@ def choose_metric(
 
 def choose_comparison(shelf: Shelf) -> str | None:
     """The id of the page's comparison, kept in the URL; what can't be read is in the list too, and says so."""
-    titles = {entry.id: entry.title for entry in shelf.entries}
-    if not titles:
+    ids = [entry.id for entry in shelf.entries]
+    if not ids:
         return None
     asked = st.query_params.get("comparison")
-    if asked and asked not in titles:
+    if asked and asked not in ids:
         note(f"The comparison {one_line(asked, most=120)} is not in this store any more; here is another one.")
-    count = list(titles.values())
-    named = {id_: title if count.count(title) == 1 else f"{title} · {id_[-8:]}" for id_, title in titles.items()}
-    chosen: str | None = st.selectbox(
-        "Comparison",
-        list(titles),
-        format_func=lambda id_: one_line(named.get(id_, id_)),
-        key="comparison",
-        bind="query-params",
-    )
+    chosen: str | None = st.selectbox("Comparison", ids, key="comparison", bind="query-params")
     return chosen
 
 
@@ -100,7 +93,7 @@ def chart(
     drawn: alt.TopLevelMixin, data: pd.DataFrame, name: str, *, on_select: Any = None, key: str | None = None
 ) -> Any:
     """A chart with its downloads below; gives what is selected in it."""
-    drawn = drawn.properties(usermeta={"embedOptions": {"renderer": "svg"}})  # type: ignore[attr-defined]
+    drawn = drawn.properties(usermeta={"embedOptions": {"renderer": "svg"}})
     how: dict[str, Any] = {"on_select": on_select} if on_select else {}
     selected = st.altair_chart(drawn, key=key or f"chart-{name}", **how)
     downloads(data, name, drawn)
@@ -151,5 +144,5 @@ def _parquet(data: pd.DataFrame) -> bytes:
 
 def _picture(drawn: alt.TopLevelMixin, kind: str) -> bytes:
     buffer = io.BytesIO()
-    drawn.save(buffer, format=kind, **({"scale_factor": 2} if kind == "png" else {}))  # type: ignore[attr-defined]
+    drawn.save(buffer, format=kind, **({"scale_factor": 2} if kind == "png" else {}))
     return buffer.getvalue()

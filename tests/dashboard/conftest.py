@@ -1,8 +1,10 @@
 """The recordings that come with the package, as a study in a store; and the app over any store, without a browser."""
 
 import shutil
+from html import unescape
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 pytest.importorskip("streamlit")
@@ -16,7 +18,9 @@ from fidelity.cli.comparing import metrics_of
 from fidelity.store import Store
 from fidelity.study import load_study, run_study
 from tests.conftest import RECORDINGS
-from tests.report.conftest import Silent
+from tests.report.conftest import Silent, hostile
+
+__all__ = ["hostile"]
 
 DOOR = Path(dashboard.__file__).with_name("app.py")
 PAGES = ("overview", "comparison", "pairs", "runs", "gate")
@@ -56,14 +60,22 @@ def opened(monkeypatch):
     return opened
 
 
-def said(app):
-    """All that a page shows as text of its own markup."""
+def markup(app):
+    """A page's own markup, with whatever of a store is in it."""
     return "\n".join(element.proto.body for element in app.get("html"))
 
 
-def chart_data(app):
-    """The specifications of the charts, as text."""
-    return [element.proto.spec for element in app.get("arrow_vega_lite_chart")]
+def said(app):
+    """The same as a reader sees it: what was escaped is not."""
+    return unescape(markup(app))
+
+
+def charted(app):
+    """The data of all charts of a page, as text."""
+    charts = app.get("vega_lite_chart")
+    return "\n".join(
+        str(pa.ipc.open_stream(d.data.data).read_all().to_pylist()) for c in charts for d in c.proto.datasets
+    )
 
 
 def comparison(root, candidate):
