@@ -22,8 +22,9 @@ def main() -> None:
     from fidelity.dashboard.reading import DEMO, shelf
     from fidelity.dashboard.widgets import note, refresh
 
-    st.set_page_config(page_title="fidelity", page_icon=":material/compare_arrows:", layout="wide")
+    st.set_page_config(page_title="fidelity", layout="wide")  # a material icon here would be fetched from its maker
     st.html(Path(__file__).parent / "style.css")
+    places.arrive()
     found = shelf()
     draw = {
         "overview": overview_page.draw,

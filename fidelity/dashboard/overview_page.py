@@ -215,7 +215,7 @@ def _matrix(table: pd.DataFrame, metric: str) -> None:
     selected = chart(charts.matrix(table, metric), table, f"overview-{metric}", on_select="rerun", key="matrix")
     picked = selected.selection.get("cell") if selected else None
     if picked and picked[0].get("id"):
-        places.go("comparison", comparison=picked[0]["id"], metric=metric)
+        places.go("comparison", kept=("metric",), comparison=picked[0]["id"])
     failed = table[table["id"] == ""]
     if len(failed):
         with st.expander(f"{len(failed)} cells without a number", expanded=len(failed) < 4):

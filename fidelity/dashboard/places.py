@@ -12,22 +12,29 @@ ICONS = {
     "runs": ":material/memory:",
     "gate": ":material/rule:",
 }
-_KEPT = "pages"
+_KEPT, _ARRIVING = "pages", "arriving"
 
 
 def pages(draw: Mapping[str, Callable[[], None]]) -> list[Page]:
     """What `st.navigation` takes; the first is the default."""
     made = {
-        name: st.Page(page, title=name.capitalize(), icon=ICONS[name], url_path=name, default=number == 0)
+        name: st.Page(page, title=name.capitalize(), url_path=name, default=number == 0)
         for number, (name, page) in enumerate(draw.items())
     }
     st.session_state[_KEPT] = made
     return list(made.values())
 
 
-def go(name: str, **state: str) -> None:
-    """Open another page at once."""
+def go(name: str, *, kept: tuple[str, ...] = (), **state: str) -> None:
+    """Open another page at once. `kept` are choices of this page that the other has too: their keys are bound here."""
+    st.session_state[_ARRIVING] = {key: st.session_state[key] for key in kept}
     st.switch_page(st.session_state[_KEPT][name], query_params=state)
+
+
+def arrive() -> None:
+    """Make the choices that `go` has kept, before the widgets that they are bound to are there."""
+    for key, value in st.session_state.pop(_ARRIVING, {}).items():
+        st.session_state[key] = value
 
 
 def link(name: str, words: str, **state: str) -> None:

@@ -241,5 +241,5 @@ class TestHostile:
     @pytest.mark.parametrize("view", ["Differences", "Side by side", "Rendered", "Tokens"])
     def test_an_open_pair_is_text(self, opened, hostile_store, view):
         shown = markup(opened(hostile_store, "pairs", view=view, pair=f"id {HOSTILE}:0"))
-        for markup in ("<script", "<img", "<a ", "href", "\x1b", "\u202e"):
-            assert markup not in shown
+        for acting in ("<script", "<img", "<a ", "href", "\x1b", "\u202e"):
+            assert acting not in shown
