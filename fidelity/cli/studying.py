@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -49,17 +48,18 @@ def _study(chosen: argparse.Namespace) -> int:
 
 
 def _dashboard(chosen: argparse.Namespace) -> int:
-    """Become Streamlit: headless, on loopback, reporting to nobody."""
+    """Streamlit in this process: headless, on loopback, reporting to nobody."""
     from fidelity import dashboard
-    from fidelity.dashboard import GATE, STORE
 
     if find_spec("streamlit") is None:
         raise MissingPackageError("streamlit", extra="dashboard", needed_by="`fidelity dashboard`")
-    os.environ[STORE] = str(open_store(chosen.store).root.resolve())
+    os.environ[dashboard.STORE] = str(open_store(chosen.store).root.resolve())
     if chosen.gate:
-        os.environ[GATE] = str(chosen.gate.resolve())
+        os.environ[dashboard.GATE] = str(chosen.gate.resolve())
+    dashboard.load()  # before the server is up, so that the first visitor doesn't wait for it
+    from streamlit.web import cli
+
     door = Path(dashboard.__file__).with_name("app.py")
     options = ["--server.address", "127.0.0.1", "--server.port", str(chosen.port), "--server.headless", "true"]
-    command = [sys.executable, "-m", "streamlit", "run", str(door), *options, "--browser.gatherUsageStats", "false"]
-    sys.stdout.flush()
-    os.execv(sys.executable, command)
+    cli.main(["run", str(door), *options, "--browser.gatherUsageStats", "false"], standalone_mode=False)
+    return OK

@@ -1,9 +1,19 @@
 """The dashboard: how drift varies over sizes and formats, down to one pair. It reads a store and loads no model."""
 
+import gc
 from pathlib import Path
 
 STORE, GATE = "FIDELITY_STORE", "FIDELITY_GATE"
 """Environment variables: the store's directory, and the gate that comparisons outside a study are judged by."""
+
+
+def load() -> None:
+    """Import all that the pages need, which takes seconds, and let them make 100,000 values in peace."""
+    gc.set_threshold(200_000, 20, 100)
+    import pyarrow.dataset  # noqa: F401
+    import scipy.stats  # noqa: F401
+
+    from fidelity.dashboard import comparison_page, gate_page, overview_page, pairs_page, runs_page  # noqa: F401
 
 
 def main() -> None:
@@ -20,11 +30,12 @@ def main() -> None:
         runs_page,
     )
     from fidelity.dashboard.reading import DEMO, shelf
-    from fidelity.dashboard.widgets import note, refresh
+    from fidelity.dashboard.widgets import begin_page, note, refresh
 
     st.set_page_config(page_title="fidelity", layout="wide")  # a material icon here would be fetched from its maker
     st.html(Path(__file__).parent / "style.css")
     places.arrive()
+    begin_page()
     found = shelf()
     draw = {
         "overview": overview_page.draw,

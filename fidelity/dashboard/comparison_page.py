@@ -8,7 +8,7 @@ from fidelity.dashboard import charts, places
 from fidelity.dashboard.numbers import Row
 from fidelity.dashboard.overview_page import gate_for
 from fidelity.dashboard.pair_table import excess_of
-from fidelity.dashboard.reading import answers, pairs, path_of, rows, verdict
+from fidelity.dashboard.reading import answers, pairs, path_of, rows_so_far, verdict
 from fidelity.dashboard.reading import shelf as read
 from fidelity.dashboard.shelf import Entry, Shelf, attempt
 from fidelity.dashboard.widgets import (
@@ -53,12 +53,15 @@ def draw() -> None:
         note(f"This comparison can't be shown. {why or 'No metric has been scored on it.'}")
         return
     _what(result, entry)
-    found = rows(shelf, [entry.id], entry.columns)[entry.id]
+    found, to_come = rows_so_far(shelf, entry, first=[metric])
     if isinstance(found, str):
         note(f"Its numbers can't be read. {found}")
         return
     _verdict(shelf, entry, found)
     _table(entry, found)
+    if to_come:
+        quiet(f"{to_come} more columns are being summed ...")
+        come_back()
     _distribution(shelf, entry, found, metric)
     _along(entry, found)
     _answers(result, entry, found)

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from fidelity.dashboard.comparison_page import show_verdict
 from fidelity.dashboard.numbers import Row
 from fidelity.dashboard.overview_page import gate_for
-from fidelity.dashboard.reading import drafted, path_of, rows, verdict
+from fidelity.dashboard.reading import drafted, path_of, rows_so_far, verdict
 from fidelity.dashboard.reading import shelf as read
 from fidelity.dashboard.shelf import Entry, Shelf, mark_of
 from fidelity.dashboard.widgets import PREFERRED, choose_comparison, come_back, label, note, quiet
@@ -41,7 +41,10 @@ def draw() -> None:
         )
     if not entry.controls:
         note("This comparison has no control, so there is no floor: every verdict is inconclusive.")
-    found = rows(shelf, [entry.id], entry.columns)[entry.id]
+    found, to_come = rows_so_far(shelf, entry, first=[name for name in PREFERRED if name in entry.columns][:2])
+    if to_come:
+        quiet(f"{to_come} more columns are being summed ...")
+        come_back()
     if isinstance(found, str):
         note(f"Its numbers can't be read. {found}")
         return

@@ -1,20 +1,20 @@
 """What the pages read, each thing once: kept for as long as the manifest that it was read from stays as it is."""
 
-import hashlib
 import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, TimeoutError
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pandas as pd
 import streamlit as st
 
 from fidelity.dashboard import GATE, STORE
-from fidelity.dashboard.numbers import Row, drafted_gate, rows_of, verdict_on
+from fidelity.dashboard.numbers import MOST_RESAMPLED, Row, drafted_gate, rows_of, verdict_on
 from fidelity.dashboard.pair_table import answers_of, containing, read_columns
-from fidelity.dashboard.shelf import Shelf, attempt, mark_of, read_shelf, stamp_of
+from fidelity.dashboard.shelf import Entry, Shelf, attempt, mark_of, read_shelf, stamp_of
 from fidelity.gate import Gate, Verdict, load_gate
 from fidelity.report import shown_in_table
 from fidelity.store import Run
@@ -105,34 +105,59 @@ def verdict(shelf: Shelf, id_: str, gate: Gate) -> Verdict | str | None:
     """The verdict; why there is none; None while it is being found, which takes seconds where there are many pairs."""
     path = path_of(shelf, id_)
     key = f"{path}|{_mark(path)}|{gate.model_dump_json()}"
-    return _judges().ask(key, lambda: attempt(lambda: verdict_on(path, gate)))
+    judging = _worker().ask(key, lambda: attempt(lambda: verdict_on(path, gate)))
+    try:
+        found, why = judging.result(timeout=AT_ONCE)
+    except TimeoutError:
+        return None
+    return why or found
 
 
-class _Judges:
-    """One thread that judges, so that no page waits for it."""
+def rows_so_far(shelf: Shelf, entry: Entry, *, first: Sequence[str]) -> tuple[dict[str, Row] | str, int]:
+    """All columns of a comparison, and how many of them are still to come; the `first` ones are always there.
+
+    Where there are many pairs the others are summed meanwhile, one after another.
+    """
+    if entry.prompts <= MOST_RESAMPLED:
+        return rows(shelf, [entry.id], entry.columns)[entry.id], 0
+    found = rows(shelf, [entry.id], [name for name in first if name in entry.columns])[entry.id]
+    if isinstance(found, str):
+        return found, 0
+    path, told = path_of(shelf, entry.id), dict(found)
+    asked = [name for name in entry.columns if name not in told and name not in first]
+    futures = {n: _worker().ask(f"{path}|{_mark(path)}|{n}", partial(_one_row, path, n)) for n in asked}
+    for future in futures.values():
+        if future.done():
+            told |= future.result()
+    in_order = {name: told[name] for name in entry.columns if name in told}
+    return in_order, sum(not future.done() for future in futures.values())
+
+
+def _one_row(path: Path, name: str) -> dict[str, Row]:
+    found = rows_of([path], [name])[path]
+    return found if isinstance(found, dict) else {}
+
+
+class _Worker:
+    """One thread for what takes seconds where there are many pairs, so that no page waits for it."""
 
     def __init__(self) -> None:
-        self._lock, self._asked = threading.Lock(), dict[str, Future[tuple[Verdict | None, str]]]()
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="judge")
+        self._lock, self._asked = threading.Lock(), dict[str, Future[Any]]()
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="worker")
 
-    def ask(self, key: str, judge: Callable[[], tuple[Verdict | None, str]]) -> Verdict | str | None:
-        name = hashlib.sha256(key.encode()).hexdigest()
+    def ask(self, key: str, work: Callable[[], T]) -> "Future[T]":
+        """What is being done, or was done, under this key."""
         with self._lock:
-            if name not in self._asked:
+            if key not in self._asked:
                 while len(self._asked) > 2_000:
                     self._asked.pop(next(iter(self._asked)))
-                self._asked[name] = self._pool.submit(judge)
-            future = self._asked[name]
-        try:
-            found, why = future.result(timeout=AT_ONCE)
-        except TimeoutError:
-            return None
-        return why or found
+                self._asked[key] = self._pool.submit(work)
+            return self._asked[key]
 
 
 @st.cache_resource(show_spinner=False)
-def _judges() -> _Judges:
-    return _Judges()
+def _worker() -> _Worker:
+    return _Worker()
 
 
 def metrics_in(shelf: Shelf) -> list[str]:

@@ -1,6 +1,7 @@
 """What the pages share: a chart with its downloads, choices that are kept in the URL, and text that can't act."""
 
 import io
+import time
 from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
@@ -16,6 +17,7 @@ from fidelity.gate import Outcome
 from fidelity.report.inert import one_line, visible
 
 SYMBOLS: dict[Outcome, str] = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
+_DUE = "come back at"
 PREFERRED = ("rougeL", "sts", "prefix_agreement")
 """The metric that is shown first, where it was scored."""
 
@@ -130,10 +132,15 @@ def refresh(stamp: str) -> None:
 
 @st.fragment(run_every=1.0)
 def come_back() -> None:
-    """Draws the page anew in a second, for something that is still being found."""
-    if st.session_state.pop("come back", False):
+    """Draws the page anew in a second, for something that is still being found; a page may ask for it more than once."""
+    due = st.session_state.setdefault(_DUE, time.monotonic() + 0.9)
+    if time.monotonic() >= due:
         st.rerun()
-    st.session_state["come back"] = True
+
+
+def begin_page() -> None:
+    """Forget when the last drawing was to be drawn anew."""
+    st.session_state.pop(_DUE, None)
 
 
 def _parquet(data: pd.DataFrame) -> bytes:
