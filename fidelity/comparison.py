@@ -1,6 +1,6 @@
 """A baseline, its controls and its candidates, scored: as it is measured, or read back from the store; and judged."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -127,11 +127,12 @@ def keep(candidate: Scores, controls: Sequence[Scores]) -> None:
     )
 
 
-def load_comparison(path: Path) -> ComparisonSet:
+def load_comparison(path: Path, *, only: Container[str] | None = None) -> ComparisonSet:
     """Read one candidate's comparison back from the store: Parquet and manifests, no model and no metric.
 
     Args:
         path: A directory in `comparisons/` of a store; the runs and the controls' comparisons lie in the same store.
+        only: The columns to read, by name; the others are as if they had not been scored. All of them if not given.
 
     Raises:
         StoreError: It is no comparison of a candidate, or something of it is missing or damaged.
@@ -143,7 +144,7 @@ def load_comparison(path: Path) -> ComparisonSet:
             f"{path}: not the comparison of a candidate, or not finished; name a candidate's directory in comparisons/ "
             f"of a store (fidelity list shows them), or run fidelity compare again"
         )
-    columns, folder = manifest["columns"], path.parent
+    columns, folder = {n: made for n, made in manifest["columns"].items() if only is None or n in only}, path.parent
     baseline = Run(_runs(path) / manifest["baseline"])
     controls = tuple(_scores(baseline, Comparison(folder / name), columns) for name in manifest["controls"])
     run = Run(_runs(path) / manifest["candidate"])
@@ -156,12 +157,14 @@ def low_signature(signature: str) -> str:
     return f"{signature}|low:{LOW_ANCHOR_SEED}"
 
 
-def scored_columns(comparison: Comparison, signature: str) -> dict[str, ScoredColumn]:
-    """What a metric with this signature has left in the store, by the column's own name."""
-    low = {column.name: column for column in comparison.columns(low_signature(signature)) or ()}
+def scored_columns(
+    comparison: Comparison, signature: str, *, only: Container[str] | None = None
+) -> dict[str, ScoredColumn]:
+    """What a metric with this signature has left in the store, or `only` some of it, by the column's own name."""
+    low = {column.name: column for column in comparison.columns(low_signature(signature), only=only) or ()}
     return {
         column.name: ScoredColumn(column, signature, low.get(column.name) if column.better == "higher" else None)
-        for column in comparison.columns(signature) or ()
+        for column in comparison.columns(signature, only=only) or ()
     }
 
 
@@ -173,7 +176,10 @@ def _scores(
     own_controls: tuple[Scores, ...] = (),
 ) -> Scores:
     manifest = comparison.manifest
-    by_signature = {made["signature"]: scored_columns(comparison, made["signature"]) for made in columns.values()}
+    wanted: dict[str, set[str]] = {}
+    for made in columns.values():
+        wanted.setdefault(made["signature"], set()).add(made["column"])
+    by_signature = {signature: scored_columns(comparison, signature, only=own) for signature, own in wanted.items()}
     found = {
         name: scored
         for name, made in columns.items()

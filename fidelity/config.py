@@ -147,6 +147,10 @@ def _named_metric(value: Any) -> Any:
     return {"kind": value} if isinstance(value, str) else value
 
 
+NamedMetric = Annotated[AnyMetric, BeforeValidator(_named_metric)]
+"""A metric with its parameters, or its kind alone."""
+
+
 class RunConfig(Settings):
     """One run: one model's outputs for one prompt set."""
 
@@ -165,7 +169,7 @@ class RunConfig(Settings):
     """The most prompts that the engine holds at once (128 by default). A candidate takes the baseline's."""
     control: Control | Literal["none"] | None = None
     """A baseline has one control if nothing is said; `none` switches it off, and no floor can be measured."""
-    metrics: tuple[Annotated[AnyMetric, BeforeValidator(_named_metric)], ...] | None = None
+    metrics: tuple[NamedMetric, ...] | None = None
     """What the baseline's YAML asks for; the default set if not given."""
     label: str | None = None
     """A name for the format where the checkpoint can't tell it (a recorded run)."""
@@ -187,12 +191,17 @@ def load_run(path: Path) -> RunConfig:
     Raises:
         ConfigError: The file is missing, not YAML, or has an unknown key or a wrong type, with its place in the file.
     """
-    data = read_yaml(path, keys="name:, model:, engine: ...")
-    metrics = data.get("metrics")
-    if isinstance(metrics, list):
-        data["metrics"] = [_with_local_encoder(metric, path.parent) for metric in metrics]
+    return parse_run(read_yaml(path, keys="name:, model:, engine: ..."), path)
+
+
+def parse_run(data: Mapping[str, Any], path: Path) -> RunConfig:
+    """One run from a mapping that stands in the YAML file `path`.
+
+    Raises:
+        ConfigError: It has an unknown key or a wrong type.
+    """
     try:
-        return RunConfig.model_validate(data, context={"folder": path.parent})
+        return RunConfig.model_validate(with_local_encoders(data, path.parent), context={"folder": path.parent})
     except ValidationError as error:
         raise explained(path, error) from error
 
@@ -237,8 +246,15 @@ def explained(path: Path, error: ValidationError) -> ConfigError:
     return ConfigError("\n".join(f"{path}: {_place(e)}{_what(e)}" for e in error.errors()))
 
 
+def with_local_encoders(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Metrics know no files, so relative directories of encoders in `metrics` are made absolute here."""
+    metrics = data.get("metrics")
+    if not isinstance(metrics, list):
+        return dict(data)
+    return {**data, "metrics": [_with_local_encoder(metric, folder) for metric in metrics]}
+
+
 def _with_local_encoder(metric: Any, folder: Path) -> Any:
-    """Metrics know no files, so a relative directory of an encoder is made absolute here."""
     match metric:
         case {"encoder": str() as encoder} if (folder / encoder).is_dir() or encoder.startswith("."):
             return {**metric, "encoder": str((folder / encoder).resolve())}

@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import NamedTuple
 
 from fidelity.records import Better, Column, SummaryKind
 
 
-@dataclass(frozen=True, slots=True)
-class PromptValue:
+class PromptValue(NamedTuple):
     """A prompt's value in one column: the mean over its repeats, with the sum of their weights."""
 
     value: float
@@ -35,6 +35,9 @@ class Summary:
 
 def by_prompt(prompt_ids: Sequence[str], column: Column) -> dict[str, PromptValue | None]:
     """A column's values with each prompt's repeats averaged; None where none of them could be scored."""
+    if column.weights is None and len(set(prompt_ids)) == len(prompt_ids):  # the same, for most columns and faster
+        pairs = zip(prompt_ids, column.values, strict=True)
+        return {prompt_id: None if value is None else PromptValue(value, 1.0) for prompt_id, value in pairs}
     weights = column.weights or [1.0] * len(column.values)
     groups: dict[str, list[tuple[float, float]]] = {}
     for prompt_id, value, weight in zip(prompt_ids, column.values, weights, strict=True):
@@ -61,8 +64,8 @@ def excess_by_prompt(candidate: ByPrompt, controls: Sequence[ByPrompt], better: 
 
 def mean_over_controls(controls: Sequence[ByPrompt]) -> dict[str, PromptValue | None]:
     """Each prompt's mean over the controls; None where one of them could not be scored."""
-    if not controls:
-        return {}
+    if len(controls) < 2:
+        return dict(controls[0]) if controls else {}
     merged: dict[str, PromptValue | None] = {}
     for prompt_id in controls[0]:
         values = [control.get(prompt_id) for control in controls]

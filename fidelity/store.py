@@ -3,25 +3,34 @@
 The manifest of each is written last, by rename: with it the directory is complete, without it absent.
 """
 
-import errno
 import fcntl
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fidelity.errors import StoreError
+from fidelity.files import (
+    full_disk_explained,
+    read_parquet,
+    read_parquet_row,
+    read_parquet_schema,
+    whole_file,
+    write_parquet,
+)
 from fidelity.records import Column, Failure, Generation, Message, Prompt
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 SCHEMA_VERSION = 1
+ROWS_READ_AT_ONCE = 500
+"""Generations that are read to see one of them: a row group of Parquet."""
 Outcome = Generation | Failure
 
 
@@ -57,6 +66,16 @@ class Run:
             Prompt(row["prompt_id"], _content(row["prompt"]), row["category"]) for row in rows if row["repeat"] == 0
         )
 
+    def read(self, columns: Sequence[str]) -> "pa.Table":
+        """Some columns of the generations, in the order of `rows`."""
+        return read_parquet(self.path / "generations.parquet", columns=columns)
+
+    def asked_and_said(self, row: int) -> tuple[Prompt, Outcome]:
+        """One prompt and what came of it, by its number in `rows`; no more of the file is read than holds it."""
+        found = read_parquet_row(self.path / "generations.parquet", row)
+        prompt = Prompt(found["prompt_id"], _content(found.pop("prompt")), found.pop("category"))
+        return prompt, _outcome(found)
+
     def outcomes(self) -> list[Outcome]:
         """What came of each prompt, in the prompt set's order."""
         return [_outcome(row) for row in self.rows.drop_columns(["prompt", "category"]).to_pylist()]
@@ -78,13 +97,16 @@ class Comparison:
         """The prompt of each pair, in the order of every column's values."""
         return tuple(self.manifest["prompt_ids"])
 
-    def columns(self, signature: str) -> tuple[Column, ...] | None:
-        """The columns of one metric; None if it has not been scored yet."""
+    def columns(self, signature: str, *, only: Container[str] | None = None) -> tuple[Column, ...] | None:
+        """The columns of one metric, or `only` some of them; None if it has not been scored yet."""
         file = self.path / _scores_file(signature)
         if not file.is_file():
             return None
-        table = read_parquet(file)
-        described = json.loads(table.schema.metadata[b"fidelity"])["columns"]
+        schema = read_parquet_schema(file)
+        made = json.loads(schema.metadata[b"fidelity"])["columns"]
+        described = [c for c in made if only is None or c["name"] in only]
+        wanted = {c["name"] for c in described} | {c["name"] + "@weight" for c in described}
+        table = read_parquet(file, columns=[name for name in schema.names if name in wanted])
         return tuple(
             Column(
                 name=c["name"],
@@ -179,7 +201,7 @@ def _write_run(path: Path, chunks: Sequence[Path], prompts: Sequence[Prompt], ma
     keys = list(zip(table["repeat"].to_pylist(), table["prompt_id"].to_pylist(), strict=True))
     order = sorted(range(len(keys)), key=lambda row: (keys[row][0] or 0, place[str(keys[row][1])]))
     table = table.take(order)
-    write_parquet(path / "generations.parquet", table)
+    write_parquet(path / "generations.parquet", table, rows_per_group=ROWS_READ_AT_ONCE)
     failures = len(table) - table["failure"].null_count
     tokens = sum(len(ids) for ids in table["token_ids"].to_pylist() if ids is not None)
     counts = {"prompts": len(prompts), "generations": len(table) - failures, "failures": failures, "tokens": tokens}
@@ -221,7 +243,7 @@ class Store:
         process, however that ends.
         """
         path = self.run_path(name, digest)
-        with _full_disk_explained(path):
+        with full_disk_explained(path):
             path.mkdir(parents=True, exist_ok=True)
             lock = (path / ".lock").open("w")
         with lock:
@@ -235,7 +257,7 @@ class Store:
     def add_measurement(self, run: Run, measurement: dict[str, Any]) -> None:
         """Keep timings of a run, apart from it: they are no part of what it said."""
         folder = self.root / "measurements" / run.id
-        with _full_disk_explained(folder):
+        with full_disk_explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
         _write_manifest(folder, measurement)
 
@@ -250,7 +272,7 @@ class Store:
         path = self.root / "runs" / run.id
         if not (path / "manifest.json").is_file():
             draft = path.with_name(f".{run.id}.{os.getpid()}.draft")
-            with _full_disk_explained(path):
+            with full_disk_explained(path):
                 shutil.copytree(run.path, draft, ignore=shutil.ignore_patterns(".*"))
                 draft.replace(path)
         return Run(path)
@@ -259,7 +281,7 @@ class Store:
         """The comparison of two runs, made if it isn't there yet."""
         path = self.root / "comparisons" / f"{baseline.name}--{candidate.name}-{digest[:8]}"
         if not (path / "manifest.json").is_file():
-            with _full_disk_explained(path):
+            with full_disk_explained(path):
                 path.mkdir(parents=True, exist_ok=True)
             _write_manifest(path, {"baseline": baseline.id, "candidate": candidate.id, **manifest})
         return Comparison(path)
@@ -346,58 +368,3 @@ def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
     text = json.dumps({"schema_version": SCHEMA_VERSION, **manifest}, indent=2, ensure_ascii=False)
     with whole_file(folder / "manifest.json") as draft:
         draft.write_text(text + "\n", encoding="utf-8")
-
-
-def read_parquet(file: Path) -> "pa.Table":
-    """A table.
-
-    Raises:
-        StoreError: The file can't be read.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        return pq.read_table(file)
-    except (OSError, pa.ArrowException) as error:
-        raise StoreError(
-            f"{file}: can't be read ({error}); delete the folder {file.parent.name} and run again"
-        ) from error
-
-
-def write_parquet(file: Path, table: "pa.Table", *, small: bool = False) -> None:
-    """Write a table, whole or not at all; `small` takes its time, for a file that is kept in version control."""
-    import pyarrow.parquet as pq
-
-    how: dict[str, Any] = {}
-    if small:
-        split = [f"{c.name}.list.element" for c in table.schema if str(c.type) == "list<element: float>"]
-        how = {"compression_level": 19, "use_dictionary": False, "use_byte_stream_split": split}
-    with whole_file(file) as draft:
-        pq.write_table(table, draft, compression="zstd", **how)
-
-
-@contextmanager
-def whole_file(file: Path) -> Iterator[Path]:
-    """A draft beside the file that takes its place once it is whole; on any error nothing is left of it."""
-    draft = file.with_name(f".{file.name}.{os.getpid()}.draft")
-    with _full_disk_explained(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            yield draft
-            with draft.open("rb") as written:
-                os.fsync(written.fileno())
-            draft.replace(file)
-        finally:
-            with suppress(OSError):
-                draft.unlink(missing_ok=True)
-
-
-@contextmanager
-def _full_disk_explained(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error)
-        hint = "free some space and run again; whole chunks are kept" if error.errno == errno.ENOSPC else "see --store"
-        raise StoreError(f"{path}: can't be written ({reason}); {hint}") from error

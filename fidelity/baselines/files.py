@@ -15,9 +15,10 @@ from typing import Any
 
 from fidelity.engines.recorded import recorded_prompts
 from fidelity.errors import ConfigError, StoreError
+from fidelity.files import read_parquet, whole_file, write_parquet
 from fidelity.prompts import read_jsonl
 from fidelity.records import Failure, Generation, Prompt
-from fidelity.store import Outcome, Run, Store, read_parquet, whole_file, write_parquet
+from fidelity.store import Outcome, Run, Store
 
 INDEX = "baseline.json"
 SCHEMA_VERSION = 1

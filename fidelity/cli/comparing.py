@@ -54,7 +54,7 @@ def _compare(chosen: argparse.Namespace) -> int:
     result = compare(
         baseline,
         candidates,
-        metrics=_metrics(baseline, chosen.metric),
+        metrics=metrics_of(baseline, chosen.metric),
         store=store,
         listener=Progress(),
         limit=chosen.limit,
@@ -83,7 +83,7 @@ def _generate(chosen: argparse.Namespace) -> int:
     return OK
 
 
-def _metrics(baseline: "RunConfig", kinds: Sequence[str] | None) -> list["Metric"]:
+def metrics_of(baseline: "RunConfig", kinds: Sequence[str] | None = None) -> list["Metric"]:
     """The metrics that are asked for: by --metric, else by the baseline's YAML, else the default set."""
     from fidelity.metrics import default_metrics, metric_of_kind
 

@@ -110,9 +110,9 @@ def size_of(run: Run) -> str:
     about = _checkpoint(run)
     parts = []
     if about.get("parameters"):
-        parts.append(_short(about["parameters"], ("", "K", "M", "B", "T")))
+        parts.append(short(about["parameters"], ("", "K", "M", "B", "T")))
     if about.get("bytes"):
-        parts.append(_short(about["bytes"], (" B", " kB", " MB", " GB", " TB")))
+        parts.append(short(about["bytes"], (" B", " kB", " MB", " GB", " TB")))
     return ", ".join(parts)
 
 
@@ -154,7 +154,7 @@ def _checkpoint(run: Run) -> dict[str, Any]:
     return run.manifest["checkpoint"] or {}
 
 
-def _short(number: float, units: tuple[str, ...]) -> str:
+def short(number: float, units: tuple[str, ...]) -> str:
     """A number to three digits with its unit: 135M, 269 MB, 1.24 GB."""
     for unit in units[:-1]:
         if number < 999.5:

@@ -34,7 +34,7 @@ def rank(result: ComparisonSet, candidate: Scores, verdict: Verdict | None) -> R
         for name, scored in candidate.columns.items()
         if scored.column.better != "neither" and shown_in_table(name)
     }
-    worse = {name: _worse(result, candidate, name, column) for name, column in judged.items()}
+    worse = {name: worse(result, candidate, name, column) for name, column in judged.items()}
     by = next((name for name in _gated(verdict) if name in worse), None)
     by = by or next((name for name, column in judged.items() if len(set(column.values)) > 2), None)
     by = by or next(iter(worse), None)
@@ -56,7 +56,7 @@ def column_of(line: Line) -> str:
     return break_column(line.name) if line.kind == "break" else line.name
 
 
-def _worse(result: ComparisonSet, candidate: Scores, name: str, column: Column) -> list[float | None]:
+def worse(result: ComparisonSet, candidate: Scores, name: str, column: Column) -> list[float | None]:
     """Each pair's excess over its prompt's floor; without a control, its distance from 0, which orders as well."""
     controls = [by_prompt(c.prompt_ids, c.columns[name].column) for c in result.controls if name in c.columns]
     floor = mean_over_controls(controls)

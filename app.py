@@ -1,0 +1,5 @@
+"""The dashboard's door: `streamlit run app.py`, with the store's directory in FIDELITY_STORE (fidelity-store)."""
+
+from fidelity.dashboard import main
+
+main()

@@ -1,0 +1,194 @@
+"""How long a person waits for the dashboard, and what memory it takes, in a real headless Chromium.
+
+    python benchmarks/dashboard.py [--comparisons 24] [--prompts 500] [--answer-tokens 200] [--store DIR]
+
+Makes a store of comparisons with made-up outputs (8 columns, the columns' values from the texts' own seed), starts
+`fidelity dashboard` over it, and prints the time to the first chart once the server is up, the time that clicks take to
+be answered (another metric; a pair opened by its text; a moved margin), and the server's peak of resident memory.
+Run it with --comparisons 1 --prompts 100000 for the large store.
+"""
+
+import argparse
+import random
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from contextlib import closing
+from pathlib import Path
+
+from playwright.sync_api import Page, sync_playwright
+
+from fidelity.prompts import prompts_digest
+from fidelity.records import Column, Generation, Prompt
+from fidelity.store import Run, Store
+
+COLUMNS = ("identical", "prefix_agreement", "rouge1", "rouge2", "rougeL", "edit_words", "length_similarity", "sts")
+FORMATS = ("W8A8-FP8", "W8A8-INT8", "W4A16-INT4 g128", "W4A16-INT4 g64", "8da4w g32", "W8A16-INT8")
+WORDS = ["the", "of", "answer", "token", "prompt", "drift", "floor", "size", "format", "model", "is", "that", "on"]
+
+
+def main() -> None:
+    """Make the store, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--comparisons", type=int, default=24)
+    parser.add_argument("--prompts", type=int, default=500)
+    parser.add_argument("--answer-tokens", type=int, default=200)
+    parser.add_argument("--store", type=Path, help="an existing store to measure instead")
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        store = chosen.store or Path(folder) / "store"
+        if not chosen.store:
+            made_up(store, chosen.comparisons, chosen.prompts, chosen.answer_tokens)
+        measure(store)
+
+
+def made_up(root: Path, comparisons: int, prompts: int, tokens: int) -> None:
+    """A store as `fidelity compare` leaves it."""
+    store, draw = Store(root), random.Random(0)
+    asked = tuple(Prompt(f"p{n}", f"question {n}", f"category {n % 8}") for n in range(prompts))
+    sizes = max(1, comparisons // len(FORMATS))
+    made = 0
+    for size in range(sizes):
+        about = {"format": "BF16", "parameters": 10 ** (8 + size), "bytes": 2 * 10 ** (8 + size)}
+        base = a_run(store, f"size{size}", asked, draw, tokens, about)
+        control = a_run(store, f"size{size}.control1", asked, draw, tokens, about, control_of=base.manifest["digest"])
+        floor = scored(store, base, control, asked, draw, 0.9)
+        for number, kind in enumerate(FORMATS[: comparisons - made] if size == sizes - 1 else FORMATS):
+            own = {**about, "format": kind, "bytes": about["bytes"] // (2 + number)}
+            run = a_run(store, f"size{size}-{number}", asked, draw, tokens, own)
+            kept = scored(store, base, run, asked, draw, 0.8 - 0.08 * number + 0.03 * size)
+            kept.described(controls=[floor.path.name], own_controls=[])
+            made += 1
+
+
+def a_run(
+    store: Store, name: str, asked: tuple[Prompt, ...], draw: random.Random, tokens: int, about: dict, **more
+) -> Run:
+    """A run of random words."""
+    outcomes = [
+        Generation(
+            prompt.id,
+            " ".join(draw.choices(WORDS, k=tokens)),
+            tuple(draw.choices(range(49_000), k=tokens)),
+            tuple(-draw.random() for _ in range(tokens)),
+            "length",
+        )
+        for prompt in asked
+    ]
+    engine = {"kind": "vllm", "version": "0.32.0", "mode": "eager", "device": "CPU", "ran_as": None, "notes": []}
+    engine |= {"quantized_layers": 30, "tokenizer": None}
+    manifest = {
+        "name": name,
+        "digest": f"{abs(hash(name)):064x}",
+        "created": "2026-01-01T00:00:00+00:00",
+        "config": {"name": name, "engine": {"kind": "vllm"}},
+        "sampling": {"temperature": 0.0, "max_tokens": tokens},
+        "prompts_digest": prompts_digest(asked),
+        "identity": {"model": name.partition("-")[0].partition(".")[0]},
+        "engine": engine,
+        "checkpoint": about,
+        "label": None,
+        "control_of": None,
+        "subset_of": None,
+        **more,
+    }
+    with store.writing(name, manifest["digest"]) as writer:
+        assert not isinstance(writer, Run)
+        writer.add_chunk(0, asked, outcomes)
+        return writer.complete(asked, manifest)
+
+
+def scored(store: Store, base: Run, other: Run, asked: tuple[Prompt, ...], draw: random.Random, mean: float):
+    """Columns around a mean, and their low anchors."""
+    known = {
+        "created": "2026-01-01T00:00:00+00:00",
+        "prompt_ids": [p.id for p in asked],
+        "failures": {},
+        "failed_prompts": [],
+    }
+    same = {"texts": False, "token_ids": False, "logprobs": False}
+    kept = store.comparison(base, other, {**known, "same": same}, f"{abs(hash(other.name)):08x}")
+    columns = {}
+    for name in COLUMNS:
+        for signature, centre in ((f"{name}|v:1", mean), (f"{name}|v:1|low:0", 0.1)):
+            values = [draw.betavariate(10 * centre, 10 * (1 - centre)) for _ in asked]
+            kept.add_columns(signature, [Column(name, values)])
+        columns[name] = {"signature": f"{name}|v:1", "column": name}
+    return kept.described(columns=columns, unscored={})
+
+
+def measure(store: Path) -> None:
+    """Start the dashboard, do what a person does, print how long each took."""
+    with closing(socket.socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "fidelity", "dashboard", "--store", str(store), "--port", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        root = f"http://127.0.0.1:{port}"
+        while not up(root):
+            time.sleep(0.1)
+        with sync_playwright() as started:
+            browser = started.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+            page = browser.new_page(viewport={"width": 1440, "height": 1000})
+            page.set_default_timeout(300_000)
+            for what, seconds in waits(page, root):
+                print(f"{what}: {seconds:.2f} s", flush=True)
+        peak = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{server.pid}/status").read_text())
+        print(f"peak memory of the server: {int(peak[1]) / 2**20:.2f} GiB")
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def waits(page: Page, root: str):
+    """What is done, and the seconds until it is answered."""
+    chart = "[data-testid=stVegaLiteChart] svg text"
+    began = time.monotonic()
+    page.goto(root)
+    page.locator(chart).filter(has_text=re.compile(r"^[+-]0\.")).first.wait_for()
+    yield "first chart", time.monotonic() - began
+
+    page.locator("[data-testid=stSelectbox]").filter(has_text="Metric").locator("input").click()
+    choice = page.get_by_role("option", name="rouge1", exact=True)
+    choice.wait_for()
+    began = time.monotonic()
+    choice.click()
+    page.get_by_text("Excess of rouge1 over the floor").wait_for()
+    page.locator(chart).filter(has_text="excess of rouge1").first.wait_for()
+    yield "another metric", time.monotonic() - began
+
+    began = time.monotonic()
+    page.locator(chart).filter(has_text=re.compile(r"^[+-]0\.")).first.click()
+    page.get_by_text("Every metric").wait_for()
+    page.locator("[data-testid=stDataFrame]").wait_for()
+    yield "a comparison opened", time.monotonic() - began
+
+    page.get_by_role("link", name="The pairs behind these numbers").scroll_into_view_if_needed()
+    began = time.monotonic()
+    page.get_by_role("link", name="The pairs behind these numbers").click()
+    page.locator(".f-parts").first.wait_for()
+    yield "the worst pair opened", time.monotonic() - began
+
+    began = time.monotonic()
+    page.get_by_text("Side by side").click()
+    page.get_by_text("ended by").first.wait_for()
+    yield "another view of the pair", time.monotonic() - began
+
+
+def up(root: str) -> bool:
+    """Whether the server answers."""
+    try:
+        urllib.request.urlopen(f"{root}/_stcore/health", timeout=5).close()
+    except OSError:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""`fidelity study` and `fidelity dashboard`."""
+
+import argparse
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+from fidelity.cli.comparing import metrics_of
+from fidelity.cli.options import COULD_NOT_JUDGE, OK, Commands, add_limit, add_store, open_store, positive
+from fidelity.errors import MissingPackageError
+
+
+def add_to(commands: Commands) -> None:
+    """Add these commands to the parser's."""
+    study = commands.add_parser(
+        "study", help="compare many sizes and formats: run what is missing, go on after failures"
+    )
+    study.add_argument("study", type=Path, help="the study's YAML file")
+    study.add_argument("--dry-run", action="store_true", help="only say what would run, how large it is and how long")
+    add_limit(study)
+    add_store(study)
+    study.set_defaults(command=_study)
+
+    dashboard = commands.add_parser("dashboard", help="look at a store in the browser, on this machine only")
+    add_store(dashboard)
+    dashboard.add_argument("--port", type=positive, default=8501, metavar="N", help="(8501)")
+    dashboard.add_argument("--gate", type=Path, metavar="FILE", help="judge what belongs to no study by this gate.yaml")
+    dashboard.set_defaults(command=_dashboard)
+
+
+def _study(chosen: argparse.Namespace) -> int:
+    from fidelity.cli.progress import Progress
+    from fidelity.study import load_study, run_study
+    from fidelity.study_plan import plan_study
+
+    study, store = load_study(chosen.study), open_store(chosen.store)
+    if chosen.dry_run:
+        for line in plan_study(study, store=store, limit=chosen.limit).lines():
+            print(line)
+        return OK
+    cells = run_study(study, store=store, listener=Progress(), metrics_of=metrics_of, limit=chosen.limit)
+    failed = [cell for cell in cells if cell.comparison is None]
+    for cell in cells:
+        how = f"failed: {cell.why}" if cell in failed else f"compared: {cell.comparison}"
+        print(f"{cell.family}: {cell.candidate}: {how}")
+    print(f"{len(cells) - len(failed)} of {len(cells)} compared; to look at: fidelity dashboard --store {store.root}")
+    return COULD_NOT_JUDGE if failed else OK
+
+
+def _dashboard(chosen: argparse.Namespace) -> int:
+    """Streamlit in this process: headless, on loopback, reporting to nobody."""
+    from fidelity import dashboard
+
+    if find_spec("streamlit") is None:
+        raise MissingPackageError("streamlit", extra="dashboard", needed_by="`fidelity dashboard`")
+    os.environ[dashboard.STORE] = str(open_store(chosen.store).root.resolve())
+    if chosen.gate:
+        os.environ[dashboard.GATE] = str(chosen.gate.resolve())
+    dashboard.load()  # before the server is up, so that the first visitor doesn't wait for it
+    from streamlit.web import cli
+
+    door = Path(dashboard.__file__).with_name("app.py")
+    options = ["--server.address", "127.0.0.1", "--server.port", str(chosen.port), "--server.headless", "true"]
+    cli.main(["run", str(door), *options, "--browser.gatherUsageStats", "false"], standalone_mode=False)
+    return OK

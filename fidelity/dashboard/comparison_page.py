@@ -1,0 +1,287 @@
+"""Comparison: the verdict and why, every metric, and where along prompts and answers the drift lies."""
+
+import pandas as pd
+import streamlit as st
+
+from fidelity.comparison import ComparisonSet, load_comparison
+from fidelity.dashboard import charts, places
+from fidelity.dashboard.numbers import Row
+from fidelity.dashboard.overview_page import gate_for
+from fidelity.dashboard.pair_table import excess_of
+from fidelity.dashboard.reading import answers, pairs, path_of, rows_so_far, verdict
+from fidelity.dashboard.reading import shelf as read
+from fidelity.dashboard.shelf import Entry, Shelf, attempt
+from fidelity.dashboard.widgets import (
+    banner,
+    chart,
+    choose_comparison,
+    choose_metric,
+    come_back,
+    downloads,
+    html,
+    markup_table,
+    note,
+    quiet,
+    text,
+)
+from fidelity.floor import Summary
+from fidelity.gate import Verdict, break_column
+from fidelity.report import NOT_QUALITY, describe_run, notes, shown_in_table
+from fidelity.report.pairs import column_of
+from fidelity.report.verdicts import HEADINGS, line_cells, most_urgent_first, number
+
+BREAK = "break_"
+
+
+def draw() -> None:
+    """The page."""
+    shelf = read()
+    left, right = st.columns([3, 2], vertical_alignment="bottom")
+    with left:
+        id_ = choose_comparison(shelf)
+    entry = shelf.entry(id_) if id_ else None
+    if entry is None:
+        note("There is no comparison in this store yet.")
+        return
+    if entry.state != "readable":
+        note(f"This comparison can't be shown. {entry.why}")
+        return
+    with right:
+        metric = choose_metric(shelf, among=[name for name in entry.columns if shown_in_table(name)])
+    result, why = attempt(lambda: load_comparison(path_of(shelf, entry.id), only=()))
+    if result is None or metric is None:
+        note(f"This comparison can't be shown. {why or 'No metric has been scored on it.'}")
+        return
+    _what(result, entry)
+    found, to_come = rows_so_far(shelf, entry, first=[metric])
+    if isinstance(found, str):
+        note(f"Its numbers can't be read. {found}")
+        return
+    _verdict(shelf, entry, found)
+    _table(entry, found)
+    if to_come:
+        quiet(f"{to_come} more columns are being summed ...")
+        come_back()
+    _distribution(shelf, entry, found, metric)
+    _along(entry, found)
+    _answers(result, entry, found)
+    said = notes(result)
+    if said:
+        with st.expander(f"{len(said)} notes"):
+            markup_table(("What has to be said beside the numbers",), [(line,) for line in said])
+
+
+def _what(result: ComparisonSet, entry: Entry) -> None:
+    (candidate,) = result.candidates
+    controls = ", ".join(control.run.name for control in result.controls) or "none, so there is no floor"
+    html(
+        f"<div><b>{text(entry.candidate)}</b> ({text(describe_run(candidate.run))}) against "
+        f"<b>{text(entry.baseline)}</b> ({text(describe_run(result.baseline))}); {entry.prompts} prompts; "
+        f"control: {text(controls)}; compared {text(entry.created[:16].replace('T', ' '))}</div>"
+    )
+
+
+def _verdict(shelf: Shelf, entry: Entry, found: dict[str, Row]) -> None:
+    gate, why = gate_for(shelf, entry)
+    if gate is None:
+        note(f"The gate can't be used: {why}" if why else "No gate was given, so nothing was judged.")
+        places.link("gate", "Set margins and see the verdict", comparison=entry.id)
+        return
+    judged = verdict(shelf, entry.id, gate)
+    if judged is None:
+        note("Being judged; with many prompts that takes some seconds.")
+        come_back()
+    elif isinstance(judged, str):
+        note(f"It can't be judged: {judged}")
+    else:
+        show_verdict(judged, found)
+
+
+def show_verdict(judged: Verdict, found: dict[str, Row]) -> None:
+    """The whole, then a table with every line, what decides first."""
+    banner(judged.outcome, judged.outcome.upper(), judged.reason)
+    lines = []
+    for line in most_urgent_first(judged.lines):
+        row = found.get(column_of(line))
+        own = _summary(row, row.value) if row else None
+        beside = _summary(row, row.floor) if row and row.floor is not None else None
+        reason = line.reason if line.decides else f"Warns only. {line.reason}"
+        lines.append((line.outcome, *line_cells(line, own, beside), reason))
+    markup_table(("Outcome", *HEADINGS, "Why"), lines)
+    quiet(f"Confidence {judged.confidence:g}, seed {judged.seed}. {NOT_QUALITY}")
+
+
+def _summary(row: Row, value: float | None) -> Summary:
+    return Summary(row.name, value, row.kind, row.better, row.n, row.n_unscored, row.excess)
+
+
+def _table(entry: Entry, found: dict[str, Row]) -> None:
+    st.subheader("Every metric", anchor=False)
+    shown = [row for name, row in found.items() if shown_in_table(name)]
+    table = pd.DataFrame(
+        {
+            "metric": [row.name for row in shown],
+            "value": [row.value for row in shown],
+            "floor": [row.floor for row in shown],
+            "other prompts": [row.low for row in shown],
+            "excess": [row.excess for row in shown],
+            "from": [row.excess_span.low for row in shown],
+            "to": [row.excess_span.high for row in shown],
+            "prompts": [row.n for row in shown],
+            "unscored": [row.n_unscored for row in shown],
+            "summary": [row.kind for row in shown],
+        }
+    )
+    numbers = st.column_config.NumberColumn
+    st.dataframe(
+        table,
+        hide_index=True,
+        placeholder="–",
+        height=min(35 * len(table) + 38, 560),
+        column_config={
+            "value": numbers("Value", format="%.3f"),
+            "floor": numbers("Floor", format="%.3f", help="Between the baseline and its control."),
+            "other prompts": numbers(
+                "Other prompts",
+                format="%.3f",
+                help="Against the baseline's answers to other prompts: as low as it gets.",
+            ),
+            "excess": numbers(
+                "Excess", format="%+.3f", help="Drift beyond the floor, mean over prompts; positive is worse."
+            ),
+            "from": numbers(
+                "from",
+                format="%+.3f",
+                help="95 % interval of the excess, bootstrap over prompts: for looking at, not for judging.",
+            ),
+            "to": numbers("to", format="%+.3f"),
+            "prompts": numbers("Prompts", help="Scored in the candidate and in every control."),
+            "unscored": numbers("Unscored"),
+            "summary": st.column_config.TextColumn("Mean or median"),
+            "metric": st.column_config.TextColumn("Metric", pinned=True),
+        },
+    )
+    downloads(table, f"{entry.id}-metrics")
+
+
+def _distribution(shelf: Shelf, entry: Entry, found: dict[str, Row], metric: str) -> None:
+    table, why = pairs(shelf, entry.id, [metric])
+    if table is None:
+        note(f"The pairs can't be read. {why}")
+        return
+    row = found.get(metric)
+    if row is None or metric not in table:
+        note(f"{metric} could not be scored on this comparison.")
+        return
+    floor = _floor_values(table, row)
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.subheader(f"Distribution of {metric}", anchor=False)
+        known = pd.concat([table[metric], floor]).dropna()
+        bounds = (0.0, 1.0) if known.between(0, 1).all() else (float(known.quantile(0.01)), float(known.quantile(0.99)))
+        data = charts.binned(
+            {"floor": floor.tolist(), "candidate": table[metric].tolist()}
+            if floor.notna().any()
+            else {"candidate": table[metric].tolist()},
+            bounds,
+        )
+        chart(charts.histogram(data, metric), data, f"{entry.id}-{metric}-distribution", key="distribution")
+    with right:
+        st.subheader("By category of prompt", anchor=False)
+        means = _by_category(table.assign(floor=floor), metric)
+        if len(means) > 1:
+            chart(charts.by_category(means, metric), means, f"{entry.id}-{metric}-categories", key="categories")
+        else:
+            note("The prompts have no categories to tell apart.")
+    places.link("pairs", "The pairs behind these numbers", comparison=entry.id, metric=metric)
+
+
+def _floor_values(table: pd.DataFrame, row: Row) -> pd.Series:
+    """Each pair's floor: what its excess was taken from."""
+    if excess_of(row.name) not in table:
+        return pd.Series(float("nan"), index=table.index)
+    sign = 1.0 if row.better == "higher" else -1.0
+    return table[row.name] + sign * table[excess_of(row.name)]
+
+
+def _by_category(table: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """The largest gap first."""
+    named = table.assign(category=table["category"].fillna("no category"))
+    grouped = named.groupby("category")
+    means = pd.DataFrame(
+        {"n": grouped[metric].count(), "floor": grouped["floor"].mean(), "candidate": grouped[metric].mean()}
+    ).reset_index()
+    gap = (means["floor"] - means["candidate"]).abs().fillna(-means["candidate"])
+    return means.iloc[gap.argsort()[::-1]].reset_index(drop=True)
+
+
+def _along(entry: Entry, found: dict[str, Row]) -> None:
+    """Drift along the output, where a metric was scored in tenths of the answer."""
+    profiles = sorted({name.partition("[")[0] for name in found if name.endswith("]")})
+    if not profiles:
+        return
+    st.subheader("Along the answer", anchor=False)
+    sides = st.columns(min(2, len(profiles)), gap="large")
+    for number_, name in enumerate(profiles):
+        data = _profile(found, name)
+        with sides[number_ % len(sides)]:
+            chart(charts.along(data, name), data, f"{entry.id}-{name}-along", key=f"along-{name}")
+
+
+def _profile(found: dict[str, Row], name: str) -> pd.DataFrame:
+    lines = []
+    for stretch, row in enumerate((row for full, row in found.items() if full.startswith(f"{name}[")), start=1):
+        for side, value, span in (("floor", row.floor, row.floor_span), ("candidate", row.value, row.value_span)):
+            lines.append({"stretch": stretch, "side": side, "value": value, "low": span.low, "high": span.high})
+    return pd.DataFrame(lines)
+
+
+def _answers(result: ComparisonSet, entry: Entry, found: dict[str, Row]) -> None:
+    """Length, why answers ended, and what is newly broken."""
+    (candidate,) = result.candidates
+    both, why = attempt(lambda: (answers(result.baseline), answers(candidate.run)))
+    if both is None:
+        note(f"The answers can't be read. {why}")
+        return
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.subheader("Length and ending of the answers", anchor=False)
+        _ends(dict(zip(("baseline", "candidate"), both, strict=True)), entry)
+    with right:
+        st.subheader("Newly broken answers", anchor=False)
+        broken = [row for name, row in found.items() if name.rpartition(".")[2].startswith(BREAK)]
+        if broken:
+            markup_table(
+                ("Check", "Candidate", "Floor", "Excess"),
+                [
+                    (
+                        row.name.replace(BREAK, ""),
+                        number(row.value, share=True),
+                        number(row.floor, share=True),
+                        number(row.excess, sign=True),
+                    )
+                    for row in sorted(broken, key=lambda row: -(row.value or 0.0))
+                ],
+            )
+            quiet("Whole in the baseline's answer and broken in this one; the floor's are the control's.")
+        else:
+            note(f"The metric 'breaks' was not scored on this comparison; its columns are {break_column('json')}, ...")
+
+
+def _ends(both: dict[str, pd.DataFrame], entry: Entry) -> None:
+    unit = "tokens" if all(side["tokens"].notna().all() for side in both.values()) else "characters"
+    lines = [
+        (name, len(side), *(f"{side[unit].quantile(q):.0f}" for q in (0.1, 0.5, 0.9))) for name, side in both.items()
+    ]
+    markup_table(("", "Answers", f"10 % are below ({unit})", "median", "90 % are below"), lines)
+    counts = pd.concat(
+        [
+            side["finish"]
+            .value_counts()
+            .rename_axis("what")
+            .reset_index(name="count")
+            .assign(side=name, share=lambda c: c["count"] / c["count"].sum())
+            for name, side in both.items()
+        ]
+    )
+    chart(charts.shares(counts), counts, f"{entry.id}-endings", key="endings")

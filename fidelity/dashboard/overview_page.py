@@ -1,0 +1,307 @@
+"""Overview: which format keeps which size faithful, at a glance; a click on a cell opens its comparison."""
+
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+from pydantic import ValidationError
+
+from fidelity.dashboard import charts, places
+from fidelity.dashboard.numbers import Row
+from fidelity.dashboard.reading import given_gate, rows, verdict
+from fidelity.dashboard.reading import shelf as read
+from fidelity.dashboard.shelf import Entry, Shelf
+from fidelity.dashboard.widgets import (
+    SYMBOLS,
+    chart,
+    choose_metric,
+    come_back,
+    markup_table,
+    note,
+    quiet,
+)
+from fidelity.gate import Gate, Verdict
+from fidelity.report import NOT_QUALITY
+from fidelity.report.content import short
+from fidelity.report.inert import one_line
+from fidelity.report.verdicts import number
+from fidelity.study_record import Cell, StudyRecord
+
+EVERYTHING = "all comparisons"
+PUBLISHED = {"rouge1": "rouge1", "rougeL": "rougeL", "sts": "sts", "bertscore": "bertscore"}
+"""Our columns that the published numbers have, and what they are called there."""
+PRICES = {"parameters": "parameters of the model", "bytes": "bytes of the weight files"}
+"""What drift is drawn against, where it is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Square:
+    """A cell of the matrix."""
+
+    cell: Cell
+    entry: Entry | None
+    """None where there is no comparison to read."""
+
+
+def draw() -> None:
+    """The page."""
+    shelf = read()
+    left, middle, right = st.columns([2, 2, 3], vertical_alignment="bottom")
+    with left:
+        study = _choose_study(shelf)
+    squares = _squares(shelf, study)
+    names = _metrics(squares)
+    with middle:
+        metric = choose_metric(shelf, among=names)
+    with right, st.container(horizontal=True, vertical_alignment="bottom"):
+        excess = (
+            st.segmented_control(
+                "Drift as", ["value", "excess"], default="value", required=True, key="drift", bind="query-params"
+            )
+            == "excess"
+        )
+        published = st.toggle(
+            "Published results",
+            key="published",
+            bind="query-params",
+            help="Kurtic et al. 2025, as grey crosses: Llama 3.1 in three formats, values without a floor.",
+        )
+    if metric is None:
+        note("No comparison with a metric in it can be read yet.")
+        _not_shown(shelf, squares)
+        return
+    found = rows(shelf, [s.entry.id for s in squares if s.entry], [metric])
+    table = _table(shelf, study, squares, metric, found)
+    _matrix(table, metric)
+    _drifts(table, metric, excess=excess, published=published)
+    _not_shown(shelf, squares)
+    quiet(NOT_QUALITY)
+
+
+def _choose_study(shelf: Shelf) -> StudyRecord | None:
+    names = [study.name for study in shelf.studies]
+    chosen = st.selectbox("Shown", [*names, EVERYTHING], key="study", bind="query-params", format_func=one_line)
+    return next((study for study in shelf.studies if study.name == chosen), None)
+
+
+def _squares(shelf: Shelf, study: StudyRecord | None) -> list[Square]:
+    """A study's cells in their order, or the newest comparison of every baseline and candidate."""
+    if study:
+        found = [Square(cell, shelf.entry(cell.comparison) if cell.comparison else None) for cell in study.cells]
+        return sorted(found, key=lambda square: square.cell.parameters or 0)
+    newest: dict[tuple[str, str], Entry] = {}
+    for entry in shelf.readable:
+        newest.setdefault((entry.baseline, entry.candidate), entry)
+    return [
+        Square(Cell(e.baseline, e.baseline, e.candidate, e.format, e.parameters, e.id, ""), e)
+        for e in sorted(newest.values(), key=lambda e: (e.parameters or 0, e.baseline, e.format, e.candidate))
+    ]
+
+
+def _metrics(squares: list[Square]) -> list[str]:
+    from fidelity.report import shown_in_table
+
+    counts: dict[str, int] = {}
+    for square in squares:
+        for name in filter(shown_in_table, square.entry.columns if square.entry else ()):
+            counts[name] = counts.get(name, 0) + 1
+    return sorted(counts, key=lambda name: -counts[name])
+
+
+def _table(
+    shelf: Shelf, study: StudyRecord | None, squares: list[Square], metric: str, found: dict[str, dict[str, Row] | str]
+) -> pd.DataFrame:
+    """All that the page draws, a line for each cell."""
+    gate, why_no_gate = _gate_of(study)
+    if why_no_gate:
+        note(f"The gate can't be used, so nothing is judged: {why_no_gate}")
+    twice = [(s.cell.family, s.cell.format) for s in squares]
+    lines, waiting = [], False
+    for square in squares:
+        cell, entry = square.cell, square.entry
+        read = found.get(entry.id) if entry else None
+        row = read.get(metric) if isinstance(read, dict) else None
+        judged = verdict(shelf, entry.id, gate) if gate and entry and isinstance(read, dict) else ""
+        waiting |= judged is None
+        kind = cell.format if twice.count((cell.family, cell.format)) == 1 else f"{cell.format} · {cell.candidate}"
+        size = f"{short(cell.parameters, ('', 'K', 'M', 'B', 'T'))} · " if cell.parameters else ""
+        lines.append(
+            {
+                "size": f"{size}{cell.family}",
+                "format": one_line(kind, most=60),
+                "candidate": cell.candidate,
+                "id": entry.id if entry and row else "",
+                **_numbers(row),
+                **_said(cell, entry, read, row, metric, judged),
+                "parameters": cell.parameters,
+                "bytes": entry.bytes if entry else None,
+                "baseline_bytes": entry.baseline_bytes if entry else None,
+            }
+        )
+    if waiting:
+        come_back()
+    return pd.DataFrame(lines)
+
+
+def _numbers(row: Row | None) -> dict[str, float | None]:
+    if row is None:
+        return dict.fromkeys(
+            ("value", "low", "high", "floor", "floor_low", "floor_high", "excess", "excess_low", "excess_high")
+        )
+    spans = {"": row.value_span, "floor_": row.floor_span, "excess_": row.excess_span}
+    ends = {f"{side}{end}": getattr(span, end) for side, span in spans.items() for end in ("low", "high")}
+    return {"value": row.value, "floor": row.floor, "excess": row.excess, **ends}
+
+
+def _said(
+    cell: Cell,
+    entry: Entry | None,
+    read: dict[str, Row] | str | None,
+    row: Row | None,
+    metric: str,
+    judged: Verdict | str | None,
+) -> dict[str, str]:
+    """What stands in a cell (`text`, `symbol`), and what its tooltip says (`said`, `why`)."""
+    if row is None:
+        gone = "its comparison was deleted" if cell.comparison else "not run yet"
+        why = read if isinstance(read, str) else f"{metric} was not scored" if entry else cell.why or gone
+        if entry and entry.state != "readable":
+            why = entry.why
+        short_word = "failed" if cell.why else "no number" if entry or cell.comparison else "to come"
+        return {"text": "–", "symbol": short_word, "said": "none", "why": one_line(why)}
+    if row.excess is None:
+        digits = 0 if row.kind == "median" else 3
+        word = "no floor" if row.better != "neither" else "described"
+        said = {"text": number(row.value, digits=digits), "said": f"none: {word}"}
+    else:
+        ends = (
+            f" ({number(row.excess_span.low, sign=True)} to {number(row.excess_span.high, sign=True)})"
+            if row.excess_span.low is not None
+            else ""
+        )
+        word, said = "", {"text": number(row.excess, sign=True), "said": number(row.excess, sign=True) + ends}
+    match judged:
+        case None:
+            return {**said, "symbol": "judging …", "why": "being judged"}
+        case Verdict():
+            return {
+                **said,
+                "symbol": f"{SYMBOLS[judged.outcome]} {judged.outcome}",
+                "why": one_line(f"{judged.outcome}: {judged.reason}"),
+            }
+    return {**said, "symbol": word or ("not judged" if judged else ""), "why": one_line(judged) or "no gate was given"}
+
+
+def gate_for(shelf: Shelf, entry: Entry) -> tuple[Gate | None, str]:
+    """The gate of the study that a comparison belongs to, else the given one; or why it can't be used."""
+    studies = [study for study in shelf.studies if any(cell.comparison == entry.id for cell in study.cells)]
+    return _gate_of(next((study for study in studies if study.gate), None))
+
+
+def _gate_of(study: StudyRecord | None) -> tuple[Gate | None, str]:
+    if study and study.gate:
+        try:
+            return Gate.model_validate(study.gate), ""
+        except ValidationError as error:
+            return None, str(error)
+    return given_gate()
+
+
+def _matrix(table: pd.DataFrame, metric: str) -> None:
+    st.subheader(f"Excess of {metric} over the floor, by size and format", anchor=False)
+    quiet("Mean over prompts; positive is worse. A click on a cell opens its comparison.")
+    selected = chart(charts.matrix(table, metric), table, f"overview-{metric}", on_select="rerun", key="matrix")
+    picked = selected.selection.get("cell") if selected else None
+    if picked and picked[0].get("id"):
+        places.go("comparison", kept=("metric",), comparison=picked[0]["id"])
+    failed = table[table["id"] == ""]
+    if len(failed):
+        with st.expander(f"{len(failed)} cells without a number", expanded=len(failed) < 4):
+            markup_table(
+                ("Size", "Format", "Candidate", "Why"),
+                failed[["size", "format", "candidate", "why"]].to_numpy().tolist(),
+            )
+
+
+def _drifts(table: pd.DataFrame, metric: str, *, excess: bool, published: bool) -> None:
+    own = "excess" if excess else "value"
+    shown = table.dropna(subset=[own])
+    if shown.empty:
+        note(f"{metric} has no {own} to draw: " + ("no comparison has a control." if excess else "nothing was scored."))
+        return
+    y_title = f"excess of {metric}" if excess else metric
+    points = (
+        shown.rename(columns={"excess_low": "low", "excess_high": "high"} if excess else {})
+        if not excess
+        else shown.drop(columns=["value", "low", "high"]).rename(
+            columns={"excess": "value", "excess_low": "low", "excess_high": "high"}
+        )
+    )
+    literature = _published(metric) if published and not excess else pd.DataFrame()
+    if published and literature.empty:
+        quiet("The published results have values for rouge1, rougeL, BERTScore and STS, and no floor.")
+    sides = st.columns(2, gap="large")
+    for place, (price, title) in zip(sides, PRICES.items(), strict=True):
+        with place:
+            beside = literature if price == "parameters" else pd.DataFrame()
+            _drift(points, beside, price, title, metric, y_title, floor_at_0=excess)
+
+
+def _drift(
+    points: pd.DataFrame,
+    literature: pd.DataFrame,
+    price: str,
+    title: str,
+    metric: str,
+    y_title: str,
+    *,
+    floor_at_0: bool,
+) -> None:
+    known = points.dropna(subset=[price])
+    name = f"{metric}-against-{price}"
+    if known[price].nunique() + (literature[price].nunique() if len(literature) else 0) > 1:
+        st.subheader(f"Drift against {price}", anchor=False)
+        base = "parameters" if price == "parameters" else "baseline_bytes"
+        floor = (
+            pd.DataFrame(
+                {price: known[base], "value": known["floor"], "low": known["floor_low"], "high": known["floor_high"]}
+            )
+            .dropna()
+            .drop_duplicates()
+        )
+        if floor_at_0 and len(floor):
+            floor = floor.assign(value=0.0, low=0.0, high=0.0)
+        drawn = charts.drift(known, floor.drop_duplicates(), literature, x=price, x_title=title, y_title=y_title)
+        chart(drawn, known, name)
+    elif price == "parameters":
+        st.subheader("Drift by format", anchor=False)
+        chart(charts.ladder(points, y_title, floor=not floor_at_0), points, name)
+    else:
+        st.subheader(f"Drift against {price}", anchor=False)
+        note(f"Nothing to draw yet: it takes two candidates whose {title} are known; recorded outputs don't tell.")
+
+
+def _published(metric: str) -> pd.DataFrame:
+    """Kurtic et al. 2025, figure 1 (see published/README.md); empty where they don't have the metric."""
+    if metric not in PUBLISHED:
+        return pd.DataFrame()
+    with resources.as_file(resources.files("fidelity.dashboard").joinpath("published/kurtic2025_figure1.csv")) as file:
+        table = pd.read_csv(Path(file))
+    return pd.DataFrame(
+        {
+            "model": table["model"],
+            "format": table["format"],
+            "parameters": table["params_b"] * 1e9,
+            "value": table[PUBLISHED[metric]],
+        }
+    )
+
+
+def _not_shown(shelf: Shelf, squares: list[Square]) -> None:
+    """What is in the store and can't be read, each for what it is."""
+    wrong = [entry for entry in shelf.entries if entry.state != "readable"]
+    if wrong:
+        with st.expander(f"{len(wrong)} in the store that can't be shown"):
+            markup_table(("Comparison", "State", "Why"), [(entry.id, entry.state, entry.why) for entry in wrong])

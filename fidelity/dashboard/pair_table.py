@@ -1,0 +1,116 @@
+"""The pairs of a comparison as a table: keys, categories and the columns asked for; texts of one pair only."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from fidelity.comparison import load_comparison
+from fidelity.errors import StoreError
+from fidelity.records import Generation, Prompt
+from fidelity.report.pairs import worse
+from fidelity.store import Run
+
+KEYS = ["prompt_id", "repeat"]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPair:
+    """One pair with all that was said."""
+
+    prompt: Prompt
+    baseline: Generation
+    controls: tuple[tuple[str, Generation | None], ...]
+    """The controls' names and answers; None where one has none."""
+    candidate: Generation
+
+
+def read_columns(comparison: Path, names: Sequence[str]) -> pd.DataFrame:
+    """A row for each pair, in the store's order: `prompt_id`, `repeat`, `category`, where its texts are, the columns.
+
+    `excess of NAME` stands beside each column that is judged and has a floor: positive is worse, NaN where unscored.
+
+    Raises:
+        StoreError: Something of the comparison is missing or damaged.
+    """
+    result = load_comparison(comparison, only=set(names))
+    (candidate,) = result.candidates
+    pairs = _keys(result.baseline, "baseline").merge(
+        _keys(candidate.run, "candidate").drop(columns="category"), on=KEYS
+    )
+    if tuple(pairs["prompt_id"]) != candidate.prompt_ids:
+        raise StoreError(f"{comparison}: its pairs are not those of its runs; run fidelity compare again")
+    for control in result.controls:
+        answers = _keys(control.run, control.run.id).drop(columns="category")
+        pairs = pairs.merge(answers, on=KEYS, how="left")
+    for name, scored in candidate.columns.items():
+        pairs[name] = pd.array(scored.column.values, dtype="Float64").to_numpy(float, na_value=float("nan"))
+        if result.controls and scored.column.better != "neither":
+            excess = worse(result, candidate, name, scored.column)
+            pairs[excess_of(name)] = pd.array(excess, dtype="Float64").to_numpy(float, na_value=float("nan"))
+    return pairs
+
+
+def excess_of(name: str) -> str:
+    """The name of the column that holds the excess of another."""
+    return f"excess of {name}"
+
+
+def read_pair(comparison: Path, pair: pd.Series) -> OpenPair:
+    """The texts of one row of `read_columns`.
+
+    Raises:
+        StoreError: They can't be read.
+    """
+    result = load_comparison(comparison, only=())
+    (candidate,) = result.candidates
+    prompt, baseline = result.baseline.asked_and_said(int(pair["row in baseline"]))
+    controls = []
+    for control in result.controls:
+        row = pair[f"row in {control.run.id}"]
+        said = None if pd.isna(row) else control.run.asked_and_said(int(row))[1]
+        controls.append((control.run.name, said if isinstance(said, Generation) else None))
+    _, theirs = candidate.run.asked_and_said(int(pair["row in candidate"]))
+    if not isinstance(baseline, Generation) or not isinstance(theirs, Generation):
+        raise StoreError(f"{comparison}: the runs were written anew; reload")
+    return OpenPair(prompt, baseline, tuple(controls), theirs)
+
+
+def containing(comparison: Path, pairs: pd.DataFrame, text: str) -> pd.Series:
+    """For each pair whether its prompt, its baseline's or its candidate's answer has the text in it; case aside."""
+    import pyarrow.compute as pc
+
+    result = load_comparison(comparison, only=())
+    (candidate,) = result.candidates
+    found = pd.Series(False, index=pairs.index)
+    for run, side, columns in (
+        (result.baseline, "baseline", ["prompt", "text"]),
+        (candidate.run, "candidate", ["text"]),
+    ):
+        for column in columns:
+            has = pc.match_substring(run.read([column])[column], text, ignore_case=True).to_pandas()
+            found |= has.fillna(False).astype(bool).to_numpy()[pairs[f"row in {side}"]]
+    return found
+
+
+def answers_of(run: Run) -> pd.DataFrame:
+    """For each answer of a run its `tokens` (NaN where the engine gave no token ids), `characters`, `finish`."""
+    import pyarrow.compute as pc
+
+    table = run.read(["token_ids", "finish_reason", "failure", "text"])
+    answered = table.filter(pc.is_null(table["failure"]))
+    return pd.DataFrame(
+        {
+            "tokens": pc.list_value_length(answered["token_ids"]).to_pandas(),
+            "characters": pc.utf8_length(answered["text"]).to_pandas(),
+            "finish": answered["finish_reason"].to_pandas().fillna("not recorded"),
+        }
+    )
+
+
+def _keys(run: Run, side: str) -> pd.DataFrame:
+    """The answered prompts of a run, and the number of each one's row."""
+    table = run.read([*KEYS, "category", "failure"]).to_pandas()
+    table[f"row in {side}"] = range(len(table))
+    return table[table["failure"].isna()].drop(columns="failure")

@@ -1,0 +1,279 @@
+"""Pairs: the worst first, filtered by what one looks for; one of them open, down to its tokens."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+import streamlit as st
+
+from fidelity.dashboard import charts
+from fidelity.dashboard.overview_page import gate_for
+from fidelity.dashboard.pair_table import excess_of
+from fidelity.dashboard.pair_view import show_pair
+from fidelity.dashboard.reading import matches, pairs, path_of
+from fidelity.dashboard.reading import shelf as read
+from fidelity.dashboard.shelf import Entry, Shelf, mark_of
+from fidelity.dashboard.widgets import (
+    chart,
+    choose_comparison,
+    choose_metric,
+    downloads,
+    label,
+    note,
+    quiet,
+)
+from fidelity.report import shown_in_table
+from fidelity.report.inert import one_line
+
+MOST_ROWS = 1_000
+"""Pairs that the table shows; of more the worst."""
+ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What is looked for."""
+
+    changed: bool
+    categories: tuple[str, ...]
+    broken: str
+    line: str
+    """A column of the gate: the pairs that are beyond its margin."""
+    margin: float | None
+    between: str
+    """A column, with the range of it."""
+    low: float
+    high: float
+    words: str
+    x: str
+    y: str
+
+
+def draw() -> None:
+    """The page."""
+    shelf = read()
+    left, right = st.columns([3, 2], vertical_alignment="bottom")
+    with left:
+        id_ = choose_comparison(shelf)
+    entry = shelf.entry(id_) if id_ else None
+    if entry is None or entry.state != "readable":
+        note(f"This comparison can't be shown. {entry.why}" if entry else "There is no comparison in this store yet.")
+        return
+    names = [name for name in entry.columns if shown_in_table(name)]
+    with right:
+        metric = choose_metric(shelf, among=names, name="Worst first by")
+    if metric is None:
+        note("No metric has been scored on this comparison.")
+        return
+    asked = _filters(shelf, entry, names, metric)
+    needed = {
+        metric,
+        asked.between,
+        asked.broken,
+        asked.line,
+        asked.x,
+        asked.y,
+        *(["identical"] if asked.changed else []),
+    } - {ALL}
+    table, why = pairs(shelf, entry.id, sorted(needed & set(entry.columns)))
+    if table is None:
+        note(f"The pairs can't be read. {why}")
+        return
+    if metric not in table:
+        note(f"{metric} could not be scored on this comparison.")
+        return
+    found = _filtered(table, asked, shelf, entry)
+    found = _scatter(found, asked, entry)
+    found = _ordered(found, metric)
+    chosen = _list(found, table, metric, entry)
+    if chosen is not None:
+        show_pair(path_of(shelf, entry.id), chosen)
+
+
+def _filters(shelf: Shelf, entry: Entry, names: list[str], metric: str) -> Filters:
+    gate, _ = gate_for(shelf, entry)
+    margins = {name: limit for name, limit in gate.margins.items() if name in names} if gate else {}
+    breaks = [name for name in names if name.rpartition(".")[2].startswith("break_")]
+    table, _ = pairs(shelf, entry.id, [metric])
+    categories = sorted(table["category"].dropna().unique()) if table is not None else []
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        words = st.text_input("Text in prompt or answers", key="text", bind="query-params", width=230)
+        chosen = (
+            st.multiselect("Category", categories, key="category", bind="query-params", width=230, placeholder="any")
+            if len(categories) > 1
+            else []
+        )
+        broken = (
+            st.selectbox(
+                "Newly broken",
+                [ALL, *breaks],
+                key="broken",
+                bind="query-params",
+                width=190,
+                format_func=lambda n: "any or none" if n == ALL else n,
+            )
+            if breaks
+            else ALL
+        )
+        line = (
+            st.selectbox(
+                "Beyond the margin of",
+                [ALL, *margins],
+                key="line",
+                bind="query-params",
+                width=190,
+                format_func=lambda n: "no matter" if n == ALL else n,
+            )
+            if margins
+            else ALL
+        )
+        changed = "identical" in names and st.toggle("Changed only", key="changed", bind="query-params")
+    with (
+        st.expander("A range of any metric, and a scatter of any two"),
+        st.container(horizontal=True, vertical_alignment="bottom"),
+    ):
+        between = st.selectbox(
+            "Range of",
+            [ALL, *names],
+            key="range",
+            bind="query-params",
+            width=210,
+            format_func=lambda n: "no metric" if n == ALL else n,
+        )
+        low, high = _range(shelf, entry, between) if between != ALL else (0.0, 0.0)
+        x = st.selectbox(
+            "Scatter, across",
+            [ALL, *names],
+            key="x",
+            bind="query-params",
+            width=210,
+            format_func=lambda n: "none" if n == ALL else n,
+        )
+        y = st.selectbox(
+            "Scatter, upwards",
+            [ALL, *names],
+            key="y",
+            bind="query-params",
+            width=210,
+            format_func=lambda n: "none" if n == ALL else n,
+        )
+    return Filters(bool(changed), tuple(chosen), broken, line, margins.get(line), between, low, high, words, x, y)
+
+
+def _range(shelf: Shelf, entry: Entry, name: str) -> tuple[float, float]:
+    table, _ = pairs(shelf, entry.id, [name])
+    known = table[name].dropna() if table is not None and name in table else pd.Series(dtype=float)
+    if known.empty or known.min() == known.max():
+        quiet(f"{name} is the same in every pair.")
+        return float("-inf"), float("inf")
+    low, high = float(known.min()), float(known.max())
+    chosen: tuple[float, float] = st.slider(
+        label(name), low, high, (low, high), key=f"between-{name}", bind="query-params", width=260
+    )
+    return chosen
+
+
+def _filtered(table: pd.DataFrame, asked: Filters, shelf: Shelf, entry: Entry) -> pd.DataFrame:
+    kept = pd.Series(True, index=table.index)
+    if asked.changed:
+        kept &= table["identical"] < 1
+    if asked.categories:
+        kept &= table["category"].isin(asked.categories)
+    if asked.broken in table:
+        kept &= table[asked.broken] > 0
+    if asked.margin is not None and excess_of(asked.line) in table:
+        kept &= table[excess_of(asked.line)] > asked.margin
+    if asked.between in table:
+        kept &= table[asked.between].between(asked.low, asked.high)
+    if asked.words:
+        path = path_of(shelf, entry.id)
+        kept &= matches(str(path), mark_of(path / "manifest.json"), asked.words, table)
+    return table[kept]
+
+
+def _scatter(found: pd.DataFrame, asked: Filters, entry: Entry) -> pd.DataFrame:
+    """The chart where two metrics are chosen; what is selected in it stays in the URL and filters the table."""
+    if asked.x not in found or asked.y not in found:
+        return found
+    if asked.x == asked.y:
+        note("A scatter takes two different metrics.")
+        return found
+    selected = chart(
+        charts.scatter(found, asked.x, asked.y),
+        found,
+        f"{entry.id}-{asked.x}-{asked.y}",
+        on_select="rerun",
+        key=f"scatter-{asked.x}-{asked.y}",
+    )
+    box = selected.selection.get("range") if selected else None
+    if box and {"x", "y"} <= set(box):
+        st.query_params["box"] = ",".join(f"{value:.6g}" for value in (*box["x"], *box["y"]))
+    corners = _corners(st.query_params.get("box", ""))
+    if corners is None:
+        quiet("Drag over the points to keep only those in the table.")
+        return found
+    x0, x1, y0, y1 = corners
+    quiet(f"Kept: {asked.x} from {x0:.3f} to {x1:.3f} and {asked.y} from {y0:.3f} to {y1:.3f}.")
+    if st.button("Keep all", key="unbox"):
+        del st.query_params["box"]
+        st.session_state.pop(f"scatter-{asked.x}-{asked.y}", None)
+        return found
+    return found[found[asked.x].between(x0, x1) & found[asked.y].between(y0, y1)]
+
+
+def _corners(written: str) -> tuple[float, float, float, float] | None:
+    try:
+        x0, x1, y0, y1 = map(float, written.split(","))
+    except ValueError:
+        return None
+    return x0, x1, y0, y1
+
+
+def _ordered(found: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """The worst first; what could not be scored comes last."""
+    by = excess_of(metric) if excess_of(metric) in found else metric
+    return found.sort_values(by, ascending=by == metric, kind="stable", na_position="last")
+
+
+def _list(found: pd.DataFrame, table: pd.DataFrame, metric: str, entry: Entry) -> pd.Series | None:
+    """The table; gives the pair that is open: the chosen one, that of the URL, or the worst."""
+    if found.empty:
+        note("No pair is like that. Loosen the filters.")
+        return None
+    more = f", the worst {MOST_ROWS:,} shown" if len(found) > MOST_ROWS else ""
+    quiet(f"{len(found):,} of {len(table):,} pairs{more}. A click on a row opens it below.")
+    shown = found.head(MOST_ROWS)
+    numbers = [
+        name for name in found.columns if pd.api.types.is_float_dtype(found[name]) and not name.startswith("row in")
+    ]
+    visible = pd.DataFrame(
+        {"prompt": shown["prompt_id"].map(one_line), "category": shown["category"].fillna("").map(one_line)}
+    )
+    if shown["repeat"].any():
+        visible["repeat"] = shown["repeat"]
+    visible = visible.assign(**{name: shown[name] for name in numbers})
+    keys = [f"{prompt}:{repeat}" for prompt, repeat in zip(shown["prompt_id"], shown["repeat"], strict=True)]
+    asked = st.query_params.get("pair")
+    at = keys.index(asked) if asked in keys else 0
+    selected = st.dataframe(
+        visible,
+        hide_index=True,
+        placeholder="–",
+        height=min(35 * len(visible) + 38, 300),
+        key=f"pairs-{entry.id}",
+        on_select="rerun",
+        selection_mode="single-row",
+        column_config={
+            "prompt": st.column_config.TextColumn("Prompt", pinned=True),
+            "category": "Category",
+            **{
+                name: st.column_config.NumberColumn(name, format="%.3f" if name in entry.columns else "%+.3f")
+                for name in numbers
+            },
+        },
+    )
+    downloads(found.drop(columns=[name for name in found if str(name).startswith("row in")]), f"{entry.id}-pairs")
+    rows = selected.selection.rows
+    if rows and rows[0] < len(keys):
+        at = rows[0]
+        st.query_params["pair"] = keys[at]
+    return shown.iloc[at]

@@ -1,0 +1,42 @@
+"""The pages by name, so that one can lead to another with its state in the address."""
+
+from collections.abc import Callable, Mapping
+
+import streamlit as st
+from streamlit.navigation.page import Page
+
+ICONS = {
+    "overview": ":material/grid_view:",
+    "comparison": ":material/balance:",
+    "pairs": ":material/compare:",
+    "runs": ":material/memory:",
+    "gate": ":material/rule:",
+}
+_KEPT, _ARRIVING = "pages", "arriving"
+
+
+def pages(draw: Mapping[str, Callable[[], None]]) -> list[Page]:
+    """What `st.navigation` takes; the first is the default."""
+    made = {
+        name: st.Page(page, title=name.capitalize(), url_path=name, default=number == 0)
+        for number, (name, page) in enumerate(draw.items())
+    }
+    st.session_state[_KEPT] = made
+    return list(made.values())
+
+
+def go(name: str, *, kept: tuple[str, ...] = (), **state: str) -> None:
+    """Open another page at once. `kept` are choices of this page that the other has too: their keys are bound here."""
+    st.session_state[_ARRIVING] = {key: st.session_state[key] for key in kept}
+    st.switch_page(st.session_state[_KEPT][name], query_params=state)
+
+
+def arrive() -> None:
+    """Make the choices that `go` has kept, before the widgets that they are bound to are there."""
+    for key, value in st.session_state.pop(_ARRIVING, {}).items():
+        st.session_state[key] = value
+
+
+def link(name: str, words: str, **state: str) -> None:
+    """A link to another page."""
+    st.page_link(st.session_state[_KEPT][name], label=words, icon=ICONS[name], query_params=state)

@@ -1,0 +1,102 @@
+"""Runs: what really ran, where two runs differ, how fast each was and how large."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from fidelity.dashboard.reading import shelf as read
+from fidelity.dashboard.shelf import attempt, readable_runs
+from fidelity.dashboard.widgets import downloads, markup_table, note, quiet
+from fidelity.report.content import format_of
+from fidelity.report.inert import one_line
+from fidelity.store import Run, Store
+
+
+def draw() -> None:
+    """The page."""
+    shelf = read()
+    runs, wrong = readable_runs(shelf.root)
+    for id_, why in wrong.items():
+        note(f"The run {id_} can't be read. {why}")
+    if not runs:
+        note(f"There is no finished run in {shelf.root} yet. One is made by: fidelity generate base.yaml")
+        return
+    store = Store(shelf.root)
+    table = pd.DataFrame([_line(run, attempt(lambda run=run: store.measurement(run))[0]) for run in runs])  # type: ignore[misc]
+    st.subheader("Runs", anchor=False)
+    number = st.column_config.NumberColumn
+    st.dataframe(
+        table.dropna(axis="columns", how="all"),
+        hide_index=True,
+        placeholder="–",
+        height=min(35 * len(table) + 38, 500),
+        column_config={
+            "run": st.column_config.TextColumn("Run", pinned=True),
+            "parameters": number("Parameters", format="compact"),
+            "bytes": number("Bytes on disk", format="bytes"),
+            "tokens_per_s": number(
+                "Tokens/s", format="%.0f", help="Generating alone, all prompts at once; measured when the run was made."
+            ),
+        },
+    )
+    downloads(table, "runs")
+    if len(runs) > 1:
+        _differences(runs)
+
+
+def _line(run: Run, measured: Mapping[str, Any] | None) -> dict[str, Any]:
+    manifest = run.manifest
+    engine, checkpoint, counts = manifest["engine"], manifest["checkpoint"] or {}, manifest["counts"]
+    speed = measured["tokens"] / measured["seconds"] if measured and measured.get("seconds") else None
+    return {
+        "run": one_line(run.name),
+        "format": one_line(format_of(run)),
+        "ran as": engine["ran_as"],
+        "parameters": checkpoint.get("parameters"),
+        "bytes": checkpoint.get("bytes"),
+        "prompts": counts["prompts"],
+        "failures": counts["failures"],
+        "tokens": counts["tokens"],
+        "tokens_per_s": speed,
+        "engine": " ".join(str(engine[key]) for key in ("kind", "version") if engine[key]),
+        "mode": engine["mode"],
+        "device": engine["device"],
+        "quantized layers": engine["quantized_layers"],
+        "control of another": "yes" if manifest["control_of"] else None,
+        "created": manifest["created"],
+        "id": run.id,
+    }
+
+
+def _differences(runs: list[Run]) -> None:
+    st.subheader("Where two runs differ", anchor=False)
+    names = {run.id: run for run in runs}
+    ids = list(names)
+    left, right = st.columns(2)
+    with left:
+        one = st.selectbox("One run", ids, key="one", bind="query-params", format_func=one_line)
+    with right:
+        other = st.selectbox("Another", ids, index=1, key="other", bind="query-params", format_func=one_line)
+    only = st.toggle("Only what differs", value=True, key="differing", bind="query-params")
+    ours, theirs = (dict(_flat(names[id_].manifest)) for id_ in (one, other))
+    keys = list(dict.fromkeys([*ours, *theirs]))
+    rows = [(key, ours.get(key, "–"), theirs.get(key, "–")) for key in keys]
+    differing = [row[1] != row[2] for row in rows]
+    if only:
+        rows = [row for row, differs in zip(rows, differing, strict=True) if differs]
+        differing = [True] * len(rows)
+    if not rows:
+        quiet("Their manifests are the same.")
+        return
+    markup_table(("Manifest", one, other), rows, marked=[] if only else differing)
+
+
+def _flat(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
+    """A manifest as lines: `engine.mode`, `compiled`."""
+    if isinstance(value, Mapping) and value:
+        for key, inner in value.items():
+            yield from _flat(inner, f"{place}.{key}" if place else str(key))
+    else:
+        yield place, one_line(str(value), most=300)

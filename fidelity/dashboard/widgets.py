@@ -1,0 +1,155 @@
+"""What the pages share: a chart with its downloads, choices that are kept in the URL, and text that can't act."""
+
+import io
+import time
+from collections.abc import Callable, Sequence
+from html import escape
+from typing import Any
+
+import altair as alt
+import pandas as pd
+import regex
+import streamlit as st
+
+from fidelity.dashboard.reading import metrics_in, shelf
+from fidelity.dashboard.shelf import Shelf
+from fidelity.gate import Outcome
+from fidelity.report.inert import one_line, visible
+
+SYMBOLS: dict[Outcome, str] = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
+_DUE = "come back at"
+PREFERRED = ("rougeL", "sts", "prefix_agreement")
+"""The metric that is shown first, where it was scored."""
+
+
+def html(body: str) -> None:
+    """Markup of ours; whatever comes from a store goes through `text` first."""
+    st.html(body)
+
+
+def text(raw: Any) -> str:
+    """A stranger's text as markup that shows it and does nothing."""
+    return escape(visible(str(raw)))
+
+
+def label(raw: Any) -> str:
+    """A stranger's text for a label, where Streamlit reads Markdown: every sign that could act is escaped."""
+    escaped: str = regex.sub(r"([^\w\s])", r"\\\1", one_line(str(raw), most=200))
+    return escaped
+
+
+def banner(kind: str, title: str, why: str) -> None:
+    """A line that says how it stands: `pass`, `fail`, `inconclusive` or `note`."""
+    head = f"<b>{text(title)}</b>" if title else ""
+    html(f'<div class="f-banner f-{kind}">{head}{text(why)}</div>')
+
+
+def note(why: str) -> None:
+    """Something that isn't there, and why."""
+    banner("note", "", why)
+
+
+def quiet(said: str) -> None:
+    """A line in small print."""
+    html(f'<div class="f-quiet">{text(said)}</div>')
+
+
+def markup_table(headings: Sequence[str], rows: Sequence[Sequence[Any]], *, marked: Sequence[bool] = ()) -> None:
+    """A small table for reading, whose cells are text; `marked` rows are highlighted."""
+    head = "".join(f"<th>{text(heading)}</th>" for heading in headings)
+    lines = [
+        ('<tr class="differs">' if number < len(marked) and marked[number] else "<tr>")
+        + "".join(f"<td>{text(cell)}</td>" for cell in row)
+        + "</tr>"
+        for number, row in enumerate(rows)
+    ]
+    table = f"<thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody>"
+    html(f'<div class="f-scroll"><table class="f-table">{table}</table></div>')
+
+
+def choose_metric(
+    shelf: Shelf, *, among: Sequence[str] | None = None, name: str = "Metric", key: str = "metric"
+) -> str | None:
+    """The metric of the whole page, kept in the URL; None where nothing was scored."""
+    names = list(among) if among is not None else metrics_in(shelf)
+    if not names:
+        return None
+    first = next((names.index(preferred) for preferred in PREFERRED if preferred in names), 0)
+    chosen: str | None = st.selectbox(name, names, index=first, key=key, bind="query-params")
+    return chosen
+
+
+def choose_comparison(shelf: Shelf) -> str | None:
+    """The id of the page's comparison, kept in the URL; what can't be read is in the list too, and says so."""
+    ids = [entry.id for entry in shelf.entries]
+    if not ids:
+        return None
+    asked = st.query_params.get("comparison")
+    if asked and asked not in ids:
+        note(f"The comparison {one_line(asked, most=120)} is not in this store any more; here is another one.")
+    chosen: str | None = st.selectbox("Comparison", ids, key="comparison", bind="query-params")
+    return chosen
+
+
+def chart(
+    drawn: alt.TopLevelMixin, data: pd.DataFrame, name: str, *, on_select: Any = None, key: str | None = None
+) -> Any:
+    """A chart with its downloads below; gives what is selected in it."""
+    drawn = drawn.properties(usermeta={"embedOptions": {"renderer": "svg"}})
+    how: dict[str, Any] = {"on_select": on_select} if on_select else {}
+    selected = st.altair_chart(drawn, key=key or f"chart-{name}", **how)
+    downloads(data, name, drawn)
+    return selected
+
+
+def downloads(data: pd.DataFrame, name: str, drawn: alt.TopLevelMixin | None = None) -> None:
+    """The data as CSV and Parquet and, where there is one, the chart as SVG and PNG; made when they are asked for."""
+    made: dict[str, tuple[str, Callable[[], bytes]]] = {
+        "CSV": ("text/csv", lambda: data.to_csv(index=False).encode()),
+        "Parquet": ("application/vnd.apache.parquet", lambda: _parquet(data)),
+    }
+    if drawn is not None:
+        made |= {
+            "SVG": ("image/svg+xml", lambda: _picture(drawn, "svg")),
+            "PNG": ("image/png", lambda: _picture(drawn, "png")),
+        }
+    with (
+        st.popover("Download", icon=":material/download:", type="tertiary", key=f"downloads-{name}"),
+        st.container(horizontal=True),
+    ):
+        for kind, (mime, make) in made.items():
+            st.download_button(
+                kind, make, file_name=f"{name}.{kind.lower()}", mime=mime, key=f"{name}-{kind}", on_click="ignore"
+            )
+
+
+@st.fragment(run_every=3.0)
+def refresh(stamp: str) -> None:
+    """Draws the page anew as soon as something has changed in the store."""
+    if shelf().stamp != stamp:
+        st.rerun()
+
+
+@st.fragment(run_every=1.0)
+def come_back() -> None:
+    """Draws the page anew in a second, for something that is still being found; a page may ask for it twice."""
+    due = st.session_state.setdefault(_DUE, time.monotonic() + 0.9)
+    if time.monotonic() >= due:
+        st.rerun()
+
+
+def begin_page() -> None:
+    """Forget when the last drawing was to be drawn anew."""
+    st.session_state.pop(_DUE, None)
+
+
+def _parquet(data: pd.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    data.to_parquet(buffer, index=False)
+    return buffer.getvalue()
+
+
+def _picture(drawn: alt.TopLevelMixin, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    drawn.save(buffer, format=kind, **({"scale_factor": 2} if kind == "png" else {}))
+    return buffer.getvalue()

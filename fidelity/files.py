@@ -1,0 +1,106 @@
+"""Files that are written whole or not at all, and Parquet."""
+
+import errno
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fidelity.errors import StoreError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def read_parquet(file: Path, *, columns: Sequence[str] | None = None) -> "pa.Table":
+    """A table, or some of its columns.
+
+    Raises:
+        StoreError: The file can't be read.
+    """
+    import pyarrow.parquet as pq
+
+    with _damage_explained(file):
+        return pq.read_table(file, columns=None if columns is None else list(columns))
+
+
+def read_parquet_schema(file: Path) -> "pa.Schema":
+    """The names, types and metadata of a table, without its data.
+
+    Raises:
+        StoreError: The file can't be read.
+    """
+    import pyarrow.parquet as pq
+
+    with _damage_explained(file):
+        return pq.read_schema(file)
+
+
+@contextmanager
+def _damage_explained(file: Path) -> Iterator[None]:
+    import pyarrow as pa
+
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        raise StoreError(
+            f"{file}: can't be read ({error}); delete the folder {file.parent.name} and run again"
+        ) from error
+
+
+def read_parquet_row(file: Path, row: int) -> dict[str, Any]:
+    """One row, by its number from 0, with the row group that holds it and no other.
+
+    Raises:
+        StoreError: The file can't be read, or has no such row.
+    """
+    import pyarrow.parquet as pq
+
+    with _damage_explained(file), pq.ParquetFile(file) as parquet:
+        before = row
+        for group in range(parquet.num_row_groups):
+            size = parquet.metadata.row_group(group).num_rows
+            if before < size:
+                found: dict[str, Any] = parquet.read_row_group(group).slice(before, 1).to_pylist()[0]
+                return found
+            before -= size
+    raise StoreError(f"{file}: has {row - before} rows, and number {row} was asked for; reload")
+
+
+def write_parquet(file: Path, table: "pa.Table", *, small: bool = False, rows_per_group: int | None = None) -> None:
+    """Write a table, whole or not at all; `small` takes its time, for a file that is kept in version control."""
+    import pyarrow.parquet as pq
+
+    how: dict[str, Any] = {}
+    if small:
+        split = [f"{c.name}.list.element" for c in table.schema if str(c.type) == "list<element: float>"]
+        how = {"compression_level": 19, "use_dictionary": False, "use_byte_stream_split": split}
+    with whole_file(file) as draft:
+        pq.write_table(table, draft, compression="zstd", row_group_size=rows_per_group, **how)
+
+
+@contextmanager
+def whole_file(file: Path) -> Iterator[Path]:
+    """A draft beside the file that takes its place once it is whole; on any error nothing is left of it."""
+    draft = file.with_name(f".{file.name}.{os.getpid()}.draft")
+    with full_disk_explained(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield draft
+            with draft.open("rb") as written:
+                os.fsync(written.fileno())
+            draft.replace(file)
+        finally:
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def full_disk_explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        hint = "free some space and run again; whole chunks are kept" if error.errno == errno.ENOSPC else "see --store"
+        raise StoreError(f"{path}: can't be written ({reason}); {hint}") from error

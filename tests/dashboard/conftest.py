@@ -1,0 +1,84 @@
+"""The recordings that come with the package, as a study in a store; and the app over any store, without a browser."""
+
+import shutil
+from html import unescape
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+pytest.importorskip("streamlit")
+pytest.importorskip("altair")
+
+from streamlit.testing.v1 import AppTest
+from streamlit.util import calc_hash
+
+from fidelity import dashboard
+from fidelity.cli.comparing import metrics_of
+from fidelity.store import Store
+from fidelity.study import load_study, run_study
+from tests.conftest import RECORDINGS
+from tests.report.conftest import Silent, hostile
+
+__all__ = ["hostile"]
+
+DOOR = Path(dashboard.__file__).with_name("app.py")
+PAGES = ("overview", "comparison", "pairs", "runs", "gate")
+
+
+@pytest.fixture(scope="session")
+def recorded(tmp_path_factory):
+    """A store with the recordings' study; not to be written to."""
+    root = tmp_path_factory.mktemp("recorded") / "store"
+    study = load_study(RECORDINGS / "study.yaml")
+    run_study(study, store=Store(root), listener=Silent(), metrics_of=metrics_of)
+    return root
+
+
+@pytest.fixture
+def store(recorded, tmp_path):
+    """A copy to break."""
+    return Path(shutil.copytree(recorded, tmp_path / "store"))
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """Opens a page of the app over a store, as its address does; no page may end in an exception."""
+
+    def opened(root, page="overview", **params):
+        monkeypatch.setenv(dashboard.STORE, str(root))
+        app = AppTest.from_file(str(DOOR), default_timeout=120)
+        app._page_hash = calc_hash(
+            "" if page == "overview" else page
+        )  # what `switch_page` sets for pages that are files
+        for key, value in params.items():
+            app.query_params[key] = value
+        app.run()
+        assert not app.exception
+        return app
+
+    return opened
+
+
+def markup(app):
+    """A page's own markup, with whatever of a store is in it."""
+    return "\n".join(element.proto.body for element in app.get("html"))
+
+
+def said(app):
+    """The same as a reader sees it: what was escaped is not."""
+    return unescape(markup(app))
+
+
+def charted(app):
+    """The data of all charts of a page, as text."""
+    charts = app.get("vega_lite_chart")
+    return "\n".join(
+        str(pa.ipc.open_stream(d.data.data).read_all().to_pylist()) for c in charts for d in c.proto.datasets
+    )
+
+
+def comparison(root, candidate):
+    """The directory of a candidate's comparison."""
+    [found] = (root / "comparisons").glob(f"*--{candidate}-*")
+    return found

@@ -1,0 +1,171 @@
+"""What a person does with the dashboard, in a real headless Chromium, from `fidelity dashboard` on."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import closing
+from pathlib import Path
+from urllib.error import URLError
+
+import pytest
+
+from tests.dashboard.conftest import comparison
+from tests.report.conftest import HOSTILE
+
+pytestmark = pytest.mark.browser
+SLOW = 60_000
+"""Milliseconds that anything may take on a busy machine."""
+
+
+def free_port():
+    with closing(socket.socket()) as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def served():
+    """Starts `fidelity dashboard` over a store; gives its address."""
+    started = []
+
+    def served(store):
+        port = free_port()
+        command = [sys.executable, "-m", "fidelity", "dashboard", "--store", str(store), "--port", str(port)]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        started.append(process)
+        address, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 120
+        while True:
+            try:
+                urllib.request.urlopen(f"{address}/_stcore/health", timeout=5).close()
+                return address
+            except (URLError, OSError):
+                assert process.poll() is None, "fidelity dashboard ended"
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+
+    yield served
+    for process in started:
+        process.terminate()
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def address(served, recorded, tmp_path_factory):
+    store = tmp_path_factory.mktemp("served") / "store"
+    shutil.copytree(recorded, store)
+    return served(store), store
+
+
+@pytest.fixture
+def page(chromium):
+    """A page of a browser of its own; what it asked of other machines and what was thrown in it is kept."""
+    context = chromium.new_context(viewport={"width": 1440, "height": 1000})
+    context.set_default_timeout(SLOW)
+    page = context.new_page()
+    page.elsewhere, page.thrown = [], []
+    page.on(
+        "request", lambda r: r.url.startswith(("http://127.0.0.1", "data:", "blob:")) or page.elsewhere.append(r.url)
+    )
+    page.on("pageerror", lambda error: page.thrown.append(str(error)))
+    yield page
+    assert page.elsewhere == []
+    assert page.thrown == []
+    context.close()
+
+
+def option(page, name, value):
+    """Choose in a select box."""
+    box = page.locator("[data-testid=stSelectbox]").filter(has_text=name)
+    box.locator("input").click()
+    page.get_by_role("option", name=value, exact=True).click()
+
+
+def cells(page):
+    return page.locator("[data-testid=stVegaLiteChart]").first.locator("svg text")
+
+
+def test_from_the_matrix_to_a_moved_margin_and_the_same_in_another_browser(address, page, chromium):
+    root, store = address
+    page.goto(root)
+    cells(page).filter(has_text="fail").first.wait_for()
+
+    option(page, "Metric", "rouge1")
+    page.get_by_text("Excess of rouge1 over the floor").wait_for()
+    assert "metric=rouge1" in page.url
+
+    cells(page).filter(has_text=re.compile(r"^\+0\.\d")).last.click()
+    page.wait_for_url("**/comparison?**")
+    page.locator(".f-banner.f-fail").wait_for()
+    assert "metric=rouge1" in page.url
+
+    page.get_by_role("link", name="The pairs behind these numbers").click()
+    page.locator(".f-parts").first.wait_for()
+    page.get_by_label("Text in prompt or answers").fill("capital of France")
+    page.keyboard.press("Enter")
+    page.get_by_text(re.compile(r"^\d of 64 pairs")).wait_for()
+    page.get_by_text("Side by side").click()
+    page.get_by_text("ended by").first.wait_for()
+    copied = page.url
+    assert "text=capital" in copied
+
+    second = chromium.new_context(viewport={"width": 1440, "height": 1000})
+    second.set_default_timeout(SLOW)
+    other = second.new_page()
+    other.goto(copied)
+    other.get_by_text("ended by").first.wait_for()
+    assert other.locator(".f-box").all_inner_texts() == page.locator(".f-box").all_inner_texts()
+
+    page.goto(f"{root}/gate?comparison={comparison(store, 'bf16-serial').name}")
+    page.locator(".f-banner").wait_for()
+    written = page.locator("[data-testid=stCode]").inner_text()
+    page.get_by_role("slider", name=re.compile("rougeL")).press("ArrowRight")
+    page.wait_for_url("**m-rougeL=**")
+    moved = page.locator("[data-testid=stCode]")
+    page.wait_for_function("before => document.querySelector('[data-testid=stCode]').innerText !== before", arg=written)
+    other.goto(page.url)
+    other.locator(".f-banner").wait_for()
+    assert other.locator("[data-testid=stCode]").inner_text() == moved.inner_text()
+    second.close()
+
+
+def test_a_new_comparison_appears_and_a_deleted_one_goes(address, page):
+    root, store = address
+    path = comparison(store, "w8a8-int8")
+    aside = store.parent / path.name
+    path.rename(aside)
+    page.goto(f"{root}/?study=all+comparisons")
+    cells(page).filter(has_text="W8A8-FP8").first.wait_for()
+    assert cells(page).filter(has_text="W8A8-INT8").count() == 0
+    aside.rename(path)
+    os.utime(path / "manifest.json")
+    cells(page).filter(has_text="W8A8-INT8").first.wait_for()
+
+
+def test_nothing_that_a_model_wrote_acts(served, hostile, page):
+    root = served(hostile.baseline.path.parent.parent)
+    for path in ("", "comparison", "runs", "gate"):
+        page.goto(f"{root}/{path}")
+        page.locator("[data-testid=stMainBlockContainer]").wait_for()
+        page.locator(".f-banner, .f-table, [data-testid=stVegaLiteChart]").first.wait_for()
+    for view in ("Differences", "Side by side", "Rendered"):
+        page.goto(f"{root}/pairs?view={view}")
+        page.locator(".f-box").nth(1).wait_for()
+        assert page.locator(".f-box a, .f-box img, .f-box script, .f-box iframe").count() == 0
+    assert "<script>window.ran" in page.locator(".f-box").first.inner_text()
+    assert page.evaluate("typeof window.ran") == "undefined"
+    assert HOSTILE.startswith("<script>")
+
+
+def test_it_listens_on_this_machine_only(address):
+    root, _ = address
+    port = f"{int(root.rpartition(':')[2]):04X}"
+    sockets = [
+        line.split() for table in ("tcp", "tcp6") for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]
+    ]
+    listening = {own for _, own, _, state, *_ in sockets if own.endswith(f":{port}") and state == "0A"}
+    assert listening == {f"0100007F:{port}"}

@@ -1,0 +1,245 @@
+"""What every page shows of a store, and that no broken store ends in a traceback."""
+
+import json
+import shutil
+
+import pytest
+import yaml
+
+from fidelity.comparison import load_comparison, verdicts
+from fidelity.dashboard.first_page import RECORDED
+from fidelity.dashboard.reading import DEMO
+from fidelity.gate import Gate
+from fidelity.report import as_json
+from tests.dashboard.conftest import PAGES, charted, comparison, markup, said
+from tests.report.conftest import HOSTILE, compared
+
+
+class TestEveryPage:
+    @pytest.mark.parametrize("page", PAGES)
+    def test_it_opens(self, opened, recorded, page):
+        assert said(opened(recorded, page))
+
+    @pytest.mark.parametrize("page", PAGES)
+    def test_on_an_empty_store_it_says_what_to_do(self, opened, tmp_path, page):
+        app = opened(tmp_path / "none", page)
+        assert "no finished run" in said(app) if page == "runs" else "fidelity compare" in app.code[0].value
+
+    @pytest.mark.parametrize("page", ["overview", "comparison", "pairs", "gate"])
+    def test_a_single_comparison_is_enough(self, opened, store, page):
+        for other in ("bf16-serial", "w8a8-fp8", "w8a8-int8"):
+            shutil.rmtree(comparison(store, other))
+        shutil.rmtree(store / "studies")
+        assert said(opened(store, page))
+
+
+class TestOverview:
+    def test_cells_have_the_numbers_of_the_json_report_and_the_gates_verdict(self, opened, recorded):
+        shown = charted(opened(recorded, metric="rougeL"))
+        for candidate, outcome in (("bf16-serial", "✓ pass"), ("w4a16", "✗ fail")):
+            told = as_json(load_comparison(comparison(recorded, candidate)))["comparisons"][0]["columns"]["rougeL"]
+            assert f"'excess': {told['excess']['mean']}" in shown
+            assert outcome in shown
+
+    def test_another_metric_is_chosen_for_the_whole_page(self, opened, recorded):
+        app = opened(recorded)
+        app.selectbox(key="metric").set_value("rouge1").run()
+        assert not app.exception
+        assert app.subheader[0].value == "Excess of rouge1 over the floor, by size and format"
+
+    def test_the_address_chooses_it_too(self, opened, recorded):
+        assert "rouge1" in opened(recorded, metric="rouge1").subheader[0].value
+
+    def test_a_metric_that_is_not_there_is_ignored(self, opened, recorded):
+        assert "rougeL" in opened(recorded, metric="no such").subheader[0].value
+
+    def test_a_failed_cell_says_why(self, opened, store):
+        record = store / "studies" / "h100-recordings" / "manifest.json"
+        data = json.loads(record.read_text())
+        data["cells"][0] |= {"comparison": None, "why": "no kernel for <b>W4A8</b>"}
+        record.write_text(json.dumps(data))
+        assert "no kernel for &lt;b&gt;W4A8&lt;/b&gt;" in markup(opened(store))
+
+    def test_the_first_run_offers_the_recordings(self, opened, tmp_path):
+        app = opened(tmp_path)
+        app.button[0].click().run()
+        assert not app.exception
+        assert (tmp_path / DEMO / "comparisons").is_dir(), said(app)
+        assert "These are the demo" in said(app)
+        assert RECORDED.endswith("study.yaml")
+
+
+class TestComparison:
+    def test_the_numbers_are_those_of_the_json_report(self, opened, recorded):
+        path = comparison(recorded, "w4a16")
+        told = as_json(load_comparison(path))
+        floor, own = told["floor"]["columns"], told["comparisons"][0]["columns"]
+        table = opened(recorded, "comparison", comparison=path.name).dataframe[0].value.set_index("metric")
+        for name in table.index:
+            numbers = own[name]
+            assert table.loc[name, "value"] == numbers[table.loc[name, "summary"]]
+            assert table.loc[name, "prompts"] == numbers["n"]
+            assert table.loc[name, "floor"] == floor[name][table.loc[name, "summary"]]
+            if numbers["excess"]:
+                assert table.loc[name, "excess"] == numbers["excess"]["mean"]
+                assert table.loc[name, "from"] <= numbers["excess"]["mean"] <= table.loc[name, "to"]
+            if numbers["low"] is not None:
+                assert table.loc[name, "other prompts"] == numbers["low"]
+        assert len(table) > 8
+
+    def test_the_verdict_is_that_of_the_gate_command(self, opened, recorded):
+        path = comparison(recorded, "w4a16")
+        [verdict] = verdicts(load_comparison(path), Gate(margins={"rougeL": 0.05})).values()
+        shown = said(opened(recorded, "comparison", comparison=path.name))
+        assert verdict.outcome == "fail"
+        assert f"<b>FAIL</b>{verdict.reason}" in shown
+        assert all(line.reason in shown for line in verdict.lines)
+
+
+class TestPairs:
+    def page(self, opened, recorded, **params):
+        return opened(recorded, "pairs", comparison=comparison(recorded, "w8a8-int8").name, **params)
+
+    def test_the_worst_comes_first_and_is_open(self, opened, recorded):
+        app = self.page(opened, recorded, metric="rougeL")
+        table = app.dataframe[0].value
+        assert len(table) == 64
+        assert table["excess of rougeL"].is_monotonic_decreasing
+        assert f">{table['prompt'].iloc[0]}</h3>" in said(app)
+        assert "parts here" in said(app)
+
+    def test_changed_only(self, opened, recorded):
+        app = self.page(opened, recorded)
+        app.toggle(key="changed").set_value(True).run()
+        assert not app.exception
+        identical = as_json(load_comparison(comparison(recorded, "w8a8-int8")))["comparisons"][0]["columns"][
+            "identical"
+        ]
+        assert len(app.dataframe[0].value) == 64 - round(64 * identical["mean"])
+
+    def test_category_text_and_line(self, opened, recorded):
+        assert set(self.page(opened, recorded, category="german").dataframe[0].value["category"]) == {"german"}
+        assert set(self.page(opened, recorded, text="capital of france").dataframe[0].value["prompt"]) >= {"qa-01"}
+        beyond = self.page(opened, recorded, line="rougeL").dataframe[0].value
+        assert 0 < len(beyond) < 64
+        assert (beyond["excess of rougeL"] > 0.05).all()
+
+    def test_nothing_found_is_said(self, opened, recorded):
+        assert "No pair is like that" in said(self.page(opened, recorded, text="no answer has this in it"))
+
+    def test_a_range_and_a_box_in_the_scatter_filter_the_table(self, opened, recorded):
+        boxed = self.page(opened, recorded, x="rouge1", y="rougeL", box="0,0.5,0,0.3").dataframe[0].value
+        assert 0 < len(boxed) < 64
+        assert boxed["rouge1"].between(0, 0.5).all()
+        assert boxed["rougeL"].between(0, 0.3).all()
+
+    def test_the_address_opens_a_pair_in_a_view(self, opened, recorded):
+        app = self.page(opened, recorded, pair="qa-01:0", view="Side by side")
+        assert ">qa-01</h3>" in said(app)
+        assert "The capital of France is Paris." in said(app)
+
+    def test_tokens_say_where_they_part(self, opened, recorded):
+        app = self.page(opened, recorded, pair="qa-02:0", view="Tokens")
+        assert "They part at token" in said(app)
+
+
+class TestGate:
+    def page(self, opened, recorded):
+        return opened(recorded, "gate", comparison=comparison(recorded, "bf16-serial").name)
+
+    def test_a_moved_margin_is_judged_at_once(self, opened, recorded):
+        app = self.page(opened, recorded)
+        before = said(app)
+        app.slider(key="m-rougeL").set_value(0.002).run()
+        assert not app.exception
+        path = comparison(recorded, "bf16-serial")
+        [verdict] = verdicts(load_comparison(path), Gate(margins={"rougeL": 0.002})).values()
+        assert verdict.reason in said(app)
+        assert said(app) != before
+
+    def test_the_yaml_is_the_gate_that_was_judged(self, opened, recorded):
+        app = self.page(opened, recorded)
+        app.slider(key="m-rougeL").set_value(0.08).run()
+        assert Gate.model_validate(yaml.safe_load(app.code[0].value)) == Gate(margins={"rougeL": 0.08})
+
+
+class TestRuns:
+    def test_what_ran_and_where_two_differ(self, opened, recorded):
+        app = opened(recorded, "runs")
+        assert set(app.dataframe[0].value["run"]) >= {"bf16", "w4a16", "bf16-rev"}
+        assert "W4A16-INT4 g64" in set(app.dataframe[0].value["format"])
+        assert "<td>identity.content</td>" in said(app)
+        assert "<td>engine.mode</td>" not in said(app)  # the same in both
+
+
+class TestBroken:
+    @pytest.mark.parametrize("page", ["overview", "comparison", "pairs", "gate"])
+    @pytest.mark.parametrize("how", ["no manifest", "newer", "not JSON", "no keys", "no run", "corrupt", "no columns"])
+    def test_it_is_shown_for_what_it_is(self, opened, store, page, how):
+        path = comparison(store, "w4a16")
+        expected = self.damage(path, store, how)
+        app = opened(store, page, comparison=path.name, metric="rougeL")
+        assert expected in said(app)
+        assert "w8a8-fp8" in str(app.selectbox) or page == "overview"
+
+    def damage(self, path, store, how):
+        manifest = path / "manifest.json"
+        match how:
+            case "no manifest":
+                manifest.unlink()
+                return "being written"
+            case "newer":
+                manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "schema_version": 99}))
+                return "schema version 99"
+            case "not JSON":
+                manifest.write_text("{")
+                return "damaged"
+            case "no keys":
+                manifest.write_text('{"schema_version": 1}')
+                return "damaged"
+            case "no run":
+                [run] = (store / "runs").glob("w4a16-*")
+                shutil.rmtree(run)
+                return "no finished run"
+            case "corrupt":
+                for file in path.glob("rouge-*.parquet"):
+                    file.write_bytes(b"PAR1 not really")
+                return "can't be read"
+            case "no columns":
+                for file in path.glob("rouge-*.parquet"):
+                    file.unlink()
+                return "scored"
+
+    def test_a_comparison_that_is_deleted_while_open(self, opened, store):
+        path = comparison(store, "w4a16")
+        app = opened(store, "comparison", comparison=path.name)
+        shutil.rmtree(path)
+        app.run()
+        assert not app.exception
+
+    @pytest.mark.parametrize("page", PAGES)
+    def test_a_comparison_without_control(self, opened, tmp_path, workspace, page):
+        rows = [{"id": f"q{n}", "category": "c", "prompt": "x", "text": f"one two {n}"} for n in range(5)]
+        base = workspace.recorded("base", rows, control="none")
+        quant = workspace.recorded("quant", [{**row, "text": "one three"} for row in rows])
+        compared(workspace.store, base, quant, metrics=["identical", "rouge"])
+        app = opened(workspace.store, page)
+        assert page in ("runs", "pairs") or "no floor" in said(app) + charted(app) + str(app)
+
+
+class TestHostile:
+    @pytest.fixture
+    def hostile_store(self, hostile):
+        return hostile.baseline.path.parent.parent
+
+    @pytest.mark.parametrize("page", PAGES)
+    def test_every_page_opens(self, opened, hostile_store, page):
+        shown = markup(opened(hostile_store, page))
+        assert "<script>" not in shown
+        assert "<img" not in shown
+
+    @pytest.mark.parametrize("view", ["Differences", "Side by side", "Rendered", "Tokens"])
+    def test_an_open_pair_is_text(self, opened, hostile_store, view):
+        shown = markup(opened(hostile_store, "pairs", view=view, pair=f"id {HOSTILE}:0"))
+        for acting in ("<script", "<img", "<a ", "href", "\x1b", "\u202e"):
+            assert acting not in shown
