@@ -157,7 +157,7 @@ def _value(summary: Summary | None) -> str:
 def _compared(result: ComparisonSet) -> str:
     runs = [("baseline", result.baseline), *(("control", control.run) for control in result.controls)]
     runs += [("candidate", candidate.run) for candidate in result.candidates]
-    headings = ("", "Run", "Format", "Size", "Ran as", "Engine", "Mode", "Device", "Answers", "Failed", "Created")
+    headings = ("", "Run", "Format", "Size", "Engine", "Mode", "Device", "Answers", "Failed", "Created")
     rows = [_cells(role, run) for role, run in runs]
     used = [n for n in range(len(headings)) if any(row[n] for row in rows)]
     lines = [
@@ -180,7 +180,7 @@ def _compared(result: ComparisonSet) -> str:
 def _cells(role: str, run: Run) -> tuple[str, ...]:
     engine, counts = run.manifest["engine"], run.manifest["counts"]
     ran = " ".join(str(part) for part in (engine["kind"], engine["version"]) if part)
-    what = (role, run.name, format_of(run), size_of(run), engine["ran_as"] or "", ran, engine["mode"] or "")
+    what = (role, run.name, format_of(run), size_of(run), ran, engine["mode"] or "")
     return (*what, engine["device"] or "", str(counts["generations"]), str(counts["failures"]), run.manifest["created"])
 
 
