@@ -37,7 +37,9 @@ def report_all(result: "ComparisonSet", gate: "Gate | None", store: "Store", cho
     from fidelity.history import history
 
     verdicts = comparison.verdicts(result, gate) if gate else {}
-    report.print_table(result, Console(), verdicts)
+    console = Console()
+    with report.without_commands(console, environment=os.environ):
+        report.print_table(result, console, verdicts)
     if chosen.json:
         write(chosen.json, json.dumps(report.as_json(result, verdicts), indent=2, ensure_ascii=False) + "\n")
     if chosen.junit:

@@ -11,7 +11,7 @@ from fidelity.report.content import (
     shown_in_table,
     summaries_of,
 )
-from fidelity.report.github import add_step_summary, annotation
+from fidelity.report.github import add_step_summary, annotation, without_commands
 from fidelity.report.html import as_html
 from fidelity.report.json import JSON_SCHEMA_VERSION, as_json, json_schema
 from fidelity.report.junit import as_junit
@@ -40,4 +40,5 @@ __all__ = [
     "print_table",
     "shown_in_table",
     "summaries_of",
+    "without_commands",
 ]

@@ -1,7 +1,12 @@
 """What GitHub Actions shows by itself: the summary of the step, and one annotation."""
 
-from collections.abc import Mapping, Sequence
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
 
 from fidelity.comparison import ComparisonSet
 from fidelity.errors import StoreError
@@ -12,6 +17,18 @@ from fidelity.report.markdown import as_markdown
 from fidelity.report.verdicts import NO_GATE, whole
 
 COMMANDS: Mapping[Outcome | None, str] = {"fail": "error", "inconclusive": "warning", "pass": "notice", None: "notice"}
+
+
+@contextmanager
+def without_commands(console: Console, *, environment: Mapping[str, str]) -> Iterator[None]:
+    """In GitHub Actions a line that begins with `::` is a command; not while what a model wrote is printed."""
+    if environment.get("GITHUB_ACTIONS") != "true":
+        yield
+        return
+    token = secrets.token_hex(16)
+    console.print(Text(f"::stop-commands::{token}"))
+    yield
+    console.print(Text(f"::{token}::"))
 
 
 def annotation(

@@ -1,11 +1,13 @@
 """What is written by itself in GitHub Actions."""
 
 from dataclasses import replace
+from io import StringIO
 
 import pytest
+from rich.console import Console
 
 from fidelity.errors import StoreError
-from fidelity.report import add_step_summary, annotation
+from fidelity.report import add_step_summary, annotation, without_commands
 from tests.report.conftest import HOSTILE, verdict
 
 ACTIONS = {"GITHUB_ACTIONS": "true"}
@@ -57,3 +59,20 @@ def test_the_summary_is_the_markdown_report_added_to_what_is_there(recordings, v
 def test_a_summary_that_cannot_be_written_says_so(recordings, tmp_path):
     with pytest.raises(StoreError, match="the step's summary can't be written"):
         add_step_summary(recordings, environment={"GITHUB_STEP_SUMMARY": str(tmp_path)})
+
+
+def test_what_is_printed_is_no_command_of_github_actions():
+    printed = StringIO()
+    with without_commands(Console(file=printed), environment=ACTIONS):
+        printed.write("::error::injected\n")
+    stop, said, again = printed.getvalue().splitlines()
+    token = stop.removeprefix("::stop-commands::")
+    assert len(token) == 32
+    assert (said, again) == ("::error::injected", f"::{token}::")
+
+
+def test_elsewhere_nothing_stands_around_it():
+    printed = StringIO()
+    with without_commands(Console(file=printed), environment={}):
+        printed.write("table")
+    assert printed.getvalue() == "table"
