@@ -1,5 +1,6 @@
 """The charts, each from a table of plain numbers; colours that colour-blind people can tell apart, on both grounds."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,9 +11,15 @@ import streamlit as st
 FORMATS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#7F7F9F")
 """Okabe and Ito's colours; every format has a shape of its own too."""
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left")
-FLOOR, CANDIDATE = "#8D96A3", "#0072B2"
+FLOOR, CANDIDATE = "#8D96A3", "#1F86C9"
 SCALES = {"light": ("#eef3f9", "#0b4a8f"), "dark": ("#1d2b3b", "#8fc1ff")}
 """From no excess to the most, in a light and in a dark theme."""
+_PLAIN: dict[str, Any] = {"labelFlush": False, "domain": False, "ticks": False, "labelFontSize": 13}
+_IN_SHORT = {
+    "parameters": "replace(format(datum.value, '~s'), 'G', 'B')",
+    "bytes": "format(datum.value, '~s') + 'B'",
+}
+"""Labels of an axis: 7B parameters, 14GB."""
 MOST_POINTS = 4_000
 """Points that a scatter shows; of more it shows every so-manieth."""
 
@@ -33,10 +40,21 @@ def matrix(cells: pd.DataFrame, metric: str) -> alt.LayerChart:
             "format:N",
             sort=formats,
             title=None,
-            axis=alt.Axis(orient="top", labelAngle=0, labelLimit=170, domain=False, ticks=False, labelFontSize=13),
+            axis=alt.Axis(
+                orient="top",
+                labelAngle=0,
+                labelLimit=170,
+                labelFlush=False,
+                domain=False,
+                ticks=False,
+                labelFontSize=13,
+            ),
         ),
         y=alt.Y(
-            "size:N", sort=sizes, title=None, axis=alt.Axis(labelLimit=260, domain=False, ticks=False, labelFontSize=13)
+            "size:N",
+            sort=sizes,
+            title=None,
+            axis=alt.Axis(labelLimit=260, **_PLAIN),
         ),
         tooltip=[
             alt.Tooltip(f"{c}:N", title=t)
@@ -56,7 +74,9 @@ def matrix(cells: pd.DataFrame, metric: str) -> alt.LayerChart:
     ink = "#12161b" if dark() else "#ffffff"
     other = "#e5e9ee" if dark() else "#1b2027"
     on_cell = alt.condition(f"isValid(datum.excess) && datum.excess > {most * 0.5}", alt.value(ink), alt.value(other))
-    numbers = base.mark_text(fontSize=15, fontWeight=600, dy=-8, cursor="pointer").encode(text="text:N", color=on_cell)
+    numbers = base.mark_text(
+        fontSize=15, fontWeight=600, dy=-8 if cells["symbol"].any() else 0, cursor="pointer"
+    ).encode(text="text:N", color=on_cell)
     verdicts = base.mark_text(fontSize=12, dy=12, cursor="pointer").encode(text="symbol:N", color=on_cell)
     layered: alt.LayerChart = alt.layer(boxes.add_params(picked), numbers, verdicts).properties(
         height=alt.Step(64), width="container"
@@ -78,7 +98,7 @@ def drift(
         f"{x}:Q",
         title=x_title,
         scale=alt.Scale(type="log", domain=[left, right], nice=False),
-        axis=alt.Axis(format="~s", grid=False, tickCount=6),
+        axis=alt.Axis(labelExpr=_IN_SHORT[x], grid=False, values=_round(left, right)),
     )
     y = alt.Y("value:Q", title=y_title, scale=alt.Scale(zero=False, nice=True))
     formats = list(dict.fromkeys(points["format"]))
@@ -86,11 +106,12 @@ def drift(
         "format:N",
         title=None,
         scale=alt.Scale(domain=formats, range=[FORMATS[n % len(FORMATS)] for n in range(len(formats))]),
-        legend=alt.Legend(orient="bottom", symbolSize=90, labelLimit=220, columns=4),
+        legend=alt.Legend(orient="bottom", symbolSize=90, labelLimit=220, columns=2),
     )
     shape = alt.Shape(
         "format:N",
         title=None,
+        legend=None,
         scale=alt.Scale(domain=formats, range=[SHAPES[n % len(SHAPES)] for n in range(len(formats))]),
     )
     layers: list[Any] = []
@@ -135,9 +156,7 @@ def drift(
     if points[x].nunique() > 1:
         layers.append(base.mark_line(strokeWidth=1.8).encode(y=y))
     layers.append(base.mark_point(size=75, filled=True, opacity=1).encode(y=y, shape=shape, tooltip=tips))
-    layered: alt.LayerChart = (
-        alt.layer(*layers).resolve_scale(shape="independent").properties(height=330, width="container")
-    )
+    layered: alt.LayerChart = alt.layer(*layers).properties(height=330, width="container")
     return layered
 
 
@@ -271,7 +290,7 @@ def surprise(tokens: pd.DataFrame, parted: int | None) -> alt.LayerChart:
         layers.append(
             alt.Chart(rule).mark_rule(color="#b98314", strokeWidth=1.5, strokeDash=[4, 3]).encode(x="place:Q")
         )
-    layered: alt.LayerChart = alt.layer(*layers).properties(height=220, width="container")
+    layered: alt.LayerChart = alt.layer(*layers).properties(height=300, width="container")
     return layered
 
 
@@ -350,3 +369,10 @@ def ladder(points: pd.DataFrame, title: str, *, floor: bool) -> alt.LayerChart:
     layers.append(base.mark_point(filled=True, size=80, color=CANDIDATE, opacity=1).encode(x=x, tooltip=tips))
     layered: alt.LayerChart = alt.layer(*layers).properties(height=alt.Step(34), width="container")
     return layered
+
+
+def _round(left: float, right: float) -> list[float]:
+    """Where a log axis has its labels: powers of ten, with their doubles and fivefolds where there are few."""
+    powers = [10.0**n for n in range(int(math.log10(left)) - 1, int(math.log10(right)) + 2)]
+    steps = (1.0,) if right > 1e3 * left else (1.0, 2.0, 5.0)
+    return [step * power for power in powers for step in steps if left <= step * power <= right]
