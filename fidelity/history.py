@@ -26,13 +26,14 @@ class Entry:
     why_not: str = ""
 
 
-def history(store: Store, gate: Gate, *, baseline: str | None = None) -> list[Entry]:
+def history(store: Store, gate: Gate, *, baseline: str | None = None, newest: int | None = None) -> list[Entry]:
     """The comparisons of a baseline, oldest first, all judged by one gate, so that they can be set side by side.
 
     Args:
         store: Where the comparisons lie.
         gate: The gate.
         baseline: A run's name, or its id; the baseline of the newest comparison if not given.
+        newest: Only so many of the newest; all if not given.
 
     Raises:
         ConfigError: There is no comparison with such a baseline.
@@ -45,7 +46,7 @@ def history(store: Store, gate: Gate, *, baseline: str | None = None) -> list[En
     if not chosen:
         known = ", ".join(sorted({_name(c) for c in found})) or "none: run fidelity compare"
         raise ConfigError(f"{store.root}: no comparison with the baseline {baseline!r}; baselines here: {known}")
-    return [_entry(comparison, gate) for comparison in chosen]
+    return [_entry(comparison, gate) for comparison in chosen[-(newest or len(chosen)) :]]
 
 
 def line_titles(entries: Iterable[Entry]) -> list[str]:

@@ -17,10 +17,17 @@ from fidelity.scoring import begin, offered, ready, score
 from fidelity.store import Run, Store
 
 
-def generate(config: RunConfig, *, store: Store, listener: Listener, limit: int | None = None) -> list[Run]:
-    """Generate a run and its controls, or find them finished; the run comes first."""
-    jobs = jobs_of(config, store=store, prompts=prompts_of(config, limit), as_baseline=True)
-    return stored_runs(config, store, as_baseline=True) or generate_jobs(jobs, store, listener)
+def generate(
+    config: RunConfig, *, store: Store, listener: Listener, limit: int | None = None, baseline: RunConfig | None = None
+) -> list[Run]:
+    """Generate a run and its controls, or find them finished; the run comes first.
+
+    With a baseline it is generated as that one's candidate: on its prompts, with its sampling, in an order of its own.
+    """
+    config = candidate_of(baseline, config) if baseline else config
+    first = baseline is None
+    jobs = jobs_of(config, store=store, prompts=prompts_of(config, limit), as_baseline=first)
+    return stored_runs(config, store, as_baseline=first) or generate_jobs(jobs, store, listener)
 
 
 def compare(

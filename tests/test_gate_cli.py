@@ -273,6 +273,21 @@ class TestHistory:
         assert "+0.990" in out
         assert "Drift is displacement, not quality" in out
 
+    def test_reports_look_back(self, fidelity, workspace, write, base, bad, gate):
+        fidelity(
+            "compare", base, write("later", changed=range(22)), "--gate", gate, "--markdown", "a.md", "--html", "a.html"
+        )
+        report = (workspace.folder / "a.md").read_text()
+        trend = report.partition("The last 3 comparisons with this baseline")[2].partition("</details>")[0]
+        assert [row.split(" | ")[1::2][:2] for row in trend.split("\n") if row.startswith("| 20")] == [
+            ["good", "pass"], ["bad", "fail"], ["later", "inconclusive"]
+        ]  # fmt: skip
+        assert '<section id="trend">' in (workspace.folder / "a.html").read_text()
+
+    def test_reports_have_no_trend_with_nothing_to_look_back_on(self, fidelity, workspace, base, good, bad, gate):
+        fidelity("compare", base, good, bad, "--gate", gate, "--markdown", "a.md")
+        assert "comparisons with this baseline" not in (workspace.folder / "a.md").read_text()
+
     def test_a_control_is_no_entry(self, fidelity, gate):
         assert "again" not in fidelity("history", "--gate", gate)[1]
 

@@ -18,7 +18,7 @@ LAYERS = [
     {"checkpoints", "encoders", "engines", "files"},
     {"store", "study_record"},
     {"pairing", "gate", "baselines", "jobs"},
-    {"comparison", "generation"},
+    {"comparison", "generation", "inspection"},
     {"scoring"},
     {"pipeline", "history"},
     {"study", "study_plan", "study_progress"},

@@ -1,5 +1,6 @@
 """Generating, resuming and comparing, with a stand-in for vLLM whose answers depend on the batch as real ones do."""
 
+import json
 import os
 import signal
 import subprocess
@@ -115,15 +116,15 @@ class TestGenerate:
         }
 
     def test_a_model_that_does_not_load_says_why(self, workspace):
-        path = workspace.baseline(engine={"kind": "vllm", "options": {"broken": "W4A8"}})
-        with pytest.raises(EngineError, match="no kernel for W4A8") as caught:
+        path = workspace.baseline(engine={"kind": "vllm", "options": {"quantization": "mxfp4"}})
+        with pytest.raises(EngineError, match="no kernel for mxfp4") as caught:
             run_all(workspace, path)
-        assert "RuntimeError: no kernel for W4A8" in str(caught.value).partition("last lines")[2]
+        assert "RuntimeError: no kernel for mxfp4" in str(caught.value).partition("last lines")[2]
 
     def test_an_engine_that_dies_keeps_its_chunks_and_names_the_signal(self, workspace):
         workspace.prompts(*(["fine"] * 19), "SIGILL")
         path = workspace.baseline(control="none")
-        with pytest.raises(EngineError, match="killed by SIGILL while generating; what was finished is kept"):
+        with pytest.raises(EngineError, match=r"killed by SIGILL .* while generating; what was finished is kept"):
             run_all(workspace, path)
         plan = chunks(20, largest=128, seed=0)
         dead = next(number for number, chunk in enumerate(plan) if 19 in chunk)
@@ -192,7 +193,8 @@ class TestKilled:
         os.kill(child, signal.SIGKILL)
         _, error = process.communicate(timeout=60)
         assert process.returncode == 2
-        assert b"killed by SIGKILL while generating" in error
+        assert b"killed by SIGKILL" in error
+        assert b"while generating" in error
         self.finish_and_compare(workspace, command)
 
     def test_ctrl_c(self, running):
@@ -229,10 +231,10 @@ class TestCompare:
         assert len(quant.columns["identical"].column.values) == 20
 
     def test_a_candidate_that_dies_does_not_stop_the_others(self, workspace):
-        broken = workspace.run("broken", engine={"kind": "vllm", "options": {"broken": "W4A8"}})
+        broken = workspace.run("broken", engine={"kind": "vllm", "options": {"quantization": "mxfp4"}})
         result = self.compare(workspace, workspace.baseline(), broken, workspace.run("quant"))
         assert [scores.run.name for scores in result.candidates] == ["quant"]
-        assert "no kernel for W4A8" in result.not_compared["broken"]
+        assert "no kernel for mxfp4" in result.not_compared["broken"]
 
     def test_a_finished_run_is_compared_without_an_engine(self, workspace, monkeypatch):
         first = self.compare(workspace, workspace.baseline(), workspace.run("quant"))
@@ -286,3 +288,67 @@ class TestCompare:
         (quant,) = again.candidates
         assert set(quant.columns) == {"prefix_agreement_chars", "identical"}
         assert "different tokenizers" in quant.unscored["prefix_agreement"]
+
+
+@pytest.mark.usefixtures("fake_vllm")
+class TestWhatRan:
+    @pytest.fixture
+    def engine(self, workspace):
+        """The engine of a finished run, as its manifest has it."""
+
+        def engine(stored="BF16", **keys):
+            workspace.prompts("one", "two")
+            quantized = {"quant_method": "fp8"} if stored == "W8A8-FP8" else None
+            workspace.file("model/config.json", json.dumps({"dtype": "bfloat16", "quantization_config": quantized}))
+            path = workspace.baseline(control="none", engine={"kind": "vllm", **keys})
+            (run,) = run_all(workspace, path)
+            return run.manifest["engine"]
+
+        return engine
+
+    def test_a_plain_model_has_nothing_to_tell(self, engine):
+        ran = engine()
+        assert (ran["ran_as"], ran["quantized_layers"], ran["unquantized_layers"]) == ("BF16", 0, 30)
+        assert ran["notes"] == []
+
+    def test_a_model_that_was_quantized_while_loading(self, engine):
+        ran = engine(options={"quantization": "compressed-tensors"})
+        assert (ran["ran_as"], ran["quantized_layers"], ran["unquantized_layers"]) == ("W8A8-INT8", 29, 1)
+        assert ran["layers"][0]["kernel"] == "CPUInt8ScaledMMLinearKernel"
+        assert ran["notes"] == [
+            "the checkpoint is BF16, and was made W8A8-INT8 while loading (CPUInt8ScaledMMLinearKernel)"
+        ]
+
+    def test_a_checkpoint_that_ran_as_something_else(self, engine):
+        ran = engine("W8A8-FP8", options={"quantization": "compressed-tensors"})
+        assert ran["notes"] == [
+            "the checkpoint is W8A8-FP8, but its kernel (CPUInt8ScaledMMLinearKernel) ran it as W8A8-INT8"
+        ]
+
+    def test_quantization_that_silently_did_nothing(self, engine):
+        ran = engine(options={"quantization": "int8_per_channel_weight_only"})
+        assert ran["notes"] == ["quantization never engaged: no layer is quantized, and all computed in BF16"]
+        assert engine("W8A8-FP8")["notes"] == ran["notes"]
+
+    def test_what_the_user_should_know_beside_the_layers(self, engine):
+        ran = engine(options={"kv_cache_dtype": "fp8", "trust_remote_code": True})
+        assert ran["kv_cache"] == "fp8"
+        assert ran["notes"] == [
+            "the KV cache was kept in fp8",
+            "code that came with the checkpoint was allowed to run (trust_remote_code)",
+        ]
+
+    def test_a_candidate_is_generated_alone_with_the_prompts_of_its_baseline(self, workspace):
+        workspace.prompts(*(f"question number {n}" for n in range(20)))
+        base = load_run(workspace.baseline())
+        (quant,) = generate(
+            load_run(workspace.run("quant")), store=Store(workspace.store), listener=Silent(), baseline=base
+        )
+        result = compare(
+            base,
+            [load_run(workspace.folder / "quant.yaml")],
+            metrics=[Identical()],
+            store=Store(workspace.store),
+            listener=Silent(),
+        )
+        assert result.candidates[0].run.path == quant.path

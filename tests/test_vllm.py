@@ -1,5 +1,8 @@
 """The real vLLM with the real demo model: what the floor is made of (docs/decisions/002-control.md)."""
 
+import importlib.util
+import json
+
 import pytest
 
 from fidelity.config import load_run
@@ -56,3 +59,46 @@ def test_what_ran_is_recorded(bf16):
     outcome = base.outcomes()[0]
     assert len(outcome.token_ids) == len(outcome.logprobs) > 0
     assert all(logprob <= 0 for logprob in outcome.logprobs)
+
+
+def short(folder, model, **engine):
+    """Two prompts, four tokens: enough to see what runs."""
+    keys = {"kind": "vllm", "max_model_len": 512, **engine}
+    keys["options"] = {"enforce_eager": True, **keys.get("options", {})}
+    run = {
+        "name": "short",
+        "model": str(MODEL.parent / model),
+        "prompts": str(ROOT / "prompts" / "starter.jsonl"),
+        "sampling": {"max_tokens": 4},
+        "engine": keys,
+        "control": "none",
+    }
+    (folder / "short.yaml").write_text(json.dumps(run))
+    (made,) = generate(load_run(folder / "short.yaml"), store=Store(folder / "store"), listener=Silent(), limit=2)
+    return made.manifest["engine"]
+
+
+def test_weights_of_4_bits_run_with_the_activations_that_the_kernel_takes(tmp_path):
+    import torch
+
+    engine = short(tmp_path, "smollm2-135m-w4a16")
+    on_cpu = engine["version"].endswith("+cpu")
+    activations = 8 if on_cpu and torch.cpu._is_amx_tile_supported() else 16
+    assert engine["ran_as"] == f"W4A{activations}-INT4 g64"
+    assert engine["quantized_layers"] == 120  # of 210: vLLM fuses q, k and v, and gate and up
+    assert engine["kernels"]
+    assert bool(engine["notes"]) is (activations == 8)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torchao") is None, reason="torchao is not installed")
+def test_metas_mobile_scheme(tmp_path):
+    engine = short(tmp_path, "smollm2-135m", torchao={"scheme": "8da4w"})
+    assert engine["ran_as"] == "8da4w g32 (linear only)"
+    plain = {group["kind"] for group in engine["layers"] if not group["quantized"]}
+    assert plain == {"embedding", "lm_head"}
+
+
+def test_quantization_that_silently_does_nothing_to_a_dense_model(tmp_path):
+    engine = short(tmp_path, "smollm2-135m", options={"quantization": "int8_per_channel_weight_only"})
+    assert engine["quantized_layers"] == 0
+    assert engine["notes"] == ["quantization never engaged: no layer is quantized, and all computed in BF16"]

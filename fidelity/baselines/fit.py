@@ -131,7 +131,7 @@ def _settings(manifest: Manifest, config: RunConfig) -> Iterator[Finding]:
 
 def _engine(manifest: Manifest, engine: VllmEngine) -> Iterator[Finding]:
     before = manifest["identity"]
-    keys = engine.model_dump(mode="json")
+    keys = engine.decisive()
     yield _finding("engine options", _differing({k: before.get(k) for k in keys}, keys))
     try:
         now = surroundings(engine)

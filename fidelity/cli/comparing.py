@@ -33,6 +33,9 @@ def add_to(commands: Commands) -> None:
 
     generate = commands.add_parser("generate", help="generate one run and its controls")
     generate.add_argument("run", type=Path, help="the run's YAML file")
+    generate.add_argument(
+        "--baseline", type=Path, metavar="YAML", help="generate it as a candidate of this run: on its prompts"
+    )
     generate.set_defaults(command=_generate)
 
     for command in (compare, generate):
@@ -41,31 +44,37 @@ def add_to(commands: Commands) -> None:
 
 
 def _compare(chosen: argparse.Namespace) -> int:
-    from fidelity.comparison import verdicts
     from fidelity.config import load_run
     from fidelity.gate import load_gate
     from fidelity.pipeline import compare
 
     baseline, *candidates = [load_run(path) for path in (chosen.baseline, *chosen.candidates)]
     gate = load_gate(chosen.gate) if chosen.gate else None
+    store = open_store(chosen.store)
     result = compare(
         baseline,
         candidates,
         metrics=metrics_of(baseline, chosen.metric),
-        store=open_store(chosen.store),
+        store=store,
         listener=Progress(),
         limit=chosen.limit,
         gate=gate,
         until_decided=chosen.until_decided,
     )
-    return report_all(result, verdicts(result, gate) if gate else {}, chosen)
+    return report_all(result, gate, store, chosen)
 
 
 def _generate(chosen: argparse.Namespace) -> int:
     from fidelity.config import load_run
     from fidelity.pipeline import generate
 
-    runs = generate(load_run(chosen.run), store=open_store(chosen.store), listener=Progress(), limit=chosen.limit)
+    runs = generate(
+        load_run(chosen.run),
+        store=open_store(chosen.store),
+        listener=Progress(),
+        limit=chosen.limit,
+        baseline=load_run(chosen.baseline) if chosen.baseline else None,
+    )
     for run in runs:
         counts = run.manifest["counts"]
         print(

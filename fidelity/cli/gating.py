@@ -36,12 +36,12 @@ def add_to(commands: Commands) -> None:
 
 
 def _check(chosen: argparse.Namespace) -> int:
-    from fidelity.comparison import load_comparison, verdicts
+    from fidelity.comparison import load_comparison
     from fidelity.gate import load_gate
 
     gate = load_gate(chosen.gate)
     result = load_comparison(chosen.comparison)
-    return report_all(result, verdicts(result, gate), chosen)
+    return report_all(result, gate, open_store(chosen.comparison.resolve().parent.parent), chosen)
 
 
 def _init(chosen: argparse.Namespace) -> int:

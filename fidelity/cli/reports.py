@@ -3,7 +3,6 @@
 import argparse
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,8 @@ from fidelity.cli.options import write
 
 if TYPE_CHECKING:
     from fidelity.comparison import ComparisonSet
-    from fidelity.gate import Verdict
+    from fidelity.gate import Gate
+    from fidelity.store import Store
 
 
 def add_reports(command: argparse.ArgumentParser) -> None:
@@ -25,24 +25,30 @@ def add_reports(command: argparse.ArgumentParser) -> None:
         command.add_argument(option, type=Path, metavar="FILE", help=f"write {what}")
 
 
-def report_all(result: "ComparisonSet", verdicts: "Mapping[str, Verdict]", chosen: argparse.Namespace) -> int:
-    """Say what was found in every form that was asked for; a candidate that wasn't compared could not be judged.
+def report_all(result: "ComparisonSet", gate: "Gate | None", store: "Store", chosen: argparse.Namespace) -> int:
+    """Judge, and say what was found in every form that was asked for; what wasn't compared could not be judged.
 
     In GitHub Actions the step's summary and an annotation are written unasked.
     """
     from rich.console import Console
 
-    from fidelity import report
+    from fidelity import comparison, report
     from fidelity.gate import exit_code
+    from fidelity.history import history
 
+    verdicts = comparison.verdicts(result, gate) if gate else {}
     report.print_table(result, Console(), verdicts)
     if chosen.json:
         write(chosen.json, json.dumps(report.as_json(result, verdicts), indent=2, ensure_ascii=False) + "\n")
-    forms = ((chosen.markdown, report.as_markdown), (chosen.junit, report.as_junit), (chosen.html, report.as_html))
-    for path, form in forms:
-        if path:
-            write(path, form(result, verdicts))
-    report.add_step_summary(result, verdicts, environment=os.environ)
+    if chosen.junit:
+        write(chosen.junit, report.as_junit(result, verdicts))
+    if chosen.markdown or chosen.html or os.environ.get("GITHUB_STEP_SUMMARY"):
+        name = result.baseline.name
+        past = history(store, gate, baseline=name, newest=report.PAST) if gate and verdicts else []
+        for path, form in ((chosen.markdown, report.as_markdown), (chosen.html, report.as_html)):
+            if path:
+                write(path, form(result, verdicts, past))
+        report.add_step_summary(result, verdicts, past, environment=os.environ)
     if said := report.annotation(result, verdicts, environment=os.environ):
         print(said, flush=True)
     outcomes = [verdict.outcome for verdict in verdicts.values()]

@@ -10,12 +10,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, assert_never
 
-from fidelity.checkpoints import content_id, local_directory
+from fidelity.checkpoints import FLOATS, content_id, describe, local_directory, refuse_faults
 from fidelity.config import RecordedEngine, RunConfig, StoredEngine, VllmEngine
 from fidelity.engines.base import Engine, EngineInfo, OnProgress, Progress
 from fidelity.engines.child import ChildEngine
+from fidelity.engines.platforms import refusal
 from fidelity.engines.recorded import RecordedAnswers, file_hash
-from fidelity.errors import FidelityError, MissingPackageError
+from fidelity.engines.vllm_settings import check, settings
+from fidelity.errors import ConfigError, FidelityError, MissingPackageError
 
 __all__ = ["Engine", "EngineInfo", "OnProgress", "Progress", "identity", "open_engine", "surroundings"]
 
@@ -44,16 +46,20 @@ def open_engine(config: RunConfig, *, log: Path, on_progress: OnProgress) -> Ite
     """
     match config.engine:
         case VllmEngine() as engine:
-            settings = {
-                "model": str(local_directory(str(config.model), config.revision)),
-                **({"dtype": engine.dtype} if engine.dtype else {}),
-                **({"max_model_len": engine.max_model_len} if engine.max_model_len else {}),
-                **engine.options,
-            }
             with ChildEngine(
-                "fidelity.engines.vllm_child", settings, env=_child_env(engine), log=log, on_progress=on_progress
+                "fidelity.engines.vllm_child",
+                settings(config, engine),
+                env=_child_env(engine),
+                log=log,
+                on_progress=on_progress,
+                deadline=engine.deadline,
             ) as child:
-                child.info = replace(child.info, version=_vllm_version(), device=_gpu_name() or _cpu_name())
+                child.info = replace(
+                    child.info,
+                    version=_vllm_version(),
+                    device=_gpu_name() or _cpu_name(),
+                    notes=(*child.info.notes, *_what_became_of(config, engine, child.info)),
+                )
                 yield child
         case RecordedEngine() as engine:
             yield RecordedAnswers(engine)
@@ -63,17 +69,47 @@ def open_engine(config: RunConfig, *, log: Path, on_progress: OnProgress) -> Ite
             assert_never(unknown)
 
 
+def _what_became_of(config: RunConfig, engine: VllmEngine, info: EngineInfo) -> list[str]:
+    """In a sentence, where what ran is not what the checkpoint is."""
+    told = []
+    stored = describe(local_directory(str(config.model), config.revision)).format
+    by = f" ({', '.join(info.kernels)})" if info.kernels else ""
+    asked = engine.options.get("quantization") or engine.torchao
+    if stored is not None and info.ran_as is not None:
+        plain = stored in FLOATS.values()
+        if (asked or not plain) and not info.quantized_layers:
+            told.append(f"quantization never engaged: no layer is quantized, and all computed in {info.ran_as}")
+        elif not plain and stored.partition(" (")[0].removeprefix("GGUF ") != info.ran_as.partition(" (")[0]:
+            told.append(f"the checkpoint is {stored}, but its kernel{by} ran it as {info.ran_as}")
+        elif plain and stored != info.ran_as:
+            told.append(f"the checkpoint is {stored}, and was made {info.ran_as} while loading{by}")
+    if info.kv_cache != info.dtype:
+        told.append(f"the KV cache was kept in {info.kv_cache}")
+    if engine.options.get("trust_remote_code"):
+        told.append("code that came with the checkpoint was allowed to run (trust_remote_code)")
+    return told
+
+
 def identity(config: RunConfig, *, remembered: Path) -> dict[str, Any]:
     """All of the engine's side that can change an output, without loading anything: it enters the run's digest.
 
     Args:
         config: The run.
         remembered: The file in which hashes of model files are kept, see `checkpoints.content_id`.
+
+    Raises:
+        ConfigError: The checkpoint's files contradict each other, an option isn't vLLM's, or the platform is known not
+            to run what is asked for.
     """
     match config.engine:
         case VllmEngine() as engine:
-            model = content_id(local_directory(str(config.model), config.revision), remembered)
-            return {"model": model, **surroundings(engine)}
+            checkpoint = local_directory(str(config.model), config.revision)
+            refuse_faults(checkpoint, allow_pickle=engine.allow_pickle)
+            check(config.name, engine)
+            version = _vllm_version()
+            if why := refusal(engine, checkpoint_format=describe(checkpoint).format, vllm_version=version):
+                raise ConfigError(f"{config.name}: {why}")
+            return {"model": content_id(checkpoint, remembered), **surroundings(engine)}
         case RecordedEngine() as engine:
             ran = {"ran": engine.ran.model_dump(mode="json")} if engine.ran else {}
             return {"kind": "recorded", "content": file_hash(engine.path), **ran}
@@ -90,7 +126,7 @@ def surroundings(engine: VllmEngine) -> dict[str, Any]:
         MissingPackageError: vLLM is not installed.
     """
     return {
-        **engine.model_dump(mode="json"),
+        **engine.decisive(),
         "version": _vllm_version(),
         "device": _gpu_name() or _cpu_name(),
         "ambient": {

@@ -9,6 +9,22 @@ from fidelity.records import Failure, Generation, Prompt
 
 
 @dataclass(frozen=True, slots=True)
+class LayerGroup:
+    """Layers of a loaded model that are of one kind and run in one way."""
+
+    kind: str
+    """"linear", "experts", "embedding" or "lm_head"."""
+    format: str
+    """What they compute in: `BF16`, `W8A8-INT8`, `W4A8-INT4 g64`, `8da4w g32` (torchao), `Q4_1` (GGUF)."""
+    kernel: str | None
+    """The kernel that multiplies; None where the engine leaves it to its framework."""
+    method: str
+    """The engine's own name for how it treats them."""
+    quantized: bool
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class EngineInfo:
     """What really ran, as the engine itself says; None where it doesn't say."""
 
@@ -24,8 +40,13 @@ class EngineInfo:
     attention: str | None = None
     """The attention backend."""
     kernels: tuple[str, ...] = ()
-    """The kernels that the engine named in its log."""
+    """The kernels that multiply in the layers below."""
+    layers: tuple[LayerGroup, ...] = ()
+    """All layers with weights, by kind, format and kernel."""
+    kv_cache: str | None = None
+    """The number format of the KV cache."""
     quantized_layers: int | None = None
+    """Linear layers and experts; a fused layer (q, k and v in one) counts once."""
     unquantized_layers: int | None = None
     context: int | None = None
     """The longest prompt plus answer, in tokens."""

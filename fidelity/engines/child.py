@@ -6,6 +6,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -13,14 +14,26 @@ from types import TracebackType
 from typing import Any, Self
 
 from fidelity.config import Sampling
-from fidelity.engines.base import EngineInfo, OnProgress, Progress
+from fidelity.engines.base import EngineInfo, LayerGroup, OnProgress, Progress
+from fidelity.engines.processes import oom_kills, processor_seconds, wait_until_gone
 from fidelity.errors import EngineError
 from fidelity.records import Failure, Generation, Prompt
 
+LOADING = "loading the model"
 LAST_LINES = 15
 """How much of the engine's log an error shows."""
 SHUTDOWN_S = 30.0
 """How long the child may take to end by itself."""
+LOOK_S = 1.0
+"""How often it is looked whether a silent child still works."""
+WORKING = 0.05
+"""Share of one processor that a child which loads or compiles must use to count as working."""
+HINTS = {
+    signal.SIGILL: "a kernel uses an instruction that this processor lacks; another format or option may avoid it",
+    signal.SIGKILL: "somebody or the system ended it, which it also does when memory runs out",
+    signal.SIGSEGV: "a kernel crashed; another format or engine option may avoid it",
+    signal.SIGBUS: "shared memory may be too small (/dev/shm), or a file of the model was cut while it was read",
+}
 
 
 class ChildEngine:
@@ -34,9 +47,33 @@ class ChildEngine:
     step_seconds: float = 0.0
 
     def __init__(
-        self, module: str, settings: Mapping[str, Any], *, env: Mapping[str, str], log: Path, on_progress: OnProgress
+        self,
+        module: str,
+        settings: Mapping[str, Any],
+        *,
+        env: Mapping[str, str],
+        log: Path,
+        on_progress: OnProgress,
+        deadline: float,
     ) -> None:
+        """Start the child and have it load its model.
+
+        Args:
+            module: What it runs.
+            settings: The `open` request.
+            env: Environment variables beside the inherited ones.
+            log: Where its stderr and whatever its libraries print is appended to.
+            on_progress: Told about every sign of life within a chunk.
+            deadline: Seconds without progress after which it is given up. A line from the child is progress; while it
+                loads or compiles, which it does in silence, so is its using the processor.
+
+        Raises:
+            EngineError: It died, made no progress, or said why it can't.
+        """
         self._log_path = log
+        self._deadline = deadline
+        self._given_up = False
+        self._oom_kills = oom_kills()
         self._on_progress = on_progress
         self._buffer = b""
         with log.open("ab") as stderr:
@@ -49,8 +86,9 @@ class ChildEngine:
                 start_new_session=True,  # Ctrl-C reaches the command alone, and the whole group can be ended at once
             )
         try:
-            reply = self._ask({"open": dict(settings)}, while_doing="loading the model")
-            self.info = EngineInfo(**_tuples(reply["info"]))
+            self._send({"open": dict(settings)})
+            reply = self._receive(while_doing=LOADING)
+            self.info = _engine_info(reply["info"])
         except BaseException:
             self._end()
             raise
@@ -82,10 +120,6 @@ class ChildEngine:
                 case {"record": fields}:
                     yield Generation(**_tuples(fields))
 
-    def _ask(self, request: Mapping[str, Any], *, while_doing: str) -> dict[str, Any]:
-        self._send(request)
-        return self._receive(while_doing=while_doing)
-
     def _send(self, request: Mapping[str, Any]) -> None:
         assert self._process.stdin is not None
         try:
@@ -95,7 +129,7 @@ class ChildEngine:
             raise EngineError(self._obituary("before it could be asked")) from None
 
     def _receive(self, *, while_doing: str) -> dict[str, Any]:
-        line = self._read_line()
+        line = self._read_line(while_doing)
         if not line:
             raise EngineError(self._obituary(f"while {while_doing}"))
         reply: dict[str, Any] = json.loads(line)
@@ -103,12 +137,27 @@ class ChildEngine:
             raise EngineError(f"the engine failed while {while_doing}: {reply['error']}{self._last_lines()}")
         return reply
 
-    def _read_line(self) -> bytes:
+    def _read_line(self, while_doing: str) -> bytes:
         """The child's next line; empty once it is dead."""
         assert self._process.stdout is not None
         fd = self._process.stdout.fileno()
+        last, used = time.monotonic(), 0.0
         while b"\n" not in self._buffer:
-            select.select([fd], [], [])
+            if not select.select([fd], [], [], LOOK_S)[0]:
+                silent = time.monotonic() - last
+                now_used = processor_seconds(self._process.pid)
+                if while_doing == LOADING and now_used - used > WORKING * silent:
+                    last = time.monotonic()
+                elif silent > self._deadline:
+                    self._given_up = True
+                    raise EngineError(
+                        f"the engine made no progress for {silent:.0f} s while {while_doing}, and was ended; if it "
+                        f"only needs longer, raise engine.deadline (seconds){self._last_lines()}"
+                    )
+                else:
+                    now_used = min(used, now_used)  # a compiler process that ended takes its time along
+                used = now_used
+                continue
             block = os.read(fd, 1 << 20)
             if not block:
                 return b""
@@ -121,7 +170,13 @@ class ChildEngine:
             code = self._process.wait(timeout=SHUTDOWN_S)
         except subprocess.TimeoutExpired:
             return f"the engine stopped answering {when}{self._last_lines()}"
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        how = f"ended with exit code {code}"
+        if code < 0:
+            killer = signal.Signals(-code)
+            hint = HINTS.get(killer)
+            if killer is signal.SIGKILL and oom_kills() > self._oom_kills:
+                hint = "the system ran out of memory; a shorter context (max_model_len) or a smaller chunk needs less"
+            how = f"was killed by {killer.name}" + (f" ({hint})" if hint else "")
         return f"the engine process {how} {when}; what was finished is kept, run again to go on{self._last_lines()}"
 
     def _last_lines(self) -> str:
@@ -136,10 +191,16 @@ class ChildEngine:
             with suppress(BrokenPipeError):
                 pipe.close()
         with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
-            self._process.wait(timeout=SHUTDOWN_S)
+            self._process.wait(timeout=0 if self._given_up else SHUTDOWN_S)
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        wait_until_gone(self._process.pid, patience=SHUTDOWN_S)
+
+
+def _engine_info(said: Mapping[str, Any]) -> EngineInfo:
+    layers = tuple(LayerGroup(**group) for group in said.get("layers", ()))
+    return EngineInfo(**_tuples({**said, "layers": layers}))
 
 
 def _tuples(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TextIO
 
+from fidelity.engines.vllm_layers import attention_backend, layer_groups
+
 HEARTBEAT_S = 1.0
 """How often a running chunk says how far it is."""
 LAST_BREATH_S = 20.0
@@ -36,8 +38,8 @@ def main() -> None:
         busy.set()
         try:
             match request:
-                case {"open": settings}:
-                    engine = VllmInProcess(settings)
+                case {"open": {"arguments": arguments, "torchao": torchao}}:
+                    engine = VllmInProcess(arguments, torchao)
                     _reply(replies, info=engine.info)
                 case {"generate": rows, "sampling": sampling} if engine:
                     for record in engine.generate(rows, sampling, lambda p, t: _reply(replies, progress=[p, t])):
@@ -52,17 +54,16 @@ def main() -> None:
 class VllmInProcess:
     """vLLM's `LLM` and what became known of it while it was loaded."""
 
-    def __init__(self, settings: dict[str, Any]) -> None:
+    def __init__(self, arguments: dict[str, Any], torchao: dict[str, Any] | None) -> None:
         from vllm import LLM
 
-        lines = _record_log("vllm")  # after the import, which sets up vLLM's logging anew
-        self._llm = LLM(**settings)
+        self._llm = LLM(**arguments, **(_torchao_arguments(**torchao) if torchao else {}))
         self._tokenizer = self._llm.get_tokenizer()
         self._has_template = bool(getattr(self._tokenizer, "chat_template", None))
         self._context = int(self._llm.llm_engine.model_config.max_model_len)
         self.step_seconds = 0.0
         """Spent inside the engine's own steps since the warm-up."""
-        self.info = self._describe(lines)
+        self.info = self._describe()
         self._warm_up()
         self.step_seconds = 0.0
 
@@ -131,56 +132,65 @@ class VllmInProcess:
         ids = self._tokenizer.encode("a")
         self._run([list(ids)], {"temperature": 0.0, "max_tokens": 2}, lambda *_: None)
 
-    def _describe(self, lines: list[str]) -> dict[str, Any]:
+    def _describe(self) -> dict[str, Any]:
         config = self._llm.llm_engine.vllm_config
-        quantized, plain = self._llm.apply_model(_count_linear_layers)[0]
+        layers = self._llm.apply_model(layer_groups)[0]
+        main = [group for group in layers if group["kind"] in ("linear", "experts")]
         template = getattr(self._tokenizer, "chat_template", None)
         notes = [] if template else ["the checkpoint has no chat template: prompts went in as plain text"]
         return {
             "kind": "vllm",
             "mode": "eager" if config.model_config.enforce_eager else "compiled",
             "dtype": str(config.model_config.dtype).removeprefix("torch."),
-            "attention": _attention(lines),
-            "kernels": sorted(
-                {word for line in lines for word in line.split() if word.rstrip(".,").endswith("Kernel")}
-            ),
-            "quantized_layers": quantized,
-            "unquantized_layers": plain,
+            "ran_as": _ran_as(main),
+            "attention": self._llm.apply_model(attention_backend)[0],
+            "kernels": sorted({group["kernel"] for group in layers if group["kernel"]}),
+            "layers": layers,
+            "kv_cache": _kv_cache(config),
+            "quantized_layers": sum(group["count"] for group in main if group["quantized"]),
+            "unquantized_layers": sum(group["count"] for group in main if not group["quantized"]),
             "context": self._context,
             "tokenizer": _hash(self._tokenizer.get_vocab()),
             "chat_template": _hash(template) if template else None,
-            "versions": _versions("torch", "transformers", "compressed-tensors"),
+            "versions": _versions(
+                "torch", "transformers", "compressed-tensors", "torchao", "vllm-gguf-plugin", "vllm-bnb-plugin"
+            ),
             "notes": notes,
         }
 
 
-def _count_linear_layers(model: Any) -> tuple[int, int]:
-    methods = [type(m.quant_method).__name__ for m in model.modules() if hasattr(m, "quant_method")]
-    linear = [name for name in methods if "Linear" in name]
-    plain = sum(name.startswith("Unquantized") for name in linear)
-    return len(linear) - plain, plain
+def _torchao_arguments(scheme: str, group_size: int | None) -> dict[str, Any]:
+    """What vLLM takes to quantize linear layers by torchao while it loads them."""
+    import torch
+    from torchao import quantization
+    from torchao.core.config import config_to_dict
+
+    grouped = {"weight_dtype": torch.int4}
+    match scheme:
+        case "int8wo":
+            config = quantization.Int8WeightOnlyConfig()
+        case "8da8w":
+            config = quantization.Int8DynamicActivationInt8WeightConfig()
+        case "int4wo":
+            config = quantization.IntxWeightOnlyConfig(**grouped, granularity=quantization.PerGroup(group_size))
+        case _:
+            per_group = quantization.PerGroup(group_size)
+            config = quantization.Int8DynamicActivationIntxWeightConfig(**grouped, weight_granularity=per_group)
+    as_json = json.dumps(config_to_dict(config))
+    return {"quantization": "torchao", "hf_overrides": {"quantization_config_dict_json": as_json}}
 
 
-def _attention(lines: list[str]) -> str | None:
-    """The backend that vLLM says it uses: "Using FLASH_ATTN attention backend ...", "Using CPU_ATTN backend"."""
-    for line in lines:
-        words = line.split()
-        for word in words:
-            if "attention" in line.lower() and "backend" in line.lower() and "ATTN" in word:
-                return word.strip(".,'\"").removeprefix("AttentionBackendEnum.")
+def _ran_as(layers: list[dict[str, Any]]) -> str | None:
+    """The format of the largest group of linear layers that are quantized, else of those that aren't."""
+    for group in sorted(layers, key=lambda group: (not group["quantized"], -group["count"])):
+        return str(group["format"]) + (" (linear only)" if group["method"].startswith("TorchAO") else "")
     return None
 
 
-def _record_log(name: str) -> list[str]:
-    """A list that fills with what the logger says from now on."""
-    lines: list[str] = []
-
-    class Recorder(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            lines.append(record.getMessage())
-
-    logging.getLogger(name).addHandler(Recorder())
-    return lines
+def _kv_cache(config: Any) -> str:
+    """The KV cache's type; "auto" means the model's own."""
+    named = str(config.cache_config.cache_dtype)
+    return str(config.model_config.dtype).removeprefix("torch.") if named == "auto" else named
 
 
 def _versions(*packages: str) -> dict[str, str]:

@@ -17,11 +17,13 @@ from fidelity.report.json import JSON_SCHEMA_VERSION, as_json, json_schema
 from fidelity.report.junit import as_junit
 from fidelity.report.markdown import as_markdown
 from fidelity.report.terminal import print_history, print_table
+from fidelity.report.trends import PAST
 
 __all__ = [
     "HIDDEN",
     "JSON_SCHEMA_VERSION",
     "NOT_QUALITY",
+    "PAST",
     "add_step_summary",
     "annotation",
     "as_html",

@@ -101,8 +101,17 @@ def _stopped(run: Run) -> list[str]:
 
 
 def format_of(run: Run) -> str:
-    """The number format that the checkpoint or the run's label names."""
-    return str(run.manifest["label"] or _checkpoint(run).get("format") or "format unknown")
+    """The run's label; without one the checkpoint's number format, and what it ran as where that is another."""
+    if label := run.manifest["label"]:
+        return str(label)
+    engine, stored = run.manifest["engine"], _checkpoint(run).get("format")
+    ran, cache = engine["ran_as"], engine.get("kv_cache")
+    told = [str(stored or ran or "format unknown")]
+    if stored and ran and ran != stored:
+        told.append(f"ran as {ran}")
+    if cache and cache != engine["dtype"]:
+        told.append(f"KV cache {cache}")
+    return ", ".join(told)
 
 
 def size_of(run: Run) -> str:

@@ -1,11 +1,12 @@
 """What GitHub Actions shows by itself: the summary of the step, and one annotation."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fidelity.comparison import ComparisonSet
 from fidelity.errors import StoreError
 from fidelity.gate import Outcome, Verdict
+from fidelity.history import Entry
 from fidelity.report.inert import one_line
 from fidelity.report.markdown import as_markdown
 from fidelity.report.verdicts import NO_GATE, whole
@@ -25,7 +26,11 @@ def annotation(
 
 
 def add_step_summary(
-    result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE, *, environment: Mapping[str, str]
+    result: ComparisonSet,
+    verdicts: Mapping[str, Verdict] = NO_GATE,
+    past: Sequence[Entry] = (),
+    *,
+    environment: Mapping[str, str],
 ) -> None:
     """Append the Markdown report to the step's summary; nothing outside GitHub Actions.
 
@@ -36,7 +41,7 @@ def add_step_summary(
         return
     try:
         with Path(file).open("a", encoding="utf-8") as summary:
-            summary.write(as_markdown(result, verdicts))
+            summary.write(as_markdown(result, verdicts, past))
     except OSError as error:
         raise StoreError(f"{file}: the step's summary can't be written ({error.strerror})") from error
 

@@ -18,6 +18,7 @@ from fidelity import __version__
 from fidelity.comparison import ComparisonSet
 from fidelity.floor import Summary
 from fidelity.gate import Verdict
+from fidelity.history import Entry
 from fidelity.report.charts import distributions, profiles
 from fidelity.report.content import (
     NOT_QUALITY,
@@ -33,6 +34,7 @@ from fidelity.report.content import (
 from fidelity.report.inert import one_line, visible
 from fidelity.report.page_data import Held, page_data
 from fidelity.report.pairs import column_of
+from fidelity.report.trends import READING, trend
 from fidelity.report.verdicts import (
     HEADINGS,
     NO_GATE,
@@ -48,11 +50,14 @@ MOST_ROWS = 500
 """Failures that are listed."""
 
 
-def as_html(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE) -> str:
-    """The whole file; with the worst pairs only where all of them would be too large, and it says so."""
+def as_html(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE, past: Sequence[Entry] = ()) -> str:
+    """The whole file; with the worst pairs only where all of them would be too large, and it says so.
+
+    `past` are the comparisons of this baseline so far, these included.
+    """
     data, held = page_data(result, verdicts)
     style, script = _file("page.css"), _file("page.js")
-    sections = dict(_sections(result, verdicts))
+    sections = dict(_sections(result, verdicts, past))
     parts = {
         "policy": _policy(style, script),
         "title": _text(f"fidelity: {result.baseline.name}"),
@@ -72,7 +77,9 @@ def as_html(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE) ->
     return page
 
 
-def _sections(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> Iterator[tuple[str, str]]:
+def _sections(
+    result: ComparisonSet, verdicts: Mapping[str, Verdict], past: Sequence[Entry]
+) -> Iterator[tuple[str, str]]:
     floor = floor_of(result)
     if verdicts:
         yield "Gate", "\n".join(_gate(result, verdicts, floor))
@@ -82,6 +89,8 @@ def _sections(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> Iterato
         yield "Distributions", f'<p class="quiet">{legend}</p><div class="figures">{"".join(figures)}</div>'
     if figures := profiles(result):
         yield "Along the output", f'<div class="figures">{"".join(figures)}</div>'
+    if len(past) > len(result.candidates):
+        yield "Trend", _trend(past)
     yield "What was compared", _compared(result)
 
 
@@ -126,6 +135,18 @@ def _summary(result: ComparisonSet, floor: Mapping[str, Summary]) -> str:
     return f'<p class="quiet">{_text(legend)}</p>' + _table(headings, rows, figures=headings[1:])
 
 
+def _trend(past: Sequence[Entry]) -> str:
+    told = trend(past)
+    figures = told.headings[4:]
+    rows = [
+        "<tr>"
+        + "".join(f"<td{_class(h, figures)}>{_text(cell)}</td>" for h, cell in zip(told.headings, row, strict=True))
+        + "</tr>"
+        for row in told.rows
+    ]
+    return f'<p class="quiet">{_text(READING)}</p>' + _table(told.headings, rows, figures=figures)
+
+
 def _value(summary: Summary | None) -> str:
     if summary is None or summary.value is None:
         return "–"
@@ -136,7 +157,7 @@ def _value(summary: Summary | None) -> str:
 def _compared(result: ComparisonSet) -> str:
     runs = [("baseline", result.baseline), *(("control", control.run) for control in result.controls)]
     runs += [("candidate", candidate.run) for candidate in result.candidates]
-    headings = ("", "Run", "Format", "Size", "Ran as", "Engine", "Mode", "Device", "Answers", "Failed", "Created")
+    headings = ("", "Run", "Format", "Size", "Engine", "Mode", "Device", "Answers", "Failed", "Created")
     rows = [_cells(role, run) for role, run in runs]
     used = [n for n in range(len(headings)) if any(row[n] for row in rows)]
     lines = [
@@ -159,7 +180,7 @@ def _compared(result: ComparisonSet) -> str:
 def _cells(role: str, run: Run) -> tuple[str, ...]:
     engine, counts = run.manifest["engine"], run.manifest["counts"]
     ran = " ".join(str(part) for part in (engine["kind"], engine["version"]) if part)
-    what = (role, run.name, format_of(run), size_of(run), engine["ran_as"] or "", ran, engine["mode"] or "")
+    what = (role, run.name, format_of(run), size_of(run), ran, engine["mode"] or "")
     return (*what, engine["device"] or "", str(counts["generations"]), str(counts["failures"]), run.manifest["created"])
 
 

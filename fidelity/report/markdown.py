@@ -15,6 +15,7 @@ from fidelity import __version__
 from fidelity.comparison import ComparisonSet, Scores
 from fidelity.floor import Summary
 from fidelity.gate import Outcome, Verdict
+from fidelity.history import Entry
 from fidelity.records import Pair
 from fidelity.report.content import (
     NOT_QUALITY,
@@ -30,6 +31,7 @@ from fidelity.report.content import (
 from fidelity.report.diff import Piece, word_diff
 from fidelity.report.inert import WORD_JOINER, cut, one_line, visible
 from fidelity.report.pairs import column_of, rank
+from fidelity.report.trends import READING, trend
 from fidelity.report.verdicts import (
     HEADINGS,
     NO_GATE,
@@ -55,7 +57,7 @@ CONTEXT = 120
 WIDTH = 100
 """Characters of a line in a fenced block, which a browser doesn't wrap."""
 MARKS: Mapping[Outcome, str] = {"pass": "✅", "fail": "❌", "inconclusive": "❔"}
-TO_THE_LEFT = frozenset({"", "Line", "Column", "Run", "Format", "Size", "Engine", "Mode", "Device"})
+LEFT = {"", "Line", "Column", "Compared", "Candidate", "Verdict", "Run", "Format", "Size", "Engine", "Mode", "Device"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +71,11 @@ class Block:
     """What to call it where it is left out."""
 
 
-def as_markdown(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE) -> str:
-    """The report, of less than MOST_CHARACTERS however large the comparison; it says what was left out."""
+def as_markdown(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE, past: Sequence[Entry] = ()) -> str:
+    """The report, of less than MOST_CHARACTERS however large the comparison; it says what was left out.
+
+    `past` are the comparisons of this baseline so far, these included.
+    """
     floor = floor_of(result)
     blocks = [Block(_head(result, verdicts), 0)]
     for candidate in _most_urgent_first(result, verdicts):
@@ -78,6 +83,8 @@ def as_markdown(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE
         name, later = candidate.run.name, 1 if verdict and verdict.outcome == "pass" else 0
         blocks.append(Block(_table(result, candidate, verdict, floor), 1 + later, f"the table of {name}"))
         blocks.append(Block(_worst_pairs(result, candidate, verdict), 3 + later, f"the pairs of {name}"))
+    if len(past) > len(result.candidates):
+        blocks.append(Block(_trend(past), 5, "the trend"))
     blocks.append(Block(_compared(result), 0))
     named = set(differences(result))  # stand with what was compared
     if said := [note for note in notes(result) if note not in named]:
@@ -195,6 +202,12 @@ def _elided(text: str, *, first: bool, last: bool) -> str:
     return f"{before}⋯{after}"
 
 
+def _trend(past: Sequence[Entry]) -> str:
+    told = trend(past)
+    table = _rows(told.headings, told.rows)
+    return _folded(f"The last {len(told.rows)} comparisons with this baseline", f"{table}\n\n{READING}")
+
+
 def _compared(result: ComparisonSet) -> str:
     runs = [("baseline", result.baseline)]
     runs += [("control", control.run) for control in result.controls]
@@ -227,7 +240,7 @@ def _bullets(said: Iterable[str], *, room: int = MOST_OF_WHAT_STAYS) -> list[str
 def _rows(headings: Sequence[str], rows: Iterable[Sequence[str]], *, room: int = 2 * MOST_OF_WHAT_STAYS) -> str:
     """A table, up to as many characters as there is room for; figures stand to the right."""
     cells = [_row([prose(cell, most=120) for cell in row]) for row in rows]
-    ruler = _row(["---" if heading in TO_THE_LEFT else "---:" for heading in headings])
+    ruler = _row(["---" if heading in LEFT else "---:" for heading in headings])
     return "\n".join([_row(headings), ruler, *_within(room, cells, lambda left: f"\nand {left} rows more")])
 
 

@@ -8,8 +8,9 @@ from rich.text import Text
 
 from fidelity.comparison import ComparisonSet, Scores
 from fidelity.floor import Summary
-from fidelity.gate import Line, Verdict
-from fidelity.history import Entry, line_titles
+from fidelity.gate import Verdict
+from fidelity.history import Entry
+from fidelity.report import trends
 from fidelity.report.content import (
     NOT_QUALITY,
     describe_run,
@@ -20,6 +21,7 @@ from fidelity.report.content import (
     shown_in_table,
     summaries_of,
 )
+from fidelity.report.trends import trend
 from fidelity.report.verdicts import NO_GATE
 from fidelity.store import Run
 
@@ -87,30 +89,17 @@ def _print_verdict(verdict: Verdict, console: Console) -> None:
 def print_history(entries: Sequence[Entry], console: Console) -> None:
     """A table for each baseline, oldest comparison first: the verdict, and of each line the value and its bounds."""
     for baseline in dict.fromkeys(entry.baseline for entry in entries):
-        rows = [entry for entry in entries if entry.baseline == baseline]
-        titles = line_titles(rows)
+        told = trend([entry for entry in entries if entry.baseline == baseline])
         table = Table(title=f"Baseline {baseline}", show_edge=False, pad_edge=False, title_justify="left")
-        for heading in ("compared", "candidate", "n", "verdict"):
-            table.add_column(heading, justify="right" if heading == "n" else "left")
-        for title in titles:
-            table.add_column(Text(_heading(title)), justify="right")
-        for entry in rows:
-            lines = {line.title: line for line in entry.verdict.lines} if entry.verdict else {}
-            verdict = entry.verdict.outcome if entry.verdict else "not judged"
-            told = (entry.created[:16].replace("T", " "), entry.candidate, str(entry.prompts), verdict)
-            table.add_row(*(Text(cell) for cell in (*told, *(_line_cell(lines.get(title)) for title in titles))))
+        for place, heading in enumerate(told.headings):
+            table.add_column(Text(_heading(heading)), justify="left" if place in (0, 1, 3) else "right")
+        for row in told.rows:
+            table.add_row(*(Text(cell.replace(" [", "\n[")) for cell in row))
         console.print(table)
     for entry in entries:
         reason = entry.verdict.reason if entry.verdict else entry.why_not
         console.print(Text(f"{entry.candidate}: {reason}"))
-    console.print(Text(f"In brackets: one-sided bounds, each at the gate's confidence. {NOT_QUALITY}"))
-
-
-def _line_cell(line: Line | None) -> str:
-    if line is None or line.value is None or line.lower is None or line.upper is None:
-        return "-"
-    form = "+.3f" if line.kind in ("margin", "tail") else ".1%"
-    return f"{line.value:{form}}\n[{line.lower:{form}}, {line.upper:{form}}]"
+    console.print(Text(f"{trends.READING} {NOT_QUALITY}"))
 
 
 def _names(controls: Sequence[Scores]) -> str:

@@ -12,7 +12,7 @@ from fidelity.metrics.breaks import CHECKS_OF_CORE, Breaks
 from fidelity.records import Generation, Pair, Prompt
 from fidelity.text.blocks import MAX_CHARACTERS
 from tests import laws
-from tests.metrics.test_languages import SENTENCES
+from tests.text.test_languages import SENTENCES
 
 pytest.importorskip("py3langid")
 

@@ -9,6 +9,7 @@ from markdown_it import MarkdownIt
 
 from fidelity.comparison import ComparisonSet
 from fidelity.report import NOT_QUALITY, as_markdown
+from fidelity.report.content import format_of
 from fidelity.report.markdown import MOST_CHARACTERS, fenced, prose
 from fidelity.store import Run
 from tests.report.conftest import HOSTILE, line, verdict
@@ -228,3 +229,20 @@ def stand_in(run, manifest):
             return manifest
 
     return StandIn(run.path)
+
+
+@pytest.mark.parametrize(
+    ("stored", "ran", "cache", "told"),
+    [
+        ("BF16", "BF16", "bfloat16", "BF16"),
+        ("W4A16-INT4 g64", "W4A8-INT4 g64", "bfloat16", "W4A16-INT4 g64, ran as W4A8-INT4 g64"),
+        ("BF16", "BF16", "fp8", "BF16, KV cache fp8"),
+        ("BF16", None, None, "BF16"),
+        (None, None, None, "format unknown"),
+    ],
+)
+def test_what_ran_stands_beside_what_the_checkpoint_is(recordings, stored, ran, cache, told):
+    manifest = recordings.baseline.manifest
+    engine = {**manifest["engine"], "ran_as": ran, "kv_cache": cache, "dtype": "bfloat16"}
+    run = stand_in(recordings.baseline, {**manifest, "label": None, "engine": engine, "checkpoint": {"format": stored}})
+    assert format_of(run) == told

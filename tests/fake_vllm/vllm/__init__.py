@@ -1,12 +1,16 @@
 """A stand-in for vLLM that answers at once, for tests of everything around it; put this folder on PYTHONPATH.
 
 Like the real BF16 engine, its answers depend on how many prompts are in the batch, and on nothing else but the prompt.
-Words in a prompt make it misbehave: SIGILL, SLOW, REFUSED (by the template), LONG (beyond the context).
+Words in a prompt make it misbehave: SIGILL, SIGSEGV, SIGKILL, HANG, SLOW, REFUSED (by the template), LONG (beyond the
+context). So do values of `quantization`: mxfp4 (no kernel), SIGILL, hangs, works (for 3 s, while loading), aborts (at
+its end).
 """
 
+import atexit
 import hashlib
 import os
 import signal
+import subprocess
 import sys
 import time
 from types import SimpleNamespace
@@ -34,22 +38,79 @@ class _Tokenizer:
         text = " ".join(m["content"] for m in messages)
         if "REFUSED" in text:
             raise ValueError("System role not supported")
-        if "SIGILL" in text:
-            os.kill(os.getpid(), signal.SIGILL)
+        for word in ("SIGILL", "SIGSEGV", "SIGKILL"):
+            if word in text:
+                os.kill(os.getpid(), getattr(signal, word))
+        if "HANG" in text:
+            time.sleep(3600)
         if "SLOW" in text:
             time.sleep(0.15)
         return {"input_ids": self.encode(text)}
 
 
+class UnquantizedLinearMethod:
+    pass
+
+
+class CompressedTensorsLinearMethod:
+    def __init__(self):
+        self.kernel = CPUInt8ScaledMMLinearKernel()
+
+
+class CPUInt8ScaledMMLinearKernel:
+    config = None
+
+
+class RowParallelLinear:
+    def __init__(self, method):
+        self.quant_method = method
+        self.weight = SimpleNamespace(dtype="torch.bfloat16")
+
+
+class _Model:
+    """Thirty linear layers; `quantization="compressed-tensors"` quantizes all but one of them."""
+
+    def __init__(self, quantization):
+        quantized = 29 if quantization == "compressed-tensors" else 0
+        methods = [CompressedTensorsLinearMethod() if n < quantized else UnquantizedLinearMethod() for n in range(30)]
+        self._layers = [RowParallelLinear(method) for method in methods]
+
+    def modules(self):
+        return iter(self._layers)
+
+
 class LLM:
-    def __init__(self, model, *, enforce_eager=False, max_model_len=512, dtype="bfloat16", broken=None):
-        if broken:
-            raise RuntimeError(f"no kernel for {broken}")
+    def __init__(
+        self,
+        model,
+        *,
+        enforce_eager=False,
+        max_model_len=512,
+        dtype="bfloat16",
+        quantization=None,
+        kv_cache_dtype="auto",
+        **others,
+    ):
+        if quantization == "mxfp4":
+            raise RuntimeError("no kernel for mxfp4")
+        if quantization == "SIGILL":
+            os.kill(os.getpid(), signal.SIGILL)
+        if quantization == "hangs":
+            subprocess.Popen(["sleep", "3600"])  # a worker of its own, which must go too
+            time.sleep(3600)
+        if quantization == "works":
+            until = time.monotonic() + 3
+            while time.monotonic() < until:
+                pass
+        if quantization == "aborts":
+            atexit.register(os.abort)
+        self._model = _Model(quantization)
         self._waiting, self._next, self._exact = [], 0, dtype == "float32"
         self.llm_engine = SimpleNamespace(
             model_config=SimpleNamespace(max_model_len=max_model_len),
             vllm_config=SimpleNamespace(
-                model_config=SimpleNamespace(enforce_eager=enforce_eager, dtype=f"torch.{dtype}")
+                model_config=SimpleNamespace(enforce_eager=enforce_eager, dtype=f"torch.{dtype}"),
+                cache_config=SimpleNamespace(cache_dtype=kv_cache_dtype),
             ),
             get_num_unfinished_requests=lambda: len(self._waiting),
             step=self._step,
@@ -59,7 +120,7 @@ class LLM:
         return _Tokenizer()
 
     def apply_model(self, function):
-        return [(0, 30)]
+        return [function(self._model)]
 
     def reset_prefix_cache(self):
         pass

@@ -1,0 +1,122 @@
+"""What a checkpoint is, read from its config and its tensors' headers without loading it: parameters, format, bytes."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fidelity.checkpoints.tensors import Tensor, read_tensors, weight_files
+from fidelity.errors import ConfigError
+
+FLOATS = {"BF16": "BF16", "F16": "FP16", "F32": "FP32"}
+PACKED = ("weight_packed", "qweight")
+"""Tensors that hold several quantized weights in each integer."""
+NO_PARAMETERS = ("scale", "scales", "zero_point", "qzeros", "g_idx", "weight_shape")
+"""Endings of tensors that describe quantized weights and aren't parameters of the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint as its files describe it; None where they don't say."""
+
+    format: str | None
+    """`BF16`, `W8A8-INT8`, `W4A16-INT4 g64`, `W8A8-FP8`, ..."""
+    parameters: int | None
+    """Weights of the model as it was before it was packed; a tied lm_head counts once."""
+    bytes: int | None
+    """Of all weight files on disk."""
+
+
+def describe(checkpoint: Path) -> Checkpoint:
+    """Read what the checkpoint is.
+
+    Raises:
+        ConfigError: Its config.json or a safetensors header is damaged.
+    """
+    config = read_config(checkpoint)
+    tensors = read_tensors(checkpoint)
+    quantization = quantization_of(config)
+    return Checkpoint(
+        format=_format(checkpoint, config, tensors),
+        parameters=sum(parameters_of(name, tensor, bits_of(quantization)) for name, tensor in tensors.items()) or None,
+        bytes=sum(file.stat().st_size for file in weight_files(checkpoint)) or None,
+    )
+
+
+def read_config(checkpoint: Path) -> dict[str, Any]:
+    """The checkpoint's config.json; empty for a GGUF, which has none.
+
+    Raises:
+        ConfigError: It can't be read as JSON.
+    """
+    if checkpoint.is_file():
+        return {}
+    try:
+        config: dict[str, Any] = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{checkpoint / 'config.json'}: can't be read as JSON ({error})") from error
+    return config
+
+
+def quantization_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What the config says of quantization; empty where it says nothing."""
+    return config.get("quantization_config") or config.get("compression_config") or {}
+
+
+def scheme_of(quantization: Mapping[str, Any]) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Weights and input activations of a compressed-tensors config's first group."""
+    for group in (quantization.get("config_groups") or {}).values():
+        if group.get("weights"):
+            return group["weights"], group.get("input_activations")
+    return None, None
+
+
+def bits_of(quantization: Mapping[str, Any]) -> int:
+    """Of each weight that is packed into integers."""
+    weights = scheme_of(quantization)[0]
+    return int(weights["num_bits"] if weights else quantization.get("bits", 4))
+
+
+def parameters_of(name: str, tensor: Tensor, bits: int) -> int:
+    """How many of the model's weights a tensor holds: none if it describes others, several in each packed integer."""
+    last = name.rpartition(".")[2]
+    if last.endswith(NO_PARAMETERS):
+        return 0
+    return tensor.elements * (32 // bits if last in PACKED and tensor.dtype == "I32" else 1)
+
+
+def _format(checkpoint: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str | None:
+    if quantization := quantization_of(config):
+        return _quantized_format(quantization)
+    stored = _most_common_type(tensors)
+    if checkpoint.is_file() and stored:
+        return f"GGUF {stored}"
+    if stored:
+        return FLOATS.get(stored, stored)
+    named = config.get("dtype") or config.get("torch_dtype")
+    return {"bfloat16": "BF16", "float16": "FP16", "float32": "FP32"}.get(str(named))
+
+
+def _most_common_type(tensors: Mapping[str, Tensor]) -> str | None:
+    """The type that most weights are stored in."""
+    weight: dict[str, int] = {}
+    for tensor in tensors.values():
+        weight[tensor.dtype] = weight.get(tensor.dtype, 0) + tensor.elements
+    return max(weight, key=lambda dtype: weight[dtype]) if weight else None
+
+
+def _quantized_format(quantization: Mapping[str, Any]) -> str:
+    """`W4A16-INT4 g64` from a quantization_config (compressed-tensors, AWQ, GPTQ, FP8); else its method's name."""
+    weights, activations = scheme_of(quantization)
+    if weights:
+        kind = "FP" if str(weights.get("type", "int")).startswith("float") else "INT"
+        bits = weights["num_bits"]
+        inputs = activations["num_bits"] if activations else 16
+        group = weights.get("group_size")
+        return f"W{bits}A{inputs}-{kind}{bits}" + (f" g{group}" if group and group > 0 else "")
+    method = str(quantization.get("quant_method", "unknown"))
+    if method in {"awq", "gptq", "auto-round"}:
+        bits, group = quantization.get("bits", 4), quantization.get("group_size", -1)
+        return f"W{bits}A16-INT{bits}" + (f" g{group}" if group > 0 else "") + f" ({method})"
+    return "W8A8-FP8" if method in {"fp8", "fbgemm_fp8"} else method

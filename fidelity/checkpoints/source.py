@@ -1,0 +1,93 @@
+"""Where a checkpoint lies, and what its content is known by."""
+
+import hashlib
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from fidelity.errors import ConfigError, MissingPackageError
+
+PICKLES = ("*.bin", "*.pt", "*.pth")
+"""Weights that Python unpickles, which can run code."""
+
+
+def local_directory(model: str, revision: str | None, *, download: bool = True) -> Path:
+    """The directory of a checkpoint, or its GGUF file: a local one as it is, a Hub id from the Hub's cache.
+
+    What is not in the cache is downloaded, if that is allowed.
+
+    Raises:
+        ConfigError: There is no such directory, or it is no checkpoint, or the Hub doesn't have it.
+    """
+    path = Path(model)
+    if not path.is_absolute():
+        return _from_hub(model, revision, download=download)
+    if path.is_file() and path.suffix == ".gguf":
+        return path
+    if not path.is_dir():
+        raise ConfigError(f"{path}: no such directory; 'model' is a checkpoint's directory or a Hub id (org/name)")
+    if not (path / "config.json").is_file():
+        raise ConfigError(f"{path}: not a model: it has no config.json; name a Hugging Face checkpoint's directory")
+    return path
+
+
+def content_id(directory: Path, remembered: Path) -> str:
+    """What the checkpoint's content is known by: the Hub's commit, or a SHA-256 over all its files.
+
+    A hash is remembered by path, size and modification time in the JSON file `remembered`, so that a large checkpoint
+    is read once.
+    """
+    if directory.parent.name == "snapshots":
+        return directory.name
+    known: dict[str, str] = {}
+    with suppress(OSError, ValueError):
+        known = json.loads(remembered.read_text())
+    total = hashlib.sha256()
+    within = [directory] if directory.is_file() else directory.rglob("*")
+    for file in sorted(p for p in within if p.is_file() and not p.name.startswith(".")):
+        stat = file.stat()
+        key = f"{file}|{stat.st_size}|{stat.st_mtime_ns}"
+        if key not in known:
+            with file.open("rb") as stream:
+                known[key] = hashlib.file_digest(stream, "sha256").hexdigest()
+        total.update(f"{file.relative_to(directory)}={known[key]}\n".encode())
+    with suppress(OSError):  # forgetting costs time, nothing else
+        remembered.parent.mkdir(parents=True, exist_ok=True)
+        draft = remembered.with_suffix(f".{os.getpid()}.draft")
+        draft.write_text(json.dumps(known, indent=0))
+        draft.replace(remembered)
+    return total.hexdigest()
+
+
+def chat_template(directory: Path) -> Any:
+    """The template of a checkpoint's tokenizer, or several by name; None where it has none."""
+    with suppress(OSError):
+        return (directory / "chat_template.jinja").read_text(encoding="utf-8")
+    written = None
+    with suppress(OSError, ValueError):
+        written = json.loads((directory / "tokenizer_config.json").read_text(encoding="utf-8")).get("chat_template")
+    return {one["name"]: one["template"] for one in written} if isinstance(written, list) else written
+
+
+def fingerprint(template: Any) -> str | None:
+    """What a chat template is known by in `EngineInfo.chat_template`; None where there is none."""
+    return hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:16] if template else None
+
+
+def _from_hub(model: str, revision: str | None, *, download: bool) -> Path:
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    except ImportError as error:
+        raise MissingPackageError("huggingface_hub", extra="vllm", needed_by=f"the Hub model {model!r}") from error
+    patterns = ["*.json", "*.safetensors", "*.model", "*.jinja", "*.txt"]
+    try:
+        found = snapshot_download(model, revision=revision, allow_patterns=patterns, local_files_only=not download)
+        return Path(found)
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise ConfigError(
+            f"model {model!r}: neither a directory here nor to be had from the Hub "
+            f"({type(error).__name__}: {str(error).splitlines()[0]})"
+        ) from error

@@ -1,0 +1,45 @@
+"""What a platform is known not to run: refused before a model loads, with what would run instead.
+
+Each line was seen, with the version that is named; another version is its own judge, since kernels come
+and go.
+"""
+
+from dataclasses import dataclass
+
+from fidelity.config import VllmEngine
+
+INT8_INSTEAD = "a W8A8-INT8 checkpoint, or torchao: {scheme: 8da8w}"
+
+
+@dataclass(frozen=True, slots=True)
+class Impossible:
+    """One thing that doesn't run on a platform."""
+
+    asked: str
+    """A value of vLLM's `quantization` argument, or the beginning of a checkpoint's format."""
+    why: str
+    instead: str
+
+
+MEASURED_ON_CPU = "0.32."
+ON_CPU = (
+    Impossible("fp8", "its operators for FP8 while loading are missing", INT8_INSTEAD),
+    Impossible("fp8_per_tensor", "its operators for FP8 while loading are missing", INT8_INSTEAD),
+    Impossible("W8A16-INT8", "it has no kernel for 8-bit weights with 16-bit activations", INT8_INSTEAD),
+    Impossible("GGUF", "the GGUF plugin's kernels are for GPUs", "llama.cpp, or the GGUF as a BF16 checkpoint"),
+)
+
+
+def refusal(engine: VllmEngine, *, checkpoint_format: str | None, vllm_version: str) -> str | None:
+    """Why a run can't work on this platform, and what would; None where nothing is known against it."""
+    number, _, build = vllm_version.partition("+")
+    if build != "cpu" or not number.startswith(MEASURED_ON_CPU):
+        return None
+    asked = {str(engine.options.get("quantization") or ""), (checkpoint_format or "").partition(" ")[0]}
+    for impossible in ON_CPU:
+        if impossible.asked in asked:
+            return (
+                f"{impossible.asked} doesn't run on a CPU with vLLM {number}: {impossible.why}; "
+                f"what runs instead: {impossible.instead}"
+            )
+    return None

@@ -1,0 +1,125 @@
+"""`fidelity inspect`: what can be known of a checkpoint without loading it, and of a run that it has had."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from fidelity.checkpoints import Anatomy, Part, dissect, local_directory
+from fidelity.checkpoints.formats import FLOATS
+from fidelity.engines.vllm_kernels import Linear, pick_kernels
+from fidelity.errors import ConfigError
+from fidelity.store import Run
+
+JSON_SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """The kernel that this machine's vLLM would take for the layers of one part."""
+
+    part: Part
+    kernel: str | None
+    note: str | None
+    """Why there is none, or what it does otherwise than the checkpoint asks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What was found; either half may be missing, never both."""
+
+    name: str
+    anatomy: Anatomy | None
+    """None for a run whose model isn't here."""
+    picks: tuple[Pick, ...] | None
+    """None where vLLM isn't installed, or wasn't asked."""
+    ran: Mapping[str, Any] | None
+    """A run's `EngineInfo`, from its manifest."""
+
+
+def inspect(what: str, *, revision: str | None = None, ask_vllm: bool = True) -> Inspection:
+    """Look at a checkpoint (a directory, a GGUF file, a Hub id) or at a run's directory.
+
+    Raises:
+        ConfigError: It is neither, or its files are damaged.
+    """
+    path = Path(what)
+    if (path / "manifest.json").is_file():
+        run = Run(path)
+        checkpoint = _checkpoint_of(run)
+        anatomy = dissect(checkpoint) if checkpoint else None
+        return Inspection(run.name, anatomy, None, run.manifest["engine"])
+    checkpoint = local_directory(str(path.resolve()) if path.exists() else what, revision)
+    anatomy = dissect(checkpoint)
+    return Inspection(what, anatomy, _picks(anatomy) if ask_vllm else None, None)
+
+
+def as_json(found: Inspection) -> dict[str, Any]:
+    """All of it as plain data: bytes, parameters and counts as whole numbers, bits per weight unrounded."""
+    anatomy = found.anatomy
+    return {
+        "schema_version": JSON_SCHEMA_VERSION,
+        "name": found.name,
+        "checkpoint": None if anatomy is None else _checkpoint_json(anatomy),
+        "kernels": None
+        if found.picks is None
+        else [
+            {"kind": pick.part.kind, "scheme": pick.part.scheme, "kernel": pick.kernel, "note": pick.note}
+            for pick in found.picks
+        ],
+        "ran": found.ran,
+    }
+
+
+def bits_per_weight(anatomy: Anatomy) -> float | None:
+    """Of the whole checkpoint, scales included."""
+    parameters = sum(part.parameters for part in anatomy.parts)
+    return sum(part.bytes for part in anatomy.parts) * 8 / parameters if parameters else None
+
+
+def _checkpoint_json(anatomy: Anatomy) -> dict[str, Any]:
+    fields = asdict(anatomy)
+    layers = [
+        {**asdict(part), "names": list(part.names), "bits_per_weight": part.bits_per_weight} for part in anatomy.parts
+    ]
+    del fields["parts"], fields["checkpoint"]
+    return {
+        **asdict(anatomy.checkpoint),
+        "bits_per_weight": bits_per_weight(anatomy),
+        **fields,
+        "unquantized": list(anatomy.unquantized),
+        "layers": layers,
+    }
+
+
+def _checkpoint_of(run: Run) -> Path | None:
+    """The model of a run, if it is here; nothing is downloaded to describe what has run already."""
+    config = run.manifest["config"]
+    if not config.get("model"):
+        return None
+    try:
+        return local_directory(str(config["model"]), config.get("revision"), download=False)
+    except ConfigError:
+        return None
+
+
+def _picks(anatomy: Anatomy) -> tuple[Pick, ...] | None:
+    asked = {part: linear for part in anatomy.parts if (linear := _linear(part, anatomy))}
+    if not asked:
+        return ()
+    answers = pick_kernels(list(asked.values()))
+    if answers is None:
+        return None
+    return tuple(Pick(part, answer["kernel"], answer["note"]) for part, answer in zip(asked, answers, strict=True))
+
+
+def _linear(part: Part, anatomy: Anatomy) -> Linear | None:
+    """A part's layers as a question to vLLM; None where they aren't quantized linear layers."""
+    scheme = re.fullmatch(r"(INT|FP)(\d+)(?: g(\d+))?", part.scheme)
+    if scheme is None or part.shape is None or part.scheme in FLOATS.values() or part.kind in ("embedding", "norm"):
+        return None
+    asked = re.match(r"W(\d+)A(\d+)-(INT|FP)", anatomy.checkpoint.format or "")
+    bits, activations = (int(asked[1]), int(asked[2])) if asked else (int(scheme[2]), 16)
+    group = int(scheme[3]) if scheme[3] else None
+    return Linear(scheme[1], bits, activations, group, *part.shape)

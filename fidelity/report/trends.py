@@ -1,0 +1,39 @@
+"""The gate's numbers over past comparisons, as every format tells them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fidelity.gate import Line
+from fidelity.history import Entry, line_titles
+
+PAST = 10
+"""Comparisons that a report looks back on; `fidelity history` has all."""
+READING = "In brackets: one-sided bounds, each at the gate's confidence. All are judged by the gate of today."
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """A table, oldest comparison first."""
+
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def trend(entries: Sequence[Entry]) -> Trend:
+    """Of each comparison the verdict, and of each line of the gate its value with its bounds."""
+    titles = line_titles(entries)
+    return Trend(("Compared", "Candidate", "n", "Verdict", *titles), tuple(_row(entry, titles) for entry in entries))
+
+
+def _row(entry: Entry, titles: Sequence[str]) -> tuple[str, ...]:
+    lines = {line.title: line for line in entry.verdict.lines} if entry.verdict else {}
+    verdict = entry.verdict.outcome if entry.verdict else "not judged"
+    compared = entry.created[:16].replace("T", " ")
+    return (compared, entry.candidate, str(entry.prompts), verdict, *(_cell(lines.get(title)) for title in titles))
+
+
+def _cell(line: Line | None) -> str:
+    if line is None or line.value is None or line.lower is None or line.upper is None:
+        return "-"
+    form = "+.3f" if line.kind in ("margin", "tail") else ".1%"
+    return f"{line.value:{form}} [{line.lower:{form}}, {line.upper:{form}}]"
