@@ -17,6 +17,7 @@ from fidelity.study import load_study, run_study
 from fidelity.study_plan import plan_study
 from fidelity.study_progress import Whole, in_words
 from fidelity.study_record import read_record
+from tests.conftest import ROOT
 from tests.report.conftest import Silent
 
 pytestmark = pytest.mark.usefixtures("fake_vllm")
@@ -90,6 +91,12 @@ class TestReading:
     def test_what_is_wrong_is_named(self, study, keys, message):
         with pytest.raises(ConfigError, match=message):
             load_study(study(**keys))
+
+    @pytest.mark.parametrize("name", ["study.yaml", "llama-3.1.yaml"])
+    def test_the_examples_can_be_read(self, name):
+        study = load_study(ROOT / "examples" / name)
+        assert study.gate
+        assert all(family.baseline.metrics for family in study.families)
 
 
 class TestRunning:

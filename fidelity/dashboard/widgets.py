@@ -132,7 +132,7 @@ def refresh(stamp: str) -> None:
 
 @st.fragment(run_every=1.0)
 def come_back() -> None:
-    """Draws the page anew in a second, for what is still being found; a page may ask for it more than once."""
+    """Draws the page anew in a second, for something that is still being found; a page may ask for it twice."""
     due = st.session_state.setdefault(_DUE, time.monotonic() + 0.9)
     if time.monotonic() >= due:
         st.rerun()
