@@ -107,7 +107,7 @@ def _names(controls: Sequence[Scores]) -> str:
 
 
 def _title(run: Run) -> str:
-    return f"{run.name}\n{describe_run(run)}"
+    return "\n".join([run.name, *describe_run(run).split(", ")])
 
 
 def _cell(summary: Summary | None) -> str:
