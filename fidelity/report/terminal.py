@@ -15,10 +15,12 @@ from fidelity.report.content import (
     NOT_QUALITY,
     describe_run,
     floor_of,
+    format_of,
     lowest,
     notes,
     pooled_columns,
     shown_in_table,
+    size_of,
     summaries_of,
 )
 from fidelity.report.trends import trend
@@ -65,7 +67,11 @@ def _print_numbers(result: ComparisonSet, console: Console) -> None:
         for title, scores, summaries in rows:
             counts = (str(sum(len(s.prompt_ids) for s in scores)), str(sum(len(s.failed_prompts) for s in scores)))
             table.add_section()
-            table.add_row(Text(title), *(counts if number == 0 else ()), *(_cell(summaries.get(n)) for n in block))
+            table.add_row(
+                Text(title if number == 0 else title.partition("\n")[0]),
+                *(counts if number == 0 else ()),
+                *(_cell(summaries.get(n)) for n in block),
+            )
         table.add_section()
         lows = [lowest(result, name) for name in block]
         cells = ["" if low is None else f"{low:.3f}" for low in lows]
@@ -107,7 +113,7 @@ def _names(controls: Sequence[Scores]) -> str:
 
 
 def _title(run: Run) -> str:
-    return "\n".join([run.name, *describe_run(run).split(", ")])
+    return "\n".join(filter(None, [run.name, *format_of(run).split(", "), size_of(run)]))
 
 
 def _cell(summary: Summary | None) -> str:
