@@ -111,6 +111,6 @@ def answers_of(run: Run) -> pd.DataFrame:
 
 def _keys(run: Run, side: str) -> pd.DataFrame:
     """The answered prompts of a run, and the number of each one's row."""
-    table = run.read([*KEYS, "category", "failure"]).to_pandas()
+    table: pd.DataFrame = run.read([*KEYS, "category", "failure"]).to_pandas()
     table[f"row in {side}"] = range(len(table))
     return table[table["failure"].isna()].drop(columns="failure")
