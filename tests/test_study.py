@@ -121,7 +121,7 @@ class TestRunning:
 
     def test_it_goes_on_after_what_fails_and_says_why(self, workspace, study):
         broken = [
-            run("broken", options={"broken": "W4A8"}),
+            run("broken", options={"quantization": "mxfp4"}),
             {**run("lost"), "model": "./nowhere"},
             run("fine", max_model_len=99),
         ]
@@ -131,7 +131,7 @@ class TestRunning:
         ]
         cells = {cell.candidate: cell for cell in done(study(families=families), workspace.store)}
         assert "its baseline gone: " in cells["orphan"].why
-        assert "no kernel for W4A8" in cells["broken"].why
+        assert "no kernel for mxfp4" in cells["broken"].why
         assert "no such directory" in cells["lost"].why
         assert cells["fine"].comparison
         assert not cells["fine"].why
@@ -142,7 +142,7 @@ class TestRunning:
         assert "4 of 4 compared" in out
 
     def test_a_failed_cell_is_no_success(self, fidelity, workspace, study):
-        families = [{"baseline": run("base"), "candidates": [run("broken", options={"broken": "W4A8"})]}]
+        families = [{"baseline": run("base"), "candidates": [run("broken", options={"quantization": "mxfp4"})]}]
         code, out, _ = fidelity("study", study(families=families), "--store", workspace.store)
         assert code == 2
         assert "base: broken: failed: " in out
