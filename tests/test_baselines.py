@@ -6,8 +6,8 @@ import pytest
 
 from fidelity import baselines
 from fidelity.checkpoints import fingerprint
+from fidelity.children import vllm as vllm_child
 from fidelity.config import load_run
-from fidelity.engines import vllm_child
 from fidelity.errors import ConfigError, StoreError
 from fidelity.metrics.identical import Identical
 from fidelity.metrics.prefix_agreement import PrefixAgreement

@@ -11,6 +11,7 @@ import fidelity
 
 PACKAGE = Path(fidelity.__file__).parent
 LAYERS = [
+    {"children"},
     {"errors"},
     {"records", "schema", "text"},
     {"metrics", "stats", "floor", "prompts"},

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from fidelity.engines.vllm_layers import attention_backend, layer_groups
+from fidelity.children.vllm_layers import attention_backend, layer_groups
 
 
 def named(name, **attributes):

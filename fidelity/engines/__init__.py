@@ -47,7 +47,7 @@ def open_engine(config: RunConfig, *, log: Path, on_progress: OnProgress) -> Ite
     match config.engine:
         case VllmEngine() as engine:
             with ChildEngine(
-                "fidelity.engines.vllm_child",
+                "fidelity.children.vllm",
                 settings(config, engine),
                 env=_child_env(engine),
                 log=log,

@@ -107,18 +107,26 @@ class ChildEngine:
             {"id": p.id, "text": p.text, "messages": [{"role": m.role, "content": m.content} for m in p.messages]}
             for p in prompts
         ]
-        self._send({"generate": rows, "sampling": sampling.model_dump(mode="json")})
+        for record in self._ask(
+            "generate", while_doing="generating", rows=rows, sampling=sampling.model_dump(mode="json")
+        ):
+            if "failure" in record:
+                yield Failure(record["prompt_id"], record["failure"])
+            else:
+                yield Generation(**_tuples(record))
+
+    def _ask(self, method: str, *, while_doing: str, **arguments: Any) -> Iterator[dict[str, Any]]:
+        """The records of a request, as they come."""
+        self._send({method: arguments})
         while True:
-            match self._receive(while_doing="generating"):
+            match self._receive(while_doing=while_doing):
                 case {"done": True, "step_seconds": seconds}:
                     self.step_seconds = seconds
                     return
                 case {"progress": [prompts_done, tokens]}:
                     self._on_progress(Progress(prompts_done, tokens))
-                case {"record": {"failure": reason, "prompt_id": prompt_id}}:
-                    yield Failure(prompt_id, reason)
-                case {"record": fields}:
-                    yield Generation(**_tuples(fields))
+                case {"record": record}:
+                    yield record
 
     def _send(self, request: Mapping[str, Any]) -> None:
         assert self._process.stdin is not None

@@ -1,54 +1,17 @@
-"""The child process that holds one vLLM engine.
-
-Requests come in on stdin, records go out on stdout, one JSON object a line. Run by `ChildEngine`, never by hand.
-When stdin closes, whether asked to or because the parent died, the process ends.
-"""
+"""The child process that holds one vLLM engine."""
 
 import hashlib
 import json
-import logging
-import os
-import queue
-import signal
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, TextIO
+from typing import Any
 
-from fidelity.engines.vllm_layers import attention_backend, layer_groups
+from fidelity.children.answering import OnProgress, answer
+from fidelity.children.vllm_layers import attention_backend, layer_groups
 
 HEARTBEAT_S = 1.0
 """How often a running chunk says how far it is."""
-LAST_BREATH_S = 20.0
-"""How long the engine may take to shut down before the process is killed."""
-
-
-def main() -> None:
-    """Answer requests until stdin closes: first `open`, then any number of `generate`."""
-    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # whatever a library prints goes to the log, not between the records
-    requests: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-    busy = threading.Event()
-    threading.Thread(target=_read_requests, args=(requests, busy), daemon=True).start()
-
-    engine: VllmInProcess | None = None
-    while (request := requests.get()) is not None:
-        busy.set()
-        try:
-            match request:
-                case {"open": {"arguments": arguments, "torchao": torchao}}:
-                    engine = VllmInProcess(arguments, torchao)
-                    _reply(replies, info=engine.info)
-                case {"generate": rows, "sampling": sampling} if engine:
-                    for record in engine.generate(rows, sampling, lambda p, t: _reply(replies, progress=[p, t])):
-                        _reply(replies, record=record)
-                    _reply(replies, done=True, step_seconds=engine.step_seconds)
-        except Exception as error:
-            logging.getLogger(__name__).exception("the request failed")
-            _reply(replies, error=f"{type(error).__name__}: {error}")
-        busy.clear()
 
 
 class VllmInProcess:
@@ -68,7 +31,7 @@ class VllmInProcess:
         self.step_seconds = 0.0
 
     def generate(
-        self, rows: list[dict[str, Any]], sampling: dict[str, Any], on_progress: Callable[[int, int], None]
+        self, rows: list[dict[str, Any]], sampling: dict[str, Any], on_progress: OnProgress
     ) -> Iterator[dict[str, Any]]:
         """One record per row, in order: all of them are in the engine at once, behind an empty prefix cache."""
         self._llm.reset_prefix_cache()
@@ -89,9 +52,7 @@ class VllmInProcess:
                 "finish_reason": answer.finish_reason,
             }
 
-    def _run(
-        self, prompts: list[list[int]], sampling: dict[str, Any], on_progress: Callable[[int, int], None]
-    ) -> list[Any]:
+    def _run(self, prompts: list[list[int]], sampling: dict[str, Any], on_progress: OnProgress) -> list[Any]:
         """VLLM's own loop over its steps (what `LLM.generate` does), with a sign of life in between."""
         if not prompts:
             return []
@@ -207,20 +168,5 @@ def _hash(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _reply(stream: TextIO, **message: Any) -> None:
-    stream.write(json.dumps(message) + "\n")
-    stream.flush()
-
-
-def _read_requests(requests: "queue.SimpleQueue[dict[str, Any] | None]", busy: threading.Event) -> None:
-    """Pass requests on until stdin closes; then nobody waits for an answer, so a running one is cut short."""
-    for line in sys.stdin:
-        requests.put(json.loads(line))
-    requests.put(None)
-    if not busy.is_set():
-        time.sleep(LAST_BREATH_S)
-    os.killpg(0, signal.SIGKILL)
-
-
 if __name__ == "__main__":
-    main()
+    answer(VllmInProcess)

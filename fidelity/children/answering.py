@@ -1,0 +1,83 @@
+"""The loop of every child process: requests come in on stdin, records go out on stdout, one JSON object a line.
+
+When stdin closes, whether asked to or because the parent died, the process ends.
+"""
+
+import json
+import logging
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol, TextIO
+
+LAST_BREATH_S = 20.0
+"""How long the engine may take to shut down before the process is killed."""
+Record = dict[str, Any]
+OnProgress = Callable[[int, int], None]
+"""Told how many prompts of the request are answered, and how many tokens are generated."""
+
+
+class Model(Protocol):
+    """A loaded model; what it can be asked for are its methods, each of which yields records."""
+
+    info: Record
+    """The arguments of `EngineInfo`."""
+    step_seconds: float
+    """Time spent in the engine's own steps since it was opened and warm."""
+
+    def generate(self, rows: list[Record], sampling: Record, on_progress: OnProgress) -> Iterator[Record]:
+        """One record per row, in order: the arguments of `Generation`, or `prompt_id` and `failure`, the reason."""
+        ...
+
+
+def answer(open_model: Callable[..., Model]) -> None:
+    """Answer requests until stdin closes.
+
+    The first is `{"open": {...}}`, with the arguments of `open_model`; any number of `{METHOD: {...}}` follow, with the
+    arguments of that method of the model.
+    """
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever a library prints goes to the log, not between the records
+    requests: queue.SimpleQueue[Record | None] = queue.SimpleQueue()
+    busy = threading.Event()
+    threading.Thread(target=_read_requests, args=(requests, busy), daemon=True).start()
+
+    model: Model | None = None
+    while (request := requests.get()) is not None:
+        busy.set()
+        ((method, arguments),) = request.items()
+        try:
+            if model is None:
+                model = open_model(**arguments)
+                _reply(replies, info=model.info)
+            else:
+                for record in getattr(model, method)(**arguments, on_progress=_sign_of_life(replies)):
+                    _reply(replies, record=record)
+                _reply(replies, done=True, step_seconds=model.step_seconds)
+        except Exception as error:
+            logging.getLogger(__name__).exception("the request failed")
+            _reply(replies, error=f"{type(error).__name__}: {error}")
+        busy.clear()
+
+
+def _sign_of_life(replies: TextIO) -> OnProgress:
+    return lambda prompts, tokens: _reply(replies, progress=[prompts, tokens])
+
+
+def _reply(stream: TextIO, **message: Any) -> None:
+    stream.write(json.dumps(message) + "\n")
+    stream.flush()
+
+
+def _read_requests(requests: "queue.SimpleQueue[Record | None]", busy: threading.Event) -> None:
+    """Pass requests on until stdin closes; then nobody waits for an answer, so a running one is cut short."""
+    for line in sys.stdin:
+        requests.put(json.loads(line))
+    requests.put(None)
+    if not busy.is_set():
+        time.sleep(LAST_BREATH_S)
+    os.killpg(0, signal.SIGKILL)

@@ -1,0 +1,93 @@
+"""What answers the prompts, as a user writes it: one frozen model for each kind of engine."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from fidelity.config.files import RelativePath
+from fidelity.schema import Settings
+
+
+class TorchAO(Settings):
+    """Quantization by torchao while the model loads; linear layers only, embeddings and lm_head stay as they are."""
+
+    scheme: Literal["int8wo", "int4wo", "8da8w", "8da4w"]
+    """`int8wo`, `int4wo`: weights only; `8da8w`, `8da4w`: with 8-bit activations, scaled token by token while serving.
+    `8da4w` in groups of 32 is the scheme of Meta's mobile Llama 3.2."""
+    group_size: int | None = Field(default=None, ge=2)
+    """How many 4-bit weights share a scale (32 by default); 8-bit weights have one scale per output channel."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _group_size_of_4_bit_weights(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or "4" not in str(data.get("scheme")):
+            return data
+        return {"group_size": 32, **data}
+
+    @model_validator(mode="after")
+    def _no_groups_of_8_bit_weights(self) -> Self:
+        if self.group_size is not None and "4" not in self.scheme:
+            raise ValueError(f"{self.scheme} has one scale per output channel: leave 'group_size' out")
+        return self
+
+
+class VllmEngine(Settings):
+    """vLLM, in a child process of its own."""
+
+    kind: Literal["vllm"]
+    dtype: str | None = None
+    """The compute type (`bfloat16`, `float32`, ...); the checkpoint's own if not given."""
+    max_model_len: int | None = Field(default=None, ge=1)
+    """The context, in tokens."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Any other argument of vLLM's `LLM(...)`, passed on as it is; checked against the installed vLLM's own."""
+    torchao: TorchAO | None = None
+    """Quantize with torchao while loading: `{scheme: 8da4w, group_size: 32}`."""
+    allow_pickle: bool = False
+    """Load weights that Python has to unpickle, which can run code."""
+    deadline: float = Field(default=600.0, gt=0)
+    """Seconds without progress after which the engine is given up; it can't change an output."""
+    env: dict[str, str] = Field(default_factory=dict)
+    """Environment variables of the child process (`VLLM_CPU_INT4_W4A8: "0"`)."""
+
+    def decisive(self) -> dict[str, Any]:
+        """What of it can change an output, as plain data."""
+        return self.model_dump(mode="json", exclude={"deadline"})
+
+
+class Ran(Settings):
+    """What really ran when outputs were recorded; what isn't said stays unknown, and is held against nobody."""
+
+    engine: str | None = None
+    """`vllm`, ...; "recorded" if not given."""
+    version: str | None = None
+    """The engine's."""
+    device: str | None = None
+    """Name of the processor or the GPU."""
+    mode: Literal["eager", "compiled"] | None = None
+    dtype: str | None = None
+    ran_as: str | None = None
+    """The number format that the kernels computed in."""
+    attention: str | None = None
+    """The attention backend."""
+    quantized_layers: int | None = Field(default=None, ge=0)
+    unquantized_layers: int | None = Field(default=None, ge=0)
+
+
+class RecordedEngine(Settings):
+    """Outputs that were generated elsewhere, from a JSONL file; only `id` and `text` are required of a line."""
+
+    kind: Literal["recorded"]
+    path: RelativePath
+    ran: Ran | None = None
+    """What the outputs were generated with; a control is taken to have run with the same."""
+
+
+class StoredEngine(Settings):
+    """A finished run's directory, for comparing on a machine without an engine."""
+
+    kind: Literal["stored"]
+    path: RelativePath
+
+
+AnyEngine = Annotated[VllmEngine | RecordedEngine | StoredEngine, Field(discriminator="kind")]

@@ -1,0 +1,132 @@
+"""The YAML of a run as a frozen model: what to generate, with what, and what to hold it against."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
+
+from fidelity.config.engines import AnyEngine, VllmEngine
+from fidelity.config.files import ModelName, RelativePath, explained, read_yaml
+from fidelity.errors import ConfigError
+from fidelity.metrics import AnyMetric
+from fidelity.schema import Settings
+
+
+class Sampling(Settings):
+    """How tokens are chosen; handed to the engine as it is."""
+
+    temperature: float = Field(default=0.0, ge=0)
+    """0 is greedy."""
+    max_tokens: int = Field(default=256, ge=1)
+    """The longest answer, in tokens."""
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    top_k: int = Field(default=0, ge=0)
+    """0 is the whole vocabulary."""
+    min_p: float = Field(default=0.0, ge=0, le=1)
+    repetition_penalty: float = Field(default=1.0, gt=0)
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+
+
+class Control(Settings):
+    """The baseline again under another order and other chunks: what the floor is measured with."""
+
+    repeats: int = Field(default=1, ge=1)
+    """How many controls; more of them narrow the floor."""
+    path: Annotated[tuple[RelativePath, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)] = ()
+    """For a recorded or stored baseline: the recorded files or the run directories that are its controls."""
+
+
+def _named_metric(value: Any) -> Any:
+    return {"kind": value} if isinstance(value, str) else value
+
+
+NamedMetric = Annotated[AnyMetric, BeforeValidator(_named_metric)]
+"""A metric with its parameters, or its kind alone."""
+
+
+class RunConfig(Settings):
+    """One run: one model's outputs for one prompt set."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=100)
+    """A short name, used for directories and tables; also the seed of a candidate's order."""
+    model: ModelName | None = None
+    """A directory or a Hub id."""
+    revision: str | None = None
+    """The Hub revision, if pinned."""
+    engine: AnyEngine
+    prompts: RelativePath | None = None
+    """A JSONL prompt set. A candidate takes the baseline's."""
+    sampling: Sampling | None = None
+    """A candidate takes the baseline's."""
+    chunk: int | None = Field(default=None, ge=2)
+    """The most prompts that the engine holds at once (128 by default). A candidate takes the baseline's."""
+    control: Control | Literal["none"] | None = None
+    """A baseline has one control if nothing is said; `none` switches it off, and no floor can be measured."""
+    metrics: tuple[NamedMetric, ...] | None = None
+    """What the baseline's YAML asks for; the default set if not given."""
+    label: str | None = None
+    """A name for the format where the checkpoint can't tell it (a recorded run)."""
+
+    @model_validator(mode="after")
+    def _needs_a_model(self) -> Self:
+        if isinstance(self.engine, VllmEngine) and self.model is None:
+            raise ValueError(f"'model' is missing: the engine {self.engine.kind!r} needs a directory or a Hub id")
+        return self
+
+
+SHARED = ("prompts", "sampling", "chunk")
+"""What a candidate takes from its baseline; given twice, both must be equal."""
+
+
+def load_run(path: Path) -> RunConfig:
+    """Read one run's YAML file; the paths in it are relative to that file.
+
+    Raises:
+        ConfigError: The file is missing, not YAML, or has an unknown key or a wrong type, with its place in the file.
+    """
+    return parse_run(read_yaml(path, keys="name:, model:, engine: ..."), path)
+
+
+def parse_run(data: Mapping[str, Any], path: Path) -> RunConfig:
+    """One run from a mapping that stands in the YAML file `path`.
+
+    Raises:
+        ConfigError: It has an unknown key or a wrong type.
+    """
+    try:
+        return RunConfig.model_validate(with_local_encoders(data, path.parent), context={"folder": path.parent})
+    except ValidationError as error:
+        raise explained(path, error) from error
+
+
+def candidate_of(baseline: RunConfig, candidate: RunConfig) -> RunConfig:
+    """The candidate with prompts, sampling and chunk taken from its baseline.
+
+    Raises:
+        ConfigError: The candidate asks for something else than the baseline does.
+    """
+    for key in SHARED:
+        theirs, ours = getattr(candidate, key), getattr(baseline, key)
+        if theirs is not None and theirs != ours:
+            raise ConfigError(
+                f"{candidate.name}: its '{key}' differs from that of its baseline {baseline.name} ({theirs} against "
+                f"{ours}); runs can only be compared on the same ones: leave the key out of the candidate's file"
+            )
+    return candidate.model_copy(update={key: getattr(baseline, key) for key in SHARED})
+
+
+def with_local_encoders(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Metrics know no files, so relative directories of encoders in `metrics` are made absolute here."""
+    metrics = data.get("metrics")
+    if not isinstance(metrics, list):
+        return dict(data)
+    return {**data, "metrics": [_with_local_encoder(metric, folder) for metric in metrics]}
+
+
+def _with_local_encoder(metric: Any, folder: Path) -> Any:
+    match metric:
+        case {"encoder": str() as encoder} if (folder / encoder).is_dir() or encoder.startswith("."):
+            return {**metric, "encoder": str((folder / encoder).resolve())}
+    return metric
