@@ -21,7 +21,7 @@ from fidelity.config import Sampling
 from fidelity.engines.base import EngineInfo, LayerGroup, OnProgress, Progress
 from fidelity.engines.processes import oom_kills, processor_seconds, wait_until_gone
 from fidelity.errors import EngineError
-from fidelity.records import Failure, Generation, Prompt, TokenScores
+from fidelity.records import Failure, Generation, Prompt, TokenScores, every_id
 
 LOADING = "loading the model"
 LAST_LINES = 15
@@ -228,10 +228,7 @@ def _token_scores(record: Mapping[str, Any]) -> TokenScores:
     """A record of `force`: its arrays are little-endian bytes in base64, since JSON is slow with this many numbers."""
     token_ids, top_logprobs = _array(record["token_ids"], "<i4"), _array(record["top_logprobs"], "<f4")
     table = (len(token_ids), len(top_logprobs) // max(1, len(token_ids)))
-    if record["top_ids"] is None:
-        top_ids = np.broadcast_to(np.arange(table[1], dtype=np.int32), table)
-    else:
-        top_ids = _array(record["top_ids"], "<i4").reshape(table)
+    top_ids = every_id(*table) if record["top_ids"] is None else _array(record["top_ids"], "<i4").reshape(table)
     return TokenScores(
         prompt_id=record["prompt_id"],
         token_ids=token_ids,
