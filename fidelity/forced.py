@@ -59,24 +59,24 @@ class Forced:
     def depth(self) -> Depth:
         return Depth(**self.manifest["depth"])
 
-    @property
-    def keys(self) -> Iterable[tuple[str, int]]:
-        """Prompt id and repeat of every answer."""
-        return self._places.keys()
-
     def get(self, prompt_id: str, repeat: int = 0) -> TokenScores | None:
         """One answer's tokens; None where there are none, or where the engine failed on them.
 
         Raises:
             StoreError: The file is damaged.
         """
-        place = self._places.get((prompt_id, repeat))
-        if place is None:
-            return None
-        file, group = place
+        found = self._outcome((prompt_id, repeat)) if (prompt_id, repeat) in self._places else None
+        return found if isinstance(found, TokenScores) else None
+
+    def export(self, file: Path) -> None:
+        """Write all of it as one chunk, in the order of the keys; as small as it gets."""
+        _write(file, (self._outcome(key) for key in sorted(self._places)), compression_level=19)
+
+    def _outcome(self, key: tuple[str, int]) -> TokenScores | Failure:
+        file, group = self._places[key]
         with damage_explained(file):
             (row,) = self._file(file).read_row_group(group).to_batches()
-        return _scores(row)
+        return _outcome(row)
 
     @cached_property
     def _places(self) -> dict[tuple[str, int], tuple[Path, int]]:
@@ -108,18 +108,7 @@ class ForcedWriter:
 
     def add_chunk(self, number: int, outcomes: Iterable[TokenScores | Failure]) -> None:
         """Keep a chunk, each answer as it comes: all of them, or none."""
-        import pyarrow.parquet as pq
-
-        schema = _schema()
-        floats = ["logprobs.list.element", "top_logprobs.list.element"]
-        with (
-            whole_file(self._chunk(number)) as draft,
-            pq.ParquetWriter(
-                draft, schema, compression="zstd", use_dictionary=False, use_byte_stream_split=floats
-            ) as writer,
-        ):
-            for outcome in outcomes:
-                writer.write_batch(_row(outcome, schema))
+        _write(self._chunk(number), outcomes)
 
     def complete(self, scorer: Run, baseline: Run, depth: Depth) -> Forced:
         """Say that all chunks are there."""
@@ -143,6 +132,11 @@ class ForcedWriter:
         for number in numbers:
             shutil.copyfile(self._chunk(number), path / self._chunk(number).name)
         return ForcedWriter(path)
+
+    def adopt(self, file: Path) -> None:
+        """Take a file as the first and only chunk."""
+        with whole_file(self._chunk(0)) as draft:
+            shutil.copyfile(file, draft)
 
     def give_up(self, why: str) -> None:
         """Write down why there will be no scores, for whoever asks; another attempt is free to succeed."""
@@ -195,6 +189,14 @@ def adopt_scores(run: Run, root: Path) -> None:
                 shutil.copytree(forced.path, path, ignore=shutil.ignore_patterns(".*", MANIFEST), dirs_exist_ok=True)
             with whole_file(path / MANIFEST) as draft:
                 shutil.copyfile(forced.path / MANIFEST, draft)
+
+
+def adopt_export(file: Path, scorer: Run, baseline: Run, depth: Depth) -> None:
+    """Take what `Forced.export` wrote as the scores of a run, unless it has them."""
+    with writing(forced_path(scorer, baseline, depth)) as writer:
+        if isinstance(writer, ForcedWriter):
+            writer.adopt(file)
+            writer.complete(scorer, baseline, depth)
 
 
 def together(baseline: Run, other: Run, *, whole_vocabulary: bool) -> tuple[Forced, Forced] | str:
@@ -273,13 +275,27 @@ def _by_id(top_ids: NDArray[np.int32]) -> bool:
     return top_ids.ndim == 2 and top_ids.strides[0] == 0 and top_ids.shape[0] > 0
 
 
-def _scores(row: "pa.RecordBatch") -> TokenScores | None:
-    if row["failure"][0].is_valid:
-        return None
+def _write(file: Path, outcomes: Iterable[TokenScores | Failure], *, compression_level: int | None = None) -> None:
+    import pyarrow.parquet as pq
+
+    floats = ["logprobs.list.element", "top_logprobs.list.element"]
+    how: dict[str, Any] = {"compression_level": compression_level, "use_byte_stream_split": floats}
+    with (
+        whole_file(file) as draft,
+        pq.ParquetWriter(draft, _schema(), compression="zstd", use_dictionary=False, **how) as writer,
+    ):
+        for outcome in outcomes:
+            writer.write_batch(_row(outcome, writer.schema))
+
+
+def _outcome(row: "pa.RecordBatch") -> TokenScores | Failure:
+    prompt_id, repeat, failure = (row[key][0].as_py() for key in ("prompt_id", "repeat", "failure"))
+    if failure is not None:
+        return Failure(prompt_id, failure, repeat)
     told = {key: row[key].flatten().to_numpy() for key in ("token_ids", "logprobs", "ranks", "top_logprobs")}
     n = len(told["token_ids"])
     table = (n, len(told["top_logprobs"]) // max(1, n))
     ids = row["top_ids"]
     top_ids = ids.flatten().to_numpy().reshape(table) if ids[0].is_valid else every_id(*table)
     told["top_logprobs"] = told["top_logprobs"].reshape(table)
-    return TokenScores(row["prompt_id"][0].as_py(), top_ids=top_ids, repeat=row["repeat"][0].as_py(), **told)
+    return TokenScores(prompt_id, top_ids=top_ids, repeat=repeat, **told)
