@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fidelity.errors import StoreError
 from fidelity.files import damage_explained, full_disk_explained, read_parquet, whole_file
 from fidelity.records import Failure, TokenScores, every_id
 from fidelity.store import Run, read_manifest, write_manifest
@@ -59,6 +60,11 @@ class Forced:
     def depth(self) -> Depth:
         return Depth(**self.manifest["depth"])
 
+    @property
+    def keys(self) -> list[tuple[str, int]]:
+        """Prompt id and repeat of every answer."""
+        return sorted(self._places)
+
     def get(self, prompt_id: str, repeat: int = 0) -> TokenScores | None:
         """One answer's tokens; None where there are none, or where the engine failed on them.
 
@@ -70,7 +76,7 @@ class Forced:
 
     def export(self, file: Path) -> None:
         """Write all of it as one chunk, in the order of the keys; as small as it gets."""
-        _write(file, (self._outcome(key) for key in sorted(self._places)), compression_level=19)
+        _write(file, (self._outcome(key) for key in self.keys), compression_level=19)
 
     def _outcome(self, key: tuple[str, int]) -> TokenScores | Failure:
         file, group = self._places[key]
@@ -214,6 +220,22 @@ def together(baseline: Run, other: Run, *, whole_vocabulary: bool) -> tuple[Forc
             if why is None:
                 return ours, theirs
     return why
+
+
+def both_scored(baseline: Run, other: Run, *, whole_vocabulary: bool) -> Iterator[tuple[TokenScores, TokenScores]]:
+    """What both made of each of the baseline's answers, one after another; those that one of them lacks are left out.
+
+    Raises:
+        StoreError: They weren't forced; the message says why.
+    """
+    both = together(baseline, other, whole_vocabulary=whole_vocabulary)
+    if isinstance(both, str):
+        raise StoreError(both)
+    ours, theirs = both
+    for key in ours.keys:
+        pair = ours.get(*key), theirs.get(*key)
+        if pair[0] and pair[1]:
+            yield pair[0], pair[1]
 
 
 def _why_not(run: Run, baseline: Run, whole_vocabulary: bool) -> str:

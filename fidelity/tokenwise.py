@@ -102,3 +102,26 @@ def exact_kl(baseline: TokenScores, other: TokenScores, *, ignore_below: float |
         counted = log_p > (-np.inf if ignore_below is None else ignore_below)
         found[place] = np.sum(np.exp(log_p[counted]) * (log_p[counted] - log_q[counted]))
     return found
+
+
+def gap_change(baseline: TokenScores, other: TokenScores) -> Floats:
+    """|change in nats| of the gap between the baseline's first and second token, in the other model, at each position.
+
+    NaN where the other model doesn't tell one of the two, or the baseline only one.
+    """
+    n = min(len(baseline.token_ids), len(other.token_ids))
+    if not n or baseline.top_ids.shape[1] < 2:
+        return np.full(n, np.nan)
+    same = baseline.top_ids[:n, :2, None] == other.top_ids[:n, None, :]
+    theirs = np.take_along_axis(other.top_logprobs[:n].astype(np.float64), same.argmax(axis=2), axis=1)
+    theirs[~same.any(axis=2)] = np.nan
+    ours = baseline.top_logprobs[:n, :2].astype(np.float64)
+    return np.abs((theirs[:, 0] - theirs[:, 1]) - (ours[:, 0] - ours[:, 1]))
+
+
+def log_probability(scores: TokenScores, position: int, token: int) -> float | None:
+    """How likely a model finds a token at a position, in nats; None where it doesn't tell."""
+    if scores.token_ids[position] == token:
+        return float(scores.logprobs[position])
+    (found,) = np.nonzero(scores.top_ids[position] == token)
+    return float(scores.top_logprobs[position, found[0]]) if len(found) else None
