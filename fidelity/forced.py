@@ -8,7 +8,7 @@ import fcntl
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fidelity.errors import StoreError
 from fidelity.files import damage_explained, full_disk_explained, read_parquet, whole_file
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 WHOLE_VOCABULARY = -1
+TEXTS = "tokens.json"
 MANIFEST = "manifest.json"
 WHY_NOT = "why-not.txt"
 
@@ -60,6 +60,11 @@ class Forced:
     def depth(self) -> Depth:
         return Depth(**self.manifest["depth"])
 
+    @cached_property
+    def texts(self) -> dict[int, str]:
+        """How tokens read, as far as the engine said it."""
+        return _texts(self.path)
+
     @property
     def keys(self) -> list[tuple[str, int]]:
         """Prompt id and repeat of every answer."""
@@ -75,8 +80,10 @@ class Forced:
         return found if isinstance(found, TokenScores) else None
 
     def export(self, file: Path) -> None:
-        """Write all of it as one chunk, in the order of the keys; as small as it gets."""
+        """Write all of it as one chunk, in the order of the keys, as small as it gets; and how the tokens read."""
         _write(file, (self._outcome(key) for key in self.keys), compression_level=19)
+        with whole_file(file.with_suffix(".json")) as draft:
+            draft.write_text(json.dumps(self.texts, ensure_ascii=False, sort_keys=True), encoding="utf-8")
 
     def _outcome(self, key: tuple[str, int]) -> TokenScores | Failure:
         file, group = self._places[key]
@@ -116,6 +123,16 @@ class ForcedWriter:
         """Keep a chunk, each answer as it comes: all of them, or none."""
         _write(self._chunk(number), outcomes)
 
+    @property
+    def texts(self) -> dict[int, str]:
+        """How tokens read, as far as it is known."""
+        return _texts(self.path)
+
+    def add_texts(self, texts: Mapping[int, str]) -> None:
+        """Keep how some more tokens read."""
+        with whole_file(self.path / TEXTS) as draft:
+            draft.write_text(json.dumps({**self.texts, **texts}, ensure_ascii=False), encoding="utf-8")
+
     def complete(self, scorer: Run, baseline: Run, depth: Depth) -> Forced:
         """Say that all chunks are there."""
         (self.path / WHY_NOT).unlink(missing_ok=True)
@@ -135,14 +152,17 @@ class ForcedWriter:
     def part(self, numbers: Iterable[int], path: Path) -> "ForcedWriter":
         """Some of the chunks at another place; they stay here too, so that more may follow."""
         path.mkdir(parents=True, exist_ok=True)
-        for number in numbers:
-            shutil.copyfile(self._chunk(number), path / self._chunk(number).name)
+        for file in (*map(self._chunk, numbers), self.path / TEXTS):
+            if file.is_file():
+                shutil.copyfile(file, path / file.name)
         return ForcedWriter(path)
 
     def adopt(self, file: Path) -> None:
-        """Take a file as the first and only chunk."""
-        with whole_file(self._chunk(0)) as draft:
-            shutil.copyfile(file, draft)
+        """Take a file as the first and only chunk, and what lies beside it."""
+        for source, target in ((file, self._chunk(0)), (file.with_suffix(".json"), self.path / TEXTS)):
+            if source.is_file():
+                with whole_file(target) as draft:
+                    shutil.copyfile(source, draft)
 
     def give_up(self, why: str) -> None:
         """Write down why there will be no scores, for whoever asks; another attempt is free to succeed."""
@@ -248,6 +268,12 @@ def _why_not(run: Run, baseline: Run, whole_vocabulary: bool) -> str:
     return f"{run.name} did not score the tokens of {baseline.name} {what}"
 
 
+def _texts(folder: Path) -> dict[int, str]:
+    file = folder / TEXTS
+    read = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return {int(token): text for token, text in read.items()}
+
+
 def _folder(run: Run) -> Path:
     return run.path.resolve().parent.parent / "scores"
 
@@ -279,7 +305,7 @@ def _row(outcome: TokenScores | Failure, schema: "pa.Schema") -> "pa.RecordBatch
         fields["failure"] = outcome.reason
     else:
         fields |= {key: getattr(outcome, key) for key in ("token_ids", "logprobs", "ranks", "top_ids", "top_logprobs")}
-        if _by_id(outcome.top_ids):
+        if is_whole_vocabulary(outcome):
             fields["top_ids"] = None
     return pa.record_batch([_cell(fields.get(field.name), field.type) for field in schema], schema=schema)
 
@@ -292,9 +318,9 @@ def _cell(value: Any, kind: "pa.DataType") -> "pa.Array[Any]":
     return pa.ListArray.from_arrays(pa.array([0, value.size], pa.int32()), pa.array(value.reshape(-1), kind.value_type))
 
 
-def _by_id(top_ids: NDArray[np.int32]) -> bool:
-    """Whether a table's columns are the whole vocabulary, by id: its one row is repeated, not stored."""
-    return top_ids.ndim == 2 and top_ids.strides[0] == 0 and top_ids.shape[0] > 0
+def is_whole_vocabulary(scores: TokenScores) -> bool:
+    """Whether the columns are every token, by id: their one row of ids is repeated, not stored."""
+    return scores.top_ids.shape[0] > 0 and scores.top_ids.strides[0] == 0
 
 
 def _write(file: Path, outcomes: Iterable[TokenScores | Failure], *, compression_level: int | None = None) -> None:

@@ -1,13 +1,26 @@
 """Forcing: a run's engine scores the baseline's tokens, in the chunks in which it generates."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from fidelity.config import Kl, RunConfig, StoredEngine
-from fidelity.engines import Engine, ForcingEngine, can_force
-from fidelity.forced import WHOLE_VOCABULARY, Depth, ForcedWriter, finished, forced_path, scores_name, scores_of
+from fidelity.engines import Engine, ForcingEngine, TokenTexts, can_force
+from fidelity.errors import EngineError
+from fidelity.forced import (
+    WHOLE_VOCABULARY,
+    Depth,
+    ForcedWriter,
+    finished,
+    forced_path,
+    is_whole_vocabulary,
+    scores_name,
+    scores_of,
+)
 from fidelity.jobs import Job
 from fidelity.records import Failure, Generation, Prompt, TokenScores
 from fidelity.store import Run, Store
@@ -60,7 +73,9 @@ class Forcing:
         """
         if self.lacks(number):
             prompts = [self.job.prompts[member] for member in self.job.plan[number]]
-            self.writer.add_chunk(number, self._scores(prompts, engine))
+            seen: set[int] = set()
+            self.writer.add_chunk(number, _noting(self._scores(prompts, engine), seen))
+            self._read_tokens(seen, engine)
 
     def tokens(self, number: int) -> int:
         """How many a chunk has."""
@@ -83,11 +98,28 @@ class Forcing:
                 for outcome in engine.force(asked, ids, self.depth.top_k):
                     yield replace(outcome, repeat=repeat)
 
+    def _read_tokens(self, seen: set[int], engine: Engine) -> None:
+        """Keep how the tokens read, where the engine says it."""
+        unread = sorted(seen - self.writer.texts.keys())
+        if unread and isinstance(engine, TokenTexts):
+            with suppress(EngineError):  # one that can't is none the worse for it
+                self.writer.add_texts(dict(zip(unread, engine.token_texts(unread), strict=True)))
+
     def _why_not(self, engine: Engine) -> str | None:
         ours, theirs = self.baseline.manifest["engine"]["tokenizer"], engine.info.tokenizer
         if ours and theirs and ours != theirs:
             return f"{self.baseline.name} and {self.job.name} have different tokenizers"
         return None
+
+
+def _noting(outcomes: Iterator[TokenScores | Failure], seen: set[int]) -> Iterator[TokenScores | Failure]:
+    """The same; puts the tokens that people will read into `seen`: of the whole vocabulary only the answers'."""
+    for outcome in outcomes:
+        if isinstance(outcome, TokenScores):
+            seen.update(outcome.token_ids.tolist())
+            if not is_whole_vocabulary(outcome):
+                seen.update(np.unique(outcome.top_ids).tolist())
+        yield outcome
 
 
 def owed(job: Job, baseline: Run, depths: Sequence[Depth], store: Store) -> list[Forcing]:

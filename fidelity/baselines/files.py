@@ -4,7 +4,8 @@ baseline.json            the runs' manifests, and a hash of every file
 prompts.jsonl            the prompts, as a prompt set is written
 answers/NAME.jsonl       what was said, a line per prompt: this is what a reviewer compares
 tokens/NAME.parquet      token ids and logprobs, compressed
-scores/NAME-topK.parquet what the run makes of the baseline's tokens, where it was forced on them
+scores/NAME-topK.parquet what the run makes of the baseline's tokens, where it was forced on them; a .json beside it
+                         says how they read
 """
 
 import hashlib
@@ -61,7 +62,7 @@ def export(runs: Sequence[Run], directory: Path, *, replace: bool = False) -> No
             write_parquet(directory / "tokens" / f"{run.name}.parquet", columns, small=True)
             files[f"tokens/{run.name}.parquet"] = b""
     scores = _export_scores(runs, directory)
-    files |= {one["file"]: b"" for one in scores}
+    files |= {name: b"" for one in scores for name in (one["file"], one["file"].removesuffix("parquet") + "json")}
     for name in (there or {"files": {}})["files"]:
         if name not in files:
             (directory / name).unlink(missing_ok=True)

@@ -80,6 +80,10 @@ class VllmInProcess:
             else:
                 yield {"prompt_id": row["id"], **token_scores(next(outputs).prompt_logprobs, ids, top_k)}
 
+    def token_texts(self, ids: list[int], on_progress: OnProgress) -> Iterator[dict[str, Any]]:
+        """One record: how each of these tokens reads by itself."""
+        yield {"texts": [self._tokenizer.decode([id_]) for id_ in ids]}
+
     def _run(self, prompts: list[list[int]], sampling: dict[str, Any], on_progress: OnProgress) -> Iterator[Any]:
         """VLLM's own loop over its steps (what `LLM.generate` does), with a sign of life in between.
 

@@ -12,7 +12,7 @@ from typing import Any, assert_never
 
 from fidelity.checkpoints import FLOATS, content_id, describe, local_directory, refuse_faults
 from fidelity.config import RecordedEngine, RunConfig, StoredEngine, VllmEngine
-from fidelity.engines.base import Engine, EngineInfo, ForcingEngine, OnProgress, Progress
+from fidelity.engines.base import Engine, EngineInfo, ForcingEngine, OnProgress, Progress, TokenTexts
 from fidelity.engines.child import ChildEngine
 from fidelity.engines.platforms import refusal
 from fidelity.engines.recorded import RecordedAnswers, file_hash
@@ -25,6 +25,7 @@ __all__ = [
     "ForcingEngine",
     "OnProgress",
     "Progress",
+    "TokenTexts",
     "can_force",
     "identity",
     "open_engine",

@@ -126,6 +126,11 @@ class ChildEngine:
             else:
                 yield _token_scores(record)
 
+    def token_texts(self, ids: Sequence[int]) -> list[str]:
+        """See `TokenTexts`."""
+        (record,) = self._ask("token_texts", while_doing="reading tokens", ids=[int(i) for i in ids])
+        return list(record["texts"])
+
     def _ask(self, method: str, *, while_doing: str, **arguments: Any) -> Iterator[dict[str, Any]]:
         """The records of a request, as they come."""
         self._send({method: arguments})

@@ -35,6 +35,9 @@ class _Tokenizer:
             return list(range(10_000))
         return [len(word) for word in text.split()] + [sum(text.encode()) % 997]
 
+    def decode(self, ids):
+        return "".join(f" w{token}" for token in ids)
+
     def apply_chat_template(self, messages, *, add_generation_prompt, tokenize, return_dict):
         text = " ".join(m["content"] for m in messages)
         if "REFUSED" in text:
