@@ -20,7 +20,7 @@ LAYERS = [
     {"store", "study_record", "forced"},
     {"pairing", "gate", "baselines", "jobs"},
     {"comparison", "generation", "forcing", "inspection", "partings", "token_statistics", "token_table"},
-    {"scoring"},
+    {"scoring", "token_report"},
     {"pipeline", "history"},
     {"study", "study_plan", "study_progress"},
     {"report"},
