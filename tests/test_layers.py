@@ -19,7 +19,7 @@ LAYERS = [
     {"checkpoints", "encoders", "engines", "files"},
     {"store", "study_record"},
     {"pairing", "gate", "baselines", "jobs"},
-    {"comparison", "generation", "inspection"},
+    {"comparison", "generation", "inspection", "rendered"},
     {"scoring"},
     {"pipeline", "history"},
     {"study", "study_plan", "study_progress"},
