@@ -89,6 +89,10 @@ class ExecuTorchModel:
             yield forced(row["id"], continuation, torch.cat(parts)[: len(continuation)], top_k)
             on_progress(number + 1, 0)
 
+    def token_texts(self, ids: list[int], on_progress: OnProgress) -> Iterator[dict[str, Any]]:
+        """One record: how each of these tokens reads by itself."""
+        yield {"texts": [self._tokenizer.decode([id_], skip_special_tokens=False) for id_ in ids]}
+
     def _read(self, prompt: Sequence[int]) -> Any:
         """The logits (vocabulary,) behind a prompt."""
         for first in range(0, len(prompt), self._at_once):

@@ -46,9 +46,9 @@ class TokenizerFile:
         """A plain text's token ids, with what the tokenizer puts around one."""
         return list(self._tokenizer.encode(text).ids)
 
-    def decode(self, ids: Sequence[int]) -> str:
-        """The text of token ids, without special tokens."""
-        return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
+    def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
+        """The text of token ids."""
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=skip_special_tokens))
 
     def get_vocab(self) -> dict[str, int]:
         """Every token with its id."""

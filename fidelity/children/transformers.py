@@ -105,6 +105,10 @@ class TransformersModel:
             yield forced(row["id"], continuation, logits[0, -keep:-1], top_k)
             on_progress(number + 1, 0)
 
+    def token_texts(self, ids: list[int], on_progress: OnProgress) -> Iterator[dict[str, Any]]:
+        """One record: how each of these tokens reads by itself."""
+        yield {"texts": [self._tokenizer.decode([id_]) for id_ in ids]}
+
     def _answer_batch(
         self, asked: Sequence[tuple[list[int], dict[str, Any]]], on_tokens: Callable[[int], None]
     ) -> list[Answer]:

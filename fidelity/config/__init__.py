@@ -13,6 +13,7 @@ from fidelity.config.engines import (
 from fidelity.config.files import RelativePath, explained, read_yaml
 from fidelity.config.run import (
     Control,
+    Kl,
     NamedMetric,
     RunConfig,
     Sampling,
@@ -26,6 +27,7 @@ __all__ = [
     "AnyEngine",
     "Control",
     "ExecuTorchEngine",
+    "Kl",
     "NamedMetric",
     "Ran",
     "RecordedEngine",

@@ -17,7 +17,7 @@ from fidelity.config import (
     TransformersEngine,
     VllmEngine,
 )
-from fidelity.engines.base import Engine, EngineInfo, OnProgress, Progress
+from fidelity.engines.base import Engine, EngineInfo, ForcingEngine, OnProgress, Progress, TokenTexts
 from fidelity.engines.became import what_became_of
 from fidelity.engines.child import ChildEngine
 from fidelity.engines.devices import cpu_name, gpu_name
@@ -28,7 +28,18 @@ from fidelity.engines.transformers import open_transformers, transformers_identi
 from fidelity.engines.vllm_settings import check, settings
 from fidelity.errors import ConfigError, FidelityError, MissingPackageError
 
-__all__ = ["Engine", "EngineInfo", "OnProgress", "Progress", "identity", "open_engine", "surroundings"]
+__all__ = [
+    "Engine",
+    "EngineInfo",
+    "ForcingEngine",
+    "OnProgress",
+    "Progress",
+    "TokenTexts",
+    "can_force",
+    "identity",
+    "open_engine",
+    "surroundings",
+]
 
 HARMLESS_ENV = (
     "VLLM_NO_USAGE_STATS",
@@ -82,6 +93,11 @@ def open_engine(config: RunConfig, *, log: Path, on_progress: OnProgress) -> Ite
             raise FidelityError(f"{config.name}: a stored run is finished; there is no engine to open")
         case unknown:
             assert_never(unknown)
+
+
+def can_force(config: RunConfig) -> bool:
+    """Whether a run's engine, once open, is a `ForcingEngine`."""
+    return isinstance(config.engine, VllmEngine | TransformersEngine | ExecuTorchEngine)
 
 
 def _vllm_notes(config: RunConfig, engine: VllmEngine, info: EngineInfo) -> list[str]:
