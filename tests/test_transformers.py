@@ -127,13 +127,13 @@ class TestQuantized:
         assert info.layers[0].kind == "linear"
 
     def test_quantization_that_was_asked_for_and_took_no_layer(self, tmp_path):
-        plain = {
-            "quantization_config": {
-                "quant_method": "torchao",
-                "quant_type": {"default": {"_type": "Int8WeightOnlyConfig", "_data": {}, "_version": 2}},
-                "modules_to_not_convert": ["layers"],
-            }
+        int8 = {"_type": "Int8WeightOnlyConfig", "_data": {}, "_version": 2}
+        quantization = {
+            "quant_method": "torchao",
+            "quant_type": {"default": int8},
+            "modules_to_not_convert": ["layers"],
         }
+        plain = {"quantization_config": asked}
         info, _ = opened(tmp_path, options=plain)
         assert any("quantization never engaged" in note for note in info.notes)
 

@@ -34,7 +34,7 @@ class RecordedAnswers:
         self._path = path
         self._rows: dict[str, tuple[str, dict[str, Any]]] = {}
         for where, row in rows:
-            if not isinstance(row.get("id"), str) or not isinstance(row.get("failure", row.get("text")), str):
+            if not isinstance(row.get("id"), str) or not isinstance(row.get("failure") or row.get("text"), str):
                 raise ConfigError(f"{where}: a recorded output needs 'id' and 'text' (or 'failure'), both texts")
             if row["id"] in self._rows:
                 raise ConfigError(f"{where}: the id {row['id']!r} stands twice; ids must be unique")
@@ -54,7 +54,7 @@ class RecordedAnswers:
                     f"{where}: the prompt {prompt.id!r} is another one than the baseline's; outputs can only be "
                     f"compared on the same prompts"
                 )
-            if "failure" in row:
+            if row.get("failure"):
                 yield Failure(prompt.id, row["failure"])
             else:
                 yield _generation(row, where)
