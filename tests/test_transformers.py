@@ -133,7 +133,7 @@ class TestQuantized:
             "quant_type": {"default": int8},
             "modules_to_not_convert": ["layers"],
         }
-        plain = {"quantization_config": asked}
+        plain = {"quantization_config": quantization}
         info, _ = opened(tmp_path, options=plain)
         assert any("quantization never engaged" in note for note in info.notes)
 
