@@ -19,7 +19,7 @@ LAYERS = [
     {"checkpoints", "encoders", "engines", "files"},
     {"store", "study_record", "forced"},
     {"pairing", "gate", "baselines", "jobs"},
-    {"comparison", "generation", "forcing", "inspection", "partings", "token_statistics", "token_table"},
+    {"comparison", "generation", "forcing", "inspection", "partings", "rendered", "token_statistics", "token_table"},
     {"scoring", "token_report"},
     {"pipeline", "history"},
     {"study", "study_plan", "study_progress"},

@@ -1,6 +1,15 @@
 """The YAML of a run as frozen models: what to generate, with what, and what to hold it against."""
 
-from fidelity.config.engines import AnyEngine, Ran, RecordedEngine, StoredEngine, TorchAO, VllmEngine
+from fidelity.config.engines import (
+    AnyEngine,
+    ExecuTorchEngine,
+    Ran,
+    RecordedEngine,
+    StoredEngine,
+    TorchAO,
+    TransformersEngine,
+    VllmEngine,
+)
 from fidelity.config.files import RelativePath, explained, read_yaml
 from fidelity.config.run import (
     Control,
@@ -17,6 +26,7 @@ from fidelity.config.run import (
 __all__ = [
     "AnyEngine",
     "Control",
+    "ExecuTorchEngine",
     "Kl",
     "NamedMetric",
     "Ran",
@@ -26,6 +36,7 @@ __all__ = [
     "Sampling",
     "StoredEngine",
     "TorchAO",
+    "TransformersEngine",
     "VllmEngine",
     "candidate_of",
     "explained",

@@ -40,6 +40,15 @@ HINTS = {
 }
 
 
+BORROWED = """import runpy, sys, types
+folder, module = sys.argv[1:]
+package = types.ModuleType("fidelity")
+package.__path__ = [folder]
+sys.modules["fidelity"] = package
+runpy.run_module(module, run_name="__main__")"""
+"""Runs a module of this package in an environment that doesn't have it, and that sees nothing else of this one."""
+
+
 class ChildEngine:
     """An engine that runs as `python -m MODULE`, spoken to in JSON lines.
 
@@ -59,6 +68,7 @@ class ChildEngine:
         log: Path,
         on_progress: OnProgress,
         deadline: float,
+        python: Path | None = None,
     ) -> None:
         """Start the child and have it load its model.
 
@@ -70,6 +80,7 @@ class ChildEngine:
             on_progress: Told about every sign of life within a chunk.
             deadline: Seconds without progress after which it is given up. A line from the child is progress; while it
                 loads or compiles, which it does in silence, so is its using the processor.
+            python: The interpreter of another environment to run in; this command's own if not given.
 
         Raises:
             EngineError: It died, made no progress, or said why it can't.
@@ -82,7 +93,7 @@ class ChildEngine:
         self._buffer = b""
         with log.open("ab") as stderr:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", module],
+                _command(module, python),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
@@ -220,6 +231,13 @@ class ChildEngine:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         wait_until_gone(self._process.pid, patience=SHUTDOWN_S)
+
+
+def _command(module: str, python: Path | None) -> list[str]:
+    if python is None:
+        return [sys.executable, "-m", module]
+    package = Path(__file__).parent.parent
+    return [str(python), "-I", "-c", BORROWED, str(package), module]
 
 
 def _rows(prompts: Sequence[Prompt]) -> list[dict[str, Any]]:
