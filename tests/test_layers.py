@@ -17,6 +17,7 @@ LAYERS = [
     {"metrics", "stats", "floor", "prompts"},
     {"config"},
     {"checkpoints", "encoders", "engines", "files"},
+    {"journal"},
     {"store", "study_record"},
     {"pairing", "gate", "baselines", "jobs"},
     {"comparison", "generation", "inspection"},

@@ -1,6 +1,17 @@
 """The YAML of a run as frozen models: what to generate, with what, and what to hold it against."""
 
-from fidelity.config.engines import AnyEngine, Ran, RecordedEngine, StoredEngine, TorchAO, VllmEngine
+from fidelity.config.engines import (
+    AnyEngine,
+    OpenAIEngine,
+    Ran,
+    RecordedEngine,
+    Requests,
+    StoredEngine,
+    TorchAO,
+    VllmEngine,
+    VllmServeEngine,
+    VllmSettings,
+)
 from fidelity.config.files import RelativePath, explained, read_yaml
 from fidelity.config.run import (
     Control,
@@ -17,14 +28,18 @@ __all__ = [
     "AnyEngine",
     "Control",
     "NamedMetric",
+    "OpenAIEngine",
     "Ran",
     "RecordedEngine",
     "RelativePath",
+    "Requests",
     "RunConfig",
     "Sampling",
     "StoredEngine",
     "TorchAO",
     "VllmEngine",
+    "VllmServeEngine",
+    "VllmSettings",
     "candidate_of",
     "explained",
     "load_run",

@@ -11,15 +11,23 @@ from pathlib import Path
 from typing import Any, assert_never
 
 from fidelity.checkpoints import FLOATS, content_id, describe, local_directory, refuse_faults
-from fidelity.config import RecordedEngine, RunConfig, StoredEngine, VllmEngine
-from fidelity.engines.base import Engine, EngineInfo, OnProgress, Progress
+from fidelity.config import (
+    OpenAIEngine,
+    RecordedEngine,
+    RunConfig,
+    StoredEngine,
+    VllmEngine,
+    VllmServeEngine,
+    VllmSettings,
+)
+from fidelity.engines.base import Engine, EngineInfo, OnProgress, Progress, ServerEngine
 from fidelity.engines.child import ChildEngine
 from fidelity.engines.platforms import refusal
 from fidelity.engines.recorded import RecordedAnswers, file_hash
 from fidelity.engines.vllm_settings import check, settings
 from fidelity.errors import ConfigError, FidelityError, MissingPackageError
 
-__all__ = ["Engine", "EngineInfo", "OnProgress", "Progress", "identity", "open_engine", "surroundings"]
+__all__ = ["Engine", "EngineInfo", "OnProgress", "Progress", "ServerEngine", "identity", "open_engine", "surroundings"]
 
 HARMLESS_ENV = (
     "VLLM_NO_USAGE_STATS",
@@ -30,8 +38,10 @@ HARMLESS_ENV = (
     "VLLM_LOG",
 )
 """Beginnings of vLLM's environment variables that can't change an output."""
-CHILD_ENV = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_NO_USAGE_STATS": "1"}
-"""The engine runs inside our child process, not in another child of it, and reports to nobody."""
+NO_REPORTS = {"VLLM_NO_USAGE_STATS": "1"}
+"""The engine reports to nobody."""
+IN_PROCESS = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
+"""It runs inside our child process, not in another child of it."""
 CPU_KV_CACHE_GIB = "4"
 """What vLLM's CPU build may take for the KV cache if nothing is said; by itself it takes nearly all memory."""
 
@@ -61,6 +71,17 @@ def open_engine(config: RunConfig, *, log: Path, on_progress: OnProgress) -> Ite
                     notes=(*child.info.notes, *_what_became_of(config, engine, child.info)),
                 )
                 yield child
+        case OpenAIEngine() as engine:
+            from fidelity.engines.openai import open_server
+
+            with open_server(engine, log=log, on_progress=on_progress) as server:
+                yield server
+        case VllmServeEngine() as engine:
+            from fidelity.engines.vllm_serve import serve
+
+            with serve(config, engine, env=_child_env(engine), log=log, on_progress=on_progress) as server:
+                server.info = replace(server.info, version=_vllm_version(), device=_gpu_name() or _cpu_name())
+                yield server
         case RecordedEngine() as engine:
             yield RecordedAnswers(engine)
         case StoredEngine():
@@ -102,7 +123,7 @@ def identity(config: RunConfig, *, remembered: Path) -> dict[str, Any]:
             to run what is asked for.
     """
     match config.engine:
-        case VllmEngine() as engine:
+        case VllmEngine() | VllmServeEngine() as engine:
             checkpoint = local_directory(str(config.model), config.revision)
             refuse_faults(checkpoint, allow_pickle=engine.allow_pickle)
             check(config.name, engine)
@@ -110,6 +131,10 @@ def identity(config: RunConfig, *, remembered: Path) -> dict[str, Any]:
             if why := refusal(engine, checkpoint_format=describe(checkpoint).format, vllm_version=version):
                 raise ConfigError(f"{config.name}: {why}")
             return {"model": content_id(checkpoint, remembered), **surroundings(engine)}
+        case OpenAIEngine() as engine:
+            from fidelity.engines.openai import server_identity
+
+            return server_identity(engine, remembered=remembered.with_name("servers.json"))
         case RecordedEngine() as engine:
             ran = {"ran": engine.ran.model_dump(mode="json")} if engine.ran else {}
             return {"kind": "recorded", "content": file_hash(engine.path), **ran}
@@ -119,7 +144,7 @@ def identity(config: RunConfig, *, remembered: Path) -> dict[str, Any]:
             assert_never(unknown)
 
 
-def surroundings(engine: VllmEngine) -> dict[str, Any]:
+def surroundings(engine: VllmEngine | VllmServeEngine) -> dict[str, Any]:
     """All but the model that an output of vLLM depends on: options, version, device, environment.
 
     Raises:
@@ -137,10 +162,11 @@ def surroundings(engine: VllmEngine) -> dict[str, Any]:
     }
 
 
-def _child_env(engine: VllmEngine) -> dict[str, str]:
-    """The child's environment beside the inherited one; what the user sets wins."""
+def _child_env(engine: VllmSettings) -> dict[str, str]:
+    """The environment beside the inherited one of a process that runs vLLM; what the user sets wins."""
     kv_cache = os.environ.get("VLLM_CPU_KVCACHE_SPACE", CPU_KV_CACHE_GIB)
-    return {**CHILD_ENV, "VLLM_CPU_KVCACHE_SPACE": kv_cache, **engine.env}
+    in_process = IN_PROCESS if isinstance(engine, VllmEngine) else {}
+    return {**NO_REPORTS, **in_process, "VLLM_CPU_KVCACHE_SPACE": kv_cache, **engine.env}
 
 
 def _vllm_version() -> str:

@@ -99,3 +99,23 @@ class ForcingEngine(Engine, Protocol):
             top_k: How many of the most likely tokens to give at each position; -1 is the whole vocabulary.
         """
         ...
+
+
+@runtime_checkable
+class ServerEngine(Engine, Protocol):
+    """An engine that holds no chunks: prompts go to a server, and each is answered in its own time."""
+
+    def answer(
+        self, prompts: Sequence[Prompt], sampling: Sampling, *, at_once: int
+    ) -> Iterator[tuple[int, Generation | Failure]]:
+        """Each prompt's place in `prompts` and what came of it, as it comes; every place once.
+
+        Args:
+            prompts: Asked in their order.
+            sampling: How tokens are chosen.
+            at_once: How many requests are under way; no more of the outcomes are held either.
+
+        Raises:
+            EngineError: Nothing more is to be had from this server; what has come until then stays valid.
+        """
+        ...
