@@ -17,16 +17,22 @@ LAST_BREATH_S = 20.0
 def keep_company(command: list[str]) -> None:
     """Run the server, and end as it ends."""
     server = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-    threading.Thread(target=_end_with_stdin, args=(server,), daemon=True).start()
+    closed = threading.Event()
+    ending = threading.Thread(target=_end_with_stdin, args=(server, closed), daemon=True)
+    ending.start()
     code = server.wait()
+    if closed.is_set():
+        ending.join()  # which ends this process too
     if code < 0:  # killed by a signal, whose number says why
         signal.signal(-code, signal.SIG_DFL) if -code != signal.SIGKILL else None
         os.kill(os.getpid(), -code)
-    sys.exit(code)
+    os._exit(code)  # whatever the other thread is at
 
 
-def _end_with_stdin(server: "subprocess.Popen[bytes]") -> None:
-    sys.stdin.buffer.read()
+def _end_with_stdin(server: "subprocess.Popen[bytes]", closed: threading.Event) -> None:
+    while os.read(0, 1):
+        pass
+    closed.set()
     server.terminate()
     with suppress(subprocess.TimeoutExpired):
         server.wait(timeout=LAST_BREATH_S)
