@@ -46,10 +46,7 @@ class Job:
         """The chunks, as places in `prompts`."""
         order = [int(n) for n in reading_order([p.id for p in self.prompts], seed=SEED)] if self.until_decided else None
         largest = self.config.chunk or DEFAULT_CHUNK
-        cut = chunks(len(self.prompts), largest=largest, seed=self.seed, order=order)
-        if isinstance(self.config.engine, Requests) and not self.until_decided:
-            return [[place for chunk in cut for place in chunk]]  # a server waits for no chunk to be whole
-        return cut
+        return chunks(len(self.prompts), largest=largest, seed=self.seed, order=order)
 
     @property
     def at_once(self) -> int:

@@ -97,6 +97,7 @@ class FakeServer:
         server.close()
         for writer in self._connections:
             writer.transport.abort()
+        await asyncio.sleep(0.05)  # until they are closed
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._connections.add(writer)

@@ -15,6 +15,7 @@ from fidelity.config.engines import (
 from fidelity.config.files import RelativePath, explained, read_yaml
 from fidelity.config.run import (
     Control,
+    Kl,
     NamedMetric,
     RunConfig,
     Sampling,
@@ -27,6 +28,7 @@ from fidelity.config.run import (
 __all__ = [
     "AnyEngine",
     "Control",
+    "Kl",
     "NamedMetric",
     "OpenAIEngine",
     "Ran",

@@ -3,7 +3,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
@@ -20,14 +20,26 @@ from fidelity.config import (
     VllmServeEngine,
     VllmSettings,
 )
-from fidelity.engines.base import Engine, EngineInfo, OnProgress, Progress, ServerEngine
+from fidelity.engines.base import Engine, EngineInfo, ForcingEngine, OnProgress, Progress, ServerEngine, TokenTexts
 from fidelity.engines.child import ChildEngine
 from fidelity.engines.platforms import refusal
 from fidelity.engines.recorded import RecordedAnswers, file_hash
 from fidelity.engines.vllm_settings import check, settings
 from fidelity.errors import ConfigError, FidelityError, MissingPackageError
 
-__all__ = ["Engine", "EngineInfo", "OnProgress", "Progress", "ServerEngine", "identity", "open_engine", "surroundings"]
+__all__ = [
+    "Engine",
+    "EngineInfo",
+    "ForcingEngine",
+    "OnProgress",
+    "Progress",
+    "ServerEngine",
+    "TokenTexts",
+    "can_force",
+    "identity",
+    "open_engine",
+    "surroundings",
+]
 
 HARMLESS_ENV = (
     "VLLM_NO_USAGE_STATS",
@@ -88,6 +100,13 @@ def open_engine(config: RunConfig, *, log: Path, on_progress: OnProgress) -> Ite
             raise FidelityError(f"{config.name}: a stored run is finished; there is no engine to open")
         case unknown:
             assert_never(unknown)
+
+
+def can_force(config: RunConfig, known: Mapping[str, Any]) -> bool:
+    """Whether a run's engine, of which `known` is the identity, is a `ForcingEngine` once it is open."""
+    if isinstance(config.engine, OpenAIEngine):
+        return bool(known["server"]["owner"] == "vllm")
+    return isinstance(config.engine, VllmSettings)
 
 
 def _what_became_of(config: RunConfig, engine: VllmEngine, info: EngineInfo) -> list[str]:

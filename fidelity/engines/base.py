@@ -119,3 +119,12 @@ class ServerEngine(Engine, Protocol):
             EngineError: Nothing more is to be had from this server; what has come until then stays valid.
         """
         ...
+
+
+@runtime_checkable
+class TokenTexts(Protocol):
+    """An engine that says how its tokens read; what was forced is shown in words where it does."""
+
+    def token_texts(self, ids: Sequence[int]) -> list[str]:
+        """Each token by itself; a part of a character reads as U+FFFD."""
+        ...

@@ -90,7 +90,7 @@ class Connection:
         except ImportError as error:
             raise MissingPackageError("openai", extra="openai", needed_by=f"the server at {base_url}") from error
         self._openai = openai
-        self._address = base_url
+        self.address = base_url
         self._key = key
         self._timeout = timeout
         nothing = openai.Omit()  # else the package sends what it finds in the environment
@@ -107,6 +107,10 @@ class Connection:
                 limits=_limits(openai, at_once),
             ),
         )
+
+    def beside(self, path: str) -> str:
+        """The URL of what a server has outside OpenAI's protocol, which it mostly speaks below `/v1`."""
+        return self.address.removesuffix("/v1") + path
 
     async def close(self) -> None:
         """Hang up."""
@@ -152,12 +156,12 @@ class Connection:
         causes = list(_chain(error))
         said = self._key.hide(str(causes[-1]))[:SHOWN] or type(causes[-1]).__name__
         if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
-            return EngineError(f"{self._address}: its certificate doesn't fit ({said}); nothing was sent")
+            return EngineError(f"{self.address}: its certificate doesn't fit ({said}); nothing was sent")
         if any(isinstance(cause, ssl.SSLError) for cause in causes):
-            return EngineError(f"{self._address}: no encrypted connection comes about ({said}); is it https?")
+            return EngineError(f"{self.address}: no encrypted connection comes about ({said}); is it https?")
         connecting = any(type(cause).__name__ in ("ConnectError", "ConnectTimeout") for cause in causes)
         if connecting:
-            return TroubleError(f"nothing can be reached at {self._address} ({said})", "unreachable")
+            return TroubleError(f"nothing can be reached at {self.address} ({said})", "unreachable")
         if isinstance(error, self._openai.APITimeoutError):
             return TroubleError(f"no answer within {self._timeout:.4g} s", "passing")
         return TroubleError(f"the connection broke off ({said})", "passing")
@@ -167,12 +171,12 @@ class Connection:
         if 300 <= status < 400:
             elsewhere = self._key.hide(error.response.headers.get("location", "an address that it doesn't name"))
             return EngineError(
-                f"{self._address}: it leads elsewhere (HTTP {status}, {elsewhere}); that isn't followed, since the "
+                f"{self.address}: it leads elsewhere (HTTP {status}, {elsewhere}); that isn't followed, since the "
                 f"prompts and the key would go along: write the other address as base_url if it is meant"
             )
         if status in FOR_EVERY_PROMPT or error.code == "insufficient_quota":
             return EngineError(
-                f"{self._address}: it takes no requests with this key, or without one (HTTP {status}: {said}); see "
+                f"{self.address}: it takes no requests with this key, or without one (HTTP {status}: {said}); see "
                 f"api_key_env; what was answered is kept"
             )
         passes = status in PASSING or (status >= 500 and status not in NEVER_PASSING)

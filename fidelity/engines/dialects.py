@@ -72,7 +72,7 @@ class Served:
         return DIALECTS.get(self.owner or "", UNKNOWN)
 
 
-async def served(connection: Connection, *, base_url: str, model: str | None) -> Served:
+async def served(connection: Connection, model: str | None) -> Served:
     """Ask a server what it is; one that lists no models is taken at the user's word.
 
     Raises:
@@ -86,21 +86,21 @@ async def served(connection: Connection, *, base_url: str, model: str | None) ->
             raise
         if model is None:
             raise EngineError(
-                f"{base_url}: it doesn't list its models ({trouble.reason}); if it is an OpenAI-compatible server, "
-                f"name one with 'model', and see whether base_url has to end in /v1"
+                f"{connection.address}: it doesn't list its models ({trouble.reason}); if it is an OpenAI-compatible "
+                f"server, name one with 'model', and see whether base_url has to end in /v1"
             ) from None
         return Served(model, None, None, None, None, None, {})
     rows = {row["id"]: row for row in listed or () if isinstance(row, dict) and isinstance(row.get("id"), str)}
     name = model or (next(iter(rows)) if len(rows) == 1 else None)
     if name is None or (rows and name not in rows):
-        raise EngineError(f"{base_url}: {_which(model)}; it serves {', '.join(sorted(rows)) or 'none'}")
+        raise EngineError(f"{connection.address}: {_which(model)}; it serves {', '.join(sorted(rows)) or 'none'}")
     row = rows.get(name, {})
     owner = row.get("owned_by") if isinstance(row.get("owned_by"), str) else None
     dialect = DIALECTS.get(owner or "", UNKNOWN)
     said: dict[str, Any] = {}
     if dialect.version_at:
         with suppress(TroubleError):
-            said = json_object(await connection.get(base_url.removesuffix("/v1") + dialect.version_at))
+            said = json_object(await connection.get(connection.beside(dialect.version_at)))
     version, template = said.get(dialect.version_key), said.get("chat_template")
     about = {key: value for key, value in row.items() if key not in CHANGING and value is not None}
     if isinstance(said.get("model_path"), str):

@@ -48,8 +48,8 @@ def open_server(engine: OpenAIEngine, *, log: Path, on_progress: OnProgress) -> 
     """
     key = Key(engine.api_key_env)
     with connected(engine.base_url, key, engine) as line:
-        model = first_contact(line, engine.base_url, engine.model, deadline=engine.deadline)
-        yield OpenAIServer(line, model, engine, log=log, on_progress=on_progress, deadline=engine.deadline)
+        model = first_contact(line, engine.model, deadline=engine.deadline)
+        yield server_of(model)(line, model, engine, log=log, on_progress=on_progress, deadline=engine.deadline)
 
 
 class Line:
@@ -72,13 +72,20 @@ def connected(base_url: str, key: Key, requests: Requests) -> Iterator[Line]:
             runner.run(connection.close())
 
 
-def first_contact(line: Line, base_url: str, model: str | None, *, deadline: float) -> Served:
+def first_contact(line: Line, model: str | None, *, deadline: float) -> Served:
     """What a server says that it is; one that is still loading its model gets `deadline` seconds.
 
     Raises:
         EngineError: It can't be reached, or doesn't serve the model.
     """
-    return line.run(_once_it_is_up(lambda: served(line.connection, base_url=base_url, model=model), deadline))
+    return line.run(_once_it_is_up(lambda: served(line.connection, model), deadline))
+
+
+def server_of(model: Served) -> type["OpenAIServer"]:
+    """The engine that a server is: vLLM's can do more than OpenAI's protocol has."""
+    from fidelity.engines.vllm_server import VllmServer
+
+    return VllmServer if model.owner == "vllm" else OpenAIServer
 
 
 class OpenAIServer:
@@ -115,6 +122,7 @@ class OpenAIServer:
         self._line = line
         self._model = model
         self._requests = requests
+        self.at_once = requests.concurrency
         self._log = log
         self._on_progress = on_progress
         self._deadline = deadline
@@ -137,7 +145,7 @@ class OpenAIServer:
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Generation | Failure]:
         """See `Engine.generate`."""
-        came = dict(self.answer(prompts, sampling, at_once=self._requests.concurrency))
+        came = dict(self.answer(prompts, sampling, at_once=self.at_once))
         yield from (came[place] for place in range(len(prompts)))
 
     def answer(self, prompts: Sequence[Prompt], sampling: Sampling, *, at_once: int) -> Iterator[Came]:
@@ -176,7 +184,8 @@ class OpenAIServer:
             for one in batch:
                 if not isinstance(one, Exception):
                     done += 1
-                    tokens += len(getattr(one[1], "token_ids", None) or ())
+                    ids = getattr(one[1], "token_ids", None)
+                    tokens += 0 if ids is None else len(ids)
                     yield one
             for error in batch:
                 if isinstance(error, Exception):
@@ -325,7 +334,7 @@ def server_identity(engine: OpenAIEngine, *, remembered: Path) -> dict[str, Any]
     name = f"{engine.base_url} {engine.model or ''}".rstrip()
     try:
         with connected(engine.base_url, Key(engine.api_key_env), engine) as line:
-            found = asdict(first_contact(line, engine.base_url, engine.model, deadline=engine.deadline))
+            found = asdict(first_contact(line, engine.model, deadline=engine.deadline))
     except EngineError:
         if name not in known:
             raise

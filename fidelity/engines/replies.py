@@ -63,11 +63,11 @@ def generation(body: bytes, *, prompt_id: str, api: Literal["chat", "completion"
         text = _text(message.get("refusal"))
     if text is None and reasoning is None:
         raise _unusable("an answer without text")
-    token_ids, logprobs = _tokens(choice)
+    ids, logprobs = _tokens(choice)
     return Generation(
         prompt_id=prompt_id,
         text=text or "",
-        token_ids=token_ids,
+        token_ids=ids,
         logprobs=logprobs,
         finish_reason=None if finish_reason is None else str(finish_reason),
         reasoning=reasoning,
@@ -82,15 +82,16 @@ def _tokens(choice: dict[str, Any]) -> tuple[tuple[int, ...] | None, tuple[float
     if isinstance(said.get("content"), list):
         entries = [entry if isinstance(entry, dict) else {} for entry in said["content"]]
         ids, values = [entry.get("id") for entry in entries], [entry.get("logprob") for entry in entries]
-    token_ids = _ids(choice.get("token_ids"))
-    token_ids = _ids(ids) if token_ids is None else token_ids
+    found = token_ids(choice.get("token_ids"))
+    found = token_ids(ids) if found is None else found
     logprobs = _finite(values)
-    if token_ids is not None and logprobs is not None and len(token_ids) != len(logprobs):
+    if found is not None and logprobs is not None and len(found) != len(logprobs):
         logprobs = None
-    return token_ids, logprobs
+    return found, logprobs
 
 
-def _ids(values: Any) -> tuple[int, ...] | None:
+def token_ids(values: Any) -> tuple[int, ...] | None:
+    """A list of token ids; None for anything else."""
     if not isinstance(values, list) or not all(type(v) is int and 0 <= v < 2**31 for v in values):
         return None
     return tuple(values)

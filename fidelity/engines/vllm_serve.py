@@ -17,8 +17,9 @@ from fidelity.checkpoints import chat_template, fingerprint, local_directory, vo
 from fidelity.config import RunConfig, VllmServeEngine
 from fidelity.engines.base import OnProgress
 from fidelity.engines.connection import Key
-from fidelity.engines.openai import ANY_TOKENIZER, OpenAIServer, connected, first_contact
+from fidelity.engines.openai import ANY_TOKENIZER, connected, first_contact
 from fidelity.engines.processes import ended, how_it_ended, last_lines, oom_kills, processor_seconds
+from fidelity.engines.vllm_server import VllmServer
 from fidelity.errors import EngineError
 
 HOST = "127.0.0.1"
@@ -40,7 +41,7 @@ UNLESS_TOLD_OTHERWISE: Mapping[str, Any] = {
 @contextmanager
 def serve(
     config: RunConfig, engine: VllmServeEngine, *, env: Mapping[str, str], log: Path, on_progress: OnProgress
-) -> Iterator[OpenAIServer]:
+) -> Iterator[VllmServer]:
     """A server of our own.
 
     Args:
@@ -59,8 +60,8 @@ def serve(
         address = f"http://{HOST}:{port}/v1"
         with connected(address, Key(None), engine) as line:
             process.wait_until_healthy(port, deadline=engine.deadline)
-            model = first_contact(line, address, config.name, deadline=engine.deadline)
-            server = OpenAIServer(
+            model = first_contact(line, config.name, deadline=engine.deadline)
+            server = VllmServer(
                 line,
                 model,
                 engine,
@@ -93,7 +94,7 @@ def command(checkpoint: Path, name: str, engine: VllmServeEngine, port: int) -> 
         "served_model_name": name,
     }
     flags = [word for option, value in options.items() for word in _flag(option, value)]
-    return [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", str(checkpoint), *flags]
+    return [sys.executable, "-m", "fidelity.children.vllm_cli", "serve", str(checkpoint), *flags]
 
 
 def free_port() -> int:

@@ -30,7 +30,7 @@ class Server(BaseHTTPRequestHandler):
         asked = json.loads(self.rfile.read(int(self.headers["content-length"])))["messages"][-1]["content"]
         if "SIGSEGV" in asked:
             os.kill(os.getpid(), signal.SIGSEGV)
-        if "SLOW" in asked:
+        if "SLOW" in asked or "SIGSEGV" in asked:  # the signal may reach another thread first
             time.sleep(3600)
         choice = {"message": {"content": f"{asked} {' '.join(FLAGS)}"}, "token_ids": [1], "finish_reason": "stop"}
         self.reply({"choices": [choice]})
@@ -43,6 +43,7 @@ class Server(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
 
-LLM(sys.argv[2], quantization=OPTIONS.get("quantization"))
-subprocess.Popen(["sleep", "3600"])  # the engine's core, which must go too
-ThreadingHTTPServer((OPTIONS["host"], int(OPTIONS["port"])), Server).serve_forever()
+def main():
+    LLM(sys.argv[2], quantization=OPTIONS.get("quantization"))
+    subprocess.Popen(["sleep", "3600"])  # the engine's core, which must go too
+    ThreadingHTTPServer((OPTIONS["host"], int(OPTIONS["port"])), Server).serve_forever()
