@@ -3,7 +3,7 @@
 from fidelity.checkpoints.anatomy import Anatomy, Part, dissect
 from fidelity.checkpoints.faults import refuse_faults
 from fidelity.checkpoints.formats import FLOATS, Checkpoint, describe
-from fidelity.checkpoints.source import chat_template, content_id, fingerprint, local_directory
+from fidelity.checkpoints.source import chat_template, content_id, fingerprint, local_directory, vocabulary_id
 
 __all__ = [
     "FLOATS",
@@ -17,4 +17,5 @@ __all__ = [
     "fingerprint",
     "local_directory",
     "refuse_faults",
+    "vocabulary_id",
 ]
