@@ -14,9 +14,11 @@ from typing import Any, Protocol
 from fidelity import __version__, baselines
 from fidelity.checkpoints import describe, local_directory
 from fidelity.config import Control, RecordedEngine, RunConfig, StoredEngine, VllmEngine
-from fidelity.engines import Engine, Progress, open_engine
+from fidelity.engines import Engine, Progress, TimedEngine, open_engine
+from fidelity.errors import EngineError
 from fidelity.gate import Outcome
 from fidelity.jobs import DEFAULT_CHUNK, Job, on_the_same_prompts
+from fidelity.measuring import RunWatch, read_serving, requests_of, time_alone
 from fidelity.prompts import prompts_digest
 from fidelity.records import Failure, Prompt
 from fidelity.store import Run, RunWriter, Store
@@ -46,7 +48,34 @@ def generate_jobs(jobs: Sequence[Job], store: Store, listener: Listener, decided
             if job.control_of and job.control_of != runs[0].manifest["digest"]:
                 job = on_the_same_prompts(job, runs[0], store)
             runs.append(store.run(job.name, job.digest) or _run(job, engines, store, decided))
+        _measure_the_rest(jobs[0], runs[0], engines, store)
     return runs
+
+
+def _measure_the_rest(job: Job, run: Run, engines: "_Engines", store: Store) -> None:
+    """What doesn't come from the run itself; timed as it is asked for, and not again once it is."""
+    config, known = job.config, store.measurement(run) or {}
+    more: dict[str, Any] = {"price_per_hour": config.price_per_hour, "serving": read_serving(config.serving)}
+    asked = config.latency and config.latency.model_dump(mode="json")
+    if asked and (known.get("latency") or {}).get("asked") != asked and (timed := _time_alone(job, run, engines)):
+        more["latency"] = timed
+    if changed := {key: value for key, value in more.items() if value != known.get(key) and (value or key in known)}:
+        store.add_measurement(run, changed)
+
+
+def _time_alone(job: Job, run: Run, engines: "_Engines") -> dict[str, Any] | None:
+    """None where the engine can't be timed, or ended: the run is complete without."""
+    assert job.config.latency is not None
+    try:
+        engine = engines.of(job, run.path / "engine.log")
+        if not isinstance(engine, TimedEngine):
+            return None
+        prompts = run.prompts()
+        engines.ear.start(f"{job.name}, timed", done=0, total=requests_of(job.config.latency, len(prompts)))
+        return time_alone(engine, prompts, job.config.latency)
+    except EngineError as error:
+        engines.listener.say(f"{job.name}: not timed: {error}")
+        return None
 
 
 def _run(job: Job, engines: "_Engines", store: Store, decided: Decided | None) -> Run:
@@ -99,23 +128,19 @@ class _Ear:
         self._seconds = time.monotonic() - self._since
         self._listener.progress(self._run, self._done, self._total, self._tokens, self._seconds)
 
-    def measurement(self) -> dict[str, float]:
-        """Generating alone: loading and warm-up came before, joining the chunks comes after."""
-        return {"prompts": self._done, "tokens": self._tokens, "seconds": self._seconds}
-
 
 def _fill(writer: RunWriter, engines: _Engines, job: Job, store: Store) -> Run:
     """Generate the chunks that are not on disk yet, and complete the run."""
     engine, finished = engines.of(job, writer.log), writer.finished
     engines.ear.start(job.name, done=sum(len(job.plan[number]) for number in finished), total=len(job.prompts))
-    steps_before = engine.step_seconds
+    watch = RunWatch(engine)
     for number, members in enumerate(job.plan):
         if number not in finished:
-            _fill_chunk(writer, engine, engines.ear, job, number, members)
-    measured = {**engines.ear.measurement(), "step_seconds": engine.step_seconds - steps_before}
-    run = writer.complete(job.prompts, _manifest(job, engine))
+            _fill_chunk(writer, engine, engines.ear, job, number, members, watch)
+    with watch.writing():
+        run = writer.complete(job.prompts, _manifest(job, engine))
     if not finished and not isinstance(job.config.engine, RecordedEngine):
-        store.add_measurement(run, {"created": run.manifest["created"], "engine": asdict(engine.info), **measured})
+        store.add_measurement(run, watch.measurement(job.config))
     return run
 
 
@@ -132,7 +157,7 @@ def _fill_until(writer: RunWriter, engines: _Engines, job: Job, store: Store, de
             engine = engines.of(job, writer.log)
             writer.note(_manifest(job, engine))
             if number not in finished:
-                _fill_chunk(writer, engine, engines.ear, job, number, members)
+                _fill_chunk(writer, engine, engines.ear, job, number, members, RunWatch(engine))
         asked.update(members)
         if len(asked) == len(job.prompts):
             break
@@ -147,11 +172,17 @@ def _fill_until(writer: RunWriter, engines: _Engines, job: Job, store: Store, de
     return writer.complete(job.prompts, writer.noted or {})
 
 
-def _fill_chunk(writer: RunWriter, engine: Engine, ear: "_Ear", job: Job, number: int, members: Sequence[int]) -> None:
+def _fill_chunk(
+    writer: RunWriter, engine: Engine, ear: "_Ear", job: Job, number: int, members: Sequence[int], watch: RunWatch
+) -> None:
     prompts = [job.prompts[member] for member in members]
+    began = time.monotonic()
     outcomes = list(engine.generate(prompts, job.sampling))
-    writer.add_chunk(number, prompts, outcomes)
+    took = time.monotonic() - began
+    with watch.writing():
+        writer.add_chunk(number, prompts, outcomes)
     tokens = sum(len(o.token_ids or ()) for o in outcomes if not isinstance(o, Failure))
+    watch.chunk_finished(len(prompts), tokens, took)
     ear.chunk_finished(len(prompts), tokens)
 
 
@@ -175,7 +206,7 @@ def _manifest(job: Job, engine: Engine) -> dict[str, Any]:
         "digest": job.digest,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "fidelity": __version__,
-        "config": job.config.model_dump(mode="json", exclude={"metrics"}),
+        "config": job.config.model_dump(mode="json", exclude={"metrics", "latency", "price_per_hour", "serving"}),
         "sampling": None if recorded else job.sampling.model_dump(mode="json"),
         "prompts_digest": prompts_digest(job.prompts),
         "chunk": None if recorded else job.config.chunk or DEFAULT_CHUNK,

@@ -2,6 +2,7 @@
 
 from fidelity.config.engines import AnyEngine, Ran, RecordedEngine, StoredEngine, TorchAO, VllmEngine
 from fidelity.config.files import RelativePath, explained, read_yaml
+from fidelity.config.latency import USE_CASES, Latency
 from fidelity.config.run import (
     Control,
     NamedMetric,
@@ -14,8 +15,10 @@ from fidelity.config.run import (
 )
 
 __all__ = [
+    "USE_CASES",
     "AnyEngine",
     "Control",
+    "Latency",
     "NamedMetric",
     "Ran",
     "RecordedEngine",

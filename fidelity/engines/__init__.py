@@ -13,13 +13,26 @@ from typing import Any, assert_never
 from fidelity.checkpoints import FLOATS, content_id, describe, local_directory, refuse_faults
 from fidelity.config import RecordedEngine, RunConfig, StoredEngine, VllmEngine
 from fidelity.engines.base import Engine, EngineInfo, OnProgress, Progress
-from fidelity.engines.child import ChildEngine
+from fidelity.engines.machine import MachineLoad
 from fidelity.engines.platforms import refusal
 from fidelity.engines.recorded import RecordedAnswers, file_hash
+from fidelity.engines.timing import Alone, Answered, TimedChild, TimedEngine
 from fidelity.engines.vllm_settings import check, settings
 from fidelity.errors import ConfigError, FidelityError, MissingPackageError
 
-__all__ = ["Engine", "EngineInfo", "OnProgress", "Progress", "identity", "open_engine", "surroundings"]
+__all__ = [
+    "Alone",
+    "Answered",
+    "Engine",
+    "EngineInfo",
+    "MachineLoad",
+    "OnProgress",
+    "Progress",
+    "TimedEngine",
+    "identity",
+    "open_engine",
+    "surroundings",
+]
 
 HARMLESS_ENV = (
     "VLLM_NO_USAGE_STATS",
@@ -46,7 +59,7 @@ def open_engine(config: RunConfig, *, log: Path, on_progress: OnProgress) -> Ite
     """
     match config.engine:
         case VllmEngine() as engine:
-            with ChildEngine(
+            with TimedChild(
                 "fidelity.children.vllm",
                 settings(config, engine),
                 env=_child_env(engine),

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from fidelity.config import Sampling
 from fidelity.engines.base import EngineInfo, LayerGroup, OnProgress, Progress
+from fidelity.engines.memory import MemoryWatch
 from fidelity.engines.processes import oom_kills, processor_seconds, wait_until_gone
 from fidelity.errors import EngineError
 from fidelity.records import Failure, Generation, Prompt, TokenScores
@@ -89,6 +90,7 @@ class ChildEngine:
                 env={**os.environ, **env},
                 start_new_session=True,  # Ctrl-C reaches the command alone, and the whole group can be ended at once
             )
+        self._memory = MemoryWatch(self._process.pid)
         try:
             self._send({"open": dict(settings)})
             reply = self._receive(while_doing=LOADING)
@@ -108,7 +110,7 @@ class ChildEngine:
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Generation | Failure]:
         """See `Engine.generate`."""
         for record in self._ask(
-            "generate", while_doing="generating", rows=_rows(prompts), sampling=sampling.model_dump(mode="json")
+            "generate", while_doing="generating", rows=rows_of(prompts), sampling=sampling.model_dump(mode="json")
         ):
             if "failure" in record:
                 yield Failure(record["prompt_id"], record["failure"])
@@ -120,7 +122,9 @@ class ChildEngine:
     ) -> Iterator[TokenScores | Failure]:
         """See `ForcingEngine.force`."""
         handed = [list(map(int, ids)) for ids in continuations]
-        for record in self._ask("force", while_doing="forcing", rows=_rows(prompts), continuations=handed, top_k=top_k):
+        for record in self._ask(
+            "force", while_doing="forcing", rows=rows_of(prompts), continuations=handed, top_k=top_k
+        ):
             if "failure" in record:
                 yield Failure(record["prompt_id"], record["failure"])
             else:
@@ -205,6 +209,7 @@ class ChildEngine:
 
     def _end(self) -> None:
         """Close stdin, which ends the child; then make sure that nothing of its process group is left."""
+        self._memory.stop()
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe is not None
             with suppress(BrokenPipeError):
@@ -217,7 +222,8 @@ class ChildEngine:
         wait_until_gone(self._process.pid, patience=SHUTDOWN_S)
 
 
-def _rows(prompts: Sequence[Prompt]) -> list[dict[str, Any]]:
+def rows_of(prompts: Sequence[Prompt]) -> list[dict[str, Any]]:
+    """Prompts as a child takes them."""
     return [
         {"id": p.id, "text": p.text, "messages": [{"role": m.role, "content": m.content} for m in p.messages]}
         for p in prompts
