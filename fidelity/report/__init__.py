@@ -16,6 +16,7 @@ from fidelity.report.html import as_html
 from fidelity.report.json import JSON_SCHEMA_VERSION, as_json, json_schema
 from fidelity.report.junit import as_junit
 from fidelity.report.markdown import as_markdown
+from fidelity.report.price import PriceTable, in_unit, price_table, times
 from fidelity.report.terminal import print_history, print_table
 from fidelity.report.trends import PAST
 
@@ -24,6 +25,7 @@ __all__ = [
     "JSON_SCHEMA_VERSION",
     "NOT_QUALITY",
     "PAST",
+    "PriceTable",
     "add_step_summary",
     "annotation",
     "as_html",
@@ -33,12 +35,15 @@ __all__ = [
     "describe_run",
     "engine_differences",
     "floor_of",
+    "in_unit",
     "json_schema",
     "low_anchor",
     "notes",
+    "price_table",
     "print_history",
     "print_table",
     "shown_in_table",
     "summaries_of",
+    "times",
     "without_commands",
 ]
