@@ -4,7 +4,7 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,8 @@ from fidelity.checkpoints import describe, local_directory
 from fidelity.config import Control, RecordedEngine, RunConfig, StoredEngine, VllmEngine
 from fidelity.engines import Engine, Progress, TimedEngine, open_engine
 from fidelity.errors import EngineError
+from fidelity.forced import Depth, Forced, adopt_scores, writing
+from fidelity.forcing import Forcing, owed
 from fidelity.gate import Outcome
 from fidelity.jobs import DEFAULT_CHUNK, Job, on_the_same_prompts
 from fidelity.measuring import RunWatch, read_serving, requests_of, time_alone
@@ -23,6 +25,8 @@ from fidelity.prompts import prompts_digest
 from fidelity.records import Failure, Prompt
 from fidelity.store import Run, RunWriter, Store
 
+NO_PART_OF_A_RUN = {"metrics", "kl", "latency", "price_per_hour", "serving"}
+"""Keys of a YAML that say what is done with a run's outputs, or beside them."""
 Decided = Callable[[Run], Outcome]
 """What a gate says to a run that may still grow."""
 
@@ -39,15 +43,32 @@ class Listener(Protocol):
         ...
 
 
-def generate_jobs(jobs: Sequence[Job], store: Store, listener: Listener, decided: Decided | None = None) -> list[Run]:
-    """The jobs' runs; jobs with the same config share one engine, and none is opened where all are finished."""
+def generate_jobs(
+    jobs: Sequence[Job],
+    store: Store,
+    listener: Listener,
+    *,
+    depths: Sequence[Depth] = (),
+    baseline: Run | None = None,
+    decided: Decided | None = None,
+) -> list[Run]:
+    """The jobs' runs; jobs with the same config share one engine, and none is opened where all are finished.
+
+    Each scores the baseline's tokens too, as deep as `depths` say, before its engine is closed; the baseline is the
+    first of the runs if none is given. A run's scores may fail, and the run is there all the same.
+    """
     runs: list[Run] = []
     with ExitStack() as stack:
         engines = _Engines(stack, listener)
         for job in jobs:
             if job.control_of and job.control_of != runs[0].manifest["digest"]:
                 job = on_the_same_prompts(job, runs[0], store)
-            runs.append(store.run(job.name, job.digest) or _run(job, engines, store, decided))
+            until = decided and _Until(decided, owed(job, baseline, depths, store) if baseline else [])
+            run = store.run(job.name, job.digest) or _run(job, engines, store, until)
+            runs.append(run)
+            whole = run.manifest["digest"] == job.digest
+            if whole and (baseline is None or job.control_of is None):
+                _force(job, run, owed(job, baseline or runs[0], depths, store), engines)
         _measure_the_rest(jobs[0], runs[0], engines, store)
     return runs
 
@@ -78,14 +99,34 @@ def _time_alone(job: Job, run: Run, engines: "_Engines") -> dict[str, Any] | Non
         return None
 
 
-def _run(job: Job, engines: "_Engines", store: Store, decided: Decided | None) -> Run:
+def _run(job: Job, engines: "_Engines", store: Store, until: "_Until | None") -> Run:
     waiting = f"{job.name}: another command is generating it; waiting for that ..."
     with store.writing(job.name, job.digest, on_wait=partial(engines.listener.say, waiting)) as writer:
         if isinstance(writer, Run):
             return writer
-        if job.until_decided and decided:
-            return _fill_until(writer, engines, job, store, decided)
+        if job.until_decided and until:
+            return _fill_until(writer, engines, job, store, until)
         return _fill(writer, engines, job, store)
+
+
+def _force(job: Job, run: Run, forcings: Sequence[Forcing], engines: "_Engines") -> None:
+    """Have the engine of a finished run score the baseline's tokens; why it can't is kept for whoever misses them."""
+    for forcing in forcings:
+        with writing(forcing.path) as writer:
+            if isinstance(writer, Forced):
+                continue
+            try:
+                engine = engines.of(job, run.path / "engine.log")
+                engines.ear.start(f"{job.name}, forced on {forcing.baseline.name}", done=0, total=len(job.prompts))
+                for number, members in enumerate(job.plan):
+                    forcing.fill(number, engine)
+                    engines.ear.chunk_finished(len(members), forcing.tokens(number))
+            except EngineError as error:
+                writer.give_up(f"{job.name} could not score the tokens of {forcing.baseline.name}: {error}")
+                engines.listener.say(f"{job.name}: not forced (kl: none switches that off): {error}")
+                engines.close()
+                return
+            writer.complete(run, forcing.baseline, forcing.depth)
 
 
 class _Engines:
@@ -99,11 +140,15 @@ class _Engines:
 
     def of(self, job: Job, log: Path) -> Engine:
         if self._opened is None or self._opened[0] is not job.config:
-            self._stack.close()
+            self.close()
             self.listener.say(f"{job.name}: opening {job.config.engine.kind} ...")
             opening = open_engine(job.config, log=log, on_progress=self.ear.on_progress)
             self._opened = job.config, self._stack.enter_context(opening)
         return self._opened[1]
+
+    def close(self) -> None:
+        self._opened = None
+        self._stack.close()
 
 
 class _Ear:
@@ -144,7 +189,16 @@ def _fill(writer: RunWriter, engines: _Engines, job: Job, store: Store) -> Run:
     return run
 
 
-def _fill_until(writer: RunWriter, engines: _Engines, job: Job, store: Store, decided: Decided) -> Run:
+@dataclass(frozen=True, slots=True)
+class _Until:
+    """When a run that may still grow is done."""
+
+    decided: Decided
+    forcings: Sequence[Forcing]
+    """What the gate may look at beside the run."""
+
+
+def _fill_until(writer: RunWriter, engines: _Engines, job: Job, store: Store, until: _Until) -> Run:
     """Generate chunk after chunk until the gate decides.
 
     What was asked until then becomes a run of its own. The chunks stay where they are: a gate that asks for more goes
@@ -158,18 +212,36 @@ def _fill_until(writer: RunWriter, engines: _Engines, job: Job, store: Store, de
             writer.note(_manifest(job, engine))
             if number not in finished:
                 _fill_chunk(writer, engine, engines.ear, job, number, members, RunWatch(engine))
+        for forcing in until.forcings:
+            if forcing.lacks(number):
+                forcing.fill(number, engines.of(job, writer.log))
         asked.update(members)
         if len(asked) == len(job.prompts):
             break
         prompts = tuple(prompt for place, prompt in enumerate(job.prompts) if place in asked)
         manifest = _part_of(writer.noted or {}, prompts, number)
+        part = partial(_part, writer, until.forcings, range(number + 1), prompts, manifest)
         with TemporaryDirectory() as folder:
-            outcome = decided(writer.part(range(number + 1), prompts, manifest, path=Path(folder, job.name)))
+            outcome = until.decided(part(Path(folder, "runs", job.name)))
         if outcome != "inconclusive":
             engines.listener.say(f"{job.name}: {outcome} after {len(asked)} of {len(job.prompts)} prompts")
-            path = store.run_path(job.name, manifest["digest"])
-            return writer.part(range(number + 1), prompts, manifest, path=path)
+            return part(store.run_path(job.name, manifest["digest"]))
     return writer.complete(job.prompts, writer.noted or {})
+
+
+def _part(
+    writer: RunWriter,
+    forcings: Sequence[Forcing],
+    chunks: Sequence[int],
+    prompts: Sequence[Prompt],
+    manifest: dict[str, Any],
+    path: Path,
+) -> Run:
+    """Some chunks as a run of its own, with its scores."""
+    run = writer.part(chunks, prompts, manifest, path=path)
+    for forcing in forcings:
+        forcing.part(run, chunks)
+    return run
 
 
 def _fill_chunk(
@@ -206,7 +278,7 @@ def _manifest(job: Job, engine: Engine) -> dict[str, Any]:
         "digest": job.digest,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "fidelity": __version__,
-        "config": job.config.model_dump(mode="json", exclude={"metrics", "latency", "price_per_hour", "serving"}),
+        "config": job.config.model_dump(mode="json", exclude=NO_PART_OF_A_RUN),
         "sampling": None if recorded else job.sampling.model_dump(mode="json"),
         "prompts_digest": prompts_digest(job.prompts),
         "chunk": None if recorded else job.config.chunk or DEFAULT_CHUNK,
@@ -238,4 +310,6 @@ def stored_runs(config: RunConfig, store: Store, *, as_baseline: bool) -> list[R
         controls = [Run(path) for path in config.control.path]
     elif config.control != "none" and (as_baseline or config.control):
         controls = [other for other in beside if other.manifest["control_of"] == run.manifest["digest"]]
+    for scorer in (run, *controls):
+        adopt_scores(scorer, store.root)
     return [store.adopt(run), *(store.adopt(control) for control in controls)]

@@ -88,6 +88,11 @@ class TokenScores:
     """Which of the baseline's repeats the continuation is."""
 
 
+def every_id(n: int, vocabulary: int) -> NDArray[np.int32]:
+    """The `top_ids` of n tokens over the whole vocabulary, in the order of the ids; one row, seen n times."""
+    return np.broadcast_to(np.arange(vocabulary, dtype=np.int32), (n, vocabulary))
+
+
 @dataclass(frozen=True, slots=True)
 class Pair:
     """A baseline's and a candidate's generations for one prompt (and one repeat)."""
@@ -95,6 +100,8 @@ class Pair:
     prompt: Prompt
     baseline: Generation
     candidate: Generation
+    forced: tuple[TokenScores, TokenScores] | None = None
+    """What both models make of the baseline's tokens, its own scores first; only for metrics that read it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ class Run:
     @cached_property
     def manifest(self) -> dict[str, Any]:
         """What the run was: name, digest, config, engine, checkpoint, counts."""
-        return _read_manifest(self.path)
+        return read_manifest(self.path)
 
     @property
     def name(self) -> str:
@@ -58,7 +58,7 @@ class Run:
     def measurement(self) -> dict[str, Any] | None:
         """What was measured of it, which lies beside `runs/` in `measurements/`; None if nothing was."""
         folder = self.path.parent.parent / "measurements" / self.id
-        return _read_manifest(folder) if (folder / "manifest.json").is_file() else None
+        return read_manifest(folder) if (folder / "manifest.json").is_file() else None
 
     @cached_property
     def rows(self) -> "pa.Table":
@@ -96,7 +96,7 @@ class Comparison:
     @cached_property
     def manifest(self) -> dict[str, Any]:
         """Which runs were compared, and the pairs that could not be made."""
-        return _read_manifest(self.path)
+        return read_manifest(self.path)
 
     @property
     def prompt_ids(self) -> tuple[str, ...]:
@@ -127,9 +127,9 @@ class Comparison:
 
     def described(self, **more: Any) -> "Comparison":
         """The same comparison with more in its manifest; what stood there under these keys is replaced."""
-        manifest = _read_manifest(self.path)
+        manifest = read_manifest(self.path)
         if any(key not in manifest or manifest[key] != value for key, value in more.items()):
-            _write_manifest(self.path, {**manifest, **more})
+            write_manifest(self.path, {**manifest, **more})
         return Comparison(self.path)
 
     def add_columns(self, signature: str, columns: Sequence[Column]) -> None:
@@ -211,7 +211,7 @@ def _write_run(path: Path, chunks: Sequence[Path], prompts: Sequence[Prompt], ma
     failures = len(table) - table["failure"].null_count
     tokens = sum(len(ids) for ids in table["token_ids"].to_pylist() if ids is not None)
     counts = {"prompts": len(prompts), "generations": len(table) - failures, "failures": failures, "tokens": tokens}
-    _write_manifest(path, {**manifest, "counts": counts})
+    write_manifest(path, {**manifest, "counts": counts})
     return Run(path)
 
 
@@ -268,7 +268,7 @@ class Store:
         folder, known = self.root / "measurements" / run.id, self.measurement(run) or {}
         with full_disk_explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        _write_manifest(folder, {**known, **measurement})
+        write_manifest(folder, {**known, **measurement})
 
     def measurement(self, run: Run) -> dict[str, Any] | None:
         """What was measured of a run; None if nothing was."""
@@ -293,7 +293,7 @@ class Store:
         if not (path / "manifest.json").is_file():
             with full_disk_explained(path):
                 path.mkdir(parents=True, exist_ok=True)
-            _write_manifest(path, {"baseline": baseline.id, "candidate": candidate.id, **manifest})
+            write_manifest(path, {"baseline": baseline.id, "candidate": candidate.id, **manifest})
         return Comparison(path)
 
     def run_path(self, name: str, digest: str) -> Path:
@@ -357,7 +357,12 @@ def _numbers(name: str, values: Sequence[float | None]) -> "pa.Array[pa.DoubleSc
     return pa.array(values, pa.float64())
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What a finished directory says of itself.
+
+    Raises:
+        StoreError: There is no manifest, it is damaged, or another version wrote it.
+    """
     file = folder / "manifest.json"
     try:
         manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
@@ -374,7 +379,8 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    """Say of a directory what it is; with this it is finished."""
     text = json.dumps({"schema_version": SCHEMA_VERSION, **manifest}, indent=2, ensure_ascii=False)
     with whole_file(folder / "manifest.json") as draft:
         draft.write_text(text + "\n", encoding="utf-8")

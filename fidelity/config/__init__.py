@@ -5,6 +5,7 @@ from fidelity.config.files import RelativePath, explained, read_yaml
 from fidelity.config.latency import USE_CASES, Latency
 from fidelity.config.run import (
     Control,
+    Kl,
     NamedMetric,
     RunConfig,
     Sampling,
@@ -18,6 +19,7 @@ __all__ = [
     "USE_CASES",
     "AnyEngine",
     "Control",
+    "Kl",
     "Latency",
     "NamedMetric",
     "Ran",

@@ -12,7 +12,7 @@ from typing import Any, assert_never
 
 from fidelity.checkpoints import FLOATS, content_id, describe, local_directory, refuse_faults
 from fidelity.config import RecordedEngine, RunConfig, StoredEngine, VllmEngine
-from fidelity.engines.base import Engine, EngineInfo, OnProgress, Progress
+from fidelity.engines.base import Engine, EngineInfo, ForcingEngine, OnProgress, Progress, TokenTexts
 from fidelity.engines.machine import MachineLoad
 from fidelity.engines.platforms import refusal
 from fidelity.engines.recorded import RecordedAnswers, file_hash
@@ -25,10 +25,13 @@ __all__ = [
     "Answered",
     "Engine",
     "EngineInfo",
+    "ForcingEngine",
     "MachineLoad",
     "OnProgress",
     "Progress",
     "TimedEngine",
+    "TokenTexts",
+    "can_force",
     "identity",
     "open_engine",
     "surroundings",
@@ -80,6 +83,11 @@ def open_engine(config: RunConfig, *, log: Path, on_progress: OnProgress) -> Ite
             raise FidelityError(f"{config.name}: a stored run is finished; there is no engine to open")
         case unknown:
             assert_never(unknown)
+
+
+def can_force(config: RunConfig) -> bool:
+    """Whether a run's engine, once open, is a `ForcingEngine`."""
+    return isinstance(config.engine, VllmEngine)
 
 
 def _what_became_of(config: RunConfig, engine: VllmEngine, info: EngineInfo) -> list[str]:

@@ -16,12 +16,14 @@ from fidelity.metrics.facts import Facts
 from fidelity.metrics.first_divergence import FirstDivergence
 from fidelity.metrics.identical import Identical
 from fidelity.metrics.json import Json
+from fidelity.metrics.kl import Kl
 from fidelity.metrics.length import Length
 from fidelity.metrics.markdown import Markdown
 from fidelity.metrics.nli import Nli
 from fidelity.metrics.prefix_agreement import PrefixAgreement
 from fidelity.metrics.rouge import Rouge
 from fidelity.metrics.sts import Sts
+from fidelity.metrics.tokens import Tokens
 from fidelity.schema import nearest
 
 __all__ = [
@@ -38,7 +40,8 @@ __all__ = [
 Lexical = Identical | PrefixAgreement | FirstDivergence | Rouge | Chrf | Edit | Length | Facts
 Structural = Markdown | Json | Code | Counts | Breaks
 Semantic = Sts | BertScore | Nli
-AnyMetric = Annotated[Lexical | Structural | Semantic, Field(discriminator="kind")]
+Forced = Tokens | Kl
+AnyMetric = Annotated[Lexical | Structural | Semantic | Forced, Field(discriminator="kind")]
 KINDS: tuple[type[Metric], ...] = get_args(get_args(AnyMetric)[0])
 
 
@@ -76,4 +79,4 @@ def default_metrics() -> list[Metric]:
     """What is scored if nothing is asked for: all that needs no more than the STS encoder."""
     lexical = [Identical(), PrefixAgreement(), FirstDivergence(), Rouge(), Chrf(), Edit(), Length(), Facts()]
     structural = [Markdown(), Json(), Code(), Counts(), Breaks()]
-    return [*lexical, Sts(), *structural]
+    return [*lexical, Sts(), *structural, Tokens()]
