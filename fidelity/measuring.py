@@ -73,9 +73,13 @@ class RunWatch:
             measured |= {
                 "machine": asdict(self._machine.load()),
                 "memory": {**asdict(engine.memory()), "weights": account.weights, "kv_cache": account.kv_cache},
-                "profile": {**phases, "write": self._writing},
+                "profile": {**phases, "write": self._writing, "rest": self._rest(phases)},
             }
         return measured
+
+    def _rest(self, phases: Mapping[str, float]) -> float:
+        """Seconds of generating that were neither the engine's nor writing: tokenizing, and handing over."""
+        return max(0.0, self._seconds - self._writing - sum(phases.get(phase, 0.0) for phase in OVER_RUNS))
 
 
 def size_of(config: RunConfig, info: EngineInfo) -> dict[str, Any] | None:

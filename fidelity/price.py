@@ -72,10 +72,13 @@ def measure_of(name: str) -> Measure:
 
 def values_of(run: Run) -> dict[str, Value]:
     """What is known of a run, by the measure's name; nothing of a run without a checkpoint that was timed nowhere."""
-    measured = run.measurement or {}
+    size = (run.manifest["checkpoint"] or {}).get("bytes")
+    return {**({"bytes": Value(float(size))} if size else {}), **values_from(run.measurement or {})}
+
+
+def values_from(measured: Mapping[str, Any]) -> dict[str, Value]:
+    """What a measurement says, by the measure's name."""
     values: dict[str, Value] = {}
-    if size := (run.manifest["checkpoint"] or {}).get("bytes"):
-        values["bytes"] = Value(float(size))
     if memory := _memory(measured, without_cache=True) or _memory(measured, without_cache=False):
         values["memory"] = Value(memory)
     for name, counted in (("tokens_per_s", "tokens"), ("requests_per_s", "prompts")):

@@ -265,10 +265,15 @@ class Store:
 
         What stood there under the same keys is replaced, the rest stays.
         """
-        folder, known = self.root / "measurements" / run.id, self.measurement(run) or {}
+        known = self.measurement(run) or {}
+        write_manifest(self.measurements_of(run), {**known, **measurement})
+
+    def measurements_of(self, run: Run) -> Path:
+        """The directory for what is measured of a run; it is made."""
+        folder = self.root / "measurements" / run.id
         with full_disk_explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        write_manifest(folder, {**known, **measurement})
+        return folder
 
     def measurement(self, run: Run) -> dict[str, Any] | None:
         """What was measured of a run; None if nothing was."""

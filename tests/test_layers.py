@@ -20,7 +20,7 @@ LAYERS = [
     {"store", "study_record", "forced"},
     {"pairing", "gate", "baselines", "jobs", "measuring", "price"},
     {"comparison", "generation", "forcing", "inspection", "partings", "token_statistics", "token_table"},
-    {"scoring"},
+    {"scoring", "interleaving"},
     {"pipeline", "history", "tradeoff"},
     {"study", "study_plan", "study_progress"},
     {"report"},

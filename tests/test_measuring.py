@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from fidelity.engines.processes import processor_seconds
 from fidelity.errors import ConfigError
 from fidelity.measuring import read_serving
 from fidelity.pipeline import generate
-from fidelity.price import remarks, values_of
+from fidelity.price import ratios_of, remarks, values_of
 from fidelity.store import Store
 from tests.test_pipeline import Silent
 
@@ -136,6 +137,35 @@ def test_an_engine_that_dies_while_it_is_timed_leaves_the_run(made, workspace):
     (run, _) = made(listener=listener, latency={"prompts": 3})
     assert run.manifest["counts"]["generations"] == 3
     assert any("not timed: the engine process was killed by SIGILL" in str(said) for said in listener.said)
+
+
+def test_generate_says_where_the_time_went(made, fidelity, workspace):
+    path = workspace.baseline(control="none")
+    code, out, err = fidelity("generate", path, "--store", workspace.store, "--profile")
+    assert (code, err.count("Traceback")) == (0, 0), err
+    phases = [line.split()[0] for line in out.splitlines()[2:-1]]
+    assert phases == ["import", "load", "compile", "warm-up", "prefill", "write", "rest"]
+    shutil.rmtree(workspace.store / "measurements")
+    assert "not known: the run was resumed" in fidelity("generate", path, "--store", workspace.store, "--profile")[1]
+
+
+def test_measured_in_turn(made, fidelity, workspace):
+    files = [workspace.baseline(latency={"prompts": 2}), workspace.run("quant")]
+    code, out, err = fidelity("compare", *files, "--store", workspace.store, "--interleave", 2)
+    assert code == 0, err
+    turns = [line for line in err.splitlines() if "in turn" in line and "prompts" not in line]
+    assert [line.partition(":")[0] for line in turns] == ["base", "quant", "base", "quant"]
+    base, _, quant = Store(workspace.store).runs()
+    assert [turn["turn"] for turn in base.measurement["turns"]] == [turn["turn"] for turn in quant.measurement["turns"]]
+    assert {"tokens_per_s", "first_token", "answer"} <= set(base.measurement["turns"][0]["values"])
+    assert ratios_of(base, quant)["tokens_per_s"].n == 2
+    assert "tokens/s" in out
+
+
+def test_what_has_no_engine_can_not_be_measured_in_turn(fidelity, workspace):
+    files = [workspace.recorded(name, [{"id": "a", "text": "x"}]) for name in ("one", "two")]
+    code, _, err = fidelity("compare", *files, "--store", workspace.store, "--metric", "identical", "--interleave")
+    assert (code, "one: is recorded, and has no engine" in err) == (2, True)
 
 
 class TestMemory:

@@ -16,7 +16,7 @@ from fidelity.report.html import as_html
 from fidelity.report.json import JSON_SCHEMA_VERSION, as_json, json_schema
 from fidelity.report.junit import as_junit
 from fidelity.report.markdown import as_markdown
-from fidelity.report.price import PriceTable, in_unit, price_table, times
+from fidelity.report.price import PriceTable, in_unit, price_table, profile_lines, times
 from fidelity.report.terminal import print_history, print_table
 from fidelity.report.trends import PAST
 
@@ -42,6 +42,7 @@ __all__ = [
     "price_table",
     "print_history",
     "print_table",
+    "profile_lines",
     "shown_in_table",
     "summaries_of",
     "times",

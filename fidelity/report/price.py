@@ -106,6 +106,20 @@ def times(ratio: Ratio | None) -> str:
     return f"× {ratio.value:.2f}{interval}"
 
 
+def profile_lines(run: Run) -> list[str]:
+    """Where a run's time went, a line for each phase; why that isn't known of a run that was resumed, or not run here.
+
+    Loading is that of its engine, which its controls share.
+    """
+    measured = run.measurement or {}
+    profile: dict[str, float] = measured.get("profile") or {}
+    if not profile:
+        return ["where the time went is not known: the run was resumed, or generated elsewhere"]
+    whole = sum(profile.values())
+    said = [f"{phase:>18} {seconds:8.1f} s {seconds / whole:6.1%}" for phase, seconds in profile.items()]
+    return [f"where the time went, measured {measured['created']}:", *said, f"{'together':>18} {whole:8.1f} s"]
+
+
 def price_json(result: ComparisonSet) -> dict[str, Any] | None:
     """Every run's values and ratios, unrounded, with its drift and what dominates it; None where nothing is known."""
     found = tradeoff(result)

@@ -118,7 +118,7 @@ class LLM:
                 cache_config=SimpleNamespace(cache_dtype=kv_cache_dtype),
                 compilation_config=SimpleNamespace(compilation_time=0.0),
             ),
-            add_request=lambda name, prompt, params: self.enqueue([prompt], params, use_tqdm=False),
+            add_request=lambda name, prompt, params: self._waiting.append((name, prompt["prompt_token_ids"], params)),
             get_num_unfinished_requests=lambda: len(self._waiting),
             step=self._step,
         )
