@@ -1,7 +1,7 @@
 """The bargain: what each candidate saves against how far it drifts, and the best of those that a gate lets pass."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from fidelity.comparison import ComparisonSet, Scores, values_of
@@ -31,10 +31,7 @@ class Point:
     """Over the baseline's, by measure (`price.MEASURES`); empty of the baseline."""
     dominated_by: tuple[str, ...] = ()
     """Runs that drift no more and are no worse in any measure that all points have, and better in one."""
-
-    @property
-    def is_baseline(self) -> bool:
-        return not self.ratios
+    is_baseline: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +46,21 @@ class Tradeoff:
     """The baseline first."""
 
 
-def tradeoff(result: ComparisonSet, *, column: str | None = None) -> Tradeoff:
+def tradeoff(*results: ComparisonSet, column: str | None = None) -> Tradeoff:
     """Set every candidate's drift beside its price.
 
     Args:
-        result: The comparison.
+        results: Comparisons with one and the same baseline, such as `load_comparison` gives them one by one.
         column: The column whose mean excess is the drift; the first of DRIFT that all candidates have if not given.
     """
-    excess = {c.run.name: _excess(result, c) for c in result.candidates}
+    base = results[0].baseline
+    candidates = [(result, candidate) for result in results for candidate in result.candidates]
+    excess = [_excess(result, candidate) for result, candidate in candidates]
     if column is None:
-        column = next((name for name in DRIFT if excess and all(name in found for found in excess.values())), None)
-    base = Point(result.baseline, 0.0 if column else None, {})
-    points = [base]
-    for candidate in result.candidates:
-        drift = excess[candidate.run.name].get(column) if column else None
-        points.append(Point(candidate.run, drift, ratios_of(result.baseline, candidate.run)))
+        column = next((name for name in DRIFT if excess and all(name in found for found in excess)), None)
+    points = [Point(base, 0.0 if column else None, {}, is_baseline=True)]
+    for (_, candidate), found in zip(candidates, excess, strict=True):
+        points.append(Point(candidate.run, found.get(column) if column else None, ratios_of(base, candidate.run)))
     known = [name for point in points for name in point.ratios]
     measures = [name for name in dict.fromkeys([*MEASURES, *known]) if name in known]
     return Tradeoff(column, tuple(measures), _marked(points))
@@ -88,12 +85,7 @@ def _marked(points: Sequence[Point]) -> tuple[Point, ...]:
         return tuple(points)
     costs = {point.run.name: _costs(point, axes) for point in points}
     return tuple(
-        Point(
-            point.run,
-            point.drift,
-            point.ratios,
-            tuple(name for name, cost in costs.items() if _dominates(cost, costs[point.run.name])),
-        )
+        replace(point, dominated_by=tuple(n for n, cost in costs.items() if _dominates(cost, costs[point.run.name])))
         for point in points
     )
 

@@ -4,13 +4,14 @@ import json
 
 import pytest
 
+from fidelity.comparison import load_comparison
 from fidelity.config import load_run
 from fidelity.errors import ConfigError
 from fidelity.gate import Gate
 from fidelity.metrics import metric_of_kind
 from fidelity.pipeline import compare
 from fidelity.price import ratios_of, values_of
-from fidelity.report import as_html, as_json, as_markdown, price_table
+from fidelity.report import as_html, as_json, as_markdown, price_table, published
 from fidelity.store import Store
 from fidelity.tradeoff import recommend, tradeoff
 from tests.test_pipeline import Silent
@@ -189,6 +190,30 @@ class TestReports:
         assert price_table(result) is None
         assert "### Price" not in as_markdown(result)
         assert as_json(result)["price"] is None
+
+
+def test_comparisons_that_were_read_one_by_one_make_one_plane(compared):
+    result, _ = compared(measured(), fast=(8, measured(seconds=5.0)), worse=(12, measured(seconds=6.0)))
+    kept = [load_comparison(scores.kept.path) for scores in result.candidates]
+    assert [p.dominated_by for p in tradeoff(*kept).points] == [p.dominated_by for p in tradeoff(result).points]
+
+
+def test_what_meta_published_comes_to_metas_own_averages():
+    points = published()
+    assert len(points) == 4
+    # "an average reduction of 56 % in model size and 41 % in memory, decode 2.5x, prefill 4.2x" (Meta, October 2024)
+    means = {name: sum(point.ratios[name] for point in points) / 4 for name in ("bytes", "memory")}
+    assert means == {"bytes": pytest.approx(1 - 0.56, abs=0.02), "memory": pytest.approx(1 - 0.41, abs=0.03)}
+    assert sum(1 / point.ratios["next_token"] for point in points) / 4 == pytest.approx(2.5, abs=0.05)
+    assert sum(1 / point.ratios["first_token[prefill 64]"] for point in points) / 4 == pytest.approx(4.2, abs=0.05)
+    assert "first_token" not in points[1].ratios  # Meta gives none for QLoRA
+
+
+def test_the_command_shows_them_if_asked(fidelity, workspace):
+    files = [workspace.recorded(name, [{"id": "a", "text": "x"}]) for name in ("one", "two")]
+    asked = ("compare", *files, "--store", workspace.store, "--metric", "identical")
+    assert "SpinQuant" not in fidelity(*asked)[1]
+    assert "Llama-3.2-1B SpinQuant" in fidelity(*asked, "--published")[1]
 
 
 class TestRecommend:

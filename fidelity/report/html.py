@@ -35,7 +35,7 @@ from fidelity.report.inert import one_line, visible
 from fidelity.report.page_data import Held, page_data
 from fidelity.report.pairs import column_of
 from fidelity.report.planes import planes
-from fidelity.report.price import PriceTable, price_table
+from fidelity.report.price import PriceTable, price_table, published_table
 from fidelity.report.trends import READING, trend
 from fidelity.report.verdicts import (
     HEADINGS,
@@ -141,6 +141,11 @@ def _summary(result: ComparisonSet, floor: Mapping[str, Summary]) -> str:
 
 def _price(result: ComparisonSet, found: PriceTable) -> str:
     """A row for each measure, a column for each run, then the plane of drift and each measure."""
+    others = f"<details><summary>Published by others</summary>{_prices(published_table())}</details>"
+    return f'{_prices(found)}<div class="figures">{"".join(planes(result))}</div>{others}'
+
+
+def _prices(found: PriceTable) -> str:
     rows = [(f"excess {found.column}", [row.drift for row in found.rows])] if found.column else []
     rows += [(heading, [row.cells[place] for row in found.rows]) for place, heading in enumerate(found.headings)]
     lines = [
@@ -149,8 +154,7 @@ def _price(result: ComparisonSet, found: PriceTable) -> str:
     ]
     names = [row.name + (" (dominated)" if row.dominated_by else "") for row in found.rows]
     said = "".join(f"<li>{_text(one_line(note))}</li>" for note in found.said)
-    figures = f'<div class="figures">{"".join(planes(result))}</div>'
-    return f"{_table(('', *names), lines, figures=names)}<ul>{said}</ul>{figures}"
+    return f"{_table(('', *names), lines, figures=names)}<ul>{said}</ul>"
 
 
 def _two_lines(cell: str) -> str:

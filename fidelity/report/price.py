@@ -7,6 +7,7 @@ from typing import Any
 from fidelity.comparison import ComparisonSet
 from fidelity.price import Value, measure_of, queries_per_unit, remarks, values_of
 from fidelity.report.content import short
+from fidelity.report.published import published
 from fidelity.report.verdicts import number
 from fidelity.stats import Ratio
 from fidelity.store import Run
@@ -73,6 +74,19 @@ def price_table(result: ComparisonSet, *, only: Sequence[str] | None = None) -> 
         *remarks(runs),
     ]
     return PriceTable(found.column, tuple(measure_of(name).title for name in measures), tuple(rows), tuple(said))
+
+
+def published_table() -> PriceTable:
+    """What others have published, in the same form."""
+    points = published()
+    measures = list(dict.fromkeys(name for point in points for name in point.ratios))
+    rows = [
+        PriceRow(point.name, "", tuple(f"× {point.ratios[m]:.2f}" if m in point.ratios else "-" for m in measures), ())
+        for point in points
+    ]
+    sources = ", ".join(dict.fromkeys(point.source for point in points))
+    said = f"Published ({sources}): each over its own unquantized model, without intervals; no drift is known of them."
+    return PriceTable(None, tuple(measure_of(name).title for name in measures), tuple(rows), (said,))
 
 
 def _memory_note(runs: Sequence[Run]) -> Iterator[str]:

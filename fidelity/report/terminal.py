@@ -23,7 +23,7 @@ from fidelity.report.content import (
     size_of,
     summaries_of,
 )
-from fidelity.report.price import IN_SHORT, price_table
+from fidelity.report.price import IN_SHORT, PriceTable, price_table, published_table
 from fidelity.report.trends import trend
 from fidelity.report.verdicts import NO_GATE
 from fidelity.store import Run
@@ -84,28 +84,34 @@ def _print_numbers(result: ComparisonSet, console: Console) -> None:
         console.print(Text(f"{'Nothing to score' if value is None else f'{value:.3g}'} in every run: {same}"))
 
 
+def print_published(console: Console) -> None:
+    """What others have published of the same bargain."""
+    found = published_table()
+    _print_prices(found, "published", console)
+    for note in found.said:
+        console.print(Text(note))
+
+
 def _print_price(result: ComparisonSet, console: Console) -> tuple[str, ...]:
     """What each run takes beside its drift; returns what has to be said of it."""
     found = price_table(result, only=IN_SHORT)
     if found is None:
         return ()
+    _print_prices(found, "price", console)
+    return found.said
+
+
+def _print_prices(found: PriceTable, title: str, console: Console) -> None:
     table = Table(show_edge=False, pad_edge=False)
-    table.add_column("price", no_wrap=True)
-    for heading in (
-        *([f"{_heading(found.column)}\nexcess"] if found.column else []),
-        *map(_words_below, found.headings),
-    ):
+    table.add_column(title, no_wrap=True)
+    drift = [f"{_heading(found.column)}\nexcess"] if found.column else []
+    for heading in (*drift, *(heading.replace(" ", "\n") for heading in found.headings)):
         table.add_column(heading, justify="right")
     for row in found.rows:
         name = "\n".join([row.name, *(["(dominated)"] if row.dominated_by else [])])
         table.add_section()
-        table.add_row(*map(Text, (name, *([row.drift] if found.column else []), *row.cells)))
+        table.add_row(*map(Text, (name, *([row.drift] if drift else []), *row.cells)))
     console.print(Text(""), table)
-    return found.said
-
-
-def _words_below(heading: str) -> str:
-    return heading.replace(" ", "\n")
 
 
 def _print_verdict(verdict: Verdict, console: Console) -> None:
