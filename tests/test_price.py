@@ -12,6 +12,7 @@ from fidelity.metrics import metric_of_kind
 from fidelity.pipeline import compare
 from fidelity.price import ratios_of, values_of
 from fidelity.report import as_html, as_json, as_markdown, price_table, published
+from fidelity.report.price import SERVED
 from fidelity.store import Store
 from fidelity.tradeoff import recommend, tradeoff
 from tests.test_pipeline import Silent
@@ -184,6 +185,15 @@ class TestReports:
 
         result, _ = compared(measured(price_per_hour=2.0), fast=(8, measured(seconds=5.0, price_per_hour=2.0)))
         jsonschema.Draft202012Validator(json_schema()).validate(as_json(result))
+
+    def test_a_sweep_over_rates_has_a_row_for_each(self, compared):
+        row = dict.fromkeys((*SERVED, "answer_ms"))
+        served = measured(
+            serving=[{**row, "request_rate": 4.0, "first_token_ms": 31.54321}, {**row, "tokens_per_s": 900.0}]
+        )
+        result, _ = compared(served, fast=(8, measured(seconds=5.0)))
+        assert "| base | 4 |  |  | 31.54 |" in as_markdown(result)
+        assert '<td class="n">31.54</td>' in as_html(result)
 
     def test_where_nothing_was_measured_there_is_none(self, compared):
         result, _ = compared(None, quant=(8, None))

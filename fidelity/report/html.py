@@ -35,7 +35,7 @@ from fidelity.report.inert import one_line, visible
 from fidelity.report.page_data import Held, page_data
 from fidelity.report.pairs import column_of
 from fidelity.report.planes import planes
-from fidelity.report.price import PriceTable, price_table, published_table
+from fidelity.report.price import SERVED, PriceTable, price_table, published_table, serving_rows
 from fidelity.report.trends import READING, trend
 from fidelity.report.verdicts import (
     HEADINGS,
@@ -142,7 +142,11 @@ def _summary(result: ComparisonSet, floor: Mapping[str, Summary]) -> str:
 def _price(result: ComparisonSet, found: PriceTable) -> str:
     """A row for each measure, a column for each run, then the plane of drift and each measure."""
     others = f"<details><summary>Published by others</summary>{_prices(published_table())}</details>"
-    return f'{_prices(found)}<div class="figures">{"".join(planes(result))}</div>{others}'
+    rows = serving_rows(result)
+    lines = ["<tr>" + "".join(f'<td class="n">{_text(cell)}</td>' for cell in row) + "</tr>" for row in rows]
+    table = _table(("Run", *SERVED.values()), lines, figures=("Run", *SERVED.values()))
+    served = f"<h3>Served at different rates of requests</h3>{table}" if rows else ""
+    return f'{_prices(found)}<div class="figures">{"".join(planes(result))}</div>{served}{others}'
 
 
 def _prices(found: PriceTable) -> str:

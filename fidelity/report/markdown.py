@@ -31,7 +31,7 @@ from fidelity.report.content import (
 from fidelity.report.diff import Piece, word_diff
 from fidelity.report.inert import WORD_JOINER, cut, one_line, visible
 from fidelity.report.pairs import column_of, rank
-from fidelity.report.price import PriceTable, price_table
+from fidelity.report.price import SERVED, PriceTable, price_table, serving_rows
 from fidelity.report.trends import READING, trend
 from fidelity.report.verdicts import (
     HEADINGS,
@@ -86,6 +86,9 @@ def as_markdown(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE
         blocks.append(Block(_worst_pairs(result, candidate, verdict), 3 + later, f"the pairs of {name}"))
     if price := price_table(result):
         blocks.append(Block(_price(price), 2, "the price"))
+    if served := serving_rows(result):
+        table = _rows(("Run", *SERVED.values()), served)
+        blocks.append(Block(_folded("Served at different rates of requests (vllm bench serve)", table), 5, "serving"))
     if len(past) > len(result.candidates):
         blocks.append(Block(_trend(past), 5, "the trend"))
     blocks.append(Block(_compared(result), 0))

@@ -76,6 +76,29 @@ def price_table(result: ComparisonSet, *, only: Sequence[str] | None = None) -> 
     return PriceTable(found.column, tuple(measure_of(name).title for name in measures), tuple(rows), tuple(said))
 
 
+SERVED = {
+    "request_rate": "Rate asked",
+    "requests_per_s": "Requests/s",
+    "tokens_per_s": "Tokens/s",
+    "first_token_ms": "First token, ms",
+    "first_token_p99_ms": "(p99)",
+    "next_token_ms": "Next token, ms",
+    "next_token_p99_ms": "(p99)",
+    "failed": "Failed",
+}
+"""What is shown of a sweep over rates of requests."""
+
+
+def serving_rows(result: ComparisonSet) -> list[tuple[str, ...]]:
+    """Every run's sweep with `vllm bench serve`, a row for each rate: its name, then a cell under each of SERVED."""
+    runs = [result.baseline, *(candidate.run for candidate in result.candidates)]
+    return [
+        (run.name, *("" if served[key] is None else f"{served[key]:.4g}" for key in SERVED))
+        for run in runs
+        for served in (run.measurement or {}).get("serving") or ()
+    ]
+
+
 def published_table() -> PriceTable:
     """What others have published, in the same form."""
     points = published()
