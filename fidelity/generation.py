@@ -12,9 +12,10 @@ from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 from fidelity import __version__, baselines
-from fidelity.checkpoints import describe, local_directory
-from fidelity.config import Control, RecordedEngine, RunConfig, StoredEngine, VllmEngine
+from fidelity.checkpoints import Checkpoint, describe, local_directory
+from fidelity.config import Control, ExecuTorchEngine, RecordedEngine, RunConfig, StoredEngine
 from fidelity.engines import Engine, Progress, TimedEngine, open_engine
+from fidelity.engines.recorded import RecordedAnswers
 from fidelity.errors import EngineError
 from fidelity.forced import Depth, Forced, adopt_scores, writing
 from fidelity.forcing import Forcing, owed
@@ -271,8 +272,13 @@ def _part_of(manifest: Mapping[str, Any], prompts: Sequence[Prompt], last: int) 
 def _manifest(job: Job, engine: Engine) -> dict[str, Any]:
     recorded = isinstance(job.config.engine, RecordedEngine)
     checkpoint = None
-    if isinstance(job.config.engine, VllmEngine):
+    if job.config.model is not None and not recorded:
         checkpoint = describe(local_directory(str(job.config.model), job.config.revision))
+    elif isinstance(job.config.engine, ExecuTorchEngine):
+        checkpoint = Checkpoint(engine.info.ran_as, None, job.config.engine.path.stat().st_size)
+    elif isinstance(job.config.engine, RecordedEngine) and (ran := job.config.engine.ran) and ran.bytes:
+        checkpoint = Checkpoint(None, None, ran.bytes)
+    timings = engine.timings if isinstance(engine, RecordedAnswers) else {}
     return {
         "name": job.name,
         "digest": job.digest,
@@ -290,6 +296,7 @@ def _manifest(job: Job, engine: Engine) -> dict[str, Any]:
         "engine": asdict(engine.info),
         "checkpoint": asdict(checkpoint) if checkpoint else None,
         "label": job.config.label,
+        **({"recorded_timings": timings} if timings else {}),
     }
 
 

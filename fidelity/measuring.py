@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from fidelity.checkpoints import dissect, kv_cache, local_directory, read_config
-from fidelity.config import USE_CASES, Latency, RunConfig, VllmEngine
-from fidelity.engines import Alone, Answered, Engine, EngineInfo, TimedEngine
+from fidelity.config import USE_CASES, Latency, RunConfig, TransformersEngine, VllmEngine
+from fidelity.engines import Account, Alone, Answered, Engine, EngineInfo, TimedEngine, WatchedEngine
 from fidelity.errors import ConfigError
 from fidelity.gate import SEED
 from fidelity.records import Failure, Prompt
@@ -26,14 +26,18 @@ OVER_RUNS = ("prefill", "decode", "prefill and decode")
 """Phases that an engine adds up over all that it generates."""
 
 
+QUANTIZES = {"quantization", "quantization_config"}
+"""Options with which an engine quantizes while it loads: how many bytes that leaves isn't in the files."""
+
+
 class RunWatch:
     """Measures a run while it is generated."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._steps_before = engine.step_seconds
-        self._account_before = engine.account() if isinstance(engine, TimedEngine) else None
-        self._machine = engine.watch_machine() if isinstance(engine, TimedEngine) else None
+        self._account_before = _account_of(engine)
+        self._machine = engine.watch_machine() if isinstance(engine, WatchedEngine) else None
         self._began = time.monotonic()
         self._seconds = self._writing = 0.0
         self._chunks: list[dict[str, float]] = []
@@ -63,18 +67,16 @@ class RunWatch:
             "chunks": self._chunks,
             "size": size_of(config, engine.info),
         }
-        if isinstance(engine, TimedEngine) and self._account_before and self._machine:
-            account = engine.account()
+        if self._machine and isinstance(engine, WatchedEngine):
+            measured |= {"machine": asdict(self._machine.load()), "memory": asdict(engine.memory())}
+        if (account := _account_of(engine)) and self._account_before:
             before = self._account_before.phases
             phases = {
                 phase: seconds - (before.get(phase, 0.0) if phase in OVER_RUNS else 0.0)
                 for phase, seconds in account.phases.items()
             }
-            measured |= {
-                "machine": asdict(self._machine.load()),
-                "memory": {**asdict(engine.memory()), "weights": account.weights, "kv_cache": account.kv_cache},
-                "profile": {**phases, "write": self._writing, "rest": self._rest(phases)},
-            }
+            measured["memory"] |= {"weights": account.weights, "kv_cache": account.kv_cache}
+            measured["profile"] = {**phases, "write": self._writing, "rest": self._rest(phases)}
         return measured
 
     def _rest(self, phases: Mapping[str, float]) -> float:
@@ -82,9 +84,14 @@ class RunWatch:
         return max(0.0, self._seconds - self._writing - sum(phases.get(phase, 0.0) for phase in OVER_RUNS))
 
 
+def _account_of(engine: Engine) -> Account | None:
+    return engine.account() if isinstance(engine, TimedEngine) else None
+
+
 def size_of(config: RunConfig, info: EngineInfo) -> dict[str, Any] | None:
     """Bytes on disk and loaded, by kind of layer, from the headers of the model's files; None without a model here."""
-    if not isinstance(config.engine, VllmEngine):
+    engine = config.engine
+    if not isinstance(engine, VllmEngine | TransformersEngine):
         return None
     checkpoint = local_directory(str(config.model), config.revision)
     anatomy = dissect(checkpoint)
@@ -97,7 +104,7 @@ def size_of(config: RunConfig, info: EngineInfo) -> dict[str, Any] | None:
         "bytes": anatomy.checkpoint.bytes,
         "bits_per_weight": anatomy.bits_per_weight,
         "layers": stored,
-        "layers_loaded": None if config.engine.torchao or "quantization" in config.engine.options else loaded,
+        "layers_loaded": None if engine.torchao or QUANTIZES.intersection(engine.options) else loaded,
         "kv_cache": asdict(cache) if cache else None,
     }
 

@@ -1,6 +1,15 @@
 """The YAML of a run as frozen models: what to generate, with what, and what to hold it against."""
 
-from fidelity.config.engines import AnyEngine, Ran, RecordedEngine, StoredEngine, TorchAO, VllmEngine
+from fidelity.config.engines import (
+    AnyEngine,
+    ExecuTorchEngine,
+    Ran,
+    RecordedEngine,
+    StoredEngine,
+    TorchAO,
+    TransformersEngine,
+    VllmEngine,
+)
 from fidelity.config.files import RelativePath, explained, read_yaml
 from fidelity.config.latency import USE_CASES, Latency
 from fidelity.config.run import (
@@ -19,6 +28,7 @@ __all__ = [
     "USE_CASES",
     "AnyEngine",
     "Control",
+    "ExecuTorchEngine",
     "Kl",
     "Latency",
     "NamedMetric",
@@ -29,6 +39,7 @@ __all__ = [
     "Sampling",
     "StoredEngine",
     "TorchAO",
+    "TransformersEngine",
     "VllmEngine",
     "candidate_of",
     "explained",

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from fidelity.config import Sampling
 from fidelity.engines.base import EngineInfo, LayerGroup, OnProgress, Progress
-from fidelity.engines.memory import MemoryWatch
+from fidelity.engines.machine import MachineWatch
+from fidelity.engines.memory import Memory, MemoryWatch
 from fidelity.engines.processes import oom_kills, processor_seconds, wait_until_gone
 from fidelity.errors import EngineError
 from fidelity.records import Failure, Generation, Prompt, TokenScores, every_id
@@ -41,6 +42,15 @@ HINTS = {
 }
 
 
+BORROWED = """import runpy, sys, types
+folder, module = sys.argv[1:]
+package = types.ModuleType("fidelity")
+package.__path__ = [folder]
+sys.modules["fidelity"] = package
+runpy.run_module(module, run_name="__main__")"""
+"""Runs a module of this package in an environment that doesn't have it, and that sees nothing else of this one."""
+
+
 class ChildEngine:
     """An engine that runs as `python -m MODULE`, spoken to in JSON lines.
 
@@ -60,6 +70,7 @@ class ChildEngine:
         log: Path,
         on_progress: OnProgress,
         deadline: float,
+        python: Path | None = None,
     ) -> None:
         """Start the child and have it load its model.
 
@@ -71,6 +82,7 @@ class ChildEngine:
             on_progress: Told about every sign of life within a chunk.
             deadline: Seconds without progress after which it is given up. A line from the child is progress; while it
                 loads or compiles, which it does in silence, so is its using the processor.
+            python: The interpreter of another environment to run in; this command's own if not given.
 
         Raises:
             EngineError: It died, made no progress, or said why it can't.
@@ -83,7 +95,7 @@ class ChildEngine:
         self._buffer = b""
         with log.open("ab") as stderr:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", module],
+                _command(module, python),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
@@ -134,6 +146,14 @@ class ChildEngine:
         """See `TokenTexts`."""
         (record,) = self._ask("token_texts", while_doing="reading tokens", ids=[int(i) for i in ids])
         return list(record["texts"])
+
+    def memory(self) -> Memory:
+        """See `WatchedEngine.memory`."""
+        return self._memory.peak()
+
+    def watch_machine(self) -> MachineWatch:
+        """See `WatchedEngine.watch_machine`."""
+        return MachineWatch(self._process.pid)
 
     def _ask(self, method: str, *, while_doing: str, **arguments: Any) -> Iterator[dict[str, Any]]:
         """The records of a request, as they come."""
@@ -225,6 +245,13 @@ class ChildEngine:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         wait_until_gone(self._process.pid, patience=SHUTDOWN_S)
+
+
+def _command(module: str, python: Path | None) -> list[str]:
+    if python is None:
+        return [sys.executable, "-m", module]
+    package = Path(__file__).parent.parent
+    return [str(python), "-I", "-c", BORROWED, str(package), module]
 
 
 def rows_of(prompts: Sequence[Prompt]) -> list[dict[str, Any]]:

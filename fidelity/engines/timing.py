@@ -45,16 +45,8 @@ class Answered:
 
 
 @runtime_checkable
-class TimedEngine(Engine, Protocol):
-    """An engine that can be timed with one request at a time, and that is watched from outside."""
-
-    def time_alone(self, prompts: Sequence[Prompt], requests: Sequence[Alone]) -> Iterator[Answered | Failure]:
-        """One record per request, in order, behind an empty prefix cache."""
-        ...
-
-    def account(self) -> Account:
-        """What it tells of itself by now."""
-        ...
+class WatchedEngine(Engine, Protocol):
+    """An engine in processes of its own, which are watched from outside."""
 
     def memory(self) -> Memory:
         """The most that its processes have held since they began."""
@@ -62,6 +54,19 @@ class TimedEngine(Engine, Protocol):
 
     def watch_machine(self) -> MachineWatch:
         """Counts from now on what the machine does beside this engine."""
+        ...
+
+
+@runtime_checkable
+class TimedEngine(WatchedEngine, Protocol):
+    """One that can also be timed with one request at a time, and that gives account of itself."""
+
+    def time_alone(self, prompts: Sequence[Prompt], requests: Sequence[Alone]) -> Iterator[Answered | Failure]:
+        """One record per request, in order, behind an empty prefix cache."""
+        ...
+
+    def account(self) -> Account:
+        """What it tells of itself by now."""
         ...
 
 
@@ -82,11 +87,3 @@ class TimedChild(ChildEngine):
         """See `TimedEngine.account`."""
         (record,) = self._ask("account", while_doing="giving account")
         return Account(**record)
-
-    def memory(self) -> Memory:
-        """See `TimedEngine.memory`."""
-        return self._memory.peak()
-
-    def watch_machine(self) -> MachineWatch:
-        """See `TimedEngine.watch_machine`."""
-        return MachineWatch(self._process.pid)
