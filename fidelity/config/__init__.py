@@ -15,6 +15,7 @@ from fidelity.config.engines import (
     VllmSettings,
 )
 from fidelity.config.files import RelativePath, explained, read_yaml
+from fidelity.config.latency import USE_CASES, Latency
 from fidelity.config.run import (
     Control,
     Kl,
@@ -28,10 +29,12 @@ from fidelity.config.run import (
 )
 
 __all__ = [
+    "USE_CASES",
     "AnyEngine",
     "Control",
     "ExecuTorchEngine",
     "Kl",
+    "Latency",
     "NamedMetric",
     "OpenAIEngine",
     "Ran",

@@ -22,23 +22,30 @@ from fidelity.config import (
 )
 from fidelity.engines.base import Engine, EngineInfo, ForcingEngine, OnProgress, Progress, ServerEngine, TokenTexts
 from fidelity.engines.became import what_became_of
-from fidelity.engines.child import ChildEngine
 from fidelity.engines.devices import cpu_name, gpu_name
 from fidelity.engines.executorch import executorch_identity, open_executorch
+from fidelity.engines.machine import MachineLoad
 from fidelity.engines.platforms import refusal
 from fidelity.engines.recorded import RecordedAnswers, file_hash
+from fidelity.engines.timing import Account, Alone, Answered, TimedChild, TimedEngine, WatchedEngine
 from fidelity.engines.transformers import open_transformers, transformers_identity
 from fidelity.engines.vllm_settings import check, settings
 from fidelity.errors import ConfigError, FidelityError, MissingPackageError
 
 __all__ = [
+    "Account",
+    "Alone",
+    "Answered",
     "Engine",
     "EngineInfo",
     "ForcingEngine",
+    "MachineLoad",
     "OnProgress",
     "Progress",
     "ServerEngine",
+    "TimedEngine",
     "TokenTexts",
+    "WatchedEngine",
     "can_force",
     "identity",
     "open_engine",
@@ -72,7 +79,7 @@ def open_engine(config: RunConfig, *, log: Path, on_progress: OnProgress) -> Ite
     """
     match config.engine:
         case VllmEngine() as engine:
-            with ChildEngine(
+            with TimedChild(
                 "fidelity.children.vllm",
                 settings(config, engine),
                 env=_child_env(engine),
