@@ -6,7 +6,7 @@ import pytest
 
 from fidelity import baselines
 from fidelity.checkpoints import fingerprint
-from fidelity.children import vllm as vllm_child
+from fidelity.children import describing
 from fidelity.config import load_run
 from fidelity.errors import ConfigError, StoreError
 from fidelity.metrics.identical import Identical
@@ -225,7 +225,7 @@ class TestCheck:
 
     def test_engine_version_and_hardware(self, fidelity, monkeypatch):
         monkeypatch.setattr("fidelity.engines._vllm_version", lambda: "0.99.0+cpu")
-        monkeypatch.setattr("fidelity.engines._cpu_name", lambda: "Abacus x1")
+        monkeypatch.setattr("fidelity.engines.cpu_name", lambda: "Abacus x1")
         code, out, _ = fidelity("baseline", "check", "deep/kept")
         assert code == 2
         assert "is 0.99.0+cpu" in out
@@ -244,5 +244,5 @@ class TestCheck:
         assert "no exported baseline" in error
 
     def test_the_template_is_known_by_what_the_engine_says(self):
-        assert fingerprint({"default": "x", "tool": "y"}) == vllm_child._hash({"tool": "y", "default": "x"})
+        assert fingerprint({"default": "x", "tool": "y"}) == describing.fingerprint({"tool": "y", "default": "x"})
         assert fingerprint(None) is None
