@@ -17,10 +17,11 @@ from fidelity.config import (
     NamedMetric,
     RecordedEngine,
     RelativePath,
+    Requests,
     RunConfig,
     Sampling,
     StoredEngine,
-    VllmEngine,
+    VllmSettings,
     candidate_of,
     explained,
     load_run,
@@ -205,7 +206,7 @@ def _work_of(family: Family, store: Store, limit: int | None) -> list[tuple[str,
 
 def checkpoint_of(config: RunConfig) -> Checkpoint | None:
     """What a run's model is, as far as it is on this machine; nothing is downloaded."""
-    if not isinstance(config.engine, VllmEngine):
+    if not isinstance(config.engine, VllmSettings):
         return None
     try:
         return describe(local_directory(str(config.model), config.revision, download=False))
@@ -227,7 +228,7 @@ def _cell(family: Family, config: RunConfig) -> Cell:
 def _family(file: StudyFile, family: FamilyFile, path: Path) -> Family:
     baseline = _run(family.baseline, path)
     shared: dict[str, Any] = {"metrics": file.metrics}
-    if isinstance(baseline.engine, VllmEngine):
+    if isinstance(baseline.engine, VllmSettings | Requests):
         shared |= {"prompts": file.prompts, "sampling": file.sampling, "chunk": file.chunk}
     elif isinstance(baseline.engine, RecordedEngine):
         shared |= {"sampling": file.sampling}
