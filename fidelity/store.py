@@ -56,6 +56,12 @@ class Run:
     def name(self) -> str:
         return str(self.manifest["name"])
 
+    @property
+    def measurement(self) -> dict[str, Any] | None:
+        """What was measured of it, which lies beside `runs/` in `measurements/`; None if nothing was."""
+        folder = self.path.parent.parent / "measurements" / self.id
+        return read_manifest(folder) if (folder / "manifest.json").is_file() else None
+
     @cached_property
     def rows(self) -> "pa.Table":
         """The generations, one row per prompt and repeat, in the prompt set's order."""
@@ -269,16 +275,23 @@ class Store:
             yield self.run(name, digest) or RunWriter(path)
 
     def add_measurement(self, run: Run, measurement: dict[str, Any]) -> None:
-        """Keep timings of a run, apart from it: they are no part of what it said."""
+        """Keep what was measured of a run, apart from it: it is no part of what it said.
+
+        What stood there under the same keys is replaced, the rest stays.
+        """
+        known = self.measurement(run) or {}
+        write_manifest(self.measurements_of(run), {**known, **measurement})
+
+    def measurements_of(self, run: Run) -> Path:
+        """The directory for what is measured of a run; it is made."""
         folder = self.root / "measurements" / run.id
         with full_disk_explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        write_manifest(folder, measurement)
+        return folder
 
     def measurement(self, run: Run) -> dict[str, Any] | None:
-        """The timings of a run, if it was generated here without a break."""
-        folder = self.root / "measurements" / run.id
-        return read_manifest(folder) if (folder / "manifest.json").is_file() else None
+        """What was measured of a run; None if nothing was."""
+        return Run(self.root / "runs" / run.id).measurement
 
     def adopt(self, run: Run) -> Run:
         """A run of another store, copied into this one if it isn't there yet."""
@@ -289,6 +302,8 @@ class Store:
             with full_disk_explained(path):
                 shutil.copytree(run.path, draft, ignore=shutil.ignore_patterns(".*"))
                 draft.replace(path)
+            if measured := run.measurement:
+                self.add_measurement(Run(path), measured)
         return Run(path)
 
     def comparison(self, baseline: Run, candidate: Run, manifest: dict[str, Any], digest: str) -> Comparison:

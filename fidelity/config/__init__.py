@@ -2,17 +2,20 @@
 
 from fidelity.config.engines import (
     AnyEngine,
+    ExecuTorchEngine,
     OpenAIEngine,
     Ran,
     RecordedEngine,
     Requests,
     StoredEngine,
     TorchAO,
+    TransformersEngine,
     VllmEngine,
     VllmServeEngine,
     VllmSettings,
 )
 from fidelity.config.files import RelativePath, explained, read_yaml
+from fidelity.config.latency import USE_CASES, Latency
 from fidelity.config.run import (
     Control,
     Kl,
@@ -26,9 +29,12 @@ from fidelity.config.run import (
 )
 
 __all__ = [
+    "USE_CASES",
     "AnyEngine",
     "Control",
+    "ExecuTorchEngine",
     "Kl",
+    "Latency",
     "NamedMetric",
     "OpenAIEngine",
     "Ran",
@@ -39,6 +45,7 @@ __all__ = [
     "Sampling",
     "StoredEngine",
     "TorchAO",
+    "TransformersEngine",
     "VllmEngine",
     "VllmServeEngine",
     "VllmSettings",

@@ -61,6 +61,51 @@ class VllmEngine(VllmSettings):
         return self.model_dump(mode="json", exclude={"deadline"})
 
 
+class TransformersEngine(Settings):
+    """transformers, in a child process of its own: slower than an engine that serves, and runs what those can't."""
+
+    kind: Literal["transformers"]
+    dtype: str | None = None
+    """The compute type (`bfloat16`, `float32`, ...); the checkpoint's own if not given."""
+    device: str | None = None
+    """`cpu`, `cuda`, `cuda:1`, ...; the first GPU if there is one and PyTorch can use it, else the processor."""
+    max_model_len: int | None = Field(default=None, ge=1)
+    """The context, in tokens; the model's own if not given."""
+    batch: int = Field(default=16, ge=1)
+    """How many prompts, of about the same length, are answered together."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Any other argument of `AutoModelForCausalLM.from_pretrained`, passed on as it is, such as
+    `quantization_config: {load_in_4bit: true}` or `attn_implementation: eager`."""
+    torchao: TorchAO | None = None
+    """Quantize with torchao while loading: `{scheme: 8da4w, group_size: 32}`."""
+    allow_pickle: bool = False
+    """Load weights that Python has to unpickle, which can run code."""
+    deadline: float = Field(default=600.0, gt=0)
+    """Seconds without progress after which the engine is given up; it can't change an output."""
+    env: dict[str, str] = Field(default_factory=dict)
+    """Environment variables of the child process."""
+
+    def decisive(self) -> dict[str, Any]:
+        """What of it can change an output, as plain data."""
+        return self.model_dump(mode="json", exclude={"deadline"})
+
+
+class ExecuTorchEngine(Settings):
+    """An ExecuTorch program, in a child process of its own; it answers one prompt after another."""
+
+    kind: Literal["executorch"]
+    path: RelativePath
+    """The exported model, a .pte file."""
+    tokenizer: RelativePath
+    """A directory with the model's tokenizer.json, and its chat template if it has one."""
+    environment: RelativePath | None = None
+    """The virtual environment that has the package `executorch`; this command's own if not given."""
+    deadline: float = Field(default=600.0, gt=0)
+    """Seconds without progress after which the engine is given up; it can't change an output."""
+    env: dict[str, str] = Field(default_factory=dict)
+    """Environment variables of the child process."""
+
+
 NAMED_IN_REQUESTS = frozenset(
     {"model", "messages", "prompt", "stream", "n", "echo", "logprobs", "top_logprobs", "return_token_ids"}
     | {"max_tokens", "max_completion_tokens", "temperature", "top_p", "top_k", "min_p", "seed", "stop"}
@@ -152,10 +197,15 @@ class Ran(Settings):
     """The attention backend."""
     quantized_layers: int | None = Field(default=None, ge=0)
     unquantized_layers: int | None = Field(default=None, ge=0)
+    bytes: int | None = Field(default=None, ge=1)
+    """Size of the model's files."""
 
 
 class RecordedEngine(Settings):
-    """Outputs that were generated elsewhere, from a JSONL file; only `id` and `text` are required of a line."""
+    """Outputs that were generated elsewhere, from a JSONL or Parquet file, or the output of an OpenAI batch.
+
+    Only `id` and `text` are required of a row.
+    """
 
     kind: Literal["recorded"]
     path: RelativePath
@@ -171,5 +221,6 @@ class StoredEngine(Settings):
 
 
 AnyEngine = Annotated[
-    VllmEngine | OpenAIEngine | VllmServeEngine | RecordedEngine | StoredEngine, Field(discriminator="kind")
+    VllmEngine | VllmServeEngine | OpenAIEngine | TransformersEngine | ExecuTorchEngine | RecordedEngine | StoredEngine,
+    Field(discriminator="kind"),
 ]

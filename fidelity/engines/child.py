@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from fidelity.config import Sampling
 from fidelity.engines.base import EngineInfo, LayerGroup, OnProgress, Progress
+from fidelity.engines.machine import MachineWatch
+from fidelity.engines.memory import Memory, MemoryWatch
 from fidelity.engines.processes import ended, how_it_ended, last_lines, oom_kills, processor_seconds
 from fidelity.errors import EngineError
 from fidelity.records import Failure, Generation, Prompt, TokenScores, every_id
@@ -28,6 +30,15 @@ LOOK_S = 1.0
 """How often it is looked whether a silent child still works."""
 WORKING = 0.05
 """Share of one processor that a child which loads or compiles must use to count as working."""
+
+
+BORROWED = """import runpy, sys, types
+folder, module = sys.argv[1:]
+package = types.ModuleType("fidelity")
+package.__path__ = [folder]
+sys.modules["fidelity"] = package
+runpy.run_module(module, run_name="__main__")"""
+"""Runs a module of this package in an environment that doesn't have it, and that sees nothing else of this one."""
 
 
 class ChildEngine:
@@ -49,6 +60,7 @@ class ChildEngine:
         log: Path,
         on_progress: OnProgress,
         deadline: float,
+        python: Path | None = None,
     ) -> None:
         """Start the child and have it load its model.
 
@@ -60,6 +72,7 @@ class ChildEngine:
             on_progress: Told about every sign of life within a chunk.
             deadline: Seconds without progress after which it is given up. A line from the child is progress; while it
                 loads or compiles, which it does in silence, so is its using the processor.
+            python: The interpreter of another environment to run in; this command's own if not given.
 
         Raises:
             EngineError: It died, made no progress, or said why it can't.
@@ -72,13 +85,14 @@ class ChildEngine:
         self._buffer = b""
         with log.open("ab") as stderr:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", module],
+                _command(module, python),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 env={**os.environ, **env},
                 start_new_session=True,  # Ctrl-C reaches the command alone, and the whole group can be ended at once
             )
+        self._memory = MemoryWatch(self._process.pid)
         try:
             self._send({"open": dict(settings)})
             reply = self._receive(while_doing=LOADING)
@@ -98,7 +112,7 @@ class ChildEngine:
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Generation | Failure]:
         """See `Engine.generate`."""
         for record in self._ask(
-            "generate", while_doing="generating", rows=_rows(prompts), sampling=sampling.model_dump(mode="json")
+            "generate", while_doing="generating", rows=rows_of(prompts), sampling=sampling.model_dump(mode="json")
         ):
             if "failure" in record:
                 yield Failure(record["prompt_id"], record["failure"])
@@ -110,7 +124,9 @@ class ChildEngine:
     ) -> Iterator[TokenScores | Failure]:
         """See `ForcingEngine.force`."""
         handed = [list(map(int, ids)) for ids in continuations]
-        for record in self._ask("force", while_doing="forcing", rows=_rows(prompts), continuations=handed, top_k=top_k):
+        for record in self._ask(
+            "force", while_doing="forcing", rows=rows_of(prompts), continuations=handed, top_k=top_k
+        ):
             if "failure" in record:
                 yield Failure(record["prompt_id"], record["failure"])
             else:
@@ -120,6 +136,14 @@ class ChildEngine:
         """See `TokenTexts`."""
         (record,) = self._ask("token_texts", while_doing="reading tokens", ids=[int(i) for i in ids])
         return list(record["texts"])
+
+    def memory(self) -> Memory:
+        """See `WatchedEngine.memory`."""
+        return self._memory.peak()
+
+    def watch_machine(self) -> MachineWatch:
+        """See `WatchedEngine.watch_machine`."""
+        return MachineWatch(self._process.pid)
 
     def _ask(self, method: str, *, while_doing: str, **arguments: Any) -> Iterator[dict[str, Any]]:
         """The records of a request, as they come."""
@@ -190,10 +214,19 @@ class ChildEngine:
 
     def _end(self) -> None:
         """Close stdin, which ends the child."""
+        self._memory.stop()
         ended(self._process, patience=SHUTDOWN_S, at_once=self._given_up)
 
 
-def _rows(prompts: Sequence[Prompt]) -> list[dict[str, Any]]:
+def _command(module: str, python: Path | None) -> list[str]:
+    if python is None:
+        return [sys.executable, "-m", module]
+    package = Path(__file__).parent.parent
+    return [str(python), "-I", "-c", BORROWED, str(package), module]
+
+
+def rows_of(prompts: Sequence[Prompt]) -> list[dict[str, Any]]:
+    """Prompts as a child takes them."""
     return [
         {"id": p.id, "text": p.text, "messages": [{"role": m.role, "content": m.content} for m in p.messages]}
         for p in prompts
