@@ -1,7 +1,8 @@
 """Generate, score, compare: the only place that calls more than one of engine, metric and store."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,7 +12,7 @@ from fidelity.errors import ConfigError, EngineError, FidelityError, Incomparabl
 from fidelity.forcing import depths_of
 from fidelity.gate import Gate, Outcome, check_columns, judge
 from fidelity.generation import Decided, Listener, generate_jobs, stored_runs
-from fidelity.jobs import jobs_of, prompts_of
+from fidelity.jobs import Job, jobs_of, prompts_of
 from fidelity.metrics import Metric
 from fidelity.partings import count_partings, noise
 from fidelity.records import Prompt
@@ -71,17 +72,10 @@ def compare(
     if stored:
         baseline, prompts, subset_of = _as_stored(baseline, stored[0], limit)
     baseline_jobs = jobs_of(baseline, store=store, prompts=prompts, as_baseline=True)
-    jobs = [
-        jobs_of(
-            candidate_of(baseline, c),
-            store=store,
-            prompts=prompts,
-            as_baseline=False,
-            subset_of=subset_of,
-            until_decided=until_decided,
-        )
-        for c in candidates
-    ]
+    plan = partial(
+        jobs_of, store=store, prompts=prompts, as_baseline=False, subset_of=subset_of, until_decided=until_decided
+    )
+    jobs = [_jobs_or_why_none(partial(plan, candidate_of(baseline, c))) for c in candidates]
     depths = depths_of(baseline, stored[0] if stored else None)
     base, *controls = stored or generate_jobs(baseline_jobs, store, listener, depths=depths)
     floor = tuple(_with_partings(begin(base, control, store), controls) for control in controls)
@@ -90,6 +84,8 @@ def compare(
     not_compared = {}
     for config, job in zip(candidates, jobs, strict=True):
         try:
+            if isinstance(job, EngineError):
+                raise job
             run, *own_controls = stored_runs(config, store, as_baseline=False) or generate_jobs(
                 job, store, listener, depths=depths, baseline=base, decided=decided
             )
@@ -123,6 +119,14 @@ def _finished(config: RunConfig, store: Store, prompts: tuple[Prompt, ...]) -> R
     except FidelityError:
         return None
     return store.run(job.name, job.digest)
+
+
+def _jobs_or_why_none(plan: Callable[[], list[Job]]) -> list[Job] | EngineError:
+    """A candidate's server that isn't there keeps nobody else from being compared."""
+    try:
+        return plan()
+    except EngineError as error:
+        return error
 
 
 def _decided_by(gate: Gate, base: Run, floor: tuple[Scores, ...], metrics: Sequence[Metric]) -> Decided:
