@@ -31,7 +31,20 @@ class TorchAO(Settings):
         return self
 
 
-class VllmEngine(Settings):
+class ChildProcess(Settings):
+    """An engine in a child process of its own."""
+
+    deadline: float = Field(default=600.0, gt=0)
+    """Seconds without progress after which the engine is given up; it can't change an output."""
+    env: dict[str, str] = Field(default_factory=dict)
+    """Environment variables of the child process (`VLLM_CPU_INT4_W4A8: "0"`)."""
+
+    def decisive(self) -> dict[str, Any]:
+        """What of it can change an output, as plain data."""
+        return self.model_dump(mode="json", exclude={"deadline"})
+
+
+class VllmEngine(ChildProcess):
     """vLLM, in a child process of its own."""
 
     kind: Literal["vllm"]
@@ -45,17 +58,9 @@ class VllmEngine(Settings):
     """Quantize with torchao while loading: `{scheme: 8da4w, group_size: 32}`."""
     allow_pickle: bool = False
     """Load weights that Python has to unpickle, which can run code."""
-    deadline: float = Field(default=600.0, gt=0)
-    """Seconds without progress after which the engine is given up; it can't change an output."""
-    env: dict[str, str] = Field(default_factory=dict)
-    """Environment variables of the child process (`VLLM_CPU_INT4_W4A8: "0"`)."""
-
-    def decisive(self) -> dict[str, Any]:
-        """What of it can change an output, as plain data."""
-        return self.model_dump(mode="json", exclude={"deadline"})
 
 
-class TransformersEngine(Settings):
+class TransformersEngine(ChildProcess):
     """transformers, in a child process of its own: slower than an engine that serves, and runs what those can't."""
 
     kind: Literal["transformers"]
@@ -74,17 +79,9 @@ class TransformersEngine(Settings):
     """Quantize with torchao while loading: `{scheme: 8da4w, group_size: 32}`."""
     allow_pickle: bool = False
     """Load weights that Python has to unpickle, which can run code."""
-    deadline: float = Field(default=600.0, gt=0)
-    """Seconds without progress after which the engine is given up; it can't change an output."""
-    env: dict[str, str] = Field(default_factory=dict)
-    """Environment variables of the child process."""
-
-    def decisive(self) -> dict[str, Any]:
-        """What of it can change an output, as plain data."""
-        return self.model_dump(mode="json", exclude={"deadline"})
 
 
-class ExecuTorchEngine(Settings):
+class ExecuTorchEngine(ChildProcess):
     """An ExecuTorch program, in a child process of its own; it answers one prompt after another."""
 
     kind: Literal["executorch"]
@@ -94,10 +91,6 @@ class ExecuTorchEngine(Settings):
     """A directory with the model's tokenizer.json, and its chat template if it has one."""
     environment: RelativePath | None = None
     """The virtual environment that has the package `executorch`; this command's own if not given."""
-    deadline: float = Field(default=600.0, gt=0)
-    """Seconds without progress after which the engine is given up; it can't change an output."""
-    env: dict[str, str] = Field(default_factory=dict)
-    """Environment variables of the child process."""
 
 
 class Ran(Settings):
