@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from fidelity.children import vllm_speed
 from fidelity.children.answering import OnProgress, answer
 from fidelity.children.describing import counts, fingerprint, ran_as, versions
 from fidelity.children.prompting import tokenized
@@ -20,9 +21,12 @@ class VllmInProcess:
     """vLLM's `LLM` and what became known of it while it was loaded."""
 
     def __init__(self, arguments: dict[str, Any], torchao: dict[str, Any] | None) -> None:
-        from vllm import LLM
-
-        self._llm = LLM(**arguments, **(_torchao_arguments(**torchao) if torchao else {}))
+        phases = self._phases = vllm_speed.Phases()
+        with phases.timed("import", since=vllm_speed.process_started()):
+            from vllm import LLM
+        with phases.timed("load"):
+            self._llm = LLM(**arguments, **(_torchao_arguments(**torchao) if torchao else {}))
+        phases.move(vllm_speed.compile_seconds(self._llm), out_of="load", to="compile")
         self._tokenizer = self._llm.get_tokenizer()
         self._context = int(self._llm.llm_engine.model_config.max_model_len)
         self._handed = 0
@@ -30,7 +34,9 @@ class VllmInProcess:
         self.step_seconds = 0.0
         """Spent inside the engine's own steps since the warm-up."""
         self.info = self._describe()
-        self._warm_up()
+        with phases.timed("warm-up"):
+            self._warm_up()
+        phases.forget("prefill", "decode", "prefill and decode")
         self.step_seconds = 0.0
 
     def generate(
@@ -55,6 +61,17 @@ class VllmInProcess:
                 ],
                 "finish_reason": answer.finish_reason,
             }
+
+    def time_alone(
+        self, rows: list[dict[str, Any]], requests: list[dict[str, Any]], on_progress: OnProgress
+    ) -> Iterator[dict[str, Any]]:
+        """A record per request, see `vllm_speed.answers_alone`: one request at a time, behind an empty prefix cache."""
+        prompts = [tokenized(self._tokenizer, row, self._context) for row in rows]
+        yield from vllm_speed.answers_alone(self._llm, prompts, requests, on_progress)
+
+    def account(self, on_progress: OnProgress) -> Iterator[dict[str, Any]]:
+        """One record: seconds by phase since the process began, and bytes of weights and KV cache."""
+        yield {"phases": self._phases.seconds, **vllm_speed.memory(self._llm)}
 
     def force(
         self, rows: list[dict[str, Any]], continuations: list[list[int]], top_k: int, on_progress: OnProgress
@@ -98,10 +115,12 @@ class VllmInProcess:
         engine = self._llm.llm_engine
         finished, tokens, said = 0, 0, time.monotonic()
         while running := engine.get_num_unfinished_requests():
+            phase = vllm_speed.next_step(engine)
             began = time.monotonic()
             outputs = engine.step()
             now = time.monotonic()
             self.step_seconds += now - began
+            self._phases.add(phase, now - began)
             finished += len(outputs)
             tokens += running
             if now - said > HEARTBEAT_S:

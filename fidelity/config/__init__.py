@@ -3,14 +3,19 @@
 from fidelity.config.engines import (
     AnyEngine,
     ExecuTorchEngine,
+    OpenAIEngine,
     Ran,
     RecordedEngine,
+    Requests,
     StoredEngine,
     TorchAO,
     TransformersEngine,
     VllmEngine,
+    VllmServeEngine,
+    VllmSettings,
 )
 from fidelity.config.files import RelativePath, explained, read_yaml
+from fidelity.config.latency import USE_CASES, Latency
 from fidelity.config.run import (
     Control,
     Kl,
@@ -24,20 +29,26 @@ from fidelity.config.run import (
 )
 
 __all__ = [
+    "USE_CASES",
     "AnyEngine",
     "Control",
     "ExecuTorchEngine",
     "Kl",
+    "Latency",
     "NamedMetric",
+    "OpenAIEngine",
     "Ran",
     "RecordedEngine",
     "RelativePath",
+    "Requests",
     "RunConfig",
     "Sampling",
     "StoredEngine",
     "TorchAO",
     "TransformersEngine",
     "VllmEngine",
+    "VllmServeEngine",
+    "VllmSettings",
     "candidate_of",
     "explained",
     "load_run",
