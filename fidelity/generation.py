@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 from fidelity import __version__, baselines
 from fidelity.checkpoints import Checkpoint, describe, local_directory
-from fidelity.config import Control, ExecuTorchEngine, RecordedEngine, RunConfig, StoredEngine
-from fidelity.engines import Engine, Progress, TimedEngine, open_engine
+from fidelity.config import Control, ExecuTorchEngine, OpenAIEngine, RecordedEngine, RunConfig, StoredEngine
+from fidelity.engines import Engine, Progress, ServerEngine, TimedEngine, open_engine
 from fidelity.engines.recorded import RecordedAnswers
 from fidelity.errors import EngineError
 from fidelity.forced import Depth, Forced, adopt_scores, writing
@@ -23,7 +23,7 @@ from fidelity.gate import Outcome
 from fidelity.jobs import DEFAULT_CHUNK, Job, on_the_same_prompts
 from fidelity.measuring import RunWatch, read_serving, requests_of, time_alone
 from fidelity.prompts import prompts_digest
-from fidelity.records import Failure, Prompt
+from fidelity.records import Failure, Generation, Prompt
 from fidelity.store import Run, RunWriter, Store
 
 NO_PART_OF_A_RUN = {"metrics", "kl", "latency", "price_per_hour", "serving"}
@@ -168,6 +168,11 @@ class _Ear:
         done, tokens = self._done + progress.prompts, self._tokens + progress.tokens
         self._listener.progress(self._run, done, self._total, tokens, seconds)
 
+    def resumed(self, prompts: int) -> None:
+        """What there was of a chunk already."""
+        self._done += prompts
+        self._listener.progress(self._run, self._done, self._total, self._tokens, self._seconds)
+
     def chunk_finished(self, prompts: int, tokens: int) -> None:
         self._done += prompts
         self._tokens += tokens
@@ -177,15 +182,18 @@ class _Ear:
 
 def _fill(writer: RunWriter, engines: _Engines, job: Job, store: Store) -> Run:
     """Generate the chunks that are not on disk yet, and complete the run."""
-    engine, finished = engines.of(job, writer.log), writer.finished
-    engines.ear.start(job.name, done=sum(len(job.plan[number]) for number in finished), total=len(job.prompts))
+    engine, finished, resumed = engines.of(job, writer.log), writer.finished, writer.begun
+    plan = job.plan
+    if isinstance(engine, ServerEngine):  # which waits for no chunk to be whole
+        plan = [[member for chunk in plan for member in chunk]]
+    engines.ear.start(job.name, done=sum(len(plan[number]) for number in finished), total=len(job.prompts))
     watch = RunWatch(engine)
-    for number, members in enumerate(job.plan):
+    for number, members in enumerate(plan):
         if number not in finished:
             _fill_chunk(writer, engine, engines.ear, job, number, members, watch)
     with watch.writing():
         run = writer.complete(job.prompts, _manifest(job, engine))
-    if not finished and not isinstance(job.config.engine, RecordedEngine):
+    if not resumed and not isinstance(job.config.engine, RecordedEngine):
         store.add_measurement(run, watch.measurement(job.config))
     return run
 
@@ -249,14 +257,46 @@ def _fill_chunk(
     writer: RunWriter, engine: Engine, ear: "_Ear", job: Job, number: int, members: Sequence[int], watch: RunWatch
 ) -> None:
     prompts = [job.prompts[member] for member in members]
+    if isinstance(engine, ServerEngine):
+        _fill_prompt_by_prompt(writer, engine, ear, job, number, prompts, watch)
+        return
     began = time.monotonic()
     outcomes = list(engine.generate(prompts, job.sampling))
     took = time.monotonic() - began
     with watch.writing():
         writer.add_chunk(number, prompts, outcomes)
-    tokens = sum(len(o.token_ids or ()) for o in outcomes if not isinstance(o, Failure))
+    tokens = sum(map(_tokens, outcomes))
     watch.chunk_finished(len(prompts), tokens, took)
     ear.chunk_finished(len(prompts), tokens)
+
+
+def _fill_prompt_by_prompt(
+    writer: RunWriter,
+    engine: ServerEngine,
+    ear: "_Ear",
+    job: Job,
+    number: int,
+    prompts: Sequence[Prompt],
+    watch: RunWatch,
+) -> None:
+    """A chunk of which every answer is kept as soon as it is there."""
+    began = time.monotonic()
+    with writer.journal(number) as journal:
+        left = [place for place in range(len(prompts)) if place not in journal.places]
+        ear.resumed(len(prompts) - len(left))
+        tokens = 0
+        for place, outcome in engine.answer([prompts[n] for n in left], job.sampling, at_once=job.at_once):
+            journal.add(left[place], outcome)
+            tokens += _tokens(outcome)
+        watch.chunk_finished(len(left), tokens, time.monotonic() - began)
+        answered = [prompts[place] for place in journal.places]
+        with watch.writing():
+            writer.add_chunk(number, answered, (outcome for _, outcome in journal.outcomes()))
+    ear.chunk_finished(len(left), tokens)
+
+
+def _tokens(outcome: Generation | Failure) -> int:
+    return 0 if isinstance(outcome, Failure) else len(outcome.token_ids or ())
 
 
 def _part_of(manifest: Mapping[str, Any], prompts: Sequence[Prompt], last: int) -> dict[str, Any]:
@@ -272,7 +312,7 @@ def _part_of(manifest: Mapping[str, Any], prompts: Sequence[Prompt], last: int) 
 def _manifest(job: Job, engine: Engine) -> dict[str, Any]:
     recorded = isinstance(job.config.engine, RecordedEngine)
     checkpoint = None
-    if job.config.model is not None and not recorded:
+    if job.config.model is not None and not isinstance(job.config.engine, RecordedEngine | OpenAIEngine):
         checkpoint = describe(local_directory(str(job.config.model), job.config.revision))
     elif isinstance(job.config.engine, ExecuTorchEngine):
         checkpoint = Checkpoint(engine.info.ran_as, None, job.config.engine.path.stat().st_size)

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fidelity.config import Control, RecordedEngine, RunConfig, Sampling, StoredEngine
+from fidelity.config import Control, RecordedEngine, Requests, RunConfig, Sampling, StoredEngine
 from fidelity.engines import identity
 from fidelity.engines.recorded import recorded_prompts
 from fidelity.errors import ConfigError
@@ -47,6 +47,16 @@ class Job:
         order = [int(n) for n in reading_order([p.id for p in self.prompts], seed=SEED)] if self.until_decided else None
         largest = self.config.chunk or DEFAULT_CHUNK
         return chunks(len(self.prompts), largest=largest, seed=self.seed, order=order)
+
+    @property
+    def at_once(self) -> int:
+        """How many requests to a server are under way: for all but the baseline, a number that the seed draws.
+
+        From half of what is configured up to one less, so that compositions of its batches differ.
+        """
+        assert isinstance(self.config.engine, Requests)
+        most = self.config.engine.concurrency
+        return most if self.seed == 0 else random.Random(self.seed).randint(max(1, most // 2), max(1, most - 1))
 
 
 def chunks(count: int, *, largest: int, seed: int, order: Sequence[int] | None = None) -> list[list[int]]:

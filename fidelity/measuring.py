@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fidelity.checkpoints import dissect, kv_cache, local_directory, read_config
-from fidelity.config import USE_CASES, Latency, RunConfig, TransformersEngine, VllmEngine
+from fidelity.config import USE_CASES, Latency, RunConfig, TransformersEngine, VllmServeEngine, VllmSettings
 from fidelity.engines import Account, Alone, Answered, Engine, EngineInfo, TimedEngine, WatchedEngine
 from fidelity.errors import ConfigError
 from fidelity.gate import SEED
@@ -57,7 +57,7 @@ class RunWatch:
     def measurement(self, config: RunConfig) -> dict[str, Any]:
         """All of it. Of a run that was generated from its first prompt to its last without a break."""
         engine = self._engine
-        measured = {
+        measured: dict[str, Any] = {
             "created": _now(),
             "engine": asdict(engine.info),
             "prompts": sum(chunk["prompts"] for chunk in self._chunks),
@@ -91,11 +91,12 @@ def _account_of(engine: Engine) -> Account | None:
 def size_of(config: RunConfig, info: EngineInfo) -> dict[str, Any] | None:
     """Bytes on disk and loaded, by kind of layer, from the headers of the model's files; None without a model here."""
     engine = config.engine
-    if not isinstance(engine, VllmEngine | TransformersEngine):
+    if not isinstance(engine, VllmSettings | TransformersEngine):
         return None
     checkpoint = local_directory(str(config.model), config.revision)
     anatomy = dissect(checkpoint)
     cache = kv_cache(read_config(checkpoint), dtype=info.kv_cache)
+    torchao = None if isinstance(engine, VllmServeEngine) else engine.torchao
     stored, loaded = dict[str, int](), dict[str, int]()
     for part in anatomy.parts:
         stored[part.kind] = stored.get(part.kind, 0) + part.bytes
@@ -104,7 +105,7 @@ def size_of(config: RunConfig, info: EngineInfo) -> dict[str, Any] | None:
         "bytes": anatomy.checkpoint.bytes,
         "bits_per_weight": anatomy.bits_per_weight,
         "layers": stored,
-        "layers_loaded": None if engine.torchao or QUANTIZES.intersection(engine.options) else loaded,
+        "layers_loaded": None if torchao or QUANTIZES.intersection(engine.options) else loaded,
         "kv_cache": asdict(cache) if cache else None,
     }
 

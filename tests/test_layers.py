@@ -17,6 +17,7 @@ LAYERS = [
     {"metrics", "stats", "floor", "prompts", "tokenwise"},
     {"config"},
     {"checkpoints", "encoders", "engines", "files"},
+    {"journal"},
     {"store", "study_record", "forced"},
     {"pairing", "gate", "baselines", "jobs", "measuring", "price"},
     {"comparison", "generation", "forcing", "inspection", "partings", "rendered", "token_statistics", "token_table"},

@@ -5,7 +5,7 @@ from fidelity.checkpoints.faults import refuse_faults
 from fidelity.checkpoints.formats import FLOATS, Checkpoint, describe, read_config
 from fidelity.checkpoints.hub import dissect_on_hub
 from fidelity.checkpoints.kv_cache import KVCache, kv_cache
-from fidelity.checkpoints.source import chat_template, content_id, fingerprint, local_directory
+from fidelity.checkpoints.source import chat_template, content_id, fingerprint, local_directory, vocabulary_id
 
 __all__ = [
     "FLOATS",
@@ -23,4 +23,5 @@ __all__ = [
     "local_directory",
     "read_config",
     "refuse_faults",
+    "vocabulary_id",
 ]

@@ -66,7 +66,8 @@ class VllmInProcess:
         self, rows: list[dict[str, Any]], requests: list[dict[str, Any]], on_progress: OnProgress
     ) -> Iterator[dict[str, Any]]:
         """A record per request, see `vllm_speed.answers_alone`: one request at a time, behind an empty prefix cache."""
-        yield from vllm_speed.answers_alone(self._llm, [self._tokenize(row) for row in rows], requests, on_progress)
+        prompts = [tokenized(self._tokenizer, row, self._context) for row in rows]
+        yield from vllm_speed.answers_alone(self._llm, prompts, requests, on_progress)
 
     def account(self, on_progress: OnProgress) -> Iterator[dict[str, Any]]:
         """One record: seconds by phase since the process began, and bytes of weights and KV cache."""

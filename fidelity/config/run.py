@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from fidelity.config.engines import AnyEngine, TransformersEngine, VllmEngine
+from fidelity.config.engines import AnyEngine, TransformersEngine, VllmSettings
 from fidelity.config.files import ModelName, RelativePath, explained, read_yaml
 from fidelity.config.latency import Latency
 from fidelity.errors import ConfigError
@@ -93,7 +93,7 @@ class RunConfig(Settings):
 
     @model_validator(mode="after")
     def _needs_a_model(self) -> Self:
-        if isinstance(self.engine, VllmEngine | TransformersEngine) and self.model is None:
+        if isinstance(self.engine, VllmSettings | TransformersEngine) and self.model is None:
             raise ValueError(f"'model' is missing: the engine {self.engine.kind!r} needs a directory or a Hub id")
         return self
 

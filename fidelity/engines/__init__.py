@@ -1,7 +1,7 @@
 """Engines answer prompts. `open_engine` opens one from its config; `identity` says what its outputs depend on."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
@@ -11,13 +11,16 @@ from typing import Any, assert_never
 from fidelity.checkpoints import content_id, describe, local_directory, refuse_faults
 from fidelity.config import (
     ExecuTorchEngine,
+    OpenAIEngine,
     RecordedEngine,
     RunConfig,
     StoredEngine,
     TransformersEngine,
     VllmEngine,
+    VllmServeEngine,
+    VllmSettings,
 )
-from fidelity.engines.base import Engine, EngineInfo, ForcingEngine, OnProgress, Progress, TokenTexts
+from fidelity.engines.base import Engine, EngineInfo, ForcingEngine, OnProgress, Progress, ServerEngine, TokenTexts
 from fidelity.engines.became import what_became_of
 from fidelity.engines.devices import cpu_name, gpu_name
 from fidelity.engines.executorch import executorch_identity, open_executorch
@@ -39,6 +42,7 @@ __all__ = [
     "MachineLoad",
     "OnProgress",
     "Progress",
+    "ServerEngine",
     "TimedEngine",
     "TokenTexts",
     "WatchedEngine",
@@ -57,8 +61,10 @@ HARMLESS_ENV = (
     "VLLM_LOG",
 )
 """Beginnings of vLLM's environment variables that can't change an output."""
-CHILD_ENV = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_NO_USAGE_STATS": "1"}
-"""The engine runs inside our child process, not in another child of it, and reports to nobody."""
+NO_REPORTS = {"VLLM_NO_USAGE_STATS": "1"}
+"""The engine reports to nobody."""
+IN_PROCESS = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
+"""It runs inside our child process, not in another child of it."""
 CPU_KV_CACHE_GIB = "4"
 """What vLLM's CPU build may take for the KV cache if nothing is said; by itself it takes nearly all memory."""
 
@@ -88,6 +94,17 @@ def open_engine(config: RunConfig, *, log: Path, on_progress: OnProgress) -> Ite
                     notes=(*child.info.notes, *_vllm_notes(config, engine, child.info)),
                 )
                 yield child
+        case OpenAIEngine() as engine:
+            from fidelity.engines.openai import open_server
+
+            with open_server(engine, log=log, on_progress=on_progress) as server:
+                yield server
+        case VllmServeEngine() as engine:
+            from fidelity.engines.vllm_serve import serve
+
+            with serve(config, engine, env=_child_env(engine), log=log, on_progress=on_progress) as server:
+                server.info = replace(server.info, version=_vllm_version(), device=_device())
+                yield server
         case TransformersEngine() as engine:
             with open_transformers(config, engine, log=log, on_progress=on_progress) as child:
                 yield child
@@ -102,9 +119,11 @@ def open_engine(config: RunConfig, *, log: Path, on_progress: OnProgress) -> Ite
             assert_never(unknown)
 
 
-def can_force(config: RunConfig) -> bool:
-    """Whether a run's engine, once open, is a `ForcingEngine`."""
-    return isinstance(config.engine, VllmEngine | TransformersEngine | ExecuTorchEngine)
+def can_force(config: RunConfig, known: Mapping[str, Any]) -> bool:
+    """Whether a run's engine, of which `known` is the identity, is a `ForcingEngine` once it is open."""
+    if isinstance(config.engine, OpenAIEngine):
+        return bool(known["server"]["owner"] == "vllm")
+    return isinstance(config.engine, VllmSettings | TransformersEngine | ExecuTorchEngine)
 
 
 def _vllm_notes(config: RunConfig, engine: VllmEngine, info: EngineInfo) -> list[str]:
@@ -125,7 +144,7 @@ def identity(config: RunConfig, *, remembered: Path) -> dict[str, Any]:
             to run what is asked for.
     """
     match config.engine:
-        case VllmEngine() as engine:
+        case VllmEngine() | VllmServeEngine() as engine:
             checkpoint = local_directory(str(config.model), config.revision)
             refuse_faults(checkpoint, allow_pickle=engine.allow_pickle)
             check(config.name, engine)
@@ -137,6 +156,10 @@ def identity(config: RunConfig, *, remembered: Path) -> dict[str, Any]:
             return transformers_identity(config, engine, remembered)
         case ExecuTorchEngine() as engine:
             return executorch_identity(config, engine, remembered)
+        case OpenAIEngine() as engine:
+            from fidelity.engines.openai import server_identity
+
+            return server_identity(engine, remembered=remembered.with_name("servers.json"))
         case RecordedEngine() as engine:
             ran = {"ran": engine.ran.model_dump(mode="json", exclude={"bytes"})} if engine.ran else {}
             return {"kind": "recorded", "content": file_hash(engine.path), **ran}
@@ -146,7 +169,7 @@ def identity(config: RunConfig, *, remembered: Path) -> dict[str, Any]:
             assert_never(unknown)
 
 
-def surroundings(engine: VllmEngine) -> dict[str, Any]:
+def surroundings(engine: VllmEngine | VllmServeEngine) -> dict[str, Any]:
     """All but the model that an output of vLLM depends on: options, version, device, environment.
 
     Raises:
@@ -164,10 +187,11 @@ def surroundings(engine: VllmEngine) -> dict[str, Any]:
     }
 
 
-def _child_env(engine: VllmEngine) -> dict[str, str]:
-    """The child's environment beside the inherited one; what the user sets wins."""
+def _child_env(engine: VllmSettings) -> dict[str, str]:
+    """The environment beside the inherited one of a process that runs vLLM; what the user sets wins."""
     kv_cache = os.environ.get("VLLM_CPU_KVCACHE_SPACE", CPU_KV_CACHE_GIB)
-    return {**CHILD_ENV, "VLLM_CPU_KVCACHE_SPACE": kv_cache, **engine.env}
+    in_process = IN_PROCESS if isinstance(engine, VllmEngine) else {}
+    return {**NO_REPORTS, **in_process, "VLLM_CPU_KVCACHE_SPACE": kv_cache, **engine.env}
 
 
 def _vllm_version() -> str:

@@ -3,13 +3,11 @@
 import json
 import os
 import select
-import signal
 import subprocess
 import sys
 import time
 from base64 import b64decode
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,25 +19,17 @@ from fidelity.config import Sampling
 from fidelity.engines.base import EngineInfo, LayerGroup, OnProgress, Progress
 from fidelity.engines.machine import MachineWatch
 from fidelity.engines.memory import Memory, MemoryWatch
-from fidelity.engines.processes import oom_kills, processor_seconds, wait_until_gone
+from fidelity.engines.processes import ended, how_it_ended, last_lines, oom_kills, processor_seconds
 from fidelity.errors import EngineError
 from fidelity.records import Failure, Generation, Prompt, TokenScores, every_id
 
 LOADING = "loading the model"
-LAST_LINES = 15
-"""How much of the engine's log an error shows."""
 SHUTDOWN_S = 30.0
 """How long the child may take to end by itself."""
 LOOK_S = 1.0
 """How often it is looked whether a silent child still works."""
 WORKING = 0.05
 """Share of one processor that a child which loads or compiles must use to count as working."""
-HINTS = {
-    signal.SIGILL: "a kernel uses an instruction that this processor lacks; another format or option may avoid it",
-    signal.SIGKILL: "somebody or the system ended it, which it also does when memory runs out",
-    signal.SIGSEGV: "a kernel crashed; another format or engine option may avoid it",
-    signal.SIGBUS: "shared memory may be too small (/dev/shm), or a file of the model was cut while it was read",
-}
 
 
 BORROWED = """import runpy, sys, types
@@ -182,7 +172,7 @@ class ChildEngine:
             raise EngineError(self._obituary(f"while {while_doing}"))
         reply: dict[str, Any] = json.loads(line)
         if "error" in reply:
-            raise EngineError(f"the engine failed while {while_doing}: {reply['error']}{self._last_lines()}")
+            raise EngineError(f"the engine failed while {while_doing}: {reply['error']}{last_lines(self._log_path)}")
         return reply
 
     def _read_line(self, while_doing: str) -> bytes:
@@ -200,7 +190,7 @@ class ChildEngine:
                     self._given_up = True
                     raise EngineError(
                         f"the engine made no progress for {silent:.0f} s while {while_doing}, and was ended; if it "
-                        f"only needs longer, raise engine.deadline (seconds){self._last_lines()}"
+                        f"only needs longer, raise engine.deadline (seconds){last_lines(self._log_path)}"
                     )
                 else:
                     now_used = min(used, now_used)  # a compiler process that ended takes its time along
@@ -217,34 +207,15 @@ class ChildEngine:
         try:
             code = self._process.wait(timeout=SHUTDOWN_S)
         except subprocess.TimeoutExpired:
-            return f"the engine stopped answering {when}{self._last_lines()}"
-        how = f"ended with exit code {code}"
-        if code < 0:
-            killer = signal.Signals(-code)
-            hint = HINTS.get(killer)
-            if killer is signal.SIGKILL and oom_kills() > self._oom_kills:
-                hint = "the system ran out of memory; a shorter context (max_model_len) or a smaller chunk needs less"
-            how = f"was killed by {killer.name}" + (f" ({hint})" if hint else "")
-        return f"the engine process {how} {when}; what was finished is kept, run again to go on{self._last_lines()}"
-
-    def _last_lines(self) -> str:
-        lines = self._log_path.read_text(encoding="utf-8", errors="replace").splitlines()
-        tail = "\n".join(f"  | {line}" for line in lines[-LAST_LINES:])
-        return f"\nThe engine's last lines ({self._log_path}):\n{tail}" if tail else ""
+            return f"the engine stopped answering {when}{last_lines(self._log_path)}"
+        how = how_it_ended(code, oom_kills_before=self._oom_kills)
+        kept = "what was finished is kept, run again to go on"
+        return f"the engine process {how} {when}; {kept}{last_lines(self._log_path)}"
 
     def _end(self) -> None:
-        """Close stdin, which ends the child; then make sure that nothing of its process group is left."""
+        """Close stdin, which ends the child."""
         self._memory.stop()
-        for pipe in (self._process.stdin, self._process.stdout):
-            assert pipe is not None
-            with suppress(BrokenPipeError):
-                pipe.close()
-        with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
-            self._process.wait(timeout=0 if self._given_up else SHUTDOWN_S)
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        wait_until_gone(self._process.pid, patience=SHUTDOWN_S)
+        ended(self._process, patience=SHUTDOWN_S, at_once=self._given_up)
 
 
 def _command(module: str, python: Path | None) -> list[str]:
