@@ -40,6 +40,8 @@ class Scores:
     columns: dict[str, ScoredColumn] = field(default_factory=dict)
     unscored: dict[str, str] = field(default_factory=dict)
     """Column name to the reason why the whole column could not be scored."""
+    inapplicable: dict[str, str] = field(default_factory=dict)
+    """Column name to the reason why it has nothing to say on these two runs (diversity, without repeats)."""
     own_controls: tuple["Scores", ...] = ()
     """A candidate's own controls, compared with the candidate: its own floor, which is shown and not judged."""
 
@@ -91,11 +93,12 @@ def verdicts(result: ComparisonSet, gate: Gate) -> dict[str, Verdict]:
 
 def evidence_of(result: ComparisonSet, candidate: Scores) -> Evidence:
     """What a verdict on one candidate rests on."""
-    columns, unscored = {}, dict(candidate.unscored)
+    columns, unscored = {}, candidate.inapplicable | candidate.unscored
     for name, scored in candidate.columns.items():
         lacking = next((control for control in result.controls if name not in control.columns), None)
         if lacking:
-            unscored[name] = lacking.unscored.get(name, f"the control {lacking.run.name} was not scored on it")
+            reasons = lacking.inapplicable | lacking.unscored
+            unscored[name] = reasons.get(name, f"the control {lacking.run.name} was not scored on it")
             continue
         controls = tuple(values_of(control, name) for control in result.controls)
         columns[name] = Measured(scored.column, values_of(candidate, name), controls)
@@ -191,6 +194,7 @@ def _scores(
         comparison,
         columns=found,
         unscored={name: why for name, why in manifest["unscored"].items() if name not in found},
+        inapplicable={name: why for name, why in manifest.get("inapplicable", {}).items() if name not in found},
         own_controls=own_controls,
     )
 

@@ -2,9 +2,10 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from fidelity.checkpoints import describe, local_directory
 from fidelity.config import Control, RecordedEngine, RunConfig, StoredEngine, VllmEngine
 from fidelity.engines import Engine, Progress, open_engine
 from fidelity.gate import Outcome
-from fidelity.jobs import DEFAULT_CHUNK, Job, on_the_same_prompts
+from fidelity.jobs import DEFAULT_CHUNK, Asked, Job, on_the_same_prompts
 from fidelity.prompts import prompts_digest
 from fidelity.records import Failure, Prompt
 from fidelity.store import Run, RunWriter, Store
@@ -33,7 +34,7 @@ class Listener(Protocol):
         ...
 
     def progress(self, run: str, done: int, total: int, tokens: int, seconds: float) -> None:
-        """How far a run is: prompts done of total, tokens generated and seconds gone since this command took it up."""
+        """How far a run is: answers done of total, tokens generated and seconds gone since this command took it up."""
         ...
 
 
@@ -100,18 +101,19 @@ class _Ear:
         self._listener.progress(self._run, self._done, self._total, self._tokens, self._seconds)
 
     def measurement(self) -> dict[str, float]:
-        """Generating alone: loading and warm-up came before, joining the chunks comes after."""
+        """Generating alone: loading and warm-up came before, joining the chunks after. Each repeat is a prompt here."""
         return {"prompts": self._done, "tokens": self._tokens, "seconds": self._seconds}
 
 
 def _fill(writer: RunWriter, engines: _Engines, job: Job, store: Store) -> Run:
     """Generate the chunks that are not on disk yet, and complete the run."""
     engine, finished = engines.of(job, writer.log), writer.finished
-    engines.ear.start(job.name, done=sum(len(job.plan[number]) for number in finished), total=len(job.prompts))
+    plan = job.plan
+    engines.ear.start(job.name, done=sum(len(plan[number]) for number in finished), total=job.answers)
     steps_before = engine.step_seconds
-    for number, members in enumerate(job.plan):
+    for number, asked in enumerate(plan):
         if number not in finished:
-            _fill_chunk(writer, engine, engines.ear, job, number, members)
+            _fill_chunk(writer, engine, engines.ear, job, number, asked)
     measured = {**engines.ear.measurement(), "step_seconds": engine.step_seconds - steps_before}
     run = writer.complete(job.prompts, _manifest(job, engine))
     if not finished and not isinstance(job.config.engine, RecordedEngine):
@@ -125,31 +127,41 @@ def _fill_until(writer: RunWriter, engines: _Engines, job: Job, store: Store, de
     What was asked until then becomes a run of its own. The chunks stay where they are: a gate that asks for more goes
     on from there, and one that is content with less stops before, as if nothing had been generated yet.
     """
-    finished, asked = writer.finished, set[int]()
-    engines.ear.start(job.name, done=sum(len(job.plan[number]) for number in finished), total=len(job.prompts))
-    for number, members in enumerate(job.plan):
-        if number not in finished or writer.noted is None:
-            engine = engines.of(job, writer.log)
-            writer.note(_manifest(job, engine))
-            if number not in finished:
-                _fill_chunk(writer, engine, engines.ear, job, number, members)
-        asked.update(members)
-        if len(asked) == len(job.prompts):
-            break
-        prompts = tuple(prompt for place, prompt in enumerate(job.prompts) if place in asked)
+    finished, plan, answers = writer.finished, job.plan, Counter[str]()
+    engines.ear.start(job.name, done=sum(len(plan[number]) for number in finished), total=job.answers)
+    for number, asked in enumerate(plan[:-1]):
+        _fill_if_missing(writer, engines, job, number, asked, finished)
+        answers.update(prompt.id for prompt, _ in asked)
+        prompts = tuple(prompt for prompt in job.prompts if answers[prompt.id] == job.repeats)
+        if not prompts:
+            continue
         manifest = _part_of(writer.noted or {}, prompts, number)
         with TemporaryDirectory() as folder:
             outcome = decided(writer.part(range(number + 1), prompts, manifest, path=Path(folder, job.name)))
         if outcome != "inconclusive":
-            engines.listener.say(f"{job.name}: {outcome} after {len(asked)} of {len(job.prompts)} prompts")
+            engines.listener.say(f"{job.name}: {outcome} after {len(prompts)} of {len(job.prompts)} prompts")
             path = store.run_path(job.name, manifest["digest"])
             return writer.part(range(number + 1), prompts, manifest, path=path)
+    _fill_if_missing(writer, engines, job, len(plan) - 1, plan[-1], finished)
     return writer.complete(job.prompts, writer.noted or {})
 
 
-def _fill_chunk(writer: RunWriter, engine: Engine, ear: "_Ear", job: Job, number: int, members: Sequence[int]) -> None:
-    prompts = [job.prompts[member] for member in members]
-    outcomes = list(engine.generate(prompts, job.sampling))
+def _fill_if_missing(
+    writer: RunWriter, engines: _Engines, job: Job, number: int, asked: Sequence[Asked], finished: Container[int]
+) -> None:
+    """A chunk of a run that may stop before its end, for which what it will be is written down beforehand."""
+    if number in finished and writer.noted is not None:
+        return
+    engine = engines.of(job, writer.log)
+    writer.note(_manifest(job, engine))
+    if number not in finished:
+        _fill_chunk(writer, engine, engines.ear, job, number, asked)
+
+
+def _fill_chunk(writer: RunWriter, engine: Engine, ear: "_Ear", job: Job, number: int, asked: Sequence[Asked]) -> None:
+    prompts, repeats = [prompt for prompt, _ in asked], [repeat for _, repeat in asked]
+    said = engine.generate(prompts, job.sampling, repeats)
+    outcomes = [replace(outcome, repeat=repeat) for outcome, repeat in zip(said, repeats, strict=True)]
     writer.add_chunk(number, prompts, outcomes)
     tokens = sum(len(o.token_ids or ()) for o in outcomes if not isinstance(o, Failure))
     ear.chunk_finished(len(prompts), tokens)

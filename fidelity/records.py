@@ -68,6 +68,10 @@ class Pair:
     prompt: Prompt
     baseline: Generation
     candidate: Generation
+    baselines: tuple[Generation, ...] = ()
+    """With several repeats: what the baseline said in each of the prompt's pairs, this one's among them."""
+    candidates: tuple[Generation, ...] = ()
+    """The same of the candidate, in the same order."""
 
 
 @dataclass(frozen=True, slots=True)

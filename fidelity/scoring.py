@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -67,7 +68,7 @@ def score(scores: Sequence[Scores], metrics: Sequence[Metric], *, anchors: bool 
     """
     for metric in metrics:
         chosen: Metric | None = metric
-        waiting = scores
+        waiting = _applicable(metric, scores)
         while chosen and waiting:
             reasons = [_unmet(chosen, one) for one in waiting]
             for one, reason in zip(waiting, reasons, strict=True):
@@ -82,12 +83,23 @@ def score(scores: Sequence[Scores], metrics: Sequence[Metric], *, anchors: bool 
         _describe(one)
 
 
+def _applicable(metric: Metric, scores: Sequence[Scores]) -> list[Scores]:
+    """Those of the scores that the metric is about; into the others goes why not."""
+    reasons = [metric.inapplicable(one.pairing.pairs) for one in scores]
+    for one, reason in zip(scores, reasons, strict=True):
+        if reason:
+            one.inapplicable.update(dict.fromkeys(map(metric.named, offered(metric)), reason))
+    return [one for one, reason in zip(scores, reasons, strict=True) if not reason]
+
+
 def _describe(scores: Scores) -> None:
     """Keep which column came of which metric, beside what earlier commands have scored."""
     made = {name: {"signature": s.signature, "column": s.column.name} for name, s in scores.columns.items()}
     before = scores.kept.manifest
     scores.kept.described(
-        columns={**before.get("columns", {}), **made}, unscored={**before.get("unscored", {}), **scores.unscored}
+        columns={**before.get("columns", {}), **made},
+        unscored={**before.get("unscored", {}), **scores.unscored},
+        inapplicable={**before.get("inapplicable", {}), **scores.inapplicable},
     )
 
 
@@ -109,7 +121,7 @@ def _add(metric: Metric, named: Callable[[str], str], scores: Sequence[Scores], 
         parts += [
             _Part(one.kept, low_signature(signature), _with_other_baselines(one.pairing.pairs))
             for one in scores
-            if len(one.pairing.pairs) > 1
+            if len(set(one.prompt_ids)) > 1
         ]
     _score_missing(metric, parts)
     for one in scores:
@@ -135,11 +147,23 @@ def _sliced(column: Column, own: slice) -> Column:
 
 
 def _with_other_baselines(pairs: Sequence[Pair]) -> list[Pair]:
-    """Each candidate's output with another prompt's baseline, by a seeded permutation without fixed points."""
-    order = list(range(len(pairs)))
+    """Each candidate's output with another prompt's baseline, by a seeded permutation without fixed points.
+
+    All repeats of a prompt get the other prompt's, in turn where it has fewer.
+    """
+    by_prompt: dict[str, list[Pair]] = {}
+    for pair in pairs:
+        by_prompt.setdefault(pair.prompt.id, []).append(pair)
+    order = list(by_prompt)
     random.Random(LOW_ANCHOR_SEED).shuffle(order)
-    other = dict(zip(order, [*order[1:], *order[:1]], strict=True))
-    return [replace(pair, baseline=pairs[other[number]].baseline) for number, pair in enumerate(pairs)]
+    other = {one: by_prompt[next_] for one, next_ in zip(order, [*order[1:], *order[:1]], strict=True)}
+    seen = Counter[str]()
+    moved = []
+    for pair in pairs:
+        theirs = other[pair.prompt.id][seen[pair.prompt.id] % len(other[pair.prompt.id])]
+        seen[pair.prompt.id] += 1
+        moved.append(replace(pair, baseline=theirs.baseline, baselines=theirs.baselines))
+    return moved
 
 
 def _unmet(metric: Metric, scores: Scores) -> str | None:

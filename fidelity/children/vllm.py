@@ -36,7 +36,12 @@ class VllmInProcess:
         """One record per row, in order: all of them are in the engine at once, behind an empty prefix cache."""
         self._llm.reset_prefix_cache()
         tokens = [self._tokenize(row) for row in rows]
-        outputs = iter(self._run([ids for ids in tokens if not isinstance(ids, str)], sampling, on_progress))
+        asked = [
+            (ids, {**sampling, "seed": row["seed"]})
+            for row, ids in zip(rows, tokens, strict=True)
+            if not isinstance(ids, str)
+        ]
+        outputs = iter(self._run(asked, on_progress))
         for row, ids in zip(rows, tokens, strict=True):
             if isinstance(ids, str):
                 yield {"prompt_id": row["id"], "failure": ids}
@@ -52,14 +57,17 @@ class VllmInProcess:
                 "finish_reason": answer.finish_reason,
             }
 
-    def _run(self, prompts: list[list[int]], sampling: dict[str, Any], on_progress: OnProgress) -> list[Any]:
-        """VLLM's own loop over its steps (what `LLM.generate` does), with a sign of life in between."""
-        if not prompts:
+    def _run(self, asked: list[tuple[list[int], dict[str, Any]]], on_progress: OnProgress) -> list[Any]:
+        """VLLM's own loop over its steps (what `LLM.generate` does), with a sign of life in between.
+
+        What is asked are token ids, each with its sampling.
+        """
+        if not asked:
             return []
         from vllm import SamplingParams
 
-        params = SamplingParams(**sampling, logprobs=0)
-        self._llm.enqueue([{"prompt_token_ids": ids} for ids in prompts], params, use_tqdm=False)
+        params = [SamplingParams(**sampling, logprobs=0) for _, sampling in asked]
+        self._llm.enqueue([{"prompt_token_ids": ids} for ids, _ in asked], params, use_tqdm=False)
         engine = self._llm.llm_engine
         outputs, tokens, said = [], 0, time.monotonic()
         while running := engine.get_num_unfinished_requests():
@@ -91,7 +99,7 @@ class VllmInProcess:
     def _warm_up(self) -> None:
         """One short request, thrown away: the first one pays for lazy initialisation."""
         ids = self._tokenizer.encode("a")
-        self._run([list(ids)], {"temperature": 0.0, "max_tokens": 2}, lambda *_: None)
+        self._run([(list(ids), {"temperature": 0.0, "max_tokens": 2})], lambda *_: None)
 
     def _describe(self) -> dict[str, Any]:
         config = self._llm.llm_engine.vllm_config

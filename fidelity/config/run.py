@@ -1,10 +1,18 @@
 """The YAML of a run as a frozen model: what to generate, with what, and what to hold it against."""
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from fidelity.config.engines import AnyEngine, VllmEngine
 from fidelity.config.files import ModelName, RelativePath, explained, read_yaml
@@ -27,6 +35,36 @@ class Sampling(Settings):
     repetition_penalty: float = Field(default=1.0, gt=0)
     seed: int = 0
     stop: tuple[str, ...] = ()
+    repeats: int = Field(default=1, ge=1)
+    """How many answers each prompt gets, each with a seed of its own; more than one needs a temperature above 0."""
+
+    @model_validator(mode="after")
+    def _repeats_differ(self) -> Self:
+        if self.repeats > 1 and self.temperature == 0:
+            raise ValueError(
+                f"repeats: {self.repeats} at temperature 0 would give the same answer {self.repeats} times; set a "
+                f"temperature above 0, or leave 'repeats' out"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_a_single_repeat(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """One repeat is what runs had before there were several: it stands in no manifest and changes no digest."""
+        fields: dict[str, Any] = serialize(self)
+        if self.repeats == 1:
+            fields.pop("repeats", None)
+        return fields
+
+    def seed_of(self, prompt_id: str, repeat: int) -> int:
+        """The seed of one answer, in 31 bits: the same in every run that samples so.
+
+        With several repeats every prompt has seeds of its own. Were they shared, all prompts would draw the same random
+        numbers, and a study of many prompts would be one of a few draws.
+        """
+        if self.repeats == 1:
+            return self.seed
+        digest = hashlib.sha256(f"{self.seed}/{repeat}/{prompt_id}".encode()).digest()
+        return int.from_bytes(digest[:4], "big") >> 1
 
 
 class Control(Settings):

@@ -79,6 +79,12 @@ class Engine(Protocol):
     step_seconds: float
     """Time spent in the engine's own steps since it was opened and warm."""
 
-    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Generation | Failure]:
-        """One record per prompt, in the prompts' order, whatever happens; all of them are held at once."""
+    def generate(
+        self, prompts: Sequence[Prompt], sampling: Sampling, repeats: Sequence[int] | None = None
+    ) -> Iterator[Generation | Failure]:
+        """One record per prompt, in the prompts' order, whatever happens; all of them are held at once.
+
+        `repeats` says of each prompt which of its repeats is asked for (0 if not given): what is sampled gets the seed
+        `sampling.seed_of(prompt.id, repeat)`. The caller writes the repeat into the record.
+        """
         ...

@@ -101,15 +101,21 @@ class ChildEngine:
     ) -> None:
         self._end()
 
-    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Generation | Failure]:
-        """See `Engine.generate`."""
+    def generate(
+        self, prompts: Sequence[Prompt], sampling: Sampling, repeats: Sequence[int] | None = None
+    ) -> Iterator[Generation | Failure]:
+        """See `Engine.generate`; each row brings its own seed."""
         rows = [
-            {"id": p.id, "text": p.text, "messages": [{"role": m.role, "content": m.content} for m in p.messages]}
-            for p in prompts
+            {
+                "id": p.id,
+                "text": p.text,
+                "messages": [{"role": m.role, "content": m.content} for m in p.messages],
+                "seed": sampling.seed_of(p.id, repeat),
+            }
+            for p, repeat in zip(prompts, repeats or [0] * len(prompts), strict=True)
         ]
-        for record in self._ask(
-            "generate", while_doing="generating", rows=rows, sampling=sampling.model_dump(mode="json")
-        ):
+        how = sampling.model_dump(mode="json", exclude={"repeats"})
+        for record in self._ask("generate", while_doing="generating", rows=rows, sampling=how):
             if "failure" in record:
                 yield Failure(record["prompt_id"], record["failure"])
             else:

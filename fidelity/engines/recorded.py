@@ -1,6 +1,7 @@
 """Outputs that were generated elsewhere, read back from JSONL."""
 
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ from fidelity.records import Failure, Generation, Prompt
 class RecordedAnswers:
     """Answers each prompt with the line that has its id: `id` and `text`, and more of a generation if it is known.
 
+    Where a prompt has several answers each line says which it is: `repeat`, from 0.
+
     Raises:
-        ConfigError: A line has no `id` or `text`, an id stands twice, or a field has the wrong type.
+        ConfigError: A line has no `id` or `text`, an answer stands twice, or a field has the wrong type.
     """
 
     def __init__(self, config: RecordedEngine) -> None:
@@ -24,23 +27,29 @@ class RecordedAnswers:
         self.info = EngineInfo(kind=ran.pop("engine", None) or "recorded", **ran)
         self.step_seconds = 0.0
         self._path = path
-        self._rows: dict[str, tuple[str, dict[str, Any]]] = {}
+        self._rows: dict[tuple[str, int], tuple[str, dict[str, Any]]] = {}
         for where, row in read_jsonl(path):
             if not isinstance(row.get("id"), str) or not isinstance(row.get("text"), str):
                 raise ConfigError(f"{where}: a recorded output needs 'id' and 'text', both texts")
-            if row["id"] in self._rows:
-                raise ConfigError(f"{where}: the id {row['id']!r} stands twice; ids must be unique")
-            self._rows[row["id"]] = where, row
+            key = row["id"], _repeat(row, where)
+            if key in self._rows:
+                raise ConfigError(
+                    f"{where}: the id {row['id']!r} stands twice; ids must be unique, or each of a prompt's answers "
+                    f"needs a 'repeat' of its own (0, 1, ...)"
+                )
+            self._rows[key] = where, row
         if not self._rows:
             raise ConfigError(f"{path}: no recorded outputs in it; each line is a JSON object with 'id' and 'text'")
 
-    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Generation | Failure]:
+    def generate(
+        self, prompts: Sequence[Prompt], sampling: Sampling, repeats: Sequence[int] | None = None
+    ) -> Iterator[Generation | Failure]:
         """See `Engine.generate`; `sampling` is what it is, since the outputs exist already."""
-        for prompt in prompts:
-            if prompt.id not in self._rows:
+        for prompt, repeat in zip(prompts, repeats or [0] * len(prompts), strict=True):
+            if (prompt.id, repeat) not in self._rows:
                 yield Failure(prompt.id, f"no output for it in {self._path.name}")
                 continue
-            where, row = self._rows[prompt.id]
+            where, row = self._rows[prompt.id, repeat]
             if row.get("prompt") and prompt.content and parse_prompt(row, where=where).messages != prompt.messages:
                 raise IncomparableError(
                     f"{where}: the prompt {prompt.id!r} is another one than the baseline's; outputs can only be "
@@ -51,10 +60,25 @@ class RecordedAnswers:
 
 def recorded_prompts(path: Path) -> tuple[Prompt, ...]:
     """The prompts of a recorded file, for a baseline that names no prompt set; one that isn't recorded is empty."""
-    return tuple(
+    prompts = (
         parse_prompt(row, where=where) if row.get("prompt") else Prompt(str(row.get("id")), "", row.get("category"))
         for where, row in read_jsonl(path)
     )
+    return tuple({prompt.id: prompt for prompt in prompts}.values())
+
+
+def recorded_repeats(path: Path) -> int:
+    """How many answers to a prompt a recorded file has at most.
+
+    Raises:
+        ConfigError: They aren't numbered 0, 1, 2, ...
+    """
+    found = {_repeat(row, where) for where, row in read_jsonl(path)} or {0}
+    if missing := set(range(max(found))) - found:
+        raise ConfigError(
+            f"{path}: it has a 'repeat' {max(found)} but no {min(missing)}; number each prompt's answers 0, 1, 2, ..."
+        )
+    return max(found) + 1
 
 
 def file_hash(path: Path) -> str:
@@ -77,6 +101,13 @@ def _generation(row: dict[str, Any], where: str) -> Generation:
         logprobs=logprobs,
         finish_reason=None if finish is None else str(finish),
     )
+
+
+def _repeat(row: dict[str, Any], where: str) -> int:
+    repeat = row.get("repeat", 0)
+    if type(repeat) is not int or repeat < 0:
+        raise ConfigError(f"{where}: 'repeat' must be a number from 0, found {json.dumps(repeat)}")
+    return repeat
 
 
 def _numbers(row: dict[str, Any], key: str, kind: type, where: str) -> tuple[Any, ...] | None:

@@ -11,6 +11,7 @@ from fidelity.metrics.breaks import Breaks
 from fidelity.metrics.chrf import Chrf
 from fidelity.metrics.code import Code
 from fidelity.metrics.counts import Counts
+from fidelity.metrics.diversity import Diversity
 from fidelity.metrics.edit import Edit
 from fidelity.metrics.facts import Facts
 from fidelity.metrics.first_divergence import FirstDivergence
@@ -35,7 +36,7 @@ __all__ = [
     "metric_of_kind",
 ]
 
-Lexical = Identical | PrefixAgreement | FirstDivergence | Rouge | Chrf | Edit | Length | Facts
+Lexical = Identical | PrefixAgreement | FirstDivergence | Rouge | Chrf | Edit | Length | Facts | Diversity
 Structural = Markdown | Json | Code | Counts | Breaks
 Semantic = Sts | BertScore | Nli
 AnyMetric = Annotated[Lexical | Structural | Semantic, Field(discriminator="kind")]
@@ -76,4 +77,4 @@ def default_metrics() -> list[Metric]:
     """What is scored if nothing is asked for: all that needs no more than the STS encoder."""
     lexical = [Identical(), PrefixAgreement(), FirstDivergence(), Rouge(), Chrf(), Edit(), Length(), Facts()]
     structural = [Markdown(), Json(), Code(), Counts(), Breaks()]
-    return [*lexical, Sts(), *structural]
+    return [*lexical, Diversity(), Sts(), *structural]
