@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 Better = Literal["higher", "lower", "neither"]
 SummaryKind = Literal["mean", "median"]
 
@@ -59,6 +62,30 @@ class Failure:
     prompt_id: str
     reason: str
     repeat: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TokenScores:
+    """How likely a model finds a continuation that it was handed: teacher forcing, a row for each token.
+
+    Log-probabilities are natural (nats), of the model's whole distribution at temperature 1. n is the continuation's
+    length, or less where the model's context ends before it does. Of the whole vocabulary, k is its size and the
+    columns are in the order of the token ids.
+    """
+
+    prompt_id: str
+    token_ids: NDArray[np.int32]
+    """(n,), the continuation's tokens."""
+    logprobs: NDArray[np.float32]
+    """(n,), of those tokens."""
+    ranks: NDArray[np.int32]
+    """(n,), of those tokens: 1 is the most likely one."""
+    top_ids: NDArray[np.int32]
+    """(n, k), most likely first."""
+    top_logprobs: NDArray[np.float32]
+    """(n, k), of `top_ids`."""
+    repeat: int = 0
+    """Which of the baseline's repeats the continuation is."""
 
 
 @dataclass(frozen=True, slots=True)

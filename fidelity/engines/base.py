@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from fidelity.config import Sampling
-from fidelity.records import Failure, Generation, Prompt
+from fidelity.records import Failure, Generation, Prompt, TokenScores
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,5 +86,22 @@ class Engine(Protocol):
 
         `repeats` says of each prompt which of its repeats is asked for (0 if not given): what is sampled gets the seed
         `sampling.seed_of(prompt.id, repeat)`. The caller writes the repeat into the record.
+        """
+        ...
+
+
+@runtime_checkable
+class ForcingEngine(Engine, Protocol):
+    """An engine that can also say how likely it finds a continuation that somebody else wrote."""
+
+    def force(
+        self, prompts: Sequence[Prompt], continuations: Sequence[Sequence[int]], top_k: int
+    ) -> Iterator[TokenScores | Failure]:
+        """One record per prompt, in the prompts' order, whatever happens; all of them are held at once.
+
+        Args:
+            prompts: Turned into tokens as `generate` does it.
+            continuations: The token ids that follow each of the prompts; may be empty.
+            top_k: How many of the most likely tokens to give at each position; -1 is the whole vocabulary.
         """
         ...

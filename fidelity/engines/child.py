@@ -7,17 +7,21 @@ import signal
 import subprocess
 import sys
 import time
+from base64 import b64decode
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fidelity.config import Sampling
 from fidelity.engines.base import EngineInfo, LayerGroup, OnProgress, Progress
 from fidelity.engines.processes import oom_kills, processor_seconds, wait_until_gone
 from fidelity.errors import EngineError
-from fidelity.records import Failure, Generation, Prompt
+from fidelity.records import Failure, Generation, Prompt, TokenScores
 
 LOADING = "loading the model"
 LAST_LINES = 15
@@ -105,21 +109,26 @@ class ChildEngine:
         self, prompts: Sequence[Prompt], sampling: Sampling, repeats: Sequence[int] | None = None
     ) -> Iterator[Generation | Failure]:
         """See `Engine.generate`; each row brings its own seed."""
-        rows = [
-            {
-                "id": p.id,
-                "text": p.text,
-                "messages": [{"role": m.role, "content": m.content} for m in p.messages],
-                "seed": sampling.seed_of(p.id, repeat),
-            }
-            for p, repeat in zip(prompts, repeats or [0] * len(prompts), strict=True)
-        ]
+        which = repeats or [0] * len(prompts)
+        seeds = [sampling.seed_of(prompt.id, repeat) for prompt, repeat in zip(prompts, which, strict=True)]
+        rows = [{**row, "seed": seed} for row, seed in zip(_rows(prompts), seeds, strict=True)]
         how = sampling.model_dump(mode="json", exclude={"repeats"})
         for record in self._ask("generate", while_doing="generating", rows=rows, sampling=how):
             if "failure" in record:
                 yield Failure(record["prompt_id"], record["failure"])
             else:
                 yield Generation(**_tuples(record))
+
+    def force(
+        self, prompts: Sequence[Prompt], continuations: Sequence[Sequence[int]], top_k: int
+    ) -> Iterator[TokenScores | Failure]:
+        """See `ForcingEngine.force`."""
+        handed = [list(map(int, ids)) for ids in continuations]
+        for record in self._ask("force", while_doing="forcing", rows=_rows(prompts), continuations=handed, top_k=top_k):
+            if "failure" in record:
+                yield Failure(record["prompt_id"], record["failure"])
+            else:
+                yield _token_scores(record)
 
     def _ask(self, method: str, *, while_doing: str, **arguments: Any) -> Iterator[dict[str, Any]]:
         """The records of a request, as they come."""
@@ -210,6 +219,35 @@ class ChildEngine:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         wait_until_gone(self._process.pid, patience=SHUTDOWN_S)
+
+
+def _rows(prompts: Sequence[Prompt]) -> list[dict[str, Any]]:
+    return [
+        {"id": p.id, "text": p.text, "messages": [{"role": m.role, "content": m.content} for m in p.messages]}
+        for p in prompts
+    ]
+
+
+def _token_scores(record: Mapping[str, Any]) -> TokenScores:
+    """A record of `force`: its arrays are little-endian bytes in base64, since JSON is slow with this many numbers."""
+    token_ids, top_logprobs = _array(record["token_ids"], "<i4"), _array(record["top_logprobs"], "<f4")
+    table = (len(token_ids), len(top_logprobs) // max(1, len(token_ids)))
+    if record["top_ids"] is None:
+        top_ids = np.broadcast_to(np.arange(table[1], dtype=np.int32), table)
+    else:
+        top_ids = _array(record["top_ids"], "<i4").reshape(table)
+    return TokenScores(
+        prompt_id=record["prompt_id"],
+        token_ids=token_ids,
+        logprobs=_array(record["logprobs"], "<f4"),
+        ranks=_array(record["ranks"], "<i4"),
+        top_ids=top_ids,
+        top_logprobs=top_logprobs.reshape(table),
+    )
+
+
+def _array(packed: str, kind: str) -> NDArray[Any]:
+    return np.frombuffer(b64decode(packed), kind)
 
 
 def _engine_info(said: Mapping[str, Any]) -> EngineInfo:
