@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from fidelity.config import Reasoning
 from fidelity.errors import StoreError
 from fidelity.floor import ByPrompt, by_prompt
 from fidelity.gate import Evidence, Gate, Measured, Verdict, judge
@@ -68,7 +69,7 @@ class Scores:
     @cached_property
     def pairing(self) -> Pairing:
         """The texts, read when they are asked for."""
-        return pair_runs(self.baseline, self.run)
+        return pair_runs(self.baseline, self.run, Reasoning(**self.kept.manifest.get("reasoning") or {}))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from fidelity.config import Sampling
+from fidelity.answers import answers_of
+from fidelity.config import Reasoning, Sampling
 from fidelity.errors import IncomparableError
 from fidelity.records import Generation, Pair, Sameness
 from fidelity.store import Outcome, Run
@@ -22,14 +23,16 @@ class Pairing:
     def same(self) -> Sameness:
         """Whether both said the very same in every pair."""
         return Sameness(
-            texts=all(pair.baseline.text == pair.candidate.text for pair in self.pairs),
+            texts=all(_texts(pair.baseline) == _texts(pair.candidate) for pair in self.pairs),
             token_ids=_all_equal((pair.baseline.token_ids, pair.candidate.token_ids) for pair in self.pairs),
             logprobs=_all_equal((pair.baseline.logprobs, pair.candidate.logprobs) for pair in self.pairs),
         )
 
 
-def pair_runs(baseline: Run, candidate: Run) -> Pairing:
+def pair_runs(baseline: Run, candidate: Run, reasoning: Reasoning | None = None) -> Pairing:
     """Pair the generations of two runs; a candidate that was asked only a part of the prompts is paired on that part.
+
+    Thinking is kept apart from the answers as `reasoning` says, or as the runs show.
 
     Raises:
         IncomparableError: They asked different prompts, sampled differently or another number of times, or share no
@@ -38,8 +41,9 @@ def pair_runs(baseline: Run, candidate: Run) -> Pairing:
     _same_sampling(baseline, candidate)
     _same_prompts(baseline, candidate)
     prompts = {prompt.id: prompt for prompt in baseline.prompts()}
-    outcomes = baseline.outcomes()
-    theirs = {(outcome.prompt_id, outcome.repeat): outcome for outcome in candidate.outcomes()}
+    outcomes, habit = answers_of(baseline, reasoning or Reasoning())
+    their_answers = answers_of(candidate, reasoning or Reasoning(), like=(baseline, habit))
+    theirs = {(outcome.prompt_id, outcome.repeat): outcome for outcome in their_answers.outcomes}
     several = _repeats(baseline, candidate, outcomes, theirs.values()) > 1
     pairs: list[Pair] = []
     failures: dict[str, str] = {}
@@ -114,6 +118,10 @@ def _same_prompts(baseline: Run, candidate: Run) -> None:
         f"{baseline.name} ({len(ours)} prompts) and {candidate.name} ({len(theirs)} prompts) asked different prompts: "
         f"{what}; generate both with the same prompt set and the same --limit"
     )
+
+
+def _texts(generation: Generation) -> tuple[str | None, str]:
+    return generation.reasoning, generation.text
 
 
 def _all_equal(sides: Iterable[tuple[Sequence[float] | None, Sequence[float] | None]]) -> bool | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from fidelity.comparison import ComparisonSet, Scores, evidence_of, keep
-from fidelity.config import RunConfig, Sampling, candidate_of
+from fidelity.config import Reasoning, RunConfig, Sampling, candidate_of
 from fidelity.errors import ConfigError, EngineError, IncomparableError
 from fidelity.gate import Gate, Outcome, check_columns, judge
 from fidelity.generation import Decided, Listener, generate_jobs, stored_runs
@@ -75,8 +75,9 @@ def compare(
         for c in candidates
     ]
     base, *controls = stored or generate_jobs(baseline_jobs, store, listener)
-    floor = tuple(begin(base, control, store) for control in controls)
-    decided = _decided_by(gate, base, floor, metrics) if gate and until_decided else None
+    reasoning = baseline.reasoning
+    floor = tuple(begin(base, control, store, reasoning) for control in controls)
+    decided = _decided_by(gate, base, floor, metrics, reasoning) if gate and until_decided else None
     compared: list[Scores] = []
     not_compared = {}
     for config, job in zip(candidates, jobs, strict=True):
@@ -84,8 +85,8 @@ def compare(
             run, *own_controls = stored_runs(config, store, as_baseline=False) or generate_jobs(
                 job, store, listener, decided
             )
-            own = tuple(begin(run, control, store) for control in own_controls)
-            compared.append(replace(begin(base, run, store), own_controls=own))
+            own = tuple(begin(run, control, store, reasoning) for control in own_controls)
+            compared.append(replace(begin(base, run, store, reasoning), own_controls=own))
         except (EngineError, IncomparableError) as error:
             not_compared[config.name] = str(error)
             listener.say(f"{config.name}: not compared: {error}")
@@ -96,12 +97,14 @@ def compare(
     return ComparisonSet(base, floor, tuple(compared), not_compared)
 
 
-def _decided_by(gate: Gate, base: Run, floor: tuple[Scores, ...], metrics: Sequence[Metric]) -> Decided:
+def _decided_by(
+    gate: Gate, base: Run, floor: tuple[Scores, ...], metrics: Sequence[Metric], reasoning: Reasoning | None
+) -> Decided:
     """Looks at a run that may still grow; nothing of a look is kept but the embeddings."""
 
     def outcome(run: Run) -> Outcome:
         with TemporaryDirectory() as folder:
-            look = begin(base, run, Store(Path(folder)))
+            look = begin(base, run, Store(Path(folder)), reasoning)
             beside = tuple(Scores(base, control.run, control.kept) for control in floor)
             score([*beside, look], metrics, anchors=False)
             return judge(gate, evidence_of(ComparisonSet(base, beside, (look,)), look)).outcome
@@ -111,9 +114,13 @@ def _decided_by(gate: Gate, base: Run, floor: tuple[Scores, ...], metrics: Seque
 
 def _as_stored(config: RunConfig, run: Run, limit: int | None) -> tuple[RunConfig, tuple[Prompt, ...], str | None]:
     """What candidates of a stored baseline take from it: its config, the prompts, and whose part they are, if one."""
-    sampling = run.manifest["sampling"]
+    sampling, reasoning = run.manifest["sampling"], run.manifest["config"].get("reasoning")
     shared = config.model_copy(
-        update={"sampling": Sampling(**sampling) if sampling else config.sampling, "chunk": run.manifest["chunk"]}
+        update={
+            "sampling": Sampling(**sampling) if sampling else config.sampling,
+            "chunk": run.manifest["chunk"],
+            "reasoning": config.reasoning or (Reasoning(**reasoning) if reasoning else None),
+        }
     )
     prompts = run.prompts()
     part = limit is not None and limit < len(prompts)

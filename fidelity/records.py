@@ -52,7 +52,7 @@ class Generation:
     repeat: int = 0
     """Which of the run's repeats this is; always 0 at temperature 0."""
     reasoning: str | None = None
-    """The thinking part of a reasoning model, kept apart from `text`; None where there is none."""
+    """The thinking of a reasoning model; None where there is none, or where `text` still holds it (see `answers`)."""
 
 
 @dataclass(frozen=True, slots=True)

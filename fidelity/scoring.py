@@ -1,6 +1,7 @@
 """Scoring runs: all pairs of a metric in one call, so that each text is read once; the store keeps what is scored."""
 
 import hashlib
+import json
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -8,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
 from fidelity.comparison import LOW_ANCHOR_SEED, Scores, low_signature, scored_columns
+from fidelity.config import Reasoning
 from fidelity.encoders import CachedEncoder, locate
 from fidelity.metrics import EncoderMetric, Metric
 from fidelity.pairing import pair_runs
@@ -42,15 +44,20 @@ def offered(metric: Metric) -> dict[str, Column]:
     return own | (offered(fallback) if fallback else {})
 
 
-def begin(baseline: Run, other: Run, store: Store) -> Scores:
+def begin(baseline: Run, other: Run, store: Store, reasoning: Reasoning | None = None) -> Scores:
     """Two runs that can be compared, with a place in the store for their numbers.
+
+    How thinking is told from answers is no part of a run: another `reasoning` is another comparison of the same runs.
 
     Raises:
         IncomparableError: They asked different prompts, sampled differently, or share no answered prompt.
     """
-    pairing = pair_runs(baseline, other)
-    digest = hashlib.sha256(f"{baseline.manifest['digest']}{other.manifest['digest']}".encode()).hexdigest()
+    pairing = pair_runs(baseline, other, reasoning)
+    said = None if reasoning in (None, Reasoning()) else reasoning.model_dump(mode="json")
+    of = f"{baseline.manifest['digest']}{other.manifest['digest']}" + (json.dumps(said, sort_keys=True) if said else "")
+    digest = hashlib.sha256(of.encode()).hexdigest()
     known = {
+        "reasoning": said,
         "prompt_ids": [pair.prompt.id for pair in pairing.pairs],
         "failures": pairing.failures,
         "failed_prompts": list(pairing.failed_prompts),

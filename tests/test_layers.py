@@ -18,7 +18,7 @@ LAYERS = [
     {"config"},
     {"checkpoints", "encoders", "engines", "files"},
     {"store", "study_record"},
-    {"pairing", "gate", "baselines", "jobs"},
+    {"answers", "pairing", "gate", "baselines", "jobs"},
     {"comparison", "generation", "inspection"},
     {"scoring"},
     {"pipeline", "history"},

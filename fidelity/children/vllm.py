@@ -10,6 +10,8 @@ from typing import Any
 from fidelity.children.answering import OnProgress, answer
 from fidelity.children.vllm_layers import attention_backend, layer_groups
 
+PROMPT_END = 40
+"""How many characters of a prompt's end are told."""
 HEARTBEAT_S = 1.0
 """How often a running chunk says how far it is."""
 
@@ -96,6 +98,16 @@ class VllmInProcess:
             return f"the prompt has {len(ids)} tokens, and the context holds {self._context} with the answer"
         return list(ids)
 
+    def _prompt_end(self) -> str | None:
+        """The last characters of a prompt; None where the template can't be had as text."""
+        try:
+            prompt = self._tokenizer.apply_chat_template(
+                [{"role": "user", "content": "a"}], add_generation_prompt=True, tokenize=False
+            )
+        except Exception:  # some tokenizers only know ids, and a template may raise what it likes
+            return None
+        return prompt[-PROMPT_END:] if isinstance(prompt, str) else None
+
     def _warm_up(self) -> None:
         """One short request, thrown away: the first one pays for lazy initialisation."""
         ids = self._tokenizer.encode("a")
@@ -121,6 +133,7 @@ class VllmInProcess:
             "context": self._context,
             "tokenizer": _hash(self._tokenizer.get_vocab()),
             "chat_template": _hash(template) if template else None,
+            "prompt_end": self._prompt_end() if template else None,
             "versions": _versions(
                 "torch", "transformers", "compressed-tensors", "torchao", "vllm-gguf-plugin", "vllm-bnb-plugin"
             ),

@@ -5,6 +5,7 @@ from fidelity.config.files import RelativePath, explained, read_yaml
 from fidelity.config.run import (
     Control,
     NamedMetric,
+    Reasoning,
     RunConfig,
     Sampling,
     candidate_of,
@@ -18,6 +19,7 @@ __all__ = [
     "Control",
     "NamedMetric",
     "Ran",
+    "Reasoning",
     "RecordedEngine",
     "RelativePath",
     "RunConfig",

@@ -10,6 +10,7 @@ from pydantic import (
     Field,
     SerializerFunctionWrapHandler,
     ValidationError,
+    field_validator,
     model_serializer,
     model_validator,
 )
@@ -19,6 +20,7 @@ from fidelity.config.files import ModelName, RelativePath, explained, read_yaml
 from fidelity.errors import ConfigError
 from fidelity.metrics import AnyMetric
 from fidelity.schema import Settings
+from fidelity.text.thinking import THINK
 
 
 class Sampling(Settings):
@@ -67,6 +69,23 @@ class Sampling(Settings):
         return int.from_bytes(digest[:4], "big") >> 1
 
 
+class Reasoning(Settings):
+    """How the thinking of a reasoning model is told from its answer, where the engine gives one text for both."""
+
+    parser: Literal["auto", "think", "harmony", "none"] = "auto"
+    """`think` are tags, `harmony` the channels of gpt-oss; `auto` goes by what the outputs show; `none` leaves all as
+    it is."""
+    tags: tuple[str, str] = THINK
+    """The opening and the closing tag of `think`."""
+
+    @field_validator("tags")
+    @classmethod
+    def _can_be_told_apart(cls, tags: tuple[str, str]) -> tuple[str, str]:
+        if not all(tag.strip() for tag in tags) or tags[0] == tags[1]:
+            raise ValueError("two different tags are expected, such as ['<think>', '</think>']")
+        return tags
+
+
 class Control(Settings):
     """The baseline again under another order and other chunks: what the floor is measured with."""
 
@@ -100,6 +119,8 @@ class RunConfig(Settings):
     """A candidate takes the baseline's."""
     chunk: int | None = Field(default=None, ge=2)
     """The most prompts that the engine holds at once (128 by default). A candidate takes the baseline's."""
+    reasoning: Reasoning | None = None
+    """How thinking is told from answers; it is found out if nothing is said. A candidate takes the baseline's."""
     control: Control | Literal["none"] | None = None
     """A baseline has one control if nothing is said; `none` switches it off, and no floor can be measured."""
     metrics: tuple[NamedMetric, ...] | None = None
@@ -114,7 +135,7 @@ class RunConfig(Settings):
         return self
 
 
-SHARED = ("prompts", "sampling", "chunk")
+SHARED = ("prompts", "sampling", "chunk", "reasoning")
 """What a candidate takes from its baseline; given twice, both must be equal."""
 
 

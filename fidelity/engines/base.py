@@ -54,6 +54,8 @@ class EngineInfo:
     """Hash of the vocabulary: token ids of two runs can be compared where it is equal."""
     chat_template: str | None = None
     """Hash of the template that was applied; None where prompts went in as plain text."""
+    prompt_end: str | None = None
+    """What the template ends a prompt with, where the answer begins: some open the thinking there."""
     versions: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     """What the user should be told about this run."""

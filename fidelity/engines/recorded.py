@@ -93,13 +93,16 @@ def _generation(row: dict[str, Any], where: str) -> Generation:
     ids, logprobs = _numbers(row, "token_ids", int, where), _numbers(row, "logprobs", float, where)
     if ids is not None and logprobs is not None and len(ids) != len(logprobs):
         raise ConfigError(f"{where}: {len(ids)} token_ids but {len(logprobs)} logprobs; there is one for each token")
-    finish = row.get("finish_reason")
+    finish, reasoning = row.get("finish_reason"), row.get("reasoning")
+    if reasoning is not None and not isinstance(reasoning, str):
+        raise ConfigError(f"{where}: 'reasoning' must be a text, found {type(reasoning).__name__}")
     return Generation(
         prompt_id=row["id"],
         text=replace_lone_surrogates(row["text"]),
         token_ids=ids,
         logprobs=logprobs,
         finish_reason=None if finish is None else str(finish),
+        reasoning=None if reasoning is None else replace_lone_surrogates(reasoning),
     )
 
 

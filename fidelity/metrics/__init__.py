@@ -23,6 +23,7 @@ from fidelity.metrics.nli import Nli
 from fidelity.metrics.prefix_agreement import PrefixAgreement
 from fidelity.metrics.rouge import Rouge
 from fidelity.metrics.sts import Sts
+from fidelity.metrics.thinking import Thinking
 from fidelity.schema import nearest
 
 __all__ = [
@@ -36,7 +37,7 @@ __all__ = [
     "metric_of_kind",
 ]
 
-Lexical = Identical | PrefixAgreement | FirstDivergence | Rouge | Chrf | Edit | Length | Facts | Diversity
+Lexical = Identical | PrefixAgreement | FirstDivergence | Rouge | Chrf | Edit | Length | Facts | Diversity | Thinking
 Structural = Markdown | Json | Code | Counts | Breaks
 Semantic = Sts | BertScore | Nli
 AnyMetric = Annotated[Lexical | Structural | Semantic, Field(discriminator="kind")]
@@ -77,4 +78,4 @@ def default_metrics() -> list[Metric]:
     """What is scored if nothing is asked for: all that needs no more than the STS encoder."""
     lexical = [Identical(), PrefixAgreement(), FirstDivergence(), Rouge(), Chrf(), Edit(), Length(), Facts()]
     structural = [Markdown(), Json(), Code(), Counts(), Breaks()]
-    return [*lexical, Diversity(), Sts(), *structural]
+    return [*lexical, Thinking(), Diversity(), Sts(), *structural]

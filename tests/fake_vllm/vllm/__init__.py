@@ -38,8 +38,10 @@ class _Tokenizer:
             return list(range(10_000))
         return [len(word) for word in text.split()] + [sum(text.encode()) % 997]
 
-    def apply_chat_template(self, messages, *, add_generation_prompt, tokenize, return_dict):
+    def apply_chat_template(self, messages, *, add_generation_prompt, tokenize, return_dict=False):
         text = " ".join(m["content"] for m in messages)
+        if not tokenize:
+            return text + " assistant:"
         if "REFUSED" in text:
             raise ValueError("System role not supported")
         for word in ("SIGILL", "SIGSEGV", "SIGKILL"):
