@@ -134,7 +134,9 @@ def measure(store: Path) -> None:
         while not up(root):
             time.sleep(0.1)
         with sync_playwright() as started:
-            browser = started.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+            browser = started.chromium.launch(
+                executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+            )
             page = browser.new_page(viewport={"width": 1440, "height": 1000})
             page.set_default_timeout(300_000)
             for what, seconds in waits(page, root):

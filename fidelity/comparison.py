@@ -1,5 +1,6 @@
 """A baseline, its controls and its candidates, scored: as it is measured, or read back from the store; and judged."""
 
+from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -67,6 +68,11 @@ class Scores:
         return Sameness(**self.kept.manifest["same"])
 
     @cached_property
+    def by_prompt(self) -> dict[str, ByPrompt]:
+        """What `values_of` has been asked for."""
+        return {}
+
+    @cached_property
     def pairing(self) -> Pairing:
         """The texts, read when they are asked for."""
         return pair_runs(self.baseline, self.run, Reasoning(**self.kept.manifest.get("reasoning") or {}))
@@ -113,6 +119,7 @@ def evidence_of(result: ComparisonSet, candidate: Scores) -> Evidence:
         unscored=unscored,
         failed=frozenset(candidate.failed_prompts),
         controls_failed=frozenset(p for control in result.controls for p in control.failed_prompts),
+        repeats=max(Counter(candidate.prompt_ids).values()),
         same=candidate.same,
         planned=candidate.run.manifest.get("planned"),
     )
@@ -120,7 +127,9 @@ def evidence_of(result: ComparisonSet, candidate: Scores) -> Evidence:
 
 def values_of(scores: Scores, name: str) -> ByPrompt:
     """A column by prompt, repeats averaged."""
-    return by_prompt(scores.prompt_ids, scores.columns[name].column)
+    if name not in scores.by_prompt:
+        scores.by_prompt[name] = by_prompt(scores.prompt_ids, scores.columns[name].column)
+    return scores.by_prompt[name]
 
 
 def keep(candidate: Scores, controls: Sequence[Scores]) -> None:
@@ -131,12 +140,16 @@ def keep(candidate: Scores, controls: Sequence[Scores]) -> None:
     )
 
 
-def load_comparison(path: Path, *, only: Container[str] | None = None) -> ComparisonSet:
+def load_comparison(
+    path: Path, *, only: Container[str] | None = None, lows: bool = True, shared: dict[str, Scores] | None = None
+) -> ComparisonSet:
     """Read one candidate's comparison back from the store: Parquet and manifests, no model and no metric.
 
     Args:
         path: A directory in `comparisons/` of a store; the runs and the controls' comparisons lie in the same store.
         only: The columns to read, by name; the others are as if they had not been scored. All of them if not given.
+        lows: Whether the low anchors are read too.
+        shared: Controls that comparisons with the same `only` and `lows` have read already; these are put there too.
 
     Raises:
         StoreError: It is no comparison of a candidate, or something of it is missing or damaged.
@@ -150,10 +163,14 @@ def load_comparison(path: Path, *, only: Container[str] | None = None) -> Compar
         )
     columns, folder = {n: made for n, made in manifest["columns"].items() if only is None or n in only}, path.parent
     baseline = Run(_runs(path) / manifest["baseline"])
-    controls = tuple(_scores(baseline, Comparison(folder / name), columns) for name in manifest["controls"])
+    shared = {} if shared is None else shared
+    for name in manifest["controls"]:
+        if name not in shared:
+            shared[name] = _scores(baseline, Comparison(folder / name), columns, lows=lows)
+    controls = tuple(shared[name] for name in manifest["controls"])
     run = Run(_runs(path) / manifest["candidate"])
-    own = tuple(_scores(run, Comparison(folder / name), columns) for name in manifest["own_controls"])
-    return ComparisonSet(baseline, controls, (_scores(baseline, comparison, columns, own_controls=own),))
+    own = tuple(_scores(run, Comparison(folder / name), columns, lows=lows) for name in manifest["own_controls"])
+    return ComparisonSet(baseline, controls, (_scores(baseline, comparison, columns, lows=lows, own_controls=own),))
 
 
 def low_signature(signature: str) -> str:
@@ -162,10 +179,11 @@ def low_signature(signature: str) -> str:
 
 
 def scored_columns(
-    comparison: Comparison, signature: str, *, only: Container[str] | None = None
+    comparison: Comparison, signature: str, *, only: Container[str] | None = None, lows: bool = True
 ) -> dict[str, ScoredColumn]:
     """What a metric with this signature has left in the store, or `only` some of it, by the column's own name."""
-    low = {column.name: column for column in comparison.columns(low_signature(signature), only=only) or ()}
+    found = comparison.columns(low_signature(signature), only=only) if lows else None
+    low = {column.name: column for column in found or ()}
     return {
         column.name: ScoredColumn(column, signature, low.get(column.name) if column.better == "higher" else None)
         for column in comparison.columns(signature, only=only) or ()
@@ -177,13 +195,16 @@ def _scores(
     comparison: Comparison,
     columns: Mapping[str, Mapping[str, str]],
     *,
+    lows: bool,
     own_controls: tuple[Scores, ...] = (),
 ) -> Scores:
     manifest = comparison.manifest
     wanted: dict[str, set[str]] = {}
     for made in columns.values():
         wanted.setdefault(made["signature"], set()).add(made["column"])
-    by_signature = {signature: scored_columns(comparison, signature, only=own) for signature, own in wanted.items()}
+    by_signature = {
+        signature: scored_columns(comparison, signature, only=own, lows=lows) for signature, own in wanted.items()
+    }
     found = {
         name: scored
         for name, made in columns.items()

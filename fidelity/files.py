@@ -21,7 +21,7 @@ def read_parquet(file: Path, *, columns: Sequence[str] | None = None) -> "pa.Tab
     """
     import pyarrow.parquet as pq
 
-    with _damage_explained(file):
+    with damage_explained(file):
         return pq.read_table(file, columns=None if columns is None else list(columns))
 
 
@@ -33,12 +33,13 @@ def read_parquet_schema(file: Path) -> "pa.Schema":
     """
     import pyarrow.parquet as pq
 
-    with _damage_explained(file):
+    with damage_explained(file):
         return pq.read_schema(file)
 
 
 @contextmanager
-def _damage_explained(file: Path) -> Iterator[None]:
+def damage_explained(file: Path) -> Iterator[None]:
+    """Turn what pyarrow raises over a damaged file into our error, which says what to do."""
     import pyarrow as pa
 
     try:
@@ -57,7 +58,7 @@ def read_parquet_row(file: Path, row: int) -> dict[str, Any]:
     """
     import pyarrow.parquet as pq
 
-    with _damage_explained(file), pq.ParquetFile(file) as parquet:
+    with damage_explained(file), pq.ParquetFile(file) as parquet:
         before = row
         for group in range(parquet.num_row_groups):
             size = parquet.metadata.row_group(group).num_rows

@@ -3,9 +3,9 @@
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,9 @@ from fidelity import __version__, baselines
 from fidelity.checkpoints import describe, local_directory
 from fidelity.config import Control, RecordedEngine, RunConfig, StoredEngine, VllmEngine
 from fidelity.engines import Engine, Progress, open_engine
+from fidelity.errors import EngineError
+from fidelity.forced import Depth, Forced, adopt_scores, writing
+from fidelity.forcing import Forcing, owed
 from fidelity.gate import Outcome
 from fidelity.jobs import DEFAULT_CHUNK, Asked, Job, on_the_same_prompts
 from fidelity.prompts import prompts_digest
@@ -38,26 +41,63 @@ class Listener(Protocol):
         ...
 
 
-def generate_jobs(jobs: Sequence[Job], store: Store, listener: Listener, decided: Decided | None = None) -> list[Run]:
-    """The jobs' runs; jobs with the same config share one engine, and none is opened where all are finished."""
+def generate_jobs(
+    jobs: Sequence[Job],
+    store: Store,
+    listener: Listener,
+    *,
+    depths: Sequence[Depth] = (),
+    baseline: Run | None = None,
+    decided: Decided | None = None,
+) -> list[Run]:
+    """The jobs' runs; jobs with the same config share one engine, and none is opened where all are finished.
+
+    Each scores the baseline's tokens too, as deep as `depths` say, before its engine is closed; the baseline is the
+    first of the runs if none is given. A run's scores may fail, and the run is there all the same.
+    """
     runs: list[Run] = []
     with ExitStack() as stack:
         engines = _Engines(stack, listener)
         for job in jobs:
             if job.control_of and job.control_of != runs[0].manifest["digest"]:
                 job = on_the_same_prompts(job, runs[0], store)
-            runs.append(store.run(job.name, job.digest) or _run(job, engines, store, decided))
+            until = decided and _Until(decided, owed(job, baseline, depths, store) if baseline else [])
+            run = store.run(job.name, job.digest) or _run(job, engines, store, until)
+            runs.append(run)
+            whole = run.manifest["digest"] == job.digest
+            if whole and (baseline is None or job.control_of is None):
+                _force(job, run, owed(job, baseline or runs[0], depths, store), engines)
     return runs
 
 
-def _run(job: Job, engines: "_Engines", store: Store, decided: Decided | None) -> Run:
+def _run(job: Job, engines: "_Engines", store: Store, until: "_Until | None") -> Run:
     waiting = f"{job.name}: another command is generating it; waiting for that ..."
     with store.writing(job.name, job.digest, on_wait=partial(engines.listener.say, waiting)) as writer:
         if isinstance(writer, Run):
             return writer
-        if job.until_decided and decided:
-            return _fill_until(writer, engines, job, store, decided)
+        if job.until_decided and until:
+            return _fill_until(writer, engines, job, store, until)
         return _fill(writer, engines, job, store)
+
+
+def _force(job: Job, run: Run, forcings: Sequence[Forcing], engines: "_Engines") -> None:
+    """Have the engine of a finished run score the baseline's tokens; why it can't is kept for whoever misses them."""
+    for forcing in forcings:
+        with writing(forcing.path) as writer:
+            if isinstance(writer, Forced):
+                continue
+            try:
+                engine = engines.of(job, run.path / "engine.log")
+                engines.ear.start(f"{job.name}, forced on {forcing.baseline.name}", done=0, total=job.answers)
+                for number, asked in enumerate(job.plan):
+                    forcing.fill(number, engine)
+                    engines.ear.chunk_finished(len(asked), forcing.tokens(number))
+            except EngineError as error:
+                writer.give_up(f"{job.name} could not score the tokens of {forcing.baseline.name}: {error}")
+                engines.listener.say(f"{job.name}: not forced (kl: none switches that off): {error}")
+                engines.close()
+                return
+            writer.complete(run, forcing.baseline, forcing.depth)
 
 
 class _Engines:
@@ -71,11 +111,15 @@ class _Engines:
 
     def of(self, job: Job, log: Path) -> Engine:
         if self._opened is None or self._opened[0] is not job.config:
-            self._stack.close()
+            self.close()
             self.listener.say(f"{job.name}: opening {job.config.engine.kind} ...")
             opening = open_engine(job.config, log=log, on_progress=self.ear.on_progress)
             self._opened = job.config, self._stack.enter_context(opening)
         return self._opened[1]
+
+    def close(self) -> None:
+        self._opened = None
+        self._stack.close()
 
 
 class _Ear:
@@ -121,7 +165,16 @@ def _fill(writer: RunWriter, engines: _Engines, job: Job, store: Store) -> Run:
     return run
 
 
-def _fill_until(writer: RunWriter, engines: _Engines, job: Job, store: Store, decided: Decided) -> Run:
+@dataclass(frozen=True, slots=True)
+class _Until:
+    """When a run that may still grow is done."""
+
+    decided: Decided
+    forcings: Sequence[Forcing]
+    """What the gate may look at beside the run."""
+
+
+def _fill_until(writer: RunWriter, engines: _Engines, job: Job, store: Store, until: _Until) -> Run:
     """Generate chunk after chunk until the gate decides.
 
     What was asked until then becomes a run of its own. The chunks stay where they are: a gate that asks for more goes
@@ -129,33 +182,44 @@ def _fill_until(writer: RunWriter, engines: _Engines, job: Job, store: Store, de
     """
     finished, plan, answers = writer.finished, job.plan, Counter[str]()
     engines.ear.start(job.name, done=sum(len(plan[number]) for number in finished), total=job.answers)
-    for number, asked in enumerate(plan[:-1]):
-        _fill_if_missing(writer, engines, job, number, asked, finished)
+    for number, asked in enumerate(plan):
+        if number not in finished or writer.noted is None:
+            engine = engines.of(job, writer.log)
+            writer.note(_manifest(job, engine))
+            if number not in finished:
+                _fill_chunk(writer, engine, engines.ear, job, number, asked)
+        for forcing in until.forcings:
+            if forcing.lacks(number):
+                forcing.fill(number, engines.of(job, writer.log))
         answers.update(prompt.id for prompt, _ in asked)
         prompts = tuple(prompt for prompt in job.prompts if answers[prompt.id] == job.repeats)
+        if len(prompts) == len(job.prompts):
+            break
         if not prompts:
             continue
         manifest = _part_of(writer.noted or {}, prompts, number)
+        part = partial(_part, writer, until.forcings, range(number + 1), prompts, manifest)
         with TemporaryDirectory() as folder:
-            outcome = decided(writer.part(range(number + 1), prompts, manifest, path=Path(folder, job.name)))
+            outcome = until.decided(part(Path(folder, "runs", job.name)))
         if outcome != "inconclusive":
             engines.listener.say(f"{job.name}: {outcome} after {len(prompts)} of {len(job.prompts)} prompts")
-            path = store.run_path(job.name, manifest["digest"])
-            return writer.part(range(number + 1), prompts, manifest, path=path)
-    _fill_if_missing(writer, engines, job, len(plan) - 1, plan[-1], finished)
+            return part(store.run_path(job.name, manifest["digest"]))
     return writer.complete(job.prompts, writer.noted or {})
 
 
-def _fill_if_missing(
-    writer: RunWriter, engines: _Engines, job: Job, number: int, asked: Sequence[Asked], finished: Container[int]
-) -> None:
-    """A chunk of a run that may stop before its end, for which what it will be is written down beforehand."""
-    if number in finished and writer.noted is not None:
-        return
-    engine = engines.of(job, writer.log)
-    writer.note(_manifest(job, engine))
-    if number not in finished:
-        _fill_chunk(writer, engine, engines.ear, job, number, asked)
+def _part(
+    writer: RunWriter,
+    forcings: Sequence[Forcing],
+    chunks: Sequence[int],
+    prompts: Sequence[Prompt],
+    manifest: dict[str, Any],
+    path: Path,
+) -> Run:
+    """Some chunks as a run of its own, with its scores."""
+    run = writer.part(chunks, prompts, manifest, path=path)
+    for forcing in forcings:
+        forcing.part(run, chunks)
+    return run
 
 
 def _fill_chunk(writer: RunWriter, engine: Engine, ear: "_Ear", job: Job, number: int, asked: Sequence[Asked]) -> None:
@@ -187,7 +251,7 @@ def _manifest(job: Job, engine: Engine) -> dict[str, Any]:
         "digest": job.digest,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "fidelity": __version__,
-        "config": job.config.model_dump(mode="json", exclude={"metrics"}),
+        "config": job.config.model_dump(mode="json", exclude={"metrics", "kl"}),
         "sampling": None if recorded else job.sampling.model_dump(mode="json"),
         "prompts_digest": prompts_digest(job.prompts),
         "chunk": None if recorded else job.config.chunk or DEFAULT_CHUNK,
@@ -219,4 +283,6 @@ def stored_runs(config: RunConfig, store: Store, *, as_baseline: bool) -> list[R
         controls = [Run(path) for path in config.control.path]
     elif config.control != "none" and (as_baseline or config.control):
         controls = [other for other in beside if other.manifest["control_of"] == run.manifest["digest"]]
+    for scorer in (run, *controls):
+        adopt_scores(scorer, store.root)
     return [store.adopt(run), *(store.adopt(control) for control in controls)]

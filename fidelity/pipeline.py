@@ -7,7 +7,8 @@ from tempfile import TemporaryDirectory
 
 from fidelity.comparison import ComparisonSet, Scores, evidence_of, keep
 from fidelity.config import Reasoning, RunConfig, Sampling, candidate_of
-from fidelity.errors import ConfigError, EngineError, IncomparableError
+from fidelity.errors import ConfigError, EngineError, FidelityError, IncomparableError
+from fidelity.forcing import depths_of
 from fidelity.gate import Gate, Outcome, check_columns, judge
 from fidelity.generation import Decided, Listener, generate_jobs, stored_runs
 from fidelity.jobs import jobs_of, prompts_of
@@ -24,10 +25,16 @@ def generate(
 
     With a baseline it is generated as that one's candidate: on its prompts, with its sampling, in an order of its own.
     """
-    config = candidate_of(baseline, config) if baseline else config
+    base = None
+    if baseline:
+        config = candidate_of(baseline, config)
+        base = _finished(baseline, store, prompts_of(config, limit))
     first = baseline is None
     jobs = jobs_of(config, store=store, prompts=prompts_of(config, limit), as_baseline=first)
-    return stored_runs(config, store, as_baseline=first) or generate_jobs(jobs, store, listener)
+    depths = () if baseline and not base else depths_of(baseline or config, base)
+    return stored_runs(config, store, as_baseline=first) or generate_jobs(
+        jobs, store, listener, depths=depths, baseline=base
+    )
 
 
 def compare(
@@ -74,7 +81,8 @@ def compare(
         )
         for c in candidates
     ]
-    base, *controls = stored or generate_jobs(baseline_jobs, store, listener)
+    depths = depths_of(baseline, stored[0] if stored else None)
+    base, *controls = stored or generate_jobs(baseline_jobs, store, listener, depths=depths)
     reasoning = baseline.reasoning
     floor = tuple(begin(base, control, store, reasoning) for control in controls)
     decided = _decided_by(gate, base, floor, metrics, reasoning) if gate and until_decided else None
@@ -83,7 +91,7 @@ def compare(
     for config, job in zip(candidates, jobs, strict=True):
         try:
             run, *own_controls = stored_runs(config, store, as_baseline=False) or generate_jobs(
-                job, store, listener, decided
+                job, store, listener, depths=depths, baseline=base, decided=decided
             )
             own = tuple(begin(run, control, store, reasoning) for control in own_controls)
             compared.append(replace(begin(base, run, store, reasoning), own_controls=own))
@@ -95,6 +103,17 @@ def compare(
         score(scores.own_controls, metrics)
         keep(scores, floor)
     return ComparisonSet(base, floor, tuple(compared), not_compared)
+
+
+def _finished(config: RunConfig, store: Store, prompts: tuple[Prompt, ...]) -> Run | None:
+    """A baseline's run, if it is in the store; its model need not be on this machine."""
+    try:
+        if stored := stored_runs(config, store, as_baseline=True):
+            return stored[0]
+        job, *_ = jobs_of(config, store=store, prompts=prompts, as_baseline=True)
+    except FidelityError:
+        return None
+    return store.run(job.name, job.digest)
 
 
 def _decided_by(

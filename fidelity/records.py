@@ -88,6 +88,11 @@ class TokenScores:
     """Which of the baseline's repeats the continuation is."""
 
 
+def every_id(n: int, vocabulary: int) -> NDArray[np.int32]:
+    """The `top_ids` of n tokens over the whole vocabulary, in the order of the ids; one row, seen n times."""
+    return np.broadcast_to(np.arange(vocabulary, dtype=np.int32), (n, vocabulary))
+
+
 @dataclass(frozen=True, slots=True)
 class Pair:
     """A baseline's and a candidate's generations for one prompt (and one repeat)."""
@@ -99,6 +104,8 @@ class Pair:
     """With several repeats: what the baseline said in each of the prompt's pairs, this one's among them."""
     candidates: tuple[Generation, ...] = ()
     """The same of the candidate, in the same order."""
+    forced: tuple[TokenScores, TokenScores] | None = None
+    """What both models make of the baseline's tokens, its own scores first; only for metrics that read it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from fidelity.comparison import LOW_ANCHOR_SEED, Scores, low_signature, scored_columns
 from fidelity.config import Reasoning
 from fidelity.encoders import CachedEncoder, locate
+from fidelity.forced import Forced, together
 from fidelity.metrics import EncoderMetric, Metric
 from fidelity.pairing import pair_runs
 from fidelity.records import Column, Pair
@@ -82,7 +83,10 @@ def score(scores: Sequence[Scores], metrics: Sequence[Metric], *, anchors: bool 
                 if reason:
                     one.unscored.update({metric.named(column.name): reason for column in chosen.score([])})
             scorable = [one for one, reason in zip(waiting, reasons, strict=True) if not reason]
-            if scorable:
+            if chosen.forced:
+                for one in scorable:
+                    _add_forced(chosen, one)
+            elif scorable:
                 _add(chosen, metric.named, scorable, anchors=anchors)
             waiting = [one for one, reason in zip(waiting, reasons, strict=True) if reason]
             chosen = chosen.fallback()
@@ -117,6 +121,37 @@ class _Part:
     kept: Comparison
     signature: str
     pairs: Sequence[Pair]
+
+
+def _add_forced(metric: Metric, one: Scores) -> None:
+    """Put the columns of a metric that reads forced scores into one of the scores, an answer at a time.
+
+    They have no low anchor: a model forced on another prompt's answer says nothing.
+    """
+    both = together(one.baseline, one.run, whole_vocabulary="whole_vocabulary" in metric.needs)
+    assert not isinstance(both, str)
+    ours, theirs = both
+    depth = "|".join(f"{key}:{value}" for key, value in asdict(ours.depth).items() if value is not None)
+    signature = f"{metric.signature()}|{depth}"
+    if one.kept.columns(signature) is None:
+        rows = [metric.score([_with_scores(pair, ours, theirs)]) for pair in one.pairing.pairs]
+        one.kept.add_columns(signature, [_joined(parts) for parts in zip(*rows, strict=True)])
+    columns = scored_columns(one.kept, signature)
+    one.columns.update({metric.named(name): column for name, column in columns.items()})
+
+
+def _with_scores(pair: Pair, ours: Forced, theirs: Forced) -> Pair:
+    """The pair with both models' scores, if they are of the tokens that the baseline said."""
+    said, key = pair.baseline.token_ids or (), (pair.prompt.id, pair.baseline.repeat)
+    scores = [forced.get(*key) for forced in (ours, theirs)]
+    ours_, theirs_ = (s if s and list(s.token_ids) == list(said[: len(s.token_ids)]) else None for s in scores)
+    return replace(pair, forced=(ours_, theirs_) if ours_ and theirs_ else None)
+
+
+def _joined(parts: Sequence[Column]) -> Column:
+    """The columns of single pairs as one."""
+    weights = None if parts[0].weights is None else tuple(part.weights[0] for part in parts if part.weights)
+    return replace(parts[0], values=tuple(part.values[0] for part in parts), weights=weights)
 
 
 def _add(metric: Metric, named: Callable[[str], str], scores: Sequence[Scores], *, anchors: bool) -> None:
@@ -175,7 +210,7 @@ def _with_other_baselines(pairs: Sequence[Pair]) -> list[Pair]:
 
 def _unmet(metric: Metric, scores: Scores) -> str | None:
     """Why these two runs can't be scored with this metric; None where they can."""
-    if "token_ids" not in metric.needs:
+    if "token_ids" not in metric.needs and not metric.forced:
         return None
     baseline, other = scores.baseline, scores.run
     for run, side in ((baseline, "baseline"), (other, "candidate")):
@@ -184,4 +219,7 @@ def _unmet(metric: Metric, scores: Scores) -> str | None:
     ours, theirs = baseline.manifest["engine"]["tokenizer"], other.manifest["engine"]["tokenizer"]
     if ours and theirs and ours != theirs:
         return f"{baseline.name} and {other.name} have different tokenizers, so their token ids can't be compared"
-    return None
+    if not metric.forced:
+        return None
+    both = together(baseline, other, whole_vocabulary="whole_vocabulary" in metric.needs)
+    return both if isinstance(both, str) else None

@@ -48,7 +48,7 @@ class Run:
     @cached_property
     def manifest(self) -> dict[str, Any]:
         """What the run was: name, digest, config, engine, checkpoint, counts."""
-        return _read_manifest(self.path)
+        return read_manifest(self.path)
 
     @property
     def name(self) -> str:
@@ -90,7 +90,7 @@ class Comparison:
     @cached_property
     def manifest(self) -> dict[str, Any]:
         """Which runs were compared, and the pairs that could not be made."""
-        return _read_manifest(self.path)
+        return read_manifest(self.path)
 
     @property
     def prompt_ids(self) -> tuple[str, ...]:
@@ -121,9 +121,9 @@ class Comparison:
 
     def described(self, **more: Any) -> "Comparison":
         """The same comparison with more in its manifest; what stood there under these keys is replaced."""
-        manifest = _read_manifest(self.path)
+        manifest = read_manifest(self.path)
         if any(key not in manifest or manifest[key] != value for key, value in more.items()):
-            _write_manifest(self.path, {**manifest, **more})
+            write_manifest(self.path, {**manifest, **more})
         return Comparison(self.path)
 
     def add_columns(self, signature: str, columns: Sequence[Column]) -> None:
@@ -205,7 +205,7 @@ def _write_run(path: Path, chunks: Sequence[Path], prompts: Sequence[Prompt], ma
     failures = len(table) - table["failure"].null_count
     tokens = sum(len(ids) for ids in table["token_ids"].to_pylist() if ids is not None)
     counts = {"prompts": len(prompts), "generations": len(table) - failures, "failures": failures, "tokens": tokens}
-    _write_manifest(path, {**manifest, "counts": counts})
+    write_manifest(path, {**manifest, "counts": counts})
     return Run(path)
 
 
@@ -259,12 +259,12 @@ class Store:
         folder = self.root / "measurements" / run.id
         with full_disk_explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        _write_manifest(folder, measurement)
+        write_manifest(folder, measurement)
 
     def measurement(self, run: Run) -> dict[str, Any] | None:
         """The timings of a run, if it was generated here without a break."""
         folder = self.root / "measurements" / run.id
-        return _read_manifest(folder) if (folder / "manifest.json").is_file() else None
+        return read_manifest(folder) if (folder / "manifest.json").is_file() else None
 
     def adopt(self, run: Run) -> Run:
         """A run of another store, copied into this one if it isn't there yet."""
@@ -283,7 +283,7 @@ class Store:
         if not (path / "manifest.json").is_file():
             with full_disk_explained(path):
                 path.mkdir(parents=True, exist_ok=True)
-            _write_manifest(path, {"baseline": baseline.id, "candidate": candidate.id, **manifest})
+            write_manifest(path, {"baseline": baseline.id, "candidate": candidate.id, **manifest})
         return Comparison(path)
 
     def run_path(self, name: str, digest: str) -> Path:
@@ -347,7 +347,12 @@ def _numbers(name: str, values: Sequence[float | None]) -> "pa.Array[pa.DoubleSc
     return pa.array(values, pa.float64())
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What a finished directory says of itself.
+
+    Raises:
+        StoreError: There is no manifest, it is damaged, or another version wrote it.
+    """
     file = folder / "manifest.json"
     try:
         manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
@@ -364,7 +369,8 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    """Say of a directory what it is; with this it is finished."""
     text = json.dumps({"schema_version": SCHEMA_VERSION, **manifest}, indent=2, ensure_ascii=False)
     with whole_file(folder / "manifest.json") as draft:
         draft.write_text(text + "\n", encoding="utf-8")

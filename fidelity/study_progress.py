@@ -25,9 +25,9 @@ class Whole:
         self._listener.say(text)
 
     def progress(self, run: str, done: int, total: int, tokens: int, seconds: float) -> None:
-        if run not in self._before:
-            self._before[run] = done  # what an earlier command has done says nothing about the speed of this one
-        self._now[run] = done
+        if run in self._weight:
+            self._before.setdefault(run, done)  # what an earlier command has done says nothing about this one's speed
+            self._now[run] = done
         finished = sum(1 for name, prompts in self._now.items() if name != run or prompts >= total)
         head = f"{min(finished, self._runs)} of {self._runs} runs done{self._left()}" if self._runs else ""
         self._listener.progress(f"{head} · {run}" if head else run, done, total, tokens, seconds)

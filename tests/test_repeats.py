@@ -12,10 +12,12 @@ from fidelity.baselines import check
 from fidelity.comparison import verdicts
 from fidelity.config import Sampling, load_run
 from fidelity.errors import ConfigError, IncomparableError
+from fidelity.forced import scores_of
 from fidelity.gate import Gate
 from fidelity.jobs import Job, jobs_of, prompts_of
 from fidelity.metrics.diversity import Diversity
 from fidelity.metrics.identical import Identical
+from fidelity.metrics.tokens import Tokens
 from fidelity.pairing import pair_runs
 from fidelity.pipeline import compare, generate
 from fidelity.records import Failure, Prompt
@@ -179,6 +181,18 @@ class TestGenerated:
         (line,) = [line for line in verdicts(result, gate)["quant"].lines if line.kind == "margin"]
         assert line.n == len(prompts)
 
+    def test_every_answer_of_the_baseline_is_scored_and_has_token_columns(self, workspace):
+        base, quant = load_run(self.baseline(workspace)), load_run(workspace.run("quant"))
+        result = compare(base, [quant], metrics=[Tokens()], store=Store(workspace.store), listener=Silent())
+        (scores,) = result.candidates
+        everything = sorted((f"p{n}", r) for n in range(N) for r in range(K))
+        for run in (result.baseline, result.controls[0].run, scores.run):
+            (forced,) = scores_of(run)
+            assert forced.keys == everything
+        column = scores.columns["top1_agreement"].column
+        assert len(column.values) == N * K
+        assert None not in column.values
+
     def test_a_candidate_may_not_ask_another_number_of_times(self, workspace):
         quant = load_run(workspace.run("quant", sampling={**SAMPLED, "repeats": 2}))
         with pytest.raises(ConfigError, match="its 'sampling' differs from that of its baseline base"):
@@ -248,6 +262,7 @@ class TestRecorded:
             line for line in verdicts(result, Gate(margins={"identical": 0.9}))["quant"].lines if line.kind == "failed"
         ]
         assert line.value == 0.5
+        assert line.reason.startswith("1 of 2 prompts without an answer in some repeat, at least 2.5%")
         pairs = scores.pairing.pairs
         assert [len(pair.baselines) for pair in pairs] == [len(pair.candidates) for pair in pairs] == [1, 3, 3, 3]
         (failed, _) = [o for o in scores.run.outcomes() if isinstance(o, Failure)]

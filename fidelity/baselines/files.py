@@ -4,18 +4,22 @@ baseline.json            the runs' manifests, and a hash of every file
 prompts.jsonl            the prompts, as a prompt set is written
 answers/NAME.jsonl       what was said, a line per prompt: this is what a reviewer compares
 tokens/NAME.parquet      token ids and logprobs, compressed
+scores/NAME-topK.parquet what the run makes of the baseline's tokens, where it was forced on them; a .json beside it
+                         says how they read
 """
 
 import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from fidelity.engines.recorded import recorded_prompts
 from fidelity.errors import ConfigError, StoreError
 from fidelity.files import read_parquet, whole_file, write_parquet
+from fidelity.forced import WHOLE_VOCABULARY, Depth, adopt_export, scores_of
 from fidelity.prompts import read_jsonl
 from fidelity.records import Failure, Generation, Prompt
 from fidelity.store import Outcome, Run, Store
@@ -57,6 +61,8 @@ def export(runs: Sequence[Run], directory: Path, *, replace: bool = False) -> No
             columns = run.rows.select(["prompt_id", "repeat", "token_ids", "logprobs"])
             write_parquet(directory / "tokens" / f"{run.name}.parquet", columns, small=True)
             files[f"tokens/{run.name}.parquet"] = b""
+    scores = _export_scores(runs, directory)
+    files |= {name: b"" for one in scores for name in (one["file"], one["file"].removesuffix("parquet") + "json")}
     for name in (there or {"files": {}})["files"]:
         if name not in files:
             (directory / name).unlink(missing_ok=True)
@@ -64,6 +70,7 @@ def export(runs: Sequence[Run], directory: Path, *, replace: bool = False) -> No
         "schema_version": SCHEMA_VERSION,
         "runs": [_portable(run.manifest, directory) for run in runs],
         "files": {name: _hash(directory / name) for name in sorted(files)},
+        **({"scores": scores} if scores else {}),
     }
     with whole_file(directory / INDEX) as draft:
         draft.write_text(json.dumps(index, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -82,7 +89,11 @@ def adopt(directory: Path, store: Store) -> list[Run]:
                 f"{directory / name}: not as it was exported; take it from version control again, or export anew"
             )
     prompts = {prompt.id: prompt for prompt in recorded_prompts(directory / "prompts.jsonl")}
-    return [_adopt(directory, manifest, prompts, store) for manifest in index["runs"]]
+    runs = [_adopt(directory, manifest, prompts, store) for manifest in index["runs"]]
+    by_name = {run.name: run for run in runs}
+    for one in index.get("scores", ()):
+        adopt_export(directory / one["file"], by_name[one["scorer"]], runs[0], Depth(**one["depth"]))
+    return runs
 
 
 def read_index(directory: Path) -> dict[str, Any]:
@@ -102,6 +113,18 @@ def read_index(directory: Path) -> dict[str, Any]:
     if version != SCHEMA_VERSION:
         raise StoreError(f"{file}: written with schema version {version}, this fidelity reads {SCHEMA_VERSION}")
     return index
+
+
+def _export_scores(runs: Sequence[Run], directory: Path) -> list[dict[str, Any]]:
+    """Write each run's scores of the baseline's tokens; those over the whole vocabulary are too large to commit."""
+    told = []
+    for run in runs:
+        for forced in scores_of(run):
+            if forced.manifest["baseline"] == runs[0].id and forced.depth.top_k != WHOLE_VOCABULARY:
+                name = f"scores/{run.name}-top{forced.depth.top_k}.parquet"
+                forced.export(directory / name)
+                told.append({"file": name, "scorer": run.name, "depth": asdict(forced.depth)})
+    return told
 
 
 def _who(manifests: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:

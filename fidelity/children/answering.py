@@ -27,7 +27,8 @@ class Model(Protocol):
     One that can force has `force(rows, continuations, top_k, on_progress)`: the token ids of a continuation for each
     row. Its records are `prompt_id` and, each `arrays.packed`, `token_ids`, `logprobs`, `ranks`, `top_ids` and
     `top_logprobs` (ids `<i4`, logprobs `<f4`, tables row after row; see `TokenScores`). Of the whole vocabulary
-    (`top_k` -1), `top_ids` is None and `top_logprobs` is in the order of the ids.
+    (`top_k` -1), `top_ids` is None and `top_logprobs` is in the order of the ids. If it also has
+    `token_texts(ids, on_progress)`, which yields one record with `texts`, its tokens are shown in words.
     """
 
     info: Record

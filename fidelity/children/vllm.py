@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from fidelity.children.answering import OnProgress, answer
+from fidelity.children.vllm_forcing import in_order, number, token_scores
 from fidelity.children.vllm_layers import attention_backend, layer_groups
 
 PROMPT_END = 40
@@ -26,6 +27,8 @@ class VllmInProcess:
         self._tokenizer = self._llm.get_tokenizer()
         self._has_template = bool(getattr(self._tokenizer, "chat_template", None))
         self._context = int(self._llm.llm_engine.model_config.max_model_len)
+        self._handed = 0
+        """Requests so far: the number of the next one."""
         self.step_seconds = 0.0
         """Spent inside the engine's own steps since the warm-up."""
         self.info = self._describe()
@@ -38,12 +41,9 @@ class VllmInProcess:
         """One record per row, in order: all of them are in the engine at once, behind an empty prefix cache."""
         self._llm.reset_prefix_cache()
         tokens = [self._tokenize(row) for row in rows]
-        asked = [
-            (ids, {**sampling, "seed": row["seed"]})
-            for row, ids in zip(rows, tokens, strict=True)
-            if not isinstance(ids, str)
-        ]
-        outputs = iter(self._run(asked, on_progress))
+        asked = [(ids, row["seed"]) for row, ids in zip(rows, tokens, strict=True) if not isinstance(ids, str)]
+        each = [{**sampling, "seed": seed, "logprobs": 0} for _, seed in asked]
+        outputs = iter(sorted(self._run([ids for ids, _ in asked], each, on_progress), key=number))
         for row, ids in zip(rows, tokens, strict=True):
             if isinstance(ids, str):
                 yield {"prompt_id": row["id"], "failure": ids}
@@ -59,29 +59,60 @@ class VllmInProcess:
                 "finish_reason": answer.finish_reason,
             }
 
-    def _run(self, asked: list[tuple[list[int], dict[str, Any]]], on_progress: OnProgress) -> list[Any]:
+    def force(
+        self, rows: list[dict[str, Any]], continuations: list[list[int]], top_k: int, on_progress: OnProgress
+    ) -> Iterator[dict[str, Any]]:
+        """One record per row, in order: how likely each token of its continuation is; see `answering.Model`.
+
+        All of them are in the engine at once, behind an empty prefix cache, as when they are generated. vLLM adds a
+        token of its own, so the context holds one less.
+        """
+        if (
+            top_k < 0
+        ):  # a limit on what a server's clients may ask, read with each request: nothing that is loaded changes
+            self._llm.llm_engine.model_config.max_logprobs = -1
+        self._llm.reset_prefix_cache()
+        prompts = [self._tokenize(row) for row in rows]
+        kept = [ids[: self._context - 1 - len(prompt)] for prompt, ids in zip(prompts, continuations, strict=True)]
+        asked = [p + ids for p, ids in zip(prompts, kept, strict=True) if not isinstance(p, str)]
+        sampling = {"temperature": 0.0, "max_tokens": 1, "detokenize": False, "flat_logprobs": True}
+        every = [{**sampling, "prompt_logprobs": top_k}] * len(asked)
+        outputs = in_order(self._run(asked, every, on_progress), first=self._handed)
+        for row, prompt, ids in zip(rows, prompts, kept, strict=True):
+            if isinstance(prompt, str):
+                yield {"prompt_id": row["id"], "failure": prompt}
+            else:
+                yield {"prompt_id": row["id"], **token_scores(next(outputs).prompt_logprobs, ids, top_k)}
+
+    def token_texts(self, ids: list[int], on_progress: OnProgress) -> Iterator[dict[str, Any]]:
+        """One record: how each of these tokens reads by itself."""
+        yield {"texts": [self._tokenizer.decode([id_]) for id_ in ids]}
+
+    def _run(self, prompts: list[list[int]], sampling: list[dict[str, Any]], on_progress: OnProgress) -> Iterator[Any]:
         """VLLM's own loop over its steps (what `LLM.generate` does), with a sign of life in between.
 
-        What is asked are token ids, each with its sampling.
+        Each prompt has a sampling of its own. Gives the outputs as they finish.
         """
-        if not asked:
-            return []
+        if not prompts:
+            return
         from vllm import SamplingParams
 
-        params = [SamplingParams(**sampling, logprobs=0) for _, sampling in asked]
-        self._llm.enqueue([{"prompt_token_ids": ids} for ids, _ in asked], params, use_tqdm=False)
+        self._handed += len(prompts)
+        params = [SamplingParams(**own) for own in sampling]
+        self._llm.enqueue([{"prompt_token_ids": ids} for ids in prompts], params, use_tqdm=False)
         engine = self._llm.llm_engine
-        outputs, tokens, said = [], 0, time.monotonic()
+        finished, tokens, said = 0, 0, time.monotonic()
         while running := engine.get_num_unfinished_requests():
             began = time.monotonic()
-            outputs += engine.step()
+            outputs = engine.step()
             now = time.monotonic()
             self.step_seconds += now - began
+            finished += len(outputs)
             tokens += running
             if now - said > HEARTBEAT_S:
                 said = now
-                on_progress(len(outputs), tokens)
-        return sorted(outputs, key=lambda output: int(output.request_id))
+                on_progress(finished, tokens)
+            yield from outputs
 
     def _tokenize(self, row: dict[str, Any]) -> list[int] | str:
         """The prompt's token ids, or why there are none."""
@@ -111,7 +142,7 @@ class VllmInProcess:
     def _warm_up(self) -> None:
         """One short request, thrown away: the first one pays for lazy initialisation."""
         ids = self._tokenizer.encode("a")
-        self._run([(list(ids), {"temperature": 0.0, "max_tokens": 2})], lambda *_: None)
+        list(self._run([list(ids)], [{"temperature": 0.0, "max_tokens": 2, "logprobs": 0}], lambda *_: None))
 
     def _describe(self) -> dict[str, Any]:
         config = self._llm.llm_engine.vllm_config

@@ -4,6 +4,7 @@ from fidelity.config.engines import AnyEngine, Ran, RecordedEngine, StoredEngine
 from fidelity.config.files import RelativePath, explained, read_yaml
 from fidelity.config.run import (
     Control,
+    Kl,
     NamedMetric,
     Reasoning,
     RunConfig,
@@ -17,6 +18,7 @@ from fidelity.config.run import (
 __all__ = [
     "AnyEngine",
     "Control",
+    "Kl",
     "NamedMetric",
     "Ran",
     "Reasoning",

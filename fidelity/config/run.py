@@ -95,6 +95,19 @@ class Control(Settings):
     """For a recorded or stored baseline: the recorded files or the run directories that are its controls."""
 
 
+class Kl(Settings):
+    """Teacher forcing: how likely the baseline, its controls and the candidates find each token of the baseline."""
+
+    top_k: int = Field(default=20, ge=1)
+    """How many of the most likely tokens are kept at each position."""
+    exact: bool = False
+    """Whether the whole vocabulary is kept of some answers too: 4 bytes for each of its tokens at each position."""
+    prompts: int = Field(default=20, ge=1)
+    """Of the first so many prompts."""
+    tokens: int = Field(default=128, ge=1)
+    """Of the first so many tokens of their answers."""
+
+
 def _named_metric(value: Any) -> Any:
     return {"kind": value} if isinstance(value, str) else value
 
@@ -123,6 +136,8 @@ class RunConfig(Settings):
     """How thinking is told from answers; it is found out if nothing is said. A candidate takes the baseline's."""
     control: Control | Literal["none"] | None = None
     """A baseline has one control if nothing is said; `none` switches it off, and no floor can be measured."""
+    kl: Kl | Literal["none"] | None = None
+    """What a baseline's YAML says about forcing, which an engine that can do it does if nothing is said."""
     metrics: tuple[NamedMetric, ...] | None = None
     """What the baseline's YAML asks for; the default set if not given."""
     label: str | None = None

@@ -8,12 +8,14 @@ STORE, GATE = "FIDELITY_STORE", "FIDELITY_GATE"
 
 
 def load() -> None:
-    """Import all that the pages need, which takes seconds, and let them make 100,000 values in peace."""
+    """Import all that the pages need, which takes seconds; make 100,000 values in peace; begin with the first page."""
     gc.set_threshold(200_000, 20, 100)
     import pyarrow.dataset  # noqa: F401
     import scipy.stats  # noqa: F401
 
     from fidelity.dashboard import comparison_page, gate_page, overview_page, pairs_page, runs_page  # noqa: F401
+
+    overview_page.prepare()
 
 
 def main() -> None:

@@ -1,10 +1,12 @@
-"""The charts, each from a table of plain numbers; colours that colour-blind people can tell apart, on both grounds."""
+"""The charts, each a Vega-Lite specification from a table of plain numbers, in colours that everybody can tell apart.
+
+They are dicts, not Altair's objects, which take a third of a second a page to build (docs/decisions/006-dashboard.md).
+"""
 
 import math
 from collections.abc import Sequence
 from typing import Any
 
-import altair as alt
 import pandas as pd
 import streamlit as st
 
@@ -14,7 +16,9 @@ SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down"
 FLOOR, CANDIDATE = "#8D96A3", "#1F86C9"
 SCALES = {"light": ("#eef3f9", "#0b4a8f"), "dark": ("#1d2b3b", "#8fc1ff")}
 """From no excess to the most, in a light and in a dark theme."""
-_PLAIN: dict[str, Any] = {"labelFlush": False, "domain": False, "ticks": False, "labelFontSize": 13}
+_PLAIN = {"labelFlush": False, "domain": False, "ticks": False}
+_ROUGH = {"zero": False, "nice": True}
+_DASHED = {"type": "rule", "color": FLOOR, "strokeDash": [4, 3], "strokeWidth": 1.5}
 _IN_SHORT = {
     "parameters": "replace(format(datum.value, '~s'), 'G', 'B')",
     "bytes": "format(datum.value, '~s') + 'B'",
@@ -22,6 +26,7 @@ _IN_SHORT = {
 """Labels of an axis: 7B parameters, 14GB."""
 MOST_POINTS = 4_000
 """Points that a scatter shows; of more it shows every so-manieth."""
+Spec = dict[str, Any]
 
 
 def dark() -> bool:
@@ -29,278 +34,242 @@ def dark() -> bool:
     return st.context.theme.type == "dark"
 
 
-def matrix(cells: pd.DataFrame, metric: str) -> alt.LayerChart:
-    """Size x format. `cells` has `size`, `format`, `excess`, `text`, `symbol`, `why`, `id`; sizes in their order."""
+def matrix(cells: pd.DataFrame, metric: str) -> Spec:
+    """Size x format. `cells` has `size`, `format`, `excess`, `text`, `symbol`, `why`, `id`; sizes in their order.
+
+    A click selects the cell's `id`, under the name `cell`.
+    """
     low, high = SCALES["dark" if dark() else "light"]
     most = max(0.01, float(cells["excess"].max()) if cells["excess"].notna().any() else 0.01)
-    sizes, formats = list(dict.fromkeys(cells["size"])), list(dict.fromkeys(cells["format"]))
-    picked = alt.selection_point(name="cell", fields=["id"], empty=False)
-    base = alt.Chart(cells).encode(
-        x=alt.X(
-            "format:N",
-            sort=formats,
-            title=None,
-            axis=alt.Axis(
-                orient="top",
-                labelAngle=0,
-                labelLimit=170,
-                labelFlush=False,
-                domain=False,
-                ticks=False,
-                labelFontSize=13,
-            ),
+    known, dim = "isValid(datum.excess)", f"!isValid(datum.excess) || datum.excess <= {most * 0.5}"
+    places = {
+        "x": _n(
+            "format",
+            sort=list(dict.fromkeys(cells["format"])),
+            axis={**_PLAIN, "orient": "top", "labelAngle": 0, "labelLimit": 170, "labelFontSize": 13},
         ),
-        y=alt.Y(
-            "size:N",
-            sort=sizes,
-            title=None,
-            axis=alt.Axis(labelLimit=260, **_PLAIN),
+        "y": _n(
+            "size",
+            sort=list(dict.fromkeys(cells["size"])),
+            axis={**_PLAIN, "labelLimit": 260, "labelFontSize": 13},
         ),
-        tooltip=[
-            alt.Tooltip(f"{c}:N", title=t)
-            for c, t in (("candidate", "candidate"), ("said", "excess"), ("why", "verdict"))
-        ],
-    )
-    colour = alt.Color(
-        "excess:Q",
+        "tooltip": [_n("candidate", title="candidate"), _n("said", title="excess"), _n("why", title="verdict")],
+    }
+    colour = _q(
+        "excess",
         title=f"excess of {metric}",
-        scale=alt.Scale(range=[low, high], domain=[0, most], clamp=True),
-        legend=alt.Legend(orient="bottom", gradientLength=220, gradientThickness=8, format=".2f", titleLimit=300),
+        scale={"range": [low, high], "domain": [0, most], "clamp": True},
+        legend={
+            "orient": "bottom",
+            "gradientLength": 220,
+            "gradientThickness": 8,
+            "format": ".2f",
+            "titleLimit": 300,
+        },
     )
-    unknown = "rgba(125, 135, 148, .18)"
-    boxes = base.mark_rect(cornerRadius=4, stroke="rgba(125, 135, 148, .5)", strokeWidth=1, cursor="pointer").encode(
-        color=alt.condition("isValid(datum.excess)", colour, alt.value(unknown))
+    grey = {"value": "rgba(125, 135, 148, .18)"}
+    ink, other = ("#12161b", "#e5e9ee") if dark() else ("#ffffff", "#1b2027")
+    on_cell = {"condition": {"test": dim, "value": other}, "value": ink}
+    boxes = _layer(
+        {
+            "type": "rect",
+            "cornerRadius": 4,
+            "stroke": "rgba(125, 135, 148, .5)",
+            "strokeWidth": 1,
+            "cursor": "pointer",
+        },
+        **places,
+        color={"condition": {"test": known, **colour}, **grey},
     )
-    ink = "#12161b" if dark() else "#ffffff"
-    other = "#e5e9ee" if dark() else "#1b2027"
-    on_cell = alt.condition(f"isValid(datum.excess) && datum.excess > {most * 0.5}", alt.value(ink), alt.value(other))
-    numbers = base.mark_text(
-        fontSize=15, fontWeight=600, dy=-8 if cells["symbol"].any() else 0, cursor="pointer"
-    ).encode(text="text:N", color=on_cell)
-    verdicts = base.mark_text(fontSize=12, dy=12, cursor="pointer").encode(text="symbol:N", color=on_cell)
-    layered: alt.LayerChart = alt.layer(boxes.add_params(picked), numbers, verdicts).properties(
-        height=alt.Step(64), width="container"
-    )
-    return layered
+    boxes["params"] = [{"name": "cell", "select": {"type": "point", "fields": ["id"]}}]
+    above = -8 if cells["symbol"].any() else 0
+    text = {"type": "text", "cursor": "pointer"}
+    numbers = _layer({**text, "fontSize": 15, "fontWeight": 600, "dy": above}, **places, text=_n("text"), color=on_cell)
+    verdicts = _layer({**text, "fontSize": 12, "dy": 12}, **places, text=_n("symbol"), color=on_cell)
+    return _layered([boxes, numbers, verdicts], height={"step": 64}, data=cells)
 
 
 def drift(
     points: pd.DataFrame, floor: pd.DataFrame, published: pd.DataFrame, *, x: str, x_title: str, y_title: str
-) -> alt.LayerChart:
+) -> Spec:
     """A column against a size, one line a format, with intervals; the floor as a band.
 
     `points`: x, `value`, `low`, `high`, `format`, `candidate`. `floor`: x, `value`, `low`, `high`. `published`: x,
     `value`, `format`, `model`. x is positive and on a log axis; there may be one size only.
     """
-    known = pd.concat([frame[x] for frame in (points, floor, published) if len(frame)])
-    left, right = float(known.min()) / 1.6, float(known.max()) * 1.6
-    axis = alt.X(
-        f"{x}:Q",
+    sizes = pd.concat([frame[x] for frame in (points, floor, published) if len(frame)])
+    left, right = float(sizes.min()) / 1.6, float(sizes.max()) * 1.6
+    axis = _q(
+        x,
         title=x_title,
-        scale=alt.Scale(type="log", domain=[left, right], nice=False),
-        axis=alt.Axis(labelExpr=_IN_SHORT[x], grid=False, values=_round(left, right)),
+        scale={"type": "log", "domain": [left, right], "nice": False},
+        axis={"labelExpr": _IN_SHORT[x], "grid": False, "values": _round(left, right)},
     )
-    y = alt.Y("value:Q", title=y_title, scale=alt.Scale(zero=False, nice=True))
-    formats = list(dict.fromkeys(points["format"]))
-    colour = alt.Color(
-        "format:N",
-        title=None,
-        scale=alt.Scale(domain=formats, range=[FORMATS[n % len(FORMATS)] for n in range(len(formats))]),
-        legend=alt.Legend(orient="bottom", symbolSize=90, labelLimit=220, columns=2),
-    )
-    shape = alt.Shape(
-        "format:N",
-        title=None,
-        legend=None,
-        scale=alt.Scale(domain=formats, range=[SHAPES[n % len(SHAPES)] for n in range(len(formats))]),
-    )
-    layers: list[Any] = []
+    y = _q("value", title=y_title, scale=_ROUGH)
+    layers: list[Spec] = []
     if len(floor):
         ends = floor.sort_values(x)
         band = pd.concat([ends.head(1).assign(**{x: left}), ends, ends.tail(1).assign(**{x: right})])
-        layers.append(
-            alt.Chart(band)
-            .mark_area(color=FLOOR, opacity=0.28)
-            .encode(x=axis, y=alt.Y("low:Q", title=y_title), y2="high:Q")
-        )
-        layers.append(alt.Chart(band).mark_line(color=FLOOR, strokeDash=[4, 3], strokeWidth=1.5).encode(x=axis, y=y))
-        layers.append(
-            alt.Chart(band.tail(1))
-            .mark_text(text="floor", align="right", dy=-9, dx=-4, color=FLOOR, fontWeight=600)
-            .encode(x=axis, y=y)
-        )
+        area = {"type": "area", "color": FLOOR, "opacity": 0.28}
+        name = {"type": "text", "text": "floor", "align": "right", "dy": -9, "dx": -4, "color": FLOOR}
+        layers += [
+            _layer(area, band, x=axis, y=_q("low", title=y_title), y2={"field": "high"}),
+            _layer({**_DASHED, "type": "line"}, band, x=axis, y=y),
+            _layer({**name, "fontWeight": 600}, band.tail(1), x=axis, y=y),
+        ]
     if len(published):
-        layers.append(
-            alt.Chart(published)
-            .mark_point(shape="cross", color=FLOOR, size=70, opacity=0.9, angle=45)
-            .encode(
-                x=axis,
-                y=y,
-                tooltip=[
-                    alt.Tooltip("model:N"),
-                    alt.Tooltip("format:N"),
-                    alt.Tooltip("value:Q", title="published", format=".2f"),
-                ],
-            )
-        )
-    tips = [
-        alt.Tooltip("candidate:N"),
-        alt.Tooltip("format:N"),
-        alt.Tooltip(f"{x}:Q", title=x_title, format=".3s"),
-        alt.Tooltip("value:Q", title=y_title, format=".3f"),
-        alt.Tooltip("low:Q", title="from", format=".3f"),
-        alt.Tooltip("high:Q", title="to", format=".3f"),
-    ]
-    base = alt.Chart(points).encode(x=axis, color=colour)
-    layers.append(base.mark_rule(strokeWidth=2, opacity=0.75).encode(y=alt.Y("low:Q", title=y_title), y2="high:Q"))
+        cross = {"type": "point", "shape": "cross", "color": FLOOR, "size": 70, "opacity": 0.9, "angle": 45}
+        tips = [_n("model"), _n("format"), _q("value", title="published", format=".2f")]
+        layers.append(_layer(cross, published, x=axis, y=y, tooltip=tips))
+    formats = list(dict.fromkeys(points["format"]))
+    own = {
+        "x": axis,
+        "color": _n(
+            "format",
+            scale=_scale(formats, FORMATS),
+            legend={"orient": "bottom", "symbolSize": 90, "labelLimit": 220, "columns": 2},
+        ),
+    }
+    shape = _n("format", legend=None, scale=_scale(formats, SHAPES))
+    rule = {"type": "rule", "strokeWidth": 2, "opacity": 0.75}
+    layers.append(_layer(rule, **own, y=_q("low", title=y_title), y2={"field": "high"}))
     if points[x].nunique() > 1:
-        layers.append(base.mark_line(strokeWidth=1.8).encode(y=y))
-    layers.append(base.mark_point(size=75, filled=True, opacity=1).encode(y=y, shape=shape, tooltip=tips))
-    layered: alt.LayerChart = alt.layer(*layers).properties(height=330, width="container")
-    return layered
+        layers.append(_layer({"type": "line", "strokeWidth": 1.8}, **own, y=y))
+    tips = [_n("candidate"), _n("format"), _q(x, title=x_title, format=".3s"), *_with_interval(y_title)]
+    dots = {"type": "point", "size": 75, "filled": True, "opacity": 1}
+    layers.append(_layer(dots, **own, y=y, shape=shape, tooltip=tips))
+    return _layered(layers, height=330, data=points)
 
 
-def histogram(values: pd.DataFrame, metric: str) -> alt.LayerChart:
+def histogram(values: pd.DataFrame, metric: str) -> Spec:
     """How many pairs have which value: `values` has `side` (floor, candidate), `left`, `right`, `share`."""
-    x = alt.X("left:Q", title=metric, axis=alt.Axis(grid=False), scale=alt.Scale(nice=False))
-    y = alt.Y("share:Q", title="share of pairs", axis=alt.Axis(format="%", tickCount=5))
-    tips = [
-        "side:N",
-        alt.Tooltip("left:Q", title="from", format=".3f"),
-        alt.Tooltip("right:Q", title="to", format=".3f"),
-        alt.Tooltip("share:Q", format=".1%"),
+    places = {
+        "x": _q("left", title=metric, axis={"grid": False}, scale={"nice": False}),
+        "x2": {"field": "right"},
+        "y": _q("share", title="share of pairs", axis={"format": "%", "tickCount": 5}),
+        "y2": {"datum": 0},
+        "color": _sides(),
+        "tooltip": [
+            _n("side"),
+            _q("left", title="from", format=".3f"),
+            _q("right", title="to", format=".3f"),
+            _q("share", format=".1%"),
+        ],
+    }
+    layers = [
+        _layer({"type": "rect", "opacity": opacity}, values[values["side"] == side], **places)
+        for side, opacity in (("candidate", 0.8), ("floor", 0.45))
     ]
-    layers = []
-    for side, opacity in (("candidate", 0.8), ("floor", 0.45)):
-        own = alt.Chart(values[values["side"] == side].assign(nothing=0.0)).mark_rect(opacity=opacity)
-        layers.append(own.encode(x=x, x2="right:Q", y=y, y2="nothing:Q", color=_sides(), tooltip=tips))
-    layered: alt.LayerChart = alt.layer(*layers).properties(height=300, width="container")
-    return layered
+    return _layered(layers, height=300)
 
 
-def by_category(means: pd.DataFrame, metric: str) -> alt.LayerChart:
+def by_category(means: pd.DataFrame, metric: str) -> Spec:
     """A row for each category: `category`, `n`, `floor`, `candidate`; worst first as given."""
-    order = list(means["category"])
     long = means.melt(["category", "n"], ["floor", "candidate"], var_name="side", value_name="value").dropna()
-    y = alt.Y(
-        "category:N", sort=order, title=None, axis=alt.Axis(labelLimit=180, labelFlush=False, ticks=False, domain=False)
+    y = _n("category", sort=list(means["category"]), axis={**_PLAIN, "labelLimit": 180})
+    link = {"type": "rule", "color": FLOOR, "strokeWidth": 2, "opacity": 0.6}
+    links = _layer(link, means.dropna(), y=y, x=_q("floor", title=metric), x2={"field": "candidate"})
+    dots = _layer(
+        {"type": "point", "filled": True, "size": 80, "opacity": 1},
+        long,
+        y=y,
+        x=_q("value", title=metric, scale=_ROUGH),
+        color=_sides(),
+        shape=_n("side", legend=None, scale=_scale(["floor", "candidate"], ["diamond", "circle"])),
+        tooltip=[_n("category"), _n("side"), _q("value", format=".3f"), _q("n", title="prompts")],
     )
-    links = (
-        alt.Chart(means.dropna())
-        .mark_rule(color=FLOOR, strokeWidth=2, opacity=0.6)
-        .encode(y=y, x=alt.X("floor:Q", title=metric), x2="candidate:Q")
-    )
-    dots = (
-        alt.Chart(long)
-        .mark_point(filled=True, size=80, opacity=1)
-        .encode(
-            y=y,
-            x=alt.X("value:Q", title=metric, scale=alt.Scale(zero=False, nice=True)),
-            color=_sides(),
-            shape=alt.Shape(
-                "side:N", legend=None, scale=alt.Scale(domain=["floor", "candidate"], range=["diamond", "circle"])
-            ),
-            tooltip=["category:N", "side:N", alt.Tooltip("value:Q", format=".3f"), alt.Tooltip("n:Q", title="prompts")],
-        )
-    )
-    layered: alt.LayerChart = alt.layer(links, dots).properties(height=alt.Step(26), width="container")
-    return layered
+    return _layered([links, dots], height={"step": 26})
 
 
-def along(profile: pd.DataFrame, metric: str) -> alt.LayerChart:
+def along(profile: pd.DataFrame, metric: str) -> Spec:
     """A profile along the output: `stretch` (1 is its beginning), `side`, `value`, `low`, `high`."""
-    x = alt.X("stretch:Q", title="tenth of the answer", axis=alt.Axis(tickMinStep=1, grid=False))
-    colour = _sides()
-    band = (
-        alt.Chart(profile).mark_area(opacity=0.2).encode(x=x, y=alt.Y("low:Q", title=metric), y2="high:Q", color=colour)
-    )
-    line = (
-        alt.Chart(profile)
-        .mark_line(point=True, strokeWidth=2)
-        .encode(
-            x=x,
-            y=alt.Y("value:Q", title=metric, scale=alt.Scale(zero=False)),
-            color=colour,
-            tooltip=["side:N", "stretch:Q", alt.Tooltip("value:Q", format=".3f")],
-        )
-    )
-    layered: alt.LayerChart = alt.layer(band, line).properties(height=250, width="container")
-    return layered
+    own = {
+        "x": _q("stretch", title="tenth of the answer", axis={"tickMinStep": 1, "grid": False}),
+        "color": _sides(),
+    }
+    tips = [_n("side"), _q("stretch"), _q("value", format=".3f")]
+    area = {"type": "area", "opacity": 0.2}
+    band = _layer(area, **own, y=_q("low", title=metric), y2={"field": "high"})
+    line = {"type": "line", "point": True, "strokeWidth": 2}
+    value = _layer(line, **own, y=_q("value", title=metric, scale={"zero": False}), tooltip=tips)
+    return _layered([band, value], height=250, data=profile)
 
 
-def shares(counts: pd.DataFrame) -> alt.Chart:
+def shares(counts: pd.DataFrame) -> Spec:
     """Shares of answers: `what`, `side`, `share`, `count`."""
-    drawn: alt.Chart = (
-        alt.Chart(counts)
-        .mark_bar(height=9, cornerRadius=2)
-        .encode(
-            y=alt.Y(
-                "what:N",
-                title=None,
-                sort=None,
-                axis=alt.Axis(labelLimit=200, labelFlush=False, ticks=False, domain=False),
-            ),
-            yOffset=alt.YOffset("side:N", sort=["baseline", "candidate"]),
-            x=alt.X("share:Q", title="share of answers", axis=alt.Axis(format="%", tickCount=5)),
-            color=_sides("baseline"),
-            tooltip=["what:N", "side:N", "count:Q", alt.Tooltip("share:Q", format=".1%")],
-        )
-        .properties(height=alt.Step(13), width="container")
+    bars = _layer(
+        {"type": "bar", "height": 9, "cornerRadius": 2},
+        y=_n("what", sort=None, axis={**_PLAIN, "labelLimit": 200}),
+        yOffset=_n("side", sort=["baseline", "candidate"]),
+        x=_q("share", title="share of answers", axis={"format": "%", "tickCount": 5}),
+        color=_sides("baseline"),
+        tooltip=[_n("what"), _n("side"), _q("count"), _q("share", format=".1%")],
     )
-    return drawn
+    return _layered([bars], height={"step": 13}, data=counts)
 
 
-def scatter(pairs: pd.DataFrame, x: str, y: str) -> alt.Chart:
-    """Every pair by two of its columns; dragging over it selects a range of both."""
+def scatter(pairs: pd.DataFrame, x: str, y: str) -> Spec:
+    """Every pair by two of its columns; dragging over it selects a range of both, under the name `range`."""
     shown = pairs.iloc[:: max(1, -(-len(pairs) // MOST_POINTS))]
     data = pd.DataFrame(
         {"x": shown[x].to_numpy(), "y": shown[y].to_numpy(), "prompt": shown["prompt_id"].to_numpy()}
     ).dropna()
-    drawn: alt.Chart = (
-        alt.Chart(data)
-        .mark_circle(size=42, opacity=0.45, color=CANDIDATE)
-        .encode(
-            x=alt.X("x:Q", title=x, scale=alt.Scale(zero=False, nice=True)),
-            y=alt.Y("y:Q", title=y, scale=alt.Scale(zero=False, nice=True)),
-            tooltip=["prompt:N", alt.Tooltip("x:Q", title=x, format=".3f"), alt.Tooltip("y:Q", title=y, format=".3f")],
-        )
-        .add_params(alt.selection_interval(name="range"))
-        .properties(height=300, width="container")
+    dots = _layer(
+        {"type": "circle", "size": 42, "opacity": 0.45, "color": CANDIDATE},
+        x=_q("x", title=x, scale=_ROUGH),
+        y=_q("y", title=y, scale=_ROUGH),
+        tooltip=[_n("prompt"), _q("x", title=x, format=".3f"), _q("y", title=y, format=".3f")],
     )
-    return drawn
+    dots["params"] = [{"name": "range", "select": {"type": "interval"}}]
+    return _layered([dots], height=300, data=data)
 
 
-def surprise(tokens: pd.DataFrame, parted: int | None) -> alt.LayerChart:
+def surprise(tokens: pd.DataFrame, parted: int | None) -> Spec:
     """Each token's log-probability as its own run gave it: `place`, `side`, `logprob`, `token`; where the two part."""
-    colour = _sides("baseline")
-    base = alt.Chart(tokens).encode(
-        x=alt.X("place:Q", title="token", axis=alt.Axis(tickMinStep=1, grid=False)),
-        y=alt.Y("logprob:Q", title="log-probability of the token, nats"),
-        color=colour,
-    )
+    own = {
+        "x": _q("place", title="token", axis={"tickMinStep": 1, "grid": False}),
+        "y": _q("logprob", title="log-probability of the token, nats"),
+        "color": _sides("baseline"),
+    }
     tips = [
-        "side:N",
-        alt.Tooltip("place:Q", title="token"),
-        alt.Tooltip("token:Q", title="token id", format="d"),
-        alt.Tooltip("logprob:Q", format=".3f"),
+        _n("side"),
+        _q("place", title="token"),
+        _q("token", title="token id", format="d"),
+        _q("logprob", format=".3f"),
     ]
-    layers: list[Any] = [base.mark_line(strokeWidth=1.3, opacity=0.7), base.mark_circle(size=28).encode(tooltip=tips)]
+    layers = [
+        _layer({"type": "line", "strokeWidth": 1.3, "opacity": 0.7}, tokens, **own),
+        _layer({"type": "circle", "size": 28}, tokens, **own, tooltip=tips),
+    ]
     if parted is not None:
-        rule = pd.DataFrame({"place": [parted]})
-        layers.append(
-            alt.Chart(rule).mark_rule(color="#b98314", strokeWidth=1.5, strokeDash=[4, 3]).encode(x="place:Q")
-        )
-    layered: alt.LayerChart = alt.layer(*layers).properties(height=300, width="container")
-    return layered
+        layers.append(_layer({**_DASHED, "color": "#b98314"}, pd.DataFrame({"place": [parted]}), x=own["x"]))
+    return _layered(layers, height=300)
 
 
-def _sides(other: str = "floor") -> alt.Color:
-    return alt.Color(
-        "side:N",
-        title=None,
-        scale=alt.Scale(domain=[other, "candidate"], range=[FLOOR, CANDIDATE]),
-        legend=alt.Legend(orient="top", symbolType="square"),
-    )
+def ladder(points: pd.DataFrame, title: str, *, floor: bool) -> Spec:
+    """A row for each candidate with its interval, for one size: columns as in `drift`, and the floor's as a band."""
+    ordered = points.sort_values("value", ascending=False)
+    y = _n("candidate", sort=list(ordered["candidate"]), axis={**_PLAIN, "labelLimit": 240})
+    x = _q("value", title=title, scale=_ROUGH)
+    layers: list[Spec] = []
+    band = points[["floor", "floor_low", "floor_high"]].dropna().drop_duplicates()
+    if floor and len(band) == 1:
+        low, box = _q("floor_low", title=title), {"type": "rect", "color": FLOOR, "opacity": 0.28}
+        name = {"type": "text", "text": "floor", "color": FLOOR, "fontWeight": 600, "align": "right", "dx": -6, "y": 8}
+        layers += [
+            _layer(box, band, x=low, x2={"field": "floor_high"}),
+            _layer(_DASHED, band, x=_q("floor", title=title)),
+            _layer(name, band, x=low),
+        ]
+    elif not floor:
+        layers.append(_layer(_DASHED, pd.DataFrame({"value": [0.0]}), x=x))
+    rule = {"type": "rule", "strokeWidth": 2, "color": CANDIDATE, "opacity": 0.75}
+    dots = {"type": "point", "filled": True, "size": 80, "color": CANDIDATE, "opacity": 1}
+    layers += [
+        _layer(rule, ordered, y=y, x=_q("low", title=title), x2={"field": "high"}),
+        _layer(dots, ordered, y=y, x=x, tooltip=[_n("candidate"), _n("format"), *_with_interval(title)]),
+    ]
+    return _layered(layers, height={"step": 34})
 
 
 def binned(values: dict[str, Sequence[float]], bounds: tuple[float, float], bins: int = 25) -> pd.DataFrame:
@@ -321,54 +290,55 @@ def binned(values: dict[str, Sequence[float]], bounds: tuple[float, float], bins
     return pd.DataFrame(rows)
 
 
-def ladder(points: pd.DataFrame, title: str, *, floor: bool) -> alt.LayerChart:
-    """A row for each candidate with its interval, for one size: columns as in `drift`, and the floor's as a band."""
-    ordered = points.sort_values("value", ascending=False)
-    y = alt.Y(
-        "candidate:N",
-        sort=list(ordered["candidate"]),
-        title=None,
-        axis=alt.Axis(labelLimit=240, labelFlush=False, ticks=False, domain=False),
-    )
-    x = alt.X("value:Q", title=title, scale=alt.Scale(zero=False, nice=True))
-    layers: list[Any] = []
-    band = points[["floor", "floor_low", "floor_high"]].dropna().drop_duplicates()
-    if floor and len(band) == 1:
-        layers.append(
-            alt.Chart(band)
-            .mark_rect(color=FLOOR, opacity=0.28)
-            .encode(x=alt.X("floor_low:Q", title=title), x2="floor_high:Q")
-        )
-        layers.append(
-            alt.Chart(band)
-            .mark_rule(color=FLOOR, strokeDash=[4, 3], strokeWidth=1.5)
-            .encode(x=alt.X("floor:Q", title=title))
-        )
-        layers.append(
-            alt.Chart(band)
-            .mark_text(text="floor", color=FLOOR, fontWeight=600, align="right", dx=-6, y=8)
-            .encode(x=alt.X("floor_low:Q", title=title))
-        )
-    elif not floor:
-        layers.append(
-            alt.Chart(pd.DataFrame({"value": [0.0]}))
-            .mark_rule(color=FLOOR, strokeDash=[4, 3], strokeWidth=1.5)
-            .encode(x=x)
-        )
-    base = alt.Chart(ordered).encode(y=y)
-    layers.append(
-        base.mark_rule(strokeWidth=2, color=CANDIDATE, opacity=0.75).encode(x=alt.X("low:Q", title=title), x2="high:Q")
-    )
-    tips = [
-        alt.Tooltip("candidate:N"),
-        alt.Tooltip("format:N"),
-        alt.Tooltip("value:Q", title=title, format=".3f"),
-        alt.Tooltip("low:Q", title="from", format=".3f"),
-        alt.Tooltip("high:Q", title="to", format=".3f"),
-    ]
-    layers.append(base.mark_point(filled=True, size=80, color=CANDIDATE, opacity=1).encode(x=x, tooltip=tips))
-    layered: alt.LayerChart = alt.layer(*layers).properties(height=alt.Step(34), width="container")
-    return layered
+def _layered(layers: list[Spec], *, height: int | Spec, data: pd.DataFrame | None = None) -> Spec:
+    """Layers over each other, as wide as their place; `data` is for those that bring none."""
+    own = {} if data is None else _values(data, layers)
+    return {**own, "layer": layers, "height": height, "width": "container"}
+
+
+def _layer(mark: Spec, data: pd.DataFrame | None = None, /, **encoding: Any) -> Spec:
+    return {**({} if data is None else _values(data, encoding)), "mark": mark, "encoding": encoding}
+
+
+def _values(data: pd.DataFrame, drawn: Any) -> Spec:
+    """The rows as plain JSON, which has no NaN, with the columns that are drawn."""
+    used = [name for name in data.columns if name in _fields(drawn)]
+    columns = [[None if pd.isna(v) else v for v in data[name].tolist()] for name in used]
+    return {"data": {"values": [dict(zip(used, row, strict=True)) for row in zip(*columns, strict=True)]}}
+
+
+def _fields(drawn: Any) -> set[str]:
+    """All columns that a specification names."""
+    match drawn:
+        case {"field": str() as field}:
+            return {field}
+        case dict():
+            return set().union(*map(_fields, drawn.values()), drawn.get("fields", ()))
+        case list():
+            return set().union(*map(_fields, drawn))
+    return set()
+
+
+def _q(field: str, *, title: str | None = "", **more: Any) -> Spec:
+    return {"field": field, "type": "quantitative", "title": field if title == "" else title, **more}
+
+
+def _n(field: str, *, title: str | None = None, **more: Any) -> Spec:
+    return {"field": field, "type": "nominal", "title": title, **more}
+
+
+def _with_interval(title: str) -> list[Spec]:
+    ends = (("value", title), ("low", "from"), ("high", "to"))
+    return [_q(field, title=said, format=".3f") for field, said in ends]
+
+
+def _scale(names: Sequence[str], looks: Sequence[str]) -> Spec:
+    return {"domain": list(names), "range": [looks[n % len(looks)] for n in range(len(names))]}
+
+
+def _sides(other: str = "floor") -> Spec:
+    legend = {"orient": "top", "symbolType": "square"}
+    return _n("side", scale=_scale([other, "candidate"], [FLOOR, CANDIDATE]), legend=legend)
 
 
 def _round(left: float, right: float) -> list[float]:

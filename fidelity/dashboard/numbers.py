@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +17,8 @@ from fidelity.report import floor_of, low_anchor, summaries_of
 from fidelity.stats import Interval, bca_intervals
 
 CONFIDENCE = 0.95
+RESAMPLES = 2_000
+"""Of an interval that is looked at; the gate's are not the bootstrap's."""
 MOST_RESAMPLED = 5_000
 """Prompts up to which an interval is the bootstrap's; with more the normal one is the same to what can be seen."""
 Values = Mapping[str, float | None]
@@ -58,15 +61,19 @@ class _Question:
     kind: SummaryKind
 
 
-def rows_of(comparisons: Sequence[Path], names: Sequence[str]) -> dict[Path, dict[str, Row] | str]:
+def rows_of(
+    comparisons: Sequence[Path], names: Sequence[str], *, lows: bool = True
+) -> dict[Path, dict[str, Row] | str]:
     """The columns `names` of each comparison that has them; for one that can't be read, why.
 
-    All intervals over the same prompts are found in one go, which takes hardly longer than a single one.
+    Without `lows` the low anchors are left out. All intervals over the same prompts are found in one go, which takes
+    hardly longer than a single one.
     """
     found: dict[Path, dict[str, Row] | str] = {}
     questions: dict[tuple[Path, str, Part], _Question] = {}
+    read_it = partial(load_comparison, only=set(names), lows=lows, shared={})
     for path in comparisons:
-        read, why = attempt(lambda path=path: _rows(load_comparison(path, only=set(names))))  # type: ignore[misc]
+        read, why = attempt(lambda path=path: _rows(read_it(path)))  # type: ignore[misc]
         found[path] = why or {name: row for name, (row, _) in (read or {}).items()}
         questions |= {(path, name, part): q for name, (_, asked) in (read or {}).items() for part, q in asked.items()}
     for (path, name, part), span in _spans(questions).items():
@@ -154,6 +161,7 @@ def _spans(questions: Mapping[tuple[Path, str, Part], _Question]) -> dict[tuple[
             weights=[[q.weights.get(prompt, 0.0) for prompt in ids] for q in asked],
             statistic=kind,
             confidence=CONFIDENCE,
+            resamples=RESAMPLES,
         )
         spans |= {key: _span(interval) for key, interval in zip(keys, intervals, strict=True)}
     return spans

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from fidelity.dashboard import charts, places
 from fidelity.dashboard.numbers import Row
-from fidelity.dashboard.reading import given_gate, rows, verdict
+from fidelity.dashboard.reading import given_gate, read_ahead, rows, verdict
 from fidelity.dashboard.reading import shelf as read
 from fidelity.dashboard.shelf import Entry, Shelf
 from fidelity.dashboard.widgets import (
@@ -18,6 +18,7 @@ from fidelity.dashboard.widgets import (
     chart,
     choose_metric,
     come_back,
+    first_metric,
     markup_table,
     note,
     quiet,
@@ -30,6 +31,10 @@ from fidelity.report.verdicts import number
 from fidelity.study_record import Cell, StudyRecord
 
 EVERYTHING = "all comparisons"
+AHEAD = 10
+"""Metrics whose numbers are found before they are chosen."""
+WHILE_READING = 3.0
+"""Seconds that are left to the browser before each of them."""
 PUBLISHED = {"rouge1": "rouge1", "rougeL": "rougeL", "sts": "sts", "bertscore": "bertscore"}
 """Our columns that the published numbers have, and what they are called there."""
 PRICES = {"parameters": "parameters of the model", "bytes": "bytes of the weight files"}
@@ -72,12 +77,24 @@ def draw() -> None:
         note("No comparison with a metric in it can be read yet.")
         _not_shown(shelf, squares)
         return
-    found = rows(shelf, [s.entry.id for s in squares if s.entry], [metric])
+    ids = [s.entry.id for s in squares if s.entry]
+    found = rows(shelf, ids, [metric], lows=False)
     table = _table(shelf, study, squares, metric, found)
     _matrix(table, metric)
     _drifts(table, metric, excess=excess, published=published)
     _not_shown(shelf, squares)
     quiet(NOT_QUALITY)
+    read_ahead(shelf, ids, names[:AHEAD], after=WHILE_READING)
+
+
+def prepare() -> None:
+    """Begin with the numbers that the page will show first, before anybody has asked for it."""
+    shelf = read()
+    squares = _squares(shelf, shelf.studies[0] if shelf.studies else None)
+    names = _metrics(squares)
+    if names:
+        ids = [s.entry.id for s in squares if s.entry]
+        read_ahead(shelf, ids, [first_metric(names)])
 
 
 def _choose_study(shelf: Shelf) -> StudyRecord | None:

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, TimeoutError
 from functools import partial
@@ -50,16 +51,26 @@ def path_of(shelf: Shelf, id_: str) -> Path:
     return shelf.root / "comparisons" / id_
 
 
-def rows(shelf: Shelf, ids: Sequence[str], names: Sequence[str]) -> dict[str, dict[str, Row] | str]:
+def rows(
+    shelf: Shelf, ids: Sequence[str], names: Sequence[str], *, lows: bool = True
+) -> dict[str, dict[str, Row] | str]:
     """See `numbers.rows_of`; by the comparison's id."""
-    paths = [path_of(shelf, id_) for id_ in ids]
-    found = _rows(tuple(map(str, paths)), tuple(map(_mark, paths)), tuple(names))
+    paths, key = _asked(shelf, ids, names, lows=lows)
+    found = _ahead().now(key, lambda: rows_of(paths, names, lows=lows))
     return {id_: found[path] for id_, path in zip(ids, paths, strict=True)}
 
 
-@st.cache_resource(max_entries=200, show_spinner="Reading the numbers ...")
-def _rows(paths: tuple[str, ...], marks: tuple[int, ...], names: tuple[str, ...]) -> dict[Path, dict[str, Row] | str]:
-    return rows_of([Path(path) for path in paths], names)
+def read_ahead(shelf: Shelf, ids: Sequence[str], names: Sequence[str], *, after: float = 0.0) -> None:
+    """Find what `rows` without lows will be asked for next, one column so many seconds `after` another."""
+    for name in names:
+        paths, key = _asked(shelf, ids, [name], lows=False)
+        _ahead().later(after, key, partial(rows_of, paths, [name], lows=False))
+
+
+def _asked(shelf: Shelf, ids: Sequence[str], names: Sequence[str], *, lows: bool) -> tuple[list[Path], str]:
+    """The comparisons, and what their numbers are remembered under."""
+    paths = [path_of(shelf, id_) for id_ in ids]
+    return paths, repr([lows, *names, *((str(path), _mark(path)) for path in paths)])
 
 
 def pairs(shelf: Shelf, id_: str, names: Sequence[str]) -> tuple[pd.DataFrame | None, str]:
@@ -139,7 +150,7 @@ def _one_row(path: Path, name: str) -> dict[str, Row]:
 
 
 class _Worker:
-    """One thread for what takes seconds where there are many pairs, so that no page waits for it."""
+    """One thread for what takes long where there are many pairs, so that no page waits for it."""
 
     def __init__(self) -> None:
         self._lock, self._asked = threading.Lock(), dict[str, Future[Any]]()
@@ -148,15 +159,46 @@ class _Worker:
     def ask(self, key: str, work: Callable[[], T]) -> "Future[T]":
         """What is being done, or was done, under this key."""
         with self._lock:
-            if key not in self._asked:
-                while len(self._asked) > 2_000:
-                    self._asked.pop(next(iter(self._asked)))
-                self._asked[key] = self._pool.submit(work)
-            return self._asked[key]
+            return self._asked[key] if key in self._asked else self._remember(key, self._pool.submit(work))
+
+    def later(self, seconds: float, key: str, work: Callable[[], Any]) -> None:
+        """Do it when its turn has come and so much time has gone, unless it was done `now` before."""
+
+        def wait_and_do() -> None:
+            time.sleep(seconds)
+            self.now(key, work)
+
+        if key not in self._asked:
+            self._pool.submit(wait_and_do)
+
+    def now(self, key: str, work: Callable[[], T]) -> T:
+        """What is being done, or was done, under this key; what is not begun is done at once."""
+        with self._lock:
+            done: Future[T] | None = self._asked.get(key)
+            mine = done is None or done.cancel()
+            if mine or done is None:
+                done = self._remember(key, Future())
+        if mine:
+            try:
+                done.set_result(work())
+            except BaseException as error:
+                done.set_exception(error)
+        return done.result()
+
+    def _remember(self, key: str, future: "Future[T]") -> "Future[T]":
+        while len(self._asked) > 2_000:
+            self._asked.pop(next(iter(self._asked)))
+        self._asked[key] = future
+        return future
 
 
 @st.cache_resource(show_spinner=False)
 def _worker() -> _Worker:
+    return _Worker()
+
+
+@st.cache_resource(show_spinner=False)
+def _ahead() -> _Worker:
     return _Worker()
 
 

@@ -6,17 +6,20 @@ from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
 
-import altair as alt
 import pandas as pd
 import regex
 import streamlit as st
 
+from fidelity.dashboard.charts import Spec
 from fidelity.dashboard.reading import metrics_in, shelf
 from fidelity.dashboard.shelf import Shelf
 from fidelity.gate import Outcome
 from fidelity.report.inert import one_line, visible
 
 SYMBOLS: dict[Outcome, str] = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
+VEGA_LITE = "https://vega.github.io/schema/vega-lite/v6.json"
+"""The grammar that the charts are written in."""
+PICTURE_WIDTH = 720
 _DUE = "come back at"
 PREFERRED = ("rougeL", "sts", "prefix_agreement")
 """The metric that is shown first, where it was scored."""
@@ -74,9 +77,13 @@ def choose_metric(
     names = list(among) if among is not None else metrics_in(shelf)
     if not names:
         return None
-    first = next((names.index(preferred) for preferred in PREFERRED if preferred in names), 0)
-    chosen: str | None = st.selectbox(name, names, index=first, key=key, bind="query-params")
+    chosen: str | None = st.selectbox(name, names, index=names.index(first_metric(names)), key=key, bind="query-params")
     return chosen
+
+
+def first_metric(names: Sequence[str]) -> str:
+    """The one that is shown where none was chosen."""
+    return next((preferred for preferred in PREFERRED if preferred in names), names[0])
 
 
 def choose_comparison(shelf: Shelf) -> str | None:
@@ -91,18 +98,16 @@ def choose_comparison(shelf: Shelf) -> str | None:
     return chosen
 
 
-def chart(
-    drawn: alt.TopLevelMixin, data: pd.DataFrame, name: str, *, on_select: Any = None, key: str | None = None
-) -> Any:
+def chart(drawn: Spec, data: pd.DataFrame, name: str, *, on_select: Any = None, key: str | None = None) -> Any:
     """A chart with its downloads below; gives what is selected in it."""
-    drawn = drawn.properties(usermeta={"embedOptions": {"renderer": "svg"}})
     how: dict[str, Any] = {"on_select": on_select} if on_select else {}
-    selected = st.altair_chart(drawn, key=key or f"chart-{name}", **how)
+    as_svg = {**drawn, "usermeta": {"embedOptions": {"renderer": "svg"}}}
+    selected = st.vega_lite_chart(as_svg, key=key or f"chart-{name}", **how)
     downloads(data, name, drawn)
     return selected
 
 
-def downloads(data: pd.DataFrame, name: str, drawn: alt.TopLevelMixin | None = None) -> None:
+def downloads(data: pd.DataFrame, name: str, drawn: Spec | None = None) -> None:
     """The data as CSV and Parquet and, where there is one, the chart as SVG and PNG; made when they are asked for."""
     made: dict[str, tuple[str, Callable[[], bytes]]] = {
         "CSV": ("text/csv", lambda: data.to_csv(index=False).encode()),
@@ -149,7 +154,10 @@ def _parquet(data: pd.DataFrame) -> bytes:
     return buffer.getvalue()
 
 
-def _picture(drawn: alt.TopLevelMixin, kind: str) -> bytes:
-    buffer = io.BytesIO()
-    drawn.save(buffer, format=kind, **({"scale_factor": 2} if kind == "png" else {}))
-    return buffer.getvalue()
+def _picture(drawn: Spec, kind: str) -> bytes:
+    import vl_convert
+
+    spec = {"$schema": VEGA_LITE, "background": "white", **drawn, "width": PICTURE_WIDTH}
+    if kind == "png":
+        return bytes(vl_convert.vegalite_to_png(spec, scale=2))
+    return str(vl_convert.vegalite_to_svg(spec)).encode()

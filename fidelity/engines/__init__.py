@@ -12,14 +12,25 @@ from typing import Any, assert_never
 
 from fidelity.checkpoints import FLOATS, content_id, describe, local_directory, refuse_faults
 from fidelity.config import RecordedEngine, RunConfig, StoredEngine, VllmEngine
-from fidelity.engines.base import Engine, EngineInfo, OnProgress, Progress
+from fidelity.engines.base import Engine, EngineInfo, ForcingEngine, OnProgress, Progress, TokenTexts
 from fidelity.engines.child import ChildEngine
 from fidelity.engines.platforms import refusal
 from fidelity.engines.recorded import RecordedAnswers, file_hash
 from fidelity.engines.vllm_settings import check, settings
 from fidelity.errors import ConfigError, FidelityError, MissingPackageError
 
-__all__ = ["Engine", "EngineInfo", "OnProgress", "Progress", "identity", "open_engine", "surroundings"]
+__all__ = [
+    "Engine",
+    "EngineInfo",
+    "ForcingEngine",
+    "OnProgress",
+    "Progress",
+    "TokenTexts",
+    "can_force",
+    "identity",
+    "open_engine",
+    "surroundings",
+]
 
 HARMLESS_ENV = (
     "VLLM_NO_USAGE_STATS",
@@ -67,6 +78,11 @@ def open_engine(config: RunConfig, *, log: Path, on_progress: OnProgress) -> Ite
             raise FidelityError(f"{config.name}: a stored run is finished; there is no engine to open")
         case unknown:
             assert_never(unknown)
+
+
+def can_force(config: RunConfig) -> bool:
+    """Whether a run's engine, once open, is a `ForcingEngine`."""
+    return isinstance(config.engine, VllmEngine)
 
 
 def _what_became_of(config: RunConfig, engine: VllmEngine, info: EngineInfo) -> list[str]:

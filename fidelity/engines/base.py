@@ -107,3 +107,12 @@ class ForcingEngine(Engine, Protocol):
             top_k: How many of the most likely tokens to give at each position; -1 is the whole vocabulary.
         """
         ...
+
+
+@runtime_checkable
+class TokenTexts(Protocol):
+    """An engine that says how its tokens read; what was forced is shown in words where it does."""
+
+    def token_texts(self, ids: Sequence[int]) -> list[str]:
+        """Each token by itself; a part of a character reads as U+FFFD."""
+        ...

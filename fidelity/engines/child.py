@@ -21,7 +21,7 @@ from fidelity.config import Sampling
 from fidelity.engines.base import EngineInfo, LayerGroup, OnProgress, Progress
 from fidelity.engines.processes import oom_kills, processor_seconds, wait_until_gone
 from fidelity.errors import EngineError
-from fidelity.records import Failure, Generation, Prompt, TokenScores
+from fidelity.records import Failure, Generation, Prompt, TokenScores, every_id
 
 LOADING = "loading the model"
 LAST_LINES = 15
@@ -130,6 +130,11 @@ class ChildEngine:
             else:
                 yield _token_scores(record)
 
+    def token_texts(self, ids: Sequence[int]) -> list[str]:
+        """See `TokenTexts`."""
+        (record,) = self._ask("token_texts", while_doing="reading tokens", ids=[int(i) for i in ids])
+        return list(record["texts"])
+
     def _ask(self, method: str, *, while_doing: str, **arguments: Any) -> Iterator[dict[str, Any]]:
         """The records of a request, as they come."""
         self._send({method: arguments})
@@ -232,10 +237,7 @@ def _token_scores(record: Mapping[str, Any]) -> TokenScores:
     """A record of `force`: its arrays are little-endian bytes in base64, since JSON is slow with this many numbers."""
     token_ids, top_logprobs = _array(record["token_ids"], "<i4"), _array(record["top_logprobs"], "<f4")
     table = (len(token_ids), len(top_logprobs) // max(1, len(token_ids)))
-    if record["top_ids"] is None:
-        top_ids = np.broadcast_to(np.arange(table[1], dtype=np.int32), table)
-    else:
-        top_ids = _array(record["top_ids"], "<i4").reshape(table)
+    top_ids = every_id(*table) if record["top_ids"] is None else _array(record["top_ids"], "<i4").reshape(table)
     return TokenScores(
         prompt_id=record["prompt_id"],
         token_ids=token_ids,

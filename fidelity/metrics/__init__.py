@@ -17,6 +17,7 @@ from fidelity.metrics.facts import Facts
 from fidelity.metrics.first_divergence import FirstDivergence
 from fidelity.metrics.identical import Identical
 from fidelity.metrics.json import Json
+from fidelity.metrics.kl import Kl
 from fidelity.metrics.length import Length
 from fidelity.metrics.markdown import Markdown
 from fidelity.metrics.nli import Nli
@@ -24,6 +25,7 @@ from fidelity.metrics.prefix_agreement import PrefixAgreement
 from fidelity.metrics.rouge import Rouge
 from fidelity.metrics.sts import Sts
 from fidelity.metrics.thinking import Thinking
+from fidelity.metrics.tokens import Tokens
 from fidelity.schema import nearest
 
 __all__ = [
@@ -40,7 +42,8 @@ __all__ = [
 Lexical = Identical | PrefixAgreement | FirstDivergence | Rouge | Chrf | Edit | Length | Facts | Diversity | Thinking
 Structural = Markdown | Json | Code | Counts | Breaks
 Semantic = Sts | BertScore | Nli
-AnyMetric = Annotated[Lexical | Structural | Semantic, Field(discriminator="kind")]
+Forced = Tokens | Kl
+AnyMetric = Annotated[Lexical | Structural | Semantic | Forced, Field(discriminator="kind")]
 KINDS: tuple[type[Metric], ...] = get_args(get_args(AnyMetric)[0])
 
 
@@ -78,4 +81,4 @@ def default_metrics() -> list[Metric]:
     """What is scored if nothing is asked for: all that needs no more than the STS encoder."""
     lexical = [Identical(), PrefixAgreement(), FirstDivergence(), Rouge(), Chrf(), Edit(), Length(), Facts()]
     structural = [Markdown(), Json(), Code(), Counts(), Breaks()]
-    return [*lexical, Thinking(), Diversity(), Sts(), *structural]
+    return [*lexical, Thinking(), Diversity(), Sts(), *structural, Tokens()]

@@ -13,7 +13,8 @@ from fidelity.errors import FidelityError, MissingPackageError
 from fidelity.records import Column, Pair
 from fidelity.schema import Settings
 
-Need = Literal["text", "token_ids", "encoder"]
+Need = Literal["text", "token_ids", "encoder", "forced", "whole_vocabulary"]
+"""`forced`: what both models make of the baseline's tokens; `whole_vocabulary`: the same of every token there is."""
 
 
 class Metric(Settings, ABC):
@@ -30,6 +31,11 @@ class Metric(Settings, ABC):
 
     extra: ClassVar[str] = "lexical"
     """The extra that brings `packages`, where they aren't core dependencies."""
+
+    @property
+    def forced(self) -> bool:
+        """Whether it reads `Pair.forced` in place of the texts."""
+        return bool(self.needs & {"forced", "whole_vocabulary"})
 
     @property
     def cost(self) -> Literal["cheap", "moderate", "encoder"]:

@@ -63,17 +63,32 @@ def notes(result: ComparisonSet) -> list[str]:
     for scores in (*result.controls, *result.candidates):
         said += _stopped(scores.run)
         said += [f"{scores.run.name}: {note}" for note in scores.run.manifest["engine"]["notes"]]
-        said += [f"{scores.run.name}: {column} is unscored: {why}" for column, why in scores.unscored.items()]
         for name, summary in summaries_of(result, scores).items():
             if name.endswith(HIDDEN) and summary.value is not None and summary.value < 1:
                 said.append(f"{scores.run.name}: {name.removesuffix(HIDDEN)} read {summary.value:.1%} of the texts")
         reasons = list(scores.failures.items())
         said += [f"{scores.run.name}: prompt {prompt} failed: {why}" for prompt, why in reasons[:3]]
         said += [f"{scores.run.name}: and {len(reasons) - 3} more failed"] if len(reasons) > 3 else []
+    said += _unscored(result)
     said += _scored_in_part(result)
     said += differences(result)
     said += [f"{name}: not compared: {why}" for name, why in result.not_compared.items()]
     return list(dict.fromkeys(said))
+
+
+def _unscored(result: ComparisonSet) -> list[str]:
+    """Whole columns that could not be scored: once for each reason, and for whom where that isn't everybody."""
+    everybody = (*result.controls, *result.candidates)
+    found: dict[str, dict[str, list[str]]] = {}
+    for scores in everybody:
+        for column, why in scores.unscored.items():
+            found.setdefault(why, {}).setdefault(scores.run.name, []).append(column)
+    told = []
+    for why, columns in found.items():
+        names = list(dict.fromkeys(name for of_run in columns.values() for name in of_run))
+        whom = "" if len(columns) == len(everybody) else f"{', '.join(columns)}: "
+        told.append(f"{whom}{', '.join(names)} {'is' if len(names) == 1 else 'are'} unscored: {why}")
+    return told
 
 
 def _scored_in_part(result: ComparisonSet) -> list[str]:

@@ -1,5 +1,6 @@
 """The recordings that come with the package, as a study in a store; and the app over any store, without a browser."""
 
+import json
 import shutil
 from html import unescape
 from pathlib import Path
@@ -8,8 +9,8 @@ import pyarrow as pa
 import pytest
 
 pytest.importorskip("streamlit")
-pytest.importorskip("altair")
 
+import altair
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
@@ -71,11 +72,14 @@ def said(app):
 
 
 def charted(app):
-    """The data of all charts of a page, as text."""
-    charts = app.get("vega_lite_chart")
-    return "\n".join(
-        str(pa.ipc.open_stream(d.data.data).read_all().to_pylist()) for c in charts for d in c.proto.datasets
-    )
+    """The data of all charts of a page, as text; each chart is what the Vega-Lite grammar allows."""
+    told = []
+    for chart in app.get("vega_lite_chart"):
+        drawn = json.loads(chart.proto.spec)
+        altair.Chart.from_dict(drawn)
+        table = pa.ipc.open_stream(chart.proto.data.data).read_all().to_pylist() if chart.proto.data.data else []
+        told += [*table, *(layer.get("data") for layer in drawn["layer"])]
+    return str(told)
 
 
 def comparison(root, candidate):

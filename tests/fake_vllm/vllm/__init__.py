@@ -4,11 +4,12 @@ Like the real BF16 engine, its answers depend on how many prompts are in the bat
 and above temperature 0 the seed.
 Words in a prompt make it misbehave: SIGILL, SIGSEGV, SIGKILL, HANG, SLOW, REFUSED (by the template), LONG (beyond the
 context). So do values of `quantization`: mxfp4 (no kernel), SIGILL, hangs, works (for 3 s, while loading), aborts (at
-its end).
+its end), DIES (when it is forced).
 """
 
 import atexit
 import hashlib
+import math
 import os
 import signal
 import subprocess
@@ -20,10 +21,10 @@ sys.stdout.write("the fake vLLM is being loaded\n")
 
 
 class SamplingParams:
-    def __init__(self, *, max_tokens, temperature, logprobs, seed=None, **others):
+    def __init__(self, *, max_tokens, temperature, logprobs=None, prompt_logprobs=None, seed=None, **others):
         if "repeats" in others:
             raise TypeError("Unexpected keyword argument 'repeats'")
-        self.max_tokens = max_tokens
+        self.max_tokens, self.prompt_logprobs = max_tokens, prompt_logprobs
         self.seed = seed if temperature else None
 
 
@@ -37,6 +38,9 @@ class _Tokenizer:
         if "LONG" in text:
             return list(range(10_000))
         return [len(word) for word in text.split()] + [sum(text.encode()) % 997]
+
+    def decode(self, ids):
+        return "".join(f" w{token}" for token in ids)
 
     def apply_chat_template(self, messages, *, add_generation_prompt, tokenize, return_dict=False):
         text = " ".join(m["content"] for m in messages)
@@ -77,6 +81,7 @@ class _Model:
     """Thirty linear layers; `quantization="compressed-tensors"` quantizes all but one of them."""
 
     def __init__(self, quantization):
+        self.quantization = quantization or ""
         quantized = 29 if quantization == "compressed-tensors" else 0
         methods = [CompressedTensorsLinearMethod() if n < quantized else UnquantizedLinearMethod() for n in range(30)]
         self._layers = [RowParallelLinear(method) for method in methods]
@@ -113,7 +118,7 @@ class LLM:
         self._model = _Model(quantization)
         self._waiting, self._next, self._exact = [], 0, dtype == "float32"
         self.llm_engine = SimpleNamespace(
-            model_config=SimpleNamespace(max_model_len=max_model_len),
+            model_config=SimpleNamespace(max_model_len=max_model_len, max_logprobs=20),
             vllm_config=SimpleNamespace(
                 model_config=SimpleNamespace(enforce_eager=enforce_eager, dtype=f"torch.{dtype}"),
                 cache_config=SimpleNamespace(cache_dtype=kv_cache_dtype),
@@ -151,4 +156,24 @@ class LLM:
         answer = SimpleNamespace(
             text=" ".join(f"w{token}" for token in tokens), token_ids=tokens, logprobs=logprobs, finish_reason="length"
         )
-        return SimpleNamespace(request_id=str(id_), outputs=[answer])
+        forced = None if params.prompt_logprobs is None else self._forced(ids, params.prompt_logprobs, noise)
+        return SimpleNamespace(request_id=str(id_), outputs=[answer], prompt_logprobs=forced)
+
+    def _forced(self, ids, top_k, noise):
+        """A vocabulary of 50; each token's logit comes from what stands before it, and a little from the batch."""
+        if "DIES" in self._model.quantization:
+            os.kill(os.getpid(), signal.SIGKILL)
+        flat = SimpleNamespace(start_indices=[0], end_indices=[0], token_ids=[], logprobs=[], ranks=[])
+        for place in range(1, len(ids)):
+            digest = hashlib.sha512(repr(ids[max(0, place - 8) : place]).encode()).digest()
+            logits = [digest[n] / 32 + noise * digest[n + 10] / 20_000 for n in range(50)]
+            total = math.log(sum(map(math.exp, logits)))
+            own = ids[place] % 50
+            order = sorted(range(50), key=lambda n: -logits[n])
+            shown = [own, *order[: 50 if top_k < 0 else top_k]]
+            flat.start_indices.append(len(flat.token_ids))
+            flat.token_ids += [ids[place], *shown[1:]]
+            flat.logprobs += [logits[n] - total for n in shown]
+            flat.ranks += [1 + order.index(own), *range(1, len(shown))]
+            flat.end_indices.append(len(flat.token_ids))
+        return flat

@@ -1,0 +1,41 @@
+"""KL divergence over the whole vocabulary, at each token of the baseline's answers."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from fidelity.metrics.base import Metric, Need
+from fidelity.records import Column, Pair
+from fidelity.tokenwise import exact_kl
+
+QUANTILES = (0.5, 0.9, 0.99, 0.999)
+
+
+class Kl(Metric):
+    """KL(baseline || candidate) in nats at the tokens of the baseline's answers, which both models have read.
+
+    Exact: over the whole vocabulary, so it takes runs of a baseline whose YAML says `kl: {exact: true}`, and has values
+    for the first prompts alone. `kl` is the mean over tokens, weighted by tokens; `kl[q=0.5]` to `kl[q=0.999]` are its
+    quantiles within an answer (linear between neighbours). 0 where both distributions are the same; there is no upper
+    limit, and None where a token is possible to the baseline and impossible to the candidate.
+    """
+
+    kind: Literal["kl"] = "kl"
+    ignore_below: float | None = None
+    """Tokens whose log-probability in the baseline is not above it are left out; llama.cpp has -16."""
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        return frozenset({"whole_vocabulary"})
+
+    def score(self, pairs: Sequence[Pair]) -> list[Column]:
+        found = [exact_kl(*pair.forced, ignore_below=self.ignore_below) if pair.forced else None for pair in pairs]
+        known = [None if kl is None or not len(kl) or not np.isfinite(kl).all() else kl for kl in found]
+        means = tuple(None if kl is None else float(kl.mean()) for kl in known)
+        weights = tuple(None if kl is None else float(len(kl)) for kl in known)
+        columns = [Column("kl", means, weights, better="lower", bounds=None)]
+        for q in QUANTILES:
+            at = tuple(None if kl is None else float(np.quantile(kl, q)) for kl in known)
+            columns.append(Column(f"kl[q={q}]", at, better="lower", bounds=None))
+        return columns
