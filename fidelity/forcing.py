@@ -122,7 +122,7 @@ def _noting(outcomes: Iterator[TokenScores | Failure], seen: set[int]) -> Iterat
 
 def owed(job: Job, baseline: Run, depths: Sequence[Depth], store: Store) -> list[Forcing]:
     """What a run has still to score; nothing where its engine can't, or where the baseline itself wasn't scored."""
-    if not can_force(job.config):
+    if not can_force(job.config, job.engine_identity):
         return []
     own = job.digest == baseline.manifest["digest"]
     found = []

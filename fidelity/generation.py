@@ -13,18 +13,22 @@ from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 from fidelity import __version__, baselines
-from fidelity.checkpoints import describe, local_directory
-from fidelity.config import Control, RecordedEngine, RunConfig, StoredEngine, VllmEngine
-from fidelity.engines import Engine, Progress, open_engine
+from fidelity.checkpoints import Checkpoint, describe, local_directory
+from fidelity.config import Control, ExecuTorchEngine, OpenAIEngine, RecordedEngine, RunConfig, StoredEngine
+from fidelity.engines import Engine, Progress, ServerEngine, TimedEngine, open_engine
+from fidelity.engines.recorded import RecordedAnswers
 from fidelity.errors import EngineError
 from fidelity.forced import Depth, Forced, adopt_scores, writing
 from fidelity.forcing import Forcing, owed
 from fidelity.gate import Outcome
 from fidelity.jobs import DEFAULT_CHUNK, Asked, Job, on_the_same_prompts
+from fidelity.measuring import RunWatch, read_serving, requests_of, time_alone
 from fidelity.prompts import prompts_digest
-from fidelity.records import Failure, Prompt
+from fidelity.records import Failure, Generation, Prompt
 from fidelity.store import Run, RunWriter, Store
 
+NO_PART_OF_A_RUN = {"metrics", "kl", "latency", "price_per_hour", "serving"}
+"""Keys of a YAML that say what is done with a run's outputs, or beside them."""
 Decided = Callable[[Run], Outcome]
 """What a gate says to a run that may still grow."""
 
@@ -67,7 +71,34 @@ def generate_jobs(
             whole = run.manifest["digest"] == job.digest
             if whole and (baseline is None or job.control_of is None):
                 _force(job, run, owed(job, baseline or runs[0], depths, store), engines)
+        _measure_the_rest(jobs[0], runs[0], engines, store)
     return runs
+
+
+def _measure_the_rest(job: Job, run: Run, engines: "_Engines", store: Store) -> None:
+    """What doesn't come from the run itself; timed as it is asked for, and not again once it is."""
+    config, known = job.config, store.measurement(run) or {}
+    more: dict[str, Any] = {"price_per_hour": config.price_per_hour, "serving": read_serving(config.serving)}
+    asked = config.latency and config.latency.model_dump(mode="json")
+    if asked and (known.get("latency") or {}).get("asked") != asked and (timed := _time_alone(job, run, engines)):
+        more["latency"] = timed
+    if changed := {key: value for key, value in more.items() if value != known.get(key) and (value or key in known)}:
+        store.add_measurement(run, changed)
+
+
+def _time_alone(job: Job, run: Run, engines: "_Engines") -> dict[str, Any] | None:
+    """None where the engine can't be timed, or ended: the run is complete without."""
+    assert job.config.latency is not None
+    try:
+        engine = engines.of(job, run.path / "engine.log")
+        if not isinstance(engine, TimedEngine):
+            return None
+        prompts = run.prompts()
+        engines.ear.start(f"{job.name}, timed", done=0, total=requests_of(job.config.latency, len(prompts)))
+        return time_alone(engine, prompts, job.config.latency)
+    except EngineError as error:
+        engines.listener.say(f"{job.name}: not timed: {error}")
+        return None
 
 
 def _run(job: Job, engines: "_Engines", store: Store, until: "_Until | None") -> Run:
@@ -138,30 +169,33 @@ class _Ear:
         done, tokens = self._done + progress.prompts, self._tokens + progress.tokens
         self._listener.progress(self._run, done, self._total, tokens, seconds)
 
+    def resumed(self, prompts: int) -> None:
+        """What there was of a chunk already."""
+        self._done += prompts
+        self._listener.progress(self._run, self._done, self._total, self._tokens, self._seconds)
+
     def chunk_finished(self, prompts: int, tokens: int) -> None:
         self._done += prompts
         self._tokens += tokens
         self._seconds = time.monotonic() - self._since
         self._listener.progress(self._run, self._done, self._total, self._tokens, self._seconds)
 
-    def measurement(self) -> dict[str, float]:
-        """Generating alone: loading and warm-up came before, joining the chunks after. Each repeat is a prompt here."""
-        return {"prompts": self._done, "tokens": self._tokens, "seconds": self._seconds}
-
 
 def _fill(writer: RunWriter, engines: _Engines, job: Job, store: Store) -> Run:
     """Generate the chunks that are not on disk yet, and complete the run."""
-    engine, finished = engines.of(job, writer.log), writer.finished
+    engine, finished, resumed = engines.of(job, writer.log), writer.finished, writer.begun
     plan = job.plan
+    if isinstance(engine, ServerEngine):  # which waits for no chunk to be whole
+        plan = [[one for chunk in plan for one in chunk]]
     engines.ear.start(job.name, done=sum(len(plan[number]) for number in finished), total=job.answers)
-    steps_before = engine.step_seconds
+    watch = RunWatch(engine)
     for number, asked in enumerate(plan):
         if number not in finished:
-            _fill_chunk(writer, engine, engines.ear, job, number, asked)
-    measured = {**engines.ear.measurement(), "step_seconds": engine.step_seconds - steps_before}
-    run = writer.complete(job.prompts, _manifest(job, engine))
-    if not finished and not isinstance(job.config.engine, RecordedEngine):
-        store.add_measurement(run, {"created": run.manifest["created"], "engine": asdict(engine.info), **measured})
+            _fill_chunk(writer, engine, engines.ear, job, number, asked, watch)
+    with watch.writing():
+        run = writer.complete(job.prompts, _manifest(job, engine))
+    if not resumed and not isinstance(job.config.engine, RecordedEngine):
+        store.add_measurement(run, watch.measurement(job.config))
     return run
 
 
@@ -187,7 +221,7 @@ def _fill_until(writer: RunWriter, engines: _Engines, job: Job, store: Store, un
             engine = engines.of(job, writer.log)
             writer.note(_manifest(job, engine))
             if number not in finished:
-                _fill_chunk(writer, engine, engines.ear, job, number, asked)
+                _fill_chunk(writer, engine, engines.ear, job, number, asked, RunWatch(engine))
         for forcing in until.forcings:
             if forcing.lacks(number):
                 forcing.fill(number, engines.of(job, writer.log))
@@ -222,13 +256,52 @@ def _part(
     return run
 
 
-def _fill_chunk(writer: RunWriter, engine: Engine, ear: "_Ear", job: Job, number: int, asked: Sequence[Asked]) -> None:
+def _fill_chunk(
+    writer: RunWriter, engine: Engine, ear: "_Ear", job: Job, number: int, asked: Sequence[Asked], watch: RunWatch
+) -> None:
     prompts, repeats = [prompt for prompt, _ in asked], [repeat for _, repeat in asked]
+    if isinstance(engine, ServerEngine):
+        _fill_answer_by_answer(writer, engine, ear, job, number, asked, watch)
+        return
+    began = time.monotonic()
     said = engine.generate(prompts, job.sampling, repeats)
     outcomes = [replace(outcome, repeat=repeat) for outcome, repeat in zip(said, repeats, strict=True)]
-    writer.add_chunk(number, prompts, outcomes)
-    tokens = sum(len(o.token_ids or ()) for o in outcomes if not isinstance(o, Failure))
+    took = time.monotonic() - began
+    with watch.writing():
+        writer.add_chunk(number, prompts, outcomes)
+    tokens = sum(map(_tokens, outcomes))
+    watch.chunk_finished(len(prompts), tokens, took)
     ear.chunk_finished(len(prompts), tokens)
+
+
+def _fill_answer_by_answer(
+    writer: RunWriter,
+    engine: ServerEngine,
+    ear: "_Ear",
+    job: Job,
+    number: int,
+    asked: Sequence[Asked],
+    watch: RunWatch,
+) -> None:
+    """A chunk of which every answer is kept as soon as it is there."""
+    began = time.monotonic()
+    with writer.journal(number) as journal:
+        left = [place for place in range(len(asked)) if place not in journal.places]
+        ear.resumed(len(asked) - len(left))
+        tokens = 0
+        prompts, repeats = [asked[place].prompt for place in left], [asked[place].repeat for place in left]
+        for n, outcome in engine.answer(prompts, job.sampling, repeats, at_once=job.at_once):
+            journal.add(left[n], replace(outcome, repeat=repeats[n]))
+            tokens += _tokens(outcome)
+        watch.chunk_finished(len(left), tokens, time.monotonic() - began)
+        answered = [asked[place].prompt for place in journal.places]
+        with watch.writing():
+            writer.add_chunk(number, answered, (outcome for _, outcome in journal.outcomes()))
+    ear.chunk_finished(len(left), tokens)
+
+
+def _tokens(outcome: Generation | Failure) -> int:
+    return 0 if isinstance(outcome, Failure) else len(outcome.token_ids or ())
 
 
 def _part_of(manifest: Mapping[str, Any], prompts: Sequence[Prompt], last: int) -> dict[str, Any]:
@@ -244,14 +317,19 @@ def _part_of(manifest: Mapping[str, Any], prompts: Sequence[Prompt], last: int) 
 def _manifest(job: Job, engine: Engine) -> dict[str, Any]:
     recorded = isinstance(job.config.engine, RecordedEngine)
     checkpoint = None
-    if isinstance(job.config.engine, VllmEngine):
+    if job.config.model is not None and not isinstance(job.config.engine, RecordedEngine | OpenAIEngine):
         checkpoint = describe(local_directory(str(job.config.model), job.config.revision))
+    elif isinstance(job.config.engine, ExecuTorchEngine):
+        checkpoint = Checkpoint(engine.info.ran_as, None, job.config.engine.path.stat().st_size)
+    elif isinstance(job.config.engine, RecordedEngine) and (ran := job.config.engine.ran) and ran.bytes:
+        checkpoint = Checkpoint(None, None, ran.bytes)
+    timings = engine.timings if isinstance(engine, RecordedAnswers) else {}
     return {
         "name": job.name,
         "digest": job.digest,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "fidelity": __version__,
-        "config": job.config.model_dump(mode="json", exclude={"metrics", "kl"}),
+        "config": job.config.model_dump(mode="json", exclude=NO_PART_OF_A_RUN),
         "sampling": None if recorded else job.sampling.model_dump(mode="json"),
         "prompts_digest": prompts_digest(job.prompts),
         "chunk": None if recorded else job.config.chunk or DEFAULT_CHUNK,
@@ -263,6 +341,7 @@ def _manifest(job: Job, engine: Engine) -> dict[str, Any]:
         "engine": asdict(engine.info),
         "checkpoint": asdict(checkpoint) if checkpoint else None,
         "label": job.config.label,
+        **({"recorded_timings": timings} if timings else {}),
     }
 
 

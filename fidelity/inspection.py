@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fidelity.checkpoints import Anatomy, Part, dissect, local_directory
+from fidelity.checkpoints import Anatomy, Part, dissect, dissect_on_hub, local_directory
 from fidelity.checkpoints.formats import FLOATS
 from fidelity.engines.vllm_kernels import Linear, pick_kernels
 from fidelity.errors import ConfigError
@@ -50,9 +50,17 @@ def inspect(what: str, *, revision: str | None = None, ask_vllm: bool = True) ->
         checkpoint = _checkpoint_of(run)
         anatomy = dissect(checkpoint) if checkpoint else None
         return Inspection(run.name, anatomy, None, run.manifest["engine"])
-    checkpoint = local_directory(str(path.resolve()) if path.exists() else what, revision)
-    anatomy = dissect(checkpoint)
+    anatomy = dissect(local_directory(str(path.resolve()), revision)) if path.exists() else _named(what, revision)
     return Inspection(what, anatomy, _picks(anatomy) if ask_vllm else None, None)
+
+
+def _named(model: str, revision: str | None) -> Anatomy:
+    """A model that is no path: from the Hub's cache, else by what the Hub tells without its weights."""
+    try:
+        cached = local_directory(model, revision, download=False)
+    except ConfigError:
+        return dissect_on_hub(model, revision)
+    return dissect(cached)
 
 
 def as_json(found: Inspection) -> dict[str, Any]:
@@ -72,12 +80,6 @@ def as_json(found: Inspection) -> dict[str, Any]:
     }
 
 
-def bits_per_weight(anatomy: Anatomy) -> float | None:
-    """Of the whole checkpoint, scales included."""
-    parameters = sum(part.parameters for part in anatomy.parts)
-    return sum(part.bytes for part in anatomy.parts) * 8 / parameters if parameters else None
-
-
 def _checkpoint_json(anatomy: Anatomy) -> dict[str, Any]:
     fields = asdict(anatomy)
     layers = [
@@ -86,7 +88,8 @@ def _checkpoint_json(anatomy: Anatomy) -> dict[str, Any]:
     del fields["parts"], fields["checkpoint"]
     return {
         **asdict(anatomy.checkpoint),
-        "bits_per_weight": bits_per_weight(anatomy),
+        "bits_per_weight": anatomy.bits_per_weight,
+        "tensor_bytes": anatomy.tensor_bytes,
         **fields,
         "unquantized": list(anatomy.unquantized),
         "layers": layers,

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fidelity.config import Control, RecordedEngine, RunConfig, Sampling, StoredEngine
+from fidelity.config import Control, RecordedEngine, Requests, RunConfig, Sampling, StoredEngine
 from fidelity.engines import identity
 from fidelity.engines.recorded import recorded_prompts, recorded_repeats
 from fidelity.errors import ConfigError
@@ -67,6 +67,16 @@ class Job:
             order = [int(place) + repeat * len(self.prompts) for place in reading for repeat in range(self.repeats)]
         cut = chunks(len(all_asked), largest=self.config.chunk or DEFAULT_CHUNK, seed=self.seed, order=order)
         return [[all_asked[n] for n in chunk] for chunk in cut]
+
+    @property
+    def at_once(self) -> int:
+        """How many requests to a server are under way: for all but the baseline, a number that the seed draws.
+
+        From half of what is configured up to one less, so that compositions of its batches differ.
+        """
+        assert isinstance(self.config.engine, Requests)
+        most = self.config.engine.concurrency
+        return most if self.seed == 0 else random.Random(self.seed).randint(max(1, most // 2), max(1, most - 1))
 
 
 def chunks(count: int, *, largest: int, seed: int, order: Sequence[int] | None = None) -> list[list[int]]:

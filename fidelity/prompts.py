@@ -13,6 +13,8 @@ from fidelity.records import Message, Prompt
 def load_prompts(path: Path, *, limit: int | None = None) -> tuple[Prompt, ...]:
     """Read a prompt set: one JSON object a line, with `id`, `prompt` (a text or a list of messages), `category`.
 
+    The input file of an OpenAI batch is one too.
+
     Args:
         path: The JSONL file, UTF-8.
         limit: Keep only the first prompts.
@@ -67,6 +69,8 @@ def parse_prompt(row: dict[str, Any], *, where: str) -> Prompt:
             return Prompt(
                 replace_lone_surrogates(id_), tuple(_message(turn, where) for turn in turns), _category(row, where)
             )
+        case {"custom_id": id_, "body": {"messages": asked} | {"prompt": asked}}:
+            return parse_prompt({"id": id_, "prompt": asked}, where=where)
     raise ConfigError(
         f"{where}: a prompt needs 'id' (a text) and 'prompt' (a text that is not empty, or a list of chat messages); "
         f"found {json.dumps({key: row.get(key) for key in ('id', 'prompt')}, ensure_ascii=False)[:200]}"
@@ -87,6 +91,8 @@ def replace_lone_surrogates(text: str) -> str:
 def _message(turn: Any, where: str) -> Message:
     match turn:
         case {"role": str() as role, "content": str() as content}:
+            return Message(role, replace_lone_surrogates(content))
+        case {"role": str() as role, "content": [{"type": "text", "text": str() as content}]}:
             return Message(role, replace_lone_surrogates(content))
     raise ConfigError(f"{where}: a chat message needs 'role' and 'content', both texts; found {str(turn)[:200]}")
 

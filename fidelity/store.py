@@ -11,6 +11,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from fidelity.files import (
     whole_file,
     write_parquet,
 )
+from fidelity.journal import Journal
 from fidelity.records import Column, Failure, Generation, Message, Prompt
 
 if TYPE_CHECKING:
@@ -53,6 +55,12 @@ class Run:
     @property
     def name(self) -> str:
         return str(self.manifest["name"])
+
+    @property
+    def measurement(self) -> dict[str, Any] | None:
+        """What was measured of it, which lies beside `runs/` in `measurements/`; None if nothing was."""
+        folder = self.path.parent.parent / "measurements" / self.id
+        return read_manifest(folder) if (folder / "manifest.json").is_file() else None
 
     @cached_property
     def rows(self) -> "pa.Table":
@@ -161,12 +169,23 @@ class RunWriter:
         """The numbers of the chunks that are on disk."""
         return {int(file.stem.partition("-")[2]) for file in self.path.glob("chunk-*.parquet")}
 
-    def add_chunk(self, number: int, prompts: Sequence[Prompt], outcomes: Sequence[Outcome]) -> None:
+    def journal(self, number: int) -> Journal:
+        """What there is of a chunk that isn't whole yet, where each prompt is answered in its own time."""
+        return Journal(self.path / f"answers-{number:05d}.jsonl")
+
+    @property
+    def begun(self) -> bool:
+        """Whether something of the run is on disk."""
+        return any(self.path.glob("chunk-*.parquet")) or any(self.path.glob("answers-*.jsonl"))
+
+    def add_chunk(self, number: int, prompts: Sequence[Prompt], outcomes: Iterable[Outcome]) -> None:
         """Keep a chunk: all of its outcomes, or none of them."""
         import pyarrow as pa
 
-        rows = [_row(prompt, outcome) for prompt, outcome in zip(prompts, outcomes, strict=True)]
-        write_parquet(self.path / f"chunk-{number:05d}.parquet", pa.Table.from_pylist(rows, schema=_run_schema()))
+        rows, parts = zip(prompts, outcomes, strict=True), []
+        while batch := [_row(prompt, outcome) for prompt, outcome in islice(rows, ROWS_READ_AT_ONCE)]:
+            parts.append(pa.Table.from_pylist(batch, schema=_run_schema()))
+        write_parquet(self.path / f"chunk-{number:05d}.parquet", pa.concat_tables(parts))
 
     @property
     def noted(self) -> dict[str, Any] | None:
@@ -188,13 +207,14 @@ class RunWriter:
         """Join the chunks in the prompt set's order; the manifest comes last, and with it the run is there."""
         chunks = sorted(self.path.glob("chunk-*.parquet"))
         run = _write_run(self.path, chunks, prompts, manifest)
-        for file in (*chunks, self.path / "draft.json"):
+        for file in (*chunks, *self.path.glob("answers-*.jsonl"), self.path / "draft.json"):
             file.unlink(missing_ok=True)
         return run
 
 
 def _write_run(path: Path, chunks: Sequence[Path], prompts: Sequence[Prompt], manifest: dict[str, Any]) -> Run:
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     table = pa.concat_tables([read_parquet(chunk) for chunk in chunks])
     place = {prompt.id: number for number, prompt in enumerate(prompts)}
@@ -203,7 +223,7 @@ def _write_run(path: Path, chunks: Sequence[Path], prompts: Sequence[Prompt], ma
     table = table.take(sorted(rows, key=lambda row: (keys[row][0], place[keys[row][1]])))
     write_parquet(path / "generations.parquet", table, rows_per_group=ROWS_READ_AT_ONCE)
     failures = len(table) - table["failure"].null_count
-    tokens = sum(len(ids) for ids in table["token_ids"].to_pylist() if ids is not None)
+    tokens = pc.sum(pc.list_value_length(table["token_ids"])).as_py() or 0
     counts = {"prompts": len(prompts), "generations": len(table) - failures, "failures": failures, "tokens": tokens}
     write_manifest(path, {**manifest, "counts": counts})
     return Run(path)
@@ -255,16 +275,23 @@ class Store:
             yield self.run(name, digest) or RunWriter(path)
 
     def add_measurement(self, run: Run, measurement: dict[str, Any]) -> None:
-        """Keep timings of a run, apart from it: they are no part of what it said."""
+        """Keep what was measured of a run, apart from it: it is no part of what it said.
+
+        What stood there under the same keys is replaced, the rest stays.
+        """
+        known = self.measurement(run) or {}
+        write_manifest(self.measurements_of(run), {**known, **measurement})
+
+    def measurements_of(self, run: Run) -> Path:
+        """The directory for what is measured of a run; it is made."""
         folder = self.root / "measurements" / run.id
         with full_disk_explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        write_manifest(folder, measurement)
+        return folder
 
     def measurement(self, run: Run) -> dict[str, Any] | None:
-        """The timings of a run, if it was generated here without a break."""
-        folder = self.root / "measurements" / run.id
-        return read_manifest(folder) if (folder / "manifest.json").is_file() else None
+        """What was measured of a run; None if nothing was."""
+        return Run(self.root / "runs" / run.id).measurement
 
     def adopt(self, run: Run) -> Run:
         """A run of another store, copied into this one if it isn't there yet."""
@@ -275,6 +302,8 @@ class Store:
             with full_disk_explained(path):
                 shutil.copytree(run.path, draft, ignore=shutil.ignore_patterns(".*"))
                 draft.replace(path)
+            if measured := run.measurement:
+                self.add_measurement(Run(path), measured)
         return Run(path)
 
     def comparison(self, baseline: Run, candidate: Run, manifest: dict[str, Any], digest: str) -> Comparison:

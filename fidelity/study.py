@@ -20,7 +20,6 @@ from fidelity.config import (
     RunConfig,
     Sampling,
     StoredEngine,
-    VllmEngine,
     candidate_of,
     explained,
     load_run,
@@ -205,7 +204,7 @@ def _work_of(family: Family, store: Store, limit: int | None) -> list[tuple[str,
 
 def checkpoint_of(config: RunConfig) -> Checkpoint | None:
     """What a run's model is, as far as it is on this machine; nothing is downloaded."""
-    if not isinstance(config.engine, VllmEngine):
+    if config.model is None or isinstance(config.engine, RecordedEngine | StoredEngine):
         return None
     try:
         return describe(local_directory(str(config.model), config.revision, download=False))
@@ -227,10 +226,10 @@ def _cell(family: Family, config: RunConfig) -> Cell:
 def _family(file: StudyFile, family: FamilyFile, path: Path) -> Family:
     baseline = _run(family.baseline, path)
     shared: dict[str, Any] = {"metrics": file.metrics}
-    if isinstance(baseline.engine, VllmEngine):
-        shared |= {"prompts": file.prompts, "sampling": file.sampling, "chunk": file.chunk}
-    elif isinstance(baseline.engine, RecordedEngine):
+    if isinstance(baseline.engine, RecordedEngine):
         shared |= {"sampling": file.sampling}
+    elif not isinstance(baseline.engine, StoredEngine):
+        shared |= {"prompts": file.prompts, "sampling": file.sampling, "chunk": file.chunk}
     missing = {key: value for key, value in shared.items() if getattr(baseline, key) is None}
     candidates = tuple(_run(source, path) for source in family.candidates)
     names = [baseline.name, *(config.name for config in candidates)]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from fidelity.config import Control, RecordedEngine, RunConfig, Sampling, StoredEngine, VllmEngine, candidate_of
+from fidelity.config import Control, RecordedEngine, RunConfig, Sampling, StoredEngine, candidate_of
 from fidelity.errors import FidelityError
 from fidelity.jobs import jobs_of, prompts_of
 from fidelity.store import Store
@@ -82,7 +82,7 @@ def _family(family: Family, store: Store, limit: int | None, speed: float | None
         sampling = shared.sampling or Sampling()
         longest = sampling.max_tokens * sampling.repeats
         try:
-            if about is None and isinstance(config.engine, VllmEngine) and not Path(str(config.model)).is_absolute():
+            if about is None and config.model is not None and not Path(config.model).is_absolute():
                 raise FidelityError(f"to run, after {config.model} has been fetched from the Hub")
             jobs = jobs_of(shared, store=store, prompts=prompts, as_baseline=as_baseline)
         except FidelityError as error:

@@ -11,7 +11,7 @@ import pytest
 
 from fidelity.cli import main
 from fidelity.config import load_run
-from fidelity.engines import child
+from fidelity.engines import child, processes
 from fidelity.engines.processes import members, processor_seconds
 from fidelity.errors import EngineError
 from fidelity.pipeline import generate
@@ -25,8 +25,10 @@ pytestmark = pytest.mark.usefixtures("fake_vllm")
 def groups(monkeypatch):
     """The process groups of the children that were ended."""
     ended = []
-    wait = child.wait_until_gone
-    monkeypatch.setattr(child, "wait_until_gone", lambda group, **keys: (ended.append(group), wait(group, **keys))[1])
+    wait = processes.wait_until_gone
+    monkeypatch.setattr(
+        processes, "wait_until_gone", lambda group, **keys: (ended.append(group), wait(group, **keys))[1]
+    )
     return ended
 
 
@@ -52,7 +54,8 @@ def test_a_signal_is_named_with_what_it_may_mean(workspace, groups, word, hint):
 
 def test_the_out_of_memory_killer_is_named(workspace, monkeypatch):
     kills = iter(range(9))
-    monkeypatch.setattr(child, "oom_kills", lambda: next(kills))
+    for module in (child, processes):
+        monkeypatch.setattr(module, "oom_kills", lambda: next(kills))
     workspace.prompts("fine", "SIGKILL")
     with pytest.raises(EngineError, match=r"killed by SIGKILL \(the system ran out of memory; a shorter context"):
         run(workspace)

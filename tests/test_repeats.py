@@ -21,9 +21,11 @@ from fidelity.metrics.tokens import Tokens
 from fidelity.pairing import pair_runs
 from fidelity.pipeline import compare, generate
 from fidelity.records import Failure, Prompt
+from fidelity.rendered import batch_rows, rendered_rows
 from fidelity.scoring import _with_other_baselines
 from fidelity.stats import reading_order
 from fidelity.store import RunWriter, Store
+from tests.fake_server import FakeServer, said
 from tests.test_pipeline import Silent
 
 N, K = 12, 3
@@ -208,11 +210,11 @@ class TestGenerated:
     def test_stored_runs_with_other_repeats_are_not_compared(self, workspace, other):
         base, _ = run(workspace, self.baseline(workspace))
         few, _ = run(workspace, workspace.run("few", prompts="prompts.jsonl", sampling={**SAMPLED, "repeats": other}))
-        for one, two, said in (
+        for one, two, differing in (
             (base, few, f"repeats {K} against {other}"),
             (few, base, f"repeats {other} against {K}"),
         ):
-            with pytest.raises(IncomparableError, match=rf"were sampled differently \({said}\)"):
+            with pytest.raises(IncomparableError, match=rf"were sampled differently \({differing}\)"):
                 pair_runs(one, two)
 
     def test_an_exported_baseline_comes_back_with_its_repeats(self, workspace):
@@ -229,6 +231,37 @@ class TestGenerated:
 
 
 SAID = {"a": ["one two", "one three", "one four"], "b": ["x", "y", "z"]}
+
+
+class TestElsewhere:
+    """Engines that are no children of ours get the same seeds."""
+
+    def test_a_server_is_asked_for_each_answer_with_its_own_seed(self, workspace):
+        workspace.prompts("one", "two")
+        with FakeServer(lambda request: said(f"{request.body.get('seed')}")) as server:
+            engine = {"kind": "openai", "base_url": server.url}
+            path = workspace.baseline(model=None, engine=engine, sampling=SAMPLED, control="none")
+            (made,) = run(workspace, path)
+        sampling = Sampling(**SAMPLED)
+        assert by_place(made) == {(p, r): str(sampling.seed_of(p, r)) for p in ("p0", "p1") for r in range(K)}
+
+    def test_prompts_go_out_once_for_each_answer(self, workspace):
+        workspace.prompts("one", "two")
+        config = load_run(workspace.baseline(model=None, engine={"kind": "recorded", "path": "x"}, sampling=SAMPLED))
+        out = rendered_rows(config, limit=None)
+        assert {(row["id"], row["repeat"]): row["sampling"]["seed"] for row in out} == {
+            (p, r): config.sampling.seed_of(p, r) for p in ("p0", "p1") for r in range(K)
+        }
+        assert not any("repeats" in row["sampling"] for row in out)
+        (first, _) = batch_rows(config, limit=None)
+        assert first["body"]["n"] == K
+        assert "repeats" not in first["body"]
+
+    def test_a_batch_of_several_choices_is_read_as_repeats(self, workspace):
+        choices = [{"index": n, "message": {"content": f"answer {n}"}} for n in range(K)]
+        row = {"custom_id": "a", "response": {"status_code": 200, "body": {"choices": choices}}}
+        (made, *_) = run(workspace, workspace.recorded("base", [row]))
+        assert by_place(made) == {("a", n): f"answer {n}" for n in range(K)}
 
 
 class TestRecorded:

@@ -61,6 +61,29 @@ def test_what_ran_is_recorded(bf16):
     assert all(logprob <= 0 for logprob in outcome.logprobs)
 
 
+def test_timings_change_no_output_of_the_real_engine_either(tmp_path):
+    keys = {"name": "short", "model": str(MODEL), "prompts": str(ROOT / "prompts" / "starter.jsonl"), "chunk": 4}
+    keys |= {"engine": {"kind": "vllm", "dtype": "bfloat16", "max_model_len": 512, "options": {"enforce_eager": True}}}
+    keys |= {"sampling": {"max_tokens": 12}}
+    plain, timed = tmp_path / "plain.yaml", tmp_path / "timed.yaml"
+    plain.write_text(json.dumps(keys))
+    asked = {"prompts": 2, "repeats": 2, "max_tokens": 4, "prefill": [64], "use_cases": ["summarisation"]}
+    timed.write_text(json.dumps({**keys, "latency": asked, "price_per_hour": 2}))
+    made = [generate(load_run(y), store=Store(tmp_path / y.stem), listener=Silent(), limit=8) for y in (plain, timed)]
+    for one, other in zip(*made, strict=True):
+        assert one.id == other.id
+        assert one.outcomes() == other.outcomes()
+    measured = made[1][0].measurement
+    requests = measured["latency"]["requests"]
+    assert {r["kind"]: (r["prompt_tokens"], len(r["seconds"])) for r in requests}["prefill 64"] == (64, 1)
+    assert all(r["seconds"] == sorted(r["seconds"]) for r in requests)
+    assert set(measured["latency"]["failed"].values()) == {"4096 tokens and an answer of 512: the context holds 512"}
+    assert {"prefill", "decode"} <= set(measured["profile"])
+    # Keys and values of a token as config.json has them, and what vLLM reserves, in whole tokens.
+    assert measured["memory"]["kv_cache"] % measured["size"]["kv_cache"]["bytes_per_token"] == 0
+    assert measured["memory"]["pss"] > measured["memory"]["kv_cache"]
+
+
 def short(folder, model, **engine):
     """Two prompts, four tokens: enough to see what runs."""
     keys = {"kind": "vllm", "max_model_len": 512, **engine}

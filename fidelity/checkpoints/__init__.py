@@ -2,19 +2,26 @@
 
 from fidelity.checkpoints.anatomy import Anatomy, Part, dissect
 from fidelity.checkpoints.faults import refuse_faults
-from fidelity.checkpoints.formats import FLOATS, Checkpoint, describe
-from fidelity.checkpoints.source import chat_template, content_id, fingerprint, local_directory
+from fidelity.checkpoints.formats import FLOATS, Checkpoint, describe, read_config
+from fidelity.checkpoints.hub import dissect_on_hub
+from fidelity.checkpoints.kv_cache import KVCache, kv_cache
+from fidelity.checkpoints.source import chat_template, content_id, fingerprint, local_directory, vocabulary_id
 
 __all__ = [
     "FLOATS",
     "Anatomy",
     "Checkpoint",
+    "KVCache",
     "Part",
     "chat_template",
     "content_id",
     "describe",
     "dissect",
+    "dissect_on_hub",
     "fingerprint",
+    "kv_cache",
     "local_directory",
+    "read_config",
     "refuse_faults",
+    "vocabulary_id",
 ]

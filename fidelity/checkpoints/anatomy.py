@@ -17,6 +17,7 @@ from fidelity.checkpoints.formats import (
     read_config,
     scheme_of,
 )
+from fidelity.checkpoints.kv_cache import BYTES, KVCache, kv_cache
 from fidelity.checkpoints.source import chat_template, fingerprint
 from fidelity.checkpoints.tensors import Tensor, read_tensors
 
@@ -51,6 +52,14 @@ class Part:
     def bits_per_weight(self) -> float | None:
         return self.bytes * 8 / self.parameters if self.parameters else None
 
+    def bytes_loaded(self, dtype: str | None) -> int:
+        """In an engine that computes in `dtype` (`bfloat16`): plain floats are made that, quantized weights stay.
+
+        What a kernel packs anew while loading may take more or less.
+        """
+        width = BYTES.get(str(dtype))
+        return self.parameters * width if self.scheme in FLOATS.values() and width else self.bytes
+
 
 @dataclass(frozen=True, slots=True)
 class Anatomy:
@@ -67,7 +76,20 @@ class Anatomy:
     """Its hash, as in `EngineInfo.chat_template`."""
     activations: str | None
     """What the checkpoint asks of activations: `8-bit, dynamic, token`; None where they stay as they are."""
+    kv_cache: KVCache | None
+    """In the checkpoint's own type; None where the config doesn't tell."""
     parts: tuple[Part, ...]
+
+    @property
+    def tensor_bytes(self) -> int:
+        """What is loaded; the files' headers are the rest of `checkpoint.bytes`."""
+        return sum(part.bytes for part in self.parts)
+
+    @property
+    def bits_per_weight(self) -> float | None:
+        """Of the whole checkpoint, scales included."""
+        parameters = sum(part.parameters for part in self.parts)
+        return self.tensor_bytes * 8 / parameters if parameters else None
 
     @property
     def unquantized(self) -> tuple[str, ...]:
@@ -82,18 +104,26 @@ def dissect(checkpoint: Path) -> Anatomy:
     Raises:
         ConfigError: Its config.json or a header is damaged.
     """
-    config = read_config(checkpoint)
+    template = fingerprint(chat_template(checkpoint))
+    return dissected(read_config(checkpoint), read_tensors(checkpoint), describe(checkpoint), chat_template=template)
+
+
+def dissected(
+    config: Mapping[str, Any], tensors: Mapping[str, Tensor], checkpoint: Checkpoint, *, chat_template: str | None
+) -> Anatomy:
+    """The same from what was read of a checkpoint, wherever it lies."""
     text = config.get("text_config") or config
     tied = config.get("tie_word_embeddings")
     return Anatomy(
-        checkpoint=describe(checkpoint),
+        checkpoint=checkpoint,
         architecture=next(iter(config.get("architectures") or ()), None),
         vocabulary=text.get("vocab_size"),
         context=text.get("max_position_embeddings"),
         tied_embeddings=tied if isinstance(tied, bool) else None,
-        chat_template=fingerprint(chat_template(checkpoint)),
+        chat_template=chat_template,
         activations=_activations(quantization_of(config)),
-        parts=_parts(read_tensors(checkpoint), quantization_of(config)),
+        kv_cache=kv_cache(config),
+        parts=_parts(tensors, quantization_of(config)),
     )
 
 

@@ -34,13 +34,17 @@ def describe(checkpoint: Path) -> Checkpoint:
     Raises:
         ConfigError: Its config.json or a safetensors header is damaged.
     """
-    config = read_config(checkpoint)
-    tensors = read_tensors(checkpoint)
-    quantization = quantization_of(config)
+    size = sum(file.stat().st_size for file in weight_files(checkpoint))
+    return described(read_config(checkpoint), read_tensors(checkpoint), size=size, gguf=checkpoint.is_file())
+
+
+def described(config: Mapping[str, Any], tensors: Mapping[str, Tensor], *, size: int, gguf: bool = False) -> Checkpoint:
+    """The same from what was read of a checkpoint, wherever it lies; `size` is that of its weight files, in bytes."""
+    bits = bits_of(quantization_of(config))
     return Checkpoint(
-        format=_format(checkpoint, config, tensors),
-        parameters=sum(parameters_of(name, tensor, bits_of(quantization)) for name, tensor in tensors.items()) or None,
-        bytes=sum(file.stat().st_size for file in weight_files(checkpoint)) or None,
+        format=_format(config, tensors, gguf=gguf),
+        parameters=sum(parameters_of(name, tensor, bits) for name, tensor in tensors.items()) or None,
+        bytes=size or None,
     )
 
 
@@ -86,11 +90,11 @@ def parameters_of(name: str, tensor: Tensor, bits: int) -> int:
     return tensor.elements * (32 // bits if last in PACKED and tensor.dtype == "I32" else 1)
 
 
-def _format(checkpoint: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str | None:
+def _format(config: Mapping[str, Any], tensors: Mapping[str, Tensor], *, gguf: bool) -> str | None:
     if quantization := quantization_of(config):
         return _quantized_format(quantization)
     stored = _most_common_type(tensors)
-    if checkpoint.is_file() and stored:
+    if gguf and stored:
         return f"GGUF {stored}"
     if stored:
         return FLOATS.get(stored, stored)

@@ -76,6 +76,18 @@ def fingerprint(template: Any) -> str | None:
     return hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:16] if template else None
 
 
+def vocabulary_id(directory: Path) -> str | None:
+    """What a checkpoint's vocabulary is known by, as in `EngineInfo.tokenizer`; None where it has no tokenizer.json."""
+    try:
+        written = json.loads((directory / "tokenizer.json").read_text(encoding="utf-8"))
+        vocabulary = written["model"]["vocab"]
+        if isinstance(vocabulary, list):  # a unigram model has scores, and counts
+            vocabulary = {token: number for number, (token, _) in enumerate(vocabulary)}
+        return fingerprint({**vocabulary, **{added["content"]: added["id"] for added in written["added_tokens"]}})
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def _from_hub(model: str, revision: str | None, *, download: bool) -> Path:
     try:
         from huggingface_hub import snapshot_download

@@ -1,18 +1,18 @@
 """The child process that holds one vLLM engine."""
 
-import hashlib
 import json
 import time
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from fidelity.children import vllm_speed
 from fidelity.children.answering import OnProgress, answer
+from fidelity.children.describing import counts, fingerprint, ran_as, versions
+from fidelity.children.prompting import prompt_end, tokenized
+from fidelity.children.torchao_schemes import torchao_config
 from fidelity.children.vllm_forcing import in_order, number, token_scores
 from fidelity.children.vllm_layers import attention_backend, layer_groups
 
-PROMPT_END = 40
-"""How many characters of a prompt's end are told."""
 HEARTBEAT_S = 1.0
 """How often a running chunk says how far it is."""
 
@@ -21,18 +21,22 @@ class VllmInProcess:
     """vLLM's `LLM` and what became known of it while it was loaded."""
 
     def __init__(self, arguments: dict[str, Any], torchao: dict[str, Any] | None) -> None:
-        from vllm import LLM
-
-        self._llm = LLM(**arguments, **(_torchao_arguments(**torchao) if torchao else {}))
+        phases = self._phases = vllm_speed.Phases()
+        with phases.timed("import", since=vllm_speed.process_started()):
+            from vllm import LLM
+        with phases.timed("load"):
+            self._llm = LLM(**arguments, **(_torchao_arguments(**torchao) if torchao else {}))
+        phases.move(vllm_speed.compile_seconds(self._llm), out_of="load", to="compile")
         self._tokenizer = self._llm.get_tokenizer()
-        self._has_template = bool(getattr(self._tokenizer, "chat_template", None))
         self._context = int(self._llm.llm_engine.model_config.max_model_len)
         self._handed = 0
         """Requests so far: the number of the next one."""
         self.step_seconds = 0.0
         """Spent inside the engine's own steps since the warm-up."""
         self.info = self._describe()
-        self._warm_up()
+        with phases.timed("warm-up"):
+            self._warm_up()
+        phases.forget("prefill", "decode", "prefill and decode")
         self.step_seconds = 0.0
 
     def generate(
@@ -40,7 +44,7 @@ class VllmInProcess:
     ) -> Iterator[dict[str, Any]]:
         """One record per row, in order: all of them are in the engine at once, behind an empty prefix cache."""
         self._llm.reset_prefix_cache()
-        tokens = [self._tokenize(row) for row in rows]
+        tokens = [tokenized(self._tokenizer, row, self._context) for row in rows]
         asked = [(ids, row["seed"]) for row, ids in zip(rows, tokens, strict=True) if not isinstance(ids, str)]
         each = [{**sampling, "seed": seed, "logprobs": 0} for _, seed in asked]
         outputs = iter(sorted(self._run([ids for ids, _ in asked], each, on_progress), key=number))
@@ -59,6 +63,17 @@ class VllmInProcess:
                 "finish_reason": answer.finish_reason,
             }
 
+    def time_alone(
+        self, rows: list[dict[str, Any]], requests: list[dict[str, Any]], on_progress: OnProgress
+    ) -> Iterator[dict[str, Any]]:
+        """A record per request, see `vllm_speed.answers_alone`: one request at a time, behind an empty prefix cache."""
+        prompts = [tokenized(self._tokenizer, row, self._context) for row in rows]
+        yield from vllm_speed.answers_alone(self._llm, prompts, requests, on_progress)
+
+    def account(self, on_progress: OnProgress) -> Iterator[dict[str, Any]]:
+        """One record: seconds by phase since the process began, and bytes of weights and KV cache."""
+        yield {"phases": self._phases.seconds, **vllm_speed.memory(self._llm)}
+
     def force(
         self, rows: list[dict[str, Any]], continuations: list[list[int]], top_k: int, on_progress: OnProgress
     ) -> Iterator[dict[str, Any]]:
@@ -72,7 +87,7 @@ class VllmInProcess:
         ):  # a limit on what a server's clients may ask, read with each request: nothing that is loaded changes
             self._llm.llm_engine.model_config.max_logprobs = -1
         self._llm.reset_prefix_cache()
-        prompts = [self._tokenize(row) for row in rows]
+        prompts = [tokenized(self._tokenizer, row, self._context) for row in rows]
         kept = [ids[: self._context - 1 - len(prompt)] for prompt, ids in zip(prompts, continuations, strict=True)]
         asked = [p + ids for p, ids in zip(prompts, kept, strict=True) if not isinstance(p, str)]
         sampling = {"temperature": 0.0, "max_tokens": 1, "detokenize": False, "flat_logprobs": True}
@@ -103,41 +118,18 @@ class VllmInProcess:
         engine = self._llm.llm_engine
         finished, tokens, said = 0, 0, time.monotonic()
         while running := engine.get_num_unfinished_requests():
+            phase = vllm_speed.next_step(engine)
             began = time.monotonic()
             outputs = engine.step()
             now = time.monotonic()
             self.step_seconds += now - began
+            self._phases.add(phase, now - began)
             finished += len(outputs)
             tokens += running
             if now - said > HEARTBEAT_S:
                 said = now
                 on_progress(finished, tokens)
             yield from outputs
-
-    def _tokenize(self, row: dict[str, Any]) -> list[int] | str:
-        """The prompt's token ids, or why there are none."""
-        try:
-            if self._has_template:
-                ids = self._tokenizer.apply_chat_template(
-                    row["messages"], add_generation_prompt=True, tokenize=True, return_dict=True
-                )["input_ids"]
-            else:
-                ids = self._tokenizer.encode(row["text"])
-        except Exception as error:  # a template may refuse a system message, say: jinja2 raises what it likes
-            return f"the chat template refuses the prompt: {type(error).__name__}: {error}"
-        if len(ids) >= self._context:
-            return f"the prompt has {len(ids)} tokens, and the context holds {self._context} with the answer"
-        return list(ids)
-
-    def _prompt_end(self) -> str | None:
-        """The last characters of a prompt; None where the template can't be had as text."""
-        try:
-            prompt = self._tokenizer.apply_chat_template(
-                [{"role": "user", "content": "a"}], add_generation_prompt=True, tokenize=False
-            )
-        except Exception:  # some tokenizers only know ids, and a template may raise what it likes
-            return None
-        return prompt[-PROMPT_END:] if isinstance(prompt, str) else None
 
     def _warm_up(self) -> None:
         """One short request, thrown away: the first one pays for lazy initialisation."""
@@ -147,25 +139,23 @@ class VllmInProcess:
     def _describe(self) -> dict[str, Any]:
         config = self._llm.llm_engine.vllm_config
         layers = self._llm.apply_model(layer_groups)[0]
-        main = [group for group in layers if group["kind"] in ("linear", "experts")]
         template = getattr(self._tokenizer, "chat_template", None)
         notes = [] if template else ["the checkpoint has no chat template: prompts went in as plain text"]
         return {
             "kind": "vllm",
             "mode": "eager" if config.model_config.enforce_eager else "compiled",
             "dtype": str(config.model_config.dtype).removeprefix("torch."),
-            "ran_as": _ran_as(main),
+            "ran_as": ran_as(layers),
             "attention": self._llm.apply_model(attention_backend)[0],
             "kernels": sorted({group["kernel"] for group in layers if group["kernel"]}),
             "layers": layers,
             "kv_cache": _kv_cache(config),
-            "quantized_layers": sum(group["count"] for group in main if group["quantized"]),
-            "unquantized_layers": sum(group["count"] for group in main if not group["quantized"]),
+            **counts(layers),
             "context": self._context,
-            "tokenizer": _hash(self._tokenizer.get_vocab()),
-            "chat_template": _hash(template) if template else None,
-            "prompt_end": self._prompt_end() if template else None,
-            "versions": _versions(
+            "tokenizer": fingerprint(self._tokenizer.get_vocab()),
+            "chat_template": fingerprint(template) if template else None,
+            "prompt_end": prompt_end(self._tokenizer),
+            "versions": versions(
                 "torch", "transformers", "compressed-tensors", "torchao", "vllm-gguf-plugin", "vllm-bnb-plugin"
             ),
             "notes": notes,
@@ -174,50 +164,16 @@ class VllmInProcess:
 
 def _torchao_arguments(scheme: str, group_size: int | None) -> dict[str, Any]:
     """What vLLM takes to quantize linear layers by torchao while it loads them."""
-    import torch
-    from torchao import quantization
     from torchao.core.config import config_to_dict
 
-    grouped = {"weight_dtype": torch.int4}
-    match scheme:
-        case "int8wo":
-            config = quantization.Int8WeightOnlyConfig()
-        case "8da8w":
-            config = quantization.Int8DynamicActivationInt8WeightConfig()
-        case "int4wo":
-            config = quantization.IntxWeightOnlyConfig(**grouped, granularity=quantization.PerGroup(group_size))
-        case _:
-            per_group = quantization.PerGroup(group_size)
-            config = quantization.Int8DynamicActivationIntxWeightConfig(**grouped, weight_granularity=per_group)
-    as_json = json.dumps(config_to_dict(config))
+    as_json = json.dumps(config_to_dict(torchao_config(scheme, group_size)))
     return {"quantization": "torchao", "hf_overrides": {"quantization_config_dict_json": as_json}}
-
-
-def _ran_as(layers: list[dict[str, Any]]) -> str | None:
-    """The format of the largest group of linear layers that are quantized, else of those that aren't."""
-    for group in sorted(layers, key=lambda group: (not group["quantized"], -group["count"])):
-        return str(group["format"]) + (" (linear only)" if group["method"].startswith("TorchAO") else "")
-    return None
 
 
 def _kv_cache(config: Any) -> str:
     """The KV cache's type; "auto" means the model's own."""
     named = str(config.cache_config.cache_dtype)
     return str(config.model_config.dtype).removeprefix("torch.") if named == "auto" else named
-
-
-def _versions(*packages: str) -> dict[str, str]:
-    found = {}
-    for package in packages:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def _hash(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
 if __name__ == "__main__":

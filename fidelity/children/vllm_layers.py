@@ -57,15 +57,15 @@ def _format(module: Any, method: Any, kernel: Any) -> tuple[str, bool]:
     """What the layer computes in, in the words of `checkpoints.describe`, and whether it is quantized at all."""
     weight = getattr(module, "weight", None)
     if type(method).__name__.startswith("Unquantized"):
-        return _float_name(getattr(weight, "dtype", None)), False
+        return float_name(getattr(weight, "dtype", None)), False
     if type(method).__name__.startswith("TorchAO"):
-        return _torchao(weight)
+        return torchao_format(weight)
     if type(method).__name__.startswith("GGUF"):
         return _gguf(module)
     return _scheme(module, method, kernel), True
 
 
-def _float_name(dtype: Any) -> str:
+def float_name(dtype: Any) -> str:
     name = str(dtype).removeprefix("torch.")
     return FLOATS.get(name, name)
 
@@ -90,12 +90,12 @@ def _scheme(module: Any, method: Any, kernel: Any) -> str:
     return scheme
 
 
-def _torchao(weight: Any) -> tuple[str, bool]:
+def torchao_format(weight: Any) -> tuple[str, bool]:
     """Torchao's word for a scheme (`8da4w`: 8-bit dynamic activations, 4-bit weights), from the weight's own tensor."""
     name = type(weight.data if weight is not None else None).__name__
     found = re.search(r"(Intx|Int4|Int8|Float8)", name)
     if found is None:
-        return _float_name(getattr(weight, "dtype", None)), False
+        return float_name(getattr(weight, "dtype", None)), False
     weight = weight.data
     target = re.search(r"int(\d)", str(getattr(weight, "target_dtype", "")))
     bits = int(target[1]) if target else 4 if found[1] == "Int4" else 8
@@ -112,11 +112,11 @@ def _gguf(module: Any) -> tuple[str, bool]:
     types = getattr(getattr(module, "qweight_type", None), "shard_weight_type", None) or {
         0: getattr(getattr(module, "qweight_type", None), "weight_type", None)
     }
-    names = sorted({_gguf_name(number) for number in types.values()})
+    names = sorted({gguf_name(number) for number in types.values()})
     return "+".join(names), not set(names) <= {"F32", "F16", "BF16"}
 
 
-def _gguf_name(number: Any) -> str:
+def gguf_name(number: Any) -> str:
     try:
         from gguf import GGMLQuantizationType
 

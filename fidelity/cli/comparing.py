@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fidelity.cli.options import OK, Commands, add_limit, add_store, open_store
+from fidelity.cli.options import OK, Commands, add_limit, add_store, open_store, positive
 from fidelity.cli.progress import Progress
 from fidelity.cli.reports import add_reports, report_all
 from fidelity.errors import FidelityError
 
 if TYPE_CHECKING:
+    from fidelity.comparison import ComparisonSet
     from fidelity.config import RunConfig
     from fidelity.metrics import Metric
+    from fidelity.store import Store
 
 
 def add_to(commands: Commands) -> None:
@@ -28,6 +30,15 @@ def add_to(commands: Commands) -> None:
     compare.add_argument(
         "--until-decided", action="store_true", help="generate candidates only as far as the gate needs to decide"
     )
+    compare.add_argument(
+        "--interleave",
+        type=positive,
+        nargs="?",
+        const=3,
+        default=0,
+        metavar="ROUNDS",
+        help="measure the runs in turn, A B A B, each round with engines opened anew (3 rounds)",
+    )
     add_reports(compare)
     compare.set_defaults(command=_compare)
 
@@ -36,6 +47,7 @@ def add_to(commands: Commands) -> None:
     generate.add_argument(
         "--baseline", type=Path, metavar="YAML", help="generate it as a candidate of this run: on its prompts"
     )
+    generate.add_argument("--profile", action="store_true", help="say where the time went")
     generate.set_defaults(command=_generate)
 
     for command in (compare, generate):
@@ -61,12 +73,27 @@ def _compare(chosen: argparse.Namespace) -> int:
         gate=gate,
         until_decided=chosen.until_decided,
     )
+    if chosen.interleave:
+        _measure_in_turn(result, baseline, candidates, store, chosen.interleave)
     return report_all(result, gate, store, chosen)
+
+
+def _measure_in_turn(
+    result: "ComparisonSet", baseline: "RunConfig", candidates: Sequence["RunConfig"], store: "Store", rounds: int
+) -> None:
+    """The baseline and all that was compared with it."""
+    from fidelity.config import candidate_of
+    from fidelity.interleaving import measure_in_turn
+
+    configs = {config.name: candidate_of(baseline, config) for config in candidates}
+    runs = [(baseline, result.baseline), *((configs[s.run.name], s.run) for s in result.candidates)]
+    measure_in_turn(runs, store=store, listener=Progress(), rounds=rounds)
 
 
 def _generate(chosen: argparse.Namespace) -> int:
     from fidelity.config import load_run
     from fidelity.pipeline import generate
+    from fidelity.report import profile_lines
 
     runs = generate(
         load_run(chosen.run),
@@ -80,6 +107,9 @@ def _generate(chosen: argparse.Namespace) -> int:
         print(
             f"{run.path}: {counts['generations']} generations, {counts['failures']} failures, {counts['tokens']} tokens"
         )
+        if chosen.profile:
+            for line in profile_lines(run):
+                print(f"  {line}")
     return OK
 
 

@@ -1,4 +1,4 @@
-"""`fidelity baseline`."""
+"""`fidelity baseline` and `fidelity export-prompts`."""
 
 import argparse
 from pathlib import Path
@@ -23,6 +23,12 @@ def add_to(commands: Commands) -> None:
     for command in (export, fit):
         add_limit(command)
         add_store(command)
+    prompts = commands.add_parser("export-prompts", help="write a run's prompts as its model gets them")
+    prompts.add_argument("run", type=Path, help="a run's YAML file")
+    prompts.add_argument("file", type=Path, metavar="FILE", help="a .jsonl or .parquet file")
+    prompts.add_argument("--openai-batch", action="store_true", help="as the input file of an OpenAI batch (.jsonl)")
+    add_limit(prompts)
+    prompts.set_defaults(command=_export_prompts)
 
 
 def _export(chosen: argparse.Namespace) -> int:
@@ -35,6 +41,20 @@ def _export(chosen: argparse.Namespace) -> int:
     export(runs, chosen.directory, replace=chosen.replace)
     controls = f"{len(runs) - 1} control" + ("" if len(runs) == 2 else "s")
     print(f"{chosen.directory}: {runs[0].name} and {controls}; commit it, and compare with {{kind: stored, path: ...}}")
+    return OK
+
+
+def _export_prompts(chosen: argparse.Namespace) -> int:
+    from fidelity.config import load_run
+    from fidelity.errors import ConfigError
+    from fidelity.rendered import batch_rows, rendered_rows, write_rows
+
+    config = load_run(chosen.run)
+    if chosen.openai_batch and chosen.file.suffix != ".jsonl":
+        raise ConfigError(f"{chosen.file}: the input file of an OpenAI batch is a .jsonl file")
+    rows = (batch_rows if chosen.openai_batch else rendered_rows)(config, limit=chosen.limit)
+    write_rows(rows, chosen.file)
+    print(f"{chosen.file}: {len(rows)} prompts; compare the answers with {{kind: recorded, path: ...}}")
     return OK
 
 

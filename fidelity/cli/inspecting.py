@@ -44,19 +44,18 @@ def _show(found: "Inspection", console: "Console") -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from fidelity.inspection import bits_per_weight
-
     def say(text: str) -> None:
         console.print(Text(text))
 
     if anatomy := found.anatomy:
-        bits = bits_per_weight(anatomy)
+        bits, cache = anatomy.bits_per_weight, anatomy.kv_cache
         facts = {
             "format": anatomy.checkpoint.format,
             "architecture": anatomy.architecture,
             "parameters": f"{anatomy.checkpoint.parameters:,}" if anatomy.checkpoint.parameters else None,
             "bytes": f"{anatomy.checkpoint.bytes:,}" if anatomy.checkpoint.bytes else None,
             "bits per weight": f"{bits:.2f}" if bits else None,
+            "KV cache": cache and f"{cache.bytes_per_token:,} bytes a token ({cache.counted})",
             "activations": anatomy.activations,
             "vocabulary": anatomy.vocabulary,
             "context": anatomy.context,
@@ -71,6 +70,8 @@ def _show(found: "Inspection", console: "Console") -> None:
             wide = part.bits_per_weight
             cells = (part.kind, part.scheme, part.layers, f"{part.parameters:,}", f"{part.bytes:,}")
             layers.add_row(*(Text(str(cell)) for cell in cells), f"{wide:.2f}" if wide else "-")
+        if anatomy.checkpoint.bytes and anatomy.parts:
+            layers.add_row("file headers", "", "", "", f"{anatomy.checkpoint.bytes - anatomy.tensor_bytes:,}", "")
         console.print(layers)
     for pick in found.picks or ():
         answer = f"{pick.kernel or 'no kernel'}{': ' if pick.note else ''}{pick.note or ''}"

@@ -1,7 +1,21 @@
 """The YAML of a run as frozen models: what to generate, with what, and what to hold it against."""
 
-from fidelity.config.engines import AnyEngine, Ran, RecordedEngine, StoredEngine, TorchAO, VllmEngine
+from fidelity.config.engines import (
+    AnyEngine,
+    ExecuTorchEngine,
+    OpenAIEngine,
+    Ran,
+    RecordedEngine,
+    Requests,
+    StoredEngine,
+    TorchAO,
+    TransformersEngine,
+    VllmEngine,
+    VllmServeEngine,
+    VllmSettings,
+)
 from fidelity.config.files import RelativePath, explained, read_yaml
+from fidelity.config.latency import USE_CASES, Latency
 from fidelity.config.run import (
     Control,
     Kl,
@@ -16,19 +30,27 @@ from fidelity.config.run import (
 )
 
 __all__ = [
+    "USE_CASES",
     "AnyEngine",
     "Control",
+    "ExecuTorchEngine",
     "Kl",
+    "Latency",
     "NamedMetric",
+    "OpenAIEngine",
     "Ran",
     "Reasoning",
     "RecordedEngine",
     "RelativePath",
+    "Requests",
     "RunConfig",
     "Sampling",
     "StoredEngine",
     "TorchAO",
+    "TransformersEngine",
     "VllmEngine",
+    "VllmServeEngine",
+    "VllmSettings",
     "candidate_of",
     "explained",
     "load_run",

@@ -1,8 +1,9 @@
 """What answers the prompts, as a user writes it: one frozen model for each kind of engine."""
 
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from fidelity.config.files import RelativePath
 from fidelity.schema import Settings
@@ -31,18 +32,15 @@ class TorchAO(Settings):
         return self
 
 
-class VllmEngine(Settings):
-    """vLLM, in a child process of its own."""
+class VllmSettings(Settings):
+    """How vLLM loads a model, wherever it runs."""
 
-    kind: Literal["vllm"]
     dtype: str | None = None
     """The compute type (`bfloat16`, `float32`, ...); the checkpoint's own if not given."""
     max_model_len: int | None = Field(default=None, ge=1)
     """The context, in tokens."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Any other argument of vLLM's `LLM(...)`, passed on as it is; checked against the installed vLLM's own."""
-    torchao: TorchAO | None = None
-    """Quantize with torchao while loading: `{scheme: 8da4w, group_size: 32}`."""
     allow_pickle: bool = False
     """Load weights that Python has to unpickle, which can run code."""
     deadline: float = Field(default=600.0, gt=0)
@@ -50,9 +48,136 @@ class VllmEngine(Settings):
     env: dict[str, str] = Field(default_factory=dict)
     """Environment variables of the child process (`VLLM_CPU_INT4_W4A8: "0"`)."""
 
+
+class VllmEngine(VllmSettings):
+    """vLLM, in a child process of its own."""
+
+    kind: Literal["vllm"]
+    torchao: TorchAO | None = None
+    """Quantize with torchao while loading: `{scheme: 8da4w, group_size: 32}`."""
+
     def decisive(self) -> dict[str, Any]:
         """What of it can change an output, as plain data."""
         return self.model_dump(mode="json", exclude={"deadline"})
+
+
+class TransformersEngine(Settings):
+    """transformers, in a child process of its own: slower than an engine that serves, and runs what those can't."""
+
+    kind: Literal["transformers"]
+    dtype: str | None = None
+    """The compute type (`bfloat16`, `float32`, ...); the checkpoint's own if not given."""
+    device: str | None = None
+    """`cpu`, `cuda`, `cuda:1`, ...; the first GPU if there is one and PyTorch can use it, else the processor."""
+    max_model_len: int | None = Field(default=None, ge=1)
+    """The context, in tokens; the model's own if not given."""
+    batch: int = Field(default=16, ge=1)
+    """How many prompts, of about the same length, are answered together."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Any other argument of `AutoModelForCausalLM.from_pretrained`, passed on as it is, such as
+    `quantization_config: {load_in_4bit: true}` or `attn_implementation: eager`."""
+    torchao: TorchAO | None = None
+    """Quantize with torchao while loading: `{scheme: 8da4w, group_size: 32}`."""
+    allow_pickle: bool = False
+    """Load weights that Python has to unpickle, which can run code."""
+    deadline: float = Field(default=600.0, gt=0)
+    """Seconds without progress after which the engine is given up; it can't change an output."""
+    env: dict[str, str] = Field(default_factory=dict)
+    """Environment variables of the child process."""
+
+    def decisive(self) -> dict[str, Any]:
+        """What of it can change an output, as plain data."""
+        return self.model_dump(mode="json", exclude={"deadline"})
+
+
+class ExecuTorchEngine(Settings):
+    """An ExecuTorch program, in a child process of its own; it answers one prompt after another."""
+
+    kind: Literal["executorch"]
+    path: RelativePath
+    """The exported model, a .pte file."""
+    tokenizer: RelativePath
+    """A directory with the model's tokenizer.json, and its chat template if it has one."""
+    environment: RelativePath | None = None
+    """The virtual environment that has the package `executorch`; this command's own if not given."""
+    deadline: float = Field(default=600.0, gt=0)
+    """Seconds without progress after which the engine is given up; it can't change an output."""
+    env: dict[str, str] = Field(default_factory=dict)
+    """Environment variables of the child process."""
+
+
+NAMED_IN_REQUESTS = frozenset(
+    {"model", "messages", "prompt", "stream", "n", "echo", "logprobs", "top_logprobs", "return_token_ids"}
+    | {"max_tokens", "max_completion_tokens", "temperature", "top_p", "top_k", "min_p", "seed", "stop"}
+    | {"repetition_penalty", "repeat_penalty"}
+)
+"""What fidelity itself writes into a request."""
+
+
+class Requests(Settings):
+    """How a server is asked; what the server may not know of is left out where it refuses it."""
+
+    api: Literal["chat", "completion"] = "chat"
+    """`chat`: the server applies its chat template; `completion`: the prompt's text goes in as it is."""
+    concurrency: int = Field(default=64, ge=1)
+    """How many requests are under way at once."""
+    request: dict[str, Any] = Field(default_factory=dict)
+    """More fields of each request, as they are (`chat_template_kwargs`, `reasoning_effort`, `cache_prompt`)."""
+    timeout: float = Field(default=600.0, gt=0)
+    """Seconds that one attempt may take; like the two below it can't change an output."""
+    patience: float = Field(default=1800.0, gt=0)
+    """Seconds after which no further attempt at a prompt is begun: it counts as failed."""
+
+    @field_validator("request")
+    @classmethod
+    def _nothing_with_a_place_of_its_own(cls, request: dict[str, Any]) -> dict[str, Any]:
+        if named := sorted(NAMED_IN_REQUESTS & set(request)):
+            raise ValueError(f"{named[0]!r} has a place of its own ('sampling', 'api', ...), leave it out here")
+        return request
+
+
+class OpenAIEngine(Requests):
+    """A server that speaks OpenAI's protocol and that somebody else runs."""
+
+    kind: Literal["openai"]
+    base_url: str
+    """As the openai package takes it, mostly with `/v1` at its end: `http://localhost:8080/v1`."""
+    model: str | None = None
+    """The name by which the server serves it; not needed where it serves one only."""
+    api_key_env: str | None = None
+    """The environment variable that holds the key; the key itself stands nowhere."""
+    deadline: float = Field(default=120.0, gt=0)
+    """Seconds for which nothing may be reached at the address before the run is given up; what is answered is kept."""
+
+    @field_validator("base_url")
+    @classmethod
+    def _an_address_without_secrets(cls, base_url: str) -> str:
+        try:
+            parts = urlsplit(base_url)
+            complete = parts.scheme in ("http", "https") and parts.hostname and (parts.port or True)
+        except ValueError:
+            complete = False
+        if not complete:
+            raise ValueError("an address is expected, such as http://localhost:8080/v1")
+        if parts.username is not None or parts.password is not None:
+            raise ValueError("it holds a user or a password; put the key into an environment variable: api_key_env")
+        if parts.query or parts.fragment:
+            raise ValueError("nothing may follow the path (a '?' or '#'), since it would be kept with the run")
+        return base_url.rstrip("/")
+
+    def decisive(self) -> dict[str, Any]:
+        """What of it can change an output, as plain data; where the server is and what it says isn't among it."""
+        return self.model_dump(mode="json", include={"kind", "api", "concurrency", "request", "model"})
+
+
+class VllmServeEngine(VllmSettings, Requests):
+    """`vllm serve`, started on this machine for the run and stopped after it."""
+
+    kind: Literal["vllm-serve"]
+
+    def decisive(self) -> dict[str, Any]:
+        """What of it can change an output, as plain data."""
+        return self.model_dump(mode="json", exclude={"deadline", "timeout", "patience"})
 
 
 class Ran(Settings):
@@ -72,10 +197,15 @@ class Ran(Settings):
     """The attention backend."""
     quantized_layers: int | None = Field(default=None, ge=0)
     unquantized_layers: int | None = Field(default=None, ge=0)
+    bytes: int | None = Field(default=None, ge=1)
+    """Size of the model's files."""
 
 
 class RecordedEngine(Settings):
-    """Outputs that were generated elsewhere, from a JSONL file; only `id` and `text` are required of a line."""
+    """Outputs that were generated elsewhere, from a JSONL or Parquet file, or the output of an OpenAI batch.
+
+    Only `id` and `text` are required of a row.
+    """
 
     kind: Literal["recorded"]
     path: RelativePath
@@ -90,4 +220,7 @@ class StoredEngine(Settings):
     path: RelativePath
 
 
-AnyEngine = Annotated[VllmEngine | RecordedEngine | StoredEngine, Field(discriminator="kind")]
+AnyEngine = Annotated[
+    VllmEngine | VllmServeEngine | OpenAIEngine | TransformersEngine | ExecuTorchEngine | RecordedEngine | StoredEngine,
+    Field(discriminator="kind"),
+]

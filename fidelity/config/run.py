@@ -15,8 +15,9 @@ from pydantic import (
     model_validator,
 )
 
-from fidelity.config.engines import AnyEngine, VllmEngine
+from fidelity.config.engines import AnyEngine, TransformersEngine, VllmSettings
 from fidelity.config.files import ModelName, RelativePath, explained, read_yaml
+from fidelity.config.latency import Latency
 from fidelity.errors import ConfigError
 from fidelity.metrics import AnyMetric
 from fidelity.schema import Settings
@@ -140,17 +141,23 @@ class RunConfig(Settings):
     """What a baseline's YAML says about forcing, which an engine that can do it does if nothing is said."""
     metrics: tuple[NamedMetric, ...] | None = None
     """What the baseline's YAML asks for; the default set if not given."""
+    latency: Latency | None = None
+    """Time some requests one at a time after the run; not done if not given. A candidate takes the baseline's."""
+    price_per_hour: float | None = Field(default=None, gt=0)
+    """Of the machine, in any currency. A candidate takes the baseline's if it has none of its own."""
+    serving: tuple[RelativePath, ...] = ()
+    """What `vllm bench serve --save-result` wrote of this model, a JSON file for each rate of requests."""
     label: str | None = None
     """A name for the format where the checkpoint can't tell it (a recorded run)."""
 
     @model_validator(mode="after")
     def _needs_a_model(self) -> Self:
-        if isinstance(self.engine, VllmEngine) and self.model is None:
+        if isinstance(self.engine, VllmSettings | TransformersEngine) and self.model is None:
             raise ValueError(f"'model' is missing: the engine {self.engine.kind!r} needs a directory or a Hub id")
         return self
 
 
-SHARED = ("prompts", "sampling", "chunk", "reasoning")
+SHARED = ("prompts", "sampling", "chunk", "reasoning", "latency")
 """What a candidate takes from its baseline; given twice, both must be equal."""
 
 
@@ -176,7 +183,7 @@ def parse_run(data: Mapping[str, Any], path: Path) -> RunConfig:
 
 
 def candidate_of(baseline: RunConfig, candidate: RunConfig) -> RunConfig:
-    """The candidate with prompts, sampling and chunk taken from its baseline.
+    """The candidate with what it takes from its baseline.
 
     Raises:
         ConfigError: The candidate asks for something else than the baseline does.
@@ -188,7 +195,8 @@ def candidate_of(baseline: RunConfig, candidate: RunConfig) -> RunConfig:
                 f"{candidate.name}: its '{key}' differs from that of its baseline {baseline.name} ({theirs} against "
                 f"{ours}); runs can only be compared on the same ones: leave the key out of the candidate's file"
             )
-    return candidate.model_copy(update={key: getattr(baseline, key) for key in SHARED})
+    price = candidate.price_per_hour or baseline.price_per_hour
+    return candidate.model_copy(update={**{key: getattr(baseline, key) for key in SHARED}, "price_per_hour": price})
 
 
 def with_local_encoders(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:

@@ -181,10 +181,10 @@ def by_category(means: pd.DataFrame, metric: str) -> Spec:
     return _layered([links, dots], height={"step": 26})
 
 
-def along(profile: pd.DataFrame, metric: str) -> Spec:
+def along(profile: pd.DataFrame, metric: str, *, title: str = "tenth of the answer") -> Spec:
     """A profile along the output: `stretch` (1 is its beginning), `side`, `value`, `low`, `high`."""
     own = {
-        "x": _q("stretch", title="tenth of the answer", axis={"tickMinStep": 1, "grid": False}),
+        "x": _q("stretch", title=title, axis={"tickMinStep": 1, "grid": False}),
         "color": _sides(),
     }
     tips = [_n("side"), _q("stretch"), _q("value", format=".3f")]
@@ -193,6 +193,19 @@ def along(profile: pd.DataFrame, metric: str) -> Spec:
     line = {"type": "line", "point": True, "strokeWidth": 2}
     value = _layer(line, **own, y=_q("value", title=metric, scale={"zero": False}), tooltip=tips)
     return _layered([band, value], height=250, data=profile)
+
+
+def survival(curves: pd.DataFrame) -> Spec:
+    """Steps that fall: `token`, `share` (of answers that have not parted), `side`, and `run`, a line each."""
+    line = _layer(
+        {"type": "line", "interpolate": "step-after", "strokeWidth": 2},
+        x=_q("token", title="token of the answer", axis={"tickMinStep": 1, "grid": False}),
+        y=_q("share", title="not parted yet", axis={"format": "%"}, scale={"domain": [0, 1]}),
+        color=_sides(),
+        detail=_n("run"),
+        tooltip=[_n("side"), _q("token"), _q("share", format=".1%")],
+    )
+    return _layered([line], height=300, data=curves)
 
 
 def shares(counts: pd.DataFrame) -> Spec:

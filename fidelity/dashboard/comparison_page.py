@@ -4,7 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from fidelity.comparison import ComparisonSet, load_comparison
-from fidelity.dashboard import charts, places
+from fidelity.dashboard import charts, places, token_panel
 from fidelity.dashboard.numbers import Row
 from fidelity.dashboard.overview_page import gate_for
 from fidelity.dashboard.pair_table import excess_of
@@ -30,7 +30,7 @@ from fidelity.report import NOT_QUALITY, describe_run, notes, shown_in_table
 from fidelity.report.pairs import column_of
 from fidelity.report.verdicts import HEADINGS, line_cells, most_urgent_first, number
 
-BREAK = "break_"
+BREAK, DECILE = "break_", "[decile="
 
 
 def draw() -> None:
@@ -64,6 +64,7 @@ def draw() -> None:
         come_back()
     _distribution(shelf, entry, found, metric)
     _along(entry, found)
+    token_panel.draw(shelf, entry, found)
     _answers(result, entry, found)
     said = notes(result)
     if said:
@@ -217,7 +218,7 @@ def _by_category(table: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 def _along(entry: Entry, found: dict[str, Row]) -> None:
     """Drift along the output, where a metric was scored in tenths of the answer."""
-    profiles = sorted({name.partition("[")[0] for name in found if name.endswith("]")})
+    profiles = sorted({name.partition(DECILE)[0] for name in found if DECILE in name})
     if not profiles:
         return
     st.subheader("Along the answer", anchor=False)
@@ -230,7 +231,7 @@ def _along(entry: Entry, found: dict[str, Row]) -> None:
 
 def _profile(found: dict[str, Row], name: str) -> pd.DataFrame:
     lines = []
-    for stretch, row in enumerate((row for full, row in found.items() if full.startswith(f"{name}[")), start=1):
+    for stretch, row in enumerate((row for full, row in found.items() if full.startswith(f"{name}{DECILE}")), start=1):
         for side, value, span in (("floor", row.floor, row.floor_span), ("candidate", row.value, row.value_span)):
             lines.append({"stretch": stretch, "side": side, "value": value, "low": span.low, "high": span.high})
     return pd.DataFrame(lines)

@@ -24,6 +24,8 @@ class OpenPair:
     controls: tuple[tuple[str, Generation | None], ...]
     """The controls' names and answers; None where one has none."""
     candidate: Generation
+    runs: tuple[Run, ...]
+    """The baseline's, the candidate's, the controls'."""
 
 
 def read_columns(comparison: Path, names: Sequence[str]) -> pd.DataFrame:
@@ -74,7 +76,8 @@ def read_pair(comparison: Path, pair: pd.Series) -> OpenPair:
     _, theirs = candidate.run.asked_and_said(int(pair["row in candidate"]))
     if not isinstance(baseline, Generation) or not isinstance(theirs, Generation):
         raise StoreError(f"{comparison}: the runs were written anew; reload")
-    return OpenPair(prompt, baseline, tuple(controls), theirs)
+    runs = (result.baseline, candidate.run, *(control.run for control in result.controls))
+    return OpenPair(prompt, baseline, tuple(controls), theirs, runs)
 
 
 def containing(comparison: Path, pairs: pd.DataFrame, text: str) -> pd.Series:

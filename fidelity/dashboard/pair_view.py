@@ -11,6 +11,7 @@ import streamlit as st
 from fidelity.dashboard import charts
 from fidelity.dashboard.pair_table import OpenPair, read_pair
 from fidelity.dashboard.shelf import attempt
+from fidelity.dashboard.token_view import show_tokens
 from fidelity.dashboard.widgets import chart, html, note, quiet, text
 from fidelity.errors import MissingPackageError
 from fidelity.records import Generation
@@ -96,7 +97,16 @@ def _facts(said: Generation | None) -> str:
 
 
 def _tokens(pair: OpenPair) -> None:
+    """What another run makes of the baseline's tokens, and what each said of its own."""
+    baseline, *others = pair.runs
+    if why := show_tokens(baseline, others, pair.prompt.id, pair.baseline.repeat):
+        note(f"What another run makes of the baseline's tokens can't be shown. {why}")
+    _decoded(pair)
+
+
+def _decoded(pair: OpenPair) -> None:
     """What each run's own decoding said of its tokens: before they part the two are about the same tokens."""
+    html('<h4 style="font-size:1rem">While answering</h4>')
     lacking = [
         name
         for name, said in (("baseline", pair.baseline), ("candidate", pair.candidate))

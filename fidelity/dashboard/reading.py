@@ -23,7 +23,7 @@ from fidelity.store import Run
 DEMO = "demo-recordings"
 """A store inside the store that holds the demo's recordings; shown only while there is nothing else to show."""
 AT_ONCE = 0.25
-"""Seconds that a page waits for a verdict before it says that it is being judged."""
+"""Seconds that a page waits for a verdict, say, before it says that it is being judged."""
 T = TypeVar("T")
 
 
@@ -115,13 +115,17 @@ def given_gate() -> tuple[Gate | None, str]:
 def verdict(shelf: Shelf, id_: str, gate: Gate) -> Verdict | str | None:
     """The verdict; why there is none; None while it is being found, which takes seconds where there are many pairs."""
     path = path_of(shelf, id_)
-    key = f"{path}|{_mark(path)}|{gate.model_dump_json()}"
-    judging = _worker().ask(key, lambda: attempt(lambda: verdict_on(path, gate)))
+    judged = found_meanwhile(gate.model_dump_json(), path, lambda: attempt(lambda: verdict_on(path, gate)))
+    return judged and (judged[1] or judged[0])
+
+
+def found_meanwhile(what: str, comparison: Path, work: Callable[[], T]) -> T | None:
+    """What `work` finds in a comparison, once for as long as that stays as it is; None while it takes its time."""
+    finding = _worker().ask(f"{comparison}|{_mark(comparison)}|{what}", work)
     try:
-        found, why = judging.result(timeout=AT_ONCE)
+        return finding.result(timeout=AT_ONCE)
     except TimeoutError:
         return None
-    return why or found
 
 
 def rows_so_far(shelf: Shelf, entry: Entry, *, first: Sequence[str]) -> tuple[dict[str, Row] | str, int]:

@@ -1,31 +1,51 @@
 """Engines answer prompts. `open_engine` opens one from its config; `identity` says what its outputs depend on."""
 
 import os
-import shutil
-import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, assert_never
 
-from fidelity.checkpoints import FLOATS, content_id, describe, local_directory, refuse_faults
-from fidelity.config import RecordedEngine, RunConfig, StoredEngine, VllmEngine
-from fidelity.engines.base import Engine, EngineInfo, ForcingEngine, OnProgress, Progress, TokenTexts
-from fidelity.engines.child import ChildEngine
+from fidelity.checkpoints import content_id, describe, local_directory, refuse_faults
+from fidelity.config import (
+    ExecuTorchEngine,
+    OpenAIEngine,
+    RecordedEngine,
+    RunConfig,
+    StoredEngine,
+    TransformersEngine,
+    VllmEngine,
+    VllmServeEngine,
+    VllmSettings,
+)
+from fidelity.engines.base import Engine, EngineInfo, ForcingEngine, OnProgress, Progress, ServerEngine, TokenTexts
+from fidelity.engines.became import what_became_of
+from fidelity.engines.devices import cpu_name, gpu_name
+from fidelity.engines.executorch import executorch_identity, open_executorch
+from fidelity.engines.machine import MachineLoad
 from fidelity.engines.platforms import refusal
 from fidelity.engines.recorded import RecordedAnswers, file_hash
+from fidelity.engines.timing import Account, Alone, Answered, TimedChild, TimedEngine, WatchedEngine
+from fidelity.engines.transformers import open_transformers, transformers_identity
 from fidelity.engines.vllm_settings import check, settings
 from fidelity.errors import ConfigError, FidelityError, MissingPackageError
 
 __all__ = [
+    "Account",
+    "Alone",
+    "Answered",
     "Engine",
     "EngineInfo",
     "ForcingEngine",
+    "MachineLoad",
     "OnProgress",
     "Progress",
+    "ServerEngine",
+    "TimedEngine",
     "TokenTexts",
+    "WatchedEngine",
     "can_force",
     "identity",
     "open_engine",
@@ -41,8 +61,10 @@ HARMLESS_ENV = (
     "VLLM_LOG",
 )
 """Beginnings of vLLM's environment variables that can't change an output."""
-CHILD_ENV = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_NO_USAGE_STATS": "1"}
-"""The engine runs inside our child process, not in another child of it, and reports to nobody."""
+NO_REPORTS = {"VLLM_NO_USAGE_STATS": "1"}
+"""The engine reports to nobody."""
+IN_PROCESS = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
+"""It runs inside our child process, not in another child of it."""
 CPU_KV_CACHE_GIB = "4"
 """What vLLM's CPU build may take for the KV cache if nothing is said; by itself it takes nearly all memory."""
 
@@ -57,7 +79,7 @@ def open_engine(config: RunConfig, *, log: Path, on_progress: OnProgress) -> Ite
     """
     match config.engine:
         case VllmEngine() as engine:
-            with ChildEngine(
+            with TimedChild(
                 "fidelity.children.vllm",
                 settings(config, engine),
                 env=_child_env(engine),
@@ -68,9 +90,26 @@ def open_engine(config: RunConfig, *, log: Path, on_progress: OnProgress) -> Ite
                 child.info = replace(
                     child.info,
                     version=_vllm_version(),
-                    device=_gpu_name() or _cpu_name(),
-                    notes=(*child.info.notes, *_what_became_of(config, engine, child.info)),
+                    device=_device(),
+                    notes=(*child.info.notes, *_vllm_notes(config, engine, child.info)),
                 )
+                yield child
+        case OpenAIEngine() as engine:
+            from fidelity.engines.openai import open_server
+
+            with open_server(engine, log=log, on_progress=on_progress) as server:
+                yield server
+        case VllmServeEngine() as engine:
+            from fidelity.engines.vllm_serve import serve
+
+            with serve(config, engine, env=_child_env(engine), log=log, on_progress=on_progress) as server:
+                server.info = replace(server.info, version=_vllm_version(), device=_device())
+                yield server
+        case TransformersEngine() as engine:
+            with open_transformers(config, engine, log=log, on_progress=on_progress) as child:
+                yield child
+        case ExecuTorchEngine() as engine:
+            with open_executorch(engine, log=log, on_progress=on_progress) as child:
                 yield child
         case RecordedEngine() as engine:
             yield RecordedAnswers(engine)
@@ -80,30 +119,17 @@ def open_engine(config: RunConfig, *, log: Path, on_progress: OnProgress) -> Ite
             assert_never(unknown)
 
 
-def can_force(config: RunConfig) -> bool:
-    """Whether a run's engine, once open, is a `ForcingEngine`."""
-    return isinstance(config.engine, VllmEngine)
+def can_force(config: RunConfig, known: Mapping[str, Any]) -> bool:
+    """Whether a run's engine, of which `known` is the identity, is a `ForcingEngine` once it is open."""
+    if isinstance(config.engine, OpenAIEngine):
+        return bool(known["server"]["owner"] == "vllm")
+    return isinstance(config.engine, VllmSettings | TransformersEngine | ExecuTorchEngine)
 
 
-def _what_became_of(config: RunConfig, engine: VllmEngine, info: EngineInfo) -> list[str]:
-    """In a sentence, where what ran is not what the checkpoint is."""
-    told = []
+def _vllm_notes(config: RunConfig, engine: VllmEngine, info: EngineInfo) -> list[str]:
     stored = describe(local_directory(str(config.model), config.revision)).format
-    by = f" ({', '.join(info.kernels)})" if info.kernels else ""
-    asked = engine.options.get("quantization") or engine.torchao
-    if stored is not None and info.ran_as is not None:
-        plain = stored in FLOATS.values()
-        if (asked or not plain) and not info.quantized_layers:
-            told.append(f"quantization never engaged: no layer is quantized, and all computed in {info.ran_as}")
-        elif not plain and stored.partition(" (")[0].removeprefix("GGUF ") != info.ran_as.partition(" (")[0]:
-            told.append(f"the checkpoint is {stored}, but its kernel{by} ran it as {info.ran_as}")
-        elif plain and stored != info.ran_as:
-            told.append(f"the checkpoint is {stored}, and was made {info.ran_as} while loading{by}")
-    if info.kv_cache != info.dtype:
-        told.append(f"the KV cache was kept in {info.kv_cache}")
-    if engine.options.get("trust_remote_code"):
-        told.append("code that came with the checkpoint was allowed to run (trust_remote_code)")
-    return told
+    asked = bool(engine.options.get("quantization") or engine.torchao)
+    return what_became_of(stored, info, asked=asked, options=engine.options)
 
 
 def identity(config: RunConfig, *, remembered: Path) -> dict[str, Any]:
@@ -118,7 +144,7 @@ def identity(config: RunConfig, *, remembered: Path) -> dict[str, Any]:
             to run what is asked for.
     """
     match config.engine:
-        case VllmEngine() as engine:
+        case VllmEngine() | VllmServeEngine() as engine:
             checkpoint = local_directory(str(config.model), config.revision)
             refuse_faults(checkpoint, allow_pickle=engine.allow_pickle)
             check(config.name, engine)
@@ -126,8 +152,16 @@ def identity(config: RunConfig, *, remembered: Path) -> dict[str, Any]:
             if why := refusal(engine, checkpoint_format=describe(checkpoint).format, vllm_version=version):
                 raise ConfigError(f"{config.name}: {why}")
             return {"model": content_id(checkpoint, remembered), **surroundings(engine)}
+        case TransformersEngine() as engine:
+            return transformers_identity(config, engine, remembered)
+        case ExecuTorchEngine() as engine:
+            return executorch_identity(config, engine, remembered)
+        case OpenAIEngine() as engine:
+            from fidelity.engines.openai import server_identity
+
+            return server_identity(engine, remembered=remembered.with_name("servers.json"))
         case RecordedEngine() as engine:
-            ran = {"ran": engine.ran.model_dump(mode="json")} if engine.ran else {}
+            ran = {"ran": engine.ran.model_dump(mode="json", exclude={"bytes"})} if engine.ran else {}
             return {"kind": "recorded", "content": file_hash(engine.path), **ran}
         case StoredEngine():
             raise FidelityError(f"{config.name}: a stored run has its digest already")
@@ -135,7 +169,7 @@ def identity(config: RunConfig, *, remembered: Path) -> dict[str, Any]:
             assert_never(unknown)
 
 
-def surroundings(engine: VllmEngine) -> dict[str, Any]:
+def surroundings(engine: VllmEngine | VllmServeEngine) -> dict[str, Any]:
     """All but the model that an output of vLLM depends on: options, version, device, environment.
 
     Raises:
@@ -144,7 +178,7 @@ def surroundings(engine: VllmEngine) -> dict[str, Any]:
     return {
         **engine.decisive(),
         "version": _vllm_version(),
-        "device": _gpu_name() or _cpu_name(),
+        "device": _device(),
         "ambient": {
             key: value
             for key, value in sorted(os.environ.items())
@@ -153,10 +187,11 @@ def surroundings(engine: VllmEngine) -> dict[str, Any]:
     }
 
 
-def _child_env(engine: VllmEngine) -> dict[str, str]:
-    """The child's environment beside the inherited one; what the user sets wins."""
+def _child_env(engine: VllmSettings) -> dict[str, str]:
+    """The environment beside the inherited one of a process that runs vLLM; what the user sets wins."""
     kv_cache = os.environ.get("VLLM_CPU_KVCACHE_SPACE", CPU_KV_CACHE_GIB)
-    return {**CHILD_ENV, "VLLM_CPU_KVCACHE_SPACE": kv_cache, **engine.env}
+    in_process = IN_PROCESS if isinstance(engine, VllmEngine) else {}
+    return {**NO_REPORTS, **in_process, "VLLM_CPU_KVCACHE_SPACE": kv_cache, **engine.env}
 
 
 def _vllm_version() -> str:
@@ -170,20 +205,6 @@ def _vllm_version() -> str:
     raise MissingPackageError("vllm", extra="vllm", needed_by="the engine 'vllm'")
 
 
-def _gpu_name() -> str | None:
-    """The first GPU that the driver lists; None where vLLM is the CPU build or there is no driver."""
-    if "cpu" in _vllm_version() or not shutil.which("nvidia-smi"):
-        return None
-    query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-    listed = subprocess.run(query, capture_output=True, text=True, check=False).stdout.splitlines()
-    return listed[0].strip() if listed else None
-
-
-def _cpu_name() -> str:
-    """Model and number of the processors: both change how BF16 sums are split."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else 'unknown CPU'} x{len(os.sched_getaffinity(0))}"
+def _device() -> str:
+    """Where vLLM runs: the first GPU, unless it is the CPU build or there is none."""
+    return ("cpu" not in _vllm_version() and gpu_name()) or cpu_name()

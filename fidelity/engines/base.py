@@ -110,6 +110,27 @@ class ForcingEngine(Engine, Protocol):
 
 
 @runtime_checkable
+class ServerEngine(Engine, Protocol):
+    """An engine that holds no chunks: prompts go to a server, and each is answered in its own time."""
+
+    def answer(
+        self, prompts: Sequence[Prompt], sampling: Sampling, repeats: Sequence[int] | None = None, *, at_once: int
+    ) -> Iterator[tuple[int, Generation | Failure]]:
+        """Each prompt's place in `prompts` and what came of it, as it comes; every place once.
+
+        Args:
+            prompts: Asked in their order.
+            sampling: How tokens are chosen.
+            repeats: As in `Engine.generate`.
+            at_once: How many requests are under way; no more of the outcomes are held either.
+
+        Raises:
+            EngineError: Nothing more is to be had from this server; what has come until then stays valid.
+        """
+        ...
+
+
+@runtime_checkable
 class TokenTexts(Protocol):
     """An engine that says how its tokens read; what was forced is shown in words where it does."""
 

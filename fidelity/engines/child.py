@@ -3,13 +3,11 @@
 import json
 import os
 import select
-import signal
 import subprocess
 import sys
 import time
 from base64 import b64decode
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,25 +17,28 @@ from numpy.typing import NDArray
 
 from fidelity.config import Sampling
 from fidelity.engines.base import EngineInfo, LayerGroup, OnProgress, Progress
-from fidelity.engines.processes import oom_kills, processor_seconds, wait_until_gone
+from fidelity.engines.machine import MachineWatch
+from fidelity.engines.memory import Memory, MemoryWatch
+from fidelity.engines.processes import ended, how_it_ended, last_lines, oom_kills, processor_seconds
 from fidelity.errors import EngineError
 from fidelity.records import Failure, Generation, Prompt, TokenScores, every_id
 
 LOADING = "loading the model"
-LAST_LINES = 15
-"""How much of the engine's log an error shows."""
 SHUTDOWN_S = 30.0
 """How long the child may take to end by itself."""
 LOOK_S = 1.0
 """How often it is looked whether a silent child still works."""
 WORKING = 0.05
 """Share of one processor that a child which loads or compiles must use to count as working."""
-HINTS = {
-    signal.SIGILL: "a kernel uses an instruction that this processor lacks; another format or option may avoid it",
-    signal.SIGKILL: "somebody or the system ended it, which it also does when memory runs out",
-    signal.SIGSEGV: "a kernel crashed; another format or engine option may avoid it",
-    signal.SIGBUS: "shared memory may be too small (/dev/shm), or a file of the model was cut while it was read",
-}
+
+
+BORROWED = """import runpy, sys, types
+folder, module = sys.argv[1:]
+package = types.ModuleType("fidelity")
+package.__path__ = [folder]
+sys.modules["fidelity"] = package
+runpy.run_module(module, run_name="__main__")"""
+"""Runs a module of this package in an environment that doesn't have it, and that sees nothing else of this one."""
 
 
 class ChildEngine:
@@ -59,6 +60,7 @@ class ChildEngine:
         log: Path,
         on_progress: OnProgress,
         deadline: float,
+        python: Path | None = None,
     ) -> None:
         """Start the child and have it load its model.
 
@@ -70,6 +72,7 @@ class ChildEngine:
             on_progress: Told about every sign of life within a chunk.
             deadline: Seconds without progress after which it is given up. A line from the child is progress; while it
                 loads or compiles, which it does in silence, so is its using the processor.
+            python: The interpreter of another environment to run in; this command's own if not given.
 
         Raises:
             EngineError: It died, made no progress, or said why it can't.
@@ -82,13 +85,14 @@ class ChildEngine:
         self._buffer = b""
         with log.open("ab") as stderr:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", module],
+                _command(module, python),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 env={**os.environ, **env},
                 start_new_session=True,  # Ctrl-C reaches the command alone, and the whole group can be ended at once
             )
+        self._memory = MemoryWatch(self._process.pid)
         try:
             self._send({"open": dict(settings)})
             reply = self._receive(while_doing=LOADING)
@@ -111,7 +115,7 @@ class ChildEngine:
         """See `Engine.generate`; each row brings its own seed."""
         which = repeats or [0] * len(prompts)
         seeds = [sampling.seed_of(prompt.id, repeat) for prompt, repeat in zip(prompts, which, strict=True)]
-        rows = [{**row, "seed": seed} for row, seed in zip(_rows(prompts), seeds, strict=True)]
+        rows = [{**row, "seed": seed} for row, seed in zip(rows_of(prompts), seeds, strict=True)]
         how = sampling.model_dump(mode="json", exclude={"repeats"})
         for record in self._ask("generate", while_doing="generating", rows=rows, sampling=how):
             if "failure" in record:
@@ -124,7 +128,9 @@ class ChildEngine:
     ) -> Iterator[TokenScores | Failure]:
         """See `ForcingEngine.force`."""
         handed = [list(map(int, ids)) for ids in continuations]
-        for record in self._ask("force", while_doing="forcing", rows=_rows(prompts), continuations=handed, top_k=top_k):
+        for record in self._ask(
+            "force", while_doing="forcing", rows=rows_of(prompts), continuations=handed, top_k=top_k
+        ):
             if "failure" in record:
                 yield Failure(record["prompt_id"], record["failure"])
             else:
@@ -134,6 +140,14 @@ class ChildEngine:
         """See `TokenTexts`."""
         (record,) = self._ask("token_texts", while_doing="reading tokens", ids=[int(i) for i in ids])
         return list(record["texts"])
+
+    def memory(self) -> Memory:
+        """See `WatchedEngine.memory`."""
+        return self._memory.peak()
+
+    def watch_machine(self) -> MachineWatch:
+        """See `WatchedEngine.watch_machine`."""
+        return MachineWatch(self._process.pid)
 
     def _ask(self, method: str, *, while_doing: str, **arguments: Any) -> Iterator[dict[str, Any]]:
         """The records of a request, as they come."""
@@ -162,7 +176,7 @@ class ChildEngine:
             raise EngineError(self._obituary(f"while {while_doing}"))
         reply: dict[str, Any] = json.loads(line)
         if "error" in reply:
-            raise EngineError(f"the engine failed while {while_doing}: {reply['error']}{self._last_lines()}")
+            raise EngineError(f"the engine failed while {while_doing}: {reply['error']}{last_lines(self._log_path)}")
         return reply
 
     def _read_line(self, while_doing: str) -> bytes:
@@ -180,7 +194,7 @@ class ChildEngine:
                     self._given_up = True
                     raise EngineError(
                         f"the engine made no progress for {silent:.0f} s while {while_doing}, and was ended; if it "
-                        f"only needs longer, raise engine.deadline (seconds){self._last_lines()}"
+                        f"only needs longer, raise engine.deadline (seconds){last_lines(self._log_path)}"
                     )
                 else:
                     now_used = min(used, now_used)  # a compiler process that ended takes its time along
@@ -197,36 +211,26 @@ class ChildEngine:
         try:
             code = self._process.wait(timeout=SHUTDOWN_S)
         except subprocess.TimeoutExpired:
-            return f"the engine stopped answering {when}{self._last_lines()}"
-        how = f"ended with exit code {code}"
-        if code < 0:
-            killer = signal.Signals(-code)
-            hint = HINTS.get(killer)
-            if killer is signal.SIGKILL and oom_kills() > self._oom_kills:
-                hint = "the system ran out of memory; a shorter context (max_model_len) or a smaller chunk needs less"
-            how = f"was killed by {killer.name}" + (f" ({hint})" if hint else "")
-        return f"the engine process {how} {when}; what was finished is kept, run again to go on{self._last_lines()}"
-
-    def _last_lines(self) -> str:
-        lines = self._log_path.read_text(encoding="utf-8", errors="replace").splitlines()
-        tail = "\n".join(f"  | {line}" for line in lines[-LAST_LINES:])
-        return f"\nThe engine's last lines ({self._log_path}):\n{tail}" if tail else ""
+            return f"the engine stopped answering {when}{last_lines(self._log_path)}"
+        how = how_it_ended(code, oom_kills_before=self._oom_kills)
+        kept = "what was finished is kept, run again to go on"
+        return f"the engine process {how} {when}; {kept}{last_lines(self._log_path)}"
 
     def _end(self) -> None:
-        """Close stdin, which ends the child; then make sure that nothing of its process group is left."""
-        for pipe in (self._process.stdin, self._process.stdout):
-            assert pipe is not None
-            with suppress(BrokenPipeError):
-                pipe.close()
-        with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
-            self._process.wait(timeout=0 if self._given_up else SHUTDOWN_S)
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        wait_until_gone(self._process.pid, patience=SHUTDOWN_S)
+        """Close stdin, which ends the child."""
+        self._memory.stop()
+        ended(self._process, patience=SHUTDOWN_S, at_once=self._given_up)
 
 
-def _rows(prompts: Sequence[Prompt]) -> list[dict[str, Any]]:
+def _command(module: str, python: Path | None) -> list[str]:
+    if python is None:
+        return [sys.executable, "-m", module]
+    package = Path(__file__).parent.parent
+    return [str(python), "-I", "-c", BORROWED, str(package), module]
+
+
+def rows_of(prompts: Sequence[Prompt]) -> list[dict[str, Any]]:
+    """Prompts as a child takes them."""
     return [
         {"id": p.id, "text": p.text, "messages": [{"role": m.role, "content": m.content} for m in p.messages]}
         for p in prompts

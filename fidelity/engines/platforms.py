@@ -6,7 +6,7 @@ and go.
 
 from dataclasses import dataclass
 
-from fidelity.config import VllmEngine
+from fidelity.config import VllmSettings
 
 INT8_INSTEAD = "a W8A8-INT8 checkpoint, or torchao: {scheme: 8da8w}"
 
@@ -30,7 +30,7 @@ ON_CPU = (
 )
 
 
-def refusal(engine: VllmEngine, *, checkpoint_format: str | None, vllm_version: str) -> str | None:
+def refusal(engine: VllmSettings, *, checkpoint_format: str | None, vllm_version: str) -> str | None:
     """Why a run can't work on this platform, and what would; None where nothing is known against it."""
     number, _, build = vllm_version.partition("+")
     if build != "cpu" or not number.startswith(MEASURED_ON_CPU):

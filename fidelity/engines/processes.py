@@ -1,13 +1,24 @@
-"""What the system tells of a child's process group: who is alive, and how much processor time it has used."""
+"""A child's process group: who is alive, how much processor time it has used, how it ended, and ending it."""
 
 import os
+import signal
+import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 PROC = Path("/proc")
 ENDED = ("Z", "X")
 """Dead and not yet collected, dead: neither holds memory, on the GPU or off it."""
+LAST_LINES = 15
+"""How much of an engine's log an error shows."""
+HINTS = {
+    signal.SIGILL: "a kernel uses an instruction that this processor lacks; another format or option may avoid it",
+    signal.SIGKILL: "somebody or the system ended it, which it also does when memory runs out",
+    signal.SIGSEGV: "a kernel crashed; another format or engine option may avoid it",
+    signal.SIGBUS: "shared memory may be too small (/dev/shm), or a file of the model was cut while it was read",
+}
 
 
 def members(group: int) -> Iterator[tuple[int, float]]:
@@ -44,3 +55,35 @@ def oom_kills() -> int:
     except OSError:
         return 0
     return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+
+
+def how_it_ended(code: int, *, oom_kills_before: int) -> str:
+    """An exit code in words, with what a signal may mean."""
+    if code >= 0:
+        return f"ended with exit code {code}"
+    killer = signal.Signals(-code)
+    hint = HINTS.get(killer)
+    if killer is signal.SIGKILL and oom_kills() > oom_kills_before:
+        hint = "the system ran out of memory; a shorter context (max_model_len) or a smaller chunk needs less"
+    return f"was killed by {killer.name}" + (f" ({hint})" if hint else "")
+
+
+def last_lines(log: Path) -> str:
+    """The end of an engine's log, for an error."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    tail = "\n".join(f"  | {line}" for line in lines[-LAST_LINES:])
+    return f"\nThe engine's last lines ({log}):\n{tail}" if tail else ""
+
+
+def ended(process: "subprocess.Popen[bytes]", *, patience: float, at_once: bool = False) -> None:
+    """Close the pipes of a group's first process, which ends it; then make sure that nothing of the group is left."""
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with suppress(BrokenPipeError):
+                pipe.close()
+    with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
+        process.wait(timeout=0 if at_once else patience)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    wait_until_gone(process.pid, patience=patience)

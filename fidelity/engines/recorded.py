@@ -1,4 +1,4 @@
-"""Outputs that were generated elsewhere, read back from JSONL."""
+"""Outputs that were generated elsewhere, read back from a file."""
 
 import hashlib
 import json
@@ -8,29 +8,37 @@ from typing import Any
 
 from fidelity.config import RecordedEngine, Sampling
 from fidelity.engines.base import EngineInfo
+from fidelity.engines.recordings import Rows, read_recorded
 from fidelity.errors import ConfigError, IncomparableError
-from fidelity.prompts import parse_prompt, read_jsonl, replace_lone_surrogates
+from fidelity.prompts import parse_prompt, replace_lone_surrogates
 from fidelity.records import Failure, Generation, Prompt
 
 
 class RecordedAnswers:
-    """Answers each prompt with the line that has its id: `id` and `text`, and more of a generation if it is known.
+    """Answers each prompt with the row that has its id: `id` and `text`, and more of a generation if it is known.
+
+    A row with `failure` instead of `text` says why there is no answer.
 
     Where a prompt has several answers each line says which it is: `repeat`, from 0.
 
     Raises:
-        ConfigError: A line has no `id` or `text`, an answer stands twice, or a field has the wrong type.
+        ConfigError: A row has no `id` or `text`, an answer stands twice, or a field has the wrong type.
     """
 
     def __init__(self, config: RecordedEngine) -> None:
-        path, ran = config.path, config.ran.model_dump() if config.ran else {}
-        self.info = EngineInfo(kind=ran.pop("engine", None) or "recorded", **ran)
+        path, ran = config.path, config.ran.model_dump(exclude={"bytes"}) if config.ran else {}
+        rows = read_recorded(path)
+        models = sorted({str(row["model"]) for _, row in rows if row.get("model")})
+        notes = (f"answered by {', '.join(models)}, as the recorded file says",) if models else ()
+        self.info = EngineInfo(kind=ran.pop("engine", None) or "recorded", notes=notes, **ran)
+        self.timings = _timings(rows)
+        """What the file says of time, in seconds over all rows; empty if nothing."""
         self.step_seconds = 0.0
         self._path = path
         self._rows: dict[tuple[str, int], tuple[str, dict[str, Any]]] = {}
-        for where, row in read_jsonl(path):
-            if not isinstance(row.get("id"), str) or not isinstance(row.get("text"), str):
-                raise ConfigError(f"{where}: a recorded output needs 'id' and 'text', both texts")
+        for where, row in rows:
+            if not isinstance(row.get("id"), str) or not isinstance(row.get("failure") or row.get("text"), str):
+                raise ConfigError(f"{where}: a recorded output needs 'id' and 'text' (or 'failure'), both texts")
             key = row["id"], _repeat(row, where)
             if key in self._rows:
                 raise ConfigError(
@@ -39,7 +47,7 @@ class RecordedAnswers:
                 )
             self._rows[key] = where, row
         if not self._rows:
-            raise ConfigError(f"{path}: no recorded outputs in it; each line is a JSON object with 'id' and 'text'")
+            raise ConfigError(f"{path}: no recorded outputs in it; each row has an 'id' and a 'text'")
 
     def generate(
         self, prompts: Sequence[Prompt], sampling: Sampling, repeats: Sequence[int] | None = None
@@ -55,14 +63,17 @@ class RecordedAnswers:
                     f"{where}: the prompt {prompt.id!r} is another one than the baseline's; outputs can only be "
                     f"compared on the same prompts"
                 )
-            yield _generation(row, where)
+            if row.get("failure"):
+                yield Failure(prompt.id, row["failure"])
+            else:
+                yield _generation(row, where)
 
 
 def recorded_prompts(path: Path) -> tuple[Prompt, ...]:
     """The prompts of a recorded file, for a baseline that names no prompt set; one that isn't recorded is empty."""
     prompts = (
         parse_prompt(row, where=where) if row.get("prompt") else Prompt(str(row.get("id")), "", row.get("category"))
-        for where, row in read_jsonl(path)
+        for where, row in read_recorded(path)
     )
     return tuple({prompt.id: prompt for prompt in prompts}.values())
 
@@ -73,7 +84,7 @@ def recorded_repeats(path: Path) -> int:
     Raises:
         ConfigError: They aren't numbered 0, 1, 2, ...
     """
-    found = {_repeat(row, where) for where, row in read_jsonl(path)} or {0}
+    found = {_repeat(row, where) for where, row in read_recorded(path)} or {0}
     if missing := set(range(max(found))) - found:
         raise ConfigError(
             f"{path}: it has a 'repeat' {max(found)} but no {min(missing)}; number each prompt's answers 0, 1, 2, ..."
@@ -86,7 +97,7 @@ def file_hash(path: Path) -> str:
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        raise ConfigError(f"{path}: can't be read ({error.strerror}); name an existing JSONL file") from error
+        raise ConfigError(f"{path}: can't be read ({error.strerror}); name an existing file") from error
 
 
 def _generation(row: dict[str, Any], where: str) -> Generation:
@@ -111,6 +122,19 @@ def _repeat(row: dict[str, Any], where: str) -> int:
     if type(repeat) is not int or repeat < 0:
         raise ConfigError(f"{where}: 'repeat' must be a number from 0, found {json.dumps(repeat)}")
     return repeat
+
+
+def _timings(rows: Rows) -> dict[str, float]:
+    """The sums of what rows say of their time; rows may say it in part."""
+    said: dict[str, float] = {}
+    for key in ("seconds", "first_token_seconds"):
+        values = [row[key] for _, row in rows if row.get(key) is not None]
+        for where, row in rows:
+            if row.get(key) is not None and (type(row[key]) not in (int, float) or not row[key] >= 0):
+                raise ConfigError(f"{where}: '{key}' must be a number of seconds, found {row[key]!r}")
+        if values:
+            said |= {key: float(sum(values)), f"{key}_rows": len(values)}
+    return said
 
 
 def _numbers(row: dict[str, Any], key: str, kind: type, where: str) -> tuple[Any, ...] | None:

@@ -1,18 +1,23 @@
 """What vLLM's `LLM(...)` is opened with: a run's settings, checked against the installed vLLM before a model loads."""
 
 import ast
+from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from fidelity.checkpoints import local_directory
-from fidelity.config import RunConfig, VllmEngine
+from fidelity.config import RunConfig, VllmEngine, VllmServeEngine
 from fidelity.errors import ConfigError, MissingPackageError
 from fidelity.schema import nearest
 
 NAMED = {"model": "model", "dtype": "engine.dtype", "max_model_len": "engine.max_model_len", "revision": "revision"}
 """Arguments of vLLM that have a place of their own in the YAML."""
+OURS = frozenset({"host", "port", "uds", "api_key", "served_model_name", "ssl_keyfile", "ssl_certfile", "root_path"})
+"""What a server of our own is started with, so that we find it."""
+FRONTEND = ("openai/cli_args.py", "launchers/cli_args.py")
+"""Where in vLLM's `entrypoints` the server's own arguments stand, depending on its version."""
 
 
 def settings(config: RunConfig, engine: VllmEngine) -> dict[str, Any]:
@@ -26,21 +31,21 @@ def settings(config: RunConfig, engine: VllmEngine) -> dict[str, Any]:
     return {"arguments": arguments, "torchao": engine.torchao.model_dump() if engine.torchao else None}
 
 
-def check(run: str, engine: VllmEngine) -> None:
+def check(run: str, engine: VllmEngine | VllmServeEngine) -> None:
     """Refuse what can't be meant, before anything is generated.
 
     Raises:
         ConfigError: An option that vLLM doesn't know, that has a place of its own, or that contradicts another.
         MissingPackageError: torchao is asked for and not installed.
     """
-    known = known_arguments()
+    known = known_arguments() if isinstance(engine, VllmEngine) else known_flags()
     for option in engine.options:
         where = f"{run}: engine.options.{option}"
         if option in NAMED:
             raise ConfigError(f"{where}: stands at the wrong place; write it as {NAMED[option]!r}")
         if known and option not in known:
             raise ConfigError(f"{where}: the installed vLLM has no such argument{nearest(option, sorted(known))}")
-    if engine.torchao:
+    if isinstance(engine, VllmEngine) and engine.torchao:
         if clash := [key for key in ("quantization", "hf_overrides") if key in engine.options]:
             raise ConfigError(f"{run}: engine.options.{clash[0]}: can't be given together with engine.torchao")
         if find_spec("torchao") is None:
@@ -63,13 +68,30 @@ def known_arguments() -> frozenset[str]:
         parts = _class(root / "entrypoints" / "llm.py", "LLM").body
     except (OSError, SyntaxError, StopIteration):
         return frozenset()
-    names = {
-        field.target.id for field in fields if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
-    }
+    names = _fields(fields)
     for part in parts:
         if isinstance(part, ast.FunctionDef) and part.name == "__init__":
             names |= {argument.arg for argument in (*part.args.args, *part.args.kwonlyargs)}
     return frozenset(names - {"self"})
+
+
+@cache
+def known_flags() -> frozenset[str]:
+    """The options that `vllm serve` takes: those of the engine and those of the server, less what is ours to set."""
+    spec = find_spec("vllm")
+    if spec is None or spec.origin is None:
+        return frozenset()
+    entrypoints = Path(spec.origin).parent / "entrypoints"
+    for file in FRONTEND:
+        with suppress(OSError, SyntaxError, StopIteration):
+            own = _fields(_class(entrypoints / file, "BaseFrontendArgs").body)
+            own |= _fields(_class(entrypoints / file, "FrontendArgs").body)
+            return (known_arguments() | own) - OURS
+    return frozenset()
+
+
+def _fields(body: list[ast.stmt]) -> set[str]:
+    return {part.target.id for part in body if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name)}
 
 
 def _class(file: Path, name: str) -> ast.ClassDef:

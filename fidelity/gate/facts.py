@@ -38,7 +38,8 @@ def engine_differences(baseline: Manifest, other: Manifest) -> list[str]:
 def is_quantized(manifest: Manifest) -> bool | None:
     """Whether a run was meant to be quantized, by its options, its checkpoint, else its label; None where none says."""
     engine = manifest["config"].get("engine") or {}
-    if engine.get("torchao") or (engine.get("options") or {}).get("quantization"):
+    options = engine.get("options") or {}
+    if engine.get("torchao") or options.get("quantization") or options.get("quantization_config"):
         return True
     named = (manifest["checkpoint"] or {}).get("format") or manifest["label"]
     return None if named is None else not str(named).startswith(tuple(FLOATS.values()))

@@ -16,14 +16,21 @@ from fidelity.report.html import as_html
 from fidelity.report.json import JSON_SCHEMA_VERSION, as_json, json_schema
 from fidelity.report.junit import as_junit
 from fidelity.report.markdown import as_markdown
-from fidelity.report.terminal import print_history, print_table
+from fidelity.report.price import PriceTable, in_unit, price_table, profile_lines, times
+from fidelity.report.published import Published, published
+from fidelity.report.terminal import print_history, print_published, print_table
 from fidelity.report.trends import PAST
+from fidelity.tradeoff import Point, Tradeoff, tradeoff
 
 __all__ = [
     "HIDDEN",
     "JSON_SCHEMA_VERSION",
     "NOT_QUALITY",
     "PAST",
+    "Point",
+    "PriceTable",
+    "Published",
+    "Tradeoff",
     "add_step_summary",
     "annotation",
     "as_html",
@@ -33,12 +40,19 @@ __all__ = [
     "describe_run",
     "engine_differences",
     "floor_of",
+    "in_unit",
     "json_schema",
     "low_anchor",
     "notes",
+    "price_table",
     "print_history",
+    "print_published",
     "print_table",
+    "profile_lines",
+    "published",
     "shown_in_table",
     "summaries_of",
+    "times",
+    "tradeoff",
     "without_commands",
 ]

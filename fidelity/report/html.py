@@ -34,6 +34,8 @@ from fidelity.report.content import (
 from fidelity.report.inert import one_line, visible
 from fidelity.report.page_data import Held, page_data
 from fidelity.report.pairs import column_of
+from fidelity.report.planes import planes
+from fidelity.report.price import SERVED, PriceTable, price_table, published_table, serving_rows
 from fidelity.report.trends import READING, trend
 from fidelity.report.verdicts import (
     HEADINGS,
@@ -84,6 +86,8 @@ def _sections(
     if verdicts:
         yield "Gate", "\n".join(_gate(result, verdicts, floor))
     yield "Summary", _summary(result, floor)
+    if price := price_table(result):
+        yield "Price", _price(result, price)
     if figures := distributions(result):
         legend = "How many pairs have which value; each row is scaled to its own highest bar. Beside it the average."
         yield "Distributions", f'<p class="quiet">{legend}</p><div class="figures">{"".join(figures)}</div>'
@@ -133,6 +137,33 @@ def _summary(result: ComparisonSet, floor: Mapping[str, Summary]) -> str:
         f"{reading}Other prompts: the candidates' answers against the baseline's to other prompts, as low as it gets."
     )
     return f'<p class="quiet">{_text(legend)}</p>' + _table(headings, rows, figures=headings[1:])
+
+
+def _price(result: ComparisonSet, found: PriceTable) -> str:
+    """A row for each measure, a column for each run, then the plane of drift and each measure."""
+    others = f"<details><summary>Published by others</summary>{_prices(published_table())}</details>"
+    rows = serving_rows(result)
+    lines = ["<tr>" + "".join(f'<td class="n">{_text(cell)}</td>' for cell in row) + "</tr>" for row in rows]
+    table = _table(("Run", *SERVED.values()), lines, figures=("Run", *SERVED.values()))
+    served = f"<h3>Served at different rates of requests</h3>{table}" if rows else ""
+    return f'{_prices(found)}<div class="figures">{"".join(planes(result))}</div>{served}{others}'
+
+
+def _prices(found: PriceTable) -> str:
+    rows = [(f"excess {found.column}", [row.drift for row in found.rows])] if found.column else []
+    rows += [(heading, [row.cells[place] for row in found.rows]) for place, heading in enumerate(found.headings)]
+    lines = [
+        f"<tr><th>{_text(name)}</th>" + "".join(f'<td class="n">{_two_lines(cell)}</td>' for cell in cells) + "</tr>"
+        for name, cells in rows
+    ]
+    names = [row.name + (" (dominated)" if row.dominated_by else "") for row in found.rows]
+    said = "".join(f"<li>{_text(one_line(note))}</li>" for note in found.said)
+    return f"{_table(('', *names), lines, figures=names)}<ul>{said}</ul>"
+
+
+def _two_lines(cell: str) -> str:
+    value, _, interval = cell.partition("\n")
+    return _text(value) + (f"<small>{_text(interval)}</small>" if interval else "")
 
 
 def _trend(past: Sequence[Entry]) -> str:

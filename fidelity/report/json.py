@@ -10,6 +10,7 @@ from fidelity.comparison import ComparisonSet, Scores
 from fidelity.floor import Summary
 from fidelity.gate import Verdict
 from fidelity.report.content import low_anchor, pooled_columns, summaries_of
+from fidelity.report.price import price_json
 from fidelity.report.verdicts import NO_GATE
 from fidelity.store import Run
 
@@ -39,6 +40,7 @@ def as_json(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE) ->
             for candidate in result.candidates
         ],
         "not_compared": result.not_compared,
+        "price": price_json(result),
     }
 
 

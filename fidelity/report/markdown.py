@@ -31,6 +31,7 @@ from fidelity.report.content import (
 from fidelity.report.diff import Piece, word_diff
 from fidelity.report.inert import WORD_JOINER, cut, one_line, visible
 from fidelity.report.pairs import column_of, rank
+from fidelity.report.price import SERVED, PriceTable, price_table, serving_rows
 from fidelity.report.trends import READING, trend
 from fidelity.report.verdicts import (
     HEADINGS,
@@ -83,6 +84,11 @@ def as_markdown(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE
         name, later = candidate.run.name, 1 if verdict and verdict.outcome == "pass" else 0
         blocks.append(Block(_table(result, candidate, verdict, floor), 1 + later, f"the table of {name}"))
         blocks.append(Block(_worst_pairs(result, candidate, verdict), 3 + later, f"the pairs of {name}"))
+    if price := price_table(result):
+        blocks.append(Block(_price(price), 2, "the price"))
+    if served := serving_rows(result):
+        table = _rows(("Run", *SERVED.values()), served)
+        blocks.append(Block(_folded("Served at different rates of requests (vllm bench serve)", table), 5, "serving"))
     if len(past) > len(result.candidates):
         blocks.append(Block(_trend(past), 5, "the trend"))
     blocks.append(Block(_compared(result), 0))
@@ -206,6 +212,18 @@ def _trend(past: Sequence[Entry]) -> str:
     told = trend(past)
     table = _rows(told.headings, told.rows)
     return _folded(f"The last {len(told.rows)} comparisons with this baseline", f"{table}\n\n{READING}")
+
+
+def _price(found: PriceTable) -> str:
+    """A row for each measure, a column for each run: there are more measures than runs."""
+    drift = [(f"excess {found.column}", *(row.drift for row in found.rows))] if found.column else []
+    rows = [
+        (heading, *(row.cells[place].replace("\n", " (", 1) + ")" * ("\n" in row.cells[place]) for row in found.rows))
+        for place, heading in enumerate(found.headings)
+    ]
+    dominated = [(f"{r.name} is dominated by {', '.join(r.dominated_by)}") for r in found.rows if r.dominated_by]
+    table = _rows(("", *(row.name for row in found.rows)), [*drift, *rows])
+    return "\n".join(["### Price", "", table, "", *_bullets(map(prose, (*found.said, *dominated)))])
 
 
 def _compared(result: ComparisonSet) -> str:

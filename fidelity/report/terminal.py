@@ -23,6 +23,7 @@ from fidelity.report.content import (
     size_of,
     summaries_of,
 )
+from fidelity.report.price import IN_SHORT, PriceTable, price_table, published_table
 from fidelity.report.trends import trend
 from fidelity.report.verdicts import NO_GATE
 from fidelity.store import Run
@@ -37,9 +38,10 @@ STRANGERS = "other prompts' answers"
 def print_table(result: ComparisonSet, console: Console, verdicts: Mapping[str, Verdict] = NO_GATE) -> None:
     """The table, the verdicts, and what has to be said beside them."""
     _print_numbers(result, console)
+    price = _print_price(result, console)
     for verdict in verdicts.values():
         _print_verdict(verdict, console)
-    for note in (*(READING if result.controls else READING[1:]), *notes(result), NOT_QUALITY):
+    for note in (*(READING if result.controls else READING[1:]), *price, *notes(result), NOT_QUALITY):
         console.print(Text(note))
 
 
@@ -80,6 +82,36 @@ def _print_numbers(result: ComparisonSet, console: Console) -> None:
     for value in dict.fromkeys(next(iter(found)) for found in values.values() if len(found) == 1):
         same = ", ".join(name for name, found in values.items() if found == {value})
         console.print(Text(f"{'Nothing to score' if value is None else f'{value:.3g}'} in every run: {same}"))
+
+
+def print_published(console: Console) -> None:
+    """What others have published of the same bargain."""
+    found = published_table()
+    _print_prices(found, "published", console)
+    for note in found.said:
+        console.print(Text(note))
+
+
+def _print_price(result: ComparisonSet, console: Console) -> tuple[str, ...]:
+    """What each run takes beside its drift; returns what has to be said of it."""
+    found = price_table(result, only=IN_SHORT)
+    if found is None:
+        return ()
+    _print_prices(found, "price", console)
+    return found.said
+
+
+def _print_prices(found: PriceTable, title: str, console: Console) -> None:
+    table = Table(show_edge=False, pad_edge=False)
+    table.add_column(title, no_wrap=True)
+    drift = [f"{_heading(found.column)}\nexcess"] if found.column else []
+    for heading in (*drift, *(heading.replace(" ", "\n") for heading in found.headings)):
+        table.add_column(heading, justify="right")
+    for row in found.rows:
+        name = "\n".join([row.name, *(["(dominated)"] if row.dominated_by else [])])
+        table.add_section()
+        table.add_row(*map(Text, (name, *([row.drift] if drift else []), *row.cells)))
+    console.print(Text(""), table)
 
 
 def _print_verdict(verdict: Verdict, console: Console) -> None:

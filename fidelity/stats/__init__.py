@@ -1,7 +1,8 @@
 """Statistics of excess and verdicts: numbers in, numbers out. Knows nothing of metrics, prompts' texts or stores.
 
 `betting` has the gate's bound, valid at any sample size; `bootstrap` the intervals for looking at; `shares` exact
-binomial answers; `correction` several tests at once; `planning` what a study of this size can see.
+binomial answers; `correction` several tests at once; `planning` what a study of this size can see; `ratios` how many
+times as fast.
 """
 
 from fidelity.stats.betting import Bound, betting_bound, betting_p_value
@@ -9,11 +10,13 @@ from fidelity.stats.bootstrap import Interval, bca_interval, bca_intervals, stud
 from fidelity.stats.correction import benjamini_hochberg, holm
 from fidelity.stats.order import reading_order
 from fidelity.stats.planning import detectable_excess, prompts_needed, prompts_needed_for_share
+from fidelity.stats.ratios import Ratio, paired_ratio, ratio_of_rates
 from fidelity.stats.shares import clopper_pearson, mcnemar, smallest_resolvable_share
 
 __all__ = [
     "Bound",
     "Interval",
+    "Ratio",
     "bca_interval",
     "bca_intervals",
     "benjamini_hochberg",
@@ -23,8 +26,10 @@ __all__ = [
     "detectable_excess",
     "holm",
     "mcnemar",
+    "paired_ratio",
     "prompts_needed",
     "prompts_needed_for_share",
+    "ratio_of_rates",
     "reading_order",
     "smallest_resolvable_share",
     "studentised_intervals",

@@ -3,8 +3,8 @@
 Like the real BF16 engine, its answers depend on how many prompts are in the batch, and on nothing else but the prompt,
 and above temperature 0 the seed.
 Words in a prompt make it misbehave: SIGILL, SIGSEGV, SIGKILL, HANG, SLOW, REFUSED (by the template), LONG (beyond the
-context). So do values of `quantization`: mxfp4 (no kernel), SIGILL, hangs, works (for 3 s, while loading), aborts (at
-its end), DIES (when it is forced).
+context), DIES ALONE (when it is timed). So do values of `quantization`: mxfp4 (no kernel), SIGILL, hangs, works (for
+3 s, while loading), aborts (at its end), DIES (when it is forced).
 """
 
 import atexit
@@ -21,10 +21,12 @@ sys.stdout.write("the fake vLLM is being loaded\n")
 
 
 class SamplingParams:
-    def __init__(self, *, max_tokens, temperature, logprobs=None, prompt_logprobs=None, seed=None, **others):
+    def __init__(
+        self, *, max_tokens, temperature, logprobs=None, prompt_logprobs=None, ignore_eos=False, seed=None, **others
+    ):
         if "repeats" in others:
             raise TypeError("Unexpected keyword argument 'repeats'")
-        self.max_tokens, self.prompt_logprobs = max_tokens, prompt_logprobs
+        self.max_tokens, self.prompt_logprobs, self.alone = max_tokens, prompt_logprobs, ignore_eos
         self.seed = seed if temperature else None
 
 
@@ -122,10 +124,14 @@ class LLM:
             vllm_config=SimpleNamespace(
                 model_config=SimpleNamespace(enforce_eager=enforce_eager, dtype=f"torch.{dtype}"),
                 cache_config=SimpleNamespace(cache_dtype=kv_cache_dtype),
+                compilation_config=SimpleNamespace(compilation_time=0.0),
             ),
+            add_request=lambda name, prompt, params: self._waiting.append((name, prompt["prompt_token_ids"], params)),
             get_num_unfinished_requests=lambda: len(self._waiting),
             step=self._step,
         )
+
+    _dies_alone = sum(b"DIES ALONE") % 997
 
     def get_tokenizer(self):
         return _Tokenizer()
@@ -143,9 +149,21 @@ class LLM:
         self._next += len(prompts)
 
     def _step(self):
+        if self._waiting and self._waiting[0][2].alone:
+            return self._one_token()
         batch, self._waiting = self._waiting, []
         noise = 0 if self._exact else len(batch)
         return [self._answer(id_, ids, params, noise) for id_, ids, params in reversed(batch)]
+
+    def _one_token(self):
+        """Of a request that is timed: alone in the engine, token by token, and to the last."""
+        ((id_, ids, params),) = self._waiting
+        if self._dies_alone in ids:
+            os.kill(os.getpid(), signal.SIGILL)
+        time.sleep(0.00001 * len(ids))
+        params.max_tokens -= 1
+        self._waiting = self._waiting if params.max_tokens else []
+        return [SimpleNamespace(request_id=str(id_), outputs=[SimpleNamespace(token_ids=[1])])]
 
     def _answer(self, id_, ids, params, noise):
         digest = hashlib.sha256(repr(ids if params.seed is None else (ids, params.seed)).encode()).digest()

@@ -1,0 +1,58 @@
+"""A checkpoint on the Hub, known by its metadata alone: the headers of its weight files, and a few small files."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from fidelity.checkpoints.anatomy import Anatomy, dissected
+from fidelity.checkpoints.formats import described, read_config
+from fidelity.checkpoints.source import chat_template, fingerprint
+from fidelity.checkpoints.tensors import Tensor
+from fidelity.errors import ConfigError, MissingPackageError
+
+SMALL_FILES = ["config.json", "tokenizer_config.json", "chat_template.jinja"]
+
+
+def dissect_on_hub(model: str, revision: str | None = None) -> Anatomy:
+    """What `dissect` says of a checkpoint, without fetching its weights.
+
+    Raises:
+        ConfigError: The Hub has no such model, it has no safetensors, or the Hub can't be reached.
+        MissingPackageError: huggingface_hub is not installed.
+    """
+    try:
+        from huggingface_hub import HfApi
+        from huggingface_hub.errors import (
+            HfHubHTTPError,
+            HFValidationError,
+            LocalEntryNotFoundError,
+            NotASafetensorsRepoError,
+            SafetensorsParsingError,
+        )
+    except ImportError as error:
+        raise MissingPackageError("huggingface_hub", extra="vllm", needed_by=f"the Hub model {model!r}") from error
+    hub = HfApi()
+    try:
+        headers = hub.get_safetensors_metadata(model, revision=revision).files_metadata
+        files = hub.model_info(model, revision=revision, files_metadata=True).siblings or ()
+        with TemporaryDirectory() as folder:
+            hub.snapshot_download(model, revision=revision, allow_patterns=SMALL_FILES, local_dir=folder)
+            config, template = read_config(Path(folder)), fingerprint(chat_template(Path(folder)))
+    except (
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        NotASafetensorsRepoError,
+        SafetensorsParsingError,
+        OSError,
+    ) as error:
+        said = (str(error).splitlines() or [""])[0]
+        raise ConfigError(
+            f"model {model!r}: neither a directory here nor to be had from the Hub ({type(error).__name__}: {said})"
+        ) from error
+    tensors = {
+        name: Tensor(str(said.dtype), tuple(said.shape), said.data_offsets[1] - said.data_offsets[0])
+        for header in headers.values()
+        for name, said in header.tensors.items()
+    }
+    size = sum(file.size or 0 for file in files if file.rfilename in headers)
+    return dissected(config, tensors, described(config, tensors, size=size), chat_template=template)

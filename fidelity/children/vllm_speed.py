@@ -1,0 +1,151 @@
+"""Where the time and the memory of a vLLM engine go, from its own objects; in them vLLM 0.26 and 0.32 are alike."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+class Phases:
+    """Seconds by what they were spent on, added up."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def timed(self, phase: str, *, since: float | None = None) -> Iterator[None]:
+        """Add the time that the block takes, or that has gone by `since` (a moment of `time.monotonic`)."""
+        began = time.monotonic() if since is None else since
+        yield
+        self.add(phase, time.monotonic() - began)
+
+    def add(self, phase: str, seconds: float) -> None:
+        self.seconds[phase] = self.seconds.get(phase, 0.0) + seconds
+
+    def forget(self, *phases: str) -> None:
+        for phase in phases:
+            self.seconds.pop(phase, None)
+
+    def move(self, seconds: float, *, out_of: str, to: str) -> None:
+        """Call a part of one phase another."""
+        self.add(out_of, -seconds)
+        self.add(to, seconds)
+
+
+def process_started() -> float:
+    """When this process began, as a moment of `time.monotonic`; now where the system doesn't tell."""
+    try:
+        with open("/proc/self/stat") as stat:  # noqa: PTH123 - nothing but this module is loaded yet
+            ticks = int(stat.read().rpartition(")")[2].split()[19])
+    except OSError:
+        return time.monotonic()
+    age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    return time.monotonic() - age
+
+
+def compile_seconds(llm: Any) -> float:
+    """What of loading was torch.compile; 0 with eager kernels."""
+    return float(getattr(llm.llm_engine.vllm_config.compilation_config, "compilation_time", 0.0))
+
+
+def next_step(engine: Any) -> str:
+    """What the engine's next step belongs to: `prefill` while it holds a prompt that has no token yet.
+
+    Such a step may generate for other prompts at the same time.
+    """
+    processor = getattr(engine, "output_processor", None)
+    if processor is None:
+        return "prefill and decode"
+    reading = any(state.is_prefilling for state in processor.request_states.values())
+    return "prefill" if reading else "decode"
+
+
+def memory(llm: Any) -> dict[str, int | None]:
+    """Bytes of the weights and of the KV cache; None where vLLM keeps no such number (its CPU build, of weights)."""
+    return {"weights": _weights(llm), "kv_cache": _kv_cache(llm)}
+
+
+def _weights(llm: Any) -> int | None:
+    """What the workers saw the device's memory grow by while the weights were loaded."""
+    try:
+        used = llm.collective_rpc(_model_memory)
+    except Exception:  # engines differ in what may be sent to a worker, and a run doesn't fail for want of a number
+        return None
+    return None if any(one is None for one in used) else sum(used)
+
+
+def _model_memory(worker: Any) -> int | None:
+    used = getattr(getattr(worker, "model_runner", None), "model_memory_usage", None)
+    return int(used) if used else None
+
+
+def _kv_cache(llm: Any) -> int | None:
+    try:
+        tensors = llm.llm_engine.engine_core.engine_core.scheduler.kv_cache_config.kv_cache_tensors
+        workers = int(llm.llm_engine.vllm_config.parallel_config.world_size)
+    except AttributeError:
+        return None
+    sizes = [int(tensor.size) for tensor in tensors]
+    one_allocation = any(
+        hasattr(tensor, "layer_stride") for tensor in tensors
+    )  # later than 0.26: they lie in each other
+    return workers * (max(sizes, default=0) if one_allocation else sum(sizes)) or None
+
+
+def answer_alone(llm: Any, prompt: list[int], *, tokens: int, name: str) -> list[float]:
+    """When each token came, in seconds since the request, with nothing else in the engine and no prefix cached.
+
+    The answer goes on through the end of the sequence, so that all models generate as much.
+    """
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
+
+    engine = llm.llm_engine
+    llm.reset_prefix_cache()
+    params = SamplingParams(temperature=0.0, max_tokens=tokens, ignore_eos=True, output_kind=RequestOutputKind.DELTA)
+    came: list[float] = []
+    began = time.perf_counter()
+    engine.add_request(name, {"prompt_token_ids": prompt}, params)
+    while engine.get_num_unfinished_requests():
+        for output in engine.step():
+            came += [time.perf_counter() - began] * len(output.outputs[0].token_ids)
+    return came
+
+
+def answers_alone(
+    llm: Any, prompts: list[list[int] | str], requests: list[dict[str, Any]], on_progress: Callable[[int, int], None]
+) -> Iterator[dict[str, Any]]:
+    """A record for each request, in order, with when its tokens came.
+
+    Args:
+        llm: vLLM's `LLM`.
+        prompts: Token ids; or, of a prompt that can't be asked, why.
+        requests: `row`, the number of the prompt, `tokens` to generate, and `length`, the tokens to which the prompt is
+            cut or padded with the other prompts' (None leaves it as it is).
+        on_progress: Told how many requests are answered, and how many tokens that were.
+    """
+    context = int(llm.llm_engine.model_config.max_model_len)
+    filler = [token for prompt in prompts if not isinstance(prompt, str) for token in prompt]
+    tokens = 0
+    for number, request in enumerate(requests):
+        prompt, length = prompts[request["row"]], request["length"]
+        if not isinstance(prompt, str) and length is not None:
+            prompt = padded(prompt, filler, length)
+        if not isinstance(prompt, str) and len(prompt) + request["tokens"] > context:
+            prompt = f"{len(prompt)} tokens and an answer of {request['tokens']}: the context holds {context}"
+        if isinstance(prompt, str):
+            yield {"failure": prompt}
+            continue
+        came = answer_alone(llm, prompt, tokens=request["tokens"], name=f"alone-{number}")
+        tokens += len(came)
+        on_progress(number + 1, tokens)
+        yield {"prompt_tokens": len(prompt), "seconds": came}
+
+
+def padded(prompt: list[int], filler: list[int], length: int) -> list[int]:
+    """Exactly so many tokens: the prompt, repeated texts after it, or its beginning."""
+    text = list(prompt)
+    while filler and len(text) < length:
+        text += filler[: length - len(text)]
+    return text[:length]

@@ -1,0 +1,76 @@
+"""`fidelity recommend`."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fidelity.cli.options import COULD_NOT_JUDGE, OK, Commands, open_store
+from fidelity.errors import ConfigError
+
+if TYPE_CHECKING:
+    from fidelity.tradeoff import Choice, Recommendation
+
+NONE_PASSES = 1
+
+
+def add_to(commands: Commands) -> None:
+    """Add this command to the parser's."""
+    recommend = commands.add_parser("recommend", help="the candidate that takes least, of those that a gate lets pass")
+    recommend.add_argument("store", type=Path, metavar="STORE", help="where comparisons lie")
+    recommend.add_argument("--within", type=Path, required=True, metavar="FILE", help="the gate.yaml that must pass")
+    recommend.add_argument(
+        "--minimise", required=True, choices=("bytes", "latency", "cost"), help="what the best takes least of"
+    )
+    recommend.add_argument("--baseline", metavar="NAME", help="a run's name or id (that of the newest comparison)")
+    recommend.set_defaults(command=_recommend)
+
+
+def _recommend(chosen: argparse.Namespace) -> int:
+    from fidelity.gate import load_gate
+    from fidelity.tradeoff import recommend
+
+    if not chosen.store.is_dir():
+        raise ConfigError(f"{chosen.store}: no such store; name the directory that fidelity compare wrote to")
+    found = recommend(
+        open_store(chosen.store), load_gate(chosen.within), minimise=chosen.minimise, baseline=chosen.baseline
+    )
+    for line in _lines(found):
+        print(line)
+    if found.best:
+        return OK
+    outcomes = {choice.verdict.outcome if choice.verdict else "inconclusive" for choice in found.choices}
+    return NONE_PASSES if outcomes == {"fail"} else COULD_NOT_JUDGE
+
+
+def _lines(found: "Recommendation") -> list[str]:
+    """The recommendation, then every candidate with its verdict and what it takes."""
+    if best := found.best:
+        said = f"{best.name}: of the candidates of {found.baseline} that pass, it takes the least ({_takes(best)})"
+        if best.ratio and best.measure and not _saves(best):
+            said += f"; but {found.baseline} itself takes no more"
+    elif closest := found.closest:
+        said = f"No candidate of {found.baseline} passes; {closest.name} came closest"
+    else:
+        said = f"No candidate of {found.baseline} could be judged"
+    lines = [said]
+    for choice in sorted(found.choices, key=lambda choice: (choice != found.best, not choice.passes, choice.name)):
+        verdict = f"{choice.verdict.outcome}: {choice.verdict.reason}" if choice.verdict else choice.why_not
+        lines.append(f"  {choice.name} ({_takes(choice)}): {verdict}")
+    return lines
+
+
+def _takes(choice: "Choice") -> str:
+    from fidelity.price import measure_of
+    from fidelity.report import times
+
+    if choice.ratio is None or choice.measure is None:
+        return "not measured"
+    return f"{measure_of(choice.measure).title} {times(choice.ratio).replace(chr(10), ', ')}"
+
+
+def _saves(choice: "Choice") -> bool:
+    from fidelity.price import measure_of
+
+    if choice.ratio is None or choice.measure is None:
+        return False
+    return choice.ratio.value > 1 if measure_of(choice.measure).better == "higher" else choice.ratio.value < 1

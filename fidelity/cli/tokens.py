@@ -1,0 +1,88 @@
+"""`fidelity tokens`."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fidelity.cli.options import OK, Commands, write
+
+if TYPE_CHECKING:
+    from fidelity.token_report import RunTokens
+    from fidelity.token_statistics import KlStatistics
+
+SHOWN = (0.999, 0.99, 0.9, 0.5)
+"""Quantiles in the table; JSON has all of them."""
+SURVIVAL_AT = (4, 16, 64, 256)
+"""Tokens after which the table says what share of the answers is still the baseline's."""
+
+
+def add_to(commands: Commands) -> None:
+    """Add this command to the parser's."""
+    tokens = commands.add_parser(
+        "tokens", help="a comparison token by token: llama.cpp's statistics, and where the answers part"
+    )
+    tokens.add_argument("comparison", type=Path, metavar="COMPARISON", help="a directory in comparisons/ of a store")
+    tokens.add_argument("--json", type=Path, metavar="FILE", help="write every number, and every parting, as JSON")
+    tokens.set_defaults(command=_tokens)
+
+
+def _tokens(chosen: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from fidelity.comparison import load_comparison
+    from fidelity.token_report import as_json, token_report
+
+    result = load_comparison(chosen.comparison, only=())
+    (candidate,) = result.candidates
+    report = token_report(result.baseline, [control.run for control in result.controls], candidate.run)
+    if chosen.json:
+        write(chosen.json, json.dumps(as_json(report), indent=2, ensure_ascii=False) + "\n")
+    table = Table(f"on the tokens of {result.baseline.name}", show_edge=False, pad_edge=False)
+    for of_run in report.runs:
+        table.add_column(
+            Text(of_run.run + ("" if of_run.run == candidate.run.name else "\n(the floor)")), justify="right"
+        )
+    columns = [_facts(of_run) for of_run in report.runs]
+    for name in dict.fromkeys(name for column in columns for name in column):
+        table.add_row(name, *(Text(column.get(name, "-")) for column in columns))
+    console = Console()
+    console.print(table)
+    if report.noise is not None:
+        console.print(
+            Text(
+                f"Near tie: the baseline preferred its token by at most {report.noise:.3g} nats, as far as the gap "
+                f"between its first and second token moves in the controls (99 % of tokens)."
+            )
+        )
+    return OK
+
+
+def _facts(of_run: "RunTokens") -> dict[str, str]:
+    """What the table says of one run; the names of llama.cpp's tool where it has one."""
+    told, kept = of_run.statistics, of_run.survival
+    near = [parting.near_tie for parting in of_run.partings]
+    ties = f"{sum(map(bool, near))} of {len(near)}" if near and None not in near else "-"
+    facts = {
+        "tokens": str(told.tokens),
+        "perplexity of the baseline's tokens": f"{told.perplexity:.4f}",
+        "ratio to the baseline's own": f"{told.perplexity_ratio:.5f}",
+        "mean Δp": f"{told.mean_delta_p:+.3%}",
+        "RMS Δp": f"{told.rms_delta_p:.3%}",
+        "same top p": f"{told.same_top:.3%}",
+    }
+    facts |= {f"KLD, lower bound: {name}": fact for name, fact in _of_kl(told.kl_lower_bound).items()}
+    facts["KLD, lower bound: tail mass"] = f"{told.tail_mass:.3%}"
+    facts |= {f"KLD, exact: {name}": fact for name, fact in _of_kl(told.kl).items()}
+    facts["answers that part"] = f"{len(kept.parted)} of {kept.answers}"
+    facts["of these at a near tie"] = ties
+    return facts | {f"not parted after {n} tokens": f"{kept.share_at(n - 1):.1%}" for n in SURVIVAL_AT}
+
+
+def _of_kl(kl: "KlStatistics | None") -> dict[str, str]:
+    if kl is None:
+        return {"mean": "-"}
+    at = {f"{q:.1%}": value for q, value in kl.quantiles.items() if q in SHOWN}
+    return {"tokens": str(kl.tokens), "mean": f"{kl.mean:.6f}", **{q: f"{value:.6f}" for q, value in at.items()}}

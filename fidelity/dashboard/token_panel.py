@@ -1,0 +1,155 @@
+"""A comparison token by token: what both models make of the baseline's tokens, and when and how answers part."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from fidelity.comparison import load_comparison
+from fidelity.dashboard import charts
+from fidelity.dashboard.numbers import Row
+from fidelity.dashboard.reading import found_meanwhile, path_of
+from fidelity.dashboard.shelf import Entry, Shelf, attempt
+from fidelity.dashboard.widgets import chart, come_back, markup_table, note, quiet
+from fidelity.partings import NOISE_QUANTILE, Survival, noise, partings, survival
+from fidelity.report.verdicts import number
+from fidelity.token_statistics import TokenStatistics, token_statistics
+
+CURVE_STEPS = 200
+"""Points that a curve is drawn with at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A control or the candidate against the baseline."""
+
+    name: str
+    together: Survival
+    near_ties: int
+    partings: int
+    """Answers that parted and were forced, so that it can be said whether at a near tie."""
+    statistics: TokenStatistics | None
+    why: str
+    """Why there are no statistics."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenNumbers:
+    """All that the panel shows."""
+
+    sides: tuple[Side, ...]
+    """The controls, then the candidate."""
+    noise: float | None
+    """See `partings.noise`."""
+
+
+def token_numbers(comparison: Path) -> TokenNumbers:
+    """Read a comparison's answers and what was scored of them, an answer at a time.
+
+    Raises:
+        StoreError: Something of it is missing or damaged.
+    """
+    result = load_comparison(comparison, only=())
+    controls, (candidate,) = [control.run for control in result.controls], result.candidates
+    limit = noise(result.baseline, controls)
+    sides = []
+    for run in (*controls, candidate.run):
+        parted = partings(result.baseline, run, noise=limit)
+        statistics, why = attempt(lambda run=run: token_statistics(result.baseline, run))  # type: ignore[misc]
+        near = sum(parting.near_tie is True for parting in parted)
+        name = "candidate" if run is candidate.run else "floor"
+        sides.append(Side(name, survival(result.baseline, run), near, len(parted), statistics, why))
+    return TokenNumbers(tuple(sides), limit)
+
+
+def draw(shelf: Shelf, entry: Entry, rows: dict[str, Row]) -> None:
+    """The panel; nothing where the runs have no token ids."""
+    path = path_of(shelf, entry.id)
+    found = found_meanwhile("tokens", path, lambda: attempt(lambda: token_numbers(path)))
+    if found is None:
+        quiet("The answers are being read token by token ...")
+        come_back()
+        return
+    numbers, why = found
+    if numbers is None:
+        note(f"The tokens can't be read. {why}")
+        return
+    if not any(side.together.answers for side in numbers.sides):
+        return
+    st.subheader("Token by token", anchor=False)
+    left, right = st.columns(2, gap="large")
+    with left:
+        quiet("Share of answers that are still the baseline's, token for token.")
+        curves = _curves(numbers)
+        chart(charts.survival(curves), curves, f"{entry.id}-survival", key="survival")
+    with right:
+        _table(numbers)
+        confidence = _by_confidence(rows)
+        if len(confidence):
+            quiet("Agreement on the likeliest token, by the probability that the baseline gave it (in tenths).")
+            drawn = charts.along(confidence, "top1_agreement", title="tenth of the baseline's confidence")
+            chart(drawn, confidence, f"{entry.id}-confidence", key="confidence")
+
+
+def _curves(numbers: TokenNumbers) -> pd.DataFrame:
+    lines = []
+    longest = max((side.together.parted[-1] + 1 for side in numbers.sides if side.together.parted), default=1)
+    for order, side in enumerate(numbers.sides):
+        steps = side.together.curve()
+        steps = [*steps[:: max(1, -(-len(steps) // CURVE_STEPS))], (longest, side.together.share_at(longest))]
+        lines += [{"run": order, "side": side.name, "token": token, "share": share} for token, share in steps]
+    return pd.DataFrame(lines)
+
+
+def _table(numbers: TokenNumbers) -> None:
+    several = len(numbers.sides) > 2
+    headings = [
+        f"floor {n}" if several and side.name == "floor" else side.name for n, side in enumerate(numbers.sides, 1)
+    ]
+    lines = [("answers parted", *(f"{len(side.together.parted)} of {side.together.answers}" for side in numbers.sides))]
+    if numbers.noise is not None:
+        lines.append(("of these at a near tie", *(_near(side) for side in numbers.sides)))
+    if any(side.statistics for side in numbers.sides):
+        told = [_told(side.statistics) for side in numbers.sides]
+        lines += [(title, *(one.get(title, "–") for one in told)) for title in max(told, key=len)]
+    markup_table(("", *headings), lines)
+    if reasons := sorted({side.why for side in numbers.sides if side.why}):
+        note("No token was scored by forcing: " + "; ".join(reasons))
+    else:
+        quiet("Both models read the baseline's own tokens (forcing); these are over all tokens of all answers.")
+    if numbers.noise is not None:
+        quiet(
+            f"A near tie: the baseline preferred its own token by at most {numbers.noise:.2f} nats, which is how far "
+            f"the controls alone move the gap ({NOISE_QUANTILE:.0%} quantile). The rest is a change of mind."
+        )
+
+
+def _told(found: TokenStatistics | None) -> dict[str, str]:
+    if found is None:
+        return {}
+    exact = {"exact KL, mean (nats)": f"{found.kl.mean:.4f}"} if found.kl else {}
+    return {
+        "same likeliest token": number(found.same_top, share=True),
+        "KL, lower bound, mean (nats)": f"{found.kl_lower_bound.mean:.4f}",
+        "KL, lower bound, 99.9 %": f"{found.kl_lower_bound.quantiles[0.999]:.3f}",
+        "mass that the bound can't tell apart": number(found.tail_mass, share=True),
+        **exact,
+        "perplexity ratio": f"{found.perplexity_ratio:.4f}",
+        "mean Δp": number(found.mean_delta_p, share=True),
+        "RMS Δp": number(found.rms_delta_p, share=True),
+    }
+
+
+def _near(side: Side) -> str:
+    return f"{side.near_ties} of {side.partings}" if side.partings else "none parted"
+
+
+def _by_confidence(rows: dict[str, Row]) -> pd.DataFrame:
+    lines = []
+    for name, row in rows.items():
+        if name.startswith("top1_agreement[confidence="):
+            tenth = int(name.partition("=")[2].rstrip("]"))
+            for side, value, span in (("floor", row.floor, row.floor_span), ("candidate", row.value, row.value_span)):
+                lines.append({"stretch": tenth, "side": side, "value": value, "low": span.low, "high": span.high})
+    return pd.DataFrame(lines)

@@ -1,0 +1,88 @@
+"""One answer of the baseline token by token, coloured by what another run makes of it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import pandas as pd
+import streamlit as st
+
+from fidelity.dashboard.shelf import attempt
+from fidelity.dashboard.widgets import downloads, html, note, quiet, text
+from fidelity.report.inert import cut
+from fidelity.store import Run
+from fidelity.token_table import Alternative, TokenRow, token_table
+
+STEPS = (0.1, 0.5, 1.0, 2.0)
+"""Nats: the change of a token's log-probability from which on its colour is the next stronger one."""
+MOST_TOKENS = 4_000
+NEWLINES = str.maketrans({"\n": "⏎\n", "\t": "⇥\t"})
+
+
+def show_tokens(baseline: Run, others: Sequence[Run], prompt_id: str, repeat: int) -> str:
+    """The answer's tokens, as the candidate or a control sees them; or why that can't be shown.
+
+    Args:
+        baseline: Whose answer it is.
+        others: The candidate first, then the controls.
+        prompt_id: The prompt.
+        repeat: Which of its answers.
+    """
+    names = [run.name for run in others]
+    chosen = st.segmented_control("Seen by", names, default=names[0], required=True, key="seen-by")
+    other = others[names.index(chosen or names[0])]
+    rows, why = attempt(lambda: token_table(baseline, other, prompt_id, repeat=repeat))
+    if rows is None:
+        return why
+    if not rows:
+        note("The baseline's answer has no token.")
+        return ""
+    html(f'<div class="f-box f-text f-tokens">{"".join(map(_marked, rows[:MOST_TOKENS]))}</div>')
+    if len(rows) > MOST_TOKENS:
+        quiet(f"The first {MOST_TOKENS:,} of {len(rows):,} tokens.")
+    steps = "".join(f'<span class="f-less{n}">{step:g}</span> ' for n, step in enumerate(STEPS, start=1))
+    more = "".join(f'<span class="f-more{n}">{step:g}</span> ' for n, step in enumerate(STEPS, start=1))
+    html(
+        f'<div class="f-quiet f-tokens">Less likely than to the baseline by (nats) {steps} · more likely by {more} · '
+        f'<span class="f-flip">another token is the likeliest</span>. Hover over a token for the alternatives.</div>'
+    )
+    flips, kl = sum(not row.agree for row in rows), sum(row.kl_lower_bound for row in rows) / len(rows)
+    worst = max(rows, key=lambda row: row.baseline_logprob - row.other_logprob)
+    quiet(
+        f"{flips} of {len(rows)} tokens have another likeliest token; the mean KL is at least {kl:.4f} nats; the "
+        f"largest loss is at token {worst.position}: {worst.baseline_logprob:.2f} to {worst.other_logprob:.2f}."
+    )
+    downloads(pd.DataFrame([_plain(row) for row in rows]), f"tokens-of-{prompt_id}-seen-by-{other.name}")
+    return ""
+
+
+def _marked(row: TokenRow) -> str:
+    """A token with its colour and, in the tooltip, what both found likely there."""
+    change = row.other_logprob - row.baseline_logprob
+    strength = sum(abs(change) >= step for step in STEPS) if math.isfinite(change) else len(STEPS)
+    classes = [f"f-{'less' if change < 0 else 'more'}{strength}"] if strength else []
+    classes += [] if row.agree else ["f-flip"]
+    told = (
+        f"token {row.position}: {_quoted(row.text)} ({row.token})\n"
+        f"baseline {_said(row.baseline_logprob, row.baseline_rank)}: {_listed(row.baseline_top)}\n"
+        f"here {_said(row.other_logprob, row.other_rank)}: {_listed(row.other_top)}"
+    )
+    return f'<span class="{" ".join(classes)}" title="{text(told)}">{text(row.text.translate(NEWLINES))}</span>'
+
+
+def _said(logprob: float, rank: int) -> str:
+    return f"{logprob:.2f}" + (f", rank {rank}" if rank else "")
+
+
+def _listed(top: Sequence[Alternative]) -> str:
+    return ", ".join(f"{_quoted(a.text)} {math.exp(a.logprob):.1%}" for a in top)
+
+
+def _quoted(token: str) -> str:
+    return f"“{cut(token, 40)}”".replace("\n", "⏎")
+
+
+def _plain(row: TokenRow) -> dict[str, object]:
+    """For a table: the alternatives as a text."""
+    tops = {"baseline_top": _listed(row.baseline_top), "other_top": _listed(row.other_top)}
+    return {**asdict(row), **tops}

@@ -1,0 +1,25 @@
+"""The names of the processor and the GPU: both decide how sums in BF16 are split, and so what is generated."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+
+def gpu_name() -> str | None:
+    """The first GPU that the driver lists; None where there is no driver."""
+    if not shutil.which("nvidia-smi"):
+        return None
+    query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    listed = subprocess.run(query, capture_output=True, text=True, check=False).stdout.splitlines()
+    return listed[0].strip() if listed else None
+
+
+def cpu_name() -> str:
+    """Model and number of the processors: both change how BF16 sums are split."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else 'unknown CPU'} x{len(os.sched_getaffinity(0))}"

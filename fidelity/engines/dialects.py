@@ -1,0 +1,165 @@
+"""What a server is: which engine, in which version, serving what; and what it calls the fields of a request."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from fidelity.checkpoints import fingerprint
+from fidelity.config import Requests, Sampling
+from fidelity.engines.connection import Connection, TroubleError, is_loopback
+from fidelity.engines.replies import json_object
+from fidelity.errors import EngineError
+from fidelity.records import Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """One kind of server, beyond what OpenAI's protocol says."""
+
+    kind: str
+    """`EngineInfo.kind`."""
+    version_at: str | None = None
+    """Where it says its version, beside `/v1`."""
+    version_key: str = "version"
+    sampling: Mapping[str, str] = field(default_factory=dict)
+    """Our names of what else it can sample with to its own: always sent, since its defaults may be others than ours."""
+    token_ids: Mapping[str, Any] = field(default_factory=dict)
+    """The fields that make it give token ids, and no more than that."""
+
+
+PLAIN = {"top_p": "top_p", "top_k": "top_k", "min_p": "min_p"}
+WIDE = {**PLAIN, "repetition_penalty": "repetition_penalty"}
+UNKNOWN = Dialect("openai")
+DIALECTS = {
+    "vllm": Dialect("vllm-serve", "/version", sampling=WIDE, token_ids={"return_token_ids": True}),
+    "llamacpp": Dialect(
+        "llama.cpp",
+        "/props",
+        "build_info",
+        sampling={**PLAIN, "repetition_penalty": "repeat_penalty"},
+        token_ids={"top_logprobs": 1},  # by itself it gives twenty
+    ),
+    "sglang": Dialect("sglang", "/get_server_info", sampling=WIDE),
+    "library": Dialect("ollama", "/api/version"),
+}
+"""By the owner that a server names for its models."""
+CHANGING = frozenset({"created", "permission", "object", "id", "owned_by", "tags", "aliases"})
+"""What a listing says of a model and may be another the next time, or stands elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What a server says of itself and of the model that is asked for."""
+
+    model: str
+    """The name by which it serves it."""
+    owner: str | None
+    version: str | None
+    context: int | None
+    """The longest prompt plus answer, in tokens."""
+    ran_as: str | None
+    """The number format that it says it holds the weights in."""
+    chat_template: str | None
+    """Hash of the template, as in `EngineInfo`."""
+    about: dict[str, Any]
+    """What else it says of the model: its path, its size."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """How to speak to it."""
+        return DIALECTS.get(self.owner or "", UNKNOWN)
+
+
+async def served(connection: Connection, model: str | None) -> Served:
+    """Ask a server what it is; one that lists no models is taken at the user's word.
+
+    Raises:
+        TroubleError: It can't be reached, or is not ready yet.
+        EngineError: It doesn't serve the model, or isn't such a server.
+    """
+    try:
+        listed = json_object(await connection.get("/models")).get("data")
+    except TroubleError as trouble:
+        if trouble.kind in ("unreachable", "passing"):
+            raise
+        if model is None:
+            raise EngineError(
+                f"{connection.address}: it doesn't list its models ({trouble.reason}); if it is an OpenAI-compatible "
+                f"server, name one with 'model', and see whether base_url has to end in /v1"
+            ) from None
+        return Served(model, None, None, None, None, None, {})
+    rows = {row["id"]: row for row in listed or () if isinstance(row, dict) and isinstance(row.get("id"), str)}
+    name = model or (next(iter(rows)) if len(rows) == 1 else None)
+    if name is None or (rows and name not in rows):
+        raise EngineError(f"{connection.address}: {_which(model)}; it serves {', '.join(sorted(rows)) or 'none'}")
+    row = rows.get(name, {})
+    owner = row.get("owned_by") if isinstance(row.get("owned_by"), str) else None
+    dialect = DIALECTS.get(owner or "", UNKNOWN)
+    said: dict[str, Any] = {}
+    if dialect.version_at:
+        with suppress(TroubleError):
+            said = json_object(await connection.get(connection.beside(dialect.version_at)))
+    version, template = said.get(dialect.version_key), said.get("chat_template")
+    about = {key: value for key, value in row.items() if key not in CHANGING and value is not None}
+    if isinstance(said.get("model_path"), str):
+        about["root"] = said["model_path"]
+    return Served(
+        model=name,
+        owner=owner,
+        version=None if version is None else str(version),
+        context=_context(row, said),
+        ran_as=said.get("model_ftype") if isinstance(said.get("model_ftype"), str) else None,
+        chat_template=fingerprint(template) if isinstance(template, str) else None,
+        about=about,
+    )
+
+
+def body_of(
+    prompt: Prompt,
+    sampling: Sampling,
+    requests: Requests,
+    model: Served,
+    *,
+    logprobs: bool,
+    token_ids: bool,
+    longest: str,
+) -> dict[str, Any]:
+    """One prompt as a request; `longest` is what the server calls the limit of an answer's tokens."""
+    dialect = model.dialect
+    body: dict[str, Any] = {"model": model.model, "temperature": sampling.temperature, longest: sampling.max_tokens}
+    if requests.api == "chat":
+        body["messages"] = [{"role": message.role, "content": message.content} for message in prompt.messages]
+    else:
+        body["prompt"] = prompt.text
+    plain = Sampling()
+    for ours in WIDE:
+        value = getattr(sampling, ours)
+        if ours in dialect.sampling or value != getattr(plain, ours):
+            body[dialect.sampling.get(ours, ours)] = value
+    if sampling.temperature > 0:
+        body["seed"] = sampling.seed
+    if sampling.stop:
+        body["stop"] = list(sampling.stop)
+    if logprobs:
+        body["logprobs"] = True if requests.api == "chat" else 1
+    if token_ids:
+        body |= dialect.token_ids
+    return {**body, **requests.request}
+
+
+def same_place(base_url: str) -> str | None:
+    """The address, as far as it says which server it is: a port of this machine does not."""
+    return None if is_loopback(base_url) else urlsplit(base_url).netloc + urlsplit(base_url).path
+
+
+def _which(model: str | None) -> str:
+    return f"it doesn't serve {model!r}" if model else "name the model with 'model'"
+
+
+def _context(row: Mapping[str, Any], said: Mapping[str, Any]) -> int | None:
+    """A server of vLLM lists it with the model; llama.cpp gives each of its slots a part of its own."""
+    slot = said.get("default_generation_settings")
+    found = row.get("max_model_len") or (slot.get("n_ctx") if isinstance(slot, dict) else None)
+    return found if isinstance(found, int) else None

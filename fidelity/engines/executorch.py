@@ -1,0 +1,87 @@
+"""ExecuTorch as an engine: what it is opened with, and what its outputs depend on."""
+
+import hashlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from fidelity.checkpoints import content_id
+from fidelity.config import ExecuTorchEngine, RunConfig
+from fidelity.engines.base import OnProgress
+from fidelity.engines.child import ChildEngine
+from fidelity.engines.devices import cpu_name
+from fidelity.errors import ConfigError, MissingPackageError
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json")
+"""All that is read of the tokenizer's directory."""
+ASK_VERSION = "from importlib.metadata import version; print(version('executorch'))"
+
+
+@contextmanager
+def open_executorch(engine: ExecuTorchEngine, *, log: Path, on_progress: OnProgress) -> Iterator[ChildEngine]:
+    """See `engines.open_engine`."""
+    with ChildEngine(
+        "fidelity.children.executorch",
+        {"path": str(engine.path), "tokenizer": str(engine.tokenizer)},
+        env=engine.env,
+        log=log,
+        on_progress=on_progress,
+        deadline=engine.deadline,
+        python=_python(engine.environment),
+    ) as child:
+        child.info = replace(child.info, version=_version(engine.environment), device=cpu_name())
+        yield child
+
+
+def executorch_identity(config: RunConfig, engine: ExecuTorchEngine, remembered: Path) -> dict[str, Any]:
+    """See `engines.identity`."""
+    if not engine.path.is_file():
+        raise ConfigError(f"{config.name}: engine.path: {engine.path}: no such file; name an exported .pte file")
+    if not (engine.tokenizer / "tokenizer.json").is_file():
+        raise ConfigError(
+            f"{config.name}: engine.tokenizer: {engine.tokenizer}: has no tokenizer.json; name the directory of the "
+            f"checkpoint that the program was exported from, or of its tokenizer"
+        )
+    return {
+        "kind": engine.kind,
+        "program": content_id(engine.path, remembered),
+        "tokenizer": _content(engine.tokenizer),
+        "env": engine.env,
+        "version": _version(engine.environment),
+        "device": cpu_name(),
+    }
+
+
+def _content(tokenizer: Path) -> str:
+    total = hashlib.sha256()
+    for name in TOKENIZER_FILES:
+        if (tokenizer / name).is_file():
+            total.update(f"{name}={hashlib.sha256((tokenizer / name).read_bytes()).hexdigest()}\n".encode())
+    return total.hexdigest()
+
+
+def _python(environment: Path | None) -> Path | None:
+    """The interpreter of a virtual environment."""
+    if environment is None:
+        return None
+    python = environment / "bin" / "python"
+    if not python.is_file():
+        raise ConfigError(f"engine.environment: {environment}: no virtual environment: it has no bin/python")
+    return python
+
+
+@cache
+def _version(environment: Path | None) -> str:
+    """Of ExecuTorch in that environment."""
+    python = _python(environment)
+    command = [str(python), "-I", "-c", ASK_VERSION] if python else [sys.executable, "-c", ASK_VERSION]
+    asked = subprocess.run(command, capture_output=True, text=True, check=False)
+    if asked.returncode:
+        where = f" in {environment}" if environment else ""
+        raise MissingPackageError("executorch", extra="executorch", needed_by=f"the engine 'executorch'{where}")
+    return asked.stdout.strip()

@@ -1,0 +1,57 @@
+"""What else the machine did while something was measured: a timing beside other work is no timing of the model."""
+
+import os
+import time
+from dataclasses import dataclass
+
+from fidelity.engines.processes import PROC, processor_seconds
+
+NOTICEABLE = 0.1
+"""Share of the machine's processors that other work must take to be worth a warning."""
+
+
+@dataclass(frozen=True, slots=True)
+class MachineLoad:
+    """The machine over a stretch of time."""
+
+    processors: int
+    """Of the machine, whether or not this process may use them."""
+    busy_with_others: float | None
+    """Processors that worked for somebody else, on average; None where the system doesn't tell."""
+    load_average: float | None
+    """Of the last minute, when it ended: ours is in it."""
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether other work may have changed a timing."""
+        return self.busy_with_others is not None and self.busy_with_others > NOTICEABLE * self.processors
+
+
+class MachineWatch:
+    """Counts from when it is made; `group` is the engine's process group, whose work is ours."""
+
+    def __init__(self, group: int) -> None:
+        self._group = group
+        self._began, self._before, self._ours_before = time.monotonic(), _busy_seconds(), self._ours()
+
+    def load(self) -> MachineLoad:
+        """Since then."""
+        elapsed, busy = time.monotonic() - self._began, _busy_seconds()
+        others = None
+        if busy is not None and self._before is not None and elapsed > 0:
+            others = max(0.0, (busy - self._before - (self._ours() - self._ours_before)) / elapsed)
+        average = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+        return MachineLoad(os.cpu_count() or 1, others, average)
+
+    def _ours(self) -> float:
+        return processor_seconds(self._group) + time.process_time()
+
+
+def _busy_seconds() -> float | None:
+    """Of all processors together since the machine started: all but idle and waiting for disks; stolen time counts."""
+    try:
+        fields = (PROC / "stat").read_text().partition("\n")[0].split()[1:]
+    except OSError:
+        return None
+    user, nice, system, _idle, _waiting, irq, softirq, steal = map(int, fields[:8])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")

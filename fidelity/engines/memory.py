@@ -1,0 +1,132 @@
+"""How much memory an engine's processes have held at most, seen from outside while they load and generate."""
+
+import shutil
+import subprocess
+import threading
+import time
+from dataclasses import dataclass
+
+from fidelity.engines.processes import PROC, members
+
+SHORTEST_WAIT_S = 0.2
+"""Between two looks."""
+SHARE_OF_A_PROCESSOR = 0.01
+"""That looking may cost: it waits as much longer as a look took."""
+GPU_WAIT_S = 3.0
+"""Between two questions to the driver, whose count changes while an engine loads and hardly afterwards."""
+GROWTH = 1.01
+"""How much the resident memory must have grown since PSS was last read: the kernel takes 6 ms a GB to count it."""
+KIB, MIB = 1 << 10, 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """The most memory that a group of processes has held at one moment, in bytes; None where nobody counts it."""
+
+    pss: int | None = None
+    """Proportional set size: what several processes share counts once (`smaps_rollup`)."""
+    rss: int | None = None
+    """Resident set size, summed over the processes; of a single one the kernel's own high-water mark."""
+    gpu: int | None = None
+    """The driver's count over all GPUs."""
+    gpu_by: str | None = None
+    """`process`, or `total` where the driver doesn't know our processes (in containers): then it is how much the GPUs'
+    use has grown, whoever it was."""
+
+
+class MemoryWatch:
+    """Looks at a process group from a thread of its own, from when it is made until it is stopped."""
+
+    def __init__(self, group: int) -> None:
+        self._group = group
+        self._pss = self._rss = self._rss_at_pss = 0
+        self._gpu, self._gpu_by = 0, "process"
+        self._gpu_asked = -GPU_WAIT_S
+        self._gpu_before = _gpu_total() if shutil.which("nvidia-smi") else None
+        self._stopped = threading.Event()
+        self._looking = threading.Lock()
+        self._thread = threading.Thread(target=self._look_on, name="memory", daemon=True)
+        self._thread.start()
+
+    def peak(self) -> Memory:
+        """The highest so far; looks once more before it answers."""
+        self._look(ask_driver=True)
+        gpu = None if self._gpu_before is None else self._gpu
+        return Memory(self._pss or None, self._rss or None, gpu, self._gpu_by if gpu else None)
+
+    def stop(self) -> None:
+        """End the thread; the peak stays."""
+        self._stopped.set()
+        self._thread.join()
+
+    def _look_on(self) -> None:
+        wait = 0.0
+        while not self._stopped.wait(wait):
+            began = time.thread_time()
+            self._look()
+            wait = max(SHORTEST_WAIT_S, (time.thread_time() - began) / SHARE_OF_A_PROCESSOR)
+
+    def _look(self, *, ask_driver: bool = False) -> None:
+        with self._looking:
+            pids = [pid for pid, _ in members(self._group)]
+            resident = [_status(pid) for pid in pids]
+            now = sum(rss for rss, _ in resident)
+            if now > self._rss_at_pss * GROWTH:
+                self._rss_at_pss = now
+                self._pss = max(self._pss, sum(map(_pss, pids)))
+            highest = resident[0][1] if len(resident) == 1 else now
+            self._rss = max(self._rss, highest)
+            if self._gpu_before is not None and (ask_driver or time.monotonic() - self._gpu_asked > GPU_WAIT_S):
+                self._ask_driver(set(pids), self._gpu_before)
+
+    def _ask_driver(self, pids: set[int], before: int) -> None:
+        self._gpu_asked = time.monotonic()
+        listed = _query("--query-compute-apps=pid,used_memory")
+        ours = [
+            int(cells[1]) * MIB
+            for cells in listed
+            if len(cells) == 2 and cells[1].isdecimal() and int(cells[0]) in pids
+        ]
+        if ours:
+            self._gpu, self._gpu_by = max(self._gpu if self._gpu_by == "process" else 0, sum(ours)), "process"
+        elif not self._gpu or self._gpu_by == "total":
+            self._gpu, self._gpu_by = max(self._gpu, _gpu_total() - before), "total"
+
+
+def _status(pid: int) -> tuple[int, int]:
+    """Resident memory now and at its highest, in bytes; 0 of a process that is gone."""
+    try:
+        text = (PROC / str(pid) / "status").read_text()
+    except OSError:
+        return 0, 0
+    found = dict(line.split(":", 1) for line in text.splitlines() if line.startswith(("VmRSS", "VmHWM")))
+    now, highest = (int(found.get(name, "0 kB").split()[0]) * KIB for name in ("VmRSS", "VmHWM"))
+    return now, highest
+
+
+def _pss(pid: int) -> int:
+    try:
+        lines = (PROC / str(pid) / "smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * KIB for line in lines if line.startswith("Pss:")), 0)
+
+
+def _gpu_total() -> int:
+    """What is in use on all GPUs together, in bytes."""
+    return sum(int(cells[0]) * MIB for cells in _query("--query-gpu=memory.used") if cells[0].isdecimal())
+
+
+def _query(what: str) -> list[list[str]]:
+    """The rows of an answer of nvidia-smi; none where it fails."""
+    try:
+        said = subprocess.run(
+            ["nvidia-smi", what, "--format=csv,noheader,nounits"],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=True,
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [[cell.strip() for cell in line.split(",")] for line in said.splitlines() if line.strip()]

@@ -1,0 +1,123 @@
+"""What a server answered, read strictly: a generation, or in words why it is none."""
+
+import json
+import math
+from typing import Any, Literal
+
+from fidelity.engines.connection import TroubleError
+from fidelity.prompts import replace_lone_surrogates
+from fidelity.records import Generation
+
+SHOWN = 80
+"""Characters of an unreadable answer that an error shows."""
+BROKEN_OFF = frozenset({"error", "abort"})
+"""Reasons to finish that mean that the server gave up."""
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """The JSON object that a body holds.
+
+    Raises:
+        TroubleError: It holds none, or one that tells of an error.
+    """
+    if not body.strip():
+        raise _unusable("an empty body")
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _unusable(f"a body that is not UTF-8 ({error.reason} at byte {error.start} of {len(body)})") from None
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        raise _unusable(f"{_looks_like(text)}: {text.strip()[:SHOWN]!r}") from None
+    if not isinstance(data, dict):
+        raise _unusable(f"JSON that is no object: {text.strip()[:SHOWN]!r}")
+    if reported := data.get("error"):
+        said = reported.get("message") if isinstance(reported, dict) else reported
+        raise _unusable(f"an error in place of an answer: {str(said or reported)[:SHOWN]!r}")
+    return data
+
+
+def generation(body: bytes, *, prompt_id: str, api: Literal["chat", "completion"]) -> Generation:
+    """The one choice of an answer; token ids and logprobs are None where the server gives none.
+
+    Raises:
+        TroubleError: It is no answer. What a filter of the server holds back won't come by asking again.
+    """
+    choices = json_object(body).get("choices")
+    if not isinstance(choices, list) or len(choices) != 1 or not isinstance(choices[0], dict):
+        found = len(choices) if isinstance(choices, list) else "no"
+        raise _unusable(f"{found} choices where one was asked for")
+    choice = choices[0]
+    message = choice.get("message") if api == "chat" else {"content": choice.get("text")}
+    if not isinstance(message, dict):
+        raise _unusable("a choice without a message")
+    finish_reason = choice.get("finish_reason")
+    if finish_reason == "content_filter":
+        raise TroubleError("the server's filter holds the answer back (content_filter)", "refused")
+    if finish_reason in BROKEN_OFF:
+        raise _unusable(f"an answer that broke off ({finish_reason})")
+    reasoning = _text(message.get("reasoning_content") or message.get("reasoning"))
+    text = _text(message.get("content"))
+    if text is None:
+        text = _text(message.get("refusal"))
+    if text is None and reasoning is None:
+        raise _unusable("an answer without text")
+    ids, logprobs = _tokens(choice)
+    return Generation(
+        prompt_id=prompt_id,
+        text=text or "",
+        token_ids=ids,
+        logprobs=logprobs,
+        finish_reason=None if finish_reason is None else str(finish_reason),
+        reasoning=reasoning,
+    )
+
+
+def _tokens(choice: dict[str, Any]) -> tuple[tuple[int, ...] | None, tuple[float, ...] | None]:
+    """Token ids as vLLM gives them, else as llama.cpp does, beside the logprobs; two lists of one length, or none."""
+    said = choice.get("logprobs")
+    said = said if isinstance(said, dict) else {}
+    ids, values = None, said.get("token_logprobs")
+    if isinstance(said.get("content"), list):
+        entries = [entry if isinstance(entry, dict) else {} for entry in said["content"]]
+        ids, values = [entry.get("id") for entry in entries], [entry.get("logprob") for entry in entries]
+    found = token_ids(choice.get("token_ids"))
+    found = token_ids(ids) if found is None else found
+    logprobs = _finite(values)
+    if found is not None and logprobs is not None and len(found) != len(logprobs):
+        logprobs = None
+    return found, logprobs
+
+
+def token_ids(values: Any) -> tuple[int, ...] | None:
+    """A list of token ids; None for anything else."""
+    if not isinstance(values, list) or not all(type(v) is int and 0 <= v < 2**31 for v in values):
+        return None
+    return tuple(values)
+
+
+def _finite(values: Any) -> tuple[float, ...] | None:
+    if not isinstance(values, list) or not all(type(v) in (int, float) and math.isfinite(v) for v in values):
+        return None
+    return tuple(float(v) for v in values)
+
+
+def _text(content: Any) -> str | None:
+    """A text, or the texts of a list of parts; None where there is none."""
+    if isinstance(content, list):
+        parts = [part.get("text") for part in content if isinstance(part, dict)]
+        content = "".join(part for part in parts if isinstance(part, str)) if parts else None
+    return replace_lone_surrogates(content) if isinstance(content, str) else None
+
+
+def _looks_like(text: str) -> str:
+    beginning = text.lstrip()[:9].lower()
+    if beginning.startswith(("<!doctype", "<html")):
+        return "HTML"
+    return "a stream of events, which wasn't asked for" if beginning.startswith("data:") else "no JSON"
+
+
+def _unusable(what: str) -> TroubleError:
+    """Servers under load and the proxies before them answer such things for a while."""
+    return TroubleError(f"the server answered with {what}", "nonsense")

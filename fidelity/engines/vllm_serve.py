@@ -1,0 +1,179 @@
+"""`vllm serve`, started on a free port of this machine, and stopped in every case."""
+
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from fidelity.checkpoints import chat_template, fingerprint, local_directory, vocabulary_id
+from fidelity.config import RunConfig, VllmServeEngine
+from fidelity.engines.base import OnProgress
+from fidelity.engines.connection import Key
+from fidelity.engines.openai import ANY_TOKENIZER, connected, first_contact
+from fidelity.engines.processes import ended, how_it_ended, last_lines, oom_kills, processor_seconds
+from fidelity.engines.vllm_server import VllmServer
+from fidelity.errors import EngineError
+
+HOST = "127.0.0.1"
+LOOK_S = 0.25
+"""How often it is looked whether the server is up."""
+SHUTDOWN_S = 30.0
+"""How long it may take to end by itself."""
+WORKING = 0.05
+"""Share of one processor that a server which loads must use to count as working."""
+UNLESS_TOLD_OTHERWISE: Mapping[str, Any] = {
+    "enable_prefix_caching": False,  # else a control would find its prompts half computed
+    "generation_config": "vllm",  # else the model's own file would add to the run's sampling
+    "max_logprobs": -1,
+    "uvicorn_log_level": "warning",
+}
+"""Options of vLLM that make a server do what an engine in a child process does."""
+
+
+@contextmanager
+def serve(
+    config: RunConfig, engine: VllmServeEngine, *, env: Mapping[str, str], log: Path, on_progress: OnProgress
+) -> Iterator[VllmServer]:
+    """A server of our own.
+
+    Args:
+        config: The run, which names the model.
+        engine: vLLM's options, and how to ask.
+        env: Environment variables beside the inherited ones.
+        log: Where the server's own log, and a line for each attempt that failed, is appended to.
+        on_progress: Told every second how far a call is.
+
+    Raises:
+        EngineError: It died, made no progress while it started, or refuses a plain request.
+        MissingPackageError: `openai` is not installed.
+    """
+    checkpoint = local_directory(str(config.model), config.revision)
+    with _Process(command(checkpoint, config.name, engine, port := free_port()), env=env, log=log) as process:
+        address = f"http://{HOST}:{port}/v1"
+        with connected(address, Key(None), engine) as line:
+            process.wait_until_healthy(port, deadline=engine.deadline)
+            model = first_contact(line, config.name, deadline=engine.deadline)
+            server = VllmServer(
+                line,
+                model,
+                engine,
+                log=log,
+                on_progress=on_progress,
+                deadline=engine.deadline,
+                obituary=process.obituary,
+            )
+            tokenizer = vocabulary_id(checkpoint)
+            server.info = replace(
+                server.info,
+                mode="eager" if engine.options.get("enforce_eager") else "compiled",
+                dtype=engine.dtype,
+                tokenizer=tokenizer,
+                chat_template=fingerprint(chat_template(checkpoint)) if engine.api == "chat" else None,
+                notes=tuple(note for note in server.info.notes if note != ANY_TOKENIZER or not tokenizer),
+            )
+            yield server
+
+
+def command(checkpoint: Path, name: str, engine: VllmServeEngine, port: int) -> list[str]:
+    """The server's command line."""
+    options = {
+        **UNLESS_TOLD_OTHERWISE,
+        **({"dtype": engine.dtype} if engine.dtype else {}),
+        **({"max_model_len": engine.max_model_len} if engine.max_model_len else {}),
+        **engine.options,
+        "host": HOST,
+        "port": port,
+        "served_model_name": name,
+    }
+    flags = [word for option, value in options.items() for word in _flag(option, value)]
+    return [sys.executable, "-m", "fidelity.children.vllm_cli", "serve", str(checkpoint), *flags]
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _flag(option: str, value: Any) -> list[str]:
+    """An argument of vLLM's `LLM(...)` as `vllm serve` takes it."""
+    name = option.replace("_", "-")
+    if isinstance(value, bool):
+        return [f"--{name}" if value else f"--no-{name}"]
+    if isinstance(value, dict):
+        return [f"--{name}", json.dumps(value)]
+    if isinstance(value, list):
+        return [f"--{name}", *map(str, value)]
+    return [] if value is None else [f"--{name}={value}"]
+
+
+class _Process:
+    """The server's process group, held by one process that ends it all when our end of a pipe closes."""
+
+    def __init__(self, command: list[str], *, env: Mapping[str, str], log: Path) -> None:
+        self._log = log
+        self._oom_kills = oom_kills()
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "fidelity.children.serving", *command],
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+                env={**os.environ, **env},
+                start_new_session=True,
+            )
+
+    def __enter__(self) -> "_Process":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        ended(self._process, patience=SHUTDOWN_S)
+
+    def obituary(self) -> str | None:
+        """How it died, with its last lines; None while it lives."""
+        code = self._process.poll()
+        if code is None:
+            return None
+        how = how_it_ended(code, oom_kills_before=self._oom_kills)
+        return f"vllm serve {how}; what was answered is kept, run again to go on{last_lines(self._log)}"
+
+    def wait_until_healthy(self, port: int, *, deadline: float) -> None:
+        """Until it answers; loading and compiling, which it does in silence, count as long as they use the processor.
+
+        Raises:
+            EngineError: It died, or did nothing for `deadline` seconds.
+        """
+        since, used = time.monotonic(), 0.0
+        while not _healthy(port):
+            if died := self.obituary():
+                raise EngineError(died)
+            silent, now_used = time.monotonic() - since, processor_seconds(self._process.pid)
+            if now_used - used > WORKING * silent:
+                since, used = time.monotonic(), now_used
+            elif silent > deadline:
+                raise EngineError(
+                    f"vllm serve did nothing for {silent:.0f} s while starting, and was ended; if it needs longer, "
+                    f"raise engine.deadline (seconds){last_lines(self._log)}"
+                )
+            time.sleep(LOOK_S)
+
+
+def _healthy(port: int) -> bool:
+    line = http.client.HTTPConnection(HOST, port, timeout=5)
+    try:
+        line.request("GET", "/health")
+        return line.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        line.close()

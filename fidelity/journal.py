@@ -1,0 +1,70 @@
+"""Answers as they come, a line each: what was there when a command was killed is not asked for again."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+from fidelity.files import full_disk_explained
+from fidelity.records import Failure, Generation
+
+
+class Journal:
+    """The outcomes of a chunk that isn't whole yet, by their places in it; used as a context manager.
+
+    A line goes to the operating system in one piece before the next is begun, so that a killed process loses none; a
+    line that the end of the machine itself has torn is not an outcome, and its prompt is asked again.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._open: BinaryIO | None = None
+
+    def __enter__(self) -> Self:
+        with full_disk_explained(self._file):
+            self.places = dict.fromkeys(place for place, _ in self.outcomes())
+            """The answered prompts, in the order of `outcomes`."""
+            self._open = self._file.open("ab", buffering=0)
+            if self._open.tell():
+                self._open.write(b"\n")  # after a torn line; an empty one means nothing
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._open is not None
+        self._open.close()
+
+    def add(self, place: int, outcome: Generation | Failure) -> None:
+        """Keep one outcome."""
+        assert self._open is not None
+        kind = "failure" if isinstance(outcome, Failure) else "generation"
+        line = json.dumps({"place": place, kind: asdict(outcome)}).encode() + b"\n"
+        with full_disk_explained(self._file):
+            if self._open.write(line) != len(line):
+                raise OSError("only a part of an answer could be written")
+        self.places[place] = None
+
+    def outcomes(self) -> Iterator[tuple[int, Generation | Failure]]:
+        """Each place once, in the order in which the outcomes came; one line is held at a time."""
+        if not self._file.exists():
+            return
+        seen: set[int] = set()
+        with self._file.open("rb") as lines:
+            for line in lines:
+                found = _outcome(line)
+                if found and found[0] not in seen:
+                    seen.add(found[0])
+                    yield found
+
+
+def _outcome(line: bytes) -> tuple[int, Generation | Failure] | None:
+    try:
+        row: dict[str, Any] = json.loads(line)
+        if "failure" in row:
+            return row["place"], Failure(**row["failure"])
+        said: dict[str, Any] = row["generation"]
+        for key in ("token_ids", "logprobs"):
+            said[key] = None if said[key] is None else tuple(said[key])
+        return row["place"], Generation(**said)
+    except (ValueError, KeyError, TypeError):
+        return None

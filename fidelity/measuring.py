@@ -1,0 +1,206 @@
+"""What is measured of a run beside its outputs: size, memory, speed, and where the time went.
+
+All of it lies in `measurements/` of the store, apart from the runs. None of it is in a digest, and none of it can
+change an output: what is taken from the run itself is read off a clock, and what asks the engine for more is asked
+when the run and its controls are complete.
+"""
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from fidelity.checkpoints import dissect, kv_cache, local_directory, read_config
+from fidelity.config import USE_CASES, Latency, RunConfig, TransformersEngine, VllmServeEngine, VllmSettings
+from fidelity.engines import Account, Alone, Answered, Engine, EngineInfo, TimedEngine, WatchedEngine
+from fidelity.errors import ConfigError
+from fidelity.gate import SEED
+from fidelity.records import Failure, Prompt
+from fidelity.stats import reading_order
+
+OVER_RUNS = ("prefill", "decode", "prefill and decode")
+"""Phases that an engine adds up over all that it generates."""
+
+
+QUANTIZES = {"quantization", "quantization_config"}
+"""Options with which an engine quantizes while it loads: how many bytes that leaves isn't in the files."""
+
+
+class RunWatch:
+    """Measures a run while it is generated."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._steps_before = engine.step_seconds
+        self._account_before = _account_of(engine)
+        self._machine = engine.watch_machine() if isinstance(engine, WatchedEngine) else None
+        self._began = time.monotonic()
+        self._seconds = self._writing = 0.0
+        self._chunks: list[dict[str, float]] = []
+
+    def chunk_finished(self, prompts: int, tokens: int, seconds: float) -> None:
+        """Another chunk is on disk; `seconds` is what it took to generate."""
+        self._chunks.append({"prompts": prompts, "tokens": tokens, "seconds": seconds})
+        self._seconds = time.monotonic() - self._began
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """The block writes to the store."""
+        began = time.monotonic()
+        yield
+        self._writing += time.monotonic() - began
+
+    def measurement(self, config: RunConfig) -> dict[str, Any]:
+        """All of it. Of a run that was generated from its first prompt to its last without a break."""
+        engine = self._engine
+        measured: dict[str, Any] = {
+            "created": _now(),
+            "engine": asdict(engine.info),
+            "prompts": sum(chunk["prompts"] for chunk in self._chunks),
+            "tokens": sum(chunk["tokens"] for chunk in self._chunks),
+            "seconds": self._seconds,
+            "step_seconds": engine.step_seconds - self._steps_before,
+            "chunks": self._chunks,
+            "size": size_of(config, engine.info),
+        }
+        if self._machine and isinstance(engine, WatchedEngine):
+            measured |= {"machine": asdict(self._machine.load()), "memory": asdict(engine.memory())}
+        if (account := _account_of(engine)) and self._account_before:
+            before = self._account_before.phases
+            phases = {
+                phase: seconds - (before.get(phase, 0.0) if phase in OVER_RUNS else 0.0)
+                for phase, seconds in account.phases.items()
+            }
+            measured["memory"] |= {"weights": account.weights, "kv_cache": account.kv_cache}
+            measured["profile"] = {**phases, "write": self._writing, "rest": self._rest(phases)}
+        return measured
+
+    def _rest(self, phases: Mapping[str, float]) -> float:
+        """Seconds of generating that were neither the engine's nor writing: tokenizing, and handing over."""
+        return max(0.0, self._seconds - self._writing - sum(phases.get(phase, 0.0) for phase in OVER_RUNS))
+
+
+def _account_of(engine: Engine) -> Account | None:
+    return engine.account() if isinstance(engine, TimedEngine) else None
+
+
+def size_of(config: RunConfig, info: EngineInfo) -> dict[str, Any] | None:
+    """Bytes on disk and loaded, by kind of layer, from the headers of the model's files; None without a model here."""
+    engine = config.engine
+    if not isinstance(engine, VllmSettings | TransformersEngine):
+        return None
+    checkpoint = local_directory(str(config.model), config.revision)
+    anatomy = dissect(checkpoint)
+    cache = kv_cache(read_config(checkpoint), dtype=info.kv_cache)
+    torchao = None if isinstance(engine, VllmServeEngine) else engine.torchao
+    stored, loaded = dict[str, int](), dict[str, int]()
+    for part in anatomy.parts:
+        stored[part.kind] = stored.get(part.kind, 0) + part.bytes
+        loaded[part.kind] = loaded.get(part.kind, 0) + part.bytes_loaded(info.dtype)
+    return {
+        "bytes": anatomy.checkpoint.bytes,
+        "bits_per_weight": anatomy.bits_per_weight,
+        "layers": stored,
+        "layers_loaded": None if torchao or QUANTIZES.intersection(engine.options) else loaded,
+        "kv_cache": asdict(cache) if cache else None,
+    }
+
+
+def time_alone(engine: TimedEngine, prompts: Sequence[Prompt], asked: Latency) -> dict[str, Any]:
+    """Ask the engine one request at a time: each prompt once in every repeat, so that a machine's drift is spread.
+
+    Every kind of request is asked once before, and thrown away.
+    """
+    order = reading_order([prompt.id for prompt in prompts], seed=SEED)
+    chosen = [prompts[int(place)] for place in order[: asked.prompts]]
+    kinds = {
+        "prompts": (None, asked.max_tokens),
+        **{f"prefill {length}": (length, 1) for length in asked.prefill},
+        **{str(name): USE_CASES[name] for name in asked.use_cases},
+    }
+    plan = [(kind, -1, 0) for kind in kinds]
+    plan += [(kind, turn, place) for turn in range(asked.repeats) for kind in kinds for place in range(len(chosen))]
+    began, machine = time.monotonic(), engine.watch_machine()
+    requests = [Alone(place, kinds[kind][1], kinds[kind][0]) for kind, _, place in plan]
+    answers = list(engine.time_alone(chosen, requests))
+    done = [(*what, answer) for what, answer in zip(plan, answers, strict=True) if what[1] >= 0]
+    return {
+        "created": _now(),
+        "asked": asked.model_dump(mode="json"),
+        "seconds": time.monotonic() - began,
+        "machine": asdict(machine.load()),
+        "requests": [
+            {
+                "kind": kind,
+                "prompt_id": chosen[place].id,
+                "repeat": turn,
+                "prompt_tokens": answer.prompt_tokens,
+                "seconds": list(answer.seconds),
+            }
+            for kind, turn, place, answer in done
+            if isinstance(answer, Answered)
+        ],
+        "failed": {
+            f"{kind}: {chosen[place].id}": answer.reason
+            for kind, _, place, answer in done
+            if isinstance(answer, Failure)
+        },
+    }
+
+
+def requests_of(asked: Latency, prompts: int) -> int:
+    """How many requests `time_alone` makes, the thrown away ones included."""
+    kinds = 1 + len(asked.prefill) + len(asked.use_cases)
+    return kinds * (1 + asked.repeats * min(asked.prompts, prompts))
+
+
+SERVED = {
+    "request_rate": "request_rate",
+    "max_concurrency": "max_concurrency",
+    "completed": "completed",
+    "failed": "failed",
+    "seconds": "duration",
+    "requests_per_s": "request_throughput",
+    "tokens_per_s": "output_throughput",
+    "first_token_ms": "median_ttft_ms",
+    "first_token_p99_ms": "p99_ttft_ms",
+    "next_token_ms": "median_itl_ms",
+    "next_token_p99_ms": "p99_itl_ms",
+    "answer_ms": "median_e2el_ms",
+    "answer_p99_ms": "p99_e2el_ms",
+}
+"""Our names for what `vllm bench serve` measures, and its own."""
+
+
+def read_serving(files: Sequence[Path]) -> list[dict[str, Any]]:
+    """What `vllm bench serve --save-result` wrote, a row for each file, slowest rate first; None for what it left out.
+
+    Raises:
+        ConfigError: A file can't be read, or is not of that tool.
+    """
+    rows = []
+    for file in files:
+        try:
+            said: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+            rows.append({"model": said["model_id"], "created": said["date"], **_served(said)})
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ConfigError(
+                f"{file}: no result of `vllm bench serve --save-result` ({type(error).__name__}: {error})"
+            ) from error
+    return sorted(rows, key=lambda row: (row["request_rate"] is None, row["request_rate"] or 0.0))
+
+
+def _served(said: Mapping[str, Any]) -> dict[str, Any]:
+    row = {ours: said.get(theirs) for ours, theirs in SERVED.items()}
+    if row["requests_per_s"] is None:
+        raise KeyError("request_throughput")
+    rate = row["request_rate"]  # "inf" is: all at once
+    return {**row, "request_rate": None if rate in (None, "inf") else float(rate)}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,178 @@
+"""The trade-off as every format tells it: what each run takes, and how that stands to its drift."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from fidelity.comparison import ComparisonSet
+from fidelity.price import Value, measure_of, queries_per_unit, remarks, values_of
+from fidelity.report.content import short
+from fidelity.report.published import published
+from fidelity.report.verdicts import number
+from fidelity.stats import Ratio
+from fidelity.store import Run
+from fidelity.tradeoff import Point, tradeoff
+
+IN_SHORT = ("bytes", "memory", "tokens_per_s", "first_token", "cost")
+"""The measures of the table in the terminal; the other formats show all."""
+READING = (
+    "Price: of the baseline what it takes, of a candidate that over the baseline's (x 0.5 is half as much), with the "
+    "95 % interval where there is one."
+)
+DOMINATED = "Dominated: another run drifts no more and is no worse in any measure."
+SIZES = (" B", " kB", " MB", " GB", " TB")
+
+
+@dataclass(frozen=True, slots=True)
+class PriceRow:
+    """A run's row: its name, its drift, and a cell for each measure, perhaps of two lines."""
+
+    name: str
+    drift: str
+    cells: tuple[str, ...]
+    dominated_by: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PriceTable:
+    """The trade-off as text."""
+
+    column: str | None
+    """The drift's; None where there is no excess."""
+    headings: tuple[str, ...]
+    """Of the cells."""
+    rows: tuple[PriceRow, ...]
+    """The baseline's first."""
+    said: tuple[str, ...]
+    """What has to be said beside it."""
+
+
+def price_table(result: ComparisonSet, *, only: Sequence[str] | None = None) -> PriceTable | None:
+    """All measures that are known of a candidate and its baseline, or `only` some; None where nothing is."""
+    found = tradeoff(result)
+    measures = [name for name in found.measures if only is None or name in only]
+    if not measures:
+        return None
+    base = values_of(result.baseline)
+    rows = [
+        PriceRow(
+            point.run.name,
+            "" if point.is_baseline else number(point.drift, sign=True),
+            tuple(
+                in_unit(base.get(name), name) if point.is_baseline else times(point.ratios.get(name))
+                for name in measures
+            ),
+            point.dominated_by,
+        )
+        for point in found.points
+    ]
+    runs = [point.run for point in found.points]
+    said = [
+        READING,
+        *([DOMINATED] if any(row.dominated_by for row in rows) else []),
+        *_memory_note(runs),
+        *remarks(runs),
+    ]
+    return PriceTable(found.column, tuple(measure_of(name).title for name in measures), tuple(rows), tuple(said))
+
+
+SERVED = {
+    "request_rate": "Rate asked",
+    "requests_per_s": "Requests/s",
+    "tokens_per_s": "Tokens/s",
+    "first_token_ms": "First token, ms",
+    "first_token_p99_ms": "(p99)",
+    "next_token_ms": "Next token, ms",
+    "next_token_p99_ms": "(p99)",
+    "failed": "Failed",
+}
+"""What is shown of a sweep over rates of requests."""
+
+
+def serving_rows(result: ComparisonSet) -> list[tuple[str, ...]]:
+    """Every run's sweep with `vllm bench serve`, a row for each rate: its name, then a cell under each of SERVED."""
+    runs = [result.baseline, *(candidate.run for candidate in result.candidates)]
+    return [
+        (run.name, *("" if served[key] is None else f"{served[key]:.4g}" for key in SERVED))
+        for run in runs
+        for served in (run.measurement or {}).get("serving") or ()
+    ]
+
+
+def published_table() -> PriceTable:
+    """What others have published, in the same form."""
+    points = published()
+    measures = list(dict.fromkeys(name for point in points for name in point.ratios))
+    rows = [
+        PriceRow(point.name, "", tuple(f"× {point.ratios[m]:.2f}" if m in point.ratios else "-" for m in measures), ())
+        for point in points
+    ]
+    sources = ", ".join(dict.fromkeys(point.source for point in points))
+    said = f"Published ({sources}): each over its own unquantized model, without intervals; no drift is known of them."
+    return PriceTable(None, tuple(measure_of(name).title for name in measures), tuple(rows), (said,))
+
+
+def _memory_note(runs: Sequence[Run]) -> Iterator[str]:
+    """What memory means, where it is without the KV cache's reserve."""
+    reserves = {((run.measurement or {}).get("memory") or {}).get("kv_cache") for run in runs}
+    if reserves and all(reserves):
+        sizes = ", ".join(short(size, SIZES) for size in sorted(filter(None, reserves)))
+        yield f"Memory: the most that the engine held, without what it reserves for the KV cache ({sizes})."
+
+
+def in_unit(value: Value | None, name: str) -> str:
+    """A value for reading: 269 MB, 251/s, 85.3 ms."""
+    if value is None:
+        return "-"
+    match measure_of(name).unit:
+        case "bytes":
+            return short(value.value, SIZES)
+        case "per second":
+            return f"{short(value.value, ('', 'K', 'M'))}/s"
+        case "seconds":
+            return f"{value.value:.3g} s" if value.value >= 1 else f"{1000 * value.value:.3g} ms"
+        case "per query":
+            return f"{short(1 / value.value, ('', 'K', 'M', 'B'))} for 1"
+
+
+def times(ratio: Ratio | None) -> str:
+    """A ratio for reading, below it its interval: `x 0.51` and `0.48-0.55`."""
+    if ratio is None:
+        return "-"
+    interval = "" if ratio.low is None or ratio.high is None else f"\n{ratio.low:.2f}–{ratio.high:.2f}"
+    return f"× {ratio.value:.2f}{interval}"
+
+
+def profile_lines(run: Run) -> list[str]:
+    """Where a run's time went, a line for each phase; why that isn't known of a run that was resumed, or not run here.
+
+    Loading is that of its engine, which its controls share.
+    """
+    measured = run.measurement or {}
+    profile: dict[str, float] = measured.get("profile") or {}
+    if not profile:
+        return ["where the time went is not known: the run was resumed, or generated elsewhere"]
+    whole = sum(profile.values())
+    said = [f"{phase:>18} {seconds:8.1f} s {seconds / whole:6.1%}" for phase, seconds in profile.items()]
+    return [f"where the time went, measured {measured['created']}:", *said, f"{'together':>18} {whole:8.1f} s"]
+
+
+def price_json(result: ComparisonSet) -> dict[str, Any] | None:
+    """Every run's values and ratios, unrounded, with its drift and what dominates it; None where nothing is known."""
+    found = tradeoff(result)
+    if not found.measures:
+        return None
+    return {"column": found.column, "measures": list(found.measures), "runs": [_point_json(p) for p in found.points]}
+
+
+def _point_json(point: Point) -> dict[str, Any]:
+    measured = point.run.measurement or {}
+    return {
+        "name": point.run.name,
+        "drift": point.drift,
+        "dominated_by": list(point.dominated_by),
+        "values": {name: asdict(value) for name, value in values_of(point.run).items()},
+        "ratios": {name: asdict(ratio) for name, ratio in point.ratios.items()},
+        "queries_per_unit": queries_per_unit(point.run),
+        "measured": {key: measured.get(key) for key in ("created", "size", "memory", "profile", "machine", "serving")},
+    }

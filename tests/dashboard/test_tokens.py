@@ -1,0 +1,77 @@
+"""What forcing says, on the pages: the numbers of the modules that read it, and hostile tokens."""
+
+import re
+
+import pytest
+
+from fidelity.comparison import load_comparison
+from fidelity.dashboard.token_panel import token_numbers
+from fidelity.dashboard.token_view import show_tokens
+from fidelity.partings import noise, survival
+from fidelity.report.verdicts import number
+from fidelity.token_statistics import token_statistics
+from fidelity.token_table import Alternative, TokenRow
+from tests.dashboard.conftest import charted, comparison, said
+
+pytestmark = pytest.mark.usefixtures("fake_vllm")
+
+
+@pytest.fixture
+def forced(workspace, fidelity):
+    """Two runs and a control of the stand-in, forced on the baseline's tokens."""
+    workspace.prompts(*(f"question number {n}" for n in range(12)))
+    metrics = ["identical", {"kind": "tokens", "profile": True}]
+    base = workspace.baseline(metrics=metrics)
+    quant = workspace.run("int8", engine={"kind": "vllm", "options": {"quantization": "compressed-tensors"}})
+    code, _, err = fidelity("compare", base, quant, "--store", workspace.store)
+    assert code == 0, err
+    return workspace.store
+
+
+def test_the_panel_has_the_numbers_of_the_command(opened, forced):
+    path = comparison(forced, "int8")
+    result = load_comparison(path)
+    app = opened(forced, "comparison", metric="top1_agreement")
+    while "being read token by token" in said(app):
+        app.run()
+    (candidate,) = result.candidates
+    told = token_statistics(result.baseline, candidate.run)
+    parted = survival(result.baseline, candidate.run)
+    rows = dict(re.findall(r"<tr><td>([^<]+)</td><td>[^<]*</td><td>([^<]*)</td></tr>", said(app)))
+    assert rows["same likeliest token"] == number(told.same_top, share=True)
+    assert rows["KL, lower bound, mean (nats)"] == f"{told.kl_lower_bound.mean:.4f}"
+    assert rows["answers parted"] == f"{len(parted.parted)} of {parted.answers}"
+    assert f"'share': {parted.curve()[-1][1]}" in charted(app)
+
+
+def test_floor_and_candidate_are_told_apart(forced):
+    found = token_numbers(comparison(forced, "int8"))
+    result = load_comparison(comparison(forced, "int8"))
+    assert [side.name for side in found.sides] == ["floor", "candidate"]
+    assert found.noise == noise(result.baseline, [control.run for control in result.controls])
+
+
+def test_the_pair_shows_every_token_with_its_alternatives(opened, forced):
+    shown = said(opened(forced, "pairs", view="Tokens"))
+    assert len(re.findall(r"title=\"token \d+: ", shown)) == 8
+    assert re.search(r"baseline -?\d+\.\d\d(, rank \d+)?: “.+” \d+\.\d%", shown)
+
+
+def test_without_forcing_the_page_says_why_and_shows_the_rest(opened, recorded):
+    app = opened(recorded, "pairs", view="Tokens")
+    assert "did not score the tokens of" in said(app)
+    assert "While answering" in said(app)
+
+
+def test_a_token_that_is_markup_is_text(monkeypatch):
+    hostile = '"><script>alert(1)</script>'
+    top = (Alternative(1, hostile, -0.5),)
+    row = TokenRow(0, 1, hostile, -0.5, -3.0, 1, 9, 2.0, False, 0.4, top, top)
+    drawn = []
+    monkeypatch.setattr("fidelity.dashboard.token_view.html", drawn.append)
+    monkeypatch.setattr("fidelity.dashboard.token_view.downloads", lambda *_: None)
+    monkeypatch.setattr("fidelity.dashboard.token_view.token_table", lambda *_, **__: [row])
+    run = type("Run", (), {"name": "other"})
+    assert show_tokens(run, [run], "p", 0) == ""
+    assert "<script" not in "".join(drawn)
+    assert 'class="f-less4 f-flip"' in drawn[0]

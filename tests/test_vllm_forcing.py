@@ -1,0 +1,113 @@
+"""Forcing in the real vLLM with the real demo model, against transformers and against itself."""
+
+import numpy as np
+import pytest
+
+from fidelity.config import Sampling, VllmEngine, load_run
+from fidelity.engines import open_engine
+from fidelity.prompts import load_prompts
+from fidelity.tokenwise import exact_kl, kl_lower_bound, token_values
+from tests.conftest import ROOT
+
+MODELS = ROOT / "models"
+pytestmark = [
+    pytest.mark.vllm,
+    pytest.mark.skipif(not (MODELS / "smollm2-135m").exists(), reason="no demo model: python examples/make_models.py"),
+]
+PROMPTS = load_prompts(ROOT / "prompts" / "starter.jsonl", limit=6)
+
+
+def forced(folder, model, *, dtype, answers=None, top_k=(20,)):
+    """The model's answers, or those it is handed, and its scores of them at each depth."""
+    (folder / "run.yaml").write_text(
+        f"name: run\nmodel: {MODELS / model}\nprompts: {ROOT}/prompts/starter.jsonl\n"
+        f"engine: {{kind: vllm, dtype: {dtype}, max_model_len: 512, options: {{enforce_eager: true}}}}\n"
+    )
+    with open_engine(load_run(folder / "run.yaml"), log=folder / "log", on_progress=lambda _: None) as engine:
+        if answers is None:
+            answers = [list(o.token_ids) for o in engine.generate(PROMPTS, Sampling(max_tokens=24))]
+        return answers, *(list(engine.force(PROMPTS, answers, k)) for k in top_k)
+
+
+@pytest.fixture(scope="module")
+def fp32(tmp_path_factory):
+    return forced(tmp_path_factory.mktemp("fp32"), "smollm2-135m", dtype="float32", top_k=(20, -1, 20))
+
+
+@pytest.fixture(scope="module")
+def int8(tmp_path_factory, fp32):
+    folder = tmp_path_factory.mktemp("int8")
+    return forced(folder, "smollm2-135m-w8a8-int8", dtype="float32", answers=fp32[0], top_k=(20, -1))
+
+
+def reference(answers):
+    """Log-probabilities over the whole vocabulary at each token of the answers, by transformers alone."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(MODELS / "smollm2-135m")
+    model = AutoModelForCausalLM.from_pretrained(MODELS / "smollm2-135m", dtype=torch.float32)
+    found = []
+    for prompt, answer in zip(PROMPTS, answers, strict=True):
+        messages = [{"role": m.role, "content": m.content} for m in prompt.messages]
+        ids = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)["input_ids"]
+        with torch.no_grad():
+            logits = model(torch.tensor([ids + answer])).logits[0, len(ids) - 1 : -1]
+        found.append(torch.log_softmax(logits.double(), dim=-1).numpy())
+    return found
+
+
+@pytest.fixture(scope="module")
+def by_transformers(fp32):
+    return reference(fp32[0])
+
+
+def test_log_probabilities_and_most_likely_tokens_are_those_of_transformers(fp32, by_transformers):
+    answers, top, whole, _ = fp32
+    for answer, some, every, log_p in zip(answers, top, whole, by_transformers, strict=True):
+        assert some.token_ids.tolist() == answer
+        assert some.logprobs == pytest.approx(log_p[np.arange(len(answer)), answer], abs=1e-3)
+        assert some.top_ids[:, 0].tolist() == log_p.argmax(axis=1).tolist()
+        assert np.abs(every.top_logprobs - log_p[:, : every.top_logprobs.shape[1]]).max() < 1e-3
+        assert np.abs(some.top_logprobs - np.sort(log_p, axis=1)[:, :-21:-1]).max() < 1e-3
+        own = log_p[np.arange(len(answer)), answer]
+        assert some.ranks.tolist() == (1 + (log_p > own[:, None]).sum(axis=1)).tolist()
+
+
+def test_top1_agreement_and_exact_kl_are_what_an_independent_script_finds(fp32, int8, by_transformers):
+    """The baseline's side is from transformers alone; the quantized model has no other reader than vLLM."""
+    for ours, whole, theirs, top, log_p in zip(fp32[1], fp32[2], int8[2], int8[1], by_transformers, strict=True):
+        log_q = theirs.top_logprobs.astype(np.float64)
+        independent = (np.exp(log_p) * (log_p - log_q)).sum(axis=1)
+        assert exact_kl(whole, theirs) == pytest.approx(independent, abs=1e-4)
+        assert token_values(ours, top).agree.tolist() == (log_p.argmax(axis=1) == log_q.argmax(axis=1)).tolist()
+
+
+def test_the_lower_bound_is_below_the_exact_kl_of_a_real_model(fp32, int8):
+    for ours, whole, top, theirs in zip(fp32[1], fp32[2], int8[1], int8[2], strict=True):
+        bound, _ = kl_lower_bound(ours, top)
+        exact = exact_kl(whole, theirs)
+        assert (bound <= exact + 1e-6).all()
+        assert exact.max() > 0
+
+
+def test_a_model_forced_twice_on_its_own_tokens_has_kl_0_in_fp32(fp32):
+    _, top, _, again = fp32
+    for one, two in zip(top, again, strict=True):
+        values = token_values(one, two)
+        assert values.agree.all()
+        assert values.kl_lower_bound.tolist() == values.drop.tolist() == [0.0] * len(one.token_ids)
+        assert exact_kl(one, one).tolist() == [0.0] * len(one.token_ids)
+
+
+def test_the_models_own_greedy_tokens_are_its_most_likely_ones(fp32):
+    assert all((one.ranks == 1).all() for one in fp32[1])
+
+
+def test_forcing_changes_nothing_that_is_loaded():
+    """A limit on logprobs is raised when it is needed, never where the engine is opened: no digest knows of it."""
+    from fidelity.engines.vllm_settings import settings
+
+    config = load_run(ROOT / "examples" / "base.yaml")
+    assert isinstance(config.engine, VllmEngine)
+    assert "max_logprobs" not in settings(config, config.engine)["arguments"]
