@@ -36,10 +36,11 @@ def answers_of(run: Run, reasoning: Reasoning, *, like: tuple[Run, Habit] | None
     else:
         texts = [generation.text for generation in said]
         habit = habit_of(texts, parser=reasoning.parser, tags=reasoning.tags, opened=_opened(run, reasoning))
-    return Answers([_split(outcome, habit) for outcome in outcomes], habit)
+    return Answers([apart(outcome, habit) for outcome in outcomes], habit)
 
 
-def _split(outcome: Outcome, habit: Habit) -> Outcome:
+def apart(outcome: Outcome, habit: Habit) -> Outcome:
+    """An outcome of a run with this habit, its thinking apart from its answer."""
     if not isinstance(outcome, Generation) or habit.form is None:
         return outcome
     thinking, answer = split(outcome.text, habit)

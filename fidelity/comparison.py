@@ -13,6 +13,7 @@ from fidelity.gate import Evidence, Gate, Measured, Verdict, judge
 from fidelity.pairing import Pairing, pair_runs
 from fidelity.records import Column, Sameness
 from fidelity.store import Comparison, Run
+from fidelity.text.thinking import NO_THINKING, Habit
 
 LOW_ANCHOR_SEED = 0
 """Of the permutation that gives each of the candidate's outputs another prompt's baseline."""
@@ -71,6 +72,13 @@ class Scores:
     def by_prompt(self) -> dict[str, ByPrompt]:
         """What `values_of` has been asked for."""
         return {}
+
+    @property
+    def habits(self) -> tuple[Habit, Habit]:
+        """How the thinking of the baseline and of the other run is told from their answers."""
+        told = self.kept.manifest.get("habits")
+        ours, theirs = (Habit(**{**h, "tags": tuple(h["tags"])}) for h in told) if told else (NO_THINKING, NO_THINKING)
+        return ours, theirs
 
     @cached_property
     def pairing(self) -> Pairing:

@@ -8,6 +8,7 @@ from fidelity.config import Reasoning, Sampling
 from fidelity.errors import IncomparableError
 from fidelity.records import Generation, Pair, Sameness
 from fidelity.store import Outcome, Run
+from fidelity.text.thinking import NO_THINKING, Habit
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,8 @@ class Pairing:
     """The reason by prompt id, of whichever run failed; these prompts have no pair, or one too few."""
     failed_prompts: tuple[str, ...]
     """Those that the candidate gave no answer to, in one of its repeats at least."""
+    habits: tuple[Habit, Habit] = (NO_THINKING, NO_THINKING)
+    """How the thinking of the baseline and of the candidate was told from their answers."""
 
     def same(self) -> Sameness:
         """Whether both said the very same in every pair."""
@@ -65,7 +68,12 @@ def pair_runs(baseline: Run, candidate: Run, reasoning: Reasoning | None = None)
         raise IncomparableError(
             f"{baseline.name} and {candidate.name} share no answered prompt ({why}); check that both have the same ids"
         )
-    return Pairing(_with_repeats(pairs) if several else tuple(pairs), failures, tuple(dict.fromkeys(failed_prompts)))
+    return Pairing(
+        _with_repeats(pairs) if several else tuple(pairs),
+        failures,
+        tuple(dict.fromkeys(failed_prompts)),
+        (habit, their_answers.habit),
+    )
 
 
 def _repeats(baseline: Run, candidate: Run, ours: Iterable[Outcome], theirs: Iterable[Outcome]) -> int:

@@ -63,6 +63,7 @@ def begin(baseline: Run, other: Run, store: Store, reasoning: Reasoning | None =
         "failures": pairing.failures,
         "failed_prompts": list(pairing.failed_prompts),
         "same": asdict(pairing.same()),
+        "habits": [asdict(habit) for habit in pairing.habits],
     }
     created = datetime.now(UTC).isoformat(timespec="milliseconds")
     kept = store.comparison(baseline, other, {"created": created, **known}, digest).described(**known)

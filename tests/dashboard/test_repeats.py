@@ -1,4 +1,4 @@
-"""Several answers to a prompt on every page: pairs by prompt and repeat, numbers by prompt."""
+"""Several answers to a prompt on every page, by prompt and repeat; and thinking beside the answers."""
 
 import json
 
@@ -61,3 +61,14 @@ def test_numbers_are_by_prompt(opened, root):
     # a: 1 of the 2 repeats that it has, b: 2 of 3; the mean of the two prompts is 7/12, not the pairs' 3/5.
     assert table.loc["identical", "value"] == pytest.approx(7 / 12)
     assert table.loc["identical", "prompts"] == 2
+
+
+def test_an_open_pair_has_its_thinking_apart(opened, workspace):
+    said_by = {"base": "Two and two.", "quant": "Well, three."}
+    lines = {name: [{"id": "a", "text": f"<think>\n{thought}\n</think>\n\n4."}] for name, thought in said_by.items()}
+    configs = [load_run(workspace.recorded(name, rows)) for name, rows in lines.items()]
+    compare(configs[0], configs[1:], metrics=[Identical()], store=Store(workspace.store), listener=Silent())
+    app = opened(workspace.store, "pairs", metric="identical", view="Side by side")
+    assert "think>" not in said(app)
+    (expander,) = [e for e in app.expander if e.label == "What they thought before"]
+    assert "Well, three" in "".join(element.proto.body for element in expander.get("html"))
