@@ -54,9 +54,7 @@ def draw(shelf: Shelf, entries: Sequence[Entry], metric: str, *, published: bool
     st.subheader("What the drift buys", anchor=False)
     measures = list(dict.fromkeys(table["measure"]))
     titles = {measure: measure_of(measure).title for measure in measures}
-    chosen = str(
-        st.segmented_control("Against", measures, default=measures[0], required=True, key="price", bind="query-params")
-    )
+    chosen: str = st.selectbox("Against", measures, key="price", bind="query-params")
     points = table[(table["measure"] == chosen) & table["drift"].notna()]
     better = "more is better" if measure_of(chosen).better == "higher" else "less is better"
     if points.empty:
@@ -72,13 +70,18 @@ def draw(shelf: Shelf, entries: Sequence[Entry], metric: str, *, published: bool
 
 
 def _all(table: pd.DataFrame, titles: Mapping[str, str]) -> None:
-    rows = []
-    for candidate, own in table.groupby("candidate", sort=False):
-        said = dict(zip(own["measure"], own["said"], strict=True))
-        drift, dominated = own["drift"].iloc[0], own["dominated_by"].iloc[0]
-        known = number(None if pd.isna(drift) else float(drift), sign=True)
-        rows.append((candidate, known, *(said.get(m, "–").replace("\n", " ") for m in titles), dominated or "–"))
-    markup_table(("Candidate", "Drift", *titles.values(), "Dominated by"), rows)
+    """A column for each candidate, a row for each measure."""
+    candidates = list(dict.fromkeys(table["candidate"]))
+    of = {name: table[table["candidate"] == name] for name in candidates}
+    said = {name: dict(zip(own["measure"], own["said"], strict=True)) for name, own in of.items()}
+    drifts = [own["drift"].iloc[0] for own in of.values()]
+    rows = [("drift", *(number(None if pd.isna(drift) else float(drift), sign=True) for drift in drifts))]
+    rows += [
+        (title, *(said[name].get(measure, "–").replace("\n", " ") for name in candidates))
+        for measure, title in titles.items()
+    ]
+    rows.append(("dominated by", *(own["dominated_by"].iloc[0] or "–" for own in of.values())))
+    markup_table(("", *candidates), rows)
 
 
 def in_full(result: ComparisonSet) -> None:
@@ -87,6 +90,10 @@ def in_full(result: ComparisonSet) -> None:
     if table is None:
         note("Neither size nor speed of these runs is known here.")
         return
-    markup_table(("", *table.headings), [(row.name, *row.cells) for row in table.rows])
+    cells = zip(*(row.cells for row in table.rows), strict=True)
+    markup_table(
+        ("", *(row.name for row in table.rows)),
+        [(heading, *row) for heading, row in zip(table.headings, cells, strict=True)],
+    )
     for said in table.said:
         quiet(said)
