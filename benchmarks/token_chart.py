@@ -13,6 +13,7 @@ import altair as alt
 import pandas as pd
 
 from fidelity.comparison import load_comparison
+from fidelity.errors import StoreError
 from fidelity.store import Store
 from fidelity.token_report import RunTokens, token_report
 
@@ -48,7 +49,11 @@ def _runs(store: Store) -> dict[str, RunTokens]:
             continue
         result = load_comparison(comparison.path, only=())
         candidate = result.candidates[0].run
-        report = token_report(result.baseline, [control.run for control in result.controls], candidate)
+        try:
+            report = token_report(result.baseline, [control.run for control in result.controls], candidate)
+        except StoreError as error:
+            print(error)
+            continue
         for run in report.runs:
             found[run.run.removeprefix("smollm2-135m-") if run.run == candidate.name else FLOOR] = run
     return dict(sorted(found.items(), key=lambda item: item[0] != FLOOR))
