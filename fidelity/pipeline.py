@@ -1,7 +1,7 @@
 """Generate, score, compare: the only place that calls more than one of engine, metric and store."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,6 +14,7 @@ from fidelity.gate import Gate, Outcome, check_columns, judge
 from fidelity.generation import Decided, Listener, generate_jobs, stored_runs
 from fidelity.jobs import Job, jobs_of, prompts_of
 from fidelity.metrics import Metric
+from fidelity.partings import count_partings, noise
 from fidelity.records import Prompt
 from fidelity.scoring import begin, offered, ready, score
 from fidelity.store import Run, Store
@@ -77,7 +78,7 @@ def compare(
     jobs = [_jobs_or_why_none(partial(plan, candidate_of(baseline, c))) for c in candidates]
     depths = depths_of(baseline, stored[0] if stored else None)
     base, *controls = stored or generate_jobs(baseline_jobs, store, listener, depths=depths)
-    floor = tuple(begin(base, control, store) for control in controls)
+    floor = tuple(_with_partings(begin(base, control, store), controls) for control in controls)
     decided = _decided_by(gate, base, floor, metrics) if gate and until_decided else None
     compared: list[Scores] = []
     not_compared = {}
@@ -89,7 +90,7 @@ def compare(
                 job, store, listener, depths=depths, baseline=base, decided=decided
             )
             own = tuple(begin(run, control, store) for control in own_controls)
-            compared.append(replace(begin(base, run, store), own_controls=own))
+            compared.append(replace(_with_partings(begin(base, run, store), controls), own_controls=own))
         except (EngineError, IncomparableError) as error:
             not_compared[config.name] = str(error)
             listener.say(f"{config.name}: not compared: {error}")
@@ -98,6 +99,15 @@ def compare(
         score(scores.own_controls, metrics)
         keep(scores, floor)
     return ComparisonSet(base, floor, tuple(compared), not_compared)
+
+
+def _with_partings(scores: Scores, controls: Sequence[Run]) -> Scores:
+    """The same, with where its drift starts among what is kept: finding it takes reading all scores."""
+    known = scores.kept.manifest.get("partings")
+    if known and known["near_ties"] + known["minds_changed"]:
+        return scores
+    counts = count_partings(scores.baseline, scores.run, noise=noise(scores.baseline, controls))
+    return replace(scores, kept=scores.kept.described(partings=asdict(counts)))
 
 
 def _finished(config: RunConfig, store: Store, prompts: tuple[Prompt, ...]) -> Run | None:

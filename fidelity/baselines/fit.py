@@ -10,11 +10,13 @@ from fidelity.baselines.files import read_index
 from fidelity.checkpoints import chat_template, content_id, fingerprint, local_directory
 from fidelity.config import (
     Control,
+    ExecuTorchEngine,
     OpenAIEngine,
     RecordedEngine,
     RunConfig,
     Sampling,
     StoredEngine,
+    TransformersEngine,
     VllmEngine,
     VllmServeEngine,
 )
@@ -72,6 +74,9 @@ def check(
         case OpenAIEngine():
             findings += _settings(manifest, config)
             findings.append(_told("server", lambda: _server(manifest, config, remembered)))
+        case TransformersEngine() | ExecuTorchEngine():
+            findings += _settings(manifest, config)
+            findings += _identity(manifest, config, remembered)
         case RecordedEngine(path=path):
             recorded = manifest["identity"].get("content")
             findings.append(_told("recording", lambda: "" if file_hash(path) == recorded else f"{path} has changed"))
@@ -158,6 +163,17 @@ def _engine(manifest: Manifest, engine: VllmEngine | VllmServeEngine) -> Iterato
 
 def _server(manifest: Manifest, config: RunConfig, remembered: Path) -> str:
     return _differing(manifest["identity"], identity(config, remembered=remembered))
+
+
+def _identity(manifest: Manifest, config: RunConfig, remembered: Path) -> Iterator[Finding]:
+    """All that the engine's outputs depend on, by the names that it has in the manifest."""
+    try:
+        now = identity(config, remembered=remembered)
+    except FidelityError as error:
+        yield Finding("engine", None, str(error))
+        return
+    for key in now:
+        yield _finding(OF_THE_MACHINE.get(key, key), _differing(manifest["identity"], {key: now[key]}))
 
 
 def _differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
