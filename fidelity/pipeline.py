@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from fidelity.comparison import ComparisonSet, Scores, evidence_of, keep
-from fidelity.config import RunConfig, Sampling, candidate_of
+from fidelity.config import Reasoning, RunConfig, Sampling, candidate_of
 from fidelity.errors import ConfigError, EngineError, FidelityError, IncomparableError
 from fidelity.forcing import depths_of
 from fidelity.gate import Gate, Outcome, check_columns, judge
@@ -78,8 +78,9 @@ def compare(
     jobs = [_jobs_or_why_none(partial(plan, candidate_of(baseline, c))) for c in candidates]
     depths = depths_of(baseline, stored[0] if stored else None)
     base, *controls = stored or generate_jobs(baseline_jobs, store, listener, depths=depths)
-    floor = tuple(_with_partings(begin(base, control, store), controls) for control in controls)
-    decided = _decided_by(gate, base, floor, metrics) if gate and until_decided else None
+    reasoning = baseline.reasoning
+    floor = tuple(_with_partings(begin(base, control, store, reasoning), controls) for control in controls)
+    decided = _decided_by(gate, base, floor, metrics, reasoning) if gate and until_decided else None
     compared: list[Scores] = []
     not_compared = {}
     for config, job in zip(candidates, jobs, strict=True):
@@ -89,8 +90,8 @@ def compare(
             run, *own_controls = stored_runs(config, store, as_baseline=False) or generate_jobs(
                 job, store, listener, depths=depths, baseline=base, decided=decided
             )
-            own = tuple(begin(run, control, store) for control in own_controls)
-            compared.append(replace(_with_partings(begin(base, run, store), controls), own_controls=own))
+            own = tuple(begin(run, control, store, reasoning) for control in own_controls)
+            compared.append(replace(_with_partings(begin(base, run, store, reasoning), controls), own_controls=own))
         except (EngineError, IncomparableError) as error:
             not_compared[config.name] = str(error)
             listener.say(f"{config.name}: not compared: {error}")
@@ -129,12 +130,14 @@ def _jobs_or_why_none(plan: Callable[[], list[Job]]) -> list[Job] | EngineError:
         return error
 
 
-def _decided_by(gate: Gate, base: Run, floor: tuple[Scores, ...], metrics: Sequence[Metric]) -> Decided:
+def _decided_by(
+    gate: Gate, base: Run, floor: tuple[Scores, ...], metrics: Sequence[Metric], reasoning: Reasoning | None
+) -> Decided:
     """Looks at a run that may still grow; nothing of a look is kept but the embeddings."""
 
     def outcome(run: Run) -> Outcome:
         with TemporaryDirectory() as folder:
-            look = begin(base, run, Store(Path(folder)))
+            look = begin(base, run, Store(Path(folder)), reasoning)
             beside = tuple(Scores(base, control.run, control.kept) for control in floor)
             score([*beside, look], metrics, anchors=False)
             return judge(gate, evidence_of(ComparisonSet(base, beside, (look,)), look)).outcome
@@ -144,9 +147,13 @@ def _decided_by(gate: Gate, base: Run, floor: tuple[Scores, ...], metrics: Seque
 
 def _as_stored(config: RunConfig, run: Run, limit: int | None) -> tuple[RunConfig, tuple[Prompt, ...], str | None]:
     """What candidates of a stored baseline take from it: its config, the prompts, and whose part they are, if one."""
-    sampling = run.manifest["sampling"]
+    sampling, reasoning = run.manifest["sampling"], run.manifest["config"].get("reasoning")
     shared = config.model_copy(
-        update={"sampling": Sampling(**sampling) if sampling else config.sampling, "chunk": run.manifest["chunk"]}
+        update={
+            "sampling": Sampling(**sampling) if sampling else config.sampling,
+            "chunk": run.manifest["chunk"],
+            "reasoning": config.reasoning or (Reasoning(**reasoning) if reasoning else None),
+        }
     )
     prompts = run.prompts()
     part = limit is not None and limit < len(prompts)

@@ -140,8 +140,8 @@ def _model(manifest: Manifest, config: RunConfig, remembered: Path) -> Iterator[
 
 
 def _settings(manifest: Manifest, config: RunConfig) -> Iterator[Finding]:
-    sampling = (config.sampling or Sampling()).model_dump(mode="json")
-    yield _finding("sampling", _differing(manifest["sampling"], sampling))
+    before, now = Sampling(**manifest["sampling"]), config.sampling or Sampling()
+    yield _finding("sampling", _differing(dict(before), dict(now)))
     chunk = {"chunk": manifest["chunk"]}, {"chunk": config.chunk or manifest["chunk"]}
     yield _finding("chunk", _differing(*chunk))
 

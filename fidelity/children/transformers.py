@@ -10,7 +10,7 @@ from typing import Any
 from fidelity.children.answering import OnProgress, answer
 from fidelity.children.choosing import Answer, forced
 from fidelity.children.describing import counts, fingerprint, ran_as, versions
-from fidelity.children.prompting import tokenized
+from fidelity.children.prompting import prompt_end, tokenized
 from fidelity.children.torchao_schemes import torchao_config
 from fidelity.children.transformers_layers import layer_groups
 
@@ -176,6 +176,7 @@ class TransformersModel:
             "context": self._context,
             "tokenizer": fingerprint(self._tokenizer.get_vocab()),
             "chat_template": fingerprint(template) if template else None,
+            "prompt_end": prompt_end(self._tokenizer),
             "versions": versions(
                 "torch", "accelerate", "compressed-tensors", "torchao", "bitsandbytes", "gptqmodel", "gguf", "kernels"
             ),

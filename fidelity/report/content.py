@@ -168,6 +168,7 @@ def asked(baseline: Run) -> str:
     """How many prompts, and how the answers were sampled where the run knows."""
     sampling = baseline.manifest["sampling"]
     how = f", temperature {sampling['temperature']:g}, {sampling['max_tokens']} tokens at most" if sampling else ""
+    how += f", {sampling['repeats']} answers each" if sampling and "repeats" in sampling else ""
     return f"{baseline.manifest['counts']['prompts']} prompts{how}"
 
 
