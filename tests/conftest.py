@@ -7,6 +7,9 @@ import pytest
 from hypothesis import settings
 
 from fidelity.cli import main
+from fidelity.config import load_run
+from fidelity.pipeline import generate
+from fidelity.store import Store
 
 settings.register_profile("busy machine", deadline=None)  # the laws are about numbers, not about who shares the cores
 settings.load_profile("busy machine")
@@ -64,6 +67,30 @@ def fidelity(capsys, workspace, monkeypatch):
         except SystemExit as stop:  # argparse
             code = stop.code
         return code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def quick_retries(monkeypatch):
+    """Attempts at a server follow each other at once."""
+    monkeypatch.setattr("fidelity.engines.openai.FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr("fidelity.engines.openai.LONGEST_WAIT_S", 0.05)
+
+
+@pytest.fixture
+def server_run(workspace, quick_retries):
+    """Runs of a server's YAML with three prompts; the baseline without a control, if nothing else is said."""
+    from tests.test_pipeline import Silent
+
+    workspace.prompts("one", "two", "three")
+
+    def run(server, *, keys=None, **engine):
+        url = server if isinstance(server, str) else server.url
+        written = {"kind": "openai", "base_url": url, **engine}
+        path = workspace.baseline(model=None, engine=written, **{"control": "none", "kl": "none", **(keys or {})})
+        runs = generate(load_run(path), store=Store(workspace.store), listener=Silent())
+        return runs[0] if len(runs) == 1 else runs
 
     return run
 

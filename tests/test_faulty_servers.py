@@ -12,7 +12,6 @@ from collections import Counter
 import pytest
 
 from fidelity.config import load_run
-from fidelity.engines import openai
 from fidelity.errors import EngineError
 from fidelity.metrics.identical import Identical
 from fidelity.pipeline import compare, generate
@@ -22,12 +21,6 @@ from tests.fake_server import FakeServer, Reply, said
 from tests.faulty_server import Faulty
 from tests.test_openai import of
 from tests.test_pipeline import Silent
-
-
-@pytest.fixture
-def quick(monkeypatch):
-    monkeypatch.setattr(openai, "FIRST_WAIT_S", 0.01)
-    monkeypatch.setattr(openai, "LONGEST_WAIT_S", 0.05)
 
 
 def written(workspace, url, **engine):
@@ -62,7 +55,7 @@ def check(finished, texts):
     return len(failed - never)
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("quick_retries")
 def test_a_thousand_prompts_end_answered_or_with_a_reason(workspace):
     texts = texts_of(1000)
     workspace.prompts(*texts)
@@ -102,7 +95,7 @@ def lines(workspace):
     return sum(file.read_bytes().count(b"\n") for file in workspace.store.rglob("answers-*.jsonl"))
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("quick_retries")
 class TestGoneAndBack:
     def test_a_server_that_is_gone_ends_the_run_and_what_was_answered_is_kept(self, workspace):
         texts = [f"prompt {n}" for n in range(60)]
@@ -158,7 +151,7 @@ class TestGoneAndBack:
             assert run(workspace, written(workspace, server.url)).manifest["counts"]["failures"] == 0
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("quick_retries")
 def test_an_interrupted_run_leaves_no_connection_and_no_task(workspace):
     workspace.prompts(*(f"prompt {n}" for n in range(8)))
     reached = threading.Event()
