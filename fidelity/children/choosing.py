@@ -46,8 +46,8 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """What was said, up to a stop string."""
-        return self._decode(self.token_ids) if self._text is None else self._text
+        """What was said, up to a stop string; half a character at its end is left out, as vLLM leaves it out."""
+        return self._decode(self.token_ids).rstrip("\ufffd") if self._text is None else self._text
 
     def choose(self, logits: Any) -> int:
         """The next token, from the logits (vocabulary,) at the end of what was said; it is kept."""
