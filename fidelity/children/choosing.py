@@ -48,7 +48,7 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """What was said, up to a stop string; tokens at its end that make half a character are not in it, as in vLLM."""
+        """What was said, up to a stop string; without tokens at its end that make half a character, as in vLLM."""
         if self._text is not None:
             return self._text
         texts = [self._decode(self.token_ids[: len(self.token_ids) - left_out]) for left_out in range(HALF_A_CHARACTER)]
