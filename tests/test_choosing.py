@@ -96,6 +96,15 @@ def test_an_answer_ends_where_the_context_ends():
     assert growing.finish_reason == "length"
 
 
+def test_half_a_character_at_the_end_is_not_shown():
+    """As vLLM does it: a poem in Hindi that was cut off by max_tokens read differently in both."""
+    sampling = Sampling(max_tokens=3).model_dump(mode="json")
+    growing = Answer([], sampling, ends=frozenset(), context=9, decode=lambda ids: bytes(ids).decode(errors="replace"))
+    for byte in "aह".encode()[:3]:  # a real one has such bytes, or " " and a byte, in one token
+        growing.choose(torch.nn.functional.one_hot(torch.tensor(byte), 256))
+    assert (growing.text, len(growing.token_ids)) == ("a", 3)
+
+
 def test_forcing_gives_each_token_its_logprob_rank_and_rivals():
     record = forced("p", [1, 0], torch.tensor([LOGITS, LOGITS]), top_k=2)
     unpacked = {

@@ -11,6 +11,8 @@ from fidelity.children.arrays import packed
 
 NEARLY_ZERO = 1e-5
 """A temperature below this is greedy, as vLLM has it."""
+HALF_A_CHARACTER = 4
+"""Up to three bytes, and so tokens, of a character may be there without its last."""
 
 
 class Answer:
@@ -46,8 +48,11 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """What was said, up to a stop string."""
-        return self._decode(self.token_ids) if self._text is None else self._text
+        """What was said, up to a stop string; without tokens at its end that make half a character, as in vLLM."""
+        if self._text is not None:
+            return self._text
+        texts = [self._decode(self.token_ids[: len(self.token_ids) - left_out]) for left_out in range(HALF_A_CHARACTER)]
+        return next((text for text in texts if not text.endswith("\ufffd")), texts[0])
 
     def choose(self, logits: Any) -> int:
         """The next token, from the logits (vocabulary,) at the end of what was said; it is kept."""

@@ -12,7 +12,7 @@ from fidelity.children.answering import OnProgress, answer
 from fidelity.children.choosing import Answer, forced
 from fidelity.children.describing import counts, fingerprint, ran_as, versions
 from fidelity.children.executorch_layers import layer_groups
-from fidelity.children.prompting import tokenized
+from fidelity.children.prompting import prompt_end, tokenized
 from fidelity.children.tokenizer_file import TokenizerFile
 
 HEARTBEAT_S = 1.0
@@ -57,7 +57,7 @@ class ExecuTorchModel:
             if isinstance(ids, str):
                 yield {"prompt_id": row["id"], "failure": ids}
                 continue
-            how = {**sampling, "seed": row.get("seed", sampling["seed"])}
+            how = {**sampling, "seed": row["seed"]}
             growing = Answer(ids, how, ends=self._ends, context=self._context, decode=self._tokenizer.decode)
             logits = self._read(ids)
             while growing.finish_reason is None:
@@ -131,6 +131,7 @@ class ExecuTorchModel:
             "context": self._context,
             "tokenizer": fingerprint(self._tokenizer.get_vocab()),
             "chat_template": fingerprint(template) if template else None,
+            "prompt_end": prompt_end(self._tokenizer),
             "versions": versions("torch", "torchao", "tokenizers"),
             "notes": notes,
         }

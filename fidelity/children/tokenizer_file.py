@@ -28,8 +28,10 @@ class TokenizerFile:
         )
         """The tokens that end an answer."""
 
-    def apply_chat_template(self, messages: list[dict[str, str]], **_: Any) -> dict[str, list[int]]:
-        """The chat's token ids, with the beginning of an answer behind it; rendered in a sandbox."""
+    def apply_chat_template(
+        self, messages: list[dict[str, str]], *, tokenize: bool, **_: Any
+    ) -> str | dict[str, list[int]]:
+        """The chat with the beginning of an answer behind it, as a text or as token ids; rendered in a sandbox."""
         from jinja2.sandbox import ImmutableSandboxedEnvironment
 
         jinja = ImmutableSandboxedEnvironment(
@@ -40,7 +42,7 @@ class TokenizerFile:
         text = jinja.from_string(str(self.chat_template)).render(
             messages=messages, tools=None, documents=None, add_generation_prompt=True, **self._special
         )
-        return {"input_ids": self._tokenizer.encode(text, add_special_tokens=False).ids}
+        return {"input_ids": self._tokenizer.encode(text, add_special_tokens=False).ids} if tokenize else text
 
     def encode(self, text: str) -> list[int]:
         """A plain text's token ids, with what the tokenizer puts around one."""

@@ -72,10 +72,7 @@ class TransformersModel:
             members = by_length[first : first + self._batch]
             done, tokens = len(answers), sum(len(whole.token_ids) for whole in answers.values())
             said = partial(_say, on_progress, done, tokens)
-            asked = [
-                (answerable[number], {**sampling, "seed": rows[number].get("seed", sampling["seed"])})
-                for number in members
-            ]
+            asked = [(answerable[number], {**sampling, "seed": rows[number]["seed"]}) for number in members]
             batch = self._answer_batch(asked, said)
             answers.update(zip(members, batch, strict=True))
         for number, (row, ids) in enumerate(zip(rows, prompts, strict=True)):
