@@ -1,16 +1,19 @@
 """A baseline, its controls and its candidates, scored: as it is measured, or read back from the store; and judged."""
 
+from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from fidelity.config import Reasoning
 from fidelity.errors import StoreError
 from fidelity.floor import ByPrompt, by_prompt
 from fidelity.gate import Evidence, Gate, Measured, Verdict, judge
 from fidelity.pairing import Pairing, pair_runs
 from fidelity.records import Column, Sameness
 from fidelity.store import Comparison, Run
+from fidelity.text.thinking import NO_THINKING, Habit
 
 LOW_ANCHOR_SEED = 0
 """Of the permutation that gives each of the candidate's outputs another prompt's baseline."""
@@ -40,6 +43,8 @@ class Scores:
     columns: dict[str, ScoredColumn] = field(default_factory=dict)
     unscored: dict[str, str] = field(default_factory=dict)
     """Column name to the reason why the whole column could not be scored."""
+    inapplicable: dict[str, str] = field(default_factory=dict)
+    """Column name to the reason why it has nothing to say on these two runs (diversity, without repeats)."""
     own_controls: tuple["Scores", ...] = ()
     """A candidate's own controls, compared with the candidate: its own floor, which is shown and not judged."""
 
@@ -68,10 +73,17 @@ class Scores:
         """What `values_of` has been asked for."""
         return {}
 
+    @property
+    def habits(self) -> tuple[Habit, Habit]:
+        """How the thinking of the baseline and of the other run is told from their answers."""
+        told = self.kept.manifest.get("habits")
+        ours, theirs = (Habit(**{**h, "tags": tuple(h["tags"])}) for h in told) if told else (NO_THINKING, NO_THINKING)
+        return ours, theirs
+
     @cached_property
     def pairing(self) -> Pairing:
         """The texts, read when they are asked for."""
-        return pair_runs(self.baseline, self.run)
+        return pair_runs(self.baseline, self.run, Reasoning(**self.kept.manifest.get("reasoning") or {}))
 
 
 @dataclass(frozen=True)
@@ -96,11 +108,12 @@ def verdicts(result: ComparisonSet, gate: Gate) -> dict[str, Verdict]:
 
 def evidence_of(result: ComparisonSet, candidate: Scores) -> Evidence:
     """What a verdict on one candidate rests on."""
-    columns, unscored = {}, dict(candidate.unscored)
+    columns, unscored = {}, candidate.inapplicable | candidate.unscored
     for name, scored in candidate.columns.items():
         lacking = next((control for control in result.controls if name not in control.columns), None)
         if lacking:
-            unscored[name] = lacking.unscored.get(name, f"the control {lacking.run.name} was not scored on it")
+            reasons = lacking.inapplicable | lacking.unscored
+            unscored[name] = reasons.get(name, f"the control {lacking.run.name} was not scored on it")
             continue
         controls = tuple(values_of(control, name) for control in result.controls)
         columns[name] = Measured(scored.column, values_of(candidate, name), controls)
@@ -114,6 +127,7 @@ def evidence_of(result: ComparisonSet, candidate: Scores) -> Evidence:
         unscored=unscored,
         failed=frozenset(candidate.failed_prompts),
         controls_failed=frozenset(p for control in result.controls for p in control.failed_prompts),
+        repeats=max(Counter(candidate.prompt_ids).values()),
         same=candidate.same,
         planned=candidate.run.manifest.get("planned"),
     )
@@ -210,6 +224,7 @@ def _scores(
         comparison,
         columns=found,
         unscored={name: why for name, why in manifest["unscored"].items() if name not in found},
+        inapplicable={name: why for name, why in manifest.get("inapplicable", {}).items() if name not in found},
         own_controls=own_controls,
     )
 

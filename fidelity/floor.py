@@ -9,7 +9,7 @@ from fidelity.records import Better, Column, SummaryKind
 
 
 class PromptValue(NamedTuple):
-    """A prompt's value in one column: the mean over its repeats, with the sum of their weights."""
+    """A prompt's value in one column: the mean over its repeats, with the sum of their weights, or 1 without any."""
 
     value: float
     weight: float
@@ -34,7 +34,10 @@ class Summary:
 
 
 def by_prompt(prompt_ids: Sequence[str], column: Column) -> dict[str, PromptValue | None]:
-    """A column's values with each prompt's repeats averaged; None where none of them could be scored."""
+    """A column's values with each prompt's repeats averaged; None where none of them could be scored.
+
+    Without weights every prompt counts the same, however many of its repeats could be scored.
+    """
     if column.weights is None and len(set(prompt_ids)) == len(prompt_ids):  # the same, for most columns and faster
         pairs = zip(prompt_ids, column.values, strict=True)
         return {prompt_id: None if value is None else PromptValue(value, 1.0) for prompt_id, value in pairs}
@@ -44,7 +47,10 @@ def by_prompt(prompt_ids: Sequence[str], column: Column) -> dict[str, PromptValu
         group = groups.setdefault(prompt_id, [])
         if value is not None and weight is not None:
             group.append((value, weight))
-    return {prompt_id: _mean_of(group) for prompt_id, group in groups.items()}
+    found = {prompt_id: _mean_of(group) for prompt_id, group in groups.items()}
+    if column.weights is None:
+        return {prompt_id: value and value._replace(weight=1.0) for prompt_id, value in found.items()}
+    return found
 
 
 def excess_by_prompt(candidate: ByPrompt, controls: Sequence[ByPrompt], better: Better) -> dict[str, float | None]:

@@ -21,8 +21,8 @@ from fidelity.forced import (
     scores_name,
     scores_of,
 )
-from fidelity.jobs import Job
-from fidelity.records import Failure, Generation, Prompt, TokenScores
+from fidelity.jobs import Asked, Job
+from fidelity.records import Failure, Generation, TokenScores
 from fidelity.store import Run, Store
 
 
@@ -72,31 +72,29 @@ class Forcing:
             EngineError: The engine died; whole chunks are kept.
         """
         if self.lacks(number):
-            prompts = [self.job.prompts[member] for member in self.job.plan[number]]
             seen: set[int] = set()
-            self.writer.add_chunk(number, _noting(self._scores(prompts, engine), seen))
+            self.writer.add_chunk(number, _noting(self._scores(self.job.plan[number], engine), seen))
             self._read_tokens(seen, engine)
 
     def tokens(self, number: int) -> int:
         """How many a chunk has."""
-        chunk = {self.job.prompts[member].id for member in self.job.plan[number]}
-        return sum(len(ids) for (prompt_id, _), ids in self.handed.items() if prompt_id in chunk)
+        return sum(len(self.handed.get((prompt.id, repeat), ())) for prompt, repeat in self.job.plan[number])
 
     def part(self, run: Run, chunks: Sequence[int]) -> None:
         """Give a run that consists of some of the chunks the scores that it has."""
         part = self.writer.part(chunks, forced_path(run, self.baseline, self.depth))
         part.complete(run, self.baseline, self.depth)
 
-    def _scores(self, prompts: Sequence[Prompt], engine: Engine) -> Iterator[TokenScores | Failure]:
-        for repeat in sorted({repeat for _, repeat in self.handed}):
-            asked = [prompt for prompt in prompts if (prompt.id, repeat) in self.handed]
-            ids = [self.handed[prompt.id, repeat] for prompt in asked]
-            if why := self._why_not(engine):
-                yield from (Failure(prompt.id, why, repeat) for prompt in asked)
-            elif asked:
-                assert isinstance(engine, ForcingEngine)
-                for outcome in engine.force(asked, ids, self.depth.top_k):
-                    yield replace(outcome, repeat=repeat)
+    def _scores(self, chunk: Sequence[Asked], engine: Engine) -> Iterator[TokenScores | Failure]:
+        asked = [one for one in chunk if (one.prompt.id, one.repeat) in self.handed]
+        ids = [self.handed[prompt.id, repeat] for prompt, repeat in asked]
+        if why := self._why_not(engine):
+            yield from (Failure(prompt.id, why, repeat) for prompt, repeat in asked)
+        elif asked:
+            assert isinstance(engine, ForcingEngine)
+            scores = engine.force([prompt for prompt, _ in asked], ids, self.depth.top_k)
+            for one, outcome in zip(asked, scores, strict=True):
+                yield replace(outcome, repeat=one.repeat)
 
     def _read_tokens(self, seen: set[int], engine: Engine) -> None:
         """Keep how the tokens read, where the engine says it."""

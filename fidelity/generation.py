@@ -2,9 +2,10 @@
 
 import hashlib
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from fidelity.errors import EngineError
 from fidelity.forced import Depth, Forced, adopt_scores, writing
 from fidelity.forcing import Forcing, owed
 from fidelity.gate import Outcome
-from fidelity.jobs import DEFAULT_CHUNK, Job, on_the_same_prompts
+from fidelity.jobs import DEFAULT_CHUNK, Asked, Job, on_the_same_prompts
 from fidelity.measuring import RunWatch, read_serving, requests_of, time_alone
 from fidelity.prompts import prompts_digest
 from fidelity.records import Failure, Generation, Prompt
@@ -40,7 +41,7 @@ class Listener(Protocol):
         ...
 
     def progress(self, run: str, done: int, total: int, tokens: int, seconds: float) -> None:
-        """How far a run is: prompts done of total, tokens generated and seconds gone since this command took it up."""
+        """How far a run is: answers done of total, tokens generated and seconds gone since this command took it up."""
         ...
 
 
@@ -118,10 +119,10 @@ def _force(job: Job, run: Run, forcings: Sequence[Forcing], engines: "_Engines")
                 continue
             try:
                 engine = engines.of(job, run.path / "engine.log")
-                engines.ear.start(f"{job.name}, forced on {forcing.baseline.name}", done=0, total=len(job.prompts))
-                for number, members in enumerate(job.plan):
+                engines.ear.start(f"{job.name}, forced on {forcing.baseline.name}", done=0, total=job.answers)
+                for number, asked in enumerate(job.plan):
                     forcing.fill(number, engine)
-                    engines.ear.chunk_finished(len(members), forcing.tokens(number))
+                    engines.ear.chunk_finished(len(asked), forcing.tokens(number))
             except EngineError as error:
                 writer.give_up(f"{job.name} could not score the tokens of {forcing.baseline.name}: {error}")
                 engines.listener.say(f"{job.name}: not forced (kl: none switches that off): {error}")
@@ -185,12 +186,12 @@ def _fill(writer: RunWriter, engines: _Engines, job: Job, store: Store) -> Run:
     engine, finished, resumed = engines.of(job, writer.log), writer.finished, writer.begun
     plan = job.plan
     if isinstance(engine, ServerEngine):  # which waits for no chunk to be whole
-        plan = [[member for chunk in plan for member in chunk]]
-    engines.ear.start(job.name, done=sum(len(plan[number]) for number in finished), total=len(job.prompts))
+        plan = [[one for chunk in plan for one in chunk]]
+    engines.ear.start(job.name, done=sum(len(plan[number]) for number in finished), total=job.answers)
     watch = RunWatch(engine)
-    for number, members in enumerate(plan):
+    for number, asked in enumerate(plan):
         if number not in finished:
-            _fill_chunk(writer, engine, engines.ear, job, number, members, watch)
+            _fill_chunk(writer, engine, engines.ear, job, number, asked, watch)
     with watch.writing():
         run = writer.complete(job.prompts, _manifest(job, engine))
     if not resumed and not isinstance(job.config.engine, RecordedEngine):
@@ -213,27 +214,29 @@ def _fill_until(writer: RunWriter, engines: _Engines, job: Job, store: Store, un
     What was asked until then becomes a run of its own. The chunks stay where they are: a gate that asks for more goes
     on from there, and one that is content with less stops before, as if nothing had been generated yet.
     """
-    finished, asked = writer.finished, set[int]()
-    engines.ear.start(job.name, done=sum(len(job.plan[number]) for number in finished), total=len(job.prompts))
-    for number, members in enumerate(job.plan):
+    finished, plan, answers = writer.finished, job.plan, Counter[str]()
+    engines.ear.start(job.name, done=sum(len(plan[number]) for number in finished), total=job.answers)
+    for number, asked in enumerate(plan):
         if number not in finished or writer.noted is None:
             engine = engines.of(job, writer.log)
             writer.note(_manifest(job, engine))
             if number not in finished:
-                _fill_chunk(writer, engine, engines.ear, job, number, members, RunWatch(engine))
+                _fill_chunk(writer, engine, engines.ear, job, number, asked, RunWatch(engine))
         for forcing in until.forcings:
             if forcing.lacks(number):
                 forcing.fill(number, engines.of(job, writer.log))
-        asked.update(members)
-        if len(asked) == len(job.prompts):
+        answers.update(prompt.id for prompt, _ in asked)
+        prompts = tuple(prompt for prompt in job.prompts if answers[prompt.id] == job.repeats)
+        if len(prompts) == len(job.prompts):
             break
-        prompts = tuple(prompt for place, prompt in enumerate(job.prompts) if place in asked)
+        if not prompts:
+            continue
         manifest = _part_of(writer.noted or {}, prompts, number)
         part = partial(_part, writer, until.forcings, range(number + 1), prompts, manifest)
         with TemporaryDirectory() as folder:
             outcome = until.decided(part(Path(folder, "runs", job.name)))
         if outcome != "inconclusive":
-            engines.listener.say(f"{job.name}: {outcome} after {len(asked)} of {len(job.prompts)} prompts")
+            engines.listener.say(f"{job.name}: {outcome} after {len(prompts)} of {len(job.prompts)} prompts")
             return part(store.run_path(job.name, manifest["digest"]))
     return writer.complete(job.prompts, writer.noted or {})
 
@@ -254,14 +257,15 @@ def _part(
 
 
 def _fill_chunk(
-    writer: RunWriter, engine: Engine, ear: "_Ear", job: Job, number: int, members: Sequence[int], watch: RunWatch
+    writer: RunWriter, engine: Engine, ear: "_Ear", job: Job, number: int, asked: Sequence[Asked], watch: RunWatch
 ) -> None:
-    prompts = [job.prompts[member] for member in members]
+    prompts, repeats = [prompt for prompt, _ in asked], [repeat for _, repeat in asked]
     if isinstance(engine, ServerEngine):
-        _fill_prompt_by_prompt(writer, engine, ear, job, number, prompts, watch)
+        _fill_answer_by_answer(writer, engine, ear, job, number, asked, watch)
         return
     began = time.monotonic()
-    outcomes = list(engine.generate(prompts, job.sampling))
+    said = engine.generate(prompts, job.sampling, repeats)
+    outcomes = [replace(outcome, repeat=repeat) for outcome, repeat in zip(said, repeats, strict=True)]
     took = time.monotonic() - began
     with watch.writing():
         writer.add_chunk(number, prompts, outcomes)
@@ -270,26 +274,27 @@ def _fill_chunk(
     ear.chunk_finished(len(prompts), tokens)
 
 
-def _fill_prompt_by_prompt(
+def _fill_answer_by_answer(
     writer: RunWriter,
     engine: ServerEngine,
     ear: "_Ear",
     job: Job,
     number: int,
-    prompts: Sequence[Prompt],
+    asked: Sequence[Asked],
     watch: RunWatch,
 ) -> None:
     """A chunk of which every answer is kept as soon as it is there."""
     began = time.monotonic()
     with writer.journal(number) as journal:
-        left = [place for place in range(len(prompts)) if place not in journal.places]
-        ear.resumed(len(prompts) - len(left))
+        left = [place for place in range(len(asked)) if place not in journal.places]
+        ear.resumed(len(asked) - len(left))
         tokens = 0
-        for place, outcome in engine.answer([prompts[n] for n in left], job.sampling, at_once=job.at_once):
-            journal.add(left[place], outcome)
+        prompts, repeats = [asked[place].prompt for place in left], [asked[place].repeat for place in left]
+        for n, outcome in engine.answer(prompts, job.sampling, repeats, at_once=job.at_once):
+            journal.add(left[n], replace(outcome, repeat=repeats[n]))
             tokens += _tokens(outcome)
         watch.chunk_finished(len(left), tokens, time.monotonic() - began)
-        answered = [prompts[place] for place in journal.places]
+        answered = [asked[place].prompt for place in journal.places]
         with watch.writing():
             writer.add_chunk(number, answered, (outcome for _, outcome in journal.outcomes()))
     ear.chunk_finished(len(left), tokens)

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fidelity.config import Control, RecordedEngine, Requests, RunConfig, Sampling, StoredEngine
 from fidelity.engines import identity
-from fidelity.engines.recorded import recorded_prompts
+from fidelity.engines.recorded import recorded_prompts, recorded_repeats
 from fidelity.errors import ConfigError
 from fidelity.gate import SEED
 from fidelity.prompts import load_prompts, prompts_digest
@@ -23,6 +23,13 @@ from fidelity.store import Run, Store
 DEFAULT_CHUNK = 128
 
 
+class Asked(NamedTuple):
+    """One answer that a run is to have."""
+
+    prompt: Prompt
+    repeat: int
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """A run that is to be there afterwards."""
@@ -31,6 +38,7 @@ class Job:
     config: RunConfig
     prompts: tuple[Prompt, ...]
     sampling: Sampling
+    repeats: int
     seed: int
     digest: str
     engine_identity: dict[str, Any]
@@ -42,11 +50,23 @@ class Job:
     """Go through the prompts in the order in which a gate reads them, and stop when it has decided."""
 
     @property
-    def plan(self) -> list[list[int]]:
-        """The chunks, as places in `prompts`."""
-        order = [int(n) for n in reading_order([p.id for p in self.prompts], seed=SEED)] if self.until_decided else None
-        largest = self.config.chunk or DEFAULT_CHUNK
-        return chunks(len(self.prompts), largest=largest, seed=self.seed, order=order)
+    def answers(self) -> int:
+        """How many answers the run is to have: `repeats` for each prompt."""
+        return len(self.prompts) * self.repeats
+
+    @property
+    def plan(self) -> list[list[Asked]]:
+        """The chunks. The repeats of a prompt are shuffled among all the others, as if they were prompts.
+
+        In a gate's reading order they come one after another: a prompt counts when all of its repeats are there.
+        """
+        all_asked = [Asked(prompt, repeat) for repeat in range(self.repeats) for prompt in self.prompts]
+        order = None
+        if self.until_decided:
+            reading = reading_order([p.id for p in self.prompts], seed=SEED)
+            order = [int(place) + repeat * len(self.prompts) for place in reading for repeat in range(self.repeats)]
+        cut = chunks(len(all_asked), largest=self.config.chunk or DEFAULT_CHUNK, seed=self.seed, order=order)
+        return [[all_asked[n] for n in chunk] for chunk in cut]
 
     @property
     def at_once(self) -> int:
@@ -60,12 +80,12 @@ class Job:
 
 
 def chunks(count: int, *, largest: int, seed: int, order: Sequence[int] | None = None) -> list[list[int]]:
-    """The batches in which a run goes through its prompts: a seeded permutation of 0 ... count-1, cut at random.
+    """The batches in which a run asks for its answers: a seeded permutation of 0 ... count-1, cut at random.
 
     An `order` that is given is kept; it must be as good as random.
 
-    Sizes are drawn from a quarter of the largest up to the largest, which is never more than half of the prompts, so
-    that two seeds give compositions that really differ: on CPU, order alone, in one batch, changes nothing.
+    Sizes are drawn from a quarter of the largest up to the largest, which is never more than half of all, so that
+    two seeds give compositions that really differ: on CPU, order alone, in one batch, changes nothing.
     """
     draw = random.Random(seed)
     left = list(range(count) if order is None else order)
@@ -145,6 +165,7 @@ def _job(
     until_decided: bool = False,
 ) -> Job:
     sampling = config.sampling or Sampling()
+    repeats = recorded_repeats(config.engine.path) if isinstance(config.engine, RecordedEngine) else sampling.repeats
     engine = identity(config, remembered=store.remembered_hashes)
     depends_on: dict[str, Any] = {"engine": engine, "prompts": prompts_digest(prompts)}
     if not isinstance(config.engine, RecordedEngine):
@@ -156,7 +177,7 @@ def _job(
     depends_on |= {"subset_of": subset_of} if subset_of else {}
     depends_on |= {"order": f"reading, seed {SEED}"} if until_decided else {}
     digest = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
-    return Job(name, config, prompts, sampling, seed, digest, engine, control_of, subset_of, until_decided)
+    return Job(name, config, prompts, sampling, repeats, seed, digest, engine, control_of, subset_of, until_decided)
 
 
 def _seed(name: str) -> int:

@@ -1,18 +1,20 @@
 """Generate, score, compare: the only place that calls more than one of engine, metric and store."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from fidelity.comparison import ComparisonSet, Scores, evidence_of, keep
-from fidelity.config import RunConfig, Sampling, candidate_of
+from fidelity.config import Reasoning, RunConfig, Sampling, candidate_of
 from fidelity.errors import ConfigError, EngineError, FidelityError, IncomparableError
 from fidelity.forcing import depths_of
 from fidelity.gate import Gate, Outcome, check_columns, judge
 from fidelity.generation import Decided, Listener, generate_jobs, stored_runs
-from fidelity.jobs import jobs_of, prompts_of
+from fidelity.jobs import Job, jobs_of, prompts_of
 from fidelity.metrics import Metric
+from fidelity.partings import count_partings, noise
 from fidelity.records import Prompt
 from fidelity.scoring import begin, offered, ready, score
 from fidelity.store import Run, Store
@@ -70,30 +72,26 @@ def compare(
     if stored:
         baseline, prompts, subset_of = _as_stored(baseline, stored[0], limit)
     baseline_jobs = jobs_of(baseline, store=store, prompts=prompts, as_baseline=True)
-    jobs = [
-        jobs_of(
-            candidate_of(baseline, c),
-            store=store,
-            prompts=prompts,
-            as_baseline=False,
-            subset_of=subset_of,
-            until_decided=until_decided,
-        )
-        for c in candidates
-    ]
+    plan = partial(
+        jobs_of, store=store, prompts=prompts, as_baseline=False, subset_of=subset_of, until_decided=until_decided
+    )
+    jobs = [_jobs_or_why_none(partial(plan, candidate_of(baseline, c))) for c in candidates]
     depths = depths_of(baseline, stored[0] if stored else None)
     base, *controls = stored or generate_jobs(baseline_jobs, store, listener, depths=depths)
-    floor = tuple(begin(base, control, store) for control in controls)
-    decided = _decided_by(gate, base, floor, metrics) if gate and until_decided else None
+    reasoning = baseline.reasoning
+    floor = tuple(_with_partings(begin(base, control, store, reasoning), controls) for control in controls)
+    decided = _decided_by(gate, base, floor, metrics, reasoning) if gate and until_decided else None
     compared: list[Scores] = []
     not_compared = {}
     for config, job in zip(candidates, jobs, strict=True):
         try:
+            if isinstance(job, EngineError):
+                raise job
             run, *own_controls = stored_runs(config, store, as_baseline=False) or generate_jobs(
                 job, store, listener, depths=depths, baseline=base, decided=decided
             )
-            own = tuple(begin(run, control, store) for control in own_controls)
-            compared.append(replace(begin(base, run, store), own_controls=own))
+            own = tuple(begin(run, control, store, reasoning) for control in own_controls)
+            compared.append(replace(_with_partings(begin(base, run, store, reasoning), controls), own_controls=own))
         except (EngineError, IncomparableError) as error:
             not_compared[config.name] = str(error)
             listener.say(f"{config.name}: not compared: {error}")
@@ -102,6 +100,15 @@ def compare(
         score(scores.own_controls, metrics)
         keep(scores, floor)
     return ComparisonSet(base, floor, tuple(compared), not_compared)
+
+
+def _with_partings(scores: Scores, controls: Sequence[Run]) -> Scores:
+    """The same, with where its drift starts among what is kept: finding it takes reading all scores."""
+    known = scores.kept.manifest.get("partings")
+    if known and known["near_ties"] + known["minds_changed"]:
+        return scores
+    counts = count_partings(scores.baseline, scores.run, noise=noise(scores.baseline, controls))
+    return replace(scores, kept=scores.kept.described(partings=asdict(counts)))
 
 
 def _finished(config: RunConfig, store: Store, prompts: tuple[Prompt, ...]) -> Run | None:
@@ -115,12 +122,22 @@ def _finished(config: RunConfig, store: Store, prompts: tuple[Prompt, ...]) -> R
     return store.run(job.name, job.digest)
 
 
-def _decided_by(gate: Gate, base: Run, floor: tuple[Scores, ...], metrics: Sequence[Metric]) -> Decided:
+def _jobs_or_why_none(plan: Callable[[], list[Job]]) -> list[Job] | EngineError:
+    """A candidate's server that isn't there keeps nobody else from being compared."""
+    try:
+        return plan()
+    except EngineError as error:
+        return error
+
+
+def _decided_by(
+    gate: Gate, base: Run, floor: tuple[Scores, ...], metrics: Sequence[Metric], reasoning: Reasoning | None
+) -> Decided:
     """Looks at a run that may still grow; nothing of a look is kept but the embeddings."""
 
     def outcome(run: Run) -> Outcome:
         with TemporaryDirectory() as folder:
-            look = begin(base, run, Store(Path(folder)))
+            look = begin(base, run, Store(Path(folder)), reasoning)
             beside = tuple(Scores(base, control.run, control.kept) for control in floor)
             score([*beside, look], metrics, anchors=False)
             return judge(gate, evidence_of(ComparisonSet(base, beside, (look,)), look)).outcome
@@ -130,9 +147,13 @@ def _decided_by(gate: Gate, base: Run, floor: tuple[Scores, ...], metrics: Seque
 
 def _as_stored(config: RunConfig, run: Run, limit: int | None) -> tuple[RunConfig, tuple[Prompt, ...], str | None]:
     """What candidates of a stored baseline take from it: its config, the prompts, and whose part they are, if one."""
-    sampling = run.manifest["sampling"]
+    sampling, reasoning = run.manifest["sampling"], run.manifest["config"].get("reasoning")
     shared = config.model_copy(
-        update={"sampling": Sampling(**sampling) if sampling else config.sampling, "chunk": run.manifest["chunk"]}
+        update={
+            "sampling": Sampling(**sampling) if sampling else config.sampling,
+            "chunk": run.manifest["chunk"],
+            "reasoning": config.reasoning or (Reasoning(**reasoning) if reasoning else None),
+        }
     )
     prompts = run.prompts()
     part = limit is not None and limit < len(prompts)

@@ -52,7 +52,7 @@ class Generation:
     repeat: int = 0
     """Which of the run's repeats this is; always 0 at temperature 0."""
     reasoning: str | None = None
-    """The thinking part of a reasoning model, kept apart from `text`; None where there is none."""
+    """The thinking of a reasoning model; None where there is none, or where `text` still holds it (see `answers`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +100,10 @@ class Pair:
     prompt: Prompt
     baseline: Generation
     candidate: Generation
+    baselines: tuple[Generation, ...] = ()
+    """With several repeats: what the baseline said in each of the prompt's pairs, this one's among them."""
+    candidates: tuple[Generation, ...] = ()
+    """The same of the candidate, in the same order."""
     forced: tuple[TokenScores, TokenScores] | None = None
     """What both models make of the baseline's tokens, its own scores first; only for metrics that read it."""
 

@@ -17,7 +17,9 @@ from fidelity.records import Prompt
 
 
 def rendered_rows(config: RunConfig, *, limit: int | None) -> list[dict[str, Any]]:
-    """One row for each prompt: `id`, `category`, `prompt` or `messages`, `sampling`, and how the model gets it.
+    """One row for each answer: `id`, `category`, `prompt` or `messages`, `sampling`, and how the model gets it.
+
+    Where prompts are to be answered several times each row has its `repeat`, and the seed of that one in `sampling`.
 
     `rendered` is the text after the chat template, and `prompt_token_ids` are its tokens; both are missing where the
     run names no checkpoint to take the tokenizer from. A prompt that the template refuses has `refused`, the reason.
@@ -27,10 +29,12 @@ def rendered_rows(config: RunConfig, *, limit: int | None) -> list[dict[str, Any
         MissingPackageError: transformers, which has the tokenizers, isn't installed.
     """
     tokenizer = _tokenizer(config)
-    sampling = (config.sampling or Sampling()).model_dump(mode="json")
+    sampling = config.sampling or Sampling()
     return [
-        {**_asked(prompt), "sampling": sampling, **(_rendered(tokenizer, prompt) if tokenizer else {})}
+        {**_asked(prompt), **how, **rendered}
         for prompt in prompts_of(config, limit)
+        for rendered in [_rendered(tokenizer, prompt) if tokenizer else {}]
+        for how in _each_repeat(sampling, prompt)
     ]
 
 
@@ -38,10 +42,11 @@ def batch_rows(config: RunConfig, *, limit: int | None) -> list[dict[str, Any]]:
     """The lines of an OpenAI batch's input file: chats where prompts are, with the run's sampling.
 
     What OpenAI's API doesn't know (top_k, min_p, repetition_penalty) is written only where the run sets it: vLLM's
-    batch runner knows it.
+    batch runner knows it. Several answers to a prompt are one line with `n`, whose seeds are the service's own.
     """
     sampling = config.sampling or Sampling()
-    given = sampling.model_dump(mode="json", exclude_defaults=True)
+    given = sampling.model_dump(mode="json", exclude_defaults=True, exclude={"repeats"})
+    given |= {"n": sampling.repeats} if sampling.repeats > 1 else {}
     how = {"temperature": sampling.temperature, "max_tokens": sampling.max_tokens, "seed": sampling.seed, **given}
     model = Path(config.model).name if config.model and Path(config.model).is_absolute() else config.model
     body = {"model": model or config.name, **how}
@@ -74,6 +79,14 @@ def write_rows(rows: Sequence[dict[str, Any]], file: Path) -> None:
             write_parquet(file, pa.table({name: [row.get(name) for row in rows] for name in names}))
         case other:
             raise ConfigError(f"{file}: ends in {other or 'nothing'}; name a .jsonl or a .parquet file")
+
+
+def _each_repeat(sampling: Sampling, prompt: Prompt) -> list[dict[str, Any]]:
+    how = sampling.model_dump(mode="json", exclude={"repeats"})
+    if sampling.repeats == 1:
+        return [{"sampling": how}]
+    seeds = [sampling.seed_of(prompt.id, repeat) for repeat in range(sampling.repeats)]
+    return [{"repeat": repeat, "sampling": {**how, "seed": seed}} for repeat, seed in enumerate(seeds)]
 
 
 def _asked(prompt: Prompt) -> dict[str, Any]:

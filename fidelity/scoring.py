@@ -1,12 +1,15 @@
 """Scoring runs: all pairs of a metric in one call, so that each text is read once; the store keeps what is scored."""
 
 import hashlib
+import json
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
 from fidelity.comparison import LOW_ANCHOR_SEED, Scores, low_signature, scored_columns
+from fidelity.config import Reasoning
 from fidelity.encoders import CachedEncoder, locate
 from fidelity.forced import Forced, together
 from fidelity.metrics import EncoderMetric, Metric
@@ -42,19 +45,25 @@ def offered(metric: Metric) -> dict[str, Column]:
     return own | (offered(fallback) if fallback else {})
 
 
-def begin(baseline: Run, other: Run, store: Store) -> Scores:
+def begin(baseline: Run, other: Run, store: Store, reasoning: Reasoning | None = None) -> Scores:
     """Two runs that can be compared, with a place in the store for their numbers.
+
+    How thinking is told from answers is no part of a run: another `reasoning` is another comparison of the same runs.
 
     Raises:
         IncomparableError: They asked different prompts, sampled differently, or share no answered prompt.
     """
-    pairing = pair_runs(baseline, other)
-    digest = hashlib.sha256(f"{baseline.manifest['digest']}{other.manifest['digest']}".encode()).hexdigest()
+    pairing = pair_runs(baseline, other, reasoning)
+    said = None if reasoning in (None, Reasoning()) else reasoning.model_dump(mode="json")
+    of = f"{baseline.manifest['digest']}{other.manifest['digest']}" + (json.dumps(said, sort_keys=True) if said else "")
+    digest = hashlib.sha256(of.encode()).hexdigest()
     known = {
+        "reasoning": said,
         "prompt_ids": [pair.prompt.id for pair in pairing.pairs],
         "failures": pairing.failures,
         "failed_prompts": list(pairing.failed_prompts),
         "same": asdict(pairing.same()),
+        "habits": [asdict(habit) for habit in pairing.habits],
     }
     created = datetime.now(UTC).isoformat(timespec="milliseconds")
     kept = store.comparison(baseline, other, {"created": created, **known}, digest).described(**known)
@@ -68,7 +77,7 @@ def score(scores: Sequence[Scores], metrics: Sequence[Metric], *, anchors: bool 
     """
     for metric in metrics:
         chosen: Metric | None = metric
-        waiting = scores
+        waiting = _applicable(metric, scores)
         while chosen and waiting:
             reasons = [_unmet(chosen, one) for one in waiting]
             for one, reason in zip(waiting, reasons, strict=True):
@@ -86,12 +95,23 @@ def score(scores: Sequence[Scores], metrics: Sequence[Metric], *, anchors: bool 
         _describe(one)
 
 
+def _applicable(metric: Metric, scores: Sequence[Scores]) -> list[Scores]:
+    """Those of the scores that the metric is about; into the others goes why not."""
+    reasons = [metric.inapplicable(one.pairing.pairs) for one in scores]
+    for one, reason in zip(scores, reasons, strict=True):
+        if reason:
+            one.inapplicable.update(dict.fromkeys(map(metric.named, offered(metric)), reason))
+    return [one for one, reason in zip(scores, reasons, strict=True) if not reason]
+
+
 def _describe(scores: Scores) -> None:
     """Keep which column came of which metric, beside what earlier commands have scored."""
     made = {name: {"signature": s.signature, "column": s.column.name} for name, s in scores.columns.items()}
     before = scores.kept.manifest
     scores.kept.described(
-        columns={**before.get("columns", {}), **made}, unscored={**before.get("unscored", {}), **scores.unscored}
+        columns={**before.get("columns", {}), **made},
+        unscored={**before.get("unscored", {}), **scores.unscored},
+        inapplicable={**before.get("inapplicable", {}), **scores.inapplicable},
     )
 
 
@@ -144,7 +164,7 @@ def _add(metric: Metric, named: Callable[[str], str], scores: Sequence[Scores], 
         parts += [
             _Part(one.kept, low_signature(signature), _with_other_baselines(one.pairing.pairs))
             for one in scores
-            if len(one.pairing.pairs) > 1
+            if len(set(one.prompt_ids)) > 1
         ]
     _score_missing(metric, parts)
     for one in scores:
@@ -170,11 +190,23 @@ def _sliced(column: Column, own: slice) -> Column:
 
 
 def _with_other_baselines(pairs: Sequence[Pair]) -> list[Pair]:
-    """Each candidate's output with another prompt's baseline, by a seeded permutation without fixed points."""
-    order = list(range(len(pairs)))
+    """Each candidate's output with another prompt's baseline, by a seeded permutation without fixed points.
+
+    All repeats of a prompt get the other prompt's, in turn where it has fewer.
+    """
+    by_prompt: dict[str, list[Pair]] = {}
+    for pair in pairs:
+        by_prompt.setdefault(pair.prompt.id, []).append(pair)
+    order = list(by_prompt)
     random.Random(LOW_ANCHOR_SEED).shuffle(order)
-    other = dict(zip(order, [*order[1:], *order[:1]], strict=True))
-    return [replace(pair, baseline=pairs[other[number]].baseline) for number, pair in enumerate(pairs)]
+    other = {one: by_prompt[next_] for one, next_ in zip(order, [*order[1:], *order[:1]], strict=True)}
+    seen = Counter[str]()
+    moved = []
+    for pair in pairs:
+        theirs = other[pair.prompt.id][seen[pair.prompt.id] % len(other[pair.prompt.id])]
+        seen[pair.prompt.id] += 1
+        moved.append(replace(pair, baseline=theirs.baseline, baselines=theirs.baselines))
+    return moved
 
 
 def _unmet(metric: Metric, scores: Scores) -> str | None:

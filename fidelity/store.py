@@ -199,7 +199,7 @@ class RunWriter:
             draft.write_text(json.dumps(manifest, ensure_ascii=False), encoding="utf-8")
 
     def part(self, numbers: Iterable[int], prompts: Sequence[Prompt], manifest: dict[str, Any], *, path: Path) -> Run:
-        """Some of the chunks as a run of its own, at another place; the chunks stay, so that more may follow."""
+        """What some chunks say to `prompts` as a run of its own, elsewhere; they stay, so that more may follow."""
         chunks = [self.path / f"chunk-{number:05d}.parquet" for number in sorted(numbers)]
         return _write_run(path, chunks, prompts, manifest)
 
@@ -219,8 +219,8 @@ def _write_run(path: Path, chunks: Sequence[Path], prompts: Sequence[Prompt], ma
     table = pa.concat_tables([read_parquet(chunk) for chunk in chunks])
     place = {prompt.id: number for number, prompt in enumerate(prompts)}
     keys = list(zip(table["repeat"].to_pylist(), table["prompt_id"].to_pylist(), strict=True))
-    order = sorted(range(len(keys)), key=lambda row: (keys[row][0] or 0, place[str(keys[row][1])]))
-    table = table.take(order)
+    rows = [row for row, (_, prompt_id) in enumerate(keys) if prompt_id in place]
+    table = table.take(sorted(rows, key=lambda row: (keys[row][0], place[keys[row][1]])))
     write_parquet(path / "generations.parquet", table, rows_per_group=ROWS_READ_AT_ONCE)
     failures = len(table) - table["failure"].null_count
     tokens = pc.sum(pc.list_value_length(table["token_ids"])).as_py() or 0

@@ -184,7 +184,7 @@ def _why_not(family: Family, config: RunConfig, store: Store, limit: int | None)
 
 
 def _work_of(family: Family, store: Store, limit: int | None) -> list[tuple[str, int, float]]:
-    """The runs that are not finished: name, prompts, and how heavy a prompt is (bytes of weights)."""
+    """The runs that are not finished: name, answers to come, and how heavy one is (bytes of weights)."""
     work = []
     for config, as_baseline in ((family.baseline, True), *((candidate, False) for candidate in family.candidates)):
         try:
@@ -198,7 +198,7 @@ def _work_of(family: Family, store: Store, limit: int | None) -> list[tuple[str,
             continue
         about = checkpoint_of(config)
         weight = float(about.bytes or 1e9) if about else 1e9
-        work += [(job.name, len(job.prompts), weight) for job in jobs if not store.run(job.name, job.digest)]
+        work += [(job.name, job.answers, weight) for job in jobs if not store.run(job.name, job.digest)]
     return work
 
 

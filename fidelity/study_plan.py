@@ -79,7 +79,8 @@ def _family(family: Family, store: Store, limit: int | None, speed: float | None
     for config, as_baseline in ((family.baseline, True), *((candidate, False) for candidate in family.candidates)):
         shared = config if as_baseline or stored else candidate_of(family.baseline, config)
         about = checkpoint_of(config)
-        longest = (shared.sampling or Sampling()).max_tokens
+        sampling = shared.sampling or Sampling()
+        longest = sampling.max_tokens * sampling.repeats
         try:
             if about is None and config.model is not None and not Path(config.model).is_absolute():
                 raise FidelityError(f"to run, after {config.model} has been fetched from the Hub")

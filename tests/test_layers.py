@@ -19,7 +19,7 @@ LAYERS = [
     {"checkpoints", "encoders", "engines", "files"},
     {"journal"},
     {"store", "study_record", "forced"},
-    {"pairing", "gate", "baselines", "jobs", "measuring", "price"},
+    {"answers", "pairing", "gate", "baselines", "jobs", "measuring", "price"},
     {"comparison", "generation", "forcing", "inspection", "partings", "rendered", "token_statistics", "token_table"},
     {"scoring", "token_report", "interleaving"},
     {"pipeline", "history", "tradeoff"},

@@ -23,3 +23,16 @@ def tokenized(tokenizer: Any, row: dict[str, Any], context: int) -> list[int] | 
     if len(ids) >= context:
         return f"the prompt has {len(ids)} tokens, and the context holds {context} with the answer"
     return list(ids)
+
+
+def prompt_end(tokenizer: Any) -> str | None:
+    """The last 40 characters of a prompt, as the chat template ends it; None where it can't be had as text."""
+    if not getattr(tokenizer, "chat_template", None):
+        return None
+    try:
+        prompt = tokenizer.apply_chat_template(
+            [{"role": "user", "content": "a"}], add_generation_prompt=True, tokenize=False
+        )
+    except Exception:  # some tokenizers only know ids, and a template may raise what it likes
+        return None
+    return prompt[-40:] if isinstance(prompt, str) else None

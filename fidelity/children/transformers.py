@@ -10,7 +10,7 @@ from typing import Any
 from fidelity.children.answering import OnProgress, answer
 from fidelity.children.choosing import Answer, forced
 from fidelity.children.describing import counts, fingerprint, ran_as, versions
-from fidelity.children.prompting import tokenized
+from fidelity.children.prompting import prompt_end, tokenized
 from fidelity.children.torchao_schemes import torchao_config
 from fidelity.children.transformers_layers import layer_groups
 
@@ -38,7 +38,7 @@ class TransformersModel:
             context: The longest prompt plus answer, in tokens; the model's own if not given.
             batch: How many prompts are answered together.
         """
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
         gguf = {"gguf_file": Path(model).name} if model.endswith(".gguf") else {}
         directory = str(Path(model).parent) if gguf else model
@@ -52,6 +52,7 @@ class TransformersModel:
         own = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
         self._context = int(context or own or self._tokenizer.model_max_length)
         self._ends = _ends(self._model.generation_config, self._tokenizer)
+        self._model.generation_config = GenerationConfig()  # else `generate` takes what a request leaves open from it
         self._batch = batch
         self.step_seconds = 0.0
         """Spent generating since the warm-up."""
@@ -175,6 +176,7 @@ class TransformersModel:
             "context": self._context,
             "tokenizer": fingerprint(self._tokenizer.get_vocab()),
             "chat_template": fingerprint(template) if template else None,
+            "prompt_end": prompt_end(self._tokenizer),
             "versions": versions(
                 "torch", "accelerate", "compressed-tensors", "torchao", "bitsandbytes", "gptqmodel", "gguf", "kernels"
             ),

@@ -8,7 +8,7 @@ from typing import Any
 from fidelity.children import vllm_speed
 from fidelity.children.answering import OnProgress, answer
 from fidelity.children.describing import counts, fingerprint, ran_as, versions
-from fidelity.children.prompting import tokenized
+from fidelity.children.prompting import prompt_end, tokenized
 from fidelity.children.torchao_schemes import torchao_config
 from fidelity.children.vllm_forcing import in_order, number, token_scores
 from fidelity.children.vllm_layers import attention_backend, layer_groups
@@ -45,8 +45,9 @@ class VllmInProcess:
         """One record per row, in order: all of them are in the engine at once, behind an empty prefix cache."""
         self._llm.reset_prefix_cache()
         tokens = [tokenized(self._tokenizer, row, self._context) for row in rows]
-        asked = [ids for ids in tokens if not isinstance(ids, str)]
-        outputs = iter(sorted(self._run(asked, {**sampling, "logprobs": 0}, on_progress), key=number))
+        asked = [(ids, row["seed"]) for row, ids in zip(rows, tokens, strict=True) if not isinstance(ids, str)]
+        each = [{**sampling, "seed": seed, "logprobs": 0} for _, seed in asked]
+        outputs = iter(sorted(self._run([ids for ids, _ in asked], each, on_progress), key=number))
         for row, ids in zip(rows, tokens, strict=True):
             if isinstance(ids, str):
                 yield {"prompt_id": row["id"], "failure": ids}
@@ -90,7 +91,8 @@ class VllmInProcess:
         kept = [ids[: self._context - 1 - len(prompt)] for prompt, ids in zip(prompts, continuations, strict=True)]
         asked = [p + ids for p, ids in zip(prompts, kept, strict=True) if not isinstance(p, str)]
         sampling = {"temperature": 0.0, "max_tokens": 1, "detokenize": False, "flat_logprobs": True}
-        outputs = in_order(self._run(asked, {**sampling, "prompt_logprobs": top_k}, on_progress), first=self._handed)
+        every = [{**sampling, "prompt_logprobs": top_k}] * len(asked)
+        outputs = in_order(self._run(asked, every, on_progress), first=self._handed)
         for row, prompt, ids in zip(rows, prompts, kept, strict=True):
             if isinstance(prompt, str):
                 yield {"prompt_id": row["id"], "failure": prompt}
@@ -101,17 +103,18 @@ class VllmInProcess:
         """One record: how each of these tokens reads by itself."""
         yield {"texts": [self._tokenizer.decode([id_]) for id_ in ids]}
 
-    def _run(self, prompts: list[list[int]], sampling: dict[str, Any], on_progress: OnProgress) -> Iterator[Any]:
+    def _run(self, prompts: list[list[int]], sampling: list[dict[str, Any]], on_progress: OnProgress) -> Iterator[Any]:
         """VLLM's own loop over its steps (what `LLM.generate` does), with a sign of life in between.
 
-        Gives the outputs as they finish.
+        Each prompt has a sampling of its own. Gives the outputs as they finish.
         """
         if not prompts:
             return
         from vllm import SamplingParams
 
         self._handed += len(prompts)
-        self._llm.enqueue([{"prompt_token_ids": ids} for ids in prompts], SamplingParams(**sampling), use_tqdm=False)
+        params = [SamplingParams(**own) for own in sampling]
+        self._llm.enqueue([{"prompt_token_ids": ids} for ids in prompts], params, use_tqdm=False)
         engine = self._llm.llm_engine
         finished, tokens, said = 0, 0, time.monotonic()
         while running := engine.get_num_unfinished_requests():
@@ -131,7 +134,7 @@ class VllmInProcess:
     def _warm_up(self) -> None:
         """One short request, thrown away: the first one pays for lazy initialisation."""
         ids = self._tokenizer.encode("a")
-        list(self._run([list(ids)], {"temperature": 0.0, "max_tokens": 2, "logprobs": 0}, lambda *_: None))
+        list(self._run([list(ids)], [{"temperature": 0.0, "max_tokens": 2, "logprobs": 0}], lambda *_: None))
 
     def _describe(self) -> dict[str, Any]:
         config = self._llm.llm_engine.vllm_config
@@ -151,6 +154,7 @@ class VllmInProcess:
             "context": self._context,
             "tokenizer": fingerprint(self._tokenizer.get_vocab()),
             "chat_template": fingerprint(template) if template else None,
+            "prompt_end": prompt_end(self._tokenizer),
             "versions": versions(
                 "torch", "transformers", "compressed-tensors", "torchao", "vllm-gguf-plugin", "vllm-bnb-plugin"
             ),

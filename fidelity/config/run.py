@@ -1,10 +1,19 @@
 """The YAML of a run as a frozen model: what to generate, with what, and what to hold it against."""
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from fidelity.config.engines import AnyEngine, TransformersEngine, VllmSettings
 from fidelity.config.files import ModelName, RelativePath, explained, read_yaml
@@ -12,6 +21,7 @@ from fidelity.config.latency import Latency
 from fidelity.errors import ConfigError
 from fidelity.metrics import AnyMetric
 from fidelity.schema import Settings
+from fidelity.text.thinking import THINK
 
 
 class Sampling(Settings):
@@ -28,6 +38,53 @@ class Sampling(Settings):
     repetition_penalty: float = Field(default=1.0, gt=0)
     seed: int = 0
     stop: tuple[str, ...] = ()
+    repeats: int = Field(default=1, ge=1)
+    """How many answers each prompt gets, each with a seed of its own; more than one needs a temperature above 0."""
+
+    @model_validator(mode="after")
+    def _repeats_differ(self) -> Self:
+        if self.repeats > 1 and self.temperature == 0:
+            raise ValueError(
+                f"repeats: {self.repeats} at temperature 0 would give the same answer {self.repeats} times; set a "
+                f"temperature above 0, or leave 'repeats' out"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_a_single_repeat(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """One repeat is what runs had before there were several: it stands in no manifest and changes no digest."""
+        fields: dict[str, Any] = serialize(self)
+        if self.repeats == 1:
+            fields.pop("repeats", None)
+        return fields
+
+    def seed_of(self, prompt_id: str, repeat: int) -> int:
+        """The seed of one answer, in 31 bits: the same in every run that samples so.
+
+        With several repeats every prompt has seeds of its own. Were they shared, all prompts would draw the same random
+        numbers, and a study of many prompts would be one of a few draws.
+        """
+        if self.repeats == 1:
+            return self.seed
+        digest = hashlib.sha256(f"{self.seed}/{repeat}/{prompt_id}".encode()).digest()
+        return int.from_bytes(digest[:4], "big") >> 1
+
+
+class Reasoning(Settings):
+    """How the thinking of a reasoning model is told from its answer, where the engine gives one text for both."""
+
+    parser: Literal["auto", "think", "harmony", "none"] = "auto"
+    """`think` are tags, `harmony` the channels of gpt-oss; `auto` goes by what the outputs show; `none` leaves all as
+    it is."""
+    tags: tuple[str, str] = THINK
+    """The opening and the closing tag of `think`."""
+
+    @field_validator("tags")
+    @classmethod
+    def _can_be_told_apart(cls, tags: tuple[str, str]) -> tuple[str, str]:
+        if not all(tag.strip() for tag in tags) or tags[0] == tags[1]:
+            raise ValueError("two different tags are expected, such as ['<think>', '</think>']")
+        return tags
 
 
 class Control(Settings):
@@ -76,6 +133,8 @@ class RunConfig(Settings):
     """A candidate takes the baseline's."""
     chunk: int | None = Field(default=None, ge=2)
     """The most prompts that the engine holds at once (128 by default). A candidate takes the baseline's."""
+    reasoning: Reasoning | None = None
+    """How thinking is told from answers; it is found out if nothing is said. A candidate takes the baseline's."""
     control: Control | Literal["none"] | None = None
     """A baseline has one control if nothing is said; `none` switches it off, and no floor can be measured."""
     kl: Kl | Literal["none"] | None = None
@@ -98,7 +157,7 @@ class RunConfig(Settings):
         return self
 
 
-SHARED = ("prompts", "sampling", "chunk", "latency")
+SHARED = ("prompts", "sampling", "chunk", "reasoning", "latency")
 """What a candidate takes from its baseline; given twice, both must be equal."""
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from fidelity.answers import apart
 from fidelity.comparison import load_comparison
 from fidelity.errors import StoreError
 from fidelity.records import Generation, Prompt
@@ -60,20 +61,23 @@ def excess_of(name: str) -> str:
 
 
 def read_pair(comparison: Path, pair: pd.Series) -> OpenPair:
-    """The texts of one row of `read_columns`.
+    """The texts of one row of `read_columns`, thinking apart from answers.
 
     Raises:
         StoreError: They can't be read.
     """
     result = load_comparison(comparison, only=())
     (candidate,) = result.candidates
-    prompt, baseline = result.baseline.asked_and_said(int(pair["row in baseline"]))
+    our_habit, their_habit = candidate.habits
+    prompt, said = result.baseline.asked_and_said(int(pair["row in baseline"]))
+    baseline = apart(said, our_habit)
     controls = []
     for control in result.controls:
         row = pair[f"row in {control.run.id}"]
-        said = None if pd.isna(row) else control.run.asked_and_said(int(row))[1]
-        controls.append((control.run.name, said if isinstance(said, Generation) else None))
-    _, theirs = candidate.run.asked_and_said(int(pair["row in candidate"]))
+        said_too = None if pd.isna(row) else apart(control.run.asked_and_said(int(row))[1], control.habits[1])
+        controls.append((control.run.name, said_too if isinstance(said_too, Generation) else None))
+    _, said = candidate.run.asked_and_said(int(pair["row in candidate"]))
+    theirs = apart(said, their_habit)
     if not isinstance(baseline, Generation) or not isinstance(theirs, Generation):
         raise StoreError(f"{comparison}: the runs were written anew; reload")
     runs = (result.baseline, candidate.run, *(control.run for control in result.controls))

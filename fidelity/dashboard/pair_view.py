@@ -1,6 +1,7 @@
 """One pair: the prompt, what baseline, control and candidate said, where they part, and how sure each was."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,6 +46,15 @@ def show_pair(comparison: Path, row: pd.Series) -> None:
             _differences(pair)
         case _:
             _side_by_side(pair, rendered=view == "Rendered")
+    _thinking(pair)
+
+
+def _thinking(pair: OpenPair) -> None:
+    """What both thought before these answers; nothing where neither did."""
+    ours, theirs = (replace(said, text=said.reasoning or "") for said in (pair.baseline, pair.candidate))
+    if ours.text or theirs.text:
+        with st.expander("What they thought before"):
+            _box("Candidate's thinking against the baseline's", _diff(ours, theirs))
 
 
 def _differences(pair: OpenPair) -> None:

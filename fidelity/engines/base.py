@@ -54,6 +54,8 @@ class EngineInfo:
     """Hash of the vocabulary: token ids of two runs can be compared where it is equal."""
     chat_template: str | None = None
     """Hash of the template that was applied; None where prompts went in as plain text."""
+    prompt_end: str | None = None
+    """What the template ends a prompt with, where the answer begins: some open the thinking there."""
     versions: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     """What the user should be told about this run."""
@@ -79,8 +81,14 @@ class Engine(Protocol):
     step_seconds: float
     """Time spent in the engine's own steps since it was opened and warm."""
 
-    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Generation | Failure]:
-        """One record per prompt, in the prompts' order, whatever happens; all of them are held at once."""
+    def generate(
+        self, prompts: Sequence[Prompt], sampling: Sampling, repeats: Sequence[int] | None = None
+    ) -> Iterator[Generation | Failure]:
+        """One record per prompt, in the prompts' order, whatever happens; all of them are held at once.
+
+        `repeats` says of each prompt which of its repeats is asked for (0 if not given): what is sampled gets the seed
+        `sampling.seed_of(prompt.id, repeat)`. The caller writes the repeat into the record.
+        """
         ...
 
 
@@ -106,13 +114,14 @@ class ServerEngine(Engine, Protocol):
     """An engine that holds no chunks: prompts go to a server, and each is answered in its own time."""
 
     def answer(
-        self, prompts: Sequence[Prompt], sampling: Sampling, *, at_once: int
+        self, prompts: Sequence[Prompt], sampling: Sampling, repeats: Sequence[int] | None = None, *, at_once: int
     ) -> Iterator[tuple[int, Generation | Failure]]:
         """Each prompt's place in `prompts` and what came of it, as it comes; every place once.
 
         Args:
             prompts: Asked in their order.
             sampling: How tokens are chosen.
+            repeats: As in `Engine.generate`.
             at_once: How many requests are under way; no more of the outcomes are held either.
 
         Raises:

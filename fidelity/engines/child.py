@@ -109,11 +109,15 @@ class ChildEngine:
     ) -> None:
         self._end()
 
-    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Generation | Failure]:
-        """See `Engine.generate`."""
-        for record in self._ask(
-            "generate", while_doing="generating", rows=rows_of(prompts), sampling=sampling.model_dump(mode="json")
-        ):
+    def generate(
+        self, prompts: Sequence[Prompt], sampling: Sampling, repeats: Sequence[int] | None = None
+    ) -> Iterator[Generation | Failure]:
+        """See `Engine.generate`; each row brings its own seed."""
+        which = repeats or [0] * len(prompts)
+        seeds = [sampling.seed_of(prompt.id, repeat) for prompt, repeat in zip(prompts, which, strict=True)]
+        rows = [{**row, "seed": seed} for row, seed in zip(rows_of(prompts), seeds, strict=True)]
+        how = sampling.model_dump(mode="json", exclude={"repeats"})
+        for record in self._ask("generate", while_doing="generating", rows=rows, sampling=how):
             if "failure" in record:
                 yield Failure(record["prompt_id"], record["failure"])
             else:

@@ -143,14 +143,24 @@ class OpenAIServer:
             notes=notes,
         )
 
-    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Generation | Failure]:
+    def generate(
+        self, prompts: Sequence[Prompt], sampling: Sampling, repeats: Sequence[int] | None = None
+    ) -> Iterator[Generation | Failure]:
         """See `Engine.generate`."""
-        came = dict(self.answer(prompts, sampling, at_once=self.at_once))
+        came = dict(self.answer(prompts, sampling, repeats, at_once=self.at_once))
         yield from (came[place] for place in range(len(prompts)))
 
-    def answer(self, prompts: Sequence[Prompt], sampling: Sampling, *, at_once: int) -> Iterator[Came]:
+    def answer(
+        self, prompts: Sequence[Prompt], sampling: Sampling, repeats: Sequence[int] | None = None, *, at_once: int
+    ) -> Iterator[Came]:
         """See `ServerEngine.answer`."""
-        return self._all(len(prompts), lambda place: self._outcome(prompts[place], sampling), at_once)
+
+        def outcome(place: int) -> Awaitable[Generation | Failure]:
+            prompt = prompts[place]
+            seed = sampling.seed_of(prompt.id, repeats[place] if repeats else 0)
+            return self._outcome(prompt, sampling.model_copy(update={"seed": seed}))
+
+        return self._all(len(prompts), outcome, at_once)
 
     def _all(self, count: int, work: Callable[[int], Awaitable[T]], at_once: int) -> Iterator[tuple[int, T]]:
         """What comes of each place, as it comes."""

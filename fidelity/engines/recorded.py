@@ -1,6 +1,7 @@
 """Outputs that were generated elsewhere, read back from a file."""
 
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,10 @@ class RecordedAnswers:
 
     A row with `failure` instead of `text` says why there is no answer.
 
+    Where a prompt has several answers each line says which it is: `repeat`, from 0.
+
     Raises:
-        ConfigError: A row has no `id` or `text`, an id stands twice, or a field has the wrong type.
+        ConfigError: A row has no `id` or `text`, an answer stands twice, or a field has the wrong type.
     """
 
     def __init__(self, config: RecordedEngine) -> None:
@@ -32,23 +35,29 @@ class RecordedAnswers:
         """What the file says of time, in seconds over all rows; empty if nothing."""
         self.step_seconds = 0.0
         self._path = path
-        self._rows: dict[str, tuple[str, dict[str, Any]]] = {}
+        self._rows: dict[tuple[str, int], tuple[str, dict[str, Any]]] = {}
         for where, row in rows:
             if not isinstance(row.get("id"), str) or not isinstance(row.get("failure") or row.get("text"), str):
                 raise ConfigError(f"{where}: a recorded output needs 'id' and 'text' (or 'failure'), both texts")
-            if row["id"] in self._rows:
-                raise ConfigError(f"{where}: the id {row['id']!r} stands twice; ids must be unique")
-            self._rows[row["id"]] = where, row
+            key = row["id"], _repeat(row, where)
+            if key in self._rows:
+                raise ConfigError(
+                    f"{where}: the id {row['id']!r} stands twice; ids must be unique, or each of a prompt's answers "
+                    f"needs a 'repeat' of its own (0, 1, ...)"
+                )
+            self._rows[key] = where, row
         if not self._rows:
             raise ConfigError(f"{path}: no recorded outputs in it; each row has an 'id' and a 'text'")
 
-    def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Generation | Failure]:
+    def generate(
+        self, prompts: Sequence[Prompt], sampling: Sampling, repeats: Sequence[int] | None = None
+    ) -> Iterator[Generation | Failure]:
         """See `Engine.generate`; `sampling` is what it is, since the outputs exist already."""
-        for prompt in prompts:
-            if prompt.id not in self._rows:
+        for prompt, repeat in zip(prompts, repeats or [0] * len(prompts), strict=True):
+            if (prompt.id, repeat) not in self._rows:
                 yield Failure(prompt.id, f"no output for it in {self._path.name}")
                 continue
-            where, row = self._rows[prompt.id]
+            where, row = self._rows[prompt.id, repeat]
             if row.get("prompt") and prompt.content and parse_prompt(row, where=where).messages != prompt.messages:
                 raise IncomparableError(
                     f"{where}: the prompt {prompt.id!r} is another one than the baseline's; outputs can only be "
@@ -62,10 +71,25 @@ class RecordedAnswers:
 
 def recorded_prompts(path: Path) -> tuple[Prompt, ...]:
     """The prompts of a recorded file, for a baseline that names no prompt set; one that isn't recorded is empty."""
-    return tuple(
+    prompts = (
         parse_prompt(row, where=where) if row.get("prompt") else Prompt(str(row.get("id")), "", row.get("category"))
         for where, row in read_recorded(path)
     )
+    return tuple({prompt.id: prompt for prompt in prompts}.values())
+
+
+def recorded_repeats(path: Path) -> int:
+    """How many answers to a prompt a recorded file has at most.
+
+    Raises:
+        ConfigError: They aren't numbered 0, 1, 2, ...
+    """
+    found = {_repeat(row, where) for where, row in read_recorded(path)} or {0}
+    if missing := set(range(max(found))) - found:
+        raise ConfigError(
+            f"{path}: it has a 'repeat' {max(found)} but no {min(missing)}; number each prompt's answers 0, 1, 2, ..."
+        )
+    return max(found) + 1
 
 
 def file_hash(path: Path) -> str:
@@ -80,14 +104,24 @@ def _generation(row: dict[str, Any], where: str) -> Generation:
     ids, logprobs = _numbers(row, "token_ids", int, where), _numbers(row, "logprobs", float, where)
     if ids is not None and logprobs is not None and len(ids) != len(logprobs):
         raise ConfigError(f"{where}: {len(ids)} token_ids but {len(logprobs)} logprobs; there is one for each token")
-    finish = row.get("finish_reason")
+    finish, reasoning = row.get("finish_reason"), row.get("reasoning")
+    if reasoning is not None and not isinstance(reasoning, str):
+        raise ConfigError(f"{where}: 'reasoning' must be a text, found {type(reasoning).__name__}")
     return Generation(
         prompt_id=row["id"],
         text=replace_lone_surrogates(row["text"]),
         token_ids=ids,
         logprobs=logprobs,
         finish_reason=None if finish is None else str(finish),
+        reasoning=None if reasoning is None else replace_lone_surrogates(reasoning),
     )
+
+
+def _repeat(row: dict[str, Any], where: str) -> int:
+    repeat = row.get("repeat", 0)
+    if type(repeat) is not int or repeat < 0:
+        raise ConfigError(f"{where}: 'repeat' must be a number from 0, found {json.dumps(repeat)}")
+    return repeat
 
 
 def _timings(rows: Rows) -> dict[str, float]:

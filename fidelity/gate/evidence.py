@@ -44,9 +44,11 @@ class Evidence:
     unscored: Mapping[str, str] = field(default_factory=dict)
     """Column to the reason why the whole column could not be scored."""
     failed: frozenset[str] = frozenset()
-    """Prompts that the candidate gave no answer to."""
+    """Prompts that the candidate gave no answer to, in one of its repeats at least."""
     controls_failed: frozenset[str] = frozenset()
-    """Prompts that one of the controls gave no answer to."""
+    """The same of the controls."""
+    repeats: int = 1
+    """How many answers each prompt was to have."""
     same: Sameness = field(default_factory=lambda: Sameness(texts=False))
     """Candidate and baseline."""
     planned: int | None = None

@@ -33,14 +33,15 @@ def judge_failed(limit: float, evidence: Evidence, study: Study) -> Judged:
     failed = {prompt: prompt in evidence.failed for prompt in evidence.prompt_ids}
     by_control = {prompt: prompt in evidence.controls_failed for prompt in evidence.prompt_ids}
     control = by_control if evidence.control_manifests else None
-    judged = _judge("failed", "max_failed", limit, failed, control, study, what="without an answer")
+    what = "without an answer" + (" in some repeat" if evidence.repeats > 1 else "")
+    judged = _judge("failed", "max_failed", limit, failed, control, study, what=what)
     k, n = sum(failed.values()), len(failed)
     if k <= limit * n:
-        reason = f"{k} of {n} prompts without an answer: within {limit:.1%}."
+        reason = f"{k} of {n} prompts {what}: within {limit:.1%}."
         return Judged(replace(judged.line, outcome="pass", reason=reason, prompts_needed=None))
     if judged.line.lower is not None and judged.line.lower > limit:
         return judged
-    reason = f"{k} of {n} prompts without an answer: beyond {limit:.1%}, so the others may not stand for all."
+    reason = f"{k} of {n} prompts {what}: beyond {limit:.1%}, so the others may not stand for all."
     return Judged(replace(judged.line, outcome="inconclusive", reason=reason))
 
 

@@ -11,6 +11,7 @@ from fidelity.metrics.breaks import Breaks
 from fidelity.metrics.chrf import Chrf
 from fidelity.metrics.code import Code
 from fidelity.metrics.counts import Counts
+from fidelity.metrics.diversity import Diversity
 from fidelity.metrics.edit import Edit
 from fidelity.metrics.facts import Facts
 from fidelity.metrics.first_divergence import FirstDivergence
@@ -23,6 +24,7 @@ from fidelity.metrics.nli import Nli
 from fidelity.metrics.prefix_agreement import PrefixAgreement
 from fidelity.metrics.rouge import Rouge
 from fidelity.metrics.sts import Sts
+from fidelity.metrics.thinking import Thinking
 from fidelity.metrics.tokens import Tokens
 from fidelity.schema import nearest
 
@@ -37,7 +39,7 @@ __all__ = [
     "metric_of_kind",
 ]
 
-Lexical = Identical | PrefixAgreement | FirstDivergence | Rouge | Chrf | Edit | Length | Facts
+Lexical = Identical | PrefixAgreement | FirstDivergence | Rouge | Chrf | Edit | Length | Facts | Diversity | Thinking
 Structural = Markdown | Json | Code | Counts | Breaks
 Semantic = Sts | BertScore | Nli
 Forced = Tokens | Kl
@@ -79,4 +81,4 @@ def default_metrics() -> list[Metric]:
     """What is scored if nothing is asked for: all that needs no more than the STS encoder."""
     lexical = [Identical(), PrefixAgreement(), FirstDivergence(), Rouge(), Chrf(), Edit(), Length(), Facts()]
     structural = [Markdown(), Json(), Code(), Counts(), Breaks()]
-    return [*lexical, Sts(), *structural, Tokens()]
+    return [*lexical, Thinking(), Diversity(), Sts(), *structural, Tokens()]

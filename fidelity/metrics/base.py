@@ -68,6 +68,13 @@ class Metric(Settings, ABC):
         """The metric to score instead, under its own name, where `needs` can't be met; None where there is none."""
         return None
 
+    def inapplicable(self, pairs: Sequence[Pair]) -> str | None:
+        """Why there is nothing in these pairs that this metric is about; None where there is.
+
+        Unlike a need that isn't met it is said only where a gate names a column of it.
+        """
+        return None
+
     def fit(self, pairs: Sequence[Pair]) -> "Metric":
         """This metric with what it must measure on the pairs before it scores them; it enters the signature."""
         return self

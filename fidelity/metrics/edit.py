@@ -32,27 +32,27 @@ class Edit(Metric):
         return ("rapidfuzz", "regex")
 
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
-        by_word = [_numbered(pair) for pair in pairs]
+        by_word = [numbered(pair.baseline.text, pair.candidate.text) for pair in pairs]
         columns = [
-            Column("edit_chars", tuple(_similarity(p.baseline.text, p.candidate.text) for p in pairs)),
-            Column("edit_words", tuple(_similarity(*sides) for sides in by_word)),
+            Column("edit_chars", tuple(similarity(p.baseline.text, p.candidate.text) for p in pairs)),
+            Column("edit_words", tuple(similarity(*sides) for sides in by_word)),
         ]
         if self.profile:
             columns += decile_columns("edit_words", [_profile(*sides) for sides in by_word])
         return columns
 
 
-def _numbered(pair: Pair) -> tuple[list[int], list[int]]:
+def numbered(baseline: str, candidate: str) -> tuple[list[int], list[int]]:
     """The words as numbers: strings in a list would be compared by their hash, which changes from run to run."""
     vocabulary: dict[str, int] = {}
-    baseline, candidate = (
-        [vocabulary.setdefault(word, len(vocabulary)) for word in words(text)]
-        for text in (pair.baseline.text, pair.candidate.text)
+    ours, theirs = (
+        [vocabulary.setdefault(word, len(vocabulary)) for word in words(text)] for text in (baseline, candidate)
     )
-    return baseline, candidate
+    return ours, theirs
 
 
-def _similarity(baseline: Sequence[object], candidate: Sequence[object]) -> float:
+def similarity(baseline: Sequence[object], candidate: Sequence[object]) -> float:
+    """1 - Levenshtein distance / length of the longer; 1 for two empty sequences."""
     return 1 - Levenshtein.distance(baseline, candidate) / max(len(baseline), len(candidate), 1)
 
 

@@ -1,6 +1,7 @@
 """A stand-in for vLLM that answers at once, for tests of everything around it; put this folder on PYTHONPATH.
 
-Like the real BF16 engine, its answers depend on how many prompts are in the batch, and on nothing else but the prompt.
+Like the real BF16 engine, its answers depend on how many prompts are in the batch, and on nothing else but the prompt,
+and above temperature 0 the seed.
 Words in a prompt make it misbehave: SIGILL, SIGSEGV, SIGKILL, HANG, SLOW, REFUSED (by the template), LONG (beyond the
 context), DIES ALONE (when it is timed). So do values of `quantization`: mxfp4 (no kernel), SIGILL, hangs, works (for
 3 s, while loading), aborts (at its end), DIES (when it is forced).
@@ -20,8 +21,13 @@ sys.stdout.write("the fake vLLM is being loaded\n")
 
 
 class SamplingParams:
-    def __init__(self, *, max_tokens, temperature, logprobs=None, prompt_logprobs=None, ignore_eos=False, **others):
+    def __init__(
+        self, *, max_tokens, temperature, logprobs=None, prompt_logprobs=None, ignore_eos=False, seed=None, **others
+    ):
+        if "repeats" in others:
+            raise TypeError("Unexpected keyword argument 'repeats'")
         self.max_tokens, self.prompt_logprobs, self.alone = max_tokens, prompt_logprobs, ignore_eos
+        self.seed = seed if temperature else None
 
 
 class _Tokenizer:
@@ -38,8 +44,10 @@ class _Tokenizer:
     def decode(self, ids):
         return "".join(f" w{token}" for token in ids)
 
-    def apply_chat_template(self, messages, *, add_generation_prompt, tokenize, return_dict):
+    def apply_chat_template(self, messages, *, add_generation_prompt, tokenize, return_dict=False):
         text = " ".join(m["content"] for m in messages)
+        if not tokenize:
+            return text + " assistant:"
         if "REFUSED" in text:
             raise ValueError("System role not supported")
         for word in ("SIGILL", "SIGSEGV", "SIGKILL"):
@@ -135,7 +143,9 @@ class LLM:
         pass
 
     def enqueue(self, prompts, params, use_tqdm):
-        self._waiting += [(self._next + i, p["prompt_token_ids"], params) for i, p in enumerate(prompts)]
+        each = params if isinstance(params, list) else [params] * len(prompts)
+        pairs = zip(prompts, each, strict=True)
+        self._waiting += [(self._next + i, p["prompt_token_ids"], own) for i, (p, own) in enumerate(pairs)]
         self._next += len(prompts)
 
     def _step(self):
@@ -156,7 +166,7 @@ class LLM:
         return [SimpleNamespace(request_id=str(id_), outputs=[SimpleNamespace(token_ids=[1])])]
 
     def _answer(self, id_, ids, params, noise):
-        digest = hashlib.sha256(repr(ids).encode()).digest()
+        digest = hashlib.sha256(repr(ids if params.seed is None else (ids, params.seed)).encode()).digest()
         tokens = [byte % 50 for byte in digest[: min(params.max_tokens, 16)]]
         if digest[0] % 2:  # every other prompt is near a tie, and the batch decides
             tokens[len(tokens) // 2 :] = [(token + noise) % 50 for token in tokens[len(tokens) // 2 :]]

@@ -1,0 +1,65 @@
+"""Diversity: how different a run's own answers to one prompt are, and whether the candidate's are as different."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import combinations
+from statistics import fmean
+from typing import Literal
+
+from fidelity.metrics.base import Metric
+from fidelity.metrics.edit import numbered, similarity
+from fidelity.records import Column, Generation, Pair
+
+Texts = tuple[str, ...]
+
+
+class Diversity(Metric):
+    """The mean distance between two of a run's answers to one prompt: 1 - edit similarity of their words (`edit`).
+
+    Needs several repeats, which sampling above temperature 0 gives. In [0, 1]; 0 is a run that always says the same.
+
+    - `diversity`: the candidate's own; it describes.
+    - `diversity_similarity`: 1 - |baseline's - candidate's|: symmetric, 1 where both are as diverse, whatever they say.
+    - `diversity_loss`: baseline's - candidate's, in [-1, 1], lower is better: positive where the candidate is less
+      diverse. What chance does to a prompt cancels out in its mean, so that a margin on it takes far fewer prompts.
+
+    These are numbers of a prompt, the same for all of its pairs: each pair brings along what both runs said in the
+    prompt's other pairs, so that its value doesn't depend on which pairs are scored together. None with fewer than two.
+    """
+
+    kind: Literal["diversity"] = "diversity"
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        return ("rapidfuzz", "regex")
+
+    def inapplicable(self, pairs: Sequence[Pair]) -> str | None:
+        several = any(len(pair.candidates) > 1 for pair in pairs)
+        return None if several else "there is one answer to each prompt (sampling: repeats)"
+
+    def score(self, pairs: Sequence[Pair]) -> list[Column]:
+        distance = lru_cache(maxsize=64)(_mean_distance)  # the pairs of a prompt ask for the same
+        sides = [(distance(_texts(pair.baselines)), distance(_texts(pair.candidates))) for pair in pairs]
+        known = [None if ours is None or theirs is None else (ours, theirs) for ours, theirs in sides]
+        return [
+            Column("diversity", tuple(theirs for _, theirs in sides), better="neither"),
+            Column("diversity_similarity", tuple(None if s is None else 1 - abs(s[0] - s[1]) for s in known)),
+            Column(
+                "diversity_loss",
+                tuple(None if s is None else s[0] - s[1] for s in known),
+                better="lower",
+                bounds=(-1.0, 1.0),
+            ),
+        ]
+
+
+def _texts(generations: Sequence[Generation]) -> Texts:
+    return tuple(sorted(generation.text for generation in generations))
+
+
+def _mean_distance(texts: Texts) -> float | None:
+    if len(texts) < 2:
+        return None
+    return fmean(
+        1 - similarity(*numbered(one, other)) if one != other else 0.0 for one, other in combinations(texts, 2)
+    )

@@ -1,0 +1,162 @@
+"""The thinking of a reasoning model, told apart from its answer by what stands in the text."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+THINK = ("<think>", "</think>")
+_FENCED = re.compile(r"^ {0,3}(```|~~~).*?^ {0,3}\1", re.DOTALL | re.MULTILINE)
+_HARMONY = re.compile(
+    r"<\|channel\|>\s*(\w+)[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>"
+    r"(.*?)(?=<\|(?:end|return|call|start|channel)\|>|\Z)",
+    re.DOTALL,
+)
+_HARMONY_BEGINS = ("<|channel|>", "<|start|>")
+_STRIPPED_BEGINS = ("analysis", "commentary")
+"""Harmony's channels where the detokenizer left out the special tokens around them."""
+_STRIPPED_FINAL = "assistantfinal"
+_STRIPPED_TURN = re.compile("assistant(?:analysis|commentary)")
+_STRIPPED_NAME = re.compile(r"(?:analysis|final)(?=[^\sa-z])")
+"""A channel's name run into the text, which no word goes on like: analysisWe, final42."""
+
+
+class Split(NamedTuple):
+    """A text in two parts."""
+
+    thinking: str | None
+    """None where there is none."""
+    answer: str
+    """Empty where the thinking never came to one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Habit:
+    """How a run thinks: what tells thinking from answer in each of its texts."""
+
+    form: Literal["think", "harmony"] | None
+    """`think` are tags around it, `harmony` the channels of gpt-oss."""
+    tags: tuple[str, str] = THINK
+    closes_only: bool = False
+    """A closing tag without an opening one ends thinking, which the prompt had opened."""
+    begins_inside: bool = False
+    """A text without any tag is thinking that never ended."""
+
+
+NO_THINKING = Habit(None)
+
+
+def habit_of(
+    texts: Sequence[str],
+    *,
+    parser: Literal["auto", "think", "harmony", "none"] = "auto",
+    tags: tuple[str, str] = THINK,
+    opened: bool | None = None,
+) -> Habit:
+    """How these texts, all of one run, think.
+
+    A text that begins with a thinking block shows it by itself. What any text might say by chance (a closing tag alone,
+    an opening one that is never closed, the word "analysis") counts where half of the texts or more have it.
+
+    Args:
+        texts: What the run said.
+        parser: The form, where it is known.
+        tags: The opening and the closing tag of the form `think`.
+        opened: Whether the prompt ended in an opening tag; None where that isn't known.
+    """
+    if parser == "none" or not texts:
+        return NO_THINKING
+    if parser == "harmony" or (parser == "auto" and _shows_harmony(texts)):
+        return Habit("harmony")
+    begun = [text for text in texts if text.lstrip().startswith(tags[0])]
+    whole = any(_end_of_thinking(text.lstrip().removeprefix(tags[0]), tags) for text in begun)
+    closed = sum(_closes_only(text, tags) for text in texts)
+    many = 2 * closed >= len(texts)
+    if not (parser == "think" or opened or whole or many or 2 * len(begun) >= len(texts)):
+        return NO_THINKING
+    closes_only = bool(opened) or many or (parser == "think" and closed > 0)
+    return Habit("think", tags, closes_only, begins_inside=many if opened is None else opened)
+
+
+def split(text: str, habit: Habit) -> Split:
+    """The text's thinking and its answer; white space between the two belongs to neither."""
+    match habit.form:
+        case "think":
+            return _split_think(text, habit)
+        case "harmony":
+            return _split_harmony(text)
+        case None:
+            return Split(None, text)
+
+
+def _split_think(text: str, habit: Habit) -> Split:
+    opening, _ = habit.tags
+    rest, thoughts = text, list[str]()
+    while (begun := rest.lstrip().startswith(opening)) or (habit.closes_only and not thoughts):
+        body = rest.lstrip().removeprefix(opening)
+        end = _end_of_thinking(body, habit.tags)
+        if end is None and not (begun or habit.begins_inside):
+            break
+        thinking, answer = end or (len(body), len(body))
+        thoughts.append(body[:thinking].strip())
+        rest = body[answer:]
+    return Split("\n\n".join(thoughts), rest.lstrip()) if thoughts else Split(None, text)
+
+
+def _end_of_thinking(body: str, tags: tuple[str, str]) -> tuple[int, int] | None:
+    """Where the closing tag of the block that `body` is inside of begins and ends; None where it never closes.
+
+    It is the one that balances the tags, else the first. Tags in code are talk about tags, unless there are no others.
+    """
+    opening, closing = tags
+    if closing not in body:
+        return None
+    tag = f"(?:{re.escape(opening)}|{re.escape(closing)})"
+    found = list(re.finditer(f"(?<!`){tag}|{tag}(?!`)", body))
+    code = [match.span() for match in _FENCED.finditer(body)]
+    outside = [one for one in found if not any(start < one.start() < end for start, end in code)]
+    for tags_found in (outside, found):
+        depth, first = 1, None
+        for one in tags_found:
+            depth += 1 if one[0] == opening else -1
+            first = first or (one if one[0] == closing else None)
+            if depth == 0:
+                return one.span()
+        if first:
+            return first.span()
+    return None
+
+
+def _closes_only(text: str, tags: tuple[str, str]) -> bool:
+    """Whether the first tag of the text closes what was never opened."""
+    end = _end_of_thinking(text, tags)
+    return end is not None and tags[0] not in text[: end[0]]
+
+
+def _split_harmony(text: str) -> Split:
+    begin = text.lstrip()
+    if begin.startswith(_HARMONY_BEGINS) and (said := _HARMONY.findall(begin)):
+        thoughts = [body.strip() for channel, body in said if channel != "final"]
+        return _joined(thoughts, "".join(body for channel, body in said if channel == "final"))
+    if begin.startswith(_STRIPPED_BEGINS):
+        thinking, _, answer = begin.partition(_STRIPPED_FINAL)
+        for channel in _STRIPPED_BEGINS:
+            thinking = thinking.removeprefix(channel)
+        return _joined([thought.strip() for thought in _STRIPPED_TURN.split(thinking)], answer)
+    if _STRIPPED_NAME.match(begin):
+        return Split(None, begin.removeprefix("final"))
+    return Split(None, text)
+
+
+def _joined(thoughts: Sequence[str], answer: str) -> Split:
+    return Split("\n\n".join(thoughts) if thoughts else None, answer.lstrip())
+
+
+def _shows_harmony(texts: Sequence[str]) -> bool:
+    begins = [text.lstrip() for text in texts]
+    for begin in begins:
+        if begin.startswith(_HARMONY_BEGINS) and _HARMONY.match(begin.removeprefix("<|start|>assistant")):
+            return True
+        if begin.startswith(_STRIPPED_BEGINS) and _STRIPPED_FINAL in begin:
+            return True
+    return 2 * sum(bool(_STRIPPED_NAME.match(begin)) for begin in begins) >= len(texts)

@@ -1,0 +1,74 @@
+"""Several answers to a prompt on every page, by prompt and repeat; and thinking beside the answers."""
+
+import json
+
+import pytest
+
+from fidelity.config import load_run
+from fidelity.metrics.diversity import Diversity
+from fidelity.metrics.identical import Identical
+from fidelity.metrics.rouge import Rouge
+from fidelity.pipeline import compare
+from fidelity.store import Store
+from tests.dashboard.conftest import PAGES, said
+from tests.report.conftest import Silent
+from tests.test_repeats import rows
+
+BASE = {"a": ["one two", "one three", "one four"], "b": ["x", "y", "z"]}
+QUANT = {"a": ["one two", None, "one five"], "b": ["x", "w", "z"]}
+
+
+@pytest.fixture
+def root(workspace):
+    """A store with a candidate that failed in one repeat only."""
+    workspace.file("again.jsonl", "\n".join(map(json.dumps, rows(BASE))))
+    base = workspace.recorded("base", rows(BASE), control={"path": "again.jsonl"})
+    configs = [load_run(base), load_run(workspace.recorded("quant", rows(QUANT)))]
+    metrics = [Identical(), Rouge(), Diversity()]
+    compare(configs[0], configs[1:], metrics=metrics, store=Store(workspace.store), listener=Silent())
+    return workspace.store
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_opens(opened, root, page):
+    assert said(opened(root, page))
+
+
+def test_each_repeat_is_a_pair_of_its_own(opened, root):
+    app = opened(root, "pairs", metric="identical")
+    table = app.dataframe[0].value
+    assert sorted(zip(table["prompt"], table["repeat"], strict=True)) == [
+        ("a", 0),
+        ("a", 2),
+        ("b", 0),
+        ("b", 1),
+        ("b", 2),
+    ]
+    identical = {(p, r): v for p, r, v in zip(table["prompt"], table["repeat"], table["identical"], strict=True)}
+    assert identical == {("a", 0): 1, ("a", 2): 0, ("b", 0): 1, ("b", 1): 0, ("b", 2): 1}
+
+
+def test_the_address_opens_one_repeat(opened, root):
+    shown = said(opened(root, "pairs", metric="identical", pair="a:2", view="Side by side"))
+    assert "a, repeat 2" in shown
+    assert "one four" in shown
+    assert "one five" in shown
+    assert "one three" not in shown
+
+
+def test_numbers_are_by_prompt(opened, root):
+    table = opened(root, "comparison").dataframe[0].value.set_index("metric")
+    # a: 1 of the 2 repeats that it has, b: 2 of 3; the mean of the two prompts is 7/12, not the pairs' 3/5.
+    assert table.loc["identical", "value"] == pytest.approx(7 / 12)
+    assert table.loc["identical", "prompts"] == 2
+
+
+def test_an_open_pair_has_its_thinking_apart(opened, workspace):
+    said_by = {"base": "Two and two.", "quant": "Well, three."}
+    lines = {name: [{"id": "a", "text": f"<think>\n{thought}\n</think>\n\n4."}] for name, thought in said_by.items()}
+    configs = [load_run(workspace.recorded(name, rows)) for name, rows in lines.items()]
+    compare(configs[0], configs[1:], metrics=[Identical()], store=Store(workspace.store), listener=Silent())
+    app = opened(workspace.store, "pairs", metric="identical", view="Side by side")
+    assert "think>" not in said(app)
+    (expander,) = [e for e in app.expander if e.label == "What they thought before"]
+    assert "Well, three" in "".join(element.proto.body for element in expander.get("html"))
