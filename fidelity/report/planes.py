@@ -12,6 +12,8 @@ from fidelity.tradeoff import AXES, Point, tradeoff
 
 WIDTH, HEIGHT, EDGE = 420, 240, 44
 """Of a figure, and of the room for its axes, in pixels."""
+MARK = 12
+"""How wide a mark is."""
 
 
 def planes(result: ComparisonSet) -> Iterator[str]:
@@ -27,7 +29,7 @@ def _plane(column: str, name: str, points: Sequence[Point]) -> str:
     """Ratios on a logarithmic axis, so that half and twice as much are as far from the baseline."""
     across = [math.log2(point.ratios[name].value) if name in point.ratios else 0.0 for point in points]
     up = [point.drift or 0.0 for point in points]
-    x, y = _scale(across, EDGE, WIDTH - EDGE), _scale(up, HEIGHT - EDGE, EDGE / 2)
+    x, y = _scale(across, EDGE + MARK, WIDTH - EDGE), _scale(up, HEIGHT - EDGE, EDGE / 2)
     marks = [
         _mark(point, place, x(a), y(u))
         for place, (point, a, u) in enumerate(zip(points, across, up, strict=True), start=1)
@@ -52,9 +54,8 @@ def _plane(column: str, name: str, points: Sequence[Point]) -> str:
 
 def _mark(point: Point, place: int, x: float, y: float) -> str:
     kind = "baseline" if point.is_baseline else "dominated" if point.dominated_by else "open"
-    return (
-        f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="6"/><text x="{x + 9:.1f}" y="{y - 7:.1f}">{place}</text>'
-    )
+    circle = f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="{MARK / 2:g}"/>'
+    return f'{circle}<text x="{x + 9:.1f}" y="{y - 7:.1f}">{place}</text>'
 
 
 def _scale(values: Sequence[float], first: float, last: float) -> Callable[[float], float]:

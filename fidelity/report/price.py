@@ -20,6 +20,7 @@ READING = (
     "there is one."
 )
 DOMINATED = "Dominated: another run drifts no more and is no worse in any measure."
+COST = "Cost: how many queries a unit of the currency pays for, all at once; the ratio is that of what a query costs."
 SIZES = (" B", " kB", " MB", " GB", " TB")
 
 
@@ -66,6 +67,7 @@ def price_table(result: ComparisonSet, *, in_short: bool = False) -> PriceTable 
     said = [
         READING,
         *([DOMINATED] if any(row.dominated_by for row in rows) else []),
+        *([COST] if "cost" in measures else []),
         *_memory_note(runs),
         *remarks(runs),
     ]
@@ -145,7 +147,7 @@ def _with_unit(value: float, name: str) -> str:
         case "seconds":
             return f"{value:.3g} s" if value >= 1 else f"{1000 * value:.3g} ms"
         case "per query":
-            return f"{short(1 / value, ('', 'K', 'M', 'B'))} for 1"
+            return f"{short(1 / value, ('', 'K', 'M', 'B'))} a unit"
 
 
 def times(ratio: Ratio | None) -> str:
