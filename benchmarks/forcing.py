@@ -4,13 +4,16 @@
     python benchmarks/forcing.py size [--prompts 500] [--tokens 512] [--top-k 20]
 
 `time` generates a chunk, forces the model on it, and so on, so that a busy machine is as busy for both; it prints the
-ratio of the two times with the time that the engine itself took. Loading and warm-up are left out, and so is the first
-chunk, in which vLLM compiles a kernel that only forcing needs. `size` writes drawn numbers, which compress worse than
-real ones, in chunks of 128 prompts for two runs, reads them back as a metric does, and prints bytes and peak memory.
+ratio of the two times, and of the processor time that the engine used. Loading and warm-up are left out, and so is the
+first chunk, in which vLLM compiles a kernel that only forcing needs.
+
+`size` writes drawn numbers, which compress worse than real ones, in chunks of 128 prompts for two runs, reads them back
+as a metric does, and prints bytes and peak memory.
 """
 
 import argparse
 import json
+import os
 import resource
 import tempfile
 import time
@@ -21,6 +24,7 @@ import numpy as np
 
 from fidelity.config import Sampling, load_run
 from fidelity.engines import ForcingEngine, open_engine
+from fidelity.engines.processes import processor_seconds
 from fidelity.forced import Forced, ForcedWriter
 from fidelity.jobs import chunks
 from fidelity.prompts import load_prompts
@@ -75,15 +79,21 @@ def _plan(count: int, chosen: argparse.Namespace) -> list[list[int]]:
 
 
 def _chunk(engine: ForcingEngine, prompts: list, chosen: argparse.Namespace) -> list[float]:
-    """Seconds of generating, in the engine's steps, of forcing, in the engine's steps; and tokens."""
-    began, steps = time.monotonic(), engine.step_seconds
+    """Seconds of generating and processor seconds, the same of forcing; and tokens."""
+    began, used = time.monotonic(), _used()
     answers = [answer.token_ids for answer in engine.generate(prompts, Sampling(max_tokens=chosen.max_tokens))]
-    between, steps_between = time.monotonic(), engine.step_seconds
+    between, used_between = time.monotonic(), _used()
     for _ in engine.force(prompts, answers, 20):
         pass
-    ended, steps_ended = time.monotonic(), engine.step_seconds
+    ended, used_ended = time.monotonic(), _used()
     tokens = sum(map(len, answers))
-    return [between - began, steps_between - steps, ended - between, steps_ended - steps_between, tokens]
+    return [between - began, used_between - used, ended - between, used_ended - used_between, tokens]
+
+
+def _used() -> float:
+    """Processor seconds of the engine's process: the only child of this one."""
+    (child,) = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+    return processor_seconds(int(child))
 
 
 def measure_size(chosen: argparse.Namespace) -> None:

@@ -93,6 +93,7 @@ def size_of(config: RunConfig, info: EngineInfo) -> dict[str, Any] | None:
     engine = config.engine
     if not isinstance(engine, VllmSettings | TransformersEngine):
         return None
+    torchao = None if isinstance(engine, VllmServeEngine) else engine.torchao
     checkpoint = local_directory(str(config.model), config.revision)
     anatomy = dissect(checkpoint)
     cache = kv_cache(read_config(checkpoint), dtype=info.kv_cache)

@@ -60,6 +60,24 @@ class Parting:
     the tokens (a temperature above 0)."""
 
 
+@dataclass(frozen=True, slots=True)
+class PartingCounts:
+    """How many of a run's answers part from the baseline's, and at what."""
+
+    answers: int
+    parted: int
+    near_ties: int
+    minds_changed: int
+    """Of those that part while both still say something; without a control nobody can tell, and both are 0."""
+
+
+def count_partings(baseline: Run, other: Run, *, noise: float | None) -> PartingCounts:
+    """Where the drift of a control or a candidate starts, in four numbers."""
+    kept, found = survival(baseline, other), partings(baseline, other, noise=noise)
+    near = [parting.near_tie for parting in found if parting.near_tie is not None]
+    return PartingCounts(kept.answers, len(kept.parted), near.count(True), near.count(False))
+
+
 def survival(baseline: Run, other: Run) -> Survival:
     """How long the answers of a control or a candidate stay the baseline's; runs without token ids have no answers."""
     ours, theirs = _answers(baseline), _answers(other)

@@ -1,7 +1,8 @@
 """Generate, score, compare: the only place that calls more than one of engine, metric and store."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,8 +12,9 @@ from fidelity.errors import ConfigError, EngineError, FidelityError, Incomparabl
 from fidelity.forcing import depths_of
 from fidelity.gate import Gate, Outcome, check_columns, judge
 from fidelity.generation import Decided, Listener, generate_jobs, stored_runs
-from fidelity.jobs import jobs_of, prompts_of
+from fidelity.jobs import Job, jobs_of, prompts_of
 from fidelity.metrics import Metric
+from fidelity.partings import count_partings, noise
 from fidelity.records import Prompt
 from fidelity.scoring import begin, offered, ready, score
 from fidelity.store import Run, Store
@@ -70,31 +72,26 @@ def compare(
     if stored:
         baseline, prompts, subset_of = _as_stored(baseline, stored[0], limit)
     baseline_jobs = jobs_of(baseline, store=store, prompts=prompts, as_baseline=True)
-    jobs = [
-        jobs_of(
-            candidate_of(baseline, c),
-            store=store,
-            prompts=prompts,
-            as_baseline=False,
-            subset_of=subset_of,
-            until_decided=until_decided,
-        )
-        for c in candidates
-    ]
+    plan = partial(
+        jobs_of, store=store, prompts=prompts, as_baseline=False, subset_of=subset_of, until_decided=until_decided
+    )
+    jobs = [_jobs_or_why_none(partial(plan, candidate_of(baseline, c))) for c in candidates]
     depths = depths_of(baseline, stored[0] if stored else None)
     base, *controls = stored or generate_jobs(baseline_jobs, store, listener, depths=depths)
     reasoning = baseline.reasoning
-    floor = tuple(begin(base, control, store, reasoning) for control in controls)
+    floor = tuple(_with_partings(begin(base, control, store, reasoning), controls) for control in controls)
     decided = _decided_by(gate, base, floor, metrics, reasoning) if gate and until_decided else None
     compared: list[Scores] = []
     not_compared = {}
     for config, job in zip(candidates, jobs, strict=True):
         try:
+            if isinstance(job, EngineError):
+                raise job
             run, *own_controls = stored_runs(config, store, as_baseline=False) or generate_jobs(
                 job, store, listener, depths=depths, baseline=base, decided=decided
             )
             own = tuple(begin(run, control, store, reasoning) for control in own_controls)
-            compared.append(replace(begin(base, run, store, reasoning), own_controls=own))
+            compared.append(replace(_with_partings(begin(base, run, store, reasoning), controls), own_controls=own))
         except (EngineError, IncomparableError) as error:
             not_compared[config.name] = str(error)
             listener.say(f"{config.name}: not compared: {error}")
@@ -103,6 +100,15 @@ def compare(
         score(scores.own_controls, metrics)
         keep(scores, floor)
     return ComparisonSet(base, floor, tuple(compared), not_compared)
+
+
+def _with_partings(scores: Scores, controls: Sequence[Run]) -> Scores:
+    """The same, with where its drift starts among what is kept: finding it takes reading all scores."""
+    known = scores.kept.manifest.get("partings")
+    if known and known["near_ties"] + known["minds_changed"]:
+        return scores
+    counts = count_partings(scores.baseline, scores.run, noise=noise(scores.baseline, controls))
+    return replace(scores, kept=scores.kept.described(partings=asdict(counts)))
 
 
 def _finished(config: RunConfig, store: Store, prompts: tuple[Prompt, ...]) -> Run | None:
@@ -114,6 +120,14 @@ def _finished(config: RunConfig, store: Store, prompts: tuple[Prompt, ...]) -> R
     except FidelityError:
         return None
     return store.run(job.name, job.digest)
+
+
+def _jobs_or_why_none(plan: Callable[[], list[Job]]) -> list[Job] | EngineError:
+    """A candidate's server that isn't there keeps nobody else from being compared."""
+    try:
+        return plan()
+    except EngineError as error:
+        return error
 
 
 def _decided_by(

@@ -6,8 +6,9 @@ import pytest
 
 from fidelity import baselines
 from fidelity.checkpoints import fingerprint
-from fidelity.children import vllm as vllm_child
-from fidelity.config import load_run
+from fidelity.children import describing
+from fidelity.config import Sampling, load_run
+from fidelity.engines import identity
 from fidelity.errors import ConfigError, StoreError
 from fidelity.metrics.identical import Identical
 from fidelity.metrics.prefix_agreement import PrefixAgreement
@@ -37,6 +38,31 @@ def stored_run(store, name="base", digest="0123456789abcdef", created="2026-01-0
 
 def tree(folder):
     return {str(f.relative_to(folder)): f.read_bytes() for f in sorted(folder.rglob("*")) if f.is_file()}
+
+
+def test_an_engine_other_than_vllm_fits_while_its_identity_is_the_same(tmp_path):
+    pytest.importorskip("transformers")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text('{"dtype": "bfloat16"}')
+
+    def configured(**engine):
+        run = {"name": "base", "model": "model", "engine": {"kind": "transformers", **engine}, "prompts": "none.jsonl"}
+        (tmp_path / "base.yaml").write_text(json.dumps(run))
+        return load_run(tmp_path / "base.yaml")
+
+    config, remembered = configured(), tmp_path / "hashes.json"
+    made = {"config": config.model_dump(mode="json"), "identity": identity(config, remembered=remembered)}
+    made |= {"sampling": Sampling().model_dump(mode="json"), "chunk": 128}
+    baselines.export([stored_run(Store(tmp_path / "store"), **made)], tmp_path / "kept")
+
+    def differing(config):
+        findings = baselines.check(tmp_path / "kept", config=config, remembered=remembered)
+        return {finding.what: finding.detail for finding in findings if finding.fits is False}
+
+    assert set(differing(config)) == {"controls"}  # none were exported
+    assert differing(configured(batch=4))["batch"] == "batch was 16, is 4"
+    (tmp_path / "model" / "config.json").write_text("{}")
+    assert set(differing(config)) == {"controls", "model"}
 
 
 class TestFiles:
@@ -225,7 +251,7 @@ class TestCheck:
 
     def test_engine_version_and_hardware(self, fidelity, monkeypatch):
         monkeypatch.setattr("fidelity.engines._vllm_version", lambda: "0.99.0+cpu")
-        monkeypatch.setattr("fidelity.engines._cpu_name", lambda: "Abacus x1")
+        monkeypatch.setattr("fidelity.engines.cpu_name", lambda: "Abacus x1")
         code, out, _ = fidelity("baseline", "check", "deep/kept")
         assert code == 2
         assert "is 0.99.0+cpu" in out
@@ -244,5 +270,5 @@ class TestCheck:
         assert "no exported baseline" in error
 
     def test_the_template_is_known_by_what_the_engine_says(self):
-        assert fingerprint({"default": "x", "tool": "y"}) == vllm_child._hash({"tool": "y", "default": "x"})
+        assert fingerprint({"default": "x", "tool": "y"}) == describing.fingerprint({"tool": "y", "default": "x"})
         assert fingerprint(None) is None

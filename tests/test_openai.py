@@ -4,6 +4,9 @@ import json
 import shutil
 import ssl
 import subprocess
+import time
+import traceback
+from pathlib import Path
 
 import pytest
 
@@ -34,7 +37,7 @@ def run(workspace):
     def run(server, *, keys=None, **engine):
         url = server if isinstance(server, str) else server.url
         written = {"kind": "openai", "base_url": url, **engine}
-        path = workspace.baseline(model=None, engine=written, **{"control": "none", **(keys or {})})
+        path = workspace.baseline(model=None, engine=written, **{"control": "none", "kl": "none", **(keys or {})})
         runs = generate(load_run(path), store=Store(workspace.store), listener=Silent())
         return runs[0] if len(runs) == 1 else runs
 
@@ -158,8 +161,8 @@ BAD = {
         Reply(b'd\r\n{"choices": [{\r\n', headers={"transfer-encoding": "chunked", "content-length": ""}, cut=18),
         "the connection broke off",
     ),
-    "stalls": (Reply({"choices": []}, cut=4, stall=True), "no answer within 0.2 s"),
-    "silent": (Reply({}, stall=True), "no answer within 0.2 s"),
+    "stalls": (Reply({"choices": []}, cut=4, stall=True), "no answer within 2 s"),
+    "silent": (Reply({}, stall=True), "no answer within 2 s"),
     "filter": (said("Ye", finish_reason="content_filter"), "the server's filter holds the answer back"),
     "too long": (
         Reply({"error": {"message": "5000 tokens,\nat most 9"}}, status=400),
@@ -173,7 +176,7 @@ BAD = {
 @pytest.mark.parametrize(("bad", "reason"), BAD.values(), ids=BAD)
 def test_a_bad_answer_is_a_failure_with_its_reason_and_the_others_are_answered(run, bad, reason):
     with FakeServer(of(lambda request: bad if request.text == "two" else said())) as server:
-        outcomes = run(server, timeout=0.2, patience=0.5).outcomes()
+        outcomes = run(server, timeout=2, patience=0.3).outcomes()
     assert [type(outcome).__name__ for outcome in outcomes] == ["Generation", "Failure", "Generation"]
     with pytest.raises(AssertionError, match=reason):
         raise AssertionError(outcomes[1].reason)
@@ -331,6 +334,7 @@ class TestKeys:
         def answer(request):
             assert request.headers["authorization"] == f"Bearer {KEY}"
             assert "openai-organization" not in request.headers
+            assert not any(KEY.encode() in command.read_bytes() for command in Path("/proc").glob("[0-9]*/cmdline"))
             if request.text == "two":
                 return Reply({"error": {"message": f"{KEY} may not ask this"}}, status=400)
             escaped = "".join(f"\\u{ord(c):04x}" for c in KEY)
@@ -342,6 +346,17 @@ class TestKeys:
         everything = b"".join(file.read_bytes() for file in workspace.store.rglob("*") if file.is_file())
         assert KEY.encode() not in everything + "".join(capfd.readouterr()).encode()
         assert b"[the key] may not ask this" in everything
+
+    @pytest.mark.parametrize("status", [400, 401, 500])
+    def test_a_failing_run_does_not_tell_it_either(self, run, workspace, monkeypatch, capfd, status):
+        monkeypatch.setenv("SOME_KEY", KEY)
+        echo = Reply({"error": {"message": f"refused: Bearer {KEY}"}}, status=status, headers={"x-key": KEY})
+        with FakeServer(lambda _: echo) as server, pytest.raises(EngineError) as caught:
+            run(server, api_key_env="SOME_KEY", deadline=0.2)
+        told = "".join(traceback.format_exception(caught.value))
+        assert "refused: Bearer [the key]" in told
+        everything = b"".join(file.read_bytes() for file in workspace.store.rglob("*") if file.is_file())
+        assert KEY.encode() not in everything + told.encode() + "".join(capfd.readouterr()).encode()
 
     def test_nothing_is_sent_without_one(self, run, monkeypatch):
         monkeypatch.setenv("OPENAI_API_KEY", KEY)
@@ -380,8 +395,6 @@ def test_a_server_that_asks_for_time_gets_it(run):
     came = []
 
     def answer(request):
-        import time
-
         came.append(time.monotonic())
         return next(busy, said())
 

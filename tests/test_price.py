@@ -165,12 +165,16 @@ class TestTradeoff:
 class TestReports:
     def test_every_format_has_the_price(self, compared):
         result, _ = compared(measured(), fast=(8, measured(seconds=5.0)), worse=(12, measured(seconds=6.0)))
+        table = price_table(result, in_short=True)
+        assert table.headings == ("tokens/s", "first token")
+        assert table.rows[0].cells == ("80/s", "150 ms")
         table = price_table(result)
         assert table.headings == ("tokens/s", "requests/s", "first token", "next token", "whole answer")
-        assert table.rows[1].cells[0] == "× 2.00\n2.00–2.00"
+        assert table.rows[0].cells[2] == "150 ms\n150 ms to 150 ms, p95 200 ms"
+        assert table.rows[1].cells[0] == "160/s\n× 2.00, 2.00–2.00"
         assert table.rows[2].dominated_by == ("fast",)
         markdown = as_markdown(result)
-        assert "| tokens/s | 80/s | × 2.00 (2.00–2.00) | × 1.67 (1.67–1.67) |" in markdown
+        assert "| tokens/s | 80/s | 160/s (× 2.00, 2.00–2.00) | 133/s (× 1.67, 1.67–1.67) |" in markdown
         assert "worse is dominated by fast" in markdown
         page = as_html(result)
         assert 'id="price"' in page

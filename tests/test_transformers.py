@@ -97,6 +97,30 @@ class TestFp32:
         assert isinstance(again, Failure)
         assert scored.token_ids.tolist() == [1]
 
+    def test_the_checkpoint_s_generation_config_changes_nothing_but_the_end(self, fp32, tmp_path):
+        """It may hold a repetition penalty, which `generate` would take over; the end token is 30 here, a full stop."""
+        model = tmp_path / "model"
+        model.mkdir()
+        for file in (MODELS / "smollm2-135m").iterdir():
+            (model / file.name).symlink_to(file)
+        (model / "generation_config.json").unlink()
+        own = {
+            "repetition_penalty": 5.0,
+            "do_sample": True,
+            "temperature": 9.0,
+            "min_new_tokens": 40,
+            "eos_token_id": 30,
+        }
+        (model / "generation_config.json").write_text(json.dumps(own))
+        (prompt,) = load_prompts(STARTER, limit=1)
+        (plain,) = fp32.generate([prompt], Sampling(max_tokens=32))
+        with open_engine(
+            config(tmp_path, str(model), dtype="float32"), log=tmp_path / "engine.log", on_progress=lambda _: None
+        ) as engine:
+            (ended,) = engine.generate([prompt], Sampling(max_tokens=32))
+        until = plain.token_ids.index(30) + 1
+        assert (ended.token_ids, ended.finish_reason) == (plain.token_ids[:until], "stop")
+
     def test_it_says_that_it_is_slower(self, fp32):
         assert any("slower" in note for note in fp32.info.notes)
         assert (fp32.info.ran_as, fp32.info.quantized_layers, fp32.info.unquantized_layers) == ("FP32", 0, 210)

@@ -8,8 +8,19 @@ from typing import Any
 
 from fidelity.baselines.files import read_index
 from fidelity.checkpoints import chat_template, content_id, fingerprint, local_directory
-from fidelity.config import Control, RecordedEngine, RunConfig, Sampling, StoredEngine, VllmEngine
-from fidelity.engines import surroundings
+from fidelity.config import (
+    Control,
+    ExecuTorchEngine,
+    OpenAIEngine,
+    RecordedEngine,
+    RunConfig,
+    Sampling,
+    StoredEngine,
+    TransformersEngine,
+    VllmEngine,
+    VllmServeEngine,
+)
+from fidelity.engines import identity, surroundings
 from fidelity.engines.recorded import file_hash, recorded_prompts
 from fidelity.errors import ConfigError, FidelityError
 from fidelity.prompts import load_prompts
@@ -56,10 +67,16 @@ def check(
     stored = recorded_prompts(directory / "prompts.jsonl")
     findings = [_told("prompts", lambda: _prompts(stored, config, limit))]
     match config.engine:
-        case VllmEngine() as engine:
+        case VllmEngine() | VllmServeEngine() as engine:
             findings += _model(manifest, config, remembered)
             findings += _settings(manifest, config)
             findings += _engine(manifest, engine)
+        case OpenAIEngine():
+            findings += _settings(manifest, config)
+            findings.append(_told("server", lambda: _server(manifest, config, remembered)))
+        case TransformersEngine() | ExecuTorchEngine():
+            findings += _settings(manifest, config)
+            findings += _identity(manifest, config, remembered)
         case RecordedEngine(path=path):
             recorded = manifest["identity"].get("content")
             findings.append(_told("recording", lambda: "" if file_hash(path) == recorded else f"{path} has changed"))
@@ -129,7 +146,7 @@ def _settings(manifest: Manifest, config: RunConfig) -> Iterator[Finding]:
     yield _finding("chunk", _differing(*chunk))
 
 
-def _engine(manifest: Manifest, engine: VllmEngine) -> Iterator[Finding]:
+def _engine(manifest: Manifest, engine: VllmEngine | VllmServeEngine) -> Iterator[Finding]:
     before = manifest["identity"]
     keys = engine.decisive()
     yield _finding("engine options", _differing({k: before.get(k) for k in keys}, keys))
@@ -142,6 +159,21 @@ def _engine(manifest: Manifest, engine: VllmEngine) -> Iterator[Finding]:
         yield _finding(what, _differing({what: before.get(key)}, {what: now[key]}))
     versions = manifest["engine"]["versions"]
     yield _finding("packages", _differing(versions, {package: _version(package) for package in versions}))
+
+
+def _server(manifest: Manifest, config: RunConfig, remembered: Path) -> str:
+    return _differing(manifest["identity"], identity(config, remembered=remembered))
+
+
+def _identity(manifest: Manifest, config: RunConfig, remembered: Path) -> Iterator[Finding]:
+    """All that the engine's outputs depend on, by the names that it has in the manifest."""
+    try:
+        now = identity(config, remembered=remembered)
+    except FidelityError as error:
+        yield Finding("engine", None, str(error))
+        return
+    for key in now:
+        yield _finding(OF_THE_MACHINE.get(key, key), _differing(manifest["identity"], {key: now[key]}))
 
 
 def _differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

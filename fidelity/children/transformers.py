@@ -38,7 +38,7 @@ class TransformersModel:
             context: The longest prompt plus answer, in tokens; the model's own if not given.
             batch: How many prompts are answered together.
         """
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
         gguf = {"gguf_file": Path(model).name} if model.endswith(".gguf") else {}
         directory = str(Path(model).parent) if gguf else model
@@ -52,6 +52,7 @@ class TransformersModel:
         own = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
         self._context = int(context or own or self._tokenizer.model_max_length)
         self._ends = _ends(self._model.generation_config, self._tokenizer)
+        self._model.generation_config = GenerationConfig()  # else `generate` takes what a request leaves open from it
         self._batch = batch
         self.step_seconds = 0.0
         """Spent generating since the warm-up."""

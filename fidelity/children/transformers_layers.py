@@ -44,7 +44,7 @@ def _format(module: Any, name: str) -> tuple[str, bool, str]:
     if (ggml_type := getattr(module, "ggml_type", None)) is not None:
         return gguf_name(ggml_type), True, name
     if name == "Linear4bit":
-        return str(getattr(weight, "quant_type", "4-bit")).upper(), True, "bitsandbytes"
+        return str(getattr(weight, "quant_type", "INT4")).upper(), True, "bitsandbytes"
     if name == "Linear8bitLt":
         return "LLM.int8", True, "bitsandbytes"
     if "FP8" in name:

@@ -81,15 +81,14 @@ def _model_memory(worker: Any) -> int | None:
 
 
 def _kv_cache(llm: Any) -> int | None:
+    """Over all workers. After 0.26 the tensors lie in one allocation, whose size each of them states."""
     try:
         tensors = llm.llm_engine.engine_core.engine_core.scheduler.kv_cache_config.kv_cache_tensors
         workers = int(llm.llm_engine.vllm_config.parallel_config.world_size)
     except AttributeError:
         return None
     sizes = [int(tensor.size) for tensor in tensors]
-    one_allocation = any(
-        hasattr(tensor, "layer_stride") for tensor in tensors
-    )  # later than 0.26: they lie in each other
+    one_allocation = any(hasattr(tensor, "layer_stride") for tensor in tensors)
     return workers * (max(sizes, default=0) if one_allocation else sum(sizes)) or None
 
 

@@ -85,8 +85,8 @@ def _measure_in_turn(
     from fidelity.config import candidate_of
     from fidelity.interleaving import measure_in_turn
 
-    configs = {config.name: candidate_of(baseline, config) for config in candidates}
-    runs = [(baseline, result.baseline), *((configs[s.run.name], s.run) for s in result.candidates)]
+    compared = [candidate_of(baseline, config) for config in candidates if config.name not in result.not_compared]
+    runs = [(baseline, result.baseline), *zip(compared, (scores.run for scores in result.candidates), strict=True)]
     measure_in_turn(runs, store=store, listener=Progress(), rounds=rounds)
 
 

@@ -32,7 +32,20 @@ class TorchAO(Settings):
         return self
 
 
-class VllmSettings(Settings):
+class ChildProcess(Settings):
+    """An engine in a child process of its own."""
+
+    deadline: float = Field(default=600.0, gt=0)
+    """Seconds without progress after which the engine is given up; it can't change an output."""
+    env: dict[str, str] = Field(default_factory=dict)
+    """Environment variables of the child process (`VLLM_CPU_INT4_W4A8: "0"`)."""
+
+    def decisive(self) -> dict[str, Any]:
+        """What of it can change an output, as plain data."""
+        return self.model_dump(mode="json", exclude={"deadline"})
+
+
+class VllmSettings(ChildProcess):
     """How vLLM loads a model, wherever it runs."""
 
     dtype: str | None = None
@@ -43,10 +56,6 @@ class VllmSettings(Settings):
     """Any other argument of vLLM's `LLM(...)`, passed on as it is; checked against the installed vLLM's own."""
     allow_pickle: bool = False
     """Load weights that Python has to unpickle, which can run code."""
-    deadline: float = Field(default=600.0, gt=0)
-    """Seconds without progress after which the engine is given up; it can't change an output."""
-    env: dict[str, str] = Field(default_factory=dict)
-    """Environment variables of the child process (`VLLM_CPU_INT4_W4A8: "0"`)."""
 
 
 class VllmEngine(VllmSettings):
@@ -56,12 +65,8 @@ class VllmEngine(VllmSettings):
     torchao: TorchAO | None = None
     """Quantize with torchao while loading: `{scheme: 8da4w, group_size: 32}`."""
 
-    def decisive(self) -> dict[str, Any]:
-        """What of it can change an output, as plain data."""
-        return self.model_dump(mode="json", exclude={"deadline"})
 
-
-class TransformersEngine(Settings):
+class TransformersEngine(ChildProcess):
     """transformers, in a child process of its own: slower than an engine that serves, and runs what those can't."""
 
     kind: Literal["transformers"]
@@ -80,17 +85,9 @@ class TransformersEngine(Settings):
     """Quantize with torchao while loading: `{scheme: 8da4w, group_size: 32}`."""
     allow_pickle: bool = False
     """Load weights that Python has to unpickle, which can run code."""
-    deadline: float = Field(default=600.0, gt=0)
-    """Seconds without progress after which the engine is given up; it can't change an output."""
-    env: dict[str, str] = Field(default_factory=dict)
-    """Environment variables of the child process."""
-
-    def decisive(self) -> dict[str, Any]:
-        """What of it can change an output, as plain data."""
-        return self.model_dump(mode="json", exclude={"deadline"})
 
 
-class ExecuTorchEngine(Settings):
+class ExecuTorchEngine(ChildProcess):
     """An ExecuTorch program, in a child process of its own; it answers one prompt after another."""
 
     kind: Literal["executorch"]
@@ -100,10 +97,6 @@ class ExecuTorchEngine(Settings):
     """A directory with the model's tokenizer.json, and its chat template if it has one."""
     environment: RelativePath | None = None
     """The virtual environment that has the package `executorch`; this command's own if not given."""
-    deadline: float = Field(default=600.0, gt=0)
-    """Seconds without progress after which the engine is given up; it can't change an output."""
-    env: dict[str, str] = Field(default_factory=dict)
-    """Environment variables of the child process."""
 
 
 NAMED_IN_REQUESTS = frozenset(

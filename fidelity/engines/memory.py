@@ -10,9 +10,12 @@ from fidelity.engines.processes import PROC, members
 
 SHORTEST_WAIT_S = 0.2
 """Between two looks."""
-SHARE_OF_A_PROCESSOR = 0.01
-"""That looking may cost: it waits as much longer as a look took."""
-GPU_WAIT_S = 3.0
+SHARE_OF_A_PROCESSOR = 0.03
+"""That looking may cost while the memory grows: it waits as much longer as a look took. Otherwise it costs next to
+nothing."""
+LISTED_S = 2.0
+"""How long a list of the group's processes is good: making one reads all of /proc."""
+GPU_WAIT_S = 5.0
 """Between two questions to the driver, whose count changes while an engine loads and hardly afterwards."""
 GROWTH = 1.01
 """How much the resident memory must have grown since PSS was last read: the kernel takes 6 ms a GB to count it."""
@@ -40,6 +43,8 @@ class MemoryWatch:
     def __init__(self, group: int) -> None:
         self._group = group
         self._pss = self._rss = self._rss_at_pss = 0
+        self._pids: list[int] = []
+        self._listed = -LISTED_S
         self._gpu, self._gpu_by = 0, "process"
         self._gpu_asked = -GPU_WAIT_S
         self._gpu_before = _gpu_total() if shutil.which("nvidia-smi") else None
@@ -68,16 +73,17 @@ class MemoryWatch:
 
     def _look(self, *, ask_driver: bool = False) -> None:
         with self._looking:
-            pids = [pid for pid, _ in members(self._group)]
-            resident = [_status(pid) for pid in pids]
+            if time.monotonic() - self._listed > LISTED_S:
+                self._pids, self._listed = [pid for pid, _ in members(self._group)], time.monotonic()
+            resident = [_status(pid) for pid in self._pids]
             now = sum(rss for rss, _ in resident)
             if now > self._rss_at_pss * GROWTH:
                 self._rss_at_pss = now
-                self._pss = max(self._pss, sum(map(_pss, pids)))
+                self._pss = max(self._pss, sum(map(_pss, self._pids)))
             highest = resident[0][1] if len(resident) == 1 else now
             self._rss = max(self._rss, highest)
             if self._gpu_before is not None and (ask_driver or time.monotonic() - self._gpu_asked > GPU_WAIT_S):
-                self._ask_driver(set(pids), self._gpu_before)
+                self._ask_driver(set(self._pids), self._gpu_before)
 
     def _ask_driver(self, pids: set[int], before: int) -> None:
         self._gpu_asked = time.monotonic()

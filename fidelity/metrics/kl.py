@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 
 from fidelity.metrics.base import Metric, Need
+from fidelity.metrics.token_columns import Numbers, TokenNumber, profiles
 from fidelity.records import Column, Pair
 from fidelity.tokenwise import exact_kl
 
@@ -24,6 +25,8 @@ class Kl(Metric):
     kind: Literal["kl"] = "kl"
     ignore_below: float | None = None
     """Tokens whose log-probability in the baseline is not above it are left out; llama.cpp has -16."""
+    profile: bool = False
+    """Whether `kl` comes by tenths of the answer and of the baseline's confidence too, as in `tokens`."""
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -31,11 +34,21 @@ class Kl(Metric):
 
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
         found = [exact_kl(*pair.forced, ignore_below=self.ignore_below) if pair.forced else None for pair in pairs]
-        known = [None if kl is None or not len(kl) or not np.isfinite(kl).all() else kl for kl in found]
-        means = tuple(None if kl is None else float(kl.mean()) for kl in known)
-        weights = tuple(None if kl is None else float(len(kl)) for kl in known)
-        columns = [Column("kl", means, weights, better="lower", bounds=None)]
+        number = TokenNumber("kl", found, "lower", weighted=True, bounds=None)
+        columns = [number.column()]
         for q in QUANTILES:
-            at = tuple(None if kl is None else float(np.quantile(kl, q)) for kl in known)
+            at = tuple(
+                None if mean is None or kl is None else float(np.quantile(kl, q))
+                for mean, kl in zip(columns[0].values, found, strict=True)
+            )
             columns.append(Column(f"kl[q={q}]", at, better="lower", bounds=None))
+        if self.profile:
+            columns += profiles([number], [_confidence(pair) for pair in pairs])
         return columns
+
+
+def _confidence(pair: Pair) -> Numbers | None:
+    if pair.forced is None:
+        return None
+    ours, theirs = pair.forced
+    return np.asarray(np.exp(ours.top_logprobs[: len(theirs.token_ids)].max(axis=1, initial=-np.inf)))

@@ -3,19 +3,18 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from functools import partial
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from fidelity.metrics.base import Metric, Need
-from fidelity.metrics.profile import DECILES, decile_bounds
-from fidelity.records import Better, Column, Pair
+from fidelity.metrics.token_columns import Numbers, TokenNumber, profiles
+from fidelity.records import Column, Pair
 from fidelity.tokenwise import TokenValues, token_values
 
-Numbers = NDArray[Any]
-Tenths = Callable[[TokenValues], NDArray[np.int_]]
+Values = Sequence[TokenValues | None]
 
 
 class Tokens(Metric):
@@ -34,8 +33,8 @@ class Tokens(Metric):
     perplexities); `rank`, the mean rank of these tokens in q; `delta_p`, the mean of q - p of these tokens, and
     `rms_delta_p`, its root mean square, both as llama.cpp's perplexity tool has them, within an answer.
 
-    With `profile`, agreement, drop and bound also by tenths of the answer (`[decile=3]`) and by tenths of the
-    probability that the baseline gave its first token (`[confidence=10]`: above 0.9).
+    With `profile`, every mean also by tenths of the answer (`[decile=3]`) and by tenths of the probability that the
+    baseline gave its first token (`[confidence=10]`: from 0.9 on).
     """
 
     kind: Literal["tokens"] = "tokens"
@@ -52,106 +51,46 @@ class Tokens(Metric):
 
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
         values = [token_values(*pair.forced) if pair.forced else None for pair in pairs]
-        columns = [
-            token_column("top1_agreement", values, _agree),
-            token_column("sure_flips", values, _flip, among=lambda v: v.gap >= self.sure, better="lower"),
-            token_column("kl_lower_bound", values, _bound, better="lower", weighted=True, bounds=None),
-            token_column("tail_mass", values, lambda v: v.tail_mass, better="neither", weighted=True),
+        numbers = self._numbers(values)
+        columns = [number.column() for number in numbers]
+        if self.detail:
+            columns += [_divergence(values), _rms(values)]
+        if self.profile:
+            columns += profiles(numbers, [v.confidence if v else None for v in values])
+        return columns
+
+    def _numbers(self, values: Values) -> list[TokenNumber]:
+        def each(of: Callable[[TokenValues], Numbers]) -> list[Numbers | None]:
+            return [None if one is None else of(one) for one in values]
+
+        def flips(one: TokenValues, *, sure: bool) -> Numbers:
+            return np.where((one.gap >= self.sure) == sure, ~one.agree, np.nan)
+
+        numbers = [
+            TokenNumber("top1_agreement", each(lambda v: v.agree)),
+            TokenNumber("sure_flips", each(partial(flips, sure=True)), "lower"),
+            TokenNumber("kl_lower_bound", each(lambda v: v.kl_lower_bound), "lower", weighted=True, bounds=None),
+            TokenNumber("tail_mass", each(lambda v: v.tail_mass), "neither", weighted=True),
         ]
         if self.detail:
-            columns += [
-                token_column("unsure_flips", values, _flip, among=lambda v: v.gap < self.sure, better="lower"),
-                _divergence(values),
-                token_column("logprob_drop", values, lambda v: v.drop, better="lower", weighted=True, bounds=None),
-                token_column("rank", values, lambda v: v.rank, better="neither", weighted=True, bounds=None),
-                token_column(
-                    "delta_p", values, lambda v: v.delta_p, better="neither", weighted=True, bounds=(-1.0, 1.0)
-                ),
-                _rms(token_column("rms_delta_p", values, lambda v: v.delta_p**2, better="lower")),
+            numbers += [
+                TokenNumber("unsure_flips", each(partial(flips, sure=False)), "lower"),
+                TokenNumber("logprob_drop", each(lambda v: v.drop), "lower", weighted=True, bounds=None),
+                TokenNumber("rank", each(lambda v: v.rank), "neither", weighted=True, bounds=None),
+                TokenNumber("delta_p", each(lambda v: v.delta_p), "neither", weighted=True, bounds=(-1.0, 1.0)),
             ]
-        return columns + (_profiles(values) if self.profile else [])
+        return numbers
 
 
-def token_column(
-    name: str,
-    values: Sequence[TokenValues | None],
-    of: Callable[[TokenValues], Numbers],
-    *,
-    among: Callable[[TokenValues], NDArray[np.bool_]] | None = None,
-    better: Better = "higher",
-    weighted: bool = False,
-    bounds: tuple[float, float] | None = (0.0, 1.0),
-) -> Column:
-    """The mean of a number over each answer's tokens, or `among` some of them.
-
-    Over answers every prompt counts the same, which a gate's bounds need; with `weighted` every token does. None where
-    an answer has no such token, and where a number isn't known or infinite.
-    """
-    means: list[float | None] = []
-    weights: list[float | None] = []
-    for one in values:
-        numbers = np.zeros(0) if one is None else of(one)[among(one)] if among else of(one)
-        known = len(numbers) > 0 and bool(np.isfinite(numbers).all())
-        means.append(float(np.mean(numbers)) if known else None)
-        weights.append(float(len(numbers)) if known else None)
-    return Column(name, tuple(means), tuple(weights) if weighted else None, better=better, bounds=bounds)
-
-
-def _agree(values: TokenValues) -> Numbers:
-    return values.agree
-
-
-def _flip(values: TokenValues) -> Numbers:
-    return ~values.agree
-
-
-def _bound(values: TokenValues) -> Numbers:
-    return values.kl_lower_bound
-
-
-def _drop(values: TokenValues) -> Numbers:
-    return values.drop
-
-
-def _rms(squares: Column) -> Column:
-    return replace(squares, values=tuple(None if square is None else math.sqrt(square) for square in squares.values))
-
-
-def _divergence(values: Sequence[TokenValues | None]) -> Column:
+def _divergence(values: Values) -> Column:
     places = [None if v is None or not len(v.agree) else _first(~v.agree) for v in values]
     return Column("forced_divergence", tuple(places), better="neither", summary="median", bounds=None)
 
 
-def _first(flips: NDArray[np.bool_]) -> float:
+def _first(flips: Numbers) -> float:
     return float(flips.argmax() if flips.any() else len(flips))
 
 
-def _profiles(values: Sequence[TokenValues | None]) -> list[Column]:
-    columns = []
-    for by, tenth_of in (("decile", _tenth_of_answer), ("confidence", _tenth_of_confidence)):
-        for tenth in range(DECILES):
-
-            def inside(one: TokenValues, tenth: int = tenth, tenth_of: Tenths = tenth_of) -> NDArray[np.bool_]:
-                return np.equal(tenth_of(one), tenth)
-
-            place = f"[{by}={tenth + 1}]"
-            columns += [
-                token_column(f"top1_agreement{place}", values, _agree, among=inside),
-                token_column(
-                    f"kl_lower_bound{place}", values, _bound, among=inside, better="lower", weighted=True, bounds=None
-                ),
-                token_column(
-                    f"logprob_drop{place}", values, _drop, among=inside, better="lower", weighted=True, bounds=None
-                ),
-            ]
-    return columns
-
-
-def _tenth_of_answer(values: TokenValues) -> NDArray[np.int_]:
-    """Of each token, the decile of the answer that it lies in, from 0."""
-    n = len(values.agree)
-    return np.searchsorted(decile_bounds(n), np.arange(n), side="right") - 1
-
-
-def _tenth_of_confidence(values: TokenValues) -> NDArray[np.int_]:
-    return np.minimum(values.confidence * DECILES, DECILES - 1).astype(int)
+def _rms(values: Values) -> Column:
+    squares = TokenNumber("rms_delta_p", [None if v is None else v.delta_p**2 for v in values], "lower").column()
+    return replace(squares, values=tuple(None if square is None else math.sqrt(square) for square in squares.values))

@@ -69,11 +69,30 @@ def notes(result: ComparisonSet) -> list[str]:
         reasons = list(scores.failures.items())
         said += [f"{scores.run.name}: prompt {prompt} failed: {why}" for prompt, why in reasons[:3]]
         said += [f"{scores.run.name}: and {len(reasons) - 3} more failed"] if len(reasons) > 3 else []
+    said += _partings(result)
     said += _unscored(result)
     said += _scored_in_part(result)
     said += differences(result)
     said += [f"{name}: not compared: {why}" for name, why in result.not_compared.items()]
     return list(dict.fromkeys(said))
+
+
+def _partings(result: ComparisonSet) -> list[str]:
+    """How much of each candidate's drift starts at near ties, where rounding decides; beside it the floor's."""
+    floor = [words for control in result.controls if (words := _parted(control))]
+    beside = f" (the floor: {'; '.join(floor)})" if floor else ""
+    return [f"{one.run.name}: {words}{beside}" for one in result.candidates if (words := _parted(one))]
+
+
+def _parted(scores: Scores) -> str | None:
+    counts = scores.kept.manifest.get("partings")
+    judged = counts["near_ties"] + counts["minds_changed"] if counts else 0
+    if not counts or not judged:
+        return None
+    return (
+        f"{counts['parted']} of {counts['answers']} answers part from the baseline's, "
+        f"{counts['near_ties']} of {judged} at a near tie"
+    )
 
 
 def _unscored(result: ComparisonSet) -> list[str]:

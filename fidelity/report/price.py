@@ -16,8 +16,8 @@ from fidelity.tradeoff import Point, tradeoff
 IN_SHORT = ("bytes", "memory", "tokens_per_s", "first_token", "cost")
 """The measures of the table in the terminal; the other formats show all."""
 READING = (
-    "Price: of the baseline what it takes, of a candidate that over the baseline's (x 0.5 is half as much), with the "
-    "95 % interval where there is one."
+    "Price: what a run takes, and a candidate over the baseline (× 0.5 is half as much), with the 95 % interval where "
+    "there is one."
 )
 DOMINATED = "Dominated: another run drifts no more and is no worse in any measure."
 SIZES = (" B", " kB", " MB", " GB", " TB")
@@ -47,25 +47,21 @@ class PriceTable:
     """What has to be said beside it."""
 
 
-def price_table(result: ComparisonSet, *, only: Sequence[str] | None = None) -> PriceTable | None:
-    """All measures that are known of a candidate and its baseline, or `only` some; None where nothing is."""
+def price_table(result: ComparisonSet, *, in_short: bool = False) -> PriceTable | None:
+    """All measures that are known of a candidate and its baseline; None where nothing is.
+
+    In short: the measures of IN_SHORT, with the ratio alone in a candidate's cell.
+    """
     found = tradeoff(result)
-    measures = [name for name in found.measures if only is None or name in only]
+    measures = [name for name in found.measures if not in_short or name in IN_SHORT]
     if not measures:
         return None
-    base = values_of(result.baseline)
-    rows = [
-        PriceRow(
-            point.run.name,
-            "" if point.is_baseline else number(point.drift, sign=True),
-            tuple(
-                in_unit(base.get(name), name) if point.is_baseline else times(point.ratios.get(name))
-                for name in measures
-            ),
-            point.dominated_by,
-        )
-        for point in found.points
-    ]
+    rows = []
+    for point in found.points:
+        values = values_of(point.run)
+        cells = [_cell(point, values.get(name), name, in_short=in_short) for name in measures]
+        drift = "" if point.is_baseline else number(point.drift, sign=True)
+        rows.append(PriceRow(point.run.name, drift, tuple(cells), point.dominated_by))
     runs = [point.run for point in found.points]
     said = [
         READING,
@@ -74,6 +70,13 @@ def price_table(result: ComparisonSet, *, only: Sequence[str] | None = None) -> 
         *remarks(runs),
     ]
     return PriceTable(found.column, tuple(measure_of(name).title for name in measures), tuple(rows), tuple(said))
+
+
+def _cell(point: Point, value: Value | None, name: str, *, in_short: bool) -> str:
+    if point.is_baseline:
+        return in_unit(value, name) if in_short else in_full(value, name)
+    ratio = times(point.ratios.get(name))
+    return ratio if in_short else "\n".join([in_unit(value, name), ratio.replace("\n", ", ")])
 
 
 SERVED = {
@@ -122,17 +125,27 @@ def _memory_note(runs: Sequence[Run]) -> Iterator[str]:
 
 def in_unit(value: Value | None, name: str) -> str:
     """A value for reading: 269 MB, 251/s, 85.3 ms."""
-    if value is None:
-        return "-"
+    return "-" if value is None else _with_unit(value.value, name)
+
+
+def in_full(value: Value | None, name: str) -> str:
+    """A value with its interval and its 95th percentile, as far as it has them, below it."""
+    if value is None or value.low is None or value.high is None or value.p95 is None:
+        return in_unit(value, name)
+    low, high, p95 = (_with_unit(number_, name) for number_ in (value.low, value.high, value.p95))
+    return f"{in_unit(value, name)}\n{low} to {high}, p95 {p95}"
+
+
+def _with_unit(value: float, name: str) -> str:
     match measure_of(name).unit:
         case "bytes":
-            return short(value.value, SIZES)
+            return short(value, SIZES)
         case "per second":
-            return f"{short(value.value, ('', 'K', 'M'))}/s"
+            return f"{short(value, ('', 'K', 'M'))}/s"
         case "seconds":
-            return f"{value.value:.3g} s" if value.value >= 1 else f"{1000 * value.value:.3g} ms"
+            return f"{value:.3g} s" if value >= 1 else f"{1000 * value:.3g} ms"
         case "per query":
-            return f"{short(1 / value.value, ('', 'K', 'M', 'B'))} for 1"
+            return f"{short(1 / value, ('', 'K', 'M', 'B'))} for 1"
 
 
 def times(ratio: Ratio | None) -> str:

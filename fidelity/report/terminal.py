@@ -23,7 +23,7 @@ from fidelity.report.content import (
     size_of,
     summaries_of,
 )
-from fidelity.report.price import IN_SHORT, PriceTable, price_table, published_table
+from fidelity.report.price import PriceTable, price_table, published_table
 from fidelity.report.trends import trend
 from fidelity.report.verdicts import NO_GATE
 from fidelity.store import Run
@@ -94,7 +94,7 @@ def print_published(console: Console) -> None:
 
 def _print_price(result: ComparisonSet, console: Console) -> tuple[str, ...]:
     """What each run takes beside its drift; returns what has to be said of it."""
-    found = price_table(result, only=IN_SHORT)
+    found = price_table(result, in_short=True)
     if found is None:
         return ()
     _print_prices(found, "price", console)

@@ -63,7 +63,7 @@ def test_identical_models_are_identical():
 
 def test_by_position_and_by_confidence():
     ten = pair([SURE] * 9 + [UNSURE], [SURE] * 8 + [FLIPPED] * 2, [0] * 10)
-    told = columns(Tokens(profile=True), ten)
+    told = columns(Tokens(detail=True, profile=True), ten)
     assert [told[f"top1_agreement[decile={d}]"].values[0] for d in range(1, 11)] == [1.0] * 8 + [0.0] * 2
     # The baseline gave its first token 0.84 nine times, 0.45 once: the ninth and the fifth tenth.
     assert told["top1_agreement[confidence=9]"].values[0] == pytest.approx(8 / 9)
@@ -71,6 +71,12 @@ def test_by_position_and_by_confidence():
     assert told["top1_agreement[confidence=1]"].values == (None,)
     assert told["logprob_drop[decile=9]"].values[0] == pytest.approx(math.log(10.5), abs=1e-6)
     assert told["kl_lower_bound[confidence=9]"].weights == (9.0,)
+    assert told["sure_flips[decile=9]"].values == (1.0,)
+    assert told["sure_flips[decile=10]"].values == (None,)  # there the baseline was not sure
+    whole = pair([SURE] * 9 + [UNSURE], [SURE] * 8 + [FLIPPED] * 2, [0] * 10, top_k=None)
+    exact = columns(Kl(profile=True), whole)
+    assert exact["kl[decile=9]"].values[0] == pytest.approx(0.76 * math.log(10.5), abs=1e-6)
+    assert exact["kl[confidence=9]"].values[0] == pytest.approx(0.76 * math.log(10.5) / 9, abs=1e-6)
 
 
 def test_exact_kl_and_its_quantiles():
@@ -83,7 +89,7 @@ def test_exact_kl_and_its_quantiles():
     assert told["kl[q=0.999]"].values[0] == pytest.approx(0.999 * apart, abs=1e-6)
 
 
-@pytest.mark.parametrize("metric", [Tokens(detail=True, profile=True), Kl()])
+@pytest.mark.parametrize("metric", [Tokens(detail=True, profile=True), Kl(profile=True)])
 def test_form_order_and_what_cannot_be_scored(metric):
     whole = None if metric.kind == "kl" else 2
     unforced = Pair(Prompt("u", "Say."), Generation("u", "x", (1,)), Generation("u", "x", (1,)))
