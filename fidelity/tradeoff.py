@@ -55,7 +55,7 @@ def tradeoff(*results: ComparisonSet, column: str | None = None) -> Tradeoff:
     """
     base = results[0].baseline
     candidates = [(result, candidate) for result in results for candidate in result.candidates]
-    excess = [_excess(result, candidate) for result, candidate in candidates]
+    excess = [_excess(result, candidate, (column,) if column else DRIFT) for result, candidate in candidates]
     if column is None:
         column = next((name for name in DRIFT if excess and all(name in found for found in excess)), None)
     points = [Point(base, 0.0 if column else None, {}, is_baseline=True)]
@@ -66,9 +66,9 @@ def tradeoff(*results: ComparisonSet, column: str | None = None) -> Tradeoff:
     return Tradeoff(column, tuple(measures), _marked(points))
 
 
-def _excess(result: ComparisonSet, candidate: Scores) -> dict[str, float]:
+def _excess(result: ComparisonSet, candidate: Scores, names: Sequence[str]) -> dict[str, float]:
     found = {}
-    for name in DRIFT:
+    for name in names:
         if name in candidate.columns and all(name in control.columns for control in result.controls):
             controls = [values_of(control, name) for control in result.controls]
             mean = summarise(candidate.prompt_ids, candidate.columns[name].column, controls).excess

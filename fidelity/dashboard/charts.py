@@ -141,6 +141,50 @@ def drift(
     return _layered(layers, height=330, data=points)
 
 
+def bargain(points: pd.DataFrame, x_title: str, y_title: str) -> Spec:
+    """Drift against a ratio: `ratio`, `low`, `high`, `drift`, `format`, `candidate`, `dominated_by` (then hollow).
+
+    The baseline is the cross at (1, 0).
+    """
+    formats = list(dict.fromkeys(points["format"]))
+    x = _q("ratio", title=x_title, scale={"type": "log", "nice": False, "padding": 24}, axis={"grid": False})
+    y = _q("drift", title=y_title, scale={"nice": True})
+    colour = _n("format", scale=_scale(formats, FORMATS), legend={"orient": "bottom", "columns": 3, "labelLimit": 220})
+    origin = pd.DataFrame({"ratio": [1.0], "drift": [0.0]})
+    tips = [
+        _n("candidate"),
+        _n("format"),
+        _q("ratio", title="ratio", format=".3f"),
+        _q("drift", title=y_title, format="+.3f"),
+        _n("dominated_by", title="dominated by"),
+    ]
+    ends = points.dropna(subset=["low", "high"])
+    hollow = {"condition": {"test": "datum.dominated_by != ''", "value": 0.0}, "value": 0.9}
+    layers = [
+        _layer({"type": "point", "shape": "cross", "size": 110, "filled": True, "color": FLOOR}, origin, x=x, y=y),
+        _layer({"type": "text", "text": "baseline", "dy": -12, "color": FLOOR, "fontWeight": 600}, origin, x=x, y=y),
+        _layer(
+            {"type": "rule", "opacity": 0.6, "strokeWidth": 2},
+            ends,
+            y=y,
+            color=colour,
+            x=_q("low", title=x_title),
+            x2={"field": "high"},
+        ),
+        _layer(
+            {"type": "point", "size": 100},
+            x=x,
+            y=y,
+            color=colour,
+            tooltip=tips,
+            shape=_n("format", legend=None, scale=_scale(formats, SHAPES)),
+            fillOpacity=hollow,
+            fill={**colour, "legend": None},
+        ),
+    ]
+    return _layered(layers, height=330, data=points)
+
+
 def histogram(values: pd.DataFrame, metric: str) -> Spec:
     """How many pairs have which value: `values` has `side` (floor, candidate), `left`, `right`, `share`."""
     places = {

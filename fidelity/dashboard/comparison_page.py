@@ -4,7 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from fidelity.comparison import ComparisonSet, load_comparison
-from fidelity.dashboard import charts, places, token_panel
+from fidelity.dashboard import bargain, charts, places, token_panel
 from fidelity.dashboard.numbers import Row
 from fidelity.dashboard.overview_page import gate_for
 from fidelity.dashboard.pair_table import excess_of
@@ -66,6 +66,8 @@ def draw() -> None:
     _along(entry, found)
     token_panel.draw(shelf, entry, found)
     _answers(result, entry, found)
+    st.subheader("Size and speed", anchor=False)
+    bargain.in_full(result)
     said = notes(result)
     if said:
         with st.expander(f"{len(said)} notes"):

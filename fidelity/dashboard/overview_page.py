@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 from pydantic import ValidationError
 
-from fidelity.dashboard import charts, places
+from fidelity.dashboard import bargain, charts, places
 from fidelity.dashboard.numbers import Row
 from fidelity.dashboard.reading import given_gate, read_ahead, rows, verdict
 from fidelity.dashboard.reading import shelf as read
@@ -82,6 +82,7 @@ def draw() -> None:
     table = _table(shelf, study, squares, metric, found)
     _matrix(table, metric)
     _drifts(table, metric, excess=excess, published=published)
+    bargain.draw(shelf, [s.entry for s in squares if s.entry], metric, published=published)
     _not_shown(shelf, squares)
     quiet(NOT_QUALITY)
     read_ahead(shelf, ids, names[:AHEAD], after=WHILE_READING)

@@ -60,6 +60,12 @@ def rows(
     return {id_: found[path] for id_, path in zip(ids, paths, strict=True)}
 
 
+def found_once(shelf: Shelf, ids: Sequence[str], what: str, work: Callable[[list[Path]], T]) -> T:
+    """What `work` finds in these comparisons, for as long as they stay as they are."""
+    paths, key = _asked(shelf, ids, [what], lows=False)
+    return _ahead().now(key, lambda: work(paths))
+
+
 def read_ahead(shelf: Shelf, ids: Sequence[str], names: Sequence[str], *, after: float = 0.0) -> None:
     """Find what `rows` without lows will be asked for next, one column so many seconds `after` another."""
     for name in names:

@@ -43,6 +43,18 @@ def store(recorded, tmp_path):
 
 
 @pytest.fixture
+def forced(fake_vllm, workspace, fidelity):
+    """Two runs and a control of the stand-in, forced on the baseline's tokens."""
+    workspace.prompts(*(f"question number {n}" for n in range(12)))
+    metrics = ["identical", {"kind": "tokens", "profile": True}]
+    base = workspace.baseline(metrics=metrics)
+    quant = workspace.run("int8", engine={"kind": "vllm", "options": {"quantization": "compressed-tensors"}})
+    code, _, err = fidelity("compare", base, quant, "--store", workspace.store)
+    assert code == 0, err
+    return workspace.store
+
+
+@pytest.fixture
 def opened(monkeypatch):
     """Opens a page of the app over a store, as its address does; no page may end in an exception."""
 

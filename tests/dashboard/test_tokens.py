@@ -2,8 +2,6 @@
 
 import re
 
-import pytest
-
 from fidelity.comparison import load_comparison
 from fidelity.dashboard.token_panel import token_numbers
 from fidelity.dashboard.token_view import show_tokens
@@ -12,20 +10,6 @@ from fidelity.report.verdicts import number
 from fidelity.token_statistics import token_statistics
 from fidelity.token_table import Alternative, TokenRow
 from tests.dashboard.conftest import charted, comparison, said
-
-pytestmark = pytest.mark.usefixtures("fake_vllm")
-
-
-@pytest.fixture
-def forced(workspace, fidelity):
-    """Two runs and a control of the stand-in, forced on the baseline's tokens."""
-    workspace.prompts(*(f"question number {n}" for n in range(12)))
-    metrics = ["identical", {"kind": "tokens", "profile": True}]
-    base = workspace.baseline(metrics=metrics)
-    quant = workspace.run("int8", engine={"kind": "vllm", "options": {"quantization": "compressed-tensors"}})
-    code, _, err = fidelity("compare", base, quant, "--store", workspace.store)
-    assert code == 0, err
-    return workspace.store
 
 
 def test_the_panel_has_the_numbers_of_the_command(opened, forced):

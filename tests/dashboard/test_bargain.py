@@ -1,0 +1,24 @@
+"""What the drift buys, on the pages: the numbers of `fidelity.tradeoff`."""
+
+from fidelity.comparison import load_comparison
+from fidelity.report.price import times
+from fidelity.tradeoff import tradeoff
+from tests.dashboard.conftest import charted, comparison, said
+
+
+def test_the_overview_has_the_ratios_of_the_reports(opened, forced):
+    _, point = tradeoff(load_comparison(comparison(forced, "int8")), column="top1_agreement").points
+    app = opened(forced, metric="top1_agreement", price="tokens_per_s")
+    assert "What the drift buys" in [heading.value for heading in app.subheader]
+    assert times(point.ratios["tokens_per_s"]).replace("\n", " ") in said(app)
+    assert f"'ratio': {point.ratios['tokens_per_s'].value}" in charted(app)
+
+
+def test_the_comparison_shows_every_measure(opened, forced):
+    app = opened(forced, "comparison", metric="top1_agreement")
+    assert "tokens/s" in said(app)
+    assert "requests/s" in said(app)
+
+
+def test_without_measurements_there_is_no_bargain(opened, recorded):
+    assert "What the drift buys" not in [heading.value for heading in opened(recorded).subheader]
