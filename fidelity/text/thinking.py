@@ -106,7 +106,8 @@ def _split_think(text: str, habit: Habit) -> Split:
 def _end_of_thinking(body: str, tags: tuple[str, str]) -> tuple[int, int] | None:
     """Where the closing tag of the block that `body` is inside of begins and ends; None where it never closes.
 
-    It is the one that balances the tags, else the first. Tags in code are talk about tags, unless there are no others.
+    It is the one that balances the tags, else the first. Tags in code are talk about tags: between backticks they never
+    count, in a block of code where there are no others.
     """
     opening, closing = tags
     if closing not in body:
