@@ -1,6 +1,6 @@
 """The table in the terminal."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -61,7 +61,8 @@ def _print_numbers(result: ComparisonSet, console: Console) -> None:
         Text(f"Baseline {result.baseline.name}: {describe_run(result.baseline)}, {counts['prompts']} prompts")
     )
     first = max(_width(title) for title in (STRANGERS, *(title for title, _, _ in rows)))
-    for number, block in enumerate(_blocks(names, console.width, first=first)):
+    widths = {name: max(_width(_heading(name)), 6) for name in names}
+    for number, block in enumerate(_blocks(widths, console.width - first, taken=14)):  # "n" and "failed" come first
         table = Table(show_edge=False, pad_edge=False)
         table.add_column("run", no_wrap=True)
         for name in (*(("n", "failed") if number == 0 else ()), *block):
@@ -102,16 +103,27 @@ def _print_price(result: ComparisonSet, console: Console) -> tuple[str, ...]:
 
 
 def _print_prices(found: PriceTable, title: str, console: Console) -> None:
-    table = Table(show_edge=False, pad_edge=False)
-    table.add_column(title, no_wrap=True)
-    drift = [f"{_heading(found.column)}\nexcess"] if found.column else []
-    for heading in (*drift, *(heading.replace(" ", "\n") for heading in found.headings)):
-        table.add_column(heading, justify="right")
-    for row in found.rows:
-        name = "\n".join([row.name, *(["(dominated)"] if row.dominated_by else [])])
-        table.add_section()
-        table.add_row(*map(Text, (name, *([row.drift] if drift else []), *row.cells)))
-    console.print(Text(""), table)
+    names = ["\n".join([row.name, *(["(dominated)"] if row.dominated_by else [])]) for row in found.rows]
+    columns = {heading.replace(" ", "\n"): cells for heading, cells in _columns(found)}
+    if found.column:
+        columns = {f"{_heading(found.column)}\nexcess": [row.drift for row in found.rows], **columns}
+    widths = {heading: max(map(_width, (heading, *cells))) for heading, cells in columns.items()}
+    first = max(map(_width, (title, *names)))
+    for number, block in enumerate(_blocks(widths, console.width - first)):
+        table = Table(show_edge=False, pad_edge=False)
+        table.add_column(title if number == 0 else "", no_wrap=True)
+        for heading in block:
+            table.add_column(heading, justify="right")
+        for place, name in enumerate(names):
+            table.add_section()
+            shown = name if number == 0 else name.partition("\n")[0]
+            table.add_row(*map(Text, (shown, *(columns[heading][place] for heading in block))))
+        console.print(Text(""), table)
+
+
+def _columns(found: PriceTable) -> Iterator[tuple[str, list[str]]]:
+    for place, heading in enumerate(found.headings):
+        yield heading, [row.cells[place] for row in found.rows]
 
 
 def _print_verdict(verdict: Verdict, console: Console) -> None:
@@ -163,15 +175,14 @@ def _width(text: str) -> int:
     return max(len(line) for line in text.split("\n"))
 
 
-def _blocks(names: list[str], width: int, *, first: int) -> list[list[str]]:
-    """The metric columns in as many tables as the terminal's width asks for."""
+def _blocks(widths: Mapping[str, int], width: int, *, taken: int = 0) -> list[list[str]]:
+    """The columns in as many tables as the width asks for; of the first table's some is `taken`."""
     blocks: list[list[str]] = []
     room = 0
-    for name in names:
-        wide = max(_width(_heading(name)), 6) + 3
-        if room < wide:
-            room = width - first - (0 if blocks else 14)  # the first table also has n and failed
+    for name, wide in widths.items():
+        if room < wide + 3:
+            room = width - (0 if blocks else taken)
             blocks.append([])
         blocks[-1].append(name)
-        room -= wide
+        room -= wide + 3
     return blocks
