@@ -134,6 +134,11 @@ def found_meanwhile(what: str, comparison: Path, work: Callable[[], T]) -> T | N
         return None
 
 
+def found_so_far() -> int:
+    """Grows with everything that is found meanwhile."""
+    return _worker().finished
+
+
 def rows_so_far(shelf: Shelf, entry: Entry, *, first: Sequence[str]) -> tuple[dict[str, Row] | str, int]:
     """All columns of a comparison, and how many of them are still to come; the `first` ones are always there.
 
@@ -164,6 +169,7 @@ class _Worker:
 
     def __init__(self) -> None:
         self._lock, self._asked = threading.Lock(), dict[str, Future[Any]]()
+        self.finished = 0
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="worker")
 
     def ask(self, key: str, work: Callable[[], T]) -> "Future[T]":
@@ -199,7 +205,11 @@ class _Worker:
         while len(self._asked) > 2_000:
             self._asked.pop(next(iter(self._asked)))
         self._asked[key] = future
+        future.add_done_callback(self._count)
         return future
+
+    def _count(self, _: "Future[Any]") -> None:
+        self.finished += 1
 
 
 @st.cache_resource(show_spinner=False)

@@ -1,7 +1,6 @@
 """What the pages share: a chart with its downloads, choices that are kept in the URL, and text that can't act."""
 
 import io
-import time
 from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
@@ -11,7 +10,7 @@ import regex
 import streamlit as st
 
 from fidelity.dashboard.charts import Spec
-from fidelity.dashboard.reading import metrics_in, shelf
+from fidelity.dashboard.reading import found_so_far, metrics_in, shelf
 from fidelity.dashboard.shelf import Shelf
 from fidelity.gate import Outcome
 from fidelity.report.inert import one_line, visible
@@ -20,7 +19,7 @@ SYMBOLS: dict[Outcome, str] = {"pass": "✓", "fail": "✗", "inconclusive": "?"
 VEGA_LITE = "https://vega.github.io/schema/vega-lite/v6.json"
 """The grammar that the charts are written in."""
 PICTURE_WIDTH = 720
-_DUE = "come back at"
+_FOUND = "found so far"
 PREFERRED = ("rougeL", "sts", "prefix_agreement")
 """The metric that is shown first, where it was scored."""
 
@@ -135,17 +134,20 @@ def refresh(stamp: str) -> None:
         st.rerun()
 
 
-@st.fragment(run_every=1.0)
-def come_back() -> None:
-    """Draws the page anew in a second, for something that is still being found; a page may ask for it twice."""
-    due = st.session_state.setdefault(_DUE, time.monotonic() + 0.9)
-    if time.monotonic() >= due:
-        st.rerun()
-
-
 def begin_page() -> None:
-    """Forget when the last drawing was to be drawn anew."""
-    st.session_state.pop(_DUE, None)
+    """Note how much was found before the page is drawn."""
+    st.session_state[_FOUND] = found_so_far()
+
+
+def come_back() -> None:
+    """Draws the page anew when something is there that was still being found."""
+    _when_more_is_found(st.session_state[_FOUND])
+
+
+@st.fragment(run_every=1.0)
+def _when_more_is_found(before: int) -> None:
+    if found_so_far() != before:
+        st.rerun()
 
 
 def _parquet(data: pd.DataFrame) -> bytes:
