@@ -27,7 +27,7 @@ def bargains(comparisons: Sequence[Path], metric: str) -> pd.DataFrame:
     """
     by_baseline: dict[str, list[ComparisonSet]] = {}
     for path in comparisons:
-        result, _ = attempt(lambda path=path: load_comparison(path, only={metric}, lows=False))  # type: ignore[misc]
+        result, _ = attempt(lambda path=path: _read(path, metric))  # type: ignore[misc]
         if result:
             by_baseline.setdefault(result.baseline.id, []).append(result)
     rows = []
@@ -39,6 +39,14 @@ def bargains(comparisons: Sequence[Path], metric: str) -> pd.DataFrame:
                 {**about, "measure": name, "said": times(ratio), **_span(ratio)} for name, ratio in point.ratios.items()
             ]
     return pd.DataFrame(rows)
+
+
+def _read(path: Path, metric: str) -> ComparisonSet:
+    """With its runs, of which one may be gone."""
+    result = load_comparison(path, only={metric}, lows=False)
+    for run in (result.baseline, *(candidate.run for candidate in result.candidates)):
+        run.manifest, run.measurement  # noqa: B018 - raises where it can't be read
+    return result
 
 
 def _span(ratio: Ratio) -> dict[str, float | None]:
