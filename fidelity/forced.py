@@ -19,8 +19,9 @@ import numpy as np
 
 from fidelity.errors import StoreError
 from fidelity.files import damage_explained, full_disk_explained, read_parquet, whole_file
+from fidelity.manifests import read_manifest, write_manifest
 from fidelity.records import Failure, TokenScores, every_id
-from fidelity.store import Run, read_manifest, write_manifest
+from fidelity.store import Run
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -17,7 +17,7 @@ LAYERS = [
     {"metrics", "stats", "floor", "prompts", "tokenwise"},
     {"config"},
     {"checkpoints", "encoders", "engines", "files"},
-    {"journal"},
+    {"journal", "manifests"},
     {"store", "study_record", "forced"},
     {"answers", "pairing", "gate", "baselines", "jobs", "measuring", "price"},
     {"comparison", "generation", "forcing", "inspection", "partings", "rendered", "token_statistics", "token_table"},

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from fidelity import store as store_module
+from fidelity import manifests
 from fidelity.errors import StoreError
 from fidelity.records import Column, Failure, Generation, Message, Prompt
 from fidelity.store import Run, RunWriter, Store
@@ -139,4 +139,4 @@ def test_a_run_of_another_store_is_taken_in(tmp_path):
 
 
 def test_the_schema_is_written_into_every_manifest(tmp_path):
-    assert write_run(Store(tmp_path)).manifest["schema_version"] == store_module.SCHEMA_VERSION
+    assert write_run(Store(tmp_path)).manifest["schema_version"] == manifests.SCHEMA_VERSION

@@ -329,24 +329,6 @@ def ladder(points: pd.DataFrame, title: str, *, floor: bool) -> Spec:
     return _layered(layers, height={"step": 34})
 
 
-def binned(values: dict[str, Sequence[float]], bounds: tuple[float, float], bins: int = 25) -> pd.DataFrame:
-    """What `histogram` draws: for each side the share of its values in each of equal bins; NaN is left out."""
-    import numpy as np
-
-    low, high = bounds
-    edges = np.linspace(low, high if high > low else low + 1.0, bins + 1)
-    rows = []
-    for side, own in values.items():
-        known = np.asarray(own, dtype=float)
-        known = known[~np.isnan(known)]
-        counts, _ = np.histogram(np.clip(known, edges[0], edges[-1]), edges)
-        for left, right, count in zip(edges, edges[1:], counts, strict=False):
-            rows.append(
-                {"side": side, "left": left, "right": right, "share": count / max(1, len(known)), "count": int(count)}
-            )
-    return pd.DataFrame(rows)
-
-
 def _layered(layers: list[Spec], *, height: int | Spec, data: pd.DataFrame | None = None) -> Spec:
     """Layers over each other, as wide as their place; `data` is for those that bring none."""
     own = {} if data is None else _values(data, layers)

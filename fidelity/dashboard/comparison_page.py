@@ -5,7 +5,7 @@ import streamlit as st
 
 from fidelity.comparison import ComparisonSet, load_comparison
 from fidelity.dashboard import bargain, charts, places, token_panel
-from fidelity.dashboard.numbers import Row
+from fidelity.dashboard.numbers import Row, binned
 from fidelity.dashboard.overview_page import gate_for
 from fidelity.dashboard.pair_table import excess_of
 from fidelity.dashboard.reading import answers, pairs, path_of, rows_so_far, verdict
@@ -182,7 +182,7 @@ def _distribution(shelf: Shelf, entry: Entry, found: dict[str, Row], metric: str
         st.subheader(f"Distribution of {metric}", anchor=False)
         known = pd.concat([table[metric], floor]).dropna()
         bounds = (0.0, 1.0) if known.between(0, 1).all() else (float(known.quantile(0.01)), float(known.quantile(0.99)))
-        data = charts.binned(
+        data = binned(
             {"floor": floor.tolist(), "candidate": table[metric].tolist()}
             if floor.notna().any()
             else {"candidate": table[metric].tolist()},

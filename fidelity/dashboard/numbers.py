@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 
 from fidelity.comparison import ComparisonSet, Scores, evidence_of, load_comparison, values_of, verdicts
 from fidelity.dashboard.shelf import attempt
@@ -102,6 +103,22 @@ def drafted_gate(comparison: Path, names: Iterable[str]) -> str:
     """
     result = load_comparison(comparison, only=set(names))
     return draft(evidence_of(result, result.candidates[0]))
+
+
+def binned(values: dict[str, Sequence[float]], bounds: tuple[float, float], bins: int = 25) -> pd.DataFrame:
+    """What `charts.histogram` draws: for each side the share of its values in each of equal bins; NaN is left out."""
+    low, high = bounds
+    edges = np.linspace(low, high if high > low else low + 1.0, bins + 1)
+    rows = []
+    for side, own in values.items():
+        known = np.asarray(own, dtype=float)
+        known = known[~np.isnan(known)]
+        counts, _ = np.histogram(np.clip(known, edges[0], edges[-1]), edges)
+        for left, right, count in zip(edges, edges[1:], counts, strict=False):
+            rows.append(
+                {"side": side, "left": left, "right": right, "share": count / max(1, len(known)), "count": int(count)}
+            )
+    return pd.DataFrame(rows)
 
 
 def _rows(result: ComparisonSet) -> dict[str, tuple[Row, dict[Part, _Question]]]:
