@@ -29,7 +29,7 @@ CHROMIUM_FLAGS = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # Playwright keeps an event loop in this thread, beside which no other can run
 def chromium():
     playwright = pytest.importorskip("playwright.sync_api")
     path = shutil.which("chromium")

@@ -1,9 +1,11 @@
 """An OpenAI-compatible server in a thread, whose answers and faults are what a test says."""
 
 import asyncio
+import gc
 import json
 import ssl
 import threading
+import warnings
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -69,7 +71,7 @@ class FakeServer:
         """All requests."""
         self.port = 0
         self._tls = tls
-        self._connections: set[asyncio.StreamWriter] = set()
+        self._connections: dict[asyncio.StreamWriter, asyncio.Task[None]] = {}
 
     @property
     def url(self) -> str:
@@ -85,6 +87,8 @@ class FakeServer:
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(10)
+        with warnings.catch_warnings(action="ignore", category=ResourceWarning):
+            gc.collect()  # sockets that came while it was being closed: asyncio leaves them to the collector
 
     async def _listen(self, up: threading.Event) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
@@ -95,19 +99,25 @@ class FakeServer:
         up.set()
         await self._stop.wait()
         server.close()
-        for writer in self._connections:
+        await asyncio.sleep(0.05)  # what was accepted before has its handler then
+        writers = dict(self._connections)
+        for writer, handler in writers.items():
             writer.transport.abort()
-        await asyncio.sleep(0.05)  # until they are closed
+            handler.cancel()
+        await asyncio.gather(*writers.values(), return_exceptions=True)
+        await asyncio.gather(*(writer.wait_closed() for writer in writers), return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._connections.add(writer)
+        handler = asyncio.current_task()
+        assert handler
+        self._connections[writer] = handler
         try:
             while await self._one(reader, writer):
                 pass
         except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError, ssl.SSLError):
             pass
         finally:
-            self._connections.discard(writer)
+            del self._connections[writer]
             writer.close()
 
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
