@@ -131,6 +131,11 @@ class TestGenerate:
         assert len(list(workspace.store.glob("runs/*/chunk-*"))) == dead
 
 
+def hear_ctrl_c():
+    """What runs in the background of a shell script is started deaf to it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.mark.usefixtures("fake_vllm")
 class TestKilled:
     """`kill -9` in the middle of a run: whole chunks stay, and the end is that of an uninterrupted run."""
@@ -147,7 +152,7 @@ class TestKilled:
         started = []
 
         def start():
-            process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+            process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=hear_ctrl_c)
             started.append(process)
             return process
 

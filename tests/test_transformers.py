@@ -127,10 +127,10 @@ class TestFp32:
 
 
 def opened(folder, model="smollm2-135m", **engine):
-    """What ran, and what it said to two prompts."""
+    """What ran, and what it said to two prompts, and how surely."""
     with open_engine(config(folder, model, **engine), log=folder / "engine.log", on_progress=lambda _: None) as hf:
         said = list(hf.generate(load_prompts(STARTER, limit=2), Sampling(max_tokens=8)))
-        return hf.info, [outcome.token_ids for outcome in said]
+        return hf.info, [outcome.logprobs for outcome in said]
 
 
 class TestQuantized:
