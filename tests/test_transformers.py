@@ -150,17 +150,6 @@ class TestQuantized:
         assert (info.ran_as, info.quantized_layers) == ("8da4w g32 (linear only)", 210)
         assert info.layers[0].kind == "linear"
 
-    def test_quantization_that_was_asked_for_and_took_no_layer(self, tmp_path):
-        int8 = {"_type": "Int8WeightOnlyConfig", "_data": {}, "_version": 2}
-        quantization = {
-            "quant_method": "torchao",
-            "quant_type": {"default": int8},
-            "modules_to_not_convert": ["layers"],
-        }
-        plain = {"quantization_config": quantization}
-        info, _ = opened(tmp_path, options=plain)
-        assert any("quantization never engaged" in note for note in info.notes)
-
 
 def test_options_at_the_wrong_place_are_refused(tmp_path):
     for option, place in {"torch_dtype": "engine.dtype", "device_map": "engine.device"}.items():
