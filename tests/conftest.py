@@ -8,6 +8,7 @@ from hypothesis import settings
 
 from fidelity.cli import main
 from fidelity.config import load_run
+from fidelity.engines import processes
 from fidelity.pipeline import generate
 from fidelity.store import Store
 
@@ -45,6 +46,17 @@ def chromium():
 def fake_vllm(monkeypatch):
     """Engine children import the stand-in instead of vLLM."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(FAKE_VLLM), os.environ.get("PYTHONPATH", "")]))
+
+
+@pytest.fixture
+def groups(monkeypatch):
+    """The process groups of the engines that were ended."""
+    ended = []
+    wait = processes.wait_until_gone
+    monkeypatch.setattr(
+        processes, "wait_until_gone", lambda group, **keys: (ended.append(group), wait(group, **keys))[1]
+    )
+    return ended
 
 
 @pytest.fixture

@@ -21,17 +21,6 @@ from tests.test_pipeline import Silent
 pytestmark = pytest.mark.usefixtures("fake_vllm")
 
 
-@pytest.fixture
-def groups(monkeypatch):
-    """The process groups of the children that were ended."""
-    ended = []
-    wait = processes.wait_until_gone
-    monkeypatch.setattr(
-        processes, "wait_until_gone", lambda group, **keys: (ended.append(group), wait(group, **keys))[1]
-    )
-    return ended
-
-
 def run(workspace, **engine):
     path = workspace.baseline(control="none", engine={"kind": "vllm", **engine})
     return generate(load_run(path), store=Store(workspace.store), listener=Silent())

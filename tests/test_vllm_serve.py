@@ -10,7 +10,6 @@ import pytest
 
 from fidelity.checkpoints import vocabulary_id
 from fidelity.config import VllmServeEngine, load_run
-from fidelity.engines import processes
 from fidelity.engines.processes import members
 from fidelity.engines.vllm_serve import command
 from fidelity.errors import ConfigError, EngineError
@@ -20,17 +19,6 @@ from tests.conftest import ROOT
 from tests.test_pipeline import Silent, texts
 
 MODEL = ROOT / "models" / "smollm2-135m"
-
-
-@pytest.fixture
-def groups(monkeypatch):
-    """The process groups of the servers that were ended."""
-    ended = []
-    wait = processes.wait_until_gone
-    monkeypatch.setattr(
-        processes, "wait_until_gone", lambda group, **keys: (ended.append(group), wait(group, **keys))[1]
-    )
-    return ended
 
 
 def run(workspace, **engine):
