@@ -23,7 +23,9 @@ def add_reports(command: argparse.ArgumentParser) -> None:
         ("--html", "a report to look through, with every pair; one file that needs no network"),
     ):
         command.add_argument(option, type=Path, metavar="FILE", help=f"write {what}")
-    command.add_argument("--published", action="store_true", help="show what others have published of size and speed")
+    command.add_argument(
+        "--published", action="store_true", help="show what others have published of drift, size and speed"
+    )
 
 
 def report_all(result: "ComparisonSet", gate: "Gate | None", store: "Store", chosen: argparse.Namespace) -> int:
@@ -42,7 +44,7 @@ def report_all(result: "ComparisonSet", gate: "Gate | None", store: "Store", cho
     with report.without_commands(console, environment=os.environ):
         report.print_table(result, console, verdicts)
         if chosen.published:
-            report.print_published(console)
+            report.print_published(result, console)
     if chosen.json:
         write(chosen.json, json.dumps(report.as_json(result, verdicts), indent=2, ensure_ascii=False) + "\n")
     if chosen.junit:

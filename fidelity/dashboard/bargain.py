@@ -14,6 +14,7 @@ from fidelity.dashboard.widgets import chart, markup_table, note, quiet
 from fidelity.price import measure_of
 from fidelity.report.content import format_of
 from fidelity.report.price import DOMINATED, READING, price_table, published_table, times
+from fidelity.report.published import published
 from fidelity.report.verdicts import number
 from fidelity.stats import Ratio
 from fidelity.tradeoff import tradeoff
@@ -53,7 +54,7 @@ def _span(ratio: Ratio) -> dict[str, float | None]:
     return {"ratio": ratio.value, "low": ratio.low, "high": ratio.high}
 
 
-def draw(shelf: Shelf, entries: Sequence[Entry], metric: str, *, published: bool) -> None:
+def draw(shelf: Shelf, entries: Sequence[Entry], metric: str, *, others: bool) -> None:
     """Drift against one measure that is chosen, and all of them in a table; nothing where nothing was measured."""
     ids = [entry.id for entry in entries]
     table = found_once(shelf, ids, f"bargains {metric}", lambda paths: bargains(paths, metric))
@@ -69,12 +70,27 @@ def draw(shelf: Shelf, entries: Sequence[Entry], metric: str, *, published: bool
         note(f"{metric} has no excess to hold against the price.")
     else:
         title = f"{titles[chosen]}, candidate over baseline ({better})"
-        chart(charts.bargain(points, title, f"excess of {metric}"), points, f"bargain-{metric}-{chosen}", key="bargain")
+        beside = _published(chosen, metric) if others else pd.DataFrame()
+        drawn = charts.bargain(points, beside, title, f"excess of {metric}")
+        chart(drawn, points, f"bargain-{metric}-{chosen}", key="bargain")
     quiet(f"{READING} {DOMINATED if points['dominated_by'].any() else ''}")
     _all(table, titles)
-    if published:
-        others = published_table()
-        markup_table(("Published by others", *others.headings), [(row.name, *row.cells) for row in others.rows])
+    if others:
+        told = published_table(metric)
+        markup_table(("Published by others", *told.headings), [(row.name, *row.cells) for row in told.rows])
+        for said in told.said:
+            quiet(said)
+
+
+def _published(measure: str, metric: str) -> pd.DataFrame:
+    """Of whom the price is known (`ratio`), or the drift (`drift`, without a floor): nobody has published both."""
+    rows: list[dict[str, object]] = []
+    for point in published():
+        drift = 1 - point.scores[metric] if metric in point.scores else None
+        ratio = point.ratios.get(measure)
+        if drift is not None or ratio is not None:
+            rows.append({"name": point.name, "source": point.source, "ratio": ratio, "drift": drift})
+    return pd.DataFrame(rows)
 
 
 def _all(table: pd.DataFrame, titles: Mapping[str, str]) -> None:

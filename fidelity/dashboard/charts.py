@@ -141,10 +141,11 @@ def drift(
     return _layered(layers, height=330, data=points)
 
 
-def bargain(points: pd.DataFrame, x_title: str, y_title: str) -> Spec:
+def bargain(points: pd.DataFrame, published: pd.DataFrame, x_title: str, y_title: str) -> Spec:
     """Drift against a ratio: `ratio`, `low`, `high`, `drift`, `format`, `candidate`, `dominated_by` (then hollow).
 
-    The baseline is the cross at (1, 0).
+    The baseline is the cross at (1, 0). `published`: `name`, `source`, and `ratio` or `drift`, of which others have one
+    alone: ticks along its axis.
     """
     formats = list(dict.fromkeys(points["format"]))
     x = _q("ratio", title=x_title, scale={"type": "log", "nice": False, "padding": 24}, axis={"grid": False})
@@ -182,6 +183,14 @@ def bargain(points: pd.DataFrame, x_title: str, y_title: str) -> Spec:
             fill={**colour, "legend": None},
         ),
     ]
+    tick = {"type": "tick", "color": FLOOR, "thickness": 2, "size": 18}
+    tips = [_n("name"), _n("source"), _q("ratio", format=".2f"), _q("drift", title="1 - score", format=".2f")]
+    if len(published):
+        priced, drifted = published.dropna(subset=["ratio"]), published.dropna(subset=["drift"])
+        layers += [
+            _layer({**tick, "orient": "vertical"}, priced, x=x, y={"value": "height"}, tooltip=tips),
+            _layer({**tick, "orient": "horizontal"}, drifted, x={"value": 0}, y=y, tooltip=tips),
+        ]
     return _layered(layers, height=330, data=points)
 
 

@@ -1,8 +1,6 @@
 """Overview: which format keeps which size faithful, at a glance; a click on a cell opens its comparison."""
 
 from dataclasses import dataclass
-from importlib import resources
-from pathlib import Path
 
 import pandas as pd
 import streamlit as st
@@ -27,6 +25,7 @@ from fidelity.gate import Gate, Verdict
 from fidelity.report import NOT_QUALITY
 from fidelity.report.content import short
 from fidelity.report.inert import one_line
+from fidelity.report.published import published
 from fidelity.report.verdicts import number
 from fidelity.study_record import Cell, StudyRecord
 
@@ -35,8 +34,6 @@ AHEAD = 10
 """Metrics whose numbers are found before they are chosen."""
 WHILE_READING = 3.0
 """Seconds that are left to the browser before each of them."""
-PUBLISHED = {"rouge1": "rouge1", "rougeL": "rougeL", "sts": "sts", "bertscore": "bertscore"}
-"""Our columns that the published numbers have, and what they are called there."""
 PRICES = {"parameters": "parameters of the model", "bytes": "bytes of the weight files"}
 """What drift is drawn against, where it is known."""
 
@@ -67,11 +64,11 @@ def draw() -> None:
             )
             == "excess"
         )
-        published = st.toggle(
+        others = st.toggle(
             "Published results",
             key="published",
             bind="query-params",
-            help="Kurtic et al. 2025, as grey crosses: Llama 3.1 in three formats, values without a floor.",
+            help="In grey: drift by Kurtic et al. 2025 (Llama 3.1, without a floor), prices by Meta (Llama 3.2).",
         )
     if metric is None:
         note("No comparison with a metric in it can be read yet.")
@@ -81,8 +78,8 @@ def draw() -> None:
     found = rows(shelf, ids, [metric], lows=False)
     table = _table(shelf, study, squares, metric, found)
     _matrix(table, metric)
-    _drifts(table, metric, excess=excess, published=published)
-    bargain.draw(shelf, [s.entry for s in squares if s.entry], metric, published=published)
+    _drifts(table, metric, excess=excess, others=others)
+    bargain.draw(shelf, [s.entry for s in squares if s.entry], metric, others=others)
     _not_shown(shelf, squares)
     quiet(NOT_QUALITY)
     read_ahead(shelf, ids, names[:AHEAD], after=WHILE_READING)
@@ -243,7 +240,7 @@ def _matrix(table: pd.DataFrame, metric: str) -> None:
             )
 
 
-def _drifts(table: pd.DataFrame, metric: str, *, excess: bool, published: bool) -> None:
+def _drifts(table: pd.DataFrame, metric: str, *, excess: bool, others: bool) -> None:
     own = "excess" if excess else "value"
     shown = table.dropna(subset=[own])
     if shown.empty:
@@ -257,8 +254,8 @@ def _drifts(table: pd.DataFrame, metric: str, *, excess: bool, published: bool) 
             columns={"excess": "value", "excess_low": "low", "excess_high": "high"}
         )
     )
-    literature = _published(metric) if published and not excess else pd.DataFrame()
-    if published and literature.empty:
+    literature = _published(metric) if others and not excess else pd.DataFrame()
+    if others and literature.empty:
         quiet("The published results have values for rouge1, rougeL, BERTScore and STS, and no floor.")
     sides = st.columns(2, gap="large")
     for place, (price, title) in zip(sides, PRICES.items(), strict=True):
@@ -302,18 +299,13 @@ def _drift(
 
 
 def _published(metric: str) -> pd.DataFrame:
-    """Kurtic et al. 2025, figure 1 (see published/README.md); empty where they don't have the metric."""
-    if metric not in PUBLISHED:
-        return pd.DataFrame()
-    with resources.as_file(resources.files("fidelity.dashboard").joinpath("published/kurtic2025_figure1.csv")) as file:
-        table = pd.read_csv(Path(file))
+    """Others' mean scores (see report/published/README.md); empty where they don't have the metric."""
     return pd.DataFrame(
-        {
-            "model": table["model"],
-            "format": table["format"],
-            "parameters": table["params_b"] * 1e9,
-            "value": table[PUBLISHED[metric]],
-        }
+        [
+            {"model": p.name, "format": p.format, "parameters": p.parameters, "value": p.scores[metric]}
+            for p in published()
+            if metric in p.scores
+        ]
     )
 
 

@@ -4,9 +4,10 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, TimeoutError
+from concurrent.futures import Future, TimeoutError
 from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 import pandas as pd
@@ -165,51 +166,68 @@ def _one_row(path: Path, name: str) -> dict[str, Row]:
 
 
 class _Worker:
-    """One thread for what takes long where there are many pairs, so that no page waits for it."""
+    """One thread for what takes long where there are many pairs, so that no page waits for it, and no Ctrl-C."""
 
     def __init__(self) -> None:
         self._lock, self._asked = threading.Lock(), dict[str, Future[Any]]()
+        self._queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self.finished = 0
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="worker")
+        # A pool's threads would be waited for when the dashboard ends, with all that is queued.
+        threading.Thread(target=self._work, name="worker", daemon=True).start()
+
+    def _work(self) -> None:
+        while True:
+            self._queue.get()()
 
     def ask(self, key: str, work: Callable[[], T]) -> "Future[T]":
         """What is being done, or was done, under this key."""
         with self._lock:
-            return self._asked[key] if key in self._asked else self._remember(key, self._pool.submit(work))
+            if key not in self._asked:
+                future = self._remember(key)
+                self._queue.put(lambda: _fulfil(future, work) if future.set_running_or_notify_cancel() else None)
+            return self._asked[key]
 
     def later(self, seconds: float, key: str, work: Callable[[], Any]) -> None:
         """Do it when its turn has come and so much time has gone, unless it was done `now` before."""
 
         def wait_and_do() -> None:
             time.sleep(seconds)
-            self.now(key, work)
+            self._done(key, work)
 
         if key not in self._asked:
-            self._pool.submit(wait_and_do)
+            self._queue.put(wait_and_do)
 
     def now(self, key: str, work: Callable[[], T]) -> T:
         """What is being done, or was done, under this key; what is not begun is done at once."""
+        return self._done(key, work).result()
+
+    def _done(self, key: str, work: Callable[[], T]) -> "Future[T]":
         with self._lock:
             done: Future[T] | None = self._asked.get(key)
             mine = done is None or done.cancel()
             if mine or done is None:
-                done = self._remember(key, Future())
+                done = self._remember(key)
+                done.set_running_or_notify_cancel()
         if mine:
-            try:
-                done.set_result(work())
-            except BaseException as error:
-                done.set_exception(error)
-        return done.result()
+            _fulfil(done, work)
+        return done
 
-    def _remember(self, key: str, future: "Future[T]") -> "Future[T]":
+    def _remember(self, key: str) -> "Future[Any]":
         while len(self._asked) > 2_000:
             self._asked.pop(next(iter(self._asked)))
-        self._asked[key] = future
+        future = self._asked[key] = Future()
         future.add_done_callback(self._count)
         return future
 
     def _count(self, _: "Future[Any]") -> None:
         self.finished += 1
+
+
+def _fulfil(future: "Future[T]", work: Callable[[], T]) -> None:
+    try:
+        future.set_result(work())
+    except BaseException as error:
+        future.set_exception(error)
 
 
 @st.cache_resource(show_spinner=False)

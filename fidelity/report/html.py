@@ -141,7 +141,7 @@ def _summary(result: ComparisonSet, floor: Mapping[str, Summary]) -> str:
 
 def _price(result: ComparisonSet, found: PriceTable) -> str:
     """A row for each measure, a column for each run, then the plane of drift and each measure."""
-    others = f"<details><summary>Published by others</summary>{_prices(published_table())}</details>"
+    others = f"<details><summary>Published by others</summary>{_prices(published_table(found.column))}</details>"
     rows = serving_rows(result)
     lines = ["<tr>" + "".join(f'<td class="n">{_text(cell)}</td>' for cell in row) + "</tr>" for row in rows]
     table = _table(("Run", *SERVED.values()), lines, figures=("Run", *SERVED.values()))

@@ -104,17 +104,21 @@ def serving_rows(result: ComparisonSet) -> list[tuple[str, ...]]:
     ]
 
 
-def published_table() -> PriceTable:
-    """What others have published, in the same form."""
-    points = published()
-    measures = list(dict.fromkeys(name for point in points for name in point.ratios))
-    rows = [
-        PriceRow(point.name, "", tuple(f"× {point.ratios[m]:.2f}" if m in point.ratios else "-" for m in measures), ())
-        for point in points
-    ]
+def published_table(column: str | None) -> PriceTable:
+    """What others have published, in the same form: prices, and 1 - score of the column, if they have it."""
+    points = [point for point in published() if point.ratios or column in point.scores]
+    cells: dict[str, list[str]] = {}
+    if column and any(column in point.scores for point in points):
+        cells[f"1 - {column}"] = [f"{1 - p.scores[column]:.2f}" if column in p.scores else "-" for p in points]
+    for name in dict.fromkeys(name for point in points for name in point.ratios):
+        cells[measure_of(name).title] = [f"× {p.ratios[name]:.2f}" if name in p.ratios else "-" for p in points]
+    rows = [PriceRow(p.name, "", own, ()) for p, own in zip(points, zip(*cells.values(), strict=True), strict=True)]
     sources = ", ".join(dict.fromkeys(point.source for point in points))
-    said = f"Published ({sources}): each over its own unquantized model, without intervals; no drift is known of them."
-    return PriceTable(None, tuple(measure_of(name).title for name in measures), tuple(rows), (said,))
+    said = (
+        f"Published ({sources}): each against its own unquantized model, without intervals. Meta's have a price and no "
+        "drift; Kurtic's a drift and no price, and no floor is taken away from 1 - score."
+    )
+    return PriceTable(None, tuple(cells), tuple(rows), (said,))
 
 
 def _memory_note(runs: Sequence[Run]) -> Iterator[str]:

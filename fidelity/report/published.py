@@ -1,8 +1,8 @@
-"""What others have published of the same bargain, to be set beside one's own; a price without a drift."""
+"""What others have published of the same bargain: of Meta its price alone, of Kurtic et al. its drift alone."""
 
 import csv
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 
 
@@ -11,9 +11,14 @@ class Published:
     """A quantized model beside its unquantized one, as somebody else measured them elsewhere."""
 
     name: str
+    format: str
     source: str
-    ratios: dict[str, float]
+    parameters: float
+    """Of the unquantized model, as its name has them."""
+    ratios: Mapping[str, float] = field(default_factory=dict)
     """Over the unquantized model's, by measure (`price.MEASURES`), as far as they are published."""
+    scores: Mapping[str, float] = field(default_factory=dict)
+    """Mean similarity with the unquantized model's answers, by column; 1 is equal, and no floor is taken away."""
 
 
 COLUMNS = {
@@ -24,17 +29,40 @@ COLUMNS = {
     "prefill_tok_s": ("first_token[prefill 64]", True),
 }
 """Meta's columns, our measures, and whether a column is a speed, whose inverse is the time."""
+SCORES = ("rouge1", "rougeL", "bertscore", "sts")
+"""The columns that Kurtic et al. have too."""
 
 
 def published() -> list[Published]:
-    """Meta's Llama 3.2 on a telephone: see published/README.md."""
-    text = resources.files("fidelity.report").joinpath("published/meta_llama32_oneplus12.csv").read_text("utf-8")
-    rows = {(row["model"], row["variant"]): row for row in csv.DictReader(text.splitlines())}
-    return [
-        Published(f"{model} {variant}", "Meta, ExecuTorch on a OnePlus 12", _ratios(row, rows[model, "BF16"]))
+    """Meta's Llama 3.2 on a telephone, then Kurtic et al.'s Llama 3.1: see published/README.md."""
+    rows = {(row["model"], row["variant"]): row for row in _rows("meta_llama32_oneplus12.csv")}
+    meta = [
+        Published(
+            f"{model} {variant}",
+            variant,
+            "Meta, ExecuTorch on a OnePlus 12",
+            float(model.rpartition("-")[2].removesuffix("B")) * 1e9,
+            ratios=_ratios(row, rows[model, "BF16"]),
+        )
         for (model, variant), row in rows.items()
         if variant != "BF16"
     ]
+    kurtic = [
+        Published(
+            f"{row['model'].removesuffix('-Instruct')} {row['format']}",
+            row["format"],
+            "Kurtic et al. 2025, Arena-Hard",
+            float(row["params_b"]) * 1e9,
+            scores={name: float(row[name]) for name in SCORES},
+        )
+        for row in _rows("kurtic2025_figure1.csv")
+    ]
+    return meta + kurtic
+
+
+def _rows(name: str) -> list[dict[str, str]]:
+    text = resources.files("fidelity.report").joinpath("published", name).read_text("utf-8")
+    return list(csv.DictReader(text.splitlines()))
 
 
 def _ratios(row: Mapping[str, str], base: Mapping[str, str]) -> dict[str, float]:

@@ -27,6 +27,7 @@ from fidelity.report.price import PriceTable, price_table, published_table
 from fidelity.report.trends import trend
 from fidelity.report.verdicts import NO_GATE
 from fidelity.store import Run
+from fidelity.tradeoff import tradeoff
 
 READING = (
     "Second line of a cell: excess over the floor, the mean over prompts; positive is worse.",
@@ -85,9 +86,9 @@ def _print_numbers(result: ComparisonSet, console: Console) -> None:
         console.print(Text(f"{'Nothing to score' if value is None else f'{value:.3g}'} in every run: {same}"))
 
 
-def print_published(console: Console) -> None:
+def print_published(result: ComparisonSet, console: Console) -> None:
     """What others have published of the same bargain."""
-    found = published_table()
+    found = published_table(tradeoff(result).column)
     _print_prices(found, "published", console)
     for note in found.said:
         console.print(Text(note))

@@ -46,7 +46,7 @@ def store(recorded, tmp_path):
 def forced(fake_vllm, workspace, fidelity):
     """Two runs and a control of the stand-in, forced on the baseline's tokens."""
     workspace.prompts(*(f"question number {n}" for n in range(12)))
-    metrics = ["identical", {"kind": "tokens", "profile": True}]
+    metrics = ["identical", {"kind": "tokens", "profile": True}, {"kind": "rouge"}]
     base = workspace.baseline(metrics=metrics)
     quant = workspace.run("int8", engine={"kind": "vllm", "options": {"quantization": "compressed-tensors"}})
     code, _, err = fidelity("compare", base, quant, "--store", workspace.store)

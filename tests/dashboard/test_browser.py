@@ -51,7 +51,7 @@ def served():
     yield served
     for process in started:
         process.terminate()
-        process.wait()
+        process.wait(timeout=20)  # what is being computed meanwhile is not waited for
 
 
 @pytest.fixture(scope="module")
