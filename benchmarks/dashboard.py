@@ -1,10 +1,11 @@
 """How long a person waits for the dashboard, and what memory it takes, in a real headless Chromium.
 
-    python benchmarks/dashboard.py [--comparisons 24] [--prompts 500] [--answer-tokens 200] [--store DIR]
+    python benchmarks/dashboard.py [--comparisons 24] [--prompts 500] [--answer-tokens 200] [--repeats 5] [--store DIR]
 
 Makes a store of comparisons with made-up outputs (8 columns, the columns' values from the texts' own seed), starts
-`fidelity dashboard` over it, and prints the time to the first chart once the server is up, the time that clicks take to
-be answered (another metric; a pair opened by its text; a moved margin), and the server's peak of resident memory.
+`fidelity dashboard` over it, and prints the time to the first chart once the server is up (beside that of a bare
+Streamlit page with one chart), the time that clicks take to be answered, and the peak of resident memory: medians of
+several starts, each with a new browser, and the least and the most.
 Run it with --comparisons 1 --prompts 100000 for the large store.
 """
 
@@ -18,8 +19,10 @@ import sys
 import tempfile
 import time
 import urllib.request
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from statistics import median
 
 from playwright.sync_api import Page, sync_playwright
 
@@ -29,6 +32,9 @@ from fidelity.store import Run, Store
 
 COLUMNS = ("identical", "prefix_agreement", "rouge1", "rouge2", "rougeL", "edit_words", "length_similarity", "sts")
 FORMATS = ("W8A8-FP8", "W8A8-INT8", "W4A16-INT4 g128", "W4A16-INT4 g64", "8da4w g32", "W8A16-INT8")
+CHART, EXCESS = "[data-testid=stVegaLiteChart] svg text", r"^[+-]0\."
+READING = 2.0
+"""Seconds that a reader looks at a page before the next click."""
 WORDS = ["the", "of", "answer", "token", "prompt", "drift", "floor", "size", "format", "model", "is", "that", "on"]
 
 
@@ -38,13 +44,14 @@ def main() -> None:
     parser.add_argument("--comparisons", type=int, default=24)
     parser.add_argument("--prompts", type=int, default=500)
     parser.add_argument("--answer-tokens", type=int, default=200)
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--store", type=Path, help="an existing store to measure instead")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         store = chosen.store or Path(folder) / "store"
         if not chosen.store:
             made_up(store, chosen.comparisons, chosen.prompts, chosen.answer_tokens)
-        measure(store)
+        measure(store, chosen.repeats)
 
 
 def made_up(root: Path, comparisons: int, prompts: int, tokens: int) -> None:
@@ -122,13 +129,44 @@ def scored(store: Store, base: Run, other: Run, asked: tuple[Prompt, ...], draw:
     return kept.described(columns=columns, unscored={})
 
 
-def measure(store: Path) -> None:
-    """Start the dashboard, do what a person does, print how long each took."""
+def measure(store: Path, repeats: int) -> None:
+    """Start the dashboard anew for each repeat, do what a person does, print how long each took."""
+    door = [sys.executable, "-m", "fidelity", "dashboard", "--store", str(store), "--port"]
+    found: dict[str, list[float]] = {}
+    peaks = []
+    for number in range(repeats):
+        with bare_page() as bare, opened(bare) as (page, root, _):
+            found.setdefault("first chart of a bare Streamlit page", []).append(first_chart(page, root, "a"))
+        with opened(door) as (page, root, server):
+            for what, seconds in waits(page, root):
+                found.setdefault(what, []).append(seconds)
+            peak = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{server.pid}/status").read_text())
+            peaks.append(int(peak[1]) / 2**20)
+        print(f"{number + 1} of {repeats}", file=sys.stderr, flush=True)
+    for what, seconds in found.items():
+        print(f"{what}: {median(seconds):.2f} s ({min(seconds):.2f} to {max(seconds):.2f})")
+    print(f"peak memory of the server: {max(peaks):.2f} GiB")
+
+
+@contextmanager
+def bare_page() -> Iterator[list[str]]:
+    """The command that serves a page with one small chart and nothing else, for comparison."""
+    with tempfile.TemporaryDirectory() as folder:
+        spec = {"mark": "point", "encoding": {"x": {"field": "a"}, "y": {"field": "a"}}}
+        spec |= {"data": {"values": [{"a": "a"}]}, "usermeta": {"embedOptions": {"renderer": "svg"}}}
+        app = Path(folder, "bare.py")
+        app.write_text(f"import streamlit as st\nst.vega_lite_chart({spec})\n")
+        options = ["--server.address", "127.0.0.1", "--server.headless", "true", "--browser.gatherUsageStats", "false"]
+        yield [sys.executable, "-m", "streamlit", "run", str(app), *options, "--server.port"]
+
+
+@contextmanager
+def opened(command: list[str]) -> Iterator[tuple[Page, str, subprocess.Popen]]:
+    """A new browser, and the server once it is up."""
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "fidelity", "dashboard", "--store", str(store), "--port", str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    server = subprocess.Popen([*command, str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         root = f"http://127.0.0.1:{port}"
         while not up(root):
@@ -138,45 +176,49 @@ def measure(store: Path) -> None:
                 executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
             )
             page = browser.new_page(viewport={"width": 1440, "height": 1000})
-            page.set_default_timeout(300_000)
-            for what, seconds in waits(page, root):
-                print(f"{what}: {seconds:.2f} s", flush=True)
-        peak = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{server.pid}/status").read_text())
-        print(f"peak memory of the server: {int(peak[1]) / 2**20:.2f} GiB")
+            page.set_default_timeout(60_000)
+            yield page, root, server
     finally:
         server.terminate()
         server.wait()
 
 
-def waits(page: Page, root: str):
-    """What is done, and the seconds until it is answered."""
-    chart = "[data-testid=stVegaLiteChart] svg text"
+def first_chart(page: Page, root: str, label: str) -> float:
     began = time.monotonic()
     page.goto(root)
-    page.locator(chart).filter(has_text=re.compile(r"^[+-]0\.")).first.wait_for()
-    yield "first chart", time.monotonic() - began
+    page.locator(CHART).filter(has_text=re.compile(label)).first.wait_for()
+    return time.monotonic() - began
 
+
+def waits(page: Page, root: str) -> Iterator[tuple[str, float]]:
+    """What is done, and the seconds until it is answered; in between the reader reads."""
+    yield "first chart", first_chart(page, root, EXCESS)
+
+    time.sleep(READING)
     page.locator("[data-testid=stSelectbox]").filter(has_text="Metric").locator("input").click()
     choice = page.get_by_role("option", name="rouge1", exact=True)
     choice.wait_for()
     began = time.monotonic()
     choice.click()
     page.get_by_text("Excess of rouge1 over the floor").wait_for()
-    page.locator(chart).filter(has_text="excess of rouge1").first.wait_for()
+    page.locator(CHART).filter(has_text="excess of rouge1").first.wait_for()
     yield "another metric", time.monotonic() - began
 
+    time.sleep(READING)
     began = time.monotonic()
-    page.locator(chart).filter(has_text=re.compile(r"^[+-]0\.")).first.click()
-    page.get_by_text("Every metric").wait_for()
-    page.locator("[data-testid=stDataFrame]").wait_for()
+    page.locator(CHART).filter(has_text=re.compile(EXCESS)).first.click()
+    page.get_by_role("columnheader", name="Other prompts").wait_for()
     yield "a comparison opened", time.monotonic() - began
 
-    page.get_by_role("link", name="The pairs behind these numbers").scroll_into_view_if_needed()
+    time.sleep(READING)
+    link = page.get_by_role("link", name="The pairs behind these numbers")
+    link.scroll_into_view_if_needed()
     began = time.monotonic()
-    page.get_by_role("link", name="The pairs behind these numbers").click()
+    link.click()
     page.locator(".f-parts").first.wait_for()
     yield "the worst pair opened", time.monotonic() - began
 
+    time.sleep(READING)
     began = time.monotonic()
     page.get_by_text("Side by side").click()
     page.get_by_text("ended by").first.wait_for()

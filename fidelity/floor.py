@@ -81,12 +81,11 @@ def mean_over_controls(controls: Sequence[ByPrompt]) -> dict[str, PromptValue | 
     return merged
 
 
-def summarise(prompt_ids: Sequence[str], column: Column, controls: Sequence[ByPrompt] = ()) -> Summary:
-    """The column over the prompts that candidate and controls have in common, with its mean excess over the floor.
+def summarise(own: ByPrompt, column: Column, controls: Sequence[ByPrompt] = ()) -> Summary:
+    """A column, whose values are `own`, over the prompts that candidate and controls have in common, with its excess.
 
     A column that is only described ("neither") is summarised over all of its own prompts.
     """
-    own = by_prompt(prompt_ids, column)
     excess = excess_by_prompt(own, controls, column.better)
     judged = bool(controls) and column.better != "neither"
     common = {p: v for p, v in own.items() if v is not None and (not judged or excess[p] is not None)}
@@ -102,15 +101,14 @@ def summarise(prompt_ids: Sequence[str], column: Column, controls: Sequence[ByPr
     )
 
 
-def pooled(prompt_ids: Sequence[Sequence[str]], columns: Sequence[Column]) -> Summary:
-    """The floor itself: one column over the pairs of every control."""
-    values = [by_prompt(ids, column) for ids, column in zip(prompt_ids, columns, strict=True)]
+def pooled(values: Sequence[ByPrompt], column: Column) -> Summary:
+    """The floor itself: the `values` of one column over the pairs of every control."""
     scored = [v for control in values for v in control.values() if v is not None]
     return Summary(
-        name=columns[0].name,
-        value=_summary(scored, columns[0].summary),
-        kind=columns[0].summary,
-        better=columns[0].better,
+        name=column.name,
+        value=_summary(scored, column.summary),
+        kind=column.summary,
+        better=column.better,
         n=len(scored),
         n_unscored=sum(len(control) for control in values) - len(scored),
         excess=None,

@@ -63,7 +63,7 @@ def tradeoff(*results: ComparisonSet, column: str | None = None) -> Tradeoff:
         points.append(Point(candidate.run, found.get(column) if column else None, ratios_of(base, candidate.run)))
     known = [name for point in points for name in point.ratios]
     measures = [name for name in dict.fromkeys([*MEASURES, *known]) if name in known]
-    return Tradeoff(column, tuple(measures), _marked(points))
+    return Tradeoff(column, tuple(measures), marked(points))
 
 
 def _excess(result: ComparisonSet, candidate: Scores, names: Sequence[str]) -> dict[str, float]:
@@ -71,13 +71,13 @@ def _excess(result: ComparisonSet, candidate: Scores, names: Sequence[str]) -> d
     for name in names:
         if name in candidate.columns and all(name in control.columns for control in result.controls):
             controls = [values_of(control, name) for control in result.controls]
-            mean = summarise(candidate.prompt_ids, candidate.columns[name].column, controls).excess
+            mean = summarise(values_of(candidate, name), candidate.columns[name].column, controls).excess
             if mean is not None:
                 found[name] = mean
     return found
 
 
-def _marked(points: Sequence[Point]) -> tuple[Point, ...]:
+def marked(points: Sequence[Point]) -> tuple[Point, ...]:
     """With those that dominate each point; nothing is dominated where there is no drift or no price to compare."""
     candidates = [point for point in points if not point.is_baseline]
     axes = [name for name in AXES if candidates and all(name in point.ratios for point in candidates)]

@@ -32,18 +32,18 @@ def test_none_on_either_side_is_none():
 
 def test_what_is_not_judged_has_no_excess():
     column = Column("first_divergence", (3.0, 5.0, 9.0), better="neither", summary="median", bounds=None)
-    summary = summarise(IDS, column, [values(a=1.0, b=1.0, c=1.0)])
+    summary = summarise(by_prompt(IDS, column), column, [values(a=1.0, b=1.0, c=1.0)])
     assert (summary.value, summary.kind, summary.excess) == (5.0, "median", None)
 
 
 def test_all_means_are_over_the_common_set():
     # c is unscored in the control and b in the candidate, so only a is left: mean 0.5, excess 1.0 - 0.5.
-    summary = summarise(IDS, Column("m", (0.5, None, 0.1)), [values(a=1.0, b=1.0, c=None)])
+    summary = summarise(values(a=0.5, b=None, c=0.1), Column("m", (0.5, None, 0.1)), [values(a=1.0, b=1.0, c=None)])
     assert (summary.value, summary.n, summary.n_unscored, summary.excess) == (0.5, 1, 2, 0.5)
 
 
 def test_without_a_control_there_is_no_excess():
-    summary = summarise(IDS, Column("m", (0.5, None, 0.1)))
+    summary = summarise(values(a=0.5, b=None, c=0.1), Column("m", (0.5, None, 0.1)))
     assert summary.value == pytest.approx(0.3)
     assert (summary.n, summary.excess) == (2, None)
 
@@ -51,23 +51,23 @@ def test_without_a_control_there_is_no_excess():
 def test_weights_make_a_mean_sum_over_sum():
     # length ratio: (6 + 8 tokens) / (3 + 2 tokens)
     column = Column("length_ratio", (2.0, 4.0, None), (3.0, 2.0, None), better="neither", bounds=None)
-    assert summarise(IDS, column).value == pytest.approx(14 / 5)
+    assert summarise(by_prompt(IDS, column), column).value == pytest.approx(14 / 5)
 
 
 def test_repeats_are_averaged_inside_their_prompt():
     column = Column("m", (1.0, 0.0, 0.6, None))
     assert by_prompt(("a", "a", "b", "b"), column) == {"a": PromptValue(0.5, 1.0), "b": PromptValue(0.6, 1.0)}
     # A prompt whose repeats could be scored more often weighs no more: (0.5 + 0.6) / 2, not (1.0 + 0.0 + 0.6) / 3.
-    assert summarise(("a", "a", "b", "b"), column).value == pytest.approx(0.55)
+    assert summarise(by_prompt(("a", "a", "b", "b"), column), column).value == pytest.approx(0.55)
     weighted = Column("m", (1.0, 0.0, 0.6, None), (3.0, 1.0, 2.0, None))
     assert by_prompt(("a", "a", "b", "b"), weighted) == {"a": PromptValue(0.75, 4.0), "b": PromptValue(0.6, 2.0)}
 
 
 def test_nothing_to_summarise():
-    assert summarise((), Column("m", ())).value is None
+    assert summarise({}, Column("m", ())).value is None
 
 
 def test_the_floor_pools_the_controls():
-    summary = pooled([IDS, IDS], [Column("m", (1.0, 0.5, None)), Column("m", (1.0, 0.5, 0.0))])
+    summary = pooled([values(a=1.0, b=0.5, c=None), values(a=1.0, b=0.5, c=0.0)], Column("m", ()))
     assert (summary.n, summary.n_unscored) == (5, 1)
     assert summary.value == pytest.approx(3.0 / 5)

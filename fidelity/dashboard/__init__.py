@@ -8,7 +8,7 @@ STORE, GATE = "FIDELITY_STORE", "FIDELITY_GATE"
 
 
 def load() -> None:
-    """Import all that the pages need, which takes seconds; make 100,000 values in peace; begin with the first page."""
+    """Import all that the pages need, which takes seconds; make 100,000 values in peace; prepare the first page."""
     gc.set_threshold(200_000, 20, 100)
     import pyarrow.dataset  # noqa: F401
     import scipy.stats  # noqa: F401

@@ -1,6 +1,8 @@
 """The bargain: what each candidate saves in bytes, memory, time and money, against how far it drifts."""
 
+import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -9,55 +11,70 @@ import streamlit as st
 from fidelity.comparison import ComparisonSet, load_comparison
 from fidelity.dashboard import charts
 from fidelity.dashboard.reading import found_once
-from fidelity.dashboard.shelf import Entry, Shelf, attempt
+from fidelity.dashboard.shelf import Shelf, attempt
 from fidelity.dashboard.widgets import chart, markup_table, note, quiet
-from fidelity.price import measure_of
+from fidelity.price import measure_of, ratios_of
 from fidelity.report.content import format_of
 from fidelity.report.price import DOMINATED, READING, price_table, published_table, times
 from fidelity.report.published import published
 from fidelity.report.verdicts import number
 from fidelity.stats import Ratio
-from fidelity.tradeoff import tradeoff
+from fidelity.store import Run
+from fidelity.tradeoff import Point, marked
 
 
-def bargains(comparisons: Sequence[Path], metric: str) -> pd.DataFrame:
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """A comparison's runs, and what its candidate takes over its baseline."""
+
+    baseline: Run
+    candidate: Run
+    ratios: Mapping[str, Ratio]
+
+
+def priced(comparisons: Sequence[Path]) -> dict[str, Priced]:
+    """By the comparison's id; one that can't be read, or of which a run is gone, is left out."""
+
+    def read(path: Path) -> Priced:
+        result = load_comparison(path, only=(), lows=False)
+        base, candidate = result.baseline, result.candidates[0].run
+        return Priced(base, candidate, ratios_of(base, candidate))
+
+    found = {path.name: attempt(lambda path=path: read(path))[0] for path in comparisons}  # type: ignore[misc]
+    return {id_: prices for id_, prices in found.items() if prices}
+
+
+def prices_of(shelf: Shelf, ids: Sequence[str]) -> dict[str, Priced]:
+    """See `priced`; found once."""
+    return found_once(shelf, ids, "prices", priced)
+
+
+def bargains(prices: Mapping[str, Priced], drifts: Mapping[str, float | None]) -> pd.DataFrame:
     """A row for each candidate and measure: its `ratio` to the baseline, `low`, `high`, `drift`, `dominated_by`.
 
-    A comparison that can't be read is left out, as is one whose runs were not measured. `drift` is the mean excess of
-    the metric; None where it has none.
+    `prices` and `drifts` are by the comparison's id; a drift is a mean excess, None where there is none.
     """
-    by_baseline: dict[str, list[ComparisonSet]] = {}
-    for path in comparisons:
-        result, _ = attempt(lambda path=path: _read(path, metric))  # type: ignore[misc]
-        if result:
-            by_baseline.setdefault(result.baseline.id, []).append(result)
+    by_baseline: dict[str, list[Point]] = {}
+    for id_, own in prices.items():
+        points = by_baseline.setdefault(own.baseline.id, [Point(own.baseline, 0.0, {}, is_baseline=True)])
+        points.append(Point(own.candidate, drifts.get(id_), own.ratios))
     rows = []
-    for results in by_baseline.values():
-        for point in tradeoff(*results, column=metric).points:
-            about: dict[str, object] = {"candidate": point.run.name, "format": format_of(point.run)}
-            about |= {"drift": point.drift, "dominated_by": ", ".join(point.dominated_by)}
-            rows += [
-                {**about, "measure": name, "said": times(ratio), **_span(ratio)} for name, ratio in point.ratios.items()
-            ]
+    for point in itertools.chain.from_iterable(map(marked, by_baseline.values())):
+        about: dict[str, object] = {"id": point.run.id, "candidate": point.run.name, "format": format_of(point.run)}
+        about |= {"drift": point.drift, "dominated_by": ", ".join(point.dominated_by)}
+        rows += [
+            {**about, "measure": name, "said": times(ratio), **_span(ratio)} for name, ratio in point.ratios.items()
+        ]
     return pd.DataFrame(rows)
-
-
-def _read(path: Path, metric: str) -> ComparisonSet:
-    """With its runs, of which one may be gone."""
-    result = load_comparison(path, only={metric}, lows=False)
-    for run in (result.baseline, *(candidate.run for candidate in result.candidates)):
-        run.manifest, run.measurement  # noqa: B018 - raises where it can't be read
-    return result
 
 
 def _span(ratio: Ratio) -> dict[str, float | None]:
     return {"ratio": ratio.value, "low": ratio.low, "high": ratio.high}
 
 
-def draw(shelf: Shelf, entries: Sequence[Entry], metric: str, *, others: bool) -> None:
+def draw(shelf: Shelf, drifts: Mapping[str, float | None], metric: str, *, others: bool) -> None:
     """Drift against one measure that is chosen, and all of them in a table; nothing where nothing was measured."""
-    ids = [entry.id for entry in entries]
-    table = found_once(shelf, ids, f"bargains {metric}", lambda paths: bargains(paths, metric))
+    table = bargains(prices_of(shelf, list(drifts)), drifts)
     if table.empty:
         return
     st.subheader("What the drift buys", anchor=False)
@@ -94,18 +111,14 @@ def _published(measure: str, metric: str) -> pd.DataFrame:
 
 
 def _all(table: pd.DataFrame, titles: Mapping[str, str]) -> None:
-    """A column for each candidate, a row for each measure."""
-    candidates = list(dict.fromkeys(table["candidate"]))
-    of = {name: table[table["candidate"] == name] for name in candidates}
-    said = {name: dict(zip(own["measure"], own["said"], strict=True)) for name, own in of.items()}
-    drifts = [own["drift"].iloc[0] for own in of.values()]
-    rows = [("drift", *(number(None if pd.isna(drift) else float(drift), sign=True) for drift in drifts))]
-    rows += [
-        (title, *(said[name].get(measure, "–").replace("\n", " ") for name in candidates))
-        for measure, title in titles.items()
-    ]
-    rows.append(("dominated by", *(own["dominated_by"].iloc[0] or "–" for own in of.values())))
-    markup_table(("", *candidates), rows)
+    """A row for each candidate, a column for each measure."""
+    rows = []
+    for _, own in table.groupby("id", sort=False):
+        first, said = own.iloc[0], dict(zip(own["measure"], own["said"].str.replace("\n", " "), strict=True))
+        drift = number(None if pd.isna(first["drift"]) else float(first["drift"]), sign=True)
+        measured = (said.get(measure, "–") for measure in titles)
+        rows.append((first["candidate"], drift, *measured, first["dominated_by"] or "–"))
+    markup_table(("", "drift", *titles.values(), "dominated by"), rows)
 
 
 def in_full(result: ComparisonSet) -> None:

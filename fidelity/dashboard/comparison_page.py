@@ -135,36 +135,23 @@ def _table(entry: Entry, found: dict[str, Row]) -> None:
             "summary": [row.kind for row in shown],
         }
     )
-    numbers = st.column_config.NumberColumn
-    st.dataframe(
-        table,
-        hide_index=True,
-        placeholder="–",
-        height=min(35 * len(table) + 38, 560),
-        column_config={
-            "value": numbers("Value", format="%.3f"),
-            "floor": numbers("Floor", format="%.3f", help="Between the baseline and its control."),
-            "other prompts": numbers(
-                "Other prompts",
-                format="%.3f",
-                help="Against the baseline's answers to other prompts: as low as it gets.",
-            ),
-            "excess": numbers(
-                "Excess", format="%+.3f", help="Drift beyond the floor, mean over prompts; positive is worse."
-            ),
-            "from": numbers(
-                "from",
-                format="%+.3f",
-                help="95 % interval of the excess, bootstrap over prompts: for looking at, not for judging.",
-            ),
-            "to": numbers("to", format="%+.3f"),
-            "prompts": numbers("Prompts", help="Scored in the candidate and in every control."),
-            "unscored": numbers("Unscored"),
-            "summary": st.column_config.TextColumn("Mean or median"),
-            "metric": st.column_config.TextColumn("Metric", pinned=True),
-        },
+    markup_table(
+        ("Metric", "Value", "Floor", "Other prompts", "Excess", "from", "to", "Prompts", "Unscored", "Mean or median"),
+        [_cells(row) for row in shown],
+    )
+    quiet(
+        "Floor: between the baseline and its control. Other prompts: against the baseline's answers to other prompts, "
+        "as low as it gets. Excess: drift beyond the floor, mean over prompts, positive is worse; with its 95 % "
+        "interval by bootstrap, for looking at, not for judging. Prompts: scored in the candidate and every control."
     )
     downloads(table, f"{entry.id}-metrics")
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    digits = 0 if row.kind == "median" else 3
+    levels = [number(value, digits=digits) for value in (row.value, row.floor, row.low)]
+    excess = [number(value, sign=True) for value in (row.excess, row.excess_span.low, row.excess_span.high)]
+    return (row.name, *levels, *excess, str(row.n), str(row.n_unscored), row.kind)
 
 
 def _distribution(shelf: Shelf, entry: Entry, found: dict[str, Row], metric: str) -> None:

@@ -32,7 +32,7 @@ from fidelity.study_record import Cell, StudyRecord
 EVERYTHING = "all comparisons"
 AHEAD = 10
 """Metrics whose numbers are found before they are chosen."""
-WHILE_READING = 3.0
+WHILE_READING = 1.0
 """Seconds that are left to the browser before each of them."""
 PRICES = {"parameters": "parameters of the model", "bytes": "bytes of the weight files"}
 """What drift is drawn against, where it is known."""
@@ -79,20 +79,21 @@ def draw() -> None:
     table = _table(shelf, study, squares, metric, found)
     _matrix(table, metric)
     _drifts(table, metric, excess=excess, others=others)
-    bargain.draw(shelf, [s.entry for s in squares if s.entry], metric, others=others)
+    excesses = {id_: read[metric].excess for id_, read in found.items() if isinstance(read, dict) and metric in read}
+    bargain.draw(shelf, excesses, metric, others=others)
     _not_shown(shelf, squares)
     quiet(NOT_QUALITY)
     read_ahead(shelf, ids, names[:AHEAD], after=WHILE_READING)
 
 
 def prepare() -> None:
-    """Begin with the numbers that the page will show first, before anybody has asked for it."""
+    """Find the numbers that the page will show first: later it would hold up the files that a browser asks for."""
     shelf = read()
     squares = _squares(shelf, shelf.studies[0] if shelf.studies else None)
     names = _metrics(squares)
     if names:
         ids = [s.entry.id for s in squares if s.entry]
-        read_ahead(shelf, ids, [first_metric(names)])
+        bargain.prices_of(shelf, list(rows(shelf, ids, [first_metric(names)], lows=False)))
 
 
 def _choose_study(shelf: Shelf) -> StudyRecord | None:

@@ -10,8 +10,8 @@ import pandas as pd
 import streamlit as st
 
 from fidelity.dashboard import charts
-from fidelity.dashboard.pair_table import OpenPair, read_pair
-from fidelity.dashboard.shelf import attempt
+from fidelity.dashboard.pair_table import OpenPair
+from fidelity.dashboard.reading import open_pair
 from fidelity.dashboard.token_view import show_tokens
 from fidelity.dashboard.widgets import chart, html, note, quiet, text
 from fidelity.errors import MissingPackageError
@@ -29,7 +29,7 @@ MOST_SHOWN = 60_000
 
 def show_pair(comparison: Path, row: pd.Series) -> None:
     """The pair of one row of `pair_table.read_columns`."""
-    pair, why = attempt(lambda: read_pair(comparison, row))
+    pair, why = open_pair(comparison, row)
     if pair is None:
         note(f"This pair's texts can't be read. {why}")
         return

@@ -15,7 +15,7 @@ import streamlit as st
 
 from fidelity.dashboard import GATE, STORE
 from fidelity.dashboard.numbers import MOST_RESAMPLED, Row, drafted_gate, rows_of, verdict_on
-from fidelity.dashboard.pair_table import answers_of, containing, read_columns
+from fidelity.dashboard.pair_table import KEYS, OpenPair, answers_of, containing, read_columns, read_pair
 from fidelity.dashboard.shelf import Entry, Shelf, attempt, mark_of, read_shelf, stamp_of
 from fidelity.gate import Gate, Verdict, load_gate
 from fidelity.report import shown_in_table
@@ -89,6 +89,16 @@ def pairs(shelf: Shelf, id_: str, names: Sequence[str]) -> tuple[pd.DataFrame | 
 @st.cache_resource(max_entries=4, show_spinner="Reading the pairs ...")
 def _pairs(path: str, mark: int, names: tuple[str, ...]) -> pd.DataFrame:
     return read_columns(Path(path), names)
+
+
+def open_pair(comparison: Path, row: pd.Series) -> tuple[OpenPair | None, str]:
+    """See `pair_table.read_pair`; or why it can't be read."""
+    return attempt(lambda: _open_pair(str(comparison), _mark(comparison), tuple(row[KEYS]), row))
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _open_pair(comparison: str, mark: int, key: tuple[str, int], _row: pd.Series) -> OpenPair:
+    return read_pair(Path(comparison), _row)
 
 
 @st.cache_data(max_entries=8, show_spinner="Searching ...")

@@ -106,6 +106,7 @@ def chart(drawn: Spec, data: pd.DataFrame, name: str, *, on_select: Any = None, 
     return selected
 
 
+@st.fragment  # a page of charts has dozens of buttons; they are there once somebody opens them
 def downloads(data: pd.DataFrame, name: str, drawn: Spec | None = None) -> None:
     """The data as CSV and Parquet and, where there is one, the chart as SVG and PNG; made when they are asked for."""
     made: dict[str, tuple[str, Callable[[], bytes]]] = {
@@ -117,14 +118,13 @@ def downloads(data: pd.DataFrame, name: str, drawn: Spec | None = None) -> None:
             "SVG": ("image/svg+xml", lambda: _picture(drawn, "svg")),
             "PNG": ("image/png", lambda: _picture(drawn, "png")),
         }
-    with (
-        st.popover("Download", icon=":material/download:", type="tertiary", key=f"downloads-{name}"),
-        st.container(horizontal=True),
-    ):
-        for kind, (mime, make) in made.items():
-            st.download_button(
-                kind, make, file_name=f"{name}.{kind.lower()}", mime=mime, key=f"{name}-{kind}", on_click="ignore"
-            )
+    look: dict[str, Any] = {"icon": ":material/download:", "type": "tertiary"}
+    with st.popover("Download", **look, key=f"downloads-{name}", on_change="rerun") as opened:
+        if opened.open:
+            with st.container(horizontal=True):
+                for kind, (mime, make) in made.items():
+                    file, key = f"{name}.{kind.lower()}", f"{name}-{kind}"
+                    st.download_button(kind, make, file_name=file, mime=mime, key=key, on_click="ignore")
 
 
 @st.fragment(run_every=3.0)

@@ -5,7 +5,7 @@ from typing import Any
 
 from fidelity import gate
 from fidelity.comparison import ComparisonSet, Scores, values_of
-from fidelity.floor import ByPrompt, Summary, pooled, summarise
+from fidelity.floor import ByPrompt, Summary, by_prompt, pooled, summarise
 from fidelity.store import Run
 
 NOT_QUALITY = (
@@ -25,14 +25,16 @@ def pooled_columns(controls: Sequence[Scores]) -> dict[str, Summary]:
     if not controls:
         return {}
     names = [name for name in controls[0].columns if all(name in control.columns for control in controls)]
-    ids = [control.prompt_ids for control in controls]
-    return {name: pooled(ids, [control.columns[name].column for control in controls]) for name in names}
+    return {
+        name: pooled([values_of(control, name) for control in controls], controls[0].columns[name].column)
+        for name in names
+    }
 
 
 def summaries_of(result: ComparisonSet, candidate: Scores) -> dict[str, Summary]:
     """Each column of a candidate, with its mean excess over the floor."""
     return {
-        name: summarise(candidate.prompt_ids, scored.column, _controls(result, name))
+        name: summarise(values_of(candidate, name), scored.column, _controls(result, name))
         for name, scored in candidate.columns.items()
     }
 
@@ -40,7 +42,7 @@ def summaries_of(result: ComparisonSet, candidate: Scores) -> dict[str, Summary]
 def low_anchor(scores: Scores, name: str) -> float | None:
     """Where 0 is: the column's mean between this run's outputs and other prompts' baselines; None for no similarity."""
     low = scores.columns[name].low
-    return None if low is None else summarise(scores.prompt_ids, low).value
+    return None if low is None else summarise(by_prompt(scores.prompt_ids, low), low).value
 
 
 def lowest(result: ComparisonSet, name: str) -> float | None:

@@ -1,6 +1,7 @@
 """The recordings that come with the package, as a study in a store; and the app over any store, without a browser."""
 
 import json
+import re
 import shutil
 from html import unescape
 from pathlib import Path
@@ -81,6 +82,13 @@ def markup(app):
 def said(app):
     """The same as a reader sees it: what was escaped is not."""
     return unescape(markup(app))
+
+
+def table(app, first):
+    """A page's table whose first heading is this: its rows by their first cell, each a dict of texts."""
+    [body] = [found for found in re.findall(r"<table.*?</table>", markup(app)) if f"<tr><th>{first}</th>" in found]
+    headings, *rows = (re.findall(r"<t[hd]>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>.*?</tr>", body))
+    return {row[0]: dict(zip(headings, map(unescape, row), strict=True)) for row in rows}
 
 
 def charted(app):

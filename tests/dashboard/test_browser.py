@@ -169,3 +169,13 @@ def test_it_listens_on_this_machine_only(address):
     ]
     listening = {own for _, own, _, state, *_ in sockets if own.endswith(f":{port}") and state == "0A"}
     assert listening == {f"0100007F:{port}"}
+
+
+def test_a_chart_and_its_data_can_be_had_as_files(page, address):
+    page.goto(address[0])
+    page.get_by_role("button", name="Download").first.click()
+    for kind, begins in (("CSV", b"size,format,"), ("Parquet", b"PAR1"), ("SVG", b"<svg"), ("PNG", b"\x89PNG")):
+        with page.expect_download() as started:
+            page.get_by_role("button", name=kind, exact=True).click()
+        assert started.value.suggested_filename.endswith(f".{kind.lower()}")
+        assert Path(started.value.path()).read_bytes().startswith(begins)

@@ -11,7 +11,8 @@ from fidelity.dashboard.first_page import RECORDED
 from fidelity.dashboard.reading import DEMO
 from fidelity.gate import Gate
 from fidelity.report import as_json
-from tests.dashboard.conftest import PAGES, charted, comparison, markup, said
+from fidelity.report.verdicts import number
+from tests.dashboard.conftest import PAGES, charted, comparison, markup, said, table
 from tests.report.conftest import HOSTILE, compared
 
 
@@ -74,18 +75,18 @@ class TestComparison:
         path = comparison(recorded, "w4a16")
         told = as_json(load_comparison(path))
         floor, own = told["floor"]["columns"], told["comparisons"][0]["columns"]
-        table = opened(recorded, "comparison", comparison=path.name).dataframe[0].value.set_index("metric")
-        for name in table.index:
-            numbers = own[name]
-            assert table.loc[name, "value"] == numbers[table.loc[name, "summary"]]
-            assert table.loc[name, "prompts"] == numbers["n"]
-            assert table.loc[name, "floor"] == floor[name][table.loc[name, "summary"]]
+        shown = table(opened(recorded, "comparison", comparison=path.name), "Metric")
+        for name, row in shown.items():
+            numbers, kind = own[name], row["Mean or median"]
+            digits = 0 if kind == "median" else 3
+            assert row["Value"] == number(numbers[kind], digits=digits)
+            assert row["Prompts"] == str(numbers["n"])
+            assert row["Floor"] == number(floor[name][kind], digits=digits)
+            assert row["Other prompts"] == number(numbers["low"], digits=digits)
             if numbers["excess"]:
-                assert table.loc[name, "excess"] == numbers["excess"]["mean"]
-                assert table.loc[name, "from"] <= numbers["excess"]["mean"] <= table.loc[name, "to"]
-            if numbers["low"] is not None:
-                assert table.loc[name, "other prompts"] == numbers["low"]
-        assert len(table) > 8
+                assert row["Excess"] == number(numbers["excess"]["mean"], sign=True)
+                assert float(row["from"]) <= float(row["Excess"]) <= float(row["to"])
+        assert len(shown) > 8
 
     def test_the_verdict_is_that_of_the_gate_command(self, opened, recorded):
         path = comparison(recorded, "w4a16")

@@ -10,7 +10,7 @@ from fidelity.metrics.identical import Identical
 from fidelity.metrics.rouge import Rouge
 from fidelity.pipeline import compare
 from fidelity.store import Store
-from tests.dashboard.conftest import PAGES, said
+from tests.dashboard.conftest import PAGES, said, table
 from tests.report.conftest import Silent
 from tests.test_repeats import rows
 
@@ -57,10 +57,10 @@ def test_the_address_opens_one_repeat(opened, root):
 
 
 def test_numbers_are_by_prompt(opened, root):
-    table = opened(root, "comparison").dataframe[0].value.set_index("metric")
+    shown = table(opened(root, "comparison"), "Metric")
     # a: 1 of the 2 repeats that it has, b: 2 of 3; the mean of the two prompts is 7/12, not the pairs' 3/5.
-    assert table.loc["identical", "value"] == pytest.approx(7 / 12)
-    assert table.loc["identical", "prompts"] == 2
+    assert shown["identical"]["Value"] == f"{7 / 12:.3f}"
+    assert shown["identical"]["Prompts"] == "2"
 
 
 def test_an_open_pair_has_its_thinking_apart(opened, workspace):
