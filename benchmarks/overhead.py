@@ -80,7 +80,7 @@ def compare(pairs: int, limit: int, max_tokens: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "run.yaml").write_text(
             f"name: run\nmodel: {MODEL}\nprompts: {PROMPTS}\nsampling: {{max_tokens: {max_tokens}}}\n"
-            f"control: {{repeats: {pairs - 1}}}\n"
+            f"control: {{repeats: {pairs - 1}}}\nkl: none\n"
             "engine: {kind: vllm, dtype: bfloat16, max_model_len: 2048, options: {enforce_eager: true}}\n"
         )
         store = Store(Path(folder) / "store")
