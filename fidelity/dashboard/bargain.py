@@ -20,7 +20,7 @@ from fidelity.report.published import published
 from fidelity.report.verdicts import number
 from fidelity.stats import Ratio
 from fidelity.store import Run
-from fidelity.tradeoff import Point, marked
+from fidelity.tradeoff import AXES, Point, marked
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +111,15 @@ def _published(measure: str, metric: str) -> pd.DataFrame:
 
 
 def _all(table: pd.DataFrame, titles: Mapping[str, str]) -> None:
-    """A row for each candidate, a column for each measure."""
+    """A row for each candidate, a column for each measure that decides; a comparison's page has the others."""
+    measures = [measure for measure in titles if measure in AXES]
     rows = []
     for _, own in table.groupby("id", sort=False):
-        first, said = own.iloc[0], dict(zip(own["measure"], own["said"].str.replace("\n", " "), strict=True))
+        first, said = own.iloc[0], dict(zip(own["measure"], own["said"], strict=True))
         drift = number(None if pd.isna(first["drift"]) else float(first["drift"]), sign=True)
-        measured = (said.get(measure, "–") for measure in titles)
+        measured = (said.get(measure, "–") for measure in measures)
         rows.append((first["candidate"], drift, *measured, first["dominated_by"] or "–"))
-    markup_table(("", "drift", *titles.values(), "dominated by"), rows)
+    markup_table(("", "drift", *(titles[measure] for measure in measures), "dominated by"), rows)
 
 
 def in_full(result: ComparisonSet) -> None:
