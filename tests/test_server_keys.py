@@ -1,8 +1,11 @@
 """What a server is known by, and what nobody may get to know."""
 
+import subprocess
+import sys
 import traceback
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from fidelity.errors import EngineError
@@ -16,6 +19,13 @@ KEY = "sk-planted-0123456789abcdef"
 @pytest.fixture
 def run(server_run):
     return server_run
+
+
+def written(folder):
+    """All that is in the files of a folder, Parquet unpacked."""
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    tables = [str(pq.read_table(file).to_pylist()).encode() for file in files if file.suffix == ".parquet"]
+    return b"".join([*tables, *(file.read_bytes() for file in files)])
 
 
 class TestKeys:
@@ -35,7 +45,7 @@ class TestKeys:
         with FakeServer(answer) as server:
             finished = run(server, api_key_env="SOME_KEY")
         assert texts(finished) == {"p0": "[the key] and [the key]", "p1": None, "p2": "[the key] and [the key]"}
-        everything = b"".join(file.read_bytes() for file in workspace.store.rglob("*") if file.is_file())
+        everything = written(workspace.store)
         assert KEY.encode() not in everything + "".join(capfd.readouterr()).encode()
         assert b"[the key] may not ask this" in everything
 
@@ -47,8 +57,40 @@ class TestKeys:
             run(server, api_key_env="SOME_KEY", deadline=0.2)
         told = "".join(traceback.format_exception(caught.value))
         assert "refused: Bearer [the key]" in told
-        everything = b"".join(file.read_bytes() for file in workspace.store.rglob("*") if file.is_file())
+        everything = written(workspace.store)
         assert KEY.encode() not in everything + told.encode() + "".join(capfd.readouterr()).encode()
+
+    @pytest.mark.parametrize("status", [200, 401])
+    def test_no_report_log_or_process_list_has_it_whether_the_command_succeeds_or_fails(
+        self, workspace, monkeypatch, status
+    ):
+        monkeypatch.setenv("SOME_KEY", KEY)
+        listed = []
+
+        def answer(request):
+            commands = [command.read_bytes() for command in Path("/proc").glob("[0-9]*/cmdline")]
+            listed.append(
+                (any(b"quant.yaml" in command for command in commands), any(KEY.encode() in c for c in commands))
+            )
+            if status == 401 or request.text == "two":
+                return Reply({"error": {"message": f"{KEY} may not"}}, status=max(status, 400))
+            return said(f"[{KEY}](http://example.com/?{KEY})")
+
+        workspace.prompts("one", "two", "three")
+        reports = [f"--{kind}={workspace.folder / f'report.{kind}'}" for kind in ("html", "markdown", "junit", "json")]
+        with FakeServer(answer) as server:
+            engine = {"kind": "openai", "base_url": server.url, "api_key_env": "SOME_KEY"}
+            base = workspace.baseline(model=None, engine=engine)
+            quant = workspace.run("quant", model=None, engine=engine)
+            command = [sys.executable, "-m", "fidelity", "compare", base, quant, "--store", workspace.store, *reports]
+            ended = subprocess.run(command, capture_output=True, timeout=120)
+        assert ended.returncode == (0 if status == 200 else 2), ended.stderr
+        assert set(listed) == {(True, False)}
+        everything = written(workspace.folder) + ended.stdout + ended.stderr
+        assert KEY.encode() not in everything
+        assert b"[the key]" in everything
+        if status == 200:
+            assert all((workspace.folder / f"report.{kind}").exists() for kind in ("html", "markdown", "junit", "json"))
 
     def test_nothing_is_sent_without_one(self, run, monkeypatch):
         monkeypatch.setenv("OPENAI_API_KEY", KEY)
