@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr
 
+from fidelity import __version__
 from fidelity.errors import FidelityError, MissingPackageError
 from fidelity.records import Column, Pair
 from fidelity.schema import Settings
@@ -84,7 +85,7 @@ class Metric(Settings, ABC):
         fields = {name: getattr(self, name) for name in type(self).model_fields if name not in {"kind", "label"}}
         parts = [self.kind, *(f"{name}:{value}" for name, value in fields.items())]
         parts += [f"{package}:{_version(package) or 'not installed'}" for package in self.packages]
-        return "|".join([*parts, f"v:{version('llm-fidelity')}"])
+        return "|".join([*parts, f"v:{__version__}"])
 
     def named(self, column: str) -> str:
         """The column's full name: with the label before it where there is one."""
