@@ -67,7 +67,7 @@ def test_a_thousand_prompts_end_answered_or_with_a_reason(workspace, monkeypatch
 
 
 def test_and_so_they_do_when_the_command_is_killed_in_between(workspace):
-    texts = texts_of(400)
+    texts = texts_of(1000)
     workspace.prompts(*texts)
     faulty, draw, kills, at_once = Faulty(), random.Random(5), 0, 16
     with FakeServer(faulty.answer) as server:
@@ -76,7 +76,7 @@ def test_and_so_they_do_when_the_command_is_killed_in_between(workspace):
         while kills < 3:
             kept = lines(workspace)
             running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            while lines(workspace) < kept + draw.randint(20, 60) and running.poll() is None:
+            while lines(workspace) < kept + draw.randint(50, 200) and running.poll() is None:
                 time.sleep(0.01)
             assert running.poll() is None
             os.kill(running.pid, signal.SIGKILL)
