@@ -114,10 +114,9 @@ def published_table(column: str | None) -> PriceTable:
         cells[measure_of(name).title] = [f"× {p.ratios[name]:.2f}" if name in p.ratios else "-" for p in points]
     rows = [PriceRow(p.name, "", own, ()) for p, own in zip(points, zip(*cells.values(), strict=True), strict=True)]
     sources = ", ".join(dict.fromkeys(point.source for point in points))
-    said = (
-        f"Published ({sources}): each against its own unquantized model, without intervals. Meta's have a price and no "
-        "drift; Kurtic's a drift and no price, and no floor is taken away from 1 - score."
-    )
+    without_price = " Kurtic's are a drift without a price, and no floor is taken away from 1 - score."
+    said = f"Published ({sources}): each against its own unquantized model, without intervals."
+    said += " Meta's are a price without a drift." + (without_price if any(p.scores for p in points) else "")
     return PriceTable(None, tuple(cells), tuple(rows), (said,))
 
 
