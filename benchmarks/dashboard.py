@@ -28,7 +28,8 @@ from playwright.sync_api import Page, sync_playwright
 
 from fidelity.prompts import prompts_digest
 from fidelity.records import Column, Generation, Prompt
-from fidelity.store import Run, Store
+from fidelity.store.runs import Run
+from fidelity.store.store import Store
 
 COLUMNS = ("identical", "prefix_agreement", "rouge1", "rouge2", "rougeL", "edit_words", "length_similarity", "sts")
 FORMATS = ("W8A8-FP8", "W8A8-INT8", "W4A16-INT4 g128", "W4A16-INT4 g64", "8da4w g32", "W8A16-INT8")

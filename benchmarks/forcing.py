@@ -25,11 +25,11 @@ import numpy as np
 from fidelity.config import Sampling, load_run
 from fidelity.engines import ForcingEngine, open_engine
 from fidelity.engines.processes import processor_seconds
-from fidelity.forced import Forced, ForcedWriter
-from fidelity.jobs import chunks
+from fidelity.metrics.token_divergence import token_values
 from fidelity.prompts import load_prompts
 from fidelity.records import TokenScores
-from fidelity.tokenwise import token_values
+from fidelity.runs.jobs import chunks
+from fidelity.store.token_scores import Forced, ForcedWriter
 
 ROOT = Path(__file__).parent.parent
 PROMPTS = ROOT / "prompts" / "starter.jsonl"

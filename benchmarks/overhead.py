@@ -21,9 +21,9 @@ from statistics import mean, median, stdev
 from scipy.stats import t
 
 from fidelity.config import load_run
-from fidelity.jobs import DEFAULT_CHUNK, chunks
 from fidelity.pipeline import generate
-from fidelity.store import Store
+from fidelity.runs.jobs import DEFAULT_CHUNK, chunks
+from fidelity.store.store import Store
 
 ROOT = Path(__file__).parent.parent
 MODEL = ROOT / "models" / "smollm2-135m"

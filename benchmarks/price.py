@@ -26,9 +26,9 @@ from typing import Any
 
 from fidelity.config import RunConfig, Sampling, load_run
 from fidelity.engines import Alone, Answered, TimedEngine, open_engine
-from fidelity.measuring import RunWatch
-from fidelity.price import values_from
+from fidelity.price.measures import values_from
 from fidelity.prompts import load_prompts
+from fidelity.runs.measure import RunWatch
 from fidelity.stats import paired_ratio
 
 ROOT = Path(__file__).parent.parent

@@ -25,7 +25,7 @@ from scipy.stats import t
 
 from fidelity.config import load_run
 from fidelity.pipeline import generate
-from fidelity.store import Store
+from fidelity.store.store import Store
 
 AT_ONCE = 64
 TEXT = "word " * 100

@@ -12,10 +12,10 @@ from pathlib import Path
 import altair as alt
 import pandas as pd
 
-from fidelity.comparison import load_comparison
+from fidelity.comparison.results import load_comparison
 from fidelity.errors import StoreError
-from fidelity.store import Store
-from fidelity.token_report import RunTokens, token_report
+from fidelity.store.store import Store
+from fidelity.tokens.report import RunTokens, token_report
 
 FLOOR = "control (the floor)"
 TIE, REAL, WHOLE = "parted at a near tie", "parted by a change of mind", "never parted"

@@ -10,7 +10,7 @@ from fidelity.checkpoints import Anatomy, Part, dissect, dissect_on_hub, local_d
 from fidelity.checkpoints.formats import FLOATS
 from fidelity.engines.vllm_kernels import Linear, pick_kernels
 from fidelity.errors import ConfigError
-from fidelity.store import Run
+from fidelity.store.runs import Run
 
 JSON_SCHEMA_VERSION = 1
 

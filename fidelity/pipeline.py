@@ -6,18 +6,19 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from fidelity.comparison import ComparisonSet, Scores, evidence_of, keep
+from fidelity.comparison.results import ComparisonSet, Scores, evidence_of, keep
+from fidelity.comparison.scoring import begin, offered, ready, score
 from fidelity.config import Reasoning, RunConfig, Sampling, candidate_of
 from fidelity.errors import ConfigError, EngineError, FidelityError, IncomparableError
-from fidelity.forcing import depths_of
 from fidelity.gate import Gate, Outcome, check_columns, judge
-from fidelity.generation import Decided, Listener, generate_jobs, stored_runs
-from fidelity.jobs import Job, jobs_of, prompts_of
 from fidelity.metrics import Metric
-from fidelity.partings import count_partings, noise
 from fidelity.records import Prompt
-from fidelity.scoring import begin, offered, ready, score
-from fidelity.store import Run, Store
+from fidelity.runs.generate import Decided, Listener, generate_jobs, stored_runs
+from fidelity.runs.jobs import Job, jobs_of, prompts_of
+from fidelity.runs.teacher_forcing import depths_of
+from fidelity.store.runs import Run
+from fidelity.store.store import Store
+from fidelity.tokens.first_divergence import count_partings, noise
 
 
 def generate(

@@ -10,7 +10,7 @@ from fidelity.cli import main
 from fidelity.config import load_run
 from fidelity.engines import processes
 from fidelity.pipeline import generate
-from fidelity.store import Store
+from fidelity.store.store import Store
 
 settings.register_profile("busy machine", deadline=None)  # the laws are about numbers, not about who shares the cores
 settings.load_profile("busy machine")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fidelity.metrics.base import TokenVectors
+from fidelity.encoders.base import TokenVectors
 
 
 class FakeEncoder:

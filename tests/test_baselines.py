@@ -14,7 +14,7 @@ from fidelity.metrics.identical import Identical
 from fidelity.metrics.prefix_agreement import PrefixAgreement
 from fidelity.pipeline import compare, generate
 from fidelity.records import Failure, Generation, Message, Prompt
-from fidelity.store import Store
+from fidelity.store.store import Store
 from tests.test_pipeline import Silent
 
 PROMPTS = (

@@ -15,7 +15,7 @@ from fidelity.engines import child, processes
 from fidelity.engines.processes import members, processor_seconds
 from fidelity.errors import EngineError
 from fidelity.pipeline import generate
-from fidelity.store import Store
+from fidelity.store.store import Store
 from tests.test_pipeline import Silent
 
 pytestmark = pytest.mark.usefixtures("fake_vllm")

@@ -18,7 +18,7 @@ from fidelity.errors import ConfigError, MissingPackageError
 from fidelity.pipeline import generate
 from fidelity.prompts import load_prompts
 from fidelity.records import Failure, Message, Prompt
-from fidelity.store import Store
+from fidelity.store.store import Store
 from tests.conftest import ROOT
 from tests.test_pipeline import Silent
 

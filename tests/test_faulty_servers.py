@@ -16,7 +16,7 @@ from fidelity.errors import EngineError
 from fidelity.metrics.identical import Identical
 from fidelity.pipeline import compare, generate
 from fidelity.records import Failure
-from fidelity.store import Store
+from fidelity.store.store import Store
 from tests.fake_server import FakeServer, Reply, said
 from tests.faulty_server import Faulty
 from tests.test_openai import of

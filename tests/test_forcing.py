@@ -7,18 +7,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fidelity import forcing
-from fidelity.comparison import load_comparison
+from fidelity.comparison.results import load_comparison
 from fidelity.config import load_run
-from fidelity.forced import Depth, ForcedWriter, scores_of, together
 from fidelity.gate import Gate
 from fidelity.metrics.identical import Identical
 from fidelity.metrics.kl import Kl
 from fidelity.metrics.tokens import Tokens
 from fidelity.pipeline import compare, generate
 from fidelity.report.content import notes
-from fidelity.store import Store
-from fidelity.token_table import token_table
+from fidelity.runs import teacher_forcing as forcing
+from fidelity.store.store import Store
+from fidelity.store.token_scores import Depth, ForcedWriter, scores_of, together
+from fidelity.tokens.table import token_table
 from tests.test_pipeline import Silent
 
 METRICS = [Identical(), Tokens(), Kl()]

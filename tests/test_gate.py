@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
-from fidelity.comparison import verdicts
+from fidelity.comparison.results import verdicts
 from fidelity.config import RecordedEngine, Sampling, load_run
 from fidelity.engines.recorded import RecordedAnswers, recorded_prompts
 from fidelity.errors import ConfigError
@@ -22,7 +22,7 @@ from fidelity.metrics.rouge import Rouge
 from fidelity.pipeline import compare
 from fidelity.records import Column, Pair, Prompt, Sameness
 from fidelity.stats import betting_bound, reading_order, tail_excess
-from fidelity.store import Store
+from fidelity.store.store import Store
 from tests.conftest import RECORDINGS, ROOT
 
 COMPILED = {"kind": "vllm", "version": "0.26.0", "mode": "compiled", "device": "H100", "quantized_layers": None}

@@ -9,7 +9,7 @@ from fidelity.config import load_run
 from fidelity.engines import vllm_kernels
 from fidelity.inspection import as_json, inspect
 from fidelity.pipeline import generate
-from fidelity.store import Store
+from fidelity.store.store import Store
 from tests.test_checkpoints import checkpoint, compressed
 from tests.test_pipeline import Silent
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from fidelity.journal import Journal
 from fidelity.records import Failure, Generation
+from fidelity.store.journal import Journal
 
 WHOLE = Generation("p0", "ä\n\u2028", (1, 2), (-0.1, -1e-9), "stop", reasoning="hm")
 OUTCOMES = [(2, WHOLE), (0, Failure("p1", "no answer")), (5, Generation("p2", ""))]

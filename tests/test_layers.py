@@ -10,23 +10,35 @@ import pytest
 import fidelity
 
 PACKAGE = Path(fidelity.__file__).parent
-LAYERS = [
-    {"children"},
-    {"errors"},
-    {"records", "schema", "text"},
-    {"metrics", "stats", "floor", "prompts", "tokenwise"},
-    {"config"},
-    {"checkpoints", "encoders", "engines", "files"},
-    {"journal", "manifests"},
-    {"store", "study_record", "forced"},
-    {"answers", "pairing", "gate", "baselines", "jobs", "measuring", "price"},
-    {"comparison", "generation", "forcing", "inspection", "partings", "rendered", "token_statistics", "token_table"},
-    {"scoring", "token_report", "interleaving"},
-    {"pipeline", "history", "tradeoff"},
-    {"study", "study_plan", "study_progress"},
-    {"report"},
-    {"dashboard", "cli"},
-    {"__main__"},
+ORDER = [
+    "errors",
+    "schema",
+    "records",
+    "children",
+    "stats",
+    "files",
+    "floor",
+    "prompts",
+    "checkpoints",
+    "text",
+    "encoders",
+    "metrics",
+    "store",
+    "config",
+    "engines",
+    "tokens",
+    "gate",
+    "comparison",
+    "baselines",
+    "runs",
+    "inspection",
+    "price",
+    "pipeline",
+    "study",
+    "report",
+    "dashboard",
+    "cli",
+    "__main__",
 ]
 INDEPENDENT = {
     ("metrics", "stats"),
@@ -49,7 +61,7 @@ def imports(file):
 
 
 def place(module):
-    return next(number for number, layer in enumerate(LAYERS) if module in layer)
+    return ORDER.index(module)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from fidelity.config import load_run
 from fidelity.engines.vllm_serve import free_port
 from fidelity.pipeline import generate
-from fidelity.store import Store
+from fidelity.store.store import Store
 from tests.conftest import ROOT
 from tests.test_pipeline import Silent
 

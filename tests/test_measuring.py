@@ -17,10 +17,10 @@ from fidelity.engines.machine import MachineWatch
 from fidelity.engines.memory import MemoryWatch
 from fidelity.engines.processes import processor_seconds
 from fidelity.errors import ConfigError
-from fidelity.measuring import read_serving
 from fidelity.pipeline import generate
-from fidelity.price import ratios_of, remarks, values_of
-from fidelity.store import Store
+from fidelity.price.measures import ratios_of, remarks, values_of
+from fidelity.runs.measure import read_serving
+from fidelity.store.store import Store
 from tests.test_pipeline import Silent
 
 TIMED = {"prompts": 3, "repeats": 2, "max_tokens": 4, "prefill": [5, 9], "use_cases": ["instruction_following"]}

@@ -7,12 +7,12 @@ import pytest
 
 from fidelity.config import load_run
 from fidelity.errors import StoreError
-from fidelity.forced import Depth, ForcedWriter, forced_path
-from fidelity.partings import Survival, noise, partings, survival
 from fidelity.pipeline import generate
-from fidelity.store import Store
-from fidelity.token_report import as_json, token_report
-from fidelity.token_statistics import token_statistics
+from fidelity.store.store import Store
+from fidelity.store.token_scores import Depth, ForcedWriter, forced_path
+from fidelity.tokens.first_divergence import Survival, noise, partings, survival
+from fidelity.tokens.report import as_json, token_report
+from fidelity.tokens.statistics import token_statistics
 from tests.test_pipeline import Silent
 from tests.token_scores import of_probabilities
 

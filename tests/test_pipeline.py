@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from fidelity.config import load_run
 from fidelity.errors import ConfigError, EngineError, StoreError
-from fidelity.jobs import chunks
 from fidelity.metrics.identical import Identical
 from fidelity.pipeline import compare, generate
 from fidelity.records import Failure
-from fidelity.store import Store
+from fidelity.runs.jobs import chunks
+from fidelity.store.store import Store
 
 
 class Silent:
@@ -243,7 +243,7 @@ class TestCompare:
 
     def test_a_finished_run_is_compared_without_an_engine(self, workspace, monkeypatch):
         first = self.compare(workspace, workspace.baseline(), workspace.run("quant"))
-        monkeypatch.setattr("fidelity.generation.open_engine", None)
+        monkeypatch.setattr("fidelity.runs.generate.open_engine", None)
         stored = [
             workspace.run(f"stored-{run.name}", model=None, engine={"kind": "stored", "path": str(run.path)})
             for run in (first.baseline, first.candidates[0].run)

@@ -4,17 +4,17 @@ import json
 
 import pytest
 
-from fidelity.comparison import load_comparison
+from fidelity.comparison.results import load_comparison
 from fidelity.config import load_run
 from fidelity.errors import ConfigError
 from fidelity.gate import Gate
 from fidelity.metrics import metric_of_kind
 from fidelity.pipeline import compare
-from fidelity.price import ratios_of, values_of
+from fidelity.price.measures import ratios_of, values_of
+from fidelity.price.pareto import recommend, tradeoff
 from fidelity.report import as_html, as_json, as_markdown, price_table, published
 from fidelity.report.price import SERVED, published_table
-from fidelity.store import Store
-from fidelity.tradeoff import recommend, tradeoff
+from fidelity.store.store import Store
 from tests.test_pipeline import Silent
 
 WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight"]

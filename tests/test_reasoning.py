@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from fidelity.answers import answers_of
-from fidelity.comparison import load_comparison, verdicts
+from fidelity.comparison.answers import answers_of
+from fidelity.comparison.results import load_comparison, verdicts
 from fidelity.config import Reasoning, load_run
 from fidelity.errors import ConfigError
 from fidelity.gate import Gate
@@ -13,7 +13,7 @@ from fidelity.metrics.identical import Identical
 from fidelity.metrics.thinking import Thinking
 from fidelity.pipeline import compare, generate
 from fidelity.records import Generation, Prompt
-from fidelity.store import Store
+from fidelity.store.store import Store
 from tests.test_pipeline import Silent
 
 THOUGHT = {"a": ("one two", "4."), "b": ("one two three", "Paris.")}

@@ -11,7 +11,7 @@ from fidelity.engines import identity
 from fidelity.errors import ConfigError
 from fidelity.pipeline import generate
 from fidelity.records import Failure, Message
-from fidelity.store import Store
+from fidelity.store.store import Store
 from tests.conftest import ROOT
 from tests.test_pipeline import Silent
 
@@ -217,7 +217,7 @@ def test_prompts_go_out_and_their_answers_come_back(fidelity, workspace, ending)
 @needs_the_model
 def test_the_exported_tokens_are_those_that_a_model_gets(workspace):
     from fidelity.children.prompting import tokenized
-    from fidelity.rendered import rendered_rows
+    from fidelity.runs.export_prompts import rendered_rows
 
     transformers = pytest.importorskip("transformers")
     workspace.prompts("What is the capital of France?", "Grüße 🙂")

@@ -9,22 +9,23 @@ from hypothesis import strategies as st
 
 from fidelity import baselines
 from fidelity.baselines import check
-from fidelity.comparison import verdicts
+from fidelity.comparison.pairing import pair_runs
+from fidelity.comparison.results import verdicts
+from fidelity.comparison.scoring import _with_other_baselines
 from fidelity.config import Sampling, load_run
 from fidelity.errors import ConfigError, IncomparableError
-from fidelity.forced import scores_of
 from fidelity.gate import Gate
-from fidelity.jobs import Job, jobs_of, prompts_of
 from fidelity.metrics.diversity import Diversity
 from fidelity.metrics.identical import Identical
 from fidelity.metrics.tokens import Tokens
-from fidelity.pairing import pair_runs
 from fidelity.pipeline import compare, generate
 from fidelity.records import Failure, Prompt
-from fidelity.rendered import batch_rows, rendered_rows
-from fidelity.scoring import _with_other_baselines
+from fidelity.runs.export_prompts import batch_rows, rendered_rows
+from fidelity.runs.jobs import Job, jobs_of, prompts_of
 from fidelity.stats import reading_order
-from fidelity.store import RunWriter, Store
+from fidelity.store.runs import RunWriter
+from fidelity.store.store import Store
+from fidelity.store.token_scores import scores_of
 from tests.fake_server import FakeServer, said
 from tests.test_pipeline import Silent
 
@@ -58,7 +59,7 @@ class TestSampling:
 
     def test_a_single_repeat_is_what_runs_were_before_there_were_several(self, workspace, monkeypatch):
         """These digests were written down before `repeats` was there: finished runs must be found again."""
-        monkeypatch.setattr("fidelity.jobs.identity", lambda *_, **__: {"model": "m"})
+        monkeypatch.setattr("fidelity.runs.jobs.identity", lambda *_, **__: {"model": "m"})
         workspace.file("prompts.jsonl", '{"id": "a", "prompt": "Say something."}\n{"id": "b", "prompt": "Say more."}\n')
         before = ["6df66f7435e2af24b57fd58361c1bbf31e8de11357b1c4ef41459be9ce221866"]
         before += ["f848812c7e0a2c1f98cabed23ae0081e45dff234199fdf5fbc948050e5ae0690"]

@@ -4,10 +4,11 @@ import threading
 
 import pytest
 
-from fidelity import manifests
 from fidelity.errors import StoreError
 from fidelity.records import Column, Failure, Generation, Message, Prompt
-from fidelity.store import Run, RunWriter, Store
+from fidelity.store import manifests
+from fidelity.store.runs import Run, RunWriter
+from fidelity.store.store import Store
 
 PROMPTS = (Prompt("a", "α?", "greek"), Prompt("b", (Message("system", "s"), Message("user", "u"))), Prompt("c", "c"))
 OUTCOMES = (

@@ -9,14 +9,14 @@ import pytest
 import yaml
 
 from fidelity.cli.comparing import metrics_of
-from fidelity.comparison import load_comparison
+from fidelity.comparison.results import load_comparison
 from fidelity.errors import ConfigError
 from fidelity.report import as_json
-from fidelity.store import Store
-from fidelity.study import load_study, run_study
-from fidelity.study_plan import plan_study
-from fidelity.study_progress import Whole, in_words
-from fidelity.study_record import read_record
+from fidelity.store.store import Store
+from fidelity.store.studies import read_record
+from fidelity.study.plan import plan_study
+from fidelity.study.progress import Whole, in_words
+from fidelity.study.study import load_study, run_study
 from tests.conftest import ROOT
 from tests.report.conftest import Silent
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from fidelity.tokenwise import exact_kl, gap_change, kl_lower_bound, log_probability, token_values
+from fidelity.metrics.token_divergence import exact_kl, gap_change, kl_lower_bound, log_probability, token_values
 from tests.token_scores import of_probabilities, scores
 
 P = [[0.5, 0.25, 0.125, 0.125]]

@@ -6,11 +6,11 @@ import pytest
 
 from fidelity.config import load_run
 from fidelity.gate import SEED, Gate
-from fidelity.jobs import chunks
 from fidelity.metrics.identical import Identical
 from fidelity.pipeline import compare
+from fidelity.runs.jobs import chunks
 from fidelity.stats import reading_order
-from fidelity.store import Store
+from fidelity.store.store import Store
 from tests.test_pipeline import Silent
 
 N = 200

@@ -7,7 +7,7 @@ import pytest
 
 from fidelity.config import Sampling, load_run
 from fidelity.pipeline import generate
-from fidelity.store import Store
+from fidelity.store.store import Store
 from tests.conftest import ROOT
 from tests.test_pipeline import Silent, texts
 

@@ -5,8 +5,8 @@ import pytest
 
 from fidelity.config import Sampling, VllmEngine, load_run
 from fidelity.engines import open_engine
+from fidelity.metrics.token_divergence import exact_kl, kl_lower_bound, token_values
 from fidelity.prompts import load_prompts
-from fidelity.tokenwise import exact_kl, kl_lower_bound, token_values
 from tests.conftest import ROOT
 
 MODELS = ROOT / "models"

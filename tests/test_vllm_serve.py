@@ -14,7 +14,7 @@ from fidelity.engines.processes import members
 from fidelity.engines.vllm_serve import command
 from fidelity.errors import ConfigError, EngineError
 from fidelity.pipeline import generate
-from fidelity.store import Store
+from fidelity.store.store import Store
 from tests.conftest import ROOT
 from tests.test_pipeline import Silent, texts
 

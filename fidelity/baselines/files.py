@@ -19,10 +19,11 @@ from typing import Any
 from fidelity.engines.recorded import recorded_prompts
 from fidelity.errors import ConfigError, StoreError
 from fidelity.files import read_parquet, whole_file, write_parquet
-from fidelity.forced import WHOLE_VOCABULARY, Depth, adopt_export, scores_of
 from fidelity.prompts import read_jsonl
 from fidelity.records import Failure, Generation, Prompt
-from fidelity.store import Outcome, Run, Store
+from fidelity.store.runs import Outcome, Run
+from fidelity.store.store import Store
+from fidelity.store.token_scores import WHOLE_VOCABULARY, Depth, adopt_export, scores_of
 
 INDEX = "baseline.json"
 SCHEMA_VERSION = 1

@@ -12,10 +12,10 @@ from fidelity.cli.reports import add_reports, report_all
 from fidelity.errors import FidelityError
 
 if TYPE_CHECKING:
-    from fidelity.comparison import ComparisonSet
+    from fidelity.comparison.results import ComparisonSet
     from fidelity.config import RunConfig
     from fidelity.metrics import Metric
-    from fidelity.store import Store
+    from fidelity.store.store import Store
 
 
 def add_to(commands: Commands) -> None:
@@ -83,7 +83,7 @@ def _measure_in_turn(
 ) -> None:
     """The baseline and all that was compared with it."""
     from fidelity.config import candidate_of
-    from fidelity.interleaving import measure_in_turn
+    from fidelity.price.interleaved import measure_in_turn
 
     compared = [candidate_of(baseline, config) for config in candidates if config.name not in result.not_compared]
     runs = [(baseline, result.baseline), *zip(compared, (scores.run for scores in result.candidates), strict=True)]
@@ -125,7 +125,7 @@ def metrics_of(baseline: "RunConfig", kinds: Sequence[str] | None = None) -> lis
 
 def _as_far_as_possible(metric: "Metric") -> "Metric | None":
     """A metric that nobody asked for, as far as it can be had here; what is left out is said."""
-    from fidelity.scoring import check_can_be_scored
+    from fidelity.comparison.scoring import check_can_be_scored
 
     try:
         check_can_be_scored(metric)

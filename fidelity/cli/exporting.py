@@ -47,7 +47,7 @@ def _export(chosen: argparse.Namespace) -> int:
 def _export_prompts(chosen: argparse.Namespace) -> int:
     from fidelity.config import load_run
     from fidelity.errors import ConfigError
-    from fidelity.rendered import batch_rows, rendered_rows, write_rows
+    from fidelity.runs.export_prompts import batch_rows, rendered_rows, write_rows
 
     config = load_run(chosen.run)
     if chosen.openai_batch and chosen.file.suffix != ".jsonl":

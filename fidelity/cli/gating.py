@@ -36,7 +36,7 @@ def add_to(commands: Commands) -> None:
 
 
 def _check(chosen: argparse.Namespace) -> int:
-    from fidelity.comparison import load_comparison
+    from fidelity.comparison.results import load_comparison
     from fidelity.gate import load_gate
 
     gate = load_gate(chosen.gate)
@@ -45,7 +45,7 @@ def _check(chosen: argparse.Namespace) -> int:
 
 
 def _init(chosen: argparse.Namespace) -> int:
-    from fidelity.comparison import evidence_of, load_comparison
+    from fidelity.comparison.results import evidence_of, load_comparison
     from fidelity.gate import draft
 
     result = load_comparison(chosen.comparison)
@@ -62,8 +62,8 @@ def _init(chosen: argparse.Namespace) -> int:
 def _history(chosen: argparse.Namespace) -> int:
     from rich.console import Console
 
+    from fidelity.comparison.history import history
     from fidelity.gate import load_gate
-    from fidelity.history import history
     from fidelity.report import print_history
 
     entries = history(open_store(chosen.store), load_gate(chosen.gate), baseline=chosen.baseline)

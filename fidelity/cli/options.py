@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from fidelity.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
-    from fidelity.store import Store
+    from fidelity.store.store import Store
 
 OK, COULD_NOT_JUDGE = 0, 2
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -31,7 +31,7 @@ def add_limit(command: argparse.ArgumentParser) -> None:
 
 def open_store(root: Path) -> "Store":
     """The store in a directory that may not be there yet."""
-    from fidelity.store import Store
+    from fidelity.store.store import Store
 
     if root.exists() and not root.is_dir():
         raise ConfigError(f"{root}: is a file; --store names a directory")

@@ -8,7 +8,7 @@ from fidelity.cli.options import COULD_NOT_JUDGE, OK, Commands, open_store
 from fidelity.errors import ConfigError
 
 if TYPE_CHECKING:
-    from fidelity.tradeoff import Choice, Recommendation
+    from fidelity.price.pareto import Choice, Recommendation
 
 NONE_PASSES = 1
 
@@ -27,7 +27,7 @@ def add_to(commands: Commands) -> None:
 
 def _recommend(chosen: argparse.Namespace) -> int:
     from fidelity.gate import load_gate
-    from fidelity.tradeoff import recommend
+    from fidelity.price.pareto import recommend
 
     if not chosen.store.is_dir():
         raise ConfigError(f"{chosen.store}: no such store; name the directory that fidelity compare wrote to")
@@ -60,7 +60,7 @@ def _lines(found: "Recommendation") -> list[str]:
 
 
 def _takes(choice: "Choice") -> str:
-    from fidelity.price import measure_of
+    from fidelity.price.measures import measure_of
     from fidelity.report import times
 
     if choice.ratio is None or choice.measure is None:
@@ -69,7 +69,7 @@ def _takes(choice: "Choice") -> str:
 
 
 def _saves(choice: "Choice") -> bool:
-    from fidelity.price import measure_of
+    from fidelity.price.measures import measure_of
 
     if choice.ratio is None or choice.measure is None:
         return False

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from fidelity.cli.options import write
 
 if TYPE_CHECKING:
-    from fidelity.comparison import ComparisonSet
+    from fidelity.comparison.results import ComparisonSet
     from fidelity.gate import Gate
-    from fidelity.store import Store
+    from fidelity.store.store import Store
 
 
 def add_reports(command: argparse.ArgumentParser) -> None:
@@ -35,11 +35,12 @@ def report_all(result: "ComparisonSet", gate: "Gate | None", store: "Store", cho
     """
     from rich.console import Console
 
-    from fidelity import comparison, report
+    from fidelity import report
+    from fidelity.comparison import results
+    from fidelity.comparison.history import history
     from fidelity.gate import exit_code
-    from fidelity.history import history
 
-    verdicts = comparison.verdicts(result, gate) if gate else {}
+    verdicts = results.verdicts(result, gate) if gate else {}
     console = Console()
     with report.without_commands(console, environment=os.environ):
         report.print_table(result, console, verdicts)

@@ -30,8 +30,8 @@ def add_to(commands: Commands) -> None:
 
 def _study(chosen: argparse.Namespace) -> int:
     from fidelity.cli.progress import Progress
-    from fidelity.study import load_study, run_study
-    from fidelity.study_plan import plan_study
+    from fidelity.study.plan import plan_study
+    from fidelity.study.study import load_study, run_study
 
     study, store = load_study(chosen.study), open_store(chosen.store)
     if chosen.dry_run:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from fidelity.cli.options import OK, Commands, write
 
 if TYPE_CHECKING:
-    from fidelity.token_report import RunTokens
-    from fidelity.token_statistics import KlStatistics
+    from fidelity.tokens.report import RunTokens
+    from fidelity.tokens.statistics import KlStatistics
 
 SHOWN = (0.999, 0.99, 0.9, 0.5)
 """Quantiles in the table; JSON has all of them."""
@@ -32,8 +32,8 @@ def _tokens(chosen: argparse.Namespace) -> int:
     from rich.table import Table
     from rich.text import Text
 
-    from fidelity.comparison import load_comparison
-    from fidelity.token_report import as_json, token_report
+    from fidelity.comparison.results import load_comparison
+    from fidelity.tokens.report import as_json, token_report
 
     result = load_comparison(chosen.comparison, only=())
     (candidate,) = result.candidates

@@ -26,17 +26,17 @@ def main() -> None:
         comparison_page,
         first_page,
         gate_page,
+        navigation,
         overview_page,
         pairs_page,
-        places,
         runs_page,
     )
-    from fidelity.dashboard.reading import DEMO, shelf
+    from fidelity.dashboard.cache import DEMO, shelf
     from fidelity.dashboard.widgets import begin_page, note, refresh
 
     st.set_page_config(page_title="fidelity", layout="wide")  # a material icon here would be fetched from its maker
     st.html(Path(__file__).parent / "style.css")
-    places.arrive()
+    navigation.arrive()
     begin_page()
     found = shelf()
     draw = {
@@ -47,7 +47,9 @@ def main() -> None:
         "gate": gate_page.draw,
     }
     empty = not found.entries and not found.studies
-    pages = places.pages({name: first_page.draw if empty and name != "runs" else page for name, page in draw.items()})
+    pages = navigation.pages(
+        {name: first_page.draw if empty and name != "runs" else page for name, page in draw.items()}
+    )
     page = st.navigation(pages, position="top")
     refresh(found.stamp)
     if found.root.name == DEMO:

@@ -3,14 +3,14 @@
 import pandas as pd
 import streamlit as st
 
-from fidelity.comparison import ComparisonSet, load_comparison
-from fidelity.dashboard import bargain, charts, places, token_panel
-from fidelity.dashboard.numbers import Row, binned
+from fidelity.comparison.results import ComparisonSet, load_comparison
+from fidelity.dashboard import charts, navigation, price_panel, token_panel
+from fidelity.dashboard.cache import answers, pairs, path_of, rows_so_far, verdict
+from fidelity.dashboard.cache import shelf as read
+from fidelity.dashboard.catalog import Entry, Shelf, attempt
 from fidelity.dashboard.overview_page import gate_for
 from fidelity.dashboard.pair_table import excess_of
-from fidelity.dashboard.reading import answers, pairs, path_of, rows_so_far, verdict
-from fidelity.dashboard.reading import shelf as read
-from fidelity.dashboard.shelf import Entry, Shelf, attempt
+from fidelity.dashboard.summaries import Row, binned
 from fidelity.dashboard.widgets import (
     banner,
     chart,
@@ -67,7 +67,7 @@ def draw() -> None:
     token_panel.draw(shelf, entry, found)
     _answers(result, entry, found)
     st.subheader("Size and speed", anchor=False)
-    bargain.in_full(result)
+    price_panel.in_full(result)
     said = notes(result)
     if said:
         with st.expander(f"{len(said)} notes"):
@@ -88,7 +88,7 @@ def _verdict(shelf: Shelf, entry: Entry, found: dict[str, Row]) -> None:
     gate, why = gate_for(shelf, entry)
     if gate is None:
         note(f"The gate can't be used: {why}" if why else "No gate was given, so nothing was judged.")
-        places.link("gate", "Set margins and see the verdict", comparison=entry.id)
+        navigation.link("gate", "Set margins and see the verdict", comparison=entry.id)
         return
     judged = verdict(shelf, entry.id, gate)
     if judged is None:
@@ -183,7 +183,7 @@ def _distribution(shelf: Shelf, entry: Entry, found: dict[str, Row], metric: str
             chart(charts.by_category(means, metric), means, f"{entry.id}-{metric}-categories", key="categories")
         else:
             note("The prompts have no categories to tell apart.")
-    places.link("pairs", "The pairs behind these numbers", comparison=entry.id, metric=metric)
+    navigation.link("pairs", "The pairs behind these numbers", comparison=entry.id, metric=metric)
 
 
 def _floor_values(table: pd.DataFrame, row: Row) -> pd.Series:

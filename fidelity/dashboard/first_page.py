@@ -6,7 +6,7 @@ from importlib import resources
 
 import streamlit as st
 
-from fidelity.dashboard.reading import DEMO, store_root
+from fidelity.dashboard.cache import DEMO, store_root
 from fidelity.dashboard.widgets import note
 
 RECORDED = "sample_data/h100-smollm2-135m/study.yaml"

@@ -6,11 +6,11 @@ import pandas as pd
 import streamlit as st
 from pydantic import ValidationError
 
-from fidelity.dashboard import bargain, charts, places
-from fidelity.dashboard.numbers import Row
-from fidelity.dashboard.reading import given_gate, read_ahead, rows, verdict
-from fidelity.dashboard.reading import shelf as read
-from fidelity.dashboard.shelf import Entry, Shelf
+from fidelity.dashboard import charts, navigation, price_panel
+from fidelity.dashboard.cache import given_gate, read_ahead, rows, verdict
+from fidelity.dashboard.cache import shelf as read
+from fidelity.dashboard.catalog import Entry, Shelf
+from fidelity.dashboard.summaries import Row
 from fidelity.dashboard.widgets import (
     SYMBOLS,
     chart,
@@ -24,10 +24,10 @@ from fidelity.dashboard.widgets import (
 from fidelity.gate import Gate, Verdict
 from fidelity.report import NOT_QUALITY
 from fidelity.report.content import short
-from fidelity.report.inert import one_line
 from fidelity.report.published import published
+from fidelity.report.sanitize import one_line
 from fidelity.report.verdicts import number
-from fidelity.study_record import Cell, StudyRecord
+from fidelity.store.studies import Cell, StudyRecord
 
 EVERYTHING = "all comparisons"
 AHEAD = 10
@@ -80,7 +80,7 @@ def draw() -> None:
     _matrix(table, metric)
     _drifts(table, metric, excess=excess, others=others)
     excesses = {id_: read[metric].excess for id_, read in found.items() if isinstance(read, dict) and metric in read}
-    bargain.draw(shelf, excesses, metric, others=others)
+    price_panel.draw(shelf, excesses, metric, others=others)
     _not_shown(shelf, squares)
     quiet(NOT_QUALITY)
     read_ahead(shelf, ids, names[:AHEAD], after=WHILE_READING)
@@ -93,7 +93,7 @@ def prepare() -> None:
     names = _metrics(squares)
     if names:
         ids = [s.entry.id for s in squares if s.entry]
-        bargain.prices_of(shelf, list(rows(shelf, ids, [first_metric(names)], lows=False)))
+        price_panel.prices_of(shelf, list(rows(shelf, ids, [first_metric(names)], lows=False)))
 
 
 def _choose_study(shelf: Shelf) -> StudyRecord | None:
@@ -231,7 +231,7 @@ def _matrix(table: pd.DataFrame, metric: str) -> None:
     selected = chart(charts.matrix(table, metric), table, f"overview-{metric}", on_select="rerun", key="matrix")
     picked = selected.selection.get("cell") if selected else None
     if picked and picked[0].get("id"):
-        places.go("comparison", kept=("metric",), comparison=picked[0]["id"])
+        navigation.go("comparison", kept=("metric",), comparison=picked[0]["id"])
     failed = table[table["id"] == ""]
     if len(failed):
         with st.expander(f"{len(failed)} cells without a number", expanded=len(failed) < 4):

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from fidelity.answers import apart
-from fidelity.comparison import load_comparison
+from fidelity.comparison.answers import apart
+from fidelity.comparison.results import load_comparison
 from fidelity.errors import StoreError
 from fidelity.records import Generation, Prompt
 from fidelity.report.pairs import worse
-from fidelity.store import Run
+from fidelity.store.runs import Run
 
 KEYS = ["prompt_id", "repeat"]
 

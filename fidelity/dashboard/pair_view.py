@@ -10,14 +10,14 @@ import pandas as pd
 import streamlit as st
 
 from fidelity.dashboard import charts
+from fidelity.dashboard.cache import open_pair
 from fidelity.dashboard.pair_table import OpenPair
-from fidelity.dashboard.reading import open_pair
 from fidelity.dashboard.token_view import show_tokens
 from fidelity.dashboard.widgets import chart, html, note, quiet, text
 from fidelity.errors import MissingPackageError
 from fidelity.records import Generation
 from fidelity.report.diff import word_diff
-from fidelity.report.inert import cut, visible
+from fidelity.report.sanitize import cut, visible
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt

@@ -6,12 +6,12 @@ import pandas as pd
 import streamlit as st
 
 from fidelity.dashboard import charts
+from fidelity.dashboard.cache import matches, pairs, path_of
+from fidelity.dashboard.cache import shelf as read
+from fidelity.dashboard.catalog import Entry, Shelf, mark_of
 from fidelity.dashboard.overview_page import gate_for
 from fidelity.dashboard.pair_table import excess_of
 from fidelity.dashboard.pair_view import show_pair
-from fidelity.dashboard.reading import matches, pairs, path_of
-from fidelity.dashboard.reading import shelf as read
-from fidelity.dashboard.shelf import Entry, Shelf, mark_of
 from fidelity.dashboard.widgets import (
     chart,
     choose_comparison,
@@ -22,7 +22,7 @@ from fidelity.dashboard.widgets import (
     quiet,
 )
 from fidelity.report import shown_in_table
-from fidelity.report.inert import one_line
+from fidelity.report.sanitize import one_line
 
 MOST_ROWS = 1_000
 """Pairs that the table shows; of more the worst."""

@@ -6,12 +6,13 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from fidelity.dashboard.reading import shelf as read
-from fidelity.dashboard.shelf import attempt, readable_runs
+from fidelity.dashboard.cache import shelf as read
+from fidelity.dashboard.catalog import attempt, readable_runs
 from fidelity.dashboard.widgets import downloads, markup_table, note, quiet
 from fidelity.report.content import format_of
-from fidelity.report.inert import one_line
-from fidelity.store import Run, Store
+from fidelity.report.sanitize import one_line
+from fidelity.store.runs import Run
+from fidelity.store.store import Store
 
 
 def draw() -> None:

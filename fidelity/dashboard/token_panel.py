@@ -6,15 +6,15 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from fidelity.comparison import load_comparison
+from fidelity.comparison.results import load_comparison
 from fidelity.dashboard import charts
-from fidelity.dashboard.numbers import Row
-from fidelity.dashboard.reading import found_meanwhile, path_of
-from fidelity.dashboard.shelf import Entry, Shelf, attempt
+from fidelity.dashboard.cache import found_meanwhile, path_of
+from fidelity.dashboard.catalog import Entry, Shelf, attempt
+from fidelity.dashboard.summaries import Row
 from fidelity.dashboard.widgets import chart, come_back, markup_table, note, quiet
-from fidelity.partings import NOISE_QUANTILE, Survival, noise, partings, survival
 from fidelity.report.verdicts import number
-from fidelity.token_statistics import TokenStatistics, token_statistics
+from fidelity.tokens.first_divergence import NOISE_QUANTILE, Survival, noise, partings, survival
+from fidelity.tokens.statistics import TokenStatistics, token_statistics
 
 CURVE_STEPS = 200
 """Points that a curve is drawn with at most."""

@@ -7,11 +7,11 @@ from dataclasses import asdict
 import pandas as pd
 import streamlit as st
 
-from fidelity.dashboard.shelf import attempt
+from fidelity.dashboard.catalog import attempt
 from fidelity.dashboard.widgets import downloads, html, note, quiet, text
-from fidelity.report.inert import cut
-from fidelity.store import Run
-from fidelity.token_table import Alternative, TokenRow, token_table
+from fidelity.report.sanitize import cut
+from fidelity.store.runs import Run
+from fidelity.tokens.table import Alternative, TokenRow, token_table
 
 STEPS = (0.1, 0.5, 1.0, 2.0)
 """Nats: the change of a token's log-probability from which on its colour is the next stronger one."""

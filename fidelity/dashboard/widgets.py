@@ -9,11 +9,11 @@ import pandas as pd
 import regex
 import streamlit as st
 
+from fidelity.dashboard.cache import found_so_far, metrics_in, shelf
+from fidelity.dashboard.catalog import Shelf
 from fidelity.dashboard.charts import Spec
-from fidelity.dashboard.reading import found_so_far, metrics_in, shelf
-from fidelity.dashboard.shelf import Shelf
 from fidelity.gate import Outcome
-from fidelity.report.inert import one_line, visible
+from fidelity.report.sanitize import one_line, visible
 
 SYMBOLS: dict[Outcome, str] = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
 VEGA_LITE = "https://vega.github.io/schema/vega-lite/v6.json"

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fidelity.encoders.base import Encoder, TokenVectors
 from fidelity.encoders.opened import open_encoder
 from fidelity.encoders.source import EncoderSource
 from fidelity.errors import StoreError
-from fidelity.metrics.base import Encoder, TokenVectors
 
 
 class CachedEncoder:

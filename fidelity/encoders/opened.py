@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fidelity.encoders.base import Encoder, TokenVectors
 from fidelity.encoders.source import EncoderSource
 from fidelity.errors import MissingPackageError
-from fidelity.metrics.base import Encoder, TokenVectors
 
 if TYPE_CHECKING:
     from fidelity.encoders.classifier import Classifier

@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
+from fidelity.encoders.base import TokenVectors
 from fidelity.encoders.source import EncoderSource
 from fidelity.encoders.texts import batches_by_length, encodable, input_limit, loading, unknown_share
 from fidelity.errors import ConfigError
-from fidelity.metrics.base import TokenVectors
 
 REMEMBERED = 512 * 2**20
 """Bytes of vectors kept for the next call, the least recently used dropped first: a baseline meets many candidates."""

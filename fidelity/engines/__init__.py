@@ -21,10 +21,10 @@ from fidelity.config import (
     VllmSettings,
 )
 from fidelity.engines.base import Engine, EngineInfo, ForcingEngine, OnProgress, Progress, ServerEngine, TokenTexts
-from fidelity.engines.became import what_became_of
 from fidelity.engines.devices import cpu_name, gpu_name
 from fidelity.engines.executorch import executorch_identity, open_executorch
 from fidelity.engines.machine import MachineLoad
+from fidelity.engines.notes import what_became_of
 from fidelity.engines.platforms import refusal
 from fidelity.engines.recorded import RecordedAnswers, file_hash
 from fidelity.engines.timing import Account, Alone, Answered, TimedChild, TimedEngine, WatchedEngine

@@ -12,9 +12,9 @@ from typing import Any
 from fidelity.checkpoints import content_id, describe, local_directory, refuse_faults
 from fidelity.config import RunConfig, TransformersEngine
 from fidelity.engines.base import OnProgress
-from fidelity.engines.became import what_became_of
 from fidelity.engines.child import ChildEngine
 from fidelity.engines.devices import cpu_name, gpu_name
+from fidelity.engines.notes import what_became_of
 from fidelity.errors import ConfigError, MissingPackageError
 
 NAMED = {

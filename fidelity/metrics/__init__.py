@@ -4,8 +4,9 @@ from typing import Annotated, get_args
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from fidelity.encoders.base import Encoder
 from fidelity.errors import ConfigError
-from fidelity.metrics.base import Encoder, EncoderMetric, Metric
+from fidelity.metrics.base import EncoderMetric, Metric
 from fidelity.metrics.bertscore import BertScore
 from fidelity.metrics.breaks import Breaks
 from fidelity.metrics.chrf import Chrf

@@ -3,13 +3,12 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import ClassVar, Literal, NamedTuple, Protocol, Self
+from typing import ClassVar, Literal, Self
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr
 
 from fidelity import __version__
+from fidelity.encoders.base import Encoder
 from fidelity.errors import FidelityError, MissingPackageError
 from fidelity.records import Column, Pair
 from fidelity.schema import Settings
@@ -92,59 +91,11 @@ class Metric(Settings, ABC):
         return f"{self.label}.{column}" if self.label else column
 
 
-class TokenVectors(NamedTuple):
-    """A text's tokens as an encoder sees them in context."""
-
-    vectors: NDArray[np.float32]
-    """One row of unit length per token, special tokens included."""
-    counted: NDArray[np.bool_]
-    """False for special tokens: others may match them, they don't count themselves."""
-    unknown: float
-    """See `Encoder.unknown_share`."""
-
-
 def _version(package: str) -> str | None:
     try:
         return version(package)
     except PackageNotFoundError:
         return None
-
-
-class Encoder(Protocol):
-    """A text encoder that the pipeline opens, caches and hands to the metrics that need one."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def revision(self) -> str:
-        """Content hash or commit of the encoder: with the name, what its numbers depend on."""
-        ...
-
-    @property
-    def max_tokens(self) -> int:
-        """Tokens that `embed` reads of one text, special tokens not counted; what is longer is cut off."""
-        ...
-
-    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Sentence embeddings, one row per text, of unit length. Each distinct text is encoded once."""
-        ...
-
-    def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """How many tokens each text has, special tokens not counted, nothing cut off."""
-        ...
-
-    def unknown_share(self, texts: Sequence[str]) -> list[float]:
-        """Share of each text's characters that the vocabulary lacks: where it is high, all texts look alike."""
-        ...
-
-    def token_vectors(self, texts: Sequence[str], *, layer: int, overlap: int) -> list[TokenVectors]:
-        """Contextual vectors of each whole text; longer ones are read in windows that share `overlap` tokens."""
-        ...
-
-    def contradictions(self, sentences: Sequence[tuple[str, str]]) -> list[float]:
-        """For each (premise, hypothesis) the probability that the second contradicts the first."""
-        ...
 
 
 class EncoderMetric(Metric):

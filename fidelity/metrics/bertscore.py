@@ -10,8 +10,9 @@ import numpy as np
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from fidelity.encoders.base import TokenVectors
 from fidelity.errors import FidelityError
-from fidelity.metrics.base import EncoderMetric, TokenVectors
+from fidelity.metrics.base import EncoderMetric
 from fidelity.metrics.vectors import UNREADABLE, best_matches, harmonic_mean, within_unit
 from fidelity.records import Column, Pair
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from fidelity.metrics.base import Metric, Need
 from fidelity.metrics.token_columns import Numbers, TokenNumber, profiles
+from fidelity.metrics.token_divergence import exact_kl
 from fidelity.records import Column, Pair
-from fidelity.tokenwise import exact_kl
 
 QUANTILES = (0.5, 0.9, 0.99, 0.999)
 

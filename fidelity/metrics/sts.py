@@ -7,7 +7,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fidelity.metrics.base import Encoder, EncoderMetric
+from fidelity.encoders.base import Encoder
+from fidelity.metrics.base import EncoderMetric
 from fidelity.metrics.profile import DECILES, decile_bounds, decile_columns
 from fidelity.metrics.vectors import UNREADABLE, Floats, best_matches, harmonic_mean, within_unit
 from fidelity.records import Column, Pair

@@ -11,8 +11,8 @@ from pydantic import Field
 
 from fidelity.metrics.base import Metric, Need
 from fidelity.metrics.token_columns import Numbers, TokenNumber, profiles
+from fidelity.metrics.token_divergence import TokenValues, token_values
 from fidelity.records import Column, Pair
-from fidelity.tokenwise import TokenValues, token_values
 
 Values = Sequence[TokenValues | None]
 

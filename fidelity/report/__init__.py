@@ -1,5 +1,6 @@
 """A comparison and its verdicts for people and for programs: one file a format, all of them saying the same."""
 
+from fidelity.price.pareto import Point, Tradeoff, tradeoff
 from fidelity.report.content import (
     HIDDEN,
     NOT_QUALITY,
@@ -20,7 +21,6 @@ from fidelity.report.price import PriceTable, in_unit, price_table, profile_line
 from fidelity.report.published import Published, published
 from fidelity.report.terminal import print_history, print_published, print_table
 from fidelity.report.trends import PAST
-from fidelity.tradeoff import Point, Tradeoff, tradeoff
 
 __all__ = [
     "HIDDEN",

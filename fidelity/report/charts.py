@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from html import escape
 from itertools import groupby
 
-from fidelity.comparison import ComparisonSet, Scores
+from fidelity.comparison.results import ComparisonSet, Scores
 from fidelity.floor import Summary
 from fidelity.records import Column
 from fidelity.report.content import floor_of, shown_in_table, summaries_of
-from fidelity.report.inert import visible
+from fidelity.report.sanitize import visible
 from fidelity.report.verdicts import number
 
 BINS = 24

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from fidelity import gate
-from fidelity.comparison import ComparisonSet, Scores, values_of
+from fidelity.comparison.results import ComparisonSet, Scores, values_of
 from fidelity.floor import ByPrompt, Summary, by_prompt, pooled, summarise
-from fidelity.store import Run
+from fidelity.store.runs import Run
 
 NOT_QUALITY = (
     "Drift is displacement, not quality: a copy that drifts says something else, not necessarily something worse."

@@ -15,10 +15,10 @@ from typing import Any
 import regex
 
 from fidelity import __version__
-from fidelity.comparison import ComparisonSet
+from fidelity.comparison.history import Entry
+from fidelity.comparison.results import ComparisonSet
 from fidelity.floor import Summary
 from fidelity.gate import Verdict
-from fidelity.history import Entry
 from fidelity.report.charts import distributions, profiles
 from fidelity.report.content import (
     NOT_QUALITY,
@@ -31,11 +31,11 @@ from fidelity.report.content import (
     size_of,
     summaries_of,
 )
-from fidelity.report.inert import one_line, visible
 from fidelity.report.page_data import Held, page_data
 from fidelity.report.pairs import column_of
-from fidelity.report.planes import planes
+from fidelity.report.pareto import planes
 from fidelity.report.price import SERVED, PriceTable, price_table, published_table, serving_rows
+from fidelity.report.sanitize import one_line, visible
 from fidelity.report.trends import READING, trend
 from fidelity.report.verdicts import (
     HEADINGS,
@@ -46,7 +46,7 @@ from fidelity.report.verdicts import (
     number,
     whole,
 )
-from fidelity.store import Run
+from fidelity.store.runs import Run
 
 MOST_ROWS = 500
 """Failures that are listed."""

@@ -6,13 +6,13 @@ from dataclasses import asdict
 from importlib import resources
 from typing import Any
 
-from fidelity.comparison import ComparisonSet, Scores
+from fidelity.comparison.results import ComparisonSet, Scores
 from fidelity.floor import Summary
 from fidelity.gate import Verdict
 from fidelity.report.content import low_anchor, pooled_columns, summaries_of
 from fidelity.report.price import price_json
 from fidelity.report.verdicts import NO_GATE
-from fidelity.store import Run
+from fidelity.store.runs import Run
 
 JSON_SCHEMA_VERSION = 1
 

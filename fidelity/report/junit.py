@@ -8,12 +8,12 @@ candidate that could not be compared is an error.
 from collections.abc import Mapping
 from xml.etree import ElementTree as ET
 
-from fidelity.comparison import ComparisonSet
+from fidelity.comparison.results import ComparisonSet
 from fidelity.gate import Line, Outcome, Verdict
 from fidelity.report.content import NOT_QUALITY, describe_run
-from fidelity.report.inert import one_line, visible
+from fidelity.report.sanitize import one_line, visible
 from fidelity.report.verdicts import NO_GATE, NOT_JUDGED, line_cells
-from fidelity.store import Run
+from fidelity.store.runs import Run
 
 
 def as_junit(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE) -> str:

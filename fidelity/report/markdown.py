@@ -12,10 +12,10 @@ from itertools import accumulate
 import regex
 
 from fidelity import __version__
-from fidelity.comparison import ComparisonSet, Scores
+from fidelity.comparison.history import Entry
+from fidelity.comparison.results import ComparisonSet, Scores
 from fidelity.floor import Summary
 from fidelity.gate import Outcome, Verdict
-from fidelity.history import Entry
 from fidelity.records import Pair
 from fidelity.report.content import (
     NOT_QUALITY,
@@ -29,9 +29,9 @@ from fidelity.report.content import (
     summaries_of,
 )
 from fidelity.report.diff import Piece, word_diff
-from fidelity.report.inert import WORD_JOINER, cut, one_line, visible
 from fidelity.report.pairs import column_of, rank
 from fidelity.report.price import SERVED, PriceTable, price_table, serving_rows
+from fidelity.report.sanitize import WORD_JOINER, cut, one_line, visible
 from fidelity.report.trends import READING, trend
 from fidelity.report.verdicts import (
     HEADINGS,
@@ -43,7 +43,7 @@ from fidelity.report.verdicts import (
     number,
     whole,
 )
-from fidelity.store import Run
+from fidelity.store.runs import Run
 
 MOST_CHARACTERS = 60_000
 """GitHub takes 65,536 in a comment."""

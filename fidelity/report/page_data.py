@@ -5,13 +5,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fidelity.comparison import ComparisonSet, Scores
+from fidelity.comparison.results import ComparisonSet, Scores
 from fidelity.gate import Verdict
 from fidelity.records import Pair, Prompt
 from fidelity.report.content import shown_in_table
 from fidelity.report.diff import Piece, word_diff
-from fidelity.report.inert import cut, one_line, visible
 from fidelity.report.pairs import rank
+from fidelity.report.sanitize import cut, one_line, visible
 
 MOST_BYTES = 12_000_000
 """Of all pairs together; each candidate has an equal share of it, and what one leaves the next may use."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from fidelity.comparison import ComparisonSet, Scores
+from fidelity.comparison.results import ComparisonSet, Scores
 from fidelity.floor import by_prompt, mean_over_controls
 from fidelity.gate import Line, Verdict, break_column
 from fidelity.records import Column

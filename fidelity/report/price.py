@@ -4,14 +4,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from fidelity.comparison import ComparisonSet
-from fidelity.price import Value, measure_of, queries_per_unit, remarks, values_of
+from fidelity.comparison.results import ComparisonSet
+from fidelity.price.measures import Value, measure_of, queries_per_unit, remarks, values_of
+from fidelity.price.pareto import Point, tradeoff
 from fidelity.report.content import short
 from fidelity.report.published import published
 from fidelity.report.verdicts import number
 from fidelity.stats import Ratio
-from fidelity.store import Run
-from fidelity.tradeoff import Point, tradeoff
+from fidelity.store.runs import Run
 
 IN_SHORT = ("bytes", "memory", "tokens_per_s", "first_token", "cost")
 """The measures of the table in the terminal; the other formats show all."""

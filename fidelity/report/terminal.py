@@ -6,10 +6,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fidelity.comparison import ComparisonSet, Scores
+from fidelity.comparison.history import Entry
+from fidelity.comparison.results import ComparisonSet, Scores
 from fidelity.floor import Summary
 from fidelity.gate import Verdict
-from fidelity.history import Entry
+from fidelity.price.pareto import tradeoff
 from fidelity.report import trends
 from fidelity.report.content import (
     NOT_QUALITY,
@@ -26,8 +27,7 @@ from fidelity.report.content import (
 from fidelity.report.price import PriceTable, price_table, published_table
 from fidelity.report.trends import trend
 from fidelity.report.verdicts import NO_GATE
-from fidelity.store import Run
-from fidelity.tradeoff import tradeoff
+from fidelity.store.runs import Run
 
 READING = (
     "Second line of a cell: excess over the floor, the mean over prompts; positive is worse.",

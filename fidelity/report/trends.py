@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fidelity.comparison.history import Entry, line_titles
 from fidelity.gate import Line
-from fidelity.history import Entry, line_titles
 
 PAST = 10
 """Comparisons that a report looks back on; `fidelity history` has all."""

@@ -17,8 +17,8 @@ from streamlit.util import calc_hash
 
 from fidelity import dashboard
 from fidelity.cli.comparing import metrics_of
-from fidelity.store import Store
-from fidelity.study import load_study, run_study
+from fidelity.store.store import Store
+from fidelity.study.study import load_study, run_study
 from tests.conftest import RECORDINGS
 from tests.report.conftest import Silent, hostile
 

@@ -1,8 +1,8 @@
-"""What the drift buys, on the pages: the numbers of `fidelity.tradeoff`."""
+"""What the drift buys, on the pages: the numbers of `fidelity.price.pareto`."""
 
-from fidelity.comparison import load_comparison
+from fidelity.comparison.results import load_comparison
+from fidelity.price.pareto import tradeoff
 from fidelity.report.price import times
-from fidelity.tradeoff import tradeoff
 from tests.dashboard.conftest import charted, comparison, said
 
 

@@ -6,9 +6,9 @@ import shutil
 import pytest
 import yaml
 
-from fidelity.comparison import load_comparison, verdicts
+from fidelity.comparison.results import load_comparison, verdicts
+from fidelity.dashboard.cache import DEMO
 from fidelity.dashboard.first_page import RECORDED
-from fidelity.dashboard.reading import DEMO
 from fidelity.gate import Gate
 from fidelity.report import as_json
 from fidelity.report.verdicts import number

@@ -9,7 +9,7 @@ from fidelity.metrics.diversity import Diversity
 from fidelity.metrics.identical import Identical
 from fidelity.metrics.rouge import Rouge
 from fidelity.pipeline import compare
-from fidelity.store import Store
+from fidelity.store.store import Store
 from tests.dashboard.conftest import PAGES, said, table
 from tests.report.conftest import Silent
 from tests.test_repeats import rows

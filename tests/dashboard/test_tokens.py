@@ -2,13 +2,13 @@
 
 import re
 
-from fidelity.comparison import load_comparison
+from fidelity.comparison.results import load_comparison
 from fidelity.dashboard.token_panel import token_numbers
 from fidelity.dashboard.token_view import show_tokens
-from fidelity.partings import noise, survival
 from fidelity.report.verdicts import number
-from fidelity.token_statistics import token_statistics
-from fidelity.token_table import Alternative, TokenRow
+from fidelity.tokens.first_divergence import noise, survival
+from fidelity.tokens.statistics import token_statistics
+from fidelity.tokens.table import Alternative, TokenRow
 from tests.dashboard.conftest import charted, comparison, said
 
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from pydantic import ValidationError
 
+from fidelity.encoders.base import TokenVectors
 from fidelity.errors import FidelityError
 from fidelity.metrics import bertscore
-from fidelity.metrics.base import TokenVectors
 from fidelity.metrics.bertscore import BertScore
 from tests import laws
 from tests.fake_encoder import FakeEncoder

@@ -6,7 +6,7 @@ from fidelity.config import load_run
 from fidelity.gate import Line, Verdict
 from fidelity.metrics import metric_of_kind
 from fidelity.pipeline import compare
-from fidelity.store import Store
+from fidelity.store.store import Store
 from tests.conftest import ROOT, Workspace
 
 RECORDED = ROOT / "examples" / "recordings"

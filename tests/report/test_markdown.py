@@ -7,11 +7,11 @@ from functools import cached_property
 import pytest
 from markdown_it import MarkdownIt
 
-from fidelity.comparison import ComparisonSet
+from fidelity.comparison.results import ComparisonSet
 from fidelity.report import NOT_QUALITY, as_markdown
 from fidelity.report.content import format_of
 from fidelity.report.markdown import MOST_CHARACTERS, fenced, prose
-from fidelity.store import Run
+from fidelity.store.runs import Run
 from tests.report.conftest import HOSTILE, line, verdict
 
 OURS = {"<details>", "<summary>", "</summary>", "</details>", "<sub>", "</sub>"}

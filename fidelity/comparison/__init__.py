@@ -1,0 +1,1 @@
+"""Outputs of runs, paired, scored and compared."""

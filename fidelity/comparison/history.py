@@ -1,0 +1,80 @@
+"""Trends: a gate's numbers over the past comparisons of a baseline that lie in a store."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from fidelity.comparison.results import load_comparison, verdicts
+from fidelity.errors import ConfigError, FidelityError
+from fidelity.gate import Gate, Verdict
+from fidelity.store.comparisons import Comparison
+from fidelity.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One candidate that was compared, judged by the gate of today."""
+
+    created: str
+    """When the comparison was made, ISO 8601 in UTC."""
+    baseline: str
+    """The baseline run's id: a baseline that was generated anew is another one."""
+    candidate: str
+    comparison: str
+    """The comparison's directory in the store."""
+    prompts: int
+    verdict: Verdict | None
+    """None where it can't be judged by this gate: `why_not` has the reason."""
+    why_not: str = ""
+
+
+def history(store: Store, gate: Gate, *, baseline: str | None = None, newest: int | None = None) -> list[Entry]:
+    """The comparisons of a baseline, oldest first, all judged by one gate, so that they can be set side by side.
+
+    Args:
+        store: Where the comparisons lie.
+        gate: The gate.
+        baseline: A run's name, or its id; the baseline of the newest comparison if not given.
+        newest: Only so many of the newest; all if not given.
+
+    Raises:
+        ConfigError: There is no comparison with such a baseline.
+    """
+    found = [c for c in store.comparisons() if "controls" in c.manifest]
+    found.sort(key=lambda c: (c.manifest["created"], c.path.name))
+    if baseline is None and found:
+        baseline = found[-1].manifest["baseline"]
+    chosen = [c for c in found if baseline in (c.manifest["baseline"], _name(c))]
+    if not chosen:
+        known = ", ".join(sorted({_name(c) for c in found})) or "none: run fidelity compare"
+        raise ConfigError(f"{store.root}: no comparison with the baseline {baseline!r}; baselines here: {known}")
+    return [_entry(comparison, gate) for comparison in chosen[-(newest or len(chosen)) :]]
+
+
+def line_titles(entries: Iterable[Entry]) -> list[str]:
+    """The title of every line that one of the verdicts has, preconditions left out, in the gate's order."""
+    lines = (line for entry in entries if entry.verdict for line in entry.verdict.lines)
+    return list(dict.fromkeys(line.title for line in lines if line.kind != "precondition"))
+
+
+def _entry(comparison: Comparison, gate: Gate) -> Entry:
+    manifest = comparison.manifest
+    verdict, why_not, candidate = None, "", str(manifest["candidate"])
+    try:
+        result = load_comparison(comparison.path)
+        ((candidate, verdict),) = verdicts(result, gate).items()
+    except FidelityError as error:
+        why_not = str(error)
+    return Entry(
+        created=manifest["created"],
+        baseline=manifest["baseline"],
+        candidate=candidate,
+        comparison=comparison.path.name,
+        prompts=len(dict.fromkeys(comparison.prompt_ids)),
+        verdict=verdict,
+        why_not=why_not,
+    )
+
+
+def _name(comparison: Comparison) -> str:
+    """A run's id is its name and the beginning of its digest."""
+    return str(comparison.manifest["baseline"]).rpartition("-")[0]

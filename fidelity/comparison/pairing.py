@@ -1,0 +1,138 @@
+"""Joining two runs by prompt id, or saying exactly why they can't be compared."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from fidelity.comparison.answers import answers_of
+from fidelity.config import Reasoning, Sampling
+from fidelity.errors import IncomparableError
+from fidelity.records import Generation, Pair, Sameness
+from fidelity.store.runs import Outcome, Run
+from fidelity.text.thinking import NO_THINKING, Habit
+
+
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """The pairs of two runs, in the baseline's order, and the prompts that one of them failed on."""
+
+    pairs: tuple[Pair, ...]
+    failures: dict[str, str]
+    """The reason by prompt id, of whichever run failed; these prompts have no pair, or one too few."""
+    failed_prompts: tuple[str, ...]
+    """Those that the candidate gave no answer to, in one of its repeats at least."""
+    habits: tuple[Habit, Habit] = (NO_THINKING, NO_THINKING)
+    """How the thinking of the baseline and of the candidate was told from their answers."""
+
+    def same(self) -> Sameness:
+        """Whether both said the very same in every pair."""
+        return Sameness(
+            texts=all(_texts(pair.baseline) == _texts(pair.candidate) for pair in self.pairs),
+            token_ids=_all_equal((pair.baseline.token_ids, pair.candidate.token_ids) for pair in self.pairs),
+            logprobs=_all_equal((pair.baseline.logprobs, pair.candidate.logprobs) for pair in self.pairs),
+        )
+
+
+def pair_runs(baseline: Run, candidate: Run, reasoning: Reasoning | None = None) -> Pairing:
+    """Pair the generations of two runs; a candidate that was asked only a part of the prompts is paired on that part.
+
+    Thinking is kept apart from the answers as `reasoning` says, or as the runs show.
+
+    Raises:
+        IncomparableError: They asked different prompts, sampled differently or another number of times, or share no
+            answered prompt.
+    """
+    _same_sampling(baseline, candidate)
+    _same_prompts(baseline, candidate)
+    prompts = {prompt.id: prompt for prompt in baseline.prompts()}
+    outcomes, habit = answers_of(baseline, reasoning or Reasoning())
+    their_answers = answers_of(candidate, reasoning or Reasoning(), like=(baseline, habit))
+    theirs = {(outcome.prompt_id, outcome.repeat): outcome for outcome in their_answers.outcomes}
+    several = _repeats(baseline, candidate, outcomes, theirs.values()) > 1
+    pairs: list[Pair] = []
+    failures: dict[str, str] = {}
+    failed_prompts: list[str] = []
+    for ours in outcomes:
+        other = theirs.get((ours.prompt_id, ours.repeat))
+        if other is None:
+            continue
+        if isinstance(ours, Generation) and isinstance(other, Generation):
+            pairs.append(Pair(prompts[ours.prompt_id], ours, other))
+            continue
+        if not isinstance(other, Generation):
+            failed_prompts.append(ours.prompt_id)
+        side, failure = (candidate, other) if not isinstance(other, Generation) else (baseline, ours)
+        which = f", repeat {ours.repeat}" if several else ""
+        failures.setdefault(ours.prompt_id, f"{side.name}{which}: {failure.reason}")  # type: ignore[union-attr]
+    if not pairs:
+        why = "; ".join(sorted(set(failures.values()))[:3])
+        raise IncomparableError(
+            f"{baseline.name} and {candidate.name} share no answered prompt ({why}); check that both have the same ids"
+        )
+    return Pairing(
+        _with_repeats(pairs) if several else tuple(pairs),
+        failures,
+        tuple(dict.fromkeys(failed_prompts)),
+        (habit, their_answers.habit),
+    )
+
+
+def _repeats(baseline: Run, candidate: Run, ours: Iterable[Outcome], theirs: Iterable[Outcome]) -> int:
+    """How many answers each prompt was to have: the same number in both runs."""
+    counts = [1 + max(outcome.repeat for outcome in outcomes) for outcomes in (ours, theirs)]
+    if counts[0] != counts[1]:
+        raise IncomparableError(
+            f"{baseline.name} has {counts[0]} answers to each prompt and {candidate.name} {counts[1]}; only runs "
+            f"with the same number of repeats can be compared"
+        )
+    return counts[0]
+
+
+def _with_repeats(pairs: Sequence[Pair]) -> tuple[Pair, ...]:
+    """The pairs, each with all that both runs said in the pairs of its prompt."""
+    by_prompt: dict[str, list[Pair]] = {}
+    for pair in pairs:
+        by_prompt.setdefault(pair.prompt.id, []).append(pair)
+    said = {
+        prompt_id: (tuple(pair.baseline for pair in own), tuple(pair.candidate for pair in own))
+        for prompt_id, own in by_prompt.items()
+    }
+    return tuple(replace(pair, baselines=said[pair.prompt.id][0], candidates=said[pair.prompt.id][1]) for pair in pairs)
+
+
+def _same_sampling(baseline: Run, candidate: Run) -> None:
+    ours, theirs = baseline.manifest["sampling"], candidate.manifest["sampling"]
+    if ours and theirs and ours != theirs:
+        ours, theirs = dict(Sampling(**ours)), dict(Sampling(**theirs))
+        differing = ", ".join(f"{key} {ours[key]} against {theirs[key]}" for key in ours if ours[key] != theirs[key])
+        raise IncomparableError(
+            f"{baseline.name} and {candidate.name} were sampled differently ({differing}); generate one of them again"
+        )
+
+
+def _same_prompts(baseline: Run, candidate: Run) -> None:
+    whole = baseline.manifest["prompts_digest"]
+    if whole in (candidate.manifest["prompts_digest"], candidate.manifest.get("subset_of")):
+        return
+    ours = {prompt.id: prompt for prompt in baseline.prompts()}
+    theirs = {prompt.id: prompt for prompt in candidate.prompts()}
+    only = [*(id_ for id_ in ours if id_ not in theirs), *(id_ for id_ in theirs if id_ not in ours)]
+    other = [id_ for id_ in ours if id_ in theirs and ours[id_].messages != theirs[id_].messages]
+    what = "the same ones in another order"
+    if other:
+        what = f"{other[0]!r} is another text"
+    if only:
+        what = f"{len(only)} are in one run only, such as {only[0]!r}"
+    raise IncomparableError(
+        f"{baseline.name} ({len(ours)} prompts) and {candidate.name} ({len(theirs)} prompts) asked different prompts: "
+        f"{what}; generate both with the same prompt set and the same --limit"
+    )
+
+
+def _texts(generation: Generation) -> tuple[str | None, str]:
+    return generation.reasoning, generation.text
+
+
+def _all_equal(sides: Iterable[tuple[Sequence[float] | None, Sequence[float] | None]]) -> bool | None:
+    """None where no pair differs but one can't be told."""
+    known = [None if ours is None or theirs is None else ours == theirs for ours, theirs in sides]
+    return False if False in known else None if None in known else True

@@ -1,0 +1,234 @@
+"""A baseline, its controls and its candidates, scored: as it is measured, or read back from the store; and judged."""
+
+from collections import Counter
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from fidelity.comparison.pairing import Pairing, pair_runs
+from fidelity.config import Reasoning
+from fidelity.errors import StoreError
+from fidelity.floor import ByPrompt, by_prompt
+from fidelity.gate import Evidence, Gate, Measured, Verdict, judge
+from fidelity.records import Column, Sameness
+from fidelity.store.comparisons import Comparison
+from fidelity.store.runs import Run
+from fidelity.text.thinking import NO_THINKING, Habit
+
+LOW_ANCHOR_SEED = 0
+"""Of the permutation that gives each of the candidate's outputs another prompt's baseline."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredColumn:
+    """A column with the signature of the metric that made it."""
+
+    column: Column
+    signature: str
+    low: Column | None
+    """Where the metric's 0 is: the same column with each of the candidate's outputs against another prompt's baseline.
+
+    None for what is no similarity.
+    """
+
+
+@dataclass(frozen=True)
+class Scores:
+    """All columns of one baseline and one other run."""
+
+    baseline: Run
+    run: Run
+    kept: Comparison
+    """Where they are in the store, with what else is known of the two."""
+    columns: dict[str, ScoredColumn] = field(default_factory=dict)
+    unscored: dict[str, str] = field(default_factory=dict)
+    """Column name to the reason why the whole column could not be scored."""
+    inapplicable: dict[str, str] = field(default_factory=dict)
+    """Column name to the reason why it has nothing to say on these two runs (diversity, without repeats)."""
+    own_controls: tuple["Scores", ...] = ()
+    """A candidate's own controls, compared with the candidate: its own floor, which is shown and not judged."""
+
+    @property
+    def prompt_ids(self) -> tuple[str, ...]:
+        """The prompt of each pair, in the order of every column's values."""
+        return self.kept.prompt_ids
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """Why a prompt has no pair, whichever of the two runs failed on it."""
+        return dict(self.kept.manifest["failures"])
+
+    @property
+    def failed_prompts(self) -> tuple[str, ...]:
+        """Those that the other run gave no answer to; `failures` has the baseline's too."""
+        return tuple(self.kept.manifest["failed_prompts"])
+
+    @property
+    def same(self) -> Sameness:
+        """Whether both said the very same."""
+        return Sameness(**self.kept.manifest["same"])
+
+    @cached_property
+    def by_prompt(self) -> dict[str, ByPrompt]:
+        """What `values_of` has been asked for."""
+        return {}
+
+    @property
+    def habits(self) -> tuple[Habit, Habit]:
+        """How the thinking of the baseline and of the other run is told from their answers."""
+        told = self.kept.manifest.get("habits")
+        ours, theirs = (Habit(**{**h, "tags": tuple(h["tags"])}) for h in told) if told else (NO_THINKING, NO_THINKING)
+        return ours, theirs
+
+    @cached_property
+    def pairing(self) -> Pairing:
+        """The texts, read when they are asked for."""
+        return pair_runs(self.baseline, self.run, Reasoning(**self.kept.manifest.get("reasoning") or {}))
+
+
+@dataclass(frozen=True)
+class ComparisonSet:
+    """A baseline, its controls and its candidates, scored."""
+
+    baseline: Run
+    controls: tuple[Scores, ...]
+    candidates: tuple[Scores, ...]
+    not_compared: dict[str, str] = field(default_factory=dict)
+    """Candidate name to the error that kept it from being compared."""
+
+
+def verdicts(result: ComparisonSet, gate: Gate) -> dict[str, Verdict]:
+    """The verdict on every candidate that was compared, by name.
+
+    Raises:
+        ConfigError: The gate names a column that was not scored, or that can't be judged.
+    """
+    return {scores.run.name: judge(gate, evidence_of(result, scores)) for scores in result.candidates}
+
+
+def evidence_of(result: ComparisonSet, candidate: Scores) -> Evidence:
+    """What a verdict on one candidate rests on."""
+    columns, unscored = {}, candidate.inapplicable | candidate.unscored
+    for name, scored in candidate.columns.items():
+        lacking = next((control for control in result.controls if name not in control.columns), None)
+        if lacking:
+            reasons = lacking.inapplicable | lacking.unscored
+            unscored[name] = reasons.get(name, f"the control {lacking.run.name} was not scored on it")
+            continue
+        controls = tuple(values_of(control, name) for control in result.controls)
+        columns[name] = Measured(scored.column, values_of(candidate, name), controls)
+    return Evidence(
+        candidate=candidate.run.name,
+        prompt_ids=tuple(dict.fromkeys([*candidate.prompt_ids, *candidate.failures])),
+        columns=columns,
+        baseline_manifest=result.baseline.manifest,
+        candidate_manifest=candidate.run.manifest,
+        control_manifests=tuple(control.run.manifest for control in result.controls),
+        unscored=unscored,
+        failed=frozenset(candidate.failed_prompts),
+        controls_failed=frozenset(p for control in result.controls for p in control.failed_prompts),
+        repeats=max(Counter(candidate.prompt_ids).values()),
+        same=candidate.same,
+        planned=candidate.run.manifest.get("planned"),
+    )
+
+
+def values_of(scores: Scores, name: str) -> ByPrompt:
+    """A column by prompt, repeats averaged."""
+    if name not in scores.by_prompt:
+        scores.by_prompt[name] = by_prompt(scores.prompt_ids, scores.columns[name].column)
+    return scores.by_prompt[name]
+
+
+def keep(candidate: Scores, controls: Sequence[Scores]) -> None:
+    """Write into a candidate's comparison which controls belong to it, so that it can be read back and judged."""
+    candidate.kept.described(
+        controls=[control.kept.path.name for control in controls],
+        own_controls=[control.kept.path.name for control in candidate.own_controls],
+    )
+
+
+def load_comparison(
+    path: Path, *, only: Container[str] | None = None, lows: bool = True, shared: dict[str, Scores] | None = None
+) -> ComparisonSet:
+    """Read one candidate's comparison back from the store: Parquet and manifests, no model and no metric.
+
+    Args:
+        path: A directory in `comparisons/` of a store; the runs and the controls' comparisons lie in the same store.
+        only: The columns to read, by name; the others are as if they had not been scored. All of them if not given.
+        lows: Whether the low anchors are read too.
+        shared: Controls that comparisons with the same `only` and `lows` have read already; these are put there too.
+
+    Raises:
+        StoreError: It is no comparison of a candidate, or something of it is missing or damaged.
+    """
+    comparison = Comparison(path)
+    manifest = comparison.manifest
+    if "controls" not in manifest:
+        raise StoreError(
+            f"{path}: not the comparison of a candidate, or not finished; name a candidate's directory in comparisons/ "
+            f"of a store (fidelity list shows them), or run fidelity compare again"
+        )
+    columns, folder = {n: made for n, made in manifest["columns"].items() if only is None or n in only}, path.parent
+    baseline = Run(_runs(path) / manifest["baseline"])
+    shared = {} if shared is None else shared
+    for name in manifest["controls"]:
+        if name not in shared:
+            shared[name] = _scores(baseline, Comparison(folder / name), columns, lows=lows)
+    controls = tuple(shared[name] for name in manifest["controls"])
+    run = Run(_runs(path) / manifest["candidate"])
+    own = tuple(_scores(run, Comparison(folder / name), columns, lows=lows) for name in manifest["own_controls"])
+    return ComparisonSet(baseline, controls, (_scores(baseline, comparison, columns, lows=lows, own_controls=own),))
+
+
+def low_signature(signature: str) -> str:
+    """What the low anchors of a metric with this signature are kept under."""
+    return f"{signature}|low:{LOW_ANCHOR_SEED}"
+
+
+def scored_columns(
+    comparison: Comparison, signature: str, *, only: Container[str] | None = None, lows: bool = True
+) -> dict[str, ScoredColumn]:
+    """What a metric with this signature has left in the store, or `only` some of it, by the column's own name."""
+    found = comparison.columns(low_signature(signature), only=only) if lows else None
+    low = {column.name: column for column in found or ()}
+    return {
+        column.name: ScoredColumn(column, signature, low.get(column.name) if column.better == "higher" else None)
+        for column in comparison.columns(signature, only=only) or ()
+    }
+
+
+def _scores(
+    baseline: Run,
+    comparison: Comparison,
+    columns: Mapping[str, Mapping[str, str]],
+    *,
+    lows: bool,
+    own_controls: tuple[Scores, ...] = (),
+) -> Scores:
+    manifest = comparison.manifest
+    wanted: dict[str, set[str]] = {}
+    for made in columns.values():
+        wanted.setdefault(made["signature"], set()).add(made["column"])
+    by_signature = {
+        signature: scored_columns(comparison, signature, only=own, lows=lows) for signature, own in wanted.items()
+    }
+    found = {
+        name: scored
+        for name, made in columns.items()
+        if (scored := by_signature[made["signature"]].get(made["column"]))
+    }
+    return Scores(
+        baseline,
+        Run(_runs(comparison.path) / manifest["candidate"]),
+        comparison,
+        columns=found,
+        unscored={name: why for name, why in manifest["unscored"].items() if name not in found},
+        inapplicable={name: why for name, why in manifest.get("inapplicable", {}).items() if name not in found},
+        own_controls=own_controls,
+    )
+
+
+def _runs(comparison: Path) -> Path:
+    return comparison.resolve().parent.parent / "runs"

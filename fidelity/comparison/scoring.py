@@ -1,0 +1,228 @@
+"""Scoring runs: all pairs of a metric in one call, so that each text is read once; the store keeps what is scored."""
+
+import hashlib
+import json
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+
+from fidelity.comparison.pairing import pair_runs
+from fidelity.comparison.results import LOW_ANCHOR_SEED, Scores, low_signature, scored_columns
+from fidelity.config import Reasoning
+from fidelity.encoders import CachedEncoder, locate
+from fidelity.metrics import EncoderMetric, Metric
+from fidelity.records import Column, Pair
+from fidelity.store.comparisons import Comparison
+from fidelity.store.runs import Run
+from fidelity.store.store import Store
+from fidelity.store.token_scores import Forced, together
+
+
+def check_can_be_scored(metric: Metric) -> None:
+    """Whether all that the metric needs of this machine is here, found out without loading any of it.
+
+    Raises:
+        MissingPackageError: A package is missing; the message names the extra that brings it.
+        ConfigError: The encoder can't be had.
+    """
+    metric.require_packages()
+    if isinstance(metric, EncoderMetric):
+        locate(metric.encoder)
+
+
+def ready(metric: Metric, store: Store) -> Metric:
+    """The metric with its encoder bound, where it needs one; nothing heavy is loaded until a text must be encoded."""
+    check_can_be_scored(metric)
+    if not isinstance(metric, EncoderMetric):
+        return metric
+    return metric.bind(CachedEncoder(locate(metric.encoder), store.root / "embeddings"))
+
+
+def offered(metric: Metric) -> dict[str, Column]:
+    """The columns that a metric may give, empty: its own, and those of what is scored in its place."""
+    fallback = metric.fallback()
+    own = {metric.named(column.name): column for column in metric.score([])}
+    return own | (offered(fallback) if fallback else {})
+
+
+def begin(baseline: Run, other: Run, store: Store, reasoning: Reasoning | None = None) -> Scores:
+    """Two runs that can be compared, with a place in the store for their numbers.
+
+    How thinking is told from answers is no part of a run: another `reasoning` is another comparison of the same runs.
+
+    Raises:
+        IncomparableError: They asked different prompts, sampled differently, or share no answered prompt.
+    """
+    pairing = pair_runs(baseline, other, reasoning)
+    said = None if reasoning in (None, Reasoning()) else reasoning.model_dump(mode="json")
+    of = f"{baseline.manifest['digest']}{other.manifest['digest']}" + (json.dumps(said, sort_keys=True) if said else "")
+    digest = hashlib.sha256(of.encode()).hexdigest()
+    known = {
+        "reasoning": said,
+        "prompt_ids": [pair.prompt.id for pair in pairing.pairs],
+        "failures": pairing.failures,
+        "failed_prompts": list(pairing.failed_prompts),
+        "same": asdict(pairing.same()),
+        "habits": [asdict(habit) for habit in pairing.habits],
+    }
+    created = datetime.now(UTC).isoformat(timespec="milliseconds")
+    kept = store.comparison(baseline, other, {"created": created, **known}, digest).described(**known)
+    return Scores(baseline, other, kept)
+
+
+def score(scores: Sequence[Scores], metrics: Sequence[Metric], *, anchors: bool = True) -> None:
+    """Put the columns of all metrics into each of the scores; controls and candidates alike.
+
+    Without `anchors` the low anchors are left out, for a look at numbers that are thrown away.
+    """
+    for metric in metrics:
+        chosen: Metric | None = metric
+        waiting = _applicable(metric, scores)
+        while chosen and waiting:
+            reasons = [_unmet(chosen, one) for one in waiting]
+            for one, reason in zip(waiting, reasons, strict=True):
+                if reason:
+                    one.unscored.update({metric.named(column.name): reason for column in chosen.score([])})
+            scorable = [one for one, reason in zip(waiting, reasons, strict=True) if not reason]
+            if chosen.forced:
+                for one in scorable:
+                    _add_forced(chosen, one)
+            elif scorable:
+                _add(chosen, metric.named, scorable, anchors=anchors)
+            waiting = [one for one, reason in zip(waiting, reasons, strict=True) if reason]
+            chosen = chosen.fallback()
+    for one in scores:
+        _describe(one)
+
+
+def _applicable(metric: Metric, scores: Sequence[Scores]) -> list[Scores]:
+    """Those of the scores that the metric is about; into the others goes why not."""
+    reasons = [metric.inapplicable(one.pairing.pairs) for one in scores]
+    for one, reason in zip(scores, reasons, strict=True):
+        if reason:
+            one.inapplicable.update(dict.fromkeys(map(metric.named, offered(metric)), reason))
+    return [one for one, reason in zip(scores, reasons, strict=True) if not reason]
+
+
+def _describe(scores: Scores) -> None:
+    """Keep which column came of which metric, beside what earlier commands have scored."""
+    made = {name: {"signature": s.signature, "column": s.column.name} for name, s in scores.columns.items()}
+    before = scores.kept.manifest
+    scores.kept.described(
+        columns={**before.get("columns", {}), **made},
+        unscored={**before.get("unscored", {}), **scores.unscored},
+        inapplicable={**before.get("inapplicable", {}), **scores.inapplicable},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Pairs whose columns are kept together."""
+
+    kept: Comparison
+    signature: str
+    pairs: Sequence[Pair]
+
+
+def _add_forced(metric: Metric, one: Scores) -> None:
+    """Put the columns of a metric that reads forced scores into one of the scores, an answer at a time.
+
+    They have no low anchor: a model forced on another prompt's answer says nothing.
+    """
+    both = together(one.baseline, one.run, whole_vocabulary="whole_vocabulary" in metric.needs)
+    assert not isinstance(both, str)
+    ours, theirs = both
+    depth = "|".join(f"{key}:{value}" for key, value in asdict(ours.depth).items() if value is not None)
+    signature = f"{metric.signature()}|{depth}"
+    if one.kept.columns(signature) is None:
+        rows = [metric.score([_with_scores(pair, ours, theirs)]) for pair in one.pairing.pairs]
+        one.kept.add_columns(signature, [_joined(parts) for parts in zip(*rows, strict=True)])
+    columns = scored_columns(one.kept, signature)
+    one.columns.update({metric.named(name): column for name, column in columns.items()})
+
+
+def _with_scores(pair: Pair, ours: Forced, theirs: Forced) -> Pair:
+    """The pair with both models' scores, if they are of the tokens that the baseline said."""
+    said, key = pair.baseline.token_ids or (), (pair.prompt.id, pair.baseline.repeat)
+    scores = [forced.get(*key) for forced in (ours, theirs)]
+    ours_, theirs_ = (s if s and list(s.token_ids) == list(said[: len(s.token_ids)]) else None for s in scores)
+    return replace(pair, forced=(ours_, theirs_) if ours_ and theirs_ else None)
+
+
+def _joined(parts: Sequence[Column]) -> Column:
+    """The columns of single pairs as one."""
+    weights = None if parts[0].weights is None else tuple(part.weights[0] for part in parts if part.weights)
+    return replace(parts[0], values=tuple(part.values[0] for part in parts), weights=weights)
+
+
+def _add(metric: Metric, named: Callable[[str], str], scores: Sequence[Scores], *, anchors: bool) -> None:
+    """Put a metric's columns, and the low anchors of its similarities, into every one of the scores."""
+    metric = metric.fit([pair for one in scores for pair in one.pairing.pairs])
+    signature = metric.signature()
+    parts = [_Part(one.kept, signature, one.pairing.pairs) for one in scores]
+    if anchors and any(column.better == "higher" for column in metric.score([])):
+        parts += [
+            _Part(one.kept, low_signature(signature), _with_other_baselines(one.pairing.pairs))
+            for one in scores
+            if len(set(one.prompt_ids)) > 1
+        ]
+    _score_missing(metric, parts)
+    for one in scores:
+        columns = scored_columns(one.kept, signature)
+        one.columns.update({named(name): column for name, column in columns.items()})
+
+
+def _score_missing(metric: Metric, parts: Sequence[_Part]) -> None:
+    missing = [part for part in parts if part.kept.columns(part.signature) is None]
+    if not missing:
+        return
+    columns = metric.score([pair for part in missing for pair in part.pairs])
+    start = 0
+    for part in missing:
+        own = slice(start, start + len(part.pairs))
+        part.kept.add_columns(part.signature, [_sliced(column, own) for column in columns])
+        start = own.stop
+
+
+def _sliced(column: Column, own: slice) -> Column:
+    weights = None if column.weights is None else column.weights[own]
+    return replace(column, values=column.values[own], weights=weights)
+
+
+def _with_other_baselines(pairs: Sequence[Pair]) -> list[Pair]:
+    """Each candidate's output with another prompt's baseline, by a seeded permutation without fixed points.
+
+    All repeats of a prompt get the other prompt's, in turn where it has fewer.
+    """
+    by_prompt: dict[str, list[Pair]] = {}
+    for pair in pairs:
+        by_prompt.setdefault(pair.prompt.id, []).append(pair)
+    order = list(by_prompt)
+    random.Random(LOW_ANCHOR_SEED).shuffle(order)
+    other = {one: by_prompt[next_] for one, next_ in zip(order, [*order[1:], *order[:1]], strict=True)}
+    seen = Counter[str]()
+    moved = []
+    for pair in pairs:
+        theirs = other[pair.prompt.id][seen[pair.prompt.id] % len(other[pair.prompt.id])]
+        seen[pair.prompt.id] += 1
+        moved.append(replace(pair, baseline=theirs.baseline, baselines=theirs.baselines))
+    return moved
+
+
+def _unmet(metric: Metric, scores: Scores) -> str | None:
+    """Why these two runs can't be scored with this metric; None where they can."""
+    if "token_ids" not in metric.needs and not metric.forced:
+        return None
+    baseline, other = scores.baseline, scores.run
+    for run, side in ((baseline, "baseline"), (other, "candidate")):
+        if all(getattr(pair, side).token_ids is None for pair in scores.pairing.pairs):
+            return f"{run.name} has no token ids"
+    ours, theirs = baseline.manifest["engine"]["tokenizer"], other.manifest["engine"]["tokenizer"]
+    if ours and theirs and ours != theirs:
+        return f"{baseline.name} and {other.name} have different tokenizers, so their token ids can't be compared"
+    if not metric.forced:
+        return None
+    both = together(baseline, other, whole_vocabulary="whole_vocabulary" in metric.needs)
+    return both if isinstance(both, str) else None

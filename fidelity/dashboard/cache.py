@@ -1,0 +1,263 @@
+"""What the pages read, each thing once: kept for as long as the manifest that it was read from stays as it is."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, TimeoutError
+from functools import partial
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+import pandas as pd
+import streamlit as st
+
+from fidelity.dashboard import GATE, STORE
+from fidelity.dashboard.catalog import Entry, Shelf, attempt, mark_of, read_shelf, stamp_of
+from fidelity.dashboard.pair_table import KEYS, OpenPair, answers_of, containing, read_columns, read_pair
+from fidelity.dashboard.summaries import MOST_RESAMPLED, Row, drafted_gate, rows_of, verdict_on
+from fidelity.gate import Gate, Verdict, load_gate
+from fidelity.report import shown_in_table
+from fidelity.store.runs import Run
+
+DEMO = "demo-recordings"
+"""A store inside the store that holds the demo's recordings; shown only while there is nothing else to show."""
+AT_ONCE = 0.25
+"""Seconds that a page waits for a verdict, say, before it says that it is being judged."""
+T = TypeVar("T")
+
+
+def store_root() -> Path:
+    """The store that was asked for, whether it is there or not."""
+    return Path(os.environ.get(STORE) or "fidelity-store").resolve()
+
+
+def shelf() -> Shelf:
+    """The store, or the demo's recordings while it has no comparison."""
+    root = store_root()
+    found = _shelf(str(root), stamp_of(root))
+    demo = root / DEMO
+    if not found.entries and not found.studies and demo.is_dir():
+        return _shelf(str(demo), stamp_of(demo))
+    return found
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def _shelf(root: str, stamp: str) -> Shelf:
+    return read_shelf(Path(root))
+
+
+def path_of(shelf: Shelf, id_: str) -> Path:
+    return shelf.root / "comparisons" / id_
+
+
+def rows(
+    shelf: Shelf, ids: Sequence[str], names: Sequence[str], *, lows: bool = True
+) -> dict[str, dict[str, Row] | str]:
+    """See `numbers.rows_of`; by the comparison's id."""
+    paths, key = _asked(shelf, ids, names, lows=lows)
+    found = _ahead().now(key, lambda: rows_of(paths, names, lows=lows))
+    return {id_: found[path] for id_, path in zip(ids, paths, strict=True)}
+
+
+def found_once(shelf: Shelf, ids: Sequence[str], what: str, work: Callable[[list[Path]], T]) -> T:
+    """What `work` finds in these comparisons, for as long as they stay as they are."""
+    paths, key = _asked(shelf, ids, [what], lows=False)
+    return _ahead().now(key, lambda: work(paths))
+
+
+def read_ahead(shelf: Shelf, ids: Sequence[str], names: Sequence[str], *, after: float = 0.0) -> None:
+    """Find what `rows` without lows will be asked for next, one column so many seconds `after` another."""
+    for name in names:
+        paths, key = _asked(shelf, ids, [name], lows=False)
+        _ahead().later(after, key, partial(rows_of, paths, [name], lows=False))
+
+
+def _asked(shelf: Shelf, ids: Sequence[str], names: Sequence[str], *, lows: bool) -> tuple[list[Path], str]:
+    """The comparisons, and what their numbers are remembered under."""
+    paths = [path_of(shelf, id_) for id_ in ids]
+    return paths, repr([lows, *names, *((str(path), _mark(path)) for path in paths)])
+
+
+def pairs(shelf: Shelf, id_: str, names: Sequence[str]) -> tuple[pd.DataFrame | None, str]:
+    """See `pair_table.read_columns`; or why it can't be read. The table is shared: copy before changing it."""
+    path = path_of(shelf, id_)
+    return attempt(lambda: _pairs(str(path), _mark(path), tuple(sorted(set(names)))))
+
+
+@st.cache_resource(max_entries=4, show_spinner="Reading the pairs ...")
+def _pairs(path: str, mark: int, names: tuple[str, ...]) -> pd.DataFrame:
+    return read_columns(Path(path), names)
+
+
+def open_pair(comparison: Path, row: pd.Series) -> tuple[OpenPair | None, str]:
+    """See `pair_table.read_pair`; or why it can't be read."""
+    return attempt(lambda: _open_pair(str(comparison), _mark(comparison), tuple(row[KEYS]), row))
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _open_pair(comparison: str, mark: int, key: tuple[str, int], _row: pd.Series) -> OpenPair:
+    return read_pair(Path(comparison), _row)
+
+
+@st.cache_data(max_entries=8, show_spinner="Searching ...")
+def matches(path: str, mark: int, text: str, _pairs: pd.DataFrame) -> pd.Series:
+    """See `pair_table.containing`."""
+    return containing(Path(path), _pairs, text)
+
+
+def answers(run: Run) -> pd.DataFrame:
+    """See `pair_table.answers_of`."""
+    return _answers(str(run.path), mark_of(run.path / "manifest.json"))
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _answers(path: str, mark: int) -> pd.DataFrame:
+    return answers_of(Run(Path(path)))
+
+
+@st.cache_data(max_entries=50, show_spinner="Drafting a gate ...")
+def drafted(path: str, mark: int, names: tuple[str, ...]) -> tuple[str | None, str]:
+    """See `numbers.drafted_gate`; or why there is none."""
+    return attempt(lambda: drafted_gate(Path(path), names))
+
+
+def given_gate() -> tuple[Gate | None, str]:
+    """The gate that the dashboard was started with; None where there is none, and why it can't be read."""
+    path = os.environ.get(GATE)
+    return attempt(lambda: load_gate(Path(path))) if path else (None, "")
+
+
+def verdict(shelf: Shelf, id_: str, gate: Gate) -> Verdict | str | None:
+    """The verdict; why there is none; None while it is being found, which takes seconds where there are many pairs."""
+    path = path_of(shelf, id_)
+    judged = found_meanwhile(gate.model_dump_json(), path, lambda: attempt(lambda: verdict_on(path, gate)))
+    return judged and (judged[1] or judged[0])
+
+
+def found_meanwhile(what: str, comparison: Path, work: Callable[[], T]) -> T | None:
+    """What `work` finds in a comparison, once for as long as that stays as it is; None while it takes its time."""
+    finding = _worker().ask(f"{comparison}|{_mark(comparison)}|{what}", work)
+    try:
+        return finding.result(timeout=AT_ONCE)
+    except TimeoutError:
+        return None
+
+
+def found_so_far() -> int:
+    """Grows with everything that is found meanwhile."""
+    return _worker().finished
+
+
+def rows_so_far(shelf: Shelf, entry: Entry, *, first: Sequence[str]) -> tuple[dict[str, Row] | str, int]:
+    """All columns of a comparison, and how many of them are still to come; the `first` ones are always there.
+
+    Where there are many pairs the others are summed meanwhile, one after another.
+    """
+    if entry.prompts <= MOST_RESAMPLED:
+        return rows(shelf, [entry.id], entry.columns)[entry.id], 0
+    found = rows(shelf, [entry.id], [name for name in first if name in entry.columns])[entry.id]
+    if isinstance(found, str):
+        return found, 0
+    path, told = path_of(shelf, entry.id), dict(found)
+    asked = [name for name in entry.columns if name not in told and name not in first]
+    futures = {n: _worker().ask(f"{path}|{_mark(path)}|{n}", partial(_one_row, path, n)) for n in asked}
+    for future in futures.values():
+        if future.done():
+            told |= future.result()
+    in_order = {name: told[name] for name in entry.columns if name in told}
+    return in_order, sum(not future.done() for future in futures.values())
+
+
+def _one_row(path: Path, name: str) -> dict[str, Row]:
+    found = rows_of([path], [name])[path]
+    return found if isinstance(found, dict) else {}
+
+
+class _Worker:
+    """One thread for what takes long where there are many pairs, so that no page waits for it, and no Ctrl-C."""
+
+    def __init__(self) -> None:
+        self._lock, self._asked = threading.Lock(), dict[str, Future[Any]]()
+        self._queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self.finished = 0
+        # A pool's threads would be waited for when the dashboard ends, with all that is queued.
+        threading.Thread(target=self._work, name="worker", daemon=True).start()
+
+    def _work(self) -> None:
+        while True:
+            self._queue.get()()
+
+    def ask(self, key: str, work: Callable[[], T]) -> "Future[T]":
+        """What is being done, or was done, under this key."""
+        with self._lock:
+            if key not in self._asked:
+                future = self._remember(key)
+                self._queue.put(lambda: _fulfil(future, work) if future.set_running_or_notify_cancel() else None)
+            return self._asked[key]
+
+    def later(self, seconds: float, key: str, work: Callable[[], Any]) -> None:
+        """Do it when its turn has come and so much time has gone, unless it was done `now` before."""
+
+        def wait_and_do() -> None:
+            time.sleep(seconds)
+            self._done(key, work)
+
+        if key not in self._asked:
+            self._queue.put(wait_and_do)
+
+    def now(self, key: str, work: Callable[[], T]) -> T:
+        """What is being done, or was done, under this key; what is not begun is done at once."""
+        return self._done(key, work).result()
+
+    def _done(self, key: str, work: Callable[[], T]) -> "Future[T]":
+        with self._lock:
+            done: Future[T] | None = self._asked.get(key)
+            mine = done is None or done.cancel()
+            if mine or done is None:
+                done = self._remember(key)
+                done.set_running_or_notify_cancel()
+        if mine:
+            _fulfil(done, work)
+        return done
+
+    def _remember(self, key: str) -> "Future[Any]":
+        while len(self._asked) > 2_000:
+            self._asked.pop(next(iter(self._asked)))
+        future = self._asked[key] = Future()
+        future.add_done_callback(self._count)
+        return future
+
+    def _count(self, _: "Future[Any]") -> None:
+        self.finished += 1
+
+
+def _fulfil(future: "Future[T]", work: Callable[[], T]) -> None:
+    try:
+        future.set_result(work())
+    except BaseException as error:
+        future.set_exception(error)
+
+
+@st.cache_resource(show_spinner=False)
+def _worker() -> _Worker:
+    return _Worker()
+
+
+@st.cache_resource(show_spinner=False)
+def _ahead() -> _Worker:
+    return _Worker()
+
+
+def metrics_in(shelf: Shelf) -> list[str]:
+    """The columns that a table shows, of all comparisons; those first that most comparisons have."""
+    counts: dict[str, int] = {}
+    for entry in shelf.readable:
+        for name in filter(shown_in_table, entry.columns):
+            counts[name] = counts.get(name, 0) + 1
+    return sorted(counts, key=lambda name: -counts[name])
+
+
+def _mark(path: Path) -> int:
+    return mark_of(path / "manifest.json")

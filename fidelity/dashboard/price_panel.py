@@ -1,0 +1,137 @@
+"""The bargain: what each candidate saves in bytes, memory, time and money, against how far it drifts."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from fidelity.comparison.results import ComparisonSet, load_comparison
+from fidelity.dashboard import charts
+from fidelity.dashboard.cache import found_once
+from fidelity.dashboard.catalog import Shelf, attempt
+from fidelity.dashboard.widgets import chart, markup_table, note, quiet
+from fidelity.price.measures import measure_of, ratios_of
+from fidelity.price.pareto import AXES, Point, marked
+from fidelity.report.content import format_of
+from fidelity.report.price import DOMINATED, READING, price_table, published_table, times
+from fidelity.report.published import published
+from fidelity.report.verdicts import number
+from fidelity.stats import Ratio
+from fidelity.store.runs import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """A comparison's runs, and what its candidate takes over its baseline."""
+
+    baseline: Run
+    candidate: Run
+    ratios: Mapping[str, Ratio]
+
+
+def priced(comparisons: Sequence[Path]) -> dict[str, Priced]:
+    """By the comparison's id; one that can't be read, or of which a run is gone, is left out."""
+
+    def read(path: Path) -> Priced:
+        result = load_comparison(path, only=(), lows=False)
+        base, candidate = result.baseline, result.candidates[0].run
+        return Priced(base, candidate, ratios_of(base, candidate))
+
+    found = {path.name: attempt(lambda path=path: read(path))[0] for path in comparisons}  # type: ignore[misc]
+    return {id_: prices for id_, prices in found.items() if prices}
+
+
+def prices_of(shelf: Shelf, ids: Sequence[str]) -> dict[str, Priced]:
+    """See `priced`; found once."""
+    return found_once(shelf, ids, "prices", priced)
+
+
+def bargains(prices: Mapping[str, Priced], drifts: Mapping[str, float | None]) -> pd.DataFrame:
+    """A row for each candidate and measure: its `ratio` to the baseline, `low`, `high`, `drift`, `dominated_by`.
+
+    `prices` and `drifts` are by the comparison's id; a drift is a mean excess, None where there is none.
+    """
+    by_baseline: dict[str, list[Point]] = {}
+    for id_, own in prices.items():
+        points = by_baseline.setdefault(own.baseline.id, [Point(own.baseline, 0.0, {}, is_baseline=True)])
+        points.append(Point(own.candidate, drifts.get(id_), own.ratios))
+    rows = []
+    for point in itertools.chain.from_iterable(map(marked, by_baseline.values())):
+        about: dict[str, object] = {"id": point.run.id, "candidate": point.run.name, "format": format_of(point.run)}
+        about |= {"drift": point.drift, "dominated_by": ", ".join(point.dominated_by)}
+        rows += [
+            {**about, "measure": name, "said": times(ratio), **_span(ratio)} for name, ratio in point.ratios.items()
+        ]
+    return pd.DataFrame(rows)
+
+
+def _span(ratio: Ratio) -> dict[str, float | None]:
+    return {"ratio": ratio.value, "low": ratio.low, "high": ratio.high}
+
+
+def draw(shelf: Shelf, drifts: Mapping[str, float | None], metric: str, *, others: bool) -> None:
+    """Drift against one measure that is chosen, and all of them in a table; nothing where nothing was measured."""
+    table = bargains(prices_of(shelf, list(drifts)), drifts)
+    if table.empty:
+        return
+    st.subheader("What the drift buys", anchor=False)
+    measures = list(dict.fromkeys(table["measure"]))
+    titles = {measure: measure_of(measure).title for measure in measures}
+    chosen: str = st.selectbox("Against", measures, key="price", bind="query-params")
+    points = table[(table["measure"] == chosen) & table["drift"].notna()]
+    better = "more is better" if measure_of(chosen).better == "higher" else "less is better"
+    if points.empty:
+        note(f"{metric} has no excess to hold against the price.")
+    else:
+        title = f"{titles[chosen]}, candidate over baseline ({better})"
+        beside = _published(chosen, metric) if others else pd.DataFrame()
+        drawn = charts.bargain(points, beside, title, f"excess of {metric}")
+        chart(drawn, points, f"bargain-{metric}-{chosen}", key="bargain")
+    quiet(f"{READING} {DOMINATED if points['dominated_by'].any() else ''}")
+    _all(table, titles)
+    if others:
+        told = published_table(metric)
+        markup_table(("Published by others", *told.headings), [(row.name, *row.cells) for row in told.rows])
+        for said in told.said:
+            quiet(said)
+
+
+def _published(measure: str, metric: str) -> pd.DataFrame:
+    """Of whom the price is known (`ratio`), or the drift (`drift`, without a floor): nobody has published both."""
+    rows: list[dict[str, object]] = []
+    for point in published():
+        drift = 1 - point.scores[metric] if metric in point.scores else None
+        ratio = point.ratios.get(measure)
+        if drift is not None or ratio is not None:
+            rows.append({"name": point.name, "source": point.source, "ratio": ratio, "drift": drift})
+    return pd.DataFrame(rows)
+
+
+def _all(table: pd.DataFrame, titles: Mapping[str, str]) -> None:
+    """A row for each candidate, a column for each measure that decides; a comparison's page has the others."""
+    measures = [measure for measure in titles if measure in AXES]
+    rows = []
+    for _, own in table.groupby("id", sort=False):
+        first, said = own.iloc[0], dict(zip(own["measure"], own["said"], strict=True))
+        drift = number(None if pd.isna(first["drift"]) else float(first["drift"]), sign=True)
+        measured = (said.get(measure, "–") for measure in measures)
+        rows.append((first["candidate"], drift, *measured, first["dominated_by"] or "–"))
+    markup_table(("", "drift", *(titles[measure] for measure in measures), "dominated by"), rows)
+
+
+def in_full(result: ComparisonSet) -> None:
+    """Every measure of one comparison; a note where nothing was measured."""
+    table = price_table(result)
+    if table is None:
+        note("Neither size nor speed of these runs is known here.")
+        return
+    cells = zip(*(row.cells for row in table.rows), strict=True)
+    markup_table(
+        ("", *(row.name for row in table.rows)),
+        [(heading, *row) for heading, row in zip(table.headings, cells, strict=True)],
+    )
+    for said in table.said:
+        quiet(said)

@@ -1,0 +1,211 @@
+"""The numbers of comparisons, by the code that the reports use; beside them intervals, for looking at."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from fidelity.comparison.results import ComparisonSet, Scores, evidence_of, load_comparison, values_of, verdicts
+from fidelity.dashboard.catalog import attempt
+from fidelity.floor import Summary, excess_by_prompt, mean_over_controls
+from fidelity.gate import Gate, Verdict, break_column, draft
+from fidelity.records import Better, SummaryKind
+from fidelity.report import floor_of, low_anchor, summaries_of
+from fidelity.stats import Interval, bca_intervals
+
+CONFIDENCE = 0.95
+RESAMPLES = 2_000
+"""Of an interval that is looked at; the gate's are not the bootstrap's."""
+MOST_RESAMPLED = 5_000
+"""Prompts up to which an interval is the bootstrap's; with more the normal one is the same to what can be seen."""
+Values = Mapping[str, float | None]
+Part = Literal["value", "floor", "excess"]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """An interval; None where there is none."""
+
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A column of one comparison: what the reports say of it, and how sure that is."""
+
+    name: str
+    kind: SummaryKind
+    better: Better
+    value: float | None
+    floor: float | None
+    low: float | None
+    """The low anchor; see `report.low_anchor`."""
+    excess: float | None
+    n: int
+    n_unscored: int
+    value_span: Span = Span()
+    floor_span: Span = Span()
+    excess_span: Span = Span()
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """Something to put an interval on: values of prompts, with their weights."""
+
+    values: Values
+    weights: Mapping[str, float]
+    kind: SummaryKind
+
+
+def rows_of(
+    comparisons: Sequence[Path], names: Sequence[str], *, lows: bool = True
+) -> dict[Path, dict[str, Row] | str]:
+    """The columns `names` of each comparison that has them; for one that can't be read, why.
+
+    Without `lows` the low anchors are left out. All intervals over the same prompts are found in one go, which takes
+    hardly longer than a single one.
+    """
+    found: dict[Path, dict[str, Row] | str] = {}
+    questions: dict[tuple[Path, str, Part], _Question] = {}
+    read_it = partial(load_comparison, only=set(names), lows=lows, shared={})
+    for path in comparisons:
+        read, why = attempt(lambda path=path: _rows(read_it(path)))  # type: ignore[misc]
+        found[path] = why or {name: row for name, (row, _) in (read or {}).items()}
+        questions |= {(path, name, part): q for name, (_, asked) in (read or {}).items() for part, q in asked.items()}
+    for (path, name, part), span in _spans(questions).items():
+        rows = found[path]
+        if isinstance(rows, dict):
+            rows[name] = _with_span(rows[name], part, span)
+    return found
+
+
+def verdict_on(comparison: Path, gate: Gate) -> Verdict:
+    """What `fidelity gate check` says, reading only the columns that the gate names.
+
+    Raises:
+        FidelityError: It can't be read, or the gate names a column that it doesn't have.
+    """
+    needed = {*gate.margins, *gate.tail, *map(break_column, gate.breaks)}
+    ((_, verdict),) = verdicts(load_comparison(comparison, only=needed), gate).items()
+    return verdict
+
+
+def drafted_gate(comparison: Path, names: Iterable[str]) -> str:
+    """What `fidelity gate init` writes, from the columns `names`.
+
+    Raises:
+        FidelityError: It can't be read, or there is nothing to judge.
+    """
+    result = load_comparison(comparison, only=set(names))
+    return draft(evidence_of(result, result.candidates[0]))
+
+
+def binned(values: dict[str, Sequence[float]], bounds: tuple[float, float], bins: int = 25) -> pd.DataFrame:
+    """What `charts.histogram` draws: for each side the share of its values in each of equal bins; NaN is left out."""
+    low, high = bounds
+    edges = np.linspace(low, high if high > low else low + 1.0, bins + 1)
+    rows = []
+    for side, own in values.items():
+        known = np.asarray(own, dtype=float)
+        known = known[~np.isnan(known)]
+        counts, _ = np.histogram(np.clip(known, edges[0], edges[-1]), edges)
+        for left, right, count in zip(edges, edges[1:], counts, strict=False):
+            rows.append(
+                {"side": side, "left": left, "right": right, "share": count / max(1, len(known)), "count": int(count)}
+            )
+    return pd.DataFrame(rows)
+
+
+def _rows(result: ComparisonSet) -> dict[str, tuple[Row, dict[Part, _Question]]]:
+    (candidate,) = result.candidates
+    floor, summaries = floor_of(result), summaries_of(result, candidate)
+    return {
+        name: (_row(name, summary, floor.get(name), low_anchor(candidate, name)), _questions(result, candidate, name))
+        for name, summary in summaries.items()
+    }
+
+
+def _row(name: str, summary: Summary, floor: Summary | None, low: float | None) -> Row:
+    return Row(
+        name=name,
+        kind=summary.kind,
+        better=summary.better,
+        value=summary.value,
+        floor=floor.value if floor else None,
+        low=low,
+        excess=summary.excess,
+        n=summary.n,
+        n_unscored=summary.n_unscored,
+    )
+
+
+def _questions(result: ComparisonSet, candidate: Scores, name: str) -> dict[Part, _Question]:
+    """The candidate's values, the floor's and the excess, over the prompts that `floor.summarise` takes."""
+    column, own = candidate.columns[name].column, values_of(candidate, name)
+    has_floor = bool(result.controls) and all(name in control.columns for control in result.controls)
+    controls = [values_of(control, name) for control in result.controls] if has_floor else []
+    weights = {prompt: v.weight for prompt, v in own.items() if v}
+    excess = excess_by_prompt(own, controls, column.better) if controls and column.better != "neither" else {}
+    values = {p: v.value if v and (not excess or excess[p] is not None) else None for p, v in own.items()}
+    asked: dict[Part, _Question] = {"value": _Question(values, weights, column.summary)}
+    if controls:
+        floor = mean_over_controls(controls)
+        known = {p: v.weight for p, v in floor.items() if v}
+        asked["floor"] = _Question({p: v.value if v else None for p, v in floor.items()}, known, column.summary)
+    if excess:
+        asked["excess"] = _Question(excess, weights, "mean")
+    return asked
+
+
+def _spans(questions: Mapping[tuple[Path, str, Part], _Question]) -> dict[tuple[Path, str, Part], Span]:
+    together: dict[tuple[tuple[str, ...], SummaryKind], list[tuple[Path, str, Part]]] = {}
+    spans = {}
+    for key, question in questions.items():
+        if len(question.values) > MOST_RESAMPLED:
+            spans[key] = _normal(question)
+        else:
+            together.setdefault((tuple(question.values), question.kind), []).append(key)
+    for (ids, kind), keys in together.items():
+        asked = [questions[key] for key in keys]
+        intervals = bca_intervals(
+            ids,
+            [list(q.values.values()) for q in asked],
+            weights=[[q.weights.get(prompt, 0.0) for prompt in ids] for q in asked],
+            statistic=kind,
+            confidence=CONFIDENCE,
+            resamples=RESAMPLES,
+        )
+        spans |= {key: _span(interval) for key, interval in zip(keys, intervals, strict=True)}
+    return spans
+
+
+def _with_span(row: Row, part: Part, span: Span) -> Row:
+    match part:
+        case "value":
+            return replace(row, value_span=span)
+        case "floor":
+            return replace(row, floor_span=span)
+        case "excess":
+            return replace(row, excess_span=span)
+
+
+def _span(interval: Interval) -> Span:
+    return Span(interval.low, interval.high)
+
+
+def _normal(question: _Question) -> Span:
+    """Of a weighted mean by the spread of its prompts; none for a median."""
+    if question.kind == "median":
+        return Span()
+    known = [(v, question.weights.get(prompt, 0.0)) for prompt, v in question.values.items() if v is not None]
+    values, weights = np.array(known).T if known else np.zeros((2, 0))
+    if weights.sum() <= 0:
+        return Span()
+    mean = float(values @ weights / weights.sum())
+    error = float(np.sqrt(((values - mean) ** 2) @ weights**2) / weights.sum())
+    return Span(mean - 1.959964 * error, mean + 1.959964 * error)

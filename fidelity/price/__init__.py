@@ -1,0 +1,1 @@
+"""What a run costs: bytes, memory, speed, and the drift beside it."""

@@ -1,0 +1,66 @@
+"""Runs measured in turn, A B A B, because machines drift: a ratio within a turn is of the same quarter of an hour."""
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import partial
+
+from fidelity.config import RecordedEngine, RunConfig, Sampling, StoredEngine
+from fidelity.engines import Progress, TimedEngine, open_engine
+from fidelity.errors import ConfigError
+from fidelity.price.measures import values_from
+from fidelity.records import Failure
+from fidelity.runs.generate import Listener
+from fidelity.runs.jobs import DEFAULT_CHUNK
+from fidelity.runs.measure import RunWatch, time_alone
+from fidelity.stats import reading_order
+from fidelity.store.runs import Run
+from fidelity.store.store import Store
+
+
+def measure_in_turn(runs: Sequence[tuple[RunConfig, Run]], *, store: Store, listener: Listener, rounds: int) -> None:
+    """Measure finished runs again, one after the other, `rounds` times; each turn opens the engine anew.
+
+    A turn is one batch of the run's prompts (as many as a chunk may hold, the same ones of every run), and what
+    `latency` asks for. It is added to the run's measurement, with the turns that lie there already. Nothing of what is
+    generated is kept. A run whose engine can't be timed is left out.
+
+    Raises:
+        ConfigError: A run is stored or recorded, so that there is no engine to measure.
+        EngineError: An engine died; the turns until then are kept.
+    """
+    for config, run in runs:
+        if isinstance(config.engine, StoredEngine | RecordedEngine):
+            raise ConfigError(f"{run.name}: is {config.engine.kind}, and has no engine that could be measured in turn")
+    session = datetime.now(UTC).isoformat(timespec="seconds")
+    for number in range(rounds):
+        for config, run in runs:
+            listener.say(f"{run.name}: measured in turn, {number + 1} of {rounds} ...")
+            if values := _turn(config, run, store, listener):
+                turns = [
+                    *((store.measurement(run) or {}).get("turns") or ()),
+                    {"turn": f"{session} {number}", "values": values},
+                ]
+                store.add_measurement(run, {"turns": turns})
+
+
+def _turn(config: RunConfig, run: Run, store: Store, listener: Listener) -> dict[str, float]:
+    prompts = run.prompts()
+    order = reading_order([prompt.id for prompt in prompts])[: config.chunk or DEFAULT_CHUNK]
+    batch = [prompts[int(place)] for place in order]
+
+    def tell(progress: Progress, *, since: float) -> None:
+        listener.progress(run.name, progress.prompts, len(batch), progress.tokens, time.monotonic() - since)
+
+    log = store.measurements_of(run) / "engine.log"
+    with open_engine(config, log=log, on_progress=partial(tell, since=time.monotonic())) as engine:
+        if not isinstance(engine, TimedEngine):
+            return {}
+        watch, began = RunWatch(engine), time.monotonic()
+        outcomes = list(engine.generate(batch, config.sampling or Sampling()))
+        tokens = sum(len(o.token_ids or ()) for o in outcomes if not isinstance(o, Failure))
+        watch.chunk_finished(len(batch), tokens, time.monotonic() - began)
+        measured = watch.measurement(config)
+        if config.latency:
+            measured["latency"] = time_alone(engine, prompts, config.latency)
+    return {name: value.value for name, value in values_from(measured).items()}

@@ -1,0 +1,1 @@
+"""Runs: planning, generating, scoring given tokens, measuring."""

@@ -1,0 +1,124 @@
+"""Prompts as a model gets them, to be answered elsewhere: by a phone, a batch service, an engine of one's own.
+
+The answers come back through `{kind: recorded, path: ...}`.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fidelity.checkpoints import local_directory
+from fidelity.config import ExecuTorchEngine, RunConfig, Sampling
+from fidelity.errors import ConfigError, MissingPackageError
+from fidelity.files import whole_file, write_parquet
+from fidelity.records import Prompt
+from fidelity.runs.jobs import prompts_of
+
+
+def rendered_rows(config: RunConfig, *, limit: int | None) -> list[dict[str, Any]]:
+    """One row for each answer: `id`, `category`, `prompt` or `messages`, `sampling`, and how the model gets it.
+
+    Where prompts are to be answered several times each row has its `repeat`, and the seed of that one in `sampling`.
+
+    `rendered` is the text after the chat template, and `prompt_token_ids` are its tokens; both are missing where the
+    run names no checkpoint to take the tokenizer from. A prompt that the template refuses has `refused`, the reason.
+
+    Raises:
+        ConfigError: The run has no prompts of its own.
+        MissingPackageError: transformers, which has the tokenizers, isn't installed.
+    """
+    tokenizer = _tokenizer(config)
+    sampling = config.sampling or Sampling()
+    return [
+        {**_asked(prompt), **how, **rendered}
+        for prompt in prompts_of(config, limit)
+        for rendered in [_rendered(tokenizer, prompt) if tokenizer else {}]
+        for how in _each_repeat(sampling, prompt)
+    ]
+
+
+def batch_rows(config: RunConfig, *, limit: int | None) -> list[dict[str, Any]]:
+    """The lines of an OpenAI batch's input file: chats where prompts are, with the run's sampling.
+
+    What OpenAI's API doesn't know (top_k, min_p, repetition_penalty) is written only where the run sets it: vLLM's
+    batch runner knows it. Several answers to a prompt are one line with `n`, whose seeds are the service's own.
+    """
+    sampling = config.sampling or Sampling()
+    given = sampling.model_dump(mode="json", exclude_defaults=True, exclude={"repeats"})
+    given |= {"n": sampling.repeats} if sampling.repeats > 1 else {}
+    how = {"temperature": sampling.temperature, "max_tokens": sampling.max_tokens, "seed": sampling.seed, **given}
+    model = Path(config.model).name if config.model and Path(config.model).is_absolute() else config.model
+    body = {"model": model or config.name, **how}
+    return [
+        {
+            "custom_id": prompt.id,
+            "method": "POST",
+            "url": "/v1/chat/completions",
+            "body": {**body, "messages": [{"role": m.role, "content": m.content} for m in prompt.messages]},
+        }
+        for prompt in prompts_of(config, limit)
+    ]
+
+
+def write_rows(rows: Sequence[dict[str, Any]], file: Path) -> None:
+    """Write rows as JSONL or Parquet, by the file's ending.
+
+    Raises:
+        ConfigError: Another ending.
+        StoreError: The file can't be written.
+    """
+    match file.suffix:
+        case ".jsonl":
+            with whole_file(file) as draft:
+                draft.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+        case ".parquet":
+            import pyarrow as pa
+
+            names = dict.fromkeys(name for row in rows for name in row)
+            write_parquet(file, pa.table({name: [row.get(name) for row in rows] for name in names}))
+        case other:
+            raise ConfigError(f"{file}: ends in {other or 'nothing'}; name a .jsonl or a .parquet file")
+
+
+def _each_repeat(sampling: Sampling, prompt: Prompt) -> list[dict[str, Any]]:
+    how = sampling.model_dump(mode="json", exclude={"repeats"})
+    if sampling.repeats == 1:
+        return [{"sampling": how}]
+    seeds = [sampling.seed_of(prompt.id, repeat) for repeat in range(sampling.repeats)]
+    return [{"repeat": repeat, "sampling": {**how, "seed": seed}} for repeat, seed in enumerate(seeds)]
+
+
+def _asked(prompt: Prompt) -> dict[str, Any]:
+    row = {"id": prompt.id, **({"category": prompt.category} if prompt.category else {})}
+    if isinstance(prompt.content, str):
+        return {**row, "prompt": prompt.content}
+    return {**row, "messages": [{"role": m.role, "content": m.content} for m in prompt.messages]}
+
+
+def _tokenizer(config: RunConfig) -> Any:
+    """That of the run's checkpoint; None where it names none."""
+    if isinstance(config.engine, ExecuTorchEngine):
+        directory = config.engine.tokenizer
+    elif config.model:
+        directory = local_directory(config.model, config.revision)
+    else:
+        return None
+    try:
+        from transformers import AutoTokenizer
+    except ImportError as error:
+        raise MissingPackageError("transformers", extra="transformers", needed_by="export-prompts") from error
+    if directory.is_file():
+        return AutoTokenizer.from_pretrained(directory.parent, gguf_file=directory.name)
+    return AutoTokenizer.from_pretrained(directory)
+
+
+def _rendered(tokenizer: Any, prompt: Prompt) -> dict[str, Any]:
+    if not getattr(tokenizer, "chat_template", None):
+        return {"rendered": prompt.text, "prompt_token_ids": list(tokenizer.encode(prompt.text))}
+    chat = [{"role": m.role, "content": m.content} for m in prompt.messages]
+    try:
+        text = tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
+    except Exception as error:  # a template may refuse a system message, say: jinja2 raises what it likes
+        return {"refused": f"the chat template refuses the prompt: {type(error).__name__}: {error}"}
+    return {"rendered": text, "prompt_token_ids": list(tokenizer.encode(text, add_special_tokens=False))}

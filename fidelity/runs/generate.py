@@ -1,0 +1,368 @@
+"""Generating runs: jobs through an engine into the store, chunk by chunk."""
+
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Protocol
+
+from fidelity import __version__, baselines
+from fidelity.checkpoints import Checkpoint, describe, local_directory
+from fidelity.config import Control, ExecuTorchEngine, OpenAIEngine, RecordedEngine, RunConfig, StoredEngine
+from fidelity.engines import Engine, Progress, ServerEngine, TimedEngine, open_engine
+from fidelity.engines.recorded import RecordedAnswers
+from fidelity.errors import EngineError
+from fidelity.gate import Outcome
+from fidelity.prompts import prompts_digest
+from fidelity.records import Failure, Generation, Prompt
+from fidelity.runs.jobs import DEFAULT_CHUNK, Asked, Job, on_the_same_prompts
+from fidelity.runs.measure import RunWatch, read_serving, requests_of, time_alone
+from fidelity.runs.teacher_forcing import Forcing, owed
+from fidelity.store.runs import Run, RunWriter
+from fidelity.store.store import Store
+from fidelity.store.token_scores import Depth, Forced, adopt_scores, writing
+
+NO_PART_OF_A_RUN = {"metrics", "kl", "latency", "price_per_hour", "serving"}
+"""Keys of a YAML that say what is done with a run's outputs, or beside them."""
+Decided = Callable[[Run], Outcome]
+"""What a gate says to a run that may still grow."""
+
+
+class Listener(Protocol):
+    """Who is told how it goes; the command line prints it."""
+
+    def say(self, text: str) -> None:
+        """One line that is worth keeping."""
+        ...
+
+    def progress(self, run: str, done: int, total: int, tokens: int, seconds: float) -> None:
+        """How far a run is: answers done of total, tokens generated and seconds gone since this command took it up."""
+        ...
+
+
+def generate_jobs(
+    jobs: Sequence[Job],
+    store: Store,
+    listener: Listener,
+    *,
+    depths: Sequence[Depth] = (),
+    baseline: Run | None = None,
+    decided: Decided | None = None,
+) -> list[Run]:
+    """The jobs' runs; jobs with the same config share one engine, and none is opened where all are finished.
+
+    Each scores the baseline's tokens too, as deep as `depths` say, before its engine is closed; the baseline is the
+    first of the runs if none is given. A run's scores may fail, and the run is there all the same.
+    """
+    runs: list[Run] = []
+    with ExitStack() as stack:
+        engines = _Engines(stack, listener)
+        for job in jobs:
+            if job.control_of and job.control_of != runs[0].manifest["digest"]:
+                job = on_the_same_prompts(job, runs[0], store)
+            until = decided and _Until(decided, owed(job, baseline, depths, store) if baseline else [])
+            run = store.run(job.name, job.digest) or _run(job, engines, store, until)
+            runs.append(run)
+            whole = run.manifest["digest"] == job.digest
+            if whole and (baseline is None or job.control_of is None):
+                _force(job, run, owed(job, baseline or runs[0], depths, store), engines)
+        _measure_the_rest(jobs[0], runs[0], engines, store)
+    return runs
+
+
+def _measure_the_rest(job: Job, run: Run, engines: "_Engines", store: Store) -> None:
+    """What doesn't come from the run itself; timed as it is asked for, and not again once it is."""
+    config, known = job.config, store.measurement(run) or {}
+    more: dict[str, Any] = {"price_per_hour": config.price_per_hour, "serving": read_serving(config.serving)}
+    asked = config.latency and config.latency.model_dump(mode="json")
+    if asked and (known.get("latency") or {}).get("asked") != asked and (timed := _time_alone(job, run, engines)):
+        more["latency"] = timed
+    if changed := {key: value for key, value in more.items() if value != known.get(key) and (value or key in known)}:
+        store.add_measurement(run, changed)
+
+
+def _time_alone(job: Job, run: Run, engines: "_Engines") -> dict[str, Any] | None:
+    """None where the engine can't be timed, or ended: the run is complete without."""
+    assert job.config.latency is not None
+    try:
+        engine = engines.of(job, run.path / "engine.log")
+        if not isinstance(engine, TimedEngine):
+            return None
+        prompts = run.prompts()
+        engines.ear.start(f"{job.name}, timed", done=0, total=requests_of(job.config.latency, len(prompts)))
+        return time_alone(engine, prompts, job.config.latency)
+    except EngineError as error:
+        engines.listener.say(f"{job.name}: not timed: {error}")
+        return None
+
+
+def _run(job: Job, engines: "_Engines", store: Store, until: "_Until | None") -> Run:
+    waiting = f"{job.name}: another command is generating it; waiting for that ..."
+    with store.writing(job.name, job.digest, on_wait=partial(engines.listener.say, waiting)) as writer:
+        if isinstance(writer, Run):
+            return writer
+        if job.until_decided and until:
+            return _fill_until(writer, engines, job, store, until)
+        return _fill(writer, engines, job, store)
+
+
+def _force(job: Job, run: Run, forcings: Sequence[Forcing], engines: "_Engines") -> None:
+    """Have the engine of a finished run score the baseline's tokens; why it can't is kept for whoever misses them."""
+    for forcing in forcings:
+        with writing(forcing.path) as writer:
+            if isinstance(writer, Forced):
+                continue
+            try:
+                engine = engines.of(job, run.path / "engine.log")
+                engines.ear.start(f"{job.name}, forced on {forcing.baseline.name}", done=0, total=job.answers)
+                for number, asked in enumerate(job.plan):
+                    forcing.fill(number, engine)
+                    engines.ear.chunk_finished(len(asked), forcing.tokens(number))
+            except EngineError as error:
+                writer.give_up(f"{job.name} could not score the tokens of {forcing.baseline.name}: {error}")
+                engines.listener.say(f"{job.name}: not forced (kl: none switches that off): {error}")
+                engines.close()
+                return
+            writer.complete(run, forcing.baseline, forcing.depth)
+
+
+class _Engines:
+    """Opens a job's engine when it is first needed; jobs with the same config share it."""
+
+    def __init__(self, stack: ExitStack, listener: Listener) -> None:
+        self.listener = listener
+        self.ear = _Ear(listener)
+        self._stack = stack
+        self._opened: tuple[RunConfig, Engine] | None = None
+
+    def of(self, job: Job, log: Path) -> Engine:
+        if self._opened is None or self._opened[0] is not job.config:
+            self.close()
+            self.listener.say(f"{job.name}: opening {job.config.engine.kind} ...")
+            opening = open_engine(job.config, log=log, on_progress=self.ear.on_progress)
+            self._opened = job.config, self._stack.enter_context(opening)
+        return self._opened[1]
+
+    def close(self) -> None:
+        self._opened = None
+        self._stack.close()
+
+
+class _Ear:
+    """Turns an engine's progress within a chunk into that of a whole run."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+
+    def start(self, run: str, *, done: int, total: int) -> None:
+        self._run, self._done, self._total, self._tokens, self._seconds = run, done, total, 0, 0.0
+        self._listener.progress(run, done, total, 0, 0.0)
+        self._since = time.monotonic()
+
+    def on_progress(self, progress: Progress) -> None:
+        seconds = time.monotonic() - self._since
+        done, tokens = self._done + progress.prompts, self._tokens + progress.tokens
+        self._listener.progress(self._run, done, self._total, tokens, seconds)
+
+    def resumed(self, prompts: int) -> None:
+        """What there was of a chunk already."""
+        self._done += prompts
+        self._listener.progress(self._run, self._done, self._total, self._tokens, self._seconds)
+
+    def chunk_finished(self, prompts: int, tokens: int) -> None:
+        self._done += prompts
+        self._tokens += tokens
+        self._seconds = time.monotonic() - self._since
+        self._listener.progress(self._run, self._done, self._total, self._tokens, self._seconds)
+
+
+def _fill(writer: RunWriter, engines: _Engines, job: Job, store: Store) -> Run:
+    """Generate the chunks that are not on disk yet, and complete the run."""
+    engine, finished, resumed = engines.of(job, writer.log), writer.finished, writer.begun
+    plan = job.plan
+    if isinstance(engine, ServerEngine):  # which waits for no chunk to be whole
+        plan = [[one for chunk in plan for one in chunk]]
+    engines.ear.start(job.name, done=sum(len(plan[number]) for number in finished), total=job.answers)
+    watch = RunWatch(engine)
+    for number, asked in enumerate(plan):
+        if number not in finished:
+            _fill_chunk(writer, engine, engines.ear, job, number, asked, watch)
+    with watch.writing():
+        run = writer.complete(job.prompts, _manifest(job, engine))
+    if not resumed and not isinstance(job.config.engine, RecordedEngine):
+        store.add_measurement(run, watch.measurement(job.config))
+    return run
+
+
+@dataclass(frozen=True, slots=True)
+class _Until:
+    """When a run that may still grow is done."""
+
+    decided: Decided
+    forcings: Sequence[Forcing]
+    """What the gate may look at beside the run."""
+
+
+def _fill_until(writer: RunWriter, engines: _Engines, job: Job, store: Store, until: _Until) -> Run:
+    """Generate chunk after chunk until the gate decides.
+
+    What was asked until then becomes a run of its own. The chunks stay where they are: a gate that asks for more goes
+    on from there, and one that is content with less stops before, as if nothing had been generated yet.
+    """
+    finished, plan, answers = writer.finished, job.plan, Counter[str]()
+    engines.ear.start(job.name, done=sum(len(plan[number]) for number in finished), total=job.answers)
+    for number, asked in enumerate(plan):
+        if number not in finished or writer.noted is None:
+            engine = engines.of(job, writer.log)
+            writer.note(_manifest(job, engine))
+            if number not in finished:
+                _fill_chunk(writer, engine, engines.ear, job, number, asked, RunWatch(engine))
+        for forcing in until.forcings:
+            if forcing.lacks(number):
+                forcing.fill(number, engines.of(job, writer.log))
+        answers.update(prompt.id for prompt, _ in asked)
+        prompts = tuple(prompt for prompt in job.prompts if answers[prompt.id] == job.repeats)
+        if len(prompts) == len(job.prompts):
+            break
+        if not prompts:
+            continue
+        manifest = _part_of(writer.noted or {}, prompts, number)
+        part = partial(_part, writer, until.forcings, range(number + 1), prompts, manifest)
+        with TemporaryDirectory() as folder:
+            outcome = until.decided(part(Path(folder, "runs", job.name)))
+        if outcome != "inconclusive":
+            engines.listener.say(f"{job.name}: {outcome} after {len(prompts)} of {len(job.prompts)} prompts")
+            return part(store.run_path(job.name, manifest["digest"]))
+    return writer.complete(job.prompts, writer.noted or {})
+
+
+def _part(
+    writer: RunWriter,
+    forcings: Sequence[Forcing],
+    chunks: Sequence[int],
+    prompts: Sequence[Prompt],
+    manifest: dict[str, Any],
+    path: Path,
+) -> Run:
+    """Some chunks as a run of its own, with its scores."""
+    run = writer.part(chunks, prompts, manifest, path=path)
+    for forcing in forcings:
+        forcing.part(run, chunks)
+    return run
+
+
+def _fill_chunk(
+    writer: RunWriter, engine: Engine, ear: "_Ear", job: Job, number: int, asked: Sequence[Asked], watch: RunWatch
+) -> None:
+    prompts, repeats = [prompt for prompt, _ in asked], [repeat for _, repeat in asked]
+    if isinstance(engine, ServerEngine):
+        _fill_answer_by_answer(writer, engine, ear, job, number, asked, watch)
+        return
+    began = time.monotonic()
+    said = engine.generate(prompts, job.sampling, repeats)
+    outcomes = [replace(outcome, repeat=repeat) for outcome, repeat in zip(said, repeats, strict=True)]
+    took = time.monotonic() - began
+    with watch.writing():
+        writer.add_chunk(number, prompts, outcomes)
+    tokens = sum(map(_tokens, outcomes))
+    watch.chunk_finished(len(prompts), tokens, took)
+    ear.chunk_finished(len(prompts), tokens)
+
+
+def _fill_answer_by_answer(
+    writer: RunWriter,
+    engine: ServerEngine,
+    ear: "_Ear",
+    job: Job,
+    number: int,
+    asked: Sequence[Asked],
+    watch: RunWatch,
+) -> None:
+    """A chunk of which every answer is kept as soon as it is there."""
+    began = time.monotonic()
+    with writer.journal(number) as journal:
+        left = [place for place in range(len(asked)) if place not in journal.places]
+        ear.resumed(len(asked) - len(left))
+        tokens = 0
+        prompts, repeats = [asked[place].prompt for place in left], [asked[place].repeat for place in left]
+        for n, outcome in engine.answer(prompts, job.sampling, repeats, at_once=job.at_once):
+            journal.add(left[n], replace(outcome, repeat=repeats[n]))
+            tokens += _tokens(outcome)
+        watch.chunk_finished(len(left), tokens, time.monotonic() - began)
+        answered = [asked[place].prompt for place in journal.places]
+        with watch.writing():
+            writer.add_chunk(number, answered, (outcome for _, outcome in journal.outcomes()))
+    ear.chunk_finished(len(left), tokens)
+
+
+def _tokens(outcome: Generation | Failure) -> int:
+    return 0 if isinstance(outcome, Failure) else len(outcome.token_ids or ())
+
+
+def _part_of(manifest: Mapping[str, Any], prompts: Sequence[Prompt], last: int) -> dict[str, Any]:
+    """The manifest of a run that stopped after its chunk number `last`."""
+    return {
+        **manifest,
+        "digest": hashlib.sha256(f"{manifest['digest']}, chunks 0 to {last}".encode()).hexdigest(),
+        "prompts_digest": prompts_digest(prompts),
+        "subset_of": manifest["subset_of"] or manifest["prompts_digest"],
+    }
+
+
+def _manifest(job: Job, engine: Engine) -> dict[str, Any]:
+    recorded = isinstance(job.config.engine, RecordedEngine)
+    checkpoint = None
+    if job.config.model is not None and not isinstance(job.config.engine, RecordedEngine | OpenAIEngine):
+        checkpoint = describe(local_directory(str(job.config.model), job.config.revision))
+    elif isinstance(job.config.engine, ExecuTorchEngine):
+        checkpoint = Checkpoint(engine.info.ran_as, None, job.config.engine.path.stat().st_size)
+    elif isinstance(job.config.engine, RecordedEngine) and (ran := job.config.engine.ran) and ran.bytes:
+        checkpoint = Checkpoint(None, None, ran.bytes)
+    timings = engine.timings if isinstance(engine, RecordedAnswers) else {}
+    return {
+        "name": job.name,
+        "digest": job.digest,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "fidelity": __version__,
+        "config": job.config.model_dump(mode="json", exclude=NO_PART_OF_A_RUN),
+        "sampling": None if recorded else job.sampling.model_dump(mode="json"),
+        "prompts_digest": prompts_digest(job.prompts),
+        "chunk": None if recorded else job.config.chunk or DEFAULT_CHUNK,
+        "seed": None if recorded else job.seed,
+        "control_of": job.control_of,
+        "subset_of": job.subset_of,
+        "planned": len(job.prompts) if job.until_decided else None,
+        "identity": job.engine_identity,
+        "engine": asdict(engine.info),
+        "checkpoint": asdict(checkpoint) if checkpoint else None,
+        "label": job.config.label,
+        **({"recorded_timings": timings} if timings else {}),
+    }
+
+
+def stored_runs(config: RunConfig, store: Store, *, as_baseline: bool) -> list[Run]:
+    """A finished run, or an exported one, taken into the store, with its controls that lie beside it.
+
+    A candidate's own controls are taken only if its YAML asks for them.
+    """
+    if not isinstance(config.engine, StoredEngine):
+        return []
+    if baselines.is_export(config.engine.path):
+        run, *beside = baselines.adopt(config.engine.path, store)
+    else:
+        run = Run(config.engine.path)
+        beside = [Run(manifest.parent) for manifest in sorted(run.path.parent.glob("*/manifest.json"))]
+    controls: list[Run] = []
+    if isinstance(config.control, Control) and config.control.path:
+        controls = [Run(path) for path in config.control.path]
+    elif config.control != "none" and (as_baseline or config.control):
+        controls = [other for other in beside if other.manifest["control_of"] == run.manifest["digest"]]
+    for scorer in (run, *controls):
+        adopt_scores(scorer, store.root)
+    return [store.adopt(run), *(store.adopt(control) for control in controls)]

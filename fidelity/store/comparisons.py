@@ -1,0 +1,97 @@
+"""Comparisons on disk: one Parquet file per metric signature, beside a manifest."""
+
+import hashlib
+import json
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fidelity.errors import StoreError
+from fidelity.files import read_parquet, read_parquet_schema, write_parquet
+from fidelity.records import Column
+from fidelity.store.manifests import read_manifest, write_manifest
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A scored pair of runs on disk: one Parquet file per metric signature. A control is compared like a candidate."""
+
+    path: Path
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """Which runs were compared, and the pairs that could not be made."""
+        return read_manifest(self.path)
+
+    @property
+    def prompt_ids(self) -> tuple[str, ...]:
+        """The prompt of each pair, in the order of every column's values."""
+        return tuple(self.manifest["prompt_ids"])
+
+    def columns(self, signature: str, *, only: Container[str] | None = None) -> tuple[Column, ...] | None:
+        """The columns of one metric, or `only` some of them; None if it has not been scored yet."""
+        file = self.path / _scores_file(signature)
+        if not file.is_file():
+            return None
+        schema = read_parquet_schema(file)
+        made = json.loads(schema.metadata[b"fidelity"])["columns"]
+        described = [c for c in made if only is None or c["name"] in only]
+        wanted = {c["name"] for c in described} | {c["name"] + "@weight" for c in described}
+        table = read_parquet(file, columns=[name for name in schema.names if name in wanted])
+        return tuple(
+            Column(
+                name=c["name"],
+                values=tuple(table[c["name"]].to_pylist()),
+                weights=tuple(table[c["name"] + "@weight"].to_pylist()) if c["weighted"] else None,
+                better=c["better"],
+                summary=c["summary"],
+                bounds=tuple(c["bounds"]) if c["bounds"] else None,
+            )
+            for c in described
+        )
+
+    def described(self, **more: Any) -> "Comparison":
+        """The same comparison with more in its manifest; what stood there under these keys is replaced."""
+        manifest = read_manifest(self.path)
+        if any(key not in manifest or manifest[key] != value for key, value in more.items()):
+            write_manifest(self.path, {**manifest, **more})
+        return Comparison(self.path)
+
+    def add_columns(self, signature: str, columns: Sequence[Column]) -> None:
+        """Keep a metric's columns, one value per pair."""
+        import pyarrow as pa
+
+        data: dict[str, Any] = {"prompt_id": pa.array(self.prompt_ids, pa.string())}
+        for column in columns:
+            data[column.name] = _numbers(column.name, column.values)
+            if column.weights is not None:
+                data[column.name + "@weight"] = _numbers(column.name, column.weights)
+        described = [
+            {
+                "name": c.name,
+                "weighted": c.weights is not None,
+                "better": c.better,
+                "summary": c.summary,
+                "bounds": list(c.bounds) if c.bounds else None,
+            }
+            for c in columns
+        ]
+        meta = {"fidelity": json.dumps({"signature": signature, "columns": described})}
+        write_parquet(self.path / _scores_file(signature), pa.table(data).replace_schema_metadata(meta))
+
+
+def _scores_file(signature: str) -> str:
+    return f"{signature.partition('|')[0]}-{hashlib.sha256(signature.encode()).hexdigest()[:12]}.parquet"
+
+
+def _numbers(name: str, values: Sequence[float | None]) -> "pa.Array[pa.DoubleScalar]":
+    import pyarrow as pa
+
+    if any(value != value for value in values):
+        raise StoreError(f"the column {name!r} holds NaN; a pair that can't be scored is None")
+    return pa.array(values, pa.float64())

@@ -1,0 +1,184 @@
+"""Runs on disk: Parquet, and a manifest that is written last, by rename; with it the run is complete."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fidelity.files import read_parquet, read_parquet_row, whole_file, write_parquet
+from fidelity.records import Failure, Generation, Message, Prompt
+from fidelity.store.journal import Journal
+from fidelity.store.manifests import read_manifest, write_manifest
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ROWS_READ_AT_ONCE = 500
+"""Generations that are read to see one of them: a row group of Parquet."""
+Outcome = Generation | Failure
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run on disk."""
+
+    path: Path
+
+    @property
+    def id(self) -> str:
+        """The directory's name: the run's name and the beginning of its digest."""
+        return self.path.name
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """What the run was: name, digest, config, engine, checkpoint, counts."""
+        return read_manifest(self.path)
+
+    @property
+    def name(self) -> str:
+        return str(self.manifest["name"])
+
+    @property
+    def measurement(self) -> dict[str, Any] | None:
+        """What was measured of it, which lies beside `runs/` in `measurements/`; None if nothing was."""
+        folder = self.path.parent.parent / "measurements" / self.id
+        return read_manifest(folder) if (folder / "manifest.json").is_file() else None
+
+    @cached_property
+    def rows(self) -> "pa.Table":
+        """The generations, one row per prompt and repeat, in the prompt set's order."""
+        return read_parquet(self.path / "generations.parquet")
+
+    def prompts(self) -> tuple[Prompt, ...]:
+        """The prompts that were asked, in the prompt set's order."""
+        rows = self.rows.select(["prompt_id", "prompt", "category", "repeat"]).to_pylist()
+        return tuple(
+            Prompt(row["prompt_id"], _content(row["prompt"]), row["category"]) for row in rows if row["repeat"] == 0
+        )
+
+    def read(self, columns: Sequence[str]) -> "pa.Table":
+        """Some columns of the generations, in the order of `rows`."""
+        return read_parquet(self.path / "generations.parquet", columns=columns)
+
+    def asked_and_said(self, row: int) -> tuple[Prompt, Outcome]:
+        """One prompt and what came of it, by its number in `rows`; no more of the file is read than holds it."""
+        found = read_parquet_row(self.path / "generations.parquet", row)
+        prompt = Prompt(found["prompt_id"], _content(found.pop("prompt")), found.pop("category"))
+        return prompt, _outcome(found)
+
+    def outcomes(self) -> list[Outcome]:
+        """What came of each prompt, in the prompt set's order."""
+        return [_outcome(row) for row in self.rows.drop_columns(["prompt", "category"]).to_pylist()]
+
+
+class RunWriter:
+    """A run that is being generated: whole chunks are kept, and one that is there is not generated again."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.log = path / "engine.log"
+
+    @property
+    def finished(self) -> set[int]:
+        """The numbers of the chunks that are on disk."""
+        return {int(file.stem.partition("-")[2]) for file in self.path.glob("chunk-*.parquet")}
+
+    def journal(self, number: int) -> Journal:
+        """What there is of a chunk that isn't whole yet, where each prompt is answered in its own time."""
+        return Journal(self.path / f"answers-{number:05d}.jsonl")
+
+    @property
+    def begun(self) -> bool:
+        """Whether something of the run is on disk."""
+        return any(self.path.glob("chunk-*.parquet")) or any(self.path.glob("answers-*.jsonl"))
+
+    def add_chunk(self, number: int, prompts: Sequence[Prompt], outcomes: Iterable[Outcome]) -> None:
+        """Keep a chunk: all of its outcomes, or none of them."""
+        import pyarrow as pa
+
+        rows, parts = zip(prompts, outcomes, strict=True), []
+        while batch := [_row(prompt, outcome) for prompt, outcome in islice(rows, ROWS_READ_AT_ONCE)]:
+            parts.append(pa.Table.from_pylist(batch, schema=_run_schema()))
+        write_parquet(self.path / f"chunk-{number:05d}.parquet", pa.concat_tables(parts))
+
+    @property
+    def noted(self) -> dict[str, Any] | None:
+        """What was written down with `note`; None if nothing was."""
+        file = self.path / "draft.json"
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+
+    def note(self, manifest: dict[str, Any]) -> None:
+        """Write down what the chunks will be a run of, for one that may end before all of them are there."""
+        with whole_file(self.path / "draft.json") as draft:
+            draft.write_text(json.dumps(manifest, ensure_ascii=False), encoding="utf-8")
+
+    def part(self, numbers: Iterable[int], prompts: Sequence[Prompt], manifest: dict[str, Any], *, path: Path) -> Run:
+        """What some chunks say to `prompts` as a run of its own, elsewhere; they stay, so that more may follow."""
+        chunks = [self.path / f"chunk-{number:05d}.parquet" for number in sorted(numbers)]
+        return _write_run(path, chunks, prompts, manifest)
+
+    def complete(self, prompts: Sequence[Prompt], manifest: dict[str, Any]) -> Run:
+        """Join the chunks in the prompt set's order; the manifest comes last, and with it the run is there."""
+        chunks = sorted(self.path.glob("chunk-*.parquet"))
+        run = _write_run(self.path, chunks, prompts, manifest)
+        for file in (*chunks, *self.path.glob("answers-*.jsonl"), self.path / "draft.json"):
+            file.unlink(missing_ok=True)
+        return run
+
+
+def _write_run(path: Path, chunks: Sequence[Path], prompts: Sequence[Prompt], manifest: dict[str, Any]) -> Run:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    table = pa.concat_tables([read_parquet(chunk) for chunk in chunks])
+    place = {prompt.id: number for number, prompt in enumerate(prompts)}
+    keys = list(zip(table["repeat"].to_pylist(), table["prompt_id"].to_pylist(), strict=True))
+    rows = [row for row, (_, prompt_id) in enumerate(keys) if prompt_id in place]
+    table = table.take(sorted(rows, key=lambda row: (keys[row][0], place[keys[row][1]])))
+    write_parquet(path / "generations.parquet", table, rows_per_group=ROWS_READ_AT_ONCE)
+    failures = len(table) - table["failure"].null_count
+    tokens = pc.sum(pc.list_value_length(table["token_ids"])).as_py() or 0
+    counts = {"prompts": len(prompts), "generations": len(table) - failures, "failures": failures, "tokens": tokens}
+    write_manifest(path, {**manifest, "counts": counts})
+    return Run(path)
+
+
+def _run_schema() -> "pa.Schema":
+    import pyarrow as pa
+
+    strings = ("prompt_id", "prompt", "category", "text", "reasoning", "finish_reason", "failure")
+    lists = {"token_ids": pa.list_(pa.int32()), "logprobs": pa.list_(pa.float32())}
+    return pa.schema(
+        [
+            pa.field("repeat", pa.int32()),
+            *(pa.field(name, pa.string()) for name in strings),
+            *(pa.field(name, kind) for name, kind in lists.items()),
+        ]
+    )
+
+
+def _row(prompt: Prompt, outcome: Outcome) -> dict[str, Any]:
+    content = prompt.content if isinstance(prompt.content, str) else [[m.role, m.content] for m in prompt.content]
+    asked: dict[str, Any] = {"prompt_id": prompt.id, "repeat": outcome.repeat, "category": prompt.category}
+    asked["prompt"] = json.dumps(content, ensure_ascii=False)
+    if isinstance(outcome, Failure):
+        return {**asked, "failure": outcome.reason}
+    answer = {key: getattr(outcome, key) for key in ("text", "reasoning", "token_ids", "logprobs", "finish_reason")}
+    return {**asked, **answer}
+
+
+def _content(stored: str) -> str | tuple[Message, ...]:
+    content = json.loads(stored)
+    return content if isinstance(content, str) else tuple(Message(role, text) for role, text in content)
+
+
+def _outcome(row: dict[str, Any]) -> Outcome:
+    failure = row.pop("failure")
+    if failure is not None:
+        return Failure(row["prompt_id"], failure, row["repeat"])
+    for key in ("token_ids", "logprobs"):
+        row[key] = None if row[key] is None else tuple(row[key])
+    return Generation(**row)

@@ -1,0 +1,112 @@
+"""The store: runs and comparisons as directories of Parquet.
+
+The manifest of each is written last, by rename: with it the directory is complete, without it absent.
+"""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fidelity.files import full_disk_explained
+from fidelity.store.comparisons import Comparison
+from fidelity.store.manifests import write_manifest
+from fidelity.store.runs import Run, RunWriter
+
+
+class Store:
+    """A directory with `runs/` and `comparisons/`; several commands may use it at once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @property
+    def remembered_hashes(self) -> Path:
+        """Where hashes of model files are kept."""
+        return self.root / "hashes.json"
+
+    def runs(self) -> list[Run]:
+        """The finished runs, by name."""
+        return [Run(path) for path in _complete(self.root / "runs")]
+
+    def comparisons(self) -> list[Comparison]:
+        """The comparisons, by name."""
+        return [Comparison(path) for path in _complete(self.root / "comparisons")]
+
+    def run(self, name: str, digest: str) -> Run | None:
+        """The finished run with this digest, if it is there."""
+        path = self.run_path(name, digest)
+        return Run(path) if (path / "manifest.json").is_file() else None
+
+    @contextmanager
+    def writing(
+        self, name: str, digest: str, *, on_wait: Callable[[], None] = lambda: None
+    ) -> Iterator[RunWriter | Run]:
+        """A run to write, or the finished run if another command has written it in the meantime.
+
+        `on_wait` is called if another command is at it. The lock is the operating system's, so that it is gone with its
+        process, however that ends.
+        """
+        path = self.run_path(name, digest)
+        with full_disk_explained(path):
+            path.mkdir(parents=True, exist_ok=True)
+            lock = (path / ".lock").open("w")
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                on_wait()
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield self.run(name, digest) or RunWriter(path)
+
+    def add_measurement(self, run: Run, measurement: dict[str, Any]) -> None:
+        """Keep what was measured of a run, apart from it: it is no part of what it said.
+
+        What stood there under the same keys is replaced, the rest stays.
+        """
+        known = self.measurement(run) or {}
+        write_manifest(self.measurements_of(run), {**known, **measurement})
+
+    def measurements_of(self, run: Run) -> Path:
+        """The directory for what is measured of a run; it is made."""
+        folder = self.root / "measurements" / run.id
+        with full_disk_explained(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def measurement(self, run: Run) -> dict[str, Any] | None:
+        """What was measured of a run; None if nothing was."""
+        return Run(self.root / "runs" / run.id).measurement
+
+    def adopt(self, run: Run) -> Run:
+        """A run of another store, copied into this one if it isn't there yet."""
+        run.manifest, run.rows  # noqa: B018 - damaged ones are refused before anything is copied
+        path = self.root / "runs" / run.id
+        if not (path / "manifest.json").is_file():
+            draft = path.with_name(f".{run.id}.{os.getpid()}.draft")
+            with full_disk_explained(path):
+                shutil.copytree(run.path, draft, ignore=shutil.ignore_patterns(".*"))
+                draft.replace(path)
+            if measured := run.measurement:
+                self.add_measurement(Run(path), measured)
+        return Run(path)
+
+    def comparison(self, baseline: Run, candidate: Run, manifest: dict[str, Any], digest: str) -> Comparison:
+        """The comparison of two runs, made if it isn't there yet."""
+        path = self.root / "comparisons" / f"{baseline.name}--{candidate.name}-{digest[:8]}"
+        if not (path / "manifest.json").is_file():
+            with full_disk_explained(path):
+                path.mkdir(parents=True, exist_ok=True)
+            write_manifest(path, {"baseline": baseline.id, "candidate": candidate.id, **manifest})
+        return Comparison(path)
+
+    def run_path(self, name: str, digest: str) -> Path:
+        """Where a run lies, finished or not."""
+        return self.root / "runs" / f"{name}-{digest[:8]}"
+
+
+def _complete(folder: Path) -> list[Path]:
+    return sorted(manifest.parent for manifest in folder.glob("*/manifest.json"))

@@ -1,0 +1,1 @@
+"""Many comparisons over sizes and formats."""

@@ -1,0 +1,253 @@
+"""A study: many sizes and formats, each family a baseline and its candidates, on shared prompts.
+
+What is missing is run, family by family, so that every model is loaded once; what fails is written down and the rest
+goes on. Everything lies in the store as `compare` leaves it, so a study that was killed goes on where it stopped.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from fidelity.checkpoints import Checkpoint, describe, local_directory
+from fidelity.comparison.results import ComparisonSet
+from fidelity.config import (
+    NamedMetric,
+    RecordedEngine,
+    RelativePath,
+    RunConfig,
+    Sampling,
+    StoredEngine,
+    candidate_of,
+    explained,
+    load_run,
+    parse_run,
+    read_yaml,
+    with_local_encoders,
+)
+from fidelity.errors import ConfigError, FidelityError, StoreError
+from fidelity.gate import Gate, load_gate
+from fidelity.metrics import Metric
+from fidelity.pipeline import compare
+from fidelity.runs.generate import Listener
+from fidelity.runs.jobs import jobs_of, prompts_of
+from fidelity.schema import Settings
+from fidelity.store.store import Store
+from fidelity.store.studies import Cell, StudyRecord, write_record
+from fidelity.study.progress import Whole
+
+RunSource = str | dict[str, Any]
+"""A run's YAML file, or the same inline."""
+
+
+class FamilyFile(Settings):
+    """One baseline and its candidates."""
+
+    name: str | None = None
+    """What the overview calls it; the baseline's name if not given."""
+    baseline: RunSource
+    candidates: tuple[RunSource, ...] = Field(min_length=1)
+
+
+class StudyFile(Settings):
+    """study.yaml."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=100)
+    prompts: RelativePath | None = None
+    """For every baseline that names none; recorded and stored ones have theirs."""
+    sampling: Sampling | None = None
+    """The same."""
+    chunk: int | None = Field(default=None, ge=2)
+    """The same."""
+    metrics: tuple[NamedMetric, ...] | None = None
+    """The same; the default set if neither says."""
+    gate: str | dict[str, Any] | None = None
+    """A gate.yaml, or the same inline; what the overview judges by."""
+    families: tuple[FamilyFile, ...] = Field(min_length=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A baseline and its candidates, as they will be run."""
+
+    name: str
+    baseline: RunConfig
+    candidates: tuple[RunConfig, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A study, read and checked."""
+
+    name: str
+    families: tuple[Family, ...]
+    gate: Gate | None
+
+
+MetricsOf = Callable[[RunConfig], Sequence[Metric]]
+"""The metrics that a baseline's candidates are scored with."""
+
+
+def load_study(path: Path) -> Study:
+    """Read a study and every run that it names.
+
+    Raises:
+        ConfigError: A file is missing or wrong, or a name stands twice in a family; with its place.
+    """
+    data = with_local_encoders(read_yaml(path, keys="name:, families: ..."), path.parent)
+    try:
+        file = StudyFile.model_validate(data, context={"folder": path.parent})
+    except ValidationError as error:
+        raise explained(path, error) from error
+    families = tuple(_family(file, family, path) for family in file.families)
+    names = [family.name for family in families]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ConfigError(f"{path}: two families are called {min(twice)!r}; give each a 'name' of its own")
+    return Study(file.name, families, _gate(file.gate, path))
+
+
+def run_study(
+    study: Study, *, store: Store, listener: Listener, metrics_of: MetricsOf, limit: int | None = None
+) -> list[Cell]:
+    """Run what is missing, and give every cell: with its comparison, or with the reason why it has none.
+
+    Raises:
+        StoreError: The store can't be written, so that going on would be in vain.
+    """
+    cells = [_cell(family, config) for family in study.families for config in family.candidates]
+    _keep(study, cells, store)
+    whole = Whole(listener, [job for family in study.families for job in _work_of(family, store, limit)])
+    for family in study.families:
+        settled = _run_family(family, store, whole, metrics_of, limit)
+        cells = [settled.get((cell.family, cell.candidate), cell) for cell in cells]
+        _keep(study, cells, store)
+    return cells
+
+
+def _keep(study: Study, cells: Sequence[Cell], store: Store) -> None:
+    gate = study.gate.model_dump(mode="json", exclude_defaults=True) if study.gate else None
+    write_record(store.root, StudyRecord(study.name, tuple(cells), gate))
+
+
+def _run_family(
+    family: Family, store: Store, listener: Listener, metrics_of: MetricsOf, limit: int | None
+) -> dict[tuple[str, str], Cell]:
+    """The cells of one family, by family and candidate."""
+    cells = {config.name: _cell(family, config) for config in family.candidates}
+    wrong: dict[str, str] = {}
+    try:
+        for config in family.candidates:
+            if why := _why_not(family, config, store, limit):
+                wrong[config.name] = why
+                listener.say(f"{config.name}: not compared: {why}")
+        can = [config for config in family.candidates if config.name not in wrong]
+        if can:
+            metrics = metrics_of(family.baseline)
+            result = compare(family.baseline, can, metrics=metrics, store=store, listener=listener, limit=limit)
+            wrong |= result.not_compared
+            cells |= _compared(cells, result)
+    except StoreError:
+        raise
+    except FidelityError as error:
+        listener.say(f"{family.name}: {error}")
+        wrong |= {name: f"its baseline {family.baseline.name}: {error}" for name in cells if name not in wrong}
+    cells |= {name: replace(cells[name], why=why) for name, why in wrong.items()}
+    return {(family.name, name): cell for name, cell in cells.items()}
+
+
+def _compared(cells: dict[str, Cell], result: ComparisonSet) -> dict[str, Cell]:
+    found = {}
+    for scores in result.candidates:
+        about, ours = scores.run.manifest, result.baseline.manifest["checkpoint"] or {}
+        own = about["checkpoint"] or {}
+        name = about["config"]["name"] if about["config"]["name"] in cells else scores.run.name
+        found[name] = replace(
+            cells[name],
+            format=str(about["label"] or own.get("format") or "format unknown"),
+            parameters=ours.get("parameters") or own.get("parameters"),
+            comparison=scores.kept.path.name,
+        )
+    return found
+
+
+def _why_not(family: Family, config: RunConfig, store: Store, limit: int | None) -> str:
+    """Why a candidate can't even be begun, which must not keep the others from it."""
+    try:
+        if not isinstance(family.baseline.engine, StoredEngine):
+            prompts = prompts_of(family.baseline, limit)
+            jobs_of(candidate_of(family.baseline, config), store=store, prompts=prompts, as_baseline=False)
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
+def _work_of(family: Family, store: Store, limit: int | None) -> list[tuple[str, int, float]]:
+    """The runs that are not finished: name, answers to come, and how heavy one is (bytes of weights)."""
+    work = []
+    for config, as_baseline in ((family.baseline, True), *((candidate, False) for candidate in family.candidates)):
+        try:
+            jobs = jobs_of(
+                config if as_baseline else candidate_of(family.baseline, config),
+                store=store,
+                prompts=prompts_of(family.baseline, limit),
+                as_baseline=as_baseline,
+            )
+        except FidelityError:  # said where it is run
+            continue
+        about = checkpoint_of(config)
+        weight = float(about.bytes or 1e9) if about else 1e9
+        work += [(job.name, job.answers, weight) for job in jobs if not store.run(job.name, job.digest)]
+    return work
+
+
+def checkpoint_of(config: RunConfig) -> Checkpoint | None:
+    """What a run's model is, as far as it is on this machine; nothing is downloaded."""
+    if config.model is None or isinstance(config.engine, RecordedEngine | StoredEngine):
+        return None
+    try:
+        return describe(local_directory(str(config.model), config.revision, download=False))
+    except FidelityError:
+        return None
+
+
+def _cell(family: Family, config: RunConfig) -> Cell:
+    own, ours = checkpoint_of(config), checkpoint_of(family.baseline)
+    return Cell(
+        family=family.name,
+        baseline=family.baseline.name,
+        candidate=config.name,
+        format=config.label or (own.format if own else None) or "format unknown",
+        parameters=(ours.parameters if ours else None) or (own.parameters if own else None),
+    )
+
+
+def _family(file: StudyFile, family: FamilyFile, path: Path) -> Family:
+    baseline = _run(family.baseline, path)
+    shared: dict[str, Any] = {"metrics": file.metrics}
+    if isinstance(baseline.engine, RecordedEngine):
+        shared |= {"sampling": file.sampling}
+    elif not isinstance(baseline.engine, StoredEngine):
+        shared |= {"prompts": file.prompts, "sampling": file.sampling, "chunk": file.chunk}
+    missing = {key: value for key, value in shared.items() if getattr(baseline, key) is None}
+    candidates = tuple(_run(source, path) for source in family.candidates)
+    names = [baseline.name, *(config.name for config in candidates)]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ConfigError(f"{path}: the name {min(twice)!r} stands twice in a family; every run needs one of its own")
+    return Family(family.name or baseline.name, baseline.model_copy(update=missing), candidates)
+
+
+def _run(source: RunSource, path: Path) -> RunConfig:
+    return load_run(path.parent / source) if isinstance(source, str) else parse_run(source, path)
+
+
+def _gate(source: str | dict[str, Any] | None, path: Path) -> Gate | None:
+    if source is None:
+        return None
+    if isinstance(source, str):
+        return load_gate(path.parent / source)
+    try:
+        return Gate.model_validate(source)
+    except ValidationError as error:
+        raise explained(path, error) from error

@@ -1,0 +1,151 @@
+"""Where free-running answers part from the baseline's: how soon, and whether at a near tie or by a change of mind.
+
+Both runs have read the baseline's tokens (forcing), so at the first token in which the answers differ both have said
+how likely they find the one and the other. Read from the store; no model is loaded.
+"""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fidelity.metrics.token_divergence import gap_change, log_probability
+from fidelity.records import TokenScores
+from fidelity.store.runs import Run
+from fidelity.store.token_scores import both_scored, together
+from fidelity.text.units import first_difference
+
+NOISE_QUANTILE = 0.99
+"""Which change of the gap between the baseline's first and second token still counts as the controls' noise."""
+Answers = dict[tuple[str, int], list[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Survival:
+    """How long answers stay the baseline's, token for token."""
+
+    parted: tuple[int, ...]
+    """Positions, from 0 and in order, of the first differing token of the answers that parted."""
+    answers: int
+    """All answers that both runs have given."""
+
+    def share_at(self, token: int) -> float:
+        """Share of the answers that have not parted before or at this position; one that never parts counts as such."""
+        return 1.0 - bisect_right(self.parted, token) / self.answers if self.answers else 1.0
+
+    def curve(self) -> list[tuple[int, float]]:
+        """The steps of the curve: after `token` tokens, the share that has not parted; from (0, 1.0) on."""
+        return [(0, 1.0), *((place + 1, self.share_at(place)) for place in sorted(set(self.parted)))]
+
+
+@dataclass(frozen=True, slots=True)
+class Parting:
+    """The first token in which an answer differs from the baseline's. Log-probabilities in nats, None where unknown."""
+
+    prompt_id: str
+    repeat: int
+    position: int
+    """From 0."""
+    baseline_token: int
+    other_token: int
+    baseline_logprobs: tuple[float, float | None]
+    """The baseline's own, of the baseline's token and of the other's."""
+    other_logprobs: tuple[float, float | None]
+    """The other run's, of the same two tokens."""
+    margin: float
+    """How much more likely the baseline found its own token: at least that, where it doesn't tell the other's."""
+    near_tie: bool | None
+    """Whether the margin is within the controls' noise; None without a control that was forced, and where chance chose
+    the tokens (a temperature above 0)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartingCounts:
+    """How many of a run's answers part from the baseline's, and at what."""
+
+    answers: int
+    parted: int
+    near_ties: int
+    minds_changed: int
+    """Of those that part while both still say something; without a control nobody can tell, and both are 0."""
+
+
+def count_partings(baseline: Run, other: Run, *, noise: float | None) -> PartingCounts:
+    """Where the drift of a control or a candidate starts, in four numbers."""
+    kept, found = survival(baseline, other), partings(baseline, other, noise=noise)
+    near = [parting.near_tie for parting in found if parting.near_tie is not None]
+    return PartingCounts(kept.answers, len(kept.parted), near.count(True), near.count(False))
+
+
+def survival(baseline: Run, other: Run) -> Survival:
+    """How long the answers of a control or a candidate stay the baseline's; runs without token ids have no answers."""
+    ours, theirs = _answers(baseline), _answers(other)
+    places = [_parted_at(ours[key], theirs[key]) for key in ours.keys() & theirs.keys()]
+    return Survival(tuple(sorted(place for place in places if place is not None)), len(places))
+
+
+def noise(baseline: Run, controls: Sequence[Run]) -> float | None:
+    """Nats: how far the gap between the baseline's two most likely tokens moves in the controls, where nothing changed.
+
+    The 99 % quantile of |gap in the control - gap in the baseline| over all tokens of all controls. A control differs
+    in its batches only, so a margin within this can be turned round without any quantization.
+    """
+    forced = [c for c in controls if not isinstance(together(baseline, c, whole_vocabulary=False), str)]
+    changes = [
+        gap_change(*pair) for control in forced for pair in both_scored(baseline, control, whole_vocabulary=False)
+    ]
+    known = np.concatenate([np.zeros(0), *changes])
+    known = known[np.isfinite(known)]
+    return float(np.quantile(known, NOISE_QUANTILE)) if len(known) else None
+
+
+def partings(baseline: Run, other: Run, *, noise: float | None) -> list[Parting]:
+    """Every answer that parted while both sides still had a token to say, in the order of the positions.
+
+    Empty where the runs weren't forced.
+
+    Args:
+        baseline: The baseline.
+        other: A control or a candidate.
+        noise: What `noise` found.
+    """
+    if isinstance(together(baseline, other, whole_vocabulary=False), str):
+        return []
+    ours, theirs = _answers(baseline), _answers(other)
+    sampling = baseline.manifest["sampling"]
+    noise = None if sampling and sampling["temperature"] > 0 else noise
+    found = []
+    for p, q in both_scored(baseline, other, whole_vocabulary=False):
+        key = p.prompt_id, p.repeat
+        place = _parted_at(ours[key], theirs[key]) if key in ours and key in theirs else None
+        if place is not None and place < min(len(p.token_ids), len(q.token_ids), len(theirs[key])):
+            found.append(_parting(p, q, place, theirs[key][place], noise))
+    return sorted(found, key=lambda parting: parting.position)
+
+
+def _parting(p: TokenScores, q: TokenScores, place: int, said: int, noise: float | None) -> Parting:
+    own = float(p.logprobs[place])
+    others = log_probability(p, place, said)
+    margin = own - (float(p.top_logprobs[place, -1]) if others is None else others)
+    return Parting(
+        prompt_id=p.prompt_id,
+        repeat=p.repeat,
+        position=place,
+        baseline_token=int(p.token_ids[place]),
+        other_token=said,
+        baseline_logprobs=(own, others),
+        other_logprobs=(float(q.logprobs[place]), log_probability(q, place, said)),
+        margin=margin,
+        near_tie=None if noise is None else margin <= noise,
+    )
+
+
+def _answers(run: Run) -> Answers:
+    rows = run.read(["prompt_id", "repeat", "token_ids"]).to_pylist()
+    return {(row["prompt_id"], row["repeat"] or 0): row["token_ids"] for row in rows if row["token_ids"] is not None}
+
+
+def _parted_at(ours: Sequence[int], theirs: Sequence[int]) -> int | None:
+    """Where one is the start of the other they part at its end; None where they are the same."""
+    return None if ours == theirs else first_difference(ours, theirs)

@@ -1,0 +1,57 @@
+"""All that there is to say of a comparison token by token, in one place: for the command line and the dashboard."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from fidelity.store.runs import Run
+from fidelity.tokens.first_divergence import Parting, Survival, noise, partings, survival
+from fidelity.tokens.statistics import TokenStatistics, token_statistics
+
+
+@dataclass(frozen=True, slots=True)
+class RunTokens:
+    """One run held against the baseline."""
+
+    run: str
+    statistics: TokenStatistics
+    survival: Survival
+    partings: list[Parting]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenReport:
+    """The controls, which are the floor, and then the candidate."""
+
+    baseline: str
+    runs: tuple[RunTokens, ...]
+    noise: float | None
+    """Nats: see `partings.noise`."""
+
+
+def token_report(baseline: Run, controls: Sequence[Run], candidate: Run) -> TokenReport:
+    """Hold the controls and the candidate against the baseline.
+
+    Raises:
+        StoreError: One of them was not forced; the message says why.
+    """
+    moved = noise(baseline, controls)
+    runs = tuple(
+        RunTokens(
+            run.name,
+            token_statistics(baseline, run),
+            survival(baseline, run),
+            partings(baseline, run, noise=moved),
+        )
+        for run in (*controls, candidate)
+    )
+    return TokenReport(baseline.name, runs, moved)
+
+
+def as_json(report: TokenReport) -> dict[str, Any]:
+    """Every number, unrounded; the survival curve as its steps."""
+    runs = [
+        {**asdict(of_run), "survival": {"answers": of_run.survival.answers, "steps": of_run.survival.curve()}}
+        for of_run in report.runs
+    ]
+    return {**asdict(report), "runs": runs}

@@ -1,0 +1,99 @@
+"""Two runs over all tokens of the baseline's answers: the numbers that llama.cpp's perplexity tool prints.
+
+Read from the store, an answer at a time; no model is loaded.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fidelity.errors import StoreError
+from fidelity.metrics.token_divergence import Floats, exact_kl, token_values
+from fidelity.store.runs import Run
+from fidelity.store.token_scores import both_scored, together
+
+QUANTILES = (0.999, 0.99, 0.95, 0.9, 0.5, 0.1, 0.05, 0.01, 0.001)
+"""Those that the tool prints."""
+
+
+@dataclass(frozen=True, slots=True)
+class KlStatistics:
+    """KL(baseline || other) over tokens, in nats."""
+
+    tokens: int
+    mean: float
+    largest: float
+    quantiles: dict[float, float]
+    """By share of the tokens; linear between neighbours."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenStatistics:
+    """What another run makes of the baseline's tokens, all answers thrown together; every token counts the same."""
+
+    tokens: int
+    perplexity_baseline: float
+    perplexity: float
+    """The exponential of the mean negative log-probability of the baseline's tokens: of its own, and of the other's."""
+    mean_delta_p: float
+    rms_delta_p: float
+    """Change of the probability of the baseline's tokens, as a share of 1 (the tool prints per cent)."""
+    same_top: float
+    """Share of the tokens at which both find the same token most likely."""
+    kl_lower_bound: KlStatistics
+    tail_mass: float
+    """Mean mass of the baseline's distribution that the lower bound sees as one lump."""
+    kl: KlStatistics | None
+    """Over the whole vocabulary, where the runs were forced that deep: of the first answers."""
+
+    @property
+    def perplexity_ratio(self) -> float:
+        """Above 1 where the other run finds the baseline's tokens less likely."""
+        return self.perplexity / self.perplexity_baseline
+
+
+def token_statistics(baseline: Run, other: Run, *, ignore_below: float | None = None) -> TokenStatistics:
+    """Compare a control or a candidate with its baseline, token by token.
+
+    Args:
+        baseline: The baseline.
+        other: A run that has scored the baseline's tokens.
+        ignore_below: See `tokenwise.exact_kl`; the tool has -16.
+
+    Raises:
+        StoreError: The runs weren't forced, with the reason; or no answer has a token.
+    """
+    logprobs = []
+    values = []
+    for ours, theirs in both_scored(baseline, other, whole_vocabulary=False):
+        n = min(len(ours.logprobs), len(theirs.logprobs))
+        logprobs.append((ours.logprobs[:n], theirs.logprobs[:n]))
+        values.append(token_values(ours, theirs))
+    if not any(len(of_answer.drop) for of_answer in values):
+        raise StoreError(f"{other.name} and {baseline.name} share no token that both have scored")
+    log_p, log_q = (np.concatenate([pair[side] for pair in logprobs]).astype(np.float64) for side in (0, 1))
+    delta_p = np.exp(log_q) - np.exp(log_p)
+    return TokenStatistics(
+        tokens=len(log_p),
+        perplexity_baseline=float(np.exp(-log_p.mean())),
+        perplexity=float(np.exp(-log_q.mean())),
+        mean_delta_p=float(delta_p.mean()),
+        rms_delta_p=float(np.sqrt(np.mean(delta_p**2))),
+        same_top=float(np.mean(np.concatenate([v.agree for v in values]))),
+        kl_lower_bound=_kl_statistics([v.kl_lower_bound for v in values]),
+        tail_mass=float(np.mean(np.concatenate([v.tail_mass for v in values]))),
+        kl=_exact(baseline, other, ignore_below),
+    )
+
+
+def _exact(baseline: Run, other: Run, ignore_below: float | None) -> KlStatistics | None:
+    if isinstance(together(baseline, other, whole_vocabulary=True), str):
+        return None
+    pairs = both_scored(baseline, other, whole_vocabulary=True)
+    return _kl_statistics([exact_kl(*pair, ignore_below=ignore_below) for pair in pairs])
+
+
+def _kl_statistics(by_answer: list[Floats]) -> KlStatistics:
+    kl = np.concatenate(by_answer)
+    quantiles = {q: float(np.quantile(kl, q)) for q in QUANTILES}
+    return KlStatistics(len(kl), float(kl.mean()), float(kl.max()), quantiles)

@@ -1,0 +1,82 @@
+"""One answer of the baseline, token by token: what both models made of it, for people to read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fidelity.errors import StoreError
+from fidelity.metrics.token_divergence import token_values
+from fidelity.records import TokenScores
+from fidelity.store.runs import Run
+from fidelity.store.token_scores import together
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """A token that a model found likely at a position."""
+
+    token: int
+    text: str
+    logprob: float
+    """Nats."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRow:
+    """A token of the baseline's answer, and what both models made of it. Log-probabilities are in nats."""
+
+    position: int
+    """From 0."""
+    token: int
+    text: str
+    """How the token reads by itself; its number where no engine said it."""
+    baseline_logprob: float
+    other_logprob: float
+    baseline_rank: int
+    other_rank: int
+    """From 1; 0 where the engine doesn't tell."""
+    gap: float
+    """Between the baseline's first and second token: how sure it was."""
+    agree: bool
+    """Whether both find the same token most likely."""
+    kl_lower_bound: float
+    baseline_top: tuple[Alternative, ...]
+    other_top: tuple[Alternative, ...]
+    """The most likely tokens, first first."""
+
+
+def token_table(baseline: Run, other: Run, prompt_id: str, *, repeat: int = 0, top: int = 5) -> list[TokenRow]:
+    """One answer's tokens, with the `top` alternatives of both models.
+
+    Raises:
+        StoreError: The runs weren't forced, or not on this answer; the message says why.
+    """
+    both = together(baseline, other, whole_vocabulary=False)
+    if isinstance(both, str):
+        raise StoreError(both)
+    ours, theirs = (forced.get(prompt_id, repeat) for forced in both)
+    if ours is None or theirs is None:
+        raise StoreError(f"{baseline.name} and {other.name} did not both score the answer to {prompt_id}")
+    texts = {**both[1].texts, **both[0].texts}
+    values = token_values(ours, theirs)
+    return [
+        TokenRow(
+            position=place,
+            token=int(token),
+            text=texts.get(int(token), str(token)),
+            baseline_logprob=float(ours.logprobs[place]),
+            other_logprob=float(theirs.logprobs[place]),
+            baseline_rank=int(ours.ranks[place]),
+            other_rank=int(theirs.ranks[place]),
+            gap=float(values.gap[place]),
+            agree=bool(values.agree[place]),
+            kl_lower_bound=float(values.kl_lower_bound[place]),
+            baseline_top=_alternatives(ours, place, top, texts),
+            other_top=_alternatives(theirs, place, top, texts),
+        )
+        for place, token in enumerate(ours.token_ids[: len(values.drop)])
+    ]
+
+
+def _alternatives(scores: TokenScores, place: int, top: int, texts: Mapping[int, str]) -> tuple[Alternative, ...]:
+    ids, logprobs = scores.top_ids[place, :top].tolist(), scores.top_logprobs[place, :top].tolist()
+    return tuple(Alternative(i, texts.get(i, str(i)), logprob) for i, logprob in zip(ids, logprobs, strict=True))
