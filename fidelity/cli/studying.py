@@ -56,7 +56,9 @@ def _dashboard(chosen: argparse.Namespace) -> int:
     os.environ[dashboard.STORE] = str(open_store(chosen.store).root.resolve())
     if chosen.gate:
         os.environ[dashboard.GATE] = str(chosen.gate.resolve())
-    dashboard.load()  # before the server is up, so that the first visitor doesn't wait for it
+    from fidelity.dashboard import pages
+
+    pages.load()  # before the server is up, so that the first visitor doesn't wait for it
     from streamlit.web import cli
 
     door = Path(dashboard.__file__).with_name("app.py")

@@ -8,11 +8,10 @@ from fidelity.dashboard import charts, navigation, price_panel, token_panel
 from fidelity.dashboard.cache import answers, pairs, path_of, rows_so_far, verdict
 from fidelity.dashboard.cache import shelf as read
 from fidelity.dashboard.catalog import Entry, Shelf, attempt
-from fidelity.dashboard.overview_page import gate_for
 from fidelity.dashboard.pair_table import excess_of
 from fidelity.dashboard.summaries import Row, binned
+from fidelity.dashboard.verdict_panel import gate_for, show_verdict
 from fidelity.dashboard.widgets import (
-    banner,
     chart,
     choose_comparison,
     choose_metric,
@@ -24,11 +23,9 @@ from fidelity.dashboard.widgets import (
     quiet,
     text,
 )
-from fidelity.floor import Summary
-from fidelity.gate import Verdict, break_column
-from fidelity.report import NOT_QUALITY, describe_run, notes, shown_in_table
-from fidelity.report.pairs import column_of
-from fidelity.report.verdicts import HEADINGS, line_cells, most_urgent_first, number
+from fidelity.gate import break_column
+from fidelity.report import describe_run, notes, shown_in_table
+from fidelity.report.verdicts import number
 
 BREAK, DECILE = "break_", "[decile="
 
@@ -98,24 +95,6 @@ def _verdict(shelf: Shelf, entry: Entry, found: dict[str, Row]) -> None:
         note(f"It can't be judged: {judged}")
     else:
         show_verdict(judged, found)
-
-
-def show_verdict(judged: Verdict, found: dict[str, Row]) -> None:
-    """The whole, then a table with every line, what decides first."""
-    banner(judged.outcome, judged.outcome.upper(), judged.reason)
-    lines = []
-    for line in most_urgent_first(judged.lines):
-        row = found.get(column_of(line))
-        own = _summary(row, row.value) if row else None
-        beside = _summary(row, row.floor) if row and row.floor is not None else None
-        reason = line.reason if line.decides else f"Warns only. {line.reason}"
-        lines.append((line.outcome, *line_cells(line, own, beside), reason))
-    markup_table(("Outcome", *HEADINGS, "Why"), lines)
-    quiet(f"Confidence {judged.confidence:g}, seed {judged.seed}. {NOT_QUALITY}")
-
-
-def _summary(row: Row, value: float | None) -> Summary:
-    return Summary(row.name, value, row.kind, row.better, row.n, row.n_unscored, row.excess)
 
 
 def _table(entry: Entry, found: dict[str, Row]) -> None:

@@ -10,9 +10,8 @@ from pydantic import ValidationError
 from fidelity.dashboard.cache import drafted, path_of, rows_so_far, verdict
 from fidelity.dashboard.cache import shelf as read
 from fidelity.dashboard.catalog import Entry, Shelf, mark_of
-from fidelity.dashboard.comparison_page import show_verdict
-from fidelity.dashboard.overview_page import gate_for
 from fidelity.dashboard.summaries import Row
+from fidelity.dashboard.verdict_panel import gate_for, show_verdict
 from fidelity.dashboard.widgets import PREFERRED, choose_comparison, come_back, label, note, quiet
 from fidelity.gate import Gate
 from fidelity.report import shown_in_table

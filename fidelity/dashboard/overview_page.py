@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 import streamlit as st
-from pydantic import ValidationError
 
 from fidelity.dashboard import charts, navigation, price_panel
-from fidelity.dashboard.cache import given_gate, read_ahead, rows, verdict
+from fidelity.dashboard.cache import read_ahead, rows, verdict
 from fidelity.dashboard.cache import shelf as read
 from fidelity.dashboard.catalog import Entry, Shelf
 from fidelity.dashboard.summaries import Row
+from fidelity.dashboard.verdict_panel import gate_of
 from fidelity.dashboard.widgets import (
     SYMBOLS,
     chart,
@@ -21,7 +21,7 @@ from fidelity.dashboard.widgets import (
     note,
     quiet,
 )
-from fidelity.gate import Gate, Verdict
+from fidelity.gate import Verdict
 from fidelity.report import NOT_QUALITY
 from fidelity.report.content import short
 from fidelity.report.published import published
@@ -130,7 +130,7 @@ def _table(
     shelf: Shelf, study: StudyRecord | None, squares: list[Square], metric: str, found: dict[str, dict[str, Row] | str]
 ) -> pd.DataFrame:
     """All that the page draws, a line for each cell."""
-    gate, why_no_gate = _gate_of(study)
+    gate, why_no_gate = gate_of(study)
     if why_no_gate:
         note(f"The gate can't be used, so nothing is judged: {why_no_gate}")
     twice = [(s.cell.family, s.cell.format) for s in squares]
@@ -208,21 +208,6 @@ def _said(
                 "why": one_line(f"{judged.outcome}: {judged.reason}"),
             }
     return {**said, "symbol": word or ("not judged" if judged else ""), "why": one_line(judged) or "no gate was given"}
-
-
-def gate_for(shelf: Shelf, entry: Entry) -> tuple[Gate | None, str]:
-    """The gate of the study that a comparison belongs to, else the given one; or why it can't be used."""
-    studies = [study for study in shelf.studies if any(cell.comparison == entry.id for cell in study.cells)]
-    return _gate_of(next((study for study in studies if study.gate), None))
-
-
-def _gate_of(study: StudyRecord | None) -> tuple[Gate | None, str]:
-    if study and study.gate:
-        try:
-            return Gate.model_validate(study.gate), ""
-        except ValidationError as error:
-            return None, str(error)
-    return given_gate()
 
 
 def _matrix(table: pd.DataFrame, metric: str) -> None:

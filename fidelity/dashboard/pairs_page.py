@@ -9,9 +9,9 @@ from fidelity.dashboard import charts
 from fidelity.dashboard.cache import matches, pairs, path_of
 from fidelity.dashboard.cache import shelf as read
 from fidelity.dashboard.catalog import Entry, Shelf, mark_of
-from fidelity.dashboard.overview_page import gate_for
 from fidelity.dashboard.pair_table import excess_of
 from fidelity.dashboard.pair_view import show_pair
+from fidelity.dashboard.verdict_panel import gate_for
 from fidelity.dashboard.widgets import (
     chart,
     choose_comparison,

@@ -1,0 +1,54 @@
+"""The pages, put together: what `streamlit run` draws, and what is loaded before the first visitor comes."""
+
+import gc
+from pathlib import Path
+
+
+def load() -> None:
+    """Import all that the pages need, which takes seconds; make 100,000 values in peace; prepare the first page."""
+    gc.set_threshold(200_000, 20, 100)
+    import pyarrow.dataset  # noqa: F401
+    import scipy.stats  # noqa: F401
+
+    from fidelity.dashboard import comparison_page, gate_page, overview_page, pairs_page, runs_page  # noqa: F401
+
+    overview_page.prepare()
+
+
+def main() -> None:
+    """Draw the page that the address names; Streamlit calls this again for every change."""
+    import streamlit as st
+
+    from fidelity.dashboard import (
+        comparison_page,
+        first_page,
+        gate_page,
+        navigation,
+        overview_page,
+        pairs_page,
+        runs_page,
+    )
+    from fidelity.dashboard.cache import DEMO, shelf
+    from fidelity.dashboard.widgets import begin_page, note, refresh
+
+    st.set_page_config(page_title="fidelity", layout="wide")  # a material icon here would be fetched from its maker
+    st.html(Path(__file__).parent / "style.css")
+    navigation.arrive()
+    begin_page()
+    found = shelf()
+    draw = {
+        "overview": overview_page.draw,
+        "comparison": comparison_page.draw,
+        "pairs": pairs_page.draw,
+        "runs": runs_page.draw,
+        "gate": gate_page.draw,
+    }
+    empty = not found.entries and not found.studies
+    pages = navigation.pages(
+        {name: first_page.draw if empty and name != "runs" else page for name, page in draw.items()}
+    )
+    page = st.navigation(pages, position="top")
+    refresh(found.stamp)
+    if found.root.name == DEMO:
+        note("These are the demo's recordings: SmolLM2-135M on an H100. Your own comparisons take their place.")
+    page.run()

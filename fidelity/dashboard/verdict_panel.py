@@ -1,0 +1,47 @@
+"""The verdict on one comparison, and the gate that it is judged by."""
+
+from pydantic import ValidationError
+
+from fidelity.dashboard.cache import given_gate
+from fidelity.dashboard.catalog import Entry, Shelf
+from fidelity.dashboard.summaries import Row
+from fidelity.dashboard.widgets import banner, markup_table, quiet
+from fidelity.floor import Summary
+from fidelity.gate import Gate, Verdict
+from fidelity.report import NOT_QUALITY
+from fidelity.report.pairs import column_of
+from fidelity.report.verdicts import HEADINGS, line_cells, most_urgent_first
+from fidelity.store.studies import StudyRecord
+
+
+def gate_for(shelf: Shelf, entry: Entry) -> tuple[Gate | None, str]:
+    """The gate of the study that a comparison belongs to, else the given one; or why it can't be used."""
+    studies = [study for study in shelf.studies if any(cell.comparison == entry.id for cell in study.cells)]
+    return gate_of(next((study for study in studies if study.gate), None))
+
+
+def gate_of(study: StudyRecord | None) -> tuple[Gate | None, str]:
+    if study and study.gate:
+        try:
+            return Gate.model_validate(study.gate), ""
+        except ValidationError as error:
+            return None, str(error)
+    return given_gate()
+
+
+def show_verdict(judged: Verdict, found: dict[str, Row]) -> None:
+    """The whole, then a table with every line, what decides first."""
+    banner(judged.outcome, judged.outcome.upper(), judged.reason)
+    lines = []
+    for line in most_urgent_first(judged.lines):
+        row = found.get(column_of(line))
+        own = _summary(row, row.value) if row else None
+        beside = _summary(row, row.floor) if row and row.floor is not None else None
+        reason = line.reason if line.decides else f"Warns only. {line.reason}"
+        lines.append((line.outcome, *line_cells(line, own, beside), reason))
+    markup_table(("Outcome", *HEADINGS, "Why"), lines)
+    quiet(f"Confidence {judged.confidence:g}, seed {judged.seed}. {NOT_QUALITY}")
+
+
+def _summary(row: Row, value: float | None) -> Summary:
+    return Summary(row.name, value, row.kind, row.better, row.n, row.n_unscored, row.excess)
