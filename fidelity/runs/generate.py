@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 from fidelity import __version__, baselines
-from fidelity.checkpoints import Checkpoint, describe, local_directory
+from fidelity.checkpoints import Checkpoint, describe, local_directory, weights_id
 from fidelity.config import Control, ExecuTorchEngine, OpenAIEngine, RecordedEngine, RunConfig, StoredEngine
 from fidelity.engines import Engine, Progress, ServerEngine, TimedEngine, open_engine
 from fidelity.engines.recorded import RecordedAnswers
@@ -194,7 +194,7 @@ def _fill(writer: RunWriter, engines: _Engines, job: Job, store: Store) -> Run:
         if number not in finished:
             _fill_chunk(writer, engine, engines.ear, job, number, asked, watch)
     with watch.writing():
-        run = writer.complete(job.prompts, _manifest(job, engine))
+        run = writer.complete(job.prompts, _manifest(job, engine, store))
     if not resumed and not isinstance(job.config.engine, RecordedEngine):
         store.add_measurement(run, watch.measurement(job.config))
     return run
@@ -220,7 +220,7 @@ def _fill_until(writer: RunWriter, engines: _Engines, job: Job, store: Store, un
     for number, asked in enumerate(plan):
         if number not in finished or writer.noted is None:
             engine = engines.of(job, writer.log)
-            writer.note(_manifest(job, engine))
+            writer.note(_manifest(job, engine, store))
             if number not in finished:
                 _fill_chunk(writer, engine, engines.ear, job, number, asked, RunWatch(engine))
         for forcing in until.forcings:
@@ -315,11 +315,12 @@ def _part_of(manifest: Mapping[str, Any], prompts: Sequence[Prompt], last: int) 
     }
 
 
-def _manifest(job: Job, engine: Engine) -> dict[str, Any]:
+def _manifest(job: Job, engine: Engine, store: Store) -> dict[str, Any]:
     recorded = isinstance(job.config.engine, RecordedEngine)
     checkpoint = None
     if job.config.model is not None and not isinstance(job.config.engine, RecordedEngine | OpenAIEngine):
-        checkpoint = describe(local_directory(str(job.config.model), job.config.revision))
+        directory = local_directory(str(job.config.model), job.config.revision)
+        checkpoint = replace(describe(directory), weights=weights_id(directory, store.remembered_hashes))
     elif isinstance(job.config.engine, ExecuTorchEngine):
         checkpoint = Checkpoint(engine.info.ran_as, None, job.config.engine.path.stat().st_size)
     elif isinstance(job.config.engine, RecordedEngine) and (ran := job.config.engine.ran) and ran.bytes:
