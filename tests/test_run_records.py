@@ -1,4 +1,4 @@
-"""What is recorded of a run beside its answers: the prompts as the model read them, and what else can change outputs."""
+"""What is recorded of a run beside its answers: the prompts as their model read them, and what else changes outputs."""
 
 import json
 
