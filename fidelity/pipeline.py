@@ -3,14 +3,15 @@
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from fidelity.comparison.results import ComparisonSet, Scores, evidence_of, keep
-from fidelity.comparison.scoring import begin, offered, ready, score
-from fidelity.config import Reasoning, RunConfig, Sampling, candidate_of
+from fidelity.comparison.scoring import addable, begin, offered, ready, score
+from fidelity.config import Reasoning, RecordedEngine, RunConfig, Sampling, StoredEngine, candidate_of
 from fidelity.errors import ConfigError, EngineError, FidelityError, IncomparableError
-from fidelity.gate import Gate, Outcome, check_columns, judge
+from fidelity.gate import Gate, Outcome, check_can_pass, check_columns, judge
 from fidelity.metrics import Metric
 from fidelity.records import Prompt
 from fidelity.runs.generate import Decided, Listener, generate_jobs, stored_runs
@@ -67,7 +68,7 @@ def compare(
         raise ConfigError(f"the name {min(twice)!r} stands in two of the files; every run needs a name of its own")
     metrics = [ready(metric, store) for metric in metrics]
     if gate:
-        check_columns(gate, {name: column for metric in metrics for name, column in offered(metric).items()})
+        check_gate(gate, metrics)
     stored = stored_runs(baseline, store, as_baseline=True)
     prompts, subset_of = prompts_of(baseline, limit), None
     if stored:
@@ -77,6 +78,8 @@ def compare(
         jobs_of, store=store, prompts=prompts, as_baseline=False, subset_of=subset_of, until_decided=until_decided
     )
     jobs = [_jobs_or_why_none(partial(plan, candidate_of(baseline, c))) for c in candidates]
+    if gate and _generates(store, baseline_jobs if not stored else [], *(j for j in jobs if isinstance(j, list))):
+        check_gate(gate, metrics, prompts=len(prompts), any_time=until_decided)
     depths = depths_of(baseline, stored[0] if stored else None)
     base, *controls = stored or generate_jobs(baseline_jobs, store, listener, depths=depths)
     reasoning = baseline.reasoning
@@ -101,6 +104,18 @@ def compare(
         score(scores.own_controls, metrics)
         keep(scores, floor)
     return ComparisonSet(base, floor, tuple(compared), not_compared)
+
+
+def check_gate(gate: Gate, metrics: Sequence[Metric], *, prompts: int | None = None, any_time: bool = False) -> None:
+    """Whether the metrics give the columns that a gate names and, with a number of `prompts`, whether it can be passed.
+
+    Raises:
+        ConfigError: They don't, or it can't; with what to change.
+    """
+    columns = {name: column for metric in metrics for name, column in offered(metric).items()}
+    check_columns(gate, columns, addable=addable(metrics))
+    if prompts is not None:
+        check_can_pass(gate, columns, prompts=prompts, any_time=any_time)
 
 
 def _with_partings(scores: Scores, controls: Sequence[Run]) -> Scores:
@@ -129,6 +144,14 @@ def _jobs_or_why_none(plan: Callable[[], list[Job]]) -> list[Job] | EngineError:
         return plan()
     except EngineError as error:
         return error
+
+
+def _generates(store: Store, *jobs: Sequence[Job]) -> bool:
+    """Whether there is anything to wait for; what was recorded or is finished costs nothing to judge."""
+    return any(
+        not isinstance(job.config.engine, RecordedEngine | StoredEngine) and not store.run(job.name, job.digest)
+        for job in chain.from_iterable(jobs)
+    )
 
 
 def _decided_by(

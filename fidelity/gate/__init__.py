@@ -3,11 +3,13 @@
 from fidelity.gate.drafting import draft
 from fidelity.gate.evidence import SEED, Evidence, Measured
 from fidelity.gate.facts import engine_differences, is_quantized
+from fidelity.gate.feasibility import check_can_pass
 from fidelity.gate.judging import judge
-from fidelity.gate.settings import Gate, break_column, check_columns, load_gate
+from fidelity.gate.settings import LIMIT_KEYS, Gate, break_column, check_columns, load_gate
 from fidelity.gate.verdict import Line, LineKind, Outcome, Verdict, exit_code
 
 __all__ = [
+    "LIMIT_KEYS",
     "SEED",
     "Evidence",
     "Gate",
@@ -17,6 +19,7 @@ __all__ = [
     "Outcome",
     "Verdict",
     "break_column",
+    "check_can_pass",
     "check_columns",
     "draft",
     "engine_differences",

@@ -28,9 +28,9 @@ from fidelity.config import (
     with_local_encoders,
 )
 from fidelity.errors import ConfigError, FidelityError, StoreError
-from fidelity.gate import Gate, load_gate
+from fidelity.gate import LIMIT_KEYS, Gate, load_gate
 from fidelity.metrics import Metric
-from fidelity.pipeline import compare
+from fidelity.pipeline import check_gate, compare
 from fidelity.runs.generate import Listener
 from fidelity.runs.jobs import jobs_of, prompts_of
 from fidelity.schema import Settings
@@ -96,7 +96,7 @@ def load_study(path: Path) -> Study:
     Raises:
         ConfigError: A file is missing or wrong, or a name stands twice in a family; with its place.
     """
-    data = with_local_encoders(read_yaml(path, keys="name:, families: ..."), path.parent)
+    data = with_local_encoders(read_yaml(path, keys="name:, families: ...", written_once=LIMIT_KEYS), path.parent)
     try:
         file = StudyFile.model_validate(data, context={"folder": path.parent})
     except ValidationError as error:
@@ -114,16 +114,32 @@ def run_study(
     """Run what is missing, and give every cell: with its comparison, or with the reason why it has none.
 
     Raises:
+        ConfigError: The gate names what isn't scored, or can't be passed with so few prompts.
         StoreError: The store can't be written, so that going on would be in vain.
     """
+    metrics = [metrics_of(family.baseline) for family in study.families]
+    for family, scored in zip(study.families, metrics, strict=True):
+        _check_gate(study.gate, family, scored, store, limit)
     cells = [_cell(family, config) for family in study.families for config in family.candidates]
     _keep(study, cells, store)
     whole = Whole(listener, [job for family in study.families for job in _work_of(family, store, limit)])
-    for family in study.families:
-        settled = _run_family(family, store, whole, metrics_of, limit)
+    for family, scored in zip(study.families, metrics, strict=True):
+        settled = _run_family(family, store, whole, scored, limit)
         cells = [settled.get((cell.family, cell.candidate), cell) for cell in cells]
         _keep(study, cells, store)
     return cells
+
+
+def _check_gate(gate: Gate | None, family: Family, metrics: Sequence[Metric], store: Store, limit: int | None) -> None:
+    """See that the gate fits a family, and can be passed if there is something left to generate."""
+    if gate is None:
+        return
+    engines = [config.engine for config in (family.baseline, *family.candidates)]
+    generates = any(not isinstance(engine, RecordedEngine | StoredEngine) for engine in engines)
+    if not generates or isinstance(family.baseline.engine, StoredEngine) or not _work_of(family, store, limit):
+        check_gate(gate, metrics)
+        return
+    check_gate(gate, metrics, prompts=len(prompts_of(family.baseline, limit)))
 
 
 def _keep(study: Study, cells: Sequence[Cell], store: Store) -> None:
@@ -132,7 +148,7 @@ def _keep(study: Study, cells: Sequence[Cell], store: Store) -> None:
 
 
 def _run_family(
-    family: Family, store: Store, listener: Listener, metrics_of: MetricsOf, limit: int | None
+    family: Family, store: Store, listener: Listener, metrics: Sequence[Metric], limit: int | None
 ) -> dict[tuple[str, str], Cell]:
     """The cells of one family, by family and candidate."""
     cells = {config.name: _cell(family, config) for config in family.candidates}
@@ -144,7 +160,6 @@ def _run_family(
                 listener.say(f"{config.name}: not compared: {why}")
         can = [config for config in family.candidates if config.name not in wrong]
         if can:
-            metrics = metrics_of(family.baseline)
             result = compare(family.baseline, can, metrics=metrics, store=store, listener=listener, limit=limit)
             wrong |= result.not_compared
             cells |= _compared(cells, result)
