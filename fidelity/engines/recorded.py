@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from fidelity.config import RecordedEngine, Sampling
-from fidelity.engines.base import EngineInfo
 from fidelity.engines.recordings import Rows, read_recorded
 from fidelity.errors import ConfigError, IncomparableError
 from fidelity.prompts import parse_prompt, replace_lone_surrogates
-from fidelity.records import Failure, Generation, Prompt
+from fidelity.records import EngineInfo, Failure, Generation, Prompt
 
 
 class RecordedAnswers:
