@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict
 
+from fidelity.schema import JsonObject
+
 Better = Literal["higher", "lower", "neither"]
 SummaryKind = Literal["mean", "median"]
 REFUSE_UNKNOWN_KEYS = ConfigDict(extra="forbid")
@@ -56,6 +58,10 @@ class Generation:
     """Which of the run's repeats this is; always 0 at temperature 0."""
     reasoning: str | None = None
     """The thinking of a reasoning model; None where there is none, or where `text` still holds it (see `answers`)."""
+    prompt_tokens: int | None = None
+    """How many tokens the model read the prompt as, chat template included; None where the engine gives no number."""
+    prompt_hash: str | None = None
+    """Hash of those tokens (`prompting.prompt_hash`): equal in two runs whose models read the same prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +169,22 @@ class EngineInfo:
     """Hash of the template that was applied; None where prompts went in as plain text."""
     prompt_end: str | None = None
     """What the template ends a prompt with, where the answer begins: some open the thinking there."""
+    bos_tokens: int | None = None
+    """How many BOS tokens a prompt begins with: 1, 0, or 2 where both the template and the tokenizer add one."""
+    end_tokens: tuple[int | str, ...] | None = None
+    """The tokens that end an answer: ids, or texts where the engine tells no ids."""
+    generation_config: JsonObject | None = None
+    """What of the model's or the server's own sampling defaults is in force beside the run's `sampling`."""
+    tensor_parallel: int | None = None
+    """Devices that each layer is split over."""
+    pipeline_parallel: int | None = None
+    """Devices, or groups of them, that the layers are split over."""
+    speculative: str | None = None
+    """How tokens are proposed that the model then verifies: `ngram, 4 tokens`; "none" where nothing proposes any."""
+    environment: dict[str, str] | None = None
+    """The variables of the engine's environment that can pick its kernels."""
+    model: str | None = None
+    """The name that a server or a recording gives to what it ran."""
     versions: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     """What the user should be told about this run."""

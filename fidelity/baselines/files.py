@@ -31,6 +31,8 @@ from fidelity.store.token_scores import WHOLE_VOCABULARY, Depth, adopt_export, s
 INDEX = "baseline.json"
 ATTRIBUTES = "*.jsonl text eol=lf\n*.json text eol=lf\n*.parquet binary\n"
 """So that git hands back the very bytes that the hashes are of."""
+TOKENS, PROMPT_TOKENS = ("token_ids", "logprobs"), ("prompt_tokens", "prompt_hash")
+"""Columns of a run that are exported as numbers; older runs have none of their prompts."""
 LOCAL = (("model",), ("prompts",), ("engine", "path"), ("control", "path"))
 """Where a config may name a path of the machine that it was read on."""
 
@@ -97,8 +99,7 @@ def export(runs: Sequence[Run], directory: Path, *, replace: bool = False) -> No
         with whole_file(directory / name) as draft:
             draft.write_bytes(content)
     for run in runs:
-        if any(isinstance(o, Generation) and o.token_ids is not None for o in run.outcomes()):
-            columns = run.rows.select(["prompt_id", "repeat", "token_ids", "logprobs"])
+        if columns := _token_columns(run):
             write_parquet(directory / "tokens" / f"{run.name}.parquet", columns, small=True)
             files[f"tokens/{run.name}.parquet"] = b""
     scores = _export_scores(runs, directory)
@@ -138,6 +139,16 @@ def read_index(directory: Path) -> BaselineIndex:
         StoreError: There is none, it is damaged, or a newer version wrote it.
     """
     return read_record(directory / INDEX, BaselineIndex)
+
+
+def _token_columns(run: Run) -> Any:
+    """What is kept of a run beside its texts; None where there is none of it."""
+    rows = run.rows
+    known = [name for name in (*TOKENS, *PROMPT_TOKENS) if name in rows.column_names]
+    filled = [name for name in known if rows[name].null_count < len(rows)]
+    if not filled:
+        return None
+    return rows.select(["prompt_id", "repeat", *TOKENS, *(name for name in filled if name in PROMPT_TOKENS)])
 
 
 def _export_scores(runs: Sequence[Run], directory: Path) -> tuple[ExportedScores, ...]:
@@ -189,6 +200,7 @@ def _outcome(row: Mapping[str, Any], numbers: Mapping[str, Any]) -> Outcome:
         finish_reason=row.get("finish_reason"),
         repeat=row.get("repeat", 0),
         reasoning=row.get("reasoning"),
+        **{key: numbers.get(key) for key in PROMPT_TOKENS},
     )
 
 

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 from fidelity import __version__, baselines
-from fidelity.checkpoints import Checkpoint, describe, local_directory
+from fidelity.checkpoints import Checkpoint, describe, local_directory, weights_id
 from fidelity.config import Control, ExecuTorchEngine, OpenAIEngine, RecordedEngine, RunConfig, StoredEngine
 from fidelity.engines import Engine, Progress, ServerEngine, TimedEngine, open_engine
 from fidelity.engines.recorded import RecordedAnswers
@@ -193,7 +193,7 @@ def _fill(writer: RunWriter, engines: _Engines, job: Job, store: Store) -> Run:
         if number not in finished:
             _fill_chunk(writer, engine, engines.ear, job, number, asked, watch)
     with watch.writing():
-        run = writer.complete(job.prompts, _manifest(job, engine))
+        run = writer.complete(job.prompts, _manifest(job, engine, store))
     if not resumed and not isinstance(job.config.engine, RecordedEngine):
         store.add_measurement(run, watch.measurement(job.config))
     return run
@@ -219,7 +219,7 @@ def _fill_until(writer: RunWriter, engines: _Engines, job: Job, store: Store, un
     for number, asked in enumerate(plan):
         if number not in finished or draft is None:
             engine = engines.of(job, writer.log)
-            draft = _manifest(job, engine)
+            draft = _manifest(job, engine, store)
             writer.write_draft(draft)
             if number not in finished:
                 _fill_chunk(writer, engine, engines.ear, job, number, asked, RunWatch(engine))
@@ -315,7 +315,7 @@ def _manifest_of_subset(manifest: RunDraft, prompts: Sequence[Prompt], last: int
     )
 
 
-def _manifest(job: Job, engine: Engine) -> RunDraft:
+def _manifest(job: Job, engine: Engine, store: Store) -> RunDraft:
     recorded = isinstance(job.config.engine, RecordedEngine)
     return RunDraft(
         name=job.name,
@@ -332,13 +332,13 @@ def _manifest(job: Job, engine: Engine) -> RunDraft:
         planned=len(job.prompts) if job.until_decided else None,
         identity=job.engine_identity,
         engine=engine.info,
-        checkpoint=_checkpoint(job.config, engine.info),
+        checkpoint=_checkpoint(job.config, engine.info, store),
         label=job.config.label,
         recorded_timings=engine.timings if isinstance(engine, RecordedAnswers) else {},
     )
 
 
-def _checkpoint(config: RunConfig, engine: EngineInfo) -> Checkpoint:
+def _checkpoint(config: RunConfig, engine: EngineInfo, store: Store) -> Checkpoint:
     """What the run's model is, as its files or the user say."""
     match config.engine:
         case ExecuTorchEngine(path=path) if config.model is None:
@@ -347,7 +347,10 @@ def _checkpoint(config: RunConfig, engine: EngineInfo) -> Checkpoint:
             return Checkpoint(bytes=ran.bytes if ran else None)
         case OpenAIEngine():
             return Checkpoint()
-    return describe(local_directory(str(config.model), config.revision)) if config.model else Checkpoint()
+    if config.model is None:
+        return Checkpoint()
+    directory = local_directory(config.model, config.revision)
+    return replace(describe(directory), weights=weights_id(directory, store.remembered_hashes))
 
 
 def stored_runs(config: RunConfig, store: Store, *, as_baseline: bool) -> list[Run]:

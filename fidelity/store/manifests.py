@@ -169,6 +169,6 @@ def _explained(place: tuple[int | str, ...], kind: str, message: str) -> str:
     match kind:
         case "missing":
             return f"{key!r} is missing"
-        case "extra_forbidden":
+        case "extra_forbidden" | "unexpected_keyword_argument":
             return f"unknown key {key!r}"
     return f"{key!r}: {message}"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 DRAFT = "draft.json"
 ROWS_READ_AT_ONCE = 500
 """Generations that are read to see one of them: a row group of Parquet."""
+OF_AN_ANSWER = ("text", "reasoning", "token_ids", "logprobs", "finish_reason", "prompt_tokens", "prompt_hash")
 Outcome = Generation | Failure
 
 
@@ -140,7 +141,7 @@ def _write_run(path: Path, chunks: Sequence[Path], prompts: Sequence[Prompt], ma
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    table = pa.concat_tables([read_parquet(chunk) for chunk in chunks])
+    table = pa.concat_tables([read_parquet(chunk) for chunk in chunks], promote_options="default")
     place = {prompt.id: number for number, prompt in enumerate(prompts)}
     keys = list(zip(table["repeat"].to_pylist(), table["prompt_id"].to_pylist(), strict=True))
     rows = [row for row, (_, prompt_id) in enumerate(keys) if prompt_id in place]
@@ -156,11 +157,12 @@ def _write_run(path: Path, chunks: Sequence[Path], prompts: Sequence[Prompt], ma
 def _run_schema() -> "pa.Schema":
     import pyarrow as pa
 
-    strings = ("prompt_id", "prompt", "category", "text", "reasoning", "finish_reason", "failure")
+    strings = ("prompt_id", "prompt", "category", "text", "reasoning", "finish_reason", "failure", "prompt_hash")
     lists = {"token_ids": pa.list_(pa.int32()), "logprobs": pa.list_(pa.float32())}
     return pa.schema(
         [
             pa.field("repeat", pa.int32()),
+            pa.field("prompt_tokens", pa.int32()),
             *(pa.field(name, pa.string()) for name in strings),
             *(pa.field(name, kind) for name, kind in lists.items()),
         ]
@@ -173,8 +175,7 @@ def _row(prompt: Prompt, outcome: Outcome) -> dict[str, Any]:
     asked["prompt"] = json.dumps(content, ensure_ascii=False)
     if isinstance(outcome, Failure):
         return {**asked, "failure": outcome.reason}
-    answer = {key: getattr(outcome, key) for key in ("text", "reasoning", "token_ids", "logprobs", "finish_reason")}
-    return {**asked, **answer}
+    return {**asked, **{key: getattr(outcome, key) for key in OF_AN_ANSWER}}
 
 
 def _content(stored: str) -> str | tuple[Message, ...]:
