@@ -8,10 +8,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from fidelity.comparison.results import ComparisonSet, Scores, evidence_of, keep
-from fidelity.comparison.scoring import addable, begin, offered, ready, score
-from fidelity.config import Reasoning, RecordedEngine, RunConfig, Sampling, StoredEngine, candidate_of
+from fidelity.comparison.scoring import addable, begin, columns_of, ready, score
+from fidelity.config import Reasoning, RecordedEngine, RunConfig, StoredEngine, candidate_of
 from fidelity.errors import ConfigError, EngineError, FidelityError, IncomparableError
-from fidelity.gate import Gate, Outcome, check_can_pass, check_columns, judge
+from fidelity.gate import Gate, Outcome, check_columns, judge, out_of_reach
 from fidelity.metrics import Metric
 from fidelity.records import Prompt
 from fidelity.runs.generate import Decided, Listener, generate_jobs, stored_runs
@@ -51,12 +51,14 @@ def compare(
     limit: int | None = None,
     gate: Gate | None = None,
     until_decided: bool = False,
+    must_be_in_reach: bool = False,
 ) -> ComparisonSet:
     """Generate what is missing and score every candidate, and every control, against the baseline.
 
     A candidate that can't be generated or compared is named in the result, and the others go on. Whether the metrics
     give the columns that the `gate` names is checked before anything is generated. With `until_decided` a candidate is
     generated only as far as it takes the gate to decide; baseline and controls, which serve every candidate, are whole.
+    With `must_be_in_reach` a gate that so few prompts can't pass is refused before anything is generated.
 
     Raises:
         FidelityError: The baseline or the configuration can't be used.
@@ -79,7 +81,9 @@ def compare(
     )
     jobs = [_jobs_or_why_none(partial(plan, candidate_of(baseline, c))) for c in candidates]
     if gate and _generates(store, baseline_jobs if not stored else [], *(j for j in jobs if isinstance(j, list))):
-        check_gate(gate, metrics, prompts=len(prompts), any_time=until_decided)
+        beyond = out_of_reach(gate, columns_of(metrics), prompts=len(prompts), any_time=until_decided)
+        if beyond and must_be_in_reach:
+            raise ConfigError("\n".join(beyond))
     depths = depths_of(baseline, stored[0] if stored else None)
     base, *controls = stored or generate_jobs(baseline_jobs, store, listener, depths=depths)
     reasoning = baseline.reasoning
@@ -106,16 +110,13 @@ def compare(
     return ComparisonSet(base, floor, tuple(compared), not_compared)
 
 
-def check_gate(gate: Gate, metrics: Sequence[Metric], *, prompts: int | None = None, any_time: bool = False) -> None:
-    """Whether the metrics give the columns that a gate names and, with a number of `prompts`, whether it can be passed.
+def check_gate(gate: Gate, metrics: Sequence[Metric]) -> None:
+    """Whether the metrics give the columns that a gate names.
 
     Raises:
-        ConfigError: They don't, or it can't; with what to change.
+        ConfigError: They don't; with what to change.
     """
-    columns = {name: column for metric in metrics for name, column in offered(metric).items()}
-    check_columns(gate, columns, addable=addable(metrics))
-    if prompts is not None:
-        check_can_pass(gate, columns, prompts=prompts, any_time=any_time)
+    check_columns(gate, columns_of(metrics), addable=addable(metrics))
 
 
 def _with_partings(scores: Scores, controls: Sequence[Run]) -> Scores:
@@ -171,14 +172,14 @@ def _decided_by(
 
 def _as_stored(config: RunConfig, run: Run, limit: int | None) -> tuple[RunConfig, tuple[Prompt, ...], str | None]:
     """What candidates of a stored baseline take from it: its config, the prompts, and whose part they are, if one."""
-    sampling, reasoning = run.manifest["sampling"], run.manifest["config"].get("reasoning")
+    manifest = run.manifest
     shared = config.model_copy(
         update={
-            "sampling": Sampling(**sampling) if sampling else config.sampling,
-            "chunk": run.manifest["chunk"],
-            "reasoning": config.reasoning or (Reasoning(**reasoning) if reasoning else None),
+            "sampling": manifest.sampling or config.sampling,
+            "chunk": manifest.chunk,
+            "reasoning": config.reasoning or manifest.config.reasoning,
         }
     )
     prompts = run.prompts()
     part = limit is not None and limit < len(prompts)
-    return shared, prompts[:limit], run.manifest["prompts_digest"] if part else None
+    return shared, prompts[:limit], manifest.prompts_digest if part else None

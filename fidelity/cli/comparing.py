@@ -72,6 +72,7 @@ def _compare(chosen: argparse.Namespace) -> int:
         limit=chosen.limit,
         gate=gate,
         until_decided=chosen.until_decided,
+        must_be_in_reach=True,
     )
     if chosen.interleave:
         _measure_in_turn(result, baseline, candidates, store, chosen.interleave)
@@ -103,10 +104,8 @@ def _generate(chosen: argparse.Namespace) -> int:
         baseline=load_run(chosen.baseline) if chosen.baseline else None,
     )
     for run in runs:
-        counts = run.manifest["counts"]
-        print(
-            f"{run.path}: {counts['generations']} generations, {counts['failures']} failures, {counts['tokens']} tokens"
-        )
+        counts = run.manifest.counts
+        print(f"{run.path}: {counts.generations} generations, {counts.failures} failures, {counts.tokens} tokens")
         if chosen.profile:
             for line in profile_lines(run):
                 print(f"  {line}")

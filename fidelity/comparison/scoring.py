@@ -4,7 +4,7 @@ import hashlib
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
@@ -48,9 +48,14 @@ def offered(metric: Metric) -> dict[str, Column]:
     return own | (offered(fallback) if fallback else {})
 
 
+def columns_of(metrics: Iterable[Metric]) -> dict[str, Column]:
+    """All columns that they may give, empty, by name."""
+    return {name: column for metric in metrics for name, column in offered(metric).items()}
+
+
 def addable(metrics: Sequence[Metric]) -> dict[str, str]:
     """Columns that none of the metrics gives, each with the line that adds it, and what this machine lacks for it."""
-    have = {name for metric in metrics for name in offered(metric)}
+    have = columns_of(metrics)
     found: dict[str, str] = {}
     for metric in every_metric():
         given = "".join(
@@ -62,7 +67,7 @@ def addable(metrics: Sequence[Metric]) -> dict[str, str]:
             check_can_be_scored(metric)
         except FidelityError as error:
             how += f"; before that: {error}"
-        found |= {name: how for name in offered(metric) if name not in have | found.keys()}
+        found |= {name: how for name in offered(metric) if name not in have.keys() | found.keys()}
     return found
 
 
@@ -76,7 +81,7 @@ def begin(baseline: Run, other: Run, store: Store, reasoning: Reasoning | None =
     """
     pairing = pair_runs(baseline, other, reasoning)
     said = None if reasoning in (None, Reasoning()) else reasoning.model_dump(mode="json")
-    of = f"{baseline.manifest['digest']}{other.manifest['digest']}" + (json.dumps(said, sort_keys=True) if said else "")
+    of = f"{baseline.manifest.digest}{other.manifest.digest}" + (json.dumps(said, sort_keys=True) if said else "")
     digest = hashlib.sha256(of.encode()).hexdigest()
     known = {
         "reasoning": said,
@@ -238,8 +243,8 @@ def _unmet(metric: Metric, scores: Scores) -> str | None:
     for run, side in ((baseline, "baseline"), (other, "candidate")):
         if all(getattr(pair, side).token_ids is None for pair in scores.pairing.pairs):
             return f"{run.name} has no token ids"
-    ours, theirs = baseline.manifest["engine"]["tokenizer"], other.manifest["engine"]["tokenizer"]
-    if ours and theirs and ours != theirs:
+    original, own = baseline.manifest.engine.tokenizer, other.manifest.engine.tokenizer
+    if original and own and original != own:
         return f"{baseline.name} and {other.name} have different tokenizers, so their token ids can't be compared"
     if not metric.forced:
         return None

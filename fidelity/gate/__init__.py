@@ -3,7 +3,7 @@
 from fidelity.gate.drafting import draft
 from fidelity.gate.evidence import SEED, Evidence, Measured
 from fidelity.gate.facts import engine_differences, is_quantized
-from fidelity.gate.feasibility import check_can_pass
+from fidelity.gate.feasibility import out_of_reach
 from fidelity.gate.judging import judge
 from fidelity.gate.settings import LIMIT_KEYS, Gate, break_column, check_columns, load_gate
 from fidelity.gate.verdict import Line, LineKind, Outcome, Verdict, exit_code
@@ -19,7 +19,6 @@ __all__ = [
     "Outcome",
     "Verdict",
     "break_column",
-    "check_can_pass",
     "check_columns",
     "draft",
     "engine_differences",
@@ -27,4 +26,5 @@ __all__ = [
     "is_quantized",
     "judge",
     "load_gate",
+    "out_of_reach",
 ]

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-from fidelity.errors import ConfigError
 from fidelity.gate.lines import rounded_up
 from fidelity.gate.settings import Gate, Limit
 from fidelity.records import Column
@@ -10,12 +9,12 @@ from fidelity.stats import betting_bound, clopper_pearson, fewest_prompts, promp
 from fidelity.stats.bootstrap import FEWEST_IN_TAIL_STUDY
 
 
-def check_can_pass(
+def out_of_reach(
     gate: Gate, offered: Mapping[str, Column], *, prompts: int, candidates: int = 1, any_time: bool = False
-) -> None:
-    """Refuse a gate that a candidate without any drift can't pass with so many prompts.
+) -> list[str]:
+    """A sentence for each limit that a candidate without any drift can't pass with so many prompts.
 
-    Lines that only warn are let be: whether they pass decides nothing.
+    Lines that only warn are left out: whether they pass decides nothing.
 
     Args:
         gate: The gate, whose columns are among the `offered`.
@@ -23,13 +22,10 @@ def check_can_pass(
         prompts: How many there are.
         candidates: How many are judged together, which makes each verdict need more.
         any_time: Whether generating stops once the bounds decide, which costs some prompts too.
-
-    Raises:
-        ConfigError: A limit can't be passed; with the prompts that it takes, and the limit that would do.
     """
     confidence = gate.confidence_of_each(candidates)
     at = f"at {100 * confidence:.4g} %" + (f", for {candidates} candidates" if candidates > 1 else "")
-    wrong = []
+    sentences = []
     for limit in gate.limits:
         column = offered.get(limit.column)
         if column is None or not gate.decides(limit.kind, limit.name):
@@ -38,12 +34,11 @@ def check_can_pass(
         if needed > prompts:
             smallest = _smallest(limit, column, prompts, confidence, any_time=any_time)
             larger = f", or a limit of {smallest:.2g}" if smallest else ""
-            wrong.append(
+            sentences.append(
                 f"{limit.place}: {limit.value:g} can't be passed with {prompts} prompts, even by a candidate without "
                 f"any drift; it takes {needed} prompts ({at}){larger}"
             )
-    if wrong:
-        raise ConfigError("\n".join(wrong))
+    return sentences
 
 
 def _fewest(limit: Limit, column: Column, confidence: float, *, any_time: bool) -> int:

@@ -35,8 +35,8 @@ def prompts_needed(bound: Bound, margin: float, *, power: float = 0.8) -> int | 
 
     The distance from mean to (fixed-size) bound is taken as sqrt((z spread)^2 / n + (r / n)^2): 1/sqrt(n) for the
     spread; 1/n for what is too rare to have been seen, with r what the range leaves beyond the mean x
-    (log(1 / (1 - confidence)) / LARGEST_SHARE + WARM_UP). May be smaller than the study. `None` below two values, where the mean is the margin, and
-    beyond ten million: then no number of prompts decides.
+    (log(1 / (1 - confidence)) / LARGEST_SHARE + WARM_UP). May be smaller than the study. `None` below two values, where
+    the mean is the margin, and beyond ten million: then no number of prompts decides.
     """
     from scipy.special import ndtri
 
@@ -103,7 +103,7 @@ def prompts_needed_for_share(k: int, n: int, limit: float, *, confidence: float 
 
 
 def _unseen(confidence: float) -> float:
-    """n times what a bound over n values that don't vary leaves open, as a share of the range beyond them."""
+    """What a bound over n values that don't vary leaves open, times n, as a share of the range beyond them."""
     return -math.log(1 - confidence) / LARGEST_SHARE + WARM_UP
 
 

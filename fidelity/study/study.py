@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError
 
 from fidelity.checkpoints import Checkpoint, describe, local_directory
 from fidelity.comparison.results import ComparisonSet
+from fidelity.comparison.scoring import columns_of
 from fidelity.config import (
     NamedMetric,
     RecordedEngine,
@@ -28,8 +29,8 @@ from fidelity.config import (
     with_local_encoders,
 )
 from fidelity.errors import ConfigError, FidelityError, StoreError
-from fidelity.gate import LIMIT_KEYS, Gate, load_gate
-from fidelity.metrics import Metric
+from fidelity.gate import LIMIT_KEYS, Gate, load_gate, out_of_reach
+from fidelity.metrics import Metric, default_metrics
 from fidelity.pipeline import check_gate, compare
 from fidelity.runs.generate import Listener
 from fidelity.runs.jobs import jobs_of, prompts_of
@@ -114,12 +115,15 @@ def run_study(
     """Run what is missing, and give every cell: with its comparison, or with the reason why it has none.
 
     Raises:
-        ConfigError: The gate names what isn't scored, or can't be passed with so few prompts.
+        ConfigError: The gate names what isn't scored.
         StoreError: The store can't be written, so that going on would be in vain.
     """
     metrics = [metrics_of(family.baseline) for family in study.families]
     for family, scored in zip(study.families, metrics, strict=True):
-        _check_gate(study.gate, family, scored, store, limit)
+        if study.gate:
+            check_gate(study.gate, scored)
+        for sentence in out_of_reach_in(study, family, limit):
+            listener.say(f"{family.name}: {sentence}")
     cells = [_cell(family, config) for family in study.families for config in family.candidates]
     _keep(study, cells, store)
     whole = Whole(listener, [job for family in study.families for job in _work_of(family, store, limit)])
@@ -130,16 +134,12 @@ def run_study(
     return cells
 
 
-def _check_gate(gate: Gate | None, family: Family, metrics: Sequence[Metric], store: Store, limit: int | None) -> None:
-    """See that the gate fits a family, and can be passed if there is something left to generate."""
-    if gate is None:
-        return
-    engines = [config.engine for config in (family.baseline, *family.candidates)]
-    generates = any(not isinstance(engine, RecordedEngine | StoredEngine) for engine in engines)
-    if not generates or isinstance(family.baseline.engine, StoredEngine) or not _work_of(family, store, limit):
-        check_gate(gate, metrics)
-        return
-    check_gate(gate, metrics, prompts=len(prompts_of(family.baseline, limit)))
+def out_of_reach_in(study: Study, family: Family, limit: int | None) -> list[str]:
+    """What of the study's gate a family can't pass with so few prompts, so that its cells stay undecided at best."""
+    if study.gate is None or isinstance(family.baseline.engine, StoredEngine):
+        return []
+    columns = columns_of(family.baseline.metrics or default_metrics())
+    return out_of_reach(study.gate, columns, prompts=len(prompts_of(family.baseline, limit)))
 
 
 def _keep(study: Study, cells: Sequence[Cell], store: Store) -> None:
@@ -175,13 +175,12 @@ def _run_family(
 def _compared(cells: dict[str, Cell], result: ComparisonSet) -> dict[str, Cell]:
     found = {}
     for scores in result.candidates:
-        about, ours = scores.run.manifest, result.baseline.manifest["checkpoint"] or {}
-        own = about["checkpoint"] or {}
-        name = about["config"]["name"] if about["config"]["name"] in cells else scores.run.name
+        manifest, original = scores.run.manifest, result.baseline.manifest.checkpoint
+        name = manifest.config.name if manifest.config.name in cells else scores.run.name
         found[name] = replace(
             cells[name],
-            format=str(about["label"] or own.get("format") or "format unknown"),
-            parameters=ours.get("parameters") or own.get("parameters"),
+            format=manifest.label or manifest.checkpoint.format or "format unknown",
+            parameters=original.parameters or manifest.checkpoint.parameters,
             comparison=scores.kept.path.name,
         )
     return found
