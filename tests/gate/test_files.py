@@ -173,10 +173,10 @@ class TestReach:
 
     @pytest.mark.parametrize("confidence", [0.9, 0.95, 0.975, 0.99, 0.999])
     @pytest.mark.parametrize("margin", [0.1, 0.05, 0.01])
-    def test_the_planned_number_is_the_bounds_own_within_two_percent_and_two(self, confidence, margin):
+    def test_the_planned_number_is_the_bounds_own_within_four_percent_and_two(self, confidence, margin):
         exact = fewest_prompts(margin, confidence=confidence)
         pilot = betting_bound([str(n) for n in range(20)], [0.0] * 20, low=-1, high=1, confidence=confidence)
-        assert abs(prompts_needed(pilot, margin) - exact) <= 2 + 0.02 * exact
+        assert abs(prompts_needed(pilot, margin) - exact) <= 2 + 0.04 * exact
 
     def test_of_a_margin_that_may_stop_any_time(self):
         n = fewest_prompts(0.1, any_time=True)
