@@ -8,8 +8,9 @@ from typing import Any
 from fidelity.children import vllm_speed
 from fidelity.children.answering import OnProgress, answer
 from fidelity.children.describing import counts, fingerprint, ran_as, versions
-from fidelity.children.prompting import prompt_end, tokenized
+from fidelity.children.prompting import bos_tokens, prompt_end, prompt_record, tokenized
 from fidelity.children.torchao_schemes import torchao_config
+from fidelity.children.vllm_config import end_tokens, kv_cache, parallelism
 from fidelity.children.vllm_forcing import in_order, number, token_scores
 from fidelity.children.vllm_layers import attention_backend, layer_groups
 
@@ -61,6 +62,7 @@ class VllmInProcess:
                     step[token].logprob for step, token in zip(answer.logprobs, answer.token_ids, strict=True)
                 ],
                 "finish_reason": answer.finish_reason,
+                **prompt_record(ids),
             }
 
     def time_alone(
@@ -149,12 +151,16 @@ class VllmInProcess:
             "attention": self._llm.apply_model(attention_backend)[0],
             "kernels": sorted({group["kernel"] for group in layers if group["kernel"]}),
             "layers": layers,
-            "kv_cache": _kv_cache(config),
+            "kv_cache": kv_cache(config),
             **counts(layers),
             "context": self._context,
             "tokenizer": fingerprint(self._tokenizer.get_vocab()),
             "chat_template": fingerprint(template) if template else None,
             "prompt_end": prompt_end(self._tokenizer),
+            "bos_tokens": bos_tokens(self._tokenizer),
+            "end_tokens": end_tokens(config.model_config, self._tokenizer),
+            "generation_config": {},  # every request says all of its sampling
+            **parallelism(config),
             "versions": versions(
                 "torch", "transformers", "compressed-tensors", "torchao", "vllm-gguf-plugin", "vllm-bnb-plugin"
             ),
@@ -168,12 +174,6 @@ def _torchao_arguments(scheme: str, group_size: int | None) -> dict[str, Any]:
 
     as_json = json.dumps(config_to_dict(torchao_config(scheme, group_size)))
     return {"quantization": "torchao", "hf_overrides": {"quantization_config_dict_json": as_json}}
-
-
-def _kv_cache(config: Any) -> str:
-    """The KV cache's type; "auto" means the model's own."""
-    named = str(config.cache_config.cache_dtype)
-    return str(config.model_config.dtype).removeprefix("torch.") if named == "auto" else named
 
 
 if __name__ == "__main__":

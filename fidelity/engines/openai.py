@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fidelity.config import OpenAIEngine, Requests, Sampling
-from fidelity.engines.base import EngineInfo, OnProgress, Progress
+from fidelity.engines.base import OnProgress, Progress
 from fidelity.engines.connection import Connection, Key, TroubleError
 from fidelity.engines.dialects import Served, body_of, same_place, served
 from fidelity.engines.replies import generation
 from fidelity.errors import EngineError
 from fidelity.files import whole_file
-from fidelity.records import Failure, Generation, Prompt
+from fidelity.records import EngineInfo, Failure, Generation, Prompt
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
 """Between two attempts; doubled each time."""
@@ -141,6 +141,8 @@ class OpenAIServer:
             context=model.context,
             chat_template=model.chat_template if requests.api == "chat" else None,
             notes=notes,
+            model=model.model,
+            **model.reveals,
         )
 
     def generate(
@@ -345,6 +347,7 @@ def server_identity(engine: OpenAIEngine, *, remembered: Path) -> dict[str, Any]
     try:
         with connected(engine.base_url, Key(engine.api_key_env), engine) as line:
             found = asdict(first_contact(line, engine.model, deadline=engine.deadline))
+            del found["reveals"]
     except EngineError:
         if name not in known:
             raise
