@@ -48,7 +48,8 @@ WITHOUT_EFFECT = {
     "en": r"\b(?:not (?:only|just|merely|simply|to mention|least|surprisingly|(?:more|less) than|so much)"
     r"|no (?:doubt|matter|wonder|problem|(?:more|less|fewer|later) than|one but)|nothing (?:but|more than)"
     r"|not exceeding|(?:whether )?or not|if not|why not|never ?mind|needless)\b|\bno(?=[. ]*\d)",
-    "de": r"\bnicht (?:nur|bloß|allein|zuletzt|(?:mehr|weniger) als)\b|\bohne zweifel\b|\bob oder nicht\b|\bnichts als\b",
+    "de": r"\bnicht (?:nur|bloß|allein|zuletzt|(?:mehr|weniger) als)\b"
+    r"|\bohne zweifel\b|\bob oder nicht\b|\bnichts als\b",
     "fr": r"\bpas seulement\b|\bsans doute\b|\brien que\b",
     "es": r"\bno (?:solo|sólo|solamente)\b|\bsin duda\b|\bnada más que\b|\bsin embargo\b",
     "it": r"\bnon (?:solo|soltanto)\b|\bsenza dubbio\b",

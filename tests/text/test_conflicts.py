@@ -29,7 +29,10 @@ SQL = """```sql
 DELETE FROM devices
 WHERE tier = 'closed' AND last_seen < '2020-01-01' AND archived = TRUE;
 ```"""
-TABLE = "| City | People | Trams |\n|---|---|---|\n| Riga | 605,000 | yes |\n| Graz | 292,000 | yes |\n| Porto | 231,000 | no |"
+TABLE = (
+    "| City | People | Trams |\n|---|---|---|\n| Riga | 605,000 | yes |\n| Graz | 292,000 | yes |\n"
+    "| Porto | 231,000 | no |"
+)
 
 
 def kinds(baseline, candidate, **options):
@@ -83,8 +86,8 @@ def test_where_a_conflict_is():
     "candidate",
     [
         "Treatment with Velorin normally begins with 25 mg, repeated every 12 hours; the doctor looks at this again 9 "
-        "weeks later. Avoid combining it with grapefruit: the two do not go together and put a burden on the liver. When the "
-        "first study came out in 1971, Marta Lindqvist described an increase of blood pressure for the majority, while "
+        "weeks later. Avoid combining it with grapefruit: the two do not go together and put a burden on the liver. When "
+        "the first study came out in 1971, Marta Lindqvist described an increase of blood pressure for the majority, while "
         "Tomas Ferrari saw no difference among the elderly.",
         PROSE.replace("should not", "shouldn't").replace("25 mg", "25mg").replace("9 weeks", "nine weeks"),
         PROSE.replace(". ", ".\n\n- ").replace("25 mg", "**25 mg**"),
