@@ -86,9 +86,9 @@ def test_where_a_conflict_is():
     "candidate",
     [
         "Treatment with Velorin normally begins with 25 mg, repeated every 12 hours; the doctor looks at this again 9 "
-        "weeks later. Avoid combining it with grapefruit: the two do not go together and put a burden on the liver. When "
-        "the first study came out in 1971, Marta Lindqvist described an increase of blood pressure for the majority, while "
-        "Tomas Ferrari saw no difference among the elderly.",
+        "weeks later. Avoid combining it with grapefruit: the two do not go together and put a burden on the liver. "
+        "When the first study came out in 1971, Marta Lindqvist described an increase of blood pressure for the "
+        "majority, while Tomas Ferrari saw no difference among the elderly.",
         PROSE.replace("should not", "shouldn't").replace("25 mg", "25mg").replace("9 weeks", "nine weeks"),
         PROSE.replace(". ", ".\n\n- ").replace("25 mg", "**25 mg**"),
         PROSE.replace("12 hours, and the dose", "12 hours. The dose"),
@@ -227,6 +227,6 @@ def test_what_is_aligned():
 def test_time_is_linear():
     words = [f"Sentence {i} speaks of thing {i * 7} and of its use in the house." for i in range(300)]
     baseline, candidate = "\n".join(words), "\n".join(word.replace("house", "garden") for word in words)
-    started = time.perf_counter()
+    started = time.process_time()
     compare_texts(baseline, candidate)
-    assert time.perf_counter() - started < 3
+    assert time.process_time() - started < 3
