@@ -81,14 +81,18 @@ def compare(
     )
     jobs = [_jobs_or_why_none(partial(plan, candidate_of(baseline, c))) for c in candidates]
     if gate and _generates(store, baseline_jobs if not stored else [], *(j for j in jobs if isinstance(j, list))):
-        beyond = out_of_reach(gate, columns_of(metrics), prompts=len(prompts), any_time=until_decided)
+        beyond = out_of_reach(
+            gate, columns_of(metrics), prompts=len(prompts), candidates=len(candidates), any_time=until_decided
+        )
         if beyond and must_be_in_reach:
             raise ConfigError("\n".join(beyond))
     depths = depths_of(baseline, stored[0] if stored else None)
     base, *controls = stored or generate_jobs(baseline_jobs, store, listener, depths=depths)
     reasoning = baseline.reasoning
     floor = tuple(_with_partings(begin(base, control, store, reasoning), controls) for control in controls)
-    decided = _decided_by(gate, base, floor, metrics, reasoning) if gate and until_decided else None
+    decided = None
+    if gate and until_decided:
+        decided = _decided_by(gate, base, floor, metrics, reasoning, candidates=len(candidates))
     compared: list[Scores] = []
     not_compared = {}
     for config, job in zip(candidates, jobs, strict=True):
@@ -106,7 +110,7 @@ def compare(
     score([*floor, *compared], metrics)
     for scores in compared:
         score(scores.own_controls, metrics)
-        keep(scores, floor)
+        keep(scores, floor, candidates=len(candidates))
     return ComparisonSet(base, floor, tuple(compared), not_compared)
 
 
@@ -156,7 +160,13 @@ def _generates(store: Store, *jobs: Sequence[Job]) -> bool:
 
 
 def _decided_by(
-    gate: Gate, base: Run, floor: tuple[Scores, ...], metrics: Sequence[Metric], reasoning: Reasoning | None
+    gate: Gate,
+    base: Run,
+    floor: tuple[Scores, ...],
+    metrics: Sequence[Metric],
+    reasoning: Reasoning | None,
+    *,
+    candidates: int,
 ) -> Decided:
     """Looks at a run that may still grow; nothing of a look is kept but the embeddings."""
 
@@ -165,7 +175,8 @@ def _decided_by(
             look = begin(base, run, Store(Path(folder)), reasoning)
             beside = tuple(Scores(base, control.run, control.kept) for control in floor)
             score([*beside, look], metrics, anchors=False)
-            return judge(gate, evidence_of(ComparisonSet(base, beside, (look,)), look)).outcome
+            evidence = replace(evidence_of(ComparisonSet(base, beside, (look,)), look), candidates=candidates)
+            return judge(gate, evidence).outcome
 
     return outcome
 

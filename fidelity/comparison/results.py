@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -96,13 +96,19 @@ class ComparisonSet:
     """Candidate name to the error that kept it from being compared."""
 
 
-def verdicts(result: ComparisonSet, gate: Gate) -> dict[str, Verdict]:
+def verdicts(result: ComparisonSet, gate: Gate, *, candidates: int = 1) -> dict[str, Verdict]:
     """The verdict on every candidate that was compared, by name.
+
+    Args:
+        result: What is judged.
+        gate: What it is held to.
+        candidates: How many are judged together, if that is more than were compared together.
 
     Raises:
         ConfigError: The gate names a column that was not scored, or that can't be judged.
     """
-    return {scores.run.name: judge(gate, evidence_of(result, scores)) for scores in result.candidates}
+    evidence = [evidence_of(result, scores) for scores in result.candidates]
+    return {one.candidate: judge(gate, replace(one, candidates=max(one.candidates, candidates))) for one in evidence}
 
 
 def evidence_of(result: ComparisonSet, candidate: Scores) -> Evidence:
@@ -128,6 +134,7 @@ def evidence_of(result: ComparisonSet, candidate: Scores) -> Evidence:
         controls_failed=frozenset(p for control in result.controls for p in control.failed_prompts),
         repeats=max(Counter(candidate.prompt_ids).values()),
         same=candidate.same,
+        candidates=candidate.kept.manifest.candidates,
         planned=candidate.run.manifest.planned,
     )
 
@@ -139,11 +146,18 @@ def values_of(scores: Scores, name: str) -> ByPrompt:
     return scores.by_prompt[name]
 
 
-def keep(candidate: Scores, controls: Sequence[Scores]) -> None:
-    """Write into a candidate's comparison which controls belong to it, so that it can be read back and judged."""
+def keep(candidate: Scores, controls: Sequence[Scores], *, candidates: int = 1) -> None:
+    """Write into a candidate's comparison which controls belong to it, so that it can be read back and judged.
+
+    Args:
+        candidate: The candidate's.
+        controls: Those of the baseline's controls.
+        candidates: How many were compared together.
+    """
     candidate.kept.described(
         controls=[control.kept.path.name for control in controls],
         own_controls=[control.kept.path.name for control in candidate.own_controls],
+        candidates=candidates,
     )
 
 

@@ -40,7 +40,7 @@ def show_verdict(judged: Verdict, found: dict[str, Row]) -> None:
         reason = line.reason if line.decides else f"Warns only. {line.reason}"
         lines.append((line.outcome, *line_cells(line, own, beside), reason))
     markup_table(("Outcome", *HEADINGS, "Why"), lines)
-    quiet(f"Confidence {judged.confidence:g}, seed {judged.seed}. {NOT_QUALITY}")
+    quiet(f"{judged.basis.capitalize()}. {NOT_QUALITY}")
 
 
 def _summary(row: Row, value: float | None) -> Summary:

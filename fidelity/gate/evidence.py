@@ -51,6 +51,8 @@ class Evidence:
     """How many answers each prompt was to have."""
     same: Sameness = field(default_factory=lambda: Sameness(texts=False))
     """Candidate and baseline."""
+    candidates: int = 1
+    """How many were compared together, whose verdicts are to hold together."""
     planned: int | None = None
     """Where generating stops once the bounds decide: the number of prompts that there can be."""
 

@@ -47,7 +47,7 @@ def _suite(root: ET.Element, name: str, baseline: Run, run: Run | None) -> ET.El
 
 
 def _judged(suite: ET.Element, verdict: Verdict) -> None:
-    for key, value in (("confidence", verdict.confidence), ("seed", verdict.seed)):
+    for key, value in (("confidence", verdict.confidence), ("seed", verdict.seed), ("candidates", verdict.candidates)):
         ET.SubElement(suite[0], "property", name=key, value=f"{value:g}")
     for line in verdict.lines:
         _line(suite, verdict.candidate, line)
