@@ -152,6 +152,7 @@ def _as_stored(config: RunConfig, run: Run, limit: int | None) -> tuple[RunConfi
     shared = config.model_copy(
         update={
             "sampling": Sampling(**sampling) if sampling else config.sampling,
+            "batching": run.manifest.get("batching"),
             "chunk": run.manifest["chunk"],
             "reasoning": config.reasoning or (Reasoning(**reasoning) if reasoning else None),
         }

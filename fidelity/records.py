@@ -53,6 +53,10 @@ class Generation:
     """Which of the run's repeats this is; always 0 at temperature 0."""
     reasoning: str | None = None
     """The thinking of a reasoning model; None where there is none, or where `text` still holds it (see `answers`)."""
+    prompt_tokens: int | None = None
+    """How many tokens the model read the prompt as, chat template included; None where the engine gives no number."""
+    prompt_hash: str | None = None
+    """Hash of those tokens (`prompting.prompt_hash`): equal in two runs whose models read the same prompt."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,8 @@ INDEX = "baseline.json"
 SCHEMA_VERSION = 1
 ATTRIBUTES = "*.jsonl text eol=lf\n*.json text eol=lf\n*.parquet binary\n"
 """So that git hands back the very bytes that the hashes are of."""
+TOKENS, PROMPT_TOKENS = ("token_ids", "logprobs"), ("prompt_tokens", "prompt_hash")
+"""Columns of a run that are exported as numbers; older runs have none of their prompts."""
 LOCAL = (("model",), ("prompts",), ("engine", "path"), ("control", "path"))
 """Where a config may name a path of the machine that it was read on."""
 
@@ -58,8 +60,7 @@ def export(runs: Sequence[Run], directory: Path, *, replace: bool = False) -> No
         with whole_file(directory / name) as draft:
             draft.write_bytes(content)
     for run in runs:
-        if any(isinstance(o, Generation) and o.token_ids is not None for o in run.outcomes()):
-            columns = run.rows.select(["prompt_id", "repeat", "token_ids", "logprobs"])
+        if columns := _token_columns(run):
             write_parquet(directory / "tokens" / f"{run.name}.parquet", columns, small=True)
             files[f"tokens/{run.name}.parquet"] = b""
     scores = _export_scores(runs, directory)
@@ -116,6 +117,16 @@ def read_index(directory: Path) -> dict[str, Any]:
     return index
 
 
+def _token_columns(run: Run) -> Any:
+    """What is kept of a run beside its texts; None where there is none of it."""
+    rows = run.rows
+    known = [name for name in (*TOKENS, *PROMPT_TOKENS) if name in rows.column_names]
+    filled = [name for name in known if rows[name].null_count < len(rows)]
+    if not filled:
+        return None
+    return rows.select(["prompt_id", "repeat", *TOKENS, *(name for name in filled if name in PROMPT_TOKENS)])
+
+
 def _export_scores(runs: Sequence[Run], directory: Path) -> list[dict[str, Any]]:
     """Write each run's scores of the baseline's tokens; those over the whole vocabulary are too large to commit."""
     told = []
@@ -165,6 +176,7 @@ def _outcome(row: Mapping[str, Any], numbers: Mapping[str, Any]) -> Outcome:
         finish_reason=row.get("finish_reason"),
         repeat=row.get("repeat", 0),
         reasoning=row.get("reasoning"),
+        **{key: numbers.get(key) for key in PROMPT_TOKENS},
     )
 
 

@@ -3,9 +3,17 @@
 from fidelity.checkpoints.anatomy import Anatomy, Part, dissect
 from fidelity.checkpoints.faults import refuse_faults
 from fidelity.checkpoints.formats import FLOATS, Checkpoint, describe, read_config
+from fidelity.checkpoints.generation import end_token_ids, proposed_sampling
 from fidelity.checkpoints.hub import dissect_on_hub
 from fidelity.checkpoints.kv_cache import KVCache, kv_cache
-from fidelity.checkpoints.source import chat_template, content_id, fingerprint, local_directory, vocabulary_id
+from fidelity.checkpoints.source import (
+    chat_template,
+    content_id,
+    fingerprint,
+    local_directory,
+    vocabulary_id,
+    weights_id,
+)
 
 __all__ = [
     "FLOATS",
@@ -18,10 +26,13 @@ __all__ = [
     "describe",
     "dissect",
     "dissect_on_hub",
+    "end_token_ids",
     "fingerprint",
     "kv_cache",
     "local_directory",
+    "proposed_sampling",
     "read_config",
     "refuse_faults",
     "vocabulary_id",
+    "weights_id",
 ]

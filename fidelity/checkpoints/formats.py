@@ -26,6 +26,8 @@ class Checkpoint:
     """Weights of the model as it was before it was packed; a tied lm_head counts once."""
     bytes: int | None
     """Of all weight files on disk."""
+    weights: str | None = None
+    """What the weights alone are known by (`weights_id`); not read by `describe`."""
 
 
 def describe(checkpoint: Path) -> Checkpoint:

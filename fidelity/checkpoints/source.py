@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import re
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,8 @@ from fidelity.errors import ConfigError, MissingPackageError
 
 PICKLES = ("*.bin", "*.pt", "*.pth")
 """Weights that Python unpickles, which can run code."""
+WEIGHTS = ("*.safetensors", "*.gguf", *PICKLES)
+"""Files of weights."""
 
 
 def local_directory(model: str, revision: str | None, *, download: bool = True) -> Path:
@@ -41,17 +45,30 @@ def content_id(directory: Path, remembered: Path) -> str:
     """
     if directory.parent.name == "snapshots":
         return directory.name
+    within = [directory] if directory.is_file() else directory.rglob("*")
+    return _hash_of([p for p in within if p.is_file() and not p.name.startswith(".")], directory, remembered)
+
+
+def weights_id(checkpoint: Path, remembered: Path) -> str | None:
+    """What the checkpoint's weights alone are known by: a SHA-256 over those files; None where it has none.
+
+    Two checkpoints with equal weights may differ in their chat template, their config or their tokenizer. `remembered`
+    is as in `content_id`.
+    """
+    files = [p for pattern in WEIGHTS for p in checkpoint.glob(pattern)] if checkpoint.is_dir() else [checkpoint]
+    return _hash_of(files, checkpoint, remembered) if files else None
+
+
+def _hash_of(files: Iterable[Path], directory: Path, remembered: Path) -> str:
     known: dict[str, str] = {}
     with suppress(OSError, ValueError):
         known = json.loads(remembered.read_text())
     total = hashlib.sha256()
-    within = [directory] if directory.is_file() else directory.rglob("*")
-    for file in sorted(p for p in within if p.is_file() and not p.name.startswith(".")):
+    for file in sorted(files):
         stat = file.stat()
         key = f"{file}|{stat.st_size}|{stat.st_mtime_ns}"
         if key not in known:
-            with file.open("rb") as stream:
-                known[key] = hashlib.file_digest(stream, "sha256").hexdigest()
+            known[key] = _file_hash(file)
         total.update(f"{file.relative_to(directory)}={known[key]}\n".encode())
     with suppress(OSError):  # forgetting costs time, nothing else
         remembered.parent.mkdir(parents=True, exist_ok=True)
@@ -59,6 +76,15 @@ def content_id(directory: Path, remembered: Path) -> str:
         draft.write_text(json.dumps(known, indent=0))
         draft.replace(remembered)
     return total.hexdigest()
+
+
+def _file_hash(file: Path) -> str:
+    """SHA-256; the Hub's cache names a large file by it, so that such a file need not be read."""
+    blob = file.resolve().name
+    if file.is_symlink() and re.fullmatch(r"[0-9a-f]{64}", blob):
+        return blob
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def chat_template(directory: Path) -> Any:

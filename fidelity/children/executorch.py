@@ -12,7 +12,7 @@ from fidelity.children.answering import OnProgress, answer
 from fidelity.children.choosing import Answer, forced
 from fidelity.children.describing import counts, fingerprint, ran_as, versions
 from fidelity.children.executorch_layers import layer_groups
-from fidelity.children.prompting import prompt_end, tokenized
+from fidelity.children.prompting import bos_tokens, prompt_end, prompt_record, tokenized
 from fidelity.children.tokenizer_file import TokenizerFile
 
 HEARTBEAT_S = 1.0
@@ -68,7 +68,7 @@ class ExecuTorchModel:
                 if growing.finish_reason is None:
                     logits = self._forward([token], len(ids) + len(growing.token_ids) - 1)[-1]
             tokens += len(growing.token_ids)
-            yield growing.record(row["id"])
+            yield {**growing.record(row["id"]), **prompt_record(ids)}
 
     def force(
         self, rows: list[dict[str, Any]], continuations: list[list[int]], top_k: int, on_progress: OnProgress
@@ -132,6 +132,12 @@ class ExecuTorchModel:
             "tokenizer": fingerprint(self._tokenizer.get_vocab()),
             "chat_template": fingerprint(template) if template else None,
             "prompt_end": prompt_end(self._tokenizer),
+            "bos_tokens": bos_tokens(self._tokenizer),
+            "end_tokens": sorted(self._ends),
+            "generation_config": {},
+            "tensor_parallel": 1,
+            "pipeline_parallel": 1,
+            "speculative": "none",
             "versions": versions("torch", "torchao", "tokenizers"),
             "notes": notes,
         }

@@ -1,5 +1,8 @@
-"""From a prompt to token ids, by the tokenizer that an engine has loaded."""
+"""From a prompt to token ids, by the tokenizer that an engine has loaded, and what of them is recorded."""
 
+import hashlib
+from array import array
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -36,3 +39,24 @@ def prompt_end(tokenizer: Any) -> str | None:
     except Exception:  # some tokenizers only know ids, and a template may raise what it likes
         return None
     return prompt[-40:] if isinstance(prompt, str) else None
+
+
+def prompt_hash(ids: Sequence[int]) -> str:
+    """What a prompt's token ids are known by (`Generation.prompt_hash`)."""
+    return hashlib.sha256(array("q", ids).tobytes()).hexdigest()[:16]
+
+
+def prompt_record(ids: Sequence[int]) -> dict[str, Any]:
+    """What is recorded of a prompt beside its answer: fields of `Generation`."""
+    return {"prompt_tokens": len(ids), "prompt_hash": prompt_hash(ids)}
+
+
+def bos_tokens(tokenizer: Any) -> int | None:
+    """How many BOS tokens a prompt begins with; None where the tokenizer has none, or can't be asked."""
+    bos = getattr(tokenizer, "bos_token_id", None)
+    if bos is None:
+        return None
+    ids = tokenized(tokenizer, {"messages": [{"role": "user", "content": "a"}], "text": "a"}, context=1 << 30)
+    if isinstance(ids, str):
+        return None
+    return next((place for place, token in enumerate(ids) if token != bos), len(ids))

@@ -21,6 +21,7 @@ class TokenizerFile:
             template.read_text("utf-8") if template.is_file() else _default(config.get("chat_template"))
         )
         self._special = {name: _text(value) for name, value in config.items() if name.endswith("_token") and value}
+        self.bos_token_id = self._tokenizer.token_to_id(self._special.get("bos_token", ""))
         ids = _json(directory / "generation_config.json").get("eos_token_id")
         named = self._tokenizer.token_to_id(self._special.get("eos_token", ""))
         self.ends = frozenset(

@@ -10,7 +10,7 @@ from typing import Any
 from fidelity.children.answering import OnProgress, answer
 from fidelity.children.choosing import Answer, forced
 from fidelity.children.describing import counts, fingerprint, ran_as, versions
-from fidelity.children.prompting import prompt_end, tokenized
+from fidelity.children.prompting import bos_tokens, prompt_end, prompt_record, tokenized
 from fidelity.children.torchao_schemes import torchao_config
 from fidelity.children.transformers_layers import layer_groups
 
@@ -79,7 +79,7 @@ class TransformersModel:
             if isinstance(ids, str):
                 yield {"prompt_id": row["id"], "failure": ids}
             else:
-                yield answers[number].record(row["id"])
+                yield {**answers[number].record(row["id"]), **prompt_record(ids)}
 
     def force(
         self, rows: list[dict[str, Any]], continuations: list[list[int]], top_k: int, on_progress: OnProgress
@@ -174,6 +174,12 @@ class TransformersModel:
             "tokenizer": fingerprint(self._tokenizer.get_vocab()),
             "chat_template": fingerprint(template) if template else None,
             "prompt_end": prompt_end(self._tokenizer),
+            "bos_tokens": bos_tokens(self._tokenizer),
+            "end_tokens": sorted(self._ends),
+            "generation_config": {},  # taken away when the model is loaded
+            "tensor_parallel": 1,
+            "pipeline_parallel": 1,
+            "speculative": "none",
             "versions": versions(
                 "torch", "accelerate", "compressed-tensors", "torchao", "bitsandbytes", "gptqmodel", "gguf", "kernels"
             ),

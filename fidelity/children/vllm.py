@@ -10,8 +10,9 @@ from typing import Any
 from fidelity.children import vllm_speed
 from fidelity.children.answering import OnProgress, answer
 from fidelity.children.describing import counts, fingerprint, ran_as, versions
-from fidelity.children.prompting import prompt_end, tokenized
+from fidelity.children.prompting import bos_tokens, prompt_end, prompt_record, tokenized
 from fidelity.children.torchao_schemes import torchao_config
+from fidelity.children.vllm_config import end_tokens, kv_cache, parallelism
 from fidelity.children.vllm_forcing import in_order, number, token_scores
 from fidelity.children.vllm_layers import attention_backend, layer_groups
 
@@ -55,7 +56,7 @@ class VllmInProcess:
             if isinstance(ids, str):
                 yield {"prompt_id": row["id"], "failure": ids}
                 continue
-            yield _generation(row["id"], next(outputs).outputs[0])
+            yield {**_generation(row["id"], next(outputs).outputs[0]), **prompt_record(ids)}
 
     def stream(
         self,
@@ -80,7 +81,7 @@ class VllmInProcess:
         self._llm.reset_prefix_cache()
         engine, seats = self._llm.llm_engine, min(at_once or self._seats, len(rows))
         limits = [math.ceil(share * seats) for share in ramp]
-        waiting, running = deque(range(len(rows))), dict[str, int]()
+        waiting, running = deque(range(len(rows))), dict[str, tuple[int, list[int]]]()
         finished, tokens, last_report = 0, 0, time.monotonic()
         try:
             while running or waiting:
@@ -95,14 +96,15 @@ class VllmInProcess:
                     params = _sampling_params({**sampling, "seed": rows[place]["seed"]}, logprobs=logprobs)
                     name, self._handed = str(self._handed), self._handed + 1
                     engine.add_request(name, {"prompt_token_ids": ids}, params)
-                    running[name] = place
+                    running[name] = place, ids
                 if not running:
                     continue
                 tokens += len(running)
                 for output in self._step():
-                    place = running.pop(output.request_id)
+                    place, ids = running.pop(output.request_id)
                     finished += 1
-                    yield {"place": place, **_generation(rows[place]["id"], output.outputs[0])}
+                    generation = _generation(rows[place]["id"], output.outputs[0])
+                    yield {"place": place, **generation, **prompt_record(ids)}
                 if time.monotonic() - last_report > HEARTBEAT_S:
                     last_report = time.monotonic()
                     on_progress(finished, tokens)
@@ -201,12 +203,16 @@ class VllmInProcess:
             "attention": self._llm.apply_model(attention_backend)[0],
             "kernels": sorted({group["kernel"] for group in layers if group["kernel"]}),
             "layers": layers,
-            "kv_cache": _kv_cache(config),
+            "kv_cache": kv_cache(config),
             **counts(layers),
             "context": self._context,
             "tokenizer": fingerprint(self._tokenizer.get_vocab()),
             "chat_template": fingerprint(template) if template else None,
             "prompt_end": prompt_end(self._tokenizer),
+            "bos_tokens": bos_tokens(self._tokenizer),
+            "end_tokens": end_tokens(config.model_config, self._tokenizer),
+            "generation_config": {},  # every request says all of its sampling
+            **parallelism(config),
             "versions": versions(
                 "torch", "transformers", "compressed-tensors", "torchao", "vllm-gguf-plugin", "vllm-bnb-plugin"
             ),
@@ -240,12 +246,6 @@ def _torchao_arguments(scheme: str, group_size: int | None) -> dict[str, Any]:
 
     as_json = json.dumps(config_to_dict(torchao_config(scheme, group_size)))
     return {"quantization": "torchao", "hf_overrides": {"quantization_config_dict_json": as_json}}
-
-
-def _kv_cache(config: Any) -> str:
-    """The KV cache's type; "auto" means the model's own."""
-    named = str(config.cache_config.cache_dtype)
-    return str(config.model_config.dtype).removeprefix("torch.") if named == "auto" else named
 
 
 if __name__ == "__main__":

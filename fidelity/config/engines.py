@@ -188,10 +188,35 @@ class Ran(Settings):
     """The number format that the kernels computed in."""
     attention: str | None = None
     """The attention backend."""
+    kv_cache: str | None = None
+    """The number format of the KV cache."""
+    context: int | None = Field(default=None, ge=1)
+    """The longest prompt plus answer, in tokens."""
+    chat_template: str | None = None
+    """A name or hash of the template that was applied; equal where two recordings had the same."""
+    end_tokens: tuple[int | str, ...] | None = None
+    """The tokens that end an answer."""
+    tensor_parallel: int | None = Field(default=None, ge=1)
+    pipeline_parallel: int | None = Field(default=None, ge=1)
+    speculative: str | None = None
+    """How tokens were proposed (`ngram, 4 tokens`); `none` where nothing proposed any."""
+    environment: dict[str, str] | None = None
+    """The environment variables that pick kernels."""
     quantized_layers: int | None = Field(default=None, ge=0)
     unquantized_layers: int | None = Field(default=None, ge=0)
     bytes: int | None = Field(default=None, ge=1)
     """Size of the model's files."""
+
+    def decisive(self) -> dict[str, Any]:
+        """What enters a run's digest, as plain data; keys that were added later only where they are given."""
+        given = self.model_dump(mode="json", exclude={"bytes"})
+        return {key: value for key, value in given.items() if key in FIRST_OF_RAN or value is not None}
+
+
+FIRST_OF_RAN = frozenset(
+    {"engine", "version", "device", "mode", "dtype", "ran_as", "attention", "quantized_layers", "unquantized_layers"}
+)
+"""Keys of `ran:` that are in every digest."""
 
 
 class RecordedEngine(Settings):

@@ -15,14 +15,13 @@ from pydantic import (
     model_validator,
 )
 
-from fidelity.config.engines import AnyEngine, ExecuTorchEngine, TransformersEngine, VllmEngine, VllmSettings
+from fidelity.config.engines import AnyEngine, ExecuTorchEngine, Requests, TransformersEngine, VllmEngine, VllmSettings
 from fidelity.config.files import ModelName, RelativePath, explained, read_yaml
 from fidelity.config.latency import Latency
 from fidelity.errors import ConfigError
 from fidelity.metrics import AnyMetric
 from fidelity.schema import Settings
 from fidelity.text.thinking import THINK
-
 
 DEFAULT_BATCH = 128
 
@@ -187,14 +186,10 @@ class RunConfig(Settings):
     @property
     def drained(self) -> int | None:
         """The most prompts in a batch that is waited for; None where the engine is kept full."""
-        match self.batching:
-            case Drained(drained=largest):
-                return largest
-            case "continuous":
-                return None
-        if self.chunk or isinstance(self.engine, VllmEngine):
-            return self.chunk
-        return DEFAULT_BATCH
+        if isinstance(self.engine, Requests) or self.batching == "continuous":
+            return None
+        given = self.batching.drained if self.batching else self.chunk
+        return given or (None if isinstance(self.engine, VllmEngine) else DEFAULT_BATCH)
 
 
 SHARED = ("prompts", "sampling", "batching", "chunk", "reasoning", "latency")

@@ -31,6 +31,7 @@ from fidelity.engines.base import (
     TokenTexts,
 )
 from fidelity.engines.devices import cpu_name, gpu_name
+from fidelity.engines.environment import HARMLESS_ENV, kernel_environment
 from fidelity.engines.executorch import executorch_identity, open_executorch
 from fidelity.engines.machine import MachineLoad
 from fidelity.engines.notes import what_became_of
@@ -62,15 +63,6 @@ __all__ = [
     "surroundings",
 ]
 
-HARMLESS_ENV = (
-    "VLLM_NO_USAGE_STATS",
-    "VLLM_DO_NOT_TRACK",
-    "VLLM_LOGGING",
-    "VLLM_CONFIG_ROOT",
-    "VLLM_CACHE_ROOT",
-    "VLLM_LOG",
-)
-"""Beginnings of vLLM's environment variables that can't change an output."""
 NO_REPORTS = {"VLLM_NO_USAGE_STATS": "1"}
 """The engine reports to nobody."""
 IN_PROCESS = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
@@ -101,6 +93,7 @@ def open_engine(config: RunConfig, *, log: Path, on_progress: OnProgress) -> Ite
                     child.info,
                     version=_vllm_version(),
                     device=_device(),
+                    environment=kernel_environment(_child_env(engine)),
                     notes=(*child.info.notes, *_vllm_notes(config, engine, child.info)),
                 )
                 yield child
@@ -113,7 +106,8 @@ def open_engine(config: RunConfig, *, log: Path, on_progress: OnProgress) -> Ite
             from fidelity.engines.vllm_serve import serve
 
             with serve(config, engine, env=_child_env(engine), log=log, on_progress=on_progress) as server:
-                server.info = replace(server.info, version=_vllm_version(), device=_device())
+                environment = kernel_environment(_child_env(engine))
+                server.info = replace(server.info, version=_vllm_version(), device=_device(), environment=environment)
                 yield server
         case TransformersEngine() as engine:
             with open_transformers(config, engine, log=log, on_progress=on_progress) as child:
@@ -171,7 +165,7 @@ def identity(config: RunConfig, *, remembered: Path) -> dict[str, Any]:
 
             return server_identity(engine, remembered=remembered.with_name("servers.json"))
         case RecordedEngine() as engine:
-            ran = {"ran": engine.ran.model_dump(mode="json", exclude={"bytes"})} if engine.ran else {}
+            ran = {"ran": engine.ran.decisive()} if engine.ran else {}
             return {"kind": "recorded", "content": file_hash(engine.path), **ran}
         case StoredEngine():
             raise FidelityError(f"{config.name}: a stored run has its digest already")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from fidelity.config import Sampling
 from fidelity.records import Failure, Generation, Prompt, TokenScores
@@ -56,6 +56,22 @@ class EngineInfo:
     """Hash of the template that was applied; None where prompts went in as plain text."""
     prompt_end: str | None = None
     """What the template ends a prompt with, where the answer begins: some open the thinking there."""
+    bos_tokens: int | None = None
+    """How many BOS tokens a prompt begins with: 1, 0, or 2 where both the template and the tokenizer add one."""
+    end_tokens: tuple[int | str, ...] | None = None
+    """The tokens that end an answer: ids, or texts where the engine tells no ids."""
+    generation_config: dict[str, Any] | None = None
+    """What of the model's or the server's own sampling defaults is in force beside the run's `sampling`."""
+    tensor_parallel: int | None = None
+    """Devices that each layer is split over."""
+    pipeline_parallel: int | None = None
+    """Devices, or groups of them, that the layers are split over."""
+    speculative: str | None = None
+    """How tokens are proposed that the model then verifies: `ngram, 4 tokens`; "none" where nothing proposes any."""
+    environment: dict[str, str] | None = None
+    """The variables of the engine's environment that can pick its kernels."""
+    model: str | None = None
+    """The name that a server or a recording gives to what it ran."""
     versions: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     """What the user should be told about this run."""

@@ -1,6 +1,6 @@
 """What a server is: which engine, in which version, serving what; and what it calls the fields of a request."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -65,6 +65,8 @@ class Served:
     """Hash of the template, as in `EngineInfo`."""
     about: dict[str, Any]
     """What else it says of the model: its path, its size."""
+    reveals: dict[str, Any] = field(default_factory=dict)
+    """Further fields of `EngineInfo` that it tells; recorded with a run, and no part of its digest."""
 
     @property
     def dialect(self) -> Dialect:
@@ -113,6 +115,7 @@ async def served(connection: Connection, model: str | None) -> Served:
         ran_as=said.get("model_ftype") if isinstance(said.get("model_ftype"), str) else None,
         chat_template=fingerprint(template) if isinstance(template, str) else None,
         about=about,
+        reveals=_REVEALED.get(owner or "", _nothing)(said),
     )
 
 
@@ -152,6 +155,46 @@ def body_of(
 def same_place(base_url: str) -> str | None:
     """The address, as far as it says which server it is: a port of this machine does not."""
     return None if is_loopback(base_url) else urlsplit(base_url).netloc + urlsplit(base_url).path
+
+
+def _nothing(_: Mapping[str, Any]) -> dict[str, Any]:
+    return {}
+
+
+def _llama_cpp(props: Mapping[str, Any]) -> dict[str, Any]:
+    """From `/props`: the token that ends an answer, and the sampling that a request leaves as it is."""
+    slot = props.get("default_generation_settings")
+    params = slot.get("params", slot) if isinstance(slot, dict) else None
+    end, draft = props.get("eos_token"), props.get("speculative")
+    return {
+        "end_tokens": (end,) if isinstance(end, str) and end else None,
+        "generation_config": _numbers(params, LLAMA_SAMPLING) if isinstance(params, dict) else None,
+        "speculative": ("draft model" if draft else "none") if isinstance(draft, bool) else None,
+    }
+
+
+def _sglang(info: Mapping[str, Any]) -> dict[str, Any]:
+    """From `/get_server_info`: the arguments that it was started with."""
+    text = {key: str(info[key]) for key in ("dtype", "attention_backend", "kv_cache_dtype") if info.get(key)}
+    count = {key: info[key] for key in ("tp_size", "pp_size") if type(info.get(key)) is int}
+    cache = text.get("kv_cache_dtype")
+    return {
+        "dtype": text.get("dtype") if text.get("dtype") != "auto" else None,
+        "attention": text.get("attention_backend"),
+        "kv_cache": cache if cache != "auto" else None,
+        "tensor_parallel": count.get("tp_size"),
+        "pipeline_parallel": count.get("pp_size"),
+        "speculative": str(info["speculative_algorithm"] or "none") if "speculative_algorithm" in info else None,
+    }
+
+
+LLAMA_SAMPLING = ("presence_penalty", "frequency_penalty", "dry_multiplier", "xtc_probability", "typical_p", "mirostat")
+"""Of llama.cpp, what changes the choice of a token and no request of ours names."""
+_REVEALED = {"llamacpp": _llama_cpp, "sglang": _sglang}
+
+
+def _numbers(values: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {name: values[name] for name in names if isinstance(values.get(name), int | float)}
 
 
 def _which(model: str | None) -> str:

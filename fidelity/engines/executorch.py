@@ -15,6 +15,7 @@ from fidelity.config import ExecuTorchEngine, RunConfig
 from fidelity.engines.base import OnProgress
 from fidelity.engines.child import ChildEngine
 from fidelity.engines.devices import cpu_name
+from fidelity.engines.environment import kernel_environment
 from fidelity.errors import ConfigError, MissingPackageError
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json")
@@ -34,7 +35,10 @@ def open_executorch(engine: ExecuTorchEngine, *, log: Path, on_progress: OnProgr
         deadline=engine.deadline,
         python=_python(engine.environment),
     ) as child:
-        child.info = replace(child.info, version=_version(engine.environment), device=cpu_name())
+        environment = kernel_environment(engine.env)
+        child.info = replace(
+            child.info, version=_version(engine.environment), device=cpu_name(), environment=environment
+        )
         yield child
 
 

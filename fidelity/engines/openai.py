@@ -141,6 +141,8 @@ class OpenAIServer:
             context=model.context,
             chat_template=model.chat_template if requests.api == "chat" else None,
             notes=notes,
+            model=model.model,
+            **model.reveals,
         )
 
     def generate(
@@ -350,6 +352,7 @@ def server_identity(engine: OpenAIEngine, *, remembered: Path) -> dict[str, Any]
     try:
         with connected(engine.base_url, Key(engine.api_key_env), engine) as line:
             found = asdict(first_contact(line, engine.model, deadline=engine.deadline))
+            del found["reveals"]
     except EngineError:
         if name not in known:
             raise

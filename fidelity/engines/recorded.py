@@ -6,9 +6,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from fidelity.children.prompting import prompt_record
 from fidelity.config import RecordedEngine, Sampling
 from fidelity.engines.base import EngineInfo
 from fidelity.engines.recordings import Rows, read_recorded
+from fidelity.engines.replies import token_ids
 from fidelity.errors import ConfigError, IncomparableError
 from fidelity.prompts import parse_prompt, replace_lone_surrogates
 from fidelity.records import Failure, Generation, Prompt
@@ -30,7 +32,8 @@ class RecordedAnswers:
         rows = read_recorded(path)
         models = sorted({str(row["model"]) for _, row in rows if row.get("model")})
         notes = (f"answered by {', '.join(models)}, as the recorded file says",) if models else ()
-        self.info = EngineInfo(kind=ran.pop("engine", None) or "recorded", notes=notes, **ran)
+        model = ", ".join(models) or None
+        self.info = EngineInfo(kind=ran.pop("engine", None) or "recorded", notes=notes, model=model, **ran)
         self.timings = _timings(rows)
         """What the file says of time, in seconds over all rows; empty if nothing."""
         self.step_seconds = 0.0
@@ -114,7 +117,16 @@ def _generation(row: dict[str, Any], where: str) -> Generation:
         logprobs=logprobs,
         finish_reason=None if finish is None else str(finish),
         reasoning=None if reasoning is None else replace_lone_surrogates(reasoning),
+        **_prompt(row),
     )
+
+
+def _prompt(row: dict[str, Any]) -> dict[str, Any]:
+    """What a row tells of the prompt as the model read it: its token ids, or their number."""
+    if ids := token_ids(row.get("prompt_token_ids")):
+        return prompt_record(ids)
+    count = row.get("prompt_tokens")
+    return {"prompt_tokens": count if type(count) is int and count > 0 else None}
 
 
 def _repeat(row: dict[str, Any], where: str) -> int:

@@ -7,6 +7,7 @@ Each of them is read as the same rows: `id`, `text` or `failure`, and what else 
 from pathlib import Path
 from typing import Any
 
+from fidelity.engines.replies import prompt_tokens_of
 from fidelity.errors import ConfigError
 from fidelity.prompts import read_jsonl
 
@@ -51,14 +52,14 @@ def _answers(row: dict[str, Any], where: str) -> list[dict[str, Any]]:
         case {"custom_id": str() as id_, "response": {"body": {"error": dict() as error}}}:
             return [{"id": id_, "failure": _reason({"error": error})}]
         case {"custom_id": str() as id_, "response": {"body": {"choices": [_, *_] as choices} as body}}:
-            return [_answer(id_, choice, body.get("model"), where) for choice in choices]
+            return [_answer(id_, choice, body, where) for choice in choices]
     raise ConfigError(
         f"{where}: neither a recorded output nor a line of a batch's output: with 'custom_id' there is a 'response' "
         f"with a 'body' that has 'choices', or an 'error'"
     )
 
 
-def _answer(id_: str, choice: Any, model: Any, where: str) -> dict[str, Any]:
+def _answer(id_: str, choice: Any, body: dict[str, Any], where: str) -> dict[str, Any]:
     """One choice of a chat completion or a completion; token ids are those that vLLM's servers add."""
     said = (choice.get("logprobs") or {}) if isinstance(choice, dict) else {}
     match choice:
@@ -77,7 +78,9 @@ def _answer(id_: str, choice: Any, model: Any, where: str) -> dict[str, Any]:
         "logprobs": logprobs or None,
         "token_ids": choice.get("token_ids"),
         "finish_reason": choice.get("finish_reason"),
-        "model": model,
+        "model": body.get("model"),
+        "prompt_token_ids": body.get("prompt_token_ids") or choice.get("prompt_token_ids"),
+        "prompt_tokens": prompt_tokens_of(body),
     }
     answer = {"id": id_, "text": text, "repeat": choice.get("index") or 0}
     return answer | {key: value for key, value in known.items() if value is not None}

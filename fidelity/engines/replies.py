@@ -4,6 +4,7 @@ import json
 import math
 from typing import Any, Literal
 
+from fidelity.children.prompting import prompt_record
 from fidelity.engines.connection import TroubleError
 from fidelity.prompts import replace_lone_surrogates
 from fidelity.records import Generation
@@ -44,7 +45,8 @@ def generation(body: bytes, *, prompt_id: str, api: Literal["chat", "completion"
     Raises:
         TroubleError: It is no answer. What a filter of the server holds back won't come by asking again.
     """
-    choices = json_object(body).get("choices")
+    answer = json_object(body)
+    choices = answer.get("choices")
     if not isinstance(choices, list) or len(choices) != 1 or not isinstance(choices[0], dict):
         found = len(choices) if isinstance(choices, list) else "no"
         raise _unusable(f"{found} choices where one was asked for")
@@ -71,7 +73,23 @@ def generation(body: bytes, *, prompt_id: str, api: Literal["chat", "completion"
         logprobs=logprobs,
         finish_reason=None if finish_reason is None else str(finish_reason),
         reasoning=reasoning,
+        **_prompt(answer, choice),
     )
+
+
+def _prompt(answer: dict[str, Any], choice: dict[str, Any]) -> dict[str, Any]:
+    """What an answer tells of the prompt as the model read it: its token ids as vLLM gives them, else their number."""
+    for holder in (answer, choice):
+        if ids := token_ids(holder.get("prompt_token_ids")):
+            return prompt_record(ids)
+    return {"prompt_tokens": prompt_tokens_of(answer)}
+
+
+def prompt_tokens_of(answer: dict[str, Any]) -> int | None:
+    """`usage.prompt_tokens`; None where the server gives no such number."""
+    usage = answer.get("usage")
+    count = usage.get("prompt_tokens") if isinstance(usage, dict) else None
+    return count if type(count) is int and 0 < count < 2**31 else None
 
 
 def _tokens(choice: dict[str, Any]) -> tuple[tuple[int, ...] | None, tuple[float, ...] | None]:

@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from fidelity.config import Sampling
 from fidelity.engines.base import Admission, Engine
-from fidelity.engines.child import ChildEngine, rows_of
+from fidelity.engines.child import ChildEngine, generation_of, rows_of
 from fidelity.engines.machine import MachineWatch
 from fidelity.engines.memory import Memory
 from fidelity.records import Failure, Generation, Prompt

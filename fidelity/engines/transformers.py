@@ -14,6 +14,7 @@ from fidelity.config import RunConfig, TransformersEngine
 from fidelity.engines.base import OnProgress
 from fidelity.engines.child import ChildEngine
 from fidelity.engines.devices import cpu_name, gpu_name
+from fidelity.engines.environment import kernel_environment
 from fidelity.engines.notes import what_became_of
 from fidelity.errors import ConfigError, MissingPackageError
 
@@ -58,7 +59,11 @@ def open_transformers(
         asked = bool(engine.torchao or engine.options.get("quantization_config"))
         became = what_became_of(describe(checkpoint).format, child.info, asked=asked, options=engine.options)
         child.info = replace(
-            child.info, version=_version(), device=gpu or cpu_name(), notes=(*child.info.notes, *became)
+            child.info,
+            version=_version(),
+            device=gpu or cpu_name(),
+            environment=kernel_environment(engine.env),
+            notes=(*child.info.notes, *became),
         )
         yield child
 

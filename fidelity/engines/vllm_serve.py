@@ -13,7 +13,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fidelity.checkpoints import chat_template, fingerprint, local_directory, vocabulary_id
+from fidelity.checkpoints import (
+    chat_template,
+    end_token_ids,
+    fingerprint,
+    local_directory,
+    proposed_sampling,
+    vocabulary_id,
+)
+from fidelity.children.vllm_config import speculative
 from fidelity.config import RunConfig, VllmServeEngine
 from fidelity.engines.base import OnProgress
 from fidelity.engines.connection import Key
@@ -75,11 +83,26 @@ def serve(
                 server.info,
                 mode="eager" if engine.options.get("enforce_eager") else "compiled",
                 dtype=engine.dtype,
+                **configured(checkpoint, engine.options),
                 tokenizer=tokenizer,
                 chat_template=fingerprint(chat_template(checkpoint)) if engine.api == "chat" else None,
                 notes=tuple(note for note in server.info.notes if note != ANY_TOKENIZER or not tokenizer),
             )
             yield server
+
+
+def configured(checkpoint: Path, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What the server's own options and the checkpoint say of a run: fields of `EngineInfo`."""
+    given = {**UNLESS_TOLD_OTHERWISE, **options}
+    neutral = given["generation_config"] == "vllm"
+    return {
+        "kv_cache": cache if (cache := given.get("kv_cache_dtype", "auto")) != "auto" else None,
+        "tensor_parallel": int(given.get("tensor_parallel_size") or 1),
+        "pipeline_parallel": int(given.get("pipeline_parallel_size") or 1),
+        "speculative": speculative(given.get("speculative_config")),
+        "end_tokens": end_token_ids(checkpoint),
+        "generation_config": {} if neutral else proposed_sampling(checkpoint),
+    }
 
 
 def command(checkpoint: Path, name: str, engine: VllmServeEngine, port: int) -> list[str]:

@@ -58,7 +58,17 @@ class Job:
 
     @property
     def plan(self) -> list[list[Asked]]:
-        """The chunks; one where the engine is kept full. Repeats are shuffled as if they were prompts of their own.
+        """What is generated and written as one: the batches, or all at once where the engine is kept full.
+
+        A run that may stop early is looked at after each batch.
+        """
+        if self.streamed and not self.until_decided:
+            return [[asked for batch in self.batches for asked in batch]]
+        return self.batches
+
+    @property
+    def batches(self) -> list[list[Asked]]:
+        """All that is asked, in the run's order and cut at random. Repeats are shuffled as if they were prompts.
 
         In a gate's reading order they come one after another: a prompt counts when all of its repeats are there.
         """
@@ -69,14 +79,12 @@ class Job:
             order = [int(place) + repeat * len(self.prompts) for place in reading for repeat in range(self.repeats)]
         largest = self.config.drained or DEFAULT_BATCH
         cut = chunks(len(all_asked), largest=largest, seed=self.seed, order=order)
-        if self.streamed and not self.until_decided:
-            cut = [[n for chunk in cut for n in chunk]]
         return [[all_asked[n] for n in chunk] for chunk in cut]
 
     @property
     def streamed(self) -> bool:
         """Whether the engine is kept full, so that each answer is written as it ends."""
-        return self.config.drained is None or isinstance(self.config.engine, Requests)
+        return self.config.drained is None
 
     @property
     def admission(self) -> Admission:
@@ -183,9 +191,9 @@ def _job(
     engine = identity(config, remembered=store.remembered_hashes)
     depends_on: dict[str, Any] = {"engine": engine, "prompts": prompts_digest(prompts)}
     if not isinstance(config.engine, RecordedEngine):
-        # Servers were always kept full, under the digest that chunks have.
-        servers = isinstance(config.engine, Requests)
-        chunk = config.drained or (config.chunk or DEFAULT_BATCH if servers else None)
+        chunk = config.drained
+        if isinstance(config.engine, Requests):  # kept full since before that had a name in the digest
+            chunk = config.chunk or DEFAULT_BATCH
         batching = {"chunk": chunk} if chunk else {"batching": "continuous"}
         depends_on |= {"sampling": sampling.model_dump(mode="json"), **batching, "seed": seed}
     depends_on |= {"subset_of": subset_of} if subset_of else {}

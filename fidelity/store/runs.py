@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fidelity.files import read_parquet, read_parquet_row, whole_file, write_parquet
 from fidelity.records import Failure, Generation, Message, Prompt
-from fidelity.store.journal import Journal
+from fidelity.store.journal import Journal, count_resumptions
 from fidelity.store.manifests import read_manifest, write_manifest
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 ROWS_READ_AT_ONCE = 500
 """Generations that are read to see one of them: a row group of Parquet."""
+OF_AN_ANSWER = ("text", "reasoning", "token_ids", "logprobs", "finish_reason", "prompt_tokens", "prompt_hash")
 Outcome = Generation | Failure
 
 
@@ -91,6 +92,11 @@ class RunWriter:
         return Journal(self.path / f"answers-{number:05d}.jsonl")
 
     @property
+    def resumed(self) -> int:
+        """How often an answer-by-answer run was killed and taken up again."""
+        return sum(map(count_resumptions, self.path.glob("answers-*.jsonl")))
+
+    @property
     def begun(self) -> bool:
         """Whether something of the run is on disk."""
         return any(self.path.glob("chunk-*.parquet")) or any(self.path.glob("answers-*.jsonl"))
@@ -133,7 +139,7 @@ def _write_run(path: Path, chunks: Sequence[Path], prompts: Sequence[Prompt], ma
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    table = pa.concat_tables([read_parquet(chunk) for chunk in chunks])
+    table = pa.concat_tables([read_parquet(chunk) for chunk in chunks], promote_options="default")
     place = {prompt.id: number for number, prompt in enumerate(prompts)}
     keys = list(zip(table["repeat"].to_pylist(), table["prompt_id"].to_pylist(), strict=True))
     rows = [row for row, (_, prompt_id) in enumerate(keys) if prompt_id in place]
@@ -149,11 +155,12 @@ def _write_run(path: Path, chunks: Sequence[Path], prompts: Sequence[Prompt], ma
 def _run_schema() -> "pa.Schema":
     import pyarrow as pa
 
-    strings = ("prompt_id", "prompt", "category", "text", "reasoning", "finish_reason", "failure")
+    strings = ("prompt_id", "prompt", "category", "text", "reasoning", "finish_reason", "failure", "prompt_hash")
     lists = {"token_ids": pa.list_(pa.int32()), "logprobs": pa.list_(pa.float32())}
     return pa.schema(
         [
             pa.field("repeat", pa.int32()),
+            pa.field("prompt_tokens", pa.int32()),
             *(pa.field(name, pa.string()) for name in strings),
             *(pa.field(name, kind) for name, kind in lists.items()),
         ]
@@ -166,8 +173,7 @@ def _row(prompt: Prompt, outcome: Outcome) -> dict[str, Any]:
     asked["prompt"] = json.dumps(content, ensure_ascii=False)
     if isinstance(outcome, Failure):
         return {**asked, "failure": outcome.reason}
-    answer = {key: getattr(outcome, key) for key in ("text", "reasoning", "token_ids", "logprobs", "finish_reason")}
-    return {**asked, **answer}
+    return {**asked, **{key: getattr(outcome, key) for key in OF_AN_ANSWER}}
 
 
 def _content(stored: str) -> str | tuple[Message, ...]:

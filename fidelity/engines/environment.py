@@ -1,0 +1,34 @@
+"""What is recorded of the environment that a model runs in: the variables that can pick the engine's kernels."""
+
+import os
+import re
+from collections.abc import Mapping
+
+HARMLESS_ENV = (
+    "VLLM_NO_USAGE_STATS",
+    "VLLM_DO_NOT_TRACK",
+    "VLLM_LOGGING",
+    "VLLM_CONFIG_ROOT",
+    "VLLM_CACHE_ROOT",
+    "VLLM_LOG",
+)
+"""Beginnings of vLLM's environment variables that can't change an output."""
+OF_ONE_MACHINE = re.compile(
+    r"KEY|TOKEN\b|SECRET|PASSWORD|CREDENTIAL|HOST|PORT|_IP\b|_DIR\b|PATH|FOLDER|CACHE_SIZE|KVCACHE_SPACE|TIMEOUT|USAGE|"
+    r"MEDIA|IMAGE|AUDIO|VIDEO|DEBUG|TRACE|NVTX|BUILD|DOCKER|RAY_|MULTIPROCESSING|MULTIPROC_METHOD|SERVER_DEV|PLUGINS"
+)
+"""In the names of variables that hold secrets or places, or concern neither kernels nor numbers: never recorded."""
+KERNELS = re.compile(
+    r"VLLM_|ONEDNN_|DNNL_|MKL_|GGML_|TORCHINDUCTOR_|CUBLAS_WORKSPACE_CONFIG|ATEN_CPU_CAPABILITY|OMP_NUM_THREADS|"
+    r"NVIDIA_TF32_OVERRIDE|TORCH_ALLOW_TF32_CUBLAS_OVERRIDE|TRANSFORMERS_ATTN"
+)
+"""Beginnings of the names of variables that libraries choose kernels, or their precision, by."""
+
+
+def kernel_environment(more: Mapping[str, str]) -> dict[str, str]:
+    """What can pick kernels in the environment of a child process: this process's, with `more` over it."""
+    return {
+        name: value
+        for name, value in sorted({**os.environ, **more}.items())
+        if KERNELS.match(name) and not name.startswith(HARMLESS_ENV) and not OF_ONE_MACHINE.search(name)
+    }
