@@ -142,11 +142,8 @@ def _model(manifest: Manifest, config: RunConfig, remembered: Path) -> Iterator[
 def _settings(manifest: Manifest, config: RunConfig) -> Iterator[Finding]:
     before, now = Sampling(**manifest["sampling"]), config.sampling or Sampling()
     yield _finding("sampling", _differing(dict(before), dict(now)))
-    was, now_drained = manifest["chunk"], config.drained
-    asked = config.batching or config.chunk or isinstance(config.engine, VllmEngine)
-    yield _finding(
-        "batching", f"{_batches(was)} before, {_batches(now_drained)} now" if asked and was != now_drained else ""
-    )
+    asked = config.batching or config.chunk
+    yield _finding("batching", _differing({"chunk": manifest["chunk"]}, {"chunk": config.drained}) if asked else "")
 
 
 def _engine(manifest: Manifest, engine: VllmEngine | VllmServeEngine) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError
 from fidelity.checkpoints import Checkpoint, describe, local_directory
 from fidelity.comparison.results import ComparisonSet
 from fidelity.config import (
+    Batching,
     NamedMetric,
     RecordedEngine,
     RelativePath,
