@@ -143,7 +143,11 @@ def _settings(manifest: Manifest, config: RunConfig) -> Iterator[Finding]:
     before, now = Sampling(**manifest["sampling"]), config.sampling or Sampling()
     yield _finding("sampling", _differing(dict(before), dict(now)))
     asked = config.batching or config.chunk
-    yield _finding("batching", _differing({"chunk": manifest["chunk"]}, {"chunk": config.drained}) if asked else "")
+    batching = (
+        {"batching": f"drained, {largest}" if largest else "continuous"}
+        for largest in (manifest["chunk"], config.drained)
+    )
+    yield _finding("batching", _differing(*batching) if asked else "")
 
 
 def _engine(manifest: Manifest, engine: VllmEngine | VllmServeEngine) -> Iterator[Finding]:

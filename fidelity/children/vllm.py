@@ -94,7 +94,7 @@ class VllmInProcess:
                         yield {"place": place, "prompt_id": rows[place]["id"], "failure": ids}
                         continue
                     params = _sampling_params({**sampling, "seed": rows[place]["seed"]}, logprobs=logprobs)
-                    name, self._handed = str(self._handed), self._handed + 1
+                    name = f"stream-{place}"
                     engine.add_request(name, {"prompt_token_ids": ids}, params)
                     running[name] = place, ids
                 if not running:
