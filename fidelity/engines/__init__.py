@@ -23,7 +23,6 @@ from fidelity.config import (
 from fidelity.engines.base import (
     Admission,
     Engine,
-    EngineInfo,
     ForcingEngine,
     OnProgress,
     Progress,
@@ -41,6 +40,7 @@ from fidelity.engines.timing import Account, Alone, Answered, StreamingChild, Ti
 from fidelity.engines.transformers import open_transformers, transformers_identity
 from fidelity.engines.vllm_settings import check, settings
 from fidelity.errors import ConfigError, FidelityError, MissingPackageError
+from fidelity.records import EngineInfo
 
 __all__ = [
     "Account",
@@ -48,7 +48,6 @@ __all__ = [
     "Alone",
     "Answered",
     "Engine",
-    "EngineInfo",
     "ForcingEngine",
     "MachineLoad",
     "OnProgress",
