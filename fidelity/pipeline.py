@@ -1,7 +1,7 @@
 """Generate, score, compare: the only place that calls more than one of engine, metric and store."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -105,11 +105,11 @@ def compare(
 
 def _with_partings(scores: Scores, controls: Sequence[Run]) -> Scores:
     """The same, with where its drift starts among what is kept: finding it takes reading all scores."""
-    known = scores.kept.manifest.get("partings")
-    if known and known["near_ties"] + known["minds_changed"]:
+    known = scores.kept.manifest.divergence
+    if known and known.near_ties + known.minds_changed:
         return scores
     counts = count_partings(scores.baseline, scores.run, noise=noise(scores.baseline, controls))
-    return replace(scores, kept=scores.kept.described(partings=asdict(counts)))
+    return replace(scores, kept=scores.kept.described(divergence=counts))
 
 
 def _finished(config: RunConfig, store: Store, prompts: tuple[Prompt, ...]) -> Run | None:

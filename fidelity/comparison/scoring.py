@@ -15,6 +15,7 @@ from fidelity.encoders import CachedEncoder, locate
 from fidelity.metrics import EncoderMetric, Metric
 from fidelity.records import Column, Pair
 from fidelity.store.comparisons import Comparison
+from fidelity.store.manifests import ColumnSource, ComparisonManifest
 from fidelity.store.runs import Run
 from fidelity.store.store import Store
 from fidelity.store.token_scores import Forced, together
@@ -59,17 +60,18 @@ def begin(baseline: Run, other: Run, store: Store, reasoning: Reasoning | None =
     said = None if reasoning in (None, Reasoning()) else reasoning.model_dump(mode="json")
     of = f"{baseline.manifest.digest}{other.manifest.digest}" + (json.dumps(said, sort_keys=True) if said else "")
     digest = hashlib.sha256(of.encode()).hexdigest()
-    known = {
-        "reasoning": said,
-        "prompt_ids": [pair.prompt.id for pair in pairing.pairs],
-        "failures": pairing.failures,
-        "failed_prompts": list(pairing.failed_prompts),
-        "same": asdict(pairing.same()),
-        "habits": [asdict(habit) for habit in pairing.habits],
-    }
-    created = datetime.now(UTC).isoformat(timespec="milliseconds")
-    kept = store.comparison(baseline, other, {"created": created, **known}, digest).described(**known)
-    return Scores(baseline, other, kept)
+    manifest = ComparisonManifest(
+        baseline=baseline.id,
+        candidate=other.id,
+        created=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        reasoning=None if said is None else reasoning,
+        prompt_ids=tuple(pair.prompt.id for pair in pairing.pairs),
+        failures=pairing.failures,
+        failed_prompts=pairing.failed_prompts,
+        same=pairing.same(),
+        reasoning_formats=pairing.habits,
+    )
+    return Scores(baseline, other, store.comparison(baseline, other, manifest, digest))
 
 
 def score(scores: Sequence[Scores], metrics: Sequence[Metric], *, anchors: bool = True) -> None:
@@ -108,12 +110,12 @@ def _applicable(metric: Metric, scores: Sequence[Scores]) -> list[Scores]:
 
 def _describe(scores: Scores) -> None:
     """Keep which column came of which metric, beside what earlier commands have scored."""
-    made = {name: {"signature": s.signature, "column": s.column.name} for name, s in scores.columns.items()}
+    made = {name: ColumnSource(signature=s.signature, column=s.column.name) for name, s in scores.columns.items()}
     before = scores.kept.manifest
     scores.kept.described(
-        columns={**before.get("columns", {}), **made},
-        unscored={**before.get("unscored", {}), **scores.unscored},
-        inapplicable={**before.get("inapplicable", {}), **scores.inapplicable},
+        columns={**before.columns, **made},
+        unscored={**before.unscored, **scores.unscored},
+        inapplicable={**before.inapplicable, **scores.inapplicable},
     )
 
 

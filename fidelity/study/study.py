@@ -5,7 +5,7 @@ goes on. Everything lies in the store as `compare` leaves it, so a study that wa
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ from fidelity.runs.generate import Listener
 from fidelity.runs.jobs import jobs_of, prompts_of
 from fidelity.schema import Settings
 from fidelity.store.store import Store
-from fidelity.store.studies import Cell, StudyRecord, write_record
+from fidelity.store.studies import Cell, StudyManifest, write_study
 from fidelity.study.progress import Whole
 
 RunSource = str | dict[str, Any]
@@ -130,7 +130,7 @@ def run_study(
 
 def _keep(study: Study, cells: Sequence[Cell], store: Store) -> None:
     gate = study.gate.model_dump(mode="json", exclude_defaults=True) if study.gate else None
-    write_record(store.root, StudyRecord(study.name, tuple(cells), gate))
+    write_study(store.root, StudyManifest(name=study.name, cells=tuple(cells), gate=gate))
 
 
 def _run_family(
@@ -155,7 +155,7 @@ def _run_family(
     except FidelityError as error:
         listener.say(f"{family.name}: {error}")
         wrong |= {name: f"its baseline {family.baseline.name}: {error}" for name in cells if name not in wrong}
-    cells |= {name: replace(cells[name], why=why) for name, why in wrong.items()}
+    cells |= {name: cells[name].replace(why=why) for name, why in wrong.items()}
     return {(family.name, name): cell for name, cell in cells.items()}
 
 
@@ -164,8 +164,7 @@ def _compared(cells: dict[str, Cell], result: ComparisonSet) -> dict[str, Cell]:
     for scores in result.candidates:
         manifest, original = scores.run.manifest, result.baseline.manifest.checkpoint
         name = manifest.config.name if manifest.config.name in cells else scores.run.name
-        found[name] = replace(
-            cells[name],
+        found[name] = cells[name].replace(
             format=manifest.label or manifest.checkpoint.format or "format unknown",
             parameters=original.parameters or manifest.checkpoint.parameters,
             comparison=scores.kept.path.name,
