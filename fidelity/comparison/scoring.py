@@ -4,7 +4,7 @@ import hashlib
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
@@ -12,7 +12,8 @@ from fidelity.comparison.pairing import pair_runs
 from fidelity.comparison.results import LOW_ANCHOR_SEED, Scores, low_signature, scored_columns
 from fidelity.config import Reasoning
 from fidelity.encoders import CachedEncoder, locate
-from fidelity.metrics import EncoderMetric, Metric
+from fidelity.errors import FidelityError
+from fidelity.metrics import EncoderMetric, Metric, every_metric
 from fidelity.records import Column, Pair
 from fidelity.store.comparisons import Comparison
 from fidelity.store.manifests import ColumnSource, ComparisonManifest
@@ -46,6 +47,29 @@ def offered(metric: Metric) -> dict[str, Column]:
     fallback = metric.fallback()
     own = {metric.named(column.name): column for column in metric.score([])}
     return own | (offered(fallback) if fallback else {})
+
+
+def columns_of(metrics: Iterable[Metric]) -> dict[str, Column]:
+    """All columns that they may give, empty, by name."""
+    return {name: column for metric in metrics for name, column in offered(metric).items()}
+
+
+def addable(metrics: Sequence[Metric]) -> dict[str, str]:
+    """Columns that none of the metrics gives, each with the line that adds it, and what this machine lacks for it."""
+    have = columns_of(metrics)
+    found: dict[str, str] = {}
+    for metric in every_metric():
+        given = "".join(
+            f", {name}: {name.upper()}" for name, field in type(metric).model_fields.items() if field.is_required()
+        )
+        entry = f"{{kind: {metric.kind}{given}}}" if given else metric.kind
+        how = f"add `- {entry}` to 'metrics:' in the baseline's YAML, or name it with --metric {metric.kind}"
+        try:
+            check_can_be_scored(metric)
+        except FidelityError as error:
+            how += f"; before that: {error}"
+        found |= {name: how for name in offered(metric) if name not in have.keys() | found.keys()}
+    return found
 
 
 def begin(baseline: Run, other: Run, store: Store, reasoning: Reasoning | None = None) -> Scores:
