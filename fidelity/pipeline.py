@@ -110,8 +110,8 @@ def compare(
     score([*floor, *compared], metrics)
     for scores in compared:
         score(scores.own_controls, metrics)
-        keep(scores, floor, candidates=len(candidates))
-    return ComparisonSet(base, floor, tuple(compared), not_compared)
+    finished = tuple(keep(scores, floor, candidates=len(candidates)) for scores in compared)
+    return ComparisonSet(base, floor, finished, not_compared)
 
 
 def check_gate(gate: Gate, metrics: Sequence[Metric]) -> None:

@@ -146,7 +146,7 @@ def values_of(scores: Scores, name: str) -> ByPrompt:
     return scores.by_prompt[name]
 
 
-def keep(candidate: Scores, controls: Sequence[Scores], *, candidates: int = 1) -> None:
+def keep(candidate: Scores, controls: Sequence[Scores], *, candidates: int = 1) -> Scores:
     """Write into a candidate's comparison which controls belong to it, so that it can be read back and judged.
 
     Args:
@@ -154,11 +154,12 @@ def keep(candidate: Scores, controls: Sequence[Scores], *, candidates: int = 1) 
         controls: Those of the baseline's controls.
         candidates: How many were compared together.
     """
-    candidate.kept.described(
+    comparison = candidate.kept.described(
         controls=[control.kept.path.name for control in controls],
         own_controls=[control.kept.path.name for control in candidate.own_controls],
         candidates=candidates,
     )
+    return replace(candidate, kept=comparison)
 
 
 def load_comparison(
@@ -176,12 +177,12 @@ def load_comparison(
         StoreError: It is no comparison of a candidate, or something of it is missing or damaged.
     """
     comparison = Comparison(path)
-    manifest = comparison.manifest
-    if manifest.controls is None:
+    if path.resolve().parent.name == "runs" or comparison.manifest.controls is None:
         raise StoreError(
             f"{path}: not the comparison of a candidate, or not finished; name a candidate's directory in comparisons/ "
             f"of a store (fidelity list shows them), or run fidelity compare again"
         )
+    manifest = comparison.manifest
     columns, folder = {n: made for n, made in manifest.columns.items() if only is None or n in only}, path.parent
     baseline = Run(_runs(path) / manifest.baseline)
     shared = {} if shared is None else shared
