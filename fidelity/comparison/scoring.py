@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from fidelity.comparison.pairing import pair_runs
 from fidelity.comparison.results import LOW_ANCHOR_SEED, Scores, low_signature, scored_columns
-from fidelity.config import Reasoning
+from fidelity.config import Compares, Reasoning
 from fidelity.encoders import CachedEncoder, locate
 from fidelity.metrics import EncoderMetric, Metric
 from fidelity.records import Column, Pair
@@ -47,10 +47,18 @@ def offered(metric: Metric) -> dict[str, Column]:
     return own | (offered(fallback) if fallback else {})
 
 
-def begin(baseline: Run, other: Run, store: Store, reasoning: Reasoning | None = None) -> Scores:
+def begin(
+    baseline: Run,
+    other: Run,
+    store: Store,
+    reasoning: Reasoning | None = None,
+    *,
+    compares: Sequence[Compares] = (),
+) -> Scores:
     """Two runs that can be compared, with a place in the store for their numbers.
 
     How thinking is told from answers is no part of a run: another `reasoning` is another comparison of the same runs.
+    `compares` is what the other run's YAML declares.
 
     Raises:
         IncomparableError: They asked different prompts, sampled differently, or share no answered prompt.
@@ -65,6 +73,8 @@ def begin(baseline: Run, other: Run, store: Store, reasoning: Reasoning | None =
         "failures": pairing.failures,
         "failed_prompts": list(pairing.failed_prompts),
         "same": asdict(pairing.same()),
+        "prompt_tokens": asdict(pairing.prompt_tokens()),
+        "compares": list(compares),
         "habits": [asdict(habit) for habit in pairing.habits],
     }
     created = datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,5 +1,6 @@
 """The YAML of a run as frozen models: what to generate, with what, and what to hold it against."""
 
+from fidelity.config.compares import KINDS, Compares, Declared
 from fidelity.config.engines import (
     AnyEngine,
     ExecuTorchEngine,
@@ -30,9 +31,12 @@ from fidelity.config.run import (
 )
 
 __all__ = [
+    "KINDS",
     "USE_CASES",
     "AnyEngine",
+    "Compares",
     "Control",
+    "Declared",
     "ExecuTorchEngine",
     "Kl",
     "Latency",

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from fidelity.config import Compares
 from fidelity.floor import ByPrompt, excess_by_prompt, mean_over_controls
-from fidelity.records import Column, Sameness
+from fidelity.records import Column, PromptTokens, Sameness
 
 SEED = 0
 """Of the order in which the bounds read the prompts and of the bootstrap; fixed, so that nobody can look for one."""
@@ -51,6 +52,10 @@ class Evidence:
     """How many answers each prompt was to have."""
     same: Sameness = field(default_factory=lambda: Sameness(texts=False))
     """Candidate and baseline."""
+    prompt_tokens: PromptTokens | None = None
+    """How baseline and candidate read the prompts; None where it wasn't recorded."""
+    compares: tuple[Compares, ...] = ()
+    """What the candidate's YAML says that it is compared for."""
     planned: int | None = None
     """Where generating stops once the bounds decide: the number of prompts that there can be."""
 

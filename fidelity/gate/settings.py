@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from fidelity.config import explained, read_yaml
+from fidelity.config import Declared, explained, read_yaml
 from fidelity.errors import ConfigError
 from fidelity.records import Column
 from fidelity.schema import Settings, nearest
@@ -33,8 +33,11 @@ class Gate(Settings):
     """The share of prompts that may be left without an answer; beyond it the rest says too little."""
     primary: str | None = None
     """The one column whose lines decide, with the hard breaks and the failures; the other lines warn."""
+    compares: Declared = ()
+    """In what candidates are meant to differ from the baseline, beside what their own YAML says: `engine`, or a list;
+    `quantization` if neither says it. Whatever else differs makes a fail inconclusive."""
     allow_engine_difference: bool = False
-    """Let a candidate fail although its engine's mode, version or hardware is another than the baseline's."""
+    """An older way to declare `engine` and `hardware` beside what is compared."""
 
     @model_validator(mode="after")
     def _must_be_able_to_fail(self) -> Self:

@@ -28,7 +28,7 @@ from fidelity.store.runs import Run, RunWriter
 from fidelity.store.store import Store
 from fidelity.store.token_scores import Depth, Forced, adopt_scores, writing
 
-NO_PART_OF_A_RUN = {"metrics", "kl", "latency", "price_per_hour", "serving"}
+NO_PART_OF_A_RUN = {"metrics", "kl", "latency", "price_per_hour", "serving", "compares"}
 """Keys of a YAML that say what is done with a run's outputs, or beside them."""
 Decided = Callable[[Run], Outcome]
 """What a gate says to a run that may still grow."""

@@ -143,6 +143,8 @@ def _write_run(path: Path, chunks: Sequence[Path], prompts: Sequence[Prompt], ma
     failures = len(table) - table["failure"].null_count
     tokens = pc.sum(pc.list_value_length(table["token_ids"])).as_py() or 0
     counts = {"prompts": len(prompts), "generations": len(table) - failures, "failures": failures, "tokens": tokens}
+    if "prompt_tokens" in table.column_names and (longest := pc.max(table["prompt_tokens"]).as_py()):
+        counts["longest_prompt"] = longest
     write_manifest(path, {**manifest, "counts": counts})
     return Run(path)
 
