@@ -143,7 +143,7 @@ def evidence_of(result: ComparisonSet, candidate: Scores) -> Evidence:
         same=candidate.same,
         prompt_tokens=candidate.prompt_tokens,
         compares=candidate.compares,
-        planned=candidate.run.manifest.get("planned"),
+        planned=candidate.run.manifest.planned,
     )
 
 

@@ -7,18 +7,22 @@ from typing import Any
 
 from fidelity.config import Compares
 from fidelity.gate import conditions
-from fidelity.gate.conditions import Manifest, engine_of
 from fidelity.gate.difference import Difference, alike, compared, difference
 from fidelity.gate.options import option_differences
 from fidelity.gate.quantization import is_quantized, real_format
 from fidelity.records import PromptTokens
+from fidelity.store.manifests import RunManifest
 
 MOST_TOKENS = 8
 """Tokens that a sentence names."""
 
 
 def differences(
-    baseline: Manifest, other: Manifest, prompts: PromptTokens | None = None, *, declared: Collection[Compares] = ()
+    baseline: RunManifest,
+    other: RunManifest,
+    prompts: PromptTokens | None = None,
+    *,
+    declared: Collection[Compares] = (),
 ) -> tuple[Difference, ...]:
     """All known differences between two runs but their weights and their number format.
 
@@ -43,17 +47,17 @@ def in_words(found: Collection[Difference]) -> str:
     return " and its ".join(one.sentence for one in found)
 
 
-Runs = tuple[Manifest, Manifest]
-"""Manifests of the baseline and of the other run."""
+Runs = tuple[RunManifest, RunManifest]
+"""RunManifests of the baseline and of the other run."""
 
 
-def _both(runs: Runs, read: Callable[[Manifest], Any]) -> tuple[Any, Any]:
+def _both(runs: Runs, read: Callable[[RunManifest], Any]) -> tuple[Any, Any]:
     return read(runs[0]), read(runs[1])
 
 
 def _revealed(runs: Runs, key: str) -> tuple[Any, Any]:
     """What both engines say of themselves."""
-    return _both(runs, lambda manifest: manifest["engine"].get(key))
+    return _both(runs, lambda manifest: getattr(manifest.engine, key))
 
 
 def _engine(runs: Runs) -> Iterator[Difference]:
@@ -69,7 +73,7 @@ def _spread(runs: Runs) -> Iterator[Difference]:
     """On what it ran, and over how many devices."""
     yield from compared("hardware", _revealed(runs, "device"), "hardware")
     yield from compared(
-        "server", _both(runs, lambda manifest: manifest["identity"].get("at")), "provider", "hardware", "engine"
+        "server", _both(runs, lambda manifest: manifest.identity.get("at")), "provider", "hardware", "engine"
     )
     for direction in ("tensor", "pipeline"):
         sizes = _both(runs, partial(conditions.parallel, direction=direction))
@@ -111,7 +115,7 @@ def _context(runs: Runs) -> Iterator[Difference]:
     sizes, taken = _revealed(runs, "context"), _both(runs, conditions.longest_prompt_and_answer)
     if None in sizes:
         return
-    stated = engine_of(runs[1]).get("kind") == "recorded"  # by the user, in `ran:`
+    stated = runs[1].config.engine.kind == "recorded"  # by the user, in `ran:`
     if stated if None in taken else min(sizes) < max(taken):
         yield from compared("context in tokens", sizes, "engine")
 
@@ -130,7 +134,7 @@ def _weights(runs: Runs) -> Iterator[Difference]:
     """Quantization or other weights, where neither is what the comparison is about."""
     baseline, other = runs
     if is_quantized(other) and not is_quantized(baseline):
-        yield difference("format", (real_format(baseline), real_format(other) or other["label"]), "quantization")
+        yield difference("format", (real_format(baseline), real_format(other) or other.label), "quantization")
         return
     yield from compared("hash of the weights", _both(runs, conditions.weights), "finetune")
 

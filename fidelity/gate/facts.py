@@ -42,10 +42,10 @@ def _labels(evidence: Evidence) -> str:
 def _unanswered(gate: Gate, evidence: Evidence) -> str:
     """Failures of baseline and controls; the candidate's own are a line of the gate."""
     for manifest in (evidence.baseline_manifest, *evidence.control_manifests):
-        failures, prompts = manifest["counts"]["failures"], manifest["counts"]["prompts"]
+        failures, prompts = manifest.counts.failures, manifest.counts.prompts
         if failures > gate.max_failed * prompts:
             return (
-                f"Too many failures: {manifest['name']} gave no answer to {failures} of {prompts} prompts, and "
+                f"Too many failures: {manifest.name} gave no answer to {failures} of {prompts} prompts, and "
                 f"max_failed is {gate.max_failed:.1%}."
             )
     return ""

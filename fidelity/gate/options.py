@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 from fidelity.config import Compares
-from fidelity.gate.conditions import Manifest, engine_of, options_of
+from fidelity.gate.conditions import configured, options_of
 from fidelity.gate.difference import Difference, compared, difference
+from fidelity.store.manifests import RunManifest
 
 QUANTIZING = frozenset(
     {"quantization", "quantization_config", "load_in_4bit", "load_in_8bit", "gguf_file", "quantization_param_path"}
@@ -66,9 +67,9 @@ ABOUT: dict[str, tuple[Compares, ...]] = {
 IN_REQUESTS: tuple[Compares, ...] = ("template", "finetune")
 
 
-def option_differences(baseline: Manifest, other: Manifest) -> Iterator[Difference]:
+def option_differences(baseline: RunManifest, other: RunManifest) -> Iterator[Difference]:
     """Each option that differs, with what it is about; engines of two kinds have none in common."""
-    ours, theirs = engine_of(baseline), engine_of(other)
+    ours, theirs = configured(baseline), configured(other)
     if ours.get("kind") != theirs.get("kind"):
         return
     given = options_of(baseline), options_of(other)
