@@ -4,12 +4,14 @@ from fidelity.gate.comparability import differences
 from fidelity.gate.difference import Difference
 from fidelity.gate.drafting import draft
 from fidelity.gate.evidence import SEED, Evidence, Measured
+from fidelity.gate.feasibility import out_of_reach
 from fidelity.gate.judging import judge
 from fidelity.gate.quantization import is_quantized, mislabeled, real_format
-from fidelity.gate.settings import Gate, break_column, check_columns, load_gate
+from fidelity.gate.settings import LIMIT_KEYS, Gate, break_column, check_columns, load_gate
 from fidelity.gate.verdict import Line, LineKind, Outcome, Verdict, exit_code
 
 __all__ = [
+    "LIMIT_KEYS",
     "SEED",
     "Difference",
     "Evidence",
@@ -28,5 +30,6 @@ __all__ = [
     "judge",
     "load_gate",
     "mislabeled",
+    "out_of_reach",
     "real_format",
 ]
