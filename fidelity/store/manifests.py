@@ -6,7 +6,7 @@ A key that its class gives a default may be missing: it was added later, or isn'
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, field_serializer
 
@@ -81,7 +81,11 @@ class RunDraft(Manifest):
     """None for recorded outputs, of which it isn't known."""
     prompts_digest: str
     chunk: int | None
-    """The most prompts that the engine held at once; None for recorded outputs, like the seed."""
+    """The most prompts in a batch that was waited for; None where there were no such batches."""
+    batching: Literal["continuous"] | None = None
+    """None where batches were waited for, and for recorded outputs."""
+    resumed: int = 0
+    """How often a run whose engine was kept full was killed and taken up again, in batches of another composition."""
     seed: int | None
     """Of the order and the sizes of the chunks."""
     control_of: str | None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fidelity.files import read_parquet, read_parquet_row, whole_file, write_parquet
 from fidelity.records import Failure, Generation, Message, Prompt
-from fidelity.store.journal import Journal
+from fidelity.store.journal import Journal, count_resumptions
 from fidelity.store.manifests import (
     MANIFEST,
     Counts,
@@ -112,6 +112,11 @@ class RunWriter:
     def journal(self, number: int) -> Journal:
         """What there is of a chunk that isn't whole yet, where each prompt is answered in its own time."""
         return Journal(self.path / f"answers-{number:05d}.jsonl")
+
+    @property
+    def resumed(self) -> int:
+        """How often an answer-by-answer run was killed and taken up again."""
+        return sum(map(count_resumptions, self.path.glob("answers-*.jsonl")))
 
     @property
     def begun(self) -> bool:
