@@ -7,10 +7,11 @@ from functools import cached_property
 from pathlib import Path
 
 from fidelity.comparison.pairing import Pairing, pair_runs
+from fidelity.config import Compares
 from fidelity.errors import StoreError
 from fidelity.floor import ByPrompt, by_prompt
 from fidelity.gate import Evidence, Gate, Measured, Verdict, judge
-from fidelity.records import Column, Sameness
+from fidelity.records import Column, PromptTokens, Sameness
 from fidelity.store.comparisons import Comparison
 from fidelity.store.manifests import ColumnSource
 from fidelity.store.runs import Run
@@ -68,6 +69,16 @@ class Scores:
     def same(self) -> Sameness:
         """Whether both said the very same."""
         return self.kept.manifest.same
+
+    @property
+    def compares(self) -> tuple[Compares, ...]:
+        """What the other run's YAML declares; empty for comparisons of older versions."""
+        return self.kept.manifest.compares
+
+    @property
+    def prompt_tokens(self) -> PromptTokens | None:
+        """How both models read the prompts; None for comparisons of older versions."""
+        return self.kept.manifest.prompt_tokens
 
     @cached_property
     def by_prompt(self) -> dict[str, ByPrompt]:
@@ -135,6 +146,8 @@ def evidence_of(result: ComparisonSet, candidate: Scores) -> Evidence:
         repeats=max(Counter(candidate.prompt_ids).values()),
         same=candidate.same,
         candidates=candidate.kept.manifest.candidates,
+        prompt_tokens=candidate.prompt_tokens,
+        compares=candidate.compares,
         planned=candidate.run.manifest.planned,
     )
 
@@ -177,12 +190,12 @@ def load_comparison(
         StoreError: It is no comparison of a candidate, or something of it is missing or damaged.
     """
     comparison = Comparison(path)
-    if path.resolve().parent.name == "runs" or comparison.manifest.controls is None:
+    manifest = None if path.resolve().parent.name == "runs" else comparison.manifest
+    if manifest is None or manifest.controls is None:
         raise StoreError(
             f"{path}: not the comparison of a candidate, or not finished; name a candidate's directory in comparisons/ "
             f"of a store (fidelity list shows them), or run fidelity compare again"
         )
-    manifest = comparison.manifest
     columns, folder = {n: made for n, made in manifest.columns.items() if only is None or n in only}, path.parent
     baseline = Run(_runs(path) / manifest.baseline)
     shared = {} if shared is None else shared

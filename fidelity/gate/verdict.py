@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from fidelity.gate.difference import Difference
+
 Outcome = Literal["pass", "fail", "inconclusive"]
 LineKind = Literal["margin", "tail", "break", "failed", "precondition"]
 
@@ -60,6 +62,8 @@ class Verdict:
     """Where generating stops once the bounds decide: the number of prompts that there can be."""
     candidates: int = 1
     """How many were judged together; each of the bounds has the confidence that all of them take."""
+    differences: tuple[Difference, ...] = ()
+    """Where baseline and candidate were not generated alike; what isn't declared turns a fail into inconclusive."""
 
     @property
     def basis(self) -> str:
