@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 Better = Literal["higher", "lower", "neither"]
 SummaryKind = Literal["mean", "median"]
+Floats: TypeAlias = NDArray[np.float64]
+"""Numbers in double precision, of any shape."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,10 @@ class Failure:
     prompt_id: str
     reason: str
     repeat: int = 0
+
+
+Response: TypeAlias = Generation | Failure
+"""What came of one prompt."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -23,10 +23,10 @@ from fidelity.config import (
 from fidelity.engines import identity, surroundings
 from fidelity.engines.recorded import file_hash, recorded_prompts
 from fidelity.errors import ConfigError, FidelityError
+from fidelity.gate.facts import Manifest
 from fidelity.prompts import load_prompts
 from fidelity.records import Prompt
 
-Manifest = Mapping[str, Any]
 OF_THE_MACHINE = {"version": "engine version", "device": "hardware", "ambient": "environment"}
 """What may differ between two machines without a change in the repository: named in every comparison."""
 

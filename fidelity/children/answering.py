@@ -17,7 +17,7 @@ from typing import Any, Protocol, TextIO
 LAST_BREATH_S = 20.0
 """How long the engine may take to shut down before the process is killed."""
 Record = dict[str, Any]
-OnProgress = Callable[[int, int], None]
+ReportProgress = Callable[[int, int], None]
 """Told how many prompts of the request are answered, and how many tokens are generated."""
 
 
@@ -36,7 +36,7 @@ class Model(Protocol):
     step_seconds: float
     """Time spent in the engine's own steps since it was opened and warm."""
 
-    def generate(self, rows: list[Record], sampling: Record, on_progress: OnProgress) -> Iterator[Record]:
+    def generate(self, rows: list[Record], sampling: Record, on_progress: ReportProgress) -> Iterator[Record]:
         """One record per row, in order: the arguments of `Generation`, or `prompt_id` and `failure`, the reason."""
         ...
 
@@ -71,7 +71,7 @@ def answer(open_model: Callable[..., Model]) -> None:
         busy.clear()
 
 
-def _sign_of_life(replies: TextIO) -> OnProgress:
+def _sign_of_life(replies: TextIO) -> ReportProgress:
     return lambda prompts, tokens: _reply(replies, progress=[prompts, tokens])
 
 

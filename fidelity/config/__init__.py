@@ -18,11 +18,11 @@ from fidelity.config.files import RelativePath, explained, read_yaml
 from fidelity.config.latency import USE_CASES, Latency
 from fidelity.config.run import (
     Control,
-    Kl,
     NamedMetric,
     Reasoning,
     RunConfig,
     Sampling,
+    TeacherForcing,
     candidate_of,
     load_run,
     parse_run,
@@ -34,7 +34,6 @@ __all__ = [
     "AnyEngine",
     "Control",
     "ExecuTorchEngine",
-    "Kl",
     "Latency",
     "NamedMetric",
     "OpenAIEngine",
@@ -46,6 +45,7 @@ __all__ = [
     "RunConfig",
     "Sampling",
     "StoredEngine",
+    "TeacherForcing",
     "TorchAO",
     "TransformersEngine",
     "VllmEngine",

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from fidelity.gate.evidence import SEED, Evidence
 from fidelity.gate.facts import engine_differences, unmet
-from fidelity.gate.lines import Judged, Study, unjudged
+from fidelity.gate.lines import Judged, VerdictPlan, unjudged
 from fidelity.gate.margins import judge_margin, judge_tail
 from fidelity.gate.settings import Gate, break_column, check_columns
 from fidelity.gate.shares import judge_breaks, judge_failed
@@ -44,7 +44,7 @@ def judge(gate: Gate, evidence: Evidence) -> Verdict:
 
 def _each(gate: Gate, evidence: Evidence) -> list[Judged]:
     """Every line of the gate, not yet failed."""
-    study = Study(
+    study = VerdictPlan(
         confidence=gate.confidence,
         tests=len(gate.margins) + len(gate.tail) + len(gate.breaks) + 1,
         planned=evidence.planned,

@@ -43,8 +43,8 @@ __all__ = [
 Lexical = Identical | PrefixAgreement | FirstDivergence | Rouge | Chrf | Edit | Length | Facts | Diversity | Thinking
 Structural = Markdown | Json | Code | Counts | Breaks
 Semantic = Sts | BertScore | Nli
-Forced = Tokens | Kl
-AnyMetric = Annotated[Lexical | Structural | Semantic | Forced, Field(discriminator="kind")]
+TeacherForced = Tokens | Kl
+AnyMetric = Annotated[Lexical | Structural | Semantic | TeacherForced, Field(discriminator="kind")]
 KINDS: tuple[type[Metric], ...] = get_args(get_args(AnyMetric)[0])
 
 

@@ -33,19 +33,19 @@ def word_diff(baseline: str, candidate: str) -> list[Piece]:
     return list(_joined(raw))
 
 
-Unit = tuple[str, str]
+SpacedWord = tuple[str, str]
 """A word with the white space before it; the last word of a text is empty, so that no white space is lost."""
-Run = tuple[int, int, int]
+CommonRun = tuple[int, int, int]
 """Words in common: where in the baseline, where in the candidate, how many."""
 
 
-def _units(text: str) -> list[Unit]:
+def _units(text: str) -> list[SpacedWord]:
     spans = [*word_spans(text), (len(text), len(text))]
     starts = [0, *(end for _, end in spans)]
     return [(text[gap:start], text[start:end]) for gap, (start, end) in zip(starts, spans, strict=False)]
 
 
-def _common_runs(ours: Sequence[str], theirs: Sequence[str]) -> list[Run]:
+def _common_runs(ours: Sequence[str], theirs: Sequence[str]) -> list[CommonRun]:
     from rapidfuzz.distance import LCSseq
 
     same = next((n for n, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs)))
@@ -60,7 +60,7 @@ def _common_runs(ours: Sequence[str], theirs: Sequence[str]) -> list[Run]:
     return _without_chance([*found, (len(ours), len(theirs), 0)])
 
 
-def _without_chance(runs: list[Run]) -> list[Run]:
+def _without_chance(runs: list[CommonRun]) -> list[CommonRun]:
     """Runs that are shorter than the changes on both sides of them are dropped, until none is left to drop."""
     while True:
         changes = [max(b[0] - a[0] - a[2], b[1] - a[1] - a[2]) for a, b in pairwise([(0, 0, 0), *runs])]
@@ -74,7 +74,7 @@ def _without_chance(runs: list[Run]) -> list[Run]:
         runs = kept
 
 
-def _pieces(ours: Sequence[Unit], theirs: Sequence[Unit], runs: Sequence[Run]) -> Iterator[Piece]:
+def _pieces(ours: Sequence[SpacedWord], theirs: Sequence[SpacedWord], runs: Sequence[CommonRun]) -> Iterator[Piece]:
     at, other = 0, 0
     for start, start_other, size in runs:
         yield Piece("baseline", _text(ours[at:start]))
@@ -101,5 +101,5 @@ def _joined(pieces: Iterator[Piece]) -> Iterator[Piece]:
                 yield Piece(kind, text)
 
 
-def _text(units: Sequence[Unit]) -> str:
+def _text(units: Sequence[SpacedWord]) -> str:
     return "".join(gap + word for gap, word in units)

@@ -26,7 +26,7 @@ from fidelity.runs.measure import RunWatch, read_serving, requests_of, time_alon
 from fidelity.runs.teacher_forcing import Forcing, owed
 from fidelity.store.runs import Run, RunWriter
 from fidelity.store.store import Store
-from fidelity.store.token_scores import Depth, Forced, adopt_scores, writing
+from fidelity.store.token_scores import Depth, StoredScores, adopt_scores, writing
 
 NO_PART_OF_A_RUN = {"metrics", "kl", "latency", "price_per_hour", "serving"}
 """Keys of a YAML that say what is done with a run's outputs, or beside them."""
@@ -116,7 +116,7 @@ def _force(job: Job, run: Run, forcings: Sequence[Forcing], engines: "_Engines")
     """Have the engine of a finished run score the baseline's tokens; why it can't is kept for whoever misses them."""
     for forcing in forcings:
         with writing(forcing.path) as writer:
-            if isinstance(writer, Forced):
+            if isinstance(writer, StoredScores):
                 continue
             try:
                 engine = engines.of(job, run.path / "engine.log")

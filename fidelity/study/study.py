@@ -36,7 +36,7 @@ from fidelity.runs.jobs import jobs_of, prompts_of
 from fidelity.schema import Settings
 from fidelity.store.store import Store
 from fidelity.store.studies import Cell, StudyRecord, write_record
-from fidelity.study.progress import Whole
+from fidelity.study.progress import StudyProgress
 
 RunSource = str | dict[str, Any]
 """A run's YAML file, or the same inline."""
@@ -118,7 +118,7 @@ def run_study(
     """
     cells = [_cell(family, config) for family in study.families for config in family.candidates]
     _keep(study, cells, store)
-    whole = Whole(listener, [job for family in study.families for job in _work_of(family, store, limit)])
+    whole = StudyProgress(listener, [job for family in study.families for job in _work_of(family, store, limit)])
     for family in study.families:
         settled = _run_family(family, store, whole, metrics_of, limit)
         cells = [settled.get((cell.family, cell.candidate), cell) for cell in cells]
