@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fidelity.config import Requests, Sampling
-from fidelity.engines.base import EngineInfo, OnProgress, Progress
+from fidelity.engines.base import OnProgress, Progress
 from fidelity.engines.connection import TroubleError
 from fidelity.engines.dialects import Served, body_of
 from fidelity.engines.replies import generation
 from fidelity.engines.server_session import ServerSession, backoff, when_ready
 from fidelity.errors import EngineError
-from fidelity.records import Failure, Generation, Prompt
+from fidelity.records import EngineInfo, Failure, Generation, Prompt
 
 HEARTBEAT_S = 1.0
 """How often a run says how far it is."""

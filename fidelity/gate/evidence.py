@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from fidelity.floor import ByPrompt, excess_by_prompt, mean_over_controls
 from fidelity.records import Column, Sameness
+from fidelity.store.manifests import RunManifest
 
 SEED = 0
 """Of the order in which the bounds read the prompts and of the bootstrap; fixed, so that nobody can look for one."""
@@ -32,15 +32,15 @@ class Measured:
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that is known of one candidate. Manifests are those of the runs, as they lie on disk."""
+    """All that is known of one candidate. Manifests are those of the runs."""
 
     candidate: str
     prompt_ids: tuple[str, ...]
     """The prompts that the candidate was asked."""
     columns: Mapping[str, Measured]
-    baseline_manifest: Mapping[str, Any]
-    candidate_manifest: Mapping[str, Any]
-    control_manifests: tuple[Mapping[str, Any], ...] = ()
+    baseline_manifest: RunManifest
+    candidate_manifest: RunManifest
+    control_manifests: tuple[RunManifest, ...] = ()
     unscored: Mapping[str, str] = field(default_factory=dict)
     """Column to the reason why the whole column could not be scored."""
     failed: frozenset[str] = frozenset()
