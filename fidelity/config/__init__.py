@@ -17,7 +17,10 @@ from fidelity.config.engines import (
 from fidelity.config.files import RelativePath, explained, read_yaml
 from fidelity.config.latency import USE_CASES, Latency
 from fidelity.config.run import (
+    DEFAULT_BATCH,
+    Batching,
     Control,
+    Drained,
     NamedMetric,
     Reasoning,
     RunConfig,
@@ -30,9 +33,12 @@ from fidelity.config.run import (
 )
 
 __all__ = [
+    "DEFAULT_BATCH",
     "USE_CASES",
     "AnyEngine",
+    "Batching",
     "Control",
+    "Drained",
     "ExecuTorchEngine",
     "Latency",
     "NamedMetric",

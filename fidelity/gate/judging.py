@@ -7,9 +7,9 @@ from fidelity.gate.evidence import SEED, Evidence
 from fidelity.gate.facts import engine_differences, unmet
 from fidelity.gate.lines import Judged, VerdictPlan, unjudged
 from fidelity.gate.margins import judge_margin, judge_tail
-from fidelity.gate.settings import Gate, break_column, check_columns
+from fidelity.gate.settings import Gate, Limit, check_columns
 from fidelity.gate.shares import judge_breaks, judge_failed
-from fidelity.gate.verdict import Line, LineKind, Outcome, Verdict, worst
+from fidelity.gate.verdict import Line, Outcome, Verdict, worst
 from fidelity.stats import holm
 
 
@@ -46,35 +46,31 @@ def _each(gate: Gate, evidence: Evidence) -> list[Judged]:
     """Every line of the gate, not yet failed."""
     study = VerdictPlan(
         confidence=gate.confidence,
-        tests=len(gate.margins) + len(gate.tail) + len(gate.breaks) + 1,
+        tests=len(gate.limits) + 1,
         planned=evidence.planned,
         complete=evidence.complete,
         why_no_floor="" if evidence.control_manifests else "there is no control to take its floor from",
     )
-    judged = []
-    for name, margin in gate.margins.items():
-        found = evidence.columns.get(name)
-        judged.append(
-            judge_margin(name, margin, found, study) if found else _unscored("margin", name, margin, evidence)
-        )
-    for name, limit in gate.tail.items():
-        found = evidence.columns.get(name)
-        judged.append(judge_tail(name, limit, found, study) if found else _unscored("tail", name, limit, evidence))
-    for name, limit in gate.breaks.items():
-        found = evidence.columns.get(break_column(name))
-        judged.append(judge_breaks(name, limit, found, study) if found else _unscored("break", name, limit, evidence))
+    judged = [_limit(limit, evidence, study) for limit in gate.limits]
     return [*judged, judge_failed(gate.max_failed, evidence, study)]
 
 
-def _unscored(kind: LineKind, name: str, limit: float, evidence: Evidence) -> Judged:
-    return unjudged(kind, name, limit, evidence.unscored[break_column(name) if kind == "break" else name])
+def _limit(limit: Limit, evidence: Evidence, study: VerdictPlan) -> Judged:
+    measured = evidence.columns.get(limit.column)
+    if measured is None:
+        return unjudged(limit.kind, limit.name, limit.value, evidence.unscored[limit.column])
+    if limit.kind == "margin":
+        return judge_margin(limit.name, limit.value, measured, study)
+    if limit.kind == "tail":
+        return judge_tail(limit.name, limit.value, measured, study)
+    return judge_breaks(limit.name, limit.value, measured, study)
 
 
 def _with_fails(judged: Sequence[Judged], gate: Gate) -> list[Line]:
     """The lines with what fails; those that decide and those that warn are corrected apart, as two families."""
     lines = {}
     for decides in (True, False):
-        family = [n for n, one in enumerate(judged) if _decides(one.line, gate) is decides]
+        family = [n for n, one in enumerate(judged) if gate.decides(one.line.kind, one.line.name) is decides]
         adjusted = holm([judged[n].p_value for n in family])
         for n, p_value in zip(family, adjusted, strict=True):
             line = replace(judged[n].line, decides=decides)
@@ -84,10 +80,6 @@ def _with_fails(judged: Sequence[Judged], gate: Gate) -> list[Line]:
                 line = _softened(replace(line, outcome="fail"), f"corrected for {len(family)} lines it is not sure")
             lines[n] = line
     return [lines[n] for n in range(len(judged))]
-
-
-def _decides(line: Line, gate: Gate) -> bool:
-    return line.kind in ("break", "failed") or gate.primary in (None, line.name)
 
 
 def _why_no_fail(gate: Gate, evidence: Evidence, unmet_ones: Sequence[Line], lines: Sequence[Line]) -> str:
