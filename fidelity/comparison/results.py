@@ -69,6 +69,11 @@ class Scores:
         """Whether both said the very same."""
         return Sameness(**self.kept.manifest["same"])
 
+    @property
+    def spelling_only(self) -> int:
+        """How many answers differ in normalization alone; 0 where an older version compared them."""
+        return int(self.kept.manifest.get("spelling_only", 0))
+
     @cached_property
     def by_prompt(self) -> dict[str, ByPrompt]:
         """What `values_of` has been asked for."""

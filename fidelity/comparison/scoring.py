@@ -65,6 +65,7 @@ def begin(baseline: Run, other: Run, store: Store, reasoning: Reasoning | None =
         "failures": pairing.failures,
         "failed_prompts": list(pairing.failed_prompts),
         "same": asdict(pairing.same()),
+        "spelling_only": pairing.spelling_only(),
         "habits": [asdict(habit) for habit in pairing.habits],
     }
     created = datetime.now(UTC).isoformat(timespec="milliseconds")
