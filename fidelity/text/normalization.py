@@ -13,7 +13,7 @@ SPACES = "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u20
 VARIATIONS = "\ufe0e\ufe0f"
 """Whether an emoji has colors; unseen, also inside emoji sequences."""
 MOST_MARKS = 30
-"""UAX #15's stream-safe limit. Longer rows of marks, which no language has, take quadratic time: they stay as they are."""
+"""UAX #15's stream-safe limit. Longer rows of marks, which no language has, take quadratic time, so they stay."""
 
 
 def normalize(text: str) -> str:
