@@ -24,7 +24,6 @@ from fidelity.engines.base import Engine, ForcingEngine, OnProgress, Progress, S
 from fidelity.engines.devices import cpu_name, gpu_name
 from fidelity.engines.environment import HARMLESS_ENV, kernel_environment
 from fidelity.engines.executorch import executorch_identity, open_executorch
-from fidelity.engines.machine import MachineLoad
 from fidelity.engines.notes import what_became_of
 from fidelity.engines.platforms import refusal
 from fidelity.engines.recorded import RecordedAnswers, file_hash
@@ -40,7 +39,6 @@ __all__ = [
     "Answered",
     "Engine",
     "ForcingEngine",
-    "MachineLoad",
     "OnProgress",
     "Progress",
     "ServerEngine",

@@ -71,8 +71,7 @@ def _run_json(run: Run) -> dict[str, Any]:
         "ran_as": manifest.engine.ran_as,
         "parameters": manifest.checkpoint.parameters,
         "bytes": manifest.checkpoint.bytes,
-        "engine": asdict(manifest.engine),
-        "counts": manifest.counts.model_dump(),
+        **manifest.model_dump(mode="json", include={"engine", "counts"}),
     }
 
 
