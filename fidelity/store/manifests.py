@@ -237,17 +237,6 @@ def write_record(file: Path, manifest: Manifest) -> None:
         draft.write_text(json.dumps(written, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    return {"schema_version": 1, **_read_json(folder / MANIFEST, Manifest)}
-
-
-def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
-    with whole_file(folder / MANIFEST) as draft:
-        draft.write_text(
-            json.dumps({"schema_version": 1, **manifest}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
-
-
 def _explained(place: tuple[int | str, ...], kind: str, message: str) -> str:
     key = ".".join(map(str, place))
     match kind:
