@@ -1,5 +1,6 @@
 """The YAML of a run as frozen models: what to generate, with what, and what to hold it against."""
 
+from fidelity.config.compares import KINDS, Compares, Declared
 from fidelity.config.engines import (
     AnyEngine,
     ExecuTorchEngine,
@@ -34,10 +35,13 @@ from fidelity.config.run import (
 
 __all__ = [
     "DEFAULT_BATCH",
+    "KINDS",
     "USE_CASES",
     "AnyEngine",
     "Batching",
+    "Compares",
     "Control",
+    "Declared",
     "Drained",
     "ExecuTorchEngine",
     "Kl",

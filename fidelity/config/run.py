@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from fidelity.config.compares import Declared
 from fidelity.config.engines import AnyEngine, ExecuTorchEngine, Requests, TransformersEngine, VllmEngine, VllmSettings
 from fidelity.config.files import ModelName, RelativePath, explained, read_yaml
 from fidelity.config.latency import Latency
@@ -168,6 +169,8 @@ class RunConfig(Settings):
     """What `vllm bench serve --save-result` wrote of this model, a JSON file for each rate of requests."""
     label: str | None = None
     """A name for the format where the checkpoint can't tell it (a recorded run)."""
+    compares: Declared = ()
+    """In what a candidate is meant to differ from its baseline: `quantization` if neither this nor the gate says it."""
 
     @model_validator(mode="after")
     def _needs_a_model(self) -> Self:

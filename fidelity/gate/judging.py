@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from fidelity.gate.comparability import in_words
+from fidelity.gate.difference import Difference
 from fidelity.gate.evidence import SEED, Evidence
-from fidelity.gate.facts import engine_differences, unmet
+from fidelity.gate.facts import differences_in, unmet
 from fidelity.gate.lines import Judged, Study, unjudged
 from fidelity.gate.margins import judge_margin, judge_tail
 from fidelity.gate.settings import Gate, Limit, check_columns
@@ -27,7 +29,8 @@ def judge(gate: Gate, evidence: Evidence) -> Verdict:
     unmet_ones = unmet(gate, evidence)
     judged = _each(gate, evidence)
     lines = _with_fails(judged, gate)
-    why = _why_no_fail(gate, evidence, unmet_ones, lines)
+    differing = differences_in(gate, evidence)
+    why = _why_no_fail([d for d in differing if not d.declared], unmet_ones, lines)
     beyond = [line for line in lines if line.decides and line.outcome == "fail"]
     lines = [*unmet_ones, *(_softened(line, why) if why else line for line in lines)]
     outcome = worst(line.outcome for line in lines if line.decides)
@@ -39,6 +42,7 @@ def judge(gate: Gate, evidence: Evidence) -> Verdict:
         confidence=gate.confidence,
         seed=SEED,
         planned=evidence.planned,
+        differences=differing,
     )
 
 
@@ -82,13 +86,12 @@ def _with_fails(judged: Sequence[Judged], gate: Gate) -> list[Line]:
     return [lines[n] for n in range(len(judged))]
 
 
-def _why_no_fail(gate: Gate, evidence: Evidence, unmet_ones: Sequence[Line], lines: Sequence[Line]) -> str:
+def _why_no_fail(undeclared: Sequence[Difference], unmet_ones: Sequence[Line], lines: Sequence[Line]) -> str:
     """Why what is beyond its limit doesn't fail; empty where it does."""
     if unmet_ones:
         return f"a precondition is not met ({unmet_ones[0].name})"
-    differing = engine_differences(evidence.baseline_manifest, evidence.candidate_manifest)
-    if differing and not gate.allow_engine_difference:
-        return f"its {' and its '.join(differing)}, so that not all of this need be quantization's"
+    if undeclared:
+        return f"its {in_words(undeclared)}, so that not all of this need be quantization's"
     if any(line.kind == "failed" and line.outcome == "inconclusive" for line in lines):
         return "too many prompts have no answer"
     return ""

@@ -11,17 +11,17 @@ from typing import Any, ClassVar, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, field_serializer
 
 from fidelity.checkpoints.formats import Checkpoint
-from fidelity.config import Reasoning, RunConfig, Sampling
+from fidelity.config import Compares, Reasoning, RunConfig, Sampling
 from fidelity.errors import StoreError
 from fidelity.files import whole_file
-from fidelity.records import EngineInfo, Sameness
+from fidelity.records import EngineInfo, PromptTokens, Sameness
 from fidelity.schema import JsonObject
 from fidelity.text.thinking import NO_THINKING, Habit
 
 MANIFEST = "manifest.json"
 SCHEMA_VERSION = 2
 READABLE = (1, 2)
-NOT_OF_THE_RUN = {"metrics", "kl", "latency", "price_per_hour", "serving"}
+NOT_OF_THE_RUN = {"metrics", "kl", "latency", "price_per_hour", "serving", "compares"}
 """Keys of a YAML that say what is done with a run's outputs, or beside them."""
 
 
@@ -61,6 +61,8 @@ class Counts(Record):
     generations: int
     failures: int
     tokens: int
+    longest_prompt: int | None = None
+    """Tokens of the longest prompt; None where no prompt's number of tokens is known."""
 
 
 class RunDraft(Manifest):
@@ -153,6 +155,10 @@ class ComparisonManifest(Manifest):
     failed_prompts: tuple[str, ...]
     """Those that the candidate gave no answer to."""
     same: Sameness
+    prompt_tokens: PromptTokens | None = None
+    """How both models read the prompts; None in comparisons of older versions."""
+    compares: tuple[Compares, ...] = ()
+    """What the candidate's YAML declares that it is compared for."""
     reasoning_formats: tuple[Habit, Habit] = (NO_THINKING, NO_THINKING)
     """Of the baseline and of the candidate."""
     divergence: DivergenceCounts | None = None

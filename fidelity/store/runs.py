@@ -171,7 +171,14 @@ def _write_run(path: Path, chunks: Sequence[Path], prompts: Sequence[Prompt], ma
     write_parquet(path / GENERATIONS, table, rows_per_group=ROWS_READ_AT_ONCE)
     failures = len(table) - table["failure"].null_count
     tokens = pc.sum(pc.list_value_length(table["token_ids"])).as_py() or 0
-    counts = Counts(prompts=len(prompts), generations=len(table) - failures, failures=failures, tokens=tokens)
+    longest = pc.max(table["prompt_tokens"]).as_py() if "prompt_tokens" in table.column_names else None
+    counts = Counts(
+        prompts=len(prompts),
+        generations=len(table) - failures,
+        failures=failures,
+        tokens=tokens,
+        longest_prompt=longest,
+    )
     write_record(path / MANIFEST, RunManifest.model_validate({**dict(manifest), "counts": counts}))
     return Run(path)
 
