@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import to_jsonable_python
+
 from fidelity.checkpoints import Anatomy, Part, dissect, dissect_on_hub, local_directory
 from fidelity.checkpoints.formats import FLOATS
 from fidelity.engines.vllm_kernels import Linear, pick_kernels
@@ -76,7 +78,7 @@ def as_json(found: Inspection) -> dict[str, Any]:
             {"kind": pick.part.kind, "scheme": pick.part.scheme, "kernel": pick.kernel, "note": pick.note}
             for pick in found.picks
         ],
-        "ran": found.ran and asdict(found.ran),
+        "ran": to_jsonable_python(found.ran),
     }
 
 

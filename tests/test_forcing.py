@@ -253,7 +253,7 @@ class TestDoneWithout:
         (base.path / "manifest.json").write_text(json.dumps(manifest))
         candidate = compared(workspace, "quant").candidates[0]
         assert "different tokenizers" in candidate.unscored["top1_agreement"]
-        assert "different tokenizers" in scores_of(candidate.run)[0].manifest["failed"]
+        assert "different tokenizers" in scores_of(candidate.run)[0].manifest.failed
 
     def test_an_answer_that_fills_the_context_is_scored_as_far_as_it_goes(self, workspace):
         # Three words and a number: a prompt of four tokens; the context of nine holds five more, forced four of them.

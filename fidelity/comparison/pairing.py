@@ -8,6 +8,7 @@ from fidelity.config import Reasoning, Sampling
 from fidelity.errors import IncomparableError
 from fidelity.records import Generation, Pair, PromptTokens, Sameness
 from fidelity.store.runs import Outcome, Run
+from fidelity.text.normalization import normalize
 from fidelity.text.thinking import NO_THINKING, Habit
 
 
@@ -44,6 +45,14 @@ class Pairing:
             texts=all(_texts(pair.baseline) == _texts(pair.candidate) for pair in self.pairs),
             token_ids=_all_equal((pair.baseline.token_ids, pair.candidate.token_ids) for pair in self.pairs),
             logprobs=_all_equal((pair.baseline.logprobs, pair.candidate.logprobs) for pair in self.pairs),
+        )
+
+    def spelling_only(self) -> int:
+        """How many answers differ in normalization alone: spaces, apostrophes, hyphens and characters nobody sees."""
+        return sum(
+            pair.baseline.text != pair.candidate.text
+            and normalize(pair.baseline.text) == normalize(pair.candidate.text)
+            for pair in self.pairs
         )
 
 

@@ -103,6 +103,7 @@ def begin(
         failures=pairing.failures,
         failed_prompts=pairing.failed_prompts,
         same=_sameness(pairing, baseline, other),
+        spelling_only=pairing.spelling_only(),
         prompt_tokens=pairing.prompt_tokens(),
         compares=tuple(compares),
         reasoning_formats=pairing.habits,

@@ -28,7 +28,7 @@ from fidelity.report.content import (
     size_of,
     summaries_of,
 )
-from fidelity.report.diff import Piece, word_diff
+from fidelity.report.diff import Piece, readable, word_diff
 from fidelity.report.pairs import column_of, rank
 from fidelity.report.price import SERVED, PriceTable, price_table, serving_rows
 from fidelity.report.sanitize import WORD_JOINER, cut, one_line, visible
@@ -181,21 +181,20 @@ def _shown(pair: Pair, excess: float | None) -> str:
         about += f", excess {number(excess, sign=True)}"
     prompt = pair.prompt.text.strip()
     parts = [about, *([fenced(cut(prompt, 300))] if prompt else [])]
-    return "\n\n".join([*parts, fenced(_marked(word_diff(pair.baseline.text, pair.candidate.text)))])
+    return "\n\n".join([*parts, fenced(_marked(readable(word_diff(pair.baseline.text, pair.candidate.text))))])
 
 
 def _marked(pieces: Sequence[Piece]) -> str:
     """In git's notation for words, with what is long and the same elided, and an end."""
     text = ""
     for place, piece in enumerate(pieces):
-        seen = visible(piece.text)
         match piece.kind:
             case "both":
-                text += _elided(seen, first=place == 0, last=place == len(pieces) - 1)
+                text += _elided(piece.text, first=place == 0, last=place == len(pieces) - 1)
             case "baseline":
-                text += f"[-{cut(seen, MOST_OF_A_PAIR // 3)}-]"
+                text += f"[-{cut(piece.text, MOST_OF_A_PAIR // 3)}-]"
             case "candidate":
-                text += f"{{+{cut(seen, MOST_OF_A_PAIR // 3)}+}}"
+                text += f"{{+{cut(piece.text, MOST_OF_A_PAIR // 3)}+}}"
         if len(text) > MOST_OF_A_PAIR and place < len(pieces) - 1:
             return f"{text} … (cut here)"
     return text

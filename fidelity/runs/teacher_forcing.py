@@ -33,7 +33,7 @@ def depths_of(config: RunConfig, stored: Run | None = None) -> tuple[Depth, ...]
         return ()
     if isinstance(config.engine, StoredEngine):
         own = scores_of(stored) if stored else []
-        return tuple(forced.depth for forced in own if forced.manifest["baseline"] == forced.manifest["scorer"])
+        return tuple(forced.depth for forced in own if forced.manifest.baseline == forced.manifest.scorer)
     kl = config.kl or Kl()
     return (Depth(kl.top_k), *([Depth(WHOLE_VOCABULARY, kl.prompts, kl.tokens)] if kl.exact else []))
 

@@ -17,10 +17,10 @@ from fidelity.store.manifests import (
     RunDraft,
     RunManifest,
     damage_of,
-    read_manifest,
     read_record,
     write_record,
 )
+from fidelity.store.measurements import Measurement
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -65,10 +65,10 @@ class Run:
         return self.manifest.name
 
     @property
-    def measurement(self) -> dict[str, Any] | None:
-        """What was measured of it, which lies beside `runs/` in `measurements/`; None if nothing was."""
-        folder = self.path.parent.parent / "measurements" / self.id
-        return read_manifest(folder) if (folder / MANIFEST).is_file() else None
+    def measurement(self) -> Measurement | None:
+        """What was measured of it, beside `runs/` in `measurements/`; None if nothing was."""
+        file = self.path.parent.parent / "measurements" / self.id / MANIFEST
+        return read_record(file, Measurement) if file.is_file() else None
 
     @cached_property
     def rows(self) -> "pa.Table":
