@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,12 @@ from fidelity.schema import JsonObject
 
 Better = Literal["higher", "lower", "neither"]
 SummaryKind = Literal["mean", "median"]
+Floats: TypeAlias = NDArray[np.float64]
+"""Numbers in double precision, of any shape."""
 REFUSE_UNKNOWN_KEYS = ConfigDict(extra="forbid")
 """For pydantic, where a record is read back from a manifest."""
+NOTICEABLE = 0.1
+"""Share of the machine's processors that other work must take to be worth a warning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,10 @@ class Failure:
     prompt_id: str
     reason: str
     repeat: int = 0
+
+
+Response: TypeAlias = Generation | Failure
+"""What came of one prompt."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -188,6 +196,25 @@ class EngineInfo:
     versions: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     """What the user should be told about this run."""
+
+
+@dataclass(frozen=True, slots=True)
+class MachineLoad:
+    """The machine over a stretch of time."""
+
+    __pydantic_config__ = REFUSE_UNKNOWN_KEYS
+
+    processors: int
+    """Of the machine, whether or not this process may use them."""
+    busy_with_others: float | None
+    """Processors that worked for somebody else, on average; None where the system doesn't tell."""
+    load_average: float | None
+    """Of the last minute, when it ended: ours is in it."""
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether other work may have changed a timing."""
+        return self.busy_with_others is not None and self.busy_with_others > NOTICEABLE * self.processors
 
 
 @dataclass(frozen=True, slots=True)

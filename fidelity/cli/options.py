@@ -52,8 +52,8 @@ def check_writable(path: Path, option: str) -> None:
     Raises:
         ConfigError: It can't be.
     """
-    existed = path.exists()
     try:
+        existed = path.exists()
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab"):
             pass

@@ -13,7 +13,7 @@ from fidelity.cli.options import check_writable, write
 from fidelity.errors import ConfigError, FidelityError
 
 if TYPE_CHECKING:
-    from fidelity.comparison.history import Entry
+    from fidelity.comparison.history import HistoryEntry
     from fidelity.comparison.results import ComparisonSet
     from fidelity.gate import Gate, Verdict
     from fidelity.store.store import Store
@@ -91,7 +91,7 @@ def _write_all(
     from fidelity.comparison.history import history
 
     @cache
-    def past() -> "Sequence[Entry]":
+    def past() -> "Sequence[HistoryEntry]":
         return history(store, gate, baseline=result.baseline.name, newest=report.PAST) if gate and verdicts else []
 
     def as_text() -> str:

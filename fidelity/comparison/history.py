@@ -11,7 +11,7 @@ from fidelity.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class HistoryEntry:
     """One candidate that was compared, judged by the gate of today."""
 
     created: str
@@ -29,7 +29,7 @@ class Entry:
 
 def history(
     store: Store, gate: Gate, *, baseline: str | None = None, newest: int | None = None, together: bool = False
-) -> list[Entry]:
+) -> list[HistoryEntry]:
     """The comparisons of a baseline, oldest first, all judged by one gate, so that they can be set side by side.
 
     Args:
@@ -54,13 +54,13 @@ def history(
     return [_entry(comparison, gate, candidates) for comparison in chosen[-(newest or len(chosen)) :]]
 
 
-def line_titles(entries: Iterable[Entry]) -> list[str]:
+def line_titles(entries: Iterable[HistoryEntry]) -> list[str]:
     """The title of every line that one of the verdicts has, preconditions left out, in the gate's order."""
     lines = (line for entry in entries if entry.verdict for line in entry.verdict.lines)
     return list(dict.fromkeys(line.title for line in lines if line.kind != "precondition"))
 
 
-def _entry(comparison: Comparison, gate: Gate, candidates: int) -> Entry:
+def _entry(comparison: Comparison, gate: Gate, candidates: int) -> HistoryEntry:
     manifest = comparison.manifest
     verdict, why_not, candidate = None, "", manifest.candidate
     try:
@@ -68,7 +68,7 @@ def _entry(comparison: Comparison, gate: Gate, candidates: int) -> Entry:
         ((candidate, verdict),) = verdicts(result, gate, candidates=candidates).items()
     except FidelityError as error:
         why_not = str(error)
-    return Entry(
+    return HistoryEntry(
         created=manifest.created,
         baseline=manifest.baseline,
         candidate=candidate,
