@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from fidelity.gate.evidence import SEED, Measured
-from fidelity.gate.lines import Study
+from fidelity.gate.lines import VerdictPlan
 from fidelity.gate.margins import excess_bound
 from fidelity.gate.settings import Gate
 from fidelity.stats import studentised_intervals
@@ -36,7 +36,7 @@ def why_no_plausible_floor(name: str, measured: Measured, gate: Gate) -> str:
     )
 
 
-def why_anomalous(names: Collection[str], columns: Mapping[str, Measured], study: Study) -> str:
+def why_anomalous(names: Collection[str], columns: Mapping[str, Measured], plan: VerdictPlan) -> str:
     """Why the candidate can't be judged: it is significantly closer to the baseline than the control is.
 
     The verdict's own bound, on the other side of no excess. Empty where no column shows it.
@@ -44,9 +44,9 @@ def why_anomalous(names: Collection[str], columns: Mapping[str, Measured], study
     Args:
         names: The columns that the gate judges by a floor.
         columns: All columns.
-        study: The verdict's.
+        plan: The verdict's.
     """
-    strict = replace(study, confidence=1 - ANOMALOUS / max(1, len(names)))
+    strict = replace(plan, confidence=1 - ANOMALOUS / max(1, len(names)))
     uppers = {name: _upper(columns[name], strict) for name in names if name in columns}
     closer = [
         f"{name} (excess at most {upper:+.3f})" for name, upper in uppers.items() if upper is not None and upper < 0
@@ -60,12 +60,12 @@ def why_anomalous(names: Collection[str], columns: Mapping[str, Measured], study
     )
 
 
-def _upper(measured: Measured, study: Study) -> float | None:
+def _upper(measured: Measured, plan: VerdictPlan) -> float | None:
     """Upper bound of the mean excess; None where there is nothing to bound."""
-    if bound := excess_bound(measured, study):
+    if bound := excess_bound(measured, plan):
         return bound.upper
     excess = {prompt: value for prompt, value in measured.excess().items() if value is not None}
-    if not excess or not study.complete:
+    if not excess or not plan.complete:
         return None
-    (interval,) = studentised_intervals(list(excess), [list(excess.values())], confidence=study.two_sided, seed=SEED)
+    (interval,) = studentised_intervals(list(excess), [list(excess.values())], confidence=plan.two_sided, seed=SEED)
     return interval.high
