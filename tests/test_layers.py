@@ -37,6 +37,7 @@ ORDER = [
     "study",
     "report",
     "dashboard",
+    "api",
     "cli",
     "__main__",
 ]
@@ -46,9 +47,11 @@ INDEPENDENT = {
     ("dashboard", "pipeline"),
     ("dashboard", "study"),
     ("dashboard", "cli"),
+    ("cli", "api"),
     ("engines", "encoders"),
 }
 HEAVY = ("torch", "transformers", "vllm", "streamlit", "pandas", "pyarrow", "scipy")
+NEVER_BY_IMPORT = (*HEAVY, "numpy", "pydantic", "yaml")
 
 
 def imports(file):
