@@ -9,7 +9,7 @@ from tempfile import mkdtemp
 from typing import Any, overload
 
 from fidelity.api.result import ComparisonResult
-from fidelity.api.sources import Source, Texts, config_of, is_texts, run_name, with_control, write_texts
+from fidelity.api.sources import Outputs, Source, config_of, is_texts, run_name, with_control, write_texts
 from fidelity.comparison.metric_choice import choose_metrics
 from fidelity.comparison.results import ComparisonSet
 from fidelity.config import RunConfig
@@ -48,10 +48,10 @@ def compare(
 
 @overload
 def compare(
-    baseline: Texts,
-    candidates: Texts | Mapping[str, Texts],
+    baseline: Outputs,
+    candidates: Outputs | Mapping[str, Outputs],
     *,
-    control: Texts | Sequence[Texts] | None = None,
+    control: Outputs | Sequence[Outputs] | None = None,
     metrics: Sequence[str | Metric] | None = None,
     prompts: Sequence[str] | None = None,
 ) -> ComparisonResult: ...
@@ -94,9 +94,9 @@ def compare(
 
 
 def compare_texts(
-    baseline: Texts,
-    candidate: Texts | Mapping[str, Texts],
-    control: Texts | Sequence[Texts] | None = None,
+    baseline: Outputs,
+    candidate: Outputs | Mapping[str, Outputs],
+    control: Outputs | Sequence[Outputs] | None = None,
     *,
     prompts: Sequence[str] | None = None,
     metrics: Sequence[str | Metric] | None = None,
@@ -131,7 +131,7 @@ def compare_texts(
         raise
 
 
-def _controls(control: Texts | Sequence[Texts] | None) -> dict[str, Texts]:
+def _controls(control: Outputs | Sequence[Outputs] | None) -> dict[str, Outputs]:
     if control is None:
         return {}
     if is_texts(control):
@@ -139,14 +139,14 @@ def _controls(control: Texts | Sequence[Texts] | None) -> dict[str, Texts]:
     return {f"control{n}": _checked(f"control{n}", texts) for n, texts in enumerate(control, 1)}
 
 
-def _candidates(candidate: Texts | Mapping[str, Texts]) -> dict[str, Texts]:
+def _candidates(candidate: Outputs | Mapping[str, Outputs]) -> dict[str, Outputs]:
     if is_texts(candidate):
         return {"candidate": candidate}
     named = candidate.items() if isinstance(candidate, Mapping) else ()
     return {run_name(name): _checked(name, texts) for name, texts in named}
 
 
-def _checked(name: str, texts: object) -> Texts:
+def _checked(name: str, texts: object) -> Outputs:
     if not is_texts(texts):
         raise ConfigError(f"{name}: a list of texts is expected, found {type(texts).__name__}")
     return texts
@@ -164,7 +164,7 @@ def _compare_runs(
     return compare_runs(baseline, candidates, metrics=chosen, store=Store(store), listener=LogListener(), limit=limit)
 
 
-def _check_lengths(runs: Mapping[str, Texts]) -> None:
+def _check_lengths(runs: Mapping[str, Outputs]) -> None:
     """Lists have no ids by which a missing output would be noticed."""
     expected = len(runs["baseline"])
     for name, texts in runs.items():

@@ -15,7 +15,7 @@ from fidelity.store.runs import Run
 
 Source: TypeAlias = RunConfig | str | os.PathLike[str]
 """A run: its config, its YAML file, a recorded file (.jsonl, .parquet), a stored run, or an exported baseline."""
-Texts: TypeAlias = Sequence[str | None] | Mapping[str, str | None]
+Outputs: TypeAlias = Sequence[str | None] | Mapping[str, str | None]
 """Outputs, one for each prompt, in the prompts' order or by prompt id; None where there was no output."""
 RECORDED = (".jsonl", ".parquet")
 YAML = (".yaml", ".yml")
@@ -62,13 +62,13 @@ def with_control(config: RunConfig, control: int | Source | Sequence[Source] | N
     return config.model_copy(update={"control": Control(path=tuple(Path(path).resolve() for path in paths))})
 
 
-def is_texts(value: object) -> TypeGuard[Texts]:
+def is_texts(value: object) -> TypeGuard[Outputs]:
     """Whether these are one run's outputs, and not a list or a mapping of several runs'."""
     items = value.values() if isinstance(value, Mapping) else value
     return isinstance(items, Iterable) and all(item is None or isinstance(item, str) for item in items)
 
 
-def write_texts(name: str, texts: Texts, folder: Path, *, prompts: Sequence[str] | None = None) -> Path:
+def write_texts(name: str, texts: Outputs, folder: Path, *, prompts: Sequence[str] | None = None) -> Path:
     """Write outputs as a recorded file, whose name is the run's.
 
     Raises:

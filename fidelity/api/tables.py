@@ -6,17 +6,17 @@ from fidelity.comparison.results import ComparisonSet, Scores
 from fidelity.records import Pair
 from fidelity.report import floor_of, low_anchor, summaries_of
 
-Cell = str | int | float | None
+CellValue = str | int | float | None
 
 
-def pair_rows(result: ComparisonSet) -> Iterator[dict[str, Cell]]:
+def pair_rows(result: ComparisonSet) -> Iterator[dict[str, CellValue]]:
     """Every pair of every control and candidate, then the prompts without a pair, with all columns' values."""
     for role, several in (("control", result.controls), ("candidate", result.candidates)):
         for scores in several:
             yield from _pairs_of(scores, role)
 
 
-def _pairs_of(scores: Scores, role: str) -> Iterator[dict[str, Cell]]:
+def _pairs_of(scores: Scores, role: str) -> Iterator[dict[str, CellValue]]:
     run = {"run": scores.run.name, "role": role}
     columns = {name: scored.column.values for name, scored in scores.columns.items()}
     for number, pair in enumerate(scores.pairing.pairs):
@@ -25,7 +25,7 @@ def _pairs_of(scores: Scores, role: str) -> Iterator[dict[str, Cell]]:
         yield {**run, "prompt_id": prompt_id, "failure": reason}
 
 
-def _about(pair: Pair) -> dict[str, Cell]:
+def _about(pair: Pair) -> dict[str, CellValue]:
     return {
         "prompt_id": pair.prompt.id,
         "repeat": pair.candidate.repeat,
@@ -37,7 +37,7 @@ def _about(pair: Pair) -> dict[str, Cell]:
     }
 
 
-def column_rows(result: ComparisonSet) -> Iterator[dict[str, Cell]]:
+def column_rows(result: ComparisonSet) -> Iterator[dict[str, CellValue]]:
     """Every column of every candidate, then the columns that could not be scored, with the reason."""
     floor = floor_of(result)
     for candidate in result.candidates:
