@@ -32,7 +32,7 @@ from fidelity.store.store import Store
 class Child(StreamingChild):
     """Runs `overhead_child`, and is remembered."""
 
-    opened: "ClassVar[list[Child]]" = []
+    opened: ClassVar[list[Any]] = []
 
     def __init__(self, module: str, *given: Any, **named: Any) -> None:
         self.opened.append(self)
