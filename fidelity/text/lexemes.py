@@ -34,6 +34,16 @@ BRACES = frozenset(
     }
 )
 """Languages in which a brace begins or ends a block."""
+ALIASES = {
+    "vb": "vbnet",
+    "vbs": "vbscript",
+    "vba": "vbnet",
+    "assembly": "nasm",
+    "asm": "nasm",
+    "svelte": "html",
+    "jsx": "js",
+}
+"""Languages by names that Pygments doesn't have."""
 OPENING, CLOSING = frozenset("([{"), frozenset(")]}")
 
 
@@ -65,7 +75,7 @@ class Statement(NamedTuple):
 
 def statements(code: str, language: str) -> list[Statement]:
     """The statements of a piece of code, without comments, docstrings, and the marks that a formatter sets."""
-    lexemes = list(_words(code)) if language in WORDS or _lexer(language) is None else list(_lexed(code, language))
+    lexemes = list(_words(code) if language in WORDS else _lexed(code, language))
     if language == "sql":
         lexemes = [x._replace(text=x.text.casefold()) if x.kind != "string" else x for x in lexemes]
     pieces = _split(lexemes, code, lines=language != "sql", braces=language in BRACES)
@@ -173,10 +183,13 @@ _WORD = re.compile(
 
 @cache
 def _lexer(language: str) -> "Lexer | None":
+    """What reads a language; C++ stands in for one that Pygments doesn't know, as most others have its marks."""
     from pygments.lexers import get_lexer_by_name
     from pygments.util import ClassNotFound
 
-    try:
-        return get_lexer_by_name(language, stripnl=False, ensurenl=False)
-    except ClassNotFound:
-        return None
+    for name in (ALIASES.get(language, language), "cpp"):
+        try:
+            return get_lexer_by_name(name, stripnl=False, ensurenl=False)
+        except ClassNotFound:
+            continue
+    return None

@@ -45,47 +45,59 @@ def lexicon(sentences: Iterable[Sequence[Term]], language: str | None) -> Lexico
     names, common = set(), set()
     for terms in sentences:
         title = is_title(terms)
-        for index, term in enumerate(terms):
+        for term in terms:
             if term.kind != "word":
                 continue
             if not term.capital:
                 common.add(term.form.casefold())
-            elif index > 0 and not title:
+            elif not term.initial and not title:
                 names.add(term.form.casefold())
     return Lexicon(frozenset(names - common), frozenset(common), language == "de")
 
 
 def is_title(terms: Sequence[Term]) -> bool:
-    """Whether most of the longer words after the first have a capital, as in a title."""
+    """Whether most of the longer words after the first have a capital, and they are three or more, as in a title."""
     long = [term for term in terms[1:] if term.kind == "word" and len(term.form) > 3]
-    return bool(long) and sum(term.capital for term in long) > TITLE * len(long)
+    return len(long) > 2 and sum(term.capital for term in long) > TITLE * len(long)
 
 
 def name_findings(frame: Frame, lexicon: Lexicon) -> Iterator[Finding]:
     """Names with another one in their place, and names that changed places."""
     if frame.similarity < MIN_SIMILARITY:
         return
-    rows, columns = ([i for i in range(len(s)) if _names(s, i, lexicon)] for s in (frame.a, frame.b))
-    forms = [Counter(_form(s[i]) for i in side) for s, side in ((frame.a, rows), (frame.b, columns))]
-    everything = [{_form(term) for term in side} | _initials(side) for side in (frame.a, frame.b)]
-    lost = [i for i in rows if _form(frame.a[i]) not in everything[1]]
-    new = [j for j in columns if _form(frame.b[j]) not in everything[0]]
+    rows = [i for hunk in frame.hunks for i in hunk.baseline if _is_name(frame.a, i, lexicon)]
+    columns = [j for hunk in frame.hunks for j in hunk.candidate if _is_name(frame.b, j, lexicon)]
+    lost, new = _without_equal(frame.a, rows, frame.b, columns), _without_equal(frame.b, columns, frame.a, rows)
     together = [(i, j) for i in lost for j in new if frame.together(i, j) or frame.similarity >= TIGHT]
     if together:
         yield frame.finding("name", sorted({i for i, _ in together}), sorted({j for _, j in together}))
-    elif forms[0] == forms[1] and frame.similarity >= SWAPPED:
-        yield from _swapped(frame, set(rows), set(columns))
+    elif not lost and not new and rows and frame.similarity >= SWAPPED and _only_names_moved(frame, rows, columns):
+        yield frame.finding("name", rows, columns)
 
 
-def _swapped(frame: Frame, rows: set[int], columns: set[int]) -> Iterator[Finding]:
-    """Names that stand in each other's place while nothing but names changed."""
-    changed_rows = [i for hunk in frame.hunks for i in hunk.baseline]
-    changed_columns = [j for hunk in frame.hunks for j in hunk.candidate]
-    if changed_rows and changed_columns and set(changed_rows) <= rows and set(changed_columns) <= columns:
-        yield frame.finding("name", changed_rows, changed_columns)
+def _without_equal(
+    terms: Sequence[Term], indices: Sequence[int], others: Sequence[Term], taken: Sequence[int]
+) -> list[int]:
+    """Changed names that are not among the changed names of the other side, nor its words or initials."""
+    forms = Counter(_form(others[j]) for j in taken)
+    words = {_form(term) for k, term in enumerate(others) if term.kind == "word" and k not in set(taken)}
+    initials = _initials(others)
+    found = []
+    for i in indices:
+        form = _form(terms[i])
+        if forms[form]:
+            forms[form] -= 1
+        elif form not in initials and not (terms[i].kind == "code" and form in words):
+            found.append(i)
+    return found
 
 
-def _names(terms: Sequence[Term], index: int, lexicon: Lexicon) -> bool:
+def _only_names_moved(frame: Frame, rows: Sequence[int], columns: Sequence[int]) -> bool:
+    changed = sum(len(hunk.baseline) for hunk in frame.hunks), sum(len(hunk.candidate) for hunk in frame.hunks)
+    return changed == (len(rows), len(columns))
+
+
+def _is_name(terms: Sequence[Term], index: int, lexicon: Lexicon) -> bool:
     return terms[index].kind == "code" or lexicon.is_name(terms, index)
 
 

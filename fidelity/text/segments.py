@@ -110,9 +110,11 @@ def _blocks(text: str) -> "Iterator[Fence | Table]":
                 yield Fence(language(token), token.content, *place)
             case "table_open":
                 rows = []
-            case "tr_open":
+            case "tr_open" if token.map and "|" in text[starts[token.map[0]] : starts[token.map[1]]]:
                 rows.append([])
-            case "inline" if rows and token.level >= 4:
+            case "tr_open":  # a paragraph that follows without a blank line
+                place = place[0], min(place[1], starts[token.map[0]] if token.map else place[1])
+            case "inline" if rows and token.level >= 4 and token.map and starts[token.map[0]] < place[1]:
                 rows[-1].append(plain(token.content))
             case "table_close":
                 yield Table(tuple(map(tuple, rows)), *place)

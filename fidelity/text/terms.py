@@ -23,6 +23,8 @@ class Term(NamedTuple):
     start: int
     end: int
     quantity: Quantity | None = None
+    initial: bool = False
+    """Whether it begins the sentence, or what is after a colon, a bracket or a quotation mark."""
 
     @property
     def capital(self) -> bool:
@@ -61,6 +63,7 @@ _SNOWBALL = {
 }
 _CONTRACTED = {"won't": "will", "can't": "can", "shan't": "shall", "ain't": "be", "cannot": "can"}
 _AFTER_APOSTROPHE = {"re": "are", "ll": "will", "ve": "have", "m": "am", "d": "would"}
+_BEFORE_INITIAL = tuple(":.!?(\"'“”‘’«»>|-–—/•")
 _PRONOUNS = frozenset({"it", "that", "there", "he", "she", "what", "who", "here", "where", "how", "this"})
 
 
@@ -75,13 +78,15 @@ def _words(sentence: str, start: int, end: int, language: str) -> Iterator[Term]
         elif match["mark"]:
             yield Term("mark", form, form, *match.span())
         else:
+            initial = form[0].isupper() and _begins(sentence, match.start())
             for part in _parts(form.casefold()):
-                yield Term(
-                    "word",
-                    form if part == form.casefold() else _cased(part, form),
-                    _stem(part, language),
-                    *match.span(),
-                )
+                written = form if part == form.casefold() else _cased(part, form)
+                yield Term("word", written, _stem(part, language), *match.span(), initial=initial)
+
+
+def _begins(sentence: str, start: int) -> bool:
+    before = sentence[max(0, start - 8) : start].rstrip(" *_")
+    return not before or before.endswith(_BEFORE_INITIAL)
 
 
 def _cased(part: str, form: str) -> str:
