@@ -66,7 +66,7 @@ def _fences(text: str) -> list[tuple[str, int, int]]:
 
 # numbers
 def number_tenfold(text: str, rng: random.Random, split: str) -> str | None:
-    match = _choice(_prose(r"(?<![\w.,/:-])\d{1,4}(?:\.\d+)?(?![\w.,/:-]|\))(?=[\s%.,;])", text), rng)
+    match = _choice(_prose(r"(?<![\w.,/:-])[1-9]\d{0,3}(?:\.\d+)?(?![\w.,/:-]|\))(?=[\s%.,;])", text), rng)
     return (
         _put(text, match, f"{match.group()}0" if "." not in match.group() else str(float(match.group()) * 10))
         if match
@@ -133,9 +133,7 @@ def negation_dropped(text: str, rng: random.Random, split: str) -> str | None:
 
 def negation_inserted(text: str, rng: random.Random, split: str) -> str | None:
     match = _choice(
-        _prose(
-            r"\b(?:is|are|can|will|should|must|does|was|may|would)\b(?= [a-z]+(?:ed|ing|le|e|t|y|n)?\b)(?! not)", text
-        ),
+        _prose(r"\b(?:is|are|can|will|should|must|does|was|may|would)\b(?= (?!not |only |neither )[a-z]+\b)", text),
         rng,
     )
     return _put(text, match, f"{match.group()} {rng.choice(('not', 'never'))}") if match else None
@@ -176,7 +174,7 @@ def name_swapped(text: str, rng: random.Random, split: str) -> str | None:
 
 
 def name_identifier(text: str, rng: random.Random, split: str) -> str | None:
-    found = [m for m in re.finditer(r"(?<=[\w:,] `)[A-Za-z_.]{4,}(?=(?:\(\))?`)", text)]
+    found = [m for m in re.finditer(r"(?<=[\w:,] `)[A-Za-z_]{4,}(?=(?:\(\))?`)", text)]
     names = sorted({m.group() for m in found})
     match = _choice(found, rng)
     others = [name for name in names if match and name != match.group()]
@@ -226,7 +224,7 @@ CODE_EDITS: dict[str, list[tuple[str, Callable[[re.Match[str]], str]]]] = {
         (r"(?<=\w\()([\w.]+), ([\w.]+)(?=\))", lambda m: f"{m[2]}, {m[1]}"),
         (r"(?<=\w)(\(.{2,30}), \w+=[\w.\"']+(?=\))", lambda m: m[1]),
     ],
-    "attribute": [(r"(?<=\w\.)[a-z_]{4,}(?=[ ,):\n])", lambda m: m.group() + "_id")],
+    "attribute": [(r"(?<=\w\.)[a-z_]{4,}(?=[ ,):])", lambda m: m.group() + "_id")],
     "index": [
         (r"(?<=\w\[)\d+(?=\])", lambda m: str(int(m.group()) + 1)),
         (r"(?<=\w\[)([a-z])(?=\])", lambda m: f"{m[1]} + 1"),

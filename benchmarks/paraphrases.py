@@ -196,7 +196,7 @@ def _replaced(text: str, rng: random.Random, pairs: list[tuple[str, str]], share
         for old, new in chosen:
             if both and rng.random() < 0.5:
                 old, new = new, old
-            piece = re.sub(rf"(?<![\w`./'’-]){re.escape(old)}(?![\w`/'’-])", new, piece)
+            piece = re.sub(rf"(?<![\w`./'’@-]){re.escape(old)}(?![\w`/'’-])", new, piece)
             start, capital = (
                 rf"((?:^|[.:] |\n)(?:[-*] |\d+\. )?){re.escape(old.capitalize())}(?= )",
                 new[0].upper() + new[1:],
@@ -290,7 +290,7 @@ def _wrapped(line: str) -> str:
 def _order(text: str, rng: random.Random, split: str) -> str:
     def change(piece: str) -> str:
         piece = re.sub(
-            r"(?m)(?<![^\s])If ([a-z][^,.\n:;]{8,60}), ([a-z][^,.\n:;]{8,80})\.",
+            r"(?m)(?<![^\s])If ([a-z][^,.\n:;]{8,60}), ([a-z][^,.\n:;]{8,80})\.(?!\w)",
             lambda m: f"{m[2][0].upper()}{m[2][1:]} if {m[1]}.",
             piece,
         )

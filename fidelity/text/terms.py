@@ -48,8 +48,17 @@ def terms(sentence: str, language: str = "en") -> list[Term]:
         found.append(
             Term(kind, sentence[quantity.start : quantity.end], quantity.normal, quantity.start, quantity.end, quantity)
         )
-        position = max(position, quantity.end)
+        position = max(position, _words_in(sentence, quantity))
     return [*found, *_words(sentence, position, len(sentence), language)]
+
+
+def _words_in(sentence: str, quantity: Quantity) -> int:
+    """Where the words of a relation begin that is inside of a quantity ("5 or more"), else where the quantity ends."""
+    inside = _RELATION.search(sentence, quantity.start, quantity.end) if quantity.relation else None
+    return inside.start() if inside else quantity.end
+
+
+_RELATION = regex.compile(r"(?<= )(?:or|and|oder|ou|o) \w+")
 
 
 def stem(word: str, language: str = "en") -> str:
@@ -81,7 +90,7 @@ def _words(sentence: str, start: int, end: int, language: str) -> Iterator[Term]
             initial = form[0].isupper() and _begins(sentence, match.start())
             for part in _parts(form.casefold()):
                 written = form if part == form.casefold() else _cased(part, form)
-                yield Term("word", written, _stem(part, language), *match.span(), initial=initial)
+                yield Term("word", written, _stem(part, language), match.start(), match.end(), initial=initial)
 
 
 def _begins(sentence: str, start: int) -> bool:
