@@ -2,9 +2,9 @@
 
     python benchmarks/conflicts.py DIRECTORY [--split development | "held out"] [--seed 0] [--show KIND]
 
-DIRECTORY holds Arena-Hard's `answers-gpt-4-0314.jsonl` (development) and `answers-gpt-4-0613.jsonl` (held out). For each
-kind, 200 answers: one fatal edit in each of 40 (a candidate of its own for each kind), and harmless paraphrases in a
-third of the candidate and, independently, of a control. Recall is the share of the 40 that the kind's column shows; a
+DIRECTORY holds Arena-Hard's `answers-gpt-4-0314.jsonl` (development) and `answers-gpt-4-0613.jsonl` (held out). For
+each kind, 200 answers: one fatal edit in each of 40 (a candidate of its own for each kind), and harmless paraphrases
+in a third of the candidate and, independently, of a control. Recall is the share of the 40 that the kind's column shows; a
 false alarm is a 1 in the column of an answer without an edit, of the candidate or the control. The held-out half has
 other answers, other words for edits and other paraphrases; it was not looked at while the metric was made.
 """
@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.edits import INSERTS, KINDS, edits_of
 from benchmarks.paraphrases import paraphrase
-from fidelity.text.conflicts import Comparison, compare_texts
+from fidelity.text.conflicts import TextComparison, compare_texts
 
 ANSWERS, EDITED = 200, 40
 FILES = {"development": "answers-gpt-4-0314.jsonl", "held out": "answers-gpt-4-0613.jsonl"}
@@ -78,10 +78,8 @@ def measure(kind: str, texts: list[str], split: str, seed: int, *, show: bool) -
     unedited = 2 * (ANSWERS - len(edited))
     if show:
         print(missed)
-    print(
-        f"| {kind} | {len(edited)} | {found} | {found / len(edited):.3f} | {alarms} | {unedited} | {alarms / unedited:.4f} "
-        f"| {any_alarm / unedited:.4f} |"
-    )
+    row = [kind, len(edited), found, f"{found / len(edited):.3f}", alarms, unedited, f"{alarms / unedited:.4f}"]
+    print(f"| {' | '.join(map(str, row))} | {any_alarm / unedited:.4f} |")
 
 
 def edit_some(kind: str, baseline: list[str], rng: random.Random, split: str) -> dict[int, tuple[str, str]]:
@@ -112,7 +110,7 @@ def _changed(a: str, b: str) -> str:
     return f"{a[max(0, start - 80) : start + 60]!r} -> {b[start : start + 40]!r}"
 
 
-def _print_alarms(compared: Comparison, baseline: str, candidate: str) -> None:
+def _print_alarms(compared: TextComparison, baseline: str, candidate: str) -> None:
     for conflict in compared.conflicts:
         (a, b), (c, d) = conflict.baseline, conflict.candidate
         print(f"alarm {conflict.kind} {conflict.severity:.2f}: {baseline[a:b]!r} / {candidate[c:d]!r}")

@@ -5,25 +5,29 @@ import random
 import re
 from collections.abc import Callable, Iterator
 
-
 Edit = Callable[[str, random.Random, str], str | None]
 
 ANTONYMS = {
-    "development": "increase/decrease increases/decreases increased/decreased increasing/decreasing before/after allow/prevent allows/prevents "
-    "left/right maximum/minimum true/false always/never higher/lower more/less first/last start/stop enable/disable include/exclude "
-    "add/remove positive/negative above/below large/small high/low easy/difficult best/worst inside/outside all/none "
-    "success/failure strong/weak up/down long/short same/different input/output most/least early/late",
-    "held out": "reduce/increase reduces/increases improved/worsened improve/worsen top/bottom faster/slower larger/smaller better/worse open/close "
-    "accept/reject internal/external ascending/descending begin/end safe/dangerous upload/download public/private expensive/cheap "
-    "buy/sell greater/smaller often/rarely upper/lower import/export possible/impossible correct/incorrect valid/invalid new/old "
-    "full/empty horizontal/vertical win/lose gain/loss near/far many/few deep/shallow required/optional similar/different "
-    "good/bad global/local horizontal/vertical forward/backward",
+    "development": """
+        increase/decrease increases/decreases increased/decreased increasing/decreasing before/after allow/prevent
+        allows/prevents left/right maximum/minimum true/false always/never higher/lower more/less first/last start/stop
+        enable/disable include/exclude add/remove positive/negative above/below large/small high/low easy/difficult
+        best/worst inside/outside all/none success/failure strong/weak up/down long/short same/different input/output
+        most/least early/late""",
+    "held out": """
+        reduce/increase reduces/increases improved/worsened improve/worsen top/bottom faster/slower larger/smaller
+        better/worse open/close accept/reject internal/external ascending/descending begin/end safe/dangerous
+        upload/download public/private expensive/cheap buy/sell greater/smaller often/rarely upper/lower import/export
+        possible/impossible correct/incorrect valid/invalid new/old full/empty horizontal/vertical win/lose gain/loss
+        near/far many/few deep/shallow required/optional similar/different good/bad global/local forward/backward""",
 }
 NAMES = {
     "development": ("Berlin", "Microsoft", "Django", "Anna Kowalski", "Toyota", "PostgreSQL", "Einstein", "Canada"),
     "held out": ("Lisbon", "Siemens", "Haskell", "Peter Novak", "Volvo", "Redis", "Darwin", "Kenya"),
 }
-UNITS = "mg/g kg/g km/m hours/minutes days/weeks minutes/seconds GB/MB MB/KB ms/s GHz/MHz million/billion years/months USD/EUR percent/points °C/°F"
+UNITS = """
+    mg/g kg/g km/m hours/minutes days/weeks minutes/seconds GB/MB MB/KB ms/s GHz/MHz million/billion years/months
+    USD/EUR percent/points °C/°F"""
 
 
 def _choice(found: list[re.Match[str]], rng: random.Random) -> re.Match[str] | None:
@@ -152,7 +156,7 @@ def negation_word(text: str, rng: random.Random, split: str) -> str | None:
 # directions
 def direction(text: str, rng: random.Random, split: str) -> str | None:
     pairs = [pair.split("/") for pair in ANTONYMS[split].split()]
-    words = {a: b for a, b in pairs} | {b: a for a, b in reversed(pairs)}
+    words = dict(tuple(pair) for pair in pairs) | {b: a for a, b in reversed(pairs)}
     match = _choice(_prose(rf"(?<![\w-])(?:{'|'.join(words)})(?![\w-])", text), rng)
     return _put(text, match, words[match.group()]) if match else None
 
@@ -174,7 +178,7 @@ def name_swapped(text: str, rng: random.Random, split: str) -> str | None:
 
 
 def name_identifier(text: str, rng: random.Random, split: str) -> str | None:
-    found = [m for m in re.finditer(r"(?<=[\w:,] `)[A-Za-z_]{4,}(?=(?:\(\))?`)", text)]
+    found = list(re.finditer(r"(?<=[\w:,] `)[A-Za-z_]{4,}(?=(?:\(\))?`)", text))
     names = sorted({m.group() for m in found})
     match = _choice(found, rng)
     others = [name for name in names if match and name != match.group()]
@@ -277,7 +281,12 @@ RECORD = {
     "tags": ["rail", "ferry"],
     "note": None,
 }
-SQL = "SELECT name, SUM(amount) AS total\nFROM orders\nWHERE status = 'open' AND created >= '2023-01-01' AND archived = FALSE\nGROUP BY name\nORDER BY total DESC\nLIMIT 20;"
+SQL = """SELECT name, SUM(amount) AS total
+FROM orders
+WHERE status = 'open' AND created >= '2023-01-01' AND archived = FALSE
+GROUP BY name
+ORDER BY total DESC
+LIMIT 20;"""
 TABLE = [
     ["City", "People", "Trams", "River"],
     ["Riga", "605,000", "yes", "Daugava"],

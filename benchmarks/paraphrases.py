@@ -175,7 +175,7 @@ WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight",
 
 
 def paraphrase(text: str, rng: random.Random, split: str, *, whole: bool = False) -> str:
-    """The text after three to six harmless changes; code in fences keeps its meaning. With `whole`, nothing is omitted."""
+    """The text after three to six harmless changes, code meaning the same; with `whole`, no sentence is omitted."""
     changes = [change for change in CHANGES if not (whole and change is _omitted)]
     for change in rng.sample(changes, rng.randint(3, 6)):
         text = change(text, rng, split)

@@ -22,6 +22,9 @@ OLD = ROOT / "tests" / "fixtures" / "store-v1"
 COMPARISONS = sorted(file.stem for file in (OLD / "expected").glob("*.json"))
 KINDS = ("identical", "rouge", "diversity", "tokens")
 
+ESTIMATES = {"prompts_needed", "reason"}
+"""How many prompts would decide, and the sentence that says so: the estimate may become better."""
+
 
 @pytest.fixture
 def old(tmp_path):
@@ -36,7 +39,12 @@ def expected(name):
 def differences(expected, actual, place="$"):
     """Where a JSON document lacks something of an earlier one, or has another value; what was added since is fine."""
     if isinstance(expected, dict) and isinstance(actual, dict):
-        return [d for key in expected for d in differences(expected[key], actual.get(key), f"{place}.{key}")]
+        return [
+            d
+            for key in expected
+            if key not in ESTIMATES
+            for d in differences(expected[key], actual.get(key), f"{place}.{key}")
+        ]
     if isinstance(expected, list) and isinstance(actual, list) and len(expected) == len(actual):
         pairs = enumerate(zip(expected, actual, strict=True))
         return [d for n, (before, now) in pairs for d in differences(before, now, f"{place}[{n}]")]
@@ -85,8 +93,8 @@ def test_stored_runs_compared_anew_have_the_same_values(old, tmp_path):
     [anew] = compare(stored("base"), [stored("int8")], metrics=metrics, store=store, listener=Silent()).candidates
     [name] = (old.root / "comparisons").glob("base--int8-*")
     [before] = load_comparison(name).candidates
-    assert anew.columns.keys() == before.columns.keys()
-    assert {n: c.column for n, c in anew.columns.items()} == {n: c.column for n, c in before.columns.items()}
+    assert anew.columns.keys() >= before.columns.keys()
+    assert {n: anew.columns[n].column for n in before.columns} == {n: c.column for n, c in before.columns.items()}
     assert anew.kept.path.name == before.kept.path.name  # the digests are those of the old store
 
 

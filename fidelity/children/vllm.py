@@ -1,12 +1,14 @@
 """The child process that holds one vLLM engine."""
 
 import json
+import math
 import time
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
 from fidelity.children import vllm_speed
-from fidelity.children.answering import OnProgress, answer
+from fidelity.children.answering import ReportProgress, answer
 from fidelity.children.describing import counts, fingerprint, ran_as, versions
 from fidelity.children.prompting import bos_tokens, prompt_end, prompt_record, tokenized
 from fidelity.children.torchao_schemes import torchao_config
@@ -30,6 +32,7 @@ class VllmInProcess:
         phases.move(vllm_speed.compile_seconds(self._llm), out_of="load", to="compile")
         self._tokenizer = self._llm.get_tokenizer()
         self._context = int(self._llm.llm_engine.model_config.max_model_len)
+        self._seats = int(self._llm.llm_engine.vllm_config.scheduler_config.max_num_seqs)
         self._handed = 0
         """Requests so far: the number of the next one."""
         self.step_seconds = 0.0
@@ -41,7 +44,7 @@ class VllmInProcess:
         self.step_seconds = 0.0
 
     def generate(
-        self, rows: list[dict[str, Any]], sampling: dict[str, Any], on_progress: OnProgress
+        self, rows: list[dict[str, Any]], sampling: dict[str, Any], on_progress: ReportProgress
     ) -> Iterator[dict[str, Any]]:
         """One record per row, in order: all of them are in the engine at once, behind an empty prefix cache."""
         self._llm.reset_prefix_cache()
@@ -53,31 +56,78 @@ class VllmInProcess:
             if isinstance(ids, str):
                 yield {"prompt_id": row["id"], "failure": ids}
                 continue
-            answer = next(outputs).outputs[0]
-            yield {
-                "prompt_id": row["id"],
-                "text": answer.text,
-                "token_ids": list(answer.token_ids),
-                "logprobs": [
-                    step[token].logprob for step, token in zip(answer.logprobs, answer.token_ids, strict=True)
-                ],
-                "finish_reason": answer.finish_reason,
-                **prompt_record(ids),
-            }
+            yield {**_generation(row["id"], next(outputs).outputs[0]), **prompt_record(ids)}
+
+    def stream(
+        self,
+        rows: list[dict[str, Any]],
+        sampling: dict[str, Any],
+        at_once: int | None,
+        share: float,
+        ramp: list[float],
+        logprobs: bool,
+        on_progress: ReportProgress,
+    ) -> Iterator[dict[str, Any]]:
+        """One record per row with its `place`, each as soon as it is finished; the engine is kept full.
+
+        Args:
+            rows: Admitted in their order.
+            sampling: How tokens are chosen.
+            at_once: The most in the engine at once; None is as many as it holds (`max_num_seqs`).
+            share: The share of these seats that is used, or of the rows if they are fewer.
+            ramp: How many seats are taken after each of the first steps, as rising shares. From then on a row is
+                admitted whenever another finishes.
+            logprobs: Whether each token's log-probability is computed, which slows a fast GPU down.
+            on_progress: Told about every second.
+        """
+        self._llm.reset_prefix_cache()
+        engine = self._llm.llm_engine
+        seats = math.ceil(share * min(at_once or self._seats, len(rows)))
+        limits = [math.ceil(level * seats) for level in ramp]
+        waiting, running = deque(range(len(rows))), dict[str, tuple[int, list[int]]]()
+        finished, tokens, last_report = 0, 0, time.monotonic()
+        try:
+            while running or waiting:
+                limit = limits.pop(0) if limits else seats
+                while waiting and len(running) < limit:
+                    place = waiting.popleft()
+                    ids = tokenized(self._tokenizer, rows[place], self._context)
+                    if isinstance(ids, str):
+                        finished += 1
+                        yield {"place": place, "prompt_id": rows[place]["id"], "failure": ids}
+                        continue
+                    params = _sampling_params({**sampling, "seed": rows[place]["seed"]}, logprobs=logprobs)
+                    name = f"stream-{place}"
+                    engine.add_request(name, {"prompt_token_ids": ids}, params)
+                    running[name] = place, ids
+                if not running:
+                    continue
+                tokens += len(running)
+                for output in self._step():
+                    place, ids = running.pop(output.request_id)
+                    finished += 1
+                    generation = _generation(rows[place]["id"], output.outputs[0])
+                    yield {"place": place, **generation, **prompt_record(ids)}
+                if time.monotonic() - last_report > HEARTBEAT_S:
+                    last_report = time.monotonic()
+                    on_progress(finished, tokens)
+        finally:
+            if running:  # nobody waits for them any more
+                engine.abort_request(list(running))
 
     def time_alone(
-        self, rows: list[dict[str, Any]], requests: list[dict[str, Any]], on_progress: OnProgress
+        self, rows: list[dict[str, Any]], requests: list[dict[str, Any]], on_progress: ReportProgress
     ) -> Iterator[dict[str, Any]]:
         """A record per request, see `vllm_speed.answers_alone`: one request at a time, behind an empty prefix cache."""
         prompts = [tokenized(self._tokenizer, row, self._context) for row in rows]
         yield from vllm_speed.answers_alone(self._llm, prompts, requests, on_progress)
 
-    def account(self, on_progress: OnProgress) -> Iterator[dict[str, Any]]:
+    def account(self, on_progress: ReportProgress) -> Iterator[dict[str, Any]]:
         """One record: seconds by phase since the process began, and bytes of weights and KV cache."""
         yield {"phases": self._phases.seconds, **vllm_speed.memory(self._llm)}
 
     def force(
-        self, rows: list[dict[str, Any]], continuations: list[list[int]], top_k: int, on_progress: OnProgress
+        self, rows: list[dict[str, Any]], continuations: list[list[int]], top_k: int, on_progress: ReportProgress
     ) -> Iterator[dict[str, Any]]:
         """One record per row, in order: how likely each token of its continuation is; see `answering.Model`.
 
@@ -101,11 +151,13 @@ class VllmInProcess:
             else:
                 yield {"prompt_id": row["id"], **token_scores(next(outputs).prompt_logprobs, ids, top_k)}
 
-    def token_texts(self, ids: list[int], on_progress: OnProgress) -> Iterator[dict[str, Any]]:
+    def token_texts(self, ids: list[int], on_progress: ReportProgress) -> Iterator[dict[str, Any]]:
         """One record: how each of these tokens reads by itself."""
         yield {"texts": [self._tokenizer.decode([id_]) for id_ in ids]}
 
-    def _run(self, prompts: list[list[int]], sampling: list[dict[str, Any]], on_progress: OnProgress) -> Iterator[Any]:
+    def _run(
+        self, prompts: list[list[int]], sampling: list[dict[str, Any]], on_progress: ReportProgress
+    ) -> Iterator[Any]:
         """VLLM's own loop over its steps (what `LLM.generate` does), with a sign of life in between.
 
         Each prompt has a sampling of its own. Gives the outputs as they finish.
@@ -118,20 +170,25 @@ class VllmInProcess:
         params = [SamplingParams(**own) for own in sampling]
         self._llm.enqueue([{"prompt_token_ids": ids} for ids in prompts], params, use_tqdm=False)
         engine = self._llm.llm_engine
-        finished, tokens, said = 0, 0, time.monotonic()
+        finished, tokens, last_report = 0, 0, time.monotonic()
         while running := engine.get_num_unfinished_requests():
-            phase = vllm_speed.next_step(engine)
-            began = time.monotonic()
-            outputs = engine.step()
-            now = time.monotonic()
-            self.step_seconds += now - began
-            self._phases.add(phase, now - began)
+            outputs = self._step()
             finished += len(outputs)
             tokens += running
-            if now - said > HEARTBEAT_S:
-                said = now
+            if time.monotonic() - last_report > HEARTBEAT_S:
+                last_report = time.monotonic()
                 on_progress(finished, tokens)
             yield from outputs
+
+    def _step(self) -> list[Any]:
+        """The outputs that one step of the engine finishes."""
+        engine = self._llm.llm_engine
+        phase, began = vllm_speed.next_step(engine), time.monotonic()
+        outputs: list[Any] = engine.step()
+        seconds = time.monotonic() - began
+        self.step_seconds += seconds
+        self._phases.add(phase, seconds)
+        return outputs
 
     def _warm_up(self) -> None:
         """One short request, thrown away: the first one pays for lazy initialisation."""
@@ -166,6 +223,26 @@ class VllmInProcess:
             ),
             "notes": notes,
         }
+
+
+def _sampling_params(sampling: dict[str, Any], *, logprobs: bool) -> Any:
+    """Outputs come whole, once they are finished."""
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
+
+    return SamplingParams(**sampling, logprobs=0 if logprobs else None, output_kind=RequestOutputKind.FINAL_ONLY)
+
+
+def _generation(prompt_id: str, output: Any) -> dict[str, Any]:
+    """A record of `generate`, from vLLM's `CompletionOutput`."""
+    ids, steps = list(output.token_ids), output.logprobs
+    return {
+        "prompt_id": prompt_id,
+        "text": output.text,
+        "token_ids": ids,
+        "logprobs": None if steps is None else [step[id_].logprob for step, id_ in zip(steps, ids, strict=True)],
+        "finish_reason": output.finish_reason,
+    }
 
 
 def _torchao_arguments(scheme: str, group_size: int | None) -> dict[str, Any]:

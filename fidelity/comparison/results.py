@@ -7,10 +7,11 @@ from functools import cached_property
 from pathlib import Path
 
 from fidelity.comparison.pairing import Pairing, pair_runs
+from fidelity.config import Compares
 from fidelity.errors import StoreError
-from fidelity.floor import ByPrompt, by_prompt
+from fidelity.floor import ByPrompt, by_prompt, summarise
 from fidelity.gate import Evidence, Gate, Measured, Verdict, judge
-from fidelity.records import Column, Sameness
+from fidelity.records import Column, PromptTokens, Sameness
 from fidelity.store.comparisons import Comparison
 from fidelity.store.manifests import ColumnSource
 from fidelity.store.runs import Run
@@ -69,6 +70,21 @@ class Scores:
         """Whether both said the very same."""
         return self.kept.manifest.same
 
+    @property
+    def compares(self) -> tuple[Compares, ...]:
+        """What the other run's YAML declares; empty for comparisons of older versions."""
+        return self.kept.manifest.compares
+
+    @property
+    def prompt_tokens(self) -> PromptTokens | None:
+        """How both models read the prompts; None for comparisons of older versions."""
+        return self.kept.manifest.prompt_tokens
+
+    @property
+    def spelling_only(self) -> int | None:
+        """How many answers differ in normalization alone; None where an older version compared them."""
+        return self.kept.manifest.spelling_only
+
     @cached_property
     def by_prompt(self) -> dict[str, ByPrompt]:
         """What `values_of` has been asked for."""
@@ -115,7 +131,7 @@ def evidence_of(result: ComparisonSet, candidate: Scores) -> Evidence:
             unscored[name] = reasons.get(name, f"the control {lacking.run.name} was not scored on it")
             continue
         controls = tuple(values_of(control, name) for control in result.controls)
-        columns[name] = Measured(scored.column, values_of(candidate, name), controls)
+        columns[name] = Measured(scored.column, values_of(candidate, name), controls, chance_level(candidate, name))
     return Evidence(
         candidate=candidate.run.name,
         prompt_ids=tuple(dict.fromkeys([*candidate.prompt_ids, *candidate.failures])),
@@ -128,8 +144,16 @@ def evidence_of(result: ComparisonSet, candidate: Scores) -> Evidence:
         controls_failed=frozenset(p for control in result.controls for p in control.failed_prompts),
         repeats=max(Counter(candidate.prompt_ids).values()),
         same=candidate.same,
+        prompt_tokens=candidate.prompt_tokens,
+        compares=candidate.compares,
         planned=candidate.run.manifest.planned,
     )
+
+
+def chance_level(scores: Scores, name: str) -> float | None:
+    """A column's mean between this run's outputs and other prompts' baselines; None for what is no similarity."""
+    low = scores.columns[name].low
+    return None if low is None else summarise(by_prompt(scores.prompt_ids, low), low).value
 
 
 def values_of(scores: Scores, name: str) -> ByPrompt:

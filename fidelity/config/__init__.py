@@ -1,5 +1,6 @@
 """The YAML of a run as frozen models: what to generate, with what, and what to hold it against."""
 
+from fidelity.config.compares import KINDS, Compares, Declared
 from fidelity.config.engines import (
     AnyEngine,
     ExecuTorchEngine,
@@ -17,12 +18,15 @@ from fidelity.config.engines import (
 from fidelity.config.files import RelativePath, explained, read_yaml
 from fidelity.config.latency import USE_CASES, Latency
 from fidelity.config.run import (
+    DEFAULT_BATCH,
+    Batching,
     Control,
-    Kl,
+    Drained,
     NamedMetric,
     Reasoning,
     RunConfig,
     Sampling,
+    TeacherForcing,
     candidate_of,
     load_run,
     parse_run,
@@ -30,11 +34,16 @@ from fidelity.config.run import (
 )
 
 __all__ = [
+    "DEFAULT_BATCH",
+    "KINDS",
     "USE_CASES",
     "AnyEngine",
+    "Batching",
+    "Compares",
     "Control",
+    "Declared",
+    "Drained",
     "ExecuTorchEngine",
-    "Kl",
     "Latency",
     "NamedMetric",
     "OpenAIEngine",
@@ -46,6 +55,7 @@ __all__ = [
     "RunConfig",
     "Sampling",
     "StoredEngine",
+    "TeacherForcing",
     "TorchAO",
     "TransformersEngine",
     "VllmEngine",

@@ -56,23 +56,42 @@ class ForcingEngine(Engine, Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """How prompts enter an engine that is kept full."""
+
+    at_once: int | None = None
+    """The most prompts in the engine at once; None is as many as it holds."""
+    share: float = 1.0
+    """The share of these seats that is used; of as many seats as there are prompts where they are fewer."""
+    ramp: tuple[float, ...] = ()
+    """How many of them are taken after each of the first steps, as rising shares; then all of them are."""
+    logprobs: bool = False
+    """Whether the log-probability of each generated token is computed, where an engine can do without."""
+
+
 @runtime_checkable
-class ServerEngine(Engine, Protocol):
-    """An engine that holds no chunks: prompts go to a server, and each is answered in its own time."""
+class StreamingEngine(Engine, Protocol):
+    """An engine that is kept full: the next prompt is admitted when one finishes, and each is answered by itself."""
 
     def answer(
-        self, prompts: Sequence[Prompt], sampling: Sampling, repeats: Sequence[int] | None = None, *, at_once: int
+        self,
+        prompts: Sequence[Prompt],
+        sampling: Sampling,
+        repeats: Sequence[int] | None = None,
+        *,
+        admission: Admission,
     ) -> Iterator[tuple[int, Generation | Failure]]:
-        """Each prompt's place in `prompts` and what came of it, as it comes; every place once.
+        """Each prompt's place in `prompts` and its outcome, as it finishes; every place once.
 
         Args:
-            prompts: Asked in their order.
+            prompts: Admitted in their order.
             sampling: How tokens are chosen.
             repeats: As in `Engine.generate`.
-            at_once: How many requests are under way; no more of the outcomes are held either.
+            admission: How many are under way; no more of the outcomes are held either.
 
         Raises:
-            EngineError: Nothing more is to be had from this server; what has come until then stays valid.
+            EngineError: The engine or server is gone; the outcomes until then are valid.
         """
         ...
 

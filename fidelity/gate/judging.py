@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from fidelity.gate.comparability import in_words
+from fidelity.gate.difference import Difference
 from fidelity.gate.evidence import SEED, Evidence
-from fidelity.gate.facts import engine_differences, unmet
-from fidelity.gate.lines import Judged, Study, unjudged
+from fidelity.gate.facts import differences_in, unmet
+from fidelity.gate.floors import why_no_plausible_floor
+from fidelity.gate.lines import Judged, VerdictPlan, unjudged
 from fidelity.gate.margins import judge_margin, judge_tail
-from fidelity.gate.settings import Gate, break_column, check_columns
+from fidelity.gate.settings import Gate, Limit, check_columns
 from fidelity.gate.shares import judge_breaks, judge_failed
-from fidelity.gate.verdict import Line, LineKind, Outcome, Verdict, worst
+from fidelity.gate.verdict import Line, Outcome, Verdict, worst
 from fidelity.stats import holm
 
 
@@ -24,10 +27,12 @@ def judge(gate: Gate, evidence: Evidence) -> Verdict:
         ConfigError: The gate names a column that was not scored, or that can't be judged.
     """
     check_columns(gate, {name: m.column for name, m in evidence.columns.items()}, unscored=evidence.unscored)
-    unmet_ones = unmet(gate, evidence)
-    judged = _each(gate, evidence)
+    plan = _plan(gate, evidence)
+    unmet_ones = unmet(gate, evidence, plan)
+    judged = _each(gate, evidence, plan)
     lines = _with_fails(judged, gate)
-    why = _why_no_fail(gate, evidence, unmet_ones, lines)
+    differing = differences_in(gate, evidence)
+    why = _why_no_fail([d for d in differing if not d.declared], unmet_ones, lines)
     beyond = [line for line in lines if line.decides and line.outcome == "fail"]
     lines = [*unmet_ones, *(_softened(line, why) if why else line for line in lines)]
     outcome = worst(line.outcome for line in lines if line.decides)
@@ -39,42 +44,45 @@ def judge(gate: Gate, evidence: Evidence) -> Verdict:
         confidence=gate.confidence,
         seed=SEED,
         planned=evidence.planned,
+        differences=differing,
     )
 
 
-def _each(gate: Gate, evidence: Evidence) -> list[Judged]:
-    """Every line of the gate, not yet failed."""
-    study = Study(
+def _plan(gate: Gate, evidence: Evidence) -> VerdictPlan:
+    return VerdictPlan(
         confidence=gate.confidence,
-        tests=len(gate.margins) + len(gate.tail) + len(gate.breaks) + 1,
+        tests=len(gate.limits) + 1,
         planned=evidence.planned,
         complete=evidence.complete,
         why_no_floor="" if evidence.control_manifests else "there is no control to take its floor from",
     )
-    judged = []
-    for name, margin in gate.margins.items():
-        found = evidence.columns.get(name)
-        judged.append(
-            judge_margin(name, margin, found, study) if found else _unscored("margin", name, margin, evidence)
-        )
-    for name, limit in gate.tail.items():
-        found = evidence.columns.get(name)
-        judged.append(judge_tail(name, limit, found, study) if found else _unscored("tail", name, limit, evidence))
-    for name, limit in gate.breaks.items():
-        found = evidence.columns.get(break_column(name))
-        judged.append(judge_breaks(name, limit, found, study) if found else _unscored("break", name, limit, evidence))
-    return [*judged, judge_failed(gate.max_failed, evidence, study)]
 
 
-def _unscored(kind: LineKind, name: str, limit: float, evidence: Evidence) -> Judged:
-    return unjudged(kind, name, limit, evidence.unscored[break_column(name) if kind == "break" else name])
+def _each(gate: Gate, evidence: Evidence, plan: VerdictPlan) -> list[Judged]:
+    """Every line of the gate, not yet failed."""
+    judged = [_limit(limit, gate, evidence, plan) for limit in gate.limits]
+    return [*judged, judge_failed(gate.max_failed, evidence, plan)]
+
+
+def _limit(limit: Limit, gate: Gate, evidence: Evidence, plan: VerdictPlan) -> Judged:
+    measured = evidence.columns.get(limit.column)
+    if measured is None:
+        return unjudged(limit.kind, limit.name, limit.value, evidence.unscored[limit.column])
+    if limit.kind == "break":
+        return judge_breaks(limit.name, limit.value, measured, plan)
+    judge_limit = judge_margin if limit.kind == "margin" else judge_tail
+    judged = judge_limit(limit.name, limit.value, measured, plan)
+    if why := why_no_plausible_floor(limit.column, measured, gate):
+        reason = f"{judged.line.reason.removesuffix('.')}; but {why}."
+        return Judged(replace(judged.line, outcome="inconclusive", reason=reason, prompts_needed=None))
+    return judged
 
 
 def _with_fails(judged: Sequence[Judged], gate: Gate) -> list[Line]:
     """The lines with what fails; those that decide and those that warn are corrected apart, as two families."""
     lines = {}
     for decides in (True, False):
-        family = [n for n, one in enumerate(judged) if _decides(one.line, gate) is decides]
+        family = [n for n, one in enumerate(judged) if gate.decides(one.line.kind, one.line.name) is decides]
         adjusted = holm([judged[n].p_value for n in family])
         for n, p_value in zip(family, adjusted, strict=True):
             line = replace(judged[n].line, decides=decides)
@@ -86,17 +94,12 @@ def _with_fails(judged: Sequence[Judged], gate: Gate) -> list[Line]:
     return [lines[n] for n in range(len(judged))]
 
 
-def _decides(line: Line, gate: Gate) -> bool:
-    return line.kind in ("break", "failed") or gate.primary in (None, line.name)
-
-
-def _why_no_fail(gate: Gate, evidence: Evidence, unmet_ones: Sequence[Line], lines: Sequence[Line]) -> str:
+def _why_no_fail(undeclared: Sequence[Difference], unmet_ones: Sequence[Line], lines: Sequence[Line]) -> str:
     """Why what is beyond its limit doesn't fail; empty where it does."""
     if unmet_ones:
         return f"a precondition is not met ({unmet_ones[0].name})"
-    differing = engine_differences(evidence.baseline_manifest, evidence.candidate_manifest)
-    if differing and not gate.allow_engine_difference:
-        return f"its {' and its '.join(differing)}, so that not all of this need be quantization's"
+    if undeclared:
+        return f"its {in_words(undeclared)}, so that not all of this need be quantization's"
     if any(line.kind == "failed" and line.outcome == "inconclusive" for line in lines):
         return "too many prompts have no answer"
     return ""

@@ -1,13 +1,15 @@
 """A comparison and its verdicts for people and for programs: one file a format, all of them saying the same."""
 
+from fidelity.comparison.results import chance_level
 from fidelity.price.pareto import Point, Tradeoff, tradeoff
 from fidelity.report.content import (
     HIDDEN,
     NOT_QUALITY,
     describe_run,
-    engine_differences,
+    difference_in_words,
+    differences_of,
     floor_of,
-    low_anchor,
+    mislabeled,
     notes,
     shown_in_table,
     summaries_of,
@@ -37,12 +39,14 @@ __all__ = [
     "as_json",
     "as_junit",
     "as_markdown",
+    "chance_level",
     "describe_run",
-    "engine_differences",
+    "difference_in_words",
+    "differences_of",
     "floor_of",
     "in_unit",
     "json_schema",
-    "low_anchor",
+    "mislabeled",
     "notes",
     "price_table",
     "print_history",

@@ -15,7 +15,7 @@ from typing import Any
 import regex
 
 from fidelity import __version__
-from fidelity.comparison.history import Entry
+from fidelity.comparison.history import HistoryEntry
 from fidelity.comparison.results import ComparisonSet
 from fidelity.floor import Summary
 from fidelity.gate import Verdict
@@ -52,7 +52,7 @@ MOST_ROWS = 500
 """Failures that are listed."""
 
 
-def as_html(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE, past: Sequence[Entry] = ()) -> str:
+def as_html(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE, past: Sequence[HistoryEntry] = ()) -> str:
     """The whole file; with the worst pairs only where all of them would be too large, and it says so.
 
     `past` are the comparisons of this baseline so far, these included.
@@ -80,7 +80,7 @@ def as_html(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE, pa
 
 
 def _sections(
-    result: ComparisonSet, verdicts: Mapping[str, Verdict], past: Sequence[Entry]
+    result: ComparisonSet, verdicts: Mapping[str, Verdict], past: Sequence[HistoryEntry]
 ) -> Iterator[tuple[str, str]]:
     floor = floor_of(result)
     if verdicts:
@@ -95,7 +95,7 @@ def _sections(
         yield "Along the output", f'<div class="figures">{"".join(figures)}</div>'
     if len(past) > len(result.candidates):
         yield "Trend", _trend(past)
-    yield "What was compared", _compared(result)
+    yield "What was compared", _compared(result, verdicts)
 
 
 def _gate(result: ComparisonSet, verdicts: Mapping[str, Verdict], floor: Mapping[str, Summary]) -> Iterator[str]:
@@ -166,7 +166,7 @@ def _two_lines(cell: str) -> str:
     return _text(value) + (f"<small>{_text(interval)}</small>" if interval else "")
 
 
-def _trend(past: Sequence[Entry]) -> str:
+def _trend(past: Sequence[HistoryEntry]) -> str:
     told = trend(past)
     figures = told.headings[4:]
     rows = [
@@ -185,7 +185,7 @@ def _value(summary: Summary | None) -> str:
     return value if summary.excess is None else f"{value}<small>{number(summary.excess, sign=True)}</small>"
 
 
-def _compared(result: ComparisonSet) -> str:
+def _compared(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> str:
     runs = [("baseline", result.baseline), *(("control", control.run) for control in result.controls)]
     runs += [("candidate", candidate.run) for candidate in result.candidates]
     headings = ("", "Run", "Format", "Size", "Engine", "Mode", "Device", "Answers", "Failed", "Created")
@@ -198,7 +198,7 @@ def _compared(result: ComparisonSet) -> str:
         for row in rows
     ]
     parts = [_table([headings[n] for n in used], lines, figures=("Answers", "Failed"))]
-    if said := notes(result):
+    if said := notes(result, verdicts):
         parts.append(f"<h3>Notes</h3><ul>{''.join(f'<li>{_text(one_line(note))}</li>' for note in said)}</ul>")
     failures = [(c.run.name, p, why) for c in (*result.controls, *result.candidates) for p, why in c.failures.items()]
     if failures:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fidelity.config import Kl, RunConfig, StoredEngine
+from fidelity.config import RunConfig, StoredEngine, TeacherForcing
 from fidelity.engines import Engine, ForcingEngine, TokenTexts, can_force
 from fidelity.errors import EngineError
 from fidelity.records import Failure, Generation, TokenScores
@@ -18,7 +18,7 @@ from fidelity.store.store import Store
 from fidelity.store.token_scores import (
     WHOLE_VOCABULARY,
     Depth,
-    ForcedWriter,
+    ScoreWriter,
     finished,
     forced_path,
     is_whole_vocabulary,
@@ -33,8 +33,8 @@ def depths_of(config: RunConfig, stored: Run | None = None) -> tuple[Depth, ...]
         return ()
     if isinstance(config.engine, StoredEngine):
         own = scores_of(stored) if stored else []
-        return tuple(forced.depth for forced in own if forced.manifest["baseline"] == forced.manifest["scorer"])
-    kl = config.kl or Kl()
+        return tuple(forced.depth for forced in own if forced.manifest.baseline == forced.manifest.scorer)
+    kl = config.kl or TeacherForcing()
     return (Depth(kl.top_k), *([Depth(WHOLE_VOCABULARY, kl.prompts, kl.tokens)] if kl.exact else []))
 
 
@@ -48,8 +48,8 @@ class Forcing:
     path: Path
 
     @cached_property
-    def writer(self) -> ForcedWriter:
-        return ForcedWriter(self.path)
+    def writer(self) -> ScoreWriter:
+        return ScoreWriter(self.path)
 
     @cached_property
     def handed(self) -> dict[tuple[str, int], tuple[int, ...]]:
@@ -74,12 +74,12 @@ class Forcing:
         """
         if self.lacks(number):
             seen: set[int] = set()
-            self.writer.add_chunk(number, _noting(self._scores(self.job.plan[number], engine), seen))
+            self.writer.add_chunk(number, _noting(self._scores(self.job.batches[number], engine), seen))
             self._read_tokens(seen, engine)
 
     def tokens(self, number: int) -> int:
         """How many a chunk has."""
-        return sum(len(self.handed.get((prompt.id, repeat), ())) for prompt, repeat in self.job.plan[number])
+        return sum(len(self.handed.get((prompt.id, repeat), ())) for prompt, repeat in self.job.batches[number])
 
     def part(self, run: Run, chunks: Sequence[int]) -> None:
         """Give a run that consists of some of the chunks the scores that it has."""

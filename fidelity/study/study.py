@@ -13,7 +13,9 @@ from pydantic import Field, ValidationError
 
 from fidelity.checkpoints import Checkpoint, describe, local_directory
 from fidelity.comparison.results import ComparisonSet
+from fidelity.comparison.scoring import columns_of
 from fidelity.config import (
+    Batching,
     NamedMetric,
     RecordedEngine,
     RelativePath,
@@ -28,15 +30,15 @@ from fidelity.config import (
     with_local_encoders,
 )
 from fidelity.errors import ConfigError, FidelityError, StoreError
-from fidelity.gate import Gate, load_gate
-from fidelity.metrics import Metric
-from fidelity.pipeline import compare
+from fidelity.gate import LIMIT_KEYS, Gate, load_gate, out_of_reach
+from fidelity.metrics import Metric, default_metrics
+from fidelity.pipeline import check_gate, compare
 from fidelity.runs.generate import Listener
 from fidelity.runs.jobs import jobs_of, prompts_of
 from fidelity.schema import Settings
 from fidelity.store.store import Store
 from fidelity.store.studies import Cell, StudyManifest, write_study
-from fidelity.study.progress import Whole
+from fidelity.study.progress import StudyProgress
 
 RunSource = str | dict[str, Any]
 """A run's YAML file, or the same inline."""
@@ -59,6 +61,7 @@ class StudyFile(Settings):
     """For every baseline that names none; recorded and stored ones have theirs."""
     sampling: Sampling | None = None
     """The same."""
+    batching: Batching | None = None
     chunk: int | None = Field(default=None, ge=2)
     """The same."""
     metrics: tuple[NamedMetric, ...] | None = None
@@ -96,7 +99,7 @@ def load_study(path: Path) -> Study:
     Raises:
         ConfigError: A file is missing or wrong, or a name stands twice in a family; with its place.
     """
-    data = with_local_encoders(read_yaml(path, keys="name:, families: ..."), path.parent)
+    data = with_local_encoders(read_yaml(path, keys="name:, families: ...", written_once=LIMIT_KEYS), path.parent)
     try:
         file = StudyFile.model_validate(data, context={"folder": path.parent})
     except ValidationError as error:
@@ -114,16 +117,31 @@ def run_study(
     """Run what is missing, and give every cell: with its comparison, or with the reason why it has none.
 
     Raises:
+        ConfigError: The gate names what isn't scored.
         StoreError: The store can't be written, so that going on would be in vain.
     """
+    metrics = [metrics_of(family.baseline) for family in study.families]
+    for family, scored in zip(study.families, metrics, strict=True):
+        if study.gate:
+            check_gate(study.gate, scored)
+        for sentence in out_of_reach_in(study, family, limit):
+            listener.say(f"{family.name}: {sentence}")
     cells = [_cell(family, config) for family in study.families for config in family.candidates]
     _keep(study, cells, store)
-    whole = Whole(listener, [job for family in study.families for job in _work_of(family, store, limit)])
-    for family in study.families:
-        settled = _run_family(family, store, whole, metrics_of, limit)
+    whole = StudyProgress(listener, [job for family in study.families for job in _work_of(family, store, limit)])
+    for family, scored in zip(study.families, metrics, strict=True):
+        settled = _run_family(family, store, whole, scored, limit)
         cells = [settled.get((cell.family, cell.candidate), cell) for cell in cells]
         _keep(study, cells, store)
     return cells
+
+
+def out_of_reach_in(study: Study, family: Family, limit: int | None) -> list[str]:
+    """What of the study's gate a family can't pass with so few prompts, so that its cells stay undecided at best."""
+    if study.gate is None or isinstance(family.baseline.engine, StoredEngine):
+        return []
+    columns = columns_of(family.baseline.metrics or default_metrics())
+    return out_of_reach(study.gate, columns, prompts=len(prompts_of(family.baseline, limit)))
 
 
 def _keep(study: Study, cells: Sequence[Cell], store: Store) -> None:
@@ -132,7 +150,7 @@ def _keep(study: Study, cells: Sequence[Cell], store: Store) -> None:
 
 
 def _run_family(
-    family: Family, store: Store, listener: Listener, metrics_of: MetricsOf, limit: int | None
+    family: Family, store: Store, listener: Listener, metrics: Sequence[Metric], limit: int | None
 ) -> dict[tuple[str, str], Cell]:
     """The cells of one family, by family and candidate."""
     cells = {config.name: _cell(family, config) for config in family.candidates}
@@ -144,7 +162,6 @@ def _run_family(
                 listener.say(f"{config.name}: not compared: {why}")
         can = [config for config in family.candidates if config.name not in wrong]
         if can:
-            metrics = metrics_of(family.baseline)
             result = compare(family.baseline, can, metrics=metrics, store=store, listener=listener, limit=limit)
             wrong |= result.not_compared
             cells |= _compared(cells, result)
@@ -227,7 +244,7 @@ def _family(file: StudyFile, family: FamilyFile, path: Path) -> Family:
     if isinstance(baseline.engine, RecordedEngine):
         shared |= {"sampling": file.sampling}
     elif not isinstance(baseline.engine, StoredEngine):
-        shared |= {"prompts": file.prompts, "sampling": file.sampling, "chunk": file.chunk}
+        shared |= {"prompts": file.prompts, "sampling": file.sampling, "batching": file.batching, "chunk": file.chunk}
     missing = {key: value for key, value in shared.items() if getattr(baseline, key) is None}
     candidates = tuple(_run(source, path) for source in family.candidates)
     names = [baseline.name, *(config.name for config in candidates)]

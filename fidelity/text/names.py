@@ -9,7 +9,7 @@ from functools import cache, lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from fidelity.text.frames import Finding, Frame, Hunk
+from fidelity.text.frames import Frame, Hunk, UnitConflict
 from fidelity.text.terms import Term
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def is_title(terms: Sequence[Term]) -> bool:
     return len(long) > 2 and sum(term.capital for term in long) > TITLE * len(long)
 
 
-def name_findings(frame: Frame, lexicon: Lexicon) -> Iterator[Finding]:
+def name_findings(frame: Frame, lexicon: Lexicon) -> Iterator[UnitConflict]:
     """Names with another one in their place, and names that changed places."""
     if frame.similarity < MIN_SIMILARITY:
         return
@@ -100,7 +100,7 @@ def _in_place_of_capitals(
             yield from ((i, j) for i in hunk.baseline for j in hunk.candidate)
 
 
-def _swapped(frame: Frame) -> Iterator[Finding]:
+def _swapped(frame: Frame) -> Iterator[UnitConflict]:
     """Words with capitals, or identifiers, of which each is in the other's place while nothing else changed places."""
     pairs = {}
     for hunk in frame.hunks:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Literal
 
-from fidelity.text.frames import Finding, Frame
+from fidelity.text.frames import Frame, UnitConflict
 from fidelity.text.terms import Term
 
 MIN_SIMILARITY = 0.3
@@ -18,7 +18,7 @@ SWAPPED = 0.7
 COMPARING, CALCULATING = frozenset("<>≤≥=≠"), frozenset("+-*/^")
 
 
-def number_findings(frame: Frame, elsewhere: tuple[frozenset[str], frozenset[str]]) -> Iterator[Finding]:
+def number_findings(frame: Frame, elsewhere: tuple[frozenset[str], frozenset[str]]) -> Iterator[UnitConflict]:
     """Numbers without an equal on the other side, numbers that changed places, and signs of relations that changed.
 
     `elsewhere` has the numbers of the other units of baseline and candidate: a number that moved there isn't lost.
@@ -97,7 +97,7 @@ def _is_small(frame: Frame, index: int, side: Literal[0, 1]) -> bool:
     return any(index in hunk[side] and max(map(len, hunk)) <= SMALL for hunk in frame.hunks)
 
 
-def _swapped(frame: Frame) -> Iterator[Finding]:
+def _swapped(frame: Frame) -> Iterator[UnitConflict]:
     """Numbers of which each stands in the other's place, and nothing else changed places with them."""
     pairs = [(i, j) for i, j in frame.replaced if frame.a[i].stem != frame.b[j].stem]
     stems = {(frame.a[i].stem, frame.b[j].stem) for i, j in pairs}

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import regex
 
 from fidelity.text.blocks import language, parse
-from fidelity.text.documents import Members, Value, parse_json, parse_yaml
+from fidelity.text.documents import DocumentValue, Members, parse_json, parse_yaml
 
 MAX_JSON_ATTEMPTS = 50
 """How many lines that open a bracket are read as JSON in vain before the rest of the text is taken as prose."""
@@ -28,13 +28,18 @@ class Sentence(NamedTuple):
     heading: bool = False
 
 
-class Fence(NamedTuple):
+class FenceSegment(NamedTuple):
     """Code between fence marks."""
 
     language: str
     text: str
     start: int
     end: int
+
+    @property
+    def is_prose(self) -> bool:
+        """Whether it names no language and has sentences."""
+        return not self.language and looks_like_prose(self.text)
 
 
 class Table(NamedTuple):
@@ -45,10 +50,10 @@ class Table(NamedTuple):
     end: int
 
 
-class Document(NamedTuple):
+class DocumentSegment(NamedTuple):
     """A piece of JSON or YAML that parses."""
 
-    root: Members | list[Value]
+    root: Members | list[DocumentValue]
     start: int
     end: int
 
@@ -57,15 +62,15 @@ class Segments(NamedTuple):
     """All of a text but white space and Markdown's marks, in four lists, each in the text's order."""
 
     sentences: list[Sentence]
-    fences: list[Fence]
+    fences: list[FenceSegment]
     tables: list[Table]
-    documents: list[Document]
+    documents: list[DocumentSegment]
 
 
 def segments(text: str) -> Segments:
     """Cut a text. A fence whose content is JSON or YAML is a document; one without code in it is read as sentences."""
     if (root := parse_json(text)) is not None:
-        return Segments([], [], [], [Document(root, 0, len(text))])
+        return Segments([], [], [], [DocumentSegment(root, 0, len(text))])
     found = Segments([], [], [], [])
     position = 0
     for block in _blocks(text):
@@ -74,12 +79,14 @@ def segments(text: str) -> Segments:
         match block:
             case Table():
                 found.tables.append(block)
-            case Fence() if (root := _root(block)) is not None:
-                found.documents.append(Document(root, block.start, block.end))
-            case Fence() if block.language in PROSE_FENCES or (not block.language and looks_like_prose(block.text)):
+            case FenceSegment() if (root := _root(block)) is not None:
+                found.documents.append(DocumentSegment(root, block.start, block.end))
+            case FenceSegment() if block.language in PROSE_FENCES or (
+                not block.language and looks_like_prose(block.text)
+            ):
                 first = text.find("\n", block.start, block.end) + 1
                 found.sentences.extend(_sentences(text, first, text.rfind("\n", first, block.end - 1) + 1))
-            case Fence():
+            case FenceSegment():
                 found.fences.append(block)
     _prose(text, position, len(text), found)
     return found
@@ -94,7 +101,7 @@ def looks_like_prose(text: str) -> bool:
 _PROSE_LINE = re.compile(r"\W{0,4}(?:[^\W\d_]+['’]?[\w-]*[,.:;!?)\"”]*\s+[(\"“]?){3,}[^={}<>;\\|$]*")
 
 
-def _blocks(text: str) -> "Iterator[Fence | Table]":
+def _blocks(text: str) -> "Iterator[FenceSegment | Table]":
     """Fences, and the tables between them, with offsets of whole lines."""
     position = 0
     for fence in _fences(text):
@@ -104,14 +111,14 @@ def _blocks(text: str) -> "Iterator[Fence | Table]":
     yield from _tables(text, position, len(text))
 
 
-def _fences(text: str) -> Iterator[Fence]:
+def _fences(text: str) -> Iterator[FenceSegment]:
     if "```" not in text and "~~~" not in text:
         return
     starts = [0, *(match.end() for match in re.finditer(r"\r\n|\n|\r", text)), len(text)]
     for token in parse(text):
         if token.type == "fence" and token.map:
             first, last = (starts[min(line, len(starts) - 1)] for line in token.map)
-            yield Fence(language(token), token.content, first, last)
+            yield FenceSegment(language(token), token.content, first, last)
 
 
 def _tables(text: str, start: int, end: int) -> Iterator[Table]:
@@ -138,7 +145,7 @@ _RULE = re.compile(r"^[ \t>]*\|?(?:[ \t]*:?-+:?[ \t]*\|)+(?:[ \t]*:?-+:?)?[ \t]*
 _LINE = re.compile(r"[^\n]*(?:\n|$)")
 
 
-def _root(fence: Fence) -> Members | list[Value] | None:
+def _root(fence: FenceSegment) -> Members | list[DocumentValue] | None:
     if fence.language in ("yaml", "yml"):
         roots = parse_yaml(fence.text)
         return roots[0] if len(roots) == 1 else None
@@ -160,7 +167,7 @@ def _prose(text: str, start: int, end: int, found: Segments) -> None:
             attempts += 1
             continue
         found.sentences.extend(_sentences(text, position, opening.start()))
-        found.documents.append(Document(root, opening.end(), closing))
+        found.documents.append(DocumentSegment(root, opening.end(), closing))
         position = closing
     found.sentences.extend(_sentences(text, position, end))
 
