@@ -4,9 +4,9 @@
 
 DIRECTORY holds Arena-Hard's `answers-gpt-4-0314.jsonl` (development) and `answers-gpt-4-0613.jsonl` (held out). For
 each kind, 200 answers: one fatal edit in each of 40 (a candidate of its own for each kind), and harmless paraphrases
-in a third of the candidate and, independently, of a control. Recall is the share of the 40 that the kind's column shows; a
-false alarm is a 1 in the column of an answer without an edit, of the candidate or the control. The held-out half has
-other answers, other words for edits and other paraphrases; it was not looked at while the metric was made.
+in a third of the candidate and, independently, of a control. Recall is the share of the 40 that the kind's column
+shows; a false alarm is a 1 in the column of an answer without an edit, of the candidate or the control. The held-out
+half has other answers, other words for edits and other paraphrases; it was not looked at while the metric was made.
 """
 
 import argparse
