@@ -74,9 +74,7 @@ def compare(
     if stored:
         baseline, prompts, subset_of = _as_stored(baseline, stored[0], limit)
     baseline_jobs = jobs_of(baseline, store=store, prompts=prompts, as_baseline=True)
-    plan = partial(
-        jobs_of, store=store, prompts=prompts, as_baseline=False, subset_of=subset_of, until_decided=until_decided
-    )
+    plan = partial(_candidate_jobs, store=store, prompts=prompts, subset_of=subset_of, until_decided=until_decided)
     plans = [_planned(baseline, config, plan) for config in candidates]
     _refuse_if_none_can_begin(plans)
     if gate and must_be_in_reach and _generates(store, () if stored else baseline_jobs, *(one.jobs for one in plans)):
@@ -129,6 +127,16 @@ def _planned(baseline: RunConfig, config: RunConfig, plan: Callable[[RunConfig],
         return _Planned(config, plan(candidate_of(baseline, config)))
     except FidelityError as error:
         return _Planned(config, error=error)
+
+
+def _candidate_jobs(
+    config: RunConfig, *, store: Store, prompts: tuple[Prompt, ...], subset_of: str | None, until_decided: bool
+) -> list[Job]:
+    """A candidate that is finished on all prompts has nothing left to stop: it is judged as it is."""
+    jobs = partial(jobs_of, config, store=store, prompts=prompts, as_baseline=False, subset_of=subset_of)
+    whole = jobs()
+    finished = all(store.run(job.name, job.digest) for job in whole)
+    return whole if finished or not until_decided else jobs(until_decided=True)
 
 
 def _refuse_if_none_can_begin(plans: Sequence[_Planned]) -> None:
