@@ -58,7 +58,8 @@ def compare(
     A candidate that can't be generated or compared is named in the result, and the others go on. Whether the metrics
     give the columns that the `gate` names is checked before anything is generated. With `until_decided` a candidate is
     generated only as far as it takes the gate to decide; baseline and controls, which serve every candidate, are whole.
-    With `must_be_in_reach` a gate that so few prompts can't pass is refused before anything is generated.
+    With `must_be_in_reach` a gate that no candidate can pass with so few prompts is refused before anything is
+    generated; one that is out of reach for so many candidates together is named, and they may still fail.
 
     Raises:
         FidelityError: The baseline or the configuration can't be used.
@@ -77,12 +78,12 @@ def compare(
     plan = partial(_candidate_jobs, store=store, prompts=prompts, subset_of=subset_of, until_decided=until_decided)
     plans = [_planned(baseline, config, plan) for config in candidates]
     _refuse_if_none_can_begin(plans)
-    if gate and must_be_in_reach and _generates(store, () if stored else baseline_jobs, *(one.jobs for one in plans)):
-        beyond = out_of_reach(
-            gate, columns_of(metrics), prompts=len(prompts), candidates=len(candidates), any_time=until_decided
-        )
-        if beyond:
-            raise ConfigError("\n".join(beyond))
+    if gate and _generates(store, () if stored else baseline_jobs, *(one.jobs for one in plans)):
+        reach = partial(out_of_reach, gate, columns_of(metrics), prompts=len(prompts), any_time=until_decided)
+        if must_be_in_reach and (sentences := reach()):
+            raise ConfigError("\n".join(sentences))
+        for sentence in reach(candidates=len(candidates)):
+            listener.say(sentence)
     depths = depths_of(baseline, stored[0] if stored else None)
     base, *controls = stored or generate_jobs(baseline_jobs, store, listener, depths=depths)
     reasoning = baseline.reasoning
