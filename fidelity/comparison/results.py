@@ -9,7 +9,7 @@ from pathlib import Path
 from fidelity.comparison.pairing import Pairing, pair_runs
 from fidelity.config import Compares
 from fidelity.errors import StoreError
-from fidelity.floor import ByPrompt, by_prompt
+from fidelity.floor import ByPrompt, by_prompt, summarise
 from fidelity.gate import Evidence, Gate, Measured, Verdict, judge
 from fidelity.records import Column, PromptTokens, Sameness
 from fidelity.store.comparisons import Comparison
@@ -131,7 +131,7 @@ def evidence_of(result: ComparisonSet, candidate: Scores) -> Evidence:
             unscored[name] = reasons.get(name, f"the control {lacking.run.name} was not scored on it")
             continue
         controls = tuple(values_of(control, name) for control in result.controls)
-        columns[name] = Measured(scored.column, values_of(candidate, name), controls)
+        columns[name] = Measured(scored.column, values_of(candidate, name), controls, chance_level(candidate, name))
     return Evidence(
         candidate=candidate.run.name,
         prompt_ids=tuple(dict.fromkeys([*candidate.prompt_ids, *candidate.failures])),
@@ -148,6 +148,12 @@ def evidence_of(result: ComparisonSet, candidate: Scores) -> Evidence:
         compares=candidate.compares,
         planned=candidate.run.manifest.planned,
     )
+
+
+def chance_level(scores: Scores, name: str) -> float | None:
+    """A column's mean between this run's outputs and other prompts' baselines; None for what is no similarity."""
+    low = scores.columns[name].low
+    return None if low is None else summarise(by_prompt(scores.prompt_ids, low), low).value
 
 
 def values_of(scores: Scores, name: str) -> ByPrompt:

@@ -8,18 +8,20 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
-from fidelity.comparison.pairing import pair_runs
+import numpy as np
+
+from fidelity.comparison.pairing import Pairing, pair_runs
 from fidelity.comparison.results import LOW_ANCHOR_SEED, Scores, low_signature, scored_columns
 from fidelity.config import Compares, Reasoning
 from fidelity.encoders import CachedEncoder, locate
 from fidelity.errors import FidelityError
 from fidelity.metrics import EncoderMetric, Metric, every_metric
-from fidelity.records import Column, Pair
+from fidelity.records import Column, Pair, Sameness
 from fidelity.store.comparisons import Comparison
 from fidelity.store.manifests import ColumnSource, ComparisonManifest
 from fidelity.store.runs import Run
 from fidelity.store.store import Store
-from fidelity.store.token_scores import Forced, together
+from fidelity.store.token_scores import StoredScores, both_scored, together
 
 
 def check_can_be_scored(metric: Metric) -> None:
@@ -100,13 +102,24 @@ def begin(
         prompt_ids=tuple(pair.prompt.id for pair in pairing.pairs),
         failures=pairing.failures,
         failed_prompts=pairing.failed_prompts,
-        same=pairing.same(),
+        same=_sameness(pairing, baseline, other),
         spelling_only=pairing.spelling_only(),
         prompt_tokens=pairing.prompt_tokens(),
         compares=tuple(compares),
         reasoning_formats=pairing.habits,
     )
     return Scores(baseline, other, store.comparison(baseline, other, manifest, digest))
+
+
+def _sameness(pairing: Pairing, baseline: Run, other: Run) -> Sameness:
+    """Equal texts without log-probabilities of their own are told apart by what both models make of their tokens."""
+    same = pairing.same()
+    if not same.texts or same.logprobs is not None:
+        return same
+    if isinstance(together(baseline, other, whole_vocabulary=False), str):
+        return same
+    scored = both_scored(baseline, other, whole_vocabulary=False)
+    return replace(same, logprobs=all(np.array_equal(one.logprobs, two.logprobs) for one, two in scored))
 
 
 def score(scores: Sequence[Scores], metrics: Sequence[Metric], *, anchors: bool = True) -> None:
@@ -180,7 +193,7 @@ def _add_forced(metric: Metric, one: Scores) -> None:
     one.columns.update({metric.named(name): column for name, column in columns.items()})
 
 
-def _with_scores(pair: Pair, ours: Forced, theirs: Forced) -> Pair:
+def _with_scores(pair: Pair, ours: StoredScores, theirs: StoredScores) -> Pair:
     """The pair with both models' scores, if they are of the tokens that the baseline said."""
     said, key = pair.baseline.token_ids or (), (pair.prompt.id, pair.baseline.repeat)
     scores = [forced.get(*key) for forced in (ours, theirs)]

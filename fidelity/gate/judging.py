@@ -7,7 +7,8 @@ from fidelity.gate.comparability import in_words
 from fidelity.gate.difference import Difference
 from fidelity.gate.evidence import SEED, Evidence
 from fidelity.gate.facts import differences_in, unmet
-from fidelity.gate.lines import Judged, Study, unjudged
+from fidelity.gate.floors import why_no_plausible_floor
+from fidelity.gate.lines import Judged, VerdictPlan, unjudged
 from fidelity.gate.margins import judge_margin, judge_tail
 from fidelity.gate.settings import Gate, Limit, check_columns
 from fidelity.gate.shares import judge_breaks, judge_failed
@@ -26,8 +27,9 @@ def judge(gate: Gate, evidence: Evidence) -> Verdict:
         ConfigError: The gate names a column that was not scored, or that can't be judged.
     """
     check_columns(gate, {name: m.column for name, m in evidence.columns.items()}, unscored=evidence.unscored)
-    unmet_ones = unmet(gate, evidence)
-    judged = _each(gate, evidence)
+    plan = _plan(gate, evidence)
+    unmet_ones = unmet(gate, evidence, plan)
+    judged = _each(gate, evidence, plan)
     lines = _with_fails(judged, gate)
     differing = differences_in(gate, evidence)
     why = _why_no_fail([d for d in differing if not d.declared], unmet_ones, lines)
@@ -46,28 +48,34 @@ def judge(gate: Gate, evidence: Evidence) -> Verdict:
     )
 
 
-def _each(gate: Gate, evidence: Evidence) -> list[Judged]:
-    """Every line of the gate, not yet failed."""
-    study = Study(
+def _plan(gate: Gate, evidence: Evidence) -> VerdictPlan:
+    return VerdictPlan(
         confidence=gate.confidence,
         tests=len(gate.limits) + 1,
         planned=evidence.planned,
         complete=evidence.complete,
         why_no_floor="" if evidence.control_manifests else "there is no control to take its floor from",
     )
-    judged = [_limit(limit, evidence, study) for limit in gate.limits]
-    return [*judged, judge_failed(gate.max_failed, evidence, study)]
 
 
-def _limit(limit: Limit, evidence: Evidence, study: Study) -> Judged:
+def _each(gate: Gate, evidence: Evidence, plan: VerdictPlan) -> list[Judged]:
+    """Every line of the gate, not yet failed."""
+    judged = [_limit(limit, gate, evidence, plan) for limit in gate.limits]
+    return [*judged, judge_failed(gate.max_failed, evidence, plan)]
+
+
+def _limit(limit: Limit, gate: Gate, evidence: Evidence, plan: VerdictPlan) -> Judged:
     measured = evidence.columns.get(limit.column)
     if measured is None:
         return unjudged(limit.kind, limit.name, limit.value, evidence.unscored[limit.column])
-    if limit.kind == "margin":
-        return judge_margin(limit.name, limit.value, measured, study)
-    if limit.kind == "tail":
-        return judge_tail(limit.name, limit.value, measured, study)
-    return judge_breaks(limit.name, limit.value, measured, study)
+    if limit.kind == "break":
+        return judge_breaks(limit.name, limit.value, measured, plan)
+    judge_limit = judge_margin if limit.kind == "margin" else judge_tail
+    judged = judge_limit(limit.name, limit.value, measured, plan)
+    if why := why_no_plausible_floor(limit.column, measured, gate):
+        reason = f"{judged.line.reason.removesuffix('.')}; but {why}."
+        return Judged(replace(judged.line, outcome="inconclusive", reason=reason, prompts_needed=None))
+    return judged
 
 
 def _with_fails(judged: Sequence[Judged], gate: Gate) -> list[Line]:

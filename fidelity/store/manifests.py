@@ -54,7 +54,7 @@ class Manifest(Record):
 ManifestType = TypeVar("ManifestType", bound=Manifest)
 
 
-class Counts(Record):
+class ResponseCounts(Record):
     """What came of a run's prompts, all repeats together."""
 
     prompts: int
@@ -117,7 +117,7 @@ class RunDraft(Manifest):
 class RunManifest(RunDraft):
     """A finished run."""
 
-    counts: Counts
+    counts: ResponseCounts
 
 
 class ColumnSource(Record):
