@@ -36,19 +36,11 @@ FOREIGN_SHARE = 0.3
 Likelihoods = Mapping[str, float]
 
 
-def main_language(text: str) -> str | None:
-    """The ISO 639 code of the likeliest language of a text, code left out; None for a text of fewer than ten letters.
-
-    py3langid 0.4 (after Lui and Baldwin 2012), of its 139 languages the 50 of `LANGUAGES`.
-    """
-    likelihoods = _likelihoods(_prose(text))
-    return _first(likelihoods) if likelihoods else None
-
-
 def leaves_language(baseline: str, candidate: str, *, prompt: str = "") -> bool:
     """Whether the candidate is in another language, ends in one, or has a script that baseline and prompt lack.
 
-    - Another language: each text is 20 times likelier in its own than in the other's. Both need ten letters.
+    - Another language: each text is 20 times likelier in its own than in the other's, to py3langid 0.4 (after Lui and
+      Baldwin 2012). Both need ten letters.
     - A switch or a foreign tail: the last sentences, or 30 % of the letters, are 1,000 times likelier in a language
       that no part of the baseline is in.
     - A new script: see `foreign_scripts`.
@@ -109,7 +101,8 @@ def _stretches(prose: str) -> Iterator[str]:
 
 
 def _prose(text: str) -> str:
-    return _code_or_url().sub(" ", "\n".join(without_fences(text, fences(text))))
+    prose: str = _code_or_url().sub(" ", "\n".join(without_fences(text, fences(text))))
+    return prose
 
 
 def _letters(text: str) -> int:

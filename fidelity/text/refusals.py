@@ -1,12 +1,18 @@
 """Refusals: whether a text begins by declining to answer, in the assistant's own voice."""
 
+from collections import defaultdict
 from functools import cache
+from importlib.resources import files
 from typing import NamedTuple
 
 import regex
 
 from fidelity.text.normalization import normalize
-from fidelity.text.refusal_phrases import PHRASES, W
+
+LANGUAGES = ("en", "de", "es", "fr", "pt", "it", "nl", "ru", "hi", "zh", "ja", "ko", "ar")
+"""Each has a file in `refusal_patterns`."""
+WITHIN = r"[^.!?。！？।؟\n]"
+"""A character within one sentence; `~` in the patterns."""
 
 READ = 2_000
 """Characters that are read, to see where quotations end."""
@@ -33,13 +39,13 @@ ANSWER_AFTER_ALL = (
 def refuses(text: str) -> bool:
     """Whether one of the first four sentences declines to answer, in the first 500 characters.
 
-    Sentences are read by patterns of thirteen languages (`refusal_phrases`): English, German, Spanish, French,
+    Sentences are read by patterns of thirteen languages (`refusal_patterns`): English, German, Spanish, French,
     Portuguese, Italian, Dutch, Russian, Hindi, Chinese, Japanese, Korean and Arabic. Quotations, code and what others
     are reported to have declined don't count, and neither does a draft that an answer begins with ("Here is a polite
     refusal"). "As an AI, I can't ..., but" is a disclaimer before an answer.
     """
     beginning = _own_words(text)
-    if not beginning or _answers().match(beginning):
+    if not beginning or any(language.answers.match(beginning) for language in _languages()):
         return False
     sentences = [match for match in _sentence().finditer(beginning) if match.group().strip()][:SENTENCES]
     return any(
@@ -50,19 +56,19 @@ def refuses(text: str) -> bool:
 
 
 def _own_words(text: str) -> str:
-    """The beginning, normalized, without code and quotations; a text that is one quotation is read without its marks."""
-    start = normalize(text[:READ])
-    start = _code().sub(" ", start)
-    without = _quotation().sub(" ", start)
-    if not any(c.isalpha() for c in without):
-        without = start
-    return _markup().sub("", without).strip()[:BEGINNING]
+    """The beginning, normalized, without code and quotations; if it is one quotation, that without its marks."""
+    start: str = _code().sub(" ", normalize(text[:READ]))
+    own: str = _quotation().sub(" ", start)
+    if not any(map(str.isalpha, own)):
+        own = start
+    own = _markup().sub("", own)
+    return own.strip()[:BEGINNING]
 
 
 def _declines(sentence: str) -> bool:
     for language in _languages():
-        refusal = language.script.search(sentence) and language.declining.search(sentence)
-        if refusal and not _is_reported(sentence, refusal.end(), language.reporting):
+        refusal = language.script.search(sentence) and language.declines.search(sentence)
+        if refusal and not _is_reported(sentence, refusal.end(), language.reports):
             return True
     return False
 
@@ -78,21 +84,33 @@ def _is_reported(sentence: str, end: int, reporting: "regex.Pattern[str]") -> bo
 class _Language(NamedTuple):
     script: "regex.Pattern[str]"
     """A letter of it: without one, the rest is not tried."""
-    declining: "regex.Pattern[str]"
-    reporting: "regex.Pattern[str]"
+    declines: "regex.Pattern[str]"
+    """The speaker's own refusal, in one sentence of normalized text."""
+    reports: "regex.Pattern[str]"
+    """Before it, or soon after a comma behind it: somebody else declines, or nobody does yet (if, when)."""
+    answers: "regex.Pattern[str]"
+    """At a text's very beginning: an answer, a draft or a letter follows."""
 
 
 @cache
 def _languages() -> tuple[_Language, ...]:
-    return tuple(
-        _Language(_compiled(p.script), _compiled("|".join(p.declining)), _compiled(p.reporting))
-        for p in PHRASES.values()
-    )
+    return tuple(map(_language, LANGUAGES))
 
 
-@cache
-def _answers() -> "regex.Pattern[str]":
-    return _compiled("|".join(phrases.answering for phrases in PHRASES.values()))
+def _language(code: str) -> _Language:
+    """A file's lines are a key and a pattern; keys in capitals name a part, which patterns have in braces."""
+    lines = (files("fidelity.text") / "refusal_patterns" / f"{code}.txt").read_text(encoding="utf-8").splitlines()
+    patterns: dict[str, list[str]] = defaultdict(list)
+    names: dict[str, str] = {}
+    for line in lines:
+        key, _, pattern = line.partition(" ")
+        for name, value in names.items():
+            pattern = pattern.replace(f"{{{name}}}", value)
+        if key.isupper():
+            names[key] = pattern
+        elif key != "#":
+            patterns[key].append(pattern)
+    return _Language(**{key: _compiled("|".join(found)) for key, found in patterns.items()})
 
 
 @cache
@@ -106,12 +124,12 @@ def _answer_after_all() -> "regex.Pattern[str]":
 
 
 def _compiled(pattern: str) -> "regex.Pattern[str]":
-    return regex.compile(pattern.replace("~", W), regex.IGNORECASE | regex.V1)
+    return regex.compile(pattern.replace("~", WITHIN), regex.IGNORECASE | regex.V1)
 
 
 @cache
 def _sentence() -> "regex.Pattern[str]":
-    return regex.compile(rf"{W}+(?:[.!?。！？।؟]+|\n|$)")
+    return regex.compile(rf"{WITHIN}+(?:[.!?。！？।؟]+|\n|$)")
 
 
 @cache

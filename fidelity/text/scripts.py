@@ -55,7 +55,7 @@ def _words() -> "regex.Pattern[str]":
 
 @cache
 def _gloss() -> "regex.Pattern[str]":
-    pairs = ("()", "[]", "（）", "【】", "「」", "『』", "«»", "“”", "„“", '""')
-    return regex.compile(
-        "|".join(rf"{regex.escape(a)}[^\n{regex.escape(a + b)}]{{1,200}}{regex.escape(b)}" for a, b in pairs)
-    )
+    pairs = [
+        tuple(map(regex.escape, pair)) for pair in ("()", "[]", "（）", "【】", "「」", "『』", "«»", "“”", "„“", '""')
+    ]
+    return regex.compile("|".join(rf"{left}[^\n{left}{right}]{{1,200}}{right}" for left, right in pairs))

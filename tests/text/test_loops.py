@@ -104,7 +104,8 @@ def test_real_outputs():
         for name in ("bf16", "w4a16")
     }
     assert loops["bf16"] == {
-        "list-04", "json-07", "writing-01", "writing-05", "writing-06", "writing-08", "summarise-02", "german-02", "german-03",
+        "list-04", "json-07",
+        "writing-01", "writing-05", "writing-06", "writing-08", "summarise-02", "german-02", "german-03",
     }  # fmt: skip
     assert len(loops["w4a16"]) == 34
 
