@@ -13,7 +13,7 @@ from fidelity.comparison.results import LOW_ANCHOR_SEED, Scores, low_signature, 
 from fidelity.config import Reasoning
 from fidelity.encoders import CachedEncoder, locate
 from fidelity.metrics import EncoderMetric, Metric
-from fidelity.records import Column, Pair
+from fidelity.records import Column, Pair, Side
 from fidelity.store.comparisons import Comparison
 from fidelity.store.runs import Run
 from fidelity.store.store import Store
@@ -136,25 +136,36 @@ def _add_forced(metric: Metric, one: Scores) -> None:
     ours, theirs = both
     depth = "|".join(f"{key}:{value}" for key, value in asdict(ours.depth).items() if value is not None)
     signature = f"{metric.signature()}|{depth}"
-    if one.kept.columns(signature) is None:
-        rows = [metric.score([_with_scores(pair, ours, theirs)]) for pair in one.pairing.pairs]
+    if not _is_scored(one.kept, signature):
+        rows = [_score_forced(metric, pair, ours, theirs) for pair in one.pairing.pairs]
         one.kept.add_columns(signature, [_joined(parts) for parts in zip(*rows, strict=True)])
     columns = scored_columns(one.kept, signature)
     one.columns.update({metric.named(name): column for name, column in columns.items()})
 
 
-def _with_scores(pair: Pair, ours: Forced, theirs: Forced) -> Pair:
-    """The pair with both models' scores, if they are of the tokens that the baseline said."""
-    said, key = pair.baseline.token_ids or (), (pair.prompt.id, pair.baseline.repeat)
-    scores = [forced.get(*key) for forced in (ours, theirs)]
-    ours_, theirs_ = (s if s and list(s.token_ids) == list(said[: len(s.token_ids)]) else None for s in scores)
-    return replace(pair, forced=(ours_, theirs_) if ours_ and theirs_ else None)
+def _score_forced(metric: Metric, pair: Pair, baseline: Forced, candidate: Forced) -> list[Column]:
+    """The columns of one pair; unscored where one model has no scores of the tokens that the baseline generated."""
+    tokens, key = pair.baseline.token_ids or (), (pair.prompt.id, pair.baseline.repeat)
+    scores = [forced.get(*key) for forced in (baseline, candidate)]
+    own, other = (s if s and list(s.token_ids) == list(tokens[: len(s.token_ids)]) else None for s in scores)
+    if own and other and (len(other.token_ids) or not len(own.token_ids)):
+        return metric.score([replace(pair, forced=(own, other))])
+    sides: tuple[Side, ...] = ("candidate" if own else "baseline",)
+    return [replace(column, sides=sides) for column in metric.score([replace(pair, forced=None)])]
+
+
+def _is_scored(kept: Comparison, signature: str) -> bool:
+    """Whether the store has a metric's columns, with whose answer leaves a pair unscored, as older versions had not."""
+    columns = kept.columns(signature)
+    return columns is not None and not any(c.sides is None and None in c.values for c in columns)
 
 
 def _joined(parts: Sequence[Column]) -> Column:
     """The columns of single pairs as one."""
     weights = None if parts[0].weights is None else tuple(part.weights[0] for part in parts if part.weights)
-    return replace(parts[0], values=tuple(part.values[0] for part in parts), weights=weights)
+    sides = tuple(part.sides[0] if part.sides else None for part in parts)
+    values = tuple(part.values[0] for part in parts)
+    return replace(parts[0], values=values, weights=weights, sides=sides if any(sides) else None)
 
 
 def _add(metric: Metric, named: Callable[[str], str], scores: Sequence[Scores], *, anchors: bool) -> None:
@@ -175,7 +186,7 @@ def _add(metric: Metric, named: Callable[[str], str], scores: Sequence[Scores], 
 
 
 def _score_missing(metric: Metric, parts: Sequence[_Part]) -> None:
-    missing = [part for part in parts if part.kept.columns(part.signature) is None]
+    missing = [part for part in parts if not _is_scored(part.kept, part.signature)]
     if not missing:
         return
     columns = metric.score([pair for part in missing for pair in part.pairs])
@@ -188,7 +199,8 @@ def _score_missing(metric: Metric, parts: Sequence[_Part]) -> None:
 
 def _sliced(column: Column, own: slice) -> Column:
     weights = None if column.weights is None else column.weights[own]
-    return replace(column, values=column.values[own], weights=weights)
+    sides = column.sides[own] if column.sides and any(column.sides[own]) else None
+    return replace(column, values=column.values[own], weights=weights, sides=sides)
 
 
 def _with_other_baselines(pairs: Sequence[Pair]) -> list[Pair]:

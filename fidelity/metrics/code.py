@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 from pydantic import Field
 
 from fidelity.metrics.base import Metric
-from fidelity.records import Column, Pair
-from fidelity.text.blocks import MAX_CHARACTERS, Fence, fences
+from fidelity.records import Column, Pair, Side
+from fidelity.text.blocks import Fence, fences, too_long
 from fidelity.text.trees import Shapes, grow, similarity
 
 if TYPE_CHECKING:
@@ -91,16 +91,16 @@ class Code(Metric):
             self.require_packages()
         scored = [self._compare(p.baseline.text, p.candidate.text) for p in pairs]
         return [
-            Column("code_parses", tuple(parses for parses, _ in scored)),
-            Column("code", tuple(similar for _, similar in scored)),
+            Column.of("code_parses", [parses for parses, _ in scored]),
+            Column.of("code", [similar for _, similar in scored]),
         ]
 
-    def _compare(self, baseline: str, candidate: str) -> tuple[float | None, float | None]:
-        if max(len(baseline), len(candidate)) > MAX_CHARACTERS:
-            return None, None
+    def _compare(self, baseline: str, candidate: str) -> tuple[float | Side, float | Side]:
+        if side := too_long(baseline, candidate):
+            return side, side
         a, b = _read(fences(baseline), fences(candidate))
-        if not (a or b) or max(sum(len(block.code) for block in side) for side in (a, b)) > MAX_CODE:
-            return None, None
+        if side := _too_much(a, b):
+            return side, side
         parsed = {block: _parse(block) for block in {*a, *b}}
         shapes: Shapes = {}
         forests = (grow((node for block in side for node in _nodes(block, parsed[block])), shapes) for side in (a, b))
@@ -127,7 +127,15 @@ def _read(a: Sequence[Fence], b: Sequence[Fence]) -> tuple[list[Block], list[Blo
     return blocks
 
 
-def _share_that_parses(a: Sequence[Block], b: Sequence[Block], parsed: "dict[Block, Tree | None]") -> float | None:
+def _too_much(a: Sequence[Block], b: Sequence[Block]) -> Side | None:
+    """Whose code is more than what is read in a bounded time; "pair" where there is none at all."""
+    if not (a or b):
+        return "pair"
+    sizes = [sum(len(block.code) for block in blocks) for blocks in (a, b)]
+    return "baseline" if sizes[0] > MAX_CODE else "candidate" if sizes[1] > MAX_CODE else None
+
+
+def _share_that_parses(a: Sequence[Block], b: Sequence[Block], parsed: "dict[Block, Tree | None]") -> float | Side:
     candidates: dict[str, list[Block]] = defaultdict(list)
     for block in b:
         candidates[block.language].append(block)
@@ -137,7 +145,7 @@ def _share_that_parses(a: Sequence[Block], b: Sequence[Block], parsed: "dict[Blo
         partner = next(waiting.get(block.language, iter(())), None)
         if _is_whole(parsed[block]):
             kept.append(partner is not None and _is_whole(parsed[partner]))
-    return sum(kept) / len(kept) if kept else None
+    return sum(kept) / len(kept) if kept else "pair"
 
 
 def _parse(block: Block) -> "Tree | None":

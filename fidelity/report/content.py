@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fidelity import gate
-from fidelity.comparison.results import ComparisonSet, Scores, values_of
+from fidelity.comparison.results import ComparisonSet, Scores, control_values_of, values_of
 from fidelity.floor import ByPrompt, Summary, by_prompt, pooled, summarise
 from fidelity.store.runs import Run
 
@@ -26,7 +26,7 @@ def pooled_columns(controls: Sequence[Scores]) -> dict[str, Summary]:
         return {}
     names = [name for name in controls[0].columns if all(name in control.columns for control in controls)]
     return {
-        name: pooled([values_of(control, name) for control in controls], controls[0].columns[name].column)
+        name: pooled([control_values_of(control, name) for control in controls], controls[0].columns[name].column)
         for name in names
     }
 
@@ -193,7 +193,7 @@ def _controls(result: ComparisonSet, name: str) -> list[ByPrompt]:
     """The column in every control; none at all if one of them lacks it."""
     if not all(name in control.columns for control in result.controls):
         return []
-    return [values_of(control, name) for control in result.controls]
+    return [control_values_of(control, name) for control in result.controls]
 
 
 def _checkpoint(run: Run) -> dict[str, Any]:
