@@ -26,8 +26,10 @@ from statistics import median
 
 from playwright.sync_api import Page, sync_playwright
 
+from fidelity import __version__
 from fidelity.prompts import prompts_digest
 from fidelity.records import Column, Generation, Prompt
+from fidelity.store.manifests import RunDraft
 from fidelity.store.runs import Run
 from fidelity.store.store import Store
 
@@ -64,7 +66,7 @@ def made_up(root: Path, comparisons: int, prompts: int, tokens: int) -> None:
     for size in range(sizes):
         about = {"format": "BF16", "parameters": 10 ** (8 + size), "bytes": 2 * 10 ** (8 + size)}
         base = a_run(store, f"size{size}", asked, draw, tokens, about)
-        control = a_run(store, f"size{size}.control1", asked, draw, tokens, about, control_of=base.manifest["digest"])
+        control = a_run(store, f"size{size}.control1", asked, draw, tokens, about, control_of=base.manifest.digest)
         floor = scored(store, base, control, asked, draw, 0.9)
         for number, kind in enumerate(FORMATS[: comparisons - made] if size == sizes - 1 else FORMATS):
             own = {**about, "format": kind, "bytes": about["bytes"] // (2 + number)}
@@ -88,13 +90,13 @@ def a_run(
         )
         for prompt in asked
     ]
-    engine = {"kind": "vllm", "version": "0.32.0", "mode": "eager", "device": "CPU", "ran_as": None, "notes": []}
-    engine |= {"quantized_layers": 30, "tokenizer": None}
-    manifest = {
+    engine = {"kind": "vllm", "version": "0.32.0", "mode": "eager", "device": "CPU", "quantized_layers": 30}
+    given = {
         "name": name,
         "digest": f"{abs(hash(name)):064x}",
         "created": "2026-01-01T00:00:00+00:00",
-        "config": {"name": name, "engine": {"kind": "vllm"}},
+        "fidelity": __version__,
+        "config": {"name": name, "model": "model", "engine": {"kind": "vllm"}},
         "sampling": {"temperature": 0.0, "max_tokens": tokens},
         "prompts_digest": prompts_digest(asked),
         "identity": {"model": name.partition("-")[0].partition(".")[0]},
@@ -103,9 +105,14 @@ def a_run(
         "label": None,
         "control_of": None,
         "subset_of": None,
+        "chunk": None,
+        "seed": None,
+        "planned": None,
+        "recorded_timings": {},
         **more,
     }
-    with store.writing(name, manifest["digest"]) as writer:
+    manifest = RunDraft.model_validate(given)
+    with store.writing(name, manifest.digest) as writer:
         assert not isinstance(writer, Run)
         writer.add_chunk(0, asked, outcomes)
         return writer.complete(asked, manifest)

@@ -127,7 +127,7 @@ def ours(port: int, prompts: int, folder: Path, listener: Listener) -> float:
     (folder / "run.yaml").write_text(json.dumps(run))
     store = Store(folder / "store")
     (finished,) = generate(load_run(folder / "run.yaml"), store=store, listener=listener)
-    assert finished.manifest["counts"]["generations"] == prompts
+    assert finished.manifest.counts.generations == prompts
     measured = store.measurement(finished)
     assert measured
     return float(measured["seconds"])

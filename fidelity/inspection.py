@@ -1,7 +1,6 @@
 """`fidelity inspect`: what can be known of a checkpoint without loading it, and of a run that it has had."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from fidelity.checkpoints import Anatomy, Part, dissect, dissect_on_hub, local_d
 from fidelity.checkpoints.formats import FLOATS
 from fidelity.engines.vllm_kernels import Linear, pick_kernels
 from fidelity.errors import ConfigError
+from fidelity.records import EngineInfo
 from fidelity.store.runs import Run
 
 JSON_SCHEMA_VERSION = 1
@@ -34,8 +34,8 @@ class Inspection:
     """None for a run whose model isn't here."""
     picks: tuple[Pick, ...] | None
     """None where vLLM isn't installed, or wasn't asked."""
-    ran: Mapping[str, Any] | None
-    """A run's `EngineInfo`, from its manifest."""
+    ran: EngineInfo | None
+    """What a run's engine reported, from its manifest."""
 
 
 def inspect(what: str, *, revision: str | None = None, ask_vllm: bool = True) -> Inspection:
@@ -49,7 +49,7 @@ def inspect(what: str, *, revision: str | None = None, ask_vllm: bool = True) ->
         run = Run(path)
         checkpoint = _checkpoint_of(run)
         anatomy = dissect(checkpoint) if checkpoint else None
-        return Inspection(run.name, anatomy, None, run.manifest["engine"])
+        return Inspection(run.name, anatomy, None, run.manifest.engine)
     anatomy = dissect(local_directory(str(path.resolve()), revision)) if path.exists() else _named(what, revision)
     return Inspection(what, anatomy, _picks(anatomy) if ask_vllm else None, None)
 
@@ -76,7 +76,7 @@ def as_json(found: Inspection) -> dict[str, Any]:
             {"kind": pick.part.kind, "scheme": pick.part.scheme, "kernel": pick.kernel, "note": pick.note}
             for pick in found.picks
         ],
-        "ran": found.ran,
+        "ran": found.ran and asdict(found.ran),
     }
 
 
@@ -98,11 +98,11 @@ def _checkpoint_json(anatomy: Anatomy) -> dict[str, Any]:
 
 def _checkpoint_of(run: Run) -> Path | None:
     """The model of a run, if it is here; nothing is downloaded to describe what has run already."""
-    config = run.manifest["config"]
-    if not config.get("model"):
+    config = run.manifest.config
+    if not config.model:
         return None
     try:
-        return local_directory(str(config["model"]), config.get("revision"), download=False)
+        return local_directory(config.model, config.revision, download=False)
     except ConfigError:
         return None
 

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from fidelity.comparison.results import ComparisonSet, Scores, evidence_of, keep
 from fidelity.comparison.scoring import begin, offered, ready, score
-from fidelity.config import Reasoning, RunConfig, Sampling, candidate_of
+from fidelity.config import Reasoning, RunConfig, candidate_of
 from fidelity.errors import ConfigError, EngineError, FidelityError, IncomparableError
 from fidelity.gate import Gate, Outcome, check_columns, judge
 from fidelity.metrics import Metric
@@ -148,14 +148,14 @@ def _decided_by(
 
 def _as_stored(config: RunConfig, run: Run, limit: int | None) -> tuple[RunConfig, tuple[Prompt, ...], str | None]:
     """What candidates of a stored baseline take from it: its config, the prompts, and whose part they are, if one."""
-    sampling, reasoning = run.manifest["sampling"], run.manifest["config"].get("reasoning")
+    manifest = run.manifest
     shared = config.model_copy(
         update={
-            "sampling": Sampling(**sampling) if sampling else config.sampling,
-            "chunk": run.manifest["chunk"],
-            "reasoning": config.reasoning or (Reasoning(**reasoning) if reasoning else None),
+            "sampling": manifest.sampling or config.sampling,
+            "chunk": manifest.chunk,
+            "reasoning": config.reasoning or manifest.config.reasoning,
         }
     )
     prompts = run.prompts()
     part = limit is not None and limit < len(prompts)
-    return shared, prompts[:limit], run.manifest["prompts_digest"] if part else None
+    return shared, prompts[:limit], manifest.prompts_digest if part else None

@@ -4,8 +4,11 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, JsonValue, model_validator
 from pydantic_core import PydanticCustomError
+
+JsonObject = dict[str, JsonValue]
+"""A JSON object whose keys somebody else chooses."""
 
 
 class Settings(BaseModel):

@@ -15,6 +15,7 @@ from fidelity.metrics.prefix_agreement import PrefixAgreement
 from fidelity.pipeline import compare, generate
 from fidelity.records import Failure, Generation, Message, Prompt
 from fidelity.store.store import Store
+from tests.manifests import run_draft
 from tests.test_pipeline import Silent
 
 PROMPTS = (
@@ -32,8 +33,7 @@ OUTCOMES = (
 def stored_run(store, name="base", digest="0123456789abcdef", created="2026-01-01T00:00:00+00:00", **keys):
     with store.writing(name, digest) as writer:
         writer.add_chunk(0, PROMPTS, OUTCOMES)
-        manifest = {"name": name, "digest": digest, "created": created, "control_of": None, "config": {}, **keys}
-        return writer.complete(PROMPTS, manifest)
+        return writer.complete(PROMPTS, run_draft(name, digest=digest, created=created, **keys))
 
 
 def tree(folder):
@@ -162,7 +162,7 @@ class TestUse:
         assert said == ["quant: opening vllm ..."]
         assert [control.run.name for control in there.controls] == ["base.control1"]
         (one,), (other,) = here.candidates, there.candidates
-        assert one.run.manifest["digest"] == other.run.manifest["digest"]
+        assert one.run.manifest.digest == other.run.manifest.digest
         assert one.columns == other.columns
         assert here.controls[0].columns == there.controls[0].columns
 
@@ -172,7 +172,7 @@ class TestUse:
         )
         (quant,) = result.candidates
         assert quant.prompt_ids == ("p0", "p1", "p2", "p3", "p4")
-        assert quant.run.manifest["subset_of"] == result.baseline.manifest["prompts_digest"]
+        assert quant.run.manifest.subset_of == result.baseline.manifest.prompts_digest
         assert len(result.controls[0].prompt_ids) == 20
 
     def test_another_prompt_set_is_still_refused(self, workspace, stored):

@@ -64,7 +64,7 @@ def test_a_candidate_that_dies_with_sigill_leaves_a_finished_baseline_and_exit_c
 def test_what_was_finished_before_an_abort_at_the_end_is_a_finished_run(workspace, groups):
     workspace.prompts("one", "two")
     (finished,) = run(workspace, options={"quantization": "aborts"})
-    assert finished.manifest["counts"]["generations"] == 2
+    assert finished.manifest.counts.generations == 2
     assert not list(members(groups[0]))
 
 
@@ -78,7 +78,7 @@ def test_an_engine_that_hangs_while_loading_is_given_up_with_its_workers(workspa
 def test_one_that_uses_the_processor_while_loading_is_not_given_up(workspace):
     workspace.prompts("one", "two")
     (finished,) = run(workspace, options={"quantization": "works"}, deadline=1.5)
-    assert finished.manifest["counts"]["generations"] == 2
+    assert finished.manifest.counts.generations == 2
 
 
 def test_an_engine_that_hangs_while_generating_is_given_up(workspace, groups):

@@ -124,8 +124,8 @@ def test_a_run_is_compared_like_any_other(program, tmp_path, capsys):
     shown = capsys.readouterr().out
     assert "8da4w g32" in shown
     manifests = {run.name: run.manifest for run in Store(store).runs()}
-    assert manifests["phone"]["checkpoint"]["bytes"] == PROGRAM.stat().st_size
-    assert manifests["phone"]["engine"]["version"]
+    assert manifests["phone"].checkpoint.bytes == PROGRAM.stat().st_size
+    assert manifests["phone"].engine.version
 
 
 @pytest.mark.vllm

@@ -118,7 +118,7 @@ class TestGoneAndBack:
         before = len(asked)
         with server:
             finished = run(workspace, path)
-        assert finished.manifest["counts"]["generations"] == 60
+        assert finished.manifest.counts.generations == 60
         assert len(asked) - before == 60 - kept
         assert Store(workspace.store).measurement(finished) is None  # its time is not that of one sitting
 
@@ -141,13 +141,13 @@ class TestGoneAndBack:
         server = FakeServer(of(answer))
         with server:
             finished = run(workspace, written(workspace, server.url, concurrency=4, deadline=20, timeout=5))
-        assert finished.manifest["counts"]["failures"] == 0
+        assert finished.manifest.counts.failures == 0
 
     def test_a_model_that_is_still_loading_is_waited_for(self, workspace):
         workspace.prompts("one")
         loading = iter([Reply({"error": {"message": "Loading model"}}, status=503)] * 2)
         with FakeServer(lambda _: next(loading, said())) as server:
-            assert run(workspace, written(workspace, server.url)).manifest["counts"]["failures"] == 0
+            assert run(workspace, written(workspace, server.url)).manifest.counts.failures == 0
 
 
 @pytest.mark.usefixtures("quick_retries")

@@ -24,23 +24,27 @@ from fidelity.records import Column, Pair, Prompt, Sameness
 from fidelity.stats import betting_bound, reading_order, tail_excess
 from fidelity.store.store import Store
 from tests.conftest import RECORDINGS, ROOT
+from tests.manifests import run_manifest
 
-COMPILED = {"kind": "vllm", "version": "0.26.0", "mode": "compiled", "device": "H100", "quantized_layers": None}
+COMPILED = {"kind": "vllm", "version": "0.26.0", "mode": "compiled", "device": "H100"}
+
+QUANTIZED_WHILE_LOADING = {
+    "name": "quant",
+    "model": "model",
+    "engine": {"kind": "vllm", "options": {"quantization": "fp8"}},
+}
 
 
 def manifest(name, *, engine=None, failures=0, prompts=300, **keys):
-    """As the store writes it, as far as a verdict reads it."""
-    return {
-        "name": name,
+    """As far as a verdict reads it."""
+    given = {
         "digest": name,
         "engine": {**COMPILED, **(engine or {})},
-        "checkpoint": {"format": "W4A16-INT4 g64"} if name == "quant" else {"format": "BF16"},
-        "label": None,
-        "config": {"engine": {"kind": "vllm", "options": {}}},
+        "checkpoint": {"format": "W4A16-INT4 g64" if name == "quant" else "BF16"},
         "identity": {"model": "quantized" if name == "quant" else "original"},
-        "counts": {"prompts": prompts, "failures": failures},
         **keys,
     }
+    return run_manifest(name, prompts=prompts, failures=failures, **given)
 
 
 def ids(n):
@@ -349,7 +353,7 @@ class TestPreconditions:
     def test_a_recorded_control_may_say_the_same_but_not_be_the_same_file(self, path, outcome):
         def recorded(name, path):
             engine = {"kind": "recorded", "path": path}
-            return manifest(name, digest="same", identity={"kind": "recorded"}, config={"engine": engine})
+            return manifest(name, digest="same", identity={"kind": "recorded"}, config={"name": name, "engine": engine})
 
         runs = {"baseline_manifest": recorded("base", "base.jsonl"), "control_manifests": (recorded("again", path),)}
         assert judge(Gate(margins={"sts": 0.05}), evidence(sts(0.01), **runs)).outcome == outcome
@@ -381,10 +385,10 @@ class TestPreconditions:
         [
             ({}, False),
             ({"checkpoint": {"format": "BF16"}}, True),
-            ({"checkpoint": {"format": "BF16"}, "config": {"engine": {"options": {"quantization": "fp8"}}}}, False),
-            ({"checkpoint": None, "label": "W8A8-FP8"}, False),
-            ({"checkpoint": None, "label": "BF16, eager"}, True),
-            ({"checkpoint": None, "label": None}, True),
+            ({"checkpoint": {"format": "BF16"}, "config": QUANTIZED_WHILE_LOADING}, False),
+            ({"checkpoint": {}, "label": "W8A8-FP8"}, False),
+            ({"checkpoint": {}, "label": "BF16, eager"}, True),
+            ({"checkpoint": {}, "label": None}, True),
         ],
     )
     def test_no_quantized_layer(self, keys, engaged):

@@ -77,7 +77,7 @@ def test_a_run_tells_what_ran(workspace, capsys):
     config = load_run(workspace.baseline(control="none", engine={"kind": "vllm", "options": {"kv_cache_dtype": "fp8"}}))
     (run,) = generate(config, store=Store(workspace.store), listener=Silent())
     found = inspect(str(run.path))
-    assert found.ran["ran_as"] == "BF16"
+    assert found.ran.ran_as == "BF16"
     assert found.anatomy is not None
     assert main(["inspect", str(run.path)]) == 0
     assert "note  the KV cache was kept in fp8" in capsys.readouterr().out

@@ -38,6 +38,6 @@ def test_its_answers_come_with_what_it_says_of_itself(address, tmp_path):
         assert outcome.text
         assert 0 < len(outcome.token_ids) == len(outcome.logprobs) <= 6
         assert max(outcome.logprobs) <= 0
-    engine = finished.manifest["engine"]
-    assert (engine["kind"], engine["ran_as"], engine["context"]) == ("llama.cpp", "Q4_1", 1024)
-    assert engine["chat_template"]
+    engine = finished.manifest.engine
+    assert (engine.kind, engine.ran_as, engine.context) == ("llama.cpp", "Q4_1", 1024)
+    assert engine.chat_template

@@ -37,6 +37,9 @@ def differences(expected, actual, place="$"):
     """Where a JSON document lacks something of an earlier one, or has another value; what was added since is fine."""
     if isinstance(expected, dict) and isinstance(actual, dict):
         return [d for key in expected for d in differences(expected[key], actual.get(key), f"{place}.{key}")]
+    if isinstance(expected, list) and isinstance(actual, list) and len(expected) == len(actual):
+        pairs = enumerate(zip(expected, actual, strict=True))
+        return [d for n, (before, now) in pairs for d in differences(before, now, f"{place}[{n}]")]
     return [] if expected == actual else [f"{place}: {expected} became {actual}"]
 
 

@@ -38,9 +38,9 @@ class TestAnswers:
             "max_tokens": 8,
         }
         assert not {"top_p", "top_k", "seed", "stream", "return_token_ids"} & set(body)
-        engine = finished.manifest["engine"]
-        assert (engine["kind"], engine["version"]) == ("openai", None)
-        assert any("batches are not ours to set" in note for note in engine["notes"])
+        engine = finished.manifest.engine
+        assert (engine.kind, engine.version) == ("openai", None)
+        assert any("batches are not ours to set" in note for note in engine.notes)
 
     def test_a_completion_gets_the_prompt_as_it_is(self, run):
         def answer(request):
@@ -65,8 +65,8 @@ class TestAnswers:
         body = server.asked[-1].body
         assert body["return_token_ids"] is body["logprobs"] is True
         assert (body["top_p"], body["top_k"], body["min_p"], body["repetition_penalty"]) == (1.0, 0, 0.0, 1.0)
-        engine = finished.manifest["engine"]
-        assert (engine["kind"], engine["version"], engine["context"]) == ("vllm-serve", "0.32.0", 2048)
+        engine = finished.manifest.engine
+        assert (engine.kind, engine.version, engine.context) == ("vllm-serve", "0.32.0", 2048)
 
     def test_llama_cpp_gives_them_beside_the_logprobs(self, run):
         logprobs = {"content": [{"id": 9, "token": "a", "logprob": -0.25}]}
@@ -83,10 +83,10 @@ class TestAnswers:
             finished = run(server)
         assert finished.outcomes()[0].token_ids == (9,)
         assert server.asked[-1].body["repeat_penalty"] == 1.0
-        engine = finished.manifest["engine"]
-        assert (engine["kind"], engine["version"], engine["context"]) == ("llama.cpp", "b1-x", 512)
-        assert engine["ran_as"] == "Q4_1"
-        assert engine["chat_template"]
+        engine = finished.manifest.engine
+        assert (engine.kind, engine.version, engine.context) == ("llama.cpp", "b1-x", 512)
+        assert engine.ran_as == "Q4_1"
+        assert engine.chat_template
 
     @pytest.mark.parametrize("key", ["reasoning", "reasoning_content"])
     def test_reasoning_is_kept_apart(self, run, key):
@@ -109,7 +109,7 @@ class TestAnswers:
         asked = [request.text for request in server.asked[1:]]
         assert sorted(asked[:3]) == sorted(asked[3:])
         assert asked[:3] != asked[3:]
-        assert control.manifest["control_of"] == base.manifest["digest"]
+        assert control.manifest.control_of == base.manifest.digest
 
     def test_half_a_character_of_two_halves_is_one(self, run):
         body = b'{"choices": [{"message": {"content": "\\ud83d\\ude00 and half: \\ud83d"}}]}'
@@ -190,10 +190,8 @@ class TestRefusals:
 
         with FakeServer(answer, models=listing(VLLM)) as server:
             finished = run(server)
-        assert finished.manifest["counts"]["generations"] == 3
-        assert ("the server refuses to give logprobs" in finished.manifest["engine"]["notes"]) is (
-            refused == "logprobs"
-        )
+        assert finished.manifest.counts.generations == 3
+        assert ("the server refuses to give logprobs" in finished.manifest.engine.notes) is (refused == "logprobs")
 
     def test_newer_models_of_openai_call_the_limit_otherwise(self, run):
         def answer(request):
@@ -235,7 +233,7 @@ class TestRefusals:
 
     def test_a_server_that_lists_no_models_is_taken_at_the_users_word(self, run):
         with FakeServer(lambda _: said(), models=Reply(b"", status=404)) as server:
-            assert run(server, model="x").manifest["counts"]["generations"] == 3
+            assert run(server, model="x").manifest.counts.generations == 3
 
     @pytest.mark.parametrize("status", [401, 402])
     def test_a_key_that_is_not_taken(self, run, status):

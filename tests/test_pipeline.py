@@ -68,8 +68,8 @@ class TestGenerate:
         base, control = run_all(workspace, workspace.baseline(), listener)
         assert (base.name, control.name) == ("base", "base.control1")
         assert sum("opening" in str(line) for line in listener.said) == 1
-        assert (base.manifest["seed"], control.manifest["seed"]) == (0, 1)
-        assert control.manifest["control_of"] == base.manifest["digest"]
+        assert (base.manifest.seed, control.manifest.seed) == (0, 1)
+        assert control.manifest.control_of == base.manifest.digest
         assert texts(base) != texts(control)  # the batch decides near ties: that is the floor
 
     def test_in_fp32_baseline_and_control_agree(self, workspace):
@@ -231,8 +231,8 @@ class TestCompare:
     def test_a_candidate_goes_its_own_way_through_the_prompts(self, workspace):
         result = self.compare(workspace, workspace.baseline(), workspace.run("quant"))
         (quant,) = result.candidates
-        assert quant.run.manifest["seed"] > 1
-        assert quant.run.manifest["prompts_digest"] == result.baseline.manifest["prompts_digest"]
+        assert quant.run.manifest.seed > 1
+        assert quant.run.manifest.prompts_digest == result.baseline.manifest.prompts_digest
         assert len(quant.columns["identical"].column.values) == 20
 
     def test_a_candidate_that_dies_does_not_stop_the_others(self, workspace):
@@ -260,8 +260,8 @@ class TestCompare:
         (scores,) = result.candidates
         assert [own.run.name for own in scores.own_controls] == ["quant.control1", "quant.control2"]
         manifests = [scores.run.manifest, *(own.run.manifest for own in scores.own_controls)]
-        assert len({manifest["seed"] for manifest in manifests}) == 3
-        assert {manifest["control_of"] for manifest in manifests[1:]} == {scores.run.manifest["digest"]}
+        assert len({manifest.seed for manifest in manifests}) == 3
+        assert {manifest.control_of for manifest in manifests[1:]} == {scores.run.manifest.digest}
 
     def test_a_stored_candidate_brings_its_own_control_if_asked(self, workspace):
         first = self.compare(workspace, workspace.baseline(), workspace.run("quant", control={"repeats": 1}))
@@ -285,7 +285,7 @@ class TestCompare:
 
         result = self.compare(workspace, workspace.baseline(), workspace.run("quant"))
         manifest = result.candidates[0].run.path / "manifest.json"
-        fake_hash = result.baseline.manifest["engine"]["tokenizer"]
+        fake_hash = result.baseline.manifest.engine.tokenizer
         manifest.write_text(manifest.read_text().replace(fake_hash, "another"))
         again = self.compare(
             workspace, workspace.baseline(), workspace.folder / "quant.yaml", metrics=[PrefixAgreement(), Identical()]
@@ -307,38 +307,38 @@ class TestWhatRan:
             workspace.file("model/config.json", json.dumps({"dtype": "bfloat16", "quantization_config": quantized}))
             path = workspace.baseline(control="none", engine={"kind": "vllm", **keys})
             (run,) = run_all(workspace, path)
-            return run.manifest["engine"]
+            return run.manifest.engine
 
         return engine
 
     def test_a_plain_model_has_nothing_to_tell(self, engine):
         ran = engine()
-        assert (ran["ran_as"], ran["quantized_layers"], ran["unquantized_layers"]) == ("BF16", 0, 30)
-        assert ran["notes"] == []
+        assert (ran.ran_as, ran.quantized_layers, ran.unquantized_layers) == ("BF16", 0, 30)
+        assert list(ran.notes) == []
 
     def test_a_model_that_was_quantized_while_loading(self, engine):
         ran = engine(options={"quantization": "compressed-tensors"})
-        assert (ran["ran_as"], ran["quantized_layers"], ran["unquantized_layers"]) == ("W8A8-INT8", 29, 1)
-        assert ran["layers"][0]["kernel"] == "CPUInt8ScaledMMLinearKernel"
-        assert ran["notes"] == [
+        assert (ran.ran_as, ran.quantized_layers, ran.unquantized_layers) == ("W8A8-INT8", 29, 1)
+        assert ran.layers[0].kernel == "CPUInt8ScaledMMLinearKernel"
+        assert list(ran.notes) == [
             "the checkpoint is BF16, and was made W8A8-INT8 while loading (CPUInt8ScaledMMLinearKernel)"
         ]
 
     def test_a_checkpoint_that_ran_as_something_else(self, engine):
         ran = engine("W8A8-FP8", options={"quantization": "compressed-tensors"})
-        assert ran["notes"] == [
+        assert list(ran.notes) == [
             "the checkpoint is W8A8-FP8, but its kernel (CPUInt8ScaledMMLinearKernel) ran it as W8A8-INT8"
         ]
 
     def test_quantization_that_silently_did_nothing(self, engine):
         ran = engine(options={"quantization": "int8_per_channel_weight_only"})
-        assert ran["notes"] == ["quantization never engaged: no layer is quantized, and all computed in BF16"]
-        assert engine("W8A8-FP8")["notes"] == ran["notes"]
+        assert list(ran.notes) == ["quantization never engaged: no layer is quantized, and all computed in BF16"]
+        assert engine("W8A8-FP8").notes == ran.notes
 
     def test_what_the_user_should_know_beside_the_layers(self, engine):
         ran = engine(options={"kv_cache_dtype": "fp8", "trust_remote_code": True})
-        assert ran["kv_cache"] == "fp8"
-        assert ran["notes"] == [
+        assert ran.kv_cache == "fp8"
+        assert list(ran.notes) == [
             "the KV cache was kept in fp8",
             "code that came with the checkpoint was allowed to run (trust_remote_code)",
         ]

@@ -14,6 +14,7 @@ from fidelity.metrics.thinking import Thinking
 from fidelity.pipeline import compare, generate
 from fidelity.records import Generation, Prompt
 from fidelity.store.store import Store
+from tests.manifests import run_draft
 from tests.test_pipeline import Silent
 
 THOUGHT = {"a": ("one two", "4."), "b": ("one two three", "Paris.")}
@@ -135,7 +136,7 @@ class TestLikeTheBaseline:
         prompts = tuple(Prompt(f"p{n}", "x") for n in range(len(texts)))
         with Store(tmp_path).writing(name, f"{name}-digest") as writer:
             writer.add_chunk(0, prompts, [Generation(p.id, text) for p, text in zip(prompts, texts, strict=True)])
-            return writer.complete(prompts, {"name": name, "engine": engine})
+            return writer.complete(prompts, run_draft(name, engine={"kind": "vllm", **engine}))
 
     def split(self, base, quant):
         ours = answers_of(base, Reasoning())
@@ -163,4 +164,4 @@ class TestLikeTheBaseline:
 def test_an_engine_tells_how_its_prompts_end(workspace):
     workspace.prompts("x", "y")
     run, _ = generate(load_run(workspace.baseline()), store=Store(workspace.store), listener=Silent())
-    assert run.manifest["engine"]["prompt_end"] == "a assistant:"
+    assert run.manifest.engine.prompt_end == "a assistant:"

@@ -129,7 +129,7 @@ def test_a_refusal_is_an_answer(workspace):
 def test_who_answered_is_said(workspace):
     workspace.prompts("one")
     run = recorded(workspace, write(workspace, [chat("p0", {"content": "Hi"})]), prompts="prompts.jsonl")
-    assert run.manifest["engine"]["notes"] == ["answered by served-name, as the recorded file says"]
+    assert run.manifest.engine.notes == ("answered by served-name, as the recorded file says",)
 
 
 @pytest.mark.parametrize(
@@ -173,8 +173,8 @@ def test_timings_and_sizes_are_kept_and_change_no_digest(workspace):
     ran = {"ran": {"engine": "executorch", "bytes": 123}}
     run = recorded(workspace, file, prompts="prompts.jsonl", engine=ran)
     timings = {"seconds": 3.5, "seconds_rows": 2, "first_token_seconds": 0.25, "first_token_seconds_rows": 1}
-    assert run.manifest["recorded_timings"] == timings
-    assert run.manifest["checkpoint"]["bytes"] == 123
+    assert run.manifest.recorded_timings == timings
+    assert run.manifest.checkpoint.bytes == 123
     known_by = []
     for said in ({"engine": "executorch"}, ran["ran"]):
         path = workspace.run("r", model=None, engine={"kind": "recorded", "path": file, "ran": said})

@@ -23,6 +23,7 @@ from fidelity.records import Failure, Prompt
 from fidelity.runs.export_prompts import batch_rows, rendered_rows
 from fidelity.runs.jobs import Job, jobs_of, prompts_of
 from fidelity.stats import reading_order
+from fidelity.store.manifests import Counts
 from fidelity.store.runs import RunWriter
 from fidelity.store.store import Store
 from fidelity.store.token_scores import scores_of
@@ -76,8 +77,9 @@ class TestSampling:
     def test_the_manifest_of_a_single_repeat(self, workspace):
         workspace.prompts("x", "y")
         made, _ = run(workspace, workspace.baseline(sampling={"max_tokens": 8, "repeats": 1}))
-        assert "repeats" not in json.dumps(made.manifest["sampling"])
-        assert "repeats" not in json.dumps(made.manifest["config"]["sampling"])
+        written = json.loads((made.path / "manifest.json").read_text())
+        assert "repeats" not in written["sampling"]
+        assert "repeats" not in written["config"]["sampling"]
 
     def test_every_answer_has_a_seed_of_its_own_that_depends_on_nothing_else(self):
         sampling = Sampling(**SAMPLED)
@@ -130,8 +132,8 @@ class TestGenerated:
     def test_each_prompt_is_answered_k_times_under_seeds_that_the_control_and_the_candidate_share(self, workspace):
         base, control = run(workspace, self.baseline(workspace))
         assert len(base.outcomes()) == len(by_place(base)) == N * K
-        assert base.manifest["counts"] == {"prompts": N, "generations": N * K, "failures": 0, "tokens": N * K * 8}
-        assert base.manifest["sampling"]["repeats"] == K
+        assert base.manifest.counts == Counts(prompts=N, generations=N * K, failures=0, tokens=N * K * 8)
+        assert base.manifest.sampling.repeats == K
         assert [p.id for p in base.prompts()] == [f"p{n}" for n in range(N)]
         assert all(len({by_place(base)[f"p{n}", r] for r in range(K)}) == K for n in range(N))
         assert by_place(control) == by_place(base)  # in FP32 only the seeds matter, and they are the same

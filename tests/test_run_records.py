@@ -124,11 +124,11 @@ class TestEngine:
             params = {"presence_penalty": 0.5, "samplers": ["top_k"]}
             server.beside["/props"] = Reply({"eos_token": "</s>", "default_generation_settings": {"params": params}})
             run = server_run(server)
-        engine = run.manifest["engine"]
-        assert engine["end_tokens"] == ["</s>"]
-        assert engine["generation_config"] == {"presence_penalty": 0.5}
-        assert engine["model"] == "m"
-        assert "reveals" not in run.manifest["identity"]["server"]
+        engine = run.manifest.engine
+        assert engine.end_tokens == ("</s>",)
+        assert engine.generation_config == {"presence_penalty": 0.5}
+        assert engine.model == "m"
+        assert "reveals" not in run.manifest.identity["server"]
 
 
 class TestCheckpoint:

@@ -6,9 +6,10 @@ import pytest
 
 from fidelity.errors import StoreError
 from fidelity.records import Column, Failure, Generation, Message, Prompt
-from fidelity.store import manifests
+from fidelity.store.manifests import SCHEMA_VERSION, Counts, RunManifest
 from fidelity.store.runs import Run, RunWriter
 from fidelity.store.store import Store
+from tests.manifests import run_draft
 
 PROMPTS = (Prompt("a", "α?", "greek"), Prompt("b", (Message("system", "s"), Message("user", "u"))), Prompt("c", "c"))
 OUTCOMES = (
@@ -27,14 +28,14 @@ def write_run(store, name="run", outcomes=OUTCOMES):
     with store.writing(name, DIGEST, on_wait=never) as writer:
         writer.add_chunk(1, PROMPTS[2:], outcomes[2:])
         writer.add_chunk(0, PROMPTS[:2], outcomes[:2])
-        return writer.complete(PROMPTS, {"name": name, "digest": DIGEST})
+        return writer.complete(PROMPTS, run_draft(name, digest=DIGEST))
 
 
 def test_a_run_comes_back_as_it_was_in_the_prompts_order(tmp_path):
     run = write_run(Store(tmp_path))
     assert run.prompts() == PROMPTS
     assert tuple(run.outcomes()) == OUTCOMES
-    assert run.manifest["counts"] == {"prompts": 3, "generations": 2, "failures": 1, "tokens": 2}
+    assert run.manifest.counts == Counts(prompts=3, generations=2, failures=1, tokens=2)
     assert [file.name for file in sorted(run.path.iterdir())] == [".lock", "generations.parquet", "manifest.json"]
 
 
@@ -69,7 +70,7 @@ def test_who_waits_for_another_command_is_told(tmp_path):
         other.start()
         assert told.wait(10)
         writer.add_chunk(0, PROMPTS, OUTCOMES)
-        run = writer.complete(PROMPTS, {"name": "run", "digest": DIGEST})
+        run = writer.complete(PROMPTS, run_draft("run", digest=DIGEST))
     other.join(10)
     assert found == [run]
 
@@ -140,4 +141,7 @@ def test_a_run_of_another_store_is_taken_in(tmp_path):
 
 
 def test_the_schema_is_written_into_every_manifest(tmp_path):
-    assert write_run(Store(tmp_path)).manifest["schema_version"] == manifests.SCHEMA_VERSION
+    run = write_run(Store(tmp_path))
+    written = json.loads((run.path / "manifest.json").read_text())
+    assert written.pop("schema_version") == SCHEMA_VERSION
+    assert written.keys() == RunManifest.model_fields.keys()

@@ -59,8 +59,8 @@ class TestFp32:
                 theirs.finish_reason,
             )
             assert mine.logprobs == pytest.approx(theirs.logprobs, abs=1e-3)
-        assert fp32.info.tokenizer == run.manifest["engine"]["tokenizer"]
-        assert fp32.info.chat_template == run.manifest["engine"]["chat_template"]
+        assert fp32.info.tokenizer == run.manifest.engine.tokenizer
+        assert fp32.info.chat_template == run.manifest.engine.chat_template
 
     def test_company_in_the_batch_changes_nothing(self, fp32):
         prompts = load_prompts(STARTER, limit=5)

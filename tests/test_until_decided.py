@@ -54,13 +54,13 @@ class TestStopping:
         assert said[-1] == f"quant: pass after {n} of {N} prompts"
         ids = [f"p{i}" for i in range(N)]
         assert asked(scores) == {ids[i] for i in reading_order(ids, seed=SEED)[:n]}
-        sizes = [len(c) for c in chunks(N, largest=24, seed=scores.run.manifest["seed"], order=range(N))]
+        sizes = [len(c) for c in chunks(N, largest=24, seed=scores.run.manifest.seed, order=range(N))]
         assert n in [sum(sizes[:k]) for k in range(len(sizes))]
-        assert (scores.run.manifest["planned"], scores.run.manifest["counts"]["prompts"]) == (N, n)
+        assert (scores.run.manifest.planned, scores.run.manifest.counts.prompts) == (N, n)
 
     def test_baseline_and_control_are_whole(self, study, workspace):
         study(LENIENT)
-        counts = {run.name: run.manifest["counts"]["prompts"] for run in Store(workspace.store).runs()}
+        counts = {run.name: run.manifest.counts.prompts for run in Store(workspace.store).runs()}
         assert (counts["base"], counts["base.control1"]) == (N, N)
         assert counts["quant"] < N
 
@@ -79,7 +79,7 @@ class TestStopping:
     def test_it_ends_with_all_prompts_if_nothing_decides(self, study, workspace):
         scores, _ = study(Gate(margins={"identical": 0.001}))
         assert len(asked(scores)) == N
-        assert scores.run.manifest["planned"] == N
+        assert scores.run.manifest.planned == N
         assert not list(workspace.store.glob("runs/quant-*/chunk-*"))
         whole, said = study(LENIENT)  # all of them are there, so all of them are read
         assert whole.run.path == scores.run.path
@@ -101,21 +101,21 @@ class TestStopping:
         resumed, _ = study(STRICT)
         uninterrupted, _ = study(STRICT, store="another")
         assert resumed.run.outcomes() == uninterrupted.run.outcomes()
-        assert resumed.run.manifest["digest"] == uninterrupted.run.manifest["digest"]
+        assert resumed.run.manifest.digest == uninterrupted.run.manifest.digest
 
     def test_a_plain_comparison_does_not_take_it_for_its_own(self, study, workspace):
         study(LENIENT)
         base, quant = (load_run(workspace.folder / f"{name}.yaml") for name in ("base", "quant"))
         result = compare(base, [quant], metrics=[Identical()], store=Store(workspace.store), listener=Silent())
         (scores,) = result.candidates
-        assert (len(asked(scores)), scores.run.manifest["planned"]) == (N, None)
+        assert (len(asked(scores)), scores.run.manifest.planned) == (N, None)
 
     def test_its_own_control_asks_the_same_prompts_in_the_same_engine_load(self, study, workspace):
         workspace.run("owned", control={"repeats": 1})
         scores, said = study(LENIENT, candidate="owned")
         (own,) = scores.own_controls
         assert {prompt.id for prompt in own.run.prompts()} == asked(scores)
-        assert own.run.manifest["control_of"] == scores.run.manifest["digest"]
+        assert own.run.manifest.control_of == scores.run.manifest.digest
         assert [line for line in said if "owned" in line and "opening" in line] == ["owned: opening vllm ..."]
 
     def test_with_an_exported_baseline_only_the_candidate_is_generated(self, study, workspace, fidelity):

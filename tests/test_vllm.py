@@ -49,13 +49,13 @@ def test_two_fp32_runs_under_different_seeds_do_not_differ(tmp_path):
 
 def test_what_ran_is_recorded(bf16):
     base, _ = bf16
-    engine = base.manifest["engine"]
-    assert (engine["kind"], engine["mode"], engine["dtype"]) == ("vllm", "eager", "bfloat16")
-    assert engine["quantized_layers"] == 0
-    assert engine["unquantized_layers"] > 0
-    assert engine["chat_template"]
-    assert base.manifest["checkpoint"]["format"] == "BF16"
-    assert 130e6 < base.manifest["checkpoint"]["parameters"] < 140e6
+    engine = base.manifest.engine
+    assert (engine.kind, engine.mode, engine.dtype) == ("vllm", "eager", "bfloat16")
+    assert engine.quantized_layers == 0
+    assert engine.unquantized_layers > 0
+    assert engine.chat_template
+    assert base.manifest.checkpoint.format == "BF16"
+    assert 130e6 < base.manifest.checkpoint.parameters < 140e6
     outcome = base.outcomes()[0]
     assert len(outcome.token_ids) == len(outcome.logprobs) > 0
     assert all(logprob <= 0 for logprob in outcome.logprobs)
@@ -98,33 +98,33 @@ def short(folder, model, **engine):
     }
     (folder / "short.yaml").write_text(json.dumps(run))
     (made,) = generate(load_run(folder / "short.yaml"), store=Store(folder / "store"), listener=Silent(), limit=2)
-    return made.manifest["engine"]
+    return made.manifest.engine
 
 
 def test_weights_of_4_bits_run_with_the_activations_that_the_kernel_takes(tmp_path):
     import torch
 
     engine = short(tmp_path, "smollm2-135m-w4a16")
-    on_cpu = engine["version"].endswith("+cpu")
+    on_cpu = engine.version.endswith("+cpu")
     activations = 8 if on_cpu and torch.cpu._is_amx_tile_supported() else 16
-    assert engine["ran_as"] == f"W4A{activations}-INT4 g64"
-    assert engine["quantized_layers"] == 120  # of 210: vLLM fuses q, k and v, and gate and up
-    assert engine["kernels"]
-    assert bool(engine["notes"]) is (activations == 8)
+    assert engine.ran_as == f"W4A{activations}-INT4 g64"
+    assert engine.quantized_layers == 120  # of 210: vLLM fuses q, k and v, and gate and up
+    assert engine.kernels
+    assert bool(engine.notes) is (activations == 8)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("torchao") is None, reason="torchao is not installed")
 def test_metas_mobile_scheme(tmp_path):
     engine = short(tmp_path, "smollm2-135m", torchao={"scheme": "8da4w"})
-    assert engine["ran_as"] == "8da4w g32 (linear only)"
-    plain = {group["kind"] for group in engine["layers"] if not group["quantized"]}
+    assert engine.ran_as == "8da4w g32 (linear only)"
+    plain = {group.kind for group in engine.layers if not group.quantized}
     assert plain == {"embedding", "lm_head"}
 
 
 def test_quantization_that_silently_does_nothing_to_a_dense_model(tmp_path):
     engine = short(tmp_path, "smollm2-135m", options={"quantization": "int8_per_channel_weight_only"})
-    assert engine["quantized_layers"] == 0
-    assert engine["notes"] == ["quantization never engaged: no layer is quantized, and all computed in BF16"]
+    assert engine.quantized_layers == 0
+    assert engine.notes == ("quantization never engaged: no layer is quantized, and all computed in BF16",)
 
 
 def test_sampled_answers_depend_on_their_seeds_and_their_batch_alone(tmp_path):

@@ -34,11 +34,11 @@ class TestLifetime:
         flags = "--no-enable-prefix-caching --enforce-eager"
         assert texts(finished) == {"p0": f"one {flags}", "p1": f"two {flags}"}
         assert not list(members(groups[0]))
-        engine = finished.manifest["engine"]
-        assert (engine["kind"], engine["mode"]) == ("vllm-serve", "eager")
-        assert engine["version"]
-        assert engine["device"]
-        assert finished.manifest["checkpoint"]["format"] == "BF16"
+        engine = finished.manifest.engine
+        assert (engine.kind, engine.mode) == ("vllm-serve", "eager")
+        assert engine.version
+        assert engine.device
+        assert finished.manifest.checkpoint.format == "BF16"
 
     def test_one_that_cannot_start_says_why(self, workspace, groups):
         workspace.prompts("one")
@@ -64,7 +64,7 @@ class TestLifetime:
             run(workspace, concurrency=1)
         assert not list(members(groups[0]))
         workspace.prompts("one", "two")
-        assert run(workspace).manifest["counts"]["generations"] == 2
+        assert run(workspace).manifest.counts.generations == 2
 
     def test_it_does_not_outlive_a_command_that_is_killed(self, workspace):
         workspace.prompts("SLOW")
@@ -145,5 +145,5 @@ def test_the_real_one(tmp_path, groups):
     for ours, theirs in zip(served.outcomes(), inside.outcomes(), strict=True):
         assert ours.logprobs == pytest.approx(theirs.logprobs, abs=1e-3)
     for key in ("version", "device", "mode", "tokenizer", "chat_template", "context"):
-        assert served.manifest["engine"][key] == inside.manifest["engine"][key], key
+        assert getattr(served.manifest.engine, key) == getattr(inside.manifest.engine, key), key
     assert not any(list(members(group)) for group in groups)

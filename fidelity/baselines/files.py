@@ -12,27 +12,66 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+
+from pydantic import Field, JsonValue
 
 from fidelity.engines.recorded import recorded_prompts
 from fidelity.errors import ConfigError, StoreError
 from fidelity.files import read_parquet, whole_file, write_parquet
 from fidelity.prompts import read_jsonl
 from fidelity.records import Failure, Generation, Prompt
+from fidelity.schema import JsonObject
+from fidelity.store.manifests import NOT_OF_THE_RUN, Manifest, Record, RunManifest, read_record, write_record
 from fidelity.store.runs import Outcome, Run
 from fidelity.store.store import Store
 from fidelity.store.token_scores import WHOLE_VOCABULARY, Depth, adopt_export, scores_of
 
 INDEX = "baseline.json"
-SCHEMA_VERSION = 1
 ATTRIBUTES = "*.jsonl text eol=lf\n*.json text eol=lf\n*.parquet binary\n"
 """So that git hands back the very bytes that the hashes are of."""
 TOKENS, PROMPT_TOKENS = ("token_ids", "logprobs"), ("prompt_tokens", "prompt_hash")
 """Columns of a run that are exported as numbers; older runs have none of their prompts."""
 LOCAL = (("model",), ("prompts",), ("engine", "path"), ("control", "path"))
 """Where a config may name a path of the machine that it was read on."""
+
+
+class ExportedScores(Record):
+    """What a run makes of the baseline's tokens, in a file of its own."""
+
+    file: str
+    scorer: str
+    """The run's name."""
+    depth: Depth
+
+
+class BaselineIndex(Manifest):
+    """What an exported baseline consists of."""
+
+    runs: tuple[RunManifest, ...] = Field(min_length=1)
+    """The baseline and its controls, with paths relative to the directory."""
+    files: dict[str, str]
+    """SHA-256 of every file, by name."""
+    scores: tuple[ExportedScores, ...]
+
+    what: ClassVar[str] = "exported baseline"
+
+    @classmethod
+    def upgrade(cls, data: JsonObject) -> JsonObject:
+        """The manifests in it were written in the form of version 1 too."""
+        runs = data.get("runs")
+        upgraded = (
+            [RunManifest.upgrade(run) if isinstance(run, dict) else run for run in runs]
+            if isinstance(runs, list)
+            else runs
+        )
+        return {"scores": [], **data, "runs": upgraded}
+
+    @classmethod
+    def remedy(cls, file: Path) -> str:
+        """Baselines are committed."""
+        return "take it from version control again"
 
 
 def is_export(directory: Path) -> bool:
@@ -47,10 +86,10 @@ def export(runs: Sequence[Run], directory: Path, *, replace: bool = False) -> No
         ConfigError: Another baseline is there already, and `replace` doesn't say that this one takes its place.
     """
     there = read_index(directory) if is_export(directory) else None
-    if there and not replace and _who(there["runs"]) != _who([run.manifest for run in runs]):
-        old = there["runs"][0]
+    if there and not replace and _who(there.runs) != _who([run.manifest for run in runs]):
+        old = there.runs[0]
         raise ConfigError(
-            f"{directory}: holds the baseline {old['name']} of {old['created']}, which this one is not; promote the "
+            f"{directory}: holds the baseline {old.name} of {old.created}, which this one is not; promote the "
             f"new one with --replace, or name another directory"
         )
     files = {".gitattributes": ATTRIBUTES.encode(), "prompts.jsonl": _lines(map(_prompt_row, runs[0].prompts()))}
@@ -64,18 +103,13 @@ def export(runs: Sequence[Run], directory: Path, *, replace: bool = False) -> No
             write_parquet(directory / "tokens" / f"{run.name}.parquet", columns, small=True)
             files[f"tokens/{run.name}.parquet"] = b""
     scores = _export_scores(runs, directory)
-    files |= {name: b"" for one in scores for name in (one["file"], one["file"].removesuffix("parquet") + "json")}
-    for name in (there or {"files": {}})["files"]:
+    files |= {name: b"" for one in scores for name in (one.file, one.file.removesuffix("parquet") + "json")}
+    for name in there.files if there else ():
         if name not in files:
             (directory / name).unlink(missing_ok=True)
-    index = {
-        "schema_version": SCHEMA_VERSION,
-        "runs": [_portable(run.manifest, directory) for run in runs],
-        "files": {name: _hash(directory / name) for name in sorted(files)},
-        **({"scores": scores} if scores else {}),
-    }
-    with whole_file(directory / INDEX) as draft:
-        draft.write_text(json.dumps(index, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    hashes = {name: _hash(directory / name) for name in sorted(files)}
+    manifests = tuple(_portable(run.manifest, directory) for run in runs)
+    write_record(directory / INDEX, BaselineIndex(runs=manifests, files=hashes, scores=scores))
 
 
 def adopt(directory: Path, store: Store) -> list[Run]:
@@ -85,36 +119,26 @@ def adopt(directory: Path, store: Store) -> list[Run]:
         StoreError: A file was changed or lost after it was exported.
     """
     index = read_index(directory)
-    for name, expected in index["files"].items():
+    for name, expected in index.files.items():
         if not (directory / name).is_file() or _hash(directory / name) != expected:
             raise StoreError(
                 f"{directory / name}: not as it was exported; take it from version control again, or export anew"
             )
     prompts = {prompt.id: prompt for prompt in recorded_prompts(directory / "prompts.jsonl")}
-    runs = [_adopt(directory, manifest, prompts, store) for manifest in index["runs"]]
+    runs = [_adopt(directory, manifest, prompts, store) for manifest in index.runs]
     by_name = {run.name: run for run in runs}
-    for one in index.get("scores", ()):
-        adopt_export(directory / one["file"], by_name[one["scorer"]], runs[0], Depth(**one["depth"]))
+    for one in index.scores:
+        adopt_export(directory / one.file, by_name[one.scorer], runs[0], one.depth)
     return runs
 
 
-def read_index(directory: Path) -> dict[str, Any]:
-    """What an exported baseline says of itself: `runs`, the manifests, and `files` with their hashes.
+def read_index(directory: Path) -> BaselineIndex:
+    """What an exported baseline consists of.
 
     Raises:
-        StoreError: There is none, it is damaged, or another version wrote it.
+        StoreError: There is none, it is damaged, or a newer version wrote it.
     """
-    file = directory / INDEX
-    try:
-        index: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        version = index["schema_version"]
-    except FileNotFoundError:
-        raise StoreError(f"{directory}: no exported baseline: it has no {INDEX}") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{file}: damaged ({error}); take it from version control again") from error
-    if version != SCHEMA_VERSION:
-        raise StoreError(f"{file}: written with schema version {version}, this fidelity reads {SCHEMA_VERSION}")
-    return index
+    return read_record(directory / INDEX, BaselineIndex)
 
 
 def _token_columns(run: Run) -> Any:
@@ -127,32 +151,32 @@ def _token_columns(run: Run) -> Any:
     return rows.select(["prompt_id", "repeat", *TOKENS, *(name for name in filled if name in PROMPT_TOKENS)])
 
 
-def _export_scores(runs: Sequence[Run], directory: Path) -> list[dict[str, Any]]:
+def _export_scores(runs: Sequence[Run], directory: Path) -> tuple[ExportedScores, ...]:
     """Write each run's scores of the baseline's tokens; those over the whole vocabulary are too large to commit."""
-    told = []
+    exported = []
     for run in runs:
         for forced in scores_of(run):
             if forced.manifest["baseline"] == runs[0].id and forced.depth.top_k != WHOLE_VOCABULARY:
                 name = f"scores/{run.name}-top{forced.depth.top_k}.parquet"
                 forced.export(directory / name)
-                told.append({"file": name, "scorer": run.name, "depth": asdict(forced.depth)})
-    return told
+                exported.append(ExportedScores(file=name, scorer=run.name, depth=forced.depth))
+    return tuple(exported)
 
 
-def _who(manifests: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+def _who(manifests: Sequence[RunManifest]) -> list[tuple[str, str]]:
     """The same digest may be generated twice, with other outputs: the time tells them apart."""
-    return [(manifest["digest"], manifest["created"]) for manifest in manifests]
+    return [(manifest.digest, manifest.created) for manifest in manifests]
 
 
-def _adopt(directory: Path, manifest: dict[str, Any], prompts: Mapping[str, Prompt], store: Store) -> Run:
-    with store.writing(manifest["name"], manifest["digest"]) as writer:
+def _adopt(directory: Path, manifest: RunManifest, prompts: Mapping[str, Prompt], store: Store) -> Run:
+    with store.writing(manifest.name, manifest.digest) as writer:
         if isinstance(writer, Run):
-            if writer.manifest["created"] != manifest["created"]:
+            if writer.manifest.created != manifest.created:
                 raise StoreError(
                     f"{writer.path}: another run of the same digest than that in {directory}; use another --store"
                 )
             return writer
-        outcomes = _outcomes(directory, manifest["name"])
+        outcomes = _outcomes(directory, manifest.name)
         writer.add_chunk(0, [prompts[outcome.prompt_id] for outcome in outcomes], outcomes)
         return writer.complete(tuple(prompts.values()), manifest)
 
@@ -203,19 +227,19 @@ def _hash(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-def _portable(manifest: Mapping[str, Any], directory: Path) -> dict[str, Any]:
+def _portable(manifest: RunManifest, directory: Path) -> RunManifest:
     """The manifest with paths relative to the directory: two machines export the same."""
-    config = json.loads(json.dumps(manifest["config"]))
+    config = manifest.config.model_dump(mode="json", exclude=NOT_OF_THE_RUN)
     for *outer, key in LOCAL:
-        place = config
+        place: JsonValue = config
         for name in outer:
             place = place.get(name) if isinstance(place, dict) else None
         if isinstance(place, dict) and key in place:
             place[key] = _relative(place[key], directory)
-    return {**{k: v for k, v in manifest.items() if k != "schema_version"}, "config": config}
+    return manifest.replace(config=config)
 
 
-def _relative(path: Any, directory: Path) -> Any:
+def _relative(path: JsonValue, directory: Path) -> JsonValue:
     if isinstance(path, list):
         return [_relative(one, directory) for one in path]
     if not isinstance(path, str) or not path.startswith("/"):

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from fidelity.baselines.files import read_index
 from fidelity.checkpoints import chat_template, content_id, fingerprint, local_directory
@@ -25,8 +24,8 @@ from fidelity.engines.recorded import file_hash, recorded_prompts
 from fidelity.errors import ConfigError, FidelityError
 from fidelity.prompts import load_prompts
 from fidelity.records import Prompt
+from fidelity.store.manifests import RunManifest
 
-Manifest = Mapping[str, Any]
 OF_THE_MACHINE = {"version": "engine version", "device": "hardware", "ambient": "environment"}
 """What may differ between two machines without a change in the repository: named in every comparison."""
 
@@ -58,10 +57,10 @@ def check(
         StoreError: There is no exported baseline, or it is damaged.
         ConfigError: The config is that of a stored run, which can't be generated.
     """
-    manifests = read_index(directory)["runs"]
+    manifests = read_index(directory).runs
     manifest = manifests[0]
     if config is None:
-        config = RunConfig.model_validate(manifest["config"], context={"folder": directory})
+        config = RunConfig.model_validate(manifest.config.model_dump(mode="json"), context={"folder": directory})
     if isinstance(config.engine, StoredEngine):
         raise ConfigError(f"{config.name}: a stored run can't be generated; name the YAML that the baseline came from")
     stored = recorded_prompts(directory / "prompts.jsonl")
@@ -78,7 +77,7 @@ def check(
             findings += _settings(manifest, config)
             findings += _identity(manifest, config, remembered)
         case RecordedEngine(path=path):
-            recorded = manifest["identity"].get("content")
+            recorded = manifest.identity.get("content")
             findings.append(_told("recording", lambda: "" if file_hash(path) == recorded else f"{path} has changed"))
     findings.append(_finding("controls", _controls(config, len(manifests) - 1)))
     return findings
@@ -125,29 +124,29 @@ def _controls(config: RunConfig, exported: int) -> str:
     return "" if exported == wanted else f"{exported} exported, {wanted} wanted"
 
 
-def _model(manifest: Manifest, config: RunConfig, remembered: Path) -> Iterator[Finding]:
+def _model(manifest: RunManifest, config: RunConfig, remembered: Path) -> Iterator[Finding]:
     """The chat template is part of the model's files, so it is looked at only where these differ."""
     try:
         directory = local_directory(str(config.model), config.revision, download=False)
     except FidelityError as error:
         yield Finding("model", None, str(error))
         return
-    before, now = manifest["identity"].get("model"), content_id(directory, remembered)
+    before, now = manifest.identity.get("model"), content_id(directory, remembered)
     yield _finding("model", "" if before == now else f"its files were {str(before)[:12]}, and are {now[:12]}")
     if before != now:
-        templates = manifest["engine"]["chat_template"], fingerprint(chat_template(directory))
+        templates = manifest.engine.chat_template, fingerprint(chat_template(directory))
         yield _finding("chat template", "" if templates[0] == templates[1] else "{} before, {} now".format(*templates))
 
 
-def _settings(manifest: Manifest, config: RunConfig) -> Iterator[Finding]:
-    before, now = Sampling(**manifest["sampling"]), config.sampling or Sampling()
+def _settings(manifest: RunManifest, config: RunConfig) -> Iterator[Finding]:
+    before, now = manifest.sampling or Sampling(), config.sampling or Sampling()
     yield _finding("sampling", _differing(dict(before), dict(now)))
-    chunk = {"chunk": manifest["chunk"]}, {"chunk": config.chunk or manifest["chunk"]}
+    chunk = {"chunk": manifest.chunk}, {"chunk": config.chunk or manifest.chunk}
     yield _finding("chunk", _differing(*chunk))
 
 
-def _engine(manifest: Manifest, engine: VllmEngine | VllmServeEngine) -> Iterator[Finding]:
-    before = manifest["identity"]
+def _engine(manifest: RunManifest, engine: VllmEngine | VllmServeEngine) -> Iterator[Finding]:
+    before = manifest.identity
     keys = engine.decisive()
     yield _finding("engine options", _differing({k: before.get(k) for k in keys}, keys))
     try:
@@ -157,15 +156,15 @@ def _engine(manifest: Manifest, engine: VllmEngine | VllmServeEngine) -> Iterato
         return
     for key, what in OF_THE_MACHINE.items():
         yield _finding(what, _differing({what: before.get(key)}, {what: now[key]}))
-    versions = manifest["engine"]["versions"]
+    versions = manifest.engine.versions
     yield _finding("packages", _differing(versions, {package: _version(package) for package in versions}))
 
 
-def _server(manifest: Manifest, config: RunConfig, remembered: Path) -> str:
-    return _differing(manifest["identity"], identity(config, remembered=remembered))
+def _server(manifest: RunManifest, config: RunConfig, remembered: Path) -> str:
+    return _differing(manifest.identity, identity(config, remembered=remembered))
 
 
-def _identity(manifest: Manifest, config: RunConfig, remembered: Path) -> Iterator[Finding]:
+def _identity(manifest: RunManifest, config: RunConfig, remembered: Path) -> Iterator[Finding]:
     """All that the engine's outputs depend on, by the names that it has in the manifest."""
     try:
         now = identity(config, remembered=remembered)
@@ -173,10 +172,10 @@ def _identity(manifest: Manifest, config: RunConfig, remembered: Path) -> Iterat
         yield Finding("engine", None, str(error))
         return
     for key in now:
-        yield _finding(OF_THE_MACHINE.get(key, key), _differing(manifest["identity"], {key: now[key]}))
+        yield _finding(OF_THE_MACHINE.get(key, key), _differing(manifest.identity, {key: now[key]}))
 
 
-def _differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+def _differing(before: Mapping[str, object], now: Mapping[str, object]) -> str:
     return ", ".join(f"{key} was {before.get(key)}, is {now[key]}" for key in now if before.get(key) != now[key])
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from fidelity.checkpoints.tensors import Tensor, read_tensors, weight_files
 from fidelity.errors import ConfigError
+from fidelity.records import REFUSE_UNKNOWN_KEYS
 
 FLOATS = {"BF16": "BF16", "F16": "FP16", "F32": "FP32"}
 PACKED = ("weight_packed", "qweight")
@@ -20,11 +21,13 @@ NO_PARAMETERS = ("scale", "scales", "zero_point", "qzeros", "g_idx", "weight_sha
 class Checkpoint:
     """A checkpoint as its files describe it; None where they don't say."""
 
-    format: str | None
+    __pydantic_config__ = REFUSE_UNKNOWN_KEYS
+
+    format: str | None = None
     """`BF16`, `W8A8-INT8`, `W4A16-INT4 g64`, `W8A8-FP8`, ..."""
-    parameters: int | None
+    parameters: int | None = None
     """Weights of the model as it was before it was packed; a tied lm_head counts once."""
-    bytes: int | None
+    bytes: int | None = None
     """Of all weight files on disk."""
     weights: str | None = None
     """What the weights alone are known by (`weights_id`); not read by `describe`."""

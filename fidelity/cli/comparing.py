@@ -103,10 +103,8 @@ def _generate(chosen: argparse.Namespace) -> int:
         baseline=load_run(chosen.baseline) if chosen.baseline else None,
     )
     for run in runs:
-        counts = run.manifest["counts"]
-        print(
-            f"{run.path}: {counts['generations']} generations, {counts['failures']} failures, {counts['tokens']} tokens"
-        )
+        counts = run.manifest.counts
+        print(f"{run.path}: {counts.generations} generations, {counts.failures} failures, {counts.tokens} tokens")
         if chosen.profile:
             for line in profile_lines(run):
                 print(f"  {line}")

@@ -78,8 +78,8 @@ def _show(found: "Inspection", console: "Console") -> None:
         say(f"vLLM here, for {pick.part.kind} in {pick.part.scheme}: {answer}")
     if ran := found.ran:
         for name in ("kind", "version", "device", "mode", "dtype", "ran_as", "attention", "kv_cache"):
-            say(f"{name:>16}  {ran.get(name) or 'not said'}")
-        for group in ran.get("layers") or ():
-            say(f"{group['kind']:>16}  {group['count']} x {group['format']}, {group['kernel'] or group['method']}")
-        for note in ran["notes"]:
+            say(f"{name:>16}  {getattr(ran, name) or 'unknown'}")
+        for group in ran.layers:
+            say(f"{group.kind:>16}  {group.count} x {group.format}, {group.kernel or group.method}")
+        for note in ran.notes:
             say(f"            note  {note}")

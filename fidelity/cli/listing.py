@@ -26,8 +26,8 @@ def _list(chosen: argparse.Namespace) -> int:
     store = open_store(chosen.store)
     runs = Table("run", "what", "prompts", "failed", "created", show_edge=False, pad_edge=False, title="Runs")
     for run in store.runs():
-        counts = run.manifest["counts"]
-        cells = (run.id, describe_run(run), str(counts["prompts"]), str(counts["failures"]), run.manifest["created"])
+        counts = run.manifest.counts
+        cells = (run.id, describe_run(run), str(counts.prompts), str(counts.failures), run.manifest.created)
         runs.add_row(*(Text(cell) for cell in cells))
     compared = Table("comparison", "pairs", show_edge=False, pad_edge=False, title="Comparisons")
     for comparison in store.comparisons():

@@ -48,11 +48,10 @@ def apart(outcome: Outcome, habit: Habit) -> Outcome:
 
 
 def _template(run: Run) -> str | None:
-    template: str | None = run.manifest["engine"].get("chat_template")
-    return template
+    return run.manifest.engine.chat_template
 
 
 def _opened(run: Run, reasoning: Reasoning) -> bool | None:
     """Whether the prompts of the run ended in an opening tag, where the engine has told how they end."""
-    end: str | None = run.manifest["engine"].get("prompt_end")
+    end = run.manifest.engine.prompt_end
     return None if end is None else end.rstrip().endswith(reasoning.tags[0])

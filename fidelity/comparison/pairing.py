@@ -100,18 +100,18 @@ def _with_repeats(pairs: Sequence[Pair]) -> tuple[Pair, ...]:
 
 
 def _same_sampling(baseline: Run, candidate: Run) -> None:
-    ours, theirs = baseline.manifest["sampling"], candidate.manifest["sampling"]
-    if ours and theirs and ours != theirs:
-        ours, theirs = dict(Sampling(**ours)), dict(Sampling(**theirs))
-        differing = ", ".join(f"{key} {ours[key]} against {theirs[key]}" for key in ours if ours[key] != theirs[key])
+    original, own = baseline.manifest.sampling, candidate.manifest.sampling
+    if original and own and original != own:
+        fields = [(key, getattr(original, key), getattr(own, key)) for key in Sampling.model_fields]
+        differing = ", ".join(f"{key} {before} against {now}" for key, before, now in fields if before != now)
         raise IncomparableError(
             f"{baseline.name} and {candidate.name} were sampled differently ({differing}); generate one of them again"
         )
 
 
 def _same_prompts(baseline: Run, candidate: Run) -> None:
-    whole = baseline.manifest["prompts_digest"]
-    if whole in (candidate.manifest["prompts_digest"], candidate.manifest.get("subset_of")):
+    whole = baseline.manifest.prompts_digest
+    if whole in (candidate.manifest.prompts_digest, candidate.manifest.subset_of):
         return
     ours = {prompt.id: prompt for prompt in baseline.prompts()}
     theirs = {prompt.id: prompt for prompt in candidate.prompts()}

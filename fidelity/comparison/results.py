@@ -132,7 +132,7 @@ def evidence_of(result: ComparisonSet, candidate: Scores) -> Evidence:
         controls_failed=frozenset(p for control in result.controls for p in control.failed_prompts),
         repeats=max(Counter(candidate.prompt_ids).values()),
         same=candidate.same,
-        planned=candidate.run.manifest.get("planned"),
+        planned=candidate.run.manifest.planned,
     )
 
 

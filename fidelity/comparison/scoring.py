@@ -57,7 +57,7 @@ def begin(baseline: Run, other: Run, store: Store, reasoning: Reasoning | None =
     """
     pairing = pair_runs(baseline, other, reasoning)
     said = None if reasoning in (None, Reasoning()) else reasoning.model_dump(mode="json")
-    of = f"{baseline.manifest['digest']}{other.manifest['digest']}" + (json.dumps(said, sort_keys=True) if said else "")
+    of = f"{baseline.manifest.digest}{other.manifest.digest}" + (json.dumps(said, sort_keys=True) if said else "")
     digest = hashlib.sha256(of.encode()).hexdigest()
     known = {
         "reasoning": said,
@@ -231,8 +231,8 @@ def _unmet(metric: Metric, scores: Scores) -> str | None:
     for run, side in ((baseline, "baseline"), (other, "candidate")):
         if all(getattr(pair, side).token_ids is None for pair in scores.pairing.pairs):
             return f"{run.name} has no token ids"
-    ours, theirs = baseline.manifest["engine"]["tokenizer"], other.manifest["engine"]["tokenizer"]
-    if ours and theirs and ours != theirs:
+    original, own = baseline.manifest.engine.tokenizer, other.manifest.engine.tokenizer
+    if original and own and original != own:
         return f"{baseline.name} and {other.name} have different tokenizers, so their token ids can't be compared"
     if not metric.forced:
         return None

@@ -95,7 +95,7 @@ def readable_runs(root: Path) -> tuple[list[Run], dict[str, str]]:
     """The finished runs of a store by name, and what is wrong with those that can't be read."""
     runs, wrong = [], {}
     for run in Store(root).runs():
-        _, why = attempt(lambda run=run: (run.manifest["engine"]["kind"], run.manifest["counts"]["prompts"]))  # type: ignore[misc]
+        _, why = attempt(lambda run=run: run.manifest)  # type: ignore[misc]
         if why:
             wrong[run.id] = why
         else:
@@ -132,10 +132,10 @@ def _described(comparison: Comparison, root: Path) -> Entry | None:
     manifest = comparison.manifest
     baseline, run = (Run(root / "runs" / manifest[side]) for side in ("baseline", "candidate"))
     if "controls" not in manifest:
-        if run.manifest["control_of"]:
+        if run.manifest.control_of:
             return None
         return Entry(comparison.path.name, "being written", "It is being scored, or was not scored to its end.")
-    ours, theirs = (side.manifest["checkpoint"] or {} for side in (baseline, run))
+    original, own = (side.manifest.checkpoint for side in (baseline, run))
     return Entry(
         id=comparison.path.name,
         state="readable",
@@ -144,9 +144,9 @@ def _described(comparison: Comparison, root: Path) -> Entry | None:
         candidate=run.name,
         format=format_of(run),
         created=str(manifest["created"]),
-        parameters=ours.get("parameters") or theirs.get("parameters"),
-        bytes=theirs.get("bytes"),
-        baseline_bytes=ours.get("bytes"),
+        parameters=original.parameters or own.parameters,
+        bytes=own.bytes,
+        baseline_bytes=original.bytes,
         prompts=len(set(comparison.prompt_ids)),
         columns=tuple(manifest["columns"]),
         controls=len(manifest["controls"]),

@@ -49,24 +49,24 @@ def draw() -> None:
 
 def _line(run: Run, measured: Mapping[str, Any] | None) -> dict[str, Any]:
     manifest = run.manifest
-    engine, checkpoint, counts = manifest["engine"], manifest["checkpoint"] or {}, manifest["counts"]
+    engine, checkpoint, counts = manifest.engine, manifest.checkpoint, manifest.counts
     speed = measured["tokens"] / measured["seconds"] if measured and measured.get("seconds") else None
     return {
         "run": one_line(run.name),
         "format": one_line(format_of(run)),
-        "ran as": engine["ran_as"],
-        "parameters": checkpoint.get("parameters"),
-        "bytes": checkpoint.get("bytes"),
-        "prompts": counts["prompts"],
-        "failures": counts["failures"],
-        "tokens": counts["tokens"],
+        "ran as": engine.ran_as,
+        "parameters": checkpoint.parameters,
+        "bytes": checkpoint.bytes,
+        "prompts": counts.prompts,
+        "failures": counts.failures,
+        "tokens": counts.tokens,
         "tokens_per_s": speed,
-        "engine": " ".join(str(engine[key]) for key in ("kind", "version") if engine[key]),
-        "mode": engine["mode"],
-        "device": engine["device"],
-        "quantized layers": engine["quantized_layers"],
-        "control of another": "yes" if manifest["control_of"] else None,
-        "created": manifest["created"],
+        "engine": " ".join(filter(None, (engine.kind, engine.version))),
+        "mode": engine.mode,
+        "device": engine.device,
+        "quantized layers": engine.quantized_layers,
+        "control of another": "yes" if manifest.control_of else None,
+        "created": manifest.created,
         "id": run.id,
     }
 
@@ -81,7 +81,7 @@ def _differences(runs: list[Run]) -> None:
     with right:
         other = st.selectbox("Another", ids, index=1, key="other", bind="query-params", format_func=one_line)
     only = st.toggle("Only what differs", value=True, key="differing", bind="query-params")
-    ours, theirs = (dict(_flat(names[id_].manifest)) for id_ in (one, other))
+    ours, theirs = (dict(_flat(names[id_].manifest.model_dump(mode="json"))) for id_ in (one, other))
     keys = list(dict.fromkeys([*ours, *theirs]))
     rows = [(key, ours.get(key, "–"), theirs.get(key, "–")) for key in keys]
     differing = [row[1] != row[2] for row in rows]

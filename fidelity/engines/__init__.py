@@ -20,7 +20,7 @@ from fidelity.config import (
     VllmServeEngine,
     VllmSettings,
 )
-from fidelity.engines.base import Engine, EngineInfo, ForcingEngine, OnProgress, Progress, ServerEngine, TokenTexts
+from fidelity.engines.base import Engine, ForcingEngine, OnProgress, Progress, ServerEngine, TokenTexts
 from fidelity.engines.devices import cpu_name, gpu_name
 from fidelity.engines.environment import HARMLESS_ENV, kernel_environment
 from fidelity.engines.executorch import executorch_identity, open_executorch
@@ -32,13 +32,13 @@ from fidelity.engines.timing import Account, Alone, Answered, TimedChild, TimedE
 from fidelity.engines.transformers import open_transformers, transformers_identity
 from fidelity.engines.vllm_settings import check, settings
 from fidelity.errors import ConfigError, FidelityError, MissingPackageError
+from fidelity.records import EngineInfo
 
 __all__ = [
     "Account",
     "Alone",
     "Answered",
     "Engine",
-    "EngineInfo",
     "ForcingEngine",
     "MachineLoad",
     "OnProgress",

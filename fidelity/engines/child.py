@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fidelity.config import Sampling
-from fidelity.engines.base import EngineInfo, LayerGroup, OnProgress, Progress
+from fidelity.engines.base import OnProgress, Progress
 from fidelity.engines.machine import MachineWatch
 from fidelity.engines.memory import Memory, MemoryWatch
 from fidelity.engines.processes import ended, how_it_ended, last_lines, oom_kills, processor_seconds
 from fidelity.errors import EngineError
-from fidelity.records import Failure, Generation, Prompt, TokenScores, every_id
+from fidelity.records import EngineInfo, Failure, Generation, LayerGroup, Prompt, TokenScores, every_id
 
 LOADING = "loading the model"
 SHUTDOWN_S = 30.0

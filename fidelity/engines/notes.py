@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fidelity.checkpoints import FLOATS
-from fidelity.engines.base import EngineInfo
+from fidelity.records import EngineInfo
 
 
 def what_became_of(stored: str | None, info: EngineInfo, *, asked: bool, options: Mapping[str, Any]) -> list[str]:

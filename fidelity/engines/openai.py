@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fidelity.config import OpenAIEngine, Requests, Sampling
-from fidelity.engines.base import EngineInfo, OnProgress, Progress
+from fidelity.engines.base import OnProgress, Progress
 from fidelity.engines.connection import Connection, Key, TroubleError
 from fidelity.engines.dialects import Served, body_of, same_place, served
 from fidelity.engines.replies import generation
 from fidelity.errors import EngineError
 from fidelity.files import whole_file
-from fidelity.records import Failure, Generation, Prompt
+from fidelity.records import EngineInfo, Failure, Generation, Prompt
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
 """Between two attempts; doubled each time."""

@@ -8,12 +8,11 @@ from typing import Any
 
 from fidelity.children.prompting import prompt_record
 from fidelity.config import RecordedEngine, Sampling
-from fidelity.engines.base import EngineInfo
 from fidelity.engines.recordings import Rows, read_recorded
 from fidelity.engines.replies import token_ids
 from fidelity.errors import ConfigError, IncomparableError
 from fidelity.prompts import parse_prompt, replace_lone_surrogates
-from fidelity.records import Failure, Generation, Prompt
+from fidelity.records import EngineInfo, Failure, Generation, Prompt
 
 
 class RecordedAnswers:

@@ -54,7 +54,7 @@ def draft(
     chosen = [*margins, *(name for name in PREFERRED if name in bounds and name not in margins)] or [*bounds][:2]
     lines = [
         f"# Provisional: written by `fidelity gate init` from {evidence.candidate} against "
-        f"{evidence.baseline_manifest['name']}, {len(evidence.prompt_ids)} prompts.",
+        f"{evidence.baseline_manifest.name}, {len(evidence.prompt_ids)} prompts.",
         "# A limit that was not given is what was measured, plus what so few prompts leave open, rounded up: it",
         "# accepts this candidate. Whether so much drift is acceptable is for you to say: change the limits, then",
         "# delete these lines. Drift is displacement, not quality.",

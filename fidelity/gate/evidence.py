@@ -1,11 +1,11 @@
 """What a verdict rests on: columns, failures and manifests of one candidate and of the baseline's controls."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from fidelity.floor import ByPrompt, excess_by_prompt, mean_over_controls
 from fidelity.records import Column, Sameness
+from fidelity.store.manifests import RunManifest
 
 SEED = 0
 """Of the order in which the bounds read the prompts and of the bootstrap; fixed, so that nobody can look for one."""
@@ -25,6 +25,15 @@ class Measured:
         """By prompt, positive is worse; None where either side could not be scored."""
         return excess_by_prompt(self.candidate, self.controls, self.column.better)
 
+    def unscorable(self) -> int:
+        """Prompts that every control can be scored on, where the candidate can't and no worst value stands for it."""
+        floor = {} if self.column.worst is not None else self.floor()
+        return sum(value is None and floor.get(prompt) is not None for prompt, value in self.candidate.items())
+
+    def n_worst(self, prompts: Iterable[str]) -> int:
+        """Of these prompts, the candidate's answers that count as the worst since they could not be scored."""
+        return sum(value.n_worst for prompt in prompts if (value := self.candidate.get(prompt)))
+
     def floor(self) -> dict[str, float | None]:
         """By prompt: the mean over the controls."""
         return {prompt: v.value if v else None for prompt, v in mean_over_controls(self.controls).items()}
@@ -32,15 +41,15 @@ class Measured:
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that is known of one candidate. Manifests are those of the runs, as they lie on disk."""
+    """All that is known of one candidate. Manifests are those of the runs."""
 
     candidate: str
     prompt_ids: tuple[str, ...]
     """The prompts that the candidate was asked."""
     columns: Mapping[str, Measured]
-    baseline_manifest: Mapping[str, Any]
-    candidate_manifest: Mapping[str, Any]
-    control_manifests: tuple[Mapping[str, Any], ...] = ()
+    baseline_manifest: RunManifest
+    candidate_manifest: RunManifest
+    control_manifests: tuple[RunManifest, ...] = ()
     unscored: Mapping[str, str] = field(default_factory=dict)
     """Column to the reason why the whole column could not be scored."""
     failed: frozenset[str] = frozenset()

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from fidelity.gate.coverage import with_coverage
 from fidelity.gate.evidence import SEED, Evidence
 from fidelity.gate.facts import engine_differences, unmet
 from fidelity.gate.lines import Judged, Study, unjudged
@@ -11,6 +12,8 @@ from fidelity.gate.settings import Gate, break_column, check_columns
 from fidelity.gate.shares import judge_breaks, judge_failed
 from fidelity.gate.verdict import Line, LineKind, Outcome, Verdict, worst
 from fidelity.stats import holm
+
+JUDGES = {"margin": judge_margin, "tail": judge_tail, "break": judge_breaks}
 
 
 def judge(gate: Gate, evidence: Evidence) -> Verdict:
@@ -51,23 +54,19 @@ def _each(gate: Gate, evidence: Evidence) -> list[Judged]:
         complete=evidence.complete,
         why_no_floor="" if evidence.control_manifests else "there is no control to take its floor from",
     )
+    limits: list[tuple[LineKind, str, str, float]] = [
+        *(("margin", name, name, margin) for name, margin in gate.margins.items()),
+        *(("tail", name, name, limit) for name, limit in gate.tail.items()),
+        *(("break", name, break_column(name), limit) for name, limit in gate.breaks.items()),
+    ]
     judged = []
-    for name, margin in gate.margins.items():
-        found = evidence.columns.get(name)
-        judged.append(
-            judge_margin(name, margin, found, study) if found else _unscored("margin", name, margin, evidence)
-        )
-    for name, limit in gate.tail.items():
-        found = evidence.columns.get(name)
-        judged.append(judge_tail(name, limit, found, study) if found else _unscored("tail", name, limit, evidence))
-    for name, limit in gate.breaks.items():
-        found = evidence.columns.get(break_column(name))
-        judged.append(judge_breaks(name, limit, found, study) if found else _unscored("break", name, limit, evidence))
+    for kind, name, column, limit in limits:
+        if measured := evidence.columns.get(column):
+            line = JUDGES[kind](name, limit, measured, study)
+            judged.append(with_coverage(line, measured, evidence, least=gate.coverage_of(name)))
+        else:
+            judged.append(unjudged(kind, name, limit, evidence.unscored[column]))
     return [*judged, judge_failed(gate.max_failed, evidence, study)]
-
-
-def _unscored(kind: LineKind, name: str, limit: float, evidence: Evidence) -> Judged:
-    return unjudged(kind, name, limit, evidence.unscored[break_column(name) if kind == "break" else name])
 
 
 def _with_fails(judged: Sequence[Judged], gate: Gate) -> list[Line]:

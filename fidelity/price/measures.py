@@ -72,7 +72,7 @@ def measure_of(name: str) -> Measure:
 
 def values_of(run: Run) -> dict[str, Value]:
     """What is known of a run, by the measure's name; nothing of a run without a checkpoint that was timed nowhere."""
-    size = (run.manifest["checkpoint"] or {}).get("bytes")
+    size = run.manifest.checkpoint.bytes
     return {**({"bytes": Value(float(size))} if size else {}), **values_from(run.measurement or {})}
 
 

@@ -1,7 +1,6 @@
 """What every format says: the numbers, what was compared, and what has to be said beside the numbers."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from fidelity import gate
 from fidelity.comparison.results import ComparisonSet, Scores, control_values_of, values_of
@@ -64,7 +63,7 @@ def notes(result: ComparisonSet) -> list[str]:
         said.append("No floor: no control was run, so a number here may be nothing but the baseline's own noise.")
     for scores in (*result.controls, *result.candidates):
         said += _stopped(scores.run)
-        said += [f"{scores.run.name}: {note}" for note in scores.run.manifest["engine"]["notes"]]
+        said += [f"{scores.run.name}: {note}" for note in scores.run.manifest.engine.notes]
         for name, summary in summaries_of(result, scores).items():
             if name.endswith(HIDDEN) and summary.value is not None and summary.value < 1:
                 said.append(f"{scores.run.name}: {name.removesuffix(HIDDEN)} read {summary.value:.1%} of the texts")
@@ -129,7 +128,7 @@ def _scored_in_part(result: ComparisonSet) -> list[str]:
 
 def _stopped(run: Run) -> list[str]:
     """When generating stopped, for a run that was to go on until a gate had decided."""
-    planned, asked = run.manifest.get("planned"), run.manifest["counts"]["prompts"]
+    planned, asked = run.manifest.planned, run.manifest.counts.prompts
     if not planned:
         return []
     how = f"stopped after {asked} of {planned} prompts, when the gate had decided" if asked < planned else "not stopped"
@@ -138,27 +137,27 @@ def _stopped(run: Run) -> list[str]:
 
 def format_of(run: Run) -> str:
     """The run's label; without one the checkpoint's number format, and what it ran as where that is another."""
-    if label := run.manifest["label"]:
-        return str(label)
-    engine, stored = run.manifest["engine"], _checkpoint(run).get("format")
-    ran, cache = engine["ran_as"], engine.get("kv_cache")
-    told = [str(stored or ran or "format unknown")]
+    manifest = run.manifest
+    if manifest.label:
+        return manifest.label
+    stored, ran, cache = manifest.checkpoint.format, manifest.engine.ran_as, manifest.engine.kv_cache
+    formats = [stored or ran or "format unknown"]
     if stored and ran and ran != stored:
-        told.append(f"ran as {ran}")
-    if cache and cache != engine["dtype"]:
-        told.append(f"KV cache {cache}")
-    return ", ".join(told)
+        formats.append(f"ran as {ran}")
+    if cache and cache != manifest.engine.dtype:
+        formats.append(f"KV cache {cache}")
+    return ", ".join(formats)
 
 
 def size_of(run: Run) -> str:
     """Parameters and bytes, as read from the checkpoint: `135M, 269 MB`; empty where there is no checkpoint."""
-    about = _checkpoint(run)
-    parts = []
-    if about.get("parameters"):
-        parts.append(short(about["parameters"], ("", "K", "M", "B", "T")))
-    if about.get("bytes"):
-        parts.append(short(about["bytes"], (" B", " kB", " MB", " GB", " TB")))
-    return ", ".join(parts)
+    checkpoint = run.manifest.checkpoint
+    sizes = []
+    if checkpoint.parameters:
+        sizes.append(short(checkpoint.parameters, ("", "K", "M", "B", "T")))
+    if checkpoint.bytes:
+        sizes.append(short(checkpoint.bytes, (" B", " kB", " MB", " GB", " TB")))
+    return ", ".join(sizes)
 
 
 def describe_run(run: Run) -> str:
@@ -168,10 +167,10 @@ def describe_run(run: Run) -> str:
 
 def asked(baseline: Run) -> str:
     """How many prompts, and how the answers were sampled where the run knows."""
-    sampling = baseline.manifest["sampling"]
-    how = f", temperature {sampling['temperature']:g}, {sampling['max_tokens']} tokens at most" if sampling else ""
-    how += f", {sampling['repeats']} answers each" if sampling and "repeats" in sampling else ""
-    return f"{baseline.manifest['counts']['prompts']} prompts{how}"
+    sampling = baseline.manifest.sampling
+    how = f", temperature {sampling.temperature:g}, {sampling.max_tokens} tokens at most" if sampling else ""
+    how += f", {sampling.repeats} answers each" if sampling and sampling.repeats > 1 else ""
+    return f"{baseline.manifest.counts.prompts} prompts{how}"
 
 
 def differences(result: ComparisonSet) -> list[str]:
@@ -194,10 +193,6 @@ def _controls(result: ComparisonSet, name: str) -> list[ByPrompt]:
     if not all(name in control.columns for control in result.controls):
         return []
     return [control_values_of(control, name) for control in result.controls]
-
-
-def _checkpoint(run: Run) -> dict[str, Any]:
-    return run.manifest["checkpoint"] or {}
 
 
 def short(number: float, units: tuple[str, ...]) -> str:

@@ -209,10 +209,10 @@ def _compared(result: ComparisonSet) -> str:
 
 
 def _cells(role: str, run: Run) -> tuple[str, ...]:
-    engine, counts = run.manifest["engine"], run.manifest["counts"]
-    ran = " ".join(str(part) for part in (engine["kind"], engine["version"]) if part)
-    what = (role, run.name, format_of(run), size_of(run), ran, engine["mode"] or "")
-    return (*what, engine["device"] or "", str(counts["generations"]), str(counts["failures"]), run.manifest["created"])
+    engine, counts = run.manifest.engine, run.manifest.counts
+    ran = " ".join(str(part) for part in (engine.kind, engine.version) if part)
+    what = (role, run.name, format_of(run), size_of(run), ran, engine.mode or "")
+    return (*what, engine.device or "", str(counts.generations), str(counts.failures), run.manifest.created)
 
 
 def _heading(result: ComparisonSet) -> str:

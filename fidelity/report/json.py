@@ -64,16 +64,15 @@ def _floor_json(controls: Sequence[Scores]) -> dict[str, Any] | None:
 
 def _run_json(run: Run) -> dict[str, Any]:
     manifest = run.manifest
-    checkpoint = manifest["checkpoint"] or {}
     return {
         "name": run.name,
         "id": run.id,
-        "format": manifest["label"] or checkpoint.get("format"),
-        "ran_as": manifest["engine"]["ran_as"],
-        "parameters": checkpoint.get("parameters"),
-        "bytes": checkpoint.get("bytes"),
-        "engine": manifest["engine"],
-        "counts": manifest["counts"],
+        "format": manifest.label or manifest.checkpoint.format,
+        "ran_as": manifest.engine.ran_as,
+        "parameters": manifest.checkpoint.parameters,
+        "bytes": manifest.checkpoint.bytes,
+        "engine": asdict(manifest.engine),
+        "counts": manifest.counts.model_dump(),
     }
 
 

@@ -239,10 +239,10 @@ def _compared(result: ComparisonSet) -> str:
 
 
 def _about(role: str, run: Run) -> tuple[str, ...]:
-    engine, counts = run.manifest["engine"], run.manifest["counts"]
-    ran = " ".join(str(part) for part in (engine["kind"], engine["version"]) if part)
-    answers = (str(counts["generations"]), str(counts["failures"] or ""))
-    return (role, run.name, format_of(run), size_of(run), ran, engine["mode"] or "", engine["device"] or "", *answers)
+    engine, counts = run.manifest.engine, run.manifest.counts
+    ran = " ".join(str(part) for part in (engine.kind, engine.version) if part)
+    answers = (str(counts.generations), str(counts.failures or ""))
+    return (role, run.name, format_of(run), size_of(run), ran, engine.mode or "", engine.device or "", *answers)
 
 
 def _foot(verdicts: Mapping[str, Verdict]) -> str:

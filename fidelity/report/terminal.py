@@ -57,10 +57,8 @@ def _print_numbers(result: ComparisonSet, console: Console) -> None:
     columns = dict.fromkeys(name for _, _, summaries in rows for name in summaries if shown_in_table(name))
     values = {name: {s[name].value if name in s else None for _, _, s in rows} for name in columns}
     names = [name for name, found in values.items() if len(found) > 1]
-    counts = result.baseline.manifest["counts"]
-    console.print(
-        Text(f"Baseline {result.baseline.name}: {describe_run(result.baseline)}, {counts['prompts']} prompts")
-    )
+    prompts = result.baseline.manifest.counts.prompts
+    console.print(Text(f"Baseline {result.baseline.name}: {describe_run(result.baseline)}, {prompts} prompts"))
     first = max(_width(title) for title in (STRANGERS, *(title for title, _, _ in rows)))
     widths = {name: max(_width(_heading(name)), 6) for name in names}
     for number, block in enumerate(_blocks(widths, console.width - first, taken=14)):  # "n" and "failed" come first

@@ -3,9 +3,9 @@
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -20,16 +20,15 @@ from fidelity.engines.recorded import RecordedAnswers
 from fidelity.errors import EngineError
 from fidelity.gate import Outcome
 from fidelity.prompts import prompts_digest
-from fidelity.records import Failure, Generation, Prompt
+from fidelity.records import EngineInfo, Failure, Generation, Prompt
 from fidelity.runs.jobs import DEFAULT_CHUNK, Asked, Job, on_the_same_prompts
 from fidelity.runs.measure import RunWatch, read_serving, requests_of, time_alone
 from fidelity.runs.teacher_forcing import Forcing, owed
+from fidelity.store.manifests import RunDraft
 from fidelity.store.runs import Run, RunWriter
 from fidelity.store.store import Store
 from fidelity.store.token_scores import Depth, Forced, adopt_scores, writing
 
-NO_PART_OF_A_RUN = {"metrics", "kl", "latency", "price_per_hour", "serving"}
-"""Keys of a YAML that say what is done with a run's outputs, or beside them."""
 Decided = Callable[[Run], Outcome]
 """What a gate says to a run that may still grow."""
 
@@ -64,12 +63,12 @@ def generate_jobs(
     with ExitStack() as stack:
         engines = _Engines(stack, listener)
         for job in jobs:
-            if job.control_of and job.control_of != runs[0].manifest["digest"]:
+            if job.control_of and job.control_of != runs[0].manifest.digest:
                 job = on_the_same_prompts(job, runs[0], store)
             until = decided and _Until(decided, owed(job, baseline, depths, store) if baseline else [])
             run = store.run(job.name, job.digest) or _run(job, engines, store, until)
             runs.append(run)
-            whole = run.manifest["digest"] == job.digest
+            whole = run.manifest.digest == job.digest
             if whole and (baseline is None or job.control_of is None):
                 _force(job, run, owed(job, baseline or runs[0], depths, store), engines)
         _measure_the_rest(jobs[0], runs[0], engines, store)
@@ -215,12 +214,13 @@ def _fill_until(writer: RunWriter, engines: _Engines, job: Job, store: Store, un
     What was asked until then becomes a run of its own. The chunks stay where they are: a gate that asks for more goes
     on from there, and one that is content with less stops before, as if nothing had been generated yet.
     """
-    finished, plan, answers = writer.finished, job.plan, Counter[str]()
+    finished, draft, plan, answers = writer.finished, writer.draft, job.plan, Counter[str]()
     engines.ear.start(job.name, done=sum(len(plan[number]) for number in finished), total=job.answers)
     for number, asked in enumerate(plan):
-        if number not in finished or writer.noted is None:
+        if number not in finished or draft is None:
             engine = engines.of(job, writer.log)
-            writer.note(_manifest(job, engine, store))
+            draft = _manifest(job, engine, store)
+            writer.write_draft(draft)
             if number not in finished:
                 _fill_chunk(writer, engine, engines.ear, job, number, asked, RunWatch(engine))
         for forcing in until.forcings:
@@ -232,26 +232,27 @@ def _fill_until(writer: RunWriter, engines: _Engines, job: Job, store: Store, un
             break
         if not prompts:
             continue
-        manifest = _part_of(writer.noted or {}, prompts, number)
-        part = partial(_part, writer, until.forcings, range(number + 1), prompts, manifest)
+        manifest = _manifest_of_subset(draft, prompts, number)
+        write = partial(_write_subset, writer, until.forcings, range(number + 1), prompts, manifest)
         with TemporaryDirectory() as folder:
-            outcome = until.decided(part(Path(folder, "runs", job.name)))
+            outcome = until.decided(write(Path(folder, "runs", job.name)))
         if outcome != "inconclusive":
             engines.listener.say(f"{job.name}: {outcome} after {len(prompts)} of {len(job.prompts)} prompts")
-            return part(store.run_path(job.name, manifest["digest"]))
-    return writer.complete(job.prompts, writer.noted or {})
+            return write(store.run_path(job.name, manifest.digest))
+    assert draft is not None  # a plan has a chunk at least
+    return writer.complete(job.prompts, draft)
 
 
-def _part(
+def _write_subset(
     writer: RunWriter,
     forcings: Sequence[Forcing],
     chunks: Sequence[int],
     prompts: Sequence[Prompt],
-    manifest: dict[str, Any],
+    manifest: RunDraft,
     path: Path,
 ) -> Run:
     """Some chunks as a run of its own, with its scores."""
-    run = writer.part(chunks, prompts, manifest, path=path)
+    run = writer.subset(chunks, prompts, manifest, path=path)
     for forcing in forcings:
         forcing.part(run, chunks)
     return run
@@ -305,46 +306,51 @@ def _tokens(outcome: Generation | Failure) -> int:
     return 0 if isinstance(outcome, Failure) else len(outcome.token_ids or ())
 
 
-def _part_of(manifest: Mapping[str, Any], prompts: Sequence[Prompt], last: int) -> dict[str, Any]:
+def _manifest_of_subset(manifest: RunDraft, prompts: Sequence[Prompt], last: int) -> RunDraft:
     """The manifest of a run that stopped after its chunk number `last`."""
-    return {
-        **manifest,
-        "digest": hashlib.sha256(f"{manifest['digest']}, chunks 0 to {last}".encode()).hexdigest(),
-        "prompts_digest": prompts_digest(prompts),
-        "subset_of": manifest["subset_of"] or manifest["prompts_digest"],
-    }
+    return manifest.replace(
+        digest=hashlib.sha256(f"{manifest.digest}, chunks 0 to {last}".encode()).hexdigest(),
+        prompts_digest=prompts_digest(prompts),
+        subset_of=manifest.subset_of or manifest.prompts_digest,
+    )
 
 
-def _manifest(job: Job, engine: Engine, store: Store) -> dict[str, Any]:
+def _manifest(job: Job, engine: Engine, store: Store) -> RunDraft:
     recorded = isinstance(job.config.engine, RecordedEngine)
-    checkpoint = None
-    if job.config.model is not None and not isinstance(job.config.engine, RecordedEngine | OpenAIEngine):
-        directory = local_directory(str(job.config.model), job.config.revision)
-        checkpoint = replace(describe(directory), weights=weights_id(directory, store.remembered_hashes))
-    elif isinstance(job.config.engine, ExecuTorchEngine):
-        checkpoint = Checkpoint(engine.info.ran_as, None, job.config.engine.path.stat().st_size)
-    elif isinstance(job.config.engine, RecordedEngine) and (ran := job.config.engine.ran) and ran.bytes:
-        checkpoint = Checkpoint(None, None, ran.bytes)
-    timings = engine.timings if isinstance(engine, RecordedAnswers) else {}
-    return {
-        "name": job.name,
-        "digest": job.digest,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "fidelity": __version__,
-        "config": job.config.model_dump(mode="json", exclude=NO_PART_OF_A_RUN),
-        "sampling": None if recorded else job.sampling.model_dump(mode="json"),
-        "prompts_digest": prompts_digest(job.prompts),
-        "chunk": None if recorded else job.config.chunk or DEFAULT_CHUNK,
-        "seed": None if recorded else job.seed,
-        "control_of": job.control_of,
-        "subset_of": job.subset_of,
-        "planned": len(job.prompts) if job.until_decided else None,
-        "identity": job.engine_identity,
-        "engine": asdict(engine.info),
-        "checkpoint": asdict(checkpoint) if checkpoint else None,
-        "label": job.config.label,
-        **({"recorded_timings": timings} if timings else {}),
-    }
+    return RunDraft(
+        name=job.name,
+        digest=job.digest,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        fidelity=__version__,
+        config=job.config,
+        sampling=None if recorded else job.sampling,
+        prompts_digest=prompts_digest(job.prompts),
+        chunk=None if recorded else job.config.chunk or DEFAULT_CHUNK,
+        seed=None if recorded else job.seed,
+        control_of=job.control_of,
+        subset_of=job.subset_of,
+        planned=len(job.prompts) if job.until_decided else None,
+        identity=job.engine_identity,
+        engine=engine.info,
+        checkpoint=_checkpoint(job.config, engine.info, store),
+        label=job.config.label,
+        recorded_timings=engine.timings if isinstance(engine, RecordedAnswers) else {},
+    )
+
+
+def _checkpoint(config: RunConfig, engine: EngineInfo, store: Store) -> Checkpoint:
+    """What the run's model is, as its files or the user say."""
+    match config.engine:
+        case ExecuTorchEngine(path=path) if config.model is None:
+            return Checkpoint(format=engine.ran_as, bytes=path.stat().st_size)
+        case RecordedEngine(ran=ran):
+            return Checkpoint(bytes=ran.bytes if ran else None)
+        case OpenAIEngine():
+            return Checkpoint()
+    if config.model is None:
+        return Checkpoint()
+    directory = local_directory(config.model, config.revision)
+    return replace(describe(directory), weights=weights_id(directory, store.remembered_hashes))
 
 
 def stored_runs(config: RunConfig, store: Store, *, as_baseline: bool) -> list[Run]:
@@ -363,7 +369,7 @@ def stored_runs(config: RunConfig, store: Store, *, as_baseline: bool) -> list[R
     if isinstance(config.control, Control) and config.control.path:
         controls = [Run(path) for path in config.control.path]
     elif config.control != "none" and (as_baseline or config.control):
-        controls = [other for other in beside if other.manifest["control_of"] == run.manifest["digest"]]
+        controls = [other for other in beside if other.manifest.control_of == run.manifest.digest]
     for scorer in (run, *controls):
         adopt_scores(scorer, store.root)
     return [store.adopt(run), *(store.adopt(control) for control in controls)]

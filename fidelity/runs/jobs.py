@@ -17,6 +17,7 @@ from fidelity.errors import ConfigError
 from fidelity.gate import SEED
 from fidelity.prompts import load_prompts, prompts_digest
 from fidelity.records import Prompt
+from fidelity.schema import JsonObject
 from fidelity.stats import reading_order
 from fidelity.store.runs import Run
 from fidelity.store.store import Store
@@ -42,7 +43,7 @@ class Job:
     repeats: int
     seed: int
     digest: str
-    engine_identity: dict[str, Any]
+    engine_identity: JsonObject
     control_of: str | None = None
     """The digest of the run whose control this is."""
     subset_of: str | None = None
@@ -149,8 +150,8 @@ def on_the_same_prompts(control: Job, run: Run, store: Store) -> Job:
         prompts=run.prompts(),
         store=store,
         seed=control.seed,
-        control_of=run.manifest["digest"],
-        subset_of=run.manifest["subset_of"],
+        control_of=run.manifest.digest,
+        subset_of=run.manifest.subset_of,
     )
 
 

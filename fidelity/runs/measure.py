@@ -16,10 +16,10 @@ from typing import Any
 
 from fidelity.checkpoints import dissect, kv_cache, local_directory, read_config
 from fidelity.config import USE_CASES, Latency, RunConfig, TransformersEngine, VllmServeEngine, VllmSettings
-from fidelity.engines import Account, Alone, Answered, Engine, EngineInfo, TimedEngine, WatchedEngine
+from fidelity.engines import Account, Alone, Answered, Engine, TimedEngine, WatchedEngine
 from fidelity.errors import ConfigError
 from fidelity.gate import SEED
-from fidelity.records import Failure, Prompt
+from fidelity.records import EngineInfo, Failure, Prompt
 from fidelity.stats import reading_order
 
 OVER_RUNS = ("prefill", "decode", "prefill and decode")

@@ -105,8 +105,8 @@ class Forcing:
                 self.writer.add_texts(dict(zip(unread, engine.token_texts(unread), strict=True)))
 
     def _why_not(self, engine: Engine) -> str | None:
-        ours, theirs = self.baseline.manifest["engine"]["tokenizer"], engine.info.tokenizer
-        if ours and theirs and ours != theirs:
+        own, original = engine.info.tokenizer, self.baseline.manifest.engine.tokenizer
+        if own and original and own != original:
             return f"{self.baseline.name} and {self.job.name} have different tokenizers"
         return None
 
@@ -125,7 +125,7 @@ def owed(job: Job, baseline: Run, depths: Sequence[Depth], store: Store) -> list
     """What a run has still to score; nothing where its engine can't, or where the baseline itself wasn't scored."""
     if not can_force(job.config, job.engine_identity):
         return []
-    own = job.digest == baseline.manifest["digest"]
+    own = job.digest == baseline.manifest.digest
     found = []
     for depth in depths:
         path = store.root / "scores" / scores_name(job.name, job.digest, baseline, depth)

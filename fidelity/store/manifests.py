@@ -1,39 +1,174 @@
-"""What a finished directory of a store says of itself: `manifest.json`, written last, by rename."""
+"""What a finished directory of a store is: `manifest.json`, written last, by rename, and read as a typed record.
+
+Every key of a record is in its file, `null` where there is nothing to say; a key with a default was added later.
+"""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self, TypeVar
 
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, field_serializer
+
+from fidelity.checkpoints.formats import Checkpoint
+from fidelity.config import RunConfig, Sampling
 from fidelity.errors import StoreError
 from fidelity.files import whole_file
+from fidelity.records import EngineInfo
+from fidelity.schema import JsonObject
 
-SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
+SCHEMA_VERSION = 2
+READABLE = (1, 2)
+NOT_OF_THE_RUN = {"metrics", "kl", "latency", "price_per_hour", "serving"}
+"""Keys of a YAML that say what is done with a run's outputs, or beside them."""
+
+
+class Record(BaseModel):
+    """Base of what is read from a store."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    def replace(self, **changes: object) -> Self:
+        """The same with other values of some fields, checked like what is read."""
+        return self.model_validate({**dict(self), **changes})
+
+
+class Manifest(Record):
+    """Base of the records that are a file of their own."""
+
+    what: ClassVar[str] = "finished run or comparison"
+
+    @classmethod
+    def remedy(cls, file: Path) -> str:
+        """What to do about a damaged file."""
+        return f"delete the folder {file.parent.name} and run again"
+
+    @classmethod
+    def upgrade(cls, data: JsonObject) -> JsonObject:
+        """What version 1 wrote, in the form of version 2."""
+        return data
+
+
+ManifestType = TypeVar("ManifestType", bound=Manifest)
+
+
+class Counts(Record):
+    """What came of a run's prompts, all repeats together."""
+
+    prompts: int
+    generations: int
+    failures: int
+    tokens: int
+
+
+class RunDraft(Manifest):
+    """A run as it is planned and opened, before all its answers are there."""
+
+    name: str
+    digest: str
+    """SHA-256 of all that can change an output."""
+    created: str
+    """ISO 8601 in UTC."""
+    fidelity: str
+    """The version that wrote it."""
+    config: RunConfig
+    """As the YAML has it, without what is done with the outputs."""
+    sampling: Sampling | None
+    """None for recorded outputs, of which it isn't known."""
+    prompts_digest: str
+    chunk: int | None
+    """The most prompts that the engine held at once; None for recorded outputs, like the seed."""
+    seed: int | None
+    """Of the order and the sizes of the chunks."""
+    control_of: str | None
+    """The digest of the run whose control this is."""
+    subset_of: str | None
+    """The digest of the baseline's prompts, where these are only some of them."""
+    planned: int | None
+    """The prompts that there could have been, where a gate decided when to stop."""
+    identity: Mapping[str, JsonValue]
+    """What the engine says that its outputs depend on, in keys of its own."""
+    engine: EngineInfo
+    checkpoint: Checkpoint
+    """All None for recorded outputs of which nothing is known."""
+    label: str | None
+    recorded_timings: Mapping[str, float]
+    """Seconds over all rows of a recorded file that has times; empty if it has none."""
+
+    @field_serializer("config")
+    def _of_the_run(self, config: RunConfig) -> Any:
+        return config.model_dump(mode="json", exclude=NOT_OF_THE_RUN)
+
+    @classmethod
+    def upgrade(cls, data: JsonObject) -> JsonObject:
+        """Subsets, planned prompts and times of recorded files came while version 1 was written."""
+        upgraded = {"subset_of": None, "planned": None, "recorded_timings": {}, **data}
+        return {**upgraded, "checkpoint": upgraded.get("checkpoint") or {}}
+
+
+class RunManifest(RunDraft):
+    """A finished run."""
+
+    counts: Counts
+
+
+def read_record(file: Path, kind: type[ManifestType]) -> ManifestType:
+    """The record in a file.
+
+    Raises:
+        StoreError: It isn't there, it is damaged, or a newer version wrote it; names the file and the key.
+    """
+    data = _read_json(file, kind)
+    version = data.pop("schema_version")
+    try:
+        return kind.model_validate(kind.upgrade(data) if version == 1 else data)
+    except ValidationError as error:
+        wrong = "; ".join(_explained(one["loc"], one["type"], one["msg"]) for one in error.errors(include_input=False))
+        raise StoreError(f"{file}: damaged ({wrong}); {kind.remedy(file)}") from error
+
+
+def _read_json(file: Path, kind: type[Manifest]) -> JsonObject:
+    """A JSON object with a schema version that can be read."""
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise StoreError(f"{file.parent}: no {kind.what}: it has no {file.name}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise StoreError(f"{file}: damaged ({error}); {kind.remedy(file)}") from error
+    if not isinstance(data, dict) or "schema_version" not in data:
+        raise StoreError(f"{file}: damaged ('schema_version' is missing); {kind.remedy(file)}")
+    if data["schema_version"] not in READABLE:
+        raise StoreError(
+            f"{file}: written with schema version {data['schema_version']}, this fidelity reads {READABLE[0]} to "
+            f"{READABLE[-1]}; use the version that wrote it, or another --store"
+        )
+    return data
+
+
+def write_record(file: Path, manifest: Manifest) -> None:
+    """Write what a directory is; with this it is finished."""
+    written = {"schema_version": SCHEMA_VERSION, **manifest.model_dump(mode="json")}
+    with whole_file(file) as draft:
+        draft.write_text(json.dumps(written, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """What a finished directory says of itself.
-
-    Raises:
-        StoreError: There is no manifest, it is damaged, or another version wrote it.
-    """
-    file = folder / "manifest.json"
-    try:
-        manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        found = manifest["schema_version"]
-    except FileNotFoundError:
-        raise StoreError(f"{folder}: no finished run or comparison: it has no manifest.json") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{file}: damaged ({error}); delete the folder {folder.name} and run again") from error
-    if found != SCHEMA_VERSION:
-        raise StoreError(
-            f"{file}: written with schema version {found}, this fidelity reads {SCHEMA_VERSION}; "
-            f"use the version that wrote it, or another --store"
-        )
-    return manifest
+    return {"schema_version": 1, **_read_json(folder / MANIFEST, Manifest)}
 
 
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
-    """Say of a directory what it is; with this it is finished."""
-    text = json.dumps({"schema_version": SCHEMA_VERSION, **manifest}, indent=2, ensure_ascii=False)
-    with whole_file(folder / "manifest.json") as draft:
-        draft.write_text(text + "\n", encoding="utf-8")
+    with whole_file(folder / MANIFEST) as draft:
+        draft.write_text(
+            json.dumps({"schema_version": 1, **manifest}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
+
+
+def _explained(place: tuple[int | str, ...], kind: str, message: str) -> str:
+    key = ".".join(map(str, place))
+    match kind:
+        case "missing":
+            return f"{key!r} is missing"
+        case "extra_forbidden" | "unexpected_keyword_argument":
+            return f"unknown key {key!r}"
+    return f"{key!r}: {message}"

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from fidelity.files import read_parquet, read_parquet_row, whole_file, write_parquet
 from fidelity.records import Failure, Generation, Message, Prompt
 from fidelity.store.journal import Journal
-from fidelity.store.manifests import read_manifest, write_manifest
+from fidelity.store.manifests import MANIFEST, Counts, RunDraft, RunManifest, read_manifest, read_record, write_record
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+DRAFT = "draft.json"
 ROWS_READ_AT_ONCE = 500
 """Generations that are read to see one of them: a row group of Parquet."""
 OF_AN_ANSWER = ("text", "reasoning", "token_ids", "logprobs", "finish_reason", "prompt_tokens", "prompt_hash")
@@ -34,19 +35,23 @@ class Run:
         return self.path.name
 
     @cached_property
-    def manifest(self) -> dict[str, Any]:
-        """What the run was: name, digest, config, engine, checkpoint, counts."""
-        return read_manifest(self.path)
+    def manifest(self) -> RunManifest:
+        """What the run was.
+
+        Raises:
+            StoreError: It is damaged.
+        """
+        return read_record(self.path / MANIFEST, RunManifest)
 
     @property
     def name(self) -> str:
-        return str(self.manifest["name"])
+        return self.manifest.name
 
     @property
     def measurement(self) -> dict[str, Any] | None:
         """What was measured of it, which lies beside `runs/` in `measurements/`; None if nothing was."""
         folder = self.path.parent.parent / "measurements" / self.id
-        return read_manifest(folder) if (folder / "manifest.json").is_file() else None
+        return read_manifest(folder) if (folder / MANIFEST).is_file() else None
 
     @cached_property
     def rows(self) -> "pa.Table":
@@ -106,31 +111,33 @@ class RunWriter:
         write_parquet(self.path / f"chunk-{number:05d}.parquet", pa.concat_tables(parts))
 
     @property
-    def noted(self) -> dict[str, Any] | None:
-        """What was written down with `note`; None if nothing was."""
-        file = self.path / "draft.json"
-        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+    def draft(self) -> RunDraft | None:
+        """What the chunks will be a run of, if it was written down; None also where another version did."""
+        try:
+            return RunDraft.model_validate_json((self.path / DRAFT).read_bytes())
+        except (OSError, ValueError):
+            return None
 
-    def note(self, manifest: dict[str, Any]) -> None:
+    def write_draft(self, manifest: RunDraft) -> None:
         """Write down what the chunks will be a run of, for one that may end before all of them are there."""
-        with whole_file(self.path / "draft.json") as draft:
-            draft.write_text(json.dumps(manifest, ensure_ascii=False), encoding="utf-8")
+        with whole_file(self.path / DRAFT) as draft:
+            draft.write_text(manifest.model_dump_json(), encoding="utf-8")
 
-    def part(self, numbers: Iterable[int], prompts: Sequence[Prompt], manifest: dict[str, Any], *, path: Path) -> Run:
-        """What some chunks say to `prompts` as a run of its own, elsewhere; they stay, so that more may follow."""
+    def subset(self, numbers: Iterable[int], prompts: Sequence[Prompt], manifest: RunDraft, *, path: Path) -> Run:
+        """What some chunks answer to `prompts` as a run of its own, elsewhere; they stay, so that more may follow."""
         chunks = [self.path / f"chunk-{number:05d}.parquet" for number in sorted(numbers)]
         return _write_run(path, chunks, prompts, manifest)
 
-    def complete(self, prompts: Sequence[Prompt], manifest: dict[str, Any]) -> Run:
+    def complete(self, prompts: Sequence[Prompt], manifest: RunDraft) -> Run:
         """Join the chunks in the prompt set's order; the manifest comes last, and with it the run is there."""
         chunks = sorted(self.path.glob("chunk-*.parquet"))
         run = _write_run(self.path, chunks, prompts, manifest)
-        for file in (*chunks, *self.path.glob("answers-*.jsonl"), self.path / "draft.json"):
+        for file in (*chunks, *self.path.glob("answers-*.jsonl"), self.path / DRAFT):
             file.unlink(missing_ok=True)
         return run
 
 
-def _write_run(path: Path, chunks: Sequence[Path], prompts: Sequence[Prompt], manifest: dict[str, Any]) -> Run:
+def _write_run(path: Path, chunks: Sequence[Path], prompts: Sequence[Prompt], manifest: RunDraft) -> Run:
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -142,8 +149,8 @@ def _write_run(path: Path, chunks: Sequence[Path], prompts: Sequence[Prompt], ma
     write_parquet(path / "generations.parquet", table, rows_per_group=ROWS_READ_AT_ONCE)
     failures = len(table) - table["failure"].null_count
     tokens = pc.sum(pc.list_value_length(table["token_ids"])).as_py() or 0
-    counts = {"prompts": len(prompts), "generations": len(table) - failures, "failures": failures, "tokens": tokens}
-    write_manifest(path, {**manifest, "counts": counts})
+    counts = Counts(prompts=len(prompts), generations=len(table) - failures, failures=failures, tokens=tokens)
+    write_record(path / MANIFEST, RunManifest.model_validate({**dict(manifest), "counts": counts}))
     return Run(path)
 
 

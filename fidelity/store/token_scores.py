@@ -187,12 +187,12 @@ def writing(path: Path) -> Iterator[ForcedWriter | Forced]:
 
 def forced_path(scorer: Run, baseline: Run, depth: Depth) -> Path:
     """Where a run's scores of the baseline's tokens lie, finished or not: in the store that the run lies in."""
-    return _folder(scorer) / scores_name(scorer.name, str(scorer.manifest["digest"]), baseline, depth)
+    return _folder(scorer) / scores_name(scorer.name, scorer.manifest.digest, baseline, depth)
 
 
 def scores_name(scorer: str, digest: str, baseline: Run, depth: Depth) -> str:
     """`<scorer>-on-<baseline>-<digest8>`: of a scorer with this name and digest."""
-    known = [digest, baseline.manifest["digest"], asdict(depth)]
+    known = [digest, baseline.manifest.digest, asdict(depth)]
     return f"{scorer}-on-{baseline.name}-{hashlib.sha256(json.dumps(known).encode()).hexdigest()[:8]}"
 
 

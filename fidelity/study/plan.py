@@ -111,9 +111,9 @@ def _measured(store: Store) -> float | None:
     speeds = []
     for run in store.runs():
         try:
-            measured, checkpoint = store.measurement(run), run.manifest["checkpoint"]
-            if measured and checkpoint and checkpoint["bytes"] and measured["seconds"] and measured["tokens"]:
-                speeds.append(checkpoint["bytes"] * measured["tokens"] / measured["seconds"])
+            measured, size = store.measurement(run), run.manifest.checkpoint.bytes
+            if measured and size and measured["seconds"] and measured["tokens"]:
+                speeds.append(size * measured["tokens"] / measured["seconds"])
         except (FidelityError, KeyError, TypeError):
             continue
     return sorted(speeds)[len(speeds) // 2] if speeds else None

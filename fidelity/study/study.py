@@ -160,13 +160,12 @@ def _run_family(
 def _compared(cells: dict[str, Cell], result: ComparisonSet) -> dict[str, Cell]:
     found = {}
     for scores in result.candidates:
-        about, ours = scores.run.manifest, result.baseline.manifest["checkpoint"] or {}
-        own = about["checkpoint"] or {}
-        name = about["config"]["name"] if about["config"]["name"] in cells else scores.run.name
+        manifest, original = scores.run.manifest, result.baseline.manifest.checkpoint
+        name = manifest.config.name if manifest.config.name in cells else scores.run.name
         found[name] = replace(
             cells[name],
-            format=str(about["label"] or own.get("format") or "format unknown"),
-            parameters=ours.get("parameters") or own.get("parameters"),
+            format=manifest.label or manifest.checkpoint.format or "format unknown",
+            parameters=original.parameters or manifest.checkpoint.parameters,
             comparison=scores.kept.path.name,
         )
     return found

@@ -113,8 +113,8 @@ def partings(baseline: Run, other: Run, *, noise: float | None) -> list[Parting]
     if isinstance(together(baseline, other, whole_vocabulary=False), str):
         return []
     ours, theirs = _answers(baseline), _answers(other)
-    sampling = baseline.manifest["sampling"]
-    noise = None if sampling and sampling["temperature"] > 0 else noise
+    sampling = baseline.manifest.sampling
+    noise = None if sampling and sampling.temperature > 0 else noise
     found = []
     for p, q in both_scored(baseline, other, whole_vocabulary=False):
         key = p.prompt_id, p.repeat

@@ -88,8 +88,9 @@ class TestReport:
 
     def test_engines_that_differ_are_named(self, recordings):
         ours, *others = recordings.candidates
-        manifest = {**ours.run.manifest, "engine": {**ours.run.manifest["engine"], "mode": "eager", "version": "0.30"}}
-        base = {**manifest, "engine": {**manifest["engine"], "mode": "compiled"}, "name": "bf16"}
+        manifest = ours.run.manifest
+        manifest = manifest.replace(engine=replace(manifest.engine, mode="eager", version="0.30"))
+        base = manifest.replace(engine=replace(manifest.engine, mode="compiled"), name="bf16")
         result = replace(
             recordings,
             baseline=stand_in(recordings.baseline, base),
@@ -135,7 +136,7 @@ class TestBound:
         result = ComparisonSet(
             recordings.baseline,
             recordings.controls,
-            tuple(replace(fp8, run=stand_in(fp8.run, {**fp8.run.manifest, "name": name})) for name in many),
+            tuple(replace(fp8, run=stand_in(fp8.run, fp8.run.manifest.replace(name=name))) for name in many),
             {f"gone-{n}": "x" * 1000 for n in range(100)},
         )
         long = "`|<" * 300
@@ -243,6 +244,7 @@ def stand_in(run, manifest):
 )
 def test_what_ran_stands_beside_what_the_checkpoint_is(recordings, stored, ran, cache, told):
     manifest = recordings.baseline.manifest
-    engine = {**manifest["engine"], "ran_as": ran, "kv_cache": cache, "dtype": "bfloat16"}
-    run = stand_in(recordings.baseline, {**manifest, "label": None, "engine": engine, "checkpoint": {"format": stored}})
+    engine = replace(manifest.engine, ran_as=ran, kv_cache=cache, dtype="bfloat16")
+    other = manifest.replace(label=None, engine=engine, checkpoint={"format": stored})
+    run = stand_in(recordings.baseline, other)
     assert format_of(run) == told

@@ -1,0 +1,33 @@
+"""Manifests for tests that don't generate: valid as a whole, with what the test is about."""
+
+from fidelity.store.manifests import RunDraft, RunManifest
+
+
+def run_draft(name="base", **keys):
+    """A run of vLLM on an H100, of which a test says more in `keys`."""
+    given = {
+        "name": name,
+        "digest": "0123456789abcdef",
+        "created": "2026-01-01T00:00:00+00:00",
+        "fidelity": "0",
+        "config": {"name": name, "model": "model", "engine": {"kind": "vllm"}},
+        "sampling": {},
+        "prompts_digest": "",
+        "chunk": 128,
+        "seed": 0,
+        "control_of": None,
+        "subset_of": None,
+        "planned": None,
+        "identity": {},
+        "engine": {"kind": "vllm", "version": "0.26.0", "mode": "compiled", "device": "H100"},
+        "checkpoint": {},
+        "label": None,
+        "recorded_timings": {},
+    }
+    return RunDraft.model_validate({**given, **keys})
+
+
+def run_manifest(name="base", *, prompts=3, failures=0, **keys):
+    """The same of a finished run."""
+    counts = {"prompts": prompts, "generations": prompts - failures, "failures": failures, "tokens": 0}
+    return RunManifest.model_validate({**dict(run_draft(name, **keys)), "counts": counts})
