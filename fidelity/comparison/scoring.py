@@ -13,11 +13,15 @@ from fidelity.comparison.results import LOW_ANCHOR_SEED, Scores, low_signature, 
 from fidelity.config import Reasoning
 from fidelity.encoders import CachedEncoder, locate
 from fidelity.metrics import EncoderMetric, Metric
+from fidelity.metrics.base import Need
 from fidelity.records import Column, Pair, Side
 from fidelity.store.comparisons import Comparison
 from fidelity.store.runs import Run
 from fidelity.store.store import Store
 from fidelity.store.token_scores import Forced, together
+
+RECORDED: dict[Need, str] = {"token_ids": "token ids", "finish_reason": "finish reasons"}
+"""What of a generation an engine or a recording may leave out, and its name for people."""
 
 
 def check_can_be_scored(metric: Metric) -> None:
@@ -111,7 +115,7 @@ def _describe(scores: Scores) -> None:
     made = {name: {"signature": s.signature, "column": s.column.name} for name, s in scores.columns.items()}
     before = scores.kept.manifest
     scores.kept.described(
-        columns={**before.get("columns", {}), **made},
+        columns={n: of for n, of in before.get("columns", {}).items() if n not in scores.unscored} | made,
         unscored={**before.get("unscored", {}), **scores.unscored},
         inapplicable={**before.get("inapplicable", {}), **scores.inapplicable},
     )
@@ -181,8 +185,11 @@ def _add(metric: Metric, named: Callable[[str], str], scores: Sequence[Scores], 
         ]
     _score_missing(metric, parts)
     for one in scores:
-        columns = scored_columns(one.kept, signature)
-        one.columns.update({named(name): column for name, column in columns.items()})
+        for name, column in scored_columns(one.kept, signature).items():
+            if reason := _lacking(metric.needs_of(name), one):
+                one.unscored[named(name)] = reason
+            else:
+                one.columns[named(name)] = column
 
 
 def _score_missing(metric: Metric, parts: Sequence[_Part]) -> None:
@@ -227,10 +234,9 @@ def _unmet(metric: Metric, scores: Scores) -> str | None:
     """Why these two runs can't be scored with this metric; None where they can."""
     if "token_ids" not in metric.needs and not metric.forced:
         return None
+    if reason := _lacking(frozenset({"token_ids"}), scores):
+        return reason
     baseline, other = scores.baseline, scores.run
-    for run, side in ((baseline, "baseline"), (other, "candidate")):
-        if all(getattr(pair, side).token_ids is None for pair in scores.pairing.pairs):
-            return f"{run.name} has no token ids"
     original, own = baseline.manifest.engine.tokenizer, other.manifest.engine.tokenizer
     if original and own and original != own:
         return f"{baseline.name} and {other.name} have different tokenizers, so their token ids can't be compared"
@@ -238,3 +244,12 @@ def _unmet(metric: Metric, scores: Scores) -> str | None:
         return None
     both = together(baseline, other, whole_vocabulary="whole_vocabulary" in metric.needs)
     return both if isinstance(both, str) else None
+
+
+def _lacking(needs: frozenset[Need], scores: Scores) -> str | None:
+    """Which of the two runs has, in none of its answers, what is needed of a generation; None where both have it."""
+    for need, words in RECORDED.items():
+        for run, side in ((scores.baseline, "baseline"), (scores.run, "candidate")):
+            if need in needs and all(getattr(getattr(pair, side), need) is None for pair in scores.pairing.pairs):
+                return f"{run.name} has no {words}"
+    return None

@@ -56,6 +56,7 @@ class Row:
     excess: float | None
     n: int
     n_unscored: int
+    n_worst: int
     value_span: Span = Span()
     floor_span: Span = Span()
     excess_span: Span = Span()
@@ -149,6 +150,7 @@ def _row(name: str, summary: Summary, floor: Summary | None, low: float | None) 
         excess=summary.excess,
         n=summary.n,
         n_unscored=summary.n_unscored,
+        n_worst=summary.n_worst,
     )
 
 

@@ -44,4 +44,4 @@ def show_verdict(judged: Verdict, found: dict[str, Row]) -> None:
 
 
 def _summary(row: Row, value: float | None) -> Summary:
-    return Summary(row.name, value, row.kind, row.better, row.n, row.n_unscored, row.excess)
+    return Summary(row.name, value, row.kind, row.better, row.n, row.n_unscored, row.excess, row.n_worst)

@@ -28,8 +28,6 @@ def with_coverage(judged: Judged, measured: Measured, evidence: Evidence, *, lea
     if line.outcome == "pass" and obstacles:
         line = replace(line, outcome="inconclusive")
         reason = f"{reason.removesuffix('.')}; but no pass: {'; '.join(obstacles)}."
-    elif obstacles:
-        reason += f" {'; '.join(obstacles).capitalize()}."
     return replace(judged, line=replace(line, reason=reason, coverage=coverage, n_worst=worst))
 
 

@@ -32,7 +32,7 @@ def judge(gate: Gate, evidence: Evidence) -> Verdict:
     lines = _with_fails(judged, gate)
     why = _why_no_fail(gate, evidence, unmet_ones, lines)
     beyond = [line for line in lines if line.decides and line.outcome == "fail"]
-    lines = [*unmet_ones, *(_softened(line, why) if why else line for line in lines)]
+    lines = [*unmet_ones, *(_softened(line, why) if why and not _stays(line, unmet_ones) else line for line in lines)]
     outcome = worst(line.outcome for line in lines if line.decides)
     return Verdict(
         candidate=evidence.candidate,
@@ -99,6 +99,11 @@ def _why_no_fail(gate: Gate, evidence: Evidence, unmet_ones: Sequence[Line], lin
     if any(line.kind == "failed" and line.outcome == "inconclusive" for line in lines):
         return "too many prompts have no answer"
     return ""
+
+
+def _stays(line: Line, unmet_ones: Sequence[Line]) -> bool:
+    """Missing answers fail even where those that are there equal the baseline's, or nothing was quantized."""
+    return line.kind == "failed" and bool(unmet_ones) and all(unmet.name == "quantization" for unmet in unmet_ones)
 
 
 def _softened(line: Line, why: str) -> Line:

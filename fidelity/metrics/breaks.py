@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import ClassVar, Literal
 
-from fidelity.metrics.base import Metric
+from fidelity.metrics.base import Metric, Need
 from fidelity.records import Column, Pair, Side
 from fidelity.text.blocks import too_long
 from fidelity.text.documents import documents, share_that_parses
@@ -48,6 +48,9 @@ class Breaks(Metric):
     @property
     def packages(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(package for check in self.checks for package in PACKAGES.get(check, ())))
+
+    def needs_of(self, column: str) -> frozenset[Need]:
+        return frozenset({"finish_reason"} if column == "break_length" else ())
 
     def fallback(self) -> "Breaks | None":
         core = tuple(check for check in self.checks if check in CHECKS_OF_CORE)

@@ -72,6 +72,7 @@ def notes(result: ComparisonSet) -> list[str]:
         said += [f"{scores.run.name}: and {len(reasons) - 3} more failed"] if len(reasons) > 3 else []
     said += _partings(result)
     said += _unscored(result)
+    said += _counted_as_worst(result)
     said += _scored_in_part(result)
     said += differences(result)
     said += [f"{name}: not compared: {why}" for name, why in result.not_compared.items()]
@@ -111,6 +112,20 @@ def _unscored(result: ComparisonSet) -> list[str]:
     return told
 
 
+def _counted_as_worst(result: ComparisonSet) -> list[str]:
+    """The candidates' answers that can't be scored although the baseline's can, by their number."""
+    told = []
+    for candidate in result.candidates:
+        by_number: dict[int, list[str]] = {}
+        for name, summary in summaries_of(result, candidate).items():
+            if summary.n_worst and shown_in_table(name):
+                by_number.setdefault(summary.n_worst, []).append(name)
+        for number, names in by_number.items():
+            answers = f"{number} of {len(candidate.prompt_ids)} answers"
+            told.append(f"{candidate.run.name}: {answers} could not be scored and count as worst: {', '.join(names)}")
+    return told
+
+
 def _scored_in_part(result: ComparisonSet) -> list[str]:
     """Of how many pairs the columns are that not every pair has what it takes for: code, lists, numbers."""
     counts: dict[str, list[Summary]] = {}
@@ -123,7 +138,8 @@ def _scored_in_part(result: ComparisonSet) -> list[str]:
         fewest, most = (which(summary.n for summary in summaries) for which in (min, max))
         if most and any(summary.n_unscored for summary in summaries):
             told.append(f"{name} on {fewest}" + (f" to {most}" if most > fewest else ""))
-    return [f"Scored where both texts have something to score: {', '.join(told)} prompts"] if told else []
+    prompts = result.baseline.manifest.counts.prompts
+    return [f"Scored where both texts have something to score: {', '.join(told)} of {prompts} prompts"] if told else []
 
 
 def _stopped(run: Run) -> list[str]:
