@@ -196,6 +196,8 @@ class EngineInfo:
 class Sameness:
     """Whether two runs said the very same; None where a run doesn't tell (it has no token ids, or no logprobs)."""
 
+    __pydantic_config__ = REFUSE_UNKNOWN_KEYS
+
     texts: bool
     token_ids: bool | None = None
     logprobs: bool | None = None

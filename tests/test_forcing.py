@@ -197,11 +197,11 @@ def test_the_reports_say_how_much_of_the_drift_starts_at_near_ties(workspace):
     workspace.baseline(chunk=4)
     workspace.run("quant")
     result = compared(workspace, "quant")
-    counts = result.candidates[0].kept.manifest["partings"]
-    assert counts["answers"] == 12
-    assert counts["near_ties"] + counts["minds_changed"] == counts["parted"] > 0
+    counts = result.candidates[0].kept.manifest.divergence
+    assert counts.answers == 12
+    assert counts.near_ties + counts.minds_changed == counts.diverged > 0
     (told,) = (note for note in notes(result) if "answers part" in note)
-    n, ties = counts["parted"], counts["near_ties"]
+    n, ties = counts.diverged, counts.near_ties
     assert told.startswith(
         f"quant: {n} of 12 answers part from the baseline's, {ties} of {n} at a near tie (the floor: "
     )

@@ -14,7 +14,7 @@ from fidelity.metrics import metric_of_kind
 from fidelity.pipeline import compare
 from fidelity.report import as_json, as_markdown
 from fidelity.store.store import Store
-from fidelity.store.studies import read_record
+from fidelity.store.studies import read_study
 from tests.conftest import ROOT
 from tests.report.conftest import Silent
 
@@ -91,7 +91,7 @@ def test_stored_runs_compared_anew_have_the_same_values(old, tmp_path):
 
 
 def test_a_study_and_the_reasons_in_it(old):
-    study = read_record(old.root / "studies" / "towns")
+    study = read_study(old.root / "studies" / "towns")
     assert study.gate == {"margins": {"rougeL": 0.1}}
     assert [(cell.candidate, cell.format) for cell in study.cells if cell.comparison] == [
         ("town-fp8", "W8A8-FP8"), ("town-int4", "W4A16-INT4")

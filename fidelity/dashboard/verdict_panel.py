@@ -11,7 +11,7 @@ from fidelity.gate import Gate, Verdict
 from fidelity.report import NOT_QUALITY
 from fidelity.report.pairs import column_of
 from fidelity.report.verdicts import HEADINGS, line_cells, most_urgent_first
-from fidelity.store.studies import StudyRecord
+from fidelity.store.studies import StudyManifest
 
 
 def gate_for(shelf: Shelf, entry: Entry) -> tuple[Gate | None, str]:
@@ -20,7 +20,7 @@ def gate_for(shelf: Shelf, entry: Entry) -> tuple[Gate | None, str]:
     return gate_of(next((study for study in studies if study.gate), None))
 
 
-def gate_of(study: StudyRecord | None) -> tuple[Gate | None, str]:
+def gate_of(study: StudyManifest | None) -> tuple[Gate | None, str]:
     if study and study.gate:
         try:
             return Gate.model_validate(study.gate), ""

@@ -3,11 +3,13 @@
 from fidelity.gate.drafting import draft
 from fidelity.gate.evidence import SEED, Evidence, Measured
 from fidelity.gate.facts import engine_differences, is_quantized
+from fidelity.gate.feasibility import out_of_reach
 from fidelity.gate.judging import judge
-from fidelity.gate.settings import Gate, break_column, check_columns, load_gate
+from fidelity.gate.settings import LIMIT_KEYS, Gate, break_column, check_columns, load_gate
 from fidelity.gate.verdict import Line, LineKind, Outcome, Verdict, exit_code
 
 __all__ = [
+    "LIMIT_KEYS",
     "SEED",
     "Evidence",
     "Gate",
@@ -24,4 +26,5 @@ __all__ = [
     "is_quantized",
     "judge",
     "load_gate",
+    "out_of_reach",
 ]

@@ -8,9 +8,9 @@ from fidelity.gate.evidence import SEED, Evidence
 from fidelity.gate.facts import engine_differences, unmet
 from fidelity.gate.lines import Judged, Study, unjudged
 from fidelity.gate.margins import judge_margin, judge_tail
-from fidelity.gate.settings import Gate, break_column, check_columns
+from fidelity.gate.settings import Gate, Limit, check_columns
 from fidelity.gate.shares import judge_breaks, judge_failed
-from fidelity.gate.verdict import Line, LineKind, Outcome, Verdict, worst
+from fidelity.gate.verdict import Line, Outcome, Verdict, worst
 from fidelity.stats import holm
 
 JUDGES = {"margin": judge_margin, "tail": judge_tail, "break": judge_breaks}
@@ -49,31 +49,28 @@ def _each(gate: Gate, evidence: Evidence) -> list[Judged]:
     """Every line of the gate, not yet failed."""
     study = Study(
         confidence=gate.confidence,
-        tests=len(gate.margins) + len(gate.tail) + len(gate.breaks) + 1,
+        tests=len(gate.limits) + 1,
         planned=evidence.planned,
         complete=evidence.complete,
         why_no_floor="" if evidence.control_manifests else "there is no control to take its floor from",
     )
-    limits: list[tuple[LineKind, str, str, float]] = [
-        *(("margin", name, name, margin) for name, margin in gate.margins.items()),
-        *(("tail", name, name, limit) for name, limit in gate.tail.items()),
-        *(("break", name, break_column(name), limit) for name, limit in gate.breaks.items()),
-    ]
-    judged = []
-    for kind, name, column, limit in limits:
-        if measured := evidence.columns.get(column):
-            line = JUDGES[kind](name, limit, measured, study)
-            judged.append(with_coverage(line, measured, evidence, least=gate.coverage_of(name)))
-        else:
-            judged.append(unjudged(kind, name, limit, evidence.unscored[column]))
+    judged = [_limit(limit, evidence, study, least=gate.coverage_of(limit.name)) for limit in gate.limits]
     return [*judged, judge_failed(gate.max_failed, evidence, study)]
+
+
+def _limit(limit: Limit, evidence: Evidence, study: Study, *, least: float) -> Judged:
+    measured = evidence.columns.get(limit.column)
+    if measured is None:
+        return unjudged(limit.kind, limit.name, limit.value, evidence.unscored[limit.column])
+    judged = JUDGES[limit.kind](limit.name, limit.value, measured, study)
+    return with_coverage(judged, measured, evidence, least=least)
 
 
 def _with_fails(judged: Sequence[Judged], gate: Gate) -> list[Line]:
     """The lines with what fails; those that decide and those that warn are corrected apart, as two families."""
     lines = {}
     for decides in (True, False):
-        family = [n for n, one in enumerate(judged) if _decides(one.line, gate) is decides]
+        family = [n for n, one in enumerate(judged) if gate.decides(one.line.kind, one.line.name) is decides]
         adjusted = holm([judged[n].p_value for n in family])
         for n, p_value in zip(family, adjusted, strict=True):
             line = replace(judged[n].line, decides=decides)
@@ -83,10 +80,6 @@ def _with_fails(judged: Sequence[Judged], gate: Gate) -> list[Line]:
                 line = _softened(replace(line, outcome="fail"), f"corrected for {len(family)} lines it is not sure")
             lines[n] = line
     return [lines[n] for n in range(len(judged))]
-
-
-def _decides(line: Line, gate: Gate) -> bool:
-    return line.kind in ("break", "failed") or gate.primary in (None, line.name)
 
 
 def _why_no_fail(gate: Gate, evidence: Evidence, unmet_ones: Sequence[Line], lines: Sequence[Line]) -> str:

@@ -87,13 +87,13 @@ def _partings(result: ComparisonSet) -> list[str]:
 
 
 def _parted(scores: Scores) -> str | None:
-    counts = scores.kept.manifest.get("partings")
-    judged = counts["near_ties"] + counts["minds_changed"] if counts else 0
+    counts = scores.kept.manifest.divergence
+    judged = counts.near_ties + counts.minds_changed if counts else 0
     if not counts or not judged:
         return None
     return (
-        f"{counts['parted']} of {counts['answers']} answers part from the baseline's, "
-        f"{counts['near_ties']} of {judged} at a near tie"
+        f"{counts.diverged} of {counts.answers} answers part from the baseline's, "
+        f"{counts.near_ties} of {judged} at a near tie"
     )
 
 

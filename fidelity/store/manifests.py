@@ -1,6 +1,6 @@
 """What a finished directory of a store is: `manifest.json`, written last, by rename, and read as a typed record.
 
-Every key of a record is in its file, `null` where there is nothing to say; a key with a default was added later.
+A key that its class gives a default may be missing: it was added later, or isn't known until the directory is whole.
 """
 
 import json
@@ -11,11 +11,12 @@ from typing import Any, ClassVar, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, field_serializer
 
 from fidelity.checkpoints.formats import Checkpoint
-from fidelity.config import RunConfig, Sampling
+from fidelity.config import Reasoning, RunConfig, Sampling
 from fidelity.errors import StoreError
 from fidelity.files import whole_file
-from fidelity.records import EngineInfo
+from fidelity.records import EngineInfo, Sameness
 from fidelity.schema import JsonObject
+from fidelity.text.thinking import NO_THINKING, Habit
 
 MANIFEST = "manifest.json"
 SCHEMA_VERSION = 2
@@ -113,6 +114,68 @@ class RunManifest(RunDraft):
     counts: Counts
 
 
+class ColumnSource(Record):
+    """Which metric a column came of."""
+
+    signature: str
+    column: str
+    """The metric's own name for it."""
+
+
+class DivergenceCounts(Record):
+    """How many of a run's answers diverge from the baseline's, and at what."""
+
+    answers: int
+    diverged: int
+    near_ties: int
+    minds_changed: int
+    """Of those that diverge while both still had a token to say; without a control nobody can tell, and both are 0."""
+
+
+class ComparisonManifest(Manifest):
+    """Two runs that were paired: a baseline with a candidate or a control, or a candidate with a control of its own."""
+
+    baseline: str
+    """The run's id, like the candidate's."""
+    candidate: str
+    created: str
+    """ISO 8601 in UTC."""
+    reasoning: Reasoning | None
+    """How thinking is told from answers; None where nothing was said."""
+    prompt_ids: tuple[str, ...]
+    """The prompt of each pair, in the order of every column's values."""
+    failures: Mapping[str, str]
+    """Why a prompt has no pair, whichever of the two runs failed on it."""
+    failed_prompts: tuple[str, ...]
+    """Those that the candidate gave no answer to."""
+    same: Sameness
+    reasoning_formats: tuple[Habit, Habit] = (NO_THINKING, NO_THINKING)
+    """Of the baseline and of the candidate."""
+    divergence: DivergenceCounts | None = None
+    """None where both haven't scored the baseline's tokens."""
+    columns: Mapping[str, ColumnSource] = {}
+    """All that was scored, by the name that the reports use."""
+    unscored: Mapping[str, str] = {}
+    """Column to the reason why none of it could be scored."""
+    inapplicable: Mapping[str, str] = {}
+    """Column to the reason why it says nothing about these two runs."""
+    controls: tuple[str, ...] | None = None
+    """The comparisons of the baseline's controls, by directory; None for a control's own, and until all is scored."""
+    own_controls: tuple[str, ...] = ()
+    """The same of the candidate's own controls."""
+
+    @classmethod
+    def upgrade(cls, data: JsonObject) -> JsonObject:
+        """Version 1 had other words for how a run thinks and where answers diverge, and no such keys at first."""
+        upgraded = {"reasoning": None, **data}
+        if habits := upgraded.pop("habits", None):
+            upgraded["reasoning_formats"] = habits
+        counts = upgraded.pop("partings", None)
+        if isinstance(counts, dict):
+            upgraded["divergence"] = {"diverged" if key == "parted" else key: n for key, n in counts.items()}
+        return upgraded
+
+
 def read_record(file: Path, kind: type[ManifestType]) -> ManifestType:
     """The record in a file.
 
@@ -126,6 +189,15 @@ def read_record(file: Path, kind: type[ManifestType]) -> ManifestType:
     except ValidationError as error:
         wrong = "; ".join(_explained(one["loc"], one["type"], one["msg"]) for one in error.errors(include_input=False))
         raise StoreError(f"{file}: damaged ({wrong}); {kind.remedy(file)}") from error
+
+
+def damage_of(folder: Path, kind: type[Manifest]) -> str:
+    """Why the record of a finished directory can't be read; empty where it can."""
+    try:
+        read_record(folder / MANIFEST, kind)
+    except StoreError as error:
+        return str(error)
+    return ""
 
 
 def _read_json(file: Path, kind: type[Manifest]) -> JsonObject:

@@ -13,8 +13,12 @@ from typing import Any
 
 from fidelity.files import full_disk_explained
 from fidelity.store.comparisons import Comparison
-from fidelity.store.manifests import write_manifest
+from fidelity.store.manifests import MANIFEST, ComparisonManifest, damage_of, write_manifest, write_record
 from fidelity.store.runs import Run, RunWriter
+from fidelity.store.studies import StudyManifest
+
+OF_THE_PAIRING = ("reasoning", "prompt_ids", "failures", "failed_prompts", "same", "reasoning_formats")
+"""What a comparison's manifest says before anything is scored."""
 
 
 class Store:
@@ -29,17 +33,24 @@ class Store:
         return self.root / "hashes.json"
 
     def runs(self) -> list[Run]:
-        """The finished runs, by name."""
-        return [Run(path) for path in _complete(self.root / "runs")]
+        """The finished runs, by name; without those that are damaged."""
+        return [run for path in _complete(self.root / "runs") if not (run := Run(path)).damage]
 
     def comparisons(self) -> list[Comparison]:
-        """The comparisons, by name."""
-        return [Comparison(path) for path in _complete(self.root / "comparisons")]
+        """The comparisons, by name; without those that are damaged."""
+        return [one for path in _complete(self.root / "comparisons") if not (one := Comparison(path)).damage]
+
+    def damaged(self) -> dict[str, str]:
+        """What is finished and can't be read, by its place in the store (`runs/NAME`), with the reason."""
+        found = {f"runs/{path.name}": Run(path).damage for path in _complete(self.root / "runs")}
+        found |= {f"comparisons/{path.name}": Comparison(path).damage for path in _complete(self.root / "comparisons")}
+        found |= {f"studies/{path.name}": damage_of(path, StudyManifest) for path in _complete(self.root / "studies")}
+        return {place: reason for place, reason in found.items() if reason}
 
     def run(self, name: str, digest: str) -> Run | None:
         """The finished run with this digest, if it is there."""
         path = self.run_path(name, digest)
-        return Run(path) if (path / "manifest.json").is_file() else None
+        return Run(path) if (path / MANIFEST).is_file() else None
 
     @contextmanager
     def writing(
@@ -85,7 +96,7 @@ class Store:
         """A run of another store, copied into this one if it isn't there yet."""
         run.manifest, run.rows  # noqa: B018 - damaged ones are refused before anything is copied
         path = self.root / "runs" / run.id
-        if not (path / "manifest.json").is_file():
+        if not (path / MANIFEST).is_file():
             draft = path.with_name(f".{run.id}.{os.getpid()}.draft")
             with full_disk_explained(path):
                 shutil.copytree(run.path, draft, ignore=shutil.ignore_patterns(".*"))
@@ -94,14 +105,14 @@ class Store:
                 self.add_measurement(Run(path), measured)
         return Run(path)
 
-    def comparison(self, baseline: Run, candidate: Run, manifest: dict[str, Any], digest: str) -> Comparison:
-        """The comparison of two runs, made if it isn't there yet."""
+    def comparison(self, baseline: Run, candidate: Run, manifest: ComparisonManifest, digest: str) -> Comparison:
+        """The comparison of two runs, made if it isn't there; else only how the runs pair is written anew."""
         path = self.root / "comparisons" / f"{baseline.name}--{candidate.name}-{digest[:8]}"
-        if not (path / "manifest.json").is_file():
+        if not (path / MANIFEST).is_file():
             with full_disk_explained(path):
                 path.mkdir(parents=True, exist_ok=True)
-            write_manifest(path, {"baseline": baseline.id, "candidate": candidate.id, **manifest})
-        return Comparison(path)
+            write_record(path / MANIFEST, manifest)
+        return Comparison(path).described(**{key: getattr(manifest, key) for key in OF_THE_PAIRING})
 
     def run_path(self, name: str, digest: str) -> Path:
         """Where a run lies, finished or not."""
@@ -109,4 +120,4 @@ class Store:
 
 
 def _complete(folder: Path) -> list[Path]:
-    return sorted(manifest.parent for manifest in folder.glob("*/manifest.json"))
+    return sorted(manifest.parent for manifest in folder.glob(f"*/{MANIFEST}"))
