@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 from fidelity.comparison.results import ComparisonSet, Scores, evidence_of, keep
 from fidelity.comparison.scoring import addable, begin, columns_of, ready, score
-from fidelity.config import Reasoning, RecordedEngine, RunConfig, StoredEngine, candidate_of
+from fidelity.config import RecordedEngine, RunConfig, StoredEngine, candidate_of
 from fidelity.errors import ConfigError, EngineError, FidelityError, IncomparableError
 from fidelity.gate import Gate, Outcome, check_columns, judge, out_of_reach
 from fidelity.metrics import Metric
@@ -88,18 +88,19 @@ def compare(
     base, *controls = stored or generate_jobs(baseline_jobs, store, listener, depths=depths)
     reasoning = baseline.reasoning
     floor = tuple(_with_partings(begin(base, control, store, reasoning), controls) for control in controls)
-    decided = _decided_by(gate, base, floor, metrics, reasoning) if gate and until_decided else None
     compared: list[Scores] = []
     not_compared = {}
     for config, job in zip(candidates, jobs, strict=True):
         try:
             if isinstance(job, EngineError):
                 raise job
+            look = partial(begin, reasoning=reasoning, compares=config.compares)
+            decided = _decided_by(gate, base, floor, metrics, look) if gate and until_decided else None
             run, *own_controls = stored_runs(config, store, as_baseline=False) or generate_jobs(
                 job, store, listener, depths=depths, baseline=base, decided=decided
             )
             own = tuple(begin(run, control, store, reasoning) for control in own_controls)
-            compared.append(replace(_with_partings(begin(base, run, store, reasoning), controls), own_controls=own))
+            compared.append(replace(_with_partings(look(base, run, store), controls), own_controls=own))
         except (EngineError, IncomparableError) as error:
             not_compared[config.name] = str(error)
             listener.say(f"{config.name}: not compared: {error}")
@@ -156,16 +157,20 @@ def _generates(store: Store, *jobs: Sequence[Job]) -> bool:
 
 
 def _decided_by(
-    gate: Gate, base: Run, floor: tuple[Scores, ...], metrics: Sequence[Metric], reasoning: Reasoning | None
+    gate: Gate,
+    base: Run,
+    floor: tuple[Scores, ...],
+    metrics: Sequence[Metric],
+    look: Callable[[Run, Run, Store], Scores],
 ) -> Decided:
     """Looks at a run that may still grow; nothing of a look is kept but the embeddings."""
 
     def outcome(run: Run) -> Outcome:
         with TemporaryDirectory() as folder:
-            look = begin(base, run, Store(Path(folder)), reasoning)
+            looked = look(base, run, Store(Path(folder)))
             beside = tuple(Scores(base, control.run, control.kept) for control in floor)
-            score([*beside, look], metrics, anchors=False)
-            return judge(gate, evidence_of(ComparisonSet(base, beside, (look,)), look)).outcome
+            score([*beside, looked], metrics, anchors=False)
+            return judge(gate, evidence_of(ComparisonSet(base, beside, (looked,)), looked)).outcome
 
     return outcome
 
@@ -176,6 +181,7 @@ def _as_stored(config: RunConfig, run: Run, limit: int | None) -> tuple[RunConfi
     shared = config.model_copy(
         update={
             "sampling": manifest.sampling or config.sampling,
+            "batching": manifest.batching,
             "chunk": manifest.chunk,
             "reasoning": config.reasoning or manifest.config.reasoning,
         }

@@ -204,6 +204,30 @@ class Sameness:
 
 
 @dataclass(frozen=True, slots=True)
+class PromptTokens:
+    """The prompts of two runs as their models read them, in tokens, pair by pair."""
+
+    pairs: int
+    known: int
+    """Pairs where both runs tell how many tokens the prompt had."""
+    hashed: int
+    """Pairs where both tell which tokens."""
+    differing: int
+    """Pairs where number or tokens differ, as far as both are known."""
+    example: str | None = None
+    """The id of the first prompt that differs."""
+    baseline_tokens: int | None = None
+    """How many tokens the baseline read that prompt as."""
+    other_tokens: int | None = None
+    """The same of the other run."""
+
+    @property
+    def same(self) -> bool:
+        """Whether all prompts are proven to be the same tokens."""
+        return self.hashed == self.pairs > 0 and not self.differing
+
+
+@dataclass(frozen=True, slots=True)
 class Column:
     """A metric's numbers, one per pair, in the pairs' order; None means "this pair can't be scored", never 0 or NaN.
 

@@ -39,6 +39,9 @@ def differences(expected, actual, place="$"):
         return [d for key in expected for d in differences(expected[key], actual.get(key), f"{place}.{key}")]
     if isinstance(expected, list) and isinstance(actual, list) and len(expected) == len(actual):
         pairs = enumerate(zip(expected, actual, strict=True))
+        return [d for n, (old, new) in pairs for d in differences(old, new, f"{place}[{n}]")]
+    if isinstance(expected, list) and isinstance(actual, list) and len(expected) == len(actual):
+        pairs = enumerate(zip(expected, actual, strict=True))
         return [d for n, (before, now) in pairs for d in differences(before, now, f"{place}[{n}]")]
     return [] if expected == actual else [f"{place}: {expected} became {actual}"]
 

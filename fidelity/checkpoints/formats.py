@@ -29,6 +29,8 @@ class Checkpoint:
     """Weights of the model as it was before it was packed; a tied lm_head counts once."""
     bytes: int | None = None
     """Of all weight files on disk."""
+    kv_cache: str | None = None
+    """The format that the checkpoint itself asks for its KV cache (`FP8`); None where it leaves that to the engine."""
     weights: str | None = None
     """What the weights alone are known by (`weights_id`); not read by `describe`."""
 
@@ -50,6 +52,7 @@ def described(config: Mapping[str, Any], tensors: Mapping[str, Tensor], *, size:
         format=_format(config, tensors, gguf=gguf),
         parameters=sum(parameters_of(name, tensor, bits) for name, tensor in tensors.items()) or None,
         bytes=size or None,
+        kv_cache=_kv_cache_format(quantization_of(config)),
     )
 
 
@@ -105,6 +108,16 @@ def _format(config: Mapping[str, Any], tensors: Mapping[str, Tensor], *, gguf: b
         return FLOATS.get(stored, stored)
     named = config.get("dtype") or config.get("torch_dtype")
     return {"bfloat16": "BF16", "float16": "FP16", "float32": "FP32"}.get(str(named))
+
+
+def _kv_cache_format(quantization: Mapping[str, Any]) -> str | None:
+    """Of compressed-tensors (`kv_cache_scheme`) and of ModelOpt (`kv_cache_quant_algo`)."""
+    scheme = quantization.get("kv_cache_scheme")
+    if isinstance(scheme, Mapping):
+        kind = "FP" if str(scheme.get("type", "float")).startswith("float") else "INT"
+        return f"{kind}{scheme.get('num_bits', 8)}"
+    named = quantization.get("kv_cache_quant_algo")
+    return str(named) if named else None
 
 
 def _most_common_type(tensors: Mapping[str, Tensor]) -> str | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from fidelity.comparison.answers import answers_of
 from fidelity.config import Reasoning, Sampling
 from fidelity.errors import IncomparableError
-from fidelity.records import Generation, Pair, Sameness
+from fidelity.records import Generation, Pair, PromptTokens, Sameness
 from fidelity.store.runs import Outcome, Run
 from fidelity.text.thinking import NO_THINKING, Habit
 
@@ -22,6 +22,21 @@ class Pairing:
     """Those that the candidate gave no answer to, in one of its repeats at least."""
     habits: tuple[Habit, Habit] = (NO_THINKING, NO_THINKING)
     """How the thinking of the baseline and of the candidate was told from their answers."""
+
+    def prompt_tokens(self) -> PromptTokens:
+        """How the models of the two runs read the prompts."""
+        sides = [(pair.prompt.id, pair.baseline, pair.candidate) for pair in self.pairs]
+        known = [(i, a, b) for i, a, b in sides if a.prompt_tokens is not None and b.prompt_tokens is not None]
+        hashed = [(i, a, b) for i, a, b in known if a.prompt_hash is not None and b.prompt_hash is not None]
+        unlike = [(i, a, b) for i, a, b in known if a.prompt_tokens != b.prompt_tokens]
+        unlike += [
+            (i, a, b) for i, a, b in hashed if a.prompt_tokens == b.prompt_tokens and a.prompt_hash != b.prompt_hash
+        ]
+        counts = PromptTokens(len(sides), len(known), len(hashed), len(unlike))
+        if not unlike:
+            return counts
+        example, ours, theirs = unlike[0]
+        return replace(counts, example=example, baseline_tokens=ours.prompt_tokens, other_tokens=theirs.prompt_tokens)
 
     def same(self) -> Sameness:
         """Whether both said the very same in every pair."""

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Literal
 
 from fidelity.comparison.pairing import Pairing, pair_runs
+from fidelity.config import Compares
 from fidelity.errors import StoreError
 from fidelity.floor import ByPrompt, by_prompt, candidate_by_prompt
 from fidelity.gate import Evidence, Gate, Measured, Verdict, judge
-from fidelity.records import Column, Sameness, Side
+from fidelity.records import Column, PromptTokens, Sameness, Side
 from fidelity.store.comparisons import Comparison
 from fidelity.store.manifests import ColumnSource
 from fidelity.store.runs import Run
@@ -70,6 +71,16 @@ class Scores:
     def same(self) -> Sameness:
         """Whether both said the very same."""
         return self.kept.manifest.same
+
+    @property
+    def compares(self) -> tuple[Compares, ...]:
+        """What the other run's YAML declares; empty for comparisons of older versions."""
+        return self.kept.manifest.compares
+
+    @property
+    def prompt_tokens(self) -> PromptTokens | None:
+        """How both models read the prompts; None for comparisons of older versions."""
+        return self.kept.manifest.prompt_tokens
 
     @cached_property
     def by_prompt(self) -> dict[tuple[str, Role], ByPrompt]:
@@ -130,6 +141,8 @@ def evidence_of(result: ComparisonSet, candidate: Scores) -> Evidence:
         controls_failed=frozenset(p for control in result.controls for p in control.failed_prompts),
         repeats=max(Counter(candidate.prompt_ids).values()),
         same=candidate.same,
+        prompt_tokens=candidate.prompt_tokens,
+        compares=candidate.compares,
         planned=candidate.run.manifest.planned,
     )
 

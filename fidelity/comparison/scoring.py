@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from fidelity.comparison.pairing import pair_runs
 from fidelity.comparison.results import LOW_ANCHOR_SEED, Scores, low_signature, scored_columns
-from fidelity.config import Reasoning
+from fidelity.config import Compares, Reasoning
 from fidelity.encoders import CachedEncoder, locate
 from fidelity.errors import FidelityError
 from fidelity.metrics import EncoderMetric, Metric, every_metric
@@ -76,10 +76,18 @@ def addable(metrics: Sequence[Metric]) -> dict[str, str]:
     return found
 
 
-def begin(baseline: Run, other: Run, store: Store, reasoning: Reasoning | None = None) -> Scores:
+def begin(
+    baseline: Run,
+    other: Run,
+    store: Store,
+    reasoning: Reasoning | None = None,
+    *,
+    compares: Sequence[Compares] = (),
+) -> Scores:
     """Two runs that can be compared, with a place in the store for their numbers.
 
     How thinking is told from answers is no part of a run: another `reasoning` is another comparison of the same runs.
+    `compares` is what the other run's YAML declares.
 
     Raises:
         IncomparableError: They asked different prompts, sampled differently, or share no answered prompt.
@@ -97,6 +105,8 @@ def begin(baseline: Run, other: Run, store: Store, reasoning: Reasoning | None =
         failures=pairing.failures,
         failed_prompts=pairing.failed_prompts,
         same=pairing.same(),
+        prompt_tokens=pairing.prompt_tokens(),
+        compares=tuple(compares),
         reasoning_formats=pairing.habits,
     )
     return Scores(baseline, other, store.comparison(baseline, other, manifest, digest))

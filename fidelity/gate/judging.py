@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from fidelity.gate.comparability import in_words
 from fidelity.gate.coverage import with_coverage
+from fidelity.gate.difference import Difference
 from fidelity.gate.evidence import SEED, Evidence
-from fidelity.gate.facts import engine_differences, unmet
+from fidelity.gate.facts import differences_in, unmet
 from fidelity.gate.lines import Judged, Study, unjudged
 from fidelity.gate.margins import judge_margin, judge_tail
 from fidelity.gate.settings import Gate, Limit, check_columns
@@ -30,9 +32,13 @@ def judge(gate: Gate, evidence: Evidence) -> Verdict:
     unmet_ones = unmet(gate, evidence)
     judged = _each(gate, evidence)
     lines = _with_fails(judged, gate)
-    why = _why_no_fail(gate, evidence, unmet_ones, lines)
+    differing = differences_in(gate, evidence)
+    undeclared = [difference for difference in differing if not difference.declared]
+    why = _why_no_fail(undeclared, unmet_ones, lines)
+    why_failed = _why_no_fail(undeclared, [line for line in unmet_ones if line.name != "quantization"], lines)
     beyond = [line for line in lines if line.decides and line.outcome == "fail"]
-    lines = [*unmet_ones, *(_softened(line, why) if why and not _stays(line, unmet_ones) else line for line in lines)]
+    # Missing answers fail even where those that are there equal the baseline's, or nothing was quantized.
+    lines = [*unmet_ones, *(_softened(line, why_failed if line.kind == "failed" else why) for line in lines)]
     outcome = worst(line.outcome for line in lines if line.decides)
     return Verdict(
         candidate=evidence.candidate,
@@ -42,6 +48,7 @@ def judge(gate: Gate, evidence: Evidence) -> Verdict:
         confidence=gate.confidence,
         seed=SEED,
         planned=evidence.planned,
+        differences=differing,
     )
 
 
@@ -82,26 +89,20 @@ def _with_fails(judged: Sequence[Judged], gate: Gate) -> list[Line]:
     return [lines[n] for n in range(len(judged))]
 
 
-def _why_no_fail(gate: Gate, evidence: Evidence, unmet_ones: Sequence[Line], lines: Sequence[Line]) -> str:
+def _why_no_fail(undeclared: Sequence[Difference], unmet_ones: Sequence[Line], lines: Sequence[Line]) -> str:
     """Why what is beyond its limit doesn't fail; empty where it does."""
     if unmet_ones:
         return f"a precondition is not met ({unmet_ones[0].name})"
-    differing = engine_differences(evidence.baseline_manifest, evidence.candidate_manifest)
-    if differing and not gate.allow_engine_difference:
-        return f"its {' and its '.join(differing)}, so that not all of this need be quantization's"
+    if undeclared:
+        return f"its {in_words(undeclared)}, so that not all of this need be quantization's"
     if any(line.kind == "failed" and line.outcome == "inconclusive" for line in lines):
         return "too many prompts have no answer"
     return ""
 
 
-def _stays(line: Line, unmet_ones: Sequence[Line]) -> bool:
-    """Missing answers fail even where those that are there equal the baseline's, or nothing was quantized."""
-    return line.kind == "failed" and bool(unmet_ones) and all(unmet.name == "quantization" for unmet in unmet_ones)
-
-
 def _softened(line: Line, why: str) -> Line:
-    """A fail that is none, with the reason why."""
-    if line.outcome != "fail":
+    """A fail that is none, with the reason why, where there is one."""
+    if line.outcome != "fail" or not why:
         return line
     return replace(line, outcome="inconclusive", reason=f"{line.reason.removesuffix('.')}; but no fail: {why}.")
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationError, model_validator
 
-from fidelity.config import explained, read_yaml
+from fidelity.config import Declared, explained, read_yaml
 from fidelity.errors import ConfigError
 from fidelity.gate.verdict import LineKind
 from fidelity.records import Column
@@ -86,8 +86,11 @@ class Gate(Settings):
     """The share of prompts that may be left without an answer; beyond it the rest says too little."""
     primary: str | None = None
     """The one column whose lines decide, with the hard breaks and the failures; the other lines warn."""
+    compares: Declared = ()
+    """In what candidates are meant to differ from the baseline, beside what their own YAML says: `engine`, or a list;
+    `quantization` if neither says it. Whatever else differs makes a fail inconclusive."""
     allow_engine_difference: bool = False
-    """Let a candidate fail although its engine's mode, version or hardware is another than the baseline's."""
+    """An older way to declare `engine` and `hardware` beside what is compared."""
 
     @property
     def limits(self) -> tuple[Limit, ...]:

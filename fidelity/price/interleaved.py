@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 
-from fidelity.config import RecordedEngine, RunConfig, Sampling, StoredEngine
+from fidelity.config import DEFAULT_BATCH, RecordedEngine, RunConfig, Sampling, StoredEngine
 from fidelity.engines import Progress, TimedEngine, open_engine
 from fidelity.errors import ConfigError
 from fidelity.price.measures import values_from
 from fidelity.records import Failure
 from fidelity.runs.generate import Listener
-from fidelity.runs.jobs import DEFAULT_CHUNK
 from fidelity.runs.measure import RunWatch, time_alone
 from fidelity.stats import reading_order
 from fidelity.store.runs import Run
@@ -46,7 +45,7 @@ def measure_in_turn(runs: Sequence[tuple[RunConfig, Run]], *, store: Store, list
 
 def _turn(config: RunConfig, run: Run, store: Store, listener: Listener) -> dict[str, float]:
     prompts = run.prompts()
-    order = reading_order([prompt.id for prompt in prompts])[: config.chunk or DEFAULT_CHUNK]
+    order = reading_order([prompt.id for prompt in prompts])[: config.drained or DEFAULT_BATCH]
     batch = [prompts[int(place)] for place in order]
 
     def tell(progress: Progress, *, since: float) -> None:

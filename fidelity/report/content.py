@@ -1,10 +1,11 @@
 """What every format says: the numbers, what was compared, and what has to be said beside the numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from fidelity import gate
 from fidelity.comparison.results import ComparisonSet, Scores, control_values_of, values_of
 from fidelity.floor import ByPrompt, Summary, by_prompt, pooled, summarise
+from fidelity.report.verdicts import NO_GATE
 from fidelity.store.runs import Run
 
 NOT_QUALITY = (
@@ -56,7 +57,7 @@ def shown_in_table(name: str) -> bool:
     return "[" not in name and not name.endswith(HIDDEN)
 
 
-def notes(result: ComparisonSet) -> list[str]:
+def notes(result: ComparisonSet, verdicts: Mapping[str, gate.Verdict] = NO_GATE) -> list[str]:
     """What has to be said beside the numbers, whatever the format; NOT_QUALITY comes on top of it."""
     said = []
     if not result.controls:
@@ -74,7 +75,8 @@ def notes(result: ComparisonSet) -> list[str]:
     said += _unscored(result)
     said += _counted_as_worst(result)
     said += _scored_in_part(result)
-    said += differences(result)
+    said += differences(result, verdicts)
+    said += [f"The label is wrong: {why}" for why in mislabeled(result)]
     said += [f"{name}: not compared: {why}" for name, why in result.not_compared.items()]
     return list(dict.fromkeys(said))
 
@@ -152,17 +154,11 @@ def _stopped(run: Run) -> list[str]:
 
 
 def format_of(run: Run) -> str:
-    """The run's label; without one the checkpoint's number format, and what it ran as where that is another."""
-    manifest = run.manifest
-    if manifest.label:
-        return manifest.label
-    stored, ran, cache = manifest.checkpoint.format, manifest.engine.ran_as, manifest.engine.kv_cache
-    formats = [stored or ran or "format unknown"]
-    if stored and ran and ran != stored:
-        formats.append(f"ran as {ran}")
-    if cache and cache != manifest.engine.dtype:
-        formats.append(f"KV cache {cache}")
-    return ", ".join(formats)
+    """The checkpoint's number format, and what it ran as where that is another; a label comes first."""
+    label, real = run.manifest.label, gate.real_format(run.manifest)
+    if label and real and real != label and run.manifest.engine.ran_as != label:
+        return f"{label} (label), {real}"
+    return str(label or real or "format unknown")
 
 
 def size_of(run: Run) -> str:
@@ -189,19 +185,39 @@ def asked(baseline: Run) -> str:
     return f"{baseline.manifest.counts.prompts} prompts{how}"
 
 
-def differences(result: ComparisonSet) -> list[str]:
-    """Where the runs differ in more than their weights."""
+def differences_of(
+    result: ComparisonSet, scores: Scores, verdicts: Mapping[str, gate.Verdict] = NO_GATE
+) -> tuple[gate.Difference, ...]:
+    """Where a run was not generated as the baseline was, as far as its verdict, or else its YAML, declares it."""
+    if verdict := verdicts.get(scores.run.name):
+        return verdict.differences
+    declared = scores.compares or ("quantization",)
+    return gate.differences(result.baseline.manifest, scores.run.manifest, scores.prompt_tokens, declared=declared)
+
+
+def differences(result: ComparisonSet, verdicts: Mapping[str, gate.Verdict] = NO_GATE) -> list[str]:
+    """Where the runs differ in more than their weights, a sentence each."""
     return [
-        f"{scores.run.name}: {difference}"
+        f"{scores.run.name}: {difference_in_words(difference)}"
         for scores in (*result.controls, *result.candidates)
-        for difference in engine_differences(result.baseline, scores.run)
+        for difference in differences_of(result, scores, verdicts)
     ]
 
 
-def engine_differences(baseline: Run, other: Run) -> list[str]:
-    """Where the two engines differ in more than the weights: drift and engine can't be told apart then."""
-    differing = gate.engine_differences(baseline.manifest, other.manifest)
-    return [f"its {difference}, so not all of its drift is quantization's" for difference in differing]
+def difference_in_words(difference: gate.Difference) -> str:
+    """What differs, and what it means for the drift."""
+    if difference.declared:
+        return f"its {difference.sentence}, as declared"
+    return (
+        f"its {difference.sentence}, so not all of its drift is quantization's (compares: {difference.kinds[0]} "
+        f"declares it)"
+    )
+
+
+def mislabeled(result: ComparisonSet) -> list[str]:
+    """What is wrong with the runs' labels, a sentence each."""
+    runs = (result.baseline, *(scores.run for scores in (*result.controls, *result.candidates)))
+    return [why for run in runs if (why := gate.mislabeled(run.manifest))]
 
 
 def _controls(result: ComparisonSet, name: str) -> list[ByPrompt]:

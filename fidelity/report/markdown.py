@@ -92,9 +92,9 @@ def as_markdown(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE
         blocks.append(Block(_folded("Served at different rates of requests (vllm bench serve)", table), 5, "serving"))
     if len(past) > len(result.candidates):
         blocks.append(Block(_trend(past), 5, "the trend"))
-    blocks.append(Block(_compared(result), 0))
-    named = set(differences(result))  # stand with what was compared
-    if said := [note for note in notes(result) if note not in named]:
+    blocks.append(Block(_compared(result, verdicts), 0))
+    named = set(differences(result, verdicts))  # stand with what was compared
+    if said := [note for note in notes(result, verdicts) if note not in named]:
         blocks.append(Block("\n".join(["### Notes", "", *_bullets(map(prose, said))]), 0))
     blocks.append(Block(_foot(verdicts), 0))
     return _fitted(blocks)
@@ -227,7 +227,7 @@ def _price(found: PriceTable) -> str:
     return "\n".join(["### Price", "", table, "", *_bullets(map(prose, (*found.said, *dominated)))])
 
 
-def _compared(result: ComparisonSet) -> str:
+def _compared(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> str:
     runs = [("baseline", result.baseline)]
     runs += [("control", control.run) for control in result.controls]
     runs += [("candidate", candidate.run) for candidate in result.candidates]
@@ -235,7 +235,7 @@ def _compared(result: ComparisonSet) -> str:
     headings = ("", "Run", "Format", "Size", "Engine", "Mode", "Device", "Answers", "Failed")
     used = [n for n in range(len(headings)) if n < 3 or any(row[n] for row in rows)]
     table = _rows([headings[n] for n in used], [[row[n] for n in used] for row in rows], room=MOST_OF_WHAT_STAYS)
-    said = [asked(result.baseline), *differences(result)]
+    said = [asked(result.baseline), *differences(result, verdicts)]
     return "\n".join(["### What was compared", "", table, "", *_bullets(map(prose, said))])
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fidelity.checkpoints import dissect, kv_cache, local_directory, read_config
 from fidelity.config import USE_CASES, Latency, RunConfig, TransformersEngine, VllmServeEngine, VllmSettings
@@ -28,6 +28,18 @@ OVER_RUNS = ("prefill", "decode", "prefill and decode")
 
 QUANTIZES = {"quantization", "quantization_config"}
 """Options with which an engine quantizes while it loads: how many bytes that leaves isn't in the files."""
+
+
+STRETCHES = 12
+"""How many stretches of an uninterrupted run are rates of their own, for the interval of its speed."""
+
+
+class Done(NamedTuple):
+    """What an engine has done since a moment."""
+
+    prompts: int
+    tokens: int
+    seconds: float
 
 
 class RunWatch:
@@ -46,6 +58,20 @@ class RunWatch:
         """Another chunk is on disk; `seconds` is what it took to generate."""
         self._chunks.append({"prompts": prompts, "tokens": tokens, "seconds": seconds})
         self._seconds = time.monotonic() - self._began
+
+    def stream_finished(self, reports: Sequence[Done], whole: Done) -> None:
+        """An engine that was kept full has answered everything.
+
+        Args:
+            reports: What it had done at some moments in between; tokens of unfinished answers are estimates.
+            whole: What it did in the end.
+        """
+        step = max(1, len(reports) // STRETCHES)
+        last = Done(0, 0, 0.0)
+        for report in (*reports[step - 1 :: step][: STRETCHES - 1], whole):
+            tokens = min(report.tokens, whole.tokens)
+            self.chunk_finished(report.prompts - last.prompts, tokens - last.tokens, report.seconds - last.seconds)
+            last = Done(report.prompts, tokens, report.seconds)
 
     @contextmanager
     def writing(self) -> Iterator[None]:

@@ -6,22 +6,22 @@ A key that its class gives a default may be missing: it was added later, or isn'
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, field_serializer
 
 from fidelity.checkpoints.formats import Checkpoint
-from fidelity.config import Reasoning, RunConfig, Sampling
+from fidelity.config import Compares, Reasoning, RunConfig, Sampling
 from fidelity.errors import StoreError
 from fidelity.files import whole_file
-from fidelity.records import EngineInfo, Sameness
+from fidelity.records import EngineInfo, PromptTokens, Sameness
 from fidelity.schema import JsonObject
 from fidelity.text.thinking import NO_THINKING, Habit
 
 MANIFEST = "manifest.json"
 SCHEMA_VERSION = 2
 READABLE = (1, 2)
-NOT_OF_THE_RUN = {"metrics", "kl", "latency", "price_per_hour", "serving"}
+NOT_OF_THE_RUN = {"metrics", "kl", "latency", "price_per_hour", "serving", "compares"}
 """Keys of a YAML that say what is done with a run's outputs, or beside them."""
 
 
@@ -61,6 +61,8 @@ class Counts(Record):
     generations: int
     failures: int
     tokens: int
+    longest_prompt: int | None = None
+    """Tokens of the longest prompt; None where no prompt's number of tokens is known."""
 
 
 class RunDraft(Manifest):
@@ -79,7 +81,11 @@ class RunDraft(Manifest):
     """None for recorded outputs, of which it isn't known."""
     prompts_digest: str
     chunk: int | None
-    """The most prompts that the engine held at once; None for recorded outputs, like the seed."""
+    """The most prompts in a batch that was waited for; None where there were no such batches."""
+    batching: Literal["continuous"] | None = None
+    """None where batches were waited for, and for recorded outputs."""
+    resumed: int = 0
+    """How often a run whose engine was kept full was killed and taken up again, in batches of another composition."""
     seed: int | None
     """Of the order and the sizes of the chunks."""
     control_of: str | None
@@ -149,6 +155,10 @@ class ComparisonManifest(Manifest):
     failed_prompts: tuple[str, ...]
     """Those that the candidate gave no answer to."""
     same: Sameness
+    prompt_tokens: PromptTokens | None = None
+    """How both models read the prompts; None in comparisons of older versions."""
+    compares: tuple[Compares, ...] = ()
+    """What the candidate's YAML declares that it is compared for."""
     reasoning_formats: tuple[Habit, Habit] = (NO_THINKING, NO_THINKING)
     """Of the baseline and of the candidate."""
     divergence: DivergenceCounts | None = None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fidelity.files import read_parquet, read_parquet_row, whole_file, write_parquet
 from fidelity.records import Failure, Generation, Message, Prompt
-from fidelity.store.journal import Journal
+from fidelity.store.journal import Journal, count_resumptions
 from fidelity.store.manifests import (
     MANIFEST,
     Counts,
@@ -114,6 +114,11 @@ class RunWriter:
         return Journal(self.path / f"answers-{number:05d}.jsonl")
 
     @property
+    def resumed(self) -> int:
+        """How often an answer-by-answer run was killed and taken up again."""
+        return sum(map(count_resumptions, self.path.glob("answers-*.jsonl")))
+
+    @property
     def begun(self) -> bool:
         """Whether something of the run is on disk."""
         return any(self.path.glob("chunk-*.parquet")) or any(self.path.glob("answers-*.jsonl"))
@@ -166,7 +171,14 @@ def _write_run(path: Path, chunks: Sequence[Path], prompts: Sequence[Prompt], ma
     write_parquet(path / GENERATIONS, table, rows_per_group=ROWS_READ_AT_ONCE)
     failures = len(table) - table["failure"].null_count
     tokens = pc.sum(pc.list_value_length(table["token_ids"])).as_py() or 0
-    counts = Counts(prompts=len(prompts), generations=len(table) - failures, failures=failures, tokens=tokens)
+    longest = pc.max(table["prompt_tokens"]).as_py() if "prompt_tokens" in table.column_names else None
+    counts = Counts(
+        prompts=len(prompts),
+        generations=len(table) - failures,
+        failures=failures,
+        tokens=tokens,
+        longest_prompt=longest,
+    )
     write_record(path / MANIFEST, RunManifest.model_validate({**dict(manifest), "counts": counts}))
     return Run(path)
 

@@ -17,7 +17,16 @@ from fidelity.store.manifests import MANIFEST, ComparisonManifest, damage_of, wr
 from fidelity.store.runs import Run, RunWriter
 from fidelity.store.studies import StudyManifest
 
-OF_THE_PAIRING = ("reasoning", "prompt_ids", "failures", "failed_prompts", "same", "reasoning_formats")
+OF_THE_PAIRING = (
+    "reasoning",
+    "prompt_ids",
+    "failures",
+    "failed_prompts",
+    "same",
+    "prompt_tokens",
+    "compares",
+    "reasoning_formats",
+)
 """What a comparison's manifest says before anything is scored."""
 
 

@@ -15,6 +15,7 @@ from fidelity.checkpoints import Checkpoint, describe, local_directory
 from fidelity.comparison.results import ComparisonSet
 from fidelity.comparison.scoring import columns_of
 from fidelity.config import (
+    Batching,
     NamedMetric,
     RecordedEngine,
     RelativePath,
@@ -60,6 +61,7 @@ class StudyFile(Settings):
     """For every baseline that names none; recorded and stored ones have theirs."""
     sampling: Sampling | None = None
     """The same."""
+    batching: Batching | None = None
     chunk: int | None = Field(default=None, ge=2)
     """The same."""
     metrics: tuple[NamedMetric, ...] | None = None
@@ -242,7 +244,7 @@ def _family(file: StudyFile, family: FamilyFile, path: Path) -> Family:
     if isinstance(baseline.engine, RecordedEngine):
         shared |= {"sampling": file.sampling}
     elif not isinstance(baseline.engine, StoredEngine):
-        shared |= {"prompts": file.prompts, "sampling": file.sampling, "chunk": file.chunk}
+        shared |= {"prompts": file.prompts, "sampling": file.sampling, "batching": file.batching, "chunk": file.chunk}
     missing = {key: value for key, value in shared.items() if getattr(baseline, key) is None}
     candidates = tuple(_run(source, path) for source in family.candidates)
     names = [baseline.name, *(config.name for config in candidates)]
