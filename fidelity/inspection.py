@@ -5,7 +5,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fidelity.checkpoints import Anatomy, Part, dissect, dissect_on_hub, local_directory
+from pydantic_core import to_jsonable_python
+
+from fidelity.checkpoints import Anatomy, StoredLayers, dissect, dissect_on_hub, local_directory
 from fidelity.checkpoints.formats import FLOATS
 from fidelity.engines.vllm_kernels import Linear, pick_kernels
 from fidelity.errors import ConfigError
@@ -19,7 +21,7 @@ JSON_SCHEMA_VERSION = 1
 class Pick:
     """The kernel that this machine's vLLM would take for the layers of one part."""
 
-    part: Part
+    part: StoredLayers
     kernel: str | None
     note: str | None
     """Why there is none, or what it does otherwise than the checkpoint asks."""
@@ -76,7 +78,7 @@ def as_json(found: Inspection) -> dict[str, Any]:
             {"kind": pick.part.kind, "scheme": pick.part.scheme, "kernel": pick.kernel, "note": pick.note}
             for pick in found.picks
         ],
-        "ran": found.ran and asdict(found.ran),
+        "ran": to_jsonable_python(found.ran),
     }
 
 
@@ -117,7 +119,7 @@ def _picks(anatomy: Anatomy) -> tuple[Pick, ...] | None:
     return tuple(Pick(part, answer["kernel"], answer["note"]) for part, answer in zip(asked, answers, strict=True))
 
 
-def _linear(part: Part, anatomy: Anatomy) -> Linear | None:
+def _linear(part: StoredLayers, anatomy: Anatomy) -> Linear | None:
     """A part's layers as a question to vLLM; None where they aren't quantized linear layers."""
     scheme = re.fullmatch(r"(INT|FP)(\d+)(?: g(\d+))?", part.scheme)
     if scheme is None or part.shape is None or part.scheme in FLOATS.values() or part.kind in ("embedding", "norm"):

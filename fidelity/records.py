@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,12 @@ Better = Literal["higher", "lower", "neither"]
 SummaryKind = Literal["mean", "median"]
 Side = Literal["baseline", "candidate", "pair"]
 """Whose answer keeps a pair from being scored; "pair" where neither has what the column is about (no code, no JSON)."""
+Floats: TypeAlias = NDArray[np.float64]
+"""Numbers in double precision, of any shape."""
 REFUSE_UNKNOWN_KEYS = ConfigDict(extra="forbid")
 """For pydantic, where a record is read back from a manifest."""
+NOTICEABLE = 0.1
+"""Share of the machine's processors that other work must take to be worth a warning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,10 @@ class Failure:
     prompt_id: str
     reason: str
     repeat: int = 0
+
+
+Response: TypeAlias = Generation | Failure
+"""What came of one prompt."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -190,6 +198,25 @@ class EngineInfo:
     versions: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     """What the user should be told about this run."""
+
+
+@dataclass(frozen=True, slots=True)
+class MachineLoad:
+    """The machine over a stretch of time."""
+
+    __pydantic_config__ = REFUSE_UNKNOWN_KEYS
+
+    processors: int
+    """Of the machine, whether or not this process may use them."""
+    busy_with_others: float | None
+    """Processors that worked for somebody else, on average; None where the system doesn't tell."""
+    load_average: float | None
+    """Of the last minute, when it ended: ours is in it."""
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether other work may have changed a timing."""
+        return self.busy_with_others is not None and self.busy_with_others > NOTICEABLE * self.processors
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Checkpoints, read without loading them: where they lie, what they are, what is wrong, how they are made up."""
 
-from fidelity.checkpoints.anatomy import Anatomy, Part, dissect
+from fidelity.checkpoints.anatomy import Anatomy, StoredLayers, dissect
 from fidelity.checkpoints.faults import refuse_faults
 from fidelity.checkpoints.formats import FLOATS, Checkpoint, describe, read_config
 from fidelity.checkpoints.generation import end_token_ids, proposed_sampling
@@ -20,7 +20,7 @@ __all__ = [
     "Anatomy",
     "Checkpoint",
     "KVCache",
-    "Part",
+    "StoredLayers",
     "chat_template",
     "content_id",
     "describe",

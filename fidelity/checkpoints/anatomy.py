@@ -33,7 +33,7 @@ KINDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class StoredLayers:
     """All layers of one kind that are stored in one way."""
 
     kind: str
@@ -78,7 +78,7 @@ class Anatomy:
     """What the checkpoint asks of activations: `8-bit, dynamic, token`; None where they stay as they are."""
     kv_cache: KVCache | None
     """In the checkpoint's own type; None where the config doesn't tell."""
-    parts: tuple[Part, ...]
+    parts: tuple[StoredLayers, ...]
 
     @property
     def tensor_bytes(self) -> int:
@@ -136,7 +136,7 @@ def _activations(quantization: Mapping[str, Any]) -> str | None:
     )
 
 
-def _parts(tensors: Mapping[str, Tensor], quantization: Mapping[str, Any]) -> tuple[Part, ...]:
+def _parts(tensors: Mapping[str, Tensor], quantization: Mapping[str, Any]) -> tuple[StoredLayers, ...]:
     layers: dict[str, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         layer, _, last = name.rpartition(".")
@@ -146,7 +146,7 @@ def _parts(tensors: Mapping[str, Tensor], quantization: Mapping[str, Any]) -> tu
         grouped.setdefault((_kind(layer + "."), _scheme(own, quantization)), []).append(layer)
     bits = bits_of(quantization)
     parts = [
-        Part(
+        StoredLayers(
             kind=kind,
             scheme=scheme,
             layers=len(names),

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fidelity.records import REFUSE_UNKNOWN_KEYS
+
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "fp8": 1, "fp8_e4m3": 1, "fp8_e5m2": 1}
 ATTENTION = ("full_attention", "sliding_attention", "chunked_attention", "attention")
 """Types of layers (`layer_types` in config.json) that keep keys and values; others (Mamba, linear attention) keep a
@@ -13,6 +15,8 @@ state of fixed size, which isn't counted."""
 @dataclass(frozen=True, slots=True)
 class KVCache:
     """Bytes of keys and values; an engine rounds up to whole blocks of tokens."""
+
+    __pydantic_config__ = REFUSE_UNKNOWN_KEYS
 
     bytes_per_token: int
     """Of each token that every attention layer holds."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fidelity.cli.options import OK, Commands, add_limit, add_store, open_store, positive
-from fidelity.cli.progress import Progress
+from fidelity.cli.progress import ProgressBar
 from fidelity.cli.reports import add_reports, report_all
 from fidelity.errors import FidelityError
 
@@ -68,7 +68,7 @@ def _compare(chosen: argparse.Namespace) -> int:
         candidates,
         metrics=metrics_of(baseline, chosen.metric),
         store=store,
-        listener=Progress(),
+        listener=ProgressBar(),
         limit=chosen.limit,
         gate=gate,
         until_decided=chosen.until_decided,
@@ -88,7 +88,7 @@ def _measure_in_turn(
 
     compared = [candidate_of(baseline, config) for config in candidates if config.name not in result.not_compared]
     runs = [(baseline, result.baseline), *zip(compared, (scores.run for scores in result.candidates), strict=True)]
-    measure_in_turn(runs, store=store, listener=Progress(), rounds=rounds)
+    measure_in_turn(runs, store=store, listener=ProgressBar(), rounds=rounds)
 
 
 def _generate(chosen: argparse.Namespace) -> int:
@@ -99,7 +99,7 @@ def _generate(chosen: argparse.Namespace) -> int:
     runs = generate(
         load_run(chosen.run),
         store=open_store(chosen.store),
-        listener=Progress(),
+        listener=ProgressBar(),
         limit=chosen.limit,
         baseline=load_run(chosen.baseline) if chosen.baseline else None,
     )

@@ -11,7 +11,7 @@ from fidelity.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class HistoryEntry:
     """One candidate that was compared, judged by the gate of today."""
 
     created: str
@@ -27,7 +27,7 @@ class Entry:
     why_not: str = ""
 
 
-def history(store: Store, gate: Gate, *, baseline: str | None = None, newest: int | None = None) -> list[Entry]:
+def history(store: Store, gate: Gate, *, baseline: str | None = None, newest: int | None = None) -> list[HistoryEntry]:
     """The comparisons of a baseline, oldest first, all judged by one gate, so that they can be set side by side.
 
     Args:
@@ -50,13 +50,13 @@ def history(store: Store, gate: Gate, *, baseline: str | None = None, newest: in
     return [_entry(comparison, gate) for comparison in chosen[-(newest or len(chosen)) :]]
 
 
-def line_titles(entries: Iterable[Entry]) -> list[str]:
+def line_titles(entries: Iterable[HistoryEntry]) -> list[str]:
     """The title of every line that one of the verdicts has, preconditions left out, in the gate's order."""
     lines = (line for entry in entries if entry.verdict for line in entry.verdict.lines)
     return list(dict.fromkeys(line.title for line in lines if line.kind != "precondition"))
 
 
-def _entry(comparison: Comparison, gate: Gate) -> Entry:
+def _entry(comparison: Comparison, gate: Gate) -> HistoryEntry:
     manifest = comparison.manifest
     verdict, why_not, candidate = None, "", manifest.candidate
     try:
@@ -64,7 +64,7 @@ def _entry(comparison: Comparison, gate: Gate) -> Entry:
         ((candidate, verdict),) = verdicts(result, gate).items()
     except FidelityError as error:
         why_not = str(error)
-    return Entry(
+    return HistoryEntry(
         created=manifest.created,
         baseline=manifest.baseline,
         candidate=candidate,

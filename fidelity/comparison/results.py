@@ -82,6 +82,11 @@ class Scores:
         """How both models read the prompts; None for comparisons of older versions."""
         return self.kept.manifest.prompt_tokens
 
+    @property
+    def spelling_only(self) -> int | None:
+        """How many answers differ in normalization alone; None where an older version compared them."""
+        return self.kept.manifest.spelling_only
+
     @cached_property
     def by_prompt(self) -> dict[tuple[str, Role], ByPrompt]:
         """What `values_of` and `control_values_of` have been asked for."""

@@ -8,19 +8,21 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
-from fidelity.comparison.pairing import pair_runs
+import numpy as np
+
+from fidelity.comparison.pairing import Pairing, pair_runs
 from fidelity.comparison.results import LOW_ANCHOR_SEED, Scores, low_signature, scored_columns
 from fidelity.config import Compares, Reasoning
 from fidelity.encoders import CachedEncoder, locate
 from fidelity.errors import FidelityError
 from fidelity.metrics import EncoderMetric, Metric, every_metric
 from fidelity.metrics.base import Need
-from fidelity.records import Column, Pair, Side
+from fidelity.records import Column, Pair, Sameness, Side
 from fidelity.store.comparisons import Comparison
 from fidelity.store.manifests import ColumnSource, ComparisonManifest
 from fidelity.store.runs import Run
 from fidelity.store.store import Store
-from fidelity.store.token_scores import Forced, together
+from fidelity.store.token_scores import StoredScores, both_scored, together
 
 RECORDED: dict[Need, str] = {"token_ids": "token ids", "finish_reason": "finish reasons"}
 """What of a generation an engine or a recording may leave out, and its name for people."""
@@ -104,12 +106,24 @@ def begin(
         prompt_ids=tuple(pair.prompt.id for pair in pairing.pairs),
         failures=pairing.failures,
         failed_prompts=pairing.failed_prompts,
-        same=pairing.same(),
+        same=_sameness(pairing, baseline, other),
+        spelling_only=pairing.spelling_only(),
         prompt_tokens=pairing.prompt_tokens(),
         compares=tuple(compares),
         reasoning_formats=pairing.habits,
     )
     return Scores(baseline, other, store.comparison(baseline, other, manifest, digest))
+
+
+def _sameness(pairing: Pairing, baseline: Run, other: Run) -> Sameness:
+    """Equal texts without log-probabilities of their own are told apart by what both models make of their tokens."""
+    same = pairing.same()
+    if not same.texts or same.logprobs is not None:
+        return same
+    if isinstance(together(baseline, other, whole_vocabulary=False), str):
+        return same
+    scored = both_scored(baseline, other, whole_vocabulary=False)
+    return replace(same, logprobs=all(np.array_equal(one.logprobs, two.logprobs) for one, two in scored))
 
 
 def score(scores: Sequence[Scores], metrics: Sequence[Metric], *, anchors: bool = True) -> None:
@@ -183,7 +197,7 @@ def _add_forced(metric: Metric, one: Scores) -> None:
     one.columns.update({metric.named(name): column for name, column in columns.items()})
 
 
-def _score_forced(metric: Metric, pair: Pair, baseline: Forced, candidate: Forced) -> list[Column]:
+def _score_forced(metric: Metric, pair: Pair, baseline: StoredScores, candidate: StoredScores) -> list[Column]:
     """The columns of one pair; unscored where one model has no scores of the tokens that the baseline generated."""
     tokens, key = pair.baseline.token_ids or (), (pair.prompt.id, pair.baseline.repeat)
     scores = [forced.get(*key) for forced in (baseline, candidate)]

@@ -11,6 +11,7 @@ from fidelity.dashboard.catalog import attempt
 from fidelity.dashboard.widgets import downloads, markup_table, note, quiet
 from fidelity.report.content import format_of
 from fidelity.report.sanitize import one_line
+from fidelity.store.measurements import Measurement
 from fidelity.store.runs import Run
 from fidelity.store.store import Store
 
@@ -47,10 +48,10 @@ def draw() -> None:
         _differences(runs)
 
 
-def _line(run: Run, measured: Mapping[str, Any] | None) -> dict[str, Any]:
+def _line(run: Run, measured: Measurement | None) -> dict[str, Any]:
     manifest = run.manifest
     engine, checkpoint, counts = manifest.engine, manifest.checkpoint, manifest.counts
-    speed = measured["tokens"] / measured["seconds"] if measured and measured.get("seconds") else None
+    speed = measured.tokens / measured.seconds if measured and measured.tokens and measured.seconds else None
     return {
         "run": one_line(run.name),
         "format": one_line(format_of(run)),

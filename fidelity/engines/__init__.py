@@ -32,7 +32,6 @@ from fidelity.engines.base import (
 from fidelity.engines.devices import cpu_name, gpu_name
 from fidelity.engines.environment import HARMLESS_ENV, kernel_environment
 from fidelity.engines.executorch import executorch_identity, open_executorch
-from fidelity.engines.machine import MachineLoad
 from fidelity.engines.notes import what_became_of
 from fidelity.engines.platforms import refusal
 from fidelity.engines.recorded import RecordedAnswers, file_hash
@@ -49,7 +48,6 @@ __all__ = [
     "Answered",
     "Engine",
     "ForcingEngine",
-    "MachineLoad",
     "OnProgress",
     "Progress",
     "StreamingEngine",

@@ -8,7 +8,7 @@ from fidelity.gate.coverage import with_coverage
 from fidelity.gate.difference import Difference
 from fidelity.gate.evidence import SEED, Evidence
 from fidelity.gate.facts import differences_in, unmet
-from fidelity.gate.lines import Judged, Study, unjudged
+from fidelity.gate.lines import Judged, VerdictPlan, unjudged
 from fidelity.gate.margins import judge_margin, judge_tail
 from fidelity.gate.settings import Gate, Limit, check_columns
 from fidelity.gate.shares import judge_breaks, judge_failed
@@ -54,7 +54,7 @@ def judge(gate: Gate, evidence: Evidence) -> Verdict:
 
 def _each(gate: Gate, evidence: Evidence) -> list[Judged]:
     """Every line of the gate, not yet failed."""
-    study = Study(
+    study = VerdictPlan(
         confidence=gate.confidence,
         tests=len(gate.limits) + 1,
         planned=evidence.planned,
@@ -65,7 +65,7 @@ def _each(gate: Gate, evidence: Evidence) -> list[Judged]:
     return [*judged, judge_failed(gate.max_failed, evidence, study)]
 
 
-def _limit(limit: Limit, evidence: Evidence, study: Study, *, least: float) -> Judged:
+def _limit(limit: Limit, evidence: Evidence, study: VerdictPlan, *, least: float) -> Judged:
     measured = evidence.columns.get(limit.column)
     if measured is None:
         return unjudged(limit.kind, limit.name, limit.value, evidence.unscored[limit.column])

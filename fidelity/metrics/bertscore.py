@@ -51,14 +51,14 @@ LAYERS = {
 """The layer that the bert-score package takes, tuned there on WMT16 judgements, by model name without the owner."""
 
 
-class Scores(NamedTuple):
+class BertScores(NamedTuple):
     precision: float
     recall: float
     f1: float
 
 
-IDENTICAL = Scores(1.0, 1.0, 1.0)
-NOTHING_SHARED = Scores(0.0, 0.0, 0.0)
+IDENTICAL = BertScores(1.0, 1.0, 1.0)
+NOTHING_SHARED = BertScores(0.0, 0.0, 0.0)
 
 Constant = Annotated[float, Field(ge=-1, lt=1)]
 
@@ -107,7 +107,7 @@ class BertScore(EncoderMetric):
         texts = texts[:200]
         raw = self.model_copy(update={"rescale": None})
         scored = raw._scores(list(zip(texts, texts[1:] + texts[:1], strict=True)))
-        scores = [score for score in scored if isinstance(score, Scores) and score.f1 < 1]
+        scores = [score for score in scored if isinstance(score, BertScores) and score.f1 < 1]
         if not scores:
             raise FidelityError("bertscore: rescale: fit needs two different baselines; give the constants instead")
         constants = tuple(round(float(np.mean(values)), 6) for values in zip(*scores, strict=True))
@@ -120,18 +120,18 @@ class BertScore(EncoderMetric):
         scores = self._scores([(p.baseline.text, p.candidate.text) for p in pairs]) if pairs else []
         rescaled = [self._rescaled(score) for score in scores]
         return [
-            Column.of("bertscore", [s.f1 if isinstance(s, Scores) else s for s in rescaled]),
-            Column.of("bertscore_precision", [s.precision if isinstance(s, Scores) else s for s in rescaled]),
-            Column.of("bertscore_recall", [s.recall if isinstance(s, Scores) else s for s in rescaled]),
+            Column.of("bertscore", [s.f1 if isinstance(s, BertScores) else s for s in rescaled]),
+            Column.of("bertscore_precision", [s.precision if isinstance(s, BertScores) else s for s in rescaled]),
+            Column.of("bertscore_recall", [s.recall if isinstance(s, BertScores) else s for s in rescaled]),
         ]
 
-    def _rescaled(self, score: Scores | Side) -> Scores | Side:
-        if not isinstance(self.rescale, tuple) or not isinstance(score, Scores):
+    def _rescaled(self, score: BertScores | Side) -> BertScores | Side:
+        if not isinstance(self.rescale, tuple) or not isinstance(score, BertScores):
             return score
-        return Scores(*(max(0.0, (s - c) / (1 - c)) for s, c in zip(score, self.rescale, strict=True)))
+        return BertScores(*(max(0.0, (s - c) / (1 - c)) for s, c in zip(score, self.rescale, strict=True)))
 
-    def _scores(self, both: Sequence[tuple[str, str]]) -> list[Scores | Side]:
-        found: dict[tuple[str, str], Scores | Side] = {(a, b): IDENTICAL for a, b in both if a == b}
+    def _scores(self, both: Sequence[tuple[str, str]]) -> list[BertScores | Side]:
+        found: dict[tuple[str, str], BertScores | Side] = {(a, b): IDENTICAL for a, b in both if a == b}
         for portion in _portions({(a, b) for a, b in both if a != b}):
             texts = sorted(set(chain.from_iterable(portion)))
             vectors = self.bound.token_vectors(texts, layer=self.layer, overlap=self.overlap)
@@ -175,7 +175,7 @@ def _neighbours_first(both: set[tuple[str, str]]) -> Iterator[tuple[str, str]]:
             waiting.extend(chain.from_iterable(new))
 
 
-def _score(baseline: TokenVectors, candidate: TokenVectors) -> Scores | Side:
+def _score(baseline: TokenVectors, candidate: TokenVectors) -> BertScores | Side:
     if max(baseline.unknown, candidate.unknown) > UNREADABLE:
         return "baseline" if baseline.unknown > UNREADABLE else "candidate"
     if not (baseline.counted.any() and candidate.counted.any()):
@@ -183,4 +183,4 @@ def _score(baseline: TokenVectors, candidate: TokenVectors) -> Scores | Side:
     best_of_baseline, best_of_candidate = best_matches(baseline.vectors, candidate.vectors)
     recall = within_unit(best_of_baseline[baseline.counted].mean(dtype=np.float64))
     precision = within_unit(best_of_candidate[candidate.counted].mean(dtype=np.float64))
-    return Scores(precision, recall, harmonic_mean(precision, recall))
+    return BertScores(precision, recall, harmonic_mean(precision, recall))

@@ -14,7 +14,7 @@ from fidelity.metrics.token_columns import Numbers, TokenNumber, profiles
 from fidelity.metrics.token_divergence import TokenValues, token_values
 from fidelity.records import Column, Pair, Side
 
-Values = Sequence[TokenValues | None]
+PairValues = Sequence[TokenValues | None]
 
 
 class Tokens(Metric):
@@ -23,7 +23,10 @@ class Tokens(Metric):
     Nothing is generated, so one flipped token doesn't rewrite what follows, and texts that differ everywhere may differ
     in a few tokens. Logarithms are natural; p is the baseline, q the candidate. An empty answer gives None.
 
-    `top1_agreement`: share of the tokens at which both find the same token most likely. `sure_flips`: share of those at
+    `top1_agreement`: share of the tokens at which both find the same token most likely. `ear`: expected acceptance
+    rate, the mean over tokens of the sum over the vocabulary of min(p, q) (arXiv 2605.02404, where 0.99 is called
+    distribution-lossless), from below: the tokens that only one of the two has among its most likely count as 0, and
+    `ear_upper`, with `detail`, is the value from above. `sure_flips`: share of those at
     which they don't, among the tokens where the baseline was sure; None where it never was. `kl_lower_bound`: of
     KL(p || q), in nats a token, weighted by tokens; `tail_mass` is the share of p that it sees as one lump, so where
     that is large the exact KL (`kind: kl`) may be much larger. With `detail`:
@@ -59,7 +62,7 @@ class Tokens(Metric):
             columns += profiles(numbers, [v.confidence if v else None for v in values])
         return columns
 
-    def _numbers(self, values: Values) -> list[TokenNumber]:
+    def _numbers(self, values: PairValues) -> list[TokenNumber]:
         def each(of: Callable[[TokenValues], Numbers]) -> list[Numbers | None]:
             return [None if one is None else of(one) for one in values]
 
@@ -68,12 +71,14 @@ class Tokens(Metric):
 
         numbers = [
             TokenNumber("top1_agreement", each(lambda v: v.agree)),
+            TokenNumber("ear", each(lambda v: v.ear)),
             TokenNumber("sure_flips", each(partial(flips, sure=True)), "lower"),
             TokenNumber("kl_lower_bound", each(lambda v: v.kl_lower_bound), "lower", weighted=True, bounds=None),
             TokenNumber("tail_mass", each(lambda v: v.tail_mass), "neither", weighted=True),
         ]
         if self.detail:
             numbers += [
+                TokenNumber("ear_upper", each(lambda v: v.ear_upper)),
                 TokenNumber("unsure_flips", each(partial(flips, sure=False)), "lower"),
                 TokenNumber("logprob_drop", each(lambda v: v.drop), "lower", weighted=True, bounds=None),
                 TokenNumber("rank", each(lambda v: v.rank), "neither", weighted=True, bounds=None),
@@ -82,7 +87,7 @@ class Tokens(Metric):
         return numbers
 
 
-def _divergence(values: Values) -> Column:
+def _divergence(values: PairValues) -> Column:
     places: list[float | Side] = [
         "candidate" if v is None else _first(~v.agree) if len(v.agree) else "pair" for v in values
     ]
@@ -93,6 +98,6 @@ def _first(flips: Numbers) -> float:
     return float(flips.argmax() if flips.any() else len(flips))
 
 
-def _rms(values: Values) -> Column:
+def _rms(values: PairValues) -> Column:
     squares = TokenNumber("rms_delta_p", [None if v is None else v.delta_p**2 for v in values], "lower").column()
     return replace(squares, values=tuple(None if square is None else math.sqrt(square) for square in squares.values))

@@ -13,6 +13,7 @@ from fidelity.records import Failure
 from fidelity.runs.generate import Listener
 from fidelity.runs.measure import RunWatch, time_alone
 from fidelity.stats import reading_order
+from fidelity.store.measurements import UNMEASURED, Measurement, Turn
 from fidelity.store.runs import Run
 from fidelity.store.store import Store
 
@@ -36,11 +37,9 @@ def measure_in_turn(runs: Sequence[tuple[RunConfig, Run]], *, store: Store, list
         for config, run in runs:
             listener.say(f"{run.name}: measured in turn, {number + 1} of {rounds} ...")
             if values := _turn(config, run, store, listener):
-                turns = [
-                    *((store.measurement(run) or {}).get("turns") or ()),
-                    {"turn": f"{session} {number}", "values": values},
-                ]
-                store.add_measurement(run, {"turns": turns})
+                earlier = (store.measurement(run) or UNMEASURED).turns
+                turn = Turn(turn=f"{session} {number}", values=values)
+                store.add_measurement(run, Measurement(turns=(*earlier, turn)))
 
 
 def _turn(config: RunConfig, run: Run, store: Store, listener: Listener) -> dict[str, float]:
@@ -61,5 +60,5 @@ def _turn(config: RunConfig, run: Run, store: Store, listener: Listener) -> dict
         watch.chunk_finished(len(batch), tokens, time.monotonic() - began)
         measured = watch.measurement(config)
         if config.latency:
-            measured["latency"] = time_alone(engine, prompts, config.latency)
+            measured = measured.replace(latency=time_alone(engine, prompts, config.latency))
     return {name: value.value for name, value in values_from(measured).items()}

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from fidelity.comparison.history import Entry, history
+from fidelity.comparison.history import HistoryEntry, history
 from fidelity.comparison.results import ComparisonSet, Scores, control_values_of, values_of
 from fidelity.errors import ConfigError
 from fidelity.floor import summarise
@@ -174,7 +174,7 @@ _HOW_TO_MEASURE: dict[Minimise, str] = {
 }
 
 
-def _choice(store: Store, base: Run, entry: Entry, minimise: Minimise) -> Choice:
+def _choice(store: Store, base: Run, entry: HistoryEntry, minimise: Minimise) -> Choice:
     manifest = next(c.manifest for c in store.comparisons() if c.path.name == entry.comparison)
     run = Run(store.root / "runs" / manifest.candidate)
     ratios = ratios_of(base, run)

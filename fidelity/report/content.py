@@ -72,6 +72,7 @@ def notes(result: ComparisonSet, verdicts: Mapping[str, gate.Verdict] = NO_GATE)
         said += [f"{scores.run.name}: prompt {prompt} failed: {why}" for prompt, why in reasons[:3]]
         said += [f"{scores.run.name}: and {len(reasons) - 3} more failed"] if len(reasons) > 3 else []
     said += _partings(result)
+    said += _spelling_only(result)
     said += _unscored(result)
     said += _counted_as_worst(result)
     said += _scored_in_part(result)
@@ -97,6 +98,17 @@ def _parted(scores: Scores) -> str | None:
         f"{counts.diverged} of {counts.answers} answers part from the baseline's, "
         f"{counts.near_ties} of {judged} at a near tie"
     )
+
+
+def _spelling_only(result: ComparisonSet) -> list[str]:
+    """How many answers look the same and are not; the diff has the code points."""
+    counts = [(scores.run.name, scores.spelling_only) for scores in (*result.controls, *result.candidates)]
+    return [
+        f"{name}: {count} answer{'s differ' if count > 1 else ' differs'} in normalization alone (Unicode forms, "
+        f"apostrophes, hyphens, kinds of space, invisible characters)"
+        for name, count in counts
+        if count
+    ]
 
 
 def _unscored(result: ComparisonSet) -> list[str]:

@@ -6,6 +6,8 @@ from dataclasses import asdict
 from importlib import resources
 from typing import Any
 
+from pydantic_core import to_jsonable_python
+
 from fidelity.comparison.results import ComparisonSet, Scores
 from fidelity.floor import Summary
 from fidelity.gate import Verdict
@@ -75,7 +77,7 @@ def _run_json(run: Run) -> dict[str, Any]:
         "ran_as": manifest.engine.ran_as,
         "parameters": manifest.checkpoint.parameters,
         "bytes": manifest.checkpoint.bytes,
-        "engine": asdict(manifest.engine),
+        "engine": to_jsonable_python(manifest.engine),
         "counts": manifest.counts.model_dump(exclude_none=True),
     }
 

@@ -12,7 +12,7 @@ from itertools import accumulate
 import regex
 
 from fidelity import __version__
-from fidelity.comparison.history import Entry
+from fidelity.comparison.history import HistoryEntry
 from fidelity.comparison.results import ComparisonSet, Scores
 from fidelity.floor import Summary
 from fidelity.gate import Outcome, Verdict
@@ -28,7 +28,7 @@ from fidelity.report.content import (
     size_of,
     summaries_of,
 )
-from fidelity.report.diff import Piece, word_diff
+from fidelity.report.diff import Piece, readable, word_diff
 from fidelity.report.pairs import column_of, rank
 from fidelity.report.price import SERVED, PriceTable, price_table, serving_rows
 from fidelity.report.sanitize import WORD_JOINER, cut, one_line, visible
@@ -63,7 +63,7 @@ LEFT = {"", "Line", "Column", "Compared", "Candidate", "Verdict", "Run", "Format
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class Section:
     """A part of the report that stands or falls as a whole."""
 
     text: str
@@ -73,30 +73,32 @@ class Block:
     """What to call it where it is left out."""
 
 
-def as_markdown(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE, past: Sequence[Entry] = ()) -> str:
+def as_markdown(
+    result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE, past: Sequence[HistoryEntry] = ()
+) -> str:
     """The report, of less than MOST_CHARACTERS however large the comparison; it says what was left out.
 
     `past` are the comparisons of this baseline so far, these included.
     """
     floor = floor_of(result)
-    blocks = [Block(_head(result, verdicts), 0)]
+    blocks = [Section(_head(result, verdicts), 0)]
     for candidate in _most_urgent_first(result, verdicts):
         verdict = verdicts.get(candidate.run.name)
         name, later = candidate.run.name, 1 if verdict and verdict.outcome == "pass" else 0
-        blocks.append(Block(_table(result, candidate, verdict, floor), 1 + later, f"the table of {name}"))
-        blocks.append(Block(_worst_pairs(result, candidate, verdict), 3 + later, f"the pairs of {name}"))
+        blocks.append(Section(_table(result, candidate, verdict, floor), 1 + later, f"the table of {name}"))
+        blocks.append(Section(_worst_pairs(result, candidate, verdict), 3 + later, f"the pairs of {name}"))
     if price := price_table(result):
-        blocks.append(Block(_price(price), 2, "the price"))
+        blocks.append(Section(_price(price), 2, "the price"))
     if served := serving_rows(result):
         table = _rows(("Run", *SERVED.values()), served)
-        blocks.append(Block(_folded("Served at different rates of requests (vllm bench serve)", table), 5, "serving"))
+        blocks.append(Section(_folded("Served at different rates of requests (vllm bench serve)", table), 5, "serving"))
     if len(past) > len(result.candidates):
-        blocks.append(Block(_trend(past), 5, "the trend"))
-    blocks.append(Block(_compared(result, verdicts), 0))
+        blocks.append(Section(_trend(past), 5, "the trend"))
+    blocks.append(Section(_compared(result, verdicts), 0))
     named = set(differences(result, verdicts))  # stand with what was compared
     if said := [note for note in notes(result, verdicts) if note not in named]:
-        blocks.append(Block("\n".join(["### Notes", "", *_bullets(map(prose, said))]), 0))
-    blocks.append(Block(_foot(verdicts), 0))
+        blocks.append(Section("\n".join(["### Notes", "", *_bullets(map(prose, said))]), 0))
+    blocks.append(Section(_foot(verdicts), 0))
     return _fitted(blocks)
 
 
@@ -182,21 +184,20 @@ def _shown(pair: Pair, excess: float | None) -> str:
         about += f", excess {number(excess, sign=True)}"
     prompt = pair.prompt.text.strip()
     parts = [about, *([fenced(cut(prompt, 300))] if prompt else [])]
-    return "\n\n".join([*parts, fenced(_marked(word_diff(pair.baseline.text, pair.candidate.text)))])
+    return "\n\n".join([*parts, fenced(_marked(readable(word_diff(pair.baseline.text, pair.candidate.text))))])
 
 
 def _marked(pieces: Sequence[Piece]) -> str:
     """In git's notation for words, with what is long and the same elided, and an end."""
     text = ""
     for place, piece in enumerate(pieces):
-        seen = visible(piece.text)
         match piece.kind:
             case "both":
-                text += _elided(seen, first=place == 0, last=place == len(pieces) - 1)
+                text += _elided(piece.text, first=place == 0, last=place == len(pieces) - 1)
             case "baseline":
-                text += f"[-{cut(seen, MOST_OF_A_PAIR // 3)}-]"
+                text += f"[-{cut(piece.text, MOST_OF_A_PAIR // 3)}-]"
             case "candidate":
-                text += f"{{+{cut(seen, MOST_OF_A_PAIR // 3)}+}}"
+                text += f"{{+{cut(piece.text, MOST_OF_A_PAIR // 3)}+}}"
         if len(text) > MOST_OF_A_PAIR and place < len(pieces) - 1:
             return f"{text} … (cut here)"
     return text
@@ -209,7 +210,7 @@ def _elided(text: str, *, first: bool, last: bool) -> str:
     return f"{before}⋯{after}"
 
 
-def _trend(past: Sequence[Entry]) -> str:
+def _trend(past: Sequence[HistoryEntry]) -> str:
     told = trend(past)
     table = _rows(told.headings, told.rows)
     return _folded(f"The last {len(told.rows)} comparisons with this baseline", f"{table}\n\n{READING}")
@@ -286,7 +287,7 @@ def _most_urgent_first(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -
     return sorted(result.candidates, key=urgency)
 
 
-def _fitted(blocks: Sequence[Block]) -> str:
+def _fitted(blocks: Sequence[Section]) -> str:
     """As many blocks as there is room for, by rank, in their order; what is left out is named at the end."""
     room = MOST_CHARACTERS - 1_000
     kept: set[int] = set()

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Protocol
+from typing import Protocol
 
 from fidelity import __version__, baselines
 from fidelity.checkpoints import Checkpoint, describe, local_directory, weights_id
@@ -25,9 +25,10 @@ from fidelity.runs.jobs import Asked, Job, on_the_same_prompts
 from fidelity.runs.measure import Done, RunWatch, read_serving, requests_of, time_alone
 from fidelity.runs.teacher_forcing import Forcing, owed
 from fidelity.store.manifests import RunDraft
+from fidelity.store.measurements import UNMEASURED, LatencyTimes, Measurement
 from fidelity.store.runs import Run, RunWriter
 from fidelity.store.store import Store
-from fidelity.store.token_scores import Depth, Forced, adopt_scores, writing
+from fidelity.store.token_scores import Depth, StoredScores, adopt_scores, writing
 
 Decided = Callable[[Run], Outcome]
 """What a gate says to a run that may still grow."""
@@ -77,16 +78,16 @@ def generate_jobs(
 
 def _measure_the_rest(job: Job, run: Run, engines: "_Engines", store: Store) -> None:
     """What doesn't come from the run itself; timed as it is asked for, and not again once it is."""
-    config, known = job.config, store.measurement(run) or {}
-    more: dict[str, Any] = {"price_per_hour": config.price_per_hour, "serving": read_serving(config.serving)}
-    asked = config.latency and config.latency.model_dump(mode="json")
-    if asked and (known.get("latency") or {}).get("asked") != asked and (timed := _time_alone(job, run, engines)):
-        more["latency"] = timed
-    if changed := {key: value for key, value in more.items() if value != known.get(key) and (value or key in known)}:
-        store.add_measurement(run, changed)
+    config, known = job.config, store.measurement(run) or UNMEASURED
+    measured = Measurement(price_per_hour=config.price_per_hour, serving=read_serving(config.serving) or None)
+    to_time = config.latency and not (known.latency and known.latency.asked == config.latency)
+    if to_time and (timed := _time_alone(job, run, engines)):
+        measured = measured.updated(Measurement(latency=timed))
+    if known.updated(measured) != known:
+        store.add_measurement(run, measured)
 
 
-def _time_alone(job: Job, run: Run, engines: "_Engines") -> dict[str, Any] | None:
+def _time_alone(job: Job, run: Run, engines: "_Engines") -> LatencyTimes | None:
     """None where the engine can't be timed, or ended: the run is complete without."""
     assert job.config.latency is not None
     try:
@@ -115,7 +116,7 @@ def _force(job: Job, run: Run, forcings: Sequence[Forcing], engines: "_Engines")
     """Have the engine of a finished run score the baseline's tokens; why it can't is kept for whoever misses them."""
     for forcing in forcings:
         with writing(forcing.path) as writer:
-            if isinstance(writer, Forced):
+            if isinstance(writer, StoredScores):
                 continue
             try:
                 engine = engines.of(job, run.path / "engine.log")

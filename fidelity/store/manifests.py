@@ -54,7 +54,7 @@ class Manifest(Record):
 ManifestType = TypeVar("ManifestType", bound=Manifest)
 
 
-class Counts(Record):
+class ResponseCounts(Record):
     """What came of a run's prompts, all repeats together."""
 
     prompts: int
@@ -117,7 +117,7 @@ class RunDraft(Manifest):
 class RunManifest(RunDraft):
     """A finished run."""
 
-    counts: Counts
+    counts: ResponseCounts
 
 
 class ColumnSource(Record):
@@ -155,6 +155,8 @@ class ComparisonManifest(Manifest):
     failed_prompts: tuple[str, ...]
     """Those that the candidate gave no answer to."""
     same: Sameness
+    spelling_only: int | None = None
+    """Pairs that differ in normalization alone; None in comparisons of older versions."""
     prompt_tokens: PromptTokens | None = None
     """How both models read the prompts; None in comparisons of older versions."""
     compares: tuple[Compares, ...] = ()
@@ -233,17 +235,6 @@ def write_record(file: Path, manifest: Manifest) -> None:
     written = {"schema_version": SCHEMA_VERSION, **manifest.model_dump(mode="json")}
     with whole_file(file) as draft:
         draft.write_text(json.dumps(written, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    return {"schema_version": 1, **_read_json(folder / MANIFEST, Manifest)}
-
-
-def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
-    with whole_file(folder / MANIFEST) as draft:
-        draft.write_text(
-            json.dumps({"schema_version": 1, **manifest}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
 
 
 def _explained(place: tuple[int | str, ...], kind: str, message: str) -> str:

@@ -9,11 +9,11 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from fidelity.files import full_disk_explained
 from fidelity.store.comparisons import Comparison
-from fidelity.store.manifests import MANIFEST, ComparisonManifest, damage_of, write_manifest, write_record
+from fidelity.store.manifests import MANIFEST, ComparisonManifest, Manifest, damage_of, write_record
+from fidelity.store.measurements import UNMEASURED, Measurement
 from fidelity.store.runs import Run, RunWriter
 from fidelity.store.studies import StudyManifest
 
@@ -23,6 +23,7 @@ OF_THE_PAIRING = (
     "failures",
     "failed_prompts",
     "same",
+    "spelling_only",
     "prompt_tokens",
     "compares",
     "reasoning_formats",
@@ -53,7 +54,9 @@ class Store:
         """What is finished and can't be read, by its place in the store (`runs/NAME`), with the reason."""
         found = {f"runs/{path.name}": Run(path).damage for path in _complete(self.root / "runs")}
         found |= {f"comparisons/{path.name}": Comparison(path).damage for path in _complete(self.root / "comparisons")}
-        found |= {f"studies/{path.name}": damage_of(path, StudyManifest) for path in _complete(self.root / "studies")}
+        others: dict[str, type[Manifest]] = {"measurements": Measurement, "studies": StudyManifest}
+        for folder, kind in others.items():
+            found |= {f"{folder}/{path.name}": damage_of(path, kind) for path in _complete(self.root / folder)}
         return {place: reason for place, reason in found.items() if reason}
 
     def run(self, name: str, digest: str) -> Run | None:
@@ -82,13 +85,10 @@ class Store:
                 fcntl.flock(lock, fcntl.LOCK_EX)
             yield self.run(name, digest) or RunWriter(path)
 
-    def add_measurement(self, run: Run, measurement: dict[str, Any]) -> None:
-        """Keep what was measured of a run, apart from it: it is no part of what it said.
-
-        What stood there under the same keys is replaced, the rest stays.
-        """
-        known = self.measurement(run) or {}
-        write_manifest(self.measurements_of(run), {**known, **measurement})
+    def add_measurement(self, run: Run, measurement: Measurement) -> None:
+        """Keep what was measured of a run, apart from its outputs; fields that aren't given stay as they were."""
+        known = self.measurement(run) or UNMEASURED
+        write_record(self.measurements_of(run) / MANIFEST, known.updated(measurement))
 
     def measurements_of(self, run: Run) -> Path:
         """The directory for what is measured of a run; it is made."""
@@ -97,7 +97,7 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def measurement(self, run: Run) -> dict[str, Any] | None:
+    def measurement(self, run: Run) -> Measurement | None:
         """What was measured of a run; None if nothing was."""
         return Run(self.root / "runs" / run.id).measurement
 

@@ -19,8 +19,8 @@ import numpy as np
 
 from fidelity.errors import StoreError
 from fidelity.files import damage_explained, full_disk_explained, read_parquet, whole_file
-from fidelity.records import Failure, TokenScores, every_id
-from fidelity.store.manifests import read_manifest, write_manifest
+from fidelity.records import REFUSE_UNKNOWN_KEYS, Failure, TokenScores, every_id
+from fidelity.store.manifests import MANIFEST, Manifest, read_record, write_record
 from fidelity.store.runs import Run
 
 if TYPE_CHECKING:
@@ -29,13 +29,14 @@ if TYPE_CHECKING:
 
 WHOLE_VOCABULARY = -1
 TEXTS = "tokens.json"
-MANIFEST = "manifest.json"
 WHY_NOT = "why-not.txt"
 
 
 @dataclass(frozen=True, slots=True)
 class Depth:
     """How much of the distribution is asked for, and where."""
+
+    __pydantic_config__ = REFUSE_UNKNOWN_KEYS
 
     top_k: int
     """The most likely tokens at each position; -1 is the whole vocabulary."""
@@ -45,7 +46,18 @@ class Depth:
     """Only the first tokens of each answer; all of them if not given."""
 
 
-class Forced:
+class ScoresManifest(Manifest):
+    """Who scored whose tokens, and how deep."""
+
+    scorer: str
+    """The run's id, like the baseline's."""
+    baseline: str
+    depth: Depth
+    failed: str | None
+    """Why the engine failed on the first answer, where it failed on each."""
+
+
+class StoredScores:
     """A finished directory of `scores/`, read one answer at a time."""
 
     def __init__(self, path: Path) -> None:
@@ -53,13 +65,13 @@ class Forced:
         self._open: dict[Path, pq.ParquetFile] = {}
 
     @cached_property
-    def manifest(self) -> dict[str, Any]:
+    def manifest(self) -> ScoresManifest:
         """Who scored whose tokens, and how deep."""
-        return read_manifest(self.path)
+        return read_record(self.path / MANIFEST, ScoresManifest)
 
     @property
     def depth(self) -> Depth:
-        return Depth(**self.manifest["depth"])
+        return self.manifest.depth
 
     @cached_property
     def texts(self) -> dict[int, str]:
@@ -109,7 +121,7 @@ class Forced:
         return self._open[file]
 
 
-class ForcedWriter:
+class ScoreWriter:
     """A directory of `scores/` that is being written: whole chunks are kept, as those of a run are."""
 
     def __init__(self, path: Path) -> None:
@@ -134,12 +146,14 @@ class ForcedWriter:
         with whole_file(self.path / TEXTS) as draft:
             draft.write_text(json.dumps({**self.texts, **texts}, ensure_ascii=False), encoding="utf-8")
 
-    def complete(self, scorer: Run, baseline: Run, depth: Depth) -> Forced:
+    def complete(self, scorer: Run, baseline: Run, depth: Depth) -> StoredScores:
         """Say that all chunks are there."""
         (self.path / WHY_NOT).unlink(missing_ok=True)
-        said = {"scorer": scorer.id, "baseline": baseline.id, "depth": asdict(depth), "failed": self._all_failed()}
-        write_manifest(self.path, said)
-        return Forced(self.path)
+        failed = self._all_failed()
+        write_record(
+            self.path / MANIFEST, ScoresManifest(scorer=scorer.id, baseline=baseline.id, depth=depth, failed=failed)
+        )
+        return StoredScores(self.path)
 
     def _all_failed(self) -> str | None:
         """Why the engine failed on the first answer, if it failed on each."""
@@ -150,13 +164,13 @@ class ForcedWriter:
         ]
         return None if None in reasons or not reasons else f"{reasons[0]}"
 
-    def part(self, numbers: Iterable[int], path: Path) -> "ForcedWriter":
+    def part(self, numbers: Iterable[int], path: Path) -> "ScoreWriter":
         """Some of the chunks at another place; they stay here too, so that more may follow."""
         path.mkdir(parents=True, exist_ok=True)
         for file in (*map(self._chunk, numbers), self.path / TEXTS):
             if file.is_file():
                 shutil.copyfile(file, path / file.name)
-        return ForcedWriter(path)
+        return ScoreWriter(path)
 
     def adopt(self, file: Path) -> None:
         """Take a file as the first and only chunk, and what lies beside it."""
@@ -175,14 +189,14 @@ class ForcedWriter:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[ForcedWriter | Forced]:
+def writing(path: Path) -> Iterator[ScoreWriter | StoredScores]:
     """Scores to write, or the finished ones; another command that writes the same is waited for."""
     with full_disk_explained(path):
         path.mkdir(parents=True, exist_ok=True)
         lock = (path / ".lock").open("w")
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield finished(path) or ForcedWriter(path)
+        yield finished(path) or ScoreWriter(path)
 
 
 def forced_path(scorer: Run, baseline: Run, depth: Depth) -> Path:
@@ -196,15 +210,15 @@ def scores_name(scorer: str, digest: str, baseline: Run, depth: Depth) -> str:
     return f"{scorer}-on-{baseline.name}-{hashlib.sha256(json.dumps(known).encode()).hexdigest()[:8]}"
 
 
-def finished(path: Path) -> Forced | None:
+def finished(path: Path) -> StoredScores | None:
     """The scores in a directory, if all of them are there."""
-    return Forced(path) if (path / MANIFEST).is_file() else None
+    return StoredScores(path) if (path / MANIFEST).is_file() else None
 
 
-def scores_of(run: Run) -> list[Forced]:
+def scores_of(run: Run) -> list[StoredScores]:
     """All that a run has scored, its own tokens and others'."""
-    there = [Forced(manifest.parent) for manifest in sorted(_folder(run).glob(f"{run.name}-on-*/{MANIFEST}"))]
-    return [forced for forced in there if forced.manifest["scorer"] == run.id]
+    there = [StoredScores(manifest.parent) for manifest in sorted(_folder(run).glob(f"{run.name}-on-*/{MANIFEST}"))]
+    return [forced for forced in there if forced.manifest.scorer == run.id]
 
 
 def adopt_scores(run: Run, root: Path) -> None:
@@ -219,27 +233,28 @@ def adopt_scores(run: Run, root: Path) -> None:
 
 
 def adopt_export(file: Path, scorer: Run, baseline: Run, depth: Depth) -> None:
-    """Take what `Forced.export` wrote as the scores of a run, unless it has them."""
+    """Take what `StoredScores.export` wrote as the scores of a run, unless it has them."""
     with writing(forced_path(scorer, baseline, depth)) as writer:
-        if isinstance(writer, ForcedWriter):
+        if isinstance(writer, ScoreWriter):
             writer.adopt(file)
             writer.complete(scorer, baseline, depth)
 
 
-def together(baseline: Run, other: Run, *, whole_vocabulary: bool) -> tuple[Forced, Forced] | str:
+def together(baseline: Run, other: Run, *, whole_vocabulary: bool) -> tuple[StoredScores, StoredScores] | str:
     """What both made of the baseline's tokens, at the same depth, the deepest there is; or why there is no such thing.
 
     Only forced against forced is compared: decoding runs through other kernels.
     """
-    own = [forced for forced in scores_of(baseline) if forced.manifest["baseline"] == baseline.id]
+    own = [forced for forced in scores_of(baseline) if forced.manifest.baseline == baseline.id]
     own = [forced for forced in own if (forced.depth.top_k == WHOLE_VOCABULARY) is whole_vocabulary]
     own.sort(key=lambda forced: (forced.depth.top_k, forced.depth.prompts or 0, forced.depth.tokens or 0))
     why = _why_not(other if own else baseline, baseline, whole_vocabulary)
-    for ours in reversed(own):
-        if theirs := finished(forced_path(other, baseline, ours.depth)):
-            why = theirs.manifest["failed"] or ours.manifest["failed"]
-            if why is None:
-                return ours, theirs
+    for scores in reversed(own):
+        if beside := finished(forced_path(other, baseline, scores.depth)):
+            failed = beside.manifest.failed or scores.manifest.failed
+            if failed is None:
+                return scores, beside
+            why = failed
     return why
 
 

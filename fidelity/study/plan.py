@@ -119,8 +119,8 @@ def _measured(store: Store) -> float | None:
     for run in store.runs():
         try:
             measured, size = store.measurement(run), run.manifest.checkpoint.bytes
-            if measured and size and measured["seconds"] and measured["tokens"]:
-                speeds.append(size * measured["tokens"] / measured["seconds"])
-        except (FidelityError, KeyError, TypeError):
+            if measured and size and measured.seconds and measured.tokens:
+                speeds.append(size * measured.tokens / measured.seconds)
+        except FidelityError:
             continue
     return sorted(speeds)[len(speeds) // 2] if speeds else None

@@ -38,7 +38,7 @@ from fidelity.runs.jobs import jobs_of, prompts_of
 from fidelity.schema import Settings
 from fidelity.store.store import Store
 from fidelity.store.studies import Cell, StudyManifest, write_study
-from fidelity.study.progress import Whole
+from fidelity.study.progress import StudyProgress
 
 RunSource = str | dict[str, Any]
 """A run's YAML file, or the same inline."""
@@ -128,7 +128,7 @@ def run_study(
             listener.say(f"{family.name}: {sentence}")
     cells = [_cell(family, config) for family in study.families for config in family.candidates]
     _keep(study, cells, store)
-    whole = Whole(listener, [job for family in study.families for job in _work_of(family, store, limit)])
+    whole = StudyProgress(listener, [job for family in study.families for job in _work_of(family, store, limit)])
     for family, scored in zip(study.families, metrics, strict=True):
         settled = _run_family(family, store, whole, scored, limit)
         cells = [settled.get((cell.family, cell.candidate), cell) for cell in cells]

@@ -14,7 +14,7 @@ NEAR = 2
 """Terms that two hunks may have in common between them and still be taken as one change."""
 
 
-class Finding(NamedTuple):
+class UnitConflict(NamedTuple):
     """A conflict inside two aligned units, in the units' own offsets; an empty span is where something is missing."""
 
     kind: ConflictKind
@@ -100,9 +100,11 @@ class Frame:
         same = len((before & left) - both) + len((after & right) - both)
         return len((before & right) - both - left) + len((after & left) - both - right) > same
 
-    def finding(self, kind: ConflictKind, rows: Sequence[int], columns: Sequence[int]) -> Finding:
+    def finding(self, kind: ConflictKind, rows: Sequence[int], columns: Sequence[int]) -> UnitConflict:
         """A conflict between these terms; where a side has none, its place is after what is equal before the other."""
-        return Finding(kind, _span(self.a, rows, self._place(columns, 1)), _span(self.b, columns, self._place(rows, 0)))
+        return UnitConflict(
+            kind, _span(self.a, rows, self._place(columns, 1)), _span(self.b, columns, self._place(rows, 0))
+        )
 
     def _place(self, indices: Sequence[int], side: Literal[0, 1]) -> int:
         """The index on the other side of where these terms are."""

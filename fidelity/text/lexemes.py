@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 if TYPE_CHECKING:
     from pygments.lexer import Lexer
 
-Kind = Literal["name", "number", "string", "keyword", "operator"]
+LexemeKind = Literal["name", "number", "string", "keyword", "operator"]
 WORDS = frozenset(
     {"", "bash", "sh", "shell", "zsh", "console", "shell-session", "powershell", "ps1", "bat", "cmd", "text"}
 )
@@ -40,7 +40,7 @@ OPENING, CLOSING = frozenset("([{"), frozenset(")]}")
 class Lexeme(NamedTuple):
     """A name, a literal, a keyword or an operator; comments and white space are none."""
 
-    kind: Kind
+    kind: LexemeKind
     text: str
     """As it counts: a string without its quotes, a number by its value."""
     start: int
@@ -160,7 +160,7 @@ def _words(code: str) -> Iterator[Lexeme]:
         elif match["operator"]:
             yield Lexeme("operator", text, *match.span())
         else:
-            kind: Kind = "number" if re.fullmatch(r"[\d.,]+", text) else "name"
+            kind: LexemeKind = "number" if re.fullmatch(r"[\d.,]+", text) else "name"
             yield Lexeme(kind, text, *match.span())
 
 

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from fidelity.text.frames import Finding, Frame
+from fidelity.text.frames import Frame, UnitConflict
 from fidelity.text.terms import Term
 
 TITLE = 0.6
@@ -61,7 +61,7 @@ def is_title(terms: Sequence[Term]) -> bool:
     return bool(long) and sum(term.capital for term in long) > TITLE * len(long)
 
 
-def name_findings(frame: Frame, lexicon: Lexicon) -> Iterator[Finding]:
+def name_findings(frame: Frame, lexicon: Lexicon) -> Iterator[UnitConflict]:
     """Names with another one in their place, and names that changed places."""
     if frame.similarity < MIN_SIMILARITY:
         return
@@ -77,7 +77,7 @@ def name_findings(frame: Frame, lexicon: Lexicon) -> Iterator[Finding]:
         yield from _swapped(frame, set(rows), set(columns))
 
 
-def _swapped(frame: Frame, rows: set[int], columns: set[int]) -> Iterator[Finding]:
+def _swapped(frame: Frame, rows: set[int], columns: set[int]) -> Iterator[UnitConflict]:
     """Names that stand in each other's place while nothing but names changed."""
     changed_rows = [i for hunk in frame.hunks for i in hunk.baseline]
     changed_columns = [j for hunk in frame.hunks for j in hunk.candidate]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from functools import cache
 
-from fidelity.text.frames import Finding, Frame
+from fidelity.text.frames import Frame, UnitConflict
 from fidelity.text.terms import Term
 
 TIGHT = 0.75
@@ -13,7 +13,7 @@ SWAPPED = 0.85
 RELATION_MARKS = frozenset("<>≤≥=≠+-*/^%")
 
 
-def number_findings(frame: Frame, elsewhere: tuple[frozenset[str], frozenset[str]]) -> Iterator[Finding]:
+def number_findings(frame: Frame, elsewhere: tuple[frozenset[str], frozenset[str]]) -> Iterator[UnitConflict]:
     """Numbers without an equal on the other side, numbers that changed places, and signs of relations that changed.
 
     `elsewhere` has the numbers of the other units of baseline and candidate: a number that moved there isn't lost.
@@ -70,7 +70,7 @@ def _equal_but_for_a_unit(a: Term, b: Term) -> bool:
     return (not one.unit or not other.unit or one.unit == other.unit) and len(relations) < 2
 
 
-def _swapped(frame: Frame) -> Iterator[Finding]:
+def _swapped(frame: Frame) -> Iterator[UnitConflict]:
     """Numbers of which each stands in the other's place, and nothing else changed places with them."""
     pairs = [(i, j) for i, j in frame.replaced if frame.a[i].stem != frame.b[j].stem]
     stems = {(frame.a[i].stem, frame.b[j].stem) for i, j in pairs}

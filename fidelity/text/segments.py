@@ -10,7 +10,7 @@ from typing import NamedTuple
 import regex
 
 from fidelity.text.blocks import language, parse
-from fidelity.text.documents import Members, Value, parse_json, parse_yaml
+from fidelity.text.documents import DocumentValue, Members, parse_json, parse_yaml
 
 MAX_JSON_ATTEMPTS = 50
 """How many lines that open a bracket are read as JSON in vain before the rest of the text is taken as prose."""
@@ -28,7 +28,7 @@ class Sentence(NamedTuple):
     heading: bool = False
 
 
-class Fence(NamedTuple):
+class FenceSegment(NamedTuple):
     """Code between fence marks."""
 
     language: str
@@ -45,10 +45,10 @@ class Table(NamedTuple):
     end: int
 
 
-class Document(NamedTuple):
+class DocumentSegment(NamedTuple):
     """A piece of JSON or YAML that parses."""
 
-    root: Members | list[Value]
+    root: Members | list[DocumentValue]
     start: int
     end: int
 
@@ -57,15 +57,15 @@ class Segments(NamedTuple):
     """All of a text but white space and Markdown's marks, in four lists, each in the text's order."""
 
     sentences: list[Sentence]
-    fences: list[Fence]
+    fences: list[FenceSegment]
     tables: list[Table]
-    documents: list[Document]
+    documents: list[DocumentSegment]
 
 
 def segments(text: str) -> Segments:
     """Cut a text. A fence whose content is JSON or YAML is a document; one without code in it is read as sentences."""
     if (root := parse_json(text)) is not None:
-        return Segments([], [], [], [Document(root, 0, len(text))])
+        return Segments([], [], [], [DocumentSegment(root, 0, len(text))])
     found = Segments([], [], [], [])
     position = 0
     for block in _blocks(text):
@@ -74,12 +74,14 @@ def segments(text: str) -> Segments:
         match block:
             case Table():
                 found.tables.append(block)
-            case Fence() if (root := _root(block)) is not None:
-                found.documents.append(Document(root, block.start, block.end))
-            case Fence() if block.language in PROSE_FENCES or (not block.language and looks_like_prose(block.text)):
+            case FenceSegment() if (root := _root(block)) is not None:
+                found.documents.append(DocumentSegment(root, block.start, block.end))
+            case FenceSegment() if block.language in PROSE_FENCES or (
+                not block.language and looks_like_prose(block.text)
+            ):
                 first = text.find("\n", block.start, block.end) + 1
                 found.sentences.extend(_sentences(text, first, text.rfind("\n", first, block.end - 1) + 1))
-            case Fence():
+            case FenceSegment():
                 found.fences.append(block)
     _prose(text, position, len(text), found)
     return found
@@ -94,7 +96,7 @@ def looks_like_prose(text: str) -> bool:
 _PROSE_LINE = re.compile(r"\W{0,4}(?:[^\W\d_]+['’]?[\w-]*[,.:;!?)\"”]*\s+[(\"“]?){3,}[^={}<>;\\|$]*")
 
 
-def _blocks(text: str) -> "Iterator[Fence | Table]":
+def _blocks(text: str) -> "Iterator[FenceSegment | Table]":
     """Fences and tables that aren't inside one another, with offsets of whole lines."""
     if "```" not in text and "~~~" not in text and "|" not in text:
         return
@@ -107,7 +109,7 @@ def _blocks(text: str) -> "Iterator[Fence | Table]":
             place = starts[min(token.map[0], len(starts) - 1)], starts[min(token.map[1], len(starts) - 1)]
         match token.type:
             case "fence":
-                yield Fence(language(token), token.content, *place)
+                yield FenceSegment(language(token), token.content, *place)
             case "table_open":
                 rows = []
             case "tr_open":
@@ -119,7 +121,7 @@ def _blocks(text: str) -> "Iterator[Fence | Table]":
                 rows = []
 
 
-def _root(fence: Fence) -> Members | list[Value] | None:
+def _root(fence: FenceSegment) -> Members | list[DocumentValue] | None:
     if fence.language in ("yaml", "yml"):
         roots = parse_yaml(fence.text)
         return roots[0] if len(roots) == 1 else None
@@ -141,7 +143,7 @@ def _prose(text: str, start: int, end: int, found: Segments) -> None:
             attempts += 1
             continue
         found.sentences.extend(_sentences(text, position, opening.start()))
-        found.documents.append(Document(root, opening.end(), closing))
+        found.documents.append(DocumentSegment(root, opening.end(), closing))
         position = closing
     found.sentences.extend(_sentences(text, position, end))
 

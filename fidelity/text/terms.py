@@ -9,13 +9,13 @@ import regex
 from fidelity.text.quantities import Quantity, quantities
 from fidelity.text.words import BY_CHARACTER, LETTER
 
-Kind = Literal["word", "number", "code", "mark"]
+TermKind = Literal["word", "number", "code", "mark"]
 
 
 class Term(NamedTuple):
     """A word, a quantity, an identifier (path, address, word in a code span), or a mark that has a meaning."""
 
-    kind: Kind
+    kind: TermKind
     form: str
     """As it is written, without apostrophes' variants."""
     stem: str
@@ -42,7 +42,7 @@ def terms(sentence: str, language: str = "en") -> list[Term]:
         if quantity.start < position:  # several numbers of one match
             quantity = quantity._replace(start=position)
         found += _words(sentence, position, quantity.start, language)
-        kind: Kind = "code" if quantity.kind == "url" else "number"
+        kind: TermKind = "code" if quantity.kind == "url" else "number"
         found.append(
             Term(kind, sentence[quantity.start : quantity.end], quantity.normal, quantity.start, quantity.end, quantity)
         )
