@@ -6,7 +6,8 @@ from typing import Literal
 from fidelity.metrics.base import Metric
 from fidelity.records import Column, Pair, Side
 from fidelity.text.blocks import too_long
-from fidelity.text.conflicts import KINDS, ConflictKind, TextComparison, compare_texts
+from fidelity.text.conflicts import KINDS, TextComparison, compare_texts
+from fidelity.text.frames import ConflictKind
 
 PACKAGES = ("rapidfuzz", "regex", "babel", "nltk", "markdown-it-py", "pygments", "sqlglot")
 
@@ -52,8 +53,7 @@ class Conflicts(Metric):
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
         compared = [self.compare(pair) for pair in pairs]
         columns = [
-            Column.of(f"conflict_{kind}", [self._value(c, kind) for c in compared], better="lower")
-            for kind in ORDER
+            Column.of(f"conflict_{kind}", [self._value(c, kind) for c in compared], better="lower") for kind in ORDER
         ]
         shares = {
             "aligned": [c if isinstance(c, str) else c.aligned for c in compared],
@@ -76,11 +76,11 @@ class Conflicts(Metric):
         found = {conflict.kind for conflict in compared.conflicts}
         if kind == "any" and found:
             return 1.0
-        if any(not compared.covers(k) for k in (KINDS if kind == "any" else (kind,))):
-            return "candidate" if compared.lists_baseline else "baseline"
-        return float(kind in found)
+        uncovered = [compared.uncovered(k) for k in (KINDS if kind == "any" else (kind,))]
+        return next((side for side in SIDES if side in uncovered), float(kind in found))
 
 
+SIDES: tuple[Side, ...] = ("baseline", "candidate")
 ORDER: tuple[ConflictKind | Literal["any"], ...] = (
     *("number", "negation", "direction", "name", "json", "code", "table", "any"),
 )
