@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from fidelity.cli.options import OK, Commands, add_limit, add_store, open_store, positive
 from fidelity.cli.progress import ProgressBar
 from fidelity.cli.reports import add_reports, report_all
-from fidelity.errors import FidelityError
 
 if TYPE_CHECKING:
     from fidelity.comparison.results import ComparisonSet
@@ -114,22 +113,6 @@ def _generate(chosen: argparse.Namespace) -> int:
 
 def metrics_of(baseline: "RunConfig", kinds: Sequence[str] | None = None) -> list["Metric"]:
     """The metrics that are asked for: by --metric, else by the baseline's YAML, else the default set."""
-    from fidelity.metrics import default_metrics, metric_of_kind
+    from fidelity.comparison.metric_choice import choose_metrics
 
-    written: list[Metric] = list(baseline.metrics or ())
-    if not kinds:
-        return written or [metric for default in default_metrics() if (metric := _as_far_as_possible(default))]
-    return [m for kind in kinds for m in ([w for w in written if w.kind == kind] or [metric_of_kind(kind)])]
-
-
-def _as_far_as_possible(metric: "Metric") -> "Metric | None":
-    """A metric that nobody asked for, as far as it can be had here; what is left out is said."""
-    from fidelity.comparison.scoring import check_can_be_scored
-
-    try:
-        check_can_be_scored(metric)
-    except FidelityError as error:
-        rest = metric.fallback()
-        print(f"fidelity: {metric.kind} is left out{' in part' if rest else ''}: {error}", file=sys.stderr)
-        return rest and _as_far_as_possible(rest)
-    return metric
+    return choose_metrics(baseline, kinds, on_left_out=lambda text: print(f"fidelity: {text}", file=sys.stderr))
