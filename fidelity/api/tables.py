@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from fidelity.comparison.results import ComparisonSet, Scores
 from fidelity.records import Pair
-from fidelity.report import floor_of, low_anchor, summaries_of
+from fidelity.report import chance_level, floor_of, summaries_of
 
 CellValue = str | int | float | None
 
@@ -48,7 +48,7 @@ def column_rows(result: ComparisonSet) -> Iterator[dict[str, CellValue]]:
                 "value": summary.value,
                 "floor": floor[name].value if name in floor else None,
                 "excess": summary.excess,
-                "chance": low_anchor(candidate, name),
+                "chance": chance_level(candidate, name),
                 "better": summary.better,
                 "summary": summary.kind,
                 "n": summary.n,

@@ -10,7 +10,7 @@ from typing import Literal
 from fidelity.comparison.pairing import Pairing, pair_runs
 from fidelity.config import Compares
 from fidelity.errors import StoreError
-from fidelity.floor import ByPrompt, by_prompt, candidate_by_prompt
+from fidelity.floor import ByPrompt, by_prompt, candidate_by_prompt, summarise
 from fidelity.gate import Evidence, Gate, Measured, Verdict, judge
 from fidelity.records import Column, PromptTokens, Sameness, Side
 from fidelity.store.comparisons import Comparison
@@ -133,7 +133,7 @@ def evidence_of(result: ComparisonSet, candidate: Scores) -> Evidence:
             unscored[name] = reasons.get(name, f"the control {lacking.run.name} was not scored on it")
             continue
         controls = tuple(control_values_of(control, name) for control in result.controls)
-        columns[name] = Measured(scored.column, values_of(candidate, name), controls)
+        columns[name] = Measured(scored.column, values_of(candidate, name), controls, chance_level(candidate, name))
     return Evidence(
         candidate=candidate.run.name,
         prompt_ids=tuple(dict.fromkeys([*candidate.prompt_ids, *candidate.failures])),
@@ -166,6 +166,12 @@ def control_values_of(control: Scores, name: str) -> ByPrompt:
     if key not in control.by_prompt:
         control.by_prompt[key] = by_prompt(control.prompt_ids, control.columns[name].column)
     return control.by_prompt[key]
+
+
+def chance_level(scores: Scores, name: str) -> float | None:
+    """A column's mean between this run's outputs and other prompts' baselines; None for what is no similarity."""
+    low = scores.columns[name].low
+    return None if low is None else summarise(by_prompt(scores.prompt_ids, low), low).value
 
 
 def keep(candidate: Scores, controls: Sequence[Scores]) -> None:

@@ -22,7 +22,7 @@ from fidelity.dashboard.catalog import attempt
 from fidelity.floor import Summary, excess_by_prompt, mean_over_controls
 from fidelity.gate import Gate, Verdict, draft
 from fidelity.records import Better, SummaryKind
-from fidelity.report import floor_of, low_anchor, summaries_of
+from fidelity.report import chance_level, floor_of, summaries_of
 from fidelity.stats import Interval, bca_intervals
 
 CONFIDENCE = 0.95
@@ -51,7 +51,7 @@ class ColumnSummary:
     value: float | None
     floor: float | None
     low: float | None
-    """The low anchor; see `report.low_anchor`."""
+    """The low anchor; see `report.chance_level`."""
     excess: float | None
     n: int
     n_unscored: int
@@ -133,7 +133,7 @@ def _rows(result: ComparisonSet) -> dict[str, tuple[ColumnSummary, dict[Estimate
     (candidate,) = result.candidates
     floor, summaries = floor_of(result), summaries_of(result, candidate)
     return {
-        name: (_row(name, summary, floor.get(name), low_anchor(candidate, name)), _questions(result, candidate, name))
+        name: (_row(name, summary, floor.get(name), chance_level(candidate, name)), _questions(result, candidate, name))
         for name, summary in summaries.items()
     }
 

@@ -21,6 +21,8 @@ class Measured:
     candidate: ByPrompt
     controls: tuple[ByPrompt, ...] = ()
     """Empty without a control, or where one of them could not be scored."""
+    chance: float | None = None
+    """The mean between answers to different prompts; None for what is no similarity, and where it wasn't scored."""
 
     def excess(self) -> dict[str, float | None]:
         """By prompt, positive is worse; None where either side could not be scored."""

@@ -8,6 +8,7 @@ from fidelity.gate.coverage import with_coverage
 from fidelity.gate.difference import Difference
 from fidelity.gate.evidence import SEED, Evidence
 from fidelity.gate.facts import differences_in, unmet
+from fidelity.gate.floors import why_no_plausible_floor
 from fidelity.gate.lines import Judged, VerdictPlan, unjudged
 from fidelity.gate.margins import judge_margin, judge_tail
 from fidelity.gate.settings import Gate, Limit, check_columns
@@ -29,8 +30,9 @@ def judge(gate: Gate, evidence: Evidence) -> Verdict:
         ConfigError: The gate names a column that was not scored, or that can't be judged.
     """
     check_columns(gate, {name: m.column for name, m in evidence.columns.items()}, unscored=evidence.unscored)
-    unmet_ones = unmet(gate, evidence)
-    judged = _each(gate, evidence)
+    plan = _plan(gate, evidence)
+    unmet_ones = unmet(gate, evidence, plan)
+    judged = _each(gate, evidence, plan)
     lines = _with_fails(judged, gate)
     differing = differences_in(gate, evidence)
     undeclared = [difference for difference in differing if not difference.declared]
@@ -52,25 +54,32 @@ def judge(gate: Gate, evidence: Evidence) -> Verdict:
     )
 
 
-def _each(gate: Gate, evidence: Evidence) -> list[Judged]:
-    """Every line of the gate, not yet failed."""
-    study = VerdictPlan(
+def _plan(gate: Gate, evidence: Evidence) -> VerdictPlan:
+    return VerdictPlan(
         confidence=gate.confidence,
         tests=len(gate.limits) + 1,
         planned=evidence.planned,
         complete=evidence.complete,
         why_no_floor="" if evidence.control_manifests else "there is no control to take its floor from",
     )
-    judged = [_limit(limit, evidence, study, least=gate.coverage_of(limit.name)) for limit in gate.limits]
-    return [*judged, judge_failed(gate.max_failed, evidence, study)]
 
 
-def _limit(limit: Limit, evidence: Evidence, study: VerdictPlan, *, least: float) -> Judged:
+def _each(gate: Gate, evidence: Evidence, plan: VerdictPlan) -> list[Judged]:
+    """Every line of the gate, not yet failed."""
+    judged = [_limit(limit, gate, evidence, plan) for limit in gate.limits]
+    return [*judged, judge_failed(gate.max_failed, evidence, plan)]
+
+
+def _limit(limit: Limit, gate: Gate, evidence: Evidence, plan: VerdictPlan) -> Judged:
     measured = evidence.columns.get(limit.column)
     if measured is None:
         return unjudged(limit.kind, limit.name, limit.value, evidence.unscored[limit.column])
-    judged = JUDGES[limit.kind](limit.name, limit.value, measured, study)
-    return with_coverage(judged, measured, evidence, least=least)
+    judged = JUDGES[limit.kind](limit.name, limit.value, measured, plan)
+    judged = with_coverage(judged, measured, evidence, least=gate.coverage_of(limit.name))
+    if limit.kind != "break" and (why := why_no_plausible_floor(limit.column, measured, gate)):
+        reason = f"{judged.line.reason.removesuffix('.')}; but {why}."
+        return Judged(replace(judged.line, outcome="inconclusive", reason=reason, prompts_needed=None))
+    return judged
 
 
 def _with_fails(judged: Sequence[Judged], gate: Gate) -> list[Line]:
