@@ -1,11 +1,14 @@
 """Checkpoints, read without loading them: where they lie, what they are, what is wrong, how they are made up."""
 
-from fidelity.checkpoints.anatomy import Anatomy, Part, dissect
+from fidelity.checkpoints.anatomy import Anatomy, StoredLayers, dissect
+from fidelity.checkpoints.config import read_config
 from fidelity.checkpoints.faults import refuse_faults
-from fidelity.checkpoints.formats import FLOATS, Checkpoint, describe, read_config
+from fidelity.checkpoints.formats import Checkpoint, describe
 from fidelity.checkpoints.generation import end_token_ids, proposed_sampling
 from fidelity.checkpoints.hub import dissect_on_hub
+from fidelity.checkpoints.headline import bare_scheme
 from fidelity.checkpoints.kv_cache import KVCache, kv_cache
+from fidelity.checkpoints.schemes import FLOATS, NOT_KNOWN
 from fidelity.checkpoints.source import (
     chat_template,
     content_id,
@@ -17,10 +20,12 @@ from fidelity.checkpoints.source import (
 
 __all__ = [
     "FLOATS",
+    "NOT_KNOWN",
     "Anatomy",
     "Checkpoint",
     "KVCache",
-    "Part",
+    "StoredLayers",
+    "bare_scheme",
     "chat_template",
     "content_id",
     "describe",
