@@ -28,8 +28,8 @@ from playwright.sync_api import Page, sync_playwright
 
 from fidelity import __version__
 from fidelity.prompts import prompts_digest
-from fidelity.records import Column, Generation, Prompt
-from fidelity.store.manifests import RunDraft
+from fidelity.records import Column, Generation, Prompt, Sameness
+from fidelity.store.manifests import ComparisonManifest, RunDraft
 from fidelity.store.runs import Run
 from fidelity.store.store import Store
 
@@ -120,14 +120,17 @@ def a_run(
 
 def scored(store: Store, base: Run, other: Run, asked: tuple[Prompt, ...], draw: random.Random, mean: float):
     """Columns around a mean, and their low anchors."""
-    known = {
-        "created": "2026-01-01T00:00:00+00:00",
-        "prompt_ids": [p.id for p in asked],
-        "failures": {},
-        "failed_prompts": [],
-    }
-    same = {"texts": False, "token_ids": False, "logprobs": False}
-    kept = store.comparison(base, other, {**known, "same": same}, f"{abs(hash(other.name)):08x}")
+    manifest = ComparisonManifest(
+        baseline=base.id,
+        candidate=other.id,
+        created="2026-01-01T00:00:00+00:00",
+        reasoning=None,
+        prompt_ids=tuple(p.id for p in asked),
+        failures={},
+        failed_prompts=(),
+        same=Sameness(texts=False, token_ids=False, logprobs=False),
+    )
+    kept = store.comparison(base, other, manifest, f"{abs(hash(other.name)):08x}")
     columns = {}
     for name in COLUMNS:
         for signature, centre in ((f"{name}|v:1", mean), (f"{name}|v:1|low:0", 0.1)):

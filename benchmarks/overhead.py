@@ -87,7 +87,7 @@ def compare(pairs: int, limit: int, max_tokens: int) -> None:
         runs = generate(load_run(Path(folder) / "run.yaml"), store=store, listener=turns, limit=limit)
         turns.their_turn()
         turns.close()
-        ours, steps = ([store.measurement(run)[key] for run in runs] for key in ("seconds", "step_seconds"))
+        ours, steps = ([getattr(store.measurement(run), key) for run in runs] for key in ("seconds", "step_seconds"))
     ratios = [theirs / own for theirs, own in zip(turns.theirs, ours, strict=True)]
     outside = [1 - step / own for step, own in zip(steps, ours, strict=True)]
     print("| pair | fidelity, s | bare, s | ratio | outside the steps |\n|---|---|---|---|---|")

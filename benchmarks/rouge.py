@@ -42,6 +42,7 @@ def main() -> None:
     arguments = parser.parse_args()
     real = list(zip(*(answers(arguments.directory, name) for name in ("gpt-4-0314", "gpt-4-0613")), strict=True))
     print(f"{len(real)} real pairs: largest difference {largest_difference(real):.1e}")
+    print_distance_of_the_default(real)
     print(
         f"{arguments.random} random pairs: largest difference {largest_difference(random_pairs(arguments.random)):.1e}"
     )
@@ -50,6 +51,19 @@ def main() -> None:
         theirs, ours = speed(*(text_of(side, length) for side in zip(*real, strict=True)), columns)
         numbers = f"{theirs * 1e3:.1f} ms | {ours * 1e3:.3f} ms | {theirs / ours:.0f}"
         print(f"| {' '.join(columns)} | {length} | {numbers} | {aim or '-'} |", flush=True)
+
+
+def print_distance_of_the_default(pairs: list[tuple[str, str]]) -> None:
+    """How far `tokenizer: unicode` is from the package."""
+    both = [pair(*texts) for texts in pairs]
+    columns = zip(Rouge().score(both), Rouge(tokenizer="rouge_score").score(both), strict=True)
+    for default, package in columns:
+        differences = [a - b for a, b in zip(default.values, package.values, strict=True)]
+        equal = sum(abs(d) < TOLERANCE for d in differences) / len(differences)
+        print(
+            f"the default's {default.name}: equal in {equal:.1%} of the pairs, mean difference "
+            f"{statistics.fmean(differences):+.5f}, largest {max(map(abs, differences)):.3f}"
+        )
 
 
 def answers(directory: Path, model: str) -> list[str]:

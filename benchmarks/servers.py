@@ -130,7 +130,7 @@ def ours(port: int, prompts: int, folder: Path, listener: Listener) -> float:
     assert finished.manifest.counts.generations == prompts
     measured = store.measurement(finished)
     assert measured
-    return float(measured["seconds"])
+    return float(measured.seconds)
 
 
 async def over_sockets(port: int, prompts: int) -> None:

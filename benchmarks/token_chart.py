@@ -45,7 +45,7 @@ def main() -> None:
 def _runs(store: Store) -> dict[str, RunTokens]:
     found: dict[str, RunTokens] = {}
     for comparison in store.comparisons():
-        if "controls" not in comparison.manifest:
+        if comparison.manifest.controls is None:
             continue
         result = load_comparison(comparison.path, only=())
         candidate = result.candidates[0].run

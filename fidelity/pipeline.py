@@ -1,16 +1,17 @@
 """Generate, score, compare: the only place that calls more than one of engine, metric and store."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from fidelity.comparison.results import ComparisonSet, Scores, evidence_of, keep
-from fidelity.comparison.scoring import begin, offered, ready, score
-from fidelity.config import Reasoning, RunConfig, candidate_of
+from fidelity.comparison.scoring import addable, begin, columns_of, ready, score
+from fidelity.config import RecordedEngine, RunConfig, StoredEngine, candidate_of
 from fidelity.errors import ConfigError, EngineError, FidelityError, IncomparableError
-from fidelity.gate import Gate, Outcome, check_columns, judge
+from fidelity.gate import Gate, Outcome, check_columns, judge, out_of_reach
 from fidelity.metrics import Metric
 from fidelity.records import Prompt
 from fidelity.runs.generate import Decided, Listener, generate_jobs, stored_runs
@@ -50,12 +51,14 @@ def compare(
     limit: int | None = None,
     gate: Gate | None = None,
     until_decided: bool = False,
+    must_be_in_reach: bool = False,
 ) -> ComparisonSet:
     """Generate what is missing and score every candidate, and every control, against the baseline.
 
     A candidate that can't be generated or compared is named in the result, and the others go on. Whether the metrics
     give the columns that the `gate` names is checked before anything is generated. With `until_decided` a candidate is
     generated only as far as it takes the gate to decide; baseline and controls, which serve every candidate, are whole.
+    With `must_be_in_reach` a gate that so few prompts can't pass is refused before anything is generated.
 
     Raises:
         FidelityError: The baseline or the configuration can't be used.
@@ -67,7 +70,7 @@ def compare(
         raise ConfigError(f"the name {min(twice)!r} stands in two of the files; every run needs a name of its own")
     metrics = [ready(metric, store) for metric in metrics]
     if gate:
-        check_columns(gate, {name: column for metric in metrics for name, column in offered(metric).items()})
+        check_gate(gate, metrics)
     stored = stored_runs(baseline, store, as_baseline=True)
     prompts, subset_of = prompts_of(baseline, limit), None
     if stored:
@@ -77,22 +80,27 @@ def compare(
         jobs_of, store=store, prompts=prompts, as_baseline=False, subset_of=subset_of, until_decided=until_decided
     )
     jobs = [_jobs_or_why_none(partial(plan, candidate_of(baseline, c))) for c in candidates]
+    if gate and _generates(store, baseline_jobs if not stored else [], *(j for j in jobs if isinstance(j, list))):
+        beyond = out_of_reach(gate, columns_of(metrics), prompts=len(prompts), any_time=until_decided)
+        if beyond and must_be_in_reach:
+            raise ConfigError("\n".join(beyond))
     depths = depths_of(baseline, stored[0] if stored else None)
     base, *controls = stored or generate_jobs(baseline_jobs, store, listener, depths=depths)
     reasoning = baseline.reasoning
     floor = tuple(_with_partings(begin(base, control, store, reasoning), controls) for control in controls)
-    decided = _decided_by(gate, base, floor, metrics, reasoning) if gate and until_decided else None
     compared: list[Scores] = []
     not_compared = {}
     for config, job in zip(candidates, jobs, strict=True):
         try:
             if isinstance(job, EngineError):
                 raise job
+            look = partial(begin, reasoning=reasoning, compares=config.compares)
+            decided = _decided_by(gate, base, floor, metrics, look) if gate and until_decided else None
             run, *own_controls = stored_runs(config, store, as_baseline=False) or generate_jobs(
                 job, store, listener, depths=depths, baseline=base, decided=decided
             )
             own = tuple(begin(run, control, store, reasoning) for control in own_controls)
-            compared.append(replace(_with_partings(begin(base, run, store, reasoning), controls), own_controls=own))
+            compared.append(replace(_with_partings(look(base, run, store), controls), own_controls=own))
         except (EngineError, IncomparableError) as error:
             not_compared[config.name] = str(error)
             listener.say(f"{config.name}: not compared: {error}")
@@ -103,13 +111,22 @@ def compare(
     return ComparisonSet(base, floor, tuple(compared), not_compared)
 
 
+def check_gate(gate: Gate, metrics: Sequence[Metric]) -> None:
+    """Whether the metrics give the columns that a gate names.
+
+    Raises:
+        ConfigError: They don't; with what to change.
+    """
+    check_columns(gate, columns_of(metrics), addable=addable(metrics))
+
+
 def _with_partings(scores: Scores, controls: Sequence[Run]) -> Scores:
     """The same, with where its drift starts among what is kept: finding it takes reading all scores."""
-    known = scores.kept.manifest.get("partings")
-    if known and known["near_ties"] + known["minds_changed"]:
+    known = scores.kept.manifest.divergence
+    if known and known.near_ties + known.minds_changed:
         return scores
     counts = count_partings(scores.baseline, scores.run, noise=noise(scores.baseline, controls))
-    return replace(scores, kept=scores.kept.described(partings=asdict(counts)))
+    return replace(scores, kept=scores.kept.described(divergence=counts))
 
 
 def _finished(config: RunConfig, store: Store, prompts: tuple[Prompt, ...]) -> Run | None:
@@ -131,17 +148,29 @@ def _jobs_or_why_none(plan: Callable[[], list[Job]]) -> list[Job] | EngineError:
         return error
 
 
+def _generates(store: Store, *jobs: Sequence[Job]) -> bool:
+    """Whether there is anything to wait for; what was recorded or is finished costs nothing to judge."""
+    return any(
+        not isinstance(job.config.engine, RecordedEngine | StoredEngine) and not store.run(job.name, job.digest)
+        for job in chain.from_iterable(jobs)
+    )
+
+
 def _decided_by(
-    gate: Gate, base: Run, floor: tuple[Scores, ...], metrics: Sequence[Metric], reasoning: Reasoning | None
+    gate: Gate,
+    base: Run,
+    floor: tuple[Scores, ...],
+    metrics: Sequence[Metric],
+    look: Callable[[Run, Run, Store], Scores],
 ) -> Decided:
     """Looks at a run that may still grow; nothing of a look is kept but the embeddings."""
 
     def outcome(run: Run) -> Outcome:
         with TemporaryDirectory() as folder:
-            look = begin(base, run, Store(Path(folder)), reasoning)
+            looked = look(base, run, Store(Path(folder)))
             beside = tuple(Scores(base, control.run, control.kept) for control in floor)
-            score([*beside, look], metrics, anchors=False)
-            return judge(gate, evidence_of(ComparisonSet(base, beside, (look,)), look)).outcome
+            score([*beside, looked], metrics, anchors=False)
+            return judge(gate, evidence_of(ComparisonSet(base, beside, (looked,)), looked)).outcome
 
     return outcome
 
@@ -152,6 +181,7 @@ def _as_stored(config: RunConfig, run: Run, limit: int | None) -> tuple[RunConfi
     shared = config.model_copy(
         update={
             "sampling": manifest.sampling or config.sampling,
+            "batching": manifest.batching,
             "chunk": manifest.chunk,
             "reasoning": config.reasoning or manifest.config.reasoning,
         }

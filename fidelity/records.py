@@ -14,6 +14,8 @@ Better = Literal["higher", "lower", "neither"]
 SummaryKind = Literal["mean", "median"]
 REFUSE_UNKNOWN_KEYS = ConfigDict(extra="forbid")
 """For pydantic, where a record is read back from a manifest."""
+NOTICEABLE = 0.1
+"""Share of the machine's processors that other work must take to be worth a warning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,12 +193,57 @@ class EngineInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class MachineLoad:
+    """The machine over a stretch of time."""
+
+    __pydantic_config__ = REFUSE_UNKNOWN_KEYS
+
+    processors: int
+    """Of the machine, whether or not this process may use them."""
+    busy_with_others: float | None
+    """Processors that worked for somebody else, on average; None where the system doesn't tell."""
+    load_average: float | None
+    """Of the last minute, when it ended: ours is in it."""
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether other work may have changed a timing."""
+        return self.busy_with_others is not None and self.busy_with_others > NOTICEABLE * self.processors
+
+
+@dataclass(frozen=True, slots=True)
 class Sameness:
     """Whether two runs said the very same; None where a run doesn't tell (it has no token ids, or no logprobs)."""
+
+    __pydantic_config__ = REFUSE_UNKNOWN_KEYS
 
     texts: bool
     token_ids: bool | None = None
     logprobs: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PromptTokens:
+    """The prompts of two runs as their models read them, in tokens, pair by pair."""
+
+    pairs: int
+    known: int
+    """Pairs where both runs tell how many tokens the prompt had."""
+    hashed: int
+    """Pairs where both tell which tokens."""
+    differing: int
+    """Pairs where number or tokens differ, as far as both are known."""
+    example: str | None = None
+    """The id of the first prompt that differs."""
+    baseline_tokens: int | None = None
+    """How many tokens the baseline read that prompt as."""
+    other_tokens: int | None = None
+    """The same of the other run."""
+
+    @property
+    def same(self) -> bool:
+        """Whether all prompts are proven to be the same tokens."""
+        return self.hashed == self.pairs > 0 and not self.differing
 
 
 @dataclass(frozen=True, slots=True)

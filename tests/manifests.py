@@ -1,6 +1,6 @@
 """Manifests for tests that don't generate: valid as a whole, with what the test is about."""
 
-from fidelity.store.manifests import RunDraft, RunManifest
+from fidelity.store.manifests import ComparisonManifest, RunDraft, RunManifest
 
 
 def run_draft(name="base", **keys):
@@ -31,3 +31,18 @@ def run_manifest(name="base", *, prompts=3, failures=0, **keys):
     """The same of a finished run."""
     counts = {"prompts": prompts, "generations": prompts - failures, "failures": failures, "tokens": 0}
     return RunManifest.model_validate({**dict(run_draft(name, **keys)), "counts": counts})
+
+
+def comparison_manifest(baseline, candidate, **keys):
+    """Two runs, before anything of them is scored."""
+    given = {
+        "baseline": baseline.id,
+        "candidate": candidate.id,
+        "created": "2026-01-01T00:00:00.000+00:00",
+        "reasoning": None,
+        "prompt_ids": [],
+        "failures": {},
+        "failed_prompts": [],
+        "same": {"texts": False},
+    }
+    return ComparisonManifest.model_validate({**given, **keys})

@@ -223,7 +223,7 @@ class TestCheck:
                 "DIFFERS     engine options: dtype was None, is float32",
             ),
             ({"control": {"repeats": 2}}, "DIFFERS     controls: 1 exported, 2 wanted"),
-            ({"chunk": 3}, "DIFFERS     chunk: chunk was 128, is 3"),
+            ({"chunk": 3}, "DIFFERS     batching: batching was continuous, is drained, 3"),
         ],
     )
     def test_against_the_yaml_as_it_is_now(self, fidelity, workspace, change, said):

@@ -104,23 +104,27 @@ def test_processor_time_is_that_of_the_whole_group():
     assert os.getpid() in dict(members(os.getpgrp()))
 
 
-def test_twenty_kills_at_random_moments_leave_nothing_behind_and_change_nothing(workspace, groups):
+@pytest.mark.parametrize("batching", [{"drained": 4}, "continuous"])
+def test_twenty_kills_at_random_moments_leave_nothing_behind_and_lose_nothing(workspace, groups, batching):
+    """Drained, a resumed run is equal byte for byte; continuous, each prompt has one answer, of another batch."""
     workspace.prompts(*(f"SLOW question {n}" for n in range(16)))
-    path = workspace.baseline(chunk=4, control="none")
+    engine = {"kind": "vllm", "options": {"max_num_seqs": 3}}
+    path = workspace.baseline(batching=batching, control="none", engine=engine)
     (whole,) = generate(load_run(path), store=Store(workspace.folder / "whole"), listener=Silent())
     draw = random.Random(20)
     deaths: list[EngineError] = []
-    finished = 0
+    finished = in_this_run = 0
     while len(deaths) < 20:
         store = Store(workspace.folder / f"store{finished}")
         killer = threading.Timer(draw.uniform(0.05, 1.2), kill_the_child)
         killer.start()
         try:
             (resumed,) = generate(load_run(path), store=store, listener=Silent())
-            assert resumed.outcomes() == whole.outcomes()
-            finished += 1
+            check_resumed(resumed, whole, times=in_this_run if batching == "continuous" else None)
+            finished, in_this_run = finished + 1, 0
         except EngineError as error:
             deaths.append(error)
+            in_this_run += any(store.root.glob("runs/*/answers-*.jsonl"))
             assert not list(store.root.glob("runs/*/manifest.json"))
         finally:
             killer.cancel()
@@ -129,7 +133,16 @@ def test_twenty_kills_at_random_moments_leave_nothing_behind_and_change_nothing(
         assert not list(store.root.glob("**/*.draft"))
     assert all("killed by SIGKILL" in str(error) for error in deaths)
     (resumed,) = generate(load_run(path), store=store, listener=Silent())
-    assert resumed.outcomes() == whole.outcomes()
+    check_resumed(resumed, whole, times=None)
+
+
+def check_resumed(run, whole, *, times):
+    if whole.manifest["chunk"]:
+        assert run.outcomes() == whole.outcomes()
+        return
+    assert [outcome.prompt_id for outcome in run.outcomes()] == [f"p{n}" for n in range(16)]
+    assert all(outcome.text for outcome in run.outcomes())
+    assert times is None or run.manifest["resumed"] <= times
 
 
 def kill_the_child():

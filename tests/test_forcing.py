@@ -22,6 +22,8 @@ from fidelity.tokens.table import token_table
 from tests.test_pipeline import Silent
 
 METRICS = [Identical(), Tokens(), Kl()]
+NO_TIES = ("one", "three", "six")
+"""Which the stand-in answers alike in every batch."""
 
 
 @pytest.fixture(autouse=True)
@@ -197,11 +199,11 @@ def test_the_reports_say_how_much_of_the_drift_starts_at_near_ties(workspace):
     workspace.baseline(chunk=4)
     workspace.run("quant")
     result = compared(workspace, "quant")
-    counts = result.candidates[0].kept.manifest["partings"]
-    assert counts["answers"] == 12
-    assert counts["near_ties"] + counts["minds_changed"] == counts["parted"] > 0
+    counts = result.candidates[0].kept.manifest.divergence
+    assert counts.answers == 12
+    assert counts.near_ties + counts.minds_changed == counts.diverged > 0
     (told,) = (note for note in notes(result) if "answers part" in note)
-    n, ties = counts["parted"], counts["near_ties"]
+    n, ties = counts.diverged, counts.near_ties
     assert told.startswith(
         f"quant: {n} of 12 answers part from the baseline's, {ties} of {n} at a near tie (the floor: "
     )
@@ -229,7 +231,18 @@ class TestDoneWithout:
         why = "base did not score the tokens of base by forcing"
         assert result.candidates[0].unscored["top1_agreement"] == why
         told = [note for note in notes(result) if "unscored" in note]
-        assert told[0] == f"top1_agreement, sure_flips, kl_lower_bound, tail_mass are unscored: {why}"
+        assert told[0] == f"top1_agreement, ear, sure_flips, kl_lower_bound, tail_mass are unscored: {why}"
+
+    @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+    def test_equal_answers_are_told_apart_by_the_scores_of_their_tokens(self, workspace, dtype):
+        """A run whose engine is kept full has no log-probabilities of its own; the stand-in is exact in FP32 alone."""
+        workspace.prompts(*NO_TIES)
+        workspace.baseline(engine={"kind": "vllm", "dtype": "float32"})
+        workspace.run("quant", engine={"kind": "vllm", "dtype": dtype})
+        candidate = compared(workspace, "quant").candidates[0]
+        assert all(outcome.logprobs is None for outcome in candidate.run.outcomes())
+        assert candidate.same.texts
+        assert candidate.same.logprobs is (dtype == "float32")
 
     def test_other_tokenizers_are_not_handed_tokens_that_mean_nothing_to_them(self, workspace, monkeypatch):
         workspace.baseline()
@@ -240,7 +253,7 @@ class TestDoneWithout:
         (base.path / "manifest.json").write_text(json.dumps(manifest))
         candidate = compared(workspace, "quant").candidates[0]
         assert "different tokenizers" in candidate.unscored["top1_agreement"]
-        assert "different tokenizers" in scores_of(candidate.run)[0].manifest["failed"]
+        assert "different tokenizers" in scores_of(candidate.run)[0].manifest.failed
 
     def test_an_answer_that_fills_the_context_is_scored_as_far_as_it_goes(self, workspace):
         # Three words and a number: a prompt of four tokens; the context of nine holds five more, forced four of them.

@@ -105,7 +105,7 @@ class TestCompare:
         [
             ("margins: {rougel: 0.1}", "gate: margins.rougel: no such column among what is scored; did you mean"),
             ("margins: {first_divergence: 3}", "a column that only describes; its form that can be judged is "),
-            ("breaks: {json: 0.1}", "breaks.json: no column 'break_json' among what is scored; the metric 'breaks'"),
+            ("breaks: {json: 0.1}", "breaks.json: break_json is not scored; add `- breaks` to 'metrics:' in"),
             ("marigns: {rougeL: 0.1}", "gate.yaml: unknown key 'marigns'; did you mean 'margins'?"),
             ("", "gate.yaml: a mapping of keys is expected"),
         ],

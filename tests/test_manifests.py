@@ -5,7 +5,15 @@ import json
 import pytest
 
 from fidelity.errors import StoreError
-from fidelity.store.manifests import SCHEMA_VERSION, RunManifest, read_record, write_record
+from fidelity.store.manifests import (
+    SCHEMA_VERSION,
+    ComparisonManifest,
+    DivergenceCounts,
+    RunManifest,
+    read_record,
+    write_record,
+)
+from tests.conftest import ROOT
 from tests.manifests import run_manifest
 
 
@@ -95,3 +103,35 @@ def test_the_first_version_had_no_subsets_and_null_for_an_unknown_checkpoint(fil
 
     written(as_version_1)
     assert read_record(file, RunManifest) == run_manifest()
+
+
+@pytest.mark.parametrize("file", sorted(ROOT.glob("docs/results/**/runs/*/manifest.json")), ids=lambda f: f.parent.name)
+def test_the_manifests_of_published_results_are_read(file):
+    manifest = read_record(file, RunManifest)
+    assert file.parent.name == f"{manifest.name}-{manifest.digest[:8]}"
+    assert manifest.counts.generations > 0
+    assert manifest.engine.layers
+
+
+def test_a_control_s_comparison_of_version_1_has_what_came_later(file):
+    old = {
+        "schema_version": 1,
+        "baseline": "a-1",
+        "candidate": "b-1",
+        "created": "2026-01-01",
+        "prompt_ids": ["p", "q"],
+        "failures": {},
+        "failed_prompts": [],
+        "same": {"texts": False, "token_ids": None, "logprobs": None},
+        "habits": [{"form": "think", "tags": ["<t>", "</t>"], "closes_only": True, "begins_inside": False}] * 2,
+        "partings": {"answers": 2, "parted": 1, "near_ties": 1, "minds_changed": 0},
+    }
+    file.write_text(json.dumps(old))
+    manifest = read_record(file, ComparisonManifest)
+    assert manifest.divergence == DivergenceCounts(answers=2, diverged=1, near_ties=1, minds_changed=0)
+    assert manifest.reasoning_formats[1].tags == ("<t>", "</t>")
+    assert (manifest.controls, manifest.columns, manifest.reasoning) == (None, {}, None)
+    for key in ("habits", "partings"):
+        del old[key]
+    file.write_text(json.dumps(old))
+    assert read_record(file, ComparisonManifest).divergence is None

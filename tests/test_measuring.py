@@ -12,14 +12,16 @@ from contextlib import contextmanager
 import pytest
 
 from fidelity.config import load_run
-from fidelity.engines import MachineLoad, memory
+from fidelity.engines import memory
 from fidelity.engines.machine import MachineWatch
 from fidelity.engines.memory import MemoryWatch
 from fidelity.engines.processes import processor_seconds
 from fidelity.errors import ConfigError
 from fidelity.pipeline import generate
 from fidelity.price.measures import ratios_of, remarks, values_of
+from fidelity.records import MachineLoad
 from fidelity.runs.measure import read_serving
+from fidelity.store.measurements import Measurement
 from fidelity.store.store import Store
 from tests.test_pipeline import Silent
 
@@ -46,16 +48,16 @@ class TestTimingsAreNoPartOfARun:
             assert one.id == other.id
             assert one.outcomes() == other.outcomes()
             assert one.manifest.replace(created="") == other.manifest.replace(created="")
-        assert "latency" not in plain[0].measurement
-        assert "latency" in timed[0].measurement
+        assert plain[0].measurement.latency is None
+        assert timed[0].measurement.latency
 
     def test_asked_for_later_they_are_made_up_for_without_generating(self, made):
         (first, _), listener = made(), Silent()
-        created = first.measurement["created"]
+        created = first.measurement.created
         (again, _) = made(listener=listener, latency=TIMED)
         assert again.path == first.path
-        assert again.measurement["created"] == created
-        assert len(again.measurement["latency"]["requests"]) == 4 * 2 * 3
+        assert again.measurement.created == created
+        assert len(again.measurement.latency.requests) == 4 * 2 * 3
         assert any("timed" in str(said) for said in listener.said)
 
     def test_once_made_they_stay(self, made):
@@ -69,7 +71,7 @@ class TestTimingsAreNoPartOfARun:
         made(price_per_hour=2.5)
         listener = Silent()
         (run, _) = made(listener=listener, price_per_hour=3.0)
-        assert run.measurement["price_per_hour"] == 3.0
+        assert run.measurement.price_per_hour == 3.0
         assert listener.said == []
 
     def test_they_come_along_into_another_store(self, made, workspace):
@@ -94,36 +96,36 @@ def test_a_run_that_was_resumed_has_no_speed(made, workspace, monkeypatch):
 def test_what_a_run_says_of_itself(made):
     run, control = made()
     measured = run.measurement
-    assert sum(chunk["prompts"] for chunk in measured["chunks"]) == measured["prompts"] == 12
-    assert sum(chunk["tokens"] for chunk in measured["chunks"]) == measured["tokens"] == run.manifest.counts.tokens
-    assert sum(chunk["seconds"] for chunk in measured["chunks"]) <= measured["seconds"]
-    assert {"import", "load", "compile", "warm-up", "write"} <= set(measured["profile"])
-    assert measured["memory"]["pss"] > 1e6
-    assert measured["memory"]["weights"] is None  # the stand-in keeps no such number
+    assert sum(chunk.prompts for chunk in measured.chunks) == measured.prompts == 12
+    assert sum(chunk.tokens for chunk in measured.chunks) == measured.tokens == run.manifest.counts.tokens
+    assert sum(chunk.seconds for chunk in measured.chunks) <= measured.seconds
+    assert {"import", "load", "compile", "warm-up", "write"} <= set(measured.profile)
+    assert measured.memory.pss > 1e6
+    assert measured.memory.weights is None  # the stand-in keeps no such number
     # The engine adds up over both runs; each has its own share.
-    assert control.measurement["profile"]["load"] == measured["profile"]["load"]
-    assert control.measurement["step_seconds"] == pytest.approx(control.measurement["profile"]["prefill and decode"])
+    assert control.measurement.profile["load"] == measured.profile["load"]
+    assert control.measurement.step_seconds == pytest.approx(control.measurement.profile["prefill and decode"])
 
 
 def test_requests_are_timed_one_at_a_time_and_go_on_to_the_last_token(made):
     (run, _) = made(latency=TIMED)
-    requests = run.measurement["latency"]["requests"]
-    kinds = {request["kind"]: request for request in requests}
+    requests = run.measurement.latency.requests
+    kinds = {request.kind: request for request in requests}
     assert set(kinds) == {"prompts", "prefill 5", "prefill 9", "instruction_following"}
-    assert len({request["prompt_id"] for request in requests}) == 3
-    assert {len(r["seconds"]) for r in requests if r["kind"] == "prompts"} == {4}
-    assert (kinds["prefill 9"]["prompt_tokens"], len(kinds["prefill 9"]["seconds"])) == (9, 1)
-    assert (kinds["instruction_following"]["prompt_tokens"], len(kinds["instruction_following"]["seconds"])) == (
+    assert len({request.prompt_id for request in requests}) == 3
+    assert {len(r.seconds) for r in requests if r.kind == "prompts"} == {4}
+    assert (kinds["prefill 9"].prompt_tokens, len(kinds["prefill 9"].seconds)) == (9, 1)
+    assert (kinds["instruction_following"].prompt_tokens, len(kinds["instruction_following"].seconds)) == (
         256,
         128,
     )
-    assert run.measurement["latency"]["failed"] == {}
+    assert run.measurement.latency.failed == {}
 
 
 def test_what_does_not_fit_is_named_and_the_rest_is_timed(made):
     engine = {"kind": "vllm", "max_model_len": 300}
     (run, _) = made(latency=TIMED, engine=engine)
-    failed = run.measurement["latency"]["failed"]
+    failed = run.measurement.latency.failed
     assert set(failed.values()) == {"256 tokens and an answer of 128: the context holds 300"}
     assert "first_token" in values_of(run)
     assert "answer[instruction_following]" not in values_of(run)
@@ -154,8 +156,8 @@ def test_measured_in_turn(made, fidelity, workspace):
     turns = [line for line in err.splitlines() if "in turn" in line and "prompts" not in line]
     assert [line.partition(":")[0] for line in turns] == ["base", "quant", "base", "quant"]
     base, _, quant = Store(workspace.store).runs()
-    assert [turn["turn"] for turn in base.measurement["turns"]] == [turn["turn"] for turn in quant.measurement["turns"]]
-    assert {"tokens_per_s", "first_token", "answer"} <= set(base.measurement["turns"][0]["values"])
+    assert [turn.turn for turn in base.measurement.turns] == [turn.turn for turn in quant.measurement.turns]
+    assert {"tokens_per_s", "first_token", "answer"} <= set(base.measurement.turns[0].values)
     assert ratios_of(base, quant)["tokens_per_s"].n == 2
     assert "tokens/s" in out
 
@@ -233,8 +235,9 @@ def test_a_tenth_of_the_machine_is_worth_a_warning(busy, disturbed):
 
 def test_a_warning_stands_beside_times_of_a_shared_machine(made, workspace):
     (run, _) = made()
-    busy = {"processors": 2, "busy_with_others": 1.25, "load_average": 2.0}
-    Store(workspace.store).add_measurement(run, {"machine": busy, "created": "2020-01-01T00:00:00+00:00"})
+    busy = MachineLoad(processors=2, busy_with_others=1.25, load_average=2.0)
+    other_day = Measurement(machine=busy, created="2020-01-01T00:00:00+00:00")
+    Store(workspace.store).add_measurement(run, other_day)
     (_, other) = made("other")
     told = remarks([run, other])
     assert any("other work kept 1.2 of 2 processors busy while it was generated" in note for note in told)
@@ -260,10 +263,10 @@ class TestServing:
         for name, rate in (("a", "inf"), ("b", 4.0), ("c", 1)):
             (tmp_path / name).write_text(json.dumps({**SERVED, "request_rate": rate}))
         rows = read_serving([tmp_path / name for name in "abc"])
-        assert [row["request_rate"] for row in rows] == [1.0, 4.0, None]
-        assert rows[0]["requests_per_s"] == 3.9
-        assert rows[0]["first_token_ms"] == 31.5
-        assert rows[0]["answer_ms"] is None
+        assert [row.request_rate for row in rows] == [1.0, 4.0, None]
+        assert rows[0].requests_per_s == 3.9
+        assert rows[0].first_token_ms == 31.5
+        assert rows[0].answer_ms is None
 
     @pytest.mark.parametrize("text", ["{}", "[]", "no JSON", json.dumps({"date": "x", "model_id": "m"})])
     def test_what_is_no_such_file_is_refused(self, tmp_path, text):
@@ -274,4 +277,4 @@ class TestServing:
     def test_they_are_kept_with_the_run(self, made, workspace):
         workspace.file("rate4.json", json.dumps(SERVED))
         (run, _) = made(serving=["rate4.json"])
-        assert run.measurement["serving"][0]["tokens_per_s"] == 512.5
+        assert run.measurement.serving[0].tokens_per_s == 512.5

@@ -18,6 +18,7 @@ from fidelity.metrics.identical import Identical
 from fidelity.pipeline import compare, generate
 from fidelity.records import Failure
 from fidelity.runs.jobs import chunks
+from fidelity.store.journal import Journal
 from fidelity.store.store import Store
 
 
@@ -88,6 +89,7 @@ class TestGenerate:
         [
             {"sampling": {"max_tokens": 9}},
             {"chunk": 7},
+            {"batching": {"drained": 8}},
             {"engine": {"kind": "vllm", "options": {"enforce_eager": True}}},
         ],
     )
@@ -121,9 +123,16 @@ class TestGenerate:
             run_all(workspace, path)
         assert "RuntimeError: no kernel for mxfp4" in str(caught.value).partition("last lines")[2]
 
+    def test_an_engine_that_dies_keeps_its_answers(self, workspace):
+        workspace.prompts(*(["fine"] * 19), "SIGILL")
+        with pytest.raises(EngineError, match=r"killed by SIGILL .* while generating; what was finished is kept"):
+            run_all(workspace, workspace.baseline(control="none"))
+        (journal,) = workspace.store.glob("runs/*/answers-*.jsonl")
+        assert 0 < len(list(Journal(journal).outcomes())) < 19
+
     def test_an_engine_that_dies_keeps_its_chunks_and_names_the_signal(self, workspace):
         workspace.prompts(*(["fine"] * 19), "SIGILL")
-        path = workspace.baseline(control="none")
+        path = workspace.baseline(control="none", batching={"drained": 128})
         with pytest.raises(EngineError, match=r"killed by SIGILL .* while generating; what was finished is kept"):
             run_all(workspace, path)
         plan = chunks(20, largest=128, seed=0)

@@ -13,7 +13,8 @@ from fidelity.pipeline import compare
 from fidelity.price.measures import ratios_of, values_of
 from fidelity.price.pareto import recommend, tradeoff
 from fidelity.report import as_html, as_json, as_markdown, price_table, published
-from fidelity.report.price import SERVED, published_table
+from fidelity.report.price import published_table
+from fidelity.store.measurements import Measurement, Served
 from fidelity.store.store import Store
 from tests.test_pipeline import Silent
 
@@ -41,6 +42,15 @@ def requests(first, gap, kind="prompts", tokens=3):
     ]
 
 
+TIMED = {
+    "created": "2026-11-22T09:00:00+00:00",
+    "asked": {},
+    "seconds": 1.0,
+    "machine": {"processors": 2, "busy_with_others": None, "load_average": None},
+    "failed": {},
+}
+
+
 def measured(*, seconds=10.0, first=0.1, gap=0.01, **more):
     chunks = [{"prompts": 20, "tokens": 400, "seconds": seconds / 2}] * 2
     return {
@@ -49,7 +59,7 @@ def measured(*, seconds=10.0, first=0.1, gap=0.01, **more):
         "tokens": 800,
         "seconds": seconds,
         "chunks": chunks,
-        "latency": {"requests": requests(first, gap)},
+        "latency": {**TIMED, "requests": requests(first, gap)},
         **more,
     }
 
@@ -69,7 +79,7 @@ def compared(workspace):
         for run in (result.baseline, *(scores.run for scores in result.candidates)):
             about = base if run.name == "base" else candidates[run.name][1]
             if about:
-                store.add_measurement(run, about)
+                store.add_measurement(run, Measurement.model_validate(about))
         return result, store
 
     return make
@@ -116,7 +126,7 @@ def test_memory_is_compared_without_the_caches_reserve_only_if_both_are_known(co
 
 
 def test_a_measurement_from_before_there_were_chunks_still_tells_the_speed(compared):
-    old = {"created": "2026-11-20T09:00:00+00:00", "engine": {}, "prompts": 40, "tokens": 800, "seconds": 10.0}
+    old = {"created": "2026-11-20T09:00:00+00:00", "prompts": 40, "tokens": 800, "seconds": 10.0}
     result, _ = compared(old, quant=(0, measured(seconds=5.0)))
     ratio = ratios_of(result.baseline, runs(result)["quant"])["tokens_per_s"]
     assert (ratio.value, ratio.low) == (pytest.approx(2), None)
@@ -191,12 +201,12 @@ class TestReports:
         jsonschema.Draft202012Validator(json_schema()).validate(as_json(result))
 
     def test_a_sweep_over_rates_has_a_row_for_each(self, compared):
-        row = dict.fromkeys((*SERVED, "answer_ms"))
+        row = {**dict.fromkeys(Served.model_fields), "model": "m", "created": "", "requests_per_s": 3.0}
         served = measured(
             serving=[{**row, "request_rate": 4.0, "first_token_ms": 31.54321}, {**row, "tokens_per_s": 900.0}]
         )
         result, _ = compared(served, fast=(8, measured(seconds=5.0)))
-        assert "| base | 4 |  |  | 31.54 |" in as_markdown(result)
+        assert "| base | 4 | 3 |  | 31.54 |" in as_markdown(result)
         assert '<td class="n">31.54</td>' in as_html(result)
 
     def test_where_nothing_was_measured_there_is_none(self, compared):

@@ -66,7 +66,7 @@ class TestSampling:
         before += ["f848812c7e0a2c1f98cabed23ae0081e45dff234199fdf5fbc948050e5ae0690"]
         for given_ in ({}, {"repeats": 1}):
             sampling = {"temperature": 0.7, "max_tokens": 8, "seed": 3, **given_}
-            config = load_run(workspace.baseline(sampling=sampling, metrics=None))
+            config = load_run(workspace.baseline(sampling=sampling, metrics=None, batching={"drained": 128}))
             prompts = prompts_of(config, None)
             jobs = jobs_of(config, store=Store(workspace.store), prompts=prompts, as_baseline=True)
             assert [job.digest for job in jobs] == before
@@ -96,7 +96,7 @@ class TestSampling:
 class TestPlan:
     def job(self, n, k, *, seed=0, until_decided=False, chunk=8):
         prompts = tuple(Prompt(f"p{i}", "x") for i in range(n))
-        config = SimpleNamespace(chunk=chunk)
+        config = SimpleNamespace(drained=chunk)
         return Job("run", config, prompts, None, k, seed, "", {}, until_decided=until_decided)
 
     @given(st.integers(1, 30), st.integers(1, 6), st.integers(0, 5), st.booleans())
@@ -148,7 +148,7 @@ class TestGenerated:
         assert sum(ours[place].split()[:4] == theirs[place].split()[:4] for place in ours) == N * K
 
     def test_an_interrupted_run_ends_as_if_it_had_not_been(self, workspace, monkeypatch):
-        path = self.baseline(workspace, "bfloat16", control="none")
+        path = self.baseline(workspace, "bfloat16", control="none", batching={"drained": 24})
         add_chunk = RunWriter.add_chunk
 
         def interrupted(writer, number, *given):

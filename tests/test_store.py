@@ -9,7 +9,8 @@ from fidelity.records import Column, Failure, Generation, Message, Prompt
 from fidelity.store.manifests import SCHEMA_VERSION, Counts, RunManifest
 from fidelity.store.runs import Run, RunWriter
 from fidelity.store.store import Store
-from tests.manifests import run_draft
+from fidelity.store.studies import Cell, StudyManifest, write_study
+from tests.manifests import comparison_manifest, run_draft
 
 PROMPTS = (Prompt("a", "α?", "greek"), Prompt("b", (Message("system", "s"), Message("user", "u"))), Prompt("c", "c"))
 OUTCOMES = (
@@ -119,7 +120,7 @@ class TestComparison:
     def comparison(self, tmp_path):
         store = Store(tmp_path)
         run = write_run(store)
-        return store.comparison(run, run, {"prompt_ids": ["a", "b", "c"]}, DIGEST)
+        return store.comparison(run, run, comparison_manifest(run, run, prompt_ids=("a", "b", "c")), DIGEST)
 
     def test_columns_come_back_as_they_were(self, tmp_path):
         comparison = self.comparison(tmp_path)
@@ -145,3 +146,57 @@ def test_the_schema_is_written_into_every_manifest(tmp_path):
     written = json.loads((run.path / "manifest.json").read_text())
     assert written.pop("schema_version") == SCHEMA_VERSION
     assert written.keys() == RunManifest.model_fields.keys()
+
+
+class TestDamage:
+    """One damaged directory never takes the listing or the dashboard down: it is listed, with the reason."""
+
+    @pytest.fixture
+    def store(self, tmp_path):
+        store = Store(tmp_path / "store")
+        runs = [write_run(store, name) for name in ("broken", "whole")]
+        for number, run in enumerate(runs):
+            store.comparison(runs[1], run, comparison_manifest(runs[1], run, prompt_ids=["a"]), f"{number:08x}")
+        cell = {"family": "f", "baseline": "whole", "candidate": "broken", "format": "BF16", "parameters": None}
+        for name in ("broken", "whole"):
+            write_study(store.root, StudyManifest(name=name, cells=[Cell(**cell)], gate=None))
+        return store
+
+    @pytest.mark.parametrize("folder", ["runs", "comparisons", "studies"])
+    @pytest.mark.parametrize(
+        ("damage", "reason"),
+        [
+            (lambda text: "", "damaged ("),
+            (lambda text: text[: len(text) // 2], "damaged ("),
+            (lambda text: "[" * 100_000, "damaged ("),
+            (lambda text: json.dumps({**json.loads(text), "surprise": 1}), "unknown key 'surprise'"),
+            (lambda text: '{"schema_version": 2}', "is missing"),
+            (lambda text: '{"schema_version": 99}', "written with schema version 99"),
+        ],
+    )
+    def test_a_manifest(self, fidelity, store, folder, damage, reason):
+        [path] = (store.root / folder).glob("*broken*")
+        file = path / "manifest.json"
+        file.write_text(damage(file.read_text()))
+        assert {place: reason in why for place, why in store.damaged().items()} == {f"{folder}/{path.name}": True}
+        self.check_listing(fidelity, store, f"{folder}/{path.name}")
+
+    def test_a_file_that_cannot_be_read(self, fidelity, store):
+        [path] = (store.root / "runs").glob("broken*")
+        (path / "manifest.json").unlink()
+        (path / "manifest.json").mkdir()
+        assert list(store.damaged()) == [f"runs/{path.name}"]
+        self.check_listing(fidelity, store, f"runs/{path.name}")
+
+    def test_the_generations_are_gone(self, fidelity, store):
+        [path] = (store.root / "runs").glob("broken*")
+        (path / "generations.parquet").unlink()
+        assert "generations.parquet is missing" in store.damaged()[f"runs/{path.name}"]
+        self.check_listing(fidelity, store, f"runs/{path.name}")
+
+    def check_listing(self, fidelity, store, damaged):
+        code, out, _ = fidelity("list", "--store", store.root)
+        assert code == 0
+        rows = {line.partition("│")[0].strip() for line in out.splitlines()}
+        whole = {f"{kind}/{path.name}" for kind in ("runs", "comparisons") for path in (store.root / kind).iterdir()}
+        assert rows >= {place.partition("/")[2] for place in whole if place != damaged} | {damaged}

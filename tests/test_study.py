@@ -13,7 +13,7 @@ from fidelity.comparison.results import load_comparison
 from fidelity.errors import ConfigError
 from fidelity.report import as_json
 from fidelity.store.store import Store
-from fidelity.store.studies import read_record
+from fidelity.store.studies import read_study
 from fidelity.study.plan import plan_study
 from fidelity.study.progress import Whole, in_words
 from fidelity.study.study import load_study, run_study
@@ -64,7 +64,7 @@ def numbers(store):
     """The columns of every comparison, by name."""
     told = {}
     for kept in Store(store).comparisons():
-        if "controls" in kept.manifest:
+        if kept.manifest.controls is not None:
             [report] = as_json(load_comparison(kept.path))["comparisons"]
             told[kept.path.name] = report["columns"]
     return told
@@ -107,7 +107,7 @@ class TestRunning:
             ("small", "small-a"), ("small", "small-b"), ("large", "large-a"), ("large", "large-b")
         ]  # fmt: skip
         assert all(cell.comparison and not cell.why for cell in cells)
-        record = read_record(workspace.store / "studies" / "sizes")
+        record = read_study(workspace.store / "studies" / "sizes")
         assert record.cells == tuple(cells)
         assert record.gate == {"margins": {"rougeL": 0.1}}
         assert listener is not None

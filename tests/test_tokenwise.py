@@ -5,7 +5,15 @@ import math
 import numpy as np
 import pytest
 
-from fidelity.metrics.token_divergence import exact_kl, gap_change, kl_lower_bound, log_probability, token_values
+from fidelity.metrics.token_divergence import (
+    acceptance,
+    exact_acceptance,
+    exact_kl,
+    gap_change,
+    kl_lower_bound,
+    log_probability,
+    token_values,
+)
 from tests.token_scores import of_probabilities, scores
 
 P = [[0.5, 0.25, 0.125, 0.125]]
@@ -55,6 +63,20 @@ class TestByHand:
         exact = exact_kl(of_probabilities(p, [2]), of_probabilities(q, [2]))
         assert exact[0] == pytest.approx(0.2 * math.log(3), abs=1e-6)
 
+    def test_the_expected_acceptance_rate(self):
+        # Sum of min(p, q): 0.25 + 0.25 + 0.125 + 0.125 = 0.75. Of the two most likely tokens alone: 0.5, and the other
+        # tokens, 0.25 in both, can add 0.25 at most.
+        assert exact_acceptance(of_probabilities(P, [0]), of_probabilities(Q, [0]))[0] == pytest.approx(0.75, abs=1e-6)
+        lower, upper = acceptance(of_probabilities(P, [0], top_k=2), of_probabilities(Q, [0], top_k=2))
+        assert (lower[0], upper[0]) == pytest.approx((0.5, 0.75), abs=1e-6)
+
+    def test_tokens_that_one_of_them_alone_gives_count_as_nothing_from_below(self):
+        # Known to both: token 0 (0.4 and 0.4) and the answer's own token 2 (0.2 and 0.2); 0.4 of each is left.
+        p, q = [[0.4, 0.3, 0.2, 0.1]], [[0.4, 0.1, 0.2, 0.3]]
+        lower, upper = acceptance(of_probabilities(p, [2], top_k=2), of_probabilities(q, [2], top_k=2))
+        assert (lower[0], upper[0]) == pytest.approx((0.6, 1.0), abs=1e-6)
+        assert exact_acceptance(of_probabilities(p, [2]), of_probabilities(q, [2]))[0] == pytest.approx(0.8, abs=1e-6)
+
     def test_how_far_the_gap_moves(self):
         # From ln 2 to -ln 2 between the baseline's first and second token.
         moved = gap_change(of_probabilities(P, [0], top_k=2), of_probabilities(Q, [0], top_k=2))
@@ -77,6 +99,10 @@ class TestByHand:
         assert not values.drop.any()
         assert not values.delta_p.any()
         assert not gap_change(top, top).any()
+        assert exact_acceptance(whole, whole) == pytest.approx(1, abs=1e-6)
+        lower, upper = acceptance(top, top)
+        assert upper == pytest.approx(1, abs=1e-6)
+        assert lower == pytest.approx(np.exp(top.top_logprobs.astype(float)).sum(axis=1), abs=0.02)
 
     def test_an_empty_answer(self):
         empty = scores(np.zeros((0, 4)), [], top_k=2)
@@ -100,6 +126,20 @@ def test_the_lower_bound_is_never_above_the_exact_kl_on_10_000_positions(spread,
     assert (bound <= exact + 1e-6).all()
     assert (bound >= -1e-6).all()
     assert ((tail >= 0) & (tail <= 1)).all()
+
+
+@pytest.mark.parametrize("spread", [0.5, 2, 5], ids="spread of the logits {}".format)
+@pytest.mark.parametrize("change", [0.001, 0.1, 1], ids="change {}".format)
+@pytest.mark.parametrize("top_k", [1, 20])
+def test_the_exact_acceptance_rate_lies_within_its_bracket_and_pinsker_holds(spread, change, top_k):
+    """1 - EAR is the total variation, so 1 - EAR <= sqrt(KL / 2)."""
+    ours, theirs, tokens = drawn(2_000, 200, spread=spread, change=change)
+    whole = scores(ours, tokens), scores(theirs, tokens)
+    exact = exact_acceptance(*whole)
+    lower, upper = acceptance(scores(ours, tokens, top_k=top_k), scores(theirs, tokens, top_k=top_k))
+    assert (lower <= exact + 1e-6).all()
+    assert (exact <= upper + 1e-6).all()
+    assert (1 - exact <= np.sqrt(np.maximum(exact_kl(*whole), 0) / 2) + 1e-3).all()
 
 
 def llama_cpp(base_logits, logits, tokens):

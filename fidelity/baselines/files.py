@@ -156,7 +156,7 @@ def _export_scores(runs: Sequence[Run], directory: Path) -> tuple[ExportedScores
     exported = []
     for run in runs:
         for forced in scores_of(run):
-            if forced.manifest["baseline"] == runs[0].id and forced.depth.top_k != WHOLE_VOCABULARY:
+            if forced.manifest.baseline == runs[0].id and forced.depth.top_k != WHOLE_VOCABULARY:
                 name = f"scores/{run.name}-top{forced.depth.top_k}.parquet"
                 forced.export(directory / name)
                 exported.append(ExportedScores(file=name, scorer=run.name, depth=forced.depth))

@@ -141,8 +141,10 @@ def _model(manifest: RunManifest, config: RunConfig, remembered: Path) -> Iterat
 def _settings(manifest: RunManifest, config: RunConfig) -> Iterator[Finding]:
     before, now = manifest.sampling or Sampling(), config.sampling or Sampling()
     yield _finding("sampling", _differing(dict(before), dict(now)))
-    chunk = {"chunk": manifest.chunk}, {"chunk": config.chunk or manifest.chunk}
-    yield _finding("chunk", _differing(*chunk))
+    asked = config.batching or config.chunk
+    before_and_now = manifest.chunk, config.drained
+    batching = ({"batching": f"drained, {size}" if size else "continuous"} for size in before_and_now)
+    yield _finding("batching", _differing(*batching) if asked else "")
 
 
 def _engine(manifest: RunManifest, engine: VllmEngine | VllmServeEngine) -> Iterator[Finding]:

@@ -5,8 +5,8 @@ from fidelity.checkpoints.config import read_config
 from fidelity.checkpoints.faults import refuse_faults
 from fidelity.checkpoints.formats import Checkpoint, describe
 from fidelity.checkpoints.generation import end_token_ids, proposed_sampling
+from fidelity.checkpoints.headline import ran_otherwise
 from fidelity.checkpoints.hub import dissect_on_hub
-from fidelity.checkpoints.headline import bare_scheme
 from fidelity.checkpoints.kv_cache import KVCache, kv_cache
 from fidelity.checkpoints.schemes import FLOATS, NOT_KNOWN
 from fidelity.checkpoints.source import (
@@ -25,7 +25,6 @@ __all__ = [
     "Checkpoint",
     "KVCache",
     "StoredLayers",
-    "bare_scheme",
     "chat_template",
     "content_id",
     "describe",
@@ -36,6 +35,7 @@ __all__ = [
     "kv_cache",
     "local_directory",
     "proposed_sampling",
+    "ran_otherwise",
     "read_config",
     "refuse_faults",
     "vocabulary_id",

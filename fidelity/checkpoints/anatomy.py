@@ -92,7 +92,7 @@ class Anatomy:
 
     @property
     def unquantized(self) -> tuple[str, ...]:
-        """The layers whose weights are plain floating point; norms and other vectors, which nobody quantizes, left out."""
+        """The layers whose weights are plain floating point, without norms and other vectors."""
         plain = (stored for stored in self.parts if stored.is_float and stored.kind != "norm" and stored.shape)
         return tuple(name for stored in plain for name in stored.names)
 
@@ -108,9 +108,7 @@ def dissect(checkpoint: Path) -> Anatomy:
     return dissected(config, weights, chat_template=template, gguf=checkpoint.is_file())
 
 
-def dissected(
-    config: Mapping[str, Any], weights: Weights, *, chat_template: str | None, gguf: bool = False
-) -> Anatomy:
+def dissected(config: Mapping[str, Any], weights: Weights, *, chat_template: str | None, gguf: bool = False) -> Anatomy:
     """The same from what was read of a checkpoint, wherever it is."""
     resolution = resolve(config, weights, gguf=gguf)
     cache = kv_cache(config, scales=resolution.kv_scales)

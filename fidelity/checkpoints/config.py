@@ -1,13 +1,22 @@
 """A checkpoint's config.json, and what it says of quantization."""
 
 import json
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fidelity.errors import ConfigError
 
-WIDTHS = ("hidden_size", "intermediate_size", "moe_intermediate_size", "shared_expert_intermediate_size", "n_embd", "d_ff")
+WIDTHS = (
+    "hidden_size",
+    "intermediate_size",
+    "moe_intermediate_size",
+    "shared_expert_intermediate_size",
+    "n_embd",
+    "d_ff",
+)
 """Keys of widths that a row of weights may have."""
 
 
@@ -78,15 +87,39 @@ def text_of(config: Mapping[str, Any]) -> Mapping[str, Any]:
 def count(config: Mapping[str, Any], *keys: str) -> int | None:
     """The first of the keys that holds a positive whole number."""
     values = (config.get(key) for key in keys)
-    return next((value for value in values if isinstance(value, int) and not isinstance(value, bool) and value > 0), None)
+    return next(
+        (value for value in values if isinstance(value, int) and not isinstance(value, bool) and value > 0), None
+    )
 
 
-def widths_of(config: Mapping[str, Any]) -> tuple[int, ...]:
-    """The widths that a row of weights may have."""
+@dataclass(frozen=True, slots=True)
+class Widths:
+    """The widths that rows of weights have by config.json."""
+
+    all: tuple[int, ...] = ()
+    by_projection: Mapping[str, int] = field(default_factory=dict)
+
+    def of(self, layer: str) -> tuple[int, ...]:
+        """Of one layer: its own where its name tells, else any."""
+        last = layer.rpartition(".")[2]
+        if last in self.by_projection and not re.search(r"vision|visual|audio|expert", layer):
+            return (self.by_projection[last],)
+        return self.all
+
+
+def widths_of(config: Mapping[str, Any]) -> Widths:
+    """The widths that rows of weights have; none where the config doesn't say."""
     text = text_of(config)
-    found = [count(text, key) for key in WIDTHS]
+    hidden, inner = count(text, "hidden_size", "n_embd"), count(text, "intermediate_size")
     heads, size = count(text, "num_attention_heads", "n_head"), count(text, "head_dim")
-    hidden = count(text, "hidden_size", "n_embd")
-    if heads and (size or hidden):
-        found.append(heads * (size or (hidden or 0) // heads))
-    return tuple(dict.fromkeys(width for width in found if width))
+    joined = heads * (size or (hidden or 0) // heads) if heads and (size or hidden) else None
+    known = {
+        **dict.fromkeys(("q_proj", "k_proj", "v_proj", "qkv_proj", "gate_proj", "up_proj", "gate_up_proj"), hidden),
+        "down_proj": inner,
+        "o_proj": joined,
+    }
+    found = [*(count(text, key) for key in WIDTHS), joined]
+    return Widths(
+        tuple(dict.fromkeys(width for width in found if width)),
+        {name: width for name, width in known.items() if width},
+    )

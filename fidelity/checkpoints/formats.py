@@ -8,7 +8,7 @@ from typing import Any
 from fidelity.checkpoints.config import quantization_of, read_config
 from fidelity.checkpoints.families import Contradiction, UnknownLayout, family_of
 from fidelity.checkpoints.headline import composition, headline, shares
-from fidelity.checkpoints.kv_cache import kv_cache
+from fidelity.checkpoints.kv_cache import NAMES, asked_cache, kv_cache
 from fidelity.checkpoints.layers import Layer
 from fidelity.checkpoints.resolution import Resolution, resolve
 from fidelity.checkpoints.schemes import NOT_KNOWN
@@ -31,10 +31,12 @@ class Checkpoint:
     """Weights of the model as it was before it was packed; a tied lm_head counts once."""
     bytes: int | None = None
     """Of the weight files that an engine reads."""
+    kv_cache: str | None = None
+    """The format that the checkpoint itself asks for its KV cache (`FP8`); None where it leaves that to the engine."""
     weights: str | None = None
     """What the weights alone are known by (`weights_id`); not read by `describe`."""
     composition: str | None = None
-    """All schemes by their shares of the weights: `78 % W4A16-INT4 g128, 20 % BF16, 2 % W8A16-INT8`."""
+    """Several schemes by their shares of the weights: `78 % W4A16-INT4 g128, 20 % BF16, 2 % W8A16-INT8`."""
 
 
 def describe(checkpoint: Path) -> Checkpoint:
@@ -57,7 +59,8 @@ def described(config: Mapping[str, Any], resolution: Resolution, *, size: int) -
         format=headline(resolution, cache) if resolution.layers else _by_config(config),
         parameters=resolution.parameters,
         bytes=size or None,
-        composition=composition(shares(resolution)) or None,
+        kv_cache=NAMES.get(asked_cache(config)[0] or ""),
+        composition=composition(found) if len(found := shares(resolution)) > 1 else None,
     )
 
 

@@ -16,7 +16,7 @@ MINOR = 0.1
 
 
 def headline(resolution: Resolution, cache: KVCache | None) -> str | None:
-    """`W4A16-INT4 g128`, `W4A16-MXFP4 g32 (experts)`, `mixed: NVFP4 g16 (MLP), FP8 (attention)`; None without layers."""
+    """`W4A16-INT4 g128`, `W4A16-MXFP4 g32 (experts)`, `mixed: NVFP4 g16 (MLP), FP8 (attention)`; None if empty."""
     if resolution.faults:
         return f"{NOT_KNOWN} (its files contradict each other)"
     if resolution.unknown:
@@ -45,11 +45,15 @@ def composition(parts: Iterable[tuple[str, float]]) -> str:
     return ", ".join(f"{100 * share:.3g} % {scheme}" for scheme, share in parts)
 
 
-def bare_scheme(format_: str | None) -> str | None:
-    """The one scheme that a headline names, as an engine names what ran; None for a mixed one or one not known."""
-    if format_ is None or format_.startswith(("mixed", NOT_KNOWN)) or re.match(r"\d-.*bit", format_):
-        return None
-    return format_.removeprefix("GGUF ").partition(" (")[0].partition(",")[0].partition(" block")[0]
+def ran_otherwise(stored: str, ran_as: str) -> bool:
+    """Whether an engine's word for what ran is another scheme than the headline's; False where that can't be told."""
+    if stored.startswith(("mixed", NOT_KNOWN)) or re.match(r"\d+-bit", stored):
+        return False
+    own = re.split(r" \(|,| block", stored.removeprefix("GGUF "))[0]
+    ran = re.split(r" \(|,| block", ran_as)[0]
+    ran = re.sub(r"^(int|fp)(\d)wo", lambda word: f"W{word[2]}A16-{word[1].upper()}{word[2]}", ran)
+    ran = re.sub(r"^8da(\d)w(f?)", lambda word: f"W{word[1]}A8-{'FP' if word[2] else 'INT'}{word[1]}", ran)
+    return ran not in (own, own.partition(" g")[0])
 
 
 def _weights(resolution: Resolution) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from fidelity.checkpoints.config import count, quantization_of, text_of
 from fidelity.checkpoints.tensors import Tensor
+from fidelity.records import REFUSE_UNKNOWN_KEYS
 
 NAMES = {"float32": "FP32", "float16": "FP16", "bfloat16": "BF16", "fp8": "FP8", "int8": "INT8", "nvfp4": "NVFP4"}
 """Types of caches, by the engines' names."""
@@ -22,6 +23,8 @@ Scales = Literal["calibrated", "in the checkpoint", "all 1.0", "in some layers",
 @dataclass(frozen=True, slots=True)
 class KVCache:
     """Bytes of keys and values; an engine rounds up to whole blocks of tokens."""
+
+    __pydantic_config__ = REFUSE_UNKNOWN_KEYS
 
     bytes_per_token: int
     """Of each token that every attention layer holds."""
@@ -65,7 +68,9 @@ def kv_cache(
     text = text_of(config)
     layers = count(text, "num_hidden_layers", "n_layer", "num_layers")
     asked, dynamic = asked_cache(config)
-    own = next((str(place[key]) for place in (text, config) for key in ("dtype", "torch_dtype") if place.get(key)), None)
+    own = next(
+        (str(place[key]) for place in (text, config) for key in ("dtype", "torch_dtype") if place.get(key)), None
+    )
     kept = dtype or asked or own
     if layers is None or kept is None:
         return None
@@ -102,9 +107,9 @@ def kv_cache(
 
 def asked_cache(config: Mapping[str, Any]) -> tuple[str | None, bool]:
     """The cache's type that a checkpoint asks for (`fp8`), and whether its scales are found while serving."""
-    stated: Mapping[str, Any] = quantization_of(config) or {}
-    nested = stated.get("quantization")
-    places = (stated, nested) if isinstance(nested, Mapping) else (stated,)
+    written: Mapping[str, Any] = quantization_of(config) or {}
+    nested = written.get("quantization")
+    places = (written, nested) if isinstance(nested, Mapping) else (written,)
     for place in places:
         scheme = place.get("kv_cache_scheme") or place.get("kv_cache_quant_algo")
         if isinstance(scheme, str):
@@ -112,9 +117,8 @@ def asked_cache(config: Mapping[str, Any]) -> tuple[str | None, bool]:
             return (kind if kind in NAMES else None), False
         if isinstance(scheme, Mapping):
             kinds = {(8, "float"): "fp8", (4, "float"): "nvfp4", (8, "int"): "int8"}
-            bits, kind = scheme.get("num_bits"), scheme.get("type", "int")
-            known = isinstance(bits, int) and isinstance(kind, str)
-            return (kinds.get((bits, kind)) if known else None), scheme.get("dynamic") is True
+            stated = scheme.get("num_bits"), scheme.get("type", "int")
+            return next((kinds[key] for key in kinds if key == stated), None), scheme.get("dynamic") is True
     return None, False
 
 

@@ -1,11 +1,11 @@
-"""Every layer's scheme and logical size, by the config and the tensors together, and where the two contradict each other."""
+"""Every layer's scheme and logical size, by config and tensors together, and where the two contradict each other."""
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from fidelity.checkpoints.config import quantization_of, widths_of
+from fidelity.checkpoints.config import quantization_of, text_of, widths_of
 from fidelity.checkpoints.families import Contradiction, Family, Gguf, UnknownLayout, family_of
 from fidelity.checkpoints.layers import KV_SCALES, Layer, layers_of
 from fidelity.checkpoints.schemes import FLOATS, Scheme
@@ -63,9 +63,7 @@ class Resolution:
 def resolve(config: Mapping[str, Any], weights: Weights, *, gguf: bool = False) -> Resolution:
     """Read all layers; nothing is raised for what is wrong with one: it is in the result."""
     layers = layers_of(weights.tensors)
-    scales = {
-        name: tensor for name, tensor in weights.tensors.items() if name.rpartition(".")[2] in KV_SCALES
-    }
+    scales = {name: tensor for name, tensor in weights.tensors.items() if name.rpartition(".")[2] in KV_SCALES}
     layers = [layer for layer in layers if not set(layer.tensors) <= KV_SCALES]
     quantization = quantization_of(config)
     try:
@@ -86,9 +84,9 @@ def resolve(config: Mapping[str, Any], weights: Weights, *, gguf: bool = False) 
                 into[str(error)] += 1
             wrong[layer.pattern] = str(error)
     faults.update(_left_plain(resolved, family, config))
-    notes = ()
+    resolved, notes = _without_a_tied_copy(resolved, config)
     if layers and quantization is not None and not any(one.scheme and not one.scheme.is_float for one in resolved):
-        notes = _not_quantized(resolved, family, quantization, faults)
+        notes = (*notes, *_not_quantized(resolved, family, quantization, faults))
     return Resolution(tuple(resolved), family, tuple(faults), tuple(unknown), scales, notes)
 
 
@@ -128,6 +126,16 @@ def _matrix(shape: tuple[int, ...]) -> tuple[int, ...] | None:
     return shape if len(shape) > 1 else None
 
 
+def _without_a_tied_copy(resolved: list[Resolved], config: Mapping[str, Any]) -> tuple[list[Resolved], tuple[str, ...]]:
+    """An lm_head that the config ties to the embedding, and that is stored nevertheless, counts no weights."""
+    if not any(place.get("tie_word_embeddings") is True for place in (config, text_of(config))):
+        return resolved, ()
+    embeddings = {one.shape for one in resolved if one.layer.kind == "embedding"}
+    copies = [one for one in resolved if one.layer.kind == "lm_head" and one.weights and one.shape in embeddings]
+    without = [replace(one, weights=0) if one in copies else one for one in resolved]
+    return without, tuple(f"{one.layer.name} is stored, although it is tied to the embedding" for one in copies)
+
+
 def _left_plain(resolved: list[Resolved], family: Family, config: Mapping[str, Any]) -> list[str]:
     """Layers that hold plain numbers although config.json treats them like others that are quantized."""
     if family.on_load:
@@ -152,8 +160,7 @@ def _left_plain(resolved: list[Resolved], family: Family, config: Mapping[str, A
 
 def _in_the_model(layer: str, config: Mapping[str, Any]) -> bool:
     """Whether its block is counted by config.json; blocks beyond are drafts (MTP), which engines may leave out."""
-    text = config.get("text_config") or config
-    count = text.get("num_hidden_layers") if isinstance(text, Mapping) else None
+    count = text_of(config).get("num_hidden_layers")
     number = next((int(word) for word in layer.split(".") if word.isdigit()), 0)
     return not isinstance(count, int) or number < count
 
@@ -171,8 +178,8 @@ def _not_quantized(
     if family.on_load:
         return (f"its weights aren't quantized; {method} makes them {asked.label} while loading",)
     faults[
-        f"its config.json says that it is quantized ({method}), but none of its tensors is: it is the unquantized model "
-        f"with another config"
+        f"its config.json says that it is quantized ({method}), but none of its tensors is: it is the unquantized "
+        f"model with another config"
     ] += 1
     return ()
 

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from fidelity.errors import ConfigError, MissingPackageError
 
@@ -24,6 +24,7 @@ ITEM_BITS = {
     **dict.fromkeys(("I8", "U8", "BOOL", "F8_E4M3", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"), 8),
 }
 """Of one element, by safetensors' name of its type."""
+Content: TypeAlias = bytes
 UNPACK = {"I64": "q", "I32": "i", "U32": "I", "I16": "h", "F64": "d", "F32": "f", "F16": "e"}
 
 
@@ -35,7 +36,7 @@ class Tensor:
     """Safetensors' name (`BF16`, `I32`, `F8_E4M3`), or GGUF's (`Q4_1`)."""
     shape: tuple[int, ...]
     bytes: int
-    content: bytes | None = None
+    content: Content | None = None
     """Of a few small tensors; None for the others, and for a checkpoint on the Hub."""
 
     @property

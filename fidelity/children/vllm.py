@@ -1,7 +1,9 @@
 """The child process that holds one vLLM engine."""
 
 import json
+import math
 import time
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,6 +32,7 @@ class VllmInProcess:
         phases.move(vllm_speed.compile_seconds(self._llm), out_of="load", to="compile")
         self._tokenizer = self._llm.get_tokenizer()
         self._context = int(self._llm.llm_engine.model_config.max_model_len)
+        self._seats = int(self._llm.llm_engine.vllm_config.scheduler_config.max_num_seqs)
         self._handed = 0
         """Requests so far: the number of the next one."""
         self.step_seconds = 0.0
@@ -53,17 +56,61 @@ class VllmInProcess:
             if isinstance(ids, str):
                 yield {"prompt_id": row["id"], "failure": ids}
                 continue
-            answer = next(outputs).outputs[0]
-            yield {
-                "prompt_id": row["id"],
-                "text": answer.text,
-                "token_ids": list(answer.token_ids),
-                "logprobs": [
-                    step[token].logprob for step, token in zip(answer.logprobs, answer.token_ids, strict=True)
-                ],
-                "finish_reason": answer.finish_reason,
-                **prompt_record(ids),
-            }
+            yield {**_generation(row["id"], next(outputs).outputs[0]), **prompt_record(ids)}
+
+    def stream(
+        self,
+        rows: list[dict[str, Any]],
+        sampling: dict[str, Any],
+        at_once: int | None,
+        ramp: list[float],
+        logprobs: bool,
+        on_progress: OnProgress,
+    ) -> Iterator[dict[str, Any]]:
+        """One record per row with its `place`, each as soon as it is finished; the engine is kept full.
+
+        Args:
+            rows: Admitted in their order.
+            sampling: How tokens are chosen.
+            at_once: The most in the engine at once; None is as many as it holds (`max_num_seqs`).
+            ramp: How much of the engine is filled after each of the first steps, as rising shares. From then on a row
+                is admitted whenever another finishes.
+            logprobs: Whether each token's log-probability is computed, which slows a fast GPU down.
+            on_progress: Told about every second.
+        """
+        self._llm.reset_prefix_cache()
+        engine, seats = self._llm.llm_engine, min(at_once or self._seats, len(rows))
+        limits = [math.ceil(share * seats) for share in ramp]
+        waiting, running = deque(range(len(rows))), dict[str, tuple[int, list[int]]]()
+        finished, tokens, last_report = 0, 0, time.monotonic()
+        try:
+            while running or waiting:
+                limit = limits.pop(0) if limits else seats
+                while waiting and len(running) < limit:
+                    place = waiting.popleft()
+                    ids = tokenized(self._tokenizer, rows[place], self._context)
+                    if isinstance(ids, str):
+                        finished += 1
+                        yield {"place": place, "prompt_id": rows[place]["id"], "failure": ids}
+                        continue
+                    params = _sampling_params({**sampling, "seed": rows[place]["seed"]}, logprobs=logprobs)
+                    name = f"stream-{place}"
+                    engine.add_request(name, {"prompt_token_ids": ids}, params)
+                    running[name] = place, ids
+                if not running:
+                    continue
+                tokens += len(running)
+                for output in self._step():
+                    place, ids = running.pop(output.request_id)
+                    finished += 1
+                    generation = _generation(rows[place]["id"], output.outputs[0])
+                    yield {"place": place, **generation, **prompt_record(ids)}
+                if time.monotonic() - last_report > HEARTBEAT_S:
+                    last_report = time.monotonic()
+                    on_progress(finished, tokens)
+        finally:
+            if running:  # nobody waits for them any more
+                engine.abort_request(list(running))
 
     def time_alone(
         self, rows: list[dict[str, Any]], requests: list[dict[str, Any]], on_progress: OnProgress
@@ -118,20 +165,25 @@ class VllmInProcess:
         params = [SamplingParams(**own) for own in sampling]
         self._llm.enqueue([{"prompt_token_ids": ids} for ids in prompts], params, use_tqdm=False)
         engine = self._llm.llm_engine
-        finished, tokens, said = 0, 0, time.monotonic()
+        finished, tokens, last_report = 0, 0, time.monotonic()
         while running := engine.get_num_unfinished_requests():
-            phase = vllm_speed.next_step(engine)
-            began = time.monotonic()
-            outputs = engine.step()
-            now = time.monotonic()
-            self.step_seconds += now - began
-            self._phases.add(phase, now - began)
+            outputs = self._step()
             finished += len(outputs)
             tokens += running
-            if now - said > HEARTBEAT_S:
-                said = now
+            if time.monotonic() - last_report > HEARTBEAT_S:
+                last_report = time.monotonic()
                 on_progress(finished, tokens)
             yield from outputs
+
+    def _step(self) -> list[Any]:
+        """The outputs that one step of the engine finishes."""
+        engine = self._llm.llm_engine
+        phase, began = vllm_speed.next_step(engine), time.monotonic()
+        outputs: list[Any] = engine.step()
+        seconds = time.monotonic() - began
+        self.step_seconds += seconds
+        self._phases.add(phase, seconds)
+        return outputs
 
     def _warm_up(self) -> None:
         """One short request, thrown away: the first one pays for lazy initialisation."""
@@ -166,6 +218,26 @@ class VllmInProcess:
             ),
             "notes": notes,
         }
+
+
+def _sampling_params(sampling: dict[str, Any], *, logprobs: bool) -> Any:
+    """Outputs come whole, once they are finished."""
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
+
+    return SamplingParams(**sampling, logprobs=0 if logprobs else None, output_kind=RequestOutputKind.FINAL_ONLY)
+
+
+def _generation(prompt_id: str, output: Any) -> dict[str, Any]:
+    """A record of `generate`, from vLLM's `CompletionOutput`."""
+    ids, steps = list(output.token_ids), output.logprobs
+    return {
+        "prompt_id": prompt_id,
+        "text": output.text,
+        "token_ids": ids,
+        "logprobs": None if steps is None else [step[id_].logprob for step, id_ in zip(steps, ids, strict=True)],
+        "finish_reason": output.finish_reason,
+    }
 
 
 def _torchao_arguments(scheme: str, group_size: int | None) -> dict[str, Any]:

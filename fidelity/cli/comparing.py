@@ -72,6 +72,7 @@ def _compare(chosen: argparse.Namespace) -> int:
         limit=chosen.limit,
         gate=gate,
         until_decided=chosen.until_decided,
+        must_be_in_reach=True,
     )
     if chosen.interleave:
         _measure_in_turn(result, baseline, candidates, store, chosen.interleave)

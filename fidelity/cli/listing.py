@@ -32,10 +32,14 @@ def _list(chosen: argparse.Namespace) -> int:
     compared = Table("comparison", "pairs", show_edge=False, pad_edge=False, title="Comparisons")
     for comparison in store.comparisons():
         compared.add_row(Text(comparison.path.name), str(len(comparison.prompt_ids)))
-    if not runs.row_count:
+    damaged = Table("damaged", "why", show_edge=False, pad_edge=False, title="Damaged")
+    for place, reason in store.damaged().items():
+        damaged.add_row(Text(place), Text(reason))
+    tables = [table for table in (runs, compared, damaged) if table.row_count]
+    if not tables:
         print(f"{store.root}: no finished run; start with: fidelity compare base.yaml quant.yaml")
         return OK
-    Console().print(runs, compared, sep="\n\n")
+    Console().print(*tables, sep="\n\n")
     return OK
 
 

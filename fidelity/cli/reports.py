@@ -60,4 +60,5 @@ def report_all(result: "ComparisonSet", gate: "Gate | None", store: "Store", cho
     if said := report.annotation(result, verdicts, environment=os.environ):
         print(said, flush=True)
     outcomes = [verdict.outcome for verdict in verdicts.values()]
-    return exit_code([*outcomes, "inconclusive"] if result.not_compared else outcomes)
+    unjudgeable = result.not_compared or report.mislabeled(result)
+    return exit_code([*outcomes, "inconclusive"] if unjudgeable else outcomes)

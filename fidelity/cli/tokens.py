@@ -72,6 +72,8 @@ def _facts(of_run: "RunTokens") -> dict[str, str]:
         "mean Δp": f"{told.mean_delta_p:+.3%}",
         "RMS Δp": f"{told.rms_delta_p:.3%}",
         "same top p": f"{told.same_top:.3%}",
+        "EAR, from below and above": f"{told.ear:.4f} to {told.ear_upper:.4f}",
+        "EAR, exact": "-" if told.ear_exact is None else f"{told.ear_exact:.4f}",
     }
     facts |= {f"KLD, lower bound: {name}": fact for name, fact in _of_kl(told.kl_lower_bound).items()}
     facts["KLD, lower bound: tail mass"] = f"{told.tail_mass:.3%}"

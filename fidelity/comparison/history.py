@@ -39,11 +39,11 @@ def history(store: Store, gate: Gate, *, baseline: str | None = None, newest: in
     Raises:
         ConfigError: There is no comparison with such a baseline.
     """
-    found = [c for c in store.comparisons() if "controls" in c.manifest]
-    found.sort(key=lambda c: (c.manifest["created"], c.path.name))
+    found = [c for c in store.comparisons() if c.manifest.controls is not None]
+    found.sort(key=lambda c: (c.manifest.created, c.path.name))
     if baseline is None and found:
-        baseline = found[-1].manifest["baseline"]
-    chosen = [c for c in found if baseline in (c.manifest["baseline"], _name(c))]
+        baseline = found[-1].manifest.baseline
+    chosen = [c for c in found if baseline in (c.manifest.baseline, _name(c))]
     if not chosen:
         known = ", ".join(sorted({_name(c) for c in found})) or "none: run fidelity compare"
         raise ConfigError(f"{store.root}: no comparison with the baseline {baseline!r}; baselines here: {known}")
@@ -58,15 +58,15 @@ def line_titles(entries: Iterable[Entry]) -> list[str]:
 
 def _entry(comparison: Comparison, gate: Gate) -> Entry:
     manifest = comparison.manifest
-    verdict, why_not, candidate = None, "", str(manifest["candidate"])
+    verdict, why_not, candidate = None, "", manifest.candidate
     try:
         result = load_comparison(comparison.path)
         ((candidate, verdict),) = verdicts(result, gate).items()
     except FidelityError as error:
         why_not = str(error)
     return Entry(
-        created=manifest["created"],
-        baseline=manifest["baseline"],
+        created=manifest.created,
+        baseline=manifest.baseline,
         candidate=candidate,
         comparison=comparison.path.name,
         prompts=len(dict.fromkeys(comparison.prompt_ids)),
@@ -77,4 +77,4 @@ def _entry(comparison: Comparison, gate: Gate) -> Entry:
 
 def _name(comparison: Comparison) -> str:
     """A run's id is its name and the beginning of its digest."""
-    return str(comparison.manifest["baseline"]).rpartition("-")[0]
+    return comparison.manifest.baseline.rpartition("-")[0]

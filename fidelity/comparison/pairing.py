@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from fidelity.comparison.answers import answers_of
 from fidelity.config import Reasoning, Sampling
 from fidelity.errors import IncomparableError
-from fidelity.records import Generation, Pair, Sameness
+from fidelity.records import Generation, Pair, PromptTokens, Sameness
 from fidelity.store.runs import Outcome, Run
+from fidelity.text.normalization import normalize
 from fidelity.text.thinking import NO_THINKING, Habit
 
 
@@ -23,12 +24,35 @@ class Pairing:
     habits: tuple[Habit, Habit] = (NO_THINKING, NO_THINKING)
     """How the thinking of the baseline and of the candidate was told from their answers."""
 
+    def prompt_tokens(self) -> PromptTokens:
+        """How the models of the two runs read the prompts."""
+        sides = [(pair.prompt.id, pair.baseline, pair.candidate) for pair in self.pairs]
+        known = [(i, a, b) for i, a, b in sides if a.prompt_tokens is not None and b.prompt_tokens is not None]
+        hashed = [(i, a, b) for i, a, b in known if a.prompt_hash is not None and b.prompt_hash is not None]
+        unlike = [(i, a, b) for i, a, b in known if a.prompt_tokens != b.prompt_tokens]
+        unlike += [
+            (i, a, b) for i, a, b in hashed if a.prompt_tokens == b.prompt_tokens and a.prompt_hash != b.prompt_hash
+        ]
+        counts = PromptTokens(len(sides), len(known), len(hashed), len(unlike))
+        if not unlike:
+            return counts
+        example, ours, theirs = unlike[0]
+        return replace(counts, example=example, baseline_tokens=ours.prompt_tokens, other_tokens=theirs.prompt_tokens)
+
     def same(self) -> Sameness:
         """Whether both said the very same in every pair."""
         return Sameness(
             texts=all(_texts(pair.baseline) == _texts(pair.candidate) for pair in self.pairs),
             token_ids=_all_equal((pair.baseline.token_ids, pair.candidate.token_ids) for pair in self.pairs),
             logprobs=_all_equal((pair.baseline.logprobs, pair.candidate.logprobs) for pair in self.pairs),
+        )
+
+    def spelling_only(self) -> int:
+        """How many answers differ in normalization alone: spaces, apostrophes, hyphens and characters nobody sees."""
+        return sum(
+            pair.baseline.text != pair.candidate.text
+            and normalize(pair.baseline.text) == normalize(pair.candidate.text)
+            for pair in self.pairs
         )
 
 

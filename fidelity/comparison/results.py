@@ -7,14 +7,15 @@ from functools import cached_property
 from pathlib import Path
 
 from fidelity.comparison.pairing import Pairing, pair_runs
-from fidelity.config import Reasoning
+from fidelity.config import Compares
 from fidelity.errors import StoreError
 from fidelity.floor import ByPrompt, by_prompt
 from fidelity.gate import Evidence, Gate, Measured, Verdict, judge
-from fidelity.records import Column, Sameness
+from fidelity.records import Column, PromptTokens, Sameness
 from fidelity.store.comparisons import Comparison
+from fidelity.store.manifests import ColumnSource
 from fidelity.store.runs import Run
-from fidelity.text.thinking import NO_THINKING, Habit
+from fidelity.text.thinking import Habit
 
 LOW_ANCHOR_SEED = 0
 """Of the permutation that gives each of the candidate's outputs another prompt's baseline."""
@@ -57,17 +58,32 @@ class Scores:
     @property
     def failures(self) -> dict[str, str]:
         """Why a prompt has no pair, whichever of the two runs failed on it."""
-        return dict(self.kept.manifest["failures"])
+        return dict(self.kept.manifest.failures)
 
     @property
     def failed_prompts(self) -> tuple[str, ...]:
         """Those that the other run gave no answer to; `failures` has the baseline's too."""
-        return tuple(self.kept.manifest["failed_prompts"])
+        return self.kept.manifest.failed_prompts
 
     @property
     def same(self) -> Sameness:
         """Whether both said the very same."""
-        return Sameness(**self.kept.manifest["same"])
+        return self.kept.manifest.same
+
+    @property
+    def compares(self) -> tuple[Compares, ...]:
+        """What the other run's YAML declares; empty for comparisons of older versions."""
+        return self.kept.manifest.compares
+
+    @property
+    def prompt_tokens(self) -> PromptTokens | None:
+        """How both models read the prompts; None for comparisons of older versions."""
+        return self.kept.manifest.prompt_tokens
+
+    @property
+    def spelling_only(self) -> int | None:
+        """How many answers differ in normalization alone; None where an older version compared them."""
+        return self.kept.manifest.spelling_only
 
     @cached_property
     def by_prompt(self) -> dict[str, ByPrompt]:
@@ -77,14 +93,12 @@ class Scores:
     @property
     def habits(self) -> tuple[Habit, Habit]:
         """How the thinking of the baseline and of the other run is told from their answers."""
-        told = self.kept.manifest.get("habits")
-        ours, theirs = (Habit(**{**h, "tags": tuple(h["tags"])}) for h in told) if told else (NO_THINKING, NO_THINKING)
-        return ours, theirs
+        return self.kept.manifest.reasoning_formats
 
     @cached_property
     def pairing(self) -> Pairing:
         """The texts, read when they are asked for."""
-        return pair_runs(self.baseline, self.run, Reasoning(**self.kept.manifest.get("reasoning") or {}))
+        return pair_runs(self.baseline, self.run, self.kept.manifest.reasoning)
 
 
 @dataclass(frozen=True)
@@ -130,6 +144,8 @@ def evidence_of(result: ComparisonSet, candidate: Scores) -> Evidence:
         controls_failed=frozenset(p for control in result.controls for p in control.failed_prompts),
         repeats=max(Counter(candidate.prompt_ids).values()),
         same=candidate.same,
+        prompt_tokens=candidate.prompt_tokens,
+        compares=candidate.compares,
         planned=candidate.run.manifest.planned,
     )
 
@@ -165,20 +181,20 @@ def load_comparison(
     """
     comparison = Comparison(path)
     manifest = comparison.manifest
-    if "controls" not in manifest:
+    if manifest.controls is None:
         raise StoreError(
             f"{path}: not the comparison of a candidate, or not finished; name a candidate's directory in comparisons/ "
             f"of a store (fidelity list shows them), or run fidelity compare again"
         )
-    columns, folder = {n: made for n, made in manifest["columns"].items() if only is None or n in only}, path.parent
-    baseline = Run(_runs(path) / manifest["baseline"])
+    columns, folder = {n: made for n, made in manifest.columns.items() if only is None or n in only}, path.parent
+    baseline = Run(_runs(path) / manifest.baseline)
     shared = {} if shared is None else shared
-    for name in manifest["controls"]:
+    for name in manifest.controls:
         if name not in shared:
             shared[name] = _scores(baseline, Comparison(folder / name), columns, lows=lows)
-    controls = tuple(shared[name] for name in manifest["controls"])
-    run = Run(_runs(path) / manifest["candidate"])
-    own = tuple(_scores(run, Comparison(folder / name), columns, lows=lows) for name in manifest["own_controls"])
+    controls = tuple(shared[name] for name in manifest.controls)
+    run = Run(_runs(path) / manifest.candidate)
+    own = tuple(_scores(run, Comparison(folder / name), columns, lows=lows) for name in manifest.own_controls)
     return ComparisonSet(baseline, controls, (_scores(baseline, comparison, columns, lows=lows, own_controls=own),))
 
 
@@ -202,7 +218,7 @@ def scored_columns(
 def _scores(
     baseline: Run,
     comparison: Comparison,
-    columns: Mapping[str, Mapping[str, str]],
+    columns: Mapping[str, ColumnSource],
     *,
     lows: bool,
     own_controls: tuple[Scores, ...] = (),
@@ -210,22 +226,20 @@ def _scores(
     manifest = comparison.manifest
     wanted: dict[str, set[str]] = {}
     for made in columns.values():
-        wanted.setdefault(made["signature"], set()).add(made["column"])
+        wanted.setdefault(made.signature, set()).add(made.column)
     by_signature = {
         signature: scored_columns(comparison, signature, only=own, lows=lows) for signature, own in wanted.items()
     }
     found = {
-        name: scored
-        for name, made in columns.items()
-        if (scored := by_signature[made["signature"]].get(made["column"]))
+        name: scored for name, made in columns.items() if (scored := by_signature[made.signature].get(made.column))
     }
     return Scores(
         baseline,
-        Run(_runs(comparison.path) / manifest["candidate"]),
+        Run(_runs(comparison.path) / manifest.candidate),
         comparison,
         columns=found,
-        unscored={name: why for name, why in manifest["unscored"].items() if name not in found},
-        inapplicable={name: why for name, why in manifest.get("inapplicable", {}).items() if name not in found},
+        unscored={name: why for name, why in manifest.unscored.items() if name not in found},
+        inapplicable={name: why for name, why in manifest.inapplicable.items() if name not in found},
         own_controls=own_controls,
     )
 

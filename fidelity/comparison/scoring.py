@@ -4,20 +4,24 @@ import hashlib
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
-from fidelity.comparison.pairing import pair_runs
+import numpy as np
+
+from fidelity.comparison.pairing import Pairing, pair_runs
 from fidelity.comparison.results import LOW_ANCHOR_SEED, Scores, low_signature, scored_columns
-from fidelity.config import Reasoning
+from fidelity.config import Compares, Reasoning
 from fidelity.encoders import CachedEncoder, locate
-from fidelity.metrics import EncoderMetric, Metric
-from fidelity.records import Column, Pair
+from fidelity.errors import FidelityError
+from fidelity.metrics import EncoderMetric, Metric, every_metric
+from fidelity.records import Column, Pair, Sameness
 from fidelity.store.comparisons import Comparison
+from fidelity.store.manifests import ColumnSource, ComparisonManifest
 from fidelity.store.runs import Run
 from fidelity.store.store import Store
-from fidelity.store.token_scores import Forced, together
+from fidelity.store.token_scores import Forced, both_scored, together
 
 
 def check_can_be_scored(metric: Metric) -> None:
@@ -47,10 +51,41 @@ def offered(metric: Metric) -> dict[str, Column]:
     return own | (offered(fallback) if fallback else {})
 
 
-def begin(baseline: Run, other: Run, store: Store, reasoning: Reasoning | None = None) -> Scores:
+def columns_of(metrics: Iterable[Metric]) -> dict[str, Column]:
+    """All columns that they may give, empty, by name."""
+    return {name: column for metric in metrics for name, column in offered(metric).items()}
+
+
+def addable(metrics: Sequence[Metric]) -> dict[str, str]:
+    """Columns that none of the metrics gives, each with the line that adds it, and what this machine lacks for it."""
+    have = columns_of(metrics)
+    found: dict[str, str] = {}
+    for metric in every_metric():
+        given = "".join(
+            f", {name}: {name.upper()}" for name, field in type(metric).model_fields.items() if field.is_required()
+        )
+        entry = f"{{kind: {metric.kind}{given}}}" if given else metric.kind
+        how = f"add `- {entry}` to 'metrics:' in the baseline's YAML, or name it with --metric {metric.kind}"
+        try:
+            check_can_be_scored(metric)
+        except FidelityError as error:
+            how += f"; before that: {error}"
+        found |= {name: how for name in offered(metric) if name not in have.keys() | found.keys()}
+    return found
+
+
+def begin(
+    baseline: Run,
+    other: Run,
+    store: Store,
+    reasoning: Reasoning | None = None,
+    *,
+    compares: Sequence[Compares] = (),
+) -> Scores:
     """Two runs that can be compared, with a place in the store for their numbers.
 
     How thinking is told from answers is no part of a run: another `reasoning` is another comparison of the same runs.
+    `compares` is what the other run's YAML declares.
 
     Raises:
         IncomparableError: They asked different prompts, sampled differently, or share no answered prompt.
@@ -59,17 +94,32 @@ def begin(baseline: Run, other: Run, store: Store, reasoning: Reasoning | None =
     said = None if reasoning in (None, Reasoning()) else reasoning.model_dump(mode="json")
     of = f"{baseline.manifest.digest}{other.manifest.digest}" + (json.dumps(said, sort_keys=True) if said else "")
     digest = hashlib.sha256(of.encode()).hexdigest()
-    known = {
-        "reasoning": said,
-        "prompt_ids": [pair.prompt.id for pair in pairing.pairs],
-        "failures": pairing.failures,
-        "failed_prompts": list(pairing.failed_prompts),
-        "same": asdict(pairing.same()),
-        "habits": [asdict(habit) for habit in pairing.habits],
-    }
-    created = datetime.now(UTC).isoformat(timespec="milliseconds")
-    kept = store.comparison(baseline, other, {"created": created, **known}, digest).described(**known)
-    return Scores(baseline, other, kept)
+    manifest = ComparisonManifest(
+        baseline=baseline.id,
+        candidate=other.id,
+        created=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        reasoning=None if said is None else reasoning,
+        prompt_ids=tuple(pair.prompt.id for pair in pairing.pairs),
+        failures=pairing.failures,
+        failed_prompts=pairing.failed_prompts,
+        same=_sameness(pairing, baseline, other),
+        spelling_only=pairing.spelling_only(),
+        prompt_tokens=pairing.prompt_tokens(),
+        compares=tuple(compares),
+        reasoning_formats=pairing.habits,
+    )
+    return Scores(baseline, other, store.comparison(baseline, other, manifest, digest))
+
+
+def _sameness(pairing: Pairing, baseline: Run, other: Run) -> Sameness:
+    """Equal texts without log-probabilities of their own are told apart by what both models make of their tokens."""
+    same = pairing.same()
+    if not same.texts or same.logprobs is not None:
+        return same
+    if isinstance(together(baseline, other, whole_vocabulary=False), str):
+        return same
+    scored = both_scored(baseline, other, whole_vocabulary=False)
+    return replace(same, logprobs=all(np.array_equal(one.logprobs, two.logprobs) for one, two in scored))
 
 
 def score(scores: Sequence[Scores], metrics: Sequence[Metric], *, anchors: bool = True) -> None:
@@ -108,12 +158,12 @@ def _applicable(metric: Metric, scores: Sequence[Scores]) -> list[Scores]:
 
 def _describe(scores: Scores) -> None:
     """Keep which column came of which metric, beside what earlier commands have scored."""
-    made = {name: {"signature": s.signature, "column": s.column.name} for name, s in scores.columns.items()}
+    made = {name: ColumnSource(signature=s.signature, column=s.column.name) for name, s in scores.columns.items()}
     before = scores.kept.manifest
     scores.kept.described(
-        columns={**before.get("columns", {}), **made},
-        unscored={**before.get("unscored", {}), **scores.unscored},
-        inapplicable={**before.get("inapplicable", {}), **scores.inapplicable},
+        columns={**before.columns, **made},
+        unscored={**before.unscored, **scores.unscored},
+        inapplicable={**before.inapplicable, **scores.inapplicable},
     )
 
 

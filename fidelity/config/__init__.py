@@ -1,5 +1,6 @@
 """The YAML of a run as frozen models: what to generate, with what, and what to hold it against."""
 
+from fidelity.config.compares import KINDS, Compares, Declared
 from fidelity.config.engines import (
     AnyEngine,
     ExecuTorchEngine,
@@ -17,7 +18,10 @@ from fidelity.config.engines import (
 from fidelity.config.files import RelativePath, explained, read_yaml
 from fidelity.config.latency import USE_CASES, Latency
 from fidelity.config.run import (
+    DEFAULT_BATCH,
+    Batching,
     Control,
+    Drained,
     Kl,
     NamedMetric,
     Reasoning,
@@ -30,9 +34,15 @@ from fidelity.config.run import (
 )
 
 __all__ = [
+    "DEFAULT_BATCH",
+    "KINDS",
     "USE_CASES",
     "AnyEngine",
+    "Batching",
+    "Compares",
     "Control",
+    "Declared",
+    "Drained",
     "ExecuTorchEngine",
     "Kl",
     "Latency",

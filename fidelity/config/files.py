@@ -1,7 +1,7 @@
 """A YAML file and the paths in it: what was written where, and what is wrong with it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,23 +32,75 @@ RelativePath = Annotated[Path, BeforeValidator(_resolve)]
 ModelName = Annotated[str, BeforeValidator(_resolve_model)]
 
 
-def read_yaml(path: Path, *, keys: str) -> dict[str, Any]:
-    """The mapping in a YAML file; `keys` are an example of what belongs there, for the error message.
+def read_yaml(path: Path, *, keys: str, written_once: Collection[str] = ()) -> dict[str, Any]:
+    """The mapping in a YAML file, in which no mapping has the same key twice.
+
+    Args:
+        path: The file.
+        keys: An example of what belongs there, for the error message.
+        written_once: Keys whose mappings may not override what a merge (`<<: *other`) gives them, as YAML otherwise
+            allows: of two limits for one column, neither may silently win.
 
     Raises:
-        ConfigError: The file is missing, not UTF-8, not YAML, or no mapping.
+        ConfigError: The file is missing, not UTF-8, not YAML, no mapping, or has a key twice; with its line.
     """
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = _construct(path.read_text(encoding="utf-8"), path, written_once)
     except OSError as error:
         raise ConfigError(f"{path}: can't be read ({error.strerror}); name an existing YAML file") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not YAML: {str(error).replace(chr(10), ' ')}") from error
+    except RecursionError:
+        raise ConfigError(f"{path}: its mappings and lists are nested too deep, or contain themselves") from None
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: a mapping of keys is expected ({keys}), found {_type(data)}")
     return data
+
+
+def _construct(text: str, path: Path, written_once: Collection[str]) -> Any:
+    """The data, built once no key is repeated: PyYAML would take the last of two without a word."""
+    loader = yaml.SafeLoader(text)
+    try:
+        root = loader.get_single_node()
+        if root is None:
+            return None
+        if repeated := list(_repeated_keys(root, written_once)):
+            raise ConfigError("\n".join(f"{path}: {one}" for one in repeated))
+        return loader.construct_document(root)
+    finally:
+        loader.dispose()
+
+
+def _repeated_keys(root: yaml.Node, written_once: Collection[str]) -> Iterator[str]:
+    """One sentence for each key that a mapping has a second time, however deep it is."""
+    waiting, seen = [(root, False)], set[tuple[int, bool]]()
+    while waiting:
+        node, strict = waiting.pop()
+        if (id(node), strict) in seen:  # an alias, maybe of something around it
+            continue
+        seen.add((id(node), strict))
+        if isinstance(node, yaml.SequenceNode):
+            waiting += [(child, strict) for child in node.value]
+        first: dict[tuple[str, str], yaml.Node] = {}
+        for key, value, own in _pairs(node) if isinstance(node, yaml.MappingNode) else ():
+            once = strict or key.value in written_once
+            earlier = first.setdefault((key.tag, str(key.value)), key)
+            if earlier is not key and (own or once):
+                lines = sorted(one.start_mark.line + 1 for one in (earlier, key))
+                yield f"line {lines[1]}: the key {key.value!r} is there twice, first in line {lines[0]}; remove one"
+            waiting.append((value, once))
+
+
+def _pairs(node: yaml.MappingNode) -> Iterator[tuple[yaml.Node, yaml.Node, bool]]:
+    """Keys and values of a mapping, its own first, then those that a merge (`<<: *other`) gives it."""
+    yield from ((key, value, True) for key, value in node.value)
+    for key, value in node.value:
+        if key.tag == "tag:yaml.org,2002:merge":
+            for other in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                if isinstance(other, yaml.MappingNode) and other is not node:
+                    yield from ((k, v, False) for k, v, _ in _pairs(other) if k.tag != key.tag)
 
 
 def explained(path: Path, error: ValidationError) -> ConfigError:

@@ -15,13 +15,16 @@ from pydantic import (
     model_validator,
 )
 
-from fidelity.config.engines import AnyEngine, TransformersEngine, VllmSettings
+from fidelity.config.compares import Declared
+from fidelity.config.engines import AnyEngine, ExecuTorchEngine, Requests, TransformersEngine, VllmEngine, VllmSettings
 from fidelity.config.files import ModelName, RelativePath, explained, read_yaml
 from fidelity.config.latency import Latency
 from fidelity.errors import ConfigError
 from fidelity.metrics import AnyMetric
 from fidelity.schema import Settings
 from fidelity.text.thinking import THINK
+
+DEFAULT_BATCH = 128
 
 
 class Sampling(Settings):
@@ -109,6 +112,20 @@ class Kl(Settings):
     """Of the first so many tokens of their answers."""
 
 
+class Drained(Settings):
+    """Batches that are waited for: the next one begins when the longest answer of the last has ended.
+
+    Slower, by a factor of two to four where answers have different lengths; a resumed run is equal byte for byte.
+    """
+
+    drained: int = Field(ge=2)
+    """The most prompts in a batch; their numbers are drawn from a quarter of it up."""
+
+
+Batching = Literal["continuous"] | Drained
+"""How prompts are put into an engine. `continuous` keeps it full: the next prompt is admitted when one finishes."""
+
+
 def _named_metric(value: Any) -> Any:
     return {"kind": value} if isinstance(value, str) else value
 
@@ -131,8 +148,11 @@ class RunConfig(Settings):
     """A JSONL prompt set. A candidate takes the baseline's."""
     sampling: Sampling | None = None
     """A candidate takes the baseline's."""
+    batching: Batching | None = None
+    """`continuous` or `{drained: 32}`. vLLM is kept full unless `drained` is set; servers always are, and the engines
+    `transformers` and `executorch` take batches of up to 128. A candidate takes the baseline's."""
     chunk: int | None = Field(default=None, ge=2)
-    """The most prompts that the engine holds at once (128 by default). A candidate takes the baseline's."""
+    """An older way to write `batching: {drained: ...}`."""
     reasoning: Reasoning | None = None
     """How thinking is told from answers; it is found out if nothing is said. A candidate takes the baseline's."""
     control: Control | Literal["none"] | None = None
@@ -149,6 +169,8 @@ class RunConfig(Settings):
     """What `vllm bench serve --save-result` wrote of this model, a JSON file for each rate of requests."""
     label: str | None = None
     """A name for the format where the checkpoint can't tell it (a recorded run)."""
+    compares: Declared = ()
+    """In what a candidate is meant to differ from its baseline: `quantization` if neither this nor the gate says it."""
 
     @model_validator(mode="after")
     def _needs_a_model(self) -> Self:
@@ -156,8 +178,24 @@ class RunConfig(Settings):
             raise ValueError(f"'model' is missing: the engine {self.engine.kind!r} needs a directory or a Hub id")
         return self
 
+    @model_validator(mode="after")
+    def _one_way_of_batching(self) -> Self:
+        if self.batching and self.chunk:
+            raise ValueError(f"'batching' and 'chunk' are both given: write batching: {{drained: {self.chunk}}} alone")
+        if self.batching == "continuous" and isinstance(self.engine, TransformersEngine | ExecuTorchEngine):
+            raise ValueError(f"batching: the engine {self.engine.kind!r} takes batches; leave it out, or set 'drained'")
+        return self
 
-SHARED = ("prompts", "sampling", "chunk", "reasoning", "latency")
+    @property
+    def drained(self) -> int | None:
+        """The most prompts in a batch that is waited for; None where the engine is kept full."""
+        if isinstance(self.engine, Requests) or self.batching == "continuous":
+            return None
+        given = self.batching.drained if self.batching else self.chunk
+        return given or (None if isinstance(self.engine, VllmEngine) else DEFAULT_BATCH)
+
+
+SHARED = ("prompts", "sampling", "batching", "chunk", "reasoning", "latency")
 """What a candidate takes from its baseline; given twice, both must be equal."""
 
 

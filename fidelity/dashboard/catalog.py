@@ -12,8 +12,7 @@ from fidelity.errors import FidelityError
 from fidelity.report.content import format_of
 from fidelity.store.comparisons import Comparison
 from fidelity.store.runs import Run
-from fidelity.store.store import Store
-from fidelity.store.studies import StudyRecord, read_record
+from fidelity.store.studies import StudyManifest, read_study
 
 State = Literal["readable", "being written", "damaged"]
 T = TypeVar("T")
@@ -52,7 +51,7 @@ class Shelf:
     root: Path
     entries: tuple[Entry, ...]
     """The newest first; what can't be read comes last."""
-    studies: tuple[StudyRecord, ...]
+    studies: tuple[StudyManifest, ...]
     stamp: str
     """Another one as soon as anything in the store has changed."""
 
@@ -87,20 +86,8 @@ def read_shelf(root: Path) -> Shelf:
     found = [_entry(folder, root) for folder in _folders(root / "comparisons")]
     entries = sorted((entry for entry in found if entry), key=lambda entry: (entry.created, entry.id), reverse=True)
     entries.sort(key=lambda entry: entry.state != "readable")
-    studies = [attempt(lambda folder=folder: read_record(folder))[0] for folder in _folders(root / "studies")]  # type: ignore[misc]
+    studies = [attempt(lambda folder=folder: read_study(folder))[0] for folder in _folders(root / "studies")]  # type: ignore[misc]
     return Shelf(root, tuple(entries), tuple(study for study in studies if study), stamp)
-
-
-def readable_runs(root: Path) -> tuple[list[Run], dict[str, str]]:
-    """The finished runs of a store by name, and what is wrong with those that can't be read."""
-    runs, wrong = [], {}
-    for run in Store(root).runs():
-        _, why = attempt(lambda run=run: run.manifest)  # type: ignore[misc]
-        if why:
-            wrong[run.id] = why
-        else:
-            runs.append(run)
-    return runs, wrong
 
 
 def attempt(read: Callable[[], T]) -> tuple[T | None, str]:
@@ -130,8 +117,8 @@ def _entry(folder: Path, root: Path) -> Entry | None:
 
 def _described(comparison: Comparison, root: Path) -> Entry | None:
     manifest = comparison.manifest
-    baseline, run = (Run(root / "runs" / manifest[side]) for side in ("baseline", "candidate"))
-    if "controls" not in manifest:
+    baseline, run = (Run(root / "runs" / id_) for id_ in (manifest.baseline, manifest.candidate))
+    if manifest.controls is None:
         if run.manifest.control_of:
             return None
         return Entry(comparison.path.name, "being written", "It is being scored, or was not scored to its end.")
@@ -143,11 +130,11 @@ def _described(comparison: Comparison, root: Path) -> Entry | None:
         baseline_id=baseline.id,
         candidate=run.name,
         format=format_of(run),
-        created=str(manifest["created"]),
+        created=manifest.created,
         parameters=original.parameters or own.parameters,
         bytes=own.bytes,
         baseline_bytes=original.bytes,
         prompts=len(set(comparison.prompt_ids)),
-        columns=tuple(manifest["columns"]),
-        controls=len(manifest["controls"]),
+        columns=tuple(manifest.columns),
+        controls=len(manifest.controls),
     )

@@ -112,7 +112,7 @@ def _gate(found: dict[str, Row], start: dict[str, Any], confidence: float) -> Ga
     )
     if not (margins or limits):
         return None
-    keep = {key: start[key] for key in ("tail", "max_failed", "allow_engine_difference") if start.get(key)}
+    keep = {key: start[key] for key in ("tail", "max_failed", "compares", "allow_engine_difference") if start.get(key)}
     keep["tail"] = {name: limit for name, limit in (keep.get("tail") or {}).items() if name in found}
     try:
         return Gate(confidence=confidence, margins=margins, breaks=limits, primary=primary, **keep)

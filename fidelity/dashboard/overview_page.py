@@ -27,7 +27,7 @@ from fidelity.report.content import short
 from fidelity.report.published import published
 from fidelity.report.sanitize import one_line
 from fidelity.report.verdicts import number
-from fidelity.store.studies import Cell, StudyRecord
+from fidelity.store.studies import Cell, StudyManifest
 
 EVERYTHING = "all comparisons"
 AHEAD = 10
@@ -96,13 +96,13 @@ def prepare() -> None:
         price_panel.prices_of(shelf, list(rows(shelf, ids, [first_metric(names)], lows=False)))
 
 
-def _choose_study(shelf: Shelf) -> StudyRecord | None:
+def _choose_study(shelf: Shelf) -> StudyManifest | None:
     names = [study.name for study in shelf.studies]
     chosen = st.selectbox("Shown", [*names, EVERYTHING], key="study", bind="query-params", format_func=one_line)
     return next((study for study in shelf.studies if study.name == chosen), None)
 
 
-def _squares(shelf: Shelf, study: StudyRecord | None) -> list[Square]:
+def _squares(shelf: Shelf, study: StudyManifest | None) -> list[Square]:
     """A study's cells in their order, or the newest comparison of every baseline and candidate."""
     if study:
         found = [Square(cell, shelf.entry(cell.comparison) if cell.comparison else None) for cell in study.cells]
@@ -111,9 +111,21 @@ def _squares(shelf: Shelf, study: StudyRecord | None) -> list[Square]:
     for entry in shelf.readable:
         newest.setdefault((entry.baseline, entry.candidate), entry)
     return [
-        Square(Cell(e.baseline, e.baseline, e.candidate, e.format, e.parameters, e.id, ""), e)
+        Square(_cell(e), e)
         for e in sorted(newest.values(), key=lambda e: (e.parameters or 0, e.baseline, e.format, e.candidate))
     ]
+
+
+def _cell(entry: Entry) -> Cell:
+    """A comparison that belongs to no study."""
+    return Cell(
+        family=entry.baseline,
+        baseline=entry.baseline,
+        candidate=entry.candidate,
+        format=entry.format,
+        parameters=entry.parameters,
+        comparison=entry.id,
+    )
 
 
 def _metrics(squares: list[Square]) -> list[str]:
@@ -127,7 +139,11 @@ def _metrics(squares: list[Square]) -> list[str]:
 
 
 def _table(
-    shelf: Shelf, study: StudyRecord | None, squares: list[Square], metric: str, found: dict[str, dict[str, Row] | str]
+    shelf: Shelf,
+    study: StudyManifest | None,
+    squares: list[Square],
+    metric: str,
+    found: dict[str, dict[str, Row] | str],
 ) -> pd.DataFrame:
     """All that the page draws, a line for each cell."""
     gate, why_no_gate = gate_of(study)

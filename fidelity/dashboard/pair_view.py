@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from fidelity.dashboard.token_view import show_tokens
 from fidelity.dashboard.widgets import chart, html, note, quiet, text
 from fidelity.errors import MissingPackageError
 from fidelity.records import Generation
-from fidelity.report.diff import word_diff
+from fidelity.report.diff import readable, word_diff
 from fidelity.report.sanitize import cut, visible
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def _diff(baseline: Generation, other: Generation) -> str:
         return f"{text(baseline.text[:MOST_SHOWN])}\n\n<i>Equal, character for character.</i>"
     marks = {"both": "{}", "baseline": '<span class="f-gone">{}</span>', "candidate": '<span class="f-new">{}</span>'}
     first = next(number for number, piece in enumerate(pieces) if piece.kind != "both")
-    shown = [marks[piece.kind].replace("{}", text(piece.text)) for piece in pieces]
+    shown = [marks[piece.kind].replace("{}", escape(piece.text)) for piece in readable(pieces)]
     return "".join([*shown[:first], '<span class="f-parts">parts here</span>', *shown[first:]])
 
 

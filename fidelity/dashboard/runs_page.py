@@ -7,10 +7,11 @@ import pandas as pd
 import streamlit as st
 
 from fidelity.dashboard.cache import shelf as read
-from fidelity.dashboard.catalog import attempt, readable_runs
+from fidelity.dashboard.catalog import attempt
 from fidelity.dashboard.widgets import downloads, markup_table, note, quiet
 from fidelity.report.content import format_of
 from fidelity.report.sanitize import one_line
+from fidelity.store.measurements import Measurement
 from fidelity.store.runs import Run
 from fidelity.store.store import Store
 
@@ -18,13 +19,13 @@ from fidelity.store.store import Store
 def draw() -> None:
     """The page."""
     shelf = read()
-    runs, wrong = readable_runs(shelf.root)
-    for id_, why in wrong.items():
-        note(f"The run {id_} can't be read. {why}")
+    store = Store(shelf.root)
+    runs = store.runs()
+    for place, reason in store.damaged().items():
+        note(f"{place} can't be read. {reason}")
     if not runs:
         note(f"There is no finished run in {shelf.root} yet. One is made by: fidelity generate base.yaml")
         return
-    store = Store(shelf.root)
     table = pd.DataFrame([_line(run, attempt(lambda run=run: store.measurement(run))[0]) for run in runs])  # type: ignore[misc]
     st.subheader("Runs", anchor=False)
     number = st.column_config.NumberColumn
@@ -47,10 +48,10 @@ def draw() -> None:
         _differences(runs)
 
 
-def _line(run: Run, measured: Mapping[str, Any] | None) -> dict[str, Any]:
+def _line(run: Run, measured: Measurement | None) -> dict[str, Any]:
     manifest = run.manifest
     engine, checkpoint, counts = manifest.engine, manifest.checkpoint, manifest.counts
-    speed = measured["tokens"] / measured["seconds"] if measured and measured.get("seconds") else None
+    speed = measured.tokens / measured.seconds if measured and measured.tokens and measured.seconds else None
     return {
         "run": one_line(run.name),
         "format": one_line(format_of(run)),

@@ -12,7 +12,7 @@ import pandas as pd
 from fidelity.comparison.results import ComparisonSet, Scores, evidence_of, load_comparison, values_of, verdicts
 from fidelity.dashboard.catalog import attempt
 from fidelity.floor import Summary, excess_by_prompt, mean_over_controls
-from fidelity.gate import Gate, Verdict, break_column, draft
+from fidelity.gate import Gate, Verdict, draft
 from fidelity.records import Better, SummaryKind
 from fidelity.report import floor_of, low_anchor, summaries_of
 from fidelity.stats import Interval, bca_intervals
@@ -90,7 +90,7 @@ def verdict_on(comparison: Path, gate: Gate) -> Verdict:
     Raises:
         FidelityError: It can't be read, or the gate names a column that it doesn't have.
     """
-    needed = {*gate.margins, *gate.tail, *map(break_column, gate.breaks)}
+    needed = {limit.column for limit in gate.limits}
     ((_, verdict),) = verdicts(load_comparison(comparison, only=needed), gate).items()
     return verdict
 

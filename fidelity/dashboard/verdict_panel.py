@@ -5,13 +5,13 @@ from pydantic import ValidationError
 from fidelity.dashboard.cache import given_gate
 from fidelity.dashboard.catalog import Entry, Shelf
 from fidelity.dashboard.summaries import Row
-from fidelity.dashboard.widgets import banner, markup_table, quiet
+from fidelity.dashboard.widgets import banner, markup_table, note, quiet
 from fidelity.floor import Summary
 from fidelity.gate import Gate, Verdict
-from fidelity.report import NOT_QUALITY
+from fidelity.report import NOT_QUALITY, difference_in_words
 from fidelity.report.pairs import column_of
 from fidelity.report.verdicts import HEADINGS, line_cells, most_urgent_first
-from fidelity.store.studies import StudyRecord
+from fidelity.store.studies import StudyManifest
 
 
 def gate_for(shelf: Shelf, entry: Entry) -> tuple[Gate | None, str]:
@@ -20,7 +20,7 @@ def gate_for(shelf: Shelf, entry: Entry) -> tuple[Gate | None, str]:
     return gate_of(next((study for study in studies if study.gate), None))
 
 
-def gate_of(study: StudyRecord | None) -> tuple[Gate | None, str]:
+def gate_of(study: StudyManifest | None) -> tuple[Gate | None, str]:
     if study and study.gate:
         try:
             return Gate.model_validate(study.gate), ""
@@ -40,6 +40,8 @@ def show_verdict(judged: Verdict, found: dict[str, Row]) -> None:
         reason = line.reason if line.decides else f"Warns only. {line.reason}"
         lines.append((line.outcome, *line_cells(line, own, beside), reason))
     markup_table(("Outcome", *HEADINGS, "Why"), lines)
+    for difference in judged.differences:
+        note(f"{judged.candidate}: {difference_in_words(difference)}")
     quiet(f"Confidence {judged.confidence:g}, seed {judged.seed}. {NOT_QUALITY}")
 
 

@@ -20,15 +20,22 @@ from fidelity.config import (
     VllmServeEngine,
     VllmSettings,
 )
-from fidelity.engines.base import Engine, ForcingEngine, OnProgress, Progress, ServerEngine, TokenTexts
+from fidelity.engines.base import (
+    Admission,
+    Engine,
+    ForcingEngine,
+    OnProgress,
+    Progress,
+    StreamingEngine,
+    TokenTexts,
+)
 from fidelity.engines.devices import cpu_name, gpu_name
 from fidelity.engines.environment import HARMLESS_ENV, kernel_environment
 from fidelity.engines.executorch import executorch_identity, open_executorch
-from fidelity.engines.machine import MachineLoad
 from fidelity.engines.notes import what_became_of
 from fidelity.engines.platforms import refusal
 from fidelity.engines.recorded import RecordedAnswers, file_hash
-from fidelity.engines.timing import Account, Alone, Answered, TimedChild, TimedEngine, WatchedEngine
+from fidelity.engines.timing import Account, Alone, Answered, StreamingChild, TimedEngine, WatchedEngine
 from fidelity.engines.transformers import open_transformers, transformers_identity
 from fidelity.engines.vllm_settings import check, settings
 from fidelity.errors import ConfigError, FidelityError, MissingPackageError
@@ -36,14 +43,14 @@ from fidelity.records import EngineInfo
 
 __all__ = [
     "Account",
+    "Admission",
     "Alone",
     "Answered",
     "Engine",
     "ForcingEngine",
-    "MachineLoad",
     "OnProgress",
     "Progress",
-    "ServerEngine",
+    "StreamingEngine",
     "TimedEngine",
     "TokenTexts",
     "WatchedEngine",
@@ -71,7 +78,7 @@ def open_engine(config: RunConfig, *, log: Path, on_progress: OnProgress) -> Ite
     """
     match config.engine:
         case VllmEngine() as engine:
-            with TimedChild(
+            with StreamingChild(
                 "fidelity.children.vllm",
                 settings(config, engine),
                 env=_child_env(engine),

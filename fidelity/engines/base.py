@@ -56,23 +56,40 @@ class ForcingEngine(Engine, Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """How prompts enter an engine that is kept full."""
+
+    at_once: int | None = None
+    """The most prompts in the engine at once; None is as many as it holds."""
+    ramp: tuple[float, ...] = ()
+    """How full the engine is after each of its first steps, as rising shares of `at_once`; then it is kept full."""
+    logprobs: bool = False
+    """Whether the log-probability of each generated token is computed, where an engine can do without."""
+
+
 @runtime_checkable
-class ServerEngine(Engine, Protocol):
-    """An engine that holds no chunks: prompts go to a server, and each is answered in its own time."""
+class StreamingEngine(Engine, Protocol):
+    """An engine that is kept full: the next prompt is admitted when one finishes, and each is answered by itself."""
 
     def answer(
-        self, prompts: Sequence[Prompt], sampling: Sampling, repeats: Sequence[int] | None = None, *, at_once: int
+        self,
+        prompts: Sequence[Prompt],
+        sampling: Sampling,
+        repeats: Sequence[int] | None = None,
+        *,
+        admission: Admission,
     ) -> Iterator[tuple[int, Generation | Failure]]:
-        """Each prompt's place in `prompts` and what came of it, as it comes; every place once.
+        """Each prompt's place in `prompts` and its outcome, as it finishes; every place once.
 
         Args:
-            prompts: Asked in their order.
+            prompts: Admitted in their order.
             sampling: How tokens are chosen.
             repeats: As in `Engine.generate`.
-            at_once: How many requests are under way; no more of the outcomes are held either.
+            admission: How many are under way; no more of the outcomes are held either.
 
         Raises:
-            EngineError: Nothing more is to be had from this server; what has come until then stays valid.
+            EngineError: The engine or server is gone; the outcomes until then are valid.
         """
         ...
 

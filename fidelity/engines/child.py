@@ -112,16 +112,20 @@ class ChildEngine:
     def generate(
         self, prompts: Sequence[Prompt], sampling: Sampling, repeats: Sequence[int] | None = None
     ) -> Iterator[Generation | Failure]:
-        """See `Engine.generate`; each row brings its own seed."""
+        """See `Engine.generate`."""
+        rows, chosen = self.sampled_rows(prompts, sampling, repeats)
+        for record in self._ask("generate", while_doing="generating", rows=rows, sampling=chosen):
+            yield generation_of(record)
+
+    @staticmethod
+    def sampled_rows(
+        prompts: Sequence[Prompt], sampling: Sampling, repeats: Sequence[int] | None
+    ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        """The rows of a request, each with its own seed, and the sampling that they share."""
         which = repeats or [0] * len(prompts)
         seeds = [sampling.seed_of(prompt.id, repeat) for prompt, repeat in zip(prompts, which, strict=True)]
         rows = [{**row, "seed": seed} for row, seed in zip(rows_of(prompts), seeds, strict=True)]
-        how = sampling.model_dump(mode="json", exclude={"repeats"})
-        for record in self._ask("generate", while_doing="generating", rows=rows, sampling=how):
-            if "failure" in record:
-                yield Failure(record["prompt_id"], record["failure"])
-            else:
-                yield Generation(**_tuples(record))
+        return rows, sampling.model_dump(mode="json", exclude={"repeats"})
 
     def force(
         self, prompts: Sequence[Prompt], continuations: Sequence[Sequence[int]], top_k: int
@@ -235,6 +239,13 @@ def rows_of(prompts: Sequence[Prompt]) -> list[dict[str, Any]]:
         {"id": p.id, "text": p.text, "messages": [{"role": m.role, "content": m.content} for m in p.messages]}
         for p in prompts
     ]
+
+
+def generation_of(record: Mapping[str, Any]) -> Generation | Failure:
+    """A record of `generate`."""
+    if "failure" in record:
+        return Failure(record["prompt_id"], record["failure"])
+    return Generation(**_tuples(record))
 
 
 def _token_scores(record: Mapping[str, Any]) -> TokenScores:

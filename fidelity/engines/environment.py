@@ -25,10 +25,11 @@ KERNELS = re.compile(
 """Beginnings of the names of variables that libraries choose kernels, or their precision, by."""
 
 
+def picks_kernels(name: str) -> bool:
+    """Whether a variable of this name can change which kernels run, or how precisely, and may be written down."""
+    return bool(KERNELS.match(name)) and not name.startswith(HARMLESS_ENV) and not OF_ONE_MACHINE.search(name)
+
+
 def kernel_environment(more: Mapping[str, str]) -> dict[str, str]:
     """What can pick kernels in the environment of a child process: this process's, with `more` over it."""
-    return {
-        name: value
-        for name, value in sorted({**os.environ, **more}.items())
-        if KERNELS.match(name) and not name.startswith(HARMLESS_ENV) and not OF_ONE_MACHINE.search(name)
-    }
+    return {name: value for name, value in sorted({**os.environ, **more}.items()) if picks_kernels(name)}

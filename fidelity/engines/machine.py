@@ -2,29 +2,9 @@
 
 import os
 import time
-from dataclasses import dataclass
 
 from fidelity.engines.processes import PROC, processor_seconds
-
-NOTICEABLE = 0.1
-"""Share of the machine's processors that other work must take to be worth a warning."""
-
-
-@dataclass(frozen=True, slots=True)
-class MachineLoad:
-    """The machine over a stretch of time."""
-
-    processors: int
-    """Of the machine, whether or not this process may use them."""
-    busy_with_others: float | None
-    """Processors that worked for somebody else, on average; None where the system doesn't tell."""
-    load_average: float | None
-    """Of the last minute, when it ended: ours is in it."""
-
-    @property
-    def disturbed(self) -> bool:
-        """Whether other work may have changed a timing."""
-        return self.busy_with_others is not None and self.busy_with_others > NOTICEABLE * self.processors
+from fidelity.records import MachineLoad
 
 
 class MachineWatch:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fidelity.config import OpenAIEngine, Requests, Sampling
-from fidelity.engines.base import OnProgress, Progress
+from fidelity.engines.base import Admission, OnProgress, Progress
 from fidelity.engines.connection import Connection, Key, TroubleError
 from fidelity.engines.dialects import Served, body_of, same_place, served
 from fidelity.engines.replies import generation
@@ -149,20 +149,25 @@ class OpenAIServer:
         self, prompts: Sequence[Prompt], sampling: Sampling, repeats: Sequence[int] | None = None
     ) -> Iterator[Generation | Failure]:
         """See `Engine.generate`."""
-        came = dict(self.answer(prompts, sampling, repeats, at_once=self.at_once))
+        came = dict(self.answer(prompts, sampling, repeats, admission=Admission(self.at_once)))
         yield from (came[place] for place in range(len(prompts)))
 
     def answer(
-        self, prompts: Sequence[Prompt], sampling: Sampling, repeats: Sequence[int] | None = None, *, at_once: int
+        self,
+        prompts: Sequence[Prompt],
+        sampling: Sampling,
+        repeats: Sequence[int] | None = None,
+        *,
+        admission: Admission,
     ) -> Iterator[Came]:
-        """See `ServerEngine.answer`."""
+        """See `StreamingEngine.answer`."""
 
         def outcome(place: int) -> Awaitable[Generation | Failure]:
             prompt = prompts[place]
             seed = sampling.seed_of(prompt.id, repeats[place] if repeats else 0)
             return self._outcome(prompt, sampling.model_copy(update={"seed": seed}))
 
-        return self._all(len(prompts), outcome, at_once)
+        return self._all(len(prompts), outcome, admission.at_once or self.at_once)
 
     def _all(self, count: int, work: Callable[[int], Awaitable[T]], at_once: int) -> Iterator[tuple[int, T]]:
         """What comes of each place, as it comes."""

@@ -1,14 +1,15 @@
 """Engines that can be timed, and the child process that can."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Protocol, runtime_checkable
 
-from fidelity.engines.base import Engine
-from fidelity.engines.child import ChildEngine, rows_of
+from fidelity.config import Sampling
+from fidelity.engines.base import Admission, Engine
+from fidelity.engines.child import ChildEngine, generation_of, rows_of
 from fidelity.engines.machine import MachineWatch
 from fidelity.engines.memory import Memory
-from fidelity.records import Failure, Prompt
+from fidelity.records import Failure, Generation, Prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,3 +88,20 @@ class TimedChild(ChildEngine):
         """See `TimedEngine.account`."""
         (record,) = self._ask("account", while_doing="giving account")
         return Account(**record)
+
+
+class StreamingChild(TimedChild):
+    """A child process whose model has the method `stream` too."""
+
+    def answer(
+        self,
+        prompts: Sequence[Prompt],
+        sampling: Sampling,
+        repeats: Sequence[int] | None = None,
+        *,
+        admission: Admission,
+    ) -> Iterator[tuple[int, Generation | Failure]]:
+        """See `StreamingEngine.answer`."""
+        rows, chosen = self.sampled_rows(prompts, sampling, repeats)
+        for record in self._ask("stream", while_doing="generating", rows=rows, sampling=chosen, **asdict(admission)):
+            yield record.pop("place"), generation_of(record)

@@ -1,14 +1,19 @@
 """The gate: margins and limits to verdicts to an exit code. Numbers and manifests in, no files but gate.yaml."""
 
+from fidelity.gate.comparability import differences
+from fidelity.gate.difference import Difference
 from fidelity.gate.drafting import draft
 from fidelity.gate.evidence import SEED, Evidence, Measured
-from fidelity.gate.facts import engine_differences, is_quantized
+from fidelity.gate.feasibility import out_of_reach
 from fidelity.gate.judging import judge
-from fidelity.gate.settings import Gate, break_column, check_columns, load_gate
+from fidelity.gate.quantization import is_quantized, mislabeled, real_format
+from fidelity.gate.settings import LIMIT_KEYS, Gate, break_column, check_columns, load_gate
 from fidelity.gate.verdict import Line, LineKind, Outcome, Verdict, exit_code
 
 __all__ = [
+    "LIMIT_KEYS",
     "SEED",
+    "Difference",
     "Evidence",
     "Gate",
     "Line",
@@ -18,10 +23,13 @@ __all__ = [
     "Verdict",
     "break_column",
     "check_columns",
+    "differences",
     "draft",
-    "engine_differences",
     "exit_code",
     "is_quantized",
     "judge",
     "load_gate",
+    "mislabeled",
+    "out_of_reach",
+    "real_format",
 ]

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from fidelity.config import explained
 from fidelity.errors import ConfigError
 from fidelity.gate.evidence import Evidence, Measured
-from fidelity.gate.lines import Study
+from fidelity.gate.lines import Study, rounded_up
 from fidelity.gate.margins import excess_bound, judge_tail
 from fidelity.gate.settings import Gate, break_column, break_key, check_columns
 from fidelity.gate.shares import judge_breaks
@@ -19,7 +19,6 @@ from fidelity.stats import Bound, prompts_needed, prompts_needed_for_share, smal
 PROMPT_SETS = {"the starter set": 72, "Arena-Hard": 500}
 PREFERRED = ("sts", "rougeL")
 """Columns whose margins are written as limits; those of the others are comments. Without these, the first two."""
-ROUND = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
 
 
 def draft(
@@ -94,7 +93,7 @@ def _margins(bounds: Mapping[str, Bound], chosen: list[str], wanted: Mapping[str
     for name in [*chosen, *(name for name in bounds if name not in chosen)]:
         bound = bounds[name]
         mean, width = bound.mean or 0.0, bound.range[1]
-        margin = wanted.get(name) or _round_up(max(mean, 0.0) + bound.upper - mean)
+        margin = wanted.get(name) or rounded_up(max(mean, 0.0) + bound.upper - mean)
         _refuse_unresolvable(f"margins.{name}", margin, bound.n, width, study)
         if margin >= width:
             lines.append(f"  # {name}: no margin could be exceeded beyond the measured excess of {mean:+.3f}")
@@ -116,7 +115,7 @@ def _tail(columns: Mapping[str, Measured], chosen: list[str], study: Study) -> l
         line = judge_tail(name, 1.0, columns[name], study).line
         if line.value is None or line.upper is None:
             return [f"# No tail: {line.reason.removeprefix('Not judged: ')}"]
-        limit = _round_up(max(line.value, 0.0) + line.upper - line.value)
+        limit = rounded_up(max(line.value, 0.0) + line.upper - line.value)
         lines += [f"  # Measured: {line.value:+.3f}, at most {line.upper:+.3f} {study.at} (bootstrap)."]
         lines += [f"  {name}: {limit:g}"]
     return ["# Excess of the worst 5 % of prompts.", "tail:", *lines] if lines else []
@@ -128,7 +127,7 @@ def _breaks(broken: Mapping[str, Measured], wanted: Mapping[str, float], study: 
         line = judge_breaks(name, 0.5, measured, study).line
         if line.value is None or line.upper is None:
             continue
-        limit = wanted.get(name) or _round_up(line.upper)
+        limit = wanted.get(name) or rounded_up(line.upper)
         _refuse_unresolvable(f"breaks.{name}", limit, line.n, 1.0, study)
         if limit >= 1:
             continue
@@ -151,12 +150,6 @@ def _refuse_unresolvable(where: str, limit: float, n: int, width: float, study: 
             f"{where}: {limit:g} is below what {n} prompts can resolve: without one bad prompt among them, "
             f"{smallest:.2g} is still possible; give at least that, or measure {enough} prompts"
         )
-
-
-def _round_up(limit: float) -> float:
-    """The next round number above."""
-    size = 10.0 ** math.floor(math.log10(limit))
-    return float(f"{next(r for r in ROUND if r * size > limit * (1 + 1e-9)) * size:.3g}")
 
 
 def _prompts(needed: int | None) -> str:

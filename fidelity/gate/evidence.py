@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from fidelity.config import Compares
 from fidelity.floor import ByPrompt, excess_by_prompt, mean_over_controls
-from fidelity.records import Column, Sameness
+from fidelity.records import Column, PromptTokens, Sameness
 from fidelity.store.manifests import RunManifest
 
 SEED = 0
@@ -51,6 +52,10 @@ class Evidence:
     """How many answers each prompt was to have."""
     same: Sameness = field(default_factory=lambda: Sameness(texts=False))
     """Candidate and baseline."""
+    prompt_tokens: PromptTokens | None = None
+    """How baseline and candidate read the prompts; None where it wasn't recorded."""
+    compares: tuple[Compares, ...] = ()
+    """What the candidate's YAML says that it is compared for."""
     planned: int | None = None
     """Where generating stops once the bounds decide: the number of prompts that there can be."""
 

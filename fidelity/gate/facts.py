@@ -1,74 +1,42 @@
-"""What manifests tell: whether a control is one, whether quantization engaged, and where two engines differ."""
+"""The preconditions of a verdict: a control that is one, a candidate that is one, and answers to judge by."""
 
-from fidelity.checkpoints import FLOATS
-from fidelity.config import RecordedEngine, TransformersEngine, VllmEngine, VllmSettings
+from fidelity.config import Compares
+from fidelity.gate.comparability import differences
+from fidelity.gate.controls import why_no_control
+from fidelity.gate.difference import Difference
 from fidelity.gate.evidence import Evidence
+from fidelity.gate.quantization import mislabeled, why_not_engaged
 from fidelity.gate.settings import Gate
 from fidelity.gate.verdict import Line
-from fidelity.store.manifests import RunManifest
 
-COMPARED = {"kind": "engine", "version": "version", "mode": "mode", "device": "hardware"}
-"""What of an engine changes outputs by itself, and its name for people."""
-UNKNOWN = {None, "recorded"}
-"""What a recording that doesn't say what ran has for an engine: held against nobody."""
+
+def declared(gate: Gate, evidence: Evidence) -> frozenset[Compares]:
+    """What the comparison is about: what the gate and the candidate's YAML say, else quantization."""
+    named = frozenset((*gate.compares, *evidence.compares)) or frozenset[Compares]({"quantization"})
+    return named | {"engine", "hardware"} if gate.allow_engine_difference else named
+
+
+def differences_in(gate: Gate, evidence: Evidence) -> tuple[Difference, ...]:
+    """Where baseline and candidate were not generated alike; those that the comparison is about are declared."""
+    baseline, candidate = evidence.baseline_manifest, evidence.candidate_manifest
+    return differences(baseline, candidate, evidence.prompt_tokens, declared=declared(gate, evidence))
 
 
 def unmet(gate: Gate, evidence: Evidence) -> list[Line]:
     """The preconditions of any verdict that aren't met: with one of them a candidate can neither pass nor fail."""
+    baseline, candidate = evidence.baseline_manifest, evidence.candidate_manifest
     found = {
-        "control": _why_no_control(evidence),
+        "control": why_no_control(evidence.control_manifests, baseline, candidate),
         "failures": _unanswered(gate, evidence),
-        "quantization": _never_engaged(evidence),
+        "quantization": why_not_engaged(candidate, baseline, evidence.same, declared(gate, evidence)),
+        "label": _labels(evidence),
     }
     return [Line("precondition", name, "inconclusive", why) for name, why in found.items() if why]
 
 
-def engine_differences(baseline: RunManifest, other: RunManifest) -> list[str]:
-    """Where two engines are known to differ in more than the weights: "mode is eager (the baseline's: compiled)"."""
-    compared = [(word, getattr(other.engine, key), getattr(baseline.engine, key)) for key, word in COMPARED.items()]
-    return [
-        f"{word} is {own} (the baseline's: {original})"
-        for word, own, original in compared
-        if own != original and not {own, original} & UNKNOWN
-    ]
-
-
-def is_quantized(manifest: RunManifest) -> bool | None:
-    """Whether a run was meant to be quantized, by its options, its checkpoint, else its label; None where none says."""
-    engine = manifest.config.engine
-    if isinstance(engine, VllmEngine | TransformersEngine) and engine.torchao:
-        return True
-    options = engine.options if isinstance(engine, VllmSettings | TransformersEngine) else {}
-    if options.get("quantization") or options.get("quantization_config"):
-        return True
-    named = manifest.checkpoint.format or manifest.label
-    return None if named is None else not named.startswith(tuple(FLOATS.values()))
-
-
-def _why_no_control(evidence: Evidence) -> str:
-    """A control is judged by its manifest, never by its outputs: in FP32 it may well equal the baseline."""
-    baseline = evidence.baseline_manifest
-    if not evidence.control_manifests:
-        return "No control: nothing says how far the baseline is from itself."
-    for control in evidence.control_manifests:
-        if _is_same_run(control, baseline):
-            return f"The control {control.name} is the baseline itself, so that it shows no floor."
-        if _is_same_run(control, evidence.candidate_manifest):
-            return f"The control {control.name} is the candidate itself, so that nothing could lie beyond the floor."
-        if differing := engine_differences(baseline, control):
-            return f"The control {control.name} is no control, since its {' and its '.join(differing)}."
-        models = [manifest.identity.get("model") for manifest in (baseline, control)]
-        if models[0] != models[1]:
-            return f"The control {control.name} is another model than the baseline."
-    return ""
-
-
-def _is_same_run(one: RunManifest, other: RunManifest) -> bool:
-    """Recorded runs are known by what they say, and two of them may say the same: there the file tells."""
-    engines = one.config.engine, other.config.engine
-    if isinstance(engines[0], RecordedEngine) and isinstance(engines[1], RecordedEngine):
-        return engines[0].path == engines[1].path
-    return one.digest == other.digest
+def _labels(evidence: Evidence) -> str:
+    wrong = [mislabeled(manifest) for manifest in (evidence.baseline_manifest, evidence.candidate_manifest)]
+    return "; ".join(f"The label is wrong: {why}" for why in wrong if why) + "." * any(wrong)
 
 
 def _unanswered(gate: Gate, evidence: Evidence) -> str:
@@ -80,15 +48,4 @@ def _unanswered(gate: Gate, evidence: Evidence) -> str:
                 f"Too many failures: {manifest.name} gave no answer to {failures} of {prompts} prompts, and "
                 f"max_failed is {gate.max_failed:.1%}."
             )
-    return ""
-
-
-def _never_engaged(evidence: Evidence) -> str:
-    manifest, same = evidence.candidate_manifest, evidence.same
-    if is_quantized(manifest) and manifest.engine.quantized_layers == 0:
-        return "Quantization never engaged: the engine reports no quantized layer."
-    if same.texts and same.token_ids is not False and same.logprobs:
-        return "Quantization never engaged: every text, token id and logprob equals the baseline's."
-    if same.texts and same.token_ids is not False and same.logprobs is None:
-        return "Can't tell whether quantization engaged: every text equals the baseline's, and there are no logprobs."
     return ""

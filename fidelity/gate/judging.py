@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from fidelity.gate.comparability import in_words
+from fidelity.gate.difference import Difference
 from fidelity.gate.evidence import SEED, Evidence
-from fidelity.gate.facts import engine_differences, unmet
+from fidelity.gate.facts import differences_in, unmet
 from fidelity.gate.lines import Judged, Study, unjudged
 from fidelity.gate.margins import judge_margin, judge_tail
-from fidelity.gate.settings import Gate, break_column, check_columns
+from fidelity.gate.settings import Gate, Limit, check_columns
 from fidelity.gate.shares import judge_breaks, judge_failed
-from fidelity.gate.verdict import Line, LineKind, Outcome, Verdict, worst
+from fidelity.gate.verdict import Line, Outcome, Verdict, worst
 from fidelity.stats import holm
 
 
@@ -27,7 +29,8 @@ def judge(gate: Gate, evidence: Evidence) -> Verdict:
     unmet_ones = unmet(gate, evidence)
     judged = _each(gate, evidence)
     lines = _with_fails(judged, gate)
-    why = _why_no_fail(gate, evidence, unmet_ones, lines)
+    differing = differences_in(gate, evidence)
+    why = _why_no_fail([d for d in differing if not d.declared], unmet_ones, lines)
     beyond = [line for line in lines if line.decides and line.outcome == "fail"]
     lines = [*unmet_ones, *(_softened(line, why) if why else line for line in lines)]
     outcome = worst(line.outcome for line in lines if line.decides)
@@ -39,6 +42,7 @@ def judge(gate: Gate, evidence: Evidence) -> Verdict:
         confidence=gate.confidence,
         seed=SEED,
         planned=evidence.planned,
+        differences=differing,
     )
 
 
@@ -46,35 +50,31 @@ def _each(gate: Gate, evidence: Evidence) -> list[Judged]:
     """Every line of the gate, not yet failed."""
     study = Study(
         confidence=gate.confidence,
-        tests=len(gate.margins) + len(gate.tail) + len(gate.breaks) + 1,
+        tests=len(gate.limits) + 1,
         planned=evidence.planned,
         complete=evidence.complete,
         why_no_floor="" if evidence.control_manifests else "there is no control to take its floor from",
     )
-    judged = []
-    for name, margin in gate.margins.items():
-        found = evidence.columns.get(name)
-        judged.append(
-            judge_margin(name, margin, found, study) if found else _unscored("margin", name, margin, evidence)
-        )
-    for name, limit in gate.tail.items():
-        found = evidence.columns.get(name)
-        judged.append(judge_tail(name, limit, found, study) if found else _unscored("tail", name, limit, evidence))
-    for name, limit in gate.breaks.items():
-        found = evidence.columns.get(break_column(name))
-        judged.append(judge_breaks(name, limit, found, study) if found else _unscored("break", name, limit, evidence))
+    judged = [_limit(limit, evidence, study) for limit in gate.limits]
     return [*judged, judge_failed(gate.max_failed, evidence, study)]
 
 
-def _unscored(kind: LineKind, name: str, limit: float, evidence: Evidence) -> Judged:
-    return unjudged(kind, name, limit, evidence.unscored[break_column(name) if kind == "break" else name])
+def _limit(limit: Limit, evidence: Evidence, study: Study) -> Judged:
+    measured = evidence.columns.get(limit.column)
+    if measured is None:
+        return unjudged(limit.kind, limit.name, limit.value, evidence.unscored[limit.column])
+    if limit.kind == "margin":
+        return judge_margin(limit.name, limit.value, measured, study)
+    if limit.kind == "tail":
+        return judge_tail(limit.name, limit.value, measured, study)
+    return judge_breaks(limit.name, limit.value, measured, study)
 
 
 def _with_fails(judged: Sequence[Judged], gate: Gate) -> list[Line]:
     """The lines with what fails; those that decide and those that warn are corrected apart, as two families."""
     lines = {}
     for decides in (True, False):
-        family = [n for n, one in enumerate(judged) if _decides(one.line, gate) is decides]
+        family = [n for n, one in enumerate(judged) if gate.decides(one.line.kind, one.line.name) is decides]
         adjusted = holm([judged[n].p_value for n in family])
         for n, p_value in zip(family, adjusted, strict=True):
             line = replace(judged[n].line, decides=decides)
@@ -86,17 +86,12 @@ def _with_fails(judged: Sequence[Judged], gate: Gate) -> list[Line]:
     return [lines[n] for n in range(len(judged))]
 
 
-def _decides(line: Line, gate: Gate) -> bool:
-    return line.kind in ("break", "failed") or gate.primary in (None, line.name)
-
-
-def _why_no_fail(gate: Gate, evidence: Evidence, unmet_ones: Sequence[Line], lines: Sequence[Line]) -> str:
+def _why_no_fail(undeclared: Sequence[Difference], unmet_ones: Sequence[Line], lines: Sequence[Line]) -> str:
     """Why what is beyond its limit doesn't fail; empty where it does."""
     if unmet_ones:
         return f"a precondition is not met ({unmet_ones[0].name})"
-    differing = engine_differences(evidence.baseline_manifest, evidence.candidate_manifest)
-    if differing and not gate.allow_engine_difference:
-        return f"its {' and its '.join(differing)}, so that not all of this need be quantization's"
+    if undeclared:
+        return f"its {in_words(undeclared)}, so that not all of this need be quantization's"
     if any(line.kind == "failed" and line.outcome == "inconclusive" for line in lines):
         return "too many prompts have no answer"
     return ""

@@ -1,9 +1,12 @@
 """What the lines of a gate have in common: the study they belong to, and how a bound is put into words."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from fidelity.gate.verdict import Line, LineKind
+
+ROUND = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,12 @@ def what_would_decide(needed: int | None, n: int) -> str:
     if needed > n:
         return f"; about {needed} prompts would decide, and there are {n}"
     return "; more prompts would decide"
+
+
+def rounded_up(limit: float) -> float:
+    """The next round number above."""
+    size = 10.0 ** math.floor(math.log10(limit))
+    return float(f"{next(r for r in ROUND if r * size > limit * (1 + 1e-9)) * size:.3g}")
 
 
 def _apart(value: float, limit: float) -> str:

@@ -1,27 +1,71 @@
 """gate.yaml: how much drift is acceptable, and how sure the verdict has to be."""
 
+import math
 from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Self
+from types import MappingProxyType
+from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from fidelity.config import explained, read_yaml
+from fidelity.config import Declared, explained, read_yaml
 from fidelity.errors import ConfigError
+from fidelity.gate.verdict import LineKind
 from fidelity.records import Column
 from fidelity.schema import Settings, nearest
 
+LIMIT_KEYS = ("margins", "tail", "breaks")
+"""The mappings of a gate file from a column, or a check, to its limit."""
+LARGEST_UNBOUNDED_MARGIN = math.log(2**18)
+"""In nats, the unit of all columns without a known range: what a model loses that guesses uniformly among 262,144
+tokens, the largest vocabulary in use. A larger margin would accept a model that has learned nothing."""
+
+
+def _no_percent(value: Any) -> Any:
+    """A share that was written as a percentage, with what to write instead."""
+    percent = value.removesuffix("%").strip() if isinstance(value, str) and value.endswith("%") else value
+    try:
+        share = float(percent) / 100
+    except (TypeError, ValueError):
+        return value
+    if not isinstance(value, bool) and (percent is not value or 1 < share * 100 < 100):
+        raise ValueError(
+            f"Input should be less than 1: for {share:.4g} of all, or {100 * share:.4g} %, write {share:.4g}"
+        )
+    return value
+
+
 Margin = Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)]
-Share = Annotated[float, Field(gt=0, lt=1, strict=True)]
+Share = Annotated[float, BeforeValidator(_no_percent), Field(gt=0, lt=1, strict=True)]
 
 GATEABLE_FORMS = {"first_divergence": "prefix_agreement", "length_ratio": "length_similarity"}
 """Columns that only describe, and what says the same in a form that can be judged."""
 
 
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One limit of a gate: a line of its verdict."""
+
+    kind: LineKind
+    key: str
+    """Where it is in the gate file: `margins`, `tail`, `breaks`."""
+    name: str
+    """As the gate file has it: a column, or a check."""
+    column: str
+    """The column that is judged."""
+    value: float
+
+    @property
+    def place(self) -> str:
+        """For an error message: `gate: margins.sts`."""
+        return f"gate: {self.key}.{self.name}"
+
+
 class Gate(Settings):
     """What a candidate is held to. A limit that isn't named isn't judged."""
 
-    confidence: float = Field(default=0.95, gt=0.5, lt=1, strict=True)
+    confidence: Annotated[float, BeforeValidator(_no_percent)] = Field(default=0.95, gt=0.5, lt=1, strict=True)
     """Of every bound, one-sided; 1 - confidence is how often a candidate at its limit may pass, or fail."""
     margins: dict[str, Margin] = Field(default_factory=dict)
     """By column: the mean excess that is acceptable, in the column's own unit."""
@@ -29,12 +73,32 @@ class Gate(Settings):
     """By column: the excess of the worst 5 % of prompts that is acceptable; judged from 200 prompts on."""
     breaks: dict[str, Share] = Field(default_factory=dict)
     """By check (`json` is the column `break_json`): the share of prompts that may be newly broken."""
-    max_failed: float = Field(default=0.02, ge=0, lt=1, strict=True)
+    max_failed: Annotated[float, BeforeValidator(_no_percent)] = Field(default=0.02, ge=0, lt=1, strict=True)
     """The share of prompts that may be left without an answer; beyond it the rest says too little."""
     primary: str | None = None
     """The one column whose lines decide, with the hard breaks and the failures; the other lines warn."""
+    compares: Declared = ()
+    """In what candidates are meant to differ from the baseline, beside what their own YAML says: `engine`, or a list;
+    `quantization` if neither says it. Whatever else differs makes a fail inconclusive."""
     allow_engine_difference: bool = False
-    """Let a candidate fail although its engine's mode, version or hardware is another than the baseline's."""
+    """An older way to declare `engine` and `hardware` beside what is compared."""
+
+    @property
+    def limits(self) -> tuple[Limit, ...]:
+        """All of its limits on columns, in the order of their lines."""
+        return (
+            *(Limit("margin", "margins", name, name, value) for name, value in self.margins.items()),
+            *(Limit("tail", "tail", name, name, value) for name, value in self.tail.items()),
+            *(Limit("break", "breaks", name, break_column(name), value) for name, value in self.breaks.items()),
+        )
+
+    def confidence_of_each(self, candidates: int) -> float:
+        """Of each verdict where several are given together, so that all of them hold at `confidence` (Bonferroni)."""
+        return 1 - (1 - self.confidence) / candidates
+
+    def decides(self, kind: LineKind, name: str) -> bool:
+        """Whether a line counts for the verdict; with a `primary` some of them only warn."""
+        return kind in ("break", "failed") or self.primary in (None, name)
 
     @model_validator(mode="after")
     def _must_be_able_to_fail(self) -> Self:
@@ -52,43 +116,64 @@ def load_gate(path: Path) -> Gate:
         ConfigError: The file is missing, not YAML, has no limit, an unknown key or a wrong type, with its place.
     """
     try:
-        return Gate.model_validate(read_yaml(path, keys="confidence:, margins:, breaks: ..."))
+        return Gate.model_validate(read_yaml(path, keys="confidence:, margins:, breaks: ...", written_once=LIMIT_KEYS))
     except ValidationError as error:
         raise explained(path, error) from error
 
 
-def check_columns(gate: Gate, offered: Mapping[str, Column], *, unscored: Container[str] = ()) -> None:
+def check_columns(
+    gate: Gate,
+    offered: Mapping[str, Column],
+    *,
+    unscored: Container[str] = (),
+    addable: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Whether everything that the gate names is there to be judged.
 
     Args:
         gate: The gate.
         offered: All columns that are scored, by name.
         unscored: Columns that exist, and could not be scored on these runs: a line for the verdict, no mistake.
+        addable: Columns that could be scored too, with what has to be done for that.
 
     Raises:
-        ConfigError: A column doesn't exist, or only describes; the message names the nearest that can be judged.
+        ConfigError: A column doesn't exist, isn't scored, or only describes, or a limit is outside its range; each
+            with what to write instead.
     """
+    wrong = [
+        f"{limit.place}: {why}"
+        for limit in gate.limits
+        if limit.column not in unscored and (why := _why_not_judged(limit, offered, addable))
+    ]
+    if wrong:
+        raise ConfigError("\n".join(wrong))
+
+
+def _why_not_judged(limit: Limit, offered: Mapping[str, Column], addable: Mapping[str, str]) -> str:
+    """What is wrong with a limit's column or its value; empty where nothing is."""
     judged = [name for name, column in offered.items() if column.better != "neither"]
-    for key, limits in (("margins", gate.margins), ("tail", gate.tail)):
-        for name, limit in limits.items():
-            where = f"gate: {key}.{name}"
-            if name in unscored:
-                continue
-            if name not in offered:
-                raise ConfigError(f"{where}: no such column among what is scored{nearest(name, judged)}")
-            if offered[name].better == "neither":
-                raise ConfigError(f"{where}: a column that only describes{_gateable_form(name, judged)}")
-            bounds = offered[name].bounds
-            if bounds and limit >= bounds[1] - bounds[0]:
-                raise ConfigError(
-                    f"{where}: {limit:g} can't be exceeded, so nothing could fail: {name} goes from {bounds[0]:g} to "
-                    f"{bounds[1]:g}, so give less than {bounds[1] - bounds[0]:g}"
-                )
-    breaks = [break_key(name) for name in judged if name == break_column(break_key(name))]
-    for name in gate.breaks:
-        if break_column(name) not in offered and break_column(name) not in unscored:
-            hint = nearest(name, breaks) if breaks else "; the metric 'breaks' gives them"
-            raise ConfigError(f"gate: breaks.{name}: no column {break_column(name)!r} among what is scored{hint}")
+    column = offered.get(limit.column)
+    if column is None and limit.column in addable:
+        return f"{limit.column} is not scored; {addable[limit.column]}"
+    if column is None and limit.kind == "break":
+        breaks = [break_key(name) for name in judged if name == break_column(break_key(name))]
+        hint = nearest(limit.name, breaks) if breaks else "; the metric 'breaks' gives them"
+        return f"no column {limit.column!r} among what is scored{hint}"
+    if column is None:
+        return f"no such column among what is scored{nearest(limit.name, judged)}"
+    if column.better == "neither":
+        return f"a column that only describes{_gateable_form(limit.name, judged)}"
+    if column.bounds is None and limit.value >= LARGEST_UNBOUNDED_MARGIN:
+        return (
+            f"{limit.value:g} can't be exceeded by any model worth judging: one that guesses its tokens loses "
+            f"{LARGEST_UNBOUNDED_MARGIN:.1f} nats at most, so give less"
+        )
+    if column.bounds and limit.value >= (width := column.bounds[1] - column.bounds[0]):
+        return (
+            f"{limit.value:g} can't be exceeded, so nothing could fail: {limit.column} goes from {column.bounds[0]:g} "
+            f"to {column.bounds[1]:g}, so give less than {width:g}"
+        )
+    return ""
 
 
 def break_column(key: str) -> str:

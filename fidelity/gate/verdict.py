@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from fidelity.gate.difference import Difference
+
 Outcome = Literal["pass", "fail", "inconclusive"]
 LineKind = Literal["margin", "tail", "break", "failed", "precondition"]
 
@@ -57,6 +59,8 @@ class Verdict:
     """Of the order in which the bounds read the prompts, and of the bootstrap."""
     planned: int | None = None
     """Where generating stops once the bounds decide: the number of prompts that there can be."""
+    differences: tuple[Difference, ...] = ()
+    """Where baseline and candidate were not generated alike; what isn't declared turns a fail into inconclusive."""
 
 
 def worst(outcomes: Iterable[Outcome]) -> Outcome:

@@ -11,6 +11,7 @@ from fidelity.metrics.bertscore import BertScore
 from fidelity.metrics.breaks import Breaks
 from fidelity.metrics.chrf import Chrf
 from fidelity.metrics.code import Code
+from fidelity.metrics.conflicts import Conflicts
 from fidelity.metrics.counts import Counts
 from fidelity.metrics.diversity import Diversity
 from fidelity.metrics.edit import Edit
@@ -41,10 +42,11 @@ __all__ = [
 ]
 
 Lexical = Identical | PrefixAgreement | FirstDivergence | Rouge | Chrf | Edit | Length | Facts | Diversity | Thinking
+Factual = Conflicts
 Structural = Markdown | Json | Code | Counts | Breaks
 Semantic = Sts | BertScore | Nli
 Forced = Tokens | Kl
-AnyMetric = Annotated[Lexical | Structural | Semantic | Forced, Field(discriminator="kind")]
+AnyMetric = Annotated[Factual | Lexical | Structural | Semantic | Forced, Field(discriminator="kind")]
 KINDS: tuple[type[Metric], ...] = get_args(get_args(AnyMetric)[0])
 
 
@@ -82,4 +84,4 @@ def default_metrics() -> list[Metric]:
     """What is scored if nothing is asked for: all that needs no more than the STS encoder."""
     lexical = [Identical(), PrefixAgreement(), FirstDivergence(), Rouge(), Chrf(), Edit(), Length(), Facts()]
     structural = [Markdown(), Json(), Code(), Counts(), Breaks()]
-    return [*lexical, Thinking(), Diversity(), Sts(), *structural, Tokens()]
+    return [Conflicts(), *lexical, Thinking(), Diversity(), Sts(), *structural, Tokens()]

@@ -47,6 +47,11 @@ class Metric(Settings, ABC):
         """Distributions whose version changes the numbers; they enter the signature."""
         return ()
 
+    @property
+    def revision(self) -> int:
+        """Counts up when the numbers change that the same parameters give; enters the signature from 2 on."""
+        return 1
+
     def require_packages(self) -> None:
         """See that all of `packages` are installed; nothing is imported.
 
@@ -83,6 +88,7 @@ class Metric(Settings, ABC):
         """All that it takes to reproduce the numbers: `rouge|tokenizer:unicode|rapidfuzz:3.14.6|v:0.1.0`."""
         fields = {name: getattr(self, name) for name in type(self).model_fields if name not in {"kind", "label"}}
         parts = [self.kind, *(f"{name}:{value}" for name, value in fields.items())]
+        parts += [f"rev:{self.revision}"] if self.revision > 1 else []
         parts += [f"{package}:{_version(package) or 'not installed'}" for package in self.packages]
         return "|".join([*parts, f"v:{__version__}"])
 

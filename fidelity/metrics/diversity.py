@@ -30,6 +30,10 @@ class Diversity(Metric):
     kind: Literal["diversity"] = "diversity"
 
     @property
+    def revision(self) -> int:
+        return 2
+
+    @property
     def packages(self) -> tuple[str, ...]:
         return ("rapidfuzz", "regex")
 

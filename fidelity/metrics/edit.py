@@ -16,7 +16,8 @@ class Edit(Metric):
     """1 - Levenshtein distance / length of the longer, on characters (`edit_chars`) and on words (`edit_words`).
 
     In [0, 1], 1 = identical, symmetric; insertions, deletions and substitutions cost 1. Characters are the code points
-    as they are; words are case-folded (see `words`). Two texts without any unit give 1, one without gives 0.
+    as they are; words, numbers and punctuation marks are normalized and case-folded (see `words`). Two texts without
+    any unit give 1, one without gives 0.
 
     With `profile`, `edit_words[decile=1]` to `[decile=10]` say where along the baseline it was edited: of the steps of
     the alignment that lie in that tenth of the baseline's words, the share that keeps a word. An insertion lies where
@@ -26,6 +27,10 @@ class Edit(Metric):
     kind: Literal["edit"] = "edit"
     profile: bool = False
     """Whether the ten columns along the output come too."""
+
+    @property
+    def revision(self) -> int:
+        return 2
 
     @property
     def packages(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from fidelity.metrics.base import Metric, Need
 from fidelity.metrics.token_columns import Numbers, TokenNumber, profiles
-from fidelity.metrics.token_divergence import exact_kl
+from fidelity.metrics.token_divergence import exact_acceptance, exact_kl
 from fidelity.records import Column, Pair
 
 QUANTILES = (0.5, 0.9, 0.99, 0.999)
@@ -18,7 +18,8 @@ class Kl(Metric):
 
     Exact: over the whole vocabulary, so it takes runs of a baseline whose YAML says `kl: {exact: true}`, and has values
     for the first prompts alone. `kl` is the mean over tokens, weighted by tokens; `kl[q=0.5]` to `kl[q=0.999]` are its
-    quantiles within an answer (linear between neighbours). 0 where both distributions are the same; there is no upper
+    quantiles within an answer (linear between neighbours). `ear_exact` is the expected acceptance rate without the gap
+    that `ear` has (see `tokens`). 0 where both distributions are the same; there is no upper
     limit, and None where a token is possible to the baseline and impossible to the candidate.
     """
 
@@ -35,7 +36,8 @@ class Kl(Metric):
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
         found = [exact_kl(*pair.forced, ignore_below=self.ignore_below) if pair.forced else None for pair in pairs]
         number = TokenNumber("kl", found, "lower", weighted=True, bounds=None)
-        columns = [number.column()]
+        rates = [exact_acceptance(*pair.forced) if pair.forced else None for pair in pairs]
+        columns = [number.column(), TokenNumber("ear_exact", rates).column()]
         for q in QUANTILES:
             at = tuple(
                 None if mean is None or kl is None else float(np.quantile(kl, q))

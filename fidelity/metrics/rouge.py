@@ -11,7 +11,7 @@ from rapidfuzz.distance import LCSseq
 from fidelity.metrics.base import Metric
 from fidelity.records import Column, Pair
 from fidelity.text.union_lcs import union_lcs
-from fidelity.text.words import words
+from fidelity.text.words import plain_words, words
 
 T = TypeVar("T", bound=Hashable)
 Part = Literal["f1", "precision", "recall"]
@@ -25,16 +25,17 @@ class Rouge(Metric):
     several longest subsequences is taken depends on the side); with `parts: all` each also comes as `rouge1_precision`
     (share of the candidate's words) and `rouge1_recall` (share of the baseline's; the baseline is ROUGE's target). Two
     texts of the same words give exactly 1, in any language; two without any word give 1, one without gives 0. Texts too
-    short for a word pair have `rouge2` 1 if their words are the same, else 0.
+    short for a word pair have `rouge2` 1 if their words are the same, else 0. Spelling is normalized (see `normalize`);
+    in a text without letters and digits each symbol is a word.
 
     Read it beside the floor: two random long texts share most of their common words, so that 0.8 can be far away.
     """
 
     kind: Literal["rouge"] = "rouge"
     tokenizer: Literal["unicode", "rouge_score"] = "unicode"
-    """`unicode` knows the words of any script, numbers and symbols (see `words`). `rouge_score` gives the numbers of
-    the package rouge-score 0.1.2, made for English: it reads a-z and 0-9 only, so identical Chinese texts give 0, and
-    "-3" is "3"."""
+    """`unicode` counts the words of any script, in English the same as the package rouge-score 0.1.2 (see `plain_words`
+    for the two exceptions). `rouge_score` gives exactly that package's numbers: it reads a-z and 0-9 only, so identical
+    Chinese texts give 0, and "-3" is "3"."""
     stem: bool = False
     """Whether English words of more than three letters are cut to their stem first (nltk's PorterStemmer)."""
     lsum: bool = True
@@ -43,11 +44,15 @@ class Rouge(Metric):
     """`all` adds the columns of precision and recall."""
 
     @property
+    def revision(self) -> int:
+        return 2 if self.tokenizer == "unicode" else 1
+
+    @property
     def packages(self) -> tuple[str, ...]:
         return ("rapidfuzz", *(["regex"] if self.tokenizer == "unicode" else []), *(["nltk"] if self.stem else []))
 
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
-        read = _reader(_tokenizer(self.tokenizer, stem=self.stem), by_line=self.lsum)
+        read = _reader(_tokenizers(self.tokenizer, stem=self.stem), by_line=self.lsum)
         # The pairs of one baseline come one after another, so that it is read once for all its candidates.
         order = sorted(range(len(pairs)), key=lambda i: pairs[i].baseline.text)
         scored = {i: self._compare(read(pairs[i].baseline.text), read(pairs[i].candidate.text)) for i in order}
@@ -112,8 +117,14 @@ class Tokens(NamedTuple):
     bigrams: Counter[tuple[int, int]]
 
 
-def _reader(tokenize: Callable[[str], list[str]], *, by_line: bool) -> Callable[[str], Tokens]:
-    """Reads a text that comes again soon only once: candidates share a baseline, and many equal it."""
+Tokenizer = Callable[[str], list[str]]
+
+
+def _reader(tokenizers: Sequence[Tokenizer], *, by_line: bool) -> Callable[[str], Tokens]:
+    """Reads a text that comes again soon only once: candidates share a baseline, and many equal it.
+
+    The first tokenizer that finds a word in the text reads all of it.
+    """
     vocabulary: defaultdict[str, int] = defaultdict()
     vocabulary.default_factory = vocabulary.__len__  # the next number for a new word
 
@@ -121,8 +132,10 @@ def _reader(tokenize: Callable[[str], list[str]], *, by_line: bool) -> Callable[
     def read(text: str) -> Tokens:
         # Words don't cross lines, so the words of all lines are the words of the text.
         lines = text.split("\n") if by_line else [text]
-        numbered = [list(map(vocabulary.__getitem__, tokenize(line))) for line in lines if line]
-        ids = list(chain.from_iterable(numbered))
+        for tokenize in tokenizers:
+            numbered = [list(map(vocabulary.__getitem__, tokenize(line))) for line in lines if line]
+            if ids := list(chain.from_iterable(numbered)):
+                break
         return Tokens(list(filter(None, numbered)), ids, Counter(ids), Counter(pairwise(ids)))
 
     return read
@@ -134,14 +147,18 @@ def _shared(a: Counter[T], b: Counter[T]) -> int:
     return sum(map(min, map(a.__getitem__, common), map(b.__getitem__, common)))
 
 
-def _tokenizer(name: Literal["unicode", "rouge_score"], *, stem: bool) -> Callable[[str], list[str]]:
-    tokenize = words if name == "unicode" else _ascii_words
+def _tokenizers(name: Literal["unicode", "rouge_score"], *, stem: bool) -> list[Tokenizer]:
+    tokenizers: list[Tokenizer] = [plain_words, words] if name == "unicode" else [_ascii_words]
     if not stem:
-        return tokenize
+        return tokenizers
     from nltk.stem.porter import PorterStemmer
 
     stem_word = cache(PorterStemmer().stem)
-    return lambda text: [stem_word(t) if len(t) > 3 and t.isascii() else t for t in tokenize(text)]
+
+    def stemmed(tokenize: Tokenizer) -> Tokenizer:
+        return lambda text: [stem_word(t) if len(t) > 3 and t.isascii() else t for t in tokenize(text)]
+
+    return list(map(stemmed, tokenizers))
 
 
 # Everything but a-z and 0-9 separates, "?" included, which stands for what is not ASCII.

@@ -32,6 +32,10 @@ class Thinking(Metric):
     kind: Literal["thinking"] = "thinking"
 
     @property
+    def revision(self) -> int:
+        return 2
+
+    @property
     def packages(self) -> tuple[str, ...]:
         return Rouge().packages
 

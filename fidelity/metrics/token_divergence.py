@@ -36,6 +36,9 @@ class TokenValues:
     """Nats; see `kl_lower_bound`."""
     tail_mass: Floats
     """Mass of p on the tokens that the lower bound can't tell apart."""
+    ear: Floats
+    """From below; see `acceptance`."""
+    ear_upper: Floats
 
 
 def token_values(baseline: TokenScores, other: TokenScores) -> TokenValues:
@@ -44,6 +47,7 @@ def token_values(baseline: TokenScores, other: TokenScores) -> TokenValues:
     ours, theirs = baseline.logprobs[:n].astype(np.float64), other.logprobs[:n].astype(np.float64)
     top = baseline.top_logprobs[:n].astype(np.float64)
     bound, tail = kl_lower_bound(baseline, other)
+    lower, upper = acceptance(baseline, other)
     ranks = other.ranks[:n].astype(np.float64)
     return TokenValues(
         agree=baseline.top_ids[:n, 0] == other.top_ids[:n, 0] if n else np.zeros(0, bool),
@@ -54,35 +58,73 @@ def token_values(baseline: TokenScores, other: TokenScores) -> TokenValues:
         rank=np.where(ranks > 0, ranks, np.nan),
         kl_lower_bound=bound,
         tail_mass=tail,
+        ear=lower,
+        ear_upper=upper,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """The tokens whose probability both models give, at each of n positions, and the mass of all others."""
+
+    log_p: Floats
+    """(n, k + 1): the baseline's most likely tokens, and the answer's own unless it is among them."""
+    log_q: Floats
+    known: Bools
+    """Which of them both models give."""
+    tail_p: Floats
+    """(n,): mass of p on all other tokens."""
+    tail_q: Floats
+
+
+def _shared(baseline: TokenScores, other: TokenScores) -> _Shared:
+    n = min(len(baseline.token_ids), len(other.token_ids))
+    if not n:
+        empty = np.zeros((0, 1))
+        return _Shared(empty, empty, np.zeros((0, 1), bool), np.zeros(0), np.zeros(0))
+    ids, log_p = baseline.top_ids[:n], baseline.top_logprobs[:n].astype(np.float64)
+    same = ids[:, :, None] == other.top_ids[:n, None, :]
+    known = same.any(axis=2)
+    log_q = np.take_along_axis(other.top_logprobs[:n].astype(np.float64), same.argmax(axis=2), axis=1)
+    has_own = ((ids == baseline.token_ids[:n, None]) & known).any(axis=1)
+    known = np.column_stack([known, ~has_own])
+    log_p = np.column_stack([log_p, baseline.logprobs[:n].astype(np.float64)])
+    log_q = np.column_stack([log_q, other.logprobs[:n].astype(np.float64)])
+    masses = (np.where(known, np.exp(logs), 0.0).sum(axis=1) for logs in (log_p, log_q))
+    tail_p, tail_q = (np.clip(1.0 - mass, 0.0, 1.0) for mass in masses)
+    return _Shared(log_p, log_q, known, tail_p, tail_q)
 
 
 def kl_lower_bound(baseline: TokenScores, other: TokenScores) -> tuple[Floats, Floats]:
     """A lower bound of KL(p || q) in nats at each position, and the mass of p that it lumps together.
 
-    Tokens whose probability both models tell (those among the most likely of both, and the answer's own) count one by
+    Tokens whose probability both models give (those among the most likely of both, and the answer's own) count one by
     one, all others as one bucket. Merging outcomes never raises a divergence (data processing inequality), so the exact
     KL is at least as large, and may be several times larger where p is flat. Where the bucket's mass is mere rounding
     it is left out, which lowers the bound further. Equal to what is exact up to the rounding of float32 (1e-6).
     """
-    n = min(len(baseline.token_ids), len(other.token_ids))
-    if not n:
-        return np.zeros(0), np.zeros(0)
-    ids, log_p = baseline.top_ids[:n], baseline.top_logprobs[:n].astype(np.float64)
-    same = ids[:, :, None] == other.top_ids[:n, None, :]
-    told = same.any(axis=2)
-    log_q = np.take_along_axis(other.top_logprobs[:n].astype(np.float64), same.argmax(axis=2), axis=1)
-    own_is_there = ((ids == baseline.token_ids[:n, None]) & told).any(axis=1)
-    told = np.column_stack([told, ~own_is_there])
-    log_p = np.column_stack([log_p, baseline.logprobs[:n].astype(np.float64)])
-    log_q = np.column_stack([log_q, other.logprobs[:n].astype(np.float64)])
-    p, q = (np.where(told, np.exp(logs), 0.0) for logs in (log_p, log_q))
-    tail_p, tail_q = (np.clip(1.0 - mass.sum(axis=1), 0.0, 1.0) for mass in (p, q))
+    shared = _shared(baseline, other)
+    p, q = (np.where(shared.known, np.exp(logs), 0.0) for logs in (shared.log_p, shared.log_q))
+    tail_p, tail_q = shared.tail_p, shared.tail_q
     with np.errstate(divide="ignore", invalid="ignore"):
-        parts = np.where(p > 0, p * (log_p - log_q), 0.0) - p + q
+        terms = np.where(p > 0, p * (shared.log_p - shared.log_q), 0.0) - p + q
         tail = tail_p * np.log(tail_p / tail_q) - tail_p + tail_q
-    seen = (tail_p > SMALLEST_TAIL) & (tail_q > SMALLEST_TAIL)
-    return parts.sum(axis=1) + np.where(seen, tail, 0.0), tail_p
+    counted = (tail_p > SMALLEST_TAIL) & (tail_q > SMALLEST_TAIL)
+    return terms.sum(axis=1) + np.where(counted, tail, 0.0), tail_p
+
+
+def acceptance(baseline: TokenScores, other: TokenScores) -> tuple[Floats, Floats]:
+    """EAR at each position, the sum over the vocabulary of min(p, q), from below and from above; in [0, 1].
+
+    It is 1 minus the total variation, and the highest probability with which two samplers can be made to draw the same
+    token (expected acceptance rate; arXiv 2605.02404 calls 0.99 and above distribution-lossless).
+    From below count the tokens whose probability both models give; from above all other tokens add the smaller of the
+    two remaining masses.
+    """
+    shared = _shared(baseline, other)
+    smaller = np.where(shared.known, np.exp(np.minimum(shared.log_p, shared.log_q)), 0.0)
+    lower = np.clip(smaller.sum(axis=1), 0.0, 1.0)
+    return lower, np.minimum(lower + np.minimum(shared.tail_p, shared.tail_q), 1.0)
 
 
 def exact_kl(baseline: TokenScores, other: TokenScores, *, ignore_below: float | None = None) -> Floats:
@@ -102,6 +144,16 @@ def exact_kl(baseline: TokenScores, other: TokenScores, *, ignore_below: float |
         counted = log_p > (-np.inf if ignore_below is None else ignore_below)
         found[place] = np.sum(np.exp(log_p[counted]) * (log_p[counted] - log_q[counted]))
     return found
+
+
+def exact_acceptance(baseline: TokenScores, other: TokenScores) -> Floats:
+    """EAR at each position over the whole vocabulary; see `acceptance`. Both in the order of the ids."""
+    n = min(len(baseline.token_ids), len(other.token_ids))
+    smaller = np.zeros(n)
+    for place in range(n):  # a position at a time, as in `exact_kl`
+        both = np.minimum(baseline.top_logprobs[place], other.top_logprobs[place]).astype(np.float64)
+        smaller[place] = np.exp(both).sum()
+    return np.clip(smaller, 0.0, 1.0)
 
 
 def gap_change(baseline: TokenScores, other: TokenScores) -> Floats:

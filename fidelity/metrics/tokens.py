@@ -23,7 +23,10 @@ class Tokens(Metric):
     Nothing is generated, so one flipped token doesn't rewrite what follows, and texts that differ everywhere may differ
     in a few tokens. Logarithms are natural; p is the baseline, q the candidate. An empty answer gives None.
 
-    `top1_agreement`: share of the tokens at which both find the same token most likely. `sure_flips`: share of those at
+    `top1_agreement`: share of the tokens at which both find the same token most likely. `ear`: expected acceptance
+    rate, the mean over tokens of the sum over the vocabulary of min(p, q) (arXiv 2605.02404, where 0.99 is called
+    distribution-lossless), from below: the tokens that only one of the two has among its most likely count as 0, and
+    `ear_upper`, with `detail`, is the value from above. `sure_flips`: share of those at
     which they don't, among the tokens where the baseline was sure; None where it never was. `kl_lower_bound`: of
     KL(p || q), in nats a token, weighted by tokens; `tail_mass` is the share of p that it sees as one lump, so where
     that is large the exact KL (`kind: kl`) may be much larger. With `detail`:
@@ -68,12 +71,14 @@ class Tokens(Metric):
 
         numbers = [
             TokenNumber("top1_agreement", each(lambda v: v.agree)),
+            TokenNumber("ear", each(lambda v: v.ear)),
             TokenNumber("sure_flips", each(partial(flips, sure=True)), "lower"),
             TokenNumber("kl_lower_bound", each(lambda v: v.kl_lower_bound), "lower", weighted=True, bounds=None),
             TokenNumber("tail_mass", each(lambda v: v.tail_mass), "neither", weighted=True),
         ]
         if self.detail:
             numbers += [
+                TokenNumber("ear_upper", each(lambda v: v.ear_upper)),
                 TokenNumber("unsure_flips", each(partial(flips, sure=False)), "lower"),
                 TokenNumber("logprob_drop", each(lambda v: v.drop), "lower", weighted=True, bounds=None),
                 TokenNumber("rank", each(lambda v: v.rank), "neither", weighted=True, bounds=None),

@@ -5,15 +5,15 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 
-from fidelity.config import RecordedEngine, RunConfig, Sampling, StoredEngine
+from fidelity.config import DEFAULT_BATCH, RecordedEngine, RunConfig, Sampling, StoredEngine
 from fidelity.engines import Progress, TimedEngine, open_engine
 from fidelity.errors import ConfigError
 from fidelity.price.measures import values_from
 from fidelity.records import Failure
 from fidelity.runs.generate import Listener
-from fidelity.runs.jobs import DEFAULT_CHUNK
 from fidelity.runs.measure import RunWatch, time_alone
 from fidelity.stats import reading_order
+from fidelity.store.measurements import UNMEASURED, Measurement, Turn
 from fidelity.store.runs import Run
 from fidelity.store.store import Store
 
@@ -37,16 +37,14 @@ def measure_in_turn(runs: Sequence[tuple[RunConfig, Run]], *, store: Store, list
         for config, run in runs:
             listener.say(f"{run.name}: measured in turn, {number + 1} of {rounds} ...")
             if values := _turn(config, run, store, listener):
-                turns = [
-                    *((store.measurement(run) or {}).get("turns") or ()),
-                    {"turn": f"{session} {number}", "values": values},
-                ]
-                store.add_measurement(run, {"turns": turns})
+                earlier = (store.measurement(run) or UNMEASURED).turns
+                turn = Turn(turn=f"{session} {number}", values=values)
+                store.add_measurement(run, Measurement(turns=(*earlier, turn)))
 
 
 def _turn(config: RunConfig, run: Run, store: Store, listener: Listener) -> dict[str, float]:
     prompts = run.prompts()
-    order = reading_order([prompt.id for prompt in prompts])[: config.chunk or DEFAULT_CHUNK]
+    order = reading_order([prompt.id for prompt in prompts])[: config.drained or DEFAULT_BATCH]
     batch = [prompts[int(place)] for place in order]
 
     def tell(progress: Progress, *, since: float) -> None:
@@ -62,5 +60,5 @@ def _turn(config: RunConfig, run: Run, store: Store, listener: Listener) -> dict
         watch.chunk_finished(len(batch), tokens, time.monotonic() - began)
         measured = watch.measurement(config)
         if config.latency:
-            measured["latency"] = time_alone(engine, prompts, config.latency)
+            measured = measured.replace(latency=time_alone(engine, prompts, config.latency))
     return {name: value.value for name, value in values_from(measured).items()}

@@ -1,15 +1,15 @@
 """The price of a run: what it takes in bytes, memory, time and money, by itself and beside its baseline's."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
-from fidelity.engines import MachineLoad
 from fidelity.stats import Ratio, bca_interval, paired_ratio, ratio_of_rates
+from fidelity.store.measurements import UNMEASURED, Measurement, Turn
 from fidelity.store.runs import Run
 
 Unit = Literal["bytes", "per second", "seconds", "per query"]
@@ -63,6 +63,9 @@ class Timed:
     answer: float
 
 
+RATES = ("tokens_per_s", "requests_per_s")
+
+
 def measure_of(name: str) -> Measure:
     """The measure of a name; that of `answer[rag]` is called `answer, rag`."""
     plain, _, kind = name.removesuffix("]").partition("[")
@@ -73,24 +76,24 @@ def measure_of(name: str) -> Measure:
 def values_of(run: Run) -> dict[str, Value]:
     """What is known of a run, by the measure's name; nothing of a run without a checkpoint that was timed nowhere."""
     size = run.manifest.checkpoint.bytes
-    return {**({"bytes": Value(float(size))} if size else {}), **values_from(run.measurement or {})}
+    return {**({"bytes": Value(float(size))} if size else {}), **values_from(run.measurement or UNMEASURED)}
 
 
-def values_from(measured: Mapping[str, Any]) -> dict[str, Value]:
+def values_from(measured: Measurement) -> dict[str, Value]:
     """What a measurement says, by the measure's name."""
     values: dict[str, Value] = {}
     if memory := _memory(measured, without_cache=True) or _memory(measured, without_cache=False):
         values["memory"] = Value(memory)
-    for name, counted in (("tokens_per_s", "tokens"), ("requests_per_s", "prompts")):
-        if series := _series(measured, counted):
-            done, seconds = (sum(part) for part in zip(*series, strict=True))
+    for name in RATES:
+        if series := _series(measured, name):
+            done, seconds = (sum(column) for column in zip(*series, strict=True))
             if done and seconds:
                 values[name] = Value(done / seconds, n=len(series))
     for kind, requests in _requests(measured).items():
         for name, seconds_of in _TIMES.items():
             if value := _times(requests, seconds_of):
                 values[_name(name, kind)] = value
-    if (rate := values.get("requests_per_s")) and (price := measured.get("price_per_hour")):
+    if (rate := values.get("requests_per_s")) and (price := measured.price_per_hour):
         values["cost"] = Value(price / 3600 / rate.value, n=rate.n)
     return values
 
@@ -101,30 +104,56 @@ def ratios_of(baseline: Run, candidate: Run) -> dict[str, Ratio]:
     Where both were measured in turn, turn is held against turn; else times are paired by prompt, and rates are held
     against each other over the runs' chunks, which are not the same ones.
     """
-    ours, theirs = candidate.measurement or {}, baseline.measurement or {}
-    values, of_baseline = values_of(candidate), values_of(baseline)
+    own, original = (run.measurement or UNMEASURED for run in (candidate, baseline))
+    ratios = (
+        _bytes_ratio(candidate, baseline)
+        | _memory_ratio(own, original)
+        | _rate_ratios(own, original)
+        | _time_ratios(own, original)
+        | _turn_ratios(own, original)
+    )
+    if own.price_per_hour and original.price_per_hour and (rate := ratios.get("requests_per_s")):
+        ratios["cost"] = _inverse(rate, times=own.price_per_hour / original.price_per_hour)
+    return {name: ratios[name] for name in [*MEASURES, *ratios] if name in ratios}
+
+
+def _bytes_ratio(candidate: Run, baseline: Run) -> dict[str, Ratio]:
+    own, original = (run.manifest.checkpoint.bytes for run in (candidate, baseline))
+    return {"bytes": _exactly(own / original)} if own and original else {}
+
+
+def _memory_ratio(own: Measurement, original: Measurement) -> dict[str, Ratio]:
+    """Without what is reserved for the KV cache, where both tell it."""
+    for without_cache in (True, False):
+        held = [_memory(measured, without_cache=without_cache) for measured in (own, original)]
+        if held[0] and held[1]:
+            return {"memory": _exactly(held[0] / held[1])}
+    return {}
+
+
+def _rate_ratios(own: Measurement, original: Measurement) -> dict[str, Ratio]:
+    ratios = {name: ratio_of_rates(_series(own, name), _series(original, name)) for name in RATES}
+    return {name: ratio for name, ratio in ratios.items() if ratio}
+
+
+def _time_ratios(own: Measurement, original: Measurement) -> dict[str, Ratio]:
+    """Of each kind of request, over the prompts that both were timed with."""
     ratios: dict[str, Ratio] = {}
-    if "bytes" in values and "bytes" in of_baseline:
-        ratios["bytes"] = _exactly(values["bytes"].value / of_baseline["bytes"].value)
-    for without_cache in (False, True):
-        memory = [_memory(measured, without_cache=without_cache) for measured in (ours, theirs)]
-        if memory[0] and memory[1]:
-            ratios["memory"] = _exactly(memory[0] / memory[1])
-    for name, counted in (("tokens_per_s", "tokens"), ("requests_per_s", "prompts")):
-        if ratio := ratio_of_rates(_series(ours, counted), _series(theirs, counted)):
-            ratios[name] = ratio
-    asked = _requests(theirs)
-    for kind, requests in _requests(ours).items():
+    requests_of_baseline = _requests(original)
+    for kind, requests in _requests(own).items():
         for name, seconds_of in _TIMES.items():
-            above, below = (_by_prompt(r, seconds_of) for r in (requests, asked.get(kind, [])))
+            above, below = (_by_prompt(r, seconds_of) for r in (requests, requests_of_baseline.get(kind, [])))
             both = [prompt for prompt in above if prompt in below]
             if ratio := paired_ratio([above[p] for p in both], [below[p] for p in both]):
                 ratios[_name(name, kind)] = ratio
-    ratios |= _in_turn(ours, theirs)
-    prices = ours.get("price_per_hour"), theirs.get("price_per_hour")
-    if prices[0] and prices[1] and (rate := ratios.get("requests_per_s")):
-        ratios["cost"] = _turned(rate, times=prices[0] / prices[1])
-    return {name: ratios[name] for name in [*MEASURES, *ratios] if name in ratios}
+    return ratios
+
+
+def _turn_ratios(own: Measurement, original: Measurement) -> dict[str, Ratio]:
+    pairs = turns_in_common(own, original)
+    names = dict.fromkeys(name for one, other in pairs for name in one.values if name in other.values)
+    both = {name: [(a.values[name], b.values[name]) for a, b in pairs] for name in names}
+    return {name: ratio for name, values in both.items() if (ratio := paired_ratio(*zip(*values, strict=True)))}
 
 
 def queries_per_unit(run: Run) -> float | None:
@@ -135,39 +164,30 @@ def queries_per_unit(run: Run) -> float | None:
 
 def remarks(runs: Sequence[Run]) -> list[str]:
     """What has to be said beside the timings of these runs: other work at the time, and times that lie far apart."""
-    said, dates = [], {}
+    remarks_, dates = [], {}
     for run in runs:
-        measured = run.measurement or {}
-        for what, part in (("generated", measured), ("timed", measured.get("latency") or {})):
-            if not part.get("machine"):
-                continue
-            load = MachineLoad(**part["machine"])
-            if load.disturbed:
-                said.append(
+        measured = run.measurement or UNMEASURED
+        loads = {"generated": measured.machine, "timed": measured.latency and measured.latency.machine}
+        for what, load in loads.items():
+            if load and load.disturbed:
+                remarks_.append(
                     f"{run.name}: other work kept {load.busy_with_others:.1f} of {load.processors} processors busy "
                     f"while it was {what}: its times are those of a shared machine"
                 )
-        if "chunks" in measured:
-            dates[run.name] = str(measured["created"])
+        if measured.chunks:
+            dates[run.name] = str(measured.created)
     if len({date[:10] for date in dates.values()}) > 1:
-        said.append("Not measured on the same day: " + ", ".join(f"{name} {date}" for name, date in dates.items()))
-    return said
+        remarks_.append("Not measured on the same day: " + ", ".join(f"{name} {date}" for name, date in dates.items()))
+    return remarks_
 
 
-def turns_in_common(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[tuple[Any, Any]]:
+def turns_in_common(own: Measurement, original: Measurement) -> list[tuple[Turn, Turn]]:
     """The turns of two runs' measurements that were taken side by side."""
-    beside = {turn["turn"]: turn for turn in theirs.get("turns") or ()}
-    return [(turn, beside[turn["turn"]]) for turn in ours.get("turns") or () if turn["turn"] in beside]
+    beside = {turn.turn: turn for turn in original.turns}
+    return [(turn, beside[turn.turn]) for turn in own.turns if turn.turn in beside]
 
 
-def _in_turn(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Ratio]:
-    pairs = turns_in_common(ours, theirs)
-    names = dict.fromkeys(name for one, other in pairs for name in one["values"] if name in other["values"])
-    both = {name: [(a["values"][name], b["values"][name]) for a, b in pairs] for name in names}
-    return {name: ratio for name, values in both.items() if (ratio := paired_ratio(*zip(*values, strict=True)))}
-
-
-def _turned(ratio: Ratio, *, times: float) -> Ratio:
+def _inverse(ratio: Ratio, *, times: float) -> Ratio:
     low, high = (None if end is None else times / end for end in (ratio.high, ratio.low))
     return Ratio(times / ratio.value, low, high, ratio.n, ratio.confidence)
 
@@ -176,32 +196,34 @@ def _exactly(value: float) -> Ratio:
     return Ratio(value, None, None, 1, 0.95)
 
 
-def _memory(measured: Mapping[str, Any], *, without_cache: bool) -> float | None:
+def _memory(measured: Measurement, *, without_cache: bool) -> float | None:
     """The driver's count, else PSS, else RSS; what is reserved for the KV cache is a setting, not the model's need."""
-    memory = measured.get("memory") or {}
-    held = memory.get("gpu") or memory.get("pss") or memory.get("rss")
-    if not held:
+    memory = measured.memory
+    held = memory and (memory.gpu or memory.pss or memory.rss)
+    if not memory or not held:
         return None
     if not without_cache:
         return float(held)
-    cache = memory.get("kv_cache")
-    return float(held - cache) if cache and cache < held else None
+    return float(held - memory.kv_cache) if memory.kv_cache and memory.kv_cache < held else None
 
 
-def _series(measured: Mapping[str, Any], counted: str) -> list[tuple[float, float]]:
+def _series(measured: Measurement, rate: str) -> list[tuple[float, float]]:
     """What was done in how many seconds, chunk by chunk; of a measurement from before there were chunks, at once."""
-    chunks = measured.get("chunks") or ([measured] if measured.get("seconds") else [])
-    return [(chunk[counted], chunk["seconds"]) for chunk in chunks]
+    chunks = [(chunk.prompts, chunk.tokens, chunk.seconds) for chunk in measured.chunks]
+    if not chunks and measured.seconds:
+        chunks = [(measured.prompts or 0, measured.tokens or 0, measured.seconds)]
+    return [(tokens if rate == "tokens_per_s" else prompts, seconds) for prompts, tokens, seconds in chunks]
 
 
-def _requests(measured: Mapping[str, Any]) -> dict[str, list[Timed]]:
+def _requests(measured: Measurement) -> dict[str, list[Timed]]:
     """The timed requests by kind."""
-    found: dict[str, list[Timed]] = {}
-    for request in (measured.get("latency") or {}).get("requests") or ():
-        if came := request["seconds"]:
-            gaps = tuple(later - sooner for sooner, later in pairwise(came))
-            found.setdefault(request["kind"], []).append(Timed(request["prompt_id"], came[0], gaps, came[-1]))
-    return found
+    by_kind: dict[str, list[Timed]] = {}
+    for request in measured.latency.requests if measured.latency else ():
+        if arrivals := request.seconds:
+            gaps = tuple(later - sooner for sooner, later in pairwise(arrivals))
+            timed = Timed(request.prompt_id, arrivals[0], gaps, arrivals[-1])
+            by_kind.setdefault(request.kind, []).append(timed)
+    return by_kind
 
 
 _TIMES: dict[str, Callable[[Timed], float | None]] = {

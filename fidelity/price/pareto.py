@@ -176,7 +176,7 @@ _HOW_TO_MEASURE: dict[Minimise, str] = {
 
 def _choice(store: Store, base: Run, entry: Entry, minimise: Minimise) -> Choice:
     manifest = next(c.manifest for c in store.comparisons() if c.path.name == entry.comparison)
-    run = Run(store.root / "runs" / manifest["candidate"])
+    run = Run(store.root / "runs" / manifest.candidate)
     ratios = ratios_of(base, run)
     measure = next((name for name in _STANDS_FOR[minimise] if name in ratios), None)
     return Choice(run.name, entry.verdict, entry.why_not, measure, ratios[measure] if measure else None)

@@ -1,10 +1,11 @@
 """What every format says: the numbers, what was compared, and what has to be said beside the numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from fidelity import gate
 from fidelity.comparison.results import ComparisonSet, Scores, values_of
 from fidelity.floor import ByPrompt, Summary, by_prompt, pooled, summarise
+from fidelity.report.verdicts import NO_GATE
 from fidelity.store.runs import Run
 
 NOT_QUALITY = (
@@ -56,7 +57,7 @@ def shown_in_table(name: str) -> bool:
     return "[" not in name and not name.endswith(HIDDEN)
 
 
-def notes(result: ComparisonSet) -> list[str]:
+def notes(result: ComparisonSet, verdicts: Mapping[str, gate.Verdict] = NO_GATE) -> list[str]:
     """What has to be said beside the numbers, whatever the format; NOT_QUALITY comes on top of it."""
     said = []
     if not result.controls:
@@ -71,9 +72,11 @@ def notes(result: ComparisonSet) -> list[str]:
         said += [f"{scores.run.name}: prompt {prompt} failed: {why}" for prompt, why in reasons[:3]]
         said += [f"{scores.run.name}: and {len(reasons) - 3} more failed"] if len(reasons) > 3 else []
     said += _partings(result)
+    said += _spelling_only(result)
     said += _unscored(result)
     said += _scored_in_part(result)
-    said += differences(result)
+    said += differences(result, verdicts)
+    said += [f"The label is wrong: {why}" for why in mislabeled(result)]
     said += [f"{name}: not compared: {why}" for name, why in result.not_compared.items()]
     return list(dict.fromkeys(said))
 
@@ -86,14 +89,25 @@ def _partings(result: ComparisonSet) -> list[str]:
 
 
 def _parted(scores: Scores) -> str | None:
-    counts = scores.kept.manifest.get("partings")
-    judged = counts["near_ties"] + counts["minds_changed"] if counts else 0
+    counts = scores.kept.manifest.divergence
+    judged = counts.near_ties + counts.minds_changed if counts else 0
     if not counts or not judged:
         return None
     return (
-        f"{counts['parted']} of {counts['answers']} answers part from the baseline's, "
-        f"{counts['near_ties']} of {judged} at a near tie"
+        f"{counts.diverged} of {counts.answers} answers part from the baseline's, "
+        f"{counts.near_ties} of {judged} at a near tie"
     )
+
+
+def _spelling_only(result: ComparisonSet) -> list[str]:
+    """How many answers look the same and are not; the diff has the code points."""
+    counts = [(scores.run.name, scores.spelling_only) for scores in (*result.controls, *result.candidates)]
+    return [
+        f"{name}: {count} answer{'s differ' if count > 1 else ' differs'} in normalization alone (Unicode forms, "
+        f"apostrophes, hyphens, kinds of space, invisible characters)"
+        for name, count in counts
+        if count
+    ]
 
 
 def _unscored(result: ComparisonSet) -> list[str]:
@@ -136,17 +150,11 @@ def _stopped(run: Run) -> list[str]:
 
 
 def format_of(run: Run) -> str:
-    """The run's label; without one the checkpoint's number format, and what it ran as where that is another."""
-    manifest = run.manifest
-    if manifest.label:
-        return manifest.label
-    stored, ran, cache = manifest.checkpoint.format, manifest.engine.ran_as, manifest.engine.kv_cache
-    formats = [stored or ran or "format unknown"]
-    if stored and ran and ran != stored:
-        formats.append(f"ran as {ran}")
-    if cache and cache != manifest.engine.dtype:
-        formats.append(f"KV cache {cache}")
-    return ", ".join(formats)
+    """The checkpoint's number format, and what it ran as where that is another; a label comes first."""
+    label, real = run.manifest.label, gate.real_format(run.manifest)
+    if label and real and real != label and run.manifest.engine.ran_as != label:
+        return f"{label} (label), {real}"
+    return str(label or real or "format unknown")
 
 
 def size_of(run: Run) -> str:
@@ -173,19 +181,39 @@ def asked(baseline: Run) -> str:
     return f"{baseline.manifest.counts.prompts} prompts{how}"
 
 
-def differences(result: ComparisonSet) -> list[str]:
-    """Where the runs differ in more than their weights."""
+def differences_of(
+    result: ComparisonSet, scores: Scores, verdicts: Mapping[str, gate.Verdict] = NO_GATE
+) -> tuple[gate.Difference, ...]:
+    """Where a run was not generated as the baseline was, as far as its verdict, or else its YAML, declares it."""
+    if verdict := verdicts.get(scores.run.name):
+        return verdict.differences
+    declared = scores.compares or ("quantization",)
+    return gate.differences(result.baseline.manifest, scores.run.manifest, scores.prompt_tokens, declared=declared)
+
+
+def differences(result: ComparisonSet, verdicts: Mapping[str, gate.Verdict] = NO_GATE) -> list[str]:
+    """Where the runs differ in more than their weights, a sentence each."""
     return [
-        f"{scores.run.name}: {difference}"
+        f"{scores.run.name}: {difference_in_words(difference)}"
         for scores in (*result.controls, *result.candidates)
-        for difference in engine_differences(result.baseline, scores.run)
+        for difference in differences_of(result, scores, verdicts)
     ]
 
 
-def engine_differences(baseline: Run, other: Run) -> list[str]:
-    """Where the two engines differ in more than the weights: drift and engine can't be told apart then."""
-    differing = gate.engine_differences(baseline.manifest, other.manifest)
-    return [f"its {difference}, so not all of its drift is quantization's" for difference in differing]
+def difference_in_words(difference: gate.Difference) -> str:
+    """What differs, and what it means for the drift."""
+    if difference.declared:
+        return f"its {difference.sentence}, as declared"
+    return (
+        f"its {difference.sentence}, so not all of its drift is quantization's (compares: {difference.kinds[0]} "
+        f"declares it)"
+    )
+
+
+def mislabeled(result: ComparisonSet) -> list[str]:
+    """What is wrong with the runs' labels, a sentence each."""
+    runs = (result.baseline, *(scores.run for scores in (*result.controls, *result.candidates)))
+    return [why for run in runs if (why := gate.mislabeled(run.manifest))]
 
 
 def _controls(result: ComparisonSet, name: str) -> list[ByPrompt]:

@@ -1,10 +1,12 @@
 """Where two texts differ, word by word."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from typing import Literal
 
+from fidelity.report.sanitize import code_point, visible
+from fidelity.text.normalization import normalize
 from fidelity.text.words import word_spans
 
 MOST_WORDS = 4_000
@@ -19,18 +21,39 @@ class Piece:
 
     kind: Literal["both", "baseline", "candidate"]
     text: str
+    spelling: bool = False
+    """Whether it differs from its counterpart in the other text in normalization alone, so that they look the same."""
 
 
 def word_diff(baseline: str, candidate: str) -> list[Piece]:
     """The two texts as one sequence of pieces.
 
     The pieces "both" and "baseline", joined, are the baseline's text to the character, "both" and "candidate" the
-    candidate's. Words are those of `metrics.words` in any script, with case; white space alone never aligns two texts,
-    but where it differs it is a change. Equal texts give one piece, two empty ones none.
+    candidate's. Words are those of `text.words` in any script, with case; white space alone never aligns two texts,
+    but where it differs it is a change, and so it is where two words differ in normalization alone. Equal texts give
+    one piece, two empty ones none.
     """
-    ours, theirs = _units(baseline), _units(candidate)
-    raw = _pieces(ours, theirs, _common_runs([word for _, word in ours], [word for _, word in theirs]))
-    return list(_joined(raw))
+    units, others = _units(baseline), _units(candidate)
+    spelled, other = ([normalize(word) or word for _, word in side] for side in (units, others))
+    return list(_joined(_pieces(units, others, _common_runs(spelled, other))))
+
+
+def readable(pieces: Sequence[Piece]) -> list[Piece]:
+    """The same pieces in `visible` text, with the code points of what tells apart two spellings that look the same.
+
+    `café` against `café`, the second with a combining accent, is `caf⟦U+00E9⟧` against `cafe⟦U+0301⟧`.
+    """
+    shown = [replace(piece, text=visible(piece.text)) for piece in pieces]
+    for place, (piece, other) in enumerate(pairwise(pieces)):
+        if piece.spelling and other.spelling and (piece.kind, other.kind) == ("baseline", "candidate"):
+            shown[place] = replace(piece, text=_spelled(piece.text, other.text))
+            shown[place + 1] = replace(other, text=_spelled(other.text, piece.text))
+    return shown
+
+
+def _spelled(text: str, other: str) -> str:
+    """The text with the code point of every character outside of ASCII that the other text lacks."""
+    return "".join(code_point(c) if not c.isascii() and c not in other else visible(c) for c in text)
 
 
 Unit = tuple[str, str]
@@ -45,52 +68,56 @@ def _units(text: str) -> list[Unit]:
     return [(text[gap:start], text[start:end]) for gap, (start, end) in zip(starts, spans, strict=False)]
 
 
-def _common_runs(ours: Sequence[str], theirs: Sequence[str]) -> list[Run]:
+def _common_runs(baseline: Sequence[str], candidate: Sequence[str]) -> list[Run]:
     from rapidfuzz.distance import LCSseq
 
-    same = next((n for n, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs)))
+    pairs = enumerate(zip(baseline, candidate, strict=False))
+    same = next((n for n, (a, b) in pairs if a != b), min(len(baseline), len(candidate)))
     number: dict[str, int] = {}
     head, other = (
-        [number.setdefault(word, len(number)) for word in words[same : same + MOST_WORDS]] for words in (ours, theirs)
+        [number.setdefault(word, len(number)) for word in words[same : same + MOST_WORDS]]
+        for words in (baseline, candidate)
     )
     blocks = LCSseq.opcodes(head, other).as_matching_blocks()
-    found = [(same + block.a, same + block.b, block.size) for block in blocks if block.size]
+    runs = [(same + block.a, same + block.b, block.size) for block in blocks if block.size]
     if same:
-        found = [(0, 0, same), *found]
-    return _without_chance([*found, (len(ours), len(theirs), 0)])
+        runs = [(0, 0, same), *runs]
+    return _without_chance([*runs, (len(baseline), len(candidate), 0)])
 
 
 def _without_chance(runs: list[Run]) -> list[Run]:
     """Runs that are shorter than the changes on both sides of them are dropped, until none is left to drop."""
     while True:
         changes = [max(b[0] - a[0] - a[2], b[1] - a[1] - a[2]) for a, b in pairwise([(0, 0, 0), *runs])]
-        kept = [
+        longer = [
             run
             for run, before, after in zip(runs, changes, [*changes[1:], 0], strict=True)
             if run[2] >= min(CHANCE, before, after) or not run[2]
         ]
-        if len(kept) == len(runs):
+        if len(longer) == len(runs):
             return runs
-        runs = kept
+        runs = longer
 
 
-def _pieces(ours: Sequence[Unit], theirs: Sequence[Unit], runs: Sequence[Run]) -> Iterator[Piece]:
+def _pieces(units: Sequence[Unit], others: Sequence[Unit], runs: Sequence[Run]) -> Iterator[Piece]:
     at, other = 0, 0
     for start, start_other, size in runs:
-        yield Piece("baseline", _text(ours[at:start]))
-        yield Piece("candidate", _text(theirs[other:start_other]))
+        yield Piece("baseline", _text(units[at:start]))
+        yield Piece("candidate", _text(others[other:start_other]))
         at, other = start + size, start_other + size
-        for (gap, word), (gap_other, _) in zip(ours[start:at], theirs[start_other:other], strict=True):
-            if gap == gap_other:
-                yield Piece("both", gap + word)
-            else:
-                yield from (Piece("baseline", gap), Piece("candidate", gap_other), Piece("both", word))
+        for unit, unit_other in zip(units[start:at], others[start_other:other], strict=True):
+            for one, two in zip(unit, unit_other, strict=True):
+                if one == two:
+                    yield Piece("both", one)
+                else:
+                    same = normalize(one) == normalize(two)
+                    yield from (Piece("baseline", one, same), Piece("candidate", two, same))
 
 
 def _joined(pieces: Iterator[Piece]) -> Iterator[Piece]:
-    """Neighbours of a kind as one piece, empty ones left out, and in each change first what the baseline says."""
+    """Neighbours of a kind as one piece, empty ones left out, and in each change first the baseline's text."""
     filled = (piece for piece in pieces if piece.text)
-    for is_both, group in groupby(filled, key=lambda piece: piece.kind == "both"):
+    for (is_both, spelling), group in groupby(filled, key=lambda piece: (piece.kind == "both", piece.spelling)):
         members = list(group)
         kinds: tuple[Literal["both", "baseline", "candidate"], ...] = (
             ("both",) if is_both else ("baseline", "candidate")
@@ -98,7 +125,7 @@ def _joined(pieces: Iterator[Piece]) -> Iterator[Piece]:
         for kind in kinds:
             text = "".join(piece.text for piece in members if piece.kind == kind)
             if text:
-                yield Piece(kind, text)
+                yield Piece(kind, text, spelling)
 
 
 def _text(units: Sequence[Unit]) -> str:

@@ -95,7 +95,7 @@ def _sections(
         yield "Along the output", f'<div class="figures">{"".join(figures)}</div>'
     if len(past) > len(result.candidates):
         yield "Trend", _trend(past)
-    yield "What was compared", _compared(result)
+    yield "What was compared", _compared(result, verdicts)
 
 
 def _gate(result: ComparisonSet, verdicts: Mapping[str, Verdict], floor: Mapping[str, Summary]) -> Iterator[str]:
@@ -185,7 +185,7 @@ def _value(summary: Summary | None) -> str:
     return value if summary.excess is None else f"{value}<small>{number(summary.excess, sign=True)}</small>"
 
 
-def _compared(result: ComparisonSet) -> str:
+def _compared(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> str:
     runs = [("baseline", result.baseline), *(("control", control.run) for control in result.controls)]
     runs += [("candidate", candidate.run) for candidate in result.candidates]
     headings = ("", "Run", "Format", "Size", "Engine", "Mode", "Device", "Answers", "Failed", "Created")
@@ -198,7 +198,7 @@ def _compared(result: ComparisonSet) -> str:
         for row in rows
     ]
     parts = [_table([headings[n] for n in used], lines, figures=("Answers", "Failed"))]
-    if said := notes(result):
+    if said := notes(result, verdicts):
         parts.append(f"<h3>Notes</h3><ul>{''.join(f'<li>{_text(one_line(note))}</li>' for note in said)}</ul>")
     failures = [(c.run.name, p, why) for c in (*result.controls, *result.candidates) for p, why in c.failures.items()]
     if failures:

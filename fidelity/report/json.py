@@ -6,10 +6,12 @@ from dataclasses import asdict
 from importlib import resources
 from typing import Any
 
+from pydantic_core import to_jsonable_python
+
 from fidelity.comparison.results import ComparisonSet, Scores
 from fidelity.floor import Summary
 from fidelity.gate import Verdict
-from fidelity.report.content import low_anchor, pooled_columns, summaries_of
+from fidelity.report.content import differences_of, low_anchor, pooled_columns, summaries_of
 from fidelity.report.price import price_json
 from fidelity.report.verdicts import NO_GATE
 from fidelity.store.runs import Run
@@ -35,6 +37,7 @@ def as_json(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE) ->
                     for name, summary in summaries_of(result, candidate).items()
                 },
                 "unscored": candidate.unscored,
+                "differences": [asdict(d) for d in differences_of(result, candidate, verdicts)],
                 "own_floor": _floor_json(candidate.own_controls),
             }
             for candidate in result.candidates
@@ -52,7 +55,8 @@ def json_schema() -> dict[str, Any]:
 
 
 def _verdict_json(verdict: Verdict | None) -> dict[str, Any] | None:
-    return None if verdict is None else {key: value for key, value in asdict(verdict).items() if key != "candidate"}
+    elsewhere = {"candidate", "differences"}
+    return None if verdict is None else {k: value for k, value in asdict(verdict).items() if k not in elsewhere}
 
 
 def _floor_json(controls: Sequence[Scores]) -> dict[str, Any] | None:
@@ -68,11 +72,13 @@ def _run_json(run: Run) -> dict[str, Any]:
         "name": run.name,
         "id": run.id,
         "format": manifest.label or manifest.checkpoint.format,
+        "label": manifest.label,
+        "checkpoint_format": manifest.checkpoint.format,
         "ran_as": manifest.engine.ran_as,
         "parameters": manifest.checkpoint.parameters,
         "bytes": manifest.checkpoint.bytes,
-        "engine": asdict(manifest.engine),
-        "counts": manifest.counts.model_dump(),
+        "engine": to_jsonable_python(manifest.engine),
+        "counts": manifest.counts.model_dump(exclude_none=True),
     }
 
 

@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 
 from fidelity.comparison.results import ComparisonSet
 from fidelity.gate import Line, Outcome, Verdict
-from fidelity.report.content import NOT_QUALITY, describe_run
+from fidelity.report.content import NOT_QUALITY, describe_run, difference_in_words, differences_of
 from fidelity.report.sanitize import one_line, visible
 from fidelity.report.verdicts import NO_GATE, NOT_JUDGED, line_cells
 from fidelity.store.runs import Run
@@ -22,6 +22,8 @@ def as_junit(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE) -
     runs = {candidate.run.name: candidate.run for candidate in result.candidates}
     for name in dict.fromkeys([*runs, *verdicts, *result.not_compared]):
         suite = _suite(root, name, result.baseline, runs.get(name))
+        for word in _differences(result, name, verdicts):
+            ET.SubElement(suite[0], "property", name="difference", value=one_line(word))
         if verdict := verdicts.get(name):
             _judged(suite, verdict)
         elif name in result.not_compared:
@@ -33,6 +35,12 @@ def as_junit(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE) -
         _count(element)
     ET.indent(root)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
+
+
+def _differences(result: ComparisonSet, name: str, verdicts: Mapping[str, Verdict]) -> list[str]:
+    """Where a candidate was not generated as the baseline was."""
+    candidates = [candidate for candidate in result.candidates if candidate.run.name == name]
+    return [difference_in_words(d) for scores in candidates for d in differences_of(result, scores, verdicts)]
 
 
 def _suite(root: ET.Element, name: str, baseline: Run, run: Run | None) -> ET.Element:

@@ -28,7 +28,7 @@ from fidelity.report.content import (
     size_of,
     summaries_of,
 )
-from fidelity.report.diff import Piece, word_diff
+from fidelity.report.diff import Piece, readable, word_diff
 from fidelity.report.pairs import column_of, rank
 from fidelity.report.price import SERVED, PriceTable, price_table, serving_rows
 from fidelity.report.sanitize import WORD_JOINER, cut, one_line, visible
@@ -91,9 +91,9 @@ def as_markdown(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE
         blocks.append(Block(_folded("Served at different rates of requests (vllm bench serve)", table), 5, "serving"))
     if len(past) > len(result.candidates):
         blocks.append(Block(_trend(past), 5, "the trend"))
-    blocks.append(Block(_compared(result), 0))
-    named = set(differences(result))  # stand with what was compared
-    if said := [note for note in notes(result) if note not in named]:
+    blocks.append(Block(_compared(result, verdicts), 0))
+    named = set(differences(result, verdicts))  # stand with what was compared
+    if said := [note for note in notes(result, verdicts) if note not in named]:
         blocks.append(Block("\n".join(["### Notes", "", *_bullets(map(prose, said))]), 0))
     blocks.append(Block(_foot(verdicts), 0))
     return _fitted(blocks)
@@ -181,21 +181,20 @@ def _shown(pair: Pair, excess: float | None) -> str:
         about += f", excess {number(excess, sign=True)}"
     prompt = pair.prompt.text.strip()
     parts = [about, *([fenced(cut(prompt, 300))] if prompt else [])]
-    return "\n\n".join([*parts, fenced(_marked(word_diff(pair.baseline.text, pair.candidate.text)))])
+    return "\n\n".join([*parts, fenced(_marked(readable(word_diff(pair.baseline.text, pair.candidate.text))))])
 
 
 def _marked(pieces: Sequence[Piece]) -> str:
     """In git's notation for words, with what is long and the same elided, and an end."""
     text = ""
     for place, piece in enumerate(pieces):
-        seen = visible(piece.text)
         match piece.kind:
             case "both":
-                text += _elided(seen, first=place == 0, last=place == len(pieces) - 1)
+                text += _elided(piece.text, first=place == 0, last=place == len(pieces) - 1)
             case "baseline":
-                text += f"[-{cut(seen, MOST_OF_A_PAIR // 3)}-]"
+                text += f"[-{cut(piece.text, MOST_OF_A_PAIR // 3)}-]"
             case "candidate":
-                text += f"{{+{cut(seen, MOST_OF_A_PAIR // 3)}+}}"
+                text += f"{{+{cut(piece.text, MOST_OF_A_PAIR // 3)}+}}"
         if len(text) > MOST_OF_A_PAIR and place < len(pieces) - 1:
             return f"{text} … (cut here)"
     return text
@@ -226,7 +225,7 @@ def _price(found: PriceTable) -> str:
     return "\n".join(["### Price", "", table, "", *_bullets(map(prose, (*found.said, *dominated)))])
 
 
-def _compared(result: ComparisonSet) -> str:
+def _compared(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> str:
     runs = [("baseline", result.baseline)]
     runs += [("control", control.run) for control in result.controls]
     runs += [("candidate", candidate.run) for candidate in result.candidates]
@@ -234,7 +233,7 @@ def _compared(result: ComparisonSet) -> str:
     headings = ("", "Run", "Format", "Size", "Engine", "Mode", "Device", "Answers", "Failed")
     used = [n for n in range(len(headings)) if n < 3 or any(row[n] for row in rows)]
     table = _rows([headings[n] for n in used], [[row[n] for n in used] for row in rows], room=MOST_OF_WHAT_STAYS)
-    said = [asked(result.baseline), *differences(result)]
+    said = [asked(result.baseline), *differences(result, verdicts)]
     return "\n".join(["### What was compared", "", table, "", *_bullets(map(prose, said))])
 
 

@@ -9,7 +9,7 @@ from fidelity.comparison.results import ComparisonSet, Scores
 from fidelity.gate import Verdict
 from fidelity.records import Pair, Prompt
 from fidelity.report.content import shown_in_table
-from fidelity.report.diff import Piece, word_diff
+from fidelity.report.diff import Piece, readable, word_diff
 from fidelity.report.pairs import rank
 from fidelity.report.sanitize import cut, one_line, visible
 
@@ -81,14 +81,14 @@ def page_data(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> tuple[d
 def _entry(pair: Pair, place: int, candidate: Scores, columns: Iterable[str], excess: float | None) -> dict[str, Any]:
     """One pair: its place, repeat, values, excess, and its texts as pieces of a diff."""
     values = [candidate.columns[name].column.values[place] if name in candidate.columns else None for name in columns]
-    pieces = list(_pieces(word_diff(pair.baseline.text, pair.candidate.text)))
+    pieces = list(_pieces(readable(word_diff(pair.baseline.text, pair.candidate.text))))
     return {"n": place, "r": pair.baseline.repeat, "v": values, "x": excess, "d": pieces}
 
 
 def _pieces(pieces: list[Piece]) -> Iterator[tuple[int, str]]:
     room = MOST_OF_A_PAIR
     for number, piece in enumerate(pieces):
-        yield KINDS[piece.kind], visible(piece.text[:room])
+        yield KINDS[piece.kind], piece.text[:room]
         room -= len(piece.text)
         if room < 0:
             left = sum(len(later.text) for later in pieces[number + 1 :]) - room

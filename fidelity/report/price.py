@@ -11,6 +11,7 @@ from fidelity.report.content import short
 from fidelity.report.published import published
 from fidelity.report.verdicts import number
 from fidelity.stats import Ratio
+from fidelity.store.measurements import UNMEASURED
 from fidelity.store.runs import Run
 
 IN_SHORT = ("bytes", "memory", "tokens_per_s", "first_token", "cost")
@@ -21,6 +22,8 @@ READING = (
 )
 DOMINATED = "Dominated: another run drifts no more and is no worse in any measure."
 COST = "Cost: how many queries a unit of the currency pays for, all at once; the ratio is that of what a query costs."
+MEASURED = ("created", "size", "memory", "profile", "machine", "serving")
+"""What of a measurement is in the JSON report beside the values that come of it."""
 SIZES = (" B", " kB", " MB", " GB", " TB")
 
 
@@ -98,9 +101,9 @@ def serving_rows(result: ComparisonSet) -> list[tuple[str, ...]]:
     """Every run's sweep with `vllm bench serve`, a row for each rate: its name, then a cell under each of SERVED."""
     runs = [result.baseline, *(candidate.run for candidate in result.candidates)]
     return [
-        (run.name, *("" if served[key] is None else f"{served[key]:.4g}" for key in SERVED))
+        (run.name, *("" if (value := getattr(served, key)) is None else f"{value:.4g}" for key in SERVED))
         for run in runs
-        for served in (run.measurement or {}).get("serving") or ()
+        for served in (run.measurement or UNMEASURED).serving or ()
     ]
 
 
@@ -122,7 +125,8 @@ def published_table(column: str | None) -> PriceTable:
 
 def _memory_note(runs: Sequence[Run]) -> Iterator[str]:
     """What memory means, where it is without the KV cache's reserve."""
-    reserves = {((run.measurement or {}).get("memory") or {}).get("kv_cache") for run in runs}
+    held = [(run.measurement or UNMEASURED).memory for run in runs]
+    reserves = {memory.kv_cache if memory else None for memory in held}
     if reserves and all(reserves):
         sizes = ", ".join(short(size, SIZES) for size in sorted(filter(None, reserves)))
         yield f"Memory: the most that the engine held, without what it reserves for the KV cache ({sizes})."
@@ -166,13 +170,13 @@ def profile_lines(run: Run) -> list[str]:
 
     Loading is that of its engine, which its controls share.
     """
-    measured = run.measurement or {}
-    profile: dict[str, float] = measured.get("profile") or {}
+    measured = run.measurement or UNMEASURED
+    profile = measured.profile
     if not profile:
         return ["where the time went is not known: the run was resumed, or generated elsewhere"]
     whole = sum(profile.values())
-    said = [f"{phase:>18} {seconds:8.1f} s {seconds / whole:6.1%}" for phase, seconds in profile.items()]
-    return [f"where the time went, measured {measured['created']}:", *said, f"{'together':>18} {whole:8.1f} s"]
+    lines = [f"{phase:>18} {seconds:8.1f} s {seconds / whole:6.1%}" for phase, seconds in profile.items()]
+    return [f"where the time went, measured {measured.created}:", *lines, f"{'together':>18} {whole:8.1f} s"]
 
 
 def price_json(result: ComparisonSet) -> dict[str, Any] | None:
@@ -184,7 +188,7 @@ def price_json(result: ComparisonSet) -> dict[str, Any] | None:
 
 
 def _point_json(point: Point) -> dict[str, Any]:
-    measured = point.run.measurement or {}
+    measured = (point.run.measurement or UNMEASURED).model_dump(mode="json", include=set(MEASURED))
     return {
         "name": point.run.name,
         "drift": point.drift,
@@ -192,5 +196,5 @@ def _point_json(point: Point) -> dict[str, Any]:
         "values": {name: asdict(value) for name, value in values_of(point.run).items()},
         "ratios": {name: asdict(ratio) for name, ratio in point.ratios.items()},
         "queries_per_unit": queries_per_unit(point.run),
-        "measured": {key: measured.get(key) for key in ("created", "size", "memory", "profile", "machine", "serving")},
+        "measured": {key: measured[key] for key in MEASURED},
     }

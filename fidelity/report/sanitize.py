@@ -12,8 +12,9 @@ def visible(text: str) -> str:
     """The text with every character that can't be seen, or that would act, as a sign: NUL is `␀`, ESC `␛`.
 
     Those without a sign of their own are named: `⟦U+202E⟧` turned the reading direction. That is all of Unicode's
-    control and format characters (ANSI codes, marks of direction, zero widths, tags), line and paragraph separators,
-    lone surrogates and what XML has no place for. Tab and line feed stay, and so do the joiners inside words and emoji.
+    control, format and default-ignorable characters (ANSI codes, marks of direction, zero widths, tags, fillers), line
+    and paragraph separators, lone surrogates and what XML has no place for. Tab and line feed stay, and so do the
+    joiners and variation selectors inside words and emoji.
     """
     seen: str = _unseen().sub(_named, text)
     return seen
@@ -34,14 +35,19 @@ def _named(match: "regex.Match[str]") -> str:
     code = ord(match.group())
     if code < 0x20:
         return chr(0x2400 + code)
-    return "\u2421" if code == 0x7F else f"⟦U+{code:04X}⟧"
+    return "\u2421" if code == 0x7F else code_point(match.group())
+
+
+def code_point(character: str) -> str:
+    """A character's number in Unicode: `⟦U+202E⟧`."""
+    return f"⟦U+{ord(character):04X}⟧"
 
 
 @cache
 def _unseen() -> "regex.Pattern[str]":
-    # The last line has format characters that are seen (Arabic and other number signs), and the joiners ZWNJ and ZWJ.
+    # What stays: ZWNJ, ZWJ, variation selectors, and format characters that are seen (Arabic and other number signs).
     return regex.compile(
-        r"[[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\uFFFE\uFFFF]--[\t\n\u200C\u200D"
+        r"[[\p{Cc}\p{Cf}\p{Cs}\p{DI}\p{Zl}\p{Zp}\uFFFE\uFFFF]--[\t\n\u200C\u200D\uFE00-\uFE0F\U000E0100-\U000E01EF"
         r"\u0600-\u0605\u06DD\u070F\u0890\u0891\u08E2\U000110BD\U000110CD]]",
         regex.V1,
     )

@@ -42,7 +42,7 @@ def print_table(result: ComparisonSet, console: Console, verdicts: Mapping[str, 
     price = _print_price(result, console)
     for verdict in verdicts.values():
         _print_verdict(verdict, console)
-    for note in (*(READING if result.controls else READING[1:]), *price, *notes(result), NOT_QUALITY):
+    for note in (*(READING if result.controls else READING[1:]), *price, *notes(result, verdicts), NOT_QUALITY):
         console.print(Text(note))
 
 

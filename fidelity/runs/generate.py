@@ -10,21 +10,22 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Protocol
+from typing import Protocol
 
 from fidelity import __version__, baselines
 from fidelity.checkpoints import Checkpoint, describe, local_directory, weights_id
 from fidelity.config import Control, ExecuTorchEngine, OpenAIEngine, RecordedEngine, RunConfig, StoredEngine
-from fidelity.engines import Engine, Progress, ServerEngine, TimedEngine, open_engine
+from fidelity.engines import Engine, Progress, StreamingEngine, TimedEngine, open_engine
 from fidelity.engines.recorded import RecordedAnswers
 from fidelity.errors import EngineError
 from fidelity.gate import Outcome
 from fidelity.prompts import prompts_digest
 from fidelity.records import EngineInfo, Failure, Generation, Prompt
-from fidelity.runs.jobs import DEFAULT_CHUNK, Asked, Job, on_the_same_prompts
-from fidelity.runs.measure import RunWatch, read_serving, requests_of, time_alone
+from fidelity.runs.jobs import Asked, Job, on_the_same_prompts
+from fidelity.runs.measure import Done, RunWatch, read_serving, requests_of, time_alone
 from fidelity.runs.teacher_forcing import Forcing, owed
 from fidelity.store.manifests import RunDraft
+from fidelity.store.measurements import UNMEASURED, LatencyTimes, Measurement
 from fidelity.store.runs import Run, RunWriter
 from fidelity.store.store import Store
 from fidelity.store.token_scores import Depth, Forced, adopt_scores, writing
@@ -77,16 +78,16 @@ def generate_jobs(
 
 def _measure_the_rest(job: Job, run: Run, engines: "_Engines", store: Store) -> None:
     """What doesn't come from the run itself; timed as it is asked for, and not again once it is."""
-    config, known = job.config, store.measurement(run) or {}
-    more: dict[str, Any] = {"price_per_hour": config.price_per_hour, "serving": read_serving(config.serving)}
-    asked = config.latency and config.latency.model_dump(mode="json")
-    if asked and (known.get("latency") or {}).get("asked") != asked and (timed := _time_alone(job, run, engines)):
-        more["latency"] = timed
-    if changed := {key: value for key, value in more.items() if value != known.get(key) and (value or key in known)}:
-        store.add_measurement(run, changed)
+    config, known = job.config, store.measurement(run) or UNMEASURED
+    measured = Measurement(price_per_hour=config.price_per_hour, serving=read_serving(config.serving) or None)
+    to_time = config.latency and not (known.latency and known.latency.asked == config.latency)
+    if to_time and (timed := _time_alone(job, run, engines)):
+        measured = measured.updated(Measurement(latency=timed))
+    if known.updated(measured) != known:
+        store.add_measurement(run, measured)
 
 
-def _time_alone(job: Job, run: Run, engines: "_Engines") -> dict[str, Any] | None:
+def _time_alone(job: Job, run: Run, engines: "_Engines") -> LatencyTimes | None:
     """None where the engine can't be timed, or ended: the run is complete without."""
     assert job.config.latency is not None
     try:
@@ -120,7 +121,7 @@ def _force(job: Job, run: Run, forcings: Sequence[Forcing], engines: "_Engines")
             try:
                 engine = engines.of(job, run.path / "engine.log")
                 engines.ear.start(f"{job.name}, forced on {forcing.baseline.name}", done=0, total=job.answers)
-                for number, asked in enumerate(job.plan):
+                for number, asked in enumerate(job.batches):
                     forcing.fill(number, engine)
                     engines.ear.chunk_finished(len(asked), forcing.tokens(number))
             except EngineError as error:
@@ -161,12 +162,15 @@ class _Ear:
 
     def start(self, run: str, *, done: int, total: int) -> None:
         self._run, self._done, self._total, self._tokens, self._seconds = run, done, total, 0, 0.0
+        self.reports: list[Done] = []
+        """What the engine reported since the start, about every second."""
         self._listener.progress(run, done, total, 0, 0.0)
         self._since = time.monotonic()
 
     def on_progress(self, progress: Progress) -> None:
         seconds = time.monotonic() - self._since
         done, tokens = self._done + progress.prompts, self._tokens + progress.tokens
+        self.reports.append(Done(progress.prompts, progress.tokens, seconds))
         self._listener.progress(self._run, done, self._total, tokens, seconds)
 
     def resumed(self, prompts: int) -> None:
@@ -185,15 +189,13 @@ def _fill(writer: RunWriter, engines: _Engines, job: Job, store: Store) -> Run:
     """Generate the chunks that are not on disk yet, and complete the run."""
     engine, finished, resumed = engines.of(job, writer.log), writer.finished, writer.begun
     plan = job.plan
-    if isinstance(engine, ServerEngine):  # which waits for no chunk to be whole
-        plan = [[one for chunk in plan for one in chunk]]
     engines.ear.start(job.name, done=sum(len(plan[number]) for number in finished), total=job.answers)
     watch = RunWatch(engine)
     for number, asked in enumerate(plan):
         if number not in finished:
             _fill_chunk(writer, engine, engines.ear, job, number, asked, watch)
     with watch.writing():
-        run = writer.complete(job.prompts, _manifest(job, engine, store))
+        run = writer.complete(job.prompts, _manifest(job, engine, store, resumed=writer.resumed))
     if not resumed and not isinstance(job.config.engine, RecordedEngine):
         store.add_measurement(run, watch.measurement(job.config))
     return run
@@ -262,7 +264,7 @@ def _fill_chunk(
     writer: RunWriter, engine: Engine, ear: "_Ear", job: Job, number: int, asked: Sequence[Asked], watch: RunWatch
 ) -> None:
     prompts, repeats = [prompt for prompt, _ in asked], [repeat for _, repeat in asked]
-    if isinstance(engine, ServerEngine):
+    if job.streamed and isinstance(engine, StreamingEngine):
         _fill_answer_by_answer(writer, engine, ear, job, number, asked, watch)
         return
     began = time.monotonic()
@@ -278,7 +280,7 @@ def _fill_chunk(
 
 def _fill_answer_by_answer(
     writer: RunWriter,
-    engine: ServerEngine,
+    engine: StreamingEngine,
     ear: "_Ear",
     job: Job,
     number: int,
@@ -292,10 +294,10 @@ def _fill_answer_by_answer(
         ear.resumed(len(asked) - len(left))
         tokens = 0
         prompts, repeats = [asked[place].prompt for place in left], [asked[place].repeat for place in left]
-        for n, outcome in engine.answer(prompts, job.sampling, repeats, at_once=job.at_once):
+        for n, outcome in engine.answer(prompts, job.sampling, repeats, admission=job.admission):
             journal.add(left[n], replace(outcome, repeat=repeats[n]))
             tokens += _tokens(outcome)
-        watch.chunk_finished(len(left), tokens, time.monotonic() - began)
+        watch.stream_finished(ear.reports, Done(len(left), tokens, time.monotonic() - began))
         answered = [asked[place].prompt for place in journal.places]
         with watch.writing():
             writer.add_chunk(number, answered, (outcome for _, outcome in journal.outcomes()))
@@ -315,7 +317,7 @@ def _manifest_of_subset(manifest: RunDraft, prompts: Sequence[Prompt], last: int
     )
 
 
-def _manifest(job: Job, engine: Engine, store: Store) -> RunDraft:
+def _manifest(job: Job, engine: Engine, store: Store, *, resumed: int = 0) -> RunDraft:
     recorded = isinstance(job.config.engine, RecordedEngine)
     return RunDraft(
         name=job.name,
@@ -325,7 +327,9 @@ def _manifest(job: Job, engine: Engine, store: Store) -> RunDraft:
         config=job.config,
         sampling=None if recorded else job.sampling,
         prompts_digest=prompts_digest(job.prompts),
-        chunk=None if recorded else job.config.chunk or DEFAULT_CHUNK,
+        batching="continuous" if job.streamed and not recorded else None,
+        resumed=resumed,
+        chunk=None if recorded else job.config.drained,
         seed=None if recorded else job.seed,
         control_of=job.control_of,
         subset_of=job.subset_of,

@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fidelity.config import Control, RecordedEngine, Requests, RunConfig, Sampling, StoredEngine
-from fidelity.engines import identity
+from fidelity.config import DEFAULT_BATCH, Control, RecordedEngine, Requests, RunConfig, Sampling, StoredEngine
+from fidelity.engines import Admission, identity
 from fidelity.engines.recorded import recorded_prompts, recorded_repeats
 from fidelity.errors import ConfigError
 from fidelity.gate import SEED
@@ -22,7 +22,8 @@ from fidelity.stats import reading_order
 from fidelity.store.runs import Run
 from fidelity.store.store import Store
 
-DEFAULT_CHUNK = 128
+RAMP = 8
+"""Steps in which an engine that is kept full is filled."""
 
 
 class Asked(NamedTuple):
@@ -58,7 +59,17 @@ class Job:
 
     @property
     def plan(self) -> list[list[Asked]]:
-        """The chunks. The repeats of a prompt are shuffled among all the others, as if they were prompts.
+        """What is generated and written as one: the batches, or all at once where the engine is kept full.
+
+        A run that may stop early is looked at after each batch.
+        """
+        if self.streamed and not self.until_decided:
+            return [[asked for batch in self.batches for asked in batch]]
+        return self.batches
+
+    @property
+    def batches(self) -> list[list[Asked]]:
+        """All that is asked, in the run's order and cut at random. Repeats are shuffled as if they were prompts.
 
         In a gate's reading order they come one after another: a prompt counts when all of its repeats are there.
         """
@@ -67,18 +78,28 @@ class Job:
         if self.until_decided:
             reading = reading_order([p.id for p in self.prompts], seed=SEED)
             order = [int(place) + repeat * len(self.prompts) for place in reading for repeat in range(self.repeats)]
-        cut = chunks(len(all_asked), largest=self.config.chunk or DEFAULT_CHUNK, seed=self.seed, order=order)
+        largest = self.config.drained or DEFAULT_BATCH
+        cut = chunks(len(all_asked), largest=largest, seed=self.seed, order=order)
         return [[all_asked[n] for n in chunk] for chunk in cut]
 
     @property
-    def at_once(self) -> int:
-        """How many requests to a server are under way: for all but the baseline, a number that the seed draws.
+    def streamed(self) -> bool:
+        """Whether the engine is kept full, so that each answer is written as it ends."""
+        return self.config.drained is None
 
-        From half of what is configured up to one less, so that compositions of its batches differ.
+    @property
+    def admission(self) -> Admission:
+        """How the prompts of a streamed run enter the engine, by the run's seed.
+
+        An engine is filled in a few steps, to levels that are drawn: its kernels depend on how many prompts are in it,
+        so that every run carries the noise of another occupancy from the first tokens on. A server gets all but the
+        baseline's prompts with a drawn number of requests under way, from half of what is configured up to one less.
         """
-        assert isinstance(self.config.engine, Requests)
+        draw = random.Random(self.seed)
+        if not isinstance(self.config.engine, Requests):
+            return Admission(ramp=tuple(sorted(draw.random() for _ in range(RAMP))))
         most = self.config.engine.concurrency
-        return most if self.seed == 0 else random.Random(self.seed).randint(max(1, most // 2), max(1, most - 1))
+        return Admission(most if self.seed == 0 else draw.randint(max(1, most // 2), max(1, most - 1)))
 
 
 def chunks(count: int, *, largest: int, seed: int, order: Sequence[int] | None = None) -> list[list[int]]:
@@ -171,11 +192,11 @@ def _job(
     engine = identity(config, remembered=store.remembered_hashes)
     depends_on: dict[str, Any] = {"engine": engine, "prompts": prompts_digest(prompts)}
     if not isinstance(config.engine, RecordedEngine):
-        depends_on |= {
-            "sampling": sampling.model_dump(mode="json"),
-            "chunk": config.chunk or DEFAULT_CHUNK,
-            "seed": seed,
-        }
+        chunk = config.drained
+        if isinstance(config.engine, Requests):  # kept full since before that had a name in the digest
+            chunk = config.chunk or DEFAULT_BATCH
+        batching = {"chunk": chunk} if chunk else {"batching": "continuous"}
+        depends_on |= {"sampling": sampling.model_dump(mode="json"), **batching, "seed": seed}
     depends_on |= {"subset_of": subset_of} if subset_of else {}
     depends_on |= {"order": f"reading, seed {SEED}"} if until_decided else {}
     digest = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from fidelity.checkpoints import dissect, kv_cache, local_directory, read_config
 from fidelity.config import USE_CASES, Latency, RunConfig, TransformersEngine, VllmServeEngine, VllmSettings
@@ -21,6 +21,7 @@ from fidelity.errors import ConfigError
 from fidelity.gate import SEED
 from fidelity.records import EngineInfo, Failure, Prompt
 from fidelity.stats import reading_order
+from fidelity.store.measurements import ChunkTime, LatencyTimes, Measurement, ModelSize, Served, TimedRequest
 
 OVER_RUNS = ("prefill", "decode", "prefill and decode")
 """Phases that an engine adds up over all that it generates."""
@@ -28,6 +29,18 @@ OVER_RUNS = ("prefill", "decode", "prefill and decode")
 
 QUANTIZES = {"quantization", "quantization_config"}
 """Options with which an engine quantizes while it loads: how many bytes that leaves isn't in the files."""
+
+
+STRETCHES = 12
+"""How many stretches of an uninterrupted run are rates of their own, for the interval of its speed."""
+
+
+class Done(NamedTuple):
+    """What an engine has done since a moment."""
+
+    prompts: int
+    tokens: int
+    seconds: float
 
 
 class RunWatch:
@@ -40,12 +53,26 @@ class RunWatch:
         self._machine = engine.watch_machine() if isinstance(engine, WatchedEngine) else None
         self._began = time.monotonic()
         self._seconds = self._writing = 0.0
-        self._chunks: list[dict[str, float]] = []
+        self._chunks: list[ChunkTime] = []
 
     def chunk_finished(self, prompts: int, tokens: int, seconds: float) -> None:
         """Another chunk is on disk; `seconds` is what it took to generate."""
-        self._chunks.append({"prompts": prompts, "tokens": tokens, "seconds": seconds})
+        self._chunks.append(ChunkTime(prompts=prompts, tokens=tokens, seconds=seconds))
         self._seconds = time.monotonic() - self._began
+
+    def stream_finished(self, reports: Sequence[Done], whole: Done) -> None:
+        """An engine that was kept full has answered everything.
+
+        Args:
+            reports: What it had done at some moments in between; tokens of unfinished answers are estimates.
+            whole: What it did in the end.
+        """
+        step = max(1, len(reports) // STRETCHES)
+        last = Done(0, 0, 0.0)
+        for report in (*reports[step - 1 :: step][: STRETCHES - 1], whole):
+            tokens = min(report.tokens, whole.tokens)
+            self.chunk_finished(report.prompts - last.prompts, tokens - last.tokens, report.seconds - last.seconds)
+            last = Done(report.prompts, tokens, report.seconds)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -54,30 +81,34 @@ class RunWatch:
         yield
         self._writing += time.monotonic() - began
 
-    def measurement(self, config: RunConfig) -> dict[str, Any]:
+    def measurement(self, config: RunConfig) -> Measurement:
         """All of it. Of a run that was generated from its first prompt to its last without a break."""
         engine = self._engine
-        measured: dict[str, Any] = {
-            "created": _now(),
-            "engine": asdict(engine.info),
-            "prompts": sum(chunk["prompts"] for chunk in self._chunks),
-            "tokens": sum(chunk["tokens"] for chunk in self._chunks),
-            "seconds": self._seconds,
-            "step_seconds": engine.step_seconds - self._steps_before,
-            "chunks": self._chunks,
-            "size": size_of(config, engine.info),
-        }
+        measured = Measurement(
+            created=_now(),
+            engine=engine.info,
+            prompts=sum(chunk.prompts for chunk in self._chunks),
+            tokens=sum(chunk.tokens for chunk in self._chunks),
+            seconds=self._seconds,
+            step_seconds=engine.step_seconds - self._steps_before,
+            chunks=tuple(self._chunks),
+            size=size_of(config, engine.info),
+        )
         if self._machine and isinstance(engine, WatchedEngine):
-            measured |= {"machine": asdict(self._machine.load()), "memory": asdict(engine.memory())}
-        if (account := _account_of(engine)) and self._account_before:
-            before = self._account_before.phases
-            phases = {
-                phase: seconds - (before.get(phase, 0.0) if phase in OVER_RUNS else 0.0)
-                for phase, seconds in account.phases.items()
-            }
-            measured["memory"] |= {"weights": account.weights, "kv_cache": account.kv_cache}
-            measured["profile"] = {**phases, "write": self._writing, "rest": self._rest(phases)}
+            account = _account_of(engine) or Account()
+            memory = {**asdict(engine.memory()), "weights": account.weights, "kv_cache": account.kv_cache}
+            measured = measured.replace(machine=self._machine.load(), memory=memory)
+            if self._account_before:
+                measured = measured.replace(profile=self._profile(account, self._account_before))
         return measured
+
+    def _profile(self, account: Account, before: Account) -> dict[str, float]:
+        """Seconds by phase; of those that an engine adds up, what came since it was `before`."""
+        phases = {
+            phase: seconds - (before.phases.get(phase, 0.0) if phase in OVER_RUNS else 0.0)
+            for phase, seconds in account.phases.items()
+        }
+        return {**phases, "write": self._writing, "rest": self._rest(phases)}
 
     def _rest(self, phases: Mapping[str, float]) -> float:
         """Seconds of generating that were neither the engine's nor writing: tokenizing, and handing over."""
@@ -88,7 +119,7 @@ def _account_of(engine: Engine) -> Account | None:
     return engine.account() if isinstance(engine, TimedEngine) else None
 
 
-def size_of(config: RunConfig, info: EngineInfo) -> dict[str, Any] | None:
+def size_of(config: RunConfig, info: EngineInfo) -> ModelSize | None:
     """Bytes on disk and loaded, by kind of layer, from the headers of the model's files; None without a model here."""
     engine = config.engine
     if not isinstance(engine, VllmSettings | TransformersEngine):
@@ -102,16 +133,16 @@ def size_of(config: RunConfig, info: EngineInfo) -> dict[str, Any] | None:
     for part in anatomy.parts:
         stored[part.kind] = stored.get(part.kind, 0) + part.bytes
         loaded[part.kind] = loaded.get(part.kind, 0) + part.bytes_loaded(info.dtype)
-    return {
-        "bytes": anatomy.checkpoint.bytes,
-        "bits_per_weight": anatomy.bits_per_weight,
-        "layers": stored,
-        "layers_loaded": None if torchao or QUANTIZES.intersection(engine.options) else loaded,
-        "kv_cache": asdict(cache) if cache else None,
-    }
+    return ModelSize(
+        bytes=anatomy.checkpoint.bytes,
+        bits_per_weight=anatomy.bits_per_weight,
+        layers=stored,
+        layers_loaded=None if torchao or QUANTIZES.intersection(engine.options) else loaded,
+        kv_cache=cache,
+    )
 
 
-def time_alone(engine: TimedEngine, prompts: Sequence[Prompt], asked: Latency) -> dict[str, Any]:
+def time_alone(engine: TimedEngine, prompts: Sequence[Prompt], asked: Latency) -> LatencyTimes:
     """Ask the engine one request at a time: each prompt once in every repeat, so that a machine's drift is spread.
 
     Every kind of request is asked once before, and thrown away.
@@ -129,28 +160,28 @@ def time_alone(engine: TimedEngine, prompts: Sequence[Prompt], asked: Latency) -
     requests = [Alone(place, kinds[kind][1], kinds[kind][0]) for kind, _, place in plan]
     answers = list(engine.time_alone(chosen, requests))
     done = [(*what, answer) for what, answer in zip(plan, answers, strict=True) if what[1] >= 0]
-    return {
-        "created": _now(),
-        "asked": asked.model_dump(mode="json"),
-        "seconds": time.monotonic() - began,
-        "machine": asdict(machine.load()),
-        "requests": [
-            {
-                "kind": kind,
-                "prompt_id": chosen[place].id,
-                "repeat": turn,
-                "prompt_tokens": answer.prompt_tokens,
-                "seconds": list(answer.seconds),
-            }
+    return LatencyTimes(
+        created=_now(),
+        asked=asked,
+        seconds=time.monotonic() - began,
+        machine=machine.load(),
+        requests=tuple(
+            TimedRequest(
+                kind=kind,
+                prompt_id=chosen[place].id,
+                repeat=turn,
+                prompt_tokens=answer.prompt_tokens,
+                seconds=answer.seconds,
+            )
             for kind, turn, place, answer in done
             if isinstance(answer, Answered)
-        ],
-        "failed": {
+        ),
+        failed={
             f"{kind}: {chosen[place].id}": answer.reason
             for kind, _, place, answer in done
             if isinstance(answer, Failure)
         },
-    }
+    )
 
 
 def requests_of(asked: Latency, prompts: int) -> int:
@@ -177,7 +208,7 @@ SERVED = {
 """Our names for what `vllm bench serve` measures, and its own."""
 
 
-def read_serving(files: Sequence[Path]) -> list[dict[str, Any]]:
+def read_serving(files: Sequence[Path]) -> tuple[Served, ...]:
     """What `vllm bench serve --save-result` wrote, a row for each file, slowest rate first; None for what it left out.
 
     Raises:
@@ -186,21 +217,23 @@ def read_serving(files: Sequence[Path]) -> list[dict[str, Any]]:
     rows = []
     for file in files:
         try:
-            said: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-            rows.append({"model": said["model_id"], "created": said["date"], **_served(said)})
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            rows.append(_served(json.loads(file.read_text(encoding="utf-8"))))
+        except (OSError, ValueError, KeyError, TypeError) as error:  # pydantic's are ValueErrors
             raise ConfigError(
                 f"{file}: no result of `vllm bench serve --save-result` ({type(error).__name__}: {error})"
             ) from error
-    return sorted(rows, key=lambda row: (row["request_rate"] is None, row["request_rate"] or 0.0))
+    return tuple(sorted(rows, key=lambda row: (row.request_rate is None, row.request_rate or 0.0)))
 
 
-def _served(said: Mapping[str, Any]) -> dict[str, Any]:
-    row = {ours: said.get(theirs) for ours, theirs in SERVED.items()}
+def _served(result: object) -> Served:
+    if not isinstance(result, dict):
+        raise TypeError("an object is expected")
+    row = {name: result.get(key) for name, key in SERVED.items()}
     if row["requests_per_s"] is None:
         raise KeyError("request_throughput")
-    rate = row["request_rate"]  # "inf" is: all at once
-    return {**row, "request_rate": None if rate in (None, "inf") else float(rate)}
+    rate = None if row["request_rate"] == "inf" else row["request_rate"]  # "inf": all at once
+    about = {"model": result["model_id"], "created": result["date"]}
+    return Served.model_validate({**row, **about, "request_rate": rate})
 
 
 def _now() -> str:

@@ -33,7 +33,7 @@ def depths_of(config: RunConfig, stored: Run | None = None) -> tuple[Depth, ...]
         return ()
     if isinstance(config.engine, StoredEngine):
         own = scores_of(stored) if stored else []
-        return tuple(forced.depth for forced in own if forced.manifest["baseline"] == forced.manifest["scorer"])
+        return tuple(forced.depth for forced in own if forced.manifest.baseline == forced.manifest.scorer)
     kl = config.kl or Kl()
     return (Depth(kl.top_k), *([Depth(WHOLE_VOCABULARY, kl.prompts, kl.tokens)] if kl.exact else []))
 
@@ -74,12 +74,12 @@ class Forcing:
         """
         if self.lacks(number):
             seen: set[int] = set()
-            self.writer.add_chunk(number, _noting(self._scores(self.job.plan[number], engine), seen))
+            self.writer.add_chunk(number, _noting(self._scores(self.job.batches[number], engine), seen))
             self._read_tokens(seen, engine)
 
     def tokens(self, number: int) -> int:
         """How many a chunk has."""
-        return sum(len(self.handed.get((prompt.id, repeat), ())) for prompt, repeat in self.job.plan[number])
+        return sum(len(self.handed.get((prompt.id, repeat), ())) for prompt, repeat in self.job.batches[number])
 
     def part(self, run: Run, chunks: Sequence[int]) -> None:
         """Give a run that consists of some of the chunks the scores that it has."""

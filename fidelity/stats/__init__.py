@@ -9,7 +9,7 @@ from fidelity.stats.betting import Bound, betting_bound, betting_p_value
 from fidelity.stats.bootstrap import Interval, bca_interval, bca_intervals, studentised_intervals, tail_excess
 from fidelity.stats.correction import benjamini_hochberg, holm
 from fidelity.stats.order import reading_order
-from fidelity.stats.planning import detectable_excess, prompts_needed, prompts_needed_for_share
+from fidelity.stats.planning import detectable_excess, fewest_prompts, prompts_needed, prompts_needed_for_share
 from fidelity.stats.ratios import Ratio, paired_ratio, ratio_of_rates
 from fidelity.stats.shares import clopper_pearson, mcnemar, smallest_resolvable_share
 
@@ -24,6 +24,7 @@ __all__ = [
     "betting_p_value",
     "clopper_pearson",
     "detectable_excess",
+    "fewest_prompts",
     "holm",
     "mcnemar",
     "paired_ratio",

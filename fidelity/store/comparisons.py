@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fidelity.errors import StoreError
 from fidelity.files import read_parquet, read_parquet_schema, write_parquet
 from fidelity.records import Column
-from fidelity.store.manifests import read_manifest, write_manifest
+from fidelity.store.manifests import MANIFEST, ComparisonManifest, damage_of, read_record, write_record
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,14 +24,23 @@ class Comparison:
     path: Path
 
     @cached_property
-    def manifest(self) -> dict[str, Any]:
-        """Which runs were compared, and the pairs that could not be made."""
-        return read_manifest(self.path)
+    def manifest(self) -> ComparisonManifest:
+        """Which runs were compared, the pairs that could not be made, and what was scored.
+
+        Raises:
+            StoreError: It is damaged.
+        """
+        return read_record(self.path / MANIFEST, ComparisonManifest)
+
+    @property
+    def damage(self) -> str:
+        """Why it can't be read; empty where it can."""
+        return damage_of(self.path, ComparisonManifest)
 
     @property
     def prompt_ids(self) -> tuple[str, ...]:
         """The prompt of each pair, in the order of every column's values."""
-        return tuple(self.manifest["prompt_ids"])
+        return self.manifest.prompt_ids
 
     def columns(self, signature: str, *, only: Container[str] | None = None) -> tuple[Column, ...] | None:
         """The columns of one metric, or `only` some of them; None if it has not been scored yet."""
@@ -55,11 +64,12 @@ class Comparison:
             for c in described
         )
 
-    def described(self, **more: Any) -> "Comparison":
-        """The same comparison with more in its manifest; what stood there under these keys is replaced."""
-        manifest = read_manifest(self.path)
-        if any(key not in manifest or manifest[key] != value for key, value in more.items()):
-            write_manifest(self.path, {**manifest, **more})
+    def described(self, **changes: object) -> "Comparison":
+        """The same comparison with other values of some fields of its manifest, which is read anew."""
+        before = Comparison(self.path).manifest
+        after = before.replace(**changes)
+        if after != before:
+            write_record(self.path / MANIFEST, after)
         return Comparison(self.path)
 
     def add_columns(self, signature: str, columns: Sequence[Column]) -> None:

@@ -9,6 +9,8 @@ from typing import Any, BinaryIO, Self
 from fidelity.files import full_disk_explained
 from fidelity.records import Failure, Generation
 
+RESUMED = b'{"resumed": true}'
+
 
 class Journal:
     """The outcomes of a chunk that isn't whole yet, by their places in it; used as a context manager.
@@ -27,7 +29,7 @@ class Journal:
             """The answered prompts, in the order of `outcomes`."""
             self._open = self._file.open("ab", buffering=0)
             if self._open.tell():
-                self._open.write(b"\n")  # after a torn line; an empty one means nothing
+                self._open.write(b"\n" + RESUMED + b"\n")  # after a line that may be torn
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -56,6 +58,14 @@ class Journal:
                 if found and found[0] not in seen:
                     seen.add(found[0])
                     yield found
+
+
+def count_resumptions(file: Path) -> int:
+    """How often a journal was taken up again."""
+    if not file.exists():
+        return 0
+    with file.open("rb") as lines:
+        return sum(line.rstrip(b"\n") == RESUMED for line in lines)
 
 
 def _outcome(line: bytes) -> tuple[int, Generation | Failure] | None:

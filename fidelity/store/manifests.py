@@ -1,26 +1,27 @@
 """What a finished directory of a store is: `manifest.json`, written last, by rename, and read as a typed record.
 
-Every key of a record is in its file, `null` where there is nothing to say; a key with a default was added later.
+A key that its class gives a default may be missing: it was added later, or isn't known until the directory is whole.
 """
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, field_serializer
 
 from fidelity.checkpoints.formats import Checkpoint
-from fidelity.config import RunConfig, Sampling
+from fidelity.config import Compares, Reasoning, RunConfig, Sampling
 from fidelity.errors import StoreError
 from fidelity.files import whole_file
-from fidelity.records import EngineInfo
+from fidelity.records import EngineInfo, PromptTokens, Sameness
 from fidelity.schema import JsonObject
+from fidelity.text.thinking import NO_THINKING, Habit
 
 MANIFEST = "manifest.json"
 SCHEMA_VERSION = 2
 READABLE = (1, 2)
-NOT_OF_THE_RUN = {"metrics", "kl", "latency", "price_per_hour", "serving"}
+NOT_OF_THE_RUN = {"metrics", "kl", "latency", "price_per_hour", "serving", "compares"}
 """Keys of a YAML that say what is done with a run's outputs, or beside them."""
 
 
@@ -60,6 +61,8 @@ class Counts(Record):
     generations: int
     failures: int
     tokens: int
+    longest_prompt: int | None = None
+    """Tokens of the longest prompt; None where no prompt's number of tokens is known."""
 
 
 class RunDraft(Manifest):
@@ -78,7 +81,11 @@ class RunDraft(Manifest):
     """None for recorded outputs, of which it isn't known."""
     prompts_digest: str
     chunk: int | None
-    """The most prompts that the engine held at once; None for recorded outputs, like the seed."""
+    """The most prompts in a batch that was waited for; None where there were no such batches."""
+    batching: Literal["continuous"] | None = None
+    """None where batches were waited for, and for recorded outputs."""
+    resumed: int = 0
+    """How often a run whose engine was kept full was killed and taken up again, in batches of another composition."""
     seed: int | None
     """Of the order and the sizes of the chunks."""
     control_of: str | None
@@ -113,6 +120,74 @@ class RunManifest(RunDraft):
     counts: Counts
 
 
+class ColumnSource(Record):
+    """Which metric a column came of."""
+
+    signature: str
+    column: str
+    """The metric's own name for it."""
+
+
+class DivergenceCounts(Record):
+    """How many of a run's answers diverge from the baseline's, and at what."""
+
+    answers: int
+    diverged: int
+    near_ties: int
+    minds_changed: int
+    """Of those that diverge while both still had a token to say; without a control nobody can tell, and both are 0."""
+
+
+class ComparisonManifest(Manifest):
+    """Two runs that were paired: a baseline with a candidate or a control, or a candidate with a control of its own."""
+
+    baseline: str
+    """The run's id, like the candidate's."""
+    candidate: str
+    created: str
+    """ISO 8601 in UTC."""
+    reasoning: Reasoning | None
+    """How thinking is told from answers; None where nothing was said."""
+    prompt_ids: tuple[str, ...]
+    """The prompt of each pair, in the order of every column's values."""
+    failures: Mapping[str, str]
+    """Why a prompt has no pair, whichever of the two runs failed on it."""
+    failed_prompts: tuple[str, ...]
+    """Those that the candidate gave no answer to."""
+    same: Sameness
+    spelling_only: int | None = None
+    """Pairs that differ in normalization alone; None in comparisons of older versions."""
+    prompt_tokens: PromptTokens | None = None
+    """How both models read the prompts; None in comparisons of older versions."""
+    compares: tuple[Compares, ...] = ()
+    """What the candidate's YAML declares that it is compared for."""
+    reasoning_formats: tuple[Habit, Habit] = (NO_THINKING, NO_THINKING)
+    """Of the baseline and of the candidate."""
+    divergence: DivergenceCounts | None = None
+    """None where both haven't scored the baseline's tokens."""
+    columns: Mapping[str, ColumnSource] = {}
+    """All that was scored, by the name that the reports use."""
+    unscored: Mapping[str, str] = {}
+    """Column to the reason why none of it could be scored."""
+    inapplicable: Mapping[str, str] = {}
+    """Column to the reason why it says nothing about these two runs."""
+    controls: tuple[str, ...] | None = None
+    """The comparisons of the baseline's controls, by directory; None for a control's own, and until all is scored."""
+    own_controls: tuple[str, ...] = ()
+    """The same of the candidate's own controls."""
+
+    @classmethod
+    def upgrade(cls, data: JsonObject) -> JsonObject:
+        """Version 1 had other words for how a run thinks and where answers diverge, and no such keys at first."""
+        upgraded = {"reasoning": None, **data}
+        if habits := upgraded.pop("habits", None):
+            upgraded["reasoning_formats"] = habits
+        counts = upgraded.pop("partings", None)
+        if isinstance(counts, dict):
+            upgraded["divergence"] = {"diverged" if key == "parted" else key: n for key, n in counts.items()}
+        return upgraded
+
+
 def read_record(file: Path, kind: type[ManifestType]) -> ManifestType:
     """The record in a file.
 
@@ -126,6 +201,15 @@ def read_record(file: Path, kind: type[ManifestType]) -> ManifestType:
     except ValidationError as error:
         wrong = "; ".join(_explained(one["loc"], one["type"], one["msg"]) for one in error.errors(include_input=False))
         raise StoreError(f"{file}: damaged ({wrong}); {kind.remedy(file)}") from error
+
+
+def damage_of(folder: Path, kind: type[Manifest]) -> str:
+    """Why the record of a finished directory can't be read; empty where it can."""
+    try:
+        read_record(folder / MANIFEST, kind)
+    except StoreError as error:
+        return str(error)
+    return ""
 
 
 def _read_json(file: Path, kind: type[Manifest]) -> JsonObject:
@@ -151,17 +235,6 @@ def write_record(file: Path, manifest: Manifest) -> None:
     written = {"schema_version": SCHEMA_VERSION, **manifest.model_dump(mode="json")}
     with whole_file(file) as draft:
         draft.write_text(json.dumps(written, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    return {"schema_version": 1, **_read_json(folder / MANIFEST, Manifest)}
-
-
-def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
-    with whole_file(folder / MANIFEST) as draft:
-        draft.write_text(
-            json.dumps({"schema_version": 1, **manifest}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
 
 
 def _explained(place: tuple[int | str, ...], kind: str, message: str) -> str:

@@ -10,13 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 from fidelity.files import read_parquet, read_parquet_row, whole_file, write_parquet
 from fidelity.records import Failure, Generation, Message, Prompt
-from fidelity.store.journal import Journal
-from fidelity.store.manifests import MANIFEST, Counts, RunDraft, RunManifest, read_manifest, read_record, write_record
+from fidelity.store.journal import Journal, count_resumptions
+from fidelity.store.manifests import (
+    MANIFEST,
+    Counts,
+    RunDraft,
+    RunManifest,
+    damage_of,
+    read_record,
+    write_record,
+)
+from fidelity.store.measurements import Measurement
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 DRAFT = "draft.json"
+GENERATIONS = "generations.parquet"
 ROWS_READ_AT_ONCE = 500
 """Generations that are read to see one of them: a row group of Parquet."""
 OF_AN_ANSWER = ("text", "reasoning", "token_ids", "logprobs", "finish_reason", "prompt_tokens", "prompt_hash")
@@ -44,19 +54,26 @@ class Run:
         return read_record(self.path / MANIFEST, RunManifest)
 
     @property
+    def damage(self) -> str:
+        """Why it can't be read; empty where it can, as far as its manifest and the presence of its files show."""
+        if not (self.path / GENERATIONS).is_file():
+            return f"{self.path}: damaged ({GENERATIONS} is missing); delete the folder {self.id} and run again"
+        return damage_of(self.path, RunManifest)
+
+    @property
     def name(self) -> str:
         return self.manifest.name
 
     @property
-    def measurement(self) -> dict[str, Any] | None:
-        """What was measured of it, which lies beside `runs/` in `measurements/`; None if nothing was."""
-        folder = self.path.parent.parent / "measurements" / self.id
-        return read_manifest(folder) if (folder / MANIFEST).is_file() else None
+    def measurement(self) -> Measurement | None:
+        """What was measured of it, beside `runs/` in `measurements/`; None if nothing was."""
+        file = self.path.parent.parent / "measurements" / self.id / MANIFEST
+        return read_record(file, Measurement) if file.is_file() else None
 
     @cached_property
     def rows(self) -> "pa.Table":
         """The generations, one row per prompt and repeat, in the prompt set's order."""
-        return read_parquet(self.path / "generations.parquet")
+        return read_parquet(self.path / GENERATIONS)
 
     def prompts(self) -> tuple[Prompt, ...]:
         """The prompts that were asked, in the prompt set's order."""
@@ -67,11 +84,11 @@ class Run:
 
     def read(self, columns: Sequence[str]) -> "pa.Table":
         """Some columns of the generations, in the order of `rows`."""
-        return read_parquet(self.path / "generations.parquet", columns=columns)
+        return read_parquet(self.path / GENERATIONS, columns=columns)
 
     def asked_and_said(self, row: int) -> tuple[Prompt, Outcome]:
         """One prompt and what came of it, by its number in `rows`; no more of the file is read than holds it."""
-        found = read_parquet_row(self.path / "generations.parquet", row)
+        found = read_parquet_row(self.path / GENERATIONS, row)
         prompt = Prompt(found["prompt_id"], _content(found.pop("prompt")), found.pop("category"))
         return prompt, _outcome(found)
 
@@ -95,6 +112,11 @@ class RunWriter:
     def journal(self, number: int) -> Journal:
         """What there is of a chunk that isn't whole yet, where each prompt is answered in its own time."""
         return Journal(self.path / f"answers-{number:05d}.jsonl")
+
+    @property
+    def resumed(self) -> int:
+        """How often an answer-by-answer run was killed and taken up again."""
+        return sum(map(count_resumptions, self.path.glob("answers-*.jsonl")))
 
     @property
     def begun(self) -> bool:
@@ -146,10 +168,17 @@ def _write_run(path: Path, chunks: Sequence[Path], prompts: Sequence[Prompt], ma
     keys = list(zip(table["repeat"].to_pylist(), table["prompt_id"].to_pylist(), strict=True))
     rows = [row for row, (_, prompt_id) in enumerate(keys) if prompt_id in place]
     table = table.take(sorted(rows, key=lambda row: (keys[row][0], place[keys[row][1]])))
-    write_parquet(path / "generations.parquet", table, rows_per_group=ROWS_READ_AT_ONCE)
+    write_parquet(path / GENERATIONS, table, rows_per_group=ROWS_READ_AT_ONCE)
     failures = len(table) - table["failure"].null_count
     tokens = pc.sum(pc.list_value_length(table["token_ids"])).as_py() or 0
-    counts = Counts(prompts=len(prompts), generations=len(table) - failures, failures=failures, tokens=tokens)
+    longest = pc.max(table["prompt_tokens"]).as_py() if "prompt_tokens" in table.column_names else None
+    counts = Counts(
+        prompts=len(prompts),
+        generations=len(table) - failures,
+        failures=failures,
+        tokens=tokens,
+        longest_prompt=longest,
+    )
     write_record(path / MANIFEST, RunManifest.model_validate({**dict(manifest), "counts": counts}))
     return Run(path)
 

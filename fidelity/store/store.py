@@ -9,12 +9,26 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from fidelity.files import full_disk_explained
 from fidelity.store.comparisons import Comparison
-from fidelity.store.manifests import write_manifest
+from fidelity.store.manifests import MANIFEST, ComparisonManifest, Manifest, damage_of, write_record
+from fidelity.store.measurements import UNMEASURED, Measurement
 from fidelity.store.runs import Run, RunWriter
+from fidelity.store.studies import StudyManifest
+
+OF_THE_PAIRING = (
+    "reasoning",
+    "prompt_ids",
+    "failures",
+    "failed_prompts",
+    "same",
+    "spelling_only",
+    "prompt_tokens",
+    "compares",
+    "reasoning_formats",
+)
+"""What a comparison's manifest says before anything is scored."""
 
 
 class Store:
@@ -29,17 +43,26 @@ class Store:
         return self.root / "hashes.json"
 
     def runs(self) -> list[Run]:
-        """The finished runs, by name."""
-        return [Run(path) for path in _complete(self.root / "runs")]
+        """The finished runs, by name; without those that are damaged."""
+        return [run for path in _complete(self.root / "runs") if not (run := Run(path)).damage]
 
     def comparisons(self) -> list[Comparison]:
-        """The comparisons, by name."""
-        return [Comparison(path) for path in _complete(self.root / "comparisons")]
+        """The comparisons, by name; without those that are damaged."""
+        return [one for path in _complete(self.root / "comparisons") if not (one := Comparison(path)).damage]
+
+    def damaged(self) -> dict[str, str]:
+        """What is finished and can't be read, by its place in the store (`runs/NAME`), with the reason."""
+        found = {f"runs/{path.name}": Run(path).damage for path in _complete(self.root / "runs")}
+        found |= {f"comparisons/{path.name}": Comparison(path).damage for path in _complete(self.root / "comparisons")}
+        others: dict[str, type[Manifest]] = {"measurements": Measurement, "studies": StudyManifest}
+        for folder, kind in others.items():
+            found |= {f"{folder}/{path.name}": damage_of(path, kind) for path in _complete(self.root / folder)}
+        return {place: reason for place, reason in found.items() if reason}
 
     def run(self, name: str, digest: str) -> Run | None:
         """The finished run with this digest, if it is there."""
         path = self.run_path(name, digest)
-        return Run(path) if (path / "manifest.json").is_file() else None
+        return Run(path) if (path / MANIFEST).is_file() else None
 
     @contextmanager
     def writing(
@@ -62,13 +85,10 @@ class Store:
                 fcntl.flock(lock, fcntl.LOCK_EX)
             yield self.run(name, digest) or RunWriter(path)
 
-    def add_measurement(self, run: Run, measurement: dict[str, Any]) -> None:
-        """Keep what was measured of a run, apart from it: it is no part of what it said.
-
-        What stood there under the same keys is replaced, the rest stays.
-        """
-        known = self.measurement(run) or {}
-        write_manifest(self.measurements_of(run), {**known, **measurement})
+    def add_measurement(self, run: Run, measurement: Measurement) -> None:
+        """Keep what was measured of a run, apart from its outputs; fields that aren't given stay as they were."""
+        known = self.measurement(run) or UNMEASURED
+        write_record(self.measurements_of(run) / MANIFEST, known.updated(measurement))
 
     def measurements_of(self, run: Run) -> Path:
         """The directory for what is measured of a run; it is made."""
@@ -77,7 +97,7 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def measurement(self, run: Run) -> dict[str, Any] | None:
+    def measurement(self, run: Run) -> Measurement | None:
         """What was measured of a run; None if nothing was."""
         return Run(self.root / "runs" / run.id).measurement
 
@@ -85,7 +105,7 @@ class Store:
         """A run of another store, copied into this one if it isn't there yet."""
         run.manifest, run.rows  # noqa: B018 - damaged ones are refused before anything is copied
         path = self.root / "runs" / run.id
-        if not (path / "manifest.json").is_file():
+        if not (path / MANIFEST).is_file():
             draft = path.with_name(f".{run.id}.{os.getpid()}.draft")
             with full_disk_explained(path):
                 shutil.copytree(run.path, draft, ignore=shutil.ignore_patterns(".*"))
@@ -94,14 +114,14 @@ class Store:
                 self.add_measurement(Run(path), measured)
         return Run(path)
 
-    def comparison(self, baseline: Run, candidate: Run, manifest: dict[str, Any], digest: str) -> Comparison:
-        """The comparison of two runs, made if it isn't there yet."""
+    def comparison(self, baseline: Run, candidate: Run, manifest: ComparisonManifest, digest: str) -> Comparison:
+        """The comparison of two runs, made if it isn't there; else only how the runs pair is written anew."""
         path = self.root / "comparisons" / f"{baseline.name}--{candidate.name}-{digest[:8]}"
-        if not (path / "manifest.json").is_file():
+        if not (path / MANIFEST).is_file():
             with full_disk_explained(path):
                 path.mkdir(parents=True, exist_ok=True)
-            write_manifest(path, {"baseline": baseline.id, "candidate": candidate.id, **manifest})
-        return Comparison(path)
+            write_record(path / MANIFEST, manifest)
+        return Comparison(path).described(**{key: getattr(manifest, key) for key in OF_THE_PAIRING})
 
     def run_path(self, name: str, digest: str) -> Path:
         """Where a run lies, finished or not."""
@@ -109,4 +129,4 @@ class Store:
 
 
 def _complete(folder: Path) -> list[Path]:
-    return sorted(manifest.parent for manifest in folder.glob("*/manifest.json"))
+    return sorted(manifest.parent for manifest in folder.glob(f"*/{MANIFEST}"))

@@ -1,18 +1,12 @@
 """What a study leaves in the store beside its comparisons: its cells, why one has none, and its gate."""
 
-import json
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-from fidelity.errors import StoreError
-from fidelity.files import whole_file
-
-SCHEMA_VERSION = 1
+from fidelity.schema import JsonObject
+from fidelity.store.manifests import MANIFEST, Manifest, Record, read_record, write_record
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(Record):
     """One baseline and one candidate of a study."""
 
     family: str
@@ -27,36 +21,29 @@ class Cell:
     """Why there is none; empty where it is still to come."""
 
 
-@dataclass(frozen=True, slots=True)
-class StudyRecord:
+class StudyManifest(Manifest):
     """A study, as far as it has come."""
 
     name: str
     cells: tuple[Cell, ...]
-    gate: dict[str, Any] | None
+    gate: JsonObject | None
     """As it is written in YAML; None where the study has none."""
 
-
-def write_record(root: Path, record: StudyRecord) -> None:
-    """Keep it in the store, in place of what stood there under its name."""
-    text = json.dumps({"schema_version": SCHEMA_VERSION, **asdict(record)}, indent=2, ensure_ascii=False)
-    with whole_file(root / "studies" / record.name / "manifest.json") as draft:
-        draft.write_text(text + "\n", encoding="utf-8")
+    @classmethod
+    def remedy(cls, file: Path) -> str:
+        """What is finished of a study is taken from the store."""
+        return "run fidelity study again"
 
 
-def read_record(folder: Path) -> StudyRecord:
+def write_study(root: Path, study: StudyManifest) -> None:
+    """Write it into the store, in place of an earlier one of this name."""
+    write_record(root / "studies" / study.name / MANIFEST, study)
+
+
+def read_study(folder: Path) -> StudyManifest:
     """Read it back.
 
     Raises:
-        StoreError: It is missing, damaged, or of another version.
+        StoreError: It is missing, damaged, or of a newer version.
     """
-    file = folder / "manifest.json"
-    try:
-        data = json.loads(file.read_text(encoding="utf-8"))
-        if data["schema_version"] != SCHEMA_VERSION:
-            raise StoreError(
-                f"{file}: written with schema version {data['schema_version']}, this fidelity reads {SCHEMA_VERSION}"
-            )
-        return StudyRecord(data["name"], tuple(Cell(**cell) for cell in data["cells"]), data["gate"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{file}: damaged ({error}); run fidelity study again") from error
+    return read_record(folder / MANIFEST, StudyManifest)

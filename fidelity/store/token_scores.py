@@ -19,8 +19,8 @@ import numpy as np
 
 from fidelity.errors import StoreError
 from fidelity.files import damage_explained, full_disk_explained, read_parquet, whole_file
-from fidelity.records import Failure, TokenScores, every_id
-from fidelity.store.manifests import read_manifest, write_manifest
+from fidelity.records import REFUSE_UNKNOWN_KEYS, Failure, TokenScores, every_id
+from fidelity.store.manifests import MANIFEST, Manifest, read_record, write_record
 from fidelity.store.runs import Run
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 WHOLE_VOCABULARY = -1
 TEXTS = "tokens.json"
-MANIFEST = "manifest.json"
 WHY_NOT = "why-not.txt"
 
 
@@ -37,12 +36,25 @@ WHY_NOT = "why-not.txt"
 class Depth:
     """How much of the distribution is asked for, and where."""
 
+    __pydantic_config__ = REFUSE_UNKNOWN_KEYS
+
     top_k: int
     """The most likely tokens at each position; -1 is the whole vocabulary."""
     prompts: int | None = None
     """Only the first prompts of the baseline; all of them if not given."""
     tokens: int | None = None
     """Only the first tokens of each answer; all of them if not given."""
+
+
+class ScoresManifest(Manifest):
+    """Who scored whose tokens, and how deep."""
+
+    scorer: str
+    """The run's id, like the baseline's."""
+    baseline: str
+    depth: Depth
+    failed: str | None
+    """Why the engine failed on the first answer, where it failed on each."""
 
 
 class Forced:
@@ -53,13 +65,13 @@ class Forced:
         self._open: dict[Path, pq.ParquetFile] = {}
 
     @cached_property
-    def manifest(self) -> dict[str, Any]:
+    def manifest(self) -> ScoresManifest:
         """Who scored whose tokens, and how deep."""
-        return read_manifest(self.path)
+        return read_record(self.path / MANIFEST, ScoresManifest)
 
     @property
     def depth(self) -> Depth:
-        return Depth(**self.manifest["depth"])
+        return self.manifest.depth
 
     @cached_property
     def texts(self) -> dict[int, str]:
@@ -137,8 +149,10 @@ class ForcedWriter:
     def complete(self, scorer: Run, baseline: Run, depth: Depth) -> Forced:
         """Say that all chunks are there."""
         (self.path / WHY_NOT).unlink(missing_ok=True)
-        said = {"scorer": scorer.id, "baseline": baseline.id, "depth": asdict(depth), "failed": self._all_failed()}
-        write_manifest(self.path, said)
+        failed = self._all_failed()
+        write_record(
+            self.path / MANIFEST, ScoresManifest(scorer=scorer.id, baseline=baseline.id, depth=depth, failed=failed)
+        )
         return Forced(self.path)
 
     def _all_failed(self) -> str | None:
@@ -204,7 +218,7 @@ def finished(path: Path) -> Forced | None:
 def scores_of(run: Run) -> list[Forced]:
     """All that a run has scored, its own tokens and others'."""
     there = [Forced(manifest.parent) for manifest in sorted(_folder(run).glob(f"{run.name}-on-*/{MANIFEST}"))]
-    return [forced for forced in there if forced.manifest["scorer"] == run.id]
+    return [forced for forced in there if forced.manifest.scorer == run.id]
 
 
 def adopt_scores(run: Run, root: Path) -> None:
@@ -231,15 +245,16 @@ def together(baseline: Run, other: Run, *, whole_vocabulary: bool) -> tuple[Forc
 
     Only forced against forced is compared: decoding runs through other kernels.
     """
-    own = [forced for forced in scores_of(baseline) if forced.manifest["baseline"] == baseline.id]
+    own = [forced for forced in scores_of(baseline) if forced.manifest.baseline == baseline.id]
     own = [forced for forced in own if (forced.depth.top_k == WHOLE_VOCABULARY) is whole_vocabulary]
     own.sort(key=lambda forced: (forced.depth.top_k, forced.depth.prompts or 0, forced.depth.tokens or 0))
     why = _why_not(other if own else baseline, baseline, whole_vocabulary)
-    for ours in reversed(own):
-        if theirs := finished(forced_path(other, baseline, ours.depth)):
-            why = theirs.manifest["failed"] or ours.manifest["failed"]
-            if why is None:
-                return ours, theirs
+    for scores in reversed(own):
+        if beside := finished(forced_path(other, baseline, scores.depth)):
+            failed = beside.manifest.failed or scores.manifest.failed
+            if failed is None:
+                return scores, beside
+            why = failed
     return why
 
 

@@ -9,7 +9,7 @@ from fidelity.errors import FidelityError
 from fidelity.runs.jobs import jobs_of, prompts_of
 from fidelity.store.store import Store
 from fidelity.study.progress import in_words
-from fidelity.study.study import Family, Study, checkpoint_of
+from fidelity.study.study import Family, Study, checkpoint_of, out_of_reach_in
 
 BYTES_A_TOKEN = 40
 """On disk, of an answer: text, token id, log-probability."""
@@ -37,6 +37,8 @@ class Plan:
     """All runs of a study."""
 
     runs: tuple[Planned, ...]
+    out_of_reach: tuple[str, ...] = ()
+    """What of the gate can't be passed with so few prompts."""
 
     def lines(self) -> Iterator[str]:
         """For reading: a line for each run, then what it comes to."""
@@ -48,6 +50,7 @@ class Plan:
             weights = f", {run.bytes / 1e9:.2f} GB of weights" if run.bytes else ""
             time = f", about {in_words(run.seconds)} at most" if run.seconds is not None else ""
             yield f"  {run.name}: {run.state}, {run.prompts} prompts{weights}{time}"
+        yield from self.out_of_reach
         to_run = [run for run in self.runs if run.tokens]
         tokens = sum(run.tokens for run in to_run)
         yield (
@@ -70,7 +73,11 @@ def plan_study(study: Study, *, store: Store, limit: int | None = None) -> Plan:
         ConfigError: A prompt set can't be read.
     """
     speed = _measured(store)
-    return Plan(tuple(run for family in study.families for run in _family(family, store, limit, speed)))
+    runs = tuple(run for family in study.families for run in _family(family, store, limit, speed))
+    beyond = (
+        f"{family.name}: {sentence}" for family in study.families for sentence in out_of_reach_in(study, family, limit)
+    )
+    return Plan(runs, tuple(beyond))
 
 
 def _family(family: Family, store: Store, limit: int | None, speed: float | None) -> Iterator[Planned]:
@@ -112,8 +119,8 @@ def _measured(store: Store) -> float | None:
     for run in store.runs():
         try:
             measured, size = store.measurement(run), run.manifest.checkpoint.bytes
-            if measured and size and measured["seconds"] and measured["tokens"]:
-                speeds.append(size * measured["tokens"] / measured["seconds"])
-        except (FidelityError, KeyError, TypeError):
+            if measured and size and measured.seconds and measured.tokens:
+                speeds.append(size * measured.tokens / measured.seconds)
+        except FidelityError:
             continue
     return sorted(speeds)[len(speeds) // 2] if speeds else None

@@ -5,7 +5,7 @@ goes on. Everything lies in the store as `compare` leaves it, so a study that wa
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,9 @@ from pydantic import Field, ValidationError
 
 from fidelity.checkpoints import Checkpoint, describe, local_directory
 from fidelity.comparison.results import ComparisonSet
+from fidelity.comparison.scoring import columns_of
 from fidelity.config import (
+    Batching,
     NamedMetric,
     RecordedEngine,
     RelativePath,
@@ -28,14 +30,14 @@ from fidelity.config import (
     with_local_encoders,
 )
 from fidelity.errors import ConfigError, FidelityError, StoreError
-from fidelity.gate import Gate, load_gate
-from fidelity.metrics import Metric
-from fidelity.pipeline import compare
+from fidelity.gate import LIMIT_KEYS, Gate, load_gate, out_of_reach
+from fidelity.metrics import Metric, default_metrics
+from fidelity.pipeline import check_gate, compare
 from fidelity.runs.generate import Listener
 from fidelity.runs.jobs import jobs_of, prompts_of
 from fidelity.schema import Settings
 from fidelity.store.store import Store
-from fidelity.store.studies import Cell, StudyRecord, write_record
+from fidelity.store.studies import Cell, StudyManifest, write_study
 from fidelity.study.progress import Whole
 
 RunSource = str | dict[str, Any]
@@ -59,6 +61,7 @@ class StudyFile(Settings):
     """For every baseline that names none; recorded and stored ones have theirs."""
     sampling: Sampling | None = None
     """The same."""
+    batching: Batching | None = None
     chunk: int | None = Field(default=None, ge=2)
     """The same."""
     metrics: tuple[NamedMetric, ...] | None = None
@@ -96,7 +99,7 @@ def load_study(path: Path) -> Study:
     Raises:
         ConfigError: A file is missing or wrong, or a name stands twice in a family; with its place.
     """
-    data = with_local_encoders(read_yaml(path, keys="name:, families: ..."), path.parent)
+    data = with_local_encoders(read_yaml(path, keys="name:, families: ...", written_once=LIMIT_KEYS), path.parent)
     try:
         file = StudyFile.model_validate(data, context={"folder": path.parent})
     except ValidationError as error:
@@ -114,25 +117,40 @@ def run_study(
     """Run what is missing, and give every cell: with its comparison, or with the reason why it has none.
 
     Raises:
+        ConfigError: The gate names what isn't scored.
         StoreError: The store can't be written, so that going on would be in vain.
     """
+    metrics = [metrics_of(family.baseline) for family in study.families]
+    for family, scored in zip(study.families, metrics, strict=True):
+        if study.gate:
+            check_gate(study.gate, scored)
+        for sentence in out_of_reach_in(study, family, limit):
+            listener.say(f"{family.name}: {sentence}")
     cells = [_cell(family, config) for family in study.families for config in family.candidates]
     _keep(study, cells, store)
     whole = Whole(listener, [job for family in study.families for job in _work_of(family, store, limit)])
-    for family in study.families:
-        settled = _run_family(family, store, whole, metrics_of, limit)
+    for family, scored in zip(study.families, metrics, strict=True):
+        settled = _run_family(family, store, whole, scored, limit)
         cells = [settled.get((cell.family, cell.candidate), cell) for cell in cells]
         _keep(study, cells, store)
     return cells
 
 
+def out_of_reach_in(study: Study, family: Family, limit: int | None) -> list[str]:
+    """What of the study's gate a family can't pass with so few prompts, so that its cells stay undecided at best."""
+    if study.gate is None or isinstance(family.baseline.engine, StoredEngine):
+        return []
+    columns = columns_of(family.baseline.metrics or default_metrics())
+    return out_of_reach(study.gate, columns, prompts=len(prompts_of(family.baseline, limit)))
+
+
 def _keep(study: Study, cells: Sequence[Cell], store: Store) -> None:
     gate = study.gate.model_dump(mode="json", exclude_defaults=True) if study.gate else None
-    write_record(store.root, StudyRecord(study.name, tuple(cells), gate))
+    write_study(store.root, StudyManifest(name=study.name, cells=tuple(cells), gate=gate))
 
 
 def _run_family(
-    family: Family, store: Store, listener: Listener, metrics_of: MetricsOf, limit: int | None
+    family: Family, store: Store, listener: Listener, metrics: Sequence[Metric], limit: int | None
 ) -> dict[tuple[str, str], Cell]:
     """The cells of one family, by family and candidate."""
     cells = {config.name: _cell(family, config) for config in family.candidates}
@@ -144,7 +162,6 @@ def _run_family(
                 listener.say(f"{config.name}: not compared: {why}")
         can = [config for config in family.candidates if config.name not in wrong]
         if can:
-            metrics = metrics_of(family.baseline)
             result = compare(family.baseline, can, metrics=metrics, store=store, listener=listener, limit=limit)
             wrong |= result.not_compared
             cells |= _compared(cells, result)
@@ -153,7 +170,7 @@ def _run_family(
     except FidelityError as error:
         listener.say(f"{family.name}: {error}")
         wrong |= {name: f"its baseline {family.baseline.name}: {error}" for name in cells if name not in wrong}
-    cells |= {name: replace(cells[name], why=why) for name, why in wrong.items()}
+    cells |= {name: cells[name].replace(why=why) for name, why in wrong.items()}
     return {(family.name, name): cell for name, cell in cells.items()}
 
 
@@ -162,8 +179,7 @@ def _compared(cells: dict[str, Cell], result: ComparisonSet) -> dict[str, Cell]:
     for scores in result.candidates:
         manifest, original = scores.run.manifest, result.baseline.manifest.checkpoint
         name = manifest.config.name if manifest.config.name in cells else scores.run.name
-        found[name] = replace(
-            cells[name],
+        found[name] = cells[name].replace(
             format=manifest.label or manifest.checkpoint.format or "format unknown",
             parameters=original.parameters or manifest.checkpoint.parameters,
             comparison=scores.kept.path.name,
@@ -228,7 +244,7 @@ def _family(file: StudyFile, family: FamilyFile, path: Path) -> Family:
     if isinstance(baseline.engine, RecordedEngine):
         shared |= {"sampling": file.sampling}
     elif not isinstance(baseline.engine, StoredEngine):
-        shared |= {"prompts": file.prompts, "sampling": file.sampling, "chunk": file.chunk}
+        shared |= {"prompts": file.prompts, "sampling": file.sampling, "batching": file.batching, "chunk": file.chunk}
     missing = {key: value for key, value in shared.items() if getattr(baseline, key) is None}
     candidates = tuple(_run(source, path) for source in family.candidates)
     names = [baseline.name, *(config.name for config in candidates)]

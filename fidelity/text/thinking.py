@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from fidelity.records import REFUSE_UNKNOWN_KEYS
+
 THINK = ("<think>", "</think>")
 _FENCED = re.compile(r"^ {0,3}(```|~~~).*?^ {0,3}\1", re.DOTALL | re.MULTILINE)
 _HARMONY = re.compile(
@@ -33,6 +35,8 @@ class Split(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Habit:
     """How a run thinks: what tells thinking from answer in each of its texts."""
+
+    __pydantic_config__ = REFUSE_UNKNOWN_KEYS
 
     form: Literal["think", "harmony"] | None
     """`think` are tags around it, `harmony` the channels of gpt-oss."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from fidelity.metrics.token_divergence import gap_change, log_probability
 from fidelity.records import TokenScores
+from fidelity.store.manifests import DivergenceCounts
 from fidelity.store.runs import Run
 from fidelity.store.token_scores import both_scored, together
 from fidelity.text.units import first_difference
@@ -60,22 +61,16 @@ class Parting:
     the tokens (a temperature above 0)."""
 
 
-@dataclass(frozen=True, slots=True)
-class PartingCounts:
-    """How many of a run's answers part from the baseline's, and at what."""
-
-    answers: int
-    parted: int
-    near_ties: int
-    minds_changed: int
-    """Of those that part while both still say something; without a control nobody can tell, and both are 0."""
-
-
-def count_partings(baseline: Run, other: Run, *, noise: float | None) -> PartingCounts:
+def count_partings(baseline: Run, other: Run, *, noise: float | None) -> DivergenceCounts:
     """Where the drift of a control or a candidate starts, in four numbers."""
-    kept, found = survival(baseline, other), partings(baseline, other, noise=noise)
-    near = [parting.near_tie for parting in found if parting.near_tie is not None]
-    return PartingCounts(kept.answers, len(kept.parted), near.count(True), near.count(False))
+    surviving, partings_ = survival(baseline, other), partings(baseline, other, noise=noise)
+    near = [parting.near_tie for parting in partings_ if parting.near_tie is not None]
+    return DivergenceCounts(
+        answers=surviving.answers,
+        diverged=len(surviving.parted),
+        near_ties=near.count(True),
+        minds_changed=near.count(False),
+    )
 
 
 def survival(baseline: Run, other: Run) -> Survival:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fidelity.errors import StoreError
-from fidelity.metrics.token_divergence import Floats, exact_kl, token_values
+from fidelity.metrics.token_divergence import Floats, exact_acceptance, exact_kl, token_values
 from fidelity.store.runs import Run
 from fidelity.store.token_scores import both_scored, together
 
@@ -40,11 +40,17 @@ class TokenStatistics:
     """Change of the probability of the baseline's tokens, as a share of 1 (the tool prints per cent)."""
     same_top: float
     """Share of the tokens at which both find the same token most likely."""
+    ear: float
+    """Expected acceptance rate, from below: see `token_divergence.acceptance`."""
+    ear_upper: float
+    """The same from above."""
     kl_lower_bound: KlStatistics
     tail_mass: float
     """Mean mass of the baseline's distribution that the lower bound sees as one lump."""
     kl: KlStatistics | None
     """Over the whole vocabulary, where the runs were forced that deep: of the first answers."""
+    ear_exact: float | None
+    """The same of the expected acceptance rate."""
 
     @property
     def perplexity_ratio(self) -> float:
@@ -73,6 +79,11 @@ def token_statistics(baseline: Run, other: Run, *, ignore_below: float | None = 
         raise StoreError(f"{other.name} and {baseline.name} share no token that both have scored")
     log_p, log_q = (np.concatenate([pair[side] for pair in logprobs]).astype(np.float64) for side in (0, 1))
     delta_p = np.exp(log_q) - np.exp(log_p)
+    kl, rates = list[Floats](), list[Floats]()
+    if not isinstance(together(baseline, other, whole_vocabulary=True), str):
+        for pair in both_scored(baseline, other, whole_vocabulary=True):
+            kl.append(exact_kl(*pair, ignore_below=ignore_below))
+            rates.append(exact_acceptance(*pair))
     return TokenStatistics(
         tokens=len(log_p),
         perplexity_baseline=float(np.exp(-log_p.mean())),
@@ -80,17 +91,13 @@ def token_statistics(baseline: Run, other: Run, *, ignore_below: float | None = 
         mean_delta_p=float(delta_p.mean()),
         rms_delta_p=float(np.sqrt(np.mean(delta_p**2))),
         same_top=float(np.mean(np.concatenate([v.agree for v in values]))),
+        ear=float(np.mean(np.concatenate([v.ear for v in values]))),
+        ear_upper=float(np.mean(np.concatenate([v.ear_upper for v in values]))),
         kl_lower_bound=_kl_statistics([v.kl_lower_bound for v in values]),
         tail_mass=float(np.mean(np.concatenate([v.tail_mass for v in values]))),
-        kl=_exact(baseline, other, ignore_below),
+        kl=_kl_statistics(kl) if kl else None,
+        ear_exact=float(np.mean(np.concatenate(rates))) if rates else None,
     )
-
-
-def _exact(baseline: Run, other: Run, ignore_below: float | None) -> KlStatistics | None:
-    if isinstance(together(baseline, other, whole_vocabulary=True), str):
-        return None
-    pairs = both_scored(baseline, other, whole_vocabulary=True)
-    return _kl_statistics([exact_kl(*pair, ignore_below=ignore_below) for pair in pairs])
 
 
 def _kl_statistics(by_answer: list[Floats]) -> KlStatistics:

@@ -72,6 +72,48 @@ def test_the_sign_of_a_number_counts():
     assert laws.values(Rouge(), "x is -3", "x is 3")["rouge1"] == 2 / 3
 
 
+ENGLISH = [
+    "The quick, brown fox (it wasn't lazy!) jumps; the dog doesn't care.",
+    "**The fox** isn't quick: it's brown -- and the `dog` is 3.14 years old.",
+    "1. Install foo_bar v1.2.3.\n2. Call `foo_bar(x=3, y=[1, 2])`; it costs $1,000.50.\n",
+    "1. Call `foo(x)`.\n2. Don’t install foo-bar 1.2; it costs $1,000 (50% off).\n\n---\n",
+    "On the 21st of May, in the 1990s, a 2x4 was 10 cm wide.",
+    "",
+]
+
+
+@pytest.mark.parametrize("stem", [False, True])
+def test_the_default_is_the_package_on_english(stem):
+    # Punctuation was words once, under the field's plain name.
+    for baseline in ENGLISH:
+        for candidate in ENGLISH:
+            if baseline or candidate:  # two empty texts are 0 to the package
+                assert_as_package(Rouge(stem=stem, parts="all"), baseline, candidate)
+
+
+def test_a_number_and_its_unit_are_two_words():
+    # 10, 5, cm against 10, 5, cm, 2, 54, cm; a missing space made it 0.
+    assert laws.values(Rouge(), "10.5 cm.", "10.5cm = 2.54cm")["rougeL"] == 2 * 3 / 9
+
+
+@pytest.mark.parametrize(
+    ("baseline", "candidate"),
+    [
+        ("caf\u00e9 na\u00efve", "cafe\u0301 nai\u0308ve"),
+        ("it isn't well-known: -3", "it isn\u2019t well\u2011known: \u22123"),
+        ("no zero width", "no ze\u200bro wi\u00addth\ufeff"),
+    ],
+)
+def test_spelling_alone_makes_no_difference(baseline, candidate):
+    assert laws.values(Rouge(), baseline, candidate) == dict.fromkeys(COLUMNS, 1.0)
+
+
+def test_symbols_are_words_where_there_is_nothing_else():
+    assert laws.values(Rouge(), "👍", "👎") == dict.fromkeys(COLUMNS, 0.0)
+    assert laws.values(Rouge(), "? ! ...", "? !")["rouge1"] == 2 * 2 / 7
+    assert laws.values(Rouge(), "Yes!\n---", "Yes") == dict.fromkeys(COLUMNS, 1.0)
+
+
 @pytest.mark.parametrize("language", ["Chinese", "Hindi", "Thai", "Arabic", "punctuation"])
 def test_other_scripts_are_read(language):
     # rouge_score gives identical Chinese, Thai or Hindi texts 0, because it sees a-z and 0-9 only.
@@ -132,7 +174,8 @@ def assert_as_package(metric, baseline, candidate):
 
 
 def test_the_signature_names_what_the_numbers_depend_on():
-    assert Rouge().signature().startswith("rouge|tokenizer:unicode|stem:False|lsum:True|parts:f1|rapidfuzz:")
+    assert Rouge().signature().startswith("rouge|tokenizer:unicode|stem:False|lsum:True|parts:f1|rev:2|rapidfuzz:")
     assert "|regex:" in Rouge().signature()
     assert "|nltk:" in Rouge(stem=True).signature()
     assert "|regex:" not in Rouge(tokenizer="rouge_score").signature()
+    assert "|rev:" not in Rouge(tokenizer="rouge_score").signature()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fidelity.report.diff import MOST_WORDS, Piece, word_diff
+from fidelity.report.diff import MOST_WORDS, Piece, readable, word_diff
 
 
 def marked(baseline, candidate):
@@ -62,3 +62,24 @@ def test_long_texts_are_aligned_up_to_a_bound_and_still_come_back():
     assert pieces[:2] == [Piece("both", "start"), Piece("baseline", " a0")]
     assert side(pieces, "baseline") == baseline
     assert side(pieces, "candidate") == candidate
+
+
+@pytest.mark.parametrize(
+    ("baseline", "candidate", "expected"),
+    [
+        ("a café here", "a cafe\u0301 here", "a [-caf⟦U+00E9⟧-]{+cafe⟦U+0301⟧+} here"),
+        ("5 km", "5\u00a0km", "5[- -]{+⟦U+00A0⟧+}km"),
+        ("zero width", "zero\u200b width", "zero{+⟦U+200B⟧+} width"),
+        ("well-known", "well\u2011known", "well[---]{+⟦U+2011⟧+}known"),
+        ("a ❤ b", "a ❤\ufe0f b", "a [-❤-]{+❤⟦U+FE0F⟧+} b"),
+        ("don't", "don’t", "[-don't-]{+don⟦U+2019⟧t+}"),
+        ("line\nline", "line\r\nline", "line[-\n-]{+␍\n+}line"),
+        ("filler", "filler \u3164", "filler{+ ⟦U+3164⟧+}"),
+        # A change that can be seen stays apart from one that can't, and has no code points.
+        ("café is good", "cafe\u0301 is schön", "[-caf⟦U+00E9⟧-]{+cafe⟦U+0301⟧+} is[- good-]{+ schön+}"),
+    ],
+)
+def test_what_looks_the_same_shows_its_code_points(baseline, candidate, expected):
+    signs = {"both": "{}", "baseline": "[-{}-]", "candidate": "{{+{}+}}"}
+    pieces = readable(word_diff(baseline, candidate))
+    assert "".join(signs[piece.kind].format(piece.text) for piece in pieces) == expected

@@ -117,7 +117,7 @@ class TestPage:
         assert "fail: w8a8-fp8; inconclusive: bf16-eager; pass: bf16-serial." in top
         assert NOT_QUALITY in top
         rows = [row.inner_text().split("\t") for row in page.locator("#gate table").first.locator("tbody tr").all()]
-        assert rows[0] == ["fail", "rougeL", "0.420", "0.961", "+0.580", "≥ +0.470", "0.050", "64", "rougeL drifted."]
+        assert rows[0] == ["fail", "rougeL", "0.377", "0.958", "+0.580", "≥ +0.470", "0.050", "64", "rougeL drifted."]
         assert rows[-1][-1] == "Warns only. Because."
         summary = page.locator("#summary table tbody tr", has_text="prefix_agreement").inner_text()
         assert summary.replace("\n", " ").split() == [
@@ -153,7 +153,7 @@ class TestPage:
         page = opened(report)
         page.locator("#candidate").select_option(label="w8a8-fp8")
         first = page.locator(".pair .id").first
-        assert first.inner_text() == "writing-01"
+        assert first.inner_text() == "german-02"
         page.locator("#order").select_option(label="as asked")
         assert first.inner_text() == "qa-01"
         page.locator("#order").select_option(label="lowest prefix_agreement")
@@ -219,7 +219,7 @@ class TestFile:
         assert 5 < held["w8a8-fp8"] < 64
         assert f"{held['w8a8-fp8']} of 64 of w8a8-fp8" in report
         first = data["prompts"][data["candidates"][2]["pairs"][0]["p"]]
-        assert first["id"] == "writing-01"  # the worst one, as in the Markdown
+        assert first["id"] == "german-02"  # the worst one, as in the Markdown
 
     def test_a_long_answer_is_cut_and_says_so(self, workspace, tmp_path):
         base = workspace.recorded("base", [{"id": "a", "text": "word " * 50_000}])

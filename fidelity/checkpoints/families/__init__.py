@@ -1,8 +1,9 @@
-"""Families of quantized checkpoints: one resolver each, picked by config.json's `quant_method` and the files beside it."""
+"""Families of quantized checkpoints, with a resolver each, picked by config.json's `quant_method`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
+from fidelity.checkpoints.config import Widths
 from fidelity.checkpoints.families.auto_round import AutoRound
 from fidelity.checkpoints.families.base import Contradiction, Family, Reading, UnknownLayout
 from fidelity.checkpoints.families.bitsandbytes import BitsAndBytes
@@ -17,11 +18,11 @@ from fidelity.checkpoints.families.plain import Plain
 from fidelity.checkpoints.families.quark import Quark
 from fidelity.checkpoints.families.torchao import TorchAo
 
-__all__ = ["Contradiction", "Family", "Reading", "UnknownLayout", "family_of", "Gguf"]
+__all__ = ["Contradiction", "Family", "Gguf", "Reading", "UnknownLayout", "family_of"]
 
 
 def family_of(
-    quantization: Mapping[str, Any] | None, *, widths: Sequence[int] = (), metadata: Mapping[str, str] | None = None
+    quantization: Mapping[str, Any] | None, *, widths: Widths | None = None, metadata: Mapping[str, str] | None = None
 ) -> Family:
     """The resolver for a checkpoint.
 
@@ -36,15 +37,16 @@ def family_of(
     """
     if quantization is None:
         return Plain()
+    widths = widths or Widths()
     written = str(quantization.get("quant_method") or "").lower().replace("_", "-")
     method = written.rpartition("/")[2]
     match method:
         case "compressed-tensors" | "sparseml":
             return CompressedTensors(quantization, widths)
         case "awq" | "gptq":
-            return Gptq(quantization, method)
+            return Gptq(quantization, method, widths)
         case "auto-round" | "inc":
-            return AutoRound(quantization)
+            return AutoRound(quantization, widths)
         case "modelopt" | "modelopt-fp4" | "modelopt-mixed" | "modelopt-mxfp8":
             return ModelOpt(quantization)
         case "mxfp4":

@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from pydantic import Field
+
+from fidelity.checkpoints.config import Widths
 from fidelity.checkpoints.families.base import Contradiction, Reading, Settings, UnknownLayout, settings
 from fidelity.checkpoints.families.bytewise import FLOAT8, read_bytes, read_float4
 from fidelity.checkpoints.families.gptq import read_packed
@@ -27,7 +30,7 @@ class Config(Override):
     """The quantization_config."""
 
     packing_format: str = "auto_round:auto_gptq"
-    extra_config: dict[str, Override] = {}
+    extra_config: dict[str, Override] = Field(default_factory=dict)
     block_name_to_quantize: str | tuple[str, ...] | None = None
 
 
@@ -37,7 +40,8 @@ class AutoRound:
     name = "auto-round"
     on_load = False
 
-    def __init__(self, written: Mapping[str, Any]) -> None:
+    def __init__(self, written: Mapping[str, Any], widths: Widths) -> None:
+        self.widths = widths
         packing = written.get("packing_format") or written.get("backend") or "auto_round:auto_gptq"
         given = {key: value for key, value in written.items() if value is not None}
         self.config = settings(Config, {"bits": 4, "group_size": 128, **given, "packing_format": packing})
@@ -85,7 +89,7 @@ class AutoRound:
         if asked is None:
             raise Contradiction(f"{layer.name} is quantized, and config.json states 16 bits for it or leaves it out")
         if "qweight" in own:
-            return read_packed(layer, asked)
+            return read_packed(layer, asked, self.widths)
         if packed is not None or (weight is not None and weight.dtype == "U8"):
             return read_float4(layer, "weight_packed" if packed is not None else "weight", asked=asked)
         if weight is not None and asked.bits == 8:

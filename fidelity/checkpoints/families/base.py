@@ -1,4 +1,4 @@
-"""What every family of checkpoints answers: which scheme its config states for a layer, and how its tensors store it."""
+"""What every family of checkpoints answers: which scheme its config states for a layer, and how that is stored."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -46,6 +46,8 @@ def read_bytes(layer: Layer, role: str = "weight", *, asked: Scheme | None = Non
         raise Contradiction(
             f"{layer.name}.{role} is {weight.dtype}, and config.json says {asked.bits}-bit {kind}; {ANOTHER}"
         )
+    if asked and asked.bits < 8 and number != "INT8":
+        raise Contradiction(f"{layer.name}: stored as {number}, and config.json says {asked.label}; {ANOTHER}")
     group, block = _reach(layer, shape, scale, asked) if scale is not None else (None, None)
     if number == "FP8" and scale is not None and scale.dtype in EXPONENTS and group == 32:
         number = "MXFP8"

@@ -9,6 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
+from pydantic import Field
+
+from fidelity.checkpoints.config import Widths
 from fidelity.checkpoints.families.base import ANOTHER, Contradiction, Reading, Settings, UnknownLayout, settings
 from fidelity.checkpoints.families.bytewise import read_bytes, read_float4, used_roles
 from fidelity.checkpoints.families.shapes import padded_row, written_shape
@@ -34,7 +37,7 @@ class Arguments(Settings):
 class Group(Settings):
     """Layers that are quantized in one way."""
 
-    targets: tuple[str, ...] = ()
+    targets: tuple[str, ...]
     weights: Arguments | None = None
     input_activations: Arguments | None = None
     format: str | None = None
@@ -52,7 +55,7 @@ class Sparsity(Settings):
 class Config(Settings):
     """The quantization_config."""
 
-    config_groups: dict[str, Group] = {}
+    config_groups: dict[str, Group] = Field(default_factory=dict)
     ignore: tuple[str, ...] | None = None
     format: str | None = None
     sparsity_config: Sparsity | None = None
@@ -64,7 +67,7 @@ class CompressedTensors:
     name = ""
     on_load = False
 
-    def __init__(self, written: Mapping[str, Any], widths: Sequence[int]) -> None:
+    def __init__(self, written: Mapping[str, Any], widths: Widths) -> None:
         inner = written.get("quantization_config")  # SparseML nests it
         self.config = settings(Config, {**written, **inner} if isinstance(inner, Mapping) else written)
         self.widths = widths
@@ -79,7 +82,10 @@ class CompressedTensors:
             return None
         targets = {target: scheme for group, scheme in reversed(self.schemes) for target in group.targets}
         ordered = sorted(targets, key=lambda target: (target.startswith("re:"), target))
-        for target in (*filter(lambda t: _by_name(layer.name, t), ordered), *filter(lambda t: _class(layer, t), ordered)):
+        for target in (
+            *filter(lambda t: _by_name(layer.name, t), ordered),
+            *filter(lambda t: _class(layer, t), ordered),
+        ):
             return self._with_sparsity(layer, targets[target])
         return None
 
@@ -130,7 +136,7 @@ class CompressedTensors:
         elif packed.dtype == "I32" and scheme.number.startswith("INT") and len(packed.shape) >= 2:
             scale = layer.tensors.get("weight_scale")
             columns = padded_row(
-                layer, packed, scheme.bits, scale=scale, group=scheme.group, candidates=self.widths
+                layer, packed, scheme.bits, scale=scale, group=scheme.group, candidates=self.widths.of(layer.name)
             )
             used = used_roles(layer, stored) | ({"weight_g_idx"} & set(layer.tensors))
             reading = Reading(scheme, (*packed.shape[:-1], columns), used, unscaled=scale is None)

@@ -4,8 +4,11 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from pydantic import Field
+
+from fidelity.checkpoints.config import Widths
 from fidelity.checkpoints.families.base import ANOTHER, Contradiction, Reading, Settings, UnknownLayout, settings
-from fidelity.checkpoints.families.shapes import check_groups
+from fidelity.checkpoints.families.shapes import check_groups, refuse_other_bits
 from fidelity.checkpoints.layers import Layer
 from fidelity.checkpoints.schemes import Scheme
 from fidelity.checkpoints.tensors import ITEM_BITS
@@ -18,7 +21,7 @@ class Config(Settings):
 
     bits: Bits = 4
     group_size: int = -1
-    dynamic: dict[str, dict[str, Any]] = {}
+    dynamic: dict[str, dict[str, Any]] = Field(default_factory=dict)
     modules_to_not_convert: tuple[str, ...] | None = None
     version: str = ""
     lm_head: bool = False
@@ -36,11 +39,12 @@ class Gptq:
 
     on_load = False
 
-    def __init__(self, written: Mapping[str, Any], name: str) -> None:
+    def __init__(self, written: Mapping[str, Any], name: str, widths: Widths) -> None:
         written = {**written, "bits": written.get("bits", written.get("w_bit", 4))}  # llm-awq's own names
         written["group_size"] = written.get("group_size", written.get("q_group_size", -1))
         self.config = settings(Config, {key: value for key, value in written.items() if value is not None})
         self.name = name
+        self.widths = widths
 
     def asked(self, layer: Layer) -> Scheme | None:
         if layer.kind in ("embedding", "norm", "router") or (layer.kind == "lm_head" and not self.config.lm_head):
@@ -61,14 +65,14 @@ class Gptq:
         if "qweight" not in layer.tensors:
             return None
         asked = self.asked(layer) or integers(self.config.bits, self.config.group_size)
-        return read_packed(layer, asked, transposed=self.config.version == "gemv")
+        return read_packed(layer, asked, self.widths, transposed=self.config.version == "gemv")
 
 
 def integers(bits: int, group: int) -> Scheme:
     return Scheme(f"INT{bits}", bits, group if group > 0 else None)
 
 
-def read_packed(layer: Layer, asked: Scheme, *, transposed: bool = False) -> Reading:
+def read_packed(layer: Layer, asked: Scheme, widths: Widths, *, transposed: bool = False) -> Reading:
     """A `qweight` with its `scales`, whichever dimension it is packed along, and Marlin's tiles.
 
     All bits of the integers are used, so that their number is inputs x outputs x bits; the scales tell the outputs.
@@ -96,9 +100,11 @@ def read_packed(layer: Layer, asked: Scheme, *, transposed: bool = False) -> Rea
     index = layer.tensors.get("g_idx")
     if index is not None and index.elements not in (0, inputs):
         raise Contradiction(
-            f"{layer.name}: at the {asked.bits} bits that config.json states it has {inputs} weights a row, and a g_idx "
-            f"for {index.elements}; {ANOTHER}"
+            f"{layer.name}: at the {asked.bits} bits that config.json states it has {inputs} weights a row, and a "
+            f"g_idx for {index.elements}; {ANOTHER}"
         )
+    if index is None and not asked.group:
+        refuse_other_bits(layer, inputs, asked.bits, widths.of(layer.name))
     used = {"qweight", "scales", "weight_scale", "qzeros", "g_idx"} & set(layer.tensors)
     return Reading(asked, (*experts, outputs, inputs), frozenset(used))
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
+from pydantic import Field
+
 from fidelity.checkpoints.families.base import Contradiction, Reading, Settings, UnknownLayout, settings
 from fidelity.checkpoints.families.bytewise import FLOAT8, read_bytes, read_float4, scale_of, used_roles
 from fidelity.checkpoints.families.shapes import check_groups, matrix
@@ -46,7 +48,7 @@ class OfALayer(Settings):
 class Config(OfALayer):
     """The quantization_config, or `quantization` of hf_quant_config.json."""
 
-    quantized_layers: dict[str, OfALayer] = {}
+    quantized_layers: dict[str, OfALayer] = Field(default_factory=dict)
     exclude_modules: tuple[str, ...] | None = None
     ignore: tuple[str, ...] | None = None
 

@@ -42,7 +42,8 @@ class Mxfp4:
             raise UnknownLayout(f"{layer.name}: blocks {blocks.dtype} {list(blocks.shape)} without scales")
         if blocks.shape[:-1] != scales.shape or blocks.shape[-1] != 16:
             raise Contradiction(
-                f"{layer.name}: blocks {list(blocks.shape)} and scales {list(scales.shape)} aren't MXFP4's 16 bytes a scale"
+                f"{layer.name}: blocks {list(blocks.shape)} and scales {list(scales.shape)} aren't MXFP4's 16 bytes a "
+                f"scale"
             )
         shape = (*blocks.shape[:-2], blocks.shape[-2] * 32)
         return Reading(SCHEME, shape, frozenset({"blocks", "scales"}))

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
+from pydantic import Field
+
 from fidelity.checkpoints.families.base import Contradiction, Reading, Settings, UnknownLayout, settings
 from fidelity.checkpoints.families.bytewise import FLOAT8, read_bytes, read_float4
 from fidelity.checkpoints.families.compressed_tensors import matches
@@ -34,7 +36,7 @@ class Config(Settings):
     """The quantization_config."""
 
     global_quant_config: Stated | None = None
-    layer_quant_config: dict[str, Stated] = {}
+    layer_quant_config: dict[str, Stated] = Field(default_factory=dict)
     exclude: tuple[str, ...] | None = None
 
 

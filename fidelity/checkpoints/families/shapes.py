@@ -52,19 +52,30 @@ def padded_row(
         )
     if each == 1:
         return most
-    widths = {width for width in candidates if most - each < width <= most}
-    if candidates and not widths and most not in candidates:
-        ratios = sorted({round(bits * most / width, 2) for width in candidates})
-        if any(ratio in (2, 3, 4, 5, 6, 8) for ratio in ratios):
-            raise Contradiction(
-                f"{layer.name}: at the {bits} bits that config.json states it has {most} weights a row, and no layer "
-                f"of the model is as wide; {ANOTHER}"
-            )
-    if len(widths) == 1:
-        return widths.pop()
+    fitting = {width for width in candidates if most - each < width <= most}
+    if len(fitting) == 1:
+        return fitting.pop()
+    if not fitting:
+        refuse_other_bits(layer, most, bits, candidates)
     if 32 % bits == 0:
         return most
     raise UnknownLayout(f"{layer.name}: how many weights a row of {packed.shape[-1]} integers holds isn't stated")
+
+
+def refuse_other_bits(layer: Layer, columns: int, bits: int, candidates: Sequence[int]) -> None:
+    """Where no scale proves a row's width: refuse one that the model has if the weights are of other bits.
+
+    Raises:
+        Contradiction: Names both widths.
+    """
+    if columns in candidates:
+        return
+    for width in candidates:
+        if bits * columns % width == 0 and bits * columns // width in range(2, 9):
+            raise Contradiction(
+                f"{layer.name}: at the {bits} bits that config.json states it has {columns} weights a row, and the "
+                f"model's are {width}; {ANOTHER}"
+            )
 
 
 def dense_row(layer: Layer, packed: Tensor, bits: int) -> int:

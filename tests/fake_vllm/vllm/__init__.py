@@ -27,6 +27,7 @@ class SamplingParams:
         if "repeats" in others:
             raise TypeError("Unexpected keyword argument 'repeats'")
         self.max_tokens, self.prompt_logprobs, self.alone = max_tokens, prompt_logprobs, ignore_eos
+        self.logprobs = logprobs
         self.seed = seed if temperature else None
 
 
@@ -102,6 +103,7 @@ class LLM:
         dtype="bfloat16",
         quantization=None,
         kv_cache_dtype="auto",
+        max_num_seqs=64,
         **others,
     ):
         if quantization == "mxfp4":
@@ -125,8 +127,10 @@ class LLM:
                 model_config=SimpleNamespace(enforce_eager=enforce_eager, dtype=f"torch.{dtype}"),
                 cache_config=SimpleNamespace(cache_dtype=kv_cache_dtype),
                 compilation_config=SimpleNamespace(compilation_time=0.0),
+                scheduler_config=SimpleNamespace(max_num_seqs=max_num_seqs),
             ),
             add_request=lambda name, prompt, params: self._waiting.append((name, prompt["prompt_token_ids"], params)),
+            abort_request=lambda names: self._waiting.clear(),
             get_num_unfinished_requests=lambda: len(self._waiting),
             step=self._step,
         )
@@ -171,6 +175,7 @@ class LLM:
         if digest[0] % 2:  # every other prompt is near a tie, and the batch decides
             tokens[len(tokens) // 2 :] = [(token + noise) % 50 for token in tokens[len(tokens) // 2 :]]
         logprobs = [{token: SimpleNamespace(logprob=-0.125 * (1 + token))} for token in tokens]
+        logprobs = None if params.logprobs is None else logprobs
         answer = SimpleNamespace(
             text=" ".join(f"w{token}" for token in tokens), token_ids=tokens, logprobs=logprobs, finish_reason="length"
         )

@@ -1,3 +1,3 @@
 from types import SimpleNamespace
 
-RequestOutputKind = SimpleNamespace(DELTA="delta")
+RequestOutputKind = SimpleNamespace(DELTA="delta", FINAL_ONLY="final only")

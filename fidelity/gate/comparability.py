@@ -1,0 +1,148 @@
+"""Where two runs differ in more than what a comparison is about: drift and such a difference can't be told apart."""
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from fidelity.config import Compares
+from fidelity.gate import conditions
+from fidelity.gate.difference import Difference, alike, compared, difference
+from fidelity.gate.options import option_differences
+from fidelity.gate.quantization import is_quantized, real_format
+from fidelity.records import PromptTokens
+from fidelity.store.manifests import RunManifest
+
+MOST_TOKENS = 8
+"""Tokens that a sentence names."""
+
+
+def differences(
+    baseline: RunManifest,
+    other: RunManifest,
+    prompts: PromptTokens | None = None,
+    *,
+    declared: Collection[Compares] = (),
+) -> tuple[Difference, ...]:
+    """All known differences between two runs but their weights and their number format.
+
+    What one of them doesn't tell is no difference: recordings may say nothing, and older versions recorded less.
+
+    Args:
+        baseline: The baseline's manifest.
+        other: That of a control or a candidate.
+        prompts: How the models of both read the prompts, where that is known.
+        declared: What the comparison is about; a difference of such a kind is marked as declared. Without
+            `quantization` among it, weights and formats are compared as well.
+    """
+    runs = baseline, other
+    found = [*_engine(runs), *_spread(runs), *_numbers(runs), *_template(runs, prompts), *_context(runs)]
+    found += [*_environment(runs), *option_differences(*runs)]
+    found += _weights(runs) if "quantization" not in declared else ()
+    return tuple(replace(d, declared="provider" in declared or not set(d.kinds).isdisjoint(declared)) for d in found)
+
+
+def in_words(found: Collection[Difference]) -> str:
+    """`mode is eager (the baseline's: compiled) and its hardware is ...`."""
+    return " and its ".join(one.sentence for one in found)
+
+
+Runs = tuple[RunManifest, RunManifest]
+"""RunManifests of the baseline and of the other run."""
+
+
+def _both(runs: Runs, read: Callable[[RunManifest], Any]) -> tuple[Any, Any]:
+    return read(runs[0]), read(runs[1])
+
+
+def _revealed(runs: Runs, key: str) -> tuple[Any, Any]:
+    """What both engines say of themselves."""
+    return _both(runs, lambda manifest: getattr(manifest.engine, key))
+
+
+def _engine(runs: Runs) -> Iterator[Difference]:
+    kinds = _both(runs, conditions.kind)
+    yield from compared("engine", kinds, "engine")
+    if alike(*kinds):
+        yield from compared("version", _revealed(runs, "version"), "engine")
+    yield from compared("mode", _revealed(runs, "mode"), "engine", "kernels")
+    yield from compared("speculative decoding", _both(runs, conditions.proposals), "speculative")
+
+
+def _spread(runs: Runs) -> Iterator[Difference]:
+    """On what it ran, and over how many devices."""
+    yield from compared("hardware", _revealed(runs, "device"), "hardware")
+    yield from compared(
+        "server", _both(runs, lambda manifest: manifest.identity.get("at")), "provider", "hardware", "engine"
+    )
+    for direction in ("tensor", "pipeline"):
+        sizes = _both(runs, partial(conditions.parallel, direction=direction))
+        yield from compared(f"{direction}-parallel size", sizes, "hardware")
+
+
+def _numbers(runs: Runs) -> Iterator[Difference]:
+    """What is computed in, and by which attention; a backend that follows from another difference isn't one more."""
+    dtypes, caches = _both(runs, conditions.dtype), _both(runs, conditions.kv_cache)
+    yield from compared("compute type", dtypes, "kernels", "engine")
+    if not conditions.kv_cache_follows_from_the_checkpoint(runs[1]):
+        yield from compared("KV cache", caches, "kv_cache")
+    same_engine = all(alike(*_revealed(runs, key)) for key in ("kind", "version", "device"))
+    if same_engine and alike(*dtypes) and alike(*caches):
+        yield from compared("attention backend", _both(runs, conditions.attention), "kernels", "engine")
+
+
+def _template(runs: Runs, prompts: PromptTokens | None) -> Iterator[Difference]:
+    """How a conversation becomes a prompt, and where an answer ends; templates that make the same prompts are alike."""
+    if prompts is None or not prompts.same:
+        yield from compared("chat template", _revealed(runs, "chat_template"), "template", "finetune")
+        yield from compared("number of BOS tokens", _revealed(runs, "bos_tokens"), "template", "finetune")
+    if prompts and prompts.differing:
+        yield difference("prompt", _prompts_in_words(prompts), "template", "finetune")
+    ours, theirs = _revealed(runs, "end_tokens")
+    if ours and theirs and _types(ours) == _types(theirs) and set(ours) != set(theirs):
+        yield difference("set of end tokens", (_tokens(ours), _tokens(theirs)), "template", "finetune")
+    yield from compared("generation config", _revealed(runs, "generation_config"), "template", "finetune")
+
+
+def _prompts_in_words(prompts: PromptTokens) -> tuple[str, str]:
+    ours, theirs = prompts.baseline_tokens, prompts.other_tokens
+    counts = f"{theirs} tokens" if ours != theirs else f"{theirs} other tokens"
+    return f"{ours} tokens", f"{counts} for {prompts.example}, one of {prompts.differing} that differ"
+
+
+def _context(runs: Runs) -> Iterator[Difference]:
+    """The context, where it is short enough to have cut an answer."""
+    sizes, taken = _revealed(runs, "context"), _both(runs, conditions.longest_prompt_and_answer)
+    if None in sizes:
+        return
+    stated = runs[1].config.engine.kind == "recorded"  # by the user, in `ran:`
+    if stated if None in taken else min(sizes) < max(taken):
+        yield from compared("context in tokens", sizes, "engine")
+
+
+def _environment(runs: Runs) -> Iterator[Difference]:
+    ours, theirs = _both(runs, conditions.environment)
+    kinds = _both(runs, conditions.kind)
+    if ours is None or theirs is None or kinds[0] != kinds[1]:
+        return
+    for name in sorted({*ours, *theirs}):
+        if ours.get(name) != theirs.get(name):
+            yield difference(name, (ours.get(name), theirs.get(name)), "kernels", "engine")
+
+
+def _weights(runs: Runs) -> Iterator[Difference]:
+    """Quantization or other weights, where neither is what the comparison is about."""
+    baseline, other = runs
+    if is_quantized(other) and not is_quantized(baseline):
+        yield difference("format", (real_format(baseline), real_format(other) or other.label), "quantization")
+        return
+    yield from compared("hash of the weights", _both(runs, conditions.weights), "finetune")
+
+
+def _types(tokens: Collection[Any]) -> set[type]:
+    return {type(token) for token in tokens}
+
+
+def _tokens(tokens: Collection[Any]) -> str:
+    few = ", ".join(map(str, sorted(tokens)[:MOST_TOKENS]))
+    return few if len(tokens) <= MOST_TOKENS else f"{few} and {len(tokens) - MOST_TOKENS} more"

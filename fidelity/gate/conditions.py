@@ -1,0 +1,106 @@
+"""Under which conditions a run was generated, read from its manifest, also from those of older versions.
+
+Each function gives a value that can be compared with another run's, or None where the run doesn't tell.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fidelity.checkpoints import FLOATS
+from fidelity.children.vllm_config import speculative
+from fidelity.engines.environment import picks_kernels
+from fidelity.store.manifests import RunManifest
+
+DTYPES = {"BF16": "bfloat16", "FP16": "float16", "FP32": "float32"}
+SHORT_DTYPES = {"half": "float16", "bf16": "bfloat16", "fp16": "float16", "fp32": "float32", "float": "float32"}
+OF_VLLM = ("vllm", "vllm-serve")
+"""Engines whose options are vLLM's, with defaults that are known."""
+
+
+def configured(manifest: RunManifest) -> Mapping[str, Any]:
+    """The engine as the user's YAML has it, as plain data."""
+    return manifest.config.engine.model_dump(mode="json")
+
+
+def options_of(manifest: RunManifest) -> Mapping[str, Any]:
+    """The engine's options as the user's YAML has them; empty for engines without any."""
+    return getattr(manifest.config.engine, "options", None) or {}
+
+
+def kind(manifest: RunManifest) -> str | None:
+    """The engine that ran; None for a recording that doesn't say."""
+    return None if manifest.engine.kind == "recorded" else manifest.engine.kind
+
+
+def dtype(manifest: RunManifest) -> str | None:
+    """The compute type: what the engine says, else the format of a run that isn't quantized."""
+    if named := manifest.engine.dtype:
+        plain = named.removeprefix("torch.")
+        return SHORT_DTYPES.get(plain, plain)
+    form = manifest.engine.ran_as or manifest.checkpoint.format or manifest.label or ""
+    return next((full for short, full in DTYPES.items() if form.startswith(short)), None)
+
+
+def kv_cache(manifest: RunManifest) -> str | None:
+    """The KV cache's number format; "as computed" where it is that of the computation."""
+    named = manifest.engine.kv_cache or options_of(manifest).get("kv_cache_dtype")
+    own = dtype(manifest)
+    if named is None or (named == "auto" and own is None):
+        return None
+    plain = SHORT_DTYPES.get(str(named), str(named))
+    return "as computed" if plain in ("auto", own) else plain
+
+
+def kv_cache_follows_from_the_checkpoint(manifest: RunManifest) -> bool:
+    """Whether the checkpoint itself asks for the format of its KV cache, so that it belongs to how it is quantized."""
+    asked = options_of(manifest).get("kv_cache_dtype") not in (None, "auto")
+    return manifest.checkpoint.kv_cache is not None and not asked
+
+
+def parallel(manifest: RunManifest, direction: str) -> int | None:
+    """Over how many devices: `direction` is "tensor" or "pipeline"."""
+    revealed = getattr(manifest.engine, f"{direction}_parallel")
+    if revealed is None and manifest.config.engine.kind in OF_VLLM:
+        revealed = options_of(manifest).get(f"{direction}_parallel_size", 1)
+    return None if revealed is None else int(revealed)
+
+
+def proposals(manifest: RunManifest) -> str | None:
+    """How tokens are proposed (speculative decoding); "none" where they aren't."""
+    if manifest.engine.speculative is None and manifest.config.engine.kind in OF_VLLM:
+        return speculative(options_of(manifest).get("speculative_config"))
+    return manifest.engine.speculative
+
+
+def attention(manifest: RunManifest) -> str | None:
+    """The attention backend."""
+    options = options_of(manifest)
+    named = manifest.engine.attention or options.get("attention_backend") or options.get("attn_implementation")
+    return None if named is None else str(named)
+
+
+def environment(manifest: RunManifest) -> dict[str, str] | None:
+    """The variables that pick kernels; older runs recorded vLLM's under another name."""
+    if manifest.engine.environment is not None:
+        return manifest.engine.environment
+    ambient = manifest.identity.get("ambient")
+    if not isinstance(ambient, Mapping):
+        return None
+    given = {**ambient, **getattr(manifest.config.engine, "env", {})}
+    return {name: str(value) for name, value in given.items() if value is not None and picks_kernels(name)}
+
+
+def longest_prompt_and_answer(manifest: RunManifest) -> int | None:
+    """The most tokens that a prompt and its answer may have taken."""
+    prompt, sampling = manifest.counts.longest_prompt, manifest.sampling
+    return None if prompt is None or sampling is None else prompt + sampling.max_tokens
+
+
+def weights(manifest: RunManifest) -> str | None:
+    """The hash of the weights alone, shortened for people."""
+    return manifest.checkpoint.weights and manifest.checkpoint.weights[:12]
+
+
+def is_float(form: str | None) -> bool:
+    """Whether a format is none that quantizes: `BF16`, `FP32 (linear only)`."""
+    return form is not None and form.startswith(tuple(FLOATS.values()))

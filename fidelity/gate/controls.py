@@ -1,0 +1,82 @@
+"""Whether a control is what it claims to be: the baseline generated again, and nothing else."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from fidelity.config import Compares, RecordedEngine
+from fidelity.engines.environment import picks_kernels
+from fidelity.gate.comparability import differences, in_words
+from fidelity.gate.conditions import configured
+from fidelity.gate.quantization import mislabeled
+from fidelity.store.manifests import RunManifest
+
+ONLY_WEIGHTS: tuple[Compares, ...] = ("quantization",)
+CHANGES_NOTHING = {"path", "deadline", "timeout", "patience", "base_url", "api_key_env", "ran"}
+"""Keys of an engine's YAML that may differ between a baseline and its control; `ran` is compared key by key."""
+FROM_THE_ENGINE = ("quantized_layers", "unquantized_layers", "ran_as", "model")
+"""What engines say of the model, compared where both say it."""
+
+
+def why_no_control(controls: Sequence[RunManifest], baseline: RunManifest, candidate: RunManifest) -> str:
+    """Why there is no floor to take away, with the first field in which a control differs; empty where there is one.
+
+    A control is judged by what is recorded of it, never by its outputs: in FP32 it may well equal the baseline.
+    """
+    if not controls:
+        return "No control: nothing says how far the baseline is from itself."
+    for control in controls:
+        name = f"The control {control.name}"
+        if _is_same_run(control, baseline):
+            return f"{name} is the baseline itself, so that it shows no floor."
+        if _is_same_run(control, candidate) or _has_the_candidate_s_answers(control, candidate, baseline):
+            return f"{name} is the candidate itself, so that nothing could lie beyond the floor."
+        if control.identity.get("model") != baseline.identity.get("model"):
+            return f"{name} is another model than the baseline."
+        if found := differences(baseline, control, declared=ONLY_WEIGHTS):
+            return f"{name} is no control, since its {in_words(found)}."
+        for field, ours, theirs in _claims(baseline, control):
+            if ours != theirs:
+                return f"{name} is no control, since its {field} is {theirs} (the baseline's: {ours})."
+        if why := mislabeled(control):
+            return f"{name} is no control: {why}."
+    return ""
+
+
+def _claims(baseline: RunManifest, control: RunManifest) -> Iterator[tuple[str, Any, Any]]:
+    """What must be equal: a field's name, the baseline's value and the control's."""
+    ours, theirs = configured(baseline), configured(control)
+    for key in sorted({*ours, *theirs} - CHANGES_NOTHING):
+        yield from _entries(f"engine.{key}", ours.get(key), theirs.get(key))
+    yield from _entries("ran", ours.get("ran") or {}, theirs.get("ran") or {})
+    yield "label", baseline.label, control.label
+    yield "revision", baseline.config.revision, control.config.revision
+    yield "sampling", baseline.sampling, control.sampling
+    for key in FROM_THE_ENGINE:
+        values = getattr(baseline.engine, key), getattr(control.engine, key)
+        if None not in values:
+            yield (key.replace("_", " "), *values)
+    yield "checkpoint's format", baseline.checkpoint.format, control.checkpoint.format
+
+
+def _entries(field: str, ours: Any, theirs: Any) -> Iterator[tuple[str, Any, Any]]:
+    """A value, or each of a mapping's; variables of the environment that pick no kernels may be secrets."""
+    if not isinstance(ours, dict) or not isinstance(theirs, dict):
+        yield field, ours, theirs
+        return
+    for name in sorted({*ours, *theirs}):
+        if field != "engine.env" or picks_kernels(name):
+            yield f"{field}.{name}", ours.get(name), theirs.get(name)
+
+
+def _is_same_run(one: RunManifest, other: RunManifest) -> bool:
+    """Recorded runs are known by their answers, and two of them may have the same: there the file tells."""
+    engines = one.config.engine, other.config.engine
+    if isinstance(engines[0], RecordedEngine) and isinstance(engines[1], RecordedEngine):
+        return engines[0].path == engines[1].path
+    return one.digest == other.digest
+
+
+def _has_the_candidate_s_answers(control: RunManifest, candidate: RunManifest, baseline: RunManifest) -> bool:
+    """Whether the control's file is the candidate's under another name, unless both are the baseline's as well."""
+    contents = [manifest.identity.get("content") for manifest in (control, candidate, baseline)]
+    return contents[0] is not None and contents[0] == contents[1] != contents[2]

@@ -1,0 +1,77 @@
+"""Whether a gate can be passed at all with so many prompts: found out before anything is generated."""
+
+from collections.abc import Mapping
+
+from fidelity.gate.lines import rounded_up
+from fidelity.gate.settings import Gate, Limit
+from fidelity.records import Column
+from fidelity.stats import betting_bound, clopper_pearson, fewest_prompts, prompts_needed_for_share
+from fidelity.stats.bootstrap import FEWEST_IN_TAIL_STUDY
+
+
+def out_of_reach(
+    gate: Gate, offered: Mapping[str, Column], *, prompts: int, candidates: int = 1, any_time: bool = False
+) -> list[str]:
+    """A sentence for each limit that a candidate without any drift can't pass with so many prompts.
+
+    Lines that only warn are left out: whether they pass decides nothing.
+
+    Args:
+        gate: The gate, whose columns are among the `offered`.
+        offered: All columns that are scored, by name.
+        prompts: How many there are.
+        candidates: How many are judged together, which makes each verdict need more.
+        any_time: Whether generating stops once the bounds decide, which costs some prompts too.
+    """
+    confidence = gate.confidence_of_each(candidates)
+    at = f"at {100 * confidence:.4g} %" + (f", for {candidates} candidates" if candidates > 1 else "")
+    sentences = []
+    for limit in gate.limits:
+        column = offered.get(limit.column)
+        if column is None or not gate.decides(limit.kind, limit.name):
+            continue
+        needed = _fewest(limit, column, confidence, any_time=any_time)
+        if needed > prompts:
+            smallest = _smallest(limit, column, prompts, confidence, any_time=any_time)
+            larger = f", or a limit of {smallest:.2g}" if smallest else ""
+            sentences.append(
+                f"{limit.place}: {limit.value:g} can't be passed with {prompts} prompts, even by a candidate without "
+                f"any drift; it takes {needed} prompts ({at}){larger}"
+            )
+    return sentences
+
+
+def _fewest(limit: Limit, column: Column, confidence: float, *, any_time: bool) -> int:
+    """The prompts that a candidate without any drift needs; 0 where only a bootstrap judges, which promises nothing."""
+    if limit.kind == "tail":
+        return FEWEST_IN_TAIL_STUDY
+    if limit.kind == "margin":
+        if column.bounds is None or column.weights is not None:
+            return 0
+        width = _width(column)
+        return fewest_prompts(limit.value, low=-width, high=width, confidence=confidence, any_time=any_time)
+    if any_time:
+        return fewest_prompts(limit.value, low=0, high=1, confidence=confidence, any_time=True)
+    return prompts_needed_for_share(0, 1, limit.value, confidence=confidence) or 0
+
+
+def _smallest(limit: Limit, column: Column, prompts: int, confidence: float, *, any_time: bool) -> float | None:
+    """The smallest limit that so many prompts can show, rounded up; None where there is none."""
+    if limit.kind == "tail":
+        return None
+    if limit.kind == "break" and not any_time:
+        smallest, largest = clopper_pearson(0, prompts, confidence=confidence, side="upper")[1], 1.0
+    else:
+        largest = 1.0 if limit.kind == "break" else _width(column)
+        low, planned = 0.0 if limit.kind == "break" else -largest, prompts if any_time else None
+        ids = [str(number) for number in range(prompts)]
+        smallest = betting_bound(
+            ids, [0.0] * prompts, low=low, high=largest, confidence=confidence, planned=planned
+        ).upper
+    rounded = rounded_up(smallest)
+    return rounded if rounded < largest else None
+
+
+def _width(column: Column) -> float:
+    low, high = column.bounds or (0.0, 1.0)
+    return high - low

@@ -1,0 +1,157 @@
+"""Alignment: which units of one text are the counterparts of which units of the other."""
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from rapidfuzz import fuzz, process
+from rapidfuzz.distance import LCSseq
+
+THRESHOLD = 0.5
+"""Units less alike have no counterpart in each other."""
+BETWEEN = 0.35
+"""The same for the only unit between two counterparts on either side: its place tells more than its words."""
+MOVED = 0.75
+"""The same for units in another order."""
+SORTED = 0.99
+"""What the same words in another order are worth: less than equality."""
+MERGED = 0.06
+"""How much more alike two units must be with a neighbor for the neighbor to be taken as a piece of one of them."""
+BAND = 100
+"""Units around the same relative position that are compared where two texts share little: what keeps time linear."""
+
+
+class Match(NamedTuple):
+    """Units that say the same thing, or should: one of each text, or several neighbors where one was split."""
+
+    baseline: tuple[int, ...]
+    candidate: tuple[int, ...]
+    similarity: float
+    """In [0, 1]: rapidfuzz's ratio of the words in order or sorted, the larger."""
+
+
+def align(
+    baseline: Sequence[str], candidate: Sequence[str], *, threshold: float = THRESHOLD, exact: bool = False
+) -> list[Match]:
+    """Counterparts, in the baseline's order; a unit is in one match at most.
+
+    Equal units are matched first, in order (longest common subsequence); then, between those, the units whose summed
+    similarity is largest in the same order; then what is left, in any order; then pieces of sentences that were split.
+    Case and punctuation don't count, unless `exact`.
+    """
+    a, b = (list(side) if exact else [normal(unit) for unit in side] for side in (baseline, candidate))
+    matches = [Match((i,), (j,), 1.0) for i, j in _equal(a, b)]
+    for rows, columns in _gaps(matches, len(a), len(b)):
+        matches += _monotone(a, b, rows, columns, threshold)
+    matches += _moved(a, b, matches)
+    return sorted(_merged(a, b, matches))
+
+
+def normal(unit: str) -> str:
+    """The words of a unit, case-folded; the unit itself where it has none."""
+    return " ".join(_WORD.findall(unit.casefold())) or unit
+
+
+_WORD = re.compile(r"(?<![\w)])[-−+](?=\d)|\w+(?:['’.,]\w+)*|!(?=[=\w])|[^\w\s.,;:!?'’‘\"“”„»«()`*_–—-]")
+
+
+def similarity(a: str, b: str) -> float:
+    """Of two normal units, in [0, 1]."""
+    return max(fuzz.ratio(a, b), SORTED * fuzz.token_sort_ratio(a, b)) / 100
+
+
+def _equal(a: Sequence[str], b: Sequence[str]) -> Iterator[tuple[int, int]]:
+    for block in LCSseq.opcodes(a, b):
+        if block.tag == "equal":
+            yield from zip(range(block.src_start, block.src_end), range(block.dest_start, block.dest_end), strict=True)
+
+
+def _gaps(matches: Sequence[Match], rows: int, columns: int) -> Iterator[tuple[range, range]]:
+    ends = [(-1, -1), *((m.baseline[0], m.candidate[0]) for m in matches), (rows, columns)]
+    for (i, j), (k, n) in pairwise(ends):
+        if k - i > 1 and n - j > 1:
+            yield range(i + 1, k), range(j + 1, n)
+
+
+def _monotone(a: Sequence[str], b: Sequence[str], rows: range, columns: range, threshold: float) -> Iterator[Match]:
+    """The counterparts of two gaps in the same order, with the largest sum of similarities (Needleman and Wunsch)."""
+    alone = len(rows) == len(columns) == 1
+    scores = _scores([a[i] for i in rows], [b[j] for j in columns])
+    scores[scores < (min(BETWEEN, threshold) if alone else threshold)] = 0.0
+    best = np.zeros((len(rows) + 1, len(columns) + 1))
+    for i in range(len(rows)):
+        diagonal = best[i, :-1] + scores[i]
+        best[i + 1, 1:] = np.maximum.accumulate(np.maximum(diagonal, best[i, 1:]))
+    i, j = len(rows), len(columns)
+    while i and j:
+        if best[i, j] == best[i - 1, j]:
+            i -= 1
+        elif best[i, j] == best[i, j - 1]:
+            j -= 1
+        else:
+            i, j = i - 1, j - 1
+            yield Match((rows[i],), (columns[j],), float(scores[i, j]))
+
+
+def _scores(a: Sequence[str], b: Sequence[str]) -> NDArray[np.float64]:
+    scores = np.zeros((len(a), len(b)))
+    if len(a) * len(b) <= BAND**2:
+        for scorer, weight in ((fuzz.ratio, 1.0), (fuzz.token_sort_ratio, SORTED)):
+            np.maximum(scores, process.cdist(a, b, scorer=scorer) * (weight / 100), out=scores)
+        return scores
+    for i, unit in enumerate(a):
+        first = max(0, min(round(i * len(b) / len(a)) - BAND // 2, len(b) - BAND))
+        near = b[first : first + BAND]
+        scores[i, first : first + len(near)] = [similarity(unit, other) for other in near]
+    return scores
+
+
+def _moved(a: Sequence[str], b: Sequence[str], matches: Sequence[Match]) -> Iterator[Match]:
+    rows = sorted(set(range(len(a))) - {i for m in matches for i in m.baseline})
+    columns = sorted(set(range(len(b))) - {j for m in matches for j in m.candidate})
+    if not rows or not columns:
+        return
+    scores = _scores([a[i] for i in rows], [b[j] for j in columns])
+    used_rows, used_columns = set(), set()
+    for place in np.argsort(-scores, axis=None, kind="stable"):
+        i, j = divmod(int(place), len(columns))
+        if scores[i, j] < MOVED:
+            return
+        if i not in used_rows and j not in used_columns:
+            used_rows.add(i)
+            used_columns.add(j)
+            yield Match((rows[i],), (columns[j],), float(scores[i, j]))
+
+
+def _merged(a: Sequence[str], b: Sequence[str], matches: Sequence[Match]) -> Iterator[Match]:
+    """Matches with the neighbors that have no counterpart and make them more alike."""
+    free_rows = set(range(len(a))) - {i for m in matches for i in m.baseline}
+    free_columns = set(range(len(b))) - {j for m in matches for j in m.candidate}
+    for match in matches:
+        if match.similarity == 1.0:
+            yield match
+            continue
+        rows, columns, score = match
+        for _ in range(2):
+            wider = [(r, columns) for r in _wider(rows, free_rows)] + [(rows, c) for c in _wider(columns, free_columns)]
+            scored = [(similarity(_join(a, r), _join(b, c)), r, c) for r, c in wider]
+            if not scored or max(scored)[0] < score + MERGED:
+                break
+            score, rows, columns = max(scored)
+            free_rows -= set(rows)
+            free_columns -= set(columns)
+        yield Match(rows, columns, score)
+
+
+def _wider(indices: tuple[int, ...], free: set[int]) -> Iterator[tuple[int, ...]]:
+    if indices[0] - 1 in free:
+        yield indices[0] - 1, *indices
+    if indices[-1] + 1 in free:
+        yield *indices, indices[-1] + 1
+
+
+def _join(units: Sequence[str], indices: tuple[int, ...]) -> str:
+    return " ".join(units[i] for i in indices)

@@ -1,0 +1,330 @@
+"""Conflicts: what two texts state, and can't both be true, with the place of each."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple, TypeVar
+
+from fidelity.text.alignment import Match, align
+from fidelity.text.code import compare_code
+from fidelity.text.directions import LANGUAGES as WITH_ANTONYMS
+from fidelity.text.directions import Opposites, direction_findings, opposites
+from fidelity.text.documents import Value
+from fidelity.text.frames import ConflictKind, Finding, Frame
+from fidelity.text.function_words import listed_language
+from fidelity.text.names import Lexicon, lexicon, name_findings
+from fidelity.text.negations import LANGUAGES as WITH_NEGATORS
+from fidelity.text.negations import is_negator, negation_findings, negation_surplus
+from fidelity.text.numbers import number_findings, number_stems
+from fidelity.text.segments import Document, Fence, Segments, Sentence, Table, segments
+from fidelity.text.sql import same_sql
+from fidelity.text.tables import compare_tables
+from fidelity.text.terms import Term, terms
+from fidelity.text.values import Path, ValuePair, compare_values, place_of, same_value
+
+KINDS: tuple[ConflictKind, ...] = ("negation", "number", "direction", "name", "json", "code", "table")
+"""Most telling first: the order in which reports show them."""
+MIN_PROSE_WORDS = 4
+"""A cell or a JSON string of more words is compared as a sentence, a shorter one as a whole."""
+SQL = frozenset({"sql", "mysql", "postgresql", "postgres", "sqlite", "tsql", "plsql", "psql"})
+
+
+class Span(NamedTuple):
+    """A stretch of a text; empty where something is missing."""
+
+    start: int
+    end: int
+
+
+class Conflict(NamedTuple):
+    """One conflict, with its place in both texts."""
+
+    kind: ConflictKind
+    baseline: Span
+    candidate: Span
+    severity: float
+    """In [0, 1]: how alike the rest of the two units is; the more, the surer."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All that is known of two texts."""
+
+    conflicts: tuple[Conflict, ...]
+    """By kind, then by severity, the worst first."""
+    units: tuple[int, int]
+    """Sentences, statements of code, rows and JSON values of the baseline and of the candidate."""
+    matched: tuple[int, int]
+    """Those of them that have a counterpart."""
+    languages: tuple[str | None, str | None] = (None, None)
+    """Of the prose of both; None where no list of words covers it, or there is no prose."""
+    prose: bool = True
+    """Whether either text has words outside of code."""
+
+    @property
+    def aligned(self) -> float:
+        """Share of the baseline's units with a counterpart; 1 where neither side has units, 0 where one has none."""
+        return self.matched[0] / self.units[0] if self.units[0] else float(not self.units[1])
+
+    @property
+    def added(self) -> float:
+        """Share of the candidate's units without a counterpart."""
+        return 1 - self.matched[1] / self.units[1] if self.units[1] else 0.0
+
+    def covers(self, kind: ConflictKind) -> bool:
+        """Whether the texts' language has the word list that a kind needs."""
+        if kind not in ("negation", "direction") or not self.prose:
+            return True
+        listed = WITH_NEGATORS if kind == "negation" else WITH_ANTONYMS
+        return self.languages[0] == self.languages[1] and self.languages[0] in listed
+
+
+def compare_texts(baseline: str, candidate: str, *, antonyms: Iterable[tuple[str, str]] = ()) -> Comparison:
+    """Align two texts and look for conflicts in what is aligned. Linear in practice; nothing is raised.
+
+    Args:
+        baseline: One text.
+        candidate: The other.
+        antonyms: Pairs of words to add to the word list of the texts' language.
+    """
+    if baseline == candidate:
+        return Comparison((), (1, 1), (1, 1), prose=False)
+    return _Reader(baseline, candidate, tuple(antonyms)).comparison()
+
+
+@lru_cache(maxsize=256)
+def _segments(text: str) -> Segments:
+    return segments(text)
+
+
+class _Reader:
+    """Two texts while they are compared."""
+
+    def __init__(self, baseline: str, candidate: str, antonyms: tuple[tuple[str, str], ...]) -> None:
+        self.texts = baseline, candidate
+        self.sides = _segments(baseline), _segments(candidate)
+        self.languages = tuple(listed_language(" ".join(s.text for s in side.sentences)) for side in self.sides)
+        self.language = self.languages[0] if self.languages[0] == self.languages[1] else None
+        self.opposites: Opposites = opposites(self.language, antonyms) if self.language in WITH_ANTONYMS else {}
+        self.units, self.matched = [0, 0], [0, 0]
+        self.names: Lexicon | None = None
+
+    def comparison(self) -> Comparison:
+        found = [*self._prose(), *self._documents(), *self._code(), *self._tables()]
+        found.sort(key=lambda conflict: (KINDS.index(conflict.kind), -conflict.severity, conflict.baseline))
+        return Comparison(
+            tuple(dict.fromkeys(found)),
+            (self.units[0], self.units[1]),
+            (self.matched[0], self.matched[1]),
+            (self.languages[0], self.languages[1]),
+            prose=any(side.sentences for side in self.sides),
+        )
+
+    def _count(self, units: tuple[int, int], matched: tuple[int, int]) -> None:
+        self.units = [n + m for n, m in zip(self.units, units, strict=True)]
+        self.matched = [n + m for n, m in zip(self.matched, matched, strict=True)]
+
+    def _terms(self, text: str) -> list[Term]:
+        return terms(text, self.language or "")
+
+    def _prose(self) -> Iterator[Conflict]:
+        left, right = (side.sentences for side in self.sides)
+        matches = align([s.text for s in left], [s.text for s in right])
+        self._count(
+            (len(left), len(right)), (sum(len(m.baseline) for m in matches), sum(len(m.candidate) for m in matches))
+        )
+        changed = [m for m in matches if m.similarity < 1]
+        if not changed:
+            return
+        self.names = lexicon((self._terms(s.text) for side in (left, right) for s in side), self.language)
+        elsewhere = _Elsewhere(self, matches)
+        for match in changed:
+            (a, pieces), (b, others) = _joined(left, match.baseline), _joined(right, match.candidate)
+            frame = Frame(self._terms(a), self._terms(b), self.language)
+            for finding in self._sentence(frame, (a, b), elsewhere.numbers(match)):
+                spans = (
+                    _place(finding.baseline, pieces, self.texts[0]),
+                    _place(finding.candidate, others, self.texts[1]),
+                )
+                yield Conflict(finding.kind, *spans, frame.similarity)
+
+    def _sentence(
+        self, frame: Frame, sentences: tuple[str, str], elsewhere: tuple[frozenset[str], frozenset[str]]
+    ) -> Iterator[Finding]:
+        yield from number_findings(frame, elsewhere)
+        directions = list(direction_findings(frame, self.opposites))
+        negators = any(is_negator(word, self.language) for word in _words(frame, directions))
+        if not directions:
+            yield from negation_findings(frame, sentences)
+        elif negators or negation_surplus(frame, sentences) == ([], []):  # "not more" can be "less"
+            yield from directions
+        if self.names:
+            yield from name_findings(frame, self.names)
+
+    def _documents(self) -> Iterator[Conflict]:
+        left, right = (side.documents for side in self.sides)
+        for a, b in _pairs(left, right, self.texts):
+            compared = compare_values(a.root, b.root) if a and b else None
+            if not compared or not a or not b:
+                self._count((int(a is not None), int(b is not None)), (0, 0))
+                continue
+            n = len(compared.pairs)
+            self._count((n + compared.omitted, n + compared.added), (n, n))
+            for pair in compared.pairs:
+                if self._values_conflict(pair):
+                    left_span = _value_span(a, pair.path, pair.baseline, self.texts[0])
+                    right_span = _value_span(b, pair.path, pair.candidate, self.texts[1])
+                    yield Conflict("json", left_span, right_span, 1.0)
+
+    def _values_conflict(self, pair: ValuePair) -> bool:
+        if same_value(pair.baseline, pair.candidate):
+            return False
+        if isinstance(pair.baseline, str) and isinstance(pair.candidate, str):
+            return self._phrases_conflict(pair.baseline, pair.candidate, exact=True)
+        return True
+
+    def _phrases_conflict(self, baseline: str, candidate: str, *, exact: bool) -> bool:
+        """Whether two cells or strings differ in what they say; short ones as a whole, longer ones as sentences."""
+        frame = Frame(self._terms(baseline), self._terms(candidate), self.language)
+        if min(len(frame.a), len(frame.b)) <= MIN_PROSE_WORDS:
+            same = {t.stem for t in frame.a} & {t.stem for t in frame.b}
+            if exact or not same:
+                return True
+        if self.names is None:
+            self.names = lexicon((), self.language)
+        return any(True for _ in self._sentence(frame, (baseline, candidate), (frozenset(), frozenset())))
+
+    def _code(self) -> Iterator[Conflict]:
+        left, right = (side.fences for side in self.sides)
+        for a, b in _pairs(left, right, self.texts):
+            if not a or not b:
+                lonely = a or b
+                n = lonely.text.count("\n") if lonely else 0
+                self._count((n if a else 0, n if b else 0), (0, 0))
+                continue
+            language = a.language or b.language
+            if language in SQL and same_sql(a.text, b.text):
+                self._count((1, 1), (1, 1))
+                continue
+            compared = compare_code(a.text, b.text, "sql" if language in SQL else language)
+            self._count(
+                (compared.statements, compared.of_candidate), (compared.aligned, compared.of_candidate - compared.added)
+            )
+            for finding in compared.findings:
+                spans = _in_fence(a, finding.baseline, self.texts[0]), _in_fence(b, finding.candidate, self.texts[1])
+                yield Conflict("code", *spans, 1.0)
+
+    def _tables(self) -> Iterator[Conflict]:
+        left, right = (side.tables for side in self.sides)
+        for a, b in _pairs(left, right, self.texts):
+            if not a or not b:
+                self._count((len(a.rows) if a else 0, len(b.rows) if b else 0), (0, 0))
+                continue
+            compared = compare_tables(a, b)
+            self._count((compared.rows, compared.of_candidate), (compared.aligned, compared.aligned))
+            for cell in compared.cells:
+                if cell.moved or self._phrases_conflict(cell.baseline, cell.candidate, exact=False):
+                    yield Conflict(
+                        "table",
+                        _cell_span(a, cell.baseline, self.texts[0]),
+                        _cell_span(b, cell.candidate, self.texts[1]),
+                        1.0,
+                    )
+
+
+class _Elsewhere:
+    """The numbers of the sentences that aren't equal on both sides, but for one match's own."""
+
+    def __init__(self, reader: _Reader, matches: Sequence[Match]) -> None:
+        same = [m for m in matches if m.similarity == 1]
+        equal = {i for m in same for i in m.baseline}, {j for m in same for j in m.candidate}
+        self.by_sentence = [
+            {i: number_stems(reader._terms(s.text)) for i, s in enumerate(side.sentences) if i not in done}
+            for side, done in zip(reader.sides, equal, strict=True)
+        ]
+
+    def numbers(self, match: Match) -> tuple[frozenset[str], frozenset[str]]:
+        left, right = (
+            frozenset(stem for i, stems in side.items() if i not in own for stem in stems)
+            for side, own in zip(self.by_sentence, (match.baseline, match.candidate), strict=True)
+        )
+        return left, right
+
+
+Block = TypeVar("Block", Document, Fence, Table)
+
+
+def _pairs(
+    left: Sequence[Block], right: Sequence[Block], texts: tuple[str, str]
+) -> Iterator[tuple[Block | None, Block | None]]:
+    """Blocks that are counterparts: by their order where there are as many, else by what is in them."""
+    if len(left) == len(right):
+        yield from zip(left, right, strict=True)
+        return
+    contents = [
+        [text[block.start : block.end] for block in side] for side, text in zip((left, right), texts, strict=True)
+    ]
+    matches = {m.baseline[0]: m.candidate[0] for m in align(*contents, threshold=0.3)}
+    for i, block in enumerate(left):
+        yield block, right[matches[i]] if i in matches else None
+    for j in sorted(set(range(len(right))) - set(matches.values())):
+        yield None, right[j]
+
+
+def _words(frame: Frame, findings: Sequence[Finding]) -> Iterator[str]:
+    for _, *spans in findings:
+        for side, span in zip((frame.a, frame.b), spans, strict=True):
+            yield from (term.form.casefold() for term in side if span[0] <= term.start < span[1])
+
+
+def _joined(sentences: Sequence[Sentence], indices: Sequence[int]) -> tuple[str, list[tuple[int, Sentence]]]:
+    """Sentences as one text, and where each begins in it."""
+    text, pieces = "", []
+    for i in indices:
+        text += " " if text else ""
+        pieces.append((len(text), sentences[i]))
+        text += sentences[i].text
+    return text, pieces
+
+
+def _place(span: tuple[int, int], pieces: Sequence[tuple[int, Sentence]], text: str) -> Span:
+    """Where a stretch of joined sentences is in the text that they are from."""
+    offsets = []
+    for place in span:
+        start, sentence = next((s, p) for s, p in reversed(pieces) if s <= place)
+        offsets.append(sentence.start + _raw_offset(sentence.text, text[sentence.start : sentence.end], place - start))
+    return Span(offsets[0], max(offsets))
+
+
+def _raw_offset(plain: str, raw: str, offset: int) -> int:
+    """Where in the raw sentence a character of the plain one is, which only lacks Markdown's marks."""
+    position = 0
+    for character in plain[:offset]:
+        place = raw.find(character, position)
+        position = place + 1 if place >= 0 else position
+    return position
+
+
+def _in_fence(fence: Fence, span: tuple[int, int], text: str) -> Span:
+    """Code is indented in its text where it is in a list, so its lines are looked up one by one."""
+    offsets = []
+    lines = fence.text.split("\n")
+    for place in span:
+        line = fence.text.count("\n", 0, place)
+        column = place - (fence.text.rfind("\n", 0, place) + 1)
+        start = fence.start
+        for _ in range(line + 1):  # the line of the fence marks, then the code's
+            start = text.find("\n", start) + 1 or len(text)
+        own = text.find(lines[line], start) if lines[line] else start
+        offsets.append((own if own >= 0 else start) + column)
+    return Span(offsets[0], max(offsets))
+
+
+def _value_span(document: Document, path: Path, value: Value, text: str) -> Span:
+    start, end = place_of(path, value, text[document.start : document.end])
+    return Span(document.start + start, document.start + end)
+
+
+def _cell_span(table: Table, cell: str, text: str) -> Span:
+    place = text.find(cell, table.start, table.end) if cell else -1
+    return Span(place, place + len(cell)) if place >= 0 else Span(table.start, table.end)

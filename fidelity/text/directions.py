@@ -1,0 +1,66 @@
+"""Directions: words of opposite meaning in the same place of two sentences, from a word list for each language."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+
+from fidelity.text.frames import Finding, Frame
+from fidelity.text.terms import stem
+
+LANGUAGES = ("en", "de", "fr", "es", "hi")
+"""Those with a list in `antonyms/`."""
+MIN_SIMILARITY = 0.4
+"""Of a frame: below it an antonym is more often another thought than the opposite one."""
+
+Opposites = Mapping[str, frozenset[str]]
+"""Each stem's antonyms, as stems."""
+
+
+def direction_findings(frame: Frame, opposites: Opposites) -> Iterator[Finding]:
+    """Words whose antonym is in their place.
+
+    Both must be on one side only, or stand in each other's place in an otherwise equal sentence. "A is before B" and
+    "B is after A" are no conflict.
+    """
+    if frame.similarity < MIN_SIMILARITY:
+        return
+    pairs = [
+        (i, j)
+        for i, term in enumerate(frame.a)
+        if (antonyms := opposites.get(term.stem))
+        for j, other in enumerate(frame.b)
+        if other.stem in antonyms
+    ]
+    in_place = set(frame.replaced)
+    for i, j in pairs:
+        alone = frame.a[i].stem in frame.only_baseline and frame.b[j].stem in frame.only_candidate
+        if ((i, j) in in_place or (alone and frame.together(i, j))) and not frame.crossed(i, j):
+            yield frame.finding("direction", [i], [j])
+
+
+def opposites(language: str, more: Iterable[Sequence[str]] = ()) -> Opposites:
+    """The antonyms of a language, with more pairs of words."""
+    own = _listed(language)
+    if not more:
+        return own
+    stems = [(stem(a.casefold(), language), stem(b.casefold(), language)) for a, b in more]
+    added = _by_stem((([a], [b]) for a, b in stems))
+    return {word: own.get(word, frozenset()) | added.get(word, frozenset()) for word in {*own, *added}}
+
+
+@cache
+def _listed(language: str) -> Opposites:
+    lines = (files("fidelity.text") / "antonyms" / f"{language}.txt").read_text(encoding="utf-8").split("\n")
+    sides = (line.split("|") for line in lines if line and not line.startswith("#"))
+    return _by_stem(tuple([stem(word, language) for word in side.split()] for side in both) for both in sides)
+
+
+def _by_stem(lines: Iterable[Sequence[Sequence[str]]]) -> Opposites:
+    found: dict[str, set[str]] = defaultdict(set)
+    for one, other in lines:
+        for word in one:
+            found[word].update(other)
+        for word in other:
+            found[word].update(one)
+    return {word: frozenset(antonyms - {word}) for word, antonyms in found.items()}

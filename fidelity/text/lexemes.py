@@ -1,0 +1,182 @@
+"""Code as lexemes, read by Pygments in the languages it knows, and as statements: what can be held side by side."""
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import cache
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from pygments.lexer import Lexer
+
+Kind = Literal["name", "number", "string", "keyword", "operator"]
+WORDS = frozenset(
+    {"", "bash", "sh", "shell", "zsh", "console", "shell-session", "powershell", "ps1", "bat", "cmd", "text"}
+)
+"""Languages whose lexemes are words between white space, as a shell's are; also what names no language."""
+BRACES = frozenset(
+    {"javascript", "js", "jsx", "typescript", "ts", "tsx", "java", "c", "cpp", "c++", "cc", "csharp", "c#", "cs", "go"}
+    | {
+        "golang",
+        "rust",
+        "rs",
+        "php",
+        "kotlin",
+        "swift",
+        "scala",
+        "css",
+        "scss",
+        "dart",
+        "solidity",
+        "glsl",
+        "hlsl",
+        "perl",
+    }
+)
+"""Languages in which a brace begins or ends a block."""
+OPENING, CLOSING = frozenset("([{"), frozenset(")]}")
+
+
+class Lexeme(NamedTuple):
+    """A name, a literal, a keyword or an operator; comments and white space are none."""
+
+    kind: Kind
+    text: str
+    """As it counts: a string without its quotes, a number by its value."""
+    start: int
+    end: int
+
+
+class Statement(NamedTuple):
+    """Lexemes of one statement, or of one line where a language's statements aren't known."""
+
+    lexemes: tuple[Lexeme, ...]
+
+    @property
+    def key(self) -> str:
+        """What equal statements share."""
+        return " ".join(lexeme.text for lexeme in self.lexemes)
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """Where it is in the code."""
+        return self.lexemes[0].start, self.lexemes[-1].end
+
+
+def statements(code: str, language: str) -> list[Statement]:
+    """The statements of a piece of code, without comments, docstrings, and the marks that a formatter sets."""
+    lexemes = list(_words(code)) if language in WORDS or _lexer(language) is None else list(_lexed(code, language))
+    if language == "sql":
+        lexemes = [x._replace(text=x.text.casefold()) if x.kind != "string" else x for x in lexemes]
+    pieces = _split(lexemes, code, lines=language != "sql", braces=language in BRACES)
+    found = (tuple(_essential(piece)) for piece in pieces)
+    return [Statement(lexemes) for lexemes in found if lexemes and not _is_docstring(lexemes)]
+
+
+def _split(lexemes: Sequence[Lexeme], code: str, *, lines: bool, braces: bool) -> Iterator[list[Lexeme]]:
+    """At line ends and semicolons outside of brackets; at braces where they enclose blocks."""
+    pending: list[Lexeme] = []
+    depth = 0
+    for lexeme in lexemes:
+        between = code[pending[-1].end : lexeme.start] if pending else ""
+        if lines and pending and not depth and "\n" in between and not between.lstrip(" \t").startswith("\\"):
+            yield pending
+            pending = []
+        is_block = braces and lexeme.text in "{}" and lexeme.kind == "operator" and not depth
+        if is_block or (lexeme.text == ";" and not depth):
+            yield pending
+            pending = []
+            continue
+        if lexeme.kind == "operator":
+            depth = max(0, depth + (lexeme.text in OPENING) - (lexeme.text in CLOSING))
+        pending.append(lexeme)
+    yield pending
+
+
+def _essential(lexemes: Sequence[Lexeme]) -> Iterator[Lexeme]:
+    """Without the comma before a closing bracket."""
+    for lexeme, following in zip_longest(lexemes, lexemes[1:]):
+        if not (lexeme.text == "," and following is not None and following.text in CLOSING):
+            yield lexeme
+
+
+def _is_docstring(lexemes: Sequence[Lexeme]) -> bool:
+    return all(lexeme.kind == "string" for lexeme in lexemes)
+
+
+def _lexed(code: str, language: str) -> Iterator[Lexeme]:
+    """Pygments' tokens; those of one string are one lexeme."""
+    from pygments.token import Comment, Keyword, Literal, Name, Number, Operator, Punctuation, String
+
+    string: tuple[int, str] | None = None
+    lexer = _lexer(language)
+    for start, token, text in lexer.get_tokens_unprocessed(code) if lexer else ():
+        if string and not (token in String and token not in String.Interpol):
+            yield _string(*string)
+            string = None
+        if token in Comment or not text.strip():
+            if token in Comment.Preproc and text.strip():
+                yield Lexeme("keyword", text.strip(), start, start + len(text))
+        elif token in String and token not in String.Interpol and token not in String.Symbol:
+            string = (string[0], string[1] + text) if string else (start, text)
+        elif token in Number:
+            yield Lexeme("number", _number(text), start, start + len(text))
+        elif token in Keyword or token in Operator.Word:
+            yield Lexeme("keyword", text, start, start + len(text))
+        elif token in Name or token in Literal:
+            yield Lexeme("name", text, start, start + len(text))
+        elif token in Operator:
+            yield Lexeme("operator", text, start, start + len(text))
+        elif token in Punctuation or token in String.Interpol:
+            yield from (Lexeme("operator", c, start + i, start + i + 1) for i, c in enumerate(text) if not c.isspace())
+        else:
+            yield from (w._replace(start=w.start + start, end=w.end + start) for w in _words(text))
+    if string:
+        yield _string(*string)
+
+
+def _string(start: int, text: str) -> Lexeme:
+    prefix = re.match(r"[a-zA-Z@$]{0,2}(?=[\"'`])", text)
+    content = text[prefix.end() :] if prefix else text
+    return Lexeme("string", content.strip("\"'`") or '""', start, start + len(text))
+
+
+def _number(text: str) -> str:
+    digits = text.replace("_", "").casefold()
+    try:
+        return f"{float(digits):g}" if digits.replace(".", "", 1).isdigit() and len(digits) < 15 else digits
+    except ValueError:
+        return digits
+
+
+def _words(code: str) -> Iterator[Lexeme]:
+    """Words, quoted strings and operators of a command line; comments are left out."""
+    for match in _WORD.finditer(code):
+        text = match.group()
+        if match["comment"]:
+            continue
+        if match["quoted"]:
+            yield Lexeme("string", text[1:-1] or '""', *match.span())
+        elif match["operator"]:
+            yield Lexeme("operator", text, *match.span())
+        else:
+            kind: Kind = "number" if re.fullmatch(r"[\d.,]+", text) else "name"
+            yield Lexeme(kind, text, *match.span())
+
+
+_WORD = re.compile(
+    r"""(?P<comment>(?:(?<=\s)|^)\#[^\n]*)|(?P<quoted>"(?:[^"\\\n]|\\.)*"|'[^'\n]*')"""
+    r"""|(?P<operator>&&|\|\||>>|<<|[|;&<>(){}\[\]=,])|(?P<word>(?:[^\s|;&<>(){}\[\]="',]|["'](?=\S))+)""",
+    re.MULTILINE,
+)
+
+
+@cache
+def _lexer(language: str) -> "Lexer | None":
+    from pygments.lexers import get_lexer_by_name
+    from pygments.util import ClassNotFound
+
+    try:
+        return get_lexer_by_name(language, stripnl=False, ensurenl=False)
+    except ClassNotFound:
+        return None

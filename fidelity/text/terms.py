@@ -1,0 +1,132 @@
+"""A sentence as terms: words by their stem, numbers by their value, names, and what is written as code."""
+
+from collections.abc import Iterator
+from functools import cache, lru_cache
+from typing import Literal, NamedTuple
+
+import regex
+
+from fidelity.text.quantities import Quantity, quantities
+from fidelity.text.words import BY_CHARACTER, LETTER
+
+Kind = Literal["word", "number", "code", "mark"]
+
+
+class Term(NamedTuple):
+    """A word, a quantity, an identifier (path, address, word in a code span), or a mark that has a meaning."""
+
+    kind: Kind
+    form: str
+    """As it is written, without apostrophes' variants."""
+    stem: str
+    """What two terms that mean the same share: a stem, a quantity's normal form, or the form itself."""
+    start: int
+    end: int
+    quantity: Quantity | None = None
+
+    @property
+    def capital(self) -> bool:
+        """Whether it is written as a name is: with a capital or all in capitals."""
+        return self.kind == "word" and self.form[:1].isupper()
+
+
+def terms(sentence: str, language: str = "en") -> list[Term]:
+    """The terms of a sentence, in order; punctuation is left out.
+
+    `don't` is `do` and `not`, `cannot` is `can` and `not`. A code span's words are of kind `code`, as are identifiers
+    (`snake_case`, `camelCase`, `a.b`, `a()`), paths and addresses. Chinese and Thai go by character.
+    """
+    found: list[Term] = []
+    position = 0
+    for quantity in quantities(sentence):
+        if quantity.start < position:  # several numbers of one match
+            quantity = quantity._replace(start=position)
+        found += _words(sentence, position, quantity.start, language)
+        kind: Kind = "code" if quantity.kind == "url" else "number"
+        found.append(
+            Term(kind, sentence[quantity.start : quantity.end], quantity.normal, quantity.start, quantity.end, quantity)
+        )
+        position = max(position, quantity.end)
+    return [*found, *_words(sentence, position, len(sentence), language)]
+
+
+def stem(word: str, language: str = "en") -> str:
+    """The stem of a case-folded word by Snowball (nltk), in the languages that it has; else the word."""
+    return _stem(word, language)
+
+
+_SNOWBALL = {
+    **{"en": "english", "de": "german", "fr": "french", "es": "spanish", "it": "italian", "pt": "portuguese"},
+    **{"nl": "dutch", "ru": "russian", "sv": "swedish", "da": "danish", "no": "norwegian", "fi": "finnish"},
+}
+_CONTRACTED = {"won't": "will", "can't": "can", "shan't": "shall", "ain't": "be", "cannot": "can"}
+_AFTER_APOSTROPHE = {"re": "are", "ll": "will", "ve": "have", "m": "am", "d": "would"}
+_PRONOUNS = frozenset({"it", "that", "there", "he", "she", "what", "who", "here", "where", "how", "this"})
+
+
+def _words(sentence: str, start: int, end: int, language: str) -> Iterator[Term]:
+    in_code = sentence.count("`", 0, start) % 2 == 1
+    for match in _pattern().finditer(sentence, start, end):
+        form: str = match.group().replace("’", "'")
+        if form == "`":
+            in_code = not in_code
+        elif match["code"] or (in_code and match["word"]):
+            yield Term("code", form, form.rstrip("().,/"), *match.span())
+        elif match["mark"]:
+            yield Term("mark", form, form, *match.span())
+        else:
+            for part in _parts(form.casefold()):
+                yield Term(
+                    "word",
+                    form if part == form.casefold() else _cased(part, form),
+                    _stem(part, language),
+                    *match.span(),
+                )
+
+
+def _cased(part: str, form: str) -> str:
+    return part.capitalize() if form[:1].isupper() and part != "not" else part
+
+
+def _parts(word: str) -> list[str]:
+    """A contraction's words."""
+    if "'" not in word:
+        return ["can", "not"] if word == "cannot" else [word]
+    if word.endswith("n't"):
+        return [_CONTRACTED.get(word, word[:-3]), "not"]
+    head, _, tail = word.rpartition("'")
+    if tail in _AFTER_APOSTROPHE:
+        return [head, _AFTER_APOSTROPHE[tail]]
+    if tail == "s":
+        return [head, "us"] if head == "let" else [head, "is"] if head in _PRONOUNS else [head]
+    return [head] if not tail else [word]
+
+
+@lru_cache(maxsize=100_000)
+def _stem(word: str, language: str) -> str:
+    stemmer = _stemmer(language)
+    return stemmer.stem(word) if stemmer and word.isalpha() else word
+
+
+@cache
+def _stemmer(language: str):  # type: ignore[no-untyped-def]
+    from nltk.stem.snowball import SnowballStemmer
+
+    return SnowballStemmer(_SNOWBALL[language]) if language in _SNOWBALL else None
+
+
+@cache
+def _pattern() -> "regex.Pattern[str]":
+    name = r"(?:[A-Za-z_][\w$]*)"
+    code = (
+        r"[\w.+-]+@[\w-]+\.[\w.]+"  # an address
+        r"|(?<![\w/])(?:~|\.{1,2})?/[\w.-]+(?:/[\w.-]+)*/?|[A-Za-z]:\\[\w.\\-]+"  # a path
+        rf"|[A-Za-z_][\w$]+(?:\.[A-Za-z_]\w+)+(?:\(\))?|{name}\(\)"
+        r"|[A-Za-z]+_\w*|_\w+|[a-z]+[A-Z]\w*|[A-Z][a-z]+[A-Z]\w*|[A-Za-z]+\d\w*"
+        r"|(?<=\s|^)--?[A-Za-z][\w-]*"  # a flag
+    )
+    word = rf"(?={BY_CHARACTER})(?=\w)\X|{LETTER}+(?:['’]{LETTER}+)*"
+    return regex.compile(
+        rf"(?P<code>{code})|(?P<word>{word})|(?P<mark>[%=<>≤≥≠+*^&|~#@]|→|(?<![\p{{L}}])[-/]|[-/](?!\p{{L}})|`)",
+        regex.V1,
+    )
