@@ -29,7 +29,7 @@ from fidelity.metrics.token_divergence import token_values
 from fidelity.prompts import load_prompts
 from fidelity.records import TokenScores
 from fidelity.runs.jobs import chunks
-from fidelity.store.token_scores import Forced, ForcedWriter
+from fidelity.store.token_scores import ScoreWriter, StoredScores
 
 ROOT = Path(__file__).parent.parent
 PROMPTS = ROOT / "prompts" / "starter.jsonl"
@@ -102,11 +102,11 @@ def measure_size(chosen: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         runs = [Path(folder, name) for name in ("baseline", "candidate")]
         for seed, path in enumerate(runs):
-            writer = ForcedWriter(path)
+            writer = ScoreWriter(path)
             for number, start in enumerate(range(0, chosen.prompts, 128)):
                 members = range(start, min(start + 128, chosen.prompts))
                 writer.add_chunk(number, _drawn(members, chosen.tokens, chosen.top_k, seed))
-        ours, theirs = map(Forced, runs)
+        ours, theirs = map(StoredScores, runs)
         began = time.monotonic()
         agree = [token_values(_read(ours, key), _read(theirs, key)).agree.mean() for key in ours.keys]
         size = sum(file.stat().st_size for file in runs[0].iterdir())
@@ -118,7 +118,7 @@ def measure_size(chosen: argparse.Namespace) -> None:
     print(f"peak memory {peak / 2**10:.0f} MiB, of which {before / 2**10:.0f} MiB before anything was written")
 
 
-def _read(forced: Forced, key: tuple[str, int]) -> TokenScores:
+def _read(forced: StoredScores, key: tuple[str, int]) -> TokenScores:
     scores = forced.get(*key)
     assert scores is not None
     return scores

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,8 @@ from fidelity.schema import JsonObject
 
 Better = Literal["higher", "lower", "neither"]
 SummaryKind = Literal["mean", "median"]
+Floats: TypeAlias = NDArray[np.float64]
+"""Numbers in double precision, of any shape."""
 REFUSE_UNKNOWN_KEYS = ConfigDict(extra="forbid")
 """For pydantic, where a record is read back from a manifest."""
 NOTICEABLE = 0.1
@@ -73,6 +75,10 @@ class Failure:
     prompt_id: str
     reason: str
     repeat: int = 0
+
+
+Response: TypeAlias = Generation | Failure
+"""What came of one prompt."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

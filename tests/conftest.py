@@ -86,8 +86,8 @@ def fidelity(capsys, workspace, monkeypatch):
 @pytest.fixture
 def quick_retries(monkeypatch):
     """Attempts at a server follow each other at once."""
-    monkeypatch.setattr("fidelity.engines.openai.FIRST_WAIT_S", 0.01)
-    monkeypatch.setattr("fidelity.engines.openai.LONGEST_WAIT_S", 0.05)
+    monkeypatch.setattr("fidelity.engines.server_session.FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr("fidelity.engines.server_session.LONGEST_WAIT_S", 0.05)
 
 
 @pytest.fixture

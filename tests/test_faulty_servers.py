@@ -56,7 +56,7 @@ def check(finished, texts):
 
 @pytest.mark.usefixtures("quick_retries")
 def test_a_thousand_prompts_end_answered_or_with_a_reason(workspace, monkeypatch):
-    monkeypatch.setattr("fidelity.engines.openai.LONGEST_WAIT_S", 0.5)
+    monkeypatch.setattr("fidelity.engines.server_session.LONGEST_WAIT_S", 0.5)
     texts = texts_of(1000)
     workspace.prompts(*texts)
     faulty = Faulty()

@@ -17,7 +17,7 @@ from fidelity.pipeline import compare, generate
 from fidelity.report.content import notes
 from fidelity.runs import teacher_forcing as forcing
 from fidelity.store.store import Store
-from fidelity.store.token_scores import Depth, ForcedWriter, scores_of, together
+from fidelity.store.token_scores import Depth, ScoreWriter, scores_of, together
 from fidelity.tokens.table import token_table
 from tests.test_pipeline import Silent
 
@@ -187,7 +187,7 @@ class TestKept:
         (ours,) = scores_of(result.baseline)
         changed = [replace(ours.get(*key), token_ids=ours.get(*key).token_ids + 1) for key in ours.keys]
         shutil.rmtree(ours.path)
-        writer = ForcedWriter(ours.path)
+        writer = ScoreWriter(ours.path)
         writer.add_chunk(0, changed)
         writer.complete(result.baseline, result.baseline, Depth(20))
         shutil.rmtree(workspace.store / "comparisons")

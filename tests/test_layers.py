@@ -1,6 +1,6 @@
-"""The order of imports: each module may import itself and what stands above it (docs/decisions/001-layers.md)."""
+"""The package keeps the rules of its layout, and each rule is one that a planted violation breaks."""
 
-import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,70 +8,100 @@ from pathlib import Path
 import pytest
 
 import fidelity
+from tests.layers import ORDER, violations
 
 PACKAGE = Path(fidelity.__file__).parent
-ORDER = [
-    "errors",
-    "schema",
-    "records",
-    "children",
-    "stats",
-    "files",
-    "floor",
-    "prompts",
-    "checkpoints",
-    "text",
-    "encoders",
-    "metrics",
-    "config",
-    "store",
-    "engines",
-    "tokens",
-    "gate",
-    "comparison",
-    "baselines",
-    "runs",
-    "inspection",
-    "price",
-    "pipeline",
-    "study",
-    "report",
-    "dashboard",
-    "cli",
-    "__main__",
-]
-INDEPENDENT = {
-    ("metrics", "stats"),
-    ("metrics", "floor"),
-    ("dashboard", "pipeline"),
-    ("dashboard", "study"),
-    ("dashboard", "cli"),
-    ("engines", "encoders"),
-}
+DECISION = PACKAGE.parent / "docs/decisions/001-layers.md"
 HEAVY = ("torch", "transformers", "vllm", "streamlit", "pandas", "pyarrow", "scipy")
+SMALL = {
+    "__init__.py": "",
+    "errors.py": "class Trouble(Exception): ...\n",
+    "records.py": "from fidelity.errors import Trouble\nBetter = str\n",
+    "metrics/__init__.py": "from fidelity.metrics.rouge import Rouge\n",
+    "metrics/rouge.py": "from fidelity.records import Better\nclass Rouge: ...\nclass _State: ...\n",
+    "stats/__init__.py": "from typing import TypeVar\nT = TypeVar('T')\n",
+    "dashboard/__init__.py": "",
+    "dashboard/runs_page.py": "from fidelity.metrics import Rouge\nclass _State: ...\n",
+    "dashboard/gate_page.py": "from typing import TypeVar\nT = TypeVar('T')\n",
+}
 
 
-def imports(file):
-    """Every `fidelity` module that a file imports, those inside functions included."""
-    for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("fidelity."):
-            yield node.module.split(".")[1]
-        elif isinstance(node, ast.Import):
-            yield from (alias.name.split(".")[1] for alias in node.names if alias.name.startswith("fidelity."))
+def planted(tmp_path, **changes):
+    """The rules that a small package breaks with these lines added to its files, of which the path's / is a __."""
+    root = tmp_path / "fidelity"
+    for path, source in SMALL.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(source)
+    for path, source in changes.items():
+        with (root / f"{path.replace('__', '/', 1)}.py").open("a") as file:
+            file.write(source)
+    return violations(root)
 
 
-def place(module):
-    return ORDER.index(module)
+def test_the_package_keeps_every_rule():
+    assert violations(PACKAGE) == []
+
+
+def test_the_decision_lists_the_same_order():
+    lists = re.findall(r"^\w+(?: · \w+)+$", DECISION.read_text(encoding="utf-8"), re.MULTILINE)
+    assert [line.split(" · ") for line in lists] == [[name for name in ORDER if name != "__main__"]]
+
+
+def test_a_package_that_keeps_the_rules_has_no_violations(tmp_path):
+    assert planted(tmp_path) == []
 
 
 @pytest.mark.parametrize(
-    "file", [f for f in PACKAGE.rglob("*.py") if f.parent != PACKAGE or f.stem != "__init__"], ids=str
+    "source",
+    [
+        "from fidelity.metrics.rouge import Rouge",
+        "from fidelity import metrics",
+        "import fidelity.metrics as m",
+        "from .metrics import rouge",
+        "from . import metrics",
+        "def late():\n    from fidelity.metrics import Rouge",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from fidelity.metrics import Rouge",
+        "from importlib import import_module\nrouge = import_module('fidelity.metrics')",
+    ],
 )
-def test_imports_go_one_way(file):
-    own = file.relative_to(PACKAGE).parts[0].removesuffix(".py")
-    for imported in imports(file):
-        assert place(imported) <= place(own), f"{file.name} imports {imported}, which stands below {own}"
-        assert (own, imported) not in INDEPENDENT, f"{own} must not know {imported}"
+def test_an_import_against_the_order(tmp_path, source):
+    (message,) = [m for m in planted(tmp_path, records=source) if "circle" not in m]
+    assert re.fullmatch(
+        r"fidelity\.records imports fidelity\.metrics(\.rouge)?, which comes after records in the order", message
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"metrics__rouge": "from fidelity import stats\n"},
+            "fidelity.metrics.rouge imports fidelity.stats: metrics must not know stats",
+        ),
+        (
+            {"metrics__rouge": "def late():\n    from . import Rouge\n"},
+            "files import each other in a circle: fidelity.metrics <- fidelity.metrics.rouge <- fidelity.metrics",
+        ),
+        (
+            {"dashboard__gate_page": "from fidelity.dashboard import runs_page\n"},
+            "fidelity.dashboard.gate_page imports the page fidelity.dashboard.runs_page",
+        ),
+        ({"dashboard__gate_page": "class Rouge: ...\n"}, "Rouge is defined in fidelity.dashboard.gate_page and "),
+        ({"dashboard__gate_page": "Better = str | None\n"}, "Better is defined in fidelity.dashboard.gate_page and "),
+        (
+            {"dashboard__gate_page": "def f():\n    class Trouble: ...\n"},
+            "Trouble is defined in fidelity.dashboard.gate_page and fidelity.errors",
+        ),
+        ({"utils": "x = 1\n"}, "utils has no place in the order"),
+        (
+            dict.fromkeys(("schema", "floor", "prompts", "files", "pipeline", "inspection", "study"), ""),
+            "9 modules lie at the top, 8 may: errors, files, floor, ",
+        ),
+    ],
+)
+def test_a_broken_rule_is_named(tmp_path, changes, message):
+    (violation,) = planted(tmp_path, **changes)
+    assert violation.startswith(message)
 
 
 @pytest.mark.parametrize("code", ["import fidelity", "from fidelity.cli import main; main(['--help'])"])

@@ -9,7 +9,7 @@ from fidelity.config import load_run
 from fidelity.errors import StoreError
 from fidelity.pipeline import generate
 from fidelity.store.store import Store
-from fidelity.store.token_scores import Depth, ForcedWriter, forced_path
+from fidelity.store.token_scores import Depth, ScoreWriter, forced_path
 from fidelity.tokens.first_divergence import Survival, noise, partings, survival
 from fidelity.tokens.report import as_json, token_report
 from fidelity.tokens.statistics import token_statistics
@@ -33,7 +33,7 @@ def made(workspace):
         (run,) = generate(load_run(path), store=Store(workspace.store), listener=Silent())
         base = run if name == "base" else Store(workspace.store).runs()[0]
         if scores:
-            writer = ForcedWriter(forced_path(run, base, DEPTH))
+            writer = ScoreWriter(forced_path(run, base, DEPTH))
             writer.add_chunk(
                 0, [of_probabilities(rows, SAID[key], top_k=3, prompt_id=key) for key, rows in scores.items()]
             )

@@ -14,7 +14,7 @@ from fidelity.price.measures import ratios_of, values_of
 from fidelity.price.pareto import recommend, tradeoff
 from fidelity.report import as_html, as_json, as_markdown, price_table, published
 from fidelity.report.price import published_table
-from fidelity.store.measurements import Measurement, Served
+from fidelity.store.measurements import Measurement, ServedRequests
 from fidelity.store.store import Store
 from tests.test_pipeline import Silent
 
@@ -201,7 +201,7 @@ class TestReports:
         jsonschema.Draft202012Validator(json_schema()).validate(as_json(result))
 
     def test_a_sweep_over_rates_has_a_row_for_each(self, compared):
-        row = {**dict.fromkeys(Served.model_fields), "model": "m", "created": "", "requests_per_s": 3.0}
+        row = {**dict.fromkeys(ServedRequests.model_fields), "model": "m", "created": "", "requests_per_s": 3.0}
         served = measured(
             serving=[{**row, "request_rate": 4.0, "first_token_ms": 31.54321}, {**row, "tokens_per_s": 900.0}]
         )

@@ -6,7 +6,7 @@ import pytest
 
 from fidelity.errors import StoreError
 from fidelity.records import Column, Failure, Generation, Message, Prompt
-from fidelity.store.manifests import SCHEMA_VERSION, Counts, RunManifest
+from fidelity.store.manifests import SCHEMA_VERSION, ResponseCounts, RunManifest
 from fidelity.store.runs import Run, RunWriter
 from fidelity.store.store import Store
 from fidelity.store.studies import Cell, StudyManifest, write_study
@@ -36,7 +36,7 @@ def test_a_run_comes_back_as_it_was_in_the_prompts_order(tmp_path):
     run = write_run(Store(tmp_path))
     assert run.prompts() == PROMPTS
     assert tuple(run.outcomes()) == OUTCOMES
-    assert run.manifest.counts == Counts(prompts=3, generations=2, failures=1, tokens=2)
+    assert run.manifest.counts == ResponseCounts(prompts=3, generations=2, failures=1, tokens=2)
     assert [file.name for file in sorted(run.path.iterdir())] == [".lock", "generations.parquet", "manifest.json"]
 
 

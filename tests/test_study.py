@@ -15,7 +15,7 @@ from fidelity.report import as_json
 from fidelity.store.store import Store
 from fidelity.store.studies import read_study
 from fidelity.study.plan import plan_study
-from fidelity.study.progress import Whole, in_words
+from fidelity.study.progress import StudyProgress, in_words
 from fidelity.study.study import load_study, run_study
 from tests.conftest import ROOT
 from tests.report.conftest import Silent
@@ -176,7 +176,7 @@ class TestProgress:
         listener = Silent()
         said = []
         listener.progress = lambda *state: said.append(state)
-        whole = Whole(listener, [("small", 10, 1.0), ("large", 10, 9.0)])
+        whole = StudyProgress(listener, [("small", 10, 1.0), ("large", 10, 9.0)])
         whole.progress("small", 0, 10, 0, 0.0)
         clock[0] = 20.0
         whole.progress("small", 10, 10, 99, 20.0)

@@ -62,7 +62,7 @@ def test_the_last_rows_are_the_continuations(tmp_path):
 
 @pytest.mark.parametrize("rows", [None, [], [None], "rows", [{"7": {}}], [{"7": {"logprob": "x", "rank": 1}}], [{}]])
 def test_rows_that_are_none_are_a_failure(tmp_path, monkeypatch, rows):
-    monkeypatch.setattr("fidelity.engines.openai.FIRST_WAIT_S", 0.0)
+    monkeypatch.setattr("fidelity.engines.server_session.FIRST_WAIT_S", 0.0)
 
     def broken(request):
         found = answer(request)

@@ -21,10 +21,10 @@ from fidelity.engines.recorded import recorded_prompts
 from fidelity.errors import ConfigError, StoreError
 from fidelity.files import read_parquet, whole_file, write_parquet
 from fidelity.prompts import read_jsonl
-from fidelity.records import Failure, Generation, Prompt
+from fidelity.records import Failure, Generation, Prompt, Response
 from fidelity.schema import JsonObject
 from fidelity.store.manifests import NOT_OF_THE_RUN, Manifest, Record, RunManifest, read_record, write_record
-from fidelity.store.runs import Outcome, Run
+from fidelity.store.runs import Run
 from fidelity.store.store import Store
 from fidelity.store.token_scores import WHOLE_VOCABULARY, Depth, adopt_export, scores_of
 
@@ -181,14 +181,14 @@ def _adopt(directory: Path, manifest: RunManifest, prompts: Mapping[str, Prompt]
         return writer.complete(tuple(prompts.values()), manifest)
 
 
-def _outcomes(directory: Path, name: str) -> list[Outcome]:
+def _outcomes(directory: Path, name: str) -> list[Response]:
     rows = [row for _, row in read_jsonl(directory / "answers" / f"{name}.jsonl")]
     file = directory / "tokens" / f"{name}.parquet"
     tokens: list[dict[str, Any]] = read_parquet(file).to_pylist() if file.is_file() else [{}] * len(rows)
     return [_outcome(row, numbers) for row, numbers in zip(rows, tokens, strict=True)]
 
 
-def _outcome(row: Mapping[str, Any], numbers: Mapping[str, Any]) -> Outcome:
+def _outcome(row: Mapping[str, Any], numbers: Mapping[str, Any]) -> Response:
     if "failure" in row:
         return Failure(row["id"], row["failure"], row.get("repeat", 0))
     ids, logprobs = numbers.get("token_ids"), numbers.get("logprobs")
@@ -210,7 +210,7 @@ def _prompt_row(prompt: Prompt) -> dict[str, Any]:
     return {"id": prompt.id, "category": prompt.category, "prompt": asked}
 
 
-def _answer_row(outcome: Outcome) -> dict[str, Any]:
+def _answer_row(outcome: Response) -> dict[str, Any]:
     row: dict[str, Any] = {"id": outcome.prompt_id, "repeat": outcome.repeat or None}
     if isinstance(outcome, Failure):
         row["failure"] = outcome.reason

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fidelity.checkpoints.config import quantization_of, text_of, widths_of
-from fidelity.checkpoints.families import Contradiction, Family, Gguf, UnknownLayout, family_of
+from fidelity.checkpoints.families import Contradiction, Gguf, Resolver, UnknownLayout, family_of
 from fidelity.checkpoints.layers import KV_SCALES, Layer, layers_of
 from fidelity.checkpoints.schemes import FLOATS, Scheme
 from fidelity.checkpoints.tensors import Tensor, Weights
@@ -42,7 +42,7 @@ class Resolution:
     """A checkpoint, layer by layer."""
 
     layers: tuple[Resolved, ...]
-    family: Family | None
+    family: Resolver | None
     """None where nothing here knows the method."""
     faults: tuple[str, ...] = ()
     """Contradictions, each once for layers of one name."""
@@ -90,7 +90,7 @@ def resolve(config: Mapping[str, Any], weights: Weights, *, gguf: bool = False) 
     return Resolution(tuple(resolved), family, tuple(faults), tuple(unknown), scales, notes)
 
 
-def _resolved(layer: Layer, family: Family) -> Resolved:
+def _resolved(layer: Layer, family: Resolver) -> Resolved:
     reading = family.read(layer)
     if reading is None:
         return _plain(layer)
@@ -136,7 +136,7 @@ def _without_a_tied_copy(resolved: list[Resolved], config: Mapping[str, Any]) ->
     return without, tuple(f"{one.layer.name} is stored, although it is tied to the embedding" for one in copies)
 
 
-def _left_plain(resolved: list[Resolved], family: Family, config: Mapping[str, Any]) -> list[str]:
+def _left_plain(resolved: list[Resolved], family: Resolver, config: Mapping[str, Any]) -> list[str]:
     """Layers that hold plain numbers although config.json treats them like others that are quantized."""
     if family.on_load:
         return []
@@ -166,7 +166,7 @@ def _in_the_model(layer: str, config: Mapping[str, Any]) -> bool:
 
 
 def _not_quantized(
-    resolved: list[Resolved], family: Family, quantization: Mapping[str, Any], faults: Counter[str]
+    resolved: list[Resolved], family: Resolver, quantization: Mapping[str, Any], faults: Counter[str]
 ) -> tuple[str, ...]:
     """No tensor is quantized although there is a quantization_config: a fault, unless loading quantizes them."""
     if faults or any(one.scheme is None for one in resolved):
@@ -184,7 +184,7 @@ def _not_quantized(
     return ()
 
 
-def _first_asked(resolved: list[Resolved], family: Family) -> Scheme | None:
+def _first_asked(resolved: list[Resolved], family: Resolver) -> Scheme | None:
     for one in resolved:
         try:
             if (asked := family.asked(one.layer)) is not None and not asked.is_float:

@@ -16,8 +16,8 @@ from typing import Any, Protocol, TextIO
 
 LAST_BREATH_S = 20.0
 """How long the engine may take to shut down before the process is killed."""
-Record = dict[str, Any]
-OnProgress = Callable[[int, int], None]
+JsonRecord = dict[str, Any]
+ReportProgress = Callable[[int, int], None]
 """Told how many prompts of the request are answered, and how many tokens are generated."""
 
 
@@ -31,12 +31,14 @@ class Model(Protocol):
     `token_texts(ids, on_progress)`, which yields one record with `texts`, its tokens are shown in words.
     """
 
-    info: Record
+    info: JsonRecord
     """The arguments of `EngineInfo`."""
     step_seconds: float
     """Time spent in the engine's own steps since it was opened and warm."""
 
-    def generate(self, rows: list[Record], sampling: Record, on_progress: OnProgress) -> Iterator[Record]:
+    def generate(
+        self, rows: list[JsonRecord], sampling: JsonRecord, on_progress: ReportProgress
+    ) -> Iterator[JsonRecord]:
         """One record per row, in order: the arguments of `Generation`, or `prompt_id` and `failure`, the reason."""
         ...
 
@@ -49,7 +51,7 @@ def answer(open_model: Callable[..., Model]) -> None:
     """
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever a library prints goes to the log, not between the records
-    requests: queue.SimpleQueue[Record | None] = queue.SimpleQueue()
+    requests: queue.SimpleQueue[JsonRecord | None] = queue.SimpleQueue()
     busy = threading.Event()
     threading.Thread(target=_read_requests, args=(requests, busy), daemon=True).start()
 
@@ -71,7 +73,7 @@ def answer(open_model: Callable[..., Model]) -> None:
         busy.clear()
 
 
-def _sign_of_life(replies: TextIO) -> OnProgress:
+def _sign_of_life(replies: TextIO) -> ReportProgress:
     return lambda prompts, tokens: _reply(replies, progress=[prompts, tokens])
 
 
@@ -80,7 +82,7 @@ def _reply(stream: TextIO, **message: Any) -> None:
     stream.flush()
 
 
-def _read_requests(requests: "queue.SimpleQueue[Record | None]", busy: threading.Event) -> None:
+def _read_requests(requests: "queue.SimpleQueue[JsonRecord | None]", busy: threading.Event) -> None:
     """Pass requests on until stdin closes; then nobody waits for an answer, so a running one is cut short."""
     for line in sys.stdin:
         requests.put(json.loads(line))

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from fidelity.children.answering import OnProgress, answer
+from fidelity.children.answering import ReportProgress, answer
 from fidelity.children.choosing import Answer, forced
 from fidelity.children.describing import counts, fingerprint, ran_as, versions
 from fidelity.children.executorch_layers import layer_groups
@@ -48,7 +48,7 @@ class ExecuTorchModel:
         self.step_seconds = 0.0
 
     def generate(
-        self, rows: list[dict[str, Any]], sampling: dict[str, Any], on_progress: OnProgress
+        self, rows: list[dict[str, Any]], sampling: dict[str, Any], on_progress: ReportProgress
     ) -> Iterator[dict[str, Any]]:
         """One record per row, in order, one after another."""
         tokens, said = 0, time.monotonic()
@@ -71,7 +71,7 @@ class ExecuTorchModel:
             yield {**growing.record(row["id"]), **prompt_record(ids)}
 
     def force(
-        self, rows: list[dict[str, Any]], continuations: list[list[int]], top_k: int, on_progress: OnProgress
+        self, rows: list[dict[str, Any]], continuations: list[list[int]], top_k: int, on_progress: ReportProgress
     ) -> Iterator[dict[str, Any]]:
         """See `answering.Model`; token by token where the program gives the logits of the last position only."""
         import torch
@@ -89,7 +89,7 @@ class ExecuTorchModel:
             yield forced(row["id"], continuation, torch.cat(parts)[: len(continuation)], top_k)
             on_progress(number + 1, 0)
 
-    def token_texts(self, ids: list[int], on_progress: OnProgress) -> Iterator[dict[str, Any]]:
+    def token_texts(self, ids: list[int], on_progress: ReportProgress) -> Iterator[dict[str, Any]]:
         """One record: how each of these tokens reads by itself."""
         yield {"texts": [self._tokenizer.decode([id_], skip_special_tokens=False) for id_ in ids]}
 

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fidelity.children.answering import OnProgress, answer
+from fidelity.children.answering import ReportProgress, answer
 from fidelity.children.choosing import Answer, forced
 from fidelity.children.describing import counts, fingerprint, ran_as, versions
 from fidelity.children.prompting import bos_tokens, prompt_end, prompt_record, tokenized
@@ -61,7 +61,7 @@ class TransformersModel:
         self.step_seconds = 0.0
 
     def generate(
-        self, rows: list[dict[str, Any]], sampling: dict[str, Any], on_progress: OnProgress
+        self, rows: list[dict[str, Any]], sampling: dict[str, Any], on_progress: ReportProgress
     ) -> Iterator[dict[str, Any]]:
         """One record per row, in order; prompts of about the same length are answered together."""
         prompts = [tokenized(self._tokenizer, row, self._context) for row in rows]
@@ -82,7 +82,7 @@ class TransformersModel:
                 yield {**answers[number].record(row["id"]), **prompt_record(ids)}
 
     def force(
-        self, rows: list[dict[str, Any]], continuations: list[list[int]], top_k: int, on_progress: OnProgress
+        self, rows: list[dict[str, Any]], continuations: list[list[int]], top_k: int, on_progress: ReportProgress
     ) -> Iterator[dict[str, Any]]:
         """See `answering.Model`: one pass over prompt and continuation, one prompt at a time."""
         import torch
@@ -103,7 +103,7 @@ class TransformersModel:
             yield forced(row["id"], continuation, logits[0, -keep:-1], top_k)
             on_progress(number + 1, 0)
 
-    def token_texts(self, ids: list[int], on_progress: OnProgress) -> Iterator[dict[str, Any]]:
+    def token_texts(self, ids: list[int], on_progress: ReportProgress) -> Iterator[dict[str, Any]]:
         """One record: how each of these tokens reads by itself."""
         yield {"texts": [self._tokenizer.decode([id_]) for id_ in ids]}
 
@@ -187,7 +187,7 @@ class TransformersModel:
         }
 
 
-def _say(on_progress: OnProgress, done: int, before: int, fresh: int) -> None:
+def _say(on_progress: ReportProgress, done: int, before: int, fresh: int) -> None:
     on_progress(done, before + fresh)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from fidelity.children import vllm_speed
-from fidelity.children.answering import OnProgress, answer
+from fidelity.children.answering import ReportProgress, answer
 from fidelity.children.describing import counts, fingerprint, ran_as, versions
 from fidelity.children.prompting import bos_tokens, prompt_end, prompt_record, tokenized
 from fidelity.children.torchao_schemes import torchao_config
@@ -44,7 +44,7 @@ class VllmInProcess:
         self.step_seconds = 0.0
 
     def generate(
-        self, rows: list[dict[str, Any]], sampling: dict[str, Any], on_progress: OnProgress
+        self, rows: list[dict[str, Any]], sampling: dict[str, Any], on_progress: ReportProgress
     ) -> Iterator[dict[str, Any]]:
         """One record per row, in order: all of them are in the engine at once, behind an empty prefix cache."""
         self._llm.reset_prefix_cache()
@@ -63,9 +63,10 @@ class VllmInProcess:
         rows: list[dict[str, Any]],
         sampling: dict[str, Any],
         at_once: int | None,
+        share: float,
         ramp: list[float],
         logprobs: bool,
-        on_progress: OnProgress,
+        on_progress: ReportProgress,
     ) -> Iterator[dict[str, Any]]:
         """One record per row with its `place`, each as soon as it is finished; the engine is kept full.
 
@@ -73,14 +74,16 @@ class VllmInProcess:
             rows: Admitted in their order.
             sampling: How tokens are chosen.
             at_once: The most in the engine at once; None is as many as it holds (`max_num_seqs`).
-            ramp: How much of the engine is filled after each of the first steps, as rising shares. From then on a row
-                is admitted whenever another finishes.
+            share: The share of these seats that is used, or of the rows if they are fewer.
+            ramp: How many seats are taken after each of the first steps, as rising shares. From then on a row is
+                admitted whenever another finishes.
             logprobs: Whether each token's log-probability is computed, which slows a fast GPU down.
             on_progress: Told about every second.
         """
         self._llm.reset_prefix_cache()
-        engine, seats = self._llm.llm_engine, min(at_once or self._seats, len(rows))
-        limits = [math.ceil(share * seats) for share in ramp]
+        engine = self._llm.llm_engine
+        seats = math.ceil(share * min(at_once or self._seats, len(rows)))
+        limits = [math.ceil(level * seats) for level in ramp]
         waiting, running = deque(range(len(rows))), dict[str, tuple[int, list[int]]]()
         finished, tokens, last_report = 0, 0, time.monotonic()
         try:
@@ -113,18 +116,18 @@ class VllmInProcess:
                 engine.abort_request(list(running))
 
     def time_alone(
-        self, rows: list[dict[str, Any]], requests: list[dict[str, Any]], on_progress: OnProgress
+        self, rows: list[dict[str, Any]], requests: list[dict[str, Any]], on_progress: ReportProgress
     ) -> Iterator[dict[str, Any]]:
         """A record per request, see `vllm_speed.answers_alone`: one request at a time, behind an empty prefix cache."""
         prompts = [tokenized(self._tokenizer, row, self._context) for row in rows]
         yield from vllm_speed.answers_alone(self._llm, prompts, requests, on_progress)
 
-    def account(self, on_progress: OnProgress) -> Iterator[dict[str, Any]]:
+    def account(self, on_progress: ReportProgress) -> Iterator[dict[str, Any]]:
         """One record: seconds by phase since the process began, and bytes of weights and KV cache."""
         yield {"phases": self._phases.seconds, **vllm_speed.memory(self._llm)}
 
     def force(
-        self, rows: list[dict[str, Any]], continuations: list[list[int]], top_k: int, on_progress: OnProgress
+        self, rows: list[dict[str, Any]], continuations: list[list[int]], top_k: int, on_progress: ReportProgress
     ) -> Iterator[dict[str, Any]]:
         """One record per row, in order: how likely each token of its continuation is; see `answering.Model`.
 
@@ -148,11 +151,13 @@ class VllmInProcess:
             else:
                 yield {"prompt_id": row["id"], **token_scores(next(outputs).prompt_logprobs, ids, top_k)}
 
-    def token_texts(self, ids: list[int], on_progress: OnProgress) -> Iterator[dict[str, Any]]:
+    def token_texts(self, ids: list[int], on_progress: ReportProgress) -> Iterator[dict[str, Any]]:
         """One record: how each of these tokens reads by itself."""
         yield {"texts": [self._tokenizer.decode([id_]) for id_ in ids]}
 
-    def _run(self, prompts: list[list[int]], sampling: list[dict[str, Any]], on_progress: OnProgress) -> Iterator[Any]:
+    def _run(
+        self, prompts: list[list[int]], sampling: list[dict[str, Any]], on_progress: ReportProgress
+    ) -> Iterator[Any]:
         """VLLM's own loop over its steps (what `LLM.generate` does), with a sign of life in between.
 
         Each prompt has a sampling of its own. Gives the outputs as they finish.

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from fidelity.cli.options import COULD_NOT_JUDGE, OK, Commands, add_limit, add_store, open_store
-from fidelity.cli.progress import Progress
+from fidelity.cli.progress import ProgressBar
 
 
 def add_to(commands: Commands) -> None:
@@ -37,7 +37,7 @@ def _export(chosen: argparse.Namespace) -> int:
     from fidelity.pipeline import generate
 
     config = load_run(chosen.run)
-    runs = generate(config, store=open_store(chosen.store), listener=Progress(), limit=chosen.limit)
+    runs = generate(config, store=open_store(chosen.store), listener=ProgressBar(), limit=chosen.limit)
     export(runs, chosen.directory, replace=chosen.replace)
     controls = f"{len(runs) - 1} control" + ("" if len(runs) == 2 else "s")
     print(f"{chosen.directory}: {runs[0].name} and {controls}; commit it, and compare with {{kind: stored, path: ...}}")

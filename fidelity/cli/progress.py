@@ -4,7 +4,7 @@ import sys
 import time
 
 
-class Progress:
+class ProgressBar:
     """Progress on stderr: a line that is rewritten on a terminal, a line every ten seconds elsewhere."""
 
     def __init__(self) -> None:

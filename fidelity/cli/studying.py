@@ -29,7 +29,7 @@ def add_to(commands: Commands) -> None:
 
 
 def _study(chosen: argparse.Namespace) -> int:
-    from fidelity.cli.progress import Progress
+    from fidelity.cli.progress import ProgressBar
     from fidelity.study.plan import plan_study
     from fidelity.study.study import load_study, run_study
 
@@ -38,7 +38,7 @@ def _study(chosen: argparse.Namespace) -> int:
         for line in plan_study(study, store=store, limit=chosen.limit).lines():
             print(line)
         return OK
-    cells = run_study(study, store=store, listener=Progress(), metrics_of=metrics_of, limit=chosen.limit)
+    cells = run_study(study, store=store, listener=ProgressBar(), metrics_of=metrics_of, limit=chosen.limit)
     failed = [cell for cell in cells if cell.comparison is None]
     for cell in cells:
         how = f"failed: {cell.why}" if cell in failed else f"compared: {cell.comparison}"

@@ -5,15 +5,15 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from fidelity.config import Reasoning
-from fidelity.records import Generation
-from fidelity.store.runs import Outcome, Run
+from fidelity.records import Generation, Response
+from fidelity.store.runs import Run
 from fidelity.text.thinking import Habit, habit_of, split
 
 
 class Answers(NamedTuple):
     """A run's outcomes in the order of the store; each generation's `text` is the answer alone."""
 
-    outcomes: Sequence[Outcome]
+    outcomes: Sequence[Response]
     habit: Habit
     """What told thinking from answer."""
 
@@ -39,7 +39,7 @@ def answers_of(run: Run, reasoning: Reasoning, *, like: tuple[Run, Habit] | None
     return Answers([apart(outcome, habit) for outcome in outcomes], habit)
 
 
-def apart(outcome: Outcome, habit: Habit) -> Outcome:
+def apart(outcome: Response, habit: Habit) -> Response:
     """An outcome of a run with this habit, its thinking apart from its answer."""
     if not isinstance(outcome, Generation) or habit.form is None:
         return outcome

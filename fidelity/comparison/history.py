@@ -11,7 +11,7 @@ from fidelity.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class HistoryEntry:
     """One candidate that was compared, judged by the gate of today."""
 
     created: str
@@ -27,7 +27,9 @@ class Entry:
     why_not: str = ""
 
 
-def history(store: Store, gate: Gate, *, baseline: str | None = None, newest: int | None = None) -> list[Entry]:
+def history(
+    store: Store, gate: Gate, *, baseline: str | None = None, newest: int | None = None, together: bool = False
+) -> list[HistoryEntry]:
     """The comparisons of a baseline, oldest first, all judged by one gate, so that they can be set side by side.
 
     Args:
@@ -35,6 +37,7 @@ def history(store: Store, gate: Gate, *, baseline: str | None = None, newest: in
         gate: The gate.
         baseline: A run's name, or its id; the baseline of the newest comparison if not given.
         newest: Only so many of the newest; all if not given.
+        together: Whether all verdicts are to hold together, since one of the candidates will be chosen.
 
     Raises:
         ConfigError: There is no comparison with such a baseline.
@@ -47,24 +50,25 @@ def history(store: Store, gate: Gate, *, baseline: str | None = None, newest: in
     if not chosen:
         known = ", ".join(sorted({_name(c) for c in found})) or "none: run fidelity compare"
         raise ConfigError(f"{store.root}: no comparison with the baseline {baseline!r}; baselines here: {known}")
-    return [_entry(comparison, gate) for comparison in chosen[-(newest or len(chosen)) :]]
+    candidates = len({c.manifest.candidate.rpartition("-")[0] for c in chosen}) if together else 1
+    return [_entry(comparison, gate, candidates) for comparison in chosen[-(newest or len(chosen)) :]]
 
 
-def line_titles(entries: Iterable[Entry]) -> list[str]:
+def line_titles(entries: Iterable[HistoryEntry]) -> list[str]:
     """The title of every line that one of the verdicts has, preconditions left out, in the gate's order."""
     lines = (line for entry in entries if entry.verdict for line in entry.verdict.lines)
     return list(dict.fromkeys(line.title for line in lines if line.kind != "precondition"))
 
 
-def _entry(comparison: Comparison, gate: Gate) -> Entry:
+def _entry(comparison: Comparison, gate: Gate, candidates: int) -> HistoryEntry:
     manifest = comparison.manifest
     verdict, why_not, candidate = None, "", manifest.candidate
     try:
         result = load_comparison(comparison.path)
-        ((candidate, verdict),) = verdicts(result, gate).items()
+        ((candidate, verdict),) = verdicts(result, gate, candidates=candidates).items()
     except FidelityError as error:
         why_not = str(error)
-    return Entry(
+    return HistoryEntry(
         created=manifest.created,
         baseline=manifest.baseline,
         candidate=candidate,

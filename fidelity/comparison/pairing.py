@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from fidelity.comparison.answers import answers_of
 from fidelity.config import Reasoning, Sampling
 from fidelity.errors import IncomparableError
-from fidelity.records import Generation, Pair, PromptTokens, Sameness
-from fidelity.store.runs import Outcome, Run
+from fidelity.records import Generation, Pair, PromptTokens, Response, Sameness
+from fidelity.store.runs import Run
 from fidelity.text.normalization import normalize
 from fidelity.text.thinking import NO_THINKING, Habit
 
@@ -100,7 +100,7 @@ def pair_runs(baseline: Run, candidate: Run, reasoning: Reasoning | None = None)
     )
 
 
-def _repeats(baseline: Run, candidate: Run, ours: Iterable[Outcome], theirs: Iterable[Outcome]) -> int:
+def _repeats(baseline: Run, candidate: Run, ours: Iterable[Response], theirs: Iterable[Response]) -> int:
     """How many answers each prompt was to have: the same number in both runs."""
     counts = [1 + max(outcome.repeat for outcome in outcomes) for outcomes in (ours, theirs)]
     if counts[0] != counts[1]:

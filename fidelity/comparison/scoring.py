@@ -21,7 +21,7 @@ from fidelity.store.comparisons import Comparison
 from fidelity.store.manifests import ColumnSource, ComparisonManifest
 from fidelity.store.runs import Run
 from fidelity.store.store import Store
-from fidelity.store.token_scores import Forced, both_scored, together
+from fidelity.store.token_scores import StoredScores, both_scored, together
 
 
 def check_can_be_scored(metric: Metric) -> None:
@@ -193,7 +193,7 @@ def _add_forced(metric: Metric, one: Scores) -> None:
     one.columns.update({metric.named(name): column for name, column in columns.items()})
 
 
-def _with_scores(pair: Pair, ours: Forced, theirs: Forced) -> Pair:
+def _with_scores(pair: Pair, ours: StoredScores, theirs: StoredScores) -> Pair:
     """The pair with both models' scores, if they are of the tokens that the baseline said."""
     said, key = pair.baseline.token_ids or (), (pair.prompt.id, pair.baseline.repeat)
     scores = [forced.get(*key) for forced in (ours, theirs)]

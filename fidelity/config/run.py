@@ -99,7 +99,7 @@ class Control(Settings):
     """For a recorded or stored baseline: the recorded files or the run directories that are its controls."""
 
 
-class Kl(Settings):
+class TeacherForcing(Settings):
     """Teacher forcing: how likely the baseline, its controls and the candidates find each token of the baseline."""
 
     top_k: int = Field(default=20, ge=1)
@@ -157,7 +157,7 @@ class RunConfig(Settings):
     """How thinking is told from answers; it is found out if nothing is said. A candidate takes the baseline's."""
     control: Control | Literal["none"] | None = None
     """A baseline has one control if nothing is said; `none` switches it off, and no floor can be measured."""
-    kl: Kl | Literal["none"] | None = None
+    kl: TeacherForcing | Literal["none"] | None = None
     """What a baseline's YAML says about forcing, which an engine that can do it does if nothing is said."""
     metrics: tuple[NamedMetric, ...] | None = None
     """What the baseline's YAML asks for; the default set if not given."""

@@ -14,9 +14,9 @@ import pandas as pd
 import streamlit as st
 
 from fidelity.dashboard import GATE, STORE
-from fidelity.dashboard.catalog import Entry, Shelf, attempt, mark_of, read_shelf, stamp_of
+from fidelity.dashboard.catalog import CatalogEntry, Shelf, attempt, mark_of, read_shelf, stamp_of
 from fidelity.dashboard.pair_table import KEYS, OpenPair, answers_of, containing, read_columns, read_pair
-from fidelity.dashboard.summaries import MOST_RESAMPLED, Row, drafted_gate, rows_of, verdict_on
+from fidelity.dashboard.summaries import MOST_RESAMPLED, ColumnSummary, drafted_gate, rows_of, verdict_on
 from fidelity.gate import Gate, Verdict, load_gate
 from fidelity.report import shown_in_table
 from fidelity.store.runs import Run
@@ -54,7 +54,7 @@ def path_of(shelf: Shelf, id_: str) -> Path:
 
 def rows(
     shelf: Shelf, ids: Sequence[str], names: Sequence[str], *, lows: bool = True
-) -> dict[str, dict[str, Row] | str]:
+) -> dict[str, dict[str, ColumnSummary] | str]:
     """See `numbers.rows_of`; by the comparison's id."""
     paths, key = _asked(shelf, ids, names, lows=lows)
     found = _ahead().now(key, lambda: rows_of(paths, names, lows=lows))
@@ -150,7 +150,9 @@ def found_so_far() -> int:
     return _worker().finished
 
 
-def rows_so_far(shelf: Shelf, entry: Entry, *, first: Sequence[str]) -> tuple[dict[str, Row] | str, int]:
+def rows_so_far(
+    shelf: Shelf, entry: CatalogEntry, *, first: Sequence[str]
+) -> tuple[dict[str, ColumnSummary] | str, int]:
     """All columns of a comparison, and how many of them are still to come; the `first` ones are always there.
 
     Where there are many pairs the others are summed meanwhile, one after another.
@@ -170,7 +172,7 @@ def rows_so_far(shelf: Shelf, entry: Entry, *, first: Sequence[str]) -> tuple[di
     return in_order, sum(not future.done() for future in futures.values())
 
 
-def _one_row(path: Path, name: str) -> dict[str, Row]:
+def _one_row(path: Path, name: str) -> dict[str, ColumnSummary]:
     found = rows_of([path], [name])[path]
     return found if isinstance(found, dict) else {}
 

@@ -21,7 +21,7 @@ DAMAGE = (FidelityError, OSError, ValueError, KeyError, TypeError, AttributeErro
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CatalogEntry:
     """A directory in `comparisons/` that is, or may become, the comparison of a candidate."""
 
     id: str
@@ -49,17 +49,17 @@ class Shelf:
     """A store at one moment."""
 
     root: Path
-    entries: tuple[Entry, ...]
+    entries: tuple[CatalogEntry, ...]
     """The newest first; what can't be read comes last."""
     studies: tuple[StudyManifest, ...]
     stamp: str
     """Another one as soon as anything in the store has changed."""
 
     @property
-    def readable(self) -> tuple[Entry, ...]:
+    def readable(self) -> tuple[CatalogEntry, ...]:
         return tuple(entry for entry in self.entries if entry.state == "readable")
 
-    def entry(self, id_: str) -> Entry | None:
+    def entry(self, id_: str) -> CatalogEntry | None:
         return next((entry for entry in self.entries if entry.id == id_), None)
 
 
@@ -107,23 +107,25 @@ def _folders(folder: Path) -> Sequence[Path]:
         return ()
 
 
-def _entry(folder: Path, root: Path) -> Entry | None:
+def _entry(folder: Path, root: Path) -> CatalogEntry | None:
     """None for the comparison of a control, which belongs to those of its candidates."""
     if not (folder / "manifest.json").is_file():
-        return Entry(folder.name, "being written", "It has no manifest yet: it is being written, or was given up.")
+        return CatalogEntry(
+            folder.name, "being written", "It has no manifest yet: it is being written, or was given up."
+        )
     found, why = attempt(lambda: _described(Comparison(folder), root))
-    return Entry(folder.name, "damaged", why) if why else found
+    return CatalogEntry(folder.name, "damaged", why) if why else found
 
 
-def _described(comparison: Comparison, root: Path) -> Entry | None:
+def _described(comparison: Comparison, root: Path) -> CatalogEntry | None:
     manifest = comparison.manifest
     baseline, run = (Run(root / "runs" / id_) for id_ in (manifest.baseline, manifest.candidate))
     if manifest.controls is None:
         if run.manifest.control_of:
             return None
-        return Entry(comparison.path.name, "being written", "It is being scored, or was not scored to its end.")
+        return CatalogEntry(comparison.path.name, "being written", "It is being scored, or was not scored to its end.")
     original, own = (side.manifest.checkpoint for side in (baseline, run))
-    return Entry(
+    return CatalogEntry(
         id=comparison.path.name,
         state="readable",
         baseline=baseline.name,

@@ -7,9 +7,9 @@ from fidelity.comparison.results import ComparisonSet, load_comparison
 from fidelity.dashboard import charts, navigation, price_panel, token_panel
 from fidelity.dashboard.cache import answers, pairs, path_of, rows_so_far, verdict
 from fidelity.dashboard.cache import shelf as read
-from fidelity.dashboard.catalog import Entry, Shelf, attempt
+from fidelity.dashboard.catalog import CatalogEntry, Shelf, attempt
 from fidelity.dashboard.pair_table import excess_of
-from fidelity.dashboard.summaries import Row, binned
+from fidelity.dashboard.summaries import ColumnSummary, binned
 from fidelity.dashboard.verdict_panel import gate_for, show_verdict
 from fidelity.dashboard.widgets import (
     chart,
@@ -71,7 +71,7 @@ def draw() -> None:
             markup_table(("What has to be said beside the numbers",), [(line,) for line in said])
 
 
-def _what(result: ComparisonSet, entry: Entry) -> None:
+def _what(result: ComparisonSet, entry: CatalogEntry) -> None:
     (candidate,) = result.candidates
     controls = ", ".join(control.run.name for control in result.controls) or "none, so there is no floor"
     html(
@@ -81,7 +81,7 @@ def _what(result: ComparisonSet, entry: Entry) -> None:
     )
 
 
-def _verdict(shelf: Shelf, entry: Entry, found: dict[str, Row]) -> None:
+def _verdict(shelf: Shelf, entry: CatalogEntry, found: dict[str, ColumnSummary]) -> None:
     gate, why = gate_for(shelf, entry)
     if gate is None:
         note(f"The gate can't be used: {why}" if why else "No gate was given, so nothing was judged.")
@@ -97,7 +97,7 @@ def _verdict(shelf: Shelf, entry: Entry, found: dict[str, Row]) -> None:
         show_verdict(judged, found)
 
 
-def _table(entry: Entry, found: dict[str, Row]) -> None:
+def _table(entry: CatalogEntry, found: dict[str, ColumnSummary]) -> None:
     st.subheader("Every metric", anchor=False)
     shown = [row for name, row in found.items() if shown_in_table(name)]
     table = pd.DataFrame(
@@ -126,14 +126,14 @@ def _table(entry: Entry, found: dict[str, Row]) -> None:
     downloads(table, f"{entry.id}-metrics")
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: ColumnSummary) -> tuple[str, ...]:
     digits = 0 if row.kind == "median" else 3
     levels = [number(value, digits=digits) for value in (row.value, row.floor, row.low)]
     excess = [number(value, sign=True) for value in (row.excess, row.excess_span.low, row.excess_span.high)]
     return (row.name, *levels, *excess, str(row.n), str(row.n_unscored), row.kind)
 
 
-def _distribution(shelf: Shelf, entry: Entry, found: dict[str, Row], metric: str) -> None:
+def _distribution(shelf: Shelf, entry: CatalogEntry, found: dict[str, ColumnSummary], metric: str) -> None:
     table, why = pairs(shelf, entry.id, [metric])
     if table is None:
         note(f"The pairs can't be read. {why}")
@@ -165,7 +165,7 @@ def _distribution(shelf: Shelf, entry: Entry, found: dict[str, Row], metric: str
     navigation.link("pairs", "The pairs behind these numbers", comparison=entry.id, metric=metric)
 
 
-def _floor_values(table: pd.DataFrame, row: Row) -> pd.Series:
+def _floor_values(table: pd.DataFrame, row: ColumnSummary) -> pd.Series:
     """Each pair's floor: what its excess was taken from."""
     if excess_of(row.name) not in table:
         return pd.Series(float("nan"), index=table.index)
@@ -184,7 +184,7 @@ def _by_category(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     return means.iloc[gap.argsort()[::-1]].reset_index(drop=True)
 
 
-def _along(entry: Entry, found: dict[str, Row]) -> None:
+def _along(entry: CatalogEntry, found: dict[str, ColumnSummary]) -> None:
     """Drift along the output, where a metric was scored in tenths of the answer."""
     profiles = sorted({name.partition(DECILE)[0] for name in found if DECILE in name})
     if not profiles:
@@ -197,7 +197,7 @@ def _along(entry: Entry, found: dict[str, Row]) -> None:
             chart(charts.along(data, name), data, f"{entry.id}-{name}-along", key=f"along-{name}")
 
 
-def _profile(found: dict[str, Row], name: str) -> pd.DataFrame:
+def _profile(found: dict[str, ColumnSummary], name: str) -> pd.DataFrame:
     lines = []
     for stretch, row in enumerate((row for full, row in found.items() if full.startswith(f"{name}{DECILE}")), start=1):
         for side, value, span in (("floor", row.floor, row.floor_span), ("candidate", row.value, row.value_span)):
@@ -205,7 +205,7 @@ def _profile(found: dict[str, Row], name: str) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def _answers(result: ComparisonSet, entry: Entry, found: dict[str, Row]) -> None:
+def _answers(result: ComparisonSet, entry: CatalogEntry, found: dict[str, ColumnSummary]) -> None:
     """Length, why answers ended, and what is newly broken."""
     (candidate,) = result.candidates
     both, why = attempt(lambda: (answers(result.baseline), answers(candidate.run)))
@@ -237,7 +237,7 @@ def _answers(result: ComparisonSet, entry: Entry, found: dict[str, Row]) -> None
             note(f"The metric 'breaks' was not scored on this comparison; its columns are {break_column('json')}, ...")
 
 
-def _ends(both: dict[str, pd.DataFrame], entry: Entry) -> None:
+def _ends(both: dict[str, pd.DataFrame], entry: CatalogEntry) -> None:
     unit = "tokens" if all(side["tokens"].notna().all() for side in both.values()) else "characters"
     lines = [
         (name, len(side), *(f"{side[unit].quantile(q):.0f}" for q in (0.1, 0.5, 0.9))) for name, side in both.items()

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from fidelity.dashboard.cache import drafted, path_of, rows_so_far, verdict
 from fidelity.dashboard.cache import shelf as read
-from fidelity.dashboard.catalog import Entry, Shelf, mark_of
-from fidelity.dashboard.summaries import Row
+from fidelity.dashboard.catalog import CatalogEntry, Shelf, mark_of
+from fidelity.dashboard.summaries import ColumnSummary
 from fidelity.dashboard.verdict_panel import gate_for, show_verdict
 from fidelity.dashboard.widgets import PREFERRED, choose_comparison, come_back, label, note, quiet
 from fidelity.gate import Gate
@@ -58,7 +58,7 @@ def draw() -> None:
     _yaml(gate)
 
 
-def _start(shelf: Shelf, entry: Entry, found: dict[str, Row]) -> tuple[dict[str, Any], str]:
+def _start(shelf: Shelf, entry: CatalogEntry, found: dict[str, ColumnSummary]) -> tuple[dict[str, Any], str]:
     """The gate to begin with: that of the study, or the given one, else what `fidelity gate init` drafts."""
     gate, _ = gate_for(shelf, entry)
     if gate:
@@ -73,7 +73,7 @@ def _start(shelf: Shelf, entry: Entry, found: dict[str, Row]) -> tuple[dict[str,
     return (yaml.safe_load(written) if written else {}), why
 
 
-def _gate(found: dict[str, Row], start: dict[str, Any], confidence: float) -> Gate | None:
+def _gate(found: dict[str, ColumnSummary], start: dict[str, Any], confidence: float) -> Gate | None:
     """The gate as the sliders stand; None without a limit."""
     can = [name for name, row in found.items() if row.better != "neither" and shown_in_table(name)]
     breaks = [name for name in can if name.startswith("break_")]
@@ -112,7 +112,11 @@ def _gate(found: dict[str, Row], start: dict[str, Any], confidence: float) -> Ga
     )
     if not (margins or limits):
         return None
-    keep = {key: start[key] for key in ("tail", "max_failed", "compares", "allow_engine_difference") if start.get(key)}
+    keep = {
+        key: start[key]
+        for key in ("tail", "max_failed", "compares", "worst_floor", "allow_engine_difference")
+        if start.get(key)
+    }
     keep["tail"] = {name: limit for name, limit in (keep.get("tail") or {}).items() if name in found}
     try:
         return Gate(confidence=confidence, margins=margins, breaks=limits, primary=primary, **keep)
@@ -121,7 +125,7 @@ def _gate(found: dict[str, Row], start: dict[str, Any], confidence: float) -> Ga
         return None
 
 
-def _slider(name: str, row: Row, start: float | None) -> float:
+def _slider(name: str, row: ColumnSummary, start: float | None) -> float:
     """A margin, up to twice what was measured, at least a tenth."""
     most = _round(max(0.1, 2 * abs(row.excess or 0.0), 2 * (start or 0.0)))
     begin = min(most, max(0.001, round(start or most / 5, 3)))
@@ -158,7 +162,7 @@ def _round(limit: float) -> float:
     return min(0.999, math.ceil(limit * 10) / 10)
 
 
-def _judged(shelf: Shelf, entry: Entry, gate: Gate, found: dict[str, Row]) -> None:
+def _judged(shelf: Shelf, entry: CatalogEntry, gate: Gate, found: dict[str, ColumnSummary]) -> None:
     judged = verdict(shelf, entry.id, gate)
     if judged is None:
         note("Being judged; with many prompts that takes some seconds.")

@@ -8,8 +8,8 @@ import streamlit as st
 from fidelity.dashboard import charts, navigation, price_panel
 from fidelity.dashboard.cache import read_ahead, rows, verdict
 from fidelity.dashboard.cache import shelf as read
-from fidelity.dashboard.catalog import Entry, Shelf
-from fidelity.dashboard.summaries import Row
+from fidelity.dashboard.catalog import CatalogEntry, Shelf
+from fidelity.dashboard.summaries import ColumnSummary
 from fidelity.dashboard.verdict_panel import gate_of
 from fidelity.dashboard.widgets import (
     SYMBOLS,
@@ -43,7 +43,7 @@ class Square:
     """A cell of the matrix."""
 
     cell: Cell
-    entry: Entry | None
+    entry: CatalogEntry | None
     """None where there is no comparison to read."""
 
 
@@ -107,7 +107,7 @@ def _squares(shelf: Shelf, study: StudyManifest | None) -> list[Square]:
     if study:
         found = [Square(cell, shelf.entry(cell.comparison) if cell.comparison else None) for cell in study.cells]
         return sorted(found, key=lambda square: square.cell.parameters or 0)
-    newest: dict[tuple[str, str], Entry] = {}
+    newest: dict[tuple[str, str], CatalogEntry] = {}
     for entry in shelf.readable:
         newest.setdefault((entry.baseline, entry.candidate), entry)
     return [
@@ -116,7 +116,7 @@ def _squares(shelf: Shelf, study: StudyManifest | None) -> list[Square]:
     ]
 
 
-def _cell(entry: Entry) -> Cell:
+def _cell(entry: CatalogEntry) -> Cell:
     """A comparison that belongs to no study."""
     return Cell(
         family=entry.baseline,
@@ -143,7 +143,7 @@ def _table(
     study: StudyManifest | None,
     squares: list[Square],
     metric: str,
-    found: dict[str, dict[str, Row] | str],
+    found: dict[str, dict[str, ColumnSummary] | str],
 ) -> pd.DataFrame:
     """All that the page draws, a line for each cell."""
     gate, why_no_gate = gate_of(study)
@@ -177,7 +177,7 @@ def _table(
     return pd.DataFrame(lines)
 
 
-def _numbers(row: Row | None) -> dict[str, float | None]:
+def _numbers(row: ColumnSummary | None) -> dict[str, float | None]:
     if row is None:
         return dict.fromkeys(
             ("value", "low", "high", "floor", "floor_low", "floor_high", "excess", "excess_low", "excess_high")
@@ -189,9 +189,9 @@ def _numbers(row: Row | None) -> dict[str, float | None]:
 
 def _said(
     cell: Cell,
-    entry: Entry | None,
-    read: dict[str, Row] | str | None,
-    row: Row | None,
+    entry: CatalogEntry | None,
+    read: dict[str, ColumnSummary] | str | None,
+    row: ColumnSummary | None,
     metric: str,
     judged: Verdict | str | None,
 ) -> dict[str, str]:

@@ -8,7 +8,7 @@ import streamlit as st
 from fidelity.dashboard import charts
 from fidelity.dashboard.cache import matches, pairs, path_of
 from fidelity.dashboard.cache import shelf as read
-from fidelity.dashboard.catalog import Entry, Shelf, mark_of
+from fidelity.dashboard.catalog import CatalogEntry, Shelf, mark_of
 from fidelity.dashboard.pair_table import excess_of
 from fidelity.dashboard.pair_view import show_pair
 from fidelity.dashboard.verdict_panel import gate_for
@@ -89,7 +89,7 @@ def draw() -> None:
         show_pair(path_of(shelf, entry.id), chosen)
 
 
-def _filters(shelf: Shelf, entry: Entry, names: list[str], metric: str) -> Filters:
+def _filters(shelf: Shelf, entry: CatalogEntry, names: list[str], metric: str) -> Filters:
     gate, _ = gate_for(shelf, entry)
     margins = {name: limit for name, limit in gate.margins.items() if name in names} if gate else {}
     breaks = [name for name in names if name.rpartition(".")[2].startswith("break_")]
@@ -159,7 +159,7 @@ def _filters(shelf: Shelf, entry: Entry, names: list[str], metric: str) -> Filte
     return Filters(bool(changed), tuple(chosen), broken, line, margins.get(line), between, low, high, words, x, y)
 
 
-def _range(shelf: Shelf, entry: Entry, name: str) -> tuple[float, float]:
+def _range(shelf: Shelf, entry: CatalogEntry, name: str) -> tuple[float, float]:
     table, _ = pairs(shelf, entry.id, [name])
     known = table[name].dropna() if table is not None and name in table else pd.Series(dtype=float)
     if known.empty or known.min() == known.max():
@@ -172,7 +172,7 @@ def _range(shelf: Shelf, entry: Entry, name: str) -> tuple[float, float]:
     return chosen
 
 
-def _filtered(table: pd.DataFrame, asked: Filters, shelf: Shelf, entry: Entry) -> pd.DataFrame:
+def _filtered(table: pd.DataFrame, asked: Filters, shelf: Shelf, entry: CatalogEntry) -> pd.DataFrame:
     kept = pd.Series(True, index=table.index)
     if asked.changed:
         kept &= table["identical"] < 1
@@ -190,7 +190,7 @@ def _filtered(table: pd.DataFrame, asked: Filters, shelf: Shelf, entry: Entry) -
     return table[kept]
 
 
-def _scatter(found: pd.DataFrame, asked: Filters, entry: Entry) -> pd.DataFrame:
+def _scatter(found: pd.DataFrame, asked: Filters, entry: CatalogEntry) -> pd.DataFrame:
     """The chart where two metrics are chosen; what is selected in it stays in the URL and filters the table."""
     if asked.x not in found or asked.y not in found:
         return found
@@ -234,7 +234,7 @@ def _ordered(found: pd.DataFrame, metric: str) -> pd.DataFrame:
     return found.sort_values(by, ascending=by == metric, kind="stable", na_position="last")
 
 
-def _list(found: pd.DataFrame, table: pd.DataFrame, metric: str, entry: Entry) -> pd.Series | None:
+def _list(found: pd.DataFrame, table: pd.DataFrame, metric: str, entry: CatalogEntry) -> pd.Series | None:
     """The table; gives the pair that is open: the chosen one, that of the URL, or the worst."""
     if found.empty:
         note("No pair is like that. Loosen the filters.")

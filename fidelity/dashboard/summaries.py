@@ -14,7 +14,7 @@ from fidelity.dashboard.catalog import attempt
 from fidelity.floor import Summary, excess_by_prompt, mean_over_controls
 from fidelity.gate import Gate, Verdict, draft
 from fidelity.records import Better, SummaryKind
-from fidelity.report import floor_of, low_anchor, summaries_of
+from fidelity.report import chance_level, floor_of, summaries_of
 from fidelity.stats import Interval, bca_intervals
 
 CONFIDENCE = 0.95
@@ -22,8 +22,7 @@ RESAMPLES = 2_000
 """Of an interval that is looked at; the gate's are not the bootstrap's."""
 MOST_RESAMPLED = 5_000
 """Prompts up to which an interval is the bootstrap's; with more the normal one is the same to what can be seen."""
-Values = Mapping[str, float | None]
-Part = Literal["value", "floor", "excess"]
+EstimateKind = Literal["value", "floor", "excess"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,7 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ColumnSummary:
     """A column of one comparison: what the reports say of it, and how sure that is."""
 
     name: str
@@ -44,7 +43,7 @@ class Row:
     value: float | None
     floor: float | None
     low: float | None
-    """The low anchor; see `report.low_anchor`."""
+    """The low anchor; see `report.chance_level`."""
     excess: float | None
     n: int
     n_unscored: int
@@ -57,21 +56,21 @@ class Row:
 class _Question:
     """Something to put an interval on: values of prompts, with their weights."""
 
-    values: Values
+    values: Mapping[str, float | None]
     weights: Mapping[str, float]
     kind: SummaryKind
 
 
 def rows_of(
     comparisons: Sequence[Path], names: Sequence[str], *, lows: bool = True
-) -> dict[Path, dict[str, Row] | str]:
+) -> dict[Path, dict[str, ColumnSummary] | str]:
     """The columns `names` of each comparison that has them; for one that can't be read, why.
 
     Without `lows` the low anchors are left out. All intervals over the same prompts are found in one go, which takes
     hardly longer than a single one.
     """
-    found: dict[Path, dict[str, Row] | str] = {}
-    questions: dict[tuple[Path, str, Part], _Question] = {}
+    found: dict[Path, dict[str, ColumnSummary] | str] = {}
+    questions: dict[tuple[Path, str, EstimateKind], _Question] = {}
     read_it = partial(load_comparison, only=set(names), lows=lows, shared={})
     for path in comparisons:
         read, why = attempt(lambda path=path: _rows(read_it(path)))  # type: ignore[misc]
@@ -121,17 +120,17 @@ def binned(values: dict[str, Sequence[float]], bounds: tuple[float, float], bins
     return pd.DataFrame(rows)
 
 
-def _rows(result: ComparisonSet) -> dict[str, tuple[Row, dict[Part, _Question]]]:
+def _rows(result: ComparisonSet) -> dict[str, tuple[ColumnSummary, dict[EstimateKind, _Question]]]:
     (candidate,) = result.candidates
     floor, summaries = floor_of(result), summaries_of(result, candidate)
     return {
-        name: (_row(name, summary, floor.get(name), low_anchor(candidate, name)), _questions(result, candidate, name))
+        name: (_row(name, summary, floor.get(name), chance_level(candidate, name)), _questions(result, candidate, name))
         for name, summary in summaries.items()
     }
 
 
-def _row(name: str, summary: Summary, floor: Summary | None, low: float | None) -> Row:
-    return Row(
+def _row(name: str, summary: Summary, floor: Summary | None, low: float | None) -> ColumnSummary:
+    return ColumnSummary(
         name=name,
         kind=summary.kind,
         better=summary.better,
@@ -144,7 +143,7 @@ def _row(name: str, summary: Summary, floor: Summary | None, low: float | None) 
     )
 
 
-def _questions(result: ComparisonSet, candidate: Scores, name: str) -> dict[Part, _Question]:
+def _questions(result: ComparisonSet, candidate: Scores, name: str) -> dict[EstimateKind, _Question]:
     """The candidate's values, the floor's and the excess, over the prompts that `floor.summarise` takes."""
     column, own = candidate.columns[name].column, values_of(candidate, name)
     has_floor = bool(result.controls) and all(name in control.columns for control in result.controls)
@@ -152,7 +151,7 @@ def _questions(result: ComparisonSet, candidate: Scores, name: str) -> dict[Part
     weights = {prompt: v.weight for prompt, v in own.items() if v}
     excess = excess_by_prompt(own, controls, column.better) if controls and column.better != "neither" else {}
     values = {p: v.value if v and (not excess or excess[p] is not None) else None for p, v in own.items()}
-    asked: dict[Part, _Question] = {"value": _Question(values, weights, column.summary)}
+    asked: dict[EstimateKind, _Question] = {"value": _Question(values, weights, column.summary)}
     if controls:
         floor = mean_over_controls(controls)
         known = {p: v.weight for p, v in floor.items() if v}
@@ -162,8 +161,8 @@ def _questions(result: ComparisonSet, candidate: Scores, name: str) -> dict[Part
     return asked
 
 
-def _spans(questions: Mapping[tuple[Path, str, Part], _Question]) -> dict[tuple[Path, str, Part], Span]:
-    together: dict[tuple[tuple[str, ...], SummaryKind], list[tuple[Path, str, Part]]] = {}
+def _spans(questions: Mapping[tuple[Path, str, EstimateKind], _Question]) -> dict[tuple[Path, str, EstimateKind], Span]:
+    together: dict[tuple[tuple[str, ...], SummaryKind], list[tuple[Path, str, EstimateKind]]] = {}
     spans = {}
     for key, question in questions.items():
         if len(question.values) > MOST_RESAMPLED:
@@ -184,7 +183,7 @@ def _spans(questions: Mapping[tuple[Path, str, Part], _Question]) -> dict[tuple[
     return spans
 
 
-def _with_span(row: Row, part: Part, span: Span) -> Row:
+def _with_span(row: ColumnSummary, part: EstimateKind, span: Span) -> ColumnSummary:
     match part:
         case "value":
             return replace(row, value_span=span)

@@ -9,8 +9,8 @@ import streamlit as st
 from fidelity.comparison.results import load_comparison
 from fidelity.dashboard import charts
 from fidelity.dashboard.cache import found_meanwhile, path_of
-from fidelity.dashboard.catalog import Entry, Shelf, attempt
-from fidelity.dashboard.summaries import Row
+from fidelity.dashboard.catalog import CatalogEntry, Shelf, attempt
+from fidelity.dashboard.summaries import ColumnSummary
 from fidelity.dashboard.widgets import chart, come_back, markup_table, note, quiet
 from fidelity.report.verdicts import number
 from fidelity.tokens.first_divergence import NOISE_QUANTILE, Survival, noise, partings, survival
@@ -21,7 +21,7 @@ CURVE_STEPS = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class DivergingRun:
     """A control or the candidate against the baseline."""
 
     name: str
@@ -38,7 +38,7 @@ class Side:
 class TokenNumbers:
     """All that the panel shows."""
 
-    sides: tuple[Side, ...]
+    sides: tuple[DivergingRun, ...]
     """The controls, then the candidate."""
     noise: float | None
     """See `partings.noise`."""
@@ -59,11 +59,11 @@ def token_numbers(comparison: Path) -> TokenNumbers:
         statistics, why = attempt(lambda run=run: token_statistics(result.baseline, run))  # type: ignore[misc]
         near = sum(parting.near_tie is True for parting in parted)
         name = "candidate" if run is candidate.run else "floor"
-        sides.append(Side(name, survival(result.baseline, run), near, len(parted), statistics, why))
+        sides.append(DivergingRun(name, survival(result.baseline, run), near, len(parted), statistics, why))
     return TokenNumbers(tuple(sides), limit)
 
 
-def draw(shelf: Shelf, entry: Entry, rows: dict[str, Row]) -> None:
+def draw(shelf: Shelf, entry: CatalogEntry, rows: dict[str, ColumnSummary]) -> None:
     """The panel; nothing where the runs have no token ids."""
     path = path_of(shelf, entry.id)
     found = found_meanwhile("tokens", path, lambda: attempt(lambda: token_numbers(path)))
@@ -141,11 +141,11 @@ def _told(found: TokenStatistics | None) -> dict[str, str]:
     }
 
 
-def _near(side: Side) -> str:
+def _near(side: DivergingRun) -> str:
     return f"{side.near_ties} of {side.partings}" if side.partings else "none parted"
 
 
-def _by_confidence(rows: dict[str, Row]) -> pd.DataFrame:
+def _by_confidence(rows: dict[str, ColumnSummary]) -> pd.DataFrame:
     lines = []
     for name, row in rows.items():
         if name.startswith("top1_agreement[confidence="):

@@ -3,8 +3,8 @@
 from pydantic import ValidationError
 
 from fidelity.dashboard.cache import given_gate
-from fidelity.dashboard.catalog import Entry, Shelf
-from fidelity.dashboard.summaries import Row
+from fidelity.dashboard.catalog import CatalogEntry, Shelf
+from fidelity.dashboard.summaries import ColumnSummary
 from fidelity.dashboard.widgets import banner, markup_table, note, quiet
 from fidelity.floor import Summary
 from fidelity.gate import Gate, Verdict
@@ -14,7 +14,7 @@ from fidelity.report.verdicts import HEADINGS, line_cells, most_urgent_first
 from fidelity.store.studies import StudyManifest
 
 
-def gate_for(shelf: Shelf, entry: Entry) -> tuple[Gate | None, str]:
+def gate_for(shelf: Shelf, entry: CatalogEntry) -> tuple[Gate | None, str]:
     """The gate of the study that a comparison belongs to, else the given one; or why it can't be used."""
     studies = [study for study in shelf.studies if any(cell.comparison == entry.id for cell in study.cells)]
     return gate_of(next((study for study in studies if study.gate), None))
@@ -29,7 +29,7 @@ def gate_of(study: StudyManifest | None) -> tuple[Gate | None, str]:
     return given_gate()
 
 
-def show_verdict(judged: Verdict, found: dict[str, Row]) -> None:
+def show_verdict(judged: Verdict, found: dict[str, ColumnSummary]) -> None:
     """The whole, then a table with every line, what decides first."""
     banner(judged.outcome, judged.outcome.upper(), judged.reason)
     lines = []
@@ -42,8 +42,8 @@ def show_verdict(judged: Verdict, found: dict[str, Row]) -> None:
     markup_table(("Outcome", *HEADINGS, "Why"), lines)
     for difference in judged.differences:
         note(f"{judged.candidate}: {difference_in_words(difference)}")
-    quiet(f"Confidence {judged.confidence:g}, seed {judged.seed}. {NOT_QUALITY}")
+    quiet(f"{judged.basis.capitalize()}. {NOT_QUALITY}")
 
 
-def _summary(row: Row, value: float | None) -> Summary:
+def _summary(row: ColumnSummary, value: float | None) -> Summary:
     return Summary(row.name, value, row.kind, row.better, row.n, row.n_unscored, row.excess)

@@ -24,14 +24,14 @@ FOR_EVERY_PROMPT = frozenset({401, 402})
 """Nothing will be answered with this key."""
 
 
-Kind = Literal["refused", "passing", "nonsense", "unreachable"]
+TroubleKind = Literal["refused", "passing", "nonsense", "unreachable"]
 """Asking again won't help; it may; the answer was none; nothing is there at the address."""
 
 
 class TroubleError(Exception):
     """Why one attempt gave no answer."""
 
-    def __init__(self, reason: str, kind: Kind, *, status: int | None = None, wait: float = 0.0) -> None:
+    def __init__(self, reason: str, kind: TroubleKind, *, status: int | None = None, wait: float = 0.0) -> None:
         super().__init__(reason)
         self.reason = reason
         self.kind = kind

@@ -1,44 +1,25 @@
-"""A server that speaks OpenAI's protocol: many requests at once, each tried until it is answered or patience ends."""
+"""The engine of a server that somebody else runs and that speaks OpenAI's protocol."""
 
-import asyncio
 import json
-import random
-import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, replace
-from datetime import UTC, datetime
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from fidelity.config import OpenAIEngine, Requests, Sampling
-from fidelity.engines.base import Admission, OnProgress, Progress
-from fidelity.engines.connection import Connection, Key, TroubleError
-from fidelity.engines.dialects import Served, body_of, same_place, served
-from fidelity.engines.replies import generation
+from fidelity.config import OpenAIEngine
+from fidelity.engines.base import OnProgress
+from fidelity.engines.connection import Key
+from fidelity.engines.dialects import Served, same_place
+from fidelity.engines.openai_server import OpenAIServer
+from fidelity.engines.server_session import connected, first_contact
+from fidelity.engines.vllm_server import VllmServer
 from fidelity.errors import EngineError
 from fidelity.files import whole_file
-from fidelity.records import EngineInfo, Failure, Generation, Prompt
-
-FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
-"""Between two attempts; doubled each time."""
-HEARTBEAT_S = 1.0
-"""How often a run says how far it is."""
-MOST_NONSENSE = 4
-"""How often a prompt may get an answer that is none."""
-LADDER = ((True, True), (True, False), (False, True), (False, False))
-"""What a server is asked for beside the text, logprobs and token ids, until it takes the request."""
-OUR_BATCHES = "a server's batches are not ours to set: a control is the same prompts in another order, fewer at once"
-NO_LOGPROBS = "the server refuses to give logprobs"
-NO_TOKEN_IDS = "the server gives no token ids"
-ANY_TOKENIZER = "the server doesn't say which tokenizer it has: its token ids are taken to be the baseline's"
-
-Came = tuple[int, Generation | Failure]
-T = TypeVar("T")
 
 
 @contextmanager
-def open_server(engine: OpenAIEngine, *, log: Path, on_progress: OnProgress) -> Iterator["OpenAIServer"]:
+def open_server(engine: OpenAIEngine, *, log: Path, on_progress: OnProgress) -> Iterator[OpenAIServer]:
     """A server that somebody else runs; the connections to it are closed in every case.
 
     Raises:
@@ -50,288 +31,6 @@ def open_server(engine: OpenAIEngine, *, log: Path, on_progress: OnProgress) -> 
     with connected(engine.base_url, key, engine) as line:
         model = first_contact(line, engine.model, deadline=engine.deadline)
         yield server_of(model)(line, model, engine, log=log, on_progress=on_progress, deadline=engine.deadline)
-
-
-class Line:
-    """A connection, its key and the loop that it is used in."""
-
-    def __init__(self, runner: asyncio.Runner, connection: Connection, key: Key) -> None:
-        self.run = runner.run
-        self.connection = connection
-        self.hide = key.hide
-
-
-@contextmanager
-def connected(base_url: str, key: Key, requests: Requests) -> Iterator[Line]:
-    """A line to a server, with an event loop of its own."""
-    with asyncio.Runner() as runner:
-        connection = Connection(base_url, key, at_once=requests.concurrency, timeout=requests.timeout)
-        try:
-            yield Line(runner, connection, key)
-        finally:
-            runner.run(connection.close())
-
-
-def first_contact(line: Line, model: str | None, *, deadline: float) -> Served:
-    """What a server says that it is; one that is still loading its model gets `deadline` seconds.
-
-    Raises:
-        EngineError: It can't be reached, or doesn't serve the model.
-    """
-    return line.run(_once_it_is_up(lambda: served(line.connection, model), deadline))
-
-
-def server_of(model: Served) -> type["OpenAIServer"]:
-    """The engine that a server is: vLLM's can do more than OpenAI's protocol has."""
-    from fidelity.engines.vllm_server import VllmServer
-
-    return VllmServer if model.owner == "vllm" else OpenAIServer
-
-
-class OpenAIServer:
-    """A server that is there; of use as long as its line is."""
-
-    info: EngineInfo
-    step_seconds: float = 0.0
-
-    def __init__(
-        self,
-        line: Line,
-        model: Served,
-        requests: Requests,
-        *,
-        log: Path,
-        on_progress: OnProgress,
-        deadline: float,
-        obituary: Callable[[], str | None] = lambda: None,
-    ) -> None:
-        """Find out, with requests for one token, what it takes.
-
-        Args:
-            line: To the server.
-            model: What it serves.
-            requests: How to ask.
-            log: A line is appended for each attempt that failed.
-            on_progress: Told every second how far a call is.
-            deadline: Seconds for which nothing may be reached.
-            obituary: Says of a server of our own how it died; None while it lives.
-
-        Raises:
-            EngineError: It refuses a plain request.
-        """
-        self._line = line
-        self._model = model
-        self._requests = requests
-        self.at_once = requests.concurrency
-        self._log = log
-        self._on_progress = on_progress
-        self._deadline = deadline
-        self._obituary = obituary
-        self._longest = "max_tokens"
-        self._logprobs, self._token_ids = LADDER[0]
-        self._lost_since: float | None = None
-        self._jitter = random.Random()
-        tried = line.run(_once_it_is_up(self._try_out, deadline))
-        notes = (OUR_BATCHES, *([] if self._logprobs else [NO_LOGPROBS]))
-        notes += (NO_TOKEN_IDS,) if tried.token_ids is None else (ANY_TOKENIZER,)
-        self.info = EngineInfo(
-            kind=model.dialect.kind,
-            version=model.version,
-            ran_as=model.ran_as,
-            context=model.context,
-            chat_template=model.chat_template if requests.api == "chat" else None,
-            notes=notes,
-            model=model.model,
-            **model.reveals,
-        )
-
-    def generate(
-        self, prompts: Sequence[Prompt], sampling: Sampling, repeats: Sequence[int] | None = None
-    ) -> Iterator[Generation | Failure]:
-        """See `Engine.generate`."""
-        came = dict(self.answer(prompts, sampling, repeats, admission=Admission(self.at_once)))
-        yield from (came[place] for place in range(len(prompts)))
-
-    def answer(
-        self,
-        prompts: Sequence[Prompt],
-        sampling: Sampling,
-        repeats: Sequence[int] | None = None,
-        *,
-        admission: Admission,
-    ) -> Iterator[Came]:
-        """See `StreamingEngine.answer`."""
-
-        def outcome(place: int) -> Awaitable[Generation | Failure]:
-            prompt = prompts[place]
-            seed = sampling.seed_of(prompt.id, repeats[place] if repeats else 0)
-            return self._outcome(prompt, sampling.model_copy(update={"seed": seed}))
-
-        return self._all(len(prompts), outcome, admission.at_once or self.at_once)
-
-    def _all(self, count: int, work: Callable[[int], Awaitable[T]], at_once: int) -> Iterator[tuple[int, T]]:
-        """What comes of each place, as it comes."""
-        places = iter(range(count))
-        came: asyncio.Queue[tuple[int, T] | Exception] = asyncio.Queue()
-
-        async def worker() -> None:
-            try:
-                for place in places:
-                    came.put_nowait((place, await work(place)))
-            except Exception as error:
-                came.put_nowait(error)
-
-        async def start() -> list[asyncio.Task[None]]:
-            return [asyncio.create_task(worker()) for _ in range(min(at_once, count))]
-
-        workers = self._line.run(start())
-        try:
-            yield from self._as_they_come(came, count)
-        finally:
-            self._line.run(_ended(workers))
-
-    def _as_they_come(self, came: "asyncio.Queue[tuple[int, T] | Exception]", count: int) -> Iterator[tuple[int, T]]:
-        done = tokens = 0
-        said = time.monotonic()
-        while done < count:
-            began = time.monotonic()
-            batch = self._line.run(_all_there(came))
-            now = time.monotonic()
-            self.step_seconds += now - began
-            for one in batch:
-                if not isinstance(one, Exception):
-                    done += 1
-                    ids = getattr(one[1], "token_ids", None)
-                    tokens += 0 if ids is None else len(ids)
-                    yield one
-            for error in batch:
-                if isinstance(error, Exception):
-                    raise error
-            if now - said > HEARTBEAT_S:
-                said = now
-                self._on_progress(Progress(done, tokens))
-
-    async def _outcome(self, prompt: Prompt, sampling: Sampling) -> Generation | Failure:
-        """What comes of a prompt, however many attempts it takes."""
-        return await self._patiently(prompt.id, self._path, self._body(prompt, sampling), self._generation)
-
-    async def _patiently(
-        self, prompt_id: str, path: str, body: dict[str, Any], read: Callable[[str, bytes], T]
-    ) -> T | Failure:
-        """An answer as `read` reads it, or why there is none.
-
-        Raises:
-            EngineError: Nothing more is to be had from this server.
-        """
-        began = time.monotonic()
-        attempts = nonsense = 0
-        while True:
-            try:
-                found = read(prompt_id, await self._line.connection.post(path, body))
-                self._lost_since = None
-                return found
-            except TroubleError as trouble:
-                attempts += 1
-                nonsense += trouble.kind == "nonsense"
-                self._note(prompt_id, trouble)
-                if why := self._why_give_up_on_the_server(trouble):
-                    raise EngineError(why) from None
-                waited, wait = time.monotonic() - began, self._wait(trouble, attempts)
-                if trouble.kind == "refused" or nonsense >= MOST_NONSENSE or waited + wait > self._requests.patience:
-                    often = f"; tried {attempts} times in {waited:.0f} s" if attempts > 1 else ""
-                    return Failure(prompt_id, self._line.hide(trouble.reason) + often)
-            await asyncio.sleep(wait)
-
-    def _why_give_up_on_the_server(self, trouble: TroubleError) -> str | None:
-        if died := self._obituary():
-            return died
-        if trouble.kind != "unreachable":
-            self._lost_since = None
-            return None
-        now = time.monotonic()
-        self._lost_since = now if self._lost_since is None else self._lost_since
-        if now - self._lost_since <= self._deadline:
-            return None
-        lost = f"{self._line.hide(trouble.reason)}, for {now - self._lost_since:.0f} s now"
-        return f"{lost}; what was answered is kept, run again to go on"
-
-    def _wait(self, trouble: TroubleError, attempts: int) -> float:
-        """Seconds until the next attempt: longer each time, never the same for all, and what the server asks for."""
-        backoff = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** (attempts - 1)) * self._jitter.uniform(0.5, 1.0)
-        return trouble.wait + backoff if trouble.wait else backoff
-
-    def _note(self, prompt_id: str, trouble: TroubleError) -> None:
-        when = datetime.now(UTC).isoformat(timespec="milliseconds")
-        with self._log.open("a", encoding="utf-8") as log:
-            log.write(self._line.hide(f"{when} {prompt_id}: {trouble.reason}") + "\n")
-
-    @property
-    def _path(self) -> str:
-        return "/chat/completions" if self._requests.api == "chat" else "/completions"
-
-    def _body(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
-        return body_of(
-            prompt,
-            sampling,
-            self._requests,
-            self._model,
-            logprobs=self._logprobs,
-            token_ids=self._token_ids,
-            longest=self._longest,
-        )
-
-    def _generation(self, prompt_id: str, answer: bytes) -> Generation:
-        said = generation(answer, prompt_id=prompt_id, api=self._requests.api)
-        reasoning = None if said.reasoning is None else self._line.hide(said.reasoning)
-        return replace(said, text=self._line.hide(said.text), reasoning=reasoning)
-
-    async def _try_out(self) -> Generation:
-        """One token, with as much beside it as the server gives: what it refuses is not asked for again."""
-        plain = Prompt("", "Hi"), Sampling(max_tokens=1)
-        while True:
-            try:
-                return await self._asked_for_one_token(*plain)
-            except TroubleError as trouble:
-                if trouble.status not in (400, 422) or (self._logprobs, self._token_ids) == LADDER[-1]:
-                    raise
-            self._logprobs, self._token_ids = LADDER[LADDER.index((self._logprobs, self._token_ids)) + 1]
-
-    async def _asked_for_one_token(self, prompt: Prompt, sampling: Sampling) -> Generation:
-        try:
-            answer = await self._line.connection.post(self._path, self._body(prompt, sampling))
-        except TroubleError as trouble:
-            if "max_completion_tokens" not in trouble.reason or self._longest != "max_tokens":
-                raise
-            self._longest = "max_completion_tokens"  # what OpenAI's own newer models want
-            answer = await self._line.connection.post(self._path, self._body(prompt, sampling))
-        return self._generation(prompt.id, answer)
-
-
-async def _once_it_is_up(ask: Callable[[], Awaitable[T]], deadline: float) -> T:
-    """An answer; a server that is still loading its model gets time."""
-    until, wait = time.monotonic() + deadline, FIRST_WAIT_S
-    while True:
-        try:
-            return await ask()
-        except TroubleError as trouble:
-            if trouble.kind != "passing" or time.monotonic() + max(wait, trouble.wait) > until:
-                raise EngineError(f"the server can't be used: {trouble.reason}") from None
-            wait = max(wait, trouble.wait)
-        await asyncio.sleep(wait)
-
-
-async def _all_there(came: "asyncio.Queue[T]") -> list[T]:
-    """What has come, at least one."""
-    batch = [await came.get()]
-    while not came.empty():
-        batch.append(came.get_nowait())
-    return batch
-
-
-async def _ended(workers: Sequence["asyncio.Task[None]"]) -> None:
-    for worker in workers:
-        worker.cancel()
-    await asyncio.gather(*workers, return_exceptions=True)
 
 
 def server_identity(engine: OpenAIEngine, *, remembered: Path) -> dict[str, Any]:
@@ -361,3 +60,8 @@ def server_identity(engine: OpenAIEngine, *, remembered: Path) -> dict[str, Any]
         with whole_file(remembered) as draft:
             draft.write_text(json.dumps({**known, name: found}, indent=0), encoding="utf-8")
     return {**engine.decisive(), "model": found["model"], "at": same_place(engine.base_url), "server": found}
+
+
+def server_of(model: Served) -> type[OpenAIServer]:
+    """The engine that a server is: vLLM's can do more than OpenAI's protocol has."""
+    return VllmServer if model.owner == "vllm" else OpenAIServer

@@ -25,8 +25,9 @@ from fidelity.children.vllm_config import speculative
 from fidelity.config import RunConfig, VllmServeEngine
 from fidelity.engines.base import OnProgress
 from fidelity.engines.connection import Key
-from fidelity.engines.openai import ANY_TOKENIZER, connected, first_contact
+from fidelity.engines.openai_server import ANY_TOKENIZER
 from fidelity.engines.processes import ended, how_it_ended, last_lines, oom_kills, processor_seconds
+from fidelity.engines.server_session import connected, first_contact
 from fidelity.engines.vllm_server import VllmServer
 from fidelity.errors import EngineError
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from fidelity.engines.connection import TroubleError
-from fidelity.engines.openai import OpenAIServer
+from fidelity.engines.openai_server import OpenAIServer
 from fidelity.engines.replies import json_object, token_ids
 from fidelity.records import Failure, Prompt, TokenScores
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from fidelity.config import explained
 from fidelity.errors import ConfigError
 from fidelity.gate.evidence import Evidence, Measured
-from fidelity.gate.lines import Study, rounded_up
+from fidelity.gate.lines import VerdictPlan, rounded_up
 from fidelity.gate.margins import excess_bound, judge_tail
 from fidelity.gate.settings import Gate, break_column, break_key, check_columns
 from fidelity.gate.shares import judge_breaks
@@ -45,7 +45,7 @@ def draft(
         raise ConfigError(f"{evidence.candidate}: has no control, so there is no floor; compare with a control first")
     if margins or breaks:
         _check(margins, breaks, evidence)
-    study = Study(confidence, tests=1)
+    study = VerdictPlan(confidence, tests=1)
     broken = {break_key(name): m for name, m in evidence.columns.items() if name == break_column(break_key(name))}
     bounds = {name: bound for name, m in evidence.columns.items() if (bound := _bound(name, m, broken, study))}
     if not (bounds or broken):
@@ -79,14 +79,16 @@ def _check(margins: Mapping[str, float], breaks: Mapping[str, float], evidence: 
         raise ConfigError(f"gate init: {lacking[0]} could not be scored: {evidence.unscored[lacking[0]]}")
 
 
-def _bound(name: str, measured: Measured, broken: Mapping[str, Measured], study: Study) -> Bound | None:
+def _bound(name: str, measured: Measured, broken: Mapping[str, Measured], study: VerdictPlan) -> Bound | None:
     """None for what only describes, breaks (which have limits of their own), profiles, and what has no such bound."""
     if measured.column.better == "neither" or break_key(name) in broken or "[" in name:
         return None
     return excess_bound(measured, study)
 
 
-def _margins(bounds: Mapping[str, Bound], chosen: list[str], wanted: Mapping[str, float], study: Study) -> list[str]:
+def _margins(
+    bounds: Mapping[str, Bound], chosen: list[str], wanted: Mapping[str, float], study: VerdictPlan
+) -> list[str]:
     if not bounds:
         return []
     lines = ["# Mean excess over the floor, in the column's own unit; positive is worse.", "margins:"]
@@ -109,7 +111,7 @@ def _margins(bounds: Mapping[str, Bound], chosen: list[str], wanted: Mapping[str
     return lines
 
 
-def _tail(columns: Mapping[str, Measured], chosen: list[str], study: Study) -> list[str]:
+def _tail(columns: Mapping[str, Measured], chosen: list[str], study: VerdictPlan) -> list[str]:
     lines = []
     for name in chosen:
         line = judge_tail(name, 1.0, columns[name], study).line
@@ -121,7 +123,7 @@ def _tail(columns: Mapping[str, Measured], chosen: list[str], study: Study) -> l
     return ["# Excess of the worst 5 % of prompts.", "tail:", *lines] if lines else []
 
 
-def _breaks(broken: Mapping[str, Measured], wanted: Mapping[str, float], study: Study) -> list[str]:
+def _breaks(broken: Mapping[str, Measured], wanted: Mapping[str, float], study: VerdictPlan) -> list[str]:
     lines = []
     for name, measured in broken.items():
         line = judge_breaks(name, 0.5, measured, study).line
@@ -141,7 +143,7 @@ def _breaks(broken: Mapping[str, Measured], wanted: Mapping[str, float], study: 
     return ["# Share of prompts newly broken.", "breaks:", *lines] if lines else []
 
 
-def _refuse_unresolvable(where: str, limit: float, n: int, width: float, study: Study) -> None:
+def _refuse_unresolvable(where: str, limit: float, n: int, width: float, study: VerdictPlan) -> None:
     """Below this even a study without a single bad prompt can't show that the limit holds, whatever the bound."""
     smallest = smallest_resolvable_share(n, confidence=study.confidence) * width
     if limit < smallest:

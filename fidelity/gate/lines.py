@@ -10,7 +10,7 @@ ROUND = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Study:
+class VerdictPlan:
     """What all lines of one verdict have in common."""
 
     confidence: float
@@ -30,7 +30,7 @@ class Study:
 
     @property
     def at(self) -> str:
-        return f"at {100 * self.confidence:g} %"
+        return f"at {percent(self.confidence)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +48,12 @@ def unjudged(kind: LineKind, name: str, limit: float, why: str, *, n: int = 0, n
     return Judged(line)
 
 
-def why_later(study: Study) -> str:
+def why_later(study: VerdictPlan) -> str:
     """Why a bootstrap's line waits for the end of a study that may stop."""
     return f"a bootstrap may be looked at only once, when all {study.planned} prompts are there"
 
 
-def corrected_level(beyond: Callable[[float], bool], study: Study) -> float:
+def corrected_level(beyond: Callable[[float], bool], study: VerdictPlan) -> float:
     """The smallest level, of those that Holm's correction compares with, at which a lower bound is beyond the limit.
 
     Args:
@@ -69,7 +69,7 @@ def corrected_level(beyond: Callable[[float], bool], study: Study) -> float:
     return p_value
 
 
-def in_words(what: str, mean: float, lower: float, upper: float, limit: float, study: Study) -> str:
+def in_words(what: str, mean: float, lower: float, upper: float, limit: float, study: VerdictPlan) -> str:
     """One sentence, without its full stop: the mean, the bound that counts, and where the margin lies."""
     if upper < limit:
         return f"{what} {mean:+.3f}, at most {_apart(upper, limit)} {study.at}: below the margin of {limit:g}"
@@ -85,6 +85,11 @@ def what_would_decide(needed: int | None, n: int) -> str:
     if needed > n:
         return f"; about {needed} prompts would decide, and there are {n}"
     return "; more prompts would decide"
+
+
+def percent(share: float) -> str:
+    """`95 %`, `98.33 %`."""
+    return f"{100 * share:.4g} %"
 
 
 def rounded_up(limit: float) -> float:

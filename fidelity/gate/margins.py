@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from fidelity.gate.evidence import SEED, Measured
-from fidelity.gate.lines import Judged, Study, corrected_level, in_words, unjudged, what_would_decide, why_later
+from fidelity.gate.lines import Judged, VerdictPlan, corrected_level, in_words, unjudged, what_would_decide, why_later
 from fidelity.gate.verdict import Line, LineKind
 from fidelity.stats import (
     Bound,
@@ -21,7 +21,7 @@ from fidelity.stats.bootstrap import FEWEST_IN_TAIL_STUDY
 AtConfidence: TypeAlias = Callable[[float], Interval | None]
 
 
-def judge_margin(name: str, margin: float, measured: Measured, study: Study) -> Judged:
+def judge_margin(name: str, margin: float, measured: Measured, study: VerdictPlan) -> Judged:
     """Non-inferiority on the mean excess: passes where its upper bound is below the margin.
 
     The betting bound, for any distribution and any number of prompts; the studentised bootstrap, asymptotic, where the
@@ -37,7 +37,7 @@ def judge_margin(name: str, margin: float, measured: Measured, study: Study) -> 
     return _betting_margin(name, margin, excess, measured.column.bounds, study)
 
 
-def excess_bound(measured: Measured, study: Study) -> Bound | None:
+def excess_bound(measured: Measured, study: VerdictPlan) -> Bound | None:
     """The betting bound of the mean excess; None without a value, and where only a bootstrap would do."""
     excess = {prompt: value for prompt, value in measured.excess().items() if value is not None}
     if not excess or measured.column.bounds is None or measured.column.weights is not None:
@@ -45,7 +45,7 @@ def excess_bound(measured: Measured, study: Study) -> Bound | None:
     return _bet(excess, measured.column.bounds[1] - measured.column.bounds[0], study)
 
 
-def judge_tail(name: str, limit: float, measured: Measured, study: Study) -> Judged:
+def judge_tail(name: str, limit: float, measured: Measured, study: VerdictPlan) -> Judged:
     """Excess of the worst 5 % of prompts, q05(control) - q05(candidate): a percentile bootstrap, asymptotic."""
     if study.why_no_floor:
         return unjudged("tail", name, limit, study.why_no_floor)
@@ -67,7 +67,7 @@ def judge_tail(name: str, limit: float, measured: Measured, study: Study) -> Jud
 
 
 def _betting_margin(
-    name: str, margin: float, excess: Mapping[str, float], bounds: tuple[float, float], study: Study
+    name: str, margin: float, excess: Mapping[str, float], bounds: tuple[float, float], study: VerdictPlan
 ) -> Judged:
     width = bounds[1] - bounds[0]
     bound = _bet(excess, width, study)
@@ -95,7 +95,7 @@ def _betting_margin(
     return Judged(line, p_value)
 
 
-def _bet(excess: Mapping[str, float], width: float, study: Study) -> Bound:
+def _bet(excess: Mapping[str, float], width: float, study: VerdictPlan) -> Bound:
     """An excess is the difference of two values in a range of this width."""
     return betting_bound(
         *_inside(excess, width), low=-width, high=width, confidence=study.confidence, seed=SEED, planned=study.planned
@@ -103,7 +103,7 @@ def _bet(excess: Mapping[str, float], width: float, study: Study) -> Bound:
 
 
 def _asymptotic_margin(
-    name: str, margin: float, excess: Mapping[str, float], measured: Measured, study: Study
+    name: str, margin: float, excess: Mapping[str, float], measured: Measured, study: VerdictPlan
 ) -> Judged:
     if not study.complete:
         return unjudged("margin", name, margin, why_later(study))
@@ -120,7 +120,7 @@ def _asymptotic_margin(
 
 
 def _bootstrapped(
-    kind: LineKind, name: str, limit: float, interval: AtConfidence, study: Study, *, what: str
+    kind: LineKind, name: str, limit: float, interval: AtConfidence, study: VerdictPlan, *, what: str
 ) -> Judged:
     found = interval(study.two_sided)
     if found is None or found.estimate is None or found.low is None or found.high is None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from fidelity.floor import ByPrompt
 from fidelity.gate.evidence import SEED, Evidence, Measured
-from fidelity.gate.lines import Judged, Study, unjudged, what_would_decide
+from fidelity.gate.lines import Judged, VerdictPlan, unjudged, what_would_decide
 from fidelity.gate.verdict import Line, LineKind
 from fidelity.stats import betting_bound, betting_p_value, clopper_pearson, mcnemar, prompts_needed_for_share
 
@@ -13,7 +13,7 @@ Hits = Mapping[str, bool]
 """By prompt: whether it is broken, or without an answer."""
 
 
-def judge_breaks(name: str, limit: float, measured: Measured, study: Study) -> Judged:
+def judge_breaks(name: str, limit: float, measured: Measured, study: VerdictPlan) -> Judged:
     """Share of prompts newly broken: exact bounds, and to fail it takes more breaks than the control's (McNemar).
 
     A prompt is broken if any of its repeats is. With several controls it counts for them if it is broken in any of
@@ -25,7 +25,7 @@ def judge_breaks(name: str, limit: float, measured: Measured, study: Study) -> J
     return _judge("break", name, limit, broken, _in_any(measured.controls), study, what="newly broken")
 
 
-def judge_failed(limit: float, evidence: Evidence, study: Study) -> Judged:
+def judge_failed(limit: float, evidence: Evidence, study: VerdictPlan) -> Judged:
     """Share of prompts without an answer: it passes as counted, since what is missing is missing whatever its cause.
 
     It fails where the share behind it is surely beyond the limit and the candidate fails more often than the control.
@@ -46,7 +46,7 @@ def judge_failed(limit: float, evidence: Evidence, study: Study) -> Judged:
 
 
 def _judge(
-    kind: LineKind, name: str, limit: float, hits: Hits, control: Hits | None, study: Study, *, what: str
+    kind: LineKind, name: str, limit: float, hits: Hits, control: Hits | None, study: VerdictPlan, *, what: str
 ) -> Judged:
     """Exact bounds in a study of fixed size; in one that may stop, bets on 0 and 1 that may be looked at any time."""
     ids, values = list(hits), [float(hit) for hit in hits.values()]
@@ -88,7 +88,7 @@ def _judge(
     return Judged(line, p_value)
 
 
-def _p_of_share(ids: Sequence[str], values: Sequence[float], limit: float, study: Study) -> float:
+def _p_of_share(ids: Sequence[str], values: Sequence[float], limit: float, study: VerdictPlan) -> float:
     """P(as many or more, if the share behind them is the limit)."""
     from scipy.special import betainc
 
@@ -98,7 +98,7 @@ def _p_of_share(ids: Sequence[str], values: Sequence[float], limit: float, study
     return float(betainc(k, n - k + 1, limit)) if k else 1.0
 
 
-def _more_than(control: Hits | None, candidate: Hits, study: Study) -> float:
+def _more_than(control: Hits | None, candidate: Hits, study: VerdictPlan) -> float:
     """McNemar's p-value; in a study that may stop, that of a bet on whose the break is where only one has one."""
     if control is None:
         return 1.0

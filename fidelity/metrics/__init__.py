@@ -45,8 +45,8 @@ Lexical = Identical | PrefixAgreement | FirstDivergence | Rouge | Chrf | Edit | 
 Factual = Conflicts
 Structural = Markdown | Json | Code | Counts | Breaks
 Semantic = Sts | BertScore | Nli
-Forced = Tokens | Kl
-AnyMetric = Annotated[Factual | Lexical | Structural | Semantic | Forced, Field(discriminator="kind")]
+TeacherForced = Tokens | Kl
+AnyMetric = Annotated[Factual | Lexical | Structural | Semantic | TeacherForced, Field(discriminator="kind")]
 KINDS: tuple[type[Metric], ...] = get_args(get_args(AnyMetric)[0])
 
 

@@ -51,14 +51,14 @@ LAYERS = {
 """The layer that the bert-score package takes, tuned there on WMT16 judgements, by model name without the owner."""
 
 
-class Scores(NamedTuple):
+class BertScores(NamedTuple):
     precision: float
     recall: float
     f1: float
 
 
-IDENTICAL = Scores(1.0, 1.0, 1.0)
-NOTHING_SHARED = Scores(0.0, 0.0, 0.0)
+IDENTICAL = BertScores(1.0, 1.0, 1.0)
+NOTHING_SHARED = BertScores(0.0, 0.0, 0.0)
 
 Constant = Annotated[float, Field(ge=-1, lt=1)]
 
@@ -124,13 +124,13 @@ class BertScore(EncoderMetric):
             Column("bertscore_recall", [s and s.recall for s in rescaled]),
         ]
 
-    def _rescaled(self, score: Scores) -> Scores:
+    def _rescaled(self, score: BertScores) -> BertScores:
         if not isinstance(self.rescale, tuple):
             return score
-        return Scores(*(max(0.0, (s - c) / (1 - c)) for s, c in zip(score, self.rescale, strict=True)))
+        return BertScores(*(max(0.0, (s - c) / (1 - c)) for s, c in zip(score, self.rescale, strict=True)))
 
-    def _scores(self, both: Sequence[tuple[str, str]]) -> list[Scores | None]:
-        found: dict[tuple[str, str], Scores | None] = {(a, b): IDENTICAL for a, b in both if a == b}
+    def _scores(self, both: Sequence[tuple[str, str]]) -> list[BertScores | None]:
+        found: dict[tuple[str, str], BertScores | None] = {(a, b): IDENTICAL for a, b in both if a == b}
         for portion in _portions({(a, b) for a, b in both if a != b}):
             texts = sorted(set(chain.from_iterable(portion)))
             vectors = self.bound.token_vectors(texts, layer=self.layer, overlap=self.overlap)
@@ -174,7 +174,7 @@ def _neighbours_first(both: set[tuple[str, str]]) -> Iterator[tuple[str, str]]:
             waiting.extend(chain.from_iterable(new))
 
 
-def _score(baseline: TokenVectors, candidate: TokenVectors) -> Scores | None:
+def _score(baseline: TokenVectors, candidate: TokenVectors) -> BertScores | None:
     if max(baseline.unknown, candidate.unknown) > UNREADABLE:
         return None
     if not (baseline.counted.any() and candidate.counted.any()):
@@ -182,4 +182,4 @@ def _score(baseline: TokenVectors, candidate: TokenVectors) -> Scores | None:
     best_of_baseline, best_of_candidate = best_matches(baseline.vectors, candidate.vectors)
     recall = within_unit(best_of_baseline[baseline.counted].mean(dtype=np.float64))
     precision = within_unit(best_of_candidate[candidate.counted].mean(dtype=np.float64))
-    return Scores(precision, recall, harmonic_mean(precision, recall))
+    return BertScores(precision, recall, harmonic_mean(precision, recall))

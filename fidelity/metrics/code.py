@@ -107,28 +107,30 @@ class Code(Metric):
         return _share_that_parses(a, b, parsed), similarity(*forests, exact_nodes=self.exact_nodes)
 
 
-class Block(NamedTuple):
+class CodeBlock(NamedTuple):
     """Code in a language that there is a grammar for."""
 
     language: str
     code: str
 
 
-def _read(a: Sequence[Fence], b: Sequence[Fence]) -> tuple[list[Block], list[Block]]:
+def _read(a: Sequence[Fence], b: Sequence[Fence]) -> tuple[list[CodeBlock], list[CodeBlock]]:
     """Both sides' blocks; a fence that names no language is read as the one at its place on the other side."""
     nothing = Fence("", "", (0, 0))
-    blocks: tuple[list[Block], list[Block]] = ([], [])
+    blocks: tuple[list[CodeBlock], list[CodeBlock]] = ([], [])
     for fence, other in zip_longest(a, b, fillvalue=nothing):
         for side, own, beside in ((0, fence, other), (1, other, fence)):
             language = own.language or beside.language
             language = ALIASES.get(language, language)
             if own is not nothing and language in GRAMMARS:
-                blocks[side].append(Block(language, own.content))
+                blocks[side].append(CodeBlock(language, own.content))
     return blocks
 
 
-def _share_that_parses(a: Sequence[Block], b: Sequence[Block], parsed: "dict[Block, Tree | None]") -> float | None:
-    candidates: dict[str, list[Block]] = defaultdict(list)
+def _share_that_parses(
+    a: Sequence[CodeBlock], b: Sequence[CodeBlock], parsed: "dict[CodeBlock, Tree | None]"
+) -> float | None:
+    candidates: dict[str, list[CodeBlock]] = defaultdict(list)
     for block in b:
         candidates[block.language].append(block)
     waiting = {language: iter(blocks) for language, blocks in candidates.items()}
@@ -140,7 +142,7 @@ def _share_that_parses(a: Sequence[Block], b: Sequence[Block], parsed: "dict[Blo
     return sum(kept) / len(kept) if kept else None
 
 
-def _parse(block: Block) -> "Tree | None":
+def _parse(block: CodeBlock) -> "Tree | None":
     """The syntax tree; None where tree-sitter would never come to an end (tree-sitter-typescript issue 323).
 
     It is stopped by the number of its own steps, so that the outcome is the same on any machine.
@@ -162,7 +164,7 @@ def _is_whole(tree: "Tree | None") -> bool:
     return tree is not None and not tree.root_node.has_error
 
 
-def _nodes(block: Block, tree: "Tree | None") -> Iterator[tuple[int, str]]:
+def _nodes(block: CodeBlock, tree: "Tree | None") -> Iterator[tuple[int, str]]:
     """Depth and label of the block and of each named node that is no comment, in pre-order."""
     yield 0, block.language
     if tree is None:

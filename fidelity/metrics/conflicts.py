@@ -5,7 +5,7 @@ from typing import Literal
 
 from fidelity.metrics.base import Metric
 from fidelity.records import Column, Pair
-from fidelity.text.conflicts import KINDS, Comparison, compare_texts
+from fidelity.text.conflicts import KINDS, TextComparison, compare_texts
 
 MAX_CHARACTERS = 500_000
 PACKAGES = ("rapidfuzz", "regex", "babel", "nltk", "markdown-it-py", "pygments", "sqlglot")
@@ -62,12 +62,12 @@ class Conflicts(Metric):
         better: dict[str, Literal["higher", "lower"]] = {"aligned": "higher", "omitted": "lower", "added": "lower"}
         return [*columns, *(Column(name, values, better=better[name]) for name, values in shares.items())]
 
-    def compare(self, pair: Pair) -> Comparison | None:
+    def compare(self, pair: Pair) -> TextComparison | None:
         """What the columns are counted from, with the place of each conflict; None for texts that are too long."""
         texts = pair.baseline.text, pair.candidate.text
         return None if max(map(len, texts)) > MAX_CHARACTERS else compare_texts(*texts, antonyms=self.antonyms)
 
-    def _value(self, compared: Comparison | None, kind: str) -> float | None:
+    def _value(self, compared: TextComparison | None, kind: str) -> float | None:
         if compared is None or compared.aligned < self.min_aligned:
             return None
         found = {conflict.kind for conflict in compared.conflicts}

@@ -8,7 +8,7 @@ from rapidfuzz.distance import LCSseq
 
 from fidelity.metrics.base import Metric
 from fidelity.records import Column, Pair
-from fidelity.text.documents import Document, Members, Numeral, Value, documents, parsed, share_that_parses
+from fidelity.text.documents import Document, DocumentValue, Members, Numeral, documents, parsed, share_that_parses
 
 PACKAGES = ("markdown-it-py", "PyYAML", "rapidfuzz")
 
@@ -74,7 +74,7 @@ def _compare(baseline: str, candidate: str) -> Similarities:
     )
 
 
-class Entry(NamedTuple):
+class JsonNode(NamedTuple):
     """A member or an element, with its path and leaf as numbers that are equal where path and leaf are."""
 
     path: int
@@ -83,13 +83,13 @@ class Entry(NamedTuple):
     """None for a container that holds something."""
 
 
-def _entries(found: Sequence[Document], numbers: dict[Hashable, int]) -> Iterator[Entry]:
+def _entries(found: Sequence[Document], numbers: dict[Hashable, int]) -> Iterator[JsonNode]:
     """All members and elements of all documents; an object's members in the order of their keys."""
 
     def number(key: Hashable) -> int:
         return numbers.setdefault(key, len(numbers))
 
-    def below(value: Value, path: int) -> list[tuple[int, Value]]:
+    def below(value: DocumentValue, path: int) -> list[tuple[int, DocumentValue]]:
         """What is in a value, with its paths; the last first."""
         return [(number((path, key)), child) for key, child in reversed(_children(value))]
 
@@ -98,11 +98,11 @@ def _entries(found: Sequence[Document], numbers: dict[Hashable, int]) -> Iterato
         while waiting:
             path, value = waiting.pop()
             inside, kind = below(value, path), _type(value)
-            yield Entry(path, kind, None if inside else number((path, kind, _scalar(value))))
+            yield JsonNode(path, kind, None if inside else number((path, kind, _scalar(value))))
             waiting += inside
 
 
-def _children(value: Value) -> "Sequence[tuple[str | None, Value]]":
+def _children(value: DocumentValue) -> "Sequence[tuple[str | None, DocumentValue]]":
     match value:
         case Members():
             return sorted(value.pairs, key=lambda pair: pair[0])
@@ -111,7 +111,7 @@ def _children(value: Value) -> "Sequence[tuple[str | None, Value]]":
     return ()
 
 
-def _type(value: Value) -> str:
+def _type(value: DocumentValue) -> str:
     match value:
         case Members():
             return "object"
@@ -126,7 +126,7 @@ def _type(value: Value) -> str:
     return "null"
 
 
-def _scalar(value: Value) -> Hashable:
+def _scalar(value: DocumentValue) -> Hashable:
     return None if isinstance(value, Members | list) else value
 
 

@@ -14,7 +14,7 @@ from fidelity.text.union_lcs import union_lcs
 from fidelity.text.words import plain_words, words
 
 T = TypeVar("T", bound=Hashable)
-Part = Literal["f1", "precision", "recall"]
+RougePart = Literal["f1", "precision", "recall"]
 
 
 class Rouge(Metric):
@@ -57,7 +57,7 @@ class Rouge(Metric):
         order = sorted(range(len(pairs)), key=lambda i: pairs[i].baseline.text)
         scored = {i: self._compare(read(pairs[i].baseline.text), read(pairs[i].candidate.text)) for i in order}
         names = [name for name in Overlaps._fields if self.lsum or name != "rougeLsum"]
-        parts: tuple[Part, ...] = ("f1",) if self.parts == "f1" else ("f1", "precision", "recall")
+        parts: tuple[RougePart, ...] = ("f1",) if self.parts == "f1" else ("f1", "precision", "recall")
         return [
             Column(
                 name if part == "f1" else f"{name}_{part}",
@@ -67,7 +67,7 @@ class Rouge(Metric):
             for part in parts
         ]
 
-    def _compare(self, baseline: "Tokens", candidate: "Tokens") -> "Overlaps":
+    def _compare(self, baseline: "CountedTokens", candidate: "CountedTokens") -> "Overlaps":
         a, b = baseline.ids, candidate.ids
         overlaps = Overlaps(
             rouge1=Overlap(_shared(baseline.words, candidate.words), len(a), len(b)),
@@ -89,7 +89,7 @@ class Overlap(NamedTuple):
     baseline: int
     candidate: int
 
-    def part(self, part: Part) -> float:
+    def part(self, part: RougePart) -> float:
         """The share of one side or of both (F1, the harmonic mean of the two); 0 where there is nothing to share."""
         match part:
             case "f1":
@@ -107,7 +107,7 @@ class Overlaps(NamedTuple):
     rougeLsum: Overlap
 
 
-class Tokens(NamedTuple):
+class CountedTokens(NamedTuple):
     """A text as numbers, one for each distinct word, and its n-grams counted."""
 
     lines: list[list[int]]
@@ -120,7 +120,7 @@ class Tokens(NamedTuple):
 Tokenizer = Callable[[str], list[str]]
 
 
-def _reader(tokenizers: Sequence[Tokenizer], *, by_line: bool) -> Callable[[str], Tokens]:
+def _reader(tokenizers: Sequence[Tokenizer], *, by_line: bool) -> Callable[[str], CountedTokens]:
     """Reads a text that comes again soon only once: candidates share a baseline, and many equal it.
 
     The first tokenizer that finds a word in the text reads all of it.
@@ -129,14 +129,14 @@ def _reader(tokenizers: Sequence[Tokenizer], *, by_line: bool) -> Callable[[str]
     vocabulary.default_factory = vocabulary.__len__  # the next number for a new word
 
     @lru_cache(maxsize=16)  # a text of 32,000 words takes some 8 MB
-    def read(text: str) -> Tokens:
+    def read(text: str) -> CountedTokens:
         # Words don't cross lines, so the words of all lines are the words of the text.
         lines = text.split("\n") if by_line else [text]
         for tokenize in tokenizers:
             numbered = [list(map(vocabulary.__getitem__, tokenize(line))) for line in lines if line]
             if ids := list(chain.from_iterable(numbered)):
                 break
-        return Tokens(list(filter(None, numbered)), ids, Counter(ids), Counter(pairwise(ids)))
+        return CountedTokens(list(filter(None, numbered)), ids, Counter(ids), Counter(pairwise(ids)))
 
     return read
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fidelity.encoders.base import Encoder
 from fidelity.metrics.base import EncoderMetric
 from fidelity.metrics.profile import DECILES, decile_bounds, decile_columns
-from fidelity.metrics.vectors import UNREADABLE, Floats, best_matches, harmonic_mean, within_unit
+from fidelity.metrics.vectors import UNREADABLE, Vectors, best_matches, harmonic_mean, within_unit
 from fidelity.records import Column, Pair
 from fidelity.text.chunks import Chunk, chunk_texts
 
@@ -54,13 +54,13 @@ class Sts(EncoderMetric):
         return columns
 
 
-class Row(NamedTuple):
+class StsScores(NamedTuple):
     cosine: float | None
     match: float | None
     coverage: float
 
 
-def _rows(both: Sequence[Both], encoder: Encoder, *, whole: bool) -> list[Row]:
+def _rows(both: Sequence[Both], encoder: Encoder, *, whole: bool) -> list[StsScores]:
     texts = list(dict.fromkeys(chain.from_iterable(both)))
     if whole:
         chunks = chunk_texts(texts, encoder)
@@ -70,19 +70,21 @@ def _rows(both: Sequence[Both], encoder: Encoder, *, whole: bool) -> list[Row]:
     return [_row(a, b, chunks, vectors, encoder.max_tokens) for a, b in both]
 
 
-def _row(a: str, b: str, chunks: Mapping[str, list[Chunk]], vectors: Mapping[str, Floats], max_tokens: int) -> Row:
+def _row(
+    a: str, b: str, chunks: Mapping[str, list[Chunk]], vectors: Mapping[str, Vectors], max_tokens: int
+) -> StsScores:
     coverage = _coverage([*chunks[a], *chunks[b]], max_tokens)
     if a == b or not (chunks[a] or chunks[b]):
-        return Row(1.0, 1.0, coverage)
+        return StsScores(1.0, 1.0, coverage)
     if a not in vectors or b not in vectors:
-        return Row(None, None, coverage)
+        return StsScores(None, None, coverage)
     if not (chunks[a] and chunks[b]):
-        return Row(0.0, 0.0, coverage)
+        return StsScores(0.0, 0.0, coverage)
     weights = [np.array([c.tokens for c in chunks[text]], np.float64) for text in (a, b)]
     means = [_unit(w @ vectors[text]) for w, text in zip(weights, (a, b), strict=True)]
     best = best_matches(vectors[a], vectors[b])
     recall, precision = (within_unit(np.average(x, weights=w)) for x, w in zip(best, weights, strict=True))
-    return Row(within_unit(np.vdot(*means)), harmonic_mean(precision, recall), coverage)
+    return StsScores(within_unit(np.vdot(*means)), harmonic_mean(precision, recall), coverage)
 
 
 def _profiles(both: Sequence[Both], encoder: Encoder) -> list[list[float | None]]:
@@ -92,7 +94,9 @@ def _profiles(both: Sequence[Both], encoder: Encoder) -> list[list[float | None]
     return [_profile(a, b, sentences, vectors) for a, b in both]
 
 
-def _profile(a: str, b: str, sentences: Mapping[str, list[Chunk]], vectors: Mapping[str, Floats]) -> list[float | None]:
+def _profile(
+    a: str, b: str, sentences: Mapping[str, list[Chunk]], vectors: Mapping[str, Vectors]
+) -> list[float | None]:
     said = {sentence.text.strip() for sentence in sentences[b]}
     if a != b and not (a in vectors and b in vectors):
         return [None] * DECILES
@@ -113,7 +117,7 @@ def _readable(both: Sequence[Both], encoder: Encoder) -> list[str]:
     return [text for text, share in zip(texts, encoder.unknown_share(texts), strict=True) if share <= UNREADABLE]
 
 
-def _embed(texts: Sequence[str], chunks: Mapping[str, list[Chunk]], encoder: Encoder) -> dict[str, Floats]:
+def _embed(texts: Sequence[str], chunks: Mapping[str, list[Chunk]], encoder: Encoder) -> dict[str, Vectors]:
     """One unit vector per chunk, by text; all texts are encoded in one call."""
     vectors = encoder.embed([chunk.text for text in texts for chunk in chunks[text]])
     ends = list(accumulate(len(chunks[text]) for text in texts))

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fidelity.records import TokenScores
+from fidelity.records import Floats, TokenScores
 
-Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 SMALLEST_TAIL = 1e-5
 """Below it a tail mass, which is a difference of float32 numbers, is mostly rounding."""

@@ -14,7 +14,7 @@ from fidelity.metrics.token_columns import Numbers, TokenNumber, profiles
 from fidelity.metrics.token_divergence import TokenValues, token_values
 from fidelity.records import Column, Pair
 
-Values = Sequence[TokenValues | None]
+PairValues = Sequence[TokenValues | None]
 
 
 class Tokens(Metric):
@@ -62,7 +62,7 @@ class Tokens(Metric):
             columns += profiles(numbers, [v.confidence if v else None for v in values])
         return columns
 
-    def _numbers(self, values: Values) -> list[TokenNumber]:
+    def _numbers(self, values: PairValues) -> list[TokenNumber]:
         def each(of: Callable[[TokenValues], Numbers]) -> list[Numbers | None]:
             return [None if one is None else of(one) for one in values]
 
@@ -87,7 +87,7 @@ class Tokens(Metric):
         return numbers
 
 
-def _divergence(values: Values) -> Column:
+def _divergence(values: PairValues) -> Column:
     places = [None if v is None or not len(v.agree) else _first(~v.agree) for v in values]
     return Column("forced_divergence", tuple(places), better="neither", summary="median", bounds=None)
 
@@ -96,6 +96,6 @@ def _first(flips: Numbers) -> float:
     return float(flips.argmax() if flips.any() else len(flips))
 
 
-def _rms(values: Values) -> Column:
+def _rms(values: PairValues) -> Column:
     squares = TokenNumber("rms_delta_p", [None if v is None else v.delta_p**2 for v in values], "lower").column()
     return replace(squares, values=tuple(None if square is None else math.sqrt(square) for square in squares.values))

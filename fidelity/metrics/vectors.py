@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 UNREADABLE = 0.5
 """A text with more than this share of its characters outside the encoder's vocabulary can't be scored by it."""
 
-Floats = NDArray[np.float32]
+Vectors = NDArray[np.float32]
 
 _BLOCK = 2048
 
 
-def best_matches(a: Floats, b: Floats) -> tuple[Floats, Floats]:
+def best_matches(a: Vectors, b: Vectors) -> tuple[Vectors, Vectors]:
     """Each row's highest product with a row of the other side, block by block, so that long texts fit into memory."""
     best_a, best_b = np.full(len(a), -1, np.float32), np.full(len(b), -1, np.float32)
     for i in range(0, len(a), _BLOCK):

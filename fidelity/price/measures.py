@@ -12,7 +12,7 @@ from fidelity.stats import Ratio, bca_interval, paired_ratio, ratio_of_rates
 from fidelity.store.measurements import UNMEASURED, Measurement, Turn
 from fidelity.store.runs import Run
 
-Unit = Literal["bytes", "per second", "seconds", "per query"]
+PriceUnit = Literal["bytes", "per second", "seconds", "per query"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Measure:
     """One thing that a run takes or gives."""
 
     title: str
-    unit: Unit
+    unit: PriceUnit
     better: Literal["higher", "lower"] = "lower"
 
 
@@ -39,7 +39,7 @@ MEASURES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Value:
+class PriceValue:
     """What a run takes, in its measure's unit."""
 
     value: float
@@ -73,28 +73,28 @@ def measure_of(name: str) -> Measure:
     return Measure(f"{measure.title}, {kind}", measure.unit, measure.better) if kind else measure
 
 
-def values_of(run: Run) -> dict[str, Value]:
+def values_of(run: Run) -> dict[str, PriceValue]:
     """What is known of a run, by the measure's name; nothing of a run without a checkpoint that was timed nowhere."""
     size = run.manifest.checkpoint.bytes
-    return {**({"bytes": Value(float(size))} if size else {}), **values_from(run.measurement or UNMEASURED)}
+    return {**({"bytes": PriceValue(float(size))} if size else {}), **values_from(run.measurement or UNMEASURED)}
 
 
-def values_from(measured: Measurement) -> dict[str, Value]:
+def values_from(measured: Measurement) -> dict[str, PriceValue]:
     """What a measurement says, by the measure's name."""
-    values: dict[str, Value] = {}
+    values: dict[str, PriceValue] = {}
     if memory := _memory(measured, without_cache=True) or _memory(measured, without_cache=False):
-        values["memory"] = Value(memory)
+        values["memory"] = PriceValue(memory)
     for name in RATES:
         if series := _series(measured, name):
             done, seconds = (sum(column) for column in zip(*series, strict=True))
             if done and seconds:
-                values[name] = Value(done / seconds, n=len(series))
+                values[name] = PriceValue(done / seconds, n=len(series))
     for kind, requests in _requests(measured).items():
         for name, seconds_of in _TIMES.items():
             if value := _times(requests, seconds_of):
                 values[_name(name, kind)] = value
     if (rate := values.get("requests_per_s")) and (price := measured.price_per_hour):
-        values["cost"] = Value(price / 3600 / rate.value, n=rate.n)
+        values["cost"] = PriceValue(price / 3600 / rate.value, n=rate.n)
     return values
 
 
@@ -246,12 +246,12 @@ def _by_prompt(requests: Sequence[Timed], seconds_of: Callable[[Timed], float | 
     return {prompt: median(values) for prompt, values in repeats.items()}
 
 
-def _times(requests: Sequence[Timed], seconds_of: Callable[[Timed], float | None]) -> Value | None:
+def _times(requests: Sequence[Timed], seconds_of: Callable[[Timed], float | None]) -> PriceValue | None:
     by_prompt = _by_prompt(requests, seconds_of)
     if not by_prompt:
         return None
     interval = bca_interval(list(by_prompt), list(by_prompt.values()), statistic="median")
-    return Value(
+    return PriceValue(
         value=median(by_prompt.values()),
         low=interval.low,
         high=interval.high,

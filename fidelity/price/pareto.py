@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from fidelity.comparison.history import Entry, history
+from fidelity.comparison.history import HistoryEntry, history
 from fidelity.comparison.results import ComparisonSet, Scores, values_of
 from fidelity.errors import ConfigError
 from fidelity.floor import summarise
@@ -136,6 +136,8 @@ class Recommendation:
 def recommend(store: Store, gate: Gate, *, minimise: Minimise, baseline: str | None = None) -> Recommendation:
     """Judge what was compared with a baseline, each candidate as it was compared last, and choose.
 
+    The best of many is as likely to be there by chance as there are many, so all verdicts are to hold together.
+
     Args:
         store: Where the comparisons lie.
         gate: What must pass.
@@ -146,7 +148,7 @@ def recommend(store: Store, gate: Gate, *, minimise: Minimise, baseline: str | N
     Raises:
         ConfigError: There is no comparison with such a baseline, or of those that pass nothing was measured.
     """
-    entries = history(store, gate, baseline=baseline)
+    entries = history(store, gate, baseline=baseline, together=True)
     newest = entries[-1].baseline
     last = {entry.candidate: entry for entry in entries if entry.baseline == newest}
     base = Run(store.root / "runs" / newest)
@@ -174,7 +176,7 @@ _HOW_TO_MEASURE: dict[Minimise, str] = {
 }
 
 
-def _choice(store: Store, base: Run, entry: Entry, minimise: Minimise) -> Choice:
+def _choice(store: Store, base: Run, entry: HistoryEntry, minimise: Minimise) -> Choice:
     manifest = next(c.manifest for c in store.comparisons() if c.path.name == entry.comparison)
     run = Run(store.root / "runs" / manifest.candidate)
     ratios = ratios_of(base, run)

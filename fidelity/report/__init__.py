@@ -1,5 +1,6 @@
 """A comparison and its verdicts for people and for programs: one file a format, all of them saying the same."""
 
+from fidelity.comparison.results import chance_level
 from fidelity.price.pareto import Point, Tradeoff, tradeoff
 from fidelity.report.content import (
     HIDDEN,
@@ -8,7 +9,6 @@ from fidelity.report.content import (
     difference_in_words,
     differences_of,
     floor_of,
-    low_anchor,
     mislabeled,
     notes,
     shown_in_table,
@@ -39,13 +39,13 @@ __all__ = [
     "as_json",
     "as_junit",
     "as_markdown",
+    "chance_level",
     "describe_run",
     "difference_in_words",
     "differences_of",
     "floor_of",
     "in_unit",
     "json_schema",
-    "low_anchor",
     "mislabeled",
     "notes",
     "price_table",

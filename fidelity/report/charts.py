@@ -16,12 +16,12 @@ BINS = 24
 LEAST = 0.05
 """Height of the lowest bar that stands for something, in heights of the highest."""
 FLOOR = " (floor)"
-Row = tuple[str, str, str]
+FigureRow = tuple[str, str, str]
 """Who, the bars, and the number beside them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class ChartedRun:
     """A control or a candidate, with what the charts say of it."""
 
     name: str
@@ -63,17 +63,17 @@ def profiles(result: ComparisonSet) -> list[str]:
     return figures
 
 
-def _sides(result: ComparisonSet) -> list[Side]:
+def _sides(result: ComparisonSet) -> list[ChartedRun]:
     floor = _averages(floor_of(result))
-    controls = [Side(f"{control.run.name}{FLOOR}", control, floor) for control in result.controls]
-    return [*controls, *(Side(c.run.name, c, _averages(summaries_of(result, c))) for c in result.candidates)]
+    controls = [ChartedRun(f"{control.run.name}{FLOOR}", control, floor) for control in result.controls]
+    return [*controls, *(ChartedRun(c.run.name, c, _averages(summaries_of(result, c))) for c in result.candidates)]
 
 
 def _averages(summaries: Mapping[str, Summary]) -> dict[str, float | None]:
     return {name: summary.value for name, summary in summaries.items()}
 
 
-def _names(sides: Sequence[Side], chosen: Callable[[str], bool]) -> list[str]:
+def _names(sides: Sequence[ChartedRun], chosen: Callable[[str], bool]) -> list[str]:
     return [name for name in dict.fromkeys(n for side in sides for n in side.scores.columns) if chosen(name)]
 
 
@@ -109,7 +109,7 @@ def _bars(values: Sequence[float], *, highest: float) -> str:
     return f'<svg viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">{"".join(bars)}</svg>'
 
 
-def _figure(title: str, rows: Sequence[Row], left: str, right: str) -> str:
+def _figure(title: str, rows: Sequence[FigureRow], left: str, right: str) -> str:
     lines = "".join(
         f'<div class="bars{" floor" if who.endswith(FLOOR) else ""}"><bdi title="{_text(who)}">{_text(who)}</bdi>'
         f"{bars}<span>{_text(said)}</span></div>"

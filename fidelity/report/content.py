@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from fidelity import gate
-from fidelity.comparison.results import ComparisonSet, Scores, values_of
-from fidelity.floor import ByPrompt, Summary, by_prompt, pooled, summarise
+from fidelity.comparison.results import ComparisonSet, Scores, chance_level, values_of
+from fidelity.floor import ByPrompt, Summary, pooled, summarise
 from fidelity.report.verdicts import NO_GATE
 from fidelity.store.runs import Run
 
@@ -39,15 +39,9 @@ def summaries_of(result: ComparisonSet, candidate: Scores) -> dict[str, Summary]
     }
 
 
-def low_anchor(scores: Scores, name: str) -> float | None:
-    """Where 0 is: the column's mean between this run's outputs and other prompts' baselines; None for no similarity."""
-    low = scores.columns[name].low
-    return None if low is None else summarise(by_prompt(scores.prompt_ids, low), low).value
-
-
 def lowest(result: ComparisonSet, name: str) -> float | None:
     """The low anchor over all candidates: as low as a similarity gets with these prompts and these models."""
-    lows = [low_anchor(candidate, name) for candidate in result.candidates if name in candidate.columns]
+    lows = [chance_level(candidate, name) for candidate in result.candidates if name in candidate.columns]
     known = [low for low in lows if low is not None]
     return sum(known) / len(known) if known else None
 

@@ -56,19 +56,19 @@ def _spelled(text: str, other: str) -> str:
     return "".join(code_point(c) if not c.isascii() and c not in other else visible(c) for c in text)
 
 
-Unit = tuple[str, str]
+SpacedWord = tuple[str, str]
 """A word with the white space before it; the last word of a text is empty, so that no white space is lost."""
-Run = tuple[int, int, int]
+CommonRun = tuple[int, int, int]
 """Words in common: where in the baseline, where in the candidate, how many."""
 
 
-def _units(text: str) -> list[Unit]:
+def _units(text: str) -> list[SpacedWord]:
     spans = [*word_spans(text), (len(text), len(text))]
     starts = [0, *(end for _, end in spans)]
     return [(text[gap:start], text[start:end]) for gap, (start, end) in zip(starts, spans, strict=False)]
 
 
-def _common_runs(baseline: Sequence[str], candidate: Sequence[str]) -> list[Run]:
+def _common_runs(baseline: Sequence[str], candidate: Sequence[str]) -> list[CommonRun]:
     from rapidfuzz.distance import LCSseq
 
     pairs = enumerate(zip(baseline, candidate, strict=False))
@@ -85,7 +85,7 @@ def _common_runs(baseline: Sequence[str], candidate: Sequence[str]) -> list[Run]
     return _without_chance([*runs, (len(baseline), len(candidate), 0)])
 
 
-def _without_chance(runs: list[Run]) -> list[Run]:
+def _without_chance(runs: list[CommonRun]) -> list[CommonRun]:
     """Runs that are shorter than the changes on both sides of them are dropped, until none is left to drop."""
     while True:
         changes = [max(b[0] - a[0] - a[2], b[1] - a[1] - a[2]) for a, b in pairwise([(0, 0, 0), *runs])]
@@ -99,7 +99,7 @@ def _without_chance(runs: list[Run]) -> list[Run]:
         runs = longer
 
 
-def _pieces(units: Sequence[Unit], others: Sequence[Unit], runs: Sequence[Run]) -> Iterator[Piece]:
+def _pieces(units: Sequence[SpacedWord], others: Sequence[SpacedWord], runs: Sequence[CommonRun]) -> Iterator[Piece]:
     at, other = 0, 0
     for start, start_other, size in runs:
         yield Piece("baseline", _text(units[at:start]))
@@ -128,5 +128,5 @@ def _joined(pieces: Iterator[Piece]) -> Iterator[Piece]:
                 yield Piece(kind, text, spelling)
 
 
-def _text(units: Sequence[Unit]) -> str:
+def _text(units: Sequence[SpacedWord]) -> str:
     return "".join(gap + word for gap, word in units)

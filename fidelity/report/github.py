@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from fidelity.comparison.history import Entry
+from fidelity.comparison.history import HistoryEntry
 from fidelity.comparison.results import ComparisonSet
 from fidelity.errors import StoreError
 from fidelity.gate import Outcome, Verdict
@@ -45,7 +45,7 @@ def annotation(
 def add_step_summary(
     result: ComparisonSet,
     verdicts: Mapping[str, Verdict] = NO_GATE,
-    past: Sequence[Entry] = (),
+    past: Sequence[HistoryEntry] = (),
     *,
     environment: Mapping[str, str],
 ) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import regex
 
 from fidelity import __version__
-from fidelity.comparison.history import Entry
+from fidelity.comparison.history import HistoryEntry
 from fidelity.comparison.results import ComparisonSet
 from fidelity.floor import Summary
 from fidelity.gate import Verdict
@@ -52,7 +52,7 @@ MOST_ROWS = 500
 """Failures that are listed."""
 
 
-def as_html(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE, past: Sequence[Entry] = ()) -> str:
+def as_html(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE, past: Sequence[HistoryEntry] = ()) -> str:
     """The whole file; with the worst pairs only where all of them would be too large, and it says so.
 
     `past` are the comparisons of this baseline so far, these included.
@@ -80,7 +80,7 @@ def as_html(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE, pa
 
 
 def _sections(
-    result: ComparisonSet, verdicts: Mapping[str, Verdict], past: Sequence[Entry]
+    result: ComparisonSet, verdicts: Mapping[str, Verdict], past: Sequence[HistoryEntry]
 ) -> Iterator[tuple[str, str]]:
     floor = floor_of(result)
     if verdicts:
@@ -116,7 +116,7 @@ def _gate(result: ComparisonSet, verdicts: Mapping[str, Verdict], floor: Mapping
         yield (
             f"<h3>{_badge(verdict.outcome)} {_text(verdict.candidate)}</h3><p>{_text(verdict.reason)}</p>"
             + _table(("", *HEADINGS, "Why"), rows, figures=HEADINGS[1:])
-            + f'<p class="quiet">Confidence {verdict.confidence:g}, seed {verdict.seed}.</p>'
+            + f'<p class="quiet">{verdict.basis.capitalize()}.</p>'
         )
 
 
@@ -166,7 +166,7 @@ def _two_lines(cell: str) -> str:
     return _text(value) + (f"<small>{_text(interval)}</small>" if interval else "")
 
 
-def _trend(past: Sequence[Entry]) -> str:
+def _trend(past: Sequence[HistoryEntry]) -> str:
     told = trend(past)
     figures = told.headings[4:]
     rows = [

@@ -8,10 +8,10 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
-from fidelity.comparison.results import ComparisonSet, Scores
+from fidelity.comparison.results import ComparisonSet, Scores, chance_level
 from fidelity.floor import Summary
 from fidelity.gate import Verdict
-from fidelity.report.content import differences_of, low_anchor, pooled_columns, summaries_of
+from fidelity.report.content import differences_of, pooled_columns, summaries_of
 from fidelity.report.price import price_json
 from fidelity.report.verdicts import NO_GATE
 from fidelity.store.runs import Run
@@ -88,7 +88,7 @@ def _column_json(summary: Summary, scores: Scores, name: str) -> dict[str, Any]:
         "n": summary.n,
         "n_unscored": summary.n_unscored,
         "excess": None if summary.excess is None else {"mean": summary.excess},
-        "low": low_anchor(scores, name),
+        "low": chance_level(scores, name),
         "better": summary.better,
         "signature": scores.columns[name].signature,
     }

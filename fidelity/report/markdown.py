@@ -12,7 +12,7 @@ from itertools import accumulate
 import regex
 
 from fidelity import __version__
-from fidelity.comparison.history import Entry
+from fidelity.comparison.history import HistoryEntry
 from fidelity.comparison.results import ComparisonSet, Scores
 from fidelity.floor import Summary
 from fidelity.gate import Outcome, Verdict
@@ -62,7 +62,7 @@ LEFT = {"", "Line", "Column", "Compared", "Candidate", "Verdict", "Run", "Format
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class Section:
     """A part of the report that stands or falls as a whole."""
 
     text: str
@@ -72,30 +72,32 @@ class Block:
     """What to call it where it is left out."""
 
 
-def as_markdown(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE, past: Sequence[Entry] = ()) -> str:
+def as_markdown(
+    result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE, past: Sequence[HistoryEntry] = ()
+) -> str:
     """The report, of less than MOST_CHARACTERS however large the comparison; it says what was left out.
 
     `past` are the comparisons of this baseline so far, these included.
     """
     floor = floor_of(result)
-    blocks = [Block(_head(result, verdicts), 0)]
+    blocks = [Section(_head(result, verdicts), 0)]
     for candidate in _most_urgent_first(result, verdicts):
         verdict = verdicts.get(candidate.run.name)
         name, later = candidate.run.name, 1 if verdict and verdict.outcome == "pass" else 0
-        blocks.append(Block(_table(result, candidate, verdict, floor), 1 + later, f"the table of {name}"))
-        blocks.append(Block(_worst_pairs(result, candidate, verdict), 3 + later, f"the pairs of {name}"))
+        blocks.append(Section(_table(result, candidate, verdict, floor), 1 + later, f"the table of {name}"))
+        blocks.append(Section(_worst_pairs(result, candidate, verdict), 3 + later, f"the pairs of {name}"))
     if price := price_table(result):
-        blocks.append(Block(_price(price), 2, "the price"))
+        blocks.append(Section(_price(price), 2, "the price"))
     if served := serving_rows(result):
         table = _rows(("Run", *SERVED.values()), served)
-        blocks.append(Block(_folded("Served at different rates of requests (vllm bench serve)", table), 5, "serving"))
+        blocks.append(Section(_folded("Served at different rates of requests (vllm bench serve)", table), 5, "serving"))
     if len(past) > len(result.candidates):
-        blocks.append(Block(_trend(past), 5, "the trend"))
-    blocks.append(Block(_compared(result, verdicts), 0))
+        blocks.append(Section(_trend(past), 5, "the trend"))
+    blocks.append(Section(_compared(result, verdicts), 0))
     named = set(differences(result, verdicts))  # stand with what was compared
     if said := [note for note in notes(result, verdicts) if note not in named]:
-        blocks.append(Block("\n".join(["### Notes", "", *_bullets(map(prose, said))]), 0))
-    blocks.append(Block(_foot(verdicts), 0))
+        blocks.append(Section("\n".join(["### Notes", "", *_bullets(map(prose, said))]), 0))
+    blocks.append(Section(_foot(verdicts), 0))
     return _fitted(blocks)
 
 
@@ -207,7 +209,7 @@ def _elided(text: str, *, first: bool, last: bool) -> str:
     return f"{before}⋯{after}"
 
 
-def _trend(past: Sequence[Entry]) -> str:
+def _trend(past: Sequence[HistoryEntry]) -> str:
     told = trend(past)
     table = _rows(told.headings, told.rows)
     return _folded(f"The last {len(told.rows)} comparisons with this baseline", f"{table}\n\n{READING}")
@@ -245,7 +247,7 @@ def _about(role: str, run: Run) -> tuple[str, ...]:
 
 
 def _foot(verdicts: Mapping[str, Verdict]) -> str:
-    said = {f"confidence {v.confidence:g}, seed {v.seed}" for v in verdicts.values()}
+    said = {verdict.basis for verdict in verdicts.values()}
     return f"<sub>{', '.join([f'fidelity {__version__}', *sorted(said)])}</sub>"
 
 
@@ -284,7 +286,7 @@ def _most_urgent_first(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -
     return sorted(result.candidates, key=urgency)
 
 
-def _fitted(blocks: Sequence[Block]) -> str:
+def _fitted(blocks: Sequence[Section]) -> str:
     """As many blocks as there is room for, by rank, in their order; what is left out is named at the end."""
     room = MOST_CHARACTERS - 1_000
     kept: set[int] = set()

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fidelity.comparison.results import ComparisonSet
-from fidelity.price.measures import Value, measure_of, queries_per_unit, remarks, values_of
+from fidelity.price.measures import PriceValue, measure_of, queries_per_unit, remarks, values_of
 from fidelity.price.pareto import Point, tradeoff
 from fidelity.report.content import short
 from fidelity.report.published import published
@@ -77,7 +77,7 @@ def price_table(result: ComparisonSet, *, in_short: bool = False) -> PriceTable 
     return PriceTable(found.column, tuple(measure_of(name).title for name in measures), tuple(rows), tuple(said))
 
 
-def _cell(point: Point, value: Value | None, name: str, *, in_short: bool) -> str:
+def _cell(point: Point, value: PriceValue | None, name: str, *, in_short: bool) -> str:
     if point.is_baseline:
         return in_unit(value, name) if in_short else in_full(value, name)
     ratio = times(point.ratios.get(name))
@@ -132,12 +132,12 @@ def _memory_note(runs: Sequence[Run]) -> Iterator[str]:
         yield f"Memory: the most that the engine held, without what it reserves for the KV cache ({sizes})."
 
 
-def in_unit(value: Value | None, name: str) -> str:
+def in_unit(value: PriceValue | None, name: str) -> str:
     """A value for reading: 269 MB, 251/s, 85.3 ms."""
     return "-" if value is None else _with_unit(value.value, name)
 
 
-def in_full(value: Value | None, name: str) -> str:
+def in_full(value: PriceValue | None, name: str) -> str:
     """A value with its interval and its 95th percentile, as far as it has them, below it."""
     if value is None or value.low is None or value.high is None or value.p95 is None:
         return in_unit(value, name)

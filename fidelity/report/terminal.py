@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fidelity.comparison.history import Entry
+from fidelity.comparison.history import HistoryEntry
 from fidelity.comparison.results import ComparisonSet, Scores
 from fidelity.floor import Summary
 from fidelity.gate import Verdict
@@ -135,7 +135,7 @@ def _print_verdict(verdict: Verdict, console: Console) -> None:
     console.print(table)
 
 
-def print_history(entries: Sequence[Entry], console: Console) -> None:
+def print_history(entries: Sequence[HistoryEntry], console: Console) -> None:
     """A table for each baseline, oldest comparison first: the verdict, and of each line the value and its bounds."""
     for baseline in dict.fromkeys(entry.baseline for entry in entries):
         told = trend([entry for entry in entries if entry.baseline == baseline])

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fidelity.comparison.history import Entry, line_titles
+from fidelity.comparison.history import HistoryEntry, line_titles
 from fidelity.gate import Line
 
 PAST = 10
@@ -19,13 +19,13 @@ class Trend:
     rows: tuple[tuple[str, ...], ...]
 
 
-def trend(entries: Sequence[Entry]) -> Trend:
+def trend(entries: Sequence[HistoryEntry]) -> Trend:
     """Of each comparison the verdict, and of each line of the gate its value with its bounds."""
     titles = line_titles(entries)
     return Trend(("Compared", "Candidate", "n", "Verdict", *titles), tuple(_row(entry, titles) for entry in entries))
 
 
-def _row(entry: Entry, titles: Sequence[str]) -> tuple[str, ...]:
+def _row(entry: HistoryEntry, titles: Sequence[str]) -> tuple[str, ...]:
     lines = {line.title: line for line in entry.verdict.lines} if entry.verdict else {}
     verdict = entry.verdict.outcome if entry.verdict else "not judged"
     compared = entry.created[:16].replace("T", " ")

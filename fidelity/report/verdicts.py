@@ -17,7 +17,7 @@ HEADINGS = ("Line", "Value", "Floor", "Excess", "Bound", "Limit", "n")
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
+class OverallVerdict:
     """All candidates together."""
 
     outcome: Outcome | None
@@ -25,7 +25,7 @@ class Whole:
     sentence: str
 
 
-def whole(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> Whole:
+def whole(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> OverallVerdict:
     """Any fail is a fail, else anything undecided, or not even compared, is inconclusive.
 
     It can't pass by omission: a candidate without a verdict beside others that have one is inconclusive too.
@@ -37,10 +37,10 @@ def whole(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> Whole:
     named["inconclusive"] += [name for name in (*others, *result.not_compared) if name not in verdicts]
     outcome = next((outcome for outcome, names in named.items() if names), None)
     if outcome is None:
-        return Whole(None, NOT_JUDGED)
+        return OverallVerdict(None, NOT_JUDGED)
     if len(verdicts) == 1 and sum(map(len, named.values())) == 1:
-        return Whole(outcome, next(iter(verdicts.values())).reason)
-    return Whole(outcome, "; ".join(f"{word}: {_some(names)}" for word, names in named.items() if names) + ".")
+        return OverallVerdict(outcome, next(iter(verdicts.values())).reason)
+    return OverallVerdict(outcome, "; ".join(f"{word}: {_some(names)}" for word, names in named.items() if names) + ".")
 
 
 def line_cells(line: Line, summary: Summary | None, floor: Summary | None) -> tuple[str, ...]:

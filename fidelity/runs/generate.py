@@ -28,7 +28,7 @@ from fidelity.store.manifests import RunDraft
 from fidelity.store.measurements import UNMEASURED, LatencyTimes, Measurement
 from fidelity.store.runs import Run, RunWriter
 from fidelity.store.store import Store
-from fidelity.store.token_scores import Depth, Forced, adopt_scores, writing
+from fidelity.store.token_scores import Depth, StoredScores, adopt_scores, writing
 
 Decided = Callable[[Run], Outcome]
 """What a gate says to a run that may still grow."""
@@ -116,7 +116,7 @@ def _force(job: Job, run: Run, forcings: Sequence[Forcing], engines: "_Engines")
     """Have the engine of a finished run score the baseline's tokens; why it can't is kept for whoever misses them."""
     for forcing in forcings:
         with writing(forcing.path) as writer:
-            if isinstance(writer, Forced):
+            if isinstance(writer, StoredScores):
                 continue
             try:
                 engine = engines.of(job, run.path / "engine.log")

@@ -21,7 +21,7 @@ from fidelity.errors import ConfigError
 from fidelity.gate import SEED
 from fidelity.records import EngineInfo, Failure, Prompt
 from fidelity.stats import reading_order
-from fidelity.store.measurements import ChunkTime, LatencyTimes, Measurement, ModelSize, Served, TimedRequest
+from fidelity.store.measurements import ChunkTime, LatencyTimes, Measurement, ModelSize, ServedRequests, TimedRequest
 
 OVER_RUNS = ("prefill", "decode", "prefill and decode")
 """Phases that an engine adds up over all that it generates."""
@@ -208,7 +208,7 @@ SERVED = {
 """Our names for what `vllm bench serve` measures, and its own."""
 
 
-def read_serving(files: Sequence[Path]) -> tuple[Served, ...]:
+def read_serving(files: Sequence[Path]) -> tuple[ServedRequests, ...]:
     """What `vllm bench serve --save-result` wrote, a row for each file, slowest rate first; None for what it left out.
 
     Raises:
@@ -225,7 +225,7 @@ def read_serving(files: Sequence[Path]) -> tuple[Served, ...]:
     return tuple(sorted(rows, key=lambda row: (row.request_rate is None, row.request_rate or 0.0)))
 
 
-def _served(result: object) -> Served:
+def _served(result: object) -> ServedRequests:
     if not isinstance(result, dict):
         raise TypeError("an object is expected")
     row = {name: result.get(key) for name, key in SERVED.items()}
@@ -233,7 +233,7 @@ def _served(result: object) -> Served:
         raise KeyError("request_throughput")
     rate = None if row["request_rate"] == "inf" else row["request_rate"]  # "inf": all at once
     about = {"model": result["model_id"], "created": result["date"]}
-    return Served.model_validate({**row, **about, "request_rate": rate})
+    return ServedRequests.model_validate({**row, **about, "request_rate": rate})
 
 
 def _now() -> str:

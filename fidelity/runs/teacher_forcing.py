@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fidelity.config import Kl, RunConfig, StoredEngine
+from fidelity.config import RunConfig, StoredEngine, TeacherForcing
 from fidelity.engines import Engine, ForcingEngine, TokenTexts, can_force
 from fidelity.errors import EngineError
 from fidelity.records import Failure, Generation, TokenScores
@@ -18,7 +18,7 @@ from fidelity.store.store import Store
 from fidelity.store.token_scores import (
     WHOLE_VOCABULARY,
     Depth,
-    ForcedWriter,
+    ScoreWriter,
     finished,
     forced_path,
     is_whole_vocabulary,
@@ -34,7 +34,7 @@ def depths_of(config: RunConfig, stored: Run | None = None) -> tuple[Depth, ...]
     if isinstance(config.engine, StoredEngine):
         own = scores_of(stored) if stored else []
         return tuple(forced.depth for forced in own if forced.manifest.baseline == forced.manifest.scorer)
-    kl = config.kl or Kl()
+    kl = config.kl or TeacherForcing()
     return (Depth(kl.top_k), *([Depth(WHOLE_VOCABULARY, kl.prompts, kl.tokens)] if kl.exact else []))
 
 
@@ -48,8 +48,8 @@ class Forcing:
     path: Path
 
     @cached_property
-    def writer(self) -> ForcedWriter:
-        return ForcedWriter(self.path)
+    def writer(self) -> ScoreWriter:
+        return ScoreWriter(self.path)
 
     @cached_property
     def handed(self) -> dict[tuple[str, int], tuple[int, ...]]:

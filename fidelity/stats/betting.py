@@ -15,9 +15,9 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from fidelity.records import Floats
 from fidelity.stats.order import reading_order
 
-Floats: TypeAlias = NDArray[np.float64]
 Bets: TypeAlias = Literal["target", "plug_in"]
 
 GOAL = 2 / 3

@@ -11,10 +11,10 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from fidelity.records import Floats
 from fidelity.stats.order import reading_order
 
-Floats: TypeAlias = NDArray[np.float64]
-Counts: TypeAlias = NDArray[np.int16]
+DrawCounts: TypeAlias = NDArray[np.int16]
 Values: TypeAlias = Sequence[float | None] | Floats
 
 
@@ -163,7 +163,7 @@ def tail_excess(
     c, s = v.T
     equal = np.ones(len(v))
 
-    def excess(counts: Counts) -> Floats:
+    def excess(counts: DrawCounts) -> Floats:
         return _quantiles(c, counts, equal, quantile) - _quantiles(s, counts, equal, quantile)
 
     estimate = excess(np.ones((1, len(v)), dtype=np.int16))[0]
@@ -193,7 +193,7 @@ def _matrix(
     return v, w
 
 
-def _resampled(n: int, resamples: int, seed: int) -> Iterator[tuple[slice, Counts]]:
+def _resampled(n: int, resamples: int, seed: int) -> Iterator[tuple[slice, DrawCounts]]:
     """How often each of n prompts is drawn, resamples x n: blocks of some 30 MB and their places."""
     rng = np.random.default_rng(seed)
     size = max(1, 4_000_000 // max(n, 1))
@@ -226,7 +226,7 @@ def _mean(v: Floats, w: Floats) -> Floats:
     return np.nan_to_num(_ratio((w * v).sum(axis=0), w.sum(axis=0)))
 
 
-def _quantiles(values: Floats, counts: Counts, weights: Floats, q: float) -> Floats:
+def _quantiles(values: Floats, counts: DrawCounts, weights: Floats, q: float) -> Floats:
     """Weighted quantile of one column under each row of counts; the middle of two values where it is both."""
     if len(values) == 0:
         return np.full(len(counts), np.nan)

@@ -54,7 +54,7 @@ class Manifest(Record):
 ManifestType = TypeVar("ManifestType", bound=Manifest)
 
 
-class Counts(Record):
+class ResponseCounts(Record):
     """What came of a run's prompts, all repeats together."""
 
     prompts: int
@@ -117,7 +117,7 @@ class RunDraft(Manifest):
 class RunManifest(RunDraft):
     """A finished run."""
 
-    counts: Counts
+    counts: ResponseCounts
 
 
 class ColumnSource(Record):
@@ -175,6 +175,8 @@ class ComparisonManifest(Manifest):
     """The comparisons of the baseline's controls, by directory; None for a control's own, and until all is scored."""
     own_controls: tuple[str, ...] = ()
     """The same of the candidate's own controls."""
+    candidates: int = 1
+    """How many candidates were compared together when this one last was; their verdicts are to hold together."""
 
     @classmethod
     def upgrade(cls, data: JsonObject) -> JsonObject:

@@ -68,7 +68,7 @@ class LatencyTimes(Record):
     """`KIND: PROMPT` to the reason."""
 
 
-class Served(Record):
+class ServedRequests(Record):
     """What `vllm bench serve` measured at one rate of requests; None for what it left out."""
 
     model: str
@@ -120,7 +120,7 @@ class Measurement(Manifest):
     """Seconds by phase."""
     price_per_hour: float | None = None
     latency: LatencyTimes | None = None
-    serving: tuple[Served, ...] | None = None
+    serving: tuple[ServedRequests, ...] | None = None
     turns: tuple[Turn, ...] = ()
 
     def updated(self, other: "Measurement") -> "Measurement":

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fidelity.files import read_parquet, read_parquet_row, whole_file, write_parquet
-from fidelity.records import Failure, Generation, Message, Prompt
+from fidelity.records import Failure, Generation, Message, Prompt, Response
 from fidelity.store.journal import Journal, count_resumptions
 from fidelity.store.manifests import (
     MANIFEST,
-    Counts,
+    ResponseCounts,
     RunDraft,
     RunManifest,
     damage_of,
@@ -30,7 +30,6 @@ GENERATIONS = "generations.parquet"
 ROWS_READ_AT_ONCE = 500
 """Generations that are read to see one of them: a row group of Parquet."""
 OF_AN_ANSWER = ("text", "reasoning", "token_ids", "logprobs", "finish_reason", "prompt_tokens", "prompt_hash")
-Outcome = Generation | Failure
 
 
 @dataclass(frozen=True)
@@ -86,13 +85,13 @@ class Run:
         """Some columns of the generations, in the order of `rows`."""
         return read_parquet(self.path / GENERATIONS, columns=columns)
 
-    def asked_and_said(self, row: int) -> tuple[Prompt, Outcome]:
+    def asked_and_said(self, row: int) -> tuple[Prompt, Response]:
         """One prompt and what came of it, by its number in `rows`; no more of the file is read than holds it."""
         found = read_parquet_row(self.path / GENERATIONS, row)
         prompt = Prompt(found["prompt_id"], _content(found.pop("prompt")), found.pop("category"))
         return prompt, _outcome(found)
 
-    def outcomes(self) -> list[Outcome]:
+    def outcomes(self) -> list[Response]:
         """What came of each prompt, in the prompt set's order."""
         return [_outcome(row) for row in self.rows.drop_columns(["prompt", "category"]).to_pylist()]
 
@@ -123,7 +122,7 @@ class RunWriter:
         """Whether something of the run is on disk."""
         return any(self.path.glob("chunk-*.parquet")) or any(self.path.glob("answers-*.jsonl"))
 
-    def add_chunk(self, number: int, prompts: Sequence[Prompt], outcomes: Iterable[Outcome]) -> None:
+    def add_chunk(self, number: int, prompts: Sequence[Prompt], outcomes: Iterable[Response]) -> None:
         """Keep a chunk: all of its outcomes, or none of them."""
         import pyarrow as pa
 
@@ -172,7 +171,7 @@ def _write_run(path: Path, chunks: Sequence[Path], prompts: Sequence[Prompt], ma
     failures = len(table) - table["failure"].null_count
     tokens = pc.sum(pc.list_value_length(table["token_ids"])).as_py() or 0
     longest = pc.max(table["prompt_tokens"]).as_py() if "prompt_tokens" in table.column_names else None
-    counts = Counts(
+    counts = ResponseCounts(
         prompts=len(prompts),
         generations=len(table) - failures,
         failures=failures,
@@ -198,7 +197,7 @@ def _run_schema() -> "pa.Schema":
     )
 
 
-def _row(prompt: Prompt, outcome: Outcome) -> dict[str, Any]:
+def _row(prompt: Prompt, outcome: Response) -> dict[str, Any]:
     content = prompt.content if isinstance(prompt.content, str) else [[m.role, m.content] for m in prompt.content]
     asked: dict[str, Any] = {"prompt_id": prompt.id, "repeat": outcome.repeat, "category": prompt.category}
     asked["prompt"] = json.dumps(content, ensure_ascii=False)
@@ -212,7 +211,7 @@ def _content(stored: str) -> str | tuple[Message, ...]:
     return content if isinstance(content, str) else tuple(Message(role, text) for role, text in content)
 
 
-def _outcome(row: dict[str, Any]) -> Outcome:
+def _outcome(row: dict[str, Any]) -> Response:
     failure = row.pop("failure")
     if failure is not None:
         return Failure(row["prompt_id"], failure, row["repeat"])

@@ -57,7 +57,7 @@ class ScoresManifest(Manifest):
     """Why the engine failed on the first answer, where it failed on each."""
 
 
-class Forced:
+class StoredScores:
     """A finished directory of `scores/`, read one answer at a time."""
 
     def __init__(self, path: Path) -> None:
@@ -121,7 +121,7 @@ class Forced:
         return self._open[file]
 
 
-class ForcedWriter:
+class ScoreWriter:
     """A directory of `scores/` that is being written: whole chunks are kept, as those of a run are."""
 
     def __init__(self, path: Path) -> None:
@@ -146,14 +146,14 @@ class ForcedWriter:
         with whole_file(self.path / TEXTS) as draft:
             draft.write_text(json.dumps({**self.texts, **texts}, ensure_ascii=False), encoding="utf-8")
 
-    def complete(self, scorer: Run, baseline: Run, depth: Depth) -> Forced:
+    def complete(self, scorer: Run, baseline: Run, depth: Depth) -> StoredScores:
         """Say that all chunks are there."""
         (self.path / WHY_NOT).unlink(missing_ok=True)
         failed = self._all_failed()
         write_record(
             self.path / MANIFEST, ScoresManifest(scorer=scorer.id, baseline=baseline.id, depth=depth, failed=failed)
         )
-        return Forced(self.path)
+        return StoredScores(self.path)
 
     def _all_failed(self) -> str | None:
         """Why the engine failed on the first answer, if it failed on each."""
@@ -164,13 +164,13 @@ class ForcedWriter:
         ]
         return None if None in reasons or not reasons else f"{reasons[0]}"
 
-    def part(self, numbers: Iterable[int], path: Path) -> "ForcedWriter":
+    def part(self, numbers: Iterable[int], path: Path) -> "ScoreWriter":
         """Some of the chunks at another place; they stay here too, so that more may follow."""
         path.mkdir(parents=True, exist_ok=True)
         for file in (*map(self._chunk, numbers), self.path / TEXTS):
             if file.is_file():
                 shutil.copyfile(file, path / file.name)
-        return ForcedWriter(path)
+        return ScoreWriter(path)
 
     def adopt(self, file: Path) -> None:
         """Take a file as the first and only chunk, and what lies beside it."""
@@ -189,14 +189,14 @@ class ForcedWriter:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[ForcedWriter | Forced]:
+def writing(path: Path) -> Iterator[ScoreWriter | StoredScores]:
     """Scores to write, or the finished ones; another command that writes the same is waited for."""
     with full_disk_explained(path):
         path.mkdir(parents=True, exist_ok=True)
         lock = (path / ".lock").open("w")
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield finished(path) or ForcedWriter(path)
+        yield finished(path) or ScoreWriter(path)
 
 
 def forced_path(scorer: Run, baseline: Run, depth: Depth) -> Path:
@@ -210,14 +210,14 @@ def scores_name(scorer: str, digest: str, baseline: Run, depth: Depth) -> str:
     return f"{scorer}-on-{baseline.name}-{hashlib.sha256(json.dumps(known).encode()).hexdigest()[:8]}"
 
 
-def finished(path: Path) -> Forced | None:
+def finished(path: Path) -> StoredScores | None:
     """The scores in a directory, if all of them are there."""
-    return Forced(path) if (path / MANIFEST).is_file() else None
+    return StoredScores(path) if (path / MANIFEST).is_file() else None
 
 
-def scores_of(run: Run) -> list[Forced]:
+def scores_of(run: Run) -> list[StoredScores]:
     """All that a run has scored, its own tokens and others'."""
-    there = [Forced(manifest.parent) for manifest in sorted(_folder(run).glob(f"{run.name}-on-*/{MANIFEST}"))]
+    there = [StoredScores(manifest.parent) for manifest in sorted(_folder(run).glob(f"{run.name}-on-*/{MANIFEST}"))]
     return [forced for forced in there if forced.manifest.scorer == run.id]
 
 
@@ -233,14 +233,14 @@ def adopt_scores(run: Run, root: Path) -> None:
 
 
 def adopt_export(file: Path, scorer: Run, baseline: Run, depth: Depth) -> None:
-    """Take what `Forced.export` wrote as the scores of a run, unless it has them."""
+    """Take what `StoredScores.export` wrote as the scores of a run, unless it has them."""
     with writing(forced_path(scorer, baseline, depth)) as writer:
-        if isinstance(writer, ForcedWriter):
+        if isinstance(writer, ScoreWriter):
             writer.adopt(file)
             writer.complete(scorer, baseline, depth)
 
 
-def together(baseline: Run, other: Run, *, whole_vocabulary: bool) -> tuple[Forced, Forced] | str:
+def together(baseline: Run, other: Run, *, whole_vocabulary: bool) -> tuple[StoredScores, StoredScores] | str:
     """What both made of the baseline's tokens, at the same depth, the deepest there is; or why there is no such thing.
 
     Only forced against forced is compared: decoding runs through other kernels.

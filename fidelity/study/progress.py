@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from fidelity.runs.generate import Listener
 
 
-class Whole:
+class StudyProgress:
     """Puts before each line of progress how many runs are done, and about how long the rest takes.
 
     A prompt of a model counts as its bytes of weights: decoding reads all of them for every token.

@@ -38,7 +38,7 @@ from fidelity.runs.jobs import jobs_of, prompts_of
 from fidelity.schema import Settings
 from fidelity.store.store import Store
 from fidelity.store.studies import Cell, StudyManifest, write_study
-from fidelity.study.progress import Whole
+from fidelity.study.progress import StudyProgress
 
 RunSource = str | dict[str, Any]
 """A run's YAML file, or the same inline."""
@@ -128,7 +128,7 @@ def run_study(
             listener.say(f"{family.name}: {sentence}")
     cells = [_cell(family, config) for family in study.families for config in family.candidates]
     _keep(study, cells, store)
-    whole = Whole(listener, [job for family in study.families for job in _work_of(family, store, limit)])
+    whole = StudyProgress(listener, [job for family in study.families for job in _work_of(family, store, limit)])
     for family, scored in zip(study.families, metrics, strict=True):
         settled = _run_family(family, store, whole, scored, limit)
         cells = [settled.get((cell.family, cell.candidate), cell) for cell in cells]
@@ -141,7 +141,8 @@ def out_of_reach_in(study: Study, family: Family, limit: int | None) -> list[str
     if study.gate is None or isinstance(family.baseline.engine, StoredEngine):
         return []
     columns = columns_of(family.baseline.metrics or default_metrics())
-    return out_of_reach(study.gate, columns, prompts=len(prompts_of(family.baseline, limit)))
+    prompts, candidates = len(prompts_of(family.baseline, limit)), len(family.candidates)
+    return out_of_reach(study.gate, columns, prompts=prompts, candidates=candidates)
 
 
 def _keep(study: Study, cells: Sequence[Cell], store: Store) -> None:

@@ -7,8 +7,8 @@ from typing import NamedTuple
 from rapidfuzz.distance import Levenshtein
 
 from fidelity.text.alignment import align
-from fidelity.text.frames import Finding
-from fidelity.text.lexemes import WORDS, Lexeme, Statement, statements
+from fidelity.text.frames import UnitConflict
+from fidelity.text.lexemes import BRACES, WORDS, Lexeme, Statement, statements
 
 THRESHOLD = 0.5
 BINDING = frozenset(
@@ -35,10 +35,10 @@ ASSIGNING = frozenset({"=", ":=", "<-", "+=", "-=", "*=", "/=", "in"})
 MEMBER = frozenset({".", "->", "::", "?."})
 
 
-class Comparison(NamedTuple):
+class CodeComparison(NamedTuple):
     """What two pieces of code have in common, and where they conflict."""
 
-    findings: list[Finding]
+    findings: list[UnitConflict]
     """In the offsets of the two pieces."""
     aligned: int
     """Statements of the baseline that have a counterpart."""
@@ -48,7 +48,7 @@ class Comparison(NamedTuple):
     of_candidate: int
 
 
-def compare_code(baseline: str, candidate: str, language: str) -> Comparison:
+def compare_code(baseline: str, candidate: str, language: str) -> CodeComparison:
     """Align the statements of two pieces of code, and the lexemes of those that differ.
 
     A name that is bound in both pieces (assigned, a parameter, a loop's variable, a function) may be another one, if it
@@ -59,19 +59,19 @@ def compare_code(baseline: str, candidate: str, language: str) -> Comparison:
     joined = [
         ([x for i in m.baseline for x in a[i].lexemes], [x for j in m.candidate for x in b[j].lexemes]) for m in matches
     ]
-    renamed = {} if language in WORDS else _renamed(a, b, joined, typed=language != "sql")
+    renamed = {} if language in WORDS else _renamed(a, b, joined, typed=language in BRACES)
     findings = [f for one, other in joined for f in _findings(one, other, renamed)]
     aligned, of_candidate = sum(len(m.baseline) for m in matches), sum(len(m.candidate) for m in matches)
-    return Comparison(findings, aligned, len(a), len(b) - of_candidate, len(b))
+    return CodeComparison(findings, aligned, len(a), len(b) - of_candidate, len(b))
 
 
-def _findings(a: Sequence[Lexeme], b: Sequence[Lexeme], renamed: Mapping[str, str]) -> Iterator[Finding]:
+def _findings(a: Sequence[Lexeme], b: Sequence[Lexeme], renamed: Mapping[str, str]) -> Iterator[UnitConflict]:
     texts = [renamed.get(x.text, x.text) if x.kind == "name" else x.text for x in a], [x.text for x in b]
     if texts[0] == texts[1]:
         return
     for op in Levenshtein.opcodes(*texts):
         if op.tag != "equal":
-            yield Finding("code", _span(a, op.src_start, op.src_end), _span(b, op.dest_start, op.dest_end))
+            yield UnitConflict("code", _span(a, op.src_start, op.src_end), _span(b, op.dest_start, op.dest_end))
 
 
 def _span(lexemes: Sequence[Lexeme], start: int, stop: int) -> tuple[int, int]:
@@ -148,4 +148,5 @@ def _is_type(lexeme: Lexeme) -> bool:
 NO_TYPES = frozenset(
     {"return", "not", "in", "and", "or", "is", "await", "new", "else", "yield", "del", "print", "from", "import", "if"}
     | {"while", "case", "throw", "raise", "elif", "assert", "goto", "delete", "typeof", "instanceof", "except", "with"}
+    | {"package", "using", "namespace", "include", "use", "extends", "implements", "throws", "export", "default"}
 )

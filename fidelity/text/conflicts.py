@@ -9,16 +9,16 @@ from fidelity.text.alignment import Match, align
 from fidelity.text.code import compare_code
 from fidelity.text.directions import LANGUAGES as WITH_ANTONYMS
 from fidelity.text.directions import Opposites, direction_findings, opposites
-from fidelity.text.documents import Value
-from fidelity.text.frames import ConflictKind, Finding, Frame
+from fidelity.text.documents import DocumentValue
+from fidelity.text.frames import ConflictKind, Frame, UnitConflict
 from fidelity.text.function_words import listed_language
 from fidelity.text.names import Lexicon, lexicon, name_findings
 from fidelity.text.negations import LANGUAGES as WITH_NEGATORS
 from fidelity.text.negations import is_negator, negation_findings, negation_surplus
 from fidelity.text.numbers import number_findings, number_stems
-from fidelity.text.segments import Document, Fence, Segments, Sentence, Table, segments
+from fidelity.text.segments import DocumentSegment, FenceSegment, Segments, Sentence, Table, segments
 from fidelity.text.sql import same_sql
-from fidelity.text.tables import compare_tables
+from fidelity.text.tables import CellPair, compare_tables
 from fidelity.text.terms import Term, terms
 from fidelity.text.values import Path, ValuePair, compare_values, place_of, same_value
 
@@ -29,7 +29,7 @@ MIN_PROSE_WORDS = 4
 SQL = frozenset({"sql", "mysql", "postgresql", "postgres", "sqlite", "tsql", "plsql", "psql"})
 
 
-class Span(NamedTuple):
+class TextSpan(NamedTuple):
     """A stretch of a text; empty where something is missing."""
 
     start: int
@@ -40,14 +40,14 @@ class Conflict(NamedTuple):
     """One conflict, with its place in both texts."""
 
     kind: ConflictKind
-    baseline: Span
-    candidate: Span
+    baseline: TextSpan
+    candidate: TextSpan
     severity: float
     """In [0, 1]: how alike the rest of the two units is; the more, the surer."""
 
 
 @dataclass(frozen=True)
-class Comparison:
+class TextComparison:
     """All that is known of two texts."""
 
     conflicts: tuple[Conflict, ...]
@@ -79,7 +79,7 @@ class Comparison:
         return self.languages[0] == self.languages[1] and self.languages[0] in listed
 
 
-def compare_texts(baseline: str, candidate: str, *, antonyms: Iterable[tuple[str, str]] = ()) -> Comparison:
+def compare_texts(baseline: str, candidate: str, *, antonyms: Iterable[tuple[str, str]] = ()) -> TextComparison:
     """Align two texts and look for conflicts in what is aligned. Linear in practice; nothing is raised.
 
     Args:
@@ -88,7 +88,7 @@ def compare_texts(baseline: str, candidate: str, *, antonyms: Iterable[tuple[str
         antonyms: Pairs of words to add to the word list of the texts' language.
     """
     if baseline == candidate:
-        return Comparison((), (1, 1), (1, 1), prose=False)
+        return TextComparison((), (1, 1), (1, 1), prose=False)
     return _Reader(baseline, candidate, tuple(antonyms)).comparison()
 
 
@@ -109,10 +109,10 @@ class _Reader:
         self.units, self.matched = [0, 0], [0, 0]
         self.names: Lexicon | None = None
 
-    def comparison(self) -> Comparison:
+    def comparison(self) -> TextComparison:
         found = [*self._prose(), *self._documents(), *self._code(), *self._tables()]
         found.sort(key=lambda conflict: (KINDS.index(conflict.kind), -conflict.severity, conflict.baseline))
-        return Comparison(
+        return TextComparison(
             tuple(dict.fromkeys(found)),
             (self.units[0], self.units[1]),
             (self.matched[0], self.matched[1]),
@@ -150,7 +150,7 @@ class _Reader:
 
     def _sentence(
         self, frame: Frame, sentences: tuple[str, str], elsewhere: tuple[frozenset[str], frozenset[str]]
-    ) -> Iterator[Finding]:
+    ) -> Iterator[UnitConflict]:
         yield from number_findings(frame, elsewhere)
         directions = list(direction_findings(frame, self.opposites))
         negators = any(is_negator(word, self.language) for word in _words(frame, directions))
@@ -180,19 +180,25 @@ class _Reader:
         if same_value(pair.baseline, pair.candidate):
             return False
         if isinstance(pair.baseline, str) and isinstance(pair.candidate, str):
-            return self._phrases_conflict(pair.baseline, pair.candidate, exact=True)
+            phrases = self._terms(pair.baseline), self._terms(pair.candidate)
+            return min(map(len, phrases)) <= MIN_PROSE_WORDS or bool(self._kinds(pair.baseline, pair.candidate))
         return True
 
-    def _phrases_conflict(self, baseline: str, candidate: str, *, exact: bool) -> bool:
-        """Whether two cells or strings differ in what they say; short ones as a whole, longer ones as sentences."""
-        frame = Frame(self._terms(baseline), self._terms(candidate), self.language)
-        if min(len(frame.a), len(frame.b)) <= MIN_PROSE_WORDS:
-            same = {t.stem for t in frame.a} & {t.stem for t in frame.b}
-            if exact or not same:
-                return True
+    def _kinds(self, baseline: str, candidate: str) -> set[ConflictKind]:
+        """The kinds of conflict between two cells or strings, read as sentences."""
         if self.names is None:
             self.names = lexicon((), self.language)
-        return any(True for _ in self._sentence(frame, (baseline, candidate), (frozenset(), frozenset())))
+        frame = Frame(self._terms(baseline), self._terms(candidate), self.language)
+        return {f.kind for f in self._sentence(frame, (baseline, candidate), (frozenset(), frozenset()))}
+
+    def _cell_kinds(self, cell: CellPair) -> set[ConflictKind]:
+        """`table` where a cell moved, says something else, or is short and all new, with the kinds of what it says."""
+        kinds = self._kinds(cell.baseline, cell.candidate)
+        stems = [{term.stem for term in self._terms(text)} for text in (cell.baseline, cell.candidate)]
+        short = min(map(len, stems)) <= MIN_PROSE_WORDS
+        if cell.moved or not (kinds or (short and not stems[0] & stems[1])):
+            return {"table"} if cell.moved else set()
+        return {"table", *(kinds & {"number"} if short else kinds)}
 
     def _code(self) -> Iterator[Conflict]:
         left, right = (side.fences for side in self.sides)
@@ -223,13 +229,9 @@ class _Reader:
             compared = compare_tables(a, b)
             self._count((compared.rows, compared.of_candidate), (compared.aligned, compared.aligned))
             for cell in compared.cells:
-                if cell.moved or self._phrases_conflict(cell.baseline, cell.candidate, exact=False):
-                    yield Conflict(
-                        "table",
-                        _cell_span(a, cell.baseline, self.texts[0]),
-                        _cell_span(b, cell.candidate, self.texts[1]),
-                        1.0,
-                    )
+                spans = _cell_span(a, cell.baseline, self.texts[0]), _cell_span(b, cell.candidate, self.texts[1])
+                for kind in self._cell_kinds(cell):
+                    yield Conflict(kind, *spans, 1.0)
 
 
 class _Elsewhere:
@@ -251,7 +253,7 @@ class _Elsewhere:
         return left, right
 
 
-Block = TypeVar("Block", Document, Fence, Table)
+Block = TypeVar("Block", DocumentSegment, FenceSegment, Table)
 
 
 def _pairs(
@@ -271,7 +273,7 @@ def _pairs(
         yield None, right[j]
 
 
-def _words(frame: Frame, findings: Sequence[Finding]) -> Iterator[str]:
+def _words(frame: Frame, findings: Sequence[UnitConflict]) -> Iterator[str]:
     for _, *spans in findings:
         for side, span in zip((frame.a, frame.b), spans, strict=True):
             yield from (term.form.casefold() for term in side if span[0] <= term.start < span[1])
@@ -287,13 +289,13 @@ def _joined(sentences: Sequence[Sentence], indices: Sequence[int]) -> tuple[str,
     return text, pieces
 
 
-def _place(span: tuple[int, int], pieces: Sequence[tuple[int, Sentence]], text: str) -> Span:
+def _place(span: tuple[int, int], pieces: Sequence[tuple[int, Sentence]], text: str) -> TextSpan:
     """Where a stretch of joined sentences is in the text that they are from."""
     offsets = []
     for place in span:
         start, sentence = next((s, p) for s, p in reversed(pieces) if s <= place)
         offsets.append(sentence.start + _raw_offset(sentence.text, text[sentence.start : sentence.end], place - start))
-    return Span(offsets[0], max(offsets))
+    return TextSpan(offsets[0], max(offsets))
 
 
 def _raw_offset(plain: str, raw: str, offset: int) -> int:
@@ -305,7 +307,7 @@ def _raw_offset(plain: str, raw: str, offset: int) -> int:
     return position
 
 
-def _in_fence(fence: Fence, span: tuple[int, int], text: str) -> Span:
+def _in_fence(fence: FenceSegment, span: tuple[int, int], text: str) -> TextSpan:
     """Code is indented in its text where it is in a list, so its lines are looked up one by one."""
     offsets = []
     lines = fence.text.split("\n")
@@ -317,14 +319,14 @@ def _in_fence(fence: Fence, span: tuple[int, int], text: str) -> Span:
             start = text.find("\n", start) + 1 or len(text)
         own = text.find(lines[line], start) if lines[line] else start
         offsets.append((own if own >= 0 else start) + column)
-    return Span(offsets[0], max(offsets))
+    return TextSpan(offsets[0], max(offsets))
 
 
-def _value_span(document: Document, path: Path, value: Value, text: str) -> Span:
+def _value_span(document: DocumentSegment, path: Path, value: DocumentValue, text: str) -> TextSpan:
     start, end = place_of(path, value, text[document.start : document.end])
-    return Span(document.start + start, document.start + end)
+    return TextSpan(document.start + start, document.start + end)
 
 
-def _cell_span(table: Table, cell: str, text: str) -> Span:
+def _cell_span(table: Table, cell: str, text: str) -> TextSpan:
     place = text.find(cell, table.start, table.end) if cell else -1
-    return Span(place, place + len(cell)) if place >= 0 else Span(table.start, table.end)
+    return TextSpan(place, place + len(cell)) if place >= 0 else TextSpan(table.start, table.end)

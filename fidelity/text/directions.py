@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 
-from fidelity.text.frames import Finding, Frame
+from fidelity.text.frames import Frame, UnitConflict
 from fidelity.text.terms import stem
 
 LANGUAGES = ("en", "de", "fr", "es", "hi")
@@ -17,7 +17,7 @@ Opposites = Mapping[str, frozenset[str]]
 """Each stem's antonyms, as stems."""
 
 
-def direction_findings(frame: Frame, opposites: Opposites) -> Iterator[Finding]:
+def direction_findings(frame: Frame, opposites: Opposites) -> Iterator[UnitConflict]:
     """Words whose antonym is in their place.
 
     Both must be on one side only, or stand in each other's place in an otherwise equal sentence. "A is before B" and

@@ -25,7 +25,7 @@ Format = Literal["json", "yaml"]
 class Members(NamedTuple):
     """An object: its keys and values in order, repeated keys included."""
 
-    pairs: "tuple[tuple[str, Value], ...]"
+    pairs: "tuple[tuple[str, DocumentValue], ...]"
 
 
 class Numeral(NamedTuple):
@@ -34,14 +34,14 @@ class Numeral(NamedTuple):
     text: str
 
 
-Value = Members | list["Value"] | str | int | float | bool | Numeral | None
+DocumentValue = Members | list["DocumentValue"] | str | int | float | bool | Numeral | None
 
 
 class Document(NamedTuple):
     """A piece of JSON or YAML."""
 
     format: Format
-    root: Members | list[Value] | None
+    root: Members | list[DocumentValue] | None
     """None where it doesn't parse to an object or an array."""
 
 
@@ -62,7 +62,7 @@ def documents(text: str) -> list[Document] | None:
     return list(_pieces(text))
 
 
-def parsed(found: Sequence[Document]) -> "dict[tuple[Format, int], Members | list[Value]]":
+def parsed(found: Sequence[Document]) -> "dict[tuple[Format, int], Members | list[DocumentValue]]":
     """What parses, by format and place among the documents of that format."""
     seen: Counter[Format] = Counter()
     roots = {}
@@ -79,7 +79,7 @@ def share_that_parses(baseline: Sequence[Document], candidate: Sequence[Document
     return len(wanted & kept) / len(wanted) if wanted else None
 
 
-def parse_json(text: str) -> Members | list[Value] | None:
+def parse_json(text: str) -> Members | list[DocumentValue] | None:
     """The object or array that a text is, by RFC 8259: NaN and Infinity don't parse. None for anything else."""
     if text.lstrip()[:1] not in ("{", "[") or _is_too_deep(text):
         return None
@@ -96,7 +96,7 @@ def parse_json(text: str) -> Members | list[Value] | None:
     return value if isinstance(value, Members | list) else None
 
 
-def parse_yaml(text: str) -> list[Members | list[Value] | None]:
+def parse_yaml(text: str) -> list[Members | list[DocumentValue] | None]:
     """The mapping or sequence that each document in YAML is, None for one that is neither; [None] if it doesn't parse.
 
     Nothing is constructed: scalars have the type that YAML 1.1 gives them, and all but numbers are compared as written.

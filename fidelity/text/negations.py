@@ -5,7 +5,7 @@ from functools import cache
 
 import regex
 
-from fidelity.text.frames import Finding, Frame
+from fidelity.text.frames import Frame, UnitConflict
 from fidelity.text.terms import Term
 
 LANGUAGES = ("en", "de", "hi", "fr", "es", "it", "pt", "nl", "zh")
@@ -73,7 +73,7 @@ def negation_surplus(frame: Frame, sentences: tuple[str, str]) -> tuple[list[int
     return (rows[:surplus], []) if surplus > 0 else ([], columns[:-surplus] if surplus else [])
 
 
-def negation_findings(frame: Frame, sentences: tuple[str, str]) -> list[Finding]:
+def negation_findings(frame: Frame, sentences: tuple[str, str]) -> list[UnitConflict]:
     """One finding where one side has negations without counterpart, and nothing on the other side does their work."""
     rows, columns = negation_surplus(frame, sentences)
     if not (rows or columns):

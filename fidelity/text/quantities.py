@@ -15,13 +15,13 @@ from fidelity.text.words import LETTER
 MAX_DIGITS = 40
 """A number with more digits, or with an exponent of more than three, is compared as it is written."""
 
-Kind = Literal["number", "date", "time", "weekday", "url"]
+QuantityKind = Literal["number", "date", "time", "weekday", "url"]
 
 
 class Quantity(NamedTuple):
     """A number, or what is written in numbers. Two that mean the same have the same `normal` form."""
 
-    kind: Kind
+    kind: QuantityKind
     value: str
     """A fraction in lowest terms (`5/2` for 2.5), an ISO date, a 24-hour time, a URL, or the digits as written."""
     unit: str

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import regex
 
 from fidelity.text.blocks import language, parse
-from fidelity.text.documents import Members, Value, parse_json, parse_yaml
+from fidelity.text.documents import DocumentValue, Members, parse_json, parse_yaml
 
 MAX_JSON_ATTEMPTS = 50
 """How many lines that open a bracket are read as JSON in vain before the rest of the text is taken as prose."""
@@ -28,13 +28,18 @@ class Sentence(NamedTuple):
     heading: bool = False
 
 
-class Fence(NamedTuple):
+class FenceSegment(NamedTuple):
     """Code between fence marks."""
 
     language: str
     text: str
     start: int
     end: int
+
+    @property
+    def is_prose(self) -> bool:
+        """Whether it names no language and has sentences."""
+        return not self.language and looks_like_prose(self.text)
 
 
 class Table(NamedTuple):
@@ -45,10 +50,10 @@ class Table(NamedTuple):
     end: int
 
 
-class Document(NamedTuple):
+class DocumentSegment(NamedTuple):
     """A piece of JSON or YAML that parses."""
 
-    root: Members | list[Value]
+    root: Members | list[DocumentValue]
     start: int
     end: int
 
@@ -57,15 +62,15 @@ class Segments(NamedTuple):
     """All of a text but white space and Markdown's marks, in four lists, each in the text's order."""
 
     sentences: list[Sentence]
-    fences: list[Fence]
+    fences: list[FenceSegment]
     tables: list[Table]
-    documents: list[Document]
+    documents: list[DocumentSegment]
 
 
 def segments(text: str) -> Segments:
     """Cut a text. A fence whose content is JSON or YAML is a document; one without code in it is read as sentences."""
     if (root := parse_json(text)) is not None:
-        return Segments([], [], [], [Document(root, 0, len(text))])
+        return Segments([], [], [], [DocumentSegment(root, 0, len(text))])
     found = Segments([], [], [], [])
     position = 0
     for block in _blocks(text):
@@ -74,12 +79,14 @@ def segments(text: str) -> Segments:
         match block:
             case Table():
                 found.tables.append(block)
-            case Fence() if (root := _root(block)) is not None:
-                found.documents.append(Document(root, block.start, block.end))
-            case Fence() if block.language in PROSE_FENCES or (not block.language and looks_like_prose(block.text)):
+            case FenceSegment() if (root := _root(block)) is not None:
+                found.documents.append(DocumentSegment(root, block.start, block.end))
+            case FenceSegment() if block.language in PROSE_FENCES or (
+                not block.language and looks_like_prose(block.text)
+            ):
                 first = text.find("\n", block.start, block.end) + 1
                 found.sentences.extend(_sentences(text, first, text.rfind("\n", first, block.end - 1) + 1))
-            case Fence():
+            case FenceSegment():
                 found.fences.append(block)
     _prose(text, position, len(text), found)
     return found
@@ -94,32 +101,51 @@ def looks_like_prose(text: str) -> bool:
 _PROSE_LINE = re.compile(r"\W{0,4}(?:[^\W\d_]+['’]?[\w-]*[,.:;!?)\"”]*\s+[(\"“]?){3,}[^={}<>;\\|$]*")
 
 
-def _blocks(text: str) -> "Iterator[Fence | Table]":
-    """Fences and tables that aren't inside one another, with offsets of whole lines."""
-    if "```" not in text and "~~~" not in text and "|" not in text:
+def _blocks(text: str) -> "Iterator[FenceSegment | Table]":
+    """Fences, and the tables between them, with offsets of whole lines."""
+    position = 0
+    for fence in _fences(text):
+        yield from _tables(text, position, fence.start)
+        yield fence
+        position = fence.end
+    yield from _tables(text, position, len(text))
+
+
+def _fences(text: str) -> Iterator[FenceSegment]:
+    if "```" not in text and "~~~" not in text:
         return
-    starts = [0, *(match.end() for match in re.finditer(r"\r\n|\n|\r", text))]
-    starts.append(len(text))
-    rows: list[list[str]] = []
-    place = (0, 0)
+    starts = [0, *(match.end() for match in re.finditer(r"\r\n|\n|\r", text)), len(text)]
     for token in parse(text):
-        if token.type in ("fence", "table_open") and token.map:
-            place = starts[min(token.map[0], len(starts) - 1)], starts[min(token.map[1], len(starts) - 1)]
-        match token.type:
-            case "fence":
-                yield Fence(language(token), token.content, *place)
-            case "table_open":
-                rows = []
-            case "tr_open":
-                rows.append([])
-            case "inline" if rows and token.level >= 4:
-                rows[-1].append(plain(token.content))
-            case "table_close":
-                yield Table(tuple(map(tuple, rows)), *place)
-                rows = []
+        if token.type == "fence" and token.map:
+            first, last = (starts[min(line, len(starts) - 1)] for line in token.map)
+            yield FenceSegment(language(token), token.content, first, last)
 
 
-def _root(fence: Fence) -> Members | list[Value] | None:
+def _tables(text: str, start: int, end: int) -> Iterator[Table]:
+    """Tables by the line below their header, which Markdown wants, also where no blank line is before or after."""
+    position = start
+    for rule in _RULE.finditer(text, start, end):
+        first = text.rfind("\n", start, max(start, rule.start() - 1)) + 1 or start
+        if rule.start() == start or first < position or "|" not in text[first : rule.start()]:
+            continue
+        last = rule.end()
+        while (line := _LINE.match(text, last, end)) and "|" in line.group():
+            last = line.end()
+        lines = [text[first : rule.start()], *text[rule.end() : last].splitlines()]
+        yield Table(tuple(tuple(_cells(line)) for line in lines if line.strip()), first, last)
+        position = last
+
+
+def _cells(line: str) -> Iterator[str]:
+    cells = re.split(r"(?<!\\)\|", line.strip())
+    yield from (plain(cell.strip()) for cell in cells[cells[0] == "" : len(cells) - (cells[-1] == "")])
+
+
+_RULE = re.compile(r"^[ \t>]*\|?(?:[ \t]*:?-+:?[ \t]*\|)+(?:[ \t]*:?-+:?)?[ \t]*(?:\n|\Z)", re.MULTILINE)
+_LINE = re.compile(r"[^\n]*(?:\n|$)")
+
+
+def _root(fence: FenceSegment) -> Members | list[DocumentValue] | None:
     if fence.language in ("yaml", "yml"):
         roots = parse_yaml(fence.text)
         return roots[0] if len(roots) == 1 else None
@@ -141,7 +167,7 @@ def _prose(text: str, start: int, end: int, found: Segments) -> None:
             attempts += 1
             continue
         found.sentences.extend(_sentences(text, position, opening.start()))
-        found.documents.append(Document(root, opening.end(), closing))
+        found.documents.append(DocumentSegment(root, opening.end(), closing))
         position = closing
     found.sentences.extend(_sentences(text, position, end))
 
@@ -186,6 +212,7 @@ def _goes_on(before: str, line: str) -> bool:
 
 def plain(markdown: str) -> str:
     """Text without the marks of emphasis and links; those of code stay, since they tell names from words."""
+    markdown = markdown.replace("\n", " ").replace("\r", " ")
     if not any(c in markdown for c in "*_[\\"):
         return markdown
     return _EMPHASIS.sub("", _LINK.sub(r"\1(\2)", markdown))

@@ -18,7 +18,7 @@ class CellPair(NamedTuple):
     """Whether the candidate's text is the baseline's of another cell of the same row or column."""
 
 
-class Comparison(NamedTuple):
+class TableComparison(NamedTuple):
     """Cells that differ, and how many rows have a counterpart."""
 
     cells: list[CellPair]
@@ -27,7 +27,7 @@ class Comparison(NamedTuple):
     of_candidate: int
 
 
-def compare_tables(baseline: Table, candidate: Table) -> Comparison:
+def compare_tables(baseline: Table, candidate: Table) -> TableComparison:
     """Pair columns by their header, else by place; rows by their first cell, else by their words."""
     columns = _columns(baseline.rows[0], candidate.rows[0])
     rows = list(_rows(baseline.rows, candidate.rows))
@@ -37,7 +37,7 @@ def compare_tables(baseline: Table, candidate: Table) -> Comparison:
         for i, j in columns
         if i < len(a) and j < len(b) and normal(a[i]) != normal(b[j])
     ]
-    return Comparison(cells, len(rows), len(baseline.rows), len(candidate.rows))
+    return TableComparison(cells, len(rows), len(baseline.rows), len(candidate.rows))
 
 
 def _columns(a: Sequence[str], b: Sequence[str]) -> list[tuple[int, int]]:

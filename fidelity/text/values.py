@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from rapidfuzz.distance import LCSseq
 
-from fidelity.text.documents import Members, Numeral, Value
+from fidelity.text.documents import DocumentValue, Members, Numeral
 
 Path = tuple[str | int, ...]
 
@@ -16,11 +16,11 @@ class ValuePair(NamedTuple):
     """Two scalars, or empty containers, at the same path; `path` is the baseline's."""
 
     path: Path
-    baseline: Value
-    candidate: Value
+    baseline: DocumentValue
+    candidate: DocumentValue
 
 
-class Comparison(NamedTuple):
+class ValueComparison(NamedTuple):
     """Values at the same path, and how many of each side's have no counterpart."""
 
     pairs: list[ValuePair]
@@ -28,11 +28,11 @@ class Comparison(NamedTuple):
     added: int
 
 
-def compare_values(baseline: Value, candidate: Value) -> Comparison:
+def compare_values(baseline: DocumentValue, candidate: DocumentValue) -> ValueComparison:
     """Pair the values of two documents: members by key, elements by equality, then by their place."""
     pairs: list[ValuePair] = []
     omitted = added = 0
-    waiting: list[tuple[Path, Value, Value]] = [((), baseline, candidate)]
+    waiting: list[tuple[Path, DocumentValue, DocumentValue]] = [((), baseline, candidate)]
     while waiting:
         path, a, b = waiting.pop()
         if isinstance(a, Members) and isinstance(b, Members) and a.pairs and b.pairs:
@@ -47,10 +47,10 @@ def compare_values(baseline: Value, candidate: Value) -> Comparison:
             added += sum(_leaves(b[j]) for j in {*range(len(b))} - {j for _, j in matches})
         else:
             pairs.append(ValuePair(path, a, b))
-    return Comparison(pairs, omitted, added)
+    return ValueComparison(pairs, omitted, added)
 
 
-def same_value(a: Value, b: Value) -> bool:
+def same_value(a: DocumentValue, b: DocumentValue) -> bool:
     """Equal, with 1 and 1.0 the same, 1 and true and "1" not, and white space at the ends of texts left out."""
     if isinstance(a, str) and isinstance(b, str):
         return a.split() == b.split()
@@ -59,7 +59,7 @@ def same_value(a: Value, b: Value) -> bool:
     return normal_value(a) == normal_value(b)
 
 
-def normal_value(value: Value) -> str:
+def normal_value(value: DocumentValue) -> str:
     """A value in one spelling, its keys in order."""
     match value:
         case Members():
@@ -74,7 +74,7 @@ def normal_value(value: Value) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def place_of(path: Path, value: Value, text: str) -> tuple[int, int]:
+def place_of(path: Path, value: DocumentValue, text: str) -> tuple[int, int]:
     """Where a value is in its document's text: after its key, the first place that has both; else the whole text."""
     written = re.escape(json.dumps(value, ensure_ascii=False)) if not isinstance(value, Members | list) else r"[{\[]"
     if isinstance(value, float | Numeral):
@@ -85,7 +85,7 @@ def place_of(path: Path, value: Value, text: str) -> tuple[int, int]:
     return found.span(1) if found else (0, len(text))
 
 
-def _elements(a: Sequence[Value], b: Sequence[Value]) -> Iterator[tuple[int, int]]:
+def _elements(a: Sequence[DocumentValue], b: Sequence[DocumentValue]) -> Iterator[tuple[int, int]]:
     """Equal elements in order; between them, by place where both sides have as many."""
     for op in LCSseq.opcodes([normal_value(v) for v in a], [normal_value(v) for v in b]):
         rows, columns = range(op.src_start, op.src_end), range(op.dest_start, op.dest_end)
@@ -97,7 +97,7 @@ def _elements(a: Sequence[Value], b: Sequence[Value]) -> Iterator[tuple[int, int
             yield from zip(rows, columns, strict=True)
 
 
-def _gaps(a: Sequence[Value], b: Sequence[Value]) -> Iterator[tuple[range, range]]:
+def _gaps(a: Sequence[DocumentValue], b: Sequence[DocumentValue]) -> Iterator[tuple[range, range]]:
     """Runs of elements without an equal, between the same equal ones."""
     start = (0, 0)
     for op in LCSseq.opcodes([normal_value(v) for v in a], [normal_value(v) for v in b]):
@@ -107,7 +107,7 @@ def _gaps(a: Sequence[Value], b: Sequence[Value]) -> Iterator[tuple[range, range
     yield range(start[0], len(a)), range(start[1], len(b))
 
 
-def _leaves(value: Value) -> int:
+def _leaves(value: DocumentValue) -> int:
     total, waiting = 0, [value]
     while waiting:
         match waiting.pop():

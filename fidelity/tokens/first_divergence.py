@@ -19,7 +19,7 @@ from fidelity.text.units import first_difference
 
 NOISE_QUANTILE = 0.99
 """Which change of the gap between the baseline's first and second token still counts as the controls' noise."""
-Answers = dict[tuple[str, int], list[int]]
+AnswerTokens = dict[tuple[str, int], list[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ def _parting(p: TokenScores, q: TokenScores, place: int, said: int, noise: float
     )
 
 
-def _answers(run: Run) -> Answers:
+def _answers(run: Run) -> AnswerTokens:
     rows = run.read(["prompt_id", "repeat", "token_ids"]).to_pylist()
     return {(row["prompt_id"], row["repeat"] or 0): row["token_ids"] for row in rows if row["token_ids"] is not None}
 

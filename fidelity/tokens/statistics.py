@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from fidelity.errors import StoreError
-from fidelity.metrics.token_divergence import Floats, exact_acceptance, exact_kl, token_values
+from fidelity.metrics.token_divergence import exact_acceptance, exact_kl, token_values
+from fidelity.records import Floats
 from fidelity.store.runs import Run
 from fidelity.store.token_scores import both_scored, together
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fidelity.metrics.code import ALIASES, GRAMMARS, MAX_CODE, Block, Code, _nodes, _parse
+from fidelity.metrics.code import ALIASES, GRAMMARS, MAX_CODE, Code, CodeBlock, _nodes, _parse
 from tests import laws
 
 pytest.importorskip("apted")
@@ -96,7 +96,7 @@ def test_names_literals_comments_and_layout_do_not_count():
 
 def test_the_nodes_are_those_of_tree_sitters_own_expression():
     # Without operators and comments our labels are the names in the S-expression that tree-sitter prints.
-    block = Block("python", "def f(x):\n    if x:\n        return [x, None]\n    raise ValueError('no')\n")
+    block = CodeBlock("python", "def f(x):\n    if x:\n        return [x, None]\n    raise ValueError('no')\n")
     tree = _parse(block)
     printed = re.findall(r"\((\w+)", str(tree.root_node))
     assert [label for _, label in _nodes(block, tree)] == ["python", *printed]

@@ -5,7 +5,7 @@ from typing import Any
 
 from fidelity.checkpoints.config import Widths
 from fidelity.checkpoints.families.auto_round import AutoRound
-from fidelity.checkpoints.families.base import Contradiction, Family, Reading, UnknownLayout
+from fidelity.checkpoints.families.base import Contradiction, Reading, Resolver, UnknownLayout
 from fidelity.checkpoints.families.bitsandbytes import BitsAndBytes
 from fidelity.checkpoints.families.compressed_tensors import CompressedTensors
 from fidelity.checkpoints.families.fp8 import Fp8
@@ -18,12 +18,12 @@ from fidelity.checkpoints.families.plain import Plain
 from fidelity.checkpoints.families.quark import Quark
 from fidelity.checkpoints.families.torchao import TorchAo
 
-__all__ = ["Contradiction", "Family", "Gguf", "Reading", "UnknownLayout", "family_of"]
+__all__ = ["Contradiction", "Gguf", "Reading", "Resolver", "UnknownLayout", "family_of"]
 
 
 def family_of(
     quantization: Mapping[str, Any] | None, *, widths: Widths | None = None, metadata: Mapping[str, str] | None = None
-) -> Family:
+) -> Resolver:
     """The resolver for a checkpoint.
 
     Args:

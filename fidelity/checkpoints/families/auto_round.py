@@ -8,14 +8,14 @@ from typing import Any
 from pydantic import Field
 
 from fidelity.checkpoints.config import Widths
-from fidelity.checkpoints.families.base import Contradiction, Reading, Settings, UnknownLayout, settings
+from fidelity.checkpoints.families.base import Contradiction, Reading, UnknownLayout, Written, settings
 from fidelity.checkpoints.families.bytewise import FLOAT8, read_bytes, read_float4
 from fidelity.checkpoints.families.gptq import read_packed
 from fidelity.checkpoints.layers import Layer
 from fidelity.checkpoints.schemes import Activations, Scheme
 
 
-class Override(Settings):
+class LayerOverride(Written):
     """What is stated for a layer, or for all where it is the config itself; None where it is left to that."""
 
     bits: int | None = None
@@ -26,11 +26,11 @@ class Override(Settings):
     act_dynamic: bool | None = None
 
 
-class Config(Override):
+class AutoRoundConfig(LayerOverride):
     """The quantization_config."""
 
     packing_format: str = "auto_round:auto_gptq"
-    extra_config: dict[str, Override] = Field(default_factory=dict)
+    extra_config: dict[str, LayerOverride] = Field(default_factory=dict)
     block_name_to_quantize: str | tuple[str, ...] | None = None
 
 
@@ -44,14 +44,14 @@ class AutoRound:
         self.widths = widths
         packing = written.get("packing_format") or written.get("backend") or "auto_round:auto_gptq"
         given = {key: value for key, value in written.items() if value is not None}
-        self.config = settings(Config, {"bits": 4, "group_size": 128, **given, "packing_format": packing})
+        self.config = settings(AutoRoundConfig, {"bits": 4, "group_size": 128, **given, "packing_format": packing})
 
     def asked(self, layer: Layer) -> Scheme | None:
         config = self.config
         overridden = self._override(layer.name)
         if overridden is None and not self._in_a_block(layer):
             return None
-        own = {key: value for key, value in (overridden or Override()) if value is not None}
+        own = {key: value for key, value in (overridden or LayerOverride()) if value is not None}
         merged = config.model_copy(update=own)
         return None if (merged.bits or 16) >= 16 else _scheme(merged)
 
@@ -62,7 +62,7 @@ class AutoRound:
             return any(layer.name.startswith(name.strip()) for name in names)
         return layer.kind not in ("embedding", "lm_head", "norm", "router")
 
-    def _override(self, name: str) -> Override | None:
+    def _override(self, name: str) -> LayerOverride | None:
         """By the layer's whole name, its end, or an expression, as vLLM reads them."""
         extra = self.config.extra_config
         if name in extra:
@@ -97,7 +97,7 @@ class AutoRound:
         raise UnknownLayout(f"{layer.name}: {asked.label} in {', '.join(own)}")
 
 
-def _scheme(stated: Override) -> Scheme:
+def _scheme(stated: LayerOverride) -> Scheme:
     bits, size, kind = stated.bits or 4, stated.group_size, stated.data_type or "int"
     block = size if isinstance(size, tuple) else None
     group = size if isinstance(size, int) and size > 0 else None

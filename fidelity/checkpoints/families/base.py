@@ -41,7 +41,7 @@ class Reading:
         return total
 
 
-class Family(Protocol):
+class Resolver(Protocol):
     """One way of describing quantized weights in config.json and of storing them."""
 
     name: str
@@ -61,16 +61,16 @@ class Family(Protocol):
         """
 
 
-class Settings(BaseModel):
+class Written(BaseModel):
     """Base of what is read from a quantization_config: keys that aren't needed are left out."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-SettingsType = TypeVar("SettingsType", bound=Settings)
+WrittenType = TypeVar("WrittenType", bound=Written)
 
 
-def settings(kind: type[SettingsType], written: Mapping[str, Any]) -> SettingsType:
+def settings(kind: type[WrittenType], written: Mapping[str, Any]) -> WrittenType:
     """A quantization_config as a record.
 
     Raises:

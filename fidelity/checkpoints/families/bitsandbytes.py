@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from fidelity.checkpoints.families.base import Contradiction, Reading, Settings, UnknownLayout, settings
+from fidelity.checkpoints.families.base import Contradiction, Reading, UnknownLayout, Written, settings
 from fidelity.checkpoints.families.bytewise import read_bytes
 from fidelity.checkpoints.layers import Layer
 from fidelity.checkpoints.schemes import Activations, Scheme
@@ -15,7 +15,7 @@ INT8 = Scheme("INT8", 8, activations=Activations(8, True, "token"))
 """LLM.int8(): the few columns with outliers stay at 16 bits."""
 
 
-class Config(Settings):
+class BitsAndBytesConfig(Written):
     """The quantization_config."""
 
     load_in_4bit: bool = False
@@ -24,7 +24,7 @@ class Config(Settings):
     llm_int8_skip_modules: tuple[str, ...] | None = None
 
 
-class State(Settings):
+class QuantState(Written):
     """bitsandbytes' note beside a weight."""
 
     quant_type: str
@@ -39,7 +39,7 @@ class BitsAndBytes:
     on_load = True
 
     def __init__(self, written: Mapping[str, Any]) -> None:
-        self.config = settings(Config, {key: value for key, value in written.items() if value is not None})
+        self.config = settings(BitsAndBytesConfig, {key: value for key, value in written.items() if value is not None})
 
     def asked(self, layer: Layer) -> Scheme | None:
         if any(name in layer.name for name in self.config.llm_int8_skip_modules or ()):
@@ -92,11 +92,11 @@ class BitsAndBytes:
         return Reading(Scheme(kind.upper(), 4, group), shape, frozenset({"weight", *roles}))
 
 
-def _state(tensor: Tensor) -> State | None:
+def _state(tensor: Tensor) -> QuantState | None:
     """The note's content; None where it wasn't read."""
     try:
         written = json.loads(tensor.content or b"")
-        return settings(State, written)
+        return settings(QuantState, written)
     except (ValueError, TypeError, Contradiction):
         return None
 

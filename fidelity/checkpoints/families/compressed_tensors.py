@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from fidelity.checkpoints.config import Widths
-from fidelity.checkpoints.families.base import ANOTHER, Contradiction, Reading, Settings, UnknownLayout, settings
+from fidelity.checkpoints.families.base import ANOTHER, Contradiction, Reading, UnknownLayout, Written, settings
 from fidelity.checkpoints.families.bytewise import read_bytes, read_float4, used_roles
 from fidelity.checkpoints.families.shapes import padded_row, written_shape
 from fidelity.checkpoints.layers import Layer
@@ -23,7 +23,7 @@ PACK_FACTOR_MARLIN = 16
 """Rows and columns of Marlin's tiles."""
 
 
-class Arguments(Settings):
+class Arguments(Written):
     """How weights or activations are quantized."""
 
     num_bits: int = 8
@@ -34,7 +34,7 @@ class Arguments(Settings):
     dynamic: bool | str = False
 
 
-class Group(Settings):
+class Group(Written):
     """Layers that are quantized in one way."""
 
     targets: tuple[str, ...]
@@ -43,7 +43,7 @@ class Group(Settings):
     format: str | None = None
 
 
-class Sparsity(Settings):
+class Sparsity(Written):
     """What was pruned."""
 
     format: str | None = None
@@ -52,7 +52,7 @@ class Sparsity(Settings):
     ignore: tuple[str, ...] | None = None
 
 
-class Config(Settings):
+class CompressedTensorsConfig(Written):
     """The quantization_config."""
 
     config_groups: dict[str, Group] = Field(default_factory=dict)
@@ -69,7 +69,7 @@ class CompressedTensors:
 
     def __init__(self, written: Mapping[str, Any], widths: Widths) -> None:
         inner = written.get("quantization_config")  # SparseML nests it
-        self.config = settings(Config, {**written, **inner} if isinstance(inner, Mapping) else written)
+        self.config = settings(CompressedTensorsConfig, {**written, **inner} if isinstance(inner, Mapping) else written)
         self.widths = widths
         self.schemes = [
             (group, _scheme(group, group.format or self.config.format or ""))

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fidelity.checkpoints.families.base import Contradiction, Reading, Settings, settings
+from fidelity.checkpoints.families.base import Contradiction, Reading, Written, settings
 from fidelity.checkpoints.families.bytewise import FLOAT8, read_bytes, read_float4, scale_of
 from fidelity.checkpoints.layers import Layer
 from fidelity.checkpoints.schemes import Activations, Scheme
 
 
-class Config(Settings):
+class Fp8Config(Written):
     """The quantization_config."""
 
     activation_scheme: str = "dynamic"
@@ -25,7 +25,7 @@ class Fp8:
     on_load = False
 
     def __init__(self, written: Mapping[str, Any], *, per_row: bool) -> None:
-        self.config = settings(Config, {key: value for key, value in written.items() if value is not None})
+        self.config = settings(Fp8Config, {key: value for key, value in written.items() if value is not None})
         self.per_row = per_row
 
     def asked(self, layer: Layer) -> Scheme | None:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from fidelity.checkpoints.config import Widths
-from fidelity.checkpoints.families.base import ANOTHER, Contradiction, Reading, Settings, UnknownLayout, settings
+from fidelity.checkpoints.families.base import ANOTHER, Contradiction, Reading, UnknownLayout, Written, settings
 from fidelity.checkpoints.families.shapes import check_groups, refuse_other_bits
 from fidelity.checkpoints.layers import Layer
 from fidelity.checkpoints.schemes import Scheme
@@ -16,7 +16,7 @@ from fidelity.checkpoints.tensors import ITEM_BITS
 Bits = Literal[1, 2, 3, 4, 5, 6, 7, 8]
 
 
-class Config(Settings):
+class GptqConfig(Written):
     """The quantization_config."""
 
     bits: Bits = 4
@@ -27,7 +27,7 @@ class Config(Settings):
     lm_head: bool = False
 
 
-class Override(Settings):
+class DynamicRule(Written):
     """What GPTQModel's `dynamic` states for the layers that an expression fits."""
 
     bits: Bits | None = None
@@ -42,7 +42,7 @@ class Gptq:
     def __init__(self, written: Mapping[str, Any], name: str, widths: Widths) -> None:
         written = {**written, "bits": written.get("bits", written.get("w_bit", 4))}  # llm-awq's own names
         written["group_size"] = written.get("group_size", written.get("q_group_size", -1))
-        self.config = settings(Config, {key: value for key, value in written.items() if value is not None})
+        self.config = settings(GptqConfig, {key: value for key, value in written.items() if value is not None})
         self.name = name
         self.widths = widths
 
@@ -56,7 +56,7 @@ class Gptq:
             if _fits(expression.removeprefix("-:").removeprefix("+:"), layer.name):
                 if expression.startswith("-:"):
                     return None
-                override = settings(Override, overrides)
+                override = settings(DynamicRule, overrides)
                 bits, group = override.bits or bits, override.group_size or group
                 break
         return integers(bits, group)

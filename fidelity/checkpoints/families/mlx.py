@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from fidelity.checkpoints.families.base import ANOTHER, Contradiction, Reading, Settings, UnknownLayout, settings
+from fidelity.checkpoints.families.base import ANOTHER, Contradiction, Reading, UnknownLayout, Written, settings
 from fidelity.checkpoints.families.shapes import check_groups, dense_row, matrix
 from fidelity.checkpoints.layers import Layer
 from fidelity.checkpoints.schemes import Scheme
@@ -12,7 +12,7 @@ from fidelity.checkpoints.schemes import Scheme
 FLOAT_MODES = {"mxfp4": ("MXFP4", 4, 32), "nvfp4": ("NVFP4", 4, 16), "mxfp8": ("MXFP8", 8, 32)}
 
 
-class Stated(Settings):
+class MlxScheme(Written):
     """For a layer, or for all; None where it is left to that."""
 
     bits: Literal[2, 3, 4, 5, 6, 8] | None = None
@@ -27,9 +27,9 @@ class Mlx:
     on_load = False
 
     def __init__(self, written: Mapping[str, Any]) -> None:
-        self.general = settings(Stated, written)
+        self.general = settings(MlxScheme, written)
         self.layers = {
-            name: settings(Stated, stated) if isinstance(stated, Mapping) else None
+            name: settings(MlxScheme, stated) if isinstance(stated, Mapping) else None
             for name, stated in written.items()
             if isinstance(stated, Mapping) or stated is False
         }
@@ -38,7 +38,7 @@ class Mlx:
         stated = self.layers.get(layer.name, self.general)
         return None if stated is None or layer.kind == "norm" else self._scheme(stated)
 
-    def _scheme(self, stated: Stated) -> Scheme:
+    def _scheme(self, stated: MlxScheme) -> Scheme:
         mode = stated.mode or self.general.mode or "affine"
         if mode in FLOAT_MODES:
             return Scheme(*FLOAT_MODES[mode])

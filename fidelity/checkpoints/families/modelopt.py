@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from fidelity.checkpoints.families.base import Contradiction, Reading, Settings, UnknownLayout, settings
+from fidelity.checkpoints.families.base import Contradiction, Reading, UnknownLayout, Written, settings
 from fidelity.checkpoints.families.bytewise import FLOAT8, read_bytes, read_float4, scale_of, used_roles
 from fidelity.checkpoints.families.shapes import check_groups, matrix
 from fidelity.checkpoints.layers import Layer
@@ -38,14 +38,14 @@ ALGORITHMS = {
 """Model Optimizer's names of what it does to a layer."""
 
 
-class OfALayer(Settings):
+class OfALayer(Written):
     """An entry of `quantized_layers`."""
 
     quant_algo: str | None = None
     group_size: int | None = None
 
 
-class Config(OfALayer):
+class ModelOptConfig(OfALayer):
     """The quantization_config, or `quantization` of hf_quant_config.json."""
 
     quantized_layers: dict[str, OfALayer] = Field(default_factory=dict)
@@ -62,7 +62,7 @@ class ModelOpt:
     def __init__(self, written: Mapping[str, Any]) -> None:
         inner = written.get("quantization")
         given = inner if isinstance(inner, Mapping) else written
-        self.config = settings(Config, {key: value for key, value in given.items() if value is not None})
+        self.config = settings(ModelOptConfig, {key: value for key, value in given.items() if value is not None})
         self.left_out = (*(self.config.exclude_modules or ()), *(self.config.ignore or ()))
 
     @property

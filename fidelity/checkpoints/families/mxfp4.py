@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
-from fidelity.checkpoints.families.base import Contradiction, Reading, Settings, UnknownLayout, settings
+from fidelity.checkpoints.families.base import Contradiction, Reading, UnknownLayout, Written, settings
 from fidelity.checkpoints.families.bytewise import read_float4
 from fidelity.checkpoints.layers import Layer
 from fidelity.checkpoints.schemes import Scheme
@@ -12,7 +12,7 @@ from fidelity.checkpoints.schemes import Scheme
 SCHEME = Scheme("MXFP4", 4, 32)
 
 
-class Config(Settings):
+class Mxfp4Config(Written):
     """The quantization_config."""
 
     modules_to_not_convert: tuple[str, ...] | None = None
@@ -25,7 +25,7 @@ class Mxfp4:
     on_load = True
 
     def __init__(self, written: Mapping[str, Any]) -> None:
-        self.left_out = settings(Config, written).modules_to_not_convert or ()
+        self.left_out = settings(Mxfp4Config, written).modules_to_not_convert or ()
 
     def asked(self, layer: Layer) -> Scheme | None:
         left_out = any(fnmatchcase(layer.name, f"{name}*") or name in layer.name for name in self.left_out)

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from fidelity.checkpoints.families.base import Contradiction, Reading, Settings, UnknownLayout, settings
+from fidelity.checkpoints.families.base import Contradiction, Reading, UnknownLayout, Written, settings
 from fidelity.checkpoints.families.bytewise import FLOAT8, read_bytes, read_float4
 from fidelity.checkpoints.families.compressed_tensors import matches
 from fidelity.checkpoints.layers import Layer
@@ -16,7 +16,7 @@ NUMBERS = {"fp8_e4m3": ("FP8", 8), "fp8_e5m2": ("FP8-E5M2", 8), "int8": ("INT8",
 """Its types of weights whose layout is known."""
 
 
-class Tensors(Settings):
+class Tensors(Written):
     """How one kind of tensor is quantized."""
 
     dtype: str | None = None
@@ -25,18 +25,18 @@ class Tensors(Settings):
     group_size: int | None = None
 
 
-class Stated(Settings):
+class QuarkScheme(Written):
     """A layer's weights and inputs; a list where they are quantized twice."""
 
     weight: Tensors | list[Tensors] | None = None
     input_tensors: Tensors | list[Tensors] | None = None
 
 
-class Config(Settings):
+class QuarkConfig(Written):
     """The quantization_config."""
 
-    global_quant_config: Stated | None = None
-    layer_quant_config: dict[str, Stated] = Field(default_factory=dict)
+    global_quant_config: QuarkScheme | None = None
+    layer_quant_config: dict[str, QuarkScheme] = Field(default_factory=dict)
     exclude: tuple[str, ...] | None = None
 
 
@@ -47,7 +47,7 @@ class Quark:
     on_load = False
 
     def __init__(self, written: Mapping[str, Any]) -> None:
-        self.config = settings(Config, {key: value for key, value in written.items() if value is not None})
+        self.config = settings(QuarkConfig, {key: value for key, value in written.items() if value is not None})
 
     def asked(self, layer: Layer) -> Scheme | None:
         left_out = self.config.exclude or ()
@@ -75,7 +75,7 @@ class Quark:
         return read_bytes(layer, asked=asked)
 
 
-def _scheme(stated: Stated) -> Scheme:
+def _scheme(stated: QuarkScheme) -> Scheme:
     weight, inputs = stated.weight, stated.input_tensors
     if not isinstance(weight, Tensors) or weight.dtype not in NUMBERS or isinstance(inputs, list):
         raise UnknownLayout(f"Quark's {weight.dtype if isinstance(weight, Tensors) else 'several steps'}")

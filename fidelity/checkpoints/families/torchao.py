@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from fidelity.checkpoints.families.base import Contradiction, Reading, Settings, UnknownLayout, settings
+from fidelity.checkpoints.families.base import Contradiction, Reading, UnknownLayout, Written, settings
 from fidelity.checkpoints.families.bytewise import FLOAT8
 from fidelity.checkpoints.layers import Layer
 from fidelity.checkpoints.schemes import Activations, Scheme
@@ -17,7 +17,7 @@ BYTEWISE = ("Int8Tensor", "IntxUnpackedToInt8Tensor", "Float8Tensor")
 HALF_BYTES = ("Int4Tensor", "Int4PlainInt32Tensor", "Int4TilePackedTo4dTensor", "NVFP4Tensor", "MXTensor")
 
 
-class Attributes(Settings):
+class Attributes(Written):
     """What torchao notes of a tensor."""
 
     block_size: int | tuple[int, ...] | None = None
@@ -27,7 +27,7 @@ class Attributes(Settings):
     act_quant_kwargs: dict[str, Any] | None = None
 
 
-class Note(Settings):
+class Note(Written):
     """A tensor's description in the header."""
 
     kind: str
