@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import ClassVar, Literal
 
-from fidelity.metrics.base import Metric
-from fidelity.records import Column, Pair
-from fidelity.text.blocks import MAX_CHARACTERS
+from fidelity.metrics.base import Metric, Need
+from fidelity.records import Column, Pair, Side
+from fidelity.text.blocks import too_long
 from fidelity.text.documents import documents, share_that_parses
 from fidelity.text.languages import main_language
 from fidelity.text.loops import ends_in_loop
@@ -49,6 +49,9 @@ class Breaks(Metric):
     def packages(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(package for check in self.checks for package in PACKAGES.get(check, ())))
 
+    def needs_of(self, column: str) -> frozenset[Need]:
+        return frozenset({"finish_reason"} if column == "break_length" else ())
+
     def fallback(self) -> "Breaks | None":
         core = tuple(check for check in self.checks if check in CHECKS_OF_CORE)
         return self.model_copy(update={"checks": core}) if core and core != self.checks else None
@@ -58,36 +61,38 @@ class Breaks(Metric):
             self.require_packages()
         return [self._column(check, [JUDGES[check](pair) for pair in pairs]) for check in self.checks]
 
-    def _column(self, check: Check, broken: Sequence[bool | None]) -> Column:
-        values = tuple(None if b is None else float(b) for b in broken)
-        return Column(f"break_{check}", values, better="lower")
+    def _column(self, check: Check, broken: Sequence[bool | Side]) -> Column:
+        values = [one if isinstance(one, str) else float(one) for one in broken]
+        return Column.of(f"break_{check}", values, better="lower")
 
 
 def _empty(pair: Pair) -> bool:
     return bool(pair.baseline.text.strip()) and not pair.candidate.text.strip()
 
 
-def _length(pair: Pair) -> bool | None:
+def _length(pair: Pair) -> bool | Side:
     reasons = pair.baseline.finish_reason, pair.candidate.finish_reason
-    return None if None in reasons else reasons[0] != "length" and reasons[1] == "length"
+    if None in reasons:
+        return "baseline" if reasons[0] is None else "candidate"
+    return reasons[0] != "length" and reasons[1] == "length"
 
 
 def _loop(pair: Pair) -> bool:
     return _newly(ends_in_loop, pair)
 
 
-def _json(pair: Pair) -> bool | None:
+def _json(pair: Pair) -> bool | Side:
     baseline, candidate = documents(pair.baseline.text), documents(pair.candidate.text)
     if baseline is None or candidate is None:
-        return None
+        return "baseline" if baseline is None else "candidate"
     share = share_that_parses(baseline, candidate)
     return share is not None and share < 1.0
 
 
-def _language(pair: Pair) -> bool | None:
+def _language(pair: Pair) -> bool | Side:
     texts = pair.baseline.text, pair.candidate.text
-    if max(map(len, texts)) > MAX_CHARACTERS:
-        return None
+    if side := too_long(*texts):
+        return side
     languages = {main_language(text) for text in texts} if texts[0] != texts[1] else set()
     return len(languages) == 2 and None not in languages
 
@@ -105,7 +110,7 @@ def _newly(broken: Callable[[str], bool], pair: Pair) -> bool:
     return broken(pair.candidate.text) and not broken(pair.baseline.text)
 
 
-JUDGES: dict[Check, Callable[[Pair], bool | None]] = {
+JUDGES: dict[Check, Callable[[Pair], bool | Side]] = {
     "empty": _empty,
     "length": _length,
     "loop": _loop,
