@@ -32,14 +32,16 @@ def judge(gate: Gate, evidence: Evidence) -> Verdict:
     judged = _each(gate, evidence, plan)
     lines = _with_fails(judged, gate)
     differing = differences_in(gate, evidence)
-    why = _why_no_fail([d for d in differing if not d.declared], unmet_ones, lines)
+    undeclared = [one for one in differing if not one.declared]
+    why = _why_no_fail(undeclared, unmet_ones, lines)
     beyond = [line for line in lines if line.decides and line.outcome == "fail"]
     lines = [*unmet_ones, *(_softened(line, why) if why else line for line in lines)]
     outcome = worst(line.outcome for line in lines if line.decides)
+    reason = _reason(outcome, lines, gate, f"beyond the gate in {_named(beyond)}, but {why}" if beyond else "")
     return Verdict(
         candidate=evidence.candidate,
         outcome=outcome,
-        reason=_reason(outcome, lines, gate, f"beyond the gate in {_named(beyond)}, but {why}" if beyond else ""),
+        reason=f"{reason} And its {in_words(undeclared)}." if unmet_ones and undeclared else reason,
         lines=tuple(lines),
         confidence=gate.confidence,
         seed=SEED,
