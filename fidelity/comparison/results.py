@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -112,13 +112,19 @@ class ComparisonSet:
     """Candidate name to the error that kept it from being compared."""
 
 
-def verdicts(result: ComparisonSet, gate: Gate) -> dict[str, Verdict]:
+def verdicts(result: ComparisonSet, gate: Gate, *, candidates: int = 1) -> dict[str, Verdict]:
     """The verdict on every candidate that was compared, by name.
+
+    Args:
+        result: What is judged.
+        gate: What it is held to.
+        candidates: How many are judged together, if that is more than were compared together.
 
     Raises:
         ConfigError: The gate names a column that was not scored, or that can't be judged.
     """
-    return {scores.run.name: judge(gate, evidence_of(result, scores)) for scores in result.candidates}
+    evidence = [evidence_of(result, scores) for scores in result.candidates]
+    return {one.candidate: judge(gate, replace(one, candidates=max(one.candidates, candidates))) for one in evidence}
 
 
 def evidence_of(result: ComparisonSet, candidate: Scores) -> Evidence:
@@ -144,6 +150,7 @@ def evidence_of(result: ComparisonSet, candidate: Scores) -> Evidence:
         controls_failed=frozenset(p for control in result.controls for p in control.failed_prompts),
         repeats=max(Counter(candidate.prompt_ids).values()),
         same=candidate.same,
+        candidates=candidate.kept.manifest.candidates,
         prompt_tokens=candidate.prompt_tokens,
         compares=candidate.compares,
         planned=candidate.run.manifest.planned,
@@ -163,12 +170,20 @@ def values_of(scores: Scores, name: str) -> ByPrompt:
     return scores.by_prompt[name]
 
 
-def keep(candidate: Scores, controls: Sequence[Scores]) -> None:
-    """Write into a candidate's comparison which controls belong to it, so that it can be read back and judged."""
-    candidate.kept.described(
+def keep(candidate: Scores, controls: Sequence[Scores], *, candidates: int = 1) -> Scores:
+    """Write into a candidate's comparison which controls belong to it, so that it can be read back and judged.
+
+    Args:
+        candidate: The candidate's.
+        controls: Those of the baseline's controls.
+        candidates: How many were compared together.
+    """
+    comparison = candidate.kept.described(
         controls=[control.kept.path.name for control in controls],
         own_controls=[control.kept.path.name for control in candidate.own_controls],
+        candidates=candidates,
     )
+    return replace(candidate, kept=comparison)
 
 
 def load_comparison(
@@ -186,8 +201,8 @@ def load_comparison(
         StoreError: It is no comparison of a candidate, or something of it is missing or damaged.
     """
     comparison = Comparison(path)
-    manifest = comparison.manifest
-    if manifest.controls is None:
+    manifest = None if path.resolve().parent.name == "runs" else comparison.manifest
+    if manifest is None or manifest.controls is None:
         raise StoreError(
             f"{path}: not the comparison of a candidate, or not finished; name a candidate's directory in comparisons/ "
             f"of a store (fidelity list shows them), or run fidelity compare again"

@@ -54,6 +54,8 @@ class Evidence:
     """How many answers each prompt was to have."""
     same: Sameness = field(default_factory=lambda: Sameness(texts=False))
     """Candidate and baseline."""
+    candidates: int = 1
+    """How many were compared together, whose verdicts are to hold together."""
     prompt_tokens: PromptTokens | None = None
     """How baseline and candidate read the prompts; None where it wasn't recorded."""
     compares: tuple[Compares, ...] = ()

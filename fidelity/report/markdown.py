@@ -247,7 +247,7 @@ def _about(role: str, run: Run) -> tuple[str, ...]:
 
 
 def _foot(verdicts: Mapping[str, Verdict]) -> str:
-    said = {f"confidence {v.confidence:g}, seed {v.seed}" for v in verdicts.values()}
+    said = {verdict.basis for verdict in verdicts.values()}
     return f"<sub>{', '.join([f'fidelity {__version__}', *sorted(said)])}</sub>"
 
 
