@@ -12,14 +12,14 @@ NOT_OF_THE_CALL = {"id", "index", "type"}
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Reply:
     """A text, maybe empty, and the thinking that was given apart from it."""
 
     text: str
     reasoning: str | None = None
 
 
-def read_answer(choice: Mapping[str, Any]) -> Answer | None:
+def read_answer(choice: Mapping[str, Any]) -> Reply | None:
     """The answer of a chat completion's or a completion's choice; None where there is none.
 
     A tool call is an answer: it is the text, or follows it, as canonical JSON. Thinking without a text is an empty
@@ -29,7 +29,7 @@ def read_answer(choice: Mapping[str, Any]) -> Answer | None:
     return read_message(message if isinstance(message, Mapping) else {"content": choice.get("text")})
 
 
-def read_message(message: Mapping[str, Any]) -> Answer | None:
+def read_message(message: Mapping[str, Any]) -> Reply | None:
     """The same of a message: `content` (a text or parts), `refusal`, `reasoning`, `tool_calls`."""
     text = text_of(message.get("content"))
     if text is None:
@@ -39,7 +39,7 @@ def read_message(message: Mapping[str, Any]) -> Answer | None:
     if text is None and reasoning is None and calls is None:
         return None
     said = [text or ""] if calls is None else [part for part in (text, calls) if part and part.strip()]
-    return Answer("\n\n".join(said), reasoning)
+    return Reply("\n\n".join(said), reasoning)
 
 
 def text_of(content: Any) -> str | None:
