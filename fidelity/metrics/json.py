@@ -101,7 +101,7 @@ class JsonNode(NamedTuple):
 
 
 def _nodes(side: Sequence[Document | None], numbers: dict[Hashable, int]) -> Iterator[JsonNode]:
-    """All members and elements of one side's documents, pair by pair; an object's members in the order of their keys."""
+    """All members and elements of one side's documents, pair by pair; an object's members by key."""
 
     def number(key: Hashable) -> int:
         return numbers.setdefault(key, len(numbers))

@@ -122,7 +122,7 @@ def test_the_label_of_a_fence_makes_no_difference(tag):
 
 
 def test_yaml_without_a_label():
-    labeled, bare = ("```{}\nname: x\nitems:\n  - 1\n  - two\n```".format(tag) for tag in ("yaml", ""))
+    labeled, bare = (f"```{tag}\nname: x\nitems:\n  - 1\n  - two\n```" for tag in ("yaml", ""))
     assert values(labeled, bare) == values(bare, labeled) == scores(1.0, 1.0, 1.0, 1.0)
     assert values("```\nNote: this is text.\nSee below, please.\n```", "prose") == UNSCORED
 
