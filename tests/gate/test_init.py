@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -15,8 +16,6 @@ N = 100
 
 
 def similar(floor, n=300, chance=0.1, candidate=0.5):
-    from dataclasses import replace
-
     return replace(measured([candidate] * n, [floor] * n), chance=chance)
 
 
@@ -103,11 +102,6 @@ class TestDraft:
         assert gate.breaks == {"json": pytest.approx(0.01)}
 
     def test_the_candidate_s_numbers_are_not_in_it(self):
-        worse = {
-            name: measured([0.0] * 300, [v.value for v in m.controls[0].values()]) for name, m in self.columns().items()
-        }
-        from dataclasses import replace
-
         worse = {name: replace(m, candidate=by_id([0.0] * 300)) for name, m in self.columns().items()}
         assert draft(evidence(worse)) == draft(evidence(self.columns()))
 
