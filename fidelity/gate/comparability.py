@@ -87,8 +87,8 @@ def _numbers(runs: Runs) -> Iterator[Difference]:
     """What is computed in, and by which attention; a backend that follows from another difference isn't one more."""
     dtypes, caches = _both(runs, conditions.dtype), _both(runs, conditions.kv_cache)
     yield from compared("compute type", dtypes, "kernels", "engine")
-    if not conditions.kv_cache_follows_from_the_checkpoint(runs[1]):
-        yield from compared("KV cache", caches, "kv_cache")
+    if not alike(*caches) and not conditions.kv_cache_follows_from_the_checkpoint(runs[1]):
+        yield difference("KV cache", _both(runs, conditions.kv_cache_format), "kv_cache")
     same_engine = all(alike(*_revealed(runs, key)) for key in ("kind", "version", "device"))
     if same_engine and alike(*dtypes) and alike(*caches):
         yield from compared("attention backend", _both(runs, conditions.attention), "kernels", "engine")
