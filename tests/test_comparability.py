@@ -145,6 +145,13 @@ class TestVerdict:
         with pytest.raises(ConfigError, match=message):
             load_gate(workspace.file("gate.yaml", f"margins: {{sts: 0.1}}\n{text}"))
 
+    def test_a_baseline_declares_nothing(self, fidelity, workspace, write):
+        base, quant = write({}, {})
+        base.write_text(json.dumps({**json.loads(base.read_text()), "compares": "engine"}))
+        code, _, error = fidelity("compare", base, quant)
+        assert code == 2
+        assert "base: 'compares' says how a candidate differs: write it there, or in the gate" in error
+
     def test_one_or_a_list(self):
         assert Gate(margins={"sts": 0.1}, compares="engine").compares == ("engine",)
         assert Gate(margins={"sts": 0.1}, compares=list(KINDS)).compares == KINDS
