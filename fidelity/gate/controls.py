@@ -15,8 +15,8 @@ from fidelity.store.manifests import RunManifest
 ONLY_WEIGHTS: tuple[Compares, ...] = ("quantization",)
 CHANGES_NOTHING = {"path", "deadline", "timeout", "patience", "base_url", "api_key_env", "ran"}
 """Keys of an engine's YAML that may differ between a baseline and its control; `ran` is compared key by key."""
-DEPENDENT = 0.005
-"""How often a control of the baseline may share more with an equally good candidate by chance, and be refused."""
+DEPENDENT = 0.001
+"""How often a control may share so many more answers with a candidate by chance (docs/comparability.md)."""
 FROM_THE_ENGINE = ("quantized_layers", "unquantized_layers", "ran_as", "model")
 """What engines say of the model, compared where both say it."""
 
@@ -36,11 +36,11 @@ def why_no_control(controls: Sequence[RunManifest], baseline: RunManifest, candi
             return f"{name} is the candidate itself, so that nothing could lie beyond the floor."
         if control.identity.get("model") != baseline.identity.get("model"):
             return f"{name} is another model than the baseline."
-        if found := differences(baseline, control, declared=ONLY_WEIGHTS):
-            return f"{name} is no control, since its {in_words(found)}."
-        for field, ours, theirs in _claims(baseline, control):
-            if ours != theirs:
-                return f"{name} is no control, since its {field} is {theirs} (the baseline's: {ours})."
+        if differing := differences(baseline, control, declared=ONLY_WEIGHTS):
+            return f"{name} is no control, since its {in_words(differing)}."
+        for field, expected, actual in _claims(baseline, control):
+            if expected != actual:
+                return f"{name} is no control, since its {field} is {actual} (the baseline's: {expected})."
         if why := mislabeled(control):
             return f"{name} is no control: {why}."
     return ""
@@ -64,10 +64,10 @@ def why_not_independent(controls: Sequence[RunManifest], shared: Sequence[Shared
 
 def _claims(baseline: RunManifest, control: RunManifest) -> Iterator[tuple[str, Any, Any]]:
     """What must be equal: a field's name, the baseline's value and the control's."""
-    ours, theirs = configured(baseline), configured(control)
-    for key in sorted({*ours, *theirs} - CHANGES_NOTHING):
-        yield from _entries(f"engine.{key}", ours.get(key), theirs.get(key))
-    yield from _entries("ran", ours.get("ran") or {}, theirs.get("ran") or {})
+    expected, actual = configured(baseline), configured(control)
+    for key in sorted({*expected, *actual} - CHANGES_NOTHING):
+        yield from _entries(f"engine.{key}", expected.get(key), actual.get(key))
+    yield from _entries("ran", expected.get("ran") or {}, actual.get("ran") or {})
     yield "label", baseline.label, control.label
     yield "revision", baseline.config.revision, control.config.revision
     yield "sampling", baseline.sampling, control.sampling
@@ -78,14 +78,14 @@ def _claims(baseline: RunManifest, control: RunManifest) -> Iterator[tuple[str, 
     yield "checkpoint's format", baseline.checkpoint.format, control.checkpoint.format
 
 
-def _entries(field: str, ours: Any, theirs: Any) -> Iterator[tuple[str, Any, Any]]:
+def _entries(field: str, expected: Any, actual: Any) -> Iterator[tuple[str, Any, Any]]:
     """A value, or each of a mapping's; variables of the environment that pick no kernels may be secrets."""
-    if not isinstance(ours, dict) or not isinstance(theirs, dict):
-        yield field, ours, theirs
+    if not isinstance(expected, dict) or not isinstance(actual, dict):
+        yield field, expected, actual
         return
-    for name in sorted({*ours, *theirs}):
+    for name in sorted({*expected, *actual}):
         if field != "engine.env" or picks_kernels(name):
-            yield f"{field}.{name}", ours.get(name), theirs.get(name)
+            yield f"{field}.{name}", expected.get(name), actual.get(name)
 
 
 def _is_same_run(one: RunManifest, other: RunManifest) -> bool:

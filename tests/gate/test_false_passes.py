@@ -309,7 +309,10 @@ def test_candidates_that_are_no_copy(study, case):
 
 # --- controls that are none ------------------------------------------------------------------------------------------
 
-FLOOR = r"floor of -?[\d.]+ is in the lower half|[Nn]o control|closer to the baseline than the control|Too many failures|only \d+ of 200"
+FLOOR = (
+    r"floor of -?[\d.]+ is in the lower half|[Nn]o control|closer to the baseline than the control|Too many failures|"
+    r"only \d+ of 200"
+)
 CONTROLS: dict[str, tuple[Callable[[Rows], Rows], str]] = {
     "the candidate's answers": (lambda rows: COPY, "is the candidate itself"),
     "the candidate's answers, written anew": (lambda rows: [dict(reversed(r.items())) for r in COPY], "shares 25"),
