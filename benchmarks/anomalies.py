@@ -16,7 +16,7 @@ from fidelity.config import RunConfig
 from fidelity.gate.floors import ANOMALOUS
 from fidelity.metrics import metric_of_kind
 from fidelity.pipeline import compare
-from fidelity.stats import betting_p_value
+from fidelity.stats import betting_p_value, mcnemar
 from fidelity.store.store import Store
 
 METRICS = ("identical", "prefix_agreement", "rouge", "chrf", "edit", "length")
@@ -59,8 +59,12 @@ def _recorded(file: Path, control: Path | None = None) -> RunConfig:
 
 
 def _p_values(evidence):
-    """Of each column with a known range: that the candidate is nearer than the control by chance."""
-    values = {}
+    """Of each column with a known range: that the candidate is nearer than the control by chance.
+
+    Of the answers that only two runs share: that the control has so many more in common with the candidate by chance.
+    """
+    (shared,) = evidence.shared_answers
+    values = {"shared answers": mcnemar(shared.candidate_and_control, shared.baseline_and_control)}
     for name, measured in evidence.columns.items():
         bounds, excess = measured.column.bounds, {p: e for p, e in measured.excess().items() if e is not None}
         if bounds and excess and measured.column.weights is None:

@@ -1,6 +1,7 @@
 """Files that are written whole or not at all, and Parquet."""
 
 import errno
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -23,6 +24,16 @@ def read_parquet(file: Path, *, columns: Sequence[str] | None = None) -> "pa.Tab
 
     with damage_explained(file):
         return pq.read_table(file, columns=None if columns is None else list(columns))
+
+
+def sha256_of(file: Path) -> str:
+    """The hash of a file's bytes, in hexadecimal.
+
+    Raises:
+        StoreError: The file can't be read.
+    """
+    with damage_explained(file), file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def read_parquet_schema(file: Path) -> "pa.Schema":

@@ -255,6 +255,16 @@ class PromptTokens:
 
 
 @dataclass(frozen=True, slots=True)
+class SharedAnswers:
+    """How many answers exactly two of three runs share: a control has no reason to be nearer to the candidate."""
+
+    candidate_and_control: int
+    """Answers of the candidate and the control that are equal, where the baseline's is another."""
+    baseline_and_control: int
+    """Answers of the baseline and the control that are equal, where the candidate's is another."""
+
+
+@dataclass(frozen=True, slots=True)
 class Column:
     """A metric's numbers, one per pair, in the pairs' order; None means "this pair can't be scored", never 0 or NaN.
 

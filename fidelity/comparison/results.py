@@ -12,7 +12,7 @@ from fidelity.config import Compares
 from fidelity.errors import StoreError
 from fidelity.floor import ByPrompt, by_prompt, candidate_by_prompt, summarise
 from fidelity.gate import Evidence, Gate, Measured, Verdict, judge
-from fidelity.records import Column, PromptTokens, Sameness, Side
+from fidelity.records import Column, PromptTokens, Sameness, SharedAnswers, Side
 from fidelity.store.comparisons import Comparison
 from fidelity.store.manifests import ColumnSource
 from fidelity.store.runs import Run
@@ -158,6 +158,7 @@ def evidence_of(result: ComparisonSet, candidate: Scores) -> Evidence:
         candidates=candidate.kept.manifest.candidates,
         prompt_tokens=candidate.prompt_tokens,
         compares=candidate.compares,
+        shared_answers=candidate.kept.manifest.shared_answers,
         planned=candidate.run.manifest.planned,
     )
 
@@ -195,9 +196,22 @@ def keep(candidate: Scores, controls: Sequence[Scores], *, candidates: int = 1) 
     comparison = candidate.kept.described(
         controls=[control.kept.path.name for control in controls],
         own_controls=[control.kept.path.name for control in candidate.own_controls],
+        shared_answers=tuple(_shared_answers(candidate, control) for control in controls),
         candidates=candidates,
     )
     return replace(candidate, kept=comparison)
+
+
+def _shared_answers(candidate: Scores, control: Scores) -> SharedAnswers:
+    """Texts, with the thinking before them, over the answers that all three runs have."""
+    answers = {(pair.prompt.id, pair.baseline.repeat): pair.candidate for pair in control.pairing.pairs}
+    with_candidate = with_baseline = 0
+    for pair in candidate.pairing.pairs:
+        if other := answers.get((pair.prompt.id, pair.baseline.repeat)):
+            texts = [(one.reasoning, one.text) for one in (pair.baseline, pair.candidate, other)]
+            with_candidate += texts[1] == texts[2] != texts[0]
+            with_baseline += texts[0] == texts[2] != texts[1]
+    return SharedAnswers(with_candidate, with_baseline)
 
 
 def load_comparison(

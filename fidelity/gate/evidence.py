@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from fidelity.config import Compares
 from fidelity.floor import ByPrompt, excess_by_prompt, mean_over_controls
-from fidelity.records import Column, PromptTokens, Sameness
+from fidelity.records import Column, PromptTokens, Sameness, SharedAnswers
 from fidelity.store.manifests import RunManifest
 
 SEED = 0
@@ -63,6 +63,8 @@ class Evidence:
     """How many answers each prompt was to have."""
     same: Sameness = field(default_factory=lambda: Sameness(texts=False))
     """Candidate and baseline."""
+    shared_answers: tuple[SharedAnswers, ...] = ()
+    """Of candidate, baseline and each control; empty where it wasn't recorded."""
     candidates: int = 1
     """How many were compared together, whose verdicts are to hold together."""
     prompt_tokens: PromptTokens | None = None

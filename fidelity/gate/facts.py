@@ -2,7 +2,7 @@
 
 from fidelity.config import Compares
 from fidelity.gate.comparability import differences
-from fidelity.gate.controls import why_no_control
+from fidelity.gate.controls import why_no_control, why_not_independent
 from fidelity.gate.difference import Difference
 from fidelity.gate.evidence import Evidence
 from fidelity.gate.floors import why_anomalous
@@ -29,7 +29,8 @@ def unmet(gate: Gate, evidence: Evidence, plan: VerdictPlan) -> list[Line]:
     """The preconditions of any verdict that aren't met: with one of them a candidate can neither pass nor fail."""
     baseline, candidate = evidence.baseline_manifest, evidence.candidate_manifest
     reasons = {
-        "control": why_no_control(evidence.control_manifests, baseline, candidate),
+        "control": why_no_control(evidence.control_manifests, baseline, candidate)
+        or why_not_independent(evidence.control_manifests, evidence.shared_answers),
         "failures": _unanswered(gate, evidence),
         "quantization": why_not_engaged(candidate, baseline, evidence.same, declared(gate, evidence)),
         "label": _labels(evidence),

@@ -36,6 +36,19 @@ def why_no_plausible_floor(name: str, measured: Measured, gate: Gate) -> str:
     )
 
 
+def why_any_answer_passes(limit: float, measured: Measured) -> str:
+    """Why a limit on a similarity's excess accepts anything, answers to other prompts too; empty where it doesn't."""
+    floor = [value for value in measured.floor().values() if value is not None]
+    if measured.column.better != "higher" or measured.chance is None or not floor:
+        return ""
+    distance = sum(floor) / len(floor) - measured.chance
+    if distance > limit:
+        return ""
+    return (
+        f"a limit of {limit:g} accepts answers to other prompts, whose excess is {distance:.3f}; choose a smaller one"
+    )
+
+
 def why_anomalous(names: Collection[str], columns: Mapping[str, Measured], plan: VerdictPlan) -> str:
     """Why the candidate can't be judged: it is significantly closer to the baseline than the control is.
 

@@ -8,7 +8,7 @@ from fidelity.gate.coverage import with_coverage
 from fidelity.gate.difference import Difference
 from fidelity.gate.evidence import SEED, Evidence
 from fidelity.gate.facts import differences_in, unmet
-from fidelity.gate.floors import why_no_plausible_floor
+from fidelity.gate.floors import why_any_answer_passes, why_no_plausible_floor
 from fidelity.gate.lines import Judged, VerdictPlan, percent, unjudged
 from fidelity.gate.margins import judge_margin, judge_tail
 from fidelity.gate.settings import Gate, Limit, check_columns
@@ -33,7 +33,7 @@ def judge(gate: Gate, evidence: Evidence) -> Verdict:
     plan = _plan(gate, evidence)
     unmet_ones = unmet(gate, evidence, plan)
     judged = _each(gate, evidence, plan)
-    lines = _with_fails(judged, gate, 1 - plan.confidence)
+    lines = _without_empty_passes(_with_fails(judged, gate, 1 - plan.confidence), evidence)
     differing = differences_in(gate, evidence)
     undeclared = [difference for difference in differing if not difference.declared]
     why = _why_no_fail(undeclared, unmet_ones, lines)
@@ -102,6 +102,22 @@ def _with_fails(judged: Sequence[Judged], gate: Gate, level: float) -> list[Line
                 line = _softened(replace(line, outcome="fail"), f"corrected for {len(family)} lines it is not sure")
             lines[n] = line
     return [lines[n] for n in range(len(judged))]
+
+
+def _without_empty_passes(lines: Sequence[Line], evidence: Evidence) -> list[Line]:
+    """The lines, none of whose margins passes if all that decide would accept answers to other prompts."""
+    whys = {}
+    for line in lines:
+        if line.decides and line.kind in ("margin", "tail") and (measured := evidence.columns.get(line.name)):
+            whys[line] = why_any_answer_passes(line.limit or 0.0, measured)
+    if not all(whys.values()):
+        return list(lines)
+    return [
+        replace(line, outcome="inconclusive", reason=f"{line.reason.removesuffix('.')}; but no pass: {whys[line]}.")
+        if line in whys and line.outcome == "pass"
+        else line
+        for line in lines
+    ]
 
 
 def _why_no_fail(undeclared: Sequence[Difference], unmet_ones: Sequence[Line], lines: Sequence[Line]) -> str:

@@ -8,6 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fidelity.errors import StoreError
 from fidelity.files import read_parquet, read_parquet_schema, write_parquet
 from fidelity.records import Column, Side
@@ -15,6 +17,9 @@ from fidelity.store.manifests import MANIFEST, ComparisonManifest, damage_of, re
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+SIDES: dict[Side | None, int] = {None: 0, "baseline": 1, "candidate": 2, "pair": 3}
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,11 @@ class Comparison:
         return self.manifest.prompt_ids
 
     def columns(self, signature: str, *, only: Container[str] | None = None) -> tuple[Column, ...] | None:
-        """The columns of one metric, or `only` some of them; None if it has not been scored yet."""
+        """The columns of one metric, or `only` some of them; None if it has not been scored yet.
+
+        Raises:
+            StoreError: The file can't be read, was changed since, or is another comparison's.
+        """
         file = self.path / _scores_file(signature)
         if not file.is_file():
             return None
@@ -52,18 +61,34 @@ class Comparison:
         described = [c for c in made if only is None or c["name"] in only]
         wanted = {c["name"] + suffix for c in described for suffix in ("", "@weight", "@side")}
         table = read_parquet(file, columns=[name for name in schema.names if name in wanted])
-        return tuple(
-            Column(
-                name=c["name"],
-                values=tuple(table[c["name"]].to_pylist()),
-                weights=tuple(table[c["name"] + "@weight"].to_pylist()) if c["weighted"] else None,
-                better=c["better"],
-                summary=c["summary"],
-                bounds=tuple(c["bounds"]) if c["bounds"] else None,
-                sides=tuple(table[c["name"] + "@side"].to_pylist()) if c.get("sides") else None,
-            )
-            for c in described
+        return tuple(self._column(file, signature, c, table) for c in described)
+
+    def _column(self, file: Path, signature: str, described: dict[str, Any], table: "pa.Table") -> Column:
+        name = described["name"]
+        column = Column(
+            name=name,
+            values=tuple(table[name].to_pylist()),
+            weights=tuple(table[f"{name}@weight"].to_pylist()) if described["weighted"] else None,
+            better=described["better"],
+            summary=described["summary"],
+            bounds=tuple(described["bounds"]) if described["bounds"] else None,
+            sides=tuple(table[f"{name}@side"].to_pylist()) if described.get("sides") else None,
         )
+        if described.get("digest") not in (None, self._digest(signature, column)):
+            raise StoreError(
+                f"{file}: the numbers of {name} were changed since they were scored, or are another comparison's; "
+                f"delete the file and compare again"
+            )
+        return column
+
+    def _digest(self, signature: str, column: Column) -> str:
+        """Of a column's numbers, and of what they are of."""
+        of = [self.manifest.baseline, self.manifest.candidate, signature]
+        described = [column.name, column.better, column.summary, column.bounds]
+        digest = hashlib.sha256(json.dumps([*of, *described]).encode())
+        for values in (column.values, column.weights or (), [SIDES[side] for side in column.sides or ()]):
+            digest.update(np.array(values, np.float64).tobytes())  # None is NaN
+        return digest.hexdigest()
 
     def described(self, **changes: object) -> "Comparison":
         """The same comparison with other values of some fields of its manifest, which is read anew."""
@@ -96,6 +121,7 @@ class Comparison:
                 "summary": c.summary,
                 "bounds": list(c.bounds) if c.bounds else None,
                 **({"sides": True} if c.sides else {}),
+                "digest": self._digest(signature, c),
             }
             for c in columns
         ]

@@ -14,7 +14,7 @@ from fidelity.checkpoints.formats import Checkpoint
 from fidelity.config import Compares, Reasoning, RunConfig, Sampling
 from fidelity.errors import StoreError
 from fidelity.files import whole_file
-from fidelity.records import EngineInfo, PromptTokens, Sameness
+from fidelity.records import EngineInfo, PromptTokens, Sameness, SharedAnswers
 from fidelity.schema import JsonObject
 from fidelity.text.thinking import NO_THINKING, Habit
 
@@ -123,6 +123,8 @@ class RunManifest(RunDraft):
     """A finished run."""
 
     counts: ResponseCounts
+    answers_sha256: str | None = None
+    """Of the file with its answers; None in runs of older versions."""
 
 
 class ColumnSource(Record):
@@ -180,6 +182,8 @@ class ComparisonManifest(Manifest):
     """The comparisons of the baseline's controls, by directory; None for a control's own, and until all is scored."""
     own_controls: tuple[str, ...] = ()
     """The same of the candidate's own controls."""
+    shared_answers: tuple[SharedAnswers, ...] = ()
+    """Of candidate, baseline and each of `controls`; empty in comparisons of older versions."""
     candidates: int = 1
     """How many candidates were compared together when this one last was; their verdicts are to hold together."""
 

@@ -8,7 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fidelity.files import read_parquet, read_parquet_row, whole_file, write_parquet
+from fidelity.errors import StoreError
+from fidelity.files import read_parquet, read_parquet_row, sha256_of, whole_file, write_parquet
 from fidelity.records import Failure, Generation, Message, Prompt, Response
 from fidelity.store.journal import Journal, count_resumptions
 from fidelity.store.manifests import (
@@ -71,8 +72,16 @@ class Run:
 
     @cached_property
     def rows(self) -> "pa.Table":
-        """The generations, one row per prompt and repeat, in the prompt set's order."""
-        return read_parquet(self.path / GENERATIONS)
+        """The generations, one row per prompt and repeat, in the prompt set's order.
+
+        Raises:
+            StoreError: They can't be read, or were changed since the run was finished.
+        """
+        file, expected = self.path / GENERATIONS, self.manifest.answers_sha256
+        rows = read_parquet(file)
+        if expected is not None and sha256_of(file) != expected:
+            raise StoreError(f"{file}: changed since the run was finished; delete the folder {self.id} and run again")
+        return rows
 
     def prompts(self) -> tuple[Prompt, ...]:
         """The prompts that were asked, in the prompt set's order."""
@@ -178,7 +187,8 @@ def _write_run(path: Path, chunks: Sequence[Path], prompts: Sequence[Prompt], ma
         tokens=tokens,
         longest_prompt=longest,
     )
-    write_record(path / MANIFEST, RunManifest.model_validate({**dict(manifest), "counts": counts}))
+    given = {**dict(manifest), "counts": counts, "answers_sha256": sha256_of(path / GENERATIONS)}
+    write_record(path / MANIFEST, RunManifest.model_validate(given))
     return Run(path)
 
 
