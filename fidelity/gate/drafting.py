@@ -12,11 +12,20 @@ from fidelity.errors import ConfigError
 from fidelity.gate.evidence import Evidence, Measured
 from fidelity.gate.lines import VerdictPlan, rounded_up
 from fidelity.gate.margins import excess_bound, judge_tail
-from fidelity.gate.settings import Gate, break_column, break_key, check_columns
-from fidelity.gate.shares import judge_breaks
+from fidelity.gate.settings import (
+    Gate,
+    break_column,
+    break_key,
+    check_columns,
+    conflict_column,
+    conflict_key,
+)
+from fidelity.gate.shares import judge_share
+from fidelity.gate.verdict import LineKind
 from fidelity.stats import Bound, prompts_needed, prompts_needed_for_share, smallest_resolvable_share
 
 PROMPT_SETS = {"the starter set": 72, "Arena-Hard": 500}
+LEADING_CONFLICTS = ("number", "negation", "any")
 PREFERRED = ("sts", "rougeL")
 """Columns whose margins are written as limits; those of the others are comments. Without these, the first two."""
 
@@ -46,9 +55,12 @@ def draft(
     if margins or breaks:
         _check(margins, breaks, evidence)
     study = VerdictPlan(confidence, tests=1)
-    broken = {break_key(name): m for name, m in evidence.columns.items() if name == break_column(break_key(name))}
-    bounds = {name: bound for name, m in evidence.columns.items() if (bound := _bound(name, m, broken, study))}
-    if not (bounds or broken):
+    conflicting, broken = (
+        {key(name): m for name, m in evidence.columns.items() if name == column(key(name))}
+        for key, column in ((conflict_key, conflict_column), (break_key, break_column))
+    )
+    bounds = {name: bound for name, m in evidence.columns.items() if (bound := _bound(name, m, study))}
+    if not (bounds or broken or conflicting):
         raise ConfigError(f"{evidence.candidate}: nothing that can be judged was scored; compare with more metrics")
     chosen = [*margins, *(name for name in PREFERRED if name in bounds and name not in margins)] or [*bounds][:2]
     lines = [
@@ -58,12 +70,13 @@ def draft(
         "# accepts this candidate. Whether so much drift is acceptable is for you to say: change the limits, then",
         "# delete these lines. Drift is displacement, not quality.",
         f"confidence: {confidence:g}",
+        *_shares("conflict", "conflicts", conflicting, {}, study),
         *_margins(bounds, chosen, margins, study),
         *_tail(evidence.columns, chosen, study),
-        *_breaks(broken, breaks, study),
+        *_shares("break", "breaks", broken, breaks, study),
         "# Share of prompts without an answer, as counted; beyond it the rest may not stand for all.",
         "max_failed: 0.02",
-        "# With a primary column only its lines, hard breaks and failures decide, and the other lines warn.",
+        "# With a primary column only its lines, conflicts, hard breaks and failures decide, and the other lines warn.",
         f"# primary: {next(iter(chosen), 'COLUMN')}",
     ]
     return "\n".join(lines) + "\n"
@@ -79,9 +92,10 @@ def _check(margins: Mapping[str, float], breaks: Mapping[str, float], evidence: 
         raise ConfigError(f"gate init: {lacking[0]} could not be scored: {evidence.unscored[lacking[0]]}")
 
 
-def _bound(name: str, measured: Measured, broken: Mapping[str, Measured], study: VerdictPlan) -> Bound | None:
-    """None for what only describes, breaks (which have limits of their own), profiles, and what has no such bound."""
-    if measured.column.better == "neither" or break_key(name) in broken or "[" in name:
+def _bound(name: str, measured: Measured, study: VerdictPlan) -> Bound | None:
+    """None for what only describes, shares (which have limits of their own), profiles, and what has no such bound."""
+    is_share = name in (break_column(break_key(name)), conflict_column(conflict_key(name)))
+    if measured.column.better == "neither" or is_share or "[" in name:
         return None
     return excess_bound(measured, study)
 
@@ -123,24 +137,33 @@ def _tail(columns: Mapping[str, Measured], chosen: list[str], study: VerdictPlan
     return ["# Excess of the worst 5 % of prompts.", "tail:", *lines] if lines else []
 
 
-def _breaks(broken: Mapping[str, Measured], wanted: Mapping[str, float], study: VerdictPlan) -> list[str]:
+def _shares(
+    kind: LineKind, key: str, columns: Mapping[str, Measured], wanted: Mapping[str, float], study: VerdictPlan
+) -> list[str]:
+    """Limits on conflicts: `number`, `negation` and `any`, the other kinds as comments; limits on all breaks."""
     lines = []
-    for name, measured in broken.items():
-        line = judge_breaks(name, 0.5, measured, study).line
+    for name, measured in columns.items():
+        line = judge_share(kind, name, 0.5, measured, study).line
         if line.value is None or line.upper is None:
             continue
         limit = wanted.get(name) or rounded_up(line.upper)
-        _refuse_unresolvable(f"breaks.{name}", limit, line.n, 1.0, study)
+        _refuse_unresolvable(f"{key}.{name}", limit, line.n, 1.0, study)
         if limit >= 1:
             continue
         k = round(line.value * line.n)
         needed = prompts_needed_for_share(k, line.n, limit, confidence=study.confidence)
+        leads = kind != "conflict" or name.rpartition(".")[2] in LEADING_CONFLICTS
         lines += [
             f"  # Measured: {k} of {line.n}, at most {line.upper:.1%} {study.at}. At this share a verdict takes",
             f"  # {_prompts(needed)}: {_sets(needed)}.",
-            f"  {name}: {limit:g}",
+            f"  {'' if leads else '# '}{name}: {limit:g}",
         ]
-    return ["# Share of prompts newly broken.", "breaks:", *lines] if lines else []
+    title = (
+        "# Share of prompts newly broken."
+        if kind == "break"
+        else "# Share of prompts whose answers contradict the baseline's."
+    )
+    return [title, f"{key}:", *lines] if lines else []
 
 
 def _refuse_unresolvable(where: str, limit: float, n: int, width: float, study: VerdictPlan) -> None:

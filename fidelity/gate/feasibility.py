@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from fidelity.gate.lines import rounded_up
 from fidelity.gate.settings import Gate, Limit
+from fidelity.gate.verdict import SHARES
 from fidelity.records import Column
 from fidelity.stats import betting_bound, clopper_pearson, fewest_prompts, prompts_needed_for_share
 from fidelity.stats.bootstrap import FEWEST_IN_TAIL_STUDY
@@ -59,11 +60,12 @@ def _smallest(limit: Limit, column: Column, prompts: int, confidence: float, *, 
     """The smallest limit that so many prompts can show, rounded up; None where there is none."""
     if limit.kind == "tail":
         return None
-    if limit.kind == "break" and not any_time:
+    is_share = limit.kind in SHARES
+    if is_share and not any_time:
         smallest, largest = clopper_pearson(0, prompts, confidence=confidence, side="upper")[1], 1.0
     else:
-        largest = 1.0 if limit.kind == "break" else _width(column)
-        low, planned = 0.0 if limit.kind == "break" else -largest, prompts if any_time else None
+        largest = 1.0 if is_share else _width(column)
+        low, planned = 0.0 if is_share else -largest, prompts if any_time else None
         ids = [str(number) for number in range(prompts)]
         smallest = betting_bound(
             ids, [0.0] * prompts, low=low, high=largest, confidence=confidence, planned=planned

@@ -11,8 +11,8 @@ from fidelity.gate.floors import why_no_plausible_floor
 from fidelity.gate.lines import Judged, VerdictPlan, unjudged
 from fidelity.gate.margins import judge_margin, judge_tail
 from fidelity.gate.settings import Gate, Limit, check_columns
-from fidelity.gate.shares import judge_breaks, judge_failed
-from fidelity.gate.verdict import Line, Outcome, Verdict, worst
+from fidelity.gate.shares import judge_failed, judge_share
+from fidelity.gate.verdict import SHARES, Line, Outcome, Verdict, worst
 from fidelity.stats import holm
 
 
@@ -68,8 +68,8 @@ def _limit(limit: Limit, gate: Gate, evidence: Evidence, plan: VerdictPlan) -> J
     measured = evidence.columns.get(limit.column)
     if measured is None:
         return unjudged(limit.kind, limit.name, limit.value, evidence.unscored[limit.column])
-    if limit.kind == "break":
-        return judge_breaks(limit.name, limit.value, measured, plan)
+    if limit.kind in SHARES:
+        return judge_share(limit.kind, limit.name, limit.value, measured, plan)
     judge_limit = judge_margin if limit.kind == "margin" else judge_tail
     judged = judge_limit(limit.name, limit.value, measured, plan)
     if why := why_no_plausible_floor(limit.column, measured, gate):

@@ -1,6 +1,6 @@
 """A frame: two aligned sentences, term by term, with what is equal in both and what stands in the place of what."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, NamedTuple
@@ -43,11 +43,9 @@ class Frame:
     def hunks(self) -> list[Hunk]:
         """Where the sentences differ, by the terms' stems, in order."""
         stems = [term.stem for term in self.a], [term.stem for term in self.b]
-        return [
-            Hunk(range(op.src_start, op.src_end), range(op.dest_start, op.dest_end))
-            for op in Levenshtein.opcodes(*stems)
-            if op.tag != "equal"
-        ]
+        changes = (op for op in Levenshtein.opcodes(*stems) if op.tag != "equal")
+        single = (Hunk(range(c.src_start, c.src_end), range(c.dest_start, c.dest_end)) for c in changes)
+        return list(_joined(single, near=0))
 
     @cached_property
     def similarity(self) -> float:
@@ -108,7 +106,7 @@ class Frame:
 
     @cached_property
     def _changes(self) -> list[Hunk]:
-        return list(_joined(self.hunks))
+        return list(_joined(self.hunks, near=NEAR))
 
     def crossed(self, i: int, j: int) -> bool:
         """Whether what is before term i of the baseline is after term j of the candidate, and the other way round."""
@@ -133,10 +131,11 @@ class Frame:
         return 0
 
 
-def _joined(hunks: Sequence[Hunk]) -> Iterator[Hunk]:
+def _joined(hunks: Iterable[Hunk], *, near: int) -> Iterator[Hunk]:
+    """Hunks with no more than so many terms between them as one."""
     pending: Hunk | None = None
     for hunk in hunks:
-        if pending and hunk.baseline.start - pending.baseline.stop <= NEAR:
+        if pending and hunk.baseline.start - pending.baseline.stop <= near:
             pending = Hunk(
                 range(pending.baseline.start, hunk.baseline.stop), range(pending.candidate.start, hunk.candidate.stop)
             )

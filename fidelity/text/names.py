@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import TYPE_CHECKING
 
 from fidelity.text.frames import Frame, Hunk, UnitConflict
@@ -20,6 +20,8 @@ TITLE = 0.6
 TIGHT = 0.75
 """Of a frame: from here on a name on each side without an equal is another name, wherever it is."""
 SWAPPED = 0.8
+EXCHANGED = 2
+"""Stems that what is said of a name shares with what was said of another, while it shares none with its own."""
 MIN_SIMILARITY = 0.35
 
 
@@ -87,6 +89,8 @@ def name_findings(frame: Frame, lexicon: Lexicon) -> Iterator[UnitConflict]:
         yield frame.finding("name", sorted({i for i, _ in together}), sorted({j for _, j in together}))
     elif frame.similarity >= SWAPPED:
         yield from _swapped(frame)
+    else:
+        yield from _exchanged(frame, lexicon)
 
 
 def _in_place_of_capitals(
@@ -117,6 +121,30 @@ def _swapped(frame: Frame) -> Iterator[UnitConflict]:
     moved = [*(frame.a[i] for i in rows), *(frame.b[j] for j in columns)]
     if moved and all(term.capital or term.kind == "code" for term in moved):
         yield frame.finding("name", rows, columns)
+
+
+def _exchanged(frame: Frame, lexicon: Lexicon) -> Iterator[UnitConflict]:
+    """Two names in a paraphrase of which each has what the other one has in the baseline said of it."""
+    sides = [_said_of(terms, lexicon) for terms in (frame.a, frame.b)]
+    shared = [form for form in sides[0] if form in sides[1]]
+    for one, other in combinations(shared, 2):
+        straight = len(sides[0][one][1] & sides[1][one][1]) + len(sides[0][other][1] & sides[1][other][1])
+        crossed = [len(sides[0][a][1] & sides[1][b][1]) for a, b in ((one, other), (other, one))]
+        if not straight and sum(crossed) >= EXCHANGED:
+            yield frame.finding("name", [sides[0][f][0] for f in (one, other)], [sides[1][f][0] for f in (one, other)])
+            return
+
+
+def _said_of(terms: Sequence[Term], lexicon: Lexicon) -> dict[str, tuple[int, frozenset[str]]]:
+    """Each name that is there once, by its last word's form: where it is, and the stems after it up to the next."""
+    names = [i for i in range(len(terms)) if _is_name(terms, i, lexicon)]
+    last = [i for i in names if i + 1 not in names]
+    forms = Counter(_form(terms[i]) for i in last)
+    return {
+        form: (i, frozenset(t.stem for t in terms[i + 1 : end] if t.kind == "word" and len(t.form) > 3))
+        for i, end in pairwise([*last, len(terms)])
+        if forms[form := _form(terms[i])] == 1
+    }
 
 
 def _is_move(frame: Frame, hunk: Hunk, following: Hunk) -> bool:
