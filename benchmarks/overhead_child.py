@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from fidelity.children import vllm as child
-from fidelity.children.answering import OnProgress, answer
+from fidelity.children.answering import ReportProgress, answer
 from fidelity.children.prompting import tokenized
 
 LENGTHS = itertools.cycle(json.loads(os.environ["LENGTHS"]))
@@ -26,7 +26,7 @@ def of_drawn_length(sampling: dict[str, Any], *, logprobs: bool) -> Any:
 class WithBare(child.VllmInProcess):
     """One engine for both."""
 
-    def bare(self, rows: list[dict[str, Any]], on_progress: OnProgress) -> Iterator[dict[str, Any]]:
+    def bare(self, rows: list[dict[str, Any]], on_progress: ReportProgress) -> Iterator[dict[str, Any]]:
         """One record: the seconds and tokens of handing all prompts to `LLM.generate` at once."""
         from vllm import SamplingParams
 

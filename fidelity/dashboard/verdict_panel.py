@@ -42,8 +42,8 @@ def show_verdict(judged: Verdict, found: dict[str, ColumnSummary]) -> None:
     markup_table(("Outcome", *HEADINGS, "Why"), lines)
     for difference in judged.differences:
         note(f"{judged.candidate}: {difference_in_words(difference)}")
-    quiet(f"Confidence {judged.confidence:g}, seed {judged.seed}. {NOT_QUALITY}")
+    quiet(f"{judged.basis.capitalize()}. {NOT_QUALITY}")
 
 
 def _summary(row: ColumnSummary, value: float | None) -> Summary:
-    return Summary(row.name, value, row.kind, row.better, row.n, row.n_unscored, row.excess)
+    return Summary(row.name, value, row.kind, row.better, row.n, row.n_unscored, row.excess, row.n_worst)

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from fidelity.gate.comparability import in_words
+from fidelity.gate.coverage import with_coverage
 from fidelity.gate.difference import Difference
 from fidelity.gate.evidence import SEED, Evidence
 from fidelity.gate.facts import differences_in, unmet
 from fidelity.gate.floors import why_no_plausible_floor
-from fidelity.gate.lines import Judged, VerdictPlan, unjudged
+from fidelity.gate.lines import Judged, VerdictPlan, percent, unjudged
 from fidelity.gate.margins import judge_margin, judge_tail
 from fidelity.gate.settings import Gate, Limit, check_columns
 from fidelity.gate.shares import judge_failed, judge_share
@@ -19,9 +20,9 @@ from fidelity.stats import holm
 def judge(gate: Gate, evidence: Evidence) -> Verdict:
     """Hold a candidate against a gate.
 
-    Pass takes every line, each at the gate's confidence. Fail takes one line that is beyond its limit after Holm's
-    correction for the lines that decide. All else is inconclusive: so is a fail that another engine may have caused,
-    and everything where a precondition isn't met.
+    Pass takes every line, each at the confidence that so many candidates ask for (Bonferroni). Fail takes one line that
+    is beyond its limit at that confidence, after Holm's correction for the lines that decide. All else is inconclusive:
+    so is a fail that another engine may have caused, and everything where a precondition isn't met.
 
     Raises:
         ConfigError: The gate names a column that was not scored, or that can't be judged.
@@ -30,27 +31,34 @@ def judge(gate: Gate, evidence: Evidence) -> Verdict:
     plan = _plan(gate, evidence)
     unmet_ones = unmet(gate, evidence, plan)
     judged = _each(gate, evidence, plan)
-    lines = _with_fails(judged, gate)
+    lines = _with_fails(judged, gate, 1 - plan.confidence)
     differing = differences_in(gate, evidence)
-    why = _why_no_fail([d for d in differing if not d.declared], unmet_ones, lines)
+    undeclared = [difference for difference in differing if not difference.declared]
+    why = _why_no_fail(undeclared, unmet_ones, lines)
+    about_answers = [line for line in unmet_ones if line.name not in ("quantization", "label")]
+    why_failed = _why_no_fail(undeclared, about_answers, lines)
     beyond = [line for line in lines if line.decides and line.outcome == "fail"]
-    lines = [*unmet_ones, *(_softened(line, why) if why else line for line in lines)]
+    # Missing answers fail even where those that are there equal the baseline's, or nothing was quantized.
+    lines = [*unmet_ones, *(_softened(line, why_failed if line.kind == "failed" else why) for line in lines)]
     outcome = worst(line.outcome for line in lines if line.decides)
+    no_fail = f"beyond the gate in {_named(beyond)}, but {why}" if beyond else ""
+    reason = _reason(outcome, lines, _surely(gate, evidence), no_fail)
     return Verdict(
         candidate=evidence.candidate,
         outcome=outcome,
-        reason=_reason(outcome, lines, gate, f"beyond the gate in {_named(beyond)}, but {why}" if beyond else ""),
+        reason=f"{reason} And its {in_words(undeclared)}." if unmet_ones and undeclared else reason,
         lines=tuple(lines),
         confidence=gate.confidence,
         seed=SEED,
         planned=evidence.planned,
+        candidates=evidence.candidates,
         differences=differing,
     )
 
 
 def _plan(gate: Gate, evidence: Evidence) -> VerdictPlan:
     return VerdictPlan(
-        confidence=gate.confidence,
+        confidence=gate.confidence_of_each(evidence.candidates),
         tests=len(gate.limits) + 1,
         planned=evidence.planned,
         complete=evidence.complete,
@@ -69,26 +77,28 @@ def _limit(limit: Limit, gate: Gate, evidence: Evidence, plan: VerdictPlan) -> J
     if measured is None:
         return unjudged(limit.kind, limit.name, limit.value, evidence.unscored[limit.column])
     if limit.kind in SHARES:
-        return judge_share(limit.kind, limit.name, limit.value, measured, plan)
-    judge_limit = judge_margin if limit.kind == "margin" else judge_tail
-    judged = judge_limit(limit.name, limit.value, measured, plan)
-    if why := why_no_plausible_floor(limit.column, measured, gate):
+        judged = judge_share(limit.kind, limit.name, limit.value, measured, plan)
+    else:
+        judge_limit = judge_margin if limit.kind == "margin" else judge_tail
+        judged = judge_limit(limit.name, limit.value, measured, plan)
+    judged = with_coverage(judged, measured, evidence, least=gate.coverage_of(limit.name))
+    if limit.kind not in SHARES and (why := why_no_plausible_floor(limit.column, measured, gate)):
         reason = f"{judged.line.reason.removesuffix('.')}; but {why}."
         return Judged(replace(judged.line, outcome="inconclusive", reason=reason, prompts_needed=None))
     return judged
 
 
-def _with_fails(judged: Sequence[Judged], gate: Gate) -> list[Line]:
-    """The lines with what fails; those that decide and those that warn are corrected apart, as two families."""
+def _with_fails(judged: Sequence[Judged], gate: Gate, level: float) -> list[Line]:
+    """The lines with what fails at a level; those that decide and those that warn are two families of their own."""
     lines = {}
     for decides in (True, False):
         family = [n for n, one in enumerate(judged) if gate.decides(one.line.kind, one.line.name) is decides]
         adjusted = holm([judged[n].p_value for n in family])
         for n, p_value in zip(family, adjusted, strict=True):
             line = replace(judged[n].line, decides=decides)
-            if p_value <= 1 - gate.confidence:
+            if p_value <= level:
                 line = replace(line, outcome="fail")
-            elif judged[n].p_value <= 1 - gate.confidence:
+            elif judged[n].p_value <= level:
                 line = _softened(replace(line, outcome="fail"), f"corrected for {len(family)} lines it is not sure")
             lines[n] = line
     return [lines[n] for n in range(len(judged))]
@@ -106,26 +116,34 @@ def _why_no_fail(undeclared: Sequence[Difference], unmet_ones: Sequence[Line], l
 
 
 def _softened(line: Line, why: str) -> Line:
-    """A fail that is none, with the reason why."""
-    if line.outcome != "fail":
+    """A fail that is none, with the reason why, where there is one."""
+    if line.outcome != "fail" or not why:
         return line
     return replace(line, outcome="inconclusive", reason=f"{line.reason.removesuffix('.')}; but no fail: {why}.")
 
 
-def _reason(outcome: Outcome, lines: Sequence[Line], gate: Gate, no_fail: str) -> str:
+def _reason(outcome: Outcome, lines: Sequence[Line], surely: str, no_fail: str) -> str:
     """One sentence for the whole."""
     preconditions = [line.reason for line in lines if line.kind == "precondition"]
     deciding = [line for line in lines if line.decides]
     named = _named([line for line in deciding if line.outcome == outcome])
     match outcome:
         case "pass":
-            return f"Every line holds, each at {100 * gate.confidence:g} %."
+            return f"Every line holds, each {surely}."
         case "fail":
             return f"Beyond the gate in {named} (of {len(deciding)} lines)."
         case "inconclusive":
             if preconditions:
                 return preconditions[0]
             return f"The data can't tell: {no_fail or f'{named} (of {len(deciding)} lines)'}."
+
+
+def _surely(gate: Gate, evidence: Evidence) -> str:
+    """How sure each line is; with several candidates also how sure all of their verdicts are."""
+    each = f"at {percent(gate.confidence_of_each(evidence.candidates))}"
+    if evidence.candidates == 1:
+        return each
+    return f"{each} ({percent(gate.confidence)} over {evidence.candidates} candidates)"
 
 
 def _named(lines: Sequence[Line]) -> str:

@@ -37,6 +37,10 @@ class Line:
     """How many prompts would decide at the measured mean and spread; None where none would."""
     n: int = 0
     """Prompts that the line was judged on."""
+    coverage: float | None = None
+    """Their share of all prompts; None where no column is judged."""
+    n_worst: int = 0
+    """Answers of the candidate that could not be scored, and count as the column's worst value."""
     asymptotic: bool = False
     """True where the bounds come from a bootstrap, which promises its confidence only as n grows."""
 
@@ -66,12 +70,21 @@ class Verdict:
     reason: str
     lines: tuple[Line, ...]
     confidence: float
+    """Of all verdicts given together."""
     seed: int
     """Of the order in which the bounds read the prompts, and of the bootstrap."""
     planned: int | None = None
     """Where generating stops once the bounds decide: the number of prompts that there can be."""
+    candidates: int = 1
+    """How many were judged together; each of the bounds has the confidence that all of them take."""
     differences: tuple[Difference, ...] = ()
     """Where baseline and candidate were not generated alike; what isn't declared turns a fail into inconclusive."""
+
+    @property
+    def basis(self) -> str:
+        """What it takes to get the same bounds again: "confidence 0.95 over 3 candidates, seed 0"."""
+        over = f" over {self.candidates} candidates" if self.candidates > 1 else ""
+        return f"confidence {self.confidence:g}{over}, seed {self.seed}"
 
 
 def worst(outcomes: Iterable[Outcome]) -> Outcome:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from fidelity.comparison.history import HistoryEntry, history
-from fidelity.comparison.results import ComparisonSet, Scores, values_of
+from fidelity.comparison.results import ComparisonSet, Scores, control_values_of, values_of
 from fidelity.errors import ConfigError
 from fidelity.floor import summarise
 from fidelity.gate import Gate, Line, Verdict
@@ -71,7 +71,7 @@ def _excess(result: ComparisonSet, candidate: Scores, names: Sequence[str]) -> d
     found = {}
     for name in names:
         if name in candidate.columns and all(name in control.columns for control in result.controls):
-            controls = [values_of(control, name) for control in result.controls]
+            controls = [control_values_of(control, name) for control in result.controls]
             mean = summarise(values_of(candidate, name), candidate.columns[name].column, controls).excess
             if mean is not None:
                 found[name] = mean
@@ -136,6 +136,8 @@ class Recommendation:
 def recommend(store: Store, gate: Gate, *, minimise: Minimise, baseline: str | None = None) -> Recommendation:
     """Judge what was compared with a baseline, each candidate as it was compared last, and choose.
 
+    The best of many is as likely to be there by chance as there are many, so all verdicts are to hold together.
+
     Args:
         store: Where the comparisons lie.
         gate: What must pass.
@@ -146,7 +148,7 @@ def recommend(store: Store, gate: Gate, *, minimise: Minimise, baseline: str | N
     Raises:
         ConfigError: There is no comparison with such a baseline, or of those that pass nothing was measured.
     """
-    entries = history(store, gate, baseline=baseline)
+    entries = history(store, gate, baseline=baseline, together=True)
     newest = entries[-1].baseline
     last = {entry.candidate: entry for entry in entries if entry.baseline == newest}
     base = Run(store.root / "runs" / newest)

@@ -39,6 +39,7 @@ from fidelity.report.verdicts import (
     NO_GATE,
     URGENCY,
     column_cells,
+    failed_cells,
     line_cells,
     most_urgent_first,
     number,
@@ -152,7 +153,7 @@ def _table(result: ComparisonSet, candidate: Scores, verdict: Verdict | None, fl
     columns = {name: column_cells(s, floor.get(name)) for name, s in summaries.items() if shown_in_table(name)}
     plain = ("Column", "Value", "Floor", "Excess", "n")
     if verdict is None:
-        return f"{heading}\n\n{_rows(plain, columns.values())}"
+        return f"{heading}\n\n{_rows(plain, [failed_cells(result, candidate), *columns.values()])}"
     rows, reasons = [], []
     for line in most_urgent_first(verdict.lines):
         column = column_of(line)
@@ -255,7 +256,7 @@ def _about(role: str, run: Run) -> tuple[str, ...]:
 
 
 def _foot(verdicts: Mapping[str, Verdict]) -> str:
-    said = {f"confidence {v.confidence:g}, seed {v.seed}" for v in verdicts.values()}
+    said = {verdict.basis for verdict in verdicts.values()}
     return f"<sub>{', '.join([f'fidelity {__version__}', *sorted(said)])}</sub>"
 
 
