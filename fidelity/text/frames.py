@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 from rapidfuzz.distance import Levenshtein
 
+from fidelity.text.function_words import function_words
 from fidelity.text.terms import Term
 
 ConflictKind = Literal["negation", "number", "direction", "name", "json", "code", "table"]
@@ -69,6 +70,13 @@ class Frame:
         return 2 * same / total if total else 1.0
 
     @cached_property
+    def likeness(self) -> float:
+        """The similarity, or the share of content words in common in any order, whichever is larger."""
+        content = [self._content(side) for side in (self.a, self.b)]
+        smaller = min(map(len, content))
+        return max(self.similarity, 2 * len(content[0] & content[1]) / sum(map(len, content)) if smaller > 1 else 0.0)
+
+    @cached_property
     def replaced(self) -> list[tuple[int, int]]:
         """Terms that stand in each other's place: hunks of the same length on both sides, one by one."""
         return [
@@ -110,11 +118,17 @@ class Frame:
 
     def crossed(self, i: int, j: int) -> bool:
         """Whether what is before term i of the baseline is after term j of the candidate, and the other way round."""
-        before, after = ({t.stem for t in part} for part in (self.a[:i], self.a[i + 1 :]))
-        left, right = ({t.stem for t in part} for part in (self.b[:j], self.b[j + 1 :]))
+        before, after = (self._content(part) for part in (self.a[:i], self.a[i + 1 :]))
+        left, right = (self._content(part) for part in (self.b[:j], self.b[j + 1 :]))
         both = before & after
         same = len((before & left) - both) + len((after & right) - both)
         return len((before & right) - both - left) + len((after & left) - both - right) > same
+
+    def _content(self, terms: Sequence[Term]) -> set[str]:
+        return {term.stem for term in terms if self._is_content(term)}
+
+    def _is_content(self, term: Term) -> bool:
+        return term.kind != "mark" and term.form.casefold() not in function_words(self.language)
 
     def finding(self, kind: ConflictKind, rows: Sequence[int], columns: Sequence[int]) -> UnitConflict:
         """A conflict between these terms; where a side has none, its place is after what is equal before the other."""

@@ -23,6 +23,11 @@ SWAPPED = 0.8
 EXCHANGED = 2
 """Stems that what is said of a name shares with what was said of another, while it shares none with its own."""
 MIN_SIMILARITY = 0.35
+TITLES = frozenset(
+    {"dr", "mr", "mrs", "ms", "miss", "prof", "professor", "sir", "lord", "lady", "president", "herr", "frau"}
+)
+ARTICLES = frozenset({"the", "a", "an"})
+SAME_NAMES = {"usa": "us", "u.s": "us", "u.s.a": "us", "u.k": "uk"}
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ class Lexicon:
         """Whether a term is (a piece of) a name."""
         term = terms[index]
         word = term.form.casefold()
-        if not term.capital or word in self.common or len(word) < 2:
+        if not term.capital or word in self.common or word in TITLES or len(word) < 2:
             return False
         if len(term.form) > 1 and term.form.isupper():
             return True
@@ -201,10 +206,11 @@ def _is_name(terms: Sequence[Term], index: int, lexicon: Lexicon) -> bool:
 def _form(term: Term) -> str:
     """Without case and accents, and without the plural's s of what is in capitals (`GPUs`)."""
     form = "".join(c for c in unicodedata.normalize("NFKD", term.form.casefold()) if not unicodedata.combining(c))
-    return form.rstrip("().,/").removesuffix("s") if term.kind == "word" else form.rstrip("().,/")
+    form = form.rstrip("().,/")
+    return SAME_NAMES.get(form, form.removesuffix("s") if term.kind == "word" and len(form) > 3 else form)
 
 
 def _initials(terms: Sequence[Term]) -> set[str]:
     """The initials of words with capitals in a row: `who` for World Health Organization."""
-    capitals = "".join(term.form[0].casefold() if term.capital else " " for term in terms)
-    return {run.removesuffix("s") for run in capitals.split() if len(run) > 1}
+    capitals = "".join(t.form[0].casefold() if t.capital and t.stem not in ARTICLES else " " for t in terms)
+    return {run for run in capitals.split() if len(run) > 1}

@@ -23,7 +23,7 @@ def number_findings(frame: Frame, elsewhere: tuple[frozenset[str], frozenset[str
 
     `elsewhere` has the numbers of the other units of baseline and candidate: a number that moved there isn't lost.
     """
-    if frame.similarity < MIN_SIMILARITY:
+    if frame.likeness < MIN_SIMILARITY:
         return
     rows, columns = _unmatched(_numbers(frame.a), _numbers(frame.b), frame)
     lost = [i for i in rows if frame.a[i].stem not in elsewhere[1]]
