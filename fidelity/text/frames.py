@@ -116,6 +116,14 @@ class Frame:
     def _changes(self) -> list[Hunk]:
         return list(_joined(self.hunks, near=NEAR))
 
+    def first_change(self, rows: Sequence[int], columns: Sequence[int]) -> tuple[list[int], list[int]]:
+        """Those of two sides' terms that are in the first change with both, side by side; else the first of each."""
+        for change in self._changes:
+            left, right = sorted({*rows} & {*change.baseline}), sorted({*columns} & {*change.candidate})
+            if left and right:
+                return _run(left), _run(right)
+        return list(rows[:1]), list(columns[:1])
+
     def crossed(self, i: int, j: int) -> bool:
         """Whether what is before term i of the baseline is after term j of the candidate, and the other way round."""
         before, after = (self._content(part) for part in (self.a[:i], self.a[i + 1 :]))
@@ -159,6 +167,11 @@ def _joined(hunks: Iterable[Hunk], *, near: int) -> Iterator[Hunk]:
             pending = hunk
     if pending:
         yield pending
+
+
+def _run(indices: Sequence[int]) -> list[int]:
+    """The first of them and those that follow without a gap."""
+    return [i for place, i in enumerate(indices) if i == indices[0] + place]
 
 
 def _span(terms: Sequence[Term], indices: Sequence[int], place: int) -> tuple[int, int]:

@@ -91,7 +91,7 @@ def name_findings(frame: Frame, lexicon: Lexicon) -> Iterator[UnitConflict]:
     together = [(i, j) for i in lost for j in new if frame.together(i, j) or frame.similarity >= TIGHT]
     together += _in_place_of_capitals(frame, lost, new, lexicon)
     if together:
-        yield frame.finding("name", sorted({i for i, _ in together}), sorted({j for _, j in together}))
+        yield frame.finding("name", *frame.first_change([i for i, _ in together], [j for _, j in together]))
     elif frame.similarity >= SWAPPED:
         yield from _swapped(frame)
     else:
