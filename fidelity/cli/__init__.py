@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Sequence
 
 from fidelity import __version__
-from fidelity.cli import comparing, exporting, gating, inspecting, listing, recommending, studying, tokens
+from fidelity.cli import comparing, exporting, gating, inspecting, listing, recommending, showing, studying, tokens
 from fidelity.cli.options import COULD_NOT_JUDGE
 from fidelity.errors import FidelityError
 
@@ -39,6 +39,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="fidelity", description="Does a quantized model still say the same things?")
     parser.add_argument("--version", action="version", version=f"fidelity {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for group in (comparing, studying, gating, recommending, exporting, listing, inspecting, tokens):
+    for group in (comparing, studying, gating, recommending, exporting, listing, showing, inspecting, tokens):
         group.add_to(commands)
     return parser

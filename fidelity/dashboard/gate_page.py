@@ -1,6 +1,7 @@
 """Gate: margins to move, the verdict as they stand, and the gate.yaml to copy."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
@@ -20,6 +21,8 @@ NO_GATE_FILE = (
     "No gate file was given, or a provisional one: this candidate can't pass by limits that were moved beside it. "
     "Agree on limits, save the YAML below without 'provisional', and start the dashboard with --gate FILE."
 )
+SHARES = {"conflicts": ("conflict_", "conflicting"), "breaks": ("break_", "newly broken")}
+"""The gate's limits on shares of prompts: how their columns begin, and what they are called."""
 
 
 def draw() -> None:
@@ -86,28 +89,15 @@ def _start(shelf: Shelf, entry: CatalogEntry, found: dict[str, ColumnSummary]) -
 def _gate(found: dict[str, ColumnSummary], start: dict[str, Any], confidence: float) -> Gate | None:
     """The gate as the sliders stand; None without a limit."""
     can = [name for name, row in found.items() if row.better != "neither" and shown_in_table(name)]
-    breaks = [name for name in can if name.startswith("break_")]
-    named = [name for name in can if name not in breaks]
+    shares = {key: [n for n in can if n.startswith(prefix)] for key, (prefix, _) in SHARES.items()}
+    named = [name for name in can if not any(name in names for names in shares.values())]
     for name in start.get("margins") or {}:
         if name not in found:
             note(f"The gate has a margin on {name}, which was not scored on this comparison; it is left out here.")
     first = [name for name in start.get("margins") or {} if name in named] or named[:1]
     chosen = st.multiselect("Margins on", named, default=first, key="margins", bind="query-params")
     margins = {name: _slider(name, found[name], (start.get("margins") or {}).get(name)) for name in chosen}
-    checks = [name.removeprefix("break_") for name in breaks]
-    wanted = (
-        st.multiselect(
-            "Limits on newly broken",
-            checks,
-            default=[n for n in start.get("breaks") or {} if n in checks],
-            key="checks",
-            bind="query-params",
-            placeholder="none",
-        )
-        if checks
-        else []
-    )
-    limits = {name: _share(name, (start.get("breaks") or {}).get(name, 0.05)) for name in wanted}
+    limits: dict[str, Any] = {key: _share_limits(key, names, start.get(key) or {}) for key, names in shares.items()}
     primary = (
         st.selectbox(
             "Primary",
@@ -115,16 +105,17 @@ def _gate(found: dict[str, ColumnSummary], start: dict[str, Any], confidence: fl
             key="primary",
             bind="query-params",
             format_func=lambda n: "none: every line decides" if n is None else n,
-            help="Only its line, hard breaks and failures decide; the other lines warn.",
+            help="Only its line, conflicts, hard breaks and failures decide; the other lines warn.",
         )
         if len(margins) > 1
         else None
     )
-    if not (margins or limits):
+    if not (margins or any(limits.values())):
         return None
-    moved = {"confidence": confidence, "margins": margins, "breaks": limits, "primary": primary}
+    moved = {"confidence": confidence, "margins": margins, "primary": primary, **limits}
+    named_limits = {*margins, *(name for of_kind in limits.values() for name in of_kind)}
     try:
-        return Gate.model_validate({**_rest(start, found, {*margins, *limits}), **moved})
+        return Gate.model_validate({**_rest(start, found, named_limits), **moved})
     except ValidationError as error:
         note(f"That is no gate: {error.errors()[0]['msg']}")
         return None
@@ -158,16 +149,26 @@ def _slider(name: str, row: ColumnSummary, start: float | None) -> float:
     return value
 
 
-def _share(name: str, start: float) -> float:
-    value: float = st.slider(
-        f"newly broken {label(name)}",
-        0.005,
-        0.5,
-        min(0.5, max(0.005, start)),
-        0.005,
-        format="percent",
-        key=f"b-{name}",
+def _share_limits(key: str, names: Sequence[str], start: dict[str, float]) -> dict[str, float]:
+    """Limits on shares of prompts, a slider for each that is chosen."""
+    prefix, title = SHARES[key]
+    checks = [name.removeprefix(prefix) for name in names]
+    if not checks:
+        return {}
+    wanted = st.multiselect(
+        f"Limits on {title}",
+        checks,
+        default=[name for name in start if name in checks],
+        key="checks" if key == "breaks" else key,
         bind="query-params",
+        placeholder="none",
+    )
+    return {name: _share(f"{title} {label(name)}", start.get(name, 0.05), f"{prefix[0]}-{name}") for name in wanted}
+
+
+def _share(title: str, start: float, key: str) -> float:
+    value: float = st.slider(
+        title, 0.005, 0.5, min(0.5, max(0.005, start)), 0.005, format="percent", key=key, bind="query-params"
     )
     return value
 

@@ -16,7 +16,8 @@ from fidelity.dashboard.pair_table import OpenPair
 from fidelity.dashboard.token_view import show_tokens
 from fidelity.dashboard.widgets import chart, html, note, quiet, text
 from fidelity.errors import MissingPackageError
-from fidelity.records import Generation
+from fidelity.records import Generation, Pair
+from fidelity.report.conflicts import conflict_in_words, conflicts_of
 from fidelity.report.diff import readable, word_diff
 from fidelity.report.sanitize import cut, visible
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from markdown_it import MarkdownIt
 
 VIEWS = ("Differences", "Side by side", "Rendered", "Tokens")
+MOST_CONFLICTS = 20
 MOST_SHOWN = 60_000
 """Characters of an answer."""
 
@@ -40,6 +42,7 @@ def show_pair(comparison: Path, row: pd.Series) -> None:
     view = st.segmented_control(
         "View", VIEWS, default=VIEWS[0], required=True, key="view", bind="query-params", label_visibility="collapsed"
     )
+    _conflicts(pair)
     match view:
         case "Tokens":
             _tokens(pair)
@@ -48,6 +51,14 @@ def show_pair(comparison: Path, row: pd.Series) -> None:
         case _:
             _side_by_side(pair, rendered=view == "Rendered")
     _thinking(pair)
+
+
+def _conflicts(pair: OpenPair) -> None:
+    """What the candidate states against the baseline, the most telling first."""
+    both = Pair(pair.prompt, pair.baseline, pair.candidate)
+    if found := conflicts_of(both)[:MOST_CONFLICTS]:
+        rows = "".join(f"<li>{text(conflict_in_words(conflict, both))}</li>" for conflict in found)
+        _box("Conflicts: baseline / candidate", f"<ul>{rows}</ul>")
 
 
 def _thinking(pair: OpenPair) -> None:

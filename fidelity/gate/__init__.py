@@ -8,7 +8,16 @@ from fidelity.gate.feasibility import out_of_reach
 from fidelity.gate.judging import judge
 from fidelity.gate.proposals import PURPOSES, Purpose
 from fidelity.gate.quantization import is_quantized, mislabeled, real_format
-from fidelity.gate.settings import LIMIT_KEYS, Gate, break_column, check_columns, load_gate
+from fidelity.gate.settings import (
+    LIMIT_KEYS,
+    Gate,
+    break_column,
+    break_key,
+    check_columns,
+    column_of,
+    conflict_column,
+    load_gate,
+)
 from fidelity.gate.verdict import Line, LineKind, Outcome, Verdict, exit_code
 
 __all__ = [
@@ -25,7 +34,10 @@ __all__ = [
     "Purpose",
     "Verdict",
     "break_column",
+    "break_key",
     "check_columns",
+    "column_of",
+    "conflict_column",
     "differences",
     "draft",
     "exit_code",

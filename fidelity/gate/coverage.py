@@ -32,8 +32,8 @@ def with_coverage(judged: Judged, measured: Measured, evidence: Evidence, *, lea
 
 
 def _judged_on(judged: Judged, measured: Measured) -> Sequence[str]:
-    """The prompts that count: breaks are judged on the candidate alone, all else on its excess."""
-    if judged.line.kind == "break":
+    """The prompts that count: shares are judged on the candidate alone, all else on its excess."""
+    if judged.line.is_share:
         return [prompt for prompt, value in measured.candidate.items() if value is not None]
     return [prompt for prompt, excess in measured.excess().items() if excess is not None]
 

@@ -12,10 +12,11 @@ from fidelity.gate.evidence import Evidence, Measured
 from fidelity.gate.feasibility import out_of_reach
 from fidelity.gate.floors import why_no_plausible_floor
 from fidelity.gate.proposals import PURPOSES, Proposal, Purpose, propose_margin, propose_share, propose_tail
-from fidelity.gate.settings import Gate, break_column, break_key, check_columns
+from fidelity.gate.settings import Gate, break_column, break_key, check_columns, conflict_column, conflict_key
 from fidelity.stats.bootstrap import FEWEST_IN_TAIL_STUDY
 
 PROMPT_SETS = {"the starter set": 72, "Arena-Hard": 500}
+LEADING_CONFLICTS = ("number", "negation", "any")
 PREFERRED = ("sts", "rougeL")
 """Columns whose margins are written as limits; those of the others are comments. Without these, the first two."""
 WIDTH = 112
@@ -50,21 +51,25 @@ def draft(
     if margins or breaks:
         _check(margins, breaks, evidence, confidence)
     each = 1 - (1 - confidence) / evidence.candidates
-    broken = {break_key(name): m for name, m in evidence.columns.items() if name == break_column(break_key(name))}
-    judged = {name: m for name, m in evidence.columns.items() if _has_margin(name, m, broken)}
-    if not (judged or broken):
+    conflicting, broken = (
+        {key(name): m for name, m in evidence.columns.items() if name == column(key(name))}
+        for key, column in ((conflict_key, conflict_column), (break_key, break_column))
+    )
+    judged = {name: m for name, m in evidence.columns.items() if _has_margin(name, m)}
+    if not (judged or broken or conflicting):
         raise ConfigError(f"{evidence.candidate}: nothing that can be judged was scored; compare with more metrics")
     chosen = [*margins, *(name for name in PREFERRED if name in judged and name not in margins)] or [*judged][:2]
     return "\n".join(
         [
             *_head(evidence, purpose),
             f"confidence: {confidence:g}",
+            *_shares("conflicts", conflicting, {}, purpose, each),
             *_margins(judged, chosen, margins, purpose, each),
             *_tail(judged, chosen, purpose, each),
-            *_breaks(broken, breaks, purpose, each),
+            *_shares("breaks", broken, breaks, purpose, each),
             "# Share of prompts without an answer, as counted; beyond it the rest may not stand for all.",
             "max_failed: 0.02",
-            "# With a primary column only its lines, hard breaks and failures decide, and the other lines warn.",
+            "# With a primary column only its lines, conflicts, hard breaks and failures decide; other lines warn.",
             f"# primary: {next(iter(chosen), 'COLUMN')}",
             "",
         ]
@@ -85,10 +90,11 @@ def _check(margins: Mapping[str, float], breaks: Mapping[str, float], evidence: 
         raise ConfigError("\n".join(sentences))
 
 
-def _has_margin(name: str, measured: Measured, broken: Mapping[str, Measured]) -> bool:
-    """Not what only describes, breaks (which have limits of their own), profiles, and what has no exact bound."""
+def _has_margin(name: str, measured: Measured) -> bool:
+    """Not what only describes, shares (which have limits of their own), profiles, and what has no exact bound."""
     column = measured.column
-    own = column.better != "neither" and break_key(name) not in broken and "[" not in name
+    is_share = name in (break_column(break_key(name)), conflict_column(conflict_key(name)))
+    own = column.better != "neither" and not is_share and "[" not in name
     has_floor = any(value is not None for value in measured.floor().values())
     return own and column.bounds is not None and column.weights is None and has_floor
 
@@ -133,17 +139,25 @@ def _tail(columns: Mapping[str, Measured], chosen: list[str], purpose: Purpose, 
     return ["# Excess of the worst 5 % of prompts.", "tail:", *lines]
 
 
-def _breaks(
-    columns: Mapping[str, Measured], wanted: Mapping[str, float], purpose: Purpose, confidence: float
+SHARE_TITLES = {
+    "conflicts": "# Share of prompts whose answers contradict the baseline's.",
+    "breaks": "# Share of prompts newly broken.",
+}
+
+
+def _shares(
+    key: str, columns: Mapping[str, Measured], wanted: Mapping[str, float], purpose: Purpose, confidence: float
 ) -> list[str]:
+    """Limits on all breaks, and on conflicts: `number`, `negation` and `any`, the other kinds as comments."""
     lines = []
     for name, measured in columns.items():
         proposal = propose_share(measured, purpose, confidence=confidence)
         if name in wanted:
             lines += [*_comment(f"{proposal.why[0]} The limit is yours.", indent=2), f"  {name}: {wanted[name]:g}"]
         else:
-            lines += _limit(name, proposal, active=True)
-    return ["# Share of prompts newly broken.", "breaks:", *lines] if lines else []
+            leads = key != "conflicts" or name.rpartition(".")[2] in LEADING_CONFLICTS
+            lines += _limit(name, proposal, active=leads)
+    return [SHARE_TITLES[key], f"{key}:", *lines] if lines else []
 
 
 def _limit(name: str, proposal: Proposal, *, active: bool) -> list[str]:

@@ -12,11 +12,9 @@ from fidelity.gate.floors import why_any_answer_passes, why_no_plausible_floor
 from fidelity.gate.lines import Judged, VerdictPlan, percent, unjudged
 from fidelity.gate.margins import judge_margin, judge_tail
 from fidelity.gate.settings import Gate, Limit, check_columns
-from fidelity.gate.shares import judge_breaks, judge_failed
-from fidelity.gate.verdict import Line, Outcome, Verdict, worst
+from fidelity.gate.shares import judge_failed, judge_share
+from fidelity.gate.verdict import SHARES, Line, Outcome, Verdict, worst
 from fidelity.stats import holm
-
-JUDGES = {"margin": judge_margin, "tail": judge_tail, "break": judge_breaks}
 
 
 def judge(gate: Gate, evidence: Evidence) -> Verdict:
@@ -80,9 +78,13 @@ def _limit(limit: Limit, gate: Gate, evidence: Evidence, plan: VerdictPlan) -> J
     measured = evidence.columns.get(limit.column)
     if measured is None:
         return unjudged(limit.kind, limit.name, limit.value, evidence.unscored[limit.column])
-    judged = JUDGES[limit.kind](limit.name, limit.value, measured, plan)
+    if limit.kind in SHARES:
+        judged = judge_share(limit.kind, limit.name, limit.value, measured, plan)
+    else:
+        judge_limit = judge_margin if limit.kind == "margin" else judge_tail
+        judged = judge_limit(limit.name, limit.value, measured, plan)
     judged = with_coverage(judged, measured, evidence, least=gate.coverage_of(limit.name))
-    if limit.kind != "break" and (why := why_no_plausible_floor(limit.column, measured, gate)):
+    if limit.kind not in SHARES and (why := why_no_plausible_floor(limit.column, measured, gate)):
         reason = f"{judged.line.reason.removesuffix('.')}; but {why}."
         return Judged(replace(judged.line, outcome="inconclusive", reason=reason, prompts_needed=None))
     return judged

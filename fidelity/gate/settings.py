@@ -11,11 +11,11 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationError
 
 from fidelity.config import Declared, explained, read_yaml
 from fidelity.errors import ConfigError
-from fidelity.gate.verdict import LineKind
+from fidelity.gate.verdict import SHARES, LineKind
 from fidelity.records import Column
 from fidelity.schema import Settings, nearest
 
-LIMIT_KEYS = ("margins", "tail", "breaks")
+LIMIT_KEYS = ("conflicts", "margins", "tail", "breaks")
 """The mappings of a gate file from a column, or a check, to its limit."""
 LARGEST_UNBOUNDED_MARGIN = math.log(2**18)
 """In nats, the unit of all columns without a known range: what a model loses that guesses uniformly among 262,144
@@ -56,7 +56,7 @@ class Limit:
 
     kind: LineKind
     key: str
-    """Where it is in the gate file: `margins`, `tail`, `breaks`."""
+    """Where it is in the gate file: `conflicts`, `margins`, `tail`, `breaks`."""
     name: str
     """As the gate file has it: a column, or a check."""
     column: str
@@ -74,6 +74,8 @@ class Gate(Settings):
 
     confidence: Annotated[float, BeforeValidator(_no_percent)] = Field(default=0.95, gt=0.5, lt=1, strict=True)
     """Of every bound, one-sided; 1 - confidence is how often a candidate at its limit may pass, or fail."""
+    conflicts: dict[str, Share] = Field(default_factory=dict)
+    """By kind (`number` is the column `conflict_number`): the share of prompts whose answers may conflict."""
     margins: dict[str, Margin] = Field(default_factory=dict)
     """By column: the mean excess that is acceptable, in the column's own unit."""
     tail: dict[str, Margin] = Field(default_factory=dict)
@@ -86,7 +88,7 @@ class Gate(Settings):
     max_failed: Annotated[float, BeforeValidator(_no_percent)] = Field(default=0.02, ge=0, lt=1, strict=True)
     """The share of prompts that may be left without an answer; beyond it the rest says too little."""
     primary: str | None = None
-    """The one column whose lines decide, with the hard breaks and the failures; the other lines warn."""
+    """The one column whose lines decide, with conflicts, hard breaks and failures; the other lines warn."""
     compares: Declared = ()
     """In what candidates are meant to differ from the baseline, beside what their own YAML says: `engine`, or a list;
     `quantization` if neither says it. Whatever else differs makes a fail inconclusive."""
@@ -103,6 +105,10 @@ class Gate(Settings):
     def limits(self) -> tuple[Limit, ...]:
         """All of its limits on columns, in the order of their lines."""
         return (
+            *(
+                Limit("conflict", "conflicts", name, conflict_column(name), value)
+                for name, value in self.conflicts.items()
+            ),
             *(Limit("margin", "margins", name, name, value) for name, value in self.margins.items()),
             *(Limit("tail", "tail", name, name, value) for name, value in self.tail.items()),
             *(Limit("break", "breaks", name, break_column(name), value) for name, value in self.breaks.items()),
@@ -118,12 +124,12 @@ class Gate(Settings):
 
     def decides(self, kind: LineKind, name: str) -> bool:
         """Whether a line counts for the verdict; with a `primary` some of them only warn."""
-        return kind in ("break", "failed") or self.primary in (None, name)
+        return kind in SHARES or self.primary in (None, name)
 
     @model_validator(mode="after")
     def _must_be_able_to_fail(self) -> Self:
-        if not (self.margins or self.tail or self.breaks):
-            raise ValueError("no limit in it, so that everything would pass: name 'margins', 'tail' or 'breaks'")
+        if not self.limits:
+            raise ValueError(f"no limit in it, so that everything would pass: name {', '.join(map(repr, LIMIT_KEYS))}")
         by_column = self.worst_floor if isinstance(self.worst_floor, dict) else {}
         if unknown := [name for name in by_column if name not in {**self.margins, **self.tail}]:
             hint = nearest(unknown[0], {**self.margins, **self.tail})
@@ -131,14 +137,14 @@ class Gate(Settings):
         if self.primary is not None and self.primary not in self.margins:
             raise ValueError(f"primary: {self.primary!r} has no margin{nearest(self.primary, self.margins)}")
         if isinstance(self.min_coverage, dict):
-            named = [*self.margins, *self.tail, *self.breaks]
+            named = [limit.name for limit in self.limits]
             for name in self.min_coverage:
                 if name not in named:
                     raise ValueError(f"min_coverage: no line of this gate is on {name!r}{nearest(name, named)}")
         return self
 
     def coverage_of(self, name: str) -> float:
-        """The `min_coverage` of the lines on a column, or on a check of `breaks`."""
+        """The `min_coverage` of the lines on a column, or on a kind of `conflicts` or a check of `breaks`."""
         return self.min_coverage.get(name, MIN_COVERAGE) if isinstance(self.min_coverage, dict) else self.min_coverage
 
 
@@ -149,7 +155,9 @@ def load_gate(path: Path) -> Gate:
         ConfigError: The file is missing, not YAML, has no limit, an unknown key or a wrong type, with its place.
     """
     try:
-        return Gate.model_validate(read_yaml(path, keys="confidence:, margins:, breaks: ...", written_once=LIMIT_KEYS))
+        return Gate.model_validate(
+            read_yaml(path, keys="confidence:, conflicts:, margins:, breaks: ...", written_once=LIMIT_KEYS)
+        )
     except ValidationError as error:
         raise explained(path, error) from error
 
@@ -188,9 +196,10 @@ def _why_not_judged(limit: Limit, offered: Mapping[str, Column], addable: Mappin
     column = offered.get(limit.column)
     if column is None and limit.column in addable:
         return f"{limit.column} is not scored; {addable[limit.column]}"
-    if column is None and limit.kind == "break":
-        breaks = [break_key(name) for name in judged if name == break_column(break_key(name))]
-        hint = nearest(limit.name, breaks) if breaks else "; the metric 'breaks' gives them"
+    if column is None and limit.kind in SHARES:
+        key, full_name = (break_key, break_column) if limit.kind == "break" else (conflict_key, conflict_column)
+        checks = [key(name) for name in judged if name == full_name(key(name))]
+        hint = nearest(limit.name, checks) if checks else f"; the metric {limit.key!r} gives them"
         return f"no column {limit.column!r} among what is scored{hint}"
     if column is None:
         return f"no such column among what is scored{nearest(limit.name, judged)}"
@@ -211,14 +220,37 @@ def _why_not_judged(limit: Limit, offered: Mapping[str, Column], addable: Mappin
 
 def break_column(key: str) -> str:
     """`json` is the column `break_json`, `label.json` the column `label.break_json`."""
-    label, dot, check = key.rpartition(".")
-    return f"{label}{dot}break_{check}"
+    return _prefixed(key, "break_")
 
 
 def break_key(column: str) -> str:
     """The other way: the gate's key for a column."""
+    return _without_prefix(column, "break_")
+
+
+def conflict_column(key: str) -> str:
+    """`number` is the column `conflict_number`, `label.number` the column `label.conflict_number`."""
+    return _prefixed(key, "conflict_")
+
+
+def conflict_key(column: str) -> str:
+    """The other way: the gate's key for a column."""
+    return _without_prefix(column, "conflict_")
+
+
+def column_of(kind: LineKind, name: str) -> str:
+    """The column that a line judges."""
+    return break_column(name) if kind == "break" else conflict_column(name) if kind == "conflict" else name
+
+
+def _prefixed(key: str, prefix: str) -> str:
+    label, dot, check = key.rpartition(".")
+    return f"{label}{dot}{prefix}{check}"
+
+
+def _without_prefix(column: str, prefix: str) -> str:
     label, dot, check = column.rpartition(".")
-    return f"{label}{dot}{check.removeprefix('break_')}"
+    return f"{label}{dot}{check.removeprefix(prefix)}"
 
 
 def _gateable_form(name: str, judged: Sequence[str]) -> str:

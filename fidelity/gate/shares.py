@@ -1,4 +1,4 @@
-"""Shares of prompts: what is newly broken, and what has no answer at all."""
+"""Shares of prompts: whose answers conflict, what is newly broken, and what has no answer at all."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,19 +10,20 @@ from fidelity.gate.verdict import Line, LineKind
 from fidelity.stats import betting_bound, betting_p_value, clopper_pearson, mcnemar, prompts_needed_for_share
 
 Hits = Mapping[str, bool]
-"""By prompt: whether it is broken, or without an answer."""
+"""By prompt: whether it is in conflict, broken, or without an answer."""
 
 
-def judge_breaks(name: str, limit: float, measured: Measured, study: VerdictPlan) -> Judged:
-    """Share of prompts newly broken: exact bounds, and to fail it takes more breaks than the control's (McNemar).
+def judge_share(kind: LineKind, name: str, limit: float, measured: Measured, study: VerdictPlan) -> Judged:
+    """Share of prompts that conflict or are newly broken: exact bounds; to fail it takes more than the control's.
 
-    A prompt is broken if any of its repeats is. With several controls it counts for them if it is broken in any of
-    them: never to the candidate's disadvantage.
+    More by McNemar's test. A prompt counts if any of its repeats does. With several controls it counts for them if it
+    does in any of them: never to the candidate's disadvantage.
     """
-    broken = _hits(measured.candidate)
-    if not broken:
-        return unjudged("break", name, limit, "no pair could be scored")
-    return _judge("break", name, limit, broken, broken_in_any(measured.controls), study, what="newly broken")
+    hits = _hits(measured.candidate)
+    if not hits:
+        return unjudged(kind, name, limit, "no pair could be scored")
+    what = "newly broken" if kind == "break" else "in conflict with the baseline"
+    return _judge(kind, name, limit, hits, broken_in_any(measured.controls), study, what=what)
 
 
 def judge_failed(limit: float, evidence: Evidence, study: VerdictPlan) -> Judged:

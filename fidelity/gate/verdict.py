@@ -7,7 +7,9 @@ from typing import Literal
 from fidelity.gate.difference import Difference
 
 Outcome = Literal["pass", "fail", "inconclusive"]
-LineKind = Literal["margin", "tail", "break", "failed", "precondition"]
+LineKind = Literal["conflict", "margin", "tail", "break", "failed", "precondition"]
+SHARES: frozenset[LineKind] = frozenset({"conflict", "break", "failed"})
+"""Lines on a share of prompts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class Line:
     decides: bool = True
     """False where the gate has a `primary` and this line only warns."""
     value: float | None = None
-    """Mean excess (margin), excess of the worst 5 % (tail) or share of prompts (break, failed)."""
+    """Mean excess (margin), excess of the worst 5 % (tail) or share of prompts (conflict, break, failed)."""
     limit: float | None = None
     """The margin or the largest share that is acceptable."""
     lower: float | None = None
@@ -44,10 +46,19 @@ class Line:
 
     @property
     def title(self) -> str:
-        """What the line is called: `rougeL`, "worst 5 % of rougeL", "newly broken json", "failures"."""
-        return {"tail": f"worst 5 % of {self.name}", "break": f"newly broken {self.name}", "failed": "failures"}.get(
-            self.kind, self.name
-        )
+        """What the line is called: `rougeL`, "worst 5 % of rougeL", "conflicting number", "newly broken json"."""
+        titles = {
+            "conflict": f"conflicting {self.name}" if self.name != "any" else "conflicting in any way",
+            "tail": f"worst 5 % of {self.name}",
+            "break": f"newly broken {self.name}",
+            "failed": "failures",
+        }
+        return titles.get(self.kind, self.name)
+
+    @property
+    def is_share(self) -> bool:
+        """Whether its value and its limit are shares of prompts."""
+        return self.kind in SHARES
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,10 +30,10 @@ class Conflicts(Metric):
     `aligned` is the share of the baseline's units that have a counterpart, `omitted` the others, `added` the share of
     the candidate's units that have none. Identical texts have no conflict in any language.
 
-    None where less than `min_aligned` is aligned: the texts have left each other, and nothing can be compared. That is
-    the candidate's doing, so it counts as a conflict where the control could be compared. Negation and direction are
-    None in languages without a word list (see docs/metrics.md), and `conflict_any` with them unless another kind is 1.
-    Texts of more than 500,000 characters are unscored.
+    Unscored where less than `min_aligned` is aligned: the texts have left each other, and nothing can be compared. That
+    is the candidate's doing where it is empty or in another language; else the pair is out for everybody. Negation and
+    direction are unscored in languages without a word list (see docs/metrics.md), and `conflict_any` with them unless
+    another kind is 1. Texts of more than 500,000 characters are unscored.
     """
 
     kind: Literal["conflicts"] = "conflicts"
@@ -72,7 +72,7 @@ class Conflicts(Metric):
         if isinstance(compared, str):
             return compared
         if compared.aligned < self.min_aligned:
-            return "candidate" if compared.units[0] else "baseline"
+            return compared.left_by
         found = {conflict.kind for conflict in compared.conflicts}
         if kind == "any" and found:
             return 1.0

@@ -20,6 +20,7 @@ from fidelity.comparison.results import ComparisonSet
 from fidelity.floor import Summary
 from fidelity.gate import Verdict
 from fidelity.report.charts import distributions, profiles
+from fidelity.report.conflicts import conflict_headlines
 from fidelity.report.content import (
     NOT_QUALITY,
     asked,
@@ -231,9 +232,10 @@ def _heading(result: ComparisonSet) -> str:
 
 def _banner(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> str:
     judged = whole(result, verdicts)
+    headlines = "".join(f"<p><b>{_text(one_line(line))}</b></p>" for line in conflict_headlines(result))
     if judged.outcome is None:
-        return f"<p>{_text(judged.sentence)}</p>"
-    return f'<p class="banner {judged.outcome}"><b>{judged.outcome}</b> {_text(judged.sentence)}</p>'
+        return f"<p>{_text(judged.sentence)}</p>{headlines}"
+    return f'<p class="banner {judged.outcome}"><b>{judged.outcome}</b> {_text(judged.sentence)}</p>{headlines}'
 
 
 def _how_many(held: Sequence[Held]) -> str:

@@ -17,6 +17,7 @@ from fidelity.comparison.results import ComparisonSet, Scores
 from fidelity.floor import Summary
 from fidelity.gate import Outcome, Verdict
 from fidelity.records import Pair
+from fidelity.report.conflicts import conflict_headlines, conflict_in_words, conflicts_of
 from fidelity.report.content import (
     NOT_QUALITY,
     asked,
@@ -52,6 +53,8 @@ MOST_OF_WHAT_STAYS = 6_000
 """Characters of each list or table that is never left out as a whole; of the other tables twice as many."""
 WORST = 3
 """Pairs shown of each candidate."""
+MOST_CONFLICTS = 5
+"""Listed of a pair."""
 MOST_OF_A_PAIR = 2_500
 """Characters of a word diff."""
 CONTEXT = 120
@@ -129,6 +132,8 @@ def _head(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> str:
     judged = whole(result, verdicts)
     title = f"{MARKS[judged.outcome]} fidelity: {judged.outcome}" if judged.outcome else "fidelity"
     lines = [f"## {title}", "", prose(judged.sentence)]
+    if headlines := conflict_headlines(result):
+        lines += ["", *_bullets(map(prose, headlines))]
     if len(verdicts) + len(result.not_compared) > 1:
         lines += ["", *_bullets(_one_by_one(result, verdicts))]
     return "\n".join([*lines, "", f"> {NOT_QUALITY}"])
@@ -172,7 +177,7 @@ def _worst_pairs(result: ComparisonSet, candidate: Scores, verdict: Verdict | No
         return f"No answer of {prose(candidate.run.name)} differs from the baseline's."
     legend = "Only the baseline says `[-this-]`, only the candidate `{+this+}`; `⋯` stands for text that both share."
     count = "The worst pair" if len(worst) == 1 else f"The {len(worst)} worst pairs"
-    title = f"{count} of {candidate.run.name}{f' by {ranking.by}' if ranking.by else ''}"
+    title = f"{count} of {candidate.run.name}{f', conflicts first, then by {ranking.by}' if ranking.by else ''}"
     return _folded(title, "\n\n".join([legend, *(_shown(pairs[n], ranking.excess[n]) for n in worst)]))
 
 
@@ -182,6 +187,9 @@ def _shown(pair: Pair, excess: float | None) -> str:
         about += f", repeat {pair.baseline.repeat}"
     if excess is not None:
         about += f", excess {number(excess, sign=True)}"
+    conflicts = [prose(conflict_in_words(conflict, pair)) for conflict in conflicts_of(pair)[:MOST_CONFLICTS]]
+    if conflicts:
+        about += "\n\n" + "\n".join(_bullets(conflicts))
     prompt = pair.prompt.text.strip()
     parts = [about, *([fenced(cut(prompt, 300))] if prompt else [])]
     return "\n\n".join([*parts, fenced(_marked(readable(word_diff(pair.baseline.text, pair.candidate.text))))])

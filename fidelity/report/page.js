@@ -78,6 +78,7 @@
     if (changed(pair)) {
       score = candidate.by === null ? "changed" : `${data.columns[candidate.by].name} ${fixed(pair.v[candidate.by], candidate.by)}`;
       if (pair.x !== null) score += ` (${signed(pair.x)})`;
+      if (pair.c.length) score = `${pair.c[0].split(":")[0]} conflict · ${score}`;
     }
     summary.append(id, element("bdi", "category", prompt.category), element("bdi", "begin", prompt.text), element("span", "score", score));
     made.append(summary);
@@ -89,6 +90,11 @@
     const made = element("div", "inner");
     const prompt = data.prompts[pair.p];
     if (prompt.text) made.append(element("h4", "", "Prompt"), block(prompt.text));
+    if (pair.c.length) {
+      const list = element("ul", "conflicts");
+      pair.c.forEach((words) => list.append(element("li", "", words)));
+      made.append(element("h4", "", "Conflicts: baseline / candidate"), list);
+    }
     if (!changed(pair)) {
       made.append(element("h4", "", "Both answers"), text(pair.d, ""));
     } else if ($("beside").checked) {

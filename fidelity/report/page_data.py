@@ -8,6 +8,7 @@ from typing import Any
 from fidelity.comparison.results import ComparisonSet, Scores
 from fidelity.gate import Verdict
 from fidelity.records import Pair, Prompt
+from fidelity.report.conflicts import conflict_in_words, conflicts_of
 from fidelity.report.content import shown_in_table
 from fidelity.report.diff import Piece, readable, word_diff
 from fidelity.report.pairs import rank
@@ -18,6 +19,7 @@ MOST_BYTES = 12_000_000
 MOST_OF_A_PAIR = 60_000
 """Characters of both answers together."""
 MOST_OF_A_PROMPT = 5_000
+MOST_CONFLICTS = 20
 KINDS = {"both": 0, "baseline": 1, "candidate": 2}
 CUT = 3
 """Not in the texts: it says how much of them was left out."""
@@ -79,10 +81,13 @@ def page_data(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> tuple[d
 
 
 def _entry(pair: Pair, place: int, candidate: Scores, columns: Iterable[str], excess: float | None) -> dict[str, Any]:
-    """One pair: its place, repeat, values, excess, and its texts as pieces of a diff."""
+    """One pair: its place, repeat, values, excess, its texts as pieces of a diff, and its conflicts in words."""
     values = [candidate.columns[name].column.values[place] if name in candidate.columns else None for name in columns]
     pieces = list(_pieces(readable(word_diff(pair.baseline.text, pair.candidate.text))))
-    return {"n": place, "r": pair.baseline.repeat, "v": values, "x": excess, "d": pieces}
+    anything = candidate.columns.get("conflict_any")
+    found = conflicts_of(pair)[:MOST_CONFLICTS] if anything and anything.column.values[place] else ()
+    conflicts = [conflict_in_words(conflict, pair) for conflict in found]
+    return {"n": place, "r": pair.baseline.repeat, "v": values, "x": excess, "d": pieces, "c": conflicts}
 
 
 def _pieces(pieces: list[Piece]) -> Iterator[tuple[int, str]]:

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 from fidelity.comparison.results import ComparisonSet, Scores, control_values_of
 from fidelity.floor import mean_over_controls
-from fidelity.gate import Line, Verdict, break_column
+from fidelity.gate import Line, Verdict, break_key, conflict_column
+from fidelity.gate import column_of as column_judged
 from fidelity.records import Column
 from fidelity.report.content import shown_in_table
 from fidelity.report.verdicts import most_urgent_first
+from fidelity.text.conflicts import KINDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +26,11 @@ class Ranking:
 
 
 def rank(result: ComparisonSet, candidate: Scores, verdict: Verdict | None) -> Ranking:
-    """Order a candidate's pairs by the column that its verdict hangs on.
+    """Order a candidate's pairs: conflicts by their kind, then breaks, then by the column that its verdict hangs on.
 
-    That is the first gate line that failed, else the first undecided one, else the first; without a gate, the first
-    column that is judged and says more than yes or no. What is equal in it is ordered by all judged columns together.
+    That column is the first gate line's that failed, else the first undecided one, else the first; without a gate, the
+    first that is judged and says more than yes or no. What is equal in it is ordered by all judged columns together. A
+    conflict or a break that the control has too is no more than noise, and counts for as much less.
     """
     judged = {
         name: scored.column
@@ -41,7 +44,11 @@ def rank(result: ComparisonSet, candidate: Scores, verdict: Verdict | None) -> R
     if by is None:
         return Ranking(None, (None,) * len(candidate.prompt_ids), tuple(range(len(candidate.prompt_ids))))
     together = [_mean(values) for values in zip(*found.values(), strict=True)]
-    order = sorted(range(len(together)), key=lambda n: (_last(found[by][n]), _last(together[n])))
+    alarms = [found[name] for name in _alarms(found)]
+    order = sorted(
+        range(len(together)),
+        key=lambda n: (*(-max(0.0, worse[n] or 0.0) for worse in alarms), _last(found[by][n]), _last(together[n])),
+    )
     excess = tuple(found[by]) if result.controls else (None,) * len(order)
     return Ranking(by, excess, tuple(order))
 
@@ -51,9 +58,17 @@ def _gated(verdict: Verdict | None) -> Iterable[str]:
     return map(column_of, most_urgent_first(verdict.lines if verdict else ()))
 
 
+def _alarms(names: Iterable[str]) -> Iterable[str]:
+    """The columns of conflicts, most telling kind first, then those of breaks."""
+    known = list(names)
+    for kind in KINDS:
+        yield from (name for name in known if name.rpartition(".")[2] == conflict_column(kind))
+    yield from (name for name in known if break_key(name) != name)
+
+
 def column_of(line: Line) -> str:
     """The column that a line judges."""
-    return break_column(line.name) if line.kind == "break" else line.name
+    return column_judged(line.kind, line.name)
 
 
 def worse(result: ComparisonSet, candidate: Scores, name: str, column: Column) -> list[float | None]:

@@ -12,6 +12,7 @@ from fidelity.floor import Summary
 from fidelity.gate import Verdict
 from fidelity.price.pareto import tradeoff
 from fidelity.report import trends
+from fidelity.report.conflicts import conflict_headlines
 from fidelity.report.content import (
     NOT_QUALITY,
     describe_run,
@@ -37,7 +38,9 @@ STRANGERS = "other prompts' answers"
 
 
 def print_table(result: ComparisonSet, console: Console, verdicts: Mapping[str, Verdict] = NO_GATE) -> None:
-    """The table, the verdicts, and what has to be said beside them."""
+    """How many answers conflict, the table, the verdicts, and what has to be said beside them."""
+    for headline in conflict_headlines(result):
+        console.print(Text(headline, style="bold"))
     _print_numbers(result, console)
     price = _print_price(result, console)
     for verdict in verdicts.values():

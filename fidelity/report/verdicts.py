@@ -45,7 +45,7 @@ def whole(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> OverallVerd
 
 def line_cells(line: Line, summary: Summary | None, floor: Summary | None) -> tuple[str, ...]:
     """A gate line under HEADINGS. What the bound is depends on the outcome: the side that decided, or both."""
-    share = line.kind in ("break", "failed")
+    share = line.is_share
     own, beside = (summary, floor) if line.kind == "margin" else (None, None)
     return (
         line.title,
@@ -88,7 +88,7 @@ def most_urgent_first(lines: Iterable[Line]) -> list[Line]:
 
 
 def _bound(line: Line) -> str:
-    share = line.kind in ("break", "failed")
+    share = line.is_share
     lower, upper = (_apart(bound, line.limit, share=share) for bound in (line.lower, line.upper))
     match line.outcome:
         case "pass":

@@ -10,7 +10,8 @@ from fidelity.text.alignment import align
 from fidelity.text.frames import UnitConflict
 from fidelity.text.lexemes import BRACES, WORDS, Lexeme, Statement, statements
 
-THRESHOLD = 0.5
+THRESHOLD = 0.6
+"""Statements less alike are other statements, unless their neighbors are the same."""
 BINDING = frozenset(
     {
         "def",

@@ -27,6 +27,8 @@ KINDS: tuple[ConflictKind, ...] = ("negation", "number", "direction", "name", "j
 """Most telling first: the order in which reports show them."""
 MIN_PROSE_WORDS = 4
 """A cell or a JSON string of more words is compared as a sentence, a shorter one as a whole."""
+MOST_SHORT = 2
+"""Sentences of an answer that is too short for its language to be told."""
 SQL = frozenset({"sql", "mysql", "postgresql", "postgres", "sqlite", "tsql", "plsql", "psql"})
 
 
@@ -72,6 +74,15 @@ class TextComparison:
         """Share of the candidate's units without a counterpart."""
         return 1 - self.matched[1] / self.units[1] if self.units[1] else 0.0
 
+    @property
+    def left_by(self) -> Side:
+        """Whose doing it is if hardly anything is aligned: the candidate's if it is empty or in another language.
+
+        Two answers in one language that share nothing may both be good: then it is nobody's, and the pair is out.
+        """
+        own, other = self.languages
+        return "candidate" if self.units[0] and (not self.units[1] or (own and own != other)) else "baseline"
+
     def uncovered(self, kind: ConflictKind) -> Side | None:
         """Whose language lacks the word list that a kind needs, or is not the baseline's; None where it covers both."""
         if kind not in ("negation", "direction") or not self.prose:
@@ -106,6 +117,9 @@ class _Reader:
         self.sides = _segments(baseline), _segments(candidate)
         self.languages = tuple(listed_language(" ".join(s.text for s in side.sentences)) for side in self.sides)
         self.language = self.languages[0] if self.languages[0] == self.languages[1] else None
+        if None in self.languages and max(len(side.sentences) for side in self.sides) <= MOST_SHORT:
+            # "Paris" and "London" are too short to tell, but what is found in them counts.
+            self.language = self.languages[0] or self.languages[1] or "en"
         self.opposites: Opposites = opposites(self.language, antonyms) if self.language in WITH_ANTONYMS else {}
         self.units, self.matched = [0, 0], [0, 0]
         self.names: Lexicon | None = None
@@ -172,18 +186,21 @@ class _Reader:
             n = len(compared.pairs)
             self._count((n + compared.omitted, n + compared.added), (n, n))
             for pair in compared.pairs:
-                if self._values_conflict(pair):
+                for kind in self._value_kinds(pair):
                     left_span = _value_span(a, pair.path, pair.baseline, self.texts[0])
                     right_span = _value_span(b, pair.path, pair.candidate, self.texts[1])
-                    yield Conflict("json", left_span, right_span, 1.0)
+                    yield Conflict(kind, left_span, right_span, 1.0)
 
-    def _values_conflict(self, pair: ValuePair) -> bool:
+    def _value_kinds(self, pair: ValuePair) -> set[ConflictKind]:
+        """`json` where the values differ; long texts only if they say something else, with the kinds of that."""
         if same_value(pair.baseline, pair.candidate):
-            return False
-        if isinstance(pair.baseline, str) and isinstance(pair.candidate, str):
-            phrases = self._terms(pair.baseline), self._terms(pair.candidate)
-            return min(map(len, phrases)) <= MIN_PROSE_WORDS or bool(self._kinds(pair.baseline, pair.candidate))
-        return True
+            return set()
+        if not (isinstance(pair.baseline, str) and isinstance(pair.candidate, str)):
+            return {"json"}
+        if min(len(self._terms(text)) for text in (pair.baseline, pair.candidate)) <= MIN_PROSE_WORDS:
+            return {"json"}
+        kinds = self._kinds(pair.baseline, pair.candidate)
+        return {"json", *kinds} if kinds else set()
 
     def _kinds(self, baseline: str, candidate: str) -> set[ConflictKind]:
         """The kinds of conflict between two cells or strings, read as sentences."""

@@ -23,7 +23,7 @@ def direction_findings(frame: Frame, opposites: Opposites) -> Iterator[UnitConfl
     Both must be on one side only, or stand in each other's place in an otherwise equal sentence. "A is before B" and
     "B is after A" are no conflict.
     """
-    if frame.similarity < MIN_SIMILARITY:
+    if frame.likeness < MIN_SIMILARITY:
         return
     pairs = [
         (i, j)

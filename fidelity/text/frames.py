@@ -1,12 +1,13 @@
 """A frame: two aligned sentences, term by term, with what is equal in both and what stands in the place of what."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, NamedTuple
 
 from rapidfuzz.distance import Levenshtein
 
+from fidelity.text.function_words import function_words
 from fidelity.text.terms import Term
 
 ConflictKind = Literal["negation", "number", "direction", "name", "json", "code", "table"]
@@ -43,11 +44,9 @@ class Frame:
     def hunks(self) -> list[Hunk]:
         """Where the sentences differ, by the terms' stems, in order."""
         stems = [term.stem for term in self.a], [term.stem for term in self.b]
-        return [
-            Hunk(range(op.src_start, op.src_end), range(op.dest_start, op.dest_end))
-            for op in Levenshtein.opcodes(*stems)
-            if op.tag != "equal"
-        ]
+        changes = (op for op in Levenshtein.opcodes(*stems) if op.tag != "equal")
+        single = (Hunk(range(c.src_start, c.src_end), range(c.dest_start, c.dest_end)) for c in changes)
+        return list(_joined(single, near=0))
 
     @cached_property
     def similarity(self) -> float:
@@ -69,6 +68,13 @@ class Frame:
         )
         total = len(self.a) + len(self.b) - loose
         return 2 * same / total if total else 1.0
+
+    @cached_property
+    def likeness(self) -> float:
+        """The similarity, or the share of content words in common in any order, whichever is larger."""
+        content = [self._content(side) for side in (self.a, self.b)]
+        smaller = min(map(len, content))
+        return max(self.similarity, 2 * len(content[0] & content[1]) / sum(map(len, content)) if smaller > 1 else 0.0)
 
     @cached_property
     def replaced(self) -> list[tuple[int, int]]:
@@ -108,15 +114,29 @@ class Frame:
 
     @cached_property
     def _changes(self) -> list[Hunk]:
-        return list(_joined(self.hunks))
+        return list(_joined(self.hunks, near=NEAR))
+
+    def first_change(self, rows: Sequence[int], columns: Sequence[int]) -> tuple[list[int], list[int]]:
+        """Those of two sides' terms that are in the first change with both, side by side; else the first of each."""
+        for change in self._changes:
+            left, right = sorted({*rows} & {*change.baseline}), sorted({*columns} & {*change.candidate})
+            if left and right:
+                return _run(left), _run(right)
+        return list(rows[:1]), list(columns[:1])
 
     def crossed(self, i: int, j: int) -> bool:
         """Whether what is before term i of the baseline is after term j of the candidate, and the other way round."""
-        before, after = ({t.stem for t in part} for part in (self.a[:i], self.a[i + 1 :]))
-        left, right = ({t.stem for t in part} for part in (self.b[:j], self.b[j + 1 :]))
+        before, after = (self._content(part) for part in (self.a[:i], self.a[i + 1 :]))
+        left, right = (self._content(part) for part in (self.b[:j], self.b[j + 1 :]))
         both = before & after
         same = len((before & left) - both) + len((after & right) - both)
         return len((before & right) - both - left) + len((after & left) - both - right) > same
+
+    def _content(self, terms: Sequence[Term]) -> set[str]:
+        return {term.stem for term in terms if self._is_content(term)}
+
+    def _is_content(self, term: Term) -> bool:
+        return term.kind != "mark" and term.form.casefold() not in function_words(self.language)
 
     def finding(self, kind: ConflictKind, rows: Sequence[int], columns: Sequence[int]) -> UnitConflict:
         """A conflict between these terms; where a side has none, its place is after what is equal before the other."""
@@ -133,10 +153,11 @@ class Frame:
         return 0
 
 
-def _joined(hunks: Sequence[Hunk]) -> Iterator[Hunk]:
+def _joined(hunks: Iterable[Hunk], *, near: int) -> Iterator[Hunk]:
+    """Hunks with no more than so many terms between them as one."""
     pending: Hunk | None = None
     for hunk in hunks:
-        if pending and hunk.baseline.start - pending.baseline.stop <= NEAR:
+        if pending and hunk.baseline.start - pending.baseline.stop <= near:
             pending = Hunk(
                 range(pending.baseline.start, hunk.baseline.stop), range(pending.candidate.start, hunk.candidate.stop)
             )
@@ -146,6 +167,11 @@ def _joined(hunks: Sequence[Hunk]) -> Iterator[Hunk]:
             pending = hunk
     if pending:
         yield pending
+
+
+def _run(indices: Sequence[int]) -> list[int]:
+    """The first of them and those that follow without a gap."""
+    return [i for place, i in enumerate(indices) if i == indices[0] + place]
 
 
 def _span(terms: Sequence[Term], indices: Sequence[int], place: int) -> tuple[int, int]:

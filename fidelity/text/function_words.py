@@ -24,6 +24,8 @@ FUNCTION_WORDS = {
     "wordt kan ik je hij we maar",
     "hi": "के की का में है और को से हैं पर एक यह कि भी ने लिए नहीं तो हो कर था थी इस ही या जो आप",
 }
+FEWEST = 4
+"""Words of a text below which its language can't be told, unless its script tells it."""
 MIN_SHARE = 0.12
 """Of a text's words; running text has a third and more, another language a few by chance."""
 
@@ -35,11 +37,14 @@ def listed_language(text: str) -> str | None:
         return None
     if regex.search(r"\p{Han}", text) and 2 * len(regex.findall(r"\p{Han}", text)) > sum(map(len, words)):
         return None if regex.search(r"[\p{Hiragana}\p{Katakana}]", text) else "zh"
-    shares = {code: sum(word in _words(code) for word in words) / len(words) for code in FUNCTION_WORDS}
+    if len(words) < FEWEST:
+        return None
+    shares = {code: sum(word in function_words(code) for word in words) / len(words) for code in FUNCTION_WORDS}
     best = max(shares, key=lambda code: shares[code])
     return best if shares[best] >= MIN_SHARE else None
 
 
 @cache
-def _words(code: str) -> Collection[str]:
-    return frozenset(FUNCTION_WORDS[code].split())
+def function_words(code: str | None) -> Collection[str]:
+    """A language's function words, case-folded; none for a language that isn't listed."""
+    return frozenset(FUNCTION_WORDS.get(code or "", "").split())

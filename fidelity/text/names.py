@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import TYPE_CHECKING
 
 from fidelity.text.frames import Frame, Hunk, UnitConflict
@@ -20,7 +20,14 @@ TITLE = 0.6
 TIGHT = 0.75
 """Of a frame: from here on a name on each side without an equal is another name, wherever it is."""
 SWAPPED = 0.8
+EXCHANGED = 2
+"""Stems that what is said of a name shares with what was said of another, while it shares none with its own."""
 MIN_SIMILARITY = 0.35
+TITLES = frozenset(
+    {"dr", "mr", "mrs", "ms", "miss", "prof", "professor", "sir", "lord", "lady", "president", "herr", "frau"}
+)
+ARTICLES = frozenset({"the", "a", "an"})
+SAME_NAMES = {"usa": "us", "u.s": "us", "u.s.a": "us", "u.k": "uk"}
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,7 @@ class Lexicon:
         """Whether a term is (a piece of) a name."""
         term = terms[index]
         word = term.form.casefold()
-        if not term.capital or word in self.common or len(word) < 2:
+        if not term.capital or word in self.common or word in TITLES or len(word) < 2:
             return False
         if len(term.form) > 1 and term.form.isupper():
             return True
@@ -84,9 +91,11 @@ def name_findings(frame: Frame, lexicon: Lexicon) -> Iterator[UnitConflict]:
     together = [(i, j) for i in lost for j in new if frame.together(i, j) or frame.similarity >= TIGHT]
     together += _in_place_of_capitals(frame, lost, new, lexicon)
     if together:
-        yield frame.finding("name", sorted({i for i, _ in together}), sorted({j for _, j in together}))
+        yield frame.finding("name", *frame.first_change([i for i, _ in together], [j for _, j in together]))
     elif frame.similarity >= SWAPPED:
         yield from _swapped(frame)
+    else:
+        yield from _exchanged(frame, lexicon)
 
 
 def _in_place_of_capitals(
@@ -117,6 +126,30 @@ def _swapped(frame: Frame) -> Iterator[UnitConflict]:
     moved = [*(frame.a[i] for i in rows), *(frame.b[j] for j in columns)]
     if moved and all(term.capital or term.kind == "code" for term in moved):
         yield frame.finding("name", rows, columns)
+
+
+def _exchanged(frame: Frame, lexicon: Lexicon) -> Iterator[UnitConflict]:
+    """Two names in a paraphrase of which each has what the other one has in the baseline said of it."""
+    sides = [_said_of(terms, lexicon) for terms in (frame.a, frame.b)]
+    shared = [form for form in sides[0] if form in sides[1]]
+    for one, other in combinations(shared, 2):
+        straight = len(sides[0][one][1] & sides[1][one][1]) + len(sides[0][other][1] & sides[1][other][1])
+        crossed = [len(sides[0][a][1] & sides[1][b][1]) for a, b in ((one, other), (other, one))]
+        if not straight and sum(crossed) >= EXCHANGED:
+            yield frame.finding("name", [sides[0][f][0] for f in (one, other)], [sides[1][f][0] for f in (one, other)])
+            return
+
+
+def _said_of(terms: Sequence[Term], lexicon: Lexicon) -> dict[str, tuple[int, frozenset[str]]]:
+    """Each name that is there once, by its last word's form: where it is, and the stems after it up to the next."""
+    names = [i for i in range(len(terms)) if _is_name(terms, i, lexicon)]
+    last = [i for i in names if i + 1 not in names]
+    forms = Counter(_form(terms[i]) for i in last)
+    return {
+        form: (i, frozenset(t.stem for t in terms[i + 1 : end] if t.kind == "word" and len(t.form) > 3))
+        for i, end in pairwise([*last, len(terms)])
+        if forms[form := _form(terms[i])] == 1
+    }
 
 
 def _is_move(frame: Frame, hunk: Hunk, following: Hunk) -> bool:
@@ -173,10 +206,11 @@ def _is_name(terms: Sequence[Term], index: int, lexicon: Lexicon) -> bool:
 def _form(term: Term) -> str:
     """Without case and accents, and without the plural's s of what is in capitals (`GPUs`)."""
     form = "".join(c for c in unicodedata.normalize("NFKD", term.form.casefold()) if not unicodedata.combining(c))
-    return form.rstrip("().,/").removesuffix("s") if term.kind == "word" else form.rstrip("().,/")
+    form = form.rstrip("().,/")
+    return SAME_NAMES.get(form, form.removesuffix("s") if term.kind == "word" and len(form) > 3 else form)
 
 
 def _initials(terms: Sequence[Term]) -> set[str]:
     """The initials of words with capitals in a row: `who` for World Health Organization."""
-    capitals = "".join(term.form[0].casefold() if term.capital else " " for term in terms)
-    return {run.removesuffix("s") for run in capitals.split() if len(run) > 1}
+    capitals = "".join(t.form[0].casefold() if t.capital and t.stem not in ARTICLES else " " for t in terms)
+    return {run for run in capitals.split() if len(run) > 1}

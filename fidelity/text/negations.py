@@ -29,7 +29,7 @@ IMPLICIT = {
     "en": r"avoid\w*|refrain\w*|prevent\w*|fail\w*|lack\w*|unlike|refus\w*|den(?:y|ies|ied)|prohibit\w*|forbid\w*"
     r"|forbade|stop\w*|cease\w*|hardly|barely|scarcely|rarely|seldom|few|little|absen\w+|exclu\w+|omit\w*"
     r"|miss(?:ing|es)?|neglect\w*|ignor\w+|skip\w*|free|instead|rather|except|unless|otherwise|forget\w*|remember|false"
-    r"|wrong|zero",
+    r"|wrong|zero|until|only",
     "de": r"vermeid\w*|verhinder\w*|fehl\w*|mangel\w*|verbiet\w*|verboten\w*|untersag\w*|statt|außer|kaum|selten"
     r"|falsch\w*|ausschließ\w*|sonst",
     "fr": r"évit\w*|empêch\w*|manqu\w*|interdi\w*|sauf|rarement|faux|fausse",
@@ -63,7 +63,7 @@ WITHOUT_EFFECT = {
 
 def negation_surplus(frame: Frame, sentences: tuple[str, str]) -> tuple[list[int], list[int]]:
     """Negators of the baseline, or of the candidate, beyond those that the other side has."""
-    if frame.language not in LANGUAGES or frame.similarity < MIN_SIMILARITY:
+    if frame.language not in LANGUAGES or frame.likeness < MIN_SIMILARITY:
         return [], []
     rows, columns = (
         [i for i in _negators(terms, sentence, frame.language) if _changed(frame, side, i)]
@@ -78,11 +78,12 @@ def negation_findings(frame: Frame, sentences: tuple[str, str]) -> list[UnitConf
     rows, columns = negation_surplus(frame, sentences)
     if not (rows or columns):
         return []
-    sides = (frame.a, frame.b, frame.only_candidate) if rows else (frame.b, frame.a, frame.only_baseline)
-    denied, other, only = sides
-    language = str(frame.language)
-    if any(t.stem in only and _denies(t.form.casefold(), denied, language) for t in other):
+    denied, other = (frame.a, frame.b) if rows else (frame.b, frame.a)
+    language, only = str(frame.language), frame.only_baseline | frame.only_candidate
+    if any(term.stem in only and _denies(term.form.casefold(), denied, language) for term in other):
         return []
+    if any(term.stem in only and _implicit(language).fullmatch(term.form.casefold()) for term in denied):
+        return []  # two in one sentence: "isn't ... unless"
     counts = [len(_negators(t, s, language)) for t, s in zip((frame.a, frame.b), sentences, strict=True)]
     if min(counts) > 0 and frame.similarity < TIGHT:  # "no A and no B" is "no A or B"
         return []

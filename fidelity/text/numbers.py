@@ -23,18 +23,18 @@ def number_findings(frame: Frame, elsewhere: tuple[frozenset[str], frozenset[str
 
     `elsewhere` has the numbers of the other units of baseline and candidate: a number that moved there isn't lost.
     """
-    if frame.similarity < MIN_SIMILARITY:
+    if frame.likeness < MIN_SIMILARITY:
         return
     rows, columns = _unmatched(_numbers(frame.a), _numbers(frame.b), frame)
     lost = [i for i in rows if frame.a[i].stem not in elsewhere[1]]
     new = [j for j in columns if frame.b[j].stem not in elsewhere[0]]
     tight = frame.similarity >= TIGHT
     if rows and columns and (tight or lost or new):
-        yield frame.finding("number", rows, columns)
+        yield frame.finding("number", *frame.first_change(rows, columns))
     elif tight and (
         one_sided := [i for i in lost if _is_small(frame, i, 0)] or [j for j in new if _is_small(frame, j, 1)]
     ):
-        yield frame.finding("number", one_sided if lost else [], one_sided if new else [])
+        yield frame.finding("number", one_sided[:1] if lost else [], one_sided[:1] if new else [])
     elif not rows and not columns and frame.similarity >= SWAPPED:
         yield from _swapped(frame)
     for i, j in frame.replaced:

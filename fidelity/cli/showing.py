@@ -1,0 +1,108 @@
+"""`fidelity show`: the pairs of a comparison, the worst first, with what changed word by word."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fidelity.cli.options import OK, Commands, positive
+from fidelity.errors import ConfigError
+from fidelity.schema import nearest
+from fidelity.text.conflicts import KINDS
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from fidelity.comparison.results import ComparisonSet
+    from fidelity.records import Pair
+    from fidelity.report.diff import Piece
+
+WORST = 3
+CONTEXT = 160
+"""Characters that stay of what both texts share, on each side of a change."""
+
+
+def add_to(commands: Commands) -> None:
+    """Add this command to the parser's."""
+    show = commands.add_parser("show", help="print pairs of a comparison with a word diff, conflicts first")
+    show.add_argument("comparison", type=Path, metavar="COMPARISON", help="a directory in comparisons/ of a store")
+    which = show.add_mutually_exclusive_group()
+    which.add_argument("--worst", type=positive, default=WORST, metavar="N", help=f"the N worst pairs ({WORST})")
+    which.add_argument("--prompt", metavar="ID", help="the pairs of one prompt, whole")
+    which.add_argument("--conflict", choices=KINDS, metavar="KIND", help=f"all pairs with one: {', '.join(KINDS)}")
+    show.set_defaults(command=_show)
+
+
+def _show(chosen: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.text import Text
+
+    from fidelity.comparison.results import load_comparison
+    from fidelity.report.conflicts import conflict_headlines
+
+    result = load_comparison(chosen.comparison)
+    console = Console(highlight=False)
+    for headline in conflict_headlines(result):
+        console.print(Text(headline, style="bold"))
+    for pair in _chosen(result, chosen):
+        console.print(_shown(pair, whole=chosen.prompt is not None))
+    return OK
+
+
+def _chosen(result: "ComparisonSet", chosen: argparse.Namespace) -> "Sequence[Pair]":
+    """The pairs that were asked for, in the reports' order.
+
+    Raises:
+        ConfigError: There is no such prompt, or conflicts were not scored.
+    """
+    from fidelity.report.pairs import rank
+
+    (candidate,) = result.candidates
+    pairs = candidate.pairing.pairs
+    order = rank(result, candidate, None).order
+    if chosen.prompt is not None:
+        wanted = [pair for pair in pairs if pair.prompt.id == chosen.prompt]
+        if not wanted:
+            ids = [pair.prompt.id for pair in pairs]
+            raise ConfigError(f"{chosen.comparison}: no pair of prompt {chosen.prompt!r}{nearest(chosen.prompt, ids)}")
+        return wanted
+    if chosen.conflict is not None:
+        scored = candidate.columns.get(f"conflict_{chosen.conflict}")
+        if scored is None:
+            raise ConfigError(f"{chosen.comparison}: conflicts were not scored; compare with the metric 'conflicts'")
+        return [pairs[n] for n in order if scored.column.values[n]]
+    changed = [pairs[n] for n in order if pairs[n].baseline.text != pairs[n].candidate.text]
+    return changed[: chosen.worst]
+
+
+def _shown(pair: "Pair", *, whole: bool) -> "Text":
+    """The prompt's name, its conflicts, and both texts as one, with what only one of them has in brackets and color."""
+    from rich.text import Text
+
+    from fidelity.report.conflicts import conflict_in_words, conflicts_of
+    from fidelity.report.diff import readable, word_diff
+    from fidelity.report.sanitize import one_line
+
+    title = one_line(pair.prompt.id) + (f", repeat {pair.baseline.repeat}" if pair.baseline.repeat else "")
+    shown = Text(f"\n== {title} ==\n", style="bold")
+    for conflict in conflicts_of(pair):
+        shown.append(f"{conflict_in_words(conflict, pair)}\n", style="yellow")
+    pieces = readable(word_diff(pair.baseline.text, pair.candidate.text))
+    for number, piece in enumerate(pieces):
+        text = piece.text if whole else _elided(piece, first=number == 0, last=number == len(pieces) - 1)
+        match piece.kind:
+            case "both":
+                shown.append(text, style="not bold")
+            case "baseline":
+                shown.append(f"[-{text}-]", style="not bold red")
+            case "candidate":
+                shown.append(f"{{+{text}+}}", style="not bold green")
+    return shown
+
+
+def _elided(piece: "Piece", *, first: bool, last: bool) -> str:
+    """A long stretch that both texts share, cut in its middle."""
+    if piece.kind != "both" or len(piece.text) <= 3 * CONTEXT:
+        return piece.text
+    before, after = ("" if first else piece.text[:CONTEXT]), ("" if last else piece.text[-CONTEXT:])
+    return f"{before} ⋯ {after}"
