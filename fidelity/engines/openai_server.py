@@ -225,7 +225,7 @@ class OpenAIServer:
         )
 
     def _generation(self, prompt_id: str, answer: bytes) -> Generation:
-        said = generation(answer, prompt_id=prompt_id, api=self._requests.api)
+        said = generation(answer, prompt_id=prompt_id)
         reasoning = None if said.reasoning is None else self._line.hide(said.reasoning)
         return replace(said, text=self._line.hide(said.text), reasoning=reasoning)
 

@@ -37,17 +37,18 @@ def judge(gate: Gate, evidence: Evidence) -> Verdict:
     differing = differences_in(gate, evidence)
     undeclared = [difference for difference in differing if not difference.declared]
     why = _why_no_fail(undeclared, unmet_ones, lines)
-    why_failed = _why_no_fail(undeclared, [line for line in unmet_ones if line.name != "quantization"], lines)
+    about_answers = [line for line in unmet_ones if line.name not in ("quantization", "label")]
+    why_failed = _why_no_fail(undeclared, about_answers, lines)
     beyond = [line for line in lines if line.decides and line.outcome == "fail"]
     # Missing answers fail even where those that are there equal the baseline's, or nothing was quantized.
     lines = [*unmet_ones, *(_softened(line, why_failed if line.kind == "failed" else why) for line in lines)]
     outcome = worst(line.outcome for line in lines if line.decides)
+    no_fail = f"beyond the gate in {_named(beyond)}, but {why}" if beyond else ""
+    reason = _reason(outcome, lines, _surely(gate, evidence), no_fail)
     return Verdict(
         candidate=evidence.candidate,
         outcome=outcome,
-        reason=_reason(
-            outcome, lines, _surely(gate, evidence), f"beyond the gate in {_named(beyond)}, but {why}" if beyond else ""
-        ),
+        reason=f"{reason} And its {in_words(undeclared)}." if unmet_ones and undeclared else reason,
         lines=tuple(lines),
         confidence=gate.confidence,
         seed=SEED,
