@@ -27,7 +27,6 @@ import rounded_checkpoints
 
 ROOT = Path(__file__).resolve().parent.parent
 COLUMNS = ("top1_agreement", "ear", "prefix_agreement", "identical")
-PATIENCE_S = 240
 KV_CACHE_BYTES = 2 << 30
 
 
@@ -61,8 +60,9 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, default=3, help="of the starter set; a multiple of 8 costs little more")
     parser.add_argument("--jobs", type=int, default=4, help="engines at once on the GPU")
     parser.add_argument("--eager", action="store_true")
+    parser.add_argument("--patience", type=float, default=240.0, help="seconds for each format (240)")
     chosen = parser.parse_args()
-    bench = Bench(chosen.folder, chosen.model, chosen.prompts, eager=chosen.eager)
+    bench = Bench(chosen.folder, chosen.model, chosen.prompts, eager=chosen.eager, patience=chosen.patience)
     names = chosen.names or list(FORMATS)
     bench.begin()
     with ThreadPoolExecutor(chosen.jobs) as pool:
@@ -76,7 +76,8 @@ def main() -> None:
 class Bench:
     """The folder with checkpoints, stores and logs, and the rows so far."""
 
-    def __init__(self, folder: Path, model: Path, prompts: int, *, eager: bool) -> None:
+    def __init__(self, folder: Path, model: Path, prompts: int, *, eager: bool, patience: float) -> None:
+        self.patience = patience
         self.folder, self.model, self.prompts, self.eager = folder.resolve(), model.resolve(), prompts, eager
         self.rows: dict[str, dict[str, Any]] = {}
         self.out = Path(os.environ.get("OUT", folder))
@@ -138,10 +139,10 @@ class Bench:
         environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
         command = [sys.executable, "-m", "fidelity", *map(str, arguments)]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=PATIENCE_S)
+            done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=self.patience)
         except subprocess.TimeoutExpired as error:
             text = error.stderr.decode() if isinstance(error.stderr, bytes) else str(error.stderr)
-            done = subprocess.CompletedProcess(command, 124, "", f"{text}\nnot done after {PATIENCE_S} s")
+            done = subprocess.CompletedProcess(command, 124, "", f"{text}\nnot done after {self.patience:.0f} s")
         (self.out / f"{name}.log").write_text((done.stdout + done.stderr)[-20_000:])
         return done
 

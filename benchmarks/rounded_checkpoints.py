@@ -2,7 +2,8 @@
 
 `write(base, folder, name)` makes one; NAMES are AWQ, GPTQ, compressed-tensors (W4A16, W8A16, W4A8-FP8, NVFP4, MXFP4),
 FP8 in blocks, and an FP8 KV cache with scales. Kernels want widths in multiples of 128, which SmolLM2's 576 is not:
-`pad` adds zeros, and computes what the model did but for the rounding of its norms' weights. Calibration (inputs of NVFP4, keys and values) sees one text.
+`pad` adds zeros, and computes what the model did but for the rounding of its norms' weights. Calibration (inputs of
+NVFP4, keys and values) sees one text.
 """
 
 from __future__ import annotations
