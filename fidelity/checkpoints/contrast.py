@@ -11,7 +11,7 @@ from fidelity.checkpoints.config import read_config, text_of
 from fidelity.checkpoints.generation import end_token_ids, proposed_sampling
 from fidelity.checkpoints.source import chat_template
 from fidelity.checkpoints.tensors import read_weights
-from fidelity.checkpoints.tokenizer import Tokenizer, read_tokenizer
+from fidelity.checkpoints.tokenizer import StoredTokenizer, read_tokenizer
 
 NOT_OF_THE_MODEL = {
     *(
@@ -84,11 +84,11 @@ def _tokenizers(baseline: Path, other: Path) -> Iterator[Contrast]:
             yield Contrast(f"tokenizer: {words}", _short(section), _short(second.sections[words]), True)
 
 
-def _ids(tokenizer: Tokenizer, tokens: list[str]) -> str:
+def _ids(tokenizer: StoredTokenizer, tokens: list[str]) -> str:
     return ", ".join(f"{token!r} {tokenizer.vocabulary[token]}" for token in tokens[:MOST])
 
 
-def _only(one: Tokenizer, other: Tokenizer) -> list[str]:
+def _only(one: StoredTokenizer, other: StoredTokenizer) -> list[str]:
     return [token for token in one.vocabulary if token not in other.vocabulary]
 
 

@@ -13,7 +13,7 @@ ENDS = ("bos_token", "add_bos_token", "add_eos_token")
 
 
 @dataclass(frozen=True, slots=True)
-class Tokenizer:
+class StoredTokenizer:
     """What of a tokenizer decides which ids a text becomes."""
 
     vocabulary: Mapping[str, int]
@@ -22,7 +22,7 @@ class Tokenizer:
     """Of tokenizer.json and tokenizer_config.json, by what they are; merges included."""
 
 
-def read_tokenizer(directory: Path) -> Tokenizer | None:
+def read_tokenizer(directory: Path) -> StoredTokenizer | None:
     """The tokenizer in a directory; None where it has no tokenizer.json that can be read."""
     try:
         written = json.loads((directory / "tokenizer.json").read_text(encoding="utf-8"))
@@ -36,7 +36,7 @@ def read_tokenizer(directory: Path) -> Tokenizer | None:
         return None
     config = read_json(directory / "tokenizer_config.json")
     stated = {key: _text_of(config.get(key)) for key in ENDS}
-    return Tokenizer({**vocabulary, **added}, {**sections, "merges": merges, **stated})
+    return StoredTokenizer({**vocabulary, **added}, {**sections, "merges": merges, **stated})
 
 
 def _text_of(token: Any) -> Any:
