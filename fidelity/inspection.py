@@ -7,7 +7,16 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
-from fidelity.checkpoints import Anatomy, StoredLayers, dissect, dissect_on_hub, local_directory
+from fidelity.checkpoints import (
+    Anatomy,
+    Contrast,
+    StoredLayers,
+    contrast,
+    dissect,
+    dissect_on_hub,
+    local_directory,
+    refuse_faults,
+)
 from fidelity.engines.vllm_kernels import Linear, pick_kernels
 from fidelity.errors import ConfigError
 from fidelity.records import EngineInfo
@@ -37,6 +46,8 @@ class Inspection:
     """None where vLLM isn't installed, or wasn't asked."""
     ran: EngineInfo | None
     """What a run's engine reported, from its manifest."""
+    fault: str | None = None
+    """Why a run of the checkpoint would be refused before it loads; None where nothing is wrong."""
 
 
 def inspect(what: str, *, revision: str | None = None, ask_vllm: bool = True) -> Inspection:
@@ -50,18 +61,47 @@ def inspect(what: str, *, revision: str | None = None, ask_vllm: bool = True) ->
         run = Run(path)
         checkpoint = _checkpoint_of(run)
         anatomy = dissect(checkpoint) if checkpoint else None
-        return Inspection(run.name, anatomy, None, run.manifest.engine)
-    anatomy = dissect(local_directory(str(path.resolve()), revision)) if path.exists() else _named(what, revision)
-    return Inspection(what, anatomy, _picks(anatomy) if ask_vllm else None, None)
+        return Inspection(run.name, anatomy, None, run.manifest.engine, _fault(checkpoint))
+    folder = _folder(what, revision)
+    anatomy = dissect(folder) if folder else dissect_on_hub(what, revision)
+    return Inspection(what, anatomy, _picks(anatomy) if ask_vllm else None, None, _fault(folder))
 
 
-def _named(model: str, revision: str | None) -> Anatomy:
-    """A model that is no path: from the Hub's cache, else by what the Hub tells without its weights."""
+def contrast_of(baseline: str, other: str, *, revision: str | None = None) -> tuple[Contrast, ...]:
+    """In what two checkpoints differ that are on this machine; runs stand for their checkpoints.
+
+    Raises:
+        ConfigError: One isn't here, or its files are damaged.
+    """
+    folders = []
+    for what in (baseline, other):
+        run = Path(what) / "manifest.json"
+        folder = _checkpoint_of(Run(Path(what))) if run.is_file() else _folder(what, revision)
+        if folder is None:
+            raise ConfigError(f"{what}: not on this machine; two checkpoints are compared by their files")
+        folders.append(folder)
+    return contrast(*folders)
+
+
+def _folder(what: str, revision: str | None) -> Path | None:
+    """Where a checkpoint is on this machine, be it in the Hub's cache; None where it isn't."""
+    path = Path(what)
+    if path.exists():
+        return local_directory(str(path.resolve()), revision)
     try:
-        cached = local_directory(model, revision, download=False)
+        return local_directory(what, revision, download=False)
     except ConfigError:
-        return dissect_on_hub(model, revision)
-    return dissect(cached)
+        return None
+
+
+def _fault(checkpoint: Path | None) -> str | None:
+    """What a run would be refused for; pickles alone, which a run can be told to trust, are none."""
+    try:
+        if checkpoint:
+            refuse_faults(checkpoint, allow_pickle=True)
+    except ConfigError as error:
+        return str(error)
+    return None
 
 
 def as_json(found: Inspection) -> dict[str, Any]:
@@ -77,14 +117,21 @@ def as_json(found: Inspection) -> dict[str, Any]:
             {"kind": pick.stored.kind, "scheme": pick.stored.scheme, "kernel": pick.kernel, "note": pick.note}
             for pick in found.picks
         ],
+        "fault": found.fault,
         "ran": to_jsonable_python(found.ran),
     }
+
+
+def contrast_json(found: tuple[Contrast, ...]) -> list[dict[str, Any]]:
+    """What differs between two checkpoints, as plain data."""
+    return [asdict(one) for one in found]
 
 
 def _checkpoint_json(anatomy: Anatomy) -> dict[str, Any]:
     fields = asdict(anatomy)
     layers = [
-        {**asdict(part), "names": list(part.names), "bits_per_weight": part.bits_per_weight} for part in anatomy.parts
+        {**asdict(stored), "names": list(stored.names), "bits_per_weight": stored.bits_per_weight}
+        for stored in anatomy.parts
     ]
     del fields["parts"], fields["checkpoint"]
     return {
@@ -109,17 +156,18 @@ def _checkpoint_of(run: Run) -> Path | None:
 
 
 def _picks(anatomy: Anatomy) -> tuple[Pick, ...] | None:
-    asked = {part: linear for part in anatomy.parts if (linear := _linear(part))}
+    asked = {stored: linear for stored in anatomy.parts if (linear := _linear(stored))}
     if not asked:
         return ()
     answers = pick_kernels(list(asked.values()))
     if answers is None:
         return None
-    return tuple(Pick(part, answer["kernel"], answer["note"]) for part, answer in zip(asked, answers, strict=True))
+    pairs = zip(asked, answers, strict=True)
+    return tuple(Pick(stored, answer["kernel"], answer["note"]) for stored, answer in pairs)
 
 
 def _linear(stored: StoredLayers) -> Linear | None:
-    """A part's layers as a question to vLLM; None where they aren't quantized linear layers."""
+    """Layers of one kind as a question to vLLM; None where they aren't quantized linear layers."""
     scheme = re.match(r"W(\d+)A(\d+)-(INT|FP|NVFP|MXFP)\d(?: g(\d+))?", stored.format)
     if scheme is None or stored.shape is None or stored.kind == "embedding":
         return None

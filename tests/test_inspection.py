@@ -1,6 +1,7 @@
 """`fidelity inspect`: a checkpoint from its files, and a run from its manifest."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -10,6 +11,8 @@ from fidelity.engines import vllm_kernels
 from fidelity.inspection import as_json, inspect
 from fidelity.pipeline import generate
 from fidelity.store.store import Store
+from tests.checkpoint_layouts import Model, build, without
+from tests.test_checkpoint_layouts import LAYOUTS, M
 from tests.test_checkpoints import checkpoint, compressed
 from tests.test_pipeline import Silent
 
@@ -86,3 +89,83 @@ def test_a_run_tells_what_ran(workspace, capsys):
 def test_what_is_neither(tmp_path, capsys):
     assert main(["inspect", str(tmp_path / "nothing")]) == 2
     assert "nothing" in capsys.readouterr().err
+
+
+class TestContradictions:
+    def test_what_a_run_would_be_refused_for_is_named_with_exit_code_2(self, tmp_path, capsys):
+        folder = without(M, LAYOUTS["compressed-tensors W4A16"]).write(tmp_path / "m")
+        assert main(["inspect", str(folder), "--no-kernels", "--json", str(tmp_path / "out.json")]) == 2
+        assert "contradiction: " in (shown := " ".join(capsys.readouterr().out.split()))
+        assert "it is the unquantized model with another config" in shown
+        assert "none of its tensors is" in json.loads((tmp_path / "out.json").read_text())["fault"]
+
+    def test_a_layout_that_is_not_known_is_none(self, tmp_path, capsys):
+        folder = replace(LAYOUTS["awq"], quantization={"quant_method": "hqq"}).write(tmp_path / "m")
+        assert main(["inspect", str(folder), "--no-kernels"]) == 0
+        assert "layout not known (hqq)" in capsys.readouterr().out
+
+
+class TestTwoCheckpoints:
+    @pytest.fixture
+    def folders(self, tmp_path):
+        """The same model in BF16 and W4A16, with a tokenizer each."""
+        for name, layout in (("base", LAYOUTS["plain"]), ("quant", LAYOUTS["compressed-tensors W4A16"])):
+            folder = layout.write(tmp_path / name)
+            write_tokenizer(folder)
+        return tmp_path / "base", tmp_path / "quant"
+
+    def differing(self, folders, tmp_path, capsys):
+        file = tmp_path / "out.json"
+        assert main(["inspect", *map(str, folders), "--json", str(file)]) == 0
+        found = json.loads(file.read_text())["differences"]
+        return {
+            one["what"]: (one["baseline"], one["other"], one["inconclusive"]) for one in found
+        }, capsys.readouterr().out
+
+    def test_a_copy_that_is_only_quantized(self, folders, tmp_path, capsys):
+        found, shown = self.differing(folders, tmp_path, capsys)
+        names = "mlp.down_proj, mlp.gate_proj, mlp.up_proj, self_attn.k_proj, self_attn.o_proj, self_attn.q_proj"
+        assert found == {f"layers: {names}, self_attn.v_proj": ("BF16", "W4A16-INT4 g64", False)}
+        assert "nothing differs but how the weights are stored" in shown
+
+    def test_everything_else_that_can_differ_is_named_and_makes_a_fail_inconclusive(self, folders, tmp_path, capsys):
+        base, quant = folders
+        write_tokenizer(
+            quant, vocabulary={"a": 0, "b": 2, "c": 1, "<new>": 3}, end="<new>", template="{{ 'Be brief.' }}"
+        )
+        (base / "generation_config.json").write_text('{"eos_token_id": 0, "temperature": 0.6}')
+        (quant / "generation_config.json").write_text('{"eos_token_id": [0, 3], "top_k": 20}')
+        config = json.loads((quant / "config.json").read_text())
+        changed = {"torch_dtype": "float16", "rope_theta": 1e6, "architectures": ["MistralForCausalLM"]}
+        (quant / "config.json").write_text(json.dumps({**config, **changed, "transformers_version": "9"}))
+        found, shown = self.differing(folders, tmp_path, capsys)
+        assert found["tokens of its own"] == ("none", "<new>", True)
+        assert found["ids of 2 tokens"] == ("'b' 1, 'c' 2", "'b' 2, 'c' 1", True)
+        assert found["end tokens"] == ("0", "0, 3", True)
+        assert found["chat template, line 1"] == ("{{ '' }}", "{{ 'Be brief.' }}", True)
+        assert found["generation config: temperature"] == ("0.6", "none", True)
+        assert found["generation config: top_k"] == ("none", "20", True)
+        assert found["compute type"] == ("bfloat16", "float16", True)
+        assert found["config: rope_theta"] == ("none", "1000000.0", True)
+        assert found["architecture"] == ("LlamaForCausalLM", "MistralForCausalLM", True)
+        assert not any("transformers_version" in what for what in found)
+        assert "drift can't be told apart from 9 of these" in " ".join(shown.split())
+
+    def test_a_copy_that_is_the_same(self, folders, tmp_path, capsys):
+        found, _ = self.differing((folders[0], folders[0]), tmp_path, capsys)
+        assert found == {"layers": ("these", "the same types and shapes: nothing is quantized otherwise", False)}
+
+    def test_layers_that_one_of_them_lacks(self, folders, tmp_path, capsys):
+        base, _ = folders
+        deeper = build(Model(experts=2), None, {}, "").write(tmp_path / "experts")
+        write_tokenizer(deeper)
+        found, _ = self.differing((base, deeper), tmp_path, capsys)
+        assert ("none", "BF16", True) in found.values()
+
+
+def write_tokenizer(folder, vocabulary=None, end="a", template="{{ '' }}"):
+    vocabulary = vocabulary or {"a": 0, "b": 1, "c": 2}
+    written = {"model": {"vocab": vocabulary, "merges": []}, "added_tokens": [{"content": end, "id": vocabulary[end]}]}
+    (folder / "tokenizer.json").write_text(json.dumps(written))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": end}))
+    (folder / "chat_template.jinja").write_text(template)

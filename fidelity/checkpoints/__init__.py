@@ -2,6 +2,7 @@
 
 from fidelity.checkpoints.anatomy import Anatomy, StoredLayers, dissect
 from fidelity.checkpoints.config import read_config
+from fidelity.checkpoints.contrast import Contrast, contrast
 from fidelity.checkpoints.faults import refuse_faults
 from fidelity.checkpoints.formats import Checkpoint, describe
 from fidelity.checkpoints.generation import end_token_ids, proposed_sampling
@@ -23,10 +24,12 @@ __all__ = [
     "NOT_KNOWN",
     "Anatomy",
     "Checkpoint",
+    "Contrast",
     "KVCache",
     "StoredLayers",
     "chat_template",
     "content_id",
+    "contrast",
     "describe",
     "dissect",
     "dissect_on_hub",

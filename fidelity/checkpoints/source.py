@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fidelity.checkpoints.native import native_format
+from fidelity.checkpoints.tokenizer import read_tokenizer
 from fidelity.errors import ConfigError, MissingPackageError
 
 PICKLES = ("*.bin", "*.pt", "*.pth")
@@ -107,14 +108,8 @@ def fingerprint(template: Any) -> str | None:
 
 def vocabulary_id(directory: Path) -> str | None:
     """What a checkpoint's vocabulary is known by, as in `EngineInfo.tokenizer`; None where it has no tokenizer.json."""
-    try:
-        written = json.loads((directory / "tokenizer.json").read_text(encoding="utf-8"))
-        vocabulary = written["model"]["vocab"]
-        if isinstance(vocabulary, list):  # a unigram model has scores, and counts
-            vocabulary = {token: number for number, (token, _) in enumerate(vocabulary)}
-        return fingerprint({**vocabulary, **{added["content"]: added["id"] for added in written["added_tokens"]}})
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    tokenizer = read_tokenizer(directory)
+    return fingerprint(dict(tokenizer.vocabulary)) if tokenizer else None
 
 
 def _from_hub(model: str, revision: str | None, *, download: bool) -> Path:

@@ -3,22 +3,28 @@
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from fidelity.cli.options import OK, Commands, write
+from fidelity.cli.options import COULD_NOT_JUDGE, OK, Commands, write
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
+    from fidelity.checkpoints import Anatomy, Contrast
     from fidelity.inspection import Inspection
 
 
 def add_to(commands: Commands) -> None:
     """Add these commands to the parser's."""
-    inspect = commands.add_parser("inspect", help="what a checkpoint is, without loading it, or what a run really ran")
+    inspect = commands.add_parser(
+        "inspect", help="what a checkpoint is, without loading it, or what a run really ran; of two, what differs"
+    )
     inspect.add_argument(
         "what", metavar="MODEL_OR_RUN", help="a directory, a GGUF file, a Hub id, or a run's directory"
     )
+    inspect.add_argument("other", metavar="QUANTIZED", nargs="?", help="a second one, to be shown beside the first")
     inspect.add_argument("--revision", help="the Hub revision")
     inspect.add_argument(
         "--no-kernels", action="store_true", help="don't ask this machine's vLLM (a quarter of a minute)"
@@ -30,13 +36,83 @@ def add_to(commands: Commands) -> None:
 def _inspect(chosen: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from fidelity.inspection import as_json, inspect
+    from fidelity.inspection import as_json, contrast_json, contrast_of, inspect
 
-    found = inspect(chosen.what, revision=chosen.revision, ask_vllm=not chosen.no_kernels)
+    console = Console()
+    names = [name for name in (chosen.what, chosen.other) if name is not None]
+    alone = len(names) == 1
+    found = [inspect(name, revision=chosen.revision, ask_vllm=alone and not chosen.no_kernels) for name in names]
+    data: Any = as_json(found[0])
+    if alone:
+        _show(found[0], console)
+    else:
+        differences = contrast_of(*names, revision=chosen.revision)
+        data = {"checkpoints": [as_json(one) for one in found], "differences": contrast_json(differences)}
+        _show_two(found, differences, console)
     if chosen.json:
-        write(chosen.json, json.dumps(as_json(found), indent=2, ensure_ascii=False) + "\n")
-    _show(found, Console())
-    return OK
+        write(chosen.json, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+    for one in found:
+        if one.fault:
+            console.print(f"contradiction: {one.fault}", style="bold red", markup=False, highlight=False)
+    return COULD_NOT_JUDGE if any(one.fault for one in found) else OK
+
+
+def _show_two(found: "Sequence[Inspection]", differences: "Sequence[Contrast]", console: "Console") -> None:
+    """What both are, and what differs; then whether a comparison could tell it from drift."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("", show_edge=False, pad_edge=False)
+    for one in found:
+        table.add_column(Text(one.name))
+    for name in _facts(found[0].anatomy) if found[0].anatomy else ():
+        cells = [str(_facts(one.anatomy).get(name) or "not stated") if one.anatomy else "" for one in found]
+        if name in ("format", "bytes", "bits per weight", "KV cache", "parameters"):
+            table.add_row(name, *(Text(cell.partition(" (")[0] if name == "KV cache" else cell) for cell in cells))
+    for difference in differences:
+        mark = " (*)" if difference.inconclusive else ""
+        table.add_row(*map(Text, (difference.what + mark, difference.baseline, difference.other)))
+    console.print(table)
+    marked = [difference.what for difference in differences if difference.inconclusive]
+    summary = (
+        f"(*) drift can't be told apart from {len(marked)} of these: a fail would be inconclusive, unless it is "
+        f"declared (compares: template, finetune, ...)"
+        if marked
+        else "nothing differs but how the weights are stored"
+    )
+    console.print(Text(summary))
+
+
+def _facts(anatomy: "Anatomy") -> dict[str, Any]:
+    """A checkpoint's facts, by name; None where its files don't state one."""
+    checkpoint, bits, cache = anatomy.checkpoint, anatomy.bits_per_weight, anatomy.kv_cache
+    known = (cache.fault or f"scales: {cache.scales}") if cache and cache.scales else ""
+    return {
+        "format": checkpoint.format,
+        "made up of": checkpoint.composition or checkpoint.format,
+        "architecture": anatomy.architecture,
+        "parameters": f"{checkpoint.parameters:,}" if checkpoint.parameters else None,
+        "bytes": f"{checkpoint.bytes:,}" if checkpoint.bytes else None,
+        "bits per weight": f"{bits:.2f}" if bits else None,
+        "KV cache": cache
+        and f"{cache.bytes_per_token:,} bytes a token in {cache.dtype} ({cache.counted}){'; ' if known else ''}{known}",
+        "activations": anatomy.activations,
+        "sparsity": anatomy.sparsity or "none",
+        "vocabulary": anatomy.vocabulary,
+        "context": anatomy.context,
+        "embeddings": _embeddings(anatomy),
+        "chat template": anatomy.chat_template or "none",
+        "left unquantized": ", ".join(anatomy.unquantized) or "nothing",
+    }
+
+
+def _embeddings(anatomy: "Anatomy") -> str | None:
+    """Their schemes, and whether lm_head shares them."""
+    schemes = {stored.kind: stored.scheme for stored in anatomy.parts if stored.kind in ("embedding", "lm_head")}
+    if not schemes:
+        return None
+    words = ", ".join(f"{kind} {scheme}" for kind, scheme in schemes.items())
+    return words + (", shared with lm_head" if anatomy.tied_embeddings else "")
 
 
 def _show(found: "Inspection", console: "Console") -> None:
@@ -48,31 +124,20 @@ def _show(found: "Inspection", console: "Console") -> None:
         console.print(Text(text))
 
     if anatomy := found.anatomy:
-        bits, cache = anatomy.bits_per_weight, anatomy.kv_cache
-        facts = {
-            "format": anatomy.checkpoint.format,
-            "architecture": anatomy.architecture,
-            "parameters": f"{anatomy.checkpoint.parameters:,}" if anatomy.checkpoint.parameters else None,
-            "bytes": f"{anatomy.checkpoint.bytes:,}" if anatomy.checkpoint.bytes else None,
-            "bits per weight": f"{bits:.2f}" if bits else None,
-            "KV cache": cache and f"{cache.bytes_per_token:,} bytes a token ({cache.counted})",
-            "activations": anatomy.activations,
-            "vocabulary": anatomy.vocabulary,
-            "context": anatomy.context,
-            "embeddings": anatomy.tied_embeddings and "shared with lm_head",
-            "chat template": anatomy.chat_template or "none",
-            "left unquantized": ", ".join(anatomy.unquantized) or "nothing",
-        }
-        for name, fact in facts.items():
-            say(f"{name:>16}  {'not said' if fact is None else fact}")
+        for name, fact in _facts(anatomy).items():
+            say(f"{name:>16}  {'not stated' if fact is None else fact}")
         layers = Table("layers", "scheme", "count", "parameters", "bytes", "bits", show_edge=False, pad_edge=False)
-        for part in anatomy.parts:
-            wide = part.bits_per_weight
-            cells = (part.kind, part.scheme, part.layers, f"{part.parameters:,}", f"{part.bytes:,}")
+        for stored in anatomy.parts:
+            wide, count = stored.bits_per_weight, f"{stored.parameters:,}" if stored.parameters else "-"
+            cells = (stored.kind, stored.scheme, stored.layers, count, f"{stored.bytes:,}")
             layers.add_row(*(Text(str(cell)) for cell in cells), f"{wide:.2f}" if wide else "-")
+        if anatomy.kv_scale_bytes:
+            layers.add_row("KV-cache scales", "", "", "", f"{anatomy.kv_scale_bytes:,}", "")
         if anatomy.checkpoint.bytes and anatomy.parts:
             layers.add_row("file headers", "", "", "", f"{anatomy.checkpoint.bytes - anatomy.tensor_bytes:,}", "")
         console.print(layers)
+        for note in anatomy.notes:
+            say(f"            note  {note}")
     for pick in found.picks or ():
         answer = f"{pick.kernel or 'no kernel'}{': ' if pick.note else ''}{pick.note or ''}"
         say(f"vLLM here, for {pick.stored.kind} in {pick.stored.scheme}: {answer}")

@@ -1,7 +1,7 @@
 """compressed-tensors (llm-compressor): groups of targets with a scheme each, and layers to ignore.
 
 The rules are those of the library's `match_targets`: a layer's name before a regular expression before its class.
-The library itself isn't asked, since importing it takes ten seconds; tests hold the two against each other.
+The library itself isn't asked, since importing it takes ten seconds (docs/decisions/010-checkpoints.md).
 """
 
 import re
