@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from fidelity.config import Sampling, load_run
+from fidelity.config import Drained, Sampling, load_run
 from fidelity.engines import identity, open_engine
 from fidelity.engines.base import ForcingEngine
 from fidelity.errors import ConfigError
@@ -50,6 +50,7 @@ class TestFp32:
 
     def test_token_for_token_what_vllm_says(self, fp32, tmp_path):
         vllm = config(tmp_path, kind="vllm", dtype="float32", options={"enforce_eager": True})
+        vllm = vllm.model_copy(update={"batching": Drained(drained=128)})  # which gives log-probabilities
         (run,) = generate(vllm, store=Store(tmp_path / "store"), listener=Silent(), limit=12)
         ours = list(fp32.generate(load_prompts(STARTER, limit=12), Sampling(max_tokens=32)))
         for mine, theirs in zip(ours, run.outcomes(), strict=True):

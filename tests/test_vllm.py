@@ -19,9 +19,11 @@ pytestmark = [
 
 
 def run(folder, dtype, **keys):
-    """32 of the starter prompts, 40 tokens each: long enough for near ties to come up."""
+    """32 of the starter prompts, 40 tokens each: long enough for near ties to come up; in FP32 with an engine kept full."""
+    batching = "continuous" if dtype == "float32" else "{drained: 128}"
     text = (
         f"name: base\nmodel: {MODEL}\nprompts: {ROOT}/prompts/starter.jsonl\nsampling: {{max_tokens: 40}}\n"
+        f"batching: {batching}\n"
         f"engine: {{kind: vllm, dtype: {dtype}, max_model_len: 1024, options: {{enforce_eager: true}}}}\n"
     )
     folder.mkdir()

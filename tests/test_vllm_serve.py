@@ -136,6 +136,7 @@ def test_the_real_one(tmp_path, groups):
         (tmp_path / f"{kind}.yaml").write_text(
             f"name: {kind}\nmodel: {MODEL}\nengine: {{kind: {kind}, {engine}}}\ncontrol: none\n"
             f"prompts: {ROOT}/prompts/starter.jsonl\nsampling: {{max_tokens: 12}}\n"
+            + ("batching: {drained: 128}\n" if kind == "vllm" else "")  # which gives log-probabilities
         )
         config = load_run(tmp_path / f"{kind}.yaml")
         runs += generate(config, store=Store(tmp_path / "store"), listener=Silent(), limit=6)
