@@ -19,7 +19,7 @@ pytestmark = [
 
 
 def run(folder, dtype, **keys):
-    """32 of the starter prompts, 40 tokens each: long enough for near ties to come up; in FP32 with an engine kept full."""
+    """32 starter prompts, 40 tokens each: long enough for near ties to come up; in FP32 the engine is kept full."""
     batching = "continuous" if dtype == "float32" else "{drained: 128}"
     text = (
         f"name: base\nmodel: {MODEL}\nprompts: {ROOT}/prompts/starter.jsonl\nsampling: {{max_tokens: 40}}\n"
