@@ -104,21 +104,21 @@ def _fault(checkpoint: Path | None) -> str | None:
     return None
 
 
-def as_json(found: Inspection) -> dict[str, Any]:
+def as_json(inspection: Inspection) -> dict[str, Any]:
     """All of it as plain data: bytes, parameters and counts as whole numbers, bits per weight unrounded."""
-    anatomy = found.anatomy
+    anatomy = inspection.anatomy
     return {
         "schema_version": JSON_SCHEMA_VERSION,
-        "name": found.name,
+        "name": inspection.name,
         "checkpoint": None if anatomy is None else _checkpoint_json(anatomy),
         "kernels": None
-        if found.picks is None
+        if inspection.picks is None
         else [
             {"kind": pick.stored.kind, "scheme": pick.stored.scheme, "kernel": pick.kernel, "note": pick.note}
-            for pick in found.picks
+            for pick in inspection.picks
         ],
-        "fault": found.fault,
-        "ran": to_jsonable_python(found.ran),
+        "fault": inspection.fault,
+        "ran": to_jsonable_python(inspection.ran),
     }
 
 

@@ -41,20 +41,20 @@ def _inspect(chosen: argparse.Namespace) -> int:
     console = Console()
     names = [name for name in (chosen.what, chosen.other) if name is not None]
     alone = len(names) == 1
-    found = [inspect(name, revision=chosen.revision, ask_vllm=alone and not chosen.no_kernels) for name in names]
-    data: Any = as_json(found[0])
+    inspection = [inspect(name, revision=chosen.revision, ask_vllm=alone and not chosen.no_kernels) for name in names]
+    data: Any = as_json(inspection[0])
     if alone:
-        _show(found[0], console)
+        _show(inspection[0], console)
     else:
         differences = contrast_of(*names, revision=chosen.revision)
-        data = {"checkpoints": [as_json(one) for one in found], "differences": contrast_json(differences)}
-        _show_two(found, differences, console)
+        data = {"checkpoints": [as_json(one) for one in inspection], "differences": contrast_json(differences)}
+        _show_two(inspection, differences, console)
     if chosen.json:
         write(chosen.json, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
-    for one in found:
+    for one in inspection:
         if one.fault:
             console.print(f"contradiction: {one.fault}", style="bold red", markup=False, highlight=False)
-    return COULD_NOT_JUDGE if any(one.fault for one in found) else OK
+    return COULD_NOT_JUDGE if any(one.fault for one in inspection) else OK
 
 
 def _show_two(found: "Sequence[Inspection]", differences: "Sequence[Contrast]", console: "Console") -> None:
@@ -115,7 +115,7 @@ def _embeddings(anatomy: "Anatomy") -> str | None:
     return words + (", shared with lm_head" if anatomy.tied_embeddings else "")
 
 
-def _show(found: "Inspection", console: "Console") -> None:
+def _show(inspection: "Inspection", console: "Console") -> None:
     """The checkpoint, its layers, vLLM's kernels, and what ran: as far as each is known."""
     from rich.table import Table
     from rich.text import Text
@@ -123,7 +123,7 @@ def _show(found: "Inspection", console: "Console") -> None:
     def say(text: str) -> None:
         console.print(Text(text))
 
-    if anatomy := found.anatomy:
+    if anatomy := inspection.anatomy:
         for name, fact in _facts(anatomy).items():
             say(f"{name:>16}  {'not stated' if fact is None else fact}")
         layers = Table("layers", "scheme", "count", "parameters", "bytes", "bits", show_edge=False, pad_edge=False)
@@ -138,10 +138,10 @@ def _show(found: "Inspection", console: "Console") -> None:
         console.print(layers)
         for note in anatomy.notes:
             say(f"            note  {note}")
-    for pick in found.picks or ():
+    for pick in inspection.picks or ():
         answer = f"{pick.kernel or 'no kernel'}{': ' if pick.note else ''}{pick.note or ''}"
         say(f"vLLM here, for {pick.stored.kind} in {pick.stored.scheme}: {answer}")
-    if ran := found.ran:
+    if ran := inspection.ran:
         for name in ("kind", "version", "device", "mode", "dtype", "ran_as", "attention", "kv_cache"):
             say(f"{name:>16}  {getattr(ran, name) or 'unknown'}")
         for group in ran.layers:
