@@ -37,9 +37,9 @@ def main() -> None:
     )
     chart.save(chosen.image, scale_factor=2)
     for name, run in runs.items():
-        near = sum(bool(parting.near_tie) for parting in run.partings)
+        near = sum(bool(parting.near_tie) for parting in run.divergences)
         kept = run.survival
-        print(f"{name}: {len(kept.parted)} of {kept.answers} part, {near} of {len(run.partings)} at a near tie")
+        print(f"{name}: {len(kept.diverged_at)} of {kept.answers} part, {near} of {len(run.divergences)} at a near tie")
 
 
 def _runs(store: Store) -> dict[str, RunTokens]:
@@ -60,7 +60,7 @@ def _runs(store: Store) -> dict[str, RunTokens]:
 
 
 def _survival(runs: dict[str, RunTokens]) -> alt.Chart:
-    last = max(max(run.survival.parted, default=0) for run in runs.values()) + 1
+    last = max(max(run.survival.diverged_at, default=0) for run in runs.values()) + 1
     rows = [
         {"run": name, "token": token, "share": share}
         for name, run in runs.items()
@@ -85,8 +85,12 @@ def _survival(runs: dict[str, RunTokens]) -> alt.Chart:
 def _partings(runs: dict[str, RunTokens]) -> alt.Chart:
     rows = []
     for name, run in runs.items():
-        near = sum(bool(parting.near_tie) for parting in run.partings)
-        counts = {TIE: near, REAL: len(run.partings) - near, WHOLE: run.survival.answers - len(run.survival.parted)}
+        near = sum(bool(parting.near_tie) for parting in run.divergences)
+        counts = {
+            TIE: near,
+            REAL: len(run.divergences) - near,
+            WHOLE: run.survival.answers - len(run.survival.diverged_at),
+        }
         total = sum(counts.values())
         rows += [{"run": name, "how": how, "share": n / total, "order": i} for i, (how, n) in enumerate(counts.items())]
     return (

@@ -21,7 +21,7 @@ JSON_SCHEMA_VERSION = 1
 class Pick:
     """The kernel that this machine's vLLM would take for the layers of one part."""
 
-    part: StoredLayers
+    layers: StoredLayers
     kernel: str | None
     note: str | None
     """Why there is none, or what it does otherwise than the checkpoint asks."""
@@ -65,27 +65,28 @@ def _named(model: str, revision: str | None) -> Anatomy:
     return dissect(cached)
 
 
-def as_json(found: Inspection) -> dict[str, Any]:
+def as_json(inspection: Inspection) -> dict[str, Any]:
     """All of it as plain data: bytes, parameters and counts as whole numbers, bits per weight unrounded."""
-    anatomy = found.anatomy
+    anatomy = inspection.anatomy
     return {
         "schema_version": JSON_SCHEMA_VERSION,
-        "name": found.name,
+        "name": inspection.name,
         "checkpoint": None if anatomy is None else _checkpoint_json(anatomy),
         "kernels": None
-        if found.picks is None
+        if inspection.picks is None
         else [
-            {"kind": pick.part.kind, "scheme": pick.part.scheme, "kernel": pick.kernel, "note": pick.note}
-            for pick in found.picks
+            {"kind": pick.layers.kind, "scheme": pick.layers.scheme, "kernel": pick.kernel, "note": pick.note}
+            for pick in inspection.picks
         ],
-        "ran": to_jsonable_python(found.ran),
+        "ran": to_jsonable_python(inspection.ran),
     }
 
 
 def _checkpoint_json(anatomy: Anatomy) -> dict[str, Any]:
     fields = asdict(anatomy)
     layers = [
-        {**asdict(part), "names": list(part.names), "bits_per_weight": part.bits_per_weight} for part in anatomy.parts
+        {**asdict(group), "names": list(group.names), "bits_per_weight": group.bits_per_weight}
+        for group in anatomy.parts
     ]
     del fields["parts"], fields["checkpoint"]
     return {
@@ -110,21 +111,26 @@ def _checkpoint_of(run: Run) -> Path | None:
 
 
 def _picks(anatomy: Anatomy) -> tuple[Pick, ...] | None:
-    asked = {part: linear for part in anatomy.parts if (linear := _linear(part, anatomy))}
+    asked = {group: linear for group in anatomy.parts if (linear := _linear(group, anatomy))}
     if not asked:
         return ()
     answers = pick_kernels(list(asked.values()))
     if answers is None:
         return None
-    return tuple(Pick(part, answer["kernel"], answer["note"]) for part, answer in zip(asked, answers, strict=True))
+    return tuple(Pick(group, answer["kernel"], answer["note"]) for group, answer in zip(asked, answers, strict=True))
 
 
-def _linear(part: StoredLayers, anatomy: Anatomy) -> Linear | None:
+def _linear(layers: StoredLayers, anatomy: Anatomy) -> Linear | None:
     """A part's layers as a question to vLLM; None where they aren't quantized linear layers."""
-    scheme = re.fullmatch(r"(INT|FP)(\d+)(?: g(\d+))?", part.scheme)
-    if scheme is None or part.shape is None or part.scheme in FLOATS.values() or part.kind in ("embedding", "norm"):
+    scheme = re.fullmatch(r"(INT|FP)(\d+)(?: g(\d+))?", layers.scheme)
+    if (
+        scheme is None
+        or layers.shape is None
+        or layers.scheme in FLOATS.values()
+        or layers.kind in ("embedding", "norm")
+    ):
         return None
     asked = re.match(r"W(\d+)A(\d+)-(INT|FP)", anatomy.checkpoint.format or "")
     bits, activations = (int(asked[1]), int(asked[2])) if asked else (int(scheme[2]), 16)
     group = int(scheme[3]) if scheme[3] else None
-    return Linear(scheme[1], bits, activations, group, *part.shape)
+    return Linear(scheme[1], bits, activations, group, *layers.shape)

@@ -13,7 +13,7 @@ import pytest
 from fidelity.cli import main
 from fidelity.config import Sampling, load_run
 from fidelity.engines import identity, open_engine
-from fidelity.engines.base import ForcingEngine
+from fidelity.engines.base import TokenScoringEngine
 from fidelity.errors import ConfigError, MissingPackageError
 from fidelity.pipeline import generate
 from fidelity.prompts import load_prompts
@@ -85,10 +85,10 @@ def test_forcing_agrees_with_generating(engine):
 
     The prompt is longer than one call takes, 127 tokens, so that it goes in in parts.
     """
-    assert isinstance(engine, ForcingEngine)
+    assert isinstance(engine, TokenScoringEngine)
     prompts = [Prompt("long", "Tell me more about it. " * 40), Prompt("short", "Why?")]
     said = list(engine.generate(prompts, Sampling(max_tokens=12)))
-    for generation, scores in zip(said, engine.force(prompts, [g.token_ids for g in said], 3), strict=True):
+    for generation, scores in zip(said, engine.score_tokens(prompts, [g.token_ids for g in said], 3), strict=True):
         assert scores.token_ids.tolist() == list(generation.token_ids)
         assert scores.ranks.tolist() == [1] * 12
         assert scores.logprobs == pytest.approx(generation.logprobs, abs=0.02)
@@ -99,8 +99,8 @@ def test_forcing_agrees_with_generating(engine):
 @pytest.mark.vllm
 def test_the_prefix_of_an_answer_may_be_handed_over_in_any_cut(engine):
     prompt = Prompt("p", "Why?")
-    (whole,) = engine.force([prompt], [list(range(100, 300))], -1)
-    (part,) = engine.force([prompt], [list(range(100, 110))], -1)
+    (whole,) = engine.score_tokens([prompt], [list(range(100, 300))], -1)
+    (part,) = engine.score_tokens([prompt], [list(range(100, 110))], -1)
     assert whole.top_logprobs.shape == (200, 49152)
     assert whole.top_logprobs[:10] == pytest.approx(part.top_logprobs, abs=0.05)
     assert np.exp(whole.top_logprobs[5].astype(np.float64)).sum() == pytest.approx(1, abs=1e-4)

@@ -95,7 +95,7 @@ def test_stored_runs_compared_anew_have_the_same_values(old, tmp_path):
     [before] = load_comparison(name).candidates
     assert anew.columns.keys() == before.columns.keys()
     assert {n: c.column for n, c in anew.columns.items()} == {n: c.column for n, c in before.columns.items()}
-    assert anew.kept.path.name == before.kept.path.name  # the digests are those of the old store
+    assert anew.comparison.path.name == before.comparison.path.name  # the digests are those of the old store
 
 
 def test_a_study_and_the_reasons_in_it(old):

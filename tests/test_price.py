@@ -11,7 +11,7 @@ from fidelity.gate import Gate
 from fidelity.metrics import metric_of_kind
 from fidelity.pipeline import compare
 from fidelity.price.measures import ratios_of, values_of
-from fidelity.price.pareto import recommend, tradeoff
+from fidelity.price.pareto import drift_and_price, recommend
 from fidelity.report import as_html, as_json, as_markdown, price_table, published
 from fidelity.report.price import published_table
 from fidelity.store.measurements import Measurement, ServedRequests
@@ -151,7 +151,7 @@ class TestTradeoff:
             slow=(2, measured(seconds=9.0)),
             wasteful=(4, measured(seconds=12.0)),
         )
-        found = tradeoff(result)
+        found = drift_and_price(result)
         assert found.column == "identical"
         assert {point.run.name: point.dominated_by for point in found.points} == {
             "base": (),
@@ -165,11 +165,11 @@ class TestTradeoff:
     def test_a_measure_that_not_all_have_decides_nothing(self, compared):
         without = {key: value for key, value in measured(seconds=5.0).items() if key != "latency"}
         result, _ = compared(measured(), fast=(8, without), worse=(12, measured(seconds=6.0, first=0.01)))
-        assert tradeoff(result).points[2].dominated_by == ("fast",)
+        assert drift_and_price(result).points[2].dominated_by == ("fast",)
 
     def test_two_that_are_equal_dominate_nothing(self, compared):
         result, _ = compared(measured(), one=(4, measured(seconds=5.0)), two=(4, measured(seconds=5.0)))
-        assert [point.dominated_by for point in tradeoff(result).points] == [(), (), ()]
+        assert [point.dominated_by for point in drift_and_price(result).points] == [(), (), ()]
 
 
 class TestReports:
@@ -218,8 +218,10 @@ class TestReports:
 
 def test_comparisons_that_were_read_one_by_one_make_one_plane(compared):
     result, _ = compared(measured(), fast=(8, measured(seconds=5.0)), worse=(12, measured(seconds=6.0)))
-    kept = [load_comparison(scores.kept.path) for scores in result.candidates]
-    assert [p.dominated_by for p in tradeoff(*kept).points] == [p.dominated_by for p in tradeoff(result).points]
+    kept = [load_comparison(scores.comparison.path) for scores in result.candidates]
+    assert [p.dominated_by for p in drift_and_price(*kept).points] == [
+        p.dominated_by for p in drift_and_price(result).points
+    ]
 
 
 def test_what_meta_published_comes_to_metas_own_averages():

@@ -66,7 +66,7 @@ class TestCompared:
     def test_what_is_on_disk_is_what_was_said_and_is_read_back_the_same(self, compared, workspace):
         scores = compared(tagged(THOUGHT), tagged(THOUGHT))
         assert scores.run.outcomes()[0].text == "<think>\none two\n</think>\n\n4."
-        (again,) = load_comparison(scores.kept.path).candidates
+        (again,) = load_comparison(scores.comparison.path).candidates
         assert again.pairing.pairs == scores.pairing.pairs
         assert again.columns == scores.columns
 
@@ -98,9 +98,9 @@ class TestCompared:
         found = compared(tagged(THOUGHT), tagged({**THOUGHT, "a": ("else", "4.")}))
         none = compared(tagged(THOUGHT), tagged({**THOUGHT, "a": ("else", "4.")}), reasoning={"parser": "none"})
         assert (found.run.path, found.baseline.path) == (none.run.path, none.baseline.path)
-        assert found.kept.path != none.kept.path
+        assert found.comparison.path != none.comparison.path
         assert (column(found, "identical"), column(none, "identical")) == ((1.0, 1.0), (0.0, 1.0))
-        (again,) = load_comparison(none.kept.path).candidates
+        (again,) = load_comparison(none.comparison.path).candidates
         assert again.pairing.pairs[0].baseline.text.startswith("<think>")
 
     def test_tags_of_its_own(self, compared):
@@ -140,7 +140,7 @@ class TestLikeTheBaseline:
 
     def split(self, base, quant):
         ours = answers_of(base, Reasoning())
-        theirs = answers_of(quant, Reasoning(), like=(base, ours.habit))
+        theirs = answers_of(quant, Reasoning(), like=(base, ours.reasoning_format))
         return [outcome.text for outcome in theirs.outcomes]
 
     def test_the_same_template(self, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 from fidelity.config import Sampling, load_run
 from fidelity.engines import identity, open_engine
-from fidelity.engines.base import ForcingEngine
+from fidelity.engines.base import TokenScoringEngine
 from fidelity.errors import ConfigError
 from fidelity.pipeline import generate
 from fidelity.prompts import load_prompts
@@ -77,14 +77,14 @@ class TestFp32:
         assert first != [o.token_ids for o in fp32.generate(prompts, other)]
 
     def test_forcing_agrees_with_generating(self, fp32):
-        assert isinstance(fp32, ForcingEngine)
+        assert isinstance(fp32, TokenScoringEngine)
         prompts = load_prompts(STARTER, limit=3)
         said = list(fp32.generate(prompts, Sampling(max_tokens=12)))
-        for generation, scores in zip(said, fp32.force(prompts, [g.token_ids for g in said], 2), strict=True):
+        for generation, scores in zip(said, fp32.score_tokens(prompts, [g.token_ids for g in said], 2), strict=True):
             assert scores.ranks.tolist() == [1] * len(generation.token_ids)
             assert scores.logprobs == pytest.approx(generation.logprobs, abs=1e-3)
             assert np.array_equal(scores.top_ids[:, 0], scores.token_ids)
-        (whole,) = fp32.force(prompts[:1], [[100, 200]], -1)
+        (whole,) = fp32.score_tokens(prompts[:1], [[100, 200]], -1)
         assert np.exp(whole.top_logprobs.astype(np.float64)).sum(1) == pytest.approx([1, 1], abs=1e-4)
 
     def test_a_prompt_beyond_the_context_is_a_failure_and_the_others_are_answered(self, fp32):
@@ -93,7 +93,7 @@ class TestFp32:
         assert isinstance(refused, Failure)
         assert "the context holds 1024" in refused.reason
         assert len(answered.token_ids) == 4
-        (again, scored) = fp32.force(prompts, [[1], [1]], 1)
+        (again, scored) = fp32.score_tokens(prompts, [[1], [1]], 1)
         assert isinstance(again, Failure)
         assert scored.token_ids.tolist() == [1]
 

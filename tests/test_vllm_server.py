@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from fidelity.config import load_run
-from fidelity.engines import can_force, open_engine
-from fidelity.engines.base import ForcingEngine
+from fidelity.engines import can_score_tokens, open_engine
+from fidelity.engines.base import TokenScoringEngine
 from fidelity.records import Failure, Prompt, TokenScores
 from tests.fake_server import FakeServer, Reply, listing, said
 from tests.test_openai import VLLM
@@ -45,8 +45,8 @@ def engine_of(tmp_path, server, **more):
 def test_the_last_rows_are_the_continuations(tmp_path):
     prompts = [Prompt("a", "A?"), Prompt("b", "B?"), Prompt("c", "C?"), Prompt("d", "D?")]
     with FakeServer(answer, models=listing(VLLM)) as server, engine_of(tmp_path, server) as engine:
-        assert isinstance(engine, ForcingEngine)
-        both, refused, none, one = engine.force(prompts, [[7, 9], [666], [], [7]], 2)
+        assert isinstance(engine, TokenScoringEngine)
+        both, refused, none, one = engine.score_tokens(prompts, [[7, 9], [666], [], [7]], 2)
     assert isinstance(both, TokenScores)
     assert both.token_ids.tolist() == [7, 9]
     assert both.logprobs == pytest.approx([-0.5, -3.0])
@@ -69,20 +69,20 @@ def test_rows_that_are_none_are_a_failure(tmp_path, monkeypatch, rows):
         return Reply({"choices": [{"prompt_logprobs": rows}]}) if request.path == "/v1/completions" else found
 
     with FakeServer(broken, models=listing(VLLM)) as server, engine_of(tmp_path, server) as engine:
-        (outcome,) = engine.force([Prompt("a", "A?")], [[7]], 2)
+        (outcome,) = engine.score_tokens([Prompt("a", "A?")], [[7]], 2)
     assert isinstance(outcome, Failure)
     assert "unusable prompt_logprobs" in outcome.reason
 
 
 def test_the_whole_vocabulary_is_left_to_the_engine(tmp_path):
     with FakeServer(answer, models=listing(VLLM)) as server, engine_of(tmp_path, server) as engine:
-        (outcome,) = engine.force([Prompt("a", "A?")], [[7]], -1)
+        (outcome,) = engine.score_tokens([Prompt("a", "A?")], [[7]], -1)
     assert "leave 'exact' to the engine 'vllm'" in outcome.reason
 
 
 def test_other_servers_do_not_force(tmp_path):
     with FakeServer(answer) as server, engine_of(tmp_path, server) as engine:
-        assert not isinstance(engine, ForcingEngine)
+        assert not isinstance(engine, TokenScoringEngine)
     config = load_run(tmp_path / "run.yaml")
-    assert not can_force(config, {"server": {"owner": "llamacpp"}})
-    assert can_force(config, {"server": {"owner": "vllm"}})
+    assert not can_score_tokens(config, {"server": {"owner": "llamacpp"}})
+    assert can_score_tokens(config, {"server": {"owner": "vllm"}})

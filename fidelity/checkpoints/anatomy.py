@@ -83,19 +83,19 @@ class Anatomy:
     @property
     def tensor_bytes(self) -> int:
         """What is loaded; the files' headers are the rest of `checkpoint.bytes`."""
-        return sum(part.bytes for part in self.parts)
+        return sum(group.bytes for group in self.parts)
 
     @property
     def bits_per_weight(self) -> float | None:
         """Of the whole checkpoint, scales included."""
-        parameters = sum(part.parameters for part in self.parts)
+        parameters = sum(group.parameters for group in self.parts)
         return self.tensor_bytes * 8 / parameters if parameters else None
 
     @property
     def unquantized(self) -> tuple[str, ...]:
         """The layers whose weights are plain floating point; norms, which nobody quantizes, left out."""
-        plain = (part for part in self.parts if part.scheme in FLOATS.values() and part.kind != "norm")
-        return tuple(name for part in plain for name in part.names)
+        plain = (group for group in self.parts if group.scheme in FLOATS.values() and group.kind != "norm")
+        return tuple(name for group in plain for name in group.names)
 
 
 def dissect(checkpoint: Path) -> Anatomy:
@@ -157,7 +157,7 @@ def _parts(tensors: Mapping[str, Tensor], quantization: Mapping[str, Any]) -> tu
         )
         for (kind, scheme), names in grouped.items()
     ]
-    return tuple(sorted(parts, key=lambda part: (-part.bytes, part.kind)))
+    return tuple(sorted(parts, key=lambda group: (-group.bytes, group.kind)))
 
 
 def _shape(own: Mapping[str, Tensor], bits: int) -> tuple[int, int] | None:

@@ -44,8 +44,8 @@ def kv_cache(config: Mapping[str, Any], *, dtype: str | None = None) -> KVCache 
         return None
     if latent := text.get("kv_lora_rank"):
         each = (latent + text.get("qk_rope_head_dim", 0)) * width
-        said = f"{layers} layers x ({latent} latent + {text.get('qk_rope_head_dim', 0)} rotated) x {width} bytes"
-        return KVCache(layers * each, layers * each, None, said)
+        formula = f"{layers} layers x ({latent} latent + {text.get('qk_rope_head_dim', 0)} rotated) x {width} bytes"
+        return KVCache(layers * each, layers * each, None, formula)
     heads = _first(text, "num_attention_heads", "n_head")
     kv_heads = 1 if text.get("multi_query") else _first(text, "num_key_value_heads", "num_kv_heads") or heads
     hidden = _first(text, "hidden_size", "n_embd")
@@ -57,15 +57,17 @@ def kv_cache(config: Mapping[str, Any], *, dtype: str | None = None) -> KVCache 
     full = sum(kind in ("full_attention", "attention") for kind in holding)
     windowed = sum(kind in ATTENTION for kind in holding) - full
     each = kv_heads * size * 2 * width
-    said = f"{full + windowed} layers x {kv_heads} heads x {size} x 2 (keys and values) x {width} bytes"
+    formula = f"{full + windowed} layers x {kv_heads} heads x {size} x 2 (keys and values) x {width} bytes"
     window = _first(text, "sliding_window", "attention_chunk_size") if windowed else None
     if windowed:
-        said += f"; {windowed} of the layers hold {window} tokens at most"
+        formula += f"; {windowed} of the layers hold {window} tokens at most"
     if len(holding) < layers:
-        said += f"; {layers - len(holding)} layers share another's"
+        formula += f"; {layers - len(holding)} layers share another's"
     if full + windowed < len(holding):
-        said += f"; {len(holding) - full - windowed} layers without attention keep a state of fixed size, not counted"
-    return KVCache((full + windowed) * each, full * each, window, said)
+        formula += (
+            f"; {len(holding) - full - windowed} layers without attention keep a state of fixed size, not counted"
+        )
+    return KVCache((full + windowed) * each, full * each, window, formula)
 
 
 def _layer_types(text: Mapping[str, Any], layers: int) -> Sequence[str]:

@@ -49,10 +49,12 @@ def safetensors_header(file: Path) -> tuple[dict[str, Tensor], int]:
             header: dict[str, Any] = json.loads(stream.read(length))
         header.pop("__metadata__", None)
         tensors = {
-            name: Tensor(str(said["dtype"]), tuple(said["shape"]), said["data_offsets"][1] - said["data_offsets"][0])
-            for name, said in header.items()
+            name: Tensor(
+                str(entry["dtype"]), tuple(entry["shape"]), entry["data_offsets"][1] - entry["data_offsets"][0]
+            )
+            for name, entry in header.items()
         }
-        end = max((said["data_offsets"][1] for said in header.values()), default=0)
+        end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
     except (
         OSError,
         ValueError,

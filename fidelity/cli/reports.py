@@ -57,8 +57,8 @@ def report_all(result: "ComparisonSet", gate: "Gate | None", store: "Store", cho
             if path:
                 write(path, form(result, verdicts, past))
         report.add_step_summary(result, verdicts, past, environment=os.environ)
-    if said := report.annotation(result, verdicts, environment=os.environ):
-        print(said, flush=True)
+    if annotation := report.annotation(result, verdicts, environment=os.environ):
+        print(annotation, flush=True)
     outcomes = [verdict.outcome for verdict in verdicts.values()]
     unjudgeable = result.not_compared or report.mislabeled(result)
     return exit_code([*outcomes, "inconclusive"] if unjudgeable else outcomes)

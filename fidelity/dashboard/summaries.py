@@ -14,7 +14,7 @@ from fidelity.dashboard.catalog import attempt
 from fidelity.floor import Summary, excess_by_prompt, mean_over_controls
 from fidelity.gate import Gate, Verdict, draft
 from fidelity.records import Better, SummaryKind
-from fidelity.report import floor_of, low_anchor, summaries_of
+from fidelity.report import chance_level, floor_of, summaries_of
 from fidelity.stats import Interval, bca_intervals
 
 CONFIDENCE = 0.95
@@ -43,7 +43,7 @@ class ColumnSummary:
     value: float | None
     floor: float | None
     low: float | None
-    """The low anchor; see `report.low_anchor`."""
+    """The low anchor; see `report.chance_level`."""
     excess: float | None
     n: int
     n_unscored: int
@@ -69,18 +69,18 @@ def rows_of(
     Without `lows` the low anchors are left out. All intervals over the same prompts are found in one go, which takes
     hardly longer than a single one.
     """
-    found: dict[Path, dict[str, ColumnSummary] | str] = {}
+    columns: dict[Path, dict[str, ColumnSummary] | str] = {}
     questions: dict[tuple[Path, str, EstimateKind], _Question] = {}
     read_it = partial(load_comparison, only=set(names), lows=lows, shared={})
     for path in comparisons:
         read, why = attempt(lambda path=path: _rows(read_it(path)))  # type: ignore[misc]
-        found[path] = why or {name: row for name, (row, _) in (read or {}).items()}
-        questions |= {(path, name, part): q for name, (_, asked) in (read or {}).items() for part, q in asked.items()}
-    for (path, name, part), span in _spans(questions).items():
-        rows = found[path]
+        columns[path] = why or {name: row for name, (row, _) in (read or {}).items()}
+        questions |= {(path, name, kind): q for name, (_, asked) in (read or {}).items() for kind, q in asked.items()}
+    for (path, name, kind), span in _spans(questions).items():
+        rows = columns[path]
         if isinstance(rows, dict):
-            rows[name] = _with_span(rows[name], part, span)
-    return found
+            rows[name] = _with_span(rows[name], kind, span)
+    return columns
 
 
 def verdict_on(comparison: Path, gate: Gate) -> Verdict:
@@ -124,7 +124,7 @@ def _rows(result: ComparisonSet) -> dict[str, tuple[ColumnSummary, dict[Estimate
     (candidate,) = result.candidates
     floor, summaries = floor_of(result), summaries_of(result, candidate)
     return {
-        name: (_row(name, summary, floor.get(name), low_anchor(candidate, name)), _questions(result, candidate, name))
+        name: (_row(name, summary, floor.get(name), chance_level(candidate, name)), _questions(result, candidate, name))
         for name, summary in summaries.items()
     }
 
@@ -183,8 +183,8 @@ def _spans(questions: Mapping[tuple[Path, str, EstimateKind], _Question]) -> dic
     return spans
 
 
-def _with_span(row: ColumnSummary, part: EstimateKind, span: Span) -> ColumnSummary:
-    match part:
+def _with_span(row: ColumnSummary, kind: EstimateKind, span: Span) -> ColumnSummary:
+    match kind:
         case "value":
             return replace(row, value_span=span)
         case "floor":

@@ -41,7 +41,7 @@ class Classifier:
             max_length=self._limit,
             verbose=False,
         )
-        found: dict[tuple[str, str], float] = {}
+        contradiction: dict[tuple[str, str], float] = {}
         for batch in batches_by_length([len(ids) for ids in encoded["input_ids"]]):
             padded = self._tokenizer.pad(
                 {name: [rows[i] for i in batch] for name, rows in encoded.items()}, return_tensors="pt"
@@ -49,5 +49,5 @@ class Classifier:
             with torch.inference_mode():
                 logits = self._model(**padded.to(self._model.device)).logits
             probabilities = logits.softmax(dim=-1)[:, self._label].tolist()
-            found |= {distinct[i]: p for i, p in zip(batch, probabilities, strict=True)}
-        return [found[pair] for pair in sentences]
+            contradiction |= {distinct[i]: p for i, p in zip(batch, probabilities, strict=True)}
+        return [contradiction[pair] for pair in sentences]

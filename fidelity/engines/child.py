@@ -127,13 +127,13 @@ class ChildEngine:
         rows = [{**row, "seed": seed} for row, seed in zip(rows_of(prompts), seeds, strict=True)]
         return rows, sampling.model_dump(mode="json", exclude={"repeats"})
 
-    def force(
+    def score_tokens(
         self, prompts: Sequence[Prompt], continuations: Sequence[Sequence[int]], top_k: int
     ) -> Iterator[TokenScores | Failure]:
         """See `ForcingEngine.force`."""
         handed = [list(map(int, ids)) for ids in continuations]
         for record in self._ask(
-            "force", while_doing="forcing", rows=rows_of(prompts), continuations=handed, top_k=top_k
+            "score_tokens", while_doing="scoring tokens", rows=rows_of(prompts), continuations=handed, top_k=top_k
         ):
             if "failure" in record:
                 yield Failure(record["prompt_id"], record["failure"])
@@ -172,12 +172,12 @@ class ChildEngine:
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            raise EngineError(self._obituary("before it could be asked")) from None
+            raise EngineError(self._exit_report("before it could be asked")) from None
 
     def _receive(self, *, while_doing: str) -> dict[str, Any]:
         line = self._read_line(while_doing)
         if not line:
-            raise EngineError(self._obituary(f"while {while_doing}"))
+            raise EngineError(self._exit_report(f"while {while_doing}"))
         reply: dict[str, Any] = json.loads(line)
         if "error" in reply:
             raise EngineError(f"the engine failed while {while_doing}: {reply['error']}{last_lines(self._log_path)}")
@@ -211,14 +211,14 @@ class ChildEngine:
         line, self._buffer = self._buffer.split(b"\n", 1)
         return line
 
-    def _obituary(self, when: str) -> str:
+    def _exit_report(self, when: str) -> str:
         try:
             code = self._process.wait(timeout=SHUTDOWN_S)
         except subprocess.TimeoutExpired:
             return f"the engine stopped answering {when}{last_lines(self._log_path)}"
         how = how_it_ended(code, oom_kills_before=self._oom_kills)
-        kept = "what was finished is kept, run again to go on"
-        return f"the engine process {how} {when}; {kept}{last_lines(self._log_path)}"
+        advice = "what was finished is kept, run again to go on"
+        return f"the engine process {how} {when}; {advice}{last_lines(self._log_path)}"
 
     def _end(self) -> None:
         """Close stdin, which ends the child."""
@@ -267,9 +267,9 @@ def _array(packed: str, kind: str) -> NDArray[Any]:
     return np.frombuffer(b64decode(packed), kind)
 
 
-def _engine_info(said: Mapping[str, Any]) -> EngineInfo:
-    layers = tuple(LayerGroup(**group) for group in said.get("layers", ()))
-    return EngineInfo(**_tuples({**said, "layers": layers}))
+def _engine_info(reported: Mapping[str, Any]) -> EngineInfo:
+    layers = tuple(LayerGroup(**group) for group in reported.get("layers", ()))
+    return EngineInfo(**_tuples({**reported, "layers": layers}))
 
 
 def _tuples(fields: Mapping[str, Any]) -> dict[str, Any]:

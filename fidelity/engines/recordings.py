@@ -61,14 +61,14 @@ def _answers(row: dict[str, Any], where: str) -> list[dict[str, Any]]:
 
 def _answer(id_: str, choice: Any, body: dict[str, Any], where: str) -> dict[str, Any]:
     """One choice of a chat completion or a completion; token ids are those that vLLM's servers add."""
-    said = (choice.get("logprobs") or {}) if isinstance(choice, dict) else {}
+    given = (choice.get("logprobs") or {}) if isinstance(choice, dict) else {}
     match choice:
         case {"message": dict() as message}:
             text = message.get("content") if message.get("content") is not None else message.get("refusal")
             reasoning = message.get("reasoning_content") or message.get("reasoning")
-            logprobs = [token["logprob"] for token in said.get("content") or ()]
+            logprobs = [token["logprob"] for token in given.get("content") or ()]
         case {"text": text}:
-            reasoning, logprobs = None, said.get("token_logprobs") or []
+            reasoning, logprobs = None, given.get("token_logprobs") or []
         case _:
             raise ConfigError(f"{where}: a choice needs a 'message' (chat) or a 'text' (completion)")
     if not isinstance(text, str):

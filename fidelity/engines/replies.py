@@ -34,8 +34,8 @@ def json_object(body: bytes) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise _unusable(f"JSON that is no object: {text.strip()[:SHOWN]!r}")
     if reported := data.get("error"):
-        said = reported.get("message") if isinstance(reported, dict) else reported
-        raise _unusable(f"an error in place of an answer: {str(said or reported)[:SHOWN]!r}")
+        message = reported.get("message") if isinstance(reported, dict) else reported
+        raise _unusable(f"an error in place of an answer: {str(message or reported)[:SHOWN]!r}")
     return data
 
 
@@ -48,8 +48,8 @@ def generation(body: bytes, *, prompt_id: str, api: Literal["chat", "completion"
     answer = json_object(body)
     choices = answer.get("choices")
     if not isinstance(choices, list) or len(choices) != 1 or not isinstance(choices[0], dict):
-        found = len(choices) if isinstance(choices, list) else "no"
-        raise _unusable(f"{found} choices where one was asked for")
+        count = len(choices) if isinstance(choices, list) else "no"
+        raise _unusable(f"{count} choices where one was asked for")
     choice = choices[0]
     message = choice.get("message") if api == "chat" else {"content": choice.get("text")}
     if not isinstance(message, dict):
@@ -94,18 +94,18 @@ def prompt_tokens_of(answer: dict[str, Any]) -> int | None:
 
 def _tokens(choice: dict[str, Any]) -> tuple[tuple[int, ...] | None, tuple[float, ...] | None]:
     """Token ids as vLLM gives them, else as llama.cpp does, beside the logprobs; two lists of one length, or none."""
-    said = choice.get("logprobs")
-    said = said if isinstance(said, dict) else {}
-    ids, values = None, said.get("token_logprobs")
-    if isinstance(said.get("content"), list):
-        entries = [entry if isinstance(entry, dict) else {} for entry in said["content"]]
+    given = choice.get("logprobs")
+    given = given if isinstance(given, dict) else {}
+    ids, values = None, given.get("token_logprobs")
+    if isinstance(given.get("content"), list):
+        entries = [entry if isinstance(entry, dict) else {} for entry in given["content"]]
         ids, values = [entry.get("id") for entry in entries], [entry.get("logprob") for entry in entries]
-    found = token_ids(choice.get("token_ids"))
-    found = token_ids(ids) if found is None else found
+    chosen = token_ids(choice.get("token_ids"))
+    chosen = token_ids(ids) if chosen is None else chosen
     logprobs = _finite(values)
-    if found is not None and logprobs is not None and len(found) != len(logprobs):
+    if chosen is not None and logprobs is not None and len(chosen) != len(logprobs):
         logprobs = None
-    return found, logprobs
+    return chosen, logprobs
 
 
 def token_ids(values: Any) -> tuple[int, ...] | None:
@@ -124,8 +124,8 @@ def _finite(values: Any) -> tuple[float, ...] | None:
 def _text(content: Any) -> str | None:
     """A text, or the texts of a list of parts; None where there is none."""
     if isinstance(content, list):
-        parts = [part.get("text") for part in content if isinstance(part, dict)]
-        content = "".join(part for part in parts if isinstance(part, str)) if parts else None
+        pieces = [piece.get("text") for piece in content if isinstance(piece, dict)]
+        content = "".join(piece for piece in pieces if isinstance(piece, str)) if pieces else None
     return replace_lone_surrogates(content) if isinstance(content, str) else None
 
 

@@ -36,15 +36,17 @@ def differences(
             `quantization` among it, weights and formats are compared as well.
     """
     runs = baseline, other
-    found = [*_engine(runs), *_spread(runs), *_numbers(runs), *_template(runs, prompts), *_context(runs)]
-    found += [*_environment(runs), *option_differences(*runs)]
-    found += _weights(runs) if "quantization" not in declared else ()
-    return tuple(replace(d, declared="provider" in declared or not set(d.kinds).isdisjoint(declared)) for d in found)
+    all_differences = [*_engine(runs), *_spread(runs), *_numbers(runs), *_template(runs, prompts), *_context(runs)]
+    all_differences += [*_environment(runs), *option_differences(*runs)]
+    all_differences += _weights(runs) if "quantization" not in declared else ()
+    return tuple(
+        replace(d, declared="provider" in declared or not set(d.kinds).isdisjoint(declared)) for d in all_differences
+    )
 
 
-def in_words(found: Collection[Difference]) -> str:
+def in_words(named: Collection[Difference]) -> str:
     """`mode is eager (the baseline's: compiled) and its hardware is ...`."""
-    return " and its ".join(one.sentence for one in found)
+    return " and its ".join(one.sentence for one in named)
 
 
 Runs = tuple[RunManifest, RunManifest]
@@ -98,16 +100,21 @@ def _template(runs: Runs, prompts: PromptTokens | None) -> Iterator[Difference]:
         yield from compared("number of BOS tokens", _revealed(runs, "bos_tokens"), "template", "finetune")
     if prompts and prompts.differing:
         yield difference("prompt", _prompts_in_words(prompts), "template", "finetune")
-    ours, theirs = _revealed(runs, "end_tokens")
-    if ours and theirs and _types(ours) == _types(theirs) and set(ours) != set(theirs):
-        yield difference("set of end tokens", (_tokens(ours), _tokens(theirs)), "template", "finetune")
+    baseline_ends, other_ends = _revealed(runs, "end_tokens")
+    if (
+        baseline_ends
+        and other_ends
+        and _types(baseline_ends) == _types(other_ends)
+        and set(baseline_ends) != set(other_ends)
+    ):
+        yield difference("set of end tokens", (_tokens(baseline_ends), _tokens(other_ends)), "template", "finetune")
     yield from compared("generation config", _revealed(runs, "generation_config"), "template", "finetune")
 
 
 def _prompts_in_words(prompts: PromptTokens) -> tuple[str, str]:
-    ours, theirs = prompts.baseline_tokens, prompts.other_tokens
-    counts = f"{theirs} tokens" if ours != theirs else f"{theirs} other tokens"
-    return f"{ours} tokens", f"{counts} for {prompts.example}, one of {prompts.differing} that differ"
+    baseline, other = prompts.baseline_tokens, prompts.other_tokens
+    counts = f"{other} tokens" if baseline != other else f"{other} other tokens"
+    return f"{baseline} tokens", f"{counts} for {prompts.example}, one of {prompts.differing} that differ"
 
 
 def _context(runs: Runs) -> Iterator[Difference]:
@@ -121,13 +128,13 @@ def _context(runs: Runs) -> Iterator[Difference]:
 
 
 def _environment(runs: Runs) -> Iterator[Difference]:
-    ours, theirs = _both(runs, conditions.environment)
+    baseline, other = _both(runs, conditions.environment)
     kinds = _both(runs, conditions.kind)
-    if ours is None or theirs is None or kinds[0] != kinds[1]:
+    if baseline is None or other is None or kinds[0] != kinds[1]:
         return
-    for name in sorted({*ours, *theirs}):
-        if ours.get(name) != theirs.get(name):
-            yield difference(name, (ours.get(name), theirs.get(name)), "kernels", "engine")
+    for name in sorted({*baseline, *other}):
+        if baseline.get(name) != other.get(name):
+            yield difference(name, (baseline.get(name), other.get(name)), "kernels", "engine")
 
 
 def _weights(runs: Runs) -> Iterator[Difference]:

@@ -69,16 +69,16 @@ IN_REQUESTS: tuple[Compares, ...] = ("template", "finetune")
 
 def option_differences(baseline: RunManifest, other: RunManifest) -> Iterator[Difference]:
     """Each option that differs, with what it is about; engines of two kinds have none in common."""
-    ours, theirs = configured(baseline), configured(other)
-    if ours.get("kind") != theirs.get("kind"):
+    expected, actual = configured(baseline), configured(other)
+    if expected.get("kind") != actual.get("kind"):
         return
     given = options_of(baseline), options_of(other)
     for name in sorted({*given[0], *given[1]} - QUANTIZING - READ_ELSEWHERE - HARMLESS):
         if given[0].get(name) != given[1].get(name):
             kinds = ABOUT.get(name, ("engine", "kernels"))
             yield difference(f"option {name}", (given[0].get(name), given[1].get(name)), *kinds)
-    yield from compared("API", (ours.get("api"), theirs.get("api")), *IN_REQUESTS)
-    fields = ours.get("request") or {}, theirs.get("request") or {}
+    yield from compared("API", (expected.get("api"), actual.get("api")), *IN_REQUESTS)
+    fields = expected.get("request") or {}, actual.get("request") or {}
     for name in sorted({*fields[0], *fields[1]}):
         if fields[0].get(name) != fields[1].get(name):
             yield difference(f"request field {name}", (fields[0].get(name), fields[1].get(name)), *IN_REQUESTS)

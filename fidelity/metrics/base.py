@@ -13,8 +13,8 @@ from fidelity.errors import FidelityError, MissingPackageError
 from fidelity.records import Column, Pair
 from fidelity.schema import Settings
 
-Need = Literal["text", "token_ids", "encoder", "forced", "whole_vocabulary"]
-"""`forced`: what both models make of the baseline's tokens; `whole_vocabulary`: the same of every token there is."""
+Need = Literal["text", "token_ids", "encoder", "token_scores", "whole_vocabulary"]
+"""`token_scores`: both models' scores of the baseline's tokens; `whole_vocabulary`: of every token there is."""
 
 
 class Metric(Settings, ABC):
@@ -33,9 +33,9 @@ class Metric(Settings, ABC):
     """The extra that brings `packages`, where they aren't core dependencies."""
 
     @property
-    def forced(self) -> bool:
-        """Whether it reads `Pair.forced` in place of the texts."""
-        return bool(self.needs & {"forced", "whole_vocabulary"})
+    def reads_token_scores(self) -> bool:
+        """Whether it reads `Pair.token_scores` in place of the texts."""
+        return bool(self.needs & {"token_scores", "whole_vocabulary"})
 
     @property
     def cost(self) -> Literal["cheap", "moderate", "encoder"]:

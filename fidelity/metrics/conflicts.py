@@ -70,11 +70,11 @@ class Conflicts(Metric):
     def _value(self, compared: TextComparison | None, kind: str) -> float | None:
         if compared is None or compared.aligned < self.min_aligned:
             return None
-        found = {conflict.kind for conflict in compared.conflicts}
+        kinds = {conflict.kind for conflict in compared.conflicts}
         if kind == "any":
             covered = all(compared.covers(k) for k in KINDS)
-            return 1.0 if found else 0.0 if covered else None
-        return next((float(k in found) if compared.covers(k) else None for k in KINDS if k == kind), None)
+            return 1.0 if kinds else 0.0 if covered else None
+        return next((float(k in kinds) if compared.covers(k) else None for k in KINDS if k == kind), None)
 
 
 ORDER = ("number", "negation", "direction", "name", "json", "code", "table")

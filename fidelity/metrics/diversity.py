@@ -44,9 +44,11 @@ class Diversity(Metric):
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
         distance = lru_cache(maxsize=64)(_mean_distance)  # the pairs of a prompt ask for the same
         sides = [(distance(_texts(pair.baselines)), distance(_texts(pair.candidates))) for pair in pairs]
-        known = [None if ours is None or theirs is None else (ours, theirs) for ours, theirs in sides]
+        known = [
+            None if baseline is None or candidate is None else (baseline, candidate) for baseline, candidate in sides
+        ]
         return [
-            Column("diversity", tuple(theirs for _, theirs in sides), better="neither"),
+            Column("diversity", tuple(candidate for _, candidate in sides), better="neither"),
             Column("diversity_similarity", tuple(None if s is None else 1 - abs(s[0] - s[1]) for s in known)),
             Column(
                 "diversity_loss",

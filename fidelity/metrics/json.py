@@ -61,15 +61,15 @@ def _compare(baseline: str, candidate: str) -> Similarities:
         return Similarities()
     parses = share_that_parses(a, b)
     numbers: dict[Hashable, int] = {}
-    ours, theirs = (list(_entries(side, numbers)) for side in (a, b))
-    if not (ours or theirs):  # {} or [] and nothing else
+    nodes, candidate_nodes = (list(_entries(side, numbers)) for side in (a, b))
+    if not (nodes or candidate_nodes):  # {} or [] and nothing else
         same = float({key: type(root) for key, root in parsed(a).items()} == {k: type(r) for k, r in parsed(b).items()})
         return Similarities(parses, same, same, same)
-    leaves, others = ([e.leaf for e in side if e.leaf is not None] for side in (ours, theirs))
+    leaves, others = ([e.leaf for e in side if e.leaf is not None] for side in (nodes, candidate_nodes))
     return Similarities(
         parses,
-        _f1([e.path for e in ours], [e.path for e in theirs]),
-        _f1([(e.path, e.type) for e in ours], [(e.path, e.type) for e in theirs]),
+        _f1([e.path for e in nodes], [e.path for e in candidate_nodes]),
+        _f1([(e.path, e.type) for e in nodes], [(e.path, e.type) for e in candidate_nodes]),
         2 * LCSseq.similarity(leaves, others) / (len(leaves) + len(others)),
     )
 
@@ -83,7 +83,7 @@ class JsonNode(NamedTuple):
     """None for a container that holds something."""
 
 
-def _entries(found: Sequence[Document], numbers: dict[Hashable, int]) -> Iterator[JsonNode]:
+def _entries(pieces: Sequence[Document], numbers: dict[Hashable, int]) -> Iterator[JsonNode]:
     """All members and elements of all documents; an object's members in the order of their keys."""
 
     def number(key: Hashable) -> int:
@@ -93,7 +93,7 @@ def _entries(found: Sequence[Document], numbers: dict[Hashable, int]) -> Iterato
         """What is in a value, with its paths; the last first."""
         return [(number((path, key)), child) for key, child in reversed(_children(value))]
 
-    for key, root in sorted(parsed(found).items(), key=lambda item: item[0]):
+    for key, root in sorted(parsed(pieces).items(), key=lambda item: item[0]):
         waiting = below(root, number(key))
         while waiting:
             path, value = waiting.pop()

@@ -37,8 +37,8 @@ class Nli(EncoderMetric):
         asked = list(dict.fromkeys(pair for pairs in counterparts for pair in pairs if pair[0] != pair[1]))
         probability = dict(zip(asked, self.bound.contradictions(asked) if asked else [], strict=True))
         values = [
-            _mean(found, probability) if bool(baseline) == bool(candidate) else None
-            for (baseline, candidate), found in zip(both, counterparts, strict=True)
+            _mean(sentences, probability) if bool(baseline) == bool(candidate) else None
+            for (baseline, candidate), sentences in zip(both, counterparts, strict=True)
         ]
         return [Column("contradiction", values, better="lower")]
 
@@ -63,6 +63,6 @@ def _most_alike(sentence: str, position: float, baseline: Sequence[str]) -> str:
     return process.extractOne(sentence, choices, scorer=fuzz.token_sort_ratio)[0]
 
 
-def _mean(found: Sequence[tuple[str, str]], probability: dict[tuple[str, str], float]) -> float:
-    written = sum(len(sentence) for _, sentence in found)
-    return sum(len(pair[1]) * probability.get(pair, 0.0) for pair in found) / written if written else 0.0
+def _mean(sentences: Sequence[tuple[str, str]], probability: dict[tuple[str, str], float]) -> float:
+    written = sum(len(sentence) for _, sentence in sentences)
+    return sum(len(pair[1]) * probability.get(pair, 0.0) for pair in sentences) / written if written else 0.0

@@ -37,8 +37,8 @@ class TokenNumber:
             known = len(counted) > 0 and bool(np.isfinite(counted).all())
             means.append(float(np.mean(counted)) if known else None)
             weights.append(float(len(counted)) if known else None)
-        kept = tuple(weights) if self.weighted else None
-        return Column(self.name + place, tuple(means), kept, better=self.better, bounds=self.bounds)
+        shown = tuple(weights) if self.weighted else None
+        return Column(self.name + place, tuple(means), shown, better=self.better, bounds=self.bounds)
 
 
 def profiles(numbers: Sequence[TokenNumber], confidences: Sequence[Numbers | None]) -> list[Column]:

@@ -11,7 +11,7 @@ from pydantic_core import to_jsonable_python
 from fidelity.comparison.results import ComparisonSet, Scores
 from fidelity.floor import Summary
 from fidelity.gate import Verdict
-from fidelity.report.content import differences_of, low_anchor, pooled_columns, summaries_of
+from fidelity.report.content import chance_level, differences_of, pooled_columns, summaries_of
 from fidelity.report.price import price_json
 from fidelity.report.verdicts import NO_GATE
 from fidelity.store.runs import Run
@@ -88,7 +88,7 @@ def _column_json(summary: Summary, scores: Scores, name: str) -> dict[str, Any]:
         "n": summary.n,
         "n_unscored": summary.n_unscored,
         "excess": None if summary.excess is None else {"mean": summary.excess},
-        "low": low_anchor(scores, name),
+        "low": chance_level(scores, name),
         "better": summary.better,
         "signature": scores.columns[name].signature,
     }

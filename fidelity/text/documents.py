@@ -62,11 +62,11 @@ def documents(text: str) -> list[Document] | None:
     return list(_pieces(text))
 
 
-def parsed(found: Sequence[Document]) -> "dict[tuple[Format, int], Members | list[DocumentValue]]":
+def parsed(pieces: Sequence[Document]) -> "dict[tuple[Format, int], Members | list[DocumentValue]]":
     """What parses, by format and place among the documents of that format."""
     seen: Counter[Format] = Counter()
     roots = {}
-    for document in found:
+    for document in pieces:
         if document.root is not None:
             roots[document.format, seen[document.format]] = document.root
         seen[document.format] += 1
@@ -75,8 +75,8 @@ def parsed(found: Sequence[Document]) -> "dict[tuple[Format, int], Members | lis
 
 def share_that_parses(baseline: Sequence[Document], candidate: Sequence[Document]) -> float | None:
     """Share of the baseline's parsing documents whose partner in the candidate parses too; None if it has none."""
-    wanted, kept = parsed(baseline).keys(), parsed(candidate).keys()
-    return len(wanted & kept) / len(wanted) if wanted else None
+    wanted, parsing = parsed(baseline).keys(), parsed(candidate).keys()
+    return len(wanted & parsing) / len(wanted) if wanted else None
 
 
 def parse_json(text: str) -> Members | list[DocumentValue] | None:
@@ -119,10 +119,10 @@ _CLOSING = {"{": "}", "[": "]"}
 
 
 def _pieces(text: str) -> Iterator[Document]:
-    found = fences(text)
-    before, *after = without_fences(text, found)
+    code = fences(text)
+    before, *after = without_fences(text, code)
     yield from _in_prose(before)
-    for fence, prose in zip(found, after, strict=True):
+    for fence, prose in zip(code, after, strict=True):
         match fence.language:
             case "json":
                 yield Document("json", parse_json(fence.content))

@@ -24,7 +24,7 @@ def test_the_panel_has_the_numbers_of_the_command(opened, forced):
     rows = dict(re.findall(r"<tr><td>([^<]+)</td><td>[^<]*</td><td>([^<]*)</td></tr>", said(app)))
     assert rows["same likeliest token"] == number(told.same_top, share=True)
     assert rows["KL, lower bound, mean (nats)"] == f"{told.kl_lower_bound.mean:.4f}"
-    assert rows["answers parted"] == f"{len(parted.parted)} of {parted.answers}"
+    assert rows["answers parted"] == f"{len(parted.diverged_at)} of {parted.answers}"
     assert f"'share': {parted.curve()[-1][1]}" in charted(app)
 
 

@@ -16,7 +16,7 @@ FLIPPED = [0.08, 0.84, 0.08]
 
 def pair(p, q, tokens, *, top_k=2, prompt_id="p"):
     both = tuple(of_probabilities(rows, tokens, top_k=top_k) for rows in (p, q))
-    return Pair(Prompt(prompt_id, "Say."), Generation(prompt_id, ""), Generation(prompt_id, ""), forced=both)
+    return Pair(Prompt(prompt_id, "Say."), Generation(prompt_id, ""), Generation(prompt_id, ""), token_scores=both)
 
 
 def columns(metric, *pairs):
@@ -109,7 +109,7 @@ def test_form_order_and_what_cannot_be_scored(metric):
 
 def test_an_engine_that_tells_no_ranks_leaves_the_rank_out():
     one = pair([SURE], [SURE], [0])
-    for scores in one.forced:
+    for scores in one.token_scores:
         scores.ranks[:] = 0
     told = columns(Tokens(detail=True), one)
     assert told["rank"].values == (None,)

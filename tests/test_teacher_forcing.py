@@ -126,7 +126,7 @@ class TestKept:
         (whole,) = generate(
             load_run(workspace.folder / "base.yaml"), store=Store(workspace.folder / "w"), listener=Silent()
         )
-        store, fill, left = Store(workspace.store), forcing.Forcing.fill, [2]
+        store, fill, left = Store(workspace.store), forcing.MissingScores.fill, [2]
 
         def killed(self, number, engine):
             left[0] -= 1
@@ -135,7 +135,7 @@ class TestKept:
             fill(self, number, engine)
 
         with monkeypatch.context() as patched:
-            patched.setattr(forcing.Forcing, "fill", killed)
+            patched.setattr(forcing.MissingScores, "fill", killed)
             with pytest.raises(KeyboardInterrupt):
                 generate(load_run(workspace.folder / "base.yaml"), store=store, listener=Silent())
         assert len(list(workspace.store.glob("scores/*/chunk-*.parquet"))) == 2
@@ -176,7 +176,7 @@ class TestKept:
         workspace.baseline()
         workspace.run("quant")
         scores = compared(workspace, "quant").candidates[0]
-        back = load_comparison(scores.kept.path).candidates[0]
+        back = load_comparison(scores.comparison.path).candidates[0]
         assert back.columns["top1_agreement"].column == scores.columns["top1_agreement"].column
         assert back.columns["top1_agreement"].signature.endswith("|top_k:20")
 
@@ -199,7 +199,7 @@ def test_the_reports_say_how_much_of_the_drift_starts_at_near_ties(workspace):
     workspace.baseline(chunk=4)
     workspace.run("quant")
     result = compared(workspace, "quant")
-    counts = result.candidates[0].kept.manifest.divergence
+    counts = result.candidates[0].comparison.manifest.divergence
     assert counts.answers == 12
     assert counts.near_ties + counts.minds_changed == counts.diverged > 0
     (told,) = (note for note in notes(result) if "answers part" in note)

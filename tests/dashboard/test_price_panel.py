@@ -1,13 +1,13 @@
 """What the drift buys, on the pages: the numbers of `fidelity.price.pareto`."""
 
 from fidelity.comparison.results import load_comparison
-from fidelity.price.pareto import tradeoff
+from fidelity.price.pareto import drift_and_price
 from fidelity.report.price import times
 from tests.dashboard.conftest import charted, comparison, said
 
 
 def test_the_overview_has_the_ratios_of_the_reports(opened, forced):
-    _, point = tradeoff(load_comparison(comparison(forced, "int8")), column="top1_agreement").points
+    _, point = drift_and_price(load_comparison(comparison(forced, "int8")), column="top1_agreement").points
     app = opened(forced, metric="top1_agreement", price="tokens_per_s")
     assert "What the drift buys" in [heading.value for heading in app.subheader]
     assert times(point.ratios["tokens_per_s"]) in said(app)

@@ -26,7 +26,7 @@ def forced(folder, model, *, dtype, answers=None, top_k=(20,)):
     with open_engine(load_run(folder / "run.yaml"), log=folder / "log", on_progress=lambda _: None) as engine:
         if answers is None:
             answers = [list(o.token_ids) for o in engine.generate(PROMPTS, Sampling(max_tokens=24))]
-        return answers, *(list(engine.force(PROMPTS, answers, k)) for k in top_k)
+        return answers, *(list(engine.score_tokens(PROMPTS, answers, k)) for k in top_k)
 
 
 @pytest.fixture(scope="module")

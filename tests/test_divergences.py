@@ -9,8 +9,8 @@ from fidelity.config import load_run
 from fidelity.errors import StoreError
 from fidelity.pipeline import generate
 from fidelity.store.store import Store
-from fidelity.store.token_scores import Depth, ScoreWriter, forced_path
-from fidelity.tokens.first_divergence import Survival, noise, partings, survival
+from fidelity.store.token_scores import Depth, ScoreWriter, scores_path
+from fidelity.tokens.first_divergence import Survival, divergences, noise, survival
 from fidelity.tokens.report import as_json, token_report
 from fidelity.tokens.statistics import token_statistics
 from tests.test_pipeline import Silent
@@ -33,7 +33,7 @@ def made(workspace):
         (run,) = generate(load_run(path), store=Store(workspace.store), listener=Silent())
         base = run if name == "base" else Store(workspace.store).runs()[0]
         if scores:
-            writer = ScoreWriter(forced_path(run, base, DEPTH))
+            writer = ScoreWriter(scores_path(run, base, DEPTH))
             writer.add_chunk(
                 0, [of_probabilities(rows, SAID[key], top_k=3, prompt_id=key) for key, rows in scores.items()]
             )
@@ -65,7 +65,7 @@ def quant(made, base):
 
 def test_how_many_answers_are_still_the_baselines(base, quant):
     kept = survival(base, quant)
-    assert kept == Survival(parted=(1, 1, 2), answers=4)
+    assert kept == Survival(diverged_at=(1, 1, 2), answers=4)
     assert [kept.share_at(token) for token in (0, 1, 2, 99)] == [1.0, 0.5, 0.25, 0.25]
     assert kept.curve() == [(0, 1.0), (2, 0.5), (3, 0.25)]
     assert Survival((), 0).curve() == [(0, 1.0)]
@@ -79,7 +79,7 @@ def test_noise_is_how_far_the_controls_move_the_gap(base, control):
 
 def test_a_near_tie_and_a_change_of_mind(base, quant):
     # In a: ln(0.32/0.30) = 0.065. In b: token 3 isn't told, so at least ln(0.90/0.03) = 3.4. d parts after the end.
-    near, real = partings(base, quant, noise=0.07)
+    near, real = divergences(base, quant, noise=0.07)
     assert (near.prompt_id, near.position, near.baseline_token, near.other_token) == ("a", 1, 0, 1)
     assert near.margin == pytest.approx(math.log(0.32 / 0.30), abs=1e-6)
     assert near.baseline_logprobs == pytest.approx((math.log(0.32), math.log(0.30)), abs=1e-6)
@@ -91,7 +91,7 @@ def test_a_near_tie_and_a_change_of_mind(base, quant):
 
 
 def test_without_a_control_nobody_can_tell(base, quant):
-    assert [parting.near_tie for parting in partings(base, quant, noise=None)] == [None, None]
+    assert [parting.near_tie for parting in divergences(base, quant, noise=None)] == [None, None]
 
 
 def test_where_chance_chose_the_tokens_there_are_no_ties(base, quant):
@@ -99,7 +99,7 @@ def test_where_chance_chose_the_tokens_there_are_no_ties(base, quant):
     manifest["sampling"] = {"temperature": 0.7}
     (base.path / "manifest.json").write_text(json.dumps(manifest))
     fresh = type(base)(base.path)
-    assert [parting.near_tie for parting in partings(fresh, quant, noise=0.07)] == [None, None]
+    assert [parting.near_tie for parting in divergences(fresh, quant, noise=0.07)] == [None, None]
 
 
 def test_statistics_over_all_tokens(base, control, quant):
@@ -118,7 +118,7 @@ def test_statistics_over_all_tokens(base, control, quant):
 
 def test_a_run_that_was_not_forced(base, made):
     plain = made("plain", SAID, None)
-    assert partings(base, plain, noise=0.1) == []
+    assert divergences(base, plain, noise=0.1) == []
     with pytest.raises(StoreError, match="plain did not score the tokens of base by forcing"):
         token_statistics(base, plain)
 
