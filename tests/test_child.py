@@ -137,12 +137,12 @@ def test_twenty_kills_at_random_moments_leave_nothing_behind_and_lose_nothing(wo
 
 
 def check_resumed(run, whole, *, times):
-    if whole.manifest["chunk"]:
+    if whole.manifest.chunk:
         assert run.outcomes() == whole.outcomes()
         return
     assert [outcome.prompt_id for outcome in run.outcomes()] == [f"p{n}" for n in range(16)]
     assert all(outcome.text for outcome in run.outcomes())
-    assert times is None or run.manifest["resumed"] <= times
+    assert times is None or run.manifest.resumed <= times
 
 
 def kill_the_child():
