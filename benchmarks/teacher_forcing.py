@@ -65,11 +65,11 @@ def measure_time(chosen: argparse.Namespace) -> None:
             assert isinstance(opened, TokenScoringEngine)
             rows = [_chunk(opened, [prompts[i] for i in members], chosen) for members in _plan(len(prompts), chosen)]
     measured = np.array(rows[1:])
-    generating, generating_steps, forcing, forcing_steps, tokens = measured.sum(axis=0)
+    generating, generating_steps, scoring, scoring_steps, tokens = measured.sum(axis=0)
     ratios = measured[:, 2] / measured[:, 0]
-    print(f"{len(measured)} chunks, {tokens:.0f} tokens: generating {generating:.1f} s, forcing {forcing:.1f} s")
+    print(f"{len(measured)} chunks, {tokens:.0f} tokens: generating {generating:.1f} s, forcing {scoring:.1f} s")
     print(
-        f"forcing / generating: {forcing / generating:.3f}, in the engine alone {forcing_steps / generating_steps:.3f}"
+        f"forcing / generating: {scoring / generating:.3f}, in the engine alone {scoring_steps / generating_steps:.3f}"
     )
     print(f"by chunk: {', '.join(f'{ratio:.2f}' for ratio in ratios)}; median {np.median(ratios):.3f}")
 
@@ -106,9 +106,9 @@ def measure_size(chosen: argparse.Namespace) -> None:
             for number, start in enumerate(range(0, chosen.prompts, 128)):
                 members = range(start, min(start + 128, chosen.prompts))
                 writer.add_chunk(number, _drawn(members, chosen.tokens, chosen.top_k, seed))
-        ours, theirs = map(StoredScores, runs)
+        own, other = map(StoredScores, runs)
         began = time.monotonic()
-        agree = [token_values(_read(ours, key), _read(theirs, key)).agree.mean() for key in ours.keys]
+        agree = [token_values(_read(own, key), _read(other, key)).agree.mean() for key in own.keys]
         size = sum(file.stat().st_size for file in runs[0].iterdir())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(
@@ -118,8 +118,8 @@ def measure_size(chosen: argparse.Namespace) -> None:
     print(f"peak memory {peak / 2**10:.0f} MiB, of which {before / 2**10:.0f} MiB before anything was written")
 
 
-def _read(forced: StoredScores, key: tuple[str, int]) -> TokenScores:
-    scores = forced.get(*key)
+def _read(stored: StoredScores, key: tuple[str, int]) -> TokenScores:
+    scores = stored.get(*key)
     assert scores is not None
     return scores
 

@@ -30,20 +30,21 @@ def main() -> None:
     chosen = parser.parse_args()
     runs = _runs(Store(chosen.store))
     chart = (
-        alt.hconcat(_survival(runs), _partings(runs))
+        alt.hconcat(_survival(runs), _divergences(runs))
         .resolve_scale(color="independent")
         .configure_view(stroke=None)
         .configure_axis(grid=False)
     )
     chart.save(chosen.image, scale_factor=2)
     for name, run in runs.items():
-        near = sum(bool(parting.near_tie) for parting in run.divergences)
-        kept = run.survival
-        print(f"{name}: {len(kept.diverged_at)} of {kept.answers} part, {near} of {len(run.divergences)} at a near tie")
+        near = sum(bool(divergence.near_tie) for divergence in run.divergences)
+        survival = run.survival
+        diverged, total = len(survival.diverged_at), survival.answers
+        print(f"{name}: {diverged} of {total} diverge, {near} of {len(run.divergences)} at a near tie")
 
 
 def _runs(store: Store) -> dict[str, RunTokens]:
-    found: dict[str, RunTokens] = {}
+    reports: dict[str, RunTokens] = {}
     for comparison in store.comparisons():
         if comparison.manifest.controls is None:
             continue
@@ -55,8 +56,8 @@ def _runs(store: Store) -> dict[str, RunTokens]:
             print(error)
             continue
         for run in report.runs:
-            found[run.run.removeprefix("smollm2-135m-") if run.run == candidate.name else FLOOR] = run
-    return dict(sorted(found.items(), key=lambda item: item[0] != FLOOR))
+            reports[run.run.removeprefix("smollm2-135m-") if run.run == candidate.name else FLOOR] = run
+    return dict(sorted(reports.items(), key=lambda item: item[0] != FLOOR))
 
 
 def _survival(runs: dict[str, RunTokens]) -> alt.Chart:
@@ -82,10 +83,10 @@ def _survival(runs: dict[str, RunTokens]) -> alt.Chart:
     )
 
 
-def _partings(runs: dict[str, RunTokens]) -> alt.Chart:
+def _divergences(runs: dict[str, RunTokens]) -> alt.Chart:
     rows = []
     for name, run in runs.items():
-        near = sum(bool(parting.near_tie) for parting in run.divergences)
+        near = sum(bool(divergence.near_tie) for divergence in run.divergences)
         counts = {
             TIE: near,
             REAL: len(run.divergences) - near,

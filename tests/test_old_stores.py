@@ -57,9 +57,9 @@ def table_numbers(text):
     return [row for row in rows if row]
 
 
-def is_within(part, whole):
+def is_within(numbers, whole):
     rest = iter(whole)
-    return all(number in rest for number in part)
+    return all(number in rest for number in numbers)
 
 
 def test_the_listing(fidelity, old):

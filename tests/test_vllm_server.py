@@ -10,7 +10,7 @@ from fidelity.config import load_run
 from fidelity.engines import can_score_tokens, open_engine
 from fidelity.engines.base import TokenScoringEngine
 from fidelity.records import Failure, Prompt, TokenScores
-from tests.fake_server import FakeServer, Reply, listing, said
+from tests.fake_server import FakeServer, Reply, listing, text_reply
 from tests.test_openai import VLLM
 
 # The prompt is tokens 1 and 2. Of what follows, 7 is the likeliest token, and 9 the third, beyond the top 2.
@@ -26,7 +26,7 @@ def answer(request):
     if request.path == "/tokenize":
         return Reply({"tokens": [1, 2], "count": 2})
     if request.path == "/v1/chat/completions":
-        return said()
+        return text_reply()
     assert request.body["prompt"][:2] == [1, 2]
     if request.body["prompt"][2:] == [666]:
         return Reply({"error": {"message": "too long"}}, status=400)
@@ -65,8 +65,8 @@ def test_rows_that_are_none_are_a_failure(tmp_path, monkeypatch, rows):
     monkeypatch.setattr("fidelity.engines.server_session.FIRST_WAIT_S", 0.0)
 
     def broken(request):
-        found = answer(request)
-        return Reply({"choices": [{"prompt_logprobs": rows}]}) if request.path == "/v1/completions" else found
+        reply = answer(request)
+        return Reply({"choices": [{"prompt_logprobs": rows}]}) if request.path == "/v1/completions" else reply
 
     with FakeServer(broken, models=listing(VLLM)) as server, engine_of(tmp_path, server) as engine:
         (outcome,) = engine.score_tokens([Prompt("a", "A?")], [[7]], 2)

@@ -94,7 +94,7 @@ OPENED = ["a</think>b"] * 6 + ["on and on"] * 4
 TALK = ["The tag </think> closes."] + ["Paris."] * 4
 
 
-class TestHabit:
+class TestFormat:
     @pytest.mark.parametrize(
         ("texts", "opened", "expected"),
         [
@@ -154,19 +154,19 @@ TAGGED = st.lists(
 
 @given(st.lists(st.one_of(TAGGED, laws.texts), max_size=4), st.sampled_from([None, True, False]))
 def test_whatever_the_text_nothing_but_markup_and_white_space_is_lost(texts, opened):
-    habit = detect_format(texts, opened=opened)
+    reasoning_format = detect_format(texts, opened=opened)
     for text in texts:
-        thinking, answer = split(text, habit)
-        if thinking is None and habit.form != "harmony":
+        thinking, answer = split(text, reasoning_format)
+        if thinking is None and reasoning_format.form != "harmony":
             assert answer == text
         left = "".join((thinking or "").split()) + "".join(answer.split())
         assert len(left) <= len(text)
         assert answer in text
 
 
-@pytest.mark.parametrize("part", ["<think>", "</think>", "`</think>", "```\n<think>\n", "<|channel|>a", "~~~\n```\n"])
-def test_hostile_texts_take_no_time(part):
-    text = (part * 100_000)[:200_000]
+@pytest.mark.parametrize("piece", ["<think>", "</think>", "`</think>", "```\n<think>\n", "<|channel|>a", "~~~\n```\n"])
+def test_hostile_texts_take_no_time(piece):
+    text = (piece * 100_000)[:200_000]
     before = time.process_time()
     for parser in ("think", "harmony", "auto"):
         split(text, detect_format([text], parser=parser))
