@@ -1,7 +1,7 @@
 """Generate, score, compare: the only place that calls more than one of engine, metric and store."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from fidelity.comparison.results import ComparisonSet, Scores, evidence_of, keep
 from fidelity.comparison.scoring import addable, begin, columns_of, ready, score
 from fidelity.config import RecordedEngine, RunConfig, StoredEngine, candidate_of
-from fidelity.errors import ConfigError, EngineError, FidelityError, IncomparableError
+from fidelity.errors import ConfigError, EngineError, FidelityError, IncomparableError, StoreError
 from fidelity.gate import Gate, Outcome, check_columns, judge, out_of_reach
 from fidelity.metrics import Metric
 from fidelity.records import Prompt
@@ -65,9 +65,7 @@ def compare(
     """
     if until_decided and gate is None:
         raise ConfigError("--until-decided stops when a gate has decided: name one with --gate")
-    names = [config.name for config in (baseline, *candidates)]
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise ConfigError(f"the name {min(twice)!r} stands in two of the files; every run needs a name of its own")
+    _refuse_repeated_names(baseline, *candidates)
     metrics = [ready(metric, store) for metric in metrics]
     if gate:
         check_gate(gate, metrics)
@@ -79,10 +77,13 @@ def compare(
     plan = partial(
         jobs_of, store=store, prompts=prompts, as_baseline=False, subset_of=subset_of, until_decided=until_decided
     )
-    jobs = [_jobs_or_why_none(partial(plan, candidate_of(baseline, c))) for c in candidates]
-    if gate and _generates(store, baseline_jobs if not stored else [], *(j for j in jobs if isinstance(j, list))):
-        beyond = out_of_reach(gate, columns_of(metrics), prompts=len(prompts), any_time=until_decided)
-        if beyond and must_be_in_reach:
+    plans = [_planned(baseline, config, plan) for config in candidates]
+    _refuse_if_none_can_begin(plans)
+    if gate and must_be_in_reach and _generates(store, () if stored else baseline_jobs, *(one.jobs for one in plans)):
+        beyond = out_of_reach(
+            gate, columns_of(metrics), prompts=len(prompts), candidates=len(candidates), any_time=until_decided
+        )
+        if beyond:
             raise ConfigError("\n".join(beyond))
     depths = depths_of(baseline, stored[0] if stored else None)
     base, *controls = stored or generate_jobs(baseline_jobs, store, listener, depths=depths)
@@ -90,25 +91,69 @@ def compare(
     floor = tuple(_with_divergences(begin(base, control, store, reasoning), controls) for control in controls)
     compared: list[Scores] = []
     not_compared = {}
-    for config, job in zip(candidates, jobs, strict=True):
+    for one in plans:
+        look = partial(begin, reasoning=reasoning, compares=one.config.compares)
+        decided = None
+        if gate and until_decided:
+            decided = _decided_by(gate, base, floor, metrics, look, len(candidates))
         try:
-            if isinstance(job, EngineError):
-                raise job
-            look = partial(begin, reasoning=reasoning, compares=config.compares)
-            decided = _decided_by(gate, base, floor, metrics, look) if gate and until_decided else None
-            run, *own_controls = stored_runs(config, store, as_baseline=False) or generate_jobs(
-                job, store, listener, depths=depths, baseline=base, decided=decided
+            run, *own_controls = _runs_of(
+                one, store, partial(generate_jobs, listener=listener, depths=depths, baseline=base, decided=decided)
             )
             own = tuple(begin(run, control, store, reasoning) for control in own_controls)
             compared.append(replace(_with_divergences(look(base, run, store), controls), own_controls=own))
-        except (EngineError, IncomparableError) as error:
-            not_compared[config.name] = str(error)
-            listener.say(f"{config.name}: not compared: {error}")
+        except StoreError:  # a full disk would stop the others too
+            raise
+        except FidelityError as error:
+            not_compared[one.config.name] = str(error)
+            listener.say(f"{one.config.name}: not compared: {error}")
     score([*floor, *compared], metrics)
     for scores in compared:
         score(scores.own_controls, metrics)
-        keep(scores, floor)
-    return ComparisonSet(base, floor, tuple(compared), not_compared)
+    finished = tuple(keep(scores, floor, candidates=len(candidates)) for scores in compared)
+    return ComparisonSet(base, floor, finished, not_compared)
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """A candidate before anything is generated: its jobs, or why it has none."""
+
+    config: RunConfig
+    jobs: Sequence[Job] = ()
+    error: FidelityError | None = None
+
+
+def _planned(baseline: RunConfig, config: RunConfig, plan: Callable[[RunConfig], list[Job]]) -> _Planned:
+    """A candidate that can't even begin keeps nobody else from being compared."""
+    try:
+        return _Planned(config, plan(candidate_of(baseline, config)))
+    except FidelityError as error:
+        return _Planned(config, error=error)
+
+
+def _refuse_if_none_can_begin(plans: Sequence[_Planned]) -> None:
+    """Nothing is generated for no candidate; a server that doesn't answer may do so once the baseline is there."""
+    errors = [one.error for one in plans if one.error]
+    if len(errors) == len(plans) and not any(isinstance(error, EngineError) for error in errors):
+        raise ConfigError("\n".join(map(str, errors)))
+
+
+def _runs_of(one: _Planned, store: Store, generated: Callable[[Sequence[Job], Store], list[Run]]) -> list[Run]:
+    """A candidate's run and its own controls, from where they are stored, or generated."""
+    if one.error:
+        raise one.error
+    if not isinstance(one.config.engine, StoredEngine):
+        return generated(one.jobs, store)
+    try:
+        return stored_runs(one.config, store, as_baseline=False)
+    except StoreError as error:
+        raise IncomparableError(str(error)) from error
+
+
+def _refuse_repeated_names(*configs: RunConfig) -> None:
+    names = [config.name for config in configs]
+    if repeated := {name for name in names if names.count(name) > 1}:
+        raise ConfigError(f"the name {min(repeated)!r} is used in two files; every run needs a name of its own")
 
 
 def check_gate(gate: Gate, metrics: Sequence[Metric]) -> None:
@@ -140,14 +185,6 @@ def _finished(config: RunConfig, store: Store, prompts: tuple[Prompt, ...]) -> R
     return store.run(job.name, job.digest)
 
 
-def _jobs_or_why_none(plan: Callable[[], list[Job]]) -> list[Job] | EngineError:
-    """A candidate's server that isn't there keeps nobody else from being compared."""
-    try:
-        return plan()
-    except EngineError as error:
-        return error
-
-
 def _generates(store: Store, *jobs: Sequence[Job]) -> bool:
     """Whether there is anything to wait for; what was recorded or is finished costs nothing to judge."""
     return any(
@@ -162,6 +199,7 @@ def _decided_by(
     floor: tuple[Scores, ...],
     metrics: Sequence[Metric],
     look: Callable[[Run, Run, Store], Scores],
+    candidates: int,
 ) -> Decided:
     """Looks at a run that may still grow; nothing of a look is kept but the embeddings."""
 
@@ -170,7 +208,8 @@ def _decided_by(
             looked = look(base, run, Store(Path(folder)))
             beside = tuple(Scores(base, control.run, control.comparison) for control in floor)
             score([*beside, looked], metrics, anchors=False)
-            return judge(gate, evidence_of(ComparisonSet(base, beside, (looked,)), looked)).outcome
+            evidence = replace(evidence_of(ComparisonSet(base, beside, (looked,)), looked), candidates=candidates)
+            return judge(gate, evidence).outcome
 
     return outcome
 

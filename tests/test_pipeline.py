@@ -281,7 +281,7 @@ class TestCompare:
             assert [own.run.name for own in scores.own_controls] == owned
 
     def test_two_runs_of_one_name(self, workspace):
-        with pytest.raises(ConfigError, match="'base' stands in two of the files"):
+        with pytest.raises(ConfigError, match="'base' is used in two files"):
             self.compare(workspace, workspace.baseline(), workspace.folder / "base.yaml")
 
     def test_a_stored_run_that_is_not_there(self, workspace):

@@ -7,7 +7,7 @@ import pytest
 from fidelity.children import vllm as child
 from fidelity.config import DEFAULT_BATCH, load_run
 from fidelity.errors import ConfigError
-from fidelity.runs.jobs import RAMP, Job
+from fidelity.runs.jobs import FEWEST, RAMP, Job
 from fidelity.runs.measure import Done, RunWatch
 from fidelity.store.measurements import ChunkTime
 
@@ -50,9 +50,9 @@ def model(monkeypatch):
     return made
 
 
-def stream(model, lengths, *, at_once=None, ramp=()):
+def stream(model, lengths, *, at_once=None, share=1.0, ramp=()):
     rows = [{"id": f"p{n}", "text": length, "seed": 0} for n, length in enumerate(lengths)]
-    return model.stream(rows, SAMPLING, at_once, list(ramp), False, lambda *_: None)
+    return model.stream(rows, SAMPLING, at_once, share, list(ramp), False, lambda *_: None)
 
 
 def test_a_seat_is_taken_again_as_soon_as_it_is_free(model):
@@ -70,6 +70,13 @@ def test_it_is_filled_in_steps(model):
 def test_no_more_than_asked_for_are_under_way(model):
     list(stream(model, [2] * 6, at_once=2))
     assert max(model._llm.llm_engine.levels) == 2
+
+
+def test_a_run_uses_a_share_of_the_seats(model):
+    list(stream(model, [2] * 6, share=0.7))
+    assert max(model._llm.llm_engine.levels) == 3  # ceil(0.7 x 4)
+    list(stream(model, [2] * 3, share=0.5))
+    assert max(model._llm.llm_engine.levels[4:]) == 2  # of three prompts: ceil(0.5 x 3)
 
 
 def test_a_prompt_that_cannot_be_asked_takes_no_seat(model):
@@ -124,6 +131,8 @@ class TestBatching:
         assert len(one.ramp) == RAMP
         assert list(one.ramp) == sorted(one.ramp)
         assert one.ramp != two.ramp
+        assert FEWEST <= one.share <= 1
+        assert one.share != two.share
         assert one == Job("run", config, (), None, 1, 0, "", {}).admission
 
 

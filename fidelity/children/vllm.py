@@ -63,6 +63,7 @@ class VllmInProcess:
         rows: list[dict[str, Any]],
         sampling: dict[str, Any],
         at_once: int | None,
+        share: float,
         ramp: list[float],
         logprobs: bool,
         on_progress: ReportProgress,
@@ -73,14 +74,16 @@ class VllmInProcess:
             rows: Admitted in their order.
             sampling: How tokens are chosen.
             at_once: The most in the engine at once; None is as many as it holds (`max_num_seqs`).
-            ramp: How much of the engine is filled after each of the first steps, as rising shares. From then on a row
-                is admitted whenever another finishes.
+            share: The share of these seats that is used, or of the rows if they are fewer.
+            ramp: How many seats are taken after each of the first steps, as rising shares. From then on a row is
+                admitted whenever another finishes.
             logprobs: Whether each token's log-probability is computed, which slows a fast GPU down.
             on_progress: Told about every second.
         """
         self._llm.reset_prefix_cache()
-        engine, seats = self._llm.llm_engine, min(at_once or self._seats, len(rows))
-        limits = [math.ceil(share * seats) for share in ramp]
+        engine = self._llm.llm_engine
+        seats = math.ceil(share * min(at_once or self._seats, len(rows)))
+        limits = [math.ceil(level * seats) for level in ramp]
         waiting, running = deque(range(len(rows))), dict[str, tuple[int, list[int]]]()
         finished, tokens, last_report = 0, 0, time.monotonic()
         try:

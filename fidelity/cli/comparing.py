@@ -3,13 +3,14 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fidelity.cli.options import OK, Commands, add_limit, add_store, open_store, positive
 from fidelity.cli.progress import ProgressBar
-from fidelity.cli.reports import add_reports, report_all
-from fidelity.errors import FidelityError
+from fidelity.cli.reports import add_reports, check_reports, report_all
+from fidelity.errors import ConfigError
 
 if TYPE_CHECKING:
     from fidelity.comparison.results import ComparisonSet
@@ -60,8 +61,10 @@ def _compare(chosen: argparse.Namespace) -> int:
     from fidelity.gate import load_gate
     from fidelity.pipeline import compare
 
-    baseline, *candidates = [load_run(path) for path in (chosen.baseline, *chosen.candidates)]
+    check_reports(chosen, inputs=[chosen.baseline, *chosen.candidates, *([chosen.gate] if chosen.gate else [])])
     gate = load_gate(chosen.gate) if chosen.gate else None
+    baseline = load_run(chosen.baseline)
+    candidates, not_read = _readable(chosen.candidates)
     store = open_store(chosen.store)
     result = compare(
         baseline,
@@ -74,9 +77,31 @@ def _compare(chosen: argparse.Namespace) -> int:
         until_decided=chosen.until_decided,
         must_be_in_reach=True,
     )
+    result = replace(result, not_compared=not_read | result.not_compared)
     if chosen.interleave:
         _measure_in_turn(result, baseline, candidates, store, chosen.interleave)
     return report_all(result, gate, store, chosen)
+
+
+def _readable(paths: Sequence[Path]) -> tuple[list["RunConfig"], dict[str, str]]:
+    """The candidates whose files can be read, and by file name why others can't.
+
+    Raises:
+        ConfigError: None of them can.
+    """
+    from fidelity.config import load_run
+
+    candidates, errors = [], {}
+    for path in paths:
+        try:
+            candidates.append(load_run(path))
+        except ConfigError as error:
+            errors[path.name] = str(error)
+    if not candidates:
+        raise ConfigError("\n".join(errors.values()))
+    for name, why in errors.items():
+        ProgressBar().say(f"{name}: not compared: {why}")
+    return candidates, errors
 
 
 def _measure_in_turn(
@@ -114,22 +139,6 @@ def _generate(chosen: argparse.Namespace) -> int:
 
 def metrics_of(baseline: "RunConfig", kinds: Sequence[str] | None = None) -> list["Metric"]:
     """The metrics that are asked for: by --metric, else by the baseline's YAML, else the default set."""
-    from fidelity.metrics import default_metrics, metric_of_kind
+    from fidelity.comparison.metric_choice import choose_metrics
 
-    written: list[Metric] = list(baseline.metrics or ())
-    if not kinds:
-        return written or [metric for default in default_metrics() if (metric := _as_far_as_possible(default))]
-    return [m for kind in kinds for m in ([w for w in written if w.kind == kind] or [metric_of_kind(kind)])]
-
-
-def _as_far_as_possible(metric: "Metric") -> "Metric | None":
-    """A metric that nobody asked for, as far as it can be had here; what is left out is said."""
-    from fidelity.comparison.scoring import check_can_be_scored
-
-    try:
-        check_can_be_scored(metric)
-    except FidelityError as error:
-        rest = metric.fallback()
-        print(f"fidelity: {metric.kind} is left out{' in part' if rest else ''}: {error}", file=sys.stderr)
-        return rest and _as_far_as_possible(rest)
-    return metric
+    return choose_metrics(baseline, kinds, on_left_out=lambda text: print(f"fidelity: {text}", file=sys.stderr))

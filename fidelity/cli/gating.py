@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from fidelity.cli.options import OK, Commands, add_store, open_store, write
-from fidelity.cli.reports import add_reports, report_all
+from fidelity.cli.reports import add_reports, check_reports, report_all
 from fidelity.errors import ConfigError
 
 
@@ -39,6 +39,7 @@ def _check(chosen: argparse.Namespace) -> int:
     from fidelity.comparison.results import load_comparison
     from fidelity.gate import load_gate
 
+    check_reports(chosen, inputs=[chosen.gate])
     gate = load_gate(chosen.gate)
     result = load_comparison(chosen.comparison)
     return report_all(result, gate, open_store(chosen.comparison.resolve().parent.parent), chosen)

@@ -46,6 +46,23 @@ def write(path: Path, text: str) -> None:
         raise StoreError(f"{path}: can't be written ({error.strerror})") from error
 
 
+def check_writable(path: Path, option: str) -> None:
+    """See that a file can be written, and make the folders that it lies in.
+
+    Raises:
+        ConfigError: It can't be.
+    """
+    try:
+        existed = path.exists()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab"):
+            pass
+        if not existed:
+            path.unlink()
+    except OSError as error:
+        raise ConfigError(f"{option} {path}: can't be written ({error.strerror}); name a file that can be") from error
+
+
 def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")

@@ -3,41 +3,64 @@
 import argparse
 import json
 import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fidelity.cli.options import write
+from fidelity.cli.options import check_writable, write
+from fidelity.errors import ConfigError, FidelityError
 
 if TYPE_CHECKING:
+    from fidelity.comparison.history import HistoryEntry
     from fidelity.comparison.results import ComparisonSet
-    from fidelity.gate import Gate
+    from fidelity.gate import Gate, Verdict
     from fidelity.store.store import Store
+
+
+REPORTS = {
+    "json": "the numbers, unrounded, as JSON",
+    "markdown": "a report that fits a pull-request comment",
+    "junit": "the gate's lines as test cases, for CI systems",
+    "html": "a report to look through, with every pair; one file that needs no network",
+}
 
 
 def add_reports(command: argparse.ArgumentParser) -> None:
     """`--json`, `--markdown`, `--junit`, `--html`."""
-    for option, what in (
-        ("--json", "the numbers, unrounded, as JSON"),
-        ("--markdown", "a report that fits a pull-request comment"),
-        ("--junit", "the gate's lines as test cases, for CI systems"),
-        ("--html", "a report to look through, with every pair; one file that needs no network"),
-    ):
-        command.add_argument(option, type=Path, metavar="FILE", help=f"write {what}")
+    for option, what in REPORTS.items():
+        command.add_argument(f"--{option}", type=Path, metavar="FILE", help=f"write {what}")
     command.add_argument(
         "--published", action="store_true", help="show what others have published of drift, size and speed"
     )
 
 
+def check_reports(chosen: argparse.Namespace, *, inputs: Sequence[Path]) -> None:
+    """See that every report can be written, and make the folders for it: hours of work may come first.
+
+    Raises:
+        ConfigError: One can't be, two are the same file, or one would overwrite an input.
+    """
+    taken = {path.resolve(): f"the command reads {path}" for path in inputs}
+    for option in REPORTS:
+        if path := getattr(chosen, option):
+            if why := taken.get(path.resolve()):
+                raise ConfigError(f"--{option} {path}: would overwrite a file, since {why}; name another")
+            taken[path.resolve()] = f"--{option} is written to it"
+            check_writable(path, f"--{option}")
+
+
 def report_all(result: "ComparisonSet", gate: "Gate | None", store: "Store", chosen: argparse.Namespace) -> int:
     """Judge, and say what was found in every form that was asked for; what wasn't compared could not be judged.
 
-    In GitHub Actions the step's summary and an annotation are written unasked.
+    In GitHub Actions the step's summary and an annotation are written unasked. A report that can't be written is an
+    error, and changes no verdict.
     """
     from rich.console import Console
 
     from fidelity import report
     from fidelity.comparison import results
-    from fidelity.comparison.history import history
     from fidelity.gate import exit_code
 
     verdicts = results.verdicts(result, gate) if gate else {}
@@ -46,19 +69,51 @@ def report_all(result: "ComparisonSet", gate: "Gate | None", store: "Store", cho
         report.print_table(result, console, verdicts)
         if chosen.published:
             report.print_published(result, console)
-    if chosen.json:
-        write(chosen.json, json.dumps(report.as_json(result, verdicts), indent=2, ensure_ascii=False) + "\n")
-    if chosen.junit:
-        write(chosen.junit, report.as_junit(result, verdicts))
-    if chosen.markdown or chosen.html or os.environ.get("GITHUB_STEP_SUMMARY"):
-        name = result.baseline.name
-        past = history(store, gate, baseline=name, newest=report.PAST) if gate and verdicts else []
-        for path, form in ((chosen.markdown, report.as_markdown), (chosen.html, report.as_html)):
-            if path:
-                write(path, form(result, verdicts, past))
-        report.add_step_summary(result, verdicts, past, environment=os.environ)
+    errors = _write_all(result, verdicts, gate, store, chosen)
+    for error in errors:
+        print(f"fidelity: {error}", file=sys.stderr)
     if annotation := report.annotation(result, verdicts, environment=os.environ):
         print(annotation, flush=True)
     outcomes = [verdict.outcome for verdict in verdicts.values()]
-    unjudgeable = result.not_compared or report.mislabeled(result)
+    unjudgeable = result.not_compared or report.mislabeled(result) or (errors and not gate)
     return exit_code([*outcomes, "inconclusive"] if unjudgeable else outcomes)
+
+
+def _write_all(
+    result: "ComparisonSet",
+    verdicts: "Mapping[str, Verdict]",
+    gate: "Gate | None",
+    store: "Store",
+    chosen: argparse.Namespace,
+) -> list[FidelityError]:
+    """Every report that was asked for; returns why some could not be written."""
+    from fidelity import report
+    from fidelity.comparison.history import history
+
+    @cache
+    def past() -> "Sequence[HistoryEntry]":
+        return history(store, gate, baseline=result.baseline.name, newest=report.PAST) if gate and verdicts else []
+
+    def as_text() -> str:
+        return json.dumps(report.as_json(result, verdicts), indent=2, ensure_ascii=False) + "\n"
+
+    writers: list[Callable[[], None]] = [
+        partial(_write_as, chosen.json, as_text),
+        partial(_write_as, chosen.junit, lambda: report.as_junit(result, verdicts)),
+        partial(_write_as, chosen.markdown, lambda: report.as_markdown(result, verdicts, past())),
+        partial(_write_as, chosen.html, lambda: report.as_html(result, verdicts, past())),
+    ]
+    if os.environ.get("GITHUB_STEP_SUMMARY"):
+        writers.append(lambda: report.add_step_summary(result, verdicts, past(), environment=os.environ))
+    errors = []
+    for writer in writers:
+        try:
+            writer()
+        except FidelityError as error:
+            errors.append(error)
+    return errors
+
+
+def _write_as(path: Path | None, text: Callable[[], str]) -> None:
+    if path:
+        write(path, text())

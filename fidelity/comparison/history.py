@@ -27,7 +27,9 @@ class HistoryEntry:
     why_not: str = ""
 
 
-def history(store: Store, gate: Gate, *, baseline: str | None = None, newest: int | None = None) -> list[HistoryEntry]:
+def history(
+    store: Store, gate: Gate, *, baseline: str | None = None, newest: int | None = None, together: bool = False
+) -> list[HistoryEntry]:
     """The comparisons of a baseline, oldest first, all judged by one gate, so that they can be set side by side.
 
     Args:
@@ -35,6 +37,7 @@ def history(store: Store, gate: Gate, *, baseline: str | None = None, newest: in
         gate: The gate.
         baseline: A run's name, or its id; the baseline of the newest comparison if not given.
         newest: Only so many of the newest; all if not given.
+        together: Whether all verdicts are to hold together, since one of the candidates will be chosen.
 
     Raises:
         ConfigError: There is no comparison with such a baseline.
@@ -47,7 +50,8 @@ def history(store: Store, gate: Gate, *, baseline: str | None = None, newest: in
     if not chosen:
         known = ", ".join(sorted({_name(c) for c in comparisons})) or "none: run fidelity compare"
         raise ConfigError(f"{store.root}: no comparison with the baseline {baseline!r}; baselines here: {known}")
-    return [_entry(comparison, gate) for comparison in chosen[-(newest or len(chosen)) :]]
+    candidates = len({c.manifest.candidate.rpartition("-")[0] for c in chosen}) if together else 1
+    return [_entry(comparison, gate, candidates) for comparison in chosen[-(newest or len(chosen)) :]]
 
 
 def line_titles(entries: Iterable[HistoryEntry]) -> list[str]:
@@ -56,12 +60,12 @@ def line_titles(entries: Iterable[HistoryEntry]) -> list[str]:
     return list(dict.fromkeys(line.title for line in lines if line.kind != "precondition"))
 
 
-def _entry(comparison: Comparison, gate: Gate) -> HistoryEntry:
+def _entry(comparison: Comparison, gate: Gate, candidates: int) -> HistoryEntry:
     manifest = comparison.manifest
     verdict, why_not, candidate = None, "", manifest.candidate
     try:
         result = load_comparison(comparison.path)
-        ((candidate, verdict),) = verdicts(result, gate).items()
+        ((candidate, verdict),) = verdicts(result, gate, candidates=candidates).items()
     except FidelityError as error:
         why_not = str(error)
     return HistoryEntry(

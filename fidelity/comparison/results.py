@@ -2,14 +2,14 @@
 
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from fidelity.comparison.pairing import Pairing, pair_runs
 from fidelity.config import Compares
 from fidelity.errors import StoreError
-from fidelity.floor import ByPrompt, by_prompt
+from fidelity.floor import ByPrompt, by_prompt, summarise
 from fidelity.gate import Evidence, Gate, Measured, Verdict, judge
 from fidelity.records import Column, PromptTokens, Sameness
 from fidelity.store.comparisons import Comparison
@@ -112,13 +112,19 @@ class ComparisonSet:
     """Candidate name to the error that kept it from being compared."""
 
 
-def verdicts(result: ComparisonSet, gate: Gate) -> dict[str, Verdict]:
+def verdicts(result: ComparisonSet, gate: Gate, *, candidates: int = 1) -> dict[str, Verdict]:
     """The verdict on every candidate that was compared, by name.
+
+    Args:
+        result: What is judged.
+        gate: What it is held to.
+        candidates: How many are judged together, if that is more than were compared together.
 
     Raises:
         ConfigError: The gate names a column that was not scored, or that can't be judged.
     """
-    return {scores.run.name: judge(gate, evidence_of(result, scores)) for scores in result.candidates}
+    evidence = [evidence_of(result, scores) for scores in result.candidates]
+    return {one.candidate: judge(gate, replace(one, candidates=max(one.candidates, candidates))) for one in evidence}
 
 
 def evidence_of(result: ComparisonSet, candidate: Scores) -> Evidence:
@@ -131,7 +137,7 @@ def evidence_of(result: ComparisonSet, candidate: Scores) -> Evidence:
             unscored[name] = reasons.get(name, f"the control {lacking.run.name} was not scored on it")
             continue
         controls = tuple(values_of(control, name) for control in result.controls)
-        columns[name] = Measured(scored.column, values_of(candidate, name), controls)
+        columns[name] = Measured(scored.column, values_of(candidate, name), controls, chance_level(candidate, name))
     return Evidence(
         candidate=candidate.run.name,
         prompt_ids=tuple(dict.fromkeys([*candidate.prompt_ids, *candidate.failures])),
@@ -144,10 +150,17 @@ def evidence_of(result: ComparisonSet, candidate: Scores) -> Evidence:
         controls_failed=frozenset(p for control in result.controls for p in control.failed_prompts),
         repeats=max(Counter(candidate.prompt_ids).values()),
         same=candidate.same,
+        candidates=candidate.comparison.manifest.candidates,
         prompt_tokens=candidate.prompt_tokens,
         compares=candidate.compares,
         planned=candidate.run.manifest.planned,
     )
+
+
+def chance_level(scores: Scores, name: str) -> float | None:
+    """A column's mean between this run's outputs and other prompts' baselines; None for what is no similarity."""
+    low = scores.columns[name].low
+    return None if low is None else summarise(by_prompt(scores.prompt_ids, low), low).value
 
 
 def values_of(scores: Scores, name: str) -> ByPrompt:
@@ -157,12 +170,20 @@ def values_of(scores: Scores, name: str) -> ByPrompt:
     return scores.by_prompt[name]
 
 
-def keep(candidate: Scores, controls: Sequence[Scores]) -> None:
-    """Write into a candidate's comparison which controls belong to it, so that it can be read back and judged."""
-    candidate.comparison.described(
+def keep(candidate: Scores, controls: Sequence[Scores], *, candidates: int = 1) -> Scores:
+    """Write into a candidate's comparison which controls belong to it, so that it can be read back and judged.
+
+    Args:
+        candidate: The candidate's.
+        controls: Those of the baseline's controls.
+        candidates: How many were compared together.
+    """
+    comparison = candidate.comparison.described(
         controls=[control.comparison.path.name for control in controls],
         own_controls=[control.comparison.path.name for control in candidate.own_controls],
+        candidates=candidates,
     )
+    return replace(candidate, comparison=comparison)
 
 
 def load_comparison(
@@ -180,8 +201,8 @@ def load_comparison(
         StoreError: It is no comparison of a candidate, or something of it is missing or damaged.
     """
     comparison = Comparison(path)
-    manifest = comparison.manifest
-    if manifest.controls is None:
+    manifest = None if path.resolve().parent.name == "runs" else comparison.manifest
+    if manifest is None or manifest.controls is None:
         raise StoreError(
             f"{path}: not the comparison of a candidate, or not finished; name a candidate's directory in comparisons/ "
             f"of a store (fidelity list shows them), or run fidelity compare again"

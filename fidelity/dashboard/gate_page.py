@@ -112,7 +112,11 @@ def _gate(columns: dict[str, ColumnSummary], start: dict[str, Any], confidence: 
     )
     if not (margins or limits):
         return None
-    keep = {key: start[key] for key in ("tail", "max_failed", "compares", "allow_engine_difference") if start.get(key)}
+    keep = {
+        key: start[key]
+        for key in ("tail", "max_failed", "compares", "worst_floor", "allow_engine_difference")
+        if start.get(key)
+    }
     keep["tail"] = {name: limit for name, limit in (keep.get("tail") or {}).items() if name in columns}
     try:
         return Gate(confidence=confidence, margins=margins, breaks=limits, primary=primary, **keep)

@@ -42,7 +42,7 @@ def show_verdict(judged: Verdict, columns: dict[str, ColumnSummary]) -> None:
     markup_table(("Outcome", *HEADINGS, "Why"), lines)
     for difference in judged.differences:
         note(f"{judged.candidate}: {difference_in_words(difference)}")
-    quiet(f"Confidence {judged.confidence:g}, seed {judged.seed}. {NOT_QUALITY}")
+    quiet(f"{judged.basis.capitalize()}. {NOT_QUALITY}")
 
 
 def _summary(row: ColumnSummary, value: float | None) -> Summary:

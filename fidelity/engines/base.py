@@ -62,8 +62,10 @@ class Admission:
 
     at_once: int | None = None
     """The most prompts in the engine at once; None is as many as it holds."""
+    share: float = 1.0
+    """The share of these seats that is used; of as many seats as there are prompts where they are fewer."""
     ramp: tuple[float, ...] = ()
-    """How full the engine is after each of its first steps, as rising shares of `at_once`; then it is kept full."""
+    """How many of them are taken after each of the first steps, as rising shares; then all of them are."""
     logprobs: bool = False
     """Whether the log-probability of each generated token is computed, where an engine can do without."""
 

@@ -68,6 +68,7 @@ def _engine(runs: Runs) -> Iterator[Difference]:
     if alike(*kinds):
         yield from compared("version", _revealed(runs, "version"), "engine")
     yield from compared("mode", _revealed(runs, "mode"), "engine", "kernels")
+    yield from compared("batching", _both(runs, conditions.batching), "engine")
     yield from compared("speculative decoding", _both(runs, conditions.proposals), "speculative")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from fidelity.checkpoints import FLOATS
 from fidelity.children.vllm_config import speculative
+from fidelity.config.engines import RecordedEngine, Requests
 from fidelity.engines.environment import picks_kernels
 from fidelity.store.manifests import RunManifest
 
@@ -88,6 +89,13 @@ def environment(manifest: RunManifest) -> dict[str, str] | None:
         return None
     given = {**ambient, **getattr(manifest.config.engine, "env", {})}
     return {name: str(value) for name, value in given.items() if value is not None and picks_kernels(name)}
+
+
+def batching(manifest: RunManifest) -> str | None:
+    """Whether the engine was kept full, or emptied between chunks; a server's batches are its own."""
+    if isinstance(manifest.config.engine, Requests | RecordedEngine):
+        return None
+    return manifest.batching or ("drained" if manifest.chunk else None)
 
 
 def longest_prompt_and_answer(manifest: RunManifest) -> int | None:

@@ -21,6 +21,8 @@ class Measured:
     candidate: ByPrompt
     controls: tuple[ByPrompt, ...] = ()
     """Empty without a control, or where one of them could not be scored."""
+    chance: float | None = None
+    """The mean between answers to different prompts; None for what is no similarity, and where it wasn't scored."""
 
     def excess(self) -> dict[str, float | None]:
         """By prompt, positive is worse; None where either side could not be scored."""
@@ -52,6 +54,8 @@ class Evidence:
     """How many answers each prompt was to have."""
     same: Sameness = field(default_factory=lambda: Sameness(texts=False))
     """Candidate and baseline."""
+    candidates: int = 1
+    """How many were compared together, whose verdicts are to hold together."""
     prompt_tokens: PromptTokens | None = None
     """How baseline and candidate read the prompts; None where it wasn't recorded."""
     compares: tuple[Compares, ...] = ()

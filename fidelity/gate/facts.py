@@ -5,6 +5,8 @@ from fidelity.gate.comparability import differences
 from fidelity.gate.controls import why_no_control
 from fidelity.gate.difference import Difference
 from fidelity.gate.evidence import Evidence
+from fidelity.gate.floors import why_anomalous
+from fidelity.gate.lines import VerdictPlan
 from fidelity.gate.quantization import mislabeled, why_not_engaged
 from fidelity.gate.settings import Gate
 from fidelity.gate.verdict import Line
@@ -22,7 +24,7 @@ def differences_in(gate: Gate, evidence: Evidence) -> tuple[Difference, ...]:
     return differences(baseline, candidate, evidence.prompt_tokens, declared=declared(gate, evidence))
 
 
-def unmet(gate: Gate, evidence: Evidence) -> list[Line]:
+def unmet(gate: Gate, evidence: Evidence, plan: VerdictPlan) -> list[Line]:
     """The preconditions of any verdict that aren't met: with one of them a candidate can neither pass nor fail."""
     baseline, candidate = evidence.baseline_manifest, evidence.candidate_manifest
     reasons = {
@@ -30,8 +32,13 @@ def unmet(gate: Gate, evidence: Evidence) -> list[Line]:
         "failures": _unanswered(gate, evidence),
         "quantization": why_not_engaged(candidate, baseline, evidence.same, declared(gate, evidence)),
         "label": _labels(evidence),
+        "floor": why_anomalous(_judged_by_a_floor(gate), evidence.columns, plan),
     }
     return [Line("precondition", name, "inconclusive", why) for name, why in reasons.items() if why]
+
+
+def _judged_by_a_floor(gate: Gate) -> list[str]:
+    return list(dict.fromkeys(limit.column for limit in gate.limits if limit.kind != "break"))
 
 
 def _labels(evidence: Evidence) -> str:

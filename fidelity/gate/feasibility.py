@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from fidelity.gate.lines import rounded_up
+from fidelity.gate.lines import percent, rounded_up
 from fidelity.gate.settings import Gate, Limit
 from fidelity.records import Column
 from fidelity.stats import betting_bound, clopper_pearson, fewest_prompts, prompts_needed_for_share
@@ -24,7 +24,7 @@ def out_of_reach(
         any_time: Whether generating stops once the bounds decide, which costs some prompts too.
     """
     confidence = gate.confidence_of_each(candidates)
-    at = f"at {100 * confidence:.4g} %" + (f", for {candidates} candidates" if candidates > 1 else "")
+    at = f"at {percent(confidence)}" + (f", for {candidates} candidates" if candidates > 1 else "")
     sentences = []
     for limit in gate.limits:
         column = offered.get(limit.column)

@@ -7,7 +7,8 @@ from fidelity.gate.comparability import in_words
 from fidelity.gate.difference import Difference
 from fidelity.gate.evidence import SEED, Evidence
 from fidelity.gate.facts import differences_in, unmet
-from fidelity.gate.lines import Judged, VerdictPlan, unjudged
+from fidelity.gate.floors import why_no_plausible_floor
+from fidelity.gate.lines import Judged, VerdictPlan, percent, unjudged
 from fidelity.gate.margins import judge_margin, judge_tail
 from fidelity.gate.settings import Gate, Limit, check_columns
 from fidelity.gate.shares import judge_breaks, judge_failed
@@ -18,17 +19,18 @@ from fidelity.stats import holm
 def judge(gate: Gate, evidence: Evidence) -> Verdict:
     """Hold a candidate against a gate.
 
-    Pass takes every line, each at the gate's confidence. Fail takes one line that is beyond its limit after Holm's
-    correction for the lines that decide. All else is inconclusive: so is a fail that another engine may have caused,
-    and everything where a precondition isn't met.
+    Pass takes every line, each at the confidence that so many candidates ask for (Bonferroni). Fail takes one line that
+    is beyond its limit at that confidence, after Holm's correction for the lines that decide. All else is inconclusive:
+    so is a fail that another engine may have caused, and everything where a precondition isn't met.
 
     Raises:
         ConfigError: The gate names a column that was not scored, or that can't be judged.
     """
     check_columns(gate, {name: m.column for name, m in evidence.columns.items()}, unscored=evidence.unscored)
-    unmet_ones = unmet(gate, evidence)
-    judged = _each(gate, evidence)
-    lines = _with_fails(judged, gate)
+    plan = _plan(gate, evidence)
+    unmet_ones = unmet(gate, evidence, plan)
+    judged = _each(gate, evidence, plan)
+    lines = _with_fails(judged, gate, 1 - plan.confidence)
     differing = differences_in(gate, evidence)
     why = _why_no_fail([d for d in differing if not d.declared], unmet_ones, lines)
     beyond = [line for line in lines if line.decides and line.outcome == "fail"]
@@ -37,50 +39,59 @@ def judge(gate: Gate, evidence: Evidence) -> Verdict:
     return Verdict(
         candidate=evidence.candidate,
         outcome=outcome,
-        reason=_reason(outcome, lines, gate, f"beyond the gate in {_named(beyond)}, but {why}" if beyond else ""),
+        reason=_reason(
+            outcome, lines, _surely(gate, evidence), f"beyond the gate in {_named(beyond)}, but {why}" if beyond else ""
+        ),
         lines=tuple(lines),
         confidence=gate.confidence,
         seed=SEED,
         planned=evidence.planned,
+        candidates=evidence.candidates,
         differences=differing,
     )
 
 
-def _each(gate: Gate, evidence: Evidence) -> list[Judged]:
-    """Every line of the gate, not yet failed."""
-    study = VerdictPlan(
-        confidence=gate.confidence,
+def _plan(gate: Gate, evidence: Evidence) -> VerdictPlan:
+    return VerdictPlan(
+        confidence=gate.confidence_of_each(evidence.candidates),
         tests=len(gate.limits) + 1,
         planned=evidence.planned,
         complete=evidence.complete,
         why_no_floor="" if evidence.control_manifests else "there is no control to take its floor from",
     )
-    judged = [_limit(limit, evidence, study) for limit in gate.limits]
-    return [*judged, judge_failed(gate.max_failed, evidence, study)]
 
 
-def _limit(limit: Limit, evidence: Evidence, study: VerdictPlan) -> Judged:
+def _each(gate: Gate, evidence: Evidence, plan: VerdictPlan) -> list[Judged]:
+    """Every line of the gate, not yet failed."""
+    judged = [_limit(limit, gate, evidence, plan) for limit in gate.limits]
+    return [*judged, judge_failed(gate.max_failed, evidence, plan)]
+
+
+def _limit(limit: Limit, gate: Gate, evidence: Evidence, plan: VerdictPlan) -> Judged:
     measured = evidence.columns.get(limit.column)
     if measured is None:
         return unjudged(limit.kind, limit.name, limit.value, evidence.unscored[limit.column])
-    if limit.kind == "margin":
-        return judge_margin(limit.name, limit.value, measured, study)
-    if limit.kind == "tail":
-        return judge_tail(limit.name, limit.value, measured, study)
-    return judge_breaks(limit.name, limit.value, measured, study)
+    if limit.kind == "break":
+        return judge_breaks(limit.name, limit.value, measured, plan)
+    judge_limit = judge_margin if limit.kind == "margin" else judge_tail
+    judged = judge_limit(limit.name, limit.value, measured, plan)
+    if why := why_no_plausible_floor(limit.column, measured, gate):
+        reason = f"{judged.line.reason.removesuffix('.')}; but {why}."
+        return Judged(replace(judged.line, outcome="inconclusive", reason=reason, prompts_needed=None))
+    return judged
 
 
-def _with_fails(judged: Sequence[Judged], gate: Gate) -> list[Line]:
-    """The lines with what fails; those that decide and those that warn are corrected apart, as two families."""
+def _with_fails(judged: Sequence[Judged], gate: Gate, level: float) -> list[Line]:
+    """The lines with what fails at a level; those that decide and those that warn are two families of their own."""
     lines = {}
     for decides in (True, False):
         family = [n for n, one in enumerate(judged) if gate.decides(one.line.kind, one.line.name) is decides]
         adjusted = holm([judged[n].p_value for n in family])
         for n, p_value in zip(family, adjusted, strict=True):
             line = replace(judged[n].line, decides=decides)
-            if p_value <= 1 - gate.confidence:
+            if p_value <= level:
                 line = replace(line, outcome="fail")
-            elif judged[n].p_value <= 1 - gate.confidence:
+            elif judged[n].p_value <= level:
                 line = _softened(replace(line, outcome="fail"), f"corrected for {len(family)} lines it is not sure")
             lines[n] = line
     return [lines[n] for n in range(len(judged))]
@@ -104,20 +115,28 @@ def _softened(line: Line, why: str) -> Line:
     return replace(line, outcome="inconclusive", reason=f"{line.reason.removesuffix('.')}; but no fail: {why}.")
 
 
-def _reason(outcome: Outcome, lines: Sequence[Line], gate: Gate, no_fail: str) -> str:
+def _reason(outcome: Outcome, lines: Sequence[Line], surely: str, no_fail: str) -> str:
     """One sentence for the whole."""
     preconditions = [line.reason for line in lines if line.kind == "precondition"]
     deciding = [line for line in lines if line.decides]
     named = _named([line for line in deciding if line.outcome == outcome])
     match outcome:
         case "pass":
-            return f"Every line holds, each at {100 * gate.confidence:g} %."
+            return f"Every line holds, each {surely}."
         case "fail":
             return f"Beyond the gate in {named} (of {len(deciding)} lines)."
         case "inconclusive":
             if preconditions:
                 return preconditions[0]
             return f"The data can't tell: {no_fail or f'{named} (of {len(deciding)} lines)'}."
+
+
+def _surely(gate: Gate, evidence: Evidence) -> str:
+    """How sure each line is; with several candidates also how sure all of their verdicts are."""
+    each = f"at {percent(gate.confidence_of_each(evidence.candidates))}"
+    if evidence.candidates == 1:
+        return each
+    return f"{each} ({percent(gate.confidence)} over {evidence.candidates} candidates)"
 
 
 def _named(lines: Sequence[Line]) -> str:

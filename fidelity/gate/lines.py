@@ -30,7 +30,7 @@ class VerdictPlan:
 
     @property
     def at(self) -> str:
-        return f"at {100 * self.confidence:g} %"
+        return f"at {percent(self.confidence)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +85,11 @@ def what_would_decide(needed: int | None, n: int) -> str:
     if needed > n:
         return f"; about {needed} prompts would decide, and there are {n}"
     return "; more prompts would decide"
+
+
+def percent(share: float) -> str:
+    """`95 %`, `98.33 %`."""
+    return f"{100 * share:.4g} %"
 
 
 def rounded_up(limit: float) -> float:

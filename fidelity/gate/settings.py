@@ -37,6 +37,7 @@ def _no_percent(value: Any) -> Any:
 
 
 Margin = Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)]
+Floor = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 Share = Annotated[float, BeforeValidator(_no_percent), Field(gt=0, lt=1, strict=True)]
 
 GATEABLE_FORMS = {"first_divergence": "prefix_agreement", "length_ratio": "length_similarity"}
@@ -80,6 +81,9 @@ class Gate(Settings):
     compares: Declared = ()
     """In what candidates are meant to differ from the baseline, beside what their own YAML says: `engine`, or a list;
     `quantization` if neither says it. Whatever else differs makes a fail inconclusive."""
+    worst_floor: Floor | dict[str, Floor] | None = None
+    """The lowest floor that is accepted, of all similarities or by column; without it a floor in the lower half between
+    the chance level and 1 makes a line inconclusive."""
     allow_engine_difference: bool = False
     """An older way to declare `engine` and `hardware` beside what is compared."""
 
@@ -96,6 +100,10 @@ class Gate(Settings):
         """Of each verdict where several are given together, so that all of them hold at `confidence` (Bonferroni)."""
         return 1 - (1 - self.confidence) / candidates
 
+    def worst_floor_of(self, column: str) -> float | None:
+        """The lowest floor that is accepted of a column; None where the gate doesn't say."""
+        return self.worst_floor.get(column) if isinstance(self.worst_floor, dict) else self.worst_floor
+
     def decides(self, kind: LineKind, name: str) -> bool:
         """Whether a line counts for the verdict; with a `primary` some of them only warn."""
         return kind in ("break", "failed") or self.primary in (None, name)
@@ -104,6 +112,10 @@ class Gate(Settings):
     def _must_be_able_to_fail(self) -> Self:
         if not (self.margins or self.tail or self.breaks):
             raise ValueError("no limit in it, so that everything would pass: name 'margins', 'tail' or 'breaks'")
+        by_column = self.worst_floor if isinstance(self.worst_floor, dict) else {}
+        if unknown := [name for name in by_column if name not in {**self.margins, **self.tail}]:
+            hint = nearest(unknown[0], {**self.margins, **self.tail})
+            raise ValueError(f"worst_floor: {unknown[0]!r} has no margin and no tail{hint}")
         if self.primary is not None and self.primary not in self.margins:
             raise ValueError(f"primary: {self.primary!r} has no margin{nearest(self.primary, self.margins)}")
         return self

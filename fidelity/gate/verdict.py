@@ -55,12 +55,21 @@ class Verdict:
     reason: str
     lines: tuple[Line, ...]
     confidence: float
+    """Of all verdicts given together."""
     seed: int
     """Of the order in which the bounds read the prompts, and of the bootstrap."""
     planned: int | None = None
     """Where generating stops once the bounds decide: the number of prompts that there can be."""
+    candidates: int = 1
+    """How many were judged together; each of the bounds has the confidence that all of them take."""
     differences: tuple[Difference, ...] = ()
     """Where baseline and candidate were not generated alike; what isn't declared turns a fail into inconclusive."""
+
+    @property
+    def basis(self) -> str:
+        """What it takes to get the same bounds again: "confidence 0.95 over 3 candidates, seed 0"."""
+        over = f" over {self.candidates} candidates" if self.candidates > 1 else ""
+        return f"confidence {self.confidence:g}{over}, seed {self.seed}"
 
 
 def worst(outcomes: Iterable[Outcome]) -> Outcome:

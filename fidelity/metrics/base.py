@@ -9,8 +9,8 @@ from pydantic import Field, PrivateAttr
 
 from fidelity import __version__
 from fidelity.encoders.base import Encoder
-from fidelity.errors import FidelityError, MissingPackageError
-from fidelity.records import Column, Pair
+from fidelity.errors import ConfigError, FidelityError, MissingPackageError
+from fidelity.records import Column, Generation, Pair, Prompt
 from fidelity.schema import Settings
 
 Need = Literal["text", "token_ids", "encoder", "token_scores", "whole_vocabulary"]
@@ -68,6 +68,35 @@ class Metric(Settings, ABC):
 
         With no pairs, the columns come back empty, so that their names are known without data.
         """
+
+    def score_texts(self, baseline: Sequence[str], candidate: Sequence[str]) -> dict[str, Column]:
+        """The metric alone, on two lists of texts: its columns by name, with a value for each pair of texts.
+
+        The texts at one place of both lists are a pair. A metric that prefers token ids compares the texts
+        instead; one with an encoder opens it, and leaves it open.
+
+        Raises:
+            ConfigError: The lists have different lengths, or the metric needs more than texts.
+            MissingPackageError: A package is missing.
+        """
+        if len(baseline) != len(candidate):
+            raise ConfigError(f"{len(baseline)} texts and {len(candidate)}: each is compared with the one at its place")
+        metric: Metric | None = self
+        while metric and metric.needs - {"text", "encoder"}:
+            metric = metric.fallback()
+        if metric is None:
+            raise ConfigError(f"the metric {self.kind!r} needs {' and '.join(sorted(self.needs))}, and has only texts")
+        metric.require_packages()
+        pairs = [
+            Pair(Prompt(str(n), ""), Generation(str(n), one), Generation(str(n), other))
+            for n, (one, other) in enumerate(zip(baseline, candidate, strict=True))
+        ]
+        ready = metric.opened()
+        return {self.named(column.name): column for column in ready.fit(pairs).score(pairs)}
+
+    def opened(self) -> "Metric":
+        """This metric with all that it takes to score."""
+        return self
 
     def fallback(self) -> "Metric | None":
         """The metric to score instead, under its own name, where `needs` can't be met; None where there is none."""
@@ -127,6 +156,14 @@ class EncoderMetric(Metric):
         copy = self.model_copy()
         copy._bound = encoder
         return copy
+
+    def opened(self) -> "EncoderMetric":
+        """This metric with its encoder, which is opened once."""
+        if self._bound is None:
+            from fidelity.encoders import locate, open_encoder
+
+            self._bound = open_encoder(locate(self.encoder))
+        return self
 
     def signature(self) -> str:
         name = f"{self._bound.name}@{self._bound.revision}" if self._bound else self.encoder

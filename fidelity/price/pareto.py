@@ -136,6 +136,8 @@ class Recommendation:
 def recommend(store: Store, gate: Gate, *, minimise: Minimise, baseline: str | None = None) -> Recommendation:
     """Judge what was compared with a baseline, each candidate as it was compared last, and choose.
 
+    The best of many is as likely to be there by chance as there are many, so all verdicts are to hold together.
+
     Args:
         store: Where the comparisons lie.
         gate: What must pass.
@@ -146,7 +148,7 @@ def recommend(store: Store, gate: Gate, *, minimise: Minimise, baseline: str | N
     Raises:
         ConfigError: There is no comparison with such a baseline, or of those that pass nothing was measured.
     """
-    entries = history(store, gate, baseline=baseline)
+    entries = history(store, gate, baseline=baseline, together=True)
     newest = entries[-1].baseline
     last = {entry.candidate: entry for entry in entries if entry.baseline == newest}
     base = Run(store.root / "runs" / newest)

@@ -1,10 +1,10 @@
 """A comparison and its verdicts for people and for programs: one file a format, all of them saying the same."""
 
+from fidelity.comparison.results import chance_level
 from fidelity.price.pareto import DriftAndPrice, Point, drift_and_price
 from fidelity.report.content import (
     HIDDEN,
     NOT_QUALITY,
-    chance_level,
     describe_run,
     difference_in_words,
     differences_of,

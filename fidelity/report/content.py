@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from fidelity import gate
-from fidelity.comparison.results import ComparisonSet, Scores, values_of
-from fidelity.floor import ByPrompt, Summary, by_prompt, pooled, summarise
+from fidelity.comparison.results import ComparisonSet, Scores, chance_level, values_of
+from fidelity.floor import ByPrompt, Summary, pooled, summarise
 from fidelity.report.verdicts import NO_GATE
 from fidelity.store.runs import Run
 
@@ -37,12 +37,6 @@ def summaries_of(result: ComparisonSet, candidate: Scores) -> dict[str, Summary]
         name: summarise(values_of(candidate, name), scored.column, _controls(result, name))
         for name, scored in candidate.columns.items()
     }
-
-
-def chance_level(scores: Scores, name: str) -> float | None:
-    """Where 0 is: the column's mean between this run's outputs and other prompts' baselines; None for no similarity."""
-    low = scores.columns[name].low
-    return None if low is None else summarise(by_prompt(scores.prompt_ids, low), low).value
 
 
 def mean_chance_level(result: ComparisonSet, name: str) -> float | None:

@@ -116,7 +116,7 @@ def _gate(result: ComparisonSet, verdicts: Mapping[str, Verdict], floor: Mapping
         yield (
             f"<h3>{_badge(verdict.outcome)} {_text(verdict.candidate)}</h3><p>{_text(verdict.reason)}</p>"
             + _table(("", *HEADINGS, "Why"), rows, figures=HEADINGS[1:])
-            + f'<p class="quiet">Confidence {verdict.confidence:g}, seed {verdict.seed}.</p>'
+            + f'<p class="quiet">{verdict.basis.capitalize()}.</p>'
         )
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
-from fidelity.comparison.results import ComparisonSet, Scores
+from fidelity.comparison.results import ComparisonSet, Scores, chance_level
 from fidelity.floor import Summary
 from fidelity.gate import Verdict
-from fidelity.report.content import chance_level, differences_of, pooled_columns, summaries_of
+from fidelity.report.content import differences_of, pooled_columns, summaries_of
 from fidelity.report.price import price_json
 from fidelity.report.verdicts import NO_GATE
 from fidelity.store.runs import Run

@@ -55,7 +55,8 @@ def _suite(root: ET.Element, name: str, baseline: Run, run: Run | None) -> ET.El
 
 
 def _judged(suite: ET.Element, verdict: Verdict) -> None:
-    for key, value in (("confidence", verdict.confidence), ("seed", verdict.seed)):
+    together = {"candidates": verdict.candidates} if verdict.candidates > 1 else {}
+    for key, value in {"confidence": verdict.confidence, "seed": verdict.seed, **together}.items():
         ET.SubElement(suite[0], "property", name=key, value=f"{value:g}")
     for line in verdict.lines:
         _line(suite, verdict.candidate, line)

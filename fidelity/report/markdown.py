@@ -247,7 +247,7 @@ def _about(role: str, run: Run) -> tuple[str, ...]:
 
 
 def _foot(verdicts: Mapping[str, Verdict]) -> str:
-    settings = {f"confidence {v.confidence:g}, seed {v.seed}" for v in verdicts.values()}
+    settings = {verdict.basis for verdict in verdicts.values()}
     return f"<sub>{', '.join([f'fidelity {__version__}', *sorted(settings)])}</sub>"
 
 

@@ -22,6 +22,8 @@ from fidelity.stats import reading_order
 from fidelity.store.runs import Run
 from fidelity.store.store import Store
 
+FEWEST = 0.75
+"""The least share of an engine's seats that a run uses."""
 RAMP = 8
 """Steps in which an engine that is kept full is filled."""
 
@@ -91,13 +93,13 @@ class Job:
     def admission(self) -> Admission:
         """How the prompts of a streamed run enter the engine, by the run's seed.
 
-        An engine is filled in a few steps, to levels that are drawn: its kernels depend on how many prompts are in it,
-        so that every run carries the noise of another occupancy from the first tokens on. A server gets all but the
-        baseline's prompts with a drawn number of requests under way, from half of what is configured up to one less.
+        An engine's kernels depend on how many prompts are in it, so every run draws how many: from three quarters of
+        its seats up to all, and how they are taken in the first steps. A server gets all but the baseline's prompts
+        with a drawn number of requests under way, from half of what is configured up to one less.
         """
         draw = random.Random(self.seed)
         if not isinstance(self.config.engine, Requests):
-            return Admission(ramp=tuple(sorted(draw.random() for _ in range(RAMP))))
+            return Admission(share=draw.uniform(FEWEST, 1.0), ramp=tuple(sorted(draw.random() for _ in range(RAMP))))
         most = self.config.engine.concurrency
         return Admission(most if self.seed == 0 else draw.randint(max(1, most // 2), max(1, most - 1)))
 

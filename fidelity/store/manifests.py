@@ -175,6 +175,8 @@ class ComparisonManifest(Manifest):
     """The comparisons of the baseline's controls, by directory; None for a control's own, and until all is scored."""
     own_controls: tuple[str, ...] = ()
     """The same of the candidate's own controls."""
+    candidates: int = 1
+    """How many candidates were compared together when this one last was; their verdicts are to hold together."""
 
     @classmethod
     def upgrade(cls, data: JsonObject) -> JsonObject:

@@ -141,7 +141,8 @@ def out_of_reach_in(study: Study, family: Family, limit: int | None) -> list[str
     if study.gate is None or isinstance(family.baseline.engine, StoredEngine):
         return []
     columns = columns_of(family.baseline.metrics or default_metrics())
-    return out_of_reach(study.gate, columns, prompts=len(prompts_of(family.baseline, limit)))
+    prompts, candidates = len(prompts_of(family.baseline, limit)), len(family.candidates)
+    return out_of_reach(study.gate, columns, prompts=prompts, candidates=candidates)
 
 
 def _keep(study: Study, cells: Sequence[Cell], store: Store) -> None:

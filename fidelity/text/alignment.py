@@ -14,6 +14,8 @@ THRESHOLD = 0.5
 """Units less alike have no counterpart in each other."""
 BETWEEN = 0.35
 """The same for the only unit between two counterparts on either side: its place tells more than its words."""
+SHORT = 3
+"""Units of no more words in the same place are counterparts whatever they say: "Yes" and "No"."""
 MOVED = 0.75
 """The same for units in another order."""
 SORTED = 0.99
@@ -38,14 +40,19 @@ def align(
 ) -> list[Match]:
     """Counterparts, in the baseline's order; a unit is in one match at most.
 
-    Equal units are matched first, in order (longest common subsequence); then, between those, the units whose summed
-    similarity is largest in the same order; then what is left, in any order; then pieces of sentences that were split.
+    Equal units are matched first, in order (longest common subsequence), then in any; then, between those in order, the
+    units whose summed similarity is largest; then what is left, in any order; then pieces of sentences that were split.
     Case and punctuation don't count, unless `exact`.
     """
     a, b = (list(side) if exact else [normal(unit) for unit in side] for side in (baseline, candidate))
     matches = [Match((i,), (j,), 1.0) for i, j in _equal(a, b)]
-    for rows, columns in _gaps(matches, len(a), len(b)):
-        matches += _monotone(a, b, rows, columns, threshold)
+    elsewhere = list(_equal_elsewhere(a, b, matches))
+    taken = {m.baseline[0] for m in elsewhere}, {m.candidate[0] for m in elsewhere}
+    for gap in _gaps(matches, len(a), len(b)):
+        rows, columns = ([i for i in side if i not in used] for side, used in zip(gap, taken, strict=True))
+        if rows and columns:
+            matches += _monotone(a, b, rows, columns, threshold)
+    matches += elsewhere
     matches += _moved(a, b, matches)
     return sorted(_merged(a, b, matches))
 
@@ -69,6 +76,15 @@ def _equal(a: Sequence[str], b: Sequence[str]) -> Iterator[tuple[int, int]]:
             yield from zip(range(block.src_start, block.src_end), range(block.dest_start, block.dest_end), strict=True)
 
 
+def _equal_elsewhere(a: Sequence[str], b: Sequence[str], matches: Sequence[Match]) -> Iterator[Match]:
+    free: dict[str, list[int]] = {}
+    for j in sorted(set(range(len(b))) - {m.candidate[0] for m in matches}, reverse=True):
+        free.setdefault(b[j], []).append(j)
+    for i in sorted(set(range(len(a))) - {m.baseline[0] for m in matches}):
+        if free.get(a[i]):
+            yield Match((i,), (free[a[i]].pop(),), 1.0)
+
+
 def _gaps(matches: Sequence[Match], rows: int, columns: int) -> Iterator[tuple[range, range]]:
     ends = [(-1, -1), *((m.baseline[0], m.candidate[0]) for m in matches), (rows, columns)]
     for (i, j), (k, n) in pairwise(ends):
@@ -76,9 +92,14 @@ def _gaps(matches: Sequence[Match], rows: int, columns: int) -> Iterator[tuple[r
             yield range(i + 1, k), range(j + 1, n)
 
 
-def _monotone(a: Sequence[str], b: Sequence[str], rows: range, columns: range, threshold: float) -> Iterator[Match]:
+def _monotone(
+    a: Sequence[str], b: Sequence[str], rows: Sequence[int], columns: Sequence[int], threshold: float
+) -> Iterator[Match]:
     """The counterparts of two gaps in the same order, with the largest sum of similarities (Needleman and Wunsch)."""
     alone = len(rows) == len(columns) == 1
+    if alone and max(a[rows[0]].count(" "), b[columns[0]].count(" ")) < SHORT:
+        yield Match((rows[0],), (columns[0],), max(BETWEEN, similarity(a[rows[0]], b[columns[0]])))
+        return
     scores = _scores([a[i] for i in rows], [b[j] for j in columns])
     scores[scores < (min(BETWEEN, threshold) if alone else threshold)] = 0.0
     best = np.zeros((len(rows) + 1, len(columns) + 1))

@@ -8,7 +8,7 @@ from rapidfuzz.distance import Levenshtein
 
 from fidelity.text.alignment import align
 from fidelity.text.frames import UnitConflict
-from fidelity.text.lexemes import WORDS, Lexeme, Statement, statements
+from fidelity.text.lexemes import BRACES, WORDS, Lexeme, Statement, statements
 
 THRESHOLD = 0.5
 BINDING = frozenset(
@@ -59,7 +59,7 @@ def compare_code(baseline: str, candidate: str, language: str) -> CodeComparison
     joined = [
         ([x for i in m.baseline for x in a[i].lexemes], [x for j in m.candidate for x in b[j].lexemes]) for m in matches
     ]
-    renamed = {} if language in WORDS else _renamed(a, b, joined, typed=language != "sql")
+    renamed = {} if language in WORDS else _renamed(a, b, joined, typed=language in BRACES)
     findings = [f for one, other in joined for f in _findings(one, other, renamed)]
     aligned, of_candidate = sum(len(m.baseline) for m in matches), sum(len(m.candidate) for m in matches)
     return CodeComparison(findings, aligned, len(a), len(b) - of_candidate, len(b))
@@ -148,4 +148,5 @@ def _is_type(lexeme: Lexeme) -> bool:
 NO_TYPES = frozenset(
     {"return", "not", "in", "and", "or", "is", "await", "new", "else", "yield", "del", "print", "from", "import", "if"}
     | {"while", "case", "throw", "raise", "elif", "assert", "goto", "delete", "typeof", "instanceof", "except", "with"}
+    | {"package", "using", "namespace", "include", "use", "extends", "implements", "throws", "export", "default"}
 )

@@ -18,7 +18,7 @@ from fidelity.text.negations import is_negator, negation_findings, negation_surp
 from fidelity.text.numbers import number_findings, number_stems
 from fidelity.text.segments import DocumentSegment, FenceSegment, Segments, Sentence, Table, segments
 from fidelity.text.sql import same_sql
-from fidelity.text.tables import compare_tables
+from fidelity.text.tables import CellPair, compare_tables
 from fidelity.text.terms import Term, terms
 from fidelity.text.values import Path, ValuePair, compare_values, place_of, same_value
 
@@ -180,19 +180,25 @@ class _Reader:
         if same_value(pair.baseline, pair.candidate):
             return False
         if isinstance(pair.baseline, str) and isinstance(pair.candidate, str):
-            return self._phrases_conflict(pair.baseline, pair.candidate, exact=True)
+            phrases = self._terms(pair.baseline), self._terms(pair.candidate)
+            return min(map(len, phrases)) <= MIN_PROSE_WORDS or bool(self._kinds(pair.baseline, pair.candidate))
         return True
 
-    def _phrases_conflict(self, baseline: str, candidate: str, *, exact: bool) -> bool:
-        """Whether two cells or strings differ in what they say; short ones as a whole, longer ones as sentences."""
-        frame = Frame(self._terms(baseline), self._terms(candidate), self.language)
-        if min(len(frame.a), len(frame.b)) <= MIN_PROSE_WORDS:
-            same = {t.stem for t in frame.a} & {t.stem for t in frame.b}
-            if exact or not same:
-                return True
+    def _kinds(self, baseline: str, candidate: str) -> set[ConflictKind]:
+        """The kinds of conflict between two cells or strings, read as sentences."""
         if self.names is None:
             self.names = lexicon((), self.language)
-        return any(True for _ in self._sentence(frame, (baseline, candidate), (frozenset(), frozenset())))
+        frame = Frame(self._terms(baseline), self._terms(candidate), self.language)
+        return {f.kind for f in self._sentence(frame, (baseline, candidate), (frozenset(), frozenset()))}
+
+    def _cell_kinds(self, cell: CellPair) -> set[ConflictKind]:
+        """`table` where a cell moved, says something else, or is short and all new, with the kinds of what it says."""
+        kinds = self._kinds(cell.baseline, cell.candidate)
+        stems = [{term.stem for term in self._terms(text)} for text in (cell.baseline, cell.candidate)]
+        short = min(map(len, stems)) <= MIN_PROSE_WORDS
+        if cell.moved or not (kinds or (short and not stems[0] & stems[1])):
+            return {"table"} if cell.moved else set()
+        return {"table", *(kinds & {"number"} if short else kinds)}
 
     def _code(self) -> Iterator[Conflict]:
         left, right = (side.fences for side in self.sides)
@@ -223,13 +229,9 @@ class _Reader:
             compared = compare_tables(a, b)
             self._count((compared.rows, compared.of_candidate), (compared.aligned, compared.aligned))
             for cell in compared.cells:
-                if cell.moved or self._phrases_conflict(cell.baseline, cell.candidate, exact=False):
-                    yield Conflict(
-                        "table",
-                        _cell_span(a, cell.baseline, self.texts[0]),
-                        _cell_span(b, cell.candidate, self.texts[1]),
-                        1.0,
-                    )
+                spans = _cell_span(a, cell.baseline, self.texts[0]), _cell_span(b, cell.candidate, self.texts[1])
+                for kind in self._cell_kinds(cell):
+                    yield Conflict(kind, *spans, 1.0)
 
 
 class _Elsewhere:

@@ -10,6 +10,7 @@ from rapidfuzz.distance import Levenshtein
 from fidelity.text.terms import Term
 
 ConflictKind = Literal["negation", "number", "direction", "name", "json", "code", "table"]
+SHORT = 2
 NEAR = 2
 """Terms that two hunks may have in common between them and still be taken as one change."""
 
@@ -50,7 +51,12 @@ class Frame:
 
     @cached_property
     def similarity(self) -> float:
-        """Share of the terms that are equal and in the same order, in [0, 1], numbers and names left out of account."""
+        """Share of the terms that are equal and in the same order, in [0, 1], numbers and names left out of account.
+
+        1 for sentences of one or two terms, whose place in the text makes them counterparts.
+        """
+        if max(len(self.a), len(self.b)) <= SHORT:
+            return 1.0
         changed = [(len(h.baseline), len(h.candidate)) for h in self.hunks]
         same = len(self.a) - sum(rows for rows, _ in changed)
         loose = sum(
@@ -85,8 +91,20 @@ class Frame:
         return {term.stem for term in self.b} - {term.stem for term in self.a}
 
     def together(self, i: int, j: int) -> bool:
-        """Whether a term of each side is in the same change: the same hunk, or hunks with hardly a term between."""
+        """Whether terms of both sides are in one change: in each other's place, or in hunks of unequal length."""
+        if (i, j) in self._in_place:
+            return True
+        if i in self._paired[0] or j in self._paired[1]:
+            return False
         return any(i in group.baseline and j in group.candidate for group in self._changes)
+
+    @cached_property
+    def _in_place(self) -> set[tuple[int, int]]:
+        return set(self.replaced)
+
+    @cached_property
+    def _paired(self) -> tuple[set[int], set[int]]:
+        return {i for i, _ in self.replaced}, {j for _, j in self.replaced}
 
     @cached_property
     def _changes(self) -> list[Hunk]:

@@ -14,6 +14,8 @@ WORDS = frozenset(
     {"", "bash", "sh", "shell", "zsh", "console", "shell-session", "powershell", "ps1", "bat", "cmd", "text"}
 )
 """Languages whose lexemes are words between white space, as a shell's are; also what names no language."""
+UNTOLD = frozenset({"", "text"})
+_LIKE_C = re.compile(r"^\s*//|[;{]\s*$", re.MULTILINE)
 BRACES = frozenset(
     {"javascript", "js", "jsx", "typescript", "ts", "tsx", "java", "c", "cpp", "c++", "cc", "csharp", "c#", "cs", "go"}
     | {
@@ -34,6 +36,16 @@ BRACES = frozenset(
     }
 )
 """Languages in which a brace begins or ends a block."""
+ALIASES = {
+    "vb": "vbnet",
+    "vbs": "vbscript",
+    "vba": "vbnet",
+    "assembly": "nasm",
+    "asm": "nasm",
+    "svelte": "html",
+    "jsx": "js",
+}
+"""Languages by names that Pygments doesn't have."""
 OPENING, CLOSING = frozenset("([{"), frozenset(")]}")
 
 
@@ -65,7 +77,8 @@ class Statement(NamedTuple):
 
 def statements(code: str, language: str) -> list[Statement]:
     """The statements of a piece of code, without comments, docstrings, and the marks that a formatter sets."""
-    lexemes = list(_words(code)) if language in WORDS or _lexer(language) is None else list(_lexed(code, language))
+    words = language in WORDS and not (language in UNTOLD and _LIKE_C.search(code))
+    lexemes = list(_words(code) if words else _lexed(code, language))
     if language == "sql":
         lexemes = [x._replace(text=x.text.casefold()) if x.kind != "string" else x for x in lexemes]
     pieces = _split(lexemes, code, lines=language != "sql", braces=language in BRACES)
@@ -121,10 +134,13 @@ def _lexed(code: str, language: str) -> Iterator[Lexeme]:
             string = (string[0], string[1] + text) if string else (start, text)
         elif token in Number:
             yield Lexeme("number", _number(text), start, start + len(text))
-        elif token in Keyword or token in Operator.Word:
+        elif token in Keyword or token in Operator.Word or token in Name.Namespace:
             yield Lexeme("keyword", text, start, start + len(text))
         elif token in Name or token in Literal:
-            yield Lexeme("name", text, start, start + len(text))
+            mark = text.startswith("@")  # a decorator
+            if mark:
+                yield Lexeme("operator", "@", start, start + 1)
+            yield Lexeme("name", text[mark:], start + mark, start + len(text))
         elif token in Operator:
             yield Lexeme("operator", text, start, start + len(text))
         elif token in Punctuation or token in String.Interpol:
@@ -173,10 +189,13 @@ _WORD = re.compile(
 
 @cache
 def _lexer(language: str) -> "Lexer | None":
+    """What reads a language; C++ stands in for one that Pygments doesn't know, as most others have its marks."""
     from pygments.lexers import get_lexer_by_name
     from pygments.util import ClassNotFound
 
-    try:
-        return get_lexer_by_name(language, stripnl=False, ensurenl=False)
-    except ClassNotFound:
-        return None
+    for name in (ALIASES.get(language, language), "cpp"):
+        try:
+            return get_lexer_by_name(name, stripnl=False, ensurenl=False, startinline=True)
+        except ClassNotFound:
+            continue
+    return None

@@ -1,12 +1,19 @@
 """Names: whether two aligned sentences speak of the same people, places, products, identifiers, paths and addresses."""
 
 import unicodedata
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache, lru_cache
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
-from fidelity.text.frames import Frame, UnitConflict
+from fidelity.text.frames import Frame, Hunk, UnitConflict
 from fidelity.text.terms import Term
+
+if TYPE_CHECKING:
+    from spylls.hunspell import Dictionary
 
 TITLE = 0.6
 """Share of capitals among a sentence's longer words from which on capitals make no names."""
@@ -24,8 +31,8 @@ class Lexicon:
     """Words with a capital in the middle of a sentence that isn't a title, and never without one (case-folded)."""
     common: frozenset[str]
     """Words without a capital somewhere (case-folded)."""
-    nouns_have_capitals: bool = False
-    """German: a capital alone makes no name, two words with capitals side by side do."""
+    language: str | None = None
+    """In German a capital alone makes no name, two words with capitals side by side do."""
 
     def is_name(self, terms: Sequence[Term], index: int) -> bool:
         """Whether a term is (a piece of) a name."""
@@ -35,9 +42,13 @@ class Lexicon:
             return False
         if len(term.form) > 1 and term.form.isupper():
             return True
-        if self.nouns_have_capitals:
-            return any(0 <= i < len(terms) and terms[i].capital and i > 0 for i in (index - 1, index + 1)) and index > 0
-        return word in self.names
+        if self.language == "de":
+            return index > 0 and any(0 < i < len(terms) and terms[i].capital for i in (index - 1, index + 1))
+        return word in self.names or self.is_foreign(term)
+
+    def is_foreign(self, term: Term) -> bool:
+        """Whether a word is surely a name wherever it is: English doesn't have it without a capital."""
+        return self.language == "en" and term.kind == "word" and not _is_english_word(term.form.casefold())
 
 
 def lexicon(sentences: Iterable[Sequence[Term]], language: str | None) -> Lexicon:
@@ -45,47 +56,117 @@ def lexicon(sentences: Iterable[Sequence[Term]], language: str | None) -> Lexico
     names, common = set(), set()
     for terms in sentences:
         title = is_title(terms)
-        for index, term in enumerate(terms):
+        for term in terms:
             if term.kind != "word":
                 continue
             if not term.capital:
                 common.add(term.form.casefold())
-            elif index > 0 and not title:
+            elif not term.initial and not title:
                 names.add(term.form.casefold())
-    return Lexicon(frozenset(names - common), frozenset(common), language == "de")
+    return Lexicon(frozenset(names - common), frozenset(common), language)
 
 
 def is_title(terms: Sequence[Term]) -> bool:
-    """Whether most of the longer words after the first have a capital, as in a title."""
+    """Whether most of the longer words after the first have a capital, and they are three or more, as in a title."""
     long = [term for term in terms[1:] if term.kind == "word" and len(term.form) > 3]
-    return bool(long) and sum(term.capital for term in long) > TITLE * len(long)
+    return len(long) > 2 and sum(term.capital for term in long) > TITLE * len(long)
 
 
 def name_findings(frame: Frame, lexicon: Lexicon) -> Iterator[UnitConflict]:
     """Names with another one in their place, and names that changed places."""
     if frame.similarity < MIN_SIMILARITY:
         return
-    rows, columns = ([i for i in range(len(s)) if _names(s, i, lexicon)] for s in (frame.a, frame.b))
-    forms = [Counter(_form(s[i]) for i in side) for s, side in ((frame.a, rows), (frame.b, columns))]
-    everything = [{_form(term) for term in side} | _initials(side) for side in (frame.a, frame.b)]
-    lost = [i for i in rows if _form(frame.a[i]) not in everything[1]]
-    new = [j for j in columns if _form(frame.b[j]) not in everything[0]]
+    rows = [i for hunk in frame.hunks for i in hunk.baseline if _is_name(frame.a, i, lexicon)]
+    columns = [j for hunk in frame.hunks for j in hunk.candidate if _is_name(frame.b, j, lexicon)]
+    changed = [i for h in frame.hunks for i in h.baseline], [j for h in frame.hunks for j in h.candidate]
+    lost = _without_equal(frame.a, rows, frame.b, columns, changed[1])
+    new = _without_equal(frame.b, columns, frame.a, rows, changed[0])
     together = [(i, j) for i in lost for j in new if frame.together(i, j) or frame.similarity >= TIGHT]
+    together += _in_place_of_capitals(frame, lost, new, lexicon)
     if together:
         yield frame.finding("name", sorted({i for i, _ in together}), sorted({j for _, j in together}))
-    elif forms[0] == forms[1] and frame.similarity >= SWAPPED:
-        yield from _swapped(frame, set(rows), set(columns))
+    elif frame.similarity >= SWAPPED:
+        yield from _swapped(frame)
 
 
-def _swapped(frame: Frame, rows: set[int], columns: set[int]) -> Iterator[UnitConflict]:
-    """Names that stand in each other's place while nothing but names changed."""
-    changed_rows = [i for hunk in frame.hunks for i in hunk.baseline]
-    changed_columns = [j for hunk in frame.hunks for j in hunk.candidate]
-    if changed_rows and changed_columns and set(changed_rows) <= rows and set(changed_columns) <= columns:
-        yield frame.finding("name", changed_rows, changed_columns)
+def _in_place_of_capitals(
+    frame: Frame, lost: Sequence[int], new: Sequence[int], lexicon: Lexicon
+) -> Iterator[tuple[int, int]]:
+    """Names that are no words of the language in the place of words with capitals that are, as in titles."""
+    for hunk in frame.hunks:
+        terms = [*(frame.a[i] for i in hunk.baseline), *(frame.b[j] for j in hunk.candidate)]
+        surely = [*(frame.a[i] for i in hunk.baseline if i in lost), *(frame.b[j] for j in hunk.candidate if j in new)]
+        if all(term.capital for term in terms) and any(map(lexicon.is_foreign, surely)):
+            yield from ((i, j) for i in hunk.baseline for j in hunk.candidate)
 
 
-def _names(terms: Sequence[Term], index: int, lexicon: Lexicon) -> bool:
+def _swapped(frame: Frame) -> Iterator[UnitConflict]:
+    """Words with capitals, or identifiers, of which each is in the other's place while nothing else changed places."""
+    pairs = {}
+    for hunk in frame.hunks:
+        forms = tuple(_form(frame.a[i]) for i in hunk.baseline), tuple(_form(frame.b[j]) for j in hunk.candidate)
+        pairs[forms] = hunk
+    swaps = [hunk for (a, b), hunk in pairs.items() if a and b and (b, a) in pairs]
+    swaps += [
+        hunk
+        for deleted, inserted in pairwise(frame.hunks)
+        if _is_move(frame, deleted, inserted)
+        for hunk in (deleted, inserted)
+    ]
+    rows, columns = [i for hunk in swaps for i in hunk.baseline], [j for hunk in swaps for j in hunk.candidate]
+    moved = [*(frame.a[i] for i in rows), *(frame.b[j] for j in columns)]
+    if moved and all(term.capital or term.kind == "code" for term in moved):
+        yield frame.finding("name", rows, columns)
+
+
+def _is_move(frame: Frame, hunk: Hunk, following: Hunk) -> bool:
+    """Whether terms of one hunk are in the next one on the other side, with nothing but names between."""
+    between = frame.a[hunk.baseline.stop : following.baseline.start]
+    moved = [
+        tuple(_form(frame.a[i]) for h in (hunk, following) for i in h.baseline),
+        tuple(_form(frame.b[j]) for h in (hunk, following) for j in h.candidate),
+    ]
+    one_sided = bool(hunk.baseline) != bool(hunk.candidate) and bool(following.baseline) != bool(following.candidate)
+    return one_sided and moved[0] == moved[1] and all(term.capital or term.kind == "code" for term in between)
+
+
+def _without_equal(
+    terms: Sequence[Term],
+    indices: Sequence[int],
+    others: Sequence[Term],
+    taken: Sequence[int],
+    changed: Iterable[int],
+) -> list[int]:
+    """Changed names that are not among the changed names of the other side, nor its words or initials."""
+    forms = Counter(_form(others[j]) for j in taken)
+    words = {_form(others[k]) for k in changed if others[k].kind == "word"}
+    initials = _initials(others)
+    found = []
+    for i in indices:
+        form = _form(terms[i])
+        if forms[form]:
+            forms[form] -= 1
+        elif form not in initials and not (terms[i].kind == "code" and form in words):
+            found.append(i)
+    return found
+
+
+@lru_cache(maxsize=100_000)
+def _is_english_word(word: str) -> bool:
+    """Whether a case-folded word is in Hunspell's dictionary without a capital."""
+    return bool(_dictionary().lookup(word))
+
+
+@cache
+def _dictionary() -> "Dictionary":
+    from spylls.hunspell import Dictionary
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # it leaves its files to the garbage collector
+        return Dictionary.from_files("en_US")
+
+
+def _is_name(terms: Sequence[Term], index: int, lexicon: Lexicon) -> bool:
     return terms[index].kind == "code" or lexicon.is_name(terms, index)
 
 

@@ -2,15 +2,20 @@
 
 from collections.abc import Iterator, Sequence
 from functools import cache
+from typing import Literal
 
 from fidelity.text.frames import Frame, UnitConflict
 from fidelity.text.terms import Term
 
+MIN_SIMILARITY = 0.3
+"""Of a frame: below it numbers are of other things."""
 TIGHT = 0.75
 """Of a frame: from here on, a number on one side only is a change, not a thought that the other side left out."""
-SWAPPED = 0.85
+SMALL = 4
+"""Terms of a change up to which a number on one side only is a change of a number, not of a phrase."""
+SWAPPED = 0.7
 """From here on, equal numbers in another order are numbers of other things."""
-RELATION_MARKS = frozenset("<>≤≥=≠+-*/^%")
+COMPARING, CALCULATING = frozenset("<>≤≥=≠"), frozenset("+-*/^")
 
 
 def number_findings(frame: Frame, elsewhere: tuple[frozenset[str], frozenset[str]]) -> Iterator[UnitConflict]:
@@ -18,21 +23,36 @@ def number_findings(frame: Frame, elsewhere: tuple[frozenset[str], frozenset[str
 
     `elsewhere` has the numbers of the other units of baseline and candidate: a number that moved there isn't lost.
     """
+    if frame.similarity < MIN_SIMILARITY:
+        return
     rows, columns = _unmatched(_numbers(frame.a), _numbers(frame.b), frame)
     lost = [i for i in rows if frame.a[i].stem not in elsewhere[1]]
     new = [j for j in columns if frame.b[j].stem not in elsewhere[0]]
-    if rows and columns and (lost or new):
+    tight = frame.similarity >= TIGHT
+    if rows and columns and (tight or lost or new):
         yield frame.finding("number", rows, columns)
-    elif (lost or new) and frame.similarity >= TIGHT:
-        yield frame.finding("number", lost, new)
+    elif tight and (
+        one_sided := [i for i in lost if _is_small(frame, i, 0)] or [j for j in new if _is_small(frame, j, 1)]
+    ):
+        yield frame.finding("number", one_sided if lost else [], one_sided if new else [])
     elif not rows and not columns and frame.similarity >= SWAPPED:
         yield from _swapped(frame)
     for i, j in frame.replaced:
         values = [_value_of_word().get(term.form.casefold()) for term in (frame.a[i], frame.b[j])]
         if None not in values and values[0] != values[1]:
             yield frame.finding("number", [i], [j])
-        if frame.a[i].kind == frame.b[j].kind == "mark" and {frame.a[i].form, frame.b[j].form} <= RELATION_MARKS:
+        if _is_other_sign(frame, i, j):
             yield frame.finding("number", [i], [j])
+
+
+def _is_other_sign(frame: Frame, i: int, j: int) -> bool:
+    """Whether a comparison, or a calculation with numbers or single letters, has another sign."""
+    a, b = frame.a[i], frame.b[j]
+    if a.kind != "mark" or b.kind != "mark":
+        return False
+    operands = [*frame.a[max(0, i - 1) : i], *frame.a[i + 1 : i + 2]]
+    calculates = len(operands) == 2 and all(term.kind == "number" or len(term.form) == 1 for term in operands)
+    return {a.form, b.form} <= COMPARING or (calculates and {a.form, b.form} <= CALCULATING)
 
 
 def number_stems(terms: Sequence[Term]) -> frozenset[str]:
@@ -48,8 +68,10 @@ def _unmatched(rows: Sequence[int], columns: Sequence[int], frame: Frame) -> tup
     """Numbers that have no equal: first by all that counts, then by the value where one side gives no unit."""
     left, right = list(rows), list(columns)
     for equal in (_equal, _equal_but_for_a_unit):
+        anywhere = equal is _equal or frame.similarity < TIGHT
         for i in list(left):
-            if (j := next((j for j in right if equal(frame.a[i], frame.b[j])), None)) is not None:
+            fits = (j for j in right if equal(frame.a[i], frame.b[j]) and (anywhere or frame.together(i, j)))
+            if (j := next(fits, None)) is not None:
                 left.remove(i)
                 right.remove(j)
     words = [{t.form.casefold() for t in side} for side in (frame.a, frame.b)]
@@ -68,6 +90,11 @@ def _equal_but_for_a_unit(a: Term, b: Term) -> bool:
         return False
     relations = {one.relation, other.relation} - {""}
     return (not one.unit or not other.unit or one.unit == other.unit) and len(relations) < 2
+
+
+def _is_small(frame: Frame, index: int, side: Literal[0, 1]) -> bool:
+    """Whether the change that a term of one side is in has few terms."""
+    return any(index in hunk[side] and max(map(len, hunk)) <= SMALL for hunk in frame.hunks)
 
 
 def _swapped(frame: Frame) -> Iterator[UnitConflict]:

@@ -36,6 +36,11 @@ class FenceSegment(NamedTuple):
     start: int
     end: int
 
+    @property
+    def is_prose(self) -> bool:
+        """Whether it names no language and has sentences."""
+        return not self.language and looks_like_prose(self.text)
+
 
 class Table(NamedTuple):
     """A Markdown table: a row is its cells; the first row is the header."""
@@ -97,28 +102,47 @@ _PROSE_LINE = re.compile(r"\W{0,4}(?:[^\W\d_]+['’]?[\w-]*[,.:;!?)\"”]*\s+[(\
 
 
 def _blocks(text: str) -> "Iterator[FenceSegment | Table]":
-    """Fences and tables that aren't inside one another, with offsets of whole lines."""
-    if "```" not in text and "~~~" not in text and "|" not in text:
+    """Fences, and the tables between them, with offsets of whole lines."""
+    position = 0
+    for fence in _fences(text):
+        yield from _tables(text, position, fence.start)
+        yield fence
+        position = fence.end
+    yield from _tables(text, position, len(text))
+
+
+def _fences(text: str) -> Iterator[FenceSegment]:
+    if "```" not in text and "~~~" not in text:
         return
-    starts = [0, *(match.end() for match in re.finditer(r"\r\n|\n|\r", text))]
-    starts.append(len(text))
-    rows: list[list[str]] = []
-    place = (0, 0)
+    starts = [0, *(match.end() for match in re.finditer(r"\r\n|\n|\r", text)), len(text)]
     for token in parse(text):
-        if token.type in ("fence", "table_open") and token.map:
-            place = starts[min(token.map[0], len(starts) - 1)], starts[min(token.map[1], len(starts) - 1)]
-        match token.type:
-            case "fence":
-                yield FenceSegment(language(token), token.content, *place)
-            case "table_open":
-                rows = []
-            case "tr_open":
-                rows.append([])
-            case "inline" if rows and token.level >= 4:
-                rows[-1].append(plain(token.content))
-            case "table_close":
-                yield Table(tuple(map(tuple, rows)), *place)
-                rows = []
+        if token.type == "fence" and token.map:
+            first, last = (starts[min(line, len(starts) - 1)] for line in token.map)
+            yield FenceSegment(language(token), token.content, first, last)
+
+
+def _tables(text: str, start: int, end: int) -> Iterator[Table]:
+    """Tables by the line below their header, which Markdown wants, also where no blank line is before or after."""
+    position = start
+    for rule in _RULE.finditer(text, start, end):
+        first = text.rfind("\n", start, max(start, rule.start() - 1)) + 1 or start
+        if rule.start() == start or first < position or "|" not in text[first : rule.start()]:
+            continue
+        last = rule.end()
+        while (line := _LINE.match(text, last, end)) and "|" in line.group():
+            last = line.end()
+        lines = [text[first : rule.start()], *text[rule.end() : last].splitlines()]
+        yield Table(tuple(tuple(_cells(line)) for line in lines if line.strip()), first, last)
+        position = last
+
+
+def _cells(line: str) -> Iterator[str]:
+    cells = re.split(r"(?<!\\)\|", line.strip())
+    yield from (plain(cell.strip()) for cell in cells[cells[0] == "" : len(cells) - (cells[-1] == "")])
+
+
+_RULE = re.compile(r"^[ \t>]*\|?(?:[ \t]*:?-+:?[ \t]*\|)+(?:[ \t]*:?-+:?)?[ \t]*(?:\n|\Z)", re.MULTILINE)
+_LINE = re.compile(r"[^\n]*(?:\n|$)")
 
 
 def _root(fence: FenceSegment) -> Members | list[DocumentValue] | None:
@@ -188,6 +212,7 @@ def _goes_on(before: str, line: str) -> bool:
 
 def plain(markdown: str) -> str:
     """Text without the marks of emphasis and links; those of code stay, since they tell names from words."""
+    markdown = markdown.replace("\n", " ").replace("\r", " ")
     if not any(c in markdown for c in "*_[\\"):
         return markdown
     return _EMPHASIS.sub("", _LINK.sub(r"\1(\2)", markdown))

@@ -23,6 +23,8 @@ class Term(NamedTuple):
     start: int
     end: int
     quantity: Quantity | None = None
+    initial: bool = False
+    """Whether it begins the sentence, or what is after a colon, a bracket or a quotation mark."""
 
     @property
     def capital(self) -> bool:
@@ -46,8 +48,17 @@ def terms(sentence: str, language: str = "en") -> list[Term]:
         ordered.append(
             Term(kind, sentence[quantity.start : quantity.end], quantity.normal, quantity.start, quantity.end, quantity)
         )
-        position = max(position, quantity.end)
+        position = max(position, _words_in(sentence, quantity))
     return [*ordered, *_words(sentence, position, len(sentence), language)]
+
+
+def _words_in(sentence: str, quantity: Quantity) -> int:
+    """Where the words of a relation begin that is inside of a quantity ("5 or more"), else where the quantity ends."""
+    inside = _RELATION.search(sentence, quantity.start, quantity.end) if quantity.relation else None
+    return inside.start() if inside else quantity.end
+
+
+_RELATION = regex.compile(r"(?<= )(?:or|and|oder|ou|o) \w+")
 
 
 def stem(word: str, language: str = "en") -> str:
@@ -61,6 +72,7 @@ _SNOWBALL = {
 }
 _CONTRACTED = {"won't": "will", "can't": "can", "shan't": "shall", "ain't": "be", "cannot": "can"}
 _AFTER_APOSTROPHE = {"re": "are", "ll": "will", "ve": "have", "m": "am", "d": "would"}
+_BEFORE_INITIAL = tuple(":.!?(\"'“”‘’«»>|-–—/•")
 _PRONOUNS = frozenset({"it", "that", "there", "he", "she", "what", "who", "here", "where", "how", "this"})
 
 
@@ -75,13 +87,15 @@ def _words(sentence: str, start: int, end: int, language: str) -> Iterator[Term]
         elif match["mark"]:
             yield Term("mark", form, form, *match.span())
         else:
+            initial = form[0].isupper() and _begins(sentence, match.start())
             for piece in _parts(form.casefold()):
-                yield Term(
-                    "word",
-                    form if piece == form.casefold() else _cased(piece, form),
-                    _stem(piece, language),
-                    *match.span(),
-                )
+                written = form if piece == form.casefold() else _cased(piece, form)
+                yield Term("word", written, _stem(piece, language), match.start(), match.end(), initial=initial)
+
+
+def _begins(sentence: str, start: int) -> bool:
+    before = sentence[max(0, start - 8) : start].rstrip(" *_")
+    return not before or before.endswith(_BEFORE_INITIAL)
 
 
 def _cased(piece: str, form: str) -> str:

@@ -90,7 +90,7 @@ class TestComparison:
 
     def test_the_verdict_is_that_of_the_gate_command(self, opened, recorded):
         path = comparison(recorded, "w4a16")
-        [verdict] = verdicts(load_comparison(path), Gate(margins={"rougeL": 0.05})).values()
+        [verdict] = verdicts(load_comparison(path), Gate(margins={"rougeL": 0.1})).values()
         shown = page_text(opened(recorded, "comparison", comparison=path.name))
         assert verdict.outcome == "fail"
         assert f"<b>FAIL</b>{verdict.reason}" in shown

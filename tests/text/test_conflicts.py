@@ -186,7 +186,7 @@ def test_commands():
 
 
 def test_cells():
-    assert kinds(TABLE, TABLE.replace("292,000", "29,000")) == {"table"}
+    assert kinds(TABLE, TABLE.replace("292,000", "29,000")) == {"table", "number"}
     assert kinds(TABLE, TABLE.replace("| Riga | 605,000", "| Riga | 292,000").replace("Graz | 292", "Graz | 605")) == {
         "table"
     }

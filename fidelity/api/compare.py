@@ -1,0 +1,174 @@
+"""Comparing from Python: runs that are named or configured, and outputs that are at hand as texts."""
+
+import logging
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any, overload
+
+from fidelity.api.result import ComparisonResult
+from fidelity.api.sources import Outputs, Source, config_of, is_texts, run_name, with_control, write_texts
+from fidelity.comparison.metric_choice import choose_metrics
+from fidelity.comparison.results import ComparisonSet
+from fidelity.config import RunConfig
+from fidelity.errors import ConfigError
+from fidelity.metrics import Metric
+from fidelity.pipeline import compare as compare_runs
+from fidelity.store.store import Store
+
+STORE = "fidelity-store"
+logger = logging.getLogger("fidelity")
+
+
+class LogListener:
+    """Reports what a comparison does to the logger `fidelity`: lines at INFO, progress at DEBUG."""
+
+    def say(self, text: str) -> None:
+        """See `Listener.say`."""
+        logger.info(text)
+
+    def progress(self, run: str, done: int, total: int, tokens: int, seconds: float) -> None:
+        """See `Listener.progress`."""
+        logger.debug("%s: %d of %d answers, %d tokens, %.1f s", run, done, total, tokens, seconds)
+
+
+@overload
+def compare(
+    baseline: Source,
+    candidates: Source | Sequence[Source],
+    *,
+    control: int | Source | Sequence[Source] | None = None,
+    metrics: Sequence[str | Metric] | None = None,
+    limit: int | None = None,
+    store: str | os.PathLike[str] = STORE,
+) -> ComparisonResult: ...
+
+
+@overload
+def compare(
+    baseline: Outputs,
+    candidates: Outputs | Mapping[str, Outputs],
+    *,
+    control: Outputs | Sequence[Outputs] | None = None,
+    metrics: Sequence[str | Metric] | None = None,
+    prompts: Sequence[str] | None = None,
+) -> ComparisonResult: ...
+
+
+def compare(
+    baseline: Any,
+    candidates: Any,
+    *,
+    control: Any = None,
+    metrics: Sequence[str | Metric] | None = None,
+    limit: int | None = None,
+    store: str | os.PathLike[str] = STORE,
+    prompts: Sequence[str] | None = None,
+) -> ComparisonResult:
+    """Compare one candidate or several with a baseline, generating what is missing.
+
+    What it does is reported to the logger `fidelity`.
+
+    Args:
+        baseline: A run's YAML file or `RunConfig`, a recorded file (.jsonl, .parquet), the directory of a finished run
+            or of an exported baseline; or the outputs themselves, as in `compare_texts`.
+        candidates: One such run or a list of them; of texts, one candidate's or a mapping from names to texts.
+        control: The baseline again, for the noise floor: how many to generate (0 is none), or the files or the texts
+            of one or of several. What the baseline's YAML says if not given.
+        metrics: Metrics or their kinds (`"rouge"`); those of the baseline's YAML, else the default set, if not given.
+        limit: Only the first so many prompts of files and runs.
+        store: Where runs and numbers of files and runs are kept, so that nothing is generated or scored twice.
+        prompts: What was asked, beside texts; files and runs have theirs.
+
+    Raises:
+        FidelityError: The baseline or a setting can't be used. A candidate that can't be is named in `not_compared`.
+    """
+    if not isinstance(baseline, RunConfig | str | os.PathLike):
+        return compare_texts(baseline, candidates, control, prompts=prompts, metrics=metrics)
+    config = with_control(config_of(baseline), control)
+    several = isinstance(candidates, Sequence) and not isinstance(candidates, str)
+    others = [config_of(source) for source in (candidates if several else [candidates])]
+    return ComparisonResult(_compare_runs(config, others, metrics, Path(store), limit=limit))
+
+
+def compare_texts(
+    baseline: Outputs,
+    candidate: Outputs | Mapping[str, Outputs],
+    control: Outputs | Sequence[Outputs] | None = None,
+    *,
+    prompts: Sequence[str] | None = None,
+    metrics: Sequence[str | Metric] | None = None,
+) -> ComparisonResult:
+    """Compare outputs that are at hand; nothing is generated, and nothing stays on disk.
+
+    Args:
+        baseline: The unquantized model's outputs, in the prompts' order or by prompt id; None where there is none.
+        candidate: The quantized model's, to the same prompts; or a mapping from several candidates' names to theirs.
+        control: The unquantized model's once more, of another batch or seed, or a list of several such. Without one
+            there is no floor, and a difference may be nothing but the baseline's own noise.
+        prompts: What was asked, for reading; in the order of the outputs.
+        metrics: Metrics or their kinds (`"rouge"`); the default set, as far as it is installed, if not given.
+
+    Raises:
+        ConfigError: There are no outputs, or another number of them than of prompts or of the baseline's.
+    """
+    controls = _controls(control)
+    candidates = _candidates(candidate)
+    if taken := {"baseline", *controls} & candidates.keys():
+        raise ConfigError(f"a candidate can't be called {min(taken)!r}, as one of the baseline's runs is")
+    runs = {"baseline": baseline, **controls, **candidates}
+    _check_lengths(runs)
+    folder = Path(mkdtemp(prefix="fidelity-"))
+    try:
+        files = {name: write_texts(name, texts, folder, prompts=prompts) for name, texts in runs.items()}
+        config = with_control(config_of(files["baseline"]), [files[name] for name in controls] or None)
+        others = [config_of(files[name]) for name in candidates]
+        return ComparisonResult(_compare_runs(config, others, metrics, folder / "store"), temporary=folder)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _controls(control: Outputs | Sequence[Outputs] | None) -> dict[str, Outputs]:
+    if control is None:
+        return {}
+    if is_texts(control):
+        return {"control": control}
+    return {f"control{n}": _checked(f"control{n}", texts) for n, texts in enumerate(control, 1)}
+
+
+def _candidates(candidate: Outputs | Mapping[str, Outputs]) -> dict[str, Outputs]:
+    if is_texts(candidate):
+        return {"candidate": candidate}
+    named = candidate.items() if isinstance(candidate, Mapping) else ()
+    return {run_name(name): _checked(name, texts) for name, texts in named}
+
+
+def _checked(name: str, texts: object) -> Outputs:
+    if not is_texts(texts):
+        raise ConfigError(f"{name}: a list of texts is expected, found {type(texts).__name__}")
+    return texts
+
+
+def _compare_runs(
+    baseline: RunConfig,
+    candidates: Sequence[RunConfig],
+    metrics: Sequence[str | Metric] | None,
+    store: Path,
+    *,
+    limit: int | None = None,
+) -> ComparisonSet:
+    chosen = choose_metrics(baseline, metrics, on_left_out=logger.warning)
+    return compare_runs(baseline, candidates, metrics=chosen, store=Store(store), listener=LogListener(), limit=limit)
+
+
+def _check_lengths(runs: Mapping[str, Outputs]) -> None:
+    """Lists have no ids by which a missing output would be noticed."""
+    expected = len(runs["baseline"])
+    for name, texts in runs.items():
+        if not isinstance(texts, Mapping) and len(texts) != expected:
+            raise ConfigError(
+                f"{name}: {len(texts)} texts, and the baseline has {expected}; give None where there is no output"
+            )

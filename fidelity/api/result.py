@@ -1,0 +1,129 @@
+"""The result of a comparison: its numbers as tables and reports, the verdict on it, and how it is read from a store."""
+
+import os
+import shutil
+import weakref
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import ValidationError
+
+from fidelity.api import tables
+from fidelity.comparison.results import ComparisonSet, Scores, load_comparison, verdicts
+from fidelity.config import explained
+from fidelity.errors import ConfigError, MissingPackageError
+from fidelity.gate import Gate, Verdict, load_gate
+from fidelity.report import as_json, as_markdown
+from fidelity.schema import JsonObject
+from fidelity.store.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class ComparisonResult:
+    """A baseline, its controls and its candidates, scored."""
+
+    def __init__(self, scored: ComparisonSet, *, temporary: Path | None = None) -> None:
+        self.scored = scored
+        """The numbers as the other modules take them."""
+        if temporary:  # the store of these numbers, which goes when they do
+            weakref.finalize(self, shutil.rmtree, temporary, ignore_errors=True)
+
+    @property
+    def baseline(self) -> str:
+        """The baseline run's name."""
+        return self.scored.baseline.name
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """The names of those that were compared."""
+        return tuple(candidate.run.name for candidate in self.scored.candidates)
+
+    @property
+    def not_compared(self) -> dict[str, str]:
+        """Candidates that could not be generated or compared, with the reason."""
+        return dict(self.scored.not_compared)
+
+    def to_pandas(self, per: Literal["pair", "column"] = "pair") -> "pd.DataFrame":
+        """The numbers as a table.
+
+        Args:
+            per: `pair`: a row for each prompt (and repeat) of every control and candidate, with both texts, why there
+                is no output, and a value in each column, NaN where it can't be scored. `column`: a row for each column
+                of every candidate, with its value, the floor, the excess over it (positive is worse), the chance level
+                (its value between answers to different prompts), and how many prompts could be scored.
+
+        Raises:
+            MissingPackageError: pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ModuleNotFoundError:
+            raise MissingPackageError("pandas", extra="pandas", needed_by="to_pandas()") from None
+        rows = tables.pair_rows(self.scored) if per == "pair" else tables.column_rows(self.scored)
+        return pd.DataFrame(list(rows))
+
+    def to_json(self) -> JsonObject:
+        """All numbers, unrounded, in the form of `fidelity compare --json`."""
+        return as_json(self.scored)
+
+    def to_markdown(self) -> str:
+        """The report of `fidelity compare --markdown`."""
+        return as_markdown(self.scored)
+
+    def __repr__(self) -> str:
+        return f"<ComparisonResult of {', '.join(self.candidates) or 'nothing'} with {self.baseline}>"
+
+
+def load(path: str | os.PathLike[str]) -> ComparisonResult:
+    """Read back a comparison (a directory in `comparisons/` of a store), or all of a store that has one baseline.
+
+    Of a store, the newest comparison of each candidate is read. No model is loaded and nothing is scored.
+
+    Raises:
+        ConfigError: The store has no comparison of a candidate, or those of several baselines, which are named.
+        StoreError: The comparison is damaged or not finished, or there is none.
+    """
+    folder = Path(path)
+    if not (folder / "comparisons").is_dir():
+        return ComparisonResult(load_comparison(folder))
+    newest = {}
+    for comparison in sorted(Store(folder).comparisons(), key=lambda one: one.manifest.created):
+        if comparison.manifest.controls is not None:
+            newest[comparison.manifest.candidate.rpartition("-")[0]] = comparison
+    floors = {(one.manifest.baseline, one.manifest.controls) for one in newest.values()}
+    if len(floors) != 1:
+        names = ", ".join(sorted(one.path.name for one in newest.values())) or "none; run a comparison first"
+        raise ConfigError(f"{folder}: one baseline with one set of controls is expected; name one comparison: {names}")
+    shared: dict[str, Scores] = {}
+    sets = [load_comparison(comparison.path, shared=shared) for comparison in newest.values()]
+    return ComparisonResult(replace(sets[0], candidates=tuple(one for some in sets for one in some.candidates)))
+
+
+def judge(
+    comparison: ComparisonResult, gate: Gate | str | os.PathLike[str] | Mapping[str, object]
+) -> dict[str, Verdict]:
+    """The verdict on each candidate, by name: pass, fail or inconclusive, with the reasons.
+
+    Args:
+        comparison: What was compared.
+        gate: A gate, its YAML file, or what would be in that: `{"margins": {"rougeL": 0.05}}`.
+
+    Raises:
+        ConfigError: The gate has no limit, or names a column that was not scored or that can't be judged.
+    """
+    return verdicts(comparison.scored, _gate(gate))
+
+
+def _gate(gate: Gate | str | os.PathLike[str] | Mapping[str, object]) -> Gate:
+    if isinstance(gate, Gate):
+        return gate
+    if isinstance(gate, str | os.PathLike):
+        return load_gate(Path(gate))
+    try:
+        return Gate.model_validate(dict(gate))
+    except ValidationError as error:
+        raise explained(Path("gate"), error) from error

@@ -1,0 +1,97 @@
+"""What can be compared: YAML files, configs, recorded files, stored runs and lists of texts, each as a run's config."""
+
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeAlias, TypeGuard
+
+from fidelity.baselines import is_export, read_index
+from fidelity.config import Control, RecordedEngine, RunConfig, StoredEngine, load_run
+from fidelity.errors import ConfigError
+from fidelity.store.manifests import MANIFEST
+from fidelity.store.runs import Run
+
+Source: TypeAlias = RunConfig | str | os.PathLike[str]
+"""A run: its config, its YAML file, a recorded file (.jsonl, .parquet), a stored run, or an exported baseline."""
+Outputs: TypeAlias = Sequence[str | None] | Mapping[str, str | None]
+"""Outputs, one for each prompt, in the prompts' order or by prompt id; None where there was no output."""
+RECORDED = (".jsonl", ".parquet")
+YAML = (".yaml", ".yml")
+
+
+def config_of(source: Source) -> RunConfig:
+    """The run that a source names.
+
+    Raises:
+        ConfigError: It names none; with what is possible.
+    """
+    if isinstance(source, RunConfig):
+        return source
+    path = Path(source)
+    if path.suffix in YAML:
+        return load_run(path)
+    if path.suffix in RECORDED:
+        return RunConfig(name=run_name(path.stem), engine=RecordedEngine(kind="recorded", path=path.resolve()))
+    if is_export(path):
+        return _stored(read_index(path).runs[0].name, path)
+    if (path / MANIFEST).is_file():
+        return _stored(Run(path).name, path)
+    raise ConfigError(
+        f"{path}: nothing to compare; name a run's YAML file, a recorded file ({', '.join(RECORDED)}), the directory "
+        f"of a finished run or of an exported baseline, or give baseline and candidate as lists of texts"
+    )
+
+
+def with_control(config: RunConfig, control: int | Source | Sequence[Source] | None) -> RunConfig:
+    """A baseline with what was asked for in place of its own `control:`; 0 is none."""
+    match control:
+        case None:
+            return config
+        case 0:
+            return config.model_copy(update={"control": "none"})
+        case int():
+            return config.model_copy(update={"control": Control(repeats=control)})
+        case RunConfig():
+            raise ConfigError(f"{config.name}: a control is the baseline again: give a number of them, or their files")
+        case str() | os.PathLike():
+            paths = [control]
+        case _:
+            paths = [path for path in control if not isinstance(path, RunConfig)]
+    return config.model_copy(update={"control": Control(path=tuple(Path(path).resolve() for path in paths))})
+
+
+def is_texts(value: object) -> TypeGuard[Outputs]:
+    """Whether these are one run's outputs, and not a list or a mapping of several runs'."""
+    items = value.values() if isinstance(value, Mapping) else value
+    return isinstance(items, Iterable) and all(item is None or isinstance(item, str) for item in items)
+
+
+def write_texts(name: str, texts: Outputs, folder: Path, *, prompts: Sequence[str] | None = None) -> Path:
+    """Write outputs as a recorded file, whose name is the run's.
+
+    Raises:
+        ConfigError: There are none, or not one for each of the prompts.
+    """
+    by_id = dict(texts) if isinstance(texts, Mapping) else {f"p{n}": text for n, text in enumerate(texts)}
+    if not by_id:
+        raise ConfigError(f"{name}: no texts; a comparison needs an output for each prompt")
+    if prompts is not None and len(prompts) != len(by_id):
+        raise ConfigError(f"{name}: {len(by_id)} texts and {len(prompts)} prompts; there is one text for each prompt")
+    rows = []
+    for number, (prompt_id, text) in enumerate(by_id.items()):
+        row = {"id": prompt_id, "failure": "no output"} if text is None else {"id": prompt_id, "text": text}
+        rows.append({**row, "prompt": prompts[number]} if prompts else row)
+    file = folder / f"{name}.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return file
+
+
+def run_name(text: str) -> str:
+    """A text as the name of a run."""
+    return re.sub(r"[^A-Za-z0-9._+-]+", "-", text).lstrip("._+-")[:100] or "run"
+
+
+def _stored(name: str, path: Path) -> RunConfig:
+    return RunConfig(name=name, engine=StoredEngine(kind="stored", path=path.resolve()))
