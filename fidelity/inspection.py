@@ -8,7 +8,6 @@ from typing import Any
 from pydantic_core import to_jsonable_python
 
 from fidelity.checkpoints import Anatomy, StoredLayers, dissect, dissect_on_hub, local_directory
-from fidelity.checkpoints.formats import FLOATS
 from fidelity.engines.vllm_kernels import Linear, pick_kernels
 from fidelity.errors import ConfigError
 from fidelity.records import EngineInfo
@@ -19,9 +18,9 @@ JSON_SCHEMA_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """The kernel that this machine's vLLM would take for the layers of one part."""
+    """The kernel that this machine's vLLM would take for the layers of one kind."""
 
-    layers: StoredLayers
+    stored: StoredLayers
     kernel: str | None
     note: str | None
     """Why there is none, or what it does otherwise than the checkpoint asks."""
@@ -75,7 +74,7 @@ def as_json(inspection: Inspection) -> dict[str, Any]:
         "kernels": None
         if inspection.picks is None
         else [
-            {"kind": pick.layers.kind, "scheme": pick.layers.scheme, "kernel": pick.kernel, "note": pick.note}
+            {"kind": pick.stored.kind, "scheme": pick.stored.scheme, "kernel": pick.kernel, "note": pick.note}
             for pick in inspection.picks
         ],
         "ran": to_jsonable_python(inspection.ran),
@@ -111,7 +110,7 @@ def _checkpoint_of(run: Run) -> Path | None:
 
 
 def _picks(anatomy: Anatomy) -> tuple[Pick, ...] | None:
-    asked = {group: linear for group in anatomy.parts if (linear := _linear(group, anatomy))}
+    asked = {group: linear for group in anatomy.parts if (linear := _linear(group))}
     if not asked:
         return ()
     answers = pick_kernels(list(asked.values()))
@@ -120,17 +119,10 @@ def _picks(anatomy: Anatomy) -> tuple[Pick, ...] | None:
     return tuple(Pick(group, answer["kernel"], answer["note"]) for group, answer in zip(asked, answers, strict=True))
 
 
-def _linear(layers: StoredLayers, anatomy: Anatomy) -> Linear | None:
+def _linear(stored: StoredLayers) -> Linear | None:
     """A part's layers as a question to vLLM; None where they aren't quantized linear layers."""
-    scheme = re.fullmatch(r"(INT|FP)(\d+)(?: g(\d+))?", layers.scheme)
-    if (
-        scheme is None
-        or layers.shape is None
-        or layers.scheme in FLOATS.values()
-        or layers.kind in ("embedding", "norm")
-    ):
+    scheme = re.match(r"W(\d+)A(\d+)-(INT|FP|NVFP|MXFP)\d(?: g(\d+))?", stored.format)
+    if scheme is None or stored.shape is None or stored.kind == "embedding":
         return None
-    asked = re.match(r"W(\d+)A(\d+)-(INT|FP)", anatomy.checkpoint.format or "")
-    bits, activations = (int(asked[1]), int(asked[2])) if asked else (int(scheme[2]), 16)
-    group = int(scheme[3]) if scheme[3] else None
-    return Linear(scheme[1], bits, activations, group, *layers.shape)
+    group = int(scheme[4]) if scheme[4] else None
+    return Linear(scheme[3], int(scheme[1]), int(scheme[2]), group, *stored.shape)

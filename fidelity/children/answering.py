@@ -14,9 +14,10 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol, TextIO
 
+from fidelity.children.wire import JsonRecord, SampledRow, SamplingFields
+
 LAST_BREATH_S = 20.0
 """How long the engine may take to shut down before the process is killed."""
-JsonRecord = dict[str, Any]
 ReportProgress = Callable[[int, int], None]
 """Told how many prompts of the request are answered, and how many tokens are generated."""
 
@@ -37,7 +38,7 @@ class Model(Protocol):
     """Time spent in the engine's own steps since it was opened and warm."""
 
     def generate(
-        self, rows: list[JsonRecord], sampling: JsonRecord, on_progress: ReportProgress
+        self, rows: list[SampledRow], sampling: SamplingFields, on_progress: ReportProgress
     ) -> Iterator[JsonRecord]:
         """One record per row, in order: the arguments of `Generation`, or `prompt_id` and `failure`, the reason."""
         ...

@@ -5,6 +5,8 @@ import json
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from fidelity.children.wire import LayerCounts, LayerRecord
+
 
 def versions(*packages: str) -> dict[str, str]:
     """Those of the packages that are installed, with their versions."""
@@ -22,7 +24,7 @@ def fingerprint(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def ran_as(layers: list[dict[str, Any]]) -> str | None:
+def ran_as(layers: list[LayerRecord]) -> str | None:
     """The format of the largest group of linear layers that are quantized, else of those that aren't."""
     main = [group for group in layers if group["kind"] in ("linear", "experts")]
     for group in sorted(main, key=lambda group: (not group["quantized"], -group["count"])):
@@ -30,7 +32,7 @@ def ran_as(layers: list[dict[str, Any]]) -> str | None:
     return None
 
 
-def counts(layers: list[dict[str, Any]]) -> dict[str, int]:
+def counts(layers: list[LayerRecord]) -> LayerCounts:
     """How many linear layers and experts are quantized and how many are not, as fields of `EngineInfo`."""
     main = [group for group in layers if group["kind"] in ("linear", "experts")]
     return {

@@ -14,6 +14,7 @@ from fidelity.children.executorch_layers import layer_groups
 from fidelity.children.prompting import bos_tokens, prompt_end, prompt_record, tokenized
 from fidelity.children.sampling import Answer, token_score_record
 from fidelity.children.tokenizer_file import TokenizerFile
+from fidelity.children.wire import JsonRecord, PromptRow, SampledRow, SamplingFields
 
 HEARTBEAT_S = 1.0
 """How often a running answer says how far it is."""
@@ -48,8 +49,8 @@ class ExecuTorchModel:
         self.step_seconds = 0.0
 
     def generate(
-        self, rows: list[dict[str, Any]], sampling: dict[str, Any], on_progress: ReportProgress
-    ) -> Iterator[dict[str, Any]]:
+        self, rows: list[SampledRow], sampling: SamplingFields, on_progress: ReportProgress
+    ) -> Iterator[JsonRecord]:
         """One record per row, in order, one after another."""
         tokens, last_report = 0, time.monotonic()
         for number, row in enumerate(rows):
@@ -57,7 +58,7 @@ class ExecuTorchModel:
             if isinstance(ids, str):
                 yield {"prompt_id": row["id"], "failure": ids}
                 continue
-            how = {**sampling, "seed": row["seed"]}
+            how: SamplingFields = {**sampling, "seed": row["seed"]}
             growing = Answer(ids, how, ends=self._ends, context=self._context, decode=self._tokenizer.decode)
             logits = self._read(ids)
             while growing.finish_reason is None:
@@ -71,8 +72,8 @@ class ExecuTorchModel:
             yield {**growing.record(row["id"]), **prompt_record(ids)}
 
     def score_tokens(
-        self, rows: list[dict[str, Any]], continuations: list[list[int]], top_k: int, on_progress: ReportProgress
-    ) -> Iterator[dict[str, Any]]:
+        self, rows: list[PromptRow], continuations: list[list[int]], top_k: int, on_progress: ReportProgress
+    ) -> Iterator[JsonRecord]:
         """See `answering.Model`; token by token where the program gives the logits of the last position only."""
         import torch
 
@@ -89,7 +90,7 @@ class ExecuTorchModel:
             yield token_score_record(row["id"], continuation, torch.cat(parts)[: len(continuation)], top_k)
             on_progress(number + 1, 0)
 
-    def token_texts(self, ids: list[int], on_progress: ReportProgress) -> Iterator[dict[str, Any]]:
+    def token_texts(self, ids: list[int], on_progress: ReportProgress) -> Iterator[JsonRecord]:
         """One record: how each of these tokens reads by itself."""
         yield {"texts": [self._tokenizer.decode([id_], skip_special_tokens=False) for id_ in ids]}
 
@@ -115,7 +116,7 @@ class ExecuTorchModel:
     def _value_of(self, method: str) -> Any:
         return next(iter(self._values_of(method)), None)
 
-    def _describe(self, path: Path) -> dict[str, Any]:
+    def _describe(self, path: Path) -> JsonRecord:
         template = self._tokenizer.chat_template
         layers, reason = layer_groups(path)
         notes = [reason] if reason else []

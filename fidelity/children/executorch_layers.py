@@ -8,6 +8,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from fidelity.children.wire import LayerRecord, layer_records
+
 MAGIC, HEADER = b"XH00", 4
 """A block for XNNPACK begins with four bytes of zeros, this, and the place and size of its graph."""
 WEIGHTS = {
@@ -20,11 +22,13 @@ WEIGHTS = {
 """XNNPACK's types of weights: their bits, if they are quantized, and their name."""
 INPUTS = ("xnn_datatype_qdint8", "xnn_datatype_qpint8")
 """Its types of activations that are quantized to 8 bits while the program runs."""
+XnnpackValue = dict[str, Any]
+"""A part of XNNPACK's graph, as its schema has it."""
 EMBEDDINGS = {"embedding_byte": "INT8", "embedding_4bit": "INT4", "embedding_2bit": "INT2", "embedding": "FP32"}
 """ExecuTorch's operators for an embedding."""
 
 
-def layer_groups(path: Path) -> tuple[list[dict[str, Any]], str | None]:
+def layer_groups(path: Path) -> tuple[list[LayerRecord], str | None]:
     """The arguments of `LayerGroup`, by kind and format; or none, and why it can't be told.
 
     ExecuTorch has no public way to look into a program, so another version may not be readable.
@@ -33,8 +37,7 @@ def layer_groups(path: Path) -> tuple[list[dict[str, Any]], str | None]:
         groups = _groups(path.read_bytes())
     except Exception as error:  # whatever another version's private parts raise
         return [], f"what the program computes in can't be read ({type(error).__name__}: {error})"
-    keys = ("kind", "format", "kernel", "method", "quantized", "count")
-    return [dict(zip(keys, (*group, count), strict=True)) for group, count in groups.most_common()], None
+    return layer_records(groups), None
 
 
 def _groups(content: bytes) -> Counter[tuple[str, str, str | None, str, bool]]:
@@ -64,7 +67,7 @@ def _constant(program: Any, method: str) -> Any:
     return None
 
 
-def _xnnpack_graph(block: bytes) -> dict[str, Any]:
+def _xnnpack_graph(block: bytes) -> XnnpackValue:
     from executorch.exir._serialize._flatbuffer import _flatc_decompile
 
     if block[HEADER : HEADER + 4] != MAGIC:
@@ -76,12 +79,12 @@ def _xnnpack_graph(block: bytes) -> dict[str, Any]:
         (folder / "schema.fbs").write_bytes(schema)
         (folder / "graph.bin").write_bytes(block[place : place + size])
         _flatc_decompile(scratch, str(folder / "schema.fbs"), str(folder / "graph.bin"))
-        graph: dict[str, Any] = json.loads((folder / "graph.json").read_text())
+        graph: XnnpackValue = json.loads((folder / "graph.json").read_text())
     return graph
 
 
-def _xnnpack_layers(graph: dict[str, Any], vocabulary: int | None) -> Counter[tuple[str, str, str | None, str, bool]]:
-    tensors: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}
+def _xnnpack_layers(graph: XnnpackValue, vocabulary: int | None) -> Counter[tuple[str, str, str | None, str, bool]]:
+    tensors: dict[int, tuple[XnnpackValue, XnnpackValue]] = {}
     for value in graph["xvalues"]:
         union = value["xvalue_union"]
         plain = union.get("tensor_value", union)

@@ -5,8 +5,10 @@ from array import array
 from collections.abc import Sequence
 from typing import Any
 
+from fidelity.children.wire import JsonRecord, PromptRow
 
-def tokenized(tokenizer: Any, row: dict[str, Any], context: int) -> list[int] | str:
+
+def tokenized(tokenizer: Any, row: PromptRow, context: int) -> list[int] | str:
     """The token ids of a request's row, by the chat template if there is one; or why there are none.
 
     Args:
@@ -46,7 +48,7 @@ def prompt_hash(ids: Sequence[int]) -> str:
     return hashlib.sha256(array("q", ids).tobytes()).hexdigest()[:16]
 
 
-def prompt_record(ids: Sequence[int]) -> dict[str, Any]:
+def prompt_record(ids: Sequence[int]) -> JsonRecord:
     """What is recorded of a prompt beside its answer: fields of `Generation`."""
     return {"prompt_tokens": len(ids), "prompt_hash": prompt_hash(ids)}
 
@@ -56,7 +58,7 @@ def bos_tokens(tokenizer: Any) -> int | None:
     bos = getattr(tokenizer, "bos_token_id", None)
     if bos is None:
         return None
-    ids = tokenized(tokenizer, {"messages": [{"role": "user", "content": "a"}], "text": "a"}, context=1 << 30)
+    ids = tokenized(tokenizer, {"id": "", "messages": [{"role": "user", "content": "a"}], "text": "a"}, context=1 << 30)
     if isinstance(ids, str):
         return None
     return next((place for place, token in enumerate(ids) if token != bos), len(ids))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fidelity.children.arrays import packed
+from fidelity.children.wire import JsonRecord, SamplingFields
 
 NEARLY_ZERO = 1e-5
 """A temperature below this is greedy, as vLLM has it."""
@@ -21,7 +22,7 @@ class Answer:
     def __init__(
         self,
         prompt: Sequence[int],
-        sampling: dict[str, Any],
+        sampling: SamplingFields,
         *,
         ends: frozenset[int],
         context: int,
@@ -106,7 +107,7 @@ class Answer:
         if len(self.token_ids) >= self._longest:
             self.finish_reason = "length"
 
-    def record(self, prompt_id: str) -> dict[str, Any]:
+    def record(self, prompt_id: str) -> JsonRecord:
         """The arguments of `Generation`."""
         return {
             "prompt_id": prompt_id,
@@ -117,7 +118,7 @@ class Answer:
         }
 
 
-def token_score_record(prompt_id: str, continuation: Sequence[int], logits: Any, top_k: int) -> dict[str, Any]:
+def token_score_record(prompt_id: str, continuation: Sequence[int], logits: Any, top_k: int) -> JsonRecord:
     """The record of a forced continuation (see `answering.Model`).
 
     Args:

@@ -13,6 +13,7 @@ from fidelity.children.prompting import bos_tokens, prompt_end, prompt_record, t
 from fidelity.children.sampling import Answer, token_score_record
 from fidelity.children.torchao_schemes import torchao_config
 from fidelity.children.transformers_layers import layer_groups
+from fidelity.children.wire import JsonRecord, PromptRow, SampledRow, SamplingFields, TorchAOFields
 
 HEARTBEAT_S = 1.0
 """How often a running batch says how far it is."""
@@ -24,8 +25,8 @@ class TransformersModel:
     def __init__(
         self,
         model: str,
-        arguments: dict[str, Any],
-        torchao: dict[str, Any] | None,
+        arguments: JsonRecord,
+        torchao: TorchAOFields | None,
         context: int | None,
         batch: int,
     ) -> None:
@@ -61,8 +62,8 @@ class TransformersModel:
         self.step_seconds = 0.0
 
     def generate(
-        self, rows: list[dict[str, Any]], sampling: dict[str, Any], on_progress: ReportProgress
-    ) -> Iterator[dict[str, Any]]:
+        self, rows: list[SampledRow], sampling: SamplingFields, on_progress: ReportProgress
+    ) -> Iterator[JsonRecord]:
         """One record per row, in order; prompts of about the same length are answered together."""
         prompts = [tokenized(self._tokenizer, row, self._context) for row in rows]
         answerable = {number: ids for number, ids in enumerate(prompts) if not isinstance(ids, str)}
@@ -72,7 +73,8 @@ class TransformersModel:
             members = by_length[first : first + self._batch]
             done, tokens = len(answers), sum(len(whole.token_ids) for whole in answers.values())
             report = partial(_say, on_progress, done, tokens)
-            asked = [(answerable[number], {**sampling, "seed": rows[number]["seed"]}) for number in members]
+            each: list[SamplingFields] = [{**sampling, "seed": rows[number]["seed"]} for number in members]
+            asked = [(answerable[number], own) for number, own in zip(members, each, strict=True)]
             batch = self._answer_batch(asked, report)
             answers.update(zip(members, batch, strict=True))
         for number, (row, ids) in enumerate(zip(rows, prompts, strict=True)):
@@ -82,8 +84,8 @@ class TransformersModel:
                 yield {**answers[number].record(row["id"]), **prompt_record(ids)}
 
     def score_tokens(
-        self, rows: list[dict[str, Any]], continuations: list[list[int]], top_k: int, on_progress: ReportProgress
-    ) -> Iterator[dict[str, Any]]:
+        self, rows: list[PromptRow], continuations: list[list[int]], top_k: int, on_progress: ReportProgress
+    ) -> Iterator[JsonRecord]:
         """See `answering.Model`: one pass over prompt and continuation, one prompt at a time."""
         import torch
 
@@ -103,12 +105,12 @@ class TransformersModel:
             yield token_score_record(row["id"], continuation, logits[0, -keep:-1], top_k)
             on_progress(number + 1, 0)
 
-    def token_texts(self, ids: list[int], on_progress: ReportProgress) -> Iterator[dict[str, Any]]:
+    def token_texts(self, ids: list[int], on_progress: ReportProgress) -> Iterator[JsonRecord]:
         """One record: how each of these tokens reads by itself."""
         yield {"texts": [self._tokenizer.decode([id_]) for id_ in ids]}
 
     def _answer_batch(
-        self, asked: Sequence[tuple[list[int], dict[str, Any]]], on_tokens: Callable[[int], None]
+        self, asked: Sequence[tuple[list[int], SamplingFields]], on_tokens: Callable[[int], None]
     ) -> list[Answer]:
         """Transformers' own `generate` over prompts that are padded on the left.
 
@@ -155,7 +157,7 @@ class TransformersModel:
     def _decode(self, ids: list[int]) -> str:
         return str(self._tokenizer.decode(ids, skip_special_tokens=True))
 
-    def _describe(self) -> dict[str, Any]:
+    def _describe(self) -> JsonRecord:
         layers = layer_groups(self._model)
         template = getattr(self._tokenizer, "chat_template", None)
         notes = ["generated with transformers: slower than an engine that serves, and with other kernels than one"]
@@ -191,7 +193,7 @@ def _say(on_progress: ReportProgress, done: int, before: int, fresh: int) -> Non
     on_progress(done, before + fresh)
 
 
-WARM_UP = {
+WARM_UP: SamplingFields = {
     "temperature": 0.0,
     "max_tokens": 2,
     "top_p": 1.0,

@@ -5,26 +5,26 @@ from collections import Counter
 from typing import Any
 
 from fidelity.children.vllm_layers import float_name, gguf_name, torchao_format
+from fidelity.children.wire import LayerRecord, layer_records
 
 HOLDERS = ("Linear", "Embedding", "Conv1D", "Experts")
 """In the names of modules that hold weights."""
 
 
-def layer_groups(model: Any) -> list[dict[str, Any]]:
+def layer_groups(model: Any) -> list[LayerRecord]:
     """The layers of a loaded model, grouped by kind and format: the arguments of `LayerGroup`.
 
     The method is the module's class, or torchao's tensor; the kernel is left to PyTorch and to that class.
     """
     head = model.get_output_embeddings()
-    groups: Counter[tuple[str, str, None, str, bool]] = Counter()
+    groups: Counter[tuple[str, str, str | None, str, bool]] = Counter()
     for module in model.modules():
         name = type(module).__name__
         if any(holder in name for holder in HOLDERS) and _has_weights(module):
             kind = "lm_head" if module is head else _kind(name)
             number_format, quantized, method = _format(module, name)
             groups[(kind, number_format, None, method, quantized)] += 1
-    keys = ("kind", "format", "kernel", "method", "quantized", "count")
-    return [dict(zip(keys, (*group, count), strict=True)) for group, count in groups.most_common()]
+    return layer_records(groups)
 
 
 def _has_weights(module: Any) -> bool:

@@ -15,6 +15,7 @@ from fidelity.children.torchao_schemes import torchao_config
 from fidelity.children.vllm_config import end_tokens, kv_cache, parallelism
 from fidelity.children.vllm_layers import attention_backend, layer_groups
 from fidelity.children.vllm_token_scores import in_order, number, token_scores
+from fidelity.children.wire import AloneRequest, JsonRecord, PromptRow, SampledRow, SamplingFields, TorchAOFields
 
 HEARTBEAT_S = 1.0
 """How often a running chunk says how far it is."""
@@ -23,7 +24,7 @@ HEARTBEAT_S = 1.0
 class VllmInProcess:
     """vLLM's `LLM` and what became known of it while it was loaded."""
 
-    def __init__(self, arguments: dict[str, Any], torchao: dict[str, Any] | None) -> None:
+    def __init__(self, arguments: JsonRecord, torchao: TorchAOFields | None) -> None:
         phases = self._phases = vllm_speed.Phases()
         with phases.timed("import", since=vllm_speed.process_started()):
             from vllm import LLM
@@ -44,8 +45,8 @@ class VllmInProcess:
         self.step_seconds = 0.0
 
     def generate(
-        self, rows: list[dict[str, Any]], sampling: dict[str, Any], on_progress: ReportProgress
-    ) -> Iterator[dict[str, Any]]:
+        self, rows: list[SampledRow], sampling: SamplingFields, on_progress: ReportProgress
+    ) -> Iterator[JsonRecord]:
         """One record per row, in order: all of them are in the engine at once, behind an empty prefix cache."""
         self._llm.reset_prefix_cache()
         tokens = [tokenized(self._tokenizer, row, self._context) for row in rows]
@@ -60,14 +61,14 @@ class VllmInProcess:
 
     def stream(
         self,
-        rows: list[dict[str, Any]],
-        sampling: dict[str, Any],
+        rows: list[SampledRow],
+        sampling: SamplingFields,
         at_once: int | None,
         share: float,
         ramp: list[float],
         logprobs: bool,
         on_progress: ReportProgress,
-    ) -> Iterator[dict[str, Any]]:
+    ) -> Iterator[JsonRecord]:
         """One record per row with its `place`, each as soon as it is finished; the engine is kept full.
 
         Args:
@@ -116,19 +117,19 @@ class VllmInProcess:
                 engine.abort_request(list(running))
 
     def time_alone(
-        self, rows: list[dict[str, Any]], requests: list[dict[str, Any]], on_progress: ReportProgress
-    ) -> Iterator[dict[str, Any]]:
+        self, rows: list[PromptRow], requests: list[AloneRequest], on_progress: ReportProgress
+    ) -> Iterator[JsonRecord]:
         """A record per request, see `vllm_speed.answers_alone`: one request at a time, behind an empty prefix cache."""
         prompts = [tokenized(self._tokenizer, row, self._context) for row in rows]
         yield from vllm_speed.answers_alone(self._llm, prompts, requests, on_progress)
 
-    def account(self, on_progress: ReportProgress) -> Iterator[dict[str, Any]]:
+    def account(self, on_progress: ReportProgress) -> Iterator[JsonRecord]:
         """One record: seconds by phase since the process began, and bytes of weights and KV cache."""
         yield {"phases": self._phases.seconds, **vllm_speed.memory(self._llm)}
 
     def score_tokens(
-        self, rows: list[dict[str, Any]], continuations: list[list[int]], top_k: int, on_progress: ReportProgress
-    ) -> Iterator[dict[str, Any]]:
+        self, rows: list[PromptRow], continuations: list[list[int]], top_k: int, on_progress: ReportProgress
+    ) -> Iterator[JsonRecord]:
         """One record per row, in order: how likely each token of its continuation is; see `answering.Model`.
 
         All of them are in the engine at once, behind an empty prefix cache, as when they are generated. vLLM adds a
@@ -151,13 +152,11 @@ class VllmInProcess:
             else:
                 yield {"prompt_id": row["id"], **token_scores(next(outputs).prompt_logprobs, ids, top_k)}
 
-    def token_texts(self, ids: list[int], on_progress: ReportProgress) -> Iterator[dict[str, Any]]:
+    def token_texts(self, ids: list[int], on_progress: ReportProgress) -> Iterator[JsonRecord]:
         """One record: how each of these tokens reads by itself."""
         yield {"texts": [self._tokenizer.decode([id_]) for id_ in ids]}
 
-    def _run(
-        self, prompts: list[list[int]], sampling: list[dict[str, Any]], on_progress: ReportProgress
-    ) -> Iterator[Any]:
+    def _run(self, prompts: list[list[int]], sampling: list[JsonRecord], on_progress: ReportProgress) -> Iterator[Any]:
         """VLLM's own loop over its steps (what `LLM.generate` does), with a sign of life in between.
 
         Each prompt has a sampling of its own. Gives the outputs as they finish.
@@ -195,7 +194,7 @@ class VllmInProcess:
         ids = self._tokenizer.encode("a")
         list(self._run([list(ids)], [{"temperature": 0.0, "max_tokens": 2, "logprobs": 0}], lambda *_: None))
 
-    def _describe(self) -> dict[str, Any]:
+    def _describe(self) -> JsonRecord:
         config = self._llm.llm_engine.vllm_config
         layers = self._llm.apply_model(layer_groups)[0]
         template = getattr(self._tokenizer, "chat_template", None)
@@ -225,7 +224,7 @@ class VllmInProcess:
         }
 
 
-def _sampling_params(sampling: dict[str, Any], *, logprobs: bool) -> Any:
+def _sampling_params(sampling: JsonRecord, *, logprobs: bool) -> Any:
     """Outputs come whole, once they are finished."""
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind
@@ -233,7 +232,7 @@ def _sampling_params(sampling: dict[str, Any], *, logprobs: bool) -> Any:
     return SamplingParams(**sampling, logprobs=0 if logprobs else None, output_kind=RequestOutputKind.FINAL_ONLY)
 
 
-def _generation(prompt_id: str, output: Any) -> dict[str, Any]:
+def _generation(prompt_id: str, output: Any) -> JsonRecord:
     """A record of `generate`, from vLLM's `CompletionOutput`."""
     ids, steps = list(output.token_ids), output.logprobs
     return {
@@ -245,7 +244,7 @@ def _generation(prompt_id: str, output: Any) -> dict[str, Any]:
     }
 
 
-def _torchao_arguments(scheme: str, group_size: int | None) -> dict[str, Any]:
+def _torchao_arguments(scheme: str, group_size: int | None) -> JsonRecord:
     """What vLLM takes to quantize linear layers by torchao while it loads them."""
     from torchao.core.config import config_to_dict
 

@@ -3,6 +3,8 @@
 from functools import partial
 from typing import Any
 
+from fidelity.children.wire import JsonRecord
+
 SPECULATIVE = ("method", "model", "num_speculative_tokens")
 """What of a speculative configuration names how tokens are proposed."""
 
@@ -13,7 +15,7 @@ def kv_cache(config: Any) -> str:
     return str(config.model_config.dtype).removeprefix("torch.") if named == "auto" else named
 
 
-def parallelism(config: Any) -> dict[str, Any]:
+def parallelism(config: Any) -> JsonRecord:
     """Over how many devices the model is spread, and how tokens are proposed: fields of `EngineInfo`."""
     parallel = getattr(config, "parallel_config", None)
     return {

@@ -8,12 +8,14 @@ import re
 from collections import Counter
 from typing import Any
 
+from fidelity.children.wire import LayerRecord, layer_records
+
 FLOATS = {"bfloat16": "BF16", "float16": "FP16", "float32": "FP32", "float64": "FP64"}
 NO_LAYERS = ("Attention", "KVCache", "RotaryEmbedding")
 """Modules with a `quant_method` that hold no weights: they carry the scales of the KV cache."""
 
 
-def layer_groups(model: Any) -> list[dict[str, Any]]:
+def layer_groups(model: Any) -> list[LayerRecord]:
     """The layers of a loaded model, grouped by kind, format and kernel: the arguments of `LayerGroup`."""
     groups: Counter[tuple[str, str, str | None, str, bool]] = Counter()
     for module in model.modules():
@@ -25,8 +27,7 @@ def layer_groups(model: Any) -> list[dict[str, Any]]:
         number_format, quantized = _format(module, method, kernel)
         kernel_name = type(kernel).__name__ if kernel is not None else None
         groups[(_kind(name), number_format, kernel_name, type(method).__name__, quantized)] += 1
-    keys = ("kind", "format", "kernel", "method", "quantized", "count")
-    return [dict(zip(keys, (*group, count), strict=True)) for group, count in groups.most_common()]
+    return layer_records(groups)
 
 
 def attention_backend(model: Any) -> str | None:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from fidelity.children.wire import AloneRequest, JsonRecord
+
 
 class Phases:
     """Seconds by what they were spent on, added up."""
@@ -113,8 +115,8 @@ def answer_alone(llm: Any, prompt: list[int], *, tokens: int, name: str) -> list
 
 
 def answers_alone(
-    llm: Any, prompts: list[list[int] | str], requests: list[dict[str, Any]], on_progress: Callable[[int, int], None]
-) -> Iterator[dict[str, Any]]:
+    llm: Any, prompts: list[list[int] | str], requests: list[AloneRequest], on_progress: Callable[[int, int], None]
+) -> Iterator[JsonRecord]:
     """A record for each request, in order, with when its tokens came.
 
     Args:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from fidelity.children.arrays import packed
+from fidelity.children.wire import JsonRecord
 
 
 def number(output: Any) -> int:
@@ -21,7 +22,7 @@ def in_order(outputs: Iterator[Any], first: int) -> Iterator[Any]:
             first += 1
 
 
-def token_scores(prompt_logprobs: Any, continuation: list[int], top_k: int) -> dict[str, Any]:
+def token_scores(prompt_logprobs: Any, continuation: list[int], top_k: int) -> JsonRecord:
     """The arrays of a record of `force`, from the `FlatLogprobs` of a prompt that ends with the continuation.
 
     Each position has the token's own entry and then the most likely ones. vLLM counts tokens that are equally likely

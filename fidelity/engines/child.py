@@ -14,14 +14,16 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
+from fidelity.children.wire import JsonRecord, PromptRow, SampledRow, SamplingFields
 from fidelity.config import Sampling
 from fidelity.engines.base import OnProgress, Progress
 from fidelity.engines.machine import MachineWatch
 from fidelity.engines.memory import Memory, MemoryWatch
 from fidelity.engines.processes import ended, how_it_ended, last_lines, oom_kills, processor_seconds
 from fidelity.errors import EngineError
-from fidelity.records import EngineInfo, Failure, Generation, LayerGroup, Prompt, TokenScores, every_id
+from fidelity.records import EngineInfo, Failure, Generation, Prompt, TokenScores, every_id
 
 LOADING = "loading the model"
 SHUTDOWN_S = 30.0
@@ -54,7 +56,7 @@ class ChildEngine:
     def __init__(
         self,
         module: str,
-        settings: Mapping[str, Any],
+        settings: Mapping[str, object],
         *,
         env: Mapping[str, str],
         log: Path,
@@ -96,7 +98,7 @@ class ChildEngine:
         try:
             self._send({"open": dict(settings)})
             reply = self._receive(while_doing=LOADING)
-            self.info = _engine_info(reply["info"])
+            self.info = TypeAdapter(EngineInfo).validate_python(reply["info"])
         except BaseException:
             self._end()
             raise
@@ -120,12 +122,13 @@ class ChildEngine:
     @staticmethod
     def sampled_rows(
         prompts: Sequence[Prompt], sampling: Sampling, repeats: Sequence[int] | None
-    ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    ) -> tuple[list[SampledRow], SamplingFields]:
         """The rows of a request, each with its own seed, and the sampling that they share."""
         which = repeats or [0] * len(prompts)
         seeds = [sampling.seed_of(prompt.id, repeat) for prompt, repeat in zip(prompts, which, strict=True)]
-        rows = [{**row, "seed": seed} for row, seed in zip(rows_of(prompts), seeds, strict=True)]
-        return rows, sampling.model_dump(mode="json", exclude={"repeats"})
+        rows: list[SampledRow] = [{**row, "seed": seed} for row, seed in zip(rows_of(prompts), seeds, strict=True)]
+        fields: SamplingFields = sampling.model_dump(mode="json", exclude={"repeats"})  # type: ignore[assignment]
+        return rows, fields
 
     def score_tokens(
         self, prompts: Sequence[Prompt], continuations: Sequence[Sequence[int]], top_k: int
@@ -153,7 +156,7 @@ class ChildEngine:
         """See `WatchedEngine.watch_machine`."""
         return MachineWatch(self._process.pid)
 
-    def _ask(self, method: str, *, while_doing: str, **arguments: Any) -> Iterator[dict[str, Any]]:
+    def _ask(self, method: str, *, while_doing: str, **arguments: Any) -> Iterator[JsonRecord]:
         """The records of a request, as they come."""
         self._send({method: arguments})
         while True:
@@ -166,7 +169,7 @@ class ChildEngine:
                 case {"record": record}:
                     yield record
 
-    def _send(self, request: Mapping[str, Any]) -> None:
+    def _send(self, request: Mapping[str, object]) -> None:
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
@@ -174,11 +177,11 @@ class ChildEngine:
         except BrokenPipeError:
             raise EngineError(self._exit_report("before it could be asked")) from None
 
-    def _receive(self, *, while_doing: str) -> dict[str, Any]:
+    def _receive(self, *, while_doing: str) -> JsonRecord:
         line = self._read_line(while_doing)
         if not line:
             raise EngineError(self._exit_report(f"while {while_doing}"))
-        reply: dict[str, Any] = json.loads(line)
+        reply: JsonRecord = json.loads(line)
         if "error" in reply:
             raise EngineError(f"the engine failed while {while_doing}: {reply['error']}{last_lines(self._log_path)}")
         return reply
@@ -233,7 +236,7 @@ def _command(module: str, python: Path | None) -> list[str]:
     return [str(python), "-I", "-c", BORROWED, str(package), module]
 
 
-def rows_of(prompts: Sequence[Prompt]) -> list[dict[str, Any]]:
+def rows_of(prompts: Sequence[Prompt]) -> list[PromptRow]:
     """Prompts as a child takes them."""
     return [
         {"id": p.id, "text": p.text, "messages": [{"role": m.role, "content": m.content} for m in p.messages]}
@@ -241,14 +244,14 @@ def rows_of(prompts: Sequence[Prompt]) -> list[dict[str, Any]]:
     ]
 
 
-def generation_of(record: Mapping[str, Any]) -> Generation | Failure:
+def generation_of(record: JsonRecord) -> Generation | Failure:
     """A record of `generate`."""
     if "failure" in record:
         return Failure(record["prompt_id"], record["failure"])
     return Generation(**_tuples(record))
 
 
-def _token_scores(record: Mapping[str, Any]) -> TokenScores:
+def _token_scores(record: JsonRecord) -> TokenScores:
     """A record of `force`: its arrays are little-endian bytes in base64, since JSON is slow with this many numbers."""
     token_ids, top_logprobs = _array(record["token_ids"], "<i4"), _array(record["top_logprobs"], "<f4")
     table = (len(token_ids), len(top_logprobs) // max(1, len(token_ids)))
@@ -267,11 +270,6 @@ def _array(packed: str, kind: str) -> NDArray[Any]:
     return np.frombuffer(b64decode(packed), kind)
 
 
-def _engine_info(reported: Mapping[str, Any]) -> EngineInfo:
-    layers = tuple(LayerGroup(**group) for group in reported.get("layers", ()))
-    return EngineInfo(**_tuples({**reported, "layers": layers}))
-
-
-def _tuples(fields: Mapping[str, Any]) -> dict[str, Any]:
+def _tuples(fields: JsonRecord) -> JsonRecord:
     """JSON knows lists only; the records hold tuples."""
     return {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fidelity.checkpoints import FLOATS
+from fidelity.checkpoints import FLOATS, NOT_KNOWN, ran_otherwise
 from fidelity.records import EngineInfo
 
 
@@ -19,13 +19,14 @@ def run_notes(stored: str | None, info: EngineInfo, *, asked: bool, options: Map
     notes = []
     by = f" ({', '.join(info.kernels)})" if info.kernels else ""
     if stored is not None and info.ran_as is not None:
-        plain = stored in FLOATS.values()
-        if (asked or not plain) and not info.quantized_layers:
+        plain = stored.partition(",")[0] in FLOATS.values()
+        quantized = asked or not (plain or stored.startswith(NOT_KNOWN))
+        if quantized and not info.quantized_layers:
             notes.append(f"quantization never engaged: no layer is quantized, and all computed in {info.ran_as}")
-        elif not plain and stored.partition(" (")[0].removeprefix("GGUF ") != info.ran_as.partition(" (")[0]:
-            notes.append(f"the checkpoint is {stored}, but its kernel{by} ran it as {info.ran_as}")
-        elif plain and stored != info.ran_as:
+        elif plain and stored.partition(",")[0] != info.ran_as:
             notes.append(f"the checkpoint is {stored}, and was made {info.ran_as} while loading{by}")
+        elif ran_otherwise(stored, info.ran_as):
+            notes.append(f"the checkpoint is {stored}, but its kernel{by} ran it as {info.ran_as}")
     if info.kv_cache != info.dtype:
         notes.append(f"the KV cache was kept in {info.kv_cache}")
     if options.get("trust_remote_code"):

@@ -225,7 +225,7 @@ class OpenAIServer:
         )
 
     def _generation(self, prompt_id: str, answer: bytes) -> Generation:
-        answered = generation(answer, prompt_id=prompt_id, api=self._requests.api)
+        answered = generation(answer, prompt_id=prompt_id)
         reasoning = None if answered.reasoning is None else self._line.hide(answered.reasoning)
         return replace(answered, text=self._line.hide(answered.text), reasoning=reasoning)
 
