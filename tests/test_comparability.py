@@ -145,6 +145,13 @@ class TestVerdict:
         with pytest.raises(ConfigError, match=message):
             load_gate(workspace.file("gate.yaml", f"margins: {{sts: 0.1}}\n{text}"))
 
+    def test_a_baseline_declares_nothing(self, fidelity, workspace, write):
+        base, quant = write({}, {})
+        base.write_text(json.dumps({**json.loads(base.read_text()), "compares": "engine"}))
+        code, _, error = fidelity("compare", base, quant)
+        assert code == 2
+        assert "base: 'compares' says how a candidate differs: write it there, or in the gate" in error
+
     def test_one_or_a_list(self):
         assert Gate(margins={"sts": 0.1}, compares="engine").compares == ("engine",)
         assert Gate(margins={"sts": 0.1}, compares=list(KINDS)).compares == KINDS
@@ -154,10 +161,10 @@ class TestDifferences:
     """By manifests alone."""
 
     def fields(self, baseline, candidate, prompts=None, declared=("quantization",)):
-        named = differences(
+        differing = differences(
             run_manifest("base", **baseline), run_manifest("quant", **candidate), prompts, declared=declared
         )
-        return [difference.field for difference in named]
+        return [difference.field for difference in differing]
 
     def vllm(self, options=None, **engine):
         return {"config": {"name": "x", "model": "m", "engine": {"kind": "vllm", "options": options or {}, **engine}}}
@@ -227,8 +234,8 @@ class TestDifferences:
 
     def test_many_end_tokens_are_told_in_short(self):
         few, many = (run_manifest(**self.engine(end_tokens=tokens)) for tokens in ([2], list(range(20_000))))
-        (difference,) = differences(few, many)
-        assert difference.sentence == "set of end tokens is 0, 1, 2, 3, 4, 5, 6, 7 and 19992 more (the baseline's: 2)"
+        (differing,) = differences(few, many)
+        assert differing.sentence == "set of end tokens is 0, 1, 2, 3, 4, 5, 6, 7 and 19992 more (the baseline's: 2)"
 
     def test_quantization_that_is_not_what_is_compared_is_a_difference(self):
         baseline, candidate = {"checkpoint": {"format": "BF16"}}, {"checkpoint": {"format": "W4A16-INT4 g64"}}
@@ -243,8 +250,8 @@ class TestDifferences:
     def test_providers_are_compared_as_a_whole(self):
         baseline, candidate = ({"identity": {"at": place}} for place in ("a.example/v1", "b.example/v1"))
         candidate |= self.engine(mode="eager")
-        named = differences(run_manifest(**baseline), run_manifest(**candidate), declared=("provider",))
-        assert [(d.field, d.declared) for d in named] == [("mode", True), ("server", True)]
+        differing = differences(run_manifest(**baseline), run_manifest(**candidate), declared=("provider",))
+        assert [(d.field, d.declared) for d in differing] == [("mode", True), ("server", True)]
 
 
 class TestServers:

@@ -32,8 +32,8 @@ def why_no_control(controls: Sequence[RunManifest], baseline: RunManifest, candi
             return f"{name} is the candidate itself, so that nothing could lie beyond the floor."
         if control.identity.get("model") != baseline.identity.get("model"):
             return f"{name} is another model than the baseline."
-        if unlike := differences(baseline, control, declared=ONLY_WEIGHTS):
-            return f"{name} is no control, since its {in_words(unlike)}."
+        if differing := differences(baseline, control, declared=ONLY_WEIGHTS):
+            return f"{name} is no control, since its {in_words(differing)}."
         for field, expected, actual in _claims(baseline, control):
             if expected != actual:
                 return f"{name} is no control, since its {field} is {actual} (the baseline's: {expected})."

@@ -29,7 +29,7 @@ MOSTLY = re.compile(r"most (?:of the weights )?are \w+")
 
 
 def asked_to_quantize(manifest: RunManifest) -> bool:
-    """Whether the engine was told to quantize while loading."""
+    """Whether the engine was asked to quantize while loading."""
     torchao = getattr(manifest.config.engine, "torchao", None)
     return torchao is not None or any(options_of(manifest).get(name) for name in QUANTIZING)
 
@@ -96,8 +96,8 @@ def why_not_engaged(
     if same.texts and same.token_ids is not False and same.logprobs:
         return f"{word} never engaged: every text, token id and logprob equals the baseline's."
     if same.texts and same.token_ids is not False and same.logprobs is None:
-        claim = f"{word[0].lower()}{word[1:]}"
-        return f"Can't tell whether {claim} engaged: every text equals the baseline's, and there are no logprobs."
+        what = f"{word[0].lower()}{word[1:]}"
+        return f"Can't tell whether {what} engaged: every text equals the baseline's, and there are no logprobs."
     return _not_quantized(candidate) if subject == "quantization" else ""
 
 
