@@ -152,7 +152,7 @@ class TestUse:
         base, *candidates = [load_run(path) for path in paths]
         listener = Silent()
         keys = {"store": Store(workspace.folder / store), "listener": listener, "metrics": [Identical()], **keys}
-        return compare(base, candidates, **keys), [line for line in listener.said if isinstance(line, str)]
+        return compare(base, candidates, **keys), [line for line in listener.messages if isinstance(line, str)]
 
     def test_a_pipeline_generates_only_the_candidate(self, workspace, stored):
         here, _ = self.compare(

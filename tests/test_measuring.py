@@ -58,12 +58,12 @@ class TestTimingsAreNoPartOfARun:
         assert again.path == first.path
         assert again.measurement.created == created
         assert len(again.measurement.latency.requests) == 4 * 2 * 3
-        assert any("timed" in str(message) for message in listener.said)
+        assert any("timed" in str(message) for message in listener.messages)
 
     def test_once_made_they_stay(self, made):
         (first, _), listener = made(latency=TIMED), Silent()
         (again, _) = made(listener=listener, latency=TIMED)
-        assert listener.said == []
+        assert listener.messages == []
         assert again.measurement == first.measurement
         assert made()[0].measurement == first.measurement  # nothing was asked for, and nothing is forgotten
 
@@ -72,7 +72,7 @@ class TestTimingsAreNoPartOfARun:
         listener = Silent()
         (run, _) = made(listener=listener, price_per_hour=3.0)
         assert run.measurement.price_per_hour == 3.0
-        assert listener.said == []
+        assert listener.messages == []
 
     def test_they_come_along_into_another_store(self, made, workspace):
         (run, _) = made()
@@ -136,7 +136,7 @@ def test_an_engine_that_dies_while_it_is_timed_leaves_the_run(made, workspace):
     workspace.prompts("one", "two", "DIES ALONE")
     (run, _) = made(listener=listener, latency={"prompts": 3})
     assert run.manifest.counts.generations == 3
-    assert any("not timed: the engine process was killed by SIGILL" in str(message) for message in listener.said)
+    assert any("not timed: the engine process was killed by SIGILL" in str(message) for message in listener.messages)
 
 
 def test_generate_says_where_the_time_went(made, fidelity, workspace):

@@ -44,7 +44,7 @@ def compared(workspace, *candidates, listener=None, store="store", **keys):
 
 
 def opened(listener):
-    return [line for line in listener.said if isinstance(line, str) and "opening" in line]
+    return [line for line in listener.messages if isinstance(line, str) and "opening" in line]
 
 
 class TestWhoScoresWhom:
@@ -225,7 +225,7 @@ class TestDoneWithout:
         assert dying.columns["identical"]
         assert "killed by SIGKILL" in dying.unscored["top1_agreement"]
         assert "top1_agreement" in quant.columns
-        assert any("dying: not forced (kl: none switches that off)" in str(line) for line in listener.said)
+        assert any("dying: not forced (kl: none switches that off)" in str(line) for line in listener.messages)
 
     def test_recorded_outputs_are_compared_without_it(self, workspace):
         rows = [{"id": f"p{n}", "text": f"answer {n}", "token_ids": [1, 2]} for n in range(3)]
@@ -295,7 +295,7 @@ def test_switched_off_nothing_is_forced(workspace):
     workspace.run("dying", engine={"kind": "vllm", "options": {"quantization": "DIES"}})
     listener = Silent()
     assert compared(workspace, "dying", listener=listener).candidates[0].columns["identical"]
-    assert not any("not forced" in str(line) for line in listener.said)
+    assert not any("not forced" in str(line) for line in listener.messages)
 
 
 def chunks_of(scores):

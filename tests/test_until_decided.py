@@ -37,7 +37,7 @@ def study(fake_vllm, workspace):
             until_decided=True,
         )
         assert not result.not_compared
-        return result.candidates[0], [line for line in listener.said if isinstance(line, str)]
+        return result.candidates[0], [line for line in listener.messages if isinstance(line, str)]
 
     return study
 
