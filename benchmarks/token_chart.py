@@ -39,9 +39,8 @@ def main() -> None:
     for name, run in runs.items():
         near = sum(bool(divergence.near_tie) for divergence in run.divergences)
         survival = run.survival
-        print(
-            f"{name}: {len(survival.diverged_at)} of {survival.answers} part, {near} of {len(run.divergences)} at a near tie"
-        )
+        diverged, total = len(survival.diverged_at), survival.answers
+        print(f"{name}: {diverged} of {total} diverge, {near} of {len(run.divergences)} at a near tie")
 
 
 def _runs(store: Store) -> dict[str, RunTokens]:

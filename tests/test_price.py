@@ -257,8 +257,8 @@ def test_what_kurtic_et_al_published_is_a_drift_without_a_price():
     assert cells["Llama-3.1-405B W8A8-FP8"] == "0.40"
     assert cells["Llama-3.2-1B SpinQuant"] == "-"
     assert "1 - chrf" not in published_table("chrf").headings
-    assert "Kurtic" in table.said[0]
-    assert "Kurtic" not in published_table("chrf").said[0]
+    assert "Kurtic" in table.notes[0]
+    assert "Kurtic" not in published_table("chrf").notes[0]
     assert [row.name for row in published_table(None).rows] == [p.name for p in published() if p.ratios]
 
 

@@ -50,9 +50,9 @@ def dissect_on_hub(model: str, revision: str | None = None) -> Anatomy:
             f"model {model!r}: neither a directory here nor to be had from the Hub ({type(error).__name__}: {detail})"
         ) from error
     tensors = {
-        name: Tensor(str(detail.dtype), tuple(detail.shape), detail.data_offsets[1] - detail.data_offsets[0])
+        name: Tensor(str(entry.dtype), tuple(entry.shape), entry.data_offsets[1] - entry.data_offsets[0])
         for header in headers.values()
-        for name, detail in header.tensors.items()
+        for name, entry in header.tensors.items()
     }
     size = sum(file.size or 0 for file in files if file.rfilename in headers)
     return dissected(config, Weights(tensors, size), chat_template=template)

@@ -45,7 +45,8 @@ def _recommend(chosen: argparse.Namespace) -> int:
 def _lines(recommendation: "Recommendation") -> list[str]:
     """The recommendation, then every candidate with its verdict and what it takes."""
     if best := recommendation.best:
-        sentence = f"{best.name}: of the candidates of {recommendation.baseline} that pass, it takes the least ({_takes(best)})"
+        passing = f"of the candidates of {recommendation.baseline} that pass"
+        sentence = f"{best.name}: {passing}, it takes the least ({_takes(best)})"
         if best.ratio and best.measure and not _saves(best):
             sentence += f"; but {recommendation.baseline} itself takes no more"
     elif closest := recommendation.closest:

@@ -159,7 +159,8 @@ def _same_prompts(baseline: Run, candidate: Run) -> None:
     if only:
         what = f"{len(only)} are in one run only, such as {only[0]!r}"
     raise IncomparableError(
-        f"{baseline.name} ({len(baseline_prompts)} prompts) and {candidate.name} ({len(candidate_prompts)} prompts) asked different prompts: "
+        f"{baseline.name} ({len(baseline_prompts)} prompts) and {candidate.name} ({len(candidate_prompts)} prompts) "
+        "asked different prompts: "
         f"{what}; generate both with the same prompt set and the same --limit"
     )
 

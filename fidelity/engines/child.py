@@ -136,7 +136,7 @@ class ChildEngine:
         """See `ForcingEngine.force`."""
         handed = [list(map(int, ids)) for ids in continuations]
         for record in self._ask(
-            "force", while_doing="forcing", rows=rows_of(prompts), continuations=handed, top_k=top_k
+            "score_tokens", while_doing="scoring tokens", rows=rows_of(prompts), continuations=handed, top_k=top_k
         ):
             if "failure" in record:
                 yield Failure(record["prompt_id"], record["failure"])

@@ -59,7 +59,7 @@ class OpenAIServer:
             log: A line is appended for each attempt that failed.
             on_progress: Told every second how far a call is.
             deadline: Seconds for which nothing may be reached.
-            obituary: Says of a server of our own how it died; None while it lives.
+            exit_report: Says of a server of our own how it died; None while it lives.
 
         Raises:
             EngineError: It refuses a plain request.

@@ -13,8 +13,8 @@ from fidelity.errors import ConfigError, FidelityError, MissingPackageError
 from fidelity.records import Column, Generation, Pair, Prompt
 from fidelity.schema import Settings
 
-Need = Literal["text", "token_ids", "finish_reason", "encoder", "forced", "whole_vocabulary"]
-"""`forced`: what both models make of the baseline's tokens; `whole_vocabulary`: the same of every token there is."""
+Need = Literal["text", "token_ids", "finish_reason", "encoder", "token_scores", "whole_vocabulary"]
+"""`token_scores`: both models' scores of the baseline's tokens; `whole_vocabulary`: of every token there is."""
 
 
 class Metric(Settings, ABC):
@@ -38,8 +38,8 @@ class Metric(Settings, ABC):
 
     @property
     def reads_token_scores(self) -> bool:
-        """Whether it reads `Pair.forced` in place of the texts."""
-        return bool(self.needs & {"forced", "whole_vocabulary"})
+        """Whether it reads `Pair.token_scores` in place of the texts."""
+        return bool(self.needs & {"token_scores", "whole_vocabulary"})
 
     @property
     def cost(self) -> Literal["cheap", "moderate", "encoder"]:

@@ -50,7 +50,7 @@ class Tokens(Metric):
 
     @property
     def needs(self) -> frozenset[Need]:
-        return frozenset({"forced"})
+        return frozenset({"token_scores"})
 
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
         values = [token_values(*pair.token_scores) if pair.token_scores else None for pair in pairs]

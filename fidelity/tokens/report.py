@@ -50,8 +50,15 @@ def token_report(baseline: Run, controls: Sequence[Run], candidate: Run) -> Toke
 
 def as_json(report: TokenReport) -> dict[str, Any]:
     """Every number, unrounded; the survival curve as its steps."""
-    runs = [
-        {**asdict(of_run), "survival": {"answers": of_run.survival.answers, "steps": of_run.survival.curve()}}
-        for of_run in report.runs
-    ]
-    return {**asdict(report), "runs": runs}
+    return {**asdict(report), "runs": [_run_json(of_run) for of_run in report.runs]}
+
+
+def _run_json(of_run: RunTokens) -> dict[str, Any]:
+    """Under the keys that such files have always had: `ear` and `partings`."""
+    statistics = {_JSON_KEYS.get(name, name): value for name, value in asdict(of_run.statistics).items()}
+    survival = {"answers": of_run.survival.answers, "steps": of_run.survival.curve()}
+    divergences = [asdict(divergence) for divergence in of_run.divergences]
+    return {"run": of_run.run, "statistics": statistics, "survival": survival, "partings": divergences}
+
+
+_JSON_KEYS = {"acceptance": "ear", "acceptance_upper": "ear_upper", "acceptance_exact": "ear_exact"}
