@@ -317,8 +317,8 @@ CONTROLS: dict[str, tuple[Callable[[Rows], Rows], str]] = {
     "the candidate's answers": (lambda rows: COPY, "is the candidate itself"),
     "the candidate's answers, written anew": (lambda rows: [dict(reversed(r.items())) for r in COPY], "shares 25"),
     "the candidate's answers but for some": (
-        lambda rows: [*COPY[:30], *CONTROL[30:]],
-        "shares 20 answers with the candidate",
+        lambda rows: [*COPY[:33], *CONTROL[33:]],
+        "shares 23 answers with the candidate",
     ),
     "to other prompts": (moved(shuffled), FLOOR),
     "to the next prompt": (moved(lambda n: n[1:] + n[:1]), FLOOR),
