@@ -122,9 +122,9 @@ def as_json(inspection: Inspection) -> dict[str, Any]:
     }
 
 
-def contrast_json(found: tuple[Contrast, ...]) -> list[dict[str, Any]]:
+def contrast_json(differences: tuple[Contrast, ...]) -> list[dict[str, Any]]:
     """What differs between two checkpoints, as plain data."""
-    return [asdict(one) for one in found]
+    return [asdict(one) for one in differences]
 
 
 def _checkpoint_json(anatomy: Anatomy) -> dict[str, Any]:

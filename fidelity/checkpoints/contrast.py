@@ -47,8 +47,8 @@ def contrast(baseline: Path, other: Path) -> tuple[Contrast, ...]:
     Raises:
         ConfigError: A config.json or a header is damaged.
     """
-    found = [*_architecture(baseline, other), *_tokenizers(baseline, other), *_templates(baseline, other)]
-    return (*found, *_answers(baseline, other), *_layers(baseline, other))
+    differences = [*_architecture(baseline, other), *_tokenizers(baseline, other), *_templates(baseline, other)]
+    return (*differences, *_answers(baseline, other), *_layers(baseline, other))
 
 
 def _architecture(baseline: Path, other: Path) -> Iterator[Contrast]:
@@ -142,11 +142,11 @@ def _layers(baseline: Path, other: Path) -> Iterator[Contrast]:
 
 def _schemes(anatomy: Anatomy) -> dict[str, str]:
     """The formats of all layers of a name, in every block."""
-    found: dict[str, set[str]] = {}
+    formats_of: dict[str, set[str]] = {}
     for stored in anatomy.parts:
         for name in stored.names:
-            found.setdefault(name, set()).add(stored.format)
-    return {name: " and ".join(sorted(formats)) for name, formats in found.items()}
+            formats_of.setdefault(name, set()).add(stored.format)
+    return {name: " and ".join(sorted(formats)) for name, formats in formats_of.items()}
 
 
 def _differing(what: str, first: Any, second: Any) -> Iterator[Contrast]:

@@ -57,16 +57,16 @@ def _inspect(chosen: argparse.Namespace) -> int:
     return COULD_NOT_JUDGE if any(one.fault for one in inspection) else OK
 
 
-def _show_two(found: "Sequence[Inspection]", differences: "Sequence[Contrast]", console: "Console") -> None:
+def _show_two(inspections: "Sequence[Inspection]", differences: "Sequence[Contrast]", console: "Console") -> None:
     """What both are, and what differs; then whether a comparison could tell it from drift."""
     from rich.table import Table
     from rich.text import Text
 
     table = Table("", show_edge=False, pad_edge=False)
-    for one in found:
+    for one in inspections:
         table.add_column(Text(one.name))
-    for name in _facts(found[0].anatomy) if found[0].anatomy else ():
-        cells = [str(_facts(one.anatomy).get(name) or "not stated") if one.anatomy else "" for one in found]
+    for name in _facts(inspections[0].anatomy) if inspections[0].anatomy else ():
+        cells = [str(_facts(one.anatomy).get(name) or "not stated") if one.anatomy else "" for one in inspections]
         if name in ("format", "bytes", "bits per weight", "KV cache", "parameters"):
             table.add_row(name, *(Text(cell.partition(" (")[0] if name == "KV cache" else cell) for cell in cells))
     for difference in differences:

@@ -56,8 +56,8 @@ def show_pair(comparison: Path, row: pd.Series) -> None:
 def _conflicts(pair: OpenPair) -> None:
     """What the candidate states against the baseline, the most telling first."""
     both = Pair(pair.prompt, pair.baseline, pair.candidate)
-    if found := conflicts_of(both)[:MOST_CONFLICTS]:
-        rows = "".join(f"<li>{text(conflict_in_words(conflict, both))}</li>" for conflict in found)
+    if conflicts := conflicts_of(both)[:MOST_CONFLICTS]:
+        rows = "".join(f"<li>{text(conflict_in_words(conflict, both))}</li>" for conflict in conflicts)
         _box("Conflicts: baseline / candidate", f"<ul>{rows}</ul>")
 
 

@@ -85,8 +85,8 @@ def _entry(pair: Pair, place: int, candidate: Scores, columns: Iterable[str], ex
     values = [candidate.columns[name].column.values[place] if name in candidate.columns else None for name in columns]
     pieces = list(_pieces(readable(word_diff(pair.baseline.text, pair.candidate.text))))
     anything = candidate.columns.get("conflict_any")
-    found = conflicts_of(pair)[:MOST_CONFLICTS] if anything and anything.column.values[place] else ()
-    conflicts = [conflict_in_words(conflict, pair) for conflict in found]
+    shown = conflicts_of(pair)[:MOST_CONFLICTS] if anything and anything.column.values[place] else ()
+    conflicts = [conflict_in_words(conflict, pair) for conflict in shown]
     return {"n": place, "r": pair.baseline.repeat, "v": values, "x": excess, "d": pieces, "c": conflicts}
 
 

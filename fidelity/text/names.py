@@ -130,7 +130,7 @@ def _swapped(frame: Frame) -> Iterator[UnitConflict]:
 
 def _exchanged(frame: Frame, lexicon: Lexicon) -> Iterator[UnitConflict]:
     """Two names in a paraphrase of which each has what the other one has in the baseline said of it."""
-    sides = [_said_of(terms, lexicon) for terms in (frame.a, frame.b)]
+    sides = [_predicates_of(terms, lexicon) for terms in (frame.a, frame.b)]
     shared = [form for form in sides[0] if form in sides[1]]
     for one, other in combinations(shared, 2):
         straight = len(sides[0][one][1] & sides[1][one][1]) + len(sides[0][other][1] & sides[1][other][1])
@@ -140,7 +140,7 @@ def _exchanged(frame: Frame, lexicon: Lexicon) -> Iterator[UnitConflict]:
             return
 
 
-def _said_of(terms: Sequence[Term], lexicon: Lexicon) -> dict[str, tuple[int, frozenset[str]]]:
+def _predicates_of(terms: Sequence[Term], lexicon: Lexicon) -> dict[str, tuple[int, frozenset[str]]]:
     """Each name that is there once, by its last word's form: where it is, and the stems after it up to the next."""
     names = [i for i in range(len(terms)) if _is_name(terms, i, lexicon)]
     last = [i for i in names if i + 1 not in names]
