@@ -130,9 +130,9 @@ def _gate(columns: dict[str, ColumnSummary], start: dict[str, Any], confidence: 
         return None
 
 
-def _rest(start: dict[str, Any], found: dict[str, ColumnSummary], named: set[str]) -> dict[str, Any]:
+def _rest(start: dict[str, Any], columns: dict[str, ColumnSummary], named: set[str]) -> dict[str, Any]:
     """What of the gate has no slider, as far as it is about what was scored and has a limit still."""
-    tail = {name: limit for name, limit in (start.get("tail") or {}).items() if name in found}
+    tail = {name: limit for name, limit in (start.get("tail") or {}).items() if name in columns}
     rest = {**start, "tail": tail}
     for key in ("worst_floor", "min_coverage"):
         if isinstance(rest.get(key), dict):
