@@ -24,13 +24,13 @@ from fidelity.store.store import Store
 
 class Silent:
     def __init__(self):
-        self.outputs = []
+        self.messages = []
 
     def say(self, text):
-        self.outputs.append(text)
+        self.messages.append(text)
 
     def progress(self, *state):
-        self.outputs.append(state)
+        self.messages.append(state)
 
 
 def run_all(workspace, path, listener=None, **keys):
@@ -68,7 +68,7 @@ class TestGenerate:
         listener = Silent()
         base, control = run_all(workspace, workspace.baseline(), listener)
         assert (base.name, control.name) == ("base", "base.control1")
-        assert sum("opening" in str(line) for line in listener.outputs) == 1
+        assert sum("opening" in str(line) for line in listener.messages) == 1
         assert (base.manifest.seed, control.manifest.seed) == (0, 1)
         assert control.manifest.control_of == base.manifest.digest
         assert texts(base) != texts(control)  # the batch decides near ties: that is the floor
@@ -82,7 +82,7 @@ class TestGenerate:
         first = run_all(workspace, path)
         listener = Silent()
         assert [run.path for run in run_all(workspace, path, listener)] == [run.path for run in first]
-        assert listener.outputs == []
+        assert listener.messages == []
 
     @pytest.mark.parametrize(
         "change",
@@ -265,7 +265,7 @@ class TestCompare:
         listener = Silent()
         quant = workspace.run("quant", control={"repeats": 2})
         result = self.compare(workspace, workspace.baseline(), quant, listener=listener)
-        assert sum("opening" in str(line) for line in listener.outputs) == 2
+        assert sum("opening" in str(line) for line in listener.messages) == 2
         (scores,) = result.candidates
         assert [own.run.name for own in scores.own_controls] == ["quant.control1", "quant.control2"]
         manifests = [scores.run.manifest, *(own.run.manifest for own in scores.own_controls)]
