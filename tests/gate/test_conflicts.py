@@ -105,7 +105,9 @@ def judged(baseline, candidate, control=None):
     found = {
         name: Measured(column, by_id(column.values), (by_id(floor[name].values),)) for name, column in columns.items()
     }
-    return judge(GATE, evidence(found, n=N)), {name: sum(c.values) / N for name, c in columns.items()}
+    return judge(GATE, evidence(found, n=N)), {
+        name: sum(value or 0 for value in c.values) / N for name, c in columns.items()
+    }
 
 
 def scored(baseline, candidate):
