@@ -8,6 +8,7 @@ from typing import NamedTuple, TypeVar
 from fidelity.records import Side
 from fidelity.text.alignment import Match, align
 from fidelity.text.code import compare_code
+from fidelity.text.counterparts import counterparts
 from fidelity.text.directions import LANGUAGES as WITH_ANTONYMS
 from fidelity.text.directions import Opposites, direction_findings, opposites
 from fidelity.text.documents import DocumentValue
@@ -277,18 +278,12 @@ Block = TypeVar("Block", DocumentSegment, FenceSegment, Table)
 def _pairs(
     left: Sequence[Block], right: Sequence[Block], texts: tuple[str, str]
 ) -> Iterator[tuple[Block | None, Block | None]]:
-    """Blocks that are counterparts: by their order where there are as many, else by what is in them."""
-    if len(left) == len(right):
-        yield from zip(left, right, strict=True)
-        return
-    contents = [
-        [text[block.start : block.end] for block in side] for side, text in zip((left, right), texts, strict=True)
-    ]
-    matches = {m.baseline[0]: m.candidate[0] for m in align(*contents, threshold=0.3)}
-    for i, block in enumerate(left):
-        yield block, right[matches[i]] if i in matches else None
-    for j in sorted(set(range(len(right))) - set(matches.values())):
-        yield None, right[j]
+    """Blocks that are counterparts by what is in them, then those that have none."""
+    contents = ([text[b.start : b.end] for b in side] for side, text in zip((left, right), texts, strict=True))
+    partners = counterparts(*contents)
+    for block, partner in zip(left, partners, strict=True):
+        yield block, None if partner is None else right[partner]
+    yield from ((None, block) for j, block in enumerate(right) if j not in partners)
 
 
 def _words(frame: Frame, findings: Sequence[UnitConflict]) -> Iterator[str]:
