@@ -23,7 +23,7 @@ def judge_share(kind: LineKind, name: str, limit: float, measured: Measured, stu
     if not hits:
         return unjudged(kind, name, limit, "no pair could be scored")
     what = "newly broken" if kind == "break" else "in conflict with the baseline"
-    return _judge(kind, name, limit, hits, _in_any(measured.controls), study, what=what)
+    return _judge(kind, name, limit, hits, broken_in_any(measured.controls), study, what=what)
 
 
 def judge_failed(limit: float, evidence: Evidence, study: VerdictPlan) -> Judged:
@@ -114,7 +114,7 @@ def _hits(column: ByPrompt) -> dict[str, bool]:
     return {prompt: value.value > 0 for prompt, value in column.items() if value is not None}
 
 
-def _in_any(controls: Sequence[ByPrompt]) -> dict[str, bool] | None:
+def broken_in_any(controls: Sequence[ByPrompt]) -> dict[str, bool] | None:
     """Whether a prompt is broken in any of the controls; only those that all of them could be scored on."""
     each = [_hits(control) for control in controls]
     if not each:
