@@ -42,7 +42,7 @@ def main() -> None:
     source, layer = locate(arguments.encoder), arguments.layer
     baseline, *candidates = (texts(name)[: arguments.prompts] for name in ("bf16", *CANDIDATES))
     package = {"model_type": str(source.path), "num_layers": layer}
-    kept = bert_score.BERTScorer(**package)
+    scorer = bert_score.BERTScorer(**package)
     pairs = [
         Pair(Prompt("", ""), Generation("", a), Generation("", b))
         for candidate in candidates
@@ -52,7 +52,7 @@ def main() -> None:
         "bert_score.score() four times": lambda: f1(
             bert_score.score(candidate, baseline, **package) for candidate in candidates
         ),
-        "one kept BERTScorer": lambda: f1(kept.score(candidate, baseline) for candidate in candidates),
+        "one kept BERTScorer": lambda: f1(scorer.score(candidate, baseline) for candidate in candidates),
         "fidelity": lambda: list(BertScore(encoder="", layer=layer).bind(open_encoder(source)).score(pairs)[0].values),
     }
     numbers = {name: side() for name, side in sides.items()}

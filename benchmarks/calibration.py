@@ -291,8 +291,8 @@ def main() -> None:
     if chosen.part:
         parts[chosen.part](chosen.studies, chosen.recordings, chosen.seed)
         return
-    for part in parts:
-        subprocess.run([sys.executable, __file__, *sys.argv[1:], "--part", part], check=True)
+    for study in parts:
+        subprocess.run([sys.executable, __file__, *sys.argv[1:], "--part", study], check=True)
 
 
 if __name__ == "__main__":

@@ -71,8 +71,8 @@ def made_up(root: Path, comparisons: int, prompts: int, tokens: int) -> None:
         for number, kind in enumerate(FORMATS[: comparisons - made] if size == sizes - 1 else FORMATS):
             own = {**about, "format": kind, "bytes": about["bytes"] // (2 + number)}
             run = a_run(store, f"size{size}-{number}", asked, draw, tokens, own)
-            kept = scored(store, base, run, asked, draw, 0.8 - 0.08 * number + 0.03 * size)
-            kept.described(controls=[floor.path.name], own_controls=[])
+            comparison = scored(store, base, run, asked, draw, 0.8 - 0.08 * number + 0.03 * size)
+            comparison.described(controls=[floor.path.name], own_controls=[])
             made += 1
 
 
@@ -130,31 +130,31 @@ def scored(store: Store, base: Run, other: Run, asked: tuple[Prompt, ...], draw:
         failed_prompts=(),
         same=Sameness(texts=False, token_ids=False, logprobs=False),
     )
-    kept = store.comparison(base, other, manifest, f"{abs(hash(other.name)):08x}")
+    comparison = store.comparison(base, other, manifest, f"{abs(hash(other.name)):08x}")
     columns = {}
     for name in COLUMNS:
         for signature, centre in ((f"{name}|v:1", mean), (f"{name}|v:1|low:0", 0.1)):
             values = [draw.betavariate(10 * centre, 10 * (1 - centre)) for _ in asked]
-            kept.add_columns(signature, [Column(name, values)])
+            comparison.add_columns(signature, [Column(name, values)])
         columns[name] = {"signature": f"{name}|v:1", "column": name}
-    return kept.described(columns=columns, unscored={})
+    return comparison.described(columns=columns, unscored={})
 
 
 def measure(store: Path, repeats: int) -> None:
     """Start the dashboard anew for each repeat, do what a person does, print how long each took."""
     door = [sys.executable, "-m", "fidelity", "dashboard", "--store", str(store), "--port"]
-    found: dict[str, list[float]] = {}
+    times: dict[str, list[float]] = {}
     peaks = []
     for number in range(repeats):
         with bare_page() as bare, opened(bare) as (page, root, _):
-            found.setdefault("first chart of a bare Streamlit page", []).append(first_chart(page, root, "a"))
+            times.setdefault("first chart of a bare Streamlit page", []).append(first_chart(page, root, "a"))
         with opened(door) as (page, root, server):
             for what, seconds in waits(page, root):
-                found.setdefault(what, []).append(seconds)
+                times.setdefault(what, []).append(seconds)
             peak = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{server.pid}/status").read_text())
             peaks.append(int(peak[1]) / 2**20)
         print(f"{number + 1} of {repeats}", file=sys.stderr, flush=True)
-    for what, seconds in found.items():
+    for what, seconds in times.items():
         print(f"{what}: {median(seconds):.2f} s ({min(seconds):.2f} to {max(seconds):.2f})")
     print(f"peak memory of the server: {max(peaks):.2f} GiB")
 

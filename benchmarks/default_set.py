@@ -71,13 +71,13 @@ def compare(arguments: argparse.Namespace, folder: Path, pairs: int) -> list[str
 def row(title: str, command: list[str]) -> None:
     wall, before = time.perf_counter(), os.times()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    said = process.stdout.read().strip().split("\n") if process.stdout else [""]
+    output = process.stdout.read().strip().split("\n") if process.stdout else [""]
     _, status, usage = os.wait4(process.pid, 0)
     after = os.times()
     if status:
         raise SystemExit(f"{title}: ended with status {status}")
     cpu = after.children_user + after.children_system - before.children_user - before.children_system
-    detail = said[-1] if "--child" in command else ""
+    detail = output[-1] if "--child" in command else ""
     wall = time.perf_counter() - wall
     print(f"| {title} | {wall:.1f} | {cpu:.1f} | {usage.ru_maxrss // 1024} | {detail} |", flush=True)
 
@@ -110,11 +110,11 @@ def against_the_package(sides, encoder, path):  # type: ignore[no-untyped-def]  
 
     from fidelity.metrics.sts import Sts
 
-    ours = Sts(chunk=False).bind(encoder).score(paired(list(zip(*sides, strict=True))))[0].values
+    own = Sts(chunk=False).bind(encoder).score(paired(list(zip(*sides, strict=True))))[0].values
     model = SentenceTransformer(path, local_files_only=True)
     a, b = (model.encode(side) for side in sides)
-    theirs = model.similarity_pairwise(a, b).tolist()
-    return f"largest difference {max(abs(x - max(0, y)) for x, y in zip(ours, theirs, strict=True)):.1e}"
+    package = model.similarity_pairwise(a, b).tolist()
+    return f"largest difference {max(abs(x - max(0, y)) for x, y in zip(own, package, strict=True)):.1e}"
 
 
 def both_sides(directory: Path) -> list[list[str]]:

@@ -68,11 +68,11 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|---|---|")
     for number, (name, cell) in enumerate(wanted.items()):
         write(chosen.folder, name, cell)
-        code, error, found = compare(chosen.folder, name)
-        if number == 0 and found and found["floor"]:
-            values = [f"{found['floor']['columns'][column]['mean']:.3f}" for column in COLUMNS]
+        code, error, report = compare(chosen.folder, name)
+        if number == 0 and report and report["floor"]:
+            values = [f"{report['floor']['columns'][column]['mean']:.3f}" for column in COLUMNS]
             print(f"| BF16 (the floor) | BF16 | BF16 | - | {' | '.join(values)} | | ran |")
-        print(row(name, code, error, found), flush=True)
+        print(row(name, code, error, report), flush=True)
 
 
 def write(folder: Path, name: str, cell: Cell) -> None:
@@ -105,13 +105,13 @@ def environment() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
 
 
-def row(name: str, code: int, error: str, found: dict[str, Any] | None) -> str:
+def row(name: str, code: int, error: str, report: dict[str, Any] | None) -> str:
     """A row of the table: numbers where it ran, else the reason."""
-    compared = found["comparisons"] if found else []
+    compared = report["comparisons"] if report else []
     if not compared:
-        reasons = list(found["not_compared"].values()) if found else [error]
-        said = reasons[0] if reasons else error
-        return f"| {name} | | | | | | | | exit {code}: {said.strip().splitlines()[0]} |"
+        reasons = list(report["not_compared"].values()) if report else [error]
+        reason = reasons[0] if reasons else error
+        return f"| {name} | | | | | | | | exit {code}: {reason.strip().splitlines()[0]} |"
     about, columns = compared[0]["candidate"], compared[0]["columns"]
     values = [f"{columns[column]['mean']:.3f}" for column in COLUMNS]
     excess = columns["rouge1"]["excess"]

@@ -53,7 +53,7 @@ class Turns:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
         self._bare = subprocess.Popen(command, env=env, text=True, **pipes)
         self._begun = 0
-        self.theirs: list[float] = []
+        self.bare_s: list[float] = []
 
     def say(self, text: str) -> None:
         print(text, file=sys.stderr)
@@ -65,9 +65,9 @@ class Turns:
             self._begun += 1
 
     def their_turn(self) -> None:
-        print(len(self.theirs), file=self._bare.stdin, flush=True)
+        print(len(self.bare_s), file=self._bare.stdin, flush=True)
         answer = next(line for line in self._bare.stdout if line.startswith("seconds "))
-        self.theirs.append(float(answer.split()[1]))
+        self.bare_s.append(float(answer.split()[1]))
 
     def close(self) -> None:
         self._bare.stdin.close()
@@ -87,11 +87,11 @@ def compare(pairs: int, limit: int, max_tokens: int) -> None:
         runs = generate(load_run(Path(folder) / "run.yaml"), store=store, listener=turns, limit=limit)
         turns.their_turn()
         turns.close()
-        ours, steps = ([getattr(store.measurement(run), key) for run in runs] for key in ("seconds", "step_seconds"))
-    ratios = [theirs / own for theirs, own in zip(turns.theirs, ours, strict=True)]
-    outside = [1 - step / own for step, own in zip(steps, ours, strict=True)]
+        own_s, steps = ([getattr(store.measurement(run), key) for run in runs] for key in ("seconds", "step_seconds"))
+    ratios = [theirs / own for theirs, own in zip(turns.bare_s, own_s, strict=True)]
+    outside = [1 - step / own for step, own in zip(steps, own_s, strict=True)]
     print("| pair | fidelity, s | bare, s | ratio | outside the steps |\n|---|---|---|---|---|")
-    for number, row in enumerate(zip(ours, turns.theirs, ratios, outside, strict=True), start=1):
+    for number, row in enumerate(zip(own_s, turns.bare_s, ratios, outside, strict=True), start=1):
         print("| {} | {:.2f} | {:.2f} | {:.3f} | {:.2%} |".format(number, *row))
     low, high = t.interval(0.95, pairs - 1, mean(ratios), stdev(ratios) / pairs**0.5)
     print(f"\nspeed ratio {mean(ratios):.3f}, median {median(ratios):.3f}, 95 % interval {low:.3f} to {high:.3f}")

@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--compiled", action="store_true", help="with torch.compile and CUDA graphs")
     chosen = parser.parse_args()
     OPTIONS["enforce_eager"] = not chosen.compiled
-    {"speed": speed, "memory": memory, "theirs": theirs}[chosen.what](chosen)
+    {"speed": speed, "memory": memory, "theirs": bare}[chosen.what](chosen)
 
 
 def speed(chosen: argparse.Namespace) -> None:
@@ -57,7 +57,7 @@ def speed(chosen: argparse.Namespace) -> None:
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     command = [sys.executable, __file__, "theirs", *sys.argv[2:]]
     env = {**os.environ, "VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_KVCACHE_SPACE": "4"}
-    ours: list[dict[str, float]] = []
+    own: list[dict[str, float]] = []
     beside: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory() as folder, subprocess.Popen(command, env=env, text=True, **pipes) as other:
         config = write_config(Path(folder), chosen)
@@ -65,15 +65,15 @@ def speed(chosen: argparse.Namespace) -> None:
         with open_engine(config, log=log, on_progress=lambda _: None) as engine:
             assert isinstance(engine, TimedEngine)
             for pair in range(chosen.pairs + 1):
-                mine, told = one_turn(engine, config, chosen), their_turn(other)
+                mine, other_turn = one_turn(engine, config, chosen), their_turn(other)
                 if pair:  # the first is thrown away: both sides warm up
-                    ours.append(mine)
-                    beside.append(told)
-                    print(f"{pair}: {in_short(mine)} | {in_short(told)}", file=sys.stderr, flush=True)
+                    own.append(mine)
+                    beside.append(other_turn)
+                    print(f"{pair}: {in_short(mine)} | {in_short(other_turn)}", file=sys.stderr, flush=True)
         other.stdin.close()
     print("| measure | fidelity | vLLM's benchmark | ratio | 95 % interval |\n|---|---|---|---|---|")
-    for name in ours[0]:
-        above, below = [row[name] for row in ours], [row[name] for row in beside]
+    for name in own[0]:
+        above, below = [row[name] for row in own], [row[name] for row in beside]
         ratio = paired_ratio(above, below)
         print(
             f"| {name} | {median(above):.4g} | {median(below):.4g} | {ratio.value:.3f} "
@@ -105,7 +105,7 @@ def their_turn(other: "subprocess.Popen[str]") -> dict[str, float]:
     return dict(json.loads(answer.partition(" ")[2]))
 
 
-def theirs(chosen: argparse.Namespace) -> None:
+def bare(chosen: argparse.Namespace) -> None:
     """VLLM's benchmark code, whose engine is loaded once; a turn for each line on stdin."""
     from vllm import LLM
     from vllm.benchmarks import latency, throughput
@@ -166,33 +166,33 @@ def memory(chosen: argparse.Namespace) -> None:
     """A whole run, watched from outside."""
     with tempfile.TemporaryDirectory() as folder:
         write_config(Path(folder), chosen)
-        said = Path(folder, "time")
+        output = Path(folder, "time")
         run = [sys.executable, "-m", "fidelity", "generate", "run.yaml", "--store", "store"]
         limit = ["--limit", str(chosen.prompts)]
-        timed = ["time", "-v", "-o", str(said)] if shutil.which("time") else []
+        timed = ["time", "-v", "-o", str(output)] if shutil.which("time") else []
         process = subprocess.Popen([*timed, *run, *limit], cwd=folder, stderr=subprocess.DEVNULL)
         pss = driver = 0
         while process.poll() is None:
             pss, driver = max(pss, smem(process.pid)), max(driver, nvidia_smi())
             time.sleep(0.2)
-        found = json.loads(next(Path(folder).glob("store/measurements/*/manifest.json")).read_text())["memory"]
-        highest = re.search(r"Maximum resident set size \(kbytes\): (\d+)", said.read_text()) if timed else None
+        memory_of = json.loads(next(Path(folder).glob("store/measurements/*/manifest.json")).read_text())["memory"]
+        highest = re.search(r"Maximum resident set size \(kbytes\): (\d+)", output.read_text()) if timed else None
     outside = {"pss": pss, "rss": int(highest[1]) * 1024 if highest else 0, "gpu": driver}
     print("| bytes | fidelity | from outside | ratio |\n|---|---|---|---|")
-    for name, theirs_ in outside.items():
-        if theirs_ and found[name]:
-            print(f"| {name} | {found[name]:,} | {theirs_:,} | {found[name] / theirs_:.4f} |")
-    print(f"\nOf it the KV cache {found['kv_cache']}, the weights {found['weights']}.")
+    for name, other in outside.items():
+        if other and memory_of[name]:
+            print(f"| {name} | {memory_of[name]:,} | {other:,} | {memory_of[name] / other:.4f} |")
+    print(f"\nOf it the KV cache {memory_of['kv_cache']}, the weights {memory_of['weights']}.")
 
 
 def smem(ancestor: int) -> int:
     """PSS of the engine's processes that stem from this one, in bytes, by smem; 0 where there is none."""
     if not shutil.which("smem"):
         return 0
-    said = subprocess.run(
+    output = subprocess.run(
         ["smem", "-H", "-c", "pid pss", "-P", "fidelity.children.vllm"], capture_output=True, text=True
     )
-    rows = [line.split() for line in said.stdout.splitlines()]
+    rows = [line.split() for line in output.stdout.splitlines()]
     return 1024 * sum(int(pss) for pid, pss in rows if stems_from(int(pid), ancestor))
 
 

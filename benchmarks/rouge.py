@@ -48,8 +48,8 @@ def main() -> None:
     )
     print("\n| columns | words | rouge-score | fidelity | times faster | aim |\n|---|---|---|---|---|---|")
     for columns, length, aim in ROWS:
-        theirs, ours = speed(*(text_of(side, length) for side in zip(*real, strict=True)), columns)
-        numbers = f"{theirs * 1e3:.1f} ms | {ours * 1e3:.3f} ms | {theirs / ours:.0f}"
+        package, own = speed(*(text_of(side, length) for side in zip(*real, strict=True)), columns)
+        numbers = f"{package * 1e3:.1f} ms | {own * 1e3:.3f} ms | {package / own:.0f}"
         print(f"| {' '.join(columns)} | {length} | {numbers} | {aim or '-'} |", flush=True)
 
 
@@ -89,10 +89,10 @@ def largest_difference(pairs: list[tuple[str, str]] | Iterator[tuple[str, str]])
     metric = Rouge(tokenizer="rouge_score", parts="all")
     largest = 0.0
     for baseline, candidate in pairs:
-        ours = {column.name: column.values[0] for column in metric.score([pair(baseline, candidate)])}
+        own = {column.name: column.values[0] for column in metric.score([pair(baseline, candidate)])}
         for name, score in scorer.score(baseline, candidate).items():
-            theirs = {name: score.fmeasure, f"{name}_precision": score.precision, f"{name}_recall": score.recall}
-            largest = max(largest, *(abs(value - (ours[key] or 0.0)) for key, value in theirs.items()))
+            package = {name: score.fmeasure, f"{name}_precision": score.precision, f"{name}_recall": score.recall}
+            largest = max(largest, *(abs(value - (own[key] or 0.0)) for key, value in package.items()))
         if largest > TOLERANCE:
             raise SystemExit(f"rouge-score differs by {largest}:\n{baseline!r}\n{candidate!r}")
     return largest
@@ -113,8 +113,8 @@ def speed(baseline: str, candidate: str, columns: list[str]) -> tuple[float, flo
         (seconds(lambda: scorer.score(baseline, candidate)), seconds(lambda: metric.score(pairs), repeat=20))
         for _ in range(ROUNDS)
     ]
-    theirs, ours = zip(*rounds, strict=True)
-    return statistics.median(theirs), statistics.median(ours)
+    package, own = zip(*rounds, strict=True)
+    return statistics.median(package), statistics.median(own)
 
 
 def seconds(call: Callable[[], object], *, repeat: int = 1) -> float:

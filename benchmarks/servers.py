@@ -118,7 +118,7 @@ def resident() -> float:
     return int(status.split("VmRSS:")[1].split()[0]) / 1000
 
 
-def ours(port: int, prompts: int, folder: Path, listener: Listener) -> float:
+def own_client(port: int, prompts: int, folder: Path, listener: Listener) -> float:
     """The seconds of one run of fidelity's."""
     lines = [json.dumps({"id": f"p{n}", "prompt": f"question {n}"}) for n in range(prompts)]
     (folder / "prompts.jsonl").write_text("\n".join(lines))
@@ -186,7 +186,7 @@ def compare(port: int, pairs: int, prompts: int) -> None:
     )
     for number in range(1, pairs + 1):
         with tempfile.TemporaryDirectory() as folder:
-            own = ours(port, prompts, Path(folder), Listener())
+            own = own_client(port, prompts, Path(folder), Listener())
         sockets, package = seconds_of(over_sockets(port, prompts)), seconds_of(over_openai(port, prompts))
         rows.append((sockets / own, package / own))
         line = "| {} | {:.2f} | {:.2f} | {:.2f} | {:.3f} | {:.3f} |"
@@ -200,7 +200,7 @@ def memory(port: int, prompts: int) -> None:
     """Memory of one run against a server that answers at once."""
     listener = Listener()
     with tempfile.TemporaryDirectory() as folder:
-        seconds = ours(port, prompts, Path(folder), listener)
+        seconds = own_client(port, prompts, Path(folder), listener)
     marks = [min(listener.megabytes, key=lambda done: abs(done - share * prompts // 10)) for share in range(1, 11)]
     print(f"\n{prompts} prompts in {seconds:.0f} s; memory after")
     print(", ".join(f"{done}: {listener.megabytes[done]:.0f} MB" for done in marks))

@@ -30,20 +30,22 @@ def main() -> None:
     chosen = parser.parse_args()
     runs = _runs(Store(chosen.store))
     chart = (
-        alt.hconcat(_survival(runs), _partings(runs))
+        alt.hconcat(_survival(runs), _divergences(runs))
         .resolve_scale(color="independent")
         .configure_view(stroke=None)
         .configure_axis(grid=False)
     )
     chart.save(chosen.image, scale_factor=2)
     for name, run in runs.items():
-        near = sum(bool(parting.near_tie) for parting in run.partings)
-        kept = run.survival
-        print(f"{name}: {len(kept.parted)} of {kept.answers} part, {near} of {len(run.partings)} at a near tie")
+        near = sum(bool(divergence.near_tie) for divergence in run.divergences)
+        survival = run.survival
+        print(
+            f"{name}: {len(survival.diverged_at)} of {survival.answers} part, {near} of {len(run.divergences)} at a near tie"
+        )
 
 
 def _runs(store: Store) -> dict[str, RunTokens]:
-    found: dict[str, RunTokens] = {}
+    reports: dict[str, RunTokens] = {}
     for comparison in store.comparisons():
         if comparison.manifest.controls is None:
             continue
@@ -55,12 +57,12 @@ def _runs(store: Store) -> dict[str, RunTokens]:
             print(error)
             continue
         for run in report.runs:
-            found[run.run.removeprefix("smollm2-135m-") if run.run == candidate.name else FLOOR] = run
-    return dict(sorted(found.items(), key=lambda item: item[0] != FLOOR))
+            reports[run.run.removeprefix("smollm2-135m-") if run.run == candidate.name else FLOOR] = run
+    return dict(sorted(reports.items(), key=lambda item: item[0] != FLOOR))
 
 
 def _survival(runs: dict[str, RunTokens]) -> alt.Chart:
-    last = max(max(run.survival.parted, default=0) for run in runs.values()) + 1
+    last = max(max(run.survival.diverged_at, default=0) for run in runs.values()) + 1
     rows = [
         {"run": name, "token": token, "share": share}
         for name, run in runs.items()
@@ -82,11 +84,15 @@ def _survival(runs: dict[str, RunTokens]) -> alt.Chart:
     )
 
 
-def _partings(runs: dict[str, RunTokens]) -> alt.Chart:
+def _divergences(runs: dict[str, RunTokens]) -> alt.Chart:
     rows = []
     for name, run in runs.items():
-        near = sum(bool(parting.near_tie) for parting in run.partings)
-        counts = {TIE: near, REAL: len(run.partings) - near, WHOLE: run.survival.answers - len(run.survival.parted)}
+        near = sum(bool(divergence.near_tie) for divergence in run.divergences)
+        counts = {
+            TIE: near,
+            REAL: len(run.divergences) - near,
+            WHOLE: run.survival.answers - len(run.survival.diverged_at),
+        }
         total = sum(counts.values())
         rows += [{"run": name, "how": how, "share": n / total, "order": i} for i, (how, n) in enumerate(counts.items())]
     return (

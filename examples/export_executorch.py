@@ -61,8 +61,8 @@ def metas_weights(model: Path, config: dict[str, Any], layers: int) -> Iterator[
     yield "tok_embeddings", weights["model.embed_tokens"]
     yield "output", weights.get("lm_head", weights["model.embed_tokens"])
     for layer in range(layers):
-        for theirs, metas in NAMES.items():
-            weight = weights[f"model.layers.{layer}.{theirs}"]
+        for hf_name, metas in NAMES.items():
+            weight = weights[f"model.layers.{layer}.{hf_name}"]
             if metas in ("attention.wq", "attention.wk"):
                 weight = interleaved(weight, config["head_dim"])
             yield f"layers.{layer}.{metas}", weight
@@ -109,8 +109,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as scratch:
         checkpoint, parameters = Path(scratch, "rounded.pth"), Path(scratch, "params.json")
         parts: dict[str, torch.Tensor] = {}
-        for part, weight in metas_weights(chosen.model, config, layers):
-            parts |= rounded(part, weight)
+        for tensor_name, weight in metas_weights(chosen.model, config, layers):
+            parts |= rounded(tensor_name, weight)
         torch.save(parts, checkpoint)
         parameters.write_text(json.dumps(metas_parameters(config, layers)))
         ends = config["eos_token_id"]

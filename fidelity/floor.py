@@ -68,10 +68,10 @@ def by_prompt(prompt_ids: Sequence[str], column: Column) -> dict[str, PromptValu
         group = groups.setdefault(prompt_id, [])
         if value is not None and weight is not None:
             group.append((value, weight))
-    found = {prompt_id: _mean_of(group) for prompt_id, group in groups.items()}
+    values = {prompt_id: _mean_of(group) for prompt_id, group in groups.items()}
     if column.weights is None:
-        return {prompt_id: value and value._replace(weight=1.0) for prompt_id, value in found.items()}
-    return found
+        return {prompt_id: value and value._replace(weight=1.0) for prompt_id, value in values.items()}
+    return values
 
 
 def excess_by_prompt(candidate: ByPrompt, controls: Sequence[ByPrompt], better: Better) -> dict[str, float | None]:

@@ -64,27 +64,28 @@ def _named(model: str, revision: str | None) -> Anatomy:
     return dissect(cached)
 
 
-def as_json(found: Inspection) -> dict[str, Any]:
+def as_json(inspection: Inspection) -> dict[str, Any]:
     """All of it as plain data: bytes, parameters and counts as whole numbers, bits per weight unrounded."""
-    anatomy = found.anatomy
+    anatomy = inspection.anatomy
     return {
         "schema_version": JSON_SCHEMA_VERSION,
-        "name": found.name,
+        "name": inspection.name,
         "checkpoint": None if anatomy is None else _checkpoint_json(anatomy),
         "kernels": None
-        if found.picks is None
+        if inspection.picks is None
         else [
             {"kind": pick.stored.kind, "scheme": pick.stored.scheme, "kernel": pick.kernel, "note": pick.note}
-            for pick in found.picks
+            for pick in inspection.picks
         ],
-        "ran": to_jsonable_python(found.ran),
+        "ran": to_jsonable_python(inspection.ran),
     }
 
 
 def _checkpoint_json(anatomy: Anatomy) -> dict[str, Any]:
     fields = asdict(anatomy)
     layers = [
-        {**asdict(part), "names": list(part.names), "bits_per_weight": part.bits_per_weight} for part in anatomy.parts
+        {**asdict(group), "names": list(group.names), "bits_per_weight": group.bits_per_weight}
+        for group in anatomy.parts
     ]
     del fields["parts"], fields["checkpoint"]
     return {
@@ -109,13 +110,13 @@ def _checkpoint_of(run: Run) -> Path | None:
 
 
 def _picks(anatomy: Anatomy) -> tuple[Pick, ...] | None:
-    asked = {part: linear for part in anatomy.parts if (linear := _linear(part))}
+    asked = {group: linear for group in anatomy.parts if (linear := _linear(group))}
     if not asked:
         return ()
     answers = pick_kernels(list(asked.values()))
     if answers is None:
         return None
-    return tuple(Pick(part, answer["kernel"], answer["note"]) for part, answer in zip(asked, answers, strict=True))
+    return tuple(Pick(group, answer["kernel"], answer["note"]) for group, answer in zip(asked, answers, strict=True))
 
 
 def _linear(stored: StoredLayers) -> Linear | None:

@@ -19,7 +19,7 @@ from fidelity.runs.jobs import Job, jobs_of, prompts_of
 from fidelity.runs.teacher_forcing import depths_of
 from fidelity.store.runs import Run
 from fidelity.store.store import Store
-from fidelity.tokens.first_divergence import count_partings, noise
+from fidelity.tokens.first_divergence import count_divergences, noise
 
 
 def generate(
@@ -89,7 +89,7 @@ def compare(
     depths = depths_of(baseline, stored[0] if stored else None)
     base, *controls = stored or generate_jobs(baseline_jobs, store, listener, depths=depths)
     reasoning = baseline.reasoning
-    floor = tuple(_with_partings(begin(base, control, store, reasoning), controls) for control in controls)
+    floor = tuple(_with_divergences(begin(base, control, store, reasoning), controls) for control in controls)
     compared: list[Scores] = []
     not_compared = {}
     for one in plans:
@@ -102,7 +102,7 @@ def compare(
                 one, store, partial(generate_jobs, listener=listener, depths=depths, baseline=base, decided=decided)
             )
             own = tuple(begin(run, control, store, reasoning) for control in own_controls)
-            compared.append(replace(_with_partings(look(base, run, store), controls), own_controls=own))
+            compared.append(replace(_with_divergences(look(base, run, store), controls), own_controls=own))
         except StoreError:  # a full disk would stop the others too
             raise
         except FidelityError as error:
@@ -176,13 +176,13 @@ def check_gate(gate: Gate, metrics: Sequence[Metric]) -> None:
     check_columns(gate, columns_of(metrics), addable=addable(metrics))
 
 
-def _with_partings(scores: Scores, controls: Sequence[Run]) -> Scores:
+def _with_divergences(scores: Scores, controls: Sequence[Run]) -> Scores:
     """The same, with where its drift starts among what is kept: finding it takes reading all scores."""
-    known = scores.kept.manifest.divergence
+    known = scores.comparison.manifest.divergence
     if known and known.near_ties + known.minds_changed:
         return scores
-    counts = count_partings(scores.baseline, scores.run, noise=noise(scores.baseline, controls))
-    return replace(scores, kept=scores.kept.described(divergence=counts))
+    counts = count_divergences(scores.baseline, scores.run, noise=noise(scores.baseline, controls))
+    return replace(scores, comparison=scores.comparison.described(divergence=counts))
 
 
 def _finished(config: RunConfig, store: Store, prompts: tuple[Prompt, ...]) -> Run | None:
@@ -217,7 +217,7 @@ def _decided_by(
     def outcome(run: Run) -> Outcome:
         with TemporaryDirectory() as folder:
             looked = look(base, run, Store(Path(folder)))
-            beside = tuple(Scores(base, control.run, control.kept) for control in floor)
+            beside = tuple(Scores(base, control.run, control.comparison) for control in floor)
             score([*beside, looked], metrics, anchors=False)
             evidence = replace(evidence_of(ComparisonSet(base, beside, (looked,)), looked), candidates=candidates)
             return judge(gate, evidence).outcome
@@ -237,5 +237,5 @@ def _as_stored(config: RunConfig, run: Run, limit: int | None) -> tuple[RunConfi
         }
     )
     prompts = run.prompts()
-    part = limit is not None and limit < len(prompts)
-    return shared, prompts[:limit], manifest.prompts_digest if part else None
+    is_subset = limit is not None and limit < len(prompts)
+    return shared, prompts[:limit], manifest.prompts_digest if is_subset else None

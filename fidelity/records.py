@@ -123,7 +123,7 @@ class Pair:
     """With several repeats: what the baseline said in each of the prompt's pairs, this one's among them."""
     candidates: tuple[Generation, ...] = ()
     """The same of the candidate, in the same order."""
-    forced: tuple[TokenScores, TokenScores] | None = None
+    token_scores: tuple[TokenScores, TokenScores] | None = None
     """What both models make of the baseline's tokens, its own scores first; only for metrics that read it."""
 
 

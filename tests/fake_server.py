@@ -48,7 +48,7 @@ class Reply:
 Answer = Callable[[Request], Reply | Awaitable[Reply]]
 
 
-def said(text: str | None = "Yes.", **more: Any) -> Reply:
+def text_reply(text: str | None = "Yes.", **more: Any) -> Reply:
     """A chat answer; `message` adds to the message, everything else to the choice."""
     message = {"role": "assistant", "content": text, **more.pop("message", {})}
     return Reply({"id": "1", "choices": [{"index": 0, "message": message, "finish_reason": "stop", **more}]})

@@ -8,7 +8,7 @@ import asyncio
 import random
 from collections import Counter
 
-from tests.fake_server import Reply, Request, said
+from tests.fake_server import Reply, Request, text_reply
 
 SLOW_S = 60.0
 
@@ -26,9 +26,9 @@ class Faulty:
     async def answer(self, request: Request) -> Reply:
         text = request.text
         if text == "Hi":
-            return said("Hello.")
+            return text_reply("Hello.")
         self.asked[text] += 1
-        reply = said(text[::-1], token_ids=[len(text)])
+        reply = text_reply(text[::-1], token_ids=[len(text)])
         drawn = random.Random(f"{text} {self.asked[text]}").random()
         await asyncio.sleep(0.01 + 0.02 * drawn)
         if text.startswith("never"):

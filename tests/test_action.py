@@ -144,7 +144,7 @@ class TestCompare:
         ]  # fmt: skip
 
     @pytest.mark.parametrize(
-        ("code", "report", "said", "outcome"),
+        ("code", "report", "exit_code", "outcome"),
         [
             (0, "yes", 0, "pass"),
             (1, "yes", 1, "fail"),
@@ -153,12 +153,12 @@ class TestCompare:
             (137, "", 137, "inconclusive"),
         ],
     )
-    def test_the_exit_code_is_kept_for_the_last_step(self, runner, code, report, said, outcome):
+    def test_the_exit_code_is_kept_for_the_last_step(self, runner, code, report, exit_code, outcome):
         runner.environment |= {"FIDELITY_CODE": str(code), "REPORT": report}
         assert runner.step("Compare").returncode == 0  # upload and comment come before the verdict
-        assert runner.context["steps.compare.outputs.exit-code"] == str(said)
+        assert runner.context["steps.compare.outputs.exit-code"] == str(exit_code)
         assert runner.context["steps.compare.outputs.outcome"] == outcome
-        assert runner.step("Verdict").returncode == said
+        assert runner.step("Verdict").returncode == exit_code
 
     def test_a_broken_installation_is_no_verdict(self, runner):
         runner.command("fidelity", "#!/bin/sh\nexit 1\n")  # what Python does where an import fails

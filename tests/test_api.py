@@ -124,7 +124,7 @@ class TestRuns:
             again = fidelity.compare(base, others, metrics=["identical"])
             assert again.to_pandas().equals(first.to_pandas())
         assert fidelity.load("fidelity-store").to_pandas().equals(first.to_pandas())
-        assert fidelity.load(first.scored.candidates[0].kept.path).to_json() == first.to_json()
+        assert fidelity.load(first.scored.candidates[0].comparison.path).to_json() == first.to_json()
 
     def test_generated_ones_with_as_many_controls_as_asked_for(self, fake_vllm, workspace):
         workspace.prompts(*(f"question {n}" for n in range(6)))

@@ -115,10 +115,10 @@ class TestFiles:
         with pytest.raises(StoreError, match=f"{file.name}: not as it was exported"):
             baselines.adopt(tmp_path / "kept", Store(tmp_path / "two"))
 
-    @pytest.mark.parametrize(("index", "said"), [("{", "damaged"), ('{"schema_version": 9}', "schema version 9")])
-    def test_an_index_that_is_wrong(self, tmp_path, index, said):
+    @pytest.mark.parametrize(("index", "message"), [("{", "damaged"), ('{"schema_version": 9}', "schema version 9")])
+    def test_an_index_that_is_wrong(self, tmp_path, index, message):
         (tmp_path / "baseline.json").write_text(index)
-        with pytest.raises(StoreError, match=said):
+        with pytest.raises(StoreError, match=message):
             baselines.adopt(tmp_path, Store(tmp_path / "two"))
 
     def test_a_store_with_another_run_of_the_same_digest(self, tmp_path):
@@ -152,14 +152,14 @@ class TestUse:
         base, *candidates = [load_run(path) for path in paths]
         listener = Silent()
         keys = {"store": Store(workspace.folder / store), "listener": listener, "metrics": [Identical()], **keys}
-        return compare(base, candidates, **keys), [line for line in listener.said if isinstance(line, str)]
+        return compare(base, candidates, **keys), [line for line in listener.messages if isinstance(line, str)]
 
     def test_a_pipeline_generates_only_the_candidate(self, workspace, stored):
         here, _ = self.compare(
             workspace, workspace.folder / "base.yaml", workspace.run("quant"), store="fidelity-store"
         )
-        there, said = self.compare(workspace, stored, workspace.run("quant"))
-        assert said == ["quant: opening vllm ..."]
+        there, messages = self.compare(workspace, stored, workspace.run("quant"))
+        assert messages == ["quant: opening vllm ..."]
         assert [control.run.name for control in there.controls] == ["base.control1"]
         (one,), (other,) = here.candidates, there.candidates
         assert one.run.manifest.digest == other.run.manifest.digest
@@ -215,7 +215,7 @@ class TestCheck:
         assert '"model": "../../model"' in index
 
     @pytest.mark.parametrize(
-        ("change", "said"),
+        ("change", "message"),
         [
             ({"sampling": {"max_tokens": 9}}, "DIFFERS     sampling: max_tokens was 8, is 9"),
             (
@@ -226,10 +226,10 @@ class TestCheck:
             ({"chunk": 3}, "DIFFERS     batching: batching was continuous, is drained, 3"),
         ],
     )
-    def test_against_the_yaml_as_it_is_now(self, fidelity, workspace, change, said):
+    def test_against_the_yaml_as_it_is_now(self, fidelity, workspace, change, message):
         code, out, _ = fidelity("baseline", "check", "deep/kept", workspace.baseline(**change))
         assert code == 2
-        assert said in out
+        assert message in out
         assert "does not fit any more" in out
 
     def test_prompts(self, fidelity, workspace):

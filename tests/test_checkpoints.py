@@ -176,18 +176,18 @@ class TestAnatomy:
         tensors |= {"model.layers.0.mlp.up_proj.weight": ("BF16", [8, 4]), "model.norm.weight": ("BF16", [4])}
         tensors |= {"model.embed_tokens.weight": ("BF16", [10, 4])}
         scheme = compressed(4, activations={"num_bits": 8, "dynamic": True, "strategy": "token"}, group_size=32)
-        found = dissect(
+        anatomy = dissect(
             checkpoint(tmp_path / "m", tensors, quantization_config=scheme, architectures=["LlamaForCausalLM"])
         )
-        parts = {part.kind: (part.scheme, part.layers, part.parameters, part.names) for part in found.parts}
+        parts = {group.kind: (group.scheme, group.layers, group.parameters, group.names) for group in anatomy.parts}
         assert parts == {
             "attention": ("INT4 g32", 3, 3 * 16 * 64, ("model.layers.*.self_attn.q_proj",)),
             "mlp": ("BF16", 1, 32, ("model.layers.*.mlp.up_proj",)),
             "norm": ("BF16", 1, 4, ("model.norm",)),
             "embedding": ("BF16", 1, 40, ("model.embed_tokens",)),
         }
-        assert set(found.unquantized) == {"model.layers.*.mlp.up_proj", "model.embed_tokens"}
-        assert (found.architecture, found.activations) == ("LlamaForCausalLM", "8-bit, dynamic, token")
+        assert set(anatomy.unquantized) == {"model.layers.*.mlp.up_proj", "model.embed_tokens"}
+        assert (anatomy.architecture, anatomy.activations) == ("LlamaForCausalLM", "8-bit, dynamic, token")
 
     def test_bits_per_weight_count_the_scales(self, tmp_path):
         # 1 x 32 weights in 16 bytes and a scale in 2: 144 bits for 32 weights.
@@ -198,8 +198,8 @@ class TestAnatomy:
         }
         text = json.dumps(header).encode()
         (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + bytes(18))
-        (part,) = dissect(folder).parts
-        assert part.bits_per_weight == 144 / 32
+        (group,) = dissect(folder).parts
+        assert group.bits_per_weight == 144 / 32
 
 
 def test_a_gguf_is_read_by_its_own_words(tmp_path):
@@ -212,9 +212,11 @@ def test_a_gguf_is_read_by_its_own_words(tmp_path):
     writer.write_tensors_to_file()
     writer.close()
     file = local_directory(str(tmp_path / "m.gguf"), None)
-    found = dissect(file)
-    assert found.checkpoint == Checkpoint("GGUF Q8_0", 128, file.stat().st_size)
-    assert [(part.kind, part.scheme, part.bits_per_weight) for part in found.parts] == [("attention", "Q8_0", 8.5)]
+    anatomy = dissect(file)
+    assert anatomy.checkpoint == Checkpoint("GGUF Q8_0", 128, file.stat().st_size)
+    assert [(group.kind, group.scheme, group.bits_per_weight) for group in anatomy.parts] == [
+        ("attention", "Q8_0", 8.5)
+    ]
     refuse_faults(file)
     assert content_id(file, tmp_path / "hashes.json")
     file.write_bytes(b"no GGUF")

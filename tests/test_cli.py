@@ -142,7 +142,7 @@ class TestWrongInput:
         assert "quant.jsonl, line 1: the prompt 'a' is another one than the baseline's" in out
 
     @pytest.mark.parametrize(
-        ("rows", "said"),
+        ("rows", "message"),
         [
             ([], "no recorded outputs in it"),
             ([{"id": "a"}], "line 1: a recorded output needs 'id' and 'text'"),
@@ -151,13 +151,13 @@ class TestWrongInput:
             ([{"id": "a", "text": "x", "token_ids": [1], "logprobs": [0.0, 1.0]}], "1 token_ids but 2 logprobs"),
         ],
     )
-    def test_a_recorded_file_that_is_wrong(self, fidelity, two, workspace, rows, said):
+    def test_a_recorded_file_that_is_wrong(self, fidelity, two, workspace, rows, message):
         code, _, error = fidelity("compare", workspace.recorded("wrong", rows), two[1])
         assert code == 2
-        assert said in error
+        assert message in error
 
     @pytest.mark.parametrize(
-        ("arguments", "said"),
+        ("arguments", "message"),
         [
             (("compare", "none.yaml", "none.yaml"), "none.yaml: can't be read (No such file or directory)"),
             (("generate", "none.yaml"), "name an existing YAML file"),
@@ -175,10 +175,10 @@ class TestWrongInput:
         ],
     )
     @pytest.mark.usefixtures("two")
-    def test_one_line_says_what_and_what_to_do(self, fidelity, arguments, said):
+    def test_one_line_says_what_and_what_to_do(self, fidelity, arguments, message):
         code, _, error = fidelity(*arguments)
         assert code == 2
-        assert said in error
+        assert message in error
         assert "Traceback" not in error
 
     def test_a_model_path_that_is_no_model(self, fidelity, workspace):

@@ -12,7 +12,7 @@ from fidelity.gate import Gate, differences, load_gate
 from fidelity.records import PromptTokens
 from fidelity.report import as_html
 from fidelity.store.store import Store
-from tests.fake_server import FakeServer, Reply, said
+from tests.fake_server import FakeServer, Reply, text_reply
 from tests.manifests import run_manifest
 
 N = 60
@@ -261,7 +261,7 @@ class TestServers:
         def answer(request):
             words = len(request.text.split())
             text = f"It is {request.text}." if not more else f"Brief: {request.text}"
-            return Reply({**said(text).body, "usage": {"prompt_tokens": 8 + words + more}})
+            return Reply({**text_reply(text).body, "usage": {"prompt_tokens": 8 + words + more}})
 
         server = FakeServer(answer, models=Reply({"data": [{"id": "m", "owned_by": "llamacpp"}]}))
         server.beside["/props"] = Reply({"build_info": "b1", "chat_template": template})

@@ -30,7 +30,7 @@ def test_an_encoder_that_is_a_directory_is_relative_too(workspace):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "a mapping of keys is expected (name:, model:, engine: ...), found nothing"),
         ("- a\n", "found list"),
@@ -49,12 +49,12 @@ def test_an_encoder_that_is_a_directory_is_relative_too(workspace):
         (BASE + "control: {repeats: 0}\n", "repeats: Input should be greater than or equal to 1"),
     ],
 )
-def test_what_is_wrong_is_named_with_its_place(workspace, text, said):
+def test_what_is_wrong_is_named_with_its_place(workspace, text, message):
     file = workspace.file("base.yaml", text)
     with pytest.raises(ConfigError) as caught:
         load_run(file)
     assert str(caught.value).startswith(str(file))
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", None])

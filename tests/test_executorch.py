@@ -13,7 +13,7 @@ import pytest
 from fidelity.cli import main
 from fidelity.config import Sampling, load_run
 from fidelity.engines import identity, open_engine
-from fidelity.engines.base import ForcingEngine
+from fidelity.engines.base import TokenScoringEngine
 from fidelity.errors import ConfigError, MissingPackageError
 from fidelity.pipeline import generate
 from fidelity.prompts import load_prompts
@@ -85,10 +85,12 @@ def test_forcing_agrees_with_generating(engine):
 
     The prompt is longer than one call takes, 127 tokens, so that it goes in in parts.
     """
-    assert isinstance(engine, ForcingEngine)
+    assert isinstance(engine, TokenScoringEngine)
     prompts = [Prompt("long", "Tell me more about it. " * 40), Prompt("short", "Why?")]
-    said = list(engine.generate(prompts, Sampling(max_tokens=12)))
-    for generation, scores in zip(said, engine.force(prompts, [g.token_ids for g in said], 3), strict=True):
+    generations = list(engine.generate(prompts, Sampling(max_tokens=12)))
+    for generation, scores in zip(
+        generations, engine.score_tokens(prompts, [g.token_ids for g in generations], 3), strict=True
+    ):
         assert scores.token_ids.tolist() == list(generation.token_ids)
         assert scores.ranks.tolist() == [1] * 12
         assert scores.logprobs == pytest.approx(generation.logprobs, abs=0.02)
@@ -99,10 +101,10 @@ def test_forcing_agrees_with_generating(engine):
 @pytest.mark.vllm
 def test_the_prefix_of_an_answer_may_be_handed_over_in_any_cut(engine):
     prompt = Prompt("p", "Why?")
-    (whole,) = engine.force([prompt], [list(range(100, 300))], -1)
-    (part,) = engine.force([prompt], [list(range(100, 110))], -1)
+    (whole,) = engine.score_tokens([prompt], [list(range(100, 300))], -1)
+    (first,) = engine.score_tokens([prompt], [list(range(100, 110))], -1)
     assert whole.top_logprobs.shape == (200, 49152)
-    assert whole.top_logprobs[:10] == pytest.approx(part.top_logprobs, abs=0.05)
+    assert whole.top_logprobs[:10] == pytest.approx(first.top_logprobs, abs=0.05)
     assert np.exp(whole.top_logprobs[5].astype(np.float64)).sum() == pytest.approx(1, abs=1e-4)
 
 
@@ -165,18 +167,18 @@ def test_a_tokenizer_file_gives_what_transformers_gives():
     from fidelity.children.prompting import tokenized
     from fidelity.children.tokenizer_file import TokenizerFile
 
-    theirs, ours = transformers.AutoTokenizer.from_pretrained(MODEL), TokenizerFile(MODEL)
-    assert ours.ends == {2}
-    assert ours.get_vocab() == theirs.get_vocab()
+    package, own = transformers.AutoTokenizer.from_pretrained(MODEL), TokenizerFile(MODEL)
+    assert own.ends == {2}
+    assert own.get_vocab() == package.get_vocab()
     prompts = list(load_prompts(ROOT / "prompts" / "starter.jsonl"))
     prompts.append(
         Prompt("chat", (Message("system", "Be  brief.\n"), Message("user", "Grüße 🙂"), Message("assistant", "Hi")))
     )
     for prompt in prompts:
         row = {"text": prompt.text, "messages": [{"role": m.role, "content": m.content} for m in prompt.messages]}
-        ids = tokenized(ours, row, 8192)
-        assert ids == tokenized(theirs, row, 8192)
-        assert ours.decode(ids) == theirs.decode(ids, skip_special_tokens=True)
+        ids = tokenized(own, row, 8192)
+        assert ids == tokenized(package, row, 8192)
+        assert own.decode(ids) == package.decode(ids, skip_special_tokens=True)
 
 
 def test_a_template_that_refuses_makes_a_failure(tmp_path):
@@ -188,5 +190,5 @@ def test_a_template_that_refuses_makes_a_failure(tmp_path):
         str(tmp_path / "tokenizer.json")
     )
     (tmp_path / "chat_template.jinja").write_text("{{ raise_exception('no system message') }}")
-    said = tokenized(TokenizerFile(Path(tmp_path)), {"messages": [], "text": ""}, 10)
-    assert said == "the chat template refuses the prompt: ValueError: no system message"
+    refusal = tokenized(TokenizerFile(Path(tmp_path)), {"messages": [], "text": ""}, 10)
+    assert refusal == "the chat template refuses the prompt: ValueError: no system message"

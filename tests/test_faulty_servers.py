@@ -17,7 +17,7 @@ from fidelity.metrics.identical import Identical
 from fidelity.pipeline import compare, generate
 from fidelity.records import Failure
 from fidelity.store.store import Store
-from tests.fake_server import FakeServer, Reply, said
+from tests.fake_server import FakeServer, Reply, text_reply
 from tests.faulty_server import Faulty
 from tests.test_openai import of
 from tests.test_pipeline import Silent
@@ -74,9 +74,9 @@ def test_and_so_they_do_when_the_command_is_killed_in_between(workspace):
         path = written(workspace, server.url, timeout=0.5, patience=2.0, concurrency=at_once)
         command = [sys.executable, "-m", "fidelity", "generate", str(path), "--store", str(workspace.store)]
         while kills < 3:
-            kept = lines(workspace)
+            answered = lines(workspace)
             running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            while lines(workspace) < kept + draw.randint(50, 200) and running.poll() is None:
+            while lines(workspace) < answered + draw.randint(50, 200) and running.poll() is None:
                 time.sleep(0.01)
             assert running.poll() is None
             os.kill(running.pid, signal.SIGKILL)
@@ -106,20 +106,20 @@ class TestGoneAndBack:
             if len(asked) == 30:
                 threading.Thread(target=server.__exit__).start()
                 return Reply({}, stall=True)
-            return said(request.text)
+            return text_reply(request.text)
 
         server = FakeServer(of(answer))
         server.__enter__()
         path = written(workspace, server.url, concurrency=4, deadline=0.3, timeout=5)
         with pytest.raises(EngineError, match=r"nothing can be reached at .* for \d+ s now; what was answered is kept"):
             run(workspace, path)
-        kept = lines(workspace)
-        assert kept >= 20
+        answered = lines(workspace)
+        assert answered >= 20
         before = len(asked)
         with server:
             finished = run(workspace, path)
         assert finished.manifest.counts.generations == 60
-        assert len(asked) - before == 60 - kept
+        assert len(asked) - before == 60 - answered
         assert Store(workspace.store).measurement(finished) is None  # its time is not that of one sitting
 
     def test_one_that_comes_back_in_time_is_waited_for(self, workspace):
@@ -131,7 +131,7 @@ class TestGoneAndBack:
                 gone.set()
                 threading.Thread(target=restart).start()
                 return Reply({}, cut=1)
-            return said(request.text)
+            return text_reply(request.text)
 
         def restart():
             server.__exit__()
@@ -146,7 +146,7 @@ class TestGoneAndBack:
     def test_a_model_that_is_still_loading_is_waited_for(self, workspace):
         workspace.prompts("one")
         loading = iter([Reply({"error": {"message": "Loading model"}}, status=503)] * 2)
-        with FakeServer(lambda _: next(loading, said())) as server:
+        with FakeServer(lambda _: next(loading, text_reply())) as server:
             assert run(workspace, written(workspace, server.url)).manifest.counts.failures == 0
 
 
@@ -157,7 +157,7 @@ def test_an_interrupted_run_leaves_no_connection_and_no_task(workspace):
 
     def answer(request):
         if request.text == "Hi":
-            return said()
+            return text_reply()
         reached.set()
         return Reply({}, stall=True)
 
@@ -171,7 +171,7 @@ def test_an_interrupted_run_leaves_no_connection_and_no_task(workspace):
 def test_a_candidate_whose_server_is_not_there_keeps_no_other_from_being_compared(workspace):
     workspace.prompts("one", "two")
     metrics = [Identical()]
-    with FakeServer(lambda request: said(request.text)) as server:
+    with FakeServer(lambda request: text_reply(request.text)) as server:
         base = load_run(written(workspace, server.url))
         away, there = (
             load_run(workspace.run(name, model=None, engine={"kind": "openai", "base_url": url}))

@@ -336,7 +336,7 @@ class TestPreconditions:
         assert "no control says how often" in line_of(verdict, "json").reason
 
     @pytest.mark.parametrize(
-        ("control", "said"),
+        ("control", "message"),
         [
             (manifest("base"), "is the baseline itself"),
             (manifest("quant"), "is the candidate itself"),
@@ -344,10 +344,10 @@ class TestPreconditions:
             (manifest("base.control1", identity={"model": "another"}), "is another model than the baseline"),
         ],
     )
-    def test_a_control_is_judged_by_its_manifest(self, control, said):
+    def test_a_control_is_judged_by_its_manifest(self, control, message):
         verdict = judge(self.GATE, evidence(self.COLUMNS, control_manifests=(control,)))
         assert verdict.outcome == "inconclusive"
-        assert said in verdict.reason
+        assert message in verdict.reason
 
     @pytest.mark.parametrize(("path", "outcome"), [("again.jsonl", "pass"), ("base.jsonl", "inconclusive")])
     def test_a_recorded_control_may_say_the_same_but_not_be_the_same_file(self, path, outcome):
@@ -363,7 +363,7 @@ class TestPreconditions:
         assert judge(Gate(margins={"sts": 0.05}), evidence(columns)).outcome == "pass"
 
     @pytest.mark.parametrize(
-        ("same", "said"),
+        ("same", "message"),
         [
             (Sameness(texts=True, token_ids=True, logprobs=True), "Quantization never engaged: every text"),
             (Sameness(texts=True, token_ids=True), "Can't tell whether quantization engaged"),
@@ -374,11 +374,11 @@ class TestPreconditions:
         ],
     )
     @pytest.mark.parametrize("form", ["W4A16-INT4 g64", "BF16", None])
-    def test_equal_outputs(self, same, said, form):
+    def test_equal_outputs(self, same, message, form):
         given = {"candidate_manifest": manifest("quant", checkpoint={"format": form}), "same": same}
         verdict = judge(Gate(margins={"sts": 0.05}), evidence(sts(0.0), **given))
-        assert verdict.outcome == ("inconclusive" if said else "pass")
-        assert verdict.reason.startswith(said or "Every line holds")
+        assert verdict.outcome == ("inconclusive" if message else "pass")
+        assert verdict.reason.startswith(message or "Every line holds")
 
     @pytest.mark.parametrize(
         ("keys", "engaged"),
@@ -483,7 +483,7 @@ class TestFile:
         )
 
     @pytest.mark.parametrize(
-        ("text", "said"),
+        ("text", "message"),
         [
             ("", "a mapping of keys is expected (confidence:, conflicts:, margins:, breaks: ...), found nothing"),
             ("margin: {sts: 0.1}", "unknown key 'margin'; did you mean 'margins'?"),
@@ -501,14 +501,14 @@ class TestFile:
             ("margins: [sts]", "margins: Input should be a valid dictionary"),
         ],
     )
-    def test_what_is_wrong_is_named_with_its_place(self, tmp_path, text, said):
+    def test_what_is_wrong_is_named_with_its_place(self, tmp_path, text, message):
         with pytest.raises(ConfigError) as caught:
             self.load(tmp_path, text)
         assert str(caught.value).startswith(str(tmp_path / "gate.yaml"))
-        assert said in str(caught.value)
+        assert message in str(caught.value)
 
     @pytest.mark.parametrize(
-        ("gate", "said"),
+        ("gate", "message"),
         [
             (Gate(margins={"rougel": 0.1}), "margins.rougel: no such column among what is scored; did you mean"),
             (Gate(tail={"zzz": 0.1}), "tail.zzz: no such column among what is scored; known are rougeL, break_json"),
@@ -521,18 +521,18 @@ class TestFile:
             (Gate(breaks={"jsno": 0.1}), "breaks.jsno: no column 'break_jsno' among what is scored; did you mean"),
         ],
     )  # fmt: skip
-    def test_columns_that_are_not_there(self, gate, said):
+    def test_columns_that_are_not_there(self, gate, message):
         columns = {
             "rougeL": measured([1.0] * 300, [1.0] * 300),
             "prefix_agreement": measured([1.0] * 300, [1.0] * 300),
             "first_divergence": measured([1.0] * 300, [1.0] * 300, better="neither", bounds=None),
             "break_json": measured([0.0] * 300, [0.0] * 300, better="lower"),
         }
-        if "tail" in said:
+        if "tail" in message:
             del columns["prefix_agreement"]
         with pytest.raises(ConfigError) as caught:
             judge(gate, evidence(columns))
-        assert said in str(caught.value)
+        assert message in str(caught.value)
 
 
 RECORDED = ROOT / "examples" / "recordings"

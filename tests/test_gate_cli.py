@@ -103,7 +103,7 @@ class TestCompare:
         assert "40 of 100 prompts without an answer, at least 31." in out
 
     @pytest.mark.parametrize(
-        ("text", "said"),
+        ("text", "message"),
         [
             ("margins: {rougel: 0.1}", "gate: margins.rougel: no such column among what is scored; did you mean"),
             ("margins: {first_divergence: 3}", "a column that only describes; its form that can be judged is "),
@@ -112,11 +112,11 @@ class TestCompare:
             ("", "gate.yaml: a mapping of keys is expected"),
         ],
     )  # fmt: skip
-    def test_a_wrong_gate_is_2_before_anything_is_generated(self, fidelity, workspace, base, bad, text, said):
+    def test_a_wrong_gate_is_2_before_anything_is_generated(self, fidelity, workspace, base, bad, text, message):
         workspace.file("gate.yaml", text)
         code, _, error = fidelity("compare", base, bad, "--gate", "gate.yaml")
         assert code == 2
-        assert said in error
+        assert message in error
         assert not (workspace.folder / "fidelity-store" / "runs").exists()
 
     def test_a_defect_while_judging_is_2(self, fidelity, base, bad, gate, monkeypatch):
@@ -155,19 +155,19 @@ class TestCheck:
         assert "length_similarity_chars" in out
 
     @pytest.mark.parametrize(
-        ("name", "said"),
+        ("name", "message"),
         [
             ("comparisons/none", "no finished run or comparison"),
             ("comparisons/base--again-*", "not the comparison of a candidate"),
             ("runs/base-*", "not the comparison of a candidate"),
         ],
     )
-    def test_what_is_no_comparison(self, fidelity, workspace, gate, name, said):
+    def test_what_is_no_comparison(self, fidelity, workspace, gate, name, message):
         store = workspace.folder / "fidelity-store"
         path = next(store.glob(name), store / name)
         code, _, error = fidelity("gate", "check", path, "--gate", gate)
         assert code == 2
-        assert said in error
+        assert message in error
 
     def test_a_run_that_is_gone(self, fidelity, workspace, gate):
         shutil.rmtree(workspace.folder / "fidelity-store" / "runs")
@@ -196,7 +196,7 @@ class TestInit:
         assert yaml.safe_load((workspace.folder / "gate.yaml").read_text())["margins"]["identical"] == 0.125
 
     @pytest.mark.parametrize(
-        ("limit", "said"),
+        ("limit", "message"),
         [
             ("identical=0.01", "margins.identical: 0.01 can't be passed with 100 prompts, even by a candidate without "
              "any drift; it takes 345 prompts (at 95 %), or a limit of 0.04"),
@@ -206,10 +206,10 @@ class TestInit:
             ("identical=-1", "'identical=-1' is not NAME=X"),
         ],
     )  # fmt: skip
-    def test_a_limit_that_can_not_be(self, fidelity, workspace, limit, said):
+    def test_a_limit_that_can_not_be(self, fidelity, workspace, limit, message):
         code, _, error = fidelity("gate", "init", comparison(workspace, "good"), "--margin", limit)
         assert code == 2
-        assert said in error
+        assert message in error
         assert not (workspace.folder / "gate.yaml").exists()
 
     def test_nothing_is_overwritten(self, fidelity, workspace, gate):

@@ -38,13 +38,13 @@ def asked(monkeypatch):
 
 
 def test_vllm_is_asked_for_the_quantized_linear_layers_as_they_were_before_packing(w4a16, asked):
-    found = as_json(inspect(str(w4a16)))
+    inspection = as_json(inspect(str(w4a16)))
     assert asked == [vllm_kernels.Linear("INT", 4, 16, 32, rows=16, columns=64)]
-    assert found["kernels"] == [{"kind": "mlp", "scheme": "INT4 g32", "kernel": "Kernel0", "note": None}]
-    assert found["checkpoint"]["format"] == "W4A16-INT4 g32"
-    assert found["checkpoint"]["vocabulary"] == 10
-    assert found["checkpoint"]["unquantized"] == ["model.embed_tokens"]
-    assert {layer["kind"]: layer["parameters"] for layer in found["checkpoint"]["layers"]} == {
+    assert inspection["kernels"] == [{"kind": "mlp", "scheme": "INT4 g32", "kernel": "Kernel0", "note": None}]
+    assert inspection["checkpoint"]["format"] == "W4A16-INT4 g32"
+    assert inspection["checkpoint"]["vocabulary"] == 10
+    assert inspection["checkpoint"]["unquantized"] == ["model.embed_tokens"]
+    assert {layer["kind"]: layer["parameters"] for layer in inspection["checkpoint"]["layers"]} == {
         "mlp": 1024,
         "embedding": 40,
     }
@@ -76,9 +76,9 @@ def test_a_run_tells_what_ran(workspace, capsys):
     workspace.prompts("one", "two")
     config = load_run(workspace.baseline(control="none", engine={"kind": "vllm", "options": {"kv_cache_dtype": "fp8"}}))
     (run,) = generate(config, store=Store(workspace.store), listener=Silent())
-    found = inspect(str(run.path))
-    assert found.ran.ran_as == "BF16"
-    assert found.anatomy is not None
+    inspection = inspect(str(run.path))
+    assert inspection.ran.ran_as == "BF16"
+    assert inspection.anatomy is not None
     assert main(["inspect", str(run.path)]) == 0
     assert "note  the KV cache was kept in fp8" in capsys.readouterr().out
 

@@ -58,12 +58,12 @@ class TestTimingsAreNoPartOfARun:
         assert again.path == first.path
         assert again.measurement.created == created
         assert len(again.measurement.latency.requests) == 4 * 2 * 3
-        assert any("timed" in str(said) for said in listener.said)
+        assert any("timed" in str(message) for message in listener.messages)
 
     def test_once_made_they_stay(self, made):
         (first, _), listener = made(latency=TIMED), Silent()
         (again, _) = made(listener=listener, latency=TIMED)
-        assert listener.said == []
+        assert listener.messages == []
         assert again.measurement == first.measurement
         assert made()[0].measurement == first.measurement  # nothing was asked for, and nothing is forgotten
 
@@ -72,7 +72,7 @@ class TestTimingsAreNoPartOfARun:
         listener = Silent()
         (run, _) = made(listener=listener, price_per_hour=3.0)
         assert run.measurement.price_per_hour == 3.0
-        assert listener.said == []
+        assert listener.messages == []
 
     def test_they_come_along_into_another_store(self, made, workspace):
         (run, _) = made()
@@ -136,7 +136,7 @@ def test_an_engine_that_dies_while_it_is_timed_leaves_the_run(made, workspace):
     workspace.prompts("one", "two", "DIES ALONE")
     (run, _) = made(listener=listener, latency={"prompts": 3})
     assert run.manifest.counts.generations == 3
-    assert any("not timed: the engine process was killed by SIGILL" in str(said) for said in listener.said)
+    assert any("not timed: the engine process was killed by SIGILL" in str(message) for message in listener.messages)
 
 
 def test_generate_says_where_the_time_went(made, fidelity, workspace):
@@ -184,13 +184,13 @@ class TestMemory:
         assert peak.rss > 200e6
 
     def test_the_driver_counts_our_processes_or_what_the_gpus_use_more(self, monkeypatch):
-        said = {"--query-gpu=memory.used": [["100"], ["50"]], "--query-compute-apps=pid,used_memory": []}
+        replies = {"--query-gpu=memory.used": [["100"], ["50"]], "--query-compute-apps=pid,used_memory": []}
         monkeypatch.setattr(memory.shutil, "which", lambda name: name)
-        monkeypatch.setattr(memory, "_query", lambda what: said[what])
+        monkeypatch.setattr(memory, "_query", lambda what: replies[what])
         watch = MemoryWatch(os.getpgrp())
-        said["--query-gpu=memory.used"] = [["1100"], ["1050"]]
+        replies["--query-gpu=memory.used"] = [["1100"], ["1050"]]
         assert (watch.peak().gpu, watch.peak().gpu_by) == (2000 << 20, "total")
-        said["--query-compute-apps=pid,used_memory"] = [
+        replies["--query-compute-apps=pid,used_memory"] = [
             ["1", "9"],
             [str(os.getpid()), "700"],
             [str(os.getpid()), "300"],
@@ -219,11 +219,11 @@ def watching(group):
 
 def test_other_work_is_seen_and_ours_is_not():
     with subprocess.Popen([sys.executable, "-c", "while True: pass"], start_new_session=True) as process:
-        theirs, ours = MachineWatch(os.getpgrp()), MachineWatch(process.pid)
+        others, own = MachineWatch(os.getpgrp()), MachineWatch(process.pid)
         before = processor_seconds(process.pid)
         while processor_seconds(process.pid) - before < 0.5:
             time.sleep(0.05)
-        difference = theirs.load().busy_with_others - ours.load().busy_with_others
+        difference = others.load().busy_with_others - own.load().busy_with_others
         process.kill()
     assert difference > 0.02
 
@@ -239,9 +239,9 @@ def test_a_warning_stands_beside_times_of_a_shared_machine(made, workspace):
     other_day = Measurement(machine=busy, created="2020-01-01T00:00:00+00:00")
     Store(workspace.store).add_measurement(run, other_day)
     (_, other) = made("other")
-    told = remarks([run, other])
-    assert any("other work kept 1.2 of 2 processors busy while it was generated" in note for note in told)
-    assert any(note.startswith("Not measured on the same day: base 2020-01-01T00:00:00+00:00") for note in told)
+    notes = remarks([run, other])
+    assert any("other work kept 1.2 of 2 processors busy while it was generated" in note for note in notes)
+    assert any(note.startswith("Not measured on the same day: base 2020-01-01T00:00:00+00:00") for note in notes)
 
 
 SERVED = {

@@ -57,9 +57,9 @@ def table_numbers(text):
     return [row for row in rows if row]
 
 
-def is_within(part, whole):
+def is_within(numbers, whole):
     rest = iter(whole)
-    return all(number in rest for number in part)
+    return all(number in rest for number in numbers)
 
 
 def test_the_listing(fidelity, old):
@@ -95,7 +95,7 @@ def test_stored_runs_compared_anew_have_the_same_values(old, tmp_path):
     [before] = load_comparison(name).candidates
     assert anew.columns.keys() >= before.columns.keys()
     assert {n: anew.columns[n].column for n in before.columns} == {n: c.column for n, c in before.columns.items()}
-    assert anew.kept.path.name == before.kept.path.name  # the digests are those of the old store
+    assert anew.comparison.path.name == before.comparison.path.name  # the digests are those of the old store
 
 
 def test_a_study_and_the_reasons_in_it(old):

@@ -10,7 +10,7 @@ import pytest
 
 from fidelity.errors import ConfigError, EngineError
 from fidelity.records import Failure
-from tests.fake_server import FakeServer, Reply, listing, said
+from tests.fake_server import FakeServer, Reply, listing, text_reply
 from tests.test_pipeline import texts
 
 VLLM = {"id": "m", "owned_by": "vllm", "root": "org/m", "max_model_len": 2048, "created": 7}
@@ -23,12 +23,12 @@ def run(server_run):
 
 def of(outcome_of):
     """An answer that depends on the prompt; what tries the server out gets a plain one."""
-    return lambda request: said() if request.text == "Hi" else outcome_of(request)
+    return lambda request: text_reply() if request.text == "Hi" else outcome_of(request)
 
 
 class TestAnswers:
     def test_a_chat(self, run):
-        with FakeServer(lambda request: said(f"To {request.text}: yes.")) as server:
+        with FakeServer(lambda request: text_reply(f"To {request.text}: yes.")) as server:
             finished = run(server)
         assert texts(finished) == {"p0": "To one: yes.", "p1": "To two: yes.", "p2": "To three: yes."}
         body = server.asked[-1].body
@@ -58,7 +58,9 @@ class TestAnswers:
 
     def test_vllm_gives_token_ids_and_its_defaults_are_overruled(self, run):
         logprobs = {"content": [{"token": "a", "logprob": -0.25}, {"token": "b", "logprob": -2}]}
-        with FakeServer(lambda _: said("ab", token_ids=[5, 6], logprobs=logprobs), models=listing(VLLM)) as server:
+        with FakeServer(
+            lambda _: text_reply("ab", token_ids=[5, 6], logprobs=logprobs), models=listing(VLLM)
+        ) as server:
             server.beside["/version"] = Reply({"version": "0.32.0"})
             finished = run(server)
         assert (finished.outcomes()[0].token_ids, finished.outcomes()[0].logprobs) == ((5, 6), (-0.25, -2.0))
@@ -71,7 +73,7 @@ class TestAnswers:
     def test_llama_cpp_gives_them_beside_the_logprobs(self, run):
         logprobs = {"content": [{"id": 9, "token": "a", "logprob": -0.25}]}
         models = listing({"id": "m", "owned_by": "llamacpp", "meta": {"n_params": 135}})
-        with FakeServer(lambda _: said("a", logprobs=logprobs), models=models) as server:
+        with FakeServer(lambda _: text_reply("a", logprobs=logprobs), models=models) as server:
             server.beside["/props"] = Reply(
                 {
                     "build_info": "b1-x",
@@ -90,21 +92,23 @@ class TestAnswers:
 
     @pytest.mark.parametrize("key", ["reasoning", "reasoning_content"])
     def test_reasoning_is_kept_apart(self, run, key):
-        with FakeServer(lambda _: said("Paris.", message={key: "Which one?"})) as server:
+        with FakeServer(lambda _: text_reply("Paris.", message={key: "Which one?"})) as server:
             outcome = run(server).outcomes()[0]
         assert (outcome.text, outcome.reasoning) == ("Paris.", "Which one?")
 
     def test_an_answer_that_is_all_reasoning_is_an_empty_text(self, run):
-        with FakeServer(lambda _: said(None, message={"reasoning": "Hm, hm, hm"}, finish_reason="length")) as server:
+        with FakeServer(
+            lambda _: text_reply(None, message={"reasoning": "Hm, hm, hm"}, finish_reason="length")
+        ) as server:
             assert run(server).outcomes()[0].text == ""
 
     def test_fields_of_the_request_are_passed_on(self, run):
-        with FakeServer(lambda _: said()) as server:
+        with FakeServer(lambda _: text_reply()) as server:
             run(server, request={"chat_template_kwargs": {"enable_thinking": False}}, model="m")
         assert server.asked[-1].body["chat_template_kwargs"] == {"enable_thinking": False}
 
     def test_a_control_is_another_order_with_fewer_at_once(self, run):
-        with FakeServer(lambda _: said()) as server:
+        with FakeServer(lambda _: text_reply()) as server:
             base, control = run(server, keys={"control": {"repeats": 1}}, concurrency=1)
         asked = [request.text for request in server.asked[1:]]
         assert sorted(asked[:3]) == sorted(asked[3:])
@@ -129,9 +133,9 @@ BAD = {
     "two": (Reply({"choices": [{"index": 0}, {"index": 0}]}), "2 choices where one was asked for"),
     "missing": (Reply({"id": "x"}), "no choices where one was asked for"),
     "no message": (Reply({"choices": [{"index": 0}]}), "a choice without a message"),
-    "no text": (said(None), "an answer without text"),
-    "number": (said(7), "an answer without text"),
-    "broken off": (said("Ye", finish_reason="abort"), r"an answer that broke off \(abort\)"),
+    "no text": (text_reply(None), "an answer without text"),
+    "number": (text_reply(7), "an answer without text"),
+    "broken off": (text_reply("Ye", finish_reason="abort"), r"an answer that broke off \(abort\)"),
     "events": (Reply(b'data: {"choices": []}\n\n'), "a stream of events, which wasn't asked for"),
     "cut": (Reply({"choices": []}, cut=4), "the connection broke off"),
     "stream stops": (
@@ -140,7 +144,7 @@ BAD = {
     ),
     "stalls": (Reply({"choices": []}, cut=4, stall=True), "no answer within 2 s"),
     "silent": (Reply({}, stall=True), "no answer within 2 s"),
-    "filter": (said("Ye", finish_reason="content_filter"), "the server's filter holds the answer back"),
+    "filter": (text_reply("Ye", finish_reason="content_filter"), "the server's filter holds the answer back"),
     "too long": (
         Reply({"error": {"message": "5000 tokens,\nat most 9"}}, status=400),
         "HTTP 400: 5000 tokens, at most 9",
@@ -152,7 +156,7 @@ BAD = {
 
 @pytest.mark.parametrize(("bad", "reason"), BAD.values(), ids=BAD)
 def test_a_bad_answer_is_a_failure_with_its_reason_and_the_others_are_answered(run, bad, reason):
-    with FakeServer(of(lambda request: bad if request.text == "two" else said())) as server:
+    with FakeServer(of(lambda request: bad if request.text == "two" else text_reply())) as server:
         outcomes = run(server, timeout=2, patience=0.3).outcomes()
     assert [type(outcome).__name__ for outcome in outcomes] == ["Generation", "Failure", "Generation"]
     with pytest.raises(AssertionError, match=reason):
@@ -161,7 +165,7 @@ def test_a_bad_answer_is_a_failure_with_its_reason_and_the_others_are_answered(r
 
 def test_a_bad_answer_may_be_followed_by_a_good_one(run):
     bad = iter([reply for reply, _ in list(BAD.values())[:3]])
-    with FakeServer(of(lambda request: next(bad, said()))) as server:
+    with FakeServer(of(lambda request: next(bad, text_reply()))) as server:
         assert not any(isinstance(outcome, Failure) for outcome in run(server, concurrency=1).outcomes())
 
 
@@ -169,14 +173,14 @@ def test_a_bad_answer_may_be_followed_by_a_good_one(run):
     ("logprobs", "token_ids"), [([{"logprob": None}], [1]), ([{"logprob": -1}] * 2, [1]), ("none", [1])]
 )
 def test_logprobs_that_fit_no_tokens_are_none(run, logprobs, token_ids):
-    with FakeServer(lambda _: said("a", token_ids=token_ids, logprobs={"content": logprobs})) as server:
+    with FakeServer(lambda _: text_reply("a", token_ids=token_ids, logprobs={"content": logprobs})) as server:
         outcome = run(server).outcomes()[0]
     assert (outcome.token_ids, outcome.logprobs) == ((1,), None)
 
 
 @pytest.mark.parametrize("ids", [[1, None], ["1"], [-1], [1 << 40], "1", [True]])
 def test_what_is_no_token_id_is_none(run, ids):
-    with FakeServer(lambda _: said("a", token_ids=ids)) as server:
+    with FakeServer(lambda _: text_reply("a", token_ids=ids)) as server:
         assert run(server).outcomes()[0].token_ids is None
 
 
@@ -186,7 +190,7 @@ class TestRefusals:
         def answer(request):
             if refused in request.body:
                 return Reply({"error": {"message": f"Unrecognized argument: {refused}"}}, status=400)
-            return said()
+            return text_reply()
 
         with FakeServer(answer, models=listing(VLLM)) as server:
             finished = run(server)
@@ -197,7 +201,7 @@ class TestRefusals:
         def answer(request):
             if "max_tokens" in request.body:
                 return Reply({"error": {"message": "Use 'max_completion_tokens' instead."}}, status=400)
-            return said()
+            return text_reply()
 
         with FakeServer(answer) as server:
             run(server)
@@ -228,11 +232,11 @@ class TestRefusals:
         ],
     )
     def test_a_model_that_is_not_served(self, run, models, model, message):
-        with FakeServer(lambda _: said(), models=models) as server, pytest.raises(EngineError, match=message):
+        with FakeServer(lambda _: text_reply(), models=models) as server, pytest.raises(EngineError, match=message):
             run(server, model=model)
 
     def test_a_server_that_lists_no_models_is_taken_at_the_users_word(self, run):
-        with FakeServer(lambda _: said(), models=Reply(b"", status=404)) as server:
+        with FakeServer(lambda _: text_reply(), models=Reply(b"", status=404)) as server:
             assert run(server, model="x").manifest.counts.generations == 3
 
     @pytest.mark.parametrize("status", [401, 402])
@@ -246,7 +250,7 @@ class TestRefusals:
 
     def test_a_redirect_is_not_followed_wherever_it_leads(self, run, monkeypatch):
         monkeypatch.setenv("SOME_KEY", "sk-0123456789")
-        with FakeServer(lambda _: said()) as other:
+        with FakeServer(lambda _: text_reply()) as other:
             away = Reply(b"", status=307, headers={"location": f"{other.url}/chat/completions"})
             with (
                 FakeServer(of(lambda _: away)) as server,
@@ -264,7 +268,7 @@ class TestRefusals:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
         with (
-            FakeServer(lambda _: said(), tls=tls) as server,
+            FakeServer(lambda _: text_reply(), tls=tls) as server,
             pytest.raises(EngineError, match=r"its certificate doesn't fit \(.*CERTIFICATE_VERIFY_FAILED.*nothing was"),
         ):
             run(server)
@@ -274,7 +278,10 @@ class TestRefusals:
     def test_a_variable_that_holds_no_key(self, run, monkeypatch, value):
         if value is not None:
             monkeypatch.setenv("SOME_KEY", value)
-        with FakeServer(lambda _: said()) as server, pytest.raises(ConfigError, match="environment variable SOME_KEY"):
+        with (
+            FakeServer(lambda _: text_reply()) as server,
+            pytest.raises(ConfigError, match="environment variable SOME_KEY"),
+        ):
             run(server, api_key_env="SOME_KEY")
         assert not server.seen
 
@@ -307,7 +314,7 @@ def test_a_server_that_asks_for_time_gets_it(run):
 
     def answer(request):
         came.append(time.monotonic())
-        return next(busy, said())
+        return next(busy, text_reply())
 
     with FakeServer(of(answer)) as server:
         run(server, concurrency=1)
@@ -316,7 +323,7 @@ def test_a_server_that_asks_for_time_gets_it(run):
 
 def test_the_log_names_every_attempt_that_failed(run):
     bad = iter([Reply(b"boom", status=500)])
-    with FakeServer(of(lambda _: next(bad, said()))) as server:
+    with FakeServer(of(lambda _: next(bad, text_reply()))) as server:
         finished = run(server, concurrency=1)
     assert "HTTP 500: boom" in (finished.path / "engine.log").read_text()
     assert json.loads((finished.path / "manifest.json").read_text())["counts"]["failures"] == 0

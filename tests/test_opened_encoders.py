@@ -110,8 +110,8 @@ def test_token_vectors_are_the_hidden_states_of_the_layer(bert, encoder, layer):
     from transformers import AutoModel, AutoTokenizer
 
     model, tokenizer = AutoModel.from_pretrained(bert.path), AutoTokenizer.from_pretrained(bert.path)
-    found = encoder.token_vectors(["the cat sat", "a dog is not on the mats."], layer=layer, overlap=4)
-    for text, tokens in zip(["the cat sat", "a dog is not on the mats."], found, strict=True):
+    vectors = encoder.token_vectors(["the cat sat", "a dog is not on the mats."], layer=layer, overlap=4)
+    for text, tokens in zip(["the cat sat", "a dog is not on the mats."], vectors, strict=True):
         with torch.no_grad():
             states = model(**tokenizer(text, return_tensors="pt"), output_hidden_states=True).hidden_states[layer][0]
         expected = torch.nn.functional.normalize(states, dim=-1).numpy()
@@ -206,8 +206,8 @@ def test_byte_level_tokenizers_get_a_space_before_the_first_word(tmp_path):
     with torch.no_grad():
         expected = torch.nn.functional.normalize(model(**tokenizer(" the cat", return_tensors="pt"))[0][0], dim=-1)
     encoder = open_encoder(locate(str(tmp_path)))
-    (found,) = encoder.token_vectors(["the cat"], layer=1, overlap=0)
-    assert found.vectors == pytest.approx(expected.numpy(), abs=1e-5)
+    (read,) = encoder.token_vectors(["the cat"], layer=1, overlap=0)
+    assert read.vectors == pytest.approx(expected.numpy(), abs=1e-5)
     (long,) = encoder.token_vectors(["the cat sat on the mat " * 5], layer=1, overlap=4)
     assert long.counted.sum() == 30
 

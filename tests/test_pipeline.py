@@ -24,13 +24,13 @@ from fidelity.store.store import Store
 
 class Silent:
     def __init__(self):
-        self.said = []
+        self.outputs = []
 
     def say(self, text):
-        self.said.append(text)
+        self.outputs.append(text)
 
     def progress(self, *state):
-        self.said.append(state)
+        self.outputs.append(state)
 
 
 def run_all(workspace, path, listener=None, **keys):
@@ -68,7 +68,7 @@ class TestGenerate:
         listener = Silent()
         base, control = run_all(workspace, workspace.baseline(), listener)
         assert (base.name, control.name) == ("base", "base.control1")
-        assert sum("opening" in str(line) for line in listener.said) == 1
+        assert sum("opening" in str(line) for line in listener.outputs) == 1
         assert (base.manifest.seed, control.manifest.seed) == (0, 1)
         assert control.manifest.control_of == base.manifest.digest
         assert texts(base) != texts(control)  # the batch decides near ties: that is the floor
@@ -82,7 +82,7 @@ class TestGenerate:
         first = run_all(workspace, path)
         listener = Silent()
         assert [run.path for run in run_all(workspace, path, listener)] == [run.path for run in first]
-        assert listener.said == []
+        assert listener.outputs == []
 
     @pytest.mark.parametrize(
         "change",
@@ -183,8 +183,8 @@ class TestKilled:
         return process, int(children[0])
 
     def finish_and_compare(self, workspace, command):
-        kept = {file: file.stat().st_mtime_ns for file in workspace.store.glob("runs/base-*/chunk-*")}
-        assert kept
+        chunks = {file: file.stat().st_mtime_ns for file in workspace.store.glob("runs/base-*/chunk-*")}
+        assert chunks
         subprocess.run(command, check=True, capture_output=True)
         resumed = Store(workspace.store).runs()
         whole = Store(workspace.folder / "whole")
@@ -265,7 +265,7 @@ class TestCompare:
         listener = Silent()
         quant = workspace.run("quant", control={"repeats": 2})
         result = self.compare(workspace, workspace.baseline(), quant, listener=listener)
-        assert sum("opening" in str(line) for line in listener.said) == 2
+        assert sum("opening" in str(line) for line in listener.outputs) == 2
         (scores,) = result.candidates
         assert [own.run.name for own in scores.own_controls] == ["quant.control1", "quant.control2"]
         manifests = [scores.run.manifest, *(own.run.manifest for own in scores.own_controls)]

@@ -11,7 +11,7 @@ from fidelity.gate import Gate
 from fidelity.metrics import metric_of_kind
 from fidelity.pipeline import compare
 from fidelity.price.measures import ratios_of, values_of
-from fidelity.price.pareto import recommend, tradeoff
+from fidelity.price.pareto import drift_and_price, recommend
 from fidelity.report import as_html, as_json, as_markdown, price_table, published
 from fidelity.report.price import published_table
 from fidelity.store.measurements import Measurement, ServedRequests
@@ -142,7 +142,7 @@ def test_turns_are_held_against_turns(compared):
     assert (ratio.value, ratio.low, ratio.high, ratio.n) == (pytest.approx(2), pytest.approx(2), pytest.approx(2), 3)
 
 
-class TestTradeoff:
+class TestDriftAndPrice:
     def test_dominated_is_who_drifts_more_and_takes_more(self, compared):
         result, _ = compared(
             measured(),
@@ -151,25 +151,25 @@ class TestTradeoff:
             slow=(2, measured(seconds=9.0)),
             wasteful=(4, measured(seconds=12.0)),
         )
-        found = tradeoff(result)
-        assert found.column == "identical"
-        assert {point.run.name: point.dominated_by for point in found.points} == {
+        analysis = drift_and_price(result)
+        assert analysis.column == "identical"
+        assert {point.run.name: point.dominated_by for point in analysis.points} == {
             "base": (),
             "fast": (),
             "worse": ("fast",),
             "slow": (),
             "wasteful": ("base", "slow"),
         }
-        assert [round(point.drift, 3) for point in found.points] == [0, 0.2, 0.3, 0.05, 0.1]
+        assert [round(point.drift, 3) for point in analysis.points] == [0, 0.2, 0.3, 0.05, 0.1]
 
     def test_a_measure_that_not_all_have_decides_nothing(self, compared):
         without = {key: value for key, value in measured(seconds=5.0).items() if key != "latency"}
         result, _ = compared(measured(), fast=(8, without), worse=(12, measured(seconds=6.0, first=0.01)))
-        assert tradeoff(result).points[2].dominated_by == ("fast",)
+        assert drift_and_price(result).points[2].dominated_by == ("fast",)
 
     def test_two_that_are_equal_dominate_nothing(self, compared):
         result, _ = compared(measured(), one=(4, measured(seconds=5.0)), two=(4, measured(seconds=5.0)))
-        assert [point.dominated_by for point in tradeoff(result).points] == [(), (), ()]
+        assert [point.dominated_by for point in drift_and_price(result).points] == [(), (), ()]
 
 
 class TestReports:
@@ -218,8 +218,10 @@ class TestReports:
 
 def test_comparisons_that_were_read_one_by_one_make_one_plane(compared):
     result, _ = compared(measured(), fast=(8, measured(seconds=5.0)), worse=(12, measured(seconds=6.0)))
-    kept = [load_comparison(scores.kept.path) for scores in result.candidates]
-    assert [p.dominated_by for p in tradeoff(*kept).points] == [p.dominated_by for p in tradeoff(result).points]
+    stored = [load_comparison(scores.comparison.path) for scores in result.candidates]
+    assert [p.dominated_by for p in drift_and_price(*stored).points] == [
+        p.dominated_by for p in drift_and_price(result).points
+    ]
 
 
 def test_what_meta_published_comes_to_metas_own_averages():
@@ -250,12 +252,12 @@ def test_what_kurtic_et_al_published_is_a_drift_without_a_price():
         for name, mean in zip(("rouge1", "rougeL", "bertscore", "sts"), means, strict=True):
             assert sum(scores[name] for scores in of) / len(of) == pytest.approx(mean, abs=0.0101)
     assert not any(point.ratios for point in points)
-    told = published_table("rougeL")
-    cells = {row.name: row.cells[told.headings.index("1 - rougeL")] for row in told.rows}
+    table = published_table("rougeL")
+    cells = {row.name: row.cells[table.headings.index("1 - rougeL")] for row in table.rows}
     assert cells["Llama-3.1-405B W8A8-FP8"] == "0.40"
     assert cells["Llama-3.2-1B SpinQuant"] == "-"
     assert "1 - chrf" not in published_table("chrf").headings
-    assert "Kurtic" in told.said[0]
+    assert "Kurtic" in table.said[0]
     assert "Kurtic" not in published_table("chrf").said[0]
     assert [row.name for row in published_table(None).rows] == [p.name for p in published() if p.ratios]
 
@@ -274,14 +276,14 @@ class TestRecommend:
 
     def test_the_one_that_takes_least_of_those_that_pass(self, store):
         assert recommend(store, self.LENIENT, minimise="cost").best.name == "fast"
-        found = recommend(store, self.LENIENT, minimise="latency")
-        assert (found.best.name, found.best.measure) == ("prompt", "answer")
-        assert found.best.ratio.value == pytest.approx(0.1)
+        recommendation = recommend(store, self.LENIENT, minimise="latency")
+        assert (recommendation.best.name, recommendation.best.measure) == ("prompt", "answer")
+        assert recommendation.best.ratio.value == pytest.approx(0.1)
 
     def test_none_passes_and_which_came_closest(self, store):
-        found = recommend(store, self.STRICT, minimise="cost")
-        assert found.best is None
-        assert found.closest.name == "fast"
+        recommendation = recommend(store, self.STRICT, minimise="cost")
+        assert recommendation.best is None
+        assert recommendation.closest.name == "fast"
 
     def test_what_was_not_measured_can_not_be_minimised(self, store):
         with pytest.raises(ConfigError, match="would pass, but of no two runs is the bytes known"):

@@ -32,7 +32,7 @@ def test_limit_keeps_the_first(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("rows", "said"),
+    ("rows", "message"),
     [
         ([], "no prompts in it"),
         ([{"id": "a", "prompt": "x"}, {"id": "a", "prompt": "y"}], "'a' stands twice (prompts 1 and 2)"),
@@ -46,10 +46,10 @@ def test_limit_keeps_the_first(tmp_path):
         ([{"id": "a", "prompt": "x", "category": 3}], "'category' must be a text"),
     ],
 )
-def test_what_is_wrong_is_named_with_its_line(tmp_path, rows, said):
+def test_what_is_wrong_is_named_with_its_line(tmp_path, rows, message):
     with pytest.raises(ConfigError) as caught:
         load_prompts(write(tmp_path, *rows))
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "prompts.jsonl" in str(caught.value)
 
 

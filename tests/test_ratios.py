@@ -52,5 +52,5 @@ def test_the_interval_of_two_rates_covers_the_true_one(chunks, least):
         seconds = [draw.uniform(5, 20) for _ in range(chunks)]
         return [(rate * s * math.exp(draw.gauss(0, 0.1)), s) for s in seconds]
 
-    found = [ratio_of_rates(series(180), series(100)) for _ in range(1000)]
-    assert sum(ratio.low < 1.8 < ratio.high for ratio in found) / 1000 > least
+    ratios = [ratio_of_rates(series(180), series(100)) for _ in range(1000)]
+    assert sum(ratio.low < 1.8 < ratio.high for ratio in ratios) / 1000 > least

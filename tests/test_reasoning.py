@@ -21,12 +21,12 @@ THOUGHT = {"a": ("one two", "4."), "b": ("one two three", "Paris.")}
 TAGGED = "<think>\n{}\n</think>\n\n{}"
 
 
-def tagged(said, form=TAGGED):
-    return [{"id": prompt, "text": form.format(*both)} for prompt, both in said.items()]
+def tagged(thoughts, form=TAGGED):
+    return [{"id": prompt, "text": form.format(*both)} for prompt, both in thoughts.items()]
 
 
-def apart(said):
-    return [{"id": prompt, "text": answer, "reasoning": thinking} for prompt, (thinking, answer) in said.items()]
+def apart(thoughts):
+    return [{"id": prompt, "text": answer, "reasoning": thinking} for prompt, (thinking, answer) in thoughts.items()]
 
 
 @pytest.fixture
@@ -52,11 +52,11 @@ def column(scores, name):
 
 
 class TestCompared:
-    @pytest.mark.parametrize("ours", [tagged, apart])
-    @pytest.mark.parametrize("theirs", [tagged, apart])
-    def test_the_answers_are_compared_and_the_thinking_apart(self, compared, ours, theirs):
-        said = {"a": ("one two", "5."), "b": ("one", "Paris.")}
-        scores = compared(ours(THOUGHT), theirs(said))
+    @pytest.mark.parametrize("form", [tagged, apart])
+    @pytest.mark.parametrize("other_form", [tagged, apart])
+    def test_the_answers_are_compared_and_the_thinking_apart(self, compared, form, other_form):
+        thoughts = {"a": ("one two", "5."), "b": ("one", "Paris.")}
+        scores = compared(form(THOUGHT), other_form(thoughts))
         assert column(scores, "identical") == (0.0, 1.0)
         assert column(scores, "thinking.rougeL") == (1.0, 0.5)
         assert column(scores, "thinking.length_ratio") == (1.0, 3 / 13)
@@ -66,7 +66,7 @@ class TestCompared:
     def test_what_is_on_disk_is_what_was_said_and_is_read_back_the_same(self, compared, workspace):
         scores = compared(tagged(THOUGHT), tagged(THOUGHT))
         assert scores.run.outcomes()[0].text == "<think>\none two\n</think>\n\n4."
-        (again,) = load_comparison(scores.kept.path).candidates
+        (again,) = load_comparison(scores.comparison.path).candidates
         assert again.pairing.pairs == scores.pairing.pairs
         assert again.columns == scores.columns
 
@@ -80,8 +80,8 @@ class TestCompared:
         assert result.candidates[0].pairing.pairs[0].candidate.text == ""
 
     def test_the_same_answers_after_other_thoughts_are_not_the_very_same(self, compared):
-        said = {"a": ("something else", "4."), "b": ("", "Paris.")}
-        assert compared(tagged(THOUGHT), tagged(said)).same.texts is False
+        thoughts = {"a": ("something else", "4."), "b": ("", "Paris.")}
+        assert compared(tagged(THOUGHT), tagged(thoughts)).same.texts is False
 
     def test_without_thinking_nothing_is_said_of_it_until_a_gate_asks(self, compared):
         plain = [{"id": "a", "text": "Tags such as <think> and </think> are talk here."}, {"id": "b", "text": "x"}]
@@ -95,12 +95,12 @@ class TestCompared:
         assert "nobody thought before the answer" in line.reason
 
     def test_told_otherwise_it_is_another_comparison_of_the_same_runs(self, compared):
-        found = compared(tagged(THOUGHT), tagged({**THOUGHT, "a": ("else", "4.")}))
+        scores = compared(tagged(THOUGHT), tagged({**THOUGHT, "a": ("else", "4.")}))
         none = compared(tagged(THOUGHT), tagged({**THOUGHT, "a": ("else", "4.")}), reasoning={"parser": "none"})
-        assert (found.run.path, found.baseline.path) == (none.run.path, none.baseline.path)
-        assert found.kept.path != none.kept.path
-        assert (column(found, "identical"), column(none, "identical")) == ((1.0, 1.0), (0.0, 1.0))
-        (again,) = load_comparison(none.kept.path).candidates
+        assert (scores.run.path, scores.baseline.path) == (none.run.path, none.baseline.path)
+        assert scores.comparison.path != none.comparison.path
+        assert (column(scores, "identical"), column(none, "identical")) == ((1.0, 1.0), (0.0, 1.0))
+        (again,) = load_comparison(none.comparison.path).candidates
         assert again.pairing.pairs[0].baseline.text.startswith("<think>")
 
     def test_tags_of_its_own(self, compared):
@@ -111,7 +111,7 @@ class TestCompared:
 
 class TestOption:
     @pytest.mark.parametrize(
-        ("reasoning", "said"),
+        ("reasoning", "message"),
         [
             ({"parser": "thinks"}, "reasoning.parser: "),
             ({"tags": ["<think>"]}, "reasoning.tags"),
@@ -119,8 +119,8 @@ class TestOption:
             ({"tag": 1}, "did you mean 'tags'"),
         ],
     )
-    def test_what_can_not_be_meant(self, workspace, reasoning, said):
-        with pytest.raises(ConfigError, match=said):
+    def test_what_can_not_be_meant(self, workspace, reasoning, message):
+        with pytest.raises(ConfigError, match=message):
             load_run(workspace.recorded("base", [], reasoning=reasoning))
 
     def test_recorded_reasoning_must_be_a_text(self, workspace):
@@ -139,9 +139,9 @@ class TestLikeTheBaseline:
             return writer.complete(prompts, run_draft(name, engine={"kind": "vllm", **engine}))
 
     def split(self, base, quant):
-        ours = answers_of(base, Reasoning())
-        theirs = answers_of(quant, Reasoning(), like=(base, ours.habit))
-        return [outcome.text for outcome in theirs.outcomes]
+        baseline_answers = answers_of(base, Reasoning())
+        answers = answers_of(quant, Reasoning(), like=(base, baseline_answers.reasoning_format))
+        return [outcome.text for outcome in answers.outcomes]
 
     def test_the_same_template(self, tmp_path):
         base = self.stored(tmp_path, "base", ["a</think>b", "c</think>d"], chat_template="t")

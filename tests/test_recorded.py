@@ -176,8 +176,8 @@ def test_timings_and_sizes_are_kept_and_change_no_digest(workspace):
     assert run.manifest.recorded_timings == timings
     assert run.manifest.checkpoint.bytes == 123
     known_by = []
-    for said in ({"engine": "executorch"}, ran["ran"]):
-        path = workspace.run("r", model=None, engine={"kind": "recorded", "path": file, "ran": said})
+    for engine in ({"engine": "executorch"}, ran["ran"]):
+        path = workspace.run("r", model=None, engine={"kind": "recorded", "path": file, "ran": engine})
         known_by.append(identity(load_run(path), remembered=workspace.folder / "hashes.json"))
     assert known_by[0] == known_by[1]
     write(workspace, [{"id": "p0", "text": "a", "seconds": "1.5"}], "bad.jsonl")
@@ -202,8 +202,8 @@ def test_prompts_go_out_and_their_answers_come_back(fidelity, workspace, ending)
     assert rows[0]["rendered"].endswith("What is the capital of France?<|im_end|>\n<|im_start|>assistant\n")
     assert rows[1]["prompt"] == "Grüße 🙂"
     assert rows[0]["sampling"]["max_tokens"] == 8
-    said = [{**row, "text": f"{len(row['prompt_token_ids'])} tokens of {row['rendered']}"} for row in rows]
-    files = [write(workspace, said, f"{name}.jsonl") for name in ("phone", "tablet")]
+    answered = [{**row, "text": f"{len(row['prompt_token_ids'])} tokens of {row['rendered']}"} for row in rows]
+    files = [write(workspace, answered, f"{name}.jsonl") for name in ("phone", "tablet")]
     runs = [
         workspace.run(file.partition(".")[0], model=None, engine={"kind": "recorded", "path": file}, control="none")
         for file in files

@@ -27,7 +27,7 @@ from fidelity.store.manifests import ResponseCounts
 from fidelity.store.runs import RunWriter
 from fidelity.store.store import Store
 from fidelity.store.token_scores import scores_of
-from tests.fake_server import FakeServer, said
+from tests.fake_server import FakeServer, text_reply
 from tests.test_pipeline import Silent
 
 N, K = 12, 3
@@ -46,8 +46,8 @@ def rows(texts):
     """Recorded lines: each prompt's answers in turn; one that is None is not there."""
     return [
         {"id": prompt, "repeat": repeat, "text": text}
-        for prompt, said in texts.items()
-        for repeat, text in enumerate(said)
+        for prompt, answers in texts.items()
+        for repeat, text in enumerate(answers)
         if text is not None
     ]
 
@@ -143,9 +143,12 @@ class TestGenerated:
 
     def test_in_bf16_the_control_parts_by_its_batches_alone(self, workspace):
         base, control = run(workspace, self.baseline(workspace, "bfloat16"))
-        ours, theirs = by_place(base), by_place(control)
-        assert ours != theirs
-        assert sum(ours[place].split()[:4] == theirs[place].split()[:4] for place in ours) == N * K
+        baseline_texts, control_texts = by_place(base), by_place(control)
+        assert baseline_texts != control_texts
+        assert (
+            sum(baseline_texts[place].split()[:4] == control_texts[place].split()[:4] for place in baseline_texts)
+            == N * K
+        )
 
     def test_an_interrupted_run_ends_as_if_it_had_not_been(self, workspace, monkeypatch):
         path = self.baseline(workspace, "bfloat16", control="none", batching={"drained": 24})
@@ -192,8 +195,8 @@ class TestGenerated:
         (scores,) = result.candidates
         everything = sorted((f"p{n}", r) for n in range(N) for r in range(K))
         for run in (result.baseline, result.controls[0].run, scores.run):
-            (forced,) = scores_of(run)
-            assert forced.keys == everything
+            (stored,) = scores_of(run)
+            assert stored.keys == everything
         column = scores.columns["top1_agreement"].column
         assert len(column.values) == N * K
         assert None not in column.values
@@ -225,15 +228,15 @@ class TestGenerated:
         baselines.export(runs, workspace.folder / "kept")
         back = baselines.adopt(workspace.folder / "kept", Store(workspace.folder / "elsewhere"))
         assert [b.outcomes() for b in back] == [r.outcomes() for r in runs]
-        kept = {"remembered": workspace.folder / "hashes.json"}
+        options = {"remembered": workspace.folder / "hashes.json"}
         config = load_run(workspace.folder / "base.yaml")
-        assert all(finding.fits for finding in check(workspace.folder / "kept", config=config, **kept))
+        assert all(finding.fits for finding in check(workspace.folder / "kept", config=config, **options))
         config = config.model_copy(update={"sampling": Sampling(temperature=0.7, max_tokens=8)})
-        (finding,) = [f for f in check(workspace.folder / "kept", config=config, **kept) if f.what == "sampling"]
+        (finding,) = [f for f in check(workspace.folder / "kept", config=config, **options) if f.what == "sampling"]
         assert finding.detail == "repeats was 3, is 1"
 
 
-SAID = {"a": ["one two", "one three", "one four"], "b": ["x", "y", "z"]}
+ANSWERS = {"a": ["one two", "one three", "one four"], "b": ["x", "y", "z"]}
 
 
 class TestElsewhere:
@@ -241,7 +244,7 @@ class TestElsewhere:
 
     def test_a_server_is_asked_for_each_answer_with_its_own_seed(self, workspace):
         workspace.prompts("one", "two")
-        with FakeServer(lambda request: said(f"{request.body.get('seed')}")) as server:
+        with FakeServer(lambda request: text_reply(f"{request.body.get('seed')}")) as server:
             engine = {"kind": "openai", "base_url": server.url}
             path = workspace.baseline(model=None, engine=engine, sampling=SAMPLED, control="none")
             (made,) = run(workspace, path)
@@ -268,7 +271,7 @@ class TestElsewhere:
 
 
 class TestRecorded:
-    def compare(self, workspace, candidate, *metrics, baseline=SAID):
+    def compare(self, workspace, candidate, *metrics, baseline=ANSWERS):
         """A candidate against a baseline whose control said the very same."""
         workspace.file("again.jsonl", "\n".join(json.dumps(row) for row in rows(baseline)))
         base = workspace.recorded("base", rows(baseline), control={"path": "again.jsonl"})
@@ -309,7 +312,7 @@ class TestRecorded:
         assert "base has 3 answers to each prompt and quant 1" in result.not_compared["quant"]
 
     @pytest.mark.parametrize(
-        ("lines", "said"),
+        ("lines", "message"),
         [
             ([{"id": "a", "text": "x", "repeat": -1}], "'repeat' must be a number from 0, found -1"),
             ([{"id": "a", "text": "x", "repeat": True}], "'repeat' must be a number from 0, found true"),
@@ -318,8 +321,8 @@ class TestRecorded:
             ([{"id": "a", "text": "x"}, {"id": "a", "text": "y"}], "line 2: the id 'a' stands twice"),
         ],
     )
-    def test_a_file_whose_repeats_are_wrong(self, workspace, lines, said):
-        with pytest.raises(ConfigError, match=said):
+    def test_a_file_whose_repeats_are_wrong(self, workspace, lines, message):
+        with pytest.raises(ConfigError, match=message):
             run(workspace, workspace.recorded("base", lines))
 
     def test_a_stranger_is_never_another_repeat_of_the_same_prompt(self, workspace):

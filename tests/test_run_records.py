@@ -15,7 +15,7 @@ from fidelity.runs.jobs import jobs_of, prompts_of
 from fidelity.store.runs import Run
 from fidelity.store.store import Store
 from tests.conftest import ROOT
-from tests.fake_server import FakeServer, Reply, said
+from tests.fake_server import FakeServer, Reply, text_reply
 from tests.test_pipeline import Silent
 
 
@@ -65,7 +65,7 @@ class TestPrompts:
     )
     def test_of_a_server(self, server_run, more, tokens, hashed):
         def answer(_):
-            return Reply({**said("Yes.").body, **more})
+            return Reply({**text_reply("Yes.").body, **more})
 
         with FakeServer(answer) as server:
             outcome = server_run(server).outcomes()[0]
@@ -118,7 +118,7 @@ class TestEngine:
 
     def test_a_llama_server_reveals_its_end_token_and_its_sampling(self, server_run):
         def answer(_):
-            return said("Yes.")
+            return text_reply("Yes.")
 
         with FakeServer(answer, models=Reply({"data": [{"id": "m", "owned_by": "llamacpp"}]})) as server:
             params = {"presence_penalty": 0.5, "samplers": ["top_k"]}

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fidelity.errors import EngineError
-from tests.fake_server import FakeServer, Reply, listing, said
+from tests.fake_server import FakeServer, Reply, listing, text_reply
 from tests.test_openai import VLLM
 from tests.test_pipeline import texts
 
@@ -55,10 +55,10 @@ class TestKeys:
         echo = Reply({"error": {"message": f"refused: Bearer {KEY}"}}, status=status, headers={"x-key": KEY})
         with FakeServer(lambda _: echo) as server, pytest.raises(EngineError) as caught:
             run(server, api_key_env="SOME_KEY", deadline=0.2)
-        told = "".join(traceback.format_exception(caught.value))
-        assert "refused: Bearer [the key]" in told
+        shown = "".join(traceback.format_exception(caught.value))
+        assert "refused: Bearer [the key]" in shown
         everything = written(workspace.store)
-        assert KEY.encode() not in everything + told.encode() + "".join(capfd.readouterr()).encode()
+        assert KEY.encode() not in everything + shown.encode() + "".join(capfd.readouterr()).encode()
 
     @pytest.mark.parametrize("status", [200, 401])
     def test_no_report_log_or_process_list_has_it_whether_the_command_succeeds_or_fails(
@@ -74,7 +74,7 @@ class TestKeys:
             )
             if status == 401 or request.text == "two":
                 return Reply({"error": {"message": f"{KEY} may not"}}, status=max(status, 400))
-            return said(f"[{KEY}](http://example.com/?{KEY})")
+            return text_reply(f"[{KEY}](http://example.com/?{KEY})")
 
         workspace.prompts("one", "two", "three")
         reports = [f"--{kind}={workspace.folder / f'report.{kind}'}" for kind in ("html", "markdown", "junit", "json")]
@@ -94,14 +94,14 @@ class TestKeys:
 
     def test_nothing_is_sent_without_one(self, run, monkeypatch):
         monkeypatch.setenv("OPENAI_API_KEY", KEY)
-        with FakeServer(lambda _: said()) as server:
+        with FakeServer(lambda _: text_reply()) as server:
             run(server)
         assert not any("authorization" in request.headers for request in server.seen)
 
 
 class TestIdentity:
     def test_a_finished_run_is_found_while_its_server_is_away(self, run):
-        with FakeServer(lambda _: said()) as server:
+        with FakeServer(lambda _: text_reply()) as server:
             finished = run(server)
         assert run(server).path == finished.path
 
@@ -112,13 +112,13 @@ class TestIdentity:
     def test_a_port_of_this_machine_may_change_and_another_version_is_another_run(self, run):
         paths = []
         for version in ("0.32.0", "0.32.0", "0.33.0"):
-            with FakeServer(lambda _: said(), models=listing(VLLM)) as server:
+            with FakeServer(lambda _: text_reply(), models=listing(VLLM)) as server:
                 server.beside["/version"] = Reply({"version": version})
                 paths.append(run(server).path)
         assert paths[0] == paths[1] != paths[2]
 
     def test_what_changes_no_output_changes_no_run(self, run):
-        with FakeServer(lambda _: said()) as server:
+        with FakeServer(lambda _: text_reply()) as server:
             paths = {run(server, **how).path for how in ({}, {"timeout": 5}, {"patience": 6}, {"deadline": 7})}
             assert len(paths) == 1
             assert run(server, concurrency=2).path not in paths

@@ -46,7 +46,7 @@ def w4a16(tmp_path):
 
 def test_layers_and_headers_are_the_files_bytes(w4a16):
     anatomy = dissect(w4a16)
-    assert {part.kind: part.bytes for part in anatomy.parts} == {"mlp": 576, "embedding": 80, "norm": 16}
+    assert {group.kind: group.bytes for group in anatomy.parts} == {"mlp": 576, "embedding": 80, "norm": 16}
     size = (w4a16 / "model.safetensors").stat().st_size
     header = int.from_bytes((w4a16 / "model.safetensors").read_bytes()[:8], "little")
     assert anatomy.checkpoint.bytes == size == anatomy.tensor_bytes + 8 + header
@@ -66,19 +66,19 @@ def test_so_are_those_of_real_models(model):
 
 
 def test_floats_are_loaded_as_the_engine_computes_and_quantized_weights_as_they_are(w4a16):
-    loaded = {part.kind: part.bytes_loaded("float16") for part in dissect(w4a16).parts}
+    loaded = {group.kind: group.bytes_loaded("float16") for group in dissect(w4a16).parts}
     assert loaded == {"mlp": 576, "embedding": 80, "norm": 8}
-    assert {part.kind: part.bytes_loaded("float32") for part in dissect(w4a16).parts}["embedding"] == 160
+    assert {group.kind: group.bytes_loaded("float32") for group in dissect(w4a16).parts}["embedding"] == 160
     assert dissect(w4a16).parts[0].bytes_loaded(None) == 576
 
 
 class TestKVCache:
     def test_of_the_demo_model(self):
         # 30 layers x 3 heads x 64 x 2 x 2 bytes; vLLM 0.32 itself reserves 4,293,918,720 bytes for 1,456 blocks of 128
-        found = kv_cache(SMOLLM)
-        assert found.bytes_per_token == 23_040 == 4_293_918_720 // 1_456 // 128
-        assert found.window is None
-        assert found.bytes_per_token_beyond_window == 23_040
+        cache = kv_cache(SMOLLM)
+        assert cache.bytes_per_token == 23_040 == 4_293_918_720 // 1_456 // 128
+        assert cache.window is None
+        assert cache.bytes_per_token_beyond_window == 23_040
 
     def test_of_another_type(self):
         assert kv_cache(SMOLLM, dtype="fp8").bytes_per_token == 11_520
@@ -92,10 +92,10 @@ class TestKVCache:
 
     def test_sliding_windows_as_they_are_listed(self):
         types = ["sliding_attention"] * 25 + ["full_attention"] * 5
-        found = kv_cache({**SMOLLM, "layer_types": types, "sliding_window": 512})
-        assert (found.bytes_per_token, found.bytes_per_token_beyond_window) == (23_040, 23_040 // 6)
-        assert found.window == 512
-        assert "25 of the layers hold 512 tokens at most" in found.counted
+        cache = kv_cache({**SMOLLM, "layer_types": types, "sliding_window": 512})
+        assert (cache.bytes_per_token, cache.bytes_per_token_beyond_window) == (23_040, 23_040 // 6)
+        assert cache.window == 512
+        assert "25 of the layers hold 512 tokens at most" in cache.counted
 
     @pytest.mark.parametrize(
         ("older", "full"),
@@ -108,9 +108,9 @@ class TestKVCache:
         ],
     )
     def test_sliding_windows_as_older_configs_say_it(self, older, full):
-        found = kv_cache({**SMOLLM, **older})
-        assert found.bytes_per_token == 23_040
-        assert found.bytes_per_token_beyond_window == 23_040 * full // 30
+        cache = kv_cache({**SMOLLM, **older})
+        assert cache.bytes_per_token == 23_040
+        assert cache.bytes_per_token_beyond_window == 23_040 * full // 30
 
     def test_latent_attention_keeps_one_vector_for_all_heads(self):
         # DeepSeek-V3: 61 layers x (512 + 64) x 2 bytes
@@ -118,9 +118,9 @@ class TestKVCache:
         assert kv_cache(config).bytes_per_token == 70_272
 
     def test_layers_without_attention_and_shared_ones_are_named(self):
-        found = kv_cache({**SMOLLM, "layer_types": ["linear_attention"] * 20 + ["full_attention"] * 10})
-        assert found.bytes_per_token == 23_040 // 3
-        assert "20 layers without attention" in found.counted
+        cache = kv_cache({**SMOLLM, "layer_types": ["linear_attention"] * 20 + ["full_attention"] * 10})
+        assert cache.bytes_per_token == 23_040 // 3
+        assert "20 layers without attention" in cache.counted
         shared = kv_cache({**SMOLLM, "num_kv_shared_layers": 10})
         assert shared.bytes_per_token == 23_040 * 2 // 3
         assert "10 layers share another's" in shared.counted

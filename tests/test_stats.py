@@ -106,7 +106,7 @@ def test_what_does_not_fit_is_refused():
 def literal_peak(x, m, level, plan):
     """Highest wealth of target bets over its goal, against "the mean is m or more", one horizon at a time."""
     normal = NormalDist()
-    wealth = [level * part * GOAL for _, part in plan]
+    wealth = [level * share * GOAL for _, share in plan]
     peak = sum(wealth)
     guess_sum, guess_squares, seen = 0.5, 0.25, 1
     for t, value in enumerate(x):
@@ -277,57 +277,57 @@ def test_the_bound_has_power():
 
 def test_bca_equals_scipy():
     values = np.random.default_rng(1).exponential(size=60)
-    ours = stats.bca_interval(names(60), values, resamples=20_000)
-    theirs = scipy_stats.bootstrap(
+    own = stats.bca_interval(names(60), values, resamples=20_000)
+    package = scipy_stats.bootstrap(
         (values,), np.mean, n_resamples=20_000, method="BCa", rng=np.random.default_rng(2)
     ).confidence_interval
     # an end at 2.5 % of 20,000 resamples wanders by about 1 % of the width
-    tolerance = 0.04 * (theirs.high - theirs.low)
-    assert ours.estimate == pytest.approx(values.mean())
-    assert ours.low == pytest.approx(theirs.low, abs=tolerance)
-    assert ours.high == pytest.approx(theirs.high, abs=tolerance)
-    assert (ours.method, ours.n, ours.asymptotic) == ("bca", 60, True)
+    tolerance = 0.04 * (package.high - package.low)
+    assert own.estimate == pytest.approx(values.mean())
+    assert own.low == pytest.approx(package.low, abs=tolerance)
+    assert own.high == pytest.approx(package.high, abs=tolerance)
+    assert (own.method, own.n, own.asymptotic) == ("bca", 60, True)
 
 
 def test_weighted_bca_equals_scipy():
     rng = np.random.default_rng(3)
     values, weights = rng.exponential(size=50), rng.integers(1, 200, 50).astype(float)
-    ours = stats.bca_interval(names(50), values, weights=weights, resamples=20_000)
+    own = stats.bca_interval(names(50), values, weights=weights, resamples=20_000)
 
     def ratio(v, w, axis=-1):
         return (v * w).sum(axis=axis) / w.sum(axis=axis)
 
-    theirs = scipy_stats.bootstrap(
+    package = scipy_stats.bootstrap(
         (values, weights), ratio, paired=True, n_resamples=20_000, method="BCa", rng=np.random.default_rng(4)
     ).confidence_interval
-    tolerance = 0.04 * (theirs.high - theirs.low)
-    assert ours.estimate == pytest.approx((values * weights).sum() / weights.sum())
-    assert ours.low == pytest.approx(theirs.low, abs=tolerance)
-    assert ours.high == pytest.approx(theirs.high, abs=tolerance)
+    tolerance = 0.04 * (package.high - package.low)
+    assert own.estimate == pytest.approx((values * weights).sum() / weights.sum())
+    assert own.low == pytest.approx(package.low, abs=tolerance)
+    assert own.high == pytest.approx(package.high, abs=tolerance)
 
 
 def test_ties_are_ties_though_sums_are_rounded():
     """Sums of tenths differ in the last bit with their order: a resample with the same mean is no other mean."""
     values = np.array([0.1] * 30 + [0.3] * 10)
-    ours = stats.bca_interval(names(40), values, resamples=20_000)
+    own = stats.bca_interval(names(40), values, resamples=20_000)
     whole = stats.bca_interval(names(40), (values - 0.1) * 5, resamples=20_000)
-    assert ours.low == pytest.approx(0.1 + whole.low / 5, abs=1e-9)
-    assert ours.high == pytest.approx(0.1 + whole.high / 5, abs=1e-9)
+    assert own.low == pytest.approx(0.1 + whole.low / 5, abs=1e-9)
+    assert own.high == pytest.approx(0.1 + whole.high / 5, abs=1e-9)
 
 
 def test_median_is_the_median_and_its_interval_is_that_of_a_plain_loop():
     rng = np.random.default_rng(5)
     values = rng.exponential(size=41)
-    ours = stats.bca_interval(names(41), values, statistic="median", resamples=20_000)
+    own = stats.bca_interval(names(41), values, statistic="median", resamples=20_000)
     drawn = np.median(rng.choice(values, size=(20_000, 41)), axis=1)
     centre = np.median(values)
     below = ((drawn < centre).mean() + (drawn <= centre).mean()) / 2
     normal = NormalDist()
     ends = [normal.cdf(2 * normal.inv_cdf(below) + normal.inv_cdf(q)) for q in (0.025, 0.975)]
     low, high = np.quantile(drawn, ends)
-    assert ours.estimate == centre
-    assert ours.low == pytest.approx(low, abs=0.15)  # the resampled medians are few values: one step
-    assert ours.high == pytest.approx(high, abs=0.15)
+    assert own.estimate == centre
+    assert own.low == pytest.approx(low, abs=0.15)  # the resampled medians are few values: one step
+    assert own.high == pytest.approx(high, abs=0.15)
     even = stats.bca_interval(names(4), [1.0, 2.0, 4.0, 9.0], statistic="median")
     assert even.estimate == 3
     assert even.method == "bias_corrected"
@@ -365,14 +365,14 @@ def test_a_column_does_not_depend_on_its_neighbours_and_missing_is_not_zero():
 def test_studentised_interval_is_that_of_a_plain_loop():
     rng = np.random.default_rng(6)
     values = rng.normal(size=40) ** 3
-    ours = stats.studentised_intervals(names(40), [values], resamples=20_000)[0]
+    own = stats.studentised_intervals(names(40), [values], resamples=20_000)[0]
     drawn = rng.choice(values, size=(20_000, 40))
     t = (drawn.mean(axis=1) - values.mean()) / (drawn.std(axis=1) / math.sqrt(40))
     error = values.std() / math.sqrt(40)
     low, high = values.mean() - np.quantile(t, [0.975, 0.025]) * error
-    assert ours.low == pytest.approx(low, abs=0.05 * (high - low))
-    assert ours.high == pytest.approx(high, abs=0.05 * (high - low))
-    assert ours.asymptotic
+    assert own.low == pytest.approx(low, abs=0.05 * (high - low))
+    assert own.high == pytest.approx(high, abs=0.05 * (high - low))
+    assert own.asymptotic
     few = stats.studentised_intervals(names(9), [range(9)])[0]
     assert (few.estimate, few.low, few.high) == (4, None, None)
 

@@ -54,26 +54,26 @@ def test_a_run_is_absent_until_its_manifest_is_there(tmp_path):
 def test_a_finished_run_is_not_written_again(tmp_path):
     store = Store(tmp_path)
     run = write_run(store)
-    with store.writing("run", DIGEST, on_wait=never) as found:
-        assert found == run
+    with store.writing("run", DIGEST, on_wait=never) as finished:
+        assert finished == run
 
 
 def test_who_waits_for_another_command_is_told(tmp_path):
-    store, told = Store(tmp_path), threading.Event()
-    found = []
+    store, waiting = Store(tmp_path), threading.Event()
+    finished = []
 
     def second():
-        with store.writing("run", DIGEST, on_wait=told.set) as run:
-            found.append(run)
+        with store.writing("run", DIGEST, on_wait=waiting.set) as run:
+            finished.append(run)
 
     with store.writing("run", DIGEST, on_wait=never) as writer:
         other = threading.Thread(target=second)
         other.start()
-        assert told.wait(10)
+        assert waiting.wait(10)
         writer.add_chunk(0, PROMPTS, OUTCOMES)
         run = writer.complete(PROMPTS, run_draft("run", digest=DIGEST))
     other.join(10)
-    assert found == [run]
+    assert finished == [run]
 
 
 def test_a_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch):

@@ -62,12 +62,12 @@ def done(path, store, listener=None):
 
 def numbers(store):
     """The columns of every comparison, by name."""
-    told = {}
-    for kept in Store(store).comparisons():
-        if kept.manifest.controls is not None:
-            [report] = as_json(load_comparison(kept.path))["comparisons"]
-            told[kept.path.name] = report["columns"]
-    return told
+    numbers_of = {}
+    for comparison in Store(store).comparisons():
+        if comparison.manifest.controls is not None:
+            [report] = as_json(load_comparison(comparison.path))["comparisons"]
+            numbers_of[comparison.path.name] = report["columns"]
+    return numbers_of
 
 
 class TestReading:
@@ -174,14 +174,14 @@ class TestProgress:
         clock = [0.0]
         monkeypatch.setattr("time.monotonic", lambda: clock[0])
         listener = Silent()
-        said = []
-        listener.progress = lambda *state: said.append(state)
+        states = []
+        listener.progress = lambda *state: states.append(state)
         whole = StudyProgress(listener, [("small", 10, 1.0), ("large", 10, 9.0)])
         whole.progress("small", 0, 10, 0, 0.0)
         clock[0] = 20.0
         whole.progress("small", 10, 10, 99, 20.0)
         # 10 prompts of weight 1 took 20 s; 10 of weight 9 are left: 180 s.
-        assert said[-1] == ("1 of 2 runs done, about 3 min left in all · small", 10, 10, 99, 20.0)
+        assert states[-1] == ("1 of 2 runs done, about 3 min left in all · small", 10, 10, 99, 20.0)
 
     @pytest.mark.parametrize(("seconds", "words"), [(40, "40 s"), (720, "12 min"), (12_600, "3.5 h")])
     def test_in_words(self, seconds, words):
@@ -213,5 +213,5 @@ class TestKilled:
         done(path, left_alone)
         assert numbers(workspace.store) == numbers(left_alone)
         assert len(numbers(left_alone)) == 4
-        told = json.loads((workspace.store / "studies" / "sizes" / "manifest.json").read_text())
-        assert all(cell["comparison"] for cell in told["cells"])
+        manifest = json.loads((workspace.store / "studies" / "sizes" / "manifest.json").read_text())
+        assert all(cell["comparison"] for cell in manifest["cells"])

@@ -23,9 +23,9 @@ Q = [[0.25, 0.5, 0.125, 0.125]]
 def drawn(positions, vocabulary, *, spread, change, seed=0):
     """Logits of a model and of one that differs a little from it, and tokens drawn from the first."""
     draw = np.random.default_rng(seed)
-    ours = draw.normal(scale=spread, size=(positions, vocabulary))
-    theirs = ours + draw.normal(scale=change, size=ours.shape)
-    return ours, theirs, draw.integers(0, vocabulary, positions)
+    logits = draw.normal(scale=spread, size=(positions, vocabulary))
+    other_logits = logits + draw.normal(scale=change, size=logits.shape)
+    return logits, other_logits, draw.integers(0, vocabulary, positions)
 
 
 class TestByHand:
@@ -40,14 +40,14 @@ class TestByHand:
 
     def test_exact_kl_has_a_direction(self):
         # KL(P || Q) = 0.5 ln 2 + 0.25 ln 0.5 = 0.25 ln 2.
-        ours, theirs = of_probabilities(P, [0]), of_probabilities(Q, [0])
-        assert exact_kl(ours, theirs)[0] == pytest.approx(0.25 * math.log(2), abs=1e-6)
+        p, q = of_probabilities(P, [0]), of_probabilities(Q, [0])
+        assert exact_kl(p, q)[0] == pytest.approx(0.25 * math.log(2), abs=1e-6)
         # R = (0.7, 0.1, 0.1, 0.1): KL(P || R) = 0.5 ln(5/7) + 0.25 ln 2.5 + 0.25 ln 1.25, and KL(R || P) is another.
         other = of_probabilities([[0.7, 0.1, 0.1, 0.1]], [0])
         there = 0.5 * math.log(5 / 7) + 0.25 * math.log(2.5) + 0.25 * math.log(1.25)
         back = 0.7 * math.log(1.4) + 0.1 * math.log(0.4) + 0.2 * math.log(0.8)
-        assert exact_kl(ours, other)[0] == pytest.approx(there, abs=1e-6)
-        assert exact_kl(other, ours)[0] == pytest.approx(back, abs=1e-6)
+        assert exact_kl(p, other)[0] == pytest.approx(there, abs=1e-6)
+        assert exact_kl(other, p)[0] == pytest.approx(back, abs=1e-6)
 
     def test_the_lower_bound_lumps_what_is_not_told(self):
         # The first two of each are told; 0.25 is left to both, so the bucket adds nothing.
@@ -90,8 +90,8 @@ class TestByHand:
         assert log_probability(one, 0, 2) is None
 
     def test_a_model_that_differs_in_nothing(self):
-        ours, _, tokens = drawn(50, 300, spread=3, change=0)
-        whole, top = scores(ours, tokens), scores(ours, tokens, top_k=20)
+        logits, _, tokens = drawn(50, 300, spread=3, change=0)
+        whole, top = scores(logits, tokens), scores(logits, tokens, top_k=20)
         assert exact_kl(whole, whole).tolist() == [0.0] * 50
         assert kl_lower_bound(top, top)[0].tolist() == [0.0] * 50
         values = token_values(top, top)
@@ -110,9 +110,9 @@ class TestByHand:
         assert len(gap_change(empty, empty)) == 0
 
     def test_only_tokens_that_both_have_scored_count(self):
-        ours, theirs, tokens = drawn(9, 30, spread=3, change=1)
-        short = scores(theirs[:4], tokens[:4], top_k=5)
-        values = token_values(scores(ours, tokens, top_k=5), short)
+        logits, other_logits, tokens = drawn(9, 30, spread=3, change=1)
+        short = scores(other_logits[:4], tokens[:4], top_k=5)
+        values = token_values(scores(logits, tokens, top_k=5), short)
         assert len(values.agree) == len(values.tail_mass) == 4
 
 
@@ -120,9 +120,9 @@ class TestByHand:
 @pytest.mark.parametrize("change", [0.001, 0.1, 1], ids="change {}".format)
 @pytest.mark.parametrize("top_k", [1, 20])
 def test_the_lower_bound_is_never_above_the_exact_kl_on_10_000_positions(spread, change, top_k):
-    ours, theirs, tokens = drawn(10_000, 200, spread=spread, change=change)
-    exact = exact_kl(scores(ours, tokens), scores(theirs, tokens))
-    bound, tail = kl_lower_bound(scores(ours, tokens, top_k=top_k), scores(theirs, tokens, top_k=top_k))
+    logits, other_logits, tokens = drawn(10_000, 200, spread=spread, change=change)
+    exact = exact_kl(scores(logits, tokens), scores(other_logits, tokens))
+    bound, tail = kl_lower_bound(scores(logits, tokens, top_k=top_k), scores(other_logits, tokens, top_k=top_k))
     assert (bound <= exact + 1e-6).all()
     assert (bound >= -1e-6).all()
     assert ((tail >= 0) & (tail <= 1)).all()
@@ -133,10 +133,10 @@ def test_the_lower_bound_is_never_above_the_exact_kl_on_10_000_positions(spread,
 @pytest.mark.parametrize("top_k", [1, 20])
 def test_the_exact_acceptance_rate_lies_within_its_bracket_and_pinsker_holds(spread, change, top_k):
     """1 - EAR is the total variation, so 1 - EAR <= sqrt(KL / 2)."""
-    ours, theirs, tokens = drawn(2_000, 200, spread=spread, change=change)
-    whole = scores(ours, tokens), scores(theirs, tokens)
+    logits, other_logits, tokens = drawn(2_000, 200, spread=spread, change=change)
+    whole = scores(logits, tokens), scores(other_logits, tokens)
     exact = exact_acceptance(*whole)
-    lower, upper = acceptance(scores(ours, tokens, top_k=top_k), scores(theirs, tokens, top_k=top_k))
+    lower, upper = acceptance(scores(logits, tokens, top_k=top_k), scores(other_logits, tokens, top_k=top_k))
     assert (lower <= exact + 1e-6).all()
     assert (exact <= upper + 1e-6).all()
     assert (1 - exact <= np.sqrt(np.maximum(exact_kl(*whole), 0) / 2) + 1e-3).all()
@@ -166,10 +166,10 @@ def llama_cpp(base_logits, logits, tokens):
 
 
 def test_llama_cpp_s_definitions_on_the_same_logits():
-    ours, theirs, tokens = drawn(300, 500, spread=4, change=0.5, seed=7)
-    expected = llama_cpp(ours, theirs, tokens)
-    values = token_values(scores(ours, tokens, top_k=20), scores(theirs, tokens, top_k=20))
-    exact = exact_kl(scores(ours, tokens), scores(theirs, tokens), ignore_below=-16)
+    logits, other_logits, tokens = drawn(300, 500, spread=4, change=0.5, seed=7)
+    expected = llama_cpp(logits, other_logits, tokens)
+    values = token_values(scores(logits, tokens, top_k=20), scores(other_logits, tokens, top_k=20))
+    exact = exact_kl(scores(logits, tokens), scores(other_logits, tokens), ignore_below=-16)
     assert exact == pytest.approx(expected["kld"], abs=1e-6)
     assert values.delta_p.mean() == pytest.approx(expected["mean_dp"], abs=1e-6)
     assert math.sqrt((values.delta_p**2).mean()) == pytest.approx(expected["rms_dp"], abs=1e-6)

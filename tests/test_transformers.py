@@ -7,7 +7,7 @@ import pytest
 
 from fidelity.config import Sampling, load_run
 from fidelity.engines import identity, open_engine
-from fidelity.engines.base import ForcingEngine
+from fidelity.engines.base import TokenScoringEngine
 from fidelity.errors import ConfigError
 from fidelity.pipeline import generate
 from fidelity.prompts import load_prompts
@@ -51,14 +51,14 @@ class TestFp32:
     def test_token_for_token_what_vllm_says(self, fp32, tmp_path):
         vllm = config(tmp_path, kind="vllm", dtype="float32", options={"enforce_eager": True})
         (run,) = generate(vllm, store=Store(tmp_path / "store"), listener=Silent(), limit=12)
-        ours = list(fp32.generate(load_prompts(STARTER, limit=12), Sampling(max_tokens=32)))
-        for mine, theirs in zip(ours, run.outcomes(), strict=True):
+        own = list(fp32.generate(load_prompts(STARTER, limit=12), Sampling(max_tokens=32)))
+        for mine, expected in zip(own, run.outcomes(), strict=True):
             assert (mine.token_ids, mine.text, mine.finish_reason) == (
-                theirs.token_ids,
-                theirs.text,
-                theirs.finish_reason,
+                expected.token_ids,
+                expected.text,
+                expected.finish_reason,
             )
-            assert mine.logprobs == pytest.approx(theirs.logprobs, abs=1e-3)
+            assert mine.logprobs == pytest.approx(expected.logprobs, abs=1e-3)
         assert fp32.info.tokenizer == run.manifest.engine.tokenizer
         assert fp32.info.chat_template == run.manifest.engine.chat_template
 
@@ -77,14 +77,16 @@ class TestFp32:
         assert first != [o.token_ids for o in fp32.generate(prompts, other)]
 
     def test_forcing_agrees_with_generating(self, fp32):
-        assert isinstance(fp32, ForcingEngine)
+        assert isinstance(fp32, TokenScoringEngine)
         prompts = load_prompts(STARTER, limit=3)
-        said = list(fp32.generate(prompts, Sampling(max_tokens=12)))
-        for generation, scores in zip(said, fp32.force(prompts, [g.token_ids for g in said], 2), strict=True):
+        generations = list(fp32.generate(prompts, Sampling(max_tokens=12)))
+        for generation, scores in zip(
+            generations, fp32.score_tokens(prompts, [g.token_ids for g in generations], 2), strict=True
+        ):
             assert scores.ranks.tolist() == [1] * len(generation.token_ids)
             assert scores.logprobs == pytest.approx(generation.logprobs, abs=1e-3)
             assert np.array_equal(scores.top_ids[:, 0], scores.token_ids)
-        (whole,) = fp32.force(prompts[:1], [[100, 200]], -1)
+        (whole,) = fp32.score_tokens(prompts[:1], [[100, 200]], -1)
         assert np.exp(whole.top_logprobs.astype(np.float64)).sum(1) == pytest.approx([1, 1], abs=1e-4)
 
     def test_a_prompt_beyond_the_context_is_a_failure_and_the_others_are_answered(self, fp32):
@@ -93,7 +95,7 @@ class TestFp32:
         assert isinstance(refused, Failure)
         assert "the context holds 1024" in refused.reason
         assert len(answered.token_ids) == 4
-        (again, scored) = fp32.force(prompts, [[1], [1]], 1)
+        (again, scored) = fp32.score_tokens(prompts, [[1], [1]], 1)
         assert isinstance(again, Failure)
         assert scored.token_ids.tolist() == [1]
 
@@ -129,8 +131,8 @@ class TestFp32:
 def opened(folder, model="smollm2-135m", **engine):
     """What ran, and what it said to two prompts, and how surely."""
     with open_engine(config(folder, model, **engine), log=folder / "engine.log", on_progress=lambda _: None) as hf:
-        said = list(hf.generate(load_prompts(STARTER, limit=2), Sampling(max_tokens=8)))
-        return hf.info, [outcome.logprobs for outcome in said]
+        generations = list(hf.generate(load_prompts(STARTER, limit=2), Sampling(max_tokens=8)))
+        return hf.info, [outcome.logprobs for outcome in generations]
 
 
 class TestQuantized:
@@ -140,10 +142,10 @@ class TestQuantized:
         ("model", "ran_as"), [("smollm2-135m-w8a8-int8", "W8A8-INT8"), ("smollm2-135m-w4a16", "W4A16-INT4 g64")]
     )
     def test_a_checkpoint_of_compressed_tensors(self, tmp_path, model, ran_as):
-        info, said = opened(tmp_path, model)
+        info, logprobs = opened(tmp_path, model)
         assert (info.ran_as, info.quantized_layers, info.unquantized_layers) == (ran_as, 210, 0)
         assert not any("never engaged" in note for note in info.notes)
-        assert said != opened(tmp_path)[1]
+        assert logprobs != opened(tmp_path)[1]
 
     def test_torchao_while_loading(self, tmp_path):
         info, _ = opened(tmp_path, torchao={"scheme": "8da4w"})

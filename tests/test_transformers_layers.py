@@ -27,8 +27,10 @@ def groups(*modules, head=None):
 
 def test_a_plain_model():
     head = module("Linear", weight="torch.float32")
-    found = groups(module("Embedding"), module("Linear"), module("Linear"), head, module("LlamaAttention"), head=head)
-    assert [(g["kind"], g["format"], g["quantized"], g["count"]) for g in found] == [
+    groups_of = groups(
+        module("Embedding"), module("Linear"), module("Linear"), head, module("LlamaAttention"), head=head
+    )
+    assert [(g["kind"], g["format"], g["quantized"], g["count"]) for g in groups_of] == [
         ("linear", "BF16", False, 2),
         ("embedding", "BF16", False, 1),
         ("lm_head", "FP32", False, 1),
@@ -60,8 +62,8 @@ SCHEME = SimpleNamespace(
 def test_each_way_to_quantize_is_told_by_its_class(layer, known_as):
     if known_as == "Q4_1":
         pytest.importorskip("gguf")
-    (found,) = groups(layer)
-    assert (found["kind"], found["format"], found["quantized"]) == ("linear", known_as, True)
+    (groups_of,) = groups(layer)
+    assert (groups_of["kind"], groups_of["format"], groups_of["quantized"]) == ("linear", known_as, True)
 
 
 def test_bitsandbytes_names_its_4_bit_type():

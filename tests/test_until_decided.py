@@ -37,7 +37,7 @@ def study(fake_vllm, workspace):
             until_decided=True,
         )
         assert not result.not_compared
-        return result.candidates[0], [line for line in listener.said if isinstance(line, str)]
+        return result.candidates[0], [line for line in listener.messages if isinstance(line, str)]
 
     return study
 
@@ -48,10 +48,10 @@ def asked(scores):
 
 class TestStopping:
     def test_it_stops_at_the_end_of_a_chunk_and_has_read_in_reading_order(self, study):
-        scores, said = study(LENIENT)
+        scores, messages = study(LENIENT)
         n = len(asked(scores))
         assert n < N
-        assert said[-1] == f"quant: pass after {n} of {N} prompts"
+        assert messages[-1] == f"quant: pass after {n} of {N} prompts"
         ids = [f"p{i}" for i in range(N)]
         assert asked(scores) == {ids[i] for i in reading_order(ids, seed=SEED)[:n]}
         sizes = [len(c) for c in chunks(N, largest=24, seed=scores.run.manifest.seed, order=range(N))]
@@ -66,24 +66,24 @@ class TestStopping:
 
     def test_a_gate_that_asks_for_more_goes_on_where_the_other_stopped(self, study, workspace):
         first, _ = study(LENIENT)
-        kept = {f: f.stat().st_mtime_ns for f in workspace.store.glob("runs/quant-*/chunk-*")}
-        assert kept
-        more, said = study(STRICT)
+        chunks = {f: f.stat().st_mtime_ns for f in workspace.store.glob("runs/quant-*/chunk-*")}
+        assert chunks
+        more, messages = study(STRICT)
         assert asked(first) < asked(more)
-        assert [line for line in said if "opening" in line] == ["quant: opening vllm ..."]
-        assert kept.items() <= {f: f.stat().st_mtime_ns for f in workspace.store.glob("runs/quant-*/chunk-*")}.items()
-        again, said = study(LENIENT)
+        assert [line for line in messages if "opening" in line] == ["quant: opening vllm ..."]
+        assert chunks.items() <= {f: f.stat().st_mtime_ns for f in workspace.store.glob("runs/quant-*/chunk-*")}.items()
+        again, messages = study(LENIENT)
         assert again.run.path == first.run.path
-        assert not any("opening" in line for line in said)
+        assert not any("opening" in line for line in messages)
 
     def test_it_ends_with_all_prompts_if_nothing_decides(self, study, workspace):
         scores, _ = study(Gate(margins={"identical": 0.001}))
         assert len(asked(scores)) == N
         assert scores.run.manifest.planned == N
         assert not list(workspace.store.glob("runs/quant-*/chunk-*"))
-        whole, said = study(LENIENT)  # all of them are there, so all of them are read
+        whole, messages = study(LENIENT)  # all of them are there, so all of them are read
         assert whole.run.path == scores.run.path
-        assert said == []
+        assert messages == []
 
     def test_interrupted_it_ends_as_if_it_had_not_been(self, study, monkeypatch):
         looks = []
@@ -122,17 +122,17 @@ class TestStopping:
 
     def test_its_own_control_asks_the_same_prompts_in_the_same_engine_load(self, study, workspace):
         workspace.run("owned", control={"repeats": 1})
-        scores, said = study(LENIENT, candidate="owned")
+        scores, messages = study(LENIENT, candidate="owned")
         (own,) = scores.own_controls
         assert {prompt.id for prompt in own.run.prompts()} == asked(scores)
         assert own.run.manifest.control_of == scores.run.manifest.digest
-        assert [line for line in said if "owned" in line and "opening" in line] == ["owned: opening vllm ..."]
+        assert [line for line in messages if "owned" in line and "opening" in line] == ["owned: opening vllm ..."]
 
     def test_with_an_exported_baseline_only_the_candidate_is_generated(self, study, workspace, fidelity):
         fidelity("baseline", "export", "base.yaml", "kept")
         workspace.run("stored", model=None, engine={"kind": "stored", "path": "kept"})
-        scores, said = study(LENIENT, baseline="stored", store="fresh")
-        assert [line for line in said if "opening" in line] == ["quant: opening vllm ..."]
+        scores, messages = study(LENIENT, baseline="stored", store="fresh")
+        assert [line for line in messages if "opening" in line] == ["quant: opening vllm ..."]
         assert len(asked(scores)) < N
 
 

@@ -131,9 +131,11 @@ def test_sampled_answers_depend_on_their_seeds_and_their_batch_alone(tmp_path):
     """FP32, in which batches change nothing: the control shares the baseline's seeds, so that it says the same."""
     sampling = Sampling(temperature=0.8, max_tokens=16, repeats=2)
     base, control = run(tmp_path / "fp32", "float32", sampling=sampling)
-    said = {(o.prompt_id, o.repeat): o.token_ids for o in base.outcomes()}
-    assert len(said) == 64
-    assert {(o.prompt_id, o.repeat): o.token_ids for o in control.outcomes()} == said
-    assert sum(said[p.id, 0] != said[p.id, 1] for p in base.prompts()) > 28  # of 32: a few have one obvious answer
+    answers = {(o.prompt_id, o.repeat): o.token_ids for o in base.outcomes()}
+    assert len(answers) == 64
+    assert {(o.prompt_id, o.repeat): o.token_ids for o in control.outcomes()} == answers
+    assert (
+        sum(answers[p.id, 0] != answers[p.id, 1] for p in base.prompts()) > 28
+    )  # of 32: a few have one obvious answer
     again, _ = run(tmp_path / "again", "float32", sampling=sampling)
     assert again.outcomes() == base.outcomes()

@@ -57,8 +57,8 @@ def ran(*layers):
     ],
 )
 def test_the_format_is_the_kernels(layer, number_format):
-    ((found, _, quantized, count),) = ran(layer)
-    assert (found, quantized, count) == (number_format, True, 1)
+    ((format_name, _, quantized, count),) = ran(layer)
+    assert (format_name, quantized, count) == (number_format, True, 1)
 
 
 def test_layers_are_grouped_and_those_without_weights_left_out():

@@ -80,10 +80,10 @@ class TestLifetime:
         until(lambda: not list(members(group)))
 
 
-def until(found):
+def until(ready):
     """What `found` gives, once it gives something."""
     last = time.monotonic() + 60
-    while not (value := found()):
+    while not (value := ready()):
         assert time.monotonic() < last
         time.sleep(0.05)
     return value
@@ -142,8 +142,8 @@ def test_the_real_one(tmp_path, groups):
     served, inside = runs
     assert [o.token_ids for o in served.outcomes()] == [o.token_ids for o in inside.outcomes()]
     assert texts(served) == texts(inside)
-    for ours, theirs in zip(served.outcomes(), inside.outcomes(), strict=True):
-        assert ours.logprobs == pytest.approx(theirs.logprobs, abs=1e-3)
+    for own, expected in zip(served.outcomes(), inside.outcomes(), strict=True):
+        assert own.logprobs == pytest.approx(expected.logprobs, abs=1e-3)
     for key in ("version", "device", "mode", "tokenizer", "chat_template", "context"):
         assert getattr(served.manifest.engine, key) == getattr(inside.manifest.engine, key), key
     assert not any(list(members(group)) for group in groups)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from fidelity.config import load_run
-from fidelity.engines import can_force, open_engine
-from fidelity.engines.base import ForcingEngine
+from fidelity.engines import can_score_tokens, open_engine
+from fidelity.engines.base import TokenScoringEngine
 from fidelity.records import Failure, Prompt, TokenScores
-from tests.fake_server import FakeServer, Reply, listing, said
+from tests.fake_server import FakeServer, Reply, listing, text_reply
 from tests.test_openai import VLLM
 
 # The prompt is tokens 1 and 2. Of what follows, 7 is the likeliest token, and 9 the third, beyond the top 2.
@@ -26,7 +26,7 @@ def answer(request):
     if request.path == "/tokenize":
         return Reply({"tokens": [1, 2], "count": 2})
     if request.path == "/v1/chat/completions":
-        return said()
+        return text_reply()
     assert request.body["prompt"][:2] == [1, 2]
     if request.body["prompt"][2:] == [666]:
         return Reply({"error": {"message": "too long"}}, status=400)
@@ -45,8 +45,8 @@ def engine_of(tmp_path, server, **more):
 def test_the_last_rows_are_the_continuations(tmp_path):
     prompts = [Prompt("a", "A?"), Prompt("b", "B?"), Prompt("c", "C?"), Prompt("d", "D?")]
     with FakeServer(answer, models=listing(VLLM)) as server, engine_of(tmp_path, server) as engine:
-        assert isinstance(engine, ForcingEngine)
-        both, refused, none, one = engine.force(prompts, [[7, 9], [666], [], [7]], 2)
+        assert isinstance(engine, TokenScoringEngine)
+        both, refused, none, one = engine.score_tokens(prompts, [[7, 9], [666], [], [7]], 2)
     assert isinstance(both, TokenScores)
     assert both.token_ids.tolist() == [7, 9]
     assert both.logprobs == pytest.approx([-0.5, -3.0])
@@ -65,24 +65,24 @@ def test_rows_that_are_none_are_a_failure(tmp_path, monkeypatch, rows):
     monkeypatch.setattr("fidelity.engines.server_session.FIRST_WAIT_S", 0.0)
 
     def broken(request):
-        found = answer(request)
-        return Reply({"choices": [{"prompt_logprobs": rows}]}) if request.path == "/v1/completions" else found
+        reply = answer(request)
+        return Reply({"choices": [{"prompt_logprobs": rows}]}) if request.path == "/v1/completions" else reply
 
     with FakeServer(broken, models=listing(VLLM)) as server, engine_of(tmp_path, server) as engine:
-        (outcome,) = engine.force([Prompt("a", "A?")], [[7]], 2)
+        (outcome,) = engine.score_tokens([Prompt("a", "A?")], [[7]], 2)
     assert isinstance(outcome, Failure)
     assert "unusable prompt_logprobs" in outcome.reason
 
 
 def test_the_whole_vocabulary_is_left_to_the_engine(tmp_path):
     with FakeServer(answer, models=listing(VLLM)) as server, engine_of(tmp_path, server) as engine:
-        (outcome,) = engine.force([Prompt("a", "A?")], [[7]], -1)
+        (outcome,) = engine.score_tokens([Prompt("a", "A?")], [[7]], -1)
     assert "leave 'exact' to the engine 'vllm'" in outcome.reason
 
 
 def test_other_servers_do_not_force(tmp_path):
     with FakeServer(answer) as server, engine_of(tmp_path, server) as engine:
-        assert not isinstance(engine, ForcingEngine)
+        assert not isinstance(engine, TokenScoringEngine)
     config = load_run(tmp_path / "run.yaml")
-    assert not can_force(config, {"server": {"owner": "llamacpp"}})
-    assert can_force(config, {"server": {"owner": "vllm"}})
+    assert not can_score_tokens(config, {"server": {"owner": "llamacpp"}})
+    assert can_score_tokens(config, {"server": {"owner": "vllm"}})

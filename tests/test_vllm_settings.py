@@ -87,9 +87,9 @@ class TestPlatforms:
         return refusal(engine, checkpoint_format=checkpoint_format, vllm_version=version)
 
     def test_what_a_cpu_does_not_run_is_refused_with_what_would(self, workspace):
-        said = self.refusal(workspace, "0.32.0+cpu", quantization="fp8")
-        assert said.startswith("fp8 doesn't run on a CPU with vLLM 0.32.0")
-        assert said.endswith("what runs instead: a W8A8-INT8 checkpoint, or torchao: {scheme: 8da8w}")
+        refusal = self.refusal(workspace, "0.32.0+cpu", quantization="fp8")
+        assert refusal.startswith("fp8 doesn't run on a CPU with vLLM 0.32.0")
+        assert refusal.endswith("what runs instead: a W8A8-INT8 checkpoint, or torchao: {scheme: 8da8w}")
         assert "W8A16-INT8 doesn't" in self.refusal(workspace, "0.32.0+cpu", checkpoint_format="W8A16-INT8")
 
     @pytest.mark.parametrize("version", ["0.32.0", "0.26.0", "0.33.0+cpu"])

@@ -155,11 +155,11 @@ def _export_scores(runs: Sequence[Run], directory: Path) -> tuple[ExportedScores
     """Write each run's scores of the baseline's tokens; those over the whole vocabulary are too large to commit."""
     exported = []
     for run in runs:
-        for forced in scores_of(run):
-            if forced.manifest.baseline == runs[0].id and forced.depth.top_k != WHOLE_VOCABULARY:
-                name = f"scores/{run.name}-top{forced.depth.top_k}.parquet"
-                forced.export(directory / name)
-                exported.append(ExportedScores(file=name, scorer=run.name, depth=forced.depth))
+        for scores in scores_of(run):
+            if scores.manifest.baseline == runs[0].id and scores.depth.top_k != WHOLE_VOCABULARY:
+                name = f"scores/{run.name}-top{scores.depth.top_k}.parquet"
+                scores.export(directory / name)
+                exported.append(ExportedScores(file=name, scorer=run.name, depth=scores.depth))
     return tuple(exported)
 
 

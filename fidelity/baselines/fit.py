@@ -64,7 +64,7 @@ def check(
     if isinstance(config.engine, StoredEngine):
         raise ConfigError(f"{config.name}: a stored run can't be generated; name the YAML that the baseline came from")
     stored = recorded_prompts(directory / "prompts.jsonl")
-    findings = [_told("prompts", lambda: _prompts(stored, config, limit))]
+    findings = [_checked("prompts", lambda: _prompts(stored, config, limit))]
     match config.engine:
         case VllmEngine() | VllmServeEngine() as engine:
             findings += _model(manifest, config, remembered)
@@ -72,13 +72,13 @@ def check(
             findings += _engine(manifest, engine)
         case OpenAIEngine():
             findings += _settings(manifest, config)
-            findings.append(_told("server", lambda: _server(manifest, config, remembered)))
+            findings.append(_checked("server", lambda: _server(manifest, config, remembered)))
         case TransformersEngine() | ExecuTorchEngine():
             findings += _settings(manifest, config)
             findings += _identity(manifest, config, remembered)
         case RecordedEngine(path=path):
             recorded = manifest.identity.get("content")
-            findings.append(_told("recording", lambda: "" if file_hash(path) == recorded else f"{path} has changed"))
+            findings.append(_checked("recording", lambda: "" if file_hash(path) == recorded else f"{path} has changed"))
     findings.append(_finding("controls", _controls(config, len(manifests) - 1)))
     return findings
 
@@ -87,7 +87,7 @@ def _finding(what: str, difference: str) -> Finding:
     return Finding(what, not difference, difference)
 
 
-def _told(what: str, difference: Callable[[], str]) -> Finding:
+def _checked(what: str, difference: Callable[[], str]) -> Finding:
     """A finding, or that it can't be told because something it takes isn't here."""
     try:
         return _finding(what, difference())
@@ -109,8 +109,8 @@ def _prompts(stored: tuple[Prompt, ...], config: RunConfig, limit: int | None) -
     new, gone = [i for i in after if i not in before], [i for i in before if i not in after]
     changed = [i for i in after if i in before and after[i] != before[i]]
     kinds = {"new": new, "gone": gone, "changed": changed}
-    said = [f"{len(ids)} {kind} (such as {ids[0]!r})" for kind, ids in kinds.items() if ids]
-    return ", ".join(said) or "in another order"
+    changes = [f"{len(ids)} {kind} (such as {ids[0]!r})" for kind, ids in kinds.items() if ids]
+    return ", ".join(changes) or "in another order"
 
 
 def _controls(config: RunConfig, exported: int) -> str:

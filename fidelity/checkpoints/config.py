@@ -118,8 +118,8 @@ def widths_of(config: Mapping[str, Any]) -> Widths:
         "down_proj": inner,
         "o_proj": joined,
     }
-    found = [*(count(text, key) for key in WIDTHS), joined]
+    widths = [*(count(text, key) for key in WIDTHS), joined]
     return Widths(
-        tuple(dict.fromkeys(width for width in found if width)),
+        tuple(dict.fromkeys(width for width in widths if width)),
         {name: width for name, width in known.items() if width},
     )

@@ -31,7 +31,7 @@ def refuse_faults(checkpoint: Path, *, allow_pickle: bool = False) -> None:
         size = safetensors_header(file).size
         if file.stat().st_size < size:
             raise ConfigError(f"{file}: cut short: it has {file.stat().st_size} of its {size} bytes; {AGAIN}")
-    pickles = sorted(found.name for pattern in PICKLES for found in checkpoint.glob(pattern))
+    pickles = sorted(path.name for pattern in PICKLES for path in checkpoint.glob(pattern))
     if not files and pickles and not allow_pickle:
         raise ConfigError(
             f"{checkpoint}: its weights are Python pickles ({pickles[0]}), which can run code when read; convert "

@@ -60,7 +60,7 @@ def described(config: Mapping[str, Any], resolution: Resolution, *, size: int) -
         parameters=resolution.parameters,
         bytes=size or None,
         kv_cache=NAMES.get(asked_cache(config)[0] or ""),
-        composition=composition(found) if len(found := shares(resolution)) > 1 else None,
+        composition=composition(formats) if len(formats := shares(resolution)) > 1 else None,
     )
 
 

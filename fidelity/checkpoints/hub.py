@@ -45,14 +45,14 @@ def dissect_on_hub(model: str, revision: str | None = None) -> Anatomy:
         SafetensorsParsingError,
         OSError,
     ) as error:
-        said = (str(error).splitlines() or [""])[0]
+        detail = (str(error).splitlines() or [""])[0]
         raise ConfigError(
-            f"model {model!r}: neither a directory here nor to be had from the Hub ({type(error).__name__}: {said})"
+            f"model {model!r}: neither a directory here nor to be had from the Hub ({type(error).__name__}: {detail})"
         ) from error
     tensors = {
-        name: Tensor(str(said.dtype), tuple(said.shape), said.data_offsets[1] - said.data_offsets[0])
+        name: Tensor(str(detail.dtype), tuple(detail.shape), detail.data_offsets[1] - detail.data_offsets[0])
         for header in headers.values()
-        for name, said in header.tensors.items()
+        for name, detail in header.tensors.items()
     }
     size = sum(file.size or 0 for file in files if file.rfilename in headers)
     return dissected(config, Weights(tensors, size), chat_template=template)

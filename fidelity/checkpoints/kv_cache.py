@@ -71,27 +71,27 @@ def kv_cache(
     own = next(
         (str(place[key]) for place in (text, config) for key in ("dtype", "torch_dtype") if place.get(key)), None
     )
-    kept = dtype or asked or own
-    if layers is None or kept is None:
+    stored_as = dtype or asked or own
+    if layers is None or stored_as is None:
         return None
     types = _layer_types(text, layers)
     holding = types[: max(0, len(types) - (count(text, "num_kv_shared_layers") or 0))]
     full = sum(kind in ("full_attention", "attention") for kind in holding)
     windowed = sum(kind in ATTENTION for kind in holding) - full
-    found = _scales(config, asked, dynamic, scales or {}, full + windowed) if asked and not dtype else None
-    name = NAMES.get(kept, kept)
+    scaling = _scales(config, asked, dynamic, scales or {}, full + windowed) if asked and not dtype else None
+    name = NAMES.get(stored_as, stored_as)
     if latent := count(text, "kv_lora_rank"):
-        rotated, width = count(text, "qk_rope_head_dim") or 0, WIDTHS.get(kept)
+        rotated, width = count(text, "qk_rope_head_dim") or 0, WIDTHS.get(stored_as)
         if width is None:
             return None
         words = f"{layers} layers x ({latent} latent + {rotated} rotated) x {width} bytes"
         each = layers * (latent + rotated) * width
-        return KVCache(each, each, None, words, name, found)
+        return KVCache(each, each, None, words, name, scaling)
     heads = count(text, "num_attention_heads", "n_head")
     kv_heads = 1 if text.get("multi_query") else count(text, "num_key_value_heads", "num_kv_heads") or heads
     hidden = count(text, "hidden_size", "n_embd")
     size = count(text, "head_dim") or (hidden // heads if hidden and heads else None)
-    if not kv_heads or not size or (stored := _bytes_of_a_head(kept, size)) is None:
+    if not kv_heads or not size or (stored := _bytes_of_a_head(stored_as, size)) is None:
         return None
     each = kv_heads * stored[0]
     words = f"{full + windowed} layers x {kv_heads} heads x {stored[1]}"
@@ -102,7 +102,7 @@ def kv_cache(
         words += f"; {layers - len(holding)} layers share another's"
     if full + windowed < len(holding):
         words += f"; {len(holding) - full - windowed} layers without attention keep a state of fixed size, not counted"
-    return KVCache((full + windowed) * each, full * each, window, words, name, found)
+    return KVCache((full + windowed) * each, full * each, window, words, name, scaling)
 
 
 def asked_cache(config: Mapping[str, Any]) -> tuple[str | None, bool]:

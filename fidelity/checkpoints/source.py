@@ -125,8 +125,8 @@ def _from_hub(model: str, revision: str | None, *, download: bool) -> Path:
         raise MissingPackageError("huggingface_hub", extra="vllm", needed_by=f"the Hub model {model!r}") from error
     patterns = ["*.json", "*.safetensors", "*.model", "*.jinja", "*.txt"]
     try:
-        found = snapshot_download(model, revision=revision, allow_patterns=patterns, local_files_only=not download)
-        return Path(found)
+        snapshot = snapshot_download(model, revision=revision, allow_patterns=patterns, local_files_only=not download)
+        return Path(snapshot)
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise ConfigError(
             f"model {model!r}: neither a directory here nor to be had from the Hub "

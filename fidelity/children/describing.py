@@ -10,13 +10,13 @@ from fidelity.children.wire import LayerCounts, LayerRecord
 
 def versions(*packages: str) -> dict[str, str]:
     """Those of the packages that are installed, with their versions."""
-    found = {}
+    installed = {}
     for package in packages:
         try:
-            found[package] = version(package)
+            installed[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def fingerprint(value: Any) -> str:

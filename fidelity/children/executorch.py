@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from fidelity.children.answering import ReportProgress, answer
-from fidelity.children.choosing import Answer, forced
 from fidelity.children.describing import counts, fingerprint, ran_as, versions
 from fidelity.children.executorch_layers import layer_groups
 from fidelity.children.prompting import bos_tokens, prompt_end, prompt_record, tokenized
+from fidelity.children.sampling import Answer, token_score_record
 from fidelity.children.tokenizer_file import TokenizerFile
 from fidelity.children.wire import JsonRecord, PromptRow, SampledRow, SamplingFields
 
@@ -34,13 +34,13 @@ class ExecuTorchModel:
 
         self._program = portable_lib._load_for_executorch(path)
         self._tokenizer = TokenizerFile(Path(tokenizer))
-        self._context = int(self._said("get_max_context_len") or self._said("get_max_seq_len") or 0)
+        self._context = int(self._value_of("get_max_context_len") or self._value_of("get_max_seq_len") or 0)
         if not self._context:
             raise ValueError(f"{path}: doesn't say how long its context is (get_max_context_len, get_max_seq_len)")
-        dynamic = self._said("enable_dynamic_shape")
+        dynamic = self._value_of("enable_dynamic_shape")
         # The exporter's bound on the tokens of one call is one less than its name says.
-        self._at_once = max(1, int(self._said("get_max_seq_len") or self._context) - 1) if dynamic else 1
-        self._ends = frozenset(int(token) for token in self._all_said("get_eos_ids")) | self._tokenizer.ends
+        self._at_once = max(1, int(self._value_of("get_max_seq_len") or self._context) - 1) if dynamic else 1
+        self._ends = frozenset(int(token) for token in self._values_of("get_eos_ids")) | self._tokenizer.ends
         self.step_seconds = 0.0
         """Spent inside the program since the warm-up."""
         probe = [0] * min(2, self._at_once)
@@ -52,7 +52,7 @@ class ExecuTorchModel:
         self, rows: list[SampledRow], sampling: SamplingFields, on_progress: ReportProgress
     ) -> Iterator[JsonRecord]:
         """One record per row, in order, one after another."""
-        tokens, said = 0, time.monotonic()
+        tokens, last_report = 0, time.monotonic()
         for number, row in enumerate(rows):
             ids = tokenized(self._tokenizer, row, self._context)
             if isinstance(ids, str):
@@ -63,15 +63,15 @@ class ExecuTorchModel:
             logits = self._read(ids)
             while growing.finish_reason is None:
                 token = growing.choose(logits)
-                if time.monotonic() - said > HEARTBEAT_S:
-                    said = time.monotonic()
+                if time.monotonic() - last_report > HEARTBEAT_S:
+                    last_report = time.monotonic()
                     on_progress(number, tokens + len(growing.token_ids))
                 if growing.finish_reason is None:
                     logits = self._forward([token], len(ids) + len(growing.token_ids) - 1)[-1]
             tokens += len(growing.token_ids)
             yield {**growing.record(row["id"]), **prompt_record(ids)}
 
-    def force(
+    def score_tokens(
         self, rows: list[PromptRow], continuations: list[list[int]], top_k: int, on_progress: ReportProgress
     ) -> Iterator[JsonRecord]:
         """See `answering.Model`; token by token where the program gives the logits of the last position only."""
@@ -87,7 +87,7 @@ class ExecuTorchModel:
             parts = [self._read(ids).unsqueeze(0)]
             for first in range(0, len(continuation) - 1, at_once):
                 parts.append(self._forward(continuation[:-1][first : first + at_once], len(ids) + first))
-            yield forced(row["id"], continuation, torch.cat(parts)[: len(continuation)], top_k)
+            yield token_score_record(row["id"], continuation, torch.cat(parts)[: len(continuation)], top_k)
             on_progress(number + 1, 0)
 
     def token_texts(self, ids: list[int], on_progress: ReportProgress) -> Iterator[JsonRecord]:
@@ -109,17 +109,17 @@ class ExecuTorchModel:
         self.step_seconds += time.monotonic() - began
         return logits.reshape(-1, logits.shape[-1]).clone()  # the program writes the next ones to the same place
 
-    def _all_said(self, method: str) -> list[Any]:
+    def _values_of(self, method: str) -> list[Any]:
         """What one of the program's constant methods returns; nothing if it has none of that name."""
         return list(self._program.run_method(method)) if method in self._program.method_names() else []
 
-    def _said(self, method: str) -> Any:
-        return next(iter(self._all_said(method)), None)
+    def _value_of(self, method: str) -> Any:
+        return next(iter(self._values_of(method)), None)
 
     def _describe(self, path: Path) -> JsonRecord:
         template = self._tokenizer.chat_template
-        layers, told = layer_groups(path)
-        notes = [told] if told else []
+        layers, reason = layer_groups(path)
+        notes = [reason] if reason else []
         notes += [] if template else ["the tokenizer has no chat template: prompts went in as plain text"]
         notes += ["the program answers one prompt at a time, so that other chunks change nothing in it"]
         return {

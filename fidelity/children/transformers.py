@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from fidelity.children.answering import ReportProgress, answer
-from fidelity.children.choosing import Answer, forced
 from fidelity.children.describing import counts, fingerprint, ran_as, versions
 from fidelity.children.prompting import bos_tokens, prompt_end, prompt_record, tokenized
+from fidelity.children.sampling import Answer, token_score_record
 from fidelity.children.torchao_schemes import torchao_config
 from fidelity.children.transformers_layers import layer_groups
 from fidelity.children.wire import JsonRecord, PromptRow, SampledRow, SamplingFields, TorchAOFields
@@ -72,10 +72,10 @@ class TransformersModel:
         for first in range(0, len(by_length), self._batch):
             members = by_length[first : first + self._batch]
             done, tokens = len(answers), sum(len(whole.token_ids) for whole in answers.values())
-            said = partial(_say, on_progress, done, tokens)
+            report = partial(_say, on_progress, done, tokens)
             each: list[SamplingFields] = [{**sampling, "seed": rows[number]["seed"]} for number in members]
             asked = [(answerable[number], own) for number, own in zip(members, each, strict=True)]
-            batch = self._answer_batch(asked, said)
+            batch = self._answer_batch(asked, report)
             answers.update(zip(members, batch, strict=True))
         for number, (row, ids) in enumerate(zip(rows, prompts, strict=True)):
             if isinstance(ids, str):
@@ -83,7 +83,7 @@ class TransformersModel:
             else:
                 yield {**answers[number].record(row["id"]), **prompt_record(ids)}
 
-    def force(
+    def score_tokens(
         self, rows: list[PromptRow], continuations: list[list[int]], top_k: int, on_progress: ReportProgress
     ) -> Iterator[JsonRecord]:
         """See `answering.Model`: one pass over prompt and continuation, one prompt at a time."""
@@ -102,7 +102,7 @@ class TransformersModel:
             with torch.inference_mode():
                 logits = self._model(tokens, use_cache=False, **({"logits_to_keep": keep} if takes_few else {})).logits
             self.step_seconds += time.monotonic() - began
-            yield forced(row["id"], continuation, logits[0, -keep:-1], top_k)
+            yield token_score_record(row["id"], continuation, logits[0, -keep:-1], top_k)
             on_progress(number + 1, 0)
 
     def token_texts(self, ids: list[int], on_progress: ReportProgress) -> Iterator[JsonRecord]:
@@ -127,16 +127,16 @@ class TransformersModel:
         padded = torch.tensor([[0] * (longest - len(ids)) + ids for ids, _ in asked])
         mask = torch.tensor([[0] * (longest - len(ids)) + [1] * len(ids) for ids, _ in asked])
         most = max(int(sampling["max_tokens"]) for _, sampling in asked)
-        began = said = time.monotonic()
+        began = last_report = time.monotonic()
 
         def choose(_: Any, logits: Any) -> Any:
             """Leave each row nothing but its own choice, which `generate` then takes as the likeliest."""
-            nonlocal said
+            nonlocal last_report
             chosen = torch.full_like(logits, -torch.inf)
             for row, growing in enumerate(answers):
                 chosen[row, 0 if growing.finish_reason else growing.choose(logits[row])] = 0
-            if time.monotonic() - said > HEARTBEAT_S:
-                said = time.monotonic()
+            if time.monotonic() - last_report > HEARTBEAT_S:
+                last_report = time.monotonic()
                 on_tokens(sum(len(growing.token_ids) for growing in answers))
             return chosen
 

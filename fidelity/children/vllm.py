@@ -13,8 +13,8 @@ from fidelity.children.describing import counts, fingerprint, ran_as, versions
 from fidelity.children.prompting import bos_tokens, prompt_end, prompt_record, tokenized
 from fidelity.children.torchao_schemes import torchao_config
 from fidelity.children.vllm_config import end_tokens, kv_cache, parallelism
-from fidelity.children.vllm_forcing import in_order, number, token_scores
 from fidelity.children.vllm_layers import attention_backend, layer_groups
+from fidelity.children.vllm_token_scores import in_order, number, token_scores
 from fidelity.children.wire import AloneRequest, JsonRecord, PromptRow, SampledRow, SamplingFields, TorchAOFields
 
 HEARTBEAT_S = 1.0
@@ -127,7 +127,7 @@ class VllmInProcess:
         """One record: seconds by phase since the process began, and bytes of weights and KV cache."""
         yield {"phases": self._phases.seconds, **vllm_speed.memory(self._llm)}
 
-    def force(
+    def score_tokens(
         self, rows: list[PromptRow], continuations: list[list[int]], top_k: int, on_progress: ReportProgress
     ) -> Iterator[JsonRecord]:
         """One record per row, in order: how likely each token of its continuation is; see `answering.Model`.
@@ -141,12 +141,12 @@ class VllmInProcess:
             self._llm.llm_engine.model_config.max_logprobs = -1
         self._llm.reset_prefix_cache()
         prompts = [tokenized(self._tokenizer, row, self._context) for row in rows]
-        kept = [ids[: self._context - 1 - len(prompt)] for prompt, ids in zip(prompts, continuations, strict=True)]
-        asked = [p + ids for p, ids in zip(prompts, kept, strict=True) if not isinstance(p, str)]
+        fitting = [ids[: self._context - 1 - len(prompt)] for prompt, ids in zip(prompts, continuations, strict=True)]
+        asked = [p + ids for p, ids in zip(prompts, fitting, strict=True) if not isinstance(p, str)]
         sampling = {"temperature": 0.0, "max_tokens": 1, "detokenize": False, "flat_logprobs": True}
         every = [{**sampling, "prompt_logprobs": top_k}] * len(asked)
         outputs = in_order(self._run(asked, every, on_progress), first=self._handed)
-        for row, prompt, ids in zip(rows, prompts, kept, strict=True):
+        for row, prompt, ids in zip(rows, prompts, fitting, strict=True):
             if isinstance(prompt, str):
                 yield {"prompt_id": row["id"], "failure": prompt}
             else:

@@ -86,21 +86,21 @@ def _scheme(module: Any, method: Any, kernel: Any) -> str:
     for word, width, inputs in (("MXFP8", 8, 8), ("NVFP4", 4, 4), ("MXFP4", 4, 4), ("FP8", 8, 8), ("INT8", 8, 8)):
         if word in name.upper():
             return f"W{width}A{16 if weights_alone else inputs}-{word}"
-    if found := re.search(r"W(\d+)A(\d+)_?(\w*)", scheme):
-        return f"W{found[1]}A{found[2]}" + (f"-{found[3].upper()}" if found[3] else "")
+    if match := re.search(r"W(\d+)A(\d+)_?(\w*)", scheme):
+        return f"W{match[1]}A{match[2]}" + (f"-{match[3].upper()}" if match[3] else "")
     return scheme
 
 
 def torchao_format(weight: Any) -> tuple[str, bool]:
     """Torchao's word for a scheme (`8da4w`: 8-bit dynamic activations, 4-bit weights), from the weight's own tensor."""
     name = type(weight.data if weight is not None else None).__name__
-    found = re.search(r"(Intx|Int4|Int8|Float8)", name)
-    if found is None:
+    match = re.search(r"(Intx|Int4|Int8|Float8)", name)
+    if match is None:
         return float_name(getattr(weight, "dtype", None)), False
     weight = weight.data
     target = re.search(r"int(\d)", str(getattr(weight, "target_dtype", "")))
-    bits = int(target[1]) if target else 4 if found[1] == "Int4" else 8
-    word = "f" if found[1] == "Float8" else ""
+    bits = int(target[1]) if target else 4 if match[1] == "Int4" else 8
+    word = "f" if match[1] == "Float8" else ""
     dynamic = getattr(weight, "activation_quantization", None) or getattr(weight, "act_quant_kwargs", None)
     scheme = f"8da{bits}w{word}" if dynamic else f"{'fp' if word else 'int'}{bits}wo"
     group = (getattr(weight, "block_size", None) or [0])[-1]

@@ -32,14 +32,14 @@ def _inspect(chosen: argparse.Namespace) -> int:
 
     from fidelity.inspection import as_json, inspect
 
-    found = inspect(chosen.what, revision=chosen.revision, ask_vllm=not chosen.no_kernels)
+    inspection = inspect(chosen.what, revision=chosen.revision, ask_vllm=not chosen.no_kernels)
     if chosen.json:
-        write(chosen.json, json.dumps(as_json(found), indent=2, ensure_ascii=False) + "\n")
-    _show(found, Console())
+        write(chosen.json, json.dumps(as_json(inspection), indent=2, ensure_ascii=False) + "\n")
+    _show(inspection, Console())
     return OK
 
 
-def _show(found: "Inspection", console: "Console") -> None:
+def _show(inspection: "Inspection", console: "Console") -> None:
     """The checkpoint, its layers, vLLM's kernels, and what ran: as far as each is known."""
     from rich.table import Table
     from rich.text import Text
@@ -47,7 +47,7 @@ def _show(found: "Inspection", console: "Console") -> None:
     def say(text: str) -> None:
         console.print(Text(text))
 
-    if anatomy := found.anatomy:
+    if anatomy := inspection.anatomy:
         bits, cache = anatomy.bits_per_weight, anatomy.kv_cache
         facts = {
             "format": anatomy.checkpoint.format,
@@ -66,17 +66,17 @@ def _show(found: "Inspection", console: "Console") -> None:
         for name, fact in facts.items():
             say(f"{name:>16}  {'not said' if fact is None else fact}")
         layers = Table("layers", "scheme", "count", "parameters", "bytes", "bits", show_edge=False, pad_edge=False)
-        for part in anatomy.parts:
-            wide = part.bits_per_weight
-            cells = (part.kind, part.scheme, part.layers, f"{part.parameters:,}", f"{part.bytes:,}")
+        for stored in anatomy.parts:
+            wide = stored.bits_per_weight
+            cells = (stored.kind, stored.scheme, stored.layers, f"{stored.parameters:,}", f"{stored.bytes:,}")
             layers.add_row(*(Text(str(cell)) for cell in cells), f"{wide:.2f}" if wide else "-")
         if anatomy.checkpoint.bytes and anatomy.parts:
             layers.add_row("file headers", "", "", "", f"{anatomy.checkpoint.bytes - anatomy.tensor_bytes:,}", "")
         console.print(layers)
-    for pick in found.picks or ():
+    for pick in inspection.picks or ():
         answer = f"{pick.kernel or 'no kernel'}{': ' if pick.note else ''}{pick.note or ''}"
         say(f"vLLM here, for {pick.stored.kind} in {pick.stored.scheme}: {answer}")
-    if ran := found.ran:
+    if ran := inspection.ran:
         for name in ("kind", "version", "device", "mode", "dtype", "ran_as", "attention", "kv_cache"):
             say(f"{name:>16}  {getattr(ran, name) or 'unknown'}")
         for group in ran.layers:

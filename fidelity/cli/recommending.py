@@ -31,29 +31,31 @@ def _recommend(chosen: argparse.Namespace) -> int:
 
     if not chosen.store.is_dir():
         raise ConfigError(f"{chosen.store}: no such store; name the directory that fidelity compare wrote to")
-    found = recommend(
+    recommendation = recommend(
         open_store(chosen.store), load_gate(chosen.within), minimise=chosen.minimise, baseline=chosen.baseline
     )
-    for line in _lines(found):
+    for line in _lines(recommendation):
         print(line)
-    if found.best:
+    if recommendation.best:
         return OK
-    outcomes = {choice.verdict.outcome if choice.verdict else "inconclusive" for choice in found.choices}
+    outcomes = {choice.verdict.outcome if choice.verdict else "inconclusive" for choice in recommendation.choices}
     return NONE_PASSES if outcomes == {"fail"} else COULD_NOT_JUDGE
 
 
-def _lines(found: "Recommendation") -> list[str]:
+def _lines(recommendation: "Recommendation") -> list[str]:
     """The recommendation, then every candidate with its verdict and what it takes."""
-    if best := found.best:
-        said = f"{best.name}: of the candidates of {found.baseline} that pass, it takes the least ({_takes(best)})"
+    if best := recommendation.best:
+        sentence = f"{best.name}: of the candidates of {recommendation.baseline} that pass, it takes the least ({_takes(best)})"
         if best.ratio and best.measure and not _saves(best):
-            said += f"; but {found.baseline} itself takes no more"
-    elif closest := found.closest:
-        said = f"No candidate of {found.baseline} passes; {closest.name} came closest"
+            sentence += f"; but {recommendation.baseline} itself takes no more"
+    elif closest := recommendation.closest:
+        sentence = f"No candidate of {recommendation.baseline} passes; {closest.name} came closest"
     else:
-        said = f"No candidate of {found.baseline} could be judged"
-    lines = [said]
-    for choice in sorted(found.choices, key=lambda choice: (choice != found.best, not choice.passes, choice.name)):
+        sentence = f"No candidate of {recommendation.baseline} could be judged"
+    lines = [sentence]
+    for choice in sorted(
+        recommendation.choices, key=lambda choice: (choice != recommendation.best, not choice.passes, choice.name)
+    ):
         verdict = f"{choice.verdict.outcome}: {choice.verdict.reason}" if choice.verdict else choice.why_not
         lines.append(f"  {choice.name} ({_takes(choice)}): {verdict}")
     return lines

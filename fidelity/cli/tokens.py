@@ -62,25 +62,25 @@ def _tokens(chosen: argparse.Namespace) -> int:
 
 def _facts(of_run: "RunTokens") -> dict[str, str]:
     """What the table says of one run; the names of llama.cpp's tool where it has one."""
-    told, kept = of_run.statistics, of_run.survival
-    near = [parting.near_tie for parting in of_run.partings]
+    statistics, survival = of_run.statistics, of_run.survival
+    near = [divergence.near_tie for divergence in of_run.divergences]
     ties = f"{sum(map(bool, near))} of {len(near)}" if near and None not in near else "-"
     facts = {
-        "tokens": str(told.tokens),
-        "perplexity of the baseline's tokens": f"{told.perplexity:.4f}",
-        "ratio to the baseline's own": f"{told.perplexity_ratio:.5f}",
-        "mean Δp": f"{told.mean_delta_p:+.3%}",
-        "RMS Δp": f"{told.rms_delta_p:.3%}",
-        "same top p": f"{told.same_top:.3%}",
-        "EAR, from below and above": f"{told.ear:.4f} to {told.ear_upper:.4f}",
-        "EAR, exact": "-" if told.ear_exact is None else f"{told.ear_exact:.4f}",
+        "tokens": str(statistics.tokens),
+        "perplexity of the baseline's tokens": f"{statistics.perplexity:.4f}",
+        "ratio to the baseline's own": f"{statistics.perplexity_ratio:.5f}",
+        "mean Δp": f"{statistics.mean_delta_p:+.3%}",
+        "RMS Δp": f"{statistics.rms_delta_p:.3%}",
+        "same top p": f"{statistics.same_top:.3%}",
+        "EAR, from below and above": f"{statistics.acceptance:.4f} to {statistics.acceptance_upper:.4f}",
+        "EAR, exact": "-" if statistics.acceptance_exact is None else f"{statistics.acceptance_exact:.4f}",
     }
-    facts |= {f"KLD, lower bound: {name}": fact for name, fact in _of_kl(told.kl_lower_bound).items()}
-    facts["KLD, lower bound: tail mass"] = f"{told.tail_mass:.3%}"
-    facts |= {f"KLD, exact: {name}": fact for name, fact in _of_kl(told.kl).items()}
-    facts["answers that part"] = f"{len(kept.parted)} of {kept.answers}"
+    facts |= {f"KLD, lower bound: {name}": fact for name, fact in _of_kl(statistics.kl_lower_bound).items()}
+    facts["KLD, lower bound: tail mass"] = f"{statistics.tail_mass:.3%}"
+    facts |= {f"KLD, exact: {name}": fact for name, fact in _of_kl(statistics.kl).items()}
+    facts["answers that part"] = f"{len(survival.diverged_at)} of {survival.answers}"
     facts["of these at a near tie"] = ties
-    return facts | {f"not parted after {n} tokens": f"{kept.share_at(n - 1):.1%}" for n in SURVIVAL_AT}
+    return facts | {f"not parted after {n} tokens": f"{survival.share_at(n - 1):.1%}" for n in SURVIVAL_AT}
 
 
 def _of_kl(kl: "KlStatistics | None") -> dict[str, str]:

@@ -7,18 +7,18 @@ from typing import NamedTuple
 from fidelity.config import Reasoning
 from fidelity.records import Generation, Response
 from fidelity.store.runs import Run
-from fidelity.text.thinking import Habit, habit_of, split
+from fidelity.text.thinking import ReasoningFormat, detect_format, split
 
 
 class Answers(NamedTuple):
     """A run's outcomes in the order of the store; each generation's `text` is the answer alone."""
 
     outcomes: Sequence[Response]
-    habit: Habit
+    reasoning_format: ReasoningFormat
     """What told thinking from answer."""
 
 
-def answers_of(run: Run, reasoning: Reasoning, *, like: tuple[Run, Habit] | None = None) -> Answers:
+def answers_of(run: Run, reasoning: Reasoning, *, like: tuple[Run, ReasoningFormat] | None = None) -> Answers:
     """A run as it is compared: what its engine didn't keep apart is split here, as the whole run shows how.
 
     Args:
@@ -28,22 +28,24 @@ def answers_of(run: Run, reasoning: Reasoning, *, like: tuple[Run, Habit] | None
             never ends its thinking doesn't show by itself that it thinks.
     """
     outcomes = run.outcomes()
-    said = [outcome for outcome in outcomes if isinstance(outcome, Generation)]
-    if any(generation.reasoning is not None for generation in said):
-        return Answers(outcomes, Habit(None))
+    generations = [outcome for outcome in outcomes if isinstance(outcome, Generation)]
+    if any(generation.reasoning is not None for generation in generations):
+        return Answers(outcomes, ReasoningFormat(None))
     if like and like[1].form and _template(run) and _template(run) == _template(like[0]):
-        habit = like[1]
+        reasoning_format = like[1]
     else:
-        texts = [generation.text for generation in said]
-        habit = habit_of(texts, parser=reasoning.parser, tags=reasoning.tags, opened=_opened(run, reasoning))
-    return Answers([apart(outcome, habit) for outcome in outcomes], habit)
+        texts = [generation.text for generation in generations]
+        reasoning_format = detect_format(
+            texts, parser=reasoning.parser, tags=reasoning.tags, opened=_opened(run, reasoning)
+        )
+    return Answers([without_thinking(outcome, reasoning_format) for outcome in outcomes], reasoning_format)
 
 
-def apart(outcome: Response, habit: Habit) -> Response:
+def without_thinking(outcome: Response, reasoning_format: ReasoningFormat) -> Response:
     """An outcome of a run with this habit, its thinking apart from its answer."""
-    if not isinstance(outcome, Generation) or habit.form is None:
+    if not isinstance(outcome, Generation) or reasoning_format.form is None:
         return outcome
-    thinking, answer = split(outcome.text, habit)
+    thinking, answer = split(outcome.text, reasoning_format)
     return replace(outcome, text=answer, reasoning=thinking)
 
 

@@ -42,13 +42,13 @@ def history(
     Raises:
         ConfigError: There is no comparison with such a baseline.
     """
-    found = [c for c in store.comparisons() if c.manifest.controls is not None]
-    found.sort(key=lambda c: (c.manifest.created, c.path.name))
-    if baseline is None and found:
-        baseline = found[-1].manifest.baseline
-    chosen = [c for c in found if baseline in (c.manifest.baseline, _name(c))]
+    comparisons = [c for c in store.comparisons() if c.manifest.controls is not None]
+    comparisons.sort(key=lambda c: (c.manifest.created, c.path.name))
+    if baseline is None and comparisons:
+        baseline = comparisons[-1].manifest.baseline
+    chosen = [c for c in comparisons if baseline in (c.manifest.baseline, _name(c))]
     if not chosen:
-        known = ", ".join(sorted({_name(c) for c in found})) or "none: run fidelity compare"
+        known = ", ".join(sorted({_name(c) for c in comparisons})) or "none: run fidelity compare"
         raise ConfigError(f"{store.root}: no comparison with the baseline {baseline!r}; baselines here: {known}")
     candidates = len({c.manifest.candidate.rpartition("-")[0] for c in chosen}) if together else 1
     return [_entry(comparison, gate, candidates) for comparison in chosen[-(newest or len(chosen)) :]]

@@ -9,7 +9,7 @@ from fidelity.errors import IncomparableError
 from fidelity.records import Generation, Pair, PromptTokens, Response, Sameness
 from fidelity.store.runs import Run
 from fidelity.text.normalization import normalize
-from fidelity.text.thinking import NO_THINKING, Habit
+from fidelity.text.thinking import NO_THINKING, ReasoningFormat
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Pairing:
     """The reason by prompt id, of whichever run failed; these prompts have no pair, or one too few."""
     failed_prompts: tuple[str, ...]
     """Those that the candidate gave no answer to, in one of its repeats at least."""
-    habits: tuple[Habit, Habit] = (NO_THINKING, NO_THINKING)
+    reasoning_formats: tuple[ReasoningFormat, ReasoningFormat] = (NO_THINKING, NO_THINKING)
     """How the thinking of the baseline and of the candidate was told from their answers."""
 
     def prompt_tokens(self) -> PromptTokens:
@@ -68,25 +68,25 @@ def pair_runs(baseline: Run, candidate: Run, reasoning: Reasoning | None = None)
     _same_sampling(baseline, candidate)
     _same_prompts(baseline, candidate)
     prompts = {prompt.id: prompt for prompt in baseline.prompts()}
-    outcomes, habit = answers_of(baseline, reasoning or Reasoning())
-    their_answers = answers_of(candidate, reasoning or Reasoning(), like=(baseline, habit))
-    theirs = {(outcome.prompt_id, outcome.repeat): outcome for outcome in their_answers.outcomes}
-    several = _repeats(baseline, candidate, outcomes, theirs.values()) > 1
+    outcomes, reasoning_format = answers_of(baseline, reasoning or Reasoning())
+    candidate_answers = answers_of(candidate, reasoning or Reasoning(), like=(baseline, reasoning_format))
+    candidate_responses = {(outcome.prompt_id, outcome.repeat): outcome for outcome in candidate_answers.outcomes}
+    several = _repeats(baseline, candidate, outcomes, candidate_responses.values()) > 1
     pairs: list[Pair] = []
     failures: dict[str, str] = {}
     failed_prompts: list[str] = []
-    for ours in outcomes:
-        other = theirs.get((ours.prompt_id, ours.repeat))
+    for response in outcomes:
+        other = candidate_responses.get((response.prompt_id, response.repeat))
         if other is None:
             continue
-        if isinstance(ours, Generation) and isinstance(other, Generation):
-            pairs.append(Pair(prompts[ours.prompt_id], ours, other))
+        if isinstance(response, Generation) and isinstance(other, Generation):
+            pairs.append(Pair(prompts[response.prompt_id], response, other))
             continue
         if not isinstance(other, Generation):
-            failed_prompts.append(ours.prompt_id)
-        side, failure = (candidate, other) if not isinstance(other, Generation) else (baseline, ours)
-        which = f", repeat {ours.repeat}" if several else ""
-        failures.setdefault(ours.prompt_id, f"{side.name}{which}: {failure.reason}")  # type: ignore[union-attr]
+            failed_prompts.append(response.prompt_id)
+        side, failure = (candidate, other) if not isinstance(other, Generation) else (baseline, response)
+        which = f", repeat {response.repeat}" if several else ""
+        failures.setdefault(response.prompt_id, f"{side.name}{which}: {failure.reason}")  # type: ignore[union-attr]
     if not pairs:
         why = "; ".join(sorted(set(failures.values()))[:3])
         raise IncomparableError(
@@ -96,13 +96,15 @@ def pair_runs(baseline: Run, candidate: Run, reasoning: Reasoning | None = None)
         _with_repeats(pairs) if several else tuple(pairs),
         failures,
         tuple(dict.fromkeys(failed_prompts)),
-        (habit, their_answers.habit),
+        (reasoning_format, candidate_answers.reasoning_format),
     )
 
 
-def _repeats(baseline: Run, candidate: Run, ours: Iterable[Response], theirs: Iterable[Response]) -> int:
+def _repeats(
+    baseline: Run, candidate: Run, baseline_responses: Iterable[Response], candidate_responses: Iterable[Response]
+) -> int:
     """How many answers each prompt was to have: the same number in both runs."""
-    counts = [1 + max(outcome.repeat for outcome in outcomes) for outcomes in (ours, theirs)]
+    counts = [1 + max(outcome.repeat for outcome in outcomes) for outcomes in (baseline_responses, candidate_responses)]
     if counts[0] != counts[1]:
         raise IncomparableError(
             f"{baseline.name} has {counts[0]} answers to each prompt and {candidate.name} {counts[1]}; only runs "
@@ -116,11 +118,14 @@ def _with_repeats(pairs: Sequence[Pair]) -> tuple[Pair, ...]:
     by_prompt: dict[str, list[Pair]] = {}
     for pair in pairs:
         by_prompt.setdefault(pair.prompt.id, []).append(pair)
-    said = {
+    generations = {
         prompt_id: (tuple(pair.baseline for pair in own), tuple(pair.candidate for pair in own))
         for prompt_id, own in by_prompt.items()
     }
-    return tuple(replace(pair, baselines=said[pair.prompt.id][0], candidates=said[pair.prompt.id][1]) for pair in pairs)
+    return tuple(
+        replace(pair, baselines=generations[pair.prompt.id][0], candidates=generations[pair.prompt.id][1])
+        for pair in pairs
+    )
 
 
 def _same_sampling(baseline: Run, candidate: Run) -> None:
@@ -137,17 +142,24 @@ def _same_prompts(baseline: Run, candidate: Run) -> None:
     whole = baseline.manifest.prompts_digest
     if whole in (candidate.manifest.prompts_digest, candidate.manifest.subset_of):
         return
-    ours = {prompt.id: prompt for prompt in baseline.prompts()}
-    theirs = {prompt.id: prompt for prompt in candidate.prompts()}
-    only = [*(id_ for id_ in ours if id_ not in theirs), *(id_ for id_ in theirs if id_ not in ours)]
-    other = [id_ for id_ in ours if id_ in theirs and ours[id_].messages != theirs[id_].messages]
+    baseline_prompts = {prompt.id: prompt for prompt in baseline.prompts()}
+    candidate_prompts = {prompt.id: prompt for prompt in candidate.prompts()}
+    only = [
+        *(id_ for id_ in baseline_prompts if id_ not in candidate_prompts),
+        *(id_ for id_ in candidate_prompts if id_ not in baseline_prompts),
+    ]
+    other = [
+        id_
+        for id_ in baseline_prompts
+        if id_ in candidate_prompts and baseline_prompts[id_].messages != candidate_prompts[id_].messages
+    ]
     what = "the same ones in another order"
     if other:
         what = f"{other[0]!r} is another text"
     if only:
         what = f"{len(only)} are in one run only, such as {only[0]!r}"
     raise IncomparableError(
-        f"{baseline.name} ({len(ours)} prompts) and {candidate.name} ({len(theirs)} prompts) asked different prompts: "
+        f"{baseline.name} ({len(baseline_prompts)} prompts) and {candidate.name} ({len(candidate_prompts)} prompts) asked different prompts: "
         f"{what}; generate both with the same prompt set and the same --limit"
     )
 
@@ -158,5 +170,5 @@ def _texts(generation: Generation) -> tuple[str | None, str]:
 
 def _all_equal(sides: Iterable[tuple[Sequence[float] | None, Sequence[float] | None]]) -> bool | None:
     """None where no pair differs but one can't be told."""
-    known = [None if ours is None or theirs is None else ours == theirs for ours, theirs in sides]
+    known = [None if baseline is None or candidate is None else baseline == candidate for baseline, candidate in sides]
     return False if False in known else None if None in known else True

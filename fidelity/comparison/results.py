@@ -16,10 +16,10 @@ from fidelity.records import Column, PromptTokens, Sameness, Side
 from fidelity.store.comparisons import Comparison
 from fidelity.store.manifests import ColumnSource
 from fidelity.store.runs import Run
-from fidelity.text.thinking import Habit
+from fidelity.text.thinking import ReasoningFormat
 
 Role = Literal["candidate", "control"]
-LOW_ANCHOR_SEED = 0
+CHANCE_SEED = 0
 """Of the permutation that gives each of the candidate's outputs another prompt's baseline."""
 
 
@@ -42,7 +42,7 @@ class Scores:
 
     baseline: Run
     run: Run
-    kept: Comparison
+    comparison: Comparison
     """Where they are in the store, with what else is known of the two."""
     columns: dict[str, ScoredColumn] = field(default_factory=dict)
     unscored: dict[str, str] = field(default_factory=dict)
@@ -55,37 +55,37 @@ class Scores:
     @property
     def prompt_ids(self) -> tuple[str, ...]:
         """The prompt of each pair, in the order of every column's values."""
-        return self.kept.prompt_ids
+        return self.comparison.prompt_ids
 
     @property
     def failures(self) -> dict[str, str]:
         """Why a prompt has no pair, whichever of the two runs failed on it."""
-        return dict(self.kept.manifest.failures)
+        return dict(self.comparison.manifest.failures)
 
     @property
     def failed_prompts(self) -> tuple[str, ...]:
         """Those that the other run gave no answer to; `failures` has the baseline's too."""
-        return self.kept.manifest.failed_prompts
+        return self.comparison.manifest.failed_prompts
 
     @property
     def same(self) -> Sameness:
         """Whether both said the very same."""
-        return self.kept.manifest.same
+        return self.comparison.manifest.same
 
     @property
     def compares(self) -> tuple[Compares, ...]:
         """What the other run's YAML declares; empty for comparisons of older versions."""
-        return self.kept.manifest.compares
+        return self.comparison.manifest.compares
 
     @property
     def prompt_tokens(self) -> PromptTokens | None:
         """How both models read the prompts; None for comparisons of older versions."""
-        return self.kept.manifest.prompt_tokens
+        return self.comparison.manifest.prompt_tokens
 
     @property
     def spelling_only(self) -> int | None:
         """How many answers differ in normalization alone; None where an older version compared them."""
-        return self.kept.manifest.spelling_only
+        return self.comparison.manifest.spelling_only
 
     @cached_property
     def by_prompt(self) -> dict[tuple[str, Role], ByPrompt]:
@@ -93,14 +93,14 @@ class Scores:
         return {}
 
     @property
-    def habits(self) -> tuple[Habit, Habit]:
+    def reasoning_formats(self) -> tuple[ReasoningFormat, ReasoningFormat]:
         """How the thinking of the baseline and of the other run is told from their answers."""
-        return self.kept.manifest.reasoning_formats
+        return self.comparison.manifest.reasoning_formats
 
     @cached_property
     def pairing(self) -> Pairing:
         """The texts, read when they are asked for."""
-        return pair_runs(self.baseline, self.run, self.kept.manifest.reasoning)
+        return pair_runs(self.baseline, self.run, self.comparison.manifest.reasoning)
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def evidence_of(result: ComparisonSet, candidate: Scores) -> Evidence:
         controls_failed=frozenset(p for control in result.controls for p in control.failed_prompts),
         repeats=max(Counter(candidate.prompt_ids).values()),
         same=candidate.same,
-        candidates=candidate.kept.manifest.candidates,
+        candidates=candidate.comparison.manifest.candidates,
         prompt_tokens=candidate.prompt_tokens,
         compares=candidate.compares,
         planned=candidate.run.manifest.planned,
@@ -192,12 +192,12 @@ def keep(candidate: Scores, controls: Sequence[Scores], *, candidates: int = 1) 
         controls: Those of the baseline's controls.
         candidates: How many were compared together.
     """
-    comparison = candidate.kept.described(
-        controls=[control.kept.path.name for control in controls],
-        own_controls=[control.kept.path.name for control in candidate.own_controls],
+    comparison = candidate.comparison.described(
+        controls=[control.comparison.path.name for control in controls],
+        own_controls=[control.comparison.path.name for control in candidate.own_controls],
         candidates=candidates,
     )
-    return replace(candidate, kept=comparison)
+    return replace(candidate, comparison=comparison)
 
 
 def load_comparison(
@@ -249,17 +249,17 @@ def _with_sides(candidate: Scores, controls: Sequence[Scores]) -> Scores:
     return replace(candidate, columns=columns)
 
 
-def low_signature(signature: str) -> str:
+def chance_signature(signature: str) -> str:
     """What the low anchors of a metric with this signature are kept under."""
-    return f"{signature}|low:{LOW_ANCHOR_SEED}"
+    return f"{signature}|low:{CHANCE_SEED}"
 
 
 def scored_columns(
     comparison: Comparison, signature: str, *, only: Container[str] | None = None, lows: bool = True
 ) -> dict[str, ScoredColumn]:
     """What a metric with this signature has left in the store, or `only` some of it, by the column's own name."""
-    found = comparison.columns(low_signature(signature), only=only) if lows else None
-    low = {column.name: column for column in found or ()}
+    chance_columns = comparison.columns(chance_signature(signature), only=only) if lows else None
+    low = {column.name: column for column in chance_columns or ()}
     return {
         column.name: ScoredColumn(column, signature, low.get(column.name) if column.better == "higher" else None)
         for column in comparison.columns(signature, only=only) or ()
@@ -281,16 +281,16 @@ def _scores(
     by_signature = {
         signature: scored_columns(comparison, signature, only=own, lows=lows) for signature, own in wanted.items()
     }
-    found = {
+    loaded = {
         name: scored for name, made in columns.items() if (scored := by_signature[made.signature].get(made.column))
     }
     return Scores(
         baseline,
         Run(_runs(comparison.path) / manifest.candidate),
         comparison,
-        columns=found,
-        unscored={name: why for name, why in manifest.unscored.items() if name not in found},
-        inapplicable={name: why for name, why in manifest.inapplicable.items() if name not in found},
+        columns=loaded,
+        unscored={name: why for name, why in manifest.unscored.items() if name not in loaded},
+        inapplicable={name: why for name, why in manifest.inapplicable.items() if name not in loaded},
         own_controls=own_controls,
     )
 

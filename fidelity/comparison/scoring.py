@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from fidelity.comparison.pairing import Pairing, pair_runs
-from fidelity.comparison.results import LOW_ANCHOR_SEED, Scores, low_signature, scored_columns
+from fidelity.comparison.results import CHANCE_SEED, Scores, chance_signature, scored_columns
 from fidelity.config import Compares, Reasoning
 from fidelity.encoders import CachedEncoder, locate
 from fidelity.errors import FidelityError
@@ -63,7 +63,7 @@ def columns_of(metrics: Iterable[Metric]) -> dict[str, Column]:
 def addable(metrics: Sequence[Metric]) -> dict[str, str]:
     """Columns that none of the metrics gives, each with the line that adds it, and what this machine lacks for it."""
     have = columns_of(metrics)
-    found: dict[str, str] = {}
+    lines: dict[str, str] = {}
     for metric in every_metric():
         given = "".join(
             f", {name}: {name.upper()}" for name, field in type(metric).model_fields.items() if field.is_required()
@@ -74,8 +74,8 @@ def addable(metrics: Sequence[Metric]) -> dict[str, str]:
             check_can_be_scored(metric)
         except FidelityError as error:
             how += f"; before that: {error}"
-        found |= {name: how for name in offered(metric) if name not in have.keys() | found.keys()}
-    return found
+        lines |= {name: how for name in offered(metric) if name not in have.keys() | lines.keys()}
+    return lines
 
 
 def begin(
@@ -95,14 +95,14 @@ def begin(
         IncomparableError: They asked different prompts, sampled differently, or share no answered prompt.
     """
     pairing = pair_runs(baseline, other, reasoning)
-    said = None if reasoning in (None, Reasoning()) else reasoning.model_dump(mode="json")
-    of = f"{baseline.manifest.digest}{other.manifest.digest}" + (json.dumps(said, sort_keys=True) if said else "")
+    options = None if reasoning in (None, Reasoning()) else reasoning.model_dump(mode="json")
+    of = f"{baseline.manifest.digest}{other.manifest.digest}" + (json.dumps(options, sort_keys=True) if options else "")
     digest = hashlib.sha256(of.encode()).hexdigest()
     manifest = ComparisonManifest(
         baseline=baseline.id,
         candidate=other.id,
         created=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        reasoning=None if said is None else reasoning,
+        reasoning=None if options is None else reasoning,
         prompt_ids=tuple(pair.prompt.id for pair in pairing.pairs),
         failures=pairing.failures,
         failed_prompts=pairing.failed_prompts,
@@ -110,7 +110,7 @@ def begin(
         spelling_only=pairing.spelling_only(),
         prompt_tokens=pairing.prompt_tokens(),
         compares=tuple(compares),
-        reasoning_formats=pairing.habits,
+        reasoning_formats=pairing.reasoning_formats,
     )
     return Scores(baseline, other, store.comparison(baseline, other, manifest, digest))
 
@@ -140,9 +140,9 @@ def score(scores: Sequence[Scores], metrics: Sequence[Metric], *, anchors: bool 
                 if reason:
                     one.unscored.update({metric.named(column.name): reason for column in chosen.score([])})
             scorable = [one for one, reason in zip(waiting, reasons, strict=True) if not reason]
-            if chosen.forced:
+            if chosen.reads_token_scores:
                 for one in scorable:
-                    _add_forced(chosen, one)
+                    _add_token_scores(chosen, one)
             elif scorable:
                 _add(chosen, metric.named, scorable, anchors=anchors)
             waiting = [one for one, reason in zip(waiting, reasons, strict=True) if reason]
@@ -163,8 +163,8 @@ def _applicable(metric: Metric, scores: Sequence[Scores]) -> list[Scores]:
 def _describe(scores: Scores) -> None:
     """Keep which column came of which metric, beside what earlier commands have scored."""
     made = {name: ColumnSource(signature=s.signature, column=s.column.name) for name, s in scores.columns.items()}
-    before = scores.kept.manifest
-    scores.kept.described(
+    before = scores.comparison.manifest
+    scores.comparison.described(
         columns={n: source for n, source in before.columns.items() if n not in scores.unscored} | made,
         unscored={**before.unscored, **scores.unscored},
         inapplicable={**before.inapplicable, **scores.inapplicable},
@@ -172,53 +172,53 @@ def _describe(scores: Scores) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class _Batch:
     """Pairs whose columns are kept together."""
 
-    kept: Comparison
+    comparison: Comparison
     signature: str
     pairs: Sequence[Pair]
 
 
-def _add_forced(metric: Metric, one: Scores) -> None:
+def _add_token_scores(metric: Metric, one: Scores) -> None:
     """Put the columns of a metric that reads forced scores into one of the scores, an answer at a time.
 
     They have no low anchor: a model forced on another prompt's answer says nothing.
     """
     both = together(one.baseline, one.run, whole_vocabulary="whole_vocabulary" in metric.needs)
     assert not isinstance(both, str)
-    ours, theirs = both
-    depth = "|".join(f"{key}:{value}" for key, value in asdict(ours.depth).items() if value is not None)
+    baseline_scores, other_scores = both
+    depth = "|".join(f"{key}:{value}" for key, value in asdict(baseline_scores.depth).items() if value is not None)
     signature = f"{metric.signature()}|{depth}"
-    if not _is_scored(one.kept, signature):
-        rows = [_score_forced(metric, pair, ours, theirs) for pair in one.pairing.pairs]
-        one.kept.add_columns(signature, [_joined(parts) for parts in zip(*rows, strict=True)])
-    columns = scored_columns(one.kept, signature)
+    if not _is_scored(one.comparison, signature):
+        rows = [_score_tokens(metric, pair, baseline_scores, other_scores) for pair in one.pairing.pairs]
+        one.comparison.add_columns(signature, [_joined(parts) for parts in zip(*rows, strict=True)])
+    columns = scored_columns(one.comparison, signature)
     one.columns.update({metric.named(name): column for name, column in columns.items()})
 
 
-def _score_forced(metric: Metric, pair: Pair, baseline: StoredScores, candidate: StoredScores) -> list[Column]:
+def _score_tokens(metric: Metric, pair: Pair, baseline: StoredScores, candidate: StoredScores) -> list[Column]:
     """The columns of one pair; unscored where one model has no scores of the tokens that the baseline generated."""
     tokens, key = pair.baseline.token_ids or (), (pair.prompt.id, pair.baseline.repeat)
-    scores = [forced.get(*key) for forced in (baseline, candidate)]
+    scores = [stored.get(*key) for stored in (baseline, candidate)]
     own, other = (s if s and list(s.token_ids) == list(tokens[: len(s.token_ids)]) else None for s in scores)
     if own and other and (len(other.token_ids) or not len(own.token_ids)):
-        return metric.score([replace(pair, forced=(own, other))])
+        return metric.score([replace(pair, token_scores=(own, other))])
     sides: tuple[Side, ...] = ("candidate" if own else "baseline",)
-    return [replace(column, sides=sides) for column in metric.score([replace(pair, forced=None)])]
+    return [replace(column, sides=sides) for column in metric.score([replace(pair, token_scores=None)])]
 
 
-def _is_scored(kept: Comparison, signature: str) -> bool:
+def _is_scored(comparison: Comparison, signature: str) -> bool:
     """Whether the store has a metric's columns, with whose answer leaves a pair unscored, as older versions had not."""
-    columns = kept.columns(signature)
+    columns = comparison.columns(signature)
     return columns is not None and not any(c.sides is None and None in c.values for c in columns)
 
 
 def _joined(parts: Sequence[Column]) -> Column:
     """The columns of single pairs as one."""
-    weights = None if parts[0].weights is None else tuple(part.weights[0] for part in parts if part.weights)
-    sides = tuple(part.sides[0] if part.sides else None for part in parts)
-    values = tuple(part.values[0] for part in parts)
+    weights = None if parts[0].weights is None else tuple(column.weights[0] for column in parts if column.weights)
+    sides = tuple(column.sides[0] if column.sides else None for column in parts)
+    values = tuple(column.values[0] for column in parts)
     return replace(parts[0], values=values, weights=weights, sides=sides if any(sides) else None)
 
 
@@ -226,31 +226,31 @@ def _add(metric: Metric, named: Callable[[str], str], scores: Sequence[Scores], 
     """Put a metric's columns, and the low anchors of its similarities, into every one of the scores."""
     metric = metric.fit([pair for one in scores for pair in one.pairing.pairs])
     signature = metric.signature()
-    parts = [_Part(one.kept, signature, one.pairing.pairs) for one in scores]
+    batches = [_Batch(one.comparison, signature, one.pairing.pairs) for one in scores]
     if anchors and any(column.better == "higher" for column in metric.score([])):
-        parts += [
-            _Part(one.kept, low_signature(signature), _with_other_baselines(one.pairing.pairs))
+        batches += [
+            _Batch(one.comparison, chance_signature(signature), _with_other_baselines(one.pairing.pairs))
             for one in scores
             if len(set(one.prompt_ids)) > 1
         ]
-    _score_missing(metric, parts)
+    _score_missing(metric, batches)
     for one in scores:
-        for name, column in scored_columns(one.kept, signature).items():
+        for name, column in scored_columns(one.comparison, signature).items():
             if reason := _lacking(metric.needs_of(name), one):
                 one.unscored[named(name)] = reason
             else:
                 one.columns[named(name)] = column
 
 
-def _score_missing(metric: Metric, parts: Sequence[_Part]) -> None:
-    missing = [part for part in parts if not _is_scored(part.kept, part.signature)]
+def _score_missing(metric: Metric, batches: Sequence[_Batch]) -> None:
+    missing = [batch for batch in batches if not _is_scored(batch.comparison, batch.signature)]
     if not missing:
         return
-    columns = metric.score([pair for part in missing for pair in part.pairs])
+    columns = metric.score([pair for batch in missing for pair in batch.pairs])
     start = 0
-    for part in missing:
-        own = slice(start, start + len(part.pairs))
-        part.kept.add_columns(part.signature, [_sliced(column, own) for column in columns])
+    for batch in missing:
+        own = slice(start, start + len(batch.pairs))
+        batch.comparison.add_columns(batch.signature, [_sliced(column, own) for column in columns])
         start = own.stop
 
 
@@ -269,20 +269,20 @@ def _with_other_baselines(pairs: Sequence[Pair]) -> list[Pair]:
     for pair in pairs:
         by_prompt.setdefault(pair.prompt.id, []).append(pair)
     order = list(by_prompt)
-    random.Random(LOW_ANCHOR_SEED).shuffle(order)
+    random.Random(CHANCE_SEED).shuffle(order)
     other = {one: by_prompt[next_] for one, next_ in zip(order, [*order[1:], *order[:1]], strict=True)}
     seen = Counter[str]()
     moved = []
     for pair in pairs:
-        theirs = other[pair.prompt.id][seen[pair.prompt.id] % len(other[pair.prompt.id])]
+        stranger = other[pair.prompt.id][seen[pair.prompt.id] % len(other[pair.prompt.id])]
         seen[pair.prompt.id] += 1
-        moved.append(replace(pair, baseline=theirs.baseline, baselines=theirs.baselines))
+        moved.append(replace(pair, baseline=stranger.baseline, baselines=stranger.baselines))
     return moved
 
 
 def _unmet(metric: Metric, scores: Scores) -> str | None:
     """Why these two runs can't be scored with this metric; None where they can."""
-    if "token_ids" not in metric.needs and not metric.forced:
+    if "token_ids" not in metric.needs and not metric.reads_token_scores:
         return None
     if reason := _lacking(frozenset({"token_ids"}), scores):
         return reason
@@ -290,7 +290,7 @@ def _unmet(metric: Metric, scores: Scores) -> str | None:
     original, own = baseline.manifest.engine.tokenizer, other.manifest.engine.tokenizer
     if original and own and original != own:
         return f"{baseline.name} and {other.name} have different tokenizers, so their token ids can't be compared"
-    if not metric.forced:
+    if not metric.reads_token_scores:
         return None
     both = together(baseline, other, whole_vocabulary="whole_vocabulary" in metric.needs)
     return both if isinstance(both, str) else None

@@ -110,9 +110,9 @@ def explained(path: Path, error: ValidationError) -> ConfigError:
 
 def _place(error: Mapping[str, Any]) -> str:
     """Where in the file, as a user would write it: `engine.dtype`; the tag of a union is no key."""
-    loc = [str(part) for part in error["loc"]]
+    loc = [str(key) for key in error["loc"]]
     tag = {"engine": 1, "metrics": 2}.get(loc[0] if loc else "")
-    place = ".".join(part for number, part in enumerate(loc) if number != tag)
+    place = ".".join(key for number, key in enumerate(loc) if number != tag)
     return f"{place}: " if place else ""
 
 

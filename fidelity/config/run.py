@@ -84,7 +84,7 @@ class Reasoning(Settings):
 
     @field_validator("tags")
     @classmethod
-    def _can_be_told_apart(cls, tags: tuple[str, str]) -> tuple[str, str]:
+    def _check_distinct(cls, tags: tuple[str, str]) -> tuple[str, str]:
         if not all(tag.strip() for tag in tags) or tags[0] == tags[1]:
             raise ValueError("two different tags are expected, such as ['<think>', '</think>']")
         return tags
@@ -227,11 +227,11 @@ def candidate_of(baseline: RunConfig, candidate: RunConfig) -> RunConfig:
         ConfigError: The candidate asks for something else than the baseline does.
     """
     for key in SHARED:
-        theirs, ours = getattr(candidate, key), getattr(baseline, key)
-        if theirs is not None and theirs != ours:
+        own, shared = getattr(candidate, key), getattr(baseline, key)
+        if own is not None and own != shared:
             raise ConfigError(
-                f"{candidate.name}: its '{key}' differs from that of its baseline {baseline.name} ({theirs} against "
-                f"{ours}); runs can only be compared on the same ones: leave the key out of the candidate's file"
+                f"{candidate.name}: its '{key}' differs from that of its baseline {baseline.name} ({own} against "
+                f"{shared}); runs can only be compared on the same ones: leave the key out of the candidate's file"
             )
     price = candidate.price_per_hour or baseline.price_per_hour
     return candidate.model_copy(update={**{key: getattr(baseline, key) for key in SHARED}, "price_per_hour": price})

@@ -36,11 +36,11 @@ def store_root() -> Path:
 def shelf() -> Shelf:
     """The store, or the demo's recordings while it has no comparison."""
     root = store_root()
-    found = _shelf(str(root), stamp_of(root))
+    opened = _shelf(str(root), stamp_of(root))
     demo = root / DEMO
-    if not found.entries and not found.studies and demo.is_dir():
+    if not opened.entries and not opened.studies and demo.is_dir():
         return _shelf(str(demo), stamp_of(demo))
-    return found
+    return opened
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)
@@ -57,11 +57,11 @@ def rows(
 ) -> dict[str, dict[str, ColumnSummary] | str]:
     """See `numbers.rows_of`; by the comparison's id."""
     paths, key = _asked(shelf, ids, names, lows=lows)
-    found = _ahead().now(key, lambda: rows_of(paths, names, lows=lows))
-    return {id_: found[path] for id_, path in zip(ids, paths, strict=True)}
+    by_path = _ahead().now(key, lambda: rows_of(paths, names, lows=lows))
+    return {id_: by_path[path] for id_, path in zip(ids, paths, strict=True)}
 
 
-def found_once(shelf: Shelf, ids: Sequence[str], what: str, work: Callable[[list[Path]], T]) -> T:
+def computed_once(shelf: Shelf, ids: Sequence[str], what: str, work: Callable[[list[Path]], T]) -> T:
     """What `work` finds in these comparisons, for as long as they stay as they are."""
     paths, key = _asked(shelf, ids, [what], lows=False)
     return _ahead().now(key, lambda: work(paths))
@@ -132,11 +132,11 @@ def given_gate() -> tuple[Gate | None, str]:
 def verdict(shelf: Shelf, id_: str, gate: Gate) -> Verdict | str | None:
     """The verdict; why there is none; None while it is being found, which takes seconds where there are many pairs."""
     path = path_of(shelf, id_)
-    judged = found_meanwhile(gate.model_dump_json(), path, lambda: attempt(lambda: verdict_on(path, gate)))
+    judged = computed_in_background(gate.model_dump_json(), path, lambda: attempt(lambda: verdict_on(path, gate)))
     return judged and (judged[1] or judged[0])
 
 
-def found_meanwhile(what: str, comparison: Path, work: Callable[[], T]) -> T | None:
+def computed_in_background(what: str, comparison: Path, work: Callable[[], T]) -> T | None:
     """What `work` finds in a comparison, once for as long as that stays as it is; None while it takes its time."""
     finding = _worker().ask(f"{comparison}|{_mark(comparison)}|{what}", work)
     try:
@@ -145,7 +145,7 @@ def found_meanwhile(what: str, comparison: Path, work: Callable[[], T]) -> T | N
         return None
 
 
-def found_so_far() -> int:
+def finished_computations() -> int:
     """Grows with everything that is found meanwhile."""
     return _worker().finished
 
@@ -159,22 +159,22 @@ def rows_so_far(
     """
     if entry.prompts <= MOST_RESAMPLED:
         return rows(shelf, [entry.id], entry.columns)[entry.id], 0
-    found = rows(shelf, [entry.id], [name for name in first if name in entry.columns])[entry.id]
-    if isinstance(found, str):
-        return found, 0
-    path, told = path_of(shelf, entry.id), dict(found)
-    asked = [name for name in entry.columns if name not in told and name not in first]
+    first_rows = rows(shelf, [entry.id], [name for name in first if name in entry.columns])[entry.id]
+    if isinstance(first_rows, str):
+        return first_rows, 0
+    path, known = path_of(shelf, entry.id), dict(first_rows)
+    asked = [name for name in entry.columns if name not in known and name not in first]
     futures = {n: _worker().ask(f"{path}|{_mark(path)}|{n}", partial(_one_row, path, n)) for n in asked}
     for future in futures.values():
         if future.done():
-            told |= future.result()
-    in_order = {name: told[name] for name in entry.columns if name in told}
+            known |= future.result()
+    in_order = {name: known[name] for name in entry.columns if name in known}
     return in_order, sum(not future.done() for future in futures.values())
 
 
 def _one_row(path: Path, name: str) -> dict[str, ColumnSummary]:
-    found = rows_of([path], [name])[path]
-    return found if isinstance(found, dict) else {}
+    row = rows_of([path], [name])[path]
+    return row if isinstance(row, dict) else {}
 
 
 class _Worker:

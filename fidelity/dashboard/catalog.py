@@ -84,8 +84,10 @@ def mark_of(file: Path) -> int:
 def read_shelf(root: Path) -> Shelf:
     """Look through a store."""
     stamp = stamp_of(root)
-    found = [_entry(folder, root) for folder in _folders(root / "comparisons")]
-    entries = sorted((entry for entry in found if entry), key=lambda entry: (entry.created, entry.id), reverse=True)
+    candidates = [_entry(folder, root) for folder in _folders(root / "comparisons")]
+    entries = sorted(
+        (entry for entry in candidates if entry), key=lambda entry: (entry.created, entry.id), reverse=True
+    )
     entries.sort(key=lambda entry: entry.state != "readable")
     studies = [attempt(lambda folder=folder: read_study(folder))[0] for folder in _folders(root / "studies")]  # type: ignore[misc]
     return Shelf(root, tuple(entries), tuple(study for study in studies if study), stamp)
@@ -114,8 +116,8 @@ def _entry(folder: Path, root: Path) -> CatalogEntry | None:
         return CatalogEntry(
             folder.name, "being written", "It has no manifest yet: it is being written, or was given up."
         )
-    found, why = attempt(lambda: _described(Comparison(folder), root))
-    return CatalogEntry(folder.name, "damaged", why) if why else found
+    entry, why = attempt(lambda: _described(Comparison(folder), root))
+    return CatalogEntry(folder.name, "damaged", why) if why else entry
 
 
 def _described(comparison: Comparison, root: Path) -> CatalogEntry | None:

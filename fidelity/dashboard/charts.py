@@ -141,7 +141,7 @@ def drift(
     return _layered(layers, height=330, data=points)
 
 
-def bargain(points: pd.DataFrame, published: pd.DataFrame, x_title: str, y_title: str) -> Spec:
+def drift_and_price(points: pd.DataFrame, published: pd.DataFrame, x_title: str, y_title: str) -> Spec:
     """Drift against a ratio: `ratio`, `low`, `high`, `drift`, `format`, `candidate`, `dominated_by` (then hollow).
 
     The baseline is the cross at (1, 0). `published`: `name`, `source`, and `ratio` or `drift`, of which others have one
@@ -290,7 +290,7 @@ def scatter(pairs: pd.DataFrame, x: str, y: str) -> Spec:
     return _layered([dots], height=300, data=data)
 
 
-def surprise(tokens: pd.DataFrame, parted: int | None) -> Spec:
+def surprise(tokens: pd.DataFrame, divergence: int | None) -> Spec:
     """Each token's log-probability as its own run gave it: `place`, `side`, `logprob`, `token`; where the two part."""
     own = {
         "x": _q("place", title="token", axis={"tickMinStep": 1, "grid": False}),
@@ -307,8 +307,8 @@ def surprise(tokens: pd.DataFrame, parted: int | None) -> Spec:
         _layer({"type": "line", "strokeWidth": 1.3, "opacity": 0.7}, tokens, **own),
         _layer({"type": "circle", "size": 28}, tokens, **own, tooltip=tips),
     ]
-    if parted is not None:
-        layers.append(_layer({**_DASHED, "color": "#b98314"}, pd.DataFrame({"place": [parted]}), x=own["x"]))
+    if divergence is not None:
+        layers.append(_layer({**_DASHED, "color": "#b98314"}, pd.DataFrame({"place": [divergence]}), x=own["x"]))
     return _layered(layers, height=300)
 
 
@@ -377,7 +377,7 @@ def _n(field: str, *, title: str | None = None, **more: Any) -> Spec:
 
 def _with_interval(title: str) -> list[Spec]:
     ends = (("value", title), ("low", "from"), ("high", "to"))
-    return [_q(field, title=said, format=".3f") for field, said in ends]
+    return [_q(field, title=label, format=".3f") for field, label in ends]
 
 
 def _scale(names: Sequence[str], looks: Sequence[str]) -> Spec:

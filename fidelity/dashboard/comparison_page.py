@@ -50,25 +50,25 @@ def draw() -> None:
         note(f"This comparison can't be shown. {why or 'No metric has been scored on it.'}")
         return
     _what(result, entry)
-    found, to_come = rows_so_far(shelf, entry, first=[metric])
-    if isinstance(found, str):
-        note(f"Its numbers can't be read. {found}")
+    columns, to_come = rows_so_far(shelf, entry, first=[metric])
+    if isinstance(columns, str):
+        note(f"Its numbers can't be read. {columns}")
         return
-    _verdict(shelf, entry, found)
-    _table(entry, found)
+    _verdict(shelf, entry, columns)
+    _table(entry, columns)
     if to_come:
         quiet(f"{to_come} more columns are being summed ...")
         come_back()
-    _distribution(shelf, entry, found, metric)
-    _along(entry, found)
-    token_panel.draw(shelf, entry, found)
-    _answers(result, entry, found)
+    _distribution(shelf, entry, columns, metric)
+    _along(entry, columns)
+    token_panel.draw(shelf, entry, columns)
+    _answers(result, entry, columns)
     st.subheader("Size and speed", anchor=False)
     price_panel.in_full(result)
-    said = notes(result)
-    if said:
-        with st.expander(f"{len(said)} notes"):
-            markup_table(("What has to be said beside the numbers",), [(line,) for line in said])
+    texts = notes(result)
+    if texts:
+        with st.expander(f"{len(texts)} notes"):
+            markup_table(("What has to be said beside the numbers",), [(line,) for line in texts])
 
 
 def _what(result: ComparisonSet, entry: CatalogEntry) -> None:
@@ -81,7 +81,7 @@ def _what(result: ComparisonSet, entry: CatalogEntry) -> None:
     )
 
 
-def _verdict(shelf: Shelf, entry: CatalogEntry, found: dict[str, ColumnSummary]) -> None:
+def _verdict(shelf: Shelf, entry: CatalogEntry, columns: dict[str, ColumnSummary]) -> None:
     gate, why = gate_for(shelf, entry)
     if gate is None:
         note(f"The gate can't be used: {why}" if why else "No gate was given, so nothing was judged.")
@@ -94,12 +94,12 @@ def _verdict(shelf: Shelf, entry: CatalogEntry, found: dict[str, ColumnSummary])
     elif isinstance(judged, str):
         note(f"It can't be judged: {judged}")
     else:
-        show_verdict(judged, found)
+        show_verdict(judged, columns)
 
 
-def _table(entry: CatalogEntry, found: dict[str, ColumnSummary]) -> None:
+def _table(entry: CatalogEntry, columns: dict[str, ColumnSummary]) -> None:
     st.subheader("Every metric", anchor=False)
-    shown = [row for name, row in found.items() if shown_in_table(name)]
+    shown = [row for name, row in columns.items() if shown_in_table(name)]
     table = pd.DataFrame(
         {
             "metric": [row.name for row in shown],
@@ -136,12 +136,12 @@ def _cells(row: ColumnSummary) -> tuple[str, ...]:
     return (row.name, *levels, *excess, str(row.n), str(row.n_unscored), str(row.n_worst), row.kind)
 
 
-def _distribution(shelf: Shelf, entry: CatalogEntry, found: dict[str, ColumnSummary], metric: str) -> None:
+def _distribution(shelf: Shelf, entry: CatalogEntry, columns: dict[str, ColumnSummary], metric: str) -> None:
     table, why = pairs(shelf, entry.id, [metric])
     if table is None:
         note(f"The pairs can't be read. {why}")
         return
-    row = found.get(metric)
+    row = columns.get(metric)
     if row is None or metric not in table:
         note(f"{metric} could not be scored on this comparison.")
         return
@@ -187,28 +187,30 @@ def _by_category(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     return means.iloc[gap.argsort()[::-1]].reset_index(drop=True)
 
 
-def _along(entry: CatalogEntry, found: dict[str, ColumnSummary]) -> None:
+def _along(entry: CatalogEntry, columns: dict[str, ColumnSummary]) -> None:
     """Drift along the output, where a metric was scored in tenths of the answer."""
-    profiles = sorted({name.partition(DECILE)[0] for name in found if DECILE in name})
+    profiles = sorted({name.partition(DECILE)[0] for name in columns if DECILE in name})
     if not profiles:
         return
     st.subheader("Along the answer", anchor=False)
     sides = st.columns(min(2, len(profiles)), gap="large")
     for number_, name in enumerate(profiles):
-        data = _profile(found, name)
+        data = _profile(columns, name)
         with sides[number_ % len(sides)]:
             chart(charts.along(data, name), data, f"{entry.id}-{name}-along", key=f"along-{name}")
 
 
-def _profile(found: dict[str, ColumnSummary], name: str) -> pd.DataFrame:
+def _profile(columns: dict[str, ColumnSummary], name: str) -> pd.DataFrame:
     lines = []
-    for stretch, row in enumerate((row for full, row in found.items() if full.startswith(f"{name}{DECILE}")), start=1):
+    for stretch, row in enumerate(
+        (row for full, row in columns.items() if full.startswith(f"{name}{DECILE}")), start=1
+    ):
         for side, value, span in (("floor", row.floor, row.floor_span), ("candidate", row.value, row.value_span)):
             lines.append({"stretch": stretch, "side": side, "value": value, "low": span.low, "high": span.high})
     return pd.DataFrame(lines)
 
 
-def _answers(result: ComparisonSet, entry: CatalogEntry, found: dict[str, ColumnSummary]) -> None:
+def _answers(result: ComparisonSet, entry: CatalogEntry, columns: dict[str, ColumnSummary]) -> None:
     """Length, why answers ended, and what is newly broken."""
     (candidate,) = result.candidates
     both, why = attempt(lambda: (answers(result.baseline), answers(candidate.run)))
@@ -221,7 +223,7 @@ def _answers(result: ComparisonSet, entry: CatalogEntry, found: dict[str, Column
         _ends(dict(zip(("baseline", "candidate"), both, strict=True)), entry)
     with right:
         st.subheader("Newly broken answers", anchor=False)
-        broken = [row for name, row in found.items() if name.rpartition(".")[2].startswith(BREAK)]
+        broken = [row for name, row in columns.items() if name.rpartition(".")[2].startswith(BREAK)]
         if broken:
             markup_table(
                 ("Check", "Candidate", "Floor", "Excess"),

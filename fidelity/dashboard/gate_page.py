@@ -48,27 +48,27 @@ def draw() -> None:
         )
     if not entry.controls:
         note("This comparison has no control, so there is no floor: every verdict is inconclusive.")
-    found, to_come = rows_so_far(shelf, entry, first=[name for name in PREFERRED if name in entry.columns][:2])
+    columns, to_come = rows_so_far(shelf, entry, first=[name for name in PREFERRED if name in entry.columns][:2])
     if to_come:
         quiet(f"{to_come} more columns are being summed ...")
         come_back()
-    if isinstance(found, str):
-        note(f"Its numbers can't be read. {found}")
+    if isinstance(columns, str):
+        note(f"Its numbers can't be read. {columns}")
         return
-    start, why = _start(shelf, entry, found)
+    start, why = _start(shelf, entry, columns)
     if why:
         quiet(f"No gate could be drafted, so the sliders begin at a tenth of each column's range: {why}")
-    gate = _gate(found, start, confidence)
+    gate = _gate(columns, start, confidence)
     if gate is None:
         note("Choose a column to set a margin on. A gate without a limit would pass everything.")
         return
     if gate.provisional:
         note(NO_GATE_FILE)
-    _judged(shelf, entry, gate, found)
+    _judged(shelf, entry, gate, columns)
     _yaml(gate)
 
 
-def _start(shelf: Shelf, entry: CatalogEntry, found: dict[str, ColumnSummary]) -> tuple[dict[str, Any], str]:
+def _start(shelf: Shelf, entry: CatalogEntry, columns: dict[str, ColumnSummary]) -> tuple[dict[str, Any], str]:
     """The gate to begin with: that of the study, or the given one, else what `fidelity gate init` proposes.
 
     Limits that are moved until a candidate passes say nothing about it, so without a gate file nothing passes here.
@@ -79,24 +79,24 @@ def _start(shelf: Shelf, entry: CatalogEntry, found: dict[str, ColumnSummary]) -
     path = path_of(shelf, entry.id)
     likely = [
         name
-        for name in (*PREFERRED, *found)
-        if name in found and shown_in_table(name) and found[name].better != "neither"
+        for name in (*PREFERRED, *columns)
+        if name in columns and shown_in_table(name) and columns[name].better != "neither"
     ]
     written, why = drafted(str(path), mark_of(path / "manifest.json"), tuple(dict.fromkeys(likely))[:2])
     return {**(yaml.safe_load(written) if written else {}), "provisional": entry.candidate_id}, why
 
 
-def _gate(found: dict[str, ColumnSummary], start: dict[str, Any], confidence: float) -> Gate | None:
+def _gate(columns: dict[str, ColumnSummary], start: dict[str, Any], confidence: float) -> Gate | None:
     """The gate as the sliders stand; None without a limit."""
-    can = [name for name, row in found.items() if row.better != "neither" and shown_in_table(name)]
+    can = [name for name, row in columns.items() if row.better != "neither" and shown_in_table(name)]
     shares = {key: [n for n in can if n.startswith(prefix)] for key, (prefix, _) in SHARES.items()}
     named = [name for name in can if not any(name in names for names in shares.values())]
     for name in start.get("margins") or {}:
-        if name not in found:
+        if name not in columns:
             note(f"The gate has a margin on {name}, which was not scored on this comparison; it is left out here.")
     first = [name for name in start.get("margins") or {} if name in named] or named[:1]
     chosen = st.multiselect("Margins on", named, default=first, key="margins", bind="query-params")
-    margins = {name: _slider(name, found[name], (start.get("margins") or {}).get(name)) for name in chosen}
+    margins = {name: _slider(name, columns[name], (start.get("margins") or {}).get(name)) for name in chosen}
     limits: dict[str, Any] = {key: _share_limits(key, names, start.get(key) or {}) for key, names in shares.items()}
     primary = (
         st.selectbox(
@@ -115,15 +115,15 @@ def _gate(found: dict[str, ColumnSummary], start: dict[str, Any], confidence: fl
     moved = {"confidence": confidence, "margins": margins, **limits, "primary": primary}
     try:
         limited = {*margins, *(name for checks in limits.values() for name in checks)}
-        return Gate.model_validate({**_rest(start, found, limited), **moved})
+        return Gate.model_validate({**_rest(start, columns, limited), **moved})
     except ValidationError as error:
         note(f"That is no gate: {error.errors()[0]['msg']}")
         return None
 
 
-def _rest(start: dict[str, Any], found: dict[str, ColumnSummary], named: set[str]) -> dict[str, Any]:
+def _rest(start: dict[str, Any], columns: dict[str, ColumnSummary], named: set[str]) -> dict[str, Any]:
     """What of the gate has no slider, as far as it is about what was scored and has a limit still."""
-    tail = {name: limit for name, limit in (start.get("tail") or {}).items() if name in found}
+    tail = {name: limit for name, limit in (start.get("tail") or {}).items() if name in columns}
     rest = {**start, "tail": tail}
     for key in ("worst_floor", "min_coverage"):
         if isinstance(rest.get(key), dict):
@@ -178,7 +178,7 @@ def _round(limit: float) -> float:
     return min(0.999, math.ceil(limit * 10) / 10)
 
 
-def _judged(shelf: Shelf, entry: CatalogEntry, gate: Gate, found: dict[str, ColumnSummary]) -> None:
+def _judged(shelf: Shelf, entry: CatalogEntry, gate: Gate, columns: dict[str, ColumnSummary]) -> None:
     judged = verdict(shelf, entry.id, gate)
     if judged is None:
         note("Being judged; with many prompts that takes some seconds.")
@@ -186,7 +186,7 @@ def _judged(shelf: Shelf, entry: CatalogEntry, gate: Gate, found: dict[str, Colu
     elif isinstance(judged, str):
         note(f"It can't be judged: {judged}")
     else:
-        show_verdict(judged, found)
+        show_verdict(judged, columns)
 
 
 def _yaml(gate: Gate) -> None:

@@ -12,7 +12,7 @@ ICONS = {
     "runs": ":material/memory:",
     "gate": ":material/rule:",
 }
-_KEPT, _ARRIVING = "pages", "arriving"
+_PAGES, _ARRIVING = "pages", "arriving"
 
 
 def pages(draw: Mapping[str, Callable[[], None]]) -> list[Page]:
@@ -21,14 +21,14 @@ def pages(draw: Mapping[str, Callable[[], None]]) -> list[Page]:
         name: st.Page(page, title=name.capitalize(), url_path=name, default=number == 0)
         for number, (name, page) in enumerate(draw.items())
     }
-    st.session_state[_KEPT] = made
+    st.session_state[_PAGES] = made
     return list(made.values())
 
 
-def go(name: str, *, kept: tuple[str, ...] = (), **state: str) -> None:
+def go(name: str, *, carried: tuple[str, ...] = (), **state: str) -> None:
     """Open another page at once. `kept` are choices of this page that the other has too: their keys are bound here."""
-    st.session_state[_ARRIVING] = {key: st.session_state[key] for key in kept}
-    st.switch_page(st.session_state[_KEPT][name], query_params=state)
+    st.session_state[_ARRIVING] = {key: st.session_state[key] for key in carried}
+    st.switch_page(st.session_state[_PAGES][name], query_params=state)
 
 
 def arrive() -> None:
@@ -39,4 +39,4 @@ def arrive() -> None:
 
 def link(name: str, words: str, **state: str) -> None:
     """A link to another page."""
-    st.page_link(st.session_state[_KEPT][name], label=words, icon=ICONS[name], query_params=state)
+    st.page_link(st.session_state[_PAGES][name], label=words, icon=ICONS[name], query_params=state)

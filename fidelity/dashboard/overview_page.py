@@ -75,11 +75,11 @@ def draw() -> None:
         _not_shown(shelf, squares)
         return
     ids = [s.entry.id for s in squares if s.entry]
-    found = rows(shelf, ids, [metric], lows=False)
-    table = _table(shelf, study, squares, metric, found)
+    columns = rows(shelf, ids, [metric], lows=False)
+    table = _table(shelf, study, squares, metric, columns)
     _matrix(table, metric)
     _drifts(table, metric, excess=excess, others=others)
-    excesses = {id_: read[metric].excess for id_, read in found.items() if isinstance(read, dict) and metric in read}
+    excesses = {id_: read[metric].excess for id_, read in columns.items() if isinstance(read, dict) and metric in read}
     price_panel.draw(shelf, excesses, metric, others=others)
     _not_shown(shelf, squares)
     quiet(NOT_QUALITY)
@@ -105,8 +105,8 @@ def _choose_study(shelf: Shelf) -> StudyManifest | None:
 def _squares(shelf: Shelf, study: StudyManifest | None) -> list[Square]:
     """A study's cells in their order, or the newest comparison of every baseline and candidate."""
     if study:
-        found = [Square(cell, shelf.entry(cell.comparison) if cell.comparison else None) for cell in study.cells]
-        return sorted(found, key=lambda square: square.cell.parameters or 0)
+        squares = [Square(cell, shelf.entry(cell.comparison) if cell.comparison else None) for cell in study.cells]
+        return sorted(squares, key=lambda square: square.cell.parameters or 0)
     newest: dict[tuple[str, str], CatalogEntry] = {}
     for entry in shelf.readable:
         newest.setdefault((entry.baseline, entry.candidate), entry)
@@ -143,7 +143,7 @@ def _table(
     study: StudyManifest | None,
     squares: list[Square],
     metric: str,
-    found: dict[str, dict[str, ColumnSummary] | str],
+    columns: dict[str, dict[str, ColumnSummary] | str],
 ) -> pd.DataFrame:
     """All that the page draws, a line for each cell."""
     gate, why_no_gate = gate_of(study)
@@ -153,7 +153,7 @@ def _table(
     lines, waiting = [], False
     for square in squares:
         cell, entry = square.cell, square.entry
-        read = found.get(entry.id) if entry else None
+        read = columns.get(entry.id) if entry else None
         row = read.get(metric) if isinstance(read, dict) else None
         judged = verdict(shelf, entry.id, gate) if gate and entry and isinstance(read, dict) else ""
         waiting |= judged is None
@@ -166,7 +166,7 @@ def _table(
                 "candidate": cell.candidate,
                 "id": entry.id if entry and row else "",
                 **_numbers(row),
-                **_said(cell, entry, read, row, metric, judged),
+                **_cell_texts(cell, entry, read, row, metric, judged),
                 "parameters": cell.parameters,
                 "bytes": entry.bytes if entry else None,
                 "baseline_bytes": entry.baseline_bytes if entry else None,
@@ -187,7 +187,7 @@ def _numbers(row: ColumnSummary | None) -> dict[str, float | None]:
     return {"value": row.value, "floor": row.floor, "excess": row.excess, **ends}
 
 
-def _said(
+def _cell_texts(
     cell: Cell,
     entry: CatalogEntry | None,
     read: dict[str, ColumnSummary] | str | None,
@@ -206,24 +206,24 @@ def _said(
     if row.excess is None:
         digits = 0 if row.kind == "median" else 3
         word = "no floor" if row.better != "neither" else "described"
-        said = {"text": number(row.value, digits=digits), "said": f"none: {word}"}
+        texts = {"text": number(row.value, digits=digits), "said": f"none: {word}"}
     else:
         ends = (
             f" ({number(row.excess_span.low, sign=True)} to {number(row.excess_span.high, sign=True)})"
             if row.excess_span.low is not None
             else ""
         )
-        word, said = "", {"text": number(row.excess, sign=True), "said": number(row.excess, sign=True) + ends}
+        word, texts = "", {"text": number(row.excess, sign=True), "said": number(row.excess, sign=True) + ends}
     match judged:
         case None:
-            return {**said, "symbol": "judging …", "why": "being judged"}
+            return {**texts, "symbol": "judging …", "why": "being judged"}
         case Verdict():
             return {
-                **said,
+                **texts,
                 "symbol": f"{SYMBOLS[judged.outcome]} {judged.outcome}",
                 "why": one_line(f"{judged.outcome}: {judged.reason}"),
             }
-    return {**said, "symbol": word or ("not judged" if judged else ""), "why": one_line(judged) or "no gate was given"}
+    return {**texts, "symbol": word or ("not judged" if judged else ""), "why": one_line(judged) or "no gate was given"}
 
 
 def _matrix(table: pd.DataFrame, metric: str) -> None:
@@ -232,7 +232,7 @@ def _matrix(table: pd.DataFrame, metric: str) -> None:
     selected = chart(charts.matrix(table, metric), table, f"overview-{metric}", on_select="rerun", key="matrix")
     picked = selected.selection.get("cell") if selected else None
     if picked and picked[0].get("id"):
-        navigation.go("comparison", kept=("metric",), comparison=picked[0]["id"])
+        navigation.go("comparison", carried=("metric",), comparison=picked[0]["id"])
     failed = table[table["id"] == ""]
     if len(failed):
         with st.expander(f"{len(failed)} cells without a number", expanded=len(failed) < 4):

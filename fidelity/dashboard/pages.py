@@ -35,7 +35,7 @@ def main() -> None:
     st.html(Path(__file__).parent / "style.css")
     navigation.arrive()
     begin_page()
-    found = shelf()
+    opened = shelf()
     draw = {
         "overview": overview_page.draw,
         "comparison": comparison_page.draw,
@@ -43,12 +43,12 @@ def main() -> None:
         "runs": runs_page.draw,
         "gate": gate_page.draw,
     }
-    empty = not found.entries and not found.studies
+    empty = not opened.entries and not opened.studies
     pages = navigation.pages(
         {name: first_page.draw if empty and name != "runs" else page for name, page in draw.items()}
     )
     page = st.navigation(pages, position="top")
-    refresh(found.stamp)
-    if found.root.name == DEMO:
+    refresh(opened.stamp)
+    if opened.root.name == DEMO:
         note("These are the demo's recordings: SmolLM2-135M on an H100. Your own comparisons take their place.")
     page.run()

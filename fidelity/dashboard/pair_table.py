@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from fidelity.comparison.answers import apart
+from fidelity.comparison.answers import without_thinking
 from fidelity.comparison.results import load_comparison
 from fidelity.errors import StoreError
 from fidelity.records import Generation, Prompt
@@ -68,20 +68,24 @@ def read_pair(comparison: Path, pair: pd.Series) -> OpenPair:
     """
     result = load_comparison(comparison, only=())
     (candidate,) = result.candidates
-    our_habit, their_habit = candidate.habits
-    prompt, said = result.baseline.asked_and_said(int(pair["row in baseline"]))
-    baseline = apart(said, our_habit)
+    baseline_format, candidate_format = candidate.reasoning_formats
+    prompt, response = result.baseline.prompt_and_response(int(pair["row in baseline"]))
+    baseline = without_thinking(response, baseline_format)
     controls = []
     for control in result.controls:
         row = pair[f"row in {control.run.id}"]
-        said_too = None if pd.isna(row) else apart(control.run.asked_and_said(int(row))[1], control.habits[1])
-        controls.append((control.run.name, said_too if isinstance(said_too, Generation) else None))
-    _, said = candidate.run.asked_and_said(int(pair["row in candidate"]))
-    theirs = apart(said, their_habit)
-    if not isinstance(baseline, Generation) or not isinstance(theirs, Generation):
+        control_response = (
+            None
+            if pd.isna(row)
+            else without_thinking(control.run.prompt_and_response(int(row))[1], control.reasoning_formats[1])
+        )
+        controls.append((control.run.name, control_response if isinstance(control_response, Generation) else None))
+    _, response = candidate.run.prompt_and_response(int(pair["row in candidate"]))
+    answer = without_thinking(response, candidate_format)
+    if not isinstance(baseline, Generation) or not isinstance(answer, Generation):
         raise StoreError(f"{comparison}: the runs were written anew; reload")
     runs = (result.baseline, candidate.run, *(control.run for control in result.controls))
-    return OpenPair(prompt, baseline, tuple(controls), theirs, runs)
+    return OpenPair(prompt, baseline, tuple(controls), answer, runs)
 
 
 def containing(comparison: Path, pairs: pd.DataFrame, text: str) -> pd.Series:
@@ -90,15 +94,15 @@ def containing(comparison: Path, pairs: pd.DataFrame, text: str) -> pd.Series:
 
     result = load_comparison(comparison, only=())
     (candidate,) = result.candidates
-    found = pd.Series(False, index=pairs.index)
+    rows = pd.Series(False, index=pairs.index)
     for run, side, columns in (
         (result.baseline, "baseline", ["prompt", "text"]),
         (candidate.run, "candidate", ["text"]),
     ):
         for column in columns:
             has = pc.match_substring(run.read([column])[column], text, ignore_case=True).to_pandas()
-            found |= has.fillna(False).astype(bool).to_numpy()[pairs[f"row in {side}"]]
-    return found
+            rows |= has.fillna(False).astype(bool).to_numpy()[pairs[f"row in {side}"]]
+    return rows
 
 
 def answers_of(run: Run) -> pd.DataFrame:

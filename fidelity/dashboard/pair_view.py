@@ -63,10 +63,12 @@ def _conflicts(pair: OpenPair) -> None:
 
 def _thinking(pair: OpenPair) -> None:
     """What both thought before these answers; nothing where neither did."""
-    ours, theirs = (replace(said, text=said.reasoning or "") for said in (pair.baseline, pair.candidate))
-    if ours.text or theirs.text:
+    baseline, candidate = (
+        replace(generation, text=generation.reasoning or "") for generation in (pair.baseline, pair.candidate)
+    )
+    if baseline.text or candidate.text:
         with st.expander("What they thought before"):
-            _box("Candidate's thinking against the baseline's", _diff(ours, theirs))
+            _box("Candidate's thinking against the baseline's", _diff(baseline, candidate))
 
 
 def _differences(pair: OpenPair) -> None:
@@ -98,24 +100,28 @@ def _diff(baseline: Generation, other: Generation) -> str:
 
 def _side_by_side(pair: OpenPair, *, rendered: bool) -> None:
     answers: list[tuple[str, Generation | None]] = [("Baseline", pair.baseline)]
-    answers += [(f"Control ({name})", said) for name, said in pair.controls[:1]]
+    answers += [(f"Control ({name})", generation) for name, generation in pair.controls[:1]]
     answers.append(("Candidate", pair.candidate))
-    for place, (title, said) in zip(st.columns(len(answers)), answers, strict=True):
+    for place, (title, generation) in zip(st.columns(len(answers)), answers, strict=True):
         with place:
-            if said is None:
+            if generation is None:
                 _box(title, "It gave no answer.")
             elif rendered:
-                _box(title, as_markup(said.text[:MOST_SHOWN]), whole=True)
+                _box(title, as_markup(generation.text[:MOST_SHOWN]), whole=True)
             else:
-                _box(title, text(said.text[:MOST_SHOWN]) or "<i>An empty answer.</i>")
-            quiet(_facts(said))
+                _box(title, text(generation.text[:MOST_SHOWN]) or "<i>An empty answer.</i>")
+            quiet(_facts(generation))
 
 
-def _facts(said: Generation | None) -> str:
-    if said is None:
+def _facts(generation: Generation | None) -> str:
+    if generation is None:
         return ""
-    tokens = f"{len(said.token_ids):,} tokens" if said.token_ids is not None else f"{len(said.text):,} characters"
-    return f"{tokens}, ended by {said.finish_reason or 'a reason that was not recorded'}"
+    tokens = (
+        f"{len(generation.token_ids):,} tokens"
+        if generation.token_ids is not None
+        else f"{len(generation.text):,} characters"
+    )
+    return f"{tokens}, ended by {generation.finish_reason or 'a reason that was not recorded'}"
 
 
 def _tokens(pair: OpenPair) -> None:
@@ -131,39 +137,39 @@ def _decoded(pair: OpenPair) -> None:
     html('<h4 style="font-size:1rem">While answering</h4>')
     lacking = [
         name
-        for name, said in (("baseline", pair.baseline), ("candidate", pair.candidate))
-        if said.token_ids is None or said.logprobs is None
+        for name, generation in (("baseline", pair.baseline), ("candidate", pair.candidate))
+        if generation.token_ids is None or generation.logprobs is None
     ]
     if lacking:
         note(f"No token ids with log-probabilities in the {' and the '.join(lacking)}: nothing to show by token.")
         return
-    parted = _first_difference(pair.baseline.token_ids or (), pair.candidate.token_ids or ())
+    divergence = _first_difference(pair.baseline.token_ids or (), pair.candidate.token_ids or ())
     data = pd.concat([_token_table("baseline", pair.baseline), _token_table("candidate", pair.candidate)])
-    chart(charts.surprise(data, parted), data, f"tokens-{pair.prompt.id}", key="tokens")
-    if parted is None:
+    chart(charts.surprise(data, divergence), data, f"tokens-{pair.prompt.id}", key="tokens")
+    if divergence is None:
         quiet("Both chose the same tokens.")
         return
     quiet(
-        f"They part at token {parted} (counted from 0): {_at('baseline', pair.baseline, parted)}, "
-        f"{_at('candidate', pair.candidate, parted)}. After it the two are about different texts."
+        f"They part at token {divergence} (counted from 0): {_at('baseline', pair.baseline, divergence)}, "
+        f"{_at('candidate', pair.candidate, divergence)}. After it the two are about different texts."
     )
 
 
-def _at(name: str, said: Generation, place: int) -> str:
-    ids, logprobs = said.token_ids or (), said.logprobs or ()
+def _at(name: str, generation: Generation, place: int) -> str:
+    ids, logprobs = generation.token_ids or (), generation.logprobs or ()
     return f"{name} chose {ids[place]} at {logprobs[place]:.3f}" if place < len(ids) else f"{name} had ended"
 
 
-def _first_difference(ours: Sequence[int], theirs: Sequence[int]) -> int | None:
-    if tuple(ours) == tuple(theirs):
+def _first_difference(baseline: Sequence[int], candidate: Sequence[int]) -> int | None:
+    if tuple(baseline) == tuple(candidate):
         return None
-    shorter = min(len(ours), len(theirs))
-    return next((n for n in range(shorter) if ours[n] != theirs[n]), shorter)
+    shorter = min(len(baseline), len(candidate))
+    return next((n for n in range(shorter) if baseline[n] != candidate[n]), shorter)
 
 
-def _token_table(side: str, said: Generation) -> pd.DataFrame:
-    ids = said.token_ids or ()
-    return pd.DataFrame({"place": range(len(ids)), "side": side, "token": ids, "logprob": said.logprobs or ()})
+def _token_table(side: str, generation: Generation) -> pd.DataFrame:
+    ids = generation.token_ids or ()
+    return pd.DataFrame({"place": range(len(ids)), "side": side, "token": ids, "logprob": generation.logprobs or ()})
 
 
 def _box(title: str, body: str, *, whole: bool = False) -> None:

@@ -81,10 +81,10 @@ def draw() -> None:
     if metric not in table:
         note(f"{metric} could not be scored on this comparison.")
         return
-    found = _filtered(table, asked, shelf, entry)
-    found = _scatter(found, asked, entry)
-    found = _ordered(found, metric)
-    chosen = _list(found, table, metric, entry)
+    listed = _filtered(table, asked, shelf, entry)
+    listed = _scatter(listed, asked, entry)
+    listed = _ordered(listed, metric)
+    chosen = _list(listed, table, metric, entry)
     if chosen is not None:
         show_pair(path_of(shelf, entry.id), chosen)
 
@@ -173,33 +173,33 @@ def _range(shelf: Shelf, entry: CatalogEntry, name: str) -> tuple[float, float]:
 
 
 def _filtered(table: pd.DataFrame, asked: Filters, shelf: Shelf, entry: CatalogEntry) -> pd.DataFrame:
-    kept = pd.Series(True, index=table.index)
+    matching = pd.Series(True, index=table.index)
     if asked.changed:
-        kept &= table["identical"] < 1
+        matching &= table["identical"] < 1
     if asked.categories:
-        kept &= table["category"].isin(asked.categories)
+        matching &= table["category"].isin(asked.categories)
     if asked.broken in table:
-        kept &= table[asked.broken] > 0
+        matching &= table[asked.broken] > 0
     if asked.margin is not None and excess_of(asked.line) in table:
-        kept &= table[excess_of(asked.line)] > asked.margin
+        matching &= table[excess_of(asked.line)] > asked.margin
     if asked.between in table:
-        kept &= table[asked.between].between(asked.low, asked.high)
+        matching &= table[asked.between].between(asked.low, asked.high)
     if asked.words:
         path = path_of(shelf, entry.id)
-        kept &= matches(str(path), mark_of(path / "manifest.json"), asked.words, table)
-    return table[kept]
+        matching &= matches(str(path), mark_of(path / "manifest.json"), asked.words, table)
+    return table[matching]
 
 
-def _scatter(found: pd.DataFrame, asked: Filters, entry: CatalogEntry) -> pd.DataFrame:
+def _scatter(pairs: pd.DataFrame, asked: Filters, entry: CatalogEntry) -> pd.DataFrame:
     """The chart where two metrics are chosen; what is selected in it stays in the URL and filters the table."""
-    if asked.x not in found or asked.y not in found:
-        return found
+    if asked.x not in pairs or asked.y not in pairs:
+        return pairs
     if asked.x == asked.y:
         note("A scatter takes two different metrics.")
-        return found
+        return pairs
     selected = chart(
-        charts.scatter(found, asked.x, asked.y),
-        found,
+        charts.scatter(pairs, asked.x, asked.y),
+        pairs,
         f"{entry.id}-{asked.x}-{asked.y}",
         on_select="rerun",
         key=f"scatter-{asked.x}-{asked.y}",
@@ -210,14 +210,14 @@ def _scatter(found: pd.DataFrame, asked: Filters, entry: CatalogEntry) -> pd.Dat
     corners = _corners(st.query_params.get("box", ""))
     if corners is None:
         quiet("Drag over the points to keep only those in the table.")
-        return found
+        return pairs
     x0, x1, y0, y1 = corners
     quiet(f"Kept: {asked.x} from {x0:.3f} to {x1:.3f} and {asked.y} from {y0:.3f} to {y1:.3f}.")
     if st.button("Keep all", key="unbox"):
         del st.query_params["box"]
         st.session_state.pop(f"scatter-{asked.x}-{asked.y}", None)
-        return found
-    return found[found[asked.x].between(x0, x1) & found[asked.y].between(y0, y1)]
+        return pairs
+    return pairs[pairs[asked.x].between(x0, x1) & pairs[asked.y].between(y0, y1)]
 
 
 def _corners(written: str) -> tuple[float, float, float, float] | None:
@@ -228,22 +228,22 @@ def _corners(written: str) -> tuple[float, float, float, float] | None:
     return x0, x1, y0, y1
 
 
-def _ordered(found: pd.DataFrame, metric: str) -> pd.DataFrame:
+def _ordered(pairs: pd.DataFrame, metric: str) -> pd.DataFrame:
     """The worst first; what could not be scored comes last."""
-    by = excess_of(metric) if excess_of(metric) in found else metric
-    return found.sort_values(by, ascending=by == metric, kind="stable", na_position="last")
+    by = excess_of(metric) if excess_of(metric) in pairs else metric
+    return pairs.sort_values(by, ascending=by == metric, kind="stable", na_position="last")
 
 
-def _list(found: pd.DataFrame, table: pd.DataFrame, metric: str, entry: CatalogEntry) -> pd.Series | None:
+def _list(pairs: pd.DataFrame, table: pd.DataFrame, metric: str, entry: CatalogEntry) -> pd.Series | None:
     """The table; gives the pair that is open: the chosen one, that of the URL, or the worst."""
-    if found.empty:
+    if pairs.empty:
         note("No pair is like that. Loosen the filters.")
         return None
-    more = f", the worst {MOST_ROWS:,} shown" if len(found) > MOST_ROWS else ""
-    quiet(f"{len(found):,} of {len(table):,} pairs{more}. A click on a row opens it below.")
-    shown = found.head(MOST_ROWS)
+    more = f", the worst {MOST_ROWS:,} shown" if len(pairs) > MOST_ROWS else ""
+    quiet(f"{len(pairs):,} of {len(table):,} pairs{more}. A click on a row opens it below.")
+    shown = pairs.head(MOST_ROWS)
     numbers = [
-        name for name in found.columns if pd.api.types.is_float_dtype(found[name]) and not name.startswith("row in")
+        name for name in pairs.columns if pd.api.types.is_float_dtype(pairs[name]) and not name.startswith("row in")
     ]
     visible = pd.DataFrame(
         {"prompt": shown["prompt_id"].map(one_line), "category": shown["category"].fillna("").map(one_line)}
@@ -271,7 +271,7 @@ def _list(found: pd.DataFrame, table: pd.DataFrame, metric: str, entry: CatalogE
             },
         },
     )
-    downloads(found.drop(columns=[name for name in found if str(name).startswith("row in")]), f"{entry.id}-pairs")
+    downloads(pairs.drop(columns=[name for name in pairs if str(name).startswith("row in")]), f"{entry.id}-pairs")
     rows = selected.selection.rows
     if rows and rows[0] < len(keys):
         at = rows[0]

@@ -10,7 +10,7 @@ import streamlit as st
 
 from fidelity.comparison.results import ComparisonSet, load_comparison
 from fidelity.dashboard import charts
-from fidelity.dashboard.cache import found_once
+from fidelity.dashboard.cache import computed_once
 from fidelity.dashboard.catalog import Shelf, attempt
 from fidelity.dashboard.widgets import chart, markup_table, note, quiet
 from fidelity.price.measures import measure_of, ratios_of
@@ -40,16 +40,16 @@ def priced(comparisons: Sequence[Path]) -> dict[str, Priced]:
         base, candidate = result.baseline, result.candidates[0].run
         return Priced(base, candidate, ratios_of(base, candidate))
 
-    found = {path.name: attempt(lambda path=path: read(path))[0] for path in comparisons}  # type: ignore[misc]
-    return {id_: prices for id_, prices in found.items() if prices}
+    readable = {path.name: attempt(lambda path=path: read(path))[0] for path in comparisons}  # type: ignore[misc]
+    return {id_: prices for id_, prices in readable.items() if prices}
 
 
 def prices_of(shelf: Shelf, ids: Sequence[str]) -> dict[str, Priced]:
     """See `priced`; found once."""
-    return found_once(shelf, ids, "prices", priced)
+    return computed_once(shelf, ids, "prices", priced)
 
 
-def bargains(prices: Mapping[str, Priced], drifts: Mapping[str, float | None]) -> pd.DataFrame:
+def price_points(prices: Mapping[str, Priced], drifts: Mapping[str, float | None]) -> pd.DataFrame:
     """A row for each candidate and measure: its `ratio` to the baseline, `low`, `high`, `drift`, `dominated_by`.
 
     `prices` and `drifts` are by the comparison's id; a drift is a mean excess, None where there is none.
@@ -74,7 +74,7 @@ def _span(ratio: Ratio) -> dict[str, float | None]:
 
 def draw(shelf: Shelf, drifts: Mapping[str, float | None], metric: str, *, others: bool) -> None:
     """Drift against one measure that is chosen, and all of them in a table; nothing where nothing was measured."""
-    table = bargains(prices_of(shelf, list(drifts)), drifts)
+    table = price_points(prices_of(shelf, list(drifts)), drifts)
     if table.empty:
         return
     st.subheader("What the drift buys", anchor=False)
@@ -88,15 +88,15 @@ def draw(shelf: Shelf, drifts: Mapping[str, float | None], metric: str, *, other
     else:
         title = f"{titles[chosen]}, candidate over baseline ({better})"
         beside = _published(chosen, metric) if others else pd.DataFrame()
-        drawn = charts.bargain(points, beside, title, f"excess of {metric}")
+        drawn = charts.drift_and_price(points, beside, title, f"excess of {metric}")
         chart(drawn, points, f"bargain-{metric}-{chosen}", key="bargain")
     quiet(f"{READING} {DOMINATED if points['dominated_by'].any() else ''}")
     _all(table, titles)
     if others:
-        told = published_table(metric)
-        markup_table(("Published by others", *told.headings), [(row.name, *row.cells) for row in told.rows])
-        for said in told.said:
-            quiet(said)
+        published = published_table(metric)
+        markup_table(("Published by others", *published.headings), [(row.name, *row.cells) for row in published.rows])
+        for sentence in published.notes:
+            quiet(sentence)
 
 
 def _published(measure: str, metric: str) -> pd.DataFrame:
@@ -115,9 +115,9 @@ def _all(table: pd.DataFrame, titles: Mapping[str, str]) -> None:
     measures = [measure for measure in titles if measure in AXES]
     rows = []
     for _, own in table.groupby("id", sort=False):
-        first, said = own.iloc[0], dict(zip(own["measure"], own["said"], strict=True))
+        first, ratios = own.iloc[0], dict(zip(own["measure"], own["said"], strict=True))
         drift = number(None if pd.isna(first["drift"]) else float(first["drift"]), sign=True)
-        measured = (said.get(measure, "–") for measure in measures)
+        measured = (ratios.get(measure, "–") for measure in measures)
         rows.append((first["candidate"], drift, *measured, first["dominated_by"] or "–"))
     markup_table(("", "drift", *(titles[measure] for measure in measures), "dominated by"), rows)
 
@@ -133,5 +133,5 @@ def in_full(result: ComparisonSet) -> None:
         ("", *(row.name for row in table.rows)),
         [(heading, *row) for heading, row in zip(table.headings, cells, strict=True)],
     )
-    for said in table.said:
-        quiet(said)
+    for sentence in table.notes:
+        quiet(sentence)

@@ -82,9 +82,9 @@ def _differences(runs: list[Run]) -> None:
     with right:
         other = st.selectbox("Another", ids, index=1, key="other", bind="query-params", format_func=one_line)
     only = st.toggle("Only what differs", value=True, key="differing", bind="query-params")
-    ours, theirs = (dict(_flat(names[id_].manifest.model_dump(mode="json"))) for id_ in (one, other))
-    keys = list(dict.fromkeys([*ours, *theirs]))
-    rows = [(key, ours.get(key, "–"), theirs.get(key, "–")) for key in keys]
+    first, second = (dict(_flat(names[id_].manifest.model_dump(mode="json"))) for id_ in (one, other))
+    keys = list(dict.fromkeys([*first, *second]))
+    rows = [(key, first.get(key, "–"), second.get(key, "–")) for key in keys]
     differing = [row[1] != row[2] for row in rows]
     if only:
         rows = [row for row, differs in zip(rows, differing, strict=True) if differs]

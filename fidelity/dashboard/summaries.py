@@ -78,18 +78,18 @@ def rows_of(
     Without `lows` the low anchors are left out. All intervals over the same prompts are found in one go, which takes
     hardly longer than a single one.
     """
-    found: dict[Path, dict[str, ColumnSummary] | str] = {}
+    columns: dict[Path, dict[str, ColumnSummary] | str] = {}
     questions: dict[tuple[Path, str, EstimateKind], _Question] = {}
     read_it = partial(load_comparison, only=set(names), lows=lows, shared={})
     for path in comparisons:
         read, why = attempt(lambda path=path: _rows(read_it(path)))  # type: ignore[misc]
-        found[path] = why or {name: row for name, (row, _) in (read or {}).items()}
-        questions |= {(path, name, part): q for name, (_, asked) in (read or {}).items() for part, q in asked.items()}
-    for (path, name, part), span in _spans(questions).items():
-        rows = found[path]
+        columns[path] = why or {name: row for name, (row, _) in (read or {}).items()}
+        questions |= {(path, name, kind): q for name, (_, asked) in (read or {}).items() for kind, q in asked.items()}
+    for (path, name, kind), span in _spans(questions).items():
+        rows = columns[path]
         if isinstance(rows, dict):
-            rows[name] = _with_span(rows[name], part, span)
-    return found
+            rows[name] = _with_span(rows[name], kind, span)
+    return columns
 
 
 def verdict_on(comparison: Path, gate: Gate) -> Verdict:
@@ -193,8 +193,8 @@ def _spans(questions: Mapping[tuple[Path, str, EstimateKind], _Question]) -> dic
     return spans
 
 
-def _with_span(row: ColumnSummary, part: EstimateKind, span: Span) -> ColumnSummary:
-    match part:
+def _with_span(row: ColumnSummary, kind: EstimateKind, span: Span) -> ColumnSummary:
+    match kind:
         case "value":
             return replace(row, value_span=span)
         case "floor":

@@ -8,12 +8,12 @@ import streamlit as st
 
 from fidelity.comparison.results import load_comparison
 from fidelity.dashboard import charts
-from fidelity.dashboard.cache import found_meanwhile, path_of
+from fidelity.dashboard.cache import computed_in_background, path_of
 from fidelity.dashboard.catalog import CatalogEntry, Shelf, attempt
 from fidelity.dashboard.summaries import ColumnSummary
 from fidelity.dashboard.widgets import chart, come_back, markup_table, note, quiet
 from fidelity.report.verdicts import number
-from fidelity.tokens.first_divergence import NOISE_QUANTILE, Survival, noise, partings, survival
+from fidelity.tokens.first_divergence import NOISE_QUANTILE, Survival, divergences, noise, survival
 from fidelity.tokens.statistics import TokenStatistics, token_statistics
 
 CURVE_STEPS = 200
@@ -27,7 +27,7 @@ class DivergingRun:
     name: str
     together: Survival
     near_ties: int
-    partings: int
+    divergences: int
     """Answers that parted and were forced, so that it can be said whether at a near tie."""
     statistics: TokenStatistics | None
     why: str
@@ -41,7 +41,7 @@ class TokenNumbers:
     sides: tuple[DivergingRun, ...]
     """The controls, then the candidate."""
     noise: float | None
-    """See `partings.noise`."""
+    """See `divergences.noise`."""
 
 
 def token_numbers(comparison: Path) -> TokenNumbers:
@@ -55,23 +55,23 @@ def token_numbers(comparison: Path) -> TokenNumbers:
     limit = noise(result.baseline, controls)
     sides = []
     for run in (*controls, candidate.run):
-        parted = partings(result.baseline, run, noise=limit)
+        diverged = divergences(result.baseline, run, noise=limit)
         statistics, why = attempt(lambda run=run: token_statistics(result.baseline, run))  # type: ignore[misc]
-        near = sum(parting.near_tie is True for parting in parted)
+        near = sum(divergence.near_tie is True for divergence in diverged)
         name = "candidate" if run is candidate.run else "floor"
-        sides.append(DivergingRun(name, survival(result.baseline, run), near, len(parted), statistics, why))
+        sides.append(DivergingRun(name, survival(result.baseline, run), near, len(diverged), statistics, why))
     return TokenNumbers(tuple(sides), limit)
 
 
 def draw(shelf: Shelf, entry: CatalogEntry, rows: dict[str, ColumnSummary]) -> None:
     """The panel; nothing where the runs have no token ids."""
     path = path_of(shelf, entry.id)
-    found = found_meanwhile("tokens", path, lambda: attempt(lambda: token_numbers(path)))
-    if found is None:
+    computed = computed_in_background("tokens", path, lambda: attempt(lambda: token_numbers(path)))
+    if computed is None:
         quiet("The answers are being read token by token ...")
         come_back()
         return
-    numbers, why = found
+    numbers, why = computed
     if numbers is None:
         note(f"The tokens can't be read. {why}")
         return
@@ -94,7 +94,7 @@ def draw(shelf: Shelf, entry: CatalogEntry, rows: dict[str, ColumnSummary]) -> N
 
 def _curves(numbers: TokenNumbers) -> pd.DataFrame:
     lines = []
-    longest = max((side.together.parted[-1] + 1 for side in numbers.sides if side.together.parted), default=1)
+    longest = max((side.together.diverged_at[-1] + 1 for side in numbers.sides if side.together.diverged_at), default=1)
     for order, side in enumerate(numbers.sides):
         steps = side.together.curve()
         steps = [*steps[:: max(1, -(-len(steps) // CURVE_STEPS))], (longest, side.together.share_at(longest))]
@@ -107,12 +107,14 @@ def _table(numbers: TokenNumbers) -> None:
     headings = [
         f"floor {n}" if several and side.name == "floor" else side.name for n, side in enumerate(numbers.sides, 1)
     ]
-    lines = [("answers parted", *(f"{len(side.together.parted)} of {side.together.answers}" for side in numbers.sides))]
+    lines = [
+        ("answers parted", *(f"{len(side.together.diverged_at)} of {side.together.answers}" for side in numbers.sides))
+    ]
     if numbers.noise is not None:
         lines.append(("of these at a near tie", *(_near(side) for side in numbers.sides)))
     if any(side.statistics for side in numbers.sides):
-        told = [_told(side.statistics) for side in numbers.sides]
-        lines += [(title, *(one.get(title, "–") for one in told)) for title in max(told, key=len)]
+        facts = [_facts(side.statistics) for side in numbers.sides]
+        lines += [(title, *(one.get(title, "–") for one in facts)) for title in max(facts, key=len)]
     markup_table(("", *headings), lines)
     if reasons := sorted({side.why for side in numbers.sides if side.why}):
         note("No token was scored by forcing: " + "; ".join(reasons))
@@ -125,24 +127,24 @@ def _table(numbers: TokenNumbers) -> None:
         )
 
 
-def _told(found: TokenStatistics | None) -> dict[str, str]:
-    if found is None:
+def _facts(statistics: TokenStatistics | None) -> dict[str, str]:
+    if statistics is None:
         return {}
-    exact = {"exact KL, mean (nats)": f"{found.kl.mean:.4f}"} if found.kl else {}
+    exact = {"exact KL, mean (nats)": f"{statistics.kl.mean:.4f}"} if statistics.kl else {}
     return {
-        "same likeliest token": number(found.same_top, share=True),
-        "KL, lower bound, mean (nats)": f"{found.kl_lower_bound.mean:.4f}",
-        "KL, lower bound, 99.9 %": f"{found.kl_lower_bound.quantiles[0.999]:.3f}",
-        "mass that the bound can't tell apart": number(found.tail_mass, share=True),
+        "same likeliest token": number(statistics.same_top, share=True),
+        "KL, lower bound, mean (nats)": f"{statistics.kl_lower_bound.mean:.4f}",
+        "KL, lower bound, 99.9 %": f"{statistics.kl_lower_bound.quantiles[0.999]:.3f}",
+        "mass that the bound can't tell apart": number(statistics.tail_mass, share=True),
         **exact,
-        "perplexity ratio": f"{found.perplexity_ratio:.4f}",
-        "mean Δp": number(found.mean_delta_p, share=True),
-        "RMS Δp": number(found.rms_delta_p, share=True),
+        "perplexity ratio": f"{statistics.perplexity_ratio:.4f}",
+        "mean Δp": number(statistics.mean_delta_p, share=True),
+        "RMS Δp": number(statistics.rms_delta_p, share=True),
     }
 
 
 def _near(side: DivergingRun) -> str:
-    return f"{side.near_ties} of {side.partings}" if side.partings else "none parted"
+    return f"{side.near_ties} of {side.divergences}" if side.divergences else "none parted"
 
 
 def _by_confidence(rows: dict[str, ColumnSummary]) -> pd.DataFrame:

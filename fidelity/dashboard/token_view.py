@@ -62,15 +62,15 @@ def _marked(row: TokenRow) -> str:
     strength = sum(abs(change) >= step for step in STEPS) if math.isfinite(change) else len(STEPS)
     classes = [f"f-{'less' if change < 0 else 'more'}{strength}"] if strength else []
     classes += [] if row.agree else ["f-flip"]
-    told = (
+    tooltip = (
         f"token {row.position}: {_quoted(row.text)} ({row.token})\n"
-        f"baseline {_said(row.baseline_logprob, row.baseline_rank)}: {_listed(row.baseline_top)}\n"
-        f"here {_said(row.other_logprob, row.other_rank)}: {_listed(row.other_top)}"
+        f"baseline {_probability(row.baseline_logprob, row.baseline_rank)}: {_listed(row.baseline_top)}\n"
+        f"here {_probability(row.other_logprob, row.other_rank)}: {_listed(row.other_top)}"
     )
-    return f'<span class="{" ".join(classes)}" title="{text(told)}">{text(row.text.translate(NEWLINES))}</span>'
+    return f'<span class="{" ".join(classes)}" title="{text(tooltip)}">{text(row.text.translate(NEWLINES))}</span>'
 
 
-def _said(logprob: float, rank: int) -> str:
+def _probability(logprob: float, rank: int) -> str:
     return f"{logprob:.2f}" + (f", rank {rank}" if rank else "")
 
 

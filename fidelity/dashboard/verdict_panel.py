@@ -29,12 +29,12 @@ def gate_of(study: StudyManifest | None) -> tuple[Gate | None, str]:
     return given_gate()
 
 
-def show_verdict(judged: Verdict, found: dict[str, ColumnSummary]) -> None:
+def show_verdict(judged: Verdict, columns: dict[str, ColumnSummary]) -> None:
     """The whole, then a table with every line, what decides first."""
     banner(judged.outcome, judged.outcome.upper(), judged.reason)
     lines = []
     for line in most_urgent_first(judged.lines):
-        row = found.get(column_of(line))
+        row = columns.get(column_of(line))
         own = _summary(row, row.value) if row else None
         beside = _summary(row, row.floor) if row and row.floor is not None else None
         reason = line.reason if line.decides else f"Warns only. {line.reason}"

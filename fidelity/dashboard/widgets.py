@@ -9,7 +9,7 @@ import pandas as pd
 import regex
 import streamlit as st
 
-from fidelity.dashboard.cache import found_so_far, metrics_in, shelf
+from fidelity.dashboard.cache import finished_computations, metrics_in, shelf
 from fidelity.dashboard.catalog import Shelf
 from fidelity.dashboard.charts import Spec
 from fidelity.gate import Outcome
@@ -19,7 +19,7 @@ SYMBOLS: dict[Outcome, str] = {"pass": "✓", "fail": "✗", "inconclusive": "?"
 VEGA_LITE = "https://vega.github.io/schema/vega-lite/v6.json"
 """The grammar that the charts are written in."""
 PICTURE_WIDTH = 720
-_FOUND = "found so far"
+_FINISHED = "found so far"
 PREFERRED = ("rougeL", "sts", "prefix_agreement")
 """The metric that is shown first, where it was scored."""
 
@@ -51,9 +51,9 @@ def note(why: str) -> None:
     banner("note", "", why)
 
 
-def quiet(said: str) -> None:
+def quiet(sentence: str) -> None:
     """A line in small print."""
-    html(f'<div class="f-quiet">{text(said)}</div>')
+    html(f'<div class="f-quiet">{text(sentence)}</div>')
 
 
 def markup_table(headings: Sequence[str], rows: Sequence[Sequence[Any]], *, marked: Sequence[bool] = ()) -> None:
@@ -136,17 +136,17 @@ def refresh(stamp: str) -> None:
 
 def begin_page() -> None:
     """Note how much was found before the page is drawn."""
-    st.session_state[_FOUND] = found_so_far()
+    st.session_state[_FINISHED] = finished_computations()
 
 
 def come_back() -> None:
     """Draws the page anew when something is there that was still being found."""
-    _when_more_is_found(st.session_state[_FOUND])
+    _rerun_after(st.session_state[_FINISHED])
 
 
 @st.fragment(run_every=1.0)
-def _when_more_is_found(before: int) -> None:
-    if found_so_far() != before:
+def _rerun_after(before: int) -> None:
+    if finished_computations() != before:
         st.rerun()
 
 

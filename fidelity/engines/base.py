@@ -40,10 +40,10 @@ class Engine(Protocol):
 
 
 @runtime_checkable
-class ForcingEngine(Engine, Protocol):
+class TokenScoringEngine(Engine, Protocol):
     """An engine that can also say how likely it finds a continuation that somebody else wrote."""
 
-    def force(
+    def score_tokens(
         self, prompts: Sequence[Prompt], continuations: Sequence[Sequence[int]], top_k: int
     ) -> Iterator[TokenScores | Failure]:
         """One record per prompt, in the prompts' order, whatever happens; all of them are held at once.

@@ -130,7 +130,7 @@ class ChildEngine:
         fields: SamplingFields = sampling.model_dump(mode="json", exclude={"repeats"})  # type: ignore[assignment]
         return rows, fields
 
-    def force(
+    def score_tokens(
         self, prompts: Sequence[Prompt], continuations: Sequence[Sequence[int]], top_k: int
     ) -> Iterator[TokenScores | Failure]:
         """See `ForcingEngine.force`."""
@@ -175,12 +175,12 @@ class ChildEngine:
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            raise EngineError(self._obituary("before it could be asked")) from None
+            raise EngineError(self._exit_report("before it could be asked")) from None
 
     def _receive(self, *, while_doing: str) -> JsonRecord:
         line = self._read_line(while_doing)
         if not line:
-            raise EngineError(self._obituary(f"while {while_doing}"))
+            raise EngineError(self._exit_report(f"while {while_doing}"))
         reply: JsonRecord = json.loads(line)
         if "error" in reply:
             raise EngineError(f"the engine failed while {while_doing}: {reply['error']}{last_lines(self._log_path)}")
@@ -214,14 +214,14 @@ class ChildEngine:
         line, self._buffer = self._buffer.split(b"\n", 1)
         return line
 
-    def _obituary(self, when: str) -> str:
+    def _exit_report(self, when: str) -> str:
         try:
             code = self._process.wait(timeout=SHUTDOWN_S)
         except subprocess.TimeoutExpired:
             return f"the engine stopped answering {when}{last_lines(self._log_path)}"
         how = how_it_ended(code, oom_kills_before=self._oom_kills)
-        kept = "what was finished is kept, run again to go on"
-        return f"the engine process {how} {when}; {kept}{last_lines(self._log_path)}"
+        advice = "what was finished is kept, run again to go on"
+        return f"the engine process {how} {when}; {advice}{last_lines(self._log_path)}"
 
     def _end(self) -> None:
         """Close stdin, which ends the child."""

@@ -154,20 +154,20 @@ class Connection:
         if isinstance(error, self._openai.APIStatusError):
             return self._status(error)
         causes = list(_chain(error))
-        said = self._key.hide(str(causes[-1]))[:SHOWN] or type(causes[-1]).__name__
+        detail = self._key.hide(str(causes[-1]))[:SHOWN] or type(causes[-1]).__name__
         if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
-            return EngineError(f"{self.address}: its certificate doesn't fit ({said}); nothing was sent")
+            return EngineError(f"{self.address}: its certificate doesn't fit ({detail}); nothing was sent")
         if any(isinstance(cause, ssl.SSLError) for cause in causes):
-            return EngineError(f"{self.address}: no encrypted connection comes about ({said}); is it https?")
+            return EngineError(f"{self.address}: no encrypted connection comes about ({detail}); is it https?")
         connecting = any(type(cause).__name__ in ("ConnectError", "ConnectTimeout") for cause in causes)
         if connecting:
-            return TroubleError(f"nothing can be reached at {self.address} ({said})", "unreachable")
+            return TroubleError(f"nothing can be reached at {self.address} ({detail})", "unreachable")
         if isinstance(error, self._openai.APITimeoutError):
             return TroubleError(f"no answer within {self._timeout:.4g} s", "passing")
-        return TroubleError(f"the connection broke off ({said})", "passing")
+        return TroubleError(f"the connection broke off ({detail})", "passing")
 
     def _status(self, error: Any) -> TroubleError | EngineError:
-        status, said = error.status_code, self._key.hide(_message(error))
+        status, detail = error.status_code, self._key.hide(_message(error))
         if 300 <= status < 400:
             elsewhere = self._key.hide(error.response.headers.get("location", "an address that it doesn't name"))
             return EngineError(
@@ -176,12 +176,12 @@ class Connection:
             )
         if status in FOR_EVERY_PROMPT or error.code == "insufficient_quota":
             return EngineError(
-                f"{self.address}: it takes no requests with this key, or without one (HTTP {status}: {said}); see "
+                f"{self.address}: it takes no requests with this key, or without one (HTTP {status}: {detail}); see "
                 f"api_key_env; what was answered is kept"
             )
         passes = status in PASSING or (status >= 500 and status not in NEVER_PASSING)
         wait = _seconds(error.response.headers.get("retry-after"))
-        return TroubleError(f"HTTP {status}: {said}", "passing" if passes else "refused", status=status, wait=wait)
+        return TroubleError(f"HTTP {status}: {detail}", "passing" if passes else "refused", status=status, wait=wait)
 
 
 def is_loopback(address: str) -> bool:
@@ -212,8 +212,8 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 def _message(error: Any) -> str:
     """What the server wrote, in one line."""
     body = error.body
-    said = body.get("message") or body if isinstance(body, dict) else body
-    return " ".join(str(said or error.response.reason_phrase).split())[:SHOWN]
+    message = body.get("message") or body if isinstance(body, dict) else body
+    return " ".join(str(message or error.response.reason_phrase).split())[:SHOWN]
 
 
 def _seconds(retry_after: str | None) -> float:

@@ -99,23 +99,23 @@ async def served(connection: Connection, model: str | None) -> Served:
     row = rows.get(name, {})
     owner = row.get("owned_by") if isinstance(row.get("owned_by"), str) else None
     dialect = DIALECTS.get(owner or "", UNKNOWN)
-    said: dict[str, Any] = {}
+    properties: dict[str, Any] = {}
     if dialect.version_at:
         with suppress(TroubleError):
-            said = json_object(await connection.get(connection.beside(dialect.version_at)))
-    version, template = said.get(dialect.version_key), said.get("chat_template")
+            properties = json_object(await connection.get(connection.beside(dialect.version_at)))
+    version, template = properties.get(dialect.version_key), properties.get("chat_template")
     about = {key: value for key, value in row.items() if key not in CHANGING and value is not None}
-    if isinstance(said.get("model_path"), str):
-        about["root"] = said["model_path"]
+    if isinstance(properties.get("model_path"), str):
+        about["root"] = properties["model_path"]
     return Served(
         model=name,
         owner=owner,
         version=None if version is None else str(version),
-        context=_context(row, said),
-        ran_as=said.get("model_ftype") if isinstance(said.get("model_ftype"), str) else None,
+        context=_context(row, properties),
+        ran_as=properties.get("model_ftype") if isinstance(properties.get("model_ftype"), str) else None,
         chat_template=fingerprint(template) if isinstance(template, str) else None,
         about=about,
-        reveals=_REVEALED.get(owner or "", _nothing)(said),
+        reveals=_REVEALED.get(owner or "", _nothing)(properties),
     )
 
 
@@ -137,10 +137,10 @@ def body_of(
     else:
         body["prompt"] = prompt.text
     plain = Sampling()
-    for ours in WIDE:
-        value = getattr(sampling, ours)
-        if ours in dialect.sampling or value != getattr(plain, ours):
-            body[dialect.sampling.get(ours, ours)] = value
+    for option in WIDE:
+        value = getattr(sampling, option)
+        if option in dialect.sampling or value != getattr(plain, option):
+            body[dialect.sampling.get(option, option)] = value
     if sampling.temperature > 0:
         body["seed"] = sampling.seed
     if sampling.stop:
@@ -201,8 +201,8 @@ def _which(model: str | None) -> str:
     return f"it doesn't serve {model!r}" if model else "name the model with 'model'"
 
 
-def _context(row: Mapping[str, Any], said: Mapping[str, Any]) -> int | None:
+def _context(row: Mapping[str, Any], properties: Mapping[str, Any]) -> int | None:
     """A server of vLLM lists it with the model; llama.cpp gives each of its slots a part of its own."""
-    slot = said.get("default_generation_settings")
-    found = row.get("max_model_len") or (slot.get("n_ctx") if isinstance(slot, dict) else None)
-    return found if isinstance(found, int) else None
+    slot = properties.get("default_generation_settings")
+    context = row.get("max_model_len") or (slot.get("n_ctx") if isinstance(slot, dict) else None)
+    return context if isinstance(context, int) else None

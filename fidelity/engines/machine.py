@@ -12,18 +12,18 @@ class MachineWatch:
 
     def __init__(self, group: int) -> None:
         self._group = group
-        self._began, self._before, self._ours_before = time.monotonic(), _busy_seconds(), self._ours()
+        self._began, self._before, self._own_before = time.monotonic(), _busy_seconds(), self._own_seconds()
 
     def load(self) -> MachineLoad:
         """Since then."""
         elapsed, busy = time.monotonic() - self._began, _busy_seconds()
         others = None
         if busy is not None and self._before is not None and elapsed > 0:
-            others = max(0.0, (busy - self._before - (self._ours() - self._ours_before)) / elapsed)
+            others = max(0.0, (busy - self._before - (self._own_seconds() - self._own_before)) / elapsed)
         average = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
         return MachineLoad(os.cpu_count() or 1, others, average)
 
-    def _ours(self) -> float:
+    def _own_seconds(self) -> float:
         return processor_seconds(self._group) + time.process_time()
 
 

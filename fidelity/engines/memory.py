@@ -88,13 +88,13 @@ class MemoryWatch:
     def _ask_driver(self, pids: set[int], before: int) -> None:
         self._gpu_asked = time.monotonic()
         listed = _query("--query-compute-apps=pid,used_memory")
-        ours = [
+        own = [
             int(cells[1]) * MIB
             for cells in listed
             if len(cells) == 2 and cells[1].isdecimal() and int(cells[0]) in pids
         ]
-        if ours:
-            self._gpu, self._gpu_by = max(self._gpu if self._gpu_by == "process" else 0, sum(ours)), "process"
+        if own:
+            self._gpu, self._gpu_by = max(self._gpu if self._gpu_by == "process" else 0, sum(own)), "process"
         elif not self._gpu or self._gpu_by == "total":
             self._gpu, self._gpu_by = max(self._gpu, _gpu_total() - before), "total"
 
@@ -105,8 +105,8 @@ def _status(pid: int) -> tuple[int, int]:
         text = (PROC / str(pid) / "status").read_text()
     except OSError:
         return 0, 0
-    found = dict(line.split(":", 1) for line in text.splitlines() if line.startswith(("VmRSS", "VmHWM")))
-    now, highest = (int(found.get(name, "0 kB").split()[0]) * KIB for name in ("VmRSS", "VmHWM"))
+    fields = dict(line.split(":", 1) for line in text.splitlines() if line.startswith(("VmRSS", "VmHWM")))
+    now, highest = (int(fields.get(name, "0 kB").split()[0]) * KIB for name in ("VmRSS", "VmHWM"))
     return now, highest
 
 
@@ -126,7 +126,7 @@ def _gpu_total() -> int:
 def _query(what: str) -> list[list[str]]:
     """The rows of an answer of nvidia-smi; none where it fails."""
     try:
-        said = subprocess.run(
+        output = subprocess.run(
             ["nvidia-smi", what, "--format=csv,noheader,nounits"],
             capture_output=True,
             text=True,
@@ -135,4 +135,4 @@ def _query(what: str) -> list[list[str]]:
         ).stdout
     except (OSError, subprocess.SubprocessError):
         return []
-    return [[cell.strip() for cell in line.split(",")] for line in said.splitlines() if line.strip()]
+    return [[cell.strip() for cell in line.split(",")] for line in output.splitlines() if line.strip()]

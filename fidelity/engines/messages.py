@@ -38,15 +38,15 @@ def read_message(message: Mapping[str, Any]) -> Reply | None:
     calls = _tool_calls(message)
     if text is None and reasoning is None and calls is None:
         return None
-    said = [text or ""] if calls is None else [part for part in (text, calls) if part and part.strip()]
-    return Reply("\n\n".join(said), reasoning)
+    texts = [text or ""] if calls is None else [piece for piece in (text, calls) if piece and piece.strip()]
+    return Reply("\n\n".join(texts), reasoning)
 
 
 def text_of(content: Any) -> str | None:
     """A text, or the texts of a list of parts; None where there is none."""
     if isinstance(content, list):
-        parts = [part.get("text", part.get("refusal")) for part in content if isinstance(part, Mapping)]
-        content = "".join(part for part in parts if isinstance(part, str)) if parts else None
+        pieces = [piece.get("text", piece.get("refusal")) for piece in content if isinstance(piece, Mapping)]
+        content = "".join(piece for piece in pieces if isinstance(piece, str)) if pieces else None
     return replace_lone_surrogates(content) if isinstance(content, str) else None
 
 

@@ -7,7 +7,7 @@ from fidelity.checkpoints import FLOATS, NOT_KNOWN, ran_otherwise
 from fidelity.records import EngineInfo
 
 
-def what_became_of(stored: str | None, info: EngineInfo, *, asked: bool, options: Mapping[str, Any]) -> list[str]:
+def run_notes(stored: str | None, info: EngineInfo, *, asked: bool, options: Mapping[str, Any]) -> list[str]:
     """Notes for the report.
 
     Args:

@@ -50,16 +50,16 @@ def server_identity(engine: OpenAIEngine, *, remembered: Path) -> dict[str, Any]
     name = f"{engine.base_url} {engine.model or ''}".rstrip()
     try:
         with connected(engine.base_url, Key(engine.api_key_env), engine) as line:
-            found = asdict(first_contact(line, engine.model, deadline=engine.deadline))
-            del found["reveals"]
+            answer = asdict(first_contact(line, engine.model, deadline=engine.deadline))
+            del answer["reveals"]
     except EngineError:
         if name not in known:
             raise
-        found = known[name]
-    if known.get(name) != found:
+        answer = known[name]
+    if known.get(name) != answer:
         with whole_file(remembered) as draft:
-            draft.write_text(json.dumps({**known, name: found}, indent=0), encoding="utf-8")
-    return {**engine.decisive(), "model": found["model"], "at": same_place(engine.base_url), "server": found}
+            draft.write_text(json.dumps({**known, name: answer}, indent=0), encoding="utf-8")
+    return {**engine.decisive(), "model": answer["model"], "at": same_place(engine.base_url), "server": answer}
 
 
 def server_of(model: Served) -> type[OpenAIServer]:

@@ -48,7 +48,7 @@ class OpenAIServer:
         log: Path,
         on_progress: OnProgress,
         deadline: float,
-        obituary: Callable[[], str | None] = lambda: None,
+        exit_report: Callable[[], str | None] = lambda: None,
     ) -> None:
         """Find out, with requests for one token, what it takes.
 
@@ -71,7 +71,7 @@ class OpenAIServer:
         self._log = log
         self._on_progress = on_progress
         self._deadline = deadline
-        self._obituary = obituary
+        self._exit_report = exit_report
         self._longest = "max_tokens"
         self._logprobs, self._token_ids = LADDER[0]
         self._lost_since: float | None = None
@@ -137,7 +137,7 @@ class OpenAIServer:
 
     def _as_they_come(self, came: "asyncio.Queue[tuple[int, T] | Exception]", count: int) -> Iterator[tuple[int, T]]:
         done = tokens = 0
-        said = time.monotonic()
+        last_report = time.monotonic()
         while done < count:
             began = time.monotonic()
             batch = self._line.run(_all_there(came))
@@ -152,8 +152,8 @@ class OpenAIServer:
             for error in batch:
                 if isinstance(error, Exception):
                     raise error
-            if now - said > HEARTBEAT_S:
-                said = now
+            if now - last_report > HEARTBEAT_S:
+                last_report = now
                 self._on_progress(Progress(done, tokens))
 
     async def _outcome(self, prompt: Prompt, sampling: Sampling) -> Generation | Failure:
@@ -172,9 +172,9 @@ class OpenAIServer:
         attempts = nonsense = 0
         while True:
             try:
-                found = read(prompt_id, await self._line.connection.post(path, body))
+                result = read(prompt_id, await self._line.connection.post(path, body))
                 self._lost_since = None
-                return found
+                return result
             except TroubleError as trouble:
                 attempts += 1
                 nonsense += trouble.kind == "nonsense"
@@ -188,7 +188,7 @@ class OpenAIServer:
             await asyncio.sleep(wait)
 
     def _why_give_up_on_the_server(self, trouble: TroubleError) -> str | None:
-        if died := self._obituary():
+        if died := self._exit_report():
             return died
         if trouble.kind != "unreachable":
             self._lost_since = None
@@ -225,9 +225,9 @@ class OpenAIServer:
         )
 
     def _generation(self, prompt_id: str, answer: bytes) -> Generation:
-        said = generation(answer, prompt_id=prompt_id)
-        reasoning = None if said.reasoning is None else self._line.hide(said.reasoning)
-        return replace(said, text=self._line.hide(said.text), reasoning=reasoning)
+        answered = generation(answer, prompt_id=prompt_id)
+        reasoning = None if answered.reasoning is None else self._line.hide(answered.reasoning)
+        return replace(answered, text=self._line.hide(answered.text), reasoning=reasoning)
 
     async def _try_out(self) -> Generation:
         """One token, with as much beside it as the server gives: what it refuses is not asked for again."""

@@ -86,12 +86,12 @@ def recorded_repeats(path: Path) -> int:
     Raises:
         ConfigError: They aren't numbered 0, 1, 2, ...
     """
-    found = {_repeat(row, where) for where, row in read_recorded(path)} or {0}
-    if missing := set(range(max(found))) - found:
+    repeats = {_repeat(row, where) for where, row in read_recorded(path)} or {0}
+    if missing := set(range(max(repeats))) - repeats:
         raise ConfigError(
-            f"{path}: it has a 'repeat' {max(found)} but no {min(missing)}; number each prompt's answers 0, 1, 2, ..."
+            f"{path}: it has a 'repeat' {max(repeats)} but no {min(missing)}; number each prompt's answers 0, 1, 2, ..."
         )
-    return max(found) + 1
+    return max(repeats) + 1
 
 
 def file_hash(path: Path) -> str:
@@ -137,15 +137,15 @@ def _repeat(row: dict[str, Any], where: str) -> int:
 
 def _timings(rows: Rows) -> dict[str, float]:
     """The sums of what rows say of their time; rows may say it in part."""
-    said: dict[str, float] = {}
+    timings: dict[str, float] = {}
     for key in ("seconds", "first_token_seconds"):
         values = [row[key] for _, row in rows if row.get(key) is not None]
         for where, row in rows:
             if row.get(key) is not None and (type(row[key]) not in (int, float) or not row[key] >= 0):
                 raise ConfigError(f"{where}: '{key}' must be a number of seconds, found {row[key]!r}")
         if values:
-            said |= {key: float(sum(values)), f"{key}_rows": len(values)}
-    return said
+            timings |= {key: float(sum(values)), f"{key}_rows": len(values)}
+    return timings
 
 
 def _numbers(row: dict[str, Any], key: str, kind: type, where: str) -> tuple[Any, ...] | None:

@@ -34,8 +34,8 @@ def json_object(body: bytes) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise _unusable(f"JSON that is no object: {text.strip()[:SHOWN]!r}")
     if reported := data.get("error"):
-        said = reported.get("message") if isinstance(reported, dict) else reported
-        raise _unusable(f"an error in place of an answer: {str(said or reported)[:SHOWN]!r}")
+        message = reported.get("message") if isinstance(reported, dict) else reported
+        raise _unusable(f"an error in place of an answer: {str(message or reported)[:SHOWN]!r}")
     return data
 
 
@@ -48,8 +48,8 @@ def generation(body: bytes, *, prompt_id: str) -> Generation:
     answer = json_object(body)
     choices = answer.get("choices")
     if not isinstance(choices, list) or len(choices) != 1 or not isinstance(choices[0], dict):
-        found = len(choices) if isinstance(choices, list) else "no"
-        raise _unusable(f"{found} choices where one was asked for")
+        count = len(choices) if isinstance(choices, list) else "no"
+        raise _unusable(f"{count} choices where one was asked for")
     return generation_of(choices[0], answer, prompt_id=prompt_id)
 
 
@@ -66,17 +66,17 @@ def generation_of(choice: dict[str, Any], answer: dict[str, Any], *, prompt_id: 
         raise TroubleError("the server's filter holds the answer back (content_filter)", "refused")
     if finish_reason in BROKEN_OFF:
         raise _unusable(f"an answer that broke off ({finish_reason})")
-    found = read_answer(choice)
-    if found is None:
+    reply = read_answer(choice)
+    if reply is None:
         raise _unusable("an answer without text")
     ids, logprobs = _tokens(choice)
     return Generation(
         prompt_id=prompt_id,
-        text=found.text,
+        text=reply.text,
         token_ids=ids,
         logprobs=logprobs,
         finish_reason=finish_reason,
-        reasoning=found.reasoning,
+        reasoning=reply.reasoning,
         **_prompt(answer, choice),
     )
 
@@ -98,18 +98,18 @@ def prompt_tokens_of(answer: dict[str, Any]) -> int | None:
 
 def _tokens(choice: dict[str, Any]) -> tuple[tuple[int, ...] | None, tuple[float, ...] | None]:
     """Token ids as vLLM gives them, else as llama.cpp does, beside the logprobs; two lists of one length, or none."""
-    said = choice.get("logprobs")
-    said = said if isinstance(said, dict) else {}
-    ids, values = None, said.get("token_logprobs")
-    if isinstance(said.get("content"), list):
-        entries = [entry if isinstance(entry, dict) else {} for entry in said["content"]]
+    given = choice.get("logprobs")
+    given = given if isinstance(given, dict) else {}
+    ids, values = None, given.get("token_logprobs")
+    if isinstance(given.get("content"), list):
+        entries = [entry if isinstance(entry, dict) else {} for entry in given["content"]]
         ids, values = [entry.get("id") for entry in entries], [entry.get("logprob") for entry in entries]
-    found = token_ids(choice.get("token_ids"))
-    found = token_ids(ids) if found is None else found
+    chosen = token_ids(choice.get("token_ids"))
+    chosen = token_ids(ids) if chosen is None else chosen
     logprobs = _finite(values)
-    if found is not None and logprobs is not None and len(found) != len(logprobs):
+    if chosen is not None and logprobs is not None and len(chosen) != len(logprobs):
         logprobs = None
-    return found, logprobs
+    return chosen, logprobs
 
 
 def token_ids(values: Any) -> tuple[int, ...] | None:

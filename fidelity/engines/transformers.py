@@ -15,7 +15,7 @@ from fidelity.engines.base import OnProgress
 from fidelity.engines.child import ChildEngine
 from fidelity.engines.devices import cpu_name, gpu_name
 from fidelity.engines.environment import kernel_environment
-from fidelity.engines.notes import what_became_of
+from fidelity.engines.notes import run_notes
 from fidelity.errors import ConfigError, MissingPackageError
 
 NAMED = {
@@ -57,13 +57,13 @@ def open_transformers(
         deadline=engine.deadline,
     ) as child:
         asked = bool(engine.torchao or engine.options.get("quantization_config"))
-        became = what_became_of(describe(checkpoint).format, child.info, asked=asked, options=engine.options)
+        notes = run_notes(describe(checkpoint).format, child.info, asked=asked, options=engine.options)
         child.info = replace(
             child.info,
             version=_version(),
             device=gpu or cpu_name(),
             environment=kernel_environment(engine.env),
-            notes=(*child.info.notes, *became),
+            notes=(*child.info.notes, *notes),
         )
         yield child
 

@@ -47,8 +47,8 @@ def pick_kernels(layers: Sequence[Linear]) -> list[dict[str, str | None]] | None
     try:
         picked: list[dict[str, str | None]] = json.loads(done.stdout.splitlines()[-1])
     except (IndexError, ValueError):
-        said = (done.stderr.strip().splitlines() or ["nothing was said"])[-1]
-        return [{"kernel": None, "note": f"vLLM could not be asked ({said})"}] * len(layers)
+        detail = (done.stderr.strip().splitlines() or ["nothing was said"])[-1]
+        return [{"kernel": None, "note": f"vLLM could not be asked ({detail})"}] * len(layers)
     return picked
 
 

@@ -38,7 +38,7 @@ SHUTDOWN_S = 30.0
 """How long it may take to end by itself."""
 WORKING = 0.05
 """Share of one processor that a server which loads must use to count as working."""
-UNLESS_TOLD_OTHERWISE: Mapping[str, Any] = {
+SERVER_DEFAULTS: Mapping[str, Any] = {
     "enable_prefix_caching": False,  # else a control would find its prompts half computed
     "generation_config": "vllm",  # else the model's own file would add to the run's sampling
     "max_logprobs": -1,
@@ -77,7 +77,7 @@ def serve(
                 log=log,
                 on_progress=on_progress,
                 deadline=engine.deadline,
-                obituary=process.obituary,
+                exit_report=process.exit_report,
             )
             tokenizer = vocabulary_id(checkpoint)
             server.info = replace(
@@ -94,7 +94,7 @@ def serve(
 
 def configured(checkpoint: Path, options: Mapping[str, Any]) -> dict[str, Any]:
     """What the server's own options and the checkpoint say of a run: fields of `EngineInfo`."""
-    given = {**UNLESS_TOLD_OTHERWISE, **options}
+    given = {**SERVER_DEFAULTS, **options}
     neutral = given["generation_config"] == "vllm"
     return {
         "kv_cache": cache if (cache := given.get("kv_cache_dtype", "auto")) != "auto" else None,
@@ -109,7 +109,7 @@ def configured(checkpoint: Path, options: Mapping[str, Any]) -> dict[str, Any]:
 def command(checkpoint: Path, name: str, engine: VllmServeEngine, port: int) -> list[str]:
     """The server's command line."""
     options = {
-        **UNLESS_TOLD_OTHERWISE,
+        **SERVER_DEFAULTS,
         **({"dtype": engine.dtype} if engine.dtype else {}),
         **({"max_model_len": engine.max_model_len} if engine.max_model_len else {}),
         **engine.options,
@@ -163,7 +163,7 @@ class _Process:
     def __exit__(self, *_: object) -> None:
         ended(self._process, patience=SHUTDOWN_S)
 
-    def obituary(self) -> str | None:
+    def exit_report(self) -> str | None:
         """How it died, with its last lines; None while it lives."""
         code = self._process.poll()
         if code is None:
@@ -179,7 +179,7 @@ class _Process:
         """
         since, used = time.monotonic(), 0.0
         while not _healthy(port):
-            if died := self.obituary():
+            if died := self.exit_report():
                 raise EngineError(died)
             silent, now_used = time.monotonic() - since, processor_seconds(self._process.pid)
             if now_used - used > WORKING * silent:

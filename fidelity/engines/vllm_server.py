@@ -16,7 +16,7 @@ NO_WHOLE_VOCABULARY = "a server sends each token's log-probability as text: leav
 class VllmServer(OpenAIServer):
     """A `ForcingEngine`: `prompt_logprobs` of a prompt that ends with the continuation."""
 
-    def force(
+    def score_tokens(
         self, prompts: Sequence[Prompt], continuations: Sequence[Sequence[int]], top_k: int
     ) -> Iterator[TokenScores | Failure]:
         """See `ForcingEngine.force`; the whole vocabulary is not to be had."""
@@ -26,7 +26,9 @@ class VllmServer(OpenAIServer):
         came: dict[int, TokenScores | Failure] = {}
         wanted = 0
         work = self._all(
-            len(prompts), lambda n: self._forced(prompts[n], list(map(int, continuations[n])), top_k), self.at_once
+            len(prompts),
+            lambda n: self._score_continuation(prompts[n], list(map(int, continuations[n])), top_k),
+            self.at_once,
         )
         for place, outcome in work:
             came[place] = outcome
@@ -34,7 +36,7 @@ class VllmServer(OpenAIServer):
                 yield came.pop(wanted)
                 wanted += 1
 
-    async def _forced(self, prompt: Prompt, continuation: list[int], top_k: int) -> TokenScores | Failure:
+    async def _score_continuation(self, prompt: Prompt, continuation: list[int], top_k: int) -> TokenScores | Failure:
         begins = await self._patiently(
             prompt.id, self._line.connection.beside("/tokenize"), self._untokenized(prompt), _tokens
         )
@@ -54,9 +56,11 @@ class VllmServer(OpenAIServer):
     def _untokenized(self, prompt: Prompt) -> dict[str, Any]:
         if self._requests.api == "completion":
             return {"model": self._model.model, "prompt": prompt.text}
-        said = {key: self._requests.request[key] for key in ("chat_template_kwargs",) if key in self._requests.request}
+        options = {
+            key: self._requests.request[key] for key in ("chat_template_kwargs",) if key in self._requests.request
+        }
         messages = [{"role": message.role, "content": message.content} for message in prompt.messages]
-        return {"model": self._model.model, "messages": messages, **said}
+        return {"model": self._model.model, "messages": messages, **options}
 
 
 def _tokens(_: str, answer: bytes) -> tuple[int, ...]:
@@ -94,6 +98,6 @@ def _row(row: dict[str, dict[str, Any]], token: int, top_k: int) -> tuple[float,
     entries = sorted((int(entry["rank"]), int(i), float(entry["logprob"])) for i, entry in row.items())
     top = entries[:top_k]
     own, ranked = float(row[str(token)]["logprob"]), int(row[str(token)]["rank"])
-    told = own >= top[-1][2]
-    rank = 1 + sum(value > own for *_, value in top) if told else ranked
+    listed = own >= top[-1][2]
+    rank = 1 + sum(value > own for *_, value in top) if listed else ranked
     return own, rank, [i for _, i, _ in top], [value for *_, value in top]

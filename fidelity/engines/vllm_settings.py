@@ -14,7 +14,9 @@ from fidelity.schema import nearest
 
 NAMED = {"model": "model", "dtype": "engine.dtype", "max_model_len": "engine.max_model_len", "revision": "revision"}
 """Arguments of vLLM that have a place of their own in the YAML."""
-OURS = frozenset({"host", "port", "uds", "api_key", "served_model_name", "ssl_keyfile", "ssl_certfile", "root_path"})
+RESERVED = frozenset(
+    {"host", "port", "uds", "api_key", "served_model_name", "ssl_keyfile", "ssl_certfile", "root_path"}
+)
 """What a server of our own is started with, so that we find it."""
 FRONTEND = ("openai/cli_args.py", "launchers/cli_args.py")
 """Where in vLLM's `entrypoints` the server's own arguments stand, depending on its version."""
@@ -65,13 +67,13 @@ def known_arguments() -> frozenset[str]:
     root = Path(spec.origin).parent
     try:
         fields = _class(root / "engine" / "arg_utils.py", "EngineArgs").body
-        parts = _class(root / "entrypoints" / "llm.py", "LLM").body
+        nodes = _class(root / "entrypoints" / "llm.py", "LLM").body
     except (OSError, SyntaxError, StopIteration):
         return frozenset()
     names = _fields(fields)
-    for part in parts:
-        if isinstance(part, ast.FunctionDef) and part.name == "__init__":
-            names |= {argument.arg for argument in (*part.args.args, *part.args.kwonlyargs)}
+    for node in nodes:
+        if isinstance(node, ast.FunctionDef) and node.name == "__init__":
+            names |= {argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)}
     return frozenset(names - {"self"})
 
 
@@ -86,12 +88,12 @@ def known_flags() -> frozenset[str]:
         with suppress(OSError, SyntaxError, StopIteration):
             own = _fields(_class(entrypoints / file, "BaseFrontendArgs").body)
             own |= _fields(_class(entrypoints / file, "FrontendArgs").body)
-            return (known_arguments() | own) - OURS
+            return (known_arguments() | own) - RESERVED
     return frozenset()
 
 
 def _fields(body: list[ast.stmt]) -> set[str]:
-    return {part.target.id for part in body if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name)}
+    return {node.target.id for node in body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)}
 
 
 def _class(file: Path, name: str) -> ast.ClassDef:

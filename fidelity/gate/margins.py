@@ -122,25 +122,25 @@ def _asymptotic_margin(
 def _bootstrapped(
     kind: LineKind, name: str, limit: float, interval: AtConfidence, study: VerdictPlan, *, what: str
 ) -> Judged:
-    found = interval(study.two_sided)
-    if found is None or found.estimate is None or found.low is None or found.high is None:
-        return unjudged(kind, name, limit, "the prompts are too few for a bootstrap", n=found.n if found else 0)
+    bounds = interval(study.two_sided)
+    if bounds is None or bounds.estimate is None or bounds.low is None or bounds.high is None:
+        return unjudged(kind, name, limit, "the prompts are too few for a bootstrap", n=bounds.n if bounds else 0)
 
     def beyond(confidence: float) -> bool:
         at = interval(2 * confidence - 1)
         return at is not None and at.low is not None and at.low > limit
 
-    reason = in_words(what, found.estimate, found.low, found.high, limit, study)
+    reason = in_words(what, bounds.estimate, bounds.low, bounds.high, limit, study)
     line = Line(
         kind=kind,
         name=name,
-        outcome="pass" if found.high < limit else "inconclusive",
+        outcome="pass" if bounds.high < limit else "inconclusive",
         reason=f"{reason} (bootstrap, asymptotic).",
-        value=found.estimate,
+        value=bounds.estimate,
         limit=limit,
-        lower=found.low,
-        upper=found.high,
-        n=found.n,
+        lower=bounds.low,
+        upper=bounds.high,
+        n=bounds.n,
         asymptotic=True,
     )
     return Judged(line, corrected_level(beyond, study))

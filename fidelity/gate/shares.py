@@ -72,8 +72,8 @@ def _judge(
         if control is None:
             bounded += ", but no control says how often the baseline does so by itself"
         elif against > 1 - study.confidence:
-            theirs = sum(control[prompt] for prompt in hits if prompt in control)
-            bounded += f", but not surely more often than the control, with {theirs} (McNemar, p = {against:.2g})"
+            control_hits = sum(control[prompt] for prompt in hits if prompt in control)
+            bounded += f", but not surely more often than the control, with {control_hits} (McNemar, p = {against:.2g})"
     line = Line(
         kind=kind,
         name=name,
@@ -104,10 +104,10 @@ def _more_than(control: Hits | None, candidate: Hits, study: VerdictPlan) -> flo
     if control is None:
         return 1.0
     only = {p: float(hit) for p, hit in candidate.items() if p in control and hit != control[p]}
-    ids, ours = list(only), list(only.values())
+    ids, differing = list(only), list(only.values())
     if study.planned is None:
-        return mcnemar(int(sum(ours)), len(ours) - int(sum(ours)))
-    return betting_p_value(ids, ours, 0.5, side="above", low=0, high=1, seed=SEED, planned=study.planned)
+        return mcnemar(int(sum(differing)), len(differing) - int(sum(differing)))
+    return betting_p_value(ids, differing, 0.5, side="above", low=0, high=1, seed=SEED, planned=study.planned)
 
 
 def _hits(column: ByPrompt) -> dict[str, bool]:

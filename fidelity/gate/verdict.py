@@ -89,8 +89,8 @@ class Verdict:
 
 def worst(outcomes: Iterable[Outcome]) -> Outcome:
     """Any fail makes the whole fail, else any inconclusive makes it inconclusive; nothing at all passes."""
-    found = set(outcomes)
-    return "fail" if "fail" in found else "inconclusive" if "inconclusive" in found else "pass"
+    distinct = set(outcomes)
+    return "fail" if "fail" in distinct else "inconclusive" if "inconclusive" in distinct else "pass"
 
 
 def exit_code(outcomes: Iterable[Outcome]) -> int:

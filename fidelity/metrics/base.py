@@ -37,7 +37,7 @@ class Metric(Settings, ABC):
     """The extra that brings `packages`, where they aren't core dependencies."""
 
     @property
-    def forced(self) -> bool:
+    def reads_token_scores(self) -> bool:
         """Whether it reads `Pair.forced` in place of the texts."""
         return bool(self.needs & {"forced", "whole_vocabulary"})
 

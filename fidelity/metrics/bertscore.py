@@ -131,13 +131,13 @@ class BertScore(EncoderMetric):
         return BertScores(*(max(0.0, (s - c) / (1 - c)) for s, c in zip(score, self.rescale, strict=True)))
 
     def _scores(self, both: Sequence[tuple[str, str]]) -> list[BertScores | Side]:
-        found: dict[tuple[str, str], BertScores | Side] = {(a, b): IDENTICAL for a, b in both if a == b}
+        scores: dict[tuple[str, str], BertScores | Side] = {(a, b): IDENTICAL for a, b in both if a == b}
         for portion in _portions({(a, b) for a, b in both if a != b}):
             texts = sorted(set(chain.from_iterable(portion)))
             vectors = self.bound.token_vectors(texts, layer=self.layer, overlap=self.overlap)
             tokens = dict(zip(texts, vectors, strict=True))
-            found |= {(a, b): _score(tokens[a], tokens[b]) for a, b in portion}
-        return [found[pair] for pair in both]
+            scores |= {(a, b): _score(tokens[a], tokens[b]) for a, b in portion}
+        return [scores[pair] for pair in both]
 
 
 def _portions(both: set[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:

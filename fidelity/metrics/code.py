@@ -142,12 +142,12 @@ def _share_that_parses(
     for block in b:
         candidates[block.language].append(block)
     waiting = {language: iter(blocks) for language, blocks in candidates.items()}
-    kept = []
+    parsing = []
     for block in a:
         partner = next(waiting.get(block.language, iter(())), None)
         if _is_whole(parsed[block]):
-            kept.append(partner is not None and _is_whole(parsed[partner]))
-    return sum(kept) / len(kept) if kept else "pair"
+            parsing.append(partner is not None and _is_whole(parsed[partner]))
+    return sum(parsing) / len(parsing) if parsing else "pair"
 
 
 def _parse(block: CodeBlock) -> "Tree | None":

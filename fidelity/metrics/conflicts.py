@@ -73,11 +73,11 @@ class Conflicts(Metric):
             return compared
         if compared.aligned < self.min_aligned:
             return compared.left_by
-        found = {conflict.kind for conflict in compared.conflicts}
-        if kind == "any" and found:
+        kinds = {conflict.kind for conflict in compared.conflicts}
+        if kind == "any" and kinds:
             return 1.0
         uncovered = [compared.uncovered(k) for k in (KINDS if kind == "any" else (kind,))]
-        return next((side for side in SIDES if side in uncovered), float(kind in found))
+        return next((side for side in SIDES if side in uncovered), float(kind in kinds))
 
 
 SIDES: tuple[Side, ...] = ("baseline", "candidate")

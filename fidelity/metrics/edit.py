@@ -50,10 +50,10 @@ class Edit(Metric):
 def numbered(baseline: str, candidate: str) -> tuple[list[int], list[int]]:
     """The words as numbers: strings in a list would be compared by their hash, which changes from run to run."""
     vocabulary: dict[str, int] = {}
-    ours, theirs = (
+    baseline_ids, candidate_ids = (
         [vocabulary.setdefault(word, len(vocabulary)) for word in words(text)] for text in (baseline, candidate)
     )
-    return ours, theirs
+    return baseline_ids, candidate_ids
 
 
 def similarity(baseline: Sequence[object], candidate: Sequence[object]) -> float:
@@ -62,7 +62,7 @@ def similarity(baseline: Sequence[object], candidate: Sequence[object]) -> float
 
 
 def _profile(baseline: list[int], candidate: list[int]) -> list[float | Side]:
-    kept, steps = [0] * DECILES, [0] * DECILES
+    equal, steps = [0] * DECILES, [0] * DECILES
     bounds = decile_bounds(len(baseline))
     for edit in Levenshtein.opcodes(baseline, candidate):
         if edit.tag == "insert":
@@ -72,8 +72,8 @@ def _profile(baseline: list[int], candidate: list[int]) -> list[float | Side]:
             inside = min(edit.src_end, bounds[decile + 1]) - max(edit.src_start, bounds[decile])
             if inside > 0:
                 steps[decile] += inside
-                kept[decile] += inside if edit.tag == "equal" else 0
-    places = zip(kept, steps, pairwise(bounds), strict=True)
+                equal[decile] += inside if edit.tag == "equal" else 0
+    places = zip(equal, steps, pairwise(bounds), strict=True)
     return [k / s if start < end else "pair" for k, s, (start, end) in places]
 
 

@@ -31,25 +31,25 @@ class Facts(Metric):
         return ("regex",)
 
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
-        kept = [_kept(Counter(facts(p.baseline.text)), Counter(facts(p.candidate.text))) for p in pairs]
-        return [Column.of("facts_kept", kept)]
+        retention = [_retention(Counter(facts(p.baseline.text)), Counter(facts(p.candidate.text))) for p in pairs]
+        return [Column.of("facts_kept", retention)]
 
 
 def facts(text: str) -> Iterator[str]:
     """The facts of a text in normal form, in their order: `-3`, `5 km`, `$1000`, `2024-03-05`, `12:30`, a URL."""
-    for found in _pattern().finditer(text):
-        parts = {name: part or "" for name, part in found.groupdict().items()}
-        if parts["url"]:
-            yield _url(parts["url"])
-        elif parts["date"]:
-            yield _date(parts)
-        elif parts["clock"]:
-            yield _clock(parts)
-        elif parts["digits"]:
-            yield from _quantities(parts)
+    for match in _pattern().finditer(text):
+        groups = {name: group or "" for name, group in match.groupdict().items()}
+        if groups["url"]:
+            yield _url(groups["url"])
+        elif groups["date"]:
+            yield _date(groups)
+        elif groups["clock"]:
+            yield _clock(groups)
+        elif groups["digits"]:
+            yield from _quantities(groups)
 
 
-def _kept(baseline: Counter[str], candidate: Counter[str]) -> float | Side:
+def _retention(baseline: Counter[str], candidate: Counter[str]) -> float | Side:
     return (baseline & candidate).total() / baseline.total() if baseline else "pair"
 
 

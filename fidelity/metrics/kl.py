@@ -34,14 +34,17 @@ class Kl(Metric):
         return frozenset({"whole_vocabulary"})
 
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
-        found = [exact_kl(*pair.forced, ignore_below=self.ignore_below) if pair.forced else None for pair in pairs]
-        number = TokenNumber("kl", found, "lower", weighted=True, bounds=None)
-        rates = [exact_acceptance(*pair.forced) if pair.forced else None for pair in pairs]
+        divergences = [
+            exact_kl(*pair.token_scores, ignore_below=self.ignore_below) if pair.token_scores else None
+            for pair in pairs
+        ]
+        number = TokenNumber("kl", divergences, "lower", weighted=True, bounds=None)
+        rates = [exact_acceptance(*pair.token_scores) if pair.token_scores else None for pair in pairs]
         columns = [number.column(), TokenNumber("ear_exact", rates).column()]
         for q in QUANTILES:
             at = tuple(
                 None if mean is None or kl is None else float(np.quantile(kl, q))
-                for mean, kl in zip(columns[0].values, found, strict=True)
+                for mean, kl in zip(columns[0].values, divergences, strict=True)
             )
             columns.append(Column(f"kl[q={q}]", at, better="lower", bounds=None, sides=columns[0].sides))
         if self.profile:
@@ -50,7 +53,7 @@ class Kl(Metric):
 
 
 def _confidence(pair: Pair) -> Numbers | None:
-    if pair.forced is None:
+    if pair.token_scores is None:
         return None
-    ours, theirs = pair.forced
-    return np.asarray(np.exp(ours.top_logprobs[: len(theirs.token_ids)].max(axis=1, initial=-np.inf)))
+    own, other = pair.token_scores
+    return np.asarray(np.exp(own.top_logprobs[: len(other.token_ids)].max(axis=1, initial=-np.inf)))

@@ -35,10 +35,12 @@ class Nli(EncoderMetric):
 
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
         aligned = [_aligned(pair.baseline.text, pair.candidate.text) for pair in pairs]
-        changed = list(dict.fromkeys(p for found in aligned if isinstance(found, list) for p in found if p[0] != p[1]))
+        changed = list(
+            dict.fromkeys(p for sentences in aligned if isinstance(sentences, list) for p in sentences if p[0] != p[1])
+        )
         inferred = dict(zip(changed, self.bound.infer(changed) if changed else [], strict=True))
         return [
-            Column.of(name, [_mean(found, inferred, place) for found in aligned], better="lower")
+            Column.of(name, [_mean(sentences, inferred, place) for sentences in aligned], better="lower")
             for place, name in enumerate(Inference._fields)
         ]
 
@@ -54,8 +56,8 @@ def _aligned(baseline: str, candidate: str) -> list[SentencePair] | Side:
     return [(" ".join(left[i] for i in m.baseline), " ".join(right[j] for j in m.candidate)) for m in matches]
 
 
-def _mean(found: list[SentencePair] | Side, inferred: dict[SentencePair, Inference], place: int) -> float | Side:
-    if isinstance(found, str):
-        return found
-    written = sum(len(sentence) for _, sentence in found)
-    return sum(len(pair[1]) * inferred.get(pair, SURE)[place] for pair in found) / written if written else 0.0
+def _mean(sentences: list[SentencePair] | Side, inferred: dict[SentencePair, Inference], place: int) -> float | Side:
+    if isinstance(sentences, str):
+        return sentences
+    written = sum(len(sentence) for _, sentence in sentences)
+    return sum(len(pair[1]) * inferred.get(pair, SURE)[place] for pair in sentences) / written if written else 0.0

@@ -14,7 +14,7 @@ from fidelity.text.union_lcs import union_lcs
 from fidelity.text.words import plain_words, words
 
 T = TypeVar("T", bound=Hashable)
-RougePart = Literal["f1", "precision", "recall"]
+RougeStatistic = Literal["f1", "precision", "recall"]
 
 
 class Rouge(Metric):
@@ -57,14 +57,14 @@ class Rouge(Metric):
         order = sorted(range(len(pairs)), key=lambda i: pairs[i].baseline.text)
         scored = {i: self._compare(read(pairs[i].baseline.text), read(pairs[i].candidate.text)) for i in order}
         names = [name for name in Overlaps._fields if self.lsum or name != "rougeLsum"]
-        parts: tuple[RougePart, ...] = ("f1",) if self.parts == "f1" else ("f1", "precision", "recall")
+        statistics: tuple[RougeStatistic, ...] = ("f1",) if self.parts == "f1" else ("f1", "precision", "recall")
         return [
             Column(
-                name if part == "f1" else f"{name}_{part}",
-                tuple(getattr(scored[i], name).part(part) for i in range(len(pairs))),
+                name if statistic == "f1" else f"{name}_{statistic}",
+                tuple(getattr(scored[i], name).value(statistic) for i in range(len(pairs))),
             )
             for name in names
-            for part in parts
+            for statistic in statistics
         ]
 
     def _compare(self, baseline: "CountedTokens", candidate: "CountedTokens") -> "Overlaps":
@@ -89,9 +89,9 @@ class Overlap(NamedTuple):
     baseline: int
     candidate: int
 
-    def part(self, part: RougePart) -> float:
+    def value(self, statistic: RougeStatistic) -> float:
         """The share of one side or of both (F1, the harmonic mean of the two); 0 where there is nothing to share."""
-        match part:
+        match statistic:
             case "f1":
                 return 2 * self.shared / max(self.baseline + self.candidate, 1)
             case "precision":

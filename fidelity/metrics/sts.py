@@ -98,11 +98,13 @@ def _profiles(both: Sequence[Both], encoder: Encoder) -> list[list[float | Side]
 def _profile(
     a: str, b: str, sentences: Mapping[str, list[Chunk]], vectors: Mapping[str, Vectors]
 ) -> list[float | Side]:
-    said = {sentence.text.strip() for sentence in sentences[b]}
+    sentences_b = {sentence.text.strip() for sentence in sentences[b]}
     if a != b and not (a in vectors and b in vectors):
         return ["candidate" if a in vectors else "baseline"] * DECILES
     nearest = best_matches(vectors[a], vectors[b])[0] if a != b else np.ones(len(sentences[a]))
-    values = [1.0 if s.text.strip() in said else within_unit(x) for s, x in zip(sentences[a], nearest, strict=True)]
+    values = [
+        1.0 if s.text.strip() in sentences_b else within_unit(x) for s, x in zip(sentences[a], nearest, strict=True)
+    ]
     ends = list(accumulate(s.tokens for s in sentences[a]))
     row: list[float | Side] = []
     for begin, end in pairwise(decile_bounds(ends[-1] if ends else 0)):

@@ -38,8 +38,8 @@ class TokenNumber:
             side: Side = "candidate" if answer is None or len(counted) else "pair"
             means.append(float(np.mean(counted)) if known else side)
             weights.append(float(len(counted)) if known else None)
-        kept = tuple(weights) if self.weighted else None
-        return Column.of(self.name + place, means, weights=kept, better=self.better, bounds=self.bounds)
+        shown = tuple(weights) if self.weighted else None
+        return Column.of(self.name + place, means, weights=shown, better=self.better, bounds=self.bounds)
 
 
 def profiles(numbers: Sequence[TokenNumber], confidences: Sequence[Numbers | None]) -> list[Column]:

@@ -35,15 +35,15 @@ class TokenValues:
     """Nats; see `kl_lower_bound`."""
     tail_mass: Floats
     """Mass of p on the tokens that the lower bound can't tell apart."""
-    ear: Floats
+    acceptance: Floats
     """From below; see `acceptance`."""
-    ear_upper: Floats
+    acceptance_upper: Floats
 
 
 def token_values(baseline: TokenScores, other: TokenScores) -> TokenValues:
     """Both models' scores of one answer; of the tokens that both have scored, from their most likely tokens."""
     n = min(len(baseline.token_ids), len(other.token_ids))
-    ours, theirs = baseline.logprobs[:n].astype(np.float64), other.logprobs[:n].astype(np.float64)
+    log_p, log_q = baseline.logprobs[:n].astype(np.float64), other.logprobs[:n].astype(np.float64)
     top = baseline.top_logprobs[:n].astype(np.float64)
     bound, tail = kl_lower_bound(baseline, other)
     lower, upper = acceptance(baseline, other)
@@ -52,13 +52,13 @@ def token_values(baseline: TokenScores, other: TokenScores) -> TokenValues:
         agree=baseline.top_ids[:n, 0] == other.top_ids[:n, 0] if n else np.zeros(0, bool),
         gap=top[:, 0] - top[:, 1] if top.shape[1] > 1 else np.full(n, np.inf),
         confidence=np.exp(top[:, 0]) if n else np.zeros(0),
-        drop=ours - theirs,
-        delta_p=np.exp(theirs) - np.exp(ours),
+        drop=log_p - log_q,
+        delta_p=np.exp(log_q) - np.exp(log_p),
         rank=np.where(ranks > 0, ranks, np.nan),
         kl_lower_bound=bound,
         tail_mass=tail,
-        ear=lower,
-        ear_upper=upper,
+        acceptance=lower,
+        acceptance_upper=upper,
     )
 
 
@@ -136,13 +136,13 @@ def exact_kl(baseline: TokenScores, other: TokenScores, *, ignore_below: float |
             tokens count if not given.
     """
     n = min(len(baseline.token_ids), len(other.token_ids))
-    found = np.zeros(n)
+    kl = np.zeros(n)
     for place in range(n):  # a position at a time: a vocabulary in double precision is a megabyte
         log_p = baseline.top_logprobs[place].astype(np.float64)
         log_q = other.top_logprobs[place].astype(np.float64)
         counted = log_p > (-np.inf if ignore_below is None else ignore_below)
-        found[place] = np.sum(np.exp(log_p[counted]) * (log_p[counted] - log_q[counted]))
-    return found
+        kl[place] = np.sum(np.exp(log_p[counted]) * (log_p[counted] - log_q[counted]))
+    return kl
 
 
 def exact_acceptance(baseline: TokenScores, other: TokenScores) -> Floats:
@@ -164,15 +164,15 @@ def gap_change(baseline: TokenScores, other: TokenScores) -> Floats:
     if not n or baseline.top_ids.shape[1] < 2:
         return np.full(n, np.nan)
     same = baseline.top_ids[:n, :2, None] == other.top_ids[:n, None, :]
-    theirs = np.take_along_axis(other.top_logprobs[:n].astype(np.float64), same.argmax(axis=2), axis=1)
-    theirs[~same.any(axis=2)] = np.nan
-    ours = baseline.top_logprobs[:n, :2].astype(np.float64)
-    return np.abs((theirs[:, 0] - theirs[:, 1]) - (ours[:, 0] - ours[:, 1]))
+    other_pair = np.take_along_axis(other.top_logprobs[:n].astype(np.float64), same.argmax(axis=2), axis=1)
+    other_pair[~same.any(axis=2)] = np.nan
+    own_pair = baseline.top_logprobs[:n, :2].astype(np.float64)
+    return np.abs((other_pair[:, 0] - other_pair[:, 1]) - (own_pair[:, 0] - own_pair[:, 1]))
 
 
 def log_probability(scores: TokenScores, position: int, token: int) -> float | None:
     """How likely a model finds a token at a position, in nats; None where it doesn't tell."""
     if scores.token_ids[position] == token:
         return float(scores.logprobs[position])
-    (found,) = np.nonzero(scores.top_ids[position] == token)
-    return float(scores.top_logprobs[position, found[0]]) if len(found) else None
+    (columns,) = np.nonzero(scores.top_ids[position] == token)
+    return float(scores.top_logprobs[position, columns[0]]) if len(columns) else None

@@ -53,7 +53,7 @@ class Tokens(Metric):
         return frozenset({"forced"})
 
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
-        values = [token_values(*pair.forced) if pair.forced else None for pair in pairs]
+        values = [token_values(*pair.token_scores) if pair.token_scores else None for pair in pairs]
         numbers = self._numbers(values)
         columns = [number.column() for number in numbers]
         if self.detail:
@@ -71,14 +71,14 @@ class Tokens(Metric):
 
         numbers = [
             TokenNumber("top1_agreement", each(lambda v: v.agree)),
-            TokenNumber("ear", each(lambda v: v.ear)),
+            TokenNumber("ear", each(lambda v: v.acceptance)),
             TokenNumber("sure_flips", each(partial(flips, sure=True)), "lower"),
             TokenNumber("kl_lower_bound", each(lambda v: v.kl_lower_bound), "lower", weighted=True, bounds=None),
             TokenNumber("tail_mass", each(lambda v: v.tail_mass), "neither", weighted=True),
         ]
         if self.detail:
             numbers += [
-                TokenNumber("ear_upper", each(lambda v: v.ear_upper)),
+                TokenNumber("ear_upper", each(lambda v: v.acceptance_upper)),
                 TokenNumber("unsure_flips", each(partial(flips, sure=False)), "lower"),
                 TokenNumber("logprob_drop", each(lambda v: v.drop), "lower", weighted=True, bounds=None),
                 TokenNumber("rank", each(lambda v: v.rank), "neither", weighted=True, bounds=None),

@@ -36,7 +36,7 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
-class Tradeoff:
+class DriftAndPrice:
     """All points of one comparison."""
 
     column: str | None
@@ -47,7 +47,7 @@ class Tradeoff:
     """The baseline first."""
 
 
-def tradeoff(*results: ComparisonSet, column: str | None = None) -> Tradeoff:
+def drift_and_price(*results: ComparisonSet, column: str | None = None) -> DriftAndPrice:
     """Set every candidate's drift beside its price.
 
     Args:
@@ -58,24 +58,24 @@ def tradeoff(*results: ComparisonSet, column: str | None = None) -> Tradeoff:
     candidates = [(result, candidate) for result in results for candidate in result.candidates]
     excess = [_excess(result, candidate, (column,) if column else DRIFT) for result, candidate in candidates]
     if column is None:
-        column = next((name for name in DRIFT if excess and all(name in found for found in excess)), None)
+        column = next((name for name in DRIFT if excess and all(name in excesses for excesses in excess)), None)
     points = [Point(base, 0.0 if column else None, {}, is_baseline=True)]
-    for (_, candidate), found in zip(candidates, excess, strict=True):
-        points.append(Point(candidate.run, found.get(column) if column else None, ratios_of(base, candidate.run)))
+    for (_, candidate), excesses in zip(candidates, excess, strict=True):
+        points.append(Point(candidate.run, excesses.get(column) if column else None, ratios_of(base, candidate.run)))
     known = [name for point in points for name in point.ratios]
     measures = [name for name in dict.fromkeys([*MEASURES, *known]) if name in known]
-    return Tradeoff(column, tuple(measures), marked(points))
+    return DriftAndPrice(column, tuple(measures), marked(points))
 
 
 def _excess(result: ComparisonSet, candidate: Scores, names: Sequence[str]) -> dict[str, float]:
-    found = {}
+    means = {}
     for name in names:
         if name in candidate.columns and all(name in control.columns for control in result.controls):
             controls = [control_values_of(control, name) for control in result.controls]
             mean = summarise(values_of(candidate, name), candidate.columns[name].column, controls).excess
             if mean is not None:
-                found[name] = mean
-    return found
+                means[name] = mean
+    return means
 
 
 def marked(points: Sequence[Point]) -> tuple[Point, ...]:
@@ -164,7 +164,7 @@ def recommend(store: Store, gate: Gate, *, minimise: Minimise, baseline: str | N
     return Recommendation(base.name, minimise, best, None if best else _closest(choices), choices)
 
 
-_STANDS_FOR: dict[Minimise, tuple[str, ...]] = {
+_MEASURES: dict[Minimise, tuple[str, ...]] = {
     "bytes": ("bytes",),
     "latency": ("answer", "first_token"),
     "cost": ("cost", "requests_per_s"),
@@ -180,7 +180,7 @@ def _choice(store: Store, base: Run, entry: HistoryEntry, minimise: Minimise) ->
     manifest = next(c.manifest for c in store.comparisons() if c.path.name == entry.comparison)
     run = Run(store.root / "runs" / manifest.candidate)
     ratios = ratios_of(base, run)
-    measure = next((name for name in _STANDS_FOR[minimise] if name in ratios), None)
+    measure = next((name for name in _MEASURES[minimise] if name in ratios), None)
     return Choice(run.name, entry.verdict, entry.why_not, measure, ratios[measure] if measure else None)
 
 

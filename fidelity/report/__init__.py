@@ -1,7 +1,7 @@
 """A comparison and its verdicts for people and for programs: one file a format, all of them saying the same."""
 
 from fidelity.comparison.results import chance_level
-from fidelity.price.pareto import Point, Tradeoff, tradeoff
+from fidelity.price.pareto import DriftAndPrice, Point, drift_and_price
 from fidelity.report.content import (
     HIDDEN,
     NOT_QUALITY,
@@ -29,10 +29,10 @@ __all__ = [
     "JSON_SCHEMA_VERSION",
     "NOT_QUALITY",
     "PAST",
+    "DriftAndPrice",
     "Point",
     "PriceTable",
     "Published",
-    "Tradeoff",
     "add_step_summary",
     "annotation",
     "as_html",
@@ -43,6 +43,7 @@ __all__ = [
     "describe_run",
     "difference_in_words",
     "differences_of",
+    "drift_and_price",
     "floor_of",
     "in_unit",
     "json_schema",
@@ -57,6 +58,5 @@ __all__ = [
     "shown_in_table",
     "summaries_of",
     "times",
-    "tradeoff",
     "without_commands",
 ]

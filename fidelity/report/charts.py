@@ -112,8 +112,8 @@ def _bars(values: Sequence[float], *, highest: float) -> str:
 def _figure(title: str, rows: Sequence[FigureRow], left: str, right: str) -> str:
     lines = "".join(
         f'<div class="bars{" floor" if who.endswith(FLOOR) else ""}"><bdi title="{_text(who)}">{_text(who)}</bdi>'
-        f"{bars}<span>{_text(said)}</span></div>"
-        for who, bars, said in rows
+        f"{bars}<span>{_text(value)}</span></div>"
+        for who, bars, value in rows
     )
     axis = f'<div class="axis"><span>{_text(left)}</span><span>{_text(right)}</span></div>'
     return f"<figure><figcaption>{_text(title)}</figcaption>{lines}{axis}</figure>"

@@ -39,7 +39,7 @@ def summaries_of(result: ComparisonSet, candidate: Scores) -> dict[str, Summary]
     }
 
 
-def lowest(result: ComparisonSet, name: str) -> float | None:
+def mean_chance_level(result: ComparisonSet, name: str) -> float | None:
     """The low anchor over all candidates: as low as a similarity gets with these prompts and these models."""
     lows = [chance_level(candidate, name) for candidate in result.candidates if name in candidate.columns]
     known = [low for low in lows if low is not None]
@@ -53,38 +53,38 @@ def shown_in_table(name: str) -> bool:
 
 def notes(result: ComparisonSet, verdicts: Mapping[str, gate.Verdict] = NO_GATE) -> list[str]:
     """What has to be said beside the numbers, whatever the format; NOT_QUALITY comes on top of it."""
-    said = []
+    texts = []
     if not result.controls:
-        said.append("No floor: no control was run, so a number here may be nothing but the baseline's own noise.")
+        texts.append("No floor: no control was run, so a number here may be nothing but the baseline's own noise.")
     for scores in (*result.controls, *result.candidates):
-        said += _stopped(scores.run)
-        said += [f"{scores.run.name}: {note}" for note in scores.run.manifest.engine.notes]
+        texts += _stopped(scores.run)
+        texts += [f"{scores.run.name}: {note}" for note in scores.run.manifest.engine.notes]
         for name, summary in summaries_of(result, scores).items():
             if name.endswith(HIDDEN) and summary.value is not None and summary.value < 1:
-                said.append(f"{scores.run.name}: {name.removesuffix(HIDDEN)} read {summary.value:.1%} of the texts")
+                texts.append(f"{scores.run.name}: {name.removesuffix(HIDDEN)} read {summary.value:.1%} of the texts")
         reasons = list(scores.failures.items())
-        said += [f"{scores.run.name}: prompt {prompt} failed: {why}" for prompt, why in reasons[:3]]
-        said += [f"{scores.run.name}: and {len(reasons) - 3} more failed"] if len(reasons) > 3 else []
-    said += _partings(result)
-    said += _spelling_only(result)
-    said += _unscored(result)
-    said += _counted_as_worst(result)
-    said += _scored_in_part(result)
-    said += differences(result, verdicts)
-    said += [f"The label is wrong: {why}" for why in mislabeled(result)]
-    said += [f"{name}: not compared: {why}" for name, why in result.not_compared.items()]
-    return list(dict.fromkeys(said))
+        texts += [f"{scores.run.name}: prompt {prompt} failed: {why}" for prompt, why in reasons[:3]]
+        texts += [f"{scores.run.name}: and {len(reasons) - 3} more failed"] if len(reasons) > 3 else []
+    texts += _divergences(result)
+    texts += _spelling_only(result)
+    texts += _unscored(result)
+    texts += _counted_as_worst(result)
+    texts += _scored_on_some(result)
+    texts += differences(result, verdicts)
+    texts += [f"The label is wrong: {why}" for why in mislabeled(result)]
+    texts += [f"{name}: not compared: {why}" for name, why in result.not_compared.items()]
+    return list(dict.fromkeys(texts))
 
 
-def _partings(result: ComparisonSet) -> list[str]:
+def _divergences(result: ComparisonSet) -> list[str]:
     """How much of each candidate's drift starts at near ties, where rounding decides; beside it the floor's."""
-    floor = [words for control in result.controls if (words := _parted(control))]
+    floor = [words for control in result.controls if (words := _divergence_of(control))]
     beside = f" (the floor: {'; '.join(floor)})" if floor else ""
-    return [f"{one.run.name}: {words}{beside}" for one in result.candidates if (words := _parted(one))]
+    return [f"{one.run.name}: {words}{beside}" for one in result.candidates if (words := _divergence_of(one))]
 
 
-def _parted(scores: Scores) -> str | None:
-    counts = scores.kept.manifest.divergence
+def _divergence_of(scores: Scores) -> str | None:
+    counts = scores.comparison.manifest.divergence
     judged = counts.near_ties + counts.minds_changed if counts else 0
     if not counts or not judged:
         return None
@@ -108,21 +108,21 @@ def _spelling_only(result: ComparisonSet) -> list[str]:
 def _unscored(result: ComparisonSet) -> list[str]:
     """Whole columns that could not be scored: once for each reason, and for whom where that isn't everybody."""
     everybody = (*result.controls, *result.candidates)
-    found: dict[str, dict[str, list[str]]] = {}
+    by_reason: dict[str, dict[str, list[str]]] = {}
     for scores in everybody:
         for column, why in scores.unscored.items():
-            found.setdefault(why, {}).setdefault(scores.run.name, []).append(column)
-    told = []
-    for why, columns in found.items():
+            by_reason.setdefault(why, {}).setdefault(scores.run.name, []).append(column)
+    sentences = []
+    for why, columns in by_reason.items():
         names = list(dict.fromkeys(name for of_run in columns.values() for name in of_run))
         whom = "" if len(columns) == len(everybody) else f"{', '.join(columns)}: "
-        told.append(f"{whom}{', '.join(names)} {'is' if len(names) == 1 else 'are'} unscored: {why}")
-    return told
+        sentences.append(f"{whom}{', '.join(names)} {'is' if len(names) == 1 else 'are'} unscored: {why}")
+    return sentences
 
 
 def _counted_as_worst(result: ComparisonSet) -> list[str]:
     """The candidates' answers that can't be scored although the baseline's can, by their number."""
-    told = []
+    sentences = []
     for candidate in result.candidates:
         by_number: dict[int, list[str]] = {}
         for name, summary in summaries_of(result, candidate).items():
@@ -130,24 +130,30 @@ def _counted_as_worst(result: ComparisonSet) -> list[str]:
                 by_number.setdefault(summary.n_worst, []).append(name)
         for number, names in by_number.items():
             answers = f"{number} of {len(candidate.prompt_ids)} answers"
-            told.append(f"{candidate.run.name}: {answers} could not be scored and count as worst: {', '.join(names)}")
-    return told
+            sentences.append(
+                f"{candidate.run.name}: {answers} could not be scored and count as worst: {', '.join(names)}"
+            )
+    return sentences
 
 
-def _scored_in_part(result: ComparisonSet) -> list[str]:
+def _scored_on_some(result: ComparisonSet) -> list[str]:
     """Of how many pairs the columns are that not every pair has what it takes for: code, lists, numbers."""
     counts: dict[str, list[Summary]] = {}
     for scores in (*result.controls, *result.candidates):
         for name, summary in summaries_of(result, scores).items():
             if shown_in_table(name):
                 counts.setdefault(name, []).append(summary)
-    told = []
+    columns = []
     for name, summaries in counts.items():
         fewest, most = (which(summary.n for summary in summaries) for which in (min, max))
         if most and any(summary.n_unscored for summary in summaries):
-            told.append(f"{name} on {fewest}" + (f" to {most}" if most > fewest else ""))
+            columns.append(f"{name} on {fewest}" + (f" to {most}" if most > fewest else ""))
     prompts = result.baseline.manifest.counts.prompts
-    return [f"Scored where both texts have something to score: {', '.join(told)} of {prompts} prompts"] if told else []
+    return (
+        [f"Scored where both texts have something to score: {', '.join(columns)} of {prompts} prompts"]
+        if columns
+        else []
+    )
 
 
 def _stopped(run: Run) -> list[str]:
@@ -180,7 +186,7 @@ def size_of(run: Run) -> str:
 
 def describe_run(run: Run) -> str:
     """Format, parameters and size, as read from the checkpoint."""
-    return ", ".join(part for part in (format_of(run), size_of(run)) if part)
+    return ", ".join(fact for fact in (format_of(run), size_of(run)) if fact)
 
 
 def asked(baseline: Run) -> str:

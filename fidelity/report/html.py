@@ -26,7 +26,7 @@ from fidelity.report.content import (
     asked,
     floor_of,
     format_of,
-    lowest,
+    mean_chance_level,
     notes,
     shown_in_table,
     size_of,
@@ -34,7 +34,7 @@ from fidelity.report.content import (
 )
 from fidelity.report.page_data import Held, page_data
 from fidelity.report.pairs import column_of
-from fidelity.report.pareto import planes
+from fidelity.report.pareto import pareto_charts
 from fidelity.report.price import SERVED, PriceTable, price_table, published_table, serving_rows
 from fidelity.report.sanitize import one_line, visible
 from fidelity.report.trends import READING, trend
@@ -127,7 +127,7 @@ def _summary(result: ComparisonSet, floor: Mapping[str, Summary]) -> str:
     headings = ("Column", *(("Floor",) if floor else ()), *(name for name, _ in runs), "Other prompts")
     rows = [_failed(result, floor)]
     for name in names:
-        low = number(lowest(result, name))
+        low = number(mean_chance_level(result, name))
         beside = [_value(floor.get(name))] if floor else []
         cells = "".join(
             f'<td class="n">{cell}</td>' for cell in (*beside, *(_value(s.get(name)) for _, s in runs), low)
@@ -148,26 +148,26 @@ def _failed(result: ComparisonSet, floor: Mapping[str, Summary]) -> str:
     return f"<tr><th>failed prompts</th>{cells}</tr>"
 
 
-def _price(result: ComparisonSet, found: PriceTable) -> str:
+def _price(result: ComparisonSet, prices: PriceTable) -> str:
     """A row for each measure, a column for each run, then the plane of drift and each measure."""
-    others = f"<details><summary>Published by others</summary>{_prices(published_table(found.column))}</details>"
+    others = f"<details><summary>Published by others</summary>{_prices(published_table(prices.column))}</details>"
     rows = serving_rows(result)
     lines = ["<tr>" + "".join(f'<td class="n">{_text(cell)}</td>' for cell in row) + "</tr>" for row in rows]
     table = _table(("Run", *SERVED.values()), lines, figures=("Run", *SERVED.values()))
     served = f"<h3>Served at different rates of requests</h3>{table}" if rows else ""
-    return f'{_prices(found)}<div class="figures">{"".join(planes(result))}</div>{served}{others}'
+    return f'{_prices(prices)}<div class="figures">{"".join(pareto_charts(result))}</div>{served}{others}'
 
 
-def _prices(found: PriceTable) -> str:
-    rows = [(f"excess {found.column}", [row.drift for row in found.rows])] if found.column else []
-    rows += [(heading, [row.cells[place] for row in found.rows]) for place, heading in enumerate(found.headings)]
+def _prices(prices: PriceTable) -> str:
+    rows = [(f"excess {prices.column}", [row.drift for row in prices.rows])] if prices.column else []
+    rows += [(heading, [row.cells[place] for row in prices.rows]) for place, heading in enumerate(prices.headings)]
     lines = [
         f"<tr><th>{_text(name)}</th>" + "".join(f'<td class="n">{_two_lines(cell)}</td>' for cell in cells) + "</tr>"
         for name, cells in rows
     ]
-    names = [row.name + (" (dominated)" if row.dominated_by else "") for row in found.rows]
-    said = "".join(f"<li>{_text(one_line(note))}</li>" for note in found.said)
-    return f"{_table(('', *names), lines, figures=names)}<ul>{said}</ul>"
+    names = [row.name + (" (dominated)" if row.dominated_by else "") for row in prices.rows]
+    items = "".join(f"<li>{_text(one_line(note))}</li>" for note in prices.notes)
+    return f"{_table(('', *names), lines, figures=names)}<ul>{items}</ul>"
 
 
 def _two_lines(cell: str) -> str:
@@ -176,15 +176,15 @@ def _two_lines(cell: str) -> str:
 
 
 def _trend(past: Sequence[HistoryEntry]) -> str:
-    told = trend(past)
-    figures = told.headings[4:]
+    history = trend(past)
+    figures = history.headings[4:]
     rows = [
         "<tr>"
-        + "".join(f"<td{_class(h, figures)}>{_text(cell)}</td>" for h, cell in zip(told.headings, row, strict=True))
+        + "".join(f"<td{_class(h, figures)}>{_text(cell)}</td>" for h, cell in zip(history.headings, row, strict=True))
         + "</tr>"
-        for row in told.rows
+        for row in history.rows
     ]
-    return f'<p class="quiet">{_text(READING)}</p>' + _table(told.headings, rows, figures=figures)
+    return f'<p class="quiet">{_text(READING)}</p>' + _table(history.headings, rows, figures=figures)
 
 
 def _value(summary: Summary | None) -> str:
@@ -207,8 +207,8 @@ def _compared(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> str:
         for row in rows
     ]
     parts = [_table([headings[n] for n in used], lines, figures=("Answers", "Failed"))]
-    if said := notes(result, verdicts):
-        parts.append(f"<h3>Notes</h3><ul>{''.join(f'<li>{_text(one_line(note))}</li>' for note in said)}</ul>")
+    if texts := notes(result, verdicts):
+        parts.append(f"<h3>Notes</h3><ul>{''.join(f'<li>{_text(one_line(note))}</li>' for note in texts)}</ul>")
     failures = [(c.run.name, p, why) for c in (*result.controls, *result.candidates) for p, why in c.failures.items()]
     if failures:
         lines = [f"<tr>{''.join(f'<td>{_text(one_line(cell))}</td>' for cell in row)}</tr>" for row in failures]
@@ -219,7 +219,7 @@ def _compared(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> str:
 
 def _cells(role: str, run: Run) -> tuple[str, ...]:
     engine, counts = run.manifest.engine, run.manifest.counts
-    ran = " ".join(str(part) for part in (engine.kind, engine.version) if part)
+    ran = " ".join(str(word) for word in (engine.kind, engine.version) if word)
     what = (role, run.name, format_of(run), size_of(run), ran, engine.mode or "")
     return (*what, engine.device or "", str(counts.generations), str(counts.failures), run.manifest.created)
 

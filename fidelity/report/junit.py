@@ -74,8 +74,8 @@ def _line(suite: ET.Element, candidate: str, line: Line) -> None:
         kind, reason = "skipped", f"Warns only ({line.outcome}): {reason}"
     case = _case(suite, candidate, line.title, kind, reason)
     _, value, floor, excess, bound, limit, n = line_cells(line, None, None)
-    said = {"value": value, "floor": floor, "excess": excess, "bound": bound, "limit": limit, "n": n}
-    if numbers := ", ".join(f"{key} {text}" for key, text in said.items() if text):
+    cells = {"value": value, "floor": floor, "excess": excess, "bound": bound, "limit": limit, "n": n}
+    if numbers := ", ".join(f"{key} {text}" for key, text in cells.items() if text):
         ET.SubElement(case, "system-out").text = numbers
 
 

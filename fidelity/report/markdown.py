@@ -99,16 +99,16 @@ def as_markdown(
         blocks.append(Section(_trend(past), 5, "the trend"))
     blocks.append(Section(_compared(result, verdicts), 0))
     named = set(differences(result, verdicts))  # stand with what was compared
-    if said := [note for note in notes(result, verdicts) if note not in named]:
-        blocks.append(Section("\n".join(["### Notes", "", *_bullets(map(prose, said))]), 0))
+    if others := [note for note in notes(result, verdicts) if note not in named]:
+        blocks.append(Section("\n".join(["### Notes", "", *_bullets(map(prose, others))]), 0))
     blocks.append(Section(_foot(verdicts), 0))
     return _fitted(blocks)
 
 
 def prose(text: str, *, most: int = 500) -> str:
     """Words of others as plain Markdown text: on one line, with nothing in it that Markdown or GitHub acts upon."""
-    parted = _ACTED_UPON.sub(lambda match: match.group() + WORD_JOINER, one_line(text, most=most))
-    inert: str = _SPECIAL.sub(lambda match: f"&#{ord(match.group())};", parted)
+    spaced = _ACTED_UPON.sub(lambda match: match.group() + WORD_JOINER, one_line(text, most=most))
+    inert: str = _SPECIAL.sub(lambda match: f"&#{ord(match.group())};", spaced)
     return inert
 
 
@@ -117,7 +117,7 @@ def fenced(text: str) -> str:
     wrap = textwrap.TextWrapper(
         WIDTH, expand_tabs=False, replace_whitespace=False, drop_whitespace=False, break_on_hyphens=False
     ).wrap
-    lines = [part for line in visible(text).split("\n") for part in wrap(line) or [""]]
+    lines = [piece for line in visible(text).split("\n") for piece in wrap(line) or [""]]
     fence = "`" * max(3, 1 + max(map(len, regex.findall("`+", text)), default=0))
     return "\n".join([f"{fence}text", *lines, fence])
 
@@ -162,11 +162,11 @@ def _table(result: ComparisonSet, candidate: Scores, verdict: Verdict | None, fl
         if line.outcome != "pass":
             warns = "" if line.decides else " (warns only)"
             reasons.append(f"**{prose(line.title)}** {line.outcome}{warns}: {prose(line.reason)}")
-    parts = [f"{heading}: {verdict.outcome}", _rows(("", *HEADINGS), rows), "\n".join(_bullets(reasons))]
+    sections = [f"{heading}: {verdict.outcome}", _rows(("", *HEADINGS), rows), "\n".join(_bullets(reasons))]
     if columns:
         title = f"{len(columns)} columns that the gate doesn't judge"
-        parts.append(_folded(title, _rows(plain, columns.values())))
-    return "\n\n".join(part for part in parts if part)
+        sections.append(_folded(title, _rows(plain, columns.values())))
+    return "\n\n".join(section for section in sections if section)
 
 
 def _worst_pairs(result: ComparisonSet, candidate: Scores, verdict: Verdict | None) -> str:
@@ -222,21 +222,21 @@ def _elided(text: str, *, first: bool, last: bool) -> str:
 
 
 def _trend(past: Sequence[HistoryEntry]) -> str:
-    told = trend(past)
-    table = _rows(told.headings, told.rows)
-    return _folded(f"The last {len(told.rows)} comparisons with this baseline", f"{table}\n\n{READING}")
+    history = trend(past)
+    table = _rows(history.headings, history.rows)
+    return _folded(f"The last {len(history.rows)} comparisons with this baseline", f"{table}\n\n{READING}")
 
 
-def _price(found: PriceTable) -> str:
+def _price(prices: PriceTable) -> str:
     """A row for each measure, a column for each run: there are more measures than runs."""
-    drift = [(f"excess {found.column}", *(row.drift for row in found.rows))] if found.column else []
+    drift = [(f"excess {prices.column}", *(row.drift for row in prices.rows))] if prices.column else []
     rows = [
-        (heading, *(row.cells[place].replace("\n", " (", 1) + ")" * ("\n" in row.cells[place]) for row in found.rows))
-        for place, heading in enumerate(found.headings)
+        (heading, *(row.cells[place].replace("\n", " (", 1) + ")" * ("\n" in row.cells[place]) for row in prices.rows))
+        for place, heading in enumerate(prices.headings)
     ]
-    dominated = [(f"{r.name} is dominated by {', '.join(r.dominated_by)}") for r in found.rows if r.dominated_by]
-    table = _rows(("", *(row.name for row in found.rows)), [*drift, *rows])
-    return "\n".join(["### Price", "", table, "", *_bullets(map(prose, (*found.said, *dominated)))])
+    dominated = [(f"{r.name} is dominated by {', '.join(r.dominated_by)}") for r in prices.rows if r.dominated_by]
+    table = _rows(("", *(row.name for row in prices.rows)), [*drift, *rows])
+    return "\n".join(["### Price", "", table, "", *_bullets(map(prose, (*prices.notes, *dominated)))])
 
 
 def _compared(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> str:
@@ -247,25 +247,25 @@ def _compared(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> str:
     headings = ("", "Run", "Format", "Size", "Engine", "Mode", "Device", "Answers", "Failed")
     used = [n for n in range(len(headings)) if n < 3 or any(row[n] for row in rows)]
     table = _rows([headings[n] for n in used], [[row[n] for n in used] for row in rows], room=MOST_OF_WHAT_STAYS)
-    said = [asked(result.baseline), *differences(result, verdicts)]
-    return "\n".join(["### What was compared", "", table, "", *_bullets(map(prose, said))])
+    texts = [asked(result.baseline), *differences(result, verdicts)]
+    return "\n".join(["### What was compared", "", table, "", *_bullets(map(prose, texts))])
 
 
 def _about(role: str, run: Run) -> tuple[str, ...]:
     engine, counts = run.manifest.engine, run.manifest.counts
-    ran = " ".join(str(part) for part in (engine.kind, engine.version) if part)
+    ran = " ".join(str(word) for word in (engine.kind, engine.version) if word)
     answers = (str(counts.generations), str(counts.failures or ""))
     return (role, run.name, format_of(run), size_of(run), ran, engine.mode or "", engine.device or "", *answers)
 
 
 def _foot(verdicts: Mapping[str, Verdict]) -> str:
-    said = {verdict.basis for verdict in verdicts.values()}
-    return f"<sub>{', '.join([f'fidelity {__version__}', *sorted(said)])}</sub>"
+    settings = {verdict.basis for verdict in verdicts.values()}
+    return f"<sub>{', '.join([f'fidelity {__version__}', *sorted(settings)])}</sub>"
 
 
-def _bullets(said: Iterable[str], *, room: int = MOST_OF_WHAT_STAYS) -> list[str]:
+def _bullets(texts: Iterable[str], *, room: int = MOST_OF_WHAT_STAYS) -> list[str]:
     """A list, up to as many characters as there is room for."""
-    return _within(room, [f"- {text}" for text in said], lambda left: f"- and {left} more")
+    return _within(room, [f"- {text}" for text in texts], lambda left: f"- and {left} more")
 
 
 def _rows(headings: Sequence[str], rows: Iterable[Sequence[str]], *, room: int = 2 * MOST_OF_WHAT_STAYS) -> str:
@@ -301,13 +301,13 @@ def _most_urgent_first(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -
 def _fitted(blocks: Sequence[Section]) -> str:
     """As many blocks as there is room for, by rank, in their order; what is left out is named at the end."""
     room = MOST_CHARACTERS - 1_000
-    kept: set[int] = set()
+    chosen: set[int] = set()
     for place in sorted(range(len(blocks)), key=lambda place: blocks[place].rank):
         size = len(blocks[place].text) + 2
         if blocks[place].rank == 0 or size <= room:
-            kept.add(place)
+            chosen.add(place)
             room -= size
-    text = "\n\n".join(block.text for place, block in enumerate(blocks) if place in kept)
-    if left_out := [block.name for place, block in enumerate(blocks) if place not in kept]:
+    text = "\n\n".join(block.text for place, block in enumerate(blocks) if place in chosen)
+    if left_out := [block.name for place, block in enumerate(blocks) if place not in chosen]:
         text += f"\n\nLeft out, to fit: {prose(', '.join(left_out), most=120)}. The HTML report has them."
     return text + "\n"

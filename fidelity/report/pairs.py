@@ -46,19 +46,19 @@ def rank(result: ComparisonSet, candidate: Scores, verdict: Verdict | None) -> R
         for name, scored in candidate.columns.items()
         if scored.column.better != "neither" and shown_in_table(name)
     }
-    found = {name: worse(result, candidate, name, column) for name, column in judged.items()}
-    by = next((name for name in _gated(verdict) if name in found), None)
+    drifts = {name: worse(result, candidate, name, column) for name, column in judged.items()}
+    by = next((name for name in _gated(verdict) if name in drifts), None)
     by = by or next((name for name, column in judged.items() if len(set(column.values)) > 2), None)
-    by = by or next(iter(found), None)
+    by = by or next(iter(drifts), None)
     if by is None:
         return Ranking(None, (None,) * len(candidate.prompt_ids), tuple(range(len(candidate.prompt_ids))))
-    together = [_mean(values) for values in zip(*found.values(), strict=True)]
-    alarms = [found[name] for name in _alarms(found)]
+    together = [_mean(values) for values in zip(*drifts.values(), strict=True)]
+    alarms = [drifts[name] for name in _alarms(drifts)]
     order = sorted(
         range(len(together)),
-        key=lambda n: (*(-max(0.0, worse[n] or 0.0) for worse in alarms), _last(found[by][n]), _last(together[n])),
+        key=lambda n: (*(-max(0.0, worse[n] or 0.0) for worse in alarms), _last(drifts[by][n]), _last(together[n])),
     )
-    excess = tuple(found[by]) if result.controls else (None,) * len(order)
+    excess = tuple(drifts[by]) if result.controls else (None,) * len(order)
     return Ranking(by, excess, tuple(order), conflicts_first=conflict_column("any") in candidate.columns)
 
 

@@ -6,7 +6,7 @@ from html import escape
 
 from fidelity.comparison.results import ComparisonSet
 from fidelity.price.measures import measure_of
-from fidelity.price.pareto import AXES, Point, tradeoff
+from fidelity.price.pareto import AXES, Point, drift_and_price
 from fidelity.report.sanitize import visible
 from fidelity.report.verdicts import number
 
@@ -16,16 +16,16 @@ MARK = 12
 """How wide a mark is."""
 
 
-def planes(result: ComparisonSet) -> Iterator[str]:
+def pareto_charts(result: ComparisonSet) -> Iterator[str]:
     """A figure for each measure that a candidate has; none without drift. Down and to the better side is best."""
-    found = tradeoff(result)
+    analysis = drift_and_price(result)
     for name in AXES:
-        points = [point for point in found.points if point.is_baseline or name in point.ratios]
+        points = [point for point in analysis.points if point.is_baseline or name in point.ratios]
         if len(points) > 1 and all(point.drift is not None for point in points):
-            yield _plane(str(found.column), name, points)
+            yield _pareto_chart(str(analysis.column), name, points)
 
 
-def _plane(column: str, name: str, points: Sequence[Point]) -> str:
+def _pareto_chart(column: str, name: str, points: Sequence[Point]) -> str:
     """Ratios on a logarithmic axis, so that half and twice as much are as far from the baseline."""
     across = [math.log2(point.ratios[name].value) if name in point.ratios else 0.0 for point in points]
     up = [point.drift or 0.0 for point in points]

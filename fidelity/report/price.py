@@ -6,7 +6,7 @@ from typing import Any
 
 from fidelity.comparison.results import ComparisonSet
 from fidelity.price.measures import PriceValue, measure_of, queries_per_unit, remarks, values_of
-from fidelity.price.pareto import Point, tradeoff
+from fidelity.price.pareto import Point, drift_and_price
 from fidelity.report.content import short
 from fidelity.report.published import published
 from fidelity.report.verdicts import number
@@ -47,7 +47,7 @@ class PriceTable:
     """Of the cells."""
     rows: tuple[PriceRow, ...]
     """The baseline's first."""
-    said: tuple[str, ...]
+    notes: tuple[str, ...]
     """What has to be said beside it."""
 
 
@@ -56,25 +56,27 @@ def price_table(result: ComparisonSet, *, in_short: bool = False) -> PriceTable 
 
     In short: the measures of IN_SHORT, with the ratio alone in a candidate's cell.
     """
-    found = tradeoff(result)
-    measures = [name for name in found.measures if not in_short or name in IN_SHORT]
+    analysis = drift_and_price(result)
+    measures = [name for name in analysis.measures if not in_short or name in IN_SHORT]
     if not measures:
         return None
     rows = []
-    for point in found.points:
+    for point in analysis.points:
         values = values_of(point.run)
         cells = [_cell(point, values.get(name), name, in_short=in_short) for name in measures]
         drift = "" if point.is_baseline else number(point.drift, sign=True)
         rows.append(PriceRow(point.run.name, drift, tuple(cells), point.dominated_by))
-    runs = [point.run for point in found.points]
-    said = [
+    runs = [point.run for point in analysis.points]
+    sentences = [
         READING,
         *([DOMINATED] if any(row.dominated_by for row in rows) else []),
         *([COST] if "cost" in measures else []),
         *_memory_note(runs),
         *remarks(runs),
     ]
-    return PriceTable(found.column, tuple(measure_of(name).title for name in measures), tuple(rows), tuple(said))
+    return PriceTable(
+        analysis.column, tuple(measure_of(name).title for name in measures), tuple(rows), tuple(sentences)
+    )
 
 
 def _cell(point: Point, value: PriceValue | None, name: str, *, in_short: bool) -> str:
@@ -118,9 +120,9 @@ def published_table(column: str | None) -> PriceTable:
     rows = [PriceRow(p.name, "", own, ()) for p, own in zip(points, zip(*cells.values(), strict=True), strict=True)]
     sources = ", ".join(dict.fromkeys(point.source for point in points))
     without_price = " Kurtic's are a drift without a price, and no floor is taken away from 1 - score."
-    said = f"Published ({sources}): each against its own unquantized model, without intervals."
-    said += " Meta's are a price without a drift." + (without_price if any(p.scores for p in points) else "")
-    return PriceTable(None, tuple(cells), tuple(rows), (said,))
+    sentence = f"Published ({sources}): each against its own unquantized model, without intervals."
+    sentence += " Meta's are a price without a drift." + (without_price if any(p.scores for p in points) else "")
+    return PriceTable(None, tuple(cells), tuple(rows), (sentence,))
 
 
 def _memory_note(runs: Sequence[Run]) -> Iterator[str]:
@@ -181,10 +183,14 @@ def profile_lines(run: Run) -> list[str]:
 
 def price_json(result: ComparisonSet) -> dict[str, Any] | None:
     """Every run's values and ratios, unrounded, with its drift and what dominates it; None where nothing is known."""
-    found = tradeoff(result)
-    if not found.measures:
+    analysis = drift_and_price(result)
+    if not analysis.measures:
         return None
-    return {"column": found.column, "measures": list(found.measures), "runs": [_point_json(p) for p in found.points]}
+    return {
+        "column": analysis.column,
+        "measures": list(analysis.measures),
+        "runs": [_point_json(p) for p in analysis.points],
+    }
 
 
 def _point_json(point: Point) -> dict[str, Any]:

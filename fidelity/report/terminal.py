@@ -10,7 +10,7 @@ from fidelity.comparison.history import HistoryEntry
 from fidelity.comparison.results import ComparisonSet, Scores
 from fidelity.floor import Summary
 from fidelity.gate import Verdict
-from fidelity.price.pareto import tradeoff
+from fidelity.price.pareto import drift_and_price
 from fidelity.report import trends
 from fidelity.report.conflicts import conflict_headlines
 from fidelity.report.content import (
@@ -18,7 +18,7 @@ from fidelity.report.content import (
     describe_run,
     floor_of,
     format_of,
-    lowest,
+    mean_chance_level,
     notes,
     pooled_columns,
     shown_in_table,
@@ -59,7 +59,7 @@ def _print_numbers(result: ComparisonSet, console: Console) -> None:
             rows.append((f"{_names(candidate.own_controls)}\n(its own floor)", candidate.own_controls, own))
     columns = dict.fromkeys(name for _, _, summaries in rows for name in summaries if shown_in_table(name))
     values = {name: {s[name].value if name in s else None for _, _, s in rows} for name in columns}
-    names = [name for name, found in values.items() if len(found) > 1]
+    names = [name for name, of_column in values.items() if len(of_column) > 1]
     counts = result.baseline.manifest.counts
     failed = f", {counts.failures} failed" if counts.failures else ""
     about = f"{describe_run(result.baseline)}, {counts.prompts} prompts{failed}"
@@ -82,37 +82,37 @@ def _print_numbers(result: ComparisonSet, console: Console) -> None:
             )
         if block:
             table.add_section()
-            lows = [lowest(result, name) for name in block]
+            lows = [mean_chance_level(result, name) for name in block]
             cells = ["" if low is None else f"{low:.3f}" for low in lows]
             table.add_row(STRANGERS, *(("", "") if number == 0 else ()), *cells)
         console.print(table)
-    for value in dict.fromkeys(next(iter(found)) for found in values.values() if len(found) == 1):
-        same = ", ".join(name for name, found in values.items() if found == {value})
+    for value in dict.fromkeys(next(iter(of_column)) for of_column in values.values() if len(of_column) == 1):
+        same = ", ".join(name for name, of_column in values.items() if of_column == {value})
         console.print(Text(f"{'Nothing to score' if value is None else f'{value:.3g}'} in every run: {same}"))
 
 
 def print_published(result: ComparisonSet, console: Console) -> None:
     """What others have published of the same bargain."""
-    found = published_table(tradeoff(result).column)
-    _print_prices(found, "published", console)
-    for note in found.said:
+    table = published_table(drift_and_price(result).column)
+    _print_prices(table, "published", console)
+    for note in table.notes:
         console.print(Text(note))
 
 
 def _print_price(result: ComparisonSet, console: Console) -> tuple[str, ...]:
     """What each run takes beside its drift; returns what has to be said of it."""
-    found = price_table(result, in_short=True)
-    if found is None:
+    table = price_table(result, in_short=True)
+    if table is None:
         return ()
-    _print_prices(found, "price", console)
-    return found.said
+    _print_prices(table, "price", console)
+    return table.notes
 
 
-def _print_prices(found: PriceTable, title: str, console: Console) -> None:
-    names = ["\n".join([row.name, *(["(dominated)"] if row.dominated_by else [])]) for row in found.rows]
-    columns = {heading.replace(" ", "\n"): cells for heading, cells in _columns(found)}
-    if found.column:
-        columns = {f"{_heading(found.column)}\nexcess": [row.drift for row in found.rows], **columns}
+def _print_prices(prices: PriceTable, title: str, console: Console) -> None:
+    names = ["\n".join([row.name, *(["(dominated)"] if row.dominated_by else [])]) for row in prices.rows]
+    columns = {heading.replace(" ", "\n"): cells for heading, cells in _columns(prices)}
+    if prices.column:
+        columns = {f"{_heading(prices.column)}\nexcess": [row.drift for row in prices.rows], **columns}
     widths = {heading: max(map(_width, (heading, *cells))) for heading, cells in columns.items()}
     first = max(map(_width, (title, *names)))
     for number, block in enumerate(_blocks(widths, console.width - first)):
@@ -127,9 +127,9 @@ def _print_prices(found: PriceTable, title: str, console: Console) -> None:
         console.print(Text(""), table)
 
 
-def _columns(found: PriceTable) -> Iterator[tuple[str, list[str]]]:
-    for place, heading in enumerate(found.headings):
-        yield heading, [row.cells[place] for row in found.rows]
+def _columns(prices: PriceTable) -> Iterator[tuple[str, list[str]]]:
+    for place, heading in enumerate(prices.headings):
+        yield heading, [row.cells[place] for row in prices.rows]
 
 
 def _print_verdict(verdict: Verdict, console: Console) -> None:
@@ -145,11 +145,11 @@ def _print_verdict(verdict: Verdict, console: Console) -> None:
 def print_history(entries: Sequence[HistoryEntry], console: Console) -> None:
     """A table for each baseline, oldest comparison first: the verdict, and of each line the value and its bounds."""
     for baseline in dict.fromkeys(entry.baseline for entry in entries):
-        told = trend([entry for entry in entries if entry.baseline == baseline])
+        history = trend([entry for entry in entries if entry.baseline == baseline])
         table = Table(title=f"Baseline {baseline}", show_edge=False, pad_edge=False, title_justify="left")
-        for place, heading in enumerate(told.headings):
+        for place, heading in enumerate(history.headings):
             table.add_column(Text(_heading(heading)), justify="left" if place in (0, 1, 3) else "right")
-        for row in told.rows:
+        for row in history.rows:
             table.add_row(*(Text(cell.replace(" [", "\n[")) for cell in row))
         console.print(table)
     for entry in entries:

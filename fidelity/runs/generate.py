@@ -23,7 +23,7 @@ from fidelity.prompts import prompts_digest
 from fidelity.records import EngineInfo, Failure, Generation, Prompt
 from fidelity.runs.jobs import Asked, Job, on_the_same_prompts
 from fidelity.runs.measure import Done, RunWatch, read_serving, requests_of, time_alone
-from fidelity.runs.teacher_forcing import Forcing, owed
+from fidelity.runs.teacher_forcing import MissingScores, missing_scores
 from fidelity.store.manifests import RunDraft
 from fidelity.store.measurements import UNMEASURED, LatencyTimes, Measurement
 from fidelity.store.runs import Run, RunWriter
@@ -66,12 +66,12 @@ def generate_jobs(
         for job in jobs:
             if job.control_of and job.control_of != runs[0].manifest.digest:
                 job = on_the_same_prompts(job, runs[0], store)
-            until = decided and _Until(decided, owed(job, baseline, depths, store) if baseline else [])
+            until = decided and _Until(decided, missing_scores(job, baseline, depths, store) if baseline else [])
             run = store.run(job.name, job.digest) or _run(job, engines, store, until)
             runs.append(run)
             whole = run.manifest.digest == job.digest
             if whole and (baseline is None or job.control_of is None):
-                _force(job, run, owed(job, baseline or runs[0], depths, store), engines)
+                _score_tokens(job, run, missing_scores(job, baseline or runs[0], depths, store), engines)
         _measure_the_rest(jobs[0], runs[0], engines, store)
     return runs
 
@@ -95,7 +95,7 @@ def _time_alone(job: Job, run: Run, engines: "_Engines") -> LatencyTimes | None:
         if not isinstance(engine, TimedEngine):
             return None
         prompts = run.prompts()
-        engines.ear.start(f"{job.name}, timed", done=0, total=requests_of(job.config.latency, len(prompts)))
+        engines.progress.start(f"{job.name}, timed", done=0, total=requests_of(job.config.latency, len(prompts)))
         return time_alone(engine, prompts, job.config.latency)
     except EngineError as error:
         engines.listener.say(f"{job.name}: not timed: {error}")
@@ -112,24 +112,24 @@ def _run(job: Job, engines: "_Engines", store: Store, until: "_Until | None") ->
         return _fill(writer, engines, job, store)
 
 
-def _force(job: Job, run: Run, forcings: Sequence[Forcing], engines: "_Engines") -> None:
+def _score_tokens(job: Job, run: Run, all_missing: Sequence[MissingScores], engines: "_Engines") -> None:
     """Have the engine of a finished run score the baseline's tokens; why it can't is kept for whoever misses them."""
-    for forcing in forcings:
-        with writing(forcing.path) as writer:
+    for missing in all_missing:
+        with writing(missing.path) as writer:
             if isinstance(writer, StoredScores):
                 continue
             try:
                 engine = engines.of(job, run.path / "engine.log")
-                engines.ear.start(f"{job.name}, forced on {forcing.baseline.name}", done=0, total=job.answers)
+                engines.progress.start(f"{job.name}, forced on {missing.baseline.name}", done=0, total=job.answers)
                 for number, asked in enumerate(job.batches):
-                    forcing.fill(number, engine)
-                    engines.ear.chunk_finished(len(asked), forcing.tokens(number))
+                    missing.fill(number, engine)
+                    engines.progress.chunk_finished(len(asked), missing.tokens(number))
             except EngineError as error:
-                writer.give_up(f"{job.name} could not score the tokens of {forcing.baseline.name}: {error}")
+                writer.give_up(f"{job.name} could not score the tokens of {missing.baseline.name}: {error}")
                 engines.listener.say(f"{job.name}: not forced (kl: none switches that off): {error}")
                 engines.close()
                 return
-            writer.complete(run, forcing.baseline, forcing.depth)
+            writer.complete(run, missing.baseline, missing.depth)
 
 
 class _Engines:
@@ -137,7 +137,7 @@ class _Engines:
 
     def __init__(self, stack: ExitStack, listener: Listener) -> None:
         self.listener = listener
-        self.ear = _Ear(listener)
+        self.progress = _ProgressListener(listener)
         self._stack = stack
         self._opened: tuple[RunConfig, Engine] | None = None
 
@@ -145,7 +145,7 @@ class _Engines:
         if self._opened is None or self._opened[0] is not job.config:
             self.close()
             self.listener.say(f"{job.name}: opening {job.config.engine.kind} ...")
-            opening = open_engine(job.config, log=log, on_progress=self.ear.on_progress)
+            opening = open_engine(job.config, log=log, on_progress=self.progress.on_progress)
             self._opened = job.config, self._stack.enter_context(opening)
         return self._opened[1]
 
@@ -154,7 +154,7 @@ class _Engines:
         self._stack.close()
 
 
-class _Ear:
+class _ProgressListener:
     """Turns an engine's progress within a chunk into that of a whole run."""
 
     def __init__(self, listener: Listener) -> None:
@@ -189,11 +189,11 @@ def _fill(writer: RunWriter, engines: _Engines, job: Job, store: Store) -> Run:
     """Generate the chunks that are not on disk yet, and complete the run."""
     engine, finished, resumed = engines.of(job, writer.log), writer.finished, writer.begun
     plan = job.plan
-    engines.ear.start(job.name, done=sum(len(plan[number]) for number in finished), total=job.answers)
+    engines.progress.start(job.name, done=sum(len(plan[number]) for number in finished), total=job.answers)
     watch = RunWatch(engine)
     for number, asked in enumerate(plan):
         if number not in finished:
-            _fill_chunk(writer, engine, engines.ear, job, number, asked, watch)
+            _fill_chunk(writer, engine, engines.progress, job, number, asked, watch)
     with watch.writing():
         run = writer.complete(job.prompts, _manifest(job, engine, store, resumed=writer.resumed))
     if not resumed and not isinstance(job.config.engine, RecordedEngine):
@@ -206,7 +206,7 @@ class _Until:
     """When a run that may still grow is done."""
 
     decided: Decided
-    forcings: Sequence[Forcing]
+    missing_scores: Sequence[MissingScores]
     """What the gate may look at beside the run."""
 
 
@@ -217,17 +217,17 @@ def _fill_until(writer: RunWriter, engines: _Engines, job: Job, store: Store, un
     on from there, and one that is content with less stops before, as if nothing had been generated yet.
     """
     finished, draft, plan, answers = writer.finished, writer.draft, job.plan, Counter[str]()
-    engines.ear.start(job.name, done=sum(len(plan[number]) for number in finished), total=job.answers)
+    engines.progress.start(job.name, done=sum(len(plan[number]) for number in finished), total=job.answers)
     for number, asked in enumerate(plan):
         if number not in finished or draft is None:
             engine = engines.of(job, writer.log)
             draft = _manifest(job, engine, store)
             writer.write_draft(draft)
             if number not in finished:
-                _fill_chunk(writer, engine, engines.ear, job, number, asked, RunWatch(engine))
-        for forcing in until.forcings:
-            if forcing.lacks(number):
-                forcing.fill(number, engines.of(job, writer.log))
+                _fill_chunk(writer, engine, engines.progress, job, number, asked, RunWatch(engine))
+        for missing in until.missing_scores:
+            if missing.lacks(number):
+                missing.fill(number, engines.of(job, writer.log))
         answers.update(prompt.id for prompt, _ in asked)
         prompts = tuple(prompt for prompt in job.prompts if answers[prompt.id] == job.repeats)
         if len(prompts) == len(job.prompts):
@@ -235,7 +235,7 @@ def _fill_until(writer: RunWriter, engines: _Engines, job: Job, store: Store, un
         if not prompts:
             continue
         manifest = _manifest_of_subset(draft, prompts, number)
-        write = partial(_write_subset, writer, until.forcings, range(number + 1), prompts, manifest)
+        write = partial(_write_subset, writer, until.missing_scores, range(number + 1), prompts, manifest)
         with TemporaryDirectory() as folder:
             outcome = until.decided(write(Path(folder, "runs", job.name)))
         if outcome != "inconclusive":
@@ -247,7 +247,7 @@ def _fill_until(writer: RunWriter, engines: _Engines, job: Job, store: Store, un
 
 def _write_subset(
     writer: RunWriter,
-    forcings: Sequence[Forcing],
+    all_missing: Sequence[MissingScores],
     chunks: Sequence[int],
     prompts: Sequence[Prompt],
     manifest: RunDraft,
@@ -255,33 +255,39 @@ def _write_subset(
 ) -> Run:
     """Some chunks as a run of its own, with its scores."""
     run = writer.subset(chunks, prompts, manifest, path=path)
-    for forcing in forcings:
-        forcing.part(run, chunks)
+    for missing in all_missing:
+        missing.subset(run, chunks)
     return run
 
 
 def _fill_chunk(
-    writer: RunWriter, engine: Engine, ear: "_Ear", job: Job, number: int, asked: Sequence[Asked], watch: RunWatch
+    writer: RunWriter,
+    engine: Engine,
+    progress: "_ProgressListener",
+    job: Job,
+    number: int,
+    asked: Sequence[Asked],
+    watch: RunWatch,
 ) -> None:
     prompts, repeats = [prompt for prompt, _ in asked], [repeat for _, repeat in asked]
     if job.streamed and isinstance(engine, StreamingEngine):
-        _fill_answer_by_answer(writer, engine, ear, job, number, asked, watch)
+        _fill_answer_by_answer(writer, engine, progress, job, number, asked, watch)
         return
     began = time.monotonic()
-    said = engine.generate(prompts, job.sampling, repeats)
-    outcomes = [replace(outcome, repeat=repeat) for outcome, repeat in zip(said, repeats, strict=True)]
+    generations = engine.generate(prompts, job.sampling, repeats)
+    outcomes = [replace(outcome, repeat=repeat) for outcome, repeat in zip(generations, repeats, strict=True)]
     took = time.monotonic() - began
     with watch.writing():
         writer.add_chunk(number, prompts, outcomes)
     tokens = sum(map(_tokens, outcomes))
     watch.chunk_finished(len(prompts), tokens, took)
-    ear.chunk_finished(len(prompts), tokens)
+    progress.chunk_finished(len(prompts), tokens)
 
 
 def _fill_answer_by_answer(
     writer: RunWriter,
     engine: StreamingEngine,
-    ear: "_Ear",
+    progress: "_ProgressListener",
     job: Job,
     number: int,
     asked: Sequence[Asked],
@@ -291,17 +297,17 @@ def _fill_answer_by_answer(
     began = time.monotonic()
     with writer.journal(number) as journal:
         left = [place for place in range(len(asked)) if place not in journal.places]
-        ear.resumed(len(asked) - len(left))
+        progress.resumed(len(asked) - len(left))
         tokens = 0
         prompts, repeats = [asked[place].prompt for place in left], [asked[place].repeat for place in left]
         for n, outcome in engine.answer(prompts, job.sampling, repeats, admission=job.admission):
             journal.add(left[n], replace(outcome, repeat=repeats[n]))
             tokens += _tokens(outcome)
-        watch.stream_finished(ear.reports, Done(len(left), tokens, time.monotonic() - began))
+        watch.stream_finished(progress.reports, Done(len(left), tokens, time.monotonic() - began))
         answered = [asked[place].prompt for place in journal.places]
         with watch.writing():
             writer.add_chunk(number, answered, (outcome for _, outcome in journal.outcomes()))
-    ear.chunk_finished(len(left), tokens)
+    progress.chunk_finished(len(left), tokens)
 
 
 def _tokens(outcome: Generation | Failure) -> int:

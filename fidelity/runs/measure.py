@@ -130,9 +130,9 @@ def size_of(config: RunConfig, info: EngineInfo) -> ModelSize | None:
     cache = kv_cache(read_config(checkpoint), dtype=info.kv_cache)
     torchao = None if isinstance(engine, VllmServeEngine) else engine.torchao
     stored, loaded = dict[str, int](), dict[str, int]()
-    for part in anatomy.parts:
-        stored[part.kind] = stored.get(part.kind, 0) + part.bytes
-        loaded[part.kind] = loaded.get(part.kind, 0) + part.bytes_loaded(info.dtype)
+    for group in anatomy.parts:
+        stored[group.kind] = stored.get(group.kind, 0) + group.bytes
+        loaded[group.kind] = loaded.get(group.kind, 0) + group.bytes_loaded(info.dtype)
     return ModelSize(
         bytes=anatomy.checkpoint.bytes,
         bits_per_weight=anatomy.bits_per_weight,

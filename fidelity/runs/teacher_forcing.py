@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from fidelity.config import RunConfig, StoredEngine, TeacherForcing
-from fidelity.engines import Engine, ForcingEngine, TokenTexts, can_force
+from fidelity.engines import Engine, TokenScoringEngine, TokenTexts, can_score_tokens
 from fidelity.errors import EngineError
 from fidelity.records import Failure, Generation, TokenScores
 from fidelity.runs.jobs import Asked, Job
@@ -20,10 +20,10 @@ from fidelity.store.token_scores import (
     Depth,
     ScoreWriter,
     finished,
-    forced_path,
     is_whole_vocabulary,
     scores_name,
     scores_of,
+    scores_path,
 )
 
 
@@ -33,13 +33,13 @@ def depths_of(config: RunConfig, stored: Run | None = None) -> tuple[Depth, ...]
         return ()
     if isinstance(config.engine, StoredEngine):
         own = scores_of(stored) if stored else []
-        return tuple(forced.depth for forced in own if forced.manifest.baseline == forced.manifest.scorer)
+        return tuple(scores.depth for scores in own if scores.manifest.baseline == scores.manifest.scorer)
     kl = config.kl or TeacherForcing()
     return (Depth(kl.top_k), *([Depth(WHOLE_VOCABULARY, kl.prompts, kl.tokens)] if kl.exact else []))
 
 
 @dataclass(frozen=True)
-class Forcing:
+class MissingScores:
     """The scores that one run owes its baseline, at one depth."""
 
     job: Job
@@ -57,9 +57,11 @@ class Forcing:
         first = [prompt.id for prompt in self.baseline.prompts()[: self.depth.prompts]]
         wanted = set(first)
         return {
-            (said.prompt_id, said.repeat): said.token_ids[: self.depth.tokens]
-            for said in self.baseline.outcomes()
-            if isinstance(said, Generation) and said.token_ids is not None and said.prompt_id in wanted
+            (generation.prompt_id, generation.repeat): generation.token_ids[: self.depth.tokens]
+            for generation in self.baseline.outcomes()
+            if isinstance(generation, Generation)
+            and generation.token_ids is not None
+            and generation.prompt_id in wanted
         }
 
     def lacks(self, number: int) -> bool:
@@ -81,10 +83,10 @@ class Forcing:
         """How many a chunk has."""
         return sum(len(self.handed.get((prompt.id, repeat), ())) for prompt, repeat in self.job.batches[number])
 
-    def part(self, run: Run, chunks: Sequence[int]) -> None:
+    def subset(self, run: Run, chunks: Sequence[int]) -> None:
         """Give a run that consists of some of the chunks the scores that it has."""
-        part = self.writer.part(chunks, forced_path(run, self.baseline, self.depth))
-        part.complete(run, self.baseline, self.depth)
+        subset = self.writer.subset(chunks, scores_path(run, self.baseline, self.depth))
+        subset.complete(run, self.baseline, self.depth)
 
     def _scores(self, chunk: Sequence[Asked], engine: Engine) -> Iterator[TokenScores | Failure]:
         asked = [one for one in chunk if (one.prompt.id, one.repeat) in self.handed]
@@ -92,8 +94,8 @@ class Forcing:
         if why := self._why_not(engine):
             yield from (Failure(prompt.id, why, repeat) for prompt, repeat in asked)
         elif asked:
-            assert isinstance(engine, ForcingEngine)
-            scores = engine.force([prompt for prompt, _ in asked], ids, self.depth.top_k)
+            assert isinstance(engine, TokenScoringEngine)
+            scores = engine.score_tokens([prompt for prompt, _ in asked], ids, self.depth.top_k)
             for one, outcome in zip(asked, scores, strict=True):
                 yield replace(outcome, repeat=one.repeat)
 
@@ -121,14 +123,14 @@ def _noting(outcomes: Iterator[TokenScores | Failure], seen: set[int]) -> Iterat
         yield outcome
 
 
-def owed(job: Job, baseline: Run, depths: Sequence[Depth], store: Store) -> list[Forcing]:
+def missing_scores(job: Job, baseline: Run, depths: Sequence[Depth], store: Store) -> list[MissingScores]:
     """What a run has still to score; nothing where its engine can't, or where the baseline itself wasn't scored."""
-    if not can_force(job.config, job.engine_identity):
+    if not can_score_tokens(job.config, job.engine_identity):
         return []
     own = job.digest == baseline.manifest.digest
-    found = []
+    missing = []
     for depth in depths:
         path = store.root / "scores" / scores_name(job.name, job.digest, baseline, depth)
-        if not finished(path) and (own or finished(forced_path(baseline, baseline, depth))):
-            found.append(Forcing(job, baseline, depth, path))
-    return found
+        if not finished(path) and (own or finished(scores_path(baseline, baseline, depth))):
+            missing.append(MissingScores(job, baseline, depth, path))
+    return missing

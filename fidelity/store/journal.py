@@ -40,8 +40,8 @@ class Journal:
         """Keep one outcome."""
         assert self._open is not None
         kind = "failure" if isinstance(outcome, Failure) else "generation"
-        said = {field.name: getattr(outcome, field.name) for field in fields(outcome)}  # asdict copies every token
-        line = json.dumps({"place": place, kind: said}).encode() + b"\n"
+        values = {field.name: getattr(outcome, field.name) for field in fields(outcome)}  # asdict copies every token
+        line = json.dumps({"place": place, kind: values}).encode() + b"\n"
         with full_disk_explained(self._file):
             if self._open.write(line) != len(line):
                 raise OSError("only a part of an answer could be written")
@@ -54,10 +54,10 @@ class Journal:
         seen: set[int] = set()
         with self._file.open("rb") as lines:
             for line in lines:
-                found = _outcome(line)
-                if found and found[0] not in seen:
-                    seen.add(found[0])
-                    yield found
+                outcome = _outcome(line)
+                if outcome and outcome[0] not in seen:
+                    seen.add(outcome[0])
+                    yield outcome
 
 
 def count_resumptions(file: Path) -> int:
@@ -73,9 +73,9 @@ def _outcome(line: bytes) -> tuple[int, Generation | Failure] | None:
         row: dict[str, Any] = json.loads(line)
         if "failure" in row:
             return row["place"], Failure(**row["failure"])
-        said: dict[str, Any] = row["generation"]
+        values: dict[str, Any] = row["generation"]
         for key in ("token_ids", "logprobs"):
-            said[key] = None if said[key] is None else tuple(said[key])
-        return row["place"], Generation(**said)
+            values[key] = None if values[key] is None else tuple(values[key])
+        return row["place"], Generation(**values)
     except (ValueError, KeyError, TypeError):
         return None

@@ -16,7 +16,7 @@ from fidelity.errors import StoreError
 from fidelity.files import whole_file
 from fidelity.records import EngineInfo, PromptTokens, Sameness
 from fidelity.schema import JsonObject
-from fidelity.text.thinking import NO_THINKING, Habit
+from fidelity.text.thinking import NO_THINKING, ReasoningFormat
 
 MANIFEST = "manifest.json"
 SCHEMA_VERSION = 2
@@ -166,7 +166,7 @@ class ComparisonManifest(Manifest):
     """How both models read the prompts; None in comparisons of older versions."""
     compares: tuple[Compares, ...] = ()
     """What the candidate's YAML declares that it is compared for."""
-    reasoning_formats: tuple[Habit, Habit] = (NO_THINKING, NO_THINKING)
+    reasoning_formats: tuple[ReasoningFormat, ReasoningFormat] = (NO_THINKING, NO_THINKING)
     """Of the baseline and of the candidate."""
     divergence: DivergenceCounts | None = None
     """None where both haven't scored the baseline's tokens."""
@@ -187,8 +187,8 @@ class ComparisonManifest(Manifest):
     def upgrade(cls, data: JsonObject) -> JsonObject:
         """Version 1 had other words for how a run thinks and where answers diverge, and no such keys at first."""
         upgraded = {"reasoning": None, **data}
-        if habits := upgraded.pop("habits", None):
-            upgraded["reasoning_formats"] = habits
+        if formats := upgraded.pop("habits", None):
+            upgraded["reasoning_formats"] = formats
         counts = upgraded.pop("partings", None)
         if isinstance(counts, dict):
             upgraded["divergence"] = {"diverged" if key == "parted" else key: n for key, n in counts.items()}

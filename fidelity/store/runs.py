@@ -85,11 +85,11 @@ class Run:
         """Some columns of the generations, in the order of `rows`."""
         return read_parquet(self.path / GENERATIONS, columns=columns)
 
-    def asked_and_said(self, row: int) -> tuple[Prompt, Response]:
+    def prompt_and_response(self, row: int) -> tuple[Prompt, Response]:
         """One prompt and what came of it, by its number in `rows`; no more of the file is read than holds it."""
-        found = read_parquet_row(self.path / GENERATIONS, row)
-        prompt = Prompt(found["prompt_id"], _content(found.pop("prompt")), found.pop("category"))
-        return prompt, _outcome(found)
+        record = read_parquet_row(self.path / GENERATIONS, row)
+        prompt = Prompt(record["prompt_id"], _content(record.pop("prompt")), record.pop("category"))
+        return prompt, _outcome(record)
 
     def outcomes(self) -> list[Response]:
         """What came of each prompt, in the prompt set's order."""

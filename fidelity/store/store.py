@@ -52,12 +52,14 @@ class Store:
 
     def damaged(self) -> dict[str, str]:
         """What is finished and can't be read, by its place in the store (`runs/NAME`), with the reason."""
-        found = {f"runs/{path.name}": Run(path).damage for path in _complete(self.root / "runs")}
-        found |= {f"comparisons/{path.name}": Comparison(path).damage for path in _complete(self.root / "comparisons")}
+        reasons = {f"runs/{path.name}": Run(path).damage for path in _complete(self.root / "runs")}
+        reasons |= {
+            f"comparisons/{path.name}": Comparison(path).damage for path in _complete(self.root / "comparisons")
+        }
         others: dict[str, type[Manifest]] = {"measurements": Measurement, "studies": StudyManifest}
         for folder, kind in others.items():
-            found |= {f"{folder}/{path.name}": damage_of(path, kind) for path in _complete(self.root / folder)}
-        return {place: reason for place, reason in found.items() if reason}
+            reasons |= {f"{folder}/{path.name}": damage_of(path, kind) for path in _complete(self.root / folder)}
+        return {place: reason for place, reason in reasons.items() if reason}
 
     def run(self, name: str, digest: str) -> Run | None:
         """The finished run with this digest, if it is there."""

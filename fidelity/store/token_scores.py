@@ -89,8 +89,8 @@ class StoredScores:
         Raises:
             StoreError: The file is damaged.
         """
-        found = self._outcome((prompt_id, repeat)) if (prompt_id, repeat) in self._places else None
-        return found if isinstance(found, TokenScores) else None
+        outcome = self._outcome((prompt_id, repeat)) if (prompt_id, repeat) in self._places else None
+        return outcome if isinstance(outcome, TokenScores) else None
 
     def export(self, file: Path) -> None:
         """Write all of it as one chunk, in the order of the keys, as small as it gets; and how the tokens read."""
@@ -106,12 +106,12 @@ class StoredScores:
 
     @cached_property
     def _places(self) -> dict[tuple[str, int], tuple[Path, int]]:
-        found: dict[tuple[str, int], tuple[Path, int]] = {}
+        places: dict[tuple[str, int], tuple[Path, int]] = {}
         for file in sorted(self.path.glob("chunk-*.parquet")):
             with damage_explained(file):
                 keys = self._file(file).read(columns=["prompt_id", "repeat"]).to_pylist()
-            found |= {(row["prompt_id"], row["repeat"]): (file, group) for group, row in enumerate(keys)}
-        return found
+            places |= {(row["prompt_id"], row["repeat"]): (file, group) for group, row in enumerate(keys)}
+        return places
 
     def _file(self, file: Path) -> "pq.ParquetFile":
         import pyarrow.parquet as pq
@@ -164,7 +164,7 @@ class ScoreWriter:
         ]
         return None if None in reasons or not reasons else f"{reasons[0]}"
 
-    def part(self, numbers: Iterable[int], path: Path) -> "ScoreWriter":
+    def subset(self, numbers: Iterable[int], path: Path) -> "ScoreWriter":
         """Some of the chunks at another place; they stay here too, so that more may follow."""
         path.mkdir(parents=True, exist_ok=True)
         for file in (*map(self._chunk, numbers), self.path / TEXTS):
@@ -199,7 +199,7 @@ def writing(path: Path) -> Iterator[ScoreWriter | StoredScores]:
         yield finished(path) or ScoreWriter(path)
 
 
-def forced_path(scorer: Run, baseline: Run, depth: Depth) -> Path:
+def scores_path(scorer: Run, baseline: Run, depth: Depth) -> Path:
     """Where a run's scores of the baseline's tokens lie, finished or not: in the store that the run lies in."""
     return _folder(scorer) / scores_name(scorer.name, scorer.manifest.digest, baseline, depth)
 
@@ -218,23 +218,23 @@ def finished(path: Path) -> StoredScores | None:
 def scores_of(run: Run) -> list[StoredScores]:
     """All that a run has scored, its own tokens and others'."""
     there = [StoredScores(manifest.parent) for manifest in sorted(_folder(run).glob(f"{run.name}-on-*/{MANIFEST}"))]
-    return [forced for forced in there if forced.manifest.scorer == run.id]
+    return [scores for scores in there if scores.manifest.scorer == run.id]
 
 
 def adopt_scores(run: Run, root: Path) -> None:
     """Copy what a run of another store has scored into the store at `root`, as far as it isn't there."""
-    for forced in scores_of(run):
-        path = root / "scores" / forced.path.name
+    for scores in scores_of(run):
+        path = root / "scores" / scores.path.name
         if not finished(path):
             with full_disk_explained(path):
-                shutil.copytree(forced.path, path, ignore=shutil.ignore_patterns(".*", MANIFEST), dirs_exist_ok=True)
+                shutil.copytree(scores.path, path, ignore=shutil.ignore_patterns(".*", MANIFEST), dirs_exist_ok=True)
             with whole_file(path / MANIFEST) as draft:
-                shutil.copyfile(forced.path / MANIFEST, draft)
+                shutil.copyfile(scores.path / MANIFEST, draft)
 
 
 def adopt_export(file: Path, scorer: Run, baseline: Run, depth: Depth) -> None:
     """Take what `StoredScores.export` wrote as the scores of a run, unless it has them."""
-    with writing(forced_path(scorer, baseline, depth)) as writer:
+    with writing(scores_path(scorer, baseline, depth)) as writer:
         if isinstance(writer, ScoreWriter):
             writer.adopt(file)
             writer.complete(scorer, baseline, depth)
@@ -245,12 +245,12 @@ def together(baseline: Run, other: Run, *, whole_vocabulary: bool) -> tuple[Stor
 
     Only forced against forced is compared: decoding runs through other kernels.
     """
-    own = [forced for forced in scores_of(baseline) if forced.manifest.baseline == baseline.id]
-    own = [forced for forced in own if (forced.depth.top_k == WHOLE_VOCABULARY) is whole_vocabulary]
-    own.sort(key=lambda forced: (forced.depth.top_k, forced.depth.prompts or 0, forced.depth.tokens or 0))
+    own = [stored for stored in scores_of(baseline) if stored.manifest.baseline == baseline.id]
+    own = [stored for stored in own if (stored.depth.top_k == WHOLE_VOCABULARY) is whole_vocabulary]
+    own.sort(key=lambda stored: (stored.depth.top_k, stored.depth.prompts or 0, stored.depth.tokens or 0))
     why = _why_not(other if own else baseline, baseline, whole_vocabulary)
     for scores in reversed(own):
-        if beside := finished(forced_path(other, baseline, scores.depth)):
+        if beside := finished(scores_path(other, baseline, scores.depth)):
             failed = beside.manifest.failed or scores.manifest.failed
             if failed is None:
                 return scores, beside
@@ -267,9 +267,9 @@ def both_scored(baseline: Run, other: Run, *, whole_vocabulary: bool) -> Iterato
     both = together(baseline, other, whole_vocabulary=whole_vocabulary)
     if isinstance(both, str):
         raise StoreError(both)
-    ours, theirs = both
-    for key in ours.keys:
-        pair = ours.get(*key), theirs.get(*key)
+    baseline_scores, other_scores = both
+    for key in baseline_scores.keys:
+        pair = baseline_scores.get(*key), other_scores.get(*key)
         if pair[0] and pair[1]:
             yield pair[0], pair[1]
 
@@ -356,10 +356,10 @@ def _outcome(row: "pa.RecordBatch") -> TokenScores | Failure:
     prompt_id, repeat, failure = (row[key][0].as_py() for key in ("prompt_id", "repeat", "failure"))
     if failure is not None:
         return Failure(prompt_id, failure, repeat)
-    told = {key: row[key].flatten().to_numpy() for key in ("token_ids", "logprobs", "ranks", "top_logprobs")}
-    n = len(told["token_ids"])
-    table = (n, len(told["top_logprobs"]) // max(1, n))
+    arrays = {key: row[key].flatten().to_numpy() for key in ("token_ids", "logprobs", "ranks", "top_logprobs")}
+    n = len(arrays["token_ids"])
+    table = (n, len(arrays["top_logprobs"]) // max(1, n))
     ids = row["top_ids"]
     top_ids = ids.flatten().to_numpy().reshape(table) if ids[0].is_valid else every_id(*table)
-    told["top_logprobs"] = told["top_logprobs"].reshape(table)
-    return TokenScores(prompt_id, top_ids=top_ids, repeat=repeat, **told)
+    arrays["top_logprobs"] = arrays["top_logprobs"].reshape(table)
+    return TokenScores(prompt_id, top_ids=top_ids, repeat=repeat, **arrays)

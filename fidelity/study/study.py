@@ -176,16 +176,16 @@ def _run_family(
 
 
 def _compared(cells: dict[str, Cell], result: ComparisonSet) -> dict[str, Cell]:
-    found = {}
+    judged = {}
     for scores in result.candidates:
         manifest, original = scores.run.manifest, result.baseline.manifest.checkpoint
         name = manifest.config.name if manifest.config.name in cells else scores.run.name
-        found[name] = cells[name].replace(
+        judged[name] = cells[name].replace(
             format=manifest.label or manifest.checkpoint.format or "format unknown",
             parameters=original.parameters or manifest.checkpoint.parameters,
-            comparison=scores.kept.path.name,
+            comparison=scores.comparison.path.name,
         )
-    return found
+    return judged
 
 
 def _why_not(family: Family, config: RunConfig, store: Store, limit: int | None) -> str:
@@ -229,13 +229,13 @@ def checkpoint_of(config: RunConfig) -> Checkpoint | None:
 
 
 def _cell(family: Family, config: RunConfig) -> Cell:
-    own, ours = checkpoint_of(config), checkpoint_of(family.baseline)
+    own, original = checkpoint_of(config), checkpoint_of(family.baseline)
     return Cell(
         family=family.name,
         baseline=family.baseline.name,
         candidate=config.name,
         format=config.label or (own.format if own else None) or "format unknown",
-        parameters=(ours.parameters if ours else None) or (own.parameters if own else None),
+        parameters=(original.parameters if original else None) or (own.parameters if own else None),
     )
 
 

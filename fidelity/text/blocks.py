@@ -43,11 +43,11 @@ def fences(text: str) -> list[Fence]:
     return [Fence(language(t), t.content, (t.map[0], t.map[1])) for t in parse(text) if t.type == "fence" and t.map]
 
 
-def without_fences(text: str, found: Sequence[Fence]) -> list[str]:
+def without_fences(text: str, code: Sequence[Fence]) -> list[str]:
     """The stretches of whole lines before, between and after the fences."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    starts = [0, *(fence.lines[1] for fence in found)]
-    ends = [*(fence.lines[0] for fence in found), len(lines)]
+    starts = [0, *(fence.lines[1] for fence in code)]
+    ends = [*(fence.lines[0] for fence in code), len(lines)]
     return ["\n".join(lines[start:end]) for start, end in zip(starts, ends, strict=True)]
 
 

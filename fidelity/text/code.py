@@ -113,7 +113,7 @@ def _bound(side: Sequence[Statement], *, typed: bool) -> set[str]:
 
     `typed`: whether a name after a name, as in `int x`, is one of them.
     """
-    found = set()
+    names = set()
     for statement in side:
         lexemes = statement.lexemes
         declares = bool({x.text for x in lexemes} & {"def", "function", "fn", "func", "fun", "lambda", "=>", "sub"})
@@ -135,8 +135,8 @@ def _bound(side: Sequence[Statement], *, typed: bool) -> set[str]:
                 or (declared and after == "(" and lexemes[-1].text in (")", "const", "override"))
                 or (not depth and after == "," and {"=", "in"} & {x.text for x in lexemes[i:]})
             ):
-                found.add(lexeme.text)
-    return found
+                names.add(lexeme.text)
+    return names
 
 
 def _is_type(lexeme: Lexeme) -> bool:

@@ -122,10 +122,10 @@ class _Reader:
         self.names: Lexicon | None = None
 
     def comparison(self) -> TextComparison:
-        found = [*self._prose(), *self._documents(), *self._code(), *self._tables()]
-        found.sort(key=lambda conflict: (KINDS.index(conflict.kind), -conflict.severity, conflict.baseline))
+        conflicts = [*self._prose(), *self._documents(), *self._code(), *self._tables()]
+        conflicts.sort(key=lambda conflict: (KINDS.index(conflict.kind), -conflict.severity, conflict.baseline))
         return TextComparison(
-            tuple(dict.fromkeys(found)),
+            tuple(dict.fromkeys(conflicts)),
             (self.units[0], self.units[1]),
             (self.matched[0], self.matched[1]),
             self.languages,

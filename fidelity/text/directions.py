@@ -57,10 +57,10 @@ def _listed(language: str) -> Opposites:
 
 
 def _by_stem(lines: Iterable[Sequence[Sequence[str]]]) -> Opposites:
-    found: dict[str, set[str]] = defaultdict(set)
+    opposites: dict[str, set[str]] = defaultdict(set)
     for one, other in lines:
         for word in one:
-            found[word].update(other)
+            opposites[word].update(other)
         for word in other:
-            found[word].update(one)
-    return {word: frozenset(antonyms - {word}) for word, antonyms in found.items()}
+            opposites[word].update(one)
+    return {word: frozenset(antonyms - {word}) for word, antonyms in opposites.items()}

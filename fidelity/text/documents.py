@@ -85,8 +85,8 @@ def paired(
 
 def share_that_parses(pairs: Sequence[tuple[Document | None, Document | None]]) -> float | None:
     """Share of the baseline's parsing documents whose counterpart parses too; None if it has none."""
-    kept = [other is not None and other.root is not None for own, other in pairs if own and own.root is not None]
-    return sum(kept) / len(kept) if kept else None
+    parsing = [other is not None and other.root is not None for own, other in pairs if own and own.root is not None]
+    return sum(parsing) / len(parsing) if parsing else None
 
 
 def parse_json(text: str) -> Members | list[DocumentValue] | None:

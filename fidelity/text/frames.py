@@ -126,8 +126,8 @@ class Frame:
 
     def crossed(self, i: int, j: int) -> bool:
         """Whether what is before term i of the baseline is after term j of the candidate, and the other way round."""
-        before, after = (self._content(part) for part in (self.a[:i], self.a[i + 1 :]))
-        left, right = (self._content(part) for part in (self.b[:j], self.b[j + 1 :]))
+        before, after = (self._content(side) for side in (self.a[:i], self.a[i + 1 :]))
+        left, right = (self._content(side) for side in (self.b[:j], self.b[j + 1 :]))
         both = before & after
         same = len((before & left) - both) + len((after & right) - both)
         return len((before & right) - both - left) + len((after & left) - both - right) > same

@@ -82,8 +82,8 @@ def statements(code: str, language: str) -> list[Statement]:
     if language == "sql":
         lexemes = [x._replace(text=x.text.casefold()) if x.kind != "string" else x for x in lexemes]
     pieces = _split(lexemes, code, lines=language != "sql", braces=language in BRACES)
-    found = (tuple(_essential(piece)) for piece in pieces)
-    return [Statement(lexemes) for lexemes in found if lexemes and not _is_docstring(lexemes)]
+    essential = (tuple(_essential(piece)) for piece in pieces)
+    return [Statement(lexemes) for lexemes in essential if lexemes and not _is_docstring(lexemes)]
 
 
 def _split(lexemes: Sequence[Lexeme], code: str, *, lines: bool, braces: bool) -> Iterator[list[Lexeme]]:

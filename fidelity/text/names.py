@@ -174,14 +174,14 @@ def _without_equal(
     forms = Counter(_form(others[j]) for j in taken)
     words = {_form(others[k]) for k in changed if others[k].kind == "word"}
     initials = _initials(others)
-    found = []
+    unmatched = []
     for i in indices:
         form = _form(terms[i])
         if forms[form]:
             forms[form] -= 1
         elif form not in initials and not (terms[i].kind == "code" and form in words):
-            found.append(i)
-    return found
+            unmatched.append(i)
+    return unmatched
 
 
 @lru_cache(maxsize=100_000)

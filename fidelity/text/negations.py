@@ -98,12 +98,12 @@ def is_negator(word: str, language: str | None) -> bool:
 def _negators(terms: Sequence[Term], sentence: str, language: str) -> list[int]:
     """Where the negators are; `neither ... nor` and `no ... nor` count once."""
     words = _words(language)
-    found = [i for i, term in enumerate(terms) if term.kind == "word" and term.form.casefold() in words]
-    if not found:
+    negators = [i for i, term in enumerate(terms) if term.kind == "word" and term.form.casefold() in words]
+    if not negators:
         return []
     without = [match.span() for match in _without_effect(language).finditer(sentence.casefold())]
-    found = [i for i in found if not any(a <= terms[i].start < b for a, b in without)]
-    return [i for n, i in enumerate(found) if n == 0 or terms[i].form.casefold() not in _CONTINUING]
+    negators = [i for i in negators if not any(a <= terms[i].start < b for a, b in without)]
+    return [i for n, i in enumerate(negators) if n == 0 or terms[i].form.casefold() not in _CONTINUING]
 
 
 _CONTINUING = frozenset({"nor", "noch", "ni", "né", "nem"})

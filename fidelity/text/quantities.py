@@ -122,40 +122,40 @@ def _separated(digits: str) -> Iterator[str]:
 def _unit(text: str, end: int, currency: str | None) -> tuple[str, int, int]:
     """The unit after a number, the power of ten of a word such as "million" before it, and where they end."""
     scale = 0
-    if (found := _after().match(text, end)) and (scale := _scale(found, currency)):
-        end = found.end("first")
-        found = _after().match(text, end)
+    if (match := _after().match(text, end)) and (scale := _scale(match, currency)):
+        end = match.end("first")
+        match = _after().match(text, end)
     if currency:
         return unit_name(currency.strip()) or currency.strip(), scale, end
-    if found is None:
+    if match is None:
         return "", scale, end
-    name, end = _longest_name(found, end, text)
+    name, end = _longest_name(match, end, text)
     per = _per().match(text, end) if name else None
     if per and (unit_name(per["unit"]) or per["slash"]):
         return f"{name}/{unit_name(per['unit']) or per['unit']}", scale, per.end()
     return name, scale, end
 
 
-def _scale(found: "regex.Match[str]", currency: str | None) -> int:
-    word: str = found["first"]
-    if word in ("k", "K") and not found["gap"]:
+def _scale(match: "regex.Match[str]", currency: str | None) -> int:
+    word: str = match["first"]
+    if word in ("k", "K") and not match["gap"]:
         return 3
     if word.casefold() in ("m", "b") and currency:
         return 6 if word.casefold() == "m" else 9
     return SCALES.get(word.casefold(), 0)
 
 
-def _longest_name(found: "regex.Match[str]", end: int, text: str) -> tuple[str, int]:
+def _longest_name(match: "regex.Match[str]", end: int, text: str) -> tuple[str, int]:
     """The unit whose name has the most words; else the word that is attached, or one that is only used for numbers."""
-    word: str = found["first"]
+    word: str = match["first"]
     if word in ("st", "nd", "rd", "th"):
-        return "th", found.end("first")
+        return "th", match.end("first")
     for last in ("third", "second", "first"):
-        if found[last] and (name := unit_name(text[found.start("first") : found.end(last)])):
-            return name, found.end(last)
-    if not found["gap"] and not word.startswith("_"):
-        return word, found.end("first")
-    return (word, found.end("first")) if word in ("M", "MM", "B", "T", "K", "mn", "Mio", "Mrd") else ("", end)
+        if match[last] and (name := unit_name(text[match.start("first") : match.end(last)])):
+            return name, match.end(last)
+    if not match["gap"] and not word.startswith("_"):
+        return word, match.end("first")
+    return (word, match.end("first")) if word in ("M", "MM", "B", "T", "K", "mn", "Mio", "Mrd") else ("", end)
 
 
 def _url(url: str) -> str:

@@ -110,7 +110,7 @@ def _language(code: str) -> _Language:
             names[key] = pattern
         elif key != "#":
             patterns[key].append(pattern)
-    return _Language(**{key: _compiled("|".join(found)) for key, found in patterns.items()})
+    return _Language(**{key: _compiled("|".join(alternatives)) for key, alternatives in patterns.items()})
 
 
 @cache

@@ -71,25 +71,25 @@ def segments(text: str) -> Segments:
     """Cut a text. A fence whose content is JSON or YAML is a document; one without code in it is read as sentences."""
     if (root := parse_json(text)) is not None:
         return Segments([], [], [], [DocumentSegment(root, 0, len(text))])
-    found = Segments([], [], [], [])
+    lists = Segments([], [], [], [])
     position = 0
     for block in _blocks(text):
-        _prose(text, position, block.start, found)
+        _prose(text, position, block.start, lists)
         position = block.end
         match block:
             case Table():
-                found.tables.append(block)
+                lists.tables.append(block)
             case FenceSegment() if (root := _root(block)) is not None:
-                found.documents.append(DocumentSegment(root, block.start, block.end))
+                lists.documents.append(DocumentSegment(root, block.start, block.end))
             case FenceSegment() if block.language in PROSE_FENCES or (
                 not block.language and looks_like_prose(block.text)
             ):
                 first = text.find("\n", block.start, block.end) + 1
-                found.sentences.extend(_sentences(text, first, text.rfind("\n", first, block.end - 1) + 1))
+                lists.sentences.extend(_sentences(text, first, text.rfind("\n", first, block.end - 1) + 1))
             case FenceSegment():
-                found.fences.append(block)
-    _prose(text, position, len(text), found)
-    return found
+                lists.fences.append(block)
+    _prose(text, position, len(text), lists)
+    return lists
 
 
 def looks_like_prose(text: str) -> bool:
@@ -152,7 +152,7 @@ def _root(fence: FenceSegment) -> Members | list[DocumentValue] | None:
     return parse_json(fence.text) if fence.language in ("json", "json5", "jsonc", "javascript", "js", "") else None
 
 
-def _prose(text: str, start: int, end: int, found: Segments) -> None:
+def _prose(text: str, start: int, end: int, lists: Segments) -> None:
     """Sentences, and JSON that begins on a line of its own."""
     position, attempts = start, 0
     for opening in re.compile(r"^[ \t]*(?=\{\s*\"|\[\s*[\"{\[])", re.MULTILINE).finditer(text, start, end):
@@ -166,10 +166,10 @@ def _prose(text: str, start: int, end: int, found: Segments) -> None:
         if root is None:
             attempts += 1
             continue
-        found.sentences.extend(_sentences(text, position, opening.start()))
-        found.documents.append(DocumentSegment(root, opening.end(), closing))
+        lists.sentences.extend(_sentences(text, position, opening.start()))
+        lists.documents.append(DocumentSegment(root, opening.end(), closing))
         position = closing
-    found.sentences.extend(_sentences(text, position, end))
+    lists.sentences.extend(_sentences(text, position, end))
 
 
 def _sentences(text: str, start: int, end: int) -> Iterator[Sentence]:

@@ -38,18 +38,18 @@ def terms(sentence: str, language: str = "en") -> list[Term]:
     `don't` is `do` and `not`, `cannot` is `can` and `not`. A code span's words are of kind `code`, as are identifiers
     (`snake_case`, `camelCase`, `a.b`, `a()`), paths and addresses. Chinese and Thai go by character.
     """
-    found: list[Term] = []
+    ordered: list[Term] = []
     position = 0
     for quantity in quantities(sentence):
         if quantity.start < position:  # several numbers of one match
             quantity = quantity._replace(start=position)
-        found += _words(sentence, position, quantity.start, language)
+        ordered += _words(sentence, position, quantity.start, language)
         kind: TermKind = "code" if quantity.kind == "url" else "number"
-        found.append(
+        ordered.append(
             Term(kind, sentence[quantity.start : quantity.end], quantity.normal, quantity.start, quantity.end, quantity)
         )
         position = max(position, _words_in(sentence, quantity))
-    return [*found, *_words(sentence, position, len(sentence), language)]
+    return [*ordered, *_words(sentence, position, len(sentence), language)]
 
 
 def _words_in(sentence: str, quantity: Quantity) -> int:
@@ -88,9 +88,9 @@ def _words(sentence: str, start: int, end: int, language: str) -> Iterator[Term]
             yield Term("mark", form, form, *match.span())
         else:
             initial = form[0].isupper() and _begins(sentence, match.start())
-            for part in _parts(form.casefold()):
-                written = form if part == form.casefold() else _cased(part, form)
-                yield Term("word", written, _stem(part, language), match.start(), match.end(), initial=initial)
+            for piece in _parts(form.casefold()):
+                written = form if piece == form.casefold() else _cased(piece, form)
+                yield Term("word", written, _stem(piece, language), match.start(), match.end(), initial=initial)
 
 
 def _begins(sentence: str, start: int) -> bool:
@@ -98,8 +98,8 @@ def _begins(sentence: str, start: int) -> bool:
     return not before or before.endswith(_BEFORE_INITIAL)
 
 
-def _cased(part: str, form: str) -> str:
-    return part.capitalize() if form[:1].isupper() and part != "not" else part
+def _cased(piece: str, form: str) -> str:
+    return piece.capitalize() if form[:1].isupper() and piece != "not" else piece
 
 
 def _parts(word: str) -> list[str]:

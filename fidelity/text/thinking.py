@@ -33,7 +33,7 @@ class Split(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Habit:
+class ReasoningFormat:
     """How a run thinks: what tells thinking from answer in each of its texts."""
 
     __pydantic_config__ = REFUSE_UNKNOWN_KEYS
@@ -47,16 +47,16 @@ class Habit:
     """A text without any tag is thinking that never ended."""
 
 
-NO_THINKING = Habit(None)
+NO_THINKING = ReasoningFormat(None)
 
 
-def habit_of(
+def detect_format(
     texts: Sequence[str],
     *,
     parser: Literal["auto", "think", "harmony", "none"] = "auto",
     tags: tuple[str, str] = THINK,
     opened: bool | None = None,
-) -> Habit:
+) -> ReasoningFormat:
     """How these texts, all of one run, think.
 
     A text that begins with a thinking block shows it by itself. What any text might say by chance (a closing tag alone,
@@ -71,7 +71,7 @@ def habit_of(
     if parser == "none" or not texts:
         return NO_THINKING
     if parser == "harmony" or (parser == "auto" and _shows_harmony(texts)):
-        return Habit("harmony")
+        return ReasoningFormat("harmony")
     begun = [text for text in texts if text.lstrip().startswith(tags[0])]
     whole = any(_end_of_thinking(text.lstrip().removeprefix(tags[0]), tags) for text in begun)
     closed = sum(_closes_only(text, tags) for text in texts)
@@ -79,27 +79,27 @@ def habit_of(
     if not (parser == "think" or opened or whole or many or 2 * len(begun) >= len(texts)):
         return NO_THINKING
     closes_only = bool(opened) or many or (parser == "think" and closed > 0)
-    return Habit("think", tags, closes_only, begins_inside=many if opened is None else opened)
+    return ReasoningFormat("think", tags, closes_only, begins_inside=many if opened is None else opened)
 
 
-def split(text: str, habit: Habit) -> Split:
+def split(text: str, reasoning_format: ReasoningFormat) -> Split:
     """The text's thinking and its answer; white space between the two belongs to neither."""
-    match habit.form:
+    match reasoning_format.form:
         case "think":
-            return _split_think(text, habit)
+            return _split_think(text, reasoning_format)
         case "harmony":
             return _split_harmony(text)
         case None:
             return Split(None, text)
 
 
-def _split_think(text: str, habit: Habit) -> Split:
-    opening, _ = habit.tags
+def _split_think(text: str, reasoning_format: ReasoningFormat) -> Split:
+    opening, _ = reasoning_format.tags
     rest, thoughts = text, list[str]()
-    while (begun := rest.lstrip().startswith(opening)) or (habit.closes_only and not thoughts):
+    while (begun := rest.lstrip().startswith(opening)) or (reasoning_format.closes_only and not thoughts):
         body = rest.lstrip().removeprefix(opening)
-        end = _end_of_thinking(body, habit.tags)
-        if end is None and not (begun or habit.begins_inside):
+        end = _end_of_thinking(body, reasoning_format.tags)
+        if end is None and not (begun or reasoning_format.begins_inside):
             break
         thinking, answer = end or (len(body), len(body))
         thoughts.append(body[:thinking].strip())
@@ -117,12 +117,12 @@ def _end_of_thinking(body: str, tags: tuple[str, str]) -> tuple[int, int] | None
     if closing not in body:
         return None
     tag = f"(?:{re.escape(opening)}|{re.escape(closing)})"
-    found = list(re.finditer(f"(?<!`){tag}|{tag}(?!`)", body))
+    matches = list(re.finditer(f"(?<!`){tag}|{tag}(?!`)", body))
     code = [match.span() for match in _FENCED.finditer(body)]
-    outside = [one for one in found if not any(start < one.start() < end for start, end in code)]
-    for tags_found in (outside, found):
+    outside = [one for one in matches if not any(start < one.start() < end for start, end in code)]
+    for candidates in (outside, matches):
         depth, first = 1, None
-        for one in tags_found:
+        for one in candidates:
             depth += 1 if one[0] == opening else -1
             first = first or (one if one[0] == closing else None)
             if depth == 0:
@@ -140,9 +140,9 @@ def _closes_only(text: str, tags: tuple[str, str]) -> bool:
 
 def _split_harmony(text: str) -> Split:
     begin = text.lstrip()
-    if begin.startswith(_HARMONY_BEGINS) and (said := _HARMONY.findall(begin)):
-        thoughts = [body.strip() for channel, body in said if channel != "final"]
-        return _joined(thoughts, "".join(body for channel, body in said if channel == "final"))
+    if begin.startswith(_HARMONY_BEGINS) and (channels := _HARMONY.findall(begin)):
+        thoughts = [body.strip() for channel, body in channels if channel != "final"]
+        return _joined(thoughts, "".join(body for channel, body in channels if channel == "final"))
     if begin.startswith(_STRIPPED_BEGINS):
         thinking, _, answer = begin.partition(_STRIPPED_FINAL)
         for channel in _STRIPPED_BEGINS:

@@ -62,7 +62,7 @@ class _Tables:
         stored = [self.all_words]
         for start in starts[:-1]:
             stored.append(reduce(self._next, matches[start : start + BLOCK], stored[-1]))
-        alive, found = self.all_words, 0  # alive: the words that a line may still match
+        alive, matched = self.all_words, 0  # alive: the words that a line may still match
         for start, first in zip(starts[::-1], stored[::-1], strict=True):
             block = matches[start : start + BLOCK]
             columns = list(accumulate(block, self._next, initial=first))[1:]
@@ -70,11 +70,11 @@ class _Tables:
                 # rouge-score walks down each line to the first word that matches, or at which the LCS grows.
                 reached = self._down_from_highest(alive & (match | ~column))
                 here = reached & ~(reached >> 1) & match
-                found |= here
+                matched |= here
                 alive = reached & ~here
                 if not alive:
-                    return found
-        return found
+                    return matched
+        return matched
 
     def _next(self, column: int, match: int) -> int:
         """The next column of the tables: a word's bit is 0 where the length of the LCS grows at that word."""

@@ -79,10 +79,10 @@ def place_of(path: Path, value: DocumentValue, text: str) -> tuple[int, int]:
     written = re.escape(json.dumps(value, ensure_ascii=False)) if not isinstance(value, Members | list) else r"[{\[]"
     if isinstance(value, float | Numeral):
         written = r"-?\d[\d.eE+-]*"
-    key = next((part for part in reversed(path) if isinstance(part, str)), None)
+    key = next((step for step in reversed(path) if isinstance(step, str)), None)
     before = rf'"{re.escape(key)}"\s*:[^:]*?' if key is not None else ""
-    found = re.search(rf"{before}({written})", text)
-    return found.span(1) if found else (0, len(text))
+    match = re.search(rf"{before}({written})", text)
+    return match.span(1) if match else (0, len(text))
 
 
 def _elements(a: Sequence[DocumentValue], b: Sequence[DocumentValue]) -> Iterator[tuple[int, int]]:

@@ -26,22 +26,22 @@ AnswerTokens = dict[tuple[str, int], list[int]]
 class Survival:
     """How long answers stay the baseline's, token for token."""
 
-    parted: tuple[int, ...]
+    diverged_at: tuple[int, ...]
     """Positions, from 0 and in order, of the first differing token of the answers that parted."""
     answers: int
     """All answers that both runs have given."""
 
     def share_at(self, token: int) -> float:
         """Share of the answers that have not parted before or at this position; one that never parts counts as such."""
-        return 1.0 - bisect_right(self.parted, token) / self.answers if self.answers else 1.0
+        return 1.0 - bisect_right(self.diverged_at, token) / self.answers if self.answers else 1.0
 
     def curve(self) -> list[tuple[int, float]]:
         """The steps of the curve: after `token` tokens, the share that has not parted; from (0, 1.0) on."""
-        return [(0, 1.0), *((place + 1, self.share_at(place)) for place in sorted(set(self.parted)))]
+        return [(0, 1.0), *((place + 1, self.share_at(place)) for place in sorted(set(self.diverged_at)))]
 
 
 @dataclass(frozen=True, slots=True)
-class Parting:
+class Divergence:
     """The first token in which an answer differs from the baseline's. Log-probabilities in nats, None where unknown."""
 
     prompt_id: str
@@ -61,13 +61,13 @@ class Parting:
     the tokens (a temperature above 0)."""
 
 
-def count_partings(baseline: Run, other: Run, *, noise: float | None) -> DivergenceCounts:
+def count_divergences(baseline: Run, other: Run, *, noise: float | None) -> DivergenceCounts:
     """Where the drift of a control or a candidate starts, in four numbers."""
-    surviving, partings_ = survival(baseline, other), partings(baseline, other, noise=noise)
-    near = [parting.near_tie for parting in partings_ if parting.near_tie is not None]
+    surviving, points = survival(baseline, other), divergences(baseline, other, noise=noise)
+    near = [point.near_tie for point in points if point.near_tie is not None]
     return DivergenceCounts(
         answers=surviving.answers,
-        diverged=len(surviving.parted),
+        diverged=len(surviving.diverged_at),
         near_ties=near.count(True),
         minds_changed=near.count(False),
     )
@@ -75,8 +75,11 @@ def count_partings(baseline: Run, other: Run, *, noise: float | None) -> Diverge
 
 def survival(baseline: Run, other: Run) -> Survival:
     """How long the answers of a control or a candidate stay the baseline's; runs without token ids have no answers."""
-    ours, theirs = _answers(baseline), _answers(other)
-    places = [_parted_at(ours[key], theirs[key]) for key in ours.keys() & theirs.keys()]
+    baseline_answers, other_answers = _answers(baseline), _answers(other)
+    places = [
+        _diverges_at(baseline_answers[key], other_answers[key])
+        for key in baseline_answers.keys() & other_answers.keys()
+    ]
     return Survival(tuple(sorted(place for place in places if place is not None)), len(places))
 
 
@@ -86,16 +89,16 @@ def noise(baseline: Run, controls: Sequence[Run]) -> float | None:
     The 99 % quantile of |gap in the control - gap in the baseline| over all tokens of all controls. A control differs
     in its batches only, so a margin within this can be turned round without any quantization.
     """
-    forced = [c for c in controls if not isinstance(together(baseline, c, whole_vocabulary=False), str)]
+    scored = [c for c in controls if not isinstance(together(baseline, c, whole_vocabulary=False), str)]
     changes = [
-        gap_change(*pair) for control in forced for pair in both_scored(baseline, control, whole_vocabulary=False)
+        gap_change(*pair) for control in scored for pair in both_scored(baseline, control, whole_vocabulary=False)
     ]
     known = np.concatenate([np.zeros(0), *changes])
     known = known[np.isfinite(known)]
     return float(np.quantile(known, NOISE_QUANTILE)) if len(known) else None
 
 
-def partings(baseline: Run, other: Run, *, noise: float | None) -> list[Parting]:
+def divergences(baseline: Run, other: Run, *, noise: float | None) -> list[Divergence]:
     """Every answer that parted while both sides still had a token to say, in the order of the positions.
 
     Empty where the runs weren't forced.
@@ -107,30 +110,34 @@ def partings(baseline: Run, other: Run, *, noise: float | None) -> list[Parting]
     """
     if isinstance(together(baseline, other, whole_vocabulary=False), str):
         return []
-    ours, theirs = _answers(baseline), _answers(other)
+    baseline_answers, other_answers = _answers(baseline), _answers(other)
     sampling = baseline.manifest.sampling
     noise = None if sampling and sampling.temperature > 0 else noise
-    found = []
+    points = []
     for p, q in both_scored(baseline, other, whole_vocabulary=False):
         key = p.prompt_id, p.repeat
-        place = _parted_at(ours[key], theirs[key]) if key in ours and key in theirs else None
-        if place is not None and place < min(len(p.token_ids), len(q.token_ids), len(theirs[key])):
-            found.append(_parting(p, q, place, theirs[key][place], noise))
-    return sorted(found, key=lambda parting: parting.position)
+        place = (
+            _diverges_at(baseline_answers[key], other_answers[key])
+            if key in baseline_answers and key in other_answers
+            else None
+        )
+        if place is not None and place < min(len(p.token_ids), len(q.token_ids), len(other_answers[key])):
+            points.append(_divergence(p, q, place, other_answers[key][place], noise))
+    return sorted(points, key=lambda point: point.position)
 
 
-def _parting(p: TokenScores, q: TokenScores, place: int, said: int, noise: float | None) -> Parting:
+def _divergence(p: TokenScores, q: TokenScores, place: int, token: int, noise: float | None) -> Divergence:
     own = float(p.logprobs[place])
-    others = log_probability(p, place, said)
+    others = log_probability(p, place, token)
     margin = own - (float(p.top_logprobs[place, -1]) if others is None else others)
-    return Parting(
+    return Divergence(
         prompt_id=p.prompt_id,
         repeat=p.repeat,
         position=place,
         baseline_token=int(p.token_ids[place]),
-        other_token=said,
+        other_token=token,
         baseline_logprobs=(own, others),
-        other_logprobs=(float(q.logprobs[place]), log_probability(q, place, said)),
+        other_logprobs=(float(q.logprobs[place]), log_probability(q, place, token)),
         margin=margin,
         near_tie=None if noise is None else margin <= noise,
     )
@@ -141,6 +148,6 @@ def _answers(run: Run) -> AnswerTokens:
     return {(row["prompt_id"], row["repeat"] or 0): row["token_ids"] for row in rows if row["token_ids"] is not None}
 
 
-def _parted_at(ours: Sequence[int], theirs: Sequence[int]) -> int | None:
+def _diverges_at(baseline_tokens: Sequence[int], other_tokens: Sequence[int]) -> int | None:
     """Where one is the start of the other they part at its end; None where they are the same."""
-    return None if ours == theirs else first_difference(ours, theirs)
+    return None if baseline_tokens == other_tokens else first_difference(baseline_tokens, other_tokens)

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fidelity.store.runs import Run
-from fidelity.tokens.first_divergence import Parting, Survival, noise, partings, survival
+from fidelity.tokens.first_divergence import Divergence, Survival, divergences, noise, survival
 from fidelity.tokens.statistics import TokenStatistics, token_statistics
 
 
@@ -16,7 +16,7 @@ class RunTokens:
     run: str
     statistics: TokenStatistics
     survival: Survival
-    partings: list[Parting]
+    divergences: list[Divergence]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class TokenReport:
     baseline: str
     runs: tuple[RunTokens, ...]
     noise: float | None
-    """Nats: see `partings.noise`."""
+    """Nats: see `divergences.noise`."""
 
 
 def token_report(baseline: Run, controls: Sequence[Run], candidate: Run) -> TokenReport:
@@ -41,7 +41,7 @@ def token_report(baseline: Run, controls: Sequence[Run], candidate: Run) -> Toke
             run.name,
             token_statistics(baseline, run),
             survival(baseline, run),
-            partings(baseline, run, noise=moved),
+            divergences(baseline, run, noise=moved),
         )
         for run in (*controls, candidate)
     )

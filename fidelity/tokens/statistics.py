@@ -41,16 +41,16 @@ class TokenStatistics:
     """Change of the probability of the baseline's tokens, as a share of 1 (the tool prints per cent)."""
     same_top: float
     """Share of the tokens at which both find the same token most likely."""
-    ear: float
+    acceptance: float
     """Expected acceptance rate, from below: see `token_divergence.acceptance`."""
-    ear_upper: float
+    acceptance_upper: float
     """The same from above."""
     kl_lower_bound: KlStatistics
     tail_mass: float
     """Mean mass of the baseline's distribution that the lower bound sees as one lump."""
     kl: KlStatistics | None
     """Over the whole vocabulary, where the runs were forced that deep: of the first answers."""
-    ear_exact: float | None
+    acceptance_exact: float | None
     """The same of the expected acceptance rate."""
 
     @property
@@ -72,10 +72,10 @@ def token_statistics(baseline: Run, other: Run, *, ignore_below: float | None = 
     """
     logprobs = []
     values = []
-    for ours, theirs in both_scored(baseline, other, whole_vocabulary=False):
-        n = min(len(ours.logprobs), len(theirs.logprobs))
-        logprobs.append((ours.logprobs[:n], theirs.logprobs[:n]))
-        values.append(token_values(ours, theirs))
+    for own, others in both_scored(baseline, other, whole_vocabulary=False):
+        n = min(len(own.logprobs), len(others.logprobs))
+        logprobs.append((own.logprobs[:n], others.logprobs[:n]))
+        values.append(token_values(own, others))
     if not any(len(of_answer.drop) for of_answer in values):
         raise StoreError(f"{other.name} and {baseline.name} share no token that both have scored")
     log_p, log_q = (np.concatenate([pair[side] for pair in logprobs]).astype(np.float64) for side in (0, 1))
@@ -92,12 +92,12 @@ def token_statistics(baseline: Run, other: Run, *, ignore_below: float | None = 
         mean_delta_p=float(delta_p.mean()),
         rms_delta_p=float(np.sqrt(np.mean(delta_p**2))),
         same_top=float(np.mean(np.concatenate([v.agree for v in values]))),
-        ear=float(np.mean(np.concatenate([v.ear for v in values]))),
-        ear_upper=float(np.mean(np.concatenate([v.ear_upper for v in values]))),
+        acceptance=float(np.mean(np.concatenate([v.acceptance for v in values]))),
+        acceptance_upper=float(np.mean(np.concatenate([v.acceptance_upper for v in values]))),
         kl_lower_bound=_kl_statistics([v.kl_lower_bound for v in values]),
         tail_mass=float(np.mean(np.concatenate([v.tail_mass for v in values]))),
         kl=_kl_statistics(kl) if kl else None,
-        ear_exact=float(np.mean(np.concatenate(rates))) if rates else None,
+        acceptance_exact=float(np.mean(np.concatenate(rates))) if rates else None,
     )
 
 

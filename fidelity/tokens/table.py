@@ -53,27 +53,27 @@ def token_table(baseline: Run, other: Run, prompt_id: str, *, repeat: int = 0, t
     both = together(baseline, other, whole_vocabulary=False)
     if isinstance(both, str):
         raise StoreError(both)
-    ours, theirs = (forced.get(prompt_id, repeat) for forced in both)
-    if ours is None or theirs is None:
+    baseline_scores, other_scores = (scores.get(prompt_id, repeat) for scores in both)
+    if baseline_scores is None or other_scores is None:
         raise StoreError(f"{baseline.name} and {other.name} did not both score the answer to {prompt_id}")
     texts = {**both[1].texts, **both[0].texts}
-    values = token_values(ours, theirs)
+    values = token_values(baseline_scores, other_scores)
     return [
         TokenRow(
             position=place,
             token=int(token),
             text=texts.get(int(token), str(token)),
-            baseline_logprob=float(ours.logprobs[place]),
-            other_logprob=float(theirs.logprobs[place]),
-            baseline_rank=int(ours.ranks[place]),
-            other_rank=int(theirs.ranks[place]),
+            baseline_logprob=float(baseline_scores.logprobs[place]),
+            other_logprob=float(other_scores.logprobs[place]),
+            baseline_rank=int(baseline_scores.ranks[place]),
+            other_rank=int(other_scores.ranks[place]),
             gap=float(values.gap[place]),
             agree=bool(values.agree[place]),
             kl_lower_bound=float(values.kl_lower_bound[place]),
-            baseline_top=_alternatives(ours, place, top, texts),
-            other_top=_alternatives(theirs, place, top, texts),
+            baseline_top=_alternatives(baseline_scores, place, top, texts),
+            other_top=_alternatives(other_scores, place, top, texts),
         )
-        for place, token in enumerate(ours.token_ids[: len(values.drop)])
+        for place, token in enumerate(baseline_scores.token_ids[: len(values.drop)])
     ]
 
 

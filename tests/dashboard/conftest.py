@@ -44,7 +44,7 @@ def store(recorded, tmp_path):
 
 
 @pytest.fixture
-def forced(fake_vllm, workspace, fidelity):
+def token_scored(fake_vllm, workspace, fidelity):
     """Two runs and a control of the stand-in, forced on the baseline's tokens."""
     workspace.prompts(*(f"question number {n}" for n in range(12)))
     metrics = ["identical", {"kind": "tokens", "profile": True}, {"kind": "rouge"}]
@@ -79,30 +79,30 @@ def markup(app):
     return "\n".join(element.proto.body for element in app.get("html"))
 
 
-def said(app):
+def page_text(app):
     """The same as a reader sees it: what was escaped is not."""
     return unescape(markup(app))
 
 
 def table(app, first):
     """A page's table whose first heading is this: its rows by their first cell, each a dict of texts."""
-    [body] = [found for found in re.findall(r"<table.*?</table>", markup(app)) if f"<tr><th>{first}</th>" in found]
+    [body] = [drawn for drawn in re.findall(r"<table.*?</table>", markup(app)) if f"<tr><th>{first}</th>" in drawn]
     headings, *rows = (re.findall(r"<t[hd]>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>.*?</tr>", body))
     return {row[0]: dict(zip(headings, map(unescape, row), strict=True)) for row in rows}
 
 
 def charted(app):
     """The data of all charts of a page, as text; each chart is what the Vega-Lite grammar allows."""
-    told = []
+    shown = []
     for chart in app.get("vega_lite_chart"):
         drawn = json.loads(chart.proto.spec)
         altair.Chart.from_dict(drawn)
         table = pa.ipc.open_stream(chart.proto.data.data).read_all().to_pylist() if chart.proto.data.data else []
-        told += [*table, *(layer.get("data") for layer in drawn["layer"])]
-    return str(told)
+        shown += [*table, *(layer.get("data") for layer in drawn["layer"])]
+    return str(shown)
 
 
 def comparison(root, candidate):
     """The directory of a candidate's comparison."""
-    [found] = (root / "comparisons").glob(f"*--{candidate}-*")
-    return found
+    [folder] = (root / "comparisons").glob(f"*--{candidate}-*")
+    return folder

@@ -3,14 +3,14 @@
 import pytest
 
 from fidelity.dashboard.catalog import read_shelf
-from tests.dashboard.conftest import PAGES, said
+from tests.dashboard.conftest import PAGES, page_text
 from tests.test_old_stores import OLD
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_page_opens(opened, page):
     app = opened(OLD / "store", page)
-    assert "damaged" not in said(app)
+    assert "damaged" not in page_text(app)
 
 
 def test_the_catalog_has_every_candidate():

@@ -12,34 +12,34 @@ from fidelity.dashboard.first_page import RECORDED
 from fidelity.gate import Gate
 from fidelity.report import as_json
 from fidelity.report.verdicts import number
-from tests.dashboard.conftest import PAGES, charted, comparison, markup, said, table
+from tests.dashboard.conftest import PAGES, charted, comparison, markup, page_text, table
 from tests.report.conftest import HOSTILE, compared
 
 
 class TestEveryPage:
     @pytest.mark.parametrize("page", PAGES)
     def test_it_opens(self, opened, recorded, page):
-        assert said(opened(recorded, page))
+        assert page_text(opened(recorded, page))
 
     @pytest.mark.parametrize("page", PAGES)
     def test_on_an_empty_store_it_says_what_to_do(self, opened, tmp_path, page):
         app = opened(tmp_path / "none", page)
-        assert "no finished run" in said(app) if page == "runs" else "fidelity compare" in app.code[0].value
+        assert "no finished run" in page_text(app) if page == "runs" else "fidelity compare" in app.code[0].value
 
     @pytest.mark.parametrize("page", ["overview", "comparison", "pairs", "gate"])
     def test_a_single_comparison_is_enough(self, opened, store, page):
         for other in ("bf16-serial", "w8a8-fp8", "w8a8-int8"):
             shutil.rmtree(comparison(store, other))
         shutil.rmtree(store / "studies")
-        assert said(opened(store, page))
+        assert page_text(opened(store, page))
 
 
 class TestOverview:
     def test_cells_have_the_numbers_of_the_json_report_and_the_gates_verdict(self, opened, recorded):
         shown = charted(opened(recorded, metric="rougeL"))
         for candidate, outcome in (("bf16-serial", "✓ pass"), ("w4a16", "✗ fail")):
-            told = as_json(load_comparison(comparison(recorded, candidate)))["comparisons"][0]["columns"]["rougeL"]
-            assert f"'excess': {told['excess']['mean']}" in shown
+            numbers = as_json(load_comparison(comparison(recorded, candidate)))["comparisons"][0]["columns"]["rougeL"]
+            assert f"'excess': {numbers['excess']['mean']}" in shown
             assert outcome in shown
 
     def test_another_metric_is_chosen_for_the_whole_page(self, opened, recorded):
@@ -65,16 +65,16 @@ class TestOverview:
         app = opened(tmp_path)
         app.button[0].click().run()
         assert not app.exception
-        assert (tmp_path / DEMO / "comparisons").is_dir(), said(app)
-        assert "These are the demo" in said(app)
+        assert (tmp_path / DEMO / "comparisons").is_dir(), page_text(app)
+        assert "These are the demo" in page_text(app)
         assert RECORDED.endswith("study.yaml")
 
 
 class TestComparison:
     def test_the_numbers_are_those_of_the_json_report(self, opened, recorded):
         path = comparison(recorded, "w4a16")
-        told = as_json(load_comparison(path))
-        floor, own = told["floor"]["columns"], told["comparisons"][0]["columns"]
+        report = as_json(load_comparison(path))
+        floor, own = report["floor"]["columns"], report["comparisons"][0]["columns"]
         shown = table(opened(recorded, "comparison", comparison=path.name), "Metric")
         for name, row in shown.items():
             numbers, kind = own[name], row["Mean or median"]
@@ -91,7 +91,7 @@ class TestComparison:
     def test_the_verdict_is_that_of_the_gate_command(self, opened, recorded):
         path = comparison(recorded, "w4a16")
         [verdict] = verdicts(load_comparison(path), Gate(margins={"rougeL": 0.1})).values()
-        shown = said(opened(recorded, "comparison", comparison=path.name))
+        shown = page_text(opened(recorded, "comparison", comparison=path.name))
         assert verdict.outcome == "fail"
         assert f"<b>FAIL</b>{verdict.reason}" in shown
         assert all(line.reason in shown for line in verdict.lines)
@@ -106,8 +106,8 @@ class TestPairs:
         table = app.dataframe[0].value
         assert len(table) == 64
         assert table["excess of rougeL"].is_monotonic_decreasing
-        assert f">{table['prompt'].iloc[0]}</h3>" in said(app)
-        assert "parts here" in said(app)
+        assert f">{table['prompt'].iloc[0]}</h3>" in page_text(app)
+        assert "parts here" in page_text(app)
 
     def test_changed_only(self, opened, recorded):
         app = self.page(opened, recorded)
@@ -126,7 +126,7 @@ class TestPairs:
         assert (beyond["excess of rougeL"] > 0.05).all()
 
     def test_nothing_found_is_said(self, opened, recorded):
-        assert "No pair is like that" in said(self.page(opened, recorded, text="no answer has this in it"))
+        assert "No pair is like that" in page_text(self.page(opened, recorded, text="no answer has this in it"))
 
     def test_a_range_and_a_box_in_the_scatter_filter_the_table(self, opened, recorded):
         boxed = self.page(opened, recorded, x="rouge1", y="rougeL", box="0,0.5,0,0.3").dataframe[0].value
@@ -136,12 +136,12 @@ class TestPairs:
 
     def test_the_address_opens_a_pair_in_a_view(self, opened, recorded):
         app = self.page(opened, recorded, pair="qa-01:0", view="Side by side")
-        assert ">qa-01</h3>" in said(app)
-        assert "The capital of France is Paris." in said(app)
+        assert ">qa-01</h3>" in page_text(app)
+        assert "The capital of France is Paris." in page_text(app)
 
     def test_tokens_say_where_they_part(self, opened, recorded):
         app = self.page(opened, recorded, pair="qa-02:0", view="Tokens")
-        assert "They part at token" in said(app)
+        assert "They part at token" in page_text(app)
 
 
 class TestGate:
@@ -150,13 +150,13 @@ class TestGate:
 
     def test_a_moved_margin_is_judged_at_once(self, opened, recorded):
         app = self.page(opened, recorded)
-        before = said(app)
+        before = page_text(app)
         app.slider(key="m-rougeL").set_value(0.002).run()
         assert not app.exception
         path = comparison(recorded, "bf16-serial")
         [verdict] = verdicts(load_comparison(path), Gate(margins={"rougeL": 0.002})).values()
-        assert verdict.reason in said(app)
-        assert said(app) != before
+        assert verdict.reason in page_text(app)
+        assert page_text(app) != before
 
     def test_what_differs_besides_quantization_is_named(self, fidelity, opened, workspace):
         rows = [{"id": f"p{n}", "text": f"answer {n}"} for n in range(60)]
@@ -168,7 +168,7 @@ class TestGate:
             workspace.run(name, model=None, engine=engine, **more)
         assert fidelity("compare", "base.yaml", "quant.yaml", "--store", workspace.store)[0] == 0
         for page in ("gate", "comparison"):
-            shown = said(opened(workspace.store, page, comparison=comparison(workspace.store, "quant").name))
+            shown = page_text(opened(workspace.store, page, comparison=comparison(workspace.store, "quant").name))
             assert "its mode is eager (the baseline's: compiled)" in shown
 
     def test_the_yaml_is_the_gate_that_was_judged(self, opened, recorded):
@@ -179,13 +179,13 @@ class TestGate:
     def test_without_a_gate_file_nothing_passes_wherever_the_sliders_are(self, opened, store):
         shutil.rmtree(store / "studies")
         app = opened(store, "gate", comparison=comparison(store, "bf16-serial").name)
-        assert "No gate file was given" in said(app)
+        assert "No gate file was given" in page_text(app)
         for margin in (0.05, app.slider(key="m-rougeL").max):
             app.slider(key="m-rougeL").set_value(margin).run()
             assert not app.exception
-            assert "PASS" not in said(app)
-            assert "<td>pass</td>" not in said(app)
-            assert "The gate is provisional" in said(app)
+            assert "PASS" not in page_text(app)
+            assert "<td>pass</td>" not in page_text(app)
+            assert "The gate is provisional" in page_text(app)
         assert yaml.safe_load(app.code[0].value)["provisional"].startswith("bf16-serial-")
 
 
@@ -194,8 +194,8 @@ class TestRuns:
         app = opened(recorded, "runs")
         assert set(app.dataframe[0].value["run"]) >= {"bf16", "w4a16", "bf16-rev"}
         assert "W4A16-INT4 g64" in set(app.dataframe[0].value["format"])
-        assert "<td>identity.content</td>" in said(app)
-        assert "<td>engine.mode</td>" not in said(app)  # the same in both
+        assert "<td>identity.content</td>" in page_text(app)
+        assert "<td>engine.mode</td>" not in page_text(app)  # the same in both
 
 
 class TestBroken:
@@ -205,7 +205,7 @@ class TestBroken:
         path = comparison(store, "w4a16")
         expected = self.damage(path, store, how)
         app = opened(store, page, comparison=path.name, metric="rougeL")
-        assert expected in said(app)
+        assert expected in page_text(app)
         assert "w8a8-fp8" in str(app.selectbox) or page == "overview"
 
     def damage(self, path, store, how):
@@ -250,7 +250,7 @@ class TestBroken:
         quant = workspace.recorded("quant", [{**row, "text": "one three"} for row in rows])
         compared(workspace.store, base, quant, metrics=["identical", "rouge"])
         app = opened(workspace.store, page)
-        assert page in ("runs", "pairs") or "no floor" in said(app) + charted(app) + str(app)
+        assert page in ("runs", "pairs") or "no floor" in page_text(app) + charted(app) + str(app)
 
 
 class TestHostile:

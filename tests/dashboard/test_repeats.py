@@ -10,7 +10,7 @@ from fidelity.metrics.identical import Identical
 from fidelity.metrics.rouge import Rouge
 from fidelity.pipeline import compare
 from fidelity.store.store import Store
-from tests.dashboard.conftest import PAGES, said, table
+from tests.dashboard.conftest import PAGES, page_text, table
 from tests.report.conftest import Silent
 from tests.test_repeats import rows
 
@@ -31,7 +31,7 @@ def root(workspace):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_page_opens(opened, root, page):
-    assert said(opened(root, page))
+    assert page_text(opened(root, page))
 
 
 def test_each_repeat_is_a_pair_of_its_own(opened, root):
@@ -49,7 +49,7 @@ def test_each_repeat_is_a_pair_of_its_own(opened, root):
 
 
 def test_the_address_opens_one_repeat(opened, root):
-    shown = said(opened(root, "pairs", metric="identical", pair="a:2", view="Side by side"))
+    shown = page_text(opened(root, "pairs", metric="identical", pair="a:2", view="Side by side"))
     assert "a, repeat 2" in shown
     assert "one four" in shown
     assert "one five" in shown
@@ -64,11 +64,11 @@ def test_numbers_are_by_prompt(opened, root):
 
 
 def test_an_open_pair_has_its_thinking_apart(opened, workspace):
-    said_by = {"base": "Two and two.", "quant": "Well, three."}
-    lines = {name: [{"id": "a", "text": f"<think>\n{thought}\n</think>\n\n4."}] for name, thought in said_by.items()}
+    thoughts = {"base": "Two and two.", "quant": "Well, three."}
+    lines = {name: [{"id": "a", "text": f"<think>\n{thought}\n</think>\n\n4."}] for name, thought in thoughts.items()}
     configs = [load_run(workspace.recorded(name, rows)) for name, rows in lines.items()]
     compare(configs[0], configs[1:], metrics=[Identical()], store=Store(workspace.store), listener=Silent())
     app = opened(workspace.store, "pairs", metric="identical", view="Side by side")
-    assert "think>" not in said(app)
+    assert "think>" not in page_text(app)
     (expander,) = [e for e in app.expander if e.label == "What they thought before"]
     assert "Well, three" in "".join(element.proto.body for element in expander.get("html"))

@@ -9,42 +9,42 @@ from fidelity.report.verdicts import number
 from fidelity.tokens.first_divergence import noise, survival
 from fidelity.tokens.statistics import token_statistics
 from fidelity.tokens.table import Alternative, TokenRow
-from tests.dashboard.conftest import charted, comparison, said
+from tests.dashboard.conftest import charted, comparison, page_text
 
 
-def test_the_panel_has_the_numbers_of_the_command(opened, forced):
-    path = comparison(forced, "int8")
+def test_the_panel_has_the_numbers_of_the_command(opened, token_scored):
+    path = comparison(token_scored, "int8")
     result = load_comparison(path)
-    app = opened(forced, "comparison", metric="top1_agreement")
-    while "being read token by token" in said(app):
+    app = opened(token_scored, "comparison", metric="top1_agreement")
+    while "being read token by token" in page_text(app):
         app.run()
     (candidate,) = result.candidates
-    told = token_statistics(result.baseline, candidate.run)
-    parted = survival(result.baseline, candidate.run)
-    rows = dict(re.findall(r"<tr><td>([^<]+)</td><td>[^<]*</td><td>([^<]*)</td></tr>", said(app)))
-    assert rows["same likeliest token"] == number(told.same_top, share=True)
-    assert rows["KL, lower bound, mean (nats)"] == f"{told.kl_lower_bound.mean:.4f}"
-    assert rows["answers parted"] == f"{len(parted.parted)} of {parted.answers}"
-    assert f"'share': {parted.curve()[-1][1]}" in charted(app)
+    statistics = token_statistics(result.baseline, candidate.run)
+    diverged = survival(result.baseline, candidate.run)
+    rows = dict(re.findall(r"<tr><td>([^<]+)</td><td>[^<]*</td><td>([^<]*)</td></tr>", page_text(app)))
+    assert rows["same likeliest token"] == number(statistics.same_top, share=True)
+    assert rows["KL, lower bound, mean (nats)"] == f"{statistics.kl_lower_bound.mean:.4f}"
+    assert rows["answers parted"] == f"{len(diverged.diverged_at)} of {diverged.answers}"
+    assert f"'share': {diverged.curve()[-1][1]}" in charted(app)
 
 
-def test_floor_and_candidate_are_told_apart(forced):
-    found = token_numbers(comparison(forced, "int8"))
-    result = load_comparison(comparison(forced, "int8"))
-    assert [side.name for side in found.sides] == ["floor", "candidate"]
-    assert found.noise == noise(result.baseline, [control.run for control in result.controls])
+def test_floor_and_candidate_are_told_apart(token_scored):
+    numbers = token_numbers(comparison(token_scored, "int8"))
+    result = load_comparison(comparison(token_scored, "int8"))
+    assert [side.name for side in numbers.sides] == ["floor", "candidate"]
+    assert numbers.noise == noise(result.baseline, [control.run for control in result.controls])
 
 
-def test_the_pair_shows_every_token_with_its_alternatives(opened, forced):
-    shown = said(opened(forced, "pairs", view="Tokens"))
+def test_the_pair_shows_every_token_with_its_alternatives(opened, token_scored):
+    shown = page_text(opened(token_scored, "pairs", view="Tokens"))
     assert len(re.findall(r"title=\"token \d+: ", shown)) == 8
     assert re.search(r"baseline -?\d+\.\d\d(, rank \d+)?: “.+” \d+\.\d%", shown)
 
 
 def test_without_forcing_the_page_says_why_and_shows_the_rest(opened, recorded):
     app = opened(recorded, "pairs", view="Tokens")
-    assert "did not score the tokens of" in said(app)
-    assert "While answering" in said(app)
+    assert "did not score the tokens of" in page_text(app)
+    assert "While answering" in page_text(app)
 
 
 def test_a_token_that_is_markup_is_text(monkeypatch):

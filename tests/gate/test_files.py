@@ -327,12 +327,12 @@ class TestExamples:
         )
         listener = Listening()
         run_study(study, store=Store(workspace.store), listener=listener, metrics_of=metrics_of)
-        assert "0.1 can't be passed with 10 prompts" in listener.said[0]
+        assert "0.1 can't be passed with 10 prompts" in listener.messages[0]
 
 
 class Listening(Silent):
     def __init__(self):
-        self.said = []
+        self.messages = []
 
     def say(self, text):
-        self.said.append(text)
+        self.messages.append(text)

@@ -12,18 +12,21 @@ METRIC = Diversity()
 
 def prompt(baselines, candidates, prompt_id="p"):
     """The pairs of one prompt, each with all of its answers, as pairing makes them."""
-    ours, theirs = (
+    baseline_answers, candidate_answers = (
         tuple(Generation(prompt_id, text, repeat=repeat) for repeat, text in enumerate(texts))
         for texts in (baselines, candidates)
     )
-    return [Pair(Prompt(prompt_id, "x"), a, b, ours, theirs) for a, b in zip(ours, theirs, strict=True)]
+    return [
+        Pair(Prompt(prompt_id, "x"), a, b, baseline_answers, candidate_answers)
+        for a, b in zip(baseline_answers, candidate_answers, strict=True)
+    ]
 
 
 def values(baselines, candidates):
     """Each column's value, which is the same in every pair of the prompt."""
-    found = {column.name: set(column.values) for column in METRIC.score(prompt(baselines, candidates))}
-    assert all(len(one) == 1 for one in found.values())
-    return {name: one.pop() for name, one in found.items()}
+    columns = {column.name: set(column.values) for column in METRIC.score(prompt(baselines, candidates))}
+    assert all(len(one) == 1 for one in columns.values())
+    return {name: one.pop() for name, one in columns.items()}
 
 
 sides = st.integers(1, 3).flatmap(lambda k: st.tuples(*[st.lists(laws.texts, min_size=k, max_size=k)] * 2))
@@ -31,7 +34,11 @@ sides = st.integers(1, 3).flatmap(lambda k: st.tuples(*[st.lists(laws.texts, min
 
 @given(st.lists(sides, max_size=3))
 def test_laws_with_pairs_that_bring_their_prompts_other_answers(prompts):
-    pairs = [pair for n, (ours, theirs) in enumerate(prompts) for pair in prompt(ours, theirs, f"p{n}")]
+    pairs = [
+        pair
+        for n, (baseline_answers, candidate_answers) in enumerate(prompts)
+        for pair in prompt(baseline_answers, candidate_answers, f"p{n}")
+    ]
     laws.check_form(METRIC.score(pairs), len(pairs))
     columns, backwards = METRIC.score(pairs), METRIC.score(pairs[::-1])
     one_by_one = [METRIC.score([pair]) for pair in pairs]
@@ -44,8 +51,8 @@ def test_laws_with_pairs_that_bring_their_prompts_other_answers(prompts):
 
 @given(st.lists(laws.texts, min_size=2, max_size=4))
 def test_a_run_is_as_diverse_as_itself_whatever_the_order_of_its_repeats(texts):
-    found = values(texts, texts[::-1])
-    assert (found["diversity_similarity"], found["diversity_loss"]) == (1.0, 0.0)
+    columns = values(texts, texts[::-1])
+    assert (columns["diversity_similarity"], columns["diversity_loss"]) == (1.0, 0.0)
 
 
 @given(laws.pairs)
@@ -57,10 +64,10 @@ def test_a_single_answer_has_no_diversity(pairs):
 def test_by_hand():
     # Baseline: "a b", "a c", "a b": distances 1/2 (one of two words), 0, 1/2, mean 1/3. Candidate: 1, 1 and 0 of
     # "a", "b", "b" (no shared word, none, the same): mean 2/3.
-    found = values(["a b", "a c", "a b"], ["a", "b", "b"])
-    assert found["diversity"] == pytest.approx(2 / 3)
-    assert found["diversity_similarity"] == pytest.approx(2 / 3)
-    assert found["diversity_loss"] == pytest.approx(-1 / 3)
+    columns = values(["a b", "a c", "a b"], ["a", "b", "b"])
+    assert columns["diversity"] == pytest.approx(2 / 3)
+    assert columns["diversity_similarity"] == pytest.approx(2 / 3)
+    assert columns["diversity_loss"] == pytest.approx(-1 / 3)
 
 
 def test_direction():

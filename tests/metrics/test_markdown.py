@@ -88,7 +88,7 @@ def test_the_blocks_are_those_that_markdown_it_renders():
     labels = [[label for _, label in _blocks(text)] for text in texts]
     for label, tag in tags.items():
         rendered = [parser.render(text).count(tag) for text in texts]
-        assert [found.count(label) for found in labels] == rendered
+        assert [labels_seen.count(label) for labels_seen in labels] == rendered
         assert sum(rendered) > 0
 
 

@@ -165,12 +165,12 @@ def test_rouge_lsum_takes_the_same_of_several_longest_subsequences(monkeypatch, 
 
 
 def assert_as_package(metric, baseline, candidate):
-    theirs = RougeScorer(COLUMNS, use_stemmer=metric.stem).score(baseline, candidate)
-    ours = laws.values(metric, baseline, candidate)
-    for name, score in theirs.items():
-        assert ours[name] == pytest.approx(score.fmeasure, abs=1e-12)
-        assert ours[f"{name}_precision"] == pytest.approx(score.precision, abs=1e-12)
-        assert ours[f"{name}_recall"] == pytest.approx(score.recall, abs=1e-12)
+    package = RougeScorer(COLUMNS, use_stemmer=metric.stem).score(baseline, candidate)
+    own = laws.values(metric, baseline, candidate)
+    for name, score in package.items():
+        assert own[name] == pytest.approx(score.fmeasure, abs=1e-12)
+        assert own[f"{name}_precision"] == pytest.approx(score.precision, abs=1e-12)
+        assert own[f"{name}_recall"] == pytest.approx(score.recall, abs=1e-12)
 
 
 def test_the_signature_names_what_the_numbers_depend_on():

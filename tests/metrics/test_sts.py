@@ -55,9 +55,9 @@ def test_the_embedding_is_the_mean_of_the_chunks_weighted_by_their_words():
     u /= np.linalg.norm(u)
     v = direction("d.")
     expected = (3 * u + v) @ v / np.linalg.norm(3 * u + v)
-    found = laws.values(Sts().bind(FakeEncoder(3)), "a b c. d.", "d.")
-    assert found["sts"] == pytest.approx(expected, abs=1e-6)
-    assert found["sts_coverage"] == 1.0
+    columns = laws.values(Sts().bind(FakeEncoder(3)), "a b c. d.", "d.")
+    assert columns["sts"] == pytest.approx(expected, abs=1e-6)
+    assert columns["sts_coverage"] == 1.0
 
 
 class OneHot(FakeEncoder):
@@ -159,8 +159,8 @@ def test_the_truncated_form_gives_the_table_of_the_recordings(recordings):
     """The table was made with sentence-transformers' own encode() and cosine, at 256 word pieces."""
     columns = Sts(chunk=False).bind(open_minilm()).score([pair for pairs in recordings.values() for pair in pairs])
     values = iter(columns[0].values)
-    found = {name: round(math.fsum(next(values) for _ in pairs) / len(pairs), 3) for name, pairs in recordings.items()}
-    assert found == {
+    means = {name: round(math.fsum(next(values) for _ in pairs) / len(pairs), 3) for name, pairs in recordings.items()}
+    assert means == {
         "bf16-rev": 0.988,
         "bf16-serial": 0.995,
         "bf16-eager": 0.862,

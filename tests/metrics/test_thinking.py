@@ -10,7 +10,7 @@ METRIC = Thinking()
 SYMMETRIC = ("thinking.rougeL", "thinking.length_similarity")
 
 
-def said(answer, thinking=None):
+def generation(answer, thinking=None):
     return Generation("p", answer, reasoning=thinking)
 
 
@@ -22,7 +22,7 @@ def values(baseline, candidate):
     return {column.name: column.values[0] for column in METRIC.score([pair(baseline, candidate)])}
 
 
-generations = st.builds(said, laws.texts, st.one_of(st.none(), laws.texts))
+generations = st.builds(generation, laws.texts, st.one_of(st.none(), laws.texts))
 
 
 @given(st.lists(st.builds(pair, generations, generations), max_size=6))
@@ -33,25 +33,25 @@ def test_laws(pairs):
 @given(generations)
 def test_identity(one):
     thought = bool(one.reasoning)
-    found = values(one, one)
-    assert found["thinking.rougeL"] == found["thinking.length_similarity"] == (1.0 if thought else None)
-    assert found["thinking.length_ratio"] == (1.0 if thought else None)
-    assert found["break_unanswered"] == 0.0
+    columns = values(one, one)
+    assert columns["thinking.rougeL"] == columns["thinking.length_similarity"] == (1.0 if thought else None)
+    assert columns["thinking.length_ratio"] == (1.0 if thought else None)
+    assert columns["break_unanswered"] == 0.0
 
 
 def test_by_hand():
     # rougeL: "one two" in common of 4 and 2 words, F1 2 * 2 / 6; 18 and 7 characters.
-    found = values(said("4", "one two three four"), said("4", "one two"))
-    assert found["thinking.rougeL"] == pytest.approx(2 / 3)
-    assert found["thinking.length_ratio"] == pytest.approx(7 / 18)
-    assert found["thinking.length_similarity"] == pytest.approx(7 / 18)
+    columns = values(generation("4", "one two three four"), generation("4", "one two"))
+    assert columns["thinking.rougeL"] == pytest.approx(2 / 3)
+    assert columns["thinking.length_ratio"] == pytest.approx(7 / 18)
+    assert columns["thinking.length_similarity"] == pytest.approx(7 / 18)
 
 
 def test_inflation_is_all_characters_over_all_characters():
     pairs = [
-        pair(said("x", "abcd"), said("x", "ab")),
-        pair(said("x", "a"), said("x", "abc")),
-        pair(said("x"), said("y")),
+        pair(generation("x", "abcd"), generation("x", "ab")),
+        pair(generation("x", "a"), generation("x", "abc")),
+        pair(generation("x"), generation("y")),
     ]
     (ratio,) = [column for column in METRIC.score(pairs) if column.name == "thinking.length_ratio"]
     assert (ratio.values, ratio.weights, ratio.better) == ((0.5, 3.0, None), (4.0, 1.0, None), "neither")
@@ -59,18 +59,21 @@ def test_inflation_is_all_characters_over_all_characters():
 
 @pytest.mark.parametrize(("thinks", "silent"), [("long thoughts", None), ("long thoughts", "")])
 def test_a_side_that_does_not_think_shares_nothing(thinks, silent):
-    for found in (values(said("x", thinks), said("x", silent)), values(said("x", silent), said("x", thinks))):
-        assert (found["thinking.rougeL"], found["thinking.length_similarity"]) == (0.0, 0.0)
+    for columns in (
+        values(generation("x", thinks), generation("x", silent)),
+        values(generation("x", silent), generation("x", thinks)),
+    ):
+        assert (columns["thinking.rougeL"], columns["thinking.length_similarity"]) == (0.0, 0.0)
 
 
 @pytest.mark.parametrize(
     ("baseline", "candidate", "broken"),
     [
-        (said("4", "a"), said(" \n", "a and on and on"), 1.0),
-        (said("4"), said("", "a"), 1.0),
-        (said("", "a"), said("", "b"), 0.0),  # the baseline didn't come to one either
-        (said("4", "a"), said(""), 0.0),  # it didn't think: an empty answer, which break_empty counts
-        (said("", "a"), said("4", "a"), 0.0),
+        (generation("4", "a"), generation(" \n", "a and on and on"), 1.0),
+        (generation("4"), generation("", "a"), 1.0),
+        (generation("", "a"), generation("", "b"), 0.0),  # the baseline didn't come to one either
+        (generation("4", "a"), generation(""), 0.0),  # it didn't think: an empty answer, which break_empty counts
+        (generation("", "a"), generation("4", "a"), 0.0),
     ],
 )
 def test_never_came_to_an_answer(baseline, candidate, broken):
@@ -80,12 +83,12 @@ def test_never_came_to_an_answer(baseline, candidate, broken):
 @given(laws.pairs)
 def test_without_thinking_it_has_nothing_to_say(pairs):
     assert METRIC.inapplicable(pairs)
-    assert not METRIC.inapplicable([*pairs, pair(said("x"), said("x", "hm"))])
+    assert not METRIC.inapplicable([*pairs, pair(generation("x"), generation("x", "hm"))])
 
 
 def test_hard_texts():
     pairs = [
-        pair(said(text, text), said("x", other))
+        pair(generation(text, text), generation("x", other))
         for text, other in zip(laws.HARD_TEXTS.values(), [*list(laws.HARD_TEXTS.values())[1:], ""], strict=True)
     ]
     laws.check_form(METRIC.score(pairs), len(pairs))

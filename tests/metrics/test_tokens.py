@@ -16,7 +16,7 @@ FLIPPED = [0.08, 0.84, 0.08]
 
 def pair(p, q, tokens, *, top_k=2, prompt_id="p"):
     both = tuple(of_probabilities(rows, tokens, top_k=top_k) for rows in (p, q))
-    return Pair(Prompt(prompt_id, "Say."), Generation(prompt_id, ""), Generation(prompt_id, ""), forced=both)
+    return Pair(Prompt(prompt_id, "Say."), Generation(prompt_id, ""), Generation(prompt_id, ""), token_scores=both)
 
 
 def columns(metric, *pairs):
@@ -25,14 +25,14 @@ def columns(metric, *pairs):
 
 def test_flips_are_counted_among_the_sure_and_among_the_unsure():
     # Sure, sure, unsure, unsure, unsure; the second, the fourth and the fifth flip.
-    told = columns(
+    columns_of = columns(
         Tokens(detail=True),
         pair([SURE, SURE, UNSURE, UNSURE, UNSURE], [SURE, FLIPPED, UNSURE, FLIPPED, FLIPPED], [0] * 5),
     )
-    assert told["top1_agreement"].values[0] == pytest.approx(2 / 5)
-    assert told["sure_flips"].values[0] == pytest.approx(1 / 2)
-    assert told["unsure_flips"].values[0] == pytest.approx(2 / 3)
-    assert told["forced_divergence"].values == (1.0,)
+    assert columns_of["top1_agreement"].values[0] == pytest.approx(2 / 5)
+    assert columns_of["sure_flips"].values[0] == pytest.approx(1 / 2)
+    assert columns_of["unsure_flips"].values[0] == pytest.approx(2 / 3)
+    assert columns_of["forced_divergence"].values == (1.0,)
 
 
 def test_what_is_sure_is_a_matter_of_nats():
@@ -43,36 +43,36 @@ def test_what_is_sure_is_a_matter_of_nats():
 
 def test_the_drop_of_the_log_probability_is_weighted_by_tokens():
     # ln 0.84 - ln 0.08 = ln 10.5 at one token of one, nothing at three tokens of the other: over tokens ln 10.5 / 4.
-    told = columns(Tokens(detail=True), pair([SURE], [FLIPPED], [0]), pair([SURE] * 3, [SURE] * 3, [0] * 3))
-    drop = told["logprob_drop"]
+    columns_of = columns(Tokens(detail=True), pair([SURE], [FLIPPED], [0]), pair([SURE] * 3, [SURE] * 3, [0] * 3))
+    drop = columns_of["logprob_drop"]
     assert drop.values == (pytest.approx(math.log(10.5), abs=1e-6), 0.0)
     assert drop.weights == (1.0, 3.0)
-    assert told["rank"].values == (2.0, 1.0)
-    assert told["delta_p"].values[0] == pytest.approx(-0.76, abs=1e-6)
-    assert told["rms_delta_p"].values[0] == pytest.approx(0.76, abs=1e-6)
+    assert columns_of["rank"].values == (2.0, 1.0)
+    assert columns_of["delta_p"].values[0] == pytest.approx(-0.76, abs=1e-6)
+    assert columns_of["rms_delta_p"].values[0] == pytest.approx(0.76, abs=1e-6)
 
 
 def test_identical_models_are_identical():
-    told = columns(Tokens(detail=True, profile=True), pair([SURE, UNSURE], [SURE, UNSURE], [0, 1]))
-    assert told["top1_agreement"].values == (1.0,)
+    columns_of = columns(Tokens(detail=True, profile=True), pair([SURE, UNSURE], [SURE, UNSURE], [0, 1]))
+    assert columns_of["top1_agreement"].values == (1.0,)
     for name in ("sure_flips", "unsure_flips", "kl_lower_bound", "logprob_drop", "delta_p", "rms_delta_p"):
-        assert told[name].values == (0.0,), name
-    assert told["forced_divergence"].values == (2.0,)
+        assert columns_of[name].values == (0.0,), name
+    assert columns_of["forced_divergence"].values == (2.0,)
     assert columns(Kl(), pair([SURE], [SURE], [0], top_k=None))["kl"].values == (0.0,)
 
 
 def test_by_position_and_by_confidence():
     ten = pair([SURE] * 9 + [UNSURE], [SURE] * 8 + [FLIPPED] * 2, [0] * 10)
-    told = columns(Tokens(detail=True, profile=True), ten)
-    assert [told[f"top1_agreement[decile={d}]"].values[0] for d in range(1, 11)] == [1.0] * 8 + [0.0] * 2
+    columns_of = columns(Tokens(detail=True, profile=True), ten)
+    assert [columns_of[f"top1_agreement[decile={d}]"].values[0] for d in range(1, 11)] == [1.0] * 8 + [0.0] * 2
     # The baseline gave its first token 0.84 nine times, 0.45 once: the ninth and the fifth tenth.
-    assert told["top1_agreement[confidence=9]"].values[0] == pytest.approx(8 / 9)
-    assert told["top1_agreement[confidence=5]"].values == (0.0,)
-    assert told["top1_agreement[confidence=1]"].values == (None,)
-    assert told["logprob_drop[decile=9]"].values[0] == pytest.approx(math.log(10.5), abs=1e-6)
-    assert told["kl_lower_bound[confidence=9]"].weights == (9.0,)
-    assert told["sure_flips[decile=9]"].values == (1.0,)
-    assert told["sure_flips[decile=10]"].values == (None,)  # there the baseline was not sure
+    assert columns_of["top1_agreement[confidence=9]"].values[0] == pytest.approx(8 / 9)
+    assert columns_of["top1_agreement[confidence=5]"].values == (0.0,)
+    assert columns_of["top1_agreement[confidence=1]"].values == (None,)
+    assert columns_of["logprob_drop[decile=9]"].values[0] == pytest.approx(math.log(10.5), abs=1e-6)
+    assert columns_of["kl_lower_bound[confidence=9]"].weights == (9.0,)
+    assert columns_of["sure_flips[decile=9]"].values == (1.0,)
+    assert columns_of["sure_flips[decile=10]"].values == (None,)  # there the baseline was not sure
     whole = pair([SURE] * 9 + [UNSURE], [SURE] * 8 + [FLIPPED] * 2, [0] * 10, top_k=None)
     exact = columns(Kl(profile=True), whole)
     assert exact["kl[decile=9]"].values[0] == pytest.approx(0.76 * math.log(10.5), abs=1e-6)
@@ -81,12 +81,12 @@ def test_by_position_and_by_confidence():
 
 def test_exact_kl_and_its_quantiles():
     # 0 at one token, 0.76 ln 10.5 at the other: 0.84 ln 10.5 + 0.08 ln(1 / 10.5).
-    told = columns(Kl(), pair([SURE, SURE], [SURE, FLIPPED], [0, 0], top_k=None))
+    columns_of = columns(Kl(), pair([SURE, SURE], [SURE, FLIPPED], [0, 0], top_k=None))
     apart = 0.76 * math.log(10.5)
-    assert told["kl"].values[0] == pytest.approx(apart / 2, abs=1e-6)
-    assert told["kl"].weights == (2.0,)
-    assert told["kl[q=0.5]"].values[0] == pytest.approx(apart / 2, abs=1e-6)
-    assert told["kl[q=0.999]"].values[0] == pytest.approx(0.999 * apart, abs=1e-6)
+    assert columns_of["kl"].values[0] == pytest.approx(apart / 2, abs=1e-6)
+    assert columns_of["kl"].weights == (2.0,)
+    assert columns_of["kl[q=0.5]"].values[0] == pytest.approx(apart / 2, abs=1e-6)
+    assert columns_of["kl[q=0.999]"].values[0] == pytest.approx(0.999 * apart, abs=1e-6)
 
 
 @pytest.mark.parametrize("metric", [Tokens(detail=True, profile=True), Kl(profile=True)])
@@ -109,8 +109,8 @@ def test_form_order_and_what_cannot_be_scored(metric):
 
 def test_an_engine_that_tells_no_ranks_leaves_the_rank_out():
     one = pair([SURE], [SURE], [0])
-    for scores in one.forced:
+    for scores in one.token_scores:
         scores.ranks[:] = 0
-    told = columns(Tokens(detail=True), one)
-    assert told["rank"].values == (None,)
-    assert told["top1_agreement"].values == (1.0,)
+    columns_of = columns(Tokens(detail=True), one)
+    assert columns_of["rank"].values == (None,)
+    assert columns_of["top1_agreement"].values == (1.0,)

@@ -18,13 +18,13 @@ ACTIONS = {"GITHUB_ACTIONS": "true"}
 )
 def test_one_annotation_says_the_verdict(recordings, outcome, command):
     result = replace(recordings, candidates=recordings.candidates[:1])
-    said = annotation(result, {"bf16-serial": verdict("bf16-serial", outcome, reason="So.")}, environment=ACTIONS)
-    assert said == f"{command}title=fidelity%3A {outcome}::So."
+    line = annotation(result, {"bf16-serial": verdict("bf16-serial", outcome, reason="So.")}, environment=ACTIONS)
+    assert line == f"{command}title=fidelity%3A {outcome}::So."
 
 
 def test_many_candidates_are_one_annotation(recordings, verdicts):
-    said = annotation(recordings, verdicts, environment=ACTIONS)
-    assert said == "::error title=fidelity%3A fail::fail: w8a8-fp8; inconclusive: bf16-eager; pass: bf16-serial."
+    line = annotation(recordings, verdicts, environment=ACTIONS)
+    assert line == "::error title=fidelity%3A fail::fail: w8a8-fp8; inconclusive: bf16-eager; pass: bf16-serial."
 
 
 def test_without_a_gate_it_is_a_notice(recordings):
@@ -36,12 +36,12 @@ def test_without_a_gate_it_is_a_notice(recordings):
 
 def test_text_cannot_end_the_command(recordings):
     result = replace(recordings, candidates=recordings.candidates[:1])
-    said = annotation(
+    line = annotation(
         result, {"bf16-serial": verdict("bf16-serial", "fail", reason=f"5 %\r\n{HOSTILE}")}, environment=ACTIONS
     )
-    assert said.startswith("::error title=fidelity%3A fail::5 %25 <script>")
-    assert len(said.splitlines()) == 1
-    assert "\x1b" not in said
+    assert line.startswith("::error title=fidelity%3A fail::5 %25 <script>")
+    assert len(line.splitlines()) == 1
+    assert "\x1b" not in line
 
 
 def test_elsewhere_there_is_none(recordings, verdicts, tmp_path):
@@ -65,10 +65,10 @@ def test_what_is_printed_is_no_command_of_github_actions():
     printed = StringIO()
     with without_commands(Console(file=printed), environment=ACTIONS):
         printed.write("::error::injected\n")
-    stop, said, again = printed.getvalue().splitlines()
+    stop, line, again = printed.getvalue().splitlines()
     token = stop.removeprefix("::stop-commands::")
     assert len(token) == 32
-    assert (said, again) == ("::error::injected", f"::{token}::")
+    assert (line, again) == ("::error::injected", f"::{token}::")
 
 
 def test_elsewhere_nothing_stands_around_it():

@@ -47,11 +47,11 @@ class Tags(HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.found = []
+        self.tags = []
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
-        self.found.append((tag, dict(attributes)))
+        self.tags.append((tag, dict(attributes)))
 
 
 def data_of(report):
@@ -188,7 +188,7 @@ class TestPage:
 
 class TestFile:
     def test_it_needs_nothing_but_itself(self, recordings, verdicts):
-        for tag, attributes in Tags(as_html(recordings, verdicts)).found:
+        for tag, attributes in Tags(as_html(recordings, verdicts)).tags:
             assert not {"src", "srcset", "style", "action", "data"} & set(attributes)
             assert not [name for name in attributes if name.startswith("on")]
             assert tag != "link"
@@ -207,8 +207,8 @@ class TestFile:
         prompts = data_of(as_html(recordings))["prompts"]
         assert len(candidate["pairs"]) == 64
         for pair in candidate["pairs"]:
-            said = "".join(text for kind, text in pair["d"] if kind in (0, 2))
-            assert said == texts[prompts[pair["p"]]["id"]]
+            text_shown = "".join(text for kind, text in pair["d"] if kind in (0, 2))
+            assert text_shown == texts[prompts[pair["p"]]["id"]]
 
     def test_a_large_comparison_is_held_to_its_worst_pairs_and_says_so(self, recordings, verdicts, monkeypatch):
         monkeypatch.setattr(page_data, "MOST_BYTES", 100_000)

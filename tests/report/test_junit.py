@@ -68,8 +68,8 @@ def test_nothing_passes_that_was_not_judged(read, recordings, verdicts):
 
 def test_a_verdict_that_no_line_explains_has_a_case_of_its_own(read, recordings):
     judged = {"bf16-serial": verdict("bf16-serial", "inconclusive", line("pass"), reason="Never engaged.")}
-    found = outcomes(read(recordings, judged)["bf16-serial"])
-    assert found == {"rougeL": [], "verdict": [Skipped]}
+    results = outcomes(read(recordings, judged)["bf16-serial"])
+    assert results == {"rougeL": [], "verdict": [Skipped]}
 
 
 def test_hostile_text_is_legal_xml(read, hostile):

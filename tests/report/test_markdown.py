@@ -14,7 +14,7 @@ from fidelity.report.markdown import MOST_CHARACTERS, fenced, prose
 from fidelity.store.runs import Run
 from tests.report.conftest import HOSTILE, line, verdict
 
-OURS = {"<details>", "<summary>", "</summary>", "</details>", "<sub>", "</sub>"}
+OWN_TAGS = {"<details>", "<summary>", "</summary>", "</details>", "<sub>", "</sub>"}
 
 
 def tokens(text):
@@ -26,18 +26,18 @@ def tokens(text):
 
 def tables(text):
     """The cells of each table, row by row."""
-    found, cell = [], False
+    rows_of_tables, cell = [], False
     for token in tokens(text):
         if token.type == "table_open":
-            found.append([])
+            rows_of_tables.append([])
         elif token.type == "tr_open":
-            found[-1].append([])
+            rows_of_tables[-1].append([])
         elif token.type in ("th_open", "td_open"):
             cell = True
         elif token.type == "inline" and cell:
-            found[-1][-1].append(token.content)
+            rows_of_tables[-1][-1].append(token.content)
             cell = False
-    return found
+    return rows_of_tables
 
 
 class TestReport:
@@ -87,14 +87,14 @@ class TestReport:
         ]
 
     def test_engines_that_differ_are_named(self, recordings):
-        ours, *others = recordings.candidates
-        manifest = ours.run.manifest
+        first, *others = recordings.candidates
+        manifest = first.run.manifest
         manifest = manifest.replace(engine=replace(manifest.engine, mode="eager", version="0.30"))
         base = manifest.replace(engine=replace(manifest.engine, mode="compiled"), name="bf16")
         result = replace(
             recordings,
-            baseline=stand_in(recordings.baseline, base),
-            candidates=(replace(ours, run=stand_in(ours.run, manifest)), *others),
+            baseline=with_manifest(recordings.baseline, base),
+            candidates=(replace(first, run=with_manifest(first.run, manifest)), *others),
         )
         report = as_markdown(result)
         assert (
@@ -136,7 +136,7 @@ class TestBound:
         result = ComparisonSet(
             recordings.baseline,
             recordings.controls,
-            tuple(replace(fp8, run=stand_in(fp8.run, fp8.run.manifest.replace(name=name))) for name in many),
+            tuple(replace(fp8, run=with_manifest(fp8.run, fp8.run.manifest.replace(name=name))) for name in many),
             {f"gone-{n}": "x" * 1000 for n in range(100)},
         )
         long = "`|<" * 300
@@ -172,13 +172,13 @@ class TestInert:
         html = [t.content for t in tokens(report) if t.type in ("html_block", "html_inline")]
         assert html
         for content in html:
-            tags = {part.partition(">")[0] for part in content.split("<")[1:]}
-            assert {f"<{tag}>" for tag in tags} <= OURS
+            tags = {piece.partition(">")[0] for piece in content.split("<")[1:]}
+            assert {f"<{tag}>" for tag in tags} <= OWN_TAGS
 
     def test_there_are_no_links_images_or_headings_but_ours(self, report):
-        found = list(tokens(report))
-        assert not [t for t in found if t.type in ("link_open", "image", "hr", "lheading_open")]
-        headings = [found[n + 1].content for n, t in enumerate(found) if t.type == "heading_open"]
+        parsed = list(tokens(report))
+        assert not [t for t in parsed if t.type in ("link_open", "image", "hr", "lheading_open")]
+        headings = [parsed[n + 1].content for n, t in enumerate(parsed) if t.type == "heading_open"]
         expected = [
             "❌ fidelity: fail",
             "quant against base: fail",
@@ -221,19 +221,19 @@ class TestInert:
         assert prose("_x_ `y`") == "&#95;x&#95; &#96;y&#96;"
 
 
-def stand_in(run, manifest):
+def with_manifest(run, manifest):
     """The same run under another manifest."""
 
-    class StandIn(Run):
+    class FakeRun(Run):
         @cached_property
         def manifest(self):
             return manifest
 
-    return StandIn(run.path)
+    return FakeRun(run.path)
 
 
 @pytest.mark.parametrize(
-    ("stored", "ran", "cache", "told"),
+    ("stored", "ran", "cache", "expected"),
     [
         ("BF16", "BF16", "bfloat16", "BF16"),
         ("W4A16-INT4 g64", "W4A8-INT4 g64", "bfloat16", "W4A16-INT4 g64, ran as W4A8-INT4 g64"),
@@ -242,9 +242,9 @@ def stand_in(run, manifest):
         (None, None, None, "format unknown"),
     ],
 )
-def test_what_ran_stands_beside_what_the_checkpoint_is(recordings, stored, ran, cache, told):
+def test_what_ran_stands_beside_what_the_checkpoint_is(recordings, stored, ran, cache, expected):
     manifest = recordings.baseline.manifest
     engine = replace(manifest.engine, ran_as=ran, kv_cache=cache, dtype="bfloat16")
     other = manifest.replace(label=None, engine=engine, checkpoint={"format": stored})
-    run = stand_in(recordings.baseline, other)
-    assert format_of(run) == told
+    run = with_manifest(recordings.baseline, other)
+    assert format_of(run) == expected

@@ -14,7 +14,7 @@ MERGE_BOMB = "a0: &a0 {k: v}\n" + "".join(
 )
 
 
-def found(text):
+def documents_in(text):
     return [(document.format, document.root) for document in documents(text)]
 
 
@@ -37,7 +37,7 @@ def found(text):
     ],
 )
 def test_json_and_yaml_are_found(text, expected):
-    assert found(text) == expected
+    assert documents_in(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,10 @@ def test_json_and_yaml_are_found(text, expected):
     ],
 )
 def test_what_is_no_json(text):
-    assert [document for document in found(text) if document[1] is not None] in ([], [("json", ONE)] * ("}}" in text))
+    assert [document for document in documents_in(text) if document[1] is not None] in (
+        [],
+        [("json", ONE)] * ("}}" in text),
+    )
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fidelity.text.thinking import NO_THINKING, THINK, Habit, Split, habit_of, split
+from fidelity.text.thinking import NO_THINKING, THINK, ReasoningFormat, Split, detect_format, split
 from tests import laws
 
-THINKS = Habit("think")
-INSIDE = Habit("think", THINK, closes_only=True, begins_inside=True)
-CHANNELS = Habit("harmony")
+THINKS = ReasoningFormat("think")
+INSIDE = ReasoningFormat("think", THINK, closes_only=True, begins_inside=True)
+CHANNELS = ReasoningFormat("harmony")
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ OPENED = ["a</think>b"] * 6 + ["on and on"] * 4
 TALK = ["The tag </think> closes."] + ["Paris."] * 4
 
 
-class TestHabit:
+class TestFormat:
     @pytest.mark.parametrize(
         ("texts", "opened", "expected"),
         [
@@ -108,7 +108,7 @@ class TestHabit:
             # What the engine says of its prompts counts more than what the texts show.
             (["on and on"] * 3, True, INSIDE),
             (TALK, True, INSIDE),
-            (OPENED, False, Habit("think", THINK, closes_only=True)),
+            (OPENED, False, ReasoningFormat("think", THINK, closes_only=True)),
             (["Use <think> and </think>."] * 3, None, NO_THINKING),
             (["`</think>` closes it"] * 3, None, NO_THINKING),
             (["<|channel|>analysis<|message|>a<|end|>", "b"], None, CHANNELS),
@@ -119,15 +119,15 @@ class TestHabit:
         ],
     )
     def test_found_out(self, texts, opened, expected):
-        assert habit_of(texts, opened=opened) == expected
+        assert detect_format(texts, opened=opened) == expected
 
     def test_told(self):
-        assert habit_of(["<think>a</think>b"], parser="none") == NO_THINKING
-        assert habit_of(["b"], parser="harmony") == CHANNELS
-        assert habit_of(["b"], parser="think") == THINKS
-        assert habit_of(TALK, parser="think") == Habit("think", THINK, closes_only=True)
+        assert detect_format(["<think>a</think>b"], parser="none") == NO_THINKING
+        assert detect_format(["b"], parser="harmony") == CHANNELS
+        assert detect_format(["b"], parser="think") == THINKS
+        assert detect_format(TALK, parser="think") == ReasoningFormat("think", THINK, closes_only=True)
         tags = ("[THINK]", "[/THINK]")
-        assert split("[THINK]a[/THINK]b", habit_of(["x"], parser="think", tags=tags)) == Split("a", "b")
+        assert split("[THINK]a[/THINK]b", detect_format(["x"], parser="think", tags=tags)) == Split("a", "b")
 
 
 TAGGED = st.lists(
@@ -154,21 +154,21 @@ TAGGED = st.lists(
 
 @given(st.lists(st.one_of(TAGGED, laws.texts), max_size=4), st.sampled_from([None, True, False]))
 def test_whatever_the_text_nothing_but_markup_and_white_space_is_lost(texts, opened):
-    habit = habit_of(texts, opened=opened)
+    reasoning_format = detect_format(texts, opened=opened)
     for text in texts:
-        thinking, answer = split(text, habit)
-        if thinking is None and habit.form != "harmony":
+        thinking, answer = split(text, reasoning_format)
+        if thinking is None and reasoning_format.form != "harmony":
             assert answer == text
         left = "".join((thinking or "").split()) + "".join(answer.split())
         assert len(left) <= len(text)
         assert answer in text
 
 
-@pytest.mark.parametrize("part", ["<think>", "</think>", "`</think>", "```\n<think>\n", "<|channel|>a", "~~~\n```\n"])
-def test_hostile_texts_take_no_time(part):
-    text = (part * 100_000)[:200_000]
+@pytest.mark.parametrize("piece", ["<think>", "</think>", "`</think>", "```\n<think>\n", "<|channel|>a", "~~~\n```\n"])
+def test_hostile_texts_take_no_time(piece):
+    text = (piece * 100_000)[:200_000]
     before = time.process_time()
     for parser in ("think", "harmony", "auto"):
-        split(text, habit_of([text], parser=parser))
-        split("<think>" + text, habit_of([text], parser=parser))
+        split(text, detect_format([text], parser=parser))
+        split("<think>" + text, detect_format([text], parser=parser))
     assert time.process_time() - before < 5

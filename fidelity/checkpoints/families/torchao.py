@@ -140,10 +140,10 @@ def _stated(quant_type: object, keywords: object) -> Scheme | None:
             name, given = str(inner.get("_type", "")), inner.get("_data")
             data = given if isinstance(given, Mapping) else {}
     words = name.replace("_", "").lower().removesuffix("config")
-    found = re.fullmatch(r"(?:(int8|float8)dynamicactivation)?(int4|int8|intx|float8)weight(?:only)?", words)
-    if found is None:
+    match = re.fullmatch(r"(?:(int8|float8)dynamicactivation)?(int4|int8|intx|float8)weight(?:only)?", words)
+    if match is None:
         return None
-    kind = found[2]
+    kind = match[2]
     if kind == "intx":
         target = re.search(r"int(\d)", str(data.get("weight_dtype")))
         kind = f"int{target[1]}" if target else ""
@@ -151,6 +151,6 @@ def _stated(quant_type: object, keywords: object) -> Scheme | None:
         return None
     sizes = re.search(r"'group_size': (\d+)", str(data))
     group = int(sizes[1]) if sizes else 128 if kind == "int4" else None
-    inputs = Activations(8, True, "token") if found[1] else None
+    inputs = Activations(8, True, "token") if match[1] else None
     bits = int(kind[-1])
     return Scheme("FP8" if kind == "float8" else f"INT{bits}", bits, group, None, inputs)

@@ -179,10 +179,12 @@ class LLM:
         answer = SimpleNamespace(
             text=" ".join(f"w{token}" for token in tokens), token_ids=tokens, logprobs=logprobs, finish_reason="length"
         )
-        forced = None if params.prompt_logprobs is None else self._forced(ids, params.prompt_logprobs, noise)
-        return SimpleNamespace(request_id=str(id_), outputs=[answer], prompt_logprobs=forced)
+        prompt_logprobs = (
+            None if params.prompt_logprobs is None else self._score_continuation(ids, params.prompt_logprobs, noise)
+        )
+        return SimpleNamespace(request_id=str(id_), outputs=[answer], prompt_logprobs=prompt_logprobs)
 
-    def _forced(self, ids, top_k, noise):
+    def _score_continuation(self, ids, top_k, noise):
         """A vocabulary of 50; each token's logit comes from what stands before it, and a little from the batch."""
         if "DIES" in self._model.quantization:
             os.kill(os.getpid(), signal.SIGKILL)

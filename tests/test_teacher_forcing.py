@@ -15,7 +15,7 @@ from fidelity.metrics.kl import Kl
 from fidelity.metrics.tokens import Tokens
 from fidelity.pipeline import compare, generate
 from fidelity.report.content import notes
-from fidelity.runs import teacher_forcing as forcing
+from fidelity.runs import teacher_forcing as teacher_forcing
 from fidelity.store.store import Store
 from fidelity.store.token_scores import Depth, ScoreWriter, scores_of, together
 from fidelity.tokens.table import token_table
@@ -44,7 +44,7 @@ def compared(workspace, *candidates, listener=None, store="store", **keys):
 
 
 def opened(listener):
-    return [line for line in listener.said if isinstance(line, str) and "opening" in line]
+    return [line for line in listener.messages if isinstance(line, str) and "opening" in line]
 
 
 class TestWhoScoresWhom:
@@ -54,12 +54,12 @@ class TestWhoScoresWhom:
         listener = Silent()
         result = compared(workspace, "quant", listener=listener)
         assert opened(listener) == ["base: opening vllm ...", "quant: opening vllm ..."]
-        said = {o.prompt_id: o.token_ids for o in result.baseline.outcomes()}
+        answers = {o.prompt_id: o.token_ids for o in result.baseline.outcomes()}
         for scores in (*result.controls, *result.candidates):
-            (forced,) = scores_of(scores.run)
-            assert forced.path.name.startswith(f"{scores.run.name}-on-base-")
-            for prompt_id, tokens in said.items():
-                one = forced.get(prompt_id)
+            (stored,) = scores_of(scores.run)
+            assert stored.path.name.startswith(f"{scores.run.name}-on-base-")
+            for prompt_id, tokens in answers.items():
+                one = stored.get(prompt_id)
                 assert tuple(one.token_ids) == tokens
                 assert one.top_ids.shape == one.top_logprobs.shape == (len(tokens), 20)
                 assert (one.token_ids.dtype, one.top_logprobs.dtype) == (np.int32, np.float32)
@@ -84,9 +84,9 @@ class TestWhoScoresWhom:
         workspace.baseline(chunk=4, kl={"exact": True, "prompts": 3, "tokens": 5})
         workspace.run("quant")
         result = compared(workspace, "quant")
-        ours, theirs = together(result.baseline, result.candidates[0].run, whole_vocabulary=True)
-        assert ours.keys == theirs.keys == [("p0", 0), ("p1", 0), ("p2", 0)]
-        one = theirs.get("p1")
+        baseline_scores, candidate_scores = together(result.baseline, result.candidates[0].run, whole_vocabulary=True)
+        assert baseline_scores.keys == candidate_scores.keys == [("p0", 0), ("p1", 0), ("p2", 0)]
+        one = candidate_scores.get("p1")
         assert one.top_logprobs.shape == (5, 50)
         assert one.top_ids[0].tolist() == list(range(50))
         assert np.exp(one.top_logprobs.astype(float)).sum(axis=1) == pytest.approx(1, abs=1e-5)
@@ -103,7 +103,7 @@ class TestWhoScoresWhom:
         assert "kl" not in json.loads((paths[0] / "manifest.json").read_text())["config"]
 
 
-class TestKept:
+class TestStored:
     def test_asked_again_nothing_is_scored(self, workspace):
         workspace.baseline()
         workspace.run("quant")
@@ -126,7 +126,7 @@ class TestKept:
         (whole,) = generate(
             load_run(workspace.folder / "base.yaml"), store=Store(workspace.folder / "w"), listener=Silent()
         )
-        store, fill, left = Store(workspace.store), forcing.Forcing.fill, [2]
+        store, fill, left = Store(workspace.store), teacher_forcing.MissingScores.fill, [2]
 
         def killed(self, number, engine):
             left[0] -= 1
@@ -135,23 +135,25 @@ class TestKept:
             fill(self, number, engine)
 
         with monkeypatch.context() as patched:
-            patched.setattr(forcing.Forcing, "fill", killed)
+            patched.setattr(teacher_forcing.MissingScores, "fill", killed)
             with pytest.raises(KeyboardInterrupt):
                 generate(load_run(workspace.folder / "base.yaml"), store=store, listener=Silent())
         assert len(list(workspace.store.glob("scores/*/chunk-*.parquet"))) == 2
         assert not list(workspace.store.glob("scores/*/manifest.json"))
         (again,) = generate(load_run(workspace.folder / "base.yaml"), store=store, listener=Silent())
-        (ours,), (theirs,) = scores_of(whole), scores_of(again)
-        assert [file.read_bytes() for file in chunks_of(ours)] == [file.read_bytes() for file in chunks_of(theirs)]
+        (baseline_scores,), (candidate_scores,) = scores_of(whole), scores_of(again)
+        assert [file.read_bytes() for file in chunks_of(baseline_scores)] == [
+            file.read_bytes() for file in chunks_of(candidate_scores)
+        ]
 
     def test_tokens_are_kept_in_words(self, workspace):
         workspace.baseline()
         workspace.run("quant")
         result = compared(workspace, "quant")
         rows = token_table(result.baseline, result.candidates[0].run, "p3", top=3)
-        said = next(o for o in result.baseline.outcomes() if o.prompt_id == "p3")
-        assert [row.token for row in rows] == list(said.token_ids)
-        assert [row.text for row in rows] == [f" w{token}" for token in said.token_ids]
+        answer = next(o for o in result.baseline.outcomes() if o.prompt_id == "p3")
+        assert [row.token for row in rows] == list(answer.token_ids)
+        assert [row.text for row in rows] == [f" w{token}" for token in answer.token_ids]
         first = rows[0].other_top
         assert len(first) == 3
         assert first[0].logprob >= first[1].logprob
@@ -176,7 +178,7 @@ class TestKept:
         workspace.baseline()
         workspace.run("quant")
         scores = compared(workspace, "quant").candidates[0]
-        back = load_comparison(scores.kept.path).candidates[0]
+        back = load_comparison(scores.comparison.path).candidates[0]
         assert back.columns["top1_agreement"].column == scores.columns["top1_agreement"].column
         assert back.columns["top1_agreement"].signature.endswith("|top_k:20")
 
@@ -184,10 +186,13 @@ class TestKept:
         workspace.baseline(control="none")
         workspace.run("quant")
         result = compared(workspace, "quant")
-        (ours,) = scores_of(result.baseline)
-        changed = [replace(ours.get(*key), token_ids=ours.get(*key).token_ids + 1) for key in ours.keys]
-        shutil.rmtree(ours.path)
-        writer = ScoreWriter(ours.path)
+        (baseline_scores,) = scores_of(result.baseline)
+        changed = [
+            replace(baseline_scores.get(*key), token_ids=baseline_scores.get(*key).token_ids + 1)
+            for key in baseline_scores.keys
+        ]
+        shutil.rmtree(baseline_scores.path)
+        writer = ScoreWriter(baseline_scores.path)
         writer.add_chunk(0, changed)
         writer.complete(result.baseline, result.baseline, Depth(20))
         shutil.rmtree(workspace.store / "comparisons")
@@ -199,12 +204,12 @@ def test_the_reports_say_how_much_of_the_drift_starts_at_near_ties(workspace):
     workspace.baseline(chunk=4)
     workspace.run("quant")
     result = compared(workspace, "quant")
-    counts = result.candidates[0].kept.manifest.divergence
+    counts = result.candidates[0].comparison.manifest.divergence
     assert counts.answers == 12
     assert counts.near_ties + counts.minds_changed == counts.diverged > 0
-    (told,) = (note for note in notes(result) if "answers part" in note)
+    (reported,) = (note for note in notes(result) if "answers part" in note)
     n, ties = counts.diverged, counts.near_ties
-    assert told.startswith(
+    assert reported.startswith(
         f"quant: {n} of 12 answers part from the baseline's, {ties} of {n} at a near tie (the floor: "
     )
 
@@ -220,7 +225,7 @@ class TestDoneWithout:
         assert dying.columns["identical"]
         assert "killed by SIGKILL" in dying.unscored["top1_agreement"]
         assert "top1_agreement" in quant.columns
-        assert any("dying: not forced (kl: none switches that off)" in str(line) for line in listener.said)
+        assert any("dying: not forced (kl: none switches that off)" in str(line) for line in listener.messages)
 
     def test_recorded_outputs_are_compared_without_it(self, workspace):
         rows = [{"id": f"p{n}", "text": f"answer {n}", "token_ids": [1, 2]} for n in range(3)]
@@ -230,8 +235,8 @@ class TestDoneWithout:
         assert result.candidates[0].columns["identical"]
         why = "base did not score the tokens of base by forcing"
         assert result.candidates[0].unscored["top1_agreement"] == why
-        told = [note for note in notes(result) if "unscored" in note]
-        assert told[0] == f"top1_agreement, ear, sure_flips, kl_lower_bound, tail_mass are unscored: {why}"
+        reported = [note for note in notes(result) if "unscored" in note]
+        assert reported[0] == f"top1_agreement, ear, sure_flips, kl_lower_bound, tail_mass are unscored: {why}"
 
     @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
     def test_equal_answers_are_told_apart_by_the_scores_of_their_tokens(self, workspace, dtype):
@@ -260,8 +265,8 @@ class TestDoneWithout:
         workspace.prompts("one two three", "one two four")
         workspace.baseline(engine={"kind": "vllm", "max_model_len": 9}, sampling={"max_tokens": 8}, control="none")
         (run,) = generate(load_run(workspace.folder / "base.yaml"), store=Store(workspace.store), listener=Silent())
-        (forced,) = scores_of(run)
-        assert len(forced.get("p0").token_ids) == 4
+        (scores,) = scores_of(run)
+        assert len(scores.get("p0").token_ids) == 4
 
     def test_a_prompt_that_failed_is_left_out(self, workspace):
         workspace.prompts("fine", "REFUSED", "also fine")
@@ -290,8 +295,8 @@ def test_switched_off_nothing_is_forced(workspace):
     workspace.run("dying", engine={"kind": "vllm", "options": {"quantization": "DIES"}})
     listener = Silent()
     assert compared(workspace, "dying", listener=listener).candidates[0].columns["identical"]
-    assert not any("not forced" in str(line) for line in listener.said)
+    assert not any("not forced" in str(line) for line in listener.messages)
 
 
-def chunks_of(forced):
-    return sorted(forced.path.glob("chunk-*.parquet"))
+def chunks_of(scores):
+    return sorted(scores.path.glob("chunk-*.parquet"))

@@ -17,7 +17,7 @@ pytestmark = [
 PROMPTS = load_prompts(ROOT / "prompts" / "starter.jsonl", limit=6)
 
 
-def forced(folder, model, *, dtype, answers=None, top_k=(20,)):
+def scored(folder, model, *, dtype, answers=None, top_k=(20,)):
     """The model's answers, or those it is handed, and its scores of them at each depth."""
     (folder / "run.yaml").write_text(
         f"name: run\nmodel: {MODELS / model}\nprompts: {ROOT}/prompts/starter.jsonl\n"
@@ -26,12 +26,12 @@ def forced(folder, model, *, dtype, answers=None, top_k=(20,)):
     with open_engine(load_run(folder / "run.yaml"), log=folder / "log", on_progress=lambda _: None) as engine:
         if answers is None:
             answers = [list(o.token_ids) for o in engine.generate(PROMPTS, Sampling(max_tokens=24))]
-        return answers, *(list(engine.force(PROMPTS, answers, k)) for k in top_k)
+        return answers, *(list(engine.score_tokens(PROMPTS, answers, k)) for k in top_k)
 
 
 @pytest.fixture(scope="module")
 def fp32(tmp_path_factory):
-    return forced(tmp_path_factory.mktemp("fp32"), "smollm2-135m", dtype="float32", top_k=(20, -1, 20))
+    return scored(tmp_path_factory.mktemp("fp32"), "smollm2-135m", dtype="float32", top_k=(20, -1, 20))
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def rounded_model(tmp_path_factory):
 @pytest.fixture(scope="module")
 def rounded(tmp_path_factory, fp32, rounded_model):
     folder = tmp_path_factory.mktemp("fp32-rounded")
-    return forced(folder, rounded_model, dtype="float32", answers=fp32[0], top_k=(20, -1))
+    return scored(folder, rounded_model, dtype="float32", answers=fp32[0], top_k=(20, -1))
 
 
 def reference(model, answers):
@@ -65,14 +65,14 @@ def reference(model, answers):
 
     tokenizer = AutoTokenizer.from_pretrained(model)
     opened = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
-    found = []
+    logprobs = []
     for prompt, answer in zip(PROMPTS, answers, strict=True):
         messages = [{"role": m.role, "content": m.content} for m in prompt.messages]
         ids = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)["input_ids"]
         with torch.no_grad():
             logits = opened(torch.tensor([ids + answer])).logits[0, len(ids) - 1 : -1]
-        found.append(torch.log_softmax(logits.double(), dim=-1).numpy())
-    return found
+        logprobs.append(torch.log_softmax(logits.double(), dim=-1).numpy())
+    return logprobs
 
 
 @pytest.fixture(scope="module")
@@ -107,9 +107,9 @@ def test_top1_agreement_and_exact_kl_are_what_transformers_finds(fp32, rounded, 
 
 
 def test_the_lower_bound_is_below_the_exact_kl_of_a_real_model(fp32, rounded):
-    for ours, whole, top, theirs in zip(fp32[1], fp32[2], rounded[1], rounded[2], strict=True):
-        bound, _ = kl_lower_bound(ours, top)
-        assert (bound <= exact_kl(whole, theirs) + 1e-6).all()
+    for own, whole, top, other in zip(fp32[1], fp32[2], rounded[1], rounded[2], strict=True):
+        bound, _ = kl_lower_bound(own, top)
+        assert (bound <= exact_kl(whole, other) + 1e-6).all()
 
 
 def test_a_model_forced_twice_on_its_own_tokens_has_kl_0_in_fp32(fp32):

@@ -100,9 +100,9 @@ class Answer:
             return
         if self._sampling["stop"]:
             text = self._decode(self.token_ids)
-            found = [place for stop in self._sampling["stop"] if (place := text.find(stop)) >= 0]
-            if found:
-                self.finish_reason, self._text = "stop", text[: min(found)]
+            stops = [place for stop in self._sampling["stop"] if (place := text.find(stop)) >= 0]
+            if stops:
+                self.finish_reason, self._text = "stop", text[: min(stops)]
                 return
         if len(self.token_ids) >= self._longest:
             self.finish_reason = "length"
@@ -118,7 +118,7 @@ class Answer:
         }
 
 
-def forced(prompt_id: str, continuation: Sequence[int], logits: Any, top_k: int) -> JsonRecord:
+def token_score_record(prompt_id: str, continuation: Sequence[int], logits: Any, top_k: int) -> JsonRecord:
     """The record of a forced continuation (see `answering.Model`).
 
     Args:

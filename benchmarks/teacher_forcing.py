@@ -1,7 +1,7 @@
 """What forcing costs: time beside generating, bytes in the store, memory.
 
-    python benchmarks/forcing.py time [--model models/smollm2-135m] [--limit 72] [--max-tokens 128] [--chunk 32]
-    python benchmarks/forcing.py size [--prompts 500] [--tokens 512] [--top-k 20]
+    python benchmarks/teacher_forcing.py time [--model models/smollm2-135m] [--limit 72] [--max-tokens 128] [--chunk 32]
+    python benchmarks/teacher_forcing.py size [--prompts 500] [--tokens 512] [--top-k 20]
 
 `time` generates a chunk, forces the model on it, and so on, so that a busy machine is as busy for both; it prints the
 ratio of the two times, and of the processor time that the engine used. Loading and warm-up are left out, and so is the
@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from fidelity.config import Sampling, load_run
-from fidelity.engines import ForcingEngine, open_engine
+from fidelity.engines import TokenScoringEngine, open_engine
 from fidelity.engines.processes import processor_seconds
 from fidelity.metrics.token_divergence import token_values
 from fidelity.prompts import load_prompts
@@ -62,14 +62,14 @@ def measure_time(chosen: argparse.Namespace) -> None:
         engine = {"kind": "vllm", "max_model_len": 1024, "options": {"enforce_eager": True}}
         run.write_text(json.dumps({"name": "run", "model": str(chosen.model.resolve()), "engine": engine}))
         with open_engine(load_run(run), log=Path(folder, "log"), on_progress=lambda _: None) as opened:
-            assert isinstance(opened, ForcingEngine)
+            assert isinstance(opened, TokenScoringEngine)
             rows = [_chunk(opened, [prompts[i] for i in members], chosen) for members in _plan(len(prompts), chosen)]
     measured = np.array(rows[1:])
-    generating, generating_steps, forcing, forcing_steps, tokens = measured.sum(axis=0)
+    generating, generating_steps, scoring, scoring_steps, tokens = measured.sum(axis=0)
     ratios = measured[:, 2] / measured[:, 0]
-    print(f"{len(measured)} chunks, {tokens:.0f} tokens: generating {generating:.1f} s, forcing {forcing:.1f} s")
+    print(f"{len(measured)} chunks, {tokens:.0f} tokens: generating {generating:.1f} s, forcing {scoring:.1f} s")
     print(
-        f"forcing / generating: {forcing / generating:.3f}, in the engine alone {forcing_steps / generating_steps:.3f}"
+        f"forcing / generating: {scoring / generating:.3f}, in the engine alone {scoring_steps / generating_steps:.3f}"
     )
     print(f"by chunk: {', '.join(f'{ratio:.2f}' for ratio in ratios)}; median {np.median(ratios):.3f}")
 
@@ -78,12 +78,12 @@ def _plan(count: int, chosen: argparse.Namespace) -> list[list[int]]:
     return chunks(count, largest=chosen.chunk, seed=0)
 
 
-def _chunk(engine: ForcingEngine, prompts: list, chosen: argparse.Namespace) -> list[float]:
+def _chunk(engine: TokenScoringEngine, prompts: list, chosen: argparse.Namespace) -> list[float]:
     """Seconds of generating and processor seconds, the same of forcing; and tokens."""
     began, used = time.monotonic(), _used()
     answers = [answer.token_ids for answer in engine.generate(prompts, Sampling(max_tokens=chosen.max_tokens))]
     between, used_between = time.monotonic(), _used()
-    for _ in engine.force(prompts, answers, 20):
+    for _ in engine.score_tokens(prompts, answers, 20):
         pass
     ended, used_ended = time.monotonic(), _used()
     tokens = sum(map(len, answers))
@@ -106,9 +106,9 @@ def measure_size(chosen: argparse.Namespace) -> None:
             for number, start in enumerate(range(0, chosen.prompts, 128)):
                 members = range(start, min(start + 128, chosen.prompts))
                 writer.add_chunk(number, _drawn(members, chosen.tokens, chosen.top_k, seed))
-        ours, theirs = map(StoredScores, runs)
+        own, other = map(StoredScores, runs)
         began = time.monotonic()
-        agree = [token_values(_read(ours, key), _read(theirs, key)).agree.mean() for key in ours.keys]
+        agree = [token_values(_read(own, key), _read(other, key)).agree.mean() for key in own.keys]
         size = sum(file.stat().st_size for file in runs[0].iterdir())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(
@@ -118,8 +118,8 @@ def measure_size(chosen: argparse.Namespace) -> None:
     print(f"peak memory {peak / 2**10:.0f} MiB, of which {before / 2**10:.0f} MiB before anything was written")
 
 
-def _read(forced: StoredScores, key: tuple[str, int]) -> TokenScores:
-    scores = forced.get(*key)
+def _read(stored: StoredScores, key: tuple[str, int]) -> TokenScores:
+    scores = stored.get(*key)
     assert scores is not None
     return scores
 

@@ -37,8 +37,8 @@ def token_scores(prompt_logprobs: Any, continuation: list[int], top_k: int) -> J
     logprobs = np.asarray(prompt_logprobs.logprobs[start:], np.float32).reshape(table)
     ranks = np.asarray(prompt_logprobs.ranks[start:], np.int32).reshape(table)
     own, top, top_ids = logprobs[:, :1], logprobs[:, 1:], ids[:, 1:]
-    told = own >= top[:, -1:] if top.shape[1] else np.zeros((n, 1), bool)
-    own_ranks = np.where(told[:, 0], 1 + (top > own).sum(axis=1), ranks[:, 0])
+    listed = own >= top[:, -1:] if top.shape[1] else np.zeros((n, 1), bool)
+    own_ranks = np.where(listed[:, 0], 1 + (top > own).sum(axis=1), ranks[:, 0])
     if top_k < 0:
         by_id = np.empty_like(top)
         np.put_along_axis(by_id, top_ids, top, axis=1)

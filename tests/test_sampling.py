@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 np = pytest.importorskip("numpy")
 
-from fidelity.children.choosing import Answer, forced  # noqa: E402
+from fidelity.children.sampling import Answer, token_score_record  # noqa: E402
 from fidelity.config import Sampling  # noqa: E402
 
 LOGITS = [math.log(share) for share in (0.4, 0.3, 0.15, 0.1, 0.04, 0.01)]
@@ -106,7 +106,7 @@ def test_half_a_character_at_the_end_is_not_shown():
 
 
 def test_forcing_gives_each_token_its_logprob_rank_and_rivals():
-    record = forced("p", [1, 0], torch.tensor([LOGITS, LOGITS]), top_k=2)
+    record = token_score_record("p", [1, 0], torch.tensor([LOGITS, LOGITS]), top_k=2)
     unpacked = {
         k: np.frombuffer(base64.b64decode(v), "<f4" if "logprobs" in k else "<i4")
         for k, v in record.items()
@@ -116,11 +116,11 @@ def test_forcing_gives_each_token_its_logprob_rank_and_rivals():
     assert unpacked["ranks"].tolist() == [2, 1]
     assert unpacked["top_ids"].tolist() == [0, 1, 0, 1]
     assert unpacked["logprobs"] == pytest.approx([math.log(0.3), math.log(0.4)])
-    whole = forced("p", [1], torch.tensor([LOGITS]), top_k=-1)
+    whole = token_score_record("p", [1], torch.tensor([LOGITS]), top_k=-1)
     assert whole["top_ids"] is None
     assert np.frombuffer(base64.b64decode(whole["top_logprobs"]), "<f4") == pytest.approx(LOGITS, abs=1e-6)
 
 
 def test_forcing_nothing_gives_nothing():
-    record = forced("p", [], torch.zeros((0, 6)), top_k=3)
+    record = token_score_record("p", [], torch.zeros((0, 6)), top_k=3)
     assert record["token_ids"] == record["logprobs"] == record["top_logprobs"] == ""
