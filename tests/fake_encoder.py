@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fidelity.encoders.base import TokenVectors
+from fidelity.encoders.base import Inference, TokenVectors
 
 
 class FakeEncoder:
@@ -38,10 +38,13 @@ class FakeEncoder:
             for text, unknown in zip(texts, self.unknown_share(texts), strict=True)
         ]
 
-    def contradictions(self, sentences: Sequence[tuple[str, str]]) -> list[float]:
-        """Surely, where one of the two has a "not" more than the other."""
+    def infer(self, sentences: Sequence[tuple[str, str]]) -> list[Inference]:
+        """Surely a contradiction where one of the two has a "not" more; neutral where the second has a "maybe"."""
         self.embedded += [hypothesis for _, hypothesis in sentences]
-        return [float(premise.split().count("not") != other.split().count("not")) for premise, other in sentences]
+        return [
+            Inference(float(premise.split().count("not") != other.split().count("not")), float("maybe" in other))
+            for premise, other in sentences
+        ]
 
     def unknown_share(self, texts: Sequence[str]) -> list[float]:
         return [

@@ -485,9 +485,12 @@ class TestFile:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("", "a mapping of keys is expected (confidence:, margins:, breaks: ...), found nothing"),
+            ("", "a mapping of keys is expected (confidence:, conflicts:, margins:, breaks: ...), found nothing"),
             ("margin: {sts: 0.1}", "unknown key 'margin'; did you mean 'margins'?"),
-            ("margins: {}", "no limit in it, so that everything would pass: name 'margins', 'tail' or 'breaks'"),
+            (
+                "margins: {}",
+                "no limit in it, so that everything would pass: name 'conflicts', 'margins', 'tail' or 'breaks'",
+            ),
             ("margins: {sts: 0}", "margins.sts: Input should be greater than 0"),
             ("margins: {sts: .nan}", "margins.sts: Input should be a finite number"),
             ("margins: {sts: yes}", "margins.sts: Input should be a valid number"),

@@ -120,7 +120,7 @@ class TestCompare:
         assert not (workspace.folder / "fidelity-store" / "runs").exists()
 
     def test_a_defect_while_judging_is_2(self, fidelity, base, bad, gate, monkeypatch):
-        monkeypatch.setitem(judging.JUDGES, "margin", lambda *_: 1 / 0)
+        monkeypatch.setattr(judging, "judge_margin", lambda *_: 1 / 0)
         assert fidelity("compare", base, bad, "--gate", gate)[0] == 2
 
 

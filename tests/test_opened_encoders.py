@@ -88,7 +88,7 @@ def test_a_local_directory_never_reaches_the_network(bert, monkeypatch):
     encoder = open_encoder(bert)
     encoder.embed(["the cat"])
     encoder.token_vectors(["the cat"], layer=1, overlap=0)
-    encoder.contradictions([("the cat", "a dog")])
+    encoder.infer([("the cat", "a dog")])
     assert reached == []
 
 
@@ -145,20 +145,23 @@ def test_a_layer_that_is_not_there_is_refused(encoder):
         encoder.token_vectors(["a"], layer=3, overlap=0)
 
 
-def test_contradictions_are_the_classifier_s_probabilities(bert, encoder):
+def test_inferences_are_the_classifier_s_probabilities(bert, encoder):
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     model = AutoModelForSequenceClassification.from_pretrained(bert.path).eval()
     tokenizer = AutoTokenizer.from_pretrained(bert.path)
     pairs = [("the cat sat", "a cat ran"), ("a dog", "the dog is not on the mat"), ("the cat sat", "a cat ran")]
-    probabilities = encoder.contradictions(pairs)
-    for (premise, hypothesis), probability in zip(pairs, probabilities, strict=True):
+    found = encoder.infer(pairs)
+    for (premise, hypothesis), inference in zip(pairs, found, strict=True):
         with torch.no_grad():
             logits = model(**tokenizer(premise, hypothesis, return_tensors="pt")).logits[0]
-        assert probability == pytest.approx(logits.softmax(-1)[1].item(), abs=1e-5)
-    assert encoder.contradictions([]) == []
-    assert 0.0 <= encoder.contradictions([("sat " * 50, "\ud800")])[0] <= 1.0
+        labels = [label.lower() for label in model.config.id2label.values()]
+        probabilities = dict(zip(labels, logits.softmax(-1).tolist(), strict=True))
+        assert inference.contradiction == pytest.approx(probabilities["contradiction"], abs=1e-5)
+        assert inference.neutral == pytest.approx(probabilities.get("neutral", 0.0), abs=1e-5)
+    assert encoder.infer([]) == []
+    assert 0.0 <= encoder.infer([("sat " * 50, "\ud800")])[0].contradiction <= 1.0
 
 
 def test_a_classifier_that_knows_no_contradiction_is_refused(tmp_path):
@@ -167,7 +170,7 @@ def test_a_classifier_that_knows_no_contradiction_is_refused(tmp_path):
     config = BertConfig(vocab_size=len(WORDS), hidden_size=8, num_hidden_layers=1, num_attention_heads=1)
     source = saved(tmp_path / "sentiment", BertForSequenceClassification(config))
     with pytest.raises(ConfigError, match=r"no label .contradiction. .*label_0"):
-        open_encoder(source).contradictions([("a", "b")])
+        open_encoder(source).infer([("a", "b")])
 
 
 def test_byte_level_tokenizers_get_a_space_before_the_first_word(tmp_path):

@@ -18,6 +18,15 @@ class TokenVectors(NamedTuple):
     """See `Encoder.unknown_share`."""
 
 
+class Inference(NamedTuple):
+    """What a natural language inference model makes of a sentence, given another one."""
+
+    contradiction: float
+    """The probability that it contradicts the other."""
+    neutral: float
+    """The probability that it neither contradicts nor follows from the other; 0 for a model without that label."""
+
+
 class Encoder(Protocol):
     """A text encoder that the pipeline opens, caches and hands to the metrics that need one."""
 
@@ -50,6 +59,6 @@ class Encoder(Protocol):
         """Contextual vectors of each whole text; longer ones are read in windows that share `overlap` tokens."""
         ...
 
-    def contradictions(self, sentences: Sequence[tuple[str, str]]) -> list[float]:
-        """For each (premise, hypothesis) the probability that the second contradicts the first."""
+    def infer(self, sentences: Sequence[tuple[str, str]]) -> list[Inference]:
+        """For each (premise, hypothesis) whether the second contradicts the first, or has nothing to do with it."""
         ...

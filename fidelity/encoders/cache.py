@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fidelity.encoders.base import Encoder, TokenVectors
+from fidelity.encoders.base import Encoder, Inference, TokenVectors
 from fidelity.encoders.opened import open_encoder
 from fidelity.encoders.source import EncoderSource
 from fidelity.errors import StoreError
@@ -66,17 +66,17 @@ class CachedEncoder:
         """As `Encoder.token_vectors`. Not kept on disk: that would be megabytes per text."""
         return self._open().token_vectors(texts, layer=layer, overlap=overlap)
 
-    def contradictions(self, sentences: Sequence[tuple[str, str]]) -> list[float]:
-        """As `Encoder.contradictions`."""
+    def infer(self, sentences: Sequence[tuple[str, str]]) -> list[Inference]:
+        """As `Encoder.infer`."""
         by_name = {json.dumps(pair): pair for pair in sentences}
-        probabilities = self._through(
-            "contradiction",
+        found = self._through(
+            "inference",
             [json.dumps(pair) for pair in sentences],
             lambda missing: [
-                np.float64(x).tobytes() for x in self._open().contradictions([by_name[name] for name in missing])
+                np.array(found, np.float64).tobytes() for found in self._open().infer([by_name[n] for n in missing])
             ],
         )
-        return [float(np.frombuffer(x, np.float64)[0]) for x in probabilities]
+        return [Inference(*np.frombuffer(pair, np.float64).tolist()) for pair in found]
 
     def _through(self, what: str, texts: Sequence[str], compute: Callable[[list[str]], list[bytes]]) -> list[bytes]:
         keys = {text: _key(text) for text in dict.fromkeys(texts)}

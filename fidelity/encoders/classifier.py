@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from fidelity.encoders.base import Inference
 from fidelity.encoders.source import EncoderSource
 from fidelity.encoders.texts import batches_by_length, encodable, input_limit, loading
 from fidelity.errors import ConfigError
@@ -25,12 +26,12 @@ class Classifier:
                 f"encoder: {source.name} has no label 'contradiction' (its labels: {', '.join(labels)}); "
                 "name a model for natural language inference, such as cross-encoder/nli-deberta-v3-base"
             )
-        self._label = labels["contradiction"]
+        self._contradiction, self._neutral = labels["contradiction"], labels.get("neutral")
         self._limit = input_limit(self._tokenizer, model.config)
         self._model: Any = model.float().eval().to("cuda" if torch.cuda.is_available() else "cpu")
 
-    def contradictions(self, sentences: Sequence[tuple[str, str]]) -> list[float]:
-        """See `Encoder.contradictions`. Distinct pairs once, in batches of similar length."""
+    def infer(self, sentences: Sequence[tuple[str, str]]) -> list[Inference]:
+        """See `Encoder.infer`. Distinct pairs once, in batches of similar length."""
         distinct = list(dict.fromkeys(sentences))
         if not distinct:
             return []
@@ -41,13 +42,17 @@ class Classifier:
             max_length=self._limit,
             verbose=False,
         )
-        contradiction: dict[tuple[str, str], float] = {}
+        found: dict[tuple[str, str], Inference] = {}
         for batch in batches_by_length([len(ids) for ids in encoded["input_ids"]]):
             padded = self._tokenizer.pad(
                 {name: [rows[i] for i in batch] for name, rows in encoded.items()}, return_tensors="pt"
             )
             with torch.inference_mode():
                 logits = self._model(**padded.to(self._model.device)).logits
-            probabilities = logits.softmax(dim=-1)[:, self._label].tolist()
-            contradiction |= {distinct[i]: p for i, p in zip(batch, probabilities, strict=True)}
-        return [contradiction[pair] for pair in sentences]
+            rows = logits.softmax(dim=-1).tolist()
+            found |= {distinct[i]: self._inference(row) for i, row in zip(batch, rows, strict=True)}
+        return [found[pair] for pair in sentences]
+
+    def _inference(self, probabilities: Sequence[float]) -> Inference:
+        neutral = 0.0 if self._neutral is None else probabilities[self._neutral]
+        return Inference(probabilities[self._contradiction], neutral)

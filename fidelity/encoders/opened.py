@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fidelity.encoders.base import Encoder, TokenVectors
+from fidelity.encoders.base import Encoder, Inference, TokenVectors
 from fidelity.encoders.source import EncoderSource
 from fidelity.errors import MissingPackageError
 
@@ -63,8 +63,8 @@ class OpenedEncoder:
             self._layers[layer] = TokenEncoder(self._source, layer)
         return self._layers[layer].token_vectors(texts, overlap=overlap)
 
-    def contradictions(self, sentences: Sequence[tuple[str, str]]) -> list[float]:
-        return self._classifier.contradictions(sentences)
+    def infer(self, sentences: Sequence[tuple[str, str]]) -> list[Inference]:
+        return self._classifier.infer(sentences)
 
     @cached_property
     def _sentences(self) -> "SentenceEncoder":

@@ -12,11 +12,19 @@ from fidelity.gate.evidence import Evidence, Measured
 from fidelity.gate.feasibility import out_of_reach
 from fidelity.gate.floors import why_no_plausible_floor
 from fidelity.gate.proposals import PURPOSES, Proposal, Purpose, propose_margin, propose_share, propose_tail
-from fidelity.gate.settings import Gate, break_column, break_key, check_columns, conflict_column, conflict_key
+from fidelity.gate.settings import (
+    Gate,
+    break_column,
+    break_key,
+    check_columns,
+    conflict_column,
+    conflict_key,
+)
 from fidelity.stats.bootstrap import FEWEST_IN_TAIL_STUDY
 
 PROMPT_SETS = {"the starter set": 72, "Arena-Hard": 500}
 LEADING_CONFLICTS = ("number", "negation", "any")
+"""Kinds of conflict whose limits are written as limits; those of the others are comments."""
 PREFERRED = ("sts", "rougeL")
 """Columns whose margins are written as limits; those of the others are comments. Without these, the first two."""
 WIDTH = 112
@@ -63,13 +71,13 @@ def draft(
         [
             *_head(evidence, purpose),
             f"confidence: {confidence:g}",
-            *_shares("conflicts", conflicting, {}, purpose, each),
+            *_conflicts(conflicting, purpose, each),
             *_margins(judged, chosen, margins, purpose, each),
             *_tail(judged, chosen, purpose, each),
-            *_shares("breaks", broken, breaks, purpose, each),
+            *_breaks(broken, breaks, purpose, each),
             "# Share of prompts without an answer, as counted; beyond it the rest may not stand for all.",
             "max_failed: 0.02",
-            "# With a primary column only its lines, conflicts, hard breaks and failures decide; other lines warn.",
+            "# With a primary column only its lines, conflicts, breaks and failures decide, and the other lines warn.",
             f"# primary: {next(iter(chosen), 'COLUMN')}",
             "",
         ]
@@ -139,25 +147,26 @@ def _tail(columns: Mapping[str, Measured], chosen: list[str], purpose: Purpose, 
     return ["# Excess of the worst 5 % of prompts.", "tail:", *lines]
 
 
-SHARE_TITLES = {
-    "conflicts": "# Share of prompts whose answers contradict the baseline's.",
-    "breaks": "# Share of prompts newly broken.",
-}
+def _conflicts(columns: Mapping[str, Measured], purpose: Purpose, confidence: float) -> list[str]:
+    lines = []
+    for name, measured in columns.items():
+        proposal = propose_share(measured, purpose, confidence=confidence)
+        lines += _limit(name, proposal, active=name.rpartition(".")[2] in LEADING_CONFLICTS)
+    key = "conflicts:" if any(not line.lstrip().startswith("#") for line in lines) else "# conflicts:"
+    return ["# Share of prompts whose answers contradict the baseline's.", key, *lines] if lines else []
 
 
-def _shares(
-    key: str, columns: Mapping[str, Measured], wanted: Mapping[str, float], purpose: Purpose, confidence: float
+def _breaks(
+    columns: Mapping[str, Measured], wanted: Mapping[str, float], purpose: Purpose, confidence: float
 ) -> list[str]:
-    """Limits on all breaks, and on conflicts: `number`, `negation` and `any`, the other kinds as comments."""
     lines = []
     for name, measured in columns.items():
         proposal = propose_share(measured, purpose, confidence=confidence)
         if name in wanted:
             lines += [*_comment(f"{proposal.why[0]} The limit is yours.", indent=2), f"  {name}: {wanted[name]:g}"]
         else:
-            leads = key != "conflicts" or name.rpartition(".")[2] in LEADING_CONFLICTS
-            lines += _limit(name, proposal, active=leads)
-    return [SHARE_TITLES[key], f"{key}:", *lines] if lines else []
+            lines += _limit(name, proposal, active=True)
+    return ["# Share of prompts newly broken.", "breaks:", *lines] if lines else []
 
 
 def _limit(name: str, proposal: Proposal, *, active: bool) -> list[str]:

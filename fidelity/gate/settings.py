@@ -129,7 +129,9 @@ class Gate(Settings):
     @model_validator(mode="after")
     def _must_be_able_to_fail(self) -> Self:
         if not self.limits:
-            raise ValueError(f"no limit in it, so that everything would pass: name {', '.join(map(repr, LIMIT_KEYS))}")
+            raise ValueError(
+                "no limit in it, so that everything would pass: name 'conflicts', 'margins', 'tail' or 'breaks'"
+            )
         by_column = self.worst_floor if isinstance(self.worst_floor, dict) else {}
         if unknown := [name for name in by_column if name not in {**self.margins, **self.tail}]:
             hint = nearest(unknown[0], {**self.margins, **self.tail})

@@ -1,26 +1,28 @@
-"""NLI: whether the candidate says the opposite of what the baseline says, which embeddings hardly see."""
+"""NLI: a model's second opinion on what changed: whether sentences contradict their counterparts."""
 
 from collections.abc import Sequence
 from typing import Literal
 
-from rapidfuzz import fuzz, process
-
+from fidelity.encoders.base import Inference
 from fidelity.metrics.base import EncoderMetric
 from fidelity.records import Column, Pair, Side
-from fidelity.text.chunks import split_sentences
+from fidelity.text.alignment import align
+from fidelity.text.segments import segments
 
-NEIGHBOURS = 100
-"""Baseline sentences, around the same relative position, among which a candidate sentence finds its counterpart."""
+SentencePair = tuple[str, str]
+SURE = Inference(0.0, 0.0)
+"""Of a sentence that is its own counterpart."""
 
 
 class Nli(EncoderMetric):
-    """Probability that the candidate contradicts the baseline, sentence by sentence (column `contradiction`).
+    """Probability that the candidate's sentences contradict their counterparts (`contradiction`), or add to them.
 
-    Each sentence of the candidate is held against the baseline's sentence that is most like it in words (rapidfuzz's
-    token_sort_ratio, the nearer position where that is equal); a natural language inference model, the `encoder`, gives
-    the probability that it contradicts that sentence. The value is the mean over the candidate's sentences, weighted by
-    characters, in [0, 1], lower is better; 0 for identical texts, whatever the model. None where one text is empty. A
-    sentence pair beyond what the model reads is cut off. Off unless asked for: one model call per changed sentence.
+    Sentences are aligned as for `conflicts`; a natural language inference model, the `encoder`, judges each of the
+    candidate's that is aligned and differs, given its counterpart. `contradiction` and `neutral` (it neither follows
+    from it nor contradicts it) are means over the candidate's aligned sentences, weighted by characters, in [0, 1],
+    lower is better; 0 for identical texts, whatever the model. What has no counterpart doesn't count (`conflicts` has
+    it as `omitted` and `added`). Unscored where nothing is aligned, by the candidate's doing if it is empty. A sentence
+    pair beyond what the model reads is cut off. Off unless asked for: one model call per changed sentence.
     """
 
     kind: Literal["nli"] = "nli"
@@ -29,44 +31,33 @@ class Nli(EncoderMetric):
 
     @property
     def packages(self) -> tuple[str, ...]:
-        return (*super().packages, "rapidfuzz")
+        return (*super().packages, "rapidfuzz", "markdown-it-py")
 
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
-        both = [(_sentences(p.baseline.text), _sentences(p.candidate.text)) for p in pairs]
-        counterparts = [list(zip(_counterparts(*sides), sides[1], strict=True)) for sides in both]
-        asked = list(dict.fromkeys(pair for pairs in counterparts for pair in pairs if pair[0] != pair[1]))
-        probability = dict(zip(asked, self.bound.contradictions(asked) if asked else [], strict=True))
-        values: list[float | Side] = [
-            _mean(sentences, probability)
-            if bool(baseline) == bool(candidate)
-            else "candidate"
-            if baseline
-            else "baseline"
-            for (baseline, candidate), sentences in zip(both, counterparts, strict=True)
+        aligned = [_aligned(pair.baseline.text, pair.candidate.text) for pair in pairs]
+        changed = list(
+            dict.fromkeys(p for sentences in aligned if isinstance(sentences, list) for p in sentences if p[0] != p[1])
+        )
+        inferred = dict(zip(changed, self.bound.infer(changed) if changed else [], strict=True))
+        return [
+            Column.of(name, [_mean(sentences, inferred, place) for sentences in aligned], better="lower")
+            for place, name in enumerate(Inference._fields)
         ]
-        return [Column.of("contradiction", values, better="lower")]
 
 
-def _sentences(text: str) -> list[str]:
-    return [sentence for piece in split_sentences(text) if (sentence := piece.strip())]
+def _aligned(baseline: str, candidate: str) -> list[SentencePair] | Side:
+    """Each aligned sentence of the candidate after its counterpart; whose doing it is that there is none."""
+    if baseline == candidate:
+        return []
+    left, right = ([sentence.text for sentence in segments(text).sentences] for text in (baseline, candidate))
+    matches = align(left, right)
+    if not matches:
+        return [] if not (left or right) else "candidate" if left and not right else "baseline"
+    return [(" ".join(left[i] for i in m.baseline), " ".join(right[j] for j in m.candidate)) for m in matches]
 
 
-def _counterparts(baseline: Sequence[str], candidate: Sequence[str]) -> list[str]:
-    """For each candidate sentence the baseline's that is most like it; itself where the baseline has it too."""
-    if not baseline:
-        return list(candidate)
-    there = set(baseline)
-    return [s if s in there else _most_alike(s, i / len(candidate), baseline) for i, s in enumerate(candidate)]
-
-
-def _most_alike(sentence: str, position: float, baseline: Sequence[str]) -> str:
-    middle = round(position * len(baseline))
-    start = max(0, min(middle - NEIGHBOURS // 2, len(baseline) - NEIGHBOURS))
-    near = sorted(range(start, min(start + NEIGHBOURS, len(baseline))), key=lambda i: (abs(i - middle), i))
-    choices = [baseline[i] for i in near]
-    return process.extractOne(sentence, choices, scorer=fuzz.token_sort_ratio)[0]
-
-
-def _mean(sentences: Sequence[tuple[str, str]], probability: dict[tuple[str, str], float]) -> float:
+def _mean(sentences: list[SentencePair] | Side, inferred: dict[SentencePair, Inference], place: int) -> float | Side:
+    if isinstance(sentences, str):
+        return sentences
     written = sum(len(sentence) for _, sentence in sentences)
-    return sum(len(pair[1]) * probability.get(pair, 0.0) for pair in sentences) / written if written else 0.0
+    return sum(len(pair[1]) * inferred.get(pair, SURE)[place] for pair in sentences) / written if written else 0.0

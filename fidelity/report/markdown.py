@@ -177,19 +177,22 @@ def _worst_pairs(result: ComparisonSet, candidate: Scores, verdict: Verdict | No
         return f"No answer of {prose(candidate.run.name)} differs from the baseline's."
     legend = "Only the baseline says `[-this-]`, only the candidate `{+this+}`; `⋯` stands for text that both share."
     count = "The worst pair" if len(worst) == 1 else f"The {len(worst)} worst pairs"
-    title = f"{count} of {candidate.run.name}{f', conflicts first, then by {ranking.by}' if ranking.by else ''}"
-    return _folded(title, "\n\n".join([legend, *(_shown(pairs[n], ranking.excess[n]) for n in worst)]))
+    title = f"{count} of {candidate.run.name}{ranking.title}"
+    return _folded(
+        title,
+        "\n\n".join([legend, *(_shown(pairs[n], ranking.excess[n], conflicts=ranking.conflicts_first) for n in worst)]),
+    )
 
 
-def _shown(pair: Pair, excess: float | None) -> str:
+def _shown(pair: Pair, excess: float | None, *, conflicts: bool) -> str:
     about = f"**{prose(pair.prompt.id, most=100)}**"
     if pair.baseline.repeat:
         about += f", repeat {pair.baseline.repeat}"
     if excess is not None:
         about += f", excess {number(excess, sign=True)}"
-    conflicts = [prose(conflict_in_words(conflict, pair)) for conflict in conflicts_of(pair)[:MOST_CONFLICTS]]
-    if conflicts:
-        about += "\n\n" + "\n".join(_bullets(conflicts))
+    found = conflicts_of(pair)[:MOST_CONFLICTS] if conflicts else ()
+    if found:
+        about += "\n\n" + "\n".join(_bullets(prose(conflict_in_words(conflict, pair)) for conflict in found))
     prompt = pair.prompt.text.strip()
     parts = [about, *([fenced(cut(prompt, 300))] if prompt else [])]
     return "\n\n".join([*parts, fenced(_marked(readable(word_diff(pair.baseline.text, pair.candidate.text))))])

@@ -23,6 +23,15 @@ class Ranking:
     """For each pair its excess in that column; None without a control."""
     order: tuple[int, ...]
     """Numbers of the pairs, the worst first; what is out for everybody comes last."""
+    conflicts_first: bool = False
+    """Whether conflicts were scored, so that pairs with one come before the others."""
+
+    @property
+    def title(self) -> str:
+        """How they are ordered: " by rougeL", ", conflicts first, then by rougeL"; empty for the prompt set's order."""
+        if self.by is None:
+            return ""
+        return f", conflicts first, then by {self.by}" if self.conflicts_first else f" by {self.by}"
 
 
 def rank(result: ComparisonSet, candidate: Scores, verdict: Verdict | None) -> Ranking:
@@ -50,7 +59,7 @@ def rank(result: ComparisonSet, candidate: Scores, verdict: Verdict | None) -> R
         key=lambda n: (*(-max(0.0, worse[n] or 0.0) for worse in alarms), _last(drifts[by][n]), _last(together[n])),
     )
     excess = tuple(drifts[by]) if result.controls else (None,) * len(order)
-    return Ranking(by, excess, tuple(order))
+    return Ranking(by, excess, tuple(order), conflicts_first=conflict_column("any") in candidate.columns)
 
 
 def _gated(verdict: Verdict | None) -> Iterable[str]:

@@ -8,11 +8,12 @@ from typing import NamedTuple, TypeVar
 from fidelity.records import Side
 from fidelity.text.alignment import Match, align
 from fidelity.text.code import compare_code
+from fidelity.text.counterparts import counterparts
 from fidelity.text.directions import LANGUAGES as WITH_ANTONYMS
 from fidelity.text.directions import Opposites, direction_findings, opposites
 from fidelity.text.documents import DocumentValue
 from fidelity.text.frames import ConflictKind, Frame, UnitConflict
-from fidelity.text.function_words import listed_language
+from fidelity.text.function_words import listed_languages
 from fidelity.text.names import Lexicon, lexicon, name_findings
 from fidelity.text.negations import LANGUAGES as WITH_NEGATORS
 from fidelity.text.negations import is_negator, negation_findings, negation_surplus
@@ -27,8 +28,6 @@ KINDS: tuple[ConflictKind, ...] = ("negation", "number", "direction", "name", "j
 """Most telling first: the order in which reports show them."""
 MIN_PROSE_WORDS = 4
 """A cell or a JSON string of more words is compared as a sentence, a shorter one as a whole."""
-MOST_SHORT = 2
-"""Sentences of an answer that is too short for its language to be told."""
 SQL = frozenset({"sql", "mysql", "postgresql", "postgres", "sqlite", "tsql", "plsql", "psql"})
 
 
@@ -62,7 +61,7 @@ class TextComparison:
     languages: tuple[str | None, str | None] = (None, None)
     """Of the prose of both; None where no list of words covers it, or there is no prose."""
     prose: bool = True
-    """Whether either text has words outside of code."""
+    """Whether any aligned sentence changed, so that its language matters."""
 
     @property
     def aligned(self) -> float:
@@ -115,13 +114,11 @@ class _Reader:
     def __init__(self, baseline: str, candidate: str, antonyms: tuple[tuple[str, str], ...]) -> None:
         self.texts = baseline, candidate
         self.sides = _segments(baseline), _segments(candidate)
-        self.languages = tuple(listed_language(" ".join(s.text for s in side.sentences)) for side in self.sides)
+        self.languages = listed_languages(*(" ".join(s.text for s in side.sentences) for side in self.sides))
         self.language = self.languages[0] if self.languages[0] == self.languages[1] else None
-        if None in self.languages and max(len(side.sentences) for side in self.sides) <= MOST_SHORT:
-            # "Paris" and "London" are too short to tell, but what is found in them counts.
-            self.language = self.languages[0] or self.languages[1] or "en"
         self.opposites: Opposites = opposites(self.language, antonyms) if self.language in WITH_ANTONYMS else {}
         self.units, self.matched = [0, 0], [0, 0]
+        self.prose = False
         self.names: Lexicon | None = None
 
     def comparison(self) -> TextComparison:
@@ -131,8 +128,8 @@ class _Reader:
             tuple(dict.fromkeys(conflicts)),
             (self.units[0], self.units[1]),
             (self.matched[0], self.matched[1]),
-            (self.languages[0], self.languages[1]),
-            prose=any(side.sentences for side in self.sides),
+            self.languages,
+            prose=self.prose,
         )
 
     def _count(self, units: tuple[int, int], matched: tuple[int, int]) -> None:
@@ -149,6 +146,7 @@ class _Reader:
             (len(left), len(right)), (sum(len(m.baseline) for m in matches), sum(len(m.candidate) for m in matches))
         )
         changed = [m for m in matches if m.similarity < 1]
+        self.prose = bool(changed)
         if not changed:
             return
         self.names = lexicon((self._terms(s.text) for side in (left, right) for s in side), self.language)
@@ -277,18 +275,12 @@ Block = TypeVar("Block", DocumentSegment, FenceSegment, Table)
 def _pairs(
     left: Sequence[Block], right: Sequence[Block], texts: tuple[str, str]
 ) -> Iterator[tuple[Block | None, Block | None]]:
-    """Blocks that are counterparts: by their order where there are as many, else by what is in them."""
-    if len(left) == len(right):
-        yield from zip(left, right, strict=True)
-        return
-    contents = [
-        [text[block.start : block.end] for block in side] for side, text in zip((left, right), texts, strict=True)
-    ]
-    matches = {m.baseline[0]: m.candidate[0] for m in align(*contents, threshold=0.3)}
-    for i, block in enumerate(left):
-        yield block, right[matches[i]] if i in matches else None
-    for j in sorted(set(range(len(right))) - set(matches.values())):
-        yield None, right[j]
+    """Blocks that are counterparts by what is in them, then those that have none."""
+    contents = ([text[b.start : b.end] for b in side] for side, text in zip((left, right), texts, strict=True))
+    partners = counterparts(*contents)
+    for block, partner in zip(left, partners, strict=True):
+        yield block, None if partner is None else right[partner]
+    yield from ((None, block) for j, block in enumerate(right) if j not in partners)
 
 
 def _words(frame: Frame, findings: Sequence[UnitConflict]) -> Iterator[str]:

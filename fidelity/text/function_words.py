@@ -44,6 +44,17 @@ def listed_language(text: str) -> str | None:
     return best if shares[best] >= MIN_SHARE else None
 
 
+def listed_languages(baseline: str, candidate: str) -> tuple[str | None, str | None]:
+    """Of two texts; one of fewer than four words in Latin letters is read in the other's language, else as English."""
+    own, other = listed_language(baseline), listed_language(candidate)
+    return (own or _of_short(baseline, other)), (other or _of_short(candidate, own))
+
+
+def _of_short(text: str, other: str | None) -> str | None:
+    words = regex.findall(r"\p{L}+", text)
+    return (other or "en") if len(words) < FEWEST and all(regex.match(r"\p{Latin}", word) for word in words) else None
+
+
 @cache
 def function_words(code: str | None) -> Collection[str]:
     """A language's function words, case-folded; none for a language that isn't listed."""
