@@ -69,14 +69,14 @@ class CachedEncoder:
     def infer(self, sentences: Sequence[tuple[str, str]]) -> list[Inference]:
         """As `Encoder.infer`."""
         by_name = {json.dumps(pair): pair for pair in sentences}
-        found = self._through(
+        packed = self._through(
             "inference",
             [json.dumps(pair) for pair in sentences],
             lambda missing: [
-                np.array(found, np.float64).tobytes() for found in self._open().infer([by_name[n] for n in missing])
+                np.array(one, np.float64).tobytes() for one in self._open().infer([by_name[n] for n in missing])
             ],
         )
-        return [Inference(*np.frombuffer(pair, np.float64).tolist()) for pair in found]
+        return [Inference(*np.frombuffer(pair, np.float64).tolist()) for pair in packed]
 
     def _through(self, what: str, texts: Sequence[str], compute: Callable[[list[str]], list[bytes]]) -> list[bytes]:
         keys = {text: _key(text) for text in dict.fromkeys(texts)}

@@ -42,7 +42,7 @@ class Classifier:
             max_length=self._limit,
             verbose=False,
         )
-        found: dict[tuple[str, str], Inference] = {}
+        inferences: dict[tuple[str, str], Inference] = {}
         for batch in batches_by_length([len(ids) for ids in encoded["input_ids"]]):
             padded = self._tokenizer.pad(
                 {name: [rows[i] for i in batch] for name, rows in encoded.items()}, return_tensors="pt"
@@ -50,8 +50,8 @@ class Classifier:
             with torch.inference_mode():
                 logits = self._model(**padded.to(self._model.device)).logits
             rows = logits.softmax(dim=-1).tolist()
-            found |= {distinct[i]: self._inference(row) for i, row in zip(batch, rows, strict=True)}
-        return [found[pair] for pair in sentences]
+            inferences |= {distinct[i]: self._inference(row) for i, row in zip(batch, rows, strict=True)}
+        return [inferences[pair] for pair in sentences]
 
     def _inference(self, probabilities: Sequence[float]) -> Inference:
         neutral = 0.0 if self._neutral is None else probabilities[self._neutral]

@@ -190,9 +190,9 @@ def _shown(pair: Pair, excess: float | None, *, conflicts: bool) -> str:
         about += f", repeat {pair.baseline.repeat}"
     if excess is not None:
         about += f", excess {number(excess, sign=True)}"
-    found = conflicts_of(pair)[:MOST_CONFLICTS] if conflicts else ()
-    if found:
-        about += "\n\n" + "\n".join(_bullets(prose(conflict_in_words(conflict, pair)) for conflict in found))
+    shown = conflicts_of(pair)[:MOST_CONFLICTS] if conflicts else ()
+    if shown:
+        about += "\n\n" + "\n".join(_bullets(prose(conflict_in_words(conflict, pair)) for conflict in shown))
     prompt = pair.prompt.text.strip()
     parts = [about, *([fenced(cut(prompt, 300))] if prompt else [])]
     return "\n\n".join([*parts, fenced(_marked(readable(word_diff(pair.baseline.text, pair.candidate.text))))])
