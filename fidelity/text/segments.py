@@ -15,6 +15,8 @@ from fidelity.text.documents import DocumentValue, Members, parse_json, parse_ya
 MAX_JSON_ATTEMPTS = 50
 """How many lines that open a bracket are read as JSON in vain before the rest of the text is taken as prose."""
 PROSE_FENCES = frozenset({"text", "txt", "plaintext", "plain", "markdown", "md", "email", "quote", "output"})
+MOST_OF_A_LINE = 200
+"""Characters of a line that tell whether it is prose; endless words would take quadratic time."""
 WRAP = 60
 """A line this long that ends without a stop goes on in the next line."""
 
@@ -95,10 +97,10 @@ def segments(text: str) -> Segments:
 def looks_like_prose(text: str) -> bool:
     """Whether most lines are words with hardly a mark among them that prose doesn't have."""
     lines = [line for line in text.splitlines() if line.strip()]
-    return 2 * sum(bool(_PROSE_LINE.fullmatch(line)) for line in lines) > len(lines)
+    return 2 * sum(bool(_PROSE_LINE.fullmatch(line[:MOST_OF_A_LINE])) for line in lines) > len(lines)
 
 
-_PROSE_LINE = re.compile(r"\W{0,4}(?:[^\W\d_]+['’]?[\w-]*[,.:;!?)\"”]*\s+[(\"“]?){3,}[^={}<>;\\|$]*")
+_PROSE_LINE = re.compile(r"\W{0,4}(?:[^\W\d_]++['’]?+[\w-]*+[,.:;!?)\"”]*+\s++[(\"“]?+){3,}+[^={}<>;\\|$]*+")
 
 
 def _blocks(text: str) -> "Iterator[FenceSegment | Table]":
