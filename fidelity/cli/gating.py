@@ -20,8 +20,11 @@ def add_to(commands: Commands) -> None:
     add_reports(check)
     check.set_defaults(command=_check)
 
-    init = gates.add_parser("init", help="write a provisional gate.yaml from a measured comparison")
+    init = gates.add_parser("init", help="propose a gate.yaml from a comparison's floor and prompts")
     init.add_argument("comparison", type=Path, metavar="COMPARISON", help="its directory, DIR/comparisons/NAME")
+    init.add_argument(
+        "--purpose", choices=("strict", "balanced", "lenient"), default="balanced", help="how much drift is acceptable"
+    )
     init.add_argument("--margin", type=_limit, action="append", metavar="COLUMN=X", help="a margin that is wanted")
     init.add_argument("--breaks", type=_limit, action="append", metavar="CHECK=X", help="a share of breaks, the same")
     init.add_argument("--output", type=Path, default=Path("gate.yaml"), metavar="FILE", help="(gate.yaml)")
@@ -51,12 +54,17 @@ def _init(chosen: argparse.Namespace) -> int:
 
     result = load_comparison(chosen.comparison)
     text = draft(
-        evidence_of(result, result.candidates[0]), margins=dict(chosen.margin or ()), breaks=dict(chosen.breaks or ())
+        evidence_of(result, result.candidates[0]),
+        purpose=chosen.purpose,
+        margins=dict(chosen.margin or ()),
+        breaks=dict(chosen.breaks or ()),
     )
     if chosen.output.exists():
         raise ConfigError(f"{chosen.output}: is there already, and is not overwritten; name another with --output")
     write(chosen.output, text)
-    print(f"{chosen.output}: written; a provisional gate, read the reasons in it")
+    print(
+        f"{chosen.output}: written, for a {chosen.purpose} purpose; read the reasons in it, then delete 'provisional'"
+    )
     return OK
 
 

@@ -139,7 +139,10 @@ def evidence_of(result: ComparisonSet, candidate: Scores) -> Evidence:
             unscored[name] = reasons.get(name, f"the control {lacking.run.name} was not scored on it")
             continue
         controls = tuple(control_values_of(control, name) for control in result.controls)
-        columns[name] = Measured(scored.column, values_of(candidate, name), controls, chance_level(candidate, name))
+        levels = [chance_level(scores, name) for scores in result.controls or (candidate,)]
+        known = [level for level in levels if level is not None]
+        chance = sum(known) / len(known) if known else chance_level(candidate, name)
+        columns[name] = Measured(scored.column, values_of(candidate, name), controls, chance)
     return Evidence(
         candidate=candidate.run.name,
         prompt_ids=tuple(dict.fromkeys([*candidate.prompt_ids, *candidate.failures])),

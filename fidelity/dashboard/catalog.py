@@ -32,6 +32,7 @@ class CatalogEntry:
     """The baseline run's name."""
     baseline_id: str = ""
     candidate: str = ""
+    candidate_id: str = ""
     format: str = ""
     created: str = ""
     parameters: int | None = None
@@ -131,6 +132,7 @@ def _described(comparison: Comparison, root: Path) -> CatalogEntry | None:
         baseline=baseline.name,
         baseline_id=baseline.id,
         candidate=run.name,
+        candidate_id=run.id,
         format=format_of(run),
         created=manifest.created,
         parameters=original.parameters or own.parameters,

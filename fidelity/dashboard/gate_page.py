@@ -16,6 +16,11 @@ from fidelity.dashboard.widgets import PREFERRED, choose_comparison, come_back, 
 from fidelity.gate import Gate
 from fidelity.report import shown_in_table
 
+NO_GATE_FILE = (
+    "No gate file was given, or a provisional one: this candidate can't pass by limits that were moved beside it. "
+    "Agree on limits, save the YAML below without 'provisional', and start the dashboard with --gate FILE."
+)
+
 
 def draw() -> None:
     """The page."""
@@ -54,12 +59,17 @@ def draw() -> None:
     if gate is None:
         note("Choose a column to set a margin on. A gate without a limit would pass everything.")
         return
+    if gate.provisional:
+        note(NO_GATE_FILE)
     _judged(shelf, entry, gate, found)
     _yaml(gate)
 
 
 def _start(shelf: Shelf, entry: CatalogEntry, found: dict[str, ColumnSummary]) -> tuple[dict[str, Any], str]:
-    """The gate to begin with: that of the study, or the given one, else what `fidelity gate init` drafts."""
+    """The gate to begin with: that of the study, or the given one, else what `fidelity gate init` proposes.
+
+    Limits that are moved until a candidate passes say nothing about it, so without a gate file nothing passes here.
+    """
     gate, _ = gate_for(shelf, entry)
     if gate:
         return gate.model_dump(), ""
@@ -70,7 +80,7 @@ def _start(shelf: Shelf, entry: CatalogEntry, found: dict[str, ColumnSummary]) -
         if name in found and shown_in_table(name) and found[name].better != "neither"
     ]
     written, why = drafted(str(path), mark_of(path / "manifest.json"), tuple(dict.fromkeys(likely))[:2])
-    return (yaml.safe_load(written) if written else {}), why
+    return {**(yaml.safe_load(written) if written else {}), "provisional": entry.candidate_id}, why
 
 
 def _gate(found: dict[str, ColumnSummary], start: dict[str, Any], confidence: float) -> Gate | None:
@@ -112,17 +122,22 @@ def _gate(found: dict[str, ColumnSummary], start: dict[str, Any], confidence: fl
     )
     if not (margins or limits):
         return None
-    keep = {
-        key: start[key]
-        for key in ("tail", "max_failed", "compares", "worst_floor", "allow_engine_difference")
-        if start.get(key)
-    }
-    keep["tail"] = {name: limit for name, limit in (keep.get("tail") or {}).items() if name in found}
+    moved = {"confidence": confidence, "margins": margins, "breaks": limits, "primary": primary}
     try:
-        return Gate(confidence=confidence, margins=margins, breaks=limits, primary=primary, **keep)
+        return Gate.model_validate({**_rest(start, found, {*margins, *limits}), **moved})
     except ValidationError as error:
         note(f"That is no gate: {error.errors()[0]['msg']}")
         return None
+
+
+def _rest(start: dict[str, Any], found: dict[str, ColumnSummary], named: set[str]) -> dict[str, Any]:
+    """What of the gate has no slider, as far as it is about what was scored and has a limit still."""
+    tail = {name: limit for name, limit in (start.get("tail") or {}).items() if name in found}
+    rest = {**start, "tail": tail}
+    for key in ("worst_floor", "min_coverage"):
+        if isinstance(rest.get(key), dict):
+            rest[key] = {name: value for name, value in rest[key].items() if name in named | tail.keys()}
+    return rest
 
 
 def _slider(name: str, row: ColumnSummary, start: float | None) -> float:

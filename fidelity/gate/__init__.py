@@ -6,12 +6,14 @@ from fidelity.gate.drafting import draft
 from fidelity.gate.evidence import SEED, Evidence, Measured
 from fidelity.gate.feasibility import out_of_reach
 from fidelity.gate.judging import judge
+from fidelity.gate.proposals import PURPOSES, Purpose
 from fidelity.gate.quantization import is_quantized, mislabeled, real_format
 from fidelity.gate.settings import LIMIT_KEYS, Gate, break_column, check_columns, load_gate
 from fidelity.gate.verdict import Line, LineKind, Outcome, Verdict, exit_code
 
 __all__ = [
     "LIMIT_KEYS",
+    "PURPOSES",
     "SEED",
     "Difference",
     "Evidence",
@@ -20,6 +22,7 @@ __all__ = [
     "LineKind",
     "Measured",
     "Outcome",
+    "Purpose",
     "Verdict",
     "break_column",
     "check_columns",

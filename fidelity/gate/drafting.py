@@ -1,8 +1,7 @@
-"""A gate.yaml to begin with, from one measured comparison: every limit with its reason, and what it takes."""
+"""A gate.yaml to begin with: limits for a purpose, each with its reason, which nobody has agreed to yet."""
 
-import math
+import textwrap
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -10,156 +9,158 @@ from pydantic import ValidationError
 from fidelity.config import explained
 from fidelity.errors import ConfigError
 from fidelity.gate.evidence import Evidence, Measured
-from fidelity.gate.lines import VerdictPlan, rounded_up
-from fidelity.gate.margins import excess_bound, judge_tail
+from fidelity.gate.feasibility import out_of_reach
+from fidelity.gate.floors import why_no_plausible_floor
+from fidelity.gate.proposals import PURPOSES, Proposal, Purpose, propose_margin, propose_share, propose_tail
 from fidelity.gate.settings import Gate, break_column, break_key, check_columns
-from fidelity.gate.shares import judge_breaks
-from fidelity.stats import Bound, prompts_needed, prompts_needed_for_share, smallest_resolvable_share
+from fidelity.stats.bootstrap import FEWEST_IN_TAIL_STUDY
 
 PROMPT_SETS = {"the starter set": 72, "Arena-Hard": 500}
 PREFERRED = ("sts", "rougeL")
 """Columns whose margins are written as limits; those of the others are comments. Without these, the first two."""
+WIDTH = 112
 
 
 def draft(
     evidence: Evidence,
     *,
+    purpose: Purpose = "balanced",
     margins: Mapping[str, float] | None = None,
     breaks: Mapping[str, float] | None = None,
     confidence: float = 0.95,
 ) -> str:
-    """The text of a gate.yaml that accepts what was measured, marked as provisional.
+    """The text of a gate.yaml whose limits come from the floor, the number of prompts and a purpose.
+
+    The candidate's own drift is not looked at, and the gate names it as the one that it can't let pass.
 
     Args:
-        evidence: The measured comparison.
-        margins: The margins that are wanted, by column; the others are taken from the data.
+        evidence: The comparison whose baseline, control and prompts the gate is for.
+        purpose: How much drift is acceptable.
+        margins: The margins that are wanted, by column.
         breaks: The same for hard breaks, by check.
         confidence: The gate's.
 
     Raises:
         ConfigError: There is no control or nothing to judge; or a limit that is wanted is for no column that can be
-            judged, or below what so few prompts can resolve.
+            judged, or can't be passed with so few prompts.
     """
     margins, breaks = dict(margins or {}), dict(breaks or {})
     if not evidence.control_manifests:
         raise ConfigError(f"{evidence.candidate}: has no control, so there is no floor; compare with a control first")
     if margins or breaks:
-        _check(margins, breaks, evidence)
-    study = VerdictPlan(confidence, tests=1)
+        _check(margins, breaks, evidence, confidence)
+    each = 1 - (1 - confidence) / evidence.candidates
     broken = {break_key(name): m for name, m in evidence.columns.items() if name == break_column(break_key(name))}
-    bounds = {name: bound for name, m in evidence.columns.items() if (bound := _bound(name, m, broken, study))}
-    if not (bounds or broken):
+    judged = {name: m for name, m in evidence.columns.items() if _has_margin(name, m, broken)}
+    if not (judged or broken):
         raise ConfigError(f"{evidence.candidate}: nothing that can be judged was scored; compare with more metrics")
-    chosen = [*margins, *(name for name in PREFERRED if name in bounds and name not in margins)] or [*bounds][:2]
-    lines = [
-        f"# Provisional: written by `fidelity gate init` from {evidence.candidate} against "
-        f"{evidence.baseline_manifest.name}, {len(evidence.prompt_ids)} prompts.",
-        "# A limit that was not given is what was measured, plus what so few prompts leave open, rounded up: it",
-        "# accepts this candidate. Whether so much drift is acceptable is for you to say: change the limits, then",
-        "# delete these lines. Drift is displacement, not quality.",
-        f"confidence: {confidence:g}",
-        *_margins(bounds, chosen, margins, study),
-        *_tail(evidence.columns, chosen, study),
-        *_breaks(broken, breaks, study),
-        "# Share of prompts without an answer, as counted; beyond it the rest may not stand for all.",
-        "max_failed: 0.02",
-        "# With a primary column only its lines, hard breaks and failures decide, and the other lines warn.",
-        f"# primary: {next(iter(chosen), 'COLUMN')}",
-    ]
-    return "\n".join(lines) + "\n"
+    chosen = [*margins, *(name for name in PREFERRED if name in judged and name not in margins)] or [*judged][:2]
+    return "\n".join(
+        [
+            *_head(evidence, purpose),
+            f"confidence: {confidence:g}",
+            *_margins(judged, chosen, margins, purpose, each),
+            *_tail(judged, chosen, purpose, each),
+            *_breaks(broken, breaks, purpose, each),
+            "# Share of prompts without an answer, as counted; beyond it the rest may not stand for all.",
+            "max_failed: 0.02",
+            "# With a primary column only its lines, hard breaks and failures decide, and the other lines warn.",
+            f"# primary: {next(iter(chosen), 'COLUMN')}",
+            "",
+        ]
+    )
 
 
-def _check(margins: Mapping[str, float], breaks: Mapping[str, float], evidence: Evidence) -> None:
+def _check(margins: Mapping[str, float], breaks: Mapping[str, float], evidence: Evidence, confidence: float) -> None:
     try:
-        gate = Gate(margins=dict(margins), breaks=dict(breaks))
+        gate = Gate(margins=dict(margins), breaks=dict(breaks), confidence=confidence)
     except ValidationError as error:
         raise explained(Path("gate init"), error) from error
-    check_columns(gate, {name: m.column for name, m in evidence.columns.items()}, unscored=evidence.unscored)
+    columns = {name: m.column for name, m in evidence.columns.items()}
+    check_columns(gate, columns, unscored=evidence.unscored)
     if lacking := [n for n in (*margins, *map(break_column, breaks)) if n not in evidence.columns]:
         raise ConfigError(f"gate init: {lacking[0]} could not be scored: {evidence.unscored[lacking[0]]}")
+    prompts, candidates = len(evidence.prompt_ids), evidence.candidates
+    if sentences := out_of_reach(gate, columns, prompts=prompts, candidates=candidates):
+        raise ConfigError("\n".join(sentences))
 
 
-def _bound(name: str, measured: Measured, broken: Mapping[str, Measured], study: VerdictPlan) -> Bound | None:
-    """None for what only describes, breaks (which have limits of their own), profiles, and what has no such bound."""
-    if measured.column.better == "neither" or break_key(name) in broken or "[" in name:
-        return None
-    return excess_bound(measured, study)
+def _has_margin(name: str, measured: Measured, broken: Mapping[str, Measured]) -> bool:
+    """Not what only describes, breaks (which have limits of their own), profiles, and what has no exact bound."""
+    column = measured.column
+    own = column.better != "neither" and break_key(name) not in broken and "[" not in name
+    has_floor = any(value is not None for value in measured.floor().values())
+    return own and column.bounds is not None and column.weights is None and has_floor
+
+
+def _head(evidence: Evidence, purpose: Purpose) -> list[str]:
+    prompts, others = len(evidence.prompt_ids), [other for other in PURPOSES if other != purpose]
+    together = f", {evidence.candidates} candidates" if evidence.candidates > 1 else ""
+    text = (
+        f"Provisional: proposed by `fidelity gate init --purpose {purpose}` (or {', '.join(others)}) from how far "
+        f"{evidence.baseline_manifest.name} is from itself and its {prompts} prompts{together}. The candidate's drift "
+        f"was not looked at. Read the reasons, change what you disagree with, then delete `provisional`: until then "
+        f"this candidate can't pass, and a pass of any other says that nobody has agreed to the limits. Drift is "
+        f"displacement, not quality."
+    )
+    return [*_comment(text), f"provisional: {evidence.candidate_manifest.id}"]
 
 
 def _margins(
-    bounds: Mapping[str, Bound], chosen: list[str], wanted: Mapping[str, float], study: VerdictPlan
+    columns: Mapping[str, Measured], chosen: list[str], wanted: Mapping[str, float], purpose: Purpose, confidence: float
 ) -> list[str]:
-    if not bounds:
+    if not columns:
         return []
     lines = ["# Mean excess over the floor, in the column's own unit; positive is worse.", "margins:"]
-    for name in [*chosen, *(name for name in bounds if name not in chosen)]:
-        bound = bounds[name]
-        mean, width = bound.mean or 0.0, bound.range[1]
-        margin = wanted.get(name) or rounded_up(max(mean, 0.0) + bound.upper - mean)
-        _refuse_unresolvable(f"margins.{name}", margin, bound.n, width, study)
-        if margin >= width:
-            lines.append(f"  # {name}: no margin could be exceeded beyond the measured excess of {mean:+.3f}")
-            continue
-        needed = prompts_needed(bound, margin)
-        without = _prompts(prompts_needed(replace(bound, mean=0.0), margin))
-        lines += [
-            f"  # Measured: {mean:+.3f}, at most {bound.upper:+.3f} {study.at}. At this mean and spread",
-            f"  # a verdict takes {_prompts(needed)} (without any excess {without}):",
-            f"  # {_sets(needed)}.",
-            f"  {'' if name in chosen else '# '}{name}: {margin:g}",
-        ]
+    for name in [*chosen, *(name for name in columns if name not in chosen)]:
+        proposal = propose_margin(columns[name], purpose, confidence=confidence)
+        implausible = why_no_plausible_floor(name, columns[name], Gate(margins={name: 0.5}))
+        if name in wanted:
+            lines += [*_comment(f"{proposal.why[0]} The margin is yours.", indent=2), f"  {name}: {wanted[name]:g}"]
+        elif implausible:
+            lines += _comment(f"{name}: not proposed, since {implausible}.", indent=2)
+        else:
+            lines += _limit(name, proposal, active=name in chosen)
     return lines
 
 
-def _tail(columns: Mapping[str, Measured], chosen: list[str], study: VerdictPlan) -> list[str]:
-    lines = []
-    for name in chosen:
-        line = judge_tail(name, 1.0, columns[name], study).line
-        if line.value is None or line.upper is None:
-            return [f"# No tail: {line.reason.removeprefix('Not judged: ')}"]
-        limit = rounded_up(max(line.value, 0.0) + line.upper - line.value)
-        lines += [f"  # Measured: {line.value:+.3f}, at most {line.upper:+.3f} {study.at} (bootstrap)."]
-        lines += [f"  {name}: {limit:g}"]
-    return ["# Excess of the worst 5 % of prompts.", "tail:", *lines] if lines else []
+def _tail(columns: Mapping[str, Measured], chosen: list[str], purpose: Purpose, confidence: float) -> list[str]:
+    proposals = {name: propose_tail(columns[name], purpose, confidence=confidence) for name in chosen}
+    n = min((sum(v is not None for v in columns[name].floor().values()) for name in chosen), default=0)
+    if n < FEWEST_IN_TAIL_STUDY:
+        return [f"# No tail: 5 % of {n} prompts are too few; {FEWEST_IN_TAIL_STUDY} prompts would do."]
+    lines = [line for name, proposal in proposals.items() for line in _limit(name, proposal, active=True)]
+    return ["# Excess of the worst 5 % of prompts.", "tail:", *lines]
 
 
-def _breaks(broken: Mapping[str, Measured], wanted: Mapping[str, float], study: VerdictPlan) -> list[str]:
+def _breaks(
+    columns: Mapping[str, Measured], wanted: Mapping[str, float], purpose: Purpose, confidence: float
+) -> list[str]:
     lines = []
-    for name, measured in broken.items():
-        line = judge_breaks(name, 0.5, measured, study).line
-        if line.value is None or line.upper is None:
-            continue
-        limit = wanted.get(name) or rounded_up(line.upper)
-        _refuse_unresolvable(f"breaks.{name}", limit, line.n, 1.0, study)
-        if limit >= 1:
-            continue
-        k = round(line.value * line.n)
-        needed = prompts_needed_for_share(k, line.n, limit, confidence=study.confidence)
-        lines += [
-            f"  # Measured: {k} of {line.n}, at most {line.upper:.1%} {study.at}. At this share a verdict takes",
-            f"  # {_prompts(needed)}: {_sets(needed)}.",
-            f"  {name}: {limit:g}",
-        ]
+    for name, measured in columns.items():
+        proposal = propose_share(measured, purpose, confidence=confidence)
+        if name in wanted:
+            lines += [*_comment(f"{proposal.why[0]} The limit is yours.", indent=2), f"  {name}: {wanted[name]:g}"]
+        else:
+            lines += _limit(name, proposal, active=True)
     return ["# Share of prompts newly broken.", "breaks:", *lines] if lines else []
 
 
-def _refuse_unresolvable(where: str, limit: float, n: int, width: float, study: VerdictPlan) -> None:
-    """Below this even a study without a single bad prompt can't show that the limit holds, whatever the bound."""
-    smallest = smallest_resolvable_share(n, confidence=study.confidence) * width
-    if limit < smallest:
-        enough = math.ceil(math.log(1 - study.confidence) / math.log1p(-limit / width))
-        raise ConfigError(
-            f"{where}: {limit:g} is below what {n} prompts can resolve: without one bad prompt among them, "
-            f"{smallest:.2g} is still possible; give at least that, or measure {enough} prompts"
-        )
+def _limit(name: str, proposal: Proposal, *, active: bool) -> list[str]:
+    """A limit below its reasons; one that isn't active is a comment."""
+    if proposal.limit is None:
+        return _comment(f"{name}: {' '.join(proposal.why)}", indent=2)
+    why = " ".join(proposal.why)
+    if proposal.needed:
+        why += f" A candidate without drift takes about {proposal.needed} prompts to pass it: {_sets(proposal.needed)}."
+    return [*_comment(why, indent=2), f"  {'' if active else '# '}{name}: {proposal.limit:g}"]
 
 
-def _prompts(needed: int | None) -> str:
-    return "more prompts than there are" if needed is None else f"some {needed} prompts"
+def _comment(text: str, *, indent: int = 0) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=" " * indent + "# ", subsequent_indent=" " * indent + "# ")
 
 
-def _sets(needed: int | None) -> str:
+def _sets(needed: int) -> str:
     return ", ".join(
-        f"{name} ({size}) is {'enough' if needed is not None and needed <= size else 'too small'}"
-        for name, size in PROMPT_SETS.items()
+        f"{name} ({size}) is {'enough' if needed <= size else 'too small'}" for name, size in PROMPT_SETS.items()
     )

@@ -10,6 +10,7 @@ from fidelity.gate.lines import VerdictPlan
 from fidelity.gate.quantization import mislabeled, why_not_engaged
 from fidelity.gate.settings import Gate
 from fidelity.gate.verdict import Line
+from fidelity.store.manifests import RunManifest
 
 
 def declared(gate: Gate, evidence: Evidence) -> frozenset[Compares]:
@@ -27,18 +28,32 @@ def differences_in(gate: Gate, evidence: Evidence) -> tuple[Difference, ...]:
 def unmet(gate: Gate, evidence: Evidence, plan: VerdictPlan) -> list[Line]:
     """The preconditions of any verdict that aren't met: with one of them a candidate can neither pass nor fail."""
     baseline, candidate = evidence.baseline_manifest, evidence.candidate_manifest
-    found = {
+    reasons = {
         "control": why_no_control(evidence.control_manifests, baseline, candidate),
         "failures": _unanswered(gate, evidence),
         "quantization": why_not_engaged(candidate, baseline, evidence.same, declared(gate, evidence)),
         "label": _labels(evidence),
         "floor": why_anomalous(_judged_by_a_floor(gate), evidence.columns, plan),
+        "provisional": _why_provisional(gate, evidence.candidate_manifest),
     }
-    return [Line("precondition", name, "inconclusive", why) for name, why in found.items() if why]
+    return [Line("precondition", name, "inconclusive", why) for name, why in reasons.items() if why]
 
 
 def _judged_by_a_floor(gate: Gate) -> list[str]:
     return list(dict.fromkeys(limit.column for limit in gate.limits if limit.kind != "break"))
+
+
+def _why_provisional(gate: Gate, candidate: RunManifest) -> str:
+    """Limits that were proposed beside a candidate and that nobody agreed to can't let it pass, under any name."""
+    if gate.provisional is None:
+        return ""
+    name, _, digest = gate.provisional.rpartition("-")
+    if name != candidate.name and digest != candidate.digest[:8]:
+        return ""
+    return (
+        f"The gate is provisional: its limits were proposed beside {gate.provisional}. Read them, change what you "
+        f"disagree with, and delete 'provisional' from the gate file."
+    )
 
 
 def _labels(evidence: Evidence) -> str:

@@ -55,19 +55,28 @@ def _fewest(limit: Limit, column: Column, confidence: float, *, any_time: bool) 
     return prompts_needed_for_share(0, 1, limit.value, confidence=confidence) or 0
 
 
+def smallest_margin(prompts: int, width: float, *, confidence: float, planned: int | None = None) -> float:
+    """What the bound of a mean excess leaves open that is 0 on every prompt; `width` is the column's range."""
+    ids = [str(number) for number in range(prompts)]
+    still = [0.0] * prompts
+    return betting_bound(ids, still, low=-width, high=width, confidence=confidence, planned=planned).upper
+
+
 def _smallest(limit: Limit, column: Column, prompts: int, confidence: float, *, any_time: bool) -> float | None:
     """The smallest limit that so many prompts can show, rounded up; None where there is none."""
-    if limit.kind == "tail":
-        return None
-    if limit.kind == "break" and not any_time:
-        smallest, largest = clopper_pearson(0, prompts, confidence=confidence, side="upper")[1], 1.0
-    else:
-        largest = 1.0 if limit.kind == "break" else _width(column)
-        low, planned = 0.0 if limit.kind == "break" else -largest, prompts if any_time else None
-        ids = [str(number) for number in range(prompts)]
-        smallest = betting_bound(
-            ids, [0.0] * prompts, low=low, high=largest, confidence=confidence, planned=planned
-        ).upper
+    planned = prompts if any_time else None
+    match limit.kind:
+        case "tail":
+            return None
+        case "margin":
+            largest = _width(column)
+            smallest = smallest_margin(prompts, largest, confidence=confidence, planned=planned)
+        case _:
+            largest = 1.0
+            smallest = clopper_pearson(0, prompts, confidence=confidence, side="upper")[1]
+            if any_time:
+                ids, none = [str(number) for number in range(prompts)], [0.0] * prompts
+                smallest = betting_bound(ids, none, low=0, high=1, confidence=confidence, planned=planned).upper
     rounded = rounded_up(smallest)
     return rounded if rounded < largest else None
 

@@ -42,6 +42,8 @@ def judge(gate: Gate, evidence: Evidence) -> Verdict:
     beyond = [line for line in lines if line.decides and line.outcome == "fail"]
     # Missing answers fail even where those that are there equal the baseline's, or nothing was quantized.
     lines = [*unmet_ones, *(_softened(line, why_failed if line.kind == "failed" else why) for line in lines)]
+    if any(line.name == "provisional" for line in unmet_ones):
+        lines = [_not_passed(line, "the gate is provisional") for line in lines]
     outcome = worst(line.outcome for line in lines if line.decides)
     no_fail = f"beyond the gate in {_named(beyond)}, but {why}" if beyond else ""
     reason = _reason(outcome, lines, _surely(gate, evidence), no_fail)
@@ -120,6 +122,12 @@ def _softened(line: Line, why: str) -> Line:
     return replace(line, outcome="inconclusive", reason=f"{line.reason.removesuffix('.')}; but no fail: {why}.")
 
 
+def _not_passed(line: Line, why: str) -> Line:
+    if line.outcome != "pass":
+        return line
+    return replace(line, outcome="inconclusive", reason=f"{line.reason.removesuffix('.')}; but no pass: {why}.")
+
+
 def _reason(outcome: Outcome, lines: Sequence[Line], surely: str, no_fail: str) -> str:
     """One sentence for the whole."""
     preconditions = [line.reason for line in lines if line.kind == "precondition"]
@@ -139,9 +147,9 @@ def _reason(outcome: Outcome, lines: Sequence[Line], surely: str, no_fail: str) 
 def _surely(gate: Gate, evidence: Evidence) -> str:
     """How sure each line is; with several candidates also how sure all of their verdicts are."""
     each = f"at {percent(gate.confidence_of_each(evidence.candidates))}"
-    if evidence.candidates == 1:
-        return each
-    return f"{each} ({percent(gate.confidence)} over {evidence.candidates} candidates)"
+    if evidence.candidates > 1:
+        each += f" ({percent(gate.confidence)} over {evidence.candidates} candidates)"
+    return each if gate.provisional is None else f"{each}; the limits are provisional, nobody has agreed to them yet"
 
 
 def _named(lines: Sequence[Line]) -> str:

@@ -93,6 +93,9 @@ class Gate(Settings):
     worst_floor: Floor | dict[str, Floor] | None = None
     """The lowest floor that is accepted, of all similarities or by column; without it a floor in the lower half between
     the chance level and 1 makes a line inconclusive."""
+    provisional: str | None = None
+    """The run beside which `fidelity gate init` proposed the limits, and which they can't let pass; while it is here,
+    nobody has agreed to them."""
     allow_engine_difference: bool = False
     """An older way to declare `engine` and `hardware` beside what is compared."""
 

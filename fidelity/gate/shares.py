@@ -22,7 +22,7 @@ def judge_breaks(name: str, limit: float, measured: Measured, study: VerdictPlan
     broken = _hits(measured.candidate)
     if not broken:
         return unjudged("break", name, limit, "no pair could be scored")
-    return _judge("break", name, limit, broken, _in_any(measured.controls), study, what="newly broken")
+    return _judge("break", name, limit, broken, broken_in_any(measured.controls), study, what="newly broken")
 
 
 def judge_failed(limit: float, evidence: Evidence, study: VerdictPlan) -> Judged:
@@ -113,7 +113,7 @@ def _hits(column: ByPrompt) -> dict[str, bool]:
     return {prompt: value.value > 0 for prompt, value in column.items() if value is not None}
 
 
-def _in_any(controls: Sequence[ByPrompt]) -> dict[str, bool] | None:
+def broken_in_any(controls: Sequence[ByPrompt]) -> dict[str, bool] | None:
     """Whether a prompt is broken in any of the controls; only those that all of them could be scored on."""
     each = [_hits(control) for control in controls]
     if not each:

@@ -103,6 +103,11 @@ class RunDraft(Manifest):
     recorded_timings: Mapping[str, float]
     """Seconds over all rows of a recorded file that has times; empty if it has none."""
 
+    @property
+    def id(self) -> str:
+        """The run's directory in a store: its name and the beginning of its digest."""
+        return f"{self.name}-{self.digest[:8]}"
+
     @field_serializer("config")
     def _of_the_run(self, config: RunConfig) -> Any:
         return config.model_dump(mode="json", exclude=NOT_OF_THE_RUN)

@@ -176,6 +176,18 @@ class TestGate:
         app.slider(key="m-rougeL").set_value(0.08).run()
         assert Gate.model_validate(yaml.safe_load(app.code[0].value)) == Gate(margins={"rougeL": 0.08})
 
+    def test_without_a_gate_file_nothing_passes_wherever_the_sliders_are(self, opened, store):
+        shutil.rmtree(store / "studies")
+        app = opened(store, "gate", comparison=comparison(store, "bf16-serial").name)
+        assert "No gate file was given" in said(app)
+        for margin in (0.05, app.slider(key="m-rougeL").max):
+            app.slider(key="m-rougeL").set_value(margin).run()
+            assert not app.exception
+            assert "PASS" not in said(app)
+            assert "<td>pass</td>" not in said(app)
+            assert "The gate is provisional" in said(app)
+        assert yaml.safe_load(app.code[0].value)["provisional"].startswith("bf16-serial-")
+
 
 class TestRuns:
     def test_what_ran_and_where_two_differ(self, opened, recorded):
