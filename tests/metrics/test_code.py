@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fidelity.metrics.code import ALIASES, GRAMMARS, MAX_CODE, Code, CodeBlock, _nodes, _parse
+from fidelity.metrics.code import MAX_CODE, Code, _nodes
+from fidelity.text.syntax import ALIASES, GRAMMARS, CodeBlock, parse_code
 from tests import laws
 
 pytest.importorskip("apted")
@@ -97,7 +98,7 @@ def test_names_literals_comments_and_layout_do_not_count():
 def test_the_nodes_are_those_of_tree_sitters_own_expression():
     # Without operators and comments our labels are the names in the S-expression that tree-sitter prints.
     block = CodeBlock("python", "def f(x):\n    if x:\n        return [x, None]\n    raise ValueError('no')\n")
-    tree = _parse(block)
+    tree = parse_code(block)
     printed = re.findall(r"\((\w+)", str(tree.root_node))
     assert [label for _, label in _nodes(block, tree)] == ["python", *printed]
 
@@ -125,11 +126,38 @@ def test_no_code_is_unscored():
     assert values(fence("json", "{}"), fence("text", "x")) == {"code_parses": None, "code": None}
 
 
-def test_a_fence_without_a_language_is_read_as_its_counterpart():
+def test_a_fence_without_a_language_is_read_as_its_counterpart_or_as_what_it_looks_like():
     tagged, untagged = fence("py", "x = 1"), fence("", "x = 1")
     assert values(tagged, untagged) == {"code_parses": 1.0, "code": 1.0}
     assert values(untagged, tagged) == {"code_parses": 1.0, "code": 1.0}
-    assert values(untagged, untagged) == {"code_parses": None, "code": None}
+    assert values(untagged, untagged) == {"code_parses": 1.0, "code": 1.0}
+    nobody_knows = fence("", "x y z")
+    assert values(nobody_knows, nobody_knows) == {"code_parses": None, "code": None}
+
+
+def test_bare_code_is_code():
+    program = "def f(x):\n    if x:\n        return [x, None]\n    raise ValueError(x)\n"
+    assert values(fence("python", program), program) == {"code_parses": 1.0, "code": 1.0}
+    assert values(fence("python", program), f"Here it is:\n\n{program}\nIt raises an error.") == {
+        "code_parses": 1.0,
+        "code": 1.0,
+    }
+    assert values(program, program.replace("if x", "if (x")) == {"code_parses": 0.0, "code": 0.0}
+
+
+def test_another_block_in_front_costs_its_nodes_only():
+    program = "def f(x):\n    if x:\n        return [x, None]\n    raise ValueError(x)\n"
+    install = fence("python", "import os")
+    found = values(fence("python", program), install + fence("python", program))
+    assert found["code_parses"] == 1.0
+    assert found["code"] > 0.7
+    # The one that broke is the one that is alike.
+    broken = program.replace("[x, None]", "[x, None")
+    assert values(fence("python", program), install + fence("python", broken))["code_parses"] == 0.0
+
+
+def test_json_in_a_fence_of_javascript_is_no_code():
+    assert values(fence("json", '{"a": 1}'), fence("javascript", '{"a": 1}')) == {"code_parses": None, "code": None}
 
 
 def test_beyond_the_limit_the_similarity_is_an_upper_bound():
@@ -178,6 +206,6 @@ def test_a_parser_that_never_ends_is_stopped(code):
 
 def test_the_signature_names_what_the_numbers_depend_on():
     signature = Code().signature()
-    assert signature.startswith("code|exact_nodes:50|markdown-it-py:")
+    assert signature.startswith("code|exact_nodes:50|rev:2|markdown-it-py:")
     for module, _ in GRAMMARS.values():
         assert f"|{module.replace('_', '-')}:" in signature
