@@ -219,8 +219,10 @@ def _decided_by(
             looked = look(base, run, Store(Path(folder)))
             beside = tuple(Scores(base, control.run, control.comparison) for control in floor)
             score([*beside, looked], metrics, anchors=False)
-            evidence = replace(evidence_of(ComparisonSet(base, beside, (looked,)), looked), candidates=candidates)
-            return judge(gate, evidence).outcome
+            evidence = evidence_of(ComparisonSet(base, beside, (looked,)), looked)
+            # Chance levels are stored with the final verdict: every look does without, so that all looks are alike.
+            columns = {name: replace(measured, chance=None) for name, measured in evidence.columns.items()}
+            return judge(gate, replace(evidence, columns=columns, candidates=candidates)).outcome
 
     return outcome
 

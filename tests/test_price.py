@@ -24,7 +24,7 @@ PROMPTS = [f"p{n}" for n in range(40)]
 
 def answers(changed):
     """Texts of which the first so many are others than the baseline's."""
-    return [{"id": p, "text": "other" if n < changed else " ".join(WORDS)} for n, p in enumerate(PROMPTS)]
+    return [{"id": p, "text": "other" if n < changed else " ".join([p, *WORDS[1:]])} for n, p in enumerate(PROMPTS)]
 
 
 def requests(first, gap, kind="prompts", tokens=3):
