@@ -13,6 +13,9 @@ ANOMALOUS = 0.005
 """How often the prompts alone may make a candidate look anomalous, over all columns. Which batches a run happened to
 have isn't in the bound: with it, a twentieth of equal runs is called so at worst (docs/comparability.md)."""
 
+TELLS_PROMPTS_APART = 0.2
+"""From such a distance between floor and chance level on, answers to other prompts are a yardstick for limits."""
+
 
 def why_no_plausible_floor(name: str, measured: Measured, gate: Gate) -> str:
     """Why a similarity's floor is too low to hold a candidate against; empty where it isn't, or can't be known.
@@ -37,12 +40,15 @@ def why_no_plausible_floor(name: str, measured: Measured, gate: Gate) -> str:
 
 
 def why_any_answer_passes(limit: float, measured: Measured) -> str:
-    """Why a limit on a similarity's excess accepts anything, answers to other prompts too; empty where it doesn't."""
+    """Why a limit on a similarity's excess accepts anything, answers to other prompts too; empty where it doesn't.
+
+    A column that hardly tells prompts apart (all answers have one code block, say) is no yardstick for that.
+    """
     floor = [value for value in measured.floor().values() if value is not None]
     if measured.column.better != "higher" or measured.chance is None or not floor:
         return ""
     distance = sum(floor) / len(floor) - measured.chance
-    if distance > limit:
+    if distance > limit or distance < TELLS_PROMPTS_APART:
         return ""
     return (
         f"a limit of {limit:g} accepts answers to other prompts, whose excess is {distance:.3f}; choose a smaller one"

@@ -122,9 +122,9 @@ def scores(*top_logprobs):
 def test_an_impossible_token_is_the_candidates():
     even, sure = scores(np.log(0.5), np.log(0.5)), scores(0.0, -np.inf)
     names = ("kl", "kl[q=0.5]")
-    found = sides_of(Kl(), generation("a b"), generation("a b"), forced=(even, sure))
+    found = sides_of(Kl(), generation("a b"), generation("a b"), token_scores=(even, sure))
     assert [found[name] for name in names] == ["candidate", "candidate"]
-    found = sides_of(Tokens(), generation("a b"), generation("a b"), forced=(even, even))
+    found = sides_of(Tokens(), generation("a b"), generation("a b"), token_scores=(even, even))
     assert found == {"sure_flips": "pair"}  # the baseline was never sure
 
 
