@@ -9,7 +9,7 @@ from fidelity.config import Sampling, load_run
 from fidelity.pipeline import generate
 from fidelity.store.store import Store
 from tests.conftest import ROOT
-from tests.test_pipeline import Silent, texts
+from tests.test_pipeline import Silent
 
 MODEL = ROOT / "models" / "smollm2-135m"
 pytestmark = [
