@@ -3,7 +3,6 @@
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic_core import to_jsonable_python
 
@@ -65,7 +64,7 @@ def _named(model: str, revision: str | None) -> Anatomy:
     return dissect(cached)
 
 
-def as_json(found: Inspection) -> dict[str, Any]:
+def as_json(found: Inspection) -> dict[str, object]:
     """All of it as plain data: bytes, parameters and counts as whole numbers, bits per weight unrounded."""
     anatomy = found.anatomy
     return {
@@ -82,7 +81,7 @@ def as_json(found: Inspection) -> dict[str, Any]:
     }
 
 
-def _checkpoint_json(anatomy: Anatomy) -> dict[str, Any]:
+def _checkpoint_json(anatomy: Anatomy) -> dict[str, object]:
     fields = asdict(anatomy)
     layers = [
         {**asdict(part), "names": list(part.names), "bits_per_weight": part.bits_per_weight} for part in anatomy.parts

@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fidelity.checkpoints.formats import (
     FLOATS,
@@ -19,7 +18,7 @@ from fidelity.checkpoints.formats import (
 )
 from fidelity.checkpoints.kv_cache import BYTES, KVCache, kv_cache
 from fidelity.checkpoints.source import chat_template, fingerprint
-from fidelity.checkpoints.tensors import Tensor, read_tensors
+from fidelity.checkpoints.tensors import ModelJson, Tensor, read_tensors
 
 KINDS = {
     "embedding": r"embed|token_embd|wte",
@@ -109,7 +108,7 @@ def dissect(checkpoint: Path) -> Anatomy:
 
 
 def dissected(
-    config: Mapping[str, Any], tensors: Mapping[str, Tensor], checkpoint: Checkpoint, *, chat_template: str | None
+    config: ModelJson, tensors: Mapping[str, Tensor], checkpoint: Checkpoint, *, chat_template: str | None
 ) -> Anatomy:
     """The same from what was read of a checkpoint, wherever it lies."""
     text = config.get("text_config") or config
@@ -127,7 +126,7 @@ def dissected(
     )
 
 
-def _activations(quantization: Mapping[str, Any]) -> str | None:
+def _activations(quantization: ModelJson) -> str | None:
     inputs = scheme_of(quantization)[1]
     if not inputs:
         return None
@@ -136,7 +135,7 @@ def _activations(quantization: Mapping[str, Any]) -> str | None:
     )
 
 
-def _parts(tensors: Mapping[str, Tensor], quantization: Mapping[str, Any]) -> tuple[StoredLayers, ...]:
+def _parts(tensors: Mapping[str, Tensor], quantization: ModelJson) -> tuple[StoredLayers, ...]:
     layers: dict[str, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         layer, _, last = name.rpartition(".")
@@ -173,7 +172,7 @@ def _kind(layer: str) -> str:
     return next((kind for kind, pattern in KINDS.items() if re.search(pattern, layer)), "other")
 
 
-def _scheme(own: Mapping[str, Tensor], quantization: Mapping[str, Any]) -> str:
+def _scheme(own: Mapping[str, Tensor], quantization: ModelJson) -> str:
     """How a layer's weights are stored: its tensors tell, and the config the bits and group size of packed ones."""
     if any(name in PACKED for name in own):
         weights = scheme_of(quantization)[0] or quantization

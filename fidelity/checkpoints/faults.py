@@ -4,11 +4,10 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from fidelity.checkpoints.formats import bits_of, quantization_of, read_config, scheme_of
 from fidelity.checkpoints.source import PICKLES
-from fidelity.checkpoints.tensors import Tensor, read_tensors, safetensors_header, weight_files
+from fidelity.checkpoints.tensors import ModelJson, Tensor, read_tensors, safetensors_header, weight_files
 from fidelity.errors import ConfigError
 
 QUANTIZED_ON_DISK = ("compressed-tensors", "awq", "gptq", "fp8", "fbgemm_fp8", "modelopt")
@@ -68,7 +67,7 @@ def _refuse_missing_files(checkpoint: Path) -> None:
         )
 
 
-def _refuse_contradictions(checkpoint: Path, quantization: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+def _refuse_contradictions(checkpoint: Path, quantization: ModelJson, tensors: Mapping[str, Tensor]) -> None:
     marked = [name for name, tensor in tensors.items() if _is_quantized(name, tensor)]
     if marked and not quantization and not (checkpoint / "hf_quant_config.json").is_file():
         raise ConfigError(
@@ -94,7 +93,7 @@ def _is_quantized(name: str, tensor: Tensor) -> bool:
 
 
 def _refuse_other_numbers(
-    checkpoint: Path, name: str, weights: Mapping[str, Any], bits: int, tensors: Mapping[str, Tensor]
+    checkpoint: Path, name: str, weights: ModelJson, bits: int, tensors: Mapping[str, Tensor]
 ) -> None:
     """Bits, group size and type of one layer (compressed-tensors: rows are packed, scales lie beside them)."""
     layer, _, last = name.rpartition(".")
@@ -114,7 +113,7 @@ def _refuse_other_numbers(
         )
 
 
-def _refuse_another_vocabulary(checkpoint: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+def _refuse_another_vocabulary(checkpoint: Path, config: ModelJson, tensors: Mapping[str, Tensor]) -> None:
     stated = (config.get("text_config") or config).get("vocab_size")
     for name, tensor in tensors.items():
         if name.endswith("embed_tokens.weight") and isinstance(stated, int) and tensor.shape[0] < stated:

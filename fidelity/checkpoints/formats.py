@@ -4,9 +4,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from fidelity.checkpoints.tensors import Tensor, read_tensors, weight_files
+from fidelity.checkpoints.tensors import ModelJson, Tensor, read_tensors, weight_files
 from fidelity.errors import ConfigError
 from fidelity.records import REFUSE_UNKNOWN_KEYS
 
@@ -45,7 +44,7 @@ def describe(checkpoint: Path) -> Checkpoint:
     return described(read_config(checkpoint), read_tensors(checkpoint), size=size, gguf=checkpoint.is_file())
 
 
-def described(config: Mapping[str, Any], tensors: Mapping[str, Tensor], *, size: int, gguf: bool = False) -> Checkpoint:
+def described(config: ModelJson, tensors: Mapping[str, Tensor], *, size: int, gguf: bool = False) -> Checkpoint:
     """The same from what was read of a checkpoint, wherever it lies; `size` is that of its weight files, in bytes."""
     bits = bits_of(quantization_of(config))
     return Checkpoint(
@@ -56,7 +55,7 @@ def described(config: Mapping[str, Any], tensors: Mapping[str, Tensor], *, size:
     )
 
 
-def read_config(checkpoint: Path) -> dict[str, Any]:
+def read_config(checkpoint: Path) -> ModelJson:
     """The checkpoint's config.json; empty for a GGUF, which has none.
 
     Raises:
@@ -65,18 +64,18 @@ def read_config(checkpoint: Path) -> dict[str, Any]:
     if checkpoint.is_file():
         return {}
     try:
-        config: dict[str, Any] = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
+        config: ModelJson = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{checkpoint / 'config.json'}: can't be read as JSON ({error})") from error
     return config
 
 
-def quantization_of(config: Mapping[str, Any]) -> dict[str, Any]:
+def quantization_of(config: ModelJson) -> ModelJson:
     """What the config says of quantization; empty where it says nothing."""
     return config.get("quantization_config") or config.get("compression_config") or {}
 
 
-def scheme_of(quantization: Mapping[str, Any]) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+def scheme_of(quantization: ModelJson) -> tuple[ModelJson | None, ModelJson | None]:
     """Weights and input activations of a compressed-tensors config's first group."""
     for group in (quantization.get("config_groups") or {}).values():
         if group.get("weights"):
@@ -84,7 +83,7 @@ def scheme_of(quantization: Mapping[str, Any]) -> tuple[dict[str, Any] | None, d
     return None, None
 
 
-def bits_of(quantization: Mapping[str, Any]) -> int:
+def bits_of(quantization: ModelJson) -> int:
     """Of each weight that is packed into integers."""
     weights = scheme_of(quantization)[0]
     return int(weights["num_bits"] if weights else quantization.get("bits", 4))
@@ -98,7 +97,7 @@ def parameters_of(name: str, tensor: Tensor, bits: int) -> int:
     return tensor.elements * (32 // bits if last in PACKED and tensor.dtype == "I32" else 1)
 
 
-def _format(config: Mapping[str, Any], tensors: Mapping[str, Tensor], *, gguf: bool) -> str | None:
+def _format(config: ModelJson, tensors: Mapping[str, Tensor], *, gguf: bool) -> str | None:
     if quantization := quantization_of(config):
         return _quantized_format(quantization)
     stored = _most_common_type(tensors)
@@ -110,7 +109,7 @@ def _format(config: Mapping[str, Any], tensors: Mapping[str, Tensor], *, gguf: b
     return {"bfloat16": "BF16", "float16": "FP16", "float32": "FP32"}.get(str(named))
 
 
-def _kv_cache_format(quantization: Mapping[str, Any]) -> str | None:
+def _kv_cache_format(quantization: ModelJson) -> str | None:
     """Of compressed-tensors (`kv_cache_scheme`) and of ModelOpt (`kv_cache_quant_algo`)."""
     scheme = quantization.get("kv_cache_scheme")
     if isinstance(scheme, Mapping):
@@ -128,7 +127,7 @@ def _most_common_type(tensors: Mapping[str, Tensor]) -> str | None:
     return max(weight, key=lambda dtype: weight[dtype]) if weight else None
 
 
-def _quantized_format(quantization: Mapping[str, Any]) -> str:
+def _quantized_format(quantization: ModelJson) -> str:
     """`W4A16-INT4 g64` from a quantization_config (compressed-tensors, AWQ, GPTQ, FP8); else its method's name."""
     weights, activations = scheme_of(quantization)
     if weights:

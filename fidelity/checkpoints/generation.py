@@ -2,7 +2,8 @@
 
 import json
 from pathlib import Path
-from typing import Any
+
+from fidelity.checkpoints.tensors import ModelJson
 
 SAMPLING = (
     "temperature",
@@ -17,7 +18,7 @@ SAMPLING = (
 """What a server takes from generation_config.json where a request leaves it open."""
 
 
-def proposed_sampling(directory: Path) -> dict[str, Any]:
+def proposed_sampling(directory: Path) -> ModelJson:
     """The sampling parameters in a checkpoint's generation_config.json; empty without any."""
     written = _json(directory / "generation_config.json")
     return {key: written[key] for key in SAMPLING if written.get(key) is not None}
@@ -34,7 +35,7 @@ def end_token_ids(directory: Path) -> tuple[int, ...] | None:
     return tuple(sorted(ids)) or None
 
 
-def _json(file: Path) -> dict[str, Any]:
+def _json(file: Path) -> ModelJson:
     try:
         written = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,9 +1,10 @@
 """What a token takes in the KV cache, from a model's config.json alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fidelity.checkpoints.tensors import ModelJson
 from fidelity.records import REFUSE_UNKNOWN_KEYS
 
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "fp8": 1, "fp8_e4m3": 1, "fp8_e5m2": 1}
@@ -28,7 +29,7 @@ class KVCache:
     """In words: `30 layers x 3 heads x 64 x 2 (keys and values) x 2 bytes`."""
 
 
-def kv_cache(config: Mapping[str, Any], *, dtype: str | None = None) -> KVCache | None:
+def kv_cache(config: ModelJson, *, dtype: str | None = None) -> KVCache | None:
     """Attention layers x heads of keys and values x size of a head x 2 x bytes; None where the config doesn't say.
 
     With multi-head latent attention (DeepSeek) a layer keeps one compressed vector and one rotated key for all heads.
@@ -68,7 +69,7 @@ def kv_cache(config: Mapping[str, Any], *, dtype: str | None = None) -> KVCache 
     return KVCache((full + windowed) * each, full * each, window, said)
 
 
-def _layer_types(text: Mapping[str, Any], layers: int) -> Sequence[str]:
+def _layer_types(text: ModelJson, layers: int) -> Sequence[str]:
     """The kind of every layer: as config.json lists them, else by the older ways to say where windows are."""
     if listed := text.get("layer_types") or text.get("layers_block_type"):
         return list(listed)
@@ -83,5 +84,5 @@ def _layer_types(text: Mapping[str, Any], layers: int) -> Sequence[str]:
     return ["full_attention" if n < below else "sliding_attention" for n in range(layers)]
 
 
-def _first(config: Mapping[str, Any], *keys: str) -> Any:
+def _first(config: ModelJson, *keys: str) -> Any:
     return next((config[key] for key in keys if config.get(key) is not None), None)

@@ -3,11 +3,15 @@
 import json
 import math
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fidelity.errors import ConfigError, MissingPackageError
+
+ModelJson = Mapping[str, Any]
+"""A JSON object of a checkpoint (config.json, a header, ...), in the keys of whoever made it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ def safetensors_header(file: Path) -> tuple[dict[str, Tensor], int]:
     try:
         with file.open("rb") as stream:
             (length,) = struct.unpack("<Q", stream.read(8))
-            header: dict[str, Any] = json.loads(stream.read(length))
+            header = json.loads(stream.read(length))
         header.pop("__metadata__", None)
         tensors = {
             name: Tensor(str(said["dtype"]), tuple(said["shape"]), said["data_offsets"][1] - said["data_offsets"][0])

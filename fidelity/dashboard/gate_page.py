@@ -1,7 +1,6 @@
 """Gate: margins to move, the verdict as they stand, and the gate.yaml to copy."""
 
 import math
-from typing import Any
 
 import streamlit as st
 import yaml
@@ -15,6 +14,9 @@ from fidelity.dashboard.verdict_panel import gate_for, show_verdict
 from fidelity.dashboard.widgets import PREFERRED, choose_comparison, come_back, label, note, quiet
 from fidelity.gate import Gate
 from fidelity.report import shown_in_table
+
+WITHOUT_SLIDER = {"max_failed", "compares", "worst_floor", "allow_engine_difference"}
+"""What a gate may say that can't be changed on this page."""
 
 
 def draw() -> None:
@@ -58,11 +60,11 @@ def draw() -> None:
     _yaml(gate)
 
 
-def _start(shelf: Shelf, entry: CatalogEntry, found: dict[str, ColumnSummary]) -> tuple[dict[str, Any], str]:
+def _start(shelf: Shelf, entry: CatalogEntry, found: dict[str, ColumnSummary]) -> tuple[Gate | None, str]:
     """The gate to begin with: that of the study, or the given one, else what `fidelity gate init` drafts."""
     gate, _ = gate_for(shelf, entry)
     if gate:
-        return gate.model_dump(), ""
+        return gate, ""
     path = path_of(shelf, entry.id)
     likely = [
         name
@@ -70,26 +72,27 @@ def _start(shelf: Shelf, entry: CatalogEntry, found: dict[str, ColumnSummary]) -
         if name in found and shown_in_table(name) and found[name].better != "neither"
     ]
     written, why = drafted(str(path), mark_of(path / "manifest.json"), tuple(dict.fromkeys(likely))[:2])
-    return (yaml.safe_load(written) if written else {}), why
+    return (Gate.model_validate(yaml.safe_load(written)) if written else None), why
 
 
-def _gate(found: dict[str, ColumnSummary], start: dict[str, Any], confidence: float) -> Gate | None:
+def _gate(found: dict[str, ColumnSummary], start: Gate | None, confidence: float) -> Gate | None:
     """The gate as the sliders stand; None without a limit."""
     can = [name for name, row in found.items() if row.better != "neither" and shown_in_table(name)]
     breaks = [name for name in can if name.startswith("break_")]
     named = [name for name in can if name not in breaks]
-    for name in start.get("margins") or {}:
+    margins_before, breaks_before = (start.margins, start.breaks) if start else ({}, {})
+    for name in margins_before:
         if name not in found:
             note(f"The gate has a margin on {name}, which was not scored on this comparison; it is left out here.")
-    first = [name for name in start.get("margins") or {} if name in named] or named[:1]
+    first = [name for name in margins_before if name in named] or named[:1]
     chosen = st.multiselect("Margins on", named, default=first, key="margins", bind="query-params")
-    margins = {name: _slider(name, found[name], (start.get("margins") or {}).get(name)) for name in chosen}
+    margins = {name: _slider(name, found[name], margins_before.get(name)) for name in chosen}
     checks = [name.removeprefix("break_") for name in breaks]
     wanted = (
         st.multiselect(
             "Limits on newly broken",
             checks,
-            default=[n for n in start.get("breaks") or {} if n in checks],
+            default=[n for n in breaks_before if n in checks],
             key="checks",
             bind="query-params",
             placeholder="none",
@@ -97,7 +100,7 @@ def _gate(found: dict[str, ColumnSummary], start: dict[str, Any], confidence: fl
         if checks
         else []
     )
-    limits = {name: _share(name, (start.get("breaks") or {}).get(name, 0.05)) for name in wanted}
+    limits = {name: _share(name, breaks_before.get(name, 0.05)) for name in wanted}
     primary = (
         st.selectbox(
             "Primary",
@@ -112,14 +115,11 @@ def _gate(found: dict[str, ColumnSummary], start: dict[str, Any], confidence: fl
     )
     if not (margins or limits):
         return None
-    keep = {
-        key: start[key]
-        for key in ("tail", "max_failed", "compares", "worst_floor", "allow_engine_difference")
-        if start.get(key)
-    }
-    keep["tail"] = {name: limit for name, limit in (keep.get("tail") or {}).items() if name in found}
+    without_slider = start.model_dump(include=WITHOUT_SLIDER, exclude_defaults=True) if start else {}
+    tail = {name: limit for name, limit in (start.tail if start else {}).items() if name in found}
+    set_here = {"confidence": confidence, "margins": margins, "breaks": limits, "primary": primary, "tail": tail}
     try:
-        return Gate(confidence=confidence, margins=margins, breaks=limits, primary=primary, **keep)
+        return Gate.model_validate({**without_slider, **set_here})
     except ValidationError as error:
         note(f"That is no gate: {error.errors()[0]['msg']}")
         return None

@@ -1,13 +1,11 @@
 """In a sentence, where what ran is not what the checkpoint is."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from fidelity.checkpoints import FLOATS
 from fidelity.records import EngineInfo
+from fidelity.schema import JsonObject
 
 
-def what_became_of(stored: str | None, info: EngineInfo, *, asked: bool, options: Mapping[str, Any]) -> list[str]:
+def what_became_of(stored: str | None, info: EngineInfo, *, asked: bool, options: JsonObject) -> list[str]:
     """Notes for the report.
 
     Args:

@@ -9,9 +9,9 @@ from typing import Any
 
 from fidelity.engines.replies import prompt_tokens_of
 from fidelity.errors import ConfigError
-from fidelity.prompts import read_jsonl
+from fidelity.prompts import JsonRow, read_jsonl
 
-Rows = list[tuple[str, dict[str, Any]]]
+Rows = list[tuple[str, JsonRow]]
 
 
 def read_recorded(path: Path) -> Rows:
@@ -24,7 +24,7 @@ def read_recorded(path: Path) -> Rows:
     return [(where, plain) for where, row in rows for plain in _plain(row, where)]
 
 
-def _plain(row: dict[str, Any], where: str) -> list[dict[str, Any]]:
+def _plain(row: JsonRow, where: str) -> list[JsonRow]:
     if "custom_id" in row:
         return _answers(row, where)
     return [{**row, "prompt": row["messages"]}] if row.get("messages") and not row.get("prompt") else [row]
@@ -42,7 +42,7 @@ def _read_parquet(path: Path) -> Rows:
     return [(f"{path}, row {n}", {k: v for k, v in row.items() if v is not None}) for n, row in enumerate(rows, 1)]
 
 
-def _answers(row: dict[str, Any], where: str) -> list[dict[str, Any]]:
+def _answers(row: JsonRow, where: str) -> list[JsonRow]:
     """The answers in one line of a batch's output: one, or several repeats, or why there is none."""
     match row:
         case {"custom_id": str() as id_, "error": {"message": why} as error}:
@@ -59,7 +59,7 @@ def _answers(row: dict[str, Any], where: str) -> list[dict[str, Any]]:
     )
 
 
-def _answer(id_: str, choice: Any, body: dict[str, Any], where: str) -> dict[str, Any]:
+def _answer(id_: str, choice: Any, body: JsonRow, where: str) -> JsonRow:
     """One choice of a chat completion or a completion; token ids are those that vLLM's servers add."""
     said = (choice.get("logprobs") or {}) if isinstance(choice, dict) else {}
     match choice:

@@ -14,8 +14,11 @@ SHOWN = 80
 BROKEN_OFF = frozenset({"error", "abort"})
 """Reasons to finish that mean that the server gave up."""
 
+ServerJson = dict[str, Any]
+"""A JSON object that a server sent or is sent."""
 
-def json_object(body: bytes) -> dict[str, Any]:
+
+def json_object(body: bytes) -> ServerJson:
     """The JSON object that a body holds.
 
     Raises:
@@ -77,7 +80,7 @@ def generation(body: bytes, *, prompt_id: str, api: Literal["chat", "completion"
     )
 
 
-def _prompt(answer: dict[str, Any], choice: dict[str, Any]) -> dict[str, Any]:
+def _prompt(answer: ServerJson, choice: ServerJson) -> ServerJson:
     """What an answer tells of the prompt as the model read it: its token ids as vLLM gives them, else their number."""
     for holder in (answer, choice):
         if ids := token_ids(holder.get("prompt_token_ids")):
@@ -85,14 +88,14 @@ def _prompt(answer: dict[str, Any], choice: dict[str, Any]) -> dict[str, Any]:
     return {"prompt_tokens": prompt_tokens_of(answer)}
 
 
-def prompt_tokens_of(answer: dict[str, Any]) -> int | None:
+def prompt_tokens_of(answer: ServerJson) -> int | None:
     """`usage.prompt_tokens`; None where the server gives no such number."""
     usage = answer.get("usage")
     count = usage.get("prompt_tokens") if isinstance(usage, dict) else None
     return count if type(count) is int and 0 < count < 2**31 else None
 
 
-def _tokens(choice: dict[str, Any]) -> tuple[tuple[int, ...] | None, tuple[float, ...] | None]:
+def _tokens(choice: ServerJson) -> tuple[tuple[int, ...] | None, tuple[float, ...] | None]:
     """Token ids as vLLM gives them, else as llama.cpp does, beside the logprobs; two lists of one length, or none."""
     said = choice.get("logprobs")
     said = said if isinstance(said, dict) else {}

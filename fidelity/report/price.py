@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from fidelity.comparison.results import ComparisonSet
 from fidelity.price.measures import PriceValue, measure_of, queries_per_unit, remarks, values_of
@@ -179,7 +178,7 @@ def profile_lines(run: Run) -> list[str]:
     return [f"where the time went, measured {measured.created}:", *lines, f"{'together':>18} {whole:8.1f} s"]
 
 
-def price_json(result: ComparisonSet) -> dict[str, Any] | None:
+def price_json(result: ComparisonSet) -> dict[str, object] | None:
     """Every run's values and ratios, unrounded, with its drift and what dominates it; None where nothing is known."""
     found = tradeoff(result)
     if not found.measures:
@@ -187,7 +186,7 @@ def price_json(result: ComparisonSet) -> dict[str, Any] | None:
     return {"column": found.column, "measures": list(found.measures), "runs": [_point_json(p) for p in found.points]}
 
 
-def _point_json(point: Point) -> dict[str, Any]:
+def _point_json(point: Point) -> dict[str, object]:
     measured = (point.run.measurement or UNMEASURED).model_dump(mode="json", include=set(MEASURED))
     return {
         "name": point.run.name,

@@ -6,7 +6,7 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fidelity.errors import StoreError
 from fidelity.files import read_parquet, read_parquet_schema, write_parquet
@@ -76,7 +76,7 @@ class Comparison:
         """Keep a metric's columns, one value per pair."""
         import pyarrow as pa
 
-        data: dict[str, Any] = {"prompt_id": pa.array(self.prompt_ids, pa.string())}
+        data = {"prompt_id": pa.array(self.prompt_ids, pa.string())}
         for column in columns:
             data[column.name] = _numbers(column.name, column.values)
             if column.weights is not None:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import BinaryIO, Self
 
 from fidelity.files import full_disk_explained
 from fidelity.records import Failure, Generation
@@ -70,12 +70,12 @@ def count_resumptions(file: Path) -> int:
 
 def _outcome(line: bytes) -> tuple[int, Generation | Failure] | None:
     try:
-        row: dict[str, Any] = json.loads(line)
+        row = json.loads(line)
         if "failure" in row:
             return row["place"], Failure(**row["failure"])
-        said: dict[str, Any] = row["generation"]
+        fields = row["generation"]
         for key in ("token_ids", "logprobs"):
-            said[key] = None if said[key] is None else tuple(said[key])
-        return row["place"], Generation(**said)
+            fields[key] = None if fields[key] is None else tuple(fields[key])
+        return row["place"], Generation(**fields)
     except (ValueError, KeyError, TypeError):
         return None

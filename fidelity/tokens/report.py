@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from fidelity.store.runs import Run
 from fidelity.tokens.first_divergence import Parting, Survival, noise, partings, survival
@@ -48,7 +47,7 @@ def token_report(baseline: Run, controls: Sequence[Run], candidate: Run) -> Toke
     return TokenReport(baseline.name, runs, moved)
 
 
-def as_json(report: TokenReport) -> dict[str, Any]:
+def as_json(report: TokenReport) -> dict[str, object]:
     """Every number, unrounded; the survival curve as its steps."""
     runs = [
         {**asdict(of_run), "survival": {"answers": of_run.survival.answers, "steps": of_run.survival.curve()}}
