@@ -20,9 +20,9 @@ from statistics import mean, median, stdev
 
 from scipy.stats import t
 
-from fidelity.config import load_run
+from fidelity.config import DEFAULT_BATCH, load_run
 from fidelity.pipeline import generate
-from fidelity.runs.jobs import DEFAULT_CHUNK, chunks
+from fidelity.runs.jobs import chunks
 from fidelity.store.store import Store
 
 ROOT = Path(__file__).parent.parent
@@ -80,7 +80,7 @@ def compare(pairs: int, limit: int, max_tokens: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "run.yaml").write_text(
             f"name: run\nmodel: {MODEL}\nprompts: {PROMPTS}\nsampling: {{max_tokens: {max_tokens}}}\n"
-            f"control: {{repeats: {pairs - 1}}}\nkl: none\n"
+            f"control: {{repeats: {pairs - 1}}}\nkl: none\nbatching: {{drained: {DEFAULT_BATCH}}}\n"
             "engine: {kind: vllm, dtype: bfloat16, max_model_len: 2048, options: {enforce_eager: true}}\n"
         )
         store = Store(Path(folder) / "store")
@@ -109,7 +109,7 @@ def bare(limit: int, max_tokens: int) -> None:
     llm.chat(chats[:1], SamplingParams(temperature=0, max_tokens=2), use_tqdm=False)
     for seed in sys.stdin:
         began = time.monotonic()
-        for chunk in chunks(limit, largest=DEFAULT_CHUNK, seed=int(seed)):
+        for chunk in chunks(limit, largest=DEFAULT_BATCH, seed=int(seed)):
             llm.reset_prefix_cache()
             llm.chat([chats[n] for n in chunk], params, use_tqdm=False)
         print(f"seconds {time.monotonic() - began}", flush=True)

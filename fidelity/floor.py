@@ -1,7 +1,8 @@
 """Floor and excess: what a column says beyond what the baseline shows against itself, prompt by prompt."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import NamedTuple
 
@@ -13,6 +14,8 @@ class PromptValue(NamedTuple):
 
     value: float
     weight: float
+    n_worst: int = 0
+    """How many of its answers could not be scored and count as the column's worst value."""
 
 
 ByPrompt = Mapping[str, PromptValue | None]
@@ -29,8 +32,26 @@ class Summary:
     better: Better
     n: int
     n_unscored: int
+    """Prompts that are left out, since an answer of the baseline or of a control can't be scored."""
     excess: float | None
     """Mean of the prompts' excess, positive is worse; None without a control and for columns that aren't judged."""
+    n_worst: int = 0
+    """The candidate's answers that can't be scored, and count as the column's worst value in all these numbers."""
+
+
+def candidate_by_prompt(prompt_ids: Sequence[str], column: Column) -> dict[str, PromptValue | None]:
+    """A candidate's values by prompt, where an answer that it alone prevents from being scored counts as the worst.
+
+    Where the column has no worst value such a prompt has none at all, whatever its other repeats say.
+    """
+    worst = [side == "candidate" for side in column.sides or ()]
+    if column.better == "neither" or not any(worst):
+        return by_prompt(prompt_ids, column)
+    lost = Counter(prompt_id for prompt_id, lost in zip(prompt_ids, worst, strict=True) if lost)
+    values = by_prompt(prompt_ids, replace(column, values=column.judged_values))
+    if column.worst is None:
+        return {prompt_id: None if prompt_id in lost else value for prompt_id, value in values.items()}
+    return {prompt_id: value and value._replace(n_worst=lost[prompt_id]) for prompt_id, value in values.items()}
 
 
 def by_prompt(prompt_ids: Sequence[str], column: Column) -> dict[str, PromptValue | None]:
@@ -98,6 +119,7 @@ def summarise(own: ByPrompt, column: Column, controls: Sequence[ByPrompt] = ()) 
         n=len(common),
         n_unscored=len(own) - len(common),
         excess=_weighted_mean([(e, w) for e, w in weighted if e is not None]),
+        n_worst=sum(v.n_worst for v in common.values()),
     )
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from pydantic_core import to_jsonable_python
 
 from fidelity.checkpoints import Anatomy, StoredLayers, dissect, dissect_on_hub, local_directory
-from fidelity.checkpoints.formats import FLOATS
 from fidelity.engines.vllm_kernels import Linear, pick_kernels
 from fidelity.errors import ConfigError
 from fidelity.records import EngineInfo
@@ -18,9 +17,9 @@ JSON_SCHEMA_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """The kernel that this machine's vLLM would take for the layers of one part."""
+    """The kernel that this machine's vLLM would take for the layers of one kind."""
 
-    part: StoredLayers
+    stored: StoredLayers
     kernel: str | None
     note: str | None
     """Why there is none, or what it does otherwise than the checkpoint asks."""
@@ -74,7 +73,7 @@ def as_json(found: Inspection) -> dict[str, object]:
         "kernels": None
         if found.picks is None
         else [
-            {"kind": pick.part.kind, "scheme": pick.part.scheme, "kernel": pick.kernel, "note": pick.note}
+            {"kind": pick.stored.kind, "scheme": pick.stored.scheme, "kernel": pick.kernel, "note": pick.note}
             for pick in found.picks
         ],
         "ran": to_jsonable_python(found.ran),
@@ -109,7 +108,7 @@ def _checkpoint_of(run: Run) -> Path | None:
 
 
 def _picks(anatomy: Anatomy) -> tuple[Pick, ...] | None:
-    asked = {part: linear for part in anatomy.parts if (linear := _linear(part, anatomy))}
+    asked = {part: linear for part in anatomy.parts if (linear := _linear(part))}
     if not asked:
         return ()
     answers = pick_kernels(list(asked.values()))
@@ -118,12 +117,10 @@ def _picks(anatomy: Anatomy) -> tuple[Pick, ...] | None:
     return tuple(Pick(part, answer["kernel"], answer["note"]) for part, answer in zip(asked, answers, strict=True))
 
 
-def _linear(part: StoredLayers, anatomy: Anatomy) -> Linear | None:
+def _linear(stored: StoredLayers) -> Linear | None:
     """A part's layers as a question to vLLM; None where they aren't quantized linear layers."""
-    scheme = re.fullmatch(r"(INT|FP)(\d+)(?: g(\d+))?", part.scheme)
-    if scheme is None or part.shape is None or part.scheme in FLOATS.values() or part.kind in ("embedding", "norm"):
+    scheme = re.match(r"W(\d+)A(\d+)-(INT|FP|NVFP|MXFP)\d(?: g(\d+))?", stored.format)
+    if scheme is None or stored.shape is None or stored.kind == "embedding":
         return None
-    asked = re.match(r"W(\d+)A(\d+)-(INT|FP)", anatomy.checkpoint.format or "")
-    bits, activations = (int(asked[1]), int(asked[2])) if asked else (int(scheme[2]), 16)
-    group = int(scheme[3]) if scheme[3] else None
-    return Linear(scheme[1], bits, activations, group, *part.shape)
+    group = int(scheme[4]) if scheme[4] else None
+    return Linear(scheme[3], int(scheme[1]), int(scheme[2]), group, *stored.shape)

@@ -1,6 +1,6 @@
 """The frozen records that cross every layer: what was asked, what was said, why nothing was said, and the numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -12,6 +12,8 @@ from fidelity.schema import JsonObject
 
 Better = Literal["higher", "lower", "neither"]
 SummaryKind = Literal["mean", "median"]
+Side = Literal["baseline", "candidate", "pair"]
+"""Whose answer keeps a pair from being scored; "pair" where neither has what the column is about (no code, no JSON)."""
 Floats: TypeAlias = NDArray[np.float64]
 """Numbers in double precision, of any shape."""
 REFUSE_UNKNOWN_KEYS = ConfigDict(extra="forbid")
@@ -267,3 +269,42 @@ class Column:
     better: Better = "higher"
     summary: SummaryKind = "mean"
     bounds: tuple[float, float] | None = (0.0, 1.0)
+    sides: Sequence[Side | None] | None = None
+    """For each pair whose answer keeps it from being scored, None where it is scored. None as a whole where every pair
+    is scored; where pairs are unscored, it is not known, as in stores of earlier versions."""
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        scores: Iterable[float | Side],
+        *,
+        weights: Sequence[float | None] | None = None,
+        better: Better = "higher",
+        summary: SummaryKind = "mean",
+        bounds: tuple[float, float] | None = (0.0, 1.0),
+    ) -> "Column":
+        """A column from one number per pair, or the side that prevents it."""
+        given = list(scores)
+        values = tuple(None if isinstance(score, str) else score for score in given)
+        sides = tuple(score if isinstance(score, str) else None for score in given)
+        return cls(name, values, weights, better, summary, bounds, sides if any(sides) else None)
+
+    @property
+    def worst(self) -> float | None:
+        """What a candidate's answer that can't be scored counts as.
+
+        None where there is no such number: the column isn't judged, its range is unknown, or its mean is weighted by
+        what the answer doesn't have. A gate line on such a column can't pass while an answer is unscored.
+        """
+        if self.better == "neither" or self.bounds is None or self.weights is not None:
+            return None
+        return self.bounds[0] if self.better == "higher" else self.bounds[1]
+
+    @property
+    def judged_values(self) -> Sequence[float | None]:
+        """The values as a candidate is judged by them: the worst one where its answer alone can't be scored."""
+        if self.sides is None or self.worst is None:
+            return self.values
+        pairs = zip(self.values, self.sides, strict=True)
+        return tuple(self.worst if side == "candidate" else value for value, side in pairs)

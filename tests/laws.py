@@ -80,12 +80,13 @@ def check(metric: Metric, some_pairs: Sequence[Pair], *, symmetric: Iterable[str
 
 
 def check_form(columns: Sequence[Column], n: int) -> None:
-    """One number or None per pair, finite and within the column's bounds; weights beside values."""
+    """One number or None per pair, finite and within the column's bounds; weights and sides beside values."""
     for column in columns:
         assert len(column.values) == n
         low, high = column.bounds or (float("-inf"), float("inf"))
         for value in column.values:
             assert value is None or (type(value) is float and low <= value <= high), (column.name, value)
+        assert [s is None for s in column.sides or [None] * n] == [v is not None for v in column.values]
         if column.weights is not None:
             assert [w is None for w in column.weights] == [v is None for v in column.values]
             assert all(w is None or w >= 0 for w in column.weights)

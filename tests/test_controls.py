@@ -258,6 +258,10 @@ class TestQuantized:
         assert found.outcome == "inconclusive"
         assert found.reason == "The candidate is the baseline: quant has its weights, and nothing quantizes them."
 
+    def test_what_differs_instead_is_named_with_it(self):
+        found = verdict(quant={**BF16, **ran(quantized_layers=0, mode="eager")})
+        assert found.reason.endswith("nothing quantizes them. And its mode is eager (the baseline's: compiled).")
+
     def test_also_where_only_the_hash_of_the_whole_checkpoint_is_known(self):
         older = {"checkpoint": {"format": "BF16", "bytes": 100}, "identity": {"model": "original"}}
         assert "is the baseline" in verdict(base=older, control=older, quant=older).reason

@@ -6,6 +6,8 @@ import shutil
 import pytest
 import yaml
 
+from fidelity.gate import judging
+
 N = 100
 GATE = {"margins": {"identical": 0.2}}
 
@@ -118,7 +120,7 @@ class TestCompare:
         assert not (workspace.folder / "fidelity-store" / "runs").exists()
 
     def test_a_defect_while_judging_is_2(self, fidelity, base, bad, gate, monkeypatch):
-        monkeypatch.setattr("fidelity.gate.judging.judge_margin", lambda *_: 1 / 0)
+        monkeypatch.setitem(judging.JUDGES, "margin", lambda *_: 1 / 0)
         assert fidelity("compare", base, bad, "--gate", gate)[0] == 2
 
 

@@ -113,8 +113,11 @@ def test_a_newer_schema_is_refused(tmp_path):
 
 class TestComparison:
     COLUMNS = (
-        Column("m", (1.0, None, 0.25)),
-        Column("ratio", (2.0, None, 1.0), (3.0, None, 1.0), better="neither", summary="median", bounds=None),
+        Column.of("m", (1.0, "candidate", 0.25)),
+        Column.of(
+            "ratio", (2.0, "pair", 1.0), weights=(3.0, None, 1.0), better="neither", summary="median", bounds=None
+        ),
+        Column("whole", (1.0, 0.0, 0.5)),
     )
 
     def comparison(self, tmp_path):
@@ -128,6 +131,10 @@ class TestComparison:
         comparison.add_columns("m|v:1", self.COLUMNS)
         assert comparison.columns("m|v:1") == self.COLUMNS
         assert comparison.columns("m|v:2") is None
+
+    def test_an_unscored_pair_without_its_side_is_refused(self, tmp_path):
+        with pytest.raises(StoreError, match="'m' leaves pairs unscored and doesn't say whose answer prevents it"):
+            self.comparison(tmp_path).add_columns("m", [Column("m", (None, 1.0, 1.0))])
 
     def test_nan_is_refused(self, tmp_path):
         with pytest.raises(StoreError, match="'m' holds NaN"):

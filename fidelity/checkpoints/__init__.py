@@ -1,11 +1,14 @@
 """Checkpoints, read without loading them: where they lie, what they are, what is wrong, how they are made up."""
 
 from fidelity.checkpoints.anatomy import Anatomy, StoredLayers, dissect
+from fidelity.checkpoints.config import read_config
 from fidelity.checkpoints.faults import refuse_faults
-from fidelity.checkpoints.formats import FLOATS, Checkpoint, describe, read_config
+from fidelity.checkpoints.formats import Checkpoint, describe
 from fidelity.checkpoints.generation import end_token_ids, proposed_sampling
+from fidelity.checkpoints.headline import ran_otherwise
 from fidelity.checkpoints.hub import dissect_on_hub
 from fidelity.checkpoints.kv_cache import KVCache, kv_cache
+from fidelity.checkpoints.schemes import FLOATS, NOT_KNOWN
 from fidelity.checkpoints.source import (
     chat_template,
     content_id,
@@ -17,6 +20,7 @@ from fidelity.checkpoints.source import (
 
 __all__ = [
     "FLOATS",
+    "NOT_KNOWN",
     "Anatomy",
     "Checkpoint",
     "KVCache",
@@ -31,6 +35,7 @@ __all__ = [
     "kv_cache",
     "local_directory",
     "proposed_sampling",
+    "ran_otherwise",
     "read_config",
     "refuse_faults",
     "vocabulary_id",

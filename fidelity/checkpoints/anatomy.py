@@ -1,34 +1,16 @@
 """How a checkpoint is made up: layers by kind and scheme, with parameters and bytes, and what is left unquantized."""
 
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fidelity.checkpoints.formats import (
-    FLOATS,
-    PACKED,
-    Checkpoint,
-    bits_of,
-    describe,
-    parameters_of,
-    quantization_of,
-    read_config,
-    scheme_of,
-)
-from fidelity.checkpoints.kv_cache import BYTES, KVCache, kv_cache
+from fidelity.checkpoints.config import ModelJson, count, read_config, text_of
+from fidelity.checkpoints.formats import Checkpoint, described
+from fidelity.checkpoints.headline import shares
+from fidelity.checkpoints.kv_cache import WIDTHS, KVCache, kv_cache
+from fidelity.checkpoints.resolution import Resolution, Resolved, resolve
+from fidelity.checkpoints.schemes import NOT_KNOWN, Scheme
 from fidelity.checkpoints.source import chat_template, fingerprint
-from fidelity.checkpoints.tensors import ModelJson, Tensor, read_tensors
-
-KINDS = {
-    "embedding": r"embed|token_embd|wte",
-    "lm_head": r"lm_head|^output\.",
-    "norm": r"norm|ln_",
-    "experts": r"experts?\.|_exps",
-    "attention": r"attn|attention",
-    "mlp": r"mlp|ffn|feed_forward",
-}
-"""What a layer is, by its name in the checkpoints of Hugging Face and in GGUF; the first that fits."""
+from fidelity.checkpoints.tensors import Weights, read_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +19,20 @@ class StoredLayers:
 
     kind: str
     scheme: str
-    """`BF16`, `INT4 g64`, `INT8`, `FP8`, `Q4_1`."""
+    """`BF16`, `INT4 g64`, `INT8`, `FP8`, `Q4_1`; `layout not known`."""
+    format: str
+    """With the activations: `W4A16-INT4 g64`."""
     layers: int
     parameters: int
+    """0 where the layout isn't known."""
     bytes: int
     """Scales and zero points included."""
     names: tuple[str, ...]
     """The layers, with `*` for the number of the block."""
     shape: tuple[int, int] | None
     """Outputs and inputs of the first of them as the model had it before it was packed; None for vectors."""
+    is_float: bool
+    """Whether it isn't quantized."""
 
     @property
     def bits_per_weight(self) -> float | None:
@@ -56,8 +43,8 @@ class StoredLayers:
 
         What a kernel packs anew while loading may take more or less.
         """
-        width = BYTES.get(str(dtype))
-        return self.parameters * width if self.scheme in FLOATS.values() and width else self.bytes
+        width = WIDTHS.get(str(dtype))
+        return self.parameters * width if self.is_float and width else self.bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,32 +56,43 @@ class Anatomy:
     vocabulary: int | None
     context: int | None
     """The longest sequence that the config allows, in tokens."""
+    dtype: str | None
+    """What its config computes in: `bfloat16`."""
     tied_embeddings: bool | None
     """Whether lm_head is the embedding again, and takes no bytes of its own."""
     chat_template: str | None
     """Its hash, as in `EngineInfo.chat_template`."""
     activations: str | None
-    """What the checkpoint asks of activations: `8-bit, dynamic, token`; None where they stay as they are."""
+    """What the checkpoint asks of activations: `8-bit, dynamic, token`; None where they stay as they are, or differ by
+    layer."""
+    sparsity: str | None
+    """`2:4`; None where nothing was pruned, or nothing says so."""
     kv_cache: KVCache | None
-    """In the checkpoint's own type; None where the config doesn't tell."""
+    """As the checkpoint asks for it; None where the config doesn't tell."""
+    kv_scale_bytes: int
+    """Of the tensors that scale the KV cache: they belong to no weight."""
+    shares: tuple[tuple[str, float], ...]
+    """Each scheme with its share of all weights, largest first."""
+    notes: tuple[str, ...]
+    """What isn't wrong, and good to know."""
     parts: tuple[StoredLayers, ...]
 
     @property
     def tensor_bytes(self) -> int:
         """What is loaded; the files' headers are the rest of `checkpoint.bytes`."""
-        return sum(part.bytes for part in self.parts)
+        return sum(stored.bytes for stored in self.parts) + self.kv_scale_bytes
 
     @property
     def bits_per_weight(self) -> float | None:
-        """Of the whole checkpoint, scales included."""
-        parameters = sum(part.parameters for part in self.parts)
+        """Of the whole checkpoint, scales included; None where a layout isn't known."""
+        parameters = self.checkpoint.parameters
         return self.tensor_bytes * 8 / parameters if parameters else None
 
     @property
     def unquantized(self) -> tuple[str, ...]:
-        """The layers whose weights are plain floating point; norms, which nobody quantizes, left out."""
-        plain = (part for part in self.parts if part.scheme in FLOATS.values() and part.kind != "norm")
-        return tuple(name for part in plain for name in part.names)
+        """The layers whose weights are plain floating point, without norms and other vectors."""
+        plain = (stored for stored in self.parts if stored.is_float and stored.kind != "norm" and stored.shape)
+        return tuple(name for stored in plain for name in stored.names)
 
 
 def dissect(checkpoint: Path) -> Anatomy:
@@ -104,80 +102,73 @@ def dissect(checkpoint: Path) -> Anatomy:
         ConfigError: Its config.json or a header is damaged.
     """
     template = fingerprint(chat_template(checkpoint))
-    return dissected(read_config(checkpoint), read_tensors(checkpoint), describe(checkpoint), chat_template=template)
+    config, weights = read_config(checkpoint), read_weights(checkpoint)
+    return dissected(config, weights, chat_template=template, gguf=checkpoint.is_file())
 
 
-def dissected(
-    config: ModelJson, tensors: Mapping[str, Tensor], checkpoint: Checkpoint, *, chat_template: str | None
-) -> Anatomy:
-    """The same from what was read of a checkpoint, wherever it lies."""
-    text = config.get("text_config") or config
-    tied = config.get("tie_word_embeddings")
+def dissected(config: ModelJson, weights: Weights, *, chat_template: str | None, gguf: bool = False) -> Anatomy:
+    """The same from what was read of a checkpoint, wherever it is."""
+    resolution = resolve(config, weights, gguf=gguf)
+    cache = kv_cache(config, scales=resolution.kv_scales)
+    text = text_of(config)
+    architectures = config.get("architectures")
+    activations = _activations(resolution)
+    dtype = next((place[key] for place in (text, config) for key in ("dtype", "torch_dtype") if place.get(key)), None)
     return Anatomy(
-        checkpoint=checkpoint,
-        architecture=next(iter(config.get("architectures") or ()), None),
-        vocabulary=text.get("vocab_size"),
-        context=text.get("max_position_embeddings"),
-        tied_embeddings=tied if isinstance(tied, bool) else None,
+        checkpoint=described(config, resolution, size=weights.bytes),
+        architecture=str(architectures[0]) if isinstance(architectures, list) and architectures else None,
+        vocabulary=count(text, "vocab_size"),
+        context=count(text, "max_position_embeddings"),
+        dtype=None if dtype is None else str(dtype),
+        tied_embeddings=_tied(config, resolution),
         chat_template=chat_template,
-        activations=_activations(quantization_of(config)),
-        kv_cache=kv_cache(config),
-        parts=_parts(tensors, quantization_of(config)),
+        activations=activations,
+        sparsity=next((one.scheme.sparsity for one in resolution.layers if one.scheme and one.scheme.sparsity), None),
+        kv_cache=cache,
+        kv_scale_bytes=sum(tensor.bytes for tensor in (resolution.kv_scales or {}).values()),
+        shares=shares(resolution),
+        notes=(*resolution.notes, *_cache_notes(cache, resolution)),
+        parts=_parts(resolution.layers),
     )
 
 
-def _activations(quantization: ModelJson) -> str | None:
-    inputs = scheme_of(quantization)[1]
-    if not inputs:
-        return None
-    return ", ".join(
-        [f"{inputs['num_bits']}-bit", "dynamic" if inputs.get("dynamic") else "static", str(inputs.get("strategy"))]
-    )
+def _activations(resolution: Resolution) -> str | None:
+    asked = {str(one.scheme.activations) for one in resolution.layers if one.scheme and not one.scheme.is_float}
+    return asked.pop() if len(asked) == 1 and "None" not in asked else None
 
 
-def _parts(tensors: Mapping[str, Tensor], quantization: ModelJson) -> tuple[StoredLayers, ...]:
-    layers: dict[str, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        layer, _, last = name.rpartition(".")
-        layers.setdefault(layer, {})[last] = tensor
-    grouped: dict[tuple[str, str], list[str]] = {}
-    for layer, own in layers.items():
-        grouped.setdefault((_kind(layer + "."), _scheme(own, quantization)), []).append(layer)
-    bits = bits_of(quantization)
+def _tied(config: ModelJson, resolution: Resolution) -> bool | None:
+    """As the config says; where it doesn't, a checkpoint with embeddings and without lm_head shares them."""
+    for place in (config, text_of(config)):
+        if isinstance(stated := place.get("tie_word_embeddings"), bool):
+            return stated
+    kinds = {one.layer.kind for one in resolution.layers}
+    return True if "embedding" in kinds and "lm_head" not in kinds else None
+
+
+def _cache_notes(cache: KVCache | None, resolution: Resolution) -> list[str]:
+    notes = [f"KV cache {cache.dtype}: {cache.fault}"] if cache and cache.fault else []
+    if resolution.kv_scales and cache and cache.scales is None:
+        notes.append("it has scales for a KV cache in 8 bits, and doesn't ask for one")
+    return notes
+
+
+def _parts(layers: tuple[Resolved, ...]) -> tuple[StoredLayers, ...]:
+    grouped: dict[tuple[str, Scheme | None], list[Resolved]] = {}
+    for one in layers:
+        grouped.setdefault((one.layer.kind, one.scheme), []).append(one)
     parts = [
         StoredLayers(
             kind=kind,
-            scheme=scheme,
-            layers=len(names),
-            parameters=sum(parameters_of(last, t, bits) for name in names for last, t in layers[name].items()),
-            bytes=sum(tensor.bytes for name in names for tensor in layers[name].values()),
-            names=tuple(dict.fromkeys(re.sub(r"\b\d+\b", "*", name) for name in names)),
-            shape=_shape(layers[names[0]], bits),
+            scheme=scheme.label if scheme else NOT_KNOWN,
+            format=scheme.full if scheme else NOT_KNOWN,
+            layers=len(members),
+            parameters=sum(one.parameters or 0 for one in members),
+            bytes=sum(one.layer.bytes for one in members),
+            names=tuple(dict.fromkeys(one.layer.pattern for one in members)),
+            shape=next(((one.shape[-2], one.shape[-1]) for one in members if one.shape), None),
+            is_float=scheme is not None and scheme.is_float,
         )
-        for (kind, scheme), names in grouped.items()
+        for (kind, scheme), members in grouped.items()
     ]
-    return tuple(sorted(parts, key=lambda part: (-part.bytes, part.kind)))
-
-
-def _shape(own: Mapping[str, Tensor], bits: int) -> tuple[int, int] | None:
-    """AWQ and GPTQ pack other dimensions than compressed-tensors; what they hold is only known by its product."""
-    tensor = own.get("weight") or own.get("weight_packed")
-    if tensor is None or len(tensor.shape) != 2:
-        return None
-    rows, columns = tensor.shape
-    return rows, columns * (32 // bits) if "weight_packed" in own and tensor.dtype == "I32" else columns
-
-
-def _kind(layer: str) -> str:
-    return next((kind for kind, pattern in KINDS.items() if re.search(pattern, layer)), "other")
-
-
-def _scheme(own: Mapping[str, Tensor], quantization: ModelJson) -> str:
-    """How a layer's weights are stored: its tensors tell, and the config the bits and group size of packed ones."""
-    if any(name in PACKED for name in own):
-        weights = scheme_of(quantization)[0] or quantization
-        group = weights.get("group_size") or -1
-        return f"INT{bits_of(quantization)}" + (f" g{group}" if group > 0 else "")
-    weight = own.get("weight") or max(own.values(), key=lambda tensor: tensor.bytes)
-    plain = {**FLOATS, "I8": "INT8", "F8_E4M3": "FP8", "F8_E5M2": "FP8 (E5M2)", "F16": "FP16", "F32": "FP32"}
-    return "FP4" if weight.dtype == "U8" and len(own) > 1 else plain.get(weight.dtype, weight.dtype)
+    return tuple(sorted(parts, key=lambda stored: (-stored.bytes, stored.kind)))

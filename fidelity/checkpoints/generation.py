@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from fidelity.checkpoints.tensors import ModelJson
+from fidelity.checkpoints.config import ModelJson
 
 SAMPLING = (
     "temperature",

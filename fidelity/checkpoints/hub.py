@@ -4,12 +4,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from fidelity.checkpoints.anatomy import Anatomy, dissected
-from fidelity.checkpoints.formats import described, read_config
+from fidelity.checkpoints.config import read_config
 from fidelity.checkpoints.source import chat_template, fingerprint
-from fidelity.checkpoints.tensors import Tensor
+from fidelity.checkpoints.tensors import Tensor, Weights
 from fidelity.errors import ConfigError, MissingPackageError
 
-SMALL_FILES = ["config.json", "tokenizer_config.json", "chat_template.jinja"]
+SMALL_FILES = ["config.json", "hf_quant_config.json", "tokenizer_config.json", "chat_template.jinja"]
 
 
 def dissect_on_hub(model: str, revision: str | None = None) -> Anatomy:
@@ -55,4 +55,4 @@ def dissect_on_hub(model: str, revision: str | None = None) -> Anatomy:
         for name, said in header.tensors.items()
     }
     size = sum(file.size or 0 for file in files if file.rfilename in headers)
-    return dissected(config, tensors, described(config, tensors, size=size), chat_template=template)
+    return dissected(config, Weights(tensors, size), chat_template=template)

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from fidelity.checkpoints.native import native_format
 from fidelity.errors import ConfigError, MissingPackageError
 
 PICKLES = ("*.bin", "*.pt", "*.pth")
@@ -33,6 +34,8 @@ def local_directory(model: str, revision: str | None, *, download: bool = True) 
     if not path.is_dir():
         raise ConfigError(f"{path}: no such directory; 'model' is a checkpoint's directory or a Hub id (org/name)")
     if not (path / "config.json").is_file():
+        if native := native_format(path):
+            raise ConfigError(f"{path}: {native}")
         raise ConfigError(f"{path}: not a model: it has no config.json; name a Hugging Face checkpoint's directory")
     return path
 

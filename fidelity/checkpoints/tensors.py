@@ -2,16 +2,30 @@
 
 import json
 import math
+import re
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 from fidelity.errors import ConfigError, MissingPackageError
 
-ModelJson = Mapping[str, Any]
-"""A JSON object of a checkpoint (config.json, a header, ...), in the keys of whoever made it."""
+INDEX = "model.safetensors.index.json"
+LARGEST_HEADER = 100_000_000
+"""Bytes; safetensors itself reads no longer one."""
+SMALL = re.compile(r"(^|[._])(shape|[kv]_scale|kv_scale)$|quant_state\.")
+"""Names of small tensors whose content is read too: logical shapes, scales of the KV cache, bitsandbytes' own notes."""
+LARGEST_CONTENT = 4096
+ITEM_BITS = {
+    **dict.fromkeys(("F64", "I64", "U64"), 64),
+    **dict.fromkeys(("F32", "I32", "U32"), 32),
+    **dict.fromkeys(("F16", "BF16", "I16", "U16"), 16),
+    **dict.fromkeys(("I8", "U8", "BOOL", "F8_E4M3", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"), 8),
+}
+"""Of one element, by safetensors' name of its type."""
+Content: TypeAlias = bytes
+UNPACK = {"I64": "q", "I32": "i", "U32": "I", "I16": "h", "F64": "d", "F32": "f", "F16": "e"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,41 +36,142 @@ class Tensor:
     """Safetensors' name (`BF16`, `I32`, `F8_E4M3`), or GGUF's (`Q4_1`)."""
     shape: tuple[int, ...]
     bytes: int
+    content: Content | None = None
+    """Of a few small tensors; None for the others, and for a checkpoint on the Hub."""
 
     @property
     def elements(self) -> int:
         return math.prod(self.shape)
 
+    @property
+    def bits(self) -> int:
+        """Of all elements; the header's bytes may be absent in a file that holds nothing else."""
+        return self.elements * ITEM_BITS.get(self.dtype, 0)
+
+    def numbers(self) -> tuple[float, ...] | None:
+        """The content as numbers; None where it wasn't read, or is of a type that isn't unpacked here."""
+        if self.content is None:
+            return None
+        if self.dtype == "BF16":  # the upper half of a 32-bit float
+            halves = [self.content[i : i + 2] for i in range(0, len(self.content), 2)]
+            return tuple(struct.unpack("<f", b"\0\0" + half)[0] for half in halves)
+        if (code := UNPACK.get(self.dtype)) is None:
+            return None
+        return struct.unpack(f"<{self.elements}{code}", self.content)
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What the weight files of a checkpoint hold."""
+
+    tensors: Mapping[str, Tensor]
+    bytes: int
+    """Of all these files on disk, headers included."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """Of all headers together; torchao describes its tensors there."""
+
 
 def weight_files(checkpoint: Path) -> list[Path]:
-    """The files that hold weights without code: the GGUF itself, or a directory's safetensors."""
-    return [checkpoint] if checkpoint.is_file() else sorted(checkpoint.glob("*.safetensors"))
+    """The files an engine reads weights from, without code: the GGUF, or those of a directory's safetensors.
+
+    The index decides; without one `model.safetensors`, else all but the copies in another naming
+    (`consolidated*`) and adapters.
+
+    Raises:
+        ConfigError: The index can't be read, or names a file outside the checkpoint.
+    """
+    if checkpoint.is_file():
+        return _gguf_files(checkpoint)
+    if index := read_index(checkpoint):
+        return [checkpoint / name for name in sorted(set(index.values())) if (checkpoint / name).is_file()]
+    if (single := checkpoint / "model.safetensors").is_file():
+        return [single]
+    files = sorted(checkpoint.glob("*.safetensors"))
+    return [file for file in files if not file.name.startswith(("consolidated", "adapter_"))] or files
 
 
-def read_tensors(checkpoint: Path) -> dict[str, Tensor]:
+def read_index(checkpoint: Path) -> dict[str, str] | None:
+    """The file of each tensor, by the index; None without an index.
+
+    Raises:
+        ConfigError: It can't be read, or names a file outside the checkpoint.
+    """
+    index = checkpoint / INDEX
+    if not index.is_file():
+        return None
+    try:
+        names: dict[str, str] = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        outside = [name for name in names.values() if Path(name).name != name]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ConfigError(f"{index}: can't be read ({error}); fetch the checkpoint again") from error
+    if outside:
+        raise ConfigError(f"{index}: names a file outside the checkpoint ({outside[0]!r}); fetch the checkpoint again")
+    return names
+
+
+def read_weights(checkpoint: Path) -> Weights:
     """All tensors by name; none where the weights are in another form.
 
     Raises:
         ConfigError: A header is damaged.
         MissingPackageError: It is a GGUF, and the package that reads one is missing.
     """
+    files = weight_files(checkpoint)
+    size = sum(file.stat().st_size for file in files)
     if checkpoint.is_file():
-        return _gguf_tensors(checkpoint)
-    return {name: tensor for file in weight_files(checkpoint) for name, tensor in safetensors_header(file)[0].items()}
+        return Weights({name: tensor for file in files for name, tensor in _gguf_tensors(file).items()}, size)
+    index = read_index(checkpoint)
+    tensors: dict[str, Tensor] = {}
+    metadata: dict[str, str] = {}
+    for file in files:
+        header = safetensors_header(file)
+        metadata |= header.metadata
+        tensors |= {
+            name: tensor
+            for name, tensor in header.tensors.items()
+            if index is None or index.get(name, file.name) == file.name
+        }
+    return Weights(tensors, size, metadata)
 
 
-def safetensors_header(file: Path) -> tuple[dict[str, Tensor], int]:
-    """The tensors of one file, and how many bytes the file must have (8 of length, then JSON, then the data)."""
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What one safetensors file says of itself."""
+
+    tensors: dict[str, Tensor]
+    size: int
+    """Bytes that the file must have: 8 of length, the header, the data."""
+    metadata: dict[str, str]
+
+
+def safetensors_header(file: Path) -> Header:
+    """One file's header, with the content of a few small tensors.
+
+    Raises:
+        ConfigError: The header is damaged.
+    """
     try:
         with file.open("rb") as stream:
             (length,) = struct.unpack("<Q", stream.read(8))
+            if length > LARGEST_HEADER:
+                raise ValueError(f"a header of {length} bytes")
             header = json.loads(stream.read(length))
-        header.pop("__metadata__", None)
-        tensors = {
-            name: Tensor(str(said["dtype"]), tuple(said["shape"]), said["data_offsets"][1] - said["data_offsets"][0])
-            for name, said in header.items()
-        }
-        end = max((said["data_offsets"][1] for said in header.values()), default=0)
+            metadata = header.pop("__metadata__", None) or {}
+            tensors, end = {}, 0
+            for name, entry in header.items():
+                begin, stop = entry["data_offsets"]
+                shape = tuple(entry["shape"])
+                if not all(type(n) is int and n >= 0 for n in (*shape, begin, stop - begin)):
+                    raise ValueError(f"{name}: no shape or place of a tensor: {shape}, {entry['data_offsets']}")
+                content = None
+                if SMALL.search(name) and 0 < stop - begin <= LARGEST_CONTENT:
+                    stream.seek(8 + length + begin)
+                    content = stream.read(stop - begin)
+                    content = content if len(content) == stop - begin else None
+                tensor = Tensor(str(entry["dtype"]), shape, stop - begin, content)
+                whole = content is None or tensor.bits == 8 * len(content)
+                tensors[name] = tensor if whole else Tensor(tensor.dtype, shape, tensor.bytes)
+                end = max(end, stop)
     except (
         OSError,
         ValueError,
@@ -66,9 +181,19 @@ def safetensors_header(file: Path) -> tuple[dict[str, Tensor], int]:
         struct.error,
         MemoryError,
         OverflowError,
+        RecursionError,
     ) as error:
         raise ConfigError(f"{file}: damaged: its safetensors header can't be read ({error}); fetch it again") from error
-    return tensors, 8 + length + end
+    return Header(tensors, 8 + length + end, {str(key): str(value) for key, value in metadata.items()})
+
+
+def _gguf_files(file: Path) -> list[Path]:
+    """A model that was split names its number and their count: `...-00001-of-00003.gguf`."""
+    numbered = re.fullmatch(r"(.+-)\d{5}-of-(\d{5})\.gguf", file.name)
+    if numbered is None:
+        return [file]
+    names = [f"{numbered[1]}{number:05d}-of-{numbered[2]}.gguf" for number in range(1, int(numbered[2]) + 1)]
+    return [file.with_name(name) for name in names if file.with_name(name).is_file()]
 
 
 def _gguf_tensors(file: Path) -> dict[str, Tensor]:

@@ -75,7 +75,7 @@ def _show(found: "Inspection", console: "Console") -> None:
         console.print(layers)
     for pick in found.picks or ():
         answer = f"{pick.kernel or 'no kernel'}{': ' if pick.note else ''}{pick.note or ''}"
-        say(f"vLLM here, for {pick.part.kind} in {pick.part.scheme}: {answer}")
+        say(f"vLLM here, for {pick.stored.kind} in {pick.stored.scheme}: {answer}")
     if ran := found.ran:
         for name in ("kind", "version", "device", "mode", "dtype", "ran_as", "attention", "kv_cache"):
             say(f"{name:>16}  {getattr(ran, name) or 'unknown'}")

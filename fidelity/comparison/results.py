@@ -5,18 +5,20 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from fidelity.comparison.pairing import Pairing, pair_runs
 from fidelity.config import Compares
 from fidelity.errors import StoreError
-from fidelity.floor import ByPrompt, by_prompt, summarise
+from fidelity.floor import ByPrompt, by_prompt, candidate_by_prompt, summarise
 from fidelity.gate import Evidence, Gate, Measured, Verdict, judge
-from fidelity.records import Column, PromptTokens, Sameness
+from fidelity.records import Column, PromptTokens, Sameness, Side
 from fidelity.store.comparisons import Comparison
 from fidelity.store.manifests import ColumnSource
 from fidelity.store.runs import Run
 from fidelity.text.thinking import Habit
 
+Role = Literal["candidate", "control"]
 LOW_ANCHOR_SEED = 0
 """Of the permutation that gives each of the candidate's outputs another prompt's baseline."""
 
@@ -86,8 +88,8 @@ class Scores:
         return self.kept.manifest.spelling_only
 
     @cached_property
-    def by_prompt(self) -> dict[str, ByPrompt]:
-        """What `values_of` has been asked for."""
+    def by_prompt(self) -> dict[tuple[str, Role], ByPrompt]:
+        """What `values_of` and `control_values_of` have been asked for."""
         return {}
 
     @property
@@ -136,7 +138,7 @@ def evidence_of(result: ComparisonSet, candidate: Scores) -> Evidence:
             reasons = lacking.inapplicable | lacking.unscored
             unscored[name] = reasons.get(name, f"the control {lacking.run.name} was not scored on it")
             continue
-        controls = tuple(values_of(control, name) for control in result.controls)
+        controls = tuple(control_values_of(control, name) for control in result.controls)
         columns[name] = Measured(scored.column, values_of(candidate, name), controls, chance_level(candidate, name))
     return Evidence(
         candidate=candidate.run.name,
@@ -157,17 +159,26 @@ def evidence_of(result: ComparisonSet, candidate: Scores) -> Evidence:
     )
 
 
+def values_of(candidate: Scores, name: str) -> ByPrompt:
+    """A candidate's column by prompt, repeats averaged; what it alone keeps from being scored counts as the worst."""
+    key: tuple[str, Role] = name, "candidate"
+    if key not in candidate.by_prompt:
+        candidate.by_prompt[key] = candidate_by_prompt(candidate.prompt_ids, candidate.columns[name].column)
+    return candidate.by_prompt[key]
+
+
+def control_values_of(control: Scores, name: str) -> ByPrompt:
+    """A control's column by prompt, repeats averaged; a prompt that it can't be scored on is out for everybody."""
+    key: tuple[str, Role] = name, "control"
+    if key not in control.by_prompt:
+        control.by_prompt[key] = by_prompt(control.prompt_ids, control.columns[name].column)
+    return control.by_prompt[key]
+
+
 def chance_level(scores: Scores, name: str) -> float | None:
     """A column's mean between this run's outputs and other prompts' baselines; None for what is no similarity."""
     low = scores.columns[name].low
     return None if low is None else summarise(by_prompt(scores.prompt_ids, low), low).value
-
-
-def values_of(scores: Scores, name: str) -> ByPrompt:
-    """A column by prompt, repeats averaged."""
-    if name not in scores.by_prompt:
-        scores.by_prompt[name] = by_prompt(scores.prompt_ids, scores.columns[name].column)
-    return scores.by_prompt[name]
 
 
 def keep(candidate: Scores, controls: Sequence[Scores], *, candidates: int = 1) -> Scores:
@@ -216,7 +227,23 @@ def load_comparison(
     controls = tuple(shared[name] for name in manifest.controls)
     run = Run(_runs(path) / manifest.candidate)
     own = tuple(_scores(run, Comparison(folder / name), columns, lows=lows) for name in manifest.own_controls)
-    return ComparisonSet(baseline, controls, (_scores(baseline, comparison, columns, lows=lows, own_controls=own),))
+    candidate = _scores(baseline, comparison, columns, lows=lows, own_controls=own)
+    return ComparisonSet(baseline, controls, (_with_sides(candidate, controls),))
+
+
+def _with_sides(candidate: Scores, controls: Sequence[Scores]) -> Scores:
+    """The same, where an earlier version kept no sides: a prompt that all controls are scored on is the candidate's."""
+    columns = {}
+    for name, scored in candidate.columns.items():
+        column, floor = scored.column, [control_values_of(c, name) for c in controls if name in c.columns]
+        if column.sides is None and None in column.values:
+            sides: list[Side | None] = []
+            for prompt_id, value in zip(candidate.prompt_ids, column.values, strict=True):
+                lost = floor and all(values.get(prompt_id) is not None for values in floor)
+                sides.append(None if value is not None else "candidate" if lost else "pair")
+            scored = replace(scored, column=replace(column, sides=tuple(sides)))
+        columns[name] = scored
+    return replace(candidate, columns=columns)
 
 
 def low_signature(signature: str) -> str:

@@ -16,12 +16,16 @@ from fidelity.config import Compares, Reasoning
 from fidelity.encoders import CachedEncoder, locate
 from fidelity.errors import FidelityError
 from fidelity.metrics import EncoderMetric, Metric, every_metric
-from fidelity.records import Column, Pair, Sameness
+from fidelity.metrics.base import Need
+from fidelity.records import Column, Pair, Sameness, Side
 from fidelity.store.comparisons import Comparison
 from fidelity.store.manifests import ColumnSource, ComparisonManifest
 from fidelity.store.runs import Run
 from fidelity.store.store import Store
 from fidelity.store.token_scores import StoredScores, both_scored, together
+
+RECORDED: dict[Need, str] = {"token_ids": "token ids", "finish_reason": "finish reasons"}
+"""What of a generation an engine or a recording may leave out, and its name for people."""
 
 
 def check_can_be_scored(metric: Metric) -> None:
@@ -161,7 +165,7 @@ def _describe(scores: Scores) -> None:
     made = {name: ColumnSource(signature=s.signature, column=s.column.name) for name, s in scores.columns.items()}
     before = scores.kept.manifest
     scores.kept.described(
-        columns={**before.columns, **made},
+        columns={n: source for n, source in before.columns.items() if n not in scores.unscored} | made,
         unscored={**before.unscored, **scores.unscored},
         inapplicable={**before.inapplicable, **scores.inapplicable},
     )
@@ -186,25 +190,36 @@ def _add_forced(metric: Metric, one: Scores) -> None:
     ours, theirs = both
     depth = "|".join(f"{key}:{value}" for key, value in asdict(ours.depth).items() if value is not None)
     signature = f"{metric.signature()}|{depth}"
-    if one.kept.columns(signature) is None:
-        rows = [metric.score([_with_scores(pair, ours, theirs)]) for pair in one.pairing.pairs]
+    if not _is_scored(one.kept, signature):
+        rows = [_score_forced(metric, pair, ours, theirs) for pair in one.pairing.pairs]
         one.kept.add_columns(signature, [_joined(parts) for parts in zip(*rows, strict=True)])
     columns = scored_columns(one.kept, signature)
     one.columns.update({metric.named(name): column for name, column in columns.items()})
 
 
-def _with_scores(pair: Pair, ours: StoredScores, theirs: StoredScores) -> Pair:
-    """The pair with both models' scores, if they are of the tokens that the baseline said."""
-    said, key = pair.baseline.token_ids or (), (pair.prompt.id, pair.baseline.repeat)
-    scores = [forced.get(*key) for forced in (ours, theirs)]
-    ours_, theirs_ = (s if s and list(s.token_ids) == list(said[: len(s.token_ids)]) else None for s in scores)
-    return replace(pair, forced=(ours_, theirs_) if ours_ and theirs_ else None)
+def _score_forced(metric: Metric, pair: Pair, baseline: StoredScores, candidate: StoredScores) -> list[Column]:
+    """The columns of one pair; unscored where one model has no scores of the tokens that the baseline generated."""
+    tokens, key = pair.baseline.token_ids or (), (pair.prompt.id, pair.baseline.repeat)
+    scores = [forced.get(*key) for forced in (baseline, candidate)]
+    own, other = (s if s and list(s.token_ids) == list(tokens[: len(s.token_ids)]) else None for s in scores)
+    if own and other and (len(other.token_ids) or not len(own.token_ids)):
+        return metric.score([replace(pair, forced=(own, other))])
+    sides: tuple[Side, ...] = ("candidate" if own else "baseline",)
+    return [replace(column, sides=sides) for column in metric.score([replace(pair, forced=None)])]
+
+
+def _is_scored(kept: Comparison, signature: str) -> bool:
+    """Whether the store has a metric's columns, with whose answer leaves a pair unscored, as older versions had not."""
+    columns = kept.columns(signature)
+    return columns is not None and not any(c.sides is None and None in c.values for c in columns)
 
 
 def _joined(parts: Sequence[Column]) -> Column:
     """The columns of single pairs as one."""
     weights = None if parts[0].weights is None else tuple(part.weights[0] for part in parts if part.weights)
-    return replace(parts[0], values=tuple(part.values[0] for part in parts), weights=weights)
+    sides = tuple(part.sides[0] if part.sides else None for part in parts)
+    values = tuple(part.values[0] for part in parts)
+    return replace(parts[0], values=values, weights=weights, sides=sides if any(sides) else None)
 
 
 def _add(metric: Metric, named: Callable[[str], str], scores: Sequence[Scores], *, anchors: bool) -> None:
@@ -220,12 +235,15 @@ def _add(metric: Metric, named: Callable[[str], str], scores: Sequence[Scores], 
         ]
     _score_missing(metric, parts)
     for one in scores:
-        columns = scored_columns(one.kept, signature)
-        one.columns.update({named(name): column for name, column in columns.items()})
+        for name, column in scored_columns(one.kept, signature).items():
+            if reason := _lacking(metric.needs_of(name), one):
+                one.unscored[named(name)] = reason
+            else:
+                one.columns[named(name)] = column
 
 
 def _score_missing(metric: Metric, parts: Sequence[_Part]) -> None:
-    missing = [part for part in parts if part.kept.columns(part.signature) is None]
+    missing = [part for part in parts if not _is_scored(part.kept, part.signature)]
     if not missing:
         return
     columns = metric.score([pair for part in missing for pair in part.pairs])
@@ -238,7 +256,8 @@ def _score_missing(metric: Metric, parts: Sequence[_Part]) -> None:
 
 def _sliced(column: Column, own: slice) -> Column:
     weights = None if column.weights is None else column.weights[own]
-    return replace(column, values=column.values[own], weights=weights)
+    sides = column.sides[own] if column.sides and any(column.sides[own]) else None
+    return replace(column, values=column.values[own], weights=weights, sides=sides)
 
 
 def _with_other_baselines(pairs: Sequence[Pair]) -> list[Pair]:
@@ -265,10 +284,9 @@ def _unmet(metric: Metric, scores: Scores) -> str | None:
     """Why these two runs can't be scored with this metric; None where they can."""
     if "token_ids" not in metric.needs and not metric.forced:
         return None
+    if reason := _lacking(frozenset({"token_ids"}), scores):
+        return reason
     baseline, other = scores.baseline, scores.run
-    for run, side in ((baseline, "baseline"), (other, "candidate")):
-        if all(getattr(pair, side).token_ids is None for pair in scores.pairing.pairs):
-            return f"{run.name} has no token ids"
     original, own = baseline.manifest.engine.tokenizer, other.manifest.engine.tokenizer
     if original and own and original != own:
         return f"{baseline.name} and {other.name} have different tokenizers, so their token ids can't be compared"
@@ -276,3 +294,12 @@ def _unmet(metric: Metric, scores: Scores) -> str | None:
         return None
     both = together(baseline, other, whole_vocabulary="whole_vocabulary" in metric.needs)
     return both if isinstance(both, str) else None
+
+
+def _lacking(needs: frozenset[Need], scores: Scores) -> str | None:
+    """Which of the two runs has, in none of its answers, what is needed of a generation; None where both have it."""
+    for need, words in RECORDED.items():
+        for run, side in ((scores.baseline, "baseline"), (scores.run, "candidate")):
+            if need in needs and all(getattr(getattr(pair, side), need) is None for pair in scores.pairing.pairs):
+                return f"{run.name} has no {words}"
+    return None

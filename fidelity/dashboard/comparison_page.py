@@ -111,17 +111,20 @@ def _table(entry: CatalogEntry, found: dict[str, ColumnSummary]) -> None:
             "to": [row.excess_span.high for row in shown],
             "prompts": [row.n for row in shown],
             "unscored": [row.n_unscored for row in shown],
+            "counted as worst": [row.n_worst for row in shown],
             "summary": [row.kind for row in shown],
         }
     )
+    levels = ("Metric", "Value", "Floor", "Other prompts", "Excess", "from", "to")
     markup_table(
-        ("Metric", "Value", "Floor", "Other prompts", "Excess", "from", "to", "Prompts", "Unscored", "Mean or median"),
+        (*levels, "Prompts", "Unscored", "Worst", "Mean or median"),
         [_cells(row) for row in shown],
     )
     quiet(
         "Floor: between the baseline and its control. Other prompts: against the baseline's answers to other prompts, "
         "as low as it gets. Excess: drift beyond the floor, mean over prompts, positive is worse; with its 95 % "
-        "interval by bootstrap, for looking at, not for judging. Prompts: scored in the candidate and every control."
+        "interval by bootstrap, for looking at, not for judging. Prompts: scored in the candidate and every control. "
+        "Worst: answers of the candidate that can't be scored, and count as the worst value."
     )
     downloads(table, f"{entry.id}-metrics")
 
@@ -130,7 +133,7 @@ def _cells(row: ColumnSummary) -> tuple[str, ...]:
     digits = 0 if row.kind == "median" else 3
     levels = [number(value, digits=digits) for value in (row.value, row.floor, row.low)]
     excess = [number(value, sign=True) for value in (row.excess, row.excess_span.low, row.excess_span.high)]
-    return (row.name, *levels, *excess, str(row.n), str(row.n_unscored), row.kind)
+    return (row.name, *levels, *excess, str(row.n), str(row.n_unscored), str(row.n_worst), row.kind)
 
 
 def _distribution(shelf: Shelf, entry: CatalogEntry, found: dict[str, ColumnSummary], metric: str) -> None:

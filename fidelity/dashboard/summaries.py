@@ -9,7 +9,15 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from fidelity.comparison.results import ComparisonSet, Scores, evidence_of, load_comparison, values_of, verdicts
+from fidelity.comparison.results import (
+    ComparisonSet,
+    Scores,
+    control_values_of,
+    evidence_of,
+    load_comparison,
+    values_of,
+    verdicts,
+)
 from fidelity.dashboard.catalog import attempt
 from fidelity.floor import Summary, excess_by_prompt, mean_over_controls
 from fidelity.gate import Gate, Verdict, draft
@@ -47,6 +55,7 @@ class ColumnSummary:
     excess: float | None
     n: int
     n_unscored: int
+    n_worst: int
     value_span: Span = Span()
     floor_span: Span = Span()
     excess_span: Span = Span()
@@ -140,6 +149,7 @@ def _row(name: str, summary: Summary, floor: Summary | None, low: float | None) 
         excess=summary.excess,
         n=summary.n,
         n_unscored=summary.n_unscored,
+        n_worst=summary.n_worst,
     )
 
 
@@ -147,7 +157,7 @@ def _questions(result: ComparisonSet, candidate: Scores, name: str) -> dict[Esti
     """The candidate's values, the floor's and the excess, over the prompts that `floor.summarise` takes."""
     column, own = candidate.columns[name].column, values_of(candidate, name)
     has_floor = bool(result.controls) and all(name in control.columns for control in result.controls)
-    controls = [values_of(control, name) for control in result.controls] if has_floor else []
+    controls = [control_values_of(control, name) for control in result.controls] if has_floor else []
     weights = {prompt: v.weight for prompt, v in own.items() if v}
     excess = excess_by_prompt(own, controls, column.better) if controls and column.better != "neither" else {}
     values = {p: v.value if v and (not excess or excess[p] is not None) else None for p, v in own.items()}

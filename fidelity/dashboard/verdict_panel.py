@@ -46,4 +46,4 @@ def show_verdict(judged: Verdict, found: dict[str, ColumnSummary]) -> None:
 
 
 def _summary(row: ColumnSummary, value: float | None) -> Summary:
-    return Summary(row.name, value, row.kind, row.better, row.n, row.n_unscored, row.excess)
+    return Summary(row.name, value, row.kind, row.better, row.n, row.n_unscored, row.excess, row.n_worst)

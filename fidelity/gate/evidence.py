@@ -1,6 +1,6 @@
 """What a verdict rests on: columns, failures and manifests of one candidate and of the baseline's controls."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from fidelity.config import Compares
@@ -27,6 +27,15 @@ class Measured:
     def excess(self) -> dict[str, float | None]:
         """By prompt, positive is worse; None where either side could not be scored."""
         return excess_by_prompt(self.candidate, self.controls, self.column.better)
+
+    def unscorable(self) -> int:
+        """Prompts that every control can be scored on, where the candidate can't and no worst value stands for it."""
+        floor = {} if self.column.worst is not None else self.floor()
+        return sum(value is None and floor.get(prompt) is not None for prompt, value in self.candidate.items())
+
+    def n_worst(self, prompts: Iterable[str]) -> int:
+        """Of these prompts, the candidate's answers that count as the worst since they could not be scored."""
+        return sum(value.n_worst for prompt in prompts if (value := self.candidate.get(prompt)))
 
     def floor(self) -> dict[str, float | None]:
         """By prompt: the mean over the controls."""

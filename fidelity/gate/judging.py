@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from fidelity.gate.comparability import in_words
+from fidelity.gate.coverage import with_coverage
 from fidelity.gate.difference import Difference
 from fidelity.gate.evidence import SEED, Evidence
 from fidelity.gate.facts import differences_in, unmet
@@ -14,6 +15,8 @@ from fidelity.gate.settings import Gate, Limit, check_columns
 from fidelity.gate.shares import judge_breaks, judge_failed
 from fidelity.gate.verdict import Line, Outcome, Verdict, worst
 from fidelity.stats import holm
+
+JUDGES = {"margin": judge_margin, "tail": judge_tail, "break": judge_breaks}
 
 
 def judge(gate: Gate, evidence: Evidence) -> Verdict:
@@ -32,16 +35,20 @@ def judge(gate: Gate, evidence: Evidence) -> Verdict:
     judged = _each(gate, evidence, plan)
     lines = _with_fails(judged, gate, 1 - plan.confidence)
     differing = differences_in(gate, evidence)
-    why = _why_no_fail([d for d in differing if not d.declared], unmet_ones, lines)
+    undeclared = [difference for difference in differing if not difference.declared]
+    why = _why_no_fail(undeclared, unmet_ones, lines)
+    about_answers = [line for line in unmet_ones if line.name not in ("quantization", "label")]
+    why_failed = _why_no_fail(undeclared, about_answers, lines)
     beyond = [line for line in lines if line.decides and line.outcome == "fail"]
-    lines = [*unmet_ones, *(_softened(line, why) if why else line for line in lines)]
+    # Missing answers fail even where those that are there equal the baseline's, or nothing was quantized.
+    lines = [*unmet_ones, *(_softened(line, why_failed if line.kind == "failed" else why) for line in lines)]
     outcome = worst(line.outcome for line in lines if line.decides)
+    no_fail = f"beyond the gate in {_named(beyond)}, but {why}" if beyond else ""
+    reason = _reason(outcome, lines, _surely(gate, evidence), no_fail)
     return Verdict(
         candidate=evidence.candidate,
         outcome=outcome,
-        reason=_reason(
-            outcome, lines, _surely(gate, evidence), f"beyond the gate in {_named(beyond)}, but {why}" if beyond else ""
-        ),
+        reason=f"{reason} And its {in_words(undeclared)}." if unmet_ones and undeclared else reason,
         lines=tuple(lines),
         confidence=gate.confidence,
         seed=SEED,
@@ -71,11 +78,9 @@ def _limit(limit: Limit, gate: Gate, evidence: Evidence, plan: VerdictPlan) -> J
     measured = evidence.columns.get(limit.column)
     if measured is None:
         return unjudged(limit.kind, limit.name, limit.value, evidence.unscored[limit.column])
-    if limit.kind == "break":
-        return judge_breaks(limit.name, limit.value, measured, plan)
-    judge_limit = judge_margin if limit.kind == "margin" else judge_tail
-    judged = judge_limit(limit.name, limit.value, measured, plan)
-    if why := why_no_plausible_floor(limit.column, measured, gate):
+    judged = JUDGES[limit.kind](limit.name, limit.value, measured, plan)
+    judged = with_coverage(judged, measured, evidence, least=gate.coverage_of(limit.name))
+    if limit.kind != "break" and (why := why_no_plausible_floor(limit.column, measured, gate)):
         reason = f"{judged.line.reason.removesuffix('.')}; but {why}."
         return Judged(replace(judged.line, outcome="inconclusive", reason=reason, prompts_needed=None))
     return judged
@@ -109,8 +114,8 @@ def _why_no_fail(undeclared: Sequence[Difference], unmet_ones: Sequence[Line], l
 
 
 def _softened(line: Line, why: str) -> Line:
-    """A fail that is none, with the reason why."""
-    if line.outcome != "fail":
+    """A fail that is none, with the reason why, where there is one."""
+    if line.outcome != "fail" or not why:
         return line
     return replace(line, outcome="inconclusive", reason=f"{line.reason.removesuffix('.')}; but no fail: {why}.")
 

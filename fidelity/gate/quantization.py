@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection
 from typing import NamedTuple
 
+from fidelity.checkpoints import NOT_KNOWN, ran_otherwise
 from fidelity.config import Compares
 from fidelity.gate.conditions import is_float, kv_cache, options_of
 from fidelity.gate.options import QUANTIZING
@@ -23,6 +24,8 @@ FLOAT_WORDS = re.compile(r"(?<![A-Z0-9])(?:BF16|F(?:P|LOAT)?16|F(?:P|LOAT)?32|BF
 FLOAT_NAMES = {"BF": "BF16", "16": "FP16", "32": "FP32"}
 KV_WORDS = re.compile(r"(?:\S+ )?\bKV\b.*", re.IGNORECASE)
 """The end of a label that is about the KV cache."""
+MOSTLY = re.compile(r"most (?:of the weights )?are \w+")
+"""What a checkpoint's format says of the weights that aren't quantized."""
 
 
 def asked_to_quantize(manifest: RunManifest) -> bool:
@@ -34,6 +37,8 @@ def asked_to_quantize(manifest: RunManifest) -> bool:
 def is_quantized(manifest: RunManifest) -> bool | None:
     """Whether a run was meant to be quantized, by its options, its checkpoint, its label; None where none says."""
     stored = manifest.checkpoint.format
+    if stored is not None and stored.startswith(NOT_KNOWN):
+        stored = None
     if asked_to_quantize(manifest) or (stored is not None and not is_float(stored)):
         return True
     claim = _claim(manifest.label)
@@ -46,9 +51,10 @@ def real_format(manifest: RunManifest) -> str | None:
     """The checkpoint's format, what the kernels ran it as, and its KV cache, as far as they are known."""
     stored, ran, cache = manifest.checkpoint.format, manifest.engine.ran_as, kv_cache(manifest)
     formats = [form] if (form := stored or ran) else []
-    if stored and ran and ran != stored:
+    if stored and ran and (ran_otherwise(stored, ran) or stored.startswith(NOT_KNOWN)):
         formats.append(f"ran as {ran}")
-    if cache not in (None, "as computed"):
+    stated = (manifest.checkpoint.kv_cache or "").lower()
+    if cache not in (None, "as computed") and not (stated and str(cache).startswith(stated)):
         formats.append(f"KV cache {cache}")
     return ", ".join(formats) or None
 
@@ -135,7 +141,9 @@ class _Claim(NamedTuple):
 
 def _claim(text: str | None) -> _Claim | None:
     """What a label or a format says: whether quantized, bits of weights and of activations; None where nothing."""
-    words = KV_WORDS.sub("", str(text or ""))
+    words = MOSTLY.sub("", KV_WORDS.sub("", str(text or "")))
+    if words.startswith("mixed"):
+        return _Claim(quantized=True)
     if found := BITS.search(words):
         return _Claim(quantized=True, weights=int(found[1]), activations=int(found[2]))
     if (plain := FLOAT_WORDS.search(words)) and not QUANTIZED_WORDS.search(words):

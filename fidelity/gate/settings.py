@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationError, model_validator
 
 from fidelity.config import Declared, explained, read_yaml
 from fidelity.errors import ConfigError
@@ -39,6 +39,12 @@ def _no_percent(value: Any) -> Any:
 Margin = Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)]
 Floor = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 Share = Annotated[float, BeforeValidator(_no_percent), Field(gt=0, lt=1, strict=True)]
+Coverage = Annotated[float, BeforeValidator(_no_percent), Field(gt=0, le=1, strict=True)]
+Coverages = Annotated[
+    Annotated[Coverage, Tag("share")] | Annotated[dict[str, Coverage], Tag("by column")],
+    Discriminator(lambda value: "by column" if isinstance(value, dict) else "share"),
+]
+MIN_COVERAGE = 0.9
 
 GATEABLE_FORMS = {"first_divergence": "prefix_agreement", "length_ratio": "length_similarity"}
 """Columns that only describe, and what says the same in a form that can be judged."""
@@ -74,6 +80,9 @@ class Gate(Settings):
     """By column: the excess of the worst 5 % of prompts that is acceptable; judged from 200 prompts on."""
     breaks: dict[str, Share] = Field(default_factory=dict)
     """By check (`json` is the column `break_json`): the share of prompts that may be newly broken."""
+    min_coverage: Coverages = MIN_COVERAGE
+    """The share of all prompts that a line must have been judged on to pass; by column where they differ (the others
+    are held to 0.9). What has nothing to score on many prompts, such as JSON, takes a smaller one."""
     max_failed: Annotated[float, BeforeValidator(_no_percent)] = Field(default=0.02, ge=0, lt=1, strict=True)
     """The share of prompts that may be left without an answer; beyond it the rest says too little."""
     primary: str | None = None
@@ -118,7 +127,16 @@ class Gate(Settings):
             raise ValueError(f"worst_floor: {unknown[0]!r} has no margin and no tail{hint}")
         if self.primary is not None and self.primary not in self.margins:
             raise ValueError(f"primary: {self.primary!r} has no margin{nearest(self.primary, self.margins)}")
+        if isinstance(self.min_coverage, dict):
+            named = [*self.margins, *self.tail, *self.breaks]
+            for name in self.min_coverage:
+                if name not in named:
+                    raise ValueError(f"min_coverage: no line of this gate is on {name!r}{nearest(name, named)}")
         return self
+
+    def coverage_of(self, name: str) -> float:
+        """The `min_coverage` of the lines on a column, or on a check of `breaks`."""
+        return self.min_coverage.get(name, MIN_COVERAGE) if isinstance(self.min_coverage, dict) else self.min_coverage
 
 
 def load_gate(path: Path) -> Gate:

@@ -35,6 +35,10 @@ class Line:
     """How many prompts would decide at the measured mean and spread; None where none would."""
     n: int = 0
     """Prompts that the line was judged on."""
+    coverage: float | None = None
+    """Their share of all prompts; None where no column is judged."""
+    n_worst: int = 0
+    """Answers of the candidate that could not be scored, and count as the column's worst value."""
     asymptotic: bool = False
     """True where the bounds come from a bootstrap, which promises its confidence only as n grows."""
 

@@ -13,7 +13,7 @@ from fidelity.errors import ConfigError, FidelityError, MissingPackageError
 from fidelity.records import Column, Generation, Pair, Prompt
 from fidelity.schema import Settings
 
-Need = Literal["text", "token_ids", "encoder", "forced", "whole_vocabulary"]
+Need = Literal["text", "token_ids", "finish_reason", "encoder", "forced", "whole_vocabulary"]
 """`forced`: what both models make of the baseline's tokens; `whole_vocabulary`: the same of every token there is."""
 
 
@@ -28,6 +28,10 @@ class Metric(Settings, ABC):
     def needs(self) -> frozenset[Need]:
         """What both runs, or this machine, must have; checked before any model loads. May depend on the parameters."""
         return frozenset({"text"})
+
+    def needs_of(self, column: str) -> frozenset[Need]:
+        """What one of its columns needs besides: where a whole run has none of it, only that column is unscored."""
+        return frozenset()
 
     extra: ClassVar[str] = "lexical"
     """The extra that brings `packages`, where they aren't core dependencies."""

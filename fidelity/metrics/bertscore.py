@@ -14,7 +14,7 @@ from fidelity.encoders.base import TokenVectors
 from fidelity.errors import FidelityError
 from fidelity.metrics.base import EncoderMetric
 from fidelity.metrics.vectors import UNREADABLE, best_matches, harmonic_mean, within_unit
-from fidelity.records import Column, Pair
+from fidelity.records import Column, Pair, Side
 
 WINDOW = 120_000
 """Characters whose token vectors are held at once: 30,000 tokens of English, 120 MiB with roberta-large."""
@@ -106,7 +106,8 @@ class BertScore(EncoderMetric):
         random.Random(0).shuffle(texts)
         texts = texts[:200]
         raw = self.model_copy(update={"rescale": None})
-        scores = [s for s in raw._scores(list(zip(texts, texts[1:] + texts[:1], strict=True))) if s and s.f1 < 1]
+        scored = raw._scores(list(zip(texts, texts[1:] + texts[:1], strict=True)))
+        scores = [score for score in scored if isinstance(score, BertScores) and score.f1 < 1]
         if not scores:
             raise FidelityError("bertscore: rescale: fit needs two different baselines; give the constants instead")
         constants = tuple(round(float(np.mean(values)), 6) for values in zip(*scores, strict=True))
@@ -117,20 +118,20 @@ class BertScore(EncoderMetric):
         if self.rescale == "fit" and pairs:
             raise FidelityError("bertscore: rescale: fit was not fitted before it was asked to score")
         scores = self._scores([(p.baseline.text, p.candidate.text) for p in pairs]) if pairs else []
-        rescaled = [score and self._rescaled(score) for score in scores]
+        rescaled = [self._rescaled(score) for score in scores]
         return [
-            Column("bertscore", [s and s.f1 for s in rescaled]),
-            Column("bertscore_precision", [s and s.precision for s in rescaled]),
-            Column("bertscore_recall", [s and s.recall for s in rescaled]),
+            Column.of("bertscore", [s.f1 if isinstance(s, BertScores) else s for s in rescaled]),
+            Column.of("bertscore_precision", [s.precision if isinstance(s, BertScores) else s for s in rescaled]),
+            Column.of("bertscore_recall", [s.recall if isinstance(s, BertScores) else s for s in rescaled]),
         ]
 
-    def _rescaled(self, score: BertScores) -> BertScores:
-        if not isinstance(self.rescale, tuple):
+    def _rescaled(self, score: BertScores | Side) -> BertScores | Side:
+        if not isinstance(self.rescale, tuple) or not isinstance(score, BertScores):
             return score
         return BertScores(*(max(0.0, (s - c) / (1 - c)) for s, c in zip(score, self.rescale, strict=True)))
 
-    def _scores(self, both: Sequence[tuple[str, str]]) -> list[BertScores | None]:
-        found: dict[tuple[str, str], BertScores | None] = {(a, b): IDENTICAL for a, b in both if a == b}
+    def _scores(self, both: Sequence[tuple[str, str]]) -> list[BertScores | Side]:
+        found: dict[tuple[str, str], BertScores | Side] = {(a, b): IDENTICAL for a, b in both if a == b}
         for portion in _portions({(a, b) for a, b in both if a != b}):
             texts = sorted(set(chain.from_iterable(portion)))
             vectors = self.bound.token_vectors(texts, layer=self.layer, overlap=self.overlap)
@@ -174,9 +175,9 @@ def _neighbours_first(both: set[tuple[str, str]]) -> Iterator[tuple[str, str]]:
             waiting.extend(chain.from_iterable(new))
 
 
-def _score(baseline: TokenVectors, candidate: TokenVectors) -> BertScores | None:
+def _score(baseline: TokenVectors, candidate: TokenVectors) -> BertScores | Side:
     if max(baseline.unknown, candidate.unknown) > UNREADABLE:
-        return None
+        return "baseline" if baseline.unknown > UNREADABLE else "candidate"
     if not (baseline.counted.any() and candidate.counted.any()):
         return NOTHING_SHARED if baseline.counted.any() or candidate.counted.any() else IDENTICAL
     best_of_baseline, best_of_candidate = best_matches(baseline.vectors, candidate.vectors)

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Sequence
 from typing import ClassVar, Literal
 
-from fidelity.metrics.base import Metric
-from fidelity.records import Column, Pair
-from fidelity.text.blocks import MAX_CHARACTERS
+from fidelity.metrics.base import Metric, Need
+from fidelity.records import Column, Pair, Side
+from fidelity.text.blocks import too_long
 from fidelity.text.documents import documents, share_that_parses
-from fidelity.text.languages import main_language
+from fidelity.text.languages import leaves_language
 from fidelity.text.loops import ends_in_loop
 from fidelity.text.refusals import refuses
 
@@ -18,7 +18,9 @@ CHECKS_OF_CORE: tuple[Check, ...] = ("empty", "length", "loop", "refusal_appeare
 PACKAGES: dict[Check, tuple[str, ...]] = {
     "loop": ("regex",),
     "json": ("markdown-it-py", "PyYAML"),
-    "language": ("markdown-it-py", "py3langid"),
+    "language": ("markdown-it-py", "py3langid", "regex"),
+    "refusal_appeared": ("regex",),
+    "refusal_vanished": ("regex",),
 }
 
 
@@ -30,11 +32,13 @@ class Breaks(Metric):
     - `break_empty`: the candidate is white space only, the baseline isn't.
     - `break_length`: the candidate was cut off by the token limit, the baseline wasn't. None where an engine gave no
       reason why it stopped.
-    - `break_loop`: the candidate ends in a phrase that repeats at least 3 times over at least 50 words, see `loops`.
+    - `break_loop`: the candidate ends in a phrase that repeats at least 3 times over at least 50 words, or in endless
+      white space or one endless word, see `loops`.
     - `break_json`: a document of the baseline's that parses as JSON or YAML has none in its place that does (`json`).
-    - `break_language`: another language, where both texts have letters enough and a probability of 0.9 (`languages`).
-    - `break_refusal_appeared`, `break_refusal_vanished`: only one of the two begins with a phrase of refusal, from a
-      small list in twelve languages (`refusals`). An empty candidate refuses nothing, so that no refusal vanishes.
+    - `break_language`: the candidate is in another language, switches to one or ends in one, or has letters of a script
+      that neither baseline nor prompt has (`languages`, `scripts`).
+    - `break_refusal_appeared`, `break_refusal_vanished`: only one of the two begins by declining, told by patterns in
+      thirteen languages (`refusals`). An empty candidate refuses nothing, so that no refusal vanishes.
 
     `break_json` and `break_language` are None where a text is longer than 500,000 characters.
     """
@@ -46,8 +50,15 @@ class Breaks(Metric):
     extra: ClassVar[str] = "structure"
 
     @property
+    def revision(self) -> int:
+        return 2
+
+    @property
     def packages(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(package for check in self.checks for package in PACKAGES.get(check, ())))
+
+    def needs_of(self, column: str) -> frozenset[Need]:
+        return frozenset({"finish_reason"} if column == "break_length" else ())
 
     def fallback(self) -> "Breaks | None":
         core = tuple(check for check in self.checks if check in CHECKS_OF_CORE)
@@ -58,38 +69,37 @@ class Breaks(Metric):
             self.require_packages()
         return [self._column(check, [JUDGES[check](pair) for pair in pairs]) for check in self.checks]
 
-    def _column(self, check: Check, broken: Sequence[bool | None]) -> Column:
-        values = tuple(None if b is None else float(b) for b in broken)
-        return Column(f"break_{check}", values, better="lower")
+    def _column(self, check: Check, broken: Sequence[bool | Side]) -> Column:
+        values = [one if isinstance(one, str) else float(one) for one in broken]
+        return Column.of(f"break_{check}", values, better="lower")
 
 
 def _empty(pair: Pair) -> bool:
     return bool(pair.baseline.text.strip()) and not pair.candidate.text.strip()
 
 
-def _length(pair: Pair) -> bool | None:
+def _length(pair: Pair) -> bool | Side:
     reasons = pair.baseline.finish_reason, pair.candidate.finish_reason
-    return None if None in reasons else reasons[0] != "length" and reasons[1] == "length"
+    if None in reasons:
+        return "baseline" if reasons[0] is None else "candidate"
+    return reasons[0] != "length" and reasons[1] == "length"
 
 
 def _loop(pair: Pair) -> bool:
     return _newly(ends_in_loop, pair)
 
 
-def _json(pair: Pair) -> bool | None:
+def _json(pair: Pair) -> bool | Side:
     baseline, candidate = documents(pair.baseline.text), documents(pair.candidate.text)
     if baseline is None or candidate is None:
-        return None
+        return "baseline" if baseline is None else "candidate"
     share = share_that_parses(baseline, candidate)
     return share is not None and share < 1.0
 
 
-def _language(pair: Pair) -> bool | None:
+def _language(pair: Pair) -> bool | Side:
     texts = pair.baseline.text, pair.candidate.text
-    if max(map(len, texts)) > MAX_CHARACTERS:
-        return None
-    languages = {main_language(text) for text in texts} if texts[0] != texts[1] else set()
-    return len(languages) == 2 and None not in languages
+    return too_long(*texts) or leaves_language(*texts, prompt=pair.prompt.text)
 
 
 def _refusal_appeared(pair: Pair) -> bool:
@@ -105,7 +115,7 @@ def _newly(broken: Callable[[str], bool], pair: Pair) -> bool:
     return broken(pair.candidate.text) and not broken(pair.baseline.text)
 
 
-JUDGES: dict[Check, Callable[[Pair], bool | None]] = {
+JUDGES: dict[Check, Callable[[Pair], bool | Side]] = {
     "empty": _empty,
     "length": _length,
     "loop": _loop,

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 from pydantic import Field
 
 from fidelity.metrics.base import Metric
-from fidelity.records import Column, Pair
-from fidelity.text.blocks import MAX_CHARACTERS, Fence, fences
+from fidelity.records import Column, Pair, Side
+from fidelity.text.blocks import Fence, fences, too_long
 from fidelity.text.trees import Shapes, grow, similarity
 
 if TYPE_CHECKING:
@@ -91,16 +91,16 @@ class Code(Metric):
             self.require_packages()
         scored = [self._compare(p.baseline.text, p.candidate.text) for p in pairs]
         return [
-            Column("code_parses", tuple(parses for parses, _ in scored)),
-            Column("code", tuple(similar for _, similar in scored)),
+            Column.of("code_parses", [parses for parses, _ in scored]),
+            Column.of("code", [similar for _, similar in scored]),
         ]
 
-    def _compare(self, baseline: str, candidate: str) -> tuple[float | None, float | None]:
-        if max(len(baseline), len(candidate)) > MAX_CHARACTERS:
-            return None, None
+    def _compare(self, baseline: str, candidate: str) -> tuple[float | Side, float | Side]:
+        if side := too_long(baseline, candidate):
+            return side, side
         a, b = _read(fences(baseline), fences(candidate))
-        if not (a or b) or max(sum(len(block.code) for block in side) for side in (a, b)) > MAX_CODE:
-            return None, None
+        if side := _too_much(a, b):
+            return side, side
         parsed = {block: _parse(block) for block in {*a, *b}}
         shapes: Shapes = {}
         forests = (grow((node for block in side for node in _nodes(block, parsed[block])), shapes) for side in (a, b))
@@ -127,9 +127,17 @@ def _read(a: Sequence[Fence], b: Sequence[Fence]) -> tuple[list[CodeBlock], list
     return blocks
 
 
+def _too_much(a: Sequence[CodeBlock], b: Sequence[CodeBlock]) -> Side | None:
+    """Whose code is more than what is read in a bounded time; "pair" where there is none at all."""
+    if not (a or b):
+        return "pair"
+    sizes = [sum(len(block.code) for block in blocks) for blocks in (a, b)]
+    return "baseline" if sizes[0] > MAX_CODE else "candidate" if sizes[1] > MAX_CODE else None
+
+
 def _share_that_parses(
     a: Sequence[CodeBlock], b: Sequence[CodeBlock], parsed: "dict[CodeBlock, Tree | None]"
-) -> float | None:
+) -> float | Side:
     candidates: dict[str, list[CodeBlock]] = defaultdict(list)
     for block in b:
         candidates[block.language].append(block)
@@ -139,7 +147,7 @@ def _share_that_parses(
         partner = next(waiting.get(block.language, iter(())), None)
         if _is_whole(parsed[block]):
             kept.append(partner is not None and _is_whole(parsed[partner]))
-    return sum(kept) / len(kept) if kept else None
+    return sum(kept) / len(kept) if kept else "pair"
 
 
 def _parse(block: CodeBlock) -> "Tree | None":

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from typing import Literal
 
 from fidelity.metrics.base import Metric
-from fidelity.records import Column, Pair
+from fidelity.records import Column, Pair, Side
+from fidelity.text.blocks import too_long
 from fidelity.text.conflicts import KINDS, TextComparison, compare_texts
+from fidelity.text.frames import ConflictKind
 
-MAX_CHARACTERS = 500_000
 PACKAGES = ("rapidfuzz", "regex", "babel", "nltk", "markdown-it-py", "pygments", "sqlglot")
 
 
@@ -29,9 +30,10 @@ class Conflicts(Metric):
     `aligned` is the share of the baseline's units that have a counterpart, `omitted` the others, `added` the share of
     the candidate's units that have none. Identical texts have no conflict in any language.
 
-    None where less than `min_aligned` is aligned: the texts have left each other, and nothing can be compared. Negation
-    and direction are None in languages without a word list (see docs/metrics.md), and `conflict_any` with them unless
-    another kind is 1. Texts of more than 500,000 characters are unscored.
+    None where less than `min_aligned` is aligned: the texts have left each other, and nothing can be compared. That is
+    the candidate's doing, so it counts as a conflict where the control could be compared. Negation and direction are
+    None in languages without a word list (see docs/metrics.md), and `conflict_any` with them unless another kind is 1.
+    Texts of more than 500,000 characters are unscored.
     """
 
     kind: Literal["conflicts"] = "conflicts"
@@ -51,31 +53,35 @@ class Conflicts(Metric):
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
         compared = [self.compare(pair) for pair in pairs]
         columns = [
-            Column(f"conflict_{kind}", tuple(self._value(c, kind) for c in compared), better="lower")
-            for kind in (*sorted(KINDS, key=ORDER.index), "any")
+            Column.of(f"conflict_{kind}", [self._value(c, kind) for c in compared], better="lower") for kind in ORDER
         ]
         shares = {
-            "aligned": tuple(None if c is None else c.aligned for c in compared),
-            "omitted": tuple(None if c is None else 1 - c.aligned for c in compared),
-            "added": tuple(None if c is None else c.added for c in compared),
+            "aligned": [c if isinstance(c, str) else c.aligned for c in compared],
+            "omitted": [c if isinstance(c, str) else 1 - c.aligned for c in compared],
+            "added": [c if isinstance(c, str) else c.added for c in compared],
         }
         better: dict[str, Literal["higher", "lower"]] = {"aligned": "higher", "omitted": "lower", "added": "lower"}
-        return [*columns, *(Column(name, values, better=better[name]) for name, values in shares.items())]
+        return [*columns, *(Column.of(name, values, better=better[name]) for name, values in shares.items())]
 
-    def compare(self, pair: Pair) -> TextComparison | None:
-        """What the columns are counted from, with the place of each conflict; None for texts that are too long."""
+    def compare(self, pair: Pair) -> TextComparison | Side:
+        """What the columns are counted from, with the place of each conflict, or whose text is too long."""
         texts = pair.baseline.text, pair.candidate.text
-        return None if max(map(len, texts)) > MAX_CHARACTERS else compare_texts(*texts, antonyms=self.antonyms)
+        return too_long(*texts) or compare_texts(*texts, antonyms=self.antonyms)
 
-    def _value(self, compared: TextComparison | None, kind: str) -> float | None:
-        if compared is None or compared.aligned < self.min_aligned:
-            return None
+    def _value(self, compared: TextComparison | Side, kind: ConflictKind | Literal["any"]) -> float | Side:
+        if isinstance(compared, str):
+            return compared
+        if compared.aligned < self.min_aligned:
+            return "candidate" if compared.units[0] else "baseline"
         found = {conflict.kind for conflict in compared.conflicts}
-        if kind == "any":
-            covered = all(compared.covers(k) for k in KINDS)
-            return 1.0 if found else 0.0 if covered else None
-        return next((float(k in found) if compared.covers(k) else None for k in KINDS if k == kind), None)
+        if kind == "any" and found:
+            return 1.0
+        uncovered = [compared.uncovered(k) for k in (KINDS if kind == "any" else (kind,))]
+        return next((side for side in SIDES if side in uncovered), float(kind in found))
 
 
-ORDER = ("number", "negation", "direction", "name", "json", "code", "table")
+SIDES: tuple[Side, ...] = ("baseline", "candidate")
+ORDER: tuple[ConflictKind | Literal["any"], ...] = (
+    *("number", "negation", "direction", "name", "json", "code", "table", "any"),
+)
 """Of the columns."""

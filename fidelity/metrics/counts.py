@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import ClassVar, Literal
 
 from fidelity.metrics.base import Metric
-from fidelity.records import Column, Pair
+from fidelity.records import Column, Pair, Side
 from fidelity.text.blocks import MAX_CHARACTERS, parse
 from fidelity.text.chunks import split_sentences
 
@@ -34,7 +34,9 @@ class Counts(Metric):
         sides = [(_counts(p.baseline.text), _counts(p.candidate.text)) for p in pairs]
         names = ("sentence_similarity", "item_similarity")
         return [
-            Column(name, tuple(_similarity(a[i], b[i]) if a and b else None for a, b in sides))
+            Column.of(
+                name, [_similarity(a[i], b[i]) if a and b else "candidate" if a else "baseline" for a, b in sides]
+            )
             for i, name in enumerate(names)
         ]
 
@@ -58,5 +60,5 @@ def _sentences(paragraph: str) -> Iterator[str]:
     return (s for s in split_sentences(paragraph.replace("\n", " ")) if re.search(r"\w", s))
 
 
-def _similarity(a: int, b: int) -> float | None:
-    return min(a, b) / max(a, b) if a or b else None
+def _similarity(a: int, b: int) -> float | Side:
+    return min(a, b) / max(a, b) if a or b else "pair"

@@ -8,7 +8,7 @@ from typing import Literal
 
 from fidelity.metrics.base import Metric
 from fidelity.metrics.edit import numbered, similarity
-from fidelity.records import Column, Generation, Pair
+from fidelity.records import Column, Generation, Pair, Side
 
 Texts = tuple[str, ...]
 
@@ -44,17 +44,23 @@ class Diversity(Metric):
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
         distance = lru_cache(maxsize=64)(_mean_distance)  # the pairs of a prompt ask for the same
         sides = [(distance(_texts(pair.baselines)), distance(_texts(pair.candidates))) for pair in pairs]
-        known = [None if ours is None or theirs is None else (ours, theirs) for ours, theirs in sides]
+        differences = [_difference(*own) for own in sides]
         return [
-            Column("diversity", tuple(theirs for _, theirs in sides), better="neither"),
-            Column("diversity_similarity", tuple(None if s is None else 1 - abs(s[0] - s[1]) for s in known)),
-            Column(
+            Column.of("diversity", ["candidate" if own is None else own for _, own in sides], better="neither"),
+            Column.of("diversity_similarity", [d if isinstance(d, str) else 1 - abs(d) for d in differences]),
+            Column.of(
                 "diversity_loss",
-                tuple(None if s is None else s[0] - s[1] for s in known),
+                differences,
                 better="lower",
                 bounds=(-1.0, 1.0),
             ),
         ]
+
+
+def _difference(baseline: float | None, candidate: float | None) -> float | Side:
+    if baseline is None:
+        return "baseline" if candidate is not None else "pair"
+    return "candidate" if candidate is None else baseline - candidate
 
 
 def _texts(generations: Sequence[Generation]) -> Texts:

@@ -8,7 +8,7 @@ from rapidfuzz.distance import Levenshtein
 
 from fidelity.metrics.base import Metric
 from fidelity.metrics.profile import DECILES, decile_bounds, decile_columns
-from fidelity.records import Column, Pair
+from fidelity.records import Column, Pair, Side
 from fidelity.text.words import words
 
 
@@ -61,7 +61,7 @@ def similarity(baseline: Sequence[object], candidate: Sequence[object]) -> float
     return 1 - Levenshtein.distance(baseline, candidate) / max(len(baseline), len(candidate), 1)
 
 
-def _profile(baseline: list[int], candidate: list[int]) -> list[float | None]:
+def _profile(baseline: list[int], candidate: list[int]) -> list[float | Side]:
     kept, steps = [0] * DECILES, [0] * DECILES
     bounds = decile_bounds(len(baseline))
     for edit in Levenshtein.opcodes(baseline, candidate):
@@ -74,7 +74,7 @@ def _profile(baseline: list[int], candidate: list[int]) -> list[float | None]:
                 steps[decile] += inside
                 kept[decile] += inside if edit.tag == "equal" else 0
     places = zip(kept, steps, pairwise(bounds), strict=True)
-    return [k / s if start < end else None for k, s, (start, end) in places]
+    return [k / s if start < end else "pair" for k, s, (start, end) in places]
 
 
 def _decile(position: int, length: int) -> int:

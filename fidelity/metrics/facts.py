@@ -9,7 +9,7 @@ from typing import Literal
 import regex
 
 from fidelity.metrics.base import Metric
-from fidelity.records import Column, Pair
+from fidelity.records import Column, Pair, Side
 from fidelity.text.words import LETTER
 
 
@@ -31,8 +31,8 @@ class Facts(Metric):
         return ("regex",)
 
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
-        values = tuple(_kept(Counter(facts(p.baseline.text)), Counter(facts(p.candidate.text))) for p in pairs)
-        return [Column("facts_kept", values)]
+        kept = [_kept(Counter(facts(p.baseline.text)), Counter(facts(p.candidate.text))) for p in pairs]
+        return [Column.of("facts_kept", kept)]
 
 
 def facts(text: str) -> Iterator[str]:
@@ -49,8 +49,8 @@ def facts(text: str) -> Iterator[str]:
             yield from _quantities(parts)
 
 
-def _kept(baseline: Counter[str], candidate: Counter[str]) -> float | None:
-    return (baseline & candidate).total() / baseline.total() if baseline else None
+def _kept(baseline: Counter[str], candidate: Counter[str]) -> float | Side:
+    return (baseline & candidate).total() / baseline.total() if baseline else "pair"
 
 
 def _url(url: str) -> str:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from fidelity.metrics.base import Metric, Need
 from fidelity.records import Column, Pair
-from fidelity.text.units import Unit, first_difference, units
+from fidelity.text.units import Unit, Units, first_difference, units
 
 
 class FirstDivergence(Metric):
@@ -31,6 +31,6 @@ class FirstDivergence(Metric):
 
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
         sides = [units(pair, self.unit) for pair in pairs]
-        values = tuple(None if s is None else float(first_difference(*s)) for s in sides)
+        places = [float(first_difference(*s)) if isinstance(s, Units) else s for s in sides]
         name = "first_divergence" if self.unit == "tokens" else "first_divergence_chars"
-        return [Column(name, values, better="neither", summary="median", bounds=None)]
+        return [Column.of(name, places, better="neither", summary="median", bounds=None)]

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, NamedTuple
 from rapidfuzz.distance import LCSseq
 
 from fidelity.metrics.base import Metric
-from fidelity.records import Column, Pair
+from fidelity.records import Column, Pair, Side
 from fidelity.text.documents import Document, DocumentValue, Members, Numeral, documents, parsed, share_that_parses
 
 PACKAGES = ("markdown-it-py", "PyYAML", "rapidfuzz")
@@ -42,24 +42,26 @@ class Json(Metric):
         if pairs:
             self.require_packages()
         scored = [_compare(p.baseline.text, p.candidate.text) for p in pairs]
-        return [Column(f"json_{name}", tuple(getattr(s, name) for s in scored)) for name in Similarities._fields]
+        return [Column.of(f"json_{name}", [getattr(s, name) for s in scored]) for name in Similarities._fields]
 
 
 class Similarities(NamedTuple):
     """The four columns of one pair."""
 
-    parses: float | None = None
-    keys: float | None = None
-    types: float | None = None
-    values: float | None = None
+    parses: float | Side
+    keys: float | Side
+    types: float | Side
+    values: float | Side
 
 
 def _compare(baseline: str, candidate: str) -> Similarities:
     a = documents(baseline)
     b = a if baseline == candidate else documents(candidate)
     if a is None or b is None or not (parsed(a) or parsed(b)):
-        return Similarities()
-    parses = share_that_parses(a, b)
+        side: Side = "baseline" if a is None else "candidate" if b is None else "pair"
+        return Similarities(side, side, side, side)
+    share = share_that_parses(a, b)
+    parses: float | Side = "pair" if share is None else share
     numbers: dict[Hashable, int] = {}
     ours, theirs = (list(_entries(side, numbers)) for side in (a, b))
     if not (ours or theirs):  # {} or [] and nothing else

@@ -43,7 +43,7 @@ class Kl(Metric):
                 None if mean is None or kl is None else float(np.quantile(kl, q))
                 for mean, kl in zip(columns[0].values, found, strict=True)
             )
-            columns.append(Column(f"kl[q={q}]", at, better="lower", bounds=None))
+            columns.append(Column(f"kl[q={q}]", at, better="lower", bounds=None, sides=columns[0].sides))
         if self.profile:
             columns += profiles([number], [_confidence(pair) for pair in pairs])
         return columns

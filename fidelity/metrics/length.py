@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from fidelity.metrics.base import Metric, Need
-from fidelity.records import Column, Pair
+from fidelity.records import Column, Pair, Side
 from fidelity.text.units import Unit, Units, units
 
 
@@ -30,21 +30,18 @@ class Length(Metric):
 
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
         sides = [units(pair, self.unit) for pair in pairs]
-        ratios = tuple(_ratio(s) for s in sides)
-        weights = tuple(
-            None if s is None or ratio is None else float(len(s.baseline))
-            for s, ratio in zip(sides, ratios, strict=True)
-        )
-        similarities = tuple(None if s is None else _similarity(s) for s in sides)
+        ratios = [_ratio(s) if isinstance(s, Units) else s for s in sides]
+        weights = [float(len(s.baseline)) if isinstance(s, Units) and s.baseline else None for s in sides]
+        similarities = [_similarity(s) if isinstance(s, Units) else s for s in sides]
         suffix = "" if self.unit == "tokens" else "_chars"
         return [
-            Column(f"length_ratio{suffix}", ratios, weights, better="neither", bounds=None),
-            Column(f"length_similarity{suffix}", similarities),
+            Column.of(f"length_ratio{suffix}", ratios, weights=tuple(weights), better="neither", bounds=None),
+            Column.of(f"length_similarity{suffix}", similarities),
         ]
 
 
-def _ratio(sides: Units | None) -> float | None:
-    return len(sides.candidate) / len(sides.baseline) if sides and sides.baseline else None
+def _ratio(sides: Units) -> float | Side:
+    return len(sides.candidate) / len(sides.baseline) if sides.baseline else "baseline"
 
 
 def _similarity(sides: Units) -> float:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from fidelity.metrics.base import Metric
-from fidelity.records import Column, Pair
-from fidelity.text.blocks import MAX_CHARACTERS, language, parse
+from fidelity.records import Column, Pair, Side
+from fidelity.text.blocks import language, parse, too_long
 from fidelity.text.trees import Node, Shapes, grow, similarity
 
 if TYPE_CHECKING:
@@ -42,17 +42,16 @@ class Markdown(Metric):
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
         if pairs:
             self.require_packages()
-        values = tuple(self._compare(p.baseline.text, p.candidate.text) for p in pairs)
-        return [Column("markdown", values)]
+        return [Column.of("markdown", [self._compare(p.baseline.text, p.candidate.text) for p in pairs])]
 
-    def _compare(self, baseline: str, candidate: str) -> float | None:
-        if max(len(baseline), len(candidate)) > MAX_CHARACTERS:
-            return None
+    def _compare(self, baseline: str, candidate: str) -> float | Side:
+        if side := too_long(baseline, candidate):
+            return side
         shapes: Shapes = {}
         a = grow(_blocks(baseline), shapes)
         b = a if baseline == candidate else grow(_blocks(candidate), shapes)
         structured = _has_structure(a) or _has_structure(b)
-        return similarity(a, b, exact_nodes=self.exact_nodes) if structured else None
+        return similarity(a, b, exact_nodes=self.exact_nodes) if structured else "pair"
 
 
 LABELS = {

@@ -6,7 +6,7 @@ from typing import Literal
 from rapidfuzz import fuzz, process
 
 from fidelity.metrics.base import EncoderMetric
-from fidelity.records import Column, Pair
+from fidelity.records import Column, Pair, Side
 from fidelity.text.chunks import split_sentences
 
 NEIGHBOURS = 100
@@ -36,11 +36,11 @@ class Nli(EncoderMetric):
         counterparts = [list(zip(_counterparts(*sides), sides[1], strict=True)) for sides in both]
         asked = list(dict.fromkeys(pair for pairs in counterparts for pair in pairs if pair[0] != pair[1]))
         probability = dict(zip(asked, self.bound.contradictions(asked) if asked else [], strict=True))
-        values = [
-            _mean(found, probability) if bool(baseline) == bool(candidate) else None
+        values: list[float | Side] = [
+            _mean(found, probability) if bool(baseline) == bool(candidate) else "candidate" if baseline else "baseline"
             for (baseline, candidate), found in zip(both, counterparts, strict=True)
         ]
-        return [Column("contradiction", values, better="lower")]
+        return [Column.of("contradiction", values, better="lower")]
 
 
 def _sentences(text: str) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from fidelity.metrics.base import Metric, Need
 from fidelity.metrics.profile import DECILES, decile_bounds, decile_columns
-from fidelity.records import Column, Pair
+from fidelity.records import Column, Pair, Side
 from fidelity.text.units import Unit, Units, first_difference, units
 
 
@@ -37,9 +37,9 @@ class PrefixAgreement(Metric):
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
         name = "prefix_agreement" if self.unit == "tokens" else "prefix_agreement_chars"
         sides = [units(pair, self.unit) for pair in pairs]
-        columns = [Column(name, tuple(_agreement(s) if s else None for s in sides))]
+        columns = [Column.of(name, [_agreement(s) if isinstance(s, Units) else s for s in sides])]
         if self.profile:
-            columns += decile_columns(name, [_profile(s) if s else [None] * DECILES for s in sides])
+            columns += decile_columns(name, [_profile(s) if isinstance(s, Units) else [s] * DECILES for s in sides])
         return columns
 
 
@@ -48,9 +48,9 @@ def _agreement(sides: Units) -> float:
     return 1.0 if longer == 0 else first_difference(*sides) / longer
 
 
-def _profile(sides: Units) -> list[float | None]:
+def _profile(sides: Units) -> list[float | Side]:
     shared, bounds = first_difference(*sides), decile_bounds(len(sides.baseline))
     return [
-        min(max(shared - start, 0), end - start) / (end - start) if start < end else None
+        min(max(shared - start, 0), end - start) / (end - start) if start < end else "pair"
         for start, end in pairwise(bounds)
     ]

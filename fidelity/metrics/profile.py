@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from fidelity.records import Column
+from fidelity.records import Column, Side
 
 DECILES = 10
 
@@ -15,6 +15,6 @@ def decile_bounds(length: int) -> list[int]:
     return [-(-length * d // DECILES) for d in range(DECILES + 1)]
 
 
-def decile_columns(name: str, rows: Sequence[Sequence[float | None]]) -> list[Column]:
-    """The columns `name[decile=1]` to `name[decile=10]` from one row of ten values per pair."""
-    return [Column(f"{name}[decile={d + 1}]", tuple(row[d] for row in rows)) for d in range(DECILES)]
+def decile_columns(name: str, rows: Sequence[Sequence[float | Side]]) -> list[Column]:
+    """The columns `name[decile=1]` to `name[decile=10]` from one row of ten values (or sides) per pair."""
+    return [Column.of(f"{name}[decile={d + 1}]", [row[d] for row in rows]) for d in range(DECILES)]

@@ -11,7 +11,7 @@ from fidelity.encoders.base import Encoder
 from fidelity.metrics.base import EncoderMetric
 from fidelity.metrics.profile import DECILES, decile_bounds, decile_columns
 from fidelity.metrics.vectors import UNREADABLE, Vectors, best_matches, harmonic_mean, within_unit
-from fidelity.records import Column, Pair
+from fidelity.records import Column, Pair, Side
 from fidelity.text.chunks import Chunk, chunk_texts
 
 Both = tuple[str, str]
@@ -45,9 +45,9 @@ class Sts(EncoderMetric):
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
         both = [(p.baseline.text, p.candidate.text) for p in pairs]
         rows = _rows(both, self.bound, whole=self.chunk) if pairs else []
-        columns = [Column("sts", [row.cosine for row in rows])]
+        columns = [Column.of("sts", [row.cosine for row in rows])]
         if self.chunk:
-            columns.append(Column("sts_match", [row.match for row in rows]))
+            columns.append(Column.of("sts_match", [row.match for row in rows]))
         columns.append(Column("sts_coverage", [row.coverage for row in rows], better="neither"))
         if self.profile:
             columns += decile_columns("sts", _profiles(both, self.bound) if pairs else [])
@@ -55,8 +55,8 @@ class Sts(EncoderMetric):
 
 
 class StsScores(NamedTuple):
-    cosine: float | None
-    match: float | None
+    cosine: float | Side
+    match: float | Side
     coverage: float
 
 
@@ -77,7 +77,8 @@ def _row(
     if a == b or not (chunks[a] or chunks[b]):
         return StsScores(1.0, 1.0, coverage)
     if a not in vectors or b not in vectors:
-        return StsScores(None, None, coverage)
+        side: Side = "candidate" if a in vectors else "baseline"
+        return StsScores(side, side, coverage)
     if not (chunks[a] and chunks[b]):
         return StsScores(0.0, 0.0, coverage)
     weights = [np.array([c.tokens for c in chunks[text]], np.float64) for text in (a, b)]
@@ -87,7 +88,7 @@ def _row(
     return StsScores(within_unit(np.vdot(*means)), harmonic_mean(precision, recall), coverage)
 
 
-def _profiles(both: Sequence[Both], encoder: Encoder) -> list[list[float | None]]:
+def _profiles(both: Sequence[Both], encoder: Encoder) -> list[list[float | Side]]:
     """For each pair and tenth of the baseline's word pieces, how near its sentences there come to any candidate's."""
     sentences = chunk_texts(list(dict.fromkeys(chain.from_iterable(both))), encoder, pack=False)
     vectors = _embed(_readable(both, encoder), sentences, encoder)
@@ -96,18 +97,18 @@ def _profiles(both: Sequence[Both], encoder: Encoder) -> list[list[float | None]
 
 def _profile(
     a: str, b: str, sentences: Mapping[str, list[Chunk]], vectors: Mapping[str, Vectors]
-) -> list[float | None]:
+) -> list[float | Side]:
     said = {sentence.text.strip() for sentence in sentences[b]}
     if a != b and not (a in vectors and b in vectors):
-        return [None] * DECILES
+        return ["candidate" if a in vectors else "baseline"] * DECILES
     nearest = best_matches(vectors[a], vectors[b])[0] if a != b else np.ones(len(sentences[a]))
     values = [1.0 if s.text.strip() in said else within_unit(x) for s, x in zip(sentences[a], nearest, strict=True)]
     ends = list(accumulate(s.tokens for s in sentences[a]))
-    row: list[float | None] = []
+    row: list[float | Side] = []
     for begin, end in pairwise(decile_bounds(ends[-1] if ends else 0)):
         inside = [min(end, e) - max(begin, e - s.tokens) for e, s in zip(ends, sentences[a], strict=True)]
         weighed = [(w, v) for w, v in zip(inside, values, strict=True) if w > 0]
-        row.append(sum(w * v for w, v in weighed) / sum(w for w, _ in weighed) if weighed else None)
+        row.append(sum(w * v for w, v in weighed) / sum(w for w, _ in weighed) if weighed else "pair")
     return row
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 from fidelity.metrics.base import Metric
 from fidelity.metrics.length import Length
 from fidelity.metrics.rouge import Rouge
-from fidelity.records import Column, Generation, Pair
+from fidelity.records import Column, Generation, Pair, Side
 
 NAMES = {
     "rougeL": "thinking.rougeL",
@@ -70,10 +70,11 @@ def _unanswered(pair: Pair) -> bool:
 
 def _spread(column: Column, places: Sequence[int], count: int) -> Column:
     """The column over all pairs, with the values at their places and None at the others."""
-    values: list[float | None] = [None] * count
+    scores: list[float | Side] = ["pair"] * count
     weights: list[float | None] = [None] * count
     for number, place in enumerate(places):
-        values[place] = column.values[number]
+        value, side = column.values[number], column.sides[number] if column.sides else None
+        scores[place] = value if value is not None else side or "pair"
         weights[place] = column.weights[number] if column.weights else None
     weighted = tuple(weights) if column.weights is not None else None
-    return replace(column, name=NAMES[column.name], values=tuple(values), weights=weighted)
+    return Column.of(NAMES[column.name], scores, weights=weighted, better=column.better, bounds=column.bounds)

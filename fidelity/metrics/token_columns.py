@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fidelity.metrics.profile import DECILES, decile_bounds
-from fidelity.records import Better, Column
+from fidelity.records import Better, Column, Side
 
 Numbers = NDArray[Any]
 
@@ -27,18 +27,19 @@ class TokenNumber:
     def column(self, *, place: str = "", among: Sequence[Numbers] | None = None) -> Column:
         """Its mean over each answer's tokens, or `among` some of them: a mask for each answer.
 
-        None where no token counts, and where one is infinite.
+        Unscored where no token counts, and for the candidate's sake where one is infinite.
         """
-        means: list[float | None] = []
+        means: list[float | Side] = []
         weights: list[float | None] = []
         for number, answer in enumerate(self.answers):
             chosen = np.zeros(0) if answer is None else answer[among[number]] if among else answer
             counted = chosen[~np.isnan(chosen)]
             known = len(counted) > 0 and bool(np.isfinite(counted).all())
-            means.append(float(np.mean(counted)) if known else None)
+            side: Side = "candidate" if answer is None or len(counted) else "pair"
+            means.append(float(np.mean(counted)) if known else side)
             weights.append(float(len(counted)) if known else None)
         kept = tuple(weights) if self.weighted else None
-        return Column(self.name + place, tuple(means), kept, better=self.better, bounds=self.bounds)
+        return Column.of(self.name + place, means, weights=kept, better=self.better, bounds=self.bounds)
 
 
 def profiles(numbers: Sequence[TokenNumber], confidences: Sequence[Numbers | None]) -> list[Column]:

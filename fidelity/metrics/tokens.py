@@ -12,7 +12,7 @@ from pydantic import Field
 from fidelity.metrics.base import Metric, Need
 from fidelity.metrics.token_columns import Numbers, TokenNumber, profiles
 from fidelity.metrics.token_divergence import TokenValues, token_values
-from fidelity.records import Column, Pair
+from fidelity.records import Column, Pair, Side
 
 PairValues = Sequence[TokenValues | None]
 
@@ -88,8 +88,10 @@ class Tokens(Metric):
 
 
 def _divergence(values: PairValues) -> Column:
-    places = [None if v is None or not len(v.agree) else _first(~v.agree) for v in values]
-    return Column("forced_divergence", tuple(places), better="neither", summary="median", bounds=None)
+    places: list[float | Side] = [
+        "candidate" if v is None else _first(~v.agree) if len(v.agree) else "pair" for v in values
+    ]
+    return Column.of("forced_divergence", places, better="neither", summary="median", bounds=None)
 
 
 def _first(flips: Numbers) -> float:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from fidelity.comparison.history import HistoryEntry, history
-from fidelity.comparison.results import ComparisonSet, Scores, values_of
+from fidelity.comparison.results import ComparisonSet, Scores, control_values_of, values_of
 from fidelity.errors import ConfigError
 from fidelity.floor import summarise
 from fidelity.gate import Gate, Line, Verdict
@@ -71,7 +71,7 @@ def _excess(result: ComparisonSet, candidate: Scores, names: Sequence[str]) -> d
     found = {}
     for name in names:
         if name in candidate.columns and all(name in control.columns for control in result.controls):
-            controls = [values_of(control, name) for control in result.controls]
+            controls = [control_values_of(control, name) for control in result.controls]
             mean = summarise(values_of(candidate, name), candidate.columns[name].column, controls).excess
             if mean is not None:
                 found[name] = mean

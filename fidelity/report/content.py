@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from fidelity import gate
-from fidelity.comparison.results import ComparisonSet, Scores, chance_level, values_of
+from fidelity.comparison.results import ComparisonSet, Scores, chance_level, control_values_of, values_of
 from fidelity.floor import ByPrompt, Summary, pooled, summarise
 from fidelity.report.verdicts import NO_GATE
 from fidelity.store.runs import Run
@@ -26,7 +26,7 @@ def pooled_columns(controls: Sequence[Scores]) -> dict[str, Summary]:
         return {}
     names = [name for name in controls[0].columns if all(name in control.columns for control in controls)]
     return {
-        name: pooled([values_of(control, name) for control in controls], controls[0].columns[name].column)
+        name: pooled([control_values_of(control, name) for control in controls], controls[0].columns[name].column)
         for name in names
     }
 
@@ -68,6 +68,7 @@ def notes(result: ComparisonSet, verdicts: Mapping[str, gate.Verdict] = NO_GATE)
     said += _partings(result)
     said += _spelling_only(result)
     said += _unscored(result)
+    said += _counted_as_worst(result)
     said += _scored_in_part(result)
     said += differences(result, verdicts)
     said += [f"The label is wrong: {why}" for why in mislabeled(result)]
@@ -119,6 +120,20 @@ def _unscored(result: ComparisonSet) -> list[str]:
     return told
 
 
+def _counted_as_worst(result: ComparisonSet) -> list[str]:
+    """The candidates' answers that can't be scored although the baseline's can, by their number."""
+    told = []
+    for candidate in result.candidates:
+        by_number: dict[int, list[str]] = {}
+        for name, summary in summaries_of(result, candidate).items():
+            if summary.n_worst and shown_in_table(name):
+                by_number.setdefault(summary.n_worst, []).append(name)
+        for number, names in by_number.items():
+            answers = f"{number} of {len(candidate.prompt_ids)} answers"
+            told.append(f"{candidate.run.name}: {answers} could not be scored and count as worst: {', '.join(names)}")
+    return told
+
+
 def _scored_in_part(result: ComparisonSet) -> list[str]:
     """Of how many pairs the columns are that not every pair has what it takes for: code, lists, numbers."""
     counts: dict[str, list[Summary]] = {}
@@ -131,7 +146,8 @@ def _scored_in_part(result: ComparisonSet) -> list[str]:
         fewest, most = (which(summary.n for summary in summaries) for which in (min, max))
         if most and any(summary.n_unscored for summary in summaries):
             told.append(f"{name} on {fewest}" + (f" to {most}" if most > fewest else ""))
-    return [f"Scored where both texts have something to score: {', '.join(told)} prompts"] if told else []
+    prompts = result.baseline.manifest.counts.prompts
+    return [f"Scored where both texts have something to score: {', '.join(told)} of {prompts} prompts"] if told else []
 
 
 def _stopped(run: Run) -> list[str]:
@@ -214,7 +230,7 @@ def _controls(result: ComparisonSet, name: str) -> list[ByPrompt]:
     """The column in every control; none at all if one of them lacks it."""
     if not all(name in control.columns for control in result.controls):
         return []
-    return [values_of(control, name) for control in result.controls]
+    return [control_values_of(control, name) for control in result.controls]
 
 
 def short(number: float, units: tuple[str, ...]) -> str:

@@ -123,7 +123,7 @@ def _summary(result: ComparisonSet, floor: Mapping[str, Summary]) -> str:
     runs = [(candidate.run.name, summaries_of(result, candidate)) for candidate in result.candidates]
     names = [name for name in dict.fromkeys([*floor, *(n for _, s in runs for n in s)]) if shown_in_table(name)]
     headings = ("Column", *(("Floor",) if floor else ()), *(name for name, _ in runs), "Other prompts")
-    rows = []
+    rows = [_failed(result, floor)]
     for name in names:
         low = number(lowest(result, name))
         beside = [_value(floor.get(name))] if floor else []
@@ -136,6 +136,14 @@ def _summary(result: ComparisonSet, floor: Mapping[str, Summary]) -> str:
         f"{reading}Other prompts: the candidates' answers against the baseline's to other prompts, as low as it gets."
     )
     return f'<p class="quiet">{_text(legend)}</p>' + _table(headings, rows, figures=headings[1:])
+
+
+def _failed(result: ComparisonSet, floor: Mapping[str, Summary]) -> str:
+    """The first row: what has no answer, whatever the columns are."""
+    counts = [len(candidate.failed_prompts) for candidate in result.candidates]
+    beside = [sum(len(control.failed_prompts) for control in result.controls)] if floor else []
+    cells = "".join(f'<td class="n">{count}</td>' for count in (*beside, *counts, ""))
+    return f"<tr><th>failed prompts</th>{cells}</tr>"
 
 
 def _price(result: ComparisonSet, found: PriceTable) -> str:

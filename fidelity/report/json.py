@@ -86,6 +86,7 @@ def _column_json(summary: Summary, scores: Scores, name: str) -> dict[str, objec
         summary.kind: summary.value,
         "n": summary.n,
         "n_unscored": summary.n_unscored,
+        "n_worst": summary.n_worst,
         "excess": None if summary.excess is None else {"mean": summary.excess},
         "low": chance_level(scores, name),
         "better": summary.better,

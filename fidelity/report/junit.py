@@ -8,7 +8,7 @@ candidate that could not be compared is an error.
 from collections.abc import Mapping
 from xml.etree import ElementTree as ET
 
-from fidelity.comparison.results import ComparisonSet
+from fidelity.comparison.results import ComparisonSet, Scores
 from fidelity.gate import Line, Outcome, Verdict
 from fidelity.report.content import NOT_QUALITY, describe_run, difference_in_words, differences_of
 from fidelity.report.sanitize import one_line, visible
@@ -19,7 +19,7 @@ from fidelity.store.runs import Run
 def as_junit(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE) -> str:
     """The whole file, with XML 1.0's characters only."""
     root = ET.Element("testsuites", name="fidelity")
-    runs = {candidate.run.name: candidate.run for candidate in result.candidates}
+    runs = {candidate.run.name: candidate for candidate in result.candidates}
     for name in dict.fromkeys([*runs, *verdicts, *result.not_compared]):
         suite = _suite(root, name, result.baseline, runs.get(name))
         for word in _differences(result, name, verdicts):
@@ -43,11 +43,12 @@ def _differences(result: ComparisonSet, name: str, verdicts: Mapping[str, Verdic
     return [difference_in_words(d) for scores in candidates for d in differences_of(result, scores, verdicts)]
 
 
-def _suite(root: ET.Element, name: str, baseline: Run, run: Run | None) -> ET.Element:
+def _suite(root: ET.Element, name: str, baseline: Run, scores: Scores | None) -> ET.Element:
     suite = ET.SubElement(root, "testsuite", name=one_line(name))
     about = {"baseline": f"{baseline.name} ({describe_run(baseline)})"}
-    if run:
-        about["candidate"] = f"{run.name} ({describe_run(run)})"
+    if scores:
+        about["candidate"] = f"{scores.run.name} ({describe_run(scores.run)})"
+        about["failed prompts"] = str(len(scores.failed_prompts))
     properties = ET.SubElement(suite, "properties")
     for key, value in about.items():
         ET.SubElement(properties, "property", name=key, value=one_line(value))

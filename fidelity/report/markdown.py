@@ -38,6 +38,7 @@ from fidelity.report.verdicts import (
     NO_GATE,
     URGENCY,
     column_cells,
+    failed_cells,
     line_cells,
     most_urgent_first,
     number,
@@ -147,7 +148,7 @@ def _table(result: ComparisonSet, candidate: Scores, verdict: Verdict | None, fl
     columns = {name: column_cells(s, floor.get(name)) for name, s in summaries.items() if shown_in_table(name)}
     plain = ("Column", "Value", "Floor", "Excess", "n")
     if verdict is None:
-        return f"{heading}\n\n{_rows(plain, columns.values())}"
+        return f"{heading}\n\n{_rows(plain, [failed_cells(result, candidate), *columns.values()])}"
     rows, reasons = [], []
     for line in most_urgent_first(verdict.lines):
         column = column_of(line)

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from fidelity.comparison.results import ComparisonSet, Scores
-from fidelity.floor import by_prompt, mean_over_controls
+from fidelity.comparison.results import ComparisonSet, Scores, control_values_of
+from fidelity.floor import mean_over_controls
 from fidelity.gate import Line, Verdict, break_column
 from fidelity.records import Column
 from fidelity.report.content import shown_in_table
@@ -20,7 +20,7 @@ class Ranking:
     excess: tuple[float | None, ...]
     """For each pair its excess in that column; None without a control."""
     order: tuple[int, ...]
-    """Numbers of the pairs, the worst first; what could not be scored comes last."""
+    """Numbers of the pairs, the worst first; what is out for everybody comes last."""
 
 
 def rank(result: ComparisonSet, candidate: Scores, verdict: Verdict | None) -> Ranking:
@@ -57,12 +57,15 @@ def column_of(line: Line) -> str:
 
 
 def worse(result: ComparisonSet, candidate: Scores, name: str, column: Column) -> list[float | None]:
-    """Each pair's excess over its prompt's floor; without a control, its distance from 0, which orders as well."""
-    controls = [by_prompt(c.prompt_ids, c.columns[name].column) for c in result.controls if name in c.columns]
+    """Each pair's excess over its prompt's floor; without a control, its distance from 0, which orders as well.
+
+    An answer of the candidate that can't be scored counts as the column's worst value.
+    """
+    controls = [control_values_of(control, name) for control in result.controls if name in control.columns]
     floor = mean_over_controls(controls)
     sign = -1.0 if column.better == "higher" else 1.0
     worse: list[float | None] = []
-    for prompt_id, value in zip(candidate.prompt_ids, column.values, strict=True):
+    for prompt_id, value in zip(candidate.prompt_ids, column.judged_values, strict=True):
         control = floor.get(prompt_id)
         if value is None or (floor and control is None):
             worse.append(None)

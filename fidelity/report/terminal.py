@@ -49,7 +49,7 @@ def print_table(result: ComparisonSet, console: Console, verdicts: Mapping[str, 
 def _print_numbers(result: ComparisonSet, console: Console) -> None:
     """The control's row is the floor, then a row per candidate; under each value its excess."""
     floor = floor_of(result)
-    rows = [(f"{_names(result.controls)}\n(the floor)", result.controls, floor)] if floor else []
+    rows = [(f"{_names(result.controls)}\n(the floor)", result.controls, floor)] if result.controls else []
     for candidate in result.candidates:
         rows.append((_title(candidate.run), (candidate,), summaries_of(result, candidate)))
         if own := pooled_columns(candidate.own_controls):
@@ -57,27 +57,31 @@ def _print_numbers(result: ComparisonSet, console: Console) -> None:
     columns = dict.fromkeys(name for _, _, summaries in rows for name in summaries if shown_in_table(name))
     values = {name: {s[name].value if name in s else None for _, _, s in rows} for name in columns}
     names = [name for name, found in values.items() if len(found) > 1]
-    prompts = result.baseline.manifest.counts.prompts
-    console.print(Text(f"Baseline {result.baseline.name}: {describe_run(result.baseline)}, {prompts} prompts"))
+    counts = result.baseline.manifest.counts
+    failed = f", {counts.failures} failed" if counts.failures else ""
+    about = f"{describe_run(result.baseline)}, {counts.prompts} prompts{failed}"
+    console.print(Text(f"Baseline {result.baseline.name}: {about}"))
     first = max(_width(title) for title in (STRANGERS, *(title for title, _, _ in rows)))
     widths = {name: max(_width(_heading(name)), 6) for name in names}
-    for number, block in enumerate(_blocks(widths, console.width - first, taken=14)):  # "n" and "failed" come first
+    blocks = _blocks(widths, console.width - first, taken=14) or [[]]  # "n" and "failed" come first, if nothing else
+    for number, block in enumerate(blocks):
         table = Table(show_edge=False, pad_edge=False)
         table.add_column("run", no_wrap=True)
         for name in (*(("n", "failed") if number == 0 else ()), *block):
             table.add_column(_heading(name), justify="right")
         for title, scores, summaries in rows:
-            counts = (str(sum(len(s.prompt_ids) for s in scores)), str(sum(len(s.failed_prompts) for s in scores)))
+            sums = (str(sum(len(s.prompt_ids) for s in scores)), str(sum(len(s.failed_prompts) for s in scores)))
             table.add_section()
             table.add_row(
                 Text(title if number == 0 else title.partition("\n")[0]),
-                *(counts if number == 0 else ()),
+                *(sums if number == 0 else ()),
                 *(_cell(summaries.get(n)) for n in block),
             )
-        table.add_section()
-        lows = [lowest(result, name) for name in block]
-        cells = ["" if low is None else f"{low:.3f}" for low in lows]
-        table.add_row(STRANGERS, *(("", "") if number == 0 else ()), *cells)
+        if block:
+            table.add_section()
+            lows = [lowest(result, name) for name in block]
+            cells = ["" if low is None else f"{low:.3f}" for low in lows]
+            table.add_row(STRANGERS, *(("", "") if number == 0 else ()), *cells)
         console.print(table)
     for value in dict.fromkeys(next(iter(found)) for found in values.values() if len(found) == 1):
         same = ", ".join(name for name, found in values.items() if found == {value})

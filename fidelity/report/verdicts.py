@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from fidelity.comparison.results import ComparisonSet
+from fidelity.comparison.results import ComparisonSet, Scores
 from fidelity.floor import Summary
 from fidelity.gate import Line, Outcome, Verdict
 
@@ -56,6 +56,13 @@ def line_cells(line: Line, summary: Summary | None, floor: Summary | None) -> tu
         number(line.limit, share=share),
         str(line.n) if line.n else "",
     )
+
+
+def failed_cells(result: ComparisonSet, candidate: Scores) -> tuple[str, ...]:
+    """What has no answer, under the headings of `column_cells`; as the floor, the controls' prompts without one."""
+    floor = str(sum(len(control.failed_prompts) for control in result.controls)) if result.controls else ""
+    prompts = len({*candidate.prompt_ids, *candidate.failures})
+    return ("failed prompts", str(len(candidate.failed_prompts)), floor, "", str(prompts))
 
 
 def column_cells(summary: Summary, floor: Summary | None) -> tuple[str, ...]:

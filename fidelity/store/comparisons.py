@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from fidelity.errors import StoreError
 from fidelity.files import read_parquet, read_parquet_schema, write_parquet
-from fidelity.records import Column
+from fidelity.records import Column, Side
 from fidelity.store.manifests import MANIFEST, ComparisonManifest, damage_of, read_record, write_record
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Comparison:
         schema = read_parquet_schema(file)
         made = json.loads(schema.metadata[b"fidelity"])["columns"]
         described = [c for c in made if only is None or c["name"] in only]
-        wanted = {c["name"] for c in described} | {c["name"] + "@weight" for c in described}
+        wanted = {c["name"] + suffix for c in described for suffix in ("", "@weight", "@side")}
         table = read_parquet(file, columns=[name for name in schema.names if name in wanted])
         return tuple(
             Column(
@@ -60,6 +60,7 @@ class Comparison:
                 better=c["better"],
                 summary=c["summary"],
                 bounds=tuple(c["bounds"]) if c["bounds"] else None,
+                sides=tuple(table[c["name"] + "@side"].to_pylist()) if c.get("sides") else None,
             )
             for c in described
         )
@@ -73,7 +74,11 @@ class Comparison:
         return Comparison(self.path)
 
     def add_columns(self, signature: str, columns: Sequence[Column]) -> None:
-        """Keep a metric's columns, one value per pair."""
+        """Keep a metric's columns, one value per pair.
+
+        Raises:
+            StoreError: A value is NaN, or it isn't known whose answer keeps a pair from being scored.
+        """
         import pyarrow as pa
 
         data = {"prompt_id": pa.array(self.prompt_ids, pa.string())}
@@ -81,6 +86,8 @@ class Comparison:
             data[column.name] = _numbers(column.name, column.values)
             if column.weights is not None:
                 data[column.name + "@weight"] = _numbers(column.name, column.weights)
+            if sides := _sides(column):
+                data[column.name + "@side"] = pa.array(sides, pa.dictionary(pa.int8(), pa.string()))
         described = [
             {
                 "name": c.name,
@@ -88,6 +95,7 @@ class Comparison:
                 "better": c.better,
                 "summary": c.summary,
                 "bounds": list(c.bounds) if c.bounds else None,
+                **({"sides": True} if c.sides else {}),
             }
             for c in columns
         ]
@@ -97,6 +105,14 @@ class Comparison:
 
 def _scores_file(signature: str) -> str:
     return f"{signature.partition('|')[0]}-{hashlib.sha256(signature.encode()).hexdigest()[:12]}.parquet"
+
+
+def _sides(column: Column) -> Sequence[Side | None]:
+    """Whose answer keeps each pair from being scored; empty where all are scored."""
+    sides = column.sides or (None,) * len(column.values)
+    if [value is None for value in column.values] != [side is not None for side in sides]:
+        raise StoreError(f"the column {column.name!r} leaves pairs unscored and doesn't say whose answer prevents it")
+    return sides if any(sides) else ()
 
 
 def _numbers(name: str, values: Sequence[float | None]) -> "pa.Array[pa.DoubleScalar]":

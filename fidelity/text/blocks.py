@@ -5,12 +5,19 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from fidelity.records import Side
+
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.token import Token
 
 MAX_CHARACTERS = 500_000
 """Longer texts aren't read as Markdown; what needs it is unscored. Reading takes up to 10 microseconds a character."""
+
+
+def too_long(baseline: str, candidate: str) -> Side | None:
+    """Whose text is longer than MAX_CHARACTERS, the baseline's first; None where both can be read."""
+    return "baseline" if len(baseline) > MAX_CHARACTERS else "candidate" if len(candidate) > MAX_CHARACTERS else None
 
 
 class Fence(NamedTuple):

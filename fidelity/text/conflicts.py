@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
+from fidelity.records import Side
 from fidelity.text.alignment import Match, align
 from fidelity.text.code import compare_code
 from fidelity.text.directions import LANGUAGES as WITH_ANTONYMS
@@ -71,12 +72,12 @@ class TextComparison:
         """Share of the candidate's units without a counterpart."""
         return 1 - self.matched[1] / self.units[1] if self.units[1] else 0.0
 
-    def covers(self, kind: ConflictKind) -> bool:
-        """Whether the texts' language has the word list that a kind needs."""
+    def uncovered(self, kind: ConflictKind) -> Side | None:
+        """Whose language lacks the word list that a kind needs, or is not the baseline's; None where it covers both."""
         if kind not in ("negation", "direction") or not self.prose:
-            return True
-        listed = WITH_NEGATORS if kind == "negation" else WITH_ANTONYMS
-        return self.languages[0] == self.languages[1] and self.languages[0] in listed
+            return None
+        listed, (own, other) = WITH_NEGATORS if kind == "negation" else WITH_ANTONYMS, self.languages
+        return "baseline" if own not in listed else "candidate" if other != own else None
 
 
 def compare_texts(baseline: str, candidate: str, *, antonyms: Iterable[tuple[str, str]] = ()) -> TextComparison:

@@ -1,81 +1,148 @@
-"""Refusals: whether a text begins by declining to answer, told by a small list of phrases in twelve languages."""
+"""Refusals: whether a text begins by declining to answer, in the assistant's own voice."""
 
-import re
+from collections import defaultdict
 from functools import cache
+from importlib.resources import files
+from typing import NamedTuple
 
-BEGINNING = 300
-"""A refusal stands in so many first characters."""
+import regex
 
+from fidelity.text.normalization import normalize
+
+LANGUAGES = ("en", "de", "es", "fr", "pt", "it", "nl", "ru", "hi", "zh", "ja", "ko", "ar")
+"""Each has a file in `refusal_patterns`."""
 WITHIN = r"[^.!?。！？।؟\n]"
-"""Within one sentence."""
+"""A character within one sentence; `~` in the patterns."""
 
-PHRASES = {
-    "English": (
-        r"\b(?:I|we)\b(?:'m| am|'re| are)?(?: \w+){0,2}?"
-        r" (?:can't|cannot|can not|won't|will not|unable to|not able to|not (?:allowed|permitted) to)(?: \w+)??"
-        r" (?:help\b(?! but)|assist|fulfil|comply|engage|participate|answer (?:that|this|your)|do (?:that|this)\b"
-        r"|(?:provide|offer|give|share|create|generate|write|produce|discuss|support)"
-        r" (?:you|that|this|any|such|information|instructions|assistance|guidance|content|advice)\b)",
-        rf"\bas an? (?:AI|artificial intelligence|(?:large )?language model)\b{WITHIN}{{0,40}}"
-        r"\bI(?:'m| am)? (?:can't|cannot|unable|not able|won't|not (?:allowed|permitted))\b"
-        r"(?!(?s:.)*\b(?:but|however),? I(?:'ll| can| could| will)\b)",  # a disclaimer before an answer
-        r"\bI (?:must|have to|need to|will have to|respectfully)(?: \w+ly)? (?:decline|refuse)\b",
-        r"\bagainst (?:my|OpenAI's)(?: \w+){0,2} (?:polic(?:y|ies)|guidelines|programming)\b",
-    ),
-    "German": (
-        rf"\b(?:kann|können|darf|dürfen|werde|möchte)\b{WITHIN}{{0,60}}\b(?:nicht|kein\w*|leider)\b{WITHIN}{{0,60}}"
-        r"\b(?:helfen|weiterhelfen|unterstützen|beantworten|nachkommen|erfüllen|bereitstellen|behilflich)\b",
-        rf"\b(?:ich muss|muss ich)\b{WITHIN}{{0,40}}\b(?:ablehnen|verweigern)\b",
-    ),
-    "Spanish": (
-        r"\bno (?:puedo|podemos|me es posible|soy capaz de|estoy autorizad[oa] a)"
-        rf"{WITHIN}{{0,30}}\b(?:ayudar|asistir|proporcionar|responder|cumplir|ofrecer|brindar)",
-        r"\b(?:debo|tengo que) (?:rechazar|negarme|declinar)\b",
-    ),
-    "French": (
-        r"\bje ne (?:peux|puis|suis)(?: malheureusement)?(?: pas)?"
-        rf"{WITHIN}{{0,40}}\b(?:aider|assister|répondre|fournir|donner suite|accéder à)",
-        r"\bje (?:dois|me vois contraint de) (?:refuser|décliner)\b",
-    ),
-    "Portuguese": (
-        r"\bnão (?:posso|podemos|consigo|me é possível)"
-        rf"{WITHIN}{{0,30}}\b(?:ajudar|ajudá|auxiliar|fornecer|responder|atender|oferecer)",
-    ),
-    "Italian": (
-        rf"\bnon (?:posso|possiamo|sono in grado di|mi è possibile){WITHIN}{{0,30}}"
-        r"\b(?:aiutar|assister|fornir|risponder|soddisfar)",
-    ),
-    "Hindi": (
-        rf"(?:मदद|सहायता|उत्तर|जवाब|जानकारी|प्रदान){WITHIN}{{0,20}}(?:नहीं (?:कर|दे)|असमर्थ)",
-        rf"असमर्थ (?:हूँ|हूं|हैं)|मैं{WITHIN}{{0,40}}(?:मना|इनकार) करत",
-    ),
-    "Chinese": (
-        rf"(?:抱歉|对不起|對不起|遗憾|遺憾|作为|作為|我){WITHIN}{{0,30}}(?:无法|無法|不能|没办法|沒辦法|不便)"
-        rf"{WITHIN}{{0,15}}(?:帮|幫|协助|協助|提供|回答|回应|回應|满足|滿足|讨论|討論|完成|生成)",
-    ),
-    "Japanese": (
-        rf"(?:申し訳|すみません|恐れ入り|残念ながら){WITHIN}{{0,60}}"
-        r"(?:できません|できかねます|お答えできない|応じられません|いたしかねます)",
-    ),
-    "Korean": (rf"(?:죄송|미안|유감){WITHIN}{{0,60}}(?:수 없|수가 없|어렵습니다|불가능)",),
-    "Russian": (
-        rf"\bне (?:могу|можем|имею права|в состоянии){WITHIN}{{0,30}}"
-        r"\b(?:помочь|предоставить|ответить|выполнить|обсуждать|содействовать)",
-    ),
-    "Arabic": (rf"(?:لا (?:أستطيع|يمكنني|يمكننا)|لست قادر\w*){WITHIN}{{0,30}}(?:مساعد|المساعدة|تقديم|الإجابة|توفير)",),
-}
+READ = 2_000
+"""Characters that are read, to see where quotations end."""
+BEGINNING = 500
+"""A refusal begins in so many first characters, quotations and code left out."""
+SENTENCES = 4
+"""And in one of so many first sentences."""
+TAIL = 40
+"""Characters after a refusal in which it may turn out to be somebody else's."""
+
+AS_A_MODEL = (
+    r"\bas an? (?:\S+ ){0,3}?(?:AI|artificial intelligence|language model|assistant)\b|\bals (?:KI|Sprachmodell)"
+    r"|\bcomo (?:una? )?(?:modelo|IA|inteligencia|assistente|asistente)|\ben tant qu|\bcome (?:modello|IA|assistente)"
+    r"|\bкак (?:языков|ИИ|искусствен)|作(?:为|為)|として|एआई"
+)
+ANSWER_AFTER_ALL = (
+    r"\b(?:but|however|that said|aber|jedoch|pero|sin embargo|mais|cependant|mas|no entanto|ma|tuttavia|но|однако)\b"
+    r"[^.!?\n]{0,30}?\b(?:I(?:'ll| can(?!'t)| could(?!n't)| will)|here|this|it|the|ich|puedo|je peux|posso|могу)\b"
+    r"|(?:但|不过|不過)[^。\n]{0,15}(?:可以|能)|(?:ただし|しかし)[^。\n]{0,40}できます|(?:लेकिन|हालाँकि)[^।\n]{0,60}सकत"
+)
+"""After "As an AI, I can't ...": the answer comes all the same."""
 
 
 def refuses(text: str) -> bool:
-    """Whether one of the phrases stands in the first 300 characters.
+    """Whether one of the first four sentences declines to answer, in the first 500 characters.
 
-    The list is short on purpose and made by hand: it knows how chat models usually decline, in English, German,
-    Spanish, French, Portuguese, Italian, Hindi, Chinese, Japanese, Korean, Russian and Arabic. Other wordings are
-    missed, and a text that quotes a refusal at its start is taken for one.
+    Sentences are read by patterns of thirteen languages (`refusal_patterns`): English, German, Spanish, French,
+    Portuguese, Italian, Dutch, Russian, Hindi, Chinese, Japanese, Korean and Arabic. Quotations, code and what others
+    are reported to have declined don't count, and neither does a draft that an answer begins with ("Here is a polite
+    refusal"). "As an AI, I can't ..., but" is a disclaimer before an answer.
     """
-    return _pattern().search(text.lstrip()[:BEGINNING].replace("’", "'")) is not None
+    beginning = _own_words(text)
+    if not beginning or any(language.answers.match(beginning) for language in _languages()):
+        return False
+    sentences = [match for match in _sentence().finditer(beginning) if match.group().strip()][:SENTENCES]
+    return any(
+        _declines(sentence.group())
+        and not (_as_a_model().search(sentence.group()) and _answer_after_all().search(beginning, sentence.start()))
+        for sentence in sentences
+    )
+
+
+def _own_words(text: str) -> str:
+    """The beginning, normalized, without code and quotations; if it is one quotation, that without its marks."""
+    start: str = _code().sub(" ", normalize(text[:READ]))
+    own: str = _quotation().sub(" ", start)
+    if not any(map(str.isalpha, own)):
+        own = start
+    own = _markup().sub("", own)
+    return own.strip()[:BEGINNING]
+
+
+def _declines(sentence: str) -> bool:
+    for language in _languages():
+        refusal = language.script.search(sentence) and language.declines.search(sentence)
+        if refusal and not _is_reported(sentence, refusal.end(), language.reports):
+            return True
+    return False
+
+
+def _is_reported(sentence: str, end: int, reporting: "regex.Pattern[str]") -> bool:
+    """Whether the refusal is somebody else's: "she said that I can't", "I can't, said the bear"."""
+    if reporting.search(sentence, 0, end):
+        return True
+    after = reporting.search(sentence, end, end + TAIL)
+    return after is not None and bool(regex.search("[,，、]", sentence[end : after.start()]))
+
+
+class _Language(NamedTuple):
+    script: "regex.Pattern[str]"
+    """A letter of it: without one, the rest is not tried."""
+    declines: "regex.Pattern[str]"
+    """The speaker's own refusal, in one sentence of normalized text."""
+    reports: "regex.Pattern[str]"
+    """Before it, or soon after a comma behind it: somebody else declines, or nobody does yet (if, when)."""
+    answers: "regex.Pattern[str]"
+    """At a text's very beginning: an answer, a draft or a letter follows."""
 
 
 @cache
-def _pattern() -> re.Pattern[str]:
-    return re.compile("|".join(phrase for phrases in PHRASES.values() for phrase in phrases), re.IGNORECASE)
+def _languages() -> tuple[_Language, ...]:
+    return tuple(map(_language, LANGUAGES))
+
+
+def _language(code: str) -> _Language:
+    """A file's lines are a key and a pattern; keys in capitals name a part, which patterns have in braces."""
+    lines = (files("fidelity.text") / "refusal_patterns" / f"{code}.txt").read_text(encoding="utf-8").splitlines()
+    patterns: dict[str, list[str]] = defaultdict(list)
+    names: dict[str, str] = {}
+    for line in lines:
+        key, _, pattern = line.partition(" ")
+        for name, value in names.items():
+            pattern = pattern.replace(f"{{{name}}}", value)
+        if key.isupper():
+            names[key] = pattern
+        elif key != "#":
+            patterns[key].append(pattern)
+    return _Language(**{key: _compiled("|".join(found)) for key, found in patterns.items()})
+
+
+@cache
+def _as_a_model() -> "regex.Pattern[str]":
+    return _compiled(AS_A_MODEL)
+
+
+@cache
+def _answer_after_all() -> "regex.Pattern[str]":
+    return _compiled(ANSWER_AFTER_ALL)
+
+
+def _compiled(pattern: str) -> "regex.Pattern[str]":
+    return regex.compile(pattern.replace("~", WITHIN), regex.IGNORECASE | regex.V1)
+
+
+@cache
+def _sentence() -> "regex.Pattern[str]":
+    return regex.compile(rf"{WITHIN}+(?:[.!?。！？।؟]+|\n|$)")
+
+
+@cache
+def _code() -> "regex.Pattern[str]":
+    return regex.compile(r"```.*?(?:```|\Z)|`[^`\n]+`|^\s*>[^\n]*", regex.DOTALL | regex.MULTILINE)
+
+
+@cache
+def _quotation() -> "regex.Pattern[str]":
+    single = r"(?<!\w)'(?:[^'\n]|(?<=\w)'(?=\w)){3,300}+'(?!\w)"
+    return regex.compile(rf'"[^"\n]{{1,500}}"|«[^»\n]{{1,500}}»|「[^」\n]{{1,500}}」|『[^』\n]{{1,500}}』|{single}')
+
+
+@cache
+def _markup() -> "regex.Pattern[str]":
+    return regex.compile(r"[*_#]+|^\s*(?:assistant|answer|response)\s*:", regex.IGNORECASE)

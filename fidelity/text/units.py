@@ -5,7 +5,7 @@ from itertools import compress, count
 from operator import ne
 from typing import Literal, NamedTuple
 
-from fidelity.records import Generation, Pair
+from fidelity.records import Generation, Pair, Side
 
 Unit = Literal["tokens", "characters"]
 
@@ -17,10 +17,12 @@ class Units(NamedTuple):
     candidate: Sequence[object]
 
 
-def units(pair: Pair, unit: Unit) -> Units | None:
-    """The pair's two sequences; None where one side has no token ids."""
+def units(pair: Pair, unit: Unit) -> Units | Side:
+    """The pair's two sequences, or the side that has no token ids."""
     baseline, candidate = _sequence(pair.baseline, unit), _sequence(pair.candidate, unit)
-    return None if baseline is None or candidate is None else Units(baseline, candidate)
+    if baseline is None or candidate is None:
+        return "baseline" if baseline is None else "candidate"
+    return Units(baseline, candidate)
 
 
 def first_difference(a: Sequence[object], b: Sequence[object]) -> int:

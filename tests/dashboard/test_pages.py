@@ -158,6 +158,19 @@ class TestGate:
         assert verdict.reason in said(app)
         assert said(app) != before
 
+    def test_what_differs_besides_quantization_is_named(self, fidelity, opened, workspace):
+        rows = [{"id": f"p{n}", "text": f"answer {n}"} for n in range(60)]
+        for name, mode in (("again", "compiled"), ("base", "compiled"), ("quant", "eager")):
+            answers = [{**row, "text": "other"} for row in rows] if name == "quant" else rows
+            workspace.file(f"{name}.jsonl", "\n".join(map(json.dumps, answers)))
+            engine = {"kind": "recorded", "path": f"{name}.jsonl", "ran": {"engine": "vllm", "mode": mode}}
+            more = {"control": {"path": "again.jsonl"}, "metrics": ["identical"]} if name == "base" else {}
+            workspace.run(name, model=None, engine=engine, **more)
+        assert fidelity("compare", "base.yaml", "quant.yaml", "--store", workspace.store)[0] == 0
+        for page in ("gate", "comparison"):
+            shown = said(opened(workspace.store, page, comparison=comparison(workspace.store, "quant").name))
+            assert "its mode is eager (the baseline's: compiled)" in shown
+
     def test_the_yaml_is_the_gate_that_was_judged(self, opened, recorded):
         app = self.page(opened, recorded)
         app.slider(key="m-rougeL").set_value(0.08).run()

@@ -79,10 +79,14 @@ def test_the_columns():
         (SENTENCES["de"] * 2, SENTENCES["en"] * 2, ["language"]),
         (SENTENCES["zh"], SENTENCES["ja"], ["language"]),
         (SENTENCES["en"] * 2, SENTENCES["en"] * 2 + "Good day. ", []),
-        (SENTENCES["de"] * 2, "Short.", []),  # too short to be sure
+        (SENTENCES["de"] * 2, "Oui.", []),  # too short to be sure
+        (SENTENCES["en"] * 4, SENTENCES["en"] * 4 + SENTENCES["de"], ["language"]),
         ("Water boils at 100 degrees.", REFUSAL, ["refusal_appeared"]),
         (REFUSAL, "Water boils at 100 degrees.", ["refusal_vanished"]),
-        (REFUSAL, "Lo siento, pero no puedo ayudarte con eso.", []),
+        (REFUSAL, "Lo siento, pero no puedo ayudarte con eso.", ["language"]),  # it still declines
+        (REFUSAL, "I must decline to answer that.", []),
+        ("It ended.", "It ended." + "\n" * 60, ["loop"]),
+        ("The data is ready.", "The 数据 is ready.", ["language"]),
         (REFUSAL, "", ["empty"]),
     ],
 )
@@ -124,10 +128,11 @@ def test_real_outputs():
         ]
         return {column.name.removeprefix("break_"): int(sum(column.values)) for column in Breaks().score(pairs)}
 
-    # The same model in another order, in 8 bits and in 4; those of JSON and language were looked at one by one.
-    assert counts("bf16-rev") == dict.fromkeys(NAMES, 0) | {"length": 1}
+    # The same model in another order, in 8 bits and in 4; those of JSON and language were looked at one by one. The one
+    # loop of bf16-rev goes on for 50 words, the baseline's for 47.
+    assert counts("bf16-rev") == dict.fromkeys(NAMES, 0) | {"length": 1, "loop": 1}
     assert counts("w8a8-fp8") == dict.fromkeys(NAMES, 0) | {"length": 8, "loop": 6, "json": 1, "language": 1}
-    assert counts("w4a16") == dict.fromkeys(NAMES, 0) | {"length": 23, "loop": 27, "json": 4, "language": 3}
+    assert counts("w4a16") == dict.fromkeys(NAMES, 0) | {"length": 23, "loop": 30, "json": 4, "language": 3}
 
 
 def test_long_texts_take_seconds():

@@ -42,6 +42,7 @@ def test_a_suite_a_candidate_and_a_case_a_line(read, recordings, verdicts):
     assert {p.name: p.value for p in fp8.properties()} == {
         "baseline": "bf16 (BF16)",
         "candidate": "w8a8-fp8 (W8A8-FP8)",
+        "failed prompts": "0",
         "confidence": "0.95",
         "seed": "0",
     }

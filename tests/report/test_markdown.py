@@ -107,7 +107,7 @@ class TestReport:
         report = as_markdown(recordings)
         assert report.startswith("## fidelity\n\nNo gate was given, so nothing was judged.")
         assert "pass" not in report.partition("### What was compared")[0].partition("<details>")[0]
-        assert tables(report)[0][1][0] == "identical"
+        assert [row[0] for row in tables(report)[0][1:3]] == ["failed prompts", "identical"]
 
     def test_what_could_not_be_compared_makes_the_whole_inconclusive(self, recordings, verdicts):
         result = replace(recordings, not_compared={"w4a16": "the engine died\n@everyone"})

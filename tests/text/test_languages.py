@@ -1,9 +1,16 @@
+"""Whether a candidate leaves the baseline's language."""
+
+import itertools
+import json
+import time
+from pathlib import Path
+
 import pytest
 
-from fidelity.text.languages import main_language
+from fidelity.text.languages import LANGUAGES, leaves_language
 from tests import laws
 
-langid = pytest.importorskip("py3langid")
+pytest.importorskip("py3langid")
 
 SENTENCES = {
     "en": "The weather will be fine tomorrow, so we are going to walk along the river and have lunch in the old town. ",
@@ -20,24 +27,76 @@ SENTENCES = {
 }
 
 
-@pytest.mark.parametrize(("code", "sentence"), SENTENCES.items())
-def test_it_is_py3langid(code, sentence):
-    assert main_language(sentence * 2) == code == langid.classify(sentence * 2)[0]
+TAIL_DE = "Vielen Dank für Ihre Frage und einen schönen Tag."
+SHORT = Path(__file__).parent.parent / "fixtures" / "refusals"
 
 
-def test_code_does_not_count():
-    code = "```python\n" + "for item in the_list: print(item.name, item.value)\n" * 20 + "```\n"
-    assert main_language(code + SENTENCES["de"] * 2 + "\n" + code) == "de"
-    assert main_language(code) is None
+@pytest.mark.parametrize(("one", "other"), list(itertools.permutations(SENTENCES, 2)))
+def test_another_language(one, other):
+    assert leaves_language(SENTENCES[one], SENTENCES[other])
+    # half-way, and at the end
+    assert leaves_language(SENTENCES[one] * 6, SENTENCES[one] * 3 + "\n" + SENTENCES[other] * 3)
+    assert leaves_language(SENTENCES[one] * 5, SENTENCES[one] * 5 + "\n" + SENTENCES[other])
 
 
-def test_the_language_of_most_of_it_counts():
-    assert main_language(SENTENCES["de"] * 5 + SENTENCES["en"]) == "de"
+@pytest.mark.parametrize(
+    ("baseline", "candidate"),
+    [
+        ("The capital of France is Paris.", "Die Hauptstadt von Frankreich ist Paris."),
+        ("Yes, of course.", "Ja, natürlich."),
+        ("Water boils at 100 degrees.", "El agua hierve a 100 grados."),
+        (SENTENCES["en"] * 6, SENTENCES["en"] * 6 + TAIL_DE),
+        (SENTENCES["en"] * 6, SENTENCES["en"] * 6 + "谢谢"),
+        (SENTENCES["en"] * 6, SENTENCES["en"] * 2 + SENTENCES["de"] * 3 + SENTENCES["en"]),
+        ("The data is ready.", "The 数据 is ready."),
+    ],
+)
+def test_what_leaves_it(baseline, candidate):
+    assert leaves_language(baseline, candidate)
 
 
-def test_it_does_not_guess():
-    # 30 letters, and letters enough that are no language.
-    assert main_language("This is English, but too short.") is None
-    assert main_language("X:1 T:U M:4 L:1 K:G |:G2A2|B2A2|G2E2|D4|E2F2|G2F2|E2C2|B,4| " * 4) is None
+@pytest.mark.parametrize(
+    ("baseline", "candidate"),
+    [
+        ("Paris.", "The capital is Paris."),
+        ("Das ist richtig.", "Ja, das stimmt."),
+        ("Paris, Lyon, Marseille", "Berlin, Hamburg, München"),
+        (SENTENCES["en"] * 3, SENTENCES["en"] * 3 + 'The German word for it is "Gemütlichkeit".'),
+        (SENTENCES["en"] + SENTENCES["de"], SENTENCES["en"] + SENTENCES["de"] * 2),
+        (SENTENCES["de"] * 2, "```python\nfor item in the_list:\n    print(item)\n```\n" + SENTENCES["de"]),
+        ("苹果公司发布了新手机。", "Apple发布了新的iPhone手机。"),
+        (SENTENCES["de"] * 2, ""),
+        ("", SENTENCES["de"] * 2),
+    ],
+)
+def test_what_stays_in_it(baseline, candidate):
+    assert not leaves_language(baseline, candidate)
+
+
+def test_the_language_of_the_prompt_is_no_new_script():
+    assert not leaves_language("It means hello.", "你好 means hello.", prompt="What does 你好 mean?")
+
+
+def test_short_answers():
+    # 200 texts of 5 to 25 words in ten languages, each against each: none leaves its own, and each leaves the others'.
+    rows = [
+        json.loads(line)
+        for name in ("tuning", "held_out")
+        for line in (SHORT / f"{name}.jsonl").read_text("utf-8").splitlines()
+    ]
+    texts = {code: [row["text"] for row in rows if row["language"] == code] for code in sorted(LANGUAGES)}
+    same = [leaves_language(*pair) for own in texts.values() for pair in itertools.permutations(own[:8], 2)]
+    assert sum(same) == 0
+    codes = [code for code, own in texts.items() if own]
+    assert len(codes) == 10
+    other = [leaves_language(texts[a][n], texts[b][n]) for a, b in itertools.permutations(codes, 2) for n in range(8)]
+    assert sum(other) / len(other) >= 0.99
+
+
+def test_hard_texts_take_no_time():
+    start = time.process_time()
     for text in laws.HARD_TEXTS.values():
-        main_language(text)
+        assert not leaves_language(text, text)
+        leaves_language("Hello there, my friend.", text)
+        leaves_language(text, "Hello there, my friend.")
+    assert time.process_time() - start < 10

@@ -1,3 +1,7 @@
+import json
+import time
+from pathlib import Path
+
 import pytest
 
 from fidelity.text.refusals import refuses
@@ -51,6 +55,18 @@ ANSWERS = [
     "この関数は値を返しません。",
     "The word \"no\" is short. " * 20 + "I'm sorry, but I can't assist with that.",  # not at the beginning
 ]  # fmt: skip
+FIXTURES = Path(__file__).parent.parent / "fixtures" / "refusals"
+
+
+@pytest.mark.parametrize("name", ["tuning", "held_out", "wordings"])
+def test_recall_and_precision(name):
+    """Half refusals, half answers that look like one, in ten languages; the patterns weren't tuned on `held_out`."""
+    rows = [json.loads(line) for line in (FIXTURES / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert len(rows) >= 100
+    judged = [(row["refusal"], refuses(row["text"])) for row in rows]
+    right = judged.count((True, True))
+    assert right / sum(refusal for refusal, _ in judged) >= 0.95
+    assert right / sum(found for _, found in judged) >= 0.95
 
 
 @pytest.mark.parametrize("text", [text for texts in REFUSALS.values() for text in texts])
@@ -66,3 +82,17 @@ def test_answers(text):
 
 def test_hard_texts_are_none():
     assert not any(refuses(text) for text in laws.HARD_TEXTS.values())
+
+
+def test_hostile_texts_take_linear_time():
+    start = time.process_time()
+    for text in (
+        "I can't " * 5_000,
+        '"' * 50_000,
+        "'a" * 50_000,
+        "I'm " * 20_000,
+        "ich kann nicht " * 5_000,
+        "`" * 50_000,
+    ):
+        refuses(text)
+    assert time.process_time() - start < 5

@@ -1,0 +1,127 @@
+"""A checkpoint's config.json, and what it says of quantization."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fidelity.errors import ConfigError
+
+ModelJson = Mapping[str, Any]
+"""A JSON object of a checkpoint (config.json, or a part of it), in the keys of whoever wrote it."""
+WIDTHS = (
+    "hidden_size",
+    "intermediate_size",
+    "moe_intermediate_size",
+    "shared_expert_intermediate_size",
+    "n_embd",
+    "d_ff",
+)
+"""Keys of widths that a row of weights may have."""
+
+
+def read_config(checkpoint: Path) -> ModelJson:
+    """The checkpoint's config.json, with `hf_quant_config.json` as its quantization_config; empty for a GGUF.
+
+    Raises:
+        ConfigError: One of them can't be read as a JSON object, or they state different algorithms.
+    """
+    if checkpoint.is_file():
+        return {}
+    config = _json_object(checkpoint / "config.json")
+    beside = checkpoint / "hf_quant_config.json"
+    if beside.is_file():
+        written = _json_object(beside)
+        stated = quantization_of(config)
+        if stated is None:
+            return {**config, "quantization_config": {"quant_method": "modelopt", **written}}
+        _refuse_two_algorithms(checkpoint, stated, written)
+    return config
+
+
+def _json_object(file: Path) -> ModelJson:
+    try:
+        written = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{file}: can't be read as JSON ({error})") from error
+    if not isinstance(written, dict):
+        raise ConfigError(f"{file}: not a JSON object, but {type(written).__name__}")
+    return written
+
+
+def _refuse_two_algorithms(checkpoint: Path, stated: ModelJson, beside: ModelJson) -> None:
+    inner = beside.get("quantization")
+    other = inner.get("quant_algo") if isinstance(inner, Mapping) else None
+    own = stated.get("quant_algo")
+    if isinstance(own, str) and isinstance(other, str) and own.upper() != other.upper():
+        raise ConfigError(
+            f"{checkpoint}: config.json says that it is quantized as {own}, and hf_quant_config.json as {other}"
+        )
+
+
+def quantization_of(config: ModelJson) -> ModelJson | None:
+    """What the config says of quantization, of a multimodal model also in its text_config; None where nothing is said.
+
+    Raises:
+        ConfigError: It is no JSON object.
+    """
+    for place in (config, *(value for key, value in config.items() if key.endswith("_config"))):
+        if not isinstance(place, Mapping):
+            continue
+        for key in ("quantization_config", "compression_config", "quantization"):
+            if (written := place.get(key)) is None:
+                continue
+            if not isinstance(written, Mapping):
+                raise ConfigError(f"config.json: {key} is {written!r:.60}, and no JSON object")
+            if written:
+                return written
+    return None
+
+
+def text_of(config: ModelJson) -> ModelJson:
+    """The part of the config that describes the language model."""
+    text = config.get("text_config")
+    return text if isinstance(text, Mapping) else config
+
+
+def count(config: ModelJson, *keys: str) -> int | None:
+    """The first of the keys that holds a positive whole number."""
+    values = (config.get(key) for key in keys)
+    return next(
+        (value for value in values if isinstance(value, int) and not isinstance(value, bool) and value > 0), None
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Widths:
+    """The widths that rows of weights have by config.json."""
+
+    all: tuple[int, ...] = ()
+    by_projection: Mapping[str, int] = field(default_factory=dict)
+
+    def of(self, layer: str) -> tuple[int, ...]:
+        """Of one layer: its own where its name tells, else any."""
+        last = layer.rpartition(".")[2]
+        if last in self.by_projection and not re.search(r"vision|visual|audio|expert", layer):
+            return (self.by_projection[last],)
+        return self.all
+
+
+def widths_of(config: ModelJson) -> Widths:
+    """The widths that rows of weights have; none where the config doesn't say."""
+    text = text_of(config)
+    hidden, inner = count(text, "hidden_size", "n_embd"), count(text, "intermediate_size")
+    heads, size = count(text, "num_attention_heads", "n_head"), count(text, "head_dim")
+    joined = heads * (size or (hidden or 0) // heads) if heads and (size or hidden) else None
+    known = {
+        **dict.fromkeys(("q_proj", "k_proj", "v_proj", "qkv_proj", "gate_proj", "up_proj", "gate_up_proj"), hidden),
+        "down_proj": inner,
+        "o_proj": joined,
+    }
+    found = [*(count(text, key) for key in WIDTHS), joined]
+    return Widths(
+        tuple(dict.fromkeys(width for width in found if width)),
+        {name: width for name, width in known.items() if width},
+    )

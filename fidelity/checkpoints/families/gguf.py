@@ -1,0 +1,21 @@
+"""GGUF: every tensor names its own type, and has the shape it had before."""
+
+from fidelity.checkpoints.families.base import Reading
+from fidelity.checkpoints.layers import Layer
+from fidelity.checkpoints.schemes import FLOATS, Scheme
+
+
+class Gguf:
+    """A file of llama.cpp's."""
+
+    name = "gguf"
+    on_load = False
+
+    def asked(self, layer: Layer) -> Scheme | None:
+        return None
+
+    def read(self, layer: Layer) -> Reading | None:
+        weight = layer.tensors.get("weight")
+        if weight is None or weight.dtype in FLOATS:
+            return None
+        return Reading(Scheme(weight.dtype, 0), tuple(reversed(weight.shape)), frozenset({"weight"}))

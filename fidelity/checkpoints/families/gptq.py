@@ -1,0 +1,115 @@
+"""GPTQ and AWQ: integers packed along inputs or outputs, with scales of (groups, outputs) that prove the shape."""
+
+import re
+from typing import Literal
+
+from pydantic import Field
+
+from fidelity.checkpoints.config import ModelJson, Widths
+from fidelity.checkpoints.families.base import ANOTHER, Contradiction, Reading, UnknownLayout, Written, settings
+from fidelity.checkpoints.families.shapes import check_groups, refuse_other_bits
+from fidelity.checkpoints.layers import Layer
+from fidelity.checkpoints.schemes import Scheme
+from fidelity.checkpoints.tensors import ITEM_BITS
+
+Bits = Literal[1, 2, 3, 4, 5, 6, 7, 8]
+
+
+class GptqConfig(Written):
+    """The quantization_config."""
+
+    bits: Bits = 4
+    group_size: int = -1
+    dynamic: dict[str, ModelJson] = Field(default_factory=dict)
+    modules_to_not_convert: tuple[str, ...] | None = None
+    version: str = ""
+    lm_head: bool = False
+
+
+class DynamicRule(Written):
+    """What GPTQModel's `dynamic` states for the layers that an expression fits."""
+
+    bits: Bits | None = None
+    group_size: int | None = None
+
+
+class Gptq:
+    """One checkpoint's config; `name` is "gptq" or "awq"."""
+
+    on_load = False
+
+    def __init__(self, written: ModelJson, name: str, widths: Widths) -> None:
+        written = {**written, "bits": written.get("bits", written.get("w_bit", 4))}  # llm-awq's own names
+        written["group_size"] = written.get("group_size", written.get("q_group_size", -1))
+        self.config = settings(GptqConfig, {key: value for key, value in written.items() if value is not None})
+        self.name = name
+        self.widths = widths
+
+    def asked(self, layer: Layer) -> Scheme | None:
+        if layer.kind in ("embedding", "norm", "router") or (layer.kind == "lm_head" and not self.config.lm_head):
+            return None
+        if any(module in layer.name for module in self.config.modules_to_not_convert or ()):
+            return None
+        bits, group = self.config.bits, self.config.group_size
+        for expression, overrides in self.config.dynamic.items():
+            if _fits(expression.removeprefix("-:").removeprefix("+:"), layer.name):
+                if expression.startswith("-:"):
+                    return None
+                override = settings(DynamicRule, overrides)
+                bits, group = override.bits or bits, override.group_size or group
+                break
+        return integers(bits, group)
+
+    def read(self, layer: Layer) -> Reading | None:
+        if "qweight" not in layer.tensors:
+            return None
+        asked = self.asked(layer) or integers(self.config.bits, self.config.group_size)
+        return read_packed(layer, asked, self.widths, transposed=self.config.version == "gemv")
+
+
+def integers(bits: int, group: int) -> Scheme:
+    return Scheme(f"INT{bits}", bits, group if group > 0 else None)
+
+
+def read_packed(layer: Layer, asked: Scheme, widths: Widths, *, transposed: bool = False) -> Reading:
+    """A `qweight` with its `scales`, whichever dimension it is packed along, and Marlin's tiles.
+
+    All bits of the integers are used, so that their number is inputs x outputs x bits; the scales tell the outputs.
+
+    Raises:
+        UnknownLayout: There are no scales of (groups, outputs).
+        Contradiction: The scales, or `g_idx`, are for another number of inputs.
+    """
+    packed, scales = layer.tensors["qweight"], layer.tensors.get("scales") or layer.tensors.get("weight_scale")
+    if scales is None or len(scales.shape) < 2 or len(packed.shape) < 2 or packed.dtype not in ITEM_BITS:
+        raise UnknownLayout(f"{layer.name}: a qweight without scales of (groups, outputs)")
+    *experts, groups, outputs = scales.shape if not transposed else (scales.shape[1], scales.shape[0])
+    count = outputs
+    for length in experts:
+        count *= length
+    if not count or packed.bits % (asked.bits * count):
+        raise Contradiction(
+            f"{layer.name}: {packed.bits} bits are no whole number of {asked.bits}-bit weights for {count} outputs; "
+            f"{ANOTHER}"
+        )
+    inputs = packed.bits // (asked.bits * count)
+    if transposed:  # the rows of its scales are padded
+        groups = min(groups, -(-inputs // asked.group)) if asked.group else 1
+    check_groups(layer, inputs, groups, asked.group, asked.bits)
+    index = layer.tensors.get("g_idx")
+    if index is not None and index.elements not in (0, inputs):
+        raise Contradiction(
+            f"{layer.name}: at the {asked.bits} bits that config.json states it has {inputs} weights a row, and a "
+            f"g_idx for {index.elements}; {ANOTHER}"
+        )
+    if index is None and not asked.group:
+        refuse_other_bits(layer, inputs, asked.bits, widths.of(layer.name))
+    used = {"qweight", "scales", "weight_scale", "qzeros", "g_idx"} & set(layer.tensors)
+    return Reading(asked, (*experts, outputs, inputs), frozenset(used))
+
+
+def _fits(expression: str, name: str) -> bool:
+    try:
+        return re.match(expression, name) is not None
+    except re.error as error:
+        raise Contradiction(f"quantization_config: {expression!r} is no regular expression ({error})") from error

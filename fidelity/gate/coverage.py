@@ -1,0 +1,47 @@
+"""What a line could be judged on: it passes only on enough of all prompts, and says what could not be scored."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from fidelity.gate.evidence import Evidence, Measured
+from fidelity.gate.lines import Judged
+
+
+def with_coverage(judged: Judged, measured: Measured, evidence: Evidence, *, least: float) -> Judged:
+    """The line with its coverage; one that would pass on too few of the prompts, or in spite of answers, doesn't.
+
+    A line that is beyond its limit on the prompts that it was judged on stays so, however few they are.
+
+    Args:
+        judged: The line.
+        measured: Its column.
+        evidence: What the verdict rests on; failed prompts are among its prompts.
+        least: The share of all prompts that the line must cover to pass.
+    """
+    line, prompts = judged.line, _judged_on(judged, measured)
+    total, worst = len(evidence.prompt_ids), measured.n_worst(prompts)
+    coverage = len(prompts) / total
+    reason = line.reason
+    if worst:
+        reason += f" {worst} of {total * evidence.repeats} answers could not be scored and count as worst."
+    obstacles = [*_unscorable(measured, total), *([_too_few(len(prompts), total, least)] if coverage < least else [])]
+    if line.outcome == "pass" and obstacles:
+        line = replace(line, outcome="inconclusive")
+        reason = f"{reason.removesuffix('.')}; but no pass: {'; '.join(obstacles)}."
+    return replace(judged, line=replace(line, reason=reason, coverage=coverage, n_worst=worst))
+
+
+def _judged_on(judged: Judged, measured: Measured) -> Sequence[str]:
+    """The prompts that count: breaks are judged on the candidate alone, all else on its excess."""
+    if judged.line.kind == "break":
+        return [prompt for prompt, value in measured.candidate.items() if value is not None]
+    return [prompt for prompt, excess in measured.excess().items() if excess is not None]
+
+
+def _unscorable(measured: Measured, total: int) -> list[str]:
+    lost = measured.unscorable()
+    return [f"{lost} of {total} prompts could not be scored in the candidate, and have no worst value"] if lost else []
+
+
+def _too_few(n: int, total: int, least: float) -> str:
+    return f"only {n} of {total} prompts could be scored, and min_coverage is {least:g}"
