@@ -58,7 +58,8 @@ def compare(
     A candidate that can't be generated or compared is named in the result, and the others go on. Whether the metrics
     give the columns that the `gate` names is checked before anything is generated. With `until_decided` a candidate is
     generated only as far as it takes the gate to decide; baseline and controls, which serve every candidate, are whole.
-    With `must_be_in_reach` a gate that so few prompts can't pass is refused before anything is generated.
+    With `must_be_in_reach` a gate that no candidate can pass with so few prompts is refused before anything is
+    generated; one that is out of reach for so many candidates together is named, and they may still fail.
 
     Raises:
         FidelityError: The baseline or the configuration can't be used.
@@ -74,17 +75,15 @@ def compare(
     if stored:
         baseline, prompts, subset_of = _as_stored(baseline, stored[0], limit)
     baseline_jobs = jobs_of(baseline, store=store, prompts=prompts, as_baseline=True)
-    plan = partial(
-        jobs_of, store=store, prompts=prompts, as_baseline=False, subset_of=subset_of, until_decided=until_decided
-    )
+    plan = partial(_candidate_jobs, store=store, prompts=prompts, subset_of=subset_of, until_decided=until_decided)
     plans = [_planned(baseline, config, plan) for config in candidates]
     _refuse_if_none_can_begin(plans)
-    if gate and must_be_in_reach and _generates(store, () if stored else baseline_jobs, *(one.jobs for one in plans)):
-        beyond = out_of_reach(
-            gate, columns_of(metrics), prompts=len(prompts), candidates=len(candidates), any_time=until_decided
-        )
-        if beyond:
-            raise ConfigError("\n".join(beyond))
+    if gate and _generates(store, () if stored else baseline_jobs, *(one.jobs for one in plans)):
+        reach = partial(out_of_reach, gate, columns_of(metrics), prompts=len(prompts), any_time=until_decided)
+        if must_be_in_reach and (sentences := reach()):
+            raise ConfigError("\n".join(sentences))
+        for sentence in reach(candidates=len(candidates)):
+            listener.say(sentence)
     depths = depths_of(baseline, stored[0] if stored else None)
     base, *controls = stored or generate_jobs(baseline_jobs, store, listener, depths=depths)
     reasoning = baseline.reasoning
@@ -129,6 +128,16 @@ def _planned(baseline: RunConfig, config: RunConfig, plan: Callable[[RunConfig],
         return _Planned(config, plan(candidate_of(baseline, config)))
     except FidelityError as error:
         return _Planned(config, error=error)
+
+
+def _candidate_jobs(
+    config: RunConfig, *, store: Store, prompts: tuple[Prompt, ...], subset_of: str | None, until_decided: bool
+) -> list[Job]:
+    """A candidate that is finished on all prompts has nothing left to stop: it is judged as it is."""
+    jobs = partial(jobs_of, config, store=store, prompts=prompts, as_baseline=False, subset_of=subset_of)
+    whole = jobs()
+    finished = all(store.run(job.name, job.digest) for job in whole)
+    return whole if finished or not until_decided else jobs(until_decided=True)
 
 
 def _refuse_if_none_can_begin(plans: Sequence[_Planned]) -> None:

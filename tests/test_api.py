@@ -215,7 +215,7 @@ class TestMetricAlone:
         monkeypatch.setattr("fidelity.encoders.open_encoder", lambda source: opened.append(source) or FakeEncoder())
         sts = Sts(encoder="somewhere")
         for _ in range(2):
-            assert sts.score_texts(["x"], ["x"])["sts"].values == [1.0]
+            assert list(sts.score_texts(["x"], ["x"])["sts"].values) == [1.0]
         assert opened == ["somewhere"]
 
     def test_what_texts_do_not_have_is_named(self):

@@ -110,6 +110,16 @@ class TestStopping:
         (scores,) = result.candidates
         assert (len(asked(scores)), scores.run.manifest.planned) == (N, None)
 
+    @pytest.mark.parametrize("gate", [LENIENT, STRICT])
+    def test_a_finished_run_is_judged_without_an_engine(self, study, workspace, gate):
+        base, quant = (load_run(workspace.folder / f"{name}.yaml") for name in ("base", "quant"))
+        store, metrics = Store(workspace.store), [Identical()]
+        (whole,) = compare(base, [quant], metrics=metrics, store=store, listener=Silent()).candidates
+        scores, said = study(gate)
+        assert scores.run.path == whole.run.path
+        assert scores.run.manifest.planned is None  # so its bounds are those of a fixed number of prompts
+        assert said == []
+
     def test_its_own_control_asks_the_same_prompts_in_the_same_engine_load(self, study, workspace):
         workspace.run("owned", control={"repeats": 1})
         scores, said = study(LENIENT, candidate="owned")

@@ -13,7 +13,8 @@ from fidelity.config import Requests, Sampling
 from fidelity.engines.base import Admission, OnProgress, Progress
 from fidelity.engines.connection import TroubleError
 from fidelity.engines.dialects import Served, body_of
-from fidelity.engines.replies import ServerJson, generation
+from fidelity.engines.messages import ServerJson
+from fidelity.engines.replies import generation
 from fidelity.engines.server_session import ServerSession, backoff, when_ready
 from fidelity.errors import EngineError
 from fidelity.records import EngineInfo, Failure, Generation, Prompt
@@ -225,7 +226,7 @@ class OpenAIServer:
         )
 
     def _generation(self, prompt_id: str, answer: bytes) -> Generation:
-        said = generation(answer, prompt_id=prompt_id, api=self._requests.api)
+        said = generation(answer, prompt_id=prompt_id)
         reasoning = None if said.reasoning is None else self._line.hide(said.reasoning)
         return replace(said, text=self._line.hide(said.text), reasoning=reasoning)
 

@@ -7,11 +7,17 @@ Each of them is read as the same rows: `id`, `text` or `failure`, and what else 
 from pathlib import Path
 from typing import Any
 
-from fidelity.engines.replies import prompt_tokens_of
+from fidelity.engines.connection import TroubleError
+from fidelity.engines.messages import read_answer, read_message
+from fidelity.engines.replies import generation_of
 from fidelity.errors import ConfigError
 from fidelity.prompts import JsonRow, read_jsonl
 
 Rows = list[tuple[str, JsonRow]]
+LONGEST_REASON = 200
+"""Characters of an error without a message."""
+BESIDE_THE_TEXT = ("refusal", "reasoning", "tool_calls")
+"""Keys of a row that may hold an answer, or a part of it, without a text."""
 
 
 def read_recorded(path: Path) -> Rows:
@@ -27,7 +33,11 @@ def read_recorded(path: Path) -> Rows:
 def _plain(row: JsonRow, where: str) -> list[JsonRow]:
     if "custom_id" in row:
         return _answers(row, where)
-    return [{**row, "prompt": row["messages"]}] if row.get("messages") and not row.get("prompt") else [row]
+    plain = {**row, "prompt": row["messages"]} if row.get("messages") and not row.get("prompt") else dict(row)
+    if not isinstance(row.get("text"), str) or row.get("tool_calls"):
+        answer = read_message({"content": row.get("text"), **{key: row.get(key) for key in BESIDE_THE_TEXT}})
+        plain |= {"text": answer.text, "reasoning": answer.reasoning} if answer else {}
+    return [plain]
 
 
 def _read_parquet(path: Path) -> Rows:
@@ -45,12 +55,8 @@ def _read_parquet(path: Path) -> Rows:
 def _answers(row: JsonRow, where: str) -> list[JsonRow]:
     """The answers in one line of a batch's output: one, or several repeats, or why there is none."""
     match row:
-        case {"custom_id": str() as id_, "error": {"message": why} as error}:
-            return [{"id": id_, "failure": f"{error.get('code') or 'error'}: {why}"}]
-        case {"custom_id": str() as id_, "response": {"status_code": int() as status, "body": body}} if status != 200:
-            return [{"id": id_, "failure": f"HTTP {status}: {_reason(body)}"}]
-        case {"custom_id": str() as id_, "response": {"body": {"error": dict() as error}}}:
-            return [{"id": id_, "failure": _reason({"error": error})}]
+        case {"custom_id": str() as id_} if why := _why_none(row):
+            return [{"id": id_, "failure": why}]
         case {"custom_id": str() as id_, "response": {"body": {"choices": [_, *_] as choices} as body}}:
             return [_answer(id_, choice, body, where) for choice in choices]
     raise ConfigError(
@@ -60,36 +66,48 @@ def _answers(row: JsonRow, where: str) -> list[JsonRow]:
 
 
 def _answer(id_: str, choice: Any, body: JsonRow, where: str) -> JsonRow:
-    """One choice of a chat completion or a completion; token ids are those that vLLM's servers add."""
-    said = (choice.get("logprobs") or {}) if isinstance(choice, dict) else {}
-    match choice:
-        case {"message": dict() as message}:
-            text = message.get("content") if message.get("content") is not None else message.get("refusal")
-            reasoning = message.get("reasoning_content") or message.get("reasoning")
-            logprobs = [token["logprob"] for token in said.get("content") or ()]
-        case {"text": text}:
-            reasoning, logprobs = None, said.get("token_logprobs") or []
-        case _:
-            raise ConfigError(f"{where}: a choice needs a 'message' (chat) or a 'text' (completion)")
-    if not isinstance(text, str):
-        return {"id": id_, "failure": f"no text in the answer ({choice.get('finish_reason')})"}
+    """One choice of a chat completion or a completion, read as a server's reply is."""
+    if not isinstance(choice, dict) or not (isinstance(choice.get("message"), dict) or "text" in choice):
+        raise ConfigError(f"{where}: a choice needs a 'message' (chat) or a 'text' (completion)")
+    repeat = choice.get("index") or 0
+    if read_answer(choice) is None:
+        return {"id": id_, "failure": f"no text in the answer ({choice.get('finish_reason')})", "repeat": repeat}
+    try:
+        generation = generation_of(choice, body, prompt_id=id_)
+    except TroubleError as trouble:
+        return {"id": id_, "failure": trouble.reason, "repeat": repeat}
     known = {
-        "reasoning": reasoning,
-        "logprobs": logprobs or None,
-        "token_ids": choice.get("token_ids"),
-        "finish_reason": choice.get("finish_reason"),
+        "reasoning": generation.reasoning,
+        "logprobs": generation.logprobs and list(generation.logprobs),
+        "token_ids": generation.token_ids and list(generation.token_ids),
+        "finish_reason": generation.finish_reason,
         "model": body.get("model"),
         "prompt_token_ids": body.get("prompt_token_ids") or choice.get("prompt_token_ids"),
-        "prompt_tokens": prompt_tokens_of(body),
+        "prompt_tokens": generation.prompt_tokens,
     }
-    answer = {"id": id_, "text": text, "repeat": choice.get("index") or 0}
+    answer = {"id": id_, "text": generation.text, "repeat": repeat}
     return answer | {key: value for key, value in known.items() if value is not None}
 
 
-def _reason(body: Any) -> str:
-    match body:
-        case {"error": {"message": why}}:
+def _why_none(row: JsonRow) -> str:
+    """Why a line has no answer, in the words of OpenAI's batches and of vLLM's `run-batch`; empty where it has one."""
+    error = row.get("error")
+    response = row["response"] if isinstance(row.get("response"), dict) else {}
+    status, body = response.get("status_code"), response.get("body")
+    if type(status) is int and status != 200:
+        return f"HTTP {status}: {_reason(error or body)}"
+    if isinstance(error, dict) and "message" in error:
+        return f"{error.get('code') or 'error'}: {error['message']}"
+    if error:
+        return _reason(error)
+    return _reason(body) if isinstance(body, dict) and body.get("error") else ""
+
+
+def _reason(error: Any) -> str:
+    """The message in whatever form an error comes."""
+    match error:
+        case {"error": dict() | str() as inside} if inside:
+            return _reason(inside)
+        case {"message": why} | {"detail": why}:
             return str(why)
-        case {"message": why}:
-            return str(why)
-    return str(body)[:200]
+    return str(error)[:LONGEST_REASON]

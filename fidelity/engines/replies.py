@@ -2,20 +2,17 @@
 
 import json
 import math
-from typing import Any, Literal
+from typing import Any
 
 from fidelity.children.prompting import prompt_record
 from fidelity.engines.connection import TroubleError
-from fidelity.prompts import replace_lone_surrogates
+from fidelity.engines.messages import ServerJson, read_answer
 from fidelity.records import Generation
 
 SHOWN = 80
 """Characters of an unreadable answer that an error shows."""
 BROKEN_OFF = frozenset({"error", "abort"})
 """Reasons to finish that mean that the server gave up."""
-
-ServerJson = dict[str, Any]
-"""A JSON object that a server sent or is sent."""
 
 
 def json_object(body: bytes) -> ServerJson:
@@ -42,7 +39,7 @@ def json_object(body: bytes) -> ServerJson:
     return data
 
 
-def generation(body: bytes, *, prompt_id: str, api: Literal["chat", "completion"]) -> Generation:
+def generation(body: bytes, *, prompt_id: str) -> Generation:
     """The one choice of an answer; token ids and logprobs are None where the server gives none.
 
     Raises:
@@ -53,29 +50,33 @@ def generation(body: bytes, *, prompt_id: str, api: Literal["chat", "completion"
     if not isinstance(choices, list) or len(choices) != 1 or not isinstance(choices[0], dict):
         found = len(choices) if isinstance(choices, list) else "no"
         raise _unusable(f"{found} choices where one was asked for")
-    choice = choices[0]
-    message = choice.get("message") if api == "chat" else {"content": choice.get("text")}
-    if not isinstance(message, dict):
+    return generation_of(choices[0], answer, prompt_id=prompt_id)
+
+
+def generation_of(choice: ServerJson, answer: ServerJson, *, prompt_id: str) -> Generation:
+    """A generation from one choice of an answer, whether it came from a server or stands in a batch's output.
+
+    Raises:
+        TroubleError: It is no answer.
+    """
+    if not isinstance(choice.get("message"), dict) and "text" not in choice:
         raise _unusable("a choice without a message")
-    finish_reason = choice.get("finish_reason")
+    finish_reason = None if choice.get("finish_reason") is None else str(choice["finish_reason"])
     if finish_reason == "content_filter":
         raise TroubleError("the server's filter holds the answer back (content_filter)", "refused")
     if finish_reason in BROKEN_OFF:
         raise _unusable(f"an answer that broke off ({finish_reason})")
-    reasoning = _text(message.get("reasoning_content") or message.get("reasoning"))
-    text = _text(message.get("content"))
-    if text is None:
-        text = _text(message.get("refusal"))
-    if text is None and reasoning is None:
+    found = read_answer(choice)
+    if found is None:
         raise _unusable("an answer without text")
     ids, logprobs = _tokens(choice)
     return Generation(
         prompt_id=prompt_id,
-        text=text or "",
+        text=found.text,
         token_ids=ids,
         logprobs=logprobs,
-        finish_reason=None if finish_reason is None else str(finish_reason),
-        reasoning=reasoning,
+        finish_reason=finish_reason,
+        reasoning=found.reasoning,
         **_prompt(answer, choice),
     )
 
@@ -122,14 +123,6 @@ def _finite(values: Any) -> tuple[float, ...] | None:
     if not isinstance(values, list) or not all(type(v) in (int, float) and math.isfinite(v) for v in values):
         return None
     return tuple(float(v) for v in values)
-
-
-def _text(content: Any) -> str | None:
-    """A text, or the texts of a list of parts; None where there is none."""
-    if isinstance(content, list):
-        parts = [part.get("text") for part in content if isinstance(part, dict)]
-        content = "".join(part for part in parts if isinstance(part, str)) if parts else None
-    return replace_lone_surrogates(content) if isinstance(content, str) else None
 
 
 def _looks_like(text: str) -> str:

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from fidelity.engines.connection import TroubleError
+from fidelity.engines.messages import ServerJson
 from fidelity.engines.openai_server import OpenAIServer
-from fidelity.engines.replies import ServerJson, json_object, token_ids
+from fidelity.engines.replies import json_object, token_ids
 from fidelity.records import Failure, Prompt, TokenScores
 
 NO_WHOLE_VOCABULARY = "a server sends each token's log-probability as text: leave 'exact' to the engine 'vllm'"

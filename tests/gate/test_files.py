@@ -251,6 +251,14 @@ class TestBeforeGenerating:
         assert "can't be passed" not in said
         assert generated
 
+    def test_one_in_reach_of_a_single_candidate_is_named(self, fidelity, workspace, files):
+        workspace.run("other")
+        gate = {"margins": {"identical": 0.09}}
+        code, said, generated = self.compare(fidelity, workspace, (*files, workspace.folder / "other.yaml"), gate)
+        assert (code, generated) == (2, True)
+        assert "can't be passed with 40 prompts" in said
+        assert "it takes 45 prompts (at 97.5 %, for 2 candidates)" in said
+
     def test_what_is_finished_is_judged(self, fidelity, workspace, files):
         assert fidelity("compare", *files)[0] == 0
         code, said, _ = self.compare(fidelity, workspace, files, {"margins": {"identical": 0.01}})
