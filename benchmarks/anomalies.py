@@ -35,7 +35,7 @@ class Silent:
 
 def main(files: list[Path]) -> None:
     """Print a row for each column: how many triples are anomalous at each level."""
-    found: dict[str, Counter[float]] = {}
+    anomalies: dict[str, Counter[float]] = {}
     triples = 0
     with TemporaryDirectory() as folder:
         for baseline, control in permutations(files, 2):
@@ -46,9 +46,9 @@ def main(files: list[Path]) -> None:
             for scores in result.candidates:
                 triples += 1
                 for name, p_value in _p_values(evidence_of(result, scores)).items():
-                    found.setdefault(name, Counter()).update(level for level in LEVELS if p_value <= level)
+                    anomalies.setdefault(name, Counter()).update(level for level in LEVELS if p_value <= level)
     print(f"{triples} triples", *(f"{level:>8}" for level in LEVELS))
-    for name, counts in found.items():
+    for name, counts in anomalies.items():
         print(f"{name:>20}", *(f"{counts[level]:>8}" for level in LEVELS))
 
 

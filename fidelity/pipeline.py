@@ -66,6 +66,8 @@ def compare(
     """
     if until_decided and gate is None:
         raise ConfigError("--until-decided stops when a gate has decided: name one with --gate")
+    if baseline.compares:
+        raise ConfigError(f"{baseline.name}: 'compares' says how a candidate differs: write it there, or in the gate")
     _refuse_repeated_names(baseline, *candidates)
     metrics = [ready(metric, store) for metric in metrics]
     if gate:

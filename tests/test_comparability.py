@@ -31,11 +31,11 @@ def write(workspace):
         engine = {"kind": "recorded", "path": f"{name}.jsonl", "ran": {**VLLM, **(ran or {})}}
         return workspace.run(name, model=None, engine=engine, **keys)
 
-    def pair(ours, theirs, **keys):
+    def pair(baseline, candidate, **keys):
         """The same conditions for baseline and control, others for the candidate."""
-        write("again", **ours)
-        base = write("base", control={"path": "again.jsonl"}, metrics=["identical"], **ours)
-        return base, write("quant", **theirs, **keys)
+        write("again", **baseline)
+        base = write("base", control={"path": "again.jsonl"}, metrics=["identical"], **baseline)
+        return base, write("quant", **candidate, **keys)
 
     return pair
 
@@ -69,8 +69,8 @@ ROWS = {
 class TestVerdict:
     @pytest.mark.parametrize("row", ROWS)
     def test_a_fail_is_inconclusive_and_says_why_in_every_report(self, fidelity, workspace, write, row):
-        ours, theirs, kind = ROWS[row]
-        base, quant = write(ours, theirs)
+        baseline, candidate, kind = ROWS[row]
+        base, quant = write(baseline, candidate)
         reports = ("--json", "out.json", "--markdown", "out.md", "--html", "out.html", "--junit", "out.xml")
         code, out, _ = fidelity("compare", base, quant, "--gate", "gate.yaml", *reports)
         assert code == 2
@@ -89,14 +89,14 @@ class TestVerdict:
 
     @pytest.mark.parametrize("row", ROWS)
     def test_under_equal_conditions_it_fails(self, fidelity, write, row):
-        ours, _, _ = ROWS[row]
-        assert fidelity("compare", *write(ours, ours), "--gate", "gate.yaml")[0] == 1
+        baseline, _, _ = ROWS[row]
+        assert fidelity("compare", *write(baseline, baseline), "--gate", "gate.yaml")[0] == 1
 
     @pytest.mark.parametrize("where", ["gate", "candidate"])
     @pytest.mark.parametrize("row", ROWS)
     def test_what_is_declared_may_fail(self, fidelity, workspace, write, row, where):
-        ours, theirs, kind = ROWS[row]
-        base, quant = write(ours, theirs, **({"compares": kind} if where == "candidate" else {}))
+        baseline, candidate, kind = ROWS[row]
+        base, quant = write(baseline, candidate, **({"compares": kind} if where == "candidate" else {}))
         declared = f"compares: [quantization, {kind}]" if where == "gate" else ""
         workspace.file("gate.yaml", f"margins: {{identical: 0.2}}\n{declared}")
         code, out, _ = fidelity("compare", base, quant, "--gate", "gate.yaml")
@@ -145,6 +145,13 @@ class TestVerdict:
         with pytest.raises(ConfigError, match=message):
             load_gate(workspace.file("gate.yaml", f"margins: {{sts: 0.1}}\n{text}"))
 
+    def test_a_baseline_declares_nothing(self, fidelity, workspace, write):
+        base, quant = write({}, {})
+        base.write_text(json.dumps({**json.loads(base.read_text()), "compares": "engine"}))
+        code, _, error = fidelity("compare", base, quant)
+        assert code == 2
+        assert "base: 'compares' says how a candidate differs: write it there, or in the gate" in error
+
     def test_one_or_a_list(self):
         assert Gate(margins={"sts": 0.1}, compares="engine").compares == ("engine",)
         assert Gate(margins={"sts": 0.1}, compares=list(KINDS)).compares == KINDS
@@ -153,15 +160,17 @@ class TestVerdict:
 class TestDifferences:
     """By manifests alone."""
 
-    def fields(self, ours, theirs, prompts=None, declared=("quantization",)):
-        found = differences(run_manifest("base", **ours), run_manifest("quant", **theirs), prompts, declared=declared)
-        return [difference.field for difference in found]
+    def fields(self, baseline, candidate, prompts=None, declared=("quantization",)):
+        differing = differences(
+            run_manifest("base", **baseline), run_manifest("quant", **candidate), prompts, declared=declared
+        )
+        return [difference.field for difference in differing]
 
     def vllm(self, options=None, **engine):
         return {"config": {"name": "x", "model": "m", "engine": {"kind": "vllm", "options": options or {}, **engine}}}
 
     @pytest.mark.parametrize(
-        ("ours", "theirs", "fields"),
+        ("baseline", "candidate", "fields"),
         [
             ({}, {"tensor_parallel_size": 2}, ["tensor-parallel size"]),
             ({"tensor_parallel_size": 1}, {}, []),
@@ -173,13 +182,13 @@ class TestDifferences:
             ({"hf_token": "secret"}, {"hf_token": "another"}, []),
         ],
     )
-    def test_options_in_manifests_of_any_age(self, ours, theirs, fields):
-        assert self.fields(self.vllm(ours), self.vllm(theirs)) == fields
+    def test_options_in_manifests_of_any_age(self, baseline, candidate, fields):
+        assert self.fields(self.vllm(baseline), self.vllm(candidate)) == fields
 
     def test_variables_in_manifests_of_older_versions(self):
-        ours = {**self.vllm(), "identity": {"ambient": {"VLLM_API_KEY": "one", "VLLM_LOGGING_LEVEL": "INFO"}}}
-        theirs = {**self.vllm(env={"VLLM_CPU_INT4_W4A8": "0"}), "identity": {"ambient": {"VLLM_API_KEY": "two"}}}
-        assert self.fields(ours, theirs) == ["VLLM_CPU_INT4_W4A8"]
+        baseline = {**self.vllm(), "identity": {"ambient": {"VLLM_API_KEY": "one", "VLLM_LOGGING_LEVEL": "INFO"}}}
+        candidate = {**self.vllm(env={"VLLM_CPU_INT4_W4A8": "0"}), "identity": {"ambient": {"VLLM_API_KEY": "two"}}}
+        assert self.fields(baseline, candidate) == ["VLLM_CPU_INT4_W4A8"]
 
     def engine(self, **engine):
         return {"engine": {"kind": "vllm", "version": "0.26.0", "mode": "compiled", "device": "H100", **engine}}
@@ -189,12 +198,14 @@ class TestDifferences:
         assert self.fields(known, self.engine()) == self.fields(self.engine(), known) == []
 
     def test_templates_that_make_the_same_prompts_are_alike(self):
-        ours, theirs = self.engine(chat_template="a"), self.engine(chat_template="b")
-        assert self.fields(ours, theirs) == ["chat template"]
-        assert self.fields(ours, theirs, PromptTokens(pairs=3, known=3, hashed=3, differing=0)) == []
-        assert self.fields(ours, theirs, PromptTokens(pairs=3, known=3, hashed=0, differing=0)) == ["chat template"]
+        baseline, candidate = self.engine(chat_template="a"), self.engine(chat_template="b")
+        assert self.fields(baseline, candidate) == ["chat template"]
+        assert self.fields(baseline, candidate, PromptTokens(pairs=3, known=3, hashed=3, differing=0)) == []
+        assert self.fields(baseline, candidate, PromptTokens(pairs=3, known=3, hashed=0, differing=0)) == [
+            "chat template"
+        ]
         changed = PromptTokens(pairs=3, known=3, hashed=3, differing=2, example="p0", baseline_tokens=4, other_tokens=5)
-        assert self.fields(ours, theirs, changed) == ["chat template", "prompt"]
+        assert self.fields(baseline, candidate, changed) == ["chat template", "prompt"]
 
     def test_another_context_matters_where_it_may_have_cut_an_answer(self):
         runs = [{**self.engine(context=size), "sampling": {"max_tokens": 256}} for size in (4096, 512)]
@@ -204,18 +215,18 @@ class TestDifferences:
             assert [d.field for d in differences(*counted, declared=("quantization",))] == fields
 
     def test_a_kv_cache_that_the_checkpoint_asks_for_belongs_to_its_format(self):
-        ours = self.engine(dtype="bfloat16", kv_cache="bfloat16")
-        theirs = self.engine(dtype="bfloat16", kv_cache="fp8", attention="FLASHINFER")
-        assert self.fields(ours, theirs) == ["KV cache"]
-        assert self.fields(ours, {**theirs, "checkpoint": {"kv_cache": "FP8"}}) == []
+        baseline = self.engine(dtype="bfloat16", kv_cache="bfloat16")
+        candidate = self.engine(dtype="bfloat16", kv_cache="fp8", attention="FLASHINFER")
+        assert self.fields(baseline, candidate) == ["KV cache"]
+        assert self.fields(baseline, {**candidate, "checkpoint": {"kv_cache": "FP8"}}) == []
 
     def test_a_kv_cache_in_the_compute_type_is_no_difference_of_its_own(self):
-        ours = self.engine(dtype="bfloat16", kv_cache="bfloat16")
-        assert self.fields(ours, self.engine(dtype="float16", kv_cache="float16")) == ["compute type"]
+        baseline = self.engine(dtype="bfloat16", kv_cache="bfloat16")
+        assert self.fields(baseline, self.engine(dtype="float16", kv_cache="float16")) == ["compute type"]
 
     def test_an_attention_backend_that_follows_from_another_difference_is_not_named(self):
-        ours, theirs = self.engine(attention="FLASH_ATTN"), self.engine(attention="sdpa", device="CPU")
-        assert self.fields(ours, theirs) == ["hardware"]
+        baseline, candidate = self.engine(attention="FLASH_ATTN"), self.engine(attention="sdpa", device="CPU")
+        assert self.fields(baseline, candidate) == ["hardware"]
 
     def test_end_tokens_as_ids_and_as_texts_can_t_be_compared(self):
         assert self.fields(self.engine(end_tokens=[2]), self.engine(end_tokens=["</s>"])) == []
@@ -223,24 +234,24 @@ class TestDifferences:
 
     def test_many_end_tokens_are_told_in_short(self):
         few, many = (run_manifest(**self.engine(end_tokens=tokens)) for tokens in ([2], list(range(20_000))))
-        (found,) = differences(few, many)
-        assert found.sentence == "set of end tokens is 0, 1, 2, 3, 4, 5, 6, 7 and 19992 more (the baseline's: 2)"
+        (differing,) = differences(few, many)
+        assert differing.sentence == "set of end tokens is 0, 1, 2, 3, 4, 5, 6, 7 and 19992 more (the baseline's: 2)"
 
     def test_quantization_that_is_not_what_is_compared_is_a_difference(self):
-        ours, theirs = {"checkpoint": {"format": "BF16"}}, {"checkpoint": {"format": "W4A16-INT4 g64"}}
-        assert self.fields(ours, theirs) == []
-        assert self.fields(ours, theirs, declared=("engine",)) == ["format"]
+        baseline, candidate = {"checkpoint": {"format": "BF16"}}, {"checkpoint": {"format": "W4A16-INT4 g64"}}
+        assert self.fields(baseline, candidate) == []
+        assert self.fields(baseline, candidate, declared=("engine",)) == ["format"]
 
     def test_other_weights_are_a_difference_where_engines_are_compared(self):
-        ours, theirs = ({"checkpoint": {"format": "BF16", "weights": name * 32}} for name in ("a", "b"))
-        assert self.fields(ours, theirs, declared=("engine",)) == ["hash of the weights"]
-        assert self.fields(ours, theirs, declared=("engine", "quantization")) == []
+        baseline, candidate = ({"checkpoint": {"format": "BF16", "weights": name * 32}} for name in ("a", "b"))
+        assert self.fields(baseline, candidate, declared=("engine",)) == ["hash of the weights"]
+        assert self.fields(baseline, candidate, declared=("engine", "quantization")) == []
 
     def test_providers_are_compared_as_a_whole(self):
-        ours, theirs = ({"identity": {"at": place}} for place in ("a.example/v1", "b.example/v1"))
-        theirs |= self.engine(mode="eager")
-        found = differences(run_manifest(**ours), run_manifest(**theirs), declared=("provider",))
-        assert [(d.field, d.declared) for d in found] == [("mode", True), ("server", True)]
+        baseline, candidate = ({"identity": {"at": place}} for place in ("a.example/v1", "b.example/v1"))
+        candidate |= self.engine(mode="eager")
+        differing = differences(run_manifest(**baseline), run_manifest(**candidate), declared=("provider",))
+        assert [(d.field, d.declared) for d in differing] == [("mode", True), ("server", True)]
 
 
 class TestServers:

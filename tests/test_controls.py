@@ -60,7 +60,7 @@ class TestClaims:
         assert verdict().outcome == "pass"
 
     @pytest.mark.parametrize(
-        ("base", "control", "said"),
+        ("base", "control", "expected"),
         [
             ({}, {"identity": {"model": "another"}}, "is another model than the baseline"),
             (
@@ -92,11 +92,11 @@ class TestClaims:
             ),
         ],
     )
-    def test_the_field_that_differs_is_named(self, base, control, said):
-        found = verdict(base=base, control=control)
-        assert found.outcome == "inconclusive"
-        assert found.reason.startswith("The control again is")
-        assert said in found.reason
+    def test_the_field_that_differs_is_named(self, base, control, expected):
+        judged = verdict(base=base, control=control)
+        assert judged.outcome == "inconclusive"
+        assert judged.reason.startswith("The control again is")
+        assert expected in judged.reason
 
     def test_a_secret_of_the_environment_is_not_shown(self):
         base, control = (vllm(env={"VLLM_API_KEY": value, "MINE": value}) for value in ("one", "two"))
@@ -201,9 +201,9 @@ class TestFloor:
     def test_in_the_lower_half_a_line_is_inconclusive_whatever_the_candidate_does(self):
         for candidate in (0.54, 0.2):
             column = measured(values(candidate), values(0.54), chance=0.1)  # the middle is 0.55
-            found = verdict(column=column)
-            assert found.outcome == "inconclusive"
-            (line,) = [line for line in found.lines if line.name == "sts"]
+            judged = verdict(column=column)
+            assert judged.outcome == "inconclusive"
+            (line,) = [line for line in judged.lines if line.name == "sts"]
             assert "its floor of 0.540 is in the lower half between the chance level (0.100) and 1" in line.reason
         assert verdict(column=measured(values(0.56), values(0.56), chance=0.1)).outcome == "pass"
 
@@ -212,8 +212,8 @@ class TestFloor:
         gate = Gate(margins={"sts": 0.05}, worst_floor=worst)
         assert verdict(gate, column=measured(values(0.54), values(0.54), chance=0.1)).outcome == "pass"
         assert verdict(gate, column=measured(values(0.2), values(0.54), chance=0.1)).outcome == "fail"
-        found = verdict(gate, column=measured(values(0.49), values(0.49), chance=0.1))
-        assert "its floor is 0.490, below the worst_floor of 0.5" in found.lines[0].reason
+        judged = verdict(gate, column=measured(values(0.49), values(0.49), chance=0.1))
+        assert "its floor is 0.490, below the worst_floor of 0.5" in judged.lines[0].reason
 
     def test_the_gate_may_ask_for_a_better_one_than_half_way(self):
         gate = Gate(margins={"sts": 0.05}, worst_floor=0.95)
@@ -242,9 +242,11 @@ class TestFloor:
         if bounds:
             near, far = values(candidate), values(control)
         column = measured(near, far, better=better, bounds=bounds)
-        found = verdict(column=column)
-        assert found.outcome == "inconclusive"
-        assert found.reason.startswith("Anomalous: the candidate is closer to the baseline than the control is, in sts")
+        judged = verdict(column=column)
+        assert judged.outcome == "inconclusive"
+        assert judged.reason.startswith(
+            "Anomalous: the candidate is closer to the baseline than the control is, in sts"
+        )
 
     def test_a_little_nearer_is_chance(self):
         # Half of the prompts 0.02 nearer, half 0.02 farther, and a tenth of them nearer still.
@@ -254,13 +256,13 @@ class TestFloor:
 
 class TestQuantized:
     def test_equal_weights_that_nothing_quantizes_are_the_baseline(self):
-        found = verdict(quant={**BF16, **ran(quantized_layers=0)})
-        assert found.outcome == "inconclusive"
-        assert found.reason == "The candidate is the baseline: quant has its weights, and nothing quantizes them."
+        judged = verdict(quant={**BF16, **ran(quantized_layers=0)})
+        assert judged.outcome == "inconclusive"
+        assert judged.reason == "The candidate is the baseline: quant has its weights, and nothing quantizes them."
 
     def test_what_differs_instead_is_named_with_it(self):
-        found = verdict(quant={**BF16, **ran(quantized_layers=0, mode="eager")})
-        assert found.reason.endswith("nothing quantizes them. And its mode is eager (the baseline's: compiled).")
+        judged = verdict(quant={**BF16, **ran(quantized_layers=0, mode="eager")})
+        assert judged.reason.endswith("nothing quantizes them. And its mode is eager (the baseline's: compiled).")
 
     def test_also_where_only_the_hash_of_the_whole_checkpoint_is_known(self):
         older = {"checkpoint": {"format": "BF16", "bytes": 100}, "identity": {"model": "original"}}
@@ -293,8 +295,8 @@ class TestQuantized:
     )
     def test_equal_weights_quantized_while_loading_are_a_candidate(self, keys):
         base = keys.pop("base", None)
-        found = verdict(quant={**BF16, **keys}, base=base, control=base)
-        assert found.outcome == "pass"
+        judged = verdict(quant={**BF16, **keys}, base=base, control=base)
+        assert judged.outcome == "pass"
 
     def test_a_checkpoint_with_other_weights_that_is_not_quantized_is_no_quantized_copy(self):
         finetuned = {"checkpoint": {"format": "BF16", "bytes": 100, "weights": "cc"}, "identity": {"model": "other"}}
@@ -355,9 +357,9 @@ class TestQuantized:
         quant = workspace.run("quant", model=None, engine=engine, label="W4A16-INT4 g128")
         code, out, _ = fidelity("compare", base, quant, "--json", "out.json")
         assert code == 2
-        told = " ".join(out.split())
-        assert "The label is wrong: quant is labeled 'W4A16-INT4 g128', but what ran is FP32, 0 quantized" in told
-        assert "W4A16-INT4 g128 (label)" in told
+        printed = " ".join(out.split())
+        assert "The label is wrong: quant is labeled 'W4A16-INT4 g128', but what ran is FP32, 0 quantized" in printed
+        assert "W4A16-INT4 g128 (label)" in printed
         (comparison,) = json.loads((workspace.folder / "out.json").read_text())["comparisons"]
         candidate = comparison["candidate"]
         assert (candidate["label"], candidate["ran_as"]) == ("W4A16-INT4 g128", "FP32")

@@ -36,8 +36,8 @@ class Pairing:
         counts = PromptTokens(len(sides), len(known), len(hashed), len(unlike))
         if not unlike:
             return counts
-        example, ours, theirs = unlike[0]
-        return replace(counts, example=example, baseline_tokens=ours.prompt_tokens, other_tokens=theirs.prompt_tokens)
+        example, own, other = unlike[0]
+        return replace(counts, example=example, baseline_tokens=own.prompt_tokens, other_tokens=other.prompt_tokens)
 
     def same(self) -> Sameness:
         """Whether both said the very same in every pair."""

@@ -36,15 +36,17 @@ def differences(
             `quantization` among it, weights and formats are compared as well.
     """
     runs = baseline, other
-    found = [*_engine(runs), *_spread(runs), *_numbers(runs), *_template(runs, prompts), *_context(runs)]
-    found += [*_environment(runs), *option_differences(*runs)]
-    found += _weights(runs) if "quantization" not in declared else ()
-    return tuple(replace(d, declared="provider" in declared or not set(d.kinds).isdisjoint(declared)) for d in found)
+    differing = [*_engine(runs), *_spread(runs), *_numbers(runs), *_template(runs, prompts), *_context(runs)]
+    differing += [*_environment(runs), *option_differences(*runs)]
+    differing += _weights(runs) if "quantization" not in declared else ()
+    return tuple(
+        replace(d, declared="provider" in declared or not set(d.kinds).isdisjoint(declared)) for d in differing
+    )
 
 
-def in_words(found: Collection[Difference]) -> str:
+def in_words(differing: Collection[Difference]) -> str:
     """`mode is eager (the baseline's: compiled) and its hardware is ...`."""
-    return " and its ".join(one.sentence for one in found)
+    return " and its ".join(one.sentence for one in differing)
 
 
 Runs = tuple[RunManifest, RunManifest]
@@ -85,8 +87,8 @@ def _numbers(runs: Runs) -> Iterator[Difference]:
     """What is computed in, and by which attention; a backend that follows from another difference isn't one more."""
     dtypes, caches = _both(runs, conditions.dtype), _both(runs, conditions.kv_cache)
     yield from compared("compute type", dtypes, "kernels", "engine")
-    if not conditions.kv_cache_follows_from_the_checkpoint(runs[1]):
-        yield from compared("KV cache", caches, "kv_cache")
+    if not alike(*caches) and not conditions.kv_cache_follows_from_the_checkpoint(runs[1]):
+        yield difference("KV cache", _both(runs, conditions.kv_cache_format), "kv_cache")
     same_engine = all(alike(*_revealed(runs, key)) for key in ("kind", "version", "device"))
     if same_engine and alike(*dtypes) and alike(*caches):
         yield from compared("attention backend", _both(runs, conditions.attention), "kernels", "engine")
@@ -99,16 +101,16 @@ def _template(runs: Runs, prompts: PromptTokens | None) -> Iterator[Difference]:
         yield from compared("number of BOS tokens", _revealed(runs, "bos_tokens"), "template", "finetune")
     if prompts and prompts.differing:
         yield difference("prompt", _prompts_in_words(prompts), "template", "finetune")
-    ours, theirs = _revealed(runs, "end_tokens")
-    if ours and theirs and _types(ours) == _types(theirs) and set(ours) != set(theirs):
-        yield difference("set of end tokens", (_tokens(ours), _tokens(theirs)), "template", "finetune")
+    baseline, other = _revealed(runs, "end_tokens")
+    if baseline and other and _types(baseline) == _types(other) and set(baseline) != set(other):
+        yield difference("set of end tokens", (_tokens(baseline), _tokens(other)), "template", "finetune")
     yield from compared("generation config", _revealed(runs, "generation_config"), "template", "finetune")
 
 
 def _prompts_in_words(prompts: PromptTokens) -> tuple[str, str]:
-    ours, theirs = prompts.baseline_tokens, prompts.other_tokens
-    counts = f"{theirs} tokens" if ours != theirs else f"{theirs} other tokens"
-    return f"{ours} tokens", f"{counts} for {prompts.example}, one of {prompts.differing} that differ"
+    before, after = prompts.baseline_tokens, prompts.other_tokens
+    counts = f"{after} tokens" if before != after else f"{after} other tokens"
+    return f"{before} tokens", f"{counts} for {prompts.example}, one of {prompts.differing} that differ"
 
 
 def _context(runs: Runs) -> Iterator[Difference]:
@@ -122,13 +124,14 @@ def _context(runs: Runs) -> Iterator[Difference]:
 
 
 def _environment(runs: Runs) -> Iterator[Difference]:
-    ours, theirs = _both(runs, conditions.environment)
+    variables = _both(runs, conditions.environment)
     kinds = _both(runs, conditions.kind)
-    if ours is None or theirs is None or kinds[0] != kinds[1]:
+    if variables[0] is None or variables[1] is None or kinds[0] != kinds[1]:
         return
-    for name in sorted({*ours, *theirs}):
-        if ours.get(name) != theirs.get(name):
-            yield difference(name, (ours.get(name), theirs.get(name)), "kernels", "engine")
+    for name in sorted({*variables[0], *variables[1]}):
+        values = variables[0].get(name), variables[1].get(name)
+        if values[0] != values[1]:
+            yield difference(name, values, "kernels", "engine")
 
 
 def _weights(runs: Runs) -> Iterator[Difference]:

@@ -43,9 +43,14 @@ def dtype(manifest: RunManifest) -> str | None:
     return next((full for short, full in DTYPES.items() if form.startswith(short)), None)
 
 
+def kv_cache_format(manifest: RunManifest) -> str | None:
+    """The KV cache's number format, in the engine's word."""
+    return manifest.engine.kv_cache or options_of(manifest).get("kv_cache_dtype")
+
+
 def kv_cache(manifest: RunManifest) -> str | None:
-    """The KV cache's number format; "as computed" where it is that of the computation."""
-    named = manifest.engine.kv_cache or options_of(manifest).get("kv_cache_dtype")
+    """The same for comparing: "as computed" where it is that of the computation."""
+    named = kv_cache_format(manifest)
     own = dtype(manifest)
     if named is None or (named == "auto" and own is None):
         return None

@@ -32,11 +32,11 @@ def why_no_control(controls: Sequence[RunManifest], baseline: RunManifest, candi
             return f"{name} is the candidate itself, so that nothing could lie beyond the floor."
         if control.identity.get("model") != baseline.identity.get("model"):
             return f"{name} is another model than the baseline."
-        if found := differences(baseline, control, declared=ONLY_WEIGHTS):
-            return f"{name} is no control, since its {in_words(found)}."
-        for field, ours, theirs in _claims(baseline, control):
-            if ours != theirs:
-                return f"{name} is no control, since its {field} is {theirs} (the baseline's: {ours})."
+        if differing := differences(baseline, control, declared=ONLY_WEIGHTS):
+            return f"{name} is no control, since its {in_words(differing)}."
+        for field, expected, actual in _claims(baseline, control):
+            if expected != actual:
+                return f"{name} is no control, since its {field} is {actual} (the baseline's: {expected})."
         if why := mislabeled(control):
             return f"{name} is no control: {why}."
     return ""
@@ -44,10 +44,10 @@ def why_no_control(controls: Sequence[RunManifest], baseline: RunManifest, candi
 
 def _claims(baseline: RunManifest, control: RunManifest) -> Iterator[tuple[str, Any, Any]]:
     """What must be equal: a field's name, the baseline's value and the control's."""
-    ours, theirs = configured(baseline), configured(control)
-    for key in sorted({*ours, *theirs} - CHANGES_NOTHING):
-        yield from _entries(f"engine.{key}", ours.get(key), theirs.get(key))
-    yield from _entries("ran", ours.get("ran") or {}, theirs.get("ran") or {})
+    expected, actual = configured(baseline), configured(control)
+    for key in sorted({*expected, *actual} - CHANGES_NOTHING):
+        yield from _entries(f"engine.{key}", expected.get(key), actual.get(key))
+    yield from _entries("ran", expected.get("ran") or {}, actual.get("ran") or {})
     yield "label", baseline.label, control.label
     yield "revision", baseline.config.revision, control.config.revision
     yield "sampling", baseline.sampling, control.sampling
@@ -58,14 +58,14 @@ def _claims(baseline: RunManifest, control: RunManifest) -> Iterator[tuple[str, 
     yield "checkpoint's format", baseline.checkpoint.format, control.checkpoint.format
 
 
-def _entries(field: str, ours: Any, theirs: Any) -> Iterator[tuple[str, Any, Any]]:
+def _entries(field: str, expected: Any, actual: Any) -> Iterator[tuple[str, Any, Any]]:
     """A value, or each of a mapping's; variables of the environment that pick no kernels may be secrets."""
-    if not isinstance(ours, dict) or not isinstance(theirs, dict):
-        yield field, ours, theirs
+    if not isinstance(expected, dict) or not isinstance(actual, dict):
+        yield field, expected, actual
         return
-    for name in sorted({*ours, *theirs}):
+    for name in sorted({*expected, *actual}):
         if field != "engine.env" or picks_kernels(name):
-            yield f"{field}.{name}", ours.get(name), theirs.get(name)
+            yield f"{field}.{name}", expected.get(name), actual.get(name)
 
 
 def _is_same_run(one: RunManifest, other: RunManifest) -> bool:

@@ -42,9 +42,9 @@ def difference(field: str, values: tuple[Any, Any], *kinds: Compares) -> Differe
     return Difference(field, baseline, candidate, kinds)
 
 
-def alike(ours: Any, theirs: Any) -> bool:
+def alike(one: Any, other: Any) -> bool:
     """Equal, or unknown on one side."""
-    return bool(ours == theirs or ours is None or theirs is None)
+    return bool(one == other or one is None or other is None)
 
 
 def _shown(value: Any) -> str:

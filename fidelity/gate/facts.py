@@ -27,14 +27,14 @@ def differences_in(gate: Gate, evidence: Evidence) -> tuple[Difference, ...]:
 def unmet(gate: Gate, evidence: Evidence, plan: VerdictPlan) -> list[Line]:
     """The preconditions of any verdict that aren't met: with one of them a candidate can neither pass nor fail."""
     baseline, candidate = evidence.baseline_manifest, evidence.candidate_manifest
-    found = {
+    reasons = {
         "control": why_no_control(evidence.control_manifests, baseline, candidate),
         "failures": _unanswered(gate, evidence),
         "quantization": why_not_engaged(candidate, baseline, evidence.same, declared(gate, evidence)),
         "label": _labels(evidence),
         "floor": why_anomalous(_judged_by_a_floor(gate), evidence.columns, plan),
     }
-    return [Line("precondition", name, "inconclusive", why) for name, why in found.items() if why]
+    return [Line("precondition", name, "inconclusive", why) for name, why in reasons.items() if why]
 
 
 def _judged_by_a_floor(gate: Gate) -> list[str]:

@@ -69,16 +69,16 @@ IN_REQUESTS: tuple[Compares, ...] = ("template", "finetune")
 
 def option_differences(baseline: RunManifest, other: RunManifest) -> Iterator[Difference]:
     """Each option that differs, with what it is about; engines of two kinds have none in common."""
-    ours, theirs = configured(baseline), configured(other)
-    if ours.get("kind") != theirs.get("kind"):
+    engines = configured(baseline), configured(other)
+    if engines[0].get("kind") != engines[1].get("kind"):
         return
     given = options_of(baseline), options_of(other)
     for name in sorted({*given[0], *given[1]} - QUANTIZING - READ_ELSEWHERE - HARMLESS):
         if given[0].get(name) != given[1].get(name):
             kinds = ABOUT.get(name, ("engine", "kernels"))
             yield difference(f"option {name}", (given[0].get(name), given[1].get(name)), *kinds)
-    yield from compared("API", (ours.get("api"), theirs.get("api")), *IN_REQUESTS)
-    fields = ours.get("request") or {}, theirs.get("request") or {}
+    yield from compared("API", (engines[0].get("api"), engines[1].get("api")), *IN_REQUESTS)
+    fields = engines[0].get("request") or {}, engines[1].get("request") or {}
     for name in sorted({*fields[0], *fields[1]}):
         if fields[0].get(name) != fields[1].get(name):
             yield difference(f"request field {name}", (fields[0].get(name), fields[1].get(name)), *IN_REQUESTS)

@@ -29,7 +29,7 @@ MOSTLY = re.compile(r"most (?:of the weights )?are \w+")
 
 
 def asked_to_quantize(manifest: RunManifest) -> bool:
-    """Whether the engine was told to quantize while loading."""
+    """Whether the engine was asked to quantize while loading."""
     torchao = getattr(manifest.config.engine, "torchao", None)
     return torchao is not None or any(options_of(manifest).get(name) for name in QUANTIZING)
 
@@ -96,8 +96,8 @@ def why_not_engaged(
     if same.texts and same.token_ids is not False and same.logprobs:
         return f"{word} never engaged: every text, token id and logprob equals the baseline's."
     if same.texts and same.token_ids is not False and same.logprobs is None:
-        told = f"{word[0].lower()}{word[1:]}"
-        return f"Can't tell whether {told} engaged: every text equals the baseline's, and there are no logprobs."
+        what = f"{word[0].lower()}{word[1:]}"
+        return f"Can't tell whether {what} engaged: every text equals the baseline's, and there are no logprobs."
     return _not_quantized(candidate) if subject == "quantization" else ""
 
 
@@ -144,13 +144,13 @@ def _claim(text: str | None) -> _Claim | None:
     words = MOSTLY.sub("", KV_WORDS.sub("", str(text or "")))
     if words.startswith("mixed"):
         return _Claim(quantized=True)
-    if found := BITS.search(words):
-        return _Claim(quantized=True, weights=int(found[1]), activations=int(found[2]))
+    if match := BITS.search(words):
+        return _Claim(quantized=True, weights=int(match[1]), activations=int(match[2]))
     if (plain := FLOAT_WORDS.search(words)) and not QUANTIZED_WORDS.search(words):
         name = plain[0].upper()
         return _Claim(quantized=False, floats=next(FLOAT_NAMES[key] for key in FLOAT_NAMES if key in name))
-    if found := WEIGHT_BITS.search(words):
-        return _Claim(quantized=True, weights=int(next(bits for bits in found.groups() if bits)))
+    if match := WEIGHT_BITS.search(words):
+        return _Claim(quantized=True, weights=int(next(bits for bits in match.groups() if bits)))
     return _Claim(quantized=True) if QUANTIZED_WORDS.search(words) else None
 
 

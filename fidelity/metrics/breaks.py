@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 from fidelity.metrics.base import Metric, Need
 from fidelity.records import Column, Pair, Side
 from fidelity.text.blocks import too_long
-from fidelity.text.documents import documents, share_that_parses
+from fidelity.text.documents import documents, paired, share_that_parses
 from fidelity.text.languages import leaves_language
 from fidelity.text.loops import ends_in_loop
 from fidelity.text.refusals import refuses
@@ -34,7 +34,7 @@ class Breaks(Metric):
       reason why it stopped.
     - `break_loop`: the candidate ends in a phrase that repeats at least 3 times over at least 50 words, or in endless
       white space or one endless word, see `loops`.
-    - `break_json`: a document of the baseline's that parses as JSON or YAML has none in its place that does (`json`).
+    - `break_json`: a document of the baseline's that parses as JSON or YAML has no counterpart that does (`json`).
     - `break_language`: the candidate is in another language, switches to one or ends in one, or has letters of a script
       that neither baseline nor prompt has (`languages`, `scripts`).
     - `break_refusal_appeared`, `break_refusal_vanished`: only one of the two begins by declining, told by patterns in
@@ -93,7 +93,7 @@ def _json(pair: Pair) -> bool | Side:
     baseline, candidate = documents(pair.baseline.text), documents(pair.candidate.text)
     if baseline is None or candidate is None:
         return "baseline" if baseline is None else "candidate"
-    share = share_that_parses(baseline, candidate)
+    share = share_that_parses(paired(baseline, candidate))
     return share is not None and share < 1.0
 
 

@@ -8,7 +8,7 @@ from rapidfuzz.distance import LCSseq
 
 from fidelity.metrics.base import Metric
 from fidelity.records import Column, Pair, Side
-from fidelity.text.documents import Document, DocumentValue, Members, Numeral, documents, parsed, share_that_parses
+from fidelity.text.documents import Document, DocumentValue, Members, Numeral, documents, paired, share_that_parses
 
 PACKAGES = ("markdown-it-py", "PyYAML", "rapidfuzz")
 
@@ -16,8 +16,9 @@ PACKAGES = ("markdown-it-py", "PyYAML", "rapidfuzz")
 class Json(Metric):
     """Four columns about the JSON and YAML in both texts: in fences, on lines of its own, or the whole text.
 
-    `json_parses` is the share of the baseline's parsing documents whose partner in the candidate (the n-th of the same
-    format) parses too: 0 or 1 in most texts. None where the baseline has none.
+    `json_parses` is the share of the baseline's parsing documents whose counterpart in the candidate parses too: 0 or 1
+    in most texts. None where the baseline has none. Counterparts are of the same format and alike in their text, so
+    that another block in front, or another order, separates none.
 
     `json_keys` is the F1 of the paths of all members and elements, each as often as it occurs; an array's elements
     share one path, `items[].name`. `json_types` is the same of paths with types (object, array, string, number,
@@ -33,6 +34,10 @@ class Json(Metric):
     kind: Literal["json"] = "json"
 
     extra: ClassVar[str] = "structure"
+
+    @property
+    def revision(self) -> int:
+        return 2
 
     @property
     def packages(self) -> tuple[str, ...]:
@@ -57,23 +62,33 @@ class Similarities(NamedTuple):
 def _compare(baseline: str, candidate: str) -> Similarities:
     a = documents(baseline)
     b = a if baseline == candidate else documents(candidate)
-    if a is None or b is None or not (parsed(a) or parsed(b)):
-        side: Side = "baseline" if a is None else "candidate" if b is None else "pair"
-        return Similarities(side, side, side, side)
-    share = share_that_parses(a, b)
+    if a is None or b is None:
+        return _unscored("baseline" if a is None else "candidate")
+    if not any(document.root is not None for document in (*a, *b)):
+        return _unscored("pair")
+    pairs = paired(a, b)
+    share = share_that_parses(pairs)
     parses: float | Side = "pair" if share is None else share
     numbers: dict[Hashable, int] = {}
-    ours, theirs = (list(_entries(side, numbers)) for side in (a, b))
-    if not (ours or theirs):  # {} or [] and nothing else
-        same = float({key: type(root) for key, root in parsed(a).items()} == {k: type(r) for k, r in parsed(b).items()})
+    nodes, others = (list(_nodes([pair[side] for pair in pairs], numbers)) for side in (0, 1))
+    if not (nodes or others):  # {} or [] and nothing else
+        same = float(all(_root_type(own) == _root_type(other) for own, other in pairs))
         return Similarities(parses, same, same, same)
-    leaves, others = ([e.leaf for e in side if e.leaf is not None] for side in (ours, theirs))
+    leaves, other_leaves = ([n.leaf for n in side if n.leaf is not None] for side in (nodes, others))
     return Similarities(
         parses,
-        _f1([e.path for e in ours], [e.path for e in theirs]),
-        _f1([(e.path, e.type) for e in ours], [(e.path, e.type) for e in theirs]),
-        2 * LCSseq.similarity(leaves, others) / (len(leaves) + len(others)),
+        _f1([n.path for n in nodes], [n.path for n in others]),
+        _f1([(n.path, n.type) for n in nodes], [(n.path, n.type) for n in others]),
+        2 * LCSseq.similarity(leaves, other_leaves) / (len(leaves) + len(other_leaves)),
     )
+
+
+def _unscored(side: Side) -> Similarities:
+    return Similarities(side, side, side, side)
+
+
+def _root_type(document: Document | None) -> str | None:
+    return None if document is None or document.root is None else _type(document.root)
 
 
 class JsonNode(NamedTuple):
@@ -85,8 +100,8 @@ class JsonNode(NamedTuple):
     """None for a container that holds something."""
 
 
-def _entries(found: Sequence[Document], numbers: dict[Hashable, int]) -> Iterator[JsonNode]:
-    """All members and elements of all documents; an object's members in the order of their keys."""
+def _nodes(side: Sequence[Document | None], numbers: dict[Hashable, int]) -> Iterator[JsonNode]:
+    """All members and elements of one side's documents, pair by pair; an object's members by key."""
 
     def number(key: Hashable) -> int:
         return numbers.setdefault(key, len(numbers))
@@ -95,8 +110,10 @@ def _entries(found: Sequence[Document], numbers: dict[Hashable, int]) -> Iterato
         """What is in a value, with its paths; the last first."""
         return [(number((path, key)), child) for key, child in reversed(_children(value))]
 
-    for key, root in sorted(parsed(found).items(), key=lambda item: item[0]):
-        waiting = below(root, number(key))
+    for place, document in enumerate(side):
+        if document is None or document.root is None:
+            continue
+        waiting = below(document.root, number(place))
         while waiting:
             path, value = waiting.pop()
             inside, kind = below(value, path), _type(value)

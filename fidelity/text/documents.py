@@ -3,13 +3,13 @@
 import json
 import math
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import yaml
 
-from fidelity.text.blocks import MAX_CHARACTERS, fences, without_fences
+from fidelity.text.blocks import MAX_CHARACTERS, Fence, fences, without_fences
+from fidelity.text.counterparts import counterparts
 
 MAX_DEPTH = 100
 """What is nested deeper is taken as not parsing, whatever room the stack has."""
@@ -43,40 +43,50 @@ class Document(NamedTuple):
     format: Format
     root: Members | list[DocumentValue] | None
     """None where it doesn't parse to an object or an array."""
+    source: str
+    """As it is written."""
 
 
 def documents(text: str) -> list[Document] | None:
     """The JSON and YAML in a text, in order; None for a text that is too long to be read.
 
-    It is the whole text if that parses as JSON. Otherwise: fences tagged json, yaml or yml, also those that don't
-    parse; and what parses as JSON in a fence without a tag or, outside of fences, from the start of a line on, if it
-    begins as an object with a quoted key or as an array of strings, objects or arrays. JSON in the middle of a sentence
-    is talk about JSON, and what stands inside of something that is never closed is a fragment: neither counts.
+    It is the whole text if that parses as JSON. Otherwise:
+
+    - fences tagged json, json5, jsonc, yaml or yml, also those that don't parse, and each line of one tagged jsonl;
+    - what parses as JSON in any other fence or, outside of fences, from the start of a line on, if it begins as an
+      object with a quoted key or as an array of strings, objects or arrays;
+    - what parses as YAML in a fence without a tag, if each of its two lines or more looks like YAML.
+
+    JSON in the middle of a sentence is talk about JSON, and what is inside of something that is never closed is a
+    fragment: neither counts.
     """
     if len(text) > MAX_CHARACTERS:
         return None
     if (whole := parse_json(text)) is not None:
-        return [Document("json", whole)]
+        return [Document("json", whole, text)]
     if not re.search(r"[{\[]|```|~~~", text):
         return []
     return list(_pieces(text))
 
 
-def parsed(found: Sequence[Document]) -> "dict[tuple[Format, int], Members | list[DocumentValue]]":
-    """What parses, by format and place among the documents of that format."""
-    seen: Counter[Format] = Counter()
-    roots = {}
-    for document in found:
-        if document.root is not None:
-            roots[document.format, seen[document.format]] = document.root
-        seen[document.format] += 1
-    return roots
+def paired(
+    baseline: Sequence[Document], candidate: Sequence[Document]
+) -> list[tuple[Document | None, Document | None]]:
+    """The baseline's documents with their counterparts in the same format, by content; then the candidate's others."""
+    pairs: list[tuple[Document | None, Document | None]] = []
+    for kind in get_args(Format):
+        own, others = ([d for d in side if d.format == kind] for side in (baseline, candidate))
+        partners = counterparts([d.source.strip() for d in own], [d.source.strip() for d in others])
+        pairs += [(d, None if partner is None else others[partner]) for d, partner in zip(own, partners, strict=True)]
+        taken = set(partners)
+        pairs += [(None, d) for place, d in enumerate(others) if place not in taken]
+    return pairs
 
 
-def share_that_parses(baseline: Sequence[Document], candidate: Sequence[Document]) -> float | None:
-    """Share of the baseline's parsing documents whose partner in the candidate parses too; None if it has none."""
-    wanted, kept = parsed(baseline).keys(), parsed(candidate).keys()
-    return len(wanted & kept) / len(wanted) if wanted else None
+def share_that_parses(pairs: Sequence[tuple[Document | None, Document | None]]) -> float | None:
+    """Share of the baseline's parsing documents whose counterpart parses too; None if it has none."""
+    kept = [other is not None and other.root is not None for own, other in pairs if own and own.root is not None]
+    return sum(kept) / len(kept) if kept else None
 
 
 def parse_json(text: str) -> Members | list[DocumentValue] | None:
@@ -114,23 +124,35 @@ def parse_yaml(text: str) -> list[Members | list[DocumentValue] | None]:
 
 
 _JSON_START = re.compile(r'^[ \t]*+(?:\{\s*+"|\[\s*+["{\[])', re.MULTILINE)
+_YAML_LINE = re.compile(r"""[ \t]*(?:#|---|- |[\w."'-]+:(?: |$)|-$|[\]}])""")
+JSON_TAGS = frozenset({"json", "json5", "jsonc"})
 _JSON_TOKEN = re.compile(r'"(?:[^"\\\n]++|\\.)*+"?|[\[\]{}]')
 _CLOSING = {"{": "}", "[": "]"}
 
 
 def _pieces(text: str) -> Iterator[Document]:
-    found = fences(text)
-    before, *after = without_fences(text, found)
+    blocks = fences(text)
+    before, *after = without_fences(text, blocks)
     yield from _in_prose(before)
-    for fence, prose in zip(found, after, strict=True):
-        match fence.language:
-            case "json":
-                yield Document("json", parse_json(fence.content))
-            case "yaml" | "yml":
-                yield from (Document("yaml", root) for root in parse_yaml(fence.content))
-            case "" if _JSON_START.match(fence.content) and (root := parse_json(fence.content)) is not None:
-                yield Document("json", root)
+    for fence, prose in zip(blocks, after, strict=True):
+        yield from _in_fence(fence)
         yield from _in_prose(prose)
+
+
+def _in_fence(fence: Fence) -> Iterator[Document]:
+    code = fence.content
+    match fence.language:
+        case "yaml" | "yml":
+            yield from (Document("yaml", root, code) for root in parse_yaml(code))
+        case "jsonl" | "ndjson" | "jsonlines":
+            yield from (Document("json", parse_json(line), line) for line in code.splitlines() if line.strip())
+        case tag if tag in JSON_TAGS or _JSON_START.match(code):
+            root = parse_json(code)
+            if root is not None or tag in JSON_TAGS:
+                yield Document("json", root, code)
+        case "" if (lines := [line for line in code.splitlines() if line.strip()])[1:]:
+            if all(map(_YAML_LINE.match, lines)) and None not in (roots := parse_yaml(code)):
+                yield from (Document("yaml", root, code) for root in roots)
 
 
 def _in_prose(text: str) -> Iterator[Document]:
@@ -138,7 +160,7 @@ def _in_prose(text: str) -> Iterator[Document]:
     while start := _JSON_START.search(text, position):
         position, balanced = _end(text, start.start())
         if balanced and (root := parse_json(text[start.start() : position])) is not None:
-            yield Document("json", root)
+            yield Document("json", root, text[start.start() : position])
 
 
 def _end(text: str, start: int) -> tuple[int, bool]:

@@ -76,6 +76,8 @@ def test_the_columns():
         ('{"a": 1', "prose", []),
         ("prose", '{"a": 1}', []),
         ("```json\n[1]\n```\n```json\n[2]\n```", "```json\n[1]\n```\n```json\n[2\n```", ["json"]),
+        ('```json\n{"a": 1}\n```', '```json\n[0]\n```\n```jsonc\n{"a": 1}\n```', []),
+        ('```json\n{"a": 1}\n```', '```json\n[0]\n```\n```json\n{"a": 1\n```', ["json"]),
         (SENTENCES["de"] * 2, SENTENCES["en"] * 2, ["language"]),
         (SENTENCES["zh"], SENTENCES["ja"], ["language"]),
         (SENTENCES["en"] * 2, SENTENCES["en"] * 2 + "Good day. ", []),

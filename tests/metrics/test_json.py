@@ -99,13 +99,32 @@ def test_empty_containers():
     assert values('{"a": {}}', '{"a": []}') == scores(1.0, 1.0, 0.0, 0.0)
 
 
-def test_several_documents_are_paired_in_order():
+def test_several_documents_are_paired_by_content():
     one, two, broken = ("```json\n" + text + "\n```\n" for text in ('{"a": 1}', '{"b": 2}', '{"b": '))
     assert values(one + two, one + two) == scores(1.0, 1.0, 1.0, 1.0)
     # One of two still parses: of 2 and 1 paths one is shared.
     assert values(one + two, one + broken) == scores(0.5, 2 / 3, 2 / 3, 2 / 3)
     assert values(one + two, broken + two) == scores(0.5, 2 / 3, 2 / 3, 2 / 3)
-    assert values(one + two, two + one) == scores(1.0, 0.0, 0.0, 0.0)
+    assert values(one + two, two + one) == scores(1.0, 1.0, 1.0, 1.0)
+    # Another block in front: of 2 and 3 paths two are shared.
+    extra = '```json\n{"example": [1]}\n```\n'
+    assert values(one + two, extra + one + two) == scores(1.0, 2 * 2 / 6, 2 * 2 / 6, 2 * 2 / 5)
+    assert values(one, extra + one)["json_keys"] == 2 * 1 / 4
+    # What broke is the one that is alike, although another one parses.
+    assert values(one, extra + '```json\n{"a": 1\n```')["json_parses"] == 0.0
+
+
+@pytest.mark.parametrize("tag", ["JSON", "json5", "jsonc", "javascript", "js", "", "text", "jsonl"])
+def test_the_label_of_a_fence_makes_no_difference(tag):
+    baseline = '```json\n{"a": [1, {"b": null}]}\n```\n'
+    assert values(baseline, baseline.replace("json", tag)) == scores(1.0, 1.0, 1.0, 1.0)
+    assert values(baseline.replace("json", tag), baseline) == scores(1.0, 1.0, 1.0, 1.0)
+
+
+def test_yaml_without_a_label():
+    labeled, bare = (f"```{tag}\nname: x\nitems:\n  - 1\n  - two\n```" for tag in ("yaml", ""))
+    assert values(labeled, bare) == values(bare, labeled) == scores(1.0, 1.0, 1.0, 1.0)
+    assert values("```\nNote: this is text.\nSee below, please.\n```", "prose") == UNSCORED
 
 
 def test_the_format_counts():
@@ -145,6 +164,6 @@ def test_what_is_too_long_is_unscored():
 
 def test_the_signature_names_what_the_numbers_depend_on():
     signature = Json().signature()
-    assert signature.startswith("json|markdown-it-py:")
+    assert signature.startswith("json|rev:2|markdown-it-py:")
     assert "|PyYAML:" in signature
     assert "|rapidfuzz:" in signature
