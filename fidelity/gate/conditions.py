@@ -10,7 +10,6 @@ from fidelity.checkpoints import FLOATS
 from fidelity.children.vllm_config import speculative
 from fidelity.config.engines import RecordedEngine, Requests
 from fidelity.engines.environment import picks_kernels
-from fidelity.schema import JsonObject
 from fidelity.store.manifests import RunManifest
 
 DTYPES = {"BF16": "bfloat16", "FP16": "float16", "FP32": "float32"}
@@ -24,7 +23,7 @@ def configured(manifest: RunManifest) -> Mapping[str, Any]:
     return manifest.config.engine.model_dump(mode="json")
 
 
-def options_of(manifest: RunManifest) -> JsonObject:
+def options_of(manifest: RunManifest) -> Mapping[str, Any]:
     """The engine's options as the user's YAML has them; empty for engines without any."""
     return getattr(manifest.config.engine, "options", None) or {}
 
