@@ -13,7 +13,7 @@ ANOMALOUS = 0.005
 """How often the prompts alone may make a candidate look anomalous, over all columns. Which batches a run happened to
 have isn't in the bound: with it, a twentieth of equal runs is called so at worst (docs/comparability.md)."""
 
-TELLS_PROMPTS_APART = 0.2
+SEPARATES_PROMPTS = 0.2
 """From such a distance between floor and chance level on, answers to other prompts are a yardstick for limits."""
 
 
@@ -48,7 +48,7 @@ def why_any_answer_passes(limit: float, measured: Measured) -> str:
     if measured.column.better != "higher" or measured.chance is None or not floor:
         return ""
     distance = sum(floor) / len(floor) - measured.chance
-    if distance > limit or distance < TELLS_PROMPTS_APART:
+    if distance > limit or distance < SEPARATES_PROMPTS:
         return ""
     return (
         f"a limit of {limit:g} accepts answers to other prompts, whose excess is {distance:.3f}; choose a smaller one"
