@@ -79,8 +79,8 @@ def compare(
             of one or of several. What the baseline's YAML says if not given.
         metrics: Metrics or their kinds (`"rouge"`); those of the baseline's YAML, else the default set, if not given.
         limit: Only the first so many prompts of files and runs.
-        store: Where runs and numbers of files and runs are kept, so that nothing is generated or scored twice.
-        prompts: What was asked, beside texts; files and runs have theirs.
+        store: The directory that runs and scores are written to, so that nothing is generated or scored twice.
+        prompts: The prompts of lists of texts; files and runs bring their own.
 
     Raises:
         FidelityError: The baseline or a setting can't be used. A candidate that can't be is named in `not_compared`.
@@ -105,7 +105,7 @@ def compare_texts(
 
     Args:
         baseline: The unquantized model's outputs, in the prompts' order or by prompt id; None where there is none.
-        candidate: The quantized model's, to the same prompts; or a mapping from several candidates' names to theirs.
+        candidate: The quantized model's answers to the same prompts; or a mapping from candidate names to answers.
         control: The unquantized model's once more, of another batch or seed, or a list of several such. Without one
             there is no floor, and a difference may be nothing but the baseline's own noise.
         prompts: What was asked, for reading; in the order of the outputs.

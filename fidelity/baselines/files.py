@@ -142,7 +142,7 @@ def read_index(directory: Path) -> BaselineIndex:
 
 
 def _token_columns(run: Run) -> Any:
-    """What is kept of a run beside its texts; None where there is none of it."""
+    """The fields of a run that are exported beside its texts; None where the run has none of them."""
     rows = run.rows
     known = [name for name in (*TOKENS, *PROMPT_TOKENS) if name in rows.column_names]
     filled = [name for name in known if rows[name].null_count < len(rows)]

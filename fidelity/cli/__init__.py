@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except FidelityError as error:
         print(f"fidelity: {error}", file=sys.stderr)
     except KeyboardInterrupt:
-        print("fidelity: interrupted; whole chunks are kept, run again to go on", file=sys.stderr)
+        print("fidelity: interrupted; finished answers are saved, run the command again to continue", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         pass
