@@ -109,3 +109,11 @@ def test_starting_loads_nothing_heavy(code):
     listing = f"try:\n {code}\nexcept SystemExit: pass\nimport sys; print(*sys.modules, sep=chr(10))"
     modules = subprocess.run([sys.executable, "-c", listing], capture_output=True, text=True, check=True).stdout.split()
     assert not {module.partition(".")[0] for module in modules} & set(HEAVY)
+
+
+def test_every_decision_has_a_number_of_its_own():
+    files = sorted(DECISION.parent.glob("*.md"))
+    numbers = [file.name.partition("-")[0] for file in files]
+    assert len(set(numbers)) == len(numbers)
+    titles = [file.read_text(encoding="utf-8").splitlines()[0] for file in files]
+    assert [title.removeprefix("# ")[:3] for title in titles] == numbers

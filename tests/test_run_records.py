@@ -8,7 +8,8 @@ import pytest
 from fidelity.checkpoints import end_token_ids, proposed_sampling, weights_id
 from fidelity.children.prompting import bos_tokens, prompt_hash
 from fidelity.children.vllm_config import speculative
-from fidelity.config import load_run
+from fidelity.config import VllmEngine, load_run
+from fidelity.engines import surroundings
 from fidelity.engines.environment import kernel_environment
 from fidelity.pipeline import generate
 from fidelity.runs.jobs import jobs_of, prompts_of
@@ -166,3 +167,9 @@ def test_digests_of_recorded_runs_are_what_they_were():
     config = load_run(ROOT / "examples" / "recordings" / "bf16.yaml")
     job, *_ = jobs_of(config, store=Store(ROOT), prompts=prompts_of(config, None), as_baseline=True)
     assert job.digest == "75bd48aa931e3adbb10041bfb8d1097b938095222c59d09b20928550475ad131"
+
+
+def test_a_key_in_the_environment_is_no_part_of_a_run(fake_vllm, monkeypatch):
+    plain = surroundings(VllmEngine(kind="vllm"))
+    monkeypatch.setenv("VLLM_API_KEY", "sk-planted")
+    assert surroundings(VllmEngine(kind="vllm")) == plain

@@ -11,6 +11,7 @@ HARMLESS_ENV = (
     "VLLM_CONFIG_ROOT",
     "VLLM_CACHE_ROOT",
     "VLLM_LOG",
+    "VLLM_API_KEY",
 )
 """Beginnings of vLLM's environment variables that can't change an output."""
 OF_ONE_MACHINE = re.compile(
