@@ -132,7 +132,9 @@ class TestGenerated:
     def test_each_prompt_is_answered_k_times_under_seeds_that_the_control_and_the_candidate_share(self, workspace):
         base, control = run(workspace, self.baseline(workspace))
         assert len(base.outcomes()) == len(by_place(base)) == N * K
-        assert base.manifest.counts == ResponseCounts(prompts=N, generations=N * K, failures=0, tokens=N * K * 8)
+        assert base.manifest.counts == ResponseCounts(
+            prompts=N, generations=N * K, failures=0, tokens=N * K * 8, longest_prompt=4
+        )
         assert base.manifest.sampling.repeats == K
         assert [p.id for p in base.prompts()] == [f"p{n}" for n in range(N)]
         assert all(len({by_place(base)[f"p{n}", r] for r in range(K)}) == K for n in range(N))
