@@ -13,9 +13,6 @@ ANOMALOUS = 0.005
 """How often the prompts alone may make a candidate look anomalous, over all columns. Which batches a run happened to
 have isn't in the bound: with it, a twentieth of equal runs is called so at worst (docs/comparability.md)."""
 
-SEPARATES_PROMPTS = 0.2
-"""From such a distance between floor and chance level on, answers to other prompts are a yardstick for limits."""
-
 
 def why_no_plausible_floor(name: str, measured: Measured, gate: Gate) -> str:
     """Why a similarity's floor is too low to hold a candidate against; empty where it isn't, or can't be known.
@@ -40,19 +37,17 @@ def why_no_plausible_floor(name: str, measured: Measured, gate: Gate) -> str:
 
 
 def why_any_answer_passes(limit: float, measured: Measured) -> str:
-    """Why a limit on a similarity's excess accepts anything, answers to other prompts too; empty where it doesn't.
-
-    A column that hardly tells prompts apart (all answers have one code block, say) is no yardstick for that.
-    """
+    """Why a limit on a similarity's excess accepts anything, answers to other prompts too; empty where it doesn't."""
     floor = [value for value in measured.floor().values() if value is not None]
     if measured.column.better != "higher" or measured.chance is None or not floor:
         return ""
     distance = sum(floor) / len(floor) - measured.chance
-    if distance > limit or distance < SEPARATES_PROMPTS:
+    if distance > limit:
         return ""
-    return (
-        f"a limit of {limit:g} accepts answers to other prompts, whose excess is {distance:.3f}; choose a smaller one"
+    repair = (
+        "choose a smaller one" if distance >= 0.01 else "add a margin on a column that tells prompts apart (rougeL)"
     )
+    return f"a limit of {limit:g} accepts answers to other prompts, whose excess is {distance:.3f}; {repair}"
 
 
 def why_anomalous(names: Collection[str], columns: Mapping[str, Measured], plan: VerdictPlan) -> str:

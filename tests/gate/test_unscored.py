@@ -75,6 +75,11 @@ def judged(fidelity, workspace):
     return judged
 
 
+def telling_apart(gate):
+    """With a margin that answers to other prompts exceed: all answers here are alike in structure."""
+    return {**gate, "margins": {**gate.get("margins", {}), "identical": 0.3}}
+
+
 def first(keys, count=UNSCORED):
     return dict.fromkeys(range(count), keys)
 
@@ -83,7 +88,7 @@ def first(keys, count=UNSCORED):
 class TestEveryMetric:
     def test_the_fixture_passes_where_everything_is_scored(self, judged, case):
         metric, gate, _ = RUNAWAY[case]
-        code, out = judged([metric], gate)
+        code, out = judged([metric, "identical"], telling_apart(gate))
         assert code == 0, out
         assert "could not be scored" not in out
 
@@ -104,12 +109,12 @@ class TestEveryMetric:
         metric, gate, unscored = RUNAWAY[case]
         name = next(iter(gate.get("margins") or gate["breaks"]))
         runs = {"base": first(unscored), "control": first(unscored)}
-        assert judged([metric], {**gate, "min_coverage": 0.8}, **runs)[0] == 0
-        assert judged([metric], {**gate, "min_coverage": {name: 0.8}}, **runs)[0] == 0
+        assert judged([metric, "identical"], {**telling_apart(gate), "min_coverage": 0.8}, **runs)[0] == 0
+        assert judged([metric, "identical"], {**telling_apart(gate), "min_coverage": {name: 0.8}}, **runs)[0] == 0
 
     def test_one_prompt_of_120_is_no_matter(self, judged, case):
         metric, gate, unscored = RUNAWAY[case]
-        assert judged([metric], gate, base=first(unscored, 1))[0] == 0
+        assert judged([metric, "identical"], telling_apart(gate), base=first(unscored, 1))[0] == 0
 
 
 @pytest.mark.parametrize(
