@@ -163,6 +163,7 @@ class TestPage:
     def test_a_pair_shows_its_words_together_or_side_by_side(self, opened, report):
         page = opened(report)
         page.locator("#candidate").select_option(label="w8a8-fp8")
+        page.locator("#search").fill("silent beauty")
         page.locator(".pair > summary").first.click()
         columns = page.locator(".columns .text")
         left, right = columns.nth(0).inner_text(), columns.nth(1).inner_text()
