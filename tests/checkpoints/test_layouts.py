@@ -11,7 +11,8 @@ from fidelity.checkpoints.config import read_config
 from fidelity.checkpoints.resolution import resolve
 from fidelity.checkpoints.tensors import read_weights
 from fidelity.errors import ConfigError
-from tests.checkpoints.known_layouts import LAYOUTS, MOE, TORCHAO_INT8, M
+from tests.checkpoints.compressed_tensors_layouts import MOE, M
+from tests.checkpoints.known_layouts import LAYOUTS, TORCHAO_INT8
 from tests.checkpoints.layouts import Model, build, stored, without, write_safetensors
 from tests.checkpoints.packings import (
     compressed,
