@@ -19,9 +19,9 @@ from pydantic import AfterValidator, Field, JsonValue
 
 from fidelity.engines.recorded import recorded_prompts
 from fidelity.errors import ConfigError, StoreError
-from fidelity.files import read_parquet, whole_file, write_parquet
+from fidelity.files import ParquetRow, read_parquet, whole_file, write_parquet
 from fidelity.outside.paths import inside, plain_name
-from fidelity.prompts import read_jsonl
+from fidelity.prompts import JsonRow, read_jsonl
 from fidelity.records import Failure, Prompt, Response
 from fidelity.schema import JsonObject
 from fidelity.store.manifests import NOT_OF_THE_RUN, Manifest, Record, RunManifest, read_record, write_record
@@ -201,7 +201,7 @@ def _outcomes(directory: Path, name: str) -> list[Response]:
     answers = _file(directory, f"answers/{name}.jsonl")
     rows = [row for _, row in read_jsonl(answers)]
     file = _file(directory, f"tokens/{name}.parquet")
-    tokens: list[dict[str, Any]] = read_parquet(file).to_pylist() if file.is_file() else [{}] * len(rows)
+    tokens: list[ParquetRow] = read_parquet(file).to_pylist() if file.is_file() else [{}] * len(rows)
     if len(tokens) != len(rows):
         raise StoreError(f"{file}: {len(tokens)} rows for {len(rows)} answers; take both from version control again")
     try:
@@ -211,14 +211,14 @@ def _outcomes(directory: Path, name: str) -> list[Response]:
         raise StoreError(f"{answers}: not exported answers ({error}); export anew") from None
 
 
-def _prompt_row(prompt: Prompt) -> dict[str, Any]:
+def _prompt_row(prompt: Prompt) -> JsonRow:
     content = prompt.content
     asked = content if isinstance(content, str) else [{"role": m.role, "content": m.content} for m in content]
     return {"id": prompt.id, "category": prompt.category, "prompt": asked}
 
 
-def _answer_row(outcome: Response) -> dict[str, Any]:
-    row: dict[str, Any] = {"id": outcome.prompt_id, "repeat": outcome.repeat or None}
+def _answer_row(outcome: Response) -> JsonRow:
+    row: JsonRow = {"id": outcome.prompt_id, "repeat": outcome.repeat or None}
     if isinstance(outcome, Failure):
         row["failure"] = outcome.reason
     else:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import BinaryIO, Self
 
 from fidelity.files import full_disk_explained
 from fidelity.records import Failure, Generation
@@ -71,8 +71,8 @@ def count_resumptions(file: Path) -> int:
 
 def _outcome(line: bytes) -> tuple[int, Generation | Failure] | None:
     try:
-        row: dict[str, Any] = json.loads(line)
-        values: dict[str, Any] = row.get("generation") or row["failure"]
+        row = json.loads(line)
+        values = row.get("generation") or row["failure"]
         if "failure" in row:
             values = {**values, "failure": values["reason"]}
         place = row["place"]

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fidelity.errors import StoreError
-from fidelity.files import read_parquet, read_parquet_row, sha256_of, whole_file, write_parquet
+from fidelity.files import ParquetRow, read_parquet, read_parquet_row, sha256_of, whole_file, write_parquet
 from fidelity.outside.paths import inside
 from fidelity.records import Failure, Message, Prompt, Response
 from fidelity.store.journal import Journal, count_resumptions
@@ -107,7 +107,7 @@ class Run:
         """What came of each prompt, in the prompt set's order."""
         return [self._response(row) for row in self.rows.drop_columns(["prompt", "category"]).to_pylist()]
 
-    def _response(self, row: dict[str, Any]) -> Response:
+    def _response(self, row: ParquetRow) -> Response:
         try:
             return response_of(row)
         except ValueError as error:
@@ -218,9 +218,9 @@ def _run_schema() -> "pa.Schema":
     )
 
 
-def _row(prompt: Prompt, outcome: Response) -> dict[str, Any]:
+def _row(prompt: Prompt, outcome: Response) -> ParquetRow:
     content = prompt.content if isinstance(prompt.content, str) else [[m.role, m.content] for m in prompt.content]
-    asked: dict[str, Any] = {"prompt_id": prompt.id, "repeat": outcome.repeat, "category": prompt.category}
+    asked: ParquetRow = {"prompt_id": prompt.id, "repeat": outcome.repeat, "category": prompt.category}
     asked["prompt"] = json.dumps(content, ensure_ascii=False)
     if isinstance(outcome, Failure):
         return {**asked, "failure": outcome.reason}
