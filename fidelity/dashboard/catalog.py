@@ -31,7 +31,6 @@ class CatalogEntry:
     """What is wrong with it; empty where nothing is."""
     baseline: str = ""
     """The baseline run's name."""
-    baseline_id: str = ""
     candidate: str = ""
     candidate_id: str = ""
     format: str = ""
@@ -133,7 +132,6 @@ def _described(comparison: Comparison, root: Path) -> CatalogEntry | None:
         id=comparison.path.name,
         state="readable",
         baseline=baseline.name,
-        baseline_id=baseline.id,
         candidate=run.name,
         candidate_id=run.id,
         format=format_of(run),

@@ -7,11 +7,11 @@ times as fast.
 
 from fidelity.stats.betting import Bound, betting_bound, betting_p_value
 from fidelity.stats.bootstrap import Interval, bca_interval, bca_intervals, studentised_intervals, tail_excess
-from fidelity.stats.correction import benjamini_hochberg, holm
+from fidelity.stats.correction import holm
 from fidelity.stats.order import reading_order
 from fidelity.stats.planning import detectable_excess, fewest_prompts, prompts_needed, prompts_needed_for_share
 from fidelity.stats.ratios import Ratio, paired_ratio, ratio_of_rates
-from fidelity.stats.shares import clopper_pearson, mcnemar, smallest_resolvable_share
+from fidelity.stats.shares import clopper_pearson, mcnemar
 
 __all__ = [
     "Bound",
@@ -19,7 +19,6 @@ __all__ = [
     "Ratio",
     "bca_interval",
     "bca_intervals",
-    "benjamini_hochberg",
     "betting_bound",
     "betting_p_value",
     "clopper_pearson",
@@ -32,7 +31,6 @@ __all__ = [
     "prompts_needed_for_share",
     "ratio_of_rates",
     "reading_order",
-    "smallest_resolvable_share",
     "studentised_intervals",
     "tail_excess",
 ]
