@@ -20,10 +20,11 @@ from fidelity.children.wire import JsonRecord, PromptRow, SampledRow, SamplingFi
 from fidelity.config import Sampling
 from fidelity.engines.base import OnProgress, Progress
 from fidelity.engines.machine import MachineWatch
-from fidelity.engines.memory import Memory, MemoryWatch
+from fidelity.engines.memory import MemoryWatch
 from fidelity.engines.processes import ended, how_it_ended, last_lines, oom_kills, processor_seconds
 from fidelity.errors import EngineError
 from fidelity.records import EngineInfo, Failure, Generation, Prompt, TokenScores, every_id
+from fidelity.store.measurements import MemoryUse
 
 LOADING = "loading the model"
 SHUTDOWN_S = 30.0
@@ -148,7 +149,7 @@ class ChildEngine:
         (record,) = self._ask("token_texts", while_doing="reading tokens", ids=[int(i) for i in ids])
         return list(record["texts"])
 
-    def memory(self) -> Memory:
+    def memory(self) -> MemoryUse:
         """See `WatchedEngine.memory`."""
         return self._memory.peak()
 

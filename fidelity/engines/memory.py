@@ -4,9 +4,9 @@ import shutil
 import subprocess
 import threading
 import time
-from dataclasses import dataclass
 
 from fidelity.engines.processes import PROC, members
+from fidelity.store.measurements import MemoryUse
 
 SHORTEST_WAIT_S = 0.2
 """Between two looks."""
@@ -20,21 +20,6 @@ GPU_WAIT_S = 5.0
 GROWTH = 1.01
 """How much the resident memory must have grown since PSS was last read: the kernel takes 6 ms a GB to count it."""
 KIB, MIB = 1 << 10, 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """The most memory that a group of processes has held at one moment, in bytes; None where nobody counts it."""
-
-    pss: int | None = None
-    """Proportional set size: what several processes share counts once (`smaps_rollup`)."""
-    rss: int | None = None
-    """Resident set size, summed over the processes; of a single one the kernel's own high-water mark."""
-    gpu: int | None = None
-    """The driver's count over all GPUs."""
-    gpu_by: str | None = None
-    """`process`, or `total` where the driver doesn't know our processes (in containers): then it is how much the GPUs'
-    use has grown, whoever it was."""
 
 
 class MemoryWatch:
@@ -53,11 +38,11 @@ class MemoryWatch:
         self._thread = threading.Thread(target=self._look_on, name="memory", daemon=True)
         self._thread.start()
 
-    def peak(self) -> Memory:
+    def peak(self) -> MemoryUse:
         """The highest so far; looks once more before it answers."""
         self._look(ask_driver=True)
         gpu = None if self._gpu_before is None else self._gpu
-        return Memory(self._pss or None, self._rss or None, gpu, self._gpu_by if gpu else None)
+        return MemoryUse(pss=self._pss or None, rss=self._rss or None, gpu=gpu, gpu_by=self._gpu_by if gpu else None)
 
     def stop(self) -> None:
         """End the thread; the peak stays."""

@@ -22,10 +22,10 @@ from fidelity.gate import Outcome
 from fidelity.prompts import prompts_digest
 from fidelity.records import EngineInfo, Failure, Generation, Prompt
 from fidelity.runs.jobs import Asked, Job, on_the_same_prompts
-from fidelity.runs.measure import Done, RunWatch, read_serving, requests_of, time_alone
+from fidelity.runs.measure import RunWatch, read_serving, requests_of, time_alone
 from fidelity.runs.teacher_forcing import MissingScores, missing_scores
 from fidelity.store.manifests import RunDraft
-from fidelity.store.measurements import UNMEASURED, LatencyTimes, Measurement
+from fidelity.store.measurements import UNMEASURED, ChunkTime, LatencyTimes, Measurement
 from fidelity.store.runs import Run, RunWriter
 from fidelity.store.store import Store
 from fidelity.store.token_scores import Depth, StoredScores, adopt_scores, writing
@@ -162,7 +162,7 @@ class _ProgressListener:
 
     def start(self, run: str, *, done: int, total: int) -> None:
         self._run, self._done, self._total, self._tokens, self._seconds = run, done, total, 0, 0.0
-        self.reports: list[Done] = []
+        self.reports: list[ChunkTime] = []
         """What the engine reported since the start, about every second."""
         self._listener.progress(run, done, total, 0, 0.0)
         self._since = time.monotonic()
@@ -170,7 +170,7 @@ class _ProgressListener:
     def on_progress(self, progress: Progress) -> None:
         seconds = time.monotonic() - self._since
         done, tokens = self._done + progress.prompts, self._tokens + progress.tokens
-        self.reports.append(Done(progress.prompts, progress.tokens, seconds))
+        self.reports.append(ChunkTime(prompts=progress.prompts, tokens=progress.tokens, seconds=seconds))
         self._listener.progress(self._run, done, self._total, tokens, seconds)
 
     def resumed(self, prompts: int) -> None:
@@ -298,7 +298,8 @@ class _Filling:
             for n, outcome in engine.answer(prompts, self.job.sampling, repeats, admission=self.job.admission):
                 journal.add(left[n], replace(outcome, repeat=repeats[n]))
                 tokens += _tokens(outcome)
-            self.watch.stream_finished(self.progress.reports, Done(len(left), tokens, time.monotonic() - began))
+            whole = ChunkTime(prompts=len(left), tokens=tokens, seconds=time.monotonic() - began)
+            self.watch.stream_finished(self.progress.reports, whole)
             answered = [asked[place].prompt for place in journal.places]
             with self.watch.writing():
                 self.writer.add_chunk(number, answered, (outcome for _, outcome in journal.outcomes()))

@@ -21,9 +21,14 @@ class MemoryUse(Record):
     """The most that the engine's processes held at one moment, in bytes; None where nobody counts it."""
 
     pss: int | None = None
+    """Proportional set size: what several processes share counts once (`smaps_rollup`)."""
     rss: int | None = None
+    """Resident set size, summed over the processes; of a single one the kernel's own high-water mark."""
     gpu: int | None = None
+    """The driver's count over all GPUs."""
     gpu_by: str | None = None
+    """`process`, or `total` where the driver doesn't know our processes (in containers): then it is how much the GPUs'
+    use has grown, whoever it was."""
     weights: int | None = None
     """On the device."""
     kv_cache: int | None = None
