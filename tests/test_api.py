@@ -85,12 +85,12 @@ class TestTexts:
     @pytest.mark.parametrize(
         ("arguments", "keys", "message"),
         [
-            ((BASE, ["one"]), {}, "candidate: 1 texts, and the baseline has 3; give None"),
+            ((BASE, ["one"]), {}, "candidate: 1 texts, but the baseline has 3; give None"),
             (([], []), {}, "baseline: no texts"),
             ((BASE, BASE), {"prompts": ["x"]}, "baseline: 3 texts and 1 prompts"),
-            ((BASE, {"baseline": BASE}), {}, "a candidate can't be called 'baseline'"),
-            ((BASE, {"q": 3}), {}, "q: a list of texts is expected, found int"),
-            ((BASE, BASE, [BASE, 3]), {}, "control2: a list of texts is expected, found int"),
+            ((BASE, {"baseline": BASE}), {}, "the name 'baseline' is used by one of the baseline's runs"),
+            ((BASE, {"q": 3}), {}, "q: expected a list of texts, got int"),
+            ((BASE, BASE, [BASE, 3]), {}, "control2: expected a list of texts, got int"),
             ((BASE, BASE), {"metrics": ["rogue"]}, "there is no metric 'rogue'; did you mean 'rouge'"),
         ],
     )
@@ -146,13 +146,13 @@ class TestRuns:
 
     @pytest.mark.parametrize("source", ["nowhere", "nowhere/model", ".", ""])
     def test_what_is_no_run_is_refused_with_what_would_be(self, workspace, source):
-        with pytest.raises(ConfigError, match="nothing to compare; name a run's YAML file"):
+        with pytest.raises(ConfigError, match="not a run; give a run's YAML file"):
             fidelity.compare(source, source, store=workspace.store)
 
 
 class TestLoad:
     def test_a_store_with_several_baselines_names_its_comparisons(self):
-        with pytest.raises(ConfigError, match=r"one baseline .* is expected; name one comparison: base--int8"):
+        with pytest.raises(ConfigError, match=r"one baseline .*; name one comparison: base--int8"):
             fidelity.load(OLD / "store")
 
     def test_an_empty_store_and_no_store(self, tmp_path):

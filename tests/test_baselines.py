@@ -206,7 +206,7 @@ class TestCheck:
     def test_it_fits(self, fidelity):
         code, out, _ = fidelity("baseline", "check", "deep/kept")
         assert code == 0
-        assert out.splitlines()[-1] == "deep/kept: fits"
+        assert out.splitlines()[-1] == "deep/kept: matches"
         assert "same        model" in out
 
     def test_no_path_of_this_machine_is_in_it(self, workspace):
@@ -230,7 +230,7 @@ class TestCheck:
         code, out, _ = fidelity("baseline", "check", "deep/kept", workspace.baseline(**change))
         assert code == 2
         assert message in out
-        assert "does not fit any more" in out
+        assert "no longer matches" in out
 
     def test_prompts(self, fidelity, workspace):
         workspace.prompts("one", "2", "three", "four", "five")
@@ -262,7 +262,7 @@ class TestCheck:
         code, out, _ = fidelity("baseline", "check", "deep/kept")
         assert code == 0
         assert "can't tell  model: " in out
-        assert "fits as far as can be told here" in out
+        assert "matches as far as it can be checked on this machine" in out
 
     def test_what_is_no_baseline(self, fidelity):
         code, _, error = fidelity("baseline", "check", "model")

@@ -167,7 +167,7 @@ class TestWrongInput:
                 "the metric 'nli' needs encoder: give it in the",
             ),
             (("compare", "base.yaml", "quant.yaml", "--limit", "0"), "'0' is not a positive whole number"),
-            (("compare", "base.yaml", "quant.yaml", "--store", "base.yaml"), "base.yaml: is a file; --store names"),
+            (("compare", "base.yaml", "quant.yaml", "--store", "base.yaml"), "base.yaml: is a file; give --store"),
             (("compare", "base.yaml", "quant.yaml", "--json", "base.yaml/out.json"), "out.json: can't be written"),
             (("compare", "base.yaml", "quant.yaml", "--html", "base.yaml/out.html"), "out.html: can't be written"),
             (("compare", "base.yaml"), "the following arguments are required"),
@@ -192,7 +192,7 @@ class TestWrongInput:
         workspace.file("prompts.jsonl", "\n\n")
         code, _, error = fidelity("generate", workspace.baseline())
         assert code == 2
-        assert "no prompts in it" in error
+        assert "contains no prompts" in error
 
     def test_a_missing_package_names_its_extra(self, fidelity, workspace, monkeypatch):
         from importlib import metadata
@@ -218,7 +218,7 @@ class TestWrongInput:
         code, _, error = fidelity("compare", *two)
         assert code == 2
         assert "No space left on device" in error
-        assert "free some space and run again" in error
+        assert "free some space and run the command again" in error
 
     def test_a_defect_of_ours_is_no_verdict(self, fidelity, two, monkeypatch):
         monkeypatch.setattr("fidelity.pipeline.compare", lambda *_, **__: 1 / 0)

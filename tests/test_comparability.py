@@ -137,7 +137,7 @@ class TestVerdict:
         ("text", "message"),
         [
             ("compares: engin", "compares: unknown 'engin'; did you mean 'engine'?"),
-            ("compares: [engine, 3]", "compares: unknown 3; known are quantization, engine"),
+            ("compares: [engine, 3]", "compares: unknown kind 3; choose from quantization, engine"),
             ("compares: {engine: true}", "compares: Input should be a valid tuple"),
         ],
     )

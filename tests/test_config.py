@@ -32,7 +32,7 @@ def test_an_encoder_that_is_a_directory_is_relative_too(workspace):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "a mapping of keys is expected (name:, model:, engine: ...), found nothing"),
+        ("", "expected a mapping of keys (name:, model:, engine: ...), got nothing"),
         ("- a\n", "found list"),
         ("a: [", "not YAML"),
         (BASE + "promts: x\n", "unknown key 'promts'; did you mean 'prompts'?"),

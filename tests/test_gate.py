@@ -485,7 +485,7 @@ class TestFile:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("", "a mapping of keys is expected (confidence:, conflicts:, margins:, breaks: ...), found nothing"),
+            ("", "expected a mapping of keys (confidence:, conflicts:, margins:, breaks: ...), got nothing"),
             ("margin: {sts: 0.1}", "unknown key 'margin'; did you mean 'margins'?"),
             (
                 "margins: {}",
@@ -511,7 +511,7 @@ class TestFile:
         ("gate", "message"),
         [
             (Gate(margins={"rougel": 0.1}), "margins.rougel: no such column among what is scored; did you mean"),
-            (Gate(tail={"zzz": 0.1}), "tail.zzz: no such column among what is scored; known are rougeL, break_json"),
+            (Gate(tail={"zzz": 0.1}), "tail.zzz: no such column among what is scored; choose from rougeL, break_json"),
             (
                 Gate(margins={"first_divergence": 2}),
                 "margins.first_divergence: a column that only describes; "

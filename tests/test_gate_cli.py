@@ -109,7 +109,7 @@ class TestCompare:
             ("margins: {first_divergence: 3}", "a column that only describes; its form that can be judged is "),
             ("breaks: {json: 0.1}", "breaks.json: break_json is not scored; add `- breaks` to 'metrics:' in"),
             ("marigns: {rougeL: 0.1}", "gate.yaml: unknown key 'marigns'; did you mean 'margins'?"),
-            ("", "gate.yaml: a mapping of keys is expected"),
+            ("", "gate.yaml: expected a mapping of keys"),
         ],
     )  # fmt: skip
     def test_a_wrong_gate_is_2_before_anything_is_generated(self, fidelity, workspace, base, bad, text, message):
@@ -215,7 +215,7 @@ class TestInit:
     def test_nothing_is_overwritten(self, fidelity, workspace, gate):
         code, _, error = fidelity("gate", "init", comparison(workspace, "good"))
         assert code == 2
-        assert "is there already" in error
+        assert "already exists" in error
         assert json.loads(gate.read_text()) == GATE
 
     def test_without_a_control(self, fidelity, workspace, write, good):

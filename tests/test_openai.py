@@ -288,13 +288,13 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("url", "message"),
         [
-            ("localhost:8000", "an address is expected"),
-            ("http://", "an address is expected"),
-            ("http://[", "an address is expected"),
-            ("http://host:port/v1", "an address is expected"),
-            ("https://me:hunter2@host/v1", "it holds a user or a password"),
-            ("https://hunter2@host/v1", "it holds a user or a password"),
-            ("https://host/v1?key=hunter2", "nothing may follow the path"),
+            ("localhost:8000", "not an HTTP address"),
+            ("http://", "not an HTTP address"),
+            ("http://[", "not an HTTP address"),
+            ("http://host:port/v1", "not an HTTP address"),
+            ("https://me:hunter2@host/v1", "the URL contains a user name or a password"),
+            ("https://hunter2@host/v1", "the URL contains a user name or a password"),
+            ("https://host/v1?key=hunter2", "would be saved with the run"),
         ],
         ids=lambda value: str(len(value)),
     )
@@ -304,7 +304,7 @@ class TestRefusals:
         assert "hunter2" not in str(caught.value)
 
     def test_a_field_with_a_place_of_its_own(self, run):
-        with pytest.raises(ConfigError, match=r"engine.request: 'temperature' has a place of its own"):
+        with pytest.raises(ConfigError, match=r"engine.request: 'temperature' is set elsewhere"):
             run("http://localhost:1/v1", request={"temperature": 1})
 
 

@@ -293,7 +293,7 @@ class TestRecommend:
         lenient = workspace.file("lenient.yaml", "margins: {identical: 0.9}")
         code, out, _ = fidelity("recommend", store.root, "--within", lenient, "--minimise", "latency")
         assert code == 0
-        assert out.startswith("prompt: of the candidates of base that pass, it takes the least (whole answer × 0.10")
+        assert out.startswith("prompt has the lowest price of the candidates of base that pass (whole answer × 0.10")
         strict = workspace.file("strict.yaml", "margins: {identical: 0.01}")
         code, out, _ = fidelity("recommend", store.root, "--within", strict, "--minimise", "cost")
         assert code == 2  # one is surely beyond the margin, of the others it can't be told

@@ -115,7 +115,7 @@ class TestOption:
         [
             ({"parser": "thinks"}, "reasoning.parser: "),
             ({"tags": ["<think>"]}, "reasoning.tags"),
-            ({"tags": ["<think>", "<think>"]}, "reasoning.tags: two different tags are expected"),
+            ({"tags": ["<think>", "<think>"]}, "reasoning.tags: expected two different tags"),
             ({"tag": 1}, "did you mean 'tags'"),
         ],
     )
@@ -125,7 +125,7 @@ class TestOption:
 
     def test_recorded_reasoning_must_be_a_text(self, workspace):
         path = workspace.recorded("base", [{"id": "a", "text": "x", "reasoning": ["y"]}])
-        with pytest.raises(ConfigError, match="'reasoning' must be a text, found list"):
+        with pytest.raises(ConfigError, match="'reasoning' must be a text, got list"):
             generate(load_run(path), store=Store(workspace.store), listener=Silent())
 
 

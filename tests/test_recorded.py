@@ -255,4 +255,4 @@ def test_another_ending_is_refused(fidelity, workspace):
     code, _, err = fidelity("export-prompts", base, "prompts.csv")
     assert (code, "name a .jsonl or a .parquet file" in err) == (2, True)
     code, _, err = fidelity("export-prompts", base, "prompts.parquet", "--openai-batch")
-    assert (code, "an OpenAI batch is a .jsonl file" in err) == (2, True)
+    assert (code, "give the file the extension .jsonl" in err) == (2, True)

@@ -88,7 +88,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch):
     with store.writing("run", DIGEST, on_wait=never) as writer:
         writer.add_chunk(0, PROMPTS[:2], OUTCOMES[:2])
         monkeypatch.setattr(pyarrow.parquet, "write_table", full)
-        with pytest.raises(StoreError, match=r"No space left on device.*whole chunks are kept"):
+        with pytest.raises(StoreError, match=r"No space left on device.*finished chunks are saved"):
             writer.add_chunk(1, PROMPTS[2:], OUTCOMES[2:])
         assert writer.finished == {0}
         assert [file.name for file in writer.path.iterdir() if "draft" in file.name] == []

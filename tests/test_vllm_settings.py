@@ -68,7 +68,7 @@ class TestTorchao:
         assert asked(workspace, torchao={"scheme": "8da8w"})["torchao"]["group_size"] is None
 
     def test_eight_bit_weights_have_no_groups(self, workspace):
-        with pytest.raises(ConfigError, match="int8wo has one scale per output channel: leave 'group_size' out"):
+        with pytest.raises(ConfigError, match="int8wo has one scale per output channel: remove 'group_size'"):
             asked(workspace, torchao={"scheme": "int8wo", "group_size": 32})
 
     def test_two_quantizations_at_once(self, workspace):
