@@ -1,4 +1,4 @@
-"""Floor and excess: what a column says beyond what the baseline shows against itself, prompt by prompt."""
+"""Floor and excess: a candidate's drift beyond the baseline's drift from itself, prompt by prompt."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,12 +10,12 @@ from fidelity.records import Better, Column, SummaryKind
 
 
 class PromptValue(NamedTuple):
-    """A prompt's value in one column: the mean over its repeats, with the sum of their weights, or 1 without any."""
+    """A prompt's value in one column: the mean over its repeats, with the sum of their weights (1 without weights)."""
 
     value: float
     weight: float
     n_worst: int = 0
-    """How many of its answers could not be scored and count as the column's worst value."""
+    """The number of its answers that could not be scored and count as the column's worst value."""
 
 
 ByPrompt = Mapping[str, PromptValue | None]
@@ -23,26 +23,26 @@ ByPrompt = Mapping[str, PromptValue | None]
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A column in a few numbers, all over the prompts that the candidate and every control could be scored on."""
+    """A summary of a column over the prompts that the candidate and every control could be scored on."""
 
     name: str
     value: float | None
-    """Mean (weighted where the column is) or median over prompts; None without a prompt to take it over."""
+    """Mean (weighted if the column has weights) or median over prompts; None without prompts."""
     kind: SummaryKind
     better: Better
     n: int
     n_unscored: int
-    """Prompts that are left out, since an answer of the baseline or of a control can't be scored."""
+    """The number of prompts left out because an answer of the baseline or of a control can't be scored."""
     excess: float | None
-    """Mean of the prompts' excess, positive is worse; None without a control and for columns that aren't judged."""
+    """Mean of the prompts' excess, positive is worse; None without a control and for descriptive columns."""
     n_worst: int = 0
-    """The candidate's answers that can't be scored, and count as the column's worst value in all these numbers."""
+    """The number of the candidate's answers that can't be scored and count as the column's worst value."""
 
 
 def candidate_by_prompt(prompt_ids: Sequence[str], column: Column) -> dict[str, PromptValue | None]:
-    """A candidate's values by prompt, where an answer that it alone prevents from being scored counts as the worst.
+    """A candidate's values by prompt. An answer that only the candidate keeps from being scored counts as worst.
 
-    Where the column has no worst value such a prompt has none at all, whatever its other repeats say.
+    If the column has no worst value, a prompt with such an answer has no value.
     """
     worst = [side == "candidate" for side in column.sides or ()]
     if column.better == "neither" or not any(worst):
@@ -55,11 +55,11 @@ def candidate_by_prompt(prompt_ids: Sequence[str], column: Column) -> dict[str, 
 
 
 def by_prompt(prompt_ids: Sequence[str], column: Column) -> dict[str, PromptValue | None]:
-    """A column's values with each prompt's repeats averaged; None where none of them could be scored.
+    """A column's values with each prompt's repeats averaged; None if no repeat could be scored.
 
-    Without weights every prompt counts the same, however many of its repeats could be scored.
+    Without weights every prompt counts equally, however many of its repeats could be scored.
     """
-    if column.weights is None and len(set(prompt_ids)) == len(prompt_ids):  # the same, for most columns and faster
+    if column.weights is None and len(set(prompt_ids)) == len(prompt_ids):  # a faster path for most columns
         pairs = zip(prompt_ids, column.values, strict=True)
         return {prompt_id: None if value is None else PromptValue(value, 1.0) for prompt_id, value in pairs}
     weights = column.weights or [1.0] * len(column.values)
@@ -75,10 +75,10 @@ def by_prompt(prompt_ids: Sequence[str], column: Column) -> dict[str, PromptValu
 
 
 def excess_by_prompt(candidate: ByPrompt, controls: Sequence[ByPrompt], better: Better) -> dict[str, float | None]:
-    """For each prompt c - s: the mean similarity of the baseline's controls less that of the candidate.
+    """For each prompt c - s: the mean similarity of the controls minus the similarity of the candidate.
 
-    Turned round where lower is better, so that positive is always worse. None where either side could not be scored,
-    and everywhere without a control or for a column that is neither better nor worse.
+    The sign is reversed for columns where lower is better, so that positive is always worse. None if either side could
+    not be scored, without a control, and for a descriptive column ("neither").
     """
     floor = {} if better == "neither" else mean_over_controls(controls)
     sign = 1.0 if better == "higher" else -1.0
@@ -90,7 +90,7 @@ def excess_by_prompt(candidate: ByPrompt, controls: Sequence[ByPrompt], better: 
 
 
 def mean_over_controls(controls: Sequence[ByPrompt]) -> dict[str, PromptValue | None]:
-    """Each prompt's mean over the controls; None where one of them could not be scored."""
+    """Each prompt's mean over the controls; None if one of them could not be scored."""
     if len(controls) < 2:
         return dict(controls[0]) if controls else {}
     merged: dict[str, PromptValue | None] = {}
@@ -103,9 +103,9 @@ def mean_over_controls(controls: Sequence[ByPrompt]) -> dict[str, PromptValue | 
 
 
 def summarise(own: ByPrompt, column: Column, controls: Sequence[ByPrompt] = ()) -> Summary:
-    """A column, whose values are `own`, over the prompts that candidate and controls have in common, with its excess.
+    """Summarize a column with the values `own` over the prompts that candidate and controls share, with its excess.
 
-    A column that is only described ("neither") is summarised over all of its own prompts.
+    A descriptive column ("neither") is summarized over all of its own prompts.
     """
     excess = excess_by_prompt(own, controls, column.better)
     judged = bool(controls) and column.better != "neither"
@@ -124,7 +124,7 @@ def summarise(own: ByPrompt, column: Column, controls: Sequence[ByPrompt] = ()) 
 
 
 def pooled(values: Sequence[ByPrompt], column: Column) -> Summary:
-    """The floor itself: the `values` of one column over the pairs of every control."""
+    """The floor: the `values` of one column over the pairs of every control."""
     scored = [v for control in values for v in control.values() if v is not None]
     return Summary(
         name=column.name,

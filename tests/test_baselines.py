@@ -112,7 +112,7 @@ class TestFiles:
         baselines.export([stored_run(Store(tmp_path / "one"))], tmp_path / "kept")
         file = tmp_path / "kept" / name
         file.unlink() if content is None else file.write_bytes(content)
-        with pytest.raises(StoreError, match=f"{file.name}: not as it was exported"):
+        with pytest.raises(StoreError, match=f"{file.name}: was changed after the export"):
             baselines.adopt(tmp_path / "kept", Store(tmp_path / "two"))
 
     @pytest.mark.parametrize(("index", "message"), [("{", "damaged"), ('{"schema_version": 9}', "schema version 9")])
@@ -124,7 +124,7 @@ class TestFiles:
     def test_a_store_with_another_run_of_the_same_digest(self, tmp_path):
         baselines.export([stored_run(Store(tmp_path / "one"))], tmp_path / "kept")
         stored_run(Store(tmp_path / "two"), created="2026-02-02T00:00:00+00:00")
-        with pytest.raises(StoreError, match="another run of the same digest"):
+        with pytest.raises(StoreError, match="another run with the same digest"):
             baselines.adopt(tmp_path / "kept", Store(tmp_path / "two"))
 
     def test_small(self, fidelity, workspace):
@@ -181,7 +181,7 @@ class TestUse:
         (run,) = generate(load_run(candidate), store=Store(workspace.store), listener=Silent())
         other = workspace.run("other", model=None, engine={"kind": "stored", "path": str(run.path)})
         result, _ = self.compare(workspace, stored, other)
-        assert "asked different prompts" in result.not_compared["other"]
+        assert "have different prompts" in result.not_compared["other"]
 
     def test_stored_runs_are_exported_too(self, workspace, fidelity, stored):
         assert fidelity("baseline", "export", stored, "second")[0] == 0
@@ -242,7 +242,7 @@ class TestCheck:
         (workspace.folder / "model" / "chat_template.jinja").write_text("another")
         code, out, _ = fidelity("baseline", "check", "deep/kept")
         assert code == 2
-        assert "DIFFERS     model: its files were" in out
+        assert "DIFFERS     model: hash of its files was" in out
         assert "DIFFERS     chat template: " in out
         (workspace.folder / "model" / "chat_template.jinja").write_text("{{ messages }}")
         (workspace.folder / "model" / "config.json").write_text("{}")

@@ -158,8 +158,8 @@ class TestCheck:
         ("name", "message"),
         [
             ("comparisons/none", "no finished run or comparison"),
-            ("comparisons/base--again-*", "not the comparison of a candidate"),
-            ("runs/base-*", "not the comparison of a candidate"),
+            ("comparisons/base--again-*", "not a finished comparison of a candidate"),
+            ("runs/base-*", "not a finished comparison of a candidate"),
         ],
     )
     def test_what_is_no_comparison(self, fidelity, workspace, gate, name, message):

@@ -165,7 +165,7 @@ def test_measured_in_turn(made, fidelity, workspace):
 def test_what_has_no_engine_can_not_be_measured_in_turn(fidelity, workspace):
     files = [workspace.recorded(name, [{"id": "a", "text": "x"}]) for name in ("one", "two")]
     code, _, err = fidelity("compare", *files, "--store", workspace.store, "--metric", "identical", "--interleave")
-    assert (code, "one: is recorded, and has no engine" in err) == (2, True)
+    assert (code, "one: the engine kind 'recorded' has nothing to time" in err) == (2, True)
 
 
 class TestMemory:
@@ -240,7 +240,7 @@ def test_a_warning_stands_beside_times_of_a_shared_machine(made, workspace):
     Store(workspace.store).add_measurement(run, other_day)
     (_, other) = made("other")
     notes = remarks([run, other])
-    assert any("other work kept 1.2 of 2 processors busy while it was generated" in note for note in notes)
+    assert any("other processes used 1.2 of 2 CPUs while it was generated" in note for note in notes)
     assert any(note.startswith("Not measured on the same day: base 2020-01-01T00:00:00+00:00") for note in notes)
 
 
@@ -271,7 +271,7 @@ class TestServing:
     @pytest.mark.parametrize("text", ["{}", "[]", "no JSON", json.dumps({"date": "x", "model_id": "m"})])
     def test_what_is_no_such_file_is_refused(self, tmp_path, text):
         (tmp_path / "a").write_text(text)
-        with pytest.raises(ConfigError, match="no result of `vllm bench serve"):
+        with pytest.raises(ConfigError, match="not a result of `vllm bench serve"):
             read_serving([tmp_path / "a"])
 
     def test_they_are_kept_with_the_run(self, made, workspace):

@@ -253,6 +253,6 @@ def test_another_ending_is_refused(fidelity, workspace):
     workspace.prompts("one")
     base = workspace.run("r", model=None, engine={"kind": "recorded", "path": "prompts.jsonl"}, prompts="prompts.jsonl")
     code, _, err = fidelity("export-prompts", base, "prompts.csv")
-    assert (code, "name a .jsonl or a .parquet file" in err) == (2, True)
+    assert (code, "use .jsonl or .parquet" in err) == (2, True)
     code, _, err = fidelity("export-prompts", base, "prompts.parquet", "--openai-batch")
     assert (code, "give the file the extension .jsonl" in err) == (2, True)

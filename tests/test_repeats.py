@@ -222,7 +222,7 @@ class TestGenerated:
             (base, few, f"repeats {K} against {other}"),
             (few, base, f"repeats {other} against {K}"),
         ):
-            with pytest.raises(IncomparableError, match=rf"were sampled differently \({differing}\)"):
+            with pytest.raises(IncomparableError, match=rf"have different sampling \({differing}\)"):
                 pair_runs(one, two)
 
     def test_an_exported_baseline_comes_back_with_its_repeats(self, workspace):

@@ -133,7 +133,7 @@ class TestComparison:
         assert comparison.columns("m|v:2") is None
 
     def test_an_unscored_pair_without_its_side_is_refused(self, tmp_path):
-        with pytest.raises(StoreError, match="'m' leaves pairs unscored and doesn't say whose answer prevents it"):
+        with pytest.raises(StoreError, match="'m' has unscored pairs without the side that prevents scoring"):
             self.comparison(tmp_path).add_columns("m", [Column("m", (None, 1.0, 1.0))])
 
     def test_nan_is_refused(self, tmp_path):

@@ -166,7 +166,7 @@ class TestPlan:
         hub = {"name": "hub", "model": "some-org/some-model", "engine": {"kind": "vllm"}}
         path = study(families=[{"baseline": hub, "candidates": [run("x")]}])
         plan = plan_study(load_study(path), store=Store(workspace.store))
-        assert plan.runs[0].state == "to run, after some-org/some-model has been fetched from the Hub"
+        assert plan.runs[0].state == "to run, after downloading some-org/some-model from the Hub"
 
 
 class TestProgress:

@@ -225,7 +225,9 @@ class TestDoneWithout:
         assert dying.columns["identical"]
         assert "killed by SIGKILL" in dying.unscored["top1_agreement"]
         assert "top1_agreement" in quant.columns
-        assert any("dying: not forced (kl: none switches that off)" in str(line) for line in listener.messages)
+        assert any(
+            "dying: no token scores (to switch them off, set kl: none" in str(line) for line in listener.messages
+        )
 
     def test_recorded_outputs_are_compared_without_it(self, workspace):
         rows = [{"id": f"p{n}", "text": f"answer {n}", "token_ids": [1, 2]} for n in range(3)]

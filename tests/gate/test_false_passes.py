@@ -577,8 +577,8 @@ class TestStore:
     def test_scores_that_were_changed(self, study, stored):
         for file in stored.glob("rouge-*.parquet"):
             rewritten(file, perfect)
-        refused(self.judged_again(study, stored), "were changed since they were scored")
-        refused(study.compare("quant.yaml"), "were changed since they were scored")
+        refused(self.judged_again(study, stored), "were changed after scoring")
+        refused(study.compare("quant.yaml"), "were changed after scoring")
 
     def test_scores_of_another_comparison(self, study, stored):
         study.copy(COPY, "good")
@@ -605,13 +605,13 @@ class TestStore:
         rewritten(
             run / "generations.parquet", lambda table: table.set_column(table.column_names.index("text"), "text", texts)
         )
-        refused(study.compare("quant.yaml"), "changed since the run was finished")
+        refused(study.compare("quant.yaml"), "was changed after the run was finished")
 
     def test_answers_of_another_run(self, study, stored):
         run = the_one(study, "runs/quant-*")
         base = the_one(study, "runs/base-*")
         (run / "generations.parquet").write_bytes((base / "generations.parquet").read_bytes())
-        refused(study.compare("quant.yaml"), "changed since the run was finished")
+        refused(study.compare("quant.yaml"), "was changed after the run was finished")
 
     def test_a_recording_that_changed_is_another_run(self, study, stored):
         study.copy(COPY[:60])
@@ -627,7 +627,7 @@ class TestStore:
 
     def test_a_controls_comparison_is_no_candidates(self, study, stored):
         control = the_one(study, "comparisons/base--again-*")
-        refused(self.judged_again(study, control), "not the comparison of a candidate")
+        refused(self.judged_again(study, control), "not a finished comparison of a candidate")
 
 
 @pytest.mark.parametrize(
