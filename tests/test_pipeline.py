@@ -341,7 +341,9 @@ class TestWhatRan:
 
     def test_quantization_that_silently_did_nothing(self, engine):
         ran = engine(options={"quantization": "int8_per_channel_weight_only"})
-        assert list(ran.notes) == ["quantization never engaged: no layer is quantized, and all computed in BF16"]
+        assert list(ran.notes) == [
+            "quantization was not active: no layer is quantized, and all layers computed in BF16"
+        ]
         assert engine("W8A8-FP8").notes == ran.notes
 
     def test_what_the_user_should_know_beside_the_layers(self, engine):

@@ -22,7 +22,9 @@ def run_notes(stored: str | None, info: EngineInfo, *, asked: bool, options: Map
         plain = stored.partition(",")[0] in FLOATS.values()
         quantized = asked or not (plain or stored.startswith(NOT_KNOWN))
         if quantized and not info.quantized_layers:
-            notes.append(f"quantization never engaged: no layer is quantized, and all computed in {info.ran_as}")
+            notes.append(
+                f"quantization was not active: no layer is quantized, and all layers computed in {info.ran_as}"
+            )
         elif plain and stored.partition(",")[0] != info.ran_as:
             notes.append(f"the checkpoint is {stored}, and was made {info.ran_as} while loading{by}")
         elif ran_otherwise(stored, info.ran_as):

@@ -61,7 +61,7 @@ class TestCompare:
     def test_pass_is_0(self, fidelity, workspace, base, good, gate):
         code, out, _ = fidelity("compare", base, good, "--gate", gate, "--json", "out.json")
         assert code == 0
-        assert "good: PASS. Every line holds, each at 95 %." in out
+        assert "good: PASS. Every line passes, each at 95 %." in out
         # 2 of 100 differ, 1 of the control's: 0.99 - 0.98.
         assert "Mean excess +0.010, at most +0." in out
         assert "Drift is displacement, not quality" in out
@@ -79,7 +79,7 @@ class TestCompare:
     def test_what_the_data_cannot_tell_is_2(self, fidelity, base, write, gate):
         code, out, _ = fidelity("compare", base, write("some", changed=range(22)), "--gate", gate)
         assert code == 2
-        assert "some: INCONCLUSIVE. The data can't tell: identical (of 2 lines)." in out
+        assert "some: INCONCLUSIVE. Undecided: identical (of 2 lines)." in out
 
     def test_without_a_control_it_is_2(self, fidelity, bad, write, gate):
         code, out, _ = fidelity("compare", write("base", metrics=["identical"]), bad, "--gate", gate)
@@ -105,8 +105,8 @@ class TestCompare:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("margins: {rougel: 0.1}", "gate: margins.rougel: no such column among what is scored; did you mean"),
-            ("margins: {first_divergence: 3}", "a column that only describes; its form that can be judged is "),
+            ("margins: {rougel: 0.1}", "gate: margins.rougel: no such column is scored; did you mean"),
+            ("margins: {first_divergence: 3}", "a descriptive column, which can't be judged; use "),
             ("breaks: {json: 0.1}", "breaks.json: break_json is not scored; add `- breaks` to 'metrics:' in"),
             ("marigns: {rougeL: 0.1}", "gate.yaml: unknown key 'marigns'; did you mean 'margins'?"),
             ("", "gate.yaml: expected a mapping of keys"),
@@ -188,7 +188,7 @@ class TestInit:
         assert text.startswith("# Provisional")
         assert max(map(len, text.splitlines())) <= 120
         assert "the starter set (72) is" in " ".join(text.replace("#", "").split())
-        assert "# No tail: 5 % of 100 prompts are too few; 200 prompts would do." in text
+        assert "# No tail: 5 % of 100 prompts are too few; it needs 200 prompts." in text
         assert set(yaml.safe_load(text)["margins"]) == {"rougeL"}
 
     def test_a_limit_that_is_wanted_stands_as_it_is(self, fidelity, workspace):
@@ -199,8 +199,8 @@ class TestInit:
         ("limit", "message"),
         [
             ("identical=0.01", "margins.identical: 0.01 can't be passed with 100 prompts, even by a candidate without "
-             "any drift; it takes 345 prompts (at 95 %), or a limit of 0.04"),
-            ("identicla=0.1", "margins.identicla: no such column among what is scored; did you mean 'identical'?"),
+             "drift; use at least 345 prompts (at 95 %), or a limit of 0.04"),
+            ("identicla=0.1", "margins.identicla: no such column is scored; did you mean 'identical'?"),
             ("identical=5", "margins.identical: 5 can't be exceeded"),
             ("identical", "'identical' is not NAME=X"),
             ("identical=-1", "'identical=-1' is not NAME=X"),

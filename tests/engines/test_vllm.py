@@ -127,7 +127,7 @@ def test_metas_mobile_scheme(tmp_path):
 def test_quantization_that_silently_does_nothing_to_a_dense_model(tmp_path):
     engine = short(tmp_path, "smollm2-135m", options={"quantization": "int8_per_channel_weight_only"})
     assert engine.quantized_layers == 0
-    assert engine.notes == ("quantization never engaged: no layer is quantized, and all computed in BF16",)
+    assert engine.notes == ("quantization was not active: no layer is quantized, and all layers computed in BF16",)
 
 
 def test_sampled_answers_depend_on_their_seeds_and_their_batch_alone(tmp_path):

@@ -129,7 +129,7 @@ def refused(result: tuple[int, str], why: str) -> None:
 def test_the_honest_study_passes(study):
     code, printed = study.compare("quant.yaml")
     assert code == 0, printed
-    assert "quant: PASS. Every line holds" in printed
+    assert "quant: PASS. Every line passes" in printed
 
 
 # --- the candidate's answers -----------------------------------------------------------------------------------------
@@ -422,9 +422,9 @@ GATES: dict[str, tuple[str, str]] = {
         for value in values
     },
     "nothing": ("", REFUSED),
-    "an empty mapping": ("{}", "no limit in it"),
-    "no limit": ("confidence: 0.95", "no limit in it"),
-    "empty limits": ("margins: {}\nbreaks: {}", "no limit in it"),
+    "an empty mapping": ("{}", "contains no limit"),
+    "no limit": ("confidence: 0.95", "contains no limit"),
+    "empty limits": ("margins: {}\nbreaks: {}", "contains no limit"),
     "no YAML": ("margins: {rougeL: 0.05", "not YAML"),
     "a list": ("- rougeL: 0.05", REFUSED),
     "margins twice": ("margins: {rougeL: 0.05}\nmargins: {rougeL: 0.9}", "'margins' is there twice"),
@@ -436,7 +436,7 @@ GATES: dict[str, tuple[str, str]] = {
     "a column that isn't scored": ("margins: {sts: 0.05}", "margins.sts"),
     "a check that doesn't exist": ("breaks: {emptiness: 0.05}", "breaks.emptiness"),
     "a check that isn't scored": ("breaks: {json: 0.05}", "breaks.json"),
-    "a column that only describes": ("margins: {length_ratio: 0.05}", "a column that only describes"),
+    "a column that only describes": ("margins: {length_ratio: 0.05}", "a descriptive column"),
 }
 
 
@@ -451,19 +451,19 @@ SHUFFLED = moved(shuffled)(COPY)
 LAX: dict[str, tuple[dict[str, Any], str]] = {
     "nothing but a margin that anything passes": (
         {"margins": {"rougeL": 0.95}},
-        "a limit of 0.95 accepts answers to other prompts",
+        "a limit of 0.95 would accept answers to different prompts",
     ),
     "a primary whose margin anything passes": (
         {"margins": {"rougeL": 0.05, "length_similarity": 0.5}, "primary": "length_similarity"},
-        "a limit of 0.5 accepts answers to other prompts",
+        "a limit of 0.5 would accept answers to different prompts",
     ),
     "the same with breaks": (
         {"margins": {"rougeL": 0.05, "identical": 0.99}, "primary": "identical", "breaks": {"empty": 0.05}},
-        "a limit of 0.99 accepts answers to other prompts",
+        "a limit of 0.99 would accept answers to different prompts",
     ),
     "nothing but a tail that anything passes": (
         {"tail": {"rougeL": 0.95}},
-        "a limit of 0.95 accepts answers to other prompts",
+        "a limit of 0.95 would accept answers to different prompts",
     ),
 }
 
@@ -505,7 +505,7 @@ def test_a_column_with_something_to_score_on_few_prompts(study):
         study.rows(name, [{**r, "text": r["text"] + code * (n < 150)} for n, r in enumerate(rows)])
     study.run("base", label="BF16", control={"path": "again.jsonl"}, metrics=["code"])
     study.gate({"margins": {"code": 0.05}})
-    refused(study.compare("quant.yaml"), "only 150 of 200 prompts could be scored, and min_coverage is 0.9")
+    refused(study.compare("quant.yaml"), "only 150 of 200 prompts could be scored, but min_coverage is 0.9")
 
 
 # --- several candidates ----------------------------------------------------------------------------------------------
