@@ -218,7 +218,7 @@ def waits(page: Page, root: str) -> Iterator[tuple[str, float]]:
     time.sleep(READING)
     began = time.monotonic()
     page.locator(CHART).filter(has_text=re.compile(EXCESS)).first.click()
-    page.get_by_role("columnheader", name="Other prompts").wait_for()
+    page.get_by_role("columnheader", name="Chance level").wait_for()
     yield "a comparison opened", time.monotonic() - began
 
     time.sleep(READING)

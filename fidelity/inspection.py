@@ -3,7 +3,6 @@
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic_core import to_jsonable_python
 
@@ -106,7 +105,7 @@ def _fault(checkpoint: Path | None) -> str | None:
     return None
 
 
-def as_json(inspection: Inspection) -> dict[str, Any]:
+def as_json(inspection: Inspection) -> dict[str, object]:
     """The result as plain data, unrounded."""
     anatomy = inspection.anatomy
     return {
@@ -124,12 +123,12 @@ def as_json(inspection: Inspection) -> dict[str, Any]:
     }
 
 
-def contrast_json(differences: tuple[Contrast, ...]) -> list[dict[str, Any]]:
+def contrast_json(differences: tuple[Contrast, ...]) -> list[dict[str, object]]:
     """The differences between two checkpoints, as plain data."""
     return [asdict(one) for one in differences]
 
 
-def _checkpoint_json(anatomy: Anatomy) -> dict[str, Any]:
+def _checkpoint_json(anatomy: Anatomy) -> dict[str, object]:
     fields = asdict(anatomy)
     layers = [
         {**asdict(stored), "names": list(stored.names), "bits_per_weight": stored.bits_per_weight}

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from fidelity.config.files import RelativePath
-from fidelity.schema import Settings
+from fidelity.schema import JsonObject, Settings
 
 
 class TorchAO(Settings):
@@ -40,7 +40,7 @@ class ChildProcess(Settings):
     env: dict[str, str] = Field(default_factory=dict)
     """Environment variables of the child process (`VLLM_CPU_INT4_W4A8: "0"`)."""
 
-    def decisive(self) -> dict[str, Any]:
+    def decisive(self) -> JsonObject:
         """The settings that can change an output, as plain data."""
         return self.model_dump(mode="json", exclude={"deadline"})
 
@@ -52,7 +52,7 @@ class VllmSettings(ChildProcess):
     """The compute type (`bfloat16`, `float32`, ...). Default: the checkpoint's."""
     max_model_len: int | None = Field(default=None, ge=1)
     """The context length, in tokens."""
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: JsonObject = Field(default_factory=dict)
     """Any other argument of vLLM's `LLM(...)`, passed on unchanged and checked against the installed vLLM."""
     allow_pickle: bool = False
     """Load weights that Python has to unpickle, which can run arbitrary code."""
@@ -78,7 +78,7 @@ class TransformersEngine(ChildProcess):
     """The context length, in tokens. Default: the model's."""
     batch: int = Field(default=16, ge=1)
     """The number of prompts in a batch; prompts of similar length share one."""
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: JsonObject = Field(default_factory=dict)
     """Any other argument of `AutoModelForCausalLM.from_pretrained`, passed on unchanged, such as
     `quantization_config: {load_in_4bit: true}` or `attn_implementation: eager`."""
     torchao: TorchAO | None = None
@@ -114,7 +114,7 @@ class Requests(Settings):
     """`chat`: the server applies its chat template. `completion`: the prompt's text is sent unchanged."""
     concurrency: int = Field(default=64, ge=1)
     """The number of requests in flight at once."""
-    request: dict[str, Any] = Field(default_factory=dict)
+    request: JsonObject = Field(default_factory=dict)
     """Extra fields of each request, sent unchanged (`chat_template_kwargs`, `reasoning_effort`, `cache_prompt`)."""
     timeout: float = Field(default=600.0, gt=0)
     """The longest that one attempt can take, in seconds. Like the two settings below, it can't change an output."""
@@ -123,7 +123,7 @@ class Requests(Settings):
 
     @field_validator("request")
     @classmethod
-    def _nothing_with_a_place_of_its_own(cls, request: dict[str, Any]) -> dict[str, Any]:
+    def _nothing_with_a_place_of_its_own(cls, request: JsonObject) -> JsonObject:
         if named := sorted(NAMED_IN_REQUESTS & set(request)):
             raise ValueError(f"{named[0]!r} is set elsewhere ('sampling', 'api', ...); remove it here")
         return request
@@ -160,7 +160,7 @@ class OpenAIEngine(Requests):
             raise ValueError("a query or fragment ('?' or '#') would be saved with the run; remove it")
         return base_url.rstrip("/")
 
-    def decisive(self) -> dict[str, Any]:
+    def decisive(self) -> JsonObject:
         """The settings that can change an output, as plain data, without the server's address."""
         return self.model_dump(mode="json", include={"kind", "api", "concurrency", "request", "model"})
 
@@ -170,7 +170,7 @@ class VllmServeEngine(VllmSettings, Requests):
 
     kind: Literal["vllm-serve"]
 
-    def decisive(self) -> dict[str, Any]:
+    def decisive(self) -> JsonObject:
         """The settings that can change an output, as plain data."""
         return self.model_dump(mode="json", exclude={"deadline", "timeout", "patience"})
 
@@ -209,7 +209,7 @@ class Ran(Settings):
     bytes: int | None = Field(default=None, ge=1)
     """The size of the model's files."""
 
-    def decisive(self) -> dict[str, Any]:
+    def decisive(self) -> JsonObject:
         """The fields that enter a run's digest, as plain data. Newer keys are included only if they are set."""
         given = self.model_dump(mode="json", exclude={"bytes"})
         return {key: value for key, value in given.items() if key in FIRST_OF_RAN or value is not None}

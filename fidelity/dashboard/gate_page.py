@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import streamlit as st
 import yaml
@@ -68,14 +67,15 @@ def draw() -> None:
     _yaml(gate)
 
 
-def _start(shelf: Shelf, entry: CatalogEntry, columns: dict[str, ColumnSummary]) -> tuple[dict[str, Any], str]:
+def _start(shelf: Shelf, entry: CatalogEntry, columns: dict[str, ColumnSummary]) -> tuple[Gate, str]:
     """The gate to begin with: that of the study, or the given one, else what `fidelity gate init` proposes.
 
-    Limits that are moved until a candidate passes say nothing about it, so without a gate file nothing passes here.
+    It has no limits where nothing can be proposed. Limits that are moved until a candidate passes say nothing about it,
+    so without a gate file nothing passes here.
     """
     gate, _ = gate_for(shelf, entry)
     if gate:
-        return gate.model_dump(), ""
+        return gate, ""
     path = path_of(shelf, entry.id)
     likely = [
         name
@@ -83,21 +83,23 @@ def _start(shelf: Shelf, entry: CatalogEntry, columns: dict[str, ColumnSummary])
         if name in columns and shown_in_table(name) and columns[name].better != "neither"
     ]
     written, why = drafted(str(path), mark_of(path / "manifest.json"), tuple(dict.fromkeys(likely))[:2])
-    return {**(yaml.safe_load(written) if written else {}), "provisional": entry.candidate_id}, why
+    proposed = Gate.model_validate(yaml.safe_load(written)) if written else Gate.model_construct()
+    return proposed.model_copy(update={"provisional": entry.candidate_id}), why
 
 
-def _gate(columns: dict[str, ColumnSummary], start: dict[str, Any], confidence: float) -> Gate | None:
+def _gate(columns: dict[str, ColumnSummary], start: Gate, confidence: float) -> Gate | None:
     """The gate as the sliders stand; None without a limit."""
     can = [name for name, row in columns.items() if row.better != "neither" and shown_in_table(name)]
     shares = {key: [n for n in can if n.startswith(prefix)] for key, (prefix, _) in SHARES.items()}
     named = [name for name in can if not any(name in names for names in shares.values())]
-    for name in start.get("margins") or {}:
+    for name in start.margins:
         if name not in columns:
             note(f"The gate has a margin on {name}, which was not scored on this comparison; it is left out here.")
-    first = [name for name in start.get("margins") or {} if name in named] or named[:1]
+    first = [name for name in start.margins if name in named] or named[:1]
     chosen = st.multiselect("Margins on", named, default=first, key="margins", bind="query-params")
-    margins = {name: _slider(name, columns[name], (start.get("margins") or {}).get(name)) for name in chosen}
-    limits: dict[str, Any] = {key: _share_limits(key, names, start.get(key) or {}) for key, names in shares.items()}
+    margins = {name: _slider(name, columns[name], start.margins.get(name)) for name in chosen}
+    before = {"conflicts": start.conflicts, "breaks": start.breaks}
+    limits = {key: _share_limits(key, names, before[key]) for key, names in shares.items()}
     primary = (
         st.selectbox(
             "Primary",
@@ -121,13 +123,13 @@ def _gate(columns: dict[str, ColumnSummary], start: dict[str, Any], confidence: 
         return None
 
 
-def _rest(start: dict[str, Any], columns: dict[str, ColumnSummary], named: set[str]) -> dict[str, Any]:
+def _rest(start: Gate, columns: dict[str, ColumnSummary], named: set[str]) -> dict[str, object]:
     """What of the gate has no slider, as far as it is about what was scored and has a limit still."""
-    tail = {name: limit for name, limit in (start.get("tail") or {}).items() if name in columns}
-    rest = {**start, "tail": tail}
+    tail = {name: limit for name, limit in start.tail.items() if name in columns}
+    rest = {**start.model_dump(), "tail": tail}
     for key in ("worst_floor", "min_coverage"):
-        if isinstance(rest.get(key), dict):
-            rest[key] = {name: value for name, value in rest[key].items() if name in named | tail.keys()}
+        if isinstance(by_column := getattr(start, key), dict):
+            rest[key] = {name: value for name, value in by_column.items() if name in named | tail.keys()}
     return rest
 
 

@@ -99,9 +99,8 @@ def choose_comparison(shelf: Shelf) -> str | None:
 
 def chart(drawn: Spec, data: pd.DataFrame, name: str, *, on_select: Any = None, key: str | None = None) -> Any:
     """A chart with its downloads below; gives what is selected in it."""
-    how: dict[str, Any] = {"on_select": on_select} if on_select else {}
     as_svg = {**drawn, "usermeta": {"embedOptions": {"renderer": "svg"}}}
-    selected = st.vega_lite_chart(as_svg, key=key or f"chart-{name}", **how)
+    selected = st.vega_lite_chart(as_svg, key=key or f"chart-{name}", on_select=on_select or "ignore")
     downloads(data, name, drawn)
     return selected
 
@@ -118,8 +117,9 @@ def downloads(data: pd.DataFrame, name: str, drawn: Spec | None = None) -> None:
             "SVG": ("image/svg+xml", lambda: _picture(drawn, "svg")),
             "PNG": ("image/png", lambda: _picture(drawn, "png")),
         }
-    look: dict[str, Any] = {"icon": ":material/download:", "type": "tertiary"}
-    with st.popover("Download", **look, key=f"downloads-{name}", on_change="rerun") as opened:
+    with st.popover(
+        "Download", icon=":material/download:", type="tertiary", key=f"downloads-{name}", on_change="rerun"
+    ) as opened:
         if opened.open:
             with st.container(horizontal=True):
                 for kind, (mime, make) in made.items():

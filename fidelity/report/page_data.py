@@ -1,9 +1,8 @@
-"""The pairs that the HTML report carries, as data for its script: the worst ones first, up to a size."""
+"""The HTML report's pairs, as data for its script: worst first, up to a maximum size."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from fidelity.comparison.results import ComparisonSet, Scores
 from fidelity.gate import Verdict
@@ -15,27 +14,27 @@ from fidelity.report.pairs import rank
 from fidelity.report.sanitize import cut, one_line, visible
 
 MOST_BYTES = 12_000_000
-"""Of all pairs together; each candidate has an equal share of it, and what one leaves the next may use."""
+"""The maximum size of all pairs. Each candidate gets an equal share; an unused rest goes to the next."""
 MOST_OF_A_PAIR = 60_000
-"""Characters of both answers together."""
+"""The maximum length of both answers together."""
 MOST_OF_A_PROMPT = 5_000
 MOST_CONFLICTS = 20
 KINDS = {"both": 0, "baseline": 1, "candidate": 2}
 CUT = 3
-"""Not in the texts: it says how much of them was left out."""
+"""A piece that states how much text was left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """How many of a candidate's pairs the report holds."""
+    """How many of a candidate's pairs the report includes."""
 
     name: str
     pairs: int
     of: int
 
 
-def page_data(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> tuple[dict[str, Any], list[Held]]:
-    """What the page's script reads, all of it visible text, and how many pairs it holds."""
+def page_data(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> tuple[dict[str, object], list[Held]]:
+    """Return the data for the page's script, as visible text, and the numbers of included pairs."""
     columns = {
         name: scored.column
         for candidate in result.candidates
@@ -49,7 +48,7 @@ def page_data(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> tuple[d
         ranking = rank(result, candidate, verdicts.get(candidate.run.name))
         texts = candidate.pairing.pairs
         share = room // (len(result.candidates) - number)
-        entries: list[dict[str, Any]] = []
+        entries: list[dict[str, object]] = []
         used = 0
         for place in ranking.order:
             pair = texts[place]
@@ -67,7 +66,7 @@ def page_data(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> tuple[d
         by = None if ranking.by is None else list(columns).index(ranking.by)
         candidates.append({"name": one_line(candidate.run.name), "by": by, "pairs": entries})
         held.append(Held(candidate.run.name, len(entries), len(texts)))
-    data = {
+    data: dict[str, object] = {
         "baseline": one_line(result.baseline.name),
         "columns": [
             {"name": name, "better": column.better, "digits": 0 if column.summary == "median" else 3}
@@ -80,8 +79,10 @@ def page_data(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> tuple[d
     return data, held
 
 
-def _entry(pair: Pair, place: int, candidate: Scores, columns: Iterable[str], excess: float | None) -> dict[str, Any]:
-    """One pair: its place, repeat, values, excess, its texts as pieces of a diff, and its conflicts in words."""
+def _entry(
+    pair: Pair, place: int, candidate: Scores, columns: Iterable[str], excess: float | None
+) -> dict[str, object]:
+    """One pair: its position, repeat, values, excess, diff and conflicts."""
     values = [candidate.columns[name].column.values[place] if name in candidate.columns else None for name in columns]
     pieces = list(_pieces(readable(word_diff(pair.baseline.text, pair.candidate.text))))
     anything = candidate.columns.get("conflict_any")
@@ -97,7 +98,7 @@ def _pieces(pieces: list[Piece]) -> Iterator[tuple[int, str]]:
         room -= len(piece.text)
         if room < 0:
             left = sum(len(later.text) for later in pieces[number + 1 :]) - room
-            yield CUT, f"\n… {left:,} more characters of both, which the store has"
+            yield CUT, f"\n… {left:,} more characters in both; the store has the full texts"
             return
 
 

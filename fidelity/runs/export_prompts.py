@@ -16,7 +16,7 @@ from fidelity.records import Prompt
 from fidelity.runs.jobs import prompts_of
 
 
-def rendered_rows(config: RunConfig, *, limit: int | None) -> list[dict[str, Any]]:
+def rendered_rows(config: RunConfig, *, limit: int | None) -> list[dict[str, object]]:
     """One row per answer: `id`, `category`, `prompt` or `messages`, `sampling`, and the rendered prompt.
 
     With several repeats each row has its `repeat`, and that repeat's seed in `sampling`.
@@ -38,7 +38,7 @@ def rendered_rows(config: RunConfig, *, limit: int | None) -> list[dict[str, Any
     ]
 
 
-def batch_rows(config: RunConfig, *, limit: int | None) -> list[dict[str, Any]]:
+def batch_rows(config: RunConfig, *, limit: int | None) -> list[dict[str, object]]:
     """The lines of an OpenAI batch's input file, with the run's sampling.
 
     Parameters that OpenAI's API doesn't know (top_k, min_p, repetition_penalty) are written only if the run sets them;
@@ -61,7 +61,7 @@ def batch_rows(config: RunConfig, *, limit: int | None) -> list[dict[str, Any]]:
     ]
 
 
-def write_rows(rows: Sequence[dict[str, Any]], file: Path) -> None:
+def write_rows(rows: Sequence[dict[str, object]], file: Path) -> None:
     """Write rows as JSONL or Parquet, depending on the file's extension.
 
     Raises:
@@ -81,7 +81,7 @@ def write_rows(rows: Sequence[dict[str, Any]], file: Path) -> None:
             raise ConfigError(f"{file}: unknown extension {other or 'none'}; use .jsonl or .parquet")
 
 
-def _each_repeat(sampling: Sampling, prompt: Prompt) -> list[dict[str, Any]]:
+def _each_repeat(sampling: Sampling, prompt: Prompt) -> list[dict[str, object]]:
     how = sampling.model_dump(mode="json", exclude={"repeats"})
     if sampling.repeats == 1:
         return [{"sampling": how}]
@@ -89,7 +89,7 @@ def _each_repeat(sampling: Sampling, prompt: Prompt) -> list[dict[str, Any]]:
     return [{"repeat": repeat, "sampling": {**how, "seed": seed}} for repeat, seed in enumerate(seeds)]
 
 
-def _asked(prompt: Prompt) -> dict[str, Any]:
+def _asked(prompt: Prompt) -> dict[str, object]:
     row = {"id": prompt.id, **({"category": prompt.category} if prompt.category else {})}
     if isinstance(prompt.content, str):
         return {**row, "prompt": prompt.content}
@@ -113,7 +113,7 @@ def _tokenizer(config: RunConfig) -> Any:
     return AutoTokenizer.from_pretrained(directory)
 
 
-def _rendered(tokenizer: Any, prompt: Prompt) -> dict[str, Any]:
+def _rendered(tokenizer: Any, prompt: Prompt) -> dict[str, object]:
     if not getattr(tokenizer, "chat_template", None):
         return {"rendered": prompt.text, "prompt_token_ids": list(tokenizer.encode(prompt.text))}
     chat = [{"role": m.role, "content": m.content} for m in prompt.messages]

@@ -82,7 +82,7 @@ class TestComparison:
             assert row["Value"] == number(numbers[kind], digits=digits)
             assert row["Prompts"] == str(numbers["n"])
             assert row["Floor"] == number(floor[name][kind], digits=digits)
-            assert row["Other prompts"] == number(numbers["low"], digits=digits)
+            assert row["Chance level"] == number(numbers["low"], digits=digits)
             if numbers["excess"]:
                 assert row["Excess"] == number(numbers["excess"]["mean"], sign=True)
                 assert float(row["from"]) <= float(row["Excess"]) <= float(row["to"])

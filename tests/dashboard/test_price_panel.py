@@ -27,7 +27,7 @@ def test_without_measurements_there_is_no_bargain(opened, recorded):
 def test_what_others_published_is_marked_if_asked_along_the_axis_that_it_has(opened, token_scored):
     assert "Llama-3.2-3B QLoRA" not in charted(opened(token_scored, metric="rougeL", price="bytes"))
     app = opened(token_scored, metric="rougeL", price="bytes", published="true")
-    assert "Kurtic's are a drift without a price" in page_text(app)
+    assert "Kurtic et al. report drift without prices" in page_text(app)
     drawn = charted(app)
     for mark in ("'name': 'Llama-3.2-3B QLoRA'", "'name': 'Llama-3.1-8B W4A16-INT4'"):
         assert mark in drawn

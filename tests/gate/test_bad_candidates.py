@@ -184,7 +184,7 @@ class TestReports:
     def test_the_step_summary_changes_none_either(self, fidelity, workspace, base, good, gate, monkeypatch):
         monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(workspace.folder))
         code, _, error = fidelity("compare", base, good, "--gate", gate)
-        assert (code, "step's summary can't be written" in error) == (0, True)
+        assert (code, "step summary can't be written" in error) == (0, True)
 
     def test_without_a_gate_it_is_an_error(self, fidelity, workspace, base, good, monkeypatch):
         def write(path, text):

@@ -227,4 +227,4 @@ class TestFile:
         quant = workspace.recorded("quant", [{"id": "a", "text": "other " * 50_000}])
         report = as_html(compared(tmp_path / "store", base, quant, metrics=["identical"]))
         assert len(report) < 120_000
-        assert "490,000 more characters of both" in report
+        assert "490,000 more characters in both" in report

@@ -146,7 +146,10 @@ def test_generate_says_where_the_time_went(made, fidelity, workspace):
     phases = [line.split()[0] for line in out.splitlines()[2:-1]]
     assert phases == ["import", "load", "compile", "warm-up", "prefill", "write", "rest"]
     shutil.rmtree(workspace.store / "measurements")
-    assert "not known: the run was resumed" in fidelity("generate", path, "--store", workspace.store, "--profile")[1]
+    assert (
+        "time profile unknown: the run was resumed"
+        in fidelity("generate", path, "--store", workspace.store, "--profile")[1]
+    )
 
 
 def test_measured_in_turn(made, fidelity, workspace):

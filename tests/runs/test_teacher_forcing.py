@@ -210,7 +210,7 @@ def test_the_reports_say_how_much_of_the_drift_starts_at_near_ties(workspace):
     (reported,) = (note for note in notes(result) if "answers part" in note)
     n, ties = counts.diverged, counts.near_ties
     assert reported.startswith(
-        f"quant: {n} of 12 answers part from the baseline's, {ties} of {n} at a near tie (the floor: "
+        f"quant: {n} of 12 answers diverge from the baseline, {ties} of {n} at a near tie (the floor: "
     )
 
 

@@ -151,7 +151,7 @@ class TestCommand:
         first = json.loads((workspace.folder / "out.json").read_text())["comparisons"][0]
         n = first["candidate"]["counts"]["prompts"]
         assert n < N
-        assert f"bad: stopped after {n} of {N} prompts, when the gate had decided" in out
+        assert f"bad: stopped after {n} of {N} prompts, when the gate could decide" in out
         (path,) = (workspace.folder / "fidelity-store" / "comparisons").glob("base--bad-*")
         assert fidelity("gate", "check", path, "--gate", files[-1], "--json", "out.json")[0] == 1
         second = json.loads((workspace.folder / "out.json").read_text())["comparisons"][0]
