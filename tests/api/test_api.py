@@ -37,7 +37,7 @@ class TestImport:
 
     def test_names_are_there_and_others_are_not(self):
         assert {"compare", "compare_texts", "load", "judge", "__version__"} <= set(dir(fidelity))
-        assert fidelity.compare.__doc__.startswith("Compare one candidate or several")
+        assert fidelity.compare.__doc__.startswith("Compare one or more candidates")
         with pytest.raises(AttributeError, match="module 'fidelity' has no attribute 'compaer'"):
             _ = fidelity.compaer
 

@@ -191,7 +191,7 @@ class TestUse:
         other = workspace.baseline(chunk=7)
         code, _, error = fidelity("baseline", "export", other, "kept")
         assert code == 2
-        assert "promote the new one with --replace" in error
+        assert "replace it with --replace" in error
         assert fidelity("baseline", "export", other, "kept", "--replace")[0] == 0
 
 

@@ -202,8 +202,8 @@ class TestInit:
              "drift; use at least 345 prompts (at 95 %), or a limit of 0.04"),
             ("identicla=0.1", "margins.identicla: no such column is scored; did you mean 'identical'?"),
             ("identical=5", "margins.identical: 5 can't be exceeded"),
-            ("identical", "'identical' is not NAME=X"),
-            ("identical=-1", "'identical=-1' is not NAME=X"),
+            ("identical", "'identical' is not of the form NAME=X"),
+            ("identical=-1", "'identical=-1' is not of the form NAME=X"),
         ],
     )  # fmt: skip
     def test_a_limit_that_can_not_be(self, fidelity, workspace, limit, message):

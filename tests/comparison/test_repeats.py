@@ -311,7 +311,7 @@ class TestRecorded:
 
     def test_recordings_with_other_repeats_are_not_compared(self, workspace):
         result = self.compare(workspace, {"a": ["one two"], "b": ["x"]})
-        assert "base has 3 answers to each prompt and quant 1" in result.not_compared["quant"]
+        assert "base has 3 answers per prompt and quant has 1" in result.not_compared["quant"]
 
     @pytest.mark.parametrize(
         ("lines", "message"),

@@ -51,7 +51,7 @@ class TestBadCandidates:
             case "an unknown key":
                 return workspace.file("bad.yaml", "name: bad\nengin: {kind: vllm}\n"), "did you mean 'engine'?"
             case "a key twice":
-                return workspace.file("bad.yaml", "name: bad\nname: bad2\n"), "line 2: the key 'name' is there twice"
+                return workspace.file("bad.yaml", "name: bad\nname: bad2\n"), "line 2: duplicate key 'name'"
             case "no YAML":
                 return workspace.file("bad.yaml", "name: ["), "bad.yaml: not YAML"
             case "another sampling":

@@ -427,11 +427,11 @@ GATES: dict[str, tuple[str, str]] = {
     "empty limits": ("margins: {}\nbreaks: {}", "contains no limit"),
     "no YAML": ("margins: {rougeL: 0.05", "not YAML"),
     "a list": ("- rougeL: 0.05", REFUSED),
-    "margins twice": ("margins: {rougeL: 0.05}\nmargins: {rougeL: 0.9}", "'margins' is there twice"),
-    "margins twice, the laxer one first": ("margins: {rougeL: 0.9}\nmargins: {rougeL: 0.05}", "is there twice"),
-    "a column twice": ("margins: {rougeL: 0.05, rougeL: 0.9}", "'rougeL' is there twice"),
-    "confidence twice": ("margins: {rougeL: 0.05}\nconfidence: 0.95\nconfidence: 0.51", "is there twice"),
-    "max_failed twice": ("margins: {rougeL: 0.05}\nmax_failed: 0.01\nmax_failed: 0.9", "is there twice"),
+    "margins twice": ("margins: {rougeL: 0.05}\nmargins: {rougeL: 0.9}", "duplicate key 'margins'"),
+    "margins twice, the laxer one first": ("margins: {rougeL: 0.9}\nmargins: {rougeL: 0.05}", "duplicate key"),
+    "a column twice": ("margins: {rougeL: 0.05, rougeL: 0.9}", "duplicate key 'rougeL'"),
+    "confidence twice": ("margins: {rougeL: 0.05}\nconfidence: 0.95\nconfidence: 0.51", "duplicate key"),
+    "max_failed twice": ("margins: {rougeL: 0.05}\nmax_failed: 0.01\nmax_failed: 0.9", "duplicate key"),
     "a column that doesn't exist": ("margins: {rougeLL: 0.05}", "no such column"),
     "a column that isn't scored": ("margins: {sts: 0.05}", "margins.sts"),
     "a check that doesn't exist": ("breaks: {emptiness: 0.05}", "breaks.emptiness"),
@@ -586,7 +586,7 @@ class TestStore:
         good = the_one(study, "comparisons/base--good-*")
         for file in good.glob("*.parquet"):
             (stored / file.name).write_bytes(file.read_bytes())
-        refused(self.judged_again(study, stored), "are another comparison's")
+        refused(self.judged_again(study, stored), "belong to another comparison")
 
     def test_scores_that_are_missing(self, study, stored):
         for file in stored.glob("rouge-*.parquet"):

@@ -46,7 +46,7 @@ class TestRepeatedKeys:
         with pytest.raises(ConfigError) as caught:
             load_gate(path)
         said = str(caught.value)
-        assert f"{path}: line {lines[0]}: the key {key!r} is there twice, first in line {lines[1]}" in said
+        assert f"{path}: line {lines[0]}: duplicate key {key!r}, first used in line {lines[1]}" in said
 
     def test_every_one_is_named(self, tmp_path):
         path = tmp_path / "gate.yaml"
@@ -58,11 +58,11 @@ class TestRepeatedKeys:
         run = workspace.file(
             "run.yaml", "name: a\nengine: {kind: vllm, dtype: float16, dtype: bfloat16}\nmodel: model\n"
         )
-        with pytest.raises(ConfigError, match=r"run.yaml: line 2: the key 'dtype' is there twice"):
+        with pytest.raises(ConfigError, match=r"run.yaml: line 2: duplicate key 'dtype'"):
             load_run(run)
         family = "{baseline: base.yaml, candidates: [quant.yaml]}"
         study = workspace.file("study.yaml", f"name: s\nfamilies: [{family}]\ngate:\n  margins: {{a: 1, a: 2}}\n")
-        with pytest.raises(ConfigError, match=r"study.yaml: line 4: the key 'a' is there twice"):
+        with pytest.raises(ConfigError, match=r"study.yaml: line 4: duplicate key 'a'"):
             load_study(study)
 
     def test_a_run_may_override_what_it_merges(self, workspace):

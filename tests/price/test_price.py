@@ -286,7 +286,7 @@ class TestRecommend:
         assert recommendation.closest.name == "fast"
 
     def test_what_was_not_measured_can_not_be_minimised(self, store):
-        with pytest.raises(ConfigError, match="would pass, but of no two runs is the bytes known"):
+        with pytest.raises(ConfigError, match="would pass, but bytes is not known for two runs"):
             recommend(store, self.LENIENT, minimise="bytes")
 
     def test_the_command(self, store, fidelity, workspace):

@@ -161,4 +161,4 @@ class TestCommand:
     def test_it_needs_a_gate(self, fidelity, files):
         code, _, error = fidelity("compare", *files[:2], "--until-decided")
         assert code == 2
-        assert "name one with --gate" in error
+        assert "needs a gate to decide" in error

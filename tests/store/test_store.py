@@ -107,7 +107,7 @@ def test_damage_is_named_with_what_to_do(tmp_path):
 def test_a_newer_schema_is_refused(tmp_path):
     run = write_run(Store(tmp_path))
     (run.path / "manifest.json").write_text(json.dumps({"schema_version": 99}))
-    with pytest.raises(StoreError, match="schema version 99, this fidelity reads 1"):
+    with pytest.raises(StoreError, match="schema version 99, but this version of fidelity reads 1"):
         _ = Run(run.path).manifest
 
 
@@ -178,7 +178,7 @@ class TestDamage:
             (lambda text: "[" * 100_000, "damaged ("),
             (lambda text: json.dumps({**json.loads(text), "surprise": 1}), "unknown key 'surprise'"),
             (lambda text: '{"schema_version": 2}', "is missing"),
-            (lambda text: '{"schema_version": 99}', "written with schema version 99"),
+            (lambda text: '{"schema_version": 99}', "has schema version 99"),
         ],
     )
     def test_a_manifest(self, fidelity, store, folder, damage, reason):
