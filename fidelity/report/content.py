@@ -223,7 +223,7 @@ def difference_in_words(difference: gate.Difference) -> str:
     if difference.declared:
         return f"its {difference.sentence}, as declared"
     return (
-        f"its {difference.sentence}, so quantization may not be the only cause of its drift (to declare this, set "
+        f"its {difference.sentence}, so quantization may not be the only cause of drift (to declare it, set "
         f"compares: {difference.kinds[0]})"
     )
 

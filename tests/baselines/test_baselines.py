@@ -97,7 +97,9 @@ class TestFiles:
         baselines.export([stored_run(Store(tmp_path / "one"), "old")], tmp_path / "kept")
         before = tree(tmp_path / "kept")
         new = stored_run(Store(tmp_path / "two"), "new", **other)
-        with pytest.raises(ConfigError, match=r"holds the baseline old of 2026-01-01.*promote the new one with --repl"):
+        with pytest.raises(
+            ConfigError, match=r"already contains another baseline, old of 2026-01-01.*replace it with --repl"
+        ):
             baselines.export([new], tmp_path / "kept")
         assert tree(tmp_path / "kept") == before
         (tmp_path / "kept" / "README.md").write_text("mine")
