@@ -222,7 +222,7 @@ def waits(page: Page, root: str) -> Iterator[tuple[str, float]]:
     yield "a comparison opened", time.monotonic() - began
 
     time.sleep(READING)
-    link = page.get_by_role("link", name="The pairs behind these numbers")
+    link = page.get_by_role("link", name="See the pairs")
     link.scroll_into_view_if_needed()
     began = time.monotonic()
     link.click()

@@ -1,11 +1,11 @@
-"""The verdict on one comparison, and the gate that it is judged by."""
+"""The verdict on one comparison, and its gate."""
 
 from pydantic import ValidationError
 
-from fidelity.dashboard.cache import given_gate
+from fidelity.dashboard.cache import given_gate, verdict
 from fidelity.dashboard.catalog import CatalogEntry, Shelf
 from fidelity.dashboard.summaries import ColumnSummary
-from fidelity.dashboard.widgets import banner, markup_table, note, quiet
+from fidelity.dashboard.widgets import banner, come_back, markup_table, note, quiet
 from fidelity.floor import Summary
 from fidelity.gate import Gate, Verdict
 from fidelity.report import NOT_QUALITY, difference_in_words
@@ -15,7 +15,7 @@ from fidelity.store.studies import StudyManifest
 
 
 def gate_for(shelf: Shelf, entry: CatalogEntry) -> tuple[Gate | None, str]:
-    """The gate of the study that a comparison belongs to, else the given one; or why it can't be used."""
+    """The gate of a comparison's study, else the given one, or why it can't be used."""
     studies = [study for study in shelf.studies if any(cell.comparison == entry.id for cell in study.cells)]
     return gate_of(next((study for study in studies if study.gate), None))
 
@@ -29,8 +29,20 @@ def gate_of(study: StudyManifest | None) -> tuple[Gate | None, str]:
     return given_gate()
 
 
-def show_verdict(judged: Verdict, columns: dict[str, ColumnSummary]) -> None:
-    """The whole, then a table with every line, what decides first."""
+def judge_and_show(shelf: Shelf, entry: CatalogEntry, gate: Gate, columns: dict[str, ColumnSummary]) -> None:
+    """The verdict by this gate, or why there is none yet."""
+    judged = verdict(shelf, entry.id, gate)
+    if judged is None:
+        note("Judging. This takes several seconds with many prompts.")
+        come_back()
+    elif isinstance(judged, str):
+        note(f"This comparison can't be judged: {judged}")
+    else:
+        _show(judged, columns)
+
+
+def _show(judged: Verdict, columns: dict[str, ColumnSummary]) -> None:
+    """Draw the verdict, then a table of all lines, deciding ones first."""
     banner(judged.outcome, judged.outcome.upper(), judged.reason)
     lines = []
     for line in most_urgent_first(judged.lines):

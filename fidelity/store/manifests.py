@@ -6,14 +6,15 @@ A key with a default can be missing: it was added later, or isn't known until th
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, field_serializer
+from pydantic import AfterValidator, BaseModel, ConfigDict, JsonValue, ValidationError, field_serializer
 
 from fidelity.checkpoints.formats import Checkpoint
 from fidelity.config import Compares, Reasoning, RunConfig, Sampling
 from fidelity.errors import StoreError
 from fidelity.files import whole_file
+from fidelity.outside.paths import plain_name
 from fidelity.records import EngineInfo, PromptTokens, Sameness, SharedAnswers
 from fidelity.schema import JsonObject
 from fidelity.text.thinking import NO_THINKING, ReasoningFormat
@@ -23,6 +24,10 @@ SCHEMA_VERSION = 2
 READABLE = (1, 2)
 NOT_OF_THE_RUN = {"metrics", "kl", "latency", "price_per_hour", "serving", "compares"}
 """Keys of a run's YAML that don't affect its outputs."""
+
+
+FileName = Annotated[str, AfterValidator(plain_name)]
+"""What a folder or a file of the store is called by; it can't lead anywhere else."""
 
 
 class Record(BaseModel):
@@ -68,8 +73,8 @@ class ResponseCounts(Record):
 class RunDraft(Manifest):
     """A run that is planned and opened, before all of its answers are finished."""
 
-    name: str
-    digest: str
+    name: FileName
+    digest: FileName
     """SHA-256 of everything that can change an output."""
     created: str
     """ISO 8601 in UTC."""
@@ -148,9 +153,9 @@ class DivergenceCounts(Record):
 class ComparisonManifest(Manifest):
     """Two paired runs: a baseline with a candidate or control, or a candidate with its own control."""
 
-    baseline: str
+    baseline: FileName
     """The id of the baseline's run; the next field has the candidate's."""
-    candidate: str
+    candidate: FileName
     created: str
     """ISO 8601 in UTC."""
     reasoning: Reasoning | None
@@ -178,9 +183,9 @@ class ComparisonManifest(Manifest):
     """Why a whole column could not be scored, by column name."""
     inapplicable: Mapping[str, str] = {}
     """Why a column doesn't apply to these two runs, by column name."""
-    controls: tuple[str, ...] | None = None
+    controls: tuple[FileName, ...] | None = None
     """Directories of the comparisons of the baseline's controls; None for a control, and until scoring is finished."""
-    own_controls: tuple[str, ...] = ()
+    own_controls: tuple[FileName, ...] = ()
     """Directories of the comparisons of the candidate's own controls."""
     shared_answers: tuple[SharedAnswers, ...] = ()
     """Hashes of candidate, baseline and each of `controls`; empty in comparisons of older versions."""

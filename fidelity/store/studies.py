@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from fidelity.outside.paths import inside
 from fidelity.schema import JsonObject
-from fidelity.store.manifests import MANIFEST, Manifest, Record, read_record, write_record
+from fidelity.store.manifests import MANIFEST, FileName, Manifest, Record, read_record, write_record
 
 
 class Cell(Record):
@@ -15,7 +16,7 @@ class Cell(Record):
     format: str
     """The format from the checkpoint or the label; "format unknown" if neither states it."""
     parameters: int | None
-    comparison: str | None = None
+    comparison: FileName | None = None
     """The directory in `comparisons/`; None if there is none (yet)."""
     why: str = ""
     """Why there is no comparison; empty if it hasn't run yet."""
@@ -24,7 +25,7 @@ class Cell(Record):
 class StudyManifest(Manifest):
     """A finished or unfinished study."""
 
-    name: str
+    name: FileName
     cells: tuple[Cell, ...]
     gate: JsonObject | None
     """The gate as written in YAML; None if the study has no gate."""
@@ -37,7 +38,7 @@ class StudyManifest(Manifest):
 
 def write_study(root: Path, study: StudyManifest) -> None:
     """Write the study's record to the store, replacing an earlier one of the same name."""
-    write_record(root / "studies" / study.name / MANIFEST, study)
+    write_record(inside(root, "studies", study.name) / MANIFEST, study)
 
 
 def read_study(folder: Path) -> StudyManifest:

@@ -103,7 +103,7 @@ def test_from_the_matrix_to_a_moved_margin_and_the_same_in_another_browser(addre
     page.locator(".f-banner.f-fail").wait_for()
     assert "metric=rouge1" in page.url
 
-    page.get_by_role("link", name="The pairs behind these numbers").click()
+    page.get_by_role("link", name="See the pairs").click()
     page.locator(".f-parts").first.wait_for()
     page.get_by_label("Text in prompt or answers").fill("capital of France")
     page.keyboard.press("Enter")

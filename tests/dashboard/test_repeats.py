@@ -11,8 +11,8 @@ from fidelity.metrics.rouge import Rouge
 from fidelity.pipeline import compare
 from fidelity.store.store import Store
 from tests.comparison.test_repeats import rows
+from tests.conftest import Silent
 from tests.dashboard.conftest import PAGES, page_text, table
-from tests.report.conftest import Silent
 
 BASE = {"a": ["one two", "one three", "one four"], "b": ["x", "y", "z"]}
 QUANT = {"a": ["one two", None, "one five"], "b": ["x", "w", "z"]}
@@ -70,5 +70,5 @@ def test_an_open_pair_has_its_thinking_apart(opened, workspace):
     compare(configs[0], configs[1:], metrics=[Identical()], store=Store(workspace.store), listener=Silent())
     app = opened(workspace.store, "pairs", metric="identical", view="Side by side")
     assert "think>" not in page_text(app)
-    (expander,) = [e for e in app.expander if e.label == "What they thought before"]
+    (expander,) = [e for e in app.expander if e.label == "Thinking"]
     assert "Well, three" in "".join(element.proto.body for element in expander.get("html"))
