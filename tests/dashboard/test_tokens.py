@@ -16,7 +16,7 @@ def test_the_panel_has_the_numbers_of_the_command(opened, token_scored):
     path = comparison(token_scored, "int8")
     result = load_comparison(path)
     app = opened(token_scored, "comparison", metric="top1_agreement")
-    while "being read token by token" in page_text(app):
+    while "Reading tokens" in page_text(app):
         app.run()
     (candidate,) = result.candidates
     statistics = token_statistics(result.baseline, candidate.run)

@@ -48,7 +48,7 @@ class TestJudging:
     def test_what_is_out_of_reach_depends_on_it(self):
         assert out_of_reach(GATE, COLUMNS, prompts=90, candidates=1) == []
         (said,) = out_of_reach(GATE, COLUMNS, prompts=90, candidates=3)
-        assert "it takes 91 prompts (at 98.33 %, for 3 candidates)" in said
+        assert "use at least 91 prompts (at 98.33 %, for 3 candidates)" in said
 
 
 class TestPromise:

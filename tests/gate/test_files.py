@@ -168,7 +168,7 @@ class TestReach:
         assert out_of_reach(gate, COLUMNS, prompts=prompts) == []
         (said,) = out_of_reach(gate, COLUMNS, prompts=prompts - 1)
         assert f"gate: margins.sts: {margin:g} can't be passed with {prompts - 1} prompts" in said
-        assert f"it takes {prompts} prompts (at 95 %), or a limit of " in said
+        assert f"use at least {prompts} prompts (at 95 %), or a limit of " in said
 
     @pytest.mark.parametrize("confidence", [0.9, 0.95, 0.975, 0.99, 0.999])
     @pytest.mark.parametrize("margin", [0.1, 0.05, 0.01])
@@ -195,7 +195,7 @@ class TestReach:
         # log 0.05 / log 0.98 = 148.3
         (said,) = out_of_reach(Gate(breaks={"json": 0.02}), COLUMNS, prompts=148)
         assert "gate: breaks.json: 0.02 can't be passed with 148 prompts" in said
-        assert "it takes 149 prompts (at 95 %), or a limit of 0.03" in said
+        assert "use at least 149 prompts (at 95 %), or a limit of 0.03" in said
         assert not out_of_reach(Gate(breaks={"json": 0.02}), COLUMNS, prompts=149)
         assert clopper_pearson(0, 149, side="upper")[1] <= 0.02 < clopper_pearson(0, 148, side="upper")[1]
 
@@ -216,7 +216,7 @@ class TestReach:
 
     def test_nothing_can_pass_with_one_prompt(self):
         (said,) = out_of_reach(Gate(margins={"sts": 0.5}), COLUMNS, prompts=1)
-        assert "it takes 6 prompts (at 95 %)" in said
+        assert "use at least 6 prompts (at 95 %)" in said
         assert "or a limit" not in said
 
 
@@ -236,7 +236,7 @@ class TestBeforeGenerating:
         code, said, generated = self.compare(fidelity, workspace, files, {"margins": {"identical": 0.05}})
         assert (code, generated) == (2, False)
         assert "identical: 0.05 can't be passed with 40 prompts, even by a candidate without drift" in said
-        assert "it takes 68 prompts (at 95 %), or a limit of 0.09" in said
+        assert "use at least 68 prompts (at 95 %), or a limit of 0.09" in said
 
     def test_limit_counts(self, fidelity, workspace, files):
         gate = {"margins": {"identical": 0.1}}
@@ -256,7 +256,7 @@ class TestBeforeGenerating:
         code, said, generated = self.compare(fidelity, workspace, (*files, workspace.folder / "other.yaml"), gate)
         assert (code, generated) == (2, True)
         assert "can't be passed with 40 prompts" in said
-        assert "it takes 45 prompts (at 97.5 %, for 2 candidates)" in said
+        assert "use at least 45 prompts (at 97.5 %, for 2 candidates)" in said
 
     def test_what_is_finished_is_judged(self, fidelity, workspace, files):
         assert fidelity("compare", *files)[0] == 0

@@ -27,11 +27,11 @@ class TestFile:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("", "a mapping of keys is expected (confidence:, conflicts:, margins:, breaks: ...), found nothing"),
+            ("", "expected a mapping of keys (confidence:, conflicts:, margins:, breaks: ...), got nothing"),
             ("margin: {sts: 0.1}", "unknown key 'margin'; did you mean 'margins'?"),
             (
                 "margins: {}",
-                "contains no limit, so that everything would pass: name 'conflicts', 'margins', 'tail' or 'breaks'",
+                "contains no limit, so everything would pass; add 'conflicts', 'margins', 'tail' or 'breaks'",
             ),
             ("margins: {sts: 0}", "margins.sts: Input should be greater than 0"),
             ("margins: {sts: .nan}", "margins.sts: Input should be a finite number"),
@@ -53,7 +53,7 @@ class TestFile:
         ("gate", "message"),
         [
             (Gate(margins={"rougel": 0.1}), "margins.rougel: no such column is scored; did you mean"),
-            (Gate(tail={"zzz": 0.1}), "tail.zzz: no such column is scored; known are rougeL, break_json"),
+            (Gate(tail={"zzz": 0.1}), "tail.zzz: no such column is scored; choose from rougeL, break_json"),
             (
                 Gate(margins={"first_divergence": 2}),
                 "margins.first_divergence: a descriptive column, which can't be judged; "

@@ -91,7 +91,10 @@ class TestPreconditions:
         bare = {name: replace(m, controls=()) for name, m in self.COLUMNS.items()}
         verdict = judge(self.GATE, evidence(bare, control_manifests=()))
         assert verdict.outcome == "inconclusive"
-        assert verdict.reason == "No control: nothing says how far the baseline is from itself."
+        assert (
+            verdict.reason
+            == "No control: the baseline's drift from itself is unknown. Generate one (control: {repeats: 1})."
+        )
         assert [line.outcome for line in verdict.lines] == ["inconclusive"] * 3 + ["pass"]
         assert "without a control the baseline's own share is unknown" in line_of(verdict, "json").reason
 
