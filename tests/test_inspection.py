@@ -71,7 +71,7 @@ def test_a_vllm_that_can_not_be_asked_says_why(monkeypatch):
     monkeypatch.setattr(vllm_kernels, "find_spec", lambda name: object())
     monkeypatch.setattr(vllm_kernels.sys, "executable", "false")
     (answer,) = vllm_kernels.pick_kernels([vllm_kernels.Linear("INT", 4, 16, 32, 16, 64)])
-    assert answer == {"kernel": None, "note": "vLLM could not be asked (nothing was said)"}
+    assert answer == {"kernel": None, "note": "vLLM could not be asked (no output)"}
 
 
 @pytest.mark.usefixtures("fake_vllm")
@@ -83,7 +83,7 @@ def test_a_run_tells_what_ran(workspace, capsys):
     assert inspection.ran.ran_as == "BF16"
     assert inspection.anatomy is not None
     assert main(["inspect", str(run.path)]) == 0
-    assert "note  the KV cache was kept in fp8" in capsys.readouterr().out
+    assert "note  the KV cache is fp8" in capsys.readouterr().out
 
 
 def test_what_is_neither(tmp_path, capsys):

@@ -115,7 +115,7 @@ class TestGenerate:
 
     def test_an_engine_that_dies_keeps_its_answers(self, workspace):
         workspace.prompts(*(["fine"] * 19), "SIGILL")
-        with pytest.raises(EngineError, match=r"killed by SIGILL .* while generating; what was finished is kept"):
+        with pytest.raises(EngineError, match=r"killed by SIGILL .* while generating; finished answers are saved"):
             run_all(workspace, workspace.baseline(control="none"))
         (journal,) = workspace.store.glob("runs/*/answers-*.jsonl")
         assert 0 < len(list(Journal(journal).outcomes())) < 19
@@ -123,7 +123,7 @@ class TestGenerate:
     def test_an_engine_that_dies_keeps_its_chunks_and_names_the_signal(self, workspace):
         workspace.prompts(*(["fine"] * 19), "SIGILL")
         path = workspace.baseline(control="none", batching={"drained": 128})
-        with pytest.raises(EngineError, match=r"killed by SIGILL .* while generating; what was finished is kept"):
+        with pytest.raises(EngineError, match=r"killed by SIGILL .* while generating; finished answers are saved"):
             run_all(workspace, path)
         plan = chunks(20, largest=128, seed=0)
         dead = next(number for number, chunk in enumerate(plan) if 19 in chunk)
@@ -340,8 +340,8 @@ class TestWhatRan:
         ran = engine(options={"kv_cache_dtype": "fp8", "trust_remote_code": True})
         assert ran.kv_cache == "fp8"
         assert list(ran.notes) == [
-            "the KV cache was kept in fp8",
-            "code that came with the checkpoint was allowed to run (trust_remote_code)",
+            "the KV cache is fp8",
+            "the checkpoint's own code was allowed to run (trust_remote_code)",
         ]
 
     def test_a_candidate_is_generated_alone_with_the_prompts_of_its_baseline(self, workspace):

@@ -144,7 +144,7 @@ class TestWrongInput:
     @pytest.mark.parametrize(
         ("rows", "message"),
         [
-            ([], "no recorded outputs in it"),
+            ([], "contains no recorded outputs"),
             ([{"id": "a"}], "line 1: a recorded output needs 'id' and 'text'"),
             ([{"id": "a", "text": "x"}] * 2, "line 2: the id 'a' stands twice"),
             ([{"id": "a", "text": "x", "token_ids": "1"}], "'token_ids' must be a list of numbers"),

@@ -128,7 +128,7 @@ def test_a_refusal_is_an_answer(workspace):
 def test_who_answered_is_said(workspace):
     workspace.prompts("one")
     run = recorded(workspace, write(workspace, [chat("p0", {"content": "Hi"})]), prompts="prompts.jsonl")
-    assert run.manifest.engine.notes == ("answered by served-name, as the recorded file says",)
+    assert run.manifest.engine.notes == ("answered by served-name, according to the recorded file",)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_timings_and_sizes_are_kept_and_change_no_digest(workspace):
         known_by.append(identity(load_run(path), remembered=workspace.folder / "hashes.json"))
     assert known_by[0] == known_by[1]
     write(workspace, [{"id": "p0", "text": "a", "seconds": "1.5"}], "bad.jsonl")
-    with pytest.raises(ConfigError, match=r"'seconds' must be a number of seconds, found '1\.5'"):
+    with pytest.raises(ConfigError, match=r"'seconds' must be a number of seconds, got '1\.5'"):
         recorded(workspace, "bad.jsonl")
 
 

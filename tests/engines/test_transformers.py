@@ -157,7 +157,7 @@ def test_options_at_the_wrong_place_are_refused(tmp_path):
     for option, place in {"torch_dtype": "engine.dtype", "device_map": "engine.device"}.items():
         with pytest.raises(ConfigError, match=f"write it as '{place}'"):
             identity(config(tmp_path, options={option: "x"}), remembered=tmp_path / "hashes.json")
-    with pytest.raises(ConfigError, match=r"can't be given together with engine.torchao"):
+    with pytest.raises(ConfigError, match=r"can't be combined with engine.torchao"):
         identity(
             config(tmp_path, torchao={"scheme": "int8wo"}, options={"quantization_config": {}}),
             remembered=tmp_path / "hashes.json",

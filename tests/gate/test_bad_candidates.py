@@ -45,7 +45,7 @@ class TestBadCandidates:
             case "a recording that is not there":
                 return workspace.run("bad", model=None, engine={"kind": "recorded", "path": "none.jsonl"}), "none.jsonl"
             case "an empty recording":
-                return workspace.recorded("bad", []), "no recorded outputs in it"
+                return workspace.recorded("bad", []), "contains no recorded outputs"
             case "a YAML file that is not there":
                 return workspace.folder / "bad.yaml", "bad.yaml: can't be read (No such file or directory)"
             case "an unknown key":

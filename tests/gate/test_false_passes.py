@@ -180,7 +180,7 @@ ANSWERS: dict[str, tuple[Callable[[Rows], Rows], str]] = {
     "all but two are missing": (lambda rows: rows[:2], MISSING),
     "all but three are missing": (lambda rows: rows[:3], MISSING),
     "all but five are missing": (lambda rows: rows[:5], MISSING),
-    "none is there": (lambda rows: [], "no recorded outputs in it"),
+    "none is there": (lambda rows: [], "contains no recorded outputs"),
     "half are missing and as many of other prompts are there": (
         lambda rows: rows[:100] + [{**r, "id": f"x{n}"} for n, r in enumerate(rows[100:])],
         MISSING,
@@ -344,7 +344,7 @@ CONTROLS: dict[str, tuple[Callable[[Rows], Rows], str]] = {
     "no token ids": (fields(token_ids=None), "has no token ids"),
     "one in five without token ids": (fields(5, token_ids=None), "only 160 of 200 prompts could be scored"),
     "no finish reason": (fields(finish_reason=None), "has no finish reasons"),
-    "none at all": (lambda rows: [], "no recorded outputs in it"),
+    "none at all": (lambda rows: [], "contains no recorded outputs"),
 }
 
 
