@@ -139,14 +139,14 @@ class TestWrongInput:
         quant = workspace.recorded("quant", [{"id": "a", "prompt": "Ho", "text": "x"}])
         code, out, _ = fidelity("compare", base, quant)
         assert code == 2
-        assert "quant.jsonl, line 1: the prompt 'a' is another one than the baseline's" in out
+        assert "quant.jsonl, line 1: the text of prompt 'a' differs from the baseline's" in out
 
     @pytest.mark.parametrize(
         ("rows", "message"),
         [
             ([], "contains no recorded outputs"),
             ([{"id": "a"}], "line 1: a recorded output needs 'id' and 'text'"),
-            ([{"id": "a", "text": "x"}] * 2, "line 2: the id 'a' stands twice"),
+            ([{"id": "a", "text": "x"}] * 2, "line 2: the id 'a' is used twice"),
             ([{"id": "a", "text": "x", "token_ids": "1"}], "'token_ids' must be a list of numbers"),
             ([{"id": "a", "text": "x", "token_ids": [1], "logprobs": [0.0, 1.0]}], "1 token_ids but 2 logprobs"),
         ],

@@ -320,7 +320,7 @@ class TestRecorded:
             ([{"id": "a", "text": "x", "repeat": True}], "'repeat' must be a number from 0, got true"),
             ([{"id": "a", "text": "x", "repeat": 2}, {"id": "a", "text": "y"}], "a 'repeat' 2 but no 1"),
             ([{"id": "a", "text": "x", "repeat": 1}, {"id": "a", "text": "y", "repeat": 1}], "but no 0"),
-            ([{"id": "a", "text": "x"}, {"id": "a", "text": "y"}], "line 2: the id 'a' stands twice"),
+            ([{"id": "a", "text": "x"}, {"id": "a", "text": "y"}], "line 2: the id 'a' is used twice"),
         ],
     )
     def test_a_file_whose_repeats_are_wrong(self, workspace, lines, message):

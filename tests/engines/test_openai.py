@@ -217,7 +217,7 @@ class TestRefusals:
     def test_an_address_that_serves_pages(self, run):
         with (
             FakeServer(lambda _: BAD["html"][0], models=BAD["html"][0]) as server,
-            pytest.raises(EngineError, match=r"doesn't list its models.*HTML.*see whether base_url has to end in /v1"),
+            pytest.raises(EngineError, match=r"doesn't list its models.*HTML.*check whether base_url has to end in /v1"),
         ):
             run(server)
 
@@ -244,7 +244,7 @@ class TestRefusals:
         reply = Reply({"error": {"message": "Incorrect API key"}}, status=status)
         with (
             FakeServer(of(lambda _: reply)) as server,
-            pytest.raises(EngineError, match=rf"takes no requests.*HTTP {status}: Incorrect API key"),
+            pytest.raises(EngineError, match=rf"refuses the key, or needs one.*HTTP {status}: Incorrect API key"),
         ):
             run(server)
 
@@ -254,7 +254,7 @@ class TestRefusals:
             away = Reply(b"", status=307, headers={"location": f"{other.url}/chat/completions"})
             with (
                 FakeServer(of(lambda _: away)) as server,
-                pytest.raises(EngineError, match=r"leads elsewhere \(HTTP 307, http://127.0.0.1.*write the other"),
+                pytest.raises(EngineError, match=r"redirects \(HTTP 307, http://127.0.0.1.*write that address"),
             ):
                 run(server, api_key_env="SOME_KEY")
         assert not other.seen

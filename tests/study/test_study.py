@@ -82,7 +82,7 @@ class TestReading:
         ("keys", "message"),
         [
             ({"familys": []}, "did you mean 'families'"),
-            ({"families": [{"baseline": run("x"), "candidates": [run("x")]}]}, "'x' stands twice"),
+            ({"families": [{"baseline": run("x"), "candidates": [run("x")]}]}, "'x' is used twice"),
             ({"families": [{"baseline": "none.yaml", "candidates": [run("x")]}]}, "none.yaml: can't be read"),
             ({"gate": {"margins": {}}}, "everything would pass"),
         ],
