@@ -103,7 +103,7 @@ class TestGenerate:
         base, *_ = run_all(workspace, workspace.baseline())
         failures = {o.prompt_id: o.reason for o in base.outcomes() if isinstance(o, Failure)}
         assert failures == {
-            "p1": "the prompt has 10000 tokens, and the context holds 512 with the answer",
+            "p1": "the prompt has 10000 tokens, but the context length is 512, answer included",
             "p2": "the chat template refuses the prompt: ValueError: System role not supported",
         }
 

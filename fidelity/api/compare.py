@@ -170,5 +170,6 @@ def _check_lengths(runs: Mapping[str, Outputs]) -> None:
     for name, texts in runs.items():
         if not isinstance(texts, Mapping) and len(texts) != expected:
             raise ConfigError(
-                f"{name}: {len(texts)} texts, but the baseline has {expected}; give None where there is no output"
+                f"{name}: the number of texts ({len(texts)}) differs from the baseline's ({expected}); "
+                f"give None where there is no output"
             )

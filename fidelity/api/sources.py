@@ -80,7 +80,7 @@ def write_texts(name: str, texts: Outputs, folder: Path, *, prompts: Sequence[st
     if not by_id:
         raise ConfigError(f"{name}: no texts; give one output for each prompt")
     if prompts is not None and len(prompts) != len(by_id):
-        raise ConfigError(f"{name}: {len(by_id)} texts, but {len(prompts)} prompts; give one text for each prompt")
+        raise ConfigError(f"{name}: the number of texts ({len(by_id)}) differs from that of prompts ({len(prompts)})")
     rows = []
     for number, (prompt_id, text) in enumerate(by_id.items()):
         row = {"id": prompt_id, "failure": "no output"} if text is None else {"id": prompt_id, "text": text}

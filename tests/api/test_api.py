@@ -85,9 +85,13 @@ class TestTexts:
     @pytest.mark.parametrize(
         ("arguments", "keys", "message"),
         [
-            ((BASE, ["one"]), {}, "candidate: 1 texts, but the baseline has 3; give None"),
+            ((BASE, ["one"]), {}, r"candidate: .*texts \(1\) differs from the baseline's \(3\)"),
             (([], []), {}, "baseline: no texts"),
-            ((BASE, BASE), {"prompts": ["x"]}, "baseline: 3 texts and 1 prompts"),
+            (
+                (BASE, BASE),
+                {"prompts": ["x"]},
+                r"baseline: the number of texts \(3\) differs from that of prompts \(1\)",
+            ),
             ((BASE, {"baseline": BASE}), {}, "the name 'baseline' is used by one of the baseline's runs"),
             ((BASE, {"q": 3}), {}, "q: expected a list of texts, got int"),
             ((BASE, BASE, [BASE, 3]), {}, "control2: expected a list of texts, got int"),

@@ -157,7 +157,7 @@ class TestCheck:
     @pytest.mark.parametrize(
         ("name", "message"),
         [
-            ("comparisons/none", "no finished run or comparison"),
+            ("comparisons/none", "not a finished run or comparison"),
             ("comparisons/base--again-*", "not a finished comparison of a candidate"),
             ("runs/base-*", "not a finished comparison of a candidate"),
         ],

@@ -219,8 +219,8 @@ class TestGenerated:
         base, _ = run(workspace, self.baseline(workspace))
         few, _ = run(workspace, workspace.run("few", prompts="prompts.jsonl", sampling={**SAMPLED, "repeats": other}))
         for one, two, differing in (
-            (base, few, f"repeats {K} against {other}"),
-            (few, base, f"repeats {other} against {K}"),
+            (base, few, f"repeats {K} and {other}"),
+            (few, base, f"repeats {other} and {K}"),
         ):
             with pytest.raises(IncomparableError, match=rf"have different sampling \({differing}\)"):
                 pair_runs(one, two)

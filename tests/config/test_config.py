@@ -33,7 +33,7 @@ def test_an_encoder_that_is_a_directory_is_relative_too(workspace):
     ("text", "message"),
     [
         ("", "expected a mapping of keys (name:, model:, engine: ...), got nothing"),
-        ("- a\n", "found list"),
+        ("- a\n", "got list"),
         ("a: [", "not YAML"),
         (BASE + "promts: x\n", "unknown key 'promts'; did you mean 'prompts'?"),
         (

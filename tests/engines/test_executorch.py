@@ -111,7 +111,7 @@ def test_the_prefix_of_an_answer_may_be_handed_over_in_any_cut(engine):
 def test_a_prompt_beyond_the_context_is_a_failure(engine):
     (outcome,) = engine.generate([Prompt("p", "word " * 3000)], Sampling(max_tokens=8))
     assert isinstance(outcome, Failure)
-    assert "the context holds 2048" in outcome.reason
+    assert "the context length is 2048" in outcome.reason
 
 
 @pytest.mark.vllm

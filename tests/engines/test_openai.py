@@ -217,7 +217,9 @@ class TestRefusals:
     def test_an_address_that_serves_pages(self, run):
         with (
             FakeServer(lambda _: BAD["html"][0], models=BAD["html"][0]) as server,
-            pytest.raises(EngineError, match=r"doesn't list its models.*HTML.*check whether base_url has to end in /v1"),
+            pytest.raises(
+                EngineError, match=r"doesn't list its models.*HTML.*check whether base_url has to end in /v1"
+            ),
         ):
             run(server)
 

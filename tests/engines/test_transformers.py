@@ -93,7 +93,7 @@ class TestFp32:
         prompts = [Prompt("long", "word " * 2000), Prompt("short", "Why?")]
         refused, answered = fp32.generate(prompts, Sampling(max_tokens=4))
         assert isinstance(refused, Failure)
-        assert "the context holds 1024" in refused.reason
+        assert "the context length is 1024" in refused.reason
         assert len(answered.token_ids) == 4
         (again, scored) = fp32.score_tokens(prompts, [[1], [1]], 1)
         assert isinstance(again, Failure)

@@ -79,7 +79,7 @@ def test_timings_change_no_output_of_the_real_engine_either(tmp_path):
     requests = measured.latency.requests
     assert {r.kind: (r.prompt_tokens, len(r.seconds)) for r in requests}["prefill 64"] == (64, 1)
     assert all(list(r.seconds) == sorted(r.seconds) for r in requests)
-    assert set(measured.latency.failed.values()) == {"4096 tokens and an answer of 512: the context holds 512"}
+    assert set(measured.latency.failed.values()) == {"4096 tokens and an answer of 512: the context length is 512"}
     assert {"prefill", "decode"} <= set(measured.profile)
     # Keys and values of a token as config.json has them, and what vLLM reserves, in whole tokens.
     assert measured.memory.kv_cache % measured.size.kv_cache.bytes_per_token == 0

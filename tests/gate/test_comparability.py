@@ -136,7 +136,7 @@ class TestVerdict:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("compares: engin", "compares: unknown 'engin'; did you mean 'engine'?"),
+            ("compares: engin", "compares: unknown kind 'engin'; did you mean 'engine'?"),
             ("compares: [engine, 3]", "compares: unknown kind 3; choose from quantization, engine"),
             ("compares: {engine: true}", "compares: Input should be a valid tuple"),
         ],

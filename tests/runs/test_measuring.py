@@ -126,7 +126,7 @@ def test_what_does_not_fit_is_named_and_the_rest_is_timed(made):
     engine = {"kind": "vllm", "max_model_len": 300}
     (run, _) = made(latency=TIMED, engine=engine)
     failed = run.measurement.latency.failed
-    assert set(failed.values()) == {"256 tokens and an answer of 128: the context holds 300"}
+    assert set(failed.values()) == {"256 tokens and an answer of 128: the context length is 300"}
     assert "first_token" in values_of(run)
     assert "answer[instruction_following]" not in values_of(run)
 
