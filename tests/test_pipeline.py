@@ -276,7 +276,7 @@ class TestCompare:
 
     def test_a_stored_run_that_is_not_there(self, workspace):
         path = workspace.run("gone", model=None, engine={"kind": "stored", "path": "nowhere"})
-        with pytest.raises(StoreError, match=r"it has no manifest\.json"):
+        with pytest.raises(StoreError, match=r"manifest\.json is missing"):
             self.compare(workspace, path, workspace.run("quant"))
 
     def test_different_tokenizers_leave_token_metrics_unscored(self, workspace):

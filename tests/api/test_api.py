@@ -163,7 +163,7 @@ class TestLoad:
         (tmp_path / "comparisons").mkdir()
         with pytest.raises(ConfigError, match="none; run a comparison first"):
             fidelity.load(tmp_path)
-        with pytest.raises(StoreError, match=r"it has no manifest\.json"):
+        with pytest.raises(StoreError, match=r"manifest\.json is missing"):
             fidelity.load(tmp_path / "nowhere")
 
     def test_tables_of_an_old_store_have_the_numbers_of_its_report(self):

@@ -92,7 +92,7 @@ class TestCompared:
         assert scores.pairing.pairs[0].baseline.text == plain[0]["text"]
         (line,) = [line for line in verdict.lines if line.kind == "margin"]
         assert line.outcome == "inconclusive"
-        assert "nobody thought before the answer" in line.reason
+        assert "no thinking was found in the texts" in line.reason
 
     def test_told_otherwise_it_is_another_comparison_of_the_same_runs(self, compared):
         scores = compared(tagged(THOUGHT), tagged({**THOUGHT, "a": ("else", "4.")}))

@@ -358,4 +358,4 @@ class TestRecorded:
             if line.kind == "margin"
         ]
         assert (line.outcome, line.n) == ("inconclusive", 0)
-        assert "there is one answer to each prompt" in line.reason
+        assert "there is only one answer to each prompt" in line.reason
