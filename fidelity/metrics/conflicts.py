@@ -9,7 +9,7 @@ from fidelity.text.blocks import too_long
 from fidelity.text.conflicts import KINDS, TextComparison, compare_texts
 from fidelity.text.frames import ConflictKind
 
-PACKAGES = ("rapidfuzz", "regex", "babel", "nltk", "markdown-it-py", "pygments", "sqlglot")
+PACKAGES = ("rapidfuzz", "regex", "babel", "nltk", "markdown-it-py", "pygments", "sqlglot", "text2num")
 
 
 class Conflicts(Metric):
@@ -45,6 +45,10 @@ class Conflicts(Metric):
     @property
     def packages(self) -> tuple[str, ...]:
         return PACKAGES
+
+    @property
+    def revision(self) -> int:
+        return 2
 
     @property
     def cost(self) -> Literal["cheap", "moderate", "encoder"]:
