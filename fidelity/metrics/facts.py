@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from fidelity.metrics.base import Metric
 from fidelity.records import Column, Pair, Side
@@ -24,14 +24,8 @@ class Facts(Metric):
     """
 
     kind: Literal["facts"] = "facts"
-
-    @property
-    def packages(self) -> tuple[str, ...]:
-        return ("regex", "babel", "text2num")
-
-    @property
-    def revision(self) -> int:
-        return 2
+    packages: ClassVar[tuple[str, ...]] = ("regex", "babel", "text2num")
+    revision: ClassVar[int] = 2
 
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
         return [Column.of("facts_kept", [_retention(p.baseline.text, p.candidate.text) for p in pairs])]
@@ -47,4 +41,5 @@ def _retention(baseline: str, candidate: str) -> float | Side:
     expected = Counter(facts(baseline, language))
     if not expected:
         return "pair"
-    return (expected & Counter(facts(candidate, other, least_spelled=0))).total() / expected.total()
+    present = Counter(facts(candidate, other)) | Counter(facts(candidate, other, least_spelled=0))
+    return (expected & present).total() / expected.total()
