@@ -5,6 +5,7 @@ from functools import cache
 from typing import NamedTuple
 
 import regex
+from text_to_num import Token, alpha2digit, find_numbers
 
 from fidelity.text.measures import SCALES
 
@@ -28,7 +29,7 @@ class SpelledNumber(NamedTuple):
     end: int
 
 
-class _Word:
+class _Word(Token):  # type: ignore[misc]  # it has no types
     """A token as text2num reads it."""
 
     def __init__(self, match: "regex.Match[str]") -> None:
@@ -37,12 +38,6 @@ class _Word:
 
     def text(self) -> str:
         return self._text
-
-    def nt_separated(self, previous: "_Word") -> bool:
-        return False
-
-    def not_a_number_part(self) -> bool:
-        return False
 
 
 def spelled_numbers(text: str, language: str | None, *, least: int = LEAST) -> list[SpelledNumber]:
@@ -76,8 +71,6 @@ def in_digits(text: str, numbers: Sequence[SpelledNumber]) -> tuple[str, list[tu
 
 
 def _of_text2num(text: str, language: str, threshold: float) -> Iterator[SpelledNumber]:
-    from text_to_num import alpha2digit, find_numbers
-
     if not (text.isprintable() or text.replace("\n", "").isprintable()):
         return
     if alpha2digit(text, language, threshold) == text:
