@@ -50,8 +50,8 @@ def spelled_numbers(text: str, language: str | None, *, least: int = LEAST) -> l
     pattern = {"hi": _hindi, "zh": _han, "ja": _han}.get(language or "")
     if pattern is None:
         return []
-    found = (SpelledNumber(_digits(match.group()), *match.span()) for match in pattern().finditer(text))
-    return [number for number in found if number.digits.isdigit() and int(number.digits) >= least]
+    numbers = (SpelledNumber(_digits(match.group()), *match.span()) for match in pattern().finditer(text))
+    return [number for number in numbers if number.digits.isdigit() and int(number.digits) >= least]
 
 
 def in_digits(text: str, numbers: Sequence[SpelledNumber]) -> tuple[str, list[tuple[int, int]]]:
