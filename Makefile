@@ -11,12 +11,13 @@ PROJECT := .venv/project.stamp
 # vLLM and torch are 9,000 files: without byte code every start takes half a minute longer. Empty means: write it.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test lint setup models lock clean
+.PHONY: help demo test test-all lint setup models lock clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    a real model, two quantized copies, and how far each diverges (the first time: set-up, some minutes)"
-	@echo "make test    formatting, lint, types and all tests, as in CI"
+	@echo "make test    formatting, lint, types and the tests, without those that take minutes"
+	@echo "make test-all  the same with every test, as in CI"
 	@echo "make lint    the same without the tests"
 	@echo "make setup   only the set-up: .venv and models/"
 	@echo "make lock    pin requirements/cpu.txt anew from cpu.in and overrides.txt"
@@ -26,6 +27,9 @@ demo: setup
 	$(BIN)/fidelity compare examples/base.yaml examples/w8a8-int8.yaml examples/w4a16.yaml
 
 test: lint models
+	$(BIN)/pytest -m "not slow" $(PYTEST_ARGS)
+
+test-all: lint models
 	$(BIN)/pytest $(PYTEST_ARGS)
 
 lint: $(PROJECT)
