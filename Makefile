@@ -27,10 +27,10 @@ demo: setup
 	$(BIN)/fidelity compare examples/base.yaml examples/w8a8-int8.yaml examples/w4a16.yaml
 
 test: lint models
-	$(BIN)/pytest -m "not slow" $(PYTEST_ARGS)
+	$(BIN)/pytest $(PYTEST_ARGS)
 
 test-all: lint models
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(BIN)/pytest --slow $(PYTEST_ARGS)
 
 lint: $(PROJECT)
 	$(BIN)/ruff format --check .
