@@ -12,11 +12,10 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from fidelity.errors import ConfigError, EngineError, MissingPackageError
+from fidelity.outside.secrets import Secrets
 
 SHOWN = 300
 """The maximum length of a server's text in an error message."""
-SECRET = 8
-"""Shorter keys are placeholders for local servers (`EMPTY`, `none`), which can occur in any text."""
 PASSING = frozenset({408, 409, 425, 429})
 """HTTP statuses that mean "try again later", like 500 and above."""
 NEVER_PASSING = frozenset({501, 505})
@@ -41,7 +40,7 @@ class TroubleError(Exception):
 
 
 class Key:
-    """An API key from the environment. Everything that leaves this layer goes through `hide` first."""
+    """A key from the environment; whatever leaves this layer goes through `secrets` first."""
 
     def __init__(self, variable: str | None) -> None:
         """Read the key.
@@ -50,20 +49,13 @@ class Key:
             ConfigError: The variable isn't set, or its value is invalid in an HTTP header.
         """
         self._value = "" if variable is None else os.environ.get(variable, "").strip()
+        self.secrets = Secrets([self._value])
         if variable is None:
             return
         if not self._value:
             raise ConfigError(f"api_key_env: the environment variable {variable} isn't set; put the server's key there")
         if not re.fullmatch(r"[\x21-\x7e]+", self._value):
             raise ConfigError(f"api_key_env: the value of the environment variable {variable} is not a valid key")
-
-    def hide(self, text: str) -> str:
-        """The text without the key."""
-        return text.replace(self._value, "[the key]") if len(self._value) >= SECRET else text
-
-    def hide_in(self, body: bytes) -> bytes:
-        """The bytes without the key."""
-        return body.replace(self._value.encode(), b"[the key]") if len(self._value) >= SECRET else body
 
     def headers(self) -> dict[str, str]:
         """The authorization header; empty without a key."""
@@ -143,7 +135,7 @@ class Connection:
                     options={"headers": self._headers},
                     **arguments,
                 )
-            return self._key.hide_in(answer.content)
+            return self._key.secrets.hide_in(answer.content)
         except TimeoutError:
             raise TroubleError(f"no answer within {self._timeout:.4g} s", "passing") from None
         except self._openai.OpenAIError as error:
@@ -153,7 +145,7 @@ class Connection:
         if isinstance(error, self._openai.APIStatusError):
             return self._status(error)
         causes = list(_chain(error))
-        detail = self._key.hide(str(causes[-1]))[:SHOWN] or type(causes[-1]).__name__
+        detail = self._key.secrets.hide(str(causes[-1]))[:SHOWN] or type(causes[-1]).__name__
         if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
             return EngineError(f"{self.address}: its certificate is invalid ({detail}); nothing was sent")
         if any(isinstance(cause, ssl.SSLError) for cause in causes):
@@ -168,9 +160,10 @@ class Connection:
         return TroubleError(f"the connection was interrupted ({detail})", "passing")
 
     def _status(self, error: Any) -> TroubleError | EngineError:
-        status, detail = error.status_code, self._key.hide(_message(error))
+        status, detail = error.status_code, self._key.secrets.hide(_message(error))[:SHOWN]
         if 300 <= status < 400:
-            elsewhere = self._key.hide(error.response.headers.get("location", "to an unknown address"))
+            location = error.response.headers.get("location", "to an unknown address")
+            elsewhere = self._key.secrets.hide(location)[:SHOWN]
             return EngineError(
                 f"{self.address}: redirects (HTTP {status}, {elsewhere}); redirects aren't followed, since the other "
                 f"server would get the prompts and the key: write that address as base_url if you trust it"
@@ -214,7 +207,7 @@ def _message(error: Any) -> str:
     """The server's text, on one line."""
     body = error.body
     message = body.get("message") or body if isinstance(body, dict) else body
-    return " ".join(str(message or error.response.reason_phrase).split())[:SHOWN]
+    return " ".join(str(message or error.response.reason_phrase).split())
 
 
 def _seconds(retry_after: str | None) -> float:
