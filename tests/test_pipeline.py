@@ -320,7 +320,7 @@ class TestWhatRan:
         assert (ran.ran_as, ran.quantized_layers, ran.unquantized_layers) == ("W8A8-INT8", 29, 1)
         assert ran.layers[0].kernel == "CPUInt8ScaledMMLinearKernel"
         assert list(ran.notes) == [
-            "the checkpoint is BF16, and was made W8A8-INT8 while loading (CPUInt8ScaledMMLinearKernel)"
+            "the checkpoint is BF16, and was quantized to W8A8-INT8 while loading (CPUInt8ScaledMMLinearKernel)"
         ]
 
     def test_a_checkpoint_that_ran_as_something_else(self, engine):

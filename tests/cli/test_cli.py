@@ -87,7 +87,7 @@ class TestCompare:
         assert (identical["mean"], identical["n"], identical["n_unscored"]) == (1.0, 1, 0)
         assert identical["excess"] == {"mean": 0.0}
         assert identical["low"] is None  # one pair has no other prompt
-        assert "prompt b failed: quant: no output for it in quant.jsonl" in out
+        assert "prompt b failed: quant: quant.jsonl has no output for it" in out
 
     def test_every_report_that_is_asked_for_is_written(self, fidelity, two, workspace):
         code, _, _ = fidelity("compare", *two, "--markdown", "out.md", "--junit", "out.xml", "--html", "out.html")
@@ -164,7 +164,7 @@ class TestWrongInput:
             (("compare", "base.yaml", "quant.yaml", "--metric", "rogue"), "no metric 'rogue'; did you mean 'rouge'?"),
             (
                 ("compare", "base.yaml", "quant.yaml", "--metric", "nli"),
-                "the metric 'nli' needs encoder: give it in the",
+                "the metric 'nli' needs encoder: set it in the",
             ),
             (("compare", "base.yaml", "quant.yaml", "--limit", "0"), "'0' is not a positive whole number"),
             (("compare", "base.yaml", "quant.yaml", "--store", "base.yaml"), "base.yaml: is a file; give --store"),

@@ -297,7 +297,7 @@ class TestRecorded:
         result = self.compare(workspace, {"a": ["one two", None, None], "b": ["x", "y", "z"]})
         (scores,) = result.candidates
         assert scores.prompt_ids == ("a", "b", "b", "b")
-        assert scores.failures == {"a": "quant, repeat 1: no output for it in quant.jsonl"}
+        assert scores.failures == {"a": "quant, repeat 1: quant.jsonl has no output for it"}
         assert scores.failed_prompts == ("a",)
         (line,) = [
             line for line in verdicts(result, Gate(margins={"identical": 0.9}))["quant"].lines if line.kind == "failed"

@@ -117,7 +117,7 @@ def test_what_went_wrong_in_a_batch_is_a_failure_with_its_reason(workspace, row,
     failed, missing = outcomes(workspace, [row])
     assert isinstance(failed, Failure)
     assert failed.reason.startswith(reason)
-    assert missing == Failure("p1", "no output for it in out.jsonl")
+    assert missing == Failure("p1", "out.jsonl has no output for it")
 
 
 def test_a_refusal_is_an_answer(workspace):
