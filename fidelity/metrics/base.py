@@ -88,7 +88,7 @@ class Metric(Settings, ABC):
         """
         if len(baseline) != len(candidate):
             raise ConfigError(
-                f"{len(baseline)} baseline texts and {len(candidate)} candidate texts; give both lists the same length"
+                f"the lists have {len(baseline)} and {len(candidate)} texts; give both the same length"
             )
         metric: Metric | None = self
         while metric and metric.needs - {"text", "encoder"}:

@@ -224,7 +224,7 @@ class TestMetricAlone:
     def test_what_texts_do_not_have_is_named(self):
         with pytest.raises(ConfigError, match="the metric 'kl' needs"):
             Kl().score_texts(["a"], ["a"])
-        with pytest.raises(ConfigError, match="2 texts and 1"):
+        with pytest.raises(ConfigError, match="have 2 and 1 texts"):
             Rouge().score_texts(["a", "b"], ["a"])
 
 
