@@ -87,9 +87,7 @@ class Metric(Settings, ABC):
             MissingPackageError: A package is missing.
         """
         if len(baseline) != len(candidate):
-            raise ConfigError(
-                f"the lists have {len(baseline)} and {len(candidate)} texts; give both the same length"
-            )
+            raise ConfigError(f"the lists have {len(baseline)} and {len(candidate)} texts; give both the same length")
         metric: Metric | None = self
         while metric and metric.needs - {"text", "encoder"}:
             metric = metric.fallback()
