@@ -10,8 +10,8 @@ from fidelity.children.prompting import bos_tokens, prompt_hash
 from fidelity.children.vllm_config import speculative
 from fidelity.config import VllmEngine, load_run
 from fidelity.engines import surroundings
-from fidelity.engines.environment import kernel_environment
 from fidelity.errors import StoreError
+from fidelity.outside.environment import kernel_environment
 from fidelity.pipeline import generate
 from fidelity.runs.jobs import jobs_of, prompts_of
 from fidelity.store.runs import Run
