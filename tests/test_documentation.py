@@ -16,6 +16,7 @@ from fidelity.config.run import Sampling
 from fidelity.errors import FidelityError
 from fidelity.gate import Gate
 from fidelity.metrics import every_metric
+from fidelity.study.study import StudyFile
 
 ROOT = Path(__file__).parent.parent
 FILES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "prompts").glob("*.md")])
@@ -113,6 +114,8 @@ def _why_refused(body):
         try:
             if body.startswith("# gate.yaml"):
                 Gate.model_validate(data)
+            elif body.startswith("# study.yaml"):
+                StudyFile.model_validate(data)
             else:
                 parse_run({"name": "run", "model": "org/model", "engine": {"kind": "vllm"}} | data, ROOT / "run.yaml")
         except (FidelityError, ValueError) as error:
