@@ -153,7 +153,9 @@ class TestTwoCheckpoints:
 
     def test_a_copy_that_is_the_same(self, folders, tmp_path, capsys):
         found, _ = self.differing((folders[0], folders[0]), tmp_path, capsys)
-        assert found == {"layers": ("these", "the same types and shapes: nothing is quantized otherwise", False)}
+        assert found == {
+            "layers": ("these", "the types and shapes are equal: no layer is quantized differently", False)
+        }
 
     def test_layers_that_one_of_them_lacks(self, folders, tmp_path, capsys):
         base, _ = folders

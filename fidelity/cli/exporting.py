@@ -5,6 +5,7 @@ from pathlib import Path
 
 from fidelity.cli.options import COULD_NOT_JUDGE, OK, Commands, add_limit, add_store, open_store
 from fidelity.cli.progress import ProgressBar
+from fidelity.cli.terminal import echo
 
 
 def add_to(commands: Commands) -> None:
@@ -42,7 +43,7 @@ def _export(chosen: argparse.Namespace) -> int:
     runs = generate(config, store=open_store(chosen.store), listener=ProgressBar(), limit=chosen.limit)
     export(runs, chosen.directory, replace=chosen.replace)
     controls = f"{len(runs) - 1} control" + ("" if len(runs) == 2 else "s")
-    print(f"{chosen.directory}: {runs[0].name} and {controls}; commit it, and use it as {{kind: stored, path: ...}}")
+    echo(f"{chosen.directory}: {runs[0].name} and {controls}; commit it, and use it as {{kind: stored, path: ...}}")
     return OK
 
 
@@ -56,7 +57,7 @@ def _export_prompts(chosen: argparse.Namespace) -> int:
         raise ConfigError(f"{chosen.file}: --openai-batch writes JSONL; give the file the extension .jsonl")
     rows = (batch_rows if chosen.openai_batch else rendered_rows)(config, limit=chosen.limit)
     write_rows(rows, chosen.file)
-    print(f"{chosen.file}: {len(rows)} prompts; compare the answers with {{kind: recorded, path: ...}}")
+    echo(f"{chosen.file}: {len(rows)} prompts; compare the answers with {{kind: recorded, path: ...}}")
     return OK
 
 
@@ -69,13 +70,13 @@ def _check(chosen: argparse.Namespace) -> int:
     findings = check(chosen.directory, config=config, limit=chosen.limit, remembered=remembered)
     words = {True: "same", False: "DIFFERS", None: "can't tell"}
     for finding in findings:
-        print(f"{words[finding.fits]:10}  {finding.what}{': ' if finding.detail else ''}{finding.detail}")
+        echo(f"{words[finding.fits]:10}  {finding.what}{': ' if finding.detail else ''}{finding.detail}")
     differs = [finding.what for finding in findings if finding.fits is False]
     if differs:
-        print(f"{chosen.directory}: no longer matches ({', '.join(differs)}); export it again with --replace")
+        echo(f"{chosen.directory}: no longer matches ({', '.join(differs)}); export it again with --replace")
         return COULD_NOT_JUDGE
     unknown = (
         " as far as it can be checked on this machine" if any(finding.fits is None for finding in findings) else ""
     )
-    print(f"{chosen.directory}: matches{unknown}")
+    echo(f"{chosen.directory}: matches{unknown}")
     return OK

@@ -22,8 +22,10 @@ from fidelity.checkpoints.formats import Checkpoint
 from fidelity.config import Compares, Reasoning, RunConfig, Sampling
 from fidelity.errors import StoreError
 from fidelity.files import whole_file
+from fidelity.outside.documents import read_json
 from fidelity.outside.paths import plain_name
 from fidelity.outside.secrets import masked
+from fidelity.outside.strings import replace_lone_surrogates
 from fidelity.records import EngineInfo, PromptTokens, Sameness, SharedAnswers
 from fidelity.schema import JsonObject
 from fidelity.text.thinking import NO_THINKING, ReasoningFormat
@@ -244,10 +246,10 @@ def damage_of(folder: Path, kind: type[Manifest]) -> str:
 def _read_json(file: Path, kind: type[Manifest]) -> JsonObject:
     """Read a JSON object with a supported schema version."""
     try:
-        data = json.loads(file.read_text(encoding="utf-8"))
+        data = read_json(file.read_bytes())
     except FileNotFoundError:
         raise StoreError(f"{file.parent}: not a {kind.what}: {file.name} is missing") from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise StoreError(f"{file}: damaged ({error}); {kind.remedy(file)}") from error
     if not isinstance(data, dict) or "schema_version" not in data:
         raise StoreError(f"{file}: damaged ('schema_version' is missing); {kind.remedy(file)}")
@@ -263,7 +265,8 @@ def write_record(file: Path, manifest: Manifest) -> None:
     """Write a directory's manifest, which marks it as finished."""
     written = {"schema_version": SCHEMA_VERSION, **manifest.model_dump(mode="json")}
     with whole_file(file) as draft:
-        draft.write_text(json.dumps(written, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        text = json.dumps(written, indent=2, ensure_ascii=False) + "\n"
+        draft.write_text(replace_lone_surrogates(text), encoding="utf-8")
 
 
 def _explained(place: tuple[int | str, ...], kind: str, message: str) -> str:

@@ -85,7 +85,7 @@ def test_weights_that_loading_quantizes(tmp_path):
     refuse_faults(folder)
     found = dissect(folder)
     assert found.checkpoint.format == "BF16"
-    assert found.notes == ("its weights aren't quantized; bitsandbytes makes them NF4 g64 while loading",)
+    assert found.notes == ("its weights aren't quantized; bitsandbytes quantizes them to NF4 g64 while loading",)
 
 
 def test_a_tied_lm_head_that_is_stored_counts_once(tmp_path):
@@ -130,19 +130,19 @@ class TestMakersOwnFormats:
         with pytest.raises(
             ConfigError,
             match=r"Meta's own format \(2 layers, width 128, SpinQuant g32 by params.json, 25 bytes of .pth\), which "
-            r"vLLM and transformers don't load; ExecuTorch does, see docs/mobile.md",
+            r"vLLM and transformers can't load, but ExecuTorch can; see docs/mobile.md",
         ):
             local_directory(str(tmp_path), None)
 
     def test_mistrals_checkpoint_lacks_a_config(self, tmp_path):
         (tmp_path / "params.json").write_text('{"dim": 4096, "n_layers": 32}')
         write_safetensors(tmp_path / "consolidated.safetensors", {"a": stored("BF16", 1)})
-        with pytest.raises(ConfigError, match=r"Mistral's own format .* fetch the repository's config.json too"):
+        with pytest.raises(ConfigError, match=r"Mistral's own format .* download the repository's config.json too"):
             local_directory(str(tmp_path), None)
 
     def test_a_folder_of_ggufs(self, tmp_path):
         (tmp_path / "m-Q4_K_M.gguf").write_bytes(b"")
-        with pytest.raises(ConfigError, match=r"holds GGUF files; name one of them \(m-Q4_K_M.gguf\)"):
+        with pytest.raises(ConfigError, match=r"contains GGUF files; give one of them \(m-Q4_K_M.gguf\)"):
             local_directory(str(tmp_path), None)
 
 

@@ -185,7 +185,7 @@ class TestWrongInput:
         workspace.prompts("x")
         code, _, error = fidelity("generate", workspace.baseline(model="."))
         assert code == 2
-        assert "not a model: it has no config.json" in error
+        assert "not a model: config.json is missing" in error
         assert not workspace.store.exists()
 
     def test_an_empty_prompt_set(self, fidelity, workspace):
