@@ -3,8 +3,15 @@
 from collections.abc import Mapping, Sequence
 
 from fidelity import gate
-from fidelity.comparison.results import ComparisonSet, Scores, chance_level, control_values_of, values_of
-from fidelity.floor import ByPrompt, Summary, pooled, summarise
+from fidelity.comparison.results import (
+    ComparisonSet,
+    Scores,
+    among_runs,
+    chance_level,
+    control_values_of,
+    floor_values_of,
+)
+from fidelity.floor import Summary, pooled, summarise
 from fidelity.report.verdicts import NO_GATE
 from fidelity.store.runs import Run
 
@@ -16,25 +23,30 @@ HIDDEN = "_coverage"
 
 
 def floor_of(result: ComparisonSet) -> dict[str, Summary]:
-    """Each column between baseline and control, pooled over the controls; empty without a control."""
-    return pooled_columns(result.controls)
+    """Each column among the baseline's runs, pooled over their pairs; empty without a control."""
+    names = _shared_columns(result.controls)
+    return {name: pooled(floor_values_of(result, name), result.controls[0].columns[name].column) for name in names}
 
 
-def pooled_columns(controls: Sequence[Scores]) -> dict[str, Summary]:
-    """The columns that all of a run's controls have, pooled over them."""
-    if not controls:
-        return {}
-    names = [name for name in controls[0].columns if all(name in control.columns for control in controls)]
+def own_floor_of(candidate: Scores) -> dict[str, Summary]:
+    """Each column between a candidate and its own controls; empty without one."""
+    own = candidate.own_controls
     return {
-        name: pooled([control_values_of(control, name) for control in controls], controls[0].columns[name].column)
-        for name in names
+        name: pooled([control_values_of(control, name) for control in own], own[0].columns[name].column)
+        for name in _shared_columns(own)
     }
+
+
+def _shared_columns(controls: Sequence[Scores]) -> list[str]:
+    if not controls:
+        return []
+    return [name for name in controls[0].columns if all(name in control.columns for control in controls)]
 
 
 def summaries_of(result: ComparisonSet, candidate: Scores) -> dict[str, Summary]:
     """Each column of a candidate, with its mean excess over the floor."""
     return {
-        name: summarise(values_of(candidate, name), scored.column, _controls(result, name))
+        name: summarise(among_runs(result, candidate, name), scored.column)
         for name, scored in candidate.columns.items()
     }
 
@@ -230,13 +242,6 @@ def mislabeled(result: ComparisonSet) -> list[str]:
     """What is wrong with the runs' labels, a sentence each."""
     runs = (result.baseline, *(scores.run for scores in (*result.controls, *result.candidates)))
     return [why for run in runs if (why := gate.mislabeled(run.manifest))]
-
-
-def _controls(result: ComparisonSet, name: str) -> list[ByPrompt]:
-    """The column in every control; none at all if one of them lacks it."""
-    if not all(name in control.columns for control in result.controls):
-        return []
-    return [control_values_of(control, name) for control in result.controls]
 
 
 def short(number: float, units: tuple[str, ...]) -> str:

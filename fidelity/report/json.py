@@ -11,7 +11,7 @@ from pydantic_core import to_jsonable_python
 from fidelity.comparison.results import ComparisonSet, Scores, chance_level
 from fidelity.floor import Summary
 from fidelity.gate import Verdict
-from fidelity.report.content import differences_of, pooled_columns, summaries_of
+from fidelity.report.content import differences_of, floor_of, own_floor_of, summaries_of
 from fidelity.report.price import price_json
 from fidelity.report.verdicts import NO_GATE
 from fidelity.store.runs import Run
@@ -24,7 +24,7 @@ def as_json(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE) ->
     return {
         "schema_version": JSON_SCHEMA_VERSION,
         "baseline": _run_json(result.baseline),
-        "floor": _floor_json(result.controls),
+        "floor": _floor_json(floor_of(result), result.controls),
         "controls": [_run_json(control.run) for control in result.controls],
         "comparisons": [
             {
@@ -38,7 +38,7 @@ def as_json(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE) ->
                 },
                 "unscored": candidate.unscored,
                 "differences": [asdict(d) for d in differences_of(result, candidate, verdicts)],
-                "own_floor": _floor_json(candidate.own_controls),
+                "own_floor": _floor_json(own_floor_of(candidate), candidate.own_controls),
             }
             for candidate in result.candidates
         ],
@@ -59,10 +59,9 @@ def _verdict_json(verdict: Verdict | None) -> dict[str, Any] | None:
     return None if verdict is None else {k: value for k, value in asdict(verdict).items() if k not in elsewhere}
 
 
-def _floor_json(controls: Sequence[Scores]) -> dict[str, Any] | None:
+def _floor_json(floor: Mapping[str, Summary], controls: Sequence[Scores]) -> dict[str, Any] | None:
     if not controls:
         return None
-    floor = pooled_columns(controls)
     return {"columns": {name: _column_json(summary, controls[0], name) for name, summary in floor.items()}}
 
 

@@ -182,6 +182,10 @@ class ComparisonManifest(Manifest):
     """The comparisons of the baseline's controls, by directory; None for a control's own, and until all is scored."""
     own_controls: tuple[str, ...] = ()
     """The same of the candidate's own controls."""
+    references: tuple[str, ...] = ()
+    """Folders of the candidate's comparisons with each control; empty where an older version compared it."""
+    between_controls: tuple[str, ...] = ()
+    """Folders of the controls' comparisons with each other."""
     shared_answers: tuple[SharedAnswers, ...] = ()
     """Of candidate, baseline and each of `controls`; empty in comparisons of older versions."""
     candidates: int = 1
