@@ -128,12 +128,12 @@ def mean_by_prompt(columns: Sequence[ByPrompt]) -> dict[str, PromptValue | None]
 def summarise(values: AmongRuns, column: Column) -> Summary:
     """A column over the prompts that candidate and baseline's runs have in common, with its excess.
 
-    Its value is the mean over the candidate's references. A column that is only described ("neither") is summarised
-    over all of its prompts, with the baseline alone.
+    Its value is with the baseline itself, whose answers are those that people read; the excess is over all references.
+    A column that is only described ("neither") is summarised over all of its own prompts.
     """
     excess = excess_by_prompt(values, column.better)
     judged = bool(values.floor) and column.better != "neither"
-    own = mean_by_prompt(values.candidate) if judged else values.candidate[0]
+    own = values.candidate[0]
     common = {p: v for p, v in own.items() if v is not None and (not judged or excess[p] is not None)}
     weighted = [(excess[p], v.weight) for p, v in common.items()] if judged else []
     return Summary(
@@ -149,8 +149,8 @@ def summarise(values: AmongRuns, column: Column) -> Summary:
 
 
 def pooled(values: Sequence[ByPrompt], column: Column) -> Summary:
-    """The floor itself: the `values` of one column over all pairs of the baseline's runs."""
-    scored = [v for pair in values for v in pair.values() if v is not None]
+    """The floor as it is shown: the `values` of one column over the pairs of every control with the baseline."""
+    scored = [v for control in values for v in control.values() if v is not None]
     return Summary(
         name=column.name,
         value=_summary(scored, column.summary),

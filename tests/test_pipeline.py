@@ -1,4 +1,4 @@
-"""Generating, resuming and comparing, with a stand-in for vLLM whose answers depend on the batch as real ones do."""
+"""Generating, resuming and comparing, with a fake vLLM that depends on the batch as the real one does."""
 
 import json
 import os
@@ -20,17 +20,7 @@ from fidelity.records import Failure
 from fidelity.runs.jobs import chunks
 from fidelity.store.journal import Journal
 from fidelity.store.store import Store
-
-
-class Silent:
-    def __init__(self):
-        self.messages = []
-
-    def say(self, text):
-        self.messages.append(text)
-
-    def progress(self, *state):
-        self.messages.append(state)
+from tests.conftest import Silent
 
 
 def run_all(workspace, path, listener=None, **keys):
@@ -49,7 +39,7 @@ class TestChunks:
         assert all(1 <= len(chunk) <= max(1, min(largest, count // 2)) for chunk in plan)
 
     def test_a_seed_gives_the_same_plan_for_ever(self):
-        # Written down from a run: another plan would make every stored run's digest lie.
+        # Written down from a run: another plan would make every stored run's digest wrong.
         assert chunks(6, largest=4, seed=0) == [[4, 2], [1, 0], [5, 3]]
 
     def test_two_seeds_differ_in_order_and_in_sizes(self):

@@ -14,6 +14,7 @@ from fidelity.errors import StoreError
 from fidelity.floor import AmongRuns, ByPrompt, by_prompt, candidate_by_prompt, summarise
 from fidelity.gate import Evidence, Gate, Measured, Verdict, judge
 from fidelity.metrics import every_metric
+from fidelity.outside.paths import inside
 from fidelity.records import Column, PromptTokens, Sameness, SharedAnswers, Side
 from fidelity.store.comparisons import Comparison
 from fidelity.store.manifests import ColumnSource
@@ -290,20 +291,20 @@ def load_comparison(
             f"of a store (fidelity list shows them), or run fidelity compare again"
         )
     columns, folder = {n: made for n, made in manifest.columns.items() if only is None or n in only}, path.parent
-    baseline = Run(_runs(path) / manifest.baseline)
+    baseline = Run(_run(path, manifest.baseline))
     shared = {} if shared is None else shared
 
     def once(name: str, *, is_reference: bool = False) -> Scores:
         if name not in shared:
-            of, reference = Comparison(folder / name), baseline
+            of, reference = Comparison(inside(folder, name)), baseline
             if is_reference:
-                reference = Run(_runs(path) / of.manifest.baseline)
+                reference = Run(_run(path, of.manifest.baseline))
             shared[name] = _scores(reference, of, columns, lows=lows and not is_reference, is_reference=is_reference)
         return shared[name]
 
     controls = tuple(map(once, manifest.controls))
-    run = Run(_runs(path) / manifest.candidate)
-    own = tuple(_scores(run, Comparison(folder / name), columns, lows=lows) for name in manifest.own_controls)
+    run = Run(_run(path, manifest.candidate))
+    own = tuple(_scores(run, Comparison(inside(folder, name)), columns, lows=lows) for name in manifest.own_controls)
     candidate = _scores(baseline, comparison, columns, lows=lows, own_controls=own)
     references = tuple(once(name, is_reference=True) for name in manifest.references)
     return ComparisonSet(
@@ -367,7 +368,7 @@ def _scores(
     }
     return Scores(
         baseline,
-        Run(_runs(comparison.path) / manifest.candidate),
+        Run(_run(comparison.path, manifest.candidate)),
         comparison,
         columns=loaded,
         unscored={name: why for name, why in manifest.unscored.items() if name not in loaded},
@@ -377,5 +378,5 @@ def _scores(
     )
 
 
-def _runs(comparison: Path) -> Path:
-    return comparison.resolve().parent.parent / "runs"
+def _run(comparison: Path, run_id: str) -> Path:
+    return inside(comparison.resolve().parent.parent, "runs", run_id)

@@ -156,13 +156,13 @@ def _questions(result: ComparisonSet, candidate: Scores, name: str) -> dict[Esti
     """The candidate's values, the floor's and the excess, over the prompts that `floor.summarise` takes."""
     column, among = candidate.columns[name].column, among_runs(result, candidate, name)
     judged = bool(among.floor) and column.better != "neither"
-    own = mean_by_prompt(among.candidate) if judged else among.candidate[0]
+    own = among.candidate[0]
     weights = {prompt: v.weight for prompt, v in own.items() if v}
     excess = excess_by_prompt(among, column.better) if judged else {}
     values = {p: v.value if v and (not excess or excess[p] is not None) else None for p, v in own.items()}
     asked: dict[EstimateKind, _Question] = {"value": _Question(values, weights, column.summary)}
     if among.floor:
-        floor = mean_by_prompt(among.floor)
+        floor = mean_by_prompt(among.floor[: len(result.controls)])
         known = {p: v.weight for p, v in floor.items() if v}
         asked["floor"] = _Question({p: v.value if v else None for p, v in floor.items()}, known, column.summary)
     if excess:

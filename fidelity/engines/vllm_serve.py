@@ -21,15 +21,20 @@ from fidelity.checkpoints import (
     proposed_sampling,
     vocabulary_id,
 )
+from fidelity.children.vllm_cli import MORE_ARGUMENTS
 from fidelity.children.vllm_config import speculative
 from fidelity.config import RunConfig, VllmServeEngine
 from fidelity.engines.base import OnProgress
 from fidelity.engines.connection import Key
+from fidelity.engines.logs import log_stream
 from fidelity.engines.openai_server import ANY_TOKENIZER
 from fidelity.engines.processes import ended, how_it_ended, last_lines, oom_kills, processor_seconds
 from fidelity.engines.server_session import connected, first_contact
 from fidelity.engines.vllm_server import VllmServer
 from fidelity.errors import EngineError
+from fidelity.outside.secrets import Secrets, names_secret
+from fidelity.records import EngineInfo
+from fidelity.schema import JsonObject
 
 HOST = "127.0.0.1"
 LOOK_S = 0.25
@@ -38,7 +43,7 @@ SHUTDOWN_S = 30.0
 """How long it may take to end by itself."""
 WORKING = 0.05
 """Share of one processor that a server which loads must use to count as working."""
-SERVER_DEFAULTS: Mapping[str, Any] = {
+SERVER_DEFAULTS: JsonObject = {
     "enable_prefix_caching": False,  # else a control would find its prompts half computed
     "generation_config": "vllm",  # else the model's own file would add to the run's sampling
     "max_logprobs": -1,
@@ -65,6 +70,7 @@ def serve(
         MissingPackageError: `openai` is not installed.
     """
     checkpoint = local_directory(str(config.model), config.revision)
+    env = {**env, **secret_arguments(engine)}
     with _Process(command(checkpoint, config.name, engine, port := free_port()), env=env, log=log) as process:
         address = f"http://{HOST}:{port}/v1"
         with connected(address, Key(None), engine) as line:
@@ -81,10 +87,9 @@ def serve(
             )
             tokenizer = vocabulary_id(checkpoint)
             server.info = replace(
-                server.info,
+                configured(server.info, checkpoint, engine.options),
                 mode="eager" if engine.options.get("enforce_eager") else "compiled",
                 dtype=engine.dtype,
-                **configured(checkpoint, engine.options),
                 tokenizer=tokenizer,
                 chat_template=fingerprint(chat_template(checkpoint)) if engine.api == "chat" else None,
                 notes=tuple(note for note in server.info.notes if note != ANY_TOKENIZER or not tokenizer),
@@ -92,33 +97,42 @@ def serve(
             yield server
 
 
-def configured(checkpoint: Path, options: Mapping[str, Any]) -> dict[str, Any]:
-    """What the server's own options and the checkpoint say of a run: fields of `EngineInfo`."""
+def configured(info: EngineInfo, checkpoint: Path, options: JsonObject) -> EngineInfo:
+    """What is known of a server, completed by its own options and its checkpoint."""
     given = {**SERVER_DEFAULTS, **options}
     neutral = given["generation_config"] == "vllm"
-    return {
-        "kv_cache": cache if (cache := given.get("kv_cache_dtype", "auto")) != "auto" else None,
-        "tensor_parallel": int(given.get("tensor_parallel_size") or 1),
-        "pipeline_parallel": int(given.get("pipeline_parallel_size") or 1),
-        "speculative": speculative(given.get("speculative_config")),
-        "end_tokens": end_token_ids(checkpoint),
-        "generation_config": {} if neutral else proposed_sampling(checkpoint),
-    }
+    cache = str(given.get("kv_cache_dtype", "auto"))
+    return replace(
+        info,
+        kv_cache=None if cache == "auto" else cache,
+        tensor_parallel=int(str(given.get("tensor_parallel_size") or 1)),
+        pipeline_parallel=int(str(given.get("pipeline_parallel_size") or 1)),
+        speculative=speculative(given.get("speculative_config")),
+        end_tokens=end_token_ids(checkpoint),
+        generation_config={} if neutral else dict(proposed_sampling(checkpoint)),
+    )
 
 
 def command(checkpoint: Path, name: str, engine: VllmServeEngine, port: int) -> list[str]:
-    """The server's command line."""
+    """The server's command line, which everybody on the machine may read: secrets are not in it."""
     options = {
         **SERVER_DEFAULTS,
         **({"dtype": engine.dtype} if engine.dtype else {}),
         **({"max_model_len": engine.max_model_len} if engine.max_model_len else {}),
-        **engine.options,
+        **{option: value for option, value in engine.options.items() if not names_secret(option)},
         "host": HOST,
         "port": port,
         "served_model_name": name,
     }
     flags = [word for option, value in options.items() for word in _flag(option, value)]
     return [sys.executable, "-m", "fidelity.children.vllm_cli", "serve", str(checkpoint), *flags]
+
+
+def secret_arguments(engine: VllmServeEngine) -> dict[str, str]:
+    """The options that hold secrets (`hf_token`), as the variable of the environment that `vllm_cli` reads."""
+    secret = {option: value for option, value in engine.options.items() if names_secret(option)}
+    flags = [word for option, value in secret.items() for word in _flag(option, value)]
+    return {MORE_ARGUMENTS: json.dumps(flags)} if flags else {}
 
 
 def free_port() -> int:
@@ -147,7 +161,7 @@ class _Process:
     def __init__(self, command: list[str], *, env: Mapping[str, str], log: Path) -> None:
         self._log = log
         self._oom_kills = oom_kills()
-        with log.open("ab") as output:
+        with log_stream(log, Secrets.in_mappings(os.environ, env) | _of_arguments(env)) as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "fidelity.children.serving", *command],
                 stdin=subprocess.PIPE,
@@ -190,6 +204,11 @@ class _Process:
                     f"raise engine.deadline (seconds){last_lines(self._log)}"
                 )
             time.sleep(LOOK_S)
+
+
+def _of_arguments(env: Mapping[str, str]) -> Secrets:
+    flags: list[str] = json.loads(env.get(MORE_ARGUMENTS, "[]"))
+    return Secrets([flag.partition("=")[2] for flag in flags])
 
 
 def _healthy(port: int) -> bool:

@@ -9,7 +9,6 @@ from fidelity.comparison.results import (
     among_runs,
     chance_level,
     control_values_of,
-    floor_values_of,
 )
 from fidelity.floor import Summary, pooled, summarise
 from fidelity.report.verdicts import NO_GATE
@@ -23,24 +22,19 @@ HIDDEN = "_coverage"
 
 
 def floor_of(result: ComparisonSet) -> dict[str, Summary]:
-    """Each column among the baseline's runs, pooled over their pairs; empty without a control."""
-    names = _shared_columns(result.controls)
-    return {name: pooled(floor_values_of(result, name), result.controls[0].columns[name].column) for name in names}
+    """Each column between baseline and control, pooled over the controls; empty without a control."""
+    return pooled_columns(result.controls)
 
 
-def own_floor_of(candidate: Scores) -> dict[str, Summary]:
-    """Each column between a candidate and its own controls; empty without one."""
-    own = candidate.own_controls
-    return {
-        name: pooled([control_values_of(control, name) for control in own], own[0].columns[name].column)
-        for name in _shared_columns(own)
-    }
-
-
-def _shared_columns(controls: Sequence[Scores]) -> list[str]:
+def pooled_columns(controls: Sequence[Scores]) -> dict[str, Summary]:
+    """The columns that all of a run's controls have, pooled over them."""
     if not controls:
-        return []
-    return [name for name in controls[0].columns if all(name in control.columns for control in controls)]
+        return {}
+    names = [name for name in controls[0].columns if all(name in control.columns for control in controls)]
+    return {
+        name: pooled([control_values_of(control, name) for control in controls], controls[0].columns[name].column)
+        for name in names
+    }
 
 
 def summaries_of(result: ComparisonSet, candidate: Scores) -> dict[str, Summary]:

@@ -4,14 +4,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib import resources
-from typing import Any
 
 from pydantic_core import to_jsonable_python
 
 from fidelity.comparison.results import ComparisonSet, Scores, chance_level
 from fidelity.floor import Summary
 from fidelity.gate import Verdict
-from fidelity.report.content import differences_of, floor_of, own_floor_of, summaries_of
+from fidelity.report.content import differences_of, pooled_columns, summaries_of
 from fidelity.report.price import price_json
 from fidelity.report.verdicts import NO_GATE
 from fidelity.store.runs import Run
@@ -19,12 +18,12 @@ from fidelity.store.runs import Run
 JSON_SCHEMA_VERSION = 1
 
 
-def as_json(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE) -> dict[str, Any]:
+def as_json(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE) -> dict[str, object]:
     """The whole comparison as plain data, unrounded, with a verdict where a gate was asked for."""
     return {
         "schema_version": JSON_SCHEMA_VERSION,
         "baseline": _run_json(result.baseline),
-        "floor": _floor_json(floor_of(result), result.controls),
+        "floor": _floor_json(result.controls),
         "controls": [_run_json(control.run) for control in result.controls],
         "comparisons": [
             {
@@ -38,7 +37,7 @@ def as_json(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE) ->
                 },
                 "unscored": candidate.unscored,
                 "differences": [asdict(d) for d in differences_of(result, candidate, verdicts)],
-                "own_floor": _floor_json(own_floor_of(candidate), candidate.own_controls),
+                "own_floor": _floor_json(candidate.own_controls),
             }
             for candidate in result.candidates
         ],
@@ -47,25 +46,26 @@ def as_json(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE) ->
     }
 
 
-def json_schema() -> dict[str, Any]:
+def json_schema() -> dict[str, object]:
     """The JSON Schema (draft 2020-12) of what `as_json` gives."""
     text = resources.files("fidelity.report").joinpath("schema.json").read_text(encoding="utf-8")
-    schema: dict[str, Any] = json.loads(text)
+    schema: dict[str, object] = json.loads(text)
     return schema
 
 
-def _verdict_json(verdict: Verdict | None) -> dict[str, Any] | None:
+def _verdict_json(verdict: Verdict | None) -> dict[str, object] | None:
     elsewhere = {"candidate", "differences"}
     return None if verdict is None else {k: value for k, value in asdict(verdict).items() if k not in elsewhere}
 
 
-def _floor_json(floor: Mapping[str, Summary], controls: Sequence[Scores]) -> dict[str, Any] | None:
+def _floor_json(controls: Sequence[Scores]) -> dict[str, object] | None:
     if not controls:
         return None
+    floor = pooled_columns(controls)
     return {"columns": {name: _column_json(summary, controls[0], name) for name, summary in floor.items()}}
 
 
-def _run_json(run: Run) -> dict[str, Any]:
+def _run_json(run: Run) -> dict[str, object]:
     manifest = run.manifest
     return {
         "name": run.name,
@@ -81,7 +81,7 @@ def _run_json(run: Run) -> dict[str, Any]:
     }
 
 
-def _column_json(summary: Summary, scores: Scores, name: str) -> dict[str, Any]:
+def _column_json(summary: Summary, scores: Scores, name: str) -> dict[str, object]:
     return {
         summary.kind: summary.value,
         "n": summary.n,

@@ -20,7 +20,7 @@ from fidelity.report.content import (
     format_of,
     mean_chance_level,
     notes,
-    own_floor_of,
+    pooled_columns,
     shown_in_table,
     size_of,
     summaries_of,
@@ -55,7 +55,7 @@ def _print_numbers(result: ComparisonSet, console: Console) -> None:
     rows = [(f"{_names(result.controls)}\n(the floor)", result.controls, floor)] if result.controls else []
     for candidate in result.candidates:
         rows.append((_title(candidate.run), (candidate,), summaries_of(result, candidate)))
-        if own := own_floor_of(candidate):
+        if own := pooled_columns(candidate.own_controls):
             rows.append((f"{_names(candidate.own_controls)}\n(its own floor)", candidate.own_controls, own))
     columns = dict.fromkeys(name for _, _, summaries in rows for name in summaries if shown_in_table(name))
     values = {name: {s[name].value if name in s else None for _, _, s in rows} for name in columns}

@@ -14,8 +14,8 @@ from fidelity.metrics.thinking import Thinking
 from fidelity.pipeline import compare, generate
 from fidelity.records import Generation, Prompt
 from fidelity.store.store import Store
+from tests.conftest import Silent
 from tests.manifests import run_draft
-from tests.test_pipeline import Silent
 
 THOUGHT = {"a": ("one two", "4."), "b": ("one two three", "Paris.")}
 TAGGED = "<think>\n{}\n</think>\n\n{}"
@@ -31,7 +31,7 @@ def apart(thoughts):
 
 @pytest.fixture
 def compared(workspace):
-    """The candidate's scores, against a baseline whose control said the very same."""
+    """The candidate's scores, against a baseline and a control with the same outputs."""
 
     def compared(baseline, candidate, *metrics, gate=None, **keys):
         workspace.file("again.jsonl", "\n".join(map(json.dumps, baseline)))

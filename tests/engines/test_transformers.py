@@ -13,8 +13,7 @@ from fidelity.pipeline import generate
 from fidelity.prompts import load_prompts
 from fidelity.records import Failure, Prompt
 from fidelity.store.store import Store
-from tests.conftest import ROOT
-from tests.test_pipeline import Silent
+from tests.conftest import ROOT, Silent
 
 MODELS = ROOT / "models"
 STARTER = ROOT / "prompts" / "starter.jsonl"
@@ -130,7 +129,7 @@ class TestFp32:
 
 
 def opened(folder, model="smollm2-135m", **engine):
-    """What ran, and what it said to two prompts, and how surely."""
+    """What ran, its answers to two prompts, and their logprobs."""
     with open_engine(config(folder, model, **engine), log=folder / "engine.log", on_progress=lambda _: None) as hf:
         generations = list(hf.generate(load_prompts(STARTER, limit=2), Sampling(max_tokens=8)))
         return hf.info, [outcome.logprobs for outcome in generations]

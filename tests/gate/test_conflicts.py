@@ -7,7 +7,7 @@ import pytest
 
 from fidelity.gate import Gate, Measured, judge, out_of_reach
 from fidelity.metrics.conflicts import Conflicts
-from tests.gate.test_gate import by_id, evidence
+from tests.gate.evidence import by_id, evidence
 from tests.laws import pair
 
 N = 100
@@ -100,7 +100,7 @@ HARMLESS = {
 
 
 def judged(baseline, candidate, control=None):
-    """The candidate's verdict and its columns' means; the control says what the baseline does, or else `control`."""
+    """The candidate's verdict and its columns' means; the control has the baseline's answers, or else `control`."""
     columns, floor = ({c.name: c for c in scored(baseline, texts)} for texts in (candidate, control or baseline))
     found = {
         name: Measured(column, by_id(column.values), (by_id(floor[name].values),)) for name, column in columns.items()

@@ -11,7 +11,7 @@ from fidelity.pipeline import compare
 from fidelity.runs.jobs import chunks
 from fidelity.stats import reading_order
 from fidelity.store.store import Store
-from tests.test_pipeline import Silent
+from tests.conftest import Silent
 
 N = 200
 LENIENT, STRICT = Gate(margins={"identical": 0.8}), Gate(margins={"identical": 0.3})
@@ -19,7 +19,7 @@ LENIENT, STRICT = Gate(margins={"identical": 0.8}), Gate(margins={"identical": 0
 
 @pytest.fixture
 def study(fake_vllm, workspace):
-    """Compares until decided, with a stand-in for vLLM; gives the candidate's scores and what was said."""
+    """Compares until decided, with a fake vLLM; returns the candidate's scores and the messages."""
     workspace.prompts(*(f"question number {n}" for n in range(N)))
     workspace.baseline(chunk=24)
     workspace.run("quant")

@@ -15,20 +15,19 @@ from fidelity.pipeline import compare
 from fidelity.report import as_json, as_markdown
 from fidelity.store.store import Store
 from fidelity.store.studies import read_study
-from tests.conftest import ROOT
-from tests.report.conftest import Silent
+from tests.conftest import ROOT, Silent
 
 OLD = ROOT / "tests" / "fixtures" / "store-v1"
 COMPARISONS = sorted(file.stem for file in (OLD / "expected").glob("*.json"))
 KINDS = ("identical", "rouge", "diversity", "tokens")
 
 ESTIMATES = {"prompts_needed", "reason"}
-"""How many prompts would decide, and the sentence that says so: the estimate may become better."""
+"""The number of prompts that would decide, and its sentence: the estimate may improve."""
 
 
 @pytest.fixture
 def old(tmp_path):
-    """A copy of the old store, so that a test which writes by mistake changes nothing in version control."""
+    """A copy of the old store: a test that writes by mistake must change nothing in version control."""
     return Store(shutil.copytree(OLD / "store", tmp_path / "old"))
 
 
