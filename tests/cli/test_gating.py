@@ -269,7 +269,7 @@ class TestHistory:
             ("good", "pass"), ("bad", "fail"), ("later", "inconclusive")
         ]  # fmt: skip
         assert entries[1]["verdict"]["lines"][0]["value"] == pytest.approx(0.985)
-        assert "+0.990" in out
+        assert "+0.985" in out
         assert "Drift is displacement, not quality" in out
 
     def test_reports_look_back(self, fidelity, workspace, write, base, bad, gate):
