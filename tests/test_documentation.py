@@ -31,7 +31,7 @@ def missing(text, *, folder=ROOT):
     code = [" ".join(span.split()) for span in SPAN.findall(FENCED.sub("", text))]
     shell = [body for language, body in FENCED.findall(text) if language in ("sh", "bash")]
     lines = [line.strip() for body in shell for line in body.replace("\\\n", " ").splitlines()] + code
-    commands = [part.strip() for line in lines for part in line.partition("  #")[0].split("&&")]
+    commands = [command.strip() for line in lines for command in line.partition("  #")[0].split("&&")]
     return [
         *(link for link in re.findall(r"\]\(([^)\s]+)\)", text) if not _leads_somewhere(link, text, folder)),
         *(path for path in PATH.findall(re.sub(r"\]\([^)]*\)", "", text)) if not _exists(path, folder)),
@@ -52,8 +52,10 @@ def _leads_somewhere(link, text, folder):
     target = folder / path
     if not target.exists() or not heading:
         return target.exists()
-    found = re.findall(r"^#+ (.*)$", FENCED.sub("", target.read_text(encoding="utf-8") if path else text), re.MULTILINE)
-    return heading in {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in found}
+    titles = re.findall(
+        r"^#+ (.*)$", FENCED.sub("", target.read_text(encoding="utf-8") if path else text), re.MULTILINE
+    )
+    return heading in {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 def _exists(path, folder):
@@ -141,7 +143,7 @@ def test_yaml_examples_are_accepted(file):
         ("`pip install 'llm-fidelity[vllm,semantics]'`", "semantics"),
     ],
 )
-def test_a_name_of_nothing_is_found(text, named):
+def test_a_name_of_nothing_is_reported(text, named):
     assert missing(text) == [named]
 
 
@@ -154,7 +156,7 @@ def test_a_name_of_nothing_is_found(text, named):
         "- uses: X\n  with: {base: a}\n",
     ],
 )
-def test_a_wrong_example_is_found(body):
+def test_a_wrong_example_is_reported(body):
     assert len(refused(f"```yaml\n{body}```\n")) == 1
 
 
