@@ -11,10 +11,12 @@ import pytest
 import yaml
 
 from fidelity.cli import main
-from fidelity.config import parse_run
+from fidelity.config import RunConfig, parse_run
+from fidelity.config.run import Sampling
 from fidelity.errors import FidelityError
 from fidelity.gate import Gate
 from fidelity.metrics import every_metric
+from fidelity.study.study import StudyFile
 
 ROOT = Path(__file__).parent.parent
 FILES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "prompts").glob("*.md")])
@@ -112,6 +114,8 @@ def _why_refused(body):
         try:
             if body.startswith("# gate.yaml"):
                 Gate.model_validate(data)
+            elif body.startswith("# study.yaml"):
+                StudyFile.model_validate(data)
             else:
                 parse_run({"name": "run", "model": "org/model", "engine": {"kind": "vllm"}} | data, ROOT / "run.yaml")
         except (FidelityError, ValueError) as error:
@@ -164,3 +168,9 @@ def test_every_column_has_a_place_in_the_guide():
     guide = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
     names = {column.name.partition("[")[0] for metric in every_metric() for column in metric.score([])}
     assert [name for name in sorted(names) if f"`{name}`" not in guide] == []
+
+
+def test_every_key_of_a_run_is_documented():
+    page = (ROOT / "docs" / "runs.md").read_text(encoding="utf-8")
+    keys = [*RunConfig.model_fields, *Sampling.model_fields]
+    assert [key for key in keys if f"`{key}`" not in page and f"`{key}:" not in page] == []
