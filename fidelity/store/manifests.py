@@ -202,6 +202,10 @@ class ComparisonManifest(Manifest):
     """Directories of the comparisons of the baseline's controls; None for a control, and until scoring is finished."""
     own_controls: tuple[FileName, ...] = ()
     """Directories of the comparisons of the candidate's own controls."""
+    references: tuple[str, ...] = ()
+    """Folders of the candidate's comparisons with each control; empty where an older version compared it."""
+    between_controls: tuple[str, ...] = ()
+    """Folders of the controls' comparisons with each other."""
     shared_answers: tuple[SharedAnswers, ...] = ()
     """Hashes of candidate, baseline and each of `controls`; empty in comparisons of older versions."""
     candidates: int = 1
