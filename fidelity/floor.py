@@ -1,4 +1,4 @@
-"""Floor and excess: what a column says beyond what the baseline shows against itself, prompt by prompt."""
+"""Floor and excess: what a column measures beyond what the baseline's runs show among themselves, by prompt."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ ByPrompt = Mapping[str, PromptValue | None]
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A column in a few numbers, all over the prompts that the candidate and every control could be scored on."""
+    """A column in a few numbers, over the prompts that the candidate and the baseline's runs could be scored on."""
 
     name: str
     value: float | None
@@ -74,41 +74,66 @@ def by_prompt(prompt_ids: Sequence[str], column: Column) -> dict[str, PromptValu
     return values
 
 
-def excess_by_prompt(candidate: ByPrompt, controls: Sequence[ByPrompt], better: Better) -> dict[str, float | None]:
-    """For each prompt c - s: the mean similarity of the baseline's controls less that of the candidate.
+class AmongRuns(NamedTuple):
+    """One column between a baseline's runs (itself and its controls), and between each of them and a candidate.
 
-    Turned round where lower is better, so that positive is always worse. None where either side could not be scored,
-    and everywhere without a control or for a column that is neither better nor worse.
+    The baseline's runs are exchangeable, so each is a reference for the candidate. Where the candidate was scored
+    against the baseline alone (token columns, stores of earlier versions), that is the only reference.
     """
-    floor = {} if better == "neither" else mean_over_controls(controls)
+
+    candidate: tuple[ByPrompt, ...]
+    """Of the candidate with each reference; the baseline is the first."""
+    floor: tuple[ByPrompt, ...] = ()
+    """Of each two references, in the order of `itertools.combinations`; of the baseline with each control where the
+    baseline is the only reference. Empty without a control."""
+
+    @property
+    def all_references(self) -> bool:
+        """Whether every run of the baseline is a reference."""
+        return len(self.candidate) > 1
+
+
+def excess_by_prompt(values: AmongRuns, better: Better) -> dict[str, float | None]:
+    """For each prompt: the mean similarity among the baseline's runs less that of the candidate to each of them.
+
+    A two-sample statistic of the energy family, with the column as its kernel (docs/statistics.md): it is 0 on average
+    where the candidate is one more run of the baseline. Turned round where lower is better, so that positive is always
+    worse. None where either side could not be scored, and everywhere without a control or for a column that is neither
+    better nor worse.
+    """
+    floor = {} if better == "neither" else mean_by_prompt(values.floor)
     sign = 1.0 if better == "higher" else -1.0
     excess: dict[str, float | None] = {}
-    for prompt_id, own in candidate.items():
-        control = floor.get(prompt_id)
-        excess[prompt_id] = None if own is None or control is None else sign * (control.value - own.value)
+    for prompt_id, own in mean_by_prompt(values.candidate).items():
+        baseline = floor.get(prompt_id)
+        excess[prompt_id] = None if own is None or baseline is None else sign * (baseline.value - own.value)
     return excess
 
 
-def mean_over_controls(controls: Sequence[ByPrompt]) -> dict[str, PromptValue | None]:
-    """Each prompt's mean over the controls; None where one of them could not be scored."""
-    if len(controls) < 2:
-        return dict(controls[0]) if controls else {}
+def mean_by_prompt(columns: Sequence[ByPrompt]) -> dict[str, PromptValue | None]:
+    """Each prompt's mean over several pairs of runs; None where one of them could not be scored.
+
+    The prompts, and the answers that count as the worst, are those of the first.
+    """
+    if len(columns) < 2:
+        return dict(columns[0]) if columns else {}
     merged: dict[str, PromptValue | None] = {}
-    for prompt_id in controls[0]:
-        values = [control.get(prompt_id) for control in controls]
-        scored = [value for value in values if value is not None]
-        whole = len(scored) == len(controls)
-        merged[prompt_id] = _mean_of([(v.value, v.weight) for v in scored], plain=True) if whole else None
+    for prompt_id, first in columns[0].items():
+        scored = [value for column in columns if (value := column.get(prompt_id)) is not None]
+        mean = _mean_of([(v.value, v.weight) for v in scored], plain=True) if len(scored) == len(columns) else None
+        merged[prompt_id] = mean and mean._replace(n_worst=first.n_worst if first else 0)
     return merged
 
 
-def summarise(own: ByPrompt, column: Column, controls: Sequence[ByPrompt] = ()) -> Summary:
-    """A column, whose values are `own`, over the prompts that candidate and controls have in common, with its excess.
+def summarise(values: AmongRuns, column: Column) -> Summary:
+    """A column over the prompts that candidate and baseline's runs have in common, with its excess.
 
+    Its value is with the baseline itself, whose answers are those that people read; the excess is over all references.
     A column that is only described ("neither") is summarised over all of its own prompts.
     """
-    excess = excess_by_prompt(own, controls, column.better)
-    judged = bool(controls) and column.better != "neither"
+    excess = excess_by_prompt(values, column.better)
+    judged = bool(values.floor) and column.better != "neither"
+    own = values.candidate[0]
     common = {p: v for p, v in own.items() if v is not None and (not judged or excess[p] is not None)}
     weighted = [(excess[p], v.weight) for p, v in common.items()] if judged else []
     return Summary(
@@ -124,7 +149,7 @@ def summarise(own: ByPrompt, column: Column, controls: Sequence[ByPrompt] = ()) 
 
 
 def pooled(values: Sequence[ByPrompt], column: Column) -> Summary:
-    """The floor itself: the `values` of one column over the pairs of every control."""
+    """The floor as it is shown: the `values` of one column over the pairs of every control with the baseline."""
     scored = [v for control in values for v in control.values() if v is not None]
     return Summary(
         name=column.name,
@@ -132,7 +157,7 @@ def pooled(values: Sequence[ByPrompt], column: Column) -> Summary:
         kind=column.summary,
         better=column.better,
         n=len(scored),
-        n_unscored=sum(len(control) for control in values) - len(scored),
+        n_unscored=sum(map(len, values)) - len(scored),
         excess=None,
     )
 

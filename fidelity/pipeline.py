@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain
+from itertools import chain, combinations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -90,29 +90,39 @@ def compare(
     base, *controls = stored or generate_jobs(baseline_jobs, store, listener, depths=depths)
     reasoning = baseline.reasoning
     floor = tuple(_with_divergences(begin(base, control, store, reasoning), controls) for control in controls)
+    refer = partial(begin, reasoning=reasoning, is_reference=True)
+    between = tuple(refer(one, other, store) for one, other in combinations(controls, 2))
     compared: list[Scores] = []
     not_compared = {}
     for one in plans:
-        look = partial(begin, reasoning=reasoning, compares=one.config.compares)
+        begin_one = partial(begin, reasoning=reasoning, compares=one.config.compares)
+
+        def look(run: Run, store: Store, begin_one: Callable[[Run, Run, Store], Scores] = begin_one) -> Scores:
+            references = tuple(refer(control, run, store) for control in controls)
+            return replace(begin_one(base, run, store), references=references)
+
         decided = None
         if gate and until_decided:
-            decided = _decided_by(gate, base, floor, metrics, look, len(candidates))
+            decided = _decided_by(
+                gate, ComparisonSet(base, floor, (), between_controls=between), metrics, look, len(candidates)
+            )
         try:
             run, *own_controls = _runs_of(
                 one, store, partial(generate_jobs, listener=listener, depths=depths, baseline=base, decided=decided)
             )
             own = tuple(begin(run, control, store, reasoning) for control in own_controls)
-            compared.append(replace(_with_divergences(look(base, run, store), controls), own_controls=own))
+            compared.append(replace(_with_divergences(look(run, store), controls), own_controls=own))
         except StoreError:  # a full disk would stop the others too
             raise
         except FidelityError as error:
             not_compared[one.config.name] = str(error)
             listener.say(f"{one.config.name}: not compared: {error}")
-    score([*floor, *compared], metrics)
+    references = [*between, *(reference for scores in compared for reference in scores.references)]
+    score([*floor, *compared, *references], metrics)
     for scores in compared:
         score(scores.own_controls, metrics)
-    finished = tuple(keep(scores, floor, candidates=len(candidates)) for scores in compared)
-    return ComparisonSet(base, floor, finished, not_compared)
+    finished = tuple(keep(scores, floor, between_controls=between, candidates=len(candidates)) for scores in compared)
+    return ComparisonSet(base, floor, finished, not_compared, between)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,20 +216,24 @@ def _generates(store: Store, *jobs: Sequence[Job]) -> bool:
 
 def _decided_by(
     gate: Gate,
-    base: Run,
-    floor: tuple[Scores, ...],
+    baseline: ComparisonSet,
     metrics: Sequence[Metric],
-    look: Callable[[Run, Run, Store], Scores],
+    look: Callable[[Run, Store], Scores],
     candidates: int,
 ) -> Decided:
     """Looks at a run that may still grow; nothing of a look is kept but the embeddings."""
 
     def outcome(run: Run) -> Outcome:
         with TemporaryDirectory() as folder:
-            looked = look(base, run, Store(Path(folder)))
-            beside = tuple(Scores(base, control.run, control.comparison) for control in floor)
-            score([*beside, looked], metrics, anchors=False)
-            evidence = evidence_of(ComparisonSet(base, beside, (looked,)), looked)
+            looked = look(run, Store(Path(folder)))
+            controls, between = (
+                tuple(Scores(one.baseline, one.run, one.comparison, is_reference=one.is_reference) for one in several)
+                for several in (baseline.controls, baseline.between_controls)
+            )
+            score([*controls, looked, *between, *looked.references], metrics, anchors=False)
+            evidence = evidence_of(
+                ComparisonSet(baseline.baseline, controls, (looked,), between_controls=between), looked
+            )
             # Chance levels are stored with the final verdict: every look does without, so that all looks are alike.
             columns = {name: replace(measured, chance=None) for name, measured in evidence.columns.items()}
             return judge(gate, replace(evidence, columns=columns, candidates=candidates)).outcome

@@ -7,7 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from fidelity.errors import ConfigError
+from fidelity.outside.documents import read_json
+from fidelity.outside.strings import replace_lone_surrogates
 from fidelity.records import Message, Prompt
+
+LONGEST_NAME = 10_000
+"""Characters of a prompt's id and of its category."""
 
 
 def load_prompts(path: Path, *, limit: int | None = None) -> tuple[Prompt, ...]:
@@ -55,11 +60,14 @@ def read_jsonl(path: Path) -> list[tuple[str, JsonRow]]:
             continue
         where = f"{path}, line {number}"
         try:
-            row = json.loads(line)
+            row = read_json(line)
         except ValueError as error:
             raise ConfigError(f"{where}: not JSON ({error}); each line is one JSON object") from error
         if not isinstance(row, dict):
             raise ConfigError(f"{where}: a JSON object is expected, found {type(row).__name__}")
+        for key in ("id", "custom_id", "category"):
+            if isinstance(row.get(key), str) and len(row[key]) > LONGEST_NAME:
+                raise ConfigError(f"{where}: {key!r} has more than {LONGEST_NAME:,} characters; shorten it")
         rows.append((where, row))
     return rows
 
@@ -85,11 +93,6 @@ def prompts_digest(prompts: Sequence[Prompt]) -> str:
     """SHA-256 over ids and contents, in order: equal for two sets that ask the same."""
     content = [[p.id, [[m.role, m.content] for m in p.messages], isinstance(p.content, str)] for p in prompts]
     return hashlib.sha256(json.dumps(content, ensure_ascii=True).encode()).hexdigest()
-
-
-def replace_lone_surrogates(text: str) -> str:
-    """The text with surrogate pairs joined and lone surrogates, which no UTF-8 file can hold, as U+FFFD."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _message(turn: Any, where: str) -> Message:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from fidelity import __version__
 from fidelity.cli import comparing, exporting, gating, inspecting, listing, recommending, showing, studying, tokens
 from fidelity.cli.options import COULD_NOT_JUDGE
+from fidelity.cli.terminal import echo
 from fidelity.errors import FidelityError
 
 INTERRUPTED = 130
@@ -23,15 +24,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int = chosen.command(chosen)
         return code
     except FidelityError as error:
-        print(f"fidelity: {error}", file=sys.stderr)
+        echo(f"fidelity: {error}", to=sys.stderr)
     except KeyboardInterrupt:
-        print("fidelity: interrupted; finished answers are saved, run the command again to continue", file=sys.stderr)
+        echo("fidelity: interrupted; finished answers are saved, run the command again to continue", to=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         pass
     except Exception:
-        traceback.print_exc()
-        print("fidelity: this is a defect of fidelity's; please report it with the lines above", file=sys.stderr)
+        echo(traceback.format_exc(), to=sys.stderr)
+        echo("fidelity: this is a defect of fidelity's; please report it with the lines above", to=sys.stderr)
     return COULD_NOT_JUDGE
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from fidelity.cli.options import OK, Commands, add_limit, add_store, open_store, positive
 from fidelity.cli.progress import ProgressBar
 from fidelity.cli.reports import add_reports, check_reports, report_all
+from fidelity.cli.terminal import echo
 from fidelity.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -130,10 +131,10 @@ def _generate(chosen: argparse.Namespace) -> int:
     )
     for run in runs:
         counts = run.manifest.counts
-        print(f"{run.path}: {counts.generations} generations, {counts.failures} failures, {counts.tokens} tokens")
+        echo(f"{run.path}: {counts.generations} generations, {counts.failures} failures, {counts.tokens} tokens")
         if chosen.profile:
             for line in profile_lines(run):
-                print(f"  {line}")
+                echo(f"  {line}")
     return OK
 
 
@@ -141,4 +142,4 @@ def metrics_of(baseline: "RunConfig", kinds: Sequence[str] | None = None) -> lis
     """The metrics that are asked for: by --metric, else by the baseline's YAML, else the default set."""
     from fidelity.comparison.metric_choice import choose_metrics
 
-    return choose_metrics(baseline, kinds, on_left_out=lambda text: print(f"fidelity: {text}", file=sys.stderr))
+    return choose_metrics(baseline, kinds, on_left_out=lambda text: echo(f"fidelity: {text}", to=sys.stderr))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from fidelity.cli.options import COULD_NOT_JUDGE, OK, Commands, add_limit, add_store, open_store
 from fidelity.cli.progress import ProgressBar
+from fidelity.cli.terminal import echo
 
 
 def add_to(commands: Commands) -> None:
@@ -40,7 +41,7 @@ def _export(chosen: argparse.Namespace) -> int:
     runs = generate(config, store=open_store(chosen.store), listener=ProgressBar(), limit=chosen.limit)
     export(runs, chosen.directory, replace=chosen.replace)
     controls = f"{len(runs) - 1} control" + ("" if len(runs) == 2 else "s")
-    print(f"{chosen.directory}: {runs[0].name} and {controls}; commit it, and compare with {{kind: stored, path: ...}}")
+    echo(f"{chosen.directory}: {runs[0].name} and {controls}; commit it, and compare with {{kind: stored, path: ...}}")
     return OK
 
 
@@ -54,7 +55,7 @@ def _export_prompts(chosen: argparse.Namespace) -> int:
         raise ConfigError(f"{chosen.file}: the input file of an OpenAI batch is a .jsonl file")
     rows = (batch_rows if chosen.openai_batch else rendered_rows)(config, limit=chosen.limit)
     write_rows(rows, chosen.file)
-    print(f"{chosen.file}: {len(rows)} prompts; compare the answers with {{kind: recorded, path: ...}}")
+    echo(f"{chosen.file}: {len(rows)} prompts; compare the answers with {{kind: recorded, path: ...}}")
     return OK
 
 
@@ -67,11 +68,11 @@ def _check(chosen: argparse.Namespace) -> int:
     findings = check(chosen.directory, config=config, limit=chosen.limit, remembered=remembered)
     words = {True: "same", False: "DIFFERS", None: "can't tell"}
     for finding in findings:
-        print(f"{words[finding.fits]:10}  {finding.what}{': ' if finding.detail else ''}{finding.detail}")
+        echo(f"{words[finding.fits]:10}  {finding.what}{': ' if finding.detail else ''}{finding.detail}")
     differs = [finding.what for finding in findings if finding.fits is False]
     if differs:
-        print(f"{chosen.directory}: does not fit any more ({', '.join(differs)}); export anew with --replace")
+        echo(f"{chosen.directory}: does not fit any more ({', '.join(differs)}); export anew with --replace")
         return COULD_NOT_JUDGE
     unknown = " as far as can be told here" if any(finding.fits is None for finding in findings) else ""
-    print(f"{chosen.directory}: fits{unknown}")
+    echo(f"{chosen.directory}: fits{unknown}")
     return OK

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fidelity.cli.options import OK, Commands, add_store, open_store, write
 from fidelity.cli.reports import add_reports, check_reports, report_all
+from fidelity.cli.terminal import echo, open_console
 from fidelity.errors import ConfigError
 
 
@@ -62,21 +63,18 @@ def _init(chosen: argparse.Namespace) -> int:
     if chosen.output.exists():
         raise ConfigError(f"{chosen.output}: is there already, and is not overwritten; name another with --output")
     write(chosen.output, text)
-    print(
-        f"{chosen.output}: written, for a {chosen.purpose} purpose; read the reasons in it, then delete 'provisional'"
-    )
+    echo(f"{chosen.output}: written, for a {chosen.purpose} purpose; read the reasons in it, then delete 'provisional'")
     return OK
 
 
 def _history(chosen: argparse.Namespace) -> int:
-    from rich.console import Console
 
     from fidelity.comparison.history import history
     from fidelity.gate import load_gate
     from fidelity.report import print_history
 
     entries = history(open_store(chosen.store), load_gate(chosen.gate), baseline=chosen.baseline)
-    print_history(entries, Console())
+    print_history(entries, open_console())
     if chosen.json:
         write(chosen.json, json.dumps([asdict(entry) for entry in entries], indent=2, ensure_ascii=False) + "\n")
     return OK

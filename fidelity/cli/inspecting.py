@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fidelity.cli.options import COULD_NOT_JUDGE, OK, Commands, write
+from fidelity.cli.terminal import open_console
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,11 +35,10 @@ def add_to(commands: Commands) -> None:
 
 
 def _inspect(chosen: argparse.Namespace) -> int:
-    from rich.console import Console
 
     from fidelity.inspection import as_json, contrast_json, contrast_of, inspect
 
-    console = Console()
+    console = open_console()
     names = [name for name in (chosen.what, chosen.other) if name is not None]
     alone = len(names) == 1
     inspection = [inspect(name, revision=chosen.revision, ask_vllm=alone and not chosen.no_kernels) for name in names]

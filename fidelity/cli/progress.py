@@ -3,6 +3,8 @@
 import sys
 import time
 
+from fidelity.outside.strings import inert
+
 
 class ProgressBar:
     """Progress on stderr: a line that is rewritten on a terminal, a line every ten seconds elsewhere."""
@@ -29,4 +31,4 @@ class ProgressBar:
 
     def _print(self, text: str, *, end: str) -> None:
         clear = "\r\x1b[K" if self._live else ""
-        print(f"{clear}{text}", end=end, file=sys.stderr, flush=True)
+        print(f"{clear}{inert(text)}", end=end, file=sys.stderr, flush=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fidelity.cli.options import COULD_NOT_JUDGE, OK, Commands, open_store
+from fidelity.cli.terminal import echo
 from fidelity.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def _recommend(chosen: argparse.Namespace) -> int:
         open_store(chosen.store), load_gate(chosen.within), minimise=chosen.minimise, baseline=chosen.baseline
     )
     for line in _lines(recommendation):
-        print(line)
+        echo(line)
     if recommendation.best:
         return OK
     outcomes = {choice.verdict.outcome if choice.verdict else "inconclusive" for choice in recommendation.choices}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fidelity.cli.options import check_writable, write
+from fidelity.cli.terminal import echo, open_console
 from fidelity.errors import ConfigError, FidelityError
 
 if TYPE_CHECKING:
@@ -57,23 +58,21 @@ def report_all(result: "ComparisonSet", gate: "Gate | None", store: "Store", cho
     In GitHub Actions the step's summary and an annotation are written unasked. A report that can't be written is an
     error, and changes no verdict.
     """
-    from rich.console import Console
-
     from fidelity import report
     from fidelity.comparison import results
     from fidelity.gate import exit_code
 
     verdicts = results.verdicts(result, gate) if gate else {}
-    console = Console()
+    console = open_console()
     with report.without_commands(console, environment=os.environ):
         report.print_table(result, console, verdicts)
         if chosen.published:
             report.print_published(result, console)
     errors = _write_all(result, verdicts, gate, store, chosen)
     for error in errors:
-        print(f"fidelity: {error}", file=sys.stderr)
+        echo(f"fidelity: {error}", to=sys.stderr)
     if annotation := report.annotation(result, verdicts, environment=os.environ):
-        print(annotation, flush=True)
+        print(annotation, flush=True)  # a command that is meant
     outcomes = [verdict.outcome for verdict in verdicts.values()]
     unjudgeable = result.not_compared or report.mislabeled(result) or (errors and not gate)
     return exit_code([*outcomes, "inconclusive"] if unjudgeable else outcomes)

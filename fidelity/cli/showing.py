@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fidelity.cli.options import OK, Commands, positive
+from fidelity.cli.terminal import open_console
 from fidelity.errors import ConfigError
 from fidelity.schema import nearest
 from fidelity.text.conflicts import KINDS
@@ -34,14 +35,13 @@ def add_to(commands: Commands) -> None:
 
 
 def _show(chosen: argparse.Namespace) -> int:
-    from rich.console import Console
     from rich.text import Text
 
     from fidelity.comparison.results import load_comparison
     from fidelity.report.conflicts import conflict_headlines
 
     result = load_comparison(chosen.comparison)
-    console = Console(highlight=False)
+    console = open_console(highlight=False)
     for headline in conflict_headlines(result):
         console.print(Text(headline, style="bold"))
     for pair in _chosen(result, chosen):
@@ -79,9 +79,9 @@ def _shown(pair: "Pair", *, whole: bool) -> "Text":
     """The prompt's name, its conflicts, and both texts as one, with what only one of them has in brackets and color."""
     from rich.text import Text
 
+    from fidelity.outside.strings import one_line
     from fidelity.report.conflicts import conflict_in_words, conflicts_of
     from fidelity.report.diff import readable, word_diff
-    from fidelity.report.sanitize import one_line
 
     title = one_line(pair.prompt.id) + (f", repeat {pair.baseline.repeat}" if pair.baseline.repeat else "")
     shown = Text(f"\n== {title} ==\n", style="bold")

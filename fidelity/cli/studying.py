@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fidelity.cli.comparing import metrics_of
 from fidelity.cli.options import COULD_NOT_JUDGE, OK, Commands, add_limit, add_store, open_store, positive
+from fidelity.cli.terminal import echo
 from fidelity.errors import MissingPackageError
 
 
@@ -36,14 +37,14 @@ def _study(chosen: argparse.Namespace) -> int:
     study, store = load_study(chosen.study), open_store(chosen.store)
     if chosen.dry_run:
         for line in plan_study(study, store=store, limit=chosen.limit).lines():
-            print(line)
+            echo(line)
         return OK
     cells = run_study(study, store=store, listener=ProgressBar(), metrics_of=metrics_of, limit=chosen.limit)
     failed = [cell for cell in cells if cell.comparison is None]
     for cell in cells:
         how = f"failed: {cell.why}" if cell in failed else f"compared: {cell.comparison}"
-        print(f"{cell.family}: {cell.candidate}: {how}")
-    print(f"{len(cells) - len(failed)} of {len(cells)} compared; to look at: fidelity dashboard --store {store.root}")
+        echo(f"{cell.family}: {cell.candidate}: {how}")
+    echo(f"{len(cells) - len(failed)} of {len(cells)} compared; to look at: fidelity dashboard --store {store.root}")
     return COULD_NOT_JUDGE if failed else OK
 
 

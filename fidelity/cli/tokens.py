@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fidelity.cli.options import OK, Commands, write
+from fidelity.cli.terminal import open_console
 
 if TYPE_CHECKING:
     from fidelity.tokens.report import RunTokens
@@ -28,7 +29,6 @@ def add_to(commands: Commands) -> None:
 
 
 def _tokens(chosen: argparse.Namespace) -> int:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -48,7 +48,7 @@ def _tokens(chosen: argparse.Namespace) -> int:
     columns = [_facts(of_run) for of_run in report.runs]
     for name in dict.fromkeys(name for column in columns for name in column):
         table.add_row(name, *(Text(column.get(name, "-")) for column in columns))
-    console = Console()
+    console = open_console()
     console.print(table)
     if report.noise is not None:
         console.print(

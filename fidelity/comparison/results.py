@@ -1,5 +1,6 @@
 """A baseline, its controls and its candidates, scored: as it is measured, or read back from the store; and judged."""
 
+import math
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,8 +11,9 @@ from typing import Literal
 from fidelity.comparison.pairing import Pairing, pair_runs
 from fidelity.config import Compares
 from fidelity.errors import StoreError
-from fidelity.floor import ByPrompt, by_prompt, candidate_by_prompt, summarise
+from fidelity.floor import AmongRuns, ByPrompt, by_prompt, candidate_by_prompt, summarise
 from fidelity.gate import Evidence, Gate, Measured, Verdict, judge
+from fidelity.metrics import every_metric
 from fidelity.outside.paths import inside
 from fidelity.records import Column, PromptTokens, Sameness, SharedAnswers, Side
 from fidelity.store.comparisons import Comparison
@@ -52,6 +54,10 @@ class Scores:
     """Column name to the reason why it has nothing to say on these two runs (diversity, without repeats)."""
     own_controls: tuple["Scores", ...] = ()
     """A candidate's own controls, compared with the candidate: its own floor, which is shown and not judged."""
+    references: tuple["Scores", ...] = ()
+    """A candidate compared with each of the baseline's controls; empty for comparisons of older versions."""
+    is_reference: bool = False
+    """Whether these are numbers between a control and another run, which only an excess is made of."""
 
     @property
     def prompt_ids(self) -> tuple[str, ...]:
@@ -113,6 +119,8 @@ class ComparisonSet:
     candidates: tuple[Scores, ...]
     not_compared: dict[str, str] = field(default_factory=dict)
     """Candidate name to the error that kept it from being compared."""
+    between_controls: tuple[Scores, ...] = ()
+    """The controls with each other, in the order of `itertools.combinations`; empty with fewer than two of them."""
 
 
 def verdicts(result: ComparisonSet, gate: Gate, *, candidates: int = 1) -> dict[str, Verdict]:
@@ -139,11 +147,19 @@ def evidence_of(result: ComparisonSet, candidate: Scores) -> Evidence:
             reasons = lacking.inapplicable | lacking.unscored
             unscored[name] = reasons.get(name, f"the control {lacking.run.name} was not scored on it")
             continue
-        controls = tuple(control_values_of(control, name) for control in result.controls)
+        among = among_runs(result, candidate, name)
         levels = [chance_level(scores, name) for scores in result.controls or (candidate,)]
         known = [level for level in levels if level is not None]
         chance = sum(known) / len(known) if known else chance_level(candidate, name)
-        columns[name] = Measured(scored.column, values_of(candidate, name), controls, chance)
+        controls = tuple(control_values_of(control, name) for control in result.controls)
+        columns[name] = Measured(
+            scored.column,
+            values_of(candidate, name),
+            controls,
+            among=among if among.all_references else None,
+            only_reference=_why_only_reference(candidate, scored) if among.floor and not among.all_references else "",
+            chance=chance,
+        )
     return Evidence(
         candidate=candidate.run.name,
         prompt_ids=tuple(dict.fromkeys([*candidate.prompt_ids, *candidate.failures])),
@@ -162,6 +178,39 @@ def evidence_of(result: ComparisonSet, candidate: Scores) -> Evidence:
         shared_answers=candidate.comparison.manifest.shared_answers,
         planned=candidate.run.manifest.planned,
     )
+
+
+def _why_only_reference(candidate: Scores, scored: ScoredColumn) -> str:
+    """Why a column with a floor has the baseline alone as its reference; empty where it should: forced tokens."""
+    kind = scored.signature.partition("|")[0]
+    if any(metric.kind == kind and metric.reads_token_scores for metric in every_metric()):
+        return ""
+    if not candidate.references:
+        return "an older version compared them, with the baseline as the only reference: run fidelity compare again"
+    return "not all of the baseline's runs could be scored on it"
+
+
+def among_runs(result: ComparisonSet, candidate: Scores, name: str) -> AmongRuns:
+    """A column of a candidate with its references, and of these with each other.
+
+    Every run of the baseline is a reference where all of their pairs were scored on the column. It has no floor
+    without a control, and where a control lacks it.
+    """
+    own = values_of(candidate, name)
+    if not result.controls or any(name not in control.columns for control in result.controls):
+        return AmongRuns((own,))
+    floor = floor_values_of(result, name)
+    others = [scores for scores in candidate.references if name in scores.columns]
+    if len(others) < len(result.controls) or len(floor) < math.comb(len(result.controls) + 1, 2):
+        return AmongRuns((own,), floor[: len(result.controls)])
+    return AmongRuns((own, *(values_of(scores, name) for scores in others)), floor)
+
+
+def floor_values_of(result: ComparisonSet, name: str) -> tuple[ByPrompt, ...]:
+    """A column that every control has, over the pairs of the baseline's runs: of all of them where all were scored."""
+    between = [scores for scores in result.between_controls if name in scores.columns]
+    whole = len(between) == math.comb(len(result.controls), 2)
+    return tuple(control_values_of(scores, name) for scores in (*result.controls, *(between if whole else ())))
 
 
 def values_of(candidate: Scores, name: str) -> ByPrompt:
@@ -183,20 +232,25 @@ def control_values_of(control: Scores, name: str) -> ByPrompt:
 def chance_level(scores: Scores, name: str) -> float | None:
     """A column's mean between this run's outputs and other prompts' baselines; None for what is no similarity."""
     low = scores.columns[name].low
-    return None if low is None else summarise(by_prompt(scores.prompt_ids, low), low).value
+    return None if low is None else summarise(AmongRuns((by_prompt(scores.prompt_ids, low),)), low).value
 
 
-def keep(candidate: Scores, controls: Sequence[Scores], *, candidates: int = 1) -> Scores:
+def keep(
+    candidate: Scores, controls: Sequence[Scores], *, between_controls: Sequence[Scores] = (), candidates: int = 1
+) -> Scores:
     """Write into a candidate's comparison which controls belong to it, so that it can be read back and judged.
 
     Args:
         candidate: The candidate's.
         controls: Those of the baseline's controls.
+        between_controls: The controls with each other.
         candidates: How many were compared together.
     """
     comparison = candidate.comparison.described(
         controls=[control.comparison.path.name for control in controls],
         own_controls=[control.comparison.path.name for control in candidate.own_controls],
+        references=[reference.comparison.path.name for reference in candidate.references],
+        between_controls=[between.comparison.path.name for between in between_controls],
         shared_answers=tuple(_shared_answers(candidate, control) for control in controls),
         candidates=candidates,
     )
@@ -239,14 +293,26 @@ def load_comparison(
     columns, folder = {n: made for n, made in manifest.columns.items() if only is None or n in only}, path.parent
     baseline = Run(_run(path, manifest.baseline))
     shared = {} if shared is None else shared
-    for name in manifest.controls:
+
+    def once(name: str, *, is_reference: bool = False) -> Scores:
         if name not in shared:
-            shared[name] = _scores(baseline, Comparison(inside(folder, name)), columns, lows=lows)
-    controls = tuple(shared[name] for name in manifest.controls)
+            of, reference = Comparison(inside(folder, name)), baseline
+            if is_reference:
+                reference = Run(_run(path, of.manifest.baseline))
+            shared[name] = _scores(reference, of, columns, lows=lows and not is_reference, is_reference=is_reference)
+        return shared[name]
+
+    controls = tuple(map(once, manifest.controls))
     run = Run(_run(path, manifest.candidate))
     own = tuple(_scores(run, Comparison(inside(folder, name)), columns, lows=lows) for name in manifest.own_controls)
     candidate = _scores(baseline, comparison, columns, lows=lows, own_controls=own)
-    return ComparisonSet(baseline, controls, (_with_sides(candidate, controls),))
+    references = tuple(once(name, is_reference=True) for name in manifest.references)
+    return ComparisonSet(
+        baseline,
+        controls,
+        (replace(_with_sides(candidate, controls), references=references),),
+        between_controls=tuple(once(name, is_reference=True) for name in manifest.between_controls),
+    )
 
 
 def _with_sides(candidate: Scores, controls: Sequence[Scores]) -> Scores:
@@ -288,6 +354,7 @@ def _scores(
     *,
     lows: bool,
     own_controls: tuple[Scores, ...] = (),
+    is_reference: bool = False,
 ) -> Scores:
     manifest = comparison.manifest
     wanted: dict[str, set[str]] = {}
@@ -307,6 +374,7 @@ def _scores(
         unscored={name: why for name, why in manifest.unscored.items() if name not in loaded},
         inapplicable={name: why for name, why in manifest.inapplicable.items() if name not in loaded},
         own_controls=own_controls,
+        is_reference=is_reference,
     )
 
 

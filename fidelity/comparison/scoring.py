@@ -85,11 +85,12 @@ def begin(
     reasoning: Reasoning | None = None,
     *,
     compares: Sequence[Compares] = (),
+    is_reference: bool = False,
 ) -> Scores:
     """Two runs that can be compared, with a place in the store for their numbers.
 
     How thinking is told from answers is no part of a run: another `reasoning` is another comparison of the same runs.
-    `compares` is what the other run's YAML declares.
+    `compares` is what the other run's YAML declares. `is_reference`: see `Scores`.
 
     Raises:
         IncomparableError: They asked different prompts, sampled differently, or share no answered prompt.
@@ -112,7 +113,7 @@ def begin(
         compares=tuple(compares),
         reasoning_formats=pairing.reasoning_formats,
     )
-    return Scores(baseline, other, store.comparison(baseline, other, manifest, digest))
+    return Scores(baseline, other, store.comparison(baseline, other, manifest, digest), is_reference=is_reference)
 
 
 def _sameness(pairing: Pairing, baseline: Run, other: Run) -> Sameness:
@@ -129,11 +130,12 @@ def _sameness(pairing: Pairing, baseline: Run, other: Run) -> Sameness:
 def score(scores: Sequence[Scores], metrics: Sequence[Metric], *, anchors: bool = True) -> None:
     """Put the columns of all metrics into each of the scores; controls and candidates alike.
 
-    Without `anchors` the low anchors are left out, for a look at numbers that are thrown away.
+    References get no low anchors and no token scores: what is forced are the baseline's own tokens. Without `anchors`
+    nothing gets low anchors, for a look at numbers that are thrown away.
     """
     for metric in metrics:
         chosen: Metric | None = metric
-        waiting = _applicable(metric, scores)
+        waiting = _applicable(metric, [s for s in scores if not (s.is_reference and metric.reads_token_scores)])
         while chosen and waiting:
             reasons = [_unmet(chosen, one) for one in waiting]
             for one, reason in zip(waiting, reasons, strict=True):
@@ -224,13 +226,14 @@ def _joined(parts: Sequence[Column]) -> Column:
 
 def _add(metric: Metric, named: Callable[[str], str], scores: Sequence[Scores], *, anchors: bool) -> None:
     """Put a metric's columns, and the low anchors of its similarities, into every one of the scores."""
-    metric = metric.fit([pair for one in scores for pair in one.pairing.pairs])
+    own = [one for one in scores if not one.is_reference]
+    metric = metric.fit([pair for one in own or scores for pair in one.pairing.pairs])
     signature = metric.signature()
     batches = [_Batch(one.comparison, signature, one.pairing.pairs) for one in scores]
     if anchors and any(column.better == "higher" for column in metric.score([])):
         batches += [
             _Batch(one.comparison, chance_signature(signature), _with_other_baselines(one.pairing.pairs))
-            for one in scores
+            for one in own
             if len(set(one.prompt_ids)) > 1
         ]
     _score_missing(metric, batches)

@@ -10,7 +10,13 @@ from pydantic import BeforeValidator, ValidationError, ValidationInfo
 from pydantic_core import ErrorDetails
 
 from fidelity.errors import ConfigError
+from fidelity.outside.documents import MOST_NESTED, cleaned
 from fidelity.schema import nearest
+
+LARGEST = 1_000_000
+"""Bytes of a YAML file."""
+MOST_VALUES = 100_000
+"""Values in it, with aliases written out."""
 
 
 def _resolve(value: Any, info: ValidationInfo) -> Any:
@@ -46,6 +52,8 @@ def read_yaml(path: Path, *, keys: str, written_once: Collection[str] = ()) -> d
         ConfigError: The file is missing, not UTF-8, not YAML, no mapping, or has a key twice; with its line.
     """
     try:
+        if path.stat().st_size > LARGEST:
+            raise ConfigError(f"{path}: larger than {LARGEST:,} bytes; this can't be a file of settings")
         data = _construct(path.read_text(encoding="utf-8"), path, written_once)
     except OSError as error:
         raise ConfigError(f"{path}: can't be read ({error.strerror}); name an existing YAML file") from error
@@ -62,16 +70,33 @@ def read_yaml(path: Path, *, keys: str, written_once: Collection[str] = ()) -> d
 
 def _construct(text: str, path: Path, written_once: Collection[str]) -> Any:
     """The data, built once no key is repeated: PyYAML would take the last of two without a word."""
-    loader = yaml.SafeLoader(text)
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
     try:
         root = loader.get_single_node()
         if root is None:
             return None
         if repeated := list(_repeated_keys(root, written_once)):
             raise ConfigError("\n".join(f"{path}: {one}" for one in repeated))
-        return loader.construct_document(root)
+        if _written_out(root, {}, 0) > MOST_VALUES:
+            raise ConfigError(f"{path}: more than {MOST_VALUES:,} values once its aliases are written out")
+        return cleaned(loader.construct_document(root))
     finally:
         loader.dispose()
+
+
+def _written_out(node: yaml.Node, known: dict[int, int], depth: int) -> int:
+    """How many values a node holds with its aliases written out.
+
+    Raises:
+        RecursionError: It is nested deeper than JSON may be, or contains itself.
+    """
+    if depth > MOST_NESTED:
+        raise RecursionError
+    if id(node) not in known:
+        values = node.value if isinstance(node, yaml.CollectionNode) else []
+        children = [child for value in values for child in (value if isinstance(value, tuple) else (value,))]
+        known[id(node)] = 1 + sum(_written_out(child, known, depth + 1) for child in children)
+    return known[id(node)]
 
 
 def _repeated_keys(root: yaml.Node, written_once: Collection[str]) -> Iterator[str]:

@@ -41,7 +41,7 @@ class Sampling(Settings):
     repetition_penalty: float = Field(default=1.0, gt=0)
     seed: int = 0
     stop: tuple[str, ...] = ()
-    repeats: int = Field(default=1, ge=1)
+    repeats: int = Field(default=1, ge=1, le=10_000)
     """How many answers each prompt gets, each with a seed of its own; more than one needs a temperature above 0."""
 
     @model_validator(mode="after")

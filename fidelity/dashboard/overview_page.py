@@ -22,10 +22,10 @@ from fidelity.dashboard.widgets import (
     quiet,
 )
 from fidelity.gate import Verdict
+from fidelity.outside.strings import one_line
 from fidelity.report import NOT_QUALITY
 from fidelity.report.content import short
 from fidelity.report.published import published
-from fidelity.report.sanitize import one_line
 from fidelity.report.verdicts import number
 from fidelity.store.studies import Cell, StudyManifest
 

@@ -16,10 +16,10 @@ from fidelity.dashboard.pair_table import OpenPair
 from fidelity.dashboard.token_view import show_tokens
 from fidelity.dashboard.widgets import chart, html, note, quiet, text
 from fidelity.errors import MissingPackageError
+from fidelity.outside.strings import cut, visible
 from fidelity.records import Generation, Pair
 from fidelity.report.conflicts import conflict_in_words, conflicts_of
 from fidelity.report.diff import readable, word_diff
-from fidelity.report.sanitize import cut, visible
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt

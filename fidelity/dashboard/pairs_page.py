@@ -22,8 +22,8 @@ from fidelity.dashboard.widgets import (
     note,
     quiet,
 )
+from fidelity.outside.strings import one_line
 from fidelity.report import shown_in_table
-from fidelity.report.sanitize import one_line
 
 MOST_ROWS = 1_000
 """Pairs that the table shows; of more the worst."""

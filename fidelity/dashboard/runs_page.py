@@ -9,8 +9,8 @@ import streamlit as st
 from fidelity.dashboard.cache import shelf as read
 from fidelity.dashboard.catalog import attempt
 from fidelity.dashboard.widgets import downloads, markup_table, note, quiet
+from fidelity.outside.strings import one_line
 from fidelity.report.content import format_of
-from fidelity.report.sanitize import one_line
 from fidelity.store.measurements import Measurement
 from fidelity.store.runs import Run
 from fidelity.store.store import Store

@@ -12,14 +12,13 @@ import pandas as pd
 from fidelity.comparison.results import (
     ComparisonSet,
     Scores,
-    control_values_of,
+    among_runs,
     evidence_of,
     load_comparison,
-    values_of,
     verdicts,
 )
 from fidelity.dashboard.catalog import attempt
-from fidelity.floor import Summary, excess_by_prompt, mean_over_controls
+from fidelity.floor import Summary, excess_by_prompt, mean_by_prompt
 from fidelity.gate import Gate, Verdict, draft
 from fidelity.records import Better, SummaryKind
 from fidelity.report import chance_level, floor_of, summaries_of
@@ -155,15 +154,15 @@ def _row(name: str, summary: Summary, floor: Summary | None, low: float | None) 
 
 def _questions(result: ComparisonSet, candidate: Scores, name: str) -> dict[EstimateKind, _Question]:
     """The candidate's values, the floor's and the excess, over the prompts that `floor.summarise` takes."""
-    column, own = candidate.columns[name].column, values_of(candidate, name)
-    has_floor = bool(result.controls) and all(name in control.columns for control in result.controls)
-    controls = [control_values_of(control, name) for control in result.controls] if has_floor else []
+    column, among = candidate.columns[name].column, among_runs(result, candidate, name)
+    judged = bool(among.floor) and column.better != "neither"
+    own = among.candidate[0]
     weights = {prompt: v.weight for prompt, v in own.items() if v}
-    excess = excess_by_prompt(own, controls, column.better) if controls and column.better != "neither" else {}
+    excess = excess_by_prompt(among, column.better) if judged else {}
     values = {p: v.value if v and (not excess or excess[p] is not None) else None for p, v in own.items()}
     asked: dict[EstimateKind, _Question] = {"value": _Question(values, weights, column.summary)}
-    if controls:
-        floor = mean_over_controls(controls)
+    if among.floor:
+        floor = mean_by_prompt(among.floor[: len(result.controls)])
         known = {p: v.weight for p, v in floor.items() if v}
         asked["floor"] = _Question({p: v.value if v else None for p, v in floor.items()}, known, column.summary)
     if excess:

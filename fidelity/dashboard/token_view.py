@@ -9,7 +9,7 @@ import streamlit as st
 
 from fidelity.dashboard.catalog import attempt
 from fidelity.dashboard.widgets import downloads, html, note, quiet, text
-from fidelity.report.sanitize import cut
+from fidelity.outside.strings import cut
 from fidelity.store.runs import Run
 from fidelity.tokens.table import Alternative, TokenRow, token_table
 

@@ -14,7 +14,7 @@ from fidelity.dashboard.cache import finished_computations, metrics_in, shelf
 from fidelity.dashboard.catalog import CatalogEntry, Shelf
 from fidelity.dashboard.charts import Spec
 from fidelity.gate import Outcome
-from fidelity.report.sanitize import one_line, visible
+from fidelity.outside.strings import one_line, visible
 
 SYMBOLS: dict[Outcome, str] = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
 VEGA_LITE = "https://vega.github.io/schema/vega-lite/v6.json"

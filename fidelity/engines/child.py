@@ -24,6 +24,7 @@ from fidelity.engines.machine import MachineWatch
 from fidelity.engines.memory import Memory, MemoryWatch
 from fidelity.engines.processes import ended, how_it_ended, last_lines, oom_kills, processor_seconds
 from fidelity.errors import EngineError
+from fidelity.outside.documents import read_json
 from fidelity.outside.secrets import Secrets
 from fidelity.records import EngineInfo, Failure, Generation, Prompt, TokenScores, every_id
 
@@ -190,7 +191,7 @@ class ChildEngine:
         line = self._read_line(while_doing)
         if not line:
             raise EngineError(self._exit_report(f"while {while_doing}"))
-        reply: JsonRecord = json.loads(line)
+        reply: JsonRecord = read_json(line)
         if "error" in reply:
             why = self._secrets.hide(str(reply["error"]))
             raise EngineError(f"the engine failed while {while_doing}: {why}{last_lines(self._log_path)}")

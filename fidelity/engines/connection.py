@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from fidelity.errors import ConfigError, EngineError, MissingPackageError
 from fidelity.outside.secrets import Secrets
+from fidelity.outside.strings import one_line
 
 SHOWN = 300
 """Characters of what a server wrote that an error shows."""
@@ -146,7 +147,7 @@ class Connection:
         if isinstance(error, self._openai.APIStatusError):
             return self._status(error)
         causes = list(_chain(error))
-        detail = self._key.secrets.hide(str(causes[-1]))[:SHOWN] or type(causes[-1]).__name__
+        detail = one_line(self._key.secrets.hide(str(causes[-1])), most=SHOWN) or type(causes[-1]).__name__
         if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
             return EngineError(f"{self.address}: its certificate doesn't fit ({detail}); nothing was sent")
         if any(isinstance(cause, ssl.SSLError) for cause in causes):
@@ -159,10 +160,10 @@ class Connection:
         return TroubleError(f"the connection broke off ({detail})", "passing")
 
     def _status(self, error: Any) -> TroubleError | EngineError:
-        status, detail = error.status_code, self._key.secrets.hide(_message(error))[:SHOWN]
+        status, detail = error.status_code, one_line(self._key.secrets.hide(_message(error)), most=SHOWN)
         if 300 <= status < 400:
             location = error.response.headers.get("location", "an address that it doesn't name")
-            elsewhere = self._key.secrets.hide(location)[:SHOWN]
+            elsewhere = one_line(self._key.secrets.hide(location), most=SHOWN)
             return EngineError(
                 f"{self.address}: it leads elsewhere (HTTP {status}, {elsewhere}); that isn't followed, since the "
                 f"prompts and the key would go along: write the other address as base_url if it is meant"
@@ -206,7 +207,7 @@ def _message(error: Any) -> str:
     """What the server wrote, in one line."""
     body = error.body
     message = body.get("message") or body if isinstance(body, dict) else body
-    return " ".join(str(message or error.response.reason_phrase).split())
+    return str(message or error.response.reason_phrase)
 
 
 def _seconds(retry_after: str | None) -> float:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fidelity.prompts import replace_lone_surrogates
+from fidelity.outside.strings import replace_lone_surrogates
 
 NOT_OF_THE_CALL = {"id", "index", "type"}
 """Keys of a tool call that differ from one answer to the next, or say nothing."""

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,15 @@ from fidelity.config import RecordedEngine, Sampling
 from fidelity.engines.recordings import Rows, read_recorded
 from fidelity.engines.replies import token_ids
 from fidelity.errors import ConfigError, IncomparableError
-from fidelity.prompts import JsonRow, parse_prompt, replace_lone_surrogates
+from fidelity.outside.strings import LONGEST_REASON, one_line, replace_lone_surrogates
+from fidelity.prompts import JsonRow, parse_prompt
 from fidelity.records import EngineInfo, Failure, Generation, Prompt
+
+MOST_REPEATS = 10_000
+"""Answers to one prompt."""
+LONGEST_S = 1e9
+"""Seconds that an answer can have taken: 30 years."""
+MOST_NATS = 1e9
 
 
 class RecordedAnswers:
@@ -29,7 +37,7 @@ class RecordedAnswers:
     def __init__(self, config: RecordedEngine) -> None:
         path, ran = config.path, config.ran.model_dump(exclude={"bytes"}) if config.ran else {}
         rows = read_recorded(path)
-        models = sorted({str(row["model"]) for _, row in rows if row.get("model")})
+        models = sorted({one_line(str(row["model"]), most=LONGEST_REASON) for _, row in rows if row.get("model")})
         notes = (f"answered by {', '.join(models)}, as the recorded file says",) if models else ()
         model = ", ".join(models) or None
         self.info = EngineInfo(kind=ran.pop("engine", None) or "recorded", notes=notes, model=model, **ran)
@@ -66,7 +74,7 @@ class RecordedAnswers:
                     f"compared on the same prompts"
                 )
             if row.get("failure"):
-                yield Failure(prompt.id, row["failure"])
+                yield Failure(prompt.id, one_line(row["failure"], most=LONGEST_REASON))
             else:
                 yield _generation(row, where)
 
@@ -87,9 +95,10 @@ def recorded_repeats(path: Path) -> int:
         ConfigError: They aren't numbered 0, 1, 2, ...
     """
     repeats = {_repeat(row, where) for where, row in read_recorded(path)} or {0}
-    if missing := set(range(max(repeats))) - repeats:
+    missing = next(number for number in count() if number not in repeats)
+    if missing < max(repeats):
         raise ConfigError(
-            f"{path}: it has a 'repeat' {max(repeats)} but no {min(missing)}; number each prompt's answers 0, 1, 2, ..."
+            f"{path}: it has a 'repeat' {max(repeats)} but no {missing}; number each prompt's answers 0, 1, 2, ..."
         )
     return max(repeats) + 1
 
@@ -114,7 +123,7 @@ def _generation(row: JsonRow, where: str) -> Generation:
         text=replace_lone_surrogates(row["text"]),
         token_ids=ids,
         logprobs=logprobs,
-        finish_reason=None if finish is None else str(finish),
+        finish_reason=None if finish is None else one_line(str(finish), most=LONGEST_REASON),
         reasoning=None if reasoning is None else replace_lone_surrogates(reasoning),
         **_prompt(row),
     )
@@ -124,14 +133,15 @@ def _prompt(row: JsonRow) -> JsonRow:
     """What a row tells of the prompt as the model read it: its token ids, or their number."""
     if ids := token_ids(row.get("prompt_token_ids")):
         return prompt_record(ids)
-    count = row.get("prompt_tokens")
-    return {"prompt_tokens": count if type(count) is int and count > 0 else None}
+    number = row.get("prompt_tokens")
+    return {"prompt_tokens": number if type(number) is int and 0 < number < 2**31 else None}
 
 
 def _repeat(row: JsonRow, where: str) -> int:
     repeat = row.get("repeat", 0)
-    if type(repeat) is not int or repeat < 0:
-        raise ConfigError(f"{where}: 'repeat' must be a number from 0, found {json.dumps(repeat)}")
+    if type(repeat) is not int or not 0 <= repeat < MOST_REPEATS:
+        given = json.dumps(repeat)[:80]
+        raise ConfigError(f"{where}: 'repeat' must be a number from 0 to {MOST_REPEATS - 1:,}, found {given}")
     return repeat
 
 
@@ -141,7 +151,7 @@ def _timings(rows: Rows) -> dict[str, float]:
     for key in ("seconds", "first_token_seconds"):
         values = [row[key] for _, row in rows if row.get(key) is not None]
         for where, row in rows:
-            if row.get(key) is not None and (type(row[key]) not in (int, float) or not row[key] >= 0):
+            if row.get(key) is not None and (type(row[key]) not in (int, float) or not 0 <= row[key] <= LONGEST_S):
                 raise ConfigError(f"{where}: '{key}' must be a number of seconds, found {row[key]!r}")
         if values:
             timings |= {key: float(sum(values)), f"{key}_rows": len(values)}
@@ -154,4 +164,7 @@ def _numbers(row: JsonRow, key: str, kind: type, where: str) -> tuple[Any, ...] 
         return None
     if not isinstance(values, list) or not all(type(v) in (int, kind) for v in values):
         raise ConfigError(f"{where}: '{key}' must be a list of numbers, one for each token")
+    low, high = (0, 2**31 - 1) if kind is int else (-MOST_NATS, MOST_NATS)
+    if not all(low <= value <= high for value in values):
+        raise ConfigError(f"{where}: '{key}' must be numbers from {low:g} to {high:g}")
     return tuple(kind(v) for v in values)

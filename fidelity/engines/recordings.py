@@ -46,9 +46,9 @@ def _read_parquet(path: Path) -> Rows:
 
     try:
         table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
+        rows = table.to_pylist()
+    except (OSError, ValueError, pa.ArrowException) as error:  # ValueError: strings that are not UTF-8
         raise ConfigError(f"{path}: can't be read as Parquet ({error})") from error
-    rows = table.to_pylist()
     return [(f"{path}, row {n}", {k: v for k, v in row.items() if v is not None}) for n, row in enumerate(rows, 1)]
 
 

@@ -1,12 +1,13 @@
 """What a server answered, read strictly: a generation, or in words why it is none."""
 
-import json
 import math
 from typing import Any
 
 from fidelity.children.prompting import prompt_record
 from fidelity.engines.connection import TroubleError
 from fidelity.engines.messages import ServerJson, read_answer
+from fidelity.outside.documents import read_json
+from fidelity.outside.strings import LONGEST_REASON, one_line
 from fidelity.records import Generation
 
 SHOWN = 80
@@ -28,8 +29,8 @@ def json_object(body: bytes) -> ServerJson:
     except UnicodeDecodeError as error:
         raise _unusable(f"a body that is not UTF-8 ({error.reason} at byte {error.start} of {len(body)})") from None
     try:
-        data = json.loads(text)
-    except (ValueError, RecursionError):
+        data = read_json(text)
+    except ValueError:
         raise _unusable(f"{_looks_like(text)}: {text.strip()[:SHOWN]!r}") from None
     if not isinstance(data, dict):
         raise _unusable(f"JSON that is no object: {text.strip()[:SHOWN]!r}")
@@ -61,7 +62,9 @@ def generation_of(choice: ServerJson, answer: ServerJson, *, prompt_id: str) -> 
     """
     if not isinstance(choice.get("message"), dict) and "text" not in choice:
         raise _unusable("a choice without a message")
-    finish_reason = None if choice.get("finish_reason") is None else str(choice["finish_reason"])
+    finish_reason = (
+        None if choice.get("finish_reason") is None else one_line(str(choice["finish_reason"]), most=LONGEST_REASON)
+    )
     if finish_reason == "content_filter":
         raise TroubleError("the server's filter holds the answer back (content_filter)", "refused")
     if finish_reason in BROKEN_OFF:

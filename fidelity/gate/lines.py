@@ -5,7 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fidelity.gate.verdict import Line, LineKind
+from fidelity.stats import Bound, RunNoise
 
+ENOUGH_CONTROLS = 4
+"""With more of them Student's t hardly gets smaller: 6.3, 2.9, 2.4, 2.1, 2.0 with one to five."""
 ROUND = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0)
 
 
@@ -78,8 +81,24 @@ def in_words(what: str, mean: float, lower: float, upper: float, limit: float, s
     return f"{what} {mean:+.3f}, between {lower:+.3f} and {upper:+.3f} {study.at}, around the margin of {limit:g}"
 
 
-def what_would_decide(needed: int | None, n: int) -> str:
+def distance(bound: Bound, limit: float) -> float:
+    """From the mean of a bound to its end on the limit's side."""
+    mean = bound.mean or 0.0
+    return bound.upper - mean if mean < limit else mean - bound.lower
+
+
+def shares_in_words(by_prompts: Bound, limit: float, noise: RunNoise | None) -> str:
+    """Where the distance from mean to bound comes from: ` (± 0.013 from prompts, ± 0.006 from batching)`."""
+    prompts = f"± {distance(by_prompts, limit):.3f} from prompts"
+    if noise is None:
+        return f" ({prompts})"
+    return f" ({prompts}, ± {noise.distance(by_prompts.confidence):.3f} from batching)"
+
+
+def what_would_decide(needed: int | None, n: int, noise: RunNoise | None = None) -> str:
     """The end of that sentence, for a line that doesn't decide."""
+    if needed is None and noise and noise.error and noise.freedom < ENOUGH_CONTROLS:
+        return f"; more runs of the baseline would narrow it (control: {{repeats: {ENOUGH_CONTROLS}}})"
     if needed is None:
         return "; no number of prompts would decide at this mean and spread"
     if needed > n:

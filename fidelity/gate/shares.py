@@ -16,14 +16,28 @@ Hits = Mapping[str, bool]
 def judge_share(kind: LineKind, name: str, limit: float, measured: Measured, study: VerdictPlan) -> Judged:
     """Share of prompts that conflict or are newly broken: exact bounds; to fail it takes more than the control's.
 
-    More by McNemar's test. A prompt counts if any of its repeats does. With several controls it counts for them if it
-    does in any of them: never to the candidate's disadvantage.
+    More by McNemar's test, and more than the runs' batches explain (`run_noise`). A prompt counts if any of its repeats
+    does. With several controls it counts for them if it does in any of them: never to the candidate's disadvantage.
     """
     hits = _hits(measured.candidate)
     if not hits:
         return unjudged(kind, name, limit, "no pair could be scored")
     what = "newly broken" if kind == "break" else "in conflict with the baseline"
-    return _judge(kind, name, limit, hits, broken_in_any(measured.controls), study, what=what)
+    judged = _judge(kind, name, limit, hits, broken_in_any(measured.controls), study, what=what)
+    if judged.p_value > 1 - study.confidence or not (why := _why_batches_may_explain(measured, study)):
+        return judged
+    reason = f"{judged.line.reason.removesuffix('.')}, but {why}."
+    return Judged(replace(judged.line, reason=reason))
+
+
+def _why_batches_may_explain(measured: Measured, study: VerdictPlan) -> str:
+    """Why the candidate's share may be that of one more run of the baseline; empty where batches don't explain it."""
+    excess = {prompt: value for prompt, value in measured.excess().items() if value is not None}
+    noise = measured.run_noise(list(excess))
+    if noise is None or (mean := sum(excess.values()) / len(excess)) > noise.distance(study.confidence):
+        return ""
+    moved = f"± {noise.distance(study.confidence):.1%} from batching"
+    return f"not surely more often than the baseline in other batches: {mean:+.1%}, {moved}"
 
 
 def judge_failed(limit: float, evidence: Evidence, study: VerdictPlan) -> Judged:

@@ -42,7 +42,12 @@ class Line:
     n_worst: int = 0
     """Answers of the candidate that could not be scored, and count as the column's worst value."""
     asymptotic: bool = False
-    """True where the bounds come from a bootstrap, which promises its confidence only as n grows."""
+    """True where the bounds promise their confidence only as n grows: those of a bootstrap, and the runs' share."""
+    from_prompts: float | None = None
+    """Of the distance from the value to the bound on the limit's side: what the prompts account for."""
+    from_runs: float | None = None
+    """The same of the runs' batches; the distance is the root of the sum of both squares. None where no run's noise
+    is estimated: columns of forced tokens, and shares."""
 
     @property
     def title(self) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from fidelity.comparison.history import HistoryEntry, history
-from fidelity.comparison.results import ComparisonSet, Scores, control_values_of, values_of
+from fidelity.comparison.results import ComparisonSet, Scores, among_runs
 from fidelity.errors import ConfigError
 from fidelity.floor import summarise
 from fidelity.gate import Gate, Line, Verdict
@@ -71,9 +71,8 @@ def drift_and_price(*results: ComparisonSet, column: str | None = None) -> Drift
 def _excess(result: ComparisonSet, candidate: Scores, names: Sequence[str]) -> dict[str, float]:
     means = {}
     for name in names:
-        if name in candidate.columns and all(name in control.columns for control in result.controls):
-            controls = [control_values_of(control, name) for control in result.controls]
-            mean = summarise(values_of(candidate, name), candidate.columns[name].column, controls).excess
+        if name in candidate.columns:
+            mean = summarise(among_runs(result, candidate, name), candidate.columns[name].column).excess
             if mean is not None:
                 means[name] = mean
     return means

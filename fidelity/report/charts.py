@@ -7,9 +7,9 @@ from itertools import groupby
 
 from fidelity.comparison.results import ComparisonSet, Scores
 from fidelity.floor import Summary
+from fidelity.outside.strings import visible
 from fidelity.records import Column
 from fidelity.report.content import floor_of, shown_in_table, summaries_of
-from fidelity.report.sanitize import visible
 from fidelity.report.verdicts import number
 
 BINS = 24

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from fidelity.comparison.results import ComparisonSet, Scores
+from fidelity.outside.strings import cut, one_line
 from fidelity.records import Pair
-from fidelity.report.sanitize import cut, one_line
 from fidelity.text.conflicts import KINDS, Conflict, compare_texts
 
 MOST_SHOWN = 60

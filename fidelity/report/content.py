@@ -3,8 +3,14 @@
 from collections.abc import Mapping, Sequence
 
 from fidelity import gate
-from fidelity.comparison.results import ComparisonSet, Scores, chance_level, control_values_of, values_of
-from fidelity.floor import ByPrompt, Summary, pooled, summarise
+from fidelity.comparison.results import (
+    ComparisonSet,
+    Scores,
+    among_runs,
+    chance_level,
+    control_values_of,
+)
+from fidelity.floor import Summary, pooled, summarise
 from fidelity.report.verdicts import NO_GATE
 from fidelity.store.runs import Run
 
@@ -34,7 +40,7 @@ def pooled_columns(controls: Sequence[Scores]) -> dict[str, Summary]:
 def summaries_of(result: ComparisonSet, candidate: Scores) -> dict[str, Summary]:
     """Each column of a candidate, with its mean excess over the floor."""
     return {
-        name: summarise(values_of(candidate, name), scored.column, _controls(result, name))
+        name: summarise(among_runs(result, candidate, name), scored.column)
         for name, scored in candidate.columns.items()
     }
 
@@ -230,13 +236,6 @@ def mislabeled(result: ComparisonSet) -> list[str]:
     """What is wrong with the runs' labels, a sentence each."""
     runs = (result.baseline, *(scores.run for scores in (*result.controls, *result.candidates)))
     return [why for run in runs if (why := gate.mislabeled(run.manifest))]
-
-
-def _controls(result: ComparisonSet, name: str) -> list[ByPrompt]:
-    """The column in every control; none at all if one of them lacks it."""
-    if not all(name in control.columns for control in result.controls):
-        return []
-    return [control_values_of(control, name) for control in result.controls]
 
 
 def short(number: float, units: tuple[str, ...]) -> str:

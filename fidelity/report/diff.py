@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from typing import Literal
 
-from fidelity.report.sanitize import code_point, visible
+from fidelity.outside.strings import code_point, visible
 from fidelity.text.normalization import normalize
 from fidelity.text.words import word_spans
 

@@ -12,8 +12,8 @@ from fidelity.comparison.history import HistoryEntry
 from fidelity.comparison.results import ComparisonSet
 from fidelity.errors import StoreError
 from fidelity.gate import Outcome, Verdict
+from fidelity.outside.strings import one_line
 from fidelity.report.markdown import as_markdown
-from fidelity.report.sanitize import one_line
 from fidelity.report.verdicts import NO_GATE, whole
 
 COMMANDS: Mapping[Outcome | None, str] = {"fail": "error", "inconclusive": "warning", "pass": "notice", None: "notice"}

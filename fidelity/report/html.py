@@ -18,6 +18,7 @@ from fidelity.comparison.history import HistoryEntry
 from fidelity.comparison.results import ComparisonSet
 from fidelity.floor import Summary
 from fidelity.gate import Verdict
+from fidelity.outside.strings import one_line, visible
 from fidelity.report.charts import distributions, profiles
 from fidelity.report.conflicts import conflict_headlines
 from fidelity.report.content import (
@@ -35,7 +36,6 @@ from fidelity.report.page_data import Held, page_data
 from fidelity.report.pairs import column_of
 from fidelity.report.pareto import pareto_charts
 from fidelity.report.price import SERVED, PriceTable, price_table, published_table, serving_rows
-from fidelity.report.sanitize import one_line, visible
 from fidelity.report.trends import READING, trend
 from fidelity.report.verdicts import (
     HEADINGS,

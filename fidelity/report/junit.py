@@ -10,8 +10,8 @@ from xml.etree import ElementTree as ET
 
 from fidelity.comparison.results import ComparisonSet, Scores
 from fidelity.gate import Line, Outcome, Verdict
+from fidelity.outside.strings import one_line, visible
 from fidelity.report.content import NOT_QUALITY, describe_run, difference_in_words, differences_of
-from fidelity.report.sanitize import one_line, visible
 from fidelity.report.verdicts import NO_GATE, NOT_JUDGED, line_cells
 from fidelity.store.runs import Run
 

@@ -16,6 +16,7 @@ from fidelity.comparison.history import HistoryEntry
 from fidelity.comparison.results import ComparisonSet, Scores
 from fidelity.floor import Summary
 from fidelity.gate import Outcome, Verdict
+from fidelity.outside.strings import WORD_JOINER, cut, one_line, visible
 from fidelity.records import Pair
 from fidelity.report.conflicts import conflict_headlines, conflict_in_words, conflicts_of
 from fidelity.report.content import (
@@ -32,7 +33,6 @@ from fidelity.report.content import (
 from fidelity.report.diff import Piece, readable, word_diff
 from fidelity.report.pairs import column_of, rank
 from fidelity.report.price import SERVED, PriceTable, price_table, serving_rows
-from fidelity.report.sanitize import WORD_JOINER, cut, one_line, visible
 from fidelity.report.trends import READING, trend
 from fidelity.report.verdicts import (
     HEADINGS,

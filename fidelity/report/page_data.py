@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from fidelity.comparison.results import ComparisonSet, Scores
 from fidelity.gate import Verdict
+from fidelity.outside.strings import cut, one_line, visible
 from fidelity.records import Pair, Prompt
 from fidelity.report.conflicts import conflict_in_words, conflicts_of
 from fidelity.report.content import shown_in_table
 from fidelity.report.diff import Piece, readable, word_diff
 from fidelity.report.pairs import rank
-from fidelity.report.sanitize import cut, one_line, visible
 
 MOST_BYTES = 12_000_000
 """Of all pairs together; each candidate has an equal share of it, and what one leaves the next may use."""

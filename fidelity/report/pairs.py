@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from fidelity.comparison.results import ComparisonSet, Scores, control_values_of
-from fidelity.floor import mean_over_controls
+from fidelity.comparison.results import ComparisonSet, Scores, among_runs, values_of
+from fidelity.floor import excess_by_prompt
 from fidelity.gate import Line, Verdict, break_key, conflict_column
 from fidelity.gate import column_of as column_judged
 from fidelity.records import Column
@@ -83,18 +83,20 @@ def column_of(line: Line) -> str:
 def worse(result: ComparisonSet, candidate: Scores, name: str, column: Column) -> list[float | None]:
     """Each pair's excess over its prompt's floor; without a control, its distance from 0, which orders as well.
 
-    An answer of the candidate that can't be scored counts as the column's worst value.
+    It is its prompt's, and that of one of several repeats differs from it as its value does from their mean. An answer
+    of the candidate that can't be scored counts as the column's worst value.
     """
-    controls = [control_values_of(control, name) for control in result.controls if name in control.columns]
-    floor = mean_over_controls(controls)
+    values = among_runs(result, candidate, name)
+    own, excess = values_of(candidate, name), excess_by_prompt(values, column.better)
     sign = -1.0 if column.better == "higher" else 1.0
     worse: list[float | None] = []
     for prompt_id, value in zip(candidate.prompt_ids, column.judged_values, strict=True):
-        control = floor.get(prompt_id)
-        if value is None or (floor and control is None):
+        mean = own.get(prompt_id)
+        by_prompt = excess.get(prompt_id) if values.floor else mean and sign * mean.value
+        if value is None or mean is None or by_prompt is None:
             worse.append(None)
         else:
-            worse.append(sign * (value - (control.value if control else 0.0)))
+            worse.append(by_prompt + sign * (value - mean.value))
     return worse
 
 

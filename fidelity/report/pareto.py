@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 from html import escape
 
 from fidelity.comparison.results import ComparisonSet
+from fidelity.outside.strings import visible
 from fidelity.price.measures import measure_of
 from fidelity.price.pareto import AXES, Point, drift_and_price
-from fidelity.report.sanitize import visible
 from fidelity.report.verdicts import number
 
 WIDTH, HEIGHT, EDGE = 420, 240, 44

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import BinaryIO, Self
 
 from fidelity.files import full_disk_explained
+from fidelity.outside.documents import read_json
 from fidelity.records import Failure, Generation
 from fidelity.store.responses import response_of
 
@@ -71,11 +72,11 @@ def count_resumptions(file: Path) -> int:
 
 def _outcome(line: bytes) -> tuple[int, Generation | Failure] | None:
     try:
-        row = json.loads(line)
+        row = read_json(line)
         values = row.get("generation") or row["failure"]
         if "failure" in row:
             values = {**values, "failure": values["reason"]}
         place = row["place"]
         return (place, response_of(values)) if type(place) is int and place >= 0 else None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None

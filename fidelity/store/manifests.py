@@ -22,8 +22,10 @@ from fidelity.checkpoints.formats import Checkpoint
 from fidelity.config import Compares, Reasoning, RunConfig, Sampling
 from fidelity.errors import StoreError
 from fidelity.files import whole_file
+from fidelity.outside.documents import read_json
 from fidelity.outside.paths import plain_name
 from fidelity.outside.secrets import masked
+from fidelity.outside.strings import replace_lone_surrogates
 from fidelity.records import EngineInfo, PromptTokens, Sameness, SharedAnswers
 from fidelity.schema import JsonObject
 from fidelity.text.thinking import NO_THINKING, ReasoningFormat
@@ -200,6 +202,10 @@ class ComparisonManifest(Manifest):
     """The comparisons of the baseline's controls, by directory; None for a control's own, and until all is scored."""
     own_controls: tuple[FileName, ...] = ()
     """The same of the candidate's own controls."""
+    references: tuple[str, ...] = ()
+    """Folders of the candidate's comparisons with each control; empty where an older version compared it."""
+    between_controls: tuple[str, ...] = ()
+    """Folders of the controls' comparisons with each other."""
     shared_answers: tuple[SharedAnswers, ...] = ()
     """Of candidate, baseline and each of `controls`; empty in comparisons of older versions."""
     candidates: int = 1
@@ -244,10 +250,10 @@ def damage_of(folder: Path, kind: type[Manifest]) -> str:
 def _read_json(file: Path, kind: type[Manifest]) -> JsonObject:
     """A JSON object with a schema version that can be read."""
     try:
-        data = json.loads(file.read_text(encoding="utf-8"))
+        data = read_json(file.read_bytes())
     except FileNotFoundError:
         raise StoreError(f"{file.parent}: no {kind.what}: it has no {file.name}") from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise StoreError(f"{file}: damaged ({error}); {kind.remedy(file)}") from error
     if not isinstance(data, dict) or "schema_version" not in data:
         raise StoreError(f"{file}: damaged ('schema_version' is missing); {kind.remedy(file)}")
@@ -263,7 +269,8 @@ def write_record(file: Path, manifest: Manifest) -> None:
     """Write what a directory is; with this it is finished."""
     written = {"schema_version": SCHEMA_VERSION, **manifest.model_dump(mode="json")}
     with whole_file(file) as draft:
-        draft.write_text(json.dumps(written, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        text = json.dumps(written, indent=2, ensure_ascii=False) + "\n"
+        draft.write_text(replace_lone_surrogates(text), encoding="utf-8")
 
 
 def _explained(place: tuple[int | str, ...], kind: str, message: str) -> str:

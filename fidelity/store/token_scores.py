@@ -19,6 +19,7 @@ import numpy as np
 
 from fidelity.errors import StoreError
 from fidelity.files import copy_files, damage_explained, full_disk_explained, read_parquet, whole_file
+from fidelity.outside.documents import read_json
 from fidelity.outside.paths import inside
 from fidelity.records import REFUSE_UNKNOWN_KEYS, Failure, TokenScores, every_id
 from fidelity.store.manifests import MANIFEST, FileName, Manifest, read_record, write_record
@@ -285,8 +286,11 @@ def _why_not(run: Run, baseline: Run, whole_vocabulary: bool) -> str:
 
 def _texts(folder: Path) -> dict[int, str]:
     file = folder / TEXTS
-    read = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    return {int(token): text for token, text in read.items()}
+    try:
+        read = read_json(file.read_bytes()) if file.is_file() else {}
+        return {int(token): str(text) for token, text in read.items()}
+    except (OSError, ValueError, AttributeError) as error:
+        raise StoreError(f"{file}: damaged ({error}); delete it, and tokens are shown by their ids") from None
 
 
 def _folder(run: Run) -> Path:

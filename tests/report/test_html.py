@@ -121,7 +121,7 @@ class TestPage:
         assert rows[-1][-1] == "Warns only. Because."
         summary = page.locator("#summary table tbody tr", has_text="prefix_agreement").inner_text()
         assert summary.replace("\n", " ").split() == [
-            "prefix_agreement", "0.897", "0.954", "-0.057", "0.425", "+0.472", "0.106", "+0.791", "0.003",
+            "prefix_agreement", "0.897", "0.954", "-0.045", "0.425", "+0.473", "0.106", "+0.790", "0.003",
         ]  # fmt: skip
         assert page.locator("#distributions figure").count() == 5  # identical is only yes or no
         floor = page.locator("#distributions figure", has_text="rougeL").first.locator(".floor rect")

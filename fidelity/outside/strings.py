@@ -1,11 +1,24 @@
 """Text from strangers, made harmless: what a reader can't see is made visible, so that it neither acts nor hides."""
 
+import re
 from functools import cache
 
 import regex
 
+LONGEST_REASON = 300
+"""Characters of a reason or a name that somebody else gives."""
 WORD_JOINER = "\u2060"
 """Put inside what a website would make a link or a mention of; invisible, and never left in by `visible`."""
+
+
+def replace_lone_surrogates(text: str) -> str:
+    """The text with surrogate pairs joined and lone surrogates, which no UTF-8 file can hold, as U+FFFD."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def inert(text: str) -> str:
+    """Text for a terminal or the log of a CI: `visible`, and no line is a command of GitHub Actions."""
+    return re.sub(r"(?m)^(\s*)(::|##\[)", r"\1> \2", visible(text))
 
 
 def visible(text: str) -> str:
