@@ -48,7 +48,7 @@ def test_w4a16_counts_weights_not_integers(tmp_path):
     assert describe(folder).parameters == 16 * 64 + 40
 
 
-def test_without_safetensors_the_config_says_the_type(tmp_path):
+def test_without_safetensors_the_type_is_the_configs(tmp_path):
     (tmp_path / "config.json").write_text('{"torch_dtype": "float16"}')
     assert describe(tmp_path) == Checkpoint("FP16", None, None)
 

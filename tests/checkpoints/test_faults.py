@@ -29,11 +29,11 @@ class TestKVCache:
         return dissect(layout.write(tmp_path / "m"))
 
     def test_scales_make_it_a_calibrated_cache_of_one_byte_a_number(self, tmp_path):
-        found = self.asked(tmp_path, extra_tensors=kv_scales(M))
-        assert (found.kv_cache.dtype, found.kv_cache.scales, found.kv_cache.fault) == ("FP8", "calibrated", None)
-        assert found.kv_cache.bytes_per_token == 2 * 2 * 32 * 2  # layers x heads x size x sides
-        assert found.kv_scale_bytes == 4 * 4
-        assert not any(stored.parameters == 0 for stored in found.parts)
+        anatomy = self.asked(tmp_path, extra_tensors=kv_scales(M))
+        assert (anatomy.kv_cache.dtype, anatomy.kv_cache.scales, anatomy.kv_cache.fault) == ("FP8", "calibrated", None)
+        assert anatomy.kv_cache.bytes_per_token == 2 * 2 * 32 * 2  # layers x heads x size x sides
+        assert anatomy.kv_scale_bytes == 4 * 4
+        assert not any(stored.parameters == 0 for stored in anatomy.parts)
 
     @pytest.mark.parametrize(
         ("tensors", "fault"),
@@ -44,17 +44,17 @@ class TestKVCache:
         ],
     )
     def test_missing_scales_are_a_known_fault(self, tmp_path, tensors, fault):
-        found = self.asked(tmp_path, extra_tensors=tensors)
-        assert fault in found.kv_cache.fault
-        assert any(fault in note for note in found.notes)
-        assert found.checkpoint.format == "W8A8-FP8, KV cache FP8"
-        assert found.kv_cache.bytes_per_token == 256
+        anatomy = self.asked(tmp_path, extra_tensors=tensors)
+        assert fault in anatomy.kv_cache.fault
+        assert any(fault in note for note in anatomy.notes)
+        assert anatomy.checkpoint.format == "W8A8-FP8, KV cache FP8"
+        assert anatomy.kv_cache.bytes_per_token == 256
 
     def test_scales_that_nobody_asks_for(self, tmp_path):
         layout = build(M, compressed(group(8, "float", inputs=TOKEN_FP8)), fp8_rows, "FP8", extra_tensors=kv_scales(M))
-        found = dissect(layout.write(tmp_path / "m"))
-        assert found.kv_cache.bytes_per_token == 512
-        assert found.notes == ("it has scales for an 8-bit KV cache, but doesn't configure one",)
+        anatomy = dissect(layout.write(tmp_path / "m"))
+        assert anatomy.kv_cache.bytes_per_token == 512
+        assert anatomy.notes == ("it has scales for an 8-bit KV cache, but doesn't configure one",)
 
 
 class TestContradictions:
@@ -166,21 +166,21 @@ class TestLayoutsThatAreNotKnown:
     )
     def test_nothing_is_guessed(self, tmp_path, quantization, why):
         folder = replace(LAYOUTS["Model Optimizer NVFP4 in hf_quant_config.json"], quantization=quantization, files={})
-        found = dissect(folder.write(tmp_path / "m"))
-        assert found.checkpoint.format == f"layout not known ({why})"
-        assert found.checkpoint.parameters is None
-        assert found.bits_per_weight is None
-        assert found.checkpoint.bytes > found.tensor_bytes > 0
+        anatomy = dissect(folder.write(tmp_path / "m"))
+        assert anatomy.checkpoint.format == f"layout not known ({why})"
+        assert anatomy.checkpoint.parameters is None
+        assert anatomy.bits_per_weight is None
+        assert anatomy.checkpoint.bytes > anatomy.tensor_bytes > 0
         refuse_faults(tmp_path / "m")  # an engine may know it
 
     def test_a_tensor_that_nothing_explains(self, tmp_path):
         layout = LAYOUTS["compressed-tensors W4A16"]
         odd = {"model.layers.0.mlp.up_proj.weight_codebook": stored("F16", 16, 8)}
-        found = describe(replace(layout, tensors={**layout.tensors, **odd}).write(tmp_path / "m"))
-        assert found.parameters is not None  # a parameter of its own, as its name isn't one of the layer's
+        described = describe(replace(layout, tensors={**layout.tensors, **odd}).write(tmp_path / "m"))
+        assert described.parameters is not None  # a parameter of its own, as its name isn't one of the layer's
         beside = {"model.layers.0.mlp.up_proj.scales": stored("F16", 16, 8)}
-        found = describe(replace(layout, tensors={**layout.tensors, **beside}).write(tmp_path / "m2"))
-        assert found.parameters is None or found.parameters == layout.parameters
+        described = describe(replace(layout, tensors={**layout.tensors, **beside}).write(tmp_path / "m2"))
+        assert described.parameters is None or described.parameters == layout.parameters
 
 
 def test_hostile_headers_are_refused(tmp_path):
