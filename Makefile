@@ -11,12 +11,13 @@ PROJECT := .venv/project.stamp
 # vLLM and torch are 9,000 files: without byte code every start takes half a minute longer. Empty enables byte code.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test lint setup models lock clean
+.PHONY: help demo test test-all lint setup models lock clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    compare a real model with two quantized copies (the first time: some minutes of set-up)"
-	@echo "make test    check formatting, lint and types, and run all tests, as in CI"
+	@echo "make test    check formatting, lint and types, and run the tests that take seconds"
+	@echo "make test-all  the same with every test, as in CI"
 	@echo "make lint    the same without the tests"
 	@echo "make setup   set up .venv and models/, nothing else"
 	@echo "make lock    pin requirements/cpu.txt again from cpu.in and overrides.txt"
@@ -27,6 +28,9 @@ demo: setup
 
 test: lint models
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+test-all: lint models
+	$(BIN)/pytest --slow $(PYTEST_ARGS)
 
 lint: $(PROJECT)
 	$(BIN)/ruff format --check .

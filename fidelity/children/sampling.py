@@ -1,7 +1,7 @@
-"""From logits to tokens, for engines that leave the choice to whoever drives them.
+"""From logits to tokens, for engines that don't sample themselves.
 
-The order is vLLM's: repetition penalty, temperature, min-p, top-k, top-p, then a draw. The logprobs that are reported
-are those of the logits as the model gave them, before any of it.
+The order is vLLM's: repetition penalty, temperature, min-p, top-k, top-p, then a draw. The reported logprobs are those
+of the model's original logits.
 """
 
 from abc import ABC, abstractmethod
@@ -14,13 +14,13 @@ from fidelity.children.prompting import tokenized
 from fidelity.children.wire import JsonRecord, PromptRow, SamplingFields
 
 NEARLY_ZERO = 1e-5
-"""A temperature below this is greedy, as vLLM has it."""
+"""A temperature below this is greedy, as in vLLM."""
 HALF_A_CHARACTER = 4
-"""Up to three bytes, and so tokens, of a character may be there without its last."""
+"""The maximum number of tokens of an incomplete UTF-8 character."""
 
 
 class Answer:
-    """One prompt's answer while it grows."""
+    """One prompt's unfinished answer."""
 
     def __init__(
         self,
@@ -31,13 +31,13 @@ class Answer:
         context: int,
         decode: Callable[[list[int]], str],
     ) -> None:
-        """Begin with nothing said.
+        """Start with an empty answer.
 
         Args:
-            prompt: Its token ids.
+            prompt: The prompt's token ids.
             sampling: The fields of the run's sampling.
-            ends: The tokens that end an answer.
-            context: The most tokens of prompt and answer together.
+            ends: The end tokens.
+            context: The maximum number of tokens of prompt and answer together.
             decode: Turns token ids into text, without special tokens.
         """
         import torch
@@ -52,14 +52,14 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """What was said, up to a stop string; without tokens at its end that make half a character, as in vLLM."""
+        """The answer up to a stop string, without an incomplete character at its end, as in vLLM."""
         if self._text is not None:
             return self._text
         texts = [self._decode(self.token_ids[: len(self.token_ids) - left_out]) for left_out in range(HALF_A_CHARACTER)]
         return next((text for text in texts if not text.endswith("\ufffd")), texts[0])
 
     def choose(self, logits: Any) -> int:
-        """The next token, from the logits (vocabulary,) at the end of what was said; it is kept."""
+        """Choose and append the next token, from the logits (vocabulary,) after the answer so far."""
         import torch
 
         raw = logits.float()
@@ -74,7 +74,7 @@ class Answer:
         return token
 
     def _weighed(self, raw: Any) -> Any:
-        """The logits that the token is chosen by."""
+        """The processed logits from which the token is chosen."""
         import torch
 
         how, logits = self._sampling, raw
@@ -122,21 +122,21 @@ class Answer:
 
 
 class DrivenModel(ABC):
-    """A model that only gives logits: which tokens follow is chosen, or looked up, here."""
+    """A model that only returns logits, and scores given tokens by them."""
 
     _tokenizer: Any
-    """As transformers has them."""
+    """A tokenizer with transformers' interface."""
     _context: int
-    """The most tokens of prompt and answer together."""
+    """The maximum number of tokens of prompt and answer together."""
 
     @abstractmethod
     def _logits(self, prompt: list[int], continuation: list[int]) -> Any:
-        """The logits (n, vocabulary) for a continuation's n token ids, each row from just before its token."""
+        """The logits (n, vocabulary) of a continuation of n token ids, each row from just before its token."""
 
     def score_tokens(
         self, rows: list[PromptRow], continuations: list[list[int]], top_k: int, on_progress: ReportProgress
     ) -> Iterator[JsonRecord]:
-        """See `answering.Model`; what doesn't fit into the context is cut off the continuation."""
+        """See `answering.Model`. A continuation is cut if it exceeds the context."""
         for number, (row, continuation) in enumerate(zip(rows, continuations, strict=True)):
             ids = tokenized(self._tokenizer, row, self._context)
             if isinstance(ids, str):
@@ -147,18 +147,18 @@ class DrivenModel(ABC):
             on_progress(number + 1, 0)
 
     def token_texts(self, ids: list[int], on_progress: ReportProgress) -> Iterator[JsonRecord]:
-        """One record: how each of these tokens reads by itself."""
+        """Yield one record with the text of each of these tokens."""
         yield {"texts": [self._tokenizer.decode([id_], skip_special_tokens=False) for id_ in ids]}
 
 
 def token_score_record(prompt_id: str, continuation: Sequence[int], logits: Any, top_k: int) -> JsonRecord:
-    """The record of a forced continuation (see `answering.Model`).
+    """The record of a scored continuation (see `answering.Model`).
 
     Args:
-        prompt_id: The prompt that it continues.
+        prompt_id: The id of its prompt.
         continuation: Its n token ids.
         logits: The model's (n, vocabulary), each row from just before its token.
-        top_k: How many of the most likely tokens to give; -1 is the whole vocabulary.
+        top_k: The number of most likely tokens to return; -1 for the whole vocabulary.
     """
     import torch
 
