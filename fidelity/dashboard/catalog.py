@@ -124,7 +124,7 @@ def _described(comparison: Comparison, root: Path) -> CatalogEntry | None:
     manifest = comparison.manifest
     baseline, run = (Run(inside(root, "runs", id_)) for id_ in (manifest.baseline, manifest.candidate))
     if manifest.controls is None:
-        if run.manifest.control_of:
+        if run.manifest.control_of or baseline.manifest.control_of:
             return None
         return CatalogEntry(comparison.path.name, "being written", "It is being scored, or scoring was interrupted.")
     original, own = (side.manifest.checkpoint for side in (baseline, run))
