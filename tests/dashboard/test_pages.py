@@ -226,7 +226,7 @@ class TestBroken:
             case "no run":
                 [run] = (store / "runs").glob("w4a16-*")
                 shutil.rmtree(run)
-                return "no finished run"
+                return "not a finished run"
             case "corrupt":
                 for file in path.glob("rouge-*.parquet"):
                     file.write_bytes(b"PAR1 not really")
