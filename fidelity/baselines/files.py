@@ -203,12 +203,14 @@ def _outcomes(directory: Path, name: str) -> list[Response]:
     file = _file(directory, f"tokens/{name}.parquet")
     tokens: list[ParquetRow] = read_parquet(file).to_pylist() if file.is_file() else [{}] * len(rows)
     if len(tokens) != len(rows):
-        raise StoreError(f"{file}: {len(tokens)} rows for {len(rows)} answers; take both from version control again")
+        raise StoreError(f"{file}: {len(tokens)} rows for {len(rows)} answers; restore both from version control")
     try:
         pairs = zip(rows, tokens, strict=True)
         return [response_of({**numbers, **row, "prompt_id": row.get("id")}) for row, numbers in pairs]
     except ValueError as error:
-        raise StoreError(f"{answers}: not exported answers ({error}); export anew") from None
+        raise StoreError(
+            f"{answers}: not exported answers ({error}); restore it from version control, or export again"
+        ) from None
 
 
 def _prompt_row(prompt: Prompt) -> JsonRow:

@@ -181,7 +181,7 @@ def evidence_of(result: ComparisonSet, candidate: Scores) -> Evidence:
 
 
 def _why_only_reference(candidate: Scores, scored: ScoredColumn) -> str:
-    """Why a column with a floor has the baseline alone as its reference; empty where it should: forced tokens."""
+    """Why a column with a floor has only the baseline as its reference; empty for token scores, where it should."""
     kind = scored.signature.partition("|")[0]
     if any(metric.kind == kind and metric.reads_token_scores for metric in every_metric()):
         return ""

@@ -130,8 +130,8 @@ def _sameness(pairing: Pairing, baseline: Run, other: Run) -> Sameness:
 def score(scores: Sequence[Scores], metrics: Sequence[Metric], *, anchors: bool = True) -> None:
     """Add the columns of all metrics to the scores of controls and candidates.
 
-    References get no low anchors and no token scores: what is forced are the baseline's own tokens. Without `anchors`
-    nothing gets low anchors, for a look at numbers that are thrown away.
+    References get no chance levels and no token scores, which are only of the baseline's tokens. `anchors=False` skips
+    the chance levels, for intermediate looks whose numbers are discarded.
     """
     for metric in metrics:
         chosen: Metric | None = metric

@@ -38,7 +38,7 @@ ALIASES = {
 }
 
 SIGNS_OF_LIFE = 100
-"""tree-sitter gives one about every 100 steps: up to 2 in 100 bytes on real code, 6 on the worst that was found."""
+"""tree-sitter calls back about every 100 steps: up to 2 per 100 bytes on real code, 6 on the worst known input."""
 
 
 class CodeBlock(NamedTuple):
