@@ -71,7 +71,7 @@ class BaselineIndex(Manifest):
 
     @classmethod
     def upgrade(cls, data: JsonObject) -> JsonObject:
-        """Convert version 1, whose manifests are of version 1 too."""
+        """Convert version 1, which has manifests of version 1."""
         runs = data.get("runs")
         upgraded = (
             [RunManifest.upgrade(run) if isinstance(run, dict) else run for run in runs]
@@ -242,7 +242,7 @@ def _hash(file: Path) -> str:
 
 
 def _portable(manifest: RunManifest, directory: Path) -> RunManifest:
-    """The manifest with relative paths, so that two machines export the same bytes."""
+    """The manifest with relative paths, so two machines export the same bytes."""
     config = manifest.config.model_dump(mode="json", exclude=NOT_OF_THE_RUN)
     for *outer, key in LOCAL:
         place: JsonValue = config

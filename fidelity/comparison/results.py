@@ -238,7 +238,7 @@ def chance_level(scores: Scores, name: str) -> float | None:
 def keep(
     candidate: Scores, controls: Sequence[Scores], *, between_controls: Sequence[Scores] = (), candidates: int = 1
 ) -> Scores:
-    """Record the controls in a candidate's comparison, so that it can be read and judged later.
+    """Record the controls in a candidate's comparison, so it can be read and judged later.
 
     Args:
         candidate: The candidate's comparison.

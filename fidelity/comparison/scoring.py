@@ -1,4 +1,4 @@
-"""Scoring runs: each metric gets all pairs in one call, so that each text is read once. Scores go to the store."""
+"""Scoring runs: each metric gets all pairs in one call, so each text is read once. Scores go to the store."""
 
 import hashlib
 import json
@@ -131,7 +131,7 @@ def score(scores: Sequence[Scores], metrics: Sequence[Metric], *, anchors: bool 
     """Add the columns of all metrics to the scores of controls and candidates.
 
     References get no chance levels and no token scores, which are only of the baseline's tokens. `anchors=False` skips
-    the chance levels, for intermediate looks whose numbers are discarded.
+    the chance levels, for intermediate looks, which discard their numbers.
     """
     for metric in metrics:
         chosen: Metric | None = metric
@@ -175,7 +175,7 @@ def _describe(scores: Scores) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """The number of pairs whose columns are stored together."""
+    """The number of pairs per stored part of a column."""
 
     comparison: Comparison
     signature: str
@@ -300,7 +300,7 @@ def _unmet(metric: Metric, scores: Scores) -> str | None:
 
 
 def _lacking(needs: frozenset[Need], scores: Scores) -> str | None:
-    """The message about a run whose answers all lack a needed field; None if both runs have it."""
+    """The message about a run without a needed field in any answer; None if both runs have it."""
     for need, words in RECORDED.items():
         for run, side in ((scores.baseline, "baseline"), (scores.run, "candidate")):
             if need in needs and all(getattr(getattr(pair, side), need) is None for pair in scores.pairing.pairs):

@@ -1,4 +1,4 @@
-"""The pages by name, so that pages can link to each other with their state in the URL."""
+"""The pages by name, so pages can link to each other with their state in the URL."""
 
 from collections.abc import Callable, Mapping
 

@@ -1,4 +1,4 @@
-"""A cache of encoder results on disk, by content, so that no text is encoded twice."""
+"""A cache of encoder results on disk, by content, so no text is encoded twice."""
 
 import contextlib
 import hashlib
@@ -125,7 +125,7 @@ class _Cache:
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
-        """A connection for one transaction, so that none outlives a fork or holds a lock between calls."""
+        """A connection for one transaction, so none outlives a fork or holds a lock between calls."""
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             with contextlib.closing(sqlite3.connect(self._file, timeout=120)) as connection:

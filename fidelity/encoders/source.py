@@ -20,7 +20,7 @@ _MODEL_FILES = frozenset({".json", ".txt", ".model", ".safetensors", ".bin", ".v
 
 @dataclass(frozen=True, slots=True)
 class EncoderSource:
-    """An encoder with local files, so that opening it needs no network."""
+    """An encoder with local files, so opening it needs no network."""
 
     name: str
     """The directory's name, or the Hub id."""

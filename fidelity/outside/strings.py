@@ -1,4 +1,4 @@
-"""Making foreign text safe: invisible characters become visible, so that they can't act or hide anything."""
+"""Making foreign text safe: invisible characters become visible, so they can't act or hide anything."""
 
 import re
 from functools import cache

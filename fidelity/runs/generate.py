@@ -297,7 +297,7 @@ def _fill_answer_by_answer(
     asked: Sequence[Asked],
     watch: RunWatch,
 ) -> None:
-    """Generate a chunk whose answers are written as soon as they are finished."""
+    """Generate a chunk, and write each answer as soon as it is finished."""
     began = time.monotonic()
     with writer.journal(number) as journal:
         left = [place for place in range(len(asked)) if place not in journal.places]

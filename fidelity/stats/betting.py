@@ -156,7 +156,7 @@ def _target_wealth(x: Floats, means: Floats, levels: Floats, *, planned: int | N
     Wealth w, in shares of the target, is treated as the chance that a z-test at the horizon will reject; the stake
     that keeps it so is phi(Phi^-1(w)) / (sd sqrt(steps left)), with sd estimated from the values before. It is cut
     where one value could cost more than LARGEST_SHARE of the wealth or win more than the target. That stake is
-    concave in w with zeros at 0 and 1, so that one step maps more wealth to more wealth, and a larger mean to more
+    concave in w with zeros at 0 and 1, so one step maps more wealth to more wealth, and a larger mean to more
     wealth: what is rejected at m and level is rejected above both.
     """
     from scipy.special import ndtri

@@ -29,7 +29,7 @@ class RunNoise:
 
 
 def run_noise(candidate: Floats, floor: Floats, *, weights: Floats | None = None) -> RunNoise:
-    """Estimate the noise of runs of a mean excess whose references are all of a baseline's runs.
+    """Estimate the noise of runs of a mean excess, with all of a baseline's runs as references.
 
     With K >= 2 controls each of the K + 1 runs is compared with the others as if it were the candidate. Their mean
     excesses h_r have no true excess in them, and K (K + 2) / (K + 1)^3 sum h_r^2 estimates what the candidate's

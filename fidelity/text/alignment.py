@@ -41,7 +41,7 @@ def align(
     """Counterparts, in the baseline's order; a unit is in one match at most.
 
     Equal units are matched first, in order (longest common subsequence), then in any; then, between those in order, the
-    units whose summed similarity is largest; then what is left, in any order; then pieces of sentences that were split.
+    units with the largest summed similarity; then what is left, in any order; then pieces of sentences that were split.
     Case and punctuation don't count, unless `exact`.
     """
     a, b = (list(side) if exact else [normal(unit) for unit in side] for side in (baseline, candidate))

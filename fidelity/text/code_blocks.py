@@ -18,7 +18,7 @@ UNLABELED = frozenset({"", "code", "none", "output", "plain", "plaintext", "snip
 ALIKE = 50
 """How alike, in percent, an unlabeled block must be to its counterpart to be in its language."""
 MOST_GUESSED = 32_000
-"""Characters of a block whose language is guessed."""
+"""Characters of a block to guess its language."""
 SHARE = 0.3
 """Of the lines of a block with syntax errors that must look like the language."""
 MOST_DROPPED = 3

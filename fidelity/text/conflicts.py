@@ -61,7 +61,7 @@ class TextComparison:
     languages: tuple[str | None, str | None] = (None, None)
     """Of the prose of both; None where no list of words covers it, or there is no prose."""
     prose: bool = True
-    """Whether any aligned sentence changed, so that its language matters."""
+    """Whether any aligned sentence changed, so its language matters."""
 
     @property
     def aligned(self) -> float:
@@ -83,7 +83,7 @@ class TextComparison:
         return "candidate" if self.units[0] and (not self.units[1] or (own and own != other)) else "baseline"
 
     def uncovered(self, kind: ConflictKind) -> Side | None:
-        """The side whose language lacks the required word list, or isn't the baseline's; None if both are covered."""
+        """The side with a language without the word list, or other than the baseline's; None if both are covered."""
         if kind not in ("negation", "direction") or not self.prose:
             return None
         listed, (own, other) = WITH_NEGATORS if kind == "negation" else WITH_ANTONYMS, self.languages

@@ -84,7 +84,7 @@ def paired(
 
 
 def share_that_parses(pairs: Sequence[tuple[Document | None, Document | None]]) -> float | None:
-    """Share of the baseline's parsing documents whose counterpart parses too; None if it has none."""
+    """Share of the baseline's parsing documents with a parsing counterpart; None if it has none."""
     parsing = [other is not None and other.root is not None for own, other in pairs if own and own.root is not None]
     return sum(parsing) / len(parsing) if parsing else None
 

@@ -128,7 +128,7 @@ def _swapped(frame: Frame) -> Iterator[UnitConflict]:
 
 
 def _exchanged(frame: Frame, lexicon: Lexicon) -> Iterator[UnitConflict]:
-    """Two names in a paraphrase whose statements are swapped compared with the baseline."""
+    """Two names in a paraphrase that swaps their statements in the baseline."""
     sides = [_predicates_of(terms, lexicon) for terms in (frame.a, frame.b)]
     shared = [form for form in sides[0] if form in sides[1]]
     for one, other in combinations(shared, 2):

@@ -34,7 +34,7 @@ def union_lcs(baseline: Sequence[Sequence[int]], candidate: Sequence[Sequence[in
 class _Tables:
     """The LCS tables of all baseline lines against one candidate line at a time, one bit per baseline word.
 
-    After each line a bit stays free: it takes the carry of the addition, so that no line touches the next.
+    After each line a bit stays free: it takes the carry of the addition, so no line touches the next.
     """
 
     def __init__(self, lines: Sequence[Sequence[int]]) -> None:
