@@ -292,7 +292,7 @@ class _Filling:
         self.progress.chunk_finished(len(prompts), tokens)
 
     def _fill_answer_by_answer(self, engine: StreamingEngine, number: int, asked: Sequence[Asked]) -> None:
-        """Generate a chunk whose answers are written as soon as they are finished."""
+        """Generate a chunk, and write each answer as soon as it is finished."""
         began = time.monotonic()
         with self.writer.journal(number) as journal:
             left = [place for place in range(len(asked)) if place not in journal.places]
