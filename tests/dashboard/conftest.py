@@ -105,7 +105,7 @@ def charted(app):
 
 
 def comparison(root, candidate):
-    """The directory of a candidate's comparison with its baseline; those with the controls lie beside it."""
+    """The directory of a candidate's comparison with its baseline, not with a control."""
     folders = (root / "comparisons").glob(f"*--{candidate}-*")
     [folder] = [f for f in folders if not Run(root / "runs" / Comparison(f).manifest.baseline).manifest.control_of]
     return folder
