@@ -11,10 +11,10 @@ from fidelity.engines import vllm_kernels
 from fidelity.inspection import as_json, inspect
 from fidelity.pipeline import generate
 from fidelity.store.store import Store
-from tests.checkpoint_layouts import Model, build, without
-from tests.test_checkpoint_layouts import LAYOUTS, M
-from tests.test_checkpoints import checkpoint, compressed
-from tests.test_pipeline import Silent
+from tests.checkpoints.known_layouts import LAYOUTS, M
+from tests.checkpoints.layouts import Model, build, without
+from tests.checkpoints.test_checkpoints import checkpoint, compressed
+from tests.conftest import Silent
 
 
 @pytest.fixture

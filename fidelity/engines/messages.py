@@ -10,6 +10,9 @@ from fidelity.prompts import replace_lone_surrogates
 NOT_OF_THE_CALL = {"id", "index", "type"}
 """Keys of a tool call that differ from one answer to the next, or say nothing."""
 
+ServerJson = dict[str, Any]
+"""A JSON object that a server sent or is sent."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
@@ -19,17 +22,17 @@ class Reply:
     reasoning: str | None = None
 
 
-def read_answer(choice: Mapping[str, Any]) -> Reply | None:
+def read_answer(choice: ServerJson) -> Reply | None:
     """The answer of a chat completion's or a completion's choice; None where there is none.
 
     A tool call is an answer: it is the text, or follows it, as canonical JSON. Thinking without a text is an empty
     answer, which was cut off before it began.
     """
     message = choice.get("message")
-    return read_message(message if isinstance(message, Mapping) else {"content": choice.get("text")})
+    return read_message(message if isinstance(message, dict) else {"content": choice.get("text")})
 
 
-def read_message(message: Mapping[str, Any]) -> Reply | None:
+def read_message(message: ServerJson) -> Reply | None:
     """The same of a message: `content` (a text or parts), `refusal`, `reasoning`, `tool_calls`."""
     text = text_of(message.get("content"))
     if text is None:
@@ -50,7 +53,7 @@ def text_of(content: Any) -> str | None:
     return replace_lone_surrogates(content) if isinstance(content, str) else None
 
 
-def _tool_calls(message: Mapping[str, Any]) -> str | None:
+def _tool_calls(message: ServerJson) -> str | None:
     """What a message calls, as JSON with sorted keys; None where it calls nothing.
 
     Arguments are read where they are JSON, so that spaces and the order of keys make no difference.
@@ -64,7 +67,7 @@ def _tool_calls(message: Mapping[str, Any]) -> str | None:
     return replace_lone_surrogates(json.dumps(plain, sort_keys=True, ensure_ascii=False))
 
 
-def _call(call: Mapping[str, Any]) -> dict[str, Any]:
+def _call(call: ServerJson) -> ServerJson:
     function = call.get("function")
     if not isinstance(function, Mapping):
         return {key: value for key, value in call.items() if key not in NOT_OF_THE_CALL}

@@ -11,9 +11,9 @@ from fidelity.engines.connection import TroubleError
 from fidelity.engines.messages import read_answer, read_message
 from fidelity.engines.replies import generation_of
 from fidelity.errors import ConfigError
-from fidelity.prompts import read_jsonl
+from fidelity.prompts import JsonRow, read_jsonl
 
-Rows = list[tuple[str, dict[str, Any]]]
+Rows = list[tuple[str, JsonRow]]
 LONGEST_REASON = 200
 """Characters of an error without a message."""
 BESIDE_THE_TEXT = ("refusal", "reasoning", "tool_calls")
@@ -30,7 +30,7 @@ def read_recorded(path: Path) -> Rows:
     return [(where, plain) for where, row in rows for plain in _plain(row, where)]
 
 
-def _plain(row: dict[str, Any], where: str) -> list[dict[str, Any]]:
+def _plain(row: JsonRow, where: str) -> list[JsonRow]:
     if "custom_id" in row:
         return _answers(row, where)
     plain = {**row, "prompt": row["messages"]} if row.get("messages") and not row.get("prompt") else dict(row)
@@ -52,7 +52,7 @@ def _read_parquet(path: Path) -> Rows:
     return [(f"{path}, row {n}", {k: v for k, v in row.items() if v is not None}) for n, row in enumerate(rows, 1)]
 
 
-def _answers(row: dict[str, Any], where: str) -> list[dict[str, Any]]:
+def _answers(row: JsonRow, where: str) -> list[JsonRow]:
     """The answers in one line of a batch's output: one, or several repeats, or why there is none."""
     match row:
         case {"custom_id": str() as id_} if why := _why_none(row):
@@ -65,7 +65,7 @@ def _answers(row: dict[str, Any], where: str) -> list[dict[str, Any]]:
     )
 
 
-def _answer(id_: str, choice: Any, body: dict[str, Any], where: str) -> dict[str, Any]:
+def _answer(id_: str, choice: Any, body: JsonRow, where: str) -> JsonRow:
     """One choice of a chat completion or a completion, read as a server's reply is."""
     if not isinstance(choice, dict) or not (isinstance(choice.get("message"), dict) or "text" in choice):
         raise ConfigError(f"{where}: a choice needs a 'message' (chat) or a 'text' (completion)")
@@ -89,7 +89,7 @@ def _answer(id_: str, choice: Any, body: dict[str, Any], where: str) -> dict[str
     return answer | {key: value for key, value in known.items() if value is not None}
 
 
-def _why_none(row: dict[str, Any]) -> str:
+def _why_none(row: JsonRow) -> str:
     """Why a line has no answer, in the words of OpenAI's batches and of vLLM's `run-batch`; empty where it has one."""
     error = row.get("error")
     response = row["response"] if isinstance(row.get("response"), dict) else {}

@@ -6,7 +6,7 @@ from typing import Any
 
 from fidelity.children.prompting import prompt_record
 from fidelity.engines.connection import TroubleError
-from fidelity.engines.messages import read_answer
+from fidelity.engines.messages import ServerJson, read_answer
 from fidelity.records import Generation
 
 SHOWN = 80
@@ -15,7 +15,7 @@ BROKEN_OFF = frozenset({"error", "abort"})
 """Reasons to finish that mean that the server gave up."""
 
 
-def json_object(body: bytes) -> dict[str, Any]:
+def json_object(body: bytes) -> ServerJson:
     """The JSON object that a body holds.
 
     Raises:
@@ -53,7 +53,7 @@ def generation(body: bytes, *, prompt_id: str) -> Generation:
     return generation_of(choices[0], answer, prompt_id=prompt_id)
 
 
-def generation_of(choice: dict[str, Any], answer: dict[str, Any], *, prompt_id: str) -> Generation:
+def generation_of(choice: ServerJson, answer: ServerJson, *, prompt_id: str) -> Generation:
     """A generation from one choice of an answer, whether it came from a server or stands in a batch's output.
 
     Raises:
@@ -81,7 +81,7 @@ def generation_of(choice: dict[str, Any], answer: dict[str, Any], *, prompt_id: 
     )
 
 
-def _prompt(answer: dict[str, Any], choice: dict[str, Any]) -> dict[str, Any]:
+def _prompt(answer: ServerJson, choice: ServerJson) -> ServerJson:
     """What an answer tells of the prompt as the model read it: its token ids as vLLM gives them, else their number."""
     for holder in (answer, choice):
         if ids := token_ids(holder.get("prompt_token_ids")):
@@ -89,14 +89,14 @@ def _prompt(answer: dict[str, Any], choice: dict[str, Any]) -> dict[str, Any]:
     return {"prompt_tokens": prompt_tokens_of(answer)}
 
 
-def prompt_tokens_of(answer: dict[str, Any]) -> int | None:
+def prompt_tokens_of(answer: ServerJson) -> int | None:
     """`usage.prompt_tokens`; None where the server gives no such number."""
     usage = answer.get("usage")
     count = usage.get("prompt_tokens") if isinstance(usage, dict) else None
     return count if type(count) is int and 0 < count < 2**31 else None
 
 
-def _tokens(choice: dict[str, Any]) -> tuple[tuple[int, ...] | None, tuple[float, ...] | None]:
+def _tokens(choice: ServerJson) -> tuple[tuple[int, ...] | None, tuple[float, ...] | None]:
     """Token ids as vLLM gives them, else as llama.cpp does, beside the logprobs; two lists of one length, or none."""
     given = choice.get("logprobs")
     given = given if isinstance(given, dict) else {}
