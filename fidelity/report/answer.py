@@ -126,7 +126,7 @@ def _sentence(result: ComparisonSet, candidate: Scores) -> tuple[str, str]:
         briefly.append(wording)
     if not clauses:
         return f"{title}: no texts were compared.", ""
-    return f"{title}: {'; '.join(clauses)}.", f"{name}: {'; '.join(briefly)}."
+    return f"{title}: {'; '.join(clauses)}.", f"{title}: {'; '.join(briefly)}."
 
 
 def _beside_control(result: ComparisonSet, count: Callable[[Scores], tuple[int, int] | None]) -> str:

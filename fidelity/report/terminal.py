@@ -61,7 +61,7 @@ def print_comparison(
 
 
 def _print_answer(given: Answer, console: Console) -> None:
-    """The baseline, a sentence for each candidate as far as there is room, and a row for each run."""
+    """The baseline, a row for each run, and before them as many sentences as there is room for; the others follow."""
     shown = [place for place in range(len(HEADINGS)) if any(row.cells[place] for row in given.rows)]
     table = Table(box=None, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("")
@@ -76,15 +76,22 @@ def _print_answer(given: Answer, console: Console) -> None:
     baseline = Text(given.baseline)
     room = ANSWER_LINES - _height(table, console) - _height(baseline, console) - len(given.notes)
     console.print(baseline)
+    left = []
     for forms in given.sentences:
-        for sentence in (Text(text, style="bold") for text in forms if text):
-            if (height := _height(sentence, console)) <= room:
-                console.print(sentence)
-                room -= height
-                break
+        texts = [Text(text, style="bold") for text in forms if text]
+        fitting = next((text for text in texts if _height(text, console) <= room), None)
+        if fitting is None:
+            left.append(texts[0])
+        else:
+            console.print(fitting)
+            room -= _height(fitting, console)
     console.print(table)
     for note in given.notes:
         console.print(Text(note))
+    if left:
+        console.print()
+    for sentence in left:
+        console.print(sentence)
 
 
 def _height(shown: RenderableType, console: Console) -> int:
