@@ -1,4 +1,4 @@
-"""Fatal edits of real answers, by kind: one place is changed, so that the answer states something else."""
+"""Fatal edits of real answers, by kind: one place is changed, and the answer states something else."""
 
 import json
 import random

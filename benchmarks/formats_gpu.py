@@ -1,10 +1,10 @@
-"""Every number format that vLLM serves on one GPU, without a network: what ran, with which kernel, how far it drifts.
+"""Which number formats does vLLM run on one GPU, with which kernel, and how far do they drift? Without a network.
 
     python benchmarks/formats_gpu.py FOLDER [NAME ...] [--model models/smollm2-135m] [--jobs 4]
 
 Makes the checkpoints (`rounded_checkpoints.py`) from a BF16 model that is padded to multiples of 128, generates and
 scores each against BF16 with `fidelity compare`, several at once, and writes `formats.json` and `formats.md` to $OUT
-(FOLDER without it), anew after each format, so that what is done is there whatever happens next. A format that is
+(FOLDER without it). Both are rewritten after each format, so an interruption loses nothing. A format that is
 refused or dies has its reason in the table. Tokens are proven by their ids. `--eager` saves the compilation.
 """
 
@@ -32,7 +32,7 @@ KV_CACHE_BYTES = 2 << 30
 
 @dataclass(frozen=True)
 class Format:
-    """A row: a checkpoint of `rounded_checkpoints` or the baseline's own, and what vLLM is asked for beside it."""
+    """A row: a checkpoint of `rounded_checkpoints` or the baseline's own, and additional options of vLLM."""
 
     checkpoint: str = "base"
     options: dict[str, Any] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What `fidelity generate` costs beside a bare vLLM script: same model, prompts, options and chunks, in turn (A B A B).
+"""How much slower is `fidelity generate` than a bare vLLM script? Same model, prompts, options and chunks, A B A B.
 
     python benchmarks/overhead.py [--pairs 7] [--limit 32] [--max-tokens 64]
 

@@ -9,6 +9,7 @@ from tests.language import RATES, banned_identifiers, banned_modules, banned_wor
 
 PACKAGE = Path(fidelity.__file__).parent
 ROOT = PACKAGE.parent
+SCRIPTS = [file for name in ("tests", "benchmarks", "examples", "requirements") for file in (ROOT / name).rglob("*.py")]
 DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "prompts").glob("*.md")]
 
 
@@ -69,9 +70,15 @@ def test_names_that_are_only_read_may_be_another_packages():
     assert banned_identifiers("x = response.found\nother.call(part=1)") == []
 
 
-def test_the_documentation_has_no_more_of_the_words_that_make_it_hard_to_read_than_the_field_has():
-    counted = rates(file.read_text(encoding="utf-8") for file in DOCUMENTS)
-    assert {word: rate for word, rate in counted.items() if rate > RATES[word]} == {}
+@pytest.mark.parametrize(
+    "texts",
+    [
+        pytest.param([file.read_text(encoding="utf-8") for file in DOCUMENTS], id="documentation"),
+        pytest.param([comments_and_docstrings(file.read_text(encoding="utf-8")) for file in SCRIPTS], id="scripts"),
+    ],
+)
+def test_prose_has_no_more_of_the_words_that_make_it_hard_to_read_than_the_field_has(texts):
+    assert {word: rate for word, rate in rates(texts).items() if rate > RATES[word]} == {}
 
 
 def test_rates_count_prose_and_no_code():
