@@ -33,7 +33,7 @@ class AnswerRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class AnswerTable:
     """What a reader wants to know first."""
 
     baseline: str
@@ -46,7 +46,7 @@ class Answer:
     """What the marks mean."""
 
 
-def answer(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE) -> Answer:
+def answer(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE) -> AnswerTable:
     """The answer to "does the copy still say the same?", from what was scored."""
     count = result.baseline.manifest.counts
     failed = f", {count.failures} failed" if count.failures else ""
@@ -58,7 +58,7 @@ def answer(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE) -> 
         rows.append(_row(result, candidate, summaries_of(result, candidate), word, is_control=False))
     rows += [AnswerRow(name, ("",) * len(HEADINGS), "not compared", is_control=False) for name in result.not_compared]
     marked = any(row.name.endswith(RAN_OTHERWISE) for row in rows)
-    return Answer(
+    return AnswerTable(
         baseline=f"Baseline {result.baseline.name}: {describe_run(result.baseline)}, {asked(result.baseline)}{failed}",
         rows=tuple(rows),
         sentences=tuple(_sentence(result, candidate) for candidate in _most_urgent_first(result, verdicts)),

@@ -12,7 +12,7 @@ from fidelity.floor import Summary
 from fidelity.gate import Verdict
 from fidelity.price.pareto import drift_and_price
 from fidelity.report import trends
-from fidelity.report.answer import HEADINGS, Answer, answer
+from fidelity.report.answer import HEADINGS, AnswerTable, answer
 from fidelity.report.column_groups import by_group
 from fidelity.report.content import (
     NOT_QUALITY,
@@ -60,7 +60,7 @@ def print_comparison(
         console.print(Text(note))
 
 
-def _print_answer(given: Answer, console: Console) -> None:
+def _print_answer(given: AnswerTable, console: Console) -> None:
     """The baseline, a row for each run, and before them as many sentences as there is room for; the others follow."""
     shown = [place for place in range(len(HEADINGS)) if any(row.cells[place] for row in given.rows)]
     table = Table(box=None, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
