@@ -29,7 +29,7 @@ from fidelity.report.trends import trend
 from fidelity.report.verdicts import NO_GATE, URGENCY
 
 ANSWER_LINES = 12
-"""How long the answer may be: what a terminal shows without scrolling, beside what was typed."""
+"""How long the answer may be: what a terminal shows without scrolling."""
 COLORS = {"PASS": "green", "FAIL": "bold red", "INCONCLUSIVE": "yellow"}
 READING = (
     "A cell: the value, and its mean excess over the floor; positive is worse.",
@@ -139,7 +139,7 @@ def _print_block(title: str, names: Sequence[str], cells: Mapping[str, Sequence[
 
 
 def print_published(result: ComparisonSet, console: Console) -> None:
-    """What others have published of the same bargain."""
+    """Print published results on drift and price."""
     table = published_table(drift_and_price(result).column)
     _print_prices(table, "published", console)
     for note in table.notes:
@@ -147,7 +147,7 @@ def print_published(result: ComparisonSet, console: Console) -> None:
 
 
 def _print_price(result: ComparisonSet, console: Console) -> tuple[str, ...]:
-    """What each run takes beside its drift; returns what has to be said of it."""
+    """Print each run's price and drift, and return the notes on them."""
     table = price_table(result, in_short=True)
     if table is None:
         return ()
@@ -183,7 +183,7 @@ def _print_verdict(verdict: Verdict, console: Console, *, full: bool) -> None:
 
 
 def print_history(entries: Sequence[HistoryEntry], console: Console) -> None:
-    """A table for each baseline, oldest comparison first: the verdict, and of each line the value and its bounds."""
+    """Print a table for each baseline, oldest comparison first: the verdict, and each line's value and bounds."""
     for baseline in dict.fromkeys(entry.baseline for entry in entries):
         history = trend([entry for entry in entries if entry.baseline == baseline])
         table = Table(title=f"Baseline {baseline}", show_edge=False, pad_edge=False, title_justify="left")
