@@ -96,8 +96,8 @@ def warnings(result: ComparisonSet, verdicts: Mapping[str, gate.Verdict] = NO_GA
 def _divergences(result: ComparisonSet) -> list[str]:
     """How much of each candidate's drift starts at near ties, where rounding decides, and the same for the floor."""
     floor = [words for control in result.controls if (words := _divergence_of(control))]
-    next to = f" (the floor: {'; '.join(floor)})" if floor else ""
-    return [f"{one.run.name}: {words}{next to}" for one in result.candidates if (words := _divergence_of(one))]
+    floor_words = f" (the floor: {'; '.join(floor)})" if floor else ""
+    return [f"{one.run.name}: {words}{floor_words}" for one in result.candidates if (words := _divergence_of(one))]
 
 
 def _divergence_of(scores: Scores) -> str | None:
