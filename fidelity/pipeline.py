@@ -135,7 +135,7 @@ class _Planned:
 
 
 def _planned(baseline: RunConfig, config: RunConfig, plan: Callable[[RunConfig], list[Job]]) -> _Planned:
-    """Plan a candidate. Its error is recorded, so that the other candidates are still compared."""
+    """Plan a candidate. Its error is recorded, so the other candidates are still compared."""
     try:
         return _Planned(config, plan(candidate_of(baseline, config)))
     except FidelityError as error:
@@ -234,7 +234,7 @@ def _decided_by(
             evidence = evidence_of(
                 ComparisonSet(baseline.baseline, controls, (looked,), between_controls=between), looked
             )
-            # Chance levels are only stored with the final verdict, so that all looks are alike.
+            # Chance levels are only stored with the final verdict, so all looks are alike.
             columns = {name: replace(measured, chance=None) for name, measured in evidence.columns.items()}
             return judge(gate, replace(evidence, columns=columns, candidates=candidates)).outcome
 

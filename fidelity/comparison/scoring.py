@@ -1,4 +1,4 @@
-"""Scoring runs: each metric gets all pairs in one call, so that each text is read once. Scores go to the store."""
+"""Scoring runs: each metric gets all pairs in one call, so each text is read once. Scores go to the store."""
 
 import hashlib
 import json
@@ -130,8 +130,8 @@ def _sameness(pairing: Pairing, baseline: Run, other: Run) -> Sameness:
 def score(scores: Sequence[Scores], metrics: Sequence[Metric], *, anchors: bool = True) -> None:
     """Add the columns of all metrics to the scores of controls and candidates.
 
-    References get no low anchors and no token scores: what is forced are the baseline's own tokens. Without `anchors`
-    nothing gets low anchors, for a look at numbers that are thrown away.
+    References get no chance levels and no token scores, which are only of the baseline's tokens. `anchors=False` skips
+    the chance levels, for intermediate looks, which discard their numbers.
     """
     for metric in metrics:
         chosen: Metric | None = metric
@@ -175,7 +175,7 @@ def _describe(scores: Scores) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """The number of pairs whose columns are stored together."""
+    """The number of pairs per stored part of a column."""
 
     comparison: Comparison
     signature: str
@@ -300,7 +300,7 @@ def _unmet(metric: Metric, scores: Scores) -> str | None:
 
 
 def _lacking(needs: frozenset[Need], scores: Scores) -> str | None:
-    """The message about a run whose answers all lack a needed field; None if both runs have it."""
+    """The message about a run without a needed field in any answer; None if both runs have it."""
     for need, words in RECORDED.items():
         for run, side in ((scores.baseline, "baseline"), (scores.run, "candidate")):
             if need in needs and all(getattr(getattr(pair, side), need) is None for pair in scores.pairing.pairs):

@@ -1,4 +1,4 @@
-"""The parent's side of an engine in a child process, so that a crash of the engine doesn't end the command."""
+"""The parent's side of an engine in a child process, so a crash of the engine doesn't end the command."""
 
 import json
 import os
@@ -21,12 +21,13 @@ from fidelity.config import Sampling
 from fidelity.engines.base import OnProgress, Progress
 from fidelity.engines.logs import log_stream
 from fidelity.engines.machine import MachineWatch
-from fidelity.engines.memory import Memory, MemoryWatch
+from fidelity.engines.memory import MemoryWatch
 from fidelity.engines.processes import ended, how_it_ended, last_lines, oom_kills, processor_seconds
 from fidelity.errors import EngineError
 from fidelity.outside.documents import read_json
 from fidelity.outside.secrets import Secrets
 from fidelity.records import EngineInfo, Failure, Generation, Prompt, TokenScores, every_id
+from fidelity.store.measurements import MemoryUse
 
 LOADING = "loading the model"
 SHUTDOWN_S = 30.0
@@ -49,7 +50,7 @@ runpy.run_module(module, run_name="__main__")"""
 class ChildEngine:
     """An engine that runs as `python -m MODULE` and communicates in JSON lines.
 
-    The records are complete before the child is told to exit, so its exit status doesn't matter for the run (vLLM can
+    The records are complete before the child is asked to exit, so its exit status doesn't matter for the run (vLLM can
     abort after the last output).
     """
 
@@ -158,7 +159,7 @@ class ChildEngine:
         (record,) = self._ask("token_texts", while_doing="reading tokens", ids=[int(i) for i in ids])
         return list(record["texts"])
 
-    def memory(self) -> Memory:
+    def memory(self) -> MemoryUse:
         """See `WatchedEngine.memory`."""
         return self._memory.peak()
 

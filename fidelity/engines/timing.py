@@ -8,8 +8,8 @@ from fidelity.config import Sampling
 from fidelity.engines.base import Admission, Engine
 from fidelity.engines.child import ChildEngine, rows_of
 from fidelity.engines.machine import MachineWatch
-from fidelity.engines.memory import Memory
 from fidelity.records import Failure, Generation, Prompt
+from fidelity.store.measurements import MemoryUse
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Answered:
 class WatchedEngine(Engine, Protocol):
     """An engine in its own processes, which are measured from outside."""
 
-    def memory(self) -> Memory:
+    def memory(self) -> MemoryUse:
         """The peak memory of its processes."""
         ...
 
@@ -72,7 +72,7 @@ class TimedEngine(WatchedEngine, Protocol):
 
 
 class TimedChild(ChildEngine):
-    """A child process whose model has the methods `time_alone` and `account`."""
+    """A child process with a model that has the methods `time_alone` and `account`."""
 
     def time_alone(self, prompts: Sequence[Prompt], requests: Sequence[Alone]) -> Iterator[Answered | Failure]:
         """See `TimedEngine.time_alone`."""
@@ -91,7 +91,7 @@ class TimedChild(ChildEngine):
 
 
 class StreamingChild(TimedChild):
-    """A child process whose model has the method `stream` too."""
+    """A child process with a model that has the method `stream` too."""
 
     def answer(
         self,

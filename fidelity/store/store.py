@@ -64,7 +64,7 @@ class Store:
         return {place: reason for place, reason in reasons.items() if reason}
 
     def _complete(self, folder: str) -> list[Path]:
-        """What is finished there, apart from symbolic links that lead out of the store."""
+        """The finished directories in a folder, without symbolic links that lead out of the store."""
         finished = sorted(manifest.parent for manifest in (self.root / folder).glob(f"*/{MANIFEST}"))
         return [path for path in finished if not leaves(self.root, path)]
 

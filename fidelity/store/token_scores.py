@@ -167,7 +167,7 @@ class ScoreWriter:
         return None if None in reasons or not reasons else f"{reasons[0]}"
 
     def subset(self, numbers: Iterable[int], path: Path) -> "ScoreWriter":
-        """Copy some of the chunks to another directory. They remain here, so that more can follow."""
+        """Copy some of the chunks to another directory. They remain here, so more can follow."""
         path.mkdir(parents=True, exist_ok=True)
         for file in (*map(self._chunk, numbers), self.path / TEXTS):
             if file.is_file():
@@ -280,7 +280,7 @@ def _why_not(run: Run, baseline: Run, whole_vocabulary: bool) -> str:
     ]
     if notes and not whole_vocabulary:
         return notes[0]
-    what = "over the whole vocabulary (kl: {exact: true})" if whole_vocabulary else "by forcing"
+    what = "over the whole vocabulary (kl: {exact: true})" if whole_vocabulary else "(teacher forcing)"
     return f"{run.name} did not score the tokens of {baseline.name} {what}"
 
 
@@ -338,7 +338,7 @@ def _cell(value: Any, kind: "pa.DataType") -> "pa.Array[Any]":
 
 
 def is_whole_vocabulary(scores: TokenScores) -> bool:
-    """Whether the columns are the whole vocabulary by id, so that the ids need not be stored."""
+    """Whether the columns are the whole vocabulary by id, so the ids need not be stored."""
     return scores.top_ids.shape[0] > 0 and scores.top_ids.strides[0] == 0
 
 
