@@ -55,7 +55,7 @@ def _is_proposed(name: str) -> bool:
 
 
 def _hits(files: Sequence[Path]) -> dict[str, Floats]:
-    """By column: runs x runs x prompts, 1 where the second conflicts with the first or is newly broken; NaN unscored."""
+    """By column: runs x runs x prompts, 1 where the second conflicts with the first or is newly broken, or NaN."""
     runs, prompts = [generations(file) for file in files], prompts_by_id(files)
     both = [(a, b) for a in range(len(runs)) for b in range(len(runs)) if a != b]
     pairs = [Pair(prompt, runs[a][i], runs[b][i]) for a, b in both for i, prompt in prompts.items()]

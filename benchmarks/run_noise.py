@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fidelity.metrics import default_metrics
+from fidelity.prompts import load_prompts
 from fidelity.records import Generation, Pair, Prompt
 from fidelity.runs.jobs import chunks
 from fidelity.stats import reading_order, run_noise
@@ -182,10 +183,10 @@ def generations(file: Path) -> dict[str, Generation]:
 
 def prompts_by_id(files: Sequence[Path]) -> dict[str, Prompt]:
     """The prompts that all runs answered; those of the starter set with their texts, which recordings may leave out."""
-    texts = {line["id"]: line for line in map(json.loads, STARTER.read_text().splitlines())}
+    texts = {prompt.id: prompt for prompt in load_prompts(STARTER)}
     answered = [generations(file) for file in files]
     common = [prompt_id for prompt_id in answered[0] if all(prompt_id in run for run in answered)]
-    return {i: Prompt(i, (line := texts.get(i, {})).get("prompt", ""), line.get("category")) for i in common}
+    return {prompt_id: texts.get(prompt_id, Prompt(prompt_id, "")) for prompt_id in common}
 
 
 if __name__ == "__main__":

@@ -10,12 +10,12 @@ from fidelity.records import Better, Column, SummaryKind
 
 
 class PromptValue(NamedTuple):
-    """A prompt's value in one column: the mean over its repeats, with the sum of their weights, or 1 without any."""
+    """A prompt's value in one column: the mean over its repeats, with the sum of their weights (1 without weights)."""
 
     value: float
     weight: float
     n_worst: int = 0
-    """How many of its answers could not be scored and count as the column's worst value."""
+    """The number of its answers that could not be scored and count as the column's worst value."""
 
 
 ByPrompt = Mapping[str, PromptValue | None]
@@ -27,22 +27,22 @@ class Summary:
 
     name: str
     value: float | None
-    """Mean (weighted where the column is) or median over prompts; None without a prompt to take it over."""
+    """Mean (weighted if the column has weights) or median over prompts; None without prompts."""
     kind: SummaryKind
     better: Better
     n: int
     n_unscored: int
-    """Prompts that are left out, since an answer of the baseline or of a control can't be scored."""
+    """The number of prompts left out because an answer of the baseline or of a control can't be scored."""
     excess: float | None
-    """Mean of the prompts' excess, positive is worse; None without a control and for columns that aren't judged."""
+    """Mean of the prompts' excess, positive is worse; None without a control and for descriptive columns."""
     n_worst: int = 0
-    """The candidate's answers that can't be scored, and count as the column's worst value in all these numbers."""
+    """The number of the candidate's answers that can't be scored and count as the column's worst value."""
 
 
 def candidate_by_prompt(prompt_ids: Sequence[str], column: Column) -> dict[str, PromptValue | None]:
-    """A candidate's values by prompt, where an answer that it alone prevents from being scored counts as the worst.
+    """A candidate's values by prompt. An answer that only the candidate keeps from being scored counts as worst.
 
-    Where the column has no worst value such a prompt has none at all, whatever its other repeats say.
+    If the column has no worst value, a prompt with such an answer has no value.
     """
     worst = [side == "candidate" for side in column.sides or ()]
     if column.better == "neither" or not any(worst):
@@ -55,11 +55,11 @@ def candidate_by_prompt(prompt_ids: Sequence[str], column: Column) -> dict[str, 
 
 
 def by_prompt(prompt_ids: Sequence[str], column: Column) -> dict[str, PromptValue | None]:
-    """A column's values with each prompt's repeats averaged; None where none of them could be scored.
+    """A column's values with each prompt's repeats averaged; None if no repeat could be scored.
 
-    Without weights every prompt counts the same, however many of its repeats could be scored.
+    Without weights every prompt counts equally, however many of its repeats could be scored.
     """
-    if column.weights is None and len(set(prompt_ids)) == len(prompt_ids):  # the same, for most columns and faster
+    if column.weights is None and len(set(prompt_ids)) == len(prompt_ids):  # a faster path for most columns
         pairs = zip(prompt_ids, column.values, strict=True)
         return {prompt_id: None if value is None else PromptValue(value, 1.0) for prompt_id, value in pairs}
     weights = column.weights or [1.0] * len(column.values)
@@ -97,7 +97,7 @@ def excess_by_prompt(values: AmongRuns, better: Better) -> dict[str, float | Non
     """For each prompt: the mean similarity among the baseline's runs less that of the candidate to each of them.
 
     A two-sample statistic of the energy family, with the column as its kernel (docs/statistics.md): it is 0 on average
-    where the candidate is one more run of the baseline. Turned round where lower is better, so that positive is always
+    where the candidate is one more run of the baseline. Turned round where lower is better, so positive is always
     worse. None where either side could not be scored, and everywhere without a control or for a column that is neither
     better nor worse.
     """
@@ -129,7 +129,7 @@ def summarise(values: AmongRuns, column: Column) -> Summary:
     """A column over the prompts that candidate and baseline's runs have in common, with its excess.
 
     Its value is with the baseline itself, whose answers are those that people read; the excess is over all references.
-    A column that is only described ("neither") is summarised over all of its own prompts.
+    A descriptive column ("neither") is summarized over all of its own prompts.
     """
     excess = excess_by_prompt(values, column.better)
     judged = bool(values.floor) and column.better != "neither"

@@ -35,7 +35,7 @@ AtConfidence: TypeAlias = Callable[[float], Interval | None]
 
 
 def judge_margin(name: str, margin: float, measured: Measured, study: VerdictPlan) -> Judged:
-    """Non-inferiority on the mean excess: passes where its upper bound is below the margin.
+    """Non-inferiority on the mean excess: it passes if the upper bound is below the margin.
 
     For the prompts the betting bound, for any distribution and any number of prompts; the studentised bootstrap,
     asymptotic, where the column has no known range, or where its mean is weighted. For the runs, whose batches prompts
@@ -80,7 +80,7 @@ def judge_tail(name: str, limit: float, measured: Measured, study: VerdictPlan) 
     control = [sign * float(floor[p] or 0.0) for p in candidate]
     ids, n = list(candidate), len(candidate)
     if n < FEWEST_IN_TAIL_STUDY:
-        why = f"5 % of {n} prompts are too few; {FEWEST_IN_TAIL_STUDY} prompts would do"
+        why = f"5 % of {n} prompts are too few; use at least {FEWEST_IN_TAIL_STUDY} prompts"
         return unjudged("tail", name, limit, why, n=n, needed=FEWEST_IN_TAIL_STUDY)
 
     def interval(confidence: float) -> Interval | None:
@@ -136,7 +136,7 @@ def _betting_margin(
 
 
 def _bet(excess: Mapping[str, float], width: float, study: VerdictPlan) -> Bound:
-    """An excess is the difference of two values in a range of this width."""
+    """The range's width: an excess is the difference of two values in it."""
     return betting_bound(
         *_inside(excess, width), low=-width, high=width, confidence=study.confidence, seed=SEED, planned=study.planned
     )
@@ -207,6 +207,6 @@ def _bootstrapped(
 
 
 def _inside(excess: Mapping[str, float], width: float) -> tuple[list[str], list[float]]:
-    """Rounding may carry a mean over controls a hair beyond the range; what lies further out is a wrong column."""
+    """Clip values that rounding has moved slightly beyond the range. Values further out are an error in the column."""
     cut = {p: max(-width, min(width, e)) if abs(e) < width * (1 + 1e-9) else e for p, e in excess.items()}
     return list(cut), list(cut.values())

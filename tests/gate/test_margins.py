@@ -37,7 +37,7 @@ class TestMargin:
         line = line_of(verdict, "sts")
         assert (verdict.outcome, line.outcome) == ("inconclusive", "inconclusive")
         assert line.prompts_needed > 30
-        assert f"about {line.prompts_needed} prompts would decide, and there are 30" in line.reason
+        assert f"it needs about {line.prompts_needed} prompts to decide, and there are 30" in line.reason
         assert 0 < line.detectable < 0.5
 
     def test_no_significant_difference_never_passes(self):
