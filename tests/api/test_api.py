@@ -81,6 +81,7 @@ class TestTexts:
         with pytest.raises(MissingPackageError, match=r"pip install 'llm-fidelity\[pandas\]'"):
             result.to_pandas()
         assert result.to_json()["comparisons"][0]["columns"]["identical"]["mean"] == 1.0
+        assert "| identical |" in result.to_markdown()
 
     @pytest.mark.parametrize(
         ("arguments", "keys", "message"),
