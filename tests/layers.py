@@ -48,6 +48,8 @@ APART = frozenset(
         ("dashboard", "cli"),
         ("cli", "api"),
         ("engines", "encoders"),
+        ("runs", "gate"),
+        ("runs", "comparison"),
     }
 )
 """Imports that the order would allow, importer first."""

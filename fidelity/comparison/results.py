@@ -7,7 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from fidelity.comparison.pairing import Pairing, pair_runs
+from fidelity.comparison.chance import chance_signature
+from fidelity.comparison.pairing import PairedRuns, Pairing
 from fidelity.config import Compares
 from fidelity.errors import StoreError
 from fidelity.floor import ByPrompt, by_prompt, candidate_by_prompt, summarise
@@ -19,8 +20,6 @@ from fidelity.store.runs import Run
 from fidelity.text.thinking import ReasoningFormat
 
 Role = Literal["candidate", "control"]
-CHANCE_SEED = 0
-"""Of the permutation that gives each of the candidate's outputs another prompt's baseline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +37,33 @@ class ScoredColumn:
 
 @dataclass(frozen=True)
 class Scores:
-    """All columns of one baseline and one other run."""
+    """All columns of one baseline and one other run; none before they are scored."""
 
-    baseline: Run
-    run: Run
+    runs: PairedRuns
     comparison: Comparison
     """Where they are in the store, with what else is known of the two."""
-    columns: dict[str, ScoredColumn] = field(default_factory=dict)
-    unscored: dict[str, str] = field(default_factory=dict)
+    columns: Mapping[str, ScoredColumn] = field(default_factory=dict)
+    unscored: Mapping[str, str] = field(default_factory=dict)
     """Column name to the reason why the whole column could not be scored."""
-    inapplicable: dict[str, str] = field(default_factory=dict)
+    inapplicable: Mapping[str, str] = field(default_factory=dict)
     """Column name to the reason why it has nothing to say on these two runs (diversity, without repeats)."""
     own_controls: tuple["Scores", ...] = ()
     """A candidate's own controls, compared with the candidate: its own floor, which is shown and not judged."""
+
+    @property
+    def baseline(self) -> Run:
+        """The run that the other is compared with; of a candidate's own control, the candidate."""
+        return self.runs.baseline
+
+    @property
+    def run(self) -> Run:
+        """The other run: a candidate or a control."""
+        return self.runs.other
+
+    @property
+    def pairing(self) -> Pairing:
+        """The texts, read when they are first asked for."""
+        return self.runs.pairing
 
     @property
     def prompt_ids(self) -> tuple[str, ...]:
@@ -97,11 +110,6 @@ class Scores:
         """How the thinking of the baseline and of the other run is told from their answers."""
         return self.comparison.manifest.reasoning_formats
 
-    @cached_property
-    def pairing(self) -> Pairing:
-        """The texts, read when they are asked for."""
-        return pair_runs(self.baseline, self.run, self.comparison.manifest.reasoning)
-
 
 @dataclass(frozen=True)
 class ComparisonSet:
@@ -131,11 +139,11 @@ def verdicts(result: ComparisonSet, gate: Gate, *, candidates: int = 1) -> dict[
 
 def evidence_of(result: ComparisonSet, candidate: Scores) -> Evidence:
     """What a verdict on one candidate rests on."""
-    columns, unscored = {}, candidate.inapplicable | candidate.unscored
+    columns, unscored = {}, {**candidate.inapplicable, **candidate.unscored}
     for name, scored in candidate.columns.items():
         lacking = next((control for control in result.controls if name not in control.columns), None)
         if lacking:
-            reasons = lacking.inapplicable | lacking.unscored
+            reasons = {**lacking.inapplicable, **lacking.unscored}
             unscored[name] = reasons.get(name, f"the control {lacking.run.name} was not scored on it")
             continue
         controls = tuple(control_values_of(control, name) for control in result.controls)
@@ -263,11 +271,6 @@ def _with_sides(candidate: Scores, controls: Sequence[Scores]) -> Scores:
     return replace(candidate, columns=columns)
 
 
-def chance_signature(signature: str) -> str:
-    """What the low anchors of a metric with this signature are kept under."""
-    return f"{signature}|low:{CHANCE_SEED}"
-
-
 def scored_columns(
     comparison: Comparison, signature: str, *, only: Container[str] | None = None, lows: bool = True
 ) -> dict[str, ScoredColumn]:
@@ -298,9 +301,9 @@ def _scores(
     loaded = {
         name: scored for name, made in columns.items() if (scored := by_signature[made.signature].get(made.column))
     }
+    run = Run(_runs(comparison.path) / manifest.candidate)
     return Scores(
-        baseline,
-        Run(_runs(comparison.path) / manifest.candidate),
+        PairedRuns(baseline, run, manifest.reasoning),
         comparison,
         columns=loaded,
         unscored={name: why for name, why in manifest.unscored.items() if name not in loaded},

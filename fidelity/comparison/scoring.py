@@ -1,21 +1,19 @@
-"""Scoring runs: all pairs of a metric in one call, so that each text is read once; the store keeps what is scored."""
+"""Scoring runs: all pairs of a metric in one call, so that each text is read once; the store gets what is scored."""
 
 import hashlib
 import json
-import random
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 
 import numpy as np
 
-from fidelity.comparison.pairing import Pairing, pair_runs
-from fidelity.comparison.results import CHANCE_SEED, Scores, chance_signature, scored_columns
+from fidelity.comparison.chance import chance_signature, with_other_baselines
+from fidelity.comparison.offered import offered
+from fidelity.comparison.pairing import PairedRuns, Pairing
+from fidelity.comparison.results import ScoredColumn, Scores, scored_columns
 from fidelity.config import Compares, Reasoning
-from fidelity.encoders import CachedEncoder, locate
-from fidelity.errors import FidelityError
-from fidelity.metrics import EncoderMetric, Metric, every_metric
+from fidelity.metrics import Metric
 from fidelity.metrics.base import Need
 from fidelity.records import Column, Pair, Sameness, Side
 from fidelity.store.comparisons import Comparison
@@ -26,56 +24,6 @@ from fidelity.store.token_scores import StoredScores, both_scored, together
 
 RECORDED: dict[Need, str] = {"token_ids": "token ids", "finish_reason": "finish reasons"}
 """What of a generation an engine or a recording may leave out, and its name for people."""
-
-
-def check_can_be_scored(metric: Metric) -> None:
-    """Whether all that the metric needs of this machine is here, found out without loading any of it.
-
-    Raises:
-        MissingPackageError: A package is missing; the message names the extra that brings it.
-        ConfigError: The encoder can't be had.
-    """
-    metric.require_packages()
-    if isinstance(metric, EncoderMetric):
-        locate(metric.encoder)
-
-
-def ready(metric: Metric, store: Store) -> Metric:
-    """The metric with its encoder bound, where it needs one; nothing heavy is loaded until a text must be encoded."""
-    check_can_be_scored(metric)
-    if not isinstance(metric, EncoderMetric):
-        return metric
-    return metric.bind(CachedEncoder(locate(metric.encoder), store.root / "embeddings"))
-
-
-def offered(metric: Metric) -> dict[str, Column]:
-    """The columns that a metric may give, empty: its own, and those of what is scored in its place."""
-    fallback = metric.fallback()
-    own = {metric.named(column.name): column for column in metric.score([])}
-    return own | (offered(fallback) if fallback else {})
-
-
-def columns_of(metrics: Iterable[Metric]) -> dict[str, Column]:
-    """All columns that they may give, empty, by name."""
-    return {name: column for metric in metrics for name, column in offered(metric).items()}
-
-
-def addable(metrics: Sequence[Metric]) -> dict[str, str]:
-    """Columns that none of the metrics gives, each with the line that adds it, and what this machine lacks for it."""
-    have = columns_of(metrics)
-    lines: dict[str, str] = {}
-    for metric in every_metric():
-        given = "".join(
-            f", {name}: {name.upper()}" for name, field in type(metric).model_fields.items() if field.is_required()
-        )
-        entry = f"{{kind: {metric.kind}{given}}}" if given else metric.kind
-        how = f"add `- {entry}` to 'metrics:' in the baseline's YAML, or name it with --metric {metric.kind}"
-        try:
-            check_can_be_scored(metric)
-        except FidelityError as error:
-            how += f"; before that: {error}"
-        lines |= {name: how for name in offered(metric) if name not in have.keys() | lines.keys()}
-    return lines
 
 
 def begin(
@@ -94,7 +42,8 @@ def begin(
     Raises:
         IncomparableError: They asked different prompts, sampled differently, or share no answered prompt.
     """
-    pairing = pair_runs(baseline, other, reasoning)
+    runs = PairedRuns(baseline, other, reasoning)
+    pairing = runs.pairing
     options = None if reasoning in (None, Reasoning()) else reasoning.model_dump(mode="json")
     of = f"{baseline.manifest.digest}{other.manifest.digest}" + (json.dumps(options, sort_keys=True) if options else "")
     digest = hashlib.sha256(of.encode()).hexdigest()
@@ -112,7 +61,7 @@ def begin(
         compares=tuple(compares),
         reasoning_formats=pairing.reasoning_formats,
     )
-    return Scores(baseline, other, store.comparison(baseline, other, manifest, digest))
+    return Scores(runs, store.comparison(baseline, other, manifest, digest))
 
 
 def _sameness(pairing: Pairing, baseline: Run, other: Run) -> Sameness:
@@ -126,49 +75,82 @@ def _sameness(pairing: Pairing, baseline: Run, other: Run) -> Sameness:
     return replace(same, logprobs=all(np.array_equal(one.logprobs, two.logprobs) for one, two in scored))
 
 
-def score(scores: Sequence[Scores], metrics: Sequence[Metric], *, anchors: bool = True) -> None:
-    """Put the columns of all metrics into each of the scores; controls and candidates alike.
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What metrics give for two runs: fields of `Scores`, by the names that the reports use."""
 
-    Without `anchors` the low anchors are left out, for a look at numbers that are thrown away.
+    columns: Mapping[str, ScoredColumn] = field(default_factory=dict)
+    unscored: Mapping[str, str] = field(default_factory=dict)
+    inapplicable: Mapping[str, str] = field(default_factory=dict)
+
+    def __or__(self, later: "_Outcome") -> "_Outcome":
+        return _Outcome(
+            {**self.columns, **later.columns},
+            {**self.unscored, **later.unscored},
+            {**self.inapplicable, **later.inapplicable},
+        )
+
+
+def score(scores: Sequence[Scores], metrics: Sequence[Metric], *, chance: bool = True) -> list[Scores]:
+    """The same with the columns of all metrics, controls and candidates alike; the store has them too.
+
+    Each metric scores all pairs in one call. Without `chance` the chance levels are left out, for numbers that are
+    thrown away.
     """
+    outcomes = [_Outcome()] * len(scores)
     for metric in metrics:
-        chosen: Metric | None = metric
-        waiting = _applicable(metric, scores)
-        while chosen and waiting:
-            reasons = [_unmet(chosen, one) for one in waiting]
-            for one, reason in zip(waiting, reasons, strict=True):
-                if reason:
-                    one.unscored.update({metric.named(column.name): reason for column in chosen.score([])})
-            scorable = [one for one, reason in zip(waiting, reasons, strict=True) if not reason]
-            if chosen.reads_token_scores:
-                for one in scorable:
-                    _add_token_scores(chosen, one)
-            elif scorable:
-                _add(chosen, metric.named, scorable, anchors=anchors)
-            waiting = [one for one, reason in zip(waiting, reasons, strict=True) if reason]
-            chosen = chosen.fallback()
-    for one in scores:
-        _describe(one)
+        of_metric = _outcomes(metric, scores, chance=chance)
+        outcomes = [before | now for before, now in zip(outcomes, of_metric, strict=True)]
+    return [_described(one, outcome) for one, outcome in zip(scores, outcomes, strict=True)]
 
 
-def _applicable(metric: Metric, scores: Sequence[Scores]) -> list[Scores]:
-    """Those of the scores that the metric is about; into the others goes why not."""
-    reasons = [metric.inapplicable(one.pairing.pairs) for one in scores]
-    for one, reason in zip(scores, reasons, strict=True):
-        if reason:
-            one.inapplicable.update(dict.fromkeys(map(metric.named, offered(metric)), reason))
-    return [one for one, reason in zip(scores, reasons, strict=True) if not reason]
-
-
-def _describe(scores: Scores) -> None:
-    """Keep which column came of which metric, beside what earlier commands have scored."""
-    made = {name: ColumnSource(signature=s.signature, column=s.column.name) for name, s in scores.columns.items()}
+def _described(scores: Scores, outcome: _Outcome) -> Scores:
+    """The same with its columns, and in its manifest of which metric they came, beside what was scored earlier."""
+    sources = {name: ColumnSource(signature=s.signature, column=s.column.name) for name, s in outcome.columns.items()}
     before = scores.comparison.manifest
-    scores.comparison.described(
-        columns={n: source for n, source in before.columns.items() if n not in scores.unscored} | made,
-        unscored={**before.unscored, **scores.unscored},
-        inapplicable={**before.inapplicable, **scores.inapplicable},
+    comparison = scores.comparison.described(
+        columns={n: source for n, source in before.columns.items() if n not in outcome.unscored} | sources,
+        unscored={**before.unscored, **outcome.unscored},
+        inapplicable={**before.inapplicable, **outcome.inapplicable},
     )
+    return replace(
+        scores,
+        comparison=comparison,
+        columns=outcome.columns,
+        unscored=outcome.unscored,
+        inapplicable=outcome.inapplicable,
+    )
+
+
+def _outcomes(metric: Metric, scores: Sequence[Scores], *, chance: bool) -> list[_Outcome]:
+    """One for each of the scores, also for those that the metric is not about."""
+    reasons = [metric.inapplicable(one.pairing.pairs) for one in scores]
+    applicable = [one for one, reason in zip(scores, reasons, strict=True) if not reason]
+    scored = iter(_with_fallback(metric, metric.named, applicable, chance=chance))
+    names = [metric.named(name) for name in offered(metric)]
+    return [_Outcome(inapplicable=dict.fromkeys(names, reason)) if reason else next(scored) for reason in reasons]
+
+
+def _with_fallback(
+    metric: Metric, named: Callable[[str], str], scores: Sequence[Scores], *, chance: bool
+) -> list[_Outcome]:
+    """One for each of the scores; what the metric can't score has the reason, and the columns of its fallback."""
+    if not scores:
+        return []
+    reasons = [_unmet(metric, one) for one in scores]
+    can = [one for one, reason in zip(scores, reasons, strict=True) if not reason]
+    cannot = [one for one, reason in zip(scores, reasons, strict=True) if reason]
+    if metric.reads_token_scores:
+        scored = iter([_of_token_scores(metric, named, one) for one in can])
+    else:
+        scored = iter(_of_texts(metric, named, can, chance=chance))
+    fallback = metric.fallback()
+    instead = iter(_with_fallback(fallback, named, cannot, chance=chance) if fallback else [_Outcome()] * len(cannot))
+    names = [named(column.name) for column in metric.score([])]
+    return [
+        _Outcome(unscored=dict.fromkeys(names, reason)) | next(instead) if reason else next(scored)
+        for reason in reasons
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,10 +162,10 @@ class _Batch:
     pairs: Sequence[Pair]
 
 
-def _add_token_scores(metric: Metric, one: Scores) -> None:
-    """Put the columns of a metric that reads forced scores into one of the scores, an answer at a time.
+def _of_token_scores(metric: Metric, named: Callable[[str], str], one: Scores) -> _Outcome:
+    """The columns of a metric that reads token scores, found an answer at a time.
 
-    They have no low anchor: a model forced on another prompt's answer says nothing.
+    They have no chance level: how likely a model finds the answer to another prompt says nothing.
     """
     both = together(one.baseline, one.run, whole_vocabulary="whole_vocabulary" in metric.needs)
     assert not isinstance(both, str)
@@ -192,9 +174,9 @@ def _add_token_scores(metric: Metric, one: Scores) -> None:
     signature = f"{metric.signature()}|{depth}"
     if not _is_scored(one.comparison, signature):
         rows = [_score_tokens(metric, pair, baseline_scores, other_scores) for pair in one.pairing.pairs]
-        one.comparison.add_columns(signature, [_joined(parts) for parts in zip(*rows, strict=True)])
+        one.comparison.add_columns(signature, [_joined(columns) for columns in zip(*rows, strict=True)])
     columns = scored_columns(one.comparison, signature)
-    one.columns.update({metric.named(name): column for name, column in columns.items()})
+    return _Outcome({named(name): column for name, column in columns.items()})
 
 
 def _score_tokens(metric: Metric, pair: Pair, baseline: StoredScores, candidate: StoredScores) -> list[Column]:
@@ -214,32 +196,39 @@ def _is_scored(comparison: Comparison, signature: str) -> bool:
     return columns is not None and not any(c.sides is None and None in c.values for c in columns)
 
 
-def _joined(parts: Sequence[Column]) -> Column:
+def _joined(columns: Sequence[Column]) -> Column:
     """The columns of single pairs as one."""
-    weights = None if parts[0].weights is None else tuple(column.weights[0] for column in parts if column.weights)
-    sides = tuple(column.sides[0] if column.sides else None for column in parts)
-    values = tuple(column.values[0] for column in parts)
-    return replace(parts[0], values=values, weights=weights, sides=sides if any(sides) else None)
+    weights = None if columns[0].weights is None else tuple(column.weights[0] for column in columns if column.weights)
+    sides = tuple(column.sides[0] if column.sides else None for column in columns)
+    values = tuple(column.values[0] for column in columns)
+    return replace(columns[0], values=values, weights=weights, sides=sides if any(sides) else None)
 
 
-def _add(metric: Metric, named: Callable[[str], str], scores: Sequence[Scores], *, anchors: bool) -> None:
-    """Put a metric's columns, and the low anchors of its similarities, into every one of the scores."""
+def _of_texts(metric: Metric, named: Callable[[str], str], scores: Sequence[Scores], *, chance: bool) -> list[_Outcome]:
+    """A metric's columns with the chance levels of its similarities, for every one of the scores."""
+    if not scores:
+        return []
     metric = metric.fit([pair for one in scores for pair in one.pairing.pairs])
     signature = metric.signature()
     batches = [_Batch(one.comparison, signature, one.pairing.pairs) for one in scores]
-    if anchors and any(column.better == "higher" for column in metric.score([])):
+    if chance and any(column.better == "higher" for column in metric.score([])):
         batches += [
-            _Batch(one.comparison, chance_signature(signature), _with_other_baselines(one.pairing.pairs))
+            _Batch(one.comparison, chance_signature(signature), with_other_baselines(one.pairing.pairs))
             for one in scores
             if len(set(one.prompt_ids)) > 1
         ]
     _score_missing(metric, batches)
-    for one in scores:
-        for name, column in scored_columns(one.comparison, signature).items():
-            if reason := _lacking(metric.needs_of(name), one):
-                one.unscored[named(name)] = reason
-            else:
-                one.columns[named(name)] = column
+    return [_stored(metric, named, one, signature) for one in scores]
+
+
+def _stored(metric: Metric, named: Callable[[str], str], one: Scores, signature: str) -> _Outcome:
+    """What is in the store under a metric's signature, but for columns of which a run lacks what they need."""
+    columns = scored_columns(one.comparison, signature)
+    lacking = {name: reason for name in columns if (reason := _lacking(metric.needs_of(name), one))}
+    return _Outcome(
+        {named(name): column for name, column in columns.items() if name not in lacking},
+        {named(name): reason for name, reason in lacking.items()},
+    )
 
 
 def _score_missing(metric: Metric, batches: Sequence[_Batch]) -> None:
@@ -258,26 +247,6 @@ def _sliced(column: Column, own: slice) -> Column:
     weights = None if column.weights is None else column.weights[own]
     sides = column.sides[own] if column.sides and any(column.sides[own]) else None
     return replace(column, values=column.values[own], weights=weights, sides=sides)
-
-
-def _with_other_baselines(pairs: Sequence[Pair]) -> list[Pair]:
-    """Each candidate's output with another prompt's baseline, by a seeded permutation without fixed points.
-
-    All repeats of a prompt get the other prompt's, in turn where it has fewer.
-    """
-    by_prompt: dict[str, list[Pair]] = {}
-    for pair in pairs:
-        by_prompt.setdefault(pair.prompt.id, []).append(pair)
-    order = list(by_prompt)
-    random.Random(CHANCE_SEED).shuffle(order)
-    other = {one: by_prompt[next_] for one, next_ in zip(order, [*order[1:], *order[:1]], strict=True)}
-    seen = Counter[str]()
-    moved = []
-    for pair in pairs:
-        stranger = other[pair.prompt.id][seen[pair.prompt.id] % len(other[pair.prompt.id])]
-        seen[pair.prompt.id] += 1
-        moved.append(replace(pair, baseline=stranger.baseline, baselines=stranger.baselines))
-    return moved
 
 
 def _unmet(metric: Metric, scores: Scores) -> str | None:

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from fidelity.config import Compares
 from fidelity.floor import ByPrompt, excess_by_prompt, mean_over_controls
 from fidelity.records import Column, PromptTokens, Sameness, SharedAnswers
+from fidelity.stats import READING_SEED
 from fidelity.store.manifests import RunManifest
 
-SEED = 0
+SEED = READING_SEED
 """Of the order in which the bounds read the prompts and of the bootstrap; fixed, so that nobody can look for one."""
 
 

@@ -8,12 +8,13 @@ times as fast.
 from fidelity.stats.betting import Bound, betting_bound, betting_p_value
 from fidelity.stats.bootstrap import Interval, bca_interval, bca_intervals, studentised_intervals, tail_excess
 from fidelity.stats.correction import benjamini_hochberg, holm
-from fidelity.stats.order import reading_order
+from fidelity.stats.order import READING_SEED, reading_order
 from fidelity.stats.planning import detectable_excess, fewest_prompts, prompts_needed, prompts_needed_for_share
 from fidelity.stats.ratios import Ratio, paired_ratio, ratio_of_rates
 from fidelity.stats.shares import clopper_pearson, mcnemar, smallest_resolvable_share
 
 __all__ = [
+    "READING_SEED",
     "Bound",
     "Interval",
     "Ratio",

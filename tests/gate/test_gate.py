@@ -19,7 +19,7 @@ from fidelity.gate import Evidence, Gate, Measured, exit_code, judge, load_gate
 from fidelity.metrics.identical import Identical
 from fidelity.metrics.prefix_agreement import PrefixAgreement
 from fidelity.metrics.rouge import Rouge
-from fidelity.pipeline import compare
+from fidelity.pipeline import ComparisonRequest, compare
 from fidelity.records import Column, Pair, Prompt, Sameness
 from fidelity.stats import betting_bound, reading_order, tail_excess
 from fidelity.store.store import Store
@@ -566,7 +566,7 @@ def recordings(tmp_path_factory):
         )
         base = run_of("bf16", "bf16", control=controls)
         metrics = [Identical(), PrefixAgreement(), Rouge()]
-        result = compare(base, [config], metrics=metrics, store=store, listener=Silent(), gate=gate)
+        result = compare(ComparisonRequest(base, [config], metrics, gate=gate), store=store, listener=Silent())
         return verdicts(result, gate)[config.name]
 
     return judged

@@ -123,9 +123,9 @@ class TestReport:
     def test_nothing_differs(self, recordings):
         serial = recordings.candidates[0]
         pairs = tuple(replace(pair, candidate=pair.baseline) for pair in serial.pairing.pairs)
-        twin = replace(serial)
-        twin.__dict__["pairing"] = replace(serial.pairing, pairs=pairs)
-        report = as_markdown(replace(recordings, candidates=(twin,)))
+        twins = replace(serial.runs)
+        twins.__dict__["pairing"] = replace(serial.pairing, pairs=pairs)
+        report = as_markdown(replace(recordings, candidates=(replace(serial, runs=twins),)))
         assert "No answer of bf16-serial differs from the baseline's." in report
 
 
