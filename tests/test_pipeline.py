@@ -20,19 +20,9 @@ from fidelity.records import Failure
 from fidelity.runs.jobs import chunks
 from fidelity.store.journal import Journal
 from fidelity.store.store import Store
+from tests.conftest import Silent
 
 METRICS = (Identical(),)
-
-
-class Silent:
-    def __init__(self):
-        self.messages = []
-
-    def say(self, text):
-        self.messages.append(text)
-
-    def progress(self, *state):
-        self.messages.append(state)
 
 
 def run_all(workspace, path, listener=None, **keys):

@@ -7,11 +7,11 @@ import streamlit as st
 import yaml
 from pydantic import ValidationError
 
-from fidelity.dashboard.cache import drafted, path_of, rows_so_far, verdict
+from fidelity.dashboard.cache import drafted, path_of, rows_so_far
 from fidelity.dashboard.cache import shelf as read
 from fidelity.dashboard.catalog import CatalogEntry, Shelf, mark_of
 from fidelity.dashboard.summaries import ColumnSummary
-from fidelity.dashboard.verdict_panel import gate_for, show_verdict
+from fidelity.dashboard.verdict_panel import gate_for, judge_and_show
 from fidelity.dashboard.widgets import PREFERRED, choose_comparison, come_back, label, note, quiet
 from fidelity.gate import Gate
 from fidelity.report import shown_in_table
@@ -27,14 +27,10 @@ SHARES = {"conflicts": ("conflict_", "conflicting"), "breaks": ("break_", "newly
 def draw() -> None:
     """The page."""
     shelf = read()
-    left, right = st.columns([3, 2], vertical_alignment="bottom")
-    with left:
-        id_ = choose_comparison(shelf)
-    entry = shelf.entry(id_) if id_ else None
-    if entry is None or entry.state != "readable":
-        note(f"This comparison can't be shown. {entry.why}" if entry else "There is no comparison in this store yet.")
+    entry, beside = choose_comparison(shelf)
+    if entry is None:
         return
-    with right:
+    with beside:
         confidence = st.slider(
             "Confidence",
             0.80,
@@ -63,7 +59,7 @@ def draw() -> None:
         return
     if gate.provisional:
         note(NO_GATE_FILE)
-    _judged(shelf, entry, gate, columns)
+    judge_and_show(shelf, entry, gate, columns)
     _yaml(gate)
 
 
@@ -178,17 +174,6 @@ def _share(title: str, start: float, key: str) -> float:
 def _round(limit: float) -> float:
     """Up to the next tenth, and below 1 for what goes from 0 to 1."""
     return min(0.999, math.ceil(limit * 10) / 10)
-
-
-def _judged(shelf: Shelf, entry: CatalogEntry, gate: Gate, columns: dict[str, ColumnSummary]) -> None:
-    judged = verdict(shelf, entry.id, gate)
-    if judged is None:
-        note("Being judged; with many prompts that takes some seconds.")
-        come_back()
-    elif isinstance(judged, str):
-        note(f"It can't be judged: {judged}")
-    else:
-        show_verdict(judged, columns)
 
 
 def _yaml(gate: Gate) -> None:
