@@ -1,32 +1,36 @@
-# `make demo` and `make test` do all set-up themselves, once: .venv, the pinned packages, the demo's models.
+# The first `make demo` or `make test` sets everything up: .venv, the pinned packages, the demo's models.
 
 PYTHON ?= python3
-# Where PyTorch's CPU build is looked for when pip doesn't find it by itself.
+# The index for PyTorch's CPU build, used if pip doesn't find it otherwise.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
 BIN := .venv/bin
 INSTALLED := .venv/installed.stamp
 PROJECT := .venv/project.stamp
 
-# vLLM and torch are 9,000 files: without byte code every start takes half a minute longer. Empty means: write it.
+# vLLM and torch are 9,000 files: without byte code every start takes half a minute longer. Empty enables byte code.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test lint setup models lock clean
+.PHONY: help demo test test-all lint setup models lock clean
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make demo    a real model, two quantized copies, and how far each diverges (the first time: set-up, some minutes)"
-	@echo "make test    formatting, lint, types and all tests, as in CI"
+	@echo "make demo    compare a real model with two quantized copies (the first time: some minutes of set-up)"
+	@echo "make test    check formatting, lint and types, and run the tests that take seconds"
+	@echo "make test-all  the same with every test, as in CI"
 	@echo "make lint    the same without the tests"
-	@echo "make setup   only the set-up: .venv and models/"
-	@echo "make lock    pin requirements/cpu.txt anew from cpu.in and overrides.txt"
-	@echo "make clean   remove .venv, models/ and caches; finished runs (fidelity-store/) stay"
+	@echo "make setup   set up .venv and models/, nothing else"
+	@echo "make lock    pin requirements/cpu.txt again from cpu.in and overrides.txt"
+	@echo "make clean   remove .venv, models/ and caches, but not finished runs (fidelity-store/)"
 
 demo: setup
 	$(BIN)/fidelity compare examples/base.yaml examples/w8a8-int8.yaml examples/w4a16.yaml
 
 test: lint models
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+test-all: lint models
+	$(BIN)/pytest --slow $(PYTEST_ARGS)
 
 lint: $(PROJECT)
 	$(BIN)/ruff format --check .
@@ -44,7 +48,7 @@ $(PROJECT): $(INSTALLED) pyproject.toml
 
 $(INSTALLED): requirements/cpu.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' || { \
-	    echo "fidelity's demo and tests need Python 3.11 to 3.14, and $(PYTHON) is not one: make PYTHON=python3.11 ..." >&2; exit 1; }
+	    echo "fidelity's demo and tests need Python 3.11 to 3.14, but $(PYTHON) is another version: make PYTHON=python3.11 ..." >&2; exit 1; }
 	@$(PYTHON) -c 'import ctypes; ctypes.CDLL("libnuma.so.1")' 2>/dev/null || { \
 	    echo "vLLM on CPU needs libnuma.so.1: apt-get install libnuma1 (Debian, Ubuntu), dnf install numactl-libs (Fedora)" >&2; exit 1; }
 	@$(PYTHON) -m venv .venv || { \

@@ -1,4 +1,4 @@
-"""The dashboard's door: `streamlit run app.py`, with the store's directory in FIDELITY_STORE (fidelity-store)."""
+"""The dashboard: `streamlit run app.py`. FIDELITY_STORE names the store's directory (default: fidelity-store)."""
 
 from fidelity.dashboard.pages import main
 

@@ -1,4 +1,4 @@
-"""How often equal runs look as if the candidate were nearer to the baseline than the control (docs/comparability.md).
+"""How often does the candidate of equal runs look closer to the baseline than the control? See docs/comparability.md.
 
     python benchmarks/anomalies.py RUN.jsonl RUN.jsonl RUN.jsonl ...
 

@@ -3,10 +3,10 @@
     python benchmarks/bertscore.py ENCODER --layer 6
 
 ENCODER is a directory, such as a copy of all-MiniLM-L6-v2. One baseline and four candidates of the recordings that come
-with the package, 64 prompts each, none of the texts equal. The package is called as people call it: `score()` for each
-candidate, and one kept `BERTScorer` (whose loading is not counted). Ours opens its encoder anew in every round and
-scores all candidates in one call. Medians of five rounds, in turn, so that a busy machine slows all; wall time, and CPU
-time for machines that do other work meanwhile. Needs: pip install bert-score==0.3.13
+with the package, 64 prompts each, none of the texts equal. The package is used as its users do: `score()` for each
+candidate, and one `BERTScorer` for all (its loading is not counted). fidelity opens its encoder in every round and
+scores all candidates in one call. Medians of five rounds, in turn, because a busy machine then slows all; wall time,
+and CPU time for machines that do other work meanwhile. Needs: pip install bert-score==0.3.13
 """
 
 import argparse

@@ -1,8 +1,8 @@
-"""What the statistics promise, measured by simulation; prints the tables of docs/statistics.md as Markdown.
+"""Do the statistics hold what they promise? A simulation; prints the tables of docs/statistics.md as Markdown.
 
     python benchmarks/calibration.py [--part bounds|bootstrap|power|speed] [--studies 2000] [--recordings DIR]
 
-Every study has its true excess exactly at the margin, so that each "pass" is wrong. A few minutes on two cores.
+Every study has its true excess exactly at the margin: each "pass" is wrong. Takes a few minutes on two cores.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Several candidates that share a control: how often one that is beyond its margin passes, and the same of fails.
+"""How often do verdicts of several candidates that share a control go wrong?
 
     python benchmarks/candidates.py [STUDIES]
 

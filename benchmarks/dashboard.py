@@ -1,11 +1,11 @@
-"""How long a person waits for the dashboard, and what memory it takes, in a real headless Chromium.
+"""How long do you wait for the dashboard, and how much memory does it take? In a real headless Chromium.
 
     python benchmarks/dashboard.py [--comparisons 24] [--prompts 500] [--answer-tokens 200] [--repeats 5] [--store DIR]
 
 Makes a store of comparisons with made-up outputs (8 columns, the columns' values from the texts' own seed), starts
-`fidelity dashboard` over it, and prints the time to the first chart once the server is up (beside that of a bare
-Streamlit page with one chart), the time that clicks take to be answered, and the peak of resident memory: medians of
-several starts, each with a new browser, and the least and the most.
+`fidelity dashboard` over it, and prints the time to the first chart once the server is up (and that of a bare
+Streamlit page with one chart), the response time of clicks, and the peak of resident memory: medians of
+several starts, each with a new browser, with minimum and maximum.
 Run it with --comparisons 1 --prompts 100000 for the large store.
 """
 
@@ -119,7 +119,7 @@ def a_run(
 
 
 def scored(store: Store, base: Run, other: Run, asked: tuple[Prompt, ...], draw: random.Random, mean: float):
-    """Columns around a mean, and their low anchors."""
+    """Columns around a mean, and their chance levels."""
     manifest = ComparisonManifest(
         baseline=base.id,
         candidate=other.id,
@@ -141,7 +141,7 @@ def scored(store: Store, base: Run, other: Run, asked: tuple[Prompt, ...], draw:
 
 
 def measure(store: Path, repeats: int) -> None:
-    """Start the dashboard anew for each repeat, do what a person does, print how long each took."""
+    """Start the dashboard for each repeat, click as a user does, and print how long each step took."""
     door = [sys.executable, "-m", "fidelity", "dashboard", "--store", str(store), "--port"]
     times: dict[str, list[float]] = {}
     peaks = []

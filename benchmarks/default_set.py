@@ -1,12 +1,12 @@
-"""The default metrics over Arena-Hard's answers: seconds from cold and from cache, peak memory, and the longest texts.
+"""How fast are the default metrics? Arena-Hard's answers, cold and cached, peak memory, and the longest texts.
 
     python benchmarks/default_set.py DIRECTORY ENCODER
 
-DIRECTORY holds `answers-gpt-4-0314.jsonl` (here the baseline) and `answers-gpt-4-0613.jsonl` (the candidate), ENCODER
-is a directory, such as a copy of all-MiniLM-L6-v2. Each row is a process of its own, imports included. The first rows
-are `fidelity compare` as a user calls it, low anchors included: "cold" with an empty store, "again" with the store that
-the row above left. Then each metric by itself on two texts of 32,000 words. At the end `chunk: false` against
-sentence-transformers' own encode() and cosine. CPU time beside wall time, for machines that do other work.
+DIRECTORY has `answers-gpt-4-0314.jsonl` (here the baseline) and `answers-gpt-4-0613.jsonl` (the candidate), ENCODER
+is a directory, such as a copy of all-MiniLM-L6-v2. Each row is a separate process, imports included. The first rows
+are `fidelity compare` as a user calls it, chance levels included: "cold" with an empty store, "again" with the store of
+the previous row. Then each metric alone on two texts of 32,000 words. Last, `chunk: false` against
+sentence-transformers' own encode() and cosine. Wall time, and CPU time for machines that do other work.
 """
 
 import argparse

@@ -1,8 +1,8 @@
-"""Every number format that vLLM can be asked for, on this machine: what ran, with which kernel, and how far it drifts.
+"""Which number formats does vLLM run on this machine, with which kernel, and how far do they drift?
 
 `python benchmarks/formats.py FOLDER [NAME ...]` compares each format with BF16 on the starter prompts (72 answers of 64
 tokens, eager) and prints the table of docs/formats.md, each row as soon as it is there. A format's model is made by
-`python examples/make_models.py` if it isn't there. FOLDER keeps the store, so that what has run isn't run again.
+`python examples/make_models.py` if it isn't there. The store is in FOLDER: finished runs are not repeated.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ COLUMNS = ("identical", "prefix_agreement", "rouge1")
 
 @dataclass(frozen=True)
 class Cell:
-    """One row: a model of models/ and what its engine is asked for beside what all have."""
+    """One row: a model of models/, and the engine options that it has in addition to those of all rows."""
 
     model: str = MODEL
     engine: dict[str, Any] = field(default_factory=dict)
@@ -89,7 +89,7 @@ def write(folder: Path, name: str, cell: Cell) -> None:
 
 
 def compare(folder: Path, name: str) -> tuple[int, str, dict[str, Any] | None]:
-    """`fidelity compare`: its exit code, what it said, and its JSON."""
+    """`fidelity compare`: its exit code, its output, and its JSON."""
     result = folder / f"{name}.json"
     result.unlink(missing_ok=True)
     metrics = [word for kind in ("identical", "prefix_agreement", "rouge") for word in ("--metric", kind)]

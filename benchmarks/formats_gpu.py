@@ -1,10 +1,10 @@
-"""Every number format that vLLM serves on one GPU, without a network: what ran, with which kernel, how far it drifts.
+"""Which number formats does vLLM run on one GPU, with which kernel, and how far do they drift? Without a network.
 
     python benchmarks/formats_gpu.py FOLDER [NAME ...] [--model models/smollm2-135m] [--jobs 4]
 
 Makes the checkpoints (`rounded_checkpoints.py`) from a BF16 model that is padded to multiples of 128, generates and
 scores each against BF16 with `fidelity compare`, several at once, and writes `formats.json` and `formats.md` to $OUT
-(FOLDER without it), anew after each format, so that what is done is there whatever happens next. A format that is
+(FOLDER without it). Both are rewritten after each format, so an interruption loses nothing. A format that is
 refused or dies has its reason in the table. Tokens are proven by their ids. `--eager` saves the compilation.
 """
 
@@ -32,7 +32,7 @@ KV_CACHE_BYTES = 2 << 30
 
 @dataclass(frozen=True)
 class Format:
-    """A row: a checkpoint of `rounded_checkpoints` or the baseline's own, and what vLLM is asked for beside it."""
+    """A row: a checkpoint of `rounded_checkpoints` or the baseline's own, and additional options of vLLM."""
 
     checkpoint: str = "base"
     options: dict[str, Any] = field(default_factory=dict)
@@ -127,8 +127,8 @@ class Bench:
             metrics = [word for kind in ("identical", "prefix_agreement", "tokens") for word in ("--metric", kind)]
             arguments = ["compare", *files, "--store", store, "--json", result, "--limit", self.prompts]
             done = self.fidelity(name, *arguments, *metrics)
-            found = json.loads(result.read_text()) if result.exists() else None
-            row = measured(found, store, name) if found and found["comparisons"] else refused(found, done)
+            report = json.loads(result.read_text()) if result.exists() else None
+            row = measured(report, store, name) if report and report["comparisons"] else refused(report, done)
         except Exception as error:  # one format's failure costs no other
             row = {"outcome": f"{type(error).__name__}: {error}"[:500]}
         return {**row, "seconds": round(time.monotonic() - began)}
@@ -155,12 +155,12 @@ class Bench:
         (self.out / "formats.md").write_text(table(rows))
 
 
-def measured(found: dict[str, Any], store: Path, name: str) -> dict[str, Any]:
+def measured(report: dict[str, Any], store: Path, name: str) -> dict[str, Any]:
     """What ran, and how far it drifts; the tokens of each answer are proof that something did."""
     from fidelity.records import Generation
     from fidelity.store.store import Store
 
-    about = found["comparisons"][0]
+    about = report["comparisons"][0]
     engine, columns = about["candidate"]["engine"], about["columns"]
     answers = [
         {"tokens": len(one.token_ids or ()), "first_ids": list(one.token_ids or ())[:8], "text": one.text[:80]}
@@ -188,9 +188,9 @@ def measured(found: dict[str, Any], store: Path, name: str) -> dict[str, Any]:
     }
 
 
-def refused(found: dict[str, Any] | None, done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+def refused(report: dict[str, Any] | None, done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     """The reason, in fidelity's words, with the end of what was written."""
-    reasons = list(found["not_compared"].values()) if found else []
+    reasons = list(report["not_compared"].values()) if report else []
     lines = (reasons[0] if reasons else done.stderr).strip().splitlines() or ["nothing was written"]
     message = " ".join(lines[:1] if reasons else lines[-1:])[:600]
     return {"outcome": message, "exit": done.returncode, "again": "memory" in message.lower(), "end": lines[-12:]}

@@ -1,4 +1,4 @@
-"""The child of `overhead.py --gpu`: fidelity's own, which also does what a bare script would, on the same engine."""
+"""The child of `overhead_gpu.py`: fidelity's own, which can also run a bare script's loop on the same engine."""
 
 import itertools
 import json

@@ -1,9 +1,9 @@
-"""What `fidelity generate` costs beside `LLM.generate` of everything at once, on one GPU: A B A B on the same engine.
+"""How much slower is `fidelity generate` than one `LLM.generate` of all prompts? A B A B on the same engine, one GPU.
 
     python benchmarks/overhead_gpu.py MODEL PROMPTS.jsonl [--pairs 5] [--limit 500] [--tokens 256] [--varied]
 
 A is fidelity's pipeline: a baseline and its controls, every answer journaled as it ends, the run written and completed.
-B is what a user would write, in the same process, so that both have the same engine. Prints the ratio of speeds
+B is what a user would write, in the same process and on the same engine. Prints the ratio of speeds
 (B's seconds / A's; 1 is equal) with a 95 % interval. MODEL may have random weights: lengths are given, 256 tokens each
 or drawn between 16 and 1,024 (`--varied`).
 """

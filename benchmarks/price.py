@@ -1,4 +1,4 @@
-"""What fidelity measures of an engine beside what others measure of it: same model, prompts and options, in turn.
+"""Do fidelity's measurements agree with other tools'? Same model, prompts and options, in turn.
 
     python benchmarks/price.py speed  [--model DIR] [--pairs 7] [--prompts 16] [--max-tokens 32] [--length 128]
     python benchmarks/price.py memory [--model DIR]
@@ -106,7 +106,7 @@ def their_turn(other: "subprocess.Popen[str]") -> dict[str, float]:
 
 
 def bare(chosen: argparse.Namespace) -> None:
-    """VLLM's benchmark code, whose engine is loaded once; a turn for each line on stdin."""
+    """VLLM's benchmark code with an engine that is loaded once; a turn for each line on stdin."""
     from vllm import LLM
     from vllm.benchmarks import latency, throughput
     from vllm.benchmarks.datasets import SampleRequest

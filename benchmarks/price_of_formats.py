@@ -1,12 +1,12 @@
-"""Size, memory, speed and drift of one model's formats on this machine, as `fidelity compare` tells them.
+"""Size, memory, speed and drift of one model's formats on this machine, as `fidelity compare` reports them.
 
     python benchmarks/price_of_formats.py FOLDER --model models/NAME [--checkpoint int8=models/NAME-w8a8-int8 ...]
         [--online fp8] [--eager] [--limit 64] [--max-tokens 256] [--price 2.5] [--interleave 3]
 
-Meant for a GPU: kernels are compiled unless `--eager`. The runs are kept in FOLDER/store, so a command that was cut off
-goes on where it was when it is called again, and `--interleave` can be left to a second call. Writes price.json,
-price.md and price.html, and what the table says, to FOLDER. Each format is a candidate: `--checkpoint NAME=DIRECTORY`
-is a quantized checkpoint, `--online SCHEME` what vLLM makes of the baseline while it loads.
+Meant for a GPU: kernels are compiled unless `--eager`. The runs are in FOLDER/store, so an interrupted command
+continues when it is called again, and `--interleave` can be left to a second call. Writes price.json,
+price.md and price.html, and the table, to FOLDER. Each format is a candidate: `--checkpoint NAME=DIRECTORY`
+is a quantized checkpoint, `--online SCHEME` quantizes the baseline while vLLM loads it.
 """
 
 import argparse

@@ -4,7 +4,7 @@
 
 DIRECTORY holds Arena-Hard's `answers-gpt-4-0314.jsonl` (here the baseline) and `answers-gpt-4-0613.jsonl` (the
 candidate). Both sides read the same two texts, one pair per call, with the package's tokenizer. Times are medians of
-five, taken in turn, in CPU seconds (neither waits for anything), so that a busy machine does not count.
+five, taken in turn, in CPU seconds: neither side waits for anything, and other work on the machine does not count.
 """
 
 import argparse
@@ -75,7 +75,7 @@ def answers(directory: Path, model: str) -> list[str]:
 
 
 def random_pairs(count: int) -> Iterator[tuple[str, str]]:
-    """Short texts of few words, so that they share some; several lines, punctuation, other scripts."""
+    """Short texts from few words, because they must share some; several lines, punctuation, other scripts."""
     rng = random.Random(0)
     words = [*"abcdefgh", "The", "cat's", "-3", "3.14", "naïve", "ÀÉ", "人工", "don't", "\n", "\n\n", "...", ""]
     for _ in range(count):
@@ -105,7 +105,7 @@ def text_of(texts: tuple[str, ...], length: int) -> str:
 
 
 def speed(baseline: str, candidate: str, columns: list[str]) -> tuple[float, float]:
-    """Seconds for one pair: the package's, and ours."""
+    """Seconds for one pair: the package's, and fidelity's."""
     scorer = RougeScorer(columns)
     metric = Rouge(tokenizer="rouge_score", lsum="rougeLsum" in columns)
     pairs = [pair(baseline, candidate)]

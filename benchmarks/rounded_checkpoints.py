@@ -31,7 +31,7 @@ Tensors = dict[str, torch.Tensor]
 
 
 def pad(base: Path, folder: Path) -> None:
-    """The same model with all widths in multiples of 128: rows and columns of zeros, heads whose output is zero."""
+    """The same model with all widths in multiples of 128: rows and columns of zeros, heads with an output of zero."""
     config = json.loads((base / "config.json").read_text())
     heads, kv_heads, size = (config[key] for key in ("num_attention_heads", "num_key_value_heads", "head_dim"))
     hidden, each = config["hidden_size"], heads // kv_heads

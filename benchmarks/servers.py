@@ -1,12 +1,12 @@
-"""What `fidelity generate` costs beside a bare asyncio client against a healthy server: 64 requests under way, A B A B.
+"""How much slower is `fidelity generate` on a server than a bare asyncio client? 64 open requests, A B A B.
 
     python benchmarks/servers.py [--pairs 7] [--prompts 640] [--seconds 2.0] [--memory 20000]
 
-The server runs in a process of its own and answers after --seconds, give or take a half, with 100 tokens, their ids and
-logprobs. A is fidelity's pipeline, up to the last answer on disk; B keeps as many requests under way over plain
-sockets, reads the JSON and keeps nothing; C does so with the `openai` package's own client. Prints the ratios of
-throughputs (A's / B's and A's / C's; above 1, fidelity is faster) with 95 % intervals, then the memory of a run of
---memory prompts as it goes on.
+The server runs in a separate process and answers after --seconds, plus or minus a half, with 100 tokens, their ids and
+logprobs. A is fidelity's pipeline, up to the last answer on disk; B has as many open requests over plain
+sockets, reads the JSON and stores nothing; C does so with the `openai` package's own client. Prints the ratios of
+throughputs (A's / B's and A's / C's; above 1, fidelity is faster) with 95 % intervals, then the memory during a run of
+--memory prompts.
 """
 
 import argparse
@@ -178,7 +178,7 @@ def seconds_of(bare: Awaitable[None]) -> float:
 
 
 def compare(port: int, pairs: int, prompts: int) -> None:
-    """All three in turn, so that whatever else the machine does falls on all of them."""
+    """All three in turn, because other work on the machine then slows all of them."""
     rows = []
     print(
         "| pair | fidelity, s | sockets, s | openai, s | to sockets | to openai |\n|---|---|---|---|---|---|",

@@ -1,11 +1,11 @@
-"""What forcing costs: time beside generating, bytes in the store, memory.
+"""What does teacher forcing cost? Time relative to generating, bytes in the store, memory.
 
     python benchmarks/teacher_forcing.py time [--model models/smollm2-135m] [--limit 72] [--max-tokens 128] [--chunk 32]
     python benchmarks/teacher_forcing.py size [--prompts 500] [--tokens 512] [--top-k 20]
 
-`time` generates a chunk, forces the model on it, and so on, so that a busy machine is as busy for both; it prints the
+`time` generates a chunk, scores it, and so on, because a busy machine is then as busy for both. It prints the
 ratio of the two times, and of the processor time that the engine used. Loading and warm-up are left out, and so is the
-first chunk, in which vLLM compiles a kernel that only forcing needs.
+first chunk, in which vLLM compiles a kernel that only teacher forcing needs.
 
 `size` writes drawn numbers, which compress worse than real ones, in chunks of 128 prompts for two runs, reads them back
 as a metric does, and prints bytes and peak memory.
@@ -79,7 +79,7 @@ def _plan(count: int, chosen: argparse.Namespace) -> list[list[int]]:
 
 
 def _chunk(engine: TokenScoringEngine, prompts: list, chosen: argparse.Namespace) -> list[float]:
-    """Seconds of generating and processor seconds, the same of forcing; and tokens."""
+    """Wall and processor seconds of generating, the same of teacher forcing; and tokens."""
     began, used = time.monotonic(), _used()
     answers = [answer.token_ids for answer in engine.generate(prompts, Sampling(max_tokens=chosen.max_tokens))]
     between, used_between = time.monotonic(), _used()

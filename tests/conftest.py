@@ -30,7 +30,19 @@ CHROMIUM_FLAGS = [
 ]
 
 
-@pytest.fixture(scope="module")  # Playwright keeps an event loop in this thread, beside which no other can run
+def pytest_addoption(parser):
+    parser.addoption("--slow", action="store_true", help="run the tests marked slow too, which take minutes")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--slow"):
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    config.hook.pytest_deselected(items=slow)
+    items[:] = [item for item in items if not item.get_closest_marker("slow")]
+
+
+@pytest.fixture(scope="module")  # Playwright's event loop stays in this thread, and no other can run there
 def chromium():
     playwright = pytest.importorskip("playwright.sync_api")
     path = shutil.which("chromium")
@@ -44,7 +56,7 @@ def chromium():
 
 @pytest.fixture
 def fake_vllm(monkeypatch):
-    """Engine children import the stand-in instead of vLLM."""
+    """Engine children import the fake vLLM."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(FAKE_VLLM), os.environ.get("PYTHONPATH", "")]))
 
 
@@ -92,7 +104,7 @@ def quick_retries(monkeypatch):
 
 @pytest.fixture
 def server_run(workspace, quick_retries):
-    """Runs of a server's YAML with three prompts; the baseline without a control, if nothing else is said."""
+    """Runs of a server's YAML with three prompts; the baseline without a control by default."""
     workspace.prompts("one", "two", "three")
 
     def run(server, *, keys=None, **engine):

@@ -44,7 +44,7 @@ texts = st.one_of(
 
 
 def pair(baseline: str, candidate: str, *, prompt_id: str = "p", tokens: bool = True) -> Pair:
-    """A pair of generations whose token ids, if wanted, are the code points of their texts."""
+    """A pair of generations; their token ids, if wanted, are the code points of their texts."""
 
     def generation(text: str) -> Generation:
         return Generation(prompt_id, text, tuple(map(ord, text)) if tokens else None)
@@ -80,7 +80,7 @@ def check(metric: Metric, some_pairs: Sequence[Pair], *, symmetric: Iterable[str
 
 
 def check_form(columns: Sequence[Column], n: int) -> None:
-    """One number or None per pair, finite and within the column's bounds; weights and sides beside values."""
+    """One number or None per pair, finite and within the column's bounds; and so are weights and sides."""
     for column in columns:
         assert len(column.values) == n
         low, high = column.bounds or (float("-inf"), float("inf"))

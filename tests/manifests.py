@@ -6,7 +6,7 @@ from fidelity.store.manifests import ComparisonManifest, RunDraft, RunManifest
 
 
 def run_draft(name="base", **keys):
-    """A run of vLLM on an H100, of which a test says more in `keys`."""
+    """A run of vLLM on an H100, with the test's own `keys`."""
     given = {
         "name": name,
         "digest": "0123456789abcdef",
@@ -51,7 +51,7 @@ def comparison_manifest(baseline, candidate, **keys):
 
 
 def edited(file, change):
-    """A manifest on disk as somebody's editor leaves it: `change` of its data, without the checksum of the old."""
+    """A manifest on disk as a text editor leaves it: `change` of its data, without the checksum of the old."""
     data = change(json.loads(file.read_text(encoding="utf-8")))
     data.pop("checksum", None)
     file.write_text(json.dumps(data), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The GitHub Action: the shell of its steps, taken from the file and run as on a runner; gh and pip are stand-ins."""
+"""The GitHub Action: the shell of its steps, taken from the file and run as on a runner; gh and pip are fakes."""
 
 import json
 import os

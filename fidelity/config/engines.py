@@ -1,11 +1,13 @@
 """What answers the prompts, as a user writes it: one frozen model for each kind of engine."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
 from fidelity.config.files import RelativePath
+from fidelity.outside.secrets import names_secret
 from fidelity.schema import JsonObject, Settings
 
 
@@ -126,7 +128,21 @@ class Requests(Settings):
     def _nothing_with_a_place_of_its_own(cls, request: JsonObject) -> JsonObject:
         if named := sorted(NAMED_IN_REQUESTS & set(request)):
             raise ValueError(f"{named[0]!r} has a place of its own ('sampling', 'api', ...), leave it out here")
+        if secret := next(_secret_names(request), None):
+            raise ValueError(f"{secret!r} holds a secret; put it into an environment variable: api_key_env")
         return request
+
+
+def _secret_names(data: Any) -> Iterator[str]:
+    match data:
+        case dict():
+            for key, value in data.items():
+                if names_secret(str(key)) and isinstance(value, str):
+                    yield str(key)
+                yield from _secret_names(value)
+        case list():
+            for value in data:
+                yield from _secret_names(value)
 
 
 class OpenAIEngine(Requests):

@@ -30,7 +30,6 @@ from fidelity.engines.base import (
     TokenTexts,
 )
 from fidelity.engines.devices import cpu_name, gpu_name
-from fidelity.engines.environment import HARMLESS_ENV, kernel_environment
 from fidelity.engines.executorch import executorch_identity, open_executorch
 from fidelity.engines.notes import run_notes
 from fidelity.engines.platforms import refusal
@@ -39,6 +38,7 @@ from fidelity.engines.timing import Account, Alone, Answered, StreamingChild, Ti
 from fidelity.engines.transformers import open_transformers, transformers_identity
 from fidelity.engines.vllm_settings import check, settings
 from fidelity.errors import ConfigError, FidelityError, MissingPackageError
+from fidelity.outside.environment import HARMLESS_ENV, kernel_environment
 from fidelity.records import EngineInfo
 from fidelity.schema import JsonObject
 

@@ -19,10 +19,12 @@ from pydantic import TypeAdapter
 from fidelity.children.wire import JsonRecord, PromptRow, SampledRow, SamplingFields
 from fidelity.config import Sampling
 from fidelity.engines.base import OnProgress, Progress
+from fidelity.engines.logs import log_stream
 from fidelity.engines.machine import MachineWatch
 from fidelity.engines.memory import Memory, MemoryWatch
 from fidelity.engines.processes import ended, how_it_ended, last_lines, oom_kills, processor_seconds
 from fidelity.errors import EngineError
+from fidelity.outside.secrets import Secrets
 from fidelity.records import EngineInfo, Failure, Generation, Prompt, TokenScores, every_id
 
 LOADING = "loading the model"
@@ -85,7 +87,8 @@ class ChildEngine:
         self._oom_kills = oom_kills()
         self._on_progress = on_progress
         self._buffer = b""
-        with log.open("ab") as stderr:
+        self._secrets = Secrets.in_mappings(os.environ, env, settings)
+        with log_stream(log, self._secrets) as stderr:
             self._process = subprocess.Popen(
                 _command(module, python),
                 stdin=subprocess.PIPE,
@@ -117,7 +120,13 @@ class ChildEngine:
         """See `Engine.generate`."""
         rows, chosen = self.sampled_rows(prompts, sampling, repeats)
         for record in self._ask("generate", while_doing="generating", rows=rows, sampling=chosen):
-            yield generation_of(record)
+            yield self.generation_of(record)
+
+    def generation_of(self, record: JsonRecord) -> Generation | Failure:
+        """A record of `generate`."""
+        if "failure" in record:
+            return Failure(record["prompt_id"], self._secrets.hide(record["failure"]))
+        return Generation(**_tuples(record))
 
     @staticmethod
     def sampled_rows(
@@ -139,7 +148,7 @@ class ChildEngine:
             "score_tokens", while_doing="scoring tokens", rows=rows_of(prompts), continuations=handed, top_k=top_k
         ):
             if "failure" in record:
-                yield Failure(record["prompt_id"], record["failure"])
+                yield Failure(record["prompt_id"], self._secrets.hide(record["failure"]))
             else:
                 yield _token_scores(record)
 
@@ -183,7 +192,8 @@ class ChildEngine:
             raise EngineError(self._exit_report(f"while {while_doing}"))
         reply: JsonRecord = json.loads(line)
         if "error" in reply:
-            raise EngineError(f"the engine failed while {while_doing}: {reply['error']}{last_lines(self._log_path)}")
+            why = self._secrets.hide(str(reply["error"]))
+            raise EngineError(f"the engine failed while {while_doing}: {why}{last_lines(self._log_path)}")
         return reply
 
     def _read_line(self, while_doing: str) -> bytes:
@@ -242,13 +252,6 @@ def rows_of(prompts: Sequence[Prompt]) -> list[PromptRow]:
         {"id": p.id, "text": p.text, "messages": [{"role": m.role, "content": m.content} for m in p.messages]}
         for p in prompts
     ]
-
-
-def generation_of(record: JsonRecord) -> Generation | Failure:
-    """A record of `generate`."""
-    if "failure" in record:
-        return Failure(record["prompt_id"], record["failure"])
-    return Generation(**_tuples(record))
 
 
 def _token_scores(record: JsonRecord) -> TokenScores:

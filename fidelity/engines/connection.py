@@ -12,11 +12,10 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from fidelity.errors import ConfigError, EngineError, MissingPackageError
+from fidelity.outside.secrets import Secrets
 
 SHOWN = 300
 """Characters of what a server wrote that an error shows."""
-SECRET = 8
-"""Fewer characters are a placeholder that local servers take (`EMPTY`, `none`), and may stand in any text."""
 PASSING = frozenset({408, 409, 425, 429})
 """With these a server asks for patience, as with 500 and above."""
 NEVER_PASSING = frozenset({501, 505})
@@ -41,7 +40,7 @@ class TroubleError(Exception):
 
 
 class Key:
-    """A key from the environment; whatever leaves this layer goes through `hide` first."""
+    """A key from the environment; whatever leaves this layer goes through `secrets` first."""
 
     def __init__(self, variable: str | None) -> None:
         """Read it.
@@ -50,20 +49,13 @@ class Key:
             ConfigError: The variable isn't set, or holds what no HTTP header can carry.
         """
         self._value = "" if variable is None else os.environ.get(variable, "").strip()
+        self.secrets = Secrets([self._value])
         if variable is None:
             return
         if not self._value:
             raise ConfigError(f"api_key_env: the environment variable {variable} isn't set; put the server's key there")
         if not re.fullmatch(r"[\x21-\x7e]+", self._value):
             raise ConfigError(f"api_key_env: what the environment variable {variable} holds can't be a key")
-
-    def hide(self, text: str) -> str:
-        """The text without the key."""
-        return text.replace(self._value, "[the key]") if len(self._value) >= SECRET else text
-
-    def hide_in(self, body: bytes) -> bytes:
-        """The same of what a server sent."""
-        return body.replace(self._value.encode(), b"[the key]") if len(self._value) >= SECRET else body
 
     def headers(self) -> dict[str, str]:
         """What a request is signed with; nothing without a key."""
@@ -144,7 +136,7 @@ class Connection:
                     options={"headers": self._headers},
                     **arguments,
                 )
-            return self._key.hide_in(answer.content)
+            return self._key.secrets.hide_in(answer.content)
         except TimeoutError:
             raise TroubleError(f"no answer within {self._timeout:.4g} s", "passing") from None
         except self._openai.OpenAIError as error:
@@ -154,7 +146,7 @@ class Connection:
         if isinstance(error, self._openai.APIStatusError):
             return self._status(error)
         causes = list(_chain(error))
-        detail = self._key.hide(str(causes[-1]))[:SHOWN] or type(causes[-1]).__name__
+        detail = self._key.secrets.hide(str(causes[-1]))[:SHOWN] or type(causes[-1]).__name__
         if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
             return EngineError(f"{self.address}: its certificate doesn't fit ({detail}); nothing was sent")
         if any(isinstance(cause, ssl.SSLError) for cause in causes):
@@ -167,9 +159,10 @@ class Connection:
         return TroubleError(f"the connection broke off ({detail})", "passing")
 
     def _status(self, error: Any) -> TroubleError | EngineError:
-        status, detail = error.status_code, self._key.hide(_message(error))
+        status, detail = error.status_code, self._key.secrets.hide(_message(error))[:SHOWN]
         if 300 <= status < 400:
-            elsewhere = self._key.hide(error.response.headers.get("location", "an address that it doesn't name"))
+            location = error.response.headers.get("location", "an address that it doesn't name")
+            elsewhere = self._key.secrets.hide(location)[:SHOWN]
             return EngineError(
                 f"{self.address}: it leads elsewhere (HTTP {status}, {elsewhere}); that isn't followed, since the "
                 f"prompts and the key would go along: write the other address as base_url if it is meant"
@@ -213,7 +206,7 @@ def _message(error: Any) -> str:
     """What the server wrote, in one line."""
     body = error.body
     message = body.get("message") or body if isinstance(body, dict) else body
-    return " ".join(str(message or error.response.reason_phrase).split())[:SHOWN]
+    return " ".join(str(message or error.response.reason_phrase).split())
 
 
 def _seconds(retry_after: str | None) -> float:

@@ -14,8 +14,8 @@ from fidelity.config import ExecuTorchEngine, RunConfig
 from fidelity.engines.base import OnProgress
 from fidelity.engines.child import ChildEngine
 from fidelity.engines.devices import cpu_name
-from fidelity.engines.environment import kernel_environment
 from fidelity.errors import ConfigError, MissingPackageError
+from fidelity.outside.environment import kernel_environment
 from fidelity.schema import JsonObject
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json")

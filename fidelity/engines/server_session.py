@@ -23,7 +23,7 @@ class ServerSession:
     def __init__(self, runner: asyncio.Runner, connection: Connection, key: Key) -> None:
         self.run = runner.run
         self.connection = connection
-        self.hide = key.hide
+        self.hide = key.secrets.hide
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from fidelity.config import Sampling
 from fidelity.engines.base import Admission, Engine
-from fidelity.engines.child import ChildEngine, generation_of, rows_of
+from fidelity.engines.child import ChildEngine, rows_of
 from fidelity.engines.machine import MachineWatch
 from fidelity.engines.memory import Memory
 from fidelity.records import Failure, Generation, Prompt
@@ -104,4 +104,4 @@ class StreamingChild(TimedChild):
         """See `StreamingEngine.answer`."""
         rows, chosen = self.sampled_rows(prompts, sampling, repeats)
         for record in self._ask("stream", while_doing="generating", rows=rows, sampling=chosen, **asdict(admission)):
-            yield record.pop("place"), generation_of(record)
+            yield record.pop("place"), self.generation_of(record)

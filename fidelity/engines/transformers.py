@@ -13,9 +13,9 @@ from fidelity.config import RunConfig, TransformersEngine
 from fidelity.engines.base import OnProgress
 from fidelity.engines.child import ChildEngine
 from fidelity.engines.devices import cpu_name, gpu_name
-from fidelity.engines.environment import kernel_environment
 from fidelity.engines.notes import run_notes
 from fidelity.errors import ConfigError, MissingPackageError
+from fidelity.outside.environment import kernel_environment
 from fidelity.schema import JsonObject
 
 NAMED = {

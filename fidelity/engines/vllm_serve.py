@@ -21,15 +21,18 @@ from fidelity.checkpoints import (
     proposed_sampling,
     vocabulary_id,
 )
+from fidelity.children.vllm_cli import MORE_ARGUMENTS
 from fidelity.children.vllm_config import speculative
 from fidelity.config import RunConfig, VllmServeEngine
 from fidelity.engines.base import OnProgress
 from fidelity.engines.connection import Key
+from fidelity.engines.logs import log_stream
 from fidelity.engines.openai_server import ANY_TOKENIZER
 from fidelity.engines.processes import ended, how_it_ended, last_lines, oom_kills, processor_seconds
 from fidelity.engines.server_session import connected, first_contact
 from fidelity.engines.vllm_server import VllmServer
 from fidelity.errors import EngineError
+from fidelity.outside.secrets import Secrets, names_secret
 from fidelity.records import EngineInfo
 from fidelity.schema import JsonObject
 
@@ -67,6 +70,7 @@ def serve(
         MissingPackageError: `openai` is not installed.
     """
     checkpoint = local_directory(str(config.model), config.revision)
+    env = {**env, **secret_arguments(engine)}
     with _Process(command(checkpoint, config.name, engine, port := free_port()), env=env, log=log) as process:
         address = f"http://{HOST}:{port}/v1"
         with connected(address, Key(None), engine) as line:
@@ -110,18 +114,25 @@ def configured(info: EngineInfo, checkpoint: Path, options: JsonObject) -> Engin
 
 
 def command(checkpoint: Path, name: str, engine: VllmServeEngine, port: int) -> list[str]:
-    """The server's command line."""
+    """The server's command line, which everybody on the machine may read: secrets are not in it."""
     options = {
         **SERVER_DEFAULTS,
         **({"dtype": engine.dtype} if engine.dtype else {}),
         **({"max_model_len": engine.max_model_len} if engine.max_model_len else {}),
-        **engine.options,
+        **{option: value for option, value in engine.options.items() if not names_secret(option)},
         "host": HOST,
         "port": port,
         "served_model_name": name,
     }
     flags = [word for option, value in options.items() for word in _flag(option, value)]
     return [sys.executable, "-m", "fidelity.children.vllm_cli", "serve", str(checkpoint), *flags]
+
+
+def secret_arguments(engine: VllmServeEngine) -> dict[str, str]:
+    """The options that hold secrets (`hf_token`), as the variable of the environment that `vllm_cli` reads."""
+    secret = {option: value for option, value in engine.options.items() if names_secret(option)}
+    flags = [word for option, value in secret.items() for word in _flag(option, value)]
+    return {MORE_ARGUMENTS: json.dumps(flags)} if flags else {}
 
 
 def free_port() -> int:
@@ -150,7 +161,7 @@ class _Process:
     def __init__(self, command: list[str], *, env: Mapping[str, str], log: Path) -> None:
         self._log = log
         self._oom_kills = oom_kills()
-        with log.open("ab") as output:
+        with log_stream(log, Secrets.in_mappings(os.environ, env) | _of_arguments(env)) as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "fidelity.children.serving", *command],
                 stdin=subprocess.PIPE,
@@ -193,6 +204,11 @@ class _Process:
                     f"raise engine.deadline (seconds){last_lines(self._log)}"
                 )
             time.sleep(LOOK_S)
+
+
+def _of_arguments(env: Mapping[str, str]) -> Secrets:
+    flags: list[str] = json.loads(env.get(MORE_ARGUMENTS, "[]"))
+    return Secrets([flag.partition("=")[2] for flag in flags])
 
 
 def _healthy(port: int) -> bool:

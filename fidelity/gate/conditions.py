@@ -9,7 +9,7 @@ from typing import Any
 from fidelity.checkpoints import FLOATS
 from fidelity.children.vllm_config import speculative
 from fidelity.config.engines import RecordedEngine, Requests
-from fidelity.engines.environment import picks_kernels
+from fidelity.outside.environment import picks_kernels
 from fidelity.store.manifests import RunManifest
 
 DTYPES = {"BF16": "bfloat16", "FP16": "float16", "FP32": "float32"}

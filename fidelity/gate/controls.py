@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fidelity.config import Compares, RecordedEngine
-from fidelity.engines.environment import picks_kernels
 from fidelity.gate.comparability import differences, in_words
 from fidelity.gate.conditions import configured
 from fidelity.gate.quantization import mislabeled
+from fidelity.outside.environment import picks_kernels
 from fidelity.records import SharedAnswers
 from fidelity.stats import mcnemar
 from fidelity.store.manifests import RunManifest

@@ -47,8 +47,11 @@ class Conflicts(Metric):
         "nltk",
         "markdown-it-py",
         "pygments",
+        "spylls",
         "sqlglot",
+        "text2num",
     )
+    revision: ClassVar[int] = 2
 
     @property
     def cost(self) -> Literal["cheap", "moderate", "encoder"]:

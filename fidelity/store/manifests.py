@@ -8,13 +8,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, JsonValue, ValidationError, field_serializer
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_serializer,
+)
 
 from fidelity.checkpoints.formats import Checkpoint
 from fidelity.config import Compares, Reasoning, RunConfig, Sampling
 from fidelity.errors import StoreError
 from fidelity.files import whole_file
 from fidelity.outside.paths import plain_name
+from fidelity.outside.secrets import masked
 from fidelity.records import EngineInfo, PromptTokens, Sameness, SharedAnswers
 from fidelity.schema import JsonObject
 from fidelity.text.thinking import NO_THINKING, ReasoningFormat
@@ -115,7 +124,11 @@ class RunDraft(Manifest):
 
     @field_serializer("config")
     def _of_the_run(self, config: RunConfig) -> Any:
-        return config.model_dump(mode="json", exclude=NOT_OF_THE_RUN)
+        return masked(config.model_dump(mode="json", exclude=NOT_OF_THE_RUN))
+
+    @field_serializer("identity", "engine", mode="wrap")
+    def _without_secrets(self, value: Any, serialize: SerializerFunctionWrapHandler) -> Any:
+        return masked(serialize(value))
 
     @classmethod
     def upgrade(cls, data: JsonObject) -> JsonObject:

@@ -115,7 +115,8 @@ class Store:
         run.manifest, run.rows  # noqa: B018 - damaged ones are refused before anything is copied
         path = inside(self.root, "runs", run.id)
         if not (path / MANIFEST).is_file():
-            copy_files(run.path, path, [GENERATIONS, LOG, MANIFEST])
+            copy_files(run.path, path, [GENERATIONS, LOG])
+            write_record(path / MANIFEST, run.manifest)
             if measured := run.measurement:
                 self.add_measurement(Run(path), measured)
         return Run(path)

@@ -17,7 +17,7 @@ from fidelity.text.function_words import listed_languages
 from fidelity.text.names import Lexicon, lexicon, name_findings
 from fidelity.text.negations import LANGUAGES as WITH_NEGATORS
 from fidelity.text.negations import is_negator, negation_findings, negation_surplus
-from fidelity.text.numbers import number_findings, number_stems
+from fidelity.text.numbers import number_findings, number_forms
 from fidelity.text.segments import DocumentSegment, FenceSegment, Segments, Sentence, Table, segments
 from fidelity.text.sql import same_sql
 from fidelity.text.tables import CellPair, compare_tables
@@ -136,7 +136,7 @@ class _Reader:
         self.units = [n + m for n, m in zip(self.units, units, strict=True)]
         self.matched = [n + m for n, m in zip(self.matched, matched, strict=True)]
 
-    def _terms(self, text: str) -> list[Term]:
+    def _terms(self, text: str) -> Sequence[Term]:
         return terms(text, self.language or "")
 
     def _prose(self) -> Iterator[Conflict]:
@@ -149,7 +149,7 @@ class _Reader:
         self.prose = bool(changed)
         if not changed:
             return
-        self.names = lexicon((self._terms(s.text) for side in (left, right) for s in side), self.language)
+        self.names = lexicon((s.text for side in (left, right) for s in side), self.language)
         elsewhere = _Elsewhere(self, matches)
         for match in changed:
             (a, pieces), (b, others) = _joined(left, match.baseline), _joined(right, match.candidate)
@@ -257,7 +257,7 @@ class _Elsewhere:
         same = [m for m in matches if m.similarity == 1]
         equal = {i for m in same for i in m.baseline}, {j for m in same for j in m.candidate}
         self.by_sentence = [
-            {i: number_stems(reader._terms(s.text)) for i, s in enumerate(side.sentences) if i not in done}
+            {i: number_forms(s.text, reader.language) for i, s in enumerate(side.sentences) if i not in done}
             for side, done in zip(reader.sides, equal, strict=True)
         ]
 

@@ -1,5 +1,6 @@
 """Which of the languages with word lists a text is in, by its function words; also of short texts."""
 
+from collections import Counter
 from collections.abc import Collection
 from functools import cache
 
@@ -39,7 +40,8 @@ def listed_language(text: str) -> str | None:
         return None if regex.search(r"[\p{Hiragana}\p{Katakana}]", text) else "zh"
     if len(words) < FEWEST:
         return None
-    shares = {code: sum(word in function_words(code) for word in words) / len(words) for code in FUNCTION_WORDS}
+    counts = Counter(words)
+    shares = {code: sum(counts[word] for word in function_words(code)) / len(words) for code in FUNCTION_WORDS}
     best = max(shares, key=lambda code: shares[code])
     return best if shares[best] >= MIN_SHARE else None
 

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from pygments.lexer import Lexer
+    from pygments.token import _TokenType
 
+TokenClass = Literal[
+    "directive", "comment", "mark", "symbol", "string", "number", "keyword", "name", "operator", "other"
+]
 LexemeKind = Literal["name", "number", "string", "keyword", "operator"]
 WORDS = frozenset(
     {"", "bash", "sh", "shell", "zsh", "console", "shell-session", "powershell", "ps1", "bat", "cmd", "text"}
@@ -119,36 +123,53 @@ def _is_docstring(lexemes: Sequence[Lexeme]) -> bool:
 
 def _lexed(code: str, language: str) -> Iterator[Lexeme]:
     """Pygments' tokens; those of one string are one lexeme."""
-    from pygments.token import Comment, Keyword, Literal, Name, Number, Operator, Punctuation, String
-
     string: tuple[int, str] | None = None
     lexer = _lexer(language)
     for start, token, text in lexer.get_tokens_unprocessed(code) if lexer else ():
-        if string and not (token in String and token not in String.Interpol):
+        kind = _class_of(token)
+        if string and kind != "string" and kind != "symbol":
             yield _string(*string)
             string = None
-        if token in Comment or not text.strip():
-            if token in Comment.Preproc and text.strip():
-                yield Lexeme("keyword", text.strip(), start, start + len(text))
-        elif token in String and token not in String.Interpol and token not in String.Symbol:
+        if kind == "string":
             string = (string[0], string[1] + text) if string else (start, text)
-        elif token in Number:
+        elif kind == "comment" or not text.strip():
+            continue
+        elif kind == "directive":
+            yield Lexeme("keyword", text.strip(), start, start + len(text))
+        elif kind == "number":
             yield Lexeme("number", _number(text), start, start + len(text))
-        elif token in Keyword or token in Operator.Word or token in Name.Namespace:
-            yield Lexeme("keyword", text, start, start + len(text))
-        elif token in Name or token in Literal:
+        elif kind == "keyword" or kind == "operator":
+            yield Lexeme(kind, text, start, start + len(text))
+        elif kind == "name" or kind == "symbol":
             mark = text.startswith("@")  # a decorator
             if mark:
                 yield Lexeme("operator", "@", start, start + 1)
             yield Lexeme("name", text[mark:], start + mark, start + len(text))
-        elif token in Operator:
-            yield Lexeme("operator", text, start, start + len(text))
-        elif token in Punctuation or token in String.Interpol:
+        elif kind == "mark":
             yield from (Lexeme("operator", c, start + i, start + i + 1) for i, c in enumerate(text) if not c.isspace())
         else:
             yield from (w._replace(start=w.start + start, end=w.end + start) for w in _words(text))
     if string:
         yield _string(*string)
+
+
+@cache
+def _class_of(token: "_TokenType") -> TokenClass:
+    """What a type of Pygments' tokens is here."""
+    from pygments.token import Comment, Keyword, Literal, Name, Number, Operator, Punctuation, String
+
+    classes: tuple[tuple[_TokenType, TokenClass], ...] = (
+        *((Comment.Preproc, "directive"), (Comment, "comment"), (String.Interpol, "mark"), (String.Symbol, "symbol")),
+        *((String, "string"), (Number, "number"), (Keyword, "keyword"), (Operator.Word, "keyword")),
+        *(
+            (Name.Namespace, "keyword"),
+            (Name, "name"),
+            (Literal, "name"),
+            (Operator, "operator"),
+            (Punctuation, "mark"),
+        ),
+    )
+    return next((kind for parent, kind in classes if token in parent), "other")
 
 
 def _string(start: int, text: str) -> Lexeme:

@@ -26,8 +26,8 @@ kilometer 公里 千米
 meter 米
 kilogram 公斤 千克
 milligram 毫克
-hour 小时 時間
-minute 分钟
+hour 小时 小時 時間
+minute 分钟 分鐘
 day 天 日
 year 年
 gram g gm gms
@@ -36,7 +36,7 @@ minute mins Min
 second secs s
 millisecond ms
 day d
-percent pct ٪
+percent pct ٪ % pour-cent
 byte B bytes
 bit bits
 kilobyte KB
@@ -60,10 +60,10 @@ milliliter mL
 tablespoon tbsp
 teaspoon tsp
 pixel px
-$ USD dollar dollars Dollar US$
-€ EUR euro euros Euro
-£ GBP
-¥ JPY yen
+$ USD dollar dollars Dollar US$ 美元 美金
+€ EUR euro euros Euro 欧元 歐元
+£ GBP 英镑
+¥ JPY yen 円 日元 日円
 ₹ INR rupee rupees Rs रुपये रुपए
 cent cents Cent ¢
 """
@@ -76,7 +76,10 @@ SYMBOLS = "m g s A K mol N Pa J W C V F Ω S Wb T H Hz lm lx Bq Gy Sv kat l L bi
 SCALES = {
     **{"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12, "lakh": 5, "crore": 7},
     **{"millions": 6, "billions": 9, "trillions": 12, "bn": 9, "tausend": 3, "millionen": 6, "milliarde": 9},
-    **{"milliarden": 9, "लाख": 5, "करोड़": 7, "हज़ार": 3, "हजार": 3, "万": 4, "亿": 8},
+    **{"milliarden": 9, "mio": 6, "mrd": 9, "mille": 3, "milliard": 9, "milliards": 9, "mil": 3, "millón": 6},
+    **{"millones": 6, "mila": 3, "milione": 6, "milioni": 6, "miliardo": 9, "miliardi": 9, "milhão": 6, "milhões": 6},
+    **{"bilhão": 9, "bilhões": 9, "duizend": 3, "miljoen": 6, "miljard": 9, "लाख": 5, "करोड़": 7},
+    **{"हज़ार": 3, "हजार": 3, "万": 4, "萬": 4, "亿": 8, "億": 8},
 }
 """Words that multiply a number by a power of ten (case-folded). German and English billions differ; English counts."""
 

@@ -10,7 +10,7 @@ from itertools import combinations, pairwise
 from typing import TYPE_CHECKING
 
 from fidelity.text.frames import Frame, Hunk, UnitConflict
-from fidelity.text.terms import Term
+from fidelity.text.terms import Term, capitals
 
 if TYPE_CHECKING:
     from spylls.hunspell import Dictionary
@@ -58,25 +58,24 @@ class Lexicon:
         return self.language == "en" and term.kind == "word" and not _is_english_word(term.form.casefold())
 
 
-def lexicon(sentences: Iterable[Sequence[Term]], language: str | None) -> Lexicon:
+def lexicon(sentences: Iterable[str], language: str | None) -> Lexicon:
     """Read the capitals of all sentences of both texts."""
     names, common = set(), set()
-    for terms in sentences:
-        title = is_title(terms)
-        for term in terms:
-            if term.kind != "word":
-                continue
-            if not term.capital:
-                common.add(term.form.casefold())
-            elif not term.initial and not title:
-                names.add(term.form.casefold())
+    for sentence in sentences:
+        words = list(capitals(sentence))
+        title = is_title(words)
+        for word, initial in words:
+            if not word[0].isupper():
+                common.add(word.casefold())
+            elif not initial and not title:
+                names.add(word.casefold())
     return Lexicon(frozenset(names - common), frozenset(common), language)
 
 
-def is_title(terms: Sequence[Term]) -> bool:
+def is_title(words: Sequence[tuple[str, bool]]) -> bool:
     """Whether most of the longer words after the first have a capital, and they are three or more, as in a title."""
-    long = [term for term in terms[1:] if term.kind == "word" and len(term.form) > 3]
-    return len(long) > 2 and sum(term.capital for term in long) > TITLE * len(long)
+    long = [word for word, _ in words[1:] if len(word) > 3]
+    return len(long) > 2 and sum(word[0].isupper() for word in long) > TITLE * len(long)
 
 
 def name_findings(frame: Frame, lexicon: Lexicon) -> Iterator[UnitConflict]:

@@ -5,6 +5,7 @@ from functools import cache
 from typing import Literal
 
 from fidelity.text.frames import Frame, UnitConflict
+from fidelity.text.quantities import quantities
 from fidelity.text.terms import Term
 
 MIN_SIMILARITY = 0.3
@@ -55,9 +56,9 @@ def _is_other_sign(frame: Frame, i: int, j: int) -> bool:
     return {a.form, b.form} <= COMPARING or (calculates and {a.form, b.form} <= CALCULATING)
 
 
-def number_stems(terms: Sequence[Term]) -> frozenset[str]:
+def number_forms(sentence: str, language: str | None) -> frozenset[str]:
     """The normal forms of a sentence's numbers."""
-    return frozenset(terms[i].stem for i in _numbers(terms))
+    return frozenset(q.normal for q in quantities(sentence, language) if q.kind != "url")
 
 
 def _numbers(terms: Sequence[Term]) -> list[int]:

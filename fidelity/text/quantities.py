@@ -1,19 +1,20 @@
 """Quantities in a text: numbers with relation and unit, dates, times, weekdays and URLs, each in a normal form."""
 
-import unicodedata
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
-from functools import cache
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import regex
 
+from fidelity.text.digits import ascii_digits, values
 from fidelity.text.measures import SCALES, month_numbers, unit_name, weekday_numbers
+from fidelity.text.notation import any_quantity, may_have_quantity, unit_per, words_after
 from fidelity.text.relations import relation_of
-from fidelity.text.words import LETTER
+from fidelity.text.spelled import LEAST, in_digits, spelled_numbers
 
-MAX_DIGITS = 40
-"""A number with more digits, or with an exponent of more than three, is compared as it is written."""
+if TYPE_CHECKING:
+    from regex import Match
 
 QuantityKind = Literal["number", "date", "time", "weekday", "url"]
 
@@ -39,43 +40,67 @@ class Quantity(NamedTuple):
         return f"{self.relation}{self.value} {self.unit}".strip()
 
 
-def quantities(text: str) -> list[Quantity]:
+def quantities(text: str, language: str | None = None, *, least_spelled: int = LEAST) -> list[Quantity]:
     """The quantities of a text, in order.
 
-    `1,000` = `1000` = `1_000`, `3.0` = `3`, `٣` = `3`, `½` = `0.5` = `1/2`, `5 million` = `5,000,000`, `5 km` = `5
-    kilometers`, `5 pm` = `17:00`, `-3` = `−3` = `minus 3`, `March 5, 2024` = `5. März 2024` = `2024-03-05`. A unit that
-    isn't known counts where it is attached to the number or looks like a symbol (`50 mcg`, `5 M`). A single comma
-    before three digits groups thousands, any other separates decimals; a single point separates decimals (German
-    `1.000` is 1). `03/04/2024` stays as it is written. Numbers in words, the numbers of list items at the start of a
-    line, and digits inside words (`w4a16`) are none.
+    `1,000` = `1000` = `1_000`, `3.0` = `3`, `٣` = `3`, `½` = `0.5` = `1/2`, `5 million` = `5,000,000`, `3 × 10⁸` =
+    `3e8`, `5 km` = `5 kilometers`, `5 pm` = `17:00`, `-3` = `−3` = `minus 3`, `March 5, 2024` = `5. März 2024` =
+    `2024-03-05`. A unit that isn't known counts where it is attached to the number or looks like a symbol (`50 mcg`,
+    `5 M`). The numbers of list items at the start of a line, and digits inside words (`w4a16`), are none.
+
+    Args:
+        text: What is read.
+        language: ISO 639 code, where it is known. In English, German, French, Spanish, Italian, Portuguese, Dutch,
+            Hindi, Chinese and Japanese, numbers in words count; German `1.000` is 1000 and `17 Uhr` is
+            17:00; `03/04/2024` is a date unless the language is English. Else a single comma before three digits
+            groups thousands, any other separates decimals, a single point always does, and dates with slashes stay
+            as they are written.
+        least_spelled: The smallest number in words that counts.
     """
-    return [quantity for match in _pattern().finditer(text) for quantity in _read(match, text)]
+    spelled = spelled_numbers(text, language, least=least_spelled)
+    if not spelled:
+        return list(_quantities(text, language))
+    digital, places = in_digits(text, spelled)
+    starts = [place for place, _ in places]
+
+    def original(place: int) -> int:
+        own, other = places[bisect_right(starts, place) - 1]
+        return other + place - own
+
+    return [q._replace(start=original(q.start), end=original(q.end)) for q in _quantities(digital, language)]
 
 
-def _read(match: "regex.Match[str]", text: str) -> Iterator[Quantity]:
-    start, end = match.span()
-    if match["url"]:
-        url = _url(match["url"])
+def _quantities(text: str, language: str | None) -> Iterator[Quantity]:
+    if may_have_quantity().search(text):
+        for match in any_quantity(language, plain=text.isascii()).finditer(text):
+            yield from _read(match, text, language)
+
+
+def _read(match: "Match[str]", text: str, language: str | None) -> Iterator[Quantity]:
+    groups, (start, end) = match.groupdict(), match.span()
+    if groups["url"]:
+        url = _url(groups["url"])
         yield Quantity("url", url, "", "", start, start + len(url))
-    elif match["date"]:
-        yield Quantity("date", _date(match), "", "", start, end)
-    elif match["weekday"]:
-        yield Quantity("weekday", f"weekday {weekday_numbers()[match['weekday']]}", "", "", start, end)
-    elif match["hour"]:
-        yield Quantity("time", _clock(match), "", "", start, end)
-    elif match["digits"] or match["vulgar"] or match["below"]:
-        yield from _numbers(match, text)
+    elif groups["date"]:
+        yield Quantity("date", _date(groups), "", "", start, end)
+    elif groups["weekday"]:
+        yield Quantity("weekday", f"weekday {weekday_numbers()[groups['weekday']]}", "", "", start, end)
+    elif groups["hour"]:
+        yield Quantity("time", _clock(groups), "", "", start, end)
+    elif groups["digits"] or groups.get("vulgar") or groups["below"]:
+        yield from _numbers(match, text, language)
 
 
-def _numbers(match: "regex.Match[str]", text: str) -> Iterator[Quantity]:
-    start, (unit, scale, end) = match.start(), _unit(text, match.end(), match["currency"])
-    sign = "-" if (match["sign"] or "").casefold().strip() in ("-", "\u2212", "minus", "negative") else ""
-    values = [_scaled(value, scale) for value in _values(match)]
-    relation, end = relation_of(text, start, end) if len(values) == 1 else ("", end)
+def _numbers(match: "Match[str]", text: str, language: str | None) -> Iterator[Quantity]:
+    groups, start = match.groupdict(), match.start()
+    unit, scale, end = _unit(text, match.end(), groups["currency"])
+    negative = groups["sign"] and groups["sign"].strip() != "+"
+    scaled = [_scaled(value, scale) for value in values(groups, match.group(), language)]
+    relation, end = relation_of(text, start, end) if len(scaled) == 1 else ("", end)
     if relation and not unit:  # 5 or more days
         unit, _, end = _unit(text, end, None)
-    for value in values:
-        yield Quantity("number", value if value == "0" else sign + value, unit, relation, start, end)
+    for value in scaled:
+        yield Quantity("number", f"-{value}" if negative and value != "0" else value, unit, relation, start, end)
 
 
 def _scaled(value: Fraction | str, scale: int) -> str:
@@ -84,59 +109,24 @@ def _scaled(value: Fraction | str, scale: int) -> str:
     return f"{value}e{scale}" if scale else value
 
 
-def _values(match: "regex.Match[str]") -> Iterator[Fraction | str]:
-    """What the digits mean: one number, or several where a comma without a space lists them."""
-    digits, _, exponent = _ascii_digits(match["digits"] or "0").translate(_WITHIN_NUMBERS).casefold().partition("e")
-    if match["below"]:
-        above, below = (int(_ascii_digits(match[name])) for name in ("above", "below"))
-        yield Fraction(above, below) + int(digits) if below and len(digits) < 9 else match.group()
-    elif match["raised"]:
-        power = unicodedata.normalize("NFKC", match["raised"]).replace("\u2212", "-").lstrip("^").strip("{}()")
-        yield f"{digits}^{power}"
-    elif len(digits) > MAX_DIGITS or len(exponent) > 4:
-        yield digits + exponent
-    else:
-        vulgar = Fraction(str(unicodedata.numeric(match["vulgar"]))).limit_denominator(10) if match["vulgar"] else 0
-        for number in _separated(digits):
-            plain = number.count(".") < 2
-            yield Fraction(number) * Fraction(10) ** int(exponent or 0) + vulgar if plain else number
-
-
-def _separated(digits: str) -> Iterator[str]:
-    """The number, or numbers, that digits with separators are, with a decimal point at most; versions as written."""
-    groups = digits.replace(",", ".").split(".")
-    separators = set(digits) & {".", ","}
-    thousands = len(groups[0]) <= 3 and all(len(group) == 3 for group in groups[1:])
-    if len(separators) == 2:  # 1,000.5 or 1.000,5: the last one separates decimals
-        yield f"{''.join(groups[:-1])}.{groups[-1]}"
-    elif len(groups) == 2 and not (separators == {","} and thousands):
-        yield ".".join(groups)
-    elif len(groups) == 1 or thousands:
-        yield "".join(groups)
-    elif separators == {","}:  # a list without spaces
-        yield from (number for group in groups for number in _separated(group))
-    else:  # a version or an address, such as 192.168.0.1
-        yield digits
-
-
 def _unit(text: str, end: int, currency: str | None) -> tuple[str, int, int]:
     """The unit after a number, the power of ten of a word such as "million" before it, and where they end."""
     scale = 0
-    if (match := _after().match(text, end)) and (scale := _scale(match, currency)):
-        end = match.end("first")
-        match = _after().match(text, end)
+    if (match := words_after().match(text, end)) and (scale := _scale(match, currency)):
+        end = match.end("dot" if match["dot"] else "first")  # 2 Mio. Euro
+        match = words_after().match(text, end)
     if currency:
         return unit_name(currency.strip()) or currency.strip(), scale, end
     if match is None:
         return "", scale, end
     name, end = _longest_name(match, end, text)
-    per = _per().match(text, end) if name else None
+    per = unit_per().match(text, end) if name else None
     if per and (unit_name(per["unit"]) or per["slash"]):
         return f"{name}/{unit_name(per['unit']) or per['unit']}", scale, per.end()
     return name, scale, end
 
 
-def _scale(match: "regex.Match[str]", currency: str | None) -> int:
+def _scale(match: "Match[str]", currency: str | None) -> int:
     word: str = match["first"]
     if word in ("k", "K") and not match["gap"]:
         return 3
@@ -145,7 +135,7 @@ def _scale(match: "regex.Match[str]", currency: str | None) -> int:
     return SCALES.get(word.casefold(), 0)
 
 
-def _longest_name(match: "regex.Match[str]", end: int, text: str) -> tuple[str, int]:
+def _longest_name(match: "Match[str]", end: int, text: str) -> tuple[str, int]:
     """The unit whose name has the most words; else the word that is attached, or one that is only used for numbers."""
     word: str = match["first"]
     if word in ("st", "nd", "rd", "th"):
@@ -165,84 +155,17 @@ def _url(url: str) -> str:
     return host.lower() + url[len(host) :]
 
 
-def _clock(match: "regex.Match[str]") -> str:
-    hour, rest = int(_ascii_digits(match["hour"])), _ascii_digits(match["minutes"] or ":00")
-    if half := (match["half"] or "").casefold()[:1]:
+def _clock(groups: Mapping[str, str | None]) -> str:
+    hour, minutes = int(ascii_digits(groups["hour"] or "")), ascii_digits(groups.get("minutes") or "00").lstrip(":")
+    if half := (groups["half"] or "").casefold()[:1]:
         hour = hour % 12 + (12 if half == "p" else 0)
-    return f"{hour}:{rest[1:]}"
+    return f"{hour}:{minutes.zfill(2)}"
 
 
-def _date(match: "regex.Match[str]") -> str:
+def _date(groups: Mapping[str, str | None]) -> str:
     """Year-month-day as in ISO 8601, without what isn't given; with slashes, day and month could be either and stay."""
-    numbers = {name: _ascii_digits(match[name] or "").lstrip("0") for name in ("year", "month", "day")}
-    if match["slashed"]:
-        return "/".join(_ascii_digits(number).lstrip("0") for number in match["slashed"].split("/"))
-    month = numbers["month"] or str(month_numbers()[match["name"]])
-    return f"{numbers['year']}-{month.zfill(2)}-{numbers['day'].zfill(2) if numbers['day'] else ''}".strip("-")
-
-
-def _ascii_digits(text: str) -> str:
-    """Digits of any script as 0 to 9, and the Arabic separators as ours."""
-    if text.isascii():
-        return text
-    text = text.replace("\u066b", ".").replace("\u066c", ",")
-    return "".join(str(unicodedata.digit(c)) if c.isdecimal() else c for c in text)
-
-
-_WITHIN_NUMBERS = dict.fromkeys(map(ord, "_'’\u00a0\u202f\u2009"))
-
-
-@cache
-def _after() -> "regex.Pattern[str]":
-    """Up to three words after a number."""
-    word = rf"(?:[%‰°$€£¥₹¢′″µμΩ]|{LETTER}|[°µμ][CFKmgls]){LETTER}*+[²³]?"
-    return regex.compile(
-        rf"(?P<gap>[-\u00a0\u202f\u2009 ]?)(?:(?P<first>{word}|公里|千米|公斤|千克|毫克|小时|時間|分钟|\p{{Han}})"
-        rf"(?:[ \u00a0](?P<second>{word})(?:[ \u00a0](?P<third>{word}))?)?)",
-        regex.V1,
-    )
-
-
-@cache
-def _per() -> "regex.Pattern[str]":
-    return regex.compile(
-        rf"(?:(?P<slash>/)|[ \u00a0](?:per|pro|par|por|al?|each|every)[ \u00a0])(?P<unit>{LETTER}+[²³]?)", regex.V1
-    )
-
-
-@cache
-def _pattern() -> "regex.Pattern[str]":
-    digit, space = r"\p{Nd}", r"[ \u00A0\u202F\u2009]"
-    year, one_or_two = rf"(?P<year>{digit}{{4}})(?!{digit})", rf"{digit}{{1,2}}"
-    month, day = rf"(?P<month>{one_or_two})", rf"(?P<day>{one_or_two})"
-    nth = rf"{day}(?!{digit})(?:st|nd|rd|th|er|\.|º|ª)?"
-    name = r"(?P<name>" + "|".join(sorted(month_numbers(), key=len, reverse=True)) + rf")(?!{LETTER})\.?"
-    of = rf"{space}(?:(?:of|de|di|del){space})?"
-    dates = (
-        rf"(?P<year>{digit}{{4}})(?P<mark>[-/.]){month}(?P=mark){day}(?!{digit})",
-        rf"{day}\.{space}?{month}\.{space}?{year}",
-        rf"(?P<slashed>{one_or_two}/{one_or_two}/{digit}{{2,4}})(?!{digit})",
-        rf"(?P<year>{digit}{{4}})年{month}月(?:{day}日)?",
-        rf"{nth}{of}{name}(?:,?{of}{year})?",
-        rf"{name}{space}{nth}(?:,?{space}{year})?",
-        rf"{name},?{of}{year}",
-    )
-    weekday = "|".join(sorted(weekday_numbers(), key=len, reverse=True))
-    half = rf"(?P<half>[AaPp])\.?[Mm](?:\.(?=\W|$)|(?!{LETTER}))"
-    number = (
-        rf"(?P<sign>(?<![)\]}}])[-+\u2212]|(?<![\p{{Nd}})\]}}]{space})(?i:minus|negative){space})?"
-        rf"(?P<currency>(?:US)?[$€£¥₹]{space}?|(?:USD|EUR|GBP|JPY|INR|Rs\.?){space})?"
-        rf"(?:(?:(?P<digits>{digit}+){space})?(?P<above>{digit}{{1,4}})[/⁄](?P<below>{digit}{{1,4}})(?![{digit}/⁄])"
-        rf"|(?P<digits>{digit}+(?:[.,_'’\u066B\u066C]{digit}+|[\u00A0\u202F\u2009]{digit}{{3}}(?!{digit}))*+"
-        rf"(?:[eE][-+]?{digit}+)?)(?:{space}?(?P<vulgar>[¼½¾⅐-⅞])|(?P<raised>[⁻⁺]?[⁰¹²³⁴-⁹]+|\^[{{(]?-?{digit}+[}})]?))?"
-        rf"|(?P<vulgar>[¼½¾⅐-⅞]))"
-    )
-    return regex.compile(
-        r"(?P<url>(?:https?://|www\.)[^\s<>\"\[\]`]+)"
-        rf"|(?<!{LETTER})(?:(?P<date>{'|'.join(dates)})"
-        rf"|(?P<weekday>{weekday})(?!{LETTER})"
-        rf"|(?m:^)[ \t]*{digit}{{1,3}}[.)](?=\s)"
-        rf"|(?P<hour>{one_or_two})(?:(?P<minutes>:{digit}{{2}}(?::{digit}{{2}})?)(?!{digit})(?:{space}?{half})?|{space}?{half})"
-        rf"|{number})",
-        regex.V1,
-    )
+    year, month, day = (ascii_digits(groups[name] or "").lstrip("0") for name in ("year", "month", "day"))
+    if groups["slashed"]:
+        return "/".join(ascii_digits(number).lstrip("0") for number in groups["slashed"].split("/"))
+    month = month or str(month_numbers()[groups["name"] or ""])
+    return f"{year}-{month.zfill(2)}-{day.zfill(2) if day else ''}".strip("-")

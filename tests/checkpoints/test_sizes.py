@@ -21,7 +21,7 @@ SMOLLM = {
 
 
 def write_weights(folder, tensors, **config):
-    """A checkpoint whose data are really there: tensors are {name: (dtype, shape, bytes)}."""
+    """A checkpoint with real data: tensors are {name: (dtype, shape, bytes)}."""
     folder.mkdir()
     header, end = {}, 0
     for name, (dtype, shape, size) in tensors.items():
@@ -131,7 +131,7 @@ class TestKVCache:
 
 
 class Hub:
-    """Answers for huggingface_hub's HfApi with the metadata of a checkpoint that lies here."""
+    """Answers for huggingface_hub's HfApi with the metadata of a local checkpoint."""
 
     folder = None
 

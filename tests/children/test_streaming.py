@@ -1,4 +1,4 @@
-"""The child's `stream`: an engine that is kept full, with a stand-in for vLLM whose steps are counted."""
+"""The child's `stream` always fills the engine; a fake vLLM counts its steps."""
 
 from types import SimpleNamespace
 

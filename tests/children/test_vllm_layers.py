@@ -1,4 +1,4 @@
-"""What ran, read from a model's layers. The classes stand for vLLM's own: only their names and attributes count."""
+"""What ran, read from a model's layers. The classes imitate vLLM's: only their names and attributes count."""
 
 from types import SimpleNamespace
 
@@ -37,7 +37,7 @@ def ran(*layers):
 @pytest.mark.parametrize(
     ("layer", "number_format"),
     [
-        # W4A16 on a CPU with AMX runs as W4A8, and no line of vLLM's log says so.
+        # W4A16 on a CPU with AMX runs as W4A8, and no line of vLLM's log mentions it.
         (
             linear(mixed(4, name="CPUWNA16LinearKernel"), scheme="CompressedTensorsWNA16", use_w4a8=True),
             "W4A8-INT4 g64",

@@ -1,4 +1,4 @@
-"""The command line as a user meets it: tables, JSON, exit codes, and what it says when the input is wrong."""
+"""The command line as users see it: tables, JSON, exit codes, and messages about wrong input."""
 
 import json
 
@@ -62,7 +62,7 @@ class TestCompare:
         assert comparison["columns"]["rouge1"]["signature"].startswith("rouge|tokenizer:unicode|stem:False")
         assert "0.250" in out
         assert "+0.625" in out
-        # Its low anchor pairs a's answer with b's baseline and the other way round: "one six" with "one two three
+        # Its chance level pairs a's answer with b's baseline and the other way round: "one six" with "one two three
         # three" shares 1 word of 2 and 4, F1 2/6; b's is empty, 0. Mean 1/6.
         assert comparison["columns"]["rouge1"]["low"] == pytest.approx(1 / 6)
         assert "0.167" in out

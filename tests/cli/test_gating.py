@@ -1,4 +1,4 @@
-"""Gates on the command line: exit codes, what is printed, and judging again from what lies in the store."""
+"""Gates on the command line: exit codes, what is printed, and judging a stored comparison again."""
 
 import json
 import shutil
@@ -227,7 +227,7 @@ class TestInit:
 
 
 class TestOwnControl:
-    """A candidate's own control: its own floor, shown beside it, and no part of the verdict."""
+    """A candidate's own control: its own floor, shown next to it, but not judged."""
 
     @pytest.fixture
     def wobbly(self, write):

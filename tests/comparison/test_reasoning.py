@@ -31,7 +31,7 @@ def apart(thoughts):
 
 @pytest.fixture
 def compared(workspace):
-    """The candidate's scores, against a baseline whose control said the very same."""
+    """The candidate's scores, against a baseline and a control with the same outputs."""
 
     def compared(baseline, candidate, *metrics, gate=None, **keys):
         workspace.file("again.jsonl", "\n".join(map(json.dumps, baseline)))

@@ -236,7 +236,7 @@ ANSWERS = {"a": ["one two", "one three", "one four"], "b": ["x", "y", "z"]}
 
 
 class TestElsewhere:
-    """Engines that are no children of ours get the same seeds."""
+    """Engines outside fidelity's child processes get the same seeds."""
 
     def test_a_server_is_asked_for_each_answer_with_its_own_seed(self, workspace):
         workspace.prompts("one", "two")
@@ -268,7 +268,7 @@ class TestElsewhere:
 
 class TestRecorded:
     def compare(self, workspace, candidate, *metrics, baseline=ANSWERS):
-        """A candidate against a baseline whose control said the very same."""
+        """A candidate against a baseline and a control with the same outputs."""
         workspace.file("again.jsonl", "\n".join(json.dumps(row) for row in rows(baseline)))
         base = workspace.recorded("base", rows(baseline), control={"path": "again.jsonl"})
         quant = workspace.recorded("quant", rows(candidate))

@@ -45,7 +45,7 @@ def store(recorded, tmp_path):
 
 @pytest.fixture
 def token_scored(fake_vllm, workspace, fidelity):
-    """Two runs and a control of the stand-in, forced on the baseline's tokens."""
+    """Two runs and a control of the fake vLLM, with token scores of the baseline's answers."""
     workspace.prompts(*(f"question number {n}" for n in range(12)))
     metrics = ["identical", {"kind": "tokens", "profile": True}, {"kind": "rouge"}]
     base = workspace.baseline(metrics=metrics)
@@ -85,7 +85,7 @@ def page_text(app):
 
 
 def table(app, first):
-    """A page's table whose first heading is this: its rows by their first cell, each a dict of texts."""
+    """A page's table with this first heading: its rows by their first cell, each a dict of texts."""
     [body] = [drawn for drawn in re.findall(r"<table.*?</table>", markup(app)) if f"<tr><th>{first}</th>" in drawn]
     headings, *rows = (re.findall(r"<t[hd]>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>.*?</tr>", body))
     return {row[0]: dict(zip(headings, map(unescape, row), strict=True)) for row in rows}

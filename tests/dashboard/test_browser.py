@@ -63,7 +63,7 @@ def address(served, recorded, tmp_path_factory):
 
 @pytest.fixture
 def page(chromium):
-    """A page of a browser of its own; what it asked of other machines and what was thrown in it is kept."""
+    """A page in a separate browser that records requests to other machines and exceptions."""
     context = chromium.new_context(viewport={"width": 1440, "height": 1000})
     context.set_default_timeout(SLOW)
     page = context.new_page()

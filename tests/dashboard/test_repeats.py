@@ -1,4 +1,4 @@
-"""Several answers to a prompt on every page, by prompt and repeat; and thinking beside the answers."""
+"""Several answers to a prompt on every page, by prompt and repeat; and reasoning next to the answers."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What forcing says, on the pages: the numbers of the modules that read it, and hostile tokens."""
+"""Token scores on the pages: the numbers of the modules that read them, and hostile tokens."""
 
 import re
 

@@ -39,7 +39,7 @@ class FakeEncoder:
         ]
 
     def infer(self, sentences: Sequence[tuple[str, str]]) -> list[Inference]:
-        """Surely a contradiction where one of the two has a "not" more; neutral where the second has a "maybe"."""
+        """A certain contradiction if one of the two has an extra "not"; neutral where the second has a "maybe"."""
         self.embedded += [hypothesis for _, hypothesis in sentences]
         return [
             Inference(float(premise.split().count("not") != other.split().count("not")), float("maybe" in other))

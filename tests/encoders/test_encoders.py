@@ -241,9 +241,9 @@ def test_an_activation_function_is_one_of_torch(model):
 def test_pickled_weights_are_refused_where_they_would_be_read(model, place):
     (model / place).mkdir(exist_ok=True)
     (model / place / "pytorch_model.bin").write_bytes(b"\x80")
-    (model / "training_args.bin").write_bytes(b"\x80")  # nobody reads it
+    (model / "training_args.bin").write_bytes(b"\x80")  # never read
     if not place:
-        assert locate(str(model))  # safetensors lie beside it
+        assert locate(str(model))  # there are safetensors too
         (model / "model.safetensors").unlink()
     with pytest.raises(ConfigError, match=r"pytorch_model\.bin are a Python pickle"):
         locate(str(model))

@@ -36,7 +36,7 @@ WORDS = [
 
 @pytest.fixture(scope="module")
 def bert(tmp_path_factory):
-    """Two layers, 16 positions: 14 word pieces beside the special tokens."""
+    """Two layers, 16 positions: 14 word pieces and the special tokens."""
     import torch
     from transformers import BertConfig, BertForSequenceClassification
 

@@ -1,4 +1,4 @@
-"""An OpenAI-compatible server in a thread, whose answers and faults are what a test says."""
+"""An OpenAI-compatible server in a thread, with the answers and faults that a test sets."""
 
 import asyncio
 import gc
@@ -65,7 +65,7 @@ class FakeServer:
         self.answer = answer
         self.models = models or listing({"id": "m", "owned_by": "somebody"})
         self.beside: dict[str, Reply] = {}
-        """What lies at other paths."""
+        """The contents of other paths."""
         self.asked: list[Request] = []
         self.seen: list[Request] = []
         """All requests."""

@@ -1,7 +1,7 @@
 """A server that fails as servers do.
 
 Of the requests a tenth are answered with 500, a tenth not at all, one in twenty is cut midway, and some are slow. What
-happens to the n-th request for a prompt is drawn from both, so that runs can be repeated.
+happens to the n-th request for a prompt is drawn from both, which makes runs repeatable.
 """
 
 import asyncio

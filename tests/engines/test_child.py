@@ -1,4 +1,4 @@
-"""Engines that die, hang or leave something behind; the fast ones, with a stand-in for vLLM."""
+"""Engines that die, hang or leave something behind; the fast ones, with a fake vLLM."""
 
 import os
 import random

@@ -80,9 +80,9 @@ def test_an_answer_doesn_t_depend_on_what_was_asked_before(engine):
 
 @pytest.mark.vllm
 def test_forcing_agrees_with_generating(engine):
-    """Each token was the likeliest when it was chosen, so forced again it has rank 1 and about the same logprob.
+    """Each token was the most likely when it was chosen, so scored again it has rank 1 and about the same logprob.
 
-    The prompt is longer than one call takes, 127 tokens, so that it goes in in parts.
+    The prompt is longer than the 127 tokens that one call takes, so it is passed in several calls.
     """
     assert isinstance(engine, TokenScoringEngine)
     prompts = [Prompt("long", "Tell me more about it. " * 40), Prompt("short", "Why?")]

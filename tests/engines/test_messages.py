@@ -169,7 +169,7 @@ def test_failures_of_a_batch_have_the_server_s_reason(workspace, row, reason):
 
 
 def test_failures_and_answers_are_counted(fidelity, workspace):
-    """A batch whose lines are an answer without text, a tool call, parts and two errors: two of six failed."""
+    """A batch with these lines: an answer without text, a tool call, parts and two errors: two of six failed."""
     texts = ["An apple.", "Spring.", "Bees make honey.", "Hola.", "Eight legs.", "Snow is white."]
     base = [{**row_of({"content": text}), "custom_id": f"q{n}"} for n, text in enumerate(texts)]
     answers = [ANSWERS["thinking cut off"][0], ANSWERS["tool call"][0], ANSWERS["parts"][0]]

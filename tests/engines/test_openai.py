@@ -1,4 +1,4 @@
-"""A server that somebody else runs: what it is asked, what of its answers is kept, and what is made of bad ones."""
+"""An existing server: what is sent, which answers are stored, and how bad ones are handled."""
 
 import json
 import shutil

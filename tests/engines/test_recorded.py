@@ -187,7 +187,7 @@ def test_timings_and_sizes_are_kept_and_change_no_digest(workspace):
 @needs_the_model
 @pytest.mark.parametrize("ending", ["jsonl", "parquet"])
 def test_prompts_go_out_and_their_answers_come_back(fidelity, workspace, ending):
-    """A stand-in for a phone answers each exported row; two of them are compared."""
+    """A fake phone answers each exported row; two of them are compared."""
     workspace.prompts("What is the capital of France?", "Grüße 🙂", "चाय")
     base = workspace.baseline(model=str(MODEL))
     code, out, _ = fidelity("export-prompts", base, f"prompts.{ending}", "--limit", "2")

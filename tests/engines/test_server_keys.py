@@ -1,4 +1,4 @@
-"""What a server is known by, and what nobody may get to know."""
+"""What identifies a server, and what must remain secret."""
 
 import subprocess
 import sys

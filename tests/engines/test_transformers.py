@@ -129,7 +129,7 @@ class TestFp32:
 
 
 def opened(folder, model="smollm2-135m", **engine):
-    """What ran, and what it said to two prompts, and how surely."""
+    """What ran, its answers to two prompts, and their logprobs."""
     with open_engine(config(folder, model, **engine), log=folder / "engine.log", on_progress=lambda _: None) as hf:
         generations = list(hf.generate(load_prompts(STARTER, limit=2), Sampling(max_tokens=8)))
         return hf.info, [outcome.logprobs for outcome in generations]

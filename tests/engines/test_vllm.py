@@ -18,7 +18,7 @@ pytestmark = [
 
 
 def run(folder, dtype, **keys):
-    """32 starter prompts, 40 tokens each: long enough for near ties to come up; in FP32 the engine is kept full."""
+    """32 starter prompts, 40 tokens each: long enough for near ties; in FP32 the engine is always full."""
     batching = "continuous" if dtype == "float32" else "{drained: 128}"
     text = (
         f"name: base\nmodel: {MODEL}\nprompts: {ROOT}/prompts/starter.jsonl\nsampling: {{max_tokens: 40}}\n"
@@ -130,7 +130,7 @@ def test_quantization_that_silently_does_nothing_to_a_dense_model(tmp_path):
 
 
 def test_sampled_answers_depend_on_their_seeds_and_their_batch_alone(tmp_path):
-    """FP32, in which batches change nothing: the control shares the baseline's seeds, so that it says the same."""
+    """FP32, in which batches change nothing: the control shares the baseline's seeds and gives the same answers."""
     sampling = Sampling(temperature=0.8, max_tokens=16, repeats=2)
     base, control = run(tmp_path / "fp32", "float32", sampling=sampling)
     answers = {(o.prompt_id, o.repeat): o.token_ids for o in base.outcomes()}

@@ -129,7 +129,7 @@ class TestCommand:
 @pytest.mark.vllm
 @pytest.mark.skipif(not MODEL.exists(), reason="no demo model: python examples/make_models.py")
 def test_the_real_one(tmp_path, groups):
-    """In FP32 the batch changes nothing, so that server and engine must say the same, token for token."""
+    """In FP32 the batch changes nothing: server and engine must agree token for token."""
     engine = "dtype: float32, max_model_len: 1024, options: {enforce_eager: true}, env: {VLLM_CPU_KVCACHE_SPACE: '2'}"
     runs = []
     for kind in ("vllm-serve", "vllm"):

@@ -1,4 +1,4 @@
-"""What a server of vLLM says of a continuation that it is handed."""
+"""The token scores that vLLM's server gives for a continuation."""
 
 import json
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Forcing in the real vLLM with the real demo model, against transformers and against itself."""
+"""Teacher forcing in the real vLLM with the real demo model, against transformers and against itself."""
 
 import numpy as np
 import pytest

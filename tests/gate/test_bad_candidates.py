@@ -1,4 +1,4 @@
-"""One bad candidate keeps nobody else from being compared, and a report that can't be written changes no verdict."""
+"""One bad candidate does not stop the others, and a report that can't be written changes no verdict."""
 
 import json
 
@@ -32,7 +32,7 @@ def gate(workspace):
 
 class TestBadCandidates:
     def bad(self, workspace, rows, what):
-        """A candidate with one thing wrong: its file, and what is said of it."""
+        """A candidate with one fault: its file, and the message about it."""
         match what:
             case "a row that is no JSON":
                 path = workspace.recorded("bad", rows)

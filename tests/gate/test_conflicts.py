@@ -100,7 +100,7 @@ HARMLESS = {
 
 
 def judged(baseline, candidate, control=None):
-    """The candidate's verdict and its columns' means; the control says what the baseline does, or else `control`."""
+    """The candidate's verdict and its columns' means; the control has the baseline's answers, or else `control`."""
     columns, floor = ({c.name: c for c in scored(baseline, texts)} for texts in (candidate, control or baseline))
     found = {
         name: Measured(column, by_id(column.values), (by_id(floor[name].values),)) for name, column in columns.items()

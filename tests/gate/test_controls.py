@@ -104,7 +104,7 @@ class TestClaims:
 
     @pytest.fixture
     def stored(self, workspace, fidelity):
-        """Runs of the stand-in's, finished, by name, as YAML files that name them."""
+        """Finished runs of the fake vLLM, by name, as YAML files that name them."""
 
         def stored(name, **engine):
             workspace.prompts(*(f"question {n}" for n in range(40)))

@@ -62,7 +62,7 @@ class TestProposals:
         assert propose_margin(wild, "balanced", confidence=0.95).needed > 2 * steady.needed
 
     def test_with_two_controls_the_spread_is_theirs(self):
-        # both vary alike from prompt to prompt, so that nothing of it is left in an excess
+        # both vary alike from prompt to prompt, which leaves nothing of it in an excess
         prompts_differ = measured([0.5] * 200, [0.4, 1.0] * 100, [0.4, 1.0] * 100)
         steady = propose_margin(similar(0.7, n=200, chance=None), "balanced", confidence=0.95)
         assert propose_margin(prompts_differ, "balanced", confidence=0.95).needed == steady.needed

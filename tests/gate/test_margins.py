@@ -21,7 +21,7 @@ class TestMargin:
         assert line.reason.endswith("at 95 %: below the margin of 0.05.")
 
     def test_the_bound_is_the_betting_bound_on_the_whole_range(self):
-        # A similarity in [0, 1] can lose 1 and win 1, so its excess lies in [-1, 1].
+        # A similarity in [0, 1] can lose 1 and win 1, so its excess is in [-1, 1].
         line = line_of(judge(self.GATE, evidence(sts(0.01))), "sts")
         bound = betting_bound(ids(300), [0.9 - 0.89] * 300, low=-1, high=1)
         assert (line.lower, line.upper) == pytest.approx((bound.lower, bound.upper), abs=1e-9)

@@ -87,7 +87,7 @@ class TestRecordings:
         assert verdict.reason.startswith("No control")
 
     def test_a_thousand_studies_without_any_effect(self):
-        """Prompts are drawn again and control and candidate swapped at random, so that the true excess is 0.
+        """Prompts are drawn again and control and candidate swapped at random, which makes the true excess 0.
 
         Against margins of next to nothing at most 5 % of verdicts may be "fail": 64 of 1,000 with the simulation's
         own error (binomial, 97.5 %).

@@ -51,7 +51,7 @@ RUNAWAY = {
 
 @pytest.fixture(autouse=True)
 def _short_limits(monkeypatch):
-    """The length limit of the structural metrics, so that no test writes megabytes."""
+    """A small length limit of the structural metrics: no test should write megabytes."""
     for module in ("text.blocks", "text.documents", "metrics.counts"):
         monkeypatch.setattr(f"fidelity.{module}.MAX_CHARACTERS", LIMIT)
 

@@ -88,7 +88,7 @@ def test_portions_keep_to_the_window_and_change_nothing(monkeypatch):
 
 
 def test_a_text_is_met_again_soon_however_the_low_anchors_are_shuffled():
-    """Low anchors hold each candidate against another prompt's baseline; by name alone that could be far away."""
+    """Chance levels compare each candidate with another prompt's baseline; by name alone that could be far away."""
     prompts = list(range(100))
     random.Random(0).shuffle(prompts)
     true = {(f"baseline {i}", f"candidate {i} {c}") for i in prompts for c in range(4)}

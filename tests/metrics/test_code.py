@@ -109,7 +109,7 @@ def test_the_share_that_parses():
     assert values(bad + good, good + good)["code_parses"] == 1.0  # the baseline's first has nothing to lose
     assert values(bad, good)["code_parses"] is None
     assert values(good, "prose")["code_parses"] == 0.0
-    # Partners are of the same language, whatever stands between them.
+    # Counterparts have the same language, whatever is between them.
     assert values(good, fence("bash", "pip install x") + good)["code_parses"] == 1.0
     # MISSING nodes are errors: the closing bracket isn't there.
     assert values(fence("c", "int x = (1);"), fence("c", "int x = (1;"))["code_parses"] == 0.0

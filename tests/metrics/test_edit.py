@@ -53,8 +53,8 @@ def profile(baseline, candidate):
 
 
 def test_the_profile_says_where():
-    # Twenty words, two a decile: the third word replaced (decile 2: one of two kept), the ninth deleted (decile 5),
-    # two added before the thirteenth (decile 7: two kept of four steps), one after the end (decile 10: two of three).
+    # Twenty words, two a decile: the third word replaced (decile 2: one of two remains), the ninth deleted (decile 5),
+    # two added before the thirteenth (decile 7: two of four steps), one after the end (decile 10: two of three).
     baseline = [f"w{i}" for i in range(1, 21)]
     candidate = [*baseline[:2], "X", *baseline[3:8], *baseline[9:12], "Y", "Z", *baseline[12:], "end"]
     expected = [1, 1 / 2, 1, 1, 1 / 2, 1, 2 / 4, 1, 1, 2 / 3]
@@ -62,7 +62,7 @@ def test_the_profile_says_where():
 
 
 def test_a_short_baseline_has_deciles_without_words():
-    # Word i of three lies in decile 10 * i // 3 + 1: the first, the fourth and the seventh.
+    # Word i of three is in decile 10 * i // 3 + 1: the first, the fourth and the seventh.
     assert profile("a b c", "a b x") == [1, None, None, 1, None, None, 0, None, None, None]
     assert profile("", "a b") == [None] * 10
 

@@ -23,7 +23,7 @@ def test_hard_texts():
     [
         ("abcde", "abXde", 2.0),  # positions count from 0
         ("abc", "abcdef", 3.0),  # the candidate goes on where the baseline ends
-        ("abcd", "abcd", 4.0),  # never parts: its whole length, so that agreeing pairs raise the median
+        ("abcd", "abcd", 4.0),  # never diverges: its whole length, which lets equal pairs raise the median
         ("", "", 0.0),
     ],
 )

@@ -60,7 +60,7 @@ def test_structure_on_one_side_only_is_scored():
     # One paragraph against a list with two items: relabelled and two inserted, 3 edits of 3 nodes.
     assert similarity("a and b", "- a\n- b") == 0.0
     assert similarity("", "- a\n- b") == 0.0
-    # A list with an item against two headings: only one node can be kept, 3 edits of 2 nodes, which is 0 too.
+    # A list with an item against two headings: only one node can remain, 3 edits of 2 nodes, which is 0 too.
     assert similarity("-", "# T\n# T") == 0.0
     # h1 and paragraph against two paragraphs: the h1 is relabelled.
     assert similarity("# T\n\ntext", "T\n\ntext") == 0.5

@@ -1,4 +1,4 @@
-"""Whose answer keeps a pair from being scored: every metric that can leave one unscored says it."""
+"""Every metric that can leave a pair unscored names the side that prevents the score."""
 
 import numpy as np
 import pytest

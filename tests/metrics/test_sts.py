@@ -82,7 +82,7 @@ def test_best_match_ignores_the_order_of_chunks():
 
 
 def test_drift_along_the_output_by_hand():
-    # Ten words; the sentences of five and of three are said again, "c c." is not: the last two tenths have nothing.
+    # Ten words; the sentences of five and of three are repeated, "c c." is not: the last two tenths have nothing.
     values = laws.values(Sts(profile=True).bind(OneHot(9)), "a a a a a. b b b. c c.", "b b b. x y. a a a a a.")
     assert [values[name] for name in DECILES] == [1.0] * 8 + [0.0, 0.0]
 

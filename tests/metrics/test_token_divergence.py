@@ -50,12 +50,12 @@ class TestByHand:
         assert exact_kl(other, p)[0] == pytest.approx(back, abs=1e-6)
 
     def test_the_lower_bound_lumps_what_is_not_told(self):
-        # The first two of each are told; 0.25 is left to both, so the bucket adds nothing.
+        # The first two of each are reported; 0.25 is left to both, so the bucket adds nothing.
         bound, tail = kl_lower_bound(of_probabilities(P, [0], top_k=2), of_probabilities(Q, [0], top_k=2))
         assert (bound[0], tail[0]) == pytest.approx((0.25 * math.log(2), 0.25), abs=1e-6)
 
     def test_a_token_that_only_one_of_them_tells_is_in_the_bucket(self):
-        # The two most likely: 0 and 1 of p, 0 and 3 of q. Told by both: 0, and the answer's own token 2. The bucket
+        # The two most likely: 0 and 1 of p, 0 and 3 of q. Reported by both: 0, and the answer's own token 2. The bucket
         # holds 0.4 of each, so nothing shows, though the exact KL is 0.3 ln 3 + 0.1 ln(1/3) = 0.2 ln 3.
         p, q = [[0.4, 0.3, 0.2, 0.1]], [[0.4, 0.1, 0.2, 0.3]]
         bound, tail = kl_lower_bound(of_probabilities(p, [2], top_k=2), of_probabilities(q, [2], top_k=2))

@@ -1,4 +1,4 @@
-"""Columns over forced scores."""
+"""Columns over token scores."""
 
 import math
 

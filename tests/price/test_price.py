@@ -296,7 +296,7 @@ class TestRecommend:
         assert out.startswith("prompt: of the candidates of base that pass, it takes the least (whole answer × 0.10")
         strict = workspace.file("strict.yaml", "margins: {identical: 0.01}")
         code, out, _ = fidelity("recommend", store.root, "--within", strict, "--minimise", "cost")
-        assert code == 2  # one is surely beyond the margin, of the others it can't be told
+        assert code == 2  # one is certainly beyond the margin, the others are undecided
         assert out.startswith("No candidate of base passes; fast came closest")
         code, _, err = fidelity("recommend", store.root / "nowhere", "--within", strict, "--minimise", "cost")
         assert (code, "no such store" in err) == (2, True)

@@ -13,7 +13,7 @@ from tests.report.conftest import HOSTILE, compared, line, verdict
 
 @pytest.fixture
 def opened(chromium, tmp_path):
-    """Opens a report; what it asked the network for, complained of or popped up is kept with the page."""
+    """Opens a report; the page records its network requests, errors and dialogs."""
     pages = []
 
     def opened(report, **options):

@@ -192,7 +192,7 @@ class TestInert:
         fences = [t.content for t in tokens(report) if t.type == "fence"]
         assert any("<script>window.ran = 'script'</script>" in content for content in fences)
         assert all(t.level == 0 for t in tokens(report) if t.type == "fence")
-        # rendered, the fences end where they should: the hostile "</details>" is text, ours close what we opened
+        # rendered, the fences end correctly: the hostile "</details>" is text, the report's own close what it opened
         rendered = MarkdownIt("commonmark", {"html": True}).enable("table").render(report)
         assert rendered.count("<details>") == rendered.count("</details>") > 0
         assert "<script" not in rendered

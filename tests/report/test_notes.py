@@ -1,4 +1,4 @@
-"""What a report says beside its numbers."""
+"""The notes of a report."""
 
 from fidelity.report.content import notes
 from tests.report.conftest import compared

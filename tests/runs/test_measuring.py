@@ -1,4 +1,4 @@
-"""What is measured of a run lies beside it, and changes nothing of it; with a stand-in for vLLM."""
+"""Measurements are stored next to a run and change nothing in it; with a fake vLLM."""
 
 import json
 import os
@@ -101,7 +101,7 @@ def test_what_a_run_says_of_itself(made):
     assert sum(chunk.seconds for chunk in measured.chunks) <= measured.seconds
     assert {"import", "load", "compile", "warm-up", "write"} <= set(measured.profile)
     assert measured.memory.pss > 1e6
-    assert measured.memory.weights is None  # the stand-in keeps no such number
+    assert measured.memory.weights is None  # the fake vLLM has no such number
     # The engine adds up over both runs; each has its own share.
     assert control.measurement.profile["load"] == measured.profile["load"]
     assert control.measurement.step_seconds == pytest.approx(control.measurement.profile["prefill and decode"])

@@ -1,4 +1,4 @@
-"""What is recorded of a run beside its answers: the prompts as their model read them, and what else changes outputs."""
+"""A run records more than its answers: the prompts as their model read them, and what else changes outputs."""
 
 import json
 
@@ -10,8 +10,8 @@ from fidelity.children.prompting import bos_tokens, prompt_hash
 from fidelity.children.vllm_config import speculative
 from fidelity.config import VllmEngine, load_run
 from fidelity.engines import surroundings
-from fidelity.engines.environment import kernel_environment
 from fidelity.errors import StoreError
+from fidelity.outside.environment import kernel_environment
 from fidelity.pipeline import generate
 from fidelity.runs.jobs import jobs_of, prompts_of
 from fidelity.store.runs import Run
@@ -24,7 +24,7 @@ class TestPrompts:
     def test_an_engine_gives_number_and_hash_of_every_prompt_s_tokens(self, fake_vllm, workspace):
         workspace.prompts("one two", "three four five")
         (run, *_) = generate(load_run(workspace.baseline()), store=Store(workspace.store), listener=Silent())
-        # The stand-in's tokenizer gives a token for each word and one for the whole.
+        # The fake vLLM's tokenizer gives a token for each word and one for the whole.
         assert [outcome.prompt_tokens for outcome in run.outcomes()] == [3, 4]
         ids = [len("one"), len("two"), sum(b"one two") % 997]
         assert run.outcomes()[0].prompt_hash == prompt_hash(ids)

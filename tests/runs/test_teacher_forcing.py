@@ -1,4 +1,4 @@
-"""Forcing in the pipeline, with a stand-in for vLLM: who scores whose tokens, what is kept, what is done without."""
+"""Teacher forcing in the pipeline, with a fake vLLM: which run is scored, what is stored, and what may be missing."""
 
 import json
 import shutil
@@ -23,7 +23,7 @@ from tests.conftest import Silent
 
 METRICS = [Identical(), Tokens(), Kl()]
 NO_TIES = ("one", "three", "six")
-"""Which the stand-in answers alike in every batch."""
+"""Prompts with the same answers in every batch of the fake vLLM."""
 
 
 @pytest.fixture(autouse=True)
@@ -234,7 +234,7 @@ class TestDoneWithout:
 
     @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
     def test_equal_answers_are_told_apart_by_the_scores_of_their_tokens(self, workspace, dtype):
-        """A run whose engine is kept full has no log-probabilities of its own; the stand-in is exact in FP32 alone."""
+        """A run with an engine that is always full has no log-probabilities; the fake vLLM is exact only in FP32."""
         workspace.prompts(*NO_TIES)
         workspace.baseline(engine={"kind": "vllm", "dtype": "float32"})
         workspace.run("quant", engine={"kind": "vllm", "dtype": dtype})
@@ -255,7 +255,7 @@ class TestDoneWithout:
         assert "different tokenizers" in scores_of(candidate.run)[0].manifest.failed
 
     def test_an_answer_that_fills_the_context_is_scored_as_far_as_it_goes(self, workspace):
-        # Three words and a number: a prompt of four tokens; the context of nine holds five more, forced four of them.
+        # Three words and a number: a prompt of four tokens; the context of nine has five more, and four are scored.
         workspace.prompts("one two three", "one two four")
         workspace.baseline(engine={"kind": "vllm", "max_model_len": 9}, sampling={"max_tokens": 8}, control="none")
         (run,) = generate(load_run(workspace.folder / "base.yaml"), store=Store(workspace.store), listener=Silent())

@@ -19,7 +19,7 @@ LENIENT, STRICT = Gate(margins={"identical": 0.8}), Gate(margins={"identical": 0
 
 @pytest.fixture
 def study(fake_vllm, workspace):
-    """Compares until decided, with a stand-in for vLLM; gives the candidate's scores and what was said."""
+    """Compares until decided, with a fake vLLM; returns the candidate's scores and the messages."""
     workspace.prompts(*(f"question number {n}" for n in range(N)))
     workspace.baseline(chunk=24)
     workspace.run("quant")

@@ -22,12 +22,12 @@ COMPARISONS = sorted(file.stem for file in (OLD / "expected").glob("*.json"))
 KINDS = ("identical", "rouge", "diversity", "tokens")
 
 ESTIMATES = {"prompts_needed", "reason"}
-"""How many prompts would decide, and the sentence that says so: the estimate may become better."""
+"""The number of prompts that would decide, and its sentence: the estimate may improve."""
 
 
 @pytest.fixture
 def old(tmp_path):
-    """A copy of the old store, so that a test which writes by mistake changes nothing in version control."""
+    """A copy of the old store: a test that writes by mistake must change nothing in version control."""
     return Store(shutil.copytree(OLD / "store", tmp_path / "old"))
 
 

@@ -1,4 +1,4 @@
-"""Code where no label says what it is."""
+"""Code without a label."""
 
 import time
 

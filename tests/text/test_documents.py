@@ -69,7 +69,7 @@ def test_what_is_no_json(text):
 @pytest.mark.parametrize(
     ("text", "root"),
     [
-        ('{"a": 1, "a": 2}', Members((("a", 1), ("a", 2)))),  # repeated keys are kept, both
+        ('{"a": 1, "a": 2}', Members((("a", 1), ("a", 2)))),  # repeated keys both remain
         ("[NaN]", None),
         ("[-Infinity]", None),
         ("[1e400]", [Numeral("1e400")]),

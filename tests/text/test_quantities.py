@@ -1,15 +1,53 @@
 """Quantities: what means the same has the same normal form, and what doesn't, hasn't."""
 
 import time
+from pathlib import Path
 
 import pytest
 
 from fidelity.text.measures import unit_name
 from fidelity.text.quantities import quantities
 
+PAIRS = [
+    line.split("\t")
+    for line in (Path(__file__).parent.parent / "fixtures" / "quantities.tsv").read_text("utf-8").splitlines()
+    if not line.startswith("#")
+]
 
-def normal(text):
-    return [quantity.normal for quantity in quantities(text)]
+
+def normal(text, language=None):
+    return [quantity.normal for quantity in quantities(text, language)]
+
+
+@pytest.mark.parametrize(("language", "subject", "sign", "one", "other"), PAIRS)
+def test_edge_pairs(language, subject, sign, one, other):
+    assert normal(one, language)
+    assert (normal(one, language) == normal(other, language)) == (sign == "=")
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "written"),
+    [
+        ("It takes twenty-five days, or 7.", "en", ["twenty-five days", "7"]),
+        ("Es kostet zwölf Euro.", "de", ["zwölf Euro"]),
+        ("一共三百人，5天。", "zh", ["三百人", "5天"]),
+    ],
+)
+def test_where_numbers_in_words_are(text, language, written):
+    assert [text[q.start : q.end] for q in quantities(text, language)] == written
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("One of them is second to none.", "en"),
+        ("Eine von ihnen.", "de"),
+        ("这十分重要，千万不要忘记四川。", "zh"),
+        ("10 pour cent", "fr"),
+    ],
+)
+def test_words_that_are_no_numbers(text, language):
+    assert all(q.value == "10" for q in quantities(text, language))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Thinking told from answers: tags, channels, what is only talk about them, and what never ended."""
+"""Reasoning separated from answers: tags, channels, texts that only mention them, and endless reasoning."""
 
 import time
 
@@ -37,7 +37,7 @@ CHANNELS = ReasoningFormat("harmony")
         ("<think>a</think>It ends with </think>.", "a", "It ends with </think>."),
         ("<think>a</think>x<think>b</think>y", "a", "x<think>b</think>y"),
         ("<think>Say `a`, `b` and `</think>\nb", "Say `a`, `b` and `", "b"),
-        # A tag that stands in a block of code ends the thinking where no other does.
+        # A tag in a block of code ends the reasoning if no other does.
         ("<think>\n```\nx\n</think>\n```\ny\n```", "```\nx", "```\ny\n```"),
     ],
 )
@@ -105,7 +105,7 @@ class TestFormat:
             (["<think>a", "<think>b", "c"], None, THINKS),  # half of them don't
             (OPENED, None, INSIDE),
             (TALK, None, NO_THINKING),
-            # What the engine says of its prompts counts more than what the texts show.
+            # The engine's record of its prompts takes precedence over the texts.
             (["on and on"] * 3, True, INSIDE),
             (TALK, True, INSIDE),
             (OPENED, False, ReasoningFormat("think", THINK, closes_only=True)),

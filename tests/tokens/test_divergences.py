@@ -57,7 +57,7 @@ def control(made, base):
 
 @pytest.fixture
 def quant(made, base):
-    """Parts from a at a near tie, from b by a token that the baseline, which was sure, doesn't tell; d goes on."""
+    """Diverges from a at a near tie, from b by a token that the sure baseline doesn't report; d continues."""
     answers = {"a": [0, 1, 1], "b": [0, 3], "c": [0], "d": [0, 0, 0]}
     other = [0.30, 0.40, 0.20, 0.10]
     return made("quant", answers, {"a": [SURE, other, SURE], "b": [EVEN, EVEN], "c": [SURE], "d": [SURE, SURE]})
@@ -72,13 +72,13 @@ def test_how_many_answers_are_still_the_baselines(base, quant):
 
 
 def test_noise_is_how_far_the_controls_move_the_gap(base, control):
-    # Eight tokens; seven don't move, one by ln(30/29). The 99 % quantile lies at 0.93 of the way to the largest.
+    # Eight tokens; seven don't move, one by ln(30/29). The 99 % quantile is at 0.93 of the way to the largest.
     assert noise(base, [control]) == pytest.approx(0.93 * math.log(30 / 29), abs=1e-5)
     assert noise(base, []) is None
 
 
 def test_a_near_tie_and_a_change_of_mind(base, quant):
-    # In a: ln(0.32/0.30) = 0.065. In b: token 3 isn't told, so at least ln(0.90/0.03) = 3.4. d parts after the end.
+    # In a: ln(0.32/0.30) = 0.065. In b, token 3 isn't reported: at least ln(0.90/0.03) = 3.4. d diverges after its end.
     near, real = divergences(base, quant, noise=0.07)
     assert (near.prompt_id, near.position, near.baseline_token, near.other_token) == ("a", 1, 0, 1)
     assert near.margin == pytest.approx(math.log(0.32 / 0.30), abs=1e-6)

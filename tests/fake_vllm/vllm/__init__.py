@@ -1,10 +1,10 @@
-"""A stand-in for vLLM that answers at once, for tests of everything around it; put this folder on PYTHONPATH.
+"""A fake vLLM that answers at once, for tests of everything around it; put this folder on PYTHONPATH.
 
 Like the real BF16 engine, its answers depend on how many prompts are in the batch, and on nothing else but the prompt,
 and above temperature 0 the seed.
 Words in a prompt make it misbehave: SIGILL, SIGSEGV, SIGKILL, HANG, SLOW, REFUSED (by the template), LONG (beyond the
 context), DIES ALONE (when it is timed). So do values of `quantization`: mxfp4 (no kernel), SIGILL, hangs, works (for
-3 s, while loading), aborts (at its end), DIES (when it is forced).
+3 s, while loading), aborts (at its end), DIES (in teacher forcing).
 """
 
 import atexit
@@ -185,7 +185,7 @@ class LLM:
         return SimpleNamespace(request_id=str(id_), outputs=[answer], prompt_logprobs=prompt_logprobs)
 
     def _score_continuation(self, ids, top_k, noise):
-        """A vocabulary of 50; each token's logit comes from what stands before it, and a little from the batch."""
+        """A vocabulary of 50; each token's logit depends on the preceding tokens, and a little on the batch."""
         if "DIES" in self._model.quantization:
             os.kill(os.getpid(), signal.SIGKILL)
         flat = SimpleNamespace(start_indices=[0], end_indices=[0], token_ids=[], logprobs=[], ranks=[])

@@ -1,4 +1,4 @@
-"""A stand-in for `vllm serve`; values of `--quantization` and words in a prompt make it misbehave."""
+"""A fake `vllm serve`; values of `--quantization` and words in a prompt make it misbehave."""
 
 import json
 import os
