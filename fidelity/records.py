@@ -1,4 +1,4 @@
-"""The frozen records that cross every layer: what was asked, what was said, why nothing was said, and the numbers."""
+"""The frozen records that all layers share: prompts, generations, failures, pairs and columns."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -13,13 +13,13 @@ from fidelity.schema import JsonObject
 Better = Literal["higher", "lower", "neither"]
 SummaryKind = Literal["mean", "median"]
 Side = Literal["baseline", "candidate", "pair"]
-"""Whose answer keeps a pair from being scored; "pair" where neither has what the column is about (no code, no JSON)."""
+"""The side that keeps a pair from being scored; "pair" if the column doesn't apply to it (no code, no JSON)."""
 Floats: TypeAlias = NDArray[np.float64]
-"""Numbers in double precision, of any shape."""
+"""An array of double-precision numbers, of any shape."""
 REFUSE_UNKNOWN_KEYS = ConfigDict(extra="forbid")
-"""For pydantic, where a record is read back from a manifest."""
+"""Pydantic configuration of records that are read from a manifest."""
 NOTICEABLE = 0.1
-"""Share of the machine's processors that other work must take to be worth a warning."""
+"""Share of the machine's CPUs that other processes must use before fidelity warns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,34 +45,34 @@ class Prompt:
 
     @property
     def text(self) -> str:
-        """The prompt for reading, and for a model without a chat template: the turns, one after another."""
+        """The turns joined as text, for display and for models without a chat template."""
         return self.content if isinstance(self.content, str) else "\n\n".join(m.content for m in self.content)
 
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """What the engine said to one prompt. Token ids and logprobs are the engine's own; None where it gives none."""
+    """An engine's answer to one prompt. Token ids and logprobs come from the engine; None if it gives none."""
 
     prompt_id: str
     text: str
     token_ids: tuple[int, ...] | None = None
     logprobs: tuple[float, ...] | None = None
-    """Natural logarithm of each chosen token's probability, one per token id, from decoding (never from forcing)."""
+    """Natural log-probability of each chosen token, from decoding (never from teacher forcing)."""
     finish_reason: str | None = None
-    """The engine's word for why it stopped: "stop" (end of sequence or a stop string), "length" (max_tokens), ..."""
+    """Why generation stopped: "stop" (end of sequence or a stop string), "length" (max_tokens), ..."""
     repeat: int = 0
-    """Which of the run's repeats this is; always 0 at temperature 0."""
+    """The number of the repeat; always 0 at temperature 0."""
     reasoning: str | None = None
-    """The thinking of a reasoning model; None where there is none, or where `text` still holds it (see `answers`)."""
+    """A reasoning model's thinking; None if there is none, or if `text` still contains it (see `answers`)."""
     prompt_tokens: int | None = None
-    """How many tokens the model read the prompt as, chat template included; None where the engine gives no number."""
+    """The prompt's length in tokens, chat template included; None if the engine doesn't report it."""
     prompt_hash: str | None = None
-    """Hash of those tokens (`prompting.prompt_hash`): equal in two runs whose models read the same prompt."""
+    """Hash of the prompt's tokens (`prompting.prompt_hash`): equal if two models read the same prompt."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why the engine said nothing to one prompt. Never text, never scored."""
+    """Why the engine gave no answer to one prompt. A failure is never text and never scored."""
 
     prompt_id: str
     reason: str
@@ -80,31 +80,31 @@ class Failure:
 
 
 Response: TypeAlias = Generation | Failure
-"""What came of one prompt."""
+"""The outcome of one prompt."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TokenScores:
-    """How likely a model finds a continuation that it was handed: teacher forcing, a row for each token.
+    """A model's log-probabilities of a given continuation (teacher forcing), one row per token.
 
-    Log-probabilities are natural (nats), of the model's whole distribution at temperature 1. n is the continuation's
-    length, or less where the model's context ends before it does. Of the whole vocabulary, k is its size and the
-    columns are in the order of the token ids.
+    Log-probabilities are natural (nats), of the model's full distribution at temperature 1. n is the length of the
+    continuation, or less if the model's context ends first. For the whole vocabulary, k is its size and the columns
+    are in the order of the token ids.
     """
 
     prompt_id: str
     token_ids: NDArray[np.int32]
     """(n,), the continuation's tokens."""
     logprobs: NDArray[np.float32]
-    """(n,), of those tokens."""
+    """(n,), log-probabilities of these tokens."""
     ranks: NDArray[np.int32]
-    """(n,), of those tokens: 1 is the most likely one."""
+    """(n,), ranks of these tokens; 1 is the most likely."""
     top_ids: NDArray[np.int32]
     """(n, k), most likely first."""
     top_logprobs: NDArray[np.float32]
-    """(n, k), of `top_ids`."""
+    """(n, k), log-probabilities of `top_ids`."""
     repeat: int = 0
-    """Which of the baseline's repeats the continuation is."""
+    """The number of the baseline's repeat."""
 
 
 def every_id(n: int, vocabulary: int) -> NDArray[np.int32]:

@@ -1,7 +1,7 @@
-"""From logits to tokens, for engines that leave the choice to whoever drives them.
+"""From logits to tokens, for engines that don't sample themselves.
 
-The order is vLLM's: repetition penalty, temperature, min-p, top-k, top-p, then a draw. The logprobs that are reported
-are those of the logits as the model gave them, before any of it.
+The order is vLLM's: repetition penalty, temperature, min-p, top-k, top-p, then a draw. The reported logprobs are those
+of the model's original logits.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -12,13 +12,13 @@ from fidelity.children.prompting import tokenized
 from fidelity.children.wire import JsonRecord, PromptRow, SamplingFields
 
 NEARLY_ZERO = 1e-5
-"""A temperature below this is greedy, as vLLM has it."""
+"""A temperature below this is greedy, as in vLLM."""
 HALF_A_CHARACTER = 4
-"""Up to three bytes, and so tokens, of a character may be there without its last."""
+"""The maximum number of tokens of an incomplete UTF-8 character."""
 
 
 class Answer:
-    """One prompt's answer while it grows."""
+    """One prompt's unfinished answer."""
 
     def __init__(
         self,
@@ -29,13 +29,13 @@ class Answer:
         context: int,
         decode: Callable[[list[int]], str],
     ) -> None:
-        """Begin with nothing said.
+        """Start with an empty answer.
 
         Args:
-            prompt: Its token ids.
+            prompt: The prompt's token ids.
             sampling: The fields of the run's sampling.
-            ends: The tokens that end an answer.
-            context: The most tokens of prompt and answer together.
+            ends: The end tokens.
+            context: The maximum number of tokens of prompt and answer together.
             decode: Turns token ids into text, without special tokens.
         """
         import torch
@@ -50,14 +50,14 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """What was said, up to a stop string; without tokens at its end that make half a character, as in vLLM."""
+        """The answer up to a stop string, without an incomplete character at its end, as in vLLM."""
         if self._text is not None:
             return self._text
         texts = [self._decode(self.token_ids[: len(self.token_ids) - left_out]) for left_out in range(HALF_A_CHARACTER)]
         return next((text for text in texts if not text.endswith("\ufffd")), texts[0])
 
     def choose(self, logits: Any) -> int:
-        """The next token, from the logits (vocabulary,) at the end of what was said; it is kept."""
+        """Choose and append the next token, from the logits (vocabulary,) after the answer so far."""
         import torch
 
         raw = logits.float()
@@ -72,7 +72,7 @@ class Answer:
         return token
 
     def _weighed(self, raw: Any) -> Any:
-        """The logits that the token is chosen by."""
+        """The processed logits from which the token is chosen."""
         import torch
 
         how, logits = self._sampling, raw
@@ -128,15 +128,15 @@ def token_score_records(
     top_k: int,
     logits_of: Callable[[list[int], list[int]], Any],
 ) -> Iterator[JsonRecord]:
-    """One record per row, in order; what doesn't fit into the context is cut off the continuation.
+    """Yield one record per row, in order. A continuation is cut if it exceeds the context.
 
     Args:
-        tokenizer: As transformers has them.
+        tokenizer: A tokenizer with transformers' interface.
         rows: The prompts.
-        continuations: The token ids that follow each of them.
-        context: The most tokens of prompt and continuation together.
+        continuations: The token ids that follow each prompt.
+        context: The maximum number of tokens of prompt and continuation together.
         top_k: See `token_score_record`.
-        logits_of: The model's (n, vocabulary) for a prompt's and a continuation's n token ids, each row from just
+        logits_of: Returns logits (n, vocabulary) for a prompt and a continuation of n token ids, each row from just
             before its token.
     """
     for row, continuation in zip(rows, continuations, strict=True):
@@ -149,13 +149,13 @@ def token_score_records(
 
 
 def token_score_record(prompt_id: str, continuation: Sequence[int], logits: Any, top_k: int) -> JsonRecord:
-    """The record of a forced continuation (see `answering.Model`).
+    """The record of a scored continuation (see `answering.Model`).
 
     Args:
-        prompt_id: The prompt that it continues.
+        prompt_id: The id of its prompt.
         continuation: Its n token ids.
         logits: The model's (n, vocabulary), each row from just before its token.
-        top_k: How many of the most likely tokens to give; -1 is the whole vocabulary.
+        top_k: The number of most likely tokens to return; -1 for the whole vocabulary.
     """
     import torch
 

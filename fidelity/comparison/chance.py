@@ -8,18 +8,18 @@ from dataclasses import replace
 from fidelity.records import Pair
 
 CHANCE_SEED = 0
-"""Of the permutation that gives each of the candidate's outputs another prompt's baseline."""
+"""Seed of the permutation that pairs each of the candidate's outputs with another prompt's baseline."""
 
 
 def chance_signature(signature: str) -> str:
-    """What the chance levels of a metric with this signature are stored under."""
+    """The signature under which the chance levels of a metric are stored."""
     return f"{signature}|low:{CHANCE_SEED}"
 
 
 def with_other_baselines(pairs: Sequence[Pair]) -> list[Pair]:
-    """Each candidate's output with another prompt's baseline, by a seeded permutation without fixed points.
+    """Pair each of the candidate's outputs with another prompt's baseline, by a seeded derangement.
 
-    All repeats of a prompt get the other prompt's, in turn where it has fewer.
+    All repeats of a prompt are paired with the other prompt's repeats, cyclically if it has fewer.
     """
     by_prompt: dict[str, list[Pair]] = {}
     for pair in pairs:

@@ -10,11 +10,11 @@ from fidelity.store.store import Store
 
 
 def check_can_be_scored(metric: Metric) -> None:
-    """Whether all that the metric needs of this machine is here, found out without loading any of it.
+    """Check that the packages and the encoder that a metric needs are available, without loading them.
 
     Raises:
         MissingPackageError: A package is missing; the message names the extra that brings it.
-        ConfigError: The encoder can't be had.
+        ConfigError: The encoder is not available.
     """
     metric.require_packages()
     if isinstance(metric, EncoderMetric):
@@ -22,7 +22,7 @@ def check_can_be_scored(metric: Metric) -> None:
 
 
 def ready(metric: Metric, store: Store) -> Metric:
-    """The metric with its encoder bound, where it needs one; nothing heavy is loaded until a text must be encoded."""
+    """Return the metric with its encoder, if it needs one. The encoder is loaded when a text is first encoded."""
     check_can_be_scored(metric)
     if not isinstance(metric, EncoderMetric):
         return metric
@@ -30,19 +30,19 @@ def ready(metric: Metric, store: Store) -> Metric:
 
 
 def offered(metric: Metric) -> dict[str, Column]:
-    """The columns that a metric may give, empty: its own, and those of what is scored in its place."""
+    """The columns that a metric can give, without values, including those of metrics scored in its place."""
     fallback = metric.fallback()
     own = {metric.named(column.name): column for column in metric.score([])}
     return own | (offered(fallback) if fallback else {})
 
 
 def columns_of(metrics: Iterable[Metric]) -> dict[str, Column]:
-    """All columns that they may give, empty, by name."""
+    """All columns that the metrics can give, without values, by name."""
     return {name: column for metric in metrics for name, column in offered(metric).items()}
 
 
 def addable(metrics: Sequence[Metric]) -> dict[str, str]:
-    """Columns that none of the metrics gives, each with the line that adds it, and what this machine lacks for it."""
+    """Explain how to add each column that no metric gives, and what this machine lacks for it."""
     have = columns_of(metrics)
     lines: dict[str, str] = {}
     for metric in every_metric():
@@ -50,10 +50,10 @@ def addable(metrics: Sequence[Metric]) -> dict[str, str]:
             f", {name}: {name.upper()}" for name, field in type(metric).model_fields.items() if field.is_required()
         )
         entry = f"{{kind: {metric.kind}{given}}}" if given else metric.kind
-        how = f"add `- {entry}` to 'metrics:' in the baseline's YAML, or name it with --metric {metric.kind}"
+        how = f"add `- {entry}` to 'metrics:' in the baseline's YAML, or use --metric {metric.kind}"
         try:
             check_can_be_scored(metric)
         except FidelityError as error:
-            how += f"; before that: {error}"
+            how += f"; first: {error}"
         lines |= {name: how for name in offered(metric) if name not in have.keys() | lines.keys()}
     return lines

@@ -1,4 +1,4 @@
-"""Scoring runs: all pairs of a metric in one call, so that each text is read once; the store gets what is scored."""
+"""Scoring runs: each metric gets all pairs in one call, so that each text is read once. Scores go to the store."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ from fidelity.store.store import Store
 from fidelity.store.token_scores import StoredScores, both_scored, together
 
 RECORDED: dict[Need, str] = {"token_ids": "token ids", "finish_reason": "finish reasons"}
-"""What of a generation an engine or a recording may leave out, and its name for people."""
+"""Fields of a generation that an engine or a recording can leave out, with their names in messages."""
 
 
 def begin(
@@ -33,14 +33,15 @@ def begin(
     reasoning: Reasoning | None = None,
     *,
     compares: Sequence[Compares] = (),
+    is_reference: bool = False,
 ) -> Scores:
-    """Two runs that can be compared, with a place in the store for their numbers.
+    """Pair two runs and create their comparison in the store.
 
-    How thinking is told from answers is no part of a run: another `reasoning` is another comparison of the same runs.
-    `compares` is what the other run's YAML declares.
+    `reasoning` doesn't belong to a run: another value gives another comparison of the same runs. `compares` is the
+    declaration in the other run's YAML. `is_reference`: see `Scores`.
 
     Raises:
-        IncomparableError: They asked different prompts, sampled differently, or share no answered prompt.
+        IncomparableError: The runs differ in prompts or sampling, or share no answered prompt.
     """
     runs = PairedRuns(baseline, other, reasoning)
     pairing = runs.pairing
@@ -61,11 +62,11 @@ def begin(
         compares=tuple(compares),
         reasoning_formats=pairing.reasoning_formats,
     )
-    return Scores(runs, store.comparison(baseline, other, manifest, digest))
+    return Scores(runs, store.comparison(baseline, other, manifest, digest), is_reference=is_reference)
 
 
 def _sameness(pairing: Pairing, baseline: Run, other: Run) -> Sameness:
-    """Equal texts without log-probabilities of their own are told apart by what both models make of their tokens."""
+    """Whether both runs are equal. If texts are equal and have no log-probabilities, token scores decide."""
     same = pairing.same()
     if not same.texts or same.logprobs is not None:
         return same
@@ -77,7 +78,7 @@ def _sameness(pairing: Pairing, baseline: Run, other: Run) -> Sameness:
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What metrics give for two runs: fields of `Scores`, by the names that the reports use."""
+    """The result of metrics for two runs: fields of `Scores`, by column name."""
 
     columns: Mapping[str, ScoredColumn] = field(default_factory=dict)
     unscored: Mapping[str, str] = field(default_factory=dict)
@@ -92,10 +93,10 @@ class _Outcome:
 
 
 def score(scores: Sequence[Scores], metrics: Sequence[Metric], *, chance: bool = True) -> list[Scores]:
-    """The same with the columns of all metrics, controls and candidates alike; the store has them too.
+    """Return the scores of controls and candidates with the columns of all metrics, and store them.
 
-    Each metric scores all pairs in one call. Without `chance` the chance levels are left out, for numbers that are
-    thrown away.
+    References get no chance levels and no token scores: the scored tokens are the baseline's own. Without `chance`
+    nothing gets chance levels, for numbers that are not stored for good.
     """
     outcomes = [_Outcome()] * len(scores)
     for metric in metrics:
@@ -105,7 +106,7 @@ def score(scores: Sequence[Scores], metrics: Sequence[Metric], *, chance: bool =
 
 
 def _described(scores: Scores, outcome: _Outcome) -> Scores:
-    """The same with its columns, and in its manifest of which metric they came, beside what was scored earlier."""
+    """Return the scores with an outcome, and record which metric gave which column, besides what was scored earlier."""
     sources = {name: ColumnSource(signature=s.signature, column=s.column.name) for name, s in outcome.columns.items()}
     before = scores.comparison.manifest
     comparison = scores.comparison.described(
@@ -123,18 +124,24 @@ def _described(scores: Scores, outcome: _Outcome) -> Scores:
 
 
 def _outcomes(metric: Metric, scores: Sequence[Scores], *, chance: bool) -> list[_Outcome]:
-    """One for each of the scores, also for those that the metric is not about."""
-    reasons = [metric.inapplicable(one.pairing.pairs) for one in scores]
-    applicable = [one for one, reason in zip(scores, reasons, strict=True) if not reason]
-    scored = iter(_with_fallback(metric, metric.named, applicable, chance=chance))
+    """One outcome for each of the scores, with the reason where the metric doesn't apply."""
     names = [metric.named(name) for name in offered(metric)]
-    return [_Outcome(inapplicable=dict.fromkeys(names, reason)) if reason else next(scored) for reason in reasons]
+    outcomes: list[_Outcome | None] = []
+    for one in scores:
+        if one.is_reference and metric.reads_token_scores:
+            outcomes.append(_Outcome())
+        else:
+            reason = metric.inapplicable(one.pairing.pairs)
+            outcomes.append(_Outcome(inapplicable=dict.fromkeys(names, reason)) if reason else None)
+    applicable = [one for one, outcome in zip(scores, outcomes, strict=True) if outcome is None]
+    scored = iter(_with_fallback(metric, metric.named, applicable, chance=chance))
+    return [next(scored) if outcome is None else outcome for outcome in outcomes]
 
 
 def _with_fallback(
     metric: Metric, named: Callable[[str], str], scores: Sequence[Scores], *, chance: bool
 ) -> list[_Outcome]:
-    """One for each of the scores; what the metric can't score has the reason, and the columns of its fallback."""
+    """One outcome for each of the scores. If the metric can't score two runs, with the reason and its fallback's."""
     if not scores:
         return []
     reasons = [_unmet(metric, one) for one in scores]
@@ -155,7 +162,7 @@ def _with_fallback(
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """Pairs whose columns are kept together."""
+    """The pairs whose columns are stored together."""
 
     comparison: Comparison
     signature: str
@@ -163,9 +170,9 @@ class _Batch:
 
 
 def _of_token_scores(metric: Metric, named: Callable[[str], str], one: Scores) -> _Outcome:
-    """The columns of a metric that reads token scores, found an answer at a time.
+    """The columns of a metric that reads token scores, one answer at a time.
 
-    They have no chance level: how likely a model finds the answer to another prompt says nothing.
+    They have no chance level: teacher forcing on the answer to another prompt is meaningless.
     """
     both = together(one.baseline, one.run, whole_vocabulary="whole_vocabulary" in metric.needs)
     assert not isinstance(both, str)
@@ -180,7 +187,7 @@ def _of_token_scores(metric: Metric, named: Callable[[str], str], one: Scores) -
 
 
 def _score_tokens(metric: Metric, pair: Pair, baseline: StoredScores, candidate: StoredScores) -> list[Column]:
-    """The columns of one pair; unscored where one model has no scores of the tokens that the baseline generated."""
+    """The columns of one pair; unscored if one of the runs has no token scores for it."""
     tokens, key = pair.baseline.token_ids or (), (pair.prompt.id, pair.baseline.repeat)
     scores = [stored.get(*key) for stored in (baseline, candidate)]
     own, other = (s if s and list(s.token_ids) == list(tokens[: len(s.token_ids)]) else None for s in scores)
@@ -191,13 +198,13 @@ def _score_tokens(metric: Metric, pair: Pair, baseline: StoredScores, candidate:
 
 
 def _is_scored(comparison: Comparison, signature: str) -> bool:
-    """Whether the store has a metric's columns, with whose answer leaves a pair unscored, as older versions had not."""
+    """Whether the store has a metric's columns, with the side of each unscored pair (older versions have no sides)."""
     columns = comparison.columns(signature)
     return columns is not None and not any(c.sides is None and None in c.values for c in columns)
 
 
 def _joined(columns: Sequence[Column]) -> Column:
-    """The columns of single pairs as one."""
+    """Join the columns of single pairs."""
     weights = None if columns[0].weights is None else tuple(column.weights[0] for column in columns if column.weights)
     sides = tuple(column.sides[0] if column.sides else None for column in columns)
     values = tuple(column.values[0] for column in columns)
@@ -205,16 +212,17 @@ def _joined(columns: Sequence[Column]) -> Column:
 
 
 def _of_texts(metric: Metric, named: Callable[[str], str], scores: Sequence[Scores], *, chance: bool) -> list[_Outcome]:
-    """A metric's columns with the chance levels of its similarities, for every one of the scores."""
+    """A metric's columns, and the chance levels of its similarities, for each of the scores."""
     if not scores:
         return []
-    metric = metric.fit([pair for one in scores for pair in one.pairing.pairs])
+    own = [one for one in scores if not one.is_reference]
+    metric = metric.fit([pair for one in own or scores for pair in one.pairing.pairs])
     signature = metric.signature()
     batches = [_Batch(one.comparison, signature, one.pairing.pairs) for one in scores]
     if chance and any(column.better == "higher" for column in metric.score([])):
         batches += [
             _Batch(one.comparison, chance_signature(signature), with_other_baselines(one.pairing.pairs))
-            for one in scores
+            for one in own
             if len(set(one.prompt_ids)) > 1
         ]
     _score_missing(metric, batches)
@@ -222,7 +230,7 @@ def _of_texts(metric: Metric, named: Callable[[str], str], scores: Sequence[Scor
 
 
 def _stored(metric: Metric, named: Callable[[str], str], one: Scores, signature: str) -> _Outcome:
-    """What is in the store under a metric's signature, but for columns of which a run lacks what they need."""
+    """A metric's stored columns, without those that need a field which a run lacks."""
     columns = scored_columns(one.comparison, signature)
     lacking = {name: reason for name in columns if (reason := _lacking(metric.needs_of(name), one))}
     return _Outcome(
@@ -250,7 +258,7 @@ def _sliced(column: Column, own: slice) -> Column:
 
 
 def _unmet(metric: Metric, scores: Scores) -> str | None:
-    """Why these two runs can't be scored with this metric; None where they can."""
+    """Why these two runs can't be scored with this metric; None if they can."""
     if "token_ids" not in metric.needs and not metric.reads_token_scores:
         return None
     if reason := _lacking(frozenset({"token_ids"}), scores):
@@ -266,7 +274,7 @@ def _unmet(metric: Metric, scores: Scores) -> str | None:
 
 
 def _lacking(needs: frozenset[Need], scores: Scores) -> str | None:
-    """Which of the two runs has, in none of its answers, what is needed of a generation; None where both have it."""
+    """The message about a run whose answers all lack a needed field; None if both runs have it."""
     for need, words in RECORDED.items():
         for run, side in ((scores.baseline, "baseline"), (scores.run, "candidate")):
             if need in needs and all(getattr(getattr(pair, side), need) is None for pair in scores.pairing.pairs):

@@ -1,4 +1,4 @@
-"""The pages by name, so that one can lead to another with its state in the address."""
+"""The pages by name, so that pages can link to each other with their state in the URL."""
 
 from collections.abc import Callable, Mapping
 
@@ -16,7 +16,7 @@ _PAGES, _ARRIVING = "pages", "arriving"
 
 
 def pages(draw: Mapping[str, Callable[[], None]]) -> list[Page]:
-    """What `st.navigation` takes; the first is the default."""
+    """The pages for `st.navigation`; the first is the default."""
     made = {
         name: st.Page(page, title=name.capitalize(), url_path=name, default=number == 0)
         for number, (name, page) in enumerate(draw.items())

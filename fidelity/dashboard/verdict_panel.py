@@ -1,4 +1,4 @@
-"""The verdict on one comparison, and the gate that it is judged by."""
+"""The verdict on one comparison, and its gate."""
 
 from pydantic import ValidationError
 
@@ -15,7 +15,7 @@ from fidelity.store.studies import StudyManifest
 
 
 def gate_for(shelf: Shelf, entry: CatalogEntry) -> tuple[Gate | None, str]:
-    """The gate of the study that a comparison belongs to, else the given one; or why it can't be used."""
+    """The gate of a comparison's study, else the given one, or why it can't be used."""
     studies = [study for study in shelf.studies if any(cell.comparison == entry.id for cell in study.cells)]
     return gate_of(next((study for study in studies if study.gate), None))
 
@@ -33,16 +33,16 @@ def judge_and_show(shelf: Shelf, entry: CatalogEntry, gate: Gate, columns: dict[
     """The verdict by this gate, or why there is none yet."""
     judged = verdict(shelf, entry.id, gate)
     if judged is None:
-        note("Being judged; with many prompts that takes some seconds.")
+        note("Judging. This takes several seconds with many prompts.")
         come_back()
     elif isinstance(judged, str):
-        note(f"It can't be judged: {judged}")
+        note(f"This comparison can't be judged: {judged}")
     else:
         _show(judged, columns)
 
 
 def _show(judged: Verdict, columns: dict[str, ColumnSummary]) -> None:
-    """The whole, then a table with every line, what decides first."""
+    """Draw the verdict, then a table of all lines, deciding ones first."""
     banner(judged.outcome, judged.outcome.upper(), judged.reason)
     lines = []
     for line in most_urgent_first(judged.lines):

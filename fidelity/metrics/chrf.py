@@ -1,4 +1,4 @@
-"""chrF: F-score of the characters' n-grams, the field's measure for languages where words are a poor unit."""
+"""chrF: F-score of character n-grams, for languages where words are a poor unit."""
 
 from collections.abc import Sequence
 from typing import ClassVar, Literal

@@ -1,4 +1,4 @@
-"""Code: whether the code in fences still parses, and how much of its syntax tree is kept."""
+"""Code: whether fenced code still parses, and the similarity of its syntax trees."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -21,7 +21,7 @@ MAX_CODE = 32_000
 
 
 class Code(Metric):
-    """`code_parses` and `code`: what becomes of the fenced code in languages that a tree-sitter grammar is there for.
+    """`code_parses` and `code`: fenced code in the languages with a tree-sitter grammar.
 
     `code_parses` is the share of the baseline's error-free blocks whose counterpart in the candidate (of the same
     language, and alike) is error-free too: no ERROR and no MISSING node. None where the baseline has no error-free
@@ -74,7 +74,7 @@ class Code(Metric):
 
 
 def _too_much(a: Sequence[CodeBlock], b: Sequence[CodeBlock]) -> Side | None:
-    """Whose code is more than what is read in a bounded time; "pair" where there is none at all."""
+    """The side whose code exceeds the limits; "pair" if there is no code."""
     if not (a or b):
         return "pair"
     sizes = [sum(len(block.code) for block in blocks) for blocks in (a, b)]
@@ -95,7 +95,7 @@ def _share_that_parses(
 
 
 def _nodes(block: CodeBlock, tree: "Tree | None") -> Iterator[tuple[int, str]]:
-    """Depth and label of the block and of each named node that is no comment, in pre-order."""
+    """Depth and label of the block and of each named node except comments, in pre-order."""
     yield 0, block.language
     if tree is None:
         yield 1, "ERROR"

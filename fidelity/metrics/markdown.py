@@ -1,4 +1,4 @@
-"""Markdown: whether headings, lists, tables, code blocks and quotes are still where the baseline has them."""
+"""Markdown: the similarity of the block structure (headings, lists, tables, code blocks, quotes)."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -21,7 +21,7 @@ class Markdown(Metric):
     with their language, rules, HTML blocks and paragraphs; an item's first paragraph is the item itself, so that blank
     lines between items don't count. Words don't count. What is deleted, inserted or relabelled costs 1 each.
 
-    None where neither text has more than paragraphs (plain prose has no structure to keep), and where a text is longer
+    None if neither text has more than paragraphs (plain prose has no structure), and if a text is longer
     than 500,000 characters.
     """
 

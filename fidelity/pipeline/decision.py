@@ -1,22 +1,28 @@
-"""What a gate decides on a candidate that is still being generated."""
+"""A gate's decision on a candidate that is still being generated."""
 
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from fidelity.comparison.results import ComparisonSet, Scores, evidence_of
-from fidelity.comparison.scoring import begin, score
+from fidelity.comparison.scoring import begin
 from fidelity.gate import judge
 from fidelity.pipeline.plan import CandidatePlan, ComparisonPlan
+from fidelity.pipeline.scores import scored_set
 from fidelity.runs.until_decided import Decided
 from fidelity.store.runs import Run
 from fidelity.store.store import Store
 
 
-def decision_of(plan: ComparisonPlan, candidate: CandidatePlan, baseline: ComparisonSet) -> Decided | None:
-    """Judges the prompts that a candidate has answered so far; None where its run doesn't stop before its end.
+def decision_of(plan: ComparisonPlan, candidate: CandidatePlan, result: ComparisonSet) -> Decided | None:
+    """Return a function that judges an unfinished run. Only the embeddings of such a look are stored.
 
-    Only the embeddings of such an interim look are stored.
+    None if the request is to generate whole runs.
+
+    Args:
+        plan: The comparison's plan.
+        candidate: The candidate whose run is judged.
+        result: The baseline with its controls, paired.
     """
     gate = plan.request.gate
     if gate is None or not plan.request.until_decided:
@@ -24,14 +30,22 @@ def decision_of(plan: ComparisonPlan, candidate: CandidatePlan, baseline: Compar
 
     def decided(run: Run) -> str | None:
         with TemporaryDirectory() as folder:
-            reasoning, compares = plan.baseline.reasoning, candidate.config.compares
-            interim = begin(baseline.baseline, run, Store(Path(folder)), reasoning, compares=compares)
-            unscored = [Scores(control.runs, control.comparison) for control in baseline.controls]
-            *controls, scored = score([*unscored, interim], plan.metrics, chance=False)
-            evidence = evidence_of(ComparisonSet(baseline.baseline, tuple(controls), (scored,)), scored)
-            # Chance levels are stored with the final verdict: every look does without, so that all looks are alike.
+            paired = paired_with_references(run, candidate, plan, result, Store(Path(folder)))
+            scored = scored_set(replace(result, candidates=(paired,)), plan, chance=False)
+            evidence = evidence_of(scored, scored.candidates[0])
+            # Chance levels are only stored with the final verdict, so that all looks are alike.
             columns = {name: replace(measured, chance=None) for name, measured in evidence.columns.items()}
             verdict = judge(gate, replace(evidence, columns=columns, candidates=len(plan.candidates)))
             return None if verdict.outcome == "inconclusive" else verdict.outcome
 
     return decided
+
+
+def paired_with_references(
+    run: Run, candidate: CandidatePlan, plan: ComparisonPlan, result: ComparisonSet, store: Store
+) -> Scores:
+    """A candidate's run paired with the baseline and with each of its controls, in the given store."""
+    reasoning = plan.baseline.reasoning
+    references = tuple(begin(control.run, run, store, reasoning, is_reference=True) for control in result.controls)
+    scores = begin(result.baseline, run, store, reasoning, compares=candidate.config.compares)
+    return replace(scores, references=references)

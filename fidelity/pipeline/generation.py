@@ -1,13 +1,14 @@
-"""Generating what a comparison needs: the baseline with its controls, then each candidate, paired as it is finished."""
+"""Generating the runs of a comparison: the baseline with its controls, then each candidate, paired when finished."""
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import combinations
 
 from fidelity.comparison.results import ComparisonSet, Scores
 from fidelity.comparison.scoring import begin
 from fidelity.config import RunConfig, StoredEngine, candidate_of
 from fidelity.errors import FidelityError, IncomparableError, StoreError
-from fidelity.pipeline.decision import decision_of
+from fidelity.pipeline.decision import decision_of, paired_with_references
 from fidelity.pipeline.plan import CandidatePlan, ComparisonPlan
 from fidelity.records import Prompt
 from fidelity.runs.generate import generate_jobs
@@ -23,9 +24,9 @@ from fidelity.tokens.first_divergence import count_divergences, noise
 def generate(
     config: RunConfig, *, store: Store, listener: Listener, limit: int | None = None, baseline: RunConfig | None = None
 ) -> list[Run]:
-    """Generate a run and its controls, or find them finished; the run comes first.
+    """Generate a run and its controls, unless the store has them. Returns the run first.
 
-    With a baseline it is generated as that one's candidate: on its prompts, with its sampling, in an order of its own.
+    With a `baseline` the run is generated as its candidate: with its prompts and sampling, in another order.
     """
     base = None
     if baseline:
@@ -40,9 +41,9 @@ def generate(
 
 
 def generate_planned(plan: ComparisonPlan, *, store: Store, listener: Listener) -> ComparisonSet:
-    """Generate what is missing of a comparison, and pair its runs: a result without columns.
+    """Generate what is missing and pair the runs. The result has no columns yet.
 
-    A candidate that can't be generated or paired is named with the reason, and the others go on.
+    A candidate that can't be generated or paired is named in the result, and the others continue.
 
     Raises:
         FidelityError: The baseline or a control can't be used, or the store can't be written.
@@ -50,13 +51,14 @@ def generate_planned(plan: ComparisonPlan, *, store: Store, listener: Listener) 
     base, *controls = plan.stored or generate_jobs(plan.jobs, store, listener, depths=plan.depths)
     reasoning = plan.baseline.reasoning
     floor = tuple(_with_divergences(begin(base, control, store, reasoning), controls) for control in controls)
-    result = ComparisonSet(base, floor, ())
+    between = tuple(begin(one, other, store, reasoning, is_reference=True) for one, other in combinations(controls, 2))
+    result = ComparisonSet(base, floor, (), between_controls=between)
     paired: list[Scores] = []
     not_compared = {}
     for candidate in plan.candidates:
         try:
             paired.append(_paired(candidate, plan, result, store, listener))
-        except StoreError:  # a full disk would stop the others too
+        except StoreError:  # a full disk stops the other candidates too
             raise
         except FidelityError as error:
             not_compared[candidate.config.name] = str(error)
@@ -67,19 +69,17 @@ def generate_planned(plan: ComparisonPlan, *, store: Store, listener: Listener) 
 def _paired(
     candidate: CandidatePlan, plan: ComparisonPlan, result: ComparisonSet, store: Store, listener: Listener
 ) -> Scores:
-    """A candidate's run, generated and paired with the baseline, and its own controls with it."""
-    base, reasoning = result.baseline, plan.baseline.reasoning
+    """A candidate's run, generated and paired with the baseline's runs and with its own controls."""
     run, *own_controls = _runs_of(candidate, plan, result, store, listener)
-    own = tuple(begin(run, control, store, reasoning) for control in own_controls)
-    scores = begin(base, run, store, reasoning, compares=candidate.config.compares)
-    scores = _with_divergences(scores, [control.run for control in result.controls])
-    return replace(scores, own_controls=own)
+    own = tuple(begin(run, control, store, plan.baseline.reasoning) for control in own_controls)
+    scores = paired_with_references(run, candidate, plan, result, store)
+    return replace(_with_divergences(scores, [control.run for control in result.controls]), own_controls=own)
 
 
 def _runs_of(
     candidate: CandidatePlan, plan: ComparisonPlan, result: ComparisonSet, store: Store, listener: Listener
 ) -> list[Run]:
-    """A candidate's run and its own controls, from where they are stored, or generated."""
+    """A candidate's run and its own controls, read from the store or generated."""
     if candidate.error:
         raise candidate.error
     if not isinstance(candidate.config.engine, StoredEngine):
@@ -94,7 +94,7 @@ def _runs_of(
 
 
 def _with_divergences(scores: Scores, controls: Sequence[Run]) -> Scores:
-    """The same, with where its drift starts in its manifest: finding it takes reading all scores."""
+    """The scores, with the first divergences added to the stored comparison."""
     known = scores.comparison.manifest.divergence
     if known and known.near_ties + known.minds_changed:
         return scores
@@ -103,7 +103,7 @@ def _with_divergences(scores: Scores, controls: Sequence[Run]) -> Scores:
 
 
 def _finished(config: RunConfig, store: Store, prompts: tuple[Prompt, ...]) -> Run | None:
-    """A baseline's run, if it is in the store; its model need not be on this machine."""
+    """A baseline's run, if it is in the store. Its model need not be on this machine."""
     try:
         if stored := stored_runs(config, store, as_baseline=True):
             return stored[0]

@@ -1,4 +1,4 @@
-"""What a comparison has to do, and whether it can, before anything is generated."""
+"""Planning a comparison: its jobs, and whatever can be refused before anything is generated."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from fidelity.store.token_scores import Depth
 
 @dataclass(frozen=True, slots=True)
 class ComparisonRequest:
-    """What is to be compared, and by what."""
+    """The runs to compare, and how."""
 
     baseline: RunConfig
     candidates: Sequence[RunConfig]
@@ -28,18 +28,17 @@ class ComparisonRequest:
     limit: int | None = None
     """Only the first so many prompts."""
     gate: Gate | None = None
-    """Whether the metrics give the columns that it names is checked before anything is generated."""
+    """Its columns are checked against the metrics before anything is generated."""
     until_decided: bool = False
-    """Generate a candidate only as far as it takes the gate to decide. Baseline and controls, which serve every
-    candidate, are whole."""
+    """Whether to generate a candidate only until the gate can decide. The baseline and controls are always complete."""
     must_be_in_reach: bool = False
-    """Refuse a gate that no candidate can pass with so few prompts. One that is out of reach for so many candidates
-    together is only named, since they may still fail."""
+    """Whether to refuse a gate that no candidate can pass with so few prompts. A gate that is out of reach only because
+    of the number of candidates is reported, since candidates can still fail."""
 
 
 @dataclass(frozen=True, slots=True)
 class CandidatePlan:
-    """A candidate before anything is generated: its jobs, or why it has none."""
+    """A candidate before anything is generated: its jobs, or the error that prevents them."""
 
     config: RunConfig
     jobs: Sequence[Job] = ()
@@ -52,25 +51,25 @@ class ComparisonPlan:
 
     request: ComparisonRequest
     baseline: RunConfig
-    """As asked for; of a stored one, as it was generated."""
+    """The baseline of the request; if it is stored, with the settings that it was generated with."""
     stored: Sequence[Run]
-    """The baseline and its controls where they are finished runs that are named by their path."""
+    """The baseline and its controls, if the request names finished runs by their path."""
     jobs: Sequence[Job]
-    """Theirs where they are not."""
+    """The jobs of the baseline and its controls; empty if they are stored."""
     candidates: tuple[CandidatePlan, ...]
     metrics: tuple[Metric, ...]
     """With their encoders bound."""
     depths: tuple[Depth, ...]
-    """How deep the baseline's tokens are scored by every run."""
+    """The depths at which every run scores the baseline's tokens."""
     out_of_reach: tuple[str, ...]
-    """What of the gate can't be passed with so few prompts, in sentences; empty where nothing is generated."""
+    """Messages about limits of the gate that so few prompts can't pass; empty if nothing has to be generated."""
 
 
 def plan_comparison(request: ComparisonRequest, store: Store) -> ComparisonPlan:
-    """Everything that can be known, and refused, without a model.
+    """Plan a comparison without loading a model.
 
     Raises:
-        FidelityError: The baseline, every candidate, or the gate can't be used.
+        FidelityError: The baseline, the gate or every candidate is invalid.
     """
     _check(request)
     metrics = tuple(ready(metric, store) for metric in request.metrics)
@@ -101,30 +100,30 @@ def plan_comparison(request: ComparisonRequest, store: Store) -> ComparisonPlan:
 
 
 def check_gate(gate: Gate, metrics: Sequence[Metric]) -> None:
-    """Whether the metrics give the columns that a gate names.
+    """Check that the metrics give the columns that a gate names.
 
     Raises:
-        ConfigError: They don't; with what to change.
+        ConfigError: A column is missing. The message names what to change.
     """
     check_columns(gate, columns_of(metrics), addable=addable(metrics))
 
 
 def _check(request: ComparisonRequest) -> None:
     if request.until_decided and request.gate is None:
-        raise ConfigError("--until-decided stops when a gate has decided: name one with --gate")
+        raise ConfigError("--until-decided needs a gate to decide: add --gate gate.yaml")
     baseline = request.baseline
     if baseline.compares:
-        raise ConfigError(f"{baseline.name}: 'compares' says how a candidate differs: write it there, or in the gate")
+        raise ConfigError(f"{baseline.name}: 'compares' belongs in a candidate's YAML or in the gate; remove it here")
     names = [config.name for config in (baseline, *request.candidates)]
     if repeated := {name for name in names if names.count(name) > 1}:
-        raise ConfigError(f"the name {min(repeated)!r} is used in two files; every run needs a name of its own")
+        raise ConfigError(f"the name {min(repeated)!r} is used in two files; give every run a different name")
 
 
 def _out_of_reach(request: ComparisonRequest, metrics: Sequence[Metric], prompts: int) -> tuple[str, ...]:
-    """What of the gate so few prompts can't pass, for all candidates together.
+    """Messages about limits that so few prompts can't pass for all candidates together.
 
     Raises:
-        ConfigError: A single candidate could not pass either, and the request must be in reach.
+        ConfigError: A single candidate can't pass either, and the request must be in reach.
     """
     if request.gate is None:
         return ()
@@ -135,7 +134,7 @@ def _out_of_reach(request: ComparisonRequest, metrics: Sequence[Metric], prompts
 
 
 def _planned(baseline: RunConfig, config: RunConfig, plan: Callable[[RunConfig], list[Job]]) -> CandidatePlan:
-    """A candidate that can't even begin keeps nobody else from being compared."""
+    """Plan a candidate. Its error is recorded, so that the other candidates are still compared."""
     try:
         return CandidatePlan(config, plan(candidate_of(baseline, config)))
     except FidelityError as error:
@@ -145,7 +144,7 @@ def _planned(baseline: RunConfig, config: RunConfig, plan: Callable[[RunConfig],
 def _candidate_jobs(
     config: RunConfig, *, store: Store, prompts: tuple[Prompt, ...], subset_of: str | None, until_decided: bool
 ) -> list[Job]:
-    """A candidate that is finished on all prompts has nothing left to stop: it is judged as it is."""
+    """The candidate's jobs. If it is finished on all prompts there is nothing to stop early, so it is judged whole."""
     jobs = partial(jobs_of, config, store=store, prompts=prompts, as_baseline=False, subset_of=subset_of)
     whole = jobs()
     finished = all(store.run(job.name, job.digest) for job in whole)
@@ -153,14 +152,14 @@ def _candidate_jobs(
 
 
 def _refuse_if_none_can_begin(candidates: Sequence[CandidatePlan]) -> None:
-    """Nothing is generated for no candidate; a server that doesn't answer may do so once the baseline is there."""
+    """Raise before generating the baseline if no candidate can run. Engine errors don't count: servers may come up."""
     errors = [one.error for one in candidates if one.error]
     if len(errors) == len(candidates) and not any(isinstance(error, EngineError) for error in errors):
         raise ConfigError("\n".join(map(str, errors)))
 
 
 def _generates(jobs: Iterable[Job], store: Store) -> bool:
-    """Whether there is anything to wait for; what was recorded or is finished costs nothing to judge."""
+    """Whether any of the jobs still has to be generated, rather than being recorded or finished."""
     return any(
         not isinstance(job.config.engine, RecordedEngine | StoredEngine) and not store.run(job.name, job.digest)
         for job in jobs
@@ -168,7 +167,7 @@ def _generates(jobs: Iterable[Job], store: Store) -> bool:
 
 
 def _as_stored(config: RunConfig, run: Run, limit: int | None) -> tuple[RunConfig, tuple[Prompt, ...], str | None]:
-    """What candidates of a stored baseline take from it: its config, the prompts, and the digest of all if cut."""
+    """What candidates take from a stored baseline: its config, its prompts, and their digest if they are a subset."""
     manifest = run.manifest
     shared = config.model_copy(
         update={

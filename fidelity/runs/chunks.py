@@ -1,4 +1,4 @@
-"""Generating a run's chunks: what is asked together goes through the engine and into the store."""
+"""Generating a run's chunks: the prompts of a chunk go through the engine and into the store."""
 
 import time
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from fidelity.store.runs import RunWriter
 
 @dataclass(frozen=True, slots=True)
 class ChunkGeneration:
-    """Has an engine answer the chunks of one run, and writes them."""
+    """Generates the chunks of one run and writes them."""
 
     job: Job
     writer: RunWriter
@@ -26,7 +26,7 @@ class ChunkGeneration:
         """Generate the chunk of this number.
 
         Raises:
-            EngineError: The engine died; of a streamed run all answers until then are on disk.
+            EngineError: The engine died; all finished answers of a streamed run are on disk.
         """
         if self.job.streamed and isinstance(self.engine, StreamingEngine):
             self._answer_by_answer(self.engine, number, asked)
@@ -46,7 +46,7 @@ class ChunkGeneration:
         self.progress.chunk_finished(len(prompts), tokens)
 
     def _answer_by_answer(self, engine: StreamingEngine, number: int, asked: Sequence[Asked]) -> None:
-        """Each answer is on disk as soon as it is there, so that a killed run resumes within the chunk."""
+        """Write each answer as soon as it is finished, so that a killed run resumes within the chunk."""
         began = time.monotonic()
         with self.writer.journal(number) as journal:
             left = [place for place in range(len(asked)) if place not in journal.places]

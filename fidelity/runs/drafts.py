@@ -1,4 +1,4 @@
-"""A run's manifest before its answers are there: what was asked of which engine, and what really ran."""
+"""A run's manifest before its answers exist: its configuration, and what really ran."""
 
 import hashlib
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from fidelity.store.store import Store
 
 
 def draft_of(job: Job, engine: Engine, store: Store, *, resumed: int = 0) -> RunDraft:
-    """The manifest of a job whose engine is open, as far as it is known by then."""
+    """The manifest of a job whose engine is open."""
     recorded = isinstance(job.config.engine, RecordedEngine)
     return RunDraft(
         name=job.name,
@@ -53,7 +53,7 @@ def draft_of_subset(draft: RunDraft, prompts: Sequence[Prompt], *, last: int) ->
 
 
 def _checkpoint(config: RunConfig, engine: EngineInfo, store: Store) -> Checkpoint:
-    """What the run's model is, as its files or the user say."""
+    """The run's checkpoint, from its files or the user's label."""
     match config.engine:
         case ExecuTorchEngine(path=path) if config.model is None:
             return Checkpoint(format=engine.ran_as, bytes=path.stat().st_size)

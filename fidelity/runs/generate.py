@@ -1,4 +1,4 @@
-"""Generating runs: jobs through an engine into the store, and after each the scores of the baseline's tokens."""
+"""Generating runs: jobs go through an engine into the store, followed by the scores of the baseline's tokens."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -30,10 +30,10 @@ def generate_jobs(
     baseline: Run | None = None,
     decided: Decided | None = None,
 ) -> list[Run]:
-    """The jobs' runs; jobs with the same config share one engine, and none is opened where all are finished.
+    """Return the jobs' runs. Jobs with the same config share one engine; none is opened if all runs are finished.
 
-    Each scores the baseline's tokens too, as deep as `depths` say, before its engine is closed; the baseline is the
-    first of the runs if none is given. A run's scores may fail, and the run is there all the same.
+    Each run also scores the baseline's tokens, at the given `depths`, before its engine is closed. The baseline is the
+    first of the runs if none is given. If scoring fails, the run is still complete.
     """
     runs: list[Run] = []
     with ExitStack() as stack:
@@ -64,7 +64,7 @@ def _run(
 
 
 def _complete(job: Job, writer: RunWriter, engines: SharedEngine, store: Store) -> Run:
-    """Generate the chunks that are not on disk yet, and complete the run."""
+    """Generate the chunks that are not on disk yet, and finish the run."""
     engine, finished, resumed = engines.of(job, writer.log), writer.finished, writer.begun
     plan = job.plan
     engines.progress.start(job.name, done=sum(len(plan[number]) for number in finished), total=job.answers)
@@ -81,27 +81,31 @@ def _complete(job: Job, writer: RunWriter, engines: SharedEngine, store: Store) 
 
 
 def _score_tokens(job: Job, run: Run, all_missing: Sequence[MissingScores], engines: SharedEngine) -> None:
-    """Have the engine of a finished run score the baseline's tokens; why it can't is stored with the scores."""
+    """Let a finished run's engine score the baseline's tokens. If it can't, the reason is stored."""
     for missing in all_missing:
         with writing(missing.path) as writer:
             if isinstance(writer, StoredScores):
                 continue
             try:
                 engine = engines.of(job, run.path / "engine.log")
-                engines.progress.start(f"{job.name}, forced on {missing.baseline.name}", done=0, total=job.answers)
+                engines.progress.start(
+                    f"{job.name}, scoring the tokens of {missing.baseline.name}", done=0, total=job.answers
+                )
                 for number, asked in enumerate(job.batches):
                     missing.fill(number, engine)
                     engines.progress.chunk_finished(len(asked), missing.tokens(number))
             except EngineError as error:
                 writer.give_up(f"{job.name} could not score the tokens of {missing.baseline.name}: {error}")
-                engines.listener.say(f"{job.name}: not forced (kl: none switches that off): {error}")
+                engines.listener.say(
+                    f"{job.name}: no token scores (to switch them off, set kl: none in the baseline's YAML): {error}"
+                )
                 engines.close()
                 return
             writer.complete(run, missing.baseline, missing.depth)
 
 
 def _measure_the_rest(job: Job, run: Run, engines: SharedEngine, store: Store) -> None:
-    """What doesn't come from the run itself; timed as it is asked for, and not again once it is."""
+    """Measure what the run itself doesn't show. Latency is timed if it is configured and not timed already."""
     config, known = job.config, store.measurement(run) or UNMEASURED
     measured = Measurement(price_per_hour=config.price_per_hour, serving=read_serving(config.serving) or None)
     to_time = config.latency and not (known.latency and known.latency.asked == config.latency)
@@ -112,7 +116,7 @@ def _measure_the_rest(job: Job, run: Run, engines: SharedEngine, store: Store) -
 
 
 def _time_alone(job: Job, run: Run, engines: SharedEngine) -> LatencyTimes | None:
-    """None where the engine can't be timed, or ended: the run is complete without."""
+    """Time single requests. None if the engine can't be timed or has ended: the run is complete without it."""
     assert job.config.latency is not None
     try:
         engine = engines.of(job, run.path / "engine.log")

@@ -1,4 +1,4 @@
-"""One engine for all jobs of a configuration: opened when it is first needed, and closed with the last of them."""
+"""One engine for all jobs of a configuration, opened when it is first needed."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,7 +10,7 @@ from fidelity.runs.listener import Listener, RunProgress
 
 
 class SharedEngine:
-    """Opens a job's engine when it is first needed; jobs with the same config share it."""
+    """Opens a job's engine when it is first needed. Jobs with the same config share it."""
 
     def __init__(self, stack: ExitStack, listener: Listener) -> None:
         self.listener = listener

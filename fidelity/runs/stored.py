@@ -1,4 +1,4 @@
-"""Runs that a configuration names by their path: finished ones of another store, and exported baselines."""
+"""Runs that a configuration names by their path: finished runs of another store, and exported baselines."""
 
 from fidelity import baselines
 from fidelity.config import Control, RunConfig, StoredEngine
@@ -8,9 +8,9 @@ from fidelity.store.token_scores import adopt_scores
 
 
 def stored_runs(config: RunConfig, store: Store, *, as_baseline: bool) -> list[Run]:
-    """A finished run, or an exported one, copied into the store with the controls beside it; empty for other configs.
+    """Copy a finished or exported run into the store, with the controls in the same directory; empty for other configs.
 
-    A candidate's own controls are taken only if its YAML asks for them.
+    A candidate's own controls are copied only if its YAML asks for them.
 
     Raises:
         StoreError: The run is missing or damaged.

@@ -1,4 +1,4 @@
-"""Runs that stop as soon as a gate has decided on them."""
+"""Generating runs that stop as soon as a gate can decide."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -18,15 +18,15 @@ from fidelity.store.runs import Run, RunWriter
 from fidelity.store.store import Store
 
 Decided = Callable[[Run], str | None]
-"""A verdict in a word on a run that may still grow; None while more prompts could change it."""
+"""A gate's outcome for an unfinished run; None while it is inconclusive."""
 
 
 @dataclass(frozen=True, slots=True)
 class GrowingRun:
     """A run that is generated chunk after chunk until a gate decides.
 
-    What was asked until then becomes a run of its own. The chunks stay where they are: a stricter gate goes on from
-    there, and a looser one stops before, as if nothing had been generated yet.
+    The prompts up to then become a separate run. The chunks stay in place: a stricter gate continues from there, and a
+    looser gate stops earlier, as if nothing had been generated yet.
     """
 
     job: Job
@@ -35,10 +35,10 @@ class GrowingRun:
     store: Store
     decided: Decided
     missing_scores: Sequence[MissingScores]
-    """What is scored with each chunk, so that the gate sees it beside the answers."""
+    """Token scores that the gate needs besides the run; they are computed with each chunk."""
 
     def generate(self) -> Run:
-        """The run, as far as it took; all of it if nothing decides.
+        """Generate until the gate decides, or the whole run if it doesn't.
 
         Raises:
             EngineError: The engine died; whole chunks are on disk.
@@ -56,7 +56,7 @@ class GrowingRun:
             prompts = [prompt for prompt in self.job.prompts if answers[prompt.id] == self.job.repeats]
             if 0 < len(prompts) < len(self.job.prompts) and (run := self._decided_after(number, prompts, draft)):
                 return run
-        assert draft is not None  # a plan has a chunk at least
+        assert draft is not None  # a plan has at least one chunk
         return self.writer.complete(self.job.prompts, draft)
 
     def _write_draft(self) -> RunDraft:
@@ -74,7 +74,7 @@ class GrowingRun:
                 missing.fill(number, self.engines.of(self.job, self.writer.log))
 
     def _decided_after(self, number: int, prompts: Sequence[Prompt], draft: RunDraft) -> Run | None:
-        """The run of the chunks up to this one, if the gate decides on it."""
+        """The run of the chunks up to this one, if the gate can decide on it."""
         manifest = draft_of_subset(draft, prompts, last=number)
         chunks = range(number + 1)
         with TemporaryDirectory() as folder:
@@ -85,7 +85,7 @@ class GrowingRun:
         return self._subset(chunks, prompts, manifest, self.store.run_path(self.job.name, manifest.digest))
 
     def _subset(self, chunks: Sequence[int], prompts: Sequence[Prompt], manifest: RunDraft, path: Path) -> Run:
-        """Some chunks as a run of its own, with its scores."""
+        """Store some of the chunks as a separate run, with its token scores."""
         run = self.writer.subset(chunks, prompts, manifest, path=path)
         for missing in self.missing_scores:
             missing.subset(run, chunks)

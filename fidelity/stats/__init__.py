@@ -2,7 +2,7 @@
 
 `betting` has the gate's bound, valid at any sample size; `bootstrap` the intervals for looking at; `shares` exact
 binomial answers; `correction` several tests at once; `planning` what a study of this size can see; `ratios` how many
-times as fast.
+times as fast; `run_noise` what a mean keeps of its runs' batches.
 """
 
 from fidelity.stats.betting import Bound, betting_bound, betting_p_value
@@ -11,6 +11,7 @@ from fidelity.stats.correction import benjamini_hochberg, holm
 from fidelity.stats.order import READING_SEED, reading_order
 from fidelity.stats.planning import detectable_excess, fewest_prompts, prompts_needed, prompts_needed_for_share
 from fidelity.stats.ratios import Ratio, paired_ratio, ratio_of_rates
+from fidelity.stats.run_noise import RunNoise, run_noise
 from fidelity.stats.shares import clopper_pearson, mcnemar, smallest_resolvable_share
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Bound",
     "Interval",
     "Ratio",
+    "RunNoise",
     "bca_interval",
     "bca_intervals",
     "benjamini_hochberg",
@@ -33,6 +35,7 @@ __all__ = [
     "prompts_needed_for_share",
     "ratio_of_rates",
     "reading_order",
+    "run_noise",
     "smallest_resolvable_share",
     "studentised_intervals",
     "tail_excess",

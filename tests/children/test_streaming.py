@@ -115,7 +115,7 @@ class TestBatching:
     @pytest.mark.parametrize(
         ("keys", "message"),
         [
-            ({"batching": {"drained": 8}, "chunk": 8}, "'batching' and 'chunk' are both given"),
+            ({"batching": {"drained": 8}, "chunk": 8}, "'batching' and 'chunk' are both set"),
             ({"batching": "continuous", "engine": {"kind": "transformers"}}, "'transformers' takes batches"),
             ({"batching": {"drained": 1}}, "greater than or equal to 2"),
             ({"batching": "full"}, "continuous"),

@@ -141,7 +141,7 @@ def test_what_the_control_has_too_is_noise():
     noisy = [EDITS["dose"][1](text) if n % 5 == 0 else text for n, text in enumerate(baseline)]
     verdict, _ = judged(baseline, noisy, control=noisy)
     assert verdict.outcome == "inconclusive"
-    assert "not surely more often than the control" in verdict.lines[0].reason
+    assert "not significantly more often than the control" in verdict.lines[0].reason
 
 
 def test_a_limit_that_so_few_prompts_cannot_pass():

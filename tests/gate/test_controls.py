@@ -62,7 +62,7 @@ class TestClaims:
     @pytest.mark.parametrize(
         ("base", "control", "expected"),
         [
-            ({}, {"identity": {"model": "another"}}, "is another model than the baseline"),
+            ({}, {"identity": {"model": "another"}}, "is a different model than the baseline"),
             (
                 {},
                 {"checkpoint": {"format": "W8A8-INT8"}},
@@ -366,7 +366,7 @@ class TestQuantized:
         gate = workspace.file("gate.yaml", "margins: {identical: 0.3}")
         code, out, _ = fidelity("compare", base, quant, "--gate", gate)
         assert code == 2
-        assert "quant: INCONCLUSIVE. Quantization never engaged: the engine reports no quantized layer." in out
+        assert "quant: INCONCLUSIVE. Quantization was not active: the engine reports no quantized layer." in out
 
     def test_real_formats(self):
         keys = {
