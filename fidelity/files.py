@@ -55,12 +55,12 @@ def read_parquet_schema(file: Path) -> "pa.Schema":
 
 @contextmanager
 def damage_explained(file: Path) -> Iterator[None]:
-    """Turn pyarrow's exceptions for a damaged file into a StoreError that names the repair."""
+    """Turn the exceptions of pyarrow and json for a damaged file into a StoreError that names the repair."""
     import pyarrow as pa
 
     try:
         yield
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, RecursionError, pa.ArrowException) as error:
         raise StoreError(
             f"{file}: can't be read ({error}); delete the folder {file.parent.name} and run again"
         ) from error

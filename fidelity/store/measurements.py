@@ -6,7 +6,7 @@ from typing import ClassVar
 from fidelity.checkpoints.kv_cache import KVCache
 from fidelity.config import Latency
 from fidelity.records import EngineInfo, MachineLoad
-from fidelity.store.manifests import Manifest, Record
+from fidelity.store.record_files import Manifest, Record
 
 
 class ChunkTime(Record):

@@ -22,7 +22,7 @@ from fidelity.files import copy_files, damage_explained, full_disk_explained, re
 from fidelity.outside.documents import read_json
 from fidelity.outside.paths import inside
 from fidelity.records import REFUSE_UNKNOWN_KEYS, Failure, TokenScores, every_id
-from fidelity.store.manifests import MANIFEST, FileName, Manifest, read_record, write_record
+from fidelity.store.record_files import MANIFEST, FileName, Manifest, read_record, write_record
 from fidelity.store.runs import Run
 
 if TYPE_CHECKING:
