@@ -19,8 +19,9 @@ from fidelity.records import Column, Pair, Sameness, Side
 from fidelity.store.comparisons import Comparison
 from fidelity.store.manifests import ColumnSource, ComparisonManifest
 from fidelity.store.runs import Run
+from fidelity.store.scored_pairs import both_scored, together
 from fidelity.store.store import Store
-from fidelity.store.token_scores import StoredScores, both_scored, together
+from fidelity.store.token_scores import StoredScores
 
 RECORDED: dict[Need, str] = {"token_ids": "token ids", "finish_reason": "finish reasons"}
 """Fields of a generation that an engine or a recording can leave out, with their names in messages."""

@@ -18,6 +18,7 @@ from fidelity.files import (
     sha256_of,
     whole_file,
     write_parquet,
+    wrong_column,
 )
 from fidelity.outside.paths import inside
 from fidelity.records import Failure, Message, Prompt, Response
@@ -86,7 +87,7 @@ class Run:
         """
         file, expected = self.path / GENERATIONS, self.manifest.answers_sha256
         rows = read_parquet(file)
-        if wrong := _wrong_column(rows.schema):
+        if wrong := wrong_column(rows.schema, _run_schema(), later=LATER_COLUMNS):
             raise StoreError(f"{file}: damaged ({wrong}); delete the folder {self.id} and run again")
         if expected is not None and sha256_of(file) != expected:
             raise StoreError(
@@ -108,10 +109,11 @@ class Run:
 
     def prompt_and_response(self, row: int) -> tuple[Prompt, Response]:
         """One prompt and its outcome, by its row number. Only its row group is read."""
-        if wrong := _wrong_column(read_parquet_schema(self.path / GENERATIONS)):
-            raise StoreError(f"{self.path / GENERATIONS}: damaged ({wrong}); delete the folder {self.id} and run again")
-        record = read_parquet_row(self.path / GENERATIONS, row)
-        with damage_explained(self.path / GENERATIONS):
+        file = self.path / GENERATIONS
+        if wrong := wrong_column(read_parquet_schema(file), _run_schema(), later=LATER_COLUMNS):
+            raise StoreError(f"{file}: damaged ({wrong}); delete the folder {self.id} and run again")
+        record = read_parquet_row(file, row)
+        with damage_explained(file):
             prompt = Prompt(record["prompt_id"], _content(record.pop("prompt")), record.pop("category"))
         return prompt, self._response(record)
 
@@ -228,16 +230,6 @@ def _run_schema() -> "pa.Schema":
             *(pa.field(name, kind) for name, kind in lists.items()),
         ]
     )
-
-
-def _wrong_column(schema: "pa.Schema") -> str:
-    """The first column that has another type, or isn't there; empty where all are right."""
-    known = {field.name: field.type for field in _run_schema()}
-    for column in schema:
-        if column.type != known.get(column.name, column.type):
-            return f"column {column.name!r} holds {column.type}, not {known[column.name]}"
-    missing = [name for name in known if name not in {*schema.names, *LATER_COLUMNS}]
-    return f"column {missing[0]!r} is missing" if missing else ""
 
 
 def _row(prompt: Prompt, outcome: Response) -> ParquetRow:

@@ -16,8 +16,9 @@ from fidelity.metrics.tokens import Tokens
 from fidelity.pipeline import ComparisonRequest, compare, generate
 from fidelity.report.content import notes
 from fidelity.runs import teacher_forcing as teacher_forcing
+from fidelity.store.scored_pairs import together
 from fidelity.store.store import Store
-from fidelity.store.token_scores import Depth, ScoreWriter, scores_of, together
+from fidelity.store.token_scores import Depth, ScoreWriter, scores_of
 from fidelity.tokens.table import token_table
 from tests.conftest import Silent
 

@@ -252,6 +252,21 @@ def test_damaged_numbers_are_refused(store, damage, reason):
     assert len(str(error.value)) < 1000
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        written(b"PAR1"),
+        tables(lambda table: table.drop_columns(["ranks"])),
+        tables(lambda table: table.set_column(1, "repeat", [["x"] * len(table)])),
+    ],
+)
+def test_damaged_token_scores_are_refused(store, damage):
+    (scores,) = scores_of(Run(store.root / "runs" / "int8-a4ba6184"))
+    damage(scores.path / "chunk-00001.parquet")
+    with pytest.raises(StoreError, match=r"chunk-00001\.parquet: can't be read"):
+        scores.get("p0")
+
+
 def test_damaged_texts_of_tokens_are_refused(store):
     (scores,) = scores_of(Run(store.root / "runs" / "int8-a4ba6184"))
     (scores.path / "tokens.json").write_text('{"a": 1}')
