@@ -97,7 +97,7 @@ def excess_by_prompt(values: AmongRuns, better: Better) -> dict[str, float | Non
     """For each prompt: the mean similarity among the baseline's runs less that of the candidate to each of them.
 
     A two-sample statistic of the energy family, with the column as its kernel (docs/statistics.md): it is 0 on average
-    where the candidate is one more run of the baseline. Turned round where lower is better, so that positive is always
+    where the candidate is one more run of the baseline. Turned round where lower is better, so positive is always
     worse. None where either side could not be scored, and everywhere without a control or for a column that is neither
     better nor worse.
     """

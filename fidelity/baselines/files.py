@@ -72,7 +72,7 @@ class BaselineIndex(Manifest):
 
     @classmethod
     def upgrade(cls, data: JsonObject) -> JsonObject:
-        """Convert version 1, whose manifests are of version 1 too."""
+        """Convert version 1, which has manifests of version 1."""
         runs = data.get("runs")
         upgraded = (
             [RunManifest.upgrade(run) if isinstance(run, dict) else run for run in runs]
@@ -204,12 +204,14 @@ def _outcomes(directory: Path, name: str) -> list[Response]:
     file = _file(directory, f"tokens/{name}.parquet")
     tokens: list[ParquetRow] = read_parquet(file).to_pylist() if file.is_file() else [{}] * len(rows)
     if len(tokens) != len(rows):
-        raise StoreError(f"{file}: {len(tokens)} rows for {len(rows)} answers; take both from version control again")
+        raise StoreError(f"{file}: {len(tokens)} rows for {len(rows)} answers; restore both from version control")
     try:
         pairs = zip(rows, tokens, strict=True)
         return [response_of({**numbers, **row, "prompt_id": row.get("id")}) for row, numbers in pairs]
     except ValueError as error:
-        raise StoreError(f"{answers}: not exported answers ({error}); export anew") from None
+        raise StoreError(
+            f"{answers}: not exported answers ({error}); restore it from version control, or export again"
+        ) from None
 
 
 def _prompt_row(prompt: Prompt) -> JsonRow:
@@ -241,7 +243,7 @@ def _hash(file: Path) -> str:
 
 
 def _portable(manifest: RunManifest, directory: Path) -> RunManifest:
-    """The manifest with relative paths, so that two machines export the same bytes."""
+    """The manifest with relative paths, so two machines export the same bytes."""
     config = manifest.config.model_dump(mode="json", exclude=NOT_OF_THE_RUN)
     for *outer, key in LOCAL:
         place: JsonValue = config

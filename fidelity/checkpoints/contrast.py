@@ -38,7 +38,7 @@ class Contrast:
     baseline: str
     other: str
     inconclusive: bool
-    """Whether it can't be separated from drift, so that a gate's fail would be inconclusive."""
+    """Whether it can't be separated from drift, so a gate's fail would be inconclusive."""
 
 
 def contrast(baseline: Path, other: Path) -> tuple[Contrast, ...]:

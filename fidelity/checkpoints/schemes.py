@@ -34,7 +34,7 @@ class Scheme:
     number: str
     """`INT4`, `FP8`, `NVFP4`, `MXFP4`, `NF4`, `BF16`, `Q4_K`."""
     bits: int = 16
-    """Bits of a weight, without scales; 0 for GGUF types, whose blocks mix them."""
+    """Bits of a weight, without scales; 0 for GGUF types, which mix them in a block."""
     group: int | None = None
     """Weights in a row that share a scale; None if a row, a block or the tensor shares one."""
     block: tuple[int, int] | None = None

@@ -46,7 +46,7 @@ def local_directory(model: str, revision: str | None, *, download: bool = True) 
 def content_id(directory: Path, remembered: Path) -> str:
     """The identity of a checkpoint's content: the Hub's commit, or a SHA-256 over all its files.
 
-    Hashes are cached by path, size and modification time in the JSON file `remembered`, so that a large checkpoint is
+    Hashes are cached by path, size and modification time in the JSON file `remembered`, so a large checkpoint is
     read once.
     """
     if directory.parent.name == "snapshots":

@@ -15,7 +15,7 @@ INDEX = "model.safetensors.index.json"
 LARGEST_HEADER = 100_000_000
 """The maximum length of a header in bytes, as in safetensors."""
 SMALL = re.compile(r"(^|[._])(shape|[kv]_scale|kv_scale)$|quant_state\.")
-"""Small tensors whose content is read too: logical shapes, scales of the KV cache, bitsandbytes' descriptions."""
+"""Small tensors with content that is read: logical shapes, scales of the KV cache, bitsandbytes' descriptions."""
 LARGEST_CONTENT = 4096
 ITEM_BITS = {
     **dict.fromkeys(("F64", "I64", "U64"), 64),
@@ -192,7 +192,7 @@ def safetensors_header(file: Path) -> Header:
 
 
 def _gguf_files(file: Path) -> list[Path]:
-    """The files of a split model, whose names have their number and count: `...-00001-of-00003.gguf`."""
+    """The files of a split model, with number and count in their names: `...-00001-of-00003.gguf`."""
     numbered = re.fullmatch(r"(.+-)\d{5}-of-(\d{5})\.gguf", file.name)
     if numbered is None:
         return [file]

@@ -1,6 +1,6 @@
 """Supervises a server: `python -m fidelity.children.serving COMMAND...` runs it until it exits or stdin closes.
 
-The parent keeps stdin open, so that no server outlives a killed command.
+The parent keeps stdin open, so no server outlives a killed command.
 """
 
 import os

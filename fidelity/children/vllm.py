@@ -22,7 +22,7 @@ HEARTBEAT_S = 1.0
 
 
 class VllmInProcess:
-    """vLLM's `LLM`, and what was found out while loading it."""
+    """vLLM's `LLM`, and the engine's properties that are known after loading."""
 
     def __init__(self, arguments: JsonRecord, torchao: TorchAOFields | None) -> None:
         phases = self._phases = vllm_speed.Phases()

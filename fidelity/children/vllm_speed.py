@@ -85,7 +85,7 @@ def _model_memory(worker: Any) -> int | None:
 
 
 def _kv_cache(llm: Any) -> int | None:
-    """The KV cache of all workers. After 0.26 its tensors share one allocation, whose size each tensor reports."""
+    """The KV cache of all workers. After 0.26 its tensors share one allocation, and each reports its size."""
     try:
         tensors = llm.llm_engine.engine_core.engine_core.scheduler.kv_cache_config.kv_cache_tensors
         workers = int(llm.llm_engine.vllm_config.parallel_config.world_size)
@@ -99,7 +99,7 @@ def _kv_cache(llm: Any) -> int | None:
 def answer_alone(llm: Any, prompt: list[int], *, tokens: int, name: str) -> list[float]:
     """The time of each token, in seconds since the request, with nothing else in the engine and no prefix cached.
 
-    End tokens are ignored, so that all models generate the same number of tokens.
+    End tokens are ignored, so all models generate the same number of tokens.
     """
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind

@@ -61,7 +61,7 @@ def _dashboard(chosen: argparse.Namespace) -> int:
         os.environ[dashboard.GATE] = str(chosen.gate.resolve())
     from fidelity.dashboard import pages
 
-    pages.load()  # before the server is up, so that the first visitor doesn't wait for it
+    pages.load()  # before the server is up, so the first visitor doesn't wait for it
     from streamlit.web import cli
 
     door = Path(dashboard.__file__).with_name("app.py")

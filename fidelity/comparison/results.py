@@ -189,7 +189,7 @@ def evidence_of(result: ComparisonSet, candidate: Scores) -> Evidence:
 
 
 def _why_only_reference(candidate: Scores, scored: ScoredColumn) -> str:
-    """Why a column with a floor has the baseline alone as its reference; empty where it should: forced tokens."""
+    """Why a column with a floor has only the baseline as its reference; empty for token scores, where it should."""
     kind = scored.signature.partition("|")[0]
     if any(metric.kind == kind and metric.reads_token_scores for metric in every_metric()):
         return ""
@@ -246,7 +246,7 @@ def chance_level(scores: Scores, name: str) -> float | None:
 def keep(
     candidate: Scores, controls: Sequence[Scores], *, between_controls: Sequence[Scores] = (), candidates: int = 1
 ) -> Scores:
-    """Record the controls in a candidate's comparison, so that it can be read and judged later.
+    """Record the controls in a candidate's comparison, so it can be read and judged later.
 
     Args:
         candidate: The candidate's comparison.

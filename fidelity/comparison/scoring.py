@@ -1,4 +1,4 @@
-"""Scoring runs: each metric gets all pairs in one call, so that each text is read once. Scores go to the store."""
+"""Scoring runs: each metric gets all pairs in one call, so each text is read once. Scores go to the store."""
 
 import hashlib
 import json
@@ -96,8 +96,8 @@ class _Outcome:
 def score(scores: Sequence[Scores], metrics: Sequence[Metric], *, chance: bool = True) -> list[Scores]:
     """Return the scores of controls and candidates with the columns of all metrics, and store them.
 
-    References get no chance levels and no token scores: the scored tokens are the baseline's own. Without `chance`
-    nothing gets chance levels, for numbers that are not stored for good.
+    References get no chance levels and no token scores, which are only of the baseline's tokens. `chance=False` skips
+    the chance levels, for intermediate looks, which discard their numbers.
     """
     outcomes = [_Outcome()] * len(scores)
     for metric in metrics:
@@ -275,7 +275,7 @@ def _unmet(metric: Metric, scores: Scores) -> str | None:
 
 
 def _lacking(needs: frozenset[Need], scores: Scores) -> str | None:
-    """The message about a run whose answers all lack a needed field; None if both runs have it."""
+    """The message about a run without a needed field in any answer; None if both runs have it."""
     for need, words in RECORDED.items():
         for run, side in ((scores.baseline, "baseline"), (scores.run, "candidate")):
             if need in needs and all(getattr(getattr(pair, side), need) is None for pair in scores.pairing.pairs):

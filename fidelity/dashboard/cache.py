@@ -178,7 +178,7 @@ def _one_row(path: Path, name: str) -> dict[str, ColumnSummary]:
 
 
 class _Worker:
-    """One thread for slow computations, so that neither pages nor Ctrl-C wait for them."""
+    """One thread for slow computations, so neither pages nor Ctrl-C wait for them."""
 
     def __init__(self) -> None:
         self._lock, self._asked = threading.Lock(), dict[str, Future[Any]]()

@@ -114,7 +114,7 @@ def _filters(shelf: Shelf, entry: CatalogEntry, names: list[str], metric: str) -
 
 
 def _choice(title: str, names: Collection[str], *, key: str, all_reads: str, width: int = 210) -> str:
-    """One of the names, kept in the URL; ALL where none is chosen, or there is none to choose."""
+    """Choose one of the names, which the URL stores; ALL if none is chosen or available."""
     if not names:
         return ALL
     chosen: str = st.selectbox(

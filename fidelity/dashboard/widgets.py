@@ -87,9 +87,9 @@ def first_metric(names: Sequence[str]) -> str:
 
 
 def choose_comparison(shelf: Shelf) -> tuple[CatalogEntry | None, DeltaGenerator]:
-    """The page's comparison, kept in the URL, and the place beside its choice.
+    """The page's comparison, which the URL stores, and the container next to its selector.
 
-    What can't be read is in the list too. None where there is none that can be shown, after a note that says why.
+    Unreadable comparisons are in the list too. None if none can be shown; then a note has the reason.
     """
     left, right = st.columns([3, 2], vertical_alignment="bottom")
     ids = [entry.id for entry in shelf.entries]

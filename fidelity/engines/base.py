@@ -98,7 +98,7 @@ class StreamingEngine(Engine, Protocol):
 
 @runtime_checkable
 class TokenTexts(Protocol):
-    """An engine that reports the texts of tokens, so that token scores can be displayed as text."""
+    """An engine that reports the texts of tokens, so token scores can be displayed as text."""
 
     def token_texts(self, ids: Sequence[int]) -> list[str]:
         """Return the text of each single token; an incomplete character is U+FFFD."""

@@ -1,4 +1,4 @@
-"""The parent's side of an engine in a child process, so that a crash of the engine doesn't end the command."""
+"""The parent's side of an engine in a child process, so a crash of the engine doesn't end the command."""
 
 import json
 import os
@@ -49,7 +49,7 @@ runpy.run_module(module, run_name="__main__")"""
 class ChildEngine:
     """An engine that runs as `python -m MODULE` and communicates in JSON lines.
 
-    The records are complete before the child is told to exit, so its exit status doesn't matter for the run (vLLM can
+    The records are complete before the child is asked to exit, so its exit status doesn't matter for the run (vLLM can
     abort after the last output).
     """
 

@@ -15,7 +15,7 @@ SHARE_OF_A_PROCESSOR = 0.03
 LISTED_S = 2.0
 """Seconds that the list of processes stays valid, since creating it reads all of /proc."""
 GPU_WAIT_S = 5.0
-"""Seconds between two queries to the driver, whose count hardly changes after loading."""
+"""Seconds between two queries to the driver. Its count hardly changes after loading."""
 GROWTH = 1.01
 """The growth of resident memory after which PSS is read again, which takes the kernel 6 ms per GB."""
 KIB, MIB = 1 << 10, 1 << 20

@@ -56,7 +56,7 @@ def text_of(content: Any) -> str | None:
 def _tool_calls(message: ServerJson) -> str | None:
     """A message's tool calls as JSON with sorted keys; None if there are none.
 
-    Arguments that are JSON are parsed, so that spaces and the order of keys make no difference.
+    Arguments that are JSON are parsed, so spaces and the order of keys make no difference.
     """
     calls = message.get("tool_calls")
     if not calls and isinstance(message.get("function_call"), Mapping):  # the older form, of one call

@@ -36,7 +36,7 @@ def open_server(engine: OpenAIEngine, *, log: Path, on_progress: OnProgress) -> 
 def server_identity(engine: OpenAIEngine, *, remembered: Path) -> JsonObject:
     """What a server's outputs depend on, as the server reports it.
 
-    If it is unreachable or serves another model now, its last report is used, so that its finished runs are recognized.
+    If it is unreachable or serves another model now, its last report is used, so its finished runs are recognized.
     `remembered` is the JSON file with these reports.
 
     Raises:

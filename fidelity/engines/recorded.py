@@ -141,7 +141,7 @@ def _repeat(row: JsonRow, where: str) -> int:
     repeat = row.get("repeat", 0)
     if type(repeat) is not int or not 0 <= repeat < MOST_REPEATS:
         given = json.dumps(repeat)[:80]
-        raise ConfigError(f"{where}: 'repeat' must be a number from 0 to {MOST_REPEATS - 1:,}, found {given}")
+        raise ConfigError(f"{where}: 'repeat' must be a number from 0 to {MOST_REPEATS - 1:,}, got {given}")
     return repeat
 
 

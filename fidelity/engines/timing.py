@@ -72,7 +72,7 @@ class TimedEngine(WatchedEngine, Protocol):
 
 
 class TimedChild(ChildEngine):
-    """A child process whose model has the methods `time_alone` and `account`."""
+    """A child process with a model that has the methods `time_alone` and `account`."""
 
     def time_alone(self, prompts: Sequence[Prompt], requests: Sequence[Alone]) -> Iterator[Answered | Failure]:
         """See `TimedEngine.time_alone`."""
@@ -91,7 +91,7 @@ class TimedChild(ChildEngine):
 
 
 class StreamingChild(TimedChild):
-    """A child process whose model has the method `stream` too."""
+    """A child process with a model that has the method `stream` too."""
 
     def answer(
         self,

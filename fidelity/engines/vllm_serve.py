@@ -156,7 +156,7 @@ def _flag(option: str, value: Any) -> list[str]:
 
 
 class _Process:
-    """The server's process group, whose first process ends the group when this process closes its pipe."""
+    """The server's process group. Its first process ends the group when this process closes its pipe."""
 
     def __init__(self, command: list[str], *, env: Mapping[str, str], log: Path) -> None:
         self._log = log

@@ -57,7 +57,7 @@ def check(run: str, engine: VllmEngine | VllmServeEngine) -> None:
 def known_arguments() -> frozenset[str]:
     """The arguments of the installed vLLM's `LLM(...)`, from its source, since importing vLLM takes 15 s.
 
-    These are the parameters of `LLM.__init__` and the fields of `EngineArgs`. Empty if they aren't found, so that a
+    These are the parameters of `LLM.__init__` and the fields of `EngineArgs`. Empty if they aren't found, so a
     newer vLLM checks its arguments itself.
     """
     spec = find_spec("vllm")

@@ -15,7 +15,7 @@ from fidelity.store.manifests import RunManifest
 DTYPES = {"BF16": "bfloat16", "FP16": "float16", "FP32": "float32"}
 SHORT_DTYPES = {"half": "float16", "bf16": "bfloat16", "fp16": "float16", "fp32": "float32", "float": "float32"}
 OF_VLLM = ("vllm", "vllm-serve")
-"""Engines with vLLM's options, whose defaults are known."""
+"""Engines with vLLM's options and known defaults."""
 
 
 def configured(manifest: RunManifest) -> Mapping[str, Any]:
@@ -58,7 +58,7 @@ def kv_cache(manifest: RunManifest) -> str | None:
 
 
 def kv_cache_follows_from_the_checkpoint(manifest: RunManifest) -> bool:
-    """Whether the checkpoint sets the format of its KV cache, so that it belongs to the quantization."""
+    """Whether the checkpoint sets the format of its KV cache, so it belongs to the quantization."""
     asked = options_of(manifest).get("kv_cache_dtype") not in (None, "auto")
     return manifest.checkpoint.kv_cache is not None and not asked
 

@@ -24,9 +24,9 @@ from fidelity.stats.bootstrap import FEWEST_IN_TAIL_STUDY
 
 PROMPT_SETS = {"the starter set": 72, "Arena-Hard": 500}
 LEADING_CONFLICTS = ("number", "negation", "any")
-"""Kinds of conflict whose limits are active; limits of other kinds are written as comments."""
+"""Kinds of conflict with active limits; limits of other kinds are written as comments."""
 PREFERRED = ("sts", "rougeL")
-"""Columns whose margins are active; margins of other columns are comments. Without any of these: the first two."""
+"""Columns with active margins; margins of other columns are comments. Without any of these: the first two."""
 WIDTH = 112
 
 
@@ -43,7 +43,7 @@ def draft(
     The candidate's drift is not used, and the gate is marked as provisional for this candidate.
 
     Args:
-        evidence: The comparison whose baseline, control and prompts the gate is for.
+        evidence: The comparison with the gate's baseline, control and prompts.
         purpose: How much drift is acceptable.
         margins: Margins that the user sets, by column.
         breaks: Limits on hard breaks that the user sets, by check.

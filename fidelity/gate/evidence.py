@@ -12,7 +12,7 @@ from fidelity.stats import READING_SEED, RunNoise, run_noise
 from fidelity.store.manifests import RunManifest
 
 SEED = READING_SEED
-"""Seed of the prompts' order in the bounds and of the bootstrap. It is fixed, so that nobody can search for one."""
+"""Seed of the prompts' order in the bounds and of the bootstrap. It is fixed, so nobody can search for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class Evidence:
     shared_answers: tuple[SharedAnswers, ...] = ()
     """For candidate, baseline and each control; empty if it wasn't recorded."""
     candidates: int = 1
-    """The number of candidates compared together, whose verdicts hold simultaneously."""
+    """The number of candidates compared together. Their verdicts hold simultaneously."""
     prompt_tokens: PromptTokens | None = None
     """How baseline and candidate read the prompts; None if it wasn't recorded."""
     compares: tuple[Compares, ...] = ()

@@ -17,7 +17,7 @@ def out_of_reach(
     Lines that only warn are ignored.
 
     Args:
-        gate: The gate, whose columns are among the `offered`.
+        gate: The gate. Its columns are among the `offered`.
         offered: All columns that are scored, by name.
         prompts: The number of prompts.
         candidates: The number of candidates judged together; more candidates need more prompts.

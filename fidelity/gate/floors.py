@@ -45,9 +45,9 @@ def why_any_answer_passes(limit: float, measured: Measured) -> str:
     if distance > limit:
         return ""
     repair = (
-        "choose a smaller one" if distance >= 0.01 else "add a margin on a column that tells prompts apart (rougeL)"
+        "choose a smaller one" if distance >= 0.01 else "add a margin on a column that differs between prompts (rougeL)"
     )
-    return f"a limit of {limit:g} would accept answers to different prompts, whose excess is {distance:.3f}; {repair}"
+    return f"a limit of {limit:g} would accept answers to different prompts, with an excess of {distance:.3f}; {repair}"
 
 
 def why_anomalous(names: Collection[str], columns: Mapping[str, Measured], plan: VerdictPlan) -> str:

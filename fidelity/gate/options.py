@@ -22,7 +22,7 @@ READ_ELSEWHERE = frozenset(
         "tensor_parallel_size",
     }
 )
-"""Options whose effect is compared through the engine's report."""
+"""Options that are compared through the engine's report of their effect."""
 HARMLESS = frozenset(
     {
         "allow_deprecated_quantization",

@@ -89,7 +89,7 @@ at most 1 - confidence."""
     max_failed: Annotated[float, BeforeValidator(_no_percent)] = Field(default=0.02, ge=0, lt=1, strict=True)
     """The acceptable share of prompts without an answer."""
     primary: str | None = None
-    """The only column whose lines decide, with conflicts, hard breaks and failures. Other lines warn."""
+    """The only deciding column, with conflicts, hard breaks and failures. Other lines warn."""
     compares: Declared = ()
     """How candidates are meant to differ from the baseline, besides their own YAML: `engine`, or a list. Default:
     `quantization`. Any other difference makes a fail inconclusive."""
@@ -116,7 +116,7 @@ at most 1 - confidence."""
         )
 
     def confidence_of_each(self, candidates: int) -> float:
-        """The confidence of each of several verdicts, so that all of them hold at `confidence` (Bonferroni)."""
+        """The confidence of each of several verdicts, so all of them hold at `confidence` (Bonferroni)."""
         return 1 - (1 - self.confidence) / candidates
 
     def worst_floor_of(self, column: str) -> float | None:

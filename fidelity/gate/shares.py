@@ -31,13 +31,13 @@ def judge_share(kind: LineKind, name: str, limit: float, measured: Measured, stu
 
 
 def _why_batches_may_explain(measured: Measured, study: VerdictPlan) -> str:
-    """Why the candidate's share may be that of one more run of the baseline; empty where batches don't explain it."""
+    """Why the candidate's share can be that of another baseline run; empty if batches don't explain it."""
     excess = {prompt: value for prompt, value in measured.excess().items() if value is not None}
     noise = measured.run_noise(list(excess))
     if noise is None or (mean := sum(excess.values()) / len(excess)) > noise.distance(study.confidence):
         return ""
     moved = f"± {noise.distance(study.confidence):.1%} from batching"
-    return f"not surely more often than the baseline in other batches: {mean:+.1%}, {moved}"
+    return f"not significantly more often than the baseline in other batches: {mean:+.1%}, {moved}"
 
 
 def judge_failed(limit: float, evidence: Evidence, study: VerdictPlan) -> Judged:

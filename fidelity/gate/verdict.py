@@ -42,12 +42,12 @@ class Line:
     n_worst: int = 0
     """The number of the candidate's answers that could not be scored and count as worst."""
     asymptotic: bool = False
-    """True where the bounds promise their confidence only as n grows: those of a bootstrap, and the runs' share."""
+    """True if the confidence of the bounds is only asymptotic: those of a bootstrap, and the runs' share."""
     from_prompts: float | None = None
-    """Of the distance from the value to the bound on the limit's side: what the prompts account for."""
+    """The prompts' share of the distance from the value to the bound on the limit's side."""
     from_runs: float | None = None
-    """The same of the runs' batches; the distance is the root of the sum of both squares. None where no run's noise
-    is estimated: columns of forced tokens, and shares."""
+    """The share of the runs' batches; the distance is the root of the sum of both squares. None if no run's noise is
+    estimated: token columns, and shares."""
 
     @property
     def title(self) -> str:

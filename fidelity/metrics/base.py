@@ -22,7 +22,7 @@ class Metric(Settings, ABC):
 
     kind: str
     label: str | None = Field(default=None, pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")
-    """Prefix for the column names (`label.rouge1`), so that a kind can be used twice."""
+    """Prefix for the column names (`label.rouge1`), so a kind can be used twice."""
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -48,7 +48,7 @@ class Metric(Settings, ABC):
 
     @property
     def packages(self) -> tuple[str, ...]:
-        """Distributions whose version affects the numbers. They enter the signature.
+        """Distributions that affect the numbers by their version. They enter the signature.
 
         A `ClassVar` unless they depend on parameters.
         """
@@ -73,7 +73,7 @@ class Metric(Settings, ABC):
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
         """Return one value per pair and column. Pure: no I/O, no state, and any batch split gives the same numbers.
 
-        Without pairs the columns are empty, so that their names are known without data.
+        Without pairs the columns are empty, so their names are known without data.
         """
 
     def score_texts(self, baseline: Sequence[str], candidate: Sequence[str]) -> dict[str, Column]:

@@ -17,7 +17,7 @@ from fidelity.metrics.vectors import UNREADABLE, best_matches, harmonic_mean, wi
 from fidelity.records import Column, Pair, Side
 
 WINDOW = 120_000
-"""Characters whose token vectors are in memory at once: 30,000 tokens of English, 120 MiB with roberta-large."""
+"""Characters to hold in memory as token vectors: 30,000 tokens of English, 120 MiB with roberta-large."""
 
 LAYERS = {
     "roberta-large": 17,
@@ -141,7 +141,7 @@ class BertScore(EncoderMetric):
 
 
 def _portions(both: set[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
-    """The pairs in batches whose texts fit in memory."""
+    """The pairs in batches that fit in memory."""
     portion: list[tuple[str, str]] = []
     texts: set[str] = set()
     size = 0

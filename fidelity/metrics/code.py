@@ -31,7 +31,7 @@ class Code(Metric):
     [0, 1], symmetric. Nodes are the grammar's named ones, with their operator. Comments, names and literal values don't
     count: the same program with other names gives 1. Code on one side only gives 0; None where neither side has any.
 
-    Read are fences whose label names one of Python, JavaScript, TypeScript, Java, C, C++, Go, Rust, Bash, SQL and HTML;
+    Read are fences with a label for one of Python, JavaScript, TypeScript, Java, C, C++, Go, Rust, Bash, SQL and HTML;
     those without a label, as their counterpart or as what they look like; and bare code in a text without any fence,
     where it parses (`code_blocks`). Both are None where a text has more than 500,000 characters, or more than 32,000 of
     them are code in those languages.
@@ -40,7 +40,7 @@ class Code(Metric):
     kind: Literal["code"] = "code"
     exact_nodes: int = Field(default=50, ge=0)
     """Up to so many differing nodes a side (the product counts) the distance is exact. Beyond, it is the edit distance
-    of the labels in pre-order or post-order, the larger: a lower bound, so that the similarity is never too low."""
+    of the labels in pre-order or post-order, the larger: a lower bound, so the similarity is never too low."""
 
     extra: ClassVar[str] = "structure"
     packages: ClassVar[tuple[str, ...]] = (
@@ -74,7 +74,7 @@ class Code(Metric):
 
 
 def _too_much(a: Sequence[CodeBlock], b: Sequence[CodeBlock]) -> Side | None:
-    """The side whose code exceeds the limits; "pair" if there is no code."""
+    """The side with code beyond the limits; "pair" if there is no code."""
     if not (a or b):
         return "pair"
     sizes = [sum(len(block.code) for block in blocks) for blocks in (a, b)]

@@ -14,7 +14,7 @@ class Conflicts(Metric):
     """Whether the candidate contradicts the baseline in something that can be checked, by kind.
 
     Sentences, list items, table rows, statements of code and JSON values of both texts are aligned; only what is
-    aligned is compared. 0 or 1 per prompt and kind, lower is better, so that the mean is a share of prompts:
+    aligned is compared. 0 or 1 per prompt and kind, lower is better, so the mean is a share of prompts:
 
     - `conflict_number`: a number, date, time, sign, relation or unit differs, or numbers changed places.
     - `conflict_negation`: only one side has a negation (`not`, `n't`, `never`, `without`, ...).
@@ -71,7 +71,7 @@ class Conflicts(Metric):
         return [*columns, *(Column.of(name, values, better=better[name]) for name, values in shares.items())]
 
     def compare(self, pair: Pair) -> TextComparison | Side:
-        """The conflicts of a pair with their positions, or the side whose text is too long."""
+        """The conflicts of a pair with their positions, or the side with a too long text."""
         texts = pair.baseline.text, pair.candidate.text
         return too_long(*texts) or compare_texts(*texts, antonyms=self.antonyms)
 

@@ -14,7 +14,7 @@ class Counts(Metric):
     """`sentence_similarity` and `item_similarity`: the smaller count / the larger one. In [0, 1], symmetric.
 
     Sentences end with the stops of any script (. ! ? 。 । ؟ ...), and with a paragraph, heading or list item; code and
-    tables hold none. Thai writes no stops, so that a paragraph of it is one sentence. Items are those of Markdown
+    tables hold none. Thai writes no stops, so a paragraph of it is one sentence. Items are those of Markdown
     lists, nested ones too. None where neither text has one, and where a text is longer than 500,000 characters.
     """
 

@@ -16,15 +16,15 @@ Texts = tuple[str, ...]
 class Diversity(Metric):
     """The mean distance between two of a run's answers to one prompt: 1 - edit similarity of their words (`edit`).
 
-    Needs several repeats (a temperature above 0). In [0, 1]; 0 is a run whose answers are all equal.
+    Needs several repeats (a temperature above 0). In [0, 1]; 0 if all answers of a run are equal.
 
     - `diversity`: the candidate's diversity; descriptive.
     - `diversity_similarity`: 1 - |baseline's - candidate's|: symmetric, 1 if both are equally diverse.
     - `diversity_loss`: baseline's - candidate's, in [-1, 1], lower is better: positive where the candidate is less
-      diverse. What chance does to a prompt cancels out in its mean, so that a margin on it takes far fewer prompts.
+      diverse. What chance does to a prompt cancels out in its mean, so a margin on it takes far fewer prompts.
 
     These are numbers of a prompt, equal for all of its pairs: each pair includes the answers of both runs in the
-    prompt's other pairs, so that its value doesn't depend on which pairs are scored together. None with fewer than two.
+    prompt's other pairs, so its value doesn't depend on which pairs are scored together. None with fewer than two.
     """
 
     kind: Literal["diversity"] = "diversity"

@@ -19,9 +19,9 @@ class Edit(Metric):
     as they are; words, numbers and punctuation marks are normalized and case-folded (see `words`). Two texts without
     any unit give 1, one without gives 0.
 
-    With `profile`, `edit_words[decile=1]` to `[decile=10]` say where along the baseline it was edited: of the steps of
-    the alignment that lie in that tenth of the baseline's words, the share that keeps a word. An insertion lies where
-    the next baseline word is, or in the last tenth. None in a tenth without a baseline word: it has fewer than ten.
+    With `profile`, `edit_words[decile=1]` to `[decile=10]` show where the baseline was edited: the share of unchanged
+    words among the steps of the alignment in that tenth of the baseline's words. An insertion counts at the next
+    baseline word, or in the last tenth. None in a tenth without a baseline word (with fewer than ten words).
     """
 
     kind: Literal["edit"] = "edit"

@@ -18,7 +18,7 @@ class Markdown(Metric):
     """1 - tree edit distance / nodes of the larger document, both read as trees of blocks. In [0, 1], symmetric.
 
     Nodes are headings with their level, lists (ordered or not) and items, tables, rows and cells, quotes, code blocks
-    with their language, rules, HTML blocks and paragraphs; an item's first paragraph is the item itself, so that blank
+    with their language, rules, HTML blocks and paragraphs; an item's first paragraph is the item itself, so blank
     lines between items don't count. Words don't count. What is deleted, inserted or relabelled costs 1 each.
 
     None if neither text has more than paragraphs (plain prose has no structure), and if a text is longer
@@ -28,7 +28,7 @@ class Markdown(Metric):
     kind: Literal["markdown"] = "markdown"
     exact_nodes: int = Field(default=100, ge=0)
     """Up to so many differing nodes a side (the product counts) the distance is exact. Beyond, it is the edit distance
-    of the labels in pre-order or post-order, the larger: a lower bound, so that the similarity is never too low."""
+    of the labels in pre-order or post-order, the larger: a lower bound, so the similarity is never too low."""
 
     extra: ClassVar[str] = "structure"
     packages: ClassVar[tuple[str, ...]] = ("markdown-it-py", "apted", "rapidfuzz")

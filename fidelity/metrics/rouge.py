@@ -21,7 +21,7 @@ class Rouge(Metric):
     """ROUGE-1, -2, -L and -Lsum (Lin 2004): shared words, word pairs, and longest common subsequence of words.
 
     In [0, 1]. `rougeL` is over the whole text, `rougeLsum` line by line: each baseline line against all lines of the
-    candidate, so that lines in another order cost nothing. The columns are F1, symmetric but for `rougeLsum` (which of
+    candidate, so lines in another order cost nothing. The columns are F1, symmetric but for `rougeLsum` (which of
     several longest subsequences is taken depends on the side); with `parts: all` each also comes as `rouge1_precision`
     (share of the candidate's words) and `rouge1_recall` (share of the baseline's; the baseline is ROUGE's target). Two
     texts of the same words give exactly 1, in any language; two without any word give 1, one without gives 0. Texts too
@@ -53,7 +53,7 @@ class Rouge(Metric):
 
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
         read = _reader(_tokenizers(self.tokenizer, stem=self.stem), by_line=self.lsum)
-        # Sorted by baseline, so that each baseline is read once for all of its candidates.
+        # Sorted by baseline, so each baseline is read once for all of its candidates.
         order = sorted(range(len(pairs)), key=lambda i: pairs[i].baseline.text)
         scored = {i: self._compare(read(pairs[i].baseline.text), read(pairs[i].candidate.text)) for i in order}
         names = [name for name in Overlaps._fields if self.lsum or name != "rougeLsum"]

@@ -64,7 +64,7 @@ def token_values(baseline: TokenScores, other: TokenScores) -> TokenValues:
 
 @dataclass(frozen=True, slots=True)
 class _Shared:
-    """The tokens whose probability both models give, at each of n positions, and the mass of all others."""
+    """The tokens with a known probability in both models, at each of n positions, and the mass of all others."""
 
     log_p: Floats
     """(n, k + 1): the baseline's most likely tokens, and the answer's own unless it is among them."""
@@ -99,7 +99,7 @@ def kl_lower_bound(baseline: TokenScores, other: TokenScores) -> tuple[Floats, F
 
     Tokens with a known probability in both models (the most likely ones of both, and the answer's token) count
     separately, all others as one bucket. Merging outcomes never increases a divergence (data processing inequality),
-    so the exact KL is at least as large, and can be several times larger if p is flat. A bucket whose mass is only
+    so the exact KL is at least as large, and can be several times larger if p is flat. A bucket with a mass of only
     rounding error is ignored, which lowers the bound further. Exact up to the rounding of float32 (1e-6).
     """
     shared = _shared(baseline, other)
@@ -132,7 +132,7 @@ def exact_kl(baseline: TokenScores, other: TokenScores, *, ignore_below: float |
     Args:
         baseline: p, over the whole vocabulary.
         other: q, the same.
-        ignore_below: Ignore tokens whose log p is not above this, as llama.cpp's perplexity tool does with -16.
+        ignore_below: Ignore tokens with a log p of at most this, as llama.cpp's perplexity tool does with -16.
             Default: all tokens count.
     """
     n = min(len(baseline.token_ids), len(other.token_ids))

@@ -14,7 +14,7 @@ _BLOCK = 2048
 
 
 def best_matches(a: Vectors, b: Vectors) -> tuple[Vectors, Vectors]:
-    """Each row's highest product with a row of the other side, block by block, so that long texts fit in memory."""
+    """Each row's highest product with a row of the other side, block by block, so long texts fit in memory."""
     best_a, best_b = np.full(len(a), -1, np.float32), np.full(len(b), -1, np.float32)
     for i in range(0, len(a), _BLOCK):
         for j in range(0, len(b), _BLOCK):

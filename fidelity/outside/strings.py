@@ -1,4 +1,4 @@
-"""Making foreign text safe: invisible characters become visible, so that they can't act or hide anything."""
+"""Making foreign text safe: invisible characters become visible, so they can't act or hide anything."""
 
 import re
 from functools import cache
@@ -6,7 +6,7 @@ from functools import cache
 import regex
 
 LONGEST_REASON = 300
-"""Characters of a reason or a name that somebody else gives."""
+"""The maximum length of a reason or a name from outside."""
 WORD_JOINER = "\u2060"
 """An invisible character that prevents links and mentions; `visible` removes it from foreign text."""
 
@@ -17,7 +17,7 @@ def replace_lone_surrogates(text: str) -> str:
 
 
 def inert(text: str) -> str:
-    """Text for a terminal or the log of a CI: `visible`, and no line is a command of GitHub Actions."""
+    """Text for a terminal or a CI log: `visible`, and no line is a command of GitHub Actions."""
     return re.sub(r"(?m)^(\s*)(::|##\[)", r"\1> \2", visible(text))
 
 

@@ -33,7 +33,7 @@ def decision_of(plan: ComparisonPlan, candidate: CandidatePlan, result: Comparis
             paired = paired_with_references(run, candidate, plan, result, Store(Path(folder)))
             scored = scored_set(replace(result, candidates=(paired,)), plan, chance=False)
             evidence = evidence_of(scored, scored.candidates[0])
-            # Chance levels are only stored with the final verdict, so that all looks are alike.
+            # Chance levels are only stored with the final verdict, so all looks are alike.
             columns = {name: replace(measured, chance=None) for name, measured in evidence.columns.items()}
             verdict = judge(gate, replace(evidence, columns=columns, candidates=len(plan.candidates)))
             return None if verdict.outcome == "inconclusive" else verdict.outcome
@@ -46,6 +46,6 @@ def paired_with_references(
 ) -> Scores:
     """A candidate's run paired with the baseline and with each of its controls, in the given store."""
     reasoning = plan.baseline.reasoning
-    references = tuple(begin(control.run, run, store, reasoning, is_reference=True) for control in result.controls)
     scores = begin(result.baseline, run, store, reasoning, compares=candidate.config.compares)
+    references = tuple(begin(control.run, run, store, reasoning, is_reference=True) for control in result.controls)
     return replace(scores, references=references)

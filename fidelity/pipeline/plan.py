@@ -134,7 +134,7 @@ def _out_of_reach(request: ComparisonRequest, metrics: Sequence[Metric], prompts
 
 
 def _planned(baseline: RunConfig, config: RunConfig, plan: Callable[[RunConfig], list[Job]]) -> CandidatePlan:
-    """Plan a candidate. Its error is recorded, so that the other candidates are still compared."""
+    """Plan a candidate. Its error is recorded, so the other candidates are still compared."""
     try:
         return CandidatePlan(config, plan(candidate_of(baseline, config)))
     except FidelityError as error:

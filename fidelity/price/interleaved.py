@@ -1,4 +1,4 @@
-"""Measuring runs in turn (A B A B), so that slow changes of the machine affect both sides of a ratio alike."""
+"""Measuring runs in turn (A B A B), so slow changes of the machine affect both sides of a ratio alike."""
 
 import time
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ def measure_in_turn(runs: Sequence[tuple[RunConfig, Run]], *, store: Store, list
 
     A turn is one batch of the run's prompts (as many as fit in a chunk, the same ones for every run) and the requests
     of `latency`. It is appended to the earlier rounds of the run's measurement. The generated texts are discarded. A
-    run whose engine can't be timed is skipped.
+    run is skipped if its engine can't be timed.
 
     Raises:
         ConfigError: A run is stored or recorded, so it has no engine to measure.

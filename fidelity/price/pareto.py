@@ -16,7 +16,7 @@ from fidelity.store.runs import Run
 from fidelity.store.store import Store
 
 DRIFT = ("sts", "bertscore", "rougeL", "chrf", "edit_words", "prefix_agreement", "identical")
-"""Columns whose excess can be the drift: the first one that every candidate has is used."""
+"""Columns for the drift (their excess): the first one that every candidate has is used."""
 AXES = ("bytes", "memory", "tokens_per_s", "first_token", "answer", "cost")
 """The measures that decide whether a candidate is dominated."""
 Minimise = Literal["bytes", "latency", "cost"]
@@ -53,7 +53,7 @@ def drift_and_price(*results: ComparisonSet, column: str | None = None) -> Drift
 
     Args:
         results: Comparisons with the same baseline, for example from `load_comparison`.
-        column: The column whose mean excess is the drift. Default: the first of DRIFT that all candidates have.
+        column: The column for the drift (its mean excess). Default: the first of DRIFT that all candidates have.
     """
     base = results[0].baseline
     candidates = [(result, candidate) for result in results for candidate in result.candidates]

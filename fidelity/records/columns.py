@@ -17,11 +17,11 @@ Floats: TypeAlias = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A metric's numbers, one per pair, in the pairs' order; None means "this pair can't be scored", never 0 or NaN.
+    """A metric's numbers, one per pair, in the pairs' order. A pair that can't be scored is None, never 0 or NaN.
 
-    With `weights` (same length; None where the value is None) the mean is the sum of weight x value over the sum of
-    weights. `bounds` is the known range of a value, or None where there is none (a ratio, a change of log-probability).
-    A similarity is in [0, 1] with 1 = identical. A "neither" column is described, never judged.
+    With `weights` (same length; None if the value is None) the mean is the sum of weight x value over the sum of
+    weights. `bounds` is the known range of a value, or None (a ratio, a change of log-probability). A similarity is in
+    [0, 1] with 1 = identical. A "neither" column is descriptive, never judged.
     """
 
     name: str
@@ -31,8 +31,8 @@ class Column:
     summary: SummaryKind = "mean"
     bounds: tuple[float, float] | None = (0.0, 1.0)
     sides: Sequence[Side | None] | None = None
-    """For each pair whose answer keeps it from being scored, None where it is scored. None as a whole where every pair
-    is scored; where pairs are unscored, it is not known, as in stores of earlier versions."""
+    """The side that keeps each pair from being scored, None for scored pairs. None as a whole if every pair is scored,
+    or if it is unknown, as in stores of earlier versions."""
 
     @classmethod
     def of(
@@ -53,10 +53,10 @@ class Column:
 
     @property
     def worst(self) -> float | None:
-        """What a candidate's answer that can't be scored counts as.
+        """The value of a candidate's answer that can't be scored.
 
-        None where there is no such number: the column isn't judged, its range is unknown, or its mean is weighted by
-        what the answer doesn't have. A gate line on such a column can't pass while an answer is unscored.
+        None if there is no such number: the column isn't judged, its range is unknown, or its mean has weights that the
+        answer lacks. A gate line on such a column can't pass while an answer is unscored.
         """
         if self.better == "neither" or self.bounds is None or self.weights is not None:
             return None
@@ -64,7 +64,7 @@ class Column:
 
     @property
     def judged_values(self) -> Sequence[float | None]:
-        """The values as a candidate is judged by them: the worst one where its answer alone can't be scored."""
+        """The values for judging a candidate: the worst value if only its answer can't be scored."""
         if self.sides is None or self.worst is None:
             return self.values
         pairs = zip(self.values, self.sides, strict=True)

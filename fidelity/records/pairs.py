@@ -16,16 +16,16 @@ class Pair:
     baseline: Generation
     candidate: Generation
     baselines: tuple[Generation, ...] = ()
-    """With several repeats: what the baseline said in each of the prompt's pairs, this one's among them."""
+    """With several repeats: the baseline's generations in all of the prompt's pairs, including this one."""
     candidates: tuple[Generation, ...] = ()
-    """The same of the candidate, in the same order."""
+    """The candidate's generations, in the same order."""
     token_scores: tuple[TokenScores, TokenScores] | None = None
-    """What both models make of the baseline's tokens, its own scores first; only for metrics that read it."""
+    """Both models' scores of the baseline's tokens, the baseline's first; only for metrics that need them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sameness:
-    """Whether two runs said the very same; None where a run doesn't tell (it has no token ids, or no logprobs)."""
+    """Whether two runs are equal in each respect; None if unknown (a run has no token ids, or no logprobs)."""
 
     __pydantic_config__ = REFUSE_UNKNOWN_KEYS
 
@@ -36,33 +36,33 @@ class Sameness:
 
 @dataclass(frozen=True, slots=True)
 class PromptTokens:
-    """The prompts of two runs as their models read them, in tokens, pair by pair."""
+    """A comparison of the prompts of two runs as their models read them, in tokens."""
 
     pairs: int
     known: int
-    """Pairs where both runs tell how many tokens the prompt had."""
+    """The number of pairs for which both runs report the prompt's length."""
     hashed: int
-    """Pairs where both tell which tokens."""
+    """The number of pairs for which both report the prompt's tokens."""
     differing: int
-    """Pairs where number or tokens differ, as far as both are known."""
+    """The number of pairs for which length or tokens differ, as far as known."""
     example: str | None = None
     """The id of the first prompt that differs."""
     baseline_tokens: int | None = None
-    """How many tokens the baseline read that prompt as."""
+    """The length of that prompt in the baseline, in tokens."""
     other_tokens: int | None = None
-    """The same of the other run."""
+    """The length of that prompt in the other run, in tokens."""
 
     @property
     def same(self) -> bool:
-        """Whether all prompts are proven to be the same tokens."""
+        """Whether all prompts are proven to have the same tokens."""
         return self.hashed == self.pairs > 0 and not self.differing
 
 
 @dataclass(frozen=True, slots=True)
 class SharedAnswers:
-    """How many answers exactly two of three runs share: a control has no reason to be nearer to the candidate."""
+    """The number of answers that exactly two of three runs share. A control should not be closer to the candidate."""
 
     candidate_and_control: int
-    """Answers of the candidate and the control that are equal, where the baseline's is another."""
+    """Answers that are equal in candidate and control, and different in the baseline."""
     baseline_and_control: int
-    """Answers of the baseline and the control that are equal, where the candidate's is another."""
+    """Answers that are equal in baseline and control, and different in the candidate."""

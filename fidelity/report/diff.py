@@ -22,7 +22,7 @@ class Piece:
     kind: Literal["both", "baseline", "candidate"]
     text: str
     spelling: bool = False
-    """Whether it differs from its counterpart only in normalization, so that both look equal."""
+    """Whether it differs from its counterpart only in normalization, so both look equal."""
 
 
 def word_diff(baseline: str, candidate: str) -> list[Piece]:
@@ -57,7 +57,7 @@ def _spelled(text: str, other: str) -> str:
 
 
 SpacedWord = tuple[str, str]
-"""A word with the white space before it. The last word is empty, so that no white space is lost."""
+"""A word with the white space before it. The last word is empty, so no white space is lost."""
 CommonRun = tuple[int, int, int]
 """A run of common words: its position in the baseline, in the candidate, and its length."""
 

@@ -1,6 +1,6 @@
 """The comparison as Markdown that fits in a pull-request comment: the verdict first, then its reasons.
 
-Outputs of models are only in fenced blocks. Strings from users, engines and files are escaped, so that they can't
+Outputs of models are only in fenced blocks. Strings from users, engines and files are escaped, so they can't
 create links, mentions, HTML or tables.
 """
 

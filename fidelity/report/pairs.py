@@ -24,7 +24,7 @@ class Ranking:
     order: tuple[int, ...]
     """The pairs' indices, worst first; pairs that nobody could be scored on come last."""
     conflicts_first: bool = False
-    """Whether conflicts were scored, so that pairs with a conflict come first."""
+    """Whether conflicts were scored, so pairs with a conflict come first."""
 
     @property
     def title(self) -> str:

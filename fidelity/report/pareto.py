@@ -26,7 +26,7 @@ def pareto_charts(result: ComparisonSet) -> Iterator[str]:
 
 
 def _pareto_chart(column: str, name: str, points: Sequence[Point]) -> str:
-    """Ratios on a logarithmic axis, so that half and twice as much are equally far from the baseline."""
+    """Ratios on a logarithmic axis, so half and twice as much are equally far from the baseline."""
     across = [math.log2(point.ratios[name].value) if name in point.ratios else 0.0 for point in points]
     up = [point.drift or 0.0 for point in points]
     x, y = _scale(across, EDGE + MARK, WIDTH - EDGE), _scale(up, HEIGHT - EDGE, EDGE / 2)

@@ -28,7 +28,7 @@ COLUMNS = {
     "decode_tok_s": ("next_token", True),
     "prefill_tok_s": ("first_token[prefill 64]", True),
 }
-"""Meta's columns, fidelity's measures, and whether a column is a speed, whose inverse is the time."""
+"""Meta's columns, fidelity's measures, and whether a column is a speed (the inverse of a time)."""
 SCORES = ("rouge1", "rougeL", "bertscore", "sts")
 """The columns that Kurtic et al. report."""
 

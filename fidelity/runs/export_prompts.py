@@ -42,7 +42,7 @@ def batch_rows(config: RunConfig, *, limit: int | None) -> list[dict[str, object
     """The lines of an OpenAI batch's input file, with the run's sampling.
 
     Parameters that OpenAI's API doesn't know (top_k, min_p, repetition_penalty) are written only if the run sets them;
-    vLLM's batch runner accepts them. Repeats are one line with `n`, whose seeds the service chooses.
+    vLLM's batch runner accepts them. Repeats are one line with `n`; the service chooses the seeds.
     """
     sampling = config.sampling or Sampling()
     given = sampling.model_dump(mode="json", exclude_defaults=True, exclude={"repeats"})

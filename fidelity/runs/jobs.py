@@ -85,7 +85,7 @@ class Job:
 
     @property
     def streamed(self) -> bool:
-        """Whether batching is continuous, so that each answer is written when it finishes."""
+        """Whether batching is continuous, so each answer is written when it finishes."""
         return self.config.drained is None
 
     @property
@@ -108,7 +108,7 @@ def chunks(count: int, *, largest: int, seed: int, order: Sequence[int] | None =
 
     A given `order` is used instead of the permutation; it must be as good as random.
 
-    Sizes are drawn between a quarter of the largest and the largest, which is at most half of all, so that two seeds
+    Sizes are drawn between a quarter of the largest and the largest, which is at most half of all, so two seeds
     give different compositions: on a CPU the order within a single batch changes nothing.
     """
     draw = random.Random(seed)

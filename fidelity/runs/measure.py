@@ -22,11 +22,11 @@ from fidelity.stats import READING_SEED, reading_order
 from fidelity.store.measurements import ChunkTime, LatencyTimes, Measurement, ModelSize, ServedRequests, TimedRequest
 
 OVER_RUNS = ("prefill", "decode", "prefill and decode")
-"""Phases whose time an engine accumulates over everything that it generates."""
+"""Phases that an engine times in total, over everything that it generates."""
 
 
 QUANTIZES = {"quantization", "quantization_config"}
-"""Options that quantize while loading, so that the files don't show the size in memory."""
+"""Options that quantize while loading, so the files don't show the size in memory."""
 
 
 STRETCHES = 12
@@ -141,7 +141,7 @@ def size_of(config: RunConfig, info: EngineInfo) -> ModelSize | None:
 
 
 def time_alone(engine: TimedEngine, prompts: Sequence[Prompt], asked: Latency) -> LatencyTimes:
-    """Send one request at a time: each prompt once per repeat, so that slow changes of the machine affect all equally.
+    """Send one request at a time: each prompt once per repeat, so slow changes of the machine affect all equally.
 
     One request of every kind is sent first as a warm-up and discarded.
     """

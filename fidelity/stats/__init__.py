@@ -1,4 +1,4 @@
-"""Statistics of excess and verdicts: numbers in, numbers out. Knows nothing of metrics, prompts' texts or stores.
+"""Statistics of excess and verdicts: numbers in, numbers out, independent of metrics, texts and stores.
 
 `betting` has the gate's bound, valid at any sample size; `bootstrap` the intervals for looking at; `shares` exact
 binomial answers; `correction` several tests at once; `planning` what a study of this size can see; `ratios` how many

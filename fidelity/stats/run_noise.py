@@ -1,7 +1,7 @@
-"""The noise of runs: how far a mean excess moves with the batches that its runs happened to have.
+"""The noise of runs: how much a mean excess varies with the batches of its runs.
 
-Prompts that share a batch share its luck, so a mean over prompts keeps some of it however many prompts there are. How
-much is seen between runs alone. docs/statistics.md has the model, and what was measured.
+Prompts in a batch share its noise, so a mean over prompts contains some of it for any number of prompts. Only
+differences between runs show how much. docs/statistics.md has the model and measurements.
 """
 
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from fidelity.records import Floats
 
 @dataclass(frozen=True, slots=True)
 class RunNoise:
-    """What a mean excess would vary by with other runs on the same prompts, beyond what prompts explain."""
+    """The variation of a mean excess with other runs on the same prompts, beyond what prompts explain."""
 
     error: float
-    """Standard error, in the column's unit; 0 where the runs vary no more than their prompts do."""
+    """Standard error, in the column's unit; 0 if the runs vary no more than their prompts do."""
     freedom: int
-    """Degrees of freedom behind it: the number of controls."""
+    """Degrees of freedom: the number of controls."""
 
     def distance(self, confidence: float) -> float:
         """From the mean to a one-sided bound: Student's t times the error. Asymptotic: normal noise of runs."""
@@ -29,19 +29,19 @@ class RunNoise:
 
 
 def run_noise(candidate: Floats, floor: Floats, *, weights: Floats | None = None) -> RunNoise:
-    """The noise of the runs behind a mean excess whose references are all of a baseline's runs.
+    """Estimate the noise of runs of a mean excess, with all of a baseline's runs as references.
 
-    With K >= 2 controls each of the K + 1 runs is held against the others as if it were the candidate. Their mean
+    With K >= 2 controls each of the K + 1 runs is compared with the others as if it were the candidate. Their mean
     excesses h_r have no true excess in them, and K (K + 2) / (K + 1)^3 sum h_r^2 estimates what the candidate's
     varies by (jackknife, K degrees of freedom). From three controls on, half of what independent prompts would give
-    by themselves is taken away, since the prompts' share has it already; with fewer the estimate is small too often by
-    chance. With one control there are only the candidate's means to its two references: 3/4 of their squared
-    difference, one degree of freedom. docs/statistics.md has what else was tried.
+    by themselves is subtracted, since the prompts' share includes it already; with fewer controls the estimate would
+    be too small too often. With one control there are only the candidate's means to its two references: 3/4 of their
+    squared difference, one degree of freedom. docs/statistics.md has the alternatives that were tried.
 
     Args:
         candidate: References x prompts.
         floor: Pairs of references, in the order of `itertools.combinations`, x prompts.
-        weights: Of the prompts; all the same if not given.
+        weights: The prompts' weights. Default: equal.
     """
     shares = np.ones(candidate.shape[1]) if weights is None else weights
     if not shares.sum():
@@ -61,12 +61,12 @@ def run_noise(candidate: Floats, floor: Floats, *, weights: Floats | None = None
 
 
 def _excess_as_candidate(run: int, floor: Floats, pairs: list[tuple[int, int]]) -> Floats:
-    """By prompt: the mean of the pairs without a run less that of its own."""
+    """By prompt: the mean of the pairs without a run minus the mean of its pairs."""
     own = np.array([run in pair for pair in pairs])
     excess: Floats = floor[~own].mean(axis=0) - floor[own].mean(axis=0)
     return excess
 
 
 def _no_rounding(error: float) -> float:
-    """Runs that are all alike give exactly 0."""
+    """The noise; exactly 0 for equal runs."""
     return error if error > 1e-12 else 0.0

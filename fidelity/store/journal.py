@@ -1,4 +1,4 @@
-"""The journal of a chunk: one line per finished answer, so that a killed command doesn't ask for it again."""
+"""The journal of a chunk: one line per finished answer, so a killed command doesn't ask for it again."""
 
 import json
 from collections.abc import Iterator

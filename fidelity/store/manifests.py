@@ -48,7 +48,7 @@ class RunDraft(Manifest):
     config: RunConfig
     """The run's YAML, without the keys that don't affect outputs."""
     sampling: Sampling | None
-    """None for recorded outputs, whose sampling is unknown."""
+    """None for recorded outputs (unknown)."""
     prompts_digest: str
     chunk: int | None
     """The maximum size of a drained batch; None with continuous batching."""

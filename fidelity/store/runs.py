@@ -179,7 +179,7 @@ class RunWriter:
             draft.write_text(manifest.model_dump_json(), encoding="utf-8")
 
     def subset(self, numbers: Iterable[int], prompts: Sequence[Prompt], manifest: RunDraft, *, path: Path) -> Run:
-        """Write the answers of some chunks as a separate run. The chunks remain, so that more can follow."""
+        """Write the answers of some chunks as a separate run. The chunks remain, so more can follow."""
         chunks = [self.path / f"chunk-{number:05d}.parquet" for number in sorted(numbers)]
         return _write_run(path, chunks, prompts, manifest)
 

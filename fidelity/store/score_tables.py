@@ -1,4 +1,4 @@
-"""Token scores as Parquet: an answer is a row and a row group, so that only one is in memory at a time."""
+"""Token scores as Parquet: an answer is a row and a row group, so only one is in memory at a time."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -50,7 +50,7 @@ def scores_in(row: "pa.RecordBatch") -> TokenScores | Failure:
 
 
 def is_whole_vocabulary(scores: TokenScores) -> bool:
-    """Whether the columns are the whole vocabulary by id, so that the ids need not be stored."""
+    """Whether the columns are the whole vocabulary by id, so the ids need not be stored."""
     return scores.top_ids.shape[0] > 0 and scores.top_ids.strides[0] == 0
 
 

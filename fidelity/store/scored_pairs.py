@@ -56,5 +56,5 @@ def _why_not(run: Run, baseline: Run, whole_vocabulary: bool) -> str:
     ]
     if notes and not whole_vocabulary:
         return notes[0]
-    what = "over the whole vocabulary (kl: {exact: true})" if whole_vocabulary else "by forcing"
+    what = "over the whole vocabulary (kl: {exact: true})" if whole_vocabulary else "(teacher forcing)"
     return f"{run.name} did not score the tokens of {baseline.name} {what}"

@@ -72,7 +72,7 @@ class Store:
         return {place: reason for place, reason in reasons.items() if reason}
 
     def _complete(self, folder: str) -> list[Path]:
-        """What is finished there, whatever its manifest is, apart from symbolic links that lead out of the store."""
+        """The finished directories in a folder, without symbolic links that lead out of the store."""
         finished = [path for path in _entries(self.root / folder) if os.path.lexists(path / MANIFEST)]
         return [path for path in finished if not leaves(self.root, path)]
 
@@ -144,7 +144,7 @@ class Store:
 
 
 def _entries(folder: Path) -> list[Path]:
-    """What a folder holds, by name; nothing where it can't be listed."""
+    """The entries of a folder, by name; empty if it can't be listed."""
     try:
         return sorted(folder.iterdir())
     except OSError:
@@ -152,7 +152,7 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _why_unreadable(folder: Path) -> str:
-    """Why nothing of what a folder holds can be listed; empty where it can, and where there is no such folder yet."""
+    """Why a folder can't be listed; empty if it can, or if it doesn't exist yet."""
     try:
         next(folder.iterdir(), None)
     except FileNotFoundError:

@@ -168,7 +168,7 @@ class ScoreWriter:
         return None if None in reasons or not reasons else f"{reasons[0]}"
 
     def subset(self, numbers: Iterable[int], path: Path) -> "ScoreWriter":
-        """Copy some of the chunks to another directory. They remain here, so that more can follow."""
+        """Copy some of the chunks to another directory. They remain here, so more can follow."""
         path.mkdir(parents=True, exist_ok=True)
         for file in (*map(self._chunk, numbers), self.path / TEXTS):
             if file.is_file():

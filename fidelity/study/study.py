@@ -1,6 +1,6 @@
 """A study: many sizes and formats, each family a baseline and its candidates, on shared prompts.
 
-Missing runs are generated family by family, so that every model is loaded once. A failure is recorded and the rest
+Missing runs are generated family by family, so every model is loaded once. A failure is recorded and the rest
 continues. The store has the same layout as after `compare`, so a killed study resumes where it stopped.
 """
 
@@ -57,7 +57,7 @@ class StudyFile(Settings):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=100)
     prompts: RelativePath | None = None
-    """The default for baselines without their own; recorded and stored baselines have theirs."""
+    """The default for baselines without their own; recorded and stored baselines contain their prompts."""
     sampling: Sampling | None = None
     """The default for baselines without their own."""
     batching: Batching | None = None
@@ -189,7 +189,7 @@ def _compared(cells: dict[str, Cell], result: ComparisonSet) -> dict[str, Cell]:
 
 
 def _why_not(family: Family, config: RunConfig, store: Store, limit: int | None) -> str:
-    """The error of a candidate that can't be planned, so that the others can continue."""
+    """The error of a candidate that can't be planned, so the others can continue."""
     try:
         if not isinstance(family.baseline.engine, StoredEngine):
             prompts = prompts_of(family.baseline, limit)

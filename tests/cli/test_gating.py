@@ -173,7 +173,7 @@ class TestCheck:
         shutil.rmtree(workspace.folder / "fidelity-store" / "runs")
         code, _, error = fidelity("gate", "check", comparison(workspace, "bad"), "--gate", gate)
         assert code == 2
-        assert "no finished run" in error
+        assert "not a finished run" in error
 
 
 class TestInit:

@@ -122,13 +122,13 @@ class TestAnswers:
 
 
 BAD = {
-    "garbage": (Reply(b"\x00\x01\x02"), "no JSON"),
+    "garbage": (Reply(b"\x00\x01\x02"), "not JSON"),
     "html": (Reply(b"<!DOCTYPE html><p>Log in"), "HTML: '<!DOCTYPE html><p>Log in'"),
     "empty": (Reply(b""), "an empty body"),
     "error": (Reply({"error": {"message": "out of memory"}}), "an error instead of an answer: 'out of memory'"),
     "utf-8": (Reply(b'{"choices": "\xf0\x9f'), r"not UTF-8 \(unexpected end of data at byte 13 of 15\)"),
     "list": (Reply(b"[1]"), "JSON that is not an object"),
-    "deep": (Reply(b"[" * 100_000), "no JSON"),
+    "deep": (Reply(b"[" * 100_000), "not JSON"),
     "none": (Reply({"choices": []}), "0 choices instead of one"),
     "two": (Reply({"choices": [{"index": 0}, {"index": 0}]}), "2 choices instead of one"),
     "missing": (Reply({"id": "x"}), "no choices instead of one"),

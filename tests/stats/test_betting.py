@@ -51,7 +51,7 @@ def test_missing_values_are_as_if_the_prompt_were_not_there():
 
 
 def test_what_does_not_fit_is_refused():
-    with pytest.raises(ValueError, match=r"1 of 2 values lie outside \[0, 1\], the first is 1.5"):
+    with pytest.raises(ValueError, match=r"1 of 2 values are outside \[0, 1\], the first is 1.5"):
         stats.betting_bound(["a", "b"], [0.5, 1.5], low=0, high=1)
     with pytest.raises(ValueError, match="3 ids, 1 values"):
         stats.betting_bound(names(3), [0.5], low=0, high=1)
