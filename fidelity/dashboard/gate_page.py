@@ -13,7 +13,7 @@ from fidelity.dashboard.catalog import CatalogEntry, Shelf, mark_of
 from fidelity.dashboard.summaries import ColumnSummary
 from fidelity.dashboard.verdict_panel import gate_for, judge_and_show
 from fidelity.dashboard.widgets import PREFERRED, choose_comparison, come_back, label, note, quiet
-from fidelity.gate import LIMIT_KEYS, Gate
+from fidelity.gate import Gate
 from fidelity.report import shown_in_table
 
 NO_GATE_FILE = (
@@ -81,8 +81,7 @@ def _start(shelf: Shelf, entry: CatalogEntry, columns: dict[str, ColumnSummary])
     ]
     written, why = drafted(str(path), mark_of(path / "manifest.json"), tuple(dict.fromkeys(likely))[:2])
     limits = {key: value for key, value in yaml.safe_load(written or "{}").items() if value is not None}
-    proposed = Gate.model_validate(limits) if limits.keys() & set(LIMIT_KEYS) else Gate.model_construct()
-    return proposed.model_copy(update={"provisional": entry.candidate_id}), why
+    return Gate.model_construct(**{**limits, "provisional": entry.candidate_id}), why
 
 
 def _gate(columns: dict[str, ColumnSummary], start: Gate, confidence: float) -> Gate | None:

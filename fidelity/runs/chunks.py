@@ -8,7 +8,8 @@ from fidelity.engines import Engine, StreamingEngine
 from fidelity.records import Failure, Generation
 from fidelity.runs.jobs import Asked, Job
 from fidelity.runs.listener import RunProgress
-from fidelity.runs.measure import Done, RunWatch
+from fidelity.runs.measure import RunWatch
+from fidelity.store.measurements import ChunkTime
 from fidelity.store.runs import RunWriter
 
 
@@ -56,7 +57,8 @@ class ChunkGeneration:
             for n, outcome in engine.answer(prompts, self.job.sampling, repeats, admission=self.job.admission):
                 journal.add(left[n], replace(outcome, repeat=repeats[n]))
                 tokens += _tokens(outcome)
-            self.watch.stream_finished(self.progress.reports, Done(len(left), tokens, time.monotonic() - began))
+            whole = ChunkTime(prompts=len(left), tokens=tokens, seconds=time.monotonic() - began)
+            self.watch.stream_finished(self.progress.reports, whole)
             answered = [asked[place].prompt for place in journal.places]
             with self.watch.writing():
                 self.writer.add_chunk(number, answered, (outcome for _, outcome in journal.outcomes()))

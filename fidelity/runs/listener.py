@@ -4,7 +4,7 @@ import time
 from typing import Protocol
 
 from fidelity.engines import Progress
-from fidelity.runs.measure import Done
+from fidelity.store.measurements import ChunkTime
 
 
 class Listener(Protocol):
@@ -28,7 +28,7 @@ class RunProgress:
     def start(self, run: str, *, done: int, total: int) -> None:
         """Begin with a run, of which `done` answers are there already."""
         self._run, self._done, self._total, self._tokens, self._seconds = run, done, total, 0, 0.0
-        self.reports: list[Done] = []
+        self.reports: list[ChunkTime] = []
         """The engine's reports since the start, about one per second."""
         self._listener.progress(run, done, total, 0, 0.0)
         self._since = time.monotonic()
@@ -37,7 +37,7 @@ class RunProgress:
         """Receive an engine's report within a chunk."""
         seconds = time.monotonic() - self._since
         done, tokens = self._done + progress.prompts, self._tokens + progress.tokens
-        self.reports.append(Done(progress.prompts, progress.tokens, seconds))
+        self.reports.append(ChunkTime(prompts=progress.prompts, tokens=progress.tokens, seconds=seconds))
         self._listener.progress(self._run, done, self._total, tokens, seconds)
 
     def resumed(self, prompts: int) -> None:
