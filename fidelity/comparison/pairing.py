@@ -59,7 +59,7 @@ class Pairing:
 
 @dataclass(frozen=True)
 class PairedRuns:
-    """Two runs whose outputs are compared."""
+    """Two runs to compare."""
 
     baseline: Run
     other: Run

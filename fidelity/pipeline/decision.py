@@ -21,7 +21,7 @@ def decision_of(plan: ComparisonPlan, candidate: CandidatePlan, result: Comparis
 
     Args:
         plan: The comparison's plan.
-        candidate: The candidate whose run is judged.
+        candidate: The candidate to judge.
         result: The baseline with its controls, paired.
     """
     gate = plan.request.gate

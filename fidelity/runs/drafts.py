@@ -18,7 +18,7 @@ from fidelity.store.store import Store
 
 
 def draft_of(job: Job, engine: Engine, store: Store, *, resumed: int = 0) -> RunDraft:
-    """The manifest of a job whose engine is open."""
+    """The manifest of a job, once its engine is open."""
     recorded = isinstance(job.config.engine, RecordedEngine)
     return RunDraft(
         name=job.name,

@@ -32,6 +32,6 @@ class SharedEngine:
         return self._opened[1]
 
     def close(self) -> None:
-        """Close what is open; the next job opens its engine anew."""
+        """Close the open engine."""
         self._opened = None
         self._stack.close()

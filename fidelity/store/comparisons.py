@@ -30,7 +30,7 @@ class _StoredColumn(Record):
     summary: SummaryKind
     bounds: tuple[float, float] | None
     sides: bool = False
-    """Whether a column says whose answer keeps pairs from being scored; older versions stored none."""
+    """Whether a second column has the side of each unscored pair; older versions stored none."""
     digest: str | None = None
     """Of the numbers; None in tables of older versions."""
 

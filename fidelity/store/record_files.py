@@ -94,7 +94,7 @@ def _read_json(file: Path, kind: type[Manifest]) -> JsonObject:
     try:
         data = read_json(_bytes(file), unique_keys=True)
     except FileNotFoundError:
-        raise StoreError(f"{file.parent}: not a {kind.what}: {file.name} is missing") from None
+        raise StoreError(f"{file.parent}: no {kind.what} ({file.name} is missing)") from None
     except (OSError, ValueError) as error:
         raise StoreError(f"{file}: damaged ({error}); {kind.remedy(file)}") from error
     if not isinstance(data, dict) or "schema_version" not in data:

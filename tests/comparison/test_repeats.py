@@ -312,8 +312,8 @@ class TestRecorded:
     @pytest.mark.parametrize(
         ("lines", "message"),
         [
-            ([{"id": "a", "text": "x", "repeat": -1}], "'repeat' must be a number from 0, got -1"),
-            ([{"id": "a", "text": "x", "repeat": True}], "'repeat' must be a number from 0, got true"),
+            ([{"id": "a", "text": "x", "repeat": -1}], "'repeat' must be a number from 0 to 9,999, got -1"),
+            ([{"id": "a", "text": "x", "repeat": True}], "'repeat' must be a number from 0 to 9,999, got true"),
             ([{"id": "a", "text": "x", "repeat": 2}, {"id": "a", "text": "y"}], "a 'repeat' 2 but no 1"),
             ([{"id": "a", "text": "x", "repeat": 1}, {"id": "a", "text": "y", "repeat": 1}], "but no 0"),
             ([{"id": "a", "text": "x"}, {"id": "a", "text": "y"}], "line 2: the id 'a' is used twice"),
