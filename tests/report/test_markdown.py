@@ -182,7 +182,7 @@ class TestInert:
         expected = [
             "❌ fidelity: fail",
             "quant compared with base: fail",
-            "silent against base",
+            "silent compared with base",
             "What was compared",
             "Notes",
         ]
