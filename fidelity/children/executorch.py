@@ -12,15 +12,15 @@ from fidelity.children.answering import ReportProgress, answer
 from fidelity.children.describing import counts, ran_as, versions
 from fidelity.children.executorch_layers import layer_groups
 from fidelity.children.prompting import prompt_record, tokenized, tokenizer_record
-from fidelity.children.sampling import Answer, token_score_records
+from fidelity.children.sampling import Answer, DrivenModel
 from fidelity.children.tokenizer_file import TokenizerFile
-from fidelity.children.wire import JsonRecord, PromptRow, SampledRow, SamplingFields
+from fidelity.children.wire import JsonRecord, SampledRow, SamplingFields
 
 HEARTBEAT_S = 1.0
 """Seconds between progress reports."""
 
 
-class ExecuTorchModel:
+class ExecuTorchModel(DrivenModel):
     """A program of `executorch.examples.models.llama`'s kind: tokens and their first position in, logits out.
 
     It has one KV cache, and therefore runs one prompt at a time.
@@ -71,23 +71,8 @@ class ExecuTorchModel:
             tokens += len(growing.token_ids)
             yield {**growing.record(row["id"]), **prompt_record(ids)}
 
-    def score_tokens(
-        self, rows: list[PromptRow], continuations: list[list[int]], top_k: int, on_progress: ReportProgress
-    ) -> Iterator[JsonRecord]:
-        """See `answering.Model`; token by token if the program only returns the logits of the last position."""
-        records = token_score_records(
-            self._tokenizer, rows, continuations, context=self._context, top_k=top_k, logits_of=self._logits
-        )
-        for number, record in enumerate(records, start=1):
-            yield record
-            on_progress(number, 0)
-
-    def token_texts(self, ids: list[int], on_progress: ReportProgress) -> Iterator[JsonRecord]:
-        """Yield one record with the text of each of these tokens."""
-        yield {"texts": [self._tokenizer.decode([id_], skip_special_tokens=False) for id_ in ids]}
-
     def _logits(self, prompt: list[int], continuation: list[int]) -> Any:
-        """The logits (n, vocabulary) before each token of the continuation."""
+        """See `DrivenModel`; token by token if the program only returns the logits of the last position."""
         import torch
 
         at_once = self._at_once if self._every_position else 1

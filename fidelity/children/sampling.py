@@ -4,9 +4,11 @@ The order is vLLM's: repetition penalty, temperature, min-p, top-k, top-p, then 
 of the model's original logits.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from fidelity.children.answering import ReportProgress
 from fidelity.children.arrays import packed
 from fidelity.children.prompting import tokenized
 from fidelity.children.wire import JsonRecord, PromptRow, SamplingFields
@@ -119,33 +121,34 @@ class Answer:
         }
 
 
-def token_score_records(
-    tokenizer: Any,
-    rows: Sequence[PromptRow],
-    continuations: Sequence[list[int]],
-    *,
-    context: int,
-    top_k: int,
-    logits_of: Callable[[list[int], list[int]], Any],
-) -> Iterator[JsonRecord]:
-    """Yield one record per row, in order. A continuation is cut if it exceeds the context.
+class DrivenModel(ABC):
+    """A model that only returns logits, and scores given tokens by them."""
 
-    Args:
-        tokenizer: A tokenizer with transformers' interface.
-        rows: The prompts.
-        continuations: The token ids that follow each prompt.
-        context: The maximum number of tokens of prompt and continuation together.
-        top_k: See `token_score_record`.
-        logits_of: Returns logits (n, vocabulary) for a prompt and a continuation of n token ids, each row from just
-            before its token.
-    """
-    for row, continuation in zip(rows, continuations, strict=True):
-        ids = tokenized(tokenizer, row, context)
-        if isinstance(ids, str):
-            yield {"prompt_id": row["id"], "failure": ids}
-            continue
-        scored = continuation[: context - len(ids)]
-        yield token_score_record(row["id"], scored, logits_of(ids, scored), top_k)
+    _tokenizer: Any
+    """A tokenizer with transformers' interface."""
+    _context: int
+    """The maximum number of tokens of prompt and answer together."""
+
+    @abstractmethod
+    def _logits(self, prompt: list[int], continuation: list[int]) -> Any:
+        """The logits (n, vocabulary) of a continuation of n token ids, each row from just before its token."""
+
+    def score_tokens(
+        self, rows: list[PromptRow], continuations: list[list[int]], top_k: int, on_progress: ReportProgress
+    ) -> Iterator[JsonRecord]:
+        """See `answering.Model`. A continuation is cut if it exceeds the context."""
+        for number, (row, continuation) in enumerate(zip(rows, continuations, strict=True)):
+            ids = tokenized(self._tokenizer, row, self._context)
+            if isinstance(ids, str):
+                yield {"prompt_id": row["id"], "failure": ids}
+                continue
+            scored = continuation[: self._context - len(ids)]
+            yield token_score_record(row["id"], scored, self._logits(ids, scored), top_k)
+            on_progress(number + 1, 0)
+
+    def token_texts(self, ids: list[int], on_progress: ReportProgress) -> Iterator[JsonRecord]:
+        """Yield one record with the text of each of these tokens."""
+        yield {"texts": [self._tokenizer.decode([id_], skip_special_tokens=False) for id_ in ids]}
 
 
 def token_score_record(prompt_id: str, continuation: Sequence[int], logits: Any, top_k: int) -> JsonRecord:

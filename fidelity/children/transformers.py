@@ -10,16 +10,16 @@ from typing import Any
 from fidelity.children.answering import ReportProgress, answer
 from fidelity.children.describing import counts, ran_as, versions
 from fidelity.children.prompting import prompt_record, tokenized, tokenizer_record
-from fidelity.children.sampling import Answer, token_score_records
+from fidelity.children.sampling import Answer, DrivenModel
 from fidelity.children.torchao_schemes import torchao_config
 from fidelity.children.transformers_layers import layer_groups
-from fidelity.children.wire import JsonRecord, PromptRow, SampledRow, SamplingFields, TorchAOFields
+from fidelity.children.wire import JsonRecord, SampledRow, SamplingFields, TorchAOFields
 
 HEARTBEAT_S = 1.0
 """Seconds between progress reports."""
 
 
-class TransformersModel:
+class TransformersModel(DrivenModel):
     """A causal language model as transformers loads it, and its tokenizer."""
 
     def __init__(
@@ -85,23 +85,8 @@ class TransformersModel:
             else:
                 yield {**answers[number].record(row["id"]), **prompt_record(ids)}
 
-    def score_tokens(
-        self, rows: list[PromptRow], continuations: list[list[int]], top_k: int, on_progress: ReportProgress
-    ) -> Iterator[JsonRecord]:
-        """See `answering.Model`: one pass over prompt and continuation, one prompt at a time."""
-        records = token_score_records(
-            self._tokenizer, rows, continuations, context=self._context, top_k=top_k, logits_of=self._logits
-        )
-        for number, record in enumerate(records, start=1):
-            yield record
-            on_progress(number, 0)
-
-    def token_texts(self, ids: list[int], on_progress: ReportProgress) -> Iterator[JsonRecord]:
-        """Yield one record with the text of each of these tokens."""
-        yield {"texts": [self._tokenizer.decode([id_]) for id_ in ids]}
-
     def _logits(self, prompt: list[int], continuation: list[int]) -> Any:
-        """The logits (n, vocabulary) before each token of the continuation, by one pass over all tokens."""
+        """See `DrivenModel`; one pass over prompt and continuation."""
         import torch
 
         tokens = torch.tensor([prompt + continuation], device=self._model.device)

@@ -31,7 +31,6 @@ class CatalogEntry:
     """Why it can't be read; empty if it can."""
     baseline: str = ""
     """The baseline run's name."""
-    baseline_id: str = ""
     candidate: str = ""
     candidate_id: str = ""
     format: str = ""
@@ -125,7 +124,7 @@ def _described(comparison: Comparison, root: Path) -> CatalogEntry | None:
     manifest = comparison.manifest
     baseline, run = (Run(inside(root, "runs", id_)) for id_ in (manifest.baseline, manifest.candidate))
     if manifest.controls is None:
-        if run.manifest.control_of:
+        if run.manifest.control_of or baseline.manifest.control_of:
             return None
         return CatalogEntry(comparison.path.name, "being written", "It is being scored, or scoring was interrupted.")
     original, own = (side.manifest.checkpoint for side in (baseline, run))
@@ -133,7 +132,6 @@ def _described(comparison: Comparison, root: Path) -> CatalogEntry | None:
         id=comparison.path.name,
         state="readable",
         baseline=baseline.name,
-        baseline_id=baseline.id,
         candidate=run.name,
         candidate_id=run.id,
         format=format_of(run),

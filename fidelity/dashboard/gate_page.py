@@ -80,8 +80,8 @@ def _start(shelf: Shelf, entry: CatalogEntry, columns: dict[str, ColumnSummary])
         if name in columns and shown_in_table(name) and columns[name].better != "neither"
     ]
     written, why = drafted(str(path), mark_of(path / "manifest.json"), tuple(dict.fromkeys(likely))[:2])
-    proposed = Gate.model_validate(yaml.safe_load(written)) if written else Gate.model_construct()
-    return proposed.model_copy(update={"provisional": entry.candidate_id}), why
+    limits = {key: value for key, value in yaml.safe_load(written or "{}").items() if value is not None}
+    return Gate.model_construct(**{**limits, "provisional": entry.candidate_id}), why
 
 
 def _gate(columns: dict[str, ColumnSummary], start: Gate, confidence: float) -> Gate | None:

@@ -72,7 +72,7 @@ def draw() -> None:
         )
     if metric is None:
         note("There is no readable comparison with a scored metric yet.")
-        _not_shown(shelf, squares)
+        _not_shown(shelf)
         return
     ids = [s.entry.id for s in squares if s.entry]
     columns = rows(shelf, ids, [metric], lows=False)
@@ -81,7 +81,7 @@ def draw() -> None:
     _drifts(table, metric, excess=excess, others=others)
     excesses = {id_: read[metric].excess for id_, read in columns.items() if isinstance(read, dict) and metric in read}
     price_panel.draw(shelf, excesses, metric, others=others)
-    _not_shown(shelf, squares)
+    _not_shown(shelf)
     quiet(NOT_QUALITY)
     read_ahead(shelf, ids, names[:AHEAD], after=WHILE_READING)
 
@@ -250,11 +250,11 @@ def _drifts(table: pd.DataFrame, metric: str, *, excess: bool, others: bool) -> 
         return
     y_title = f"excess of {metric}" if excess else metric
     points = (
-        shown.rename(columns={"excess_low": "low", "excess_high": "high"} if excess else {})
-        if not excess
-        else shown.drop(columns=["value", "low", "high"]).rename(
+        shown.drop(columns=["value", "low", "high"]).rename(
             columns={"excess": "value", "excess_low": "low", "excess_high": "high"}
         )
+        if excess
+        else shown
     )
     literature = _published(metric) if others and not excess else pd.DataFrame()
     if others and literature.empty:
@@ -311,7 +311,7 @@ def _published(metric: str) -> pd.DataFrame:
     )
 
 
-def _not_shown(shelf: Shelf, squares: list[Square]) -> None:
+def _not_shown(shelf: Shelf) -> None:
     """List what is in the store but can't be read, with the reasons."""
     wrong = [entry for entry in shelf.entries if entry.state != "readable"]
     if wrong:

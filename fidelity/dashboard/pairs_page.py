@@ -81,7 +81,7 @@ def draw() -> None:
     listed = _filtered(table, asked, shelf, entry)
     listed = _scatter(listed, asked, entry)
     listed = _ordered(listed, metric)
-    chosen = _list(listed, table, metric, entry)
+    chosen = _list(listed, table, entry)
     if chosen is not None:
         show_pair(path_of(shelf, entry.id), chosen)
 
@@ -203,7 +203,7 @@ def _ordered(pairs: pd.DataFrame, metric: str) -> pd.DataFrame:
     return pairs.sort_values(by, ascending=by == metric, kind="stable", na_position="last")
 
 
-def _list(pairs: pd.DataFrame, table: pd.DataFrame, metric: str, entry: CatalogEntry) -> pd.Series | None:
+def _list(pairs: pd.DataFrame, table: pd.DataFrame, entry: CatalogEntry) -> pd.Series | None:
     """Draw the table, and return the open pair: the chosen one, the one in the URL, or the worst."""
     if pairs.empty:
         note("No pair matches. Relax the filters.")

@@ -1,7 +1,7 @@
 """The numbers of comparisons, computed as in the reports, with intervals for orientation."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -20,7 +20,7 @@ from fidelity.comparison.results import (
 from fidelity.dashboard.catalog import attempt
 from fidelity.floor import Summary, excess_by_prompt, mean_by_prompt
 from fidelity.gate import Gate, Verdict, draft
-from fidelity.records import Better, SummaryKind
+from fidelity.records import SummaryKind
 from fidelity.report import chance_level, floor_of, summaries_of
 from fidelity.stats import Interval, bca_intervals
 
@@ -41,20 +41,12 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class ColumnSummary:
+class ColumnSummary(Summary):
     """A column of one comparison: the reports' numbers, and intervals."""
 
-    name: str
-    kind: SummaryKind
-    better: Better
-    value: float | None
-    floor: float | None
-    low: float | None
+    floor: float | None = None
+    low: float | None = None
     """The chance level; see `report.chance_level`."""
-    excess: float | None
-    n: int
-    n_unscored: int
-    n_worst: int
     value_span: Span = Span()
     floor_span: Span = Span()
     excess_span: Span = Span()
@@ -132,24 +124,13 @@ def _rows(result: ComparisonSet) -> dict[str, tuple[ColumnSummary, dict[Estimate
     (candidate,) = result.candidates
     floor, summaries = floor_of(result), summaries_of(result, candidate)
     return {
-        name: (_row(name, summary, floor.get(name), chance_level(candidate, name)), _questions(result, candidate, name))
+        name: (_row(summary, floor.get(name), chance_level(candidate, name)), _questions(result, candidate, name))
         for name, summary in summaries.items()
     }
 
 
-def _row(name: str, summary: Summary, floor: Summary | None, low: float | None) -> ColumnSummary:
-    return ColumnSummary(
-        name=name,
-        kind=summary.kind,
-        better=summary.better,
-        value=summary.value,
-        floor=floor.value if floor else None,
-        low=low,
-        excess=summary.excess,
-        n=summary.n,
-        n_unscored=summary.n_unscored,
-        n_worst=summary.n_worst,
-    )
+def _row(summary: Summary, floor: Summary | None, low: float | None) -> ColumnSummary:
+    return ColumnSummary(**asdict(summary), floor=floor.value if floor else None, low=low)
 
 
 def _questions(result: ComparisonSet, candidate: Scores, name: str) -> dict[EstimateKind, _Question]:

@@ -1,12 +1,13 @@
 """The verdict on one comparison, and its gate."""
 
+from dataclasses import replace
+
 from pydantic import ValidationError
 
 from fidelity.dashboard.cache import given_gate, verdict
 from fidelity.dashboard.catalog import CatalogEntry, Shelf
 from fidelity.dashboard.summaries import ColumnSummary
 from fidelity.dashboard.widgets import banner, come_back, markup_table, note, quiet
-from fidelity.floor import Summary
 from fidelity.gate import Gate, Verdict
 from fidelity.report import NOT_QUALITY, difference_in_words
 from fidelity.report.pairs import column_of
@@ -47,15 +48,10 @@ def _show(judged: Verdict, columns: dict[str, ColumnSummary]) -> None:
     lines = []
     for line in most_urgent_first(judged.lines):
         row = columns.get(column_of(line))
-        own = _summary(row, row.value) if row else None
-        beside = _summary(row, row.floor) if row and row.floor is not None else None
+        beside = replace(row, value=row.floor) if row and row.floor is not None else None
         reason = line.reason if line.decides else f"Warns only. {line.reason}"
-        lines.append((line.outcome, *line_cells(line, own, beside), reason))
+        lines.append((line.outcome, *line_cells(line, row, beside), reason))
     markup_table(("Outcome", *HEADINGS, "Why"), lines)
     for difference in judged.differences:
         note(f"{judged.candidate}: {difference_in_words(difference)}")
     quiet(f"{judged.basis.capitalize()}. {NOT_QUALITY}")
-
-
-def _summary(row: ColumnSummary, value: float | None) -> Summary:
-    return Summary(row.name, value, row.kind, row.better, row.n, row.n_unscored, row.excess, row.n_worst)

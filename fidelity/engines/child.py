@@ -21,12 +21,13 @@ from fidelity.config import Sampling
 from fidelity.engines.base import OnProgress, Progress
 from fidelity.engines.logs import log_stream
 from fidelity.engines.machine import MachineWatch
-from fidelity.engines.memory import Memory, MemoryWatch
+from fidelity.engines.memory import MemoryWatch
 from fidelity.engines.processes import ended, how_it_ended, last_lines, oom_kills, processor_seconds
 from fidelity.errors import EngineError
 from fidelity.outside.documents import read_json
 from fidelity.outside.secrets import Secrets
 from fidelity.records import EngineInfo, Failure, Generation, Prompt, TokenScores, every_id
+from fidelity.store.measurements import MemoryUse
 
 LOADING = "loading the model"
 SHUTDOWN_S = 30.0
@@ -158,7 +159,7 @@ class ChildEngine:
         (record,) = self._ask("token_texts", while_doing="reading tokens", ids=[int(i) for i in ids])
         return list(record["texts"])
 
-    def memory(self) -> Memory:
+    def memory(self) -> MemoryUse:
         """See `WatchedEngine.memory`."""
         return self._memory.peak()
 

@@ -4,9 +4,9 @@ import shutil
 import subprocess
 import threading
 import time
-from dataclasses import dataclass
 
 from fidelity.engines.processes import PROC, members
+from fidelity.store.measurements import MemoryUse
 
 SHORTEST_WAIT_S = 0.2
 """Seconds between two samples."""
@@ -19,21 +19,6 @@ GPU_WAIT_S = 5.0
 GROWTH = 1.01
 """The growth of resident memory after which PSS is read again, which takes the kernel 6 ms per GB."""
 KIB, MIB = 1 << 10, 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """The peak memory of a group of processes, in bytes; None if it can't be measured."""
-
-    pss: int | None = None
-    """Proportional set size, which counts shared memory once (`smaps_rollup`)."""
-    rss: int | None = None
-    """Resident set size, summed over the processes; for a single process the kernel's high-water mark."""
-    gpu: int | None = None
-    """The driver's count over all GPUs."""
-    gpu_by: str | None = None
-    """`process`, or `total` if the driver doesn't see these processes (in containers): the growth of the GPUs' total
-    use."""
 
 
 class MemoryWatch:
@@ -52,11 +37,11 @@ class MemoryWatch:
         self._thread = threading.Thread(target=self._look_on, name="memory", daemon=True)
         self._thread.start()
 
-    def peak(self) -> Memory:
+    def peak(self) -> MemoryUse:
         """The peak so far, after one more sample."""
         self._look(ask_driver=True)
         gpu = None if self._gpu_before is None else self._gpu
-        return Memory(self._pss or None, self._rss or None, gpu, self._gpu_by if gpu else None)
+        return MemoryUse(pss=self._pss or None, rss=self._rss or None, gpu=gpu, gpu_by=self._gpu_by if gpu else None)
 
     def stop(self) -> None:
         """Stop the thread. The peak remains available."""

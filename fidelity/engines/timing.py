@@ -8,8 +8,8 @@ from fidelity.config import Sampling
 from fidelity.engines.base import Admission, Engine
 from fidelity.engines.child import ChildEngine, rows_of
 from fidelity.engines.machine import MachineWatch
-from fidelity.engines.memory import Memory
 from fidelity.records import Failure, Generation, Prompt
+from fidelity.store.measurements import MemoryUse
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Answered:
 class WatchedEngine(Engine, Protocol):
     """An engine in its own processes, which are measured from outside."""
 
-    def memory(self) -> Memory:
+    def memory(self) -> MemoryUse:
         """The peak memory of its processes."""
         ...
 

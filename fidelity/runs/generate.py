@@ -22,10 +22,10 @@ from fidelity.gate import Outcome
 from fidelity.prompts import prompts_digest
 from fidelity.records import EngineInfo, Failure, Generation, Prompt
 from fidelity.runs.jobs import Asked, Job, on_the_same_prompts
-from fidelity.runs.measure import Done, RunWatch, read_serving, requests_of, time_alone
+from fidelity.runs.measure import RunWatch, read_serving, requests_of, time_alone
 from fidelity.runs.teacher_forcing import MissingScores, missing_scores
 from fidelity.store.manifests import RunDraft
-from fidelity.store.measurements import UNMEASURED, LatencyTimes, Measurement
+from fidelity.store.measurements import UNMEASURED, ChunkTime, LatencyTimes, Measurement
 from fidelity.store.runs import Run, RunWriter
 from fidelity.store.store import Store
 from fidelity.store.token_scores import Depth, StoredScores, adopt_scores, writing
@@ -166,7 +166,7 @@ class _ProgressListener:
 
     def start(self, run: str, *, done: int, total: int) -> None:
         self._run, self._done, self._total, self._tokens, self._seconds = run, done, total, 0, 0.0
-        self.reports: list[Done] = []
+        self.reports: list[ChunkTime] = []
         """The engine's reports since the start, about one per second."""
         self._listener.progress(run, done, total, 0, 0.0)
         self._since = time.monotonic()
@@ -174,7 +174,7 @@ class _ProgressListener:
     def on_progress(self, progress: Progress) -> None:
         seconds = time.monotonic() - self._since
         done, tokens = self._done + progress.prompts, self._tokens + progress.tokens
-        self.reports.append(Done(progress.prompts, progress.tokens, seconds))
+        self.reports.append(ChunkTime(prompts=progress.prompts, tokens=progress.tokens, seconds=seconds))
         self._listener.progress(self._run, done, self._total, tokens, seconds)
 
     def resumed(self, prompts: int) -> None:
@@ -195,9 +195,10 @@ def _fill(writer: RunWriter, engines: _Engines, job: Job, store: Store) -> Run:
     plan = job.plan
     engines.progress.start(job.name, done=sum(len(plan[number]) for number in finished), total=job.answers)
     watch = RunWatch(engine)
+    filling = _Filling(writer, engine, engines.progress, job, watch)
     for number, asked in enumerate(plan):
         if number not in finished:
-            _fill_chunk(writer, engine, engines.progress, job, number, asked, watch)
+            filling.fill(number, asked)
     with watch.writing():
         run = writer.complete(job.prompts, _manifest(job, engine, store, resumed=writer.resumed))
     if not resumed and not isinstance(job.config.engine, RecordedEngine):
@@ -228,7 +229,7 @@ def _fill_until(writer: RunWriter, engines: _Engines, job: Job, store: Store, un
             draft = _manifest(job, engine, store)
             writer.write_draft(draft)
             if number not in finished:
-                _fill_chunk(writer, engine, engines.progress, job, number, asked, RunWatch(engine))
+                _Filling(writer, engine, engines.progress, job, RunWatch(engine)).fill(number, asked)
         for missing in until.missing_scores:
             if missing.lacks(number):
                 missing.fill(number, engines.of(job, writer.log))
@@ -264,54 +265,49 @@ def _write_subset(
     return run
 
 
-def _fill_chunk(
-    writer: RunWriter,
-    engine: Engine,
-    progress: "_ProgressListener",
-    job: Job,
-    number: int,
-    asked: Sequence[Asked],
-    watch: RunWatch,
-) -> None:
-    prompts, repeats = [prompt for prompt, _ in asked], [repeat for _, repeat in asked]
-    if job.streamed and isinstance(engine, StreamingEngine):
-        _fill_answer_by_answer(writer, engine, progress, job, number, asked, watch)
-        return
-    began = time.monotonic()
-    generations = engine.generate(prompts, job.sampling, repeats)
-    outcomes = [replace(outcome, repeat=repeat) for outcome, repeat in zip(generations, repeats, strict=True)]
-    took = time.monotonic() - began
-    with watch.writing():
-        writer.add_chunk(number, prompts, outcomes)
-    tokens = sum(map(_tokens, outcomes))
-    watch.chunk_finished(len(prompts), tokens, took)
-    progress.chunk_finished(len(prompts), tokens)
+@dataclass(frozen=True, slots=True)
+class _Filling:
+    """Generates and writes the chunks of one run."""
 
+    writer: RunWriter
+    engine: Engine
+    progress: "_ProgressListener"
+    job: Job
+    watch: RunWatch
 
-def _fill_answer_by_answer(
-    writer: RunWriter,
-    engine: StreamingEngine,
-    progress: "_ProgressListener",
-    job: Job,
-    number: int,
-    asked: Sequence[Asked],
-    watch: RunWatch,
-) -> None:
-    """Generate a chunk, and write each answer as soon as it is finished."""
-    began = time.monotonic()
-    with writer.journal(number) as journal:
-        left = [place for place in range(len(asked)) if place not in journal.places]
-        progress.resumed(len(asked) - len(left))
-        tokens = 0
-        prompts, repeats = [asked[place].prompt for place in left], [asked[place].repeat for place in left]
-        for n, outcome in engine.answer(prompts, job.sampling, repeats, admission=job.admission):
-            journal.add(left[n], replace(outcome, repeat=repeats[n]))
-            tokens += _tokens(outcome)
-        watch.stream_finished(progress.reports, Done(len(left), tokens, time.monotonic() - began))
-        answered = [asked[place].prompt for place in journal.places]
-        with watch.writing():
-            writer.add_chunk(number, answered, (outcome for _, outcome in journal.outcomes()))
-    progress.chunk_finished(len(left), tokens)
+    def fill(self, number: int, asked: Sequence[Asked]) -> None:
+        """Generate one chunk."""
+        if self.job.streamed and isinstance(self.engine, StreamingEngine):
+            self._fill_answer_by_answer(self.engine, number, asked)
+            return
+        prompts, repeats = [prompt for prompt, _ in asked], [repeat for _, repeat in asked]
+        began = time.monotonic()
+        generations = self.engine.generate(prompts, self.job.sampling, repeats)
+        outcomes = [replace(outcome, repeat=repeat) for outcome, repeat in zip(generations, repeats, strict=True)]
+        took = time.monotonic() - began
+        with self.watch.writing():
+            self.writer.add_chunk(number, prompts, outcomes)
+        tokens = sum(map(_tokens, outcomes))
+        self.watch.chunk_finished(len(prompts), tokens, took)
+        self.progress.chunk_finished(len(prompts), tokens)
+
+    def _fill_answer_by_answer(self, engine: StreamingEngine, number: int, asked: Sequence[Asked]) -> None:
+        """Generate a chunk, and write each answer as soon as it is finished."""
+        began = time.monotonic()
+        with self.writer.journal(number) as journal:
+            left = [place for place in range(len(asked)) if place not in journal.places]
+            self.progress.resumed(len(asked) - len(left))
+            tokens = 0
+            prompts, repeats = [asked[place].prompt for place in left], [asked[place].repeat for place in left]
+            for n, outcome in engine.answer(prompts, self.job.sampling, repeats, admission=self.job.admission):
+                journal.add(left[n], replace(outcome, repeat=repeats[n]))
+                tokens += _tokens(outcome)
+            whole = ChunkTime(prompts=len(left), tokens=tokens, seconds=time.monotonic() - began)
+            self.watch.stream_finished(self.progress.reports, whole)
+            answered = [asked[place].prompt for place in journal.places]
+            with self.watch.writing():
+                self.writer.add_chunk(number, answered, (outcome for _, outcome in journal.outcomes()))
+        self.progress.chunk_finished(len(left), tokens)
 
 
 def _tokens(outcome: Generation | Failure) -> int:

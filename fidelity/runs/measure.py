@@ -8,10 +8,8 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
 
 from fidelity.checkpoints import dissect, kv_cache, local_directory, read_config
 from fidelity.config import USE_CASES, Latency, RunConfig, TransformersEngine, VllmServeEngine, VllmSettings
@@ -34,14 +32,6 @@ STRETCHES = 12
 """The number of segments of an uninterrupted run whose rates give the interval of its speed."""
 
 
-class Done(NamedTuple):
-    """What an engine did in an interval of time."""
-
-    prompts: int
-    tokens: int
-    seconds: float
-
-
 class RunWatch:
     """Measures a run while it is being generated."""
 
@@ -59,7 +49,7 @@ class RunWatch:
         self._chunks.append(ChunkTime(prompts=prompts, tokens=tokens, seconds=seconds))
         self._seconds = time.monotonic() - self._began
 
-    def stream_finished(self, reports: Sequence[Done], whole: Done) -> None:
+    def stream_finished(self, reports: Sequence[ChunkTime], whole: ChunkTime) -> None:
         """Record that an engine with continuous batching has answered everything.
 
         Args:
@@ -67,11 +57,11 @@ class RunWatch:
             whole: Its final progress.
         """
         step = max(1, len(reports) // STRETCHES)
-        last = Done(0, 0, 0.0)
+        last = ChunkTime(prompts=0, tokens=0, seconds=0.0)
         for report in (*reports[step - 1 :: step][: STRETCHES - 1], whole):
             tokens = min(report.tokens, whole.tokens)
             self.chunk_finished(report.prompts - last.prompts, tokens - last.tokens, report.seconds - last.seconds)
-            last = Done(report.prompts, tokens, report.seconds)
+            last = report.replace(tokens=tokens)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -95,7 +85,7 @@ class RunWatch:
         )
         if self._machine and isinstance(engine, WatchedEngine):
             account = _account_of(engine) or Account()
-            memory = {**asdict(engine.memory()), "weights": account.weights, "kv_cache": account.kv_cache}
+            memory = engine.memory().replace(weights=account.weights, kv_cache=account.kv_cache)
             measured = measured.replace(machine=self._machine.load(), memory=memory)
             if self._account_before:
                 measured = measured.replace(profile=self._profile(account, self._account_before))

@@ -7,12 +7,12 @@ times as fast; `run_noise` what a mean keeps of its runs' batches.
 
 from fidelity.stats.betting import Bound, betting_bound, betting_p_value
 from fidelity.stats.bootstrap import Interval, bca_interval, bca_intervals, studentised_intervals, tail_excess
-from fidelity.stats.correction import benjamini_hochberg, holm
+from fidelity.stats.correction import holm
 from fidelity.stats.order import reading_order
 from fidelity.stats.planning import detectable_excess, fewest_prompts, prompts_needed, prompts_needed_for_share
 from fidelity.stats.ratios import Ratio, paired_ratio, ratio_of_rates
 from fidelity.stats.run_noise import RunNoise, run_noise
-from fidelity.stats.shares import clopper_pearson, mcnemar, smallest_resolvable_share
+from fidelity.stats.shares import clopper_pearson, mcnemar
 
 __all__ = [
     "Bound",
@@ -21,7 +21,6 @@ __all__ = [
     "RunNoise",
     "bca_interval",
     "bca_intervals",
-    "benjamini_hochberg",
     "betting_bound",
     "betting_p_value",
     "clopper_pearson",
@@ -35,7 +34,6 @@ __all__ = [
     "ratio_of_rates",
     "reading_order",
     "run_noise",
-    "smallest_resolvable_share",
     "studentised_intervals",
     "tail_excess",
 ]

@@ -18,6 +18,8 @@ DrawCounts: TypeAlias = NDArray[np.int16]
 Values: TypeAlias = Sequence[float | None] | Floats
 
 
+TAIL = 0.05
+"""The share of prompts that are the tail."""
 FEWEST_IN_TAIL_STUDY = 200
 """The minimum number of prompts for a tail: 5 % of them are ten."""
 FEWEST_STUDENTISED = 10
@@ -39,8 +41,6 @@ class Interval:
     n: int
     """Number of prompts with a value (and a weight above 0)."""
     method: Literal["bca", "bias_corrected", "studentised", "percentile"]
-    asymptotic: bool = True
-    """Whether coverage is only asymptotic. True for every bootstrap; a gate's bounds come from betting."""
 
 
 def bca_interval(
@@ -145,7 +145,6 @@ def tail_excess(
     control: Values,
     candidate: Values,
     *,
-    quantile: float = 0.05,
     confidence: float = 0.95,
     resamples: int = 10_000,
     seed: int = 0,
@@ -164,7 +163,7 @@ def tail_excess(
     equal = np.ones(len(v))
 
     def excess(counts: DrawCounts) -> Floats:
-        return _quantiles(c, counts, equal, quantile) - _quantiles(s, counts, equal, quantile)
+        return _quantiles(c, counts, equal, TAIL) - _quantiles(s, counts, equal, TAIL)
 
     estimate = excess(np.ones((1, len(v)), dtype=np.int16))[0]
     drawn = np.concatenate([excess(counts) for _, counts in _resampled(len(v), resamples, seed)])

@@ -9,6 +9,8 @@ import numpy as np
 from fidelity.stats.betting import GOAL, LARGEST_SHARE, Bound, peak_wealth
 from fidelity.stats.run_noise import RunNoise
 
+POWER = 0.8
+"""The probability with which a study of the planned size is to decide."""
 WARM_UP = 0.3
 """In the unit of log(1 / (1 - confidence)) / LARGEST_SHARE, what the bound loses before its bets are as large as they
 may be, since it does not know yet that values hardly vary: measured without any spread, at confidences of 0.9 to
@@ -19,21 +21,21 @@ MOST_PROMPTS = 10_000_000
 """Beyond this the answer is that no number of prompts decides."""
 
 
-def detectable_excess(bound: Bound, *, power: float = 0.8) -> float | None:
-    """How far beyond its margin an excess must be to fail with probability `power`, at this size and spread.
+def detectable_excess(bound: Bound) -> float | None:
+    """How far beyond its margin an excess must be to fail with probability POWER, at this size and spread.
 
-    The distance from mean to lower bound plus what the mean itself may vary by, z(power) x spread / sqrt(n); in the
+    The distance from mean to lower bound plus what the mean itself may vary by, z(POWER) x spread / sqrt(n); in the
     values' unit. `None` below two values.
     """
     from scipy.special import ndtri
 
     if bound.mean is None or bound.spread is None:
         return None
-    return bound.mean - bound.lower + float(ndtri(power)) * bound.spread / math.sqrt(bound.n)
+    return bound.mean - bound.lower + float(ndtri(POWER)) * bound.spread / math.sqrt(bound.n)
 
 
-def prompts_needed(bound: Bound, margin: float, *, power: float = 0.8, runs: RunNoise | None = None) -> int | None:
-    """How many prompts would decide (pass or fail) with probability `power`, were mean and spread what was measured.
+def prompts_needed(bound: Bound, margin: float, *, runs: RunNoise | None = None) -> int | None:
+    """How many prompts would decide (pass or fail) with probability POWER, were mean and spread what was measured.
 
     The distance from mean to (fixed-size) bound is taken as sqrt((z spread)^2 / n + (r / n)^2): 1/sqrt(n) for the
     spread; 1/n for what is too rare to have been seen, with r what the range leaves beyond the mean x
@@ -51,7 +53,7 @@ def prompts_needed(bound: Bound, margin: float, *, power: float = 0.8, runs: Run
     beyond = bound.range[1] - mean if mean < margin else mean - bound.range[0]
     rest = beyond * _unseen(bound.confidence)
     slope = -float(ndtri((1 - bound.confidence) * GOAL)) * spread
-    z = float(ndtri(power))
+    z = float(ndtri(POWER))
     error, from_runs = (runs.error, runs.distance(bound.confidence)) if runs else (0.0, 0.0)
 
     def decides(n: int) -> bool:

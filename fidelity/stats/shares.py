@@ -30,8 +30,3 @@ def mcnemar(candidate_only: int, control_only: int) -> float:
     from scipy.special import betainc
 
     return 1.0 if candidate_only == 0 else float(betainc(candidate_only, control_only + 1, 0.5))
-
-
-def smallest_resolvable_share(n: int, *, confidence: float = 0.95) -> float:
-    """The largest share that n prompts without a case can't exclude: 1 - (1 - confidence)^(1/n), about 3/n."""
-    return 1.0 if n == 0 else 1 - (1 - confidence) ** (1 / n)

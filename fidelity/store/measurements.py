@@ -21,9 +21,14 @@ class MemoryUse(Record):
     """The peak memory of the engine's processes, in bytes; None if it was not measured."""
 
     pss: int | None = None
+    """Proportional set size: what several processes share counts once (`smaps_rollup`)."""
     rss: int | None = None
+    """Resident set size, summed over the processes; of a single one the kernel's own high-water mark."""
     gpu: int | None = None
+    """The driver's count over all GPUs."""
     gpu_by: str | None = None
+    """`process`, or `total` where the driver doesn't know our processes (in containers): then it is how much the GPUs'
+    use has grown, whoever it was."""
     weights: int | None = None
     """Memory on the device."""
     kv_cache: int | None = None

@@ -38,11 +38,6 @@ class FenceSegment(NamedTuple):
     start: int
     end: int
 
-    @property
-    def is_prose(self) -> bool:
-        """Whether it names no language and has sentences."""
-        return not self.language and looks_like_prose(self.text)
-
 
 class Table(NamedTuple):
     """A Markdown table: a row is its cells; the first row is the header."""

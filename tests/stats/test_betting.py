@@ -30,11 +30,11 @@ def test_upper_bound_of_one_value_with_the_papers_bets_by_hand():
     assert bound.upper == pytest.approx(2 / 3, abs=2e-6)
 
 
-def test_many_zeros_are_bounded_by_no_less_than_the_smallest_resolvable_share():
+def test_many_zeros_are_bounded_by_no_less_than_so_many_prompts_can_exclude():
     # No method can exclude a share of 1 - 0.05^(1/n); never betting more than 0.95 of the wealth costs a little more.
     for n in (20, 200):
         upper = stats.betting_bound(names(n), [0.0] * n, low=0, high=1).upper
-        least = stats.smallest_resolvable_share(n)
+        least = 1 - 0.05 ** (1 / n)
         assert least < upper < 1.2 * least
 
 
