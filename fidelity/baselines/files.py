@@ -68,7 +68,7 @@ class BaselineIndex(Manifest):
     """SHA-256 of every file, by name."""
     scores: tuple[ExportedScores, ...]
 
-    what: ClassVar[str] = "exported baseline"
+    what: ClassVar[str] = "an exported baseline"
 
     @classmethod
     def upgrade(cls, data: JsonObject) -> JsonObject:

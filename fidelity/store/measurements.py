@@ -106,7 +106,7 @@ class Turn(Record):
 class Measurement(Manifest):
     """All measurements of a run; None for what was not measured."""
 
-    what: ClassVar[str] = "measurement"
+    what: ClassVar[str] = "a measurement"
 
     created: str | None = None
     """ISO 8601 in UTC, like the other times."""

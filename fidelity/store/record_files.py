@@ -42,7 +42,7 @@ class Record(BaseModel):
 class Manifest(Record):
     """Base class of the records that have their own file."""
 
-    what: ClassVar[str] = "finished run or comparison"
+    what: ClassVar[str] = "a finished run or comparison"
 
     @classmethod
     def remedy(cls, file: Path) -> str:
@@ -94,7 +94,9 @@ def _read_json(file: Path, kind: type[Manifest]) -> JsonObject:
     try:
         data = read_json(_bytes(file), unique_keys=True)
     except FileNotFoundError:
-        raise StoreError(f"{file.parent}: no {kind.what} ({file.name} is missing)") from None
+        raise StoreError(
+            f"{file.parent}: not {kind.what}: {file.name} is missing; fidelity list shows what a store has"
+        ) from None
     except (OSError, ValueError) as error:
         raise StoreError(f"{file}: damaged ({error}); {kind.remedy(file)}") from error
     if not isinstance(data, dict) or "schema_version" not in data:
