@@ -3,10 +3,14 @@
 from collections.abc import Iterator
 
 from fidelity.comparison.results import ComparisonSet, Scores
+from fidelity.gate import Verdict
 from fidelity.records import Pair
+from fidelity.report.pairs import rank
 from fidelity.report.sanitize import cut, one_line
 from fidelity.text.conflicts import KINDS, Conflict, compare_texts
 
+MOST_LISTED = 5
+"""Answers with a conflict that are listed where no pairs are shown."""
 MOST_SHOWN = 60
 """Characters of each side of a conflict."""
 IN_WORDS = {
@@ -17,9 +21,29 @@ IN_WORDS = {
 
 def conflict_headlines(result: ComparisonSet) -> list[str]:
     """A sentence for each candidate whose conflicts were scored: how many answers have one, by kind, and the floor."""
+    headlines = (conflict_headline(result, candidate) for candidate in result.candidates)
+    return [headline for headline in headlines if headline]
+
+
+def conflict_headline(result: ComparisonSet, candidate: Scores) -> str | None:
+    """The sentence for one candidate: `int4: 5 of 100 answers conflict: 3 numbers, 2 names (the floor: 0 of 100)`."""
     floor = [f"{k} of {n}" for k, n in map(_counts, result.controls) if n]
-    beside = f" (the floor: {', '.join(floor)})" if floor else ""
-    return [f"{one.run.name}: {_counted(one)}{beside}" for one in result.candidates if _counts(one)[1]]
+    of_floor = f" (the floor: {', '.join(floor)})" if floor else ""
+    return f"{candidate.run.name}: {_counted(candidate)}{of_floor}" if _counts(candidate)[1] else None
+
+
+def worst_conflicts(result: ComparisonSet, candidate: Scores, verdict: Verdict | None) -> Iterator[str]:
+    """The worst conflict of the first answers in the order of pairs: `qa-07: negation: not / dropped`."""
+    anything = candidate.columns.get("conflict_any")
+    if anything is None:
+        return
+    pairs, values = candidate.pairing.pairs, anything.column.values
+    conflicting = [pairs[n] for n in rank(result, candidate, verdict).order if values[n]]
+    for pair in conflicting[:MOST_LISTED]:
+        for conflict in conflicts_of(pair)[:1]:
+            yield f"{one_line(pair.prompt.id)}: {conflict_in_words(conflict, pair)}"
+    if len(conflicting) > MOST_LISTED:
+        yield f"{len(conflicting) - MOST_LISTED} more: fidelity show COMPARISON"
 
 
 def conflicts_of(pair: Pair) -> tuple[Conflict, ...]:

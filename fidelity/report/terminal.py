@@ -12,7 +12,7 @@ from fidelity.floor import Summary
 from fidelity.gate import Verdict
 from fidelity.price.pareto import drift_and_price
 from fidelity.report import trends
-from fidelity.report.conflicts import conflict_headlines
+from fidelity.report.conflicts import conflict_headline, worst_conflicts
 from fidelity.report.content import (
     NOT_QUALITY,
     describe_run,
@@ -39,8 +39,11 @@ STRANGERS = "other prompts' answers"
 
 def print_table(result: ComparisonSet, console: Console, verdicts: Mapping[str, Verdict] = NO_GATE) -> None:
     """How many answers conflict, the table, the verdicts, and what has to be said beside them."""
-    for headline in conflict_headlines(result):
-        console.print(Text(headline, style="bold"))
+    for candidate in result.candidates:
+        if headline := conflict_headline(result, candidate):
+            console.print(Text(headline, style="bold"))
+            for line in worst_conflicts(result, candidate, verdicts.get(candidate.run.name)):
+                console.print(Text(f"  {line}"))
     _print_numbers(result, console)
     price = _print_price(result, console)
     for verdict in verdicts.values():

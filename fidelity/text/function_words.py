@@ -37,7 +37,7 @@ def listed_language(text: str) -> str | None:
     if not words:
         return None
     if regex.search(r"\p{Han}", text) and 2 * len(regex.findall(r"\p{Han}", text)) > sum(map(len, words)):
-        return None if regex.search(r"[\p{Hiragana}\p{Katakana}]", text) else "zh"
+        return "ja" if regex.search(r"[\p{Hiragana}\p{Katakana}]", text) else "zh"
     if len(words) < FEWEST:
         return None
     counts = Counter(words)
