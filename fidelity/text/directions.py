@@ -62,7 +62,8 @@ def _affixed(frame: Frame) -> Iterator[tuple[int, int]]:
 def _prefixes() -> "dict[str, regex.Pattern[str]]":
     """Prefixes that deny; `in-` only before what adjectives and their nouns end in, as "inform" denies nothing."""
     adjective = r"\w{2,}(?:able|ible|ent|ant|ive|ate|al|ect|id|ure|ous|ar|ary|ite|ly|[ae]nc[ey]|ity|ness|iency|acy)"
-    english = rf"(?:un|non-?|dis|contra|mal|anti-?)(?P<rest>\w{{4,}})|i[nmlr](?P<rest>(?!valu|flam|form[^a]|habit){adjective})"
+    unlike = r"(?!valu|flam|form[^a]|habit)"
+    english = rf"(?:un|non-?|dis|contra|mal|anti-?)(?P<rest>\w{{4,}})|i[nmlr](?P<rest>{unlike}{adjective})"
     return {"en": regex.compile(english), "de": regex.compile(r"un(?P<rest>\w{4,})")}
 
 
