@@ -59,13 +59,13 @@ def measure(kind: str, texts: list[str], split: str, seed: int, *, show: bool) -
     control, candidate = ([harmless(kind, text, rng, split) for text in side] for side in (baseline, baseline))
     for i, (_, text) in edited.items():
         candidate[i] = harmless(kind, text, rng, split, whole=True)
-    found, missed, alarms, any_alarm = 0, Counter[str](), 0, 0
+    hits, missed, alarms, any_alarm = 0, Counter[str](), 0, 0
     column = COLUMN.get(kind, kind)
     for i, text in enumerate(baseline):
         compared = compare_texts(text, candidate[i])
         hit = any(conflict.kind == column for conflict in compared.conflicts)
         if i in edited:
-            found += hit
+            hits += hit
             missed[edited[i][0]] += not hit
             if show and not hit:
                 print(f"missed {edited[i][0]}: {_changed(text, edited[i][1])}\n")
@@ -78,7 +78,7 @@ def measure(kind: str, texts: list[str], split: str, seed: int, *, show: bool) -
     unedited = 2 * (ANSWERS - len(edited))
     if show:
         print(missed)
-    row = [kind, len(edited), found, f"{found / len(edited):.3f}", alarms, unedited, f"{alarms / unedited:.4f}"]
+    row = [kind, len(edited), hits, f"{hits / len(edited):.3f}", alarms, unedited, f"{alarms / unedited:.4f}"]
     print(f"| {' | '.join(map(str, row))} | {any_alarm / unedited:.4f} |")
 
 

@@ -30,8 +30,8 @@ UNITS = """
     USD/EUR percent/points °C/°F"""
 
 
-def _choice(found: list[re.Match[str]], rng: random.Random) -> re.Match[str] | None:
-    return rng.choice(found) if found else None
+def _choice(matches: list[re.Match[str]], rng: random.Random) -> re.Match[str] | None:
+    return rng.choice(matches) if matches else None
 
 
 def _put(text: str, match: re.Match[str], new: str) -> str:
@@ -45,7 +45,7 @@ def _prose(pattern: str, text: str) -> list[re.Match[str]]:
         lambda m: "\0" * len(m.group()),
         text,
     )
-    found = []
+    matches = []
     for match in re.finditer(pattern, masked):
         start, end = text.rfind("\n", 0, match.start()) + 1, (text + "\n").find("\n", match.end())
         line = text[start:end]
@@ -55,8 +55,8 @@ def _prose(pattern: str, text: str) -> list[re.Match[str]]:
             and "\0" not in match.group()
             and not (numbered and match.start() < start + numbered.end())
         ):
-            found.append(match)
-    return found
+            matches.append(match)
+    return matches
 
 
 def _fences(text: str) -> list[tuple[str, int, int]]:
@@ -171,16 +171,18 @@ def name_other(text: str, rng: random.Random, split: str) -> str | None:
 
 
 def name_swapped(text: str, rng: random.Random, split: str) -> str | None:
-    found = [m for m in _prose(rf"({NAME})([^.\n]{{2,80}}?)({NAME})", text) if m[1] != m[3]]
-    found = [m for m in found if all(not re.search(rf"\b{w.lower()}\b", text) for w in (*m[1].split(), *m[3].split()))]
-    match = _choice(found, rng)
+    matches = [m for m in _prose(rf"({NAME})([^.\n]{{2,80}}?)({NAME})", text) if m[1] != m[3]]
+    matches = [
+        m for m in matches if all(not re.search(rf"\b{w.lower()}\b", text) for w in (*m[1].split(), *m[3].split()))
+    ]
+    match = _choice(matches, rng)
     return _put(text, match, f"{match[3]}{match[2]}{match[1]}") if match else None
 
 
 def name_identifier(text: str, rng: random.Random, split: str) -> str | None:
-    found = list(re.finditer(r"(?<=[\w:,] `)[A-Za-z_]{4,}(?=(?:\(\))?`)", text))
-    names = sorted({m.group() for m in found})
-    match = _choice(found, rng)
+    matches = list(re.finditer(r"(?<=[\w:,] `)[A-Za-z_]{4,}(?=(?:\(\))?`)", text))
+    names = sorted({m.group() for m in matches})
+    match = _choice(matches, rng)
     others = [name for name in names if match and name != match.group()]
     return _put(text, match, rng.choice(others or ["get_total"])) if match else None
 
@@ -190,8 +192,8 @@ def name_address(text: str, rng: random.Random, split: str) -> str | None:
     return _put(text, match, match.group()[:-1] + ("x" if match.group()[-1] != "x" else "y")) if match else None
 
 
-def _lower_elsewhere(found: list[re.Match[str]], text: str) -> list[re.Match[str]]:
-    return [m for m in found if not re.search(rf"\b{m.group().split()[0].lower()}\b", text)]
+def _lower_elsewhere(matches: list[re.Match[str]], text: str) -> list[re.Match[str]]:
+    return [m for m in matches if not re.search(rf"\b{m.group().split()[0].lower()}\b", text)]
 
 
 # code
@@ -238,7 +240,7 @@ CODE_EDITS: dict[str, list[tuple[str, Callable[[re.Match[str]], str]]]] = {
 
 def _code_edit(name: str) -> Edit:
     def edit(text: str, rng: random.Random, split: str) -> str | None:
-        found = []
+        matches = []
         for language, start, end in _fences(text):
             if language in ("", "text", "bash", "sh", "html", "css", "xml", "markdown", "json", "yaml", "csv", "latex"):
                 continue
@@ -249,10 +251,10 @@ def _code_edit(name: str) -> Edit:
                         not re.search(r"#|//|--|\"\"\"|/\*|^\s*\*|'''", line)
                         and line.count('"') % 2 == (pattern[4:6] == r"[\"") * 1
                     ):
-                        found.append((start, m, change))
-        if not found:
+                        matches.append((start, m, change))
+        if not matches:
             return None
-        start, match, change = rng.choice(found)
+        start, match, change = rng.choice(matches)
         new = change(match)
         return None if new == match.group() else text[: start + match.start()] + new + text[start + match.end() :]
 
@@ -260,16 +262,16 @@ def _code_edit(name: str) -> Edit:
 
 
 def code_shell(text: str, rng: random.Random, split: str) -> str | None:
-    found = []
+    matches = []
     for language, start, end in _fences(re.sub(r"(?m)^```$", "```", text)):
         if language in ("bash", "sh", "shell"):
-            found += [
+            matches += [
                 (start, m)
                 for m in re.finditer(r"(?<= )(?:-{1,2}[a-z][\w-]*|/[\w/.-]+|[\w-]+\.\w+)(?=[ \n])", text[start:end])
             ]
-    if not found:
+    if not matches:
         return None
-    start, match = rng.choice(found)
+    start, match = rng.choice(matches)
     return text[: start + match.start()] + match.group() + "z" + text[start + match.end() :]
 
 
@@ -349,7 +351,7 @@ def json_layout(text: str, rng: random.Random) -> str:
     return head + mark + json.dumps(shuffled(json.loads(body)), indent=rng.choice((None, 1, 4))) + fence + rest
 
 
-def sql_part(text: str, rng: random.Random, split: str) -> str | None:
+def sql_clause(text: str, rng: random.Random, split: str) -> str | None:
     edits = [
         ("orders", "invoices"),
         ("'open'", "'closed'"),
@@ -420,7 +422,7 @@ KINDS: dict[str, list[Edit]] = {
     "name": [name_other, name_swapped, name_identifier, name_address],
     "json": [json_value],
     "code": [*map(_code_edit, CODE_EDITS), code_shell],
-    "sql": [sql_part],
+    "sql": [sql_clause],
     "table": [table_cell],
 }
 INSERTS = {"json": (with_json, json_layout), "sql": (with_sql, sql_layout), "table": (with_table, table_layout)}

@@ -127,8 +127,8 @@ class Bench:
             metrics = [word for kind in ("identical", "prefix_agreement", "tokens") for word in ("--metric", kind)]
             arguments = ["compare", *files, "--store", store, "--json", result, "--limit", self.prompts]
             done = self.fidelity(name, *arguments, *metrics)
-            found = json.loads(result.read_text()) if result.exists() else None
-            row = measured(found, store, name) if found and found["comparisons"] else refused(found, done)
+            report = json.loads(result.read_text()) if result.exists() else None
+            row = measured(report, store, name) if report and report["comparisons"] else refused(report, done)
         except Exception as error:  # one format's failure costs no other
             row = {"outcome": f"{type(error).__name__}: {error}"[:500]}
         return {**row, "seconds": round(time.monotonic() - began)}
@@ -155,12 +155,12 @@ class Bench:
         (self.out / "formats.md").write_text(table(rows))
 
 
-def measured(found: dict[str, Any], store: Path, name: str) -> dict[str, Any]:
+def measured(report: dict[str, Any], store: Path, name: str) -> dict[str, Any]:
     """What ran, and how far it drifts; the tokens of each answer are proof that something did."""
     from fidelity.records import Generation
     from fidelity.store.store import Store
 
-    about = found["comparisons"][0]
+    about = report["comparisons"][0]
     engine, columns = about["candidate"]["engine"], about["columns"]
     answers = [
         {"tokens": len(one.token_ids or ()), "first_ids": list(one.token_ids or ())[:8], "text": one.text[:80]}
@@ -188,9 +188,9 @@ def measured(found: dict[str, Any], store: Path, name: str) -> dict[str, Any]:
     }
 
 
-def refused(found: dict[str, Any] | None, done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+def refused(report: dict[str, Any] | None, done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     """The reason, in fidelity's words, with the end of what was written."""
-    reasons = list(found["not_compared"].values()) if found else []
+    reasons = list(report["not_compared"].values()) if report else []
     lines = (reasons[0] if reasons else done.stderr).strip().splitlines() or ["nothing was written"]
     message = " ".join(lines[:1] if reasons else lines[-1:])[:600]
     return {"outcome": message, "exit": done.returncode, "again": "memory" in message.lower(), "end": lines[-12:]}

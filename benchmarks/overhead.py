@@ -88,7 +88,7 @@ def compare(pairs: int, limit: int, max_tokens: int) -> None:
         turns.their_turn()
         turns.close()
         own_s, steps = ([getattr(store.measurement(run), key) for run in runs] for key in ("seconds", "step_seconds"))
-    ratios = [theirs / own for theirs, own in zip(turns.bare_s, own_s, strict=True)]
+    ratios = [bare / own for bare, own in zip(turns.bare_s, own_s, strict=True)]
     outside = [1 - step / own for step, own in zip(steps, own_s, strict=True)]
     print("| pair | fidelity, s | bare, s | ratio | outside the steps |\n|---|---|---|---|---|")
     for number, row in enumerate(zip(own_s, turns.bare_s, ratios, outside, strict=True), start=1):

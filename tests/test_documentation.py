@@ -11,10 +11,12 @@ import pytest
 import yaml
 
 from fidelity.cli import main
-from fidelity.config import parse_run
+from fidelity.config import RunConfig, parse_run
+from fidelity.config.run import Sampling
 from fidelity.errors import FidelityError
 from fidelity.gate import Gate
 from fidelity.metrics import every_metric
+from fidelity.study.study import StudyFile
 
 ROOT = Path(__file__).parent.parent
 FILES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "prompts").glob("*.md")])
@@ -31,7 +33,7 @@ def missing(text, *, folder=ROOT):
     code = [" ".join(span.split()) for span in SPAN.findall(FENCED.sub("", text))]
     shell = [body for language, body in FENCED.findall(text) if language in ("sh", "bash")]
     lines = [line.strip() for body in shell for line in body.replace("\\\n", " ").splitlines()] + code
-    commands = [part.strip() for line in lines for part in line.partition("  #")[0].split("&&")]
+    commands = [command.strip() for line in lines for command in line.partition("  #")[0].split("&&")]
     return [
         *(link for link in re.findall(r"\]\(([^)\s]+)\)", text) if not _leads_somewhere(link, text, folder)),
         *(path for path in PATH.findall(re.sub(r"\]\([^)]*\)", "", text)) if not _exists(path, folder)),
@@ -52,8 +54,10 @@ def _leads_somewhere(link, text, folder):
     target = folder / path
     if not target.exists() or not heading:
         return target.exists()
-    found = re.findall(r"^#+ (.*)$", FENCED.sub("", target.read_text(encoding="utf-8") if path else text), re.MULTILINE)
-    return heading in {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in found}
+    titles = re.findall(
+        r"^#+ (.*)$", FENCED.sub("", target.read_text(encoding="utf-8") if path else text), re.MULTILINE
+    )
+    return heading in {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 def _exists(path, folder):
@@ -69,7 +73,7 @@ def _wrong_in(command):
     if target := re.match(r"make ([a-z]+)", command):
         makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
         return [] if re.search(rf"^{target[1]}:", makefile, re.MULTILINE) else [f"make {target[1]}"]
-    if match := re.match(r"(?:python -m )?fidelity ((?:gate|baseline) [a-z]+|[a-z-]+)", command):
+    if match := re.match(r"(?:python -m |\S*/)?fidelity ((?:gate|baseline) [a-z]+|[a-z-]+)", command):
         text = help_of(match[1])
         unknown = [option for option in options if not re.search(rf"{option}\b(?!-)", text)]
         return [f"fidelity {match[1]} {option}" for option in unknown] if text else [f"fidelity {match[1]}"]
@@ -110,6 +114,8 @@ def _why_refused(body):
         try:
             if body.startswith("# gate.yaml"):
                 Gate.model_validate(data)
+            elif body.startswith("# study.yaml"):
+                StudyFile.model_validate(data)
             else:
                 parse_run({"name": "run", "model": "org/model", "engine": {"kind": "vllm"}} | data, ROOT / "run.yaml")
         except (FidelityError, ValueError) as error:
@@ -120,6 +126,11 @@ def _why_refused(body):
 @EVERY_FILE
 def test_what_a_document_names_exists(file):
     assert missing(file.read_text(encoding="utf-8"), folder=file.parent) == []
+
+
+@EVERY_FILE
+def test_no_merge_left_its_marks(file):
+    assert not re.search(r"^(<{7}|={7}|>{7})( |$)", file.read_text(encoding="utf-8"), re.MULTILINE)
 
 
 @EVERY_FILE
@@ -141,7 +152,7 @@ def test_yaml_examples_are_accepted(file):
         ("`pip install 'llm-fidelity[vllm,semantics]'`", "semantics"),
     ],
 )
-def test_a_name_of_nothing_is_found(text, named):
+def test_a_name_of_nothing_is_reported(text, named):
     assert missing(text) == [named]
 
 
@@ -154,7 +165,7 @@ def test_a_name_of_nothing_is_found(text, named):
         "- uses: X\n  with: {base: a}\n",
     ],
 )
-def test_a_wrong_example_is_found(body):
+def test_a_wrong_example_is_reported(body):
     assert len(refused(f"```yaml\n{body}```\n")) == 1
 
 
@@ -162,3 +173,9 @@ def test_every_column_has_a_place_in_the_guide():
     guide = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
     names = {column.name.partition("[")[0] for metric in every_metric() for column in metric.score([])}
     assert [name for name in sorted(names) if f"`{name}`" not in guide] == []
+
+
+def test_every_key_of_a_run_is_documented():
+    page = (ROOT / "docs" / "runs.md").read_text(encoding="utf-8")
+    keys = [*RunConfig.model_fields, *Sampling.model_fields]
+    assert [key for key in keys if f"`{key}`" not in page and f"`{key}:" not in page] == []

@@ -34,10 +34,10 @@ def test_limit_keeps_the_first(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([], "no prompts in it"),
-        ([{"id": "a", "prompt": "x"}, {"id": "a", "prompt": "y"}], "'a' stands twice (prompts 1 and 2)"),
+        ([], "contains no prompts"),
+        ([{"id": "a", "prompt": "x"}, {"id": "a", "prompt": "y"}], "'a' is used twice (prompts 1 and 2)"),
         ([{"id": "a", "prompt": "x"}, "{"], "line 2: not JSON"),
-        (["[1]"], "a JSON object is expected, found list"),
+        (["[1]"], "expected a JSON object, got list"),
         ([{"id": "a", "prompt": "  "}], "line 1: a prompt needs"),
         ([{"id": "", "prompt": "x"}], "line 1: a prompt needs"),
         ([{"prompt": "x"}], "line 1: a prompt needs"),
@@ -64,11 +64,11 @@ def test_lone_surrogates_become_the_replacement_character(tmp_path):
 
 
 @given(st.text(min_size=1), st.text(min_size=1))
-def test_the_digest_tells_contents_apart(a, b):
+def test_the_digest_distinguishes_contents(a, b):
     assert (prompts_digest([Prompt("x", a)]) == prompts_digest([Prompt("x", b)])) == (a == b)
 
 
-def test_the_digest_tells_a_text_from_a_chat():
+def test_the_digest_distinguishes_a_text_from_a_chat():
     assert prompts_digest([Prompt("x", "a")]) != prompts_digest([Prompt("x", (Message("user", "a"),))])
 
 

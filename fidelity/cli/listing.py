@@ -3,6 +3,7 @@
 import argparse
 
 from fidelity.cli.options import OK, Commands, add_store, open_store
+from fidelity.cli.terminal import echo, open_console
 
 
 def add_to(commands: Commands) -> None:
@@ -17,7 +18,6 @@ def add_to(commands: Commands) -> None:
 
 
 def _list(chosen: argparse.Namespace) -> int:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -37,9 +37,9 @@ def _list(chosen: argparse.Namespace) -> int:
         damaged.add_row(Text(place), Text(reason))
     tables = [table for table in (runs, compared, damaged) if table.row_count]
     if not tables:
-        print(f"{store.root}: no finished run; start with: fidelity compare base.yaml quant.yaml")
+        echo(f"{store.root}: no finished run; start with: fidelity compare base.yaml quant.yaml")
         return OK
-    Console().print(*tables, sep="\n\n")
+    open_console().print(*tables, sep="\n\n")
     return OK
 
 
@@ -51,10 +51,10 @@ def _list_metrics(chosen: argparse.Namespace) -> int:
     by_default = {metric.kind for metric in default_metrics()}
     for metric in every_metric():
         also = ", in the default set" if metric.kind in by_default else ""
-        print(f"{metric.kind} (needs {' and '.join(sorted(metric.needs))}; cost: {metric.cost}{also})")
+        echo(f"{metric.kind} (needs {' and '.join(sorted(metric.needs))}; cost: {metric.cost}{also})")
         for (bounds, better), columns in groupby(metric.score([]), key=lambda column: (column.bounds, column.better)):
             known = f"{bounds[0]:g} to {bounds[1]:g}" if bounds else "no fixed range"
             direction = "described, not judged" if better == "neither" else f"{better} is better"
-            print(f"  {', '.join(column.name for column in columns)}: {known}, {direction}")
-        print(f"  {metric.signature()}")
+            echo(f"  {', '.join(column.name for column in columns)}: {known}, {direction}")
+        echo(f"  {metric.signature()}")
     return OK

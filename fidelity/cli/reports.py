@@ -1,4 +1,4 @@
-"""The forms in which a comparison is told, and the exit code that comes of it."""
+"""Writing the reports of a comparison, and its exit code."""
 
 import argparse
 import json
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fidelity.cli.options import check_writable, write
+from fidelity.cli.terminal import echo, open_console
 from fidelity.errors import ConfigError, FidelityError
 
 if TYPE_CHECKING:
@@ -19,11 +20,13 @@ if TYPE_CHECKING:
     from fidelity.store.store import Store
 
 
+WIDE = 10_000
+"""Columns of a terminal that wraps nothing."""
 REPORTS = {
     "json": "the numbers, unrounded, as JSON",
-    "markdown": "a report that fits a pull-request comment",
-    "junit": "the gate's lines as test cases, for CI systems",
-    "html": "a report to look through, with every pair; one file that needs no network",
+    "markdown": "a report that fits in a pull-request comment",
+    "junit": "the gate's checks as test cases, for CI systems",
+    "html": "a report with every pair, as one file that needs no network",
 }
 
 
@@ -31,49 +34,49 @@ def add_reports(command: argparse.ArgumentParser) -> None:
     """`--json`, `--markdown`, `--junit`, `--html`."""
     for option, what in REPORTS.items():
         command.add_argument(f"--{option}", type=Path, metavar="FILE", help=f"write {what}")
+    command.add_argument("--full", action="store_true", help="print all columns, in groups, and the price of each run")
+    command.add_argument("--wide", action="store_true", help="print tables as wide as they are, whatever the terminal")
     command.add_argument(
-        "--published", action="store_true", help="show what others have published of drift, size and speed"
+        "--published", action="store_true", help="also print published results on drift, size and speed"
     )
 
 
 def check_reports(chosen: argparse.Namespace, *, inputs: Sequence[Path]) -> None:
-    """See that every report can be written, and make the folders for it: hours of work may come first.
+    """Check that every report can be written, and create its folders, before hours of work begin.
 
     Raises:
-        ConfigError: One can't be, two are the same file, or one would overwrite an input.
+        ConfigError: A report can't be written, two are the same file, or one would overwrite an input.
     """
     taken = {path.resolve(): f"the command reads {path}" for path in inputs}
     for option in REPORTS:
         if path := getattr(chosen, option):
             if why := taken.get(path.resolve()):
-                raise ConfigError(f"--{option} {path}: would overwrite a file, since {why}; name another")
+                raise ConfigError(f"--{option} {path}: would overwrite a file, since {why}; choose another path")
             taken[path.resolve()] = f"--{option} is written to it"
             check_writable(path, f"--{option}")
 
 
 def report_all(result: "ComparisonSet", gate: "Gate | None", store: "Store", chosen: argparse.Namespace) -> int:
-    """Judge, and say what was found in every form that was asked for; what wasn't compared could not be judged.
+    """Judge, print the tables, and write every requested report. A candidate that was not compared is inconclusive.
 
-    In GitHub Actions the step's summary and an annotation are written unasked. A report that can't be written is an
+    In GitHub Actions the step summary and an annotation are always written. A report that can't be written is an
     error, and changes no verdict.
     """
-    from rich.console import Console
-
     from fidelity import report
     from fidelity.comparison import results
     from fidelity.gate import exit_code
 
     verdicts = results.verdicts(result, gate) if gate else {}
-    console = Console()
+    console = open_console(width=WIDE) if chosen.wide else open_console()
     with report.without_commands(console, environment=os.environ):
-        report.print_table(result, console, verdicts)
+        report.print_comparison(result, console, verdicts, full=chosen.full)
         if chosen.published:
             report.print_published(result, console)
     errors = _write_all(result, verdicts, gate, store, chosen)
     for error in errors:
-        print(f"fidelity: {error}", file=sys.stderr)
+        echo(f"fidelity: {error}", to=sys.stderr)
     if annotation := report.annotation(result, verdicts, environment=os.environ):
-        print(annotation, flush=True)
+        print(annotation, flush=True)  # a command that is meant
     outcomes = [verdict.outcome for verdict in verdicts.values()]
     unjudgeable = result.not_compared or report.mislabeled(result) or (errors and not gate)
     return exit_code([*outcomes, "inconclusive"] if unjudgeable else outcomes)
@@ -86,7 +89,7 @@ def _write_all(
     store: "Store",
     chosen: argparse.Namespace,
 ) -> list[FidelityError]:
-    """Every report that was asked for; returns why some could not be written."""
+    """Write every requested report, and return the errors of those that failed."""
     from fidelity import report
     from fidelity.comparison.history import history
 

@@ -1,4 +1,4 @@
-"""`fidelity show`: the pairs of a comparison, the worst first, with what changed word by word."""
+"""`fidelity show`: the pairs of a comparison with a word diff, worst first."""
 
 import argparse
 from collections.abc import Sequence
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fidelity.cli.options import OK, Commands, positive
+from fidelity.cli.terminal import open_console
 from fidelity.errors import ConfigError
 from fidelity.schema import nearest
 from fidelity.text.conflicts import KINDS
@@ -19,29 +20,34 @@ if TYPE_CHECKING:
 
 WORST = 3
 CONTEXT = 160
-"""Characters that stay of what both texts share, on each side of a change."""
+"""The number of shared characters to show on each side of a change."""
 
 
 def add_to(commands: Commands) -> None:
     """Add this command to the parser's."""
     show = commands.add_parser("show", help="print pairs of a comparison with a word diff, conflicts first")
-    show.add_argument("comparison", type=Path, metavar="COMPARISON", help="a directory in comparisons/ of a store")
+    show.add_argument(
+        "comparison", type=Path, metavar="COMPARISON", help="the comparison's directory, DIR/comparisons/NAME"
+    )
     which = show.add_mutually_exclusive_group()
-    which.add_argument("--worst", type=positive, default=WORST, metavar="N", help=f"the N worst pairs ({WORST})")
-    which.add_argument("--prompt", metavar="ID", help="the pairs of one prompt, whole")
-    which.add_argument("--conflict", choices=KINDS, metavar="KIND", help=f"all pairs with one: {', '.join(KINDS)}")
+    which.add_argument(
+        "--worst", type=positive, default=WORST, metavar="N", help=f"the N worst pairs (default: {WORST})"
+    )
+    which.add_argument("--prompt", metavar="ID", help="the pairs of this prompt, in full")
+    which.add_argument(
+        "--conflict", choices=KINDS, metavar="KIND", help=f"all pairs with a conflict of this kind: {', '.join(KINDS)}"
+    )
     show.set_defaults(command=_show)
 
 
 def _show(chosen: argparse.Namespace) -> int:
-    from rich.console import Console
     from rich.text import Text
 
     from fidelity.comparison.results import load_comparison
     from fidelity.report.conflicts import conflict_headlines
 
     result = load_comparison(chosen.comparison)
-    console = Console(highlight=False)
+    console = open_console(highlight=False)
     for headline in conflict_headlines(result):
         console.print(Text(headline, style="bold"))
     for pair in _chosen(result, chosen):
@@ -50,7 +56,7 @@ def _show(chosen: argparse.Namespace) -> int:
 
 
 def _chosen(result: "ComparisonSet", chosen: argparse.Namespace) -> "Sequence[Pair]":
-    """The pairs that were asked for, in the reports' order.
+    """The requested pairs, in the reports' order.
 
     Raises:
         ConfigError: There is no such prompt, or conflicts were not scored.
@@ -76,12 +82,12 @@ def _chosen(result: "ComparisonSet", chosen: argparse.Namespace) -> "Sequence[Pa
 
 
 def _shown(pair: "Pair", *, whole: bool) -> "Text":
-    """The prompt's name, its conflicts, and both texts as one, with what only one of them has in brackets and color."""
+    """The prompt's id, its conflicts, and a diff of both texts that marks differences with brackets and color."""
     from rich.text import Text
 
+    from fidelity.outside.strings import one_line
     from fidelity.report.conflicts import conflict_in_words, conflicts_of
     from fidelity.report.diff import readable, word_diff
-    from fidelity.report.sanitize import one_line
 
     title = one_line(pair.prompt.id) + (f", repeat {pair.baseline.repeat}" if pair.baseline.repeat else "")
     shown = Text(f"\n== {title} ==\n", style="bold")
@@ -101,7 +107,7 @@ def _shown(pair: "Pair", *, whole: bool) -> "Text":
 
 
 def _elided(piece: "Piece", *, first: bool, last: bool) -> str:
-    """A long stretch that both texts share, cut in its middle."""
+    """Text that both answers share, with its middle left out if it is long."""
     if piece.kind != "both" or len(piece.text) <= 3 * CONTEXT:
         return piece.text
     before, after = ("" if first else piece.text[:CONTEXT]), ("" if last else piece.text[-CONTEXT:])

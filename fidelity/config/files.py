@@ -1,4 +1,4 @@
-"""A YAML file and the paths in it: what was written where, and what is wrong with it."""
+"""Reading a YAML file: its paths, its duplicate keys, and the place of each error."""
 
 import re
 from collections.abc import Collection, Iterator
@@ -10,18 +10,24 @@ from pydantic import BeforeValidator, ValidationError, ValidationInfo
 from pydantic_core import ErrorDetails
 
 from fidelity.errors import ConfigError
+from fidelity.outside.documents import MOST_NESTED, cleaned
 from fidelity.schema import nearest
+
+LARGEST = 1_000_000
+"""Bytes of a YAML file."""
+MOST_VALUES = 100_000
+"""Values in it, with aliases written out."""
 
 
 def _resolve(value: Any, info: ValidationInfo) -> Any:
-    """A path as written, made absolute from the folder of the YAML file that it is written in."""
+    """A path, made absolute relative to the folder of its YAML file."""
     if isinstance(value, str) and info.context:
         return Path(info.context["folder"], value).resolve()
     return value
 
 
 def _resolve_model(value: Any, info: ValidationInfo) -> Any:
-    """A directory is made absolute; what is none and doesn't look like one stays a Hub id (`org/name`)."""
+    """An existing or path-like directory, made absolute; anything else is returned as a Hub id (`org/name`)."""
     if not isinstance(value, str) or not info.context:
         return value
     local = Path(info.context["folder"], value)
@@ -34,18 +40,20 @@ ModelName = Annotated[str, BeforeValidator(_resolve_model)]
 
 
 def read_yaml(path: Path, *, keys: str, written_once: Collection[str] = ()) -> dict[str, object]:
-    """The mapping in a YAML file, in which no mapping has the same key twice.
+    """Read the mapping in a YAML file. Duplicate keys are refused.
 
     Args:
         path: The file.
         keys: An example of what belongs there, for the error message.
         written_once: Keys whose mappings may not override what a merge (`<<: *other`) gives them, as YAML otherwise
-            allows: of two limits for one column, neither may silently win.
+            allows: if a column has two limits, neither must silently replace the other.
 
     Raises:
         ConfigError: The file is missing, not UTF-8, not YAML, no mapping, or has a key twice; with its line.
     """
     try:
+        if path.stat().st_size > LARGEST:
+            raise ConfigError(f"{path}: larger than {LARGEST:,} bytes; this can't be a file of settings")
         data = _construct(path.read_text(encoding="utf-8"), path, written_once)
     except OSError as error:
         raise ConfigError(f"{path}: can't be read ({error.strerror}); name an existing YAML file") from error
@@ -54,28 +62,45 @@ def read_yaml(path: Path, *, keys: str, written_once: Collection[str] = ()) -> d
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not YAML: {str(error).replace(chr(10), ' ')}") from error
     except RecursionError:
-        raise ConfigError(f"{path}: its mappings and lists are nested too deep, or contain themselves") from None
+        raise ConfigError(f"{path}: nested too deeply, or an alias contains itself; flatten it") from None
     if not isinstance(data, dict):
-        raise ConfigError(f"{path}: a mapping of keys is expected ({keys}), found {_type(data)}")
+        raise ConfigError(f"{path}: expected a mapping of keys ({keys}), got {_type(data)}")
     return data
 
 
 def _construct(text: str, path: Path, written_once: Collection[str]) -> Any:
-    """The data, built once no key is repeated: PyYAML would take the last of two without a word."""
-    loader = yaml.SafeLoader(text)
+    """Build the data after checking for duplicate keys, of which PyYAML would silently use the last."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
     try:
         root = loader.get_single_node()
         if root is None:
             return None
         if repeated := list(_repeated_keys(root, written_once)):
             raise ConfigError("\n".join(f"{path}: {one}" for one in repeated))
-        return loader.construct_document(root)
+        if _written_out(root, {}, 0) > MOST_VALUES:
+            raise ConfigError(f"{path}: more than {MOST_VALUES:,} values once its aliases are written out")
+        return cleaned(loader.construct_document(root))
     finally:
         loader.dispose()
 
 
+def _written_out(node: yaml.Node, known: dict[int, int], depth: int) -> int:
+    """How many values a node holds with its aliases written out.
+
+    Raises:
+        RecursionError: It is nested deeper than JSON may be, or contains itself.
+    """
+    if depth > MOST_NESTED:
+        raise RecursionError
+    if id(node) not in known:
+        values = node.value if isinstance(node, yaml.CollectionNode) else []
+        children = [child for value in values for child in (value if isinstance(value, tuple) else (value,))]
+        known[id(node)] = 1 + sum(_written_out(child, known, depth + 1) for child in children)
+    return known[id(node)]
+
+
 def _repeated_keys(root: yaml.Node, written_once: Collection[str]) -> Iterator[str]:
-    """One sentence for each key that a mapping has a second time, however deep it is."""
+    """Yield one sentence for each duplicate key, at any depth."""
     waiting, seen = [(root, False)], set[tuple[int, bool]]()
     while waiting:
         node, strict = waiting.pop()
@@ -90,12 +115,12 @@ def _repeated_keys(root: yaml.Node, written_once: Collection[str]) -> Iterator[s
             earlier = first.setdefault((key.tag, str(key.value)), key)
             if earlier is not key and (own or once):
                 lines = sorted(one.start_mark.line + 1 for one in (earlier, key))
-                yield f"line {lines[1]}: the key {key.value!r} is there twice, first in line {lines[0]}; remove one"
+                yield f"line {lines[1]}: duplicate key {key.value!r}, first used in line {lines[0]}; remove one"
             waiting.append((value, once))
 
 
 def _pairs(node: yaml.MappingNode) -> Iterator[tuple[yaml.Node, yaml.Node, bool]]:
-    """Keys and values of a mapping, its own first, then those that a merge (`<<: *other`) gives it."""
+    """Keys and values of a mapping: first its own, then those from a merge (`<<: *other`)."""
     yield from ((key, value, True) for key, value in node.value)
     for key, value in node.value:
         if key.tag == "tag:yaml.org,2002:merge":
@@ -105,12 +130,12 @@ def _pairs(node: yaml.MappingNode) -> Iterator[tuple[yaml.Node, yaml.Node, bool]
 
 
 def explained(path: Path, error: ValidationError) -> ConfigError:
-    """What pydantic found wrong in a file, a line each, with the place in the file."""
+    """Pydantic's errors for a file, one line each, with the place in the file."""
     return ConfigError("\n".join(f"{path}: {_place(e)}{_what(e)}" for e in error.errors()))
 
 
 def _place(error: ErrorDetails) -> str:
-    """Where in the file, as a user would write it: `engine.dtype`; the tag of a union is no key."""
+    """The place in the file as a user would write it (`engine.dtype`), without the tags of unions."""
     loc = [str(key) for key in error["loc"]]
     tag = {"engine": 1, "metrics": 2}.get(loc[0] if loc else "")
     place = ".".join(key for number, key in enumerate(loc) if number != tag)

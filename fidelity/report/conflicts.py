@@ -1,18 +1,18 @@
-"""Conflicts in words: how many answers of a run have one, and what stands against what in one pair."""
+"""Conflicts in words: how many of a run's answers have one, and the conflicting values of a pair."""
 
 from collections.abc import Iterator
 
 from fidelity.comparison.results import ComparisonSet, Scores
 from fidelity.gate import Verdict
+from fidelity.outside.strings import cut, one_line
 from fidelity.records import Pair
 from fidelity.report.pairs import rank
-from fidelity.report.sanitize import cut, one_line
 from fidelity.text.conflicts import KINDS, Conflict, compare_texts
 
 MOST_LISTED = 5
 """Answers with a conflict that are listed where no pairs are shown."""
 MOST_SHOWN = 60
-"""Characters of each side of a conflict."""
+"""The maximum number of characters of each side of a conflict."""
 IN_WORDS = {
     **{"negation": "negation", "number": "number", "direction": "opposite word", "name": "name", "json": "JSON value"},
     **{"code": "code change", "table": "table cell"},
@@ -20,16 +20,10 @@ IN_WORDS = {
 
 
 def conflict_headlines(result: ComparisonSet) -> list[str]:
-    """A sentence for each candidate whose conflicts were scored: how many answers have one, by kind, and the floor."""
-    headlines = (conflict_headline(result, candidate) for candidate in result.candidates)
-    return [headline for headline in headlines if headline]
-
-
-def conflict_headline(result: ComparisonSet, candidate: Scores) -> str | None:
-    """The sentence for one candidate: `int4: 5 of 100 answers conflict: 3 numbers, 2 names (the floor: 0 of 100)`."""
-    floor = [f"{k} of {n}" for k, n in map(_counts, result.controls) if n]
-    of_floor = f" (the floor: {', '.join(floor)})" if floor else ""
-    return f"{candidate.run.name}: {_counted(candidate)}{of_floor}" if _counts(candidate)[1] else None
+    """A sentence for each candidate with scored conflicts: how many answers have one, by kind, and the floor."""
+    floor = [f"{k} of {n}" for k, n in map(conflict_counts, result.controls) if n]
+    beside = f" (the floor: {', '.join(floor)})" if floor else ""
+    return [f"{one.run.name}: {counted_conflicts(one)}{beside}" for one in result.candidates if conflict_counts(one)[1]]
 
 
 def worst_conflicts(result: ComparisonSet, candidate: Scores, verdict: Verdict | None) -> Iterator[str]:
@@ -47,26 +41,27 @@ def worst_conflicts(result: ComparisonSet, candidate: Scores, verdict: Verdict |
 
 
 def conflicts_of(pair: Pair) -> tuple[Conflict, ...]:
-    """The conflicts of a pair, by kind and severity; read anew from its texts."""
+    """The conflicts of a pair by kind and severity, detected again from its texts."""
     return compare_texts(pair.baseline.text, pair.candidate.text).conflicts
 
 
 def conflict_in_words(conflict: Conflict, pair: Pair) -> str:
-    """What stands against what: `number: 50 mg / 500 mg`, `negation: not / dropped`."""
+    """A conflict as `kind: baseline / candidate`, such as `number: 50 mg / 500 mg`, `negation: not / dropped`."""
     old, new = pair.baseline.text[slice(*conflict.baseline)], pair.candidate.text[slice(*conflict.candidate)]
     before, after = (cut(one_line(text), MOST_SHOWN) for text in (old, new))
     return f"{conflict.kind}: {before or 'added'} / {after or 'dropped'}"
 
 
-def _counts(scores: Scores) -> tuple[int, int]:
-    """How many answers conflict, of how many that could be compared."""
+def conflict_counts(scores: Scores) -> tuple[int, int]:
+    """How many answers conflict, of those that could be compared."""
     anything = scores.columns.get("conflict_any")
     values = [value for value in anything.column.values if value is not None] if anything else []
     return sum(value > 0 for value in values), len(values)
 
 
-def _counted(scores: Scores) -> str:
-    k, n = _counts(scores)
+def counted_conflicts(scores: Scores) -> str:
+    """`5 of 100 answers conflict: 3 numbers, 2 negations`."""
+    k, n = conflict_counts(scores)
     left = len(scores.prompt_ids) - n
     kinds = f": {', '.join(_by_kind(scores))}" if k else ""
     return f"{k} of {n} answers conflict{kinds}{f'; {left} could not be compared' if left else ''}"

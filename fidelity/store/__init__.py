@@ -1,1 +1,1 @@
-"""The store: runs, comparisons and token scores as directories of Parquet."""
+"""The store: runs, comparisons and token scores as directories of Parquet files."""

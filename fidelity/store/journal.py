@@ -1,4 +1,4 @@
-"""Answers as they come, a line each: what was there when a command was killed is not asked for again."""
+"""The journal of a chunk: one line per finished answer, so a killed command doesn't ask for it again."""
 
 import json
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import BinaryIO, Self
 
 from fidelity.files import full_disk_explained
+from fidelity.outside.documents import read_json
 from fidelity.records import Failure, Generation
 from fidelity.store.responses import response_of
 
@@ -14,10 +15,10 @@ RESUMED = b'{"resumed": true}'
 
 
 class Journal:
-    """The outcomes of a chunk that isn't whole yet, by their places in it; used as a context manager.
+    """The outcomes of an unfinished chunk, by their positions in it. Use it as a context manager.
 
-    A line goes to the operating system in one piece before the next is begun, so that a killed process loses none; a
-    line that the end of the machine itself has torn is not an outcome, and its prompt is asked again.
+    A line is passed to the operating system as a whole before the next one starts, so a killed process loses none. A
+    line that a crash of the machine has truncated is ignored, and its prompt is asked again.
     """
 
     def __init__(self, file: Path) -> None:
@@ -30,7 +31,7 @@ class Journal:
             """The answered prompts, in the order of `outcomes`."""
             self._open = self._file.open("ab", buffering=0)
             if self._open.tell():
-                self._open.write(b"\n" + RESUMED + b"\n")  # after a line that may be torn
+                self._open.write(b"\n" + RESUMED + b"\n")  # after a line that may be truncated
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -38,18 +39,18 @@ class Journal:
         self._open.close()
 
     def add(self, place: int, outcome: Generation | Failure) -> None:
-        """Keep one outcome."""
+        """Append one outcome."""
         assert self._open is not None
         kind = "failure" if isinstance(outcome, Failure) else "generation"
         values = {field.name: getattr(outcome, field.name) for field in fields(outcome)}  # asdict copies every token
         line = json.dumps({"place": place, kind: values}).encode() + b"\n"
         with full_disk_explained(self._file):
             if self._open.write(line) != len(line):
-                raise OSError("only a part of an answer could be written")
+                raise OSError("an answer could only be written in part")
         self.places[place] = None
 
     def outcomes(self) -> Iterator[tuple[int, Generation | Failure]]:
-        """Each place once, in the order in which the outcomes came; one line is held at a time."""
+        """Yield each position once, in the order of the outcomes, holding one line in memory at a time."""
         if not self._file.exists():
             return
         seen: set[int] = set()
@@ -62,7 +63,7 @@ class Journal:
 
 
 def count_resumptions(file: Path) -> int:
-    """How often a journal was taken up again."""
+    """How often a journal was resumed."""
     if not file.exists():
         return 0
     with file.open("rb") as lines:
@@ -71,11 +72,11 @@ def count_resumptions(file: Path) -> int:
 
 def _outcome(line: bytes) -> tuple[int, Generation | Failure] | None:
     try:
-        row = json.loads(line)
+        row = read_json(line)
         values = row.get("generation") or row["failure"]
         if "failure" in row:
             values = {**values, "failure": values["reason"]}
         place = row["place"]
         return (place, response_of(values)) if type(place) is int and place >= 0 else None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -47,7 +47,7 @@ def fp32(tmp_path_factory):
 class TestFp32:
     pytestmark = real
 
-    def test_token_for_token_what_vllm_says(self, fp32, tmp_path):
+    def test_agrees_with_vllm_token_for_token(self, fp32, tmp_path):
         vllm = config(tmp_path, kind="vllm", dtype="float32", options={"enforce_eager": True})
         vllm = vllm.model_copy(update={"batching": Drained(drained=128)})  # which gives log-probabilities
         (run,) = generate(vllm, store=Store(tmp_path / "store"), listener=Silent(), limit=12)
@@ -76,7 +76,7 @@ class TestFp32:
         other = how.model_copy(update={"seed": 6})
         assert first != [o.token_ids for o in fp32.generate(prompts, other)]
 
-    def test_forcing_agrees_with_generating(self, fp32):
+    def test_teacher_forcing_agrees_with_generating(self, fp32):
         assert isinstance(fp32, TokenScoringEngine)
         prompts = load_prompts(STARTER, limit=3)
         generations = list(fp32.generate(prompts, Sampling(max_tokens=12)))
@@ -93,7 +93,7 @@ class TestFp32:
         prompts = [Prompt("long", "word " * 2000), Prompt("short", "Why?")]
         refused, answered = fp32.generate(prompts, Sampling(max_tokens=4))
         assert isinstance(refused, Failure)
-        assert "the context holds 1024" in refused.reason
+        assert "the context length is 1024" in refused.reason
         assert len(answered.token_ids) == 4
         (again, scored) = fp32.score_tokens(prompts, [[1], [1]], 1)
         assert isinstance(again, Failure)
@@ -123,7 +123,7 @@ class TestFp32:
         until = plain.token_ids.index(30) + 1
         assert (ended.token_ids, ended.finish_reason) == (plain.token_ids[:until], "stop")
 
-    def test_it_says_that_it_is_slower(self, fp32):
+    def test_a_note_mentions_that_it_is_slower(self, fp32):
         assert any("slower" in note for note in fp32.info.notes)
         assert (fp32.info.ran_as, fp32.info.quantized_layers, fp32.info.unquantized_layers) == ("FP32", 0, 210)
 
@@ -144,7 +144,7 @@ class TestQuantized:
     def test_a_checkpoint_of_compressed_tensors(self, tmp_path, model, ran_as):
         info, logprobs = opened(tmp_path, model)
         assert (info.ran_as, info.quantized_layers, info.unquantized_layers) == (ran_as, 210, 0)
-        assert not any("never engaged" in note for note in info.notes)
+        assert not any("not active" in note for note in info.notes)
         assert logprobs != opened(tmp_path)[1]
 
     def test_torchao_while_loading(self, tmp_path):
@@ -157,7 +157,7 @@ def test_options_at_the_wrong_place_are_refused(tmp_path):
     for option, place in {"torch_dtype": "engine.dtype", "device_map": "engine.device"}.items():
         with pytest.raises(ConfigError, match=f"write it as '{place}'"):
             identity(config(tmp_path, options={option: "x"}), remembered=tmp_path / "hashes.json")
-    with pytest.raises(ConfigError, match=r"can't be given together with engine.torchao"):
+    with pytest.raises(ConfigError, match=r"can't be combined with engine.torchao"):
         identity(
             config(tmp_path, torchao={"scheme": "int8wo"}, options={"quantization_config": {}}),
             remembered=tmp_path / "hashes.json",

@@ -103,7 +103,7 @@ class TestEveryMetric:
         for side in ({"base": first(unscored)}, {"base": first(unscored), "quant": first(unscored)}):
             code, out = judged([metric], gate, **side)
             assert code == 2, out
-            assert "only 100 of 120 prompts could be scored, and min_coverage is 0.9" in out
+            assert "only 100 of 120 prompts could be scored, but min_coverage is 0.9" in out
 
     def test_a_gate_may_ask_for_less(self, judged, case):
         metric, gate, unscored = RUNAWAY[case]
@@ -212,8 +212,8 @@ class TestMissingAnswers:
         options = ("--markdown", "r.md", "--html", "r.html", "--json", "r.json", "--junit", "r.xml")
         code, out, _ = fidelity("compare", base, quant, *options)
         assert code == 0
-        (line,) = [line for line in out.splitlines() if line.startswith("quant ")]
-        assert [cell.strip() for cell in line.split("│")[1:3]] == ["5", "7"]
+        (line,) = [line for line in out.splitlines() if line.startswith("quant  ")]
+        assert line.split()[1:3] == ["5/5", "7"]
         first_row = (workspace.folder / "r.md").read_text().split("---: |\n")[1].split("\n")[0]
         assert [cell.strip() for cell in first_row.split("|")[1:3]] == ["failed prompts", "7"]
         assert "<th>failed prompts</th>" in (workspace.folder / "r.html").read_text()
@@ -232,7 +232,7 @@ class TestColumnsWithoutAWorstValue:
         verdict = judge(gate, evidence(self.measured([0.01] * 299 + [None], control)))
         assert line_of(verdict, "kl").outcome == "inconclusive"
         assert (
-            "1 of 300 prompts could not be scored in the candidate, and have no worst value"
+            "1 of 300 prompts could not be scored in the candidate, and the column has no worst value"
             in line_of(verdict, "kl").reason
         )
 

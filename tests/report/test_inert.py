@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fidelity.report.sanitize import cut, one_line, visible
+from fidelity.outside.strings import cut, one_line, visible
 
 
 @pytest.mark.parametrize(

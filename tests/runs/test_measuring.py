@@ -40,7 +40,7 @@ def made(workspace, fake_vllm):
     return run
 
 
-class TestTimingsAreNoPartOfARun:
+class TestTimingsDoNotChangeARun:
     def test_with_them_and_without_a_run_is_the_same(self, made):
         plain = made("plain")
         timed = made("timed", latency=TIMED, price_per_hour=2.5)
@@ -93,7 +93,7 @@ def test_a_run_that_was_resumed_has_no_speed(made, workspace, monkeypatch):
     assert "tokens_per_s" not in values_of(run)
 
 
-def test_what_a_run_says_of_itself(made):
+def test_the_measurements_of_a_run(made):
     run, control = made()
     measured = run.measurement
     assert sum(chunk.prompts for chunk in measured.chunks) == measured.prompts == 12
@@ -126,7 +126,7 @@ def test_what_does_not_fit_is_named_and_the_rest_is_timed(made):
     engine = {"kind": "vllm", "max_model_len": 300}
     (run, _) = made(latency=TIMED, engine=engine)
     failed = run.measurement.latency.failed
-    assert set(failed.values()) == {"256 tokens and an answer of 128: the context holds 300"}
+    assert set(failed.values()) == {"256 tokens and an answer of 128: the context length is 300"}
     assert "first_token" in values_of(run)
     assert "answer[instruction_following]" not in values_of(run)
 
@@ -139,14 +139,17 @@ def test_an_engine_that_dies_while_it_is_timed_leaves_the_run(made, workspace):
     assert any("not timed: the engine process was killed by SIGILL" in str(message) for message in listener.messages)
 
 
-def test_generate_says_where_the_time_went(made, fidelity, workspace):
+def test_generate_shows_where_the_time_went(made, fidelity, workspace):
     path = workspace.baseline(control="none")
     code, out, err = fidelity("generate", path, "--store", workspace.store, "--profile")
     assert (code, err.count("Traceback")) == (0, 0), err
     phases = [line.split()[0] for line in out.splitlines()[2:-1]]
     assert phases == ["import", "load", "compile", "warm-up", "prefill", "write", "rest"]
     shutil.rmtree(workspace.store / "measurements")
-    assert "not known: the run was resumed" in fidelity("generate", path, "--store", workspace.store, "--profile")[1]
+    assert (
+        "time profile unknown: the run was resumed"
+        in fidelity("generate", path, "--store", workspace.store, "--profile")[1]
+    )
 
 
 def test_measured_in_turn(made, fidelity, workspace):
@@ -165,7 +168,7 @@ def test_measured_in_turn(made, fidelity, workspace):
 def test_what_has_no_engine_can_not_be_measured_in_turn(fidelity, workspace):
     files = [workspace.recorded(name, [{"id": "a", "text": "x"}]) for name in ("one", "two")]
     code, _, err = fidelity("compare", *files, "--store", workspace.store, "--metric", "identical", "--interleave")
-    assert (code, "one: is recorded, and has no engine" in err) == (2, True)
+    assert (code, "one: the engine kind 'recorded' has nothing to time" in err) == (2, True)
 
 
 class TestMemory:
@@ -217,7 +220,7 @@ def watching(group):
     watch.stop()
 
 
-def test_other_work_is_seen_and_ours_is_not():
+def test_other_work_is_seen_and_the_engines_is_not():
     with subprocess.Popen([sys.executable, "-c", "while True: pass"], start_new_session=True) as process:
         others, own = MachineWatch(os.getpgrp()), MachineWatch(process.pid)
         before = processor_seconds(process.pid)
@@ -233,14 +236,14 @@ def test_a_tenth_of_the_machine_is_worth_a_warning(busy, disturbed):
     assert MachineLoad(2, busy, 1.0).disturbed is disturbed
 
 
-def test_a_warning_stands_beside_times_of_a_shared_machine(made, workspace):
+def test_times_of_a_shared_machine_have_a_warning(made, workspace):
     (run, _) = made()
     busy = MachineLoad(processors=2, busy_with_others=1.25, load_average=2.0)
     other_day = Measurement(machine=busy, created="2020-01-01T00:00:00+00:00")
     Store(workspace.store).add_measurement(run, other_day)
     (_, other) = made("other")
     notes = remarks([run, other])
-    assert any("other work kept 1.2 of 2 processors busy while it was generated" in note for note in notes)
+    assert any("other processes used 1.2 of 2 CPUs while it was generated" in note for note in notes)
     assert any(note.startswith("Not measured on the same day: base 2020-01-01T00:00:00+00:00") for note in notes)
 
 
@@ -271,10 +274,10 @@ class TestServing:
     @pytest.mark.parametrize("text", ["{}", "[]", "no JSON", json.dumps({"date": "x", "model_id": "m"})])
     def test_what_is_no_such_file_is_refused(self, tmp_path, text):
         (tmp_path / "a").write_text(text)
-        with pytest.raises(ConfigError, match="no result of `vllm bench serve"):
+        with pytest.raises(ConfigError, match="not a result of `vllm bench serve"):
             read_serving([tmp_path / "a"])
 
-    def test_they_are_kept_with_the_run(self, made, workspace):
+    def test_they_are_stored_with_the_run(self, made, workspace):
         workspace.file("rate4.json", json.dumps(SERVED))
         (run, _) = made(serving=["rate4.json"])
         assert run.measurement.serving[0].tokens_per_s == 512.5

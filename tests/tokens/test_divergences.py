@@ -116,7 +116,7 @@ def test_statistics_over_all_tokens(base, control, quant):
     assert 0 < statistics.kl_lower_bound.mean < statistics.kl_lower_bound.largest
 
 
-def test_a_run_that_was_not_forced(base, made):
+def test_a_run_without_token_scores(base, made):
     plain = made("plain", ANSWERS, None)
     assert divergences(base, plain, noise=0.1) == []
     with pytest.raises(StoreError, match="plain did not score the tokens of base by forcing"):
@@ -140,7 +140,7 @@ def test_the_command(workspace, fidelity, fake_vllm):
     code, out, _ = fidelity("tokens", comparison, "--json", "tokens.json")
     assert code == 0
     assert "same top p" in out
-    assert "of these at a near tie" in out
+    assert "diverging at a near tie" in out
     report = json.loads((workspace.folder / "tokens.json").read_text())
     assert report["runs"][1]["statistics"]["kl"]["tokens"] == 16
     workspace.baseline(metrics=["identical"], kl="none", sampling={"max_tokens": 4})

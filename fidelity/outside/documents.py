@@ -1,0 +1,48 @@
+"""Reading outside JSON within limits of depth and characters."""
+
+import json
+import re
+from itertools import accumulate
+from typing import Any
+
+from fidelity.outside.strings import replace_lone_surrogates
+
+MOST_NESTED = 100
+"""The maximum depth of lists and objects; deeper ones can raise a RecursionError in Python's json."""
+_STRINGS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_BRACKETS = re.compile(r"[\[\]{}]")
+
+
+def read_json(text: str | bytes) -> Any:
+    """Parse a JSON text, replacing lone surrogates in its strings.
+
+    Raises:
+        ValueError: It is not JSON, not UTF-8, or nested deeper than 100 levels.
+    """
+    if isinstance(text, bytes):
+        text = text.decode("utf-8")
+    if text.count("[") + text.count("{") > MOST_NESTED and _depth(text) > MOST_NESTED:
+        raise ValueError(f"nested deeper than {MOST_NESTED} levels")
+    try:
+        data = json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    return cleaned(data) if "\\u" in text else data
+
+
+def _depth(text: str) -> int:
+    """The depth of nested brackets outside of strings."""
+    brackets = _BRACKETS.findall(_STRINGS.sub("", text))
+    return max(accumulate((1 if bracket in "[{" else -1 for bracket in brackets), initial=0))
+
+
+def cleaned(data: Any) -> Any:
+    """Check the depth of lists and mappings, and replace lone surrogates in their strings."""
+    match data:
+        case str():
+            return replace_lone_surrogates(data)
+        case dict():
+            return {cleaned(key): cleaned(value) for key, value in data.items()}
+        case list() if data and not isinstance(data[0], int | float):
+            return [cleaned(value) for value in data]
+    return data
