@@ -23,7 +23,13 @@ from fidelity.tokens.first_divergence import count_divergences, noise
 
 
 def generate(
-    config: RunConfig, *, store: Store, listener: Listener, limit: int | None = None, baseline: RunConfig | None = None
+    config: RunConfig,
+    *,
+    store: Store,
+    listener: Listener,
+    limit: int | None = None,
+    baseline: RunConfig | None = None,
+    keep_failures: bool = False,
 ) -> list[Run]:
     """Generate a run and its controls, or find them finished; the run comes first.
 
@@ -37,7 +43,7 @@ def generate(
     jobs = jobs_of(config, store=store, prompts=prompts_of(config, limit), as_baseline=first)
     depths = () if baseline and not base else depths_of(baseline or config, base)
     return stored_runs(config, store, as_baseline=first) or generate_jobs(
-        jobs, store, listener, depths=depths, baseline=base
+        jobs, store, listener, depths=depths, baseline=base, keep_failures=keep_failures
     )
 
 
@@ -52,6 +58,7 @@ def compare(
     gate: Gate | None = None,
     until_decided: bool = False,
     must_be_in_reach: bool = False,
+    keep_failures: bool = False,
 ) -> ComparisonSet:
     """Generate what is missing and score every candidate, and every control, against the baseline.
 
@@ -87,9 +94,12 @@ def compare(
         for sentence in reach(candidates=len(candidates)):
             listener.say(sentence)
     depths = depths_of(baseline, stored[0] if stored else None)
-    base, *controls = stored or generate_jobs(baseline_jobs, store, listener, depths=depths)
+    base, *controls = stored or generate_jobs(
+        baseline_jobs, store, listener, depths=depths, keep_failures=keep_failures
+    )
     reasoning = baseline.reasoning
     floor = tuple(_with_divergences(begin(base, control, store, reasoning), controls) for control in controls)
+    candidate_runs = partial(generate_jobs, listener=listener, keep_failures=keep_failures)
     compared: list[Scores] = []
     not_compared = {}
     for one in plans:
@@ -99,7 +109,7 @@ def compare(
             decided = _decided_by(gate, base, floor, metrics, look, len(candidates))
         try:
             run, *own_controls = _runs_of(
-                one, store, partial(generate_jobs, listener=listener, depths=depths, baseline=base, decided=decided)
+                one, store, partial(candidate_runs, depths=depths, baseline=base, decided=decided)
             )
             own = tuple(begin(run, control, store, reasoning) for control in own_controls)
             compared.append(replace(_with_divergences(look(base, run, store), controls), own_controls=own))

@@ -77,6 +77,8 @@ class Failure:
     prompt_id: str
     reason: str
     repeat: int = 0
+    cause: Literal["model", "world"] = "model"
+    """The model's own failures stay; those of the network or a server are asked again at the next run."""
 
 
 Response: TypeAlias = Generation | Failure

@@ -29,6 +29,15 @@ def add_limit(command: argparse.ArgumentParser) -> None:
     command.add_argument("--limit", type=positive, metavar="N", help="only the first N prompts")
 
 
+def add_keep_failures(command: argparse.ArgumentParser) -> None:
+    """`--keep-failures`."""
+    command.add_argument(
+        "--keep-failures",
+        action="store_true",
+        help="leave prompts that failed because of a server or the network as they are; else they are asked again",
+    )
+
+
 def open_store(root: Path) -> "Store":
     """The store in a directory that may not be there yet."""
     from fidelity.store.store import Store

@@ -109,6 +109,7 @@ def begin(
         same=_sameness(pairing, baseline, other),
         spelling_only=pairing.spelling_only(),
         prompt_tokens=pairing.prompt_tokens(),
+        answers=(baseline.manifest.answers_sha256, other.manifest.answers_sha256),
         compares=tuple(compares),
         reasoning_formats=pairing.reasoning_formats,
     )
@@ -163,11 +164,12 @@ def _applicable(metric: Metric, scores: Sequence[Scores]) -> list[Scores]:
 def _describe(scores: Scores) -> None:
     """Keep which column came of which metric, beside what earlier commands have scored."""
     made = {name: ColumnSource(signature=s.signature, column=s.column.name) for name, s in scores.columns.items()}
-    before = scores.comparison.manifest
-    scores.comparison.described(
-        columns={n: source for n, source in before.columns.items() if n not in scores.unscored} | made,
-        unscored={**before.unscored, **scores.unscored},
-        inapplicable={**before.inapplicable, **scores.inapplicable},
+    scores.comparison.updated(
+        lambda before: {
+            "columns": {n: source for n, source in before.columns.items() if n not in scores.unscored} | made,
+            "unscored": {**before.unscored, **scores.unscored},
+            "inapplicable": {**before.inapplicable, **scores.inapplicable},
+        }
     )
 
 

@@ -16,6 +16,8 @@ class Progress:
     """Answered so far, in this chunk."""
     tokens: int
     """Generated so far, in this chunk; estimated while prompts are still running."""
+    note: str | None = None
+    """What the user should know right now: that a server answers nothing, and since when."""
 
 
 OnProgress = Callable[[Progress], None]

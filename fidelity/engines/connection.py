@@ -8,9 +8,11 @@ import time
 from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
+from fidelity.engines.bodies import LARGEST, bound, largest
+from fidelity.engines.trouble import TroubleError
 from fidelity.errors import ConfigError, EngineError, MissingPackageError
 from fidelity.outside.secrets import Secrets
 from fidelity.outside.strings import one_line
@@ -22,22 +24,6 @@ PASSING = frozenset({408, 409, 425, 429})
 NEVER_PASSING = frozenset({501, 505})
 FOR_EVERY_PROMPT = frozenset({401, 402})
 """Nothing will be answered with this key."""
-
-
-TroubleKind = Literal["refused", "passing", "nonsense", "unreachable"]
-"""Asking again won't help; it may; the answer was none; nothing is there at the address."""
-
-
-class TroubleError(Exception):
-    """Why one attempt gave no answer."""
-
-    def __init__(self, reason: str, kind: TroubleKind, *, status: int | None = None, wait: float = 0.0) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.kind = kind
-        self.status = status
-        self.wait = wait
-        """Seconds after which the server wants to be asked again."""
 
 
 class Key:
@@ -96,6 +82,7 @@ class Connection:
             http_client=openai.DefaultAsyncHttpxClient(
                 follow_redirects=False,  # a key would go along
                 trust_env=not is_loopback(base_url),  # no proxy stands between this machine and itself
+                event_hooks={"response": [bound]},
                 timeout=openai.Timeout(timeout, connect=min(timeout, 30.0)),
                 limits=_limits(openai, at_once),
             ),
@@ -116,16 +103,18 @@ class Connection:
             TroubleError: There was no answer, or one that says no.
             EngineError: This server will answer nobody: it leads elsewhere, or its certificate doesn't fit.
         """
+        largest.set(LARGEST)
         return await self._send(self._client.get, path)
 
-    async def post(self, path: str, body: Mapping[str, object]) -> bytes:
-        """The body of the answer to a request.
+    async def post(self, path: str, body: Mapping[str, object], *, most: int = LARGEST) -> bytes:
+        """The body of the answer to a request, of so many bytes at most.
 
         Raises:
             TroubleError: There was no answer, or one that says no.
             EngineError: This server will answer nobody: it leads elsewhere, its certificate doesn't fit, or it doesn't
                 take the key.
         """
+        largest.set(most)
         return await self._send(self._client.post, path, body=dict(body))
 
     async def _send(self, method: Any, path: str, **arguments: Any) -> bytes:
@@ -134,7 +123,7 @@ class Connection:
                 answer = await method(
                     path,
                     cast_to=self._openai.HttpxBinaryResponseContent,
-                    options={"headers": self._headers},
+                    options={"headers": {**self._headers, "Accept-Encoding": "gzip, deflate"}},
                     **arguments,
                 )
             return self._key.secrets.hide_in(answer.content)
@@ -147,6 +136,9 @@ class Connection:
         if isinstance(error, self._openai.APIStatusError):
             return self._status(error)
         causes = list(_chain(error))
+        for cause in causes:
+            if isinstance(cause, TroubleError):
+                return cause
         detail = one_line(self._key.secrets.hide(str(causes[-1])), most=SHOWN) or type(causes[-1]).__name__
         if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
             return EngineError(f"{self.address}: its certificate doesn't fit ({detail}); nothing was sent")

@@ -7,9 +7,9 @@ Each of them is read as the same rows: `id`, `text` or `failure`, and what else 
 from pathlib import Path
 from typing import Any
 
-from fidelity.engines.connection import TroubleError
 from fidelity.engines.messages import read_answer, read_message
 from fidelity.engines.replies import generation_of
+from fidelity.engines.trouble import TroubleError
 from fidelity.errors import ConfigError
 from fidelity.prompts import JsonRow, read_jsonl
 

@@ -54,7 +54,13 @@ SERVER_DEFAULTS: JsonObject = {
 
 @contextmanager
 def serve(
-    config: RunConfig, engine: VllmServeEngine, *, env: Mapping[str, str], log: Path, on_progress: OnProgress
+    config: RunConfig,
+    engine: VllmServeEngine,
+    *,
+    env: Mapping[str, str],
+    log: Path,
+    on_progress: OnProgress,
+    keep_failures: bool = False,
 ) -> Iterator[VllmServer]:
     """A server of our own.
 
@@ -64,6 +70,7 @@ def serve(
         env: Environment variables beside the inherited ones.
         log: Where the server's own log, and a line for each attempt that failed, is appended to.
         on_progress: Told every second how far a call is.
+        keep_failures: As in `open_engine`.
 
     Raises:
         EngineError: It died, made no progress while it started, or refuses a plain request.
@@ -84,6 +91,7 @@ def serve(
                 on_progress=on_progress,
                 deadline=engine.deadline,
                 exit_report=process.exit_report,
+                keep_failures=keep_failures,
             )
             tokenizer = vocabulary_id(checkpoint)
             server.info = replace(

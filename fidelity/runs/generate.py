@@ -54,20 +54,24 @@ def generate_jobs(
     depths: Sequence[Depth] = (),
     baseline: Run | None = None,
     decided: Decided | None = None,
+    keep_failures: bool = False,
 ) -> list[Run]:
     """The jobs' runs; jobs with the same config share one engine, and none is opened where all are finished.
 
     Each scores the baseline's tokens too, as deep as `depths` say, before its engine is closed; the baseline is the
-    first of the runs if none is given. A run's scores may fail, and the run is there all the same.
+    first of the runs if none is given. A run's scores may fail, and the run is there all the same. Prompts of a
+    finished run that failed because of the network or a server are asked again, unless `keep_failures` says no.
     """
     runs: list[Run] = []
     with ExitStack() as stack:
-        engines = _Engines(stack, listener)
+        engines = _Engines(stack, listener, keep_failures=keep_failures)
         for job in jobs:
             if job.control_of and job.control_of != runs[0].manifest.digest:
                 job = on_the_same_prompts(job, runs[0], store)
             until = decided and _Until(decided, missing_scores(job, baseline, depths, store) if baseline else [])
-            run = store.run(job.name, job.digest) or _run(job, engines, store, until)
+            run = store.run(job.name, job.digest)
+            if run is None or (run.manifest.counts.world_failures and not keep_failures):
+                run = _run(job, engines, store, until)
             runs.append(run)
             whole = run.manifest.digest == job.digest
             if whole and (baseline is None or job.control_of is None):
@@ -106,10 +110,29 @@ def _run(job: Job, engines: "_Engines", store: Store, until: "_Until | None") ->
     waiting = f"{job.name}: another command is generating it; waiting for that ..."
     with store.writing(job.name, job.digest, on_wait=partial(engines.listener.say, waiting)) as writer:
         if isinstance(writer, Run):
-            return writer
+            if engines.keep_failures or not _can_be_asked_again(writer, job, engines):
+                return writer
+            writer = RunWriter(writer.path)
+        if not engines.keep_failures:
+            writer.ask_again(job.plan)
         if job.until_decided and until:
             return _fill_until(writer, engines, job, store, until)
         return _fill(writer, engines, job, store)
+
+
+def _can_be_asked_again(run: Run, job: Job, engines: "_Engines") -> bool:
+    """Whether a finished run has failures that are not the model's own, and its server is there to ask again."""
+    failures = run.manifest.counts.world_failures
+    if not failures:
+        return False
+    reason = f"{job.name}: {failures} of its prompts failed because of the server or the network"
+    try:
+        engines.of(job, run.path / "engine.log")
+    except EngineError as error:
+        engines.listener.say(f"{reason}, and can't be asked again now: {error}")
+        return False
+    engines.listener.say(f"{reason}; they are asked again (--keep-failures leaves them)")
+    return True
 
 
 def _score_tokens(job: Job, run: Run, all_missing: Sequence[MissingScores], engines: "_Engines") -> None:
@@ -135,8 +158,9 @@ def _score_tokens(job: Job, run: Run, all_missing: Sequence[MissingScores], engi
 class _Engines:
     """Opens a job's engine when it is first needed; jobs with the same config share it."""
 
-    def __init__(self, stack: ExitStack, listener: Listener) -> None:
+    def __init__(self, stack: ExitStack, listener: Listener, *, keep_failures: bool) -> None:
         self.listener = listener
+        self.keep_failures = keep_failures
         self.progress = _ProgressListener(listener)
         self._stack = stack
         self._opened: tuple[RunConfig, Engine] | None = None
@@ -145,7 +169,9 @@ class _Engines:
         if self._opened is None or self._opened[0] is not job.config:
             self.close()
             self.listener.say(f"{job.name}: opening {job.config.engine.kind} ...")
-            opening = open_engine(job.config, log=log, on_progress=self.progress.on_progress)
+            opening = open_engine(
+                job.config, log=log, on_progress=self.progress.on_progress, keep_failures=self.keep_failures
+            )
             self._opened = job.config, self._stack.enter_context(opening)
         return self._opened[1]
 
@@ -168,6 +194,8 @@ class _ProgressListener:
         self._since = time.monotonic()
 
     def on_progress(self, progress: Progress) -> None:
+        if progress.note:
+            self._listener.say(f"{self._run}: {progress.note}")
         seconds = time.monotonic() - self._since
         done, tokens = self._done + progress.prompts, self._tokens + progress.tokens
         self.reports.append(Done(progress.prompts, progress.tokens, seconds))

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fidelity.errors import StoreError
-from fidelity.files import read_parquet, read_parquet_schema, write_parquet
+from fidelity.files import locked, read_parquet, read_parquet_schema, write_parquet
 from fidelity.records import Column, Side
 from fidelity.store.manifests import MANIFEST, ComparisonManifest, damage_of, read_record, write_record
 
@@ -90,12 +90,38 @@ class Comparison:
             digest.update(np.array(values, np.float64).tobytes())  # None is NaN
         return digest.hexdigest()
 
+    def begun(self, manifest: ComparisonManifest, *, paired: Mapping[str, object]) -> "Comparison":
+        """The same comparison, made if it isn't there; else with what `paired` says of it now.
+
+        If a run has other answers since, because its failed prompts were asked again, nothing of what was scored stays.
+        """
+        if not (self.path / MANIFEST).is_file():
+            with locked(self.path):
+                if not (self.path / MANIFEST).is_file():
+                    write_record(self.path / MANIFEST, manifest)
+        if _same_answers(Comparison(self.path).manifest, manifest):
+            return self.described(**paired)
+        with locked(self.path):
+            if not _same_answers(Comparison(self.path).manifest, manifest):
+                for file in self.path.glob("*.parquet"):
+                    file.unlink()
+                write_record(self.path / MANIFEST, manifest)
+        return Comparison(self.path)
+
     def described(self, **changes: object) -> "Comparison":
-        """The same comparison with other values of some fields of its manifest, which is read anew."""
+        """The same comparison with other values of some fields of its manifest."""
+        return self.updated(lambda _: changes)
+
+    def updated(self, changes: Callable[[ComparisonManifest], Mapping[str, object]]) -> "Comparison":
+        """The same of values that depend on what is there; no other command writes it meanwhile."""
         before = Comparison(self.path).manifest
-        after = before.replace(**changes)
-        if after != before:
-            write_record(self.path / MANIFEST, after)
+        if before.replace(**changes(before)) == before:
+            return Comparison(self.path)
+        with locked(self.path):
+            before = Comparison(self.path).manifest
+            after = before.replace(**changes(before))
+            if after != before:
+                write_record(self.path / MANIFEST, after)
         return Comparison(self.path)
 
     def add_columns(self, signature: str, columns: Sequence[Column]) -> None:
@@ -127,6 +153,11 @@ class Comparison:
         ]
         meta = {"fidelity": json.dumps({"signature": signature, "columns": described})}
         write_parquet(self.path / _scores_file(signature), pa.table(data).replace_schema_metadata(meta))
+
+
+def _same_answers(before: ComparisonManifest, now: ComparisonManifest) -> bool:
+    """Whether what was scored is what is compared now; an older version says only which prompts have a pair."""
+    return before.prompt_ids == now.prompt_ids and (before.answers is None or before.answers == now.answers)
 
 
 def _scores_file(signature: str) -> str:

@@ -46,6 +46,14 @@ class Record(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
+    def __getitem__(self, key: str) -> Any:
+        """A field as the JSON on disk has it."""
+        return self.model_dump(mode="json", include={key})[key]
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The same, or the default for what is no field."""
+        return self[key] if key in type(self).model_fields else default
+
     def replace(self, **changes: object) -> Self:
         """The same with other values of some fields, checked like what is read."""
         return self.model_validate({**dict(self), **changes})
@@ -79,6 +87,8 @@ class ResponseCounts(Record):
     tokens: int
     longest_prompt: int | None = None
     """Tokens of the longest prompt; None where no prompt's number of tokens is known."""
+    world_failures: int = 0
+    """Of the failures, those of the network or a server: they are asked again at the next run."""
 
 
 class RunDraft(Manifest):
@@ -186,6 +196,8 @@ class ComparisonManifest(Manifest):
     """Pairs that differ in normalization alone; None in comparisons of older versions."""
     prompt_tokens: PromptTokens | None = None
     """How both models read the prompts; None in comparisons of older versions."""
+    answers: tuple[str | None, str | None] | None = None
+    """`answers_sha256` of both runs: what was scored. None in comparisons of older versions."""
     compares: tuple[Compares, ...] = ()
     """What the candidate's YAML declares that it is compared for."""
     reasoning_formats: tuple[ReasoningFormat, ReasoningFormat] = (NO_THINKING, NO_THINKING)

@@ -3,12 +3,11 @@
 The manifest of each is written last, by rename: with it the directory is complete, without it absent.
 """
 
-import fcntl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fidelity.files import copy_files, full_disk_explained
+from fidelity.files import copy_files, full_disk_explained, locked
 from fidelity.outside.paths import inside, leaves
 from fidelity.store.comparisons import Comparison
 from fidelity.store.manifests import MANIFEST, ComparisonManifest, Manifest, damage_of, write_record
@@ -26,6 +25,7 @@ OF_THE_PAIRING = (
     "prompt_tokens",
     "compares",
     "reasoning_formats",
+    "answers",
 )
 """What a comparison's manifest says before anything is scored."""
 
@@ -83,21 +83,15 @@ class Store:
         process, however that ends.
         """
         path = self.run_path(name, digest)
-        with full_disk_explained(path):
-            path.mkdir(parents=True, exist_ok=True)
-            lock = (path / ".lock").open("w")
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                on_wait()
-                fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(path, on_wait=on_wait):
             yield self.run(name, digest) or RunWriter(path)
 
     def add_measurement(self, run: Run, measurement: Measurement) -> None:
         """Keep what was measured of a run, apart from its outputs; fields that aren't given stay as they were."""
-        known = self.measurement(run) or UNMEASURED
-        write_record(self.measurements_of(run) / MANIFEST, known.updated(measurement))
+        folder = self.measurements_of(run)
+        with locked(folder):
+            known = self.measurement(run) or UNMEASURED
+            write_record(folder / MANIFEST, known.updated(measurement))
 
     def measurements_of(self, run: Run) -> Path:
         """The directory for what is measured of a run; it is made."""
@@ -122,13 +116,9 @@ class Store:
         return Run(path)
 
     def comparison(self, baseline: Run, candidate: Run, manifest: ComparisonManifest, digest: str) -> Comparison:
-        """The comparison of two runs, made if it isn't there; else only how the runs pair is written anew."""
+        """The comparison of two runs, made if it isn't there, or if a run has other answers since; else paired anew."""
         path = inside(self.root, "comparisons", f"{baseline.name}--{candidate.name}-{digest[:8]}")
-        if not (path / MANIFEST).is_file():
-            with full_disk_explained(path):
-                path.mkdir(parents=True, exist_ok=True)
-            write_record(path / MANIFEST, manifest)
-        return Comparison(path).described(**{key: getattr(manifest, key) for key in OF_THE_PAIRING})
+        return Comparison(path).begun(manifest, paired={key: getattr(manifest, key) for key in OF_THE_PAIRING})
 
     def run_path(self, name: str, digest: str) -> Path:
         """Where a run lies, finished or not."""

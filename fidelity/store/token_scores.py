@@ -4,7 +4,6 @@ A directory holds a Parquet file per chunk, with a row group per answer, and a m
 ever holds more than one answer in memory: a distribution over the whole vocabulary takes megabytes.
 """
 
-import fcntl
 import hashlib
 import json
 import shutil
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fidelity.errors import StoreError
-from fidelity.files import copy_files, damage_explained, full_disk_explained, read_parquet, whole_file
+from fidelity.files import copy_files, damage_explained, locked, read_parquet, whole_file
 from fidelity.outside.documents import read_json
 from fidelity.outside.paths import inside
 from fidelity.records import REFUSE_UNKNOWN_KEYS, Failure, TokenScores, every_id
@@ -193,11 +192,7 @@ class ScoreWriter:
 @contextmanager
 def writing(path: Path) -> Iterator[ScoreWriter | StoredScores]:
     """Scores to write, or the finished ones; another command that writes the same is waited for."""
-    with full_disk_explained(path):
-        path.mkdir(parents=True, exist_ok=True)
-        lock = (path / ".lock").open("w")
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(path):
         yield finished(path) or ScoreWriter(path)
 
 
