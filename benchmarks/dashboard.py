@@ -218,11 +218,11 @@ def waits(page: Page, root: str) -> Iterator[tuple[str, float]]:
     time.sleep(READING)
     began = time.monotonic()
     page.locator(CHART).filter(has_text=re.compile(EXCESS)).first.click()
-    page.get_by_role("columnheader", name="Other prompts").wait_for()
+    page.get_by_role("columnheader", name="Chance level").wait_for()
     yield "a comparison opened", time.monotonic() - began
 
     time.sleep(READING)
-    link = page.get_by_role("link", name="The pairs behind these numbers")
+    link = page.get_by_role("link", name="See the pairs")
     link.scroll_into_view_if_needed()
     began = time.monotonic()
     link.click()

@@ -1,6 +1,6 @@
-"""Output fidelity of quantized language models, with a measured noise floor: see docs/python.md.
+"""Measure how a quantized language model's outputs diverge from the original's, beyond the noise floor.
 
-Nothing is loaded until one of the names below is used.
+See docs/python.md. Heavy packages are loaded when one of the names below is first used.
 """
 
 from typing import TYPE_CHECKING

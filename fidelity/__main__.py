@@ -1,4 +1,4 @@
-"""`python -m fidelity` is the command `fidelity`."""
+"""`python -m fidelity` runs the command `fidelity`."""
 
 import sys
 

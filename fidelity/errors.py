@@ -1,28 +1,28 @@
-"""The errors that a user can put right: each says what was found, where (file, key, prompt id), and what to do."""
+"""The errors that a user can fix. Each message names the place (file, key, prompt id), the problem and the repair."""
 
 
 class FidelityError(Exception):
-    """Anything that fidelity refuses or that went wrong around it; its text is shown to the user as it is."""
+    """Base class of all errors that fidelity raises on purpose. Its text is shown to the user unchanged."""
 
 
 class ConfigError(FidelityError):
-    """A YAML file, a prompt set or an argument that can't be used as it is written."""
+    """A YAML file, a prompt set or an argument that is invalid."""
 
 
 class IncomparableError(FidelityError):
-    """Two runs that answer different questions, so that no number between them would mean anything."""
+    """Two runs that can't be compared, for example because they answer different prompts."""
 
 
 class EngineError(FidelityError):
-    """A model that could not be loaded, or an engine that died; carries the engine's own last lines in its text."""
+    """A model that could not be loaded, or an engine that crashed. The text ends with the engine's last log lines."""
 
 
 class StoreError(FidelityError):
-    """A store that can't be read or written: a full disk, a damaged file, a newer schema."""
+    """A store that can't be read or written: the disk is full, a file is damaged, or the schema is newer."""
 
 
 class MissingPackageError(FidelityError):
-    """A package of an extra that is not installed."""
+    """A package of an optional extra that is not installed."""
 
     def __init__(self, package: str, *, extra: str, needed_by: str) -> None:
         super().__init__(

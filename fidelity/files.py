@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and Parquet."""
+"""Atomic writes, hashes, and Parquet files."""
 
 import errno
 import fcntl
@@ -21,7 +21,7 @@ ParquetRow = dict[str, Any]
 
 
 def read_parquet(file: Path, *, columns: Sequence[str] | None = None) -> "pa.Table":
-    """A table, or some of its columns.
+    """Read a table, or some of its columns.
 
     Raises:
         StoreError: The file can't be read.
@@ -33,7 +33,7 @@ def read_parquet(file: Path, *, columns: Sequence[str] | None = None) -> "pa.Tab
 
 
 def sha256_of(file: Path) -> str:
-    """The hash of a file's bytes, in hexadecimal.
+    """Return the hash of a file's bytes, in hexadecimal.
 
     Raises:
         StoreError: The file can't be read.
@@ -43,7 +43,7 @@ def sha256_of(file: Path) -> str:
 
 
 def read_parquet_schema(file: Path) -> "pa.Schema":
-    """The names, types and metadata of a table, without its data.
+    """Read a table's column names, types and metadata, without its data.
 
     Raises:
         StoreError: The file can't be read.
@@ -56,7 +56,7 @@ def read_parquet_schema(file: Path) -> "pa.Schema":
 
 @contextmanager
 def damage_explained(file: Path) -> Iterator[None]:
-    """Turn what pyarrow raises over a damaged file into our error, which says what to do."""
+    """Turn pyarrow's exceptions for a damaged file into a StoreError that names the repair."""
     import pyarrow as pa
 
     try:
@@ -68,7 +68,7 @@ def damage_explained(file: Path) -> Iterator[None]:
 
 
 def read_parquet_row(file: Path, row: int) -> ParquetRow:
-    """One row, by its number from 0, with the row group that holds it and no other.
+    """Read one row, by its number from 0. Only its row group is read.
 
     Raises:
         StoreError: The file can't be read, or has no such row.
@@ -83,11 +83,11 @@ def read_parquet_row(file: Path, row: int) -> ParquetRow:
                 record: ParquetRow = parquet.read_row_group(group).slice(before, 1).to_pylist()[0]
                 return record
             before -= size
-    raise StoreError(f"{file}: has {row - before} rows, and number {row} was asked for; reload")
+    raise StoreError(f"{file}: has {row - before} rows, but row {row} was requested; reload the page")
 
 
 def write_parquet(file: Path, table: "pa.Table", *, small: bool = False, rows_per_group: int | None = None) -> None:
-    """Write a table, whole or not at all; `small` takes its time, for a file that is kept in version control."""
+    """Write a table atomically. `small` compresses harder, for a file under version control."""
     import pyarrow.parquet as pq
 
     floats = [f"{c.name}.list.element" for c in table.schema if str(c.type) == "list<element: float>"]
@@ -105,7 +105,7 @@ def write_parquet(file: Path, table: "pa.Table", *, small: bool = False, rows_pe
 
 @contextmanager
 def whole_file(file: Path) -> Iterator[Path]:
-    """A draft beside the file that takes its place once it is whole; on any error nothing is left of it."""
+    """Yield a temporary file that replaces `path` when it is complete, and is removed on any error."""
     draft = file.with_name(f".{file.name}.{os.getpid()}.draft")
     with full_disk_explained(file):
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -162,5 +162,9 @@ def full_disk_explained(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        hint = "free some space and run again; whole chunks are kept" if error.errno == errno.ENOSPC else "see --store"
+        hint = (
+            "free some space and run the command again; finished chunks are saved"
+            if error.errno == errno.ENOSPC
+            else "see --store"
+        )
         raise StoreError(f"{path}: can't be written ({reason}); {hint}") from error

@@ -1,4 +1,4 @@
-"""Floor and excess: what a column says beyond what the baseline shows against itself, prompt by prompt."""
+"""Floor and excess: what a column measures beyond what the baseline's runs show among themselves, by prompt."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,12 +10,12 @@ from fidelity.records import Better, Column, SummaryKind
 
 
 class PromptValue(NamedTuple):
-    """A prompt's value in one column: the mean over its repeats, with the sum of their weights, or 1 without any."""
+    """A prompt's value in one column: the mean over its repeats, with the sum of their weights (1 without weights)."""
 
     value: float
     weight: float
     n_worst: int = 0
-    """How many of its answers could not be scored and count as the column's worst value."""
+    """The number of its answers that could not be scored and count as the column's worst value."""
 
 
 ByPrompt = Mapping[str, PromptValue | None]
@@ -23,26 +23,26 @@ ByPrompt = Mapping[str, PromptValue | None]
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A column in a few numbers, all over the prompts that the candidate and every control could be scored on."""
+    """A column in a few numbers, over the prompts that the candidate and the baseline's runs could be scored on."""
 
     name: str
     value: float | None
-    """Mean (weighted where the column is) or median over prompts; None without a prompt to take it over."""
+    """Mean (weighted if the column has weights) or median over prompts; None without prompts."""
     kind: SummaryKind
     better: Better
     n: int
     n_unscored: int
-    """Prompts that are left out, since an answer of the baseline or of a control can't be scored."""
+    """The number of prompts left out because an answer of the baseline or of a control can't be scored."""
     excess: float | None
-    """Mean of the prompts' excess, positive is worse; None without a control and for columns that aren't judged."""
+    """Mean of the prompts' excess, positive is worse; None without a control and for descriptive columns."""
     n_worst: int = 0
-    """The candidate's answers that can't be scored, and count as the column's worst value in all these numbers."""
+    """The number of the candidate's answers that can't be scored and count as the column's worst value."""
 
 
 def candidate_by_prompt(prompt_ids: Sequence[str], column: Column) -> dict[str, PromptValue | None]:
-    """A candidate's values by prompt, where an answer that it alone prevents from being scored counts as the worst.
+    """A candidate's values by prompt. An answer that only the candidate keeps from being scored counts as worst.
 
-    Where the column has no worst value such a prompt has none at all, whatever its other repeats say.
+    If the column has no worst value, a prompt with such an answer has no value.
     """
     worst = [side == "candidate" for side in column.sides or ()]
     if column.better == "neither" or not any(worst):
@@ -55,11 +55,11 @@ def candidate_by_prompt(prompt_ids: Sequence[str], column: Column) -> dict[str, 
 
 
 def by_prompt(prompt_ids: Sequence[str], column: Column) -> dict[str, PromptValue | None]:
-    """A column's values with each prompt's repeats averaged; None where none of them could be scored.
+    """A column's values with each prompt's repeats averaged; None if no repeat could be scored.
 
-    Without weights every prompt counts the same, however many of its repeats could be scored.
+    Without weights every prompt counts equally, however many of its repeats could be scored.
     """
-    if column.weights is None and len(set(prompt_ids)) == len(prompt_ids):  # the same, for most columns and faster
+    if column.weights is None and len(set(prompt_ids)) == len(prompt_ids):  # a faster path for most columns
         pairs = zip(prompt_ids, column.values, strict=True)
         return {prompt_id: None if value is None else PromptValue(value, 1.0) for prompt_id, value in pairs}
     weights = column.weights or [1.0] * len(column.values)
@@ -74,41 +74,66 @@ def by_prompt(prompt_ids: Sequence[str], column: Column) -> dict[str, PromptValu
     return values
 
 
-def excess_by_prompt(candidate: ByPrompt, controls: Sequence[ByPrompt], better: Better) -> dict[str, float | None]:
-    """For each prompt c - s: the mean similarity of the baseline's controls less that of the candidate.
+class AmongRuns(NamedTuple):
+    """One column between a baseline's runs (itself and its controls), and between each of them and a candidate.
 
-    Turned round where lower is better, so that positive is always worse. None where either side could not be scored,
-    and everywhere without a control or for a column that is neither better nor worse.
+    The baseline's runs are exchangeable, so each is a reference for the candidate. Where the candidate was scored
+    against the baseline alone (token columns, stores of earlier versions), that is the only reference.
     """
-    floor = {} if better == "neither" else mean_over_controls(controls)
+
+    candidate: tuple[ByPrompt, ...]
+    """Of the candidate with each reference; the baseline is the first."""
+    floor: tuple[ByPrompt, ...] = ()
+    """Of each two references, in the order of `itertools.combinations`; of the baseline with each control where the
+    baseline is the only reference. Empty without a control."""
+
+    @property
+    def all_references(self) -> bool:
+        """Whether every run of the baseline is a reference."""
+        return len(self.candidate) > 1
+
+
+def excess_by_prompt(values: AmongRuns, better: Better) -> dict[str, float | None]:
+    """For each prompt: the mean similarity among the baseline's runs less that of the candidate to each of them.
+
+    A two-sample statistic of the energy family, with the column as its kernel (docs/statistics.md): it is 0 on average
+    where the candidate is one more run of the baseline. Turned round where lower is better, so positive is always
+    worse. None where either side could not be scored, and everywhere without a control or for a column that is neither
+    better nor worse.
+    """
+    floor = {} if better == "neither" else mean_by_prompt(values.floor)
     sign = 1.0 if better == "higher" else -1.0
     excess: dict[str, float | None] = {}
-    for prompt_id, own in candidate.items():
-        control = floor.get(prompt_id)
-        excess[prompt_id] = None if own is None or control is None else sign * (control.value - own.value)
+    for prompt_id, own in mean_by_prompt(values.candidate).items():
+        baseline = floor.get(prompt_id)
+        excess[prompt_id] = None if own is None or baseline is None else sign * (baseline.value - own.value)
     return excess
 
 
-def mean_over_controls(controls: Sequence[ByPrompt]) -> dict[str, PromptValue | None]:
-    """Each prompt's mean over the controls; None where one of them could not be scored."""
-    if len(controls) < 2:
-        return dict(controls[0]) if controls else {}
+def mean_by_prompt(columns: Sequence[ByPrompt]) -> dict[str, PromptValue | None]:
+    """Each prompt's mean over several pairs of runs; None where one of them could not be scored.
+
+    The prompts, and the answers that count as the worst, are those of the first.
+    """
+    if len(columns) < 2:
+        return dict(columns[0]) if columns else {}
     merged: dict[str, PromptValue | None] = {}
-    for prompt_id in controls[0]:
-        values = [control.get(prompt_id) for control in controls]
-        scored = [value for value in values if value is not None]
-        whole = len(scored) == len(controls)
-        merged[prompt_id] = _mean_of([(v.value, v.weight) for v in scored], plain=True) if whole else None
+    for prompt_id, first in columns[0].items():
+        scored = [value for column in columns if (value := column.get(prompt_id)) is not None]
+        mean = _mean_of([(v.value, v.weight) for v in scored], plain=True) if len(scored) == len(columns) else None
+        merged[prompt_id] = mean and mean._replace(n_worst=first.n_worst if first else 0)
     return merged
 
 
-def summarise(own: ByPrompt, column: Column, controls: Sequence[ByPrompt] = ()) -> Summary:
-    """A column, whose values are `own`, over the prompts that candidate and controls have in common, with its excess.
+def summarise(values: AmongRuns, column: Column) -> Summary:
+    """A column over the prompts that candidate and baseline's runs have in common, with its excess.
 
-    A column that is only described ("neither") is summarised over all of its own prompts.
+    Its value is with the baseline itself, whose answers are those that people read; the excess is over all references.
+    A descriptive column ("neither") is summarized over all of its own prompts.
     """
-    excess = excess_by_prompt(own, controls, column.better)
-    judged = bool(controls) and column.better != "neither"
+    excess = excess_by_prompt(values, column.better)
+    judged = bool(values.floor) and column.better != "neither"
+    own = values.candidate[0]
     common = {p: v for p, v in own.items() if v is not None and (not judged or excess[p] is not None)}
     weighted = [(excess[p], v.weight) for p, v in common.items()] if judged else []
     return Summary(
@@ -124,7 +149,7 @@ def summarise(own: ByPrompt, column: Column, controls: Sequence[ByPrompt] = ()) 
 
 
 def pooled(values: Sequence[ByPrompt], column: Column) -> Summary:
-    """The floor itself: the `values` of one column over the pairs of every control."""
+    """The floor as it is shown: the `values` of one column over the pairs of every control with the baseline."""
     scored = [v for control in values for v in control.values() if v is not None]
     return Summary(
         name=column.name,
@@ -132,7 +157,7 @@ def pooled(values: Sequence[ByPrompt], column: Column) -> Summary:
         kind=column.summary,
         better=column.better,
         n=len(scored),
-        n_unscored=sum(len(control) for control in values) - len(scored),
+        n_unscored=sum(map(len, values)) - len(scored),
         excess=None,
     )
 

@@ -1,4 +1,4 @@
-"""`fidelity inspect`: what can be known of a checkpoint without loading it, and of a run that it has had."""
+"""`fidelity inspect`: a checkpoint's properties without loading it, and what a run ran with."""
 
 import re
 from dataclasses import asdict, dataclass
@@ -26,31 +26,31 @@ JSON_SCHEMA_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """The kernel that this machine's vLLM would take for the layers of one kind."""
+    """The kernel that the installed vLLM would use for layers of one kind."""
 
     stored: StoredLayers
     kernel: str | None
     note: str | None
-    """Why there is none, or what it does otherwise than the checkpoint asks."""
+    """Why there is no kernel, or how it deviates from the checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What was found; either half may be missing, never both."""
+    """The result: a checkpoint, a run, or both."""
 
     name: str
     anatomy: Anatomy | None
-    """None for a run whose model isn't here."""
+    """None for a run whose model isn't on this machine."""
     picks: tuple[Pick, ...] | None
-    """None where vLLM isn't installed, or wasn't asked."""
+    """None if vLLM isn't installed or wasn't asked."""
     ran: EngineInfo | None
-    """What a run's engine reported, from its manifest."""
+    """The engine's report, from the run's manifest."""
     fault: str | None = None
-    """Why a run of the checkpoint would be refused before it loads; None where nothing is wrong."""
+    """Why a run of the checkpoint would be refused before loading; None if nothing is wrong."""
 
 
 def inspect(what: str, *, revision: str | None = None, ask_vllm: bool = True) -> Inspection:
-    """Look at a checkpoint (a directory, a GGUF file, a Hub id) or at a run's directory.
+    """Inspect a checkpoint (a directory, a GGUF file, a Hub id) or a run's directory.
 
     Raises:
         ConfigError: It is neither, or its files are damaged.
@@ -67,23 +67,25 @@ def inspect(what: str, *, revision: str | None = None, ask_vllm: bool = True) ->
 
 
 def contrast_of(baseline: str, other: str, *, revision: str | None = None) -> tuple[Contrast, ...]:
-    """In what two checkpoints differ that are on this machine; runs stand for their checkpoints.
+    """Compare two checkpoints on this machine. A run can be given instead of its checkpoint.
 
     Raises:
-        ConfigError: One isn't here, or its files are damaged.
+        ConfigError: A checkpoint isn't on this machine, or its files are damaged.
     """
     folders = []
     for what in (baseline, other):
         run = Path(what) / "manifest.json"
         folder = _checkpoint_of(Run(Path(what))) if run.is_file() else _folder(what, revision)
         if folder is None:
-            raise ConfigError(f"{what}: not on this machine; two checkpoints are compared by their files")
+            raise ConfigError(
+                f"{what}: is not on this machine; download it first, since checkpoints are compared by their files"
+            )
         folders.append(folder)
     return contrast(*folders)
 
 
 def _folder(what: str, revision: str | None) -> Path | None:
-    """Where a checkpoint is on this machine, be it in the Hub's cache; None where it isn't."""
+    """The checkpoint's directory on this machine, possibly in the Hub's cache, or None."""
     path = Path(what)
     if path.exists():
         return local_directory(str(path.resolve()), revision)
@@ -94,7 +96,7 @@ def _folder(what: str, revision: str | None) -> Path | None:
 
 
 def _fault(checkpoint: Path | None) -> str | None:
-    """What a run would be refused for; pickles alone, which a run can be told to trust, are none."""
+    """Why a run would be refused. Pickled weights don't count, since a run can be configured to trust them."""
     try:
         if checkpoint:
             refuse_faults(checkpoint, allow_pickle=True)
@@ -104,7 +106,7 @@ def _fault(checkpoint: Path | None) -> str | None:
 
 
 def as_json(inspection: Inspection) -> dict[str, object]:
-    """All of it as plain data: bytes, parameters and counts as whole numbers, bits per weight unrounded."""
+    """The result as plain data, unrounded."""
     anatomy = inspection.anatomy
     return {
         "schema_version": JSON_SCHEMA_VERSION,
@@ -122,7 +124,7 @@ def as_json(inspection: Inspection) -> dict[str, object]:
 
 
 def contrast_json(differences: tuple[Contrast, ...]) -> list[dict[str, object]]:
-    """What differs between two checkpoints, as plain data."""
+    """The differences between two checkpoints, as plain data."""
     return [asdict(one) for one in differences]
 
 
@@ -144,7 +146,7 @@ def _checkpoint_json(anatomy: Anatomy) -> dict[str, object]:
 
 
 def _checkpoint_of(run: Run) -> Path | None:
-    """The model of a run, if it is here; nothing is downloaded to describe what has run already."""
+    """A run's model, if it is on this machine. Nothing is downloaded."""
     config = run.manifest.config
     if not config.model:
         return None
@@ -166,7 +168,7 @@ def _picks(anatomy: Anatomy) -> tuple[Pick, ...] | None:
 
 
 def _linear(stored: StoredLayers) -> Linear | None:
-    """Layers of one kind as a question to vLLM; None where they aren't quantized linear layers."""
+    """The query to vLLM about layers of one kind; None unless they are quantized linear layers."""
     scheme = re.match(r"W(\d+)A(\d+)-(INT|FP|NVFP|MXFP)\d(?: g(\d+))?", stored.format)
     if scheme is None or stored.shape is None or stored.kind == "embedding":
         return None

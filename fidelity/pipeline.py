@@ -1,9 +1,9 @@
-"""Generate, score, compare: the only place that calls more than one of engine, metric and store."""
+"""Generate, score and compare: the only module that combines engines, metrics and the store."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain
+from itertools import chain, combinations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -31,9 +31,9 @@ def generate(
     baseline: RunConfig | None = None,
     keep_failures: bool = False,
 ) -> list[Run]:
-    """Generate a run and its controls, or find them finished; the run comes first.
+    """Generate a run and its controls, unless the store has them. Returns the run first.
 
-    With a baseline it is generated as that one's candidate: on its prompts, with its sampling, in an order of its own.
+    With a `baseline` the run is generated as its candidate: with its prompts and sampling, in another order.
     """
     base = None
     if baseline:
@@ -62,19 +62,19 @@ def compare(
 ) -> ComparisonSet:
     """Generate what is missing and score every candidate, and every control, against the baseline.
 
-    A candidate that can't be generated or compared is named in the result, and the others go on. Whether the metrics
-    give the columns that the `gate` names is checked before anything is generated. With `until_decided` a candidate is
-    generated only as far as it takes the gate to decide; baseline and controls, which serve every candidate, are whole.
-    With `must_be_in_reach` a gate that no candidate can pass with so few prompts is refused before anything is
-    generated; one that is out of reach for so many candidates together is named, and they may still fail.
+    A candidate that can't be generated or compared is named in the result, and the others continue. Before anything
+    is generated, the columns of the `gate` are checked against the metrics. With `until_decided` a candidate is
+    generated only until the gate can decide; the baseline and controls are always complete. With `must_be_in_reach` a
+    gate that no candidate can pass with so few prompts is refused before anything is generated; one that is out of
+    reach only because of the number of candidates is reported, and candidates can still fail.
 
     Raises:
-        FidelityError: The baseline or the configuration can't be used.
+        FidelityError: The baseline or the configuration is invalid.
     """
     if until_decided and gate is None:
-        raise ConfigError("--until-decided stops when a gate has decided: name one with --gate")
+        raise ConfigError("--until-decided needs a gate to decide: add --gate gate.yaml")
     if baseline.compares:
-        raise ConfigError(f"{baseline.name}: 'compares' says how a candidate differs: write it there, or in the gate")
+        raise ConfigError(f"{baseline.name}: 'compares' belongs in a candidate's YAML or in the gate; remove it here")
     _refuse_repeated_names(baseline, *candidates)
     metrics = [ready(metric, store) for metric in metrics]
     if gate:
@@ -100,34 +100,44 @@ def compare(
     reasoning = baseline.reasoning
     floor = tuple(_with_divergences(begin(base, control, store, reasoning), controls) for control in controls)
     candidate_runs = partial(generate_jobs, listener=listener, keep_failures=keep_failures)
+    refer = partial(begin, reasoning=reasoning, is_reference=True)
+    between = tuple(refer(one, other, store) for one, other in combinations(controls, 2))
     compared: list[Scores] = []
     not_compared = {}
     for one in plans:
-        look = partial(begin, reasoning=reasoning, compares=one.config.compares)
+        begin_one = partial(begin, reasoning=reasoning, compares=one.config.compares)
+
+        def look(run: Run, store: Store, begin_one: Callable[[Run, Run, Store], Scores] = begin_one) -> Scores:
+            references = tuple(refer(control, run, store) for control in controls)
+            return replace(begin_one(base, run, store), references=references)
+
         decided = None
         if gate and until_decided:
-            decided = _decided_by(gate, base, floor, metrics, look, len(candidates))
+            decided = _decided_by(
+                gate, ComparisonSet(base, floor, (), between_controls=between), metrics, look, len(candidates)
+            )
         try:
             run, *own_controls = _runs_of(
                 one, store, partial(candidate_runs, depths=depths, baseline=base, decided=decided)
             )
             own = tuple(begin(run, control, store, reasoning) for control in own_controls)
-            compared.append(replace(_with_divergences(look(base, run, store), controls), own_controls=own))
-        except StoreError:  # a full disk would stop the others too
+            compared.append(replace(_with_divergences(look(run, store), controls), own_controls=own))
+        except StoreError:  # a full disk stops the other candidates too
             raise
         except FidelityError as error:
             not_compared[one.config.name] = str(error)
             listener.say(f"{one.config.name}: not compared: {error}")
-    score([*floor, *compared], metrics)
+    references = [*between, *(reference for scores in compared for reference in scores.references)]
+    score([*floor, *compared, *references], metrics)
     for scores in compared:
         score(scores.own_controls, metrics)
-    finished = tuple(keep(scores, floor, candidates=len(candidates)) for scores in compared)
-    return ComparisonSet(base, floor, finished, not_compared)
+    finished = tuple(keep(scores, floor, between_controls=between, candidates=len(candidates)) for scores in compared)
+    return ComparisonSet(base, floor, finished, not_compared, between)
 
 
 @dataclass(frozen=True, slots=True)
 class _Planned:
-    """A candidate before anything is generated: its jobs, or why it has none."""
+    """A candidate before anything is generated: its jobs, or the error that prevents them."""
 
     config: RunConfig
     jobs: Sequence[Job] = ()
@@ -135,7 +145,7 @@ class _Planned:
 
 
 def _planned(baseline: RunConfig, config: RunConfig, plan: Callable[[RunConfig], list[Job]]) -> _Planned:
-    """A candidate that can't even begin keeps nobody else from being compared."""
+    """Plan a candidate. Its error is recorded, so the other candidates are still compared."""
     try:
         return _Planned(config, plan(candidate_of(baseline, config)))
     except FidelityError as error:
@@ -145,7 +155,7 @@ def _planned(baseline: RunConfig, config: RunConfig, plan: Callable[[RunConfig],
 def _candidate_jobs(
     config: RunConfig, *, store: Store, prompts: tuple[Prompt, ...], subset_of: str | None, until_decided: bool
 ) -> list[Job]:
-    """A candidate that is finished on all prompts has nothing left to stop: it is judged as it is."""
+    """The candidate's jobs. If it is finished on all prompts there is nothing to stop early, so it is judged whole."""
     jobs = partial(jobs_of, config, store=store, prompts=prompts, as_baseline=False, subset_of=subset_of)
     whole = jobs()
     finished = all(store.run(job.name, job.digest) for job in whole)
@@ -153,14 +163,14 @@ def _candidate_jobs(
 
 
 def _refuse_if_none_can_begin(plans: Sequence[_Planned]) -> None:
-    """Nothing is generated for no candidate; a server that doesn't answer may do so once the baseline is there."""
+    """Raise before generating the baseline if no candidate can run. Engine errors don't count: servers may come up."""
     errors = [one.error for one in plans if one.error]
     if len(errors) == len(plans) and not any(isinstance(error, EngineError) for error in errors):
         raise ConfigError("\n".join(map(str, errors)))
 
 
 def _runs_of(one: _Planned, store: Store, generated: Callable[[Sequence[Job], Store], list[Run]]) -> list[Run]:
-    """A candidate's run and its own controls, from where they are stored, or generated."""
+    """A candidate's run and its own controls, read from the store or generated."""
     if one.error:
         raise one.error
     if not isinstance(one.config.engine, StoredEngine):
@@ -174,20 +184,20 @@ def _runs_of(one: _Planned, store: Store, generated: Callable[[Sequence[Job], St
 def _refuse_repeated_names(*configs: RunConfig) -> None:
     names = [config.name for config in configs]
     if repeated := {name for name in names if names.count(name) > 1}:
-        raise ConfigError(f"the name {min(repeated)!r} is used in two files; every run needs a name of its own")
+        raise ConfigError(f"the name {min(repeated)!r} is used in two files; give every run a different name")
 
 
 def check_gate(gate: Gate, metrics: Sequence[Metric]) -> None:
-    """Whether the metrics give the columns that a gate names.
+    """Check that the metrics give the columns that a gate names.
 
     Raises:
-        ConfigError: They don't; with what to change.
+        ConfigError: A column is missing. The message names what to change.
     """
     check_columns(gate, columns_of(metrics), addable=addable(metrics))
 
 
 def _with_divergences(scores: Scores, controls: Sequence[Run]) -> Scores:
-    """The same, with where its drift starts among what is kept: finding it takes reading all scores."""
+    """The scores, with the first divergences added to the stored comparison."""
     known = scores.comparison.manifest.divergence
     if known and known.near_ties + known.minds_changed:
         return scores
@@ -196,7 +206,7 @@ def _with_divergences(scores: Scores, controls: Sequence[Run]) -> Scores:
 
 
 def _finished(config: RunConfig, store: Store, prompts: tuple[Prompt, ...]) -> Run | None:
-    """A baseline's run, if it is in the store; its model need not be on this machine."""
+    """A baseline's run, if it is in the store. Its model need not be on this machine."""
     try:
         if stored := stored_runs(config, store, as_baseline=True):
             return stored[0]
@@ -207,7 +217,7 @@ def _finished(config: RunConfig, store: Store, prompts: tuple[Prompt, ...]) -> R
 
 
 def _generates(store: Store, *jobs: Sequence[Job]) -> bool:
-    """Whether there is anything to wait for; what was recorded or is finished costs nothing to judge."""
+    """Whether any of the jobs still has to be generated, rather than being recorded or finished."""
     return any(
         not isinstance(job.config.engine, RecordedEngine | StoredEngine) and not store.run(job.name, job.digest)
         for job in chain.from_iterable(jobs)
@@ -216,21 +226,25 @@ def _generates(store: Store, *jobs: Sequence[Job]) -> bool:
 
 def _decided_by(
     gate: Gate,
-    base: Run,
-    floor: tuple[Scores, ...],
+    baseline: ComparisonSet,
     metrics: Sequence[Metric],
-    look: Callable[[Run, Run, Store], Scores],
+    look: Callable[[Run, Store], Scores],
     candidates: int,
 ) -> Decided:
-    """Looks at a run that may still grow; nothing of a look is kept but the embeddings."""
+    """Return a function that judges an unfinished run. Only the embeddings of such a look are stored."""
 
     def outcome(run: Run) -> Outcome:
         with TemporaryDirectory() as folder:
-            looked = look(base, run, Store(Path(folder)))
-            beside = tuple(Scores(base, control.run, control.comparison) for control in floor)
-            score([*beside, looked], metrics, anchors=False)
-            evidence = evidence_of(ComparisonSet(base, beside, (looked,)), looked)
-            # Chance levels are stored with the final verdict: every look does without, so that all looks are alike.
+            looked = look(run, Store(Path(folder)))
+            controls, between = (
+                tuple(Scores(one.baseline, one.run, one.comparison, is_reference=one.is_reference) for one in several)
+                for several in (baseline.controls, baseline.between_controls)
+            )
+            score([*controls, looked, *between, *looked.references], metrics, anchors=False)
+            evidence = evidence_of(
+                ComparisonSet(baseline.baseline, controls, (looked,), between_controls=between), looked
+            )
+            # Chance levels are only stored with the final verdict, so all looks are alike.
             columns = {name: replace(measured, chance=None) for name, measured in evidence.columns.items()}
             return judge(gate, replace(evidence, columns=columns, candidates=candidates)).outcome
 
@@ -238,7 +252,7 @@ def _decided_by(
 
 
 def _as_stored(config: RunConfig, run: Run, limit: int | None) -> tuple[RunConfig, tuple[Prompt, ...], str | None]:
-    """What candidates of a stored baseline take from it: its config, the prompts, and whose part they are, if one."""
+    """What candidates take from a stored baseline: its config, its prompts, and their digest if they are a subset."""
     manifest = run.manifest
     shared = config.model_copy(
         update={

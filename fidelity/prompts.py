@@ -1,4 +1,4 @@
-"""Prompt sets: JSONL files of prompts with stable ids, and the hash that says whether two sets are the same."""
+"""Prompt sets: JSONL files of prompts with stable ids, and a hash that identifies the set."""
 
 import hashlib
 import json
@@ -16,36 +16,36 @@ LONGEST_NAME = 10_000
 
 
 def load_prompts(path: Path, *, limit: int | None = None) -> tuple[Prompt, ...]:
-    """Read a prompt set: one JSON object a line, with `id`, `prompt` (a text or a list of messages), `category`.
+    """Read a prompt set: one JSON object per line, with `id`, `prompt` (a text or a list of messages), `category`.
 
-    The input file of an OpenAI batch is one too.
+    The input file of an OpenAI batch is accepted too.
 
     Args:
         path: The JSONL file, UTF-8.
-        limit: Keep only the first prompts.
+        limit: Read only this many prompts.
 
     Raises:
-        ConfigError: The file is missing, not JSONL, empty, or an id stands twice; with the line number.
+        ConfigError: The file is missing, not JSONL or empty, or an id is used twice; names the line.
     """
     prompts = [parse_prompt(row, where=where) for where, row in read_jsonl(path)]
     seen: dict[str, int] = {}
     for number, prompt in enumerate(prompts, start=1):
         if prompt.id in seen:
             raise ConfigError(
-                f"{path}: the id {prompt.id!r} stands twice (prompts {seen[prompt.id]} and {number}); make ids unique"
+                f"{path}: the id {prompt.id!r} is used twice (prompts {seen[prompt.id]} and {number}); make ids unique"
             )
         seen[prompt.id] = number
     if not prompts:
-        raise ConfigError(f"{path}: no prompts in it; each line is a JSON object with 'id' and 'prompt'")
+        raise ConfigError(f"{path}: contains no prompts; write one JSON object with 'id' and 'prompt' per line")
     return tuple(prompts[:limit])
 
 
 JsonRow = dict[str, Any]
-"""A line of a JSONL file that somebody else wrote."""
+"""A line of a JSONL file from outside, before validation."""
 
 
 def read_jsonl(path: Path) -> list[tuple[str, JsonRow]]:
-    """The objects of a JSONL file, each with "FILE, line N" for error messages; blank lines are skipped.
+    """Read the objects of a JSONL file, each with "FILE, line N" for error messages. Blank lines are skipped.
 
     Raises:
         ConfigError: The file can't be read, or a line is not a JSON object.
@@ -62,9 +62,9 @@ def read_jsonl(path: Path) -> list[tuple[str, JsonRow]]:
         try:
             row = read_json(line)
         except ValueError as error:
-            raise ConfigError(f"{where}: not JSON ({error}); each line is one JSON object") from error
+            raise ConfigError(f"{where}: not JSON ({error}); write one JSON object per line") from error
         if not isinstance(row, dict):
-            raise ConfigError(f"{where}: a JSON object is expected, found {type(row).__name__}")
+            raise ConfigError(f"{where}: expected a JSON object, got {type(row).__name__}")
         for key in ("id", "custom_id", "category"):
             if isinstance(row.get(key), str) and len(row[key]) > LONGEST_NAME:
                 raise ConfigError(f"{where}: {key!r} has more than {LONGEST_NAME:,} characters; shorten it")
@@ -73,7 +73,7 @@ def read_jsonl(path: Path) -> list[tuple[str, JsonRow]]:
 
 
 def parse_prompt(row: JsonRow, *, where: str) -> Prompt:
-    """One line of a prompt set as a record."""
+    """Turn one line of a prompt set into a record."""
     match row:
         case {"id": str() as id_, "prompt": str() as content} if id_ and content.strip():
             return Prompt(replace_lone_surrogates(id_), replace_lone_surrogates(content), _category(row, where))
@@ -85,12 +85,12 @@ def parse_prompt(row: JsonRow, *, where: str) -> Prompt:
             return parse_prompt({"id": id_, "prompt": asked}, where=where)
     raise ConfigError(
         f"{where}: a prompt needs 'id' (a text) and 'prompt' (a text that is not empty, or a list of chat messages); "
-        f"found {json.dumps({key: row.get(key) for key in ('id', 'prompt')}, ensure_ascii=False)[:200]}"
+        f"got {json.dumps({key: row.get(key) for key in ('id', 'prompt')}, ensure_ascii=False)[:200]}"
     )
 
 
 def prompts_digest(prompts: Sequence[Prompt]) -> str:
-    """SHA-256 over ids and contents, in order: equal for two sets that ask the same."""
+    """SHA-256 over ids and contents, in order: equal for two sets with the same prompts."""
     content = [[p.id, [[m.role, m.content] for m in p.messages], isinstance(p.content, str)] for p in prompts]
     return hashlib.sha256(json.dumps(content, ensure_ascii=True).encode()).hexdigest()
 
@@ -101,11 +101,11 @@ def _message(turn: Any, where: str) -> Message:
             return Message(role, replace_lone_surrogates(content))
         case {"role": str() as role, "content": [{"type": "text", "text": str() as content}]}:
             return Message(role, replace_lone_surrogates(content))
-    raise ConfigError(f"{where}: a chat message needs 'role' and 'content', both texts; found {str(turn)[:200]}")
+    raise ConfigError(f"{where}: a chat message needs 'role' and 'content', both texts; got {str(turn)[:200]}")
 
 
 def _category(row: JsonRow, where: str) -> str | None:
     category = row.get("category")
     if category is not None and not isinstance(category, str):
-        raise ConfigError(f"{where}: 'category' must be a text, found {category!r}")
+        raise ConfigError(f"{where}: 'category' must be a text, got {category!r}")
     return category

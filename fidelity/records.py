@@ -1,4 +1,4 @@
-"""The frozen records that cross every layer: what was asked, what was said, why nothing was said, and the numbers."""
+"""The frozen records that all layers share: prompts, generations, failures, pairs and columns."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -13,13 +13,13 @@ from fidelity.schema import JsonObject
 Better = Literal["higher", "lower", "neither"]
 SummaryKind = Literal["mean", "median"]
 Side = Literal["baseline", "candidate", "pair"]
-"""Whose answer keeps a pair from being scored; "pair" where neither has what the column is about (no code, no JSON)."""
+"""The side that keeps a pair from being scored; "pair" if the column doesn't apply to it (no code, no JSON)."""
 Floats: TypeAlias = NDArray[np.float64]
-"""Numbers in double precision, of any shape."""
+"""An array of double-precision numbers, of any shape."""
 REFUSE_UNKNOWN_KEYS = ConfigDict(extra="forbid")
-"""For pydantic, where a record is read back from a manifest."""
+"""Pydantic configuration of records that are read from a manifest."""
 NOTICEABLE = 0.1
-"""Share of the machine's processors that other work must take to be worth a warning."""
+"""Share of the machine's CPUs that other processes must use before fidelity warns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,34 +45,34 @@ class Prompt:
 
     @property
     def text(self) -> str:
-        """The prompt for reading, and for a model without a chat template: the turns, one after another."""
+        """The turns joined as text, for display and for models without a chat template."""
         return self.content if isinstance(self.content, str) else "\n\n".join(m.content for m in self.content)
 
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """What the engine said to one prompt. Token ids and logprobs are the engine's own; None where it gives none."""
+    """An engine's answer to one prompt. Token ids and logprobs come from the engine; None if it gives none."""
 
     prompt_id: str
     text: str
     token_ids: tuple[int, ...] | None = None
     logprobs: tuple[float, ...] | None = None
-    """Natural logarithm of each chosen token's probability, one per token id, from decoding (never from forcing)."""
+    """Natural log-probability of each chosen token, from decoding (never from teacher forcing)."""
     finish_reason: str | None = None
-    """The engine's word for why it stopped: "stop" (end of sequence or a stop string), "length" (max_tokens), ..."""
+    """Why generation stopped: "stop" (end of sequence or a stop string), "length" (max_tokens), ..."""
     repeat: int = 0
-    """Which of the run's repeats this is; always 0 at temperature 0."""
+    """The number of the repeat; always 0 at temperature 0."""
     reasoning: str | None = None
-    """The thinking of a reasoning model; None where there is none, or where `text` still holds it (see `answers`)."""
+    """A reasoning model's thinking; None if there is none, or if `text` still contains it (see `answers`)."""
     prompt_tokens: int | None = None
-    """How many tokens the model read the prompt as, chat template included; None where the engine gives no number."""
+    """The prompt's length in tokens, chat template included; None if the engine doesn't report it."""
     prompt_hash: str | None = None
-    """Hash of those tokens (`prompting.prompt_hash`): equal in two runs whose models read the same prompt."""
+    """Hash of the prompt's tokens (`prompting.prompt_hash`): equal if two models read the same prompt."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why the engine said nothing to one prompt. Never text, never scored."""
+    """Why the engine gave no answer to one prompt. A failure is never text and never scored."""
 
     prompt_id: str
     reason: str
@@ -82,31 +82,31 @@ class Failure:
 
 
 Response: TypeAlias = Generation | Failure
-"""What came of one prompt."""
+"""The outcome of one prompt."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TokenScores:
-    """How likely a model finds a continuation that it was handed: teacher forcing, a row for each token.
+    """A model's log-probabilities of a given continuation (teacher forcing), one row per token.
 
-    Log-probabilities are natural (nats), of the model's whole distribution at temperature 1. n is the continuation's
-    length, or less where the model's context ends before it does. Of the whole vocabulary, k is its size and the
-    columns are in the order of the token ids.
+    Log-probabilities are natural (nats), of the model's full distribution at temperature 1. n is the length of the
+    continuation, or less if the model's context ends first. For the whole vocabulary, k is its size and the columns
+    are in the order of the token ids.
     """
 
     prompt_id: str
     token_ids: NDArray[np.int32]
     """(n,), the continuation's tokens."""
     logprobs: NDArray[np.float32]
-    """(n,), of those tokens."""
+    """(n,), log-probabilities of these tokens."""
     ranks: NDArray[np.int32]
-    """(n,), of those tokens: 1 is the most likely one."""
+    """(n,), ranks of these tokens; 1 is the most likely."""
     top_ids: NDArray[np.int32]
     """(n, k), most likely first."""
     top_logprobs: NDArray[np.float32]
-    """(n, k), of `top_ids`."""
+    """(n, k), log-probabilities of `top_ids`."""
     repeat: int = 0
-    """Which of the baseline's repeats the continuation is."""
+    """The number of the baseline's repeat."""
 
 
 def every_id(n: int, vocabulary: int) -> NDArray[np.int32]:
@@ -122,108 +122,108 @@ class Pair:
     baseline: Generation
     candidate: Generation
     baselines: tuple[Generation, ...] = ()
-    """With several repeats: what the baseline said in each of the prompt's pairs, this one's among them."""
+    """With several repeats: the baseline's generations in all of the prompt's pairs, including this one."""
     candidates: tuple[Generation, ...] = ()
-    """The same of the candidate, in the same order."""
+    """The candidate's generations, in the same order."""
     token_scores: tuple[TokenScores, TokenScores] | None = None
-    """What both models make of the baseline's tokens, its own scores first; only for metrics that read it."""
+    """Both models' scores of the baseline's tokens, the baseline's first; only for metrics that need them."""
 
 
 @dataclass(frozen=True, slots=True)
 class LayerGroup:
-    """Layers of a loaded model that are of one kind and run in one way."""
+    """Layers of a loaded model of the same kind that run in the same way."""
 
     __pydantic_config__ = REFUSE_UNKNOWN_KEYS
 
     kind: str
     """"linear", "experts", "embedding" or "lm_head"."""
     format: str
-    """What they compute in: `BF16`, `W8A8-INT8`, `W4A8-INT4 g64`, `8da4w g32` (torchao), `Q4_1` (GGUF)."""
+    """Their compute format: `BF16`, `W8A8-INT8`, `W4A8-INT4 g64`, `8da4w g32` (torchao), `Q4_1` (GGUF)."""
     kernel: str | None
-    """The kernel that multiplies; None where the engine leaves it to its framework."""
+    """The matrix multiplication kernel; None if the engine leaves it to its framework."""
     method: str
-    """The engine's own name for how it treats them."""
+    """The engine's name of their quantization method."""
     quantized: bool
     count: int
 
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """What really ran, as the engine itself reports; None where it doesn't."""
+    """What ran, as the engine reports it; None for what it doesn't report."""
 
     __pydantic_config__ = REFUSE_UNKNOWN_KEYS
 
     kind: str
     version: str | None = None
     device: str | None = None
-    """Name of the processor or the GPU."""
+    """The name of the CPU or GPU."""
     mode: str | None = None
     """"eager" or "compiled"."""
     dtype: str | None = None
     ran_as: str | None = None
-    """The number format that the kernels computed in; may differ from the checkpoint's."""
+    """The compute type of the kernels, which can differ from the checkpoint's."""
     attention: str | None = None
     """The attention backend."""
     kernels: tuple[str, ...] = ()
-    """The kernels that multiply in the layers below."""
+    """The kernels of the layers below."""
     layers: tuple[LayerGroup, ...] = ()
     """All layers with weights, by kind, format and kernel."""
     kv_cache: str | None = None
     """The number format of the KV cache."""
     quantized_layers: int | None = None
-    """Linear layers and experts; a fused layer (q, k and v in one) counts once."""
+    """The number of linear layers and experts; a fused layer (q, k and v in one) counts once."""
     unquantized_layers: int | None = None
     context: int | None = None
-    """The longest prompt plus answer, in tokens."""
+    """The context length (prompt plus answer), in tokens."""
     tokenizer: str | None = None
-    """Hash of the vocabulary: token ids of two runs can be compared where it is equal."""
+    """Hash of the vocabulary: token ids of two runs can be compared if it is equal."""
     chat_template: str | None = None
-    """Hash of the template that was applied; None where prompts went in as plain text."""
+    """Hash of the applied chat template; None if prompts were sent as plain text."""
     prompt_end: str | None = None
-    """What the template ends a prompt with, where the answer begins: some open the thinking there."""
+    """The end of a rendered prompt: some templates open the thinking there."""
     bos_tokens: int | None = None
-    """How many BOS tokens a prompt begins with: 1, 0, or 2 where both the template and the tokenizer add one."""
+    """The number of BOS tokens at the start of a prompt: 1, 0, or 2 if both template and tokenizer add one."""
     end_tokens: tuple[int | str, ...] | None = None
-    """The tokens that end an answer: ids, or texts where the engine tells no ids."""
+    """The end tokens: ids, or texts if the engine reports no ids."""
     generation_config: JsonObject | None = None
-    """What of the model's or the server's own sampling defaults is in force beside the run's `sampling`."""
+    """The model's or the server's sampling defaults that apply in addition to the run's `sampling`."""
     tensor_parallel: int | None = None
-    """Devices that each layer is split over."""
+    """The number of devices that each layer is split over (tensor parallelism)."""
     pipeline_parallel: int | None = None
-    """Devices, or groups of them, that the layers are split over."""
+    """The number of devices, or groups of them, that the layers are distributed over (pipeline parallelism)."""
     speculative: str | None = None
-    """How tokens are proposed that the model then verifies: `ngram, 4 tokens`; "none" where nothing proposes any."""
+    """Speculative decoding: `ngram, 4 tokens`; "none" without it."""
     environment: dict[str, str] | None = None
-    """The variables of the engine's environment that can pick its kernels."""
+    """The variables of the engine's environment that can select its kernels."""
     model: str | None = None
-    """The name that a server or a recording gives to what it ran."""
+    """The model's name by the server or the recording."""
     versions: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    """What the user should be told about this run."""
+    """Notes on this run for the user."""
 
 
 @dataclass(frozen=True, slots=True)
 class MachineLoad:
-    """The machine over a stretch of time."""
+    """The load of the machine over an interval of time."""
 
     __pydantic_config__ = REFUSE_UNKNOWN_KEYS
 
     processors: int
-    """Of the machine, whether or not this process may use them."""
+    """The machine's CPUs, whether or not this process can use them."""
     busy_with_others: float | None
-    """Processors that worked for somebody else, on average; None where the system doesn't tell."""
+    """The average number of CPUs that other processes used; None if unknown."""
     load_average: float | None
-    """Of the last minute, when it ended: ours is in it."""
+    """The load average of the last minute at the end, including this process."""
 
     @property
     def disturbed(self) -> bool:
-        """Whether other work may have changed a timing."""
+        """Whether other processes may have affected a timing."""
         return self.busy_with_others is not None and self.busy_with_others > NOTICEABLE * self.processors
 
 
 @dataclass(frozen=True, slots=True)
 class Sameness:
-    """Whether two runs said the very same; None where a run doesn't tell (it has no token ids, or no logprobs)."""
+    """Whether two runs are equal in each respect; None if unknown (a run has no token ids, or no logprobs)."""
 
     __pydantic_config__ = REFUSE_UNKNOWN_KEYS
 
@@ -234,45 +234,45 @@ class Sameness:
 
 @dataclass(frozen=True, slots=True)
 class PromptTokens:
-    """The prompts of two runs as their models read them, in tokens, pair by pair."""
+    """A comparison of the prompts of two runs as their models read them, in tokens."""
 
     pairs: int
     known: int
-    """Pairs where both runs tell how many tokens the prompt had."""
+    """The number of pairs for which both runs report the prompt's length."""
     hashed: int
-    """Pairs where both tell which tokens."""
+    """The number of pairs for which both report the prompt's tokens."""
     differing: int
-    """Pairs where number or tokens differ, as far as both are known."""
+    """The number of pairs for which length or tokens differ, as far as known."""
     example: str | None = None
     """The id of the first prompt that differs."""
     baseline_tokens: int | None = None
-    """How many tokens the baseline read that prompt as."""
+    """The length of that prompt in the baseline, in tokens."""
     other_tokens: int | None = None
-    """The same of the other run."""
+    """The length of that prompt in the other run, in tokens."""
 
     @property
     def same(self) -> bool:
-        """Whether all prompts are proven to be the same tokens."""
+        """Whether all prompts are proven to have the same tokens."""
         return self.hashed == self.pairs > 0 and not self.differing
 
 
 @dataclass(frozen=True, slots=True)
 class SharedAnswers:
-    """How many answers exactly two of three runs share: a control has no reason to be nearer to the candidate."""
+    """The number of answers that exactly two of three runs share. A control should not be closer to the candidate."""
 
     candidate_and_control: int
-    """Answers of the candidate and the control that are equal, where the baseline's is another."""
+    """Answers that are equal in candidate and control, and different in the baseline."""
     baseline_and_control: int
-    """Answers of the baseline and the control that are equal, where the candidate's is another."""
+    """Answers that are equal in baseline and control, and different in the candidate."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A metric's numbers, one per pair, in the pairs' order; None means "this pair can't be scored", never 0 or NaN.
+    """A metric's numbers, one per pair, in the pairs' order. A pair that can't be scored is None, never 0 or NaN.
 
-    With `weights` (same length; None where the value is None) the mean is the sum of weight x value over the sum of
-    weights. `bounds` is the known range of a value, or None where there is none (a ratio, a change of log-probability).
-    A similarity is in [0, 1] with 1 = identical. A "neither" column is described, never judged.
+    With `weights` (same length; None if the value is None) the mean is the sum of weight x value over the sum of
+    weights. `bounds` is the known range of a value, or None (a ratio, a change of log-probability). A similarity is in
+    [0, 1] with 1 = identical. A "neither" column is descriptive, never judged.
     """
 
     name: str
@@ -282,8 +282,8 @@ class Column:
     summary: SummaryKind = "mean"
     bounds: tuple[float, float] | None = (0.0, 1.0)
     sides: Sequence[Side | None] | None = None
-    """For each pair whose answer keeps it from being scored, None where it is scored. None as a whole where every pair
-    is scored; where pairs are unscored, it is not known, as in stores of earlier versions."""
+    """The side that keeps each pair from being scored, None for scored pairs. None as a whole if every pair is scored,
+    or if it is unknown, as in stores of earlier versions."""
 
     @classmethod
     def of(
@@ -304,10 +304,10 @@ class Column:
 
     @property
     def worst(self) -> float | None:
-        """What a candidate's answer that can't be scored counts as.
+        """The value of a candidate's answer that can't be scored.
 
-        None where there is no such number: the column isn't judged, its range is unknown, or its mean is weighted by
-        what the answer doesn't have. A gate line on such a column can't pass while an answer is unscored.
+        None if there is no such number: the column isn't judged, its range is unknown, or its mean has weights that the
+        answer lacks. A gate line on such a column can't pass while an answer is unscored.
         """
         if self.better == "neither" or self.bounds is None or self.weights is not None:
             return None
@@ -315,7 +315,7 @@ class Column:
 
     @property
     def judged_values(self) -> Sequence[float | None]:
-        """The values as a candidate is judged by them: the worst one where its answer alone can't be scored."""
+        """The values for judging a candidate: the worst value if only its answer can't be scored."""
         if self.sides is None or self.worst is None:
             return self.values
         pairs = zip(self.values, self.sides, strict=True)

@@ -1,4 +1,4 @@
-"""A YAML mapping as a frozen pydantic model: an unknown key is refused, and the message names the nearest."""
+"""A YAML mapping as a frozen pydantic model. Unknown keys are refused, and the message suggests the nearest one."""
 
 import difflib
 from collections.abc import Iterable
@@ -8,11 +8,11 @@ from pydantic import BaseModel, ConfigDict, JsonValue, model_validator
 from pydantic_core import PydanticCustomError
 
 JsonObject = dict[str, JsonValue]
-"""A JSON object whose keys somebody else chooses."""
+"""A JSON object from outside, with keys that fidelity doesn't define."""
 
 
 class Settings(BaseModel):
-    """Base of everything that a user may write in a YAML file."""
+    """Base class of everything that a user can write in a YAML file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -28,7 +28,7 @@ class Settings(BaseModel):
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The hint that ends an error about an unknown word: the known one that is nearest, or all of them."""
+    """The end of an error about an unknown word: the nearest known word, or all known words."""
     known = list(known)
     close = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}"
+    return f"; did you mean {close[0]!r}?" if close else f"; choose from {', '.join(known)}"

@@ -82,10 +82,20 @@ def rates(texts: Iterable[str]) -> dict[str, float]:
 
 def comments_and_docstrings(source: str) -> str:
     """The prose of a Python file."""
-    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-    comments = [token.string.lstrip("# ") for token in tokens if token.type == tokenize.COMMENT]
+    comments = _comments(source)
     texts = [node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Expr)]
     return "\n".join([*comments, *(t.value for t in texts if isinstance(t, ast.Constant) and isinstance(t.value, str))])
+
+
+def package_prose(source: str) -> str:
+    """The comments, docstrings and messages of a Python file: every string that has a space."""
+    strings = [node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)]
+    return "\n".join([*_comments(source), *(text for text in strings if isinstance(text, str) and " " in text)])
+
+
+def _comments(source: str) -> list[str]:
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    return [token.string.lstrip("# ") for token in tokens if token.type == tokenize.COMMENT]
 
 
 def _defined(node: ast.AST, scope: str) -> Iterator[Identifier]:

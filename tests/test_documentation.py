@@ -129,6 +129,11 @@ def test_what_a_document_names_exists(file):
 
 
 @EVERY_FILE
+def test_no_merge_left_its_marks(file):
+    assert not re.search(r"^(<{7}|={7}|>{7})( |$)", file.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+@EVERY_FILE
 def test_yaml_examples_are_accepted(file):
     assert refused(file.read_text(encoding="utf-8")) == []
 

@@ -71,7 +71,7 @@ def test_a_vllm_that_can_not_be_asked_says_why(monkeypatch):
     monkeypatch.setattr(vllm_kernels, "find_spec", lambda name: object())
     monkeypatch.setattr(vllm_kernels.sys, "executable", "false")
     (answer,) = vllm_kernels.pick_kernels([vllm_kernels.Linear("INT", 4, 16, 32, 16, 64)])
-    assert answer == {"kernel": None, "note": "vLLM could not be asked (nothing was said)"}
+    assert answer == {"kernel": None, "note": "vLLM could not be asked (no output)"}
 
 
 @pytest.mark.usefixtures("fake_vllm")
@@ -83,7 +83,7 @@ def test_a_run_tells_what_ran(workspace, capsys):
     assert inspection.ran.ran_as == "BF16"
     assert inspection.anatomy is not None
     assert main(["inspect", str(run.path)]) == 0
-    assert "note  the KV cache was kept in fp8" in capsys.readouterr().out
+    assert "note  the KV cache is fp8" in capsys.readouterr().out
 
 
 def test_what_is_neither(tmp_path, capsys):
@@ -126,7 +126,7 @@ class TestTwoCheckpoints:
         found, shown = self.differing(folders, tmp_path, capsys)
         names = "mlp.down_proj, mlp.gate_proj, mlp.up_proj, self_attn.k_proj, self_attn.o_proj, self_attn.q_proj"
         assert found == {f"layers: {names}, self_attn.v_proj": ("BF16", "W4A16-INT4 g64", False)}
-        assert "nothing differs but how the weights are stored" in shown
+        assert "only the format of the weights differs" in shown
 
     def test_everything_else_that_can_differ_is_named_and_makes_a_fail_inconclusive(self, folders, tmp_path, capsys):
         base, quant = folders
@@ -149,11 +149,13 @@ class TestTwoCheckpoints:
         assert found["config: rope_theta"] == ("none", "1000000.0", True)
         assert found["architecture"] == ("LlamaForCausalLM", "MistralForCausalLM", True)
         assert not any("transformers_version" in what for what in found)
-        assert "drift can't be told apart from 9 of these" in " ".join(shown.split())
+        assert "9 of these can't be separated from drift" in " ".join(shown.split())
 
     def test_a_copy_that_is_the_same(self, folders, tmp_path, capsys):
         found, _ = self.differing((folders[0], folders[0]), tmp_path, capsys)
-        assert found == {"layers": ("these", "the same types and shapes: nothing is quantized otherwise", False)}
+        assert found == {
+            "layers": ("these", "the types and shapes are equal: no layer is quantized differently", False)
+        }
 
     def test_layers_that_one_of_them_lacks(self, folders, tmp_path, capsys):
         base, _ = folders

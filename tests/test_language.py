@@ -5,7 +5,15 @@ from pathlib import Path
 import pytest
 
 import fidelity
-from tests.language import RATES, banned_identifiers, banned_modules, banned_words, comments_and_docstrings, rates
+from tests.language import (
+    RATES,
+    banned_identifiers,
+    banned_modules,
+    banned_words,
+    comments_and_docstrings,
+    package_prose,
+    rates,
+)
 
 PACKAGE = Path(fidelity.__file__).parent
 ROOT = PACKAGE.parent
@@ -81,6 +89,7 @@ def test_names_that_are_only_read_may_be_another_packages():
     [
         pytest.param([file.read_text(encoding="utf-8") for file in DOCUMENTS], id="documentation"),
         pytest.param([comments_and_docstrings(file.read_text(encoding="utf-8")) for file in SCRIPTS], id="scripts"),
+        pytest.param([package_prose(file.read_text(encoding="utf-8")) for file in PACKAGE.rglob("*.py")], id="package"),
     ],
 )
 def test_prose_has_no_more_of_the_words_that_make_it_hard_to_read_than_the_field_has(texts):
@@ -97,3 +106,8 @@ def test_rates_count_prose_and_no_code():
 def test_the_prose_of_a_file_is_its_comments_and_docstrings():
     source = '"""It says."""\nx = "told"  # kept\nclass C:\n    y = 1\n    """Stands."""\n'
     assert comments_and_docstrings(source).split("\n") == ["kept", "It says.", "Stands."]
+
+
+def test_the_prose_of_the_package_has_its_messages_too():
+    source = '"""It says."""\nraise E(f"{path}: nobody told us")  # kept\nkey = "ours"\n'
+    assert sorted(package_prose(source).split("\n")) == [": nobody told us", "It says.", "kept"]

@@ -103,7 +103,7 @@ class TestGenerate:
         base, *_ = run_all(workspace, workspace.baseline())
         failures = {o.prompt_id: o.reason for o in base.outcomes() if isinstance(o, Failure)}
         assert failures == {
-            "p1": "the prompt has 10000 tokens, and the context holds 512 with the answer",
+            "p1": "the prompt has 10000 tokens, but the context length is 512, answer included",
             "p2": "the chat template refuses the prompt: ValueError: System role not supported",
         }
 
@@ -115,7 +115,7 @@ class TestGenerate:
 
     def test_an_engine_that_dies_keeps_its_answers(self, workspace):
         workspace.prompts(*(["fine"] * 19), "SIGILL")
-        with pytest.raises(EngineError, match=r"killed by SIGILL .* while generating; what was finished is kept"):
+        with pytest.raises(EngineError, match=r"killed by SIGILL .* while generating; finished answers are saved"):
             run_all(workspace, workspace.baseline(control="none"))
         (journal,) = workspace.store.glob("runs/*/answers-*.jsonl")
         assert 0 < len(list(Journal(journal).outcomes())) < 19
@@ -123,7 +123,7 @@ class TestGenerate:
     def test_an_engine_that_dies_keeps_its_chunks_and_names_the_signal(self, workspace):
         workspace.prompts(*(["fine"] * 19), "SIGILL")
         path = workspace.baseline(control="none", batching={"drained": 128})
-        with pytest.raises(EngineError, match=r"killed by SIGILL .* while generating; what was finished is kept"):
+        with pytest.raises(EngineError, match=r"killed by SIGILL .* while generating; finished answers are saved"):
             run_all(workspace, path)
         plan = chunks(20, largest=128, seed=0)
         dead = next(number for number, chunk in enumerate(plan) if 19 in chunk)
@@ -276,7 +276,7 @@ class TestCompare:
 
     def test_a_stored_run_that_is_not_there(self, workspace):
         path = workspace.run("gone", model=None, engine={"kind": "stored", "path": "nowhere"})
-        with pytest.raises(StoreError, match=r"it has no manifest\.json"):
+        with pytest.raises(StoreError, match=r"manifest\.json is missing"):
             self.compare(workspace, path, workspace.run("quant"))
 
     def test_different_tokenizers_leave_token_metrics_unscored(self, workspace):
@@ -320,7 +320,7 @@ class TestWhatRan:
         assert (ran.ran_as, ran.quantized_layers, ran.unquantized_layers) == ("W8A8-INT8", 29, 1)
         assert ran.layers[0].kernel == "CPUInt8ScaledMMLinearKernel"
         assert list(ran.notes) == [
-            "the checkpoint is BF16, and was made W8A8-INT8 while loading (CPUInt8ScaledMMLinearKernel)"
+            "the checkpoint is BF16, and was quantized to W8A8-INT8 while loading (CPUInt8ScaledMMLinearKernel)"
         ]
 
     def test_a_checkpoint_that_ran_as_something_else(self, engine):
@@ -331,15 +331,17 @@ class TestWhatRan:
 
     def test_quantization_that_silently_did_nothing(self, engine):
         ran = engine(options={"quantization": "int8_per_channel_weight_only"})
-        assert list(ran.notes) == ["quantization never engaged: no layer is quantized, and all computed in BF16"]
+        assert list(ran.notes) == [
+            "quantization was not active: no layer is quantized, and all layers computed in BF16"
+        ]
         assert engine("W8A8-FP8").notes == ran.notes
 
     def test_what_the_user_should_know_beside_the_layers(self, engine):
         ran = engine(options={"kv_cache_dtype": "fp8", "trust_remote_code": True})
         assert ran.kv_cache == "fp8"
         assert list(ran.notes) == [
-            "the KV cache was kept in fp8",
-            "code that came with the checkpoint was allowed to run (trust_remote_code)",
+            "the KV cache is fp8",
+            "the checkpoint's own code was allowed to run (trust_remote_code)",
         ]
 
     def test_a_candidate_is_generated_alone_with_the_prompts_of_its_baseline(self, workspace):

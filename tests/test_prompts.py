@@ -34,10 +34,10 @@ def test_limit_keeps_the_first(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([], "no prompts in it"),
-        ([{"id": "a", "prompt": "x"}, {"id": "a", "prompt": "y"}], "'a' stands twice (prompts 1 and 2)"),
+        ([], "contains no prompts"),
+        ([{"id": "a", "prompt": "x"}, {"id": "a", "prompt": "y"}], "'a' is used twice (prompts 1 and 2)"),
         ([{"id": "a", "prompt": "x"}, "{"], "line 2: not JSON"),
-        (["[1]"], "a JSON object is expected, found list"),
+        (["[1]"], "expected a JSON object, got list"),
         ([{"id": "a", "prompt": "  "}], "line 1: a prompt needs"),
         ([{"id": "", "prompt": "x"}], "line 1: a prompt needs"),
         ([{"prompt": "x"}], "line 1: a prompt needs"),

@@ -1,4 +1,4 @@
-"""Comparing from Python: runs that are named or configured, and outputs that are at hand as texts."""
+"""Comparing from Python: runs given by file or config, and outputs given as texts."""
 
 import logging
 import os
@@ -23,7 +23,7 @@ logger = logging.getLogger("fidelity")
 
 
 class LogListener:
-    """Reports what a comparison does to the logger `fidelity`: lines at INFO, progress at DEBUG."""
+    """Sends a comparison's messages to the logger `fidelity` at INFO, and its progress at DEBUG."""
 
     def say(self, text: str) -> None:
         """See `Listener.say`."""
@@ -67,23 +67,23 @@ def compare(
     store: str | os.PathLike[str] = STORE,
     prompts: Sequence[str] | None = None,
 ) -> ComparisonResult:
-    """Compare one candidate or several with a baseline, generating what is missing.
+    """Compare one or more candidates with a baseline, generating the runs that are missing.
 
-    What it does is reported to the logger `fidelity`.
+    Progress is logged to the logger `fidelity`.
 
     Args:
         baseline: A run's YAML file or `RunConfig`, a recorded file (.jsonl, .parquet), the directory of a finished run
             or of an exported baseline; or the outputs themselves, as in `compare_texts`.
-        candidates: One such run or a list of them; of texts, one candidate's or a mapping from names to texts.
-        control: The baseline again, for the noise floor: how many to generate (0 is none), or the files or the texts
-            of one or of several. What the baseline's YAML says if not given.
-        metrics: Metrics or their kinds (`"rouge"`); those of the baseline's YAML, else the default set, if not given.
-        limit: Only the first so many prompts of files and runs.
-        store: The directory that runs and scores are written to, so that nothing is generated or scored twice.
-        prompts: The prompts of lists of texts; files and runs bring their own.
+        candidates: One such run or a list of runs. For texts: one candidate's texts, or a mapping from names to texts.
+        control: The baseline's controls, for the noise floor: how many to generate (0 for none), or the files or
+            texts of one or more controls. Default: as in the baseline's YAML.
+        metrics: Metrics or their kinds (`"rouge"`). Default: those of the baseline's YAML, else the default set.
+        limit: Use only this many prompts of files and runs.
+        store: The directory for runs and scores. What it already has is not generated or scored again.
+        prompts: The prompts, if outputs are given as lists of texts. Files and runs contain their prompts.
 
     Raises:
-        FidelityError: The baseline or a setting can't be used. A candidate that can't be is named in `not_compared`.
+        FidelityError: The baseline or a setting is invalid. An invalid candidate is listed in `not_compared` instead.
     """
     if not isinstance(baseline, RunConfig | str | os.PathLike):
         return compare_texts(baseline, candidates, control, prompts=prompts, metrics=metrics)
@@ -101,23 +101,23 @@ def compare_texts(
     prompts: Sequence[str] | None = None,
     metrics: Sequence[str | Metric] | None = None,
 ) -> ComparisonResult:
-    """Compare outputs that are at hand; nothing is generated, and nothing stays on disk.
+    """Compare outputs given as texts. Nothing is generated, and no file remains on disk.
 
     Args:
-        baseline: The unquantized model's outputs, in the prompts' order or by prompt id; None where there is none.
+        baseline: The unquantized model's outputs, in the prompts' order or by prompt id. None means no output.
         candidate: The quantized model's answers to the same prompts; or a mapping from candidate names to answers.
-        control: The unquantized model's once more, of another batch or seed, or a list of several such. Without one
-            there is no floor, and a difference may be nothing but the baseline's own noise.
-        prompts: What was asked, for reading; in the order of the outputs.
-        metrics: Metrics or their kinds (`"rouge"`); the default set, as far as it is installed, if not given.
+        control: Outputs of the unquantized model from another batch or seed, or a list of several such. Without a
+            control there is no floor, and a difference can be the baseline's noise.
+        prompts: The prompts in the order of the outputs, shown in reports.
+        metrics: Metrics or their kinds (`"rouge"`). Default: the installed metrics of the default set.
 
     Raises:
-        ConfigError: There are no outputs, or another number of them than of prompts or of the baseline's.
+        ConfigError: There are no outputs, or their number differs from that of the prompts or of the baseline's.
     """
     controls = _controls(control)
     candidates = _candidates(candidate)
     if taken := {"baseline", *controls} & candidates.keys():
-        raise ConfigError(f"a candidate can't be called {min(taken)!r}, as one of the baseline's runs is")
+        raise ConfigError(f"the name {min(taken)!r} is used by one of the baseline's runs; rename the candidate")
     runs = {"baseline": baseline, **controls, **candidates}
     _check_lengths(runs)
     folder = Path(mkdtemp(prefix="fidelity-"))
@@ -148,7 +148,7 @@ def _candidates(candidate: Outputs | Mapping[str, Outputs]) -> dict[str, Outputs
 
 def _checked(name: str, texts: object) -> Outputs:
     if not is_texts(texts):
-        raise ConfigError(f"{name}: a list of texts is expected, found {type(texts).__name__}")
+        raise ConfigError(f"{name}: expected a list of texts, got {type(texts).__name__}")
     return texts
 
 
@@ -165,10 +165,11 @@ def _compare_runs(
 
 
 def _check_lengths(runs: Mapping[str, Outputs]) -> None:
-    """Lists have no ids by which a missing output would be noticed."""
+    """Check the lengths, since lists have no ids that would reveal a missing output."""
     expected = len(runs["baseline"])
     for name, texts in runs.items():
         if not isinstance(texts, Mapping) and len(texts) != expected:
             raise ConfigError(
-                f"{name}: {len(texts)} texts, and the baseline has {expected}; give None where there is no output"
+                f"{name}: the number of texts ({len(texts)}) differs from the baseline's ({expected}); "
+                f"give None where there is no output"
             )

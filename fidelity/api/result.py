@@ -1,4 +1,4 @@
-"""The result of a comparison: its numbers as tables and reports, the verdict on it, and how it is read from a store."""
+"""The result of a comparison: its numbers as tables and reports, its verdicts, and reading it from a store."""
 
 import os
 import shutil
@@ -27,8 +27,8 @@ class ComparisonResult:
 
     def __init__(self, scored: ComparisonSet, *, temporary: Path | None = None) -> None:
         self.scored = scored
-        """The numbers as the other modules take them."""
-        if temporary:  # the store of these numbers, which goes when they do
+        """The numbers as the other modules use them."""
+        if temporary:  # a temporary store, which is deleted with this result
             weakref.finalize(self, shutil.rmtree, temporary, ignore_errors=True)
 
     @property
@@ -38,16 +38,16 @@ class ComparisonResult:
 
     @property
     def candidates(self) -> tuple[str, ...]:
-        """The names of those that were compared."""
+        """The names of the candidates that were compared."""
         return tuple(candidate.run.name for candidate in self.scored.candidates)
 
     @property
     def not_compared(self) -> dict[str, str]:
-        """Candidates that could not be generated or compared, with the reason."""
+        """The candidates that could not be generated or compared, with the reason."""
         return dict(self.scored.not_compared)
 
     def to_pandas(self, per: Literal["pair", "column"] = "pair") -> "pd.DataFrame":
-        """The numbers as a table.
+        """Return the numbers as a table.
 
         Args:
             per: `pair`: a row for each prompt (and repeat) of every control and candidate, with both texts, why there
@@ -66,11 +66,11 @@ class ComparisonResult:
         return pd.DataFrame(list(rows))
 
     def to_json(self) -> dict[str, object]:
-        """All numbers, unrounded, in the form of `fidelity compare --json`."""
+        """Return all numbers, unrounded, in the format of `fidelity compare --json`."""
         return as_json(self.scored)
 
     def to_markdown(self) -> str:
-        """The report of `fidelity compare --markdown`."""
+        """Return the report of `fidelity compare --markdown`."""
         return as_markdown(self.scored)
 
     def __repr__(self) -> str:
@@ -78,13 +78,13 @@ class ComparisonResult:
 
 
 def load(path: str | os.PathLike[str]) -> ComparisonResult:
-    """Read back a comparison (a directory in `comparisons/` of a store), or all of a store that has one baseline.
+    """Read a comparison (a directory in a store's `comparisons/`), or all comparisons of a store with one baseline.
 
-    Of a store, the newest comparison of each candidate is read. No model is loaded and nothing is scored.
+    From a store, the newest comparison of each candidate is read. No model is loaded and nothing is scored.
 
     Raises:
-        ConfigError: The store has no comparison of a candidate, or those of several baselines, which are named.
-        StoreError: The comparison is damaged or not finished, or there is none.
+        ConfigError: The store has no comparison of a candidate, or comparisons with several baselines.
+        StoreError: The comparison is missing, damaged or not finished.
     """
     folder = Path(path)
     if not (folder / "comparisons").is_dir():
@@ -96,7 +96,9 @@ def load(path: str | os.PathLike[str]) -> ComparisonResult:
     floors = {(one.manifest.baseline, one.manifest.controls) for one in newest.values()}
     if len(floors) != 1:
         names = ", ".join(sorted(one.path.name for one in newest.values())) or "none; run a comparison first"
-        raise ConfigError(f"{folder}: one baseline with one set of controls is expected; name one comparison: {names}")
+        raise ConfigError(
+            f"{folder}: needs exactly one baseline with one set of controls; name one comparison: {names}"
+        )
     shared: dict[str, Scores] = {}
     sets = [load_comparison(comparison.path, shared=shared) for comparison in newest.values()]
     return ComparisonResult(replace(sets[0], candidates=tuple(one for some in sets for one in some.candidates)))
@@ -105,14 +107,14 @@ def load(path: str | os.PathLike[str]) -> ComparisonResult:
 def judge(
     comparison: ComparisonResult, gate: Gate | str | os.PathLike[str] | Mapping[str, object]
 ) -> dict[str, Verdict]:
-    """The verdict on each candidate, by name: pass, fail or inconclusive, with the reasons.
+    """Return the verdict on each candidate, by name: pass, fail or inconclusive, with the reasons.
 
     Args:
         comparison: What was compared.
-        gate: A gate, its YAML file, or what would be in that: `{"margins": {"rougeL": 0.05}}`.
+        gate: A gate, its YAML file, or the file's content as a mapping: `{"margins": {"rougeL": 0.05}}`.
 
     Raises:
-        ConfigError: The gate has no limit, or names a column that was not scored or that can't be judged.
+        ConfigError: The gate has no limit, or names a column that was not scored or can't be judged.
     """
     return verdicts(comparison.scored, _gate(gate))
 

@@ -1,4 +1,4 @@
-"""What can be compared: YAML files, configs, recorded files, stored runs and lists of texts, each as a run's config."""
+"""Turning what can be compared (YAML files, configs, recorded files, stored runs, lists of texts) into run configs."""
 
 import json
 import os
@@ -16,16 +16,16 @@ from fidelity.store.runs import Run
 Source: TypeAlias = RunConfig | str | os.PathLike[str]
 """A run: its config, its YAML file, a recorded file (.jsonl, .parquet), a stored run, or an exported baseline."""
 Outputs: TypeAlias = Sequence[str | None] | Mapping[str, str | None]
-"""Outputs, one for each prompt, in the prompts' order or by prompt id; None where there was no output."""
+"""Outputs, one per prompt, in the prompts' order or by prompt id. None means no output."""
 RECORDED = (".jsonl", ".parquet")
 YAML = (".yaml", ".yml")
 
 
 def config_of(source: Source) -> RunConfig:
-    """The run that a source names.
+    """Return the config of the run that a source names.
 
     Raises:
-        ConfigError: It names none; with what is possible.
+        ConfigError: It names no run. The message lists what is possible.
     """
     if isinstance(source, RunConfig):
         return source
@@ -39,13 +39,13 @@ def config_of(source: Source) -> RunConfig:
     if (path / MANIFEST).is_file():
         return _stored(Run(path).name, path)
     raise ConfigError(
-        f"{path}: nothing to compare; name a run's YAML file, a recorded file ({', '.join(RECORDED)}), the directory "
-        f"of a finished run or of an exported baseline, or give baseline and candidate as lists of texts"
+        f"{path}: not a run; give a run's YAML file, a recorded file ({', '.join(RECORDED)}), the directory "
+        f"of a finished run or of an exported baseline, or lists of texts for both baseline and candidate"
     )
 
 
 def with_control(config: RunConfig, control: int | Source | Sequence[Source] | None) -> RunConfig:
-    """A baseline with what was asked for in place of its own `control:`; 0 is none."""
+    """Return the baseline with `control` in place of the one in its YAML. 0 means no control."""
     match control:
         case None:
             return config
@@ -54,7 +54,9 @@ def with_control(config: RunConfig, control: int | Source | Sequence[Source] | N
         case int():
             return config.model_copy(update={"control": Control(repeats=control)})
         case RunConfig():
-            raise ConfigError(f"{config.name}: a control is the baseline again: give a number of them, or their files")
+            raise ConfigError(
+                f"{config.name}: a control is the baseline generated again: give a number of controls, or their files"
+            )
         case str() | os.PathLike():
             paths = [control]
         case _:
@@ -63,22 +65,22 @@ def with_control(config: RunConfig, control: int | Source | Sequence[Source] | N
 
 
 def is_texts(value: object) -> TypeGuard[Outputs]:
-    """Whether these are one run's outputs, and not a list or a mapping of several runs'."""
+    """Whether these are the outputs of one run, rather than of several."""
     items = value.values() if isinstance(value, Mapping) else value
     return isinstance(items, Iterable) and all(item is None or isinstance(item, str) for item in items)
 
 
 def write_texts(name: str, texts: Outputs, folder: Path, *, prompts: Sequence[str] | None = None) -> Path:
-    """Write outputs as a recorded file, whose name is the run's.
+    """Write outputs as a recorded file with the run's name.
 
     Raises:
-        ConfigError: There are none, or not one for each of the prompts.
+        ConfigError: There are no outputs, or their number differs from that of the prompts.
     """
     by_id = dict(texts) if isinstance(texts, Mapping) else {f"p{n}": text for n, text in enumerate(texts)}
     if not by_id:
-        raise ConfigError(f"{name}: no texts; a comparison needs an output for each prompt")
+        raise ConfigError(f"{name}: no texts; give one output for each prompt")
     if prompts is not None and len(prompts) != len(by_id):
-        raise ConfigError(f"{name}: {len(by_id)} texts and {len(prompts)} prompts; there is one text for each prompt")
+        raise ConfigError(f"{name}: the number of texts ({len(by_id)}) differs from that of prompts ({len(prompts)})")
     rows = []
     for number, (prompt_id, text) in enumerate(by_id.items()):
         row = {"id": prompt_id, "failure": "no output"} if text is None else {"id": prompt_id, "text": text}
@@ -89,7 +91,7 @@ def write_texts(name: str, texts: Outputs, folder: Path, *, prompts: Sequence[st
 
 
 def run_name(text: str) -> str:
-    """A text as the name of a run."""
+    """Turn a text into a valid name of a run."""
     return re.sub(r"[^A-Za-z0-9._+-]+", "-", text).lstrip("._+-")[:100] or "run"
 
 

@@ -1,4 +1,4 @@
-"""A comparison as rows of plain values: one for each pair, or one for each column."""
+"""A comparison as rows of plain values, one per pair or one per column."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ CellValue = str | int | float | None
 
 
 def pair_rows(result: ComparisonSet) -> Iterator[dict[str, CellValue]]:
-    """Every pair of every control and candidate, then the prompts without a pair, with all columns' values."""
+    """Yield every pair of every control and candidate with all columns' values, then the prompts without a pair."""
     for role, several in (("control", result.controls), ("candidate", result.candidates)):
         for scores in several:
             yield from _pairs_of(scores, role)
@@ -38,7 +38,7 @@ def _about(pair: Pair) -> dict[str, CellValue]:
 
 
 def column_rows(result: ComparisonSet) -> Iterator[dict[str, CellValue]]:
-    """Every column of every candidate, then the columns that could not be scored, with the reason."""
+    """Yield every column of every candidate, then the columns that could not be scored, with the reason."""
     floor = floor_of(result)
     for candidate in result.candidates:
         for name, summary in summaries_of(result, candidate).items():

@@ -1,4 +1,4 @@
-"""Baselines as files to commit beside the code that is held to them: see `files` for what lies where."""
+"""Baselines as files to commit; see `files` for their layout."""
 
 from fidelity.baselines.files import adopt, export, is_export, read_index
 from fidelity.baselines.fit import Finding, check

@@ -1,11 +1,11 @@
-"""A baseline with its controls as files to commit: exported, read back into a store, and checked for whether it fits.
+"""A baseline with its controls as files to commit: exporting them, and importing them into a store.
 
 baseline.json            the runs' manifests, and a hash of every file
 prompts.jsonl            the prompts, as a prompt set is written
-answers/NAME.jsonl       what was said, a line per prompt: this is what a reviewer compares
+answers/NAME.jsonl       the answers, one line per prompt, readable in a code review
 tokens/NAME.parquet      token ids and logprobs, compressed
-scores/NAME-topK.parquet what the run makes of the baseline's tokens, where it was forced on them; a .json beside it
-                         says how they read
+scores/NAME-topK.parquet token scores of the baseline's answers, if there are any; a .json file of the same name
+                         has the tokens' texts
 """
 
 import hashlib
@@ -32,11 +32,11 @@ from fidelity.store.token_scores import WHOLE_VOCABULARY, Depth, adopt_export, s
 
 INDEX = "baseline.json"
 ATTRIBUTES = "*.jsonl text eol=lf\n*.json text eol=lf\n*.parquet binary\n"
-"""So that git hands back the very bytes that the hashes are of."""
+"""Keeps git from changing line endings, which would change the hashes."""
 TOKENS, PROMPT_TOKENS = ("token_ids", "logprobs"), ("prompt_tokens", "prompt_hash")
-"""Columns of a run that are exported as numbers; older runs have none of their prompts."""
+"""Columns of a run that are exported as numbers. Older runs lack those about prompts."""
 LOCAL = (("model",), ("prompts",), ("engine", "path"), ("control", "path"))
-"""Where a config may name a path of the machine that it was read on."""
+"""Config keys that can contain absolute paths."""
 
 
 def _exported_name(name: str) -> str:
@@ -50,7 +50,7 @@ ExportedName = Annotated[str, AfterValidator(_exported_name)]
 
 
 class ExportedScores(Record):
-    """What a run makes of the baseline's tokens, in a file of its own."""
+    """A run's token scores of the baseline, as a file."""
 
     file: ExportedName
     scorer: str
@@ -59,7 +59,7 @@ class ExportedScores(Record):
 
 
 class BaselineIndex(Manifest):
-    """What an exported baseline consists of."""
+    """The content of an exported baseline."""
 
     runs: tuple[RunManifest, ...] = Field(min_length=1)
     """The baseline and its controls, with paths relative to the directory."""
@@ -71,7 +71,7 @@ class BaselineIndex(Manifest):
 
     @classmethod
     def upgrade(cls, data: JsonObject) -> JsonObject:
-        """The manifests in it were written in the form of version 1 too."""
+        """Convert version 1, which has manifests of version 1."""
         runs = data.get("runs")
         upgraded = (
             [RunManifest.upgrade(run) if isinstance(run, dict) else run for run in runs]
@@ -82,27 +82,27 @@ class BaselineIndex(Manifest):
 
     @classmethod
     def remedy(cls, file: Path) -> str:
-        """Baselines are committed."""
-        return "take it from version control again"
+        """The repair for a damaged file: baselines are under version control."""
+        return "restore it from version control"
 
 
 def is_export(directory: Path) -> bool:
-    """Whether a directory holds an exported baseline (and not a run of a store)."""
+    """Whether a directory contains an exported baseline, rather than a run of a store."""
     return (directory / INDEX).is_file()
 
 
 def export(runs: Sequence[Run], directory: Path, *, replace: bool = False) -> None:
-    """Write a baseline (the first run) and its controls; the same runs give the same bytes.
+    """Write a baseline (the first run) and its controls. The same runs give the same bytes.
 
     Raises:
-        ConfigError: Another baseline is there already, and `replace` doesn't say that this one takes its place.
+        ConfigError: The directory has another baseline, and `replace` is not set.
     """
     there = read_index(directory) if is_export(directory) else None
     if there and not replace and _who(there.runs) != _who([run.manifest for run in runs]):
         old = there.runs[0]
         raise ConfigError(
-            f"{directory}: holds the baseline {old.name} of {old.created}, which this one is not; promote the "
-            f"new one with --replace, or name another directory"
+            f"{directory}: already contains another baseline, {old.name} of {old.created}; replace it with "
+            f"--replace, or choose another directory"
         )
     files = {".gitattributes": ATTRIBUTES.encode(), "prompts.jsonl": _lines(map(_prompt_row, runs[0].prompts()))}
     for run in runs:
@@ -126,16 +126,16 @@ def export(runs: Sequence[Run], directory: Path, *, replace: bool = False) -> No
 
 
 def adopt(directory: Path, store: Store) -> list[Run]:
-    """The exported runs, taken into a store: the baseline, then its controls.
+    """Copy the exported runs into a store: the baseline, then its controls.
 
     Raises:
-        StoreError: A file was changed or lost after it was exported.
+        StoreError: A file was changed or lost after the export.
     """
     index = read_index(directory)
     for name, expected in index.files.items():
         file = _file(directory, name)
         if not file.is_file() or _hash(file) != expected:
-            raise StoreError(f"{file}: not as it was exported; take it from version control again, or export anew")
+            raise StoreError(f"{file}: was changed after the export; restore it from version control, or export again")
     prompts = {prompt.id: prompt for prompt in recorded_prompts(_file(directory, "prompts.jsonl"))}
     runs = [_adopt(directory, manifest, prompts, store) for manifest in index.runs]
     by_name = {run.name: run for run in runs}
@@ -147,16 +147,16 @@ def adopt(directory: Path, store: Store) -> list[Run]:
 
 
 def read_index(directory: Path) -> BaselineIndex:
-    """What an exported baseline consists of.
+    """Read the content of an exported baseline.
 
     Raises:
-        StoreError: There is none, it is damaged, or a newer version wrote it.
+        StoreError: There is no baseline, or it is damaged or of a newer version.
     """
     return read_record(directory / INDEX, BaselineIndex)
 
 
 def _token_columns(run: Run) -> Any:
-    """The fields of a run that are exported beside its texts; None where the run has none of them."""
+    """The fields of a run that are exported in addition to its texts; None if the run has none."""
     rows = run.rows
     known = [name for name in (*TOKENS, *PROMPT_TOKENS) if name in rows.column_names]
     filled = [name for name in known if rows[name].null_count < len(rows)]
@@ -166,7 +166,7 @@ def _token_columns(run: Run) -> Any:
 
 
 def _export_scores(runs: Sequence[Run], directory: Path) -> tuple[ExportedScores, ...]:
-    """Write each run's scores of the baseline's tokens; those over the whole vocabulary are too large to commit."""
+    """Write each run's token scores, except over the whole vocabulary, which would be too large to commit."""
     exported = []
     for run in runs:
         for scores in scores_of(run):
@@ -178,7 +178,7 @@ def _export_scores(runs: Sequence[Run], directory: Path) -> tuple[ExportedScores
 
 
 def _who(manifests: Sequence[RunManifest]) -> list[tuple[str, str]]:
-    """The same digest may be generated twice, with other outputs: the time tells them apart."""
+    """Raise if the store has another run with this digest. The creation times tell them apart."""
     return [(manifest.digest, manifest.created) for manifest in manifests]
 
 
@@ -187,7 +187,7 @@ def _adopt(directory: Path, manifest: RunManifest, prompts: Mapping[str, Prompt]
         if isinstance(writer, Run):
             if writer.manifest.created != manifest.created:
                 raise StoreError(
-                    f"{writer.path}: another run of the same digest than that in {directory}; use another --store"
+                    f"{writer.path}: is another run with the same digest as the one in {directory}; use another --store"
                 )
             return writer
         outcomes = _outcomes(directory, manifest.name)
@@ -203,12 +203,14 @@ def _outcomes(directory: Path, name: str) -> list[Response]:
     file = _file(directory, f"tokens/{name}.parquet")
     tokens: list[ParquetRow] = read_parquet(file).to_pylist() if file.is_file() else [{}] * len(rows)
     if len(tokens) != len(rows):
-        raise StoreError(f"{file}: {len(tokens)} rows for {len(rows)} answers; take both from version control again")
+        raise StoreError(f"{file}: {len(tokens)} rows for {len(rows)} answers; restore both from version control")
     try:
         pairs = zip(rows, tokens, strict=True)
         return [response_of({**numbers, **row, "prompt_id": row.get("id")}) for row, numbers in pairs]
     except ValueError as error:
-        raise StoreError(f"{answers}: not exported answers ({error}); export anew") from None
+        raise StoreError(
+            f"{answers}: not exported answers ({error}); restore it from version control, or export again"
+        ) from None
 
 
 def _prompt_row(prompt: Prompt) -> JsonRow:
@@ -240,7 +242,7 @@ def _hash(file: Path) -> str:
 
 
 def _portable(manifest: RunManifest, directory: Path) -> RunManifest:
-    """The manifest with paths relative to the directory: two machines export the same."""
+    """The manifest with relative paths, so two machines export the same bytes."""
     config = manifest.config.model_dump(mode="json", exclude=NOT_OF_THE_RUN)
     for *outer, key in LOCAL:
         place: JsonValue = config

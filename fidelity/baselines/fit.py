@@ -1,4 +1,4 @@
-"""Whether an exported baseline is still what its config would generate here and now, and what differs."""
+"""Checking whether an exported baseline still matches what its config would generate here."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -28,42 +28,44 @@ from fidelity.records import Prompt
 from fidelity.store.manifests import RunManifest
 
 OF_THE_MACHINE = {"version": "engine version", "device": "hardware", "ambient": "environment"}
-"""What may differ between two machines without a change in the repository: named in every comparison."""
+"""Properties that can differ between machines without a change in the repository; every comparison names them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that a baseline depends on."""
+    """The result for one property that a baseline depends on."""
 
     what: str
     fits: bool | None
-    """None where it can't be told here."""
+    """None if it can't be checked on this machine."""
     detail: str
 
 
 def check(
     directory: Path, *, config: RunConfig | None = None, limit: int | None = None, remembered: Path
 ) -> list[Finding]:
-    """Compare an exported baseline with what its own config, or the one given, would generate here.
+    """Compare an exported baseline with what its own config, or the given one, would generate here.
 
     Nothing is loaded, generated or downloaded.
 
     Args:
         directory: The exported baseline.
-        config: The baseline's YAML as it is now; as it was exported if not given.
-        limit: Only the first prompts were meant to be exported.
-        remembered: The file in which hashes of model files are kept.
+        config: The baseline's current YAML. Default: the exported one.
+        limit: The number of prompts that were exported, if only some were.
+        remembered: The file that caches hashes of model files.
 
     Raises:
         StoreError: There is no exported baseline, or it is damaged.
-        ConfigError: The config is that of a stored run, which can't be generated.
+        ConfigError: The config has the engine `stored`, which can't generate.
     """
     manifests = read_index(directory).runs
     manifest = manifests[0]
     if config is None:
         config = RunConfig.model_validate(manifest.config.model_dump(mode="json"), context={"folder": directory})
     if isinstance(config.engine, StoredEngine):
-        raise ConfigError(f"{config.name}: a stored run can't be generated; name the YAML that the baseline came from")
+        raise ConfigError(
+            f"{config.name}: a stored run can't be generated; give the YAML file that the baseline was generated from"
+        )
     stored = recorded_prompts(directory / "prompts.jsonl")
     findings = [_checked("prompts", lambda: _prompts(stored, config, limit))]
     match config.engine:
@@ -89,7 +91,7 @@ def _finding(what: str, difference: str) -> Finding:
 
 
 def _checked(what: str, difference: Callable[[], str]) -> Finding:
-    """A finding, or that it can't be told because something it takes isn't here."""
+    """A finding, or an unknown one if something that it needs is missing."""
     try:
         return _finding(what, difference())
     except FidelityError as error:
@@ -103,7 +105,7 @@ def _prompts(stored: tuple[Prompt, ...], config: RunConfig, limit: int | None) -
         case RunConfig(engine=RecordedEngine(path=path)):
             now = recorded_prompts(path)[:limit]
         case _:
-            raise ConfigError(f"{config.name}: 'prompts' is missing: name a JSONL prompt set")
+            raise ConfigError(f"{config.name}: 'prompts' is missing: add the path of a prompt set (JSONL)")
     before, after = ({p.id: p.messages for p in prompts} for prompts in (stored, now))
     if list(before.items()) == list(after.items()):
         return ""
@@ -126,14 +128,14 @@ def _controls(config: RunConfig, exported: int) -> str:
 
 
 def _model(manifest: RunManifest, config: RunConfig, remembered: Path) -> Iterator[Finding]:
-    """The chat template is part of the model's files, so it is looked at only where these differ."""
+    """The chat template belongs to the model's files, so it is only compared if these differ."""
     try:
         directory = local_directory(str(config.model), config.revision, download=False)
     except FidelityError as error:
         yield Finding("model", None, str(error))
         return
     before, now = manifest.identity.get("model"), content_id(directory, remembered)
-    yield _finding("model", "" if before == now else f"its files were {str(before)[:12]}, and are {now[:12]}")
+    yield _finding("model", "" if before == now else f"hash of its files was {str(before)[:12]}, is {now[:12]}")
     if before != now:
         templates = manifest.engine.chat_template, fingerprint(chat_template(directory))
         yield _finding("chat template", "" if templates[0] == templates[1] else "{} before, {} now".format(*templates))
@@ -168,7 +170,7 @@ def _server(manifest: RunManifest, config: RunConfig, remembered: Path) -> str:
 
 
 def _identity(manifest: RunManifest, config: RunConfig, remembered: Path) -> Iterator[Finding]:
-    """All that the engine's outputs depend on, by the names that it has in the manifest."""
+    """Everything that the engine's outputs depend on, by the manifest's keys."""
     try:
         now = identity(config, remembered=remembered)
     except FidelityError as error:

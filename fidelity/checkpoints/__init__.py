@@ -1,4 +1,4 @@
-"""Checkpoints, read without loading them: where they lie, what they are, what is wrong, how they are made up."""
+"""Checkpoints, read without loading them: their location, format, errors and layers."""
 
 from fidelity.checkpoints.anatomy import Anatomy, StoredLayers, dissect
 from fidelity.checkpoints.config import read_config

@@ -1,4 +1,4 @@
-"""How a checkpoint is made up: layers by kind and scheme, with parameters and bytes, and what is left unquantized."""
+"""The composition of a checkpoint: layers by kind and scheme, with parameters and bytes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from fidelity.checkpoints.tensors import Weights, read_weights
 
 @dataclass(frozen=True, slots=True)
 class StoredLayers:
-    """All layers of one kind that are stored in one way."""
+    """All layers of one kind that are stored in the same way."""
 
     kind: str
     scheme: str
@@ -24,13 +24,13 @@ class StoredLayers:
     """With the activations: `W4A16-INT4 g64`."""
     layers: int
     parameters: int
-    """0 where the layout isn't known."""
+    """0 if the layout is unknown."""
     bytes: int
     """Scales and zero points included."""
     names: tuple[str, ...]
-    """The layers, with `*` for the number of the block."""
+    """The layers' names, with `*` for the number of the block."""
     shape: tuple[int, int] | None
-    """Outputs and inputs of the first of them as the model had it before it was packed; None for vectors."""
+    """Outputs and inputs of the first layer before packing; None for vectors."""
     is_float: bool
     """Whether it isn't quantized."""
 
@@ -39,9 +39,9 @@ class StoredLayers:
         return self.bytes * 8 / self.parameters if self.parameters else None
 
     def bytes_loaded(self, dtype: str | None) -> int:
-        """In an engine that computes in `dtype` (`bfloat16`): plain floats are made that, quantized weights stay.
+        """The size in an engine that computes in `dtype` (`bfloat16`): floats are converted, quantized weights are not.
 
-        What a kernel packs anew while loading may take more or less.
+        A kernel that repacks weights while loading can need more or less.
         """
         width = WIDTHS.get(str(dtype))
         return self.parameters * width if self.is_float and width else self.bytes
@@ -49,54 +49,54 @@ class StoredLayers:
 
 @dataclass(frozen=True, slots=True)
 class Anatomy:
-    """What can be known of a checkpoint without loading it."""
+    """The properties of a checkpoint that are known without loading it."""
 
     checkpoint: Checkpoint
     architecture: str | None
     vocabulary: int | None
     context: int | None
-    """The longest sequence that the config allows, in tokens."""
+    """The maximum sequence length by the config, in tokens."""
     dtype: str | None
-    """What its config computes in: `bfloat16`."""
+    """The compute type by its config: `bfloat16`."""
     tied_embeddings: bool | None
-    """Whether lm_head is the embedding again, and takes no bytes of its own."""
+    """Whether lm_head shares the embedding, and takes no bytes."""
     chat_template: str | None
     """Its hash, as in `EngineInfo.chat_template`."""
     activations: str | None
-    """What the checkpoint asks of activations: `8-bit, dynamic, token`; None where they stay as they are, or differ by
-    layer."""
+    """The checkpoint's quantization of activations: `8-bit, dynamic, token`; None if they aren't quantized, or if it
+    differs by layer."""
     sparsity: str | None
-    """`2:4`; None where nothing was pruned, or nothing says so."""
+    """`2:4`; None if nothing is pruned, or it is unknown."""
     kv_cache: KVCache | None
-    """As the checkpoint asks for it; None where the config doesn't tell."""
+    """The KV cache that the checkpoint configures; None if the config doesn't state it."""
     kv_scale_bytes: int
-    """Of the tensors that scale the KV cache: they belong to no weight."""
+    """The size of the KV cache's scales, which belong to no weight."""
     shares: tuple[tuple[str, float], ...]
     """Each scheme with its share of all weights, largest first."""
     notes: tuple[str, ...]
-    """What isn't wrong, and good to know."""
+    """Notes that are not errors."""
     parts: tuple[StoredLayers, ...]
 
     @property
     def tensor_bytes(self) -> int:
-        """What is loaded; the files' headers are the rest of `checkpoint.bytes`."""
+        """The size of the tensors; the files' headers are the rest of `checkpoint.bytes`."""
         return sum(stored.bytes for stored in self.parts) + self.kv_scale_bytes
 
     @property
     def bits_per_weight(self) -> float | None:
-        """Of the whole checkpoint, scales included; None where a layout isn't known."""
+        """Bits per weight of the whole checkpoint, scales included; None if a layout is unknown."""
         parameters = self.checkpoint.parameters
         return self.tensor_bytes * 8 / parameters if parameters else None
 
     @property
     def unquantized(self) -> tuple[str, ...]:
-        """The layers whose weights are plain floating point, without norms and other vectors."""
+        """The layers with floating-point weights, without norms and other vectors."""
         plain = (stored for stored in self.parts if stored.is_float and stored.kind != "norm" and stored.shape)
         return tuple(name for stored in plain for name in stored.names)
 
 
 def dissect(checkpoint: Path) -> Anatomy:
-    """Read all that the files say.
+    """Read everything that the files state.
 
     Raises:
         ConfigError: Its config.json or a header is damaged.
@@ -107,7 +107,7 @@ def dissect(checkpoint: Path) -> Anatomy:
 
 
 def dissected(config: ModelJson, weights: Weights, *, chat_template: str | None, gguf: bool = False) -> Anatomy:
-    """The same from what was read of a checkpoint, wherever it is."""
+    """The same from what was read of a checkpoint, local or on the Hub."""
     resolution = resolve(config, weights, gguf=gguf)
     cache = kv_cache(config, scales=resolution.kv_scales)
     text = text_of(config)
@@ -138,7 +138,7 @@ def _activations(resolution: Resolution) -> str | None:
 
 
 def _tied(config: ModelJson, resolution: Resolution) -> bool | None:
-    """As the config says; where it doesn't, a checkpoint with embeddings and without lm_head shares them."""
+    """Whether embeddings are tied: by the config, else if there are embeddings but no lm_head."""
     for place in (config, text_of(config)):
         if isinstance(stated := place.get("tie_word_embeddings"), bool):
             return stated
@@ -149,7 +149,7 @@ def _tied(config: ModelJson, resolution: Resolution) -> bool | None:
 def _cache_notes(cache: KVCache | None, resolution: Resolution) -> list[str]:
     notes = [f"KV cache {cache.dtype}: {cache.fault}"] if cache and cache.fault else []
     if resolution.kv_scales and cache and cache.scales is None:
-        notes.append("it has scales for a KV cache in 8 bits, and doesn't ask for one")
+        notes.append("it has scales for an 8-bit KV cache, but doesn't configure one")
     return notes
 
 

@@ -1,4 +1,4 @@
-"""A checkpoint's config.json, and what it says of quantization."""
+"""A checkpoint's config.json, and its quantization_config."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from typing import Any
 from fidelity.errors import ConfigError
 
 ModelJson = Mapping[str, Any]
-"""A JSON object of a checkpoint (config.json, or a part of it), in the keys of whoever wrote it."""
+"""A JSON object of a checkpoint (config.json, or a part of it), with keys that other software defines."""
 WIDTHS = (
     "hidden_size",
     "intermediate_size",
@@ -19,7 +19,7 @@ WIDTHS = (
     "n_embd",
     "d_ff",
 )
-"""Keys of widths that a row of weights may have."""
+"""Keys with possible widths of a row of weights."""
 
 
 def read_config(checkpoint: Path) -> ModelJson:
@@ -57,15 +57,15 @@ def _refuse_two_algorithms(checkpoint: Path, stated: ModelJson, beside: ModelJso
     own = stated.get("quant_algo")
     if isinstance(own, str) and isinstance(other, str) and own.upper() != other.upper():
         raise ConfigError(
-            f"{checkpoint}: config.json says that it is quantized as {own}, and hf_quant_config.json as {other}"
+            f"{checkpoint}: config.json states the quantization {own}, but hf_quant_config.json states {other}"
         )
 
 
 def quantization_of(config: ModelJson) -> ModelJson | None:
-    """What the config says of quantization, of a multimodal model also in its text_config; None where nothing is said.
+    """The quantization_config, of a multimodal model also from its text_config; None if there is none.
 
     Raises:
-        ConfigError: It is no JSON object.
+        ConfigError: It is not a JSON object.
     """
     for place in (config, *(value for key, value in config.items() if key.endswith("_config"))):
         if not isinstance(place, Mapping):
@@ -74,7 +74,7 @@ def quantization_of(config: ModelJson) -> ModelJson | None:
             if (written := place.get(key)) is None:
                 continue
             if not isinstance(written, Mapping):
-                raise ConfigError(f"config.json: {key} is {written!r:.60}, and no JSON object")
+                raise ConfigError(f"config.json: {key} is {written!r:.60}, not a JSON object")
             if written:
                 return written
     return None
@@ -87,7 +87,7 @@ def text_of(config: ModelJson) -> ModelJson:
 
 
 def count(config: ModelJson, *keys: str) -> int | None:
-    """The first of the keys that holds a positive whole number."""
+    """The value of the first key with a positive integer."""
     values = (config.get(key) for key in keys)
     return next(
         (value for value in values if isinstance(value, int) and not isinstance(value, bool) and value > 0), None
@@ -102,7 +102,7 @@ class Widths:
     by_projection: Mapping[str, int] = field(default_factory=dict)
 
     def of(self, layer: str) -> tuple[int, ...]:
-        """Of one layer: its own where its name tells, else any."""
+        """The possible widths of a layer: those of its kind if its name shows it, else all."""
         last = layer.rpartition(".")[2]
         if last in self.by_projection and not re.search(r"vision|visual|audio|expert", layer):
             return (self.by_projection[last],)
@@ -110,7 +110,7 @@ class Widths:
 
 
 def widths_of(config: ModelJson) -> Widths:
-    """The widths that rows of weights have; none where the config doesn't say."""
+    """The possible widths of rows of weights; empty if the config doesn't state them."""
     text = text_of(config)
     hidden, inner = count(text, "hidden_size", "n_embd"), count(text, "intermediate_size")
     heads, size = count(text, "num_attention_heads", "n_head"), count(text, "head_dim")

@@ -1,4 +1,4 @@
-"""Two checkpoints side by side: in what a quantized copy differs from its baseline, by their files alone."""
+"""The differences between two checkpoints, from their files."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,24 +25,24 @@ NOT_OF_THE_MODEL = {
     *("architectures", "dtype", "torch_dtype", "eos_token_id", "bos_token_id", "pad_token_id", "text_config"),
     *("auto_map", "_attn_implementation", "pretraining_tp", "initializer_range", "unsloth_version", "unsloth_fixed"),
 }
-"""Keys of config.json that change no output, or are compared by themselves."""
+"""Keys of config.json that change no output, or are compared separately."""
 MOST = 8
-"""Names that a line lists."""
+"""The maximum number of names in a line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """One thing that differs."""
+    """A difference."""
 
     what: str
     baseline: str
     other: str
     inconclusive: bool
-    """Whether drift can't be told apart from it, so that a fail of a gate would be inconclusive."""
+    """Whether it can't be separated from drift, so a gate's fail would be inconclusive."""
 
 
 def contrast(baseline: Path, other: Path) -> tuple[Contrast, ...]:
-    """All that differs between two checkpoints, by their files alone.
+    """Return all differences between two checkpoints, from their files.
 
     Raises:
         ConfigError: A config.json or a header is damaged.
@@ -105,7 +105,7 @@ def _templates(baseline: Path, other: Path) -> Iterator[Contrast]:
 
 
 def _around(line: str | None, other: str | None) -> str | None:
-    """A line from a little before the first character that differs: templates are often one long line."""
+    """A line from shortly before the first differing character, since templates are often one long line."""
     if line is None:
         return None
     same = next((n for n, (a, b) in enumerate(zip(line, other or "", strict=False)) if a != b), len(other or ""))
@@ -114,7 +114,7 @@ def _around(line: str | None, other: str | None) -> str | None:
 
 
 def _answers(baseline: Path, other: Path) -> Iterator[Contrast]:
-    """Where an answer ends, and how it is sampled if nobody says."""
+    """Differences in end tokens and default sampling."""
     ends = [end_token_ids(folder) for folder in (baseline, other)]
     yield from _differing("end tokens", *(_listed(list(map(str, one or ()))) for one in ends))
     first, second = proposed_sampling(baseline), proposed_sampling(other)
@@ -137,7 +137,9 @@ def _layers(baseline: Path, other: Path) -> Iterator[Contrast]:
             for folder in (baseline, other)
         ]
         if tensors[0] == tensors[1]:
-            yield Contrast("layers", "these", "the same types and shapes: nothing is quantized otherwise", False)
+            yield Contrast(
+                "layers", "these", "the types and shapes are equal: no layer is quantized differently", False
+            )
 
 
 def _schemes(anatomy: Anatomy) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What is wrong with a checkpoint, found before a model loads: an engine would crash on it, or read garbage."""
+"""Errors in a checkpoint, detected before loading, since an engine would crash or read garbage."""
 
 import re
 from collections.abc import Mapping
@@ -10,14 +10,14 @@ from fidelity.checkpoints.source import PICKLES
 from fidelity.checkpoints.tensors import Tensor, read_index, read_weights, safetensors_header, weight_files
 from fidelity.errors import ConfigError
 
-AGAIN = "fetch the checkpoint again"
+AGAIN = "download the checkpoint again"
 
 
 def refuse_faults(checkpoint: Path, *, allow_pickle: bool = False) -> None:
-    """Do nothing if the files agree with each other.
+    """Check that a checkpoint's files are complete and consistent.
 
     Raises:
-        ConfigError: Files are missing or cut short, they say different things, or they would have to be unpickled.
+        ConfigError: Files are missing or truncated, contradict each other, or would have to be unpickled.
     """
     if checkpoint.is_file():
         _refuse_missing_gguf(checkpoint)
@@ -29,12 +29,12 @@ def refuse_faults(checkpoint: Path, *, allow_pickle: bool = False) -> None:
     for file in files:
         size = safetensors_header(file).size
         if file.stat().st_size < size:
-            raise ConfigError(f"{file}: cut short: it has {file.stat().st_size} of its {size} bytes; {AGAIN}")
+            raise ConfigError(f"{file}: truncated: it has {file.stat().st_size} of its {size} bytes; {AGAIN}")
     pickles = sorted(path.name for pattern in PICKLES for path in checkpoint.glob(pattern))
     if not files and pickles and not allow_pickle:
         raise ConfigError(
             f"{checkpoint}: its weights are Python pickles ({pickles[0]}), which can run code when read; convert "
-            f"them to safetensors, or trust them with engine: {{allow_pickle: true}}"
+            f"them to safetensors, or allow them with engine: {{allow_pickle: true}}"
         )
     if files:
         weights = read_weights(checkpoint)
@@ -45,7 +45,7 @@ def refuse_faults(checkpoint: Path, *, allow_pickle: bool = False) -> None:
 
 
 def _refuse_missing_files(checkpoint: Path) -> None:
-    """By the index, else by the numbers in the files' names (`model-00001-of-00003.safetensors`)."""
+    """The expected files: by the index, else by the numbers in their names (`model-00001-of-00003.safetensors`)."""
     expected: set[str] = set()
     if index := read_index(checkpoint):
         expected = set(index.values())
@@ -77,6 +77,6 @@ def _refuse_another_vocabulary(checkpoint: Path, config: ModelJson, tensors: Map
     for name, tensor in tensors.items():
         if name.endswith("embed_tokens.weight") and stated and tensor.shape and tensor.shape[0] < stated:
             raise ConfigError(
-                f"{checkpoint}: {name} has {tensor.shape[0]} rows, and config.json says vocab_size {stated}: they "
+                f"{checkpoint}: {name} has {tensor.shape[0]} rows, but config.json has vocab_size {stated}: they "
                 f"belong to different models"
             )

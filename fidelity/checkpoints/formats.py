@@ -1,4 +1,4 @@
-"""What a checkpoint is, read from its config and its tensors' headers without loading it: format, parameters, bytes."""
+"""A checkpoint's format, parameters and size, from its config and its files' headers."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,26 +19,26 @@ TYPES = {"bfloat16": "BF16", "float16": "FP16", "float32": "FP32"}
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A checkpoint as its files describe it; None where they don't say."""
+    """A checkpoint as its files describe it; None for what they don't state."""
 
     __pydantic_config__ = REFUSE_UNKNOWN_KEYS
 
     format: str | None = None
-    """In a few words: `BF16`, `W8A8-INT8`, `W4A16-INT4 g64`, `W4A16-MXFP4 g32 (experts)`, `layout not known (hqq)`."""
+    """The format: `BF16`, `W8A8-INT8`, `W4A16-INT4 g64`, `W4A16-MXFP4 g32 (experts)`, `layout not known (hqq)`."""
     parameters: int | None = None
-    """Weights of the model as it was before it was packed; a tied lm_head counts once."""
+    """The number of weights before packing; a tied lm_head counts once."""
     bytes: int | None = None
-    """Of the weight files that an engine reads."""
+    """The size of the weight files that an engine reads."""
     kv_cache: str | None = None
-    """The format that the checkpoint itself asks for its KV cache (`FP8`); None where it leaves that to the engine."""
+    """The format that the checkpoint configures for its KV cache (`FP8`); None if it leaves it to the engine."""
     weights: str | None = None
-    """What the weights alone are known by (`weights_id`); not read by `describe`."""
+    """The hash of the weights (`weights_id`); not read by `describe`."""
     composition: str | None = None
     """Several schemes by their shares of the weights: `78 % W4A16-INT4 g128, 20 % BF16, 2 % W8A16-INT8`."""
 
 
 def describe(checkpoint: Path) -> Checkpoint:
-    """Read what the checkpoint is.
+    """Describe a checkpoint.
 
     Raises:
         ConfigError: Its config.json or a safetensors header is damaged.
@@ -51,7 +51,7 @@ def describe(checkpoint: Path) -> Checkpoint:
 
 
 def described(config: ModelJson, resolution: Resolution, *, size: int) -> Checkpoint:
-    """The same from what was read of a checkpoint, wherever it is; `size` is that of its weight files, in bytes."""
+    """The same from what was read of a checkpoint, local or on the Hub; `size` is the size of its weight files."""
     cache = kv_cache(config, scales=resolution.kv_scales)
     return Checkpoint(
         format=headline(resolution, cache) if resolution.layers else _by_config(config),
@@ -63,7 +63,7 @@ def described(config: ModelJson, resolution: Resolution, *, size: int) -> Checkp
 
 
 def _by_config(config: ModelJson) -> str | None:
-    """The format of weights that can't be read without running code, as config.json states it."""
+    """The format in config.json, for weights that can't be read without running code."""
     quantization = quantization_of(config)
     if quantization is None:
         return TYPES.get(str(config.get("dtype") or config.get("torch_dtype")))

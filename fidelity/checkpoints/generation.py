@@ -1,4 +1,4 @@
-"""How a checkpoint ends its answers, and the sampling that it proposes, from its generation config and tokenizer."""
+"""A checkpoint's end tokens and default sampling, from its generation config and tokenizer."""
 
 from pathlib import Path
 
@@ -15,17 +15,17 @@ SAMPLING = (
     "frequency_penalty",
     "max_new_tokens",
 )
-"""What a server takes from generation_config.json where a request leaves it open."""
+"""The keys of generation_config.json that a server uses if a request doesn't set them."""
 
 
 def proposed_sampling(directory: Path) -> ModelJson:
-    """The sampling parameters in a checkpoint's generation_config.json; empty without any."""
+    """The sampling parameters in a checkpoint's generation_config.json; empty if there are none."""
     written = read_json(directory / "generation_config.json")
     return {key: written[key] for key in SAMPLING if written.get(key) is not None}
 
 
 def end_token_ids(directory: Path) -> tuple[int, ...] | None:
-    """The tokens that end an answer, of generation_config.json and of the tokenizer; None where none is named."""
+    """The end tokens of generation_config.json and the tokenizer; None if there are none."""
     named = read_json(directory / "generation_config.json").get("eos_token_id")
     ids = {token for token in (named if isinstance(named, list) else [named]) if isinstance(token, int)}
     token = read_json(directory / "tokenizer_config.json").get("eos_token")

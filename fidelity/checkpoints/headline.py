@@ -1,4 +1,4 @@
-"""A checkpoint in a few words, by what most of its weights are; and in full, by shares."""
+"""A checkpoint's format in a few words, by most of its weights, and in full, by shares."""
 
 import re
 from collections import Counter
@@ -9,10 +9,10 @@ from fidelity.checkpoints.resolution import Resolution, Resolved
 from fidelity.checkpoints.schemes import NOT_KNOWN, Scheme
 
 MULTIPLY = ("attention", "mlp", "experts")
-"""Kinds of layers that a number format is about."""
+"""The kinds of layers that determine the format."""
 WORDS = {"mlp": "MLP"}
 MINOR = 0.1
-"""Share of the quantized weights below which a second scheme doesn't make a checkpoint a mixed one."""
+"""A second scheme with a smaller share of the quantized weights doesn't make a checkpoint mixed."""
 
 
 def headline(resolution: Resolution, cache: KVCache | None) -> str | None:
@@ -30,7 +30,7 @@ def headline(resolution: Resolution, cache: KVCache | None) -> str | None:
 
 
 def shares(resolution: Resolution) -> tuple[tuple[str, float], ...]:
-    """Each scheme with its share of all weights, largest first; empty where a layout isn't known."""
+    """Each scheme with its share of all weights, largest first; empty if a layout is unknown."""
     total = resolution.parameters
     if not total:
         return ()
@@ -46,7 +46,7 @@ def composition(parts: Iterable[tuple[str, float]]) -> str:
 
 
 def ran_otherwise(stored: str, ran_as: str) -> bool:
-    """Whether an engine's word for what ran is another scheme than the headline's; False where that can't be told."""
+    """Whether the scheme that ran differs from the headline's; False if unknown."""
     if stored.startswith(("mixed", NOT_KNOWN)) or re.match(r"\d+-bit", stored):
         return False
     own = re.split(r" \(|,| block", stored.removeprefix("GGUF "))[0]
@@ -96,14 +96,14 @@ def _named(scheme: Scheme, *more: str) -> str:
 
 
 def _only_kinds(matrices: list[Resolved]) -> list[str]:
-    """The kinds of layers that are quantized, where another kind isn't at all."""
+    """The kinds of quantized layers, if another kind isn't quantized at all."""
     kinds = dict.fromkeys(one.layer.kind for one in matrices if one.layer.kind in MULTIPLY)
     quantized = {one.layer.kind for one in matrices if one.scheme and not one.scheme.is_float}
     return [WORDS.get(kind, kind) for kind in kinds if kind in quantized] if set(kinds) - quantized else []
 
 
 def _with_kinds(scheme: Scheme, matrices: list[Resolved], quantized: Counter[Scheme], resolution: Resolution) -> str:
-    """With the kinds of layers that alone have the scheme, else its share of all weights."""
+    """A scheme with the kinds of layers that only have this scheme, else with its share of all weights."""
     kinds: dict[str, set[str]] = {}
     for one in matrices:
         if one.scheme and not one.scheme.is_float:

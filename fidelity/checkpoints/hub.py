@@ -1,4 +1,4 @@
-"""A checkpoint on the Hub, known by its metadata alone: the headers of its weight files, and a few small files."""
+"""Describing a checkpoint on the Hub from its metadata: the headers of its weight files, and a few small files."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,7 +13,7 @@ SMALL_FILES = ["config.json", "hf_quant_config.json", "tokenizer_config.json", "
 
 
 def dissect_on_hub(model: str, revision: str | None = None) -> Anatomy:
-    """What `dissect` says of a checkpoint, without fetching its weights.
+    """The result of `dissect`, without downloading the weights.
 
     Raises:
         ConfigError: The Hub has no such model, it has no safetensors, or the Hub can't be reached.
@@ -47,7 +47,8 @@ def dissect_on_hub(model: str, revision: str | None = None) -> Anatomy:
     ) as error:
         detail = (str(error).splitlines() or [""])[0]
         raise ConfigError(
-            f"model {model!r}: neither a directory here nor to be had from the Hub ({type(error).__name__}: {detail})"
+            f"model {model!r}: neither a directory on this machine nor available from the Hub "
+            f"({type(error).__name__}: {detail})"
         ) from error
     tensors = {
         name: Tensor(str(entry.dtype), tuple(entry.shape), entry.data_offsets[1] - entry.data_offsets[0])

@@ -1,4 +1,4 @@
-"""What a token takes in the KV cache, what type a checkpoint asks for it, and whether it brings the scales."""
+"""The KV cache that a checkpoint configures: bytes per token, type and scales."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -10,59 +10,58 @@ from fidelity.checkpoints.tensors import Tensor
 from fidelity.records import REFUSE_UNKNOWN_KEYS
 
 NAMES = {"float32": "FP32", "float16": "FP16", "bfloat16": "BF16", "fp8": "FP8", "int8": "INT8", "nvfp4": "NVFP4"}
-"""Types of caches, by the engines' names."""
+"""Types of caches by the engines' names."""
 WIDTHS = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1, "fp8": 1, "fp8_e4m3": 1, "fp8_e5m2": 1, "fp8_inc": 1}
-"""Bytes of one number, of the types that are nothing but numbers."""
+"""Bytes per number, of types without scales."""
 ATTENTION = ("full_attention", "sliding_attention", "chunked_attention", "attention")
-"""Types of layers (`layer_types` in config.json) that keep keys and values; others (Mamba, linear attention) keep a
-state of fixed size, which isn't counted."""
-NO_SCALES = "no scales: servers take 1.0, a known accuracy fault"
+"""Types of layers (`layer_types` in config.json) that store keys and values; others (Mamba, linear attention) have
+a state of fixed size, which isn't counted."""
+NO_SCALES = "no scales: servers use 1.0, a known accuracy problem"
 Scales = Literal["calibrated", "in the checkpoint", "all 1.0", "in some layers", "none", "dynamic"]
 
 
 @dataclass(frozen=True, slots=True)
 class KVCache:
-    """Bytes of keys and values; an engine rounds up to whole blocks of tokens."""
+    """Bytes of keys and values. Engines round up to whole blocks of tokens."""
 
     __pydantic_config__ = REFUSE_UNKNOWN_KEYS
 
     bytes_per_token: int
-    """Of each token that every attention layer holds."""
+    """Bytes of a token that is in every attention layer."""
     bytes_per_token_beyond_window: int
-    """Of each token more once the layers with a sliding window (or chunk) are full; as above where there are none."""
+    """Bytes of a further token when the layers with a sliding window (or chunk) are full."""
     window: int | None
-    """Tokens that the layers with a window hold; None where there are none."""
+    """The size of the sliding window in tokens; None if no layer has one."""
     counted: str
-    """In words: `30 layers x 3 heads x 64 x 2 (keys and values) x 2 bytes`."""
+    """The calculation: `30 layers x 3 heads x 64 x 2 (keys and values) x 2 bytes`."""
     dtype: str | None = None
-    """`BF16`, `FP8`: what the checkpoint asks for, else its own type."""
+    """`BF16`, `FP8`: the type that the checkpoint configures, else its own type."""
     scales: Scales | None = None
-    """Those of a quantized cache; None where the cache isn't quantized."""
+    """The scales of a quantized cache; None if the cache isn't quantized."""
 
     @property
     def fault(self) -> str | None:
-        """What is wrong with the scales; None where nothing is."""
+        """The problem with the scales, or None."""
         match self.scales:
             case "none":
                 return NO_SCALES
             case "all 1.0":
-                return "its scales are all 1.0, as if there were none: a known accuracy fault"
+                return "its scales are all 1.0, as without scales: a known accuracy problem"
             case "in some layers":
-                return "scales in some layers only: servers take 1.0 in the others, a known accuracy fault"
+                return "scales only in some layers: servers use 1.0 in the others, a known accuracy problem"
         return None
 
 
 def kv_cache(
     config: ModelJson, *, dtype: str | None = None, scales: Mapping[str, Tensor] | None = None
 ) -> KVCache | None:
-    """Attention layers x heads of keys and values x size of a head x 2 x bytes; None where the config doesn't say.
+    """Attention layers x KV heads x head size x 2 x bytes; None if the config doesn't state them.
 
-    With multi-head latent attention (DeepSeek) a layer keeps one compressed vector and one rotated key for all heads.
+    With multi-head latent attention (DeepSeek) a layer stores one compressed vector and one rotated key for all heads.
 
     Args:
-        config: The content of config.json; of a multimodal model its text part is counted.
-        dtype: What the cache is kept in (`bfloat16`, `fp8`); what the checkpoint asks for, else its own type, if not
-            given.
+        config: The content of config.json; for a multimodal model its text_config is used.
+        dtype: The cache's type (`bfloat16`, `fp8`). Default: the type that the checkpoint configures, else its own.
         scales: The checkpoint's tensors that scale the cache, by name.
     """
     text = text_of(config)
@@ -97,16 +96,16 @@ def kv_cache(
     words = f"{full + windowed} layers x {kv_heads} heads x {stored[1]}"
     window = count(text, "sliding_window", "attention_chunk_size") if windowed else None
     if windowed:
-        words += f"; {windowed} of the layers hold {window} tokens at most"
+        words += f"; {windowed} of the layers store at most {window} tokens"
     if len(holding) < layers:
         words += f"; {layers - len(holding)} layers share another's"
     if full + windowed < len(holding):
-        words += f"; {len(holding) - full - windowed} layers without attention keep a state of fixed size, not counted"
+        words += f"; {len(holding) - full - windowed} layers without attention have a state of fixed size, not counted"
     return KVCache((full + windowed) * each, full * each, window, words, name, scaling)
 
 
 def asked_cache(config: ModelJson) -> tuple[str | None, bool]:
-    """The cache's type that a checkpoint asks for (`fp8`), and whether its scales are found while serving."""
+    """The cache's type that a checkpoint configures (`fp8`), and whether its scales are computed while serving."""
     written: ModelJson = quantization_of(config) or {}
     nested = written.get("quantization")
     places = (written, nested) if isinstance(nested, Mapping) else (written,)
@@ -123,7 +122,7 @@ def asked_cache(config: ModelJson) -> tuple[str | None, bool]:
 
 
 def _scales(config: ModelJson, asked: str, dynamic: bool, scales: Mapping[str, Tensor], layers: int) -> Scales | None:
-    """What is known of the scales; Model Optimizer raises those below 1.0 to it, so that its own prove nothing."""
+    """The state of the scales. Model Optimizer raises scales below 1.0 to 1.0, so its scales prove nothing."""
     if dynamic or asked == "nvfp4":
         return "dynamic" if dynamic else None
     keys = {name: tensor for name, tensor in scales.items() if re.search(r"\b(k|kv)_scale$", name)}
@@ -139,10 +138,10 @@ def _scales(config: ModelJson, asked: str, dynamic: bool, scales: Mapping[str, T
 
 
 def _bytes_of_a_head(dtype: str, size: int) -> tuple[int, str] | None:
-    """Keys and values of one token and head, in bytes and in words; None for a type whose layout isn't known here.
+    """The bytes of one token's keys and values per head, with the calculation; None for a type with an unknown layout.
 
-    Layouts of vLLM 0.32: NVFP4 adds a byte for 16 numbers, per-token-head scales 4 bytes a side, TurboQuant 2 bytes for
-    keys of 3 or 4 bits and 4 bytes for values.
+    Layouts of vLLM 0.32: NVFP4 adds a byte per 16 numbers, per-token-head scales 4 bytes per side, TurboQuant 2 bytes
+    for keys of 3 or 4 bits and 4 bytes for values.
     """
     if width := WIDTHS.get(dtype):
         return 2 * size * width, f"{size} x 2 (keys and values) x {width} bytes"
@@ -162,16 +161,16 @@ def _bytes_of_a_head(dtype: str, size: int) -> tuple[int, str] | None:
 
 
 def _layer_types(text: ModelJson, layers: int) -> Sequence[str]:
-    """The kind of every layer: as config.json lists them, else by the older ways to say where windows are."""
+    """The kind of every layer: from config.json's list, else from the older keys for sliding windows."""
     listed = text.get("layer_types") or text.get("layers_block_type")
     if isinstance(listed, list) and listed:
         return [str(kind) for kind in listed]
     window = count(text, "sliding_window")
     if not window or text.get("use_sliding_window") is False:
         return ["full_attention"] * layers
-    if every := count(text, "sliding_window_pattern"):  # Gemma 3: each sixth layer sees everything
+    if every := count(text, "sliding_window_pattern"):  # Gemma 3: every sixth layer has full attention
         return ["sliding_attention" if (n + 1) % every else "full_attention" for n in range(layers)]
-    if text.get("model_type") == "gemma2":  # every other layer, and its config doesn't say so
+    if text.get("model_type") == "gemma2":  # every other layer, which its config doesn't state
         return ["full_attention" if n % 2 else "sliding_attention" for n in range(layers)]
-    below = count(text, "max_window_layers") or 0  # Qwen2: the layers below see everything
+    below = count(text, "max_window_layers") or 0  # Qwen2: the lower layers have full attention
     return ["full_attention" if n < below else "sliding_attention" for n in range(layers)]

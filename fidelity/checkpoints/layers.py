@@ -1,4 +1,4 @@
-"""A checkpoint's tensors as layers: what belongs to one weight is together, under a name and a kind."""
+"""A checkpoint's tensors, grouped into layers with a name and a kind."""
 
 import re
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ KINDS = {
     "attention": r"attn|attention",
     "mlp": r"mlp|ffn|feed_forward",
 }
-"""What a layer is, by its name in the checkpoints of Hugging Face and in GGUF; the first that fits."""
+"""The kind of a layer by its name in Hugging Face checkpoints and GGUF; the first match counts."""
 ROLES = (
     r"q?weight|bias|weight_packed|weight_scale(_2|_inv)?|weight_global_scale|weight_zero_point|weight_g_idx|weight_shape"
     r"|scale|scales|scale_inv|scale_packed|zeros|qzeros|biases|g_idx|meta|compressed|bitmask|shape|row_offsets|blocks"
@@ -23,25 +23,25 @@ ROLES = (
     r"|[kvq]_scale|kv_scale|prob_scale|[kv]_zero_point|absmax|quant_map|nested_absmax|nested_quant_map"
     r"|_weight_\w+|weight_bitmask|weight_compressed"
 )
-"""What a tensor is to its layer, by the last word of its name."""
+"""The role of a tensor in its layer, by the last word of its name."""
 FUSED = re.compile(rf"(?P<layer>.+\.(\w*_proj|w\d+))_(?P<role>{ROLES})")
-"""Experts in one tensor join its name and the role by an underscore: `experts.gate_up_proj_blocks`."""
+"""For experts in one tensor, name and role are joined by an underscore: `experts.gate_up_proj_blocks`."""
 KV_SCALES = {"k_scale", "v_scale", "kv_scale", "q_scale", "prob_scale", "k_zero_point", "v_zero_point"}
-"""Tensors that scale the KV cache (and the queries), and no weight."""
+"""Tensors that scale the KV cache (and the queries) rather than weights."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One weight with all that describes it."""
+    """One weight with the tensors that describe it."""
 
     name: str
     kind: str
     tensors: Mapping[str, Tensor]
-    """By role: `weight`, `weight_scale`, `qzeros`, `bias`."""
+    """The tensors by role: `weight`, `weight_scale`, `qzeros`, `bias`."""
 
     @property
     def pattern(self) -> str:
-        """Its name with `*` for every number: the same in every block of the model."""
+        """Its name with `*` for every number, which is equal in every block of the model."""
         return re.sub(r"\b\d+\b", "*", self.name)
 
     @property

@@ -1,4 +1,4 @@
-"""Checkpoints in the form of their makers' own code, which has no config.json: named for what they are."""
+"""Recognizing checkpoints in their makers' own formats, without config.json."""
 
 import json
 from collections.abc import Mapping
@@ -10,9 +10,9 @@ META_SCHEMES = {"spinquant": "SpinQuant", "8da4w": "8da4w", "qat_lora": "QLoRA"}
 
 
 def native_format(directory: Path) -> str | None:
-    """What a directory without config.json is, and what loads it; None where nothing is known of it.
+    """The format of a directory without config.json, and what loads it; None if unknown.
 
-    Only `params.json` is read: a `.pth` is a pickle, which can run code.
+    Only `params.json` is read, since a `.pth` is a pickle, which can run code.
     """
     if (params := _params(directory)) is not None:
         pickles = sorted(directory.glob("*.pth"))
@@ -20,15 +20,15 @@ def native_format(directory: Path) -> str | None:
             size = sum(file.stat().st_size for file in pickles)
             return (
                 f"Meta's own format ({_dimensions(params)}{_meta_scheme(params)}, {size:,} bytes of .pth), which "
-                f"vLLM and transformers don't load; ExecuTorch does, see docs/mobile.md"
+                f"vLLM and transformers can't load, but ExecuTorch can; see docs/mobile.md"
             )
         if any(directory.glob("consolidated*.safetensors")):
             return (
-                f"Mistral's own format ({_dimensions(params)}: params.json and consolidated*.safetensors); fetch the "
-                f"repository's config.json too"
+                f"Mistral's own format ({_dimensions(params)}: params.json and consolidated*.safetensors); download "
+                f"the repository's config.json too"
             )
     if ggufs := sorted(directory.glob("*.gguf")):
-        return f"it holds GGUF files; name one of them ({ggufs[0].name})"
+        return f"it contains GGUF files; give one of them ({ggufs[0].name})"
     return None
 
 

@@ -1,4 +1,4 @@
-"""Every layer's scheme and logical size, by config and tensors together, and where the two contradict each other."""
+"""Every layer's scheme and logical size, from config and tensors, and contradictions between the two."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -11,9 +11,9 @@ from fidelity.checkpoints.schemes import FLOATS, Scheme
 from fidelity.checkpoints.tensors import Tensor, Weights
 
 BUFFERS = ("inv_freq", "position_ids", "num_batches_tracked", "masked_bias")
-"""Last words of tensors that are computed, and no weights."""
+"""Last words in the names of buffers, which are not weights."""
 BESIDE_WEIGHTS = ("bias",)
-"""What a quantized layer may have beside its weights, unquantized."""
+"""Unquantized tensors that a quantized layer can have in addition to its weights."""
 INTEGERS = ("I64", "I32", "I16", "I8", "U8", "U16", "U32", "U64", "BOOL")
 
 
@@ -23,9 +23,9 @@ class Resolved:
 
     layer: Layer
     scheme: Scheme | None
-    """None where the layout isn't known."""
+    """None if the layout is unknown."""
     weights: int | None
-    """Those of the matrix, or of all tensors where none is packed; None where the layout isn't known."""
+    """Parameters of the matrix, or of all tensors if none is packed; None if the layout is unknown."""
     others: int = 0
     """The bias of a quantized layer."""
     shape: tuple[int, ...] | None = None
@@ -42,25 +42,25 @@ class Resolution:
 
     layers: tuple[Resolved, ...]
     family: Resolver | None
-    """None where nothing here knows the method."""
+    """None if the method is unknown."""
     faults: tuple[str, ...] = ()
-    """Contradictions, each once for layers of one name."""
+    """Contradictions, one per name of layers."""
     unknown: tuple[str, ...] = ()
-    """What isn't known of the layout."""
+    """What is unknown about the layout."""
     kv_scales: Mapping[str, Tensor] | None = None
     """Scales of the KV cache, by the name of their tensors."""
     notes: tuple[str, ...] = ()
 
     @property
     def parameters(self) -> int | None:
-        """Of the model before it was packed; None where a layer's layout isn't known."""
+        """Parameters of the model before packing; None if a layer's layout is unknown."""
         counts = [one.parameters for one in self.layers]
         known = [count for count in counts if count is not None]
         return sum(known) if known and len(known) == len(counts) else None
 
 
 def resolve(config: ModelJson, weights: Weights, *, gguf: bool = False) -> Resolution:
-    """Read all layers; nothing is raised for what is wrong with one: it is in the result."""
+    """Read all layers. Errors in layers aren't raised but returned in the result."""
     layers = layers_of(weights.tensors)
     scales = {name: tensor for name, tensor in weights.tensors.items() if name.rpartition(".")[2] in KV_SCALES}
     layers = [layer for layer in layers if not set(layer.tensors) <= KV_SCALES]
@@ -98,13 +98,13 @@ def _resolved(layer: Layer, family: Resolver) -> Resolved:
         if role in reading.used or role in KV_SCALES:
             continue
         if role not in BESIDE_WEIGHTS or tensor.dtype not in FLOATS:
-            raise UnknownLayout(f"{layer.name}: {role} ({tensor.dtype}) beside {reading.scheme.label} weights")
+            raise UnknownLayout(f"{layer.name}: unexpected {role} ({tensor.dtype}) for {reading.scheme.label} weights")
         others += tensor.elements
     return Resolved(layer, reading.scheme, reading.weights, others, _matrix(reading.shape))
 
 
 def _plain(layer: Layer) -> Resolved:
-    """Tensors of plain numbers: all that are floating point are parameters, but for buffers."""
+    """Read an unquantized layer: all floating-point tensors are parameters, except buffers."""
     counted: Counter[str] = Counter()
     for role, tensor in layer.tensors.items():
         buffer = layer.name.endswith(BUFFERS) or (tensor.dtype in INTEGERS and len(tensor.shape) < 2)
@@ -126,7 +126,7 @@ def _matrix(shape: tuple[int, ...]) -> tuple[int, ...] | None:
 
 
 def _without_a_tied_copy(resolved: list[Resolved], config: ModelJson) -> tuple[list[Resolved], tuple[str, ...]]:
-    """An lm_head that the config ties to the embedding, and that is stored nevertheless, counts no weights."""
+    """Don't count an lm_head that is stored although the config ties it to the embedding."""
     if not any(place.get("tie_word_embeddings") is True for place in (config, text_of(config))):
         return resolved, ()
     embeddings = {one.shape for one in resolved if one.layer.kind == "embedding"}
@@ -136,7 +136,7 @@ def _without_a_tied_copy(resolved: list[Resolved], config: ModelJson) -> tuple[l
 
 
 def _left_plain(resolved: list[Resolved], family: Resolver, config: ModelJson) -> list[str]:
-    """Layers that hold plain numbers although config.json treats them like others that are quantized."""
+    """Unquantized layers for which config.json states the same scheme as for other layers that are quantized."""
     if family.on_load:
         return []
     quantized = {one.layer.pattern for one in resolved if one.scheme and not one.scheme.is_float}
@@ -151,14 +151,14 @@ def _left_plain(resolved: list[Resolved], family: Resolver, config: ModelJson) -
         if asked is not None and _in_the_model(one.layer.name, config):
             faults.setdefault(
                 one.layer.pattern,
-                f"{one.layer.name} is {one.scheme.label}, and config.json states {asked.label} for it, as for the "
+                f"{one.layer.name} is {one.scheme.label}, but config.json states {asked.label} for it, as for the "
                 f"others of its name, which are quantized",
             )
     return list(faults.values())
 
 
 def _in_the_model(layer: str, config: ModelJson) -> bool:
-    """Whether its block is counted by config.json; blocks beyond are drafts (MTP), which engines may leave out."""
+    """Whether config.json counts its block. Further blocks are drafts (MTP), which engines can ignore."""
     count = text_of(config).get("num_hidden_layers")
     number = next((int(word) for word in layer.split(".") if word.isdigit()), 0)
     return not isinstance(count, int) or number < count
@@ -167,7 +167,7 @@ def _in_the_model(layer: str, config: ModelJson) -> bool:
 def _not_quantized(
     resolved: list[Resolved], family: Resolver, quantization: ModelJson, faults: Counter[str]
 ) -> tuple[str, ...]:
-    """No tensor is quantized although there is a quantization_config: a fault, unless loading quantizes them."""
+    """The fault that no tensor is quantized although there is a quantization_config, unless loading quantizes them."""
     if faults or any(one.scheme is None for one in resolved):
         return ()
     asked = _first_asked(resolved, family)
@@ -175,10 +175,10 @@ def _not_quantized(
     if asked is None:
         return ()
     if family.on_load:
-        return (f"its weights aren't quantized; {method} makes them {asked.label} while loading",)
+        return (f"its weights aren't quantized; {method} quantizes them to {asked.label} while loading",)
     faults[
-        f"its config.json says that it is quantized ({method}), but none of its tensors is: it is the unquantized "
-        f"model with another config"
+        f"its config.json states a quantization ({method}), but none of its tensors is quantized: it is the "
+        f"unquantized model with another config"
     ] += 1
     return ()
 

@@ -1,21 +1,21 @@
-"""How a layer's weights are stored, and how its activations are to be computed, in the words of the formats' users."""
+"""Number formats of a layer's weights and activations, and their names."""
 
 from dataclasses import dataclass
 
 FLOATS = {"BF16": "BF16", "F16": "FP16", "F32": "FP32", "F64": "FP64"}
-"""Safetensors' names of plain floating point, and those used here."""
+"""Safetensors' names of floating-point types, and the names used here."""
 NOT_KNOWN = "layout not known"
-"""What a format is called that no resolver knows: never a guess."""
+"""The name of a format that no resolver supports; formats are never guessed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Activations:
-    """What a checkpoint asks of a layer's inputs."""
+    """The quantization of a layer's inputs."""
 
     bits: int
     dynamic: bool = True
     strategy: str | None = None
-    """`token`, `tensor`, or None where the format has only one."""
+    """`token`, `tensor`, or None if the format has only one."""
     group: int | None = None
 
     def __str__(self) -> str:
@@ -29,18 +29,18 @@ class Activations:
 
 @dataclass(frozen=True, slots=True)
 class Scheme:
-    """The number format of a layer's weights, with what its kernel does to the activations."""
+    """The number format of a layer's weights and activations."""
 
     number: str
     """`INT4`, `FP8`, `NVFP4`, `MXFP4`, `NF4`, `BF16`, `Q4_K`."""
     bits: int = 16
-    """Of one weight, without its scales; 0 for a type of GGUF, whose blocks mix them."""
+    """Bits of a weight, without scales; 0 for GGUF types, which mix them in a block."""
     group: int | None = None
-    """Weights in a row that share a scale; None where a row, a block or the tensor shares one."""
+    """Weights in a row that share a scale; None if a row, a block or the tensor shares one."""
     block: tuple[int, int] | None = None
     """Rows and columns that share a scale."""
     activations: Activations | None = None
-    """None where they stay as they are."""
+    """None if they aren't quantized."""
     sparsity: str | None = None
     """`2:4`, `unstructured`."""
 
@@ -61,7 +61,7 @@ class Scheme:
 
     @property
     def full(self) -> str:
-        """`W4A16-INT4 g64`; a plain float and a GGUF's type as they are."""
+        """`W4A16-INT4 g64`; unquantized types and GGUF types unchanged."""
         if not self.bits:  # a type of GGUF
             return self.label
         without = Scheme(self.number, self.bits, self.group, self.block)

@@ -1,4 +1,4 @@
-"""Where a checkpoint lies, and what its content is known by."""
+"""Finding a checkpoint's files, and hashing their content."""
 
 import hashlib
 import json
@@ -14,18 +14,18 @@ from fidelity.checkpoints.tokenizer import read_tokenizer
 from fidelity.errors import ConfigError, MissingPackageError
 
 PICKLES = ("*.bin", "*.pt", "*.pth")
-"""Weights that Python unpickles, which can run code."""
+"""Weight files that Python unpickles, which can run code."""
 WEIGHTS = ("*.safetensors", "*.gguf", *PICKLES)
 """Files of weights."""
 
 
 def local_directory(model: str, revision: str | None, *, download: bool = True) -> Path:
-    """The directory of a checkpoint, or its GGUF file: a local one as it is, a Hub id from the Hub's cache.
+    """Return the directory of a checkpoint, or its GGUF file: a local path unchanged, a Hub id from the Hub's cache.
 
-    What is not in the cache is downloaded, if that is allowed.
+    Missing files are downloaded if that is allowed.
 
     Raises:
-        ConfigError: There is no such directory, or it is no checkpoint, or the Hub doesn't have it.
+        ConfigError: There is no such directory, it is not a checkpoint, or the Hub doesn't have it.
     """
     path = Path(model)
     if not path.is_absolute():
@@ -33,19 +33,21 @@ def local_directory(model: str, revision: str | None, *, download: bool = True) 
     if path.is_file() and path.suffix == ".gguf":
         return path
     if not path.is_dir():
-        raise ConfigError(f"{path}: no such directory; 'model' is a checkpoint's directory or a Hub id (org/name)")
+        raise ConfigError(f"{path}: no such directory; set 'model' to a checkpoint's directory or a Hub id (org/name)")
     if not (path / "config.json").is_file():
         if native := native_format(path):
             raise ConfigError(f"{path}: {native}")
-        raise ConfigError(f"{path}: not a model: it has no config.json; name a Hugging Face checkpoint's directory")
+        raise ConfigError(
+            f"{path}: not a model: config.json is missing; give the directory of a Hugging Face checkpoint"
+        )
     return path
 
 
 def content_id(directory: Path, remembered: Path) -> str:
-    """What the checkpoint's content is known by: the Hub's commit, or a SHA-256 over all its files.
+    """The identity of a checkpoint's content: the Hub's commit, or a SHA-256 over all its files.
 
-    A hash is remembered by path, size and modification time in the JSON file `remembered`, so that a large checkpoint
-    is read once.
+    Hashes are cached by path, size and modification time in the JSON file `remembered`, so a large checkpoint is
+    read once.
     """
     if directory.parent.name == "snapshots":
         return directory.name
@@ -54,10 +56,9 @@ def content_id(directory: Path, remembered: Path) -> str:
 
 
 def weights_id(checkpoint: Path, remembered: Path) -> str | None:
-    """What the checkpoint's weights alone are known by: a SHA-256 over those files; None where it has none.
+    """The identity of a checkpoint's weights: a SHA-256 over their files; None if there are none.
 
-    Two checkpoints with equal weights may differ in their chat template, their config or their tokenizer. `remembered`
-    is as in `content_id`.
+    Checkpoints with equal weights can differ in chat template, config or tokenizer. `remembered` is as in `content_id`.
     """
     files = [p for pattern in WEIGHTS for p in checkpoint.glob(pattern)] if checkpoint.is_dir() else [checkpoint]
     return _hash_of(files, checkpoint, remembered) if files else None
@@ -74,7 +75,7 @@ def _hash_of(files: Iterable[Path], directory: Path, remembered: Path) -> str:
         if key not in known:
             known[key] = _file_hash(file)
         total.update(f"{file.relative_to(directory)}={known[key]}\n".encode())
-    with suppress(OSError):  # forgetting costs time, nothing else
+    with suppress(OSError):  # losing the cache only costs time
         remembered.parent.mkdir(parents=True, exist_ok=True)
         draft = remembered.with_suffix(f".{os.getpid()}.draft")
         draft.write_text(json.dumps(known, indent=0))
@@ -83,7 +84,7 @@ def _hash_of(files: Iterable[Path], directory: Path, remembered: Path) -> str:
 
 
 def _file_hash(file: Path) -> str:
-    """SHA-256; the Hub's cache names a large file by it, so that such a file need not be read."""
+    """SHA-256 of a file. The Hub's cache names large files by it, so they need not be read."""
     blob = file.resolve().name
     if file.is_symlink() and re.fullmatch(r"[0-9a-f]{64}", blob):
         return blob
@@ -92,7 +93,7 @@ def _file_hash(file: Path) -> str:
 
 
 def chat_template(directory: Path) -> Any:
-    """The template of a checkpoint's tokenizer, or several by name; None where it has none."""
+    """The template of a checkpoint's tokenizer, or several by name, or None."""
     with suppress(OSError):
         return (directory / "chat_template.jinja").read_text(encoding="utf-8")
     written = None
@@ -102,12 +103,12 @@ def chat_template(directory: Path) -> Any:
 
 
 def fingerprint(template: Any) -> str | None:
-    """What a chat template is known by in `EngineInfo.chat_template`; None where there is none."""
+    """The hash of a chat template for `EngineInfo.chat_template`; None without a template."""
     return hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:16] if template else None
 
 
 def vocabulary_id(directory: Path) -> str | None:
-    """What a checkpoint's vocabulary is known by, as in `EngineInfo.tokenizer`; None where it has no tokenizer.json."""
+    """The hash of a checkpoint's vocabulary, as in `EngineInfo.tokenizer`; None without tokenizer.json."""
     tokenizer = read_tokenizer(directory)
     return fingerprint(dict(tokenizer.vocabulary)) if tokenizer else None
 
@@ -124,6 +125,6 @@ def _from_hub(model: str, revision: str | None, *, download: bool) -> Path:
         return Path(snapshot)
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise ConfigError(
-            f"model {model!r}: neither a directory here nor to be had from the Hub "
+            f"model {model!r}: neither a directory on this machine nor available from the Hub "
             f"({type(error).__name__}: {str(error).splitlines()[0]})"
         ) from error

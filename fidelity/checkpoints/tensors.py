@@ -1,4 +1,4 @@
-"""The tensors of a checkpoint, from the headers of its files alone."""
+"""The tensors of a checkpoint, from the headers of its files."""
 
 import json
 import math
@@ -13,9 +13,9 @@ from fidelity.errors import ConfigError, MissingPackageError
 
 INDEX = "model.safetensors.index.json"
 LARGEST_HEADER = 100_000_000
-"""Bytes; safetensors itself reads no longer one."""
+"""The maximum length of a header in bytes, as in safetensors."""
 SMALL = re.compile(r"(^|[._])(shape|[kv]_scale|kv_scale)$|quant_state\.")
-"""Names of small tensors whose content is read too: logical shapes, scales of the KV cache, bitsandbytes' own notes."""
+"""Small tensors with content that is read: logical shapes, scales of the KV cache, bitsandbytes' descriptions."""
 LARGEST_CONTENT = 4096
 ITEM_BITS = {
     **dict.fromkeys(("F64", "I64", "U64"), 64),
@@ -23,21 +23,21 @@ ITEM_BITS = {
     **dict.fromkeys(("F16", "BF16", "I16", "U16"), 16),
     **dict.fromkeys(("I8", "U8", "BOOL", "F8_E4M3", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"), 8),
 }
-"""Of one element, by safetensors' name of its type."""
+"""Bits of an element, by safetensors' name of its type."""
 Content: TypeAlias = bytes
 UNPACK = {"I64": "q", "I32": "i", "U32": "I", "I16": "h", "F64": "d", "F32": "f", "F16": "e"}
 
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """One tensor as its file describes it."""
+    """A tensor as its file describes it."""
 
     dtype: str
     """Safetensors' name (`BF16`, `I32`, `F8_E4M3`), or GGUF's (`Q4_1`)."""
     shape: tuple[int, ...]
     bytes: int
     content: Content | None = None
-    """Of a few small tensors; None for the others, and for a checkpoint on the Hub."""
+    """The content of some small tensors; None for others, and for a checkpoint on the Hub."""
 
     @property
     def elements(self) -> int:
@@ -45,11 +45,11 @@ class Tensor:
 
     @property
     def bits(self) -> int:
-        """Of all elements; the header's bytes may be absent in a file that holds nothing else."""
+        """The size of all elements."""
         return self.elements * ITEM_BITS.get(self.dtype, 0)
 
     def numbers(self) -> tuple[float, ...] | None:
-        """The content as numbers; None where it wasn't read, or is of a type that isn't unpacked here."""
+        """The content as numbers; None if it wasn't read, or its type isn't supported here."""
         if self.content is None:
             return None
         if self.dtype == "BF16":  # the upper half of a 32-bit float
@@ -62,20 +62,20 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """What the weight files of a checkpoint hold."""
+    """The content of a checkpoint's weight files."""
 
     tensors: Mapping[str, Tensor]
     bytes: int
-    """Of all these files on disk, headers included."""
+    """The size of these files, headers included."""
     metadata: Mapping[str, str] = field(default_factory=dict)
-    """Of all headers together; torchao describes its tensors there."""
+    """The metadata of all headers, where torchao describes its tensors."""
 
 
 def weight_files(checkpoint: Path) -> list[Path]:
-    """The files an engine reads weights from, without code: the GGUF, or those of a directory's safetensors.
+    """The weight files that an engine reads without running code: the GGUF file, or a directory's safetensors files.
 
-    The index decides; without one `model.safetensors`, else all but the copies in another naming
-    (`consolidated*`) and adapters.
+    These are the files in the index; without an index `model.safetensors`, else all except copies with another naming
+    scheme (`consolidated*`) and adapters.
 
     Raises:
         ConfigError: The index can't be read, or names a file outside the checkpoint.
@@ -91,7 +91,7 @@ def weight_files(checkpoint: Path) -> list[Path]:
 
 
 def read_index(checkpoint: Path) -> dict[str, str] | None:
-    """The file of each tensor, by the index; None without an index.
+    """The file of each tensor, from the index; None without an index.
 
     Raises:
         ConfigError: It can't be read, or names a file outside the checkpoint.
@@ -103,18 +103,20 @@ def read_index(checkpoint: Path) -> dict[str, str] | None:
         names: dict[str, str] = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         outside = [name for name in names.values() if Path(name).name != name]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ConfigError(f"{index}: can't be read ({error}); fetch the checkpoint again") from error
+        raise ConfigError(f"{index}: can't be read ({error}); download the checkpoint again") from error
     if outside:
-        raise ConfigError(f"{index}: names a file outside the checkpoint ({outside[0]!r}); fetch the checkpoint again")
+        raise ConfigError(
+            f"{index}: names a file outside the checkpoint ({outside[0]!r}); download the checkpoint again"
+        )
     return names
 
 
 def read_weights(checkpoint: Path) -> Weights:
-    """All tensors by name; none where the weights are in another form.
+    """All tensors by name; empty if the weights have another format.
 
     Raises:
         ConfigError: A header is damaged.
-        MissingPackageError: It is a GGUF, and the package that reads one is missing.
+        MissingPackageError: It is a GGUF file, and the package that reads it is missing.
     """
     files = weight_files(checkpoint)
     size = sum(file.stat().st_size for file in files)
@@ -136,16 +138,16 @@ def read_weights(checkpoint: Path) -> Weights:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What one safetensors file says of itself."""
+    """The header of a safetensors file."""
 
     tensors: dict[str, Tensor]
     size: int
-    """Bytes that the file must have: 8 of length, the header, the data."""
+    """The expected size of the file in bytes: 8 bytes of length, the header, the data."""
     metadata: dict[str, str]
 
 
 def safetensors_header(file: Path) -> Header:
-    """One file's header, with the content of a few small tensors.
+    """Read a file's header, with the content of some small tensors.
 
     Raises:
         ConfigError: The header is damaged.
@@ -162,7 +164,7 @@ def safetensors_header(file: Path) -> Header:
                 begin, stop = entry["data_offsets"]
                 shape = tuple(entry["shape"])
                 if not all(type(n) is int and n >= 0 for n in (*shape, begin, stop - begin)):
-                    raise ValueError(f"{name}: no shape or place of a tensor: {shape}, {entry['data_offsets']}")
+                    raise ValueError(f"{name}: invalid shape or offsets: {shape}, {entry['data_offsets']}")
                 content = None
                 if SMALL.search(name) and 0 < stop - begin <= LARGEST_CONTENT:
                     stream.seek(8 + length + begin)
@@ -183,12 +185,14 @@ def safetensors_header(file: Path) -> Header:
         OverflowError,
         RecursionError,
     ) as error:
-        raise ConfigError(f"{file}: damaged: its safetensors header can't be read ({error}); fetch it again") from error
+        raise ConfigError(
+            f"{file}: damaged: its safetensors header can't be read ({error}); download it again"
+        ) from error
     return Header(tensors, 8 + length + end, {str(key): str(value) for key, value in metadata.items()})
 
 
 def _gguf_files(file: Path) -> list[Path]:
-    """A model that was split names its number and their count: `...-00001-of-00003.gguf`."""
+    """The files of a split model, with number and count in their names: `...-00001-of-00003.gguf`."""
     numbered = re.fullmatch(r"(.+-)\d{5}-of-(\d{5})\.gguf", file.name)
     if numbered is None:
         return [file]
@@ -204,7 +208,7 @@ def _gguf_tensors(file: Path) -> dict[str, Tensor]:
     try:
         tensors = GGUFReader(file).tensors
     except (OSError, ValueError, IndexError, KeyError) as error:
-        raise ConfigError(f"{file}: damaged or no GGUF ({error}); fetch it again") from error
+        raise ConfigError(f"{file}: damaged, or not a GGUF file ({error}); download it again") from error
     return {
         tensor.name: Tensor(tensor.tensor_type.name, tuple(int(n) for n in tensor.shape), int(tensor.n_bytes))
         for tensor in tensors

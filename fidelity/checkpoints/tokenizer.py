@@ -1,4 +1,4 @@
-"""A checkpoint's tokenizer, read from its files: the vocabulary, and how text becomes tokens."""
+"""A checkpoint's tokenizer, from its files: the vocabulary and the tokenization settings."""
 
 import json
 from collections.abc import Mapping
@@ -9,27 +9,27 @@ from typing import Any
 from fidelity.checkpoints.config import ModelJson
 
 SECTIONS = {"normalizer": "normalization", "pre_tokenizer": "splitting", "post_processor": "tokens added at the ends"}
-"""Keys of tokenizer.json that decide which tokens a text becomes, and what they are."""
+"""Keys of tokenizer.json that affect tokenization, and their names."""
 ENDS = ("bos_token", "add_bos_token", "add_eos_token")
-"""Keys of tokenizer_config.json that do."""
+"""Keys of tokenizer_config.json that affect tokenization."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredTokenizer:
-    """What of a tokenizer decides which ids a text becomes."""
+    """The parts of a tokenizer that affect token ids."""
 
     vocabulary: Mapping[str, int]
-    """With the added tokens."""
+    """The vocabulary with the added tokens."""
     sections: ModelJson
-    """Of tokenizer.json and tokenizer_config.json, by what they are; merges included."""
+    """Settings of tokenizer.json and tokenizer_config.json, by name; merges included."""
 
 
 def read_tokenizer(directory: Path) -> StoredTokenizer | None:
-    """The tokenizer in a directory; None where it has no tokenizer.json that can be read."""
+    """The tokenizer in a directory; None without a readable tokenizer.json."""
     try:
         written = json.loads((directory / "tokenizer.json").read_text(encoding="utf-8"))
         vocabulary = written["model"]["vocab"]
-        if isinstance(vocabulary, list):  # a unigram model has scores, and counts
+        if isinstance(vocabulary, list):  # a unigram model has scores instead of ids
             vocabulary = {token: number for number, (token, _) in enumerate(vocabulary)}
         added = {one["content"]: one["id"] for one in written["added_tokens"]}
         merges = written["model"].get("merges")
@@ -42,12 +42,12 @@ def read_tokenizer(directory: Path) -> StoredTokenizer | None:
 
 
 def _text_of(token: Any) -> Any:
-    """A token is written as its text, or as a record with it."""
+    """The text of a token, which is written as a string or as a mapping."""
     return token.get("content") if isinstance(token, dict) else token
 
 
 def read_json(file: Path) -> ModelJson:
-    """A JSON object; empty where there is none that can be read."""
+    """A JSON object; empty if it can't be read."""
     try:
         written = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

@@ -1,6 +1,6 @@
-"""The loop of every child process: requests come in on stdin, records go out on stdout, one JSON object a line.
+"""The loop of every child process: requests on stdin, records on stdout, one JSON object per line.
 
-When stdin closes, whether asked to or because the parent died, the process ends.
+The process exits when stdin closes, which also happens if the parent crashes.
 """
 
 import json
@@ -17,41 +17,41 @@ from typing import Any, Protocol, TextIO
 from fidelity.children.wire import JsonRecord, SampledRow, SamplingFields
 
 LAST_BREATH_S = 20.0
-"""How long the engine may take to shut down before the process is killed."""
+"""Seconds for the engine to shut down before the process is killed."""
 ReportProgress = Callable[[int, int], None]
-"""Told how many prompts of the request are answered, and how many tokens are generated."""
+"""Called with the numbers of answered prompts and generated tokens of the request."""
 
 
 class Model(Protocol):
-    """A loaded model; what it can be asked for are its methods, each of which yields records.
+    """A loaded model. Requests call its methods, each of which yields records.
 
-    One that can score given tokens has `score_tokens(rows, continuations, top_k, on_progress)`: the token ids of a
+    A model that can score given tokens has `score_tokens(rows, continuations, top_k, on_progress)`: the token ids of a
     continuation for each row. Its records are `prompt_id` and, each `arrays.packed`, `token_ids`, `logprobs`, `ranks`,
     `top_ids` and `top_logprobs` (ids `<i4`, logprobs `<f4`, tables row after row; see `TokenScores`). Of the whole
     vocabulary (`top_k` -1), `top_ids` is None and `top_logprobs` is in the order of the ids. If it also has
-    `token_texts(ids, on_progress)`, which yields one record with `texts`, its tokens are shown in words.
+    `token_texts(ids, on_progress)`, which yields one record with `texts`, its tokens are displayed as text.
     """
 
     info: JsonRecord
     """The arguments of `EngineInfo`."""
     step_seconds: float
-    """Time spent in the engine's own steps since it was opened and warm."""
+    """Seconds spent in the engine's own steps since the warm-up."""
 
     def generate(
         self, rows: list[SampledRow], sampling: SamplingFields, on_progress: ReportProgress
     ) -> Iterator[JsonRecord]:
-        """One record per row, in order: the arguments of `Generation`, or `prompt_id` and `failure`, the reason."""
+        """Yield one record per row, in order: the arguments of `Generation`, or `prompt_id` and `failure`, a reason."""
         ...
 
 
 def answer(open_model: Callable[..., Model]) -> None:
     """Answer requests until stdin closes.
 
-    The first is `{"open": {...}}`, with the arguments of `open_model`; any number of `{METHOD: {...}}` follow, with the
-    arguments of that method of the model.
+    The first request is `{"open": {...}}`, with the arguments of `open_model`. All others are `{METHOD: {...}}`, with
+    the arguments of that method of the model.
     """
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # whatever a library prints goes to the log, not between the records
+    os.dup2(2, 1)  # output of libraries goes to the log, not between the records
     requests: queue.SimpleQueue[JsonRecord | None] = queue.SimpleQueue()
     busy = threading.Event()
     threading.Thread(target=_read_requests, args=(requests, busy), daemon=True).start()
@@ -84,7 +84,7 @@ def _reply(stream: TextIO, **message: Any) -> None:
 
 
 def _read_requests(requests: "queue.SimpleQueue[JsonRecord | None]", busy: threading.Event) -> None:
-    """Pass requests on until stdin closes; then nobody waits for an answer, so a running one is cut short."""
+    """Pass requests on until stdin closes. Then nobody waits for an answer, so a running request is aborted."""
     for line in sys.stdin:
         requests.put(json.loads(line))
     requests.put(None)

@@ -1,4 +1,4 @@
-"""What the processes that hold a model say of themselves: hashes, versions, and the format that most layers ran in."""
+"""Describing a loaded model: hashes, versions, and the format that most layers ran in."""
 
 import hashlib
 import json
@@ -9,7 +9,7 @@ from fidelity.children.wire import LayerCounts, LayerRecord
 
 
 def versions(*packages: str) -> dict[str, str]:
-    """Those of the packages that are installed, with their versions."""
+    """The versions of those packages that are installed."""
     installed = {}
     for package in packages:
         try:
@@ -25,7 +25,7 @@ def fingerprint(value: Any) -> str:
 
 
 def ran_as(layers: list[LayerRecord]) -> str | None:
-    """The format of the largest group of linear layers that are quantized, else of those that aren't."""
+    """The format of the largest group of quantized linear layers, else of unquantized ones."""
     main = [group for group in layers if group["kind"] in ("linear", "experts")]
     for group in sorted(main, key=lambda group: (not group["quantized"], -group["count"])):
         return str(group["format"]) + (" (linear only)" if group["method"].startswith("TorchAO") else "")
@@ -33,7 +33,7 @@ def ran_as(layers: list[LayerRecord]) -> str | None:
 
 
 def counts(layers: list[LayerRecord]) -> LayerCounts:
-    """How many linear layers and experts are quantized and how many are not, as fields of `EngineInfo`."""
+    """The numbers of quantized and unquantized linear layers and experts, as fields of `EngineInfo`."""
     main = [group for group in layers if group["kind"] in ("linear", "experts")]
     return {
         "quantized_layers": sum(group["count"] for group in main if group["quantized"]),

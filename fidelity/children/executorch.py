@@ -1,6 +1,6 @@
-"""The child process that runs an ExecuTorch program: a language model as it was exported for a phone, on this machine.
+"""The child process that runs an ExecuTorch program: a language model, exported for a phone, on this machine.
 
-Runs in any environment that has `executorch`: it takes the tokenizer from its file, without transformers.
+It runs in any environment with `executorch`, and reads the tokenizer from its file, without transformers.
 """
 
 import time
@@ -12,18 +12,18 @@ from fidelity.children.answering import ReportProgress, answer
 from fidelity.children.describing import counts, ran_as, versions
 from fidelity.children.executorch_layers import layer_groups
 from fidelity.children.prompting import prompt_record, tokenized, tokenizer_record
-from fidelity.children.sampling import Answer, token_score_records
+from fidelity.children.sampling import Answer, DrivenModel
 from fidelity.children.tokenizer_file import TokenizerFile
-from fidelity.children.wire import JsonRecord, PromptRow, SampledRow, SamplingFields
+from fidelity.children.wire import JsonRecord, SampledRow, SamplingFields
 
 HEARTBEAT_S = 1.0
-"""How often a running answer says how far it is."""
+"""Seconds between progress reports."""
 
 
-class ExecuTorchModel:
+class ExecuTorchModel(DrivenModel):
     """A program of `executorch.examples.models.llama`'s kind: tokens and their first position in, logits out.
 
-    It holds one KV cache, and so one prompt at a time.
+    It has one KV cache, and therefore runs one prompt at a time.
     """
 
     def __init__(self, path: str, tokenizer: str) -> None:
@@ -36,13 +36,13 @@ class ExecuTorchModel:
         self._tokenizer = TokenizerFile(Path(tokenizer))
         self._context = int(self._value_of("get_max_context_len") or self._value_of("get_max_seq_len") or 0)
         if not self._context:
-            raise ValueError(f"{path}: doesn't say how long its context is (get_max_context_len, get_max_seq_len)")
+            raise ValueError(f"{path}: has no context length (get_max_context_len, get_max_seq_len); export it again")
         dynamic = self._value_of("enable_dynamic_shape")
-        # The exporter's bound on the tokens of one call is one less than its name says.
+        # The exporter's limit on the tokens of one call is one less than its name suggests.
         self._at_once = max(1, int(self._value_of("get_max_seq_len") or self._context) - 1) if dynamic else 1
         self._ends = frozenset(int(token) for token in self._values_of("get_eos_ids")) | self._tokenizer.ends
         self.step_seconds = 0.0
-        """Spent inside the program since the warm-up."""
+        """Seconds spent in the program since the warm-up."""
         probe = [0] * min(2, self._at_once)
         self._every_position = self._forward(probe, 0).shape[0] == len(probe) > 1
         self.info = self._describe(Path(path))
@@ -51,7 +51,7 @@ class ExecuTorchModel:
     def generate(
         self, rows: list[SampledRow], sampling: SamplingFields, on_progress: ReportProgress
     ) -> Iterator[JsonRecord]:
-        """One record per row, in order, one after another."""
+        """Yield one record per row, in order, one prompt at a time."""
         tokens, last_report = 0, time.monotonic()
         for number, row in enumerate(rows):
             ids = tokenized(self._tokenizer, row, self._context)
@@ -71,23 +71,8 @@ class ExecuTorchModel:
             tokens += len(growing.token_ids)
             yield {**growing.record(row["id"]), **prompt_record(ids)}
 
-    def score_tokens(
-        self, rows: list[PromptRow], continuations: list[list[int]], top_k: int, on_progress: ReportProgress
-    ) -> Iterator[JsonRecord]:
-        """See `answering.Model`; token by token where the program gives the logits of the last position only."""
-        records = token_score_records(
-            self._tokenizer, rows, continuations, context=self._context, top_k=top_k, logits_of=self._logits
-        )
-        for number, record in enumerate(records, start=1):
-            yield record
-            on_progress(number, 0)
-
-    def token_texts(self, ids: list[int], on_progress: ReportProgress) -> Iterator[JsonRecord]:
-        """One record: how each of these tokens reads by itself."""
-        yield {"texts": [self._tokenizer.decode([id_], skip_special_tokens=False) for id_ in ids]}
-
     def _logits(self, prompt: list[int], continuation: list[int]) -> Any:
-        """The logits (n, vocabulary) before each token of the continuation."""
+        """See `DrivenModel`; token by token if the program only returns the logits of the last position."""
         import torch
 
         at_once = self._at_once if self._every_position else 1
@@ -97,22 +82,22 @@ class ExecuTorchModel:
         return torch.cat(before)[: len(continuation)]
 
     def _read(self, prompt: Sequence[int]) -> Any:
-        """The logits (vocabulary,) behind a prompt."""
+        """The logits (vocabulary,) after a prompt."""
         for first in range(0, len(prompt), self._at_once):
             logits = self._forward(prompt[first : first + self._at_once], first)
         return logits[-1]
 
     def _forward(self, ids: Sequence[int], position: int) -> Any:
-        """The logits (n, vocabulary) behind each of the tokens, or (1, vocabulary) behind the last one."""
+        """The logits (n, vocabulary) after each of the tokens, or (1, vocabulary) after the last one."""
         import torch
 
         began = time.monotonic()
         (logits, *_) = self._program.forward((torch.tensor([list(ids)]), torch.tensor([position])))
         self.step_seconds += time.monotonic() - began
-        return logits.reshape(-1, logits.shape[-1]).clone()  # the program writes the next ones to the same place
+        return logits.reshape(-1, logits.shape[-1]).clone()  # the program reuses this memory for the next logits
 
     def _values_of(self, method: str) -> list[Any]:
-        """What one of the program's constant methods returns; nothing if it has none of that name."""
+        """The result of one of the program's constant methods; empty if there is none of that name."""
         return list(self._program.run_method(method)) if method in self._program.method_names() else []
 
     def _value_of(self, method: str) -> Any:
@@ -123,7 +108,7 @@ class ExecuTorchModel:
         layers, reason = layer_groups(path)
         notes = [reason] if reason else []
         notes += [] if template else ["the tokenizer has no chat template: prompts went in as plain text"]
-        notes += ["the program answers one prompt at a time, so that other chunks change nothing in it"]
+        notes += ["the program answers one prompt at a time, so other batches change nothing"]
         return {
             "kind": "executorch",
             "mode": "compiled",

@@ -1,4 +1,4 @@
-"""What an ExecuTorch program computes in, read from its file: the weights that were handed to XNNPACK, and the rest."""
+"""The formats that an ExecuTorch program computes in, read from its file: XNNPACK's weights, and the rest."""
 
 import json
 import struct
@@ -11,7 +11,7 @@ from typing import Any
 from fidelity.children.wire import LayerRecord, layer_records
 
 MAGIC, HEADER = b"XH00", 4
-"""A block for XNNPACK begins with four bytes of zeros, this, and the place and size of its graph."""
+"""A block for XNNPACK starts with four zero bytes, this, and the offset and size of its graph."""
 WEIGHTS = {
     "xnn_datatype_qbint4": ("4", "INT4"),
     "xnn_datatype_qcint4": ("4", "INT4"),
@@ -19,24 +19,24 @@ WEIGHTS = {
     "xnn_datatype_fp32": ("", "FP32"),
     "xnn_datatype_fp16": ("", "FP16"),
 }
-"""XNNPACK's types of weights: their bits, if they are quantized, and their name."""
+"""XNNPACK's types of weights: their bits if they are quantized, and their name."""
 INPUTS = ("xnn_datatype_qdint8", "xnn_datatype_qpint8")
-"""Its types of activations that are quantized to 8 bits while the program runs."""
+"""XNNPACK's types of activations that are quantized to 8 bits at run time."""
 XnnpackValue = dict[str, Any]
-"""A part of XNNPACK's graph, as its schema has it."""
+"""A table of XNNPACK's graph, in the terms of its schema."""
 EMBEDDINGS = {"embedding_byte": "INT8", "embedding_4bit": "INT4", "embedding_2bit": "INT2", "embedding": "FP32"}
 """ExecuTorch's operators for an embedding."""
 
 
 def layer_groups(path: Path) -> tuple[list[LayerRecord], str | None]:
-    """The arguments of `LayerGroup`, by kind and format; or none, and why it can't be told.
+    """The arguments of `LayerGroup`, by kind and format; or none, and why they are unknown.
 
-    ExecuTorch has no public way to look into a program, so another version may not be readable.
+    ExecuTorch has no public API for this, so programs of another version may not be readable.
     """
     try:
         groups = _groups(path.read_bytes())
-    except Exception as error:  # whatever another version's private parts raise
-        return [], f"what the program computes in can't be read ({type(error).__name__}: {error})"
+    except Exception as error:  # another version's private parts can raise any exception
+        return [], f"the program's formats can't be read ({type(error).__name__}: {error})"
     return layer_records(groups), None
 
 
@@ -60,7 +60,7 @@ def _groups(content: bytes) -> Counter[tuple[str, str, str | None, str, bool]]:
 
 
 def _constant(program: Any, method: str) -> Any:
-    """What a method returns that is nothing but a constant."""
+    """The result of a method that only returns a constant."""
     for plan in program.execution_plan:
         if plan.name == method:
             return getattr(plan.values[plan.outputs[0]].val, "int_val", None)

@@ -1,4 +1,4 @@
-"""From a prompt to token ids, by the tokenizer that an engine has loaded, and what of them is recorded."""
+"""Turning prompts into token ids with an engine's tokenizer, and what is recorded of them."""
 
 import hashlib
 from array import array
@@ -10,12 +10,12 @@ from fidelity.children.wire import JsonRecord, PromptRow
 
 
 def tokenized(tokenizer: Any, row: PromptRow, context: int) -> list[int] | str:
-    """The token ids of a request's row, by the chat template if there is one; or why there are none.
+    """The token ids of a request's row, with the chat template if there is one, or why there are none.
 
     Args:
-        tokenizer: As transformers has them.
-        row: `messages` for a chat model, `text` for one without a template.
-        context: The most tokens of prompt and answer together.
+        tokenizer: A tokenizer with transformers' interface.
+        row: `messages` for a chat model, `text` for a model without a template.
+        context: The maximum number of tokens of prompt and answer together.
     """
     try:
         if getattr(tokenizer, "chat_template", None):
@@ -24,15 +24,15 @@ def tokenized(tokenizer: Any, row: PromptRow, context: int) -> list[int] | str:
             )["input_ids"]
         else:
             ids = tokenizer.encode(row["text"])
-    except Exception as error:  # a template may refuse a system message, say: jinja2 raises what it likes
+    except Exception as error:  # a template can refuse, say, a system message, and jinja2 can raise any exception
         return f"the chat template refuses the prompt: {type(error).__name__}: {error}"
     if len(ids) >= context:
-        return f"the prompt has {len(ids)} tokens, and the context holds {context} with the answer"
+        return f"the prompt has {len(ids)} tokens, but the context length is {context}, answer included"
     return list(ids)
 
 
 def tokenizer_record(tokenizer: Any) -> JsonRecord:
-    """What is recorded of the way from a prompt to token ids: fields of `EngineInfo`."""
+    """Fields of `EngineInfo` about tokenizer and chat template."""
     template = getattr(tokenizer, "chat_template", None)
     return {
         "tokenizer": fingerprint(tokenizer.get_vocab()),
@@ -43,30 +43,30 @@ def tokenizer_record(tokenizer: Any) -> JsonRecord:
 
 
 def prompt_end(tokenizer: Any) -> str | None:
-    """The last 40 characters of a prompt, as the chat template ends it; None where it can't be had as text."""
+    """The last 40 characters of a rendered prompt; None if it isn't available as text."""
     if not getattr(tokenizer, "chat_template", None):
         return None
     try:
         prompt = tokenizer.apply_chat_template(
             [{"role": "user", "content": "a"}], add_generation_prompt=True, tokenize=False
         )
-    except Exception:  # some tokenizers only know ids, and a template may raise what it likes
+    except Exception:  # some tokenizers only return ids, and a template can raise any exception
         return None
     return prompt[-40:] if isinstance(prompt, str) else None
 
 
 def prompt_hash(ids: Sequence[int]) -> str:
-    """What a prompt's token ids are known by (`Generation.prompt_hash`)."""
+    """The hash of a prompt's token ids (`Generation.prompt_hash`)."""
     return hashlib.sha256(array("q", ids).tobytes()).hexdigest()[:16]
 
 
 def prompt_record(ids: Sequence[int]) -> JsonRecord:
-    """What is recorded of a prompt beside its answer: fields of `Generation`."""
+    """Fields of `Generation` about the prompt."""
     return {"prompt_tokens": len(ids), "prompt_hash": prompt_hash(ids)}
 
 
 def bos_tokens(tokenizer: Any) -> int | None:
-    """How many BOS tokens a prompt begins with; None where the tokenizer has none, or can't be asked."""
+    """The number of BOS tokens at the start of a prompt; None if the tokenizer has none, or it is unknown."""
     bos = getattr(tokenizer, "bos_token_id", None)
     if bos is None:
         return None

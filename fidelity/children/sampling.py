@@ -1,24 +1,26 @@
-"""From logits to tokens, for engines that leave the choice to whoever drives them.
+"""From logits to tokens, for engines that don't sample themselves.
 
-The order is vLLM's: repetition penalty, temperature, min-p, top-k, top-p, then a draw. The logprobs that are reported
-are those of the logits as the model gave them, before any of it.
+The order is vLLM's: repetition penalty, temperature, min-p, top-k, top-p, then a draw. The reported logprobs are those
+of the model's original logits.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from fidelity.children.answering import ReportProgress
 from fidelity.children.arrays import packed
 from fidelity.children.prompting import tokenized
 from fidelity.children.wire import JsonRecord, PromptRow, SamplingFields
 
 NEARLY_ZERO = 1e-5
-"""A temperature below this is greedy, as vLLM has it."""
+"""A temperature below this is greedy, as in vLLM."""
 HALF_A_CHARACTER = 4
-"""Up to three bytes, and so tokens, of a character may be there without its last."""
+"""The maximum number of tokens of an incomplete UTF-8 character."""
 
 
 class Answer:
-    """One prompt's answer while it grows."""
+    """One prompt's unfinished answer."""
 
     def __init__(
         self,
@@ -29,13 +31,13 @@ class Answer:
         context: int,
         decode: Callable[[list[int]], str],
     ) -> None:
-        """Begin with nothing said.
+        """Start with an empty answer.
 
         Args:
-            prompt: Its token ids.
+            prompt: The prompt's token ids.
             sampling: The fields of the run's sampling.
-            ends: The tokens that end an answer.
-            context: The most tokens of prompt and answer together.
+            ends: The end tokens.
+            context: The maximum number of tokens of prompt and answer together.
             decode: Turns token ids into text, without special tokens.
         """
         import torch
@@ -50,14 +52,14 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """What was said, up to a stop string; without tokens at its end that make half a character, as in vLLM."""
+        """The answer up to a stop string, without an incomplete character at its end, as in vLLM."""
         if self._text is not None:
             return self._text
         texts = [self._decode(self.token_ids[: len(self.token_ids) - left_out]) for left_out in range(HALF_A_CHARACTER)]
         return next((text for text in texts if not text.endswith("\ufffd")), texts[0])
 
     def choose(self, logits: Any) -> int:
-        """The next token, from the logits (vocabulary,) at the end of what was said; it is kept."""
+        """Choose and append the next token, from the logits (vocabulary,) after the answer so far."""
         import torch
 
         raw = logits.float()
@@ -72,7 +74,7 @@ class Answer:
         return token
 
     def _weighed(self, raw: Any) -> Any:
-        """The logits that the token is chosen by."""
+        """The processed logits from which the token is chosen."""
         import torch
 
         how, logits = self._sampling, raw
@@ -119,43 +121,44 @@ class Answer:
         }
 
 
-def token_score_records(
-    tokenizer: Any,
-    rows: Sequence[PromptRow],
-    continuations: Sequence[list[int]],
-    *,
-    context: int,
-    top_k: int,
-    logits_of: Callable[[list[int], list[int]], Any],
-) -> Iterator[JsonRecord]:
-    """One record per row, in order; what doesn't fit into the context is cut off the continuation.
+class DrivenModel(ABC):
+    """A model that only returns logits, and scores given tokens by them."""
 
-    Args:
-        tokenizer: As transformers has them.
-        rows: The prompts.
-        continuations: The token ids that follow each of them.
-        context: The most tokens of prompt and continuation together.
-        top_k: See `token_score_record`.
-        logits_of: The model's (n, vocabulary) for a prompt's and a continuation's n token ids, each row from just
-            before its token.
-    """
-    for row, continuation in zip(rows, continuations, strict=True):
-        ids = tokenized(tokenizer, row, context)
-        if isinstance(ids, str):
-            yield {"prompt_id": row["id"], "failure": ids}
-            continue
-        scored = continuation[: context - len(ids)]
-        yield token_score_record(row["id"], scored, logits_of(ids, scored), top_k)
+    _tokenizer: Any
+    """A tokenizer with transformers' interface."""
+    _context: int
+    """The maximum number of tokens of prompt and answer together."""
+
+    @abstractmethod
+    def _logits(self, prompt: list[int], continuation: list[int]) -> Any:
+        """The logits (n, vocabulary) of a continuation of n token ids, each row from just before its token."""
+
+    def score_tokens(
+        self, rows: list[PromptRow], continuations: list[list[int]], top_k: int, on_progress: ReportProgress
+    ) -> Iterator[JsonRecord]:
+        """See `answering.Model`. A continuation is cut if it exceeds the context."""
+        for number, (row, continuation) in enumerate(zip(rows, continuations, strict=True)):
+            ids = tokenized(self._tokenizer, row, self._context)
+            if isinstance(ids, str):
+                yield {"prompt_id": row["id"], "failure": ids}
+                continue
+            scored = continuation[: self._context - len(ids)]
+            yield token_score_record(row["id"], scored, self._logits(ids, scored), top_k)
+            on_progress(number + 1, 0)
+
+    def token_texts(self, ids: list[int], on_progress: ReportProgress) -> Iterator[JsonRecord]:
+        """Yield one record with the text of each of these tokens."""
+        yield {"texts": [self._tokenizer.decode([id_], skip_special_tokens=False) for id_ in ids]}
 
 
 def token_score_record(prompt_id: str, continuation: Sequence[int], logits: Any, top_k: int) -> JsonRecord:
-    """The record of a forced continuation (see `answering.Model`).
+    """The record of a scored continuation (see `answering.Model`).
 
     Args:
-        prompt_id: The prompt that it continues.
+        prompt_id: The id of its prompt.
         continuation: Its n token ids.
         logits: The model's (n, vocabulary), each row from just before its token.
-        top_k: How many of the most likely tokens to give; -1 is the whole vocabulary.
+        top_k: The number of most likely tokens to return; -1 for the whole vocabulary.
     """
     import torch
 

@@ -1,6 +1,6 @@
-"""Keeps a server company: `python -m fidelity.children.serving COMMAND...` runs it until stdin closes, or it ends.
+"""Supervises a server: `python -m fidelity.children.serving COMMAND...` runs it until it exits or stdin closes.
 
-Whoever started this holds stdin open, so that no server outlives a command that was killed in whatever way.
+The parent keeps stdin open, so no server outlives a killed command.
 """
 
 import os
@@ -11,11 +11,11 @@ import threading
 from contextlib import suppress
 
 LAST_BREATH_S = 20.0
-"""How long the server may take to shut down before its whole process group is killed."""
+"""Seconds for the server to shut down before its process group is killed."""
 
 
 def keep_company(command: list[str]) -> None:
-    """Run the server, and end as it ends."""
+    """Run the server, and exit with its exit code."""
     server = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     closed = threading.Event()
     ending = threading.Thread(target=_end_with_stdin, args=(server, closed), daemon=True)
@@ -23,10 +23,10 @@ def keep_company(command: list[str]) -> None:
     code = server.wait()
     if closed.is_set():
         ending.join()  # which ends this process too
-    if code < 0:  # killed by a signal, whose number says why
+    if code < 0:  # killed by this signal
         signal.signal(-code, signal.SIG_DFL) if -code != signal.SIGKILL else None
         os.kill(os.getpid(), -code)
-    os._exit(code)  # whatever the other thread is at
+    os._exit(code)  # whatever the other thread is doing
 
 
 def _end_with_stdin(server: "subprocess.Popen[bytes]", closed: threading.Event) -> None:

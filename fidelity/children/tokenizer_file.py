@@ -1,4 +1,4 @@
-"""A tokenizer from its own file, for an environment without transformers: `tokenizer.json` and a chat template."""
+"""A tokenizer from `tokenizer.json` and a chat template, for environments without transformers."""
 
 import json
 from collections.abc import Sequence
@@ -10,10 +10,10 @@ from fidelity.children.wire import JsonRecord
 
 
 class TokenizerFile:
-    """What the children need of a tokenizer, by the names that transformers has for it."""
+    """The part of transformers' tokenizer interface that the children use."""
 
     def __init__(self, directory: Path) -> None:
-        """Read `tokenizer.json`, `tokenizer_config.json` and `chat_template.jinja`, of which only the first must be."""
+        """Read `tokenizer.json`, and `tokenizer_config.json` and `chat_template.jinja` if they exist."""
         from tokenizers import Tokenizer
 
         self._tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
@@ -29,12 +29,12 @@ class TokenizerFile:
         self.ends = frozenset(
             int(token) for token in (*(ids if isinstance(ids, list) else [ids]), named) if token is not None
         )
-        """The tokens that end an answer."""
+        """The end tokens."""
 
     def apply_chat_template(
         self, messages: list[dict[str, str]], *, tokenize: bool, **_: Any
     ) -> str | dict[str, list[int]]:
-        """The chat with the beginning of an answer behind it, as a text or as token ids; rendered in a sandbox."""
+        """Render the chat and the start of an answer, as text or token ids, in a sandbox."""
         from jinja2.sandbox import ImmutableSandboxedEnvironment
 
         jinja = ImmutableSandboxedEnvironment(
@@ -48,7 +48,7 @@ class TokenizerFile:
         return {"input_ids": self._tokenizer.encode(text, add_special_tokens=False).ids} if tokenize else text
 
     def encode(self, text: str) -> list[int]:
-        """A plain text's token ids, with what the tokenizer puts around one."""
+        """The token ids of a plain text, with the tokenizer's special tokens."""
         return list(self._tokenizer.encode(text).ids)
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:

@@ -4,7 +4,7 @@ from typing import Any
 
 
 def torchao_config(scheme: str, group_size: int | None) -> Any:
-    """What torchao quantizes linear layers by: `int8wo`, `int4wo`, `8da8w` or `8da4w`."""
+    """The torchao configuration of `int8wo`, `int4wo`, `8da8w` or `8da4w`."""
     import torch
     from torchao import quantization
 

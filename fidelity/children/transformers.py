@@ -1,4 +1,4 @@
-"""The child process that holds a model in transformers: the engine of last resort, with kernels for everything."""
+"""The child process that holds a model in transformers."""
 
 import inspect
 import time
@@ -10,16 +10,16 @@ from typing import Any
 from fidelity.children.answering import ReportProgress, answer
 from fidelity.children.describing import counts, ran_as, versions
 from fidelity.children.prompting import prompt_record, tokenized, tokenizer_record
-from fidelity.children.sampling import Answer, token_score_records
+from fidelity.children.sampling import Answer, DrivenModel
 from fidelity.children.torchao_schemes import torchao_config
 from fidelity.children.transformers_layers import layer_groups
-from fidelity.children.wire import JsonRecord, PromptRow, SampledRow, SamplingFields, TorchAOFields
+from fidelity.children.wire import JsonRecord, SampledRow, SamplingFields, TorchAOFields
 
 HEARTBEAT_S = 1.0
-"""How often a running batch says how far it is."""
+"""Seconds between progress reports."""
 
 
-class TransformersModel:
+class TransformersModel(DrivenModel):
     """A causal language model as transformers loads it, and its tokenizer."""
 
     def __init__(
@@ -30,14 +30,14 @@ class TransformersModel:
         context: int | None,
         batch: int,
     ) -> None:
-        """Load.
+        """Load the model and its tokenizer.
 
         Args:
             model: The checkpoint's directory, or a GGUF file.
-            arguments: Of `AutoModelForCausalLM.from_pretrained`.
+            arguments: Arguments of `AutoModelForCausalLM.from_pretrained`.
             torchao: The scheme to quantize with while loading.
-            context: The longest prompt plus answer, in tokens; the model's own if not given.
-            batch: How many prompts are answered together.
+            context: The context length, in tokens. Default: the model's.
+            batch: The batch size.
         """
         from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
@@ -53,10 +53,12 @@ class TransformersModel:
         own = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
         self._context = int(context or own or self._tokenizer.model_max_length)
         self._ends = _ends(self._model.generation_config, self._tokenizer)
-        self._model.generation_config = GenerationConfig()  # else `generate` takes what a request leaves open from it
+        self._model.generation_config = (
+            GenerationConfig()
+        )  # else `generate` would use it for what a request leaves open
         self._batch = batch
         self.step_seconds = 0.0
-        """Spent generating since the warm-up."""
+        """Seconds spent generating since the warm-up."""
         self.info = self._describe()
         self._answer_batch([(self._tokenizer.encode("a"), WARM_UP)], lambda _: None)  # pays for lazy initialisation
         self.step_seconds = 0.0
@@ -64,7 +66,7 @@ class TransformersModel:
     def generate(
         self, rows: list[SampledRow], sampling: SamplingFields, on_progress: ReportProgress
     ) -> Iterator[JsonRecord]:
-        """One record per row, in order; prompts of about the same length are answered together."""
+        """Yield one record per row, in order; prompts of similar length share a batch."""
         prompts = [tokenized(self._tokenizer, row, self._context) for row in rows]
         answerable = {number: ids for number, ids in enumerate(prompts) if not isinstance(ids, str)}
         by_length = sorted(answerable, key=lambda number: (len(answerable[number]), number))
@@ -83,23 +85,8 @@ class TransformersModel:
             else:
                 yield {**answers[number].record(row["id"]), **prompt_record(ids)}
 
-    def score_tokens(
-        self, rows: list[PromptRow], continuations: list[list[int]], top_k: int, on_progress: ReportProgress
-    ) -> Iterator[JsonRecord]:
-        """See `answering.Model`: one pass over prompt and continuation, one prompt at a time."""
-        records = token_score_records(
-            self._tokenizer, rows, continuations, context=self._context, top_k=top_k, logits_of=self._logits
-        )
-        for number, record in enumerate(records, start=1):
-            yield record
-            on_progress(number, 0)
-
-    def token_texts(self, ids: list[int], on_progress: ReportProgress) -> Iterator[JsonRecord]:
-        """One record: how each of these tokens reads by itself."""
-        yield {"texts": [self._tokenizer.decode([id_]) for id_ in ids]}
-
     def _logits(self, prompt: list[int], continuation: list[int]) -> Any:
-        """The logits (n, vocabulary) before each token of the continuation, by one pass over all tokens."""
+        """See `DrivenModel`; one pass over prompt and continuation."""
         import torch
 
         tokens = torch.tensor([prompt + continuation], device=self._model.device)
@@ -114,9 +101,9 @@ class TransformersModel:
     def _answer_batch(
         self, asked: Sequence[tuple[list[int], SamplingFields]], on_tokens: Callable[[int], None]
     ) -> list[Answer]:
-        """Transformers' own `generate` over prompts that are padded on the left.
+        """Generate with transformers' `generate`, for left-padded prompts.
 
-        What is asked are token ids, each with its sampling.
+        Each prompt is token ids with its sampling.
         """
         import torch
         from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
@@ -132,7 +119,7 @@ class TransformersModel:
         began = last_report = time.monotonic()
 
         def choose(_: Any, logits: Any) -> Any:
-            """Leave each row nothing but its own choice, which `generate` then takes as the likeliest."""
+            """Leave each row only its chosen token, which `generate` then selects as the most likely."""
             nonlocal last_report
             chosen = torch.full_like(logits, -torch.inf)
             for row, growing in enumerate(answers):
@@ -162,7 +149,7 @@ class TransformersModel:
     def _describe(self) -> JsonRecord:
         layers = layer_groups(self._model)
         template = getattr(self._tokenizer, "chat_template", None)
-        notes = ["generated with transformers: slower than an engine that serves, and with other kernels than one"]
+        notes = ["generated with transformers: slower than a serving engine, with other kernels"]
         notes += [] if template else ["the checkpoint has no chat template: prompts went in as plain text"]
         dtype = str(self._model.dtype).removeprefix("torch.")
         return {
@@ -177,7 +164,7 @@ class TransformersModel:
             "context": self._context,
             **tokenizer_record(self._tokenizer),
             "end_tokens": sorted(self._ends),
-            "generation_config": {},  # taken away when the model is loaded
+            "generation_config": {},  # removed when the model is loaded
             "tensor_parallel": 1,
             "pipeline_parallel": 1,
             "speculative": "none",
@@ -202,11 +189,11 @@ WARM_UP: SamplingFields = {
     "seed": 0,
     "stop": [],
 }
-"""The sampling of one short request that is thrown away."""
+"""The sampling of a short warm-up request."""
 
 
 def _ends(generation_config: Any, tokenizer: Any) -> frozenset[int]:
-    """The tokens that end an answer: those of generation_config.json, and the tokenizer's own."""
+    """The end tokens: those of generation_config.json, and the tokenizer's."""
     named = generation_config.eos_token_id
     many = named if isinstance(named, list) else [named]
     return frozenset(int(token) for token in (*many, tokenizer.eos_token_id) if token is not None)

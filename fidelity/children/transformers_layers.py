@@ -1,4 +1,4 @@
-"""What transformers made of a model's layers, read from the modules: each way to quantize leaves a class of its own."""
+"""How transformers loaded a model's layers, from their modules: each quantization method has its own class."""
 
 import re
 from collections import Counter
@@ -8,13 +8,13 @@ from fidelity.children.vllm_layers import float_name, gguf_name, torchao_format
 from fidelity.children.wire import LayerRecord, layer_records
 
 HOLDERS = ("Linear", "Embedding", "Conv1D", "Experts")
-"""In the names of modules that hold weights."""
+"""Words in the names of modules with weights."""
 
 
 def layer_groups(model: Any) -> list[LayerRecord]:
     """The layers of a loaded model, grouped by kind and format: the arguments of `LayerGroup`.
 
-    The method is the module's class, or torchao's tensor; the kernel is left to PyTorch and to that class.
+    The method is the module's class, or torchao's tensor class; the kernel depends on PyTorch and that class.
     """
     head = model.get_output_embeddings()
     groups: Counter[tuple[str, str, str | None, str, bool]] = Counter()
@@ -28,7 +28,7 @@ def layer_groups(model: Any) -> list[LayerRecord]:
 
 
 def _has_weights(module: Any) -> bool:
-    """Of its own, as parameters or (GPTQ, AWQ) as packed integers; a rotary embedding has none."""
+    """Whether a module has its own weights: parameters or (GPTQ, AWQ) packed integers. Rotary embeddings have none."""
     return any(True for _ in module.parameters(recurse=False)) or hasattr(module, "qweight")
 
 
@@ -37,7 +37,7 @@ def _kind(name: str) -> str:
 
 
 def _format(module: Any, name: str) -> tuple[str, bool, str]:
-    """The format in the words of `checkpoints.describe`, whether that is quantized, and what does it."""
+    """The format in the terms of `checkpoints.describe`, whether it is quantized, and the method."""
     weight = getattr(module, "weight", None)
     if (scheme := getattr(module, "quantization_scheme", None)) is not None and scheme.weights is not None:
         return _compressed_tensors(scheme), True, f"{name} of compressed-tensors"
@@ -55,7 +55,7 @@ def _format(module: Any, name: str) -> tuple[str, bool, str]:
     number_format, quantized = torchao_format(weight)
     if weight is not None and quantized:
         return number_format, True, f"TorchAO {type(weight.data).__name__}"
-    if weight is not None and not weight.is_floating_point():  # some other way to quantize: its class is its name
+    if weight is not None and not weight.is_floating_point():  # an unknown quantization method, named by its class
         return re.sub("Linear|Embedding", "", name) or name, True, name
     return float_name(getattr(weight, "dtype", None)), False, name
 

@@ -18,11 +18,11 @@ from fidelity.children.vllm_token_scores import in_order, number, token_scores
 from fidelity.children.wire import AloneRequest, JsonRecord, PromptRow, SampledRow, SamplingFields, TorchAOFields
 
 HEARTBEAT_S = 1.0
-"""How often a running chunk says how far it is."""
+"""Seconds between progress reports."""
 
 
 class VllmInProcess:
-    """vLLM's `LLM` and what became known of it while it was loaded."""
+    """vLLM's `LLM`, and the engine's properties that are known after loading."""
 
     def __init__(self, arguments: JsonRecord, torchao: TorchAOFields | None) -> None:
         phases = self._phases = vllm_speed.Phases()
@@ -35,9 +35,9 @@ class VllmInProcess:
         self._context = int(self._llm.llm_engine.model_config.max_model_len)
         self._seats = int(self._llm.llm_engine.vllm_config.scheduler_config.max_num_seqs)
         self._handed = 0
-        """Requests so far: the number of the next one."""
+        """The number of requests so far, which numbers the next one."""
         self.step_seconds = 0.0
-        """Spent inside the engine's own steps since the warm-up."""
+        """Seconds spent in the engine's own steps since the warm-up."""
         self.info = self._describe()
         with phases.timed("warm-up"):
             self._warm_up()
@@ -47,7 +47,7 @@ class VllmInProcess:
     def generate(
         self, rows: list[SampledRow], sampling: SamplingFields, on_progress: ReportProgress
     ) -> Iterator[JsonRecord]:
-        """One record per row, in order: all of them are in the engine at once, behind an empty prefix cache."""
+        """Yield one record per row, in order. All rows are in the engine at once, with an empty prefix cache."""
         self._llm.reset_prefix_cache()
         tokens = [tokenized(self._tokenizer, row, self._context) for row in rows]
         asked = [(ids, row["seed"]) for row, ids in zip(rows, tokens, strict=True) if not isinstance(ids, str)]
@@ -69,17 +69,17 @@ class VllmInProcess:
         logprobs: bool,
         on_progress: ReportProgress,
     ) -> Iterator[JsonRecord]:
-        """One record per row with its `place`, each as soon as it is finished; the engine is kept full.
+        """Yield one record per row with its `place` when it finishes (continuous batching).
 
         Args:
-            rows: Admitted in their order.
-            sampling: How tokens are chosen.
-            at_once: The most in the engine at once; None is as many as it holds (`max_num_seqs`).
-            share: The share of these seats that is used, or of the rows if they are fewer.
-            ramp: How many seats are taken after each of the first steps, as rising shares. From then on a row is
-                admitted whenever another finishes.
-            logprobs: Whether each token's log-probability is computed, which slows a fast GPU down.
-            on_progress: Told about every second.
+            rows: The rows, admitted in this order.
+            sampling: The sampling parameters.
+            at_once: The maximum number of rows in the engine at once; None for its limit (`max_num_seqs`).
+            share: The share of these slots to use, or of the rows if they are fewer.
+            ramp: The slots in use after each of the first steps, as rising shares. Afterwards a row is admitted
+                whenever another one finishes.
+            logprobs: Whether to compute each token's log-probability, which slows down a fast GPU.
+            on_progress: Called about every second.
         """
         self._llm.reset_prefix_cache()
         engine = self._llm.llm_engine
@@ -113,31 +113,31 @@ class VllmInProcess:
                     last_report = time.monotonic()
                     on_progress(finished, tokens)
         finally:
-            if running:  # nobody waits for them any more
+            if running:  # nobody waits for them anymore
                 engine.abort_request(list(running))
 
     def time_alone(
         self, rows: list[PromptRow], requests: list[AloneRequest], on_progress: ReportProgress
     ) -> Iterator[JsonRecord]:
-        """A record per request, see `vllm_speed.answers_alone`: one request at a time, behind an empty prefix cache."""
+        """Yield a record per request, one at a time, with an empty prefix cache; see `vllm_speed.answers_alone`."""
         prompts = [tokenized(self._tokenizer, row, self._context) for row in rows]
         yield from vllm_speed.answers_alone(self._llm, prompts, requests, on_progress)
 
     def account(self, on_progress: ReportProgress) -> Iterator[JsonRecord]:
-        """One record: seconds by phase since the process began, and bytes of weights and KV cache."""
+        """Yield one record: seconds by phase since the process started, and bytes of weights and KV cache."""
         yield {"phases": self._phases.seconds, **vllm_speed.memory(self._llm)}
 
     def score_tokens(
         self, rows: list[PromptRow], continuations: list[list[int]], top_k: int, on_progress: ReportProgress
     ) -> Iterator[JsonRecord]:
-        """One record per row, in order: how likely each token of its continuation is; see `answering.Model`.
+        """Yield one record per row, in order: the scores of its continuation's tokens; see `answering.Model`.
 
-        All of them are in the engine at once, behind an empty prefix cache, as when they are generated. vLLM adds a
-        token of its own, so the context holds one less.
+        All rows are in the engine at once, with an empty prefix cache, as in generation. vLLM adds one token, so the
+        context length is one less.
         """
         if (
             top_k < 0
-        ):  # a limit on what a server's clients may ask, read with each request: nothing that is loaded changes
+        ):  # a limit for a server's clients, which vLLM reads with each request: nothing that is loaded changes
             self._llm.llm_engine.model_config.max_logprobs = -1
         self._llm.reset_prefix_cache()
         prompts = [tokenized(self._tokenizer, row, self._context) for row in rows]
@@ -153,13 +153,13 @@ class VllmInProcess:
                 yield {"prompt_id": row["id"], **token_scores(next(outputs).prompt_logprobs, ids, top_k)}
 
     def token_texts(self, ids: list[int], on_progress: ReportProgress) -> Iterator[JsonRecord]:
-        """One record: how each of these tokens reads by itself."""
+        """Yield one record with the text of each of these tokens."""
         yield {"texts": [self._tokenizer.decode([id_]) for id_ in ids]}
 
     def _run(self, prompts: list[list[int]], sampling: list[JsonRecord], on_progress: ReportProgress) -> Iterator[Any]:
-        """VLLM's own loop over its steps (what `LLM.generate` does), with a sign of life in between.
+        """Run vLLM's loop over its steps, like `LLM.generate`, with progress reports.
 
-        Each prompt has a sampling of its own. Gives the outputs as they finish.
+        Each prompt has its own sampling. Yields the outputs when they finish.
         """
         if not prompts:
             return
@@ -190,7 +190,7 @@ class VllmInProcess:
         return outputs
 
     def _warm_up(self) -> None:
-        """One short request, thrown away: the first one pays for lazy initialisation."""
+        """Run a short request and discard it, since the first request includes lazy initialization."""
         ids = self._tokenizer.encode("a")
         list(self._run([list(ids)], [{"temperature": 0.0, "max_tokens": 2, "logprobs": 0}], lambda *_: None))
 
@@ -212,7 +212,7 @@ class VllmInProcess:
             "context": self._context,
             **tokenizer_record(self._tokenizer),
             "end_tokens": end_tokens(config.model_config, self._tokenizer),
-            "generation_config": {},  # every request says all of its sampling
+            "generation_config": {},  # every request sets all sampling parameters
             **parallelism(config),
             "versions": versions(
                 "torch", "transformers", "compressed-tensors", "torchao", "vllm-gguf-plugin", "vllm-bnb-plugin"
@@ -222,7 +222,7 @@ class VllmInProcess:
 
 
 def _sampling_params(sampling: JsonRecord, *, logprobs: bool) -> Any:
-    """Outputs come whole, once they are finished."""
+    """Return only finished outputs."""
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind
 
@@ -242,7 +242,7 @@ def _generation(prompt_id: str, output: Any) -> JsonRecord:
 
 
 def _torchao_arguments(scheme: str, group_size: int | None) -> JsonRecord:
-    """What vLLM takes to quantize linear layers by torchao while it loads them."""
+    """The arguments with which vLLM quantizes linear layers while loading, with torchao."""
     from torchao.core.config import config_to_dict
 
     as_json = json.dumps(config_to_dict(torchao_config(scheme, group_size)))

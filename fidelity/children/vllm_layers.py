@@ -1,7 +1,7 @@
-"""What vLLM made of a model's layers, read from the loaded model itself: its log says it only in part.
+"""How vLLM loaded a model's layers, from the loaded model, since its log is incomplete.
 
-Runs inside the engine's process (with tensor parallelism in each worker) and imports nothing of vLLM or torch; what it
-reads are attributes that vLLM 0.26 and 0.32 both have.
+It runs in the engine's process (with tensor parallelism, in each worker) and imports neither vLLM nor torch. It reads
+attributes that vLLM 0.26 and 0.32 share.
 """
 
 import re
@@ -12,7 +12,7 @@ from fidelity.children.wire import LayerRecord, layer_records
 
 FLOATS = {"bfloat16": "BF16", "float16": "FP16", "float32": "FP32", "float64": "FP64"}
 NO_LAYERS = ("Attention", "KVCache", "RotaryEmbedding")
-"""Modules with a `quant_method` that hold no weights: they carry the scales of the KV cache."""
+"""Modules with a `quant_method` but without weights: they have the scales of the KV cache."""
 
 
 def layer_groups(model: Any) -> list[LayerRecord]:
@@ -31,7 +31,7 @@ def layer_groups(model: Any) -> list[LayerRecord]:
 
 
 def attention_backend(model: Any) -> str | None:
-    """The engine's name for the backend of the attention layers; None where it doesn't say."""
+    """The engine's name of the attention backend; None if unknown."""
     for module in model.modules():
         if (backend := getattr(module, "attn_backend", None)) is not None:
             return str(backend.get_name())
@@ -46,7 +46,7 @@ def _kind(module: str) -> str:
 
 
 def _kernel(module: Any, method: Any) -> Any:
-    """The object that multiplies: an attribute of the layer's scheme or method whose class is called ...Kernel."""
+    """The kernel: an attribute of the layer's scheme or method whose class is called ...Kernel."""
     for owner in (getattr(module, "scheme", None), method):
         for value in vars(owner).values() if hasattr(owner, "__dict__") else ():
             if type(value).__name__.endswith("Kernel"):
@@ -55,7 +55,7 @@ def _kernel(module: Any, method: Any) -> Any:
 
 
 def _format(module: Any, method: Any, kernel: Any) -> tuple[str, bool]:
-    """What the layer computes in, in the words of `checkpoints.describe`, and whether it is quantized at all."""
+    """The format that the layer computes in, in the terms of `checkpoints.describe`, and whether it is quantized."""
     weight = getattr(module, "weight", None)
     if type(method).__name__.startswith("Unquantized"):
         return float_name(getattr(weight, "dtype", None)), False
@@ -72,7 +72,7 @@ def float_name(dtype: Any) -> str:
 
 
 def _scheme(module: Any, method: Any, kernel: Any) -> str:
-    """From the kernel's own configuration if it has one (mixed precision), else from its name and the scheme's."""
+    """The format from the kernel's configuration (mixed precision), else from its name and the scheme's."""
     name = type(kernel).__name__ if kernel is not None else ""
     scheme = type(getattr(module, "scheme", None) or method).__name__
     config: Any = getattr(kernel, "config", None)
@@ -92,7 +92,7 @@ def _scheme(module: Any, method: Any, kernel: Any) -> str:
 
 
 def torchao_format(weight: Any) -> tuple[str, bool]:
-    """Torchao's word for a scheme (`8da4w`: 8-bit dynamic activations, 4-bit weights), from the weight's own tensor."""
+    """Torchao's name of a scheme (`8da4w`: 8-bit dynamic activations, 4-bit weights), from the weight's tensor."""
     name = type(weight.data if weight is not None else None).__name__
     match = re.search(r"(Intx|Int4|Int8|Float8)", name)
     if match is None:
@@ -109,7 +109,7 @@ def torchao_format(weight: Any) -> tuple[str, bool]:
 
 
 def _gguf(module: Any) -> tuple[str, bool]:
-    """The GGUF's own word for the type of a layer's weights: Q4_1, Q6_K; several where a fused layer mixes them."""
+    """The GGUF type of a layer's weights: Q4_1, Q6_K; several if a fused layer mixes them."""
     types = getattr(getattr(module, "qweight_type", None), "shard_weight_type", None) or {
         0: getattr(getattr(module, "qweight_type", None), "weight_type", None)
     }

@@ -1,4 +1,4 @@
-"""Where the time and the memory of a vLLM engine go, from its own objects; in them vLLM 0.26 and 0.32 are alike."""
+"""Time and memory of a vLLM engine, from its objects, which vLLM 0.26 and 0.32 share."""
 
 import os
 import time
@@ -10,14 +10,14 @@ from fidelity.children.wire import AloneRequest, JsonRecord
 
 
 class Phases:
-    """Seconds by what they were spent on, added up."""
+    """Accumulated seconds by phase."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
     @contextmanager
     def timed(self, phase: str, *, since: float | None = None) -> Iterator[None]:
-        """Add the time that the block takes, or that has gone by `since` (a moment of `time.monotonic`)."""
+        """Add the time of the block, or the time `since` a value of `time.monotonic`."""
         began = time.monotonic() if since is None else since
         yield
         self.add(phase, time.monotonic() - began)
@@ -30,15 +30,15 @@ class Phases:
             self.seconds.pop(phase, None)
 
     def move(self, seconds: float, *, out_of: str, to: str) -> None:
-        """Call a part of one phase another."""
+        """Move some seconds from one phase to another."""
         self.add(out_of, -seconds)
         self.add(to, seconds)
 
 
 def process_started() -> float:
-    """When this process began, as a moment of `time.monotonic`; now where the system doesn't tell."""
+    """The start of this process, as a value of `time.monotonic`; now if unknown."""
     try:
-        with open("/proc/self/stat") as stat:  # noqa: PTH123 - nothing but this module is loaded yet
+        with open("/proc/self/stat") as stat:  # noqa: PTH123 - only this module is loaded yet
             ticks = int(stat.read().rpartition(")")[2].split()[19])
     except OSError:
         return time.monotonic()
@@ -47,14 +47,14 @@ def process_started() -> float:
 
 
 def compile_seconds(llm: Any) -> float:
-    """What of loading was torch.compile; 0 with eager kernels."""
+    """The seconds of loading that torch.compile took; 0 with eager kernels."""
     return float(getattr(llm.llm_engine.vllm_config.compilation_config, "compilation_time", 0.0))
 
 
 def next_step(engine: Any) -> str:
-    """What the engine's next step belongs to: `prefill` while it holds a prompt that has no token yet.
+    """The phase of the engine's next step: `prefill` if any prompt in it has no token yet.
 
-    Such a step may generate for other prompts at the same time.
+    Such a step can generate for other prompts at the same time.
     """
     processor = getattr(engine, "output_processor", None)
     if processor is None:
@@ -64,15 +64,17 @@ def next_step(engine: Any) -> str:
 
 
 def memory(llm: Any) -> dict[str, int | None]:
-    """Bytes of the weights and of the KV cache; None where vLLM keeps no such number (its CPU build, of weights)."""
+    """Bytes of the weights and the KV cache; None if vLLM doesn't know (in its CPU build, the weights)."""
     return {"weights": _weights(llm), "kv_cache": _kv_cache(llm)}
 
 
 def _weights(llm: Any) -> int | None:
-    """What the workers saw the device's memory grow by while the weights were loaded."""
+    """The growth of device memory while the workers loaded the weights."""
     try:
         used = llm.collective_rpc(_model_memory)
-    except Exception:  # engines differ in what may be sent to a worker, and a run doesn't fail for want of a number
+    except (
+        Exception
+    ):  # engines differ in what can be sent to a worker, and a run must not fail because of a missing number
         return None
     return None if any(one is None for one in used) else sum(used)
 
@@ -83,7 +85,7 @@ def _model_memory(worker: Any) -> int | None:
 
 
 def _kv_cache(llm: Any) -> int | None:
-    """Over all workers. After 0.26 the tensors lie in one allocation, whose size each of them states."""
+    """The KV cache of all workers. After 0.26 its tensors share one allocation, and each reports its size."""
     try:
         tensors = llm.llm_engine.engine_core.engine_core.scheduler.kv_cache_config.kv_cache_tensors
         workers = int(llm.llm_engine.vllm_config.parallel_config.world_size)
@@ -95,9 +97,9 @@ def _kv_cache(llm: Any) -> int | None:
 
 
 def answer_alone(llm: Any, prompt: list[int], *, tokens: int, name: str) -> list[float]:
-    """When each token came, in seconds since the request, with nothing else in the engine and no prefix cached.
+    """The time of each token, in seconds since the request, with nothing else in the engine and no prefix cached.
 
-    The answer goes on through the end of the sequence, so that all models generate as much.
+    End tokens are ignored, so all models generate the same number of tokens.
     """
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind
@@ -117,14 +119,14 @@ def answer_alone(llm: Any, prompt: list[int], *, tokens: int, name: str) -> list
 def answers_alone(
     llm: Any, prompts: list[list[int] | str], requests: list[AloneRequest], on_progress: Callable[[int, int], None]
 ) -> Iterator[JsonRecord]:
-    """A record for each request, in order, with when its tokens came.
+    """Yield a record for each request, in order, with the times of its tokens.
 
     Args:
         llm: vLLM's `LLM`.
-        prompts: Token ids; or, of a prompt that can't be asked, why.
-        requests: `row`, the number of the prompt, `tokens` to generate, and `length`, the tokens to which the prompt is
-            cut or padded with the other prompts' (None leaves it as it is).
-        on_progress: Told how many requests are answered, and how many tokens that were.
+        prompts: Token ids, or why a prompt can't be used.
+        requests: `row`, the index of the prompt; `tokens` to generate; `length`, to which the prompt is cut or padded
+            with other prompts' tokens (None: unchanged).
+        on_progress: Called with the numbers of finished requests and tokens.
     """
     context = int(llm.llm_engine.model_config.max_model_len)
     filler = [token for prompt in prompts if not isinstance(prompt, str) for token in prompt]
@@ -134,7 +136,7 @@ def answers_alone(
         if not isinstance(prompt, str) and length is not None:
             prompt = padded(prompt, filler, length)
         if not isinstance(prompt, str) and len(prompt) + request["tokens"] > context:
-            prompt = f"{len(prompt)} tokens and an answer of {request['tokens']}: the context holds {context}"
+            prompt = f"{len(prompt)} tokens and an answer of {request['tokens']}: the context length is {context}"
         if isinstance(prompt, str):
             yield {"failure": prompt}
             continue
@@ -145,7 +147,7 @@ def answers_alone(
 
 
 def padded(prompt: list[int], filler: list[int], length: int) -> list[int]:
-    """Exactly so many tokens: the prompt, repeated texts after it, or its beginning."""
+    """Exactly this many tokens: the prompt followed by repeated texts, or its start."""
     text = list(prompt)
     while filler and len(text) < length:
         text += filler[: length - len(text)]

@@ -1,4 +1,4 @@
-"""What vLLM says of the tokens of a prompt (`prompt_logprobs`), as the arrays of a record."""
+"""vLLM's scores of a prompt's tokens (`prompt_logprobs`), as the arrays of a record."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,12 +8,12 @@ from fidelity.children.wire import JsonRecord
 
 
 def number(output: Any) -> int:
-    """Of its request; they are numbered in the order in which they were handed in."""
+    """The number of its request, in the order of submission."""
     return int(output.request_id)
 
 
 def in_order(outputs: Iterator[Any], first: int) -> Iterator[Any]:
-    """Outputs in the order of their requests, each as soon as those before it are there: they are large."""
+    """Yield outputs in the order of their requests, as early as possible, since they are large."""
     early: dict[int, Any] = {}
     for output in outputs:
         early[number(output)] = output
@@ -23,10 +23,10 @@ def in_order(outputs: Iterator[Any], first: int) -> Iterator[Any]:
 
 
 def token_scores(prompt_logprobs: Any, continuation: list[int], top_k: int) -> JsonRecord:
-    """The arrays of a record of `force`, from the `FlatLogprobs` of a prompt that ends with the continuation.
+    """The arrays of a record of `score_tokens`, from the `FlatLogprobs` of a prompt that ends with the continuation.
 
-    Each position has the token's own entry and then the most likely ones. vLLM counts tokens that are equally likely
-    into a rank; here, as far as they are told, only those that are more likely come before a token.
+    Each position has the token's entry and then the most likely ones. vLLM counts equally likely tokens into a rank;
+    here only more likely tokens count, as far as they are known.
     """
     import numpy as np
 

@@ -1,13 +1,13 @@
-"""What goes between an engine and its child process: a JSON object a line.
+"""The messages between an engine and its child process: one JSON object per line.
 
-Only the standard library is needed, since a child may run in another environment's Python.
+Only the standard library is used, since a child can run in another environment's Python.
 """
 
 from collections import Counter
 from typing import Any, TypedDict
 
 JsonRecord = dict[str, Any]
-"""An object that a child sends, in the form that `answering.Model` gives for each request."""
+"""An object from a child, in the format that `answering.Model` defines for each request."""
 
 
 class PromptRow(TypedDict):
@@ -15,19 +15,19 @@ class PromptRow(TypedDict):
 
     id: str
     text: str
-    """For a model without a chat template."""
+    """The prompt for a model without a chat template."""
     messages: list[dict[str, str]]
-    """For one with it: `role` and `content` of each turn."""
+    """The prompt for a model with a chat template: `role` and `content` of each turn."""
 
 
 class SampledRow(PromptRow):
-    """A prompt that is to be answered."""
+    """A prompt to answer."""
 
     seed: int
 
 
 class SamplingFields(TypedDict, total=False):
-    """How tokens are chosen: the fields of the run's sampling, but for `repeats`."""
+    """The fields of the run's sampling, except `repeats`."""
 
     temperature: float
     max_tokens: int
@@ -40,21 +40,21 @@ class SamplingFields(TypedDict, total=False):
 
 
 class TorchAOFields(TypedDict):
-    """How torchao quantizes while a model loads."""
+    """torchao's settings for quantizing while loading."""
 
     scheme: str
     group_size: "int | None"
 
 
 class AloneRequest(TypedDict):
-    """A request that is timed with nothing else in the engine."""
+    """A request to time with nothing else in the engine."""
 
     row: int
-    """The prompt's number in the rows."""
+    """The prompt's index in the rows."""
     tokens: int
-    """To generate."""
+    """The number of tokens to generate."""
     length: "int | None"
-    """Tokens to which the prompt is cut or padded; None leaves it as it is."""
+    """The length to which the prompt is cut or padded, in tokens; None: unchanged."""
 
 
 class LayerRecord(TypedDict):
@@ -76,7 +76,7 @@ class LayerCounts(TypedDict):
 
 
 def layer_records(groups: "Counter[tuple[str, str, str | None, str, bool]]") -> "list[LayerRecord]":
-    """Groups of layers, counted by kind, format, kernel, method and whether they are quantized; the largest first."""
+    """Groups of layers by kind, format, kernel, method and quantization, the largest first."""
     return [
         {"kind": kind, "format": format_, "kernel": kernel, "method": method, "quantized": quantized, "count": count}
         for (kind, format_, kernel, method, quantized), count in groups.most_common()

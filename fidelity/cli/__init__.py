@@ -1,6 +1,6 @@
-"""The command line: arguments and exit codes, a module for each group of commands.
+"""The command line: arguments and exit codes, one module per group of commands.
 
-0 pass (or no gate asked for), 1 fail, 2 could not judge, and every error that isn't a verdict; Ctrl-C 130.
+0: pass, or no gate was given. 1: fail. 2: could not judge, or any error. 130: Ctrl-C.
 """
 
 import argparse
@@ -32,12 +32,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         pass
     except Exception:
         echo(traceback.format_exc(), to=sys.stderr)
-        echo("fidelity: this is a defect of fidelity's; please report it with the lines above", to=sys.stderr)
+        echo("fidelity: internal error; please report it with the lines above", to=sys.stderr)
     return COULD_NOT_JUDGE
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="fidelity", description="Does a quantized model still say the same things?")
+    parser = argparse.ArgumentParser(
+        prog="fidelity", description="Measure how a quantized model's outputs diverge from the original model's."
+    )
     parser.add_argument("--version", action="version", version=f"fidelity {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for group in (comparing, studying, gating, recommending, exporting, listing, showing, inspecting, tokens):

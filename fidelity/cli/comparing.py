@@ -31,15 +31,21 @@ if TYPE_CHECKING:
 
 def add_to(commands: Commands) -> None:
     """Add these commands to the parser's."""
-    compare = commands.add_parser("compare", help="generate what is missing, and compare candidates with a baseline")
-    compare.add_argument("baseline", type=Path, help="the baseline's YAML file")
-    compare.add_argument("candidates", type=Path, nargs="+", help="a candidate's YAML file")
-    compare.add_argument(
-        "--metric", action="append", metavar="KIND", help="score only this kind of metric (repeatable)"
+    compare = commands.add_parser(
+        "compare", help="compare candidates with a baseline, generating the runs that are missing"
     )
-    compare.add_argument("--gate", type=Path, metavar="FILE", help="judge by this gate.yaml: exit 0, 1 or 2")
+    compare.add_argument("baseline", type=Path, help="the baseline's YAML file")
+    compare.add_argument("candidates", type=Path, nargs="+", help="one or more candidates' YAML files")
     compare.add_argument(
-        "--until-decided", action="store_true", help="generate candidates only as far as the gate needs to decide"
+        "--metric", action="append", metavar="KIND", help="score only this metric (repeatable; see: fidelity metrics)"
+    )
+    compare.add_argument(
+        "--gate", type=Path, metavar="FILE", help="judge with this gate.yaml; exit code 0 pass, 1 fail, 2 inconclusive"
+    )
+    compare.add_argument(
+        "--until-decided",
+        action="store_true",
+        help="stop generating a candidate as soon as the gate can decide (needs --gate)",
     )
     compare.add_argument(
         "--interleave",
@@ -48,7 +54,7 @@ def add_to(commands: Commands) -> None:
         const=3,
         default=0,
         metavar="ROUNDS",
-        help="measure the runs in turn, A B A B, each round with engines opened anew (3 rounds)",
+        help="time the runs in turn (A B A B), opening the engines again for each round (default: 3 rounds)",
     )
     add_reports(compare)
     compare.set_defaults(command=_compare)
@@ -56,9 +62,12 @@ def add_to(commands: Commands) -> None:
     generate = commands.add_parser("generate", help="generate one run and its controls")
     generate.add_argument("run", type=Path, help="the run's YAML file")
     generate.add_argument(
-        "--baseline", type=Path, metavar="YAML", help="generate it as a candidate of this run: on its prompts"
+        "--baseline",
+        type=Path,
+        metavar="YAML",
+        help="generate it as a candidate of this baseline, with its prompts and sampling",
     )
-    generate.add_argument("--profile", action="store_true", help="say where the time went")
+    generate.add_argument("--profile", action="store_true", help="print where the time was spent")
     generate.set_defaults(command=_generate)
 
     for command in (compare, generate):
@@ -96,10 +105,10 @@ def _compare(chosen: argparse.Namespace) -> int:
 
 
 def _readable(paths: Sequence[Path]) -> tuple[list["RunConfig"], dict[str, str]]:
-    """The candidates whose files can be read, and by file name why others can't.
+    """Read the candidates' files. Returns the configs, and the error of each file that can't be read.
 
     Raises:
-        ConfigError: None of them can.
+        ConfigError: None of the files can be read.
     """
     from fidelity.config import load_run
 
@@ -119,7 +128,7 @@ def _readable(paths: Sequence[Path]) -> tuple[list["RunConfig"], dict[str, str]]
 def _measure_in_turn(
     result: "ComparisonSet", baseline: "RunConfig", candidates: Sequence["RunConfig"], store: "Store", rounds: int
 ) -> None:
-    """The baseline and all that was compared with it."""
+    """Measure the baseline and the candidates that were compared with it, in turn."""
     from fidelity.config import candidate_of
     from fidelity.price.interleaved import measure_in_turn
 
@@ -156,7 +165,7 @@ def _generate(chosen: argparse.Namespace) -> int:
 
 
 def metrics_of(baseline: "RunConfig", kinds: Sequence[str] | None = None) -> list["Metric"]:
-    """The metrics that are asked for: by --metric, else by the baseline's YAML, else the default set."""
+    """The chosen metrics: those of --metric, else of the baseline's YAML, else the default set."""
     from fidelity.comparison.metric_choice import choose_metrics
 
     return choose_metrics(baseline, kinds, on_left_out=lambda text: echo(f"fidelity: {text}", to=sys.stderr))

@@ -10,24 +10,26 @@ from fidelity.cli.terminal import echo
 
 def add_to(commands: Commands) -> None:
     """Add these commands to the parser's."""
-    baseline = commands.add_parser("baseline", help="keep a baseline and its controls as files to commit")
+    baseline = commands.add_parser("baseline", help="export a baseline and its controls as files to commit")
     baselines = baseline.add_subparsers(required=True, metavar="COMMAND")
-    export = baselines.add_parser("export", help="write them into a directory, for {kind: stored, path: DIR}")
-    export.add_argument("run", type=Path, help="the baseline's YAML file; what is missing is generated")
+    export = baselines.add_parser("export", help="write them to a directory, to use as {kind: stored, path: DIR}")
+    export.add_argument("run", type=Path, help="the baseline's YAML file; missing runs are generated")
     export.add_argument("directory", type=Path, metavar="DIR")
-    export.add_argument("--replace", action="store_true", help="promote this baseline over the one that is there")
+    export.add_argument("--replace", action="store_true", help="replace the baseline that is already there")
     export.set_defaults(command=_export)
-    fit = baselines.add_parser("check", help="say whether an exported baseline still fits, and what differs")
+    fit = baselines.add_parser("check", help="check whether an exported baseline still matches")
     fit.add_argument("directory", type=Path, metavar="DIR")
-    fit.add_argument("run", type=Path, nargs="?", help="the baseline's YAML file as it is now (else as it was)")
+    fit.add_argument(
+        "run", type=Path, nargs="?", help="the baseline's current YAML file (default: the one it was exported with)"
+    )
     fit.set_defaults(command=_check)
     for command in (export, fit):
         add_limit(command)
         add_store(command)
-    prompts = commands.add_parser("export-prompts", help="write a run's prompts as its model gets them")
-    prompts.add_argument("run", type=Path, help="a run's YAML file")
-    prompts.add_argument("file", type=Path, metavar="FILE", help="a .jsonl or .parquet file")
-    prompts.add_argument("--openai-batch", action="store_true", help="as the input file of an OpenAI batch (.jsonl)")
+    prompts = commands.add_parser("export-prompts", help="write a run's prompts as the model receives them")
+    prompts.add_argument("run", type=Path, help="the run's YAML file")
+    prompts.add_argument("file", type=Path, metavar="FILE", help="the file to write (.jsonl or .parquet)")
+    prompts.add_argument("--openai-batch", action="store_true", help="write the input file of an OpenAI batch (.jsonl)")
     add_limit(prompts)
     prompts.set_defaults(command=_export_prompts)
 
@@ -41,7 +43,7 @@ def _export(chosen: argparse.Namespace) -> int:
     runs = generate(config, store=open_store(chosen.store), listener=ProgressBar(), limit=chosen.limit)
     export(runs, chosen.directory, replace=chosen.replace)
     controls = f"{len(runs) - 1} control" + ("" if len(runs) == 2 else "s")
-    echo(f"{chosen.directory}: {runs[0].name} and {controls}; commit it, and compare with {{kind: stored, path: ...}}")
+    echo(f"{chosen.directory}: {runs[0].name} and {controls}; commit it, and use it as {{kind: stored, path: ...}}")
     return OK
 
 
@@ -52,7 +54,7 @@ def _export_prompts(chosen: argparse.Namespace) -> int:
 
     config = load_run(chosen.run)
     if chosen.openai_batch and chosen.file.suffix != ".jsonl":
-        raise ConfigError(f"{chosen.file}: the input file of an OpenAI batch is a .jsonl file")
+        raise ConfigError(f"{chosen.file}: --openai-batch writes JSONL; give the file the extension .jsonl")
     rows = (batch_rows if chosen.openai_batch else rendered_rows)(config, limit=chosen.limit)
     write_rows(rows, chosen.file)
     echo(f"{chosen.file}: {len(rows)} prompts; compare the answers with {{kind: recorded, path: ...}}")
@@ -71,8 +73,10 @@ def _check(chosen: argparse.Namespace) -> int:
         echo(f"{words[finding.fits]:10}  {finding.what}{': ' if finding.detail else ''}{finding.detail}")
     differs = [finding.what for finding in findings if finding.fits is False]
     if differs:
-        echo(f"{chosen.directory}: does not fit any more ({', '.join(differs)}); export anew with --replace")
+        echo(f"{chosen.directory}: no longer matches ({', '.join(differs)}); export it again with --replace")
         return COULD_NOT_JUDGE
-    unknown = " as far as can be told here" if any(finding.fits is None for finding in findings) else ""
-    echo(f"{chosen.directory}: fits{unknown}")
+    unknown = (
+        " as far as it can be checked on this machine" if any(finding.fits is None for finding in findings) else ""
+    )
+    echo(f"{chosen.directory}: matches{unknown}")
     return OK

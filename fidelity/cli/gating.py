@@ -13,27 +13,44 @@ from fidelity.errors import ConfigError
 
 def add_to(commands: Commands) -> None:
     """Add these commands to the parser's."""
-    gate = commands.add_parser("gate", help="judge a comparison that lies in a store, or begin a gate.yaml with it")
+    gate = commands.add_parser("gate", help="judge a stored comparison, or write a first gate.yaml for it")
     gates = gate.add_subparsers(required=True, metavar="COMMAND")
-    check = gates.add_parser("check", help="judge again, without a model")
-    check.add_argument("comparison", type=Path, metavar="COMPARISON", help="its directory, DIR/comparisons/NAME")
-    check.add_argument("--gate", type=Path, required=True, metavar="FILE", help="the gate.yaml")
+    check = gates.add_parser("check", help="judge a stored comparison again; no model is needed")
+    check.add_argument(
+        "comparison", type=Path, metavar="COMPARISON", help="the comparison's directory, DIR/comparisons/NAME"
+    )
+    check.add_argument("--gate", type=Path, required=True, metavar="FILE", help="the gate file (gate.yaml)")
     add_reports(check)
     check.set_defaults(command=_check)
 
-    init = gates.add_parser("init", help="propose a gate.yaml from a comparison's floor and prompts")
-    init.add_argument("comparison", type=Path, metavar="COMPARISON", help="its directory, DIR/comparisons/NAME")
+    init = gates.add_parser("init", help="propose a gate.yaml from a comparison's floor and number of prompts")
     init.add_argument(
-        "--purpose", choices=("strict", "balanced", "lenient"), default="balanced", help="how much drift is acceptable"
+        "comparison", type=Path, metavar="COMPARISON", help="the comparison's directory, DIR/comparisons/NAME"
     )
-    init.add_argument("--margin", type=_limit, action="append", metavar="COLUMN=X", help="a margin that is wanted")
-    init.add_argument("--breaks", type=_limit, action="append", metavar="CHECK=X", help="a share of breaks, the same")
+    init.add_argument(
+        "--purpose",
+        choices=("strict", "balanced", "lenient"),
+        default="balanced",
+        help="how much drift is acceptable (balanced)",
+    )
+    init.add_argument(
+        "--margin", type=_limit, action="append", metavar="COLUMN=X", help="set this margin yourself (repeatable)"
+    )
+    init.add_argument(
+        "--breaks",
+        type=_limit,
+        action="append",
+        metavar="CHECK=X",
+        help="set this limit on breaks yourself (repeatable)",
+    )
     init.add_argument("--output", type=Path, default=Path("gate.yaml"), metavar="FILE", help="(gate.yaml)")
     init.set_defaults(command=_init)
 
-    history = commands.add_parser("history", help="a gate's numbers over the past comparisons of a baseline")
-    history.add_argument("baseline", nargs="?", help="a run's name or id (that of the newest comparison)")
-    history.add_argument("--gate", type=Path, required=True, metavar="FILE", help="the gate.yaml")
+    history = commands.add_parser("history", help="show a gate's numbers over the past comparisons of a baseline")
+    history.add_argument(
+        "baseline", nargs="?", help="the baseline's name or id (default: that of the newest comparison)"
+    )
+    history.add_argument("--gate", type=Path, required=True, metavar="FILE", help="the gate file (gate.yaml)")
     history.add_argument("--json", type=Path, metavar="FILE", help="write the entries, unrounded, as JSON")
     add_store(history)
     history.set_defaults(command=_history)
@@ -61,9 +78,9 @@ def _init(chosen: argparse.Namespace) -> int:
         breaks=dict(chosen.breaks or ()),
     )
     if chosen.output.exists():
-        raise ConfigError(f"{chosen.output}: is there already, and is not overwritten; name another with --output")
+        raise ConfigError(f"{chosen.output}: already exists and is not overwritten; choose another file with --output")
     write(chosen.output, text)
-    echo(f"{chosen.output}: written, for a {chosen.purpose} purpose; read the reasons in it, then delete 'provisional'")
+    echo(f"{chosen.output}: written (purpose: {chosen.purpose}); read its reasons, then delete the line 'provisional'")
     return OK
 
 
@@ -87,5 +104,5 @@ def _limit(text: str) -> tuple[str, float]:
     except ValueError:
         value = 0.0
     if not (name and 0 < value < float("inf")):
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=X with a number X above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form NAME=X with a number X above 0")
     return name, value

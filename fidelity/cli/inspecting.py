@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 def add_to(commands: Commands) -> None:
     """Add these commands to the parser's."""
     inspect = commands.add_parser(
-        "inspect", help="what a checkpoint is, without loading it, or what a run really ran; of two, what differs"
+        "inspect", help="show a checkpoint's format without loading it, or what a run ran with; for two, what differs"
     )
     inspect.add_argument(
         "what", metavar="MODEL_OR_RUN", help="a directory, a GGUF file, a Hub id, or a run's directory"
     )
-    inspect.add_argument("other", metavar="QUANTIZED", nargs="?", help="a second one, to be shown beside the first")
+    inspect.add_argument("other", metavar="QUANTIZED", nargs="?", help="a second checkpoint, to compare with the first")
     inspect.add_argument("--revision", help="the Hub revision")
     inspect.add_argument(
-        "--no-kernels", action="store_true", help="don't ask this machine's vLLM (a quarter of a minute)"
+        "--no-kernels", action="store_true", help="don't ask the installed vLLM which kernels it would use (saves 15 s)"
     )
-    inspect.add_argument("--json", type=Path, metavar="FILE", help="write what was found as JSON")
+    inspect.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
     inspect.set_defaults(command=_inspect)
 
 
@@ -58,7 +58,7 @@ def _inspect(chosen: argparse.Namespace) -> int:
 
 
 def _show_two(inspections: "Sequence[Inspection]", differences: "Sequence[Contrast]", console: "Console") -> None:
-    """What both are, and what differs; then whether a comparison could tell it from drift."""
+    """Print both checkpoints, their differences, and whether a comparison could separate these from drift."""
     from rich.table import Table
     from rich.text import Text
 
@@ -75,27 +75,27 @@ def _show_two(inspections: "Sequence[Inspection]", differences: "Sequence[Contra
     console.print(table)
     marked = [difference.what for difference in differences if difference.inconclusive]
     summary = (
-        f"(*) drift can't be told apart from {len(marked)} of these: a fail would be inconclusive, unless it is "
-        f"declared (compares: template, finetune, ...)"
+        f"(*) {len(marked)} of these can't be separated from drift: a fail would be inconclusive unless you declare "
+        f"them (compares: template, finetune, ...)"
         if marked
-        else "nothing differs but how the weights are stored"
+        else "only the format of the weights differs"
     )
     console.print(Text(summary))
 
 
 def _facts(anatomy: "Anatomy") -> dict[str, object]:
-    """A checkpoint's facts, by name; None where its files don't state one."""
+    """A checkpoint's properties by name; None where its files don't state one."""
     checkpoint, bits, cache = anatomy.checkpoint, anatomy.bits_per_weight, anatomy.kv_cache
     known = (cache.fault or f"scales: {cache.scales}") if cache and cache.scales else ""
     return {
         "format": checkpoint.format,
-        "made up of": checkpoint.composition or checkpoint.format,
+        "composition": checkpoint.composition or checkpoint.format,
         "architecture": anatomy.architecture,
         "parameters": f"{checkpoint.parameters:,}" if checkpoint.parameters else None,
         "bytes": f"{checkpoint.bytes:,}" if checkpoint.bytes else None,
         "bits per weight": f"{bits:.2f}" if bits else None,
         "KV cache": cache
-        and f"{cache.bytes_per_token:,} bytes a token in {cache.dtype} ({cache.counted}){'; ' if known else ''}{known}",
+        and f"{cache.bytes_per_token:,} bytes per token in {cache.dtype} ({cache.counted}){known and '; '}{known}",
         "activations": anatomy.activations,
         "sparsity": anatomy.sparsity or "none",
         "vocabulary": anatomy.vocabulary,
@@ -107,7 +107,7 @@ def _facts(anatomy: "Anatomy") -> dict[str, object]:
 
 
 def _embeddings(anatomy: "Anatomy") -> str | None:
-    """Their schemes, and whether lm_head shares them."""
+    """The schemes of embeddings and lm_head, and whether they are shared."""
     schemes = {stored.kind: stored.scheme for stored in anatomy.parts if stored.kind in ("embedding", "lm_head")}
     if not schemes:
         return None
@@ -116,7 +116,7 @@ def _embeddings(anatomy: "Anatomy") -> str | None:
 
 
 def _show(inspection: "Inspection", console: "Console") -> None:
-    """The checkpoint, its layers, vLLM's kernels, and what ran: as far as each is known."""
+    """Print the checkpoint, its layers, vLLM's kernels, and what ran, as far as each is known."""
     from rich.table import Table
     from rich.text import Text
 

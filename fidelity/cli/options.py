@@ -1,4 +1,4 @@
-"""What the commands share: arguments that mean the same everywhere, the store, and files that are written."""
+"""Arguments that several commands share, opening the store, and writing files."""
 
 import argparse
 from pathlib import Path
@@ -20,13 +20,13 @@ def add_store(command: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path("fidelity-store"),
         metavar="DIR",
-        help="where runs are kept (fidelity-store)",
+        help="the directory for runs and scores (default: fidelity-store)",
     )
 
 
 def add_limit(command: argparse.ArgumentParser) -> None:
     """`--limit N`."""
-    command.add_argument("--limit", type=positive, metavar="N", help="only the first N prompts")
+    command.add_argument("--limit", type=positive, metavar="N", help="use only the first N prompts")
 
 
 def add_keep_failures(command: argparse.ArgumentParser) -> None:
@@ -39,16 +39,16 @@ def add_keep_failures(command: argparse.ArgumentParser) -> None:
 
 
 def open_store(root: Path) -> "Store":
-    """The store in a directory that may not be there yet."""
+    """Open the store in a directory, which need not exist yet."""
     from fidelity.store.store import Store
 
     if root.exists() and not root.is_dir():
-        raise ConfigError(f"{root}: is a file; --store names a directory")
+        raise ConfigError(f"{root}: is a file; give --store a directory")
     return Store(root)
 
 
 def write(path: Path, text: str) -> None:
-    """Write a file that was asked for."""
+    """Write a report's file."""
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
@@ -56,10 +56,10 @@ def write(path: Path, text: str) -> None:
 
 
 def check_writable(path: Path, option: str) -> None:
-    """See that a file can be written, and make the folders that it lies in.
+    """Check that a file can be written, and create its folders.
 
     Raises:
-        ConfigError: It can't be.
+        ConfigError: The file can't be written.
     """
     try:
         existed = path.exists()
@@ -69,7 +69,7 @@ def check_writable(path: Path, option: str) -> None:
         if not existed:
             path.unlink()
     except OSError as error:
-        raise ConfigError(f"{option} {path}: can't be written ({error.strerror}); name a file that can be") from error
+        raise ConfigError(f"{option} {path}: can't be written ({error.strerror}); choose another path") from error
 
 
 def positive(text: str) -> int:

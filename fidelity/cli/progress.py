@@ -1,4 +1,4 @@
-"""How far a command is, for whoever waits in front of it."""
+"""Progress of a command, on stderr."""
 
 import sys
 import time
@@ -20,7 +20,7 @@ class ProgressBar:
     def progress(self, run: str, done: int, total: int, tokens: int, seconds: float) -> None:
         finished = done >= total
         if not seconds:
-            self._before = done  # what an earlier command has done says nothing about the speed of this one
+            self._before = done  # prompts that an earlier command finished don't count toward the speed of this one
         if not finished and time.monotonic() < self._due:
             return
         self._due = time.monotonic() + (0.5 if self._live else 10)

@@ -16,13 +16,15 @@ NONE_PASSES = 1
 
 def add_to(commands: Commands) -> None:
     """Add this command to the parser's."""
-    recommend = commands.add_parser("recommend", help="the candidate that takes least, of those that a gate lets pass")
-    recommend.add_argument("store", type=Path, metavar="STORE", help="where comparisons lie")
-    recommend.add_argument("--within", type=Path, required=True, metavar="FILE", help="the gate.yaml that must pass")
+    recommend = commands.add_parser("recommend", help="recommend the cheapest candidate that passes a gate")
+    recommend.add_argument("store", type=Path, metavar="STORE", help="the store's directory")
     recommend.add_argument(
-        "--minimise", required=True, choices=("bytes", "latency", "cost"), help="what the best takes least of"
+        "--within", type=Path, required=True, metavar="FILE", help="the gate file that a candidate must pass"
     )
-    recommend.add_argument("--baseline", metavar="NAME", help="a run's name or id (that of the newest comparison)")
+    recommend.add_argument("--minimise", required=True, choices=("bytes", "latency", "cost"), help="what to minimize")
+    recommend.add_argument(
+        "--baseline", metavar="NAME", help="the baseline's name or id (default: that of the newest comparison)"
+    )
     recommend.set_defaults(command=_recommend)
 
 
@@ -31,7 +33,7 @@ def _recommend(chosen: argparse.Namespace) -> int:
     from fidelity.price.pareto import recommend
 
     if not chosen.store.is_dir():
-        raise ConfigError(f"{chosen.store}: no such store; name the directory that fidelity compare wrote to")
+        raise ConfigError(f"{chosen.store}: no such store; give the directory that fidelity compare wrote to")
     recommendation = recommend(
         open_store(chosen.store), load_gate(chosen.within), minimise=chosen.minimise, baseline=chosen.baseline
     )
@@ -44,12 +46,12 @@ def _recommend(chosen: argparse.Namespace) -> int:
 
 
 def _lines(recommendation: "Recommendation") -> list[str]:
-    """The recommendation, then every candidate with its verdict and what it takes."""
+    """The recommendation, then every candidate with its verdict and its price."""
     if best := recommendation.best:
         passing = f"of the candidates of {recommendation.baseline} that pass"
-        sentence = f"{best.name}: {passing}, it takes the least ({_takes(best)})"
+        sentence = f"{best.name} has the lowest price {passing} ({_takes(best)})"
         if best.ratio and best.measure and not _saves(best):
-            sentence += f"; but {recommendation.baseline} itself takes no more"
+            sentence += f"; but {recommendation.baseline} itself costs no more"
     elif closest := recommendation.closest:
         sentence = f"No candidate of {recommendation.baseline} passes; {closest.name} came closest"
     else:

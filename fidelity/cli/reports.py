@@ -1,4 +1,4 @@
-"""The forms in which a comparison is told, and the exit code that comes of it."""
+"""Writing the reports of a comparison, and its exit code."""
 
 import argparse
 import json
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 REPORTS = {
     "json": "the numbers, unrounded, as JSON",
-    "markdown": "a report that fits a pull-request comment",
-    "junit": "the gate's lines as test cases, for CI systems",
-    "html": "a report to look through, with every pair; one file that needs no network",
+    "markdown": "a report that fits in a pull-request comment",
+    "junit": "the gate's checks as test cases, for CI systems",
+    "html": "a report with every pair, as one file that needs no network",
 }
 
 
@@ -33,29 +33,29 @@ def add_reports(command: argparse.ArgumentParser) -> None:
     for option, what in REPORTS.items():
         command.add_argument(f"--{option}", type=Path, metavar="FILE", help=f"write {what}")
     command.add_argument(
-        "--published", action="store_true", help="show what others have published of drift, size and speed"
+        "--published", action="store_true", help="also print published results on drift, size and speed"
     )
 
 
 def check_reports(chosen: argparse.Namespace, *, inputs: Sequence[Path]) -> None:
-    """See that every report can be written, and make the folders for it: hours of work may come first.
+    """Check that every report can be written, and create its folders, before hours of work begin.
 
     Raises:
-        ConfigError: One can't be, two are the same file, or one would overwrite an input.
+        ConfigError: A report can't be written, two are the same file, or one would overwrite an input.
     """
     taken = {path.resolve(): f"the command reads {path}" for path in inputs}
     for option in REPORTS:
         if path := getattr(chosen, option):
             if why := taken.get(path.resolve()):
-                raise ConfigError(f"--{option} {path}: would overwrite a file, since {why}; name another")
+                raise ConfigError(f"--{option} {path}: would overwrite a file, since {why}; choose another path")
             taken[path.resolve()] = f"--{option} is written to it"
             check_writable(path, f"--{option}")
 
 
 def report_all(result: "ComparisonSet", gate: "Gate | None", store: "Store", chosen: argparse.Namespace) -> int:
-    """Judge, and say what was found in every form that was asked for; what wasn't compared could not be judged.
+    """Judge, print the tables, and write every requested report. A candidate that was not compared is inconclusive.
 
-    In GitHub Actions the step's summary and an annotation are written unasked. A report that can't be written is an
+    In GitHub Actions the step summary and an annotation are always written. A report that can't be written is an
     error, and changes no verdict.
     """
     from fidelity import report
@@ -85,7 +85,7 @@ def _write_all(
     store: "Store",
     chosen: argparse.Namespace,
 ) -> list[FidelityError]:
-    """Every report that was asked for; returns why some could not be written."""
+    """Write every requested report, and return the errors of those that failed."""
     from fidelity import report
     from fidelity.comparison.history import history
 

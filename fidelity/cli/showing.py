@@ -1,4 +1,4 @@
-"""`fidelity show`: the pairs of a comparison, the worst first, with what changed word by word."""
+"""`fidelity show`: the pairs of a comparison with a word diff, worst first."""
 
 import argparse
 from collections.abc import Sequence
@@ -20,17 +20,23 @@ if TYPE_CHECKING:
 
 WORST = 3
 CONTEXT = 160
-"""Characters that stay of what both texts share, on each side of a change."""
+"""The number of shared characters to show on each side of a change."""
 
 
 def add_to(commands: Commands) -> None:
     """Add this command to the parser's."""
     show = commands.add_parser("show", help="print pairs of a comparison with a word diff, conflicts first")
-    show.add_argument("comparison", type=Path, metavar="COMPARISON", help="a directory in comparisons/ of a store")
+    show.add_argument(
+        "comparison", type=Path, metavar="COMPARISON", help="the comparison's directory, DIR/comparisons/NAME"
+    )
     which = show.add_mutually_exclusive_group()
-    which.add_argument("--worst", type=positive, default=WORST, metavar="N", help=f"the N worst pairs ({WORST})")
-    which.add_argument("--prompt", metavar="ID", help="the pairs of one prompt, whole")
-    which.add_argument("--conflict", choices=KINDS, metavar="KIND", help=f"all pairs with one: {', '.join(KINDS)}")
+    which.add_argument(
+        "--worst", type=positive, default=WORST, metavar="N", help=f"the N worst pairs (default: {WORST})"
+    )
+    which.add_argument("--prompt", metavar="ID", help="the pairs of this prompt, in full")
+    which.add_argument(
+        "--conflict", choices=KINDS, metavar="KIND", help=f"all pairs with a conflict of this kind: {', '.join(KINDS)}"
+    )
     show.set_defaults(command=_show)
 
 
@@ -50,7 +56,7 @@ def _show(chosen: argparse.Namespace) -> int:
 
 
 def _chosen(result: "ComparisonSet", chosen: argparse.Namespace) -> "Sequence[Pair]":
-    """The pairs that were asked for, in the reports' order.
+    """The requested pairs, in the reports' order.
 
     Raises:
         ConfigError: There is no such prompt, or conflicts were not scored.
@@ -76,7 +82,7 @@ def _chosen(result: "ComparisonSet", chosen: argparse.Namespace) -> "Sequence[Pa
 
 
 def _shown(pair: "Pair", *, whole: bool) -> "Text":
-    """The prompt's name, its conflicts, and both texts as one, with what only one of them has in brackets and color."""
+    """The prompt's id, its conflicts, and a diff of both texts that marks differences with brackets and color."""
     from rich.text import Text
 
     from fidelity.outside.strings import one_line
@@ -101,7 +107,7 @@ def _shown(pair: "Pair", *, whole: bool) -> "Text":
 
 
 def _elided(piece: "Piece", *, first: bool, last: bool) -> str:
-    """A long stretch that both texts share, cut in its middle."""
+    """Text that both answers share, with its middle left out if it is long."""
     if piece.kind != "both" or len(piece.text) <= 3 * CONTEXT:
         return piece.text
     before, after = ("" if first else piece.text[:CONTEXT]), ("" if last else piece.text[-CONTEXT:])

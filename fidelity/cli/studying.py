@@ -23,19 +23,21 @@ from fidelity.errors import MissingPackageError
 def add_to(commands: Commands) -> None:
     """Add these commands to the parser's."""
     study = commands.add_parser(
-        "study", help="compare many sizes and formats: run what is missing, go on after failures"
+        "study", help="compare many sizes and formats: run what is missing, continue after failures"
     )
     study.add_argument("study", type=Path, help="the study's YAML file")
-    study.add_argument("--dry-run", action="store_true", help="only say what would run, how large it is and how long")
+    study.add_argument("--dry-run", action="store_true", help="only print what would run, its size and its duration")
     add_limit(study)
     add_keep_failures(study)
     add_store(study)
     study.set_defaults(command=_study)
 
-    dashboard = commands.add_parser("dashboard", help="look at a store in the browser, on this machine only")
+    dashboard = commands.add_parser("dashboard", help="open a store in the browser, on this machine only")
     add_store(dashboard)
     dashboard.add_argument("--port", type=positive, default=8501, metavar="N", help="(8501)")
-    dashboard.add_argument("--gate", type=Path, metavar="FILE", help="judge what belongs to no study by this gate.yaml")
+    dashboard.add_argument(
+        "--gate", type=Path, metavar="FILE", help="the gate file for comparisons that belong to no study"
+    )
     dashboard.set_defaults(command=_dashboard)
 
 
@@ -61,12 +63,12 @@ def _study(chosen: argparse.Namespace) -> int:
     for cell in cells:
         how = f"failed: {cell.why}" if cell in failed else f"compared: {cell.comparison}"
         echo(f"{cell.family}: {cell.candidate}: {how}")
-    echo(f"{len(cells) - len(failed)} of {len(cells)} compared; to look at: fidelity dashboard --store {store.root}")
+    echo(f"{len(cells) - len(failed)} of {len(cells)} compared; to view them: fidelity dashboard --store {store.root}")
     return COULD_NOT_JUDGE if failed else OK
 
 
 def _dashboard(chosen: argparse.Namespace) -> int:
-    """Streamlit in this process: headless, on loopback, reporting to nobody."""
+    """Run Streamlit in this process: headless, on loopback, without telemetry."""
     from fidelity import dashboard
 
     if find_spec("streamlit") is None:
@@ -76,7 +78,7 @@ def _dashboard(chosen: argparse.Namespace) -> int:
         os.environ[dashboard.GATE] = str(chosen.gate.resolve())
     from fidelity.dashboard import pages
 
-    pages.load()  # before the server is up, so that the first visitor doesn't wait for it
+    pages.load()  # before the server is up, so the first visitor doesn't wait for it
     from streamlit.web import cli
 
     door = Path(dashboard.__file__).with_name("app.py")

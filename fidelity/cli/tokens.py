@@ -13,18 +13,22 @@ if TYPE_CHECKING:
     from fidelity.tokens.statistics import KlStatistics
 
 SHOWN = (0.999, 0.99, 0.9, 0.5)
-"""Quantiles in the table; JSON has all of them."""
+"""The quantiles in the table; the JSON has all of them."""
 SURVIVAL_AT = (4, 16, 64, 256)
-"""Tokens after which the table says what share of the answers is still the baseline's."""
+"""The positions at which the table gives the share of answers that still equal the baseline's."""
 
 
 def add_to(commands: Commands) -> None:
     """Add this command to the parser's."""
     tokens = commands.add_parser(
-        "tokens", help="a comparison token by token: llama.cpp's statistics, and where the answers part"
+        "tokens", help="show a comparison token by token: llama.cpp's statistics and first divergences"
     )
-    tokens.add_argument("comparison", type=Path, metavar="COMPARISON", help="a directory in comparisons/ of a store")
-    tokens.add_argument("--json", type=Path, metavar="FILE", help="write every number, and every parting, as JSON")
+    tokens.add_argument(
+        "comparison", type=Path, metavar="COMPARISON", help="the comparison's directory, DIR/comparisons/NAME"
+    )
+    tokens.add_argument(
+        "--json", type=Path, metavar="FILE", help="write every number and every first divergence as JSON"
+    )
     tokens.set_defaults(command=_tokens)
 
 
@@ -53,34 +57,34 @@ def _tokens(chosen: argparse.Namespace) -> int:
     if report.noise is not None:
         console.print(
             Text(
-                f"Near tie: the baseline preferred its token by at most {report.noise:.3g} nats, as far as the gap "
-                f"between its first and second token moves in the controls (99 % of tokens)."
+                f"Near tie: the baseline preferred its token by at most {report.noise:.3g} nats, which is how much the "
+                f"gap between its first and second token varies in the controls (99 % of tokens)."
             )
         )
     return OK
 
 
 def _facts(of_run: "RunTokens") -> dict[str, str]:
-    """What the table says of one run; the names of llama.cpp's tool where it has one."""
+    """One run's row of the table, with the names of llama.cpp's tool where it has one."""
     statistics, survival = of_run.statistics, of_run.survival
     near = [divergence.near_tie for divergence in of_run.divergences]
     ties = f"{sum(map(bool, near))} of {len(near)}" if near and None not in near else "-"
     facts = {
         "tokens": str(statistics.tokens),
         "perplexity of the baseline's tokens": f"{statistics.perplexity:.4f}",
-        "ratio to the baseline's own": f"{statistics.perplexity_ratio:.5f}",
+        "ratio to the baseline's perplexity": f"{statistics.perplexity_ratio:.5f}",
         "mean Δp": f"{statistics.mean_delta_p:+.3%}",
         "RMS Δp": f"{statistics.rms_delta_p:.3%}",
         "same top p": f"{statistics.same_top:.3%}",
-        "EAR, from below and above": f"{statistics.acceptance:.4f} to {statistics.acceptance_upper:.4f}",
+        "EAR, lower and upper bound": f"{statistics.acceptance:.4f} to {statistics.acceptance_upper:.4f}",
         "EAR, exact": "-" if statistics.acceptance_exact is None else f"{statistics.acceptance_exact:.4f}",
     }
     facts |= {f"KLD, lower bound: {name}": fact for name, fact in _of_kl(statistics.kl_lower_bound).items()}
     facts["KLD, lower bound: tail mass"] = f"{statistics.tail_mass:.3%}"
     facts |= {f"KLD, exact: {name}": fact for name, fact in _of_kl(statistics.kl).items()}
-    facts["answers that part"] = f"{len(survival.diverged_at)} of {survival.answers}"
-    facts["of these at a near tie"] = ties
-    return facts | {f"not parted after {n} tokens": f"{survival.share_at(n - 1):.1%}" for n in SURVIVAL_AT}
+    facts["diverging answers"] = f"{len(survival.diverged_at)} of {survival.answers}"
+    facts["diverging at a near tie"] = ties
+    return facts | {f"identical after {n} tokens": f"{survival.share_at(n - 1):.1%}" for n in SURVIVAL_AT}
 
 
 def _of_kl(kl: "KlStatistics | None") -> dict[str, str]:

@@ -1,1 +1,1 @@
-"""Outputs of runs, paired, scored and compared."""
+"""Pairing, scoring and comparing the outputs of runs."""

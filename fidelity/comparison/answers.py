@@ -1,4 +1,4 @@
-"""What a run answered: its outcomes, with the thinking of a reasoning model kept apart from the answer."""
+"""A run's answers: its outcomes, with a reasoning model's thinking separated from the answer."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,21 +11,21 @@ from fidelity.text.thinking import ReasoningFormat, detect_format, split
 
 
 class Answers(NamedTuple):
-    """A run's outcomes in the order of the store; each generation's `text` is the answer alone."""
+    """A run's outcomes in the order of the store. Each generation's `text` is only the answer."""
 
     outcomes: Sequence[Response]
     reasoning_format: ReasoningFormat
-    """What told thinking from answer."""
+    """How thinking was separated from the answer."""
 
 
 def answers_of(run: Run, reasoning: Reasoning, *, like: tuple[Run, ReasoningFormat] | None = None) -> Answers:
-    """A run as it is compared: what its engine didn't keep apart is split here, as the whole run shows how.
+    """Return a run's answers. If its engine didn't separate the thinking, the format is detected from the whole run.
 
     Args:
         run: The run.
-        reasoning: What the user says of it.
-        like: Another run with its habit, which is this one's too if both had the same chat template: a copy that
-            never ends its thinking doesn't show by itself that it thinks.
+        reasoning: The format that the user configured.
+        like: Another run whose reasoning format applies here too if both have the same chat template. A candidate
+            that never ends its thinking doesn't show by itself that it thinks.
     """
     outcomes = run.outcomes()
     generations = [outcome for outcome in outcomes if isinstance(outcome, Generation)]
@@ -42,7 +42,7 @@ def answers_of(run: Run, reasoning: Reasoning, *, like: tuple[Run, ReasoningForm
 
 
 def without_thinking(outcome: Response, reasoning_format: ReasoningFormat) -> Response:
-    """An outcome of a run with this habit, its thinking apart from its answer."""
+    """An outcome of a run with this reasoning format, with its thinking separated from its answer."""
     if not isinstance(outcome, Generation) or reasoning_format.form is None:
         return outcome
     thinking, answer = split(outcome.text, reasoning_format)
@@ -54,6 +54,6 @@ def _template(run: Run) -> str | None:
 
 
 def _opened(run: Run, reasoning: Reasoning) -> bool | None:
-    """Whether the prompts of the run ended in an opening tag, where the engine has told how they end."""
+    """Whether the run's prompts ended with an opening tag, if the engine reported how they end."""
     end = run.manifest.engine.prompt_end
     return None if end is None else end.rstrip().endswith(reasoning.tags[0])

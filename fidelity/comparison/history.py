@@ -1,4 +1,4 @@
-"""Trends: a gate's numbers over the past comparisons of a baseline that lie in a store."""
+"""Trends: a gate's numbers over the stored comparisons of a baseline."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,32 +12,32 @@ from fidelity.store.store import Store
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """One candidate that was compared, judged by the gate of today."""
+    """One compared candidate, judged with the current gate."""
 
     created: str
     """When the comparison was made, ISO 8601 in UTC."""
     baseline: str
-    """The baseline run's id: a baseline that was generated anew is another one."""
+    """The baseline run's id. A regenerated baseline has another id."""
     candidate: str
     comparison: str
     """The comparison's directory in the store."""
     prompts: int
     verdict: Verdict | None
-    """None where it can't be judged by this gate: `why_not` has the reason."""
+    """None if this gate can't judge it; `why_not` has the reason."""
     why_not: str = ""
 
 
 def history(
     store: Store, gate: Gate, *, baseline: str | None = None, newest: int | None = None, together: bool = False
 ) -> list[HistoryEntry]:
-    """The comparisons of a baseline, oldest first, all judged by one gate, so that they can be set side by side.
+    """Judge all comparisons of a baseline with one gate, oldest first.
 
     Args:
-        store: Where the comparisons lie.
+        store: The store with the comparisons.
         gate: The gate.
-        baseline: A run's name, or its id; the baseline of the newest comparison if not given.
-        newest: Only so many of the newest; all if not given.
-        together: Whether all verdicts are to hold together, since one of the candidates will be chosen.
+        baseline: A run's name or id. Default: the baseline of the newest comparison.
+        newest: Only this many of the newest comparisons. Default: all.
+        together: Whether the verdicts hold simultaneously, because one of the candidates will be chosen.
 
     Raises:
         ConfigError: There is no comparison with such a baseline.
@@ -55,7 +55,7 @@ def history(
 
 
 def line_titles(entries: Iterable[HistoryEntry]) -> list[str]:
-    """The title of every line that one of the verdicts has, preconditions left out, in the gate's order."""
+    """The titles of all lines of the verdicts, without preconditions, in the gate's order."""
     lines = (line for entry in entries if entry.verdict for line in entry.verdict.lines)
     return list(dict.fromkeys(line.title for line in lines if line.kind != "precondition"))
 
@@ -80,5 +80,5 @@ def _entry(comparison: Comparison, gate: Gate, candidates: int) -> HistoryEntry:
 
 
 def _name(comparison: Comparison) -> str:
-    """A run's id is its name and the beginning of its digest."""
+    """Whether a run's id (its name and the start of its digest) has this name."""
     return comparison.manifest.baseline.rpartition("-")[0]

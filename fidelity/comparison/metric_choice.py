@@ -1,4 +1,4 @@
-"""Which metrics score a comparison: those that are asked for, else the baseline's own, else the default set."""
+"""Choosing a comparison's metrics: the requested ones, else the baseline's, else the default set."""
 
 from collections.abc import Callable, Sequence
 
@@ -11,12 +11,12 @@ from fidelity.metrics import Metric, default_metrics, metric_of_kind
 def choose_metrics(
     baseline: RunConfig, asked: Sequence[str | Metric] | None = None, *, on_left_out: Callable[[str], None]
 ) -> list[Metric]:
-    """The metrics of a comparison.
+    """Return the metrics of a comparison.
 
     Args:
-        baseline: Its `metrics:` are used if none are asked for; of a kind that is asked for, its own parameters are.
+        baseline: Its `metrics:` are used if `asked` is empty. They also give the parameters of the kinds in `asked`.
         asked: Metrics, or their kinds.
-        on_left_out: Called with a sentence for each metric of the default set that this machine can't score.
+        on_left_out: Called with a message for each metric of the default set that this machine can't score.
 
     Raises:
         ConfigError: There is no metric of that kind.

@@ -1,4 +1,4 @@
-"""Joining two runs by prompt id, or saying exactly why they can't be compared."""
+"""Joining two runs by prompt id, or explaining why they can't be compared."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -14,18 +14,18 @@ from fidelity.text.thinking import NO_THINKING, ReasoningFormat
 
 @dataclass(frozen=True, slots=True)
 class Pairing:
-    """The pairs of two runs, in the baseline's order, and the prompts that one of them failed on."""
+    """The pairs of two runs in the baseline's order, and the prompts that failed in one of the runs."""
 
     pairs: tuple[Pair, ...]
     failures: dict[str, str]
-    """The reason by prompt id, of whichever run failed; these prompts have no pair, or one too few."""
+    """The reason by prompt id, whichever run failed. These prompts have no pair, or fewer pairs than repeats."""
     failed_prompts: tuple[str, ...]
-    """Those that the candidate gave no answer to, in one of its repeats at least."""
+    """The prompts for which the candidate lacks an answer in at least one repeat."""
     reasoning_formats: tuple[ReasoningFormat, ReasoningFormat] = (NO_THINKING, NO_THINKING)
-    """How the thinking of the baseline and of the candidate was told from their answers."""
+    """The reasoning formats of the baseline and the candidate."""
 
     def prompt_tokens(self) -> PromptTokens:
-        """How the models of the two runs read the prompts."""
+        """How the models of both runs read the prompts."""
         sides = [(pair.prompt.id, pair.baseline, pair.candidate) for pair in self.pairs]
         known = [(i, a, b) for i, a, b in sides if a.prompt_tokens is not None and b.prompt_tokens is not None]
         hashed = [(i, a, b) for i, a, b in known if a.prompt_hash is not None and b.prompt_hash is not None]
@@ -40,7 +40,7 @@ class Pairing:
         return replace(counts, example=example, baseline_tokens=own.prompt_tokens, other_tokens=other.prompt_tokens)
 
     def same(self) -> Sameness:
-        """Whether both said the very same in every pair."""
+        """Whether both generations are equal in every pair."""
         return Sameness(
             texts=all(_texts(pair.baseline) == _texts(pair.candidate) for pair in self.pairs),
             token_ids=_all_equal((pair.baseline.token_ids, pair.candidate.token_ids) for pair in self.pairs),
@@ -48,7 +48,7 @@ class Pairing:
         )
 
     def spelling_only(self) -> int:
-        """How many answers differ in normalization alone: spaces, apostrophes, hyphens and characters nobody sees."""
+        """The number of answers that differ only in spaces, apostrophes, hyphens or invisible characters."""
         return sum(
             pair.baseline.text != pair.candidate.text
             and normalize(pair.baseline.text) == normalize(pair.candidate.text)
@@ -57,13 +57,12 @@ class Pairing:
 
 
 def pair_runs(baseline: Run, candidate: Run, reasoning: Reasoning | None = None) -> Pairing:
-    """Pair the generations of two runs; a candidate that was asked only a part of the prompts is paired on that part.
+    """Pair the generations of two runs. A candidate with only some of the prompts is paired on those.
 
-    Thinking is kept apart from the answers as `reasoning` says, or as the runs show.
+    Thinking is separated from the answers as `reasoning` configures, or as detected from the runs.
 
     Raises:
-        IncomparableError: They asked different prompts, sampled differently or another number of times, or share no
-            answered prompt.
+        IncomparableError: The runs differ in prompts, sampling or number of repeats, or share no answered prompt.
     """
     _same_sampling(baseline, candidate)
     _same_prompts(baseline, candidate)
@@ -103,18 +102,18 @@ def pair_runs(baseline: Run, candidate: Run, reasoning: Reasoning | None = None)
 def _repeats(
     baseline: Run, candidate: Run, baseline_responses: Iterable[Response], candidate_responses: Iterable[Response]
 ) -> int:
-    """How many answers each prompt was to have: the same number in both runs."""
+    """The number of answers planned per prompt, which must be equal in both runs."""
     counts = [1 + max(outcome.repeat for outcome in outcomes) for outcomes in (baseline_responses, candidate_responses)]
     if counts[0] != counts[1]:
         raise IncomparableError(
-            f"{baseline.name} has {counts[0]} answers to each prompt and {candidate.name} {counts[1]}; only runs "
-            f"with the same number of repeats can be compared"
+            f"{baseline.name} has {counts[0]} answers per prompt and {candidate.name} has {counts[1]}; only runs with "
+            f"the same number of repeats can be compared: generate one of them again"
         )
     return counts[0]
 
 
 def _with_repeats(pairs: Sequence[Pair]) -> tuple[Pair, ...]:
-    """The pairs, each with all that both runs said in the pairs of its prompt."""
+    """The pairs, each with all answers of both runs to its prompt."""
     by_prompt: dict[str, list[Pair]] = {}
     for pair in pairs:
         by_prompt.setdefault(pair.prompt.id, []).append(pair)
@@ -132,9 +131,9 @@ def _same_sampling(baseline: Run, candidate: Run) -> None:
     original, own = baseline.manifest.sampling, candidate.manifest.sampling
     if original and own and original != own:
         fields = [(key, getattr(original, key), getattr(own, key)) for key in Sampling.model_fields]
-        differing = ", ".join(f"{key} {before} against {now}" for key, before, now in fields if before != now)
+        differing = ", ".join(f"{key} {before} and {now}" for key, before, now in fields if before != now)
         raise IncomparableError(
-            f"{baseline.name} and {candidate.name} were sampled differently ({differing}); generate one of them again"
+            f"{baseline.name} and {candidate.name} have different sampling ({differing}); generate one of them again"
         )
 
 
@@ -153,14 +152,14 @@ def _same_prompts(baseline: Run, candidate: Run) -> None:
         for id_ in baseline_prompts
         if id_ in candidate_prompts and baseline_prompts[id_].messages != candidate_prompts[id_].messages
     ]
-    what = "the same ones in another order"
+    what = "the order differs"
     if other:
-        what = f"{other[0]!r} is another text"
+        what = f"the text of {other[0]!r} differs"
     if only:
-        what = f"{len(only)} are in one run only, such as {only[0]!r}"
+        what = f"{len(only)} are in only one run, such as {only[0]!r}"
     raise IncomparableError(
         f"{baseline.name} ({len(baseline_prompts)} prompts) and {candidate.name} ({len(candidate_prompts)} prompts) "
-        "asked different prompts: "
+        "have different prompts: "
         f"{what}; generate both with the same prompt set and the same --limit"
     )
 
@@ -170,6 +169,6 @@ def _texts(generation: Generation) -> tuple[str | None, str]:
 
 
 def _all_equal(sides: Iterable[tuple[Sequence[float] | None, Sequence[float] | None]]) -> bool | None:
-    """None where no pair differs but one can't be told."""
+    """None if no pair is known to differ but some are unknown."""
     known = [None if baseline is None or candidate is None else baseline == candidate for baseline, candidate in sides]
     return False if False in known else None if None in known else True

@@ -1,5 +1,6 @@
-"""A baseline, its controls and its candidates, scored: as it is measured, or read back from the store; and judged."""
+"""A scored baseline with its controls and candidates, computed or read from the store, and the verdicts on it."""
 
+import math
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,8 +11,9 @@ from typing import Literal
 from fidelity.comparison.pairing import Pairing, pair_runs
 from fidelity.config import Compares
 from fidelity.errors import StoreError
-from fidelity.floor import ByPrompt, by_prompt, candidate_by_prompt, summarise
+from fidelity.floor import AmongRuns, ByPrompt, by_prompt, candidate_by_prompt, summarise
 from fidelity.gate import Evidence, Gate, Measured, Verdict, judge
+from fidelity.metrics import every_metric
 from fidelity.outside.paths import inside
 from fidelity.records import Column, PromptTokens, Sameness, SharedAnswers, Side
 from fidelity.store.comparisons import Comparison
@@ -21,7 +23,7 @@ from fidelity.text.thinking import ReasoningFormat
 
 Role = Literal["candidate", "control"]
 CHANCE_SEED = 0
-"""Of the permutation that gives each of the candidate's outputs another prompt's baseline."""
+"""Seed of the permutation that pairs each of the candidate's outputs with another prompt's baseline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +33,9 @@ class ScoredColumn:
     column: Column
     signature: str
     low: Column | None
-    """Where the metric's 0 is: the same column with each of the candidate's outputs against another prompt's baseline.
+    """The chance level: the same column with the candidate's outputs paired with other prompts' baselines.
 
-    None for what is no similarity.
+None for a column that is not a similarity.
     """
 
 
@@ -44,14 +46,18 @@ class Scores:
     baseline: Run
     run: Run
     comparison: Comparison
-    """Where they are in the store, with what else is known of the two."""
+    """The comparison's directory in the store."""
     columns: dict[str, ScoredColumn] = field(default_factory=dict)
     unscored: dict[str, str] = field(default_factory=dict)
-    """Column name to the reason why the whole column could not be scored."""
+    """Why a whole column could not be scored, by column name."""
     inapplicable: dict[str, str] = field(default_factory=dict)
-    """Column name to the reason why it has nothing to say on these two runs (diversity, without repeats)."""
+    """Why a column doesn't apply to these two runs, by column name (diversity, without repeats)."""
     own_controls: tuple["Scores", ...] = ()
-    """A candidate's own controls, compared with the candidate: its own floor, which is shown and not judged."""
+    """The candidate's own controls, compared with the candidate. This floor is shown, not judged."""
+    references: tuple["Scores", ...] = ()
+    """A candidate compared with each of the baseline's controls; empty for comparisons of older versions."""
+    is_reference: bool = False
+    """Whether these are numbers between a control and another run, which only an excess is made of."""
 
     @property
     def prompt_ids(self) -> tuple[str, ...]:
@@ -60,22 +66,22 @@ class Scores:
 
     @property
     def failures(self) -> dict[str, str]:
-        """Why a prompt has no pair, whichever of the two runs failed on it."""
+        """Why a prompt has no pair, by prompt id, whichever run failed."""
         return dict(self.comparison.manifest.failures)
 
     @property
     def failed_prompts(self) -> tuple[str, ...]:
-        """Those that the other run gave no answer to; `failures` has the baseline's too."""
+        """The prompts that the other run didn't answer; `failures` includes those of the baseline."""
         return self.comparison.manifest.failed_prompts
 
     @property
     def same(self) -> Sameness:
-        """Whether both said the very same."""
+        """Whether both runs gave the same answers."""
         return self.comparison.manifest.same
 
     @property
     def compares(self) -> tuple[Compares, ...]:
-        """What the other run's YAML declares; empty for comparisons of older versions."""
+        """`compares:` of the other run's YAML; empty for comparisons of older versions."""
         return self.comparison.manifest.compares
 
     @property
@@ -85,43 +91,45 @@ class Scores:
 
     @property
     def spelling_only(self) -> int | None:
-        """How many answers differ in normalization alone; None where an older version compared them."""
+        """The number of answers that differ only in normalization; None for comparisons of older versions."""
         return self.comparison.manifest.spelling_only
 
     @cached_property
     def by_prompt(self) -> dict[tuple[str, Role], ByPrompt]:
-        """What `values_of` and `control_values_of` have been asked for."""
+        """Cached results of `values_of` and `control_values_of`."""
         return {}
 
     @property
     def reasoning_formats(self) -> tuple[ReasoningFormat, ReasoningFormat]:
-        """How the thinking of the baseline and of the other run is told from their answers."""
+        """The reasoning formats of the baseline and the other run."""
         return self.comparison.manifest.reasoning_formats
 
     @cached_property
     def pairing(self) -> Pairing:
-        """The texts, read when they are asked for."""
+        """The texts, read when first used."""
         return pair_runs(self.baseline, self.run, self.comparison.manifest.reasoning)
 
 
 @dataclass(frozen=True)
 class ComparisonSet:
-    """A baseline, its controls and its candidates, scored."""
+    """A scored baseline with its controls and candidates."""
 
     baseline: Run
     controls: tuple[Scores, ...]
     candidates: tuple[Scores, ...]
     not_compared: dict[str, str] = field(default_factory=dict)
-    """Candidate name to the error that kept it from being compared."""
+    """The errors of candidates that could not be compared, by name."""
+    between_controls: tuple[Scores, ...] = ()
+    """The controls with each other, in the order of `itertools.combinations`; empty with fewer than two of them."""
 
 
 def verdicts(result: ComparisonSet, gate: Gate, *, candidates: int = 1) -> dict[str, Verdict]:
-    """The verdict on every candidate that was compared, by name.
+    """Judge every candidate that was compared.
 
     Args:
-        result: What is judged.
-        gate: What it is held to.
-        candidates: How many are judged together, if that is more than were compared together.
+        result: The comparison.
+        gate: The gate.
+        candidates: The number of candidates judged together, if more than were compared together.
 
     Raises:
         ConfigError: The gate names a column that was not scored, or that can't be judged.
@@ -131,7 +139,7 @@ def verdicts(result: ComparisonSet, gate: Gate, *, candidates: int = 1) -> dict[
 
 
 def evidence_of(result: ComparisonSet, candidate: Scores) -> Evidence:
-    """What a verdict on one candidate rests on."""
+    """The data that one candidate's verdict is based on."""
     columns, unscored = {}, candidate.inapplicable | candidate.unscored
     for name, scored in candidate.columns.items():
         lacking = next((control for control in result.controls if name not in control.columns), None)
@@ -139,11 +147,19 @@ def evidence_of(result: ComparisonSet, candidate: Scores) -> Evidence:
             reasons = lacking.inapplicable | lacking.unscored
             unscored[name] = reasons.get(name, f"the control {lacking.run.name} was not scored on it")
             continue
-        controls = tuple(control_values_of(control, name) for control in result.controls)
+        among = among_runs(result, candidate, name)
         levels = [chance_level(scores, name) for scores in result.controls or (candidate,)]
         known = [level for level in levels if level is not None]
         chance = sum(known) / len(known) if known else chance_level(candidate, name)
-        columns[name] = Measured(scored.column, values_of(candidate, name), controls, chance)
+        controls = tuple(control_values_of(control, name) for control in result.controls)
+        columns[name] = Measured(
+            scored.column,
+            values_of(candidate, name),
+            controls,
+            among=among if among.all_references else None,
+            only_reference=_why_only_reference(candidate, scored) if among.floor and not among.all_references else "",
+            chance=chance,
+        )
     return Evidence(
         candidate=candidate.run.name,
         prompt_ids=tuple(dict.fromkeys([*candidate.prompt_ids, *candidate.failures])),
@@ -164,8 +180,41 @@ def evidence_of(result: ComparisonSet, candidate: Scores) -> Evidence:
     )
 
 
+def _why_only_reference(candidate: Scores, scored: ScoredColumn) -> str:
+    """Why a column with a floor has only the baseline as its reference; empty for token scores, where it should."""
+    kind = scored.signature.partition("|")[0]
+    if any(metric.kind == kind and metric.reads_token_scores for metric in every_metric()):
+        return ""
+    if not candidate.references:
+        return "an older version compared them, with the baseline as the only reference: run fidelity compare again"
+    return "not all of the baseline's runs could be scored on it"
+
+
+def among_runs(result: ComparisonSet, candidate: Scores, name: str) -> AmongRuns:
+    """A column of a candidate with its references, and of these with each other.
+
+    Every run of the baseline is a reference where all of their pairs were scored on the column. It has no floor
+    without a control, and where a control lacks it.
+    """
+    own = values_of(candidate, name)
+    if not result.controls or any(name not in control.columns for control in result.controls):
+        return AmongRuns((own,))
+    floor = floor_values_of(result, name)
+    others = [scores for scores in candidate.references if name in scores.columns]
+    if len(others) < len(result.controls) or len(floor) < math.comb(len(result.controls) + 1, 2):
+        return AmongRuns((own,), floor[: len(result.controls)])
+    return AmongRuns((own, *(values_of(scores, name) for scores in others)), floor)
+
+
+def floor_values_of(result: ComparisonSet, name: str) -> tuple[ByPrompt, ...]:
+    """A column that every control has, over the pairs of the baseline's runs: of all of them where all were scored."""
+    between = [scores for scores in result.between_controls if name in scores.columns]
+    whole = len(between) == math.comb(len(result.controls), 2)
+    return tuple(control_values_of(scores, name) for scores in (*result.controls, *(between if whole else ())))
+
+
 def values_of(candidate: Scores, name: str) -> ByPrompt:
-    """A candidate's column by prompt, repeats averaged; what it alone keeps from being scored counts as the worst."""
+    """A candidate's column by prompt, repeats averaged. An unscored answer that is its own fault counts as worst."""
     key: tuple[str, Role] = name, "candidate"
     if key not in candidate.by_prompt:
         candidate.by_prompt[key] = candidate_by_prompt(candidate.prompt_ids, candidate.columns[name].column)
@@ -173,7 +222,7 @@ def values_of(candidate: Scores, name: str) -> ByPrompt:
 
 
 def control_values_of(control: Scores, name: str) -> ByPrompt:
-    """A control's column by prompt, repeats averaged; a prompt that it can't be scored on is out for everybody."""
+    """A control's column by prompt, repeats averaged. A prompt that a control can't be scored on is excluded."""
     key: tuple[str, Role] = name, "control"
     if key not in control.by_prompt:
         control.by_prompt[key] = by_prompt(control.prompt_ids, control.columns[name].column)
@@ -181,22 +230,27 @@ def control_values_of(control: Scores, name: str) -> ByPrompt:
 
 
 def chance_level(scores: Scores, name: str) -> float | None:
-    """A column's mean between this run's outputs and other prompts' baselines; None for what is no similarity."""
+    """A column's chance level: its mean between answers to different prompts. None if it is not a similarity."""
     low = scores.columns[name].low
-    return None if low is None else summarise(by_prompt(scores.prompt_ids, low), low).value
+    return None if low is None else summarise(AmongRuns((by_prompt(scores.prompt_ids, low),)), low).value
 
 
-def keep(candidate: Scores, controls: Sequence[Scores], *, candidates: int = 1) -> Scores:
-    """Write into a candidate's comparison which controls belong to it, so that it can be read back and judged.
+def keep(
+    candidate: Scores, controls: Sequence[Scores], *, between_controls: Sequence[Scores] = (), candidates: int = 1
+) -> Scores:
+    """Record the controls in a candidate's comparison, so it can be read and judged later.
 
     Args:
-        candidate: The candidate's.
-        controls: Those of the baseline's controls.
-        candidates: How many were compared together.
+        candidate: The candidate's comparison.
+        controls: The comparisons of the baseline's controls.
+        between_controls: The controls with each other.
+        candidates: The number of candidates compared together.
     """
     comparison = candidate.comparison.described(
         controls=[control.comparison.path.name for control in controls],
         own_controls=[control.comparison.path.name for control in candidate.own_controls],
+        references=[reference.comparison.path.name for reference in candidate.references],
+        between_controls=[between.comparison.path.name for between in between_controls],
         shared_answers=tuple(_shared_answers(candidate, control) for control in controls),
         candidates=candidates,
     )
@@ -204,7 +258,7 @@ def keep(candidate: Scores, controls: Sequence[Scores], *, candidates: int = 1) 
 
 
 def _shared_answers(candidate: Scores, control: Scores) -> SharedAnswers:
-    """Texts, with the thinking before them, over the answers that all three runs have."""
+    """The texts, with their thinking, of the answers that all three runs have."""
     answers = {(pair.prompt.id, pair.baseline.repeat): pair.candidate for pair in control.pairing.pairs}
     with_candidate = with_baseline = 0
     for pair in candidate.pairing.pairs:
@@ -218,39 +272,51 @@ def _shared_answers(candidate: Scores, control: Scores) -> SharedAnswers:
 def load_comparison(
     path: Path, *, only: Container[str] | None = None, lows: bool = True, shared: dict[str, Scores] | None = None
 ) -> ComparisonSet:
-    """Read one candidate's comparison back from the store: Parquet and manifests, no model and no metric.
+    """Read one candidate's comparison from the store. No model is loaded and nothing is scored.
 
     Args:
-        path: A directory in `comparisons/` of a store; the runs and the controls' comparisons lie in the same store.
-        only: The columns to read, by name; the others are as if they had not been scored. All of them if not given.
-        lows: Whether the low anchors are read too.
-        shared: Controls that comparisons with the same `only` and `lows` have read already; these are put there too.
+        path: A directory in a store's `comparisons/`. The runs and the controls' comparisons are in the same store.
+        only: The names of the columns to read; others are treated as not scored. Default: all.
+        lows: Whether to read the chance levels too.
+        shared: A cache of controls for comparisons with the same `only` and `lows`; controls read here are added.
 
     Raises:
-        StoreError: It is no comparison of a candidate, or something of it is missing or damaged.
+        StoreError: It is not the comparison of a candidate, or a file is missing or damaged.
     """
     comparison = Comparison(path)
     manifest = None if path.resolve().parent.name == "runs" else comparison.manifest
     if manifest is None or manifest.controls is None:
         raise StoreError(
-            f"{path}: not the comparison of a candidate, or not finished; name a candidate's directory in comparisons/ "
+            f"{path}: not a finished comparison of a candidate; give a candidate's directory in comparisons/ "
             f"of a store (fidelity list shows them), or run fidelity compare again"
         )
     columns, folder = {n: made for n, made in manifest.columns.items() if only is None or n in only}, path.parent
     baseline = Run(_run(path, manifest.baseline))
     shared = {} if shared is None else shared
-    for name in manifest.controls:
+
+    def once(name: str, *, is_reference: bool = False) -> Scores:
         if name not in shared:
-            shared[name] = _scores(baseline, Comparison(inside(folder, name)), columns, lows=lows)
-    controls = tuple(shared[name] for name in manifest.controls)
+            of, reference = Comparison(inside(folder, name)), baseline
+            if is_reference:
+                reference = Run(_run(path, of.manifest.baseline))
+            shared[name] = _scores(reference, of, columns, lows=lows and not is_reference, is_reference=is_reference)
+        return shared[name]
+
+    controls = tuple(map(once, manifest.controls))
     run = Run(_run(path, manifest.candidate))
     own = tuple(_scores(run, Comparison(inside(folder, name)), columns, lows=lows) for name in manifest.own_controls)
     candidate = _scores(baseline, comparison, columns, lows=lows, own_controls=own)
-    return ComparisonSet(baseline, controls, (_with_sides(candidate, controls),))
+    references = tuple(once(name, is_reference=True) for name in manifest.references)
+    return ComparisonSet(
+        baseline,
+        controls,
+        (replace(_with_sides(candidate, controls), references=references),),
+        between_controls=tuple(once(name, is_reference=True) for name in manifest.between_controls),
+    )
 
 
 def _with_sides(candidate: Scores, controls: Sequence[Scores]) -> Scores:
-    """The same, where an earlier version kept no sides: a prompt that all controls are scored on is the candidate's."""
+    """Fill in the sides that older comparisons lack: "candidate" for prompts that all controls are scored on."""
     columns = {}
     for name, scored in candidate.columns.items():
         column, floor = scored.column, [control_values_of(c, name) for c in controls if name in c.columns]
@@ -265,14 +331,14 @@ def _with_sides(candidate: Scores, controls: Sequence[Scores]) -> Scores:
 
 
 def chance_signature(signature: str) -> str:
-    """What the low anchors of a metric with this signature are kept under."""
+    """The signature under which the chance levels of a metric are stored."""
     return f"{signature}|low:{CHANCE_SEED}"
 
 
 def scored_columns(
     comparison: Comparison, signature: str, *, only: Container[str] | None = None, lows: bool = True
 ) -> dict[str, ScoredColumn]:
-    """What a metric with this signature has left in the store, or `only` some of it, by the column's own name."""
+    """The stored columns of a metric with this signature, or `only` some of them, by column name."""
     chance_columns = comparison.columns(chance_signature(signature), only=only) if lows else None
     low = {column.name: column for column in chance_columns or ()}
     return {
@@ -288,6 +354,7 @@ def _scores(
     *,
     lows: bool,
     own_controls: tuple[Scores, ...] = (),
+    is_reference: bool = False,
 ) -> Scores:
     manifest = comparison.manifest
     wanted: dict[str, set[str]] = {}
@@ -307,6 +374,7 @@ def _scores(
         unscored={name: why for name, why in manifest.unscored.items() if name not in loaded},
         inapplicable={name: why for name, why in manifest.inapplicable.items() if name not in loaded},
         own_controls=own_controls,
+        is_reference=is_reference,
     )
 
 

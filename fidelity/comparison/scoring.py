@@ -1,4 +1,4 @@
-"""Scoring runs: all pairs of a metric in one call, so that each text is read once; the store keeps what is scored."""
+"""Scoring runs: each metric gets all pairs in one call, so each text is read once. Scores go to the store."""
 
 import hashlib
 import json
@@ -25,15 +25,15 @@ from fidelity.store.store import Store
 from fidelity.store.token_scores import StoredScores, both_scored, together
 
 RECORDED: dict[Need, str] = {"token_ids": "token ids", "finish_reason": "finish reasons"}
-"""What of a generation an engine or a recording may leave out, and its name for people."""
+"""Fields of a generation that an engine or a recording can leave out, with their names in messages."""
 
 
 def check_can_be_scored(metric: Metric) -> None:
-    """Whether all that the metric needs of this machine is here, found out without loading any of it.
+    """Check that the packages and the encoder that a metric needs are available, without loading them.
 
     Raises:
         MissingPackageError: A package is missing; the message names the extra that brings it.
-        ConfigError: The encoder can't be had.
+        ConfigError: The encoder is not available.
     """
     metric.require_packages()
     if isinstance(metric, EncoderMetric):
@@ -41,7 +41,7 @@ def check_can_be_scored(metric: Metric) -> None:
 
 
 def ready(metric: Metric, store: Store) -> Metric:
-    """The metric with its encoder bound, where it needs one; nothing heavy is loaded until a text must be encoded."""
+    """Return the metric with its encoder, if it needs one. The encoder is loaded when a text is first encoded."""
     check_can_be_scored(metric)
     if not isinstance(metric, EncoderMetric):
         return metric
@@ -49,19 +49,19 @@ def ready(metric: Metric, store: Store) -> Metric:
 
 
 def offered(metric: Metric) -> dict[str, Column]:
-    """The columns that a metric may give, empty: its own, and those of what is scored in its place."""
+    """The columns that a metric can give, without values, including those of metrics scored in its place."""
     fallback = metric.fallback()
     own = {metric.named(column.name): column for column in metric.score([])}
     return own | (offered(fallback) if fallback else {})
 
 
 def columns_of(metrics: Iterable[Metric]) -> dict[str, Column]:
-    """All columns that they may give, empty, by name."""
+    """All columns that the metrics can give, without values, by name."""
     return {name: column for metric in metrics for name, column in offered(metric).items()}
 
 
 def addable(metrics: Sequence[Metric]) -> dict[str, str]:
-    """Columns that none of the metrics gives, each with the line that adds it, and what this machine lacks for it."""
+    """Explain how to add each column that no metric gives, and what this machine lacks for it."""
     have = columns_of(metrics)
     lines: dict[str, str] = {}
     for metric in every_metric():
@@ -69,11 +69,11 @@ def addable(metrics: Sequence[Metric]) -> dict[str, str]:
             f", {name}: {name.upper()}" for name, field in type(metric).model_fields.items() if field.is_required()
         )
         entry = f"{{kind: {metric.kind}{given}}}" if given else metric.kind
-        how = f"add `- {entry}` to 'metrics:' in the baseline's YAML, or name it with --metric {metric.kind}"
+        how = f"add `- {entry}` to 'metrics:' in the baseline's YAML, or use --metric {metric.kind}"
         try:
             check_can_be_scored(metric)
         except FidelityError as error:
-            how += f"; before that: {error}"
+            how += f"; first: {error}"
         lines |= {name: how for name in offered(metric) if name not in have.keys() | lines.keys()}
     return lines
 
@@ -85,14 +85,15 @@ def begin(
     reasoning: Reasoning | None = None,
     *,
     compares: Sequence[Compares] = (),
+    is_reference: bool = False,
 ) -> Scores:
-    """Two runs that can be compared, with a place in the store for their numbers.
+    """Pair two runs and create their comparison in the store.
 
-    How thinking is told from answers is no part of a run: another `reasoning` is another comparison of the same runs.
-    `compares` is what the other run's YAML declares.
+    `reasoning` doesn't belong to a run: another value gives another comparison of the same runs. `compares` is the
+    declaration in the other run's YAML. `is_reference`: see `Scores`.
 
     Raises:
-        IncomparableError: They asked different prompts, sampled differently, or share no answered prompt.
+        IncomparableError: The runs differ in prompts or sampling, or share no answered prompt.
     """
     pairing = pair_runs(baseline, other, reasoning)
     options = None if reasoning in (None, Reasoning()) else reasoning.model_dump(mode="json")
@@ -113,11 +114,11 @@ def begin(
         compares=tuple(compares),
         reasoning_formats=pairing.reasoning_formats,
     )
-    return Scores(baseline, other, store.comparison(baseline, other, manifest, digest))
+    return Scores(baseline, other, store.comparison(baseline, other, manifest, digest), is_reference=is_reference)
 
 
 def _sameness(pairing: Pairing, baseline: Run, other: Run) -> Sameness:
-    """Equal texts without log-probabilities of their own are told apart by what both models make of their tokens."""
+    """Whether both runs are equal. If texts are equal and have no log-probabilities, token scores decide."""
     same = pairing.same()
     if not same.texts or same.logprobs is not None:
         return same
@@ -128,13 +129,14 @@ def _sameness(pairing: Pairing, baseline: Run, other: Run) -> Sameness:
 
 
 def score(scores: Sequence[Scores], metrics: Sequence[Metric], *, anchors: bool = True) -> None:
-    """Put the columns of all metrics into each of the scores; controls and candidates alike.
+    """Add the columns of all metrics to the scores of controls and candidates.
 
-    Without `anchors` the low anchors are left out, for a look at numbers that are thrown away.
+    References get no chance levels and no token scores, which are only of the baseline's tokens. `anchors=False` skips
+    the chance levels, for intermediate looks, which discard their numbers.
     """
     for metric in metrics:
         chosen: Metric | None = metric
-        waiting = _applicable(metric, scores)
+        waiting = _applicable(metric, [s for s in scores if not (s.is_reference and metric.reads_token_scores)])
         while chosen and waiting:
             reasons = [_unmet(chosen, one) for one in waiting]
             for one, reason in zip(waiting, reasons, strict=True):
@@ -153,7 +155,7 @@ def score(scores: Sequence[Scores], metrics: Sequence[Metric], *, anchors: bool 
 
 
 def _applicable(metric: Metric, scores: Sequence[Scores]) -> list[Scores]:
-    """Those of the scores that the metric is about; into the others goes why not."""
+    """The scores that the metric applies to; the reason is recorded in the others."""
     reasons = [metric.inapplicable(one.pairing.pairs) for one in scores]
     for one, reason in zip(scores, reasons, strict=True):
         if reason:
@@ -162,7 +164,7 @@ def _applicable(metric: Metric, scores: Sequence[Scores]) -> list[Scores]:
 
 
 def _describe(scores: Scores) -> None:
-    """Keep which column came of which metric, beside what earlier commands have scored."""
+    """Record which metric gave which column, in addition to what earlier commands scored."""
     made = {name: ColumnSource(signature=s.signature, column=s.column.name) for name, s in scores.columns.items()}
     scores.comparison.updated(
         lambda before: {
@@ -175,7 +177,7 @@ def _describe(scores: Scores) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """Pairs whose columns are kept together."""
+    """The number of pairs per stored part of a column."""
 
     comparison: Comparison
     signature: str
@@ -183,9 +185,9 @@ class _Batch:
 
 
 def _add_token_scores(metric: Metric, one: Scores) -> None:
-    """Put the columns of a metric that reads forced scores into one of the scores, an answer at a time.
+    """Add the columns of a metric that reads token scores, one answer at a time.
 
-    They have no low anchor: a model forced on another prompt's answer says nothing.
+    They have no chance level: teacher forcing on the answer to another prompt is meaningless.
     """
     both = together(one.baseline, one.run, whole_vocabulary="whole_vocabulary" in metric.needs)
     assert not isinstance(both, str)
@@ -200,7 +202,7 @@ def _add_token_scores(metric: Metric, one: Scores) -> None:
 
 
 def _score_tokens(metric: Metric, pair: Pair, baseline: StoredScores, candidate: StoredScores) -> list[Column]:
-    """The columns of one pair; unscored where one model has no scores of the tokens that the baseline generated."""
+    """The columns of one pair; unscored if one of the runs has no token scores for it."""
     tokens, key = pair.baseline.token_ids or (), (pair.prompt.id, pair.baseline.repeat)
     scores = [stored.get(*key) for stored in (baseline, candidate)]
     own, other = (s if s and list(s.token_ids) == list(tokens[: len(s.token_ids)]) else None for s in scores)
@@ -211,13 +213,13 @@ def _score_tokens(metric: Metric, pair: Pair, baseline: StoredScores, candidate:
 
 
 def _is_scored(comparison: Comparison, signature: str) -> bool:
-    """Whether the store has a metric's columns, with whose answer leaves a pair unscored, as older versions had not."""
+    """Whether the store has a metric's columns, with the side of each unscored pair (older versions have no sides)."""
     columns = comparison.columns(signature)
     return columns is not None and not any(c.sides is None and None in c.values for c in columns)
 
 
 def _joined(parts: Sequence[Column]) -> Column:
-    """The columns of single pairs as one."""
+    """Join the columns of single pairs."""
     weights = None if parts[0].weights is None else tuple(column.weights[0] for column in parts if column.weights)
     sides = tuple(column.sides[0] if column.sides else None for column in parts)
     values = tuple(column.values[0] for column in parts)
@@ -225,14 +227,15 @@ def _joined(parts: Sequence[Column]) -> Column:
 
 
 def _add(metric: Metric, named: Callable[[str], str], scores: Sequence[Scores], *, anchors: bool) -> None:
-    """Put a metric's columns, and the low anchors of its similarities, into every one of the scores."""
-    metric = metric.fit([pair for one in scores for pair in one.pairing.pairs])
+    """Add a metric's columns, and the chance levels of its similarities, to all scores."""
+    own = [one for one in scores if not one.is_reference]
+    metric = metric.fit([pair for one in own or scores for pair in one.pairing.pairs])
     signature = metric.signature()
     batches = [_Batch(one.comparison, signature, one.pairing.pairs) for one in scores]
     if anchors and any(column.better == "higher" for column in metric.score([])):
         batches += [
             _Batch(one.comparison, chance_signature(signature), _with_other_baselines(one.pairing.pairs))
-            for one in scores
+            for one in own
             if len(set(one.prompt_ids)) > 1
         ]
     _score_missing(metric, batches)
@@ -263,9 +266,9 @@ def _sliced(column: Column, own: slice) -> Column:
 
 
 def _with_other_baselines(pairs: Sequence[Pair]) -> list[Pair]:
-    """Each candidate's output with another prompt's baseline, by a seeded permutation without fixed points.
+    """Pair each of the candidate's outputs with another prompt's baseline, by a seeded derangement.
 
-    All repeats of a prompt get the other prompt's, in turn where it has fewer.
+    All repeats of a prompt are paired with the other prompt's repeats, cyclically if it has fewer.
     """
     by_prompt: dict[str, list[Pair]] = {}
     for pair in pairs:
@@ -283,7 +286,7 @@ def _with_other_baselines(pairs: Sequence[Pair]) -> list[Pair]:
 
 
 def _unmet(metric: Metric, scores: Scores) -> str | None:
-    """Why these two runs can't be scored with this metric; None where they can."""
+    """Why these two runs can't be scored with this metric; None if they can."""
     if "token_ids" not in metric.needs and not metric.reads_token_scores:
         return None
     if reason := _lacking(frozenset({"token_ids"}), scores):
@@ -299,7 +302,7 @@ def _unmet(metric: Metric, scores: Scores) -> str | None:
 
 
 def _lacking(needs: frozenset[Need], scores: Scores) -> str | None:
-    """Which of the two runs has, in none of its answers, what is needed of a generation; None where both have it."""
+    """The message about a run without a needed field in any answer; None if both runs have it."""
     for need, words in RECORDED.items():
         for run, side in ((scores.baseline, "baseline"), (scores.run, "candidate")):
             if need in needs and all(getattr(getattr(pair, side), need) is None for pair in scores.pairing.pairs):

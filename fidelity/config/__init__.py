@@ -1,4 +1,4 @@
-"""The YAML of a run as frozen models: what to generate, with what, and what to hold it against."""
+"""A run's YAML file as frozen models: the model, the engine, the prompts, and the control."""
 
 from fidelity.config.compares import KINDS, Compares, Declared
 from fidelity.config.engines import (

@@ -1,4 +1,4 @@
-"""What a comparison is about, as a user declares it: in a gate file, or in a candidate's YAML."""
+"""The declared difference between a candidate and its baseline: `compares:` in a gate file or a candidate's YAML."""
 
 from typing import Annotated, Any, Literal, get_args
 
@@ -17,7 +17,7 @@ Compares = Literal[
     "provider",
     "finetune",
 ]
-"""In what a candidate is meant to differ from its baseline."""
+"""How a candidate is meant to differ from its baseline."""
 KINDS: tuple[Compares, ...] = get_args(Compares)
 
 
@@ -25,9 +25,9 @@ def _one_or_several(value: Any) -> Any:
     several = (value,) if isinstance(value, str) else value
     for kind in several if isinstance(several, list | tuple) else ():
         if kind not in KINDS:
-            raise ValueError(f"unknown {kind!r}{nearest(str(kind), KINDS)}")
+            raise ValueError(f"unknown kind {kind!r}{nearest(str(kind), KINDS)}")
     return several
 
 
 Declared = Annotated[tuple[Compares, ...], BeforeValidator(_one_or_several)]
-"""One of them, or a list."""
+"""One kind, or a list of kinds."""

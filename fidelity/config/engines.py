@@ -1,4 +1,4 @@
-"""What answers the prompts, as a user writes it: one frozen model for each kind of engine."""
+"""The `engine:` mapping of a run's YAML: one frozen model for each kind of engine."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
@@ -12,7 +12,7 @@ from fidelity.schema import JsonObject, Settings
 
 
 class TorchAO(Settings):
-    """Quantization by torchao while the model loads; linear layers only, embeddings and lm_head stay as they are."""
+    """Quantization by torchao while the model loads. Linear layers only: embeddings and lm_head are not quantized."""
 
     scheme: Literal["int8wo", "int4wo", "8da8w", "8da4w"]
     """`int8wo`, `int4wo`: weights only; `8da8w`, `8da4w`: with 8-bit activations, scaled token by token while serving.
@@ -30,38 +30,38 @@ class TorchAO(Settings):
     @model_validator(mode="after")
     def _no_groups_of_8_bit_weights(self) -> Self:
         if self.group_size is not None and "4" not in self.scheme:
-            raise ValueError(f"{self.scheme} has one scale per output channel: leave 'group_size' out")
+            raise ValueError(f"{self.scheme} has one scale per output channel: remove 'group_size'")
         return self
 
 
 class ChildProcess(Settings):
-    """An engine in a child process of its own."""
+    """An engine that runs in its own child process."""
 
     deadline: float = Field(default=600.0, gt=0)
-    """Seconds without progress after which the engine is given up; it can't change an output."""
+    """Stop the engine after this many seconds without progress. It can't change an output."""
     env: dict[str, str] = Field(default_factory=dict)
     """Environment variables of the child process (`VLLM_CPU_INT4_W4A8: "0"`)."""
 
     def decisive(self) -> JsonObject:
-        """What of it can change an output, as plain data."""
+        """The settings that can change an output, as plain data."""
         return self.model_dump(mode="json", exclude={"deadline"})
 
 
 class VllmSettings(ChildProcess):
-    """How vLLM loads a model, wherever it runs."""
+    """How vLLM loads a model, in process or as a server."""
 
     dtype: str | None = None
-    """The compute type (`bfloat16`, `float32`, ...); the checkpoint's own if not given."""
+    """The compute type (`bfloat16`, `float32`, ...). Default: the checkpoint's."""
     max_model_len: int | None = Field(default=None, ge=1)
-    """The context, in tokens."""
+    """The context length, in tokens."""
     options: JsonObject = Field(default_factory=dict)
-    """Any other argument of vLLM's `LLM(...)`, passed on as it is; checked against the installed vLLM's own."""
+    """Any other argument of vLLM's `LLM(...)`, passed on unchanged and checked against the installed vLLM."""
     allow_pickle: bool = False
-    """Load weights that Python has to unpickle, which can run code."""
+    """Load weights that Python has to unpickle, which can run arbitrary code."""
 
 
 class VllmEngine(VllmSettings):
-    """vLLM, in a child process of its own."""
+    """vLLM, in its own child process."""
 
     kind: Literal["vllm"]
     torchao: TorchAO | None = None
@@ -69,36 +69,36 @@ class VllmEngine(VllmSettings):
 
 
 class TransformersEngine(ChildProcess):
-    """transformers, in a child process of its own: slower than an engine that serves, and runs what those can't."""
+    """transformers, in its own child process. Slower than vLLM, but runs models that vLLM can't."""
 
     kind: Literal["transformers"]
     dtype: str | None = None
-    """The compute type (`bfloat16`, `float32`, ...); the checkpoint's own if not given."""
+    """The compute type (`bfloat16`, `float32`, ...). Default: the checkpoint's."""
     device: str | None = None
-    """`cpu`, `cuda`, `cuda:1`, ...; the first GPU if there is one and PyTorch can use it, else the processor."""
+    """`cpu`, `cuda`, `cuda:1`, ... Default: the first GPU that PyTorch can use, else the CPU."""
     max_model_len: int | None = Field(default=None, ge=1)
-    """The context, in tokens; the model's own if not given."""
+    """The context length, in tokens. Default: the model's."""
     batch: int = Field(default=16, ge=1)
-    """How many prompts, of about the same length, are answered together."""
+    """The number of prompts in a batch; prompts of similar length share one."""
     options: JsonObject = Field(default_factory=dict)
-    """Any other argument of `AutoModelForCausalLM.from_pretrained`, passed on as it is, such as
+    """Any other argument of `AutoModelForCausalLM.from_pretrained`, passed on unchanged, such as
     `quantization_config: {load_in_4bit: true}` or `attn_implementation: eager`."""
     torchao: TorchAO | None = None
     """Quantize with torchao while loading: `{scheme: 8da4w, group_size: 32}`."""
     allow_pickle: bool = False
-    """Load weights that Python has to unpickle, which can run code."""
+    """Load weights that Python has to unpickle, which can run arbitrary code."""
 
 
 class ExecuTorchEngine(ChildProcess):
-    """An ExecuTorch program, in a child process of its own; it answers one prompt after another."""
+    """An ExecuTorch program, in its own child process. It answers one prompt at a time."""
 
     kind: Literal["executorch"]
     path: RelativePath
-    """The exported model, a .pte file."""
+    """The exported model (a .pte file)."""
     tokenizer: RelativePath
-    """A directory with the model's tokenizer.json, and its chat template if it has one."""
+    """A directory with the model's tokenizer.json and, if there is one, its chat template."""
     environment: RelativePath | None = None
-    """The virtual environment that has the package `executorch`; this command's own if not given."""
+    """The virtual environment that has the package `executorch`. Default: the one that fidelity runs in."""
 
 
 NAMED_IN_REQUESTS = frozenset(
@@ -110,24 +110,24 @@ NAMED_IN_REQUESTS = frozenset(
 
 
 class Requests(Settings):
-    """How a server is asked; what the server may not know of is left out where it refuses it."""
+    """Settings for requests to a server. An optional field that the server refuses is dropped."""
 
     api: Literal["chat", "completion"] = "chat"
-    """`chat`: the server applies its chat template; `completion`: the prompt's text goes in as it is."""
+    """`chat`: the server applies its chat template. `completion`: the prompt's text is sent unchanged."""
     concurrency: int = Field(default=64, ge=1)
-    """How many requests are under way at once."""
+    """The number of requests in flight at once."""
     request: JsonObject = Field(default_factory=dict)
-    """More fields of each request, as they are (`chat_template_kwargs`, `reasoning_effort`, `cache_prompt`)."""
+    """Extra fields of each request, sent unchanged (`chat_template_kwargs`, `reasoning_effort`, `cache_prompt`)."""
     timeout: float = Field(default=600.0, gt=0)
-    """Seconds that one attempt may take; like the two below it can't change an output."""
+    """The longest that one attempt can take, in seconds. Like the two settings below, it can't change an output."""
     patience: float = Field(default=1800.0, gt=0)
-    """Seconds after which no further attempt at a prompt is begun: it counts as failed."""
+    """After this many seconds a prompt is not tried again: it counts as failed."""
 
     @field_validator("request")
     @classmethod
     def _nothing_with_a_place_of_its_own(cls, request: JsonObject) -> JsonObject:
         if named := sorted(NAMED_IN_REQUESTS & set(request)):
-            raise ValueError(f"{named[0]!r} has a place of its own ('sampling', 'api', ...), leave it out here")
+            raise ValueError(f"{named[0]!r} is set elsewhere ('sampling', 'api', ...); remove it here")
         if secret := next(_secret_names(request), None):
             raise ValueError(f"{secret!r} holds a secret; put it into an environment variable: api_key_env")
         return request
@@ -146,17 +146,17 @@ def _secret_names(data: Any) -> Iterator[str]:
 
 
 class OpenAIEngine(Requests):
-    """A server that speaks OpenAI's protocol and that somebody else runs."""
+    """A running server that speaks OpenAI's protocol."""
 
     kind: Literal["openai"]
     base_url: str
-    """As the openai package takes it, mostly with `/v1` at its end: `http://localhost:8080/v1`."""
+    """The base URL, usually ending in `/v1`: `http://localhost:8080/v1`."""
     model: str | None = None
-    """The name by which the server serves it; not needed where it serves one only."""
+    """The model's name on the server. Optional if the server has only one model."""
     api_key_env: str | None = None
-    """The environment variable that holds the key; the key itself stands nowhere."""
+    """The environment variable that holds the API key. The key itself is never written to disk."""
     deadline: float = Field(default=120.0, gt=0)
-    """Seconds for which nothing may be reached at the address before the run is given up; what is answered is kept."""
+    """Stop the run after the server has been unreachable for this many seconds. Finished answers are saved."""
 
     @field_validator("base_url")
     @classmethod
@@ -167,64 +167,66 @@ class OpenAIEngine(Requests):
         except ValueError:
             complete = False
         if not complete:
-            raise ValueError("an address is expected, such as http://localhost:8080/v1")
+            raise ValueError("not an HTTP address; write one such as http://localhost:8080/v1")
         if parts.username is not None or parts.password is not None:
-            raise ValueError("it holds a user or a password; put the key into an environment variable: api_key_env")
+            raise ValueError(
+                "the URL contains a user name or a password; put the key in the environment variable api_key_env"
+            )
         if parts.query or parts.fragment:
-            raise ValueError("nothing may follow the path (a '?' or '#'), since it would be kept with the run")
+            raise ValueError("a query or fragment ('?' or '#') would be saved with the run; remove it")
         return base_url.rstrip("/")
 
     def decisive(self) -> JsonObject:
-        """What of it can change an output, as plain data; where the server is and what it says isn't among it."""
+        """The settings that can change an output, as plain data, without the server's address."""
         return self.model_dump(mode="json", include={"kind", "api", "concurrency", "request", "model"})
 
 
 class VllmServeEngine(VllmSettings, Requests):
-    """`vllm serve`, started on this machine for the run and stopped after it."""
+    """`vllm serve`, started on this machine for the run and stopped afterwards."""
 
     kind: Literal["vllm-serve"]
 
     def decisive(self) -> JsonObject:
-        """What of it can change an output, as plain data."""
+        """The settings that can change an output, as plain data."""
         return self.model_dump(mode="json", exclude={"deadline", "timeout", "patience"})
 
 
 class Ran(Settings):
-    """What really ran when outputs were recorded; what isn't said stays unknown, and is held against nobody."""
+    """What ran when outputs were recorded. A field that is not given is unknown and never counts as a difference."""
 
     engine: str | None = None
-    """`vllm`, ...; "recorded" if not given."""
+    """The engine: `vllm`, ... Default: "recorded"."""
     version: str | None = None
-    """The engine's."""
+    """The engine's version."""
     device: str | None = None
-    """Name of the processor or the GPU."""
+    """The name of the CPU or GPU."""
     mode: Literal["eager", "compiled"] | None = None
     dtype: str | None = None
     ran_as: str | None = None
-    """The number format that the kernels computed in."""
+    """The compute type of the kernels."""
     attention: str | None = None
     """The attention backend."""
     kv_cache: str | None = None
     """The number format of the KV cache."""
     context: int | None = Field(default=None, ge=1)
-    """The longest prompt plus answer, in tokens."""
+    """The context length (prompt plus answer), in tokens."""
     chat_template: str | None = None
-    """A name or hash of the template that was applied; equal where two recordings had the same."""
+    """A name or hash of the chat template. Equal for two recordings that used the same template."""
     end_tokens: tuple[int | str, ...] | None = None
-    """The tokens that end an answer."""
+    """The end-of-sequence tokens."""
     tensor_parallel: int | None = Field(default=None, ge=1)
     pipeline_parallel: int | None = Field(default=None, ge=1)
     speculative: str | None = None
-    """How tokens were proposed (`ngram, 4 tokens`); `none` where nothing proposed any."""
+    """Speculative decoding (`ngram, 4 tokens`), or `none`."""
     environment: dict[str, str] | None = None
-    """The environment variables that pick kernels."""
+    """Environment variables that select kernels."""
     quantized_layers: int | None = Field(default=None, ge=0)
     unquantized_layers: int | None = Field(default=None, ge=0)
     bytes: int | None = Field(default=None, ge=1)
-    """Size of the model's files."""
+    """The size of the model's files."""
 
     def decisive(self) -> JsonObject:
-        """What enters a run's digest, as plain data; keys that were added later only where they are given."""
+        """The fields that enter a run's digest, as plain data. Newer keys are included only if they are set."""
         given = self.model_dump(mode="json", exclude={"bytes"})
         return {key: value for key, value in given.items() if key in FIRST_OF_RAN or value is not None}
 
@@ -236,19 +238,19 @@ FIRST_OF_RAN = frozenset(
 
 
 class RecordedEngine(Settings):
-    """Outputs that were generated elsewhere, from a JSONL or Parquet file, or the output of an OpenAI batch.
+    """Outputs that were generated elsewhere: a JSONL or Parquet file, or the output file of an OpenAI batch.
 
-    Only `id` and `text` are required of a row.
+    Each row needs `id` and `text`; other fields are optional.
     """
 
     kind: Literal["recorded"]
     path: RelativePath
     ran: Ran | None = None
-    """What the outputs were generated with; a control is taken to have run with the same."""
+    """What the outputs were generated with. A control is assumed to have run with the same settings."""
 
 
 class StoredEngine(Settings):
-    """A finished run's directory, for comparing on a machine without an engine."""
+    """The directory of a finished run, for comparing on a machine without an engine."""
 
     kind: Literal["stored"]
     path: RelativePath

@@ -1,4 +1,4 @@
-"""A YAML file and the paths in it: what was written where, and what is wrong with it."""
+"""Reading a YAML file: its paths, its duplicate keys, and the place of each error."""
 
 import re
 from collections.abc import Collection, Iterator
@@ -20,14 +20,14 @@ MOST_VALUES = 100_000
 
 
 def _resolve(value: Any, info: ValidationInfo) -> Any:
-    """A path as written, made absolute from the folder of the YAML file that it is written in."""
+    """A path, made absolute relative to the folder of its YAML file."""
     if isinstance(value, str) and info.context:
         return Path(info.context["folder"], value).resolve()
     return value
 
 
 def _resolve_model(value: Any, info: ValidationInfo) -> Any:
-    """A directory is made absolute; what is none and doesn't look like one stays a Hub id (`org/name`)."""
+    """An existing or path-like directory, made absolute; anything else is returned as a Hub id (`org/name`)."""
     if not isinstance(value, str) or not info.context:
         return value
     local = Path(info.context["folder"], value)
@@ -40,13 +40,13 @@ ModelName = Annotated[str, BeforeValidator(_resolve_model)]
 
 
 def read_yaml(path: Path, *, keys: str, written_once: Collection[str] = ()) -> dict[str, object]:
-    """The mapping in a YAML file, in which no mapping has the same key twice.
+    """Read the mapping in a YAML file. Duplicate keys are refused.
 
     Args:
         path: The file.
         keys: An example of what belongs there, for the error message.
         written_once: Keys whose mappings may not override what a merge (`<<: *other`) gives them, as YAML otherwise
-            allows: of two limits for one column, neither may silently win.
+            allows: if a column has two limits, neither must silently replace the other.
 
     Raises:
         ConfigError: The file is missing, not UTF-8, not YAML, no mapping, or has a key twice; with its line.
@@ -62,14 +62,14 @@ def read_yaml(path: Path, *, keys: str, written_once: Collection[str] = ()) -> d
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not YAML: {str(error).replace(chr(10), ' ')}") from error
     except RecursionError:
-        raise ConfigError(f"{path}: its mappings and lists are nested too deep, or contain themselves") from None
+        raise ConfigError(f"{path}: nested too deeply, or an alias contains itself; flatten it") from None
     if not isinstance(data, dict):
-        raise ConfigError(f"{path}: a mapping of keys is expected ({keys}), found {_type(data)}")
+        raise ConfigError(f"{path}: expected a mapping of keys ({keys}), got {_type(data)}")
     return data
 
 
 def _construct(text: str, path: Path, written_once: Collection[str]) -> Any:
-    """The data, built once no key is repeated: PyYAML would take the last of two without a word."""
+    """Build the data after checking for duplicate keys, of which PyYAML would silently use the last."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
     try:
         root = loader.get_single_node()
@@ -100,7 +100,7 @@ def _written_out(node: yaml.Node, known: dict[int, int], depth: int) -> int:
 
 
 def _repeated_keys(root: yaml.Node, written_once: Collection[str]) -> Iterator[str]:
-    """One sentence for each key that a mapping has a second time, however deep it is."""
+    """Yield one sentence for each duplicate key, at any depth."""
     waiting, seen = [(root, False)], set[tuple[int, bool]]()
     while waiting:
         node, strict = waiting.pop()
@@ -115,12 +115,12 @@ def _repeated_keys(root: yaml.Node, written_once: Collection[str]) -> Iterator[s
             earlier = first.setdefault((key.tag, str(key.value)), key)
             if earlier is not key and (own or once):
                 lines = sorted(one.start_mark.line + 1 for one in (earlier, key))
-                yield f"line {lines[1]}: the key {key.value!r} is there twice, first in line {lines[0]}; remove one"
+                yield f"line {lines[1]}: duplicate key {key.value!r}, first used in line {lines[0]}; remove one"
             waiting.append((value, once))
 
 
 def _pairs(node: yaml.MappingNode) -> Iterator[tuple[yaml.Node, yaml.Node, bool]]:
-    """Keys and values of a mapping, its own first, then those that a merge (`<<: *other`) gives it."""
+    """Keys and values of a mapping: first its own, then those from a merge (`<<: *other`)."""
     yield from ((key, value, True) for key, value in node.value)
     for key, value in node.value:
         if key.tag == "tag:yaml.org,2002:merge":
@@ -130,12 +130,12 @@ def _pairs(node: yaml.MappingNode) -> Iterator[tuple[yaml.Node, yaml.Node, bool]
 
 
 def explained(path: Path, error: ValidationError) -> ConfigError:
-    """What pydantic found wrong in a file, a line each, with the place in the file."""
+    """Pydantic's errors for a file, one line each, with the place in the file."""
     return ConfigError("\n".join(f"{path}: {_place(e)}{_what(e)}" for e in error.errors()))
 
 
 def _place(error: ErrorDetails) -> str:
-    """Where in the file, as a user would write it: `engine.dtype`; the tag of a union is no key."""
+    """The place in the file as a user would write it (`engine.dtype`), without the tags of unions."""
     loc = [str(key) for key in error["loc"]]
     tag = {"engine": 1, "metrics": 2}.get(loc[0] if loc else "")
     place = ".".join(key for number, key in enumerate(loc) if number != tag)

@@ -1,4 +1,4 @@
-"""What is to be timed with one request at a time, as a user writes it."""
+"""The `latency:` mapping of a run's YAML: timings with one request at a time."""
 
 from typing import Annotated, Literal
 
@@ -24,19 +24,19 @@ USE_CASES: dict[UseCase, tuple[int, int]] = {
     "docstring": (768, 128),
     "code_fixing": (1024, 1024),
 }
-"""Tokens of the prompt and of the answer, as Kurtic et al. 2025 (arXiv 2411.02355) time them."""
+"""Workloads as (prompt tokens, answer tokens), from Kurtic et al. 2025 (arXiv 2411.02355)."""
 
 
 class Latency(Settings):
-    """Requests that are answered one at a time, when the run is complete and its engine is still open."""
+    """Requests sent one at a time, after the run is complete and before its engine closes."""
 
     prompts: int = Field(default=8, ge=1)
-    """How many of the run's prompts are asked, the same ones of every candidate."""
+    """The number of prompts to time, the same ones for every candidate."""
     repeats: int = Field(default=3, ge=1)
-    """How often each is asked; the median over them is the prompt's value."""
+    """How often each prompt is timed; the median is its value."""
     max_tokens: int = Field(default=32, ge=2)
-    """Generated for each request, whether or not the model would end before."""
+    """The number of tokens to generate for each request; end-of-sequence tokens are ignored."""
     prefill: tuple[Annotated[int, Field(ge=1)], ...] = ()
-    """Also time the first token of prompts that are padded or cut to these lengths, in tokens."""
+    """Also time the first token of prompts padded or cut to these lengths, in tokens."""
     use_cases: tuple[UseCase, ...] = ()
-    """Also time these: prompts padded to one length, answers of another."""
+    """Also time these workloads: prompts padded to one length, answers of another."""

@@ -1,4 +1,4 @@
-"""The YAML of a run as a frozen model: what to generate, with what, and what to hold it against."""
+"""A run's YAML file as a frozen model: the model, the engine, the prompts, the sampling and the control."""
 
 import hashlib
 from collections.abc import Mapping
@@ -28,12 +28,12 @@ DEFAULT_BATCH = 128
 
 
 class Sampling(Settings):
-    """How tokens are chosen; handed to the engine as it is."""
+    """How tokens are sampled; passed to the engine unchanged."""
 
     temperature: float = Field(default=0.0, ge=0)
     """0 is greedy."""
     max_tokens: int = Field(default=256, ge=1)
-    """The longest answer, in tokens."""
+    """The maximum length of an answer, in tokens."""
     top_p: float = Field(default=1.0, gt=0, le=1)
     top_k: int = Field(default=0, ge=0)
     """0 is the whole vocabulary."""
@@ -42,30 +42,30 @@ class Sampling(Settings):
     seed: int = 0
     stop: tuple[str, ...] = ()
     repeats: int = Field(default=1, ge=1, le=10_000)
-    """How many answers each prompt gets, each with a seed of its own; more than one needs a temperature above 0."""
+    """The number of answers per prompt, each with its own seed. More than one needs a temperature above 0."""
 
     @model_validator(mode="after")
     def _repeats_differ(self) -> Self:
         if self.repeats > 1 and self.temperature == 0:
             raise ValueError(
                 f"repeats: {self.repeats} at temperature 0 would give the same answer {self.repeats} times; set a "
-                f"temperature above 0, or leave 'repeats' out"
+                f"temperature above 0, or remove 'repeats'"
             )
         return self
 
     @model_serializer(mode="wrap")
     def _without_a_single_repeat(self, serialize: SerializerFunctionWrapHandler) -> JsonObject:
-        """One repeat is what runs had before there were several: it stands in no manifest and changes no digest."""
+        """Older runs had one repeat and no such field, so a single repeat enters no manifest and changes no digest."""
         fields: JsonObject = serialize(self)
         if self.repeats == 1:
             fields.pop("repeats", None)
         return fields
 
     def seed_of(self, prompt_id: str, repeat: int) -> int:
-        """The seed of one answer, in 31 bits: the same in every run that samples so.
+        """The seed of one answer, in 31 bits: the same in every run with this sampling.
 
-        With several repeats every prompt has seeds of its own. Were they shared, all prompts would draw the same random
-        numbers, and a study of many prompts would be one of a few draws.
+        With several repeats every prompt has its own seeds. With shared seeds all prompts would draw the same random
+        numbers, so many prompts would be no more informative than a few draws.
         """
         if self.repeats == 1:
             return self.seed
@@ -74,56 +74,55 @@ class Sampling(Settings):
 
 
 class Reasoning(Settings):
-    """How the thinking of a reasoning model is told from its answer, where the engine gives one text for both."""
+    """How to separate a reasoning model's thinking from its answer if the engine returns both as one text."""
 
     parser: Literal["auto", "think", "harmony", "none"] = "auto"
-    """`think` are tags, `harmony` the channels of gpt-oss; `auto` goes by what the outputs show; `none` leaves all as
-    it is."""
+    """`think`: tags. `harmony`: the channels of gpt-oss. `auto`: detect it from the outputs. `none`: don't separate."""
     tags: tuple[str, str] = THINK
-    """The opening and the closing tag of `think`."""
+    """The opening and closing tags of `think`."""
 
     @field_validator("tags")
     @classmethod
     def _check_distinct(cls, tags: tuple[str, str]) -> tuple[str, str]:
         if not all(tag.strip() for tag in tags) or tags[0] == tags[1]:
-            raise ValueError("two different tags are expected, such as ['<think>', '</think>']")
+            raise ValueError("expected two different tags, such as ['<think>', '</think>']")
         return tags
 
 
 class Control(Settings):
-    """The baseline again under another order and other chunks: what the floor is measured with."""
+    """The baseline generated again in another order and other batches, to measure the floor."""
 
     repeats: int = Field(default=1, ge=1)
-    """How many controls; more of them narrow the floor."""
+    """The number of controls. More controls measure the floor more precisely."""
     path: Annotated[tuple[RelativePath, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)] = ()
-    """For a recorded or stored baseline: the recorded files or the run directories that are its controls."""
+    """For a recorded or stored baseline: its controls, as recorded files or run directories."""
 
 
 class TeacherForcing(Settings):
-    """Teacher forcing: how likely the baseline, its controls and the candidates find each token of the baseline."""
+    """Teacher forcing: the probability that each run gives to each token of the baseline's answers."""
 
     top_k: int = Field(default=20, ge=1)
-    """How many of the most likely tokens are kept at each position."""
+    """The number of most likely tokens to store at each position."""
     exact: bool = False
-    """Whether the whole vocabulary is kept of some answers too: 4 bytes for each of its tokens at each position."""
+    """Also store the whole vocabulary for some answers, for exact KL: 4 bytes per vocabulary entry and position."""
     prompts: int = Field(default=20, ge=1)
-    """Of the first so many prompts."""
+    """`exact` applies to the first this many prompts."""
     tokens: int = Field(default=128, ge=1)
-    """Of the first so many tokens of their answers."""
+    """`exact` applies to the first this many tokens of their answers."""
 
 
 class Drained(Settings):
-    """Batches that are waited for: the next one begins when the longest answer of the last has ended.
+    """Drained batches: the next batch starts when the longest answer of the last one is finished.
 
-    Slower, by a factor of two to four where answers have different lengths; a resumed run is equal byte for byte.
+    Two to four times slower if answers differ in length, but a resumed run equals an uninterrupted one byte for byte.
     """
 
     drained: int = Field(ge=2)
-    """The most prompts in a batch; their numbers are drawn from a quarter of it up."""
+    """The maximum batch size. Sizes are drawn at random between a quarter of it and this."""
 
 
 Batching = Literal["continuous"] | Drained
-"""How prompts are put into an engine. `continuous` keeps it full: the next prompt is admitted when one finishes."""
+"""How prompts enter the engine. `continuous`: the next prompt is admitted when one finishes."""
 
 
 def _named_metric(value: Any) -> Any:
@@ -131,46 +130,46 @@ def _named_metric(value: Any) -> Any:
 
 
 NamedMetric = Annotated[AnyMetric, BeforeValidator(_named_metric)]
-"""A metric with its parameters, or its kind alone."""
+"""A metric with its parameters, or only its kind."""
 
 
 class RunConfig(Settings):
-    """One run: one model's outputs for one prompt set."""
+    """The YAML file of one run: one model's outputs for one prompt set."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=100)
-    """A short name, used for directories and tables; also the seed of a candidate's order."""
+    """A short name for directories and tables. It also seeds a candidate's order."""
     model: ModelName | None = None
-    """A directory or a Hub id."""
+    """A directory or a Hub id (`org/name`)."""
     revision: str | None = None
-    """The Hub revision, if pinned."""
+    """The Hub revision, to pin one."""
     engine: AnyEngine
     prompts: RelativePath | None = None
-    """A JSONL prompt set. A candidate takes the baseline's."""
+    """A prompt set (JSONL). A candidate uses the baseline's."""
     sampling: Sampling | None = None
-    """A candidate takes the baseline's."""
+    """A candidate uses the baseline's."""
     batching: Batching | None = None
-    """`continuous` or `{drained: 32}`. vLLM is kept full unless `drained` is set; servers always are, and the engines
-    `transformers` and `executorch` take batches of up to 128. A candidate takes the baseline's."""
+    """`continuous` or `{drained: 32}`. vLLM defaults to continuous; servers are always continuous; the engines
+    `transformers` and `executorch` take batches of up to 128. A candidate uses the baseline's."""
     chunk: int | None = Field(default=None, ge=2)
-    """An older way to write `batching: {drained: ...}`."""
+    """An older spelling of `batching: {drained: ...}`."""
     reasoning: Reasoning | None = None
-    """How thinking is told from answers; it is found out if nothing is said. A candidate takes the baseline's."""
+    """How to separate thinking from answers. Default: detect it. A candidate uses the baseline's."""
     control: Control | Literal["none"] | None = None
-    """A baseline has one control if nothing is said; `none` switches it off, and no floor can be measured."""
+    """The baseline's controls. Default: one. With `none` there is no control, and the floor can't be measured."""
     kl: TeacherForcing | Literal["none"] | None = None
-    """What a baseline's YAML says about forcing, which an engine that can do it does if nothing is said."""
+    """Settings for teacher forcing, in the baseline's YAML. Default: on, if the engine supports it. `none`: off."""
     metrics: tuple[NamedMetric, ...] | None = None
-    """What the baseline's YAML asks for; the default set if not given."""
+    """The metrics, in the baseline's YAML. Default: the default set."""
     latency: Latency | None = None
-    """Time some requests one at a time after the run; not done if not given. A candidate takes the baseline's."""
+    """Time some requests one at a time after the run. Default: off. A candidate uses the baseline's."""
     price_per_hour: float | None = Field(default=None, gt=0)
-    """Of the machine, in any currency. A candidate takes the baseline's if it has none of its own."""
+    """The machine's cost per hour, in any currency. A candidate without one uses the baseline's."""
     serving: tuple[RelativePath, ...] = ()
-    """What `vllm bench serve --save-result` wrote of this model, a JSON file for each rate of requests."""
+    """Results of `vllm bench serve --save-result` for this model: one JSON file per request rate."""
     label: str | None = None
-    """A name for the format where the checkpoint can't tell it (a recorded run)."""
+    """The name of the format, if the checkpoint doesn't state it (a recorded run)."""
     compares: Declared = ()
-    """In what a candidate is meant to differ from its baseline: `quantization` if neither this nor the gate says it."""
+    """How a candidate is meant to differ from its baseline. Default: the gate's `compares:`, else `quantization`."""
 
     @model_validator(mode="after")
     def _needs_a_model(self) -> Self:
@@ -181,14 +180,18 @@ class RunConfig(Settings):
     @model_validator(mode="after")
     def _one_way_of_batching(self) -> Self:
         if self.batching and self.chunk:
-            raise ValueError(f"'batching' and 'chunk' are both given: write batching: {{drained: {self.chunk}}} alone")
+            raise ValueError(
+                f"'batching' and 'chunk' are both set; remove 'chunk' and write batching: {{drained: {self.chunk}}}"
+            )
         if self.batching == "continuous" and isinstance(self.engine, TransformersEngine | ExecuTorchEngine):
-            raise ValueError(f"batching: the engine {self.engine.kind!r} takes batches; leave it out, or set 'drained'")
+            raise ValueError(
+                f"batching: the engine {self.engine.kind!r} takes batches; remove 'batching', or set 'drained'"
+            )
         return self
 
     @property
     def drained(self) -> int | None:
-        """The most prompts in a batch that is waited for; None where the engine is kept full."""
+        """The maximum size of a drained batch; None for continuous batching."""
         if isinstance(self.engine, Requests) or self.batching == "continuous":
             return None
         given = self.batching.drained if self.batching else self.chunk
@@ -196,11 +199,11 @@ class RunConfig(Settings):
 
 
 SHARED = ("prompts", "sampling", "batching", "chunk", "reasoning", "latency")
-"""What a candidate takes from its baseline; given twice, both must be equal."""
+"""The keys that a candidate takes from its baseline. If it sets one too, both values must be equal."""
 
 
 def load_run(path: Path) -> RunConfig:
-    """Read one run's YAML file; the paths in it are relative to that file.
+    """Read a run's YAML file. Paths in it are relative to that file.
 
     Raises:
         ConfigError: The file is missing, not YAML, or has an unknown key or a wrong type, with its place in the file.
@@ -209,7 +212,7 @@ def load_run(path: Path) -> RunConfig:
 
 
 def parse_run(data: Mapping[str, object], path: Path) -> RunConfig:
-    """One run from a mapping that stands in the YAML file `path`.
+    """Read one run from a mapping in the YAML file `path`.
 
     Raises:
         ConfigError: It has an unknown key or a wrong type.
@@ -221,24 +224,24 @@ def parse_run(data: Mapping[str, object], path: Path) -> RunConfig:
 
 
 def candidate_of(baseline: RunConfig, candidate: RunConfig) -> RunConfig:
-    """The candidate with what it takes from its baseline.
+    """Return the candidate with the keys that it takes from its baseline.
 
     Raises:
-        ConfigError: The candidate asks for something else than the baseline does.
+        ConfigError: The candidate sets such a key to another value than the baseline.
     """
     for key in SHARED:
         own, shared = getattr(candidate, key), getattr(baseline, key)
         if own is not None and own != shared:
             raise ConfigError(
                 f"{candidate.name}: its '{key}' differs from that of its baseline {baseline.name} ({own} against "
-                f"{shared}); runs can only be compared on the same ones: leave the key out of the candidate's file"
+                f"{shared}); both must be equal to compare them: remove the key from the candidate's file"
             )
     price = candidate.price_per_hour or baseline.price_per_hour
     return candidate.model_copy(update={**{key: getattr(baseline, key) for key in SHARED}, "price_per_hour": price})
 
 
 def with_local_encoders(data: Mapping[str, object], folder: Path) -> dict[str, object]:
-    """Metrics know no files, so relative directories of encoders in `metrics` are made absolute here."""
+    """Metrics don't know their YAML file, so relative directories of encoders in `metrics` are made absolute here."""
     metrics = data.get("metrics")
     if not isinstance(metrics, list):
         return dict(data)

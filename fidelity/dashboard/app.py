@@ -1,4 +1,4 @@
-"""The dashboard's door: `streamlit run app.py`, with the store's directory in FIDELITY_STORE (fidelity-store)."""
+"""Entry point of the dashboard: `streamlit run app.py`, with the store in FIDELITY_STORE (default: fidelity-store)."""
 
 from fidelity.dashboard.pages import main
 

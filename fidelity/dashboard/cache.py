@@ -1,4 +1,4 @@
-"""What the pages read, each thing once: kept for as long as the manifest that it was read from stays as it is."""
+"""Cached reads for the pages. An entry is valid as long as its manifest is unchanged."""
 
 import os
 import threading
@@ -22,14 +22,14 @@ from fidelity.report import shown_in_table
 from fidelity.store.runs import Run
 
 DEMO = "demo-recordings"
-"""A store inside the store that holds the demo's recordings; shown only while there is nothing else to show."""
+"""A store inside the store with the demo's recordings. It is shown only while the store is empty."""
 AT_ONCE = 0.25
-"""Seconds that a page waits for a verdict, say, before it says that it is being judged."""
+"""Seconds that a page waits for a result, such as a verdict, before it shows a placeholder."""
 T = TypeVar("T")
 
 
 def store_root() -> Path:
-    """The store that was asked for, whether it is there or not."""
+    """The configured store, which need not exist."""
     return Path(os.environ.get(STORE) or "fidelity-store").resolve()
 
 
@@ -55,33 +55,33 @@ def path_of(shelf: Shelf, id_: str) -> Path:
 def rows(
     shelf: Shelf, ids: Sequence[str], names: Sequence[str], *, lows: bool = True
 ) -> dict[str, dict[str, ColumnSummary] | str]:
-    """See `numbers.rows_of`; by the comparison's id."""
+    """See `summaries.rows_of`; by the comparison's id."""
     paths, key = _asked(shelf, ids, names, lows=lows)
     by_path = _ahead().now(key, lambda: rows_of(paths, names, lows=lows))
     return {id_: by_path[path] for id_, path in zip(ids, paths, strict=True)}
 
 
 def computed_once(shelf: Shelf, ids: Sequence[str], what: str, work: Callable[[list[Path]], T]) -> T:
-    """What `work` finds in these comparisons, for as long as they stay as they are."""
+    """The result of `work` on these comparisons, cached until they change."""
     paths, key = _asked(shelf, ids, [what], lows=False)
     return _ahead().now(key, lambda: work(paths))
 
 
 def read_ahead(shelf: Shelf, ids: Sequence[str], names: Sequence[str], *, after: float = 0.0) -> None:
-    """Find what `rows` without lows will be asked for next, one column so many seconds `after` another."""
+    """Compute in the background what `rows` will need next, one column every `after` seconds."""
     for name in names:
         paths, key = _asked(shelf, ids, [name], lows=False)
         _ahead().later(after, key, partial(rows_of, paths, [name], lows=False))
 
 
 def _asked(shelf: Shelf, ids: Sequence[str], names: Sequence[str], *, lows: bool) -> tuple[list[Path], str]:
-    """The comparisons, and what their numbers are remembered under."""
+    """The comparisons, and the key that their numbers are cached under."""
     paths = [path_of(shelf, id_) for id_ in ids]
     return paths, repr([lows, *names, *((str(path), _mark(path)) for path in paths)])
 
 
 def pairs(shelf: Shelf, id_: str, names: Sequence[str]) -> tuple[pd.DataFrame | None, str]:
-    """See `pair_table.read_columns`; or why it can't be read. The table is shared: copy before changing it."""
+    """See `pair_table.read_columns`, or why it can't be read. The table is shared: copy it before changing it."""
     path = path_of(shelf, id_)
     return attempt(lambda: _pairs(str(path), _mark(path), tuple(sorted(set(names)))))
 
@@ -92,7 +92,7 @@ def _pairs(path: str, mark: int, names: tuple[str, ...]) -> pd.DataFrame:
 
 
 def open_pair(comparison: Path, row: pd.Series) -> tuple[OpenPair | None, str]:
-    """See `pair_table.read_pair`; or why it can't be read."""
+    """See `pair_table.read_pair`, or why it can't be read."""
     return attempt(lambda: _open_pair(str(comparison), _mark(comparison), tuple(row[KEYS]), row))
 
 
@@ -119,25 +119,25 @@ def _answers(path: str, mark: int) -> pd.DataFrame:
 
 @st.cache_data(max_entries=50, show_spinner="Drafting a gate ...")
 def drafted(path: str, mark: int, names: tuple[str, ...]) -> tuple[str | None, str]:
-    """See `numbers.drafted_gate`; or why there is none."""
+    """See `summaries.drafted_gate`, or why there is none."""
     return attempt(lambda: drafted_gate(Path(path), names))
 
 
 def given_gate() -> tuple[Gate | None, str]:
-    """The gate that the dashboard was started with; None where there is none, and why it can't be read."""
+    """The gate that the dashboard was started with, or None, and why it can't be read."""
     path = os.environ.get(GATE)
     return attempt(lambda: load_gate(Path(path))) if path else (None, "")
 
 
 def verdict(shelf: Shelf, id_: str, gate: Gate) -> Verdict | str | None:
-    """The verdict; why there is none; None while it is being found, which takes seconds where there are many pairs."""
+    """The verdict, why there is none, or None while it is being computed (seconds for many pairs)."""
     path = path_of(shelf, id_)
     judged = computed_in_background(gate.model_dump_json(), path, lambda: attempt(lambda: verdict_on(path, gate)))
     return judged and (judged[1] or judged[0])
 
 
 def computed_in_background(what: str, comparison: Path, work: Callable[[], T]) -> T | None:
-    """What `work` finds in a comparison, once for as long as that stays as it is; None while it takes its time."""
+    """The result of `work` on a comparison, cached until it changes; None while it is being computed."""
     finding = _worker().ask(f"{comparison}|{_mark(comparison)}|{what}", work)
     try:
         return finding.result(timeout=AT_ONCE)
@@ -146,16 +146,16 @@ def computed_in_background(what: str, comparison: Path, work: Callable[[], T]) -
 
 
 def finished_computations() -> int:
-    """Grows with everything that is found meanwhile."""
+    """A counter that increases with every finished computation."""
     return _worker().finished
 
 
 def rows_so_far(
     shelf: Shelf, entry: CatalogEntry, *, first: Sequence[str]
 ) -> tuple[dict[str, ColumnSummary] | str, int]:
-    """All columns of a comparison, and how many of them are still to come; the `first` ones are always there.
+    """All columns of a comparison, and how many are still being computed. The `first` ones are always complete.
 
-    Where there are many pairs the others are summed meanwhile, one after another.
+    With many pairs the others are computed in the background, one after another.
     """
     if entry.prompts <= MOST_RESAMPLED:
         return rows(shelf, [entry.id], entry.columns)[entry.id], 0
@@ -178,13 +178,13 @@ def _one_row(path: Path, name: str) -> dict[str, ColumnSummary]:
 
 
 class _Worker:
-    """One thread for what takes long where there are many pairs, so that no page waits for it, and no Ctrl-C."""
+    """One thread for slow computations, so neither pages nor Ctrl-C wait for them."""
 
     def __init__(self) -> None:
         self._lock, self._asked = threading.Lock(), dict[str, Future[Any]]()
         self._queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self.finished = 0
-        # A pool's threads would be waited for when the dashboard ends, with all that is queued.
+        # When the dashboard ends, Python would wait for a pool's threads and everything in their queue.
         threading.Thread(target=self._work, name="worker", daemon=True).start()
 
     def _work(self) -> None:
@@ -192,7 +192,7 @@ class _Worker:
             self._queue.get()()
 
     def ask(self, key: str, work: Callable[[], T]) -> "Future[T]":
-        """What is being done, or was done, under this key."""
+        """The running or finished computation of this key."""
         with self._lock:
             if key not in self._asked:
                 future = self._remember(key)
@@ -200,7 +200,7 @@ class _Worker:
             return self._asked[key]
 
     def later(self, seconds: float, key: str, work: Callable[[], Any]) -> None:
-        """Do it when its turn has come and so much time has gone, unless it was done `now` before."""
+        """Run it in its turn and after the delay, unless `now` has run it before."""
 
         def wait_and_do() -> None:
             time.sleep(seconds)
@@ -210,7 +210,7 @@ class _Worker:
             self._queue.put(wait_and_do)
 
     def now(self, key: str, work: Callable[[], T]) -> T:
-        """What is being done, or was done, under this key; what is not begun is done at once."""
+        """The running or finished computation of this key; one that is still waiting is run now."""
         return self._done(key, work).result()
 
     def _done(self, key: str, work: Callable[[], T]) -> "Future[T]":
@@ -253,7 +253,7 @@ def _ahead() -> _Worker:
 
 
 def metrics_in(shelf: Shelf) -> list[str]:
-    """The columns that a table shows, of all comparisons; those first that most comparisons have."""
+    """The columns of all comparisons that a table shows, the most frequent first."""
     counts: dict[str, int] = {}
     for entry in shelf.readable:
         for name in filter(shown_in_table, entry.columns):

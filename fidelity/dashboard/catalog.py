@@ -1,6 +1,6 @@
-"""What lies in a store, each comparison for what it is: readable, being written, damaged, or of another version.
+"""The content of a store, with the state of each comparison: readable, being written, damaged, or of another version.
 
-Only manifests are read here, and nothing that is found damaged stops the rest.
+Only manifests are read. A damaged directory doesn't affect the rest.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,28 +18,27 @@ from fidelity.store.studies import StudyManifest, read_study
 State = Literal["readable", "being written", "damaged"]
 T = TypeVar("T")
 DAMAGE = (FidelityError, OSError, ValueError, KeyError, TypeError, AttributeError, IndexError)
-"""What a store that was broken from outside may raise; reading is done inside `reason_of` for these."""
+"""The exceptions that a damaged store can raise; `reason_of` catches them."""
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogEntry:
-    """A directory in `comparisons/` that is, or may become, the comparison of a candidate."""
+    """A directory in `comparisons/` with the finished or unfinished comparison of a candidate."""
 
     id: str
     state: State
     why: str = ""
-    """What is wrong with it; empty where nothing is."""
+    """Why it can't be read; empty if it can."""
     baseline: str = ""
     """The baseline run's name."""
-    baseline_id: str = ""
     candidate: str = ""
     candidate_id: str = ""
     format: str = ""
     created: str = ""
     parameters: int | None = None
-    """Of the baseline's checkpoint, else of the candidate's; None where neither says."""
+    """Parameters of the baseline's checkpoint, else of the candidate's; None if unknown."""
     bytes: int | None = None
-    """Of the candidate's weight files."""
+    """The size of the candidate's weight files."""
     baseline_bytes: int | None = None
     prompts: int = 0
     columns: tuple[str, ...] = ()
@@ -48,14 +47,14 @@ class CatalogEntry:
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """A store at one moment."""
+    """A snapshot of a store."""
 
     root: Path
     entries: tuple[CatalogEntry, ...]
-    """The newest first; what can't be read comes last."""
+    """The comparisons, newest first; unreadable ones last."""
     studies: tuple[StudyManifest, ...]
     stamp: str
-    """Another one as soon as anything in the store has changed."""
+    """A key that changes with the store."""
 
     @property
     def readable(self) -> tuple[CatalogEntry, ...]:
@@ -66,7 +65,7 @@ class Shelf:
 
 
 def stamp_of(root: Path) -> str:
-    """What changes whenever a comparison, a run or a study comes, goes or is written anew; cheap to ask for."""
+    """A key that changes when a comparison, a run or a study is added, removed or rewritten; cheap to compute."""
     marks = []
     for folder in ("comparisons", "studies", "runs"):
         for file in sorted((root / folder).glob("*/manifest.json")):
@@ -75,7 +74,7 @@ def stamp_of(root: Path) -> str:
 
 
 def mark_of(file: Path) -> int:
-    """When a file was last written, in ns; 0 where it is gone."""
+    """A file's modification time in ns; 0 if it doesn't exist."""
     try:
         return file.stat().st_mtime_ns
     except OSError:
@@ -83,7 +82,7 @@ def mark_of(file: Path) -> int:
 
 
 def read_shelf(root: Path) -> Shelf:
-    """Look through a store."""
+    """Read the catalog of a store."""
     stamp = stamp_of(root)
     candidates = [_entry(folder, root) for folder in _folders(root / "comparisons")]
     entries = sorted(
@@ -95,7 +94,7 @@ def read_shelf(root: Path) -> Shelf:
 
 
 def attempt(read: Callable[[], T]) -> tuple[T | None, str]:
-    """What reading gives, and why it gives nothing: a store may be broken in any way, and that is no defect of ours."""
+    """Return the result of a read, or why it failed, since a store can be damaged in any way."""
     try:
         return read(), ""
     except FidelityError as error:
@@ -112,10 +111,10 @@ def _folders(folder: Path) -> Sequence[Path]:
 
 
 def _entry(folder: Path, root: Path) -> CatalogEntry | None:
-    """None for the comparison of a control, which belongs to those of its candidates."""
+    """Return the entry of a directory, or None for the comparison of a control, which has no entry."""
     if not (folder / "manifest.json").is_file():
         return CatalogEntry(
-            folder.name, "being written", "It has no manifest yet: it is being written, or was given up."
+            folder.name, "being written", "It has no manifest yet: it is being written, or was interrupted."
         )
     entry, why = attempt(lambda: _described(Comparison(folder), root))
     return CatalogEntry(folder.name, "damaged", why) if why else entry
@@ -125,15 +124,14 @@ def _described(comparison: Comparison, root: Path) -> CatalogEntry | None:
     manifest = comparison.manifest
     baseline, run = (Run(inside(root, "runs", id_)) for id_ in (manifest.baseline, manifest.candidate))
     if manifest.controls is None:
-        if run.manifest.control_of:
+        if run.manifest.control_of or baseline.manifest.control_of:
             return None
-        return CatalogEntry(comparison.path.name, "being written", "It is being scored, or was not scored to its end.")
+        return CatalogEntry(comparison.path.name, "being written", "It is being scored, or scoring was interrupted.")
     original, own = (side.manifest.checkpoint for side in (baseline, run))
     return CatalogEntry(
         id=comparison.path.name,
         state="readable",
         baseline=baseline.name,
-        baseline_id=baseline.id,
         candidate=run.name,
         candidate_id=run.id,
         format=format_of(run),

@@ -1,6 +1,6 @@
-"""The charts, each a Vega-Lite specification from a table of plain numbers, in colours that everybody can tell apart.
+"""The charts: Vega-Lite specifications from tables of plain numbers, in colors for all kinds of color vision.
 
-They are dicts, not Altair's objects, which take a third of a second a page to build (docs/decisions/006-dashboard.md).
+They are dicts, since Altair's objects take a third of a second per page (docs/decisions/006-dashboard.md).
 """
 
 import math
@@ -11,11 +11,11 @@ import pandas as pd
 import streamlit as st
 
 FORMATS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#7F7F9F")
-"""Okabe and Ito's colours; every format has a shape of its own too."""
+"""Okabe and Ito's colors; every format also has its own shape."""
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left")
 FLOOR, CANDIDATE = "#8D96A3", "#1F86C9"
 SCALES = {"light": ("#eef3f9", "#0b4a8f"), "dark": ("#1d2b3b", "#8fc1ff")}
-"""From no excess to the most, in a light and in a dark theme."""
+"""The color range from no excess to the most, for light and dark themes."""
 _PLAIN = {"labelFlush": False, "domain": False, "ticks": False}
 _ROUGH = {"zero": False, "nice": True}
 _DASHED = {"type": "rule", "color": FLOOR, "strokeDash": [4, 3], "strokeWidth": 1.5}
@@ -25,19 +25,19 @@ _IN_SHORT = {
 }
 """Labels of an axis: 7B parameters, 14GB."""
 MOST_POINTS = 4_000
-"""Points that a scatter shows; of more it shows every so-manieth."""
+"""The maximum number of points in a scatter; larger ones are thinned evenly."""
 Spec = dict[str, Any]
 
 
 def dark() -> bool:
-    """Whether the reader's theme is a dark one."""
+    """Whether the user's theme is dark."""
     return st.context.theme.type == "dark"
 
 
 def matrix(cells: pd.DataFrame, metric: str) -> Spec:
-    """Size x format. `cells` has `size`, `format`, `excess`, `text`, `symbol`, `why`, `id`; sizes in their order.
+    """A matrix of size and format. `cells` has `size`, `format`, `excess`, `text`, `symbol`, `why`, `id`, by size.
 
-    A click selects the cell's `id`, under the name `cell`.
+    A click selects the cell's `id`, as the selection `cell`.
     """
     low, high = SCALES["dark" if dark() else "light"]
     most = max(0.01, float(cells["excess"].max()) if cells["excess"].notna().any() else 0.01)
@@ -92,10 +92,10 @@ def matrix(cells: pd.DataFrame, metric: str) -> Spec:
 def drift(
     points: pd.DataFrame, floor: pd.DataFrame, published: pd.DataFrame, *, x: str, x_title: str, y_title: str
 ) -> Spec:
-    """A column against a size, one line a format, with intervals; the floor as a band.
+    """A column against a size, one line per format, with intervals, and the floor as a band.
 
     `points`: x, `value`, `low`, `high`, `format`, `candidate`. `floor`: x, `value`, `low`, `high`. `published`: x,
-    `value`, `format`, `model`. x is positive and on a log axis; there may be one size only.
+    `value`, `format`, `model`. x is positive, on a log axis; a single size is possible.
     """
     sizes = pd.concat([frame[x] for frame in (points, floor, published) if len(frame)])
     left, right = float(sizes.min()) / 1.6, float(sizes.max()) * 1.6
@@ -144,8 +144,8 @@ def drift(
 def drift_and_price(points: pd.DataFrame, published: pd.DataFrame, x_title: str, y_title: str) -> Spec:
     """Drift against a ratio: `ratio`, `low`, `high`, `drift`, `format`, `candidate`, `dominated_by` (then hollow).
 
-    The baseline is the cross at (1, 0). `published`: `name`, `source`, and `ratio` or `drift`, of which others have one
-    alone: ticks along its axis.
+    The baseline is the cross at (1, 0). `published`: `name`, `source`, and `ratio` or `drift`; published results only
+    have one of them and are ticks along its axis.
     """
     formats = list(dict.fromkeys(points["format"]))
     x = _q("ratio", title=x_title, scale={"type": "log", "nice": False, "padding": 24}, axis={"grid": False})
@@ -195,7 +195,7 @@ def drift_and_price(points: pd.DataFrame, published: pd.DataFrame, x_title: str,
 
 
 def histogram(values: pd.DataFrame, metric: str) -> Spec:
-    """How many pairs have which value: `values` has `side` (floor, candidate), `left`, `right`, `share`."""
+    """A histogram over pairs: `values` has `side` (floor, candidate), `left`, `right`, `share`."""
     places = {
         "x": _q("left", title=metric, axis={"grid": False}, scale={"nice": False}),
         "x2": {"field": "right"},
@@ -217,7 +217,7 @@ def histogram(values: pd.DataFrame, metric: str) -> Spec:
 
 
 def by_category(means: pd.DataFrame, metric: str) -> Spec:
-    """A row for each category: `category`, `n`, `floor`, `candidate`; worst first as given."""
+    """A row for each category: `category`, `n`, `floor`, `candidate`; in the given order."""
     long = means.melt(["category", "n"], ["floor", "candidate"], var_name="side", value_name="value").dropna()
     y = _n("category", sort=list(means["category"]), axis={**_PLAIN, "labelLimit": 180})
     link = {"type": "rule", "color": FLOOR, "strokeWidth": 2, "opacity": 0.6}
@@ -235,7 +235,7 @@ def by_category(means: pd.DataFrame, metric: str) -> Spec:
 
 
 def along(profile: pd.DataFrame, metric: str, *, title: str = "tenth of the answer") -> Spec:
-    """A profile along the output: `stretch` (1 is its beginning), `side`, `value`, `low`, `high`."""
+    """A profile along the output: `stretch` (1 is the first tenth), `side`, `value`, `low`, `high`."""
     own = {
         "x": _q("stretch", title=title, axis={"tickMinStep": 1, "grid": False}),
         "color": _sides(),
@@ -249,11 +249,11 @@ def along(profile: pd.DataFrame, metric: str, *, title: str = "tenth of the answ
 
 
 def survival(curves: pd.DataFrame) -> Spec:
-    """Steps that fall: `token`, `share` (of answers that have not parted), `side`, and `run`, a line each."""
+    """Survival curves, one per run: `token`, `share` (of answers that have not diverged), `side`, `run`."""
     line = _layer(
         {"type": "line", "interpolate": "step-after", "strokeWidth": 2},
         x=_q("token", title="token of the answer", axis={"tickMinStep": 1, "grid": False}),
-        y=_q("share", title="not parted yet", axis={"format": "%"}, scale={"domain": [0, 1]}),
+        y=_q("share", title="not diverged", axis={"format": "%"}, scale={"domain": [0, 1]}),
         color=_sides(),
         detail=_n("run"),
         tooltip=[_n("side"), _q("token"), _q("share", format=".1%")],
@@ -275,7 +275,7 @@ def shares(counts: pd.DataFrame) -> Spec:
 
 
 def scatter(pairs: pd.DataFrame, x: str, y: str) -> Spec:
-    """Every pair by two of its columns; dragging over it selects a range of both, under the name `range`."""
+    """A scatter of pairs by two columns. Dragging selects a range of both, as the selection `range`."""
     shown = pairs.iloc[:: max(1, -(-len(pairs) // MOST_POINTS))]
     data = pd.DataFrame(
         {"x": shown[x].to_numpy(), "y": shown[y].to_numpy(), "prompt": shown["prompt_id"].to_numpy()}
@@ -291,7 +291,7 @@ def scatter(pairs: pd.DataFrame, x: str, y: str) -> Spec:
 
 
 def surprise(tokens: pd.DataFrame, divergence: int | None) -> Spec:
-    """Each token's log-probability as its own run gave it: `place`, `side`, `logprob`, `token`; where the two part."""
+    """Each token's log-probability in its own run: `place`, `side`, `logprob`, `token`, with the first divergence."""
     own = {
         "x": _q("place", title="token", axis={"tickMinStep": 1, "grid": False}),
         "y": _q("logprob", title="log-probability of the token, nats"),
@@ -313,7 +313,7 @@ def surprise(tokens: pd.DataFrame, divergence: int | None) -> Spec:
 
 
 def ladder(points: pd.DataFrame, title: str, *, floor: bool) -> Spec:
-    """A row for each candidate with its interval, for one size: columns as in `drift`, and the floor's as a band."""
+    """A row for each candidate with its interval, for one size; columns as in `drift`, with the floor as a band."""
     ordered = points.sort_values("value", ascending=False)
     y = _n("candidate", sort=list(ordered["candidate"]), axis={**_PLAIN, "labelLimit": 240})
     x = _q("value", title=title, scale=_ROUGH)
@@ -339,7 +339,7 @@ def ladder(points: pd.DataFrame, title: str, *, floor: bool) -> Spec:
 
 
 def _layered(layers: list[Spec], *, height: int | Spec, data: pd.DataFrame | None = None) -> Spec:
-    """Layers over each other, as wide as their place; `data` is for those that bring none."""
+    """Layers on top of each other, as wide as the page; `data` is for layers without their own."""
     own = {} if data is None else _values(data, layers)
     return {**own, "layer": layers, "height": height, "width": "container"}
 
@@ -349,14 +349,14 @@ def _layer(mark: Spec, data: pd.DataFrame | None = None, /, **encoding: Any) -> 
 
 
 def _values(data: pd.DataFrame, drawn: Any) -> Spec:
-    """The rows as plain JSON, which has no NaN, with the columns that are drawn."""
+    """The drawn columns of the rows as plain JSON, which has no NaN."""
     used = [name for name in data.columns if name in _fields(drawn)]
     columns = [[None if pd.isna(v) else v for v in data[name].tolist()] for name in used]
     return {"data": {"values": [dict(zip(used, row, strict=True)) for row in zip(*columns, strict=True)]}}
 
 
 def _fields(drawn: Any) -> set[str]:
-    """All columns that a specification names."""
+    """All columns that a specification uses."""
     match drawn:
         case {"field": str() as field}:
             return {field}
@@ -390,7 +390,7 @@ def _sides(other: str = "floor") -> Spec:
 
 
 def _round(left: float, right: float) -> list[float]:
-    """Where a log axis has its labels: powers of ten, with their doubles and fivefolds where there are few."""
+    """The labels of a log axis: powers of ten, and 2 and 5 times them if there are few."""
     powers = [10.0**n for n in range(int(math.log10(left)) - 1, int(math.log10(right)) + 2)]
     steps = (1.0,) if right > 1e3 * left else (1.0, 2.0, 5.0)
     return [step * power for power in powers for step in steps if left <= step * power <= right]

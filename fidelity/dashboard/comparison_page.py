@@ -1,4 +1,4 @@
-"""Comparison: the verdict and why, every metric, and where along prompts and answers the drift lies."""
+"""Comparison: the verdict with its reasons, every metric, and the distribution of drift over prompts and answers."""
 
 import pandas as pd
 import streamlit as st
@@ -31,7 +31,7 @@ BREAK, DECILE = "break_", "[decile="
 
 
 def draw() -> None:
-    """The page."""
+    """Draw the page."""
     shelf = read()
     entry, beside = choose_comparison(shelf)
     if entry is None:
@@ -45,12 +45,12 @@ def draw() -> None:
     _what(result, entry)
     columns, to_come = rows_so_far(shelf, entry, first=[metric])
     if isinstance(columns, str):
-        note(f"Its numbers can't be read. {columns}")
+        note(f"The numbers can't be read. {columns}")
         return
     _verdict(shelf, entry, columns)
     _table(entry, columns)
     if to_come:
-        quiet(f"{to_come} more columns are being summed ...")
+        quiet(f"{to_come} more columns are being computed ...")
         come_back()
     _distribution(shelf, entry, columns, metric)
     _along(entry, columns)
@@ -61,14 +61,14 @@ def draw() -> None:
     texts = notes(result)
     if texts:
         with st.expander(f"{len(texts)} notes"):
-            markup_table(("What has to be said beside the numbers",), [(line,) for line in texts])
+            markup_table(("Notes on the numbers",), [(line,) for line in texts])
 
 
 def _what(result: ComparisonSet, entry: CatalogEntry) -> None:
     (candidate,) = result.candidates
     controls = ", ".join(control.run.name for control in result.controls) or "none, so there is no floor"
     html(
-        f"<div><b>{text(entry.candidate)}</b> ({text(describe_run(candidate.run))}) against "
+        f"<div><b>{text(entry.candidate)}</b> ({text(describe_run(candidate.run))}) compared with "
         f"<b>{text(entry.baseline)}</b> ({text(describe_run(result.baseline))}); {entry.prompts} prompts; "
         f"control: {text(controls)}; compared {text(entry.created[:16].replace('T', ' '))}</div>"
     )
@@ -84,14 +84,14 @@ def _verdict(shelf: Shelf, entry: CatalogEntry, columns: dict[str, ColumnSummary
 
 
 def _table(entry: CatalogEntry, columns: dict[str, ColumnSummary]) -> None:
-    st.subheader("Every metric", anchor=False)
+    st.subheader("All metrics", anchor=False)
     shown = [row for name, row in columns.items() if shown_in_table(name)]
     table = pd.DataFrame(
         {
             "metric": [row.name for row in shown],
             "value": [row.value for row in shown],
             "floor": [row.floor for row in shown],
-            "other prompts": [row.low for row in shown],
+            "chance level": [row.low for row in shown],
             "excess": [row.excess for row in shown],
             "from": [row.excess_span.low for row in shown],
             "to": [row.excess_span.high for row in shown],
@@ -101,16 +101,16 @@ def _table(entry: CatalogEntry, columns: dict[str, ColumnSummary]) -> None:
             "summary": [row.kind for row in shown],
         }
     )
-    levels = ("Metric", "Value", "Floor", "Other prompts", "Excess", "from", "to")
+    levels = ("Metric", "Value", "Floor", "Chance level", "Excess", "from", "to")
     markup_table(
         (*levels, "Prompts", "Unscored", "Worst", "Mean or median"),
         [_cells(row) for row in shown],
     )
     quiet(
-        "Floor: between the baseline and its control. Other prompts: against the baseline's answers to other prompts, "
-        "as low as it gets. Excess: drift beyond the floor, mean over prompts, positive is worse; with its 95 % "
-        "interval by bootstrap, for looking at, not for judging. Prompts: scored in the candidate and every control. "
-        "Worst: answers of the candidate that can't be scored, and count as the worst value."
+        "Floor: the control compared with the baseline. Chance level: answers to different prompts. "
+        "Excess: drift beyond the floor, mean over prompts, positive is worse; its 95 % bootstrap interval is for "
+        "orientation only, and the gate uses other bounds. Prompts: scored in the candidate and every control. "
+        "Worst: the candidate's answers that can't be scored, which count as the worst value."
     )
     downloads(table, f"{entry.id}-metrics")
 
@@ -145,17 +145,17 @@ def _distribution(shelf: Shelf, entry: CatalogEntry, columns: dict[str, ColumnSu
         )
         chart(charts.histogram(data, metric), data, f"{entry.id}-{metric}-distribution", key="distribution")
     with right:
-        st.subheader("By category of prompt", anchor=False)
+        st.subheader("By prompt category", anchor=False)
         means = _by_category(table.assign(floor=floor), metric)
         if len(means) > 1:
             chart(charts.by_category(means, metric), means, f"{entry.id}-{metric}-categories", key="categories")
         else:
-            note("The prompts have no categories to tell apart.")
-    navigation.link("pairs", "The pairs behind these numbers", comparison=entry.id, metric=metric)
+            note("The prompts have no categories, or only one.")
+    navigation.link("pairs", "See the pairs", comparison=entry.id, metric=metric)
 
 
 def _floor_values(table: pd.DataFrame, row: ColumnSummary) -> pd.Series:
-    """Each pair's floor: what its excess was taken from."""
+    """Each pair's floor, from which its excess is computed."""
     if excess_of(row.name) not in table:
         return pd.Series(float("nan"), index=table.index)
     sign = 1.0 if row.better == "higher" else -1.0
@@ -163,7 +163,7 @@ def _floor_values(table: pd.DataFrame, row: ColumnSummary) -> pd.Series:
 
 
 def _by_category(table: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """The largest gap first."""
+    """The categories, the largest gap first."""
     named = table.assign(category=table["category"].fillna("no category"))
     grouped = named.groupby("category")
     means = pd.DataFrame(
@@ -174,7 +174,7 @@ def _by_category(table: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def _along(entry: CatalogEntry, columns: dict[str, ColumnSummary]) -> None:
-    """Drift along the output, where a metric was scored in tenths of the answer."""
+    """Drift along the output, for metrics that are scored in tenths of the answer."""
     profiles = sorted({name.partition(DECILE)[0] for name in columns if DECILE in name})
     if not profiles:
         return
@@ -197,7 +197,7 @@ def _profile(columns: dict[str, ColumnSummary], name: str) -> pd.DataFrame:
 
 
 def _answers(result: ComparisonSet, entry: CatalogEntry, columns: dict[str, ColumnSummary]) -> None:
-    """Length, why answers ended, and what is newly broken."""
+    """Length and ending of the answers, and new breaks."""
     (candidate,) = result.candidates
     both, why = attempt(lambda: (answers(result.baseline), answers(candidate.run)))
     if both is None:
@@ -223,9 +223,9 @@ def _answers(result: ComparisonSet, entry: CatalogEntry, columns: dict[str, Colu
                     for row in sorted(broken, key=lambda row: -(row.value or 0.0))
                 ],
             )
-            quiet("Whole in the baseline's answer and broken in this one; the floor's are the control's.")
+            quiet("Answers that are broken although the baseline's is not. The floor is the control.")
         else:
-            note(f"The metric 'breaks' was not scored on this comparison; its columns are {break_column('json')}, ...")
+            note(f"The metric 'breaks' was not scored on this comparison (columns {break_column('json')}, ...).")
 
 
 def _ends(both: dict[str, pd.DataFrame], entry: CatalogEntry) -> None:

@@ -1,4 +1,4 @@
-"""The first page of an empty store: what to do, and the demo's recordings to look at meanwhile."""
+"""The first page of an empty store: how to fill it, and the demo's recordings."""
 
 import subprocess
 import sys
@@ -11,28 +11,30 @@ from fidelity.dashboard.widgets import note
 
 RECORDED = "sample_data/h100-smollm2-135m/study.yaml"
 LONGEST = 300
-"""Seconds that scoring the recordings may take; it takes some ten."""
+"""The time limit for scoring the recordings, in seconds. It usually takes about ten."""
 
 
 def draw() -> None:
-    """The page."""
+    """Draw the page."""
     root = store_root()
-    st.title("Does the quantized copy still say the same things?", anchor=False)
+    st.title("Do the quantized model's outputs stay the same?", anchor=False)
     st.markdown(
-        "This dashboard shows what lies in a store, and this one is empty. A comparison of a baseline with its "
-        "quantized copies fills it:"
+        "This dashboard shows the comparisons in a store, and yours is empty. To fill it, compare a baseline with "
+        "its quantized copies:"
     )
     st.code(
-        "fidelity compare base.yaml quant.yaml     # one baseline, its copies\n"
+        "fidelity compare base.yaml quant.yaml     # one baseline and its copies\n"
         "fidelity study study.yaml                 # several sizes and formats",
         language="sh",
     )
     st.code(f"{root}", language=None)
-    st.caption("The store that is shown; another one: `fidelity dashboard --store DIR`. What lands in it appears here.")
-    st.subheader("Or look at the demo's recordings first", anchor=False)
+    st.caption(
+        "The store that is shown. To open another one: `fidelity dashboard --store DIR`. New comparisons appear here."
+    )
+    st.subheader("Or see the demo's recordings first", anchor=False)
     st.markdown(
-        "SmolLM2-135M on an H100: BF16, the same weights in other batches, FP8, INT8 and INT4. The outputs come with "
-        "the package, so that no model is needed; scoring them takes some ten seconds."
+        "SmolLM2-135M on an H100: BF16, the same weights in other batches, FP8, INT8 and INT4. The outputs are part "
+        "of the package, so you need no model. Scoring them takes about ten seconds."
     )
     if st.button("Show the demo's recordings", type="primary", icon=":material/play_arrow:"):
         with st.spinner("Scoring the recordings ..."):
@@ -44,7 +46,7 @@ def draw() -> None:
 
 
 def _score_recordings() -> str:
-    """Score them with the command line, in a process of its own, into a store inside the store; what went wrong."""
+    """Score the recordings with the command line, into a store inside the store. Returns the error, if any."""
     with resources.as_file(resources.files("fidelity").joinpath(RECORDED)) as study:
         command = [sys.executable, "-m", "fidelity", "study", str(study), "--store", str(store_root() / DEMO)]
         try:

@@ -1,4 +1,4 @@
-"""Gate: margins to move, the verdict as they stand, and the gate.yaml to copy."""
+"""Gate: adjustable margins, the resulting verdict, and the gate.yaml to copy."""
 
 import math
 from collections.abc import Sequence
@@ -17,15 +17,16 @@ from fidelity.gate import Gate
 from fidelity.report import shown_in_table
 
 NO_GATE_FILE = (
-    "No gate file was given, or a provisional one: this candidate can't pass by limits that were moved beside it. "
-    "Agree on limits, save the YAML below without 'provisional', and start the dashboard with --gate FILE."
+    "There is no gate file, or it is provisional, so this candidate can't pass: limits that are adjusted while you see "
+    "its drift prove nothing. Agree on limits, save the YAML below without 'provisional', and start the dashboard with "
+    "--gate FILE."
 )
 SHARES = {"conflicts": ("conflict_", "conflicting"), "breaks": ("break_", "newly broken")}
-"""The gate's limits on shares of prompts: how their columns begin, and what they are called."""
+"""The gate's limits on shares of prompts: the prefix of their columns, and their names."""
 
 
 def draw() -> None:
-    """The page."""
+    """Draw the page."""
     shelf = read()
     entry, beside = choose_comparison(shelf)
     if entry is None:
@@ -39,23 +40,23 @@ def draw() -> None:
             0.01,
             key="confidence",
             bind="query-params",
-            help="Of every bound, one-sided.",
+            help="The one-sided confidence of every bound.",
         )
     if not entry.controls:
         note("This comparison has no control, so there is no floor: every verdict is inconclusive.")
     columns, to_come = rows_so_far(shelf, entry, first=[name for name in PREFERRED if name in entry.columns][:2])
     if to_come:
-        quiet(f"{to_come} more columns are being summed ...")
+        quiet(f"{to_come} more columns are being computed ...")
         come_back()
     if isinstance(columns, str):
-        note(f"Its numbers can't be read. {columns}")
+        note(f"The numbers can't be read. {columns}")
         return
     start, why = _start(shelf, entry, columns)
     if why:
-        quiet(f"No gate could be drafted, so the sliders begin at a tenth of each column's range: {why}")
+        quiet(f"No gate could be proposed, so the sliders start at a tenth of each column's range: {why}")
     gate = _gate(columns, start, confidence)
     if gate is None:
-        note("Choose a column to set a margin on. A gate without a limit would pass everything.")
+        note("Choose a column to set a margin. A gate without a limit would pass everything.")
         return
     if gate.provisional:
         note(NO_GATE_FILE)
@@ -64,10 +65,10 @@ def draw() -> None:
 
 
 def _start(shelf: Shelf, entry: CatalogEntry, columns: dict[str, ColumnSummary]) -> tuple[Gate, str]:
-    """The gate to begin with: that of the study, or the given one, else what `fidelity gate init` proposes.
+    """The initial gate: the study's, or the given one, else the proposal of `fidelity gate init`.
 
-    It has no limits where nothing can be proposed. Limits that are moved until a candidate passes say nothing about it,
-    so without a gate file nothing passes here.
+    It has no limits if nothing can be proposed. Limits that are adjusted until a candidate passes prove nothing, so
+    without a gate file nothing passes here.
     """
     gate, _ = gate_for(shelf, entry)
     if gate:
@@ -79,18 +80,18 @@ def _start(shelf: Shelf, entry: CatalogEntry, columns: dict[str, ColumnSummary])
         if name in columns and shown_in_table(name) and columns[name].better != "neither"
     ]
     written, why = drafted(str(path), mark_of(path / "manifest.json"), tuple(dict.fromkeys(likely))[:2])
-    proposed = Gate.model_validate(yaml.safe_load(written)) if written else Gate.model_construct()
-    return proposed.model_copy(update={"provisional": entry.candidate_id}), why
+    limits = {key: value for key, value in yaml.safe_load(written or "{}").items() if value is not None}
+    return Gate.model_construct(**{**limits, "provisional": entry.candidate_id}), why
 
 
 def _gate(columns: dict[str, ColumnSummary], start: Gate, confidence: float) -> Gate | None:
-    """The gate as the sliders stand; None without a limit."""
+    """The gate with the values of the sliders; None without a limit."""
     can = [name for name, row in columns.items() if row.better != "neither" and shown_in_table(name)]
     shares = {key: [n for n in can if n.startswith(prefix)] for key, (prefix, _) in SHARES.items()}
     named = [name for name in can if not any(name in names for names in shares.values())]
     for name in start.margins:
         if name not in columns:
-            note(f"The gate has a margin on {name}, which was not scored on this comparison; it is left out here.")
+            note(f"The gate's margin on {name} is ignored here, since {name} was not scored on this comparison.")
     first = [name for name in start.margins if name in named] or named[:1]
     chosen = st.multiselect("Margins on", named, default=first, key="margins", bind="query-params")
     margins = {name: _slider(name, columns[name], start.margins.get(name)) for name in chosen}
@@ -103,7 +104,7 @@ def _gate(columns: dict[str, ColumnSummary], start: Gate, confidence: float) -> 
             key="primary",
             bind="query-params",
             format_func=lambda n: "none: every line decides" if n is None else n,
-            help="Only its line, conflicts, hard breaks and failures decide; the other lines warn.",
+            help="Only this column, conflicts, hard breaks and failures decide; other lines warn.",
         )
         if len(margins) > 1
         else None
@@ -115,12 +116,12 @@ def _gate(columns: dict[str, ColumnSummary], start: Gate, confidence: float) -> 
     try:
         return Gate.model_validate({**_rest(start, columns, named_limits), **moved})
     except ValidationError as error:
-        note(f"That is no gate: {error.errors()[0]['msg']}")
+        note(f"Invalid gate: {error.errors()[0]['msg']}")
         return None
 
 
 def _rest(start: Gate, columns: dict[str, ColumnSummary], named: set[str]) -> dict[str, object]:
-    """What of the gate has no slider, as far as it is about what was scored and has a limit still."""
+    """The gate's keys without sliders, for columns that were scored and still have a limit."""
     tail = {name: limit for name, limit in start.tail.items() if name in columns}
     rest = {**start.model_dump(), "tail": tail}
     for key in ("worst_floor", "min_coverage"):
@@ -130,7 +131,7 @@ def _rest(start: Gate, columns: dict[str, ColumnSummary], named: set[str]) -> di
 
 
 def _slider(name: str, row: ColumnSummary, start: float | None) -> float:
-    """A margin, up to twice what was measured, at least a tenth."""
+    """A slider for a margin, up to twice the measured excess and at least a tenth."""
     most = _round(max(0.1, 2 * abs(row.excess or 0.0), 2 * (start or 0.0)))
     begin = min(most, max(0.001, round(start or most / 5, 3)))
     measured = f"excess {row.excess:+.3f}" if row.excess is not None else "no excess"
@@ -148,7 +149,7 @@ def _slider(name: str, row: ColumnSummary, start: float | None) -> float:
 
 
 def _share_limits(key: str, names: Sequence[str], start: dict[str, float]) -> dict[str, float]:
-    """Limits on shares of prompts, a slider for each that is chosen."""
+    """Limits on shares of prompts, with a slider for each chosen one."""
     prefix, title = SHARES[key]
     checks = [name.removeprefix(prefix) for name in names]
     if not checks:
@@ -172,7 +173,7 @@ def _share(title: str, start: float, key: str) -> float:
 
 
 def _round(limit: float) -> float:
-    """Up to the next tenth, and below 1 for what goes from 0 to 1."""
+    """The slider's maximum: the next tenth, and below 1 for a range from 0 to 1."""
     return min(0.999, math.ceil(limit * 10) / 10)
 
 

@@ -1,4 +1,4 @@
-"""The pages by name, so that one can lead to another with its state in the address."""
+"""The pages by name, so pages can link to each other with their state in the URL."""
 
 from collections.abc import Callable, Mapping
 
@@ -16,7 +16,7 @@ _PAGES, _ARRIVING = "pages", "arriving"
 
 
 def pages(draw: Mapping[str, Callable[[], None]]) -> list[Page]:
-    """What `st.navigation` takes; the first is the default."""
+    """The pages for `st.navigation`; the first is the default."""
     made = {
         name: st.Page(page, title=name.capitalize(), url_path=name, default=number == 0)
         for number, (name, page) in enumerate(draw.items())
@@ -26,13 +26,13 @@ def pages(draw: Mapping[str, Callable[[], None]]) -> list[Page]:
 
 
 def go(name: str, *, carried: tuple[str, ...] = (), **state: str) -> None:
-    """Open another page at once. `kept` are choices of this page that the other has too: their keys are bound here."""
+    """Open another page. `carried` are the keys of choices that both pages have."""
     st.session_state[_ARRIVING] = {key: st.session_state[key] for key in carried}
     st.switch_page(st.session_state[_PAGES][name], query_params=state)
 
 
 def arrive() -> None:
-    """Make the choices that `go` has kept, before the widgets that they are bound to are there."""
+    """Restore the choices that `go` carried, before their widgets are created."""
     for key, value in st.session_state.pop(_ARRIVING, {}).items():
         st.session_state[key] = value
 

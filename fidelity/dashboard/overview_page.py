@@ -1,4 +1,4 @@
-"""Overview: which format keeps which size faithful, at a glance; a click on a cell opens its comparison."""
+"""Overview: drift by size and format. A click on a cell opens its comparison."""
 
 from dataclasses import dataclass
 
@@ -31,11 +31,11 @@ from fidelity.store.studies import Cell, StudyManifest
 
 EVERYTHING = "all comparisons"
 AHEAD = 10
-"""Metrics whose numbers are found before they are chosen."""
+"""Metrics that are computed before the user chooses them."""
 WHILE_READING = 1.0
-"""Seconds that are left to the browser before each of them."""
+"""Seconds of delay before each of them, for the browser's requests."""
 PRICES = {"parameters": "parameters of the model", "bytes": "bytes of the weight files"}
-"""What drift is drawn against, where it is known."""
+"""The axes that drift can be drawn against."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +44,11 @@ class Square:
 
     cell: Cell
     entry: CatalogEntry | None
-    """None where there is no comparison to read."""
+    """None if there is no readable comparison."""
 
 
 def draw() -> None:
-    """The page."""
+    """Draw the page."""
     shelf = read()
     left, middle, right = st.columns([2, 2, 3], vertical_alignment="bottom")
     with left:
@@ -68,11 +68,11 @@ def draw() -> None:
             "Published results",
             key="published",
             bind="query-params",
-            help="In grey: drift by Kurtic et al. 2025 (Llama 3.1, without a floor), prices by Meta (Llama 3.2).",
+            help="In gray: drift by Kurtic et al. 2025 (Llama 3.1, without a floor), prices by Meta (Llama 3.2).",
         )
     if metric is None:
-        note("No comparison with a metric in it can be read yet.")
-        _not_shown(shelf, squares)
+        note("There is no readable comparison with a scored metric yet.")
+        _not_shown(shelf)
         return
     ids = [s.entry.id for s in squares if s.entry]
     columns = rows(shelf, ids, [metric], lows=False)
@@ -81,13 +81,13 @@ def draw() -> None:
     _drifts(table, metric, excess=excess, others=others)
     excesses = {id_: read[metric].excess for id_, read in columns.items() if isinstance(read, dict) and metric in read}
     price_panel.draw(shelf, excesses, metric, others=others)
-    _not_shown(shelf, squares)
+    _not_shown(shelf)
     quiet(NOT_QUALITY)
     read_ahead(shelf, ids, names[:AHEAD], after=WHILE_READING)
 
 
 def prepare() -> None:
-    """Find the numbers that the page will show first: later it would hold up the files that a browser asks for."""
+    """Compute the numbers that the page shows first, before the browser's requests would have to wait for them."""
     shelf = read()
     squares = _squares(shelf, shelf.studies[0] if shelf.studies else None)
     names = _metrics(squares)
@@ -103,7 +103,7 @@ def _choose_study(shelf: Shelf) -> StudyManifest | None:
 
 
 def _squares(shelf: Shelf, study: StudyManifest | None) -> list[Square]:
-    """A study's cells in their order, or the newest comparison of every baseline and candidate."""
+    """A study's cells in order, or the newest comparison of every baseline and candidate."""
     if study:
         squares = [Square(cell, shelf.entry(cell.comparison) if cell.comparison else None) for cell in study.cells]
         return sorted(squares, key=lambda square: square.cell.parameters or 0)
@@ -117,7 +117,7 @@ def _squares(shelf: Shelf, study: StudyManifest | None) -> list[Square]:
 
 
 def _cell(entry: CatalogEntry) -> Cell:
-    """A comparison that belongs to no study."""
+    """A cell for a comparison that belongs to no study."""
     return Cell(
         family=entry.baseline,
         baseline=entry.baseline,
@@ -145,10 +145,10 @@ def _table(
     metric: str,
     columns: dict[str, dict[str, ColumnSummary] | str],
 ) -> pd.DataFrame:
-    """All that the page draws, a line for each cell."""
+    """The page's data, one row per cell."""
     gate, why_no_gate = gate_of(study)
     if why_no_gate:
-        note(f"The gate can't be used, so nothing is judged: {why_no_gate}")
+        note(f"The gate is invalid, so nothing is judged: {why_no_gate}")
     twice = [(s.cell.family, s.cell.format) for s in squares]
     lines, waiting = [], False
     for square in squares:
@@ -195,13 +195,13 @@ def _cell_texts(
     metric: str,
     judged: Verdict | str | None,
 ) -> dict[str, str]:
-    """What stands in a cell (`text`, `symbol`), and what its tooltip says (`said`, `why`)."""
+    """A cell's content (`text`, `symbol`) and tooltip (`said`, `why`)."""
     if row is None:
         gone = "its comparison was deleted" if cell.comparison else "not run yet"
         why = read if isinstance(read, str) else f"{metric} was not scored" if entry else cell.why or gone
         if entry and entry.state != "readable":
             why = entry.why
-        short_word = "failed" if cell.why else "no number" if entry or cell.comparison else "to come"
+        short_word = "failed" if cell.why else "no number" if entry or cell.comparison else "computing …"
         return {"text": "–", "symbol": short_word, "said": "none", "why": one_line(why)}
     if row.excess is None:
         digits = 0 if row.kind == "median" else 3
@@ -216,7 +216,7 @@ def _cell_texts(
         word, texts = "", {"text": number(row.excess, sign=True), "said": number(row.excess, sign=True) + ends}
     match judged:
         case None:
-            return {**texts, "symbol": "judging …", "why": "being judged"}
+            return {**texts, "symbol": "judging …", "why": "the verdict is being computed"}
         case Verdict():
             return {
                 **texts,
@@ -250,11 +250,11 @@ def _drifts(table: pd.DataFrame, metric: str, *, excess: bool, others: bool) -> 
         return
     y_title = f"excess of {metric}" if excess else metric
     points = (
-        shown.rename(columns={"excess_low": "low", "excess_high": "high"} if excess else {})
-        if not excess
-        else shown.drop(columns=["value", "low", "high"]).rename(
+        shown.drop(columns=["value", "low", "high"]).rename(
             columns={"excess": "value", "excess_low": "low", "excess_high": "high"}
         )
+        if excess
+        else shown
     )
     literature = _published(metric) if others and not excess else pd.DataFrame()
     if others and literature.empty:
@@ -297,11 +297,11 @@ def _drift(
         chart(charts.ladder(points, y_title, floor=not floor_at_0), points, name)
     else:
         st.subheader(f"Drift against {price}", anchor=False)
-        note(f"Nothing to draw yet: it takes two candidates whose {title} are known; recorded outputs don't tell.")
+        note(f"Nothing to draw: this chart needs two candidates with known {title}, which recorded outputs don't have.")
 
 
 def _published(metric: str) -> pd.DataFrame:
-    """Others' mean scores (see report/published/README.md); empty where they don't have the metric."""
+    """Published mean scores (see report/published/README.md); empty if none has this metric."""
     return pd.DataFrame(
         [
             {"model": p.name, "format": p.format, "parameters": p.parameters, "value": p.scores[metric]}
@@ -311,9 +311,9 @@ def _published(metric: str) -> pd.DataFrame:
     )
 
 
-def _not_shown(shelf: Shelf, squares: list[Square]) -> None:
-    """What is in the store and can't be read, each for what it is."""
+def _not_shown(shelf: Shelf) -> None:
+    """List what is in the store but can't be read, with the reasons."""
     wrong = [entry for entry in shelf.entries if entry.state != "readable"]
     if wrong:
-        with st.expander(f"{len(wrong)} in the store that can't be shown"):
+        with st.expander(f"{len(wrong)} entries of the store can't be shown"):
             markup_table(("Comparison", "State", "Why"), [(entry.id, entry.state, entry.why) for entry in wrong])

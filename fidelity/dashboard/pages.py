@@ -1,11 +1,11 @@
-"""The pages, put together: what `streamlit run` draws, and what is loaded before the first visitor comes."""
+"""The app: its navigation, and what is loaded before the first visit."""
 
 import gc
 from pathlib import Path
 
 
 def load() -> None:
-    """Import all that the pages need, which takes seconds; make 100,000 values in peace; prepare the first page."""
+    """Import everything that the pages need, which takes seconds, and prepare the first page."""
     gc.set_threshold(200_000, 20, 100)
     import pyarrow.dataset  # noqa: F401
     import scipy.stats  # noqa: F401
@@ -16,7 +16,7 @@ def load() -> None:
 
 
 def main() -> None:
-    """Draw the page that the address names; Streamlit calls this again for every change."""
+    """Draw the page in the URL. Streamlit calls this for every change."""
     import streamlit as st
 
     from fidelity.dashboard import (
@@ -31,7 +31,7 @@ def main() -> None:
     from fidelity.dashboard.cache import DEMO, shelf
     from fidelity.dashboard.widgets import begin_page, note, refresh
 
-    st.set_page_config(page_title="fidelity", layout="wide")  # a material icon here would be fetched from its maker
+    st.set_page_config(page_title="fidelity", layout="wide")  # a material icon would be downloaded from its provider
     st.html(Path(__file__).parent / "style.css")
     navigation.arrive()
     begin_page()
@@ -50,5 +50,5 @@ def main() -> None:
     page = st.navigation(pages, position="top")
     refresh(opened.stamp)
     if opened.root.name == DEMO:
-        note("These are the demo's recordings: SmolLM2-135M on an H100. Your own comparisons take their place.")
+        note("These are the demo's recordings: SmolLM2-135M on an H100. Your own comparisons will replace them.")
     page.run()

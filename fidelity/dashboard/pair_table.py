@@ -1,4 +1,4 @@
-"""The pairs of a comparison as a table: keys, categories and the columns asked for; texts of one pair only."""
+"""A comparison's pairs as a table of keys, categories and requested columns. Texts are read for one pair at a time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,24 +18,24 @@ KEYS = ["prompt_id", "repeat"]
 
 @dataclass(frozen=True, slots=True)
 class OpenPair:
-    """One pair with all that was said."""
+    """One pair with all texts."""
 
     prompt: Prompt
     baseline: Generation
     controls: tuple[tuple[str, Generation | None], ...]
-    """The controls' names and answers; None where one has none."""
+    """The controls' names and answers; None for a control without an answer."""
     candidate: Generation
     runs: tuple[Run, ...]
-    """The baseline's, the candidate's, the controls'."""
+    """The reasoning formats of the baseline, the candidate and the controls."""
 
 
 def read_columns(comparison: Path, names: Sequence[str]) -> pd.DataFrame:
-    """A row for each pair, in the store's order: `prompt_id`, `repeat`, `category`, where its texts are, the columns.
+    """A row for each pair, in the store's order: `prompt_id`, `repeat`, `category`, rows of its texts, and the columns.
 
-    `excess of NAME` stands beside each column that is judged and has a floor: positive is worse, NaN where unscored.
+    Each judged column with a floor also has a column `excess of NAME`: positive is worse, NaN if unscored.
 
     Raises:
-        StoreError: Something of the comparison is missing or damaged.
+        StoreError: A file of the comparison is missing or damaged.
     """
     result = load_comparison(comparison, only=set(names))
     (candidate,) = result.candidates
@@ -43,7 +43,7 @@ def read_columns(comparison: Path, names: Sequence[str]) -> pd.DataFrame:
         _keys(candidate.run, "candidate").drop(columns="category"), on=KEYS
     )
     if tuple(pairs["prompt_id"]) != candidate.prompt_ids:
-        raise StoreError(f"{comparison}: its pairs are not those of its runs; run fidelity compare again")
+        raise StoreError(f"{comparison}: its pairs don't match its runs; run fidelity compare again")
     for control in result.controls:
         answers = _keys(control.run, control.run.id).drop(columns="category")
         pairs = pairs.merge(answers, on=KEYS, how="left")
@@ -56,15 +56,15 @@ def read_columns(comparison: Path, names: Sequence[str]) -> pd.DataFrame:
 
 
 def excess_of(name: str) -> str:
-    """The name of the column that holds the excess of another."""
+    """The name of the column with another column's excess."""
     return f"excess of {name}"
 
 
 def read_pair(comparison: Path, pair: pd.Series) -> OpenPair:
-    """The texts of one row of `read_columns`, thinking apart from answers.
+    """Read the texts of one row of `read_columns`, with thinking separated from answers.
 
     Raises:
-        StoreError: They can't be read.
+        StoreError: The texts can't be read.
     """
     result = load_comparison(comparison, only=())
     (candidate,) = result.candidates
@@ -83,13 +83,13 @@ def read_pair(comparison: Path, pair: pd.Series) -> OpenPair:
     _, response = candidate.run.prompt_and_response(int(pair["row in candidate"]))
     answer = without_thinking(response, candidate_format)
     if not isinstance(baseline, Generation) or not isinstance(answer, Generation):
-        raise StoreError(f"{comparison}: the runs were written anew; reload")
+        raise StoreError(f"{comparison}: the runs have changed; reload the page")
     runs = (result.baseline, candidate.run, *(control.run for control in result.controls))
     return OpenPair(prompt, baseline, tuple(controls), answer, runs)
 
 
 def containing(comparison: Path, pairs: pd.DataFrame, text: str) -> pd.Series:
-    """For each pair whether its prompt, its baseline's or its candidate's answer has the text in it; case aside."""
+    """For each pair, whether its prompt or one of its answers contains a text, ignoring case."""
     import pyarrow.compute as pc
 
     result = load_comparison(comparison, only=())
@@ -106,7 +106,7 @@ def containing(comparison: Path, pairs: pd.DataFrame, text: str) -> pd.Series:
 
 
 def answers_of(run: Run) -> pd.DataFrame:
-    """For each answer of a run its `tokens` (NaN where the engine gave no token ids), `characters`, `finish`."""
+    """For each answer of a run: `tokens` (NaN without token ids), `characters`, `finish`."""
     import pyarrow.compute as pc
 
     table = run.read(["token_ids", "finish_reason", "failure", "text"])
@@ -121,7 +121,7 @@ def answers_of(run: Run) -> pd.DataFrame:
 
 
 def _keys(run: Run, side: str) -> pd.DataFrame:
-    """The answered prompts of a run, and the number of each one's row."""
+    """The answered prompts of a run, with their row numbers."""
     table: pd.DataFrame = run.read([*KEYS, "category", "failure"]).to_pandas()
     table[f"row in {side}"] = range(len(table))
     return table[table["failure"].isna()].drop(columns="failure")

@@ -1,4 +1,4 @@
-"""One pair: the prompt, what baseline, control and candidate said, where they part, and how sure each was."""
+"""One pair: the prompt, the outputs of baseline, control and candidate, their first divergence, and token scores."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 VIEWS = ("Differences", "Side by side", "Rendered", "Tokens")
 MOST_CONFLICTS = 20
 MOST_SHOWN = 60_000
-"""Characters of an answer."""
+"""The maximum length of an answer, in characters."""
 
 
 def show_pair(comparison: Path, row: pd.Series) -> None:
-    """The pair of one row of `pair_table.read_columns`."""
+    """Draw the pair of one row of `pair_table.read_columns`."""
     pair, why = open_pair(comparison, row)
     if pair is None:
-        note(f"This pair's texts can't be read. {why}")
+        note(f"The texts of this pair can't be read. {why}")
         return
     repeat = f", repeat {pair.baseline.repeat}" if pair.baseline.repeat else ""
     html(f'<h3 style="font-size:1.2rem">{text(pair.prompt.id)}{repeat}</h3>')
@@ -54,7 +54,7 @@ def show_pair(comparison: Path, row: pd.Series) -> None:
 
 
 def _conflicts(pair: OpenPair) -> None:
-    """What the candidate states against the baseline, the most telling first."""
+    """The conflicts between candidate and baseline, the most severe first."""
     both = Pair(pair.prompt, pair.baseline, pair.candidate)
     if conflicts := conflicts_of(both)[:MOST_CONFLICTS]:
         rows = "".join(f"<li>{text(conflict_in_words(conflict, both))}</li>" for conflict in conflicts)
@@ -62,29 +62,29 @@ def _conflicts(pair: OpenPair) -> None:
 
 
 def _thinking(pair: OpenPair) -> None:
-    """What both thought before these answers; nothing where neither did."""
+    """The thinking before both answers; nothing if there is none."""
     baseline, candidate = (
         replace(generation, text=generation.reasoning or "") for generation in (pair.baseline, pair.candidate)
     )
     if baseline.text or candidate.text:
-        with st.expander("What they thought before"):
-            _box("Candidate's thinking against the baseline's", _diff(baseline, candidate))
+        with st.expander("Thinking"):
+            _box("Thinking: candidate compared with baseline", _diff(baseline, candidate))
 
 
 def _differences(pair: OpenPair) -> None:
-    """Baseline against candidate and, beside it, against the control: the same measure for the noise floor."""
+    """Diffs of the candidate and of the control against the baseline, side by side."""
     if not pair.controls:
-        _box("Candidate against baseline", _diff(pair.baseline, pair.candidate))
+        _box("Candidate compared with baseline", _diff(pair.baseline, pair.candidate))
         return
     left, right = st.columns(2)
     with left:
-        _box("Candidate against baseline", _diff(pair.baseline, pair.candidate))
+        _box("Candidate compared with baseline", _diff(pair.baseline, pair.candidate))
     with right:
         name, control = pair.controls[0]
-        _box(f"Control against baseline ({name})", _diff(pair.baseline, control) if control else "It gave no answer.")
+        _box(f"Control compared with baseline ({name})", _diff(pair.baseline, control) if control else "No answer.")
     html(
-        '<div class="f-quiet"><span class="f-gone">only the baseline said this</span> · '
-        '<span class="f-new">only the other said this</span></div>'
+        '<div class="f-quiet"><span class="f-gone">only in the baseline</span> · '
+        '<span class="f-new">only in the other output</span></div>'
     )
 
 
@@ -95,7 +95,7 @@ def _diff(baseline: Generation, other: Generation) -> str:
     marks = {"both": "{}", "baseline": '<span class="f-gone">{}</span>', "candidate": '<span class="f-new">{}</span>'}
     first = next(number for number, piece in enumerate(pieces) if piece.kind != "both")
     shown = [marks[piece.kind].replace("{}", escape(piece.text)) for piece in readable(pieces)]
-    return "".join([*shown[:first], '<span class="f-parts">parts here</span>', *shown[first:]])
+    return "".join([*shown[:first], '<span class="f-parts">first divergence</span>', *shown[first:]])
 
 
 def _side_by_side(pair: OpenPair, *, rendered: bool) -> None:
@@ -105,11 +105,11 @@ def _side_by_side(pair: OpenPair, *, rendered: bool) -> None:
     for place, (title, generation) in zip(st.columns(len(answers)), answers, strict=True):
         with place:
             if generation is None:
-                _box(title, "It gave no answer.")
+                _box(title, "No answer.")
             elif rendered:
                 _box(title, as_markup(generation.text[:MOST_SHOWN]), whole=True)
             else:
-                _box(title, text(generation.text[:MOST_SHOWN]) or "<i>An empty answer.</i>")
+                _box(title, text(generation.text[:MOST_SHOWN]) or "<i>Empty answer.</i>")
             quiet(_facts(generation))
 
 
@@ -121,43 +121,43 @@ def _facts(generation: Generation | None) -> str:
         if generation.token_ids is not None
         else f"{len(generation.text):,} characters"
     )
-    return f"{tokens}, ended by {generation.finish_reason or 'a reason that was not recorded'}"
+    return f"{tokens}, finish reason: {generation.finish_reason or 'not recorded'}"
 
 
 def _tokens(pair: OpenPair) -> None:
-    """What another run makes of the baseline's tokens, and what each said of its own."""
+    """Token scores of the baseline's answer, and each run's log-probabilities of its own answer."""
     baseline, *others = pair.runs
     if why := show_tokens(baseline, others, pair.prompt.id, pair.baseline.repeat):
-        note(f"What another run makes of the baseline's tokens can't be shown. {why}")
+        note(f"Token scores of the baseline's answer can't be shown. {why}")
     _decoded(pair)
 
 
 def _decoded(pair: OpenPair) -> None:
-    """What each run's own decoding said of its tokens: before they part the two are about the same tokens."""
-    html('<h4 style="font-size:1rem">While answering</h4>')
+    """Each run's log-probabilities from decoding; they are for the same tokens until the first divergence."""
+    html('<h4 style="font-size:1rem">Log-probabilities while generating</h4>')
     lacking = [
         name
         for name, generation in (("baseline", pair.baseline), ("candidate", pair.candidate))
         if generation.token_ids is None or generation.logprobs is None
     ]
     if lacking:
-        note(f"No token ids with log-probabilities in the {' and the '.join(lacking)}: nothing to show by token.")
+        note(f"No token ids with log-probabilities in the {' and the '.join(lacking)}, so there is no chart.")
         return
     divergence = _first_difference(pair.baseline.token_ids or (), pair.candidate.token_ids or ())
     data = pd.concat([_token_table("baseline", pair.baseline), _token_table("candidate", pair.candidate)])
     chart(charts.surprise(data, divergence), data, f"tokens-{pair.prompt.id}", key="tokens")
     if divergence is None:
-        quiet("Both chose the same tokens.")
+        quiet("Both outputs have the same tokens.")
         return
     quiet(
-        f"They part at token {divergence} (counted from 0): {_at('baseline', pair.baseline, divergence)}, "
-        f"{_at('candidate', pair.candidate, divergence)}. After it the two are about different texts."
+        f"First divergence at token {divergence} (from 0): {_at('baseline', pair.baseline, divergence)}, "
+        f"{_at('candidate', pair.candidate, divergence)}. After it the tokens are of different texts."
     )
 
 
 def _at(name: str, generation: Generation, place: int) -> str:
     ids, logprobs = generation.token_ids or (), generation.logprobs or ()
-    return f"{name} chose {ids[place]} at {logprobs[place]:.3f}" if place < len(ids) else f"{name} had ended"
+    return f"{name} chose {ids[place]} at {logprobs[place]:.3f}" if place < len(ids) else f"{name} has ended"
 
 
 def _first_difference(baseline: Sequence[int], candidate: Sequence[int]) -> int | None:
@@ -173,13 +173,13 @@ def _token_table(side: str, generation: Generation) -> pd.DataFrame:
 
 
 def _box(title: str, body: str, *, whole: bool = False) -> None:
-    """A titled box of markup that is ours, or a stranger's made harmless; `whole` keeps its own paragraphs."""
+    """A titled box of trusted or escaped markup; `whole` keeps its paragraphs."""
     kind = "f-box" if whole else "f-box f-text"
     html(f'<div class="f-quiet"><b>{text(title)}</b></div><div class="{kind}">{body}</div>')
 
 
 def as_markup(markdown: str) -> str:
-    """Markdown as markup without anything that leads out of the page: no link, image or HTML of the text's own.
+    """Render Markdown without links, images or embedded HTML.
 
     Raises:
         MissingPackageError: markdown-it-py is not installed.

@@ -1,4 +1,4 @@
-"""Pairs: the worst first, filtered by what one looks for; one of them open, down to its tokens."""
+"""Pairs: a filtered list, worst first, and one open pair, down to its tokens."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -26,22 +26,22 @@ from fidelity.outside.strings import one_line
 from fidelity.report import shown_in_table
 
 MOST_ROWS = 1_000
-"""Pairs that the table shows; of more the worst."""
+"""The maximum number of pairs in the table; the worst ones are shown."""
 ALL = "all"
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What is looked for."""
+    """The active filters."""
 
     changed: bool
     categories: tuple[str, ...]
     broken: str
     line: str
-    """A column of the gate: the pairs that are beyond its margin."""
+    """A column of the gate, to show the pairs beyond its margin."""
     margin: float | None
     between: str
-    """A column, with the range of it."""
+    """A column, and a range of its values."""
     low: float
     high: float
     words: str
@@ -50,14 +50,14 @@ class Filters:
 
 
 def draw() -> None:
-    """The page."""
+    """Draw the page."""
     shelf = read()
     entry, beside = choose_comparison(shelf)
     if entry is None:
         return
     names = [name for name in entry.columns if shown_in_table(name)]
     with beside:
-        metric = choose_metric(shelf, among=names, name="Worst first by")
+        metric = choose_metric(shelf, among=names, name="Sort by (worst first)")
     if metric is None:
         note("No metric has been scored on this comparison.")
         return
@@ -81,7 +81,7 @@ def draw() -> None:
     listed = _filtered(table, asked, shelf, entry)
     listed = _scatter(listed, asked, entry)
     listed = _ordered(listed, metric)
-    chosen = _list(listed, table, metric, entry)
+    chosen = _list(listed, table, entry)
     if chosen is not None:
         show_pair(path_of(shelf, entry.id), chosen)
 
@@ -99,22 +99,22 @@ def _filters(shelf: Shelf, entry: CatalogEntry, names: list[str], metric: str) -
             if len(categories) > 1
             else []
         )
-        broken = _choice("Newly broken", breaks, key="broken", all_reads="any or none", width=190)
-        line = _choice("Beyond the margin of", margins, key="line", all_reads="any or none", width=190)
+        broken = _choice("Newly broken", breaks, key="broken", all_reads="any", width=190)
+        line = _choice("Beyond the margin of", margins, key="line", all_reads="any", width=190)
         changed = "identical" in names and st.toggle("Changed only", key="changed", bind="query-params")
     with (
-        st.expander("A range of any metric, and a scatter of any two"),
+        st.expander("Filter by a metric's range, or a scatter of two metrics"),
         st.container(horizontal=True, vertical_alignment="bottom"),
     ):
         between = _choice("Range of", names, key="range", all_reads="no metric")
         low, high = _range(shelf, entry, between) if between != ALL else (0.0, 0.0)
-        x = _choice("Scatter, across", names, key="x", all_reads="none")
-        y = _choice("Scatter, upwards", names, key="y", all_reads="none")
+        x = _choice("Scatter, x axis", names, key="x", all_reads="none")
+        y = _choice("Scatter, y axis", names, key="y", all_reads="none")
     return Filters(bool(changed), tuple(chosen), broken, line, margins.get(line), between, low, high, words, x, y)
 
 
 def _choice(title: str, names: Collection[str], *, key: str, all_reads: str, width: int = 210) -> str:
-    """One of the names, kept in the URL; ALL where none is chosen, or there is none to choose."""
+    """Choose one of the names, which the URL stores; ALL if none is chosen or available."""
     if not names:
         return ALL
     chosen: str = st.selectbox(
@@ -160,7 +160,7 @@ def _filtered(table: pd.DataFrame, asked: Filters, shelf: Shelf, entry: CatalogE
 
 
 def _scatter(pairs: pd.DataFrame, asked: Filters, entry: CatalogEntry) -> pd.DataFrame:
-    """The chart where two metrics are chosen; what is selected in it stays in the URL and filters the table."""
+    """A scatter of two chosen metrics. Its selection is in the URL and filters the table."""
     if asked.x not in pairs or asked.y not in pairs:
         return pairs
     if asked.x == asked.y:
@@ -178,11 +178,11 @@ def _scatter(pairs: pd.DataFrame, asked: Filters, entry: CatalogEntry) -> pd.Dat
         st.query_params["box"] = ",".join(f"{value:.6g}" for value in (*box["x"], *box["y"]))
     corners = _corners(st.query_params.get("box", ""))
     if corners is None:
-        quiet("Drag over the points to keep only those in the table.")
+        quiet("Drag over points to show only these in the table.")
         return pairs
     x0, x1, y0, y1 = corners
-    quiet(f"Kept: {asked.x} from {x0:.3f} to {x1:.3f} and {asked.y} from {y0:.3f} to {y1:.3f}.")
-    if st.button("Keep all", key="unbox"):
+    quiet(f"Selected: {asked.x} from {x0:.3f} to {x1:.3f} and {asked.y} from {y0:.3f} to {y1:.3f}.")
+    if st.button("Clear the selection", key="unbox"):
         del st.query_params["box"]
         st.session_state.pop(f"scatter-{asked.x}-{asked.y}", None)
         return pairs
@@ -198,15 +198,15 @@ def _corners(written: str) -> tuple[float, float, float, float] | None:
 
 
 def _ordered(pairs: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """The worst first; what could not be scored comes last."""
+    """Sort the pairs, worst first and unscored last."""
     by = excess_of(metric) if excess_of(metric) in pairs else metric
     return pairs.sort_values(by, ascending=by == metric, kind="stable", na_position="last")
 
 
-def _list(pairs: pd.DataFrame, table: pd.DataFrame, metric: str, entry: CatalogEntry) -> pd.Series | None:
-    """The table; gives the pair that is open: the chosen one, that of the URL, or the worst."""
+def _list(pairs: pd.DataFrame, table: pd.DataFrame, entry: CatalogEntry) -> pd.Series | None:
+    """Draw the table, and return the open pair: the chosen one, the one in the URL, or the worst."""
     if pairs.empty:
-        note("No pair is like that. Loosen the filters.")
+        note("No pair matches. Relax the filters.")
         return None
     more = f", the worst {MOST_ROWS:,} shown" if len(pairs) > MOST_ROWS else ""
     quiet(f"{len(pairs):,} of {len(table):,} pairs{more}. A click on a row opens it below.")

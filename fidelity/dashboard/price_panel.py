@@ -1,4 +1,4 @@
-"""The bargain: what each candidate saves in bytes, memory, time and money, against how far it drifts."""
+"""Price and drift: what each candidate saves in bytes, memory, time and money, and how far it drifts."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ from fidelity.store.runs import Run
 
 @dataclass(frozen=True, slots=True)
 class Priced:
-    """A comparison's runs, and what its candidate takes over its baseline."""
+    """A comparison's runs, and the candidate's price ratios."""
 
     baseline: Run
     candidate: Run
@@ -33,7 +33,7 @@ class Priced:
 
 
 def priced(comparisons: Sequence[Path]) -> dict[str, Priced]:
-    """By the comparison's id; one that can't be read, or of which a run is gone, is left out."""
+    """Prices by the comparison's id, without comparisons that can't be read or that lack a run."""
 
     def read(path: Path) -> Priced:
         result = load_comparison(path, only=(), lows=False)
@@ -45,14 +45,14 @@ def priced(comparisons: Sequence[Path]) -> dict[str, Priced]:
 
 
 def prices_of(shelf: Shelf, ids: Sequence[str]) -> dict[str, Priced]:
-    """See `priced`; found once."""
+    """See `priced`; cached."""
     return computed_once(shelf, ids, "prices", priced)
 
 
 def price_points(prices: Mapping[str, Priced], drifts: Mapping[str, float | None]) -> pd.DataFrame:
     """A row for each candidate and measure: its `ratio` to the baseline, `low`, `high`, `drift`, `dominated_by`.
 
-    `prices` and `drifts` are by the comparison's id; a drift is a mean excess, None where there is none.
+    `prices` and `drifts` are by the comparison's id; a drift is a mean excess, or None.
     """
     by_baseline: dict[str, list[Point]] = {}
     for id_, own in prices.items():
@@ -73,18 +73,18 @@ def _span(ratio: Ratio) -> dict[str, float | None]:
 
 
 def draw(shelf: Shelf, drifts: Mapping[str, float | None], metric: str, *, others: bool) -> None:
-    """Drift against one measure that is chosen, and all of them in a table; nothing where nothing was measured."""
+    """Drift against a chosen measure, and a table of all measures; nothing without measurements."""
     table = price_points(prices_of(shelf, list(drifts)), drifts)
     if table.empty:
         return
-    st.subheader("What the drift buys", anchor=False)
+    st.subheader("Price and drift", anchor=False)
     measures = list(dict.fromkeys(table["measure"]))
     titles = {measure: measure_of(measure).title for measure in measures}
     chosen: str = st.selectbox("Against", measures, key="price", bind="query-params")
     points = table[(table["measure"] == chosen) & table["drift"].notna()]
     better = "more is better" if measure_of(chosen).better == "higher" else "less is better"
     if points.empty:
-        note(f"{metric} has no excess to hold against the price.")
+        note(f"{metric} has no excess to compare with the price.")
     else:
         title = f"{titles[chosen]}, candidate over baseline ({better})"
         beside = _published(chosen, metric) if others else pd.DataFrame()
@@ -94,13 +94,13 @@ def draw(shelf: Shelf, drifts: Mapping[str, float | None], metric: str, *, other
     _all(table, titles)
     if others:
         published = published_table(metric)
-        markup_table(("Published by others", *published.headings), [(row.name, *row.cells) for row in published.rows])
+        markup_table(("Published results", *published.headings), [(row.name, *row.cells) for row in published.rows])
         for sentence in published.notes:
             quiet(sentence)
 
 
 def _published(measure: str, metric: str) -> pd.DataFrame:
-    """Of whom the price is known (`ratio`), or the drift (`drift`, without a floor): nobody has published both."""
+    """Published prices (`ratio`) or drift (`drift`, without a floor); no source has both."""
     rows: list[dict[str, object]] = []
     for point in published():
         drift = 1 - point.scores[metric] if metric in point.scores else None
@@ -111,7 +111,7 @@ def _published(measure: str, metric: str) -> pd.DataFrame:
 
 
 def _all(table: pd.DataFrame, titles: Mapping[str, str]) -> None:
-    """A row for each candidate, a column for each measure that decides; a comparison's page has the others."""
+    """A row for each candidate and a column for each deciding measure; the comparison page has the others."""
     measures = [measure for measure in titles if measure in AXES]
     rows = []
     for _, own in table.groupby("id", sort=False):
@@ -123,10 +123,10 @@ def _all(table: pd.DataFrame, titles: Mapping[str, str]) -> None:
 
 
 def in_full(result: ComparisonSet) -> None:
-    """Every measure of one comparison; a note where nothing was measured."""
+    """Every measure of one comparison, or a note if there is none."""
     table = price_table(result)
     if table is None:
-        note("Neither size nor speed of these runs is known here.")
+        note("Size and speed of these runs are unknown.")
         return
     cells = zip(*(row.cells for row in table.rows), strict=True)
     markup_table(

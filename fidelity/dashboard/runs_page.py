@@ -1,4 +1,4 @@
-"""Runs: what really ran, where two runs differ, how fast each was and how large."""
+"""Runs: what ran, how two runs differ, and the speed and size of each."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -17,14 +17,14 @@ from fidelity.store.store import Store
 
 
 def draw() -> None:
-    """The page."""
+    """Draw the page."""
     shelf = read()
     store = Store(shelf.root)
     runs = store.runs()
     for place, reason in store.damaged().items():
         note(f"{place} can't be read. {reason}")
     if not runs:
-        note(f"There is no finished run in {shelf.root} yet. One is made by: fidelity generate base.yaml")
+        note(f"{shelf.root} has no finished run yet. To make one: fidelity generate base.yaml")
         return
     table = pd.DataFrame([_line(run, attempt(lambda run=run: store.measurement(run))[0]) for run in runs])  # type: ignore[misc]
     st.subheader("Runs", anchor=False)
@@ -39,7 +39,9 @@ def draw() -> None:
             "parameters": number("Parameters", format="compact"),
             "bytes": number("Bytes on disk", format="bytes"),
             "tokens_per_s": number(
-                "Tokens/s", format="%.0f", help="Generating alone, all prompts at once; measured when the run was made."
+                "Tokens/s",
+                format="%.0f",
+                help="Generation only, with full batches; measured when the run was generated.",
             ),
         },
     )
@@ -73,15 +75,15 @@ def _line(run: Run, measured: Measurement | None) -> dict[str, object]:
 
 
 def _differences(runs: list[Run]) -> None:
-    st.subheader("Where two runs differ", anchor=False)
+    st.subheader("Differences between two runs", anchor=False)
     names = {run.id: run for run in runs}
     ids = list(names)
     left, right = st.columns(2)
     with left:
-        one = st.selectbox("One run", ids, key="one", bind="query-params", format_func=one_line)
+        one = st.selectbox("Run", ids, key="one", bind="query-params", format_func=one_line)
     with right:
         other = st.selectbox("Another", ids, index=1, key="other", bind="query-params", format_func=one_line)
-    only = st.toggle("Only what differs", value=True, key="differing", bind="query-params")
+    only = st.toggle("Only differences", value=True, key="differing", bind="query-params")
     first, second = (dict(_flat(names[id_].manifest.model_dump(mode="json"))) for id_ in (one, other))
     keys = list(dict.fromkeys([*first, *second]))
     rows = [(key, first.get(key, "–"), second.get(key, "–")) for key in keys]
@@ -90,13 +92,13 @@ def _differences(runs: list[Run]) -> None:
         rows = [row for row, differs in zip(rows, differing, strict=True) if differs]
         differing = [True] * len(rows)
     if not rows:
-        quiet("Their manifests are the same.")
+        quiet("The manifests are equal.")
         return
     markup_table(("Manifest", one, other), rows, marked=[] if only else differing)
 
 
 def _flat(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
-    """A manifest as lines: `engine.mode`, `compiled`."""
+    """A manifest as key-value rows: `engine.mode`, `compiled`."""
     if isinstance(value, Mapping) and value:
         for key, inner in value.items():
             yield from _flat(inner, f"{place}.{key}" if place else str(key))

@@ -1,7 +1,7 @@
-"""The numbers of comparisons, by the code that the reports use; beside them intervals, for looking at."""
+"""The numbers of comparisons, computed as in the reports, with intervals for orientation."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -12,50 +12,41 @@ import pandas as pd
 from fidelity.comparison.results import (
     ComparisonSet,
     Scores,
-    control_values_of,
+    among_runs,
     evidence_of,
     load_comparison,
-    values_of,
     verdicts,
 )
 from fidelity.dashboard.catalog import attempt
-from fidelity.floor import Summary, excess_by_prompt, mean_over_controls
+from fidelity.floor import Summary, excess_by_prompt, mean_by_prompt
 from fidelity.gate import Gate, Verdict, draft
-from fidelity.records import Better, SummaryKind
+from fidelity.records import SummaryKind
 from fidelity.report import chance_level, floor_of, summaries_of
 from fidelity.stats import Interval, bca_intervals
 
 CONFIDENCE = 0.95
 RESAMPLES = 2_000
-"""Of an interval that is looked at; the gate's are not the bootstrap's."""
+"""The confidence of displayed intervals. The gate uses other bounds."""
 MOST_RESAMPLED = 5_000
-"""Prompts up to which an interval is the bootstrap's; with more the normal one is the same to what can be seen."""
+"""Up to this many prompts an interval is from the bootstrap; with more, the normal interval looks the same."""
 EstimateKind = Literal["value", "floor", "excess"]
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """An interval; None where there is none."""
+    """An interval; None if there is none."""
 
     low: float | None = None
     high: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class ColumnSummary:
-    """A column of one comparison: what the reports say of it, and how sure that is."""
+class ColumnSummary(Summary):
+    """A column of one comparison: the reports' numbers, and intervals."""
 
-    name: str
-    kind: SummaryKind
-    better: Better
-    value: float | None
-    floor: float | None
-    low: float | None
-    """The low anchor; see `report.chance_level`."""
-    excess: float | None
-    n: int
-    n_unscored: int
-    n_worst: int
+    floor: float | None = None
+    low: float | None = None
+    """The chance level; see `report.chance_level`."""
     value_span: Span = Span()
     floor_span: Span = Span()
     excess_span: Span = Span()
@@ -63,7 +54,7 @@ class ColumnSummary:
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """Something to put an interval on: values of prompts, with their weights."""
+    """Values of prompts with weights, for an interval."""
 
     values: Mapping[str, float | None]
     weights: Mapping[str, float]
@@ -73,10 +64,10 @@ class _Question:
 def rows_of(
     comparisons: Sequence[Path], names: Sequence[str], *, lows: bool = True
 ) -> dict[Path, dict[str, ColumnSummary] | str]:
-    """The columns `names` of each comparison that has them; for one that can't be read, why.
+    """The columns `names` of each comparison that has them, or why it can't be read.
 
-    Without `lows` the low anchors are left out. All intervals over the same prompts are found in one go, which takes
-    hardly longer than a single one.
+    `lows=False` skips the chance levels. All intervals over the same prompts are computed together, which takes hardly
+    longer than a single one.
     """
     columns: dict[Path, dict[str, ColumnSummary] | str] = {}
     questions: dict[tuple[Path, str, EstimateKind], _Question] = {}
@@ -93,10 +84,10 @@ def rows_of(
 
 
 def verdict_on(comparison: Path, gate: Gate) -> Verdict:
-    """What `fidelity gate check` says, reading only the columns that the gate names.
+    """The verdict of `fidelity gate check`, reading only the gate's columns.
 
     Raises:
-        FidelityError: It can't be read, or the gate names a column that it doesn't have.
+        FidelityError: The comparison can't be read, or lacks a column of the gate.
     """
     needed = {limit.column for limit in gate.limits}
     ((_, verdict),) = verdicts(load_comparison(comparison, only=needed), gate).items()
@@ -104,17 +95,17 @@ def verdict_on(comparison: Path, gate: Gate) -> Verdict:
 
 
 def drafted_gate(comparison: Path, names: Iterable[str]) -> str:
-    """What `fidelity gate init` writes, from the columns `names`.
+    """The proposal of `fidelity gate init`, from the columns `names`.
 
     Raises:
-        FidelityError: It can't be read, or there is nothing to judge.
+        FidelityError: The comparison can't be read, or there is nothing to judge.
     """
     result = load_comparison(comparison, only=set(names))
     return draft(evidence_of(result, result.candidates[0]))
 
 
 def binned(values: dict[str, Sequence[float]], bounds: tuple[float, float], bins: int = 25) -> pd.DataFrame:
-    """What `charts.histogram` draws: for each side the share of its values in each of equal bins; NaN is left out."""
+    """Data for `charts.histogram`: each side's share of values in equal bins, without NaN."""
     low, high = bounds
     edges = np.linspace(low, high if high > low else low + 1.0, bins + 1)
     rows = []
@@ -133,37 +124,26 @@ def _rows(result: ComparisonSet) -> dict[str, tuple[ColumnSummary, dict[Estimate
     (candidate,) = result.candidates
     floor, summaries = floor_of(result), summaries_of(result, candidate)
     return {
-        name: (_row(name, summary, floor.get(name), chance_level(candidate, name)), _questions(result, candidate, name))
+        name: (_row(summary, floor.get(name), chance_level(candidate, name)), _questions(result, candidate, name))
         for name, summary in summaries.items()
     }
 
 
-def _row(name: str, summary: Summary, floor: Summary | None, low: float | None) -> ColumnSummary:
-    return ColumnSummary(
-        name=name,
-        kind=summary.kind,
-        better=summary.better,
-        value=summary.value,
-        floor=floor.value if floor else None,
-        low=low,
-        excess=summary.excess,
-        n=summary.n,
-        n_unscored=summary.n_unscored,
-        n_worst=summary.n_worst,
-    )
+def _row(summary: Summary, floor: Summary | None, low: float | None) -> ColumnSummary:
+    return ColumnSummary(**asdict(summary), floor=floor.value if floor else None, low=low)
 
 
 def _questions(result: ComparisonSet, candidate: Scores, name: str) -> dict[EstimateKind, _Question]:
-    """The candidate's values, the floor's and the excess, over the prompts that `floor.summarise` takes."""
-    column, own = candidate.columns[name].column, values_of(candidate, name)
-    has_floor = bool(result.controls) and all(name in control.columns for control in result.controls)
-    controls = [control_values_of(control, name) for control in result.controls] if has_floor else []
+    """The candidate's values, the floor and the excess, over the prompts that `floor.summarise` uses."""
+    column, among = candidate.columns[name].column, among_runs(result, candidate, name)
+    judged = bool(among.floor) and column.better != "neither"
+    own = among.candidate[0]
     weights = {prompt: v.weight for prompt, v in own.items() if v}
-    excess = excess_by_prompt(own, controls, column.better) if controls and column.better != "neither" else {}
+    excess = excess_by_prompt(among, column.better) if judged else {}
     values = {p: v.value if v and (not excess or excess[p] is not None) else None for p, v in own.items()}
     asked: dict[EstimateKind, _Question] = {"value": _Question(values, weights, column.summary)}
-    if controls:
-        floor = mean_over_controls(controls)
+    if among.floor:
+        floor = mean_by_prompt(among.floor[: len(result.controls)])
         known = {p: v.weight for p, v in floor.items() if v}
         asked["floor"] = _Question({p: v.value if v else None for p, v in floor.items()}, known, column.summary)
     if excess:
@@ -208,7 +188,7 @@ def _span(interval: Interval) -> Span:
 
 
 def _normal(question: _Question) -> Span:
-    """Of a weighted mean by the spread of its prompts; none for a median."""
+    """The interval of a weighted mean from the spread of its prompts; none for a median."""
     if question.kind == "median":
         return Span()
     known = [(v, question.weights.get(prompt, 0.0)) for prompt, v in question.values.items() if v is not None]

@@ -1,4 +1,4 @@
-"""A comparison token by token: what both models make of the baseline's tokens, and when and how answers part."""
+"""A comparison token by token: both models' scores of the baseline's tokens, and first divergences."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,18 +17,18 @@ from fidelity.tokens.first_divergence import NOISE_QUANTILE, Survival, divergenc
 from fidelity.tokens.statistics import TokenStatistics, token_statistics
 
 CURVE_STEPS = 200
-"""Points that a curve is drawn with at most."""
+"""The maximum number of points of a curve."""
 
 
 @dataclass(frozen=True, slots=True)
 class DivergingRun:
-    """A control or the candidate against the baseline."""
+    """A control or the candidate, compared with the baseline."""
 
     name: str
     together: Survival
     near_ties: int
     divergences: int
-    """Answers that parted and were forced, so that it can be said whether at a near tie."""
+    """The number of diverging answers with token scores, for which near ties are known."""
     statistics: TokenStatistics | None
     why: str
     """Why there are no statistics."""
@@ -36,19 +36,19 @@ class DivergingRun:
 
 @dataclass(frozen=True, slots=True)
 class TokenNumbers:
-    """All that the panel shows."""
+    """The panel's data."""
 
     sides: tuple[DivergingRun, ...]
     """The controls, then the candidate."""
     noise: float | None
-    """See `divergences.noise`."""
+    """See `first_divergence.noise`."""
 
 
 def token_numbers(comparison: Path) -> TokenNumbers:
-    """Read a comparison's answers and what was scored of them, an answer at a time.
+    """Read a comparison's answers and token scores, one answer at a time.
 
     Raises:
-        StoreError: Something of it is missing or damaged.
+        StoreError: A file of the comparison is missing or damaged.
     """
     result = load_comparison(comparison, only=())
     controls, (candidate,) = [control.run for control in result.controls], result.candidates
@@ -64,11 +64,11 @@ def token_numbers(comparison: Path) -> TokenNumbers:
 
 
 def draw(shelf: Shelf, entry: CatalogEntry, rows: dict[str, ColumnSummary]) -> None:
-    """The panel; nothing where the runs have no token ids."""
+    """Draw the panel; nothing if the runs have no token ids."""
     path = path_of(shelf, entry.id)
     computed = computed_in_background("tokens", path, lambda: attempt(lambda: token_numbers(path)))
     if computed is None:
-        quiet("The answers are being read token by token ...")
+        quiet("Reading tokens ...")
         come_back()
         return
     numbers, why = computed
@@ -80,14 +80,14 @@ def draw(shelf: Shelf, entry: CatalogEntry, rows: dict[str, ColumnSummary]) -> N
     st.subheader("Token by token", anchor=False)
     left, right = st.columns(2, gap="large")
     with left:
-        quiet("Share of answers that are still the baseline's, token for token.")
+        quiet("Share of answers that still equal the baseline's, by token.")
         curves = _curves(numbers)
         chart(charts.survival(curves), curves, f"{entry.id}-survival", key="survival")
     with right:
         _table(numbers)
         confidence = _by_confidence(rows)
         if len(confidence):
-            quiet("Agreement on the likeliest token, by the probability that the baseline gave it (in tenths).")
+            quiet("Agreement on the most likely token, by the baseline's probability of it (in tenths).")
             drawn = charts.along(confidence, "top1_agreement", title="tenth of the baseline's confidence")
             chart(drawn, confidence, f"{entry.id}-confidence", key="confidence")
 
@@ -108,22 +108,25 @@ def _table(numbers: TokenNumbers) -> None:
         f"floor {n}" if several and side.name == "floor" else side.name for n, side in enumerate(numbers.sides, 1)
     ]
     lines = [
-        ("answers parted", *(f"{len(side.together.diverged_at)} of {side.together.answers}" for side in numbers.sides))
+        (
+            "diverging answers",
+            *(f"{len(side.together.diverged_at)} of {side.together.answers}" for side in numbers.sides),
+        )
     ]
     if numbers.noise is not None:
-        lines.append(("of these at a near tie", *(_near(side) for side in numbers.sides)))
+        lines.append(("diverging at a near tie", *(_near(side) for side in numbers.sides)))
     if any(side.statistics for side in numbers.sides):
         facts = [_facts(side.statistics) for side in numbers.sides]
         lines += [(title, *(one.get(title, "–") for one in facts)) for title in max(facts, key=len)]
     markup_table(("", *headings), lines)
     if reasons := sorted({side.why for side in numbers.sides if side.why}):
-        note("No token was scored by forcing: " + "; ".join(reasons))
+        note("There are no token scores: " + "; ".join(reasons))
     else:
-        quiet("Both models read the baseline's own tokens (forcing); these are over all tokens of all answers.")
+        quiet("Both models scored the baseline's tokens (teacher forcing). The numbers are over all tokens.")
     if numbers.noise is not None:
         quiet(
-            f"A near tie: the baseline preferred its own token by at most {numbers.noise:.2f} nats, which is how far "
-            f"the controls alone move the gap ({NOISE_QUANTILE:.0%} quantile). The rest is a change of mind."
+            f"Near tie: the baseline preferred its token by at most {numbers.noise:.2f} nats, which is how much the "
+            f"gap between its two most likely tokens varies in the controls ({NOISE_QUANTILE:.0%} quantile)."
         )
 
 
@@ -132,10 +135,10 @@ def _facts(statistics: TokenStatistics | None) -> dict[str, str]:
         return {}
     exact = {"exact KL, mean (nats)": f"{statistics.kl.mean:.4f}"} if statistics.kl else {}
     return {
-        "same likeliest token": number(statistics.same_top, share=True),
+        "same most likely token": number(statistics.same_top, share=True),
         "KL, lower bound, mean (nats)": f"{statistics.kl_lower_bound.mean:.4f}",
         "KL, lower bound, 99.9 %": f"{statistics.kl_lower_bound.quantiles[0.999]:.3f}",
-        "mass that the bound can't tell apart": number(statistics.tail_mass, share=True),
+        "KL, lower bound: tail mass": number(statistics.tail_mass, share=True),
         **exact,
         "perplexity ratio": f"{statistics.perplexity_ratio:.4f}",
         "mean Δp": number(statistics.mean_delta_p, share=True),
@@ -144,7 +147,7 @@ def _facts(statistics: TokenStatistics | None) -> dict[str, str]:
 
 
 def _near(side: DivergingRun) -> str:
-    return f"{side.near_ties} of {side.divergences}" if side.divergences else "none parted"
+    return f"{side.near_ties} of {side.divergences}" if side.divergences else "none diverge"
 
 
 def _by_confidence(rows: dict[str, ColumnSummary]) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""One answer of the baseline token by token, coloured by what another run makes of it."""
+"""One answer of the baseline token by token, colored by another run's scores."""
 
 import math
 from collections.abc import Sequence
@@ -14,28 +14,28 @@ from fidelity.store.runs import Run
 from fidelity.tokens.table import Alternative, TokenRow, token_table
 
 STEPS = (0.1, 0.5, 1.0, 2.0)
-"""Nats: the change of a token's log-probability from which on its colour is the next stronger one."""
+"""In nats: the changes of a token's log-probability at which its color becomes stronger."""
 MOST_TOKENS = 4_000
 NEWLINES = str.maketrans({"\n": "⏎\n", "\t": "⇥\t"})
 
 
 def show_tokens(baseline: Run, others: Sequence[Run], prompt_id: str, repeat: int) -> str:
-    """The answer's tokens, as the candidate or a control sees them; or why that can't be shown.
+    """Draw the answer's tokens with the scores of the candidate or a control, or return why that isn't possible.
 
     Args:
-        baseline: Whose answer it is.
+        baseline: The run with the answer.
         others: The candidate first, then the controls.
         prompt_id: The prompt.
-        repeat: Which of its answers.
+        repeat: The number of the answer.
     """
     names = [run.name for run in others]
-    chosen = st.segmented_control("Seen by", names, default=names[0], required=True, key="seen-by")
+    chosen = st.segmented_control("Scored by", names, default=names[0], required=True, key="seen-by")
     other = others[names.index(chosen or names[0])]
     rows, why = attempt(lambda: token_table(baseline, other, prompt_id, repeat=repeat))
     if rows is None:
         return why
     if not rows:
-        note("The baseline's answer has no token.")
+        note("The baseline's answer has no tokens.")
         return ""
     html(f'<div class="f-box f-text f-tokens">{"".join(map(_marked, rows[:MOST_TOKENS]))}</div>')
     if len(rows) > MOST_TOKENS:
@@ -43,13 +43,13 @@ def show_tokens(baseline: Run, others: Sequence[Run], prompt_id: str, repeat: in
     steps = "".join(f'<span class="f-less{n}">{step:g}</span> ' for n, step in enumerate(STEPS, start=1))
     more = "".join(f'<span class="f-more{n}">{step:g}</span> ' for n, step in enumerate(STEPS, start=1))
     html(
-        f'<div class="f-quiet f-tokens">Less likely than to the baseline by (nats) {steps} · more likely by {more} · '
-        f'<span class="f-flip">another token is the likeliest</span>. Hover over a token for the alternatives.</div>'
+        f'<div class="f-quiet f-tokens">Less likely than in the baseline by (nats) {steps} · more likely by {more} · '
+        f'<span class="f-flip">another token is most likely</span>. Hover over a token for the alternatives.</div>'
     )
     flips, kl = sum(not row.agree for row in rows), sum(row.kl_lower_bound for row in rows) / len(rows)
     worst = max(rows, key=lambda row: row.baseline_logprob - row.other_logprob)
     quiet(
-        f"{flips} of {len(rows)} tokens have another likeliest token; the mean KL is at least {kl:.4f} nats; the "
+        f"At {flips} of {len(rows)} tokens another token is most likely; the mean KL is at least {kl:.4f} nats; the "
         f"largest loss is at token {worst.position}: {worst.baseline_logprob:.2f} to {worst.other_logprob:.2f}."
     )
     downloads(pd.DataFrame([_plain(row) for row in rows]), f"tokens-of-{prompt_id}-seen-by-{other.name}")
@@ -57,7 +57,7 @@ def show_tokens(baseline: Run, others: Sequence[Run], prompt_id: str, repeat: in
 
 
 def _marked(row: TokenRow) -> str:
-    """A token with its colour and, in the tooltip, what both found likely there."""
+    """A token with its color and, in the tooltip, both models' most likely tokens."""
     change = row.other_logprob - row.baseline_logprob
     strength = sum(abs(change) >= step for step in STEPS) if math.isfinite(change) else len(STEPS)
     classes = [f"f-{'less' if change < 0 else 'more'}{strength}"] if strength else []
@@ -83,6 +83,6 @@ def _quoted(token: str) -> str:
 
 
 def _plain(row: TokenRow) -> dict[str, object]:
-    """For a table: the alternatives as a text."""
+    """The alternatives as text, for a table."""
     tops = {"baseline_top": _listed(row.baseline_top), "other_top": _listed(row.other_top)}
     return {**asdict(row), **tops}

@@ -1,4 +1,6 @@
-"""The verdict on one comparison, and the gate that it is judged by."""
+"""The verdict on one comparison, and its gate."""
+
+from dataclasses import replace
 
 from pydantic import ValidationError
 
@@ -6,7 +8,6 @@ from fidelity.dashboard.cache import given_gate, verdict
 from fidelity.dashboard.catalog import CatalogEntry, Shelf
 from fidelity.dashboard.summaries import ColumnSummary
 from fidelity.dashboard.widgets import banner, come_back, markup_table, note, quiet
-from fidelity.floor import Summary
 from fidelity.gate import Gate, Verdict
 from fidelity.report import NOT_QUALITY, difference_in_words
 from fidelity.report.pairs import column_of
@@ -15,7 +16,7 @@ from fidelity.store.studies import StudyManifest
 
 
 def gate_for(shelf: Shelf, entry: CatalogEntry) -> tuple[Gate | None, str]:
-    """The gate of the study that a comparison belongs to, else the given one; or why it can't be used."""
+    """The gate of a comparison's study, else the given one, or why it can't be used."""
     studies = [study for study in shelf.studies if any(cell.comparison == entry.id for cell in study.cells)]
     return gate_of(next((study for study in studies if study.gate), None))
 
@@ -33,29 +34,24 @@ def judge_and_show(shelf: Shelf, entry: CatalogEntry, gate: Gate, columns: dict[
     """The verdict by this gate, or why there is none yet."""
     judged = verdict(shelf, entry.id, gate)
     if judged is None:
-        note("Being judged; with many prompts that takes some seconds.")
+        note("Judging. This takes several seconds with many prompts.")
         come_back()
     elif isinstance(judged, str):
-        note(f"It can't be judged: {judged}")
+        note(f"This comparison can't be judged: {judged}")
     else:
         _show(judged, columns)
 
 
 def _show(judged: Verdict, columns: dict[str, ColumnSummary]) -> None:
-    """The whole, then a table with every line, what decides first."""
+    """Draw the verdict, then a table of all lines, deciding ones first."""
     banner(judged.outcome, judged.outcome.upper(), judged.reason)
     lines = []
     for line in most_urgent_first(judged.lines):
         row = columns.get(column_of(line))
-        own = _summary(row, row.value) if row else None
-        beside = _summary(row, row.floor) if row and row.floor is not None else None
+        beside = replace(row, value=row.floor) if row and row.floor is not None else None
         reason = line.reason if line.decides else f"Warns only. {line.reason}"
-        lines.append((line.outcome, *line_cells(line, own, beside), reason))
+        lines.append((line.outcome, *line_cells(line, row, beside), reason))
     markup_table(("Outcome", *HEADINGS, "Why"), lines)
     for difference in judged.differences:
         note(f"{judged.candidate}: {difference_in_words(difference)}")
     quiet(f"{judged.basis.capitalize()}. {NOT_QUALITY}")
-
-
-def _summary(row: ColumnSummary, value: float | None) -> Summary:
-    return Summary(row.name, value, row.kind, row.better, row.n, row.n_unscored, row.excess, row.n_worst)

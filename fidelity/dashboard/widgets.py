@@ -1,4 +1,4 @@
-"""What the pages share: a chart with its downloads, choices that are kept in the URL, and text that can't act."""
+"""Shared by the pages: charts with downloads, choices in the URL, and escaped text."""
 
 import io
 from collections.abc import Callable, Sequence
@@ -18,47 +18,47 @@ from fidelity.outside.strings import one_line, visible
 
 SYMBOLS: dict[Outcome, str] = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
 VEGA_LITE = "https://vega.github.io/schema/vega-lite/v6.json"
-"""The grammar that the charts are written in."""
+"""The schema of the charts."""
 PICTURE_WIDTH = 720
 _FINISHED = "found so far"
 PREFERRED = ("rougeL", "sts", "prefix_agreement")
-"""The metric that is shown first, where it was scored."""
+"""The metric that is shown first, if it was scored."""
 
 
 def html(body: str) -> None:
-    """Markup of ours; whatever comes from a store goes through `text` first."""
+    """Draw trusted markup. Strings from a store must go through `text` first."""
     st.html(body)
 
 
 def text(raw: Any) -> str:
-    """A stranger's text as markup that shows it and does nothing."""
+    """Escape foreign text for markup."""
     return escape(visible(str(raw)))
 
 
 def label(raw: Any) -> str:
-    """A stranger's text for a label, where Streamlit reads Markdown: every sign that could act is escaped."""
+    """Escape foreign text for a label, which Streamlit reads as Markdown."""
     escaped: str = regex.sub(r"([^\w\s])", r"\\\1", one_line(str(raw), most=200))
     return escaped
 
 
 def banner(kind: str, title: str, why: str) -> None:
-    """A line that says how it stands: `pass`, `fail`, `inconclusive` or `note`."""
+    """Draw a banner: `pass`, `fail`, `inconclusive` or `note`."""
     head = f"<b>{text(title)}</b>" if title else ""
     html(f'<div class="f-banner f-{kind}">{head}{text(why)}</div>')
 
 
 def note(why: str) -> None:
-    """Something that isn't there, and why."""
+    """Draw a note that something is missing, with the reason."""
     banner("note", "", why)
 
 
 def quiet(sentence: str) -> None:
-    """A line in small print."""
+    """Draw a line in small print."""
     html(f'<div class="f-quiet">{text(sentence)}</div>')
 
 
 def markup_table(headings: Sequence[str], rows: Sequence[Sequence[Any]], *, marked: Sequence[bool] = ()) -> None:
-    """A small table for reading, whose cells are text; `marked` rows are highlighted."""
+    """Draw a small table of text; `marked` rows are highlighted."""
     head = "".join(f"<th>{text(heading)}</th>" for heading in headings)
     lines = [
         ('<tr class="differs">' if number < len(marked) and marked[number] else "<tr>")
@@ -73,7 +73,7 @@ def markup_table(headings: Sequence[str], rows: Sequence[Sequence[Any]], *, mark
 def choose_metric(
     shelf: Shelf, *, among: Sequence[str] | None = None, name: str = "Metric", key: str = "metric"
 ) -> str | None:
-    """The metric of the whole page, kept in the URL; None where nothing was scored."""
+    """The page's metric, from the URL; None if nothing was scored."""
     names = list(among) if among is not None else metrics_in(shelf)
     if not names:
         return None
@@ -82,24 +82,24 @@ def choose_metric(
 
 
 def first_metric(names: Sequence[str]) -> str:
-    """The one that is shown where none was chosen."""
+    """The default metric."""
     return next((preferred for preferred in PREFERRED if preferred in names), names[0])
 
 
 def choose_comparison(shelf: Shelf) -> tuple[CatalogEntry | None, DeltaGenerator]:
-    """The page's comparison, kept in the URL, and the place beside its choice.
+    """The page's comparison, which the URL stores, and the container next to its selector.
 
-    What can't be read is in the list too. None where there is none that can be shown, after a note that says why.
+    Unreadable comparisons are in the list too. None if none can be shown; then a note has the reason.
     """
     left, right = st.columns([3, 2], vertical_alignment="bottom")
     ids = [entry.id for entry in shelf.entries]
     if not ids:
-        note("There is no comparison in this store yet.")
+        note("This store has no comparison yet.")
         return None, right
     with left:
         asked = st.query_params.get("comparison")
         if asked and asked not in ids:
-            note(f"The comparison {one_line(asked, most=120)} is not in this store any more; here is another one.")
+            note(f"The comparison {one_line(asked, most=120)} is no longer in this store; another one is shown.")
         entry = shelf.entry(st.selectbox("Comparison", ids, key="comparison", bind="query-params"))
     if entry is not None and entry.state != "readable":
         note(f"This comparison can't be shown. {entry.why}")
@@ -108,16 +108,16 @@ def choose_comparison(shelf: Shelf) -> tuple[CatalogEntry | None, DeltaGenerator
 
 
 def chart(drawn: Spec, data: pd.DataFrame, name: str, *, on_select: Any = None, key: str | None = None) -> Any:
-    """A chart with its downloads below; gives what is selected in it."""
+    """Draw a chart with its downloads, and return its selection."""
     as_svg = {**drawn, "usermeta": {"embedOptions": {"renderer": "svg"}}}
     selected = st.vega_lite_chart(as_svg, key=key or f"chart-{name}", on_select=on_select or "ignore")
     downloads(data, name, drawn)
     return selected
 
 
-@st.fragment  # a page of charts has dozens of buttons; they are there once somebody opens them
+@st.fragment  # a page of charts has dozens of buttons, which are only drawn when they are opened
 def downloads(data: pd.DataFrame, name: str, drawn: Spec | None = None) -> None:
-    """The data as CSV and Parquet and, where there is one, the chart as SVG and PNG; made when they are asked for."""
+    """Downloads of the data (CSV, Parquet) and the chart (SVG, PNG), created on demand."""
     made: dict[str, tuple[str, Callable[[], bytes]]] = {
         "CSV": ("text/csv", lambda: data.to_csv(index=False).encode()),
         "Parquet": ("application/vnd.apache.parquet", lambda: _parquet(data)),
@@ -139,18 +139,18 @@ def downloads(data: pd.DataFrame, name: str, drawn: Spec | None = None) -> None:
 
 @st.fragment(run_every=3.0)
 def refresh(stamp: str) -> None:
-    """Draws the page anew as soon as something has changed in the store."""
+    """Redraw the page when the store changes."""
     if shelf().stamp != stamp:
         st.rerun()
 
 
 def begin_page() -> None:
-    """Note how much was found before the page is drawn."""
+    """Note the number of finished computations before the page is drawn."""
     st.session_state[_FINISHED] = finished_computations()
 
 
 def come_back() -> None:
-    """Draws the page anew when something is there that was still being found."""
+    """Redraw the page when a computation in the background finishes."""
     _rerun_after(st.session_state[_FINISHED])
 
 

@@ -1,7 +1,7 @@
-"""Encoder models: which one is meant and whether it is here (light), opened (heavy), and behind a cache on disk.
+"""Encoder models: locating one (light), opening it (heavy), and caching its results on disk.
 
-`locate` settles the model's files and revision; `CachedEncoder` answers from the cache and opens the model only for a
-text that it has never seen, so that a comparison made a second time loads no torch.
+`locate` determines the model's files and revision. `CachedEncoder` answers from the cache and only opens the model for
+new texts, so a repeated comparison doesn't load torch.
 """
 
 from fidelity.encoders.cache import CachedEncoder

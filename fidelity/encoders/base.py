@@ -1,4 +1,4 @@
-"""What a text encoder offers to the metrics that need one."""
+"""The protocol of text encoders for metrics."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
@@ -8,18 +8,18 @@ from numpy.typing import NDArray
 
 
 class TokenVectors(NamedTuple):
-    """A text's tokens as an encoder sees them in context."""
+    """The contextual vectors of a text's tokens."""
 
     vectors: NDArray[np.float32]
     """One row of unit length per token, special tokens included."""
     counted: NDArray[np.bool_]
-    """False for special tokens: others may match them, they don't count themselves."""
+    """False for special tokens, which others can match but which don't count themselves."""
     unknown: float
     """See `Encoder.unknown_share`."""
 
 
 class Inference(NamedTuple):
-    """What a natural language inference model makes of a sentence, given another one."""
+    """The result of a natural language inference model for a sentence, given another one."""
 
     contradiction: float
     """The probability that it contradicts the other."""
@@ -28,19 +28,19 @@ class Inference(NamedTuple):
 
 
 class Encoder(Protocol):
-    """A text encoder that the pipeline opens, caches and hands to the metrics that need one."""
+    """A text encoder, which the pipeline opens, caches and binds to metrics."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def revision(self) -> str:
-        """Content hash or commit of the encoder: with the name, what its numbers depend on."""
+        """Content hash or commit of the encoder. Its numbers depend on name and revision."""
         ...
 
     @property
     def max_tokens(self) -> int:
-        """Tokens that `embed` reads of one text, special tokens not counted; what is longer is cut off."""
+        """The maximum number of tokens that `embed` reads, without special tokens. Longer texts are cut off."""
         ...
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -48,17 +48,17 @@ class Encoder(Protocol):
         ...
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """How many tokens each text has, special tokens not counted, nothing cut off."""
+        """The number of tokens of each whole text, without special tokens."""
         ...
 
     def unknown_share(self, texts: Sequence[str]) -> list[float]:
-        """Share of each text's characters that the vocabulary lacks: where it is high, all texts look alike."""
+        """Share of each text's characters outside the vocabulary. If it is high, all texts look alike."""
         ...
 
     def token_vectors(self, texts: Sequence[str], *, layer: int, overlap: int) -> list[TokenVectors]:
-        """Contextual vectors of each whole text; longer ones are read in windows that share `overlap` tokens."""
+        """Contextual vectors of each whole text. Longer texts are read in windows that share `overlap` tokens."""
         ...
 
     def infer(self, sentences: Sequence[tuple[str, str]]) -> list[Inference]:
-        """For each (premise, hypothesis) whether the second contradicts the first, or has nothing to do with it."""
+        """For each (premise, hypothesis): the probabilities of contradiction and neutrality."""
         ...

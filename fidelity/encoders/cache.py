@@ -1,4 +1,4 @@
-"""What encoders have said, kept on disk by content, so that no text is encoded twice."""
+"""A cache of encoder results on disk, by content, so no text is encoded twice."""
 
 import contextlib
 import hashlib
@@ -18,10 +18,10 @@ from fidelity.errors import StoreError
 
 
 class CachedEncoder:
-    """An encoder behind a cache in `folder`, keyed by text content; it is opened when a text is missing there.
+    """An encoder with a cache in `folder`, keyed by text content. It is opened when a text is not in the cache.
 
-    Each encoder revision has its own SQLite file in the folder. Two processes may share it: a text that both miss is
-    encoded twice and stored once. A killed process keeps what it had stored, all but the last `block` texts.
+    Each encoder revision has its own SQLite file in the folder. Two processes can share it: a text that both lack is
+    encoded twice and stored once. If a process is killed, at most its last `block` texts are lost.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class CachedEncoder:
         return int(np.frombuffer(known[b""], np.int64)[0])
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """As `Encoder.embed`; a row that comes from the cache is bit for bit the row that was stored."""
+        """See `Encoder.embed`. A cached row is bit-identical to the stored row."""
         rows = self._through("embedding", texts, lambda missing: [row.tobytes() for row in self._open().embed(missing)])
         return np.stack([np.frombuffer(row, np.float32) for row in rows]) if rows else np.empty((0, 0), np.float32)
 
@@ -63,11 +63,11 @@ class CachedEncoder:
         return [float(np.frombuffer(x, np.float64)[0]) for x in shares]
 
     def token_vectors(self, texts: Sequence[str], *, layer: int, overlap: int) -> list[TokenVectors]:
-        """As `Encoder.token_vectors`. Not kept on disk: that would be megabytes per text."""
+        """See `Encoder.token_vectors`. Not cached on disk, since it would take megabytes per text."""
         return self._open().token_vectors(texts, layer=layer, overlap=overlap)
 
     def infer(self, sentences: Sequence[tuple[str, str]]) -> list[Inference]:
-        """As `Encoder.infer`."""
+        """See `Encoder.infer`."""
         by_name = {json.dumps(pair): pair for pair in sentences}
         packed = self._through(
             "inference",
@@ -96,7 +96,7 @@ class CachedEncoder:
 
 
 class _Cache:
-    """Bytes by kind and key in one SQLite file. Rollback journal, not WAL: that works on network file systems too."""
+    """Bytes by kind and key in an SQLite file. The rollback journal, unlike WAL, works on network file systems."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -125,7 +125,7 @@ class _Cache:
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
-        """A connection for one transaction, so that none outlives a fork or holds a lock between calls."""
+        """A connection for one transaction, so none outlives a fork or holds a lock between calls."""
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             with contextlib.closing(sqlite3.connect(self._file, timeout=120)) as connection:
@@ -137,7 +137,7 @@ class _Cache:
         except (sqlite3.Error, OSError) as error:
             raise StoreError(
                 f"the cache of embeddings {self._file} can't be used: {error}; "
-                "if the disk is not full, delete that file and it is made anew"
+                "if the disk is not full, delete that file and it is created again"
             ) from error
 
 

@@ -24,14 +24,14 @@ class Classifier:
         if "contradiction" not in labels:
             raise ConfigError(
                 f"encoder: {source.name} has no label 'contradiction' (its labels: {', '.join(labels)}); "
-                "name a model for natural language inference, such as cross-encoder/nli-deberta-v3-base"
+                "use a model for natural language inference, such as cross-encoder/nli-deberta-v3-base"
             )
         self._contradiction, self._neutral = labels["contradiction"], labels.get("neutral")
         self._limit = input_limit(self._tokenizer, model.config)
         self._model: Any = model.float().eval().to("cuda" if torch.cuda.is_available() else "cpu")
 
     def infer(self, sentences: Sequence[tuple[str, str]]) -> list[Inference]:
-        """See `Encoder.infer`. Distinct pairs once, in batches of similar length."""
+        """See `Encoder.infer`. Each distinct pair is scored once, in batches of similar length."""
         distinct = list(dict.fromkeys(sentences))
         if not distinct:
             return []

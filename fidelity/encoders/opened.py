@@ -1,4 +1,4 @@
-"""An encoder that is really loaded: each of its parts when it is first asked for."""
+"""A loaded encoder, of which each model is loaded when it is first used."""
 
 import importlib.util
 import logging
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 
 def open_encoder(source: EncoderSource) -> Encoder:
-    """The encoder, loaded through sentence-transformers or transformers once it is asked; on a GPU where there is one.
+    """Open the encoder with sentence-transformers or transformers, on a GPU if there is one. It is loaded on first use.
 
     Raises:
         MissingPackageError: sentence-transformers is not installed.
     Its methods raise:
-        ConfigError: the directory holds something that can't give what is asked.
+        ConfigError: the model in the directory doesn't support the request.
     """
     if importlib.util.find_spec("sentence_transformers") is None:
         raise MissingPackageError("sentence-transformers", extra="semantic", needed_by=f"the encoder {source.name!r}")
@@ -83,7 +83,7 @@ class OpenedEncoder:
 
 @contextmanager
 def _quiet_imports() -> Iterator[None]:
-    """Without the warnings that torch, torchao and transformers have for each other while they are imported."""
+    """Suppress the import warnings of torch, torchao and transformers."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -26,7 +26,7 @@ class SentenceEncoder:
         self.max_tokens: int = self._model.max_seq_length - reserved
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """One unit vector per text, in the order given; distinct texts once, in batches of similar length."""
+        """One unit vector per text, in order. Each distinct text is encoded once, in batches of similar length."""
         distinct = list(dict.fromkeys(texts))
         lengths = [min(n, self.max_tokens) for n in self.count_tokens(distinct)]
         rows: dict[str, NDArray[np.float32]] = {}
@@ -42,7 +42,7 @@ class SentenceEncoder:
         return np.stack([rows[text] for text in texts]) if texts else np.empty((0, 0), np.float32)
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of each whole text, special tokens not counted."""
+        """The number of tokens of each whole text, without special tokens."""
         return [len(ids) for _, ids, _ in self._tokenize(texts)]
 
     def unknown_share(self, texts: Sequence[str]) -> list[float]:

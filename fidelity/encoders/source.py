@@ -1,4 +1,4 @@
-"""Which encoder is meant, and its files on this machine: a directory, or a Hub id fetched once. Loads no torch."""
+"""Locating an encoder's files: a directory, or a Hub id that is downloaded once. Loads no torch."""
 
 import contextlib
 import hashlib
@@ -11,30 +11,30 @@ from typing import Any
 
 from fidelity.errors import ConfigError, MissingPackageError
 
-ADVICE = "name a directory with a sentence-transformers model (it has a modules.json) or a Hugging Face encoder"
+ADVICE = "give a directory with a sentence-transformers model (with a modules.json) or a Hugging Face encoder"
 FETCHED = ["*.json", "*.txt", "*.model", "*.safetensors", "*.vocab", "*.spm", "*.jinja"]
-"""What is fetched from the Hub: data only, neither Python nor pickles."""
+"""The files to download from the Hub: only data, neither Python nor pickles."""
 _OTHER_FORMATS = frozenset({"onnx", "openvino", "coreml", "gguf"})
 _MODEL_FILES = frozenset({".json", ".txt", ".model", ".safetensors", ".bin", ".vocab", ".spm", ".jinja"})
 
 
 @dataclass(frozen=True, slots=True)
 class EncoderSource:
-    """An encoder whose files are on this machine: opening it never reaches the network."""
+    """An encoder with local files, so opening it needs no network."""
 
     name: str
     """The directory's name, or the Hub id."""
     revision: str
-    """Twelve hex digits: of the Hub snapshot's commit, or of a hash over a directory's model files."""
+    """Twelve hex digits of the Hub snapshot's commit, or of a hash over a directory's model files."""
     path: Path
 
 
 def locate(name: str) -> EncoderSource:
-    """Find an encoder by directory or Hub id, without loading it. A Hub id that is not in the local cache is fetched.
+    """Find an encoder by directory or Hub id, without loading it. A Hub id is downloaded if it is not cached.
 
     Raises:
-        ConfigError: there is no such directory, it holds no encoder, loading it would run code that it brings, or the
-            Hub can't be reached.
+        ConfigError: there is no such directory, it contains no encoder, loading it would run its code, or the Hub can't
+            be reached.
         MissingPackageError: a Hub id, and huggingface_hub is not installed.
     """
     path = Path(name).expanduser()
@@ -55,18 +55,20 @@ def _check_is_encoder(path: Path) -> None:
     else:
         config = _read_json(path / "config.json")
         if not isinstance(config, dict):
-            raise ConfigError(f"encoder: {path} holds no encoder (no modules.json, no readable config.json); {ADVICE}")
+            raise ConfigError(
+                f"encoder: {path} contains no encoder (no modules.json, no readable config.json); {ADVICE}"
+            )
         architectures = config.get("architectures")
         for architecture in architectures if isinstance(architectures, list) else ():
             if str(architecture).endswith(("ForCausalLM", "LMHeadModel")):
-                raise ConfigError(f"encoder: {path} holds a model that generates text ({architecture}); {ADVICE}")
+                raise ConfigError(f"encoder: {path} contains a model that generates text ({architecture}); {ADVICE}")
     _refuse_pickles(path)
 
 
 def _refuse_code_of_its_own(path: Path) -> None:
-    """Modules must be classes of sentence-transformers, whatever its version would do with others.
+    """Check that all modules are classes of sentence-transformers.
 
-    Versions before 6 import a Python file that the directory itself holds, if `modules.json` names it.
+    Versions before 6 would import a Python file in the directory if `modules.json` names it.
     """
     modules = _read_json(path / "modules.json")
     if not isinstance(modules, list):
@@ -91,24 +93,24 @@ def _refuse_code_of_its_own(path: Path) -> None:
 
 
 def _refuse_pickles(path: Path) -> None:
-    """Weights that Python would unpickle; beside safetensors they are not read."""
+    """Refuse weights that Python would unpickle, unless there are safetensors files, which are read instead."""
     for file in sorted(path.rglob("*_model*.bin")):
         if not any(file.parent.glob("*.safetensors")) and not _OTHER_FORMATS & set(file.relative_to(path).parts):
             raise ConfigError(
                 f"encoder: the weights in {file} are a Python pickle, which can run code when read; convert them to "
-                f"safetensors (load the model once where you trust it, and save_pretrained), or name another encoder"
+                f"safetensors (load the model where you trust it, and save_pretrained), or use another encoder"
             )
 
 
 def _read_json(file: Path) -> Any:
-    """What a file holds; None where it can't be read."""
+    """A file's content; None if it can't be read."""
     with contextlib.suppress(OSError, ValueError, RecursionError):
         return json.loads(file.read_text("utf-8"))
     return None
 
 
 def _content_hash(path: Path) -> str:
-    """Hash over names and bytes of the files that the model is loaded from; README, hidden files, ONNX copies apart."""
+    """Hash over names and bytes of the model's files, without README, hidden files and ONNX copies."""
     digest = hashlib.sha256()
     for file in sorted(path.rglob("*")):
         relative = file.relative_to(path)

@@ -1,4 +1,4 @@
-"""What all opened encoders share: texts that a tokenizer takes, batches of similar length, loading without noise."""
+"""Shared by all opened encoders: cleaning texts, batches of similar length, and quiet loading."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -8,25 +8,25 @@ from fidelity.encoders.source import EncoderSource
 from fidelity.errors import ConfigError
 
 LONGEST_INPUT = 8192
-"""Tokens at once for an encoder that names no limit of its own; keeps memory bounded."""
+"""The token limit for an encoder without its own, to limit memory."""
 
 DATA_ONLY: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-"""For transformers: nothing is fetched, and no Python that lies beside a model is imported."""
+"""For transformers: nothing is downloaded, and no Python code of a model is imported."""
 
 WEIGHTS_ONLY: dict[str, Any] = {**DATA_ONLY, "use_safetensors": True}
-"""The same of weights, which are never unpickled."""
+"""The same for weights, which are never unpickled."""
 
 BATCH = 2048
-"""Tokens in a batch, padding included: enough to fill two cores, little enough for their caches."""
+"""Tokens in a batch, padding included: enough for two cores, and small enough for their caches."""
 
 
 def encodable(text: str) -> str:
-    """The text without lone surrogates, which no tokenizer takes: each becomes the replacement character."""
+    """The text with lone surrogates, which tokenizers refuse, replaced by the replacement character."""
     return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def batches_by_length(lengths: Sequence[int], *, tokens: int = BATCH) -> Iterator[list[int]]:
-    """Indices grouped so that a batch holds texts of similar length and at most `tokens` tokens, padding included."""
+    """Indices in batches of texts of similar length, with at most `tokens` tokens each, padding included."""
     batch: list[int] = []
     for i in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
         if batch and (len(batch) + 1) * lengths[batch[0]] > tokens:
@@ -38,17 +38,17 @@ def batches_by_length(lengths: Sequence[int], *, tokens: int = BATCH) -> Iterato
 
 
 def input_limit(tokenizer: Any, config: Any) -> int:
-    """Tokens that a model reads at once, special tokens included."""
+    """The maximum number of tokens that a model reads, special tokens included."""
     positions: int = getattr(config, "max_position_embeddings", None) or LONGEST_INPUT
-    if "roberta" in config.model_type:  # its positions begin behind the padding's
+    if "roberta" in config.model_type:  # its positions start after the padding's
         positions -= config.pad_token_id + 1
     return min(int(tokenizer.model_max_length), positions, LONGEST_INPUT)
 
 
 def unknown_share(text: str, ids: Sequence[int], spans: Sequence[tuple[int, int]] | None, unknown: int | None) -> float:
-    """Share of the text's characters, white space apart, inside tokens that the vocabulary lacks; 0 if none is known.
+    """Share of the text's non-white-space characters in tokens outside the vocabulary; 0 if unknown.
 
-    Without spans, which only some tokenizers give, it is the share of the tokens.
+    Without spans, which only some tokenizers return, it is the share of tokens.
     """
     if unknown not in ids:
         return 0.0
@@ -60,7 +60,7 @@ def unknown_share(text: str, ids: Sequence[int], spans: Sequence[tuple[int, int]
 
 @contextlib.contextmanager
 def loading(source: EncoderSource, library: str) -> Iterator[None]:
-    """Loading without progress bars and reports of unused weights; what goes wrong becomes one kind of error."""
+    """Load without progress bars and reports of unused weights, and turn errors into ConfigErrors."""
     from transformers.utils import logging
 
     bar, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
@@ -70,11 +70,11 @@ def loading(source: EncoderSource, library: str) -> Iterator[None]:
         yield
     except ConfigError:
         raise
-    except Exception as error:  # the libraries raise OSError, ValueError, KeyError, SafetensorError, ... for this
+    except Exception as error:  # the libraries raise OSError, ValueError, KeyError, SafetensorError, ...
         first = next(iter(str(error).splitlines()), "no message")
         raise ConfigError(
             f"encoder: {source.path} can't be opened by {library} ({type(error).__name__}: {first}); "
-            "name a sentence-transformers model, such as a copy of all-MiniLM-L6-v2, or another Hugging Face encoder"
+            "use a sentence-transformers model, such as a copy of all-MiniLM-L6-v2, or another Hugging Face encoder"
         ) from error
     finally:
         logging.set_verbosity(verbosity)

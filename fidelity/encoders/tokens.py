@@ -23,18 +23,20 @@ from fidelity.encoders.texts import (
 from fidelity.errors import ConfigError
 
 REMEMBERED = 512 * 2**20
-"""Bytes of vectors kept for the next call, the least recently used dropped first: a baseline meets many candidates."""
+"""The size of the cache of vectors (least recently used), since a baseline is compared with many candidates."""
 
 
 class TokenEncoder:
-    """The hidden states of one layer, each of unit length; float32, cut off above the layer, so nothing is wasted."""
+    """The hidden states of one layer, of unit length, in float32, without computing the layers above it."""
 
     def __init__(self, source: EncoderSource, layer: int) -> None:
         path = str(source.path)
         with loading(source, "transformers"):
             config = AutoConfig.from_pretrained(path, **DATA_ONLY)
             if not 0 <= layer <= config.num_hidden_layers:
-                raise ConfigError(f"layer: {source.name} has {config.num_hidden_layers} layers, so there is no {layer}")
+                raise ConfigError(
+                    f"layer: {source.name} has {config.num_hidden_layers} layers, so there is no layer {layer}"
+                )
             config.num_hidden_layers = layer
             model = AutoModel.from_pretrained(path, config=config, **WEIGHTS_ONLY)
             self._tokenizer: Any = AutoTokenizer.from_pretrained(path, **DATA_ONLY)
@@ -50,7 +52,7 @@ class TokenEncoder:
         self._remembered: OrderedDict[tuple[str, int], TokenVectors] = OrderedDict()
 
     def token_vectors(self, texts: Sequence[str], *, overlap: int) -> list[TokenVectors]:
-        """As `Encoder.token_vectors`; what was asked for lately isn't encoded again."""
+        """See `Encoder.token_vectors`. Recent results are cached."""
         wanted = {text: (text, overlap) for text in texts}
         vectors = {text: self._remembered[key] for text, key in wanted.items() if key in self._remembered}
         missing = [text for text in wanted if text not in vectors]
@@ -106,7 +108,7 @@ class TokenEncoder:
 
 
 class Window(NamedTuple):
-    """The tokens from start to stop are read at once; the vectors from first to last are taken from this reading."""
+    """A window of tokens from start to stop, of which the vectors from first to last are used."""
 
     start: int
     stop: int
@@ -115,7 +117,7 @@ class Window(NamedTuple):
 
 
 def windows_over(tokens: int, size: int, overlap: int) -> list[Window]:
-    """Windows that cover the tokens, each as full as it can be; in an overlap a token belongs to the nearer middle."""
+    """Windows that cover the tokens. In an overlap a token belongs to the window with the nearer middle."""
     starts = [min(start, max(0, tokens - size)) for start in range(0, max(1, tokens - overlap), size - overlap)]
     stops = [min(start + size, tokens) for start in starts]
     cuts = [0, *((stop + start) // 2 for stop, start in zip(stops, starts[1:], strict=False)), tokens]

@@ -1,4 +1,4 @@
-"""Engines answer prompts. `open_engine` opens one from its config; `identity` says what its outputs depend on."""
+"""Engines answer prompts. `open_engine` opens one from its config; `identity` is what its outputs depend on."""
 
 import os
 from collections.abc import Iterator
@@ -62,11 +62,11 @@ __all__ = [
 ]
 
 NO_REPORTS = {"VLLM_NO_USAGE_STATS": "1"}
-"""The engine reports to nobody."""
+"""Switches the engine's telemetry off."""
 IN_PROCESS = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
-"""It runs inside our child process, not in another child of it."""
+"""Runs vLLM's core in fidelity's child process rather than in another process."""
 CPU_KV_CACHE_GIB = "4"
-"""What vLLM's CPU build may take for the KV cache if nothing is said; by itself it takes nearly all memory."""
+"""The default size of the KV cache for vLLM's CPU build, which would otherwise use nearly all memory."""
 
 
 @contextmanager
@@ -79,7 +79,7 @@ def open_engine(
     that the prompt is at fault, and not the server.
 
     Raises:
-        EngineError: The model can't be loaded; with the engine's last lines.
+        EngineError: The model can't be loaded. The message ends with the engine's last log lines.
         MissingPackageError: The engine's package is not installed.
     """
     match config.engine:
@@ -128,13 +128,13 @@ def open_engine(
         case RecordedEngine() as engine:
             yield RecordedAnswers(engine)
         case StoredEngine():
-            raise FidelityError(f"{config.name}: a stored run is finished; there is no engine to open")
+            raise FidelityError(f"{config.name}: a stored run is finished and has no engine")
         case unknown:
             assert_never(unknown)
 
 
 def can_score_tokens(config: RunConfig, known: JsonObject) -> bool:
-    """Whether a run's engine, of which `known` is the identity, is a `TokenScoringEngine` once it is open."""
+    """Whether a run's engine, with the identity `known`, will be a `TokenScoringEngine` when it is open."""
     if isinstance(config.engine, OpenAIEngine):
         server = known["server"]
         return isinstance(server, dict) and server["owner"] == "vllm"
@@ -148,15 +148,15 @@ def _vllm_notes(config: RunConfig, engine: VllmEngine, info: EngineInfo) -> list
 
 
 def identity(config: RunConfig, *, remembered: Path) -> JsonObject:
-    """All of the engine's side that can change an output, without loading anything: it enters the run's digest.
+    """Everything about the engine that can change an output, without loading it. It enters the run's digest.
 
     Args:
         config: The run.
-        remembered: The file in which hashes of model files are kept, see `checkpoints.content_id`.
+        remembered: The file that caches hashes of model files; see `checkpoints.content_id`.
 
     Raises:
-        ConfigError: The checkpoint's files contradict each other, an option isn't vLLM's, or the platform is known not
-            to run what is asked for.
+        ConfigError: The checkpoint's files contradict each other, vLLM has no such option, or the platform is known
+            not to support the format.
     """
     match config.engine:
         case VllmEngine() | VllmServeEngine() as engine:
@@ -185,7 +185,7 @@ def identity(config: RunConfig, *, remembered: Path) -> JsonObject:
 
 
 def surroundings(engine: VllmEngine | VllmServeEngine) -> JsonObject:
-    """All but the model that an output of vLLM depends on: options, version, device, environment.
+    """Everything except the model that vLLM's outputs depend on: options, version, device, environment.
 
     Raises:
         MissingPackageError: vLLM is not installed.
@@ -203,7 +203,7 @@ def surroundings(engine: VllmEngine | VllmServeEngine) -> JsonObject:
 
 
 def _child_env(engine: VllmSettings) -> dict[str, str]:
-    """The environment beside the inherited one of a process that runs vLLM; what the user sets wins."""
+    """The environment variables to add for a process that runs vLLM. The user's values take precedence."""
     kv_cache = os.environ.get("VLLM_CPU_KVCACHE_SPACE", CPU_KV_CACHE_GIB)
     in_process = IN_PROCESS if isinstance(engine, VllmEngine) else {}
     return {**NO_REPORTS, **in_process, "VLLM_CPU_KVCACHE_SPACE": kv_cache, **engine.env}
@@ -221,5 +221,5 @@ def _vllm_version() -> str:
 
 
 def _device() -> str:
-    """Where vLLM runs: the first GPU, unless it is the CPU build or there is none."""
+    """The device that vLLM uses: the first GPU, unless there is none or vLLM is the CPU build."""
     return ("cpu" not in _vllm_version() and gpu_name()) or cpu_name()

@@ -1,4 +1,4 @@
-"""What an engine is: something that answers prompts, and says what it really was."""
+"""The protocols of engines, which answer prompts and report what ran."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from fidelity.records import EngineInfo, Failure, Generation, Prompt, TokenScore
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far the engine is in the prompts that it was handed: a sign of life, for people."""
+    """An engine's progress in the current chunk, for display."""
 
     prompts: int
-    """Answered so far, in this chunk."""
+    """Prompts answered so far in this chunk."""
     tokens: int
     """Generated so far, in this chunk; estimated while prompts are still running."""
     note: str | None = None
@@ -24,18 +24,18 @@ OnProgress = Callable[[Progress], None]
 
 
 class Engine(Protocol):
-    """An open engine; a context manager of `open_engine` closes it."""
+    """An open engine, which `open_engine` closes."""
 
     info: EngineInfo
     step_seconds: float
-    """Time spent in the engine's own steps since it was opened and warm."""
+    """Seconds spent in the engine's own steps since the warm-up."""
 
     def generate(
         self, prompts: Sequence[Prompt], sampling: Sampling, repeats: Sequence[int] | None = None
     ) -> Iterator[Generation | Failure]:
-        """One record per prompt, in the prompts' order, whatever happens; all of them are held at once.
+        """Return exactly one record per prompt, in the prompts' order. All prompts are in the engine together.
 
-        `repeats` says of each prompt which of its repeats is asked for (0 if not given): what is sampled gets the seed
+        `repeats` has the repeat of each prompt (default 0), which selects the seed
         `sampling.seed_of(prompt.id, repeat)`. The caller writes the repeat into the record.
         """
         ...
@@ -43,38 +43,38 @@ class Engine(Protocol):
 
 @runtime_checkable
 class TokenScoringEngine(Engine, Protocol):
-    """An engine that can also say how likely it finds a continuation that somebody else wrote."""
+    """An engine that can also score the tokens of a given continuation (teacher forcing)."""
 
     def score_tokens(
         self, prompts: Sequence[Prompt], continuations: Sequence[Sequence[int]], top_k: int
     ) -> Iterator[TokenScores | Failure]:
-        """One record per prompt, in the prompts' order, whatever happens; all of them are held at once.
+        """Return exactly one record per prompt, in the prompts' order. All prompts are in the engine together.
 
         Args:
-            prompts: Turned into tokens as `generate` does it.
-            continuations: The token ids that follow each of the prompts; may be empty.
-            top_k: How many of the most likely tokens to give at each position; -1 is the whole vocabulary.
+            prompts: Tokenized as in `generate`.
+            continuations: The token ids that follow each prompt; can be empty.
+            top_k: The number of most likely tokens to return at each position; -1 for the whole vocabulary.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """How prompts enter an engine that is kept full."""
+    """How prompts enter an engine with continuous batching."""
 
     at_once: int | None = None
-    """The most prompts in the engine at once; None is as many as it holds."""
+    """The maximum number of prompts in the engine at once; None for the engine's limit."""
     share: float = 1.0
-    """The share of these seats that is used; of as many seats as there are prompts where they are fewer."""
+    """The share of these slots to use; if there are fewer prompts than slots, the share of the prompts."""
     ramp: tuple[float, ...] = ()
-    """How many of them are taken after each of the first steps, as rising shares; then all of them are."""
+    """The slots in use after each of the first steps, as rising shares; afterwards all of them are used."""
     logprobs: bool = False
-    """Whether the log-probability of each generated token is computed, where an engine can do without."""
+    """Whether to compute the log-probability of each generated token, for engines where this is optional."""
 
 
 @runtime_checkable
 class StreamingEngine(Engine, Protocol):
-    """An engine that is kept full: the next prompt is admitted when one finishes, and each is answered by itself."""
+    """An engine with continuous batching: the next prompt is admitted when one finishes."""
 
     def answer(
         self,
@@ -84,24 +84,24 @@ class StreamingEngine(Engine, Protocol):
         *,
         admission: Admission,
     ) -> Iterator[tuple[int, Generation | Failure]]:
-        """Each prompt's place in `prompts` and its outcome, as it finishes; every place once.
+        """Yield each prompt's index in `prompts` and its outcome when it finishes, every index once.
 
         Args:
-            prompts: Admitted in their order.
-            sampling: How tokens are chosen.
+            prompts: The prompts, admitted in this order.
+            sampling: The sampling parameters.
             repeats: As in `Engine.generate`.
-            admission: How many are under way; no more of the outcomes are held either.
+            admission: How many prompts are in flight, which also limits the outcomes in memory.
 
         Raises:
-            EngineError: The engine or server is gone; the outcomes until then are valid.
+            EngineError: The engine or server is gone. Earlier outcomes are valid.
         """
         ...
 
 
 @runtime_checkable
 class TokenTexts(Protocol):
-    """An engine that says how its tokens read; what was forced is shown in words where it does."""
+    """An engine that reports the texts of tokens, so token scores can be displayed as text."""
 
     def token_texts(self, ids: Sequence[int]) -> list[str]:
-        """Each token by itself; a part of a character reads as U+FFFD."""
+        """Return the text of each single token; an incomplete character is U+FFFD."""
         ...

@@ -1,4 +1,4 @@
-"""The parent's side of an engine in a child process: a missing kernel kills the child, never the command."""
+"""The parent's side of an engine in a child process, so a crash of the engine doesn't end the command."""
 
 import json
 import os
@@ -21,20 +21,21 @@ from fidelity.config import Sampling
 from fidelity.engines.base import OnProgress, Progress
 from fidelity.engines.logs import log_stream
 from fidelity.engines.machine import MachineWatch
-from fidelity.engines.memory import Memory, MemoryWatch
+from fidelity.engines.memory import MemoryWatch
 from fidelity.engines.processes import ended, how_it_ended, last_lines, oom_kills, processor_seconds
 from fidelity.errors import EngineError
 from fidelity.outside.documents import read_json
 from fidelity.outside.secrets import Secrets
 from fidelity.records import EngineInfo, Failure, Generation, Prompt, TokenScores, every_id
+from fidelity.store.measurements import MemoryUse
 
 LOADING = "loading the model"
 SHUTDOWN_S = 30.0
-"""How long the child may take to end by itself."""
+"""Seconds for the child to exit by itself."""
 LOOK_S = 1.0
-"""How often it is looked whether a silent child still works."""
+"""Seconds between checks of a silent child."""
 WORKING = 0.05
-"""Share of one processor that a child which loads or compiles must use to count as working."""
+"""The share of one CPU that a loading or compiling child must use to count as working."""
 
 
 BORROWED = """import runpy, sys, types
@@ -43,14 +44,14 @@ package = types.ModuleType("fidelity")
 package.__path__ = [folder]
 sys.modules["fidelity"] = package
 runpy.run_module(module, run_name="__main__")"""
-"""Runs a module of this package in an environment that doesn't have it, and that sees nothing else of this one."""
+"""Runs a module of this package in another environment, without access to this environment."""
 
 
 class ChildEngine:
-    """An engine that runs as `python -m MODULE`, spoken to in JSON lines.
+    """An engine that runs as `python -m MODULE` and communicates in JSON lines.
 
-    Its records are complete before it is told to end, so the exit status of the child says nothing about the run
-    (vLLM may abort after the last output).
+    The records are complete before the child is asked to exit, so its exit status doesn't matter for the run (vLLM can
+    abort after the last output).
     """
 
     info: EngineInfo
@@ -67,20 +68,20 @@ class ChildEngine:
         deadline: float,
         python: Path | None = None,
     ) -> None:
-        """Start the child and have it load its model.
+        """Start the child, which loads its model.
 
         Args:
-            module: What it runs.
+            module: The module to run.
             settings: The `open` request.
-            env: Environment variables beside the inherited ones.
-            log: Where its stderr and whatever its libraries print is appended to.
-            on_progress: Told about every sign of life within a chunk.
-            deadline: Seconds without progress after which it is given up. A line from the child is progress; while it
-                loads or compiles, which it does in silence, so is its using the processor.
-            python: The interpreter of another environment to run in; this command's own if not given.
+            env: Environment variables in addition to the inherited ones.
+            log: The file to which its stderr and its libraries' output are appended.
+            on_progress: Called with the progress within a chunk.
+            deadline: Stop the child after this many seconds without progress. A line from the child is progress;
+                while it silently loads or compiles, so is CPU use.
+            python: The interpreter of another environment. Default: this one.
 
         Raises:
-            EngineError: It died, made no progress, or said why it can't.
+            EngineError: The child crashed, made no progress, or reported an error.
         """
         self._log_path = log
         self._deadline = deadline
@@ -96,7 +97,7 @@ class ChildEngine:
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 env={**os.environ, **env},
-                start_new_session=True,  # Ctrl-C reaches the command alone, and the whole group can be ended at once
+                start_new_session=True,  # only the command gets Ctrl-C, and the whole group can be ended
             )
         self._memory = MemoryWatch(self._process.pid)
         try:
@@ -133,7 +134,7 @@ class ChildEngine:
     def sampled_rows(
         prompts: Sequence[Prompt], sampling: Sampling, repeats: Sequence[int] | None
     ) -> tuple[list[SampledRow], SamplingFields]:
-        """The rows of a request, each with its own seed, and the sampling that they share."""
+        """The rows of a request, each with its own seed, and their common sampling."""
         which = repeats or [0] * len(prompts)
         seeds = [sampling.seed_of(prompt.id, repeat) for prompt, repeat in zip(prompts, which, strict=True)]
         rows: list[SampledRow] = [{**row, "seed": seed} for row, seed in zip(rows_of(prompts), seeds, strict=True)]
@@ -143,7 +144,7 @@ class ChildEngine:
     def score_tokens(
         self, prompts: Sequence[Prompt], continuations: Sequence[Sequence[int]], top_k: int
     ) -> Iterator[TokenScores | Failure]:
-        """See `ForcingEngine.force`."""
+        """See `TokenScoringEngine.score_tokens`."""
         handed = [list(map(int, ids)) for ids in continuations]
         for record in self._ask(
             "score_tokens", while_doing="scoring tokens", rows=rows_of(prompts), continuations=handed, top_k=top_k
@@ -158,7 +159,7 @@ class ChildEngine:
         (record,) = self._ask("token_texts", while_doing="reading tokens", ids=[int(i) for i in ids])
         return list(record["texts"])
 
-    def memory(self) -> Memory:
+    def memory(self) -> MemoryUse:
         """See `WatchedEngine.memory`."""
         return self._memory.peak()
 
@@ -167,7 +168,7 @@ class ChildEngine:
         return MachineWatch(self._process.pid)
 
     def _ask(self, method: str, *, while_doing: str, **arguments: Any) -> Iterator[JsonRecord]:
-        """The records of a request, as they come."""
+        """Yield the records of a request as they arrive."""
         self._send({method: arguments})
         while True:
             match self._receive(while_doing=while_doing):
@@ -185,7 +186,7 @@ class ChildEngine:
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            raise EngineError(self._exit_report("before it could be asked")) from None
+            raise EngineError(self._exit_report("before the first request")) from None
 
     def _receive(self, *, while_doing: str) -> JsonRecord:
         line = self._read_line(while_doing)
@@ -198,7 +199,7 @@ class ChildEngine:
         return reply
 
     def _read_line(self, while_doing: str) -> bytes:
-        """The child's next line; empty once it is dead."""
+        """The child's next line; empty when the child has exited."""
         assert self._process.stdout is not None
         fd = self._process.stdout.fileno()
         last, used = time.monotonic(), 0.0
@@ -211,11 +212,11 @@ class ChildEngine:
                 elif silent > self._deadline:
                     self._given_up = True
                     raise EngineError(
-                        f"the engine made no progress for {silent:.0f} s while {while_doing}, and was ended; if it "
+                        f"the engine made no progress for {silent:.0f} s while {while_doing}, and was stopped; if it "
                         f"only needs longer, raise engine.deadline (seconds){last_lines(self._log_path)}"
                     )
                 else:
-                    now_used = min(used, now_used)  # a compiler process that ended takes its time along
+                    now_used = min(used, now_used)  # the CPU time of a compiler process disappears with it
                 used = now_used
                 continue
             block = os.read(fd, 1 << 20)
@@ -231,7 +232,7 @@ class ChildEngine:
         except subprocess.TimeoutExpired:
             return f"the engine stopped answering {when}{last_lines(self._log_path)}"
         how = how_it_ended(code, oom_kills_before=self._oom_kills)
-        advice = "what was finished is kept, run again to go on"
+        advice = "finished answers are saved, run the command again to continue"
         return f"the engine process {how} {when}; {advice}{last_lines(self._log_path)}"
 
     def _end(self) -> None:
@@ -248,7 +249,7 @@ def _command(module: str, python: Path | None) -> list[str]:
 
 
 def rows_of(prompts: Sequence[Prompt]) -> list[PromptRow]:
-    """Prompts as a child takes them."""
+    """Prompts in the format of the child process."""
     return [
         {"id": p.id, "text": p.text, "messages": [{"role": m.role, "content": m.content} for m in p.messages]}
         for p in prompts
@@ -256,7 +257,7 @@ def rows_of(prompts: Sequence[Prompt]) -> list[PromptRow]:
 
 
 def _token_scores(record: JsonRecord) -> TokenScores:
-    """A record of `force`: its arrays are little-endian bytes in base64, since JSON is slow with this many numbers."""
+    """A record of `score_tokens`. Arrays are base64 of little-endian bytes, since JSON is slow with so many numbers."""
     token_ids, top_logprobs = _array(record["token_ids"], "<i4"), _array(record["top_logprobs"], "<f4")
     table = (len(token_ids), len(top_logprobs) // max(1, len(token_ids)))
     top_ids = every_id(*table) if record["top_ids"] is None else _array(record["top_ids"], "<i4").reshape(table)
@@ -275,5 +276,5 @@ def _array(packed: str, kind: str) -> NDArray[Any]:
 
 
 def _tuples(fields: JsonRecord) -> JsonRecord:
-    """JSON knows lists only; the records hold tuples."""
+    """Turn JSON's lists into the records' tuples."""
     return {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}

@@ -1,4 +1,4 @@
-"""The line to a server: requests through the `openai` package, and every way in which one can fail, sorted."""
+"""The connection to a server: requests through the `openai` package, and a classification of their failures."""
 
 import asyncio
 import os
@@ -18,22 +18,22 @@ from fidelity.outside.secrets import Secrets
 from fidelity.outside.strings import one_line
 
 SHOWN = 300
-"""Characters of what a server wrote that an error shows."""
+"""The maximum length of a server's text in an error message."""
 PASSING = frozenset({408, 409, 425, 429})
-"""With these a server asks for patience, as with 500 and above."""
+"""HTTP statuses that mean "try again later", like 500 and above."""
 NEVER_PASSING = frozenset({501, 505})
 FOR_EVERY_PROMPT = frozenset({401, 402})
-"""Nothing will be answered with this key."""
+"""HTTP statuses that mean that the key is refused."""
 
 
 class Key:
     """A key from the environment; whatever leaves this layer goes through `secrets` first."""
 
     def __init__(self, variable: str | None) -> None:
-        """Read it.
+        """Read the key.
 
         Raises:
-            ConfigError: The variable isn't set, or holds what no HTTP header can carry.
+            ConfigError: The variable isn't set, or its value is invalid in an HTTP header.
         """
         self._value = "" if variable is None else os.environ.get(variable, "").strip()
         self.secrets = Secrets([self._value])
@@ -42,24 +42,24 @@ class Key:
         if not self._value:
             raise ConfigError(f"api_key_env: the environment variable {variable} isn't set; put the server's key there")
         if not re.fullmatch(r"[\x21-\x7e]+", self._value):
-            raise ConfigError(f"api_key_env: what the environment variable {variable} holds can't be a key")
+            raise ConfigError(f"api_key_env: the value of the environment variable {variable} is not a valid key")
 
     def headers(self) -> dict[str, str]:
-        """What a request is signed with; nothing without a key."""
+        """The authorization header; empty without a key."""
         return {"Authorization": f"Bearer {self._value}"} if self._value else {}
 
 
 class Connection:
-    """A server's address, and what it takes to ask there; used within one event loop."""
+    """A connection to a server's address, used within one event loop."""
 
     def __init__(self, base_url: str, key: Key, *, at_once: int, timeout: float) -> None:
-        """Nothing is sent yet.
+        """Prepare the connection. Nothing is sent yet.
 
         Args:
-            base_url: As the openai package takes it.
-            key: Goes to this address and nowhere else.
-            at_once: The most requests under way.
-            timeout: Seconds that a request may take, its answer included.
+            base_url: The base URL, as for the openai package.
+            key: The key, which is only sent to this address.
+            at_once: The maximum number of requests in flight.
+            timeout: The time limit of a request and its answer, in seconds.
 
         Raises:
             MissingPackageError: `openai` is not installed.
@@ -72,13 +72,13 @@ class Connection:
         self.address = base_url
         self._key = key
         self._timeout = timeout
-        nothing = openai.Omit()  # else the package sends what it finds in the environment
+        nothing = openai.Omit()  # else the package would send a key from the environment
         signed = key.headers() or {"Authorization": nothing}
         self._headers = {**signed, "OpenAI-Organization": nothing, "OpenAI-Project": nothing}
         self._client = openai.AsyncOpenAI(
             base_url=base_url,
             api_key="unused",
-            max_retries=0,  # who asks decides, with the patience that the user gave
+            max_retries=0,  # the caller retries, with the user's patience
             http_client=openai.DefaultAsyncHttpxClient(
                 follow_redirects=False,  # a key would go along
                 trust_env=not is_loopback(base_url),  # no proxy stands between this machine and itself
@@ -89,19 +89,19 @@ class Connection:
         )
 
     def beside(self, path: str) -> str:
-        """The URL of what a server has outside OpenAI's protocol, which it mostly speaks below `/v1`."""
+        """The URL of an endpoint outside OpenAI's protocol, which is usually below `/v1`."""
         return self.address.removesuffix("/v1") + path
 
     async def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         await self._client.close()
 
     async def get(self, path: str) -> bytes:
-        """The body that lies there; `path` is relative to the address, or a whole URL on the same machine.
+        """GET a body. `path` is relative to the address, or a full URL on the same machine.
 
         Raises:
-            TroubleError: There was no answer, or one that says no.
-            EngineError: This server will answer nobody: it leads elsewhere, or its certificate doesn't fit.
+            TroubleError: There was no answer, or an error.
+            EngineError: The server is unusable: it redirects, or its certificate is invalid.
         """
         largest.set(LARGEST)
         return await self._send(self._client.get, path)
@@ -110,9 +110,8 @@ class Connection:
         """The body of the answer to a request, of so many bytes at most.
 
         Raises:
-            TroubleError: There was no answer, or one that says no.
-            EngineError: This server will answer nobody: it leads elsewhere, its certificate doesn't fit, or it doesn't
-                take the key.
+            TroubleError: There was no answer, or an error.
+            EngineError: The server is unusable: it redirects, its certificate is invalid, or it refuses the key.
         """
         largest.set(most)
         return await self._send(self._client.post, path, body=dict(body))
@@ -130,7 +129,7 @@ class Connection:
         except TimeoutError:
             raise TroubleError(f"no answer within {self._timeout:.4g} s", "passing") from None
         except self._openai.OpenAIError as error:
-            raise self._sorted(error) from None  # its own text may hold the request, and that the key
+            raise self._sorted(error) from None  # its text can contain the request, and thereby the key
 
     def _sorted(self, error: Any) -> TroubleError | EngineError:
         if isinstance(error, self._openai.APIStatusError):
@@ -141,29 +140,31 @@ class Connection:
                 return cause
         detail = one_line(self._key.secrets.hide(str(causes[-1])), most=SHOWN) or type(causes[-1]).__name__
         if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
-            return EngineError(f"{self.address}: its certificate doesn't fit ({detail}); nothing was sent")
+            return EngineError(f"{self.address}: its certificate is invalid ({detail}); nothing was sent")
         if any(isinstance(cause, ssl.SSLError) for cause in causes):
-            return EngineError(f"{self.address}: no encrypted connection comes about ({detail}); is it https?")
+            return EngineError(
+                f"{self.address}: no encrypted connection is possible ({detail}); check that the server uses https"
+            )
         connecting = any(type(cause).__name__ in ("ConnectError", "ConnectTimeout") for cause in causes)
         if connecting:
-            return TroubleError(f"nothing can be reached at {self.address} ({detail})", "unreachable")
+            return TroubleError(f"{self.address} can't be reached ({detail})", "unreachable")
         if isinstance(error, self._openai.APITimeoutError):
             return TroubleError(f"no answer within {self._timeout:.4g} s", "passing")
-        return TroubleError(f"the connection broke off ({detail})", "passing")
+        return TroubleError(f"the connection was interrupted ({detail})", "passing")
 
     def _status(self, error: Any) -> TroubleError | EngineError:
         status, detail = error.status_code, one_line(self._key.secrets.hide(_message(error)), most=SHOWN)
         if 300 <= status < 400:
-            location = error.response.headers.get("location", "an address that it doesn't name")
+            location = error.response.headers.get("location", "to an unknown address")
             elsewhere = one_line(self._key.secrets.hide(location), most=SHOWN)
             return EngineError(
-                f"{self.address}: it leads elsewhere (HTTP {status}, {elsewhere}); that isn't followed, since the "
-                f"prompts and the key would go along: write the other address as base_url if it is meant"
+                f"{self.address}: redirects (HTTP {status}, {elsewhere}); redirects aren't followed, since the other "
+                f"server would get the prompts and the key: write that address as base_url if you trust it"
             )
         if status in FOR_EVERY_PROMPT or error.code == "insufficient_quota":
             return EngineError(
-                f"{self.address}: it takes no requests with this key, or without one (HTTP {status}: {detail}); see "
-                f"api_key_env; what was answered is kept"
+                f"{self.address}: refuses the key, or needs one (HTTP {status}: {detail}); set api_key_env; finished "
+                f"answers are saved"
             )
         passes = status in PASSING or (status >= 500 and status not in NEVER_PASSING)
         wait = _seconds(error.response.headers.get("retry-after"))
@@ -171,7 +172,7 @@ class Connection:
 
 
 def is_loopback(address: str) -> bool:
-    """Whether it names this very machine."""
+    """Whether the host is this machine."""
     host = urlsplit(address).hostname or ""
     if host == "localhost":
         return True
@@ -182,13 +183,13 @@ def is_loopback(address: str) -> bool:
 
 
 def _limits(openai: Any, at_once: int) -> Any:
-    """As many connections as are needed, all kept open."""
+    """Connection limits: as many as needed, all of them reused."""
     limits = openai.DEFAULT_CONNECTION_LIMITS
     return type(limits)(max_connections=max(at_once, 1), max_keepalive_connections=max(at_once, 1))
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An exception and what led to it, the last being the first to happen."""
+    """An exception and its causes, the root cause last."""
     cause: BaseException | None = error
     while cause is not None:
         yield cause
@@ -196,14 +197,14 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _message(error: Any) -> str:
-    """What the server wrote, in one line."""
+    """The server's text, on one line."""
     body = error.body
     message = body.get("message") or body if isinstance(body, dict) else body
     return str(message or error.response.reason_phrase)
 
 
 def _seconds(retry_after: str | None) -> float:
-    """What `Retry-After` says, which is a number of seconds or a date; 0 where it says neither."""
+    """The seconds of `Retry-After`, which is a number or a date; 0 if it is neither."""
     if retry_after is None:
         return 0.0
     if re.fullmatch(r"\s*\d{1,9}(\.\d+)?\s*", retry_after):

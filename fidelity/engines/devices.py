@@ -1,4 +1,4 @@
-"""The names of the processor and the GPU: both decide how sums in BF16 are split, and so what is generated."""
+"""The names of CPU and GPU. Both affect how BF16 sums are split, and so the outputs."""
 
 import os
 import shutil
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def gpu_name() -> str | None:
-    """The first GPU that the driver lists; None where there is no driver."""
+    """The first GPU that the driver lists; None without a driver."""
     if not shutil.which("nvidia-smi"):
         return None
     query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
@@ -16,7 +16,7 @@ def gpu_name() -> str | None:
 
 
 def cpu_name() -> str:
-    """Model and number of the processors: both change how BF16 sums are split."""
+    """Model and number of the CPUs. Both affect how BF16 sums are split."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

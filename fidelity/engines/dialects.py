@@ -1,4 +1,4 @@
-"""What a server is: which engine, in which version, serving what; and what it calls the fields of a request."""
+"""Kinds of servers: their engine, version and model, and their names of request fields."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -17,17 +17,17 @@ from fidelity.records import Prompt
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """One kind of server, beyond what OpenAI's protocol says."""
+    """What a kind of server has beyond OpenAI's protocol."""
 
     kind: str
     """`EngineInfo.kind`."""
     version_at: str | None = None
-    """Where it says its version, beside `/v1`."""
+    """The endpoint of its version, outside `/v1`."""
     version_key: str = "version"
     sampling: Mapping[str, str] = field(default_factory=dict)
-    """Our names of what else it can sample with to its own: always sent, since its defaults may be others than ours."""
+    """Additional sampling parameters: fidelity's names and the server's. Always sent, since defaults can differ."""
     token_ids: ServerJson = field(default_factory=dict)
-    """The fields that make it give token ids, and no more than that."""
+    """The fields that make it return token ids."""
 
 
 PLAIN = {"top_p": "top_p", "top_k": "top_k", "min_p": "min_p"}
@@ -40,47 +40,47 @@ DIALECTS = {
         "/props",
         "build_info",
         sampling={**PLAIN, "repetition_penalty": "repeat_penalty"},
-        token_ids={"top_logprobs": 1},  # by itself it gives twenty
+        token_ids={"top_logprobs": 1},  # the default is twenty
     ),
     "sglang": Dialect("sglang", "/get_server_info", sampling=WIDE),
     "library": Dialect("ollama", "/api/version"),
 }
-"""By the owner that a server names for its models."""
+"""Kinds of servers by the `owned_by` of their models."""
 CHANGING = frozenset({"created", "permission", "object", "id", "owned_by", "tags", "aliases"})
-"""What a listing says of a model and may be another the next time, or stands elsewhere."""
+"""Fields of a model's listing that change between requests, or are recorded elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What a server says of itself and of the model that is asked for."""
+    """What a server reports about itself and the requested model."""
 
     model: str
-    """The name by which it serves it."""
+    """The model's name on the server."""
     owner: str | None
     version: str | None
     context: int | None
-    """The longest prompt plus answer, in tokens."""
+    """The context length (prompt plus answer), in tokens."""
     ran_as: str | None
-    """The number format that it says it holds the weights in."""
+    """The number format of the weights, as reported."""
     chat_template: str | None
     """Hash of the template, as in `EngineInfo`."""
     about: ServerJson
-    """What else it says of the model: its path, its size."""
+    """Other properties of the model: path, size."""
     reveals: ServerJson = field(default_factory=dict)
-    """Further fields of `EngineInfo` that it tells; recorded with a run, and no part of its digest."""
+    """Further fields of `EngineInfo`, recorded with a run but not in its digest."""
 
     @property
     def dialect(self) -> Dialect:
-        """How to speak to it."""
+        """The kind of the server."""
         return DIALECTS.get(self.owner or "", UNKNOWN)
 
 
 async def served(connection: Connection, model: str | None) -> Served:
-    """Ask a server what it is; one that lists no models is taken at the user's word.
+    """Ask a server for its kind and model. If it lists no models, the configured one is assumed.
 
     Raises:
         TroubleError: It can't be reached, or is not ready yet.
-        EngineError: It doesn't serve the model, or isn't such a server.
+        EngineError: It doesn't serve the model, or isn't an OpenAI-compatible server.
     """
     try:
         listed = json_object(await connection.get("/models")).get("data")
@@ -89,8 +89,8 @@ async def served(connection: Connection, model: str | None) -> Served:
             raise
         if model is None:
             raise EngineError(
-                f"{connection.address}: it doesn't list its models ({trouble.reason}); if it is an OpenAI-compatible "
-                f"server, name one with 'model', and see whether base_url has to end in /v1"
+                f"{connection.address}: doesn't list its models ({trouble.reason}); if it is an OpenAI-compatible "
+                f"server, set 'model', and check whether base_url has to end in /v1"
             ) from None
         return Served(model, None, None, None, None, None, {})
     rows = {row["id"]: row for row in listed or () if isinstance(row, dict) and isinstance(row.get("id"), str)}
@@ -130,7 +130,7 @@ def body_of(
     token_ids: bool,
     longest: str,
 ) -> ServerJson:
-    """One prompt as a request; `longest` is what the server calls the limit of an answer's tokens."""
+    """One prompt as a request; `longest` is the server's name for the maximum length of an answer."""
     dialect = model.dialect
     body: ServerJson = {"model": model.model, "temperature": sampling.temperature, longest: sampling.max_tokens}
     if requests.api == "chat":
@@ -154,7 +154,7 @@ def body_of(
 
 
 def same_place(base_url: str) -> str | None:
-    """The address, as far as it says which server it is: a port of this machine does not."""
+    """The address as an identity of the server, without the port if it is this machine."""
     return None if is_loopback(base_url) else urlsplit(base_url).netloc + urlsplit(base_url).path
 
 
@@ -163,7 +163,7 @@ def _nothing(_: ServerJson) -> ServerJson:
 
 
 def _llama_cpp(props: ServerJson) -> ServerJson:
-    """From `/props`: the token that ends an answer, and the sampling that a request leaves as it is."""
+    """From `/props`: the end token, and the server's sampling that requests don't override."""
     slot = props.get("default_generation_settings")
     params = slot.get("params", slot) if isinstance(slot, dict) else None
     end, draft = props.get("eos_token"), props.get("speculative")
@@ -175,7 +175,7 @@ def _llama_cpp(props: ServerJson) -> ServerJson:
 
 
 def _sglang(info: ServerJson) -> ServerJson:
-    """From `/get_server_info`: the arguments that it was started with."""
+    """From `/get_server_info`: the arguments that the server was started with."""
     text = {key: str(info[key]) for key in ("dtype", "attention_backend", "kv_cache_dtype") if info.get(key)}
     count = {key: info[key] for key in ("tp_size", "pp_size") if type(info.get(key)) is int}
     cache = text.get("kv_cache_dtype")
@@ -190,7 +190,7 @@ def _sglang(info: ServerJson) -> ServerJson:
 
 
 LLAMA_SAMPLING = ("presence_penalty", "frequency_penalty", "dry_multiplier", "xtc_probability", "typical_p", "mirostat")
-"""Of llama.cpp, what changes the choice of a token and no request of ours names."""
+"""llama.cpp's sampling settings that affect tokens and that fidelity's requests don't set."""
 _REVEALED = {"llamacpp": _llama_cpp, "sglang": _sglang}
 
 
@@ -199,11 +199,11 @@ def _numbers(values: ServerJson, names: Sequence[str]) -> ServerJson:
 
 
 def _which(model: str | None) -> str:
-    return f"it doesn't serve {model!r}" if model else "name the model with 'model'"
+    return f"doesn't serve {model!r}" if model else "choose a model with 'model'"
 
 
 def _context(row: ServerJson, properties: ServerJson) -> int | None:
-    """A server of vLLM lists it with the model; llama.cpp gives each of its slots a part of its own."""
+    """The context length: vLLM lists it with the model; llama.cpp divides it among its slots."""
     slot = properties.get("default_generation_settings")
     context = row.get("max_model_len") or (slot.get("n_ctx") if isinstance(slot, dict) else None)
     return context if isinstance(context, int) else None

@@ -1,4 +1,4 @@
-"""ExecuTorch as an engine: what it is opened with, and what its outputs depend on."""
+"""The engine `executorch`: opening it, and what its outputs depend on."""
 
 import hashlib
 import subprocess
@@ -19,7 +19,7 @@ from fidelity.outside.environment import kernel_environment
 from fidelity.schema import JsonObject
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json")
-"""All that is read of the tokenizer's directory."""
+"""The files that are read from the tokenizer's directory."""
 ASK_VERSION = "from importlib.metadata import version; print(version('executorch'))"
 
 
@@ -45,10 +45,10 @@ def open_executorch(engine: ExecuTorchEngine, *, log: Path, on_progress: OnProgr
 def executorch_identity(config: RunConfig, engine: ExecuTorchEngine, remembered: Path) -> JsonObject:
     """See `engines.identity`."""
     if not engine.path.is_file():
-        raise ConfigError(f"{config.name}: engine.path: {engine.path}: no such file; name an exported .pte file")
+        raise ConfigError(f"{config.name}: engine.path: {engine.path}: no such file; give an exported .pte file")
     if not (engine.tokenizer / "tokenizer.json").is_file():
         raise ConfigError(
-            f"{config.name}: engine.tokenizer: {engine.tokenizer}: has no tokenizer.json; name the directory of the "
+            f"{config.name}: engine.tokenizer: {engine.tokenizer}: has no tokenizer.json; give the directory of the "
             f"checkpoint that the program was exported from, or of its tokenizer"
         )
     return {
@@ -75,13 +75,13 @@ def _python(environment: Path | None) -> Path | None:
         return None
     python = environment / "bin" / "python"
     if not python.is_file():
-        raise ConfigError(f"engine.environment: {environment}: no virtual environment: it has no bin/python")
+        raise ConfigError(f"engine.environment: {environment}: not a virtual environment (bin/python is missing)")
     return python
 
 
 @cache
 def _version(environment: Path | None) -> str:
-    """Of ExecuTorch in that environment."""
+    """The version of ExecuTorch in that environment."""
     python = _python(environment)
     command = [str(python), "-I", "-c", ASK_VERSION] if python else [sys.executable, "-c", ASK_VERSION]
     asked = subprocess.run(command, capture_output=True, text=True, check=False)

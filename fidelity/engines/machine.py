@@ -1,4 +1,4 @@
-"""What else the machine did while something was measured: a timing beside other work is no timing of the model."""
+"""The load of the machine during a measurement. Timings on a busy machine are not reliable."""
 
 import os
 import time
@@ -8,14 +8,14 @@ from fidelity.records import MachineLoad
 
 
 class MachineWatch:
-    """Counts from when it is made; `group` is the engine's process group, whose work is ours."""
+    """Counts from its creation; `group` is the engine's process group, which isn't counted as other work."""
 
     def __init__(self, group: int) -> None:
         self._group = group
         self._began, self._before, self._own_before = time.monotonic(), _busy_seconds(), self._own_seconds()
 
     def load(self) -> MachineLoad:
-        """Since then."""
+        """The load since creation."""
         elapsed, busy = time.monotonic() - self._began, _busy_seconds()
         others = None
         if busy is not None and self._before is not None and elapsed > 0:
@@ -28,7 +28,7 @@ class MachineWatch:
 
 
 def _busy_seconds() -> float | None:
-    """Of all processors together since the machine started: all but idle and waiting for disks; stolen time counts."""
+    """Busy seconds of all CPUs since boot: everything but idle and I/O wait, including stolen time."""
     try:
         fields = (PROC / "stat").read_text().partition("\n")[0].split()[1:]
     except OSError:

@@ -1,44 +1,28 @@
-"""How much memory an engine's processes have held at most, seen from outside while they load and generate."""
+"""Measuring the peak memory of an engine's processes from outside."""
 
 import shutil
 import subprocess
 import threading
 import time
-from dataclasses import dataclass
 
 from fidelity.engines.processes import PROC, members
+from fidelity.store.measurements import MemoryUse
 
 SHORTEST_WAIT_S = 0.2
-"""Between two looks."""
+"""Seconds between two samples."""
 SHARE_OF_A_PROCESSOR = 0.03
-"""That looking may cost while the memory grows: it waits as much longer as a look took. Otherwise it costs next to
-nothing."""
+"""The share of time that sampling can take while memory grows: longer samples are followed by longer waits."""
 LISTED_S = 2.0
-"""How long a list of the group's processes is good: making one reads all of /proc."""
+"""Seconds that the list of processes stays valid, since creating it reads all of /proc."""
 GPU_WAIT_S = 5.0
-"""Between two questions to the driver, whose count changes while an engine loads and hardly afterwards."""
+"""Seconds between two queries to the driver. Its count hardly changes after loading."""
 GROWTH = 1.01
-"""How much the resident memory must have grown since PSS was last read: the kernel takes 6 ms a GB to count it."""
+"""The growth of resident memory after which PSS is read again, which takes the kernel 6 ms per GB."""
 KIB, MIB = 1 << 10, 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """The most memory that a group of processes has held at one moment, in bytes; None where nobody counts it."""
-
-    pss: int | None = None
-    """Proportional set size: what several processes share counts once (`smaps_rollup`)."""
-    rss: int | None = None
-    """Resident set size, summed over the processes; of a single one the kernel's own high-water mark."""
-    gpu: int | None = None
-    """The driver's count over all GPUs."""
-    gpu_by: str | None = None
-    """`process`, or `total` where the driver doesn't know our processes (in containers): then it is how much the GPUs'
-    use has grown, whoever it was."""
-
-
 class MemoryWatch:
-    """Looks at a process group from a thread of its own, from when it is made until it is stopped."""
+    """Samples a process group in a separate thread, from its creation until it is stopped."""
 
     def __init__(self, group: int) -> None:
         self._group = group
@@ -53,14 +37,14 @@ class MemoryWatch:
         self._thread = threading.Thread(target=self._look_on, name="memory", daemon=True)
         self._thread.start()
 
-    def peak(self) -> Memory:
-        """The highest so far; looks once more before it answers."""
+    def peak(self) -> MemoryUse:
+        """The peak so far, after one more sample."""
         self._look(ask_driver=True)
         gpu = None if self._gpu_before is None else self._gpu
-        return Memory(self._pss or None, self._rss or None, gpu, self._gpu_by if gpu else None)
+        return MemoryUse(pss=self._pss or None, rss=self._rss or None, gpu=gpu, gpu_by=self._gpu_by if gpu else None)
 
     def stop(self) -> None:
-        """End the thread; the peak stays."""
+        """Stop the thread. The peak remains available."""
         self._stopped.set()
         self._thread.join()
 
@@ -100,7 +84,7 @@ class MemoryWatch:
 
 
 def _status(pid: int) -> tuple[int, int]:
-    """Resident memory now and at its highest, in bytes; 0 of a process that is gone."""
+    """Current and peak resident memory in bytes; 0 for a process that has exited."""
     try:
         text = (PROC / str(pid) / "status").read_text()
     except OSError:
@@ -119,12 +103,12 @@ def _pss(pid: int) -> int:
 
 
 def _gpu_total() -> int:
-    """What is in use on all GPUs together, in bytes."""
+    """The memory in use on all GPUs, in bytes."""
     return sum(int(cells[0]) * MIB for cells in _query("--query-gpu=memory.used") if cells[0].isdecimal())
 
 
 def _query(what: str) -> list[list[str]]:
-    """The rows of an answer of nvidia-smi; none where it fails."""
+    """The rows of nvidia-smi's output; empty if it fails."""
     try:
         output = subprocess.run(
             ["nvidia-smi", what, "--format=csv,noheader,nounits"],

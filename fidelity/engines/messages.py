@@ -1,4 +1,4 @@
-"""What a model answered in one choice of OpenAI's formats, the same for a server's reply and a line of a file."""
+"""Reading the answer from one choice of OpenAI's formats, for servers' replies and batch files."""
 
 import json
 from collections.abc import Mapping
@@ -8,32 +8,32 @@ from typing import Any
 from fidelity.outside.strings import replace_lone_surrogates
 
 NOT_OF_THE_CALL = {"id", "index", "type"}
-"""Keys of a tool call that differ from one answer to the next, or say nothing."""
+"""Keys of a tool call that are random or redundant."""
 
 ServerJson = dict[str, Any]
-"""A JSON object that a server sent or is sent."""
+"""A JSON object from or for a server."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A text, maybe empty, and the thinking that was given apart from it."""
+    """A text, possibly empty, and the separate thinking."""
 
     text: str
     reasoning: str | None = None
 
 
 def read_answer(choice: ServerJson) -> Reply | None:
-    """The answer of a chat completion's or a completion's choice; None where there is none.
+    """The answer in a choice of a chat completion or a completion; None if there is none.
 
-    A tool call is an answer: it is the text, or follows it, as canonical JSON. Thinking without a text is an empty
-    answer, which was cut off before it began.
+    A tool call is an answer: its canonical JSON is the text, or is appended to it. Thinking without a text is an empty
+    answer, which was cut off before it started.
     """
     message = choice.get("message")
     return read_message(message if isinstance(message, dict) else {"content": choice.get("text")})
 
 
 def read_message(message: ServerJson) -> Reply | None:
-    """The same of a message: `content` (a text or parts), `refusal`, `reasoning`, `tool_calls`."""
+    """The answer in a message: `content` (a text or parts), `refusal`, `reasoning`, `tool_calls`."""
     text = text_of(message.get("content"))
     if text is None:
         text = text_of(message.get("refusal"))
@@ -46,7 +46,7 @@ def read_message(message: ServerJson) -> Reply | None:
 
 
 def text_of(content: Any) -> str | None:
-    """A text, or the texts of a list of parts; None where there is none."""
+    """A text, or the texts of a list of parts; None if there is none."""
     if isinstance(content, list):
         pieces = [piece.get("text", piece.get("refusal")) for piece in content if isinstance(piece, Mapping)]
         content = "".join(piece for piece in pieces if isinstance(piece, str)) if pieces else None
@@ -54,9 +54,9 @@ def text_of(content: Any) -> str | None:
 
 
 def _tool_calls(message: ServerJson) -> str | None:
-    """What a message calls, as JSON with sorted keys; None where it calls nothing.
+    """A message's tool calls as JSON with sorted keys; None if there are none.
 
-    Arguments are read where they are JSON, so that spaces and the order of keys make no difference.
+    Arguments that are JSON are parsed, so spaces and the order of keys make no difference.
     """
     calls = message.get("tool_calls")
     if not calls and isinstance(message.get("function_call"), Mapping):  # the older form, of one call
@@ -75,7 +75,7 @@ def _call(call: ServerJson) -> ServerJson:
 
 
 def _arguments(arguments: Any) -> Any:
-    """What a model wrote is often no JSON, and is compared as it is then."""
+    """Parse a model's arguments. If they aren't JSON, they are compared as text."""
     if not isinstance(arguments, str):
         return arguments
     try:

@@ -1,4 +1,4 @@
-"""In a sentence, where what ran is not what the checkpoint is."""
+"""Notes where what ran differs from the checkpoint."""
 
 from fidelity.checkpoints import FLOATS, NOT_KNOWN, ran_otherwise
 from fidelity.records import EngineInfo
@@ -6,13 +6,13 @@ from fidelity.schema import JsonObject
 
 
 def run_notes(stored: str | None, info: EngineInfo, *, asked: bool, options: JsonObject) -> list[str]:
-    """Notes for the report.
+    """Return notes for the report.
 
     Args:
-        stored: The checkpoint's format, as far as it is known.
-        info: What the engine says of itself.
-        asked: Whether it was told to quantize while loading.
-        options: The engine's own.
+        stored: The checkpoint's format, if known.
+        info: The engine's report.
+        asked: Whether the engine was configured to quantize while loading.
+        options: The engine's options.
     """
     notes = []
     by = f" ({', '.join(info.kernels)})" if info.kernels else ""
@@ -20,13 +20,15 @@ def run_notes(stored: str | None, info: EngineInfo, *, asked: bool, options: Jso
         plain = stored.partition(",")[0] in FLOATS.values()
         quantized = asked or not (plain or stored.startswith(NOT_KNOWN))
         if quantized and not info.quantized_layers:
-            notes.append(f"quantization never engaged: no layer is quantized, and all computed in {info.ran_as}")
+            notes.append(
+                f"quantization was not active: no layer is quantized, and all layers computed in {info.ran_as}"
+            )
         elif plain and stored.partition(",")[0] != info.ran_as:
-            notes.append(f"the checkpoint is {stored}, and was made {info.ran_as} while loading{by}")
+            notes.append(f"the checkpoint is {stored}, and was quantized to {info.ran_as} while loading{by}")
         elif ran_otherwise(stored, info.ran_as):
             notes.append(f"the checkpoint is {stored}, but its kernel{by} ran it as {info.ran_as}")
     if info.kv_cache != info.dtype:
-        notes.append(f"the KV cache was kept in {info.kv_cache}")
+        notes.append(f"the KV cache is {info.kv_cache}")
     if options.get("trust_remote_code"):
-        notes.append("code that came with the checkpoint was allowed to run (trust_remote_code)")
+        notes.append("the checkpoint's own code was allowed to run (trust_remote_code)")
     return notes

@@ -1,4 +1,4 @@
-"""The engine of a server that somebody else runs and that speaks OpenAI's protocol."""
+"""The engine `openai`: a running server that speaks OpenAI's protocol."""
 
 import json
 from collections.abc import Iterator
@@ -25,8 +25,8 @@ def open_server(
     """A server that somebody else runs; the connections to it are closed in every case.
 
     Raises:
-        ConfigError: The variable that holds the key isn't set.
-        EngineError: It can't be reached, doesn't serve the model, or refuses a plain request.
+        ConfigError: The environment variable with the key isn't set.
+        EngineError: The server can't be reached, doesn't serve the model, or refuses a plain request.
         MissingPackageError: `openai` is not installed.
     """
     key = Key(engine.api_key_env)
@@ -44,14 +44,14 @@ def open_server(
 
 
 def server_identity(engine: OpenAIEngine, *, remembered: Path) -> JsonObject:
-    """What a server's outputs depend on, as it says itself.
+    """What a server's outputs depend on, as the server reports it.
 
-    If it is away or serves another model now, what it said the last time is taken, so that its finished runs are found;
-    `remembered` is the JSON file that holds it.
+    If it is unreachable or serves another model now, its last report is used, so its finished runs are recognized.
+    `remembered` is the JSON file with these reports.
 
     Raises:
-        ConfigError: The variable that holds the key isn't set.
-        EngineError: It can't be reached, and never was.
+        ConfigError: The environment variable with the key isn't set.
+        EngineError: The server can't be reached, and there is no earlier report.
         MissingPackageError: `openai` is not installed.
     """
     known: dict[str, JsonObject] = {}
@@ -73,5 +73,5 @@ def server_identity(engine: OpenAIEngine, *, remembered: Path) -> JsonObject:
 
 
 def server_of(model: Served) -> type[OpenAIServer]:
-    """The engine that a server is: vLLM's can do more than OpenAI's protocol has."""
+    """The engine class for a server. A vLLM server can do more than OpenAI's protocol."""
     return VllmServer if model.owner == "vllm" else OpenAIServer

@@ -1,4 +1,4 @@
-"""A server that speaks OpenAI's protocol: many requests at once, each tried until it is answered or patience ends."""
+"""An engine for servers with OpenAI's protocol: concurrent requests with retries until `patience` runs out."""
 
 import asyncio
 import random
@@ -23,27 +23,29 @@ from fidelity.errors import EngineError
 from fidelity.records import EngineInfo, Failure, Generation, Prompt
 
 HEARTBEAT_S = 1.0
-"""How often a run says how far it is."""
+"""Seconds between progress reports."""
 ABOUT_THE_PROMPT = frozenset({400, 413, 414, 422})
 """With these a server refuses a prompt; with others, as 403 and 404, something before it refuses whatever is asked."""
 TOO_LONG = re.compile(r"context (length|window|size)|max_model_len|too (long|many) (prompt|token|input)", re.IGNORECASE)
 """What only an engine says, and of one prompt only."""
 GO_ON = (
-    "what was answered is kept: run again to go on; with --keep-failures, prompts that are refused have failed at once"
+    "finished answers are saved, run the command again to continue; with --keep-failures, refused prompts fail at once"
 )
 LADDER = ((True, True), (True, False), (False, True), (False, False))
-"""What a server is asked for beside the text, logprobs and token ids, until it takes the request."""
-OUR_BATCHES = "a server's batches are not ours to set: a control is the same prompts in another order, fewer at once"
-NO_LOGPROBS = "the server refuses to give logprobs"
-NO_TOKEN_IDS = "the server gives no token ids"
-ANY_TOKENIZER = "the server doesn't say which tokenizer it has: its token ids are taken to be the baseline's"
+"""Optional fields to request besides the text, in the order of attempts."""
+OUR_BATCHES = (
+    "fidelity can't set a server's batches: a control has the same prompts in another order, with fewer in flight"
+)
+NO_LOGPROBS = "the server refuses to return logprobs"
+NO_TOKEN_IDS = "the server returns no token ids"
+ANY_TOKENIZER = "the server doesn't report its tokenizer: its token ids are assumed to be the baseline's"
 
 Came = tuple[int, Generation | Failure]
 T = TypeVar("T")
 
 
 class OpenAIServer:
-    """A server that is there; of use as long as its line is."""
+    """A connected server, usable until its connection closes."""
 
     info: EngineInfo
     step_seconds: float = 0.0
@@ -60,7 +62,7 @@ class OpenAIServer:
         exit_report: Callable[[], str | None] = lambda: None,
         keep_failures: bool = False,
     ) -> None:
-        """Find out, with requests for one token, what it takes.
+        """Find out, with requests for one token, which fields the server accepts.
 
         Args:
             line: To the server.
@@ -73,7 +75,7 @@ class OpenAIServer:
             keep_failures: A prompt that is refused has failed, whether or not others are refused too.
 
         Raises:
-            EngineError: It refuses a plain request.
+            EngineError: The server refuses a plain request.
         """
         self._line = line
         self._model = model
@@ -129,7 +131,7 @@ class OpenAIServer:
         return self._all(len(prompts), outcome, admission.at_once or self.at_once)
 
     def _all(self, count: int, work: Callable[[int], Awaitable[T]], at_once: int) -> Iterator[tuple[int, T]]:
-        """What comes of each place, as it comes."""
+        """Yield each index and its outcome when it finishes."""
         places = iter(range(count))
         self._unfinished = count
         came: asyncio.Queue[tuple[int, T] | Exception] = asyncio.Queue()
@@ -173,16 +175,16 @@ class OpenAIServer:
                 self._on_progress(Progress(self._done, self._tokens))
 
     async def _outcome(self, prompt: Prompt, sampling: Sampling) -> Generation | Failure:
-        """What comes of a prompt, however many attempts it takes."""
+        """The outcome of a prompt after all attempts."""
         return await self._patiently(prompt.id, self._path, self._body(prompt, sampling), self._generation)
 
     async def _patiently(
         self, prompt_id: str, path: str, body: ServerJson, read: Callable[[str, bytes], T], *, most: int = LARGEST
     ) -> T | Failure:
-        """An answer as `read` reads it, or why there is none.
+        """An answer parsed by `read`, or why there is none.
 
         Raises:
-            EngineError: Nothing more is to be had from this server.
+            EngineError: The server is gone for good.
         """
         began, attempts, refusals = time.monotonic(), 0, Refusals()
         while True:
@@ -252,7 +254,7 @@ class OpenAIServer:
             self._traffic.dropped(request)
 
     def _wait(self, trouble: TroubleError, attempts: int) -> float:
-        """Seconds until the next attempt: longer each time, never the same for all, and what the server asks for."""
+        """Seconds until the next attempt: exponential with jitter, and at least what the server asks for."""
         return trouble.wait + backoff(attempts) * self._jitter.uniform(0.5, 1.0)
 
     def _note(self, prompt_id: str, trouble: TroubleError) -> None:
@@ -281,7 +283,7 @@ class OpenAIServer:
         return replace(answered, text=self._line.hide(answered.text), reasoning=reasoning)
 
     async def _try_out(self) -> Generation:
-        """One token, with as much beside it as the server gives: what it refuses is not asked for again."""
+        """Request one token with all optional fields, and drop the fields that the server refuses."""
         plain = Prompt("", "Hi"), Sampling(max_tokens=1)
         while True:
             try:
@@ -297,13 +299,13 @@ class OpenAIServer:
         except TroubleError as trouble:
             if "max_completion_tokens" not in trouble.reason or self._longest != "max_tokens":
                 raise
-            self._longest = "max_completion_tokens"  # what OpenAI's own newer models want
+            self._longest = "max_completion_tokens"  # for OpenAI's newer models
             answer = await self._line.connection.post(self._path, self._body(prompt, sampling))
         return self._generation(prompt.id, answer)
 
 
 async def _all_there(came: "asyncio.Queue[T]") -> list[T]:
-    """What has come, at least one."""
+    """All available items, at least one."""
     batch = [await came.get()]
     while not came.empty():
         batch.append(came.get_nowait())

@@ -1,7 +1,6 @@
-"""What a platform is known not to run: refused before a model loads, with what would run instead.
+"""Formats that are known not to run on a platform. They are refused before loading, with an alternative.
 
-Each line was seen, with the version that is named; another version is its own judge, since kernels come
-and go.
+Each line was observed with the named version. Other versions are not refused, since kernels change.
 """
 
 from dataclasses import dataclass
@@ -13,25 +12,25 @@ INT8_INSTEAD = "a W8A8-INT8 checkpoint, or torchao: {scheme: 8da8w}"
 
 @dataclass(frozen=True, slots=True)
 class Impossible:
-    """One thing that doesn't run on a platform."""
+    """A format that doesn't run on a platform."""
 
     asked: str
-    """A value of vLLM's `quantization` argument, or the beginning of a checkpoint's format."""
+    """A value of vLLM's `quantization` argument, or the start of a checkpoint's format."""
     why: str
     instead: str
 
 
 MEASURED_ON_CPU = "0.32."
 ON_CPU = (
-    Impossible("fp8", "its operators for FP8 while loading are missing", INT8_INSTEAD),
-    Impossible("fp8_per_tensor", "its operators for FP8 while loading are missing", INT8_INSTEAD),
-    Impossible("W8A16-INT8", "it has no kernel for 8-bit weights with 16-bit activations", INT8_INSTEAD),
+    Impossible("fp8", "the operators for FP8 quantization while loading are missing", INT8_INSTEAD),
+    Impossible("fp8_per_tensor", "the operators for FP8 quantization while loading are missing", INT8_INSTEAD),
+    Impossible("W8A16-INT8", "there is no kernel for 8-bit weights with 16-bit activations", INT8_INSTEAD),
     Impossible("GGUF", "the GGUF plugin's kernels are for GPUs", "llama.cpp, or the GGUF as a BF16 checkpoint"),
 )
 
 
 def refusal(engine: VllmSettings, *, checkpoint_format: str | None, vllm_version: str) -> str | None:
-    """Why a run can't work on this platform, and what would; None where nothing is known against it."""
+    """Why a run can't work on this platform, with an alternative; None if there is no known problem."""
     number, _, build = vllm_version.partition("+")
     if build != "cpu" or not number.startswith(MEASURED_ON_CPU):
         return None
@@ -40,6 +39,6 @@ def refusal(engine: VllmSettings, *, checkpoint_format: str | None, vllm_version
         if impossible.asked in asked:
             return (
                 f"{impossible.asked} doesn't run on a CPU with vLLM {number}: {impossible.why}; "
-                f"what runs instead: {impossible.instead}"
+                f"use instead: {impossible.instead}"
             )
     return None

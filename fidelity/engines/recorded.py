@@ -1,4 +1,4 @@
-"""Outputs that were generated elsewhere, read back from a file."""
+"""The engine `recorded`: outputs that were generated elsewhere, read from a file."""
 
 import hashlib
 import json
@@ -24,25 +24,25 @@ MOST_NATS = 1e9
 
 
 class RecordedAnswers:
-    """Answers each prompt with the row that has its id: `id` and `text`, and more of a generation if it is known.
+    """Answers each prompt with the row of its id: `id`, `text`, and other known fields of a generation.
 
-    A row with `failure` instead of `text` says why there is no answer.
+    A row with `failure` instead of `text` states why there is no answer.
 
-    Where a prompt has several answers each line says which it is: `repeat`, from 0.
+    If a prompt has several answers, each row has its `repeat`, from 0.
 
     Raises:
-        ConfigError: A row has no `id` or `text`, an answer stands twice, or a field has the wrong type.
+        ConfigError: A row has no `id` or `text`, an answer is duplicated, or a field has the wrong type.
     """
 
     def __init__(self, config: RecordedEngine) -> None:
         path, ran = config.path, config.ran.model_dump(exclude={"bytes"}) if config.ran else {}
         rows = read_recorded(path)
         models = sorted({one_line(str(row["model"]), most=LONGEST_REASON) for _, row in rows if row.get("model")})
-        notes = (f"answered by {', '.join(models)}, as the recorded file says",) if models else ()
+        notes = (f"answered by {', '.join(models)}, according to the recorded file",) if models else ()
         model = ", ".join(models) or None
         self.info = EngineInfo(kind=ran.pop("engine", None) or "recorded", notes=notes, model=model, **ran)
         self.timings = _timings(rows)
-        """What the file says of time, in seconds over all rows; empty if nothing."""
+        """The file's times, as total seconds over all rows; empty without times."""
         self.step_seconds = 0.0
         self._path = path
         self._rows: dict[tuple[str, int], tuple[str, JsonRow]] = {}
@@ -52,25 +52,25 @@ class RecordedAnswers:
             key = row["id"], _repeat(row, where)
             if key in self._rows:
                 raise ConfigError(
-                    f"{where}: the id {row['id']!r} stands twice; ids must be unique, or each of a prompt's answers "
-                    f"needs a 'repeat' of its own (0, 1, ...)"
+                    f"{where}: the id {row['id']!r} is used twice; make ids unique, or number each prompt's answers "
+                    f"with 'repeat' (0, 1, ...)"
                 )
             self._rows[key] = where, row
         if not self._rows:
-            raise ConfigError(f"{path}: no recorded outputs in it; each row has an 'id' and a 'text'")
+            raise ConfigError(f"{path}: contains no recorded outputs; each row needs an 'id' and a 'text'")
 
     def generate(
         self, prompts: Sequence[Prompt], sampling: Sampling, repeats: Sequence[int] | None = None
     ) -> Iterator[Generation | Failure]:
-        """See `Engine.generate`; `sampling` is what it is, since the outputs exist already."""
+        """See `Engine.generate`. `sampling` is ignored, since the outputs exist already."""
         for prompt, repeat in zip(prompts, repeats or [0] * len(prompts), strict=True):
             if (prompt.id, repeat) not in self._rows:
-                yield Failure(prompt.id, f"no output for it in {self._path.name}")
+                yield Failure(prompt.id, f"{self._path.name} has no output for it")
                 continue
             where, row = self._rows[prompt.id, repeat]
             if row.get("prompt") and prompt.content and parse_prompt(row, where=where).messages != prompt.messages:
                 raise IncomparableError(
-                    f"{where}: the prompt {prompt.id!r} is another one than the baseline's; outputs can only be "
+                    f"{where}: the text of prompt {prompt.id!r} differs from the baseline's; outputs can only be "
                     f"compared on the same prompts"
                 )
             if row.get("failure"):
@@ -80,7 +80,7 @@ class RecordedAnswers:
 
 
 def recorded_prompts(path: Path) -> tuple[Prompt, ...]:
-    """The prompts of a recorded file, for a baseline that names no prompt set; one that isn't recorded is empty."""
+    """The prompts of a recorded file, for a baseline without a prompt set. Missing prompt texts are empty."""
     prompts = (
         parse_prompt(row, where=where) if row.get("prompt") else Prompt(str(row.get("id")), "", row.get("category"))
         for where, row in read_recorded(path)
@@ -89,7 +89,7 @@ def recorded_prompts(path: Path) -> tuple[Prompt, ...]:
 
 
 def recorded_repeats(path: Path) -> int:
-    """How many answers to a prompt a recorded file has at most.
+    """The maximum number of answers per prompt in a recorded file.
 
     Raises:
         ConfigError: They aren't numbered 0, 1, 2, ...
@@ -104,7 +104,7 @@ def recorded_repeats(path: Path) -> int:
 
 
 def file_hash(path: Path) -> str:
-    """SHA-256 of the recorded file: what the run is known by."""
+    """SHA-256 of the recorded file, which identifies the run."""
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
@@ -114,10 +114,10 @@ def file_hash(path: Path) -> str:
 def _generation(row: JsonRow, where: str) -> Generation:
     ids, logprobs = _numbers(row, "token_ids", int, where), _numbers(row, "logprobs", float, where)
     if ids is not None and logprobs is not None and len(ids) != len(logprobs):
-        raise ConfigError(f"{where}: {len(ids)} token_ids but {len(logprobs)} logprobs; there is one for each token")
+        raise ConfigError(f"{where}: {len(ids)} token_ids but {len(logprobs)} logprobs; give one logprob per token")
     finish, reasoning = row.get("finish_reason"), row.get("reasoning")
     if reasoning is not None and not isinstance(reasoning, str):
-        raise ConfigError(f"{where}: 'reasoning' must be a text, found {type(reasoning).__name__}")
+        raise ConfigError(f"{where}: 'reasoning' must be a text, got {type(reasoning).__name__}")
     return Generation(
         prompt_id=row["id"],
         text=replace_lone_surrogates(row["text"]),
@@ -130,7 +130,7 @@ def _generation(row: JsonRow, where: str) -> Generation:
 
 
 def _prompt(row: JsonRow) -> JsonRow:
-    """What a row tells of the prompt as the model read it: its token ids, or their number."""
+    """A row's information on the prompt as the model read it: its token ids, or their number."""
     if ids := token_ids(row.get("prompt_token_ids")):
         return prompt_record(ids)
     number = row.get("prompt_tokens")
@@ -141,18 +141,18 @@ def _repeat(row: JsonRow, where: str) -> int:
     repeat = row.get("repeat", 0)
     if type(repeat) is not int or not 0 <= repeat < MOST_REPEATS:
         given = json.dumps(repeat)[:80]
-        raise ConfigError(f"{where}: 'repeat' must be a number from 0 to {MOST_REPEATS - 1:,}, found {given}")
+        raise ConfigError(f"{where}: 'repeat' must be a number from 0 to {MOST_REPEATS - 1:,}, got {given}")
     return repeat
 
 
 def _timings(rows: Rows) -> dict[str, float]:
-    """The sums of what rows say of their time; rows may say it in part."""
+    """The sums of the rows' times; not every row needs them."""
     timings: dict[str, float] = {}
     for key in ("seconds", "first_token_seconds"):
         values = [row[key] for _, row in rows if row.get(key) is not None]
         for where, row in rows:
             if row.get(key) is not None and (type(row[key]) not in (int, float) or not 0 <= row[key] <= LONGEST_S):
-                raise ConfigError(f"{where}: '{key}' must be a number of seconds, found {row[key]!r}")
+                raise ConfigError(f"{where}: '{key}' must be a number of seconds, got {row[key]!r}")
         if values:
             timings |= {key: float(sum(values)), f"{key}_rows": len(values)}
     return timings
@@ -163,7 +163,7 @@ def _numbers(row: JsonRow, key: str, kind: type, where: str) -> tuple[Any, ...] 
     if values is None:
         return None
     if not isinstance(values, list) or not all(type(v) in (int, kind) for v in values):
-        raise ConfigError(f"{where}: '{key}' must be a list of numbers, one for each token")
+        raise ConfigError(f"{where}: '{key}' must be a list of numbers, one per token")
     low, high = (0, 2**31 - 1) if kind is int else (-MOST_NATS, MOST_NATS)
     if not all(low <= value <= high for value in values):
         raise ConfigError(f"{where}: '{key}' must be numbers from {low:g} to {high:g}")

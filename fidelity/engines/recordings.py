@@ -1,7 +1,7 @@
 """Files of outputs that were generated elsewhere: JSONL, Parquet, and the output files of OpenAI's batch API.
 
-Each of them is read as the same rows: `id`, `text` or `failure`, and what else is known of a generation, of its prompt
-(`prompt`, a text or messages), and of its time (`seconds`, `first_token_seconds`).
+All are read as the same rows: `id`, `text` or `failure`, and optional fields of a generation, its prompt (`prompt`, a
+text or messages), and its times (`seconds`, `first_token_seconds`).
 """
 
 from pathlib import Path
@@ -15,16 +15,16 @@ from fidelity.prompts import JsonRow, read_jsonl
 
 Rows = list[tuple[str, JsonRow]]
 LONGEST_REASON = 200
-"""Characters of an error without a message."""
+"""The maximum length of an error without a message."""
 BESIDE_THE_TEXT = ("refusal", "reasoning", "tool_calls")
-"""Keys of a row that may hold an answer, or a part of it, without a text."""
+"""Keys of a row that can contain an answer without a text."""
 
 
 def read_recorded(path: Path) -> Rows:
-    """The rows of a recorded file, each with "FILE, line N" for error messages.
+    """Read the rows of a recorded file, each with "FILE, line N" for error messages.
 
     Raises:
-        ConfigError: The file can't be read, or a line of a batch's output is none.
+        ConfigError: The file can't be read, or a line of a batch's output is invalid.
     """
     rows = _read_parquet(path) if path.suffix == ".parquet" else read_jsonl(path)
     return [(where, plain) for where, row in rows for plain in _plain(row, where)]
@@ -53,20 +53,20 @@ def _read_parquet(path: Path) -> Rows:
 
 
 def _answers(row: JsonRow, where: str) -> list[JsonRow]:
-    """The answers in one line of a batch's output: one, or several repeats, or why there is none."""
+    """The answers in one line of a batch's output: one, several repeats, or why there is none."""
     match row:
         case {"custom_id": str() as id_} if why := _why_none(row):
             return [{"id": id_, "failure": why}]
         case {"custom_id": str() as id_, "response": {"body": {"choices": [_, *_] as choices} as body}}:
             return [_answer(id_, choice, body, where) for choice in choices]
     raise ConfigError(
-        f"{where}: neither a recorded output nor a line of a batch's output: with 'custom_id' there is a 'response' "
-        f"with a 'body' that has 'choices', or an 'error'"
+        f"{where}: not a line of a batch's output: besides 'custom_id' it needs a 'response' with a 'body' with "
+        f"'choices', or an 'error'"
     )
 
 
 def _answer(id_: str, choice: Any, body: JsonRow, where: str) -> JsonRow:
-    """One choice of a chat completion or a completion, read as a server's reply is."""
+    """One choice of a chat completion or a completion, read like a server's reply."""
     if not isinstance(choice, dict) or not (isinstance(choice.get("message"), dict) or "text" in choice):
         raise ConfigError(f"{where}: a choice needs a 'message' (chat) or a 'text' (completion)")
     repeat = choice.get("index") or 0
@@ -90,7 +90,7 @@ def _answer(id_: str, choice: Any, body: JsonRow, where: str) -> JsonRow:
 
 
 def _why_none(row: JsonRow) -> str:
-    """Why a line has no answer, in the words of OpenAI's batches and of vLLM's `run-batch`; empty where it has one."""
+    """Why a line has no answer, as OpenAI's batches and vLLM's `run-batch` state it; empty if it has one."""
     error = row.get("error")
     response = row["response"] if isinstance(row.get("response"), dict) else {}
     status, body = response.get("status_code"), response.get("body")
@@ -104,7 +104,7 @@ def _why_none(row: JsonRow) -> str:
 
 
 def _reason(error: Any) -> str:
-    """The message in whatever form an error comes."""
+    """The message of an error in any format."""
     match error:
         case {"error": dict() | str() as inside} if inside:
             return _reason(inside)

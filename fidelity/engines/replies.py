@@ -1,4 +1,4 @@
-"""What a server answered, read strictly: a generation, or in words why it is none."""
+"""Reading a server's reply strictly: a generation, or the reason why there is none."""
 
 import math
 from typing import Any
@@ -11,16 +11,16 @@ from fidelity.outside.strings import LONGEST_REASON, one_line
 from fidelity.records import Generation
 
 SHOWN = 80
-"""Characters of an unreadable answer that an error shows."""
+"""The maximum length of an unreadable reply in an error message."""
 BROKEN_OFF = frozenset({"error", "abort"})
-"""Reasons to finish that mean that the server gave up."""
+"""Finish reasons that mean that the server gave up."""
 
 
 def json_object(body: bytes) -> ServerJson:
-    """The JSON object that a body holds.
+    """Parse the JSON object of a body.
 
     Raises:
-        TroubleError: It holds none, or one that tells of an error.
+        TroubleError: The body is not a JSON object, or is an error.
     """
     if not body.strip():
         raise _unusable("an empty body")
@@ -33,32 +33,32 @@ def json_object(body: bytes) -> ServerJson:
     except ValueError:
         raise _unusable(f"{_looks_like(text)}: {text.strip()[:SHOWN]!r}") from None
     if not isinstance(data, dict):
-        raise _unusable(f"JSON that is no object: {text.strip()[:SHOWN]!r}")
+        raise _unusable(f"JSON that is not an object: {text.strip()[:SHOWN]!r}")
     if reported := data.get("error"):
         message = reported.get("message") if isinstance(reported, dict) else reported
-        raise _unusable(f"an error in place of an answer: {str(message or reported)[:SHOWN]!r}")
+        raise _unusable(f"an error instead of an answer: {str(message or reported)[:SHOWN]!r}")
     return data
 
 
 def generation(body: bytes, *, prompt_id: str) -> Generation:
-    """The one choice of an answer; token ids and logprobs are None where the server gives none.
+    """The only choice of an answer. Token ids and logprobs are None if the server returns none.
 
     Raises:
-        TroubleError: It is no answer. What a filter of the server holds back won't come by asking again.
+        TroubleError: There is no answer. An answer that the server filters is not requested again.
     """
     answer = json_object(body)
     choices = answer.get("choices")
     if not isinstance(choices, list) or len(choices) != 1 or not isinstance(choices[0], dict):
         count = len(choices) if isinstance(choices, list) else "no"
-        raise _unusable(f"{count} choices where one was asked for")
+        raise _unusable(f"{count} choices instead of one")
     return generation_of(choices[0], answer, prompt_id=prompt_id)
 
 
 def generation_of(choice: ServerJson, answer: ServerJson, *, prompt_id: str) -> Generation:
-    """A generation from one choice of an answer, whether it came from a server or stands in a batch's output.
+    """A generation from one choice, of a server's reply or of a batch's output.
 
     Raises:
-        TroubleError: It is no answer.
+        TroubleError: There is no answer.
     """
     if not isinstance(choice.get("message"), dict) and "text" not in choice:
         raise _unusable("a choice without a message")
@@ -66,9 +66,9 @@ def generation_of(choice: ServerJson, answer: ServerJson, *, prompt_id: str) -> 
         None if choice.get("finish_reason") is None else one_line(str(choice["finish_reason"]), most=LONGEST_REASON)
     )
     if finish_reason == "content_filter":
-        raise TroubleError("the server's filter holds the answer back (content_filter)", "withheld")
+        raise TroubleError("the server's filter removed the answer (content_filter)", "withheld")
     if finish_reason in BROKEN_OFF:
-        raise _unusable(f"an answer that broke off ({finish_reason})")
+        raise _unusable(f"an answer that was aborted ({finish_reason})")
     reply = read_answer(choice)
     if reply is None:
         raise _unusable("an answer without text")
@@ -85,7 +85,7 @@ def generation_of(choice: ServerJson, answer: ServerJson, *, prompt_id: str) -> 
 
 
 def _prompt(answer: ServerJson, choice: ServerJson) -> ServerJson:
-    """What an answer tells of the prompt as the model read it: its token ids as vLLM gives them, else their number."""
+    """The prompt as the model read it: token ids from vLLM, else their number."""
     for holder in (answer, choice):
         if ids := token_ids(holder.get("prompt_token_ids")):
             return prompt_record(ids)
@@ -93,14 +93,14 @@ def _prompt(answer: ServerJson, choice: ServerJson) -> ServerJson:
 
 
 def prompt_tokens_of(answer: ServerJson) -> int | None:
-    """`usage.prompt_tokens`; None where the server gives no such number."""
+    """`usage.prompt_tokens`; None if the server doesn't return it."""
     usage = answer.get("usage")
     count = usage.get("prompt_tokens") if isinstance(usage, dict) else None
     return count if type(count) is int and 0 < count < 2**31 else None
 
 
 def _tokens(choice: ServerJson) -> tuple[tuple[int, ...] | None, tuple[float, ...] | None]:
-    """Token ids as vLLM gives them, else as llama.cpp does, beside the logprobs; two lists of one length, or none."""
+    """Token ids in vLLM's or llama.cpp's format, and the logprobs: two lists of equal length, or None."""
     given = choice.get("logprobs")
     given = given if isinstance(given, dict) else {}
     ids, values = None, given.get("token_logprobs")
@@ -132,9 +132,9 @@ def _looks_like(text: str) -> str:
     beginning = text.lstrip()[:9].lower()
     if beginning.startswith(("<!doctype", "<html")):
         return "HTML"
-    return "a stream of events, which wasn't asked for" if beginning.startswith("data:") else "no JSON"
+    return "a stream of events, which wasn't requested" if beginning.startswith("data:") else "a body that is not JSON"
 
 
 def _unusable(what: str) -> TroubleError:
-    """Servers under load and the proxies before them answer such things for a while."""
+    """A temporary failure, as of servers under load and their proxies."""
     return TroubleError(f"the server answered with {what}", "nonsense")

@@ -1,4 +1,4 @@
-"""A connection to a server with its event loop, and the first contact with a server that may still be loading."""
+"""A connection to a server with its event loop, and the first requests to a server that is still loading."""
 
 import asyncio
 import time
@@ -13,13 +13,13 @@ from fidelity.engines.trouble import TroubleError
 from fidelity.errors import EngineError
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
-"""Between two attempts; doubled each time."""
+"""Seconds between the first attempts; doubled each time."""
 
 T = TypeVar("T")
 
 
 class ServerSession:
-    """A connection, its key and the loop that it is used in."""
+    """A connection, its key and its event loop."""
 
     def __init__(self, runner: asyncio.Runner, connection: Connection, key: Key) -> None:
         self.run = runner.run
@@ -29,7 +29,7 @@ class ServerSession:
 
 @contextmanager
 def connected(base_url: str, key: Key, requests: Requests) -> Iterator[ServerSession]:
-    """A line to a server, with an event loop of its own."""
+    """Open a connection to a server, with its own event loop."""
     with asyncio.Runner() as runner:
         connection = Connection(base_url, key, at_once=requests.concurrency, timeout=requests.timeout)
         try:
@@ -39,27 +39,27 @@ def connected(base_url: str, key: Key, requests: Requests) -> Iterator[ServerSes
 
 
 def first_contact(line: ServerSession, model: str | None, *, deadline: float) -> Served:
-    """What a server says that it is; one that is still loading its model gets `deadline` seconds.
+    """The server's kind and model. A server that is still loading its model gets `deadline` seconds.
 
     Raises:
-        EngineError: It can't be reached, or doesn't serve the model.
+        EngineError: The server can't be reached, or doesn't serve the model.
     """
     return line.run(when_ready(lambda: served(line.connection, model), deadline))
 
 
 async def when_ready(ask: Callable[[], Awaitable[T]], deadline: float) -> T:
-    """An answer; a server that is still loading its model gets time."""
+    """A reply, waiting for a server that is still loading its model."""
     until, wait = time.monotonic() + deadline, FIRST_WAIT_S
     while True:
         try:
             return await ask()
         except TroubleError as trouble:
             if trouble.kind != "passing" or time.monotonic() + max(wait, trouble.wait) > until:
-                raise EngineError(f"the server can't be used: {trouble.reason}") from None
+                raise EngineError(f"the server is unusable: {trouble.reason}") from None
             wait = max(wait, trouble.wait)
         await asyncio.sleep(wait)
 
 
 def backoff(attempts: int) -> float:
-    """Seconds to wait after that many attempts, at least one."""
+    """Seconds to wait after a number of attempts (at least one)."""
     return min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** (attempts - 1))

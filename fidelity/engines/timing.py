@@ -1,4 +1,4 @@
-"""Engines that can be timed, and the child process that can."""
+"""Engines that can be timed, and their child process."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -8,71 +8,71 @@ from fidelity.config import Sampling
 from fidelity.engines.base import Admission, Engine
 from fidelity.engines.child import ChildEngine, rows_of
 from fidelity.engines.machine import MachineWatch
-from fidelity.engines.memory import Memory
 from fidelity.records import Failure, Generation, Prompt
+from fidelity.store.measurements import MemoryUse
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What an engine tells of itself."""
+    """An engine's own measurements."""
 
     phases: dict[str, float] = field(default_factory=dict)
-    """Seconds since its process began: import, load, compile, warm-up, and over all runs so far prefill and decode."""
+    """Seconds by phase: import, load, compile, warm-up, and prefill and decode over all runs so far."""
     weights: int | None = None
-    """Bytes on the device; None where it keeps no such number."""
+    """Bytes of the weights on the device; None if unknown."""
     kv_cache: int | None = None
-    """Bytes that are reserved for keys and values, whether or not they are used."""
+    """Bytes reserved for keys and values, whether or not they are used."""
 
 
 @dataclass(frozen=True, slots=True)
 class Alone:
-    """A request to be answered with nothing else in the engine."""
+    """A request to time with nothing else in the engine."""
 
     prompt: int
-    """Its number among the prompts that are handed over."""
+    """The index of its prompt."""
     tokens: int
-    """To generate, whatever the model would end with."""
+    """The number of tokens to generate; end tokens are ignored."""
     length: int | None = None
-    """The tokens to which the prompt is padded with the other prompts' text, or cut; None leaves it as it is."""
+    """The length to which the prompt is padded with other prompts' text, or cut, in tokens; None: unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """How long a request took."""
+    """The times of a request."""
 
     prompt_tokens: int
     seconds: tuple[float, ...]
-    """From the request to each of the generated tokens."""
+    """Seconds from the request to each generated token."""
 
 
 @runtime_checkable
 class WatchedEngine(Engine, Protocol):
-    """An engine in processes of its own, which are watched from outside."""
+    """An engine in its own processes, which are measured from outside."""
 
-    def memory(self) -> Memory:
-        """The most that its processes have held since they began."""
+    def memory(self) -> MemoryUse:
+        """The peak memory of its processes."""
         ...
 
     def watch_machine(self) -> MachineWatch:
-        """Counts from now on what the machine does beside this engine."""
+        """Start measuring the machine's other load."""
         ...
 
 
 @runtime_checkable
 class TimedEngine(WatchedEngine, Protocol):
-    """One that can also be timed with one request at a time, and that gives account of itself."""
+    """An engine that can be timed with one request at a time, and that reports its own measurements."""
 
     def time_alone(self, prompts: Sequence[Prompt], requests: Sequence[Alone]) -> Iterator[Answered | Failure]:
-        """One record per request, in order, behind an empty prefix cache."""
+        """Return one record per request, in order, with an empty prefix cache."""
         ...
 
     def account(self) -> Account:
-        """What it tells of itself by now."""
+        """The engine's own measurements so far."""
         ...
 
 
 class TimedChild(ChildEngine):
-    """A child process whose model has the methods `time_alone` and `account`."""
+    """A child process with a model that has the methods `time_alone` and `account`."""
 
     def time_alone(self, prompts: Sequence[Prompt], requests: Sequence[Alone]) -> Iterator[Answered | Failure]:
         """See `TimedEngine.time_alone`."""
@@ -91,7 +91,7 @@ class TimedChild(ChildEngine):
 
 
 class StreamingChild(TimedChild):
-    """A child process whose model has the method `stream` too."""
+    """A child process with a model that has the method `stream` too."""
 
     def answer(
         self,

@@ -1,4 +1,4 @@
-"""transformers as an engine: what it is opened with, and what its outputs depend on."""
+"""The engine `transformers`: opening it, and what its outputs depend on."""
 
 import os
 from collections.abc import Iterator
@@ -24,9 +24,9 @@ NAMED = {
     "device_map": "engine.device",
     "revision": "revision",
 }
-"""Arguments of `from_pretrained` that have a place of their own in the YAML."""
+"""Arguments of `from_pretrained` that are set elsewhere in the YAML."""
 GIVEN = {"TQDM_DISABLE": "1"}
-"""The child's environment: nobody watches its bars."""
+"""The child's environment, without progress bars."""
 
 
 @contextmanager
@@ -75,11 +75,11 @@ def transformers_identity(config: RunConfig, engine: TransformersEngine, remembe
     for option in engine.options:
         if option in NAMED:
             where = f"{config.name}: engine.options.{option}"
-            raise ConfigError(f"{where}: stands at the wrong place; write it as {NAMED[option]!r}")
+            raise ConfigError(f"{where}: set elsewhere; write it as {NAMED[option]!r}")
     if engine.torchao:
         if "quantization_config" in engine.options:
             raise ConfigError(
-                f"{config.name}: engine.options.quantization_config: can't be given together with engine.torchao"
+                f"{config.name}: engine.options.quantization_config: can't be combined with engine.torchao; remove one"
             )
         if find_spec("torchao") is None:
             raise MissingPackageError("torchao", extra="torchao", needed_by="engine.torchao")
@@ -94,7 +94,7 @@ def transformers_identity(config: RunConfig, engine: TransformersEngine, remembe
 
 
 def _gpu(engine: TransformersEngine) -> str | None:
-    """The GPU that will be used; None where it is the processor."""
+    """The GPU that will be used; None for the CPU."""
     return None if engine.device == "cpu" or "+cpu" in version("torch") else gpu_name()
 
 

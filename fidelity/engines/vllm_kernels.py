@@ -1,4 +1,4 @@
-"""Which kernels the installed vLLM would pick on this machine, asked of vLLM itself in a process of its own.
+"""Asking the installed vLLM, in a separate process, which kernels it would use on this machine.
 
 `pick_kernels` runs `python -m fidelity.engines.vllm_kernels`; only that process loads vLLM.
 """
@@ -17,7 +17,7 @@ PATIENCE_S = 180.0
 
 @dataclass(frozen=True, slots=True)
 class Linear:
-    """A linear layer as a checkpoint has it."""
+    """A linear layer of a checkpoint."""
 
     kind: str
     """"INT" or "FP"."""
@@ -31,7 +31,7 @@ class Linear:
 
 
 def pick_kernels(layers: Sequence[Linear]) -> list[dict[str, str | None]] | None:
-    """For each layer `{"kernel", "note"}`: the kernel vLLM would take, else why there is none; None without vLLM."""
+    """For each layer `{"kernel", "note"}`: vLLM's kernel, else why there is none; None without vLLM."""
     if find_spec("vllm") is None:
         return None
     done = subprocess.run(
@@ -46,15 +46,15 @@ def pick_kernels(layers: Sequence[Linear]) -> list[dict[str, str | None]] | None
     try:
         picked: list[dict[str, str | None]] = json.loads(done.stdout.splitlines()[-1])
     except (IndexError, ValueError):
-        detail = (done.stderr.strip().splitlines() or ["nothing was said"])[-1]
+        detail = (done.stderr.strip().splitlines() or ["no output"])[-1]
         return [{"kernel": None, "note": f"vLLM could not be asked ({detail})"}] * len(layers)
     return picked
 
 
 def main() -> None:
-    """Read layers from stdin, and write what was picked as the last line of stdout."""
+    """Read layers from stdin, and write their kernels as the last line of stdout."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # whatever a library prints goes to stderr
+    os.dup2(2, 1)  # output of libraries goes to stderr
     layers = json.loads(sys.stdin.read())
     from vllm.config import VllmConfig, set_current_vllm_config
 
@@ -71,7 +71,7 @@ def _pick(
         if activation_bits == 16 and kind == "INT":
             kernel = _mixed_precision(bits, group_size or -1, (columns, rows))
             if kernel == "CPUWNA16LinearKernel" and _runs_as_w4a8():
-                return {"kernel": kernel, "note": "on this processor (AMX) it runs as W4A8"}
+                return {"kernel": kernel, "note": "on this CPU (AMX) it runs as W4A8"}
         elif (kind, bits, activation_bits) == ("INT", 8, 8):
             from vllm.model_executor.kernels.linear import init_int8_linear_kernel
 
@@ -80,7 +80,7 @@ def _pick(
             kernel = _fp8((rows, columns))
         else:
             return {"kernel": None, "note": "fidelity doesn't know how to ask vLLM for this format"}
-    except Exception as error:  # vLLM says in the exception why no kernel fits; which one it raises differs by kernel
+    except Exception as error:  # vLLM's exception states why no kernel fits; its type differs by kernel
         return {"kernel": None, "note": " ".join(str(error).split())}
     return {"kernel": kernel, "note": None}
 
@@ -104,7 +104,7 @@ def _mixed_precision(bits: int, group_size: int, shape: tuple[int, int]) -> str:
 
 
 def _runs_as_w4a8() -> bool:
-    """What `CPUWNA16LinearKernel` itself decides by, for BF16; no line of vLLM's log says it."""
+    """The condition in `CPUWNA16LinearKernel` for BF16, which vLLM's log doesn't report."""
     import torch
     from vllm import envs
 

@@ -1,4 +1,4 @@
-"""`vllm serve`, started on a free port of this machine, and stopped in every case."""
+"""The engine `vllm-serve`: `vllm serve` on a free port of this machine, always stopped afterwards."""
 
 import http.client
 import json
@@ -38,18 +38,18 @@ from fidelity.schema import JsonObject
 
 HOST = "127.0.0.1"
 LOOK_S = 0.25
-"""How often it is looked whether the server is up."""
+"""Seconds between checks whether the server is up."""
 SHUTDOWN_S = 30.0
-"""How long it may take to end by itself."""
+"""Seconds for the server to exit by itself."""
 WORKING = 0.05
-"""Share of one processor that a server which loads must use to count as working."""
+"""The share of one CPU that a loading server must use to count as working."""
 SERVER_DEFAULTS: JsonObject = {
-    "enable_prefix_caching": False,  # else a control would find its prompts half computed
-    "generation_config": "vllm",  # else the model's own file would add to the run's sampling
+    "enable_prefix_caching": False,  # else a control's prompts would be cached
+    "generation_config": "vllm",  # else the model's generation config would change the run's sampling
     "max_logprobs": -1,
     "uvicorn_log_level": "warning",
 }
-"""Options of vLLM that make a server do what an engine in a child process does."""
+"""vLLM's options that make a server behave like an engine in a child process."""
 
 
 @contextmanager
@@ -62,7 +62,7 @@ def serve(
     on_progress: OnProgress,
     keep_failures: bool = False,
 ) -> Iterator[VllmServer]:
-    """A server of our own.
+    """Start a server, as a context manager that always stops it.
 
     Args:
         config: The run, which names the model.
@@ -73,7 +73,7 @@ def serve(
         keep_failures: As in `open_engine`.
 
     Raises:
-        EngineError: It died, made no progress while it started, or refuses a plain request.
+        EngineError: The server crashed, made no progress while starting, or refuses a plain request.
         MissingPackageError: `openai` is not installed.
     """
     checkpoint = local_directory(str(config.model), config.revision)
@@ -106,7 +106,7 @@ def serve(
 
 
 def configured(info: EngineInfo, checkpoint: Path, options: JsonObject) -> EngineInfo:
-    """What is known of a server, completed by its own options and its checkpoint."""
+    """The server's report, completed from its options and its checkpoint."""
     given = {**SERVER_DEFAULTS, **options}
     neutral = given["generation_config"] == "vllm"
     cache = str(given.get("kv_cache_dtype", "auto"))
@@ -144,7 +144,7 @@ def secret_arguments(engine: VllmServeEngine) -> dict[str, str]:
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens on."""
+    """A free port of this machine."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
@@ -152,7 +152,7 @@ def free_port() -> int:
 
 
 def _flag(option: str, value: Any) -> list[str]:
-    """An argument of vLLM's `LLM(...)` as `vllm serve` takes it."""
+    """An argument of vLLM's `LLM(...)` as an option of `vllm serve`."""
     name = option.replace("_", "-")
     if isinstance(value, bool):
         return [f"--{name}" if value else f"--no-{name}"]
@@ -164,7 +164,7 @@ def _flag(option: str, value: Any) -> list[str]:
 
 
 class _Process:
-    """The server's process group, held by one process that ends it all when our end of a pipe closes."""
+    """The server's process group. Its first process ends the group when this process closes its pipe."""
 
     def __init__(self, command: list[str], *, env: Mapping[str, str], log: Path) -> None:
         self._log = log
@@ -186,18 +186,18 @@ class _Process:
         ended(self._process, patience=SHUTDOWN_S)
 
     def exit_report(self) -> str | None:
-        """How it died, with its last lines; None while it lives."""
+        """How the server exited, with its last log lines; None while it runs."""
         code = self._process.poll()
         if code is None:
             return None
         how = how_it_ended(code, oom_kills_before=self._oom_kills)
-        return f"vllm serve {how}; what was answered is kept, run again to go on{last_lines(self._log)}"
+        return f"vllm serve {how}; finished answers are saved, run the command again to continue{last_lines(self._log)}"
 
     def wait_until_healthy(self, port: int, *, deadline: float) -> None:
-        """Until it answers; loading and compiling, which it does in silence, count as long as they use the processor.
+        """Wait until the server answers. While it silently loads or compiles, CPU use counts as progress.
 
         Raises:
-            EngineError: It died, or did nothing for `deadline` seconds.
+            EngineError: The server crashed, or did nothing for `deadline` seconds.
         """
         since, used = time.monotonic(), 0.0
         while not _healthy(port):
@@ -208,7 +208,7 @@ class _Process:
                 since, used = time.monotonic(), now_used
             elif silent > deadline:
                 raise EngineError(
-                    f"vllm serve did nothing for {silent:.0f} s while starting, and was ended; if it needs longer, "
+                    f"vllm serve did nothing for {silent:.0f} s while starting, and was stopped; if it needs longer, "
                     f"raise engine.deadline (seconds){last_lines(self._log)}"
                 )
             time.sleep(LOOK_S)

@@ -1,4 +1,4 @@
-"""What a server of vLLM can do beyond OpenAI's protocol: it says how likely it finds a continuation."""
+"""vLLM servers, which can score the tokens of a continuation in addition to OpenAI's protocol."""
 
 from collections.abc import Iterator, Sequence
 
@@ -11,19 +11,19 @@ from fidelity.engines.replies import json_object, token_ids
 from fidelity.engines.trouble import TroubleError
 from fidelity.records import Failure, Prompt, TokenScores
 
-NO_WHOLE_VOCABULARY = "a server sends each token's log-probability as text: leave 'exact' to the engine 'vllm'"
+NO_WHOLE_VOCABULARY = "a server would send the whole vocabulary as text: use the engine 'vllm' for 'exact'"
 
 BYTES_OF_AN_ALTERNATIVE = 256
 """What a server writes at most for one of a position's most likely tokens."""
 
 
 class VllmServer(OpenAIServer):
-    """A `ForcingEngine`: `prompt_logprobs` of a prompt that ends with the continuation."""
+    """A `TokenScoringEngine` that uses `prompt_logprobs` of a prompt that ends with the continuation."""
 
     def score_tokens(
         self, prompts: Sequence[Prompt], continuations: Sequence[Sequence[int]], top_k: int
     ) -> Iterator[TokenScores | Failure]:
-        """See `ForcingEngine.force`; the whole vocabulary is not to be had."""
+        """See `TokenScoringEngine.score_tokens`; the whole vocabulary is not supported."""
         if top_k < 0:
             yield from (Failure(prompt.id, NO_WHOLE_VOCABULARY) for prompt in prompts)
             return
@@ -74,18 +74,18 @@ class VllmServer(OpenAIServer):
 def _tokens(_: str, answer: bytes) -> tuple[int, ...]:
     ids = token_ids(json_object(answer).get("tokens"))
     if ids is None:
-        raise TroubleError("the server answered with no tokens of the prompt", "nonsense")
+        raise TroubleError("the server returned no tokens of the prompt", "nonsense")
     return ids
 
 
 def _scores(prompt_id: str, answer: bytes, continuation: list[int], top_k: int) -> TokenScores:
-    """The last rows of `prompt_logprobs`, one for each token of the continuation."""
+    """The last rows of `prompt_logprobs`, one per token of the continuation."""
     try:
         rows = json_object(answer)["choices"][0]["prompt_logprobs"]
         rows = rows[len(rows) - len(continuation) :]
         columns = [_row(row, token, top_k) for row, token in zip(rows, continuation, strict=True)]
     except (AttributeError, LookupError, TypeError, ValueError) as error:
-        raise TroubleError(f"the server answered with unusable prompt_logprobs ({error!r})", "nonsense") from None
+        raise TroubleError(f"the server returned invalid prompt_logprobs ({error!r})", "nonsense") from None
     n = len(columns)
     return TokenScores(
         prompt_id=prompt_id,
@@ -100,8 +100,7 @@ def _scores(prompt_id: str, answer: bytes, continuation: list[int], top_k: int) 
 def _row(row: dict[str, ServerJson], token: int, top_k: int) -> tuple[float, int, list[int], list[float]]:
     """One token's logprob and rank, and the most likely tokens.
 
-    VLLM counts tokens that are equally likely into a rank; here, as far as they are told, only those that are more
-    likely come before a token.
+    VLLM counts equally likely tokens into a rank; here only more likely tokens count, as far as they are known.
     """
     entries = sorted((int(entry["rank"]), int(i), float(entry["logprob"])) for i, entry in row.items())
     top = entries[:top_k]

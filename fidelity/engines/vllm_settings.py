@@ -1,4 +1,4 @@
-"""What vLLM's `LLM(...)` is opened with: a run's settings, checked against the installed vLLM before a model loads."""
+"""The arguments of vLLM's `LLM(...)` for a run, checked against the installed vLLM before a model loads."""
 
 import ast
 from contextlib import suppress
@@ -12,13 +12,13 @@ from fidelity.errors import ConfigError, MissingPackageError
 from fidelity.schema import JsonObject, nearest
 
 NAMED = {"model": "model", "dtype": "engine.dtype", "max_model_len": "engine.max_model_len", "revision": "revision"}
-"""Arguments of vLLM that have a place of their own in the YAML."""
+"""Arguments of vLLM that are set elsewhere in the YAML."""
 RESERVED = frozenset(
     {"host", "port", "uds", "api_key", "served_model_name", "ssl_keyfile", "ssl_certfile", "root_path"}
 )
-"""What a server of our own is started with, so that we find it."""
+"""Options of `vllm serve` that fidelity sets itself."""
 FRONTEND = ("openai/cli_args.py", "launchers/cli_args.py")
-"""Where in vLLM's `entrypoints` the server's own arguments stand, depending on its version."""
+"""The files in vLLM's `entrypoints` that can define the server's arguments, depending on its version."""
 
 
 def settings(config: RunConfig, engine: VllmEngine) -> JsonObject:
@@ -33,32 +33,32 @@ def settings(config: RunConfig, engine: VllmEngine) -> JsonObject:
 
 
 def check(run: str, engine: VllmEngine | VllmServeEngine) -> None:
-    """Refuse what can't be meant, before anything is generated.
+    """Refuse invalid options before anything is generated.
 
     Raises:
-        ConfigError: An option that vLLM doesn't know, that has a place of its own, or that contradicts another.
-        MissingPackageError: torchao is asked for and not installed.
+        ConfigError: vLLM doesn't have an option, or it is set elsewhere, or it contradicts another one.
+        MissingPackageError: torchao is configured but not installed.
     """
     known = known_arguments() if isinstance(engine, VllmEngine) else known_flags()
     for option in engine.options:
         where = f"{run}: engine.options.{option}"
         if option in NAMED:
-            raise ConfigError(f"{where}: stands at the wrong place; write it as {NAMED[option]!r}")
+            raise ConfigError(f"{where}: set elsewhere; write it as {NAMED[option]!r}")
         if known and option not in known:
             raise ConfigError(f"{where}: the installed vLLM has no such argument{nearest(option, sorted(known))}")
     if isinstance(engine, VllmEngine) and engine.torchao:
         if clash := [key for key in ("quantization", "hf_overrides") if key in engine.options]:
-            raise ConfigError(f"{run}: engine.options.{clash[0]}: can't be given together with engine.torchao")
+            raise ConfigError(f"{run}: engine.options.{clash[0]}: can't be combined with engine.torchao; remove one")
         if find_spec("torchao") is None:
             raise MissingPackageError("torchao", extra="torchao", needed_by="engine.torchao")
 
 
 @cache
 def known_arguments() -> frozenset[str]:
-    """The names that `LLM(...)` of the installed vLLM takes, from its source: importing it takes a quarter of a minute.
+    """The arguments of the installed vLLM's `LLM(...)`, from its source, since importing vLLM takes 15 s.
 
-    They are the parameters of `LLM.__init__` and the fields of `EngineArgs`, to which it passes the rest. Empty if they
-    aren't found there, so that a newer vLLM is its own judge.
+    These are the parameters of `LLM.__init__` and the fields of `EngineArgs`. Empty if they aren't found, so a
+    newer vLLM checks its arguments itself.
     """
     spec = find_spec("vllm")
     if spec is None or spec.origin is None:
@@ -78,7 +78,7 @@ def known_arguments() -> frozenset[str]:
 
 @cache
 def known_flags() -> frozenset[str]:
-    """The options that `vllm serve` takes: those of the engine and those of the server, less what is ours to set."""
+    """The options of `vllm serve` that a user can set: the engine's and the server's."""
     spec = find_spec("vllm")
     if spec is None or spec.origin is None:
         return frozenset()

@@ -1,4 +1,4 @@
-"""The gate: margins and limits to verdicts to an exit code. Numbers and manifests in, no files but gate.yaml."""
+"""The gate: from limits and a comparison's numbers to verdicts and an exit code. It reads no file but gate.yaml."""
 
 from fidelity.gate.comparability import differences
 from fidelity.gate.difference import Difference

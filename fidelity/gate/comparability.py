@@ -1,4 +1,4 @@
-"""Where two runs differ in more than what a comparison is about: drift and such a difference can't be told apart."""
+"""Differences between two runs other than the compared one, which can't be separated from drift."""
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
@@ -14,7 +14,7 @@ from fidelity.records import PromptTokens
 from fidelity.store.manifests import RunManifest
 
 MOST_TOKENS = 8
-"""Tokens that a sentence names."""
+"""The maximum number of tokens named in a sentence."""
 
 
 def differences(
@@ -24,16 +24,16 @@ def differences(
     *,
     declared: Collection[Compares] = (),
 ) -> tuple[Difference, ...]:
-    """All known differences between two runs but their weights and their number format.
+    """Return all known differences between two runs except their weights and number format.
 
-    What one of them doesn't tell is no difference: recordings may say nothing, and older versions recorded less.
+    An unknown value is not a difference: recordings can lack it, and older versions recorded less.
 
     Args:
         baseline: The baseline's manifest.
-        other: That of a control or a candidate.
-        prompts: How the models of both read the prompts, where that is known.
-        declared: What the comparison is about; a difference of such a kind is marked as declared. Without
-            `quantization` among it, weights and formats are compared as well.
+        other: The manifest of a control or a candidate.
+        prompts: How both models read the prompts, if known.
+        declared: The kinds of difference that the comparison is about; these are marked as declared. Without
+            `quantization`, weights and formats are compared too.
     """
     runs = baseline, other
     differing = [*_engine(runs), *_spread(runs), *_numbers(runs), *_template(runs, prompts), *_context(runs)]
@@ -50,7 +50,7 @@ def in_words(differing: Collection[Difference]) -> str:
 
 
 Runs = tuple[RunManifest, RunManifest]
-"""RunManifests of the baseline and of the other run."""
+"""The manifests of the baseline and of the other run."""
 
 
 def _both(runs: Runs, read: Callable[[RunManifest], Any]) -> tuple[Any, Any]:
@@ -58,7 +58,7 @@ def _both(runs: Runs, read: Callable[[RunManifest], Any]) -> tuple[Any, Any]:
 
 
 def _revealed(runs: Runs, key: str) -> tuple[Any, Any]:
-    """What both engines say of themselves."""
+    """Differences in what both engines report."""
     return _both(runs, lambda manifest: getattr(manifest.engine, key))
 
 
@@ -73,7 +73,7 @@ def _engine(runs: Runs) -> Iterator[Difference]:
 
 
 def _spread(runs: Runs) -> Iterator[Difference]:
-    """On what it ran, and over how many devices."""
+    """Differences in hardware and in the number of devices."""
     yield from compared("hardware", _revealed(runs, "device"), "hardware")
     yield from compared(
         "server", _both(runs, lambda manifest: manifest.identity.get("at")), "provider", "hardware", "engine"
@@ -84,7 +84,7 @@ def _spread(runs: Runs) -> Iterator[Difference]:
 
 
 def _numbers(runs: Runs) -> Iterator[Difference]:
-    """What is computed in, and by which attention; a backend that follows from another difference isn't one more."""
+    """Differences in compute type and attention. A backend that follows from another difference is not counted."""
     dtypes, caches = _both(runs, conditions.dtype), _both(runs, conditions.kv_cache)
     yield from compared("compute type", dtypes, "kernels", "engine")
     if not alike(*caches) and not conditions.kv_cache_follows_from_the_checkpoint(runs[1]):
@@ -95,7 +95,7 @@ def _numbers(runs: Runs) -> Iterator[Difference]:
 
 
 def _template(runs: Runs, prompts: PromptTokens | None) -> Iterator[Difference]:
-    """How a conversation becomes a prompt, and where an answer ends; templates that make the same prompts are alike."""
+    """Differences in chat template and end tokens. Templates that give the same prompts are equal."""
     if prompts is None or not prompts.same:
         yield from compared("chat template", _revealed(runs, "chat_template"), "template", "finetune")
         yield from compared("number of BOS tokens", _revealed(runs, "bos_tokens"), "template", "finetune")
@@ -114,11 +114,11 @@ def _prompts_in_words(prompts: PromptTokens) -> tuple[str, str]:
 
 
 def _context(runs: Runs) -> Iterator[Difference]:
-    """The context, where it is short enough to have cut an answer."""
+    """A difference in context length, if it is short enough to have cut an answer."""
     sizes, taken = _revealed(runs, "context"), _both(runs, conditions.longest_prompt_and_answer)
     if None in sizes:
         return
-    stated = runs[1].config.engine.kind == "recorded"  # by the user, in `ran:`
+    stated = runs[1].config.engine.kind == "recorded"  # stated by the user, in `ran:`
     if stated if None in taken else min(sizes) < max(taken):
         yield from compared("context in tokens", sizes, "engine")
 
@@ -135,7 +135,7 @@ def _environment(runs: Runs) -> Iterator[Difference]:
 
 
 def _weights(runs: Runs) -> Iterator[Difference]:
-    """Quantization or other weights, where neither is what the comparison is about."""
+    """Differences in quantization or weights, if the comparison is not about these."""
     baseline, other = runs
     if is_quantized(other) and not is_quantized(baseline):
         yield difference("format", (real_format(baseline), real_format(other) or other.label), "quantization")

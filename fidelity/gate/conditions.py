@@ -1,6 +1,6 @@
-"""Under which conditions a run was generated, read from its manifest, also from those of older versions.
+"""The conditions under which a run was generated, from its manifest (older versions included).
 
-Each function gives a value that can be compared with another run's, or None where the run doesn't tell.
+Each function returns a value to compare with another run's, or None if it is unknown.
 """
 
 from collections.abc import Mapping
@@ -15,26 +15,26 @@ from fidelity.store.manifests import RunManifest
 DTYPES = {"BF16": "bfloat16", "FP16": "float16", "FP32": "float32"}
 SHORT_DTYPES = {"half": "float16", "bf16": "bfloat16", "fp16": "float16", "fp32": "float32", "float": "float32"}
 OF_VLLM = ("vllm", "vllm-serve")
-"""Engines whose options are vLLM's, with defaults that are known."""
+"""Engines with vLLM's options and known defaults."""
 
 
 def configured(manifest: RunManifest) -> Mapping[str, Any]:
-    """The engine as the user's YAML has it, as plain data."""
+    """The `engine:` mapping of the user's YAML, as plain data."""
     return manifest.config.engine.model_dump(mode="json")
 
 
 def options_of(manifest: RunManifest) -> Mapping[str, Any]:
-    """The engine's options as the user's YAML has them; empty for engines without any."""
+    """The engine's options in the user's YAML; empty for engines without options."""
     return getattr(manifest.config.engine, "options", None) or {}
 
 
 def kind(manifest: RunManifest) -> str | None:
-    """The engine that ran; None for a recording that doesn't say."""
+    """The engine that ran; None for a recording that doesn't state it."""
     return None if manifest.engine.kind == "recorded" else manifest.engine.kind
 
 
 def dtype(manifest: RunManifest) -> str | None:
-    """The compute type: what the engine says, else the format of a run that isn't quantized."""
+    """The compute type: as the engine reports it, else the format of an unquantized run."""
     if named := manifest.engine.dtype:
         plain = named.removeprefix("torch.")
         return SHORT_DTYPES.get(plain, plain)
@@ -43,12 +43,12 @@ def dtype(manifest: RunManifest) -> str | None:
 
 
 def kv_cache_format(manifest: RunManifest) -> str | None:
-    """The KV cache's number format, in the engine's word."""
+    """The KV cache's number format, as the engine names it."""
     return manifest.engine.kv_cache or options_of(manifest).get("kv_cache_dtype")
 
 
 def kv_cache(manifest: RunManifest) -> str | None:
-    """The same for comparing: "as computed" where it is that of the computation."""
+    """The KV cache's number format for comparing: "as computed" if it equals the compute type."""
     named = kv_cache_format(manifest)
     own = dtype(manifest)
     if named is None or (named == "auto" and own is None):
@@ -58,13 +58,13 @@ def kv_cache(manifest: RunManifest) -> str | None:
 
 
 def kv_cache_follows_from_the_checkpoint(manifest: RunManifest) -> bool:
-    """Whether the checkpoint itself asks for the format of its KV cache, so that it belongs to how it is quantized."""
+    """Whether the checkpoint sets the format of its KV cache, so it belongs to the quantization."""
     asked = options_of(manifest).get("kv_cache_dtype") not in (None, "auto")
     return manifest.checkpoint.kv_cache is not None and not asked
 
 
 def parallel(manifest: RunManifest, direction: str) -> int | None:
-    """Over how many devices: `direction` is "tensor" or "pipeline"."""
+    """The number of devices for "tensor" or "pipeline" parallelism."""
     revealed = getattr(manifest.engine, f"{direction}_parallel")
     if revealed is None and manifest.config.engine.kind in OF_VLLM:
         revealed = options_of(manifest).get(f"{direction}_parallel_size", 1)
@@ -72,7 +72,7 @@ def parallel(manifest: RunManifest, direction: str) -> int | None:
 
 
 def proposals(manifest: RunManifest) -> str | None:
-    """How tokens are proposed (speculative decoding); "none" where they aren't."""
+    """Speculative decoding, or "none"."""
     if manifest.engine.speculative is None and manifest.config.engine.kind in OF_VLLM:
         return speculative(options_of(manifest).get("speculative_config"))
     return manifest.engine.speculative
@@ -86,7 +86,7 @@ def attention(manifest: RunManifest) -> str | None:
 
 
 def environment(manifest: RunManifest) -> dict[str, str] | None:
-    """The variables that pick kernels; older runs recorded vLLM's under another name."""
+    """The environment variables that select kernels. Older runs recorded vLLM's under another name."""
     if manifest.engine.environment is not None:
         return manifest.engine.environment
     ambient = manifest.identity.get("ambient")
@@ -97,23 +97,23 @@ def environment(manifest: RunManifest) -> dict[str, str] | None:
 
 
 def batching(manifest: RunManifest) -> str | None:
-    """Whether the engine was kept full, or emptied between chunks; a server's batches are its own."""
+    """Whether batching was continuous or drained; None for servers, which choose their batches."""
     if isinstance(manifest.config.engine, Requests | RecordedEngine):
         return None
     return manifest.batching or ("drained" if manifest.chunk else None)
 
 
 def longest_prompt_and_answer(manifest: RunManifest) -> int | None:
-    """The most tokens that a prompt and its answer may have taken."""
+    """The maximum number of tokens of a prompt and its answer."""
     prompt, sampling = manifest.counts.longest_prompt, manifest.sampling
     return None if prompt is None or sampling is None else prompt + sampling.max_tokens
 
 
 def weights(manifest: RunManifest) -> str | None:
-    """The hash of the weights alone, shortened for people."""
+    """The hash of the weights, shortened for display."""
     return manifest.checkpoint.weights and manifest.checkpoint.weights[:12]
 
 
 def is_float(form: str | None) -> bool:
-    """Whether a format is none that quantizes: `BF16`, `FP32 (linear only)`."""
+    """Whether a format is unquantized: `BF16`, `FP32 (linear only)`."""
     return form is not None and form.startswith(tuple(FLOATS.values()))

@@ -1,4 +1,4 @@
-"""Whether a control is what it claims to be: the baseline generated again, and nothing else."""
+"""Checking that a control is the baseline generated again."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -14,56 +14,56 @@ from fidelity.store.manifests import RunManifest
 
 ONLY_WEIGHTS: tuple[Compares, ...] = ("quantization",)
 CHANGES_NOTHING = {"path", "deadline", "timeout", "patience", "base_url", "api_key_env", "ran"}
-"""Keys of an engine's YAML that may differ between a baseline and its control; `ran` is compared key by key."""
+"""Keys of `engine:` that can differ between a baseline and its control. `ran` is compared key by key."""
 DEPENDENT = 0.001
-"""How often a control may share so many more answers with a candidate by chance (docs/comparability.md)."""
+"""Significance level of the test on shared answers (docs/comparability.md)."""
 FROM_THE_ENGINE = ("quantized_layers", "unquantized_layers", "ran_as", "model")
-"""What engines say of the model, compared where both say it."""
+"""Properties of the model that engines report, compared if both report them."""
 
 
 def why_no_control(controls: Sequence[RunManifest], baseline: RunManifest, candidate: RunManifest) -> str:
-    """Why there is no floor to take away, with the first field in which a control differs; empty where there is one.
+    """Why there is no floor, with the first field in which a control differs; empty if there is a floor.
 
-    A control is judged by what is recorded of it, never by its outputs: in FP32 it may well equal the baseline.
+    A control is judged by its records, never by its outputs: in FP32 it can equal the baseline.
     """
     if not controls:
-        return "No control: nothing says how far the baseline is from itself."
+        return "No control: the baseline's drift from itself is unknown. Generate one (control: {repeats: 1})."
     for control in controls:
         name = f"The control {control.name}"
         if _is_same_run(control, baseline):
-            return f"{name} is the baseline itself, so that it shows no floor."
+            return f"{name} is the baseline itself, so it gives no floor."
         if _is_same_run(control, candidate) or _has_the_candidate_s_answers(control, candidate, baseline):
-            return f"{name} is the candidate itself, so that nothing could lie beyond the floor."
+            return f"{name} is the candidate itself, so no drift could exceed the floor."
         if control.identity.get("model") != baseline.identity.get("model"):
-            return f"{name} is another model than the baseline."
+            return f"{name} is a different model than the baseline."
         if differing := differences(baseline, control, declared=ONLY_WEIGHTS):
-            return f"{name} is no control, since its {in_words(differing)}."
+            return f"{name} is not a control, since its {in_words(differing)}."
         for field, expected, actual in _claims(baseline, control):
             if expected != actual:
-                return f"{name} is no control, since its {field} is {actual} (the baseline's: {expected})."
+                return f"{name} is not a control, since its {field} is {actual} (the baseline's: {expected})."
         if why := mislabeled(control):
-            return f"{name} is no control: {why}."
+            return f"{name} is not a control: {why}."
     return ""
 
 
 def why_not_independent(controls: Sequence[RunManifest], shared: Sequence[SharedAnswers]) -> str:
-    """Why a control seems to be made of the candidate's answers, whatever is recorded of it; empty where none does.
+    """Why a control seems to contain the candidate's answers, whatever its records are; empty if none does.
 
-    Baseline and control are the same model, so an answer that only two of the three runs share is as likely to be the
-    baseline's as the candidate's at best (one-sided sign test).
+    Baseline and control are the same model. If exactly two of the three runs share an answer, the control is at least
+    as likely to share it with the baseline as with the candidate (one-sided sign test).
     """
     for control, counts in zip(controls, shared, strict=False):
         if mcnemar(counts.candidate_and_control, counts.baseline_and_control) <= DEPENDENT:
             return (
                 f"The control {control.name} shares {counts.candidate_and_control} answers with the candidate that are "
-                f"not the baseline's, and {counts.baseline_and_control} with the baseline that are not the "
-                f"candidate's: nearer to the candidate than to its own model, it shows no floor."
+                f"not the baseline's, and only {counts.baseline_and_control} with the baseline that are not the "
+                f"candidate's. It is closer to the candidate than to the baseline, so it gives no floor."
             )
     return ""
 
 
 def _claims(baseline: RunManifest, control: RunManifest) -> Iterator[tuple[str, Any, Any]]:
-    """What must be equal: a field's name, the baseline's value and the control's."""
+    """Yield what must be equal: a field's name, the baseline's value and the control's."""
     expected, actual = configured(baseline), configured(control)
     for key in sorted({*expected, *actual} - CHANGES_NOTHING):
         yield from _entries(f"engine.{key}", expected.get(key), actual.get(key))
@@ -79,7 +79,7 @@ def _claims(baseline: RunManifest, control: RunManifest) -> Iterator[tuple[str, 
 
 
 def _entries(field: str, expected: Any, actual: Any) -> Iterator[tuple[str, Any, Any]]:
-    """A value, or each of a mapping's; variables of the environment that pick no kernels may be secrets."""
+    """Yield a value, or each value of a mapping. Environment variables that select no kernels can be secrets."""
     if not isinstance(expected, dict) or not isinstance(actual, dict):
         yield field, expected, actual
         return
@@ -89,7 +89,7 @@ def _entries(field: str, expected: Any, actual: Any) -> Iterator[tuple[str, Any,
 
 
 def _is_same_run(one: RunManifest, other: RunManifest) -> bool:
-    """Recorded runs are known by their answers, and two of them may have the same: there the file tells."""
+    """The identity of a recorded run: its file, since two recordings can have equal answers."""
     engines = one.config.engine, other.config.engine
     if isinstance(engines[0], RecordedEngine) and isinstance(engines[1], RecordedEngine):
         return engines[0].path == engines[1].path
@@ -97,6 +97,6 @@ def _is_same_run(one: RunManifest, other: RunManifest) -> bool:
 
 
 def _has_the_candidate_s_answers(control: RunManifest, candidate: RunManifest, baseline: RunManifest) -> bool:
-    """Whether the control's file is the candidate's under another name, unless both are the baseline's as well."""
+    """Whether control and candidate have the same content, unless both equal the baseline."""
     contents = [manifest.identity.get("content") for manifest in (control, candidate, baseline)]
     return contents[0] is not None and contents[0] == contents[1] != contents[2]

@@ -1,4 +1,4 @@
-"""What a line could be judged on: it passes only on enough of all prompts, and says what could not be scored."""
+"""Coverage: a line passes only if enough of all prompts could be scored, and it names what could not be."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,14 +8,14 @@ from fidelity.gate.lines import Judged
 
 
 def with_coverage(judged: Judged, measured: Measured, evidence: Evidence, *, least: float) -> Judged:
-    """The line with its coverage; one that would pass on too few of the prompts, or in spite of answers, doesn't.
+    """Return the line with its coverage. A line that would pass on too few prompts becomes inconclusive.
 
-    A line that is beyond its limit on the prompts that it was judged on stays so, however few they are.
+    A line that exceeds its limit on the scored prompts still fails, however few they are.
 
     Args:
         judged: The line.
         measured: Its column.
-        evidence: What the verdict rests on; failed prompts are among its prompts.
+        evidence: The evidence of the verdict; its prompts include failed ones.
         least: The share of all prompts that the line must cover to pass.
     """
     line, prompts = judged.line, _judged_on(judged, measured)
@@ -27,12 +27,12 @@ def with_coverage(judged: Judged, measured: Measured, evidence: Evidence, *, lea
     obstacles = [*_unscorable(measured, total), *([_too_few(len(prompts), total, least)] if coverage < least else [])]
     if line.outcome == "pass" and obstacles:
         line = replace(line, outcome="inconclusive")
-        reason = f"{reason.removesuffix('.')}; but no pass: {'; '.join(obstacles)}."
+        reason = f"{reason.removesuffix('.')}; but it can't pass: {'; '.join(obstacles)}."
     return replace(judged, line=replace(line, reason=reason, coverage=coverage, n_worst=worst))
 
 
 def _judged_on(judged: Judged, measured: Measured) -> Sequence[str]:
-    """The prompts that count: shares are judged on the candidate alone, all else on its excess."""
+    """The prompts that count: for shares those of the candidate, otherwise those with an excess."""
     if judged.line.is_share:
         return [prompt for prompt, value in measured.candidate.items() if value is not None]
     return [prompt for prompt, excess in measured.excess().items() if excess is not None]
@@ -40,8 +40,12 @@ def _judged_on(judged: Judged, measured: Measured) -> Sequence[str]:
 
 def _unscorable(measured: Measured, total: int) -> list[str]:
     lost = measured.unscorable()
-    return [f"{lost} of {total} prompts could not be scored in the candidate, and have no worst value"] if lost else []
+    return (
+        [f"{lost} of {total} prompts could not be scored in the candidate, and the column has no worst value"]
+        if lost
+        else []
+    )
 
 
 def _too_few(n: int, total: int, least: float) -> str:
-    return f"only {n} of {total} prompts could be scored, and min_coverage is {least:g}"
+    return f"only {n} of {total} prompts could be scored, but min_coverage is {least:g}"

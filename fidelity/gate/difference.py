@@ -1,4 +1,4 @@
-"""One condition under which two runs were not generated alike."""
+"""A difference between the conditions of two runs."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,21 +8,21 @@ from fidelity.config import Compares
 
 UNSET = "not set"
 MOST_SHOWN = 120
-"""Characters of a value in a sentence."""
+"""The maximum length of a value in a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What differs, on both sides, and what a comparison would be about that declares it."""
+    """A difference: its field, both values, and the declarations that cover it."""
 
     field: str
-    """What it is, in words: `chat template`, `VLLM_MARLIN_INPUT_DTYPE`."""
+    """The field's name in messages: `chat template`, `VLLM_MARLIN_INPUT_DTYPE`."""
     baseline: str
     candidate: str
     kinds: tuple[Compares, ...]
-    """Each of these, declared, covers it; the one to suggest comes first."""
+    """The values of `compares:` that cover it; the first one is suggested."""
     declared: bool = False
-    """Whether the user said that the comparison is about this."""
+    """Whether the user declared it."""
 
     @property
     def sentence(self) -> str:
@@ -31,19 +31,19 @@ class Difference:
 
 
 def compared(field: str, values: tuple[Any, Any], *kinds: Compares) -> Iterator[Difference]:
-    """A difference of two values, the baseline's first, if both are known and not equal."""
+    """Return a difference (the baseline's value first) if both values are known and not equal."""
     if not alike(*values):
         yield difference(field, values, *kinds)
 
 
 def difference(field: str, values: tuple[Any, Any], *kinds: Compares) -> Difference:
-    """The same, where None is a value too: something that is not set."""
+    """Like `known_difference`, but None counts as a value (not set)."""
     baseline, candidate = map(_shown, values)
     return Difference(field, baseline, candidate, kinds)
 
 
 def alike(one: Any, other: Any) -> bool:
-    """Equal, or unknown on one side."""
+    """Whether two values are equal, or one is unknown."""
     return bool(one == other or one is None or other is None)
 
 

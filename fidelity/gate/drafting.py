@@ -1,4 +1,4 @@
-"""A gate.yaml to begin with: limits for a purpose, each with its reason, which nobody has agreed to yet."""
+"""Drafting a first gate.yaml: limits for a purpose, each with its reason, marked as provisional."""
 
 import textwrap
 from collections.abc import Mapping
@@ -24,9 +24,9 @@ from fidelity.stats.bootstrap import FEWEST_IN_TAIL_STUDY
 
 PROMPT_SETS = {"the starter set": 72, "Arena-Hard": 500}
 LEADING_CONFLICTS = ("number", "negation", "any")
-"""Kinds of conflict whose limits are written as limits; those of the others are comments."""
+"""Kinds of conflict with active limits; limits of other kinds are written as comments."""
 PREFERRED = ("sts", "rougeL")
-"""Columns whose margins are written as limits; those of the others are comments. Without these, the first two."""
+"""Columns with active margins; margins of other columns are comments. Without any of these: the first two."""
 WIDTH = 112
 
 
@@ -38,24 +38,26 @@ def draft(
     breaks: Mapping[str, float] | None = None,
     confidence: float = 0.95,
 ) -> str:
-    """The text of a gate.yaml whose limits come from the floor, the number of prompts and a purpose.
+    """Return the text of a gate.yaml with limits from the floor, the number of prompts and a purpose.
 
-    The candidate's own drift is not looked at, and the gate names it as the one that it can't let pass.
+    The candidate's drift is not used, and the gate is marked as provisional for this candidate.
 
     Args:
-        evidence: The comparison whose baseline, control and prompts the gate is for.
+        evidence: The comparison with the gate's baseline, control and prompts.
         purpose: How much drift is acceptable.
-        margins: The margins that are wanted, by column.
-        breaks: The same for hard breaks, by check.
-        confidence: The gate's.
+        margins: Margins that the user sets, by column.
+        breaks: Limits on hard breaks that the user sets, by check.
+        confidence: The gate's confidence.
 
     Raises:
-        ConfigError: There is no control or nothing to judge; or a limit that is wanted is for no column that can be
-            judged, or can't be passed with so few prompts.
+        ConfigError: There is no control or nothing to judge, or a limit that the user sets is on a column that can't
+            be judged, or can't be passed with so few prompts.
     """
     margins, breaks = dict(margins or {}), dict(breaks or {})
     if not evidence.control_manifests:
-        raise ConfigError(f"{evidence.candidate}: has no control, so there is no floor; compare with a control first")
+        raise ConfigError(
+            f"{evidence.candidate}: has no control, so there is no floor; run fidelity compare with a control first"
+        )
     if margins or breaks:
         _check(margins, breaks, evidence, confidence)
     each = 1 - (1 - confidence) / evidence.candidates
@@ -65,7 +67,9 @@ def draft(
     )
     judged = {name: m for name, m in evidence.columns.items() if _has_margin(name, m)}
     if not (judged or broken or conflicting):
-        raise ConfigError(f"{evidence.candidate}: nothing that can be judged was scored; compare with more metrics")
+        raise ConfigError(
+            f"{evidence.candidate}: no column that can be judged was scored; run fidelity compare with more metrics"
+        )
     chosen = [*margins, *(name for name in PREFERRED if name in judged and name not in margins)] or [*judged][:2]
     return "\n".join(
         [
@@ -75,9 +79,9 @@ def draft(
             *_margins(judged, chosen, margins, purpose, each),
             *_tail(judged, chosen, purpose, each),
             *_breaks(broken, breaks, purpose, each),
-            "# Share of prompts without an answer, as counted; beyond it the rest may not stand for all.",
+            "# Share of prompts that may have no answer. With more, the others may not be representative.",
             "max_failed: 0.02",
-            "# With a primary column only its lines, conflicts, breaks and failures decide, and the other lines warn.",
+            "# With a primary column only its lines, conflicts, breaks and failures decide; the other lines warn.",
             f"# primary: {next(iter(chosen), 'COLUMN')}",
             "",
         ]
@@ -99,7 +103,7 @@ def _check(margins: Mapping[str, float], breaks: Mapping[str, float], evidence: 
 
 
 def _has_margin(name: str, measured: Measured) -> bool:
-    """Not what only describes, shares (which have limits of their own), profiles, and what has no exact bound."""
+    """Whether a margin can be proposed: not for descriptive columns, shares, profiles, or without exact bounds."""
     column = measured.column
     is_share = name in (break_column(break_key(name)), conflict_column(conflict_key(name)))
     own = column.better != "neither" and not is_share and "[" not in name
@@ -111,11 +115,11 @@ def _head(evidence: Evidence, purpose: Purpose) -> list[str]:
     prompts, others = len(evidence.prompt_ids), [other for other in PURPOSES if other != purpose]
     together = f", {evidence.candidates} candidates" if evidence.candidates > 1 else ""
     text = (
-        f"Provisional: proposed by `fidelity gate init --purpose {purpose}` (or {', '.join(others)}) from how far "
-        f"{evidence.baseline_manifest.name} is from itself and its {prompts} prompts{together}. The candidate's drift "
-        f"was not looked at. Read the reasons, change what you disagree with, then delete `provisional`: until then "
-        f"this candidate can't pass, and a pass of any other says that nobody has agreed to the limits. Drift is "
-        f"displacement, not quality."
+        f"Provisional: proposed by `fidelity gate init --purpose {purpose}` (or {', '.join(others)}) from the floor "
+        f"of {evidence.baseline_manifest.name} and its {prompts} prompts{together}. The candidate's drift was not "
+        f"used. Read the reasons, change what you disagree with, then delete `provisional`. Until then this "
+        f"candidate can't pass, and a pass of any other candidate is marked as provisional. Drift is displacement, "
+        f"not quality."
     )
     return [*_comment(text), f"provisional: {evidence.candidate_manifest.id}"]
 
@@ -130,7 +134,7 @@ def _margins(
         proposal = propose_margin(columns[name], purpose, confidence=confidence)
         implausible = why_no_plausible_floor(name, columns[name], Gate(margins={name: 0.5}))
         if name in wanted:
-            lines += [*_comment(f"{proposal.why[0]} The margin is yours.", indent=2), f"  {name}: {wanted[name]:g}"]
+            lines += [*_comment(f"{proposal.why[0]} You set this margin.", indent=2), f"  {name}: {wanted[name]:g}"]
         elif implausible:
             lines += _comment(f"{name}: not proposed, since {implausible}.", indent=2)
         else:
@@ -142,7 +146,7 @@ def _tail(columns: Mapping[str, Measured], chosen: list[str], purpose: Purpose, 
     proposals = {name: propose_tail(columns[name], purpose, confidence=confidence) for name in chosen}
     n = min((sum(v is not None for v in columns[name].floor().values()) for name in chosen), default=0)
     if n < FEWEST_IN_TAIL_STUDY:
-        return [f"# No tail: 5 % of {n} prompts are too few; {FEWEST_IN_TAIL_STUDY} prompts would do."]
+        return [f"# No tail: 5 % of {n} prompts are too few; it needs {FEWEST_IN_TAIL_STUDY} prompts."]
     lines = [line for name, proposal in proposals.items() for line in _limit(name, proposal, active=True)]
     return ["# Excess of the worst 5 % of prompts.", "tail:", *lines]
 
@@ -153,7 +157,7 @@ def _conflicts(columns: Mapping[str, Measured], purpose: Purpose, confidence: fl
         proposal = propose_share(measured, purpose, confidence=confidence)
         lines += _limit(name, proposal, active=name.rpartition(".")[2] in LEADING_CONFLICTS)
     key = "conflicts:" if any(not line.lstrip().startswith("#") for line in lines) else "# conflicts:"
-    return ["# Share of prompts whose answers contradict the baseline's.", key, *lines] if lines else []
+    return ["# Share of prompts whose answers may contradict the baseline's.", key, *lines] if lines else []
 
 
 def _breaks(
@@ -163,19 +167,19 @@ def _breaks(
     for name, measured in columns.items():
         proposal = propose_share(measured, purpose, confidence=confidence)
         if name in wanted:
-            lines += [*_comment(f"{proposal.why[0]} The limit is yours.", indent=2), f"  {name}: {wanted[name]:g}"]
+            lines += [*_comment(f"{proposal.why[0]} You set this limit.", indent=2), f"  {name}: {wanted[name]:g}"]
         else:
             lines += _limit(name, proposal, active=True)
-    return ["# Share of prompts newly broken.", "breaks:", *lines] if lines else []
+    return ["# Share of prompts that may be newly broken.", "breaks:", *lines] if lines else []
 
 
 def _limit(name: str, proposal: Proposal, *, active: bool) -> list[str]:
-    """A limit below its reasons; one that isn't active is a comment."""
+    """A limit with its reasons above it; an inactive one is a comment."""
     if proposal.limit is None:
         return _comment(f"{name}: {' '.join(proposal.why)}", indent=2)
     why = " ".join(proposal.why)
     if proposal.needed:
-        why += f" A candidate without drift takes about {proposal.needed} prompts to pass it: {_sets(proposal.needed)}."
+        why += f" A candidate without drift needs about {proposal.needed} prompts to pass: {_sets(proposal.needed)}."
     return [*_comment(why, indent=2), f"  {'' if active else '# '}{name}: {proposal.limit:g}"]
 
 

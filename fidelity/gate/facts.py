@@ -1,4 +1,4 @@
-"""The preconditions of a verdict: a control that is one, a candidate that is one, and answers to judge by."""
+"""The preconditions of a verdict: a valid control, a valid candidate, and enough answers."""
 
 from fidelity.config import Compares
 from fidelity.gate.comparability import differences
@@ -14,19 +14,19 @@ from fidelity.store.manifests import RunManifest
 
 
 def declared(gate: Gate, evidence: Evidence) -> frozenset[Compares]:
-    """What the comparison is about: what the gate and the candidate's YAML say, else quantization."""
+    """The declared kinds of difference, of the gate and the candidate's YAML. Default: quantization."""
     named = frozenset((*gate.compares, *evidence.compares)) or frozenset[Compares]({"quantization"})
     return named | {"engine", "hardware"} if gate.allow_engine_difference else named
 
 
 def differences_in(gate: Gate, evidence: Evidence) -> tuple[Difference, ...]:
-    """Where baseline and candidate were not generated alike; those that the comparison is about are declared."""
+    """The differences between the conditions of baseline and candidate, declared or not."""
     baseline, candidate = evidence.baseline_manifest, evidence.candidate_manifest
     return differences(baseline, candidate, evidence.prompt_tokens, declared=declared(gate, evidence))
 
 
 def unmet(gate: Gate, evidence: Evidence, plan: VerdictPlan) -> list[Line]:
-    """The preconditions of any verdict that aren't met: with one of them a candidate can neither pass nor fail."""
+    """The unmet preconditions. With one of them a candidate can neither pass nor fail."""
     baseline, candidate = evidence.baseline_manifest, evidence.candidate_manifest
     reasons = {
         "control": why_no_control(evidence.control_manifests, baseline, candidate)
@@ -45,14 +45,14 @@ def _judged_by_a_floor(gate: Gate) -> list[str]:
 
 
 def _why_provisional(gate: Gate, candidate: RunManifest) -> str:
-    """Limits that were proposed beside a candidate and that nobody agreed to can't let it pass, under any name."""
+    """An unmet precondition if the limits were proposed for this candidate and are still provisional."""
     if gate.provisional is None:
         return ""
     name, _, digest = gate.provisional.rpartition("-")
     if name != candidate.name and digest != candidate.digest[:8]:
         return ""
     return (
-        f"The gate is provisional: its limits were proposed beside {gate.provisional}. Read them, change what you "
+        f"The gate is provisional: its limits were proposed for {gate.provisional}. Read them, change what you "
         f"disagree with, and delete 'provisional' from the gate file."
     )
 
@@ -63,7 +63,7 @@ def _labels(evidence: Evidence) -> str:
 
 
 def _unanswered(gate: Gate, evidence: Evidence) -> str:
-    """Failures of baseline and controls; the candidate's own are a line of the gate."""
+    """Failures of baseline and controls. The candidate's failures are a line of the gate."""
     for manifest in (evidence.baseline_manifest, *evidence.control_manifests):
         failures, prompts = manifest.counts.failures, manifest.counts.prompts
         if failures > gate.max_failed * prompts:

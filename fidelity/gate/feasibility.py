@@ -1,4 +1,4 @@
-"""Whether a gate can be passed at all with so many prompts: found out before anything is generated."""
+"""Checking before generating whether a gate can be passed with so many prompts."""
 
 from collections.abc import Mapping
 
@@ -12,16 +12,16 @@ from fidelity.stats.bootstrap import FEWEST_IN_TAIL_STUDY
 def out_of_reach(
     gate: Gate, offered: Mapping[str, Column], *, prompts: int, candidates: int = 1, any_time: bool = False
 ) -> list[str]:
-    """A sentence for each limit that a candidate without any drift can't pass with so many prompts.
+    """Return a sentence for each limit that even a candidate without drift can't pass with so many prompts.
 
-    Lines that only warn are left out: whether they pass decides nothing.
+    Lines that only warn are ignored.
 
     Args:
-        gate: The gate, whose columns are among the `offered`.
+        gate: The gate. Its columns are among the `offered`.
         offered: All columns that are scored, by name.
-        prompts: How many there are.
-        candidates: How many are judged together, which makes each verdict need more.
-        any_time: Whether generating stops once the bounds decide, which costs some prompts too.
+        prompts: The number of prompts.
+        candidates: The number of candidates judged together; more candidates need more prompts.
+        any_time: Whether generating stops when the gate can decide, which also needs more prompts.
     """
     confidence = gate.confidence_of_each(candidates)
     at = f"at {percent(confidence)}" + (f", for {candidates} candidates" if candidates > 1 else "")
@@ -36,13 +36,13 @@ def out_of_reach(
             larger = f", or a limit of {smallest:.2g}" if smallest else ""
             sentences.append(
                 f"{limit.place}: {limit.value:g} can't be passed with {prompts} prompts, even by a candidate without "
-                f"any drift; it takes {needed} prompts ({at}){larger}"
+                f"drift; use at least {needed} prompts ({at}){larger}"
             )
     return sentences
 
 
 def _fewest(limit: Limit, column: Column, confidence: float, *, any_time: bool) -> int:
-    """The prompts that a candidate without any drift needs; 0 where only a bootstrap judges, which promises nothing."""
+    """The number of prompts that a candidate without drift needs; 0 if a bootstrap judges, which has no exact bound."""
     if limit.kind == "tail":
         return FEWEST_IN_TAIL_STUDY
     if limit.kind == "margin":
@@ -56,14 +56,14 @@ def _fewest(limit: Limit, column: Column, confidence: float, *, any_time: bool) 
 
 
 def smallest_margin(prompts: int, width: float, *, confidence: float, planned: int | None = None) -> float:
-    """What the bound of a mean excess leaves open that is 0 on every prompt; `width` is the column's range."""
+    """The bound of a mean excess that is 0 on every prompt; `width` is the column's range."""
     ids = [str(number) for number in range(prompts)]
     still = [0.0] * prompts
     return betting_bound(ids, still, low=-width, high=width, confidence=confidence, planned=planned).upper
 
 
 def _smallest(limit: Limit, column: Column, prompts: int, confidence: float, *, any_time: bool) -> float | None:
-    """The smallest limit that so many prompts can show, rounded up; None where there is none."""
+    """The smallest limit that can be passed with so many prompts, rounded up; None if there is none."""
     planned = prompts if any_time else None
     match limit.kind:
         case "tail":

@@ -1,4 +1,4 @@
-"""Whether a floor is plausible: how far the baseline is from itself, next to chance and next to the candidate."""
+"""Checking that a floor is plausible, by comparison with the chance level and with the candidate."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -10,15 +10,15 @@ from fidelity.gate.settings import Gate
 from fidelity.stats import studentised_intervals
 
 ANOMALOUS = 0.005
-"""How often the prompts alone may make a candidate look anomalous, over all columns. Which batches a run happened to
-have isn't in the bound: with it, a twentieth of equal runs is called so at worst (docs/comparability.md)."""
+"""Significance level, over all columns, of the test for anomalous candidates. The bound only includes the sampling of
+prompts; with the batches, at most a twentieth of equal runs is called anomalous (docs/comparability.md)."""
 
 
 def why_no_plausible_floor(name: str, measured: Measured, gate: Gate) -> str:
-    """Why a similarity's floor is too low to hold a candidate against; empty where it isn't, or can't be known.
+    """Why a similarity's floor is too low to judge a candidate; empty if it isn't, or if that is unknown.
 
-    In the lower half between the chance level and 1 a control has more in common with answers to other prompts than
-    with the baseline's; a gate that knows better says so in `worst_floor`.
+    In the lower half between the chance level and 1, a control is closer to answers to different prompts than to the
+    baseline's answers. `worst_floor` in the gate accepts such a floor.
     """
     floor = [value for value in measured.floor().values() if value is not None]
     bounds = measured.column.bounds
@@ -31,13 +31,13 @@ def why_no_plausible_floor(name: str, measured: Measured, gate: Gate) -> str:
         return ""
     return (
         f"its floor of {level:.3f} is in the lower half between the chance level ({measured.chance:.3f}) and "
-        f"{bounds[1]:g}, where any drift could hide; see that the control is one, or accept such a floor "
+        f"{bounds[1]:g}, where any drift could hide; check the control, or accept such a floor "
         f"(worst_floor: {{{name}: {level - 0.005:.2f}}})"
     )
 
 
 def why_any_answer_passes(limit: float, measured: Measured) -> str:
-    """Why a limit on a similarity's excess accepts anything, answers to other prompts too; empty where it doesn't."""
+    """Why a limit on a similarity's excess would accept even answers to different prompts; empty if it wouldn't."""
     floor = [value for value in measured.floor().values() if value is not None]
     if measured.column.better != "higher" or measured.chance is None or not floor:
         return ""
@@ -45,20 +45,20 @@ def why_any_answer_passes(limit: float, measured: Measured) -> str:
     if distance > limit:
         return ""
     repair = (
-        "choose a smaller one" if distance >= 0.01 else "add a margin on a column that tells prompts apart (rougeL)"
+        "choose a smaller one" if distance >= 0.01 else "add a margin on a column that differs between prompts (rougeL)"
     )
-    return f"a limit of {limit:g} accepts answers to other prompts, whose excess is {distance:.3f}; {repair}"
+    return f"a limit of {limit:g} would accept answers to different prompts, with an excess of {distance:.3f}; {repair}"
 
 
 def why_anomalous(names: Collection[str], columns: Mapping[str, Measured], plan: VerdictPlan) -> str:
     """Why the candidate can't be judged: it is significantly closer to the baseline than the control is.
 
-    The verdict's own bound, on the other side of no excess. Empty where no column shows it.
+    Uses the verdict's bound, below zero excess. Empty if no column shows it.
 
     Args:
-        names: The columns that the gate judges by a floor.
+        names: The columns that the gate judges with a floor.
         columns: All columns.
-        plan: The verdict's.
+        plan: The verdict's plan.
     """
     strict = replace(plan, confidence=1 - ANOMALOUS / max(1, len(names)))
     uppers = {name: _upper(columns[name], strict) for name in names if name in columns}
@@ -69,13 +69,12 @@ def why_anomalous(names: Collection[str], columns: Mapping[str, Measured], plan:
         return ""
     return (
         f"Anomalous: the candidate is closer to the baseline than the control is, in {', '.join(closer)}. A copy can't "
-        f"be nearer than the model itself: see that the control is one, or generate more of them (control: "
-        f"{{repeats: 3}})."
+        f"be closer than the model itself: check the control, or generate more controls (control: {{repeats: 3}})."
     )
 
 
 def _upper(measured: Measured, plan: VerdictPlan) -> float | None:
-    """Upper bound of the mean excess; None where there is nothing to bound."""
+    """Upper bound of the mean excess; None without values."""
     if bound := excess_bound(measured, plan):
         return bound.upper
     excess = {prompt: value for prompt, value in measured.excess().items() if value is not None}

@@ -1,4 +1,4 @@
-"""From evidence to a verdict: every line by itself, fails corrected for their number, then the whole."""
+"""From evidence to a verdict: each line, then the correction for their number, then the overall outcome."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,11 +18,11 @@ from fidelity.stats import holm
 
 
 def judge(gate: Gate, evidence: Evidence) -> Verdict:
-    """Hold a candidate against a gate.
+    """Judge a candidate with a gate.
 
-    Pass takes every line, each at the confidence that so many candidates ask for (Bonferroni). Fail takes one line that
-    is beyond its limit at that confidence, after Holm's correction for the lines that decide. All else is inconclusive:
-    so is a fail that another engine may have caused, and everything where a precondition isn't met.
+    A pass needs every line to pass, each at the confidence required for so many candidates (Bonferroni). A fail needs
+    one line beyond its limit at that confidence, after Holm's correction for the lines that decide. Everything else is
+    inconclusive, including a fail that another difference can explain, and any outcome with an unmet precondition.
 
     Raises:
         ConfigError: The gate names a column that was not scored, or that can't be judged.
@@ -38,7 +38,7 @@ def judge(gate: Gate, evidence: Evidence) -> Verdict:
     about_answers = [line for line in unmet_ones if line.name not in ("quantization", "label")]
     why_failed = _why_no_fail(undeclared, about_answers, lines)
     beyond = [line for line in lines if line.decides and line.outcome == "fail"]
-    # Missing answers fail even where those that are there equal the baseline's, or nothing was quantized.
+    # Missing answers fail even if the other answers equal the baseline's, or nothing was quantized.
     lines = [*unmet_ones, *(_softened(line, why_failed if line.kind == "failed" else why) for line in lines)]
     if any(line.name == "provisional" for line in unmet_ones):
         lines = [_not_passed(line, "the gate is provisional") for line in lines]
@@ -64,12 +64,12 @@ def _plan(gate: Gate, evidence: Evidence) -> VerdictPlan:
         tests=len(gate.limits) + 1,
         planned=evidence.planned,
         complete=evidence.complete,
-        why_no_floor="" if evidence.control_manifests else "there is no control to take its floor from",
+        why_no_floor="" if evidence.control_manifests else "there is no control that gives a floor",
     )
 
 
 def _each(gate: Gate, evidence: Evidence, plan: VerdictPlan) -> list[Judged]:
-    """Every line of the gate, not yet failed."""
+    """Every line of the gate, before the correction that lets it fail."""
     judged = [_limit(limit, gate, evidence, plan) for limit in gate.limits]
     return [*judged, judge_failed(gate.max_failed, evidence, plan)]
 
@@ -91,7 +91,7 @@ def _limit(limit: Limit, gate: Gate, evidence: Evidence, plan: VerdictPlan) -> J
 
 
 def _with_fails(judged: Sequence[Judged], gate: Gate, level: float) -> list[Line]:
-    """The lines with what fails at a level; those that decide and those that warn are two families of their own."""
+    """The lines, with fails at a corrected level. Lines that decide and lines that warn are separate families."""
     lines = {}
     for decides in (True, False):
         family = [n for n, one in enumerate(judged) if gate.decides(one.line.kind, one.line.name) is decides]
@@ -101,13 +101,15 @@ def _with_fails(judged: Sequence[Judged], gate: Gate, level: float) -> list[Line
             if p_value <= level:
                 line = replace(line, outcome="fail")
             elif judged[n].p_value <= level:
-                line = _softened(replace(line, outcome="fail"), f"corrected for {len(family)} lines it is not sure")
+                line = _softened(
+                    replace(line, outcome="fail"), f"after correction for {len(family)} lines it is not significant"
+                )
             lines[n] = line
     return [lines[n] for n in range(len(judged))]
 
 
 def _without_empty_passes(lines: Sequence[Line], evidence: Evidence) -> list[Line]:
-    """The lines, none of whose margins passes if all that decide would accept answers to other prompts."""
+    """The lines. No margin passes if all deciding margins would accept answers to different prompts."""
     whys = {}
     for line in lines:
         if line.decides and line.kind in ("margin", "tail") and (measured := evidence.columns.get(line.name)):
@@ -115,7 +117,9 @@ def _without_empty_passes(lines: Sequence[Line], evidence: Evidence) -> list[Lin
     if not all(whys.values()):
         return list(lines)
     return [
-        replace(line, outcome="inconclusive", reason=f"{line.reason.removesuffix('.')}; but no pass: {whys[line]}.")
+        replace(
+            line, outcome="inconclusive", reason=f"{line.reason.removesuffix('.')}; but it can't pass: {whys[line]}."
+        )
         if line in whys and line.outcome == "pass"
         else line
         for line in lines
@@ -123,51 +127,55 @@ def _without_empty_passes(lines: Sequence[Line], evidence: Evidence) -> list[Lin
 
 
 def _why_no_fail(undeclared: Sequence[Difference], unmet_ones: Sequence[Line], lines: Sequence[Line]) -> str:
-    """Why what is beyond its limit doesn't fail; empty where it does."""
+    """Why a line beyond its limit doesn't fail; empty if it does."""
     if unmet_ones:
         return f"a precondition is not met ({unmet_ones[0].name})"
     if undeclared:
-        return f"its {in_words(undeclared)}, so that not all of this need be quantization's"
+        return f"its {in_words(undeclared)}, so quantization may not be the cause"
     if any(line.kind == "failed" and line.outcome == "inconclusive" for line in lines):
         return "too many prompts have no answer"
     return ""
 
 
 def _softened(line: Line, why: str) -> Line:
-    """A fail that is none, with the reason why, where there is one."""
+    """Turn a fail into an inconclusive line if there is a reason."""
     if line.outcome != "fail" or not why:
         return line
-    return replace(line, outcome="inconclusive", reason=f"{line.reason.removesuffix('.')}; but no fail: {why}.")
+    return replace(line, outcome="inconclusive", reason=f"{line.reason.removesuffix('.')}; but it can't fail: {why}.")
 
 
 def _not_passed(line: Line, why: str) -> Line:
     if line.outcome != "pass":
         return line
-    return replace(line, outcome="inconclusive", reason=f"{line.reason.removesuffix('.')}; but no pass: {why}.")
+    return replace(line, outcome="inconclusive", reason=f"{line.reason.removesuffix('.')}; but it can't pass: {why}.")
 
 
 def _reason(outcome: Outcome, lines: Sequence[Line], surely: str, no_fail: str) -> str:
-    """One sentence for the whole."""
+    """The verdict's overall reason, in one sentence."""
     preconditions = [line.reason for line in lines if line.kind == "precondition"]
     deciding = [line for line in lines if line.decides]
     named = _named([line for line in deciding if line.outcome == outcome])
     match outcome:
         case "pass":
-            return f"Every line holds, each {surely}."
+            return f"Every line passes, each {surely}."
         case "fail":
             return f"Beyond the gate in {named} (of {len(deciding)} lines)."
         case "inconclusive":
             if preconditions:
                 return preconditions[0]
-            return f"The data can't tell: {no_fail or f'{named} (of {len(deciding)} lines)'}."
+            return f"Undecided: {no_fail or f'{named} (of {len(deciding)} lines)'}."
 
 
 def _surely(gate: Gate, evidence: Evidence) -> str:
-    """How sure each line is; with several candidates also how sure all of their verdicts are."""
+    """The confidence of each line; with several candidates also the overall confidence."""
     each = f"at {percent(gate.confidence_of_each(evidence.candidates))}"
     if evidence.candidates > 1:
         each += f" ({percent(gate.confidence)} over {evidence.candidates} candidates)"
-    return each if gate.provisional is None else f"{each}; the limits are provisional, nobody has agreed to them yet"
+    return (
+        each
+        if gate.provisional is None
+        else f"{each}; the limits are provisional: review them and delete 'provisional'"
+    )
 
 
 def _named(lines: Sequence[Line]) -> str:

@@ -1,31 +1,34 @@
-"""What the lines of a gate have in common: the study they belong to, and how a bound is put into words."""
+"""Shared by all lines of a gate: the study that they belong to, and sentences about bounds."""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from fidelity.gate.verdict import Line, LineKind
+from fidelity.stats import Bound, RunNoise
 
+ENOUGH_CONTROLS = 4
+"""With more of them Student's t hardly gets smaller: 6.3, 2.9, 2.4, 2.1, 2.0 with one to five."""
 ROUND = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0)
 
 
 @dataclass(frozen=True, slots=True)
 class VerdictPlan:
-    """What all lines of one verdict have in common."""
+    """The settings that all lines of one verdict share."""
 
     confidence: float
     tests: int
-    """Lines that may fail: what fails is corrected for their number (Holm)."""
+    """The number of lines that can fail, for Holm's correction."""
     planned: int | None = None
-    """The any-time form of the bounds, for a study that stops once they decide; see `betting_bound`."""
+    """Use any-time bounds, for a study that stops when they decide; see `betting_bound`."""
     complete: bool = True
-    """False while such a study goes on. What has no any-time form is judged at its end only, and so only once."""
+    """False while such a study is unfinished. Lines without any-time bounds are only judged at its end."""
     why_no_floor: str = ""
-    """Why there is nothing to take away from the candidate's numbers; empty where there is."""
+    """Why there is no floor; empty if there is."""
 
     @property
     def two_sided(self) -> float:
-        """The confidence of an interval each end of which is a one-sided bound at `confidence`."""
+        """The confidence of an interval whose ends are one-sided bounds at `confidence`."""
         return 2 * self.confidence - 1
 
     @property
@@ -35,30 +38,30 @@ class VerdictPlan:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A line that passes, or is inconclusive so far: Holm's correction of all p-values says whether it fails."""
+    """A line that passes or is inconclusive. Holm's correction of all p-values decides whether it fails."""
 
     line: Line
     p_value: float = 1.0
-    """Of being beyond the limit by chance. A bootstrap's is known to the steps that Holm's correction looks at."""
+    """The p-value for exceeding the limit. With a bootstrap it is one of the levels that Holm's correction uses."""
 
 
 def unjudged(kind: LineKind, name: str, limit: float, why: str, *, n: int = 0, needed: int | None = None) -> Judged:
-    """A line that the data say nothing about."""
+    """A line that can't be judged."""
     line = Line(kind, name, "inconclusive", f"Not judged: {why}.", limit=limit, prompts_needed=needed, n=n)
     return Judged(line)
 
 
 def why_later(study: VerdictPlan) -> str:
-    """Why a bootstrap's line waits for the end of a study that may stop."""
-    return f"a bootstrap may be looked at only once, when all {study.planned} prompts are there"
+    """Why a bootstrap's line waits for the end of a study that can stop early."""
+    return f"a bootstrap can only be judged once, when all {study.planned} prompts are finished"
 
 
 def corrected_level(beyond: Callable[[float], bool], study: VerdictPlan) -> float:
-    """The smallest level, of those that Holm's correction compares with, at which a lower bound is beyond the limit.
+    """The smallest level of Holm's correction at which a lower bound exceeds the limit.
 
     Args:
         beyond: Whether the one-sided lower bound at a given confidence is beyond the limit.
-        study: The verdict's.
+        study: The verdict's study.
     """
     p_value = 1.0
     for step in range(1, study.tests + 1):
@@ -70,7 +73,7 @@ def corrected_level(beyond: Callable[[float], bool], study: VerdictPlan) -> floa
 
 
 def in_words(what: str, mean: float, lower: float, upper: float, limit: float, study: VerdictPlan) -> str:
-    """One sentence, without its full stop: the mean, the bound that counts, and where the margin lies."""
+    """One sentence, without its period: the mean, the decisive bound, and the margin."""
     if upper < limit:
         return f"{what} {mean:+.3f}, at most {_apart(upper, limit)} {study.at}: below the margin of {limit:g}"
     if lower > limit:
@@ -78,13 +81,29 @@ def in_words(what: str, mean: float, lower: float, upper: float, limit: float, s
     return f"{what} {mean:+.3f}, between {lower:+.3f} and {upper:+.3f} {study.at}, around the margin of {limit:g}"
 
 
-def what_would_decide(needed: int | None, n: int) -> str:
-    """The end of that sentence, for a line that doesn't decide."""
+def distance(bound: Bound, limit: float) -> float:
+    """From the mean of a bound to its end on the limit's side."""
+    mean = bound.mean or 0.0
+    return bound.upper - mean if mean < limit else mean - bound.lower
+
+
+def shares_in_words(by_prompts: Bound, limit: float, noise: RunNoise | None) -> str:
+    """Where the distance from mean to bound comes from: ` (± 0.013 from prompts, ± 0.006 from batching)`."""
+    prompts = f"± {distance(by_prompts, limit):.3f} from prompts"
+    if noise is None:
+        return f" ({prompts})"
+    return f" ({prompts}, ± {noise.distance(by_prompts.confidence):.3f} from batching)"
+
+
+def what_would_decide(needed: int | None, n: int, noise: RunNoise | None = None) -> str:
+    """The end of that sentence for an inconclusive line."""
+    if needed is None and noise and noise.error and noise.freedom < ENOUGH_CONTROLS:
+        return f"; more runs of the baseline would narrow it (control: {{repeats: {ENOUGH_CONTROLS}}})"
     if needed is None:
         return "; no number of prompts would decide at this mean and spread"
     if needed > n:
-        return f"; about {needed} prompts would decide, and there are {n}"
-    return "; more prompts would decide"
+        return f"; it needs about {needed} prompts to decide, and there are {n}"
+    return "; it needs more prompts to decide"
 
 
 def percent(share: float) -> str:
@@ -93,12 +112,12 @@ def percent(share: float) -> str:
 
 
 def rounded_up(limit: float) -> float:
-    """The next round number above."""
+    """The next larger round number."""
     size = 10.0 ** math.floor(math.log10(limit))
     return float(f"{next(r for r in ROUND if r * size > limit * (1 + 1e-9)) * size:.3g}")
 
 
 def _apart(value: float, limit: float) -> str:
-    """With as many digits as it takes to be seen on its side of the limit, three at least."""
+    """Format a number with at least three digits, and as many as it needs to differ visibly from the limit."""
     digits = next((d for d in range(3, 12) if float(f"{value:.{d}f}") != limit), 12)
     return f"{value:+.{digits}f}"

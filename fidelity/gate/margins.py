@@ -1,14 +1,27 @@
 """Margins: non-inferiority on the mean excess, and on the worst 5 % of prompts."""
 
+import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TypeAlias
 
 from fidelity.gate.evidence import SEED, Measured
-from fidelity.gate.lines import Judged, VerdictPlan, corrected_level, in_words, unjudged, what_would_decide, why_later
+from fidelity.gate.lines import (
+    Judged,
+    VerdictPlan,
+    corrected_level,
+    distance,
+    in_words,
+    shares_in_words,
+    unjudged,
+    what_would_decide,
+    why_later,
+)
 from fidelity.gate.verdict import Line, LineKind
 from fidelity.stats import (
     Bound,
     Interval,
+    RunNoise,
     betting_bound,
     betting_p_value,
     detectable_excess,
@@ -22,27 +35,37 @@ AtConfidence: TypeAlias = Callable[[float], Interval | None]
 
 
 def judge_margin(name: str, margin: float, measured: Measured, study: VerdictPlan) -> Judged:
-    """Non-inferiority on the mean excess: passes where its upper bound is below the margin.
+    """Non-inferiority on the mean excess: it passes if the upper bound is below the margin.
 
-    The betting bound, for any distribution and any number of prompts; the studentised bootstrap, asymptotic, where the
-    column has no known range, or where its mean is weighted.
+    For the prompts the betting bound, for any distribution and any number of prompts; the studentised bootstrap,
+    asymptotic, where the column has no known range, or where its mean is weighted. For the runs, whose batches prompts
+    share, Student's t (`run_noise`): both distances are added as independent errors are.
     """
     if study.why_no_floor:
         return unjudged("margin", name, margin, study.why_no_floor)
     excess = {prompt: value for prompt, value in measured.excess().items() if value is not None}
     if not excess:
         return unjudged("margin", name, margin, "no prompt could be scored in the candidate and in every control")
+    noise = measured.run_noise(list(excess))
+    if noise and noise.error and not study.complete:
+        return unjudged("margin", name, margin, f"what batches add is known at the end, after {study.planned} prompts")
     if measured.column.bounds is None or measured.column.weights is not None:
-        return _asymptotic_margin(name, margin, excess, measured, study)
-    return _betting_margin(name, margin, excess, measured.column.bounds, study)
+        judged = _asymptotic_margin(name, margin, excess, measured, study, noise)
+    else:
+        judged = _betting_margin(name, margin, excess, measured.column.bounds, study, noise)
+    if not measured.only_reference:
+        return judged
+    reason = f"{judged.line.reason.removesuffix('.')}; batches are not in it ({measured.only_reference})."
+    return replace(judged, line=replace(judged.line, reason=reason))
 
 
 def excess_bound(measured: Measured, study: VerdictPlan) -> Bound | None:
-    """The betting bound of the mean excess; None without a value, and where only a bootstrap would do."""
+    """The bound of the mean excess over prompts and runs; None without a value, and where only a bootstrap would do."""
     excess = {prompt: value for prompt, value in measured.excess().items() if value is not None}
     if not excess or measured.column.bounds is None or measured.column.weights is not None:
         return None
-    return _bet(excess, measured.column.bounds[1] - measured.column.bounds[0], study)
+    by_prompts = _bet(excess, measured.column.bounds[1] - measured.column.bounds[0], study)
+    return with_runs(by_prompts, measured.run_noise(list(excess)))
 
 
 def judge_tail(name: str, limit: float, measured: Measured, study: VerdictPlan) -> Judged:
@@ -57,7 +80,7 @@ def judge_tail(name: str, limit: float, measured: Measured, study: VerdictPlan) 
     control = [sign * float(floor[p] or 0.0) for p in candidate]
     ids, n = list(candidate), len(candidate)
     if n < FEWEST_IN_TAIL_STUDY:
-        why = f"5 % of {n} prompts are too few; {FEWEST_IN_TAIL_STUDY} prompts would do"
+        why = f"5 % of {n} prompts are too few; use at least {FEWEST_IN_TAIL_STUDY} prompts"
         return unjudged("tail", name, limit, why, n=n, needed=FEWEST_IN_TAIL_STUDY)
 
     def interval(confidence: float) -> Interval | None:
@@ -67,18 +90,25 @@ def judge_tail(name: str, limit: float, measured: Measured, study: VerdictPlan) 
 
 
 def _betting_margin(
-    name: str, margin: float, excess: Mapping[str, float], bounds: tuple[float, float], study: VerdictPlan
+    name: str,
+    margin: float,
+    excess: Mapping[str, float],
+    bounds: tuple[float, float],
+    study: VerdictPlan,
+    noise: RunNoise | None,
 ) -> Judged:
     width = bounds[1] - bounds[0]
-    bound = _bet(excess, width, study)
+    by_prompts = _bet(excess, width, study)
+    bound = with_runs(by_prompts, noise)
     passes, beyond = bound.upper < margin, bound.lower > margin
-    needed = None if passes or beyond else prompts_needed(bound, margin)
+    needed = None if passes or beyond else prompts_needed(by_prompts, margin, runs=noise)
     reason = in_words("Mean excess", bound.mean or 0.0, bound.lower, bound.upper, margin, study)
+    reason += shares_in_words(by_prompts, margin, noise)
     line = Line(
         kind="margin",
         name=name,
         outcome="pass" if passes else "inconclusive",
-        reason=reason + ("" if passes or beyond else what_would_decide(needed, bound.n)) + ".",
+        reason=reason + ("" if passes or beyond else what_would_decide(needed, bound.n, noise)) + ".",
         value=bound.mean,
         limit=margin,
         lower=bound.lower,
@@ -86,9 +116,19 @@ def _betting_margin(
         detectable=detectable_excess(bound),
         prompts_needed=needed,
         n=bound.n,
+        asymptotic=bool(noise and noise.error),
+        from_prompts=distance(by_prompts, margin),
+        from_runs=None if noise is None else noise.distance(study.confidence),
     )
     p_value = 1.0
-    if beyond:
+    if beyond and noise and noise.error:
+
+        def is_beyond(confidence: float) -> bool:
+            at = replace(study, confidence=confidence)
+            return with_runs(_bet(excess, width, at), noise).lower > margin
+
+        p_value = corrected_level(is_beyond, study)
+    elif beyond:
         p_value = betting_p_value(
             *_inside(excess, width), margin, side="above", low=-width, high=width, seed=SEED, planned=study.planned
         )
@@ -96,14 +136,28 @@ def _betting_margin(
 
 
 def _bet(excess: Mapping[str, float], width: float, study: VerdictPlan) -> Bound:
-    """An excess is the difference of two values in a range of this width."""
+    """The range's width: an excess is the difference of two values in it."""
     return betting_bound(
         *_inside(excess, width), low=-width, high=width, confidence=study.confidence, seed=SEED, planned=study.planned
     )
 
 
+def with_runs(bound: Bound, noise: RunNoise | None) -> Bound:
+    """A bound that holds over prompts and runs: each distance from the mean is the root of the sum of two squares."""
+    if noise is None or not noise.error or bound.mean is None:
+        return bound
+    runs, mean = noise.distance(bound.confidence), bound.mean
+    upper, lower = mean + math.hypot(bound.upper - mean, runs), mean - math.hypot(mean - bound.lower, runs)
+    return replace(bound, lower=max(bound.range[0], lower), upper=min(bound.range[1], upper))
+
+
 def _asymptotic_margin(
-    name: str, margin: float, excess: Mapping[str, float], measured: Measured, study: VerdictPlan
+    name: str,
+    margin: float,
+    excess: Mapping[str, float],
+    measured: Measured,
+    study: VerdictPlan,
+    noise: RunNoise | None,
 ) -> Judged:
     if not study.complete:
         return unjudged("margin", name, margin, why_later(study))
@@ -112,9 +166,15 @@ def _asymptotic_margin(
         weights = [[v.weight if (v := measured.candidate[prompt]) else 0.0 for prompt in excess]]
 
     def interval(confidence: float) -> Interval | None:
-        return studentised_intervals(
+        by_prompts = studentised_intervals(
             list(excess), [list(excess.values())], weights=weights, confidence=confidence, seed=SEED
         )[0]
+        ends = (by_prompts.low, by_prompts.estimate, by_prompts.high)
+        if noise is None or None in ends:
+            return by_prompts
+        low, mean, high = (float(end or 0.0) for end in ends)
+        runs = noise.distance((1 + confidence) / 2)
+        return replace(by_prompts, low=mean - math.hypot(mean - low, runs), high=mean + math.hypot(high - mean, runs))
 
     return _bootstrapped("margin", name, margin, interval, study, what="Mean excess")
 
@@ -147,6 +207,6 @@ def _bootstrapped(
 
 
 def _inside(excess: Mapping[str, float], width: float) -> tuple[list[str], list[float]]:
-    """Rounding may carry a mean over controls a hair beyond the range; what lies further out is a wrong column."""
+    """Clip values that rounding has moved slightly beyond the range. Values further out are an error in the column."""
     cut = {p: max(-width, min(width, e)) if abs(e) < width * (1 + 1e-9) else e for p, e in excess.items()}
     return list(cut), list(cut.values())

@@ -1,4 +1,4 @@
-"""Options of engines that differ between two runs: those that can change an output, and what each of them is about."""
+"""Engine options that differ between two runs and can change an output, and the `compares:` kind of each."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from fidelity.store.manifests import RunManifest
 QUANTIZING = frozenset(
     {"quantization", "quantization_config", "load_in_4bit", "load_in_8bit", "gguf_file", "quantization_param_path"}
 )
-"""Options that quantize while loading, or say how a checkpoint is quantized."""
+"""Options that quantize while loading, or describe a checkpoint's quantization."""
 READ_ELSEWHERE = frozenset(
     {
         "attention_backend",
@@ -22,7 +22,7 @@ READ_ELSEWHERE = frozenset(
         "tensor_parallel_size",
     }
 )
-"""Options whose effect is compared by what the engine made of them."""
+"""Options that are compared through the engine's report of their effect."""
 HARMLESS = frozenset(
     {
         "allow_deprecated_quantization",
@@ -52,7 +52,7 @@ HARMLESS = frozenset(
         "uvicorn_log_level",
     }
 )
-"""Options about memory, files and batches: what they change is in the floor, in the prompts, or nowhere."""
+"""Options for memory, files and batches. Their effects are in the floor, in the prompts, or nowhere."""
 ABOUT: dict[str, tuple[Compares, ...]] = {
     "chat_template": ("template", "finetune"),
     "chat_template_content_format": ("template", "finetune"),
@@ -63,12 +63,12 @@ ABOUT: dict[str, tuple[Compares, ...]] = {
     "enable_expert_parallel": ("hardware",),
     "device": ("hardware",),
 }
-"""What some options are about; all others are about the engine or its kernels."""
+"""The kinds of some options; all others concern the engine or its kernels."""
 IN_REQUESTS: tuple[Compares, ...] = ("template", "finetune")
 
 
 def option_differences(baseline: RunManifest, other: RunManifest) -> Iterator[Difference]:
-    """Each option that differs, with what it is about; engines of two kinds have none in common."""
+    """Yield each option that differs, with its kind. Engines of different kinds share no options."""
     engines = configured(baseline), configured(other)
     if engines[0].get("kind") != engines[1].get("kind"):
         return

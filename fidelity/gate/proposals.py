@@ -1,6 +1,6 @@
-"""Limits for a gate that nobody has written yet: from the floor, the number of prompts and a purpose.
+"""Proposing limits for a gate from the floor, the number of prompts and a purpose.
 
-The candidate's own numbers are not looked at: a limit that is fitted to a candidate accepts it whatever it does.
+The candidate's numbers are not used: a limit fitted to a candidate would always accept it.
 """
 
 import math
@@ -19,79 +19,81 @@ from fidelity.stats import Bound, clopper_pearson, prompts_needed, prompts_neede
 Purpose = Literal["strict", "balanced", "lenient"]
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 ROOM: Mapping[Purpose, float] = {"strict": 0.05, "balanced": 0.10, "lenient": 0.20}
-"""Share of the way from the floor to answers that have nothing to do with the prompt, as a mean over prompts."""
+"""The margin as a share of the distance from the floor to the chance level."""
 NO_ROOM = 1e-9
-"""Below this a floor is where other prompts' answers are, but for rounding."""
+"""Below this distance a floor equals the chance level up to rounding."""
 WORST_PROMPTS = 2.0
-"""How many times as much the worst 5 % of prompts may lose."""
+"""The limit on the worst 5 % of prompts, as a multiple of the margin."""
 SHARES: Mapping[Purpose, float] = {"strict": 0.01, "balanced": 0.02, "lenient": 0.05}
-"""Share of prompts that may be newly broken beyond those that break between two runs of the baseline."""
+"""The acceptable share of newly broken prompts, in addition to those that break between two baseline runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A limit and where it comes from."""
+    """A limit and its reasons."""
 
     limit: float | None
-    """None where none makes sense."""
+    """None if no limit makes sense."""
     why: tuple[str, ...]
-    """A sentence each."""
+    """One sentence each."""
     needed: int | None = None
-    """About how many prompts a candidate without drift takes to pass it; None where that isn't known."""
+    """The approximate number of prompts that a candidate without drift needs to pass; None if unknown."""
 
 
 def propose_margin(measured: Measured, purpose: Purpose, *, confidence: float) -> Proposal:
-    """A margin on the mean excess of a column whose range is known."""
+    """Propose a margin on the mean excess of a column with a known range."""
     floor, (low, high) = _floor(measured), measured.column.bounds or (0.0, 1.0)
     level = sum(floor) / len(floor)
-    itself, end, beyond = (high - level, measured.chance, "answers to other prompts")
+    itself, end, beyond = (high - level, measured.chance, "answers to different prompts")
     if measured.column.better == "lower":
-        itself, end, beyond = level - low, high, "the worst there is"
+        itself, end, beyond = level - low, high, "the worst possible value"
     elif end is None:
-        end, beyond = low, "the worst there is"
+        end, beyond = low, "the worst possible value"
     room = abs(end - level)
-    model = f"The model itself: {level:.3f} between two of its runs, {itself:.3f} from equal; {beyond}: {end:.3f}."
+    model = f"Two runs of the model: {level:.3f} ({itself:.3f} from identical); {beyond}: {end:.3f}."
     if (end > level) is (measured.column.better == "higher") or room < NO_ROOM:
-        return Proposal(None, (model, "Two runs of the model are no closer than that, so no margin means anything."))
+        return Proposal(None, (model, "Two runs of the model are no closer than that, so no margin is meaningful."))
     wanted, smallest = ROOM[purpose] * room, smallest_margin(len(floor), high - low, confidence=confidence)
-    why = [model, f"{purpose.capitalize()}: {ROOM[purpose]:.0%} of the way from there, {wanted:.2g}."]
+    why = [model, f"{purpose.capitalize()}: {ROOM[purpose]:.0%} of the distance between them, {wanted:.2g}."]
     limit = float(f"{wanted:.2g}")
     if limit < smallest:
         limit = rounded_up(smallest)
         why.append(
-            f"{len(floor)} prompts can't show less than {smallest:.2g} ({percent(confidence)}), so it is {limit:g}."
+            f"{len(floor)} prompts can't resolve less than {smallest:.2g} (at {percent(confidence)}): {limit:g}."
         )
     if limit >= high - low:
-        return Proposal(None, (model, f"{len(floor)} prompts can show no margin at all."))
+        return Proposal(None, (model, f"{len(floor)} prompts are too few for any margin."))
     width, spread = high - low, _spread(measured)
     still = Bound(0.0, 0.0, 0.0, spread, len(floor), confidence, None, SEED, (-width, width))
     return Proposal(limit, tuple(why), prompts_needed(still, limit) if spread is not None else None)
 
 
 def propose_tail(measured: Measured, purpose: Purpose, *, confidence: float) -> Proposal:
-    """A limit on the excess of the worst 5 % of prompts."""
+    """Propose a limit on the excess of the worst 5 % of prompts."""
     margin = propose_margin(measured, purpose, confidence=confidence)
     width = np.ptp(measured.column.bounds or (0.0, 1.0))
     limit = None if margin.limit is None else float(f"{WORST_PROMPTS * margin.limit:.2g}")
     if limit is None or limit >= width:
         return Proposal(None, margin.why)
-    return Proposal(limit, (f"{WORST_PROMPTS:g} times the margin: the worst prompts may lose so much more.",))
+    return Proposal(
+        limit, (f"{WORST_PROMPTS:g} times the margin, since the worst prompts may lose more than the mean.",)
+    )
 
 
 def propose_share(measured: Measured, purpose: Purpose, *, confidence: float) -> Proposal:
-    """A limit on the share of prompts of which something is newly wrong."""
+    """Propose a limit on the share of prompts with a conflict or a new break."""
     hits = broken_in_any(measured.controls) or {}
     k, n = sum(hits.values()), len(hits)
     if not n:
-        return Proposal(None, ("Nothing of it could be scored in the control.",))
+        return Proposal(None, ("The control could not be scored on it.",))
     wanted, smallest = k / n + SHARES[purpose], clopper_pearson(k, n, confidence=confidence, side="upper")[1]
     why = [f"Between two runs of the model: {k} of {n} prompts. {purpose.capitalize()}: {SHARES[purpose]:.0%} more."]
     limit = float(f"{wanted:.2g}")
     if limit < smallest:
         limit = rounded_up(smallest)
-        why.append(f"{n} prompts can't show less than {smallest:.2g} ({percent(confidence)}), so it is {limit:g}.")
+        why.append(f"{n} prompts can't resolve less than {smallest:.2g} (at {percent(confidence)}): {limit:g}.")
     if limit >= 1:
-        return Proposal(None, (f"{n} prompts can show no share at all.",))
+        return Proposal(None, (f"{n} prompts are too few for any limit.",))
     return Proposal(limit, tuple(why), prompts_needed_for_share(k, n, limit, confidence=confidence))
 
 
@@ -100,9 +102,9 @@ def _floor(measured: Measured) -> list[float]:
 
 
 def _spread(measured: Measured) -> float | None:
-    """Of the excess of a candidate without drift: that between two controls, or with one its own times the root of 2.
+    """Standard deviation of the excess of a candidate without drift, from two controls, or from one times sqrt(2).
 
-    The second is too large where prompts differ in how far the model is from itself. None below two prompts.
+    The latter is too large if prompts differ in their floor. None with fewer than two prompts.
     """
     if len(measured.controls) > 1:
         first, second = measured.controls[:2]

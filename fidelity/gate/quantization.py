@@ -1,4 +1,4 @@
-"""Whether a candidate is the quantized copy that it is taken for, by its options, checkpoint, layers and label."""
+"""Checking that a candidate is quantized as stated, from its options, checkpoint, layers and label."""
 
 import re
 from collections.abc import Collection
@@ -16,26 +16,26 @@ CHANGED: dict[Compares, str] = {
     "kv_cache": "The KV cache's format",
     "finetune": "Fine-tuning",
 }
-"""Comparisons in which equal outputs mean that nothing was changed, with what they are about."""
+"""Kinds of comparison in which equal outputs mean that nothing changed, with their names in messages."""
 BITS = re.compile(r"W(\d+)A(\d+)", re.IGNORECASE)
 WEIGHT_BITS = re.compile(r"(?:INT|FP|NF)[ -]?(\d+)|(?<![A-Z0-9])I?Q(\d)_|(\d+)[ -]?bit|8da(\d+)w", re.IGNORECASE)
 QUANTIZED_WORDS = re.compile(r"AWQ|GPTQ|bitsandbytes|SmoothQuant|\bquantized", re.IGNORECASE)
 FLOAT_WORDS = re.compile(r"(?<![A-Z0-9])(?:BF16|F(?:P|LOAT)?16|F(?:P|LOAT)?32|BFLOAT16)(?![0-9])", re.IGNORECASE)
 FLOAT_NAMES = {"BF": "BF16", "16": "FP16", "32": "FP32"}
 KV_WORDS = re.compile(r"(?:\S+ )?\bKV\b.*", re.IGNORECASE)
-"""The end of a label that is about the KV cache."""
+"""The end of a label that names the KV cache."""
 MOSTLY = re.compile(r"most (?:of the weights )?are \w+")
-"""What a checkpoint's format says of the weights that aren't quantized."""
+"""The clause of a checkpoint's format about unquantized weights."""
 
 
 def asked_to_quantize(manifest: RunManifest) -> bool:
-    """Whether the engine was asked to quantize while loading."""
+    """Whether the engine was configured to quantize while loading."""
     torchao = getattr(manifest.config.engine, "torchao", None)
     return torchao is not None or any(options_of(manifest).get(name) for name in QUANTIZING)
 
 
 def is_quantized(manifest: RunManifest) -> bool | None:
-    """Whether a run was meant to be quantized, by its options, its checkpoint, its label; None where none says."""
+    """Whether a run should be quantized, from its options, checkpoint or label; None if none states it."""
     stored = manifest.checkpoint.format
     if stored is not None and stored.startswith(NOT_KNOWN):
         stored = None
@@ -48,7 +48,7 @@ def is_quantized(manifest: RunManifest) -> bool | None:
 
 
 def real_format(manifest: RunManifest) -> str | None:
-    """The checkpoint's format, what the kernels ran it as, and its KV cache, as far as they are known."""
+    """The checkpoint's format, the format that the kernels ran, and the KV cache, as far as known."""
     stored, ran, cache = manifest.checkpoint.format, manifest.engine.ran_as, kv_cache(manifest)
     formats = [form] if (form := stored or ran) else []
     if stored and ran and (ran_otherwise(stored, ran) or stored.startswith(NOT_KNOWN)):
@@ -60,9 +60,9 @@ def real_format(manifest: RunManifest) -> str | None:
 
 
 def mislabeled(manifest: RunManifest) -> str:
-    """Why a run's label can't be right, with what the run really is; empty where nothing contradicts it.
+    """Why a run's label is wrong, with what actually ran; empty if nothing contradicts it.
 
-    A label that names the checkpoint's format is right, and so is one that names what the kernels ran it as.
+    A label can name the checkpoint's format or the format that the kernels ran.
     """
     claim = _claim(manifest.label)
     if claim is None:
@@ -79,9 +79,9 @@ def mislabeled(manifest: RunManifest) -> str:
 def why_not_engaged(
     candidate: RunManifest, baseline: RunManifest, same: Sameness, declared: Collection[Compares]
 ) -> str:
-    """Why the candidate is not proven to be what is compared; empty where it is, or where that need not be proven.
+    """Why the candidate is not proven to be what is compared; empty if it is, or if no proof is needed.
 
-    What compares engines, kernels or hardware may well have equal weights, and equal outputs are what it hopes for.
+    Comparisons of engines, kernels or hardware can have equal weights and equal outputs.
     """
     subject = next((kind for kind in CHANGED if kind in declared), None)
     if subject is None:
@@ -89,38 +89,38 @@ def why_not_engaged(
     word = CHANGED[subject]
     if subject == "quantization" and is_quantized(candidate) and candidate.engine.quantized_layers == 0:
         too = " Its weights are the baseline's." if _same_weights(baseline, candidate) else ""
-        return f"{word} never engaged: the engine reports no quantized layer.{too}"
+        return f"{word} was not active: the engine reports no quantized layer.{too}"
     if subject != "kv_cache" and _is_the_baseline(candidate, baseline):
         label = f" (labeled {candidate.label!r})" if candidate.label else ""
         return f"The candidate is the baseline: {candidate.name}{label} has its weights, and nothing quantizes them."
     if same.texts and same.token_ids is not False and same.logprobs:
-        return f"{word} never engaged: every text, token id and logprob equals the baseline's."
+        return f"{word} was not active: every text, token id and logprob equals the baseline's."
     if same.texts and same.token_ids is not False and same.logprobs is None:
         what = f"{word[0].lower()}{word[1:]}"
-        return f"Can't tell whether {what} engaged: every text equals the baseline's, and there are no logprobs."
+        return f"Unknown whether {what} was active: every text equals the baseline's, and there are no logprobs."
     return _not_quantized(candidate) if subject == "quantization" else ""
 
 
 def _is_the_baseline(candidate: RunManifest, baseline: RunManifest) -> bool:
-    """Equal weights, and nothing that quantizes them or the KV cache."""
+    """Whether the weights are equal, and nothing quantizes them or the KV cache."""
     caches = kv_cache(candidate), kv_cache(baseline)
     another_cache = None not in caches and caches[0] != caches[1]
     return _same_weights(baseline, candidate) and not asked_to_quantize(candidate) and not another_cache
 
 
 def _not_quantized(candidate: RunManifest) -> str:
-    """Weights that were seen, and that neither the checkpoint nor an option quantizes, are no quantized copy."""
+    """Whether the weights are known, and neither the checkpoint nor an option quantizes them."""
     seen = candidate.checkpoint.bytes and candidate.engine.quantized_layers == 0
     if not seen or is_quantized(candidate) is not False or kv_cache(candidate) not in (None, "as computed"):
         return ""
     return (
         f"The candidate is not quantized: its checkpoint is {candidate.checkpoint.format}, and the engine reports no "
-        f"quantized layer; if it is compared for something else, declare that (compares: finetune, engine, ...)."
+        f"quantized layer; if the comparison is about something else, declare it (compares: finetune, engine, ...)."
     )
 
 
 def _same_weights(baseline: RunManifest, candidate: RunManifest) -> bool:
-    """Whether both checkpoints are known to hold the same weights; older runs know only the hash of the whole."""
+    """Whether both checkpoints are known to have the same weights. Older runs only have a hash of all files."""
     runs = baseline, candidate
     weights: list[object] = [manifest.checkpoint.weights for manifest in runs]
     if None in weights and all(manifest.checkpoint.bytes for manifest in runs):
@@ -129,18 +129,18 @@ def _same_weights(baseline: RunManifest, candidate: RunManifest) -> bool:
 
 
 class _Claim(NamedTuple):
-    """What a format's name says; None where it doesn't."""
+    """A parsed name of a format; None for what it doesn't state."""
 
     quantized: bool
     weights: int | None = None
-    """Bits, like the activations'."""
+    """Bits of the weights; the next field has the activations'."""
     activations: int | None = None
     floats: str | None = None
     """The type of unquantized weights."""
 
 
 def _claim(text: str | None) -> _Claim | None:
-    """What a label or a format says: whether quantized, bits of weights and of activations; None where nothing."""
+    """Parse a label or a format: whether it is quantized, and the bits of weights and activations; None if unknown."""
     words = MOSTLY.sub("", KV_WORDS.sub("", str(text or "")))
     if words.startswith("mixed"):
         return _Claim(quantized=True)
@@ -155,5 +155,5 @@ def _claim(text: str | None) -> _Claim | None:
 
 
 def _agree(claim: _Claim, real: _Claim | None) -> bool:
-    """Whether nothing that both say differs; formats that can't be read contradict nothing."""
+    """Whether two parsed formats agree in everything that both state."""
     return real is None or all(a == b for a, b in zip(claim, real, strict=True) if a is not None and b is not None)

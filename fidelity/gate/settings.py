@@ -1,4 +1,4 @@
-"""gate.yaml: how much drift is acceptable, and how sure the verdict has to be."""
+"""gate.yaml: the limits on drift, and the confidence of the verdict."""
 
 import math
 from collections.abc import Container, Mapping, Sequence
@@ -16,14 +16,14 @@ from fidelity.records import Column
 from fidelity.schema import Settings, nearest
 
 LIMIT_KEYS = ("conflicts", "margins", "tail", "breaks")
-"""The mappings of a gate file from a column, or a check, to its limit."""
+"""The keys of a gate file that map columns or checks to limits."""
 LARGEST_UNBOUNDED_MARGIN = math.log(2**18)
-"""In nats, the unit of all columns without a known range: what a model loses that guesses uniformly among 262,144
+"""In nats, the unit of all columns without a known range: the loss of a model that guesses uniformly among 262,144
 tokens, the largest vocabulary in use. A larger margin would accept a model that has learned nothing."""
 
 
 def _no_percent(value: Any) -> Any:
-    """A share that was written as a percentage, with what to write instead."""
+    """Refuse a share that is written as a percentage, and name the correct number."""
     percent = value.removesuffix("%").strip() if isinstance(value, str) and value.endswith("%") else value
     try:
         share = float(percent) / 100
@@ -47,63 +47,64 @@ Coverages = Annotated[
 MIN_COVERAGE = 0.9
 
 GATEABLE_FORMS = {"first_divergence": "prefix_agreement", "length_ratio": "length_similarity"}
-"""Columns that only describe, and what says the same in a form that can be judged."""
+"""Descriptive columns, and the columns that can be judged instead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """One limit of a gate: a line of its verdict."""
+    """One limit of a gate, which becomes a line of the verdict."""
 
     kind: LineKind
     key: str
-    """Where it is in the gate file: `conflicts`, `margins`, `tail`, `breaks`."""
+    """The key of the gate file: `conflicts`, `margins`, `tail`, `breaks`."""
     name: str
-    """As the gate file has it: a column, or a check."""
+    """The name in the gate file: a column, or a check."""
     column: str
     """The column that is judged."""
     value: float
 
     @property
     def place(self) -> str:
-        """For an error message: `gate: margins.sts`."""
+        """The place for error messages: `gate: margins.sts`."""
         return f"gate: {self.key}.{self.name}"
 
 
 class Gate(Settings):
-    """What a candidate is held to. A limit that isn't named isn't judged."""
+    """The limits for a candidate. Only the columns that are named are judged."""
 
     confidence: Annotated[float, BeforeValidator(_no_percent)] = Field(default=0.95, gt=0.5, lt=1, strict=True)
-    """Of every bound, one-sided; 1 - confidence is how often a candidate at its limit may pass, or fail."""
+    """The one-sided confidence of every bound. A candidate exactly at its limit passes, or fails, with a probability of
+at most 1 - confidence."""
     conflicts: dict[str, Share] = Field(default_factory=dict)
-    """By kind (`number` is the column `conflict_number`): the share of prompts whose answers may conflict."""
+    """The acceptable share of prompts with a conflict, by kind (`number` is the column `conflict_number`)."""
     margins: dict[str, Margin] = Field(default_factory=dict)
-    """By column: the mean excess that is acceptable, in the column's own unit."""
+    """The acceptable mean excess by column, in the column's unit."""
     tail: dict[str, Margin] = Field(default_factory=dict)
-    """By column: the excess of the worst 5 % of prompts that is acceptable; judged from 200 prompts on."""
+    """The acceptable excess of the worst 5 % of prompts by column; judged with 200 or more prompts."""
     breaks: dict[str, Share] = Field(default_factory=dict)
-    """By check (`json` is the column `break_json`): the share of prompts that may be newly broken."""
+    """The acceptable share of newly broken prompts, by check (`json` is the column `break_json`)."""
     min_coverage: Coverages = MIN_COVERAGE
-    """The share of all prompts that a line must have been judged on to pass; by column where they differ (the others
-    are held to 0.9). What has nothing to score on many prompts, such as JSON, takes a smaller one."""
+    """The share of all prompts that a line must cover to pass, as one number or by column (default 0.9). A column that
+    doesn't apply to many prompts, such as JSON, needs a smaller share."""
     max_failed: Annotated[float, BeforeValidator(_no_percent)] = Field(default=0.02, ge=0, lt=1, strict=True)
-    """The share of prompts that may be left without an answer; beyond it the rest says too little."""
+    """The acceptable share of prompts without an answer."""
     primary: str | None = None
-    """The one column whose lines decide, with conflicts, hard breaks and failures; the other lines warn."""
+    """The only deciding column, with conflicts, hard breaks and failures. Other lines warn."""
     compares: Declared = ()
-    """In what candidates are meant to differ from the baseline, beside what their own YAML says: `engine`, or a list;
-    `quantization` if neither says it. Whatever else differs makes a fail inconclusive."""
+    """How candidates are meant to differ from the baseline, besides their own YAML: `engine`, or a list. Default:
+    `quantization`. Any other difference makes a fail inconclusive."""
     worst_floor: Floor | dict[str, Floor] | None = None
-    """The lowest floor that is accepted, of all similarities or by column; without it a floor in the lower half between
-    the chance level and 1 makes a line inconclusive."""
+    """The lowest acceptable floor, for all similarities or by column. Without it, a floor in the lower half between the
+    chance level and 1 makes a line inconclusive."""
     provisional: str | None = None
-    """The run beside which `fidelity gate init` proposed the limits, and which they can't let pass; while it is here,
-    nobody has agreed to them."""
+    """The candidate for which `fidelity gate init` proposed the limits. It can't pass until this key is deleted, which
+    means that you agree to the limits."""
     allow_engine_difference: bool = False
-    """An older way to declare `engine` and `hardware` beside what is compared."""
+    """An older spelling of `compares: [engine, hardware]`."""
 
     @property
     def limits(self) -> tuple[Limit, ...]:
-        """All of its limits on columns, in the order of their lines."""
+        """All limits on columns, in the order of their lines."""
         return (
             *(
                 Limit("conflict", "conflicts", name, conflict_column(name), value)
@@ -115,22 +116,22 @@ class Gate(Settings):
         )
 
     def confidence_of_each(self, candidates: int) -> float:
-        """Of each verdict where several are given together, so that all of them hold at `confidence` (Bonferroni)."""
+        """The confidence of each of several verdicts, so all of them hold at `confidence` (Bonferroni)."""
         return 1 - (1 - self.confidence) / candidates
 
     def worst_floor_of(self, column: str) -> float | None:
-        """The lowest floor that is accepted of a column; None where the gate doesn't say."""
+        """The lowest acceptable floor of a column; None if the gate doesn't set it."""
         return self.worst_floor.get(column) if isinstance(self.worst_floor, dict) else self.worst_floor
 
     def decides(self, kind: LineKind, name: str) -> bool:
-        """Whether a line counts for the verdict; with a `primary` some of them only warn."""
+        """Whether a line counts for the verdict. With a `primary`, other lines only warn."""
         return kind in SHARES or self.primary in (None, name)
 
     @model_validator(mode="after")
     def _must_be_able_to_fail(self) -> Self:
         if not self.limits:
             raise ValueError(
-                "no limit in it, so that everything would pass: name 'conflicts', 'margins', 'tail' or 'breaks'"
+                "contains no limit, so everything would pass; add 'conflicts', 'margins', 'tail' or 'breaks'"
             )
         by_column = self.worst_floor if isinstance(self.worst_floor, dict) else {}
         if unknown := [name for name in by_column if name not in {**self.margins, **self.tail}]:
@@ -142,11 +143,11 @@ class Gate(Settings):
             named = [limit.name for limit in self.limits]
             for name in self.min_coverage:
                 if name not in named:
-                    raise ValueError(f"min_coverage: no line of this gate is on {name!r}{nearest(name, named)}")
+                    raise ValueError(f"min_coverage: this gate has no limit on {name!r}{nearest(name, named)}")
         return self
 
     def coverage_of(self, name: str) -> float:
-        """The `min_coverage` of the lines on a column, or on a kind of `conflicts` or a check of `breaks`."""
+        """The `min_coverage` for a column, a kind of `conflicts` or a check of `breaks`."""
         return self.min_coverage.get(name, MIN_COVERAGE) if isinstance(self.min_coverage, dict) else self.min_coverage
 
 
@@ -154,7 +155,7 @@ def load_gate(path: Path) -> Gate:
     """Read a gate file.
 
     Raises:
-        ConfigError: The file is missing, not YAML, has no limit, an unknown key or a wrong type, with its place.
+        ConfigError: The file is missing, not YAML, or has no limit, an unknown key or a wrong type; names the place.
     """
     try:
         return Gate.model_validate(
@@ -171,17 +172,17 @@ def check_columns(
     unscored: Container[str] = (),
     addable: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Whether everything that the gate names is there to be judged.
+    """Check that every column in the gate exists and can be judged.
 
     Args:
         gate: The gate.
         offered: All columns that are scored, by name.
-        unscored: Columns that exist, and could not be scored on these runs: a line for the verdict, no mistake.
-        addable: Columns that could be scored too, with what has to be done for that.
+        unscored: Columns that exist but could not be scored on these runs. They become lines of the verdict.
+        addable: Columns that could be scored too, with what to do for that.
 
     Raises:
-        ConfigError: A column doesn't exist, isn't scored, or only describes, or a limit is outside its range; each
-            with what to write instead.
+        ConfigError: A column doesn't exist, isn't scored or is descriptive, or a limit is outside its range. The
+            message names what to write instead.
     """
     wrong = [
         f"{limit.place}: {why}"
@@ -193,7 +194,7 @@ def check_columns(
 
 
 def _why_not_judged(limit: Limit, offered: Mapping[str, Column], addable: Mapping[str, str]) -> str:
-    """What is wrong with a limit's column or its value; empty where nothing is."""
+    """The error in a limit's column or value; empty if there is none."""
     judged = [name for name, column in offered.items() if column.better != "neither"]
     column = offered.get(limit.column)
     if column is None and limit.column in addable:
@@ -201,21 +202,21 @@ def _why_not_judged(limit: Limit, offered: Mapping[str, Column], addable: Mappin
     if column is None and limit.kind in SHARES:
         key, full_name = (break_key, break_column) if limit.kind == "break" else (conflict_key, conflict_column)
         checks = [key(name) for name in judged if name == full_name(key(name))]
-        hint = nearest(limit.name, checks) if checks else f"; the metric {limit.key!r} gives them"
-        return f"no column {limit.column!r} among what is scored{hint}"
+        hint = nearest(limit.name, checks) if checks else f"; the metric {limit.key!r} provides these columns"
+        return f"the column {limit.column!r} is not scored{hint}"
     if column is None:
-        return f"no such column among what is scored{nearest(limit.name, judged)}"
+        return f"no such column is scored{nearest(limit.name, judged)}"
     if column.better == "neither":
-        return f"a column that only describes{_gateable_form(limit.name, judged)}"
+        return f"a descriptive column, which can't be judged{_gateable_form(limit.name, judged)}"
     if column.bounds is None and limit.value >= LARGEST_UNBOUNDED_MARGIN:
         return (
-            f"{limit.value:g} can't be exceeded by any model worth judging: one that guesses its tokens loses "
-            f"{LARGEST_UNBOUNDED_MARGIN:.1f} nats at most, so give less"
+            f"{limit.value:g} accepts any model: one that guesses its tokens loses at most "
+            f"{LARGEST_UNBOUNDED_MARGIN:.1f} nats; choose a smaller limit"
         )
     if column.bounds and limit.value >= (width := column.bounds[1] - column.bounds[0]):
         return (
-            f"{limit.value:g} can't be exceeded, so nothing could fail: {limit.column} goes from {column.bounds[0]:g} "
-            f"to {column.bounds[1]:g}, so give less than {width:g}"
+            f"{limit.value:g} can't be exceeded, since {limit.column} is between {column.bounds[0]:g} and "
+            f"{column.bounds[1]:g}; choose a limit below {width:g}"
         )
     return ""
 
@@ -226,7 +227,7 @@ def break_column(key: str) -> str:
 
 
 def break_key(column: str) -> str:
-    """The other way: the gate's key for a column."""
+    """The gate's key for a column (the inverse)."""
     return _without_prefix(column, "break_")
 
 
@@ -236,7 +237,7 @@ def conflict_column(key: str) -> str:
 
 
 def conflict_key(column: str) -> str:
-    """The other way: the gate's key for a column."""
+    """The gate's key for a column (the inverse)."""
     return _without_prefix(column, "conflict_")
 
 
@@ -260,5 +261,5 @@ def _gateable_form(name: str, judged: Sequence[str]) -> str:
         if described in name:
             gateable = name.replace(described, form)
             scored = "" if gateable in judged else ", which is not scored here"
-            return f"; its form that can be judged is {gateable!r}{scored}"
+            return f"; use {gateable!r} instead{scored}"
     return nearest(name, judged)

@@ -1,4 +1,4 @@
-"""Shares of prompts: whose answers conflict, what is newly broken, and what has no answer at all."""
+"""Shares of prompts with a conflict, with a new break, or without an answer."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,26 +10,41 @@ from fidelity.gate.verdict import Line, LineKind
 from fidelity.stats import betting_bound, betting_p_value, clopper_pearson, mcnemar, prompts_needed_for_share
 
 Hits = Mapping[str, bool]
-"""By prompt: whether it is in conflict, broken, or without an answer."""
+"""Whether each prompt has a conflict, is broken, or has no answer, by prompt id."""
 
 
 def judge_share(kind: LineKind, name: str, limit: float, measured: Measured, study: VerdictPlan) -> Judged:
-    """Share of prompts that conflict or are newly broken: exact bounds; to fail it takes more than the control's.
+    """Share of prompts with a conflict or a new break, with exact bounds. A fail needs more than in the control.
 
-    More by McNemar's test. A prompt counts if any of its repeats does. With several controls it counts for them if it
-    does in any of them: never to the candidate's disadvantage.
+    More by McNemar's test, and more than the runs' batches explain (`run_noise`). A prompt counts if any of its repeats
+    does. With several controls it counts for them if it does in any of them: never to the candidate's disadvantage.
     """
     hits = _hits(measured.candidate)
     if not hits:
         return unjudged(kind, name, limit, "no pair could be scored")
     what = "newly broken" if kind == "break" else "in conflict with the baseline"
-    return _judge(kind, name, limit, hits, broken_in_any(measured.controls), study, what=what)
+    judged = _judge(kind, name, limit, hits, broken_in_any(measured.controls), study, what=what)
+    if judged.p_value > 1 - study.confidence or not (why := _why_batches_may_explain(measured, study)):
+        return judged
+    reason = f"{judged.line.reason.removesuffix('.')}, but {why}."
+    return Judged(replace(judged.line, reason=reason))
+
+
+def _why_batches_may_explain(measured: Measured, study: VerdictPlan) -> str:
+    """Why the candidate's share can be that of another baseline run; empty if batches don't explain it."""
+    excess = {prompt: value for prompt, value in measured.excess().items() if value is not None}
+    noise = measured.run_noise(list(excess))
+    if noise is None or (mean := sum(excess.values()) / len(excess)) > noise.distance(study.confidence):
+        return ""
+    moved = f"± {noise.distance(study.confidence):.1%} from batching"
+    return f"not significantly more often than the baseline in other batches: {mean:+.1%}, {moved}"
 
 
 def judge_failed(limit: float, evidence: Evidence, study: VerdictPlan) -> Judged:
-    """Share of prompts without an answer: it passes as counted, since what is missing is missing whatever its cause.
+    """Share of prompts without an answer. It passes by its count, since a missing answer is missing for any reason.
 
-    It fails where the share behind it is surely beyond the limit and the candidate fails more often than the control.
+        It fails if the underlying share exceeds the limit with confidence and the candidate fails more often than the
+    control.
     """
     failed = {prompt: prompt in evidence.failed for prompt in evidence.prompt_ids}
     by_control = {prompt: prompt in evidence.controls_failed for prompt in evidence.prompt_ids}
@@ -42,14 +57,14 @@ def judge_failed(limit: float, evidence: Evidence, study: VerdictPlan) -> Judged
         return Judged(replace(judged.line, outcome="pass", reason=reason, prompts_needed=None))
     if judged.line.lower is not None and judged.line.lower > limit:
         return judged
-    reason = f"{k} of {n} prompts {what}: beyond {limit:.1%}, so the others may not stand for all."
+    reason = f"{k} of {n} prompts {what}: beyond {limit:.1%}, so the others may not be representative."
     return Judged(replace(judged.line, outcome="inconclusive", reason=reason))
 
 
 def _judge(
     kind: LineKind, name: str, limit: float, hits: Hits, control: Hits | None, study: VerdictPlan, *, what: str
 ) -> Judged:
-    """Exact bounds in a study of fixed size; in one that may stop, bets on 0 and 1 that may be looked at any time."""
+    """Exact bounds in a study of fixed size; betting bounds, valid at any time, in one that can stop early."""
     ids, values = list(hits), [float(hit) for hit in hits.values()]
     k, n = sum(hits.values()), len(hits)
     if study.planned is None:
@@ -70,10 +85,12 @@ def _judge(
         p_value = max(_p_of_share(ids, values, limit, study), against)
         bounded = f"at least {lower:.1%} {study.at}: beyond {limit:.1%}"
         if control is None:
-            bounded += ", but no control says how often the baseline does so by itself"
+            bounded += ", but without a control the baseline's own share is unknown"
         elif against > 1 - study.confidence:
             control_hits = sum(control[prompt] for prompt in hits if prompt in control)
-            bounded += f", but not surely more often than the control, with {control_hits} (McNemar, p = {against:.2g})"
+            bounded += (
+                f", but not significantly more often than the control with {control_hits} (McNemar, p = {against:.2g})"
+            )
     line = Line(
         kind=kind,
         name=name,
@@ -90,7 +107,7 @@ def _judge(
 
 
 def _p_of_share(ids: Sequence[str], values: Sequence[float], limit: float, study: VerdictPlan) -> float:
-    """P(as many or more, if the share behind them is the limit)."""
+    """The probability of as many or more if the underlying share is the limit."""
     from scipy.special import betainc
 
     if study.planned is not None:
@@ -100,7 +117,7 @@ def _p_of_share(ids: Sequence[str], values: Sequence[float], limit: float, study
 
 
 def _more_than(control: Hits | None, candidate: Hits, study: VerdictPlan) -> float:
-    """McNemar's p-value; in a study that may stop, that of a bet on whose the break is where only one has one."""
+    """McNemar's p-value; in a study that can stop early, the p-value of a bet on the discordant prompts."""
     if control is None:
         return 1.0
     only = {p: float(hit) for p, hit in candidate.items() if p in control and hit != control[p]}
@@ -115,7 +132,7 @@ def _hits(column: ByPrompt) -> dict[str, bool]:
 
 
 def broken_in_any(controls: Sequence[ByPrompt]) -> dict[str, bool] | None:
-    """Whether a prompt is broken in any of the controls; only those that all of them could be scored on."""
+    """Whether each prompt is broken in any control, for prompts that all controls could be scored on."""
     each = [_hits(control) for control in controls]
     if not each:
         return None

@@ -1,4 +1,4 @@
-"""Metrics: what scores pairs. This file holds the union of those that ship; a YAML `metrics:` list is read as that."""
+"""Metrics score pairs. This file has the union of all metrics, which a YAML `metrics:` list is parsed as."""
 
 from typing import Annotated, get_args
 
@@ -51,7 +51,7 @@ KINDS: tuple[type[Metric], ...] = get_args(get_args(AnyMetric)[0])
 
 
 def every_metric() -> list[Metric]:
-    """One metric of each kind, with its default parameters; one that must be given is its name in capitals."""
+    """One metric of each kind, with default parameters; a required parameter is its name in capitals."""
     return [
         cls(
             **{name: name.upper() for name, field in cls.model_fields.items() if field.is_required() and name != "kind"}
@@ -61,7 +61,7 @@ def every_metric() -> list[Metric]:
 
 
 def metric_of_kind(kind: str) -> Metric:
-    """A metric with its default parameters.
+    """Return a metric with its default parameters.
 
     Raises:
         ConfigError: There is no such kind; the message names the nearest.
@@ -74,14 +74,14 @@ def metric_of_kind(kind: str) -> Metric:
             raise ConfigError(f"there is no metric {kind!r}{nearest(kind, known)}") from None
         missing = ", ".join(str(e["loc"][-1]) for e in error.errors())
         raise ConfigError(
-            f"the metric {kind!r} needs {missing}: give it in the baseline's YAML, "
+            f"the metric {kind!r} needs {missing}: set it in the baseline's YAML, "
             f"metrics: [{{kind: {kind}, {missing}: ...}}]"
         ) from None
     return metric
 
 
 def default_metrics() -> list[Metric]:
-    """What is scored if nothing is asked for: all that needs no more than the STS encoder."""
+    """The default set: all metrics that need no encoder but the one of STS."""
     lexical = [Identical(), PrefixAgreement(), FirstDivergence(), Rouge(), Chrf(), Edit(), Length(), Facts()]
     structural = [Markdown(), Json(), Code(), Counts(), Breaks()]
     return [Conflicts(), *lexical, Thinking(), Diversity(), Sts(), *structural, Tokens()]

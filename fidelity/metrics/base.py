@@ -1,4 +1,4 @@
-"""What a metric is: a frozen set of parameters that turns pairs into columns, and nothing else."""
+"""The base class of metrics: frozen parameters and a pure function from pairs to columns."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -14,56 +14,56 @@ from fidelity.records import Column, Generation, Pair, Prompt
 from fidelity.schema import Settings
 
 Need = Literal["text", "token_ids", "finish_reason", "encoder", "token_scores", "whole_vocabulary"]
-"""`token_scores`: both models' scores of the baseline's tokens; `whole_vocabulary`: of every token there is."""
+"""`token_scores`: both models' scores of the baseline's tokens; `whole_vocabulary`: of the whole vocabulary."""
 
 
 class Metric(Settings, ABC):
-    """A metric's parameters are its fields: they are its YAML, its documentation and its signature."""
+    """A metric. Its fields are its parameters: they define its YAML, its documentation and its signature."""
 
     kind: str
     label: str | None = Field(default=None, pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")
-    """Prefix for the column names (`label.rouge1`), so that a second instance of a kind can stand beside the first."""
+    """Prefix for the column names (`label.rouge1`), so a kind can be used twice."""
 
     @property
     def needs(self) -> frozenset[Need]:
-        """What both runs, or this machine, must have; checked before any model loads. May depend on the parameters."""
+        """What both runs, or this machine, must have. Checked before any model loads. Can depend on the parameters."""
         return frozenset({"text"})
 
     def needs_of(self, column: str) -> frozenset[Need]:
-        """What one of its columns needs besides: where a whole run has none of it, only that column is unscored."""
+        """Additional needs of single columns: if a whole run lacks one, only that column is unscored."""
         return frozenset()
 
     extra: ClassVar[str] = "lexical"
-    """The extra that brings `packages`, where they aren't core dependencies."""
+    """The extra with `packages`, if they aren't core dependencies."""
 
     @property
     def reads_token_scores(self) -> bool:
-        """Whether it reads `Pair.token_scores` in place of the texts."""
+        """Whether it reads `Pair.token_scores` instead of the texts."""
         return bool(self.needs & {"token_scores", "whole_vocabulary"})
 
     @property
     def cost(self) -> Literal["cheap", "moderate", "encoder"]:
-        """Of a pair of 350 words: under a millisecond, some milliseconds, or what the encoder takes for two texts."""
+        """The cost of a pair of 350 words: under a millisecond, several milliseconds, or encoding two texts."""
         return "encoder" if "encoder" in self.needs else "cheap"
 
     @property
     def packages(self) -> tuple[str, ...]:
-        """Distributions whose version changes the numbers; they enter the signature.
+        """Distributions that affect the numbers by their version. They enter the signature.
 
-        A `ClassVar` where they depend on no parameter.
+        A `ClassVar` unless they depend on parameters.
         """
         return ()
 
     @property
     def revision(self) -> int:
-        """Counts up when the numbers change that the same parameters give; enters the signature from 2 on."""
+        """Increases when the same parameters give other numbers than before; in the signature from 2 on."""
         return 1
 
     def require_packages(self) -> None:
-        """See that all of `packages` are installed; nothing is imported.
+        """Check that all `packages` are installed, without importing them.
 
         Raises:
-            MissingPackageError: One is not; the message names the extra that brings it.
+            MissingPackageError: One is missing. The message names its extra.
         """
         for package in self.packages:
             if _version(package) is None:
@@ -71,28 +71,30 @@ class Metric(Settings, ABC):
 
     @abstractmethod
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
-        """One value per pair and column. Pure: no I/O, no state, and any batch split gives the same numbers.
+        """Return one value per pair and column. Pure: no I/O, no state, and any batch split gives the same numbers.
 
-        With no pairs, the columns come back empty, so that their names are known without data.
+        Without pairs the columns are empty, so their names are known without data.
         """
 
     def score_texts(self, baseline: Sequence[str], candidate: Sequence[str]) -> dict[str, Column]:
-        """The metric alone, on two lists of texts: its columns by name, with a value for each pair of texts.
+        """Score two lists of texts: return the columns by name, with a value for each pair of texts.
 
-        The texts at one place of both lists are a pair. A metric that prefers token ids compares the texts
-        instead; one with an encoder opens it, and leaves it open.
+        Texts at the same index are a pair. A metric of token ids compares the texts instead; a metric with an encoder
+        opens it and leaves it open.
 
         Raises:
             ConfigError: The lists have different lengths, or the metric needs more than texts.
             MissingPackageError: A package is missing.
         """
         if len(baseline) != len(candidate):
-            raise ConfigError(f"{len(baseline)} texts and {len(candidate)}: each is compared with the one at its place")
+            raise ConfigError(f"the lists have {len(baseline)} and {len(candidate)} texts; give both the same length")
         metric: Metric | None = self
         while metric and metric.needs - {"text", "encoder"}:
             metric = metric.fallback()
         if metric is None:
-            raise ConfigError(f"the metric {self.kind!r} needs {' and '.join(sorted(self.needs))}, and has only texts")
+            raise ConfigError(
+                f"the metric {self.kind!r} needs {' and '.join(sorted(self.needs))}, which texts alone don't have"
+            )
         metric.require_packages()
         pairs = [
             Pair(Prompt(str(n), ""), Generation(str(n), one), Generation(str(n), other))
@@ -102,26 +104,26 @@ class Metric(Settings, ABC):
         return {self.named(column.name): column for column in ready.fit(pairs).score(pairs)}
 
     def opened(self) -> "Metric":
-        """This metric with all that it takes to score."""
+        """This metric, ready to score."""
         return self
 
     def fallback(self) -> "Metric | None":
-        """The metric to score instead, under its own name, where `needs` can't be met; None where there is none."""
+        """The metric to use instead, under its own name, if `needs` can't be met, or None."""
         return None
 
     def inapplicable(self, pairs: Sequence[Pair]) -> str | None:
-        """Why there is nothing in these pairs that this metric is about; None where there is.
+        """Why this metric doesn't apply to these pairs, or None.
 
-        Unlike a need that isn't met it is said only where a gate names a column of it.
+        Unlike an unmet need, it is only reported if a gate names one of its columns.
         """
         return None
 
     def fit(self, pairs: Sequence[Pair]) -> "Metric":
-        """This metric with what it must measure on the pairs before it scores them; it enters the signature."""
+        """This metric with constants that it measures on the pairs before scoring. They enter the signature."""
         return self
 
     def signature(self) -> str:
-        """All that it takes to reproduce the numbers: `rouge|tokenizer:unicode|rapidfuzz:3.14.6|v:0.1.0`."""
+        """Everything needed to reproduce the numbers: `rouge|tokenizer:unicode|rapidfuzz:3.14.6|v:0.1.0`."""
         fields = {name: getattr(self, name) for name in type(self).model_fields if name not in {"kind", "label"}}
         parts = [self.kind, *(f"{name}:{value}" for name, value in fields.items())]
         parts += [f"rev:{self.revision}"] if self.revision > 1 else []
@@ -129,7 +131,7 @@ class Metric(Settings, ABC):
         return "|".join([*parts, f"v:{__version__}"])
 
     def named(self, column: str) -> str:
-        """The column's full name: with the label before it where there is one."""
+        """The column's full name, with the label if there is one."""
         return f"{self.label}.{column}" if self.label else column
 
 
@@ -141,7 +143,7 @@ def _version(package: str) -> str | None:
 
 
 class EncoderMetric(Metric):
-    """A metric that reads the texts through an encoder. It opens nothing itself: the pipeline binds one to it."""
+    """A metric that encodes texts. It doesn't open its encoder; the pipeline binds one to it."""
 
     extra: ClassVar[str] = "semantic"
     packages: ClassVar[tuple[str, ...]] = ("sentence-transformers",)
@@ -176,5 +178,5 @@ class EncoderMetric(Metric):
     @property
     def bound(self) -> Encoder:
         if self._bound is None:
-            raise FidelityError(f"the metric {self.kind!r} was asked to score before an encoder was bound to it")
+            raise FidelityError(f"the metric {self.kind!r} has no encoder bound to it")
         return self._bound

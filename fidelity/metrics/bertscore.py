@@ -1,4 +1,4 @@
-"""BERTScore: how much of each text's tokens is found in the other, as nearness of their vectors in context."""
+"""BERTScore: how well the tokens of two texts match, by the cosine of their contextual vectors."""
 
 import random
 from collections import deque
@@ -17,7 +17,7 @@ from fidelity.metrics.vectors import UNREADABLE, best_matches, harmonic_mean, wi
 from fidelity.records import Column, Pair, Side
 
 WINDOW = 120_000
-"""Characters whose token vectors are held at once: 30,000 tokens of English, 120 MiB with roberta-large."""
+"""Characters to hold in memory as token vectors: 30,000 tokens of English, 120 MiB with roberta-large."""
 
 LAYERS = {
     "roberta-large": 17,
@@ -48,7 +48,7 @@ LAYERS = {
     "longformer-base-4096": 7,
     "longformer-large-4096": 14,
 }
-"""The layer that the bert-score package takes, tuned there on WMT16 judgements, by model name without the owner."""
+"""The layer that the bert-score package uses, tuned on WMT16 judgments, by model name without the owner."""
 
 
 class BertScores(NamedTuple):
@@ -67,18 +67,18 @@ class BertScore(EncoderMetric):
     """BERTScore (Zhang et al. 2020) without idf: precision over the candidate's tokens, recall over the baseline's, F1.
 
     Each token counts with its highest cosine among the other text's tokens. In [0, 1], 1 = identical; identical texts
-    give exactly 1, two empty ones too, one empty gives 0. Negative numbers, which rescaling brings and the bert-score
-    package reports, are 0 here. On texts that the encoder reads at once it is that package's number. A longer text is
-    read whole, in windows that overlap. None where the encoder can't read a text: more than half of its characters are
-    outside its vocabulary. Not rescaled, it lives between 0.85 and 0.95 with roberta-large, whatever the texts.
+    give exactly 1, two empty ones too, one empty gives 0. Negative numbers, which rescaling can give and the bert-score
+    package reports, are 0 here. On texts within the encoder's limit it equals that package's number. A longer text is
+    read as a whole, in overlapping windows. None if the encoder can't read a text: more than half of its characters are
+    outside its vocabulary. Without rescaling most values are between 0.85 and 0.95 with roberta-large.
     """
 
     kind: Literal["bertscore"] = "bertscore"
     encoder: str = "FacebookAI/roberta-large"
     layer: int = Field(default=17, ge=0)
-    """How many of the encoder's layers are used; by default as many as the bert-score package uses of that encoder."""
+    """The number of encoder layers to use. Default: as the bert-score package does for that encoder."""
     overlap: int = Field(default=128, ge=0)
-    """Tokens that neighbouring windows of a long text share; each is taken from where it has more context around it."""
+    """Tokens that adjacent windows of a long text share; each is read in the window with more context around it."""
     rescale: tuple[Constant, Constant, Constant] | Literal["fit"] | None = None
     """What unrelated texts score in precision, recall and F1: a score s becomes (s - constant) / (1 - constant), which
     is 0 for them. "fit" measures the three on shuffled baselines first."""
@@ -90,12 +90,12 @@ class BertScore(EncoderMetric):
             return data
         name = str(data["encoder"]).rpartition("/")[2]
         if name not in LAYERS:
-            message = f"say which layer of {name} to use; one at two thirds of its depth is usual"
+            message = f"set 'layer', the layer of {name} to use; two thirds of its depth is common"
             raise PydanticCustomError("layer", "{message}", {"message": message})
         return {**data, "layer": LAYERS[name]}
 
     def fit(self, pairs: Sequence[Pair]) -> Self:
-        """With `rescale: fit`, a copy that holds the constants: the mean scores of up to 200 shuffled baselines.
+        """With `rescale: fit`, a copy with the constants: the mean scores of up to 200 shuffled baselines.
 
         Each baseline is scored against the next in a fixed shuffled order, so the constants depend on the baseline's
         run alone. They are rounded to six digits, since they enter the signature.
@@ -109,14 +109,14 @@ class BertScore(EncoderMetric):
         scored = raw._scores(list(zip(texts, texts[1:] + texts[:1], strict=True)))
         scores = [score for score in scored if isinstance(score, BertScores) and score.f1 < 1]
         if not scores:
-            raise FidelityError("bertscore: rescale: fit needs two different baselines; give the constants instead")
+            raise FidelityError("bertscore: rescale: fit needs two different baseline texts; set the constants instead")
         constants = tuple(round(float(np.mean(values)), 6) for values in zip(*scores, strict=True))
         return self.model_copy(update={"rescale": constants})
 
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
         """See `Metric.score`. Give all candidates' pairs in one call: each distinct text is then encoded once."""
         if self.rescale == "fit" and pairs:
-            raise FidelityError("bertscore: rescale: fit was not fitted before it was asked to score")
+            raise FidelityError("bertscore: rescale: fit must be fitted before scoring")
         scores = self._scores([(p.baseline.text, p.candidate.text) for p in pairs]) if pairs else []
         rescaled = [self._rescaled(score) for score in scores]
         return [
@@ -141,7 +141,7 @@ class BertScore(EncoderMetric):
 
 
 def _portions(both: set[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
-    """The pairs in portions whose texts fit into the window."""
+    """The pairs in batches that fit in memory."""
     portion: list[tuple[str, str]] = []
     texts: set[str] = set()
     size = 0
@@ -157,9 +157,9 @@ def _portions(both: set[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
 
 
 def _neighbours_first(both: set[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    """All pairs of a text, then those of a text that it met, so that vectors are used again while they are at hand.
+    """Order the pairs so that pairs with a common text are close together and vectors are reused.
 
-    A baseline meets the candidates, and by way of the low anchors each candidate meets another prompt's baseline.
+    A baseline is in pairs with the candidates, and for the chance level each candidate with another prompt's baseline.
     """
     pairs_of: dict[str, list[tuple[str, str]]] = {}
     for pair in sorted(both):

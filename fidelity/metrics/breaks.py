@@ -1,4 +1,4 @@
-"""Hard breaks: what was whole in the baseline and is broken in the candidate."""
+"""Hard breaks: outputs that are unusable in the candidate and not in the baseline."""
 
 from collections.abc import Callable, Sequence
 from typing import ClassVar, Literal
@@ -14,7 +14,7 @@ from fidelity.text.refusals import refuses
 Check = Literal["empty", "length", "loop", "json", "language", "refusal_appeared", "refusal_vanished"]
 CHECKS: tuple[Check, ...] = ("empty", "length", "loop", "json", "language", "refusal_appeared", "refusal_vanished")
 CHECKS_OF_CORE: tuple[Check, ...] = ("empty", "length", "loop", "refusal_appeared", "refusal_vanished")
-"""Those that need no package of the extra `structure`."""
+"""The checks that need no package of the extra `structure`."""
 PACKAGES: dict[Check, tuple[str, ...]] = {
     "loop": ("regex",),
     "json": ("markdown-it-py", "PyYAML"),
@@ -27,25 +27,25 @@ PACKAGES: dict[Check, tuple[str, ...]] = {
 class Breaks(Metric):
     """One column per check, 1 where the candidate is newly broken, else 0; lower is better, the mean is a share.
 
-    0 also where the check can't apply: a baseline that is broken itself can't break. Identical texts give 0.
+    0 also if the check can't apply, because the baseline is broken itself. Identical texts give 0.
 
-    - `break_empty`: the candidate is white space only, the baseline isn't.
-    - `break_length`: the candidate was cut off by the token limit, the baseline wasn't. None where an engine gave no
-      reason why it stopped.
+    - `break_empty`: the candidate is only white space, the baseline isn't.
+    - `break_length`: the candidate was cut off by the token limit, the baseline wasn't. None if an engine gave no
+      finish reason.
     - `break_loop`: the candidate ends in a phrase that repeats at least 3 times over at least 50 words, or in endless
       white space or one endless word, see `loops`.
     - `break_json`: a document of the baseline's that parses as JSON or YAML has no counterpart that does (`json`).
     - `break_language`: the candidate is in another language, switches to one or ends in one, or has letters of a script
       that neither baseline nor prompt has (`languages`, `scripts`).
-    - `break_refusal_appeared`, `break_refusal_vanished`: only one of the two begins by declining, told by patterns in
-      thirteen languages (`refusals`). An empty candidate refuses nothing, so that no refusal vanishes.
+    - `break_refusal_appeared`, `break_refusal_vanished`: only one of the two starts with a refusal, by patterns in
+      thirteen languages (`refusals`). For an empty candidate no refusal vanishes.
 
-    `break_json` and `break_language` are None where a text is longer than 500,000 characters.
+    `break_json` and `break_language` are None if a text is longer than 500,000 characters.
     """
 
     kind: Literal["breaks"] = "breaks"
     checks: tuple[Check, ...] = CHECKS
-    """Which columns to give. All but `json` and `language` work without the extra `structure`."""
+    """The columns. All but `json` and `language` work without the extra `structure`."""
 
     extra: ClassVar[str] = "structure"
     revision: ClassVar[int] = 2
@@ -108,7 +108,7 @@ def _refusal_vanished(pair: Pair) -> bool:
 
 
 def _newly(broken: Callable[[str], bool], pair: Pair) -> bool:
-    """Broken in the candidate, and not in the baseline, which is only looked at if need be."""
+    """Whether it is broken in the candidate and not in the baseline, which is only checked if necessary."""
     return broken(pair.candidate.text) and not broken(pair.baseline.text)
 
 

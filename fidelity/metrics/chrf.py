@@ -1,4 +1,4 @@
-"""chrF: F-score of the characters' n-grams, the field's measure for languages where words are a poor unit."""
+"""chrF: F-score of character n-grams, for languages where words are a poor unit."""
 
 from collections.abc import Sequence
 from typing import ClassVar, Literal
@@ -14,7 +14,7 @@ class Chrf(Metric):
     """chrF (Popović 2015) and chrF++ (2017), sentence by sentence, as sacrebleu computes them, divided by 100.
 
     `chrf` is over n-grams of 1 to 6 characters without white space; `chrf++` adds words and word pairs. In [0, 1],
-    1 = identical. Recall (of the baseline, its reference) counts twice as much as precision, so that both are not
+    1 = identical. Recall (of the baseline, its reference) counts twice as much as precision, so both are not
     symmetric. Case-sensitive. Two texts without a character give 1, one without gives 0.
     """
 
@@ -32,7 +32,7 @@ class Chrf(Metric):
             baseline, candidate = pair.baseline.text, pair.candidate.text
             if not baseline.strip() and not candidate.strip():
                 return 1.0, 1.0
-            # sacrebleu's two steps of sentence_score, so that the n-grams of characters are counted once for both.
+            # sacrebleu's two steps of sentence_score, so the n-grams of characters are counted once for both.
             (counts,) = plus._extract_corpus_statistics([candidate], [[baseline]])
             without_words = counts[: 3 * CHARACTER_ORDER]
             return (

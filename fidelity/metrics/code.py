@@ -1,4 +1,4 @@
-"""Code: whether the code in fences still parses, and how much of its syntax tree is kept."""
+"""Code: whether fenced code still parses, and the similarity of its syntax trees."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -21,7 +21,7 @@ MAX_CODE = 32_000
 
 
 class Code(Metric):
-    """`code_parses` and `code`: what becomes of the fenced code in languages that a tree-sitter grammar is there for.
+    """`code_parses` and `code`: fenced code in the languages with a tree-sitter grammar.
 
     `code_parses` is the share of the baseline's error-free blocks whose counterpart in the candidate (of the same
     language, and alike) is error-free too: no ERROR and no MISSING node. None where the baseline has no error-free
@@ -31,7 +31,7 @@ class Code(Metric):
     [0, 1], symmetric. Nodes are the grammar's named ones, with their operator. Comments, names and literal values don't
     count: the same program with other names gives 1. Code on one side only gives 0; None where neither side has any.
 
-    Read are fences whose label names one of Python, JavaScript, TypeScript, Java, C, C++, Go, Rust, Bash, SQL and HTML;
+    Read are fences with a label for one of Python, JavaScript, TypeScript, Java, C, C++, Go, Rust, Bash, SQL and HTML;
     those without a label, as their counterpart or as what they look like; and bare code in a text without any fence,
     where it parses (`code_blocks`). Both are None where a text has more than 500,000 characters, or more than 32,000 of
     them are code in those languages.
@@ -40,7 +40,7 @@ class Code(Metric):
     kind: Literal["code"] = "code"
     exact_nodes: int = Field(default=50, ge=0)
     """Up to so many differing nodes a side (the product counts) the distance is exact. Beyond, it is the edit distance
-    of the labels in pre-order or post-order, the larger: a lower bound, so that the similarity is never too low."""
+    of the labels in pre-order or post-order, the larger: a lower bound, so the similarity is never too low."""
 
     extra: ClassVar[str] = "structure"
     packages: ClassVar[tuple[str, ...]] = (
@@ -74,7 +74,7 @@ class Code(Metric):
 
 
 def _too_much(a: Sequence[CodeBlock], b: Sequence[CodeBlock]) -> Side | None:
-    """Whose code is more than what is read in a bounded time; "pair" where there is none at all."""
+    """The side with code beyond the limits; "pair" if there is no code."""
     if not (a or b):
         return "pair"
     sizes = [sum(len(block.code) for block in blocks) for blocks in (a, b)]
@@ -95,7 +95,7 @@ def _share_that_parses(
 
 
 def _nodes(block: CodeBlock, tree: "Tree | None") -> Iterator[tuple[int, str]]:
-    """Depth and label of the block and of each named node that is no comment, in pre-order."""
+    """Depth and label of the block and of each named node except comments, in pre-order."""
     yield 0, block.language
     if tree is None:
         yield 1, "ERROR"

@@ -1,4 +1,4 @@
-"""Conflicts: whether baseline and candidate state what can't both be true. Averages of similarities are blind to it."""
+"""Conflicts: statements of baseline and candidate that can't both be true, which mean similarities don't show."""
 
 from collections.abc import Sequence
 from typing import ClassVar, Literal
@@ -14,10 +14,10 @@ class Conflicts(Metric):
     """Whether the candidate contradicts the baseline in something that can be checked, by kind.
 
     Sentences, list items, table rows, statements of code and JSON values of both texts are aligned; only what is
-    aligned is compared. 0 or 1 per prompt and kind, lower is better, so that the mean is a share of prompts:
+    aligned is compared. 0 or 1 per prompt and kind, lower is better, so the mean is a share of prompts:
 
     - `conflict_number`: a number, date, time, sign, relation or unit differs, or numbers changed places.
-    - `conflict_negation`: only one side denies (`not`, `n't`, `never`, `without`, ...).
+    - `conflict_negation`: only one side has a negation (`not`, `n't`, `never`, `without`, ...).
     - `conflict_direction`: a word's antonym is in its place (`increase`, `decrease`).
     - `conflict_name`: another name, identifier, path or URL, or names that changed places.
     - `conflict_json`: another value at the same path of JSON or YAML.
@@ -36,9 +36,9 @@ class Conflicts(Metric):
 
     kind: Literal["conflicts"] = "conflicts"
     min_aligned: float = 0.2
-    """Share of the baseline's units below which a pair is unscored."""
+    """Pairs with a smaller aligned share of the baseline's units are unscored."""
     antonyms: tuple[tuple[str, str], ...] = ()
-    """Pairs of words to add to the list of the texts' language: `[[bullish, bearish]]`."""
+    """Antonyms to add to the list of the texts' language: `[[bullish, bearish]]`."""
 
     packages: ClassVar[tuple[str, ...]] = (
         "rapidfuzz",
@@ -71,7 +71,7 @@ class Conflicts(Metric):
         return [*columns, *(Column.of(name, values, better=better[name]) for name, values in shares.items())]
 
     def compare(self, pair: Pair) -> TextComparison | Side:
-        """What the columns are counted from, with the place of each conflict, or whose text is too long."""
+        """The conflicts of a pair with their positions, or the side with a too long text."""
         texts = pair.baseline.text, pair.candidate.text
         return too_long(*texts) or compare_texts(*texts, antonyms=self.antonyms)
 

@@ -14,7 +14,7 @@ class Counts(Metric):
     """`sentence_similarity` and `item_similarity`: the smaller count / the larger one. In [0, 1], symmetric.
 
     Sentences end with the stops of any script (. ! ? 。 । ؟ ...), and with a paragraph, heading or list item; code and
-    tables hold none. Thai writes no stops, so that a paragraph of it is one sentence. Items are those of Markdown
+    tables hold none. Thai writes no stops, so a paragraph of it is one sentence. Items are those of Markdown
     lists, nested ones too. None where neither text has one, and where a text is longer than 500,000 characters.
     """
 
@@ -37,7 +37,7 @@ class Counts(Metric):
 
 
 def _counts(text: str) -> tuple[int, int] | None:
-    """Sentences and list items; None for a text that is too long to be read."""
+    """The numbers of sentences and list items; None for a text beyond the length limit."""
     if len(text) > MAX_CHARACTERS:
         return None
     sentences = items = 0
@@ -51,7 +51,7 @@ def _counts(text: str) -> tuple[int, int] | None:
 
 
 def _sentences(paragraph: str) -> Iterator[str]:
-    """A paragraph's sentences, its line breaks being spaces; what has no letter and no digit is none."""
+    """A paragraph's sentences, with line breaks as spaces, without sentences that have no letter or digit."""
     return (s for s in split_sentences(paragraph.replace("\n", " ")) if re.search(r"\w", s))
 
 

@@ -1,4 +1,4 @@
-"""Diversity: how different a run's own answers to one prompt are, and whether the candidate's are as different."""
+"""Diversity: how different a run's answers to one prompt are, in candidate and baseline."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -16,15 +16,15 @@ Texts = tuple[str, ...]
 class Diversity(Metric):
     """The mean distance between two of a run's answers to one prompt: 1 - edit similarity of their words (`edit`).
 
-    Needs several repeats, which sampling above temperature 0 gives. In [0, 1]; 0 is a run that always says the same.
+    Needs several repeats (a temperature above 0). In [0, 1]; 0 if all answers of a run are equal.
 
-    - `diversity`: the candidate's own; it describes.
-    - `diversity_similarity`: 1 - |baseline's - candidate's|: symmetric, 1 where both are as diverse, whatever they say.
+    - `diversity`: the candidate's diversity; descriptive.
+    - `diversity_similarity`: 1 - |baseline's - candidate's|: symmetric, 1 if both are equally diverse.
     - `diversity_loss`: baseline's - candidate's, in [-1, 1], lower is better: positive where the candidate is less
-      diverse. What chance does to a prompt cancels out in its mean, so that a margin on it takes far fewer prompts.
+      diverse. What chance does to a prompt cancels out in its mean, so a margin on it takes far fewer prompts.
 
-    These are numbers of a prompt, the same for all of its pairs: each pair brings along what both runs said in the
-    prompt's other pairs, so that its value doesn't depend on which pairs are scored together. None with fewer than two.
+    These are numbers of a prompt, equal for all of its pairs: each pair includes the answers of both runs in the
+    prompt's other pairs, so its value doesn't depend on which pairs are scored together. None with fewer than two.
     """
 
     kind: Literal["diversity"] = "diversity"
@@ -34,10 +34,10 @@ class Diversity(Metric):
 
     def inapplicable(self, pairs: Sequence[Pair]) -> str | None:
         several = any(len(pair.candidates) > 1 for pair in pairs)
-        return None if several else "there is one answer to each prompt (sampling: repeats)"
+        return None if several else "there is only one answer to each prompt (see sampling: repeats)"
 
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
-        distance = lru_cache(maxsize=64)(_mean_distance)  # the pairs of a prompt ask for the same
+        distance = lru_cache(maxsize=64)(_mean_distance)  # all pairs of a prompt need the same number
         sides = [(distance(_texts(pair.baselines)), distance(_texts(pair.candidates))) for pair in pairs]
         differences = [_difference(*own) for own in sides]
         return [

@@ -1,4 +1,4 @@
-"""Edit similarity: how much of the text stays when the baseline is edited into the candidate."""
+"""Edit similarity: the share of the text that is unchanged when the baseline is edited into the candidate."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -19,14 +19,14 @@ class Edit(Metric):
     as they are; words, numbers and punctuation marks are normalized and case-folded (see `words`). Two texts without
     any unit give 1, one without gives 0.
 
-    With `profile`, `edit_words[decile=1]` to `[decile=10]` say where along the baseline it was edited: of the steps of
-    the alignment that lie in that tenth of the baseline's words, the share that keeps a word. An insertion lies where
-    the next baseline word is, or in the last tenth. None in a tenth without a baseline word: it has fewer than ten.
+    With `profile`, `edit_words[decile=1]` to `[decile=10]` show where the baseline was edited: the share of unchanged
+    words among the steps of the alignment in that tenth of the baseline's words. An insertion counts at the next
+    baseline word, or in the last tenth. None in a tenth without a baseline word (with fewer than ten words).
     """
 
     kind: Literal["edit"] = "edit"
     profile: bool = False
-    """Whether the ten columns along the output come too."""
+    """Whether to add the ten columns along the output."""
 
     packages: ClassVar[tuple[str, ...]] = ("rapidfuzz", "regex")
     revision: ClassVar[int] = 2
@@ -43,7 +43,7 @@ class Edit(Metric):
 
 
 def numbered(baseline: str, candidate: str) -> tuple[list[int], list[int]]:
-    """The words as numbers: strings in a list would be compared by their hash, which changes from run to run."""
+    """The words as numbers, since strings would be compared by their hash, which changes between processes."""
     vocabulary: dict[str, int] = {}
     baseline_ids, candidate_ids = (
         [vocabulary.setdefault(word, len(vocabulary)) for word in words(text)] for text in (baseline, candidate)
@@ -73,5 +73,5 @@ def _profile(baseline: list[int], candidate: list[int]) -> list[float | Side]:
 
 
 def _decile(position: int, length: int) -> int:
-    """The decile of the position; of the last one where it is the end."""
+    """The decile of a position; at the end, the last decile."""
     return min(position, length - 1) * DECILES // length if length else 0

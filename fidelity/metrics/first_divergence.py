@@ -1,4 +1,4 @@
-"""First divergence: the position at which two generations part."""
+"""First divergence: the first position at which two generations differ."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -9,13 +9,12 @@ from fidelity.text.units import Units, first_difference, units
 
 
 class FirstDivergence(UnitMetric):
-    """Position, from 0, of the first token that differs; over pairs, the median.
+    """Position, from 0, of the first differing token; over pairs, the median.
 
-    A pair that never parts counts with its whole length, at which it was last seen together: left out, the median would
-    be taken over the worst pairs only and would fall as more pairs agree. A generation that is the start of the other
-    parts at its end. None where a side has no token ids; `unit: characters` compares the texts instead, under the name
-    `first_divergence_chars`. It grows with the length of the outputs, so it describes and doesn't judge:
-    `prefix_agreement` is its gateable form.
+    A pair that never diverges counts with its whole length. Without these pairs the median would be over the worst
+    pairs only, and would fall as more pairs agree. A generation that is a prefix of the other diverges at its end. None
+    if a side has no token ids; `unit: characters` compares the texts instead, under the name `first_divergence_chars`.
+    It grows with the length of the outputs, so it is descriptive; use `prefix_agreement` in a gate.
     """
 
     kind: Literal["first_divergence"] = "first_divergence"

@@ -1,4 +1,4 @@
-"""Identical: whether the candidate said exactly what the baseline said."""
+"""Identical: whether the candidate's text equals the baseline's."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -8,7 +8,7 @@ from fidelity.records import Column, Pair
 
 
 class Identical(Metric):
-    """1.0 where the two texts are equal, code point by code point, else 0.0; the mean is the share of equal pairs.
+    """1.0 if both texts are equal, code point by code point, else 0.0; the mean is the share of equal pairs.
 
     Texts, not token ids: two tokenizations of one text are identical to a reader. Two empty texts give 1.
     """

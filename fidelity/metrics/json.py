@@ -1,4 +1,4 @@
-"""JSON (and YAML): whether it still parses, and whether its keys, types and values are those of the baseline."""
+"""JSON (and YAML): whether it still parses, and whether its keys, types and values equal the baseline's."""
 
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
@@ -22,7 +22,7 @@ class Json(Metric):
     share one path, `items[].name`. `json_types` is the same of paths with types (object, array, string, number,
     boolean, null). `json_values` is the F1 of the longest common subsequence of the leaves, each with its path, where
     elements have an order and members have none. All in [0, 1] and symmetric; 1 and 1.0 are equal. A document on one
-    side only, or one that doesn't parse, has no paths: nothing of its partner is kept. None where nothing parses.
+    side only, or one that doesn't parse, has no paths, so its counterpart scores 0. None if nothing parses.
 
     JSON is RFC 8259's, without NaN and Infinity. Taken as not parsing is what is nested deeper than 100 levels, and
     YAML of more than 100,000 characters, or of as many nodes once its aliases are written out. Texts of more than
@@ -63,7 +63,7 @@ def _compare(baseline: str, candidate: str) -> Similarities:
     parses: float | Side = "pair" if share is None else share
     numbers: dict[Hashable, int] = {}
     nodes, others = (list(_nodes([pair[side] for pair in pairs], numbers)) for side in (0, 1))
-    if not (nodes or others):  # {} or [] and nothing else
+    if not (nodes or others):  # only {} or []
         same = float(all(_root_type(own) == _root_type(other) for own, other in pairs))
         return Similarities(parses, same, same, same)
     leaves, other_leaves = ([n.leaf for n in side if n.leaf is not None] for side in (nodes, others))
@@ -89,7 +89,7 @@ class JsonNode(NamedTuple):
     path: int
     type: str
     leaf: int | None
-    """None for a container that holds something."""
+    """The leaf of a value; None for a container that isn't empty."""
 
 
 def _nodes(side: Sequence[Document | None], numbers: dict[Hashable, int]) -> Iterator[JsonNode]:
@@ -99,7 +99,7 @@ def _nodes(side: Sequence[Document | None], numbers: dict[Hashable, int]) -> Ite
         return numbers.setdefault(key, len(numbers))
 
     def below(value: DocumentValue, path: int) -> list[tuple[int, DocumentValue]]:
-        """What is in a value, with its paths; the last first."""
+        """The members and elements of a value with their paths, in reverse order."""
         return [(number((path, key)), child) for key, child in reversed(_children(value))]
 
     for place, document in enumerate(side):

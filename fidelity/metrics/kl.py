@@ -14,20 +14,20 @@ QUANTILES = (0.5, 0.9, 0.99, 0.999)
 
 
 class Kl(Metric):
-    """KL(baseline || candidate) in nats at the tokens of the baseline's answers, which both models have read.
+    """KL(baseline || candidate) in nats at the tokens of the baseline's answers, which both models have scored.
 
-    Exact: over the whole vocabulary, so it takes runs of a baseline whose YAML says `kl: {exact: true}`, and has values
-    for the first prompts alone. `kl` is the mean over tokens, weighted by tokens; `kl[q=0.5]` to `kl[q=0.999]` are its
-    quantiles within an answer (linear between neighbours). `ear_exact` is the expected acceptance rate without the gap
-    that `ear` has (see `tokens`). 0 where both distributions are the same; there is no upper
-    limit, and None where a token is possible to the baseline and impossible to the candidate.
+    Exact: over the whole vocabulary. It needs runs of a baseline with `kl: {exact: true}` in its YAML, and has values
+    only for the first prompts. `kl` is the mean over tokens, weighted by tokens; `kl[q=0.5]` to `kl[q=0.999]` are its
+    quantiles within an answer (linear interpolation). `ear_exact` is the exact expected acceptance rate, of which `ear`
+    is a lower bound (see `tokens`). 0 if both distributions are equal; there is no upper limit, and None if a token is
+    possible in the baseline and impossible in the candidate.
     """
 
     kind: Literal["kl"] = "kl"
     ignore_below: float | None = None
-    """Tokens whose log-probability in the baseline is not above it are left out; llama.cpp has -16."""
+    """Ignore tokens with a log-probability in the baseline of at most this; llama.cpp uses -16."""
     profile: bool = False
-    """Whether `kl` comes by tenths of the answer and of the baseline's confidence too, as in `tokens`."""
+    """Whether to add `kl` by tenths of the answer and of the baseline's confidence, as in `tokens`."""
 
     @property
     def needs(self) -> frozenset[Need]:

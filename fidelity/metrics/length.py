@@ -1,4 +1,4 @@
-"""Length: whether the candidate talks more, or less, than the baseline."""
+"""Length: the candidate's length relative to the baseline's."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -11,8 +11,8 @@ from fidelity.text.units import Units, units
 class Length(UnitMetric):
     """Two columns: `length_ratio`, candidate tokens / baseline tokens, and `length_similarity`, shorter / longer.
 
-    The ratio is weighted with the baseline's tokens, so that its mean is all candidate tokens over all baseline tokens;
-    above 1 the candidate talks more. It describes; the similarity, in [0, 1] and symmetric, can be gated. An empty
+    The ratio is weighted with the baseline's tokens, so its mean is all candidate tokens over all baseline tokens;
+    above 1 the candidate is longer. It is descriptive; use the similarity (in [0, 1], symmetric) in a gate. An empty
     baseline has no ratio (None); two empty generations have the similarity 1. Tokens are the engine's own; `unit:
     characters` counts code points of the text, under `length_ratio_chars` and `length_similarity_chars`.
     """

@@ -1,4 +1,4 @@
-"""Markdown: whether headings, lists, tables, code blocks and quotes are still where the baseline has them."""
+"""Markdown: the similarity of the block structure (headings, lists, tables, code blocks, quotes)."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -18,17 +18,17 @@ class Markdown(Metric):
     """1 - tree edit distance / nodes of the larger document, both read as trees of blocks. In [0, 1], symmetric.
 
     Nodes are headings with their level, lists (ordered or not) and items, tables, rows and cells, quotes, code blocks
-    with their language, rules, HTML blocks and paragraphs; an item's first paragraph is the item itself, so that blank
+    with their language, rules, HTML blocks and paragraphs; an item's first paragraph is the item itself, so blank
     lines between items don't count. Words don't count. What is deleted, inserted or relabelled costs 1 each.
 
-    None where neither text has more than paragraphs (plain prose has no structure to keep), and where a text is longer
+    None if neither text has more than paragraphs (plain prose has no structure), and if a text is longer
     than 500,000 characters.
     """
 
     kind: Literal["markdown"] = "markdown"
     exact_nodes: int = Field(default=100, ge=0)
     """Up to so many differing nodes a side (the product counts) the distance is exact. Beyond, it is the edit distance
-    of the labels in pre-order or post-order, the larger: a lower bound, so that the similarity is never too low."""
+    of the labels in pre-order or post-order, the larger: a lower bound, so the similarity is never too low."""
 
     extra: ClassVar[str] = "structure"
     packages: ClassVar[tuple[str, ...]] = ("markdown-it-py", "apted", "rapidfuzz")

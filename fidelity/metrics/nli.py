@@ -1,4 +1,4 @@
-"""NLI: a model's second opinion on what changed: whether sentences contradict their counterparts."""
+"""NLI: a model's judgment whether changed sentences contradict their counterparts."""
 
 from collections.abc import Sequence
 from typing import ClassVar, Literal
@@ -11,7 +11,7 @@ from fidelity.text.segments import segments
 
 SentencePair = tuple[str, str]
 SURE = Inference(0.0, 0.0)
-"""Of a sentence that is its own counterpart."""
+"""The result for a sentence that equals its counterpart."""
 
 
 class Nli(EncoderMetric):
@@ -44,7 +44,7 @@ class Nli(EncoderMetric):
 
 
 def _aligned(baseline: str, candidate: str) -> list[SentencePair] | Side:
-    """Each aligned sentence of the candidate after its counterpart; whose doing it is that there is none."""
+    """Each aligned sentence of the candidate with its counterpart, or the side that prevents alignment."""
     if baseline == candidate:
         return []
     left, right = ([sentence.text for sentence in segments(text).sentences] for text in (baseline, candidate))

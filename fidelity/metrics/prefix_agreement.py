@@ -1,4 +1,4 @@
-"""Prefix agreement: how far two generations stay the same, token by token."""
+"""Prefix agreement: the share of tokens before two generations first diverge."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -13,17 +13,17 @@ from fidelity.text.units import Units, first_difference, units
 class PrefixAgreement(UnitMetric):
     """Share of the longer generation's tokens before the first differing one.
 
-    In [0, 1], 1 = identical, symmetric. Uses the engine's token ids, so both runs must share a tokenizer; where that
-    can't be had, `unit: characters` compares the texts, under the name `prefix_agreement_chars`. Two empty generations
-    give 1; a pair without token ids gives None.
+    In [0, 1], 1 = identical, symmetric. Uses the engine's token ids, so both runs must share a tokenizer; otherwise
+    `unit: characters` compares the texts, under the name `prefix_agreement_chars`. Two empty generations give 1; a pair
+    without token ids gives None.
 
-    With `profile`, the columns `prefix_agreement[decile=1]` to `[decile=10]` say how much of each tenth of the baseline
-    lies before the first differing token: over pairs, the share of answers that have not parted by then.
+    With `profile`, the columns `prefix_agreement[decile=1]` to `[decile=10]` give the share of each tenth of the
+    baseline before the first differing token: over pairs, the share of answers that have not diverged by then.
     """
 
     kind: Literal["prefix_agreement"] = "prefix_agreement"
     profile: bool = False
-    """Whether the ten columns along the output come too."""
+    """Whether to add the ten columns along the output."""
 
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
         name = self.column_name("prefix_agreement")

@@ -8,9 +8,9 @@ DECILES = 10
 
 
 def decile_bounds(length: int) -> list[int]:
-    """Where the deciles begin and end: decile d, counted from 1, holds the positions from bounds[d - 1] to bounds[d].
+    """The bounds of the deciles: decile d, from 1, has the positions from bounds[d - 1] to bounds[d].
 
-    A baseline shorter than ten has deciles without a position.
+    A baseline shorter than ten has empty deciles.
     """
     return [-(-length * d // DECILES) for d in range(DECILES + 1)]
 

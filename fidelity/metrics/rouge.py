@@ -1,4 +1,4 @@
-"""ROUGE: how many of the baseline's words, word pairs and word order are in the candidate."""
+"""ROUGE: the overlap of words, word pairs and word order."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Sequence
@@ -21,14 +21,14 @@ class Rouge(Metric):
     """ROUGE-1, -2, -L and -Lsum (Lin 2004): shared words, word pairs, and longest common subsequence of words.
 
     In [0, 1]. `rougeL` is over the whole text, `rougeLsum` line by line: each baseline line against all lines of the
-    candidate, so that lines in another order cost nothing. The columns are F1, symmetric but for `rougeLsum` (which of
+    candidate, so lines in another order cost nothing. The columns are F1, symmetric but for `rougeLsum` (which of
     several longest subsequences is taken depends on the side); with `parts: all` each also comes as `rouge1_precision`
     (share of the candidate's words) and `rouge1_recall` (share of the baseline's; the baseline is ROUGE's target). Two
     texts of the same words give exactly 1, in any language; two without any word give 1, one without gives 0. Texts too
     short for a word pair have `rouge2` 1 if their words are the same, else 0. Spelling is normalized (see `normalize`);
     in a text without letters and digits each symbol is a word.
 
-    Read it beside the floor: two random long texts share most of their common words, so that 0.8 can be far away.
+    Compare it with the floor and the chance level: two unrelated long texts share most common words.
     """
 
     kind: Literal["rouge"] = "rouge"
@@ -37,9 +37,9 @@ class Rouge(Metric):
     for the two exceptions). `rouge_score` gives exactly that package's numbers: it reads a-z and 0-9 only, so identical
     Chinese texts give 0, and "-3" is "3"."""
     stem: bool = False
-    """Whether English words of more than three letters are cut to their stem first (nltk's PorterStemmer)."""
+    """Whether to stem English words of more than three letters first (nltk's PorterStemmer)."""
     lsum: bool = True
-    """Whether `rougeLsum` is computed: by far the slowest of the four on texts of many lines."""
+    """Whether to compute `rougeLsum`, by far the slowest of the four on texts with many lines."""
     parts: Literal["f1", "all"] = "f1"
     """`all` adds the columns of precision and recall."""
 
@@ -53,7 +53,7 @@ class Rouge(Metric):
 
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
         read = _reader(_tokenizers(self.tokenizer, stem=self.stem), by_line=self.lsum)
-        # The pairs of one baseline come one after another, so that it is read once for all its candidates.
+        # Sorted by baseline, so each baseline is read once for all of its candidates.
         order = sorted(range(len(pairs)), key=lambda i: pairs[i].baseline.text)
         scored = {i: self._compare(read(pairs[i].baseline.text), read(pairs[i].candidate.text)) for i in order}
         names = [name for name in Overlaps._fields if self.lsum or name != "rougeLsum"]
@@ -77,20 +77,20 @@ class Rouge(Metric):
         )
         if self.tokenizer == "rouge_score":
             return overlaps
-        # Without this, identical texts of one word would have a ROUGE-2 of 0, and two empty ones 0 in all.
+        # Otherwise identical texts of one word would have a ROUGE-2 of 0, and two empty texts 0 in all columns.
         nothing_to_count = Overlap(int(a == b), 1, 1)
         return Overlaps(*(o if o.baseline or o.candidate else nothing_to_count for o in overlaps))
 
 
 class Overlap(NamedTuple):
-    """How many units the two sides share, and how many each has."""
+    """The number of shared units, and of each side's units."""
 
     shared: int
     baseline: int
     candidate: int
 
     def value(self, statistic: RougeStatistic) -> float:
-        """The share of one side or of both (F1, the harmonic mean of the two); 0 where there is nothing to share."""
+        """The share of one side, or F1 (their harmonic mean); 0 without shared units."""
         match statistic:
             case "f1":
                 return 2 * self.shared / max(self.baseline + self.candidate, 1)
@@ -108,10 +108,10 @@ class Overlaps(NamedTuple):
 
 
 class CountedTokens(NamedTuple):
-    """A text as numbers, one for each distinct word, and its n-grams counted."""
+    """A text as numbers, one per distinct word, with its n-gram counts."""
 
     lines: list[list[int]]
-    """What ROUGE-Lsum takes for sentences: the lines that have words."""
+    """The lines with words, which are ROUGE-Lsum's sentences."""
     ids: list[int]
     words: Counter[int]
     bigrams: Counter[tuple[int, int]]
@@ -121,16 +121,16 @@ Tokenizer = Callable[[str], list[str]]
 
 
 def _reader(tokenizers: Sequence[Tokenizer], *, by_line: bool) -> Callable[[str], CountedTokens]:
-    """Reads a text that comes again soon only once: candidates share a baseline, and many equal it.
+    """Reads and caches texts, since candidates share a baseline and many equal it.
 
-    The first tokenizer that finds a word in the text reads all of it.
+    The first tokenizer that finds a word in a text is used for the whole text.
     """
     vocabulary: defaultdict[str, int] = defaultdict()
     vocabulary.default_factory = vocabulary.__len__  # the next number for a new word
 
-    @lru_cache(maxsize=16)  # a text of 32,000 words takes some 8 MB
+    @lru_cache(maxsize=16)  # a text of 32,000 words takes about 8 MB
     def read(text: str) -> CountedTokens:
-        # Words don't cross lines, so the words of all lines are the words of the text.
+        # Words don't span lines, so the words of all lines are the words of the text.
         lines = text.split("\n") if by_line else [text]
         for tokenize in tokenizers:
             numbered = [list(map(vocabulary.__getitem__, tokenize(line))) for line in lines if line]
@@ -161,7 +161,7 @@ def _tokenizers(name: Literal["unicode", "rouge_score"], *, stem: bool) -> list[
     return list(map(stemmed, tokenizers))
 
 
-# Everything but a-z and 0-9 separates, "?" included, which stands for what is not ASCII.
+# Everything but a-z and 0-9 is a separator, including "?", which replaces non-ASCII characters.
 _SEPARATED = bytes(byte if chr(byte) in "abcdefghijklmnopqrstuvwxyz0123456789" else ord(" ") for byte in range(256))
 
 

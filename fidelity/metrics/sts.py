@@ -1,4 +1,4 @@
-"""STS: how near two generations are in meaning, as the cosine of their sentence embeddings."""
+"""STS: the semantic similarity of two generations, as the cosine of their sentence embeddings."""
 
 from collections.abc import Mapping, Sequence
 from itertools import accumulate, chain, pairwise
@@ -25,13 +25,13 @@ class Sts(EncoderMetric):
     on Thai or most Chinese), where any two texts would look alike. Blind to negation and to numbers.
 
     `sts_match`: each chunk's highest cosine with a chunk of the other text, as the mean over the baseline's chunks
-    (recall) and over the candidate's (precision), weighted by word pieces; F1 of the two. It sees a part that went
-    missing where the mean embedding barely moves. Texts that the encoder reads at once are one chunk.
+    (recall) and over the candidate's (precision), weighted by word pieces; F1 of the two. It detects a missing section
+    that hardly changes the mean embedding. Texts within the encoder's limit are one chunk.
     `sts_coverage`: the share of both texts' word pieces that was read.
 
-    With `profile`, `sts[decile=1]` to `sts[decile=10]` say whether what the baseline says in that tenth of its word
-    pieces is said anywhere in the candidate: the highest cosines of the baseline's sentences there, weighted by word
-    pieces. It encodes all texts once more, sentence by sentence. None in a tenth without a word piece.
+    With `profile`, `sts[decile=1]` to `sts[decile=10]` show how much of each tenth of the baseline's word pieces is
+    anywhere in the candidate: the highest cosines of the baseline's sentences in it, weighted by word pieces. All texts
+    are encoded once more, sentence by sentence. None in a tenth without a word piece.
     """
 
     kind: Literal["sts"] = "sts"
@@ -40,7 +40,7 @@ class Sts(EncoderMetric):
     """Read the whole text, in chunks of sentences that the encoder can hold; its embedding is the chunks' mean,
     weighted by word pieces, at unit length again. False cuts each text off at the encoder's limit, as papers do."""
     profile: bool = False
-    """Whether the ten columns along the output come too."""
+    """Whether to add the ten columns along the output."""
 
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
         both = [(p.baseline.text, p.candidate.text) for p in pairs]
@@ -89,7 +89,7 @@ def _row(
 
 
 def _profiles(both: Sequence[Both], encoder: Encoder) -> list[list[float | Side]]:
-    """For each pair and tenth of the baseline's word pieces, how near its sentences there come to any candidate's."""
+    """For each pair and tenth of the baseline's word pieces, the similarity of its sentences to the candidate's."""
     sentences = chunk_texts(list(dict.fromkeys(chain.from_iterable(both))), encoder, pack=False)
     vectors = _embed(_readable(both, encoder), sentences, encoder)
     return [_profile(a, b, sentences, vectors) for a, b in both]
@@ -115,7 +115,7 @@ def _profile(
 
 
 def _readable(both: Sequence[Both], encoder: Encoder) -> list[str]:
-    """The texts of differing pairs that the encoder's vocabulary can express; only these have to be encoded."""
+    """The texts to encode: those of differing pairs that are in the encoder's vocabulary."""
     texts = list(dict.fromkeys(chain.from_iterable((a, b) for a, b in both if a != b)))
     return [text for text, share in zip(texts, encoder.unknown_share(texts), strict=True) if share <= UNREADABLE]
 

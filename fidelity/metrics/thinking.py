@@ -1,4 +1,4 @@
-"""Thinking: what a reasoning model thinks before it answers, compared apart from the answers."""
+"""Thinking: a reasoning model's thinking, compared separately from the answers."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,12 +17,12 @@ NAMES = {
 
 
 class Thinking(Metric):
-    """The thinking of both sides, in words and in length, and whether it comes to an answer.
+    """The similarity and length of both sides' thinking, and whether it ends in an answer.
 
     - `thinking.rougeL`: as `rouge`, of the thinking.
     - `thinking.length_ratio`: characters of the candidate's thinking / of the baseline's, over all pairs together;
       above 1 the candidate thinks longer. `thinking.length_similarity`, shorter / longer, is its gateable form.
-    - `break_unanswered`: 1 where the candidate thought and never came to an answer, and the baseline did; `breaks:
+    - `break_unanswered`: 1 if the candidate never ends its thinking with an answer, and the baseline does; `breaks:
       {unanswered: 0.01}` gates it.
 
     Characters, since token ids are of thinking and answer together; `length_ratio` has both in tokens. Where only one
@@ -38,7 +38,7 @@ class Thinking(Metric):
         return Rouge().packages
 
     def inapplicable(self, pairs: Sequence[Pair]) -> str | None:
-        return None if any(map(_thought, pairs)) else "nobody thought before the answer, as far as the texts show"
+        return None if any(map(_thought, pairs)) else "no thinking was found in the texts"
 
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
         thought = [place for place, pair in enumerate(pairs) if _thought(pair)]
@@ -67,7 +67,7 @@ def _unanswered(pair: Pair) -> bool:
 
 
 def _spread(column: Column, places: Sequence[int], count: int) -> Column:
-    """The column over all pairs, with the values at their places and None at the others."""
+    """The column over all pairs: the values at the given indices, and None elsewhere."""
     scores: list[float | Side] = ["pair"] * count
     weights: list[float | None] = [None] * count
     for number, place in enumerate(places):

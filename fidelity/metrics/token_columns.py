@@ -1,4 +1,4 @@
-"""Numbers of single tokens as columns: a mean for each answer, and its profiles by position and by confidence."""
+"""Columns from numbers per token: a mean for each answer, and profiles by position and confidence."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,19 +15,19 @@ Numbers = NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class TokenNumber:
-    """One number of each token, answer by answer: NaN where a token doesn't count, None for an answer without any."""
+    """One number per token, by answer: NaN if a token doesn't count, None for an answer without tokens."""
 
     name: str
     answers: Sequence[Numbers | None]
     better: Better = "higher"
     weighted: bool = False
-    """Whether every token counts the same over answers; else every prompt does, which a gate's bounds need."""
+    """Whether every token counts equally over answers; otherwise every prompt does, which a gate's bounds need."""
     bounds: tuple[float, float] | None = (0.0, 1.0)
 
     def column(self, *, place: str = "", among: Sequence[Numbers] | None = None) -> Column:
-        """Its mean over each answer's tokens, or `among` some of them: a mask for each answer.
+        """The mean over each answer's tokens, or over those in `among`, a mask for each answer.
 
-        Unscored where no token counts, and for the candidate's sake where one is infinite.
+        Unscored if no token counts, and, with the side "candidate", if a number is infinite.
         """
         means: list[float | Side] = []
         weights: list[float | None] = []
@@ -46,7 +46,7 @@ def profiles(numbers: Sequence[TokenNumber], confidences: Sequence[Numbers | Non
     """Each number by tenths of the answer (`[decile=1]`) and of the baseline's confidence (`[confidence=10]`).
 
     Args:
-        numbers: Of the same answers.
+        numbers: The numbers of the same answers.
         confidences: The probability of the baseline's first token, at each token of each answer.
     """
     known = [np.zeros(0) if confidence is None else confidence for confidence in confidences]

@@ -1,4 +1,4 @@
-"""Two models' scores of the same tokens, token by token: numbers in, numbers out.
+"""Divergence of two models' distributions at the same tokens: numbers in, numbers out.
 
 p is the baseline's distribution at a position, q the other model's; both have read the same tokens before it.
 """
@@ -12,36 +12,36 @@ from fidelity.records import Floats, TokenScores
 
 Bools = NDArray[np.bool_]
 SMALLEST_TAIL = 1e-5
-"""Below it a tail mass, which is a difference of float32 numbers, is mostly rounding."""
+"""A smaller tail mass, which is a difference of float32 numbers, is mostly rounding error."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenValues:
-    """What there is to say of each of n tokens of the baseline; all arrays have the shape (n,)."""
+    """Statistics of each of n tokens of the baseline; all arrays have the shape (n,)."""
 
     agree: Bools
     """Whether the most likely token of p is that of q."""
     gap: Floats
-    """Nats between the first and the second token of p: how sure the baseline was."""
+    """The gap between the first and second token of p, in nats."""
     confidence: Floats
     """Probability of the first token of p."""
     drop: Floats
-    """Nats: log p - log q of the baseline's own token; positive where the other model finds it less likely."""
+    """log p - log q of the baseline's token, in nats; positive if the other model finds it less likely."""
     delta_p: Floats
     """q - p of that token."""
     rank: Floats
-    """Of that token in q, from 1; NaN where the engine doesn't tell."""
+    """The rank of that token in q, from 1; NaN if unknown."""
     kl_lower_bound: Floats
-    """Nats; see `kl_lower_bound`."""
+    """In nats; see `kl_lower_bound`."""
     tail_mass: Floats
-    """Mass of p on the tokens that the lower bound can't tell apart."""
+    """Mass of p on the tokens that the lower bound treats as a single event."""
     acceptance: Floats
-    """From below; see `acceptance`."""
+    """The lower bound; see `acceptance`."""
     acceptance_upper: Floats
 
 
 def token_values(baseline: TokenScores, other: TokenScores) -> TokenValues:
-    """Both models' scores of one answer; of the tokens that both have scored, from their most likely tokens."""
+    """The statistics of one answer, at the tokens that both models have scored."""
     n = min(len(baseline.token_ids), len(other.token_ids))
     log_p, log_q = baseline.logprobs[:n].astype(np.float64), other.logprobs[:n].astype(np.float64)
     top = baseline.top_logprobs[:n].astype(np.float64)
@@ -64,13 +64,13 @@ def token_values(baseline: TokenScores, other: TokenScores) -> TokenValues:
 
 @dataclass(frozen=True, slots=True)
 class _Shared:
-    """The tokens whose probability both models give, at each of n positions, and the mass of all others."""
+    """The tokens with a known probability in both models, at each of n positions, and the mass of all others."""
 
     log_p: Floats
     """(n, k + 1): the baseline's most likely tokens, and the answer's own unless it is among them."""
     log_q: Floats
     known: Bools
-    """Which of them both models give."""
+    """Which of these tokens both models have scored."""
     tail_p: Floats
     """(n,): mass of p on all other tokens."""
     tail_q: Floats
@@ -95,12 +95,12 @@ def _shared(baseline: TokenScores, other: TokenScores) -> _Shared:
 
 
 def kl_lower_bound(baseline: TokenScores, other: TokenScores) -> tuple[Floats, Floats]:
-    """A lower bound of KL(p || q) in nats at each position, and the mass of p that it lumps together.
+    """A lower bound of KL(p || q) in nats at each position, and the mass of p that it merges.
 
-    Tokens whose probability both models give (those among the most likely of both, and the answer's own) count one by
-    one, all others as one bucket. Merging outcomes never raises a divergence (data processing inequality), so the exact
-    KL is at least as large, and may be several times larger where p is flat. Where the bucket's mass is mere rounding
-    it is left out, which lowers the bound further. Equal to what is exact up to the rounding of float32 (1e-6).
+    Tokens with a known probability in both models (the most likely ones of both, and the answer's token) count
+    separately, all others as one bucket. Merging outcomes never increases a divergence (data processing inequality),
+    so the exact KL is at least as large, and can be several times larger if p is flat. A bucket with a mass of only
+    rounding error is ignored, which lowers the bound further. Exact up to the rounding of float32 (1e-6).
     """
     shared = _shared(baseline, other)
     p, q = (np.where(shared.known, np.exp(logs), 0.0) for logs in (shared.log_p, shared.log_q))
@@ -113,11 +113,11 @@ def kl_lower_bound(baseline: TokenScores, other: TokenScores) -> tuple[Floats, F
 
 
 def acceptance(baseline: TokenScores, other: TokenScores) -> tuple[Floats, Floats]:
-    """EAR at each position, the sum over the vocabulary of min(p, q), from below and from above; in [0, 1].
+    """Bounds of EAR at each position, the sum over the vocabulary of min(p, q); in [0, 1].
 
     It is 1 minus the total variation, and the highest probability with which two samplers can be made to draw the same
     token (expected acceptance rate; arXiv 2605.02404 calls 0.99 and above distribution-lossless).
-    From below count the tokens whose probability both models give; from above all other tokens add the smaller of the
+    The lower bound counts the tokens with a known probability in both models; the upper bound adds the smaller of the
     two remaining masses.
     """
     shared = _shared(baseline, other)
@@ -132,12 +132,12 @@ def exact_kl(baseline: TokenScores, other: TokenScores, *, ignore_below: float |
     Args:
         baseline: p, over the whole vocabulary.
         other: q, the same.
-        ignore_below: Leave out tokens whose log p is not above it, as llama.cpp's perplexity tool does with -16; all
-            tokens count if not given.
+        ignore_below: Ignore tokens with a log p of at most this, as llama.cpp's perplexity tool does with -16.
+            Default: all tokens count.
     """
     n = min(len(baseline.token_ids), len(other.token_ids))
     kl = np.zeros(n)
-    for place in range(n):  # a position at a time: a vocabulary in double precision is a megabyte
+    for place in range(n):  # one position at a time: a vocabulary in double precision takes a megabyte
         log_p = baseline.top_logprobs[place].astype(np.float64)
         log_q = other.top_logprobs[place].astype(np.float64)
         counted = log_p > (-np.inf if ignore_below is None else ignore_below)
@@ -149,7 +149,7 @@ def exact_acceptance(baseline: TokenScores, other: TokenScores) -> Floats:
     """EAR at each position over the whole vocabulary; see `acceptance`. Both in the order of the ids."""
     n = min(len(baseline.token_ids), len(other.token_ids))
     smaller = np.zeros(n)
-    for place in range(n):  # a position at a time, as in `exact_kl`
+    for place in range(n):  # one position at a time, as in `exact_kl`
         both = np.minimum(baseline.top_logprobs[place], other.top_logprobs[place]).astype(np.float64)
         smaller[place] = np.exp(both).sum()
     return np.clip(smaller, 0.0, 1.0)
@@ -158,7 +158,7 @@ def exact_acceptance(baseline: TokenScores, other: TokenScores) -> Floats:
 def gap_change(baseline: TokenScores, other: TokenScores) -> Floats:
     """|change in nats| of the gap between the baseline's first and second token, in the other model, at each position.
 
-    NaN where the other model doesn't tell one of the two, or the baseline only one.
+    NaN if the other model hasn't scored one of the two, or the baseline only one.
     """
     n = min(len(baseline.token_ids), len(other.token_ids))
     if not n or baseline.top_ids.shape[1] < 2:
@@ -171,7 +171,7 @@ def gap_change(baseline: TokenScores, other: TokenScores) -> Floats:
 
 
 def log_probability(scores: TokenScores, position: int, token: int) -> float | None:
-    """How likely a model finds a token at a position, in nats; None where it doesn't tell."""
+    """A model's log-probability of a token at a position, in nats; None if unknown."""
     if scores.token_ids[position] == token:
         return float(scores.logprobs[position])
     (columns,) = np.nonzero(scores.top_ids[position] == token)

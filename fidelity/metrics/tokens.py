@@ -1,4 +1,4 @@
-"""Token by token: what the candidate makes of the baseline's own tokens (teacher forcing)."""
+"""Token metrics: both models' distributions at the baseline's tokens (teacher forcing)."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -18,35 +18,36 @@ PairValues = Sequence[TokenValues | None]
 
 
 class Tokens(Metric):
-    """Both models read the baseline's answer and say, at each token, what they find likely there.
+    """Agreement and divergence of both models' distributions at each token of the baseline's answer.
 
-    Nothing is generated, so one flipped token doesn't rewrite what follows, and texts that differ everywhere may differ
-    in a few tokens. Logarithms are natural; p is the baseline, q the candidate. An empty answer gives None.
+    Nothing is generated, so one flipped token doesn't change everything after it. Logarithms are natural; p is the
+    baseline, q the candidate. An empty answer gives None.
 
-    `top1_agreement`: share of the tokens at which both find the same token most likely. `ear`: expected acceptance
-    rate, the mean over tokens of the sum over the vocabulary of min(p, q) (arXiv 2605.02404, where 0.99 is called
-    distribution-lossless), from below: the tokens that only one of the two has among its most likely count as 0, and
-    `ear_upper`, with `detail`, is the value from above. `sure_flips`: share of those at
-    which they don't, among the tokens where the baseline was sure; None where it never was. `kl_lower_bound`: of
-    KL(p || q), in nats a token, weighted by tokens; `tail_mass` is the share of p that it sees as one lump, so where
-    that is large the exact KL (`kind: kl`) may be much larger. With `detail`:
+    `top1_agreement`: share of the tokens at which both models have the same most likely token. `ear`: lower bound of
+    the expected acceptance rate, the mean over tokens of the sum over the vocabulary of min(p, q) (arXiv 2605.02404,
+    where 0.99 is called distribution-lossless); tokens that only one model has among its most likely ones count as 0.
+    `ear_upper`, with `detail`, is the upper bound. `sure_flips`: among the tokens where the baseline was sure, the
+    share where the most likely tokens differ; None without such tokens. `kl_lower_bound`: lower bound of KL(p || q) in
+    nats per token, weighted by tokens; `tail_mass` is the share of p that the bound treats as a single event, so if it
+    is large the exact KL (`kind: kl`) can be much larger. With `detail`:
 
-    `unsure_flips`, of the other tokens; `forced_divergence`, the position of the first flip, the answer's length where
-    there is none; `logprob_drop`, mean log p - log q of the baseline's tokens (its exponential is the ratio of the
+    `unsure_flips`, the same for the other tokens; `forced_divergence`, the position of the first flip, or the answer's
+    length without one; `logprob_drop`, mean log p - log q of the baseline's tokens (its exponential is the ratio of the
     perplexities); `rank`, the mean rank of these tokens in q; `delta_p`, the mean of q - p of these tokens, and
-    `rms_delta_p`, its root mean square, both as llama.cpp's perplexity tool has them, within an answer.
+    `rms_delta_p`, its root mean square, both as in llama.cpp's perplexity tool, within an answer.
 
-    With `profile`, every mean also by tenths of the answer (`[decile=3]`) and by tenths of the probability that the
-    baseline gave its first token (`[confidence=10]`: from 0.9 on).
+    With `profile`, every mean also by tenths of the answer (`[decile=3]`) and by tenths of the baseline's probability
+    of its first token (`[confidence=10]`: from 0.9).
     """
 
     kind: Literal["tokens"] = "tokens"
     sure: float = Field(default=1.0, gt=0)
-    """Nats between the baseline's first and second token from which on it counts as sure; 1 is a factor of 2.7."""
+    """The baseline counts as sure if the gap between its first and second token is at least this, in nats (1 is a
+factor of 2.7)."""
     detail: bool = False
-    """Whether the columns come that the table of a comparison has no room for."""
+    """Whether to add the detailed columns."""
     profile: bool = False
-    """Whether the columns by position and by confidence come."""
+    """Whether to add the columns by position and by confidence."""
 
     @property
     def needs(self) -> frozenset[Need]:

@@ -5,7 +5,7 @@ from fidelity.text.units import Unit
 
 
 class UnitMetric(Metric):
-    """A metric of sequences of units; where a side has no token ids, the characters are compared in their place."""
+    """A metric of sequences of units. If a side has no token ids, characters are compared instead."""
 
     unit: Unit = "tokens"
     """`tokens` are the engine's token ids, `characters` the code points of the text."""
@@ -18,5 +18,5 @@ class UnitMetric(Metric):
         return self.model_copy(update={"unit": "characters"}) if self.unit == "tokens" else None
 
     def column_name(self, name: str) -> str:
-        """The name of a column, which tells the unit where it isn't tokens: `length_ratio_chars`."""
+        """The name of a column, with the unit unless it is tokens: `length_ratio_chars`."""
         return name if self.unit == "tokens" else f"{name}_chars"

@@ -1,4 +1,4 @@
-"""What the semantic metrics share: the best match of each vector on the other side, and when an encoder can't read."""
+"""Shared by the semantic metrics: the best match of each vector, and texts that an encoder can't read."""
 
 from typing import SupportsFloat
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 UNREADABLE = 0.5
-"""A text with more than this share of its characters outside the encoder's vocabulary can't be scored by it."""
+"""A text with a larger share of characters outside the encoder's vocabulary can't be scored."""
 
 Vectors = NDArray[np.float32]
 
@@ -14,7 +14,7 @@ _BLOCK = 2048
 
 
 def best_matches(a: Vectors, b: Vectors) -> tuple[Vectors, Vectors]:
-    """Each row's highest product with a row of the other side, block by block, so that long texts fit into memory."""
+    """Each row's highest product with a row of the other side, block by block, so long texts fit in memory."""
     best_a, best_b = np.full(len(a), -1, np.float32), np.full(len(b), -1, np.float32)
     for i in range(0, len(a), _BLOCK):
         for j in range(0, len(b), _BLOCK):
@@ -30,5 +30,5 @@ def harmonic_mean(a: float, b: float) -> float:
 
 
 def within_unit(value: SupportsFloat) -> float:
-    """The value, moved into [0, 1]: cosines of near-equal vectors exceed 1 by a rounding error."""
+    """Clip a value to [0, 1]: cosines of nearly equal vectors can exceed 1 by a rounding error."""
     return min(1.0, max(0.0, float(value)))

@@ -1,4 +1,4 @@
-"""JSON from outside, read within limits: what is deeper, or holds what no file can, never gets any further."""
+"""Reading outside JSON within limits of depth and characters."""
 
 import json
 import re
@@ -8,13 +8,13 @@ from typing import Any
 from fidelity.outside.strings import replace_lone_surrogates
 
 MOST_NESTED = 100
-"""Levels of lists and objects; deeper ones end Python's own reading and writing in a RecursionError."""
+"""The maximum depth of lists and objects; deeper ones can raise a RecursionError in Python's json."""
 _STRINGS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _BRACKETS = re.compile(r"[\[\]{}]")
 
 
 def read_json(text: str | bytes) -> Any:
-    """What a JSON text holds, its strings without lone surrogates.
+    """Parse a JSON text, replacing lone surrogates in its strings.
 
     Raises:
         ValueError: It is not JSON, not UTF-8, or nested deeper than 100 levels.
@@ -31,13 +31,13 @@ def read_json(text: str | bytes) -> Any:
 
 
 def _depth(text: str) -> int:
-    """How deep brackets are nested, strings left out."""
+    """The depth of nested brackets outside of strings."""
     brackets = _BRACKETS.findall(_STRINGS.sub("", text))
     return max(accumulate((1 if bracket in "[{" else -1 for bracket in brackets), initial=0))
 
 
 def cleaned(data: Any) -> Any:
-    """Lists and mappings, nested no deeper than is read here, with their strings without lone surrogates."""
+    """Check the depth of lists and mappings, and replace lone surrogates in their strings."""
     match data:
         case str():
             return replace_lone_surrogates(data)

@@ -1,18 +1,18 @@
-"""The one place where a name from outside becomes a path, which can't leave its root."""
+"""Turning outside names into paths that can't leave their root."""
 
 from pathlib import Path
 
 from fidelity.errors import StoreError
 
 LONGEST_NAME = 255
-"""Bytes of a file's name: what common file systems take."""
+"""The maximum length of a file name in bytes, as in common file systems."""
 
 
 def plain_name(name: str) -> str:
-    """The name itself, if it can be that of one file or folder.
+    """Return the name if it is valid for a single file or folder.
 
     Raises:
-        ValueError: It is empty, `.` or `..`, too long, or has a separator or a character that can't be printed.
+        ValueError: It is empty, `.` or `..`, too long, or has a separator or an unprintable character.
     """
     if name in ("", ".", "..") or not name.isprintable() or {"/", "\\"} & set(name):
         raise ValueError(f"{name[:80]!r} can't be the name of a file: no separators, no control characters, no '..'")
@@ -22,10 +22,10 @@ def plain_name(name: str) -> str:
 
 
 def inside(root: Path, *names: str) -> Path:
-    """What has these names below a root, a folder for each but the last; it need not exist.
+    """Return the path of these names below a root. It need not exist.
 
     Raises:
-        StoreError: A name isn't plain, or a symbolic link on the way leads out of the root.
+        StoreError: A name is invalid, or a symbolic link in the path leads out of the root.
     """
     try:
         path = root.joinpath(*map(plain_name, names))
@@ -37,7 +37,7 @@ def inside(root: Path, *names: str) -> Path:
 
 
 def leaves(root: Path, path: Path) -> bool:
-    """Whether a path below a root leads out of it, or nowhere, through symbolic links."""
+    """Whether symbolic links lead a path below a root out of it, or nowhere."""
     try:
         return not path.resolve().is_relative_to(root.resolve())
     except (OSError, RuntimeError):  # a link to itself

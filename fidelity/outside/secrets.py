@@ -1,4 +1,4 @@
-"""What must not be written down: secrets, known by the name of their key, by their form, or by their value."""
+"""Secrets, which must not be written: recognized by the name of their key, by their form, or by their value."""
 
 import hashlib
 import json
@@ -10,20 +10,20 @@ from urllib.parse import quote
 from fidelity.outside.environment import picks_kernels
 
 SHORTEST = 8
-"""Fewer characters are a placeholder that local servers take (`EMPTY`, `none`), and may stand in any text."""
+"""Shorter values are placeholders for local servers (`EMPTY`, `none`), which can occur in any text."""
 HIDDEN = "[the key]"
 SECRET_WORDS = frozenset(
     {"secret", "password", "passwd", "passphrase", "pwd", "credential", "credentials", "authorization", "bearer"}
     | {"cookie", "apikey", "auth"}
 )
-"""A key with one of these words in its name holds a secret."""
+"""The value of a key with one of these words in its name is a secret."""
 LAST_WORDS = frozenset({"key", "token", "pat"})
-"""A key whose name ends with one of these does too."""
+"""The value of a key that ends with one of these words is a secret too."""
 OF_A_VOCABULARY = frozenset(
     {"eos", "bos", "pad", "unk", "sep", "cls", "mask", "end", "begin", "start", "stop", "image", "audio", "video"}
     | {"prompt", "per", "next", "first", "last", "special", "added"}
 )
-"""Before `token` they name a token of a model's vocabulary."""
+"""With one of these words before `token`, the key is about a model's vocabulary."""
 KNOWN_FORMS = re.compile(
     r"\b(?:hf_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{30,}|github_pat_\w{30,}|glpat-[\w-]{20,}"
     r"|AKIA[0-9A-Z]{16}|xox[abpr]-[\w-]{10,}|AIza[\w-]{35}|nvapi-[\w-]{20,}"
@@ -34,7 +34,7 @@ ESCAPED = re.compile(rb"(?<!\\)((?:\\\\)*)\\u00([2-7][0-9a-fA-F])")
 
 
 def names_secret(name: str) -> bool:
-    """Whether what has this name is a secret: `HF_TOKEN`, `api-key`, `awsSecretAccessKey`; not `eos_token`."""
+    """Whether a name belongs to a secret: `HF_TOKEN`, `api-key`, `awsSecretAccessKey`; not `eos_token`."""
     words = [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)]
     if SECRET_WORDS & set(words):
         return True
@@ -42,16 +42,16 @@ def names_secret(name: str) -> bool:
 
 
 def fingerprint(secret: str) -> str:
-    """What a secret is known by where it is written down; a fingerprint is its own."""
+    """The fingerprint that replaces a secret on disk. The fingerprint of a fingerprint is itself."""
     if re.fullmatch(r"sha256:[0-9a-f]{16}", secret):
         return secret
     return f"sha256:{hashlib.sha256(secret.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
 
 
 def masked(data: Any, name: str = "") -> Any:
-    """JSON data as it may be written down: secrets by their names and forms as fingerprints, all else as it is.
+    """JSON data with secrets, recognized by name or form, replaced by fingerprints.
 
-    Of a mapping called `env` all values are fingerprints but those of variables that pick kernels.
+    In a mapping called `env` all values are replaced except those of variables that select kernels.
     """
     match data:
         case dict() if name == "env":
@@ -68,7 +68,7 @@ def masked(data: Any, name: str = "") -> Any:
 
 
 class Secrets:
-    """Values that are hidden in whatever is logged, stored or shown."""
+    """Values to hide in everything that is logged, stored or shown."""
 
     def __init__(self, values: Iterable[str]) -> None:
         long = {value for value in values if len(value) >= SHORTEST}
@@ -78,7 +78,7 @@ class Secrets:
 
     @classmethod
     def in_mappings(cls, *mappings: Mapping[str, Any]) -> "Secrets":
-        """The values that stand under secret names, however deep."""
+        """The values under secret names, at any depth."""
         return cls(value for mapping in mappings for value in _values(mapping))
 
     def __or__(self, other: "Secrets") -> "Secrets":

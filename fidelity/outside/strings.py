@@ -1,4 +1,4 @@
-"""Text from strangers, made harmless: what a reader can't see is made visible, so that it neither acts nor hides."""
+"""Making foreign text safe: invisible characters become visible, so they can't act or hide anything."""
 
 import re
 from functools import cache
@@ -6,9 +6,9 @@ from functools import cache
 import regex
 
 LONGEST_REASON = 300
-"""Characters of a reason or a name that somebody else gives."""
+"""The maximum length of a reason or a name from outside."""
 WORD_JOINER = "\u2060"
-"""Put inside what a website would make a link or a mention of; invisible, and never left in by `visible`."""
+"""An invisible character that prevents links and mentions; `visible` removes it from foreign text."""
 
 
 def replace_lone_surrogates(text: str) -> str:
@@ -17,14 +17,14 @@ def replace_lone_surrogates(text: str) -> str:
 
 
 def inert(text: str) -> str:
-    """Text for a terminal or the log of a CI: `visible`, and no line is a command of GitHub Actions."""
+    """Text for a terminal or a CI log: `visible`, and no line is a command of GitHub Actions."""
     return re.sub(r"(?m)^(\s*)(::|##\[)", r"\1> \2", visible(text))
 
 
 def visible(text: str) -> str:
-    """The text with every character that can't be seen, or that would act, as a sign: NUL is `␀`, ESC `␛`.
+    """Replace every invisible or active character with a symbol: NUL is `␀`, ESC is `␛`.
 
-    Those without a sign of their own are named: `⟦U+202E⟧` turned the reading direction. That is all of Unicode's
+    Characters without a symbol become their code point: `⟦U+202E⟧` (right-to-left override). These are all of Unicode's
     control, format and default-ignorable characters (ANSI codes, marks of direction, zero widths, tags, fillers), line
     and paragraph separators, lone surrogates and what XML has no place for. Tab and line feed stay, and so do the
     joiners and variation selectors inside words and emoji.
@@ -34,13 +34,13 @@ def visible(text: str) -> str:
 
 
 def one_line(text: str, *, most: int = 500) -> str:
-    """The same on one line, cut with `…` where it is longer than `most` characters."""
+    """Visible text on one line, cut with `…` after `most` characters."""
     line = visible(" ".join(text.split()))
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
 def cut(text: str, most: int) -> str:
-    """The text itself if it is short enough, else its beginning, and how much was left out."""
+    """The text if it is short enough, else its beginning and the number of characters left out."""
     return text if len(text) <= most else f"{text[:most]}… ({len(text) - most:,} more characters)"
 
 
@@ -52,13 +52,13 @@ def _named(match: "regex.Match[str]") -> str:
 
 
 def code_point(character: str) -> str:
-    """A character's number in Unicode: `⟦U+202E⟧`."""
+    """A character's code point: `⟦U+202E⟧`."""
     return f"⟦U+{ord(character):04X}⟧"
 
 
 @cache
 def _unseen() -> "regex.Pattern[str]":
-    # What stays: ZWNJ, ZWJ, variation selectors, and format characters that are seen (Arabic and other number signs).
+    # Exceptions: ZWNJ, ZWJ, variation selectors, and visible format characters (Arabic and other number signs).
     return regex.compile(
         r"[[\p{Cc}\p{Cf}\p{Cs}\p{DI}\p{Zl}\p{Zp}\uFFFE\uFFFF]--[\t\n\u200C\u200D\uFE00-\uFE0F\U000E0100-\U000E01EF"
         r"\u0600-\u0605\u06DD\u070F\u0890\u0891\u08E2\U000110BD\U000110CD]]",

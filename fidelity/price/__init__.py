@@ -1,1 +1,1 @@
-"""What a run costs: bytes, memory, speed, and the drift beside it."""
+"""The price of a run (bytes, memory, speed), compared with its drift."""

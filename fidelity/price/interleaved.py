@@ -1,4 +1,4 @@
-"""Runs measured in turn, A B A B, because machines drift: a ratio within a turn is of the same quarter of an hour."""
+"""Measuring runs in turn (A B A B), so slow changes of the machine affect both sides of a ratio alike."""
 
 import time
 from collections.abc import Sequence
@@ -19,19 +19,21 @@ from fidelity.store.store import Store
 
 
 def measure_in_turn(runs: Sequence[tuple[RunConfig, Run]], *, store: Store, listener: Listener, rounds: int) -> None:
-    """Measure finished runs again, one after the other, `rounds` times; each turn opens the engine anew.
+    """Measure finished runs again in turn, `rounds` times. Each turn opens the engine again.
 
-    A turn is one batch of the run's prompts (as many as a chunk may hold, the same ones of every run), and what
-    `latency` asks for. It is added to the run's measurement, with the turns that lie there already. Nothing of what is
-    generated is kept. A run whose engine can't be timed is left out.
+    A turn is one batch of the run's prompts (as many as fit in a chunk, the same ones for every run) and the requests
+    of `latency`. It is appended to the earlier rounds of the run's measurement. The generated texts are discarded. A
+    run is skipped if its engine can't be timed.
 
     Raises:
-        ConfigError: A run is stored or recorded, so that there is no engine to measure.
-        EngineError: An engine died; the turns until then are kept.
+        ConfigError: A run is stored or recorded, so it has no engine to measure.
+        EngineError: An engine crashed; the earlier turns are saved.
     """
     for config, run in runs:
         if isinstance(config.engine, StoredEngine | RecordedEngine):
-            raise ConfigError(f"{run.name}: is {config.engine.kind}, and has no engine that could be measured in turn")
+            raise ConfigError(
+                f"{run.name}: the engine kind '{config.engine.kind}' has nothing to time; remove --interleave"
+            )
     session = datetime.now(UTC).isoformat(timespec="seconds")
     for number in range(rounds):
         for config, run in runs:

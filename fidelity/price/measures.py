@@ -1,4 +1,4 @@
-"""The price of a run: what it takes in bytes, memory, time and money, by itself and beside its baseline's."""
+"""The price of a run in bytes, memory, time and money, and its ratio to the baseline's."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ PriceUnit = Literal["bytes", "per second", "seconds", "per query"]
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """One thing that a run takes or gives."""
+    """One measure of a run's price or speed."""
 
     title: str
     unit: PriceUnit
@@ -34,28 +34,27 @@ MEASURES = {
     "answer": Measure("whole answer", "seconds"),
     "cost": Measure("cost", "per query"),
 }
-"""By name. The first token and a whole answer are also timed for prompts of other lengths: `first_token[prefill 512]`,
-`answer[rag]`."""
+"""The measures by name. Timings with other prompt lengths are called `first_token[prefill 512]`, `answer[rag]`."""
 
 
 @dataclass(frozen=True, slots=True)
 class PriceValue:
-    """What a run takes, in its measure's unit."""
+    """A measured value, in its measure's unit."""
 
     value: float
-    """A rate over the whole run; of times the median over prompts, each the median over its repeats."""
+    """Rates: over the whole run. Times: the median over prompts, each the median over its repeats."""
     low: float | None = None
-    """95 % interval over the prompts; None where nothing was repeated."""
+    """95 % interval over the prompts; None without repetitions."""
     high: float | None = None
     p95: float | None = None
-    """Over all requests (of `next_token` over all gaps between two tokens)."""
+    """99th percentile over all requests (for `next_token`, over all gaps between two tokens)."""
     n: int = 1
-    """Prompts; of rates, chunks or turns."""
+    """The number of prompts; for rates, of chunks or turns."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """One request that was alone in the engine; seconds."""
+    """The times of one request that ran alone in the engine, in seconds."""
 
     prompt_id: str
     first_token: float
@@ -67,20 +66,20 @@ RATES = ("tokens_per_s", "requests_per_s")
 
 
 def measure_of(name: str) -> Measure:
-    """The measure of a name; that of `answer[rag]` is called `answer, rag`."""
+    """Return the measure of a name; the title of `answer[rag]` is `answer, rag`."""
     plain, _, kind = name.removesuffix("]").partition("[")
     measure = MEASURES[plain]
     return Measure(f"{measure.title}, {kind}", measure.unit, measure.better) if kind else measure
 
 
 def values_of(run: Run) -> dict[str, PriceValue]:
-    """What is known of a run, by the measure's name; nothing of a run without a checkpoint that was timed nowhere."""
+    """A run's known values, by the measure's name."""
     size = run.manifest.checkpoint.bytes
     return {**({"bytes": PriceValue(float(size))} if size else {}), **values_from(run.measurement or UNMEASURED)}
 
 
 def values_from(measured: Measurement) -> dict[str, PriceValue]:
-    """What a measurement says, by the measure's name."""
+    """A measurement's values, by the measure's name."""
     values: dict[str, PriceValue] = {}
     if memory := _memory(measured, without_cache=True) or _memory(measured, without_cache=False):
         values["memory"] = PriceValue(memory)
@@ -99,10 +98,10 @@ def values_from(measured: Measurement) -> dict[str, PriceValue]:
 
 
 def ratios_of(baseline: Run, candidate: Run) -> dict[str, Ratio]:
-    """The candidate's values over the baseline's, as far as both are known: 0.5 bytes is half as many.
+    """The candidate's values divided by the baseline's, where both are known: 0.5 is half as many bytes.
 
-    Where both were measured in turn, turn is held against turn; else times are paired by prompt, and rates are held
-    against each other over the runs' chunks, which are not the same ones.
+    If both were measured in turn, ratios are taken turn by turn. Otherwise times are paired by prompt, and rates are
+    compared over the runs' chunks, which differ.
     """
     own, original = (run.measurement or UNMEASURED for run in (candidate, baseline))
     ratios = (
@@ -123,7 +122,7 @@ def _bytes_ratio(candidate: Run, baseline: Run) -> dict[str, Ratio]:
 
 
 def _memory_ratio(own: Measurement, original: Measurement) -> dict[str, Ratio]:
-    """Without what is reserved for the KV cache, where both tell it."""
+    """Memory without what is reserved for the KV cache, if both report it."""
     for without_cache in (True, False):
         held = [_memory(measured, without_cache=without_cache) for measured in (own, original)]
         if held[0] and held[1]:
@@ -137,7 +136,7 @@ def _rate_ratios(own: Measurement, original: Measurement) -> dict[str, Ratio]:
 
 
 def _time_ratios(own: Measurement, original: Measurement) -> dict[str, Ratio]:
-    """Of each kind of request, over the prompts that both were timed with."""
+    """The ratios of each kind of request, over the prompts that both were timed with."""
     ratios: dict[str, Ratio] = {}
     requests_of_baseline = _requests(original)
     for kind, requests in _requests(own).items():
@@ -157,13 +156,13 @@ def _turn_ratios(own: Measurement, original: Measurement) -> dict[str, Ratio]:
 
 
 def queries_per_unit(run: Run) -> float | None:
-    """How many prompts a unit of the currency answers, all at once; None without a price per hour."""
+    """The number of prompts per unit of the currency, with full batches; None without a price per hour."""
     cost = values_of(run).get("cost")
     return 1 / cost.value if cost else None
 
 
 def remarks(runs: Sequence[Run]) -> list[str]:
-    """What has to be said beside the timings of these runs: other work at the time, and times that lie far apart."""
+    """Caveats about the timings of these runs: other processes on the machine, and different days."""
     remarks_, dates = [], {}
     for run in runs:
         measured = run.measurement or UNMEASURED
@@ -171,8 +170,8 @@ def remarks(runs: Sequence[Run]) -> list[str]:
         for what, load in loads.items():
             if load and load.disturbed:
                 remarks_.append(
-                    f"{run.name}: other work kept {load.busy_with_others:.1f} of {load.processors} processors busy "
-                    f"while it was {what}: its times are those of a shared machine"
+                    f"{run.name}: other processes used {load.busy_with_others:.1f} of {load.processors} CPUs "
+                    f"while it was {what}, so its times are not reliable"
                 )
         if measured.chunks:
             dates[run.name] = str(measured.created)
@@ -182,7 +181,7 @@ def remarks(runs: Sequence[Run]) -> list[str]:
 
 
 def turns_in_common(own: Measurement, original: Measurement) -> list[tuple[Turn, Turn]]:
-    """The turns of two runs' measurements that were taken side by side."""
+    """The turns in which both runs were measured."""
     beside = {turn.turn: turn for turn in original.turns}
     return [(turn, beside[turn.turn]) for turn in own.turns if turn.turn in beside]
 
@@ -197,7 +196,7 @@ def _exactly(value: float) -> Ratio:
 
 
 def _memory(measured: Measurement, *, without_cache: bool) -> float | None:
-    """The driver's count, else PSS, else RSS; what is reserved for the KV cache is a setting, not the model's need."""
+    """The driver's count, else PSS, else RSS, without memory reserved for the KV cache, which is a setting."""
     memory = measured.memory
     held = memory and (memory.gpu or memory.pss or memory.rss)
     if not memory or not held:
@@ -208,7 +207,7 @@ def _memory(measured: Measurement, *, without_cache: bool) -> float | None:
 
 
 def _series(measured: Measurement, rate: str) -> list[tuple[float, float]]:
-    """What was done in how many seconds, chunk by chunk; of a measurement from before there were chunks, at once."""
+    """The work and time of each chunk; for older measurements without chunks, of the whole run."""
     chunks = [(chunk.prompts, chunk.tokens, chunk.seconds) for chunk in measured.chunks]
     if not chunks and measured.seconds:
         chunks = [(measured.prompts or 0, measured.tokens or 0, measured.seconds)]

@@ -1,11 +1,11 @@
-"""The bargain: what each candidate saves against how far it drifts, and the best of those that a gate lets pass."""
+"""The Pareto front of drift and price, and the cheapest candidate that passes a gate."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from fidelity.comparison.history import HistoryEntry, history
-from fidelity.comparison.results import ComparisonSet, Scores, control_values_of, values_of
+from fidelity.comparison.results import ComparisonSet, Scores, among_runs
 from fidelity.errors import ConfigError
 from fidelity.floor import summarise
 from fidelity.gate import Gate, Line, Verdict
@@ -16,7 +16,7 @@ from fidelity.store.runs import Run
 from fidelity.store.store import Store
 
 DRIFT = ("sts", "bertscore", "rougeL", "chrf", "edit_words", "prefix_agreement", "identical")
-"""The column whose excess is held against the price: the first of these that every candidate has."""
+"""Columns for the drift (their excess): the first one that every candidate has is used."""
 AXES = ("bytes", "memory", "tokens_per_s", "first_token", "answer", "cost")
 """The measures that decide whether a candidate is dominated."""
 Minimise = Literal["bytes", "latency", "cost"]
@@ -24,15 +24,15 @@ Minimise = Literal["bytes", "latency", "cost"]
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A candidate, or the baseline itself, with what it costs and what it gains."""
+    """A candidate or the baseline, with its drift and price."""
 
     run: Run
     drift: float | None
-    """Mean excess of the drift column, positive is worse; 0 of the baseline. None without a floor."""
+    """Mean excess of the drift column, positive is worse; 0 for the baseline. None without a floor."""
     ratios: Mapping[str, Ratio]
-    """Over the baseline's, by measure (`price.MEASURES`); empty of the baseline."""
+    """Ratios to the baseline, by measure (`price.MEASURES`); empty for the baseline."""
     dominated_by: tuple[str, ...] = ()
-    """Runs that drift no more and are no worse in any measure that all points have, and better in one."""
+    """The runs that dominate this one: no worse in drift and in every shared measure, and better in at least one."""
     is_baseline: bool = False
 
 
@@ -41,19 +41,19 @@ class DriftAndPrice:
     """All points of one comparison."""
 
     column: str | None
-    """The drift's; None where no column has an excess."""
+    """The drift column; None if no column has an excess."""
     measures: tuple[str, ...]
-    """That at least one candidate has."""
+    """The measures that at least one candidate has."""
     points: tuple[Point, ...]
-    """The baseline first."""
+    """The points, the baseline first."""
 
 
 def drift_and_price(*results: ComparisonSet, column: str | None = None) -> DriftAndPrice:
-    """Set every candidate's drift beside its price.
+    """Return every candidate's drift and price.
 
     Args:
-        results: Comparisons with one and the same baseline, such as `load_comparison` gives them one by one.
-        column: The column whose mean excess is the drift; the first of DRIFT that all candidates have if not given.
+        results: Comparisons with the same baseline, for example from `load_comparison`.
+        column: The column for the drift (its mean excess). Default: the first of DRIFT that all candidates have.
     """
     base = results[0].baseline
     candidates = [(result, candidate) for result in results for candidate in result.candidates]
@@ -71,16 +71,15 @@ def drift_and_price(*results: ComparisonSet, column: str | None = None) -> Drift
 def _excess(result: ComparisonSet, candidate: Scores, names: Sequence[str]) -> dict[str, float]:
     means = {}
     for name in names:
-        if name in candidate.columns and all(name in control.columns for control in result.controls):
-            controls = [control_values_of(control, name) for control in result.controls]
-            mean = summarise(values_of(candidate, name), candidate.columns[name].column, controls).excess
+        if name in candidate.columns:
+            mean = summarise(among_runs(result, candidate, name), candidate.columns[name].column).excess
             if mean is not None:
                 means[name] = mean
     return means
 
 
 def marked(points: Sequence[Point]) -> tuple[Point, ...]:
-    """With those that dominate each point; nothing is dominated where there is no drift or no price to compare."""
+    """Add to each point the runs that dominate it. Without drift or price no point is dominated."""
     candidates = [point for point in points if not point.is_baseline]
     axes = [name for name in AXES if candidates and all(name in point.ratios for point in candidates)]
     if not axes or any(point.drift is None for point in points):
@@ -93,7 +92,7 @@ def marked(points: Sequence[Point]) -> tuple[Point, ...]:
 
 
 def _costs(point: Point, axes: Sequence[str]) -> list[float]:
-    """Drift, then each measure so that less is better; the baseline is 1 in all of them."""
+    """Drift, then each measure, turned so that less is better. The baseline is 1 in all measures."""
     costs = [point.drift or 0.0]
     for name in axes:
         ratio = point.ratios[name].value if name in point.ratios else 1.0
@@ -107,14 +106,14 @@ def _dominates(one: Sequence[float], other: Sequence[float]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A candidate that could be recommended."""
+    """A candidate for the recommendation."""
 
     name: str
     verdict: Verdict | None
     why_not: str
-    """Why it could not be judged; empty where it was."""
+    """Why it could not be judged; empty if it was."""
     measure: str | None
-    """What stands for the thing to minimise: `answer`, or `first_token` where no answer was timed; None if unknown."""
+    """The measure to minimize: `answer`, or `first_token` if no answer was timed; None if unknown."""
     ratio: Ratio | None
 
     @property
@@ -130,24 +129,23 @@ class Recommendation:
     minimise: Minimise
     best: Choice | None
     closest: Choice | None
-    """Where none passes: the one whose worst line is the least beyond its limit."""
+    """If none passes: the candidate whose worst line exceeds its limit by the least."""
     choices: tuple[Choice, ...]
 
 
 def recommend(store: Store, gate: Gate, *, minimise: Minimise, baseline: str | None = None) -> Recommendation:
-    """Judge what was compared with a baseline, each candidate as it was compared last, and choose.
+    """Judge the last comparison of each of a baseline's candidates, and choose one.
 
-    The best of many is as likely to be there by chance as there are many, so all verdicts are to hold together.
+    The best of many candidates can be the best by chance, so all verdicts hold simultaneously (Bonferroni).
 
     Args:
-        store: Where the comparisons lie.
-        gate: What must pass.
-        minimise: Of those that pass, the one that takes the least of this. Without a price per hour the cost is that
-            of the machine's time, the same for all.
-        baseline: A run's name or id; that of the newest comparison if not given.
+        store: The store with the comparisons.
+        gate: The gate that a candidate must pass.
+        minimise: The measure to minimize among candidates that pass. Without a price per hour, cost is machine time.
+        baseline: A run's name or id. Default: that of the newest comparison.
 
     Raises:
-        ConfigError: There is no comparison with such a baseline, or of those that pass nothing was measured.
+        ConfigError: There is no comparison with such a baseline, or no measurement of the candidates that pass.
     """
     entries = history(store, gate, baseline=baseline, together=True)
     newest = entries[-1].baseline
@@ -158,7 +156,7 @@ def recommend(store: Store, gate: Gate, *, minimise: Minimise, baseline: str | N
     ranked = sorted((c for c in passing if c.ratio), key=lambda c: _least(c))
     if passing and not ranked:
         raise ConfigError(
-            f"{', '.join(c.name for c in passing)} would pass, but of no two runs is the {minimise} known; "
+            f"{', '.join(c.name for c in passing)} would pass, but {minimise} is not known for two runs; "
             + _HOW_TO_MEASURE[minimise]
         )
     best = ranked[0] if ranked else None
@@ -171,9 +169,9 @@ _MEASURES: dict[Minimise, tuple[str, ...]] = {
     "cost": ("cost", "requests_per_s"),
 }
 _HOW_TO_MEASURE: dict[Minimise, str] = {
-    "bytes": "the runs' models must have been on this machine when they were generated",
+    "bytes": "the models must be on this machine when the runs are generated",
     "latency": "add 'latency: {prompts: 8, repeats: 3}' to the baseline's YAML and compare again",
-    "cost": "it is measured when a run is generated here from beginning to end: use another --store",
+    "cost": "it is measured while a run is generated without interruption: generate again in another --store",
 }
 
 
@@ -192,7 +190,7 @@ def _least(choice: Choice) -> float:
 
 
 def _closest(choices: Sequence[Choice]) -> Choice | None:
-    """By how far the worst line of its verdict lies beyond its limit, as a share of the limit."""
+    """How far the worst line of its verdict exceeds its limit, as a fraction of the limit."""
     judged = [(choice, choice.verdict) for choice in choices if choice.verdict]
     return min(judged, key=lambda pair: _beyond(pair[1]), default=(None, None))[0]
 
@@ -202,7 +200,7 @@ def _beyond(verdict: Verdict) -> float:
 
 
 def _beyond_limit(line: Line) -> float:
-    """Infinite for what was not judged: no number of it says how close it is."""
+    """A line's excess over its limit, as a fraction of it; infinite if the line was not judged."""
     if line.upper is None or line.limit is None:
         return float("inf")
     return (line.upper - line.limit) / (line.limit or 1.0)

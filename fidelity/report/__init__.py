@@ -1,4 +1,4 @@
-"""A comparison and its verdicts for people and for programs: one file a format, all of them saying the same."""
+"""Reports of a comparison and its verdicts: one file per format, all with the same content."""
 
 from fidelity.comparison.results import chance_level
 from fidelity.price.pareto import DriftAndPrice, Point, drift_and_price

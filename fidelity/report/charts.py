@@ -1,4 +1,4 @@
-"""Charts for the HTML report: rows of bars as inline SVG, with no colour, script or style of their own."""
+"""Charts for the HTML report: rows of bars as inline SVG, without colors, scripts or styles of their own."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ from fidelity.report.verdicts import number
 
 BINS = 24
 LEAST = 0.05
-"""Height of the lowest bar that stands for something, in heights of the highest."""
+"""The minimum height of a bar that isn't 0, relative to the highest bar."""
 FLOOR = " (floor)"
 FigureRow = tuple[str, str, str]
-"""Who, the bars, and the number beside them."""
+"""A run's name, its bars, and the number next to them."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChartedRun:
-    """A control or a candidate, with what the charts say of it."""
+    """A control or a candidate in the charts."""
 
     name: str
     scores: Scores
@@ -30,7 +30,7 @@ class ChartedRun:
 
 
 def distributions(result: ComparisonSet) -> list[str]:
-    """A figure for each column that says more than yes or no: a histogram over the pairs for each run."""
+    """A figure for each column with more than two values: a histogram over the pairs for each run."""
     sides = _sides(result)
     figures = []
     for name in _names(sides, shown_in_table):
@@ -50,7 +50,7 @@ def distributions(result: ComparisonSet) -> list[str]:
 
 
 def profiles(result: ComparisonSet) -> list[str]:
-    """A figure for each metric that was scored along the output: a bar for each stretch, the beginning first."""
+    """A figure for each metric that was scored along the output: one bar per tenth, from the beginning."""
     sides = _sides(result)
     figures = []
     for metric, members in groupby(_names(sides, lambda n: n.endswith("]")), key=lambda name: name.partition("[")[0]):
@@ -78,7 +78,7 @@ def _names(sides: Sequence[ChartedRun], chosen: Callable[[str], bool]) -> list[s
 
 
 def _range(column: Column, known: Sequence[float]) -> tuple[float, float, str, str]:
-    """From where to where, and what stands there; a column without a known range without its outermost hundredths."""
+    """The ends of the axis and their labels. A column without a known range is shown without its outermost percents."""
     if column.bounds:
         return (*column.bounds, f"{column.bounds[0]:g}", f"{column.bounds[1]:g}")
     ordered, out = sorted(known), len(known) // 100
@@ -97,7 +97,7 @@ def _histogram(column: Column, low: float, high: float) -> str:
 
 
 def _bars(values: Sequence[float], *, highest: float) -> str:
-    """Bars in a box of 100 x 100 that stretches to its place; what isn't 0 is seen."""
+    """Bars in a box of 100 x 100 that is stretched to its place. Nonzero values are always visible."""
     step = 100 / len(values)
     bars = []
     for place, value in enumerate(values):

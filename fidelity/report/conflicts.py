@@ -1,4 +1,4 @@
-"""Conflicts in words: how many answers of a run have one, and what stands against what in one pair."""
+"""Conflicts in words: how many of a run's answers have one, and the conflicting values of a pair."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from fidelity.records import Pair
 from fidelity.text.conflicts import KINDS, Conflict, compare_texts
 
 MOST_SHOWN = 60
-"""Characters of each side of a conflict."""
+"""The maximum number of characters of each side of a conflict."""
 IN_WORDS = {
     **{"negation": "negation", "number": "number", "direction": "opposite word", "name": "name", "json": "JSON value"},
     **{"code": "code change", "table": "table cell"},
@@ -16,26 +16,26 @@ IN_WORDS = {
 
 
 def conflict_headlines(result: ComparisonSet) -> list[str]:
-    """A sentence for each candidate whose conflicts were scored: how many answers have one, by kind, and the floor."""
+    """A sentence for each candidate with scored conflicts: how many answers have one, by kind, and the floor."""
     floor = [f"{k} of {n}" for k, n in map(_counts, result.controls) if n]
     beside = f" (the floor: {', '.join(floor)})" if floor else ""
     return [f"{one.run.name}: {_counted(one)}{beside}" for one in result.candidates if _counts(one)[1]]
 
 
 def conflicts_of(pair: Pair) -> tuple[Conflict, ...]:
-    """The conflicts of a pair, by kind and severity; read anew from its texts."""
+    """The conflicts of a pair by kind and severity, detected again from its texts."""
     return compare_texts(pair.baseline.text, pair.candidate.text).conflicts
 
 
 def conflict_in_words(conflict: Conflict, pair: Pair) -> str:
-    """What stands against what: `number: 50 mg / 500 mg`, `negation: not / dropped`."""
+    """A conflict as `kind: baseline / candidate`, such as `number: 50 mg / 500 mg`, `negation: not / dropped`."""
     old, new = pair.baseline.text[slice(*conflict.baseline)], pair.candidate.text[slice(*conflict.candidate)]
     before, after = (cut(one_line(text), MOST_SHOWN) for text in (old, new))
     return f"{conflict.kind}: {before or 'added'} / {after or 'dropped'}"
 
 
 def _counts(scores: Scores) -> tuple[int, int]:
-    """How many answers conflict, of how many that could be compared."""
+    """How many answers conflict, of those that could be compared."""
     anything = scores.columns.get("conflict_any")
     values = [value for value in anything.column.values if value is not None] if anything else []
     return sum(value > 0 for value in values), len(values)

@@ -1,22 +1,28 @@
-"""What every format says: the numbers, what was compared, and what has to be said beside the numbers."""
+"""The content that all formats share: the numbers, what was compared, and the notes."""
 
 from collections.abc import Mapping, Sequence
 
 from fidelity import gate
-from fidelity.comparison.results import ComparisonSet, Scores, chance_level, control_values_of, values_of
-from fidelity.floor import ByPrompt, Summary, pooled, summarise
+from fidelity.comparison.results import (
+    ComparisonSet,
+    Scores,
+    among_runs,
+    chance_level,
+    control_values_of,
+)
+from fidelity.floor import Summary, pooled, summarise
 from fidelity.report.verdicts import NO_GATE
 from fidelity.store.runs import Run
 
 NOT_QUALITY = (
-    "Drift is displacement, not quality: a copy that drifts says something else, not necessarily something worse."
+    "Drift is displacement, not quality: a copy that drifts gives a different answer, not necessarily a worse one."
 )
 HIDDEN = "_coverage"
-"""Ending of the columns that the table leaves out, and mentions where they aren't whole."""
+"""Suffix of the columns that are not in the table. A note names them if they are below 100 %."""
 
 
 def floor_of(result: ComparisonSet) -> dict[str, Summary]:
-    """Each column between baseline and control, pooled over the controls; empty without a control."""
+    """The floor of each column, pooled over the controls; empty without a control."""
     return pooled_columns(result.controls)
 
 
@@ -34,28 +40,28 @@ def pooled_columns(controls: Sequence[Scores]) -> dict[str, Summary]:
 def summaries_of(result: ComparisonSet, candidate: Scores) -> dict[str, Summary]:
     """Each column of a candidate, with its mean excess over the floor."""
     return {
-        name: summarise(values_of(candidate, name), scored.column, _controls(result, name))
+        name: summarise(among_runs(result, candidate, name), scored.column)
         for name, scored in candidate.columns.items()
     }
 
 
 def mean_chance_level(result: ComparisonSet, name: str) -> float | None:
-    """The low anchor over all candidates: as low as a similarity gets with these prompts and these models."""
+    """The chance level over all candidates: a similarity's mean between answers to different prompts."""
     lows = [chance_level(candidate, name) for candidate in result.candidates if name in candidate.columns]
     known = [low for low in lows if low is not None]
     return sum(known) / len(known) if known else None
 
 
 def shown_in_table(name: str) -> bool:
-    """Profiles (`edit_words[decile=3]`) and coverages are for charts and notes."""
+    """Whether a column belongs in tables: profiles (`edit_words[decile=3]`) and coverages don't."""
     return "[" not in name and not name.endswith(HIDDEN)
 
 
 def notes(result: ComparisonSet, verdicts: Mapping[str, gate.Verdict] = NO_GATE) -> list[str]:
-    """What has to be said beside the numbers, whatever the format; NOT_QUALITY comes on top of it."""
+    """The notes for all formats, to which each adds NOT_QUALITY."""
     texts = []
     if not result.controls:
-        texts.append("No floor: no control was run, so a number here may be nothing but the baseline's own noise.")
+        texts.append("No floor: no control was run, so these numbers may only show the baseline's own noise.")
     for scores in (*result.controls, *result.candidates):
         texts += _stopped(scores.run)
         texts += [f"{scores.run.name}: {note}" for note in scores.run.manifest.engine.notes]
@@ -64,7 +70,7 @@ def notes(result: ComparisonSet, verdicts: Mapping[str, gate.Verdict] = NO_GATE)
                 texts.append(f"{scores.run.name}: {name.removesuffix(HIDDEN)} read {summary.value:.1%} of the texts")
         reasons = list(scores.failures.items())
         texts += [f"{scores.run.name}: prompt {prompt} failed: {why}" for prompt, why in reasons[:3]]
-        texts += [f"{scores.run.name}: and {len(reasons) - 3} more failed"] if len(reasons) > 3 else []
+        texts += [f"{scores.run.name}: {len(reasons) - 3} more prompts failed"] if len(reasons) > 3 else []
     texts += _divergences(result)
     texts += _spelling_only(result)
     texts += _unscored(result)
@@ -77,7 +83,7 @@ def notes(result: ComparisonSet, verdicts: Mapping[str, gate.Verdict] = NO_GATE)
 
 
 def _divergences(result: ComparisonSet) -> list[str]:
-    """How much of each candidate's drift starts at near ties, where rounding decides; beside it the floor's."""
+    """How much of each candidate's drift starts at near ties, where rounding decides, and the same for the floor."""
     floor = [words for control in result.controls if (words := _divergence_of(control))]
     beside = f" (the floor: {'; '.join(floor)})" if floor else ""
     return [f"{one.run.name}: {words}{beside}" for one in result.candidates if (words := _divergence_of(one))]
@@ -89,16 +95,16 @@ def _divergence_of(scores: Scores) -> str | None:
     if not counts or not judged:
         return None
     return (
-        f"{counts.diverged} of {counts.answers} answers part from the baseline's, "
+        f"{counts.diverged} of {counts.answers} answers diverge from the baseline, "
         f"{counts.near_ties} of {judged} at a near tie"
     )
 
 
 def _spelling_only(result: ComparisonSet) -> list[str]:
-    """How many answers look the same and are not; the diff has the code points."""
+    """How many answers look equal but differ in code points, which the diff shows."""
     counts = [(scores.run.name, scores.spelling_only) for scores in (*result.controls, *result.candidates)]
     return [
-        f"{name}: {count} answer{'s differ' if count > 1 else ' differs'} in normalization alone (Unicode forms, "
+        f"{name}: {count} answer{'s differ' if count > 1 else ' differs'} only in normalization (Unicode forms, "
         f"apostrophes, hyphens, kinds of space, invisible characters)"
         for name, count in counts
         if count
@@ -106,7 +112,7 @@ def _spelling_only(result: ComparisonSet) -> list[str]:
 
 
 def _unscored(result: ComparisonSet) -> list[str]:
-    """Whole columns that could not be scored: once for each reason, and for whom where that isn't everybody."""
+    """Whole columns that could not be scored, by reason, with the runs unless it is all of them."""
     everybody = (*result.controls, *result.candidates)
     by_reason: dict[str, dict[str, list[str]]] = {}
     for scores in everybody:
@@ -121,7 +127,7 @@ def _unscored(result: ComparisonSet) -> list[str]:
 
 
 def _counted_as_worst(result: ComparisonSet) -> list[str]:
-    """The candidates' answers that can't be scored although the baseline's can, by their number."""
+    """The number of the candidates' answers that can't be scored although the baseline's can."""
     sentences = []
     for candidate in result.candidates:
         by_number: dict[int, list[str]] = {}
@@ -137,7 +143,7 @@ def _counted_as_worst(result: ComparisonSet) -> list[str]:
 
 
 def _scored_on_some(result: ComparisonSet) -> list[str]:
-    """Of how many pairs the columns are that not every pair has what it takes for: code, lists, numbers."""
+    """How many pairs have values in columns that don't apply to every pair: code, lists, numbers."""
     counts: dict[str, list[Summary]] = {}
     for scores in (*result.controls, *result.candidates):
         for name, summary in summaries_of(result, scores).items():
@@ -157,16 +163,18 @@ def _scored_on_some(result: ComparisonSet) -> list[str]:
 
 
 def _stopped(run: Run) -> list[str]:
-    """When generating stopped, for a run that was to go on until a gate had decided."""
+    """When generation stopped, for a run with --until-decided."""
     planned, asked = run.manifest.planned, run.manifest.counts.prompts
     if not planned:
         return []
-    how = f"stopped after {asked} of {planned} prompts, when the gate had decided" if asked < planned else "not stopped"
-    return [f"{run.name}: {how}; its bounds hold at whatever moment it stops"]
+    how = (
+        f"stopped after {asked} of {planned} prompts, when the gate could decide" if asked < planned else "not stopped"
+    )
+    return [f"{run.name}: {how}; its bounds are valid whenever it stops"]
 
 
 def format_of(run: Run) -> str:
-    """The checkpoint's number format, and what it ran as where that is another; a label comes first."""
+    """The label if there is one, the checkpoint's number format, and the format that ran if it differs."""
     label, real = run.manifest.label, gate.real_format(run.manifest)
     if label and real and real != label and run.manifest.engine.ran_as != label:
         return f"{label} (label), {real}"
@@ -174,7 +182,7 @@ def format_of(run: Run) -> str:
 
 
 def size_of(run: Run) -> str:
-    """Parameters and bytes, as read from the checkpoint: `135M, 269 MB`; empty where there is no checkpoint."""
+    """Parameters and bytes of the checkpoint: `135M, 269 MB`; empty without a checkpoint."""
     checkpoint = run.manifest.checkpoint
     sizes = []
     if checkpoint.parameters:
@@ -185,14 +193,14 @@ def size_of(run: Run) -> str:
 
 
 def describe_run(run: Run) -> str:
-    """Format, parameters and size, as read from the checkpoint."""
+    """Format, parameters and size of the checkpoint."""
     return ", ".join(fact for fact in (format_of(run), size_of(run)) if fact)
 
 
 def asked(baseline: Run) -> str:
-    """How many prompts, and how the answers were sampled where the run knows."""
+    """The number of prompts, and the sampling if it is known."""
     sampling = baseline.manifest.sampling
-    how = f", temperature {sampling.temperature:g}, {sampling.max_tokens} tokens at most" if sampling else ""
+    how = f", temperature {sampling.temperature:g}, at most {sampling.max_tokens} tokens" if sampling else ""
     how += f", {sampling.repeats} answers each" if sampling and sampling.repeats > 1 else ""
     return f"{baseline.manifest.counts.prompts} prompts{how}"
 
@@ -200,7 +208,7 @@ def asked(baseline: Run) -> str:
 def differences_of(
     result: ComparisonSet, scores: Scores, verdicts: Mapping[str, gate.Verdict] = NO_GATE
 ) -> tuple[gate.Difference, ...]:
-    """Where a run was not generated as the baseline was, as far as its verdict, or else its YAML, declares it."""
+    """The differences between a run and the baseline, marked as declared by its verdict, or else by its YAML."""
     if verdict := verdicts.get(scores.run.name):
         return verdict.differences
     declared = scores.compares or ("quantization",)
@@ -208,7 +216,7 @@ def differences_of(
 
 
 def differences(result: ComparisonSet, verdicts: Mapping[str, gate.Verdict] = NO_GATE) -> list[str]:
-    """Where the runs differ in more than their weights, a sentence each."""
+    """The differences between the runs other than weights, one sentence each."""
     return [
         f"{scores.run.name}: {difference_in_words(difference)}"
         for scores in (*result.controls, *result.candidates)
@@ -217,26 +225,19 @@ def differences(result: ComparisonSet, verdicts: Mapping[str, gate.Verdict] = NO
 
 
 def difference_in_words(difference: gate.Difference) -> str:
-    """What differs, and what it means for the drift."""
+    """A difference, and its consequence for the drift."""
     if difference.declared:
         return f"its {difference.sentence}, as declared"
     return (
-        f"its {difference.sentence}, so not all of its drift is quantization's (compares: {difference.kinds[0]} "
-        f"declares it)"
+        f"its {difference.sentence}, so quantization may not be the only cause of drift (to declare it, set "
+        f"compares: {difference.kinds[0]})"
     )
 
 
 def mislabeled(result: ComparisonSet) -> list[str]:
-    """What is wrong with the runs' labels, a sentence each."""
+    """The errors in the runs' labels, one sentence each."""
     runs = (result.baseline, *(scores.run for scores in (*result.controls, *result.candidates)))
     return [why for run in runs if (why := gate.mislabeled(run.manifest))]
-
-
-def _controls(result: ComparisonSet, name: str) -> list[ByPrompt]:
-    """The column in every control; none at all if one of them lacks it."""
-    if not all(name in control.columns for control in result.controls):
-        return []
-    return [control_values_of(control, name) for control in result.controls]
 
 
 def short(number: float, units: tuple[str, ...]) -> str:

@@ -1,4 +1,4 @@
-"""Where two texts differ, word by word."""
+"""A word diff of two texts."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -10,28 +10,28 @@ from fidelity.text.normalization import normalize
 from fidelity.text.words import word_spans
 
 MOST_WORDS = 4_000
-"""Words of each side that are aligned, after what both begin with; what comes later counts as one change."""
+"""The number of words of each side to align, after the common prefix. Later words count as one change."""
 CHANCE = 4
-"""Fewer words than this in common between two longer changes are chance, and part of the change."""
+"""Fewer common words than this between two longer changes are a coincidence and belong to the change."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A stretch of text: in both, or in one of them only."""
+    """A piece of text that is in both texts, or in only one."""
 
     kind: Literal["both", "baseline", "candidate"]
     text: str
     spelling: bool = False
-    """Whether it differs from its counterpart in the other text in normalization alone, so that they look the same."""
+    """Whether it differs from its counterpart only in normalization, so both look equal."""
 
 
 def word_diff(baseline: str, candidate: str) -> list[Piece]:
-    """The two texts as one sequence of pieces.
+    """Return both texts as one sequence of pieces.
 
-    The pieces "both" and "baseline", joined, are the baseline's text to the character, "both" and "candidate" the
-    candidate's. Words are those of `text.words` in any script, with case; white space alone never aligns two texts,
-    but where it differs it is a change, and so it is where two words differ in normalization alone. Equal texts give
-    one piece, two empty ones none.
+    The pieces "both" and "baseline", joined, give exactly the baseline's text; "both" and "candidate" the candidate's.
+    Words are those of `text.words`, in any script and case-sensitive. White space alone never aligns two texts, but a
+    difference in white space is a change, as is a difference in normalization. Equal texts give one piece, two empty
+    texts none.
     """
     units, others = _units(baseline), _units(candidate)
     spelled, other = ([normalize(word) or word for _, word in side] for side in (units, others))
@@ -39,7 +39,7 @@ def word_diff(baseline: str, candidate: str) -> list[Piece]:
 
 
 def readable(pieces: Sequence[Piece]) -> list[Piece]:
-    """The same pieces in `visible` text, with the code points of what tells apart two spellings that look the same.
+    """Return the pieces as `visible` text, with code points where two spellings look equal.
 
     `café` against `café`, the second with a combining accent, is `caf⟦U+00E9⟧` against `cafe⟦U+0301⟧`.
     """
@@ -52,14 +52,14 @@ def readable(pieces: Sequence[Piece]) -> list[Piece]:
 
 
 def _spelled(text: str, other: str) -> str:
-    """The text with the code point of every character outside of ASCII that the other text lacks."""
+    """The text with the code point of every non-ASCII character that the other text lacks."""
     return "".join(code_point(c) if not c.isascii() and c not in other else visible(c) for c in text)
 
 
 SpacedWord = tuple[str, str]
-"""A word with the white space before it; the last word of a text is empty, so that no white space is lost."""
+"""A word with the white space before it. The last word is empty, so no white space is lost."""
 CommonRun = tuple[int, int, int]
-"""Words in common: where in the baseline, where in the candidate, how many."""
+"""A run of common words: its position in the baseline, in the candidate, and its length."""
 
 
 def _units(text: str) -> list[SpacedWord]:
@@ -86,7 +86,7 @@ def _common_runs(baseline: Sequence[str], candidate: Sequence[str]) -> list[Comm
 
 
 def _without_chance(runs: list[CommonRun]) -> list[CommonRun]:
-    """Runs that are shorter than the changes on both sides of them are dropped, until none is left to drop."""
+    """Drop runs that are shorter than the changes on both sides, until there are none."""
     while True:
         changes = [max(b[0] - a[0] - a[2], b[1] - a[1] - a[2]) for a, b in pairwise([(0, 0, 0), *runs])]
         longer = [
@@ -115,7 +115,7 @@ def _pieces(units: Sequence[SpacedWord], others: Sequence[SpacedWord], runs: Seq
 
 
 def _joined(pieces: Iterator[Piece]) -> Iterator[Piece]:
-    """Neighbours of a kind as one piece, empty ones left out, and in each change first the baseline's text."""
+    """Merge adjacent pieces of a kind, drop empty ones, and put the baseline's text first in each change."""
     filled = (piece for piece in pieces if piece.text)
     for (is_both, spelling), group in groupby(filled, key=lambda piece: (piece.kind == "both", piece.spelling)):
         members = list(group)

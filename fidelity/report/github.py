@@ -1,4 +1,4 @@
-"""What GitHub Actions shows by itself: the summary of the step, and one annotation."""
+"""Output for GitHub Actions: the step summary and one annotation."""
 
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ COMMANDS: Mapping[Outcome | None, str] = {"fail": "error", "inconclusive": "warn
 
 @contextmanager
 def without_commands(console: Console, *, environment: Mapping[str, str]) -> Iterator[None]:
-    """In GitHub Actions a line that begins with `::` is a command; not while what a model wrote is printed."""
+    """Disable GitHub's workflow commands (lines that begin with `::`) while outputs of models are printed."""
     if environment.get("GITHUB_ACTIONS") != "true":
         yield
         return
@@ -34,7 +34,7 @@ def without_commands(console: Console, *, environment: Mapping[str, str]) -> Ite
 def annotation(
     result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE, *, environment: Mapping[str, str]
 ) -> str | None:
-    """The workflow command that annotates the run, to be printed on a line of its own; None outside GitHub Actions."""
+    """The workflow command that annotates the run, to print on its own line; None outside GitHub Actions."""
     if environment.get("GITHUB_ACTIONS") != "true":
         return None
     judged = whole(result, verdicts)
@@ -49,10 +49,10 @@ def add_step_summary(
     *,
     environment: Mapping[str, str],
 ) -> None:
-    """Append the Markdown report to the step's summary; nothing outside GitHub Actions.
+    """Append the Markdown report to the step summary. Does nothing outside GitHub Actions.
 
     Raises:
-        StoreError: The file that GitHub names can't be written.
+        StoreError: GitHub's summary file can't be written.
     """
     if not (file := environment.get("GITHUB_STEP_SUMMARY")):
         return
@@ -60,11 +60,11 @@ def add_step_summary(
         with Path(file).open("a", encoding="utf-8") as summary:
             summary.write(as_markdown(result, verdicts, past))
     except OSError as error:
-        raise StoreError(f"{file}: the step's summary can't be written ({error.strerror})") from error
+        raise StoreError(f"{file}: the step summary can't be written ({error.strerror})") from error
 
 
 def _data(text: str) -> str:
-    """As @actions/core escapes a command's message."""
+    """Escape a command's message as @actions/core does."""
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 

@@ -1,7 +1,7 @@
-"""The comparison as one HTML file that needs no network: verdicts, numbers, distributions, and the pairs to search.
+"""The comparison as one HTML file that needs no network: verdicts, numbers, distributions and searchable pairs.
 
-What a model wrote is in it as JSON that the page's script reads and sets as text; everything else is escaped. The
-content security policy allows that one script and that one style sheet by their hashes, and no request at all.
+Outputs of models are embedded as JSON, which the page's script displays as text; everything else is escaped. The
+content security policy allows only this script and this style sheet, by hash, and no requests.
 """
 
 import base64
@@ -49,13 +49,13 @@ from fidelity.report.verdicts import (
 from fidelity.store.runs import Run
 
 MOST_ROWS = 500
-"""Failures that are listed."""
+"""The maximum number of listed failures."""
 
 
 def as_html(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE, past: Sequence[HistoryEntry] = ()) -> str:
-    """The whole file; with the worst pairs only where all of them would be too large, and it says so.
+    """Return the whole file. If all pairs would be too large, it has only the worst ones, and states this.
 
-    `past` are the comparisons of this baseline so far, these included.
+    `past` are all comparisons of this baseline so far, including this one.
     """
     data, held = page_data(result, verdicts)
     style, script = _file("page.css"), _file("page.js")
@@ -89,7 +89,9 @@ def _sections(
     if price := price_table(result):
         yield "Price", _price(result, price)
     if figures := distributions(result):
-        legend = "How many pairs have which value; each row is scaled to its own highest bar. Beside it the average."
+        legend = (
+            "Number of pairs by value. Each row is scaled to its highest bar. The number next to it is the average."
+        )
         yield "Distributions", f'<p class="quiet">{legend}</p><div class="figures">{"".join(figures)}</div>'
     if figures := profiles(result):
         yield "Along the output", f'<div class="figures">{"".join(figures)}</div>'
@@ -123,7 +125,7 @@ def _gate(result: ComparisonSet, verdicts: Mapping[str, Verdict], floor: Mapping
 def _summary(result: ComparisonSet, floor: Mapping[str, Summary]) -> str:
     runs = [(candidate.run.name, summaries_of(result, candidate)) for candidate in result.candidates]
     names = [name for name in dict.fromkeys([*floor, *(n for _, s in runs for n in s)]) if shown_in_table(name)]
-    headings = ("Column", *(("Floor",) if floor else ()), *(name for name, _ in runs), "Other prompts")
+    headings = ("Column", *(("Floor",) if floor else ()), *(name for name, _ in runs), "Chance level")
     rows = [_failed(result, floor)]
     for name in names:
         low = number(mean_chance_level(result, name))
@@ -132,15 +134,13 @@ def _summary(result: ComparisonSet, floor: Mapping[str, Summary]) -> str:
             f'<td class="n">{cell}</td>' for cell in (*beside, *(_value(s.get(name)) for _, s in runs), low)
         )
         rows.append(f"<tr><th>{_text(name)}</th>{cells}</tr>")
-    reading = "Below each value its excess over the floor, the mean over prompts: positive is worse. " if floor else ""
-    legend = (
-        f"{reading}Other prompts: the candidates' answers against the baseline's to other prompts, as low as it gets."
-    )
+    reading = "Below each value: its excess over the floor, the mean over prompts; positive is worse. " if floor else ""
+    legend = f"{reading}Chance level: the mean similarity between answers to different prompts."
     return f'<p class="quiet">{_text(legend)}</p>' + _table(headings, rows, figures=headings[1:])
 
 
 def _failed(result: ComparisonSet, floor: Mapping[str, Summary]) -> str:
-    """The first row: what has no answer, whatever the columns are."""
+    """The first row: prompts without an answer."""
     counts = [len(candidate.failed_prompts) for candidate in result.candidates]
     beside = [sum(len(control.failed_prompts) for control in result.controls)] if floor else []
     cells = "".join(f'<td class="n">{count}</td>' for count in (*beside, *counts, ""))
@@ -148,12 +148,12 @@ def _failed(result: ComparisonSet, floor: Mapping[str, Summary]) -> str:
 
 
 def _price(result: ComparisonSet, prices: PriceTable) -> str:
-    """A row for each measure, a column for each run, then the plane of drift and each measure."""
-    others = f"<details><summary>Published by others</summary>{_prices(published_table(prices.column))}</details>"
+    """A row for each measure, a column for each run, then charts of drift and each measure."""
+    others = f"<details><summary>Published results</summary>{_prices(published_table(prices.column))}</details>"
     rows = serving_rows(result)
     lines = ["<tr>" + "".join(f'<td class="n">{_text(cell)}</td>' for cell in row) + "</tr>" for row in rows]
     table = _table(("Run", *SERVED.values()), lines, figures=("Run", *SERVED.values()))
-    served = f"<h3>Served at different rates of requests</h3>{table}" if rows else ""
+    served = f"<h3>Serving at different request rates</h3>{table}" if rows else ""
     return f'{_prices(prices)}<div class="figures">{"".join(pareto_charts(result))}</div>{served}{others}'
 
 
@@ -239,9 +239,9 @@ def _banner(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> str:
 
 def _how_many(held: Sequence[Held]) -> str:
     if all(candidate.pairs == candidate.of for candidate in held):
-        return f"All {sum(candidate.of for candidate in held):,} pairs are here."
+        return f"This report has all {sum(candidate.of for candidate in held):,} pairs."
     parts = [f"{c.pairs:,} of {c.of:,} of {c.name}" for c in held if c.pairs < c.of]
-    return f"To keep this file small it holds the worst pairs: {', '.join(parts)}. The store has all of them."
+    return f"To keep this file small, it has only the worst pairs: {', '.join(parts)}. The store has all pairs."
 
 
 def _table(headings: Sequence[str], rows: Sequence[str], *, figures: Sequence[str] = ()) -> str:
@@ -270,7 +270,7 @@ def _text(text: str) -> str:
 
 
 def _inert_json(data: Mapping[str, object]) -> str:
-    """JSON that ends no script element and begins no comment, whatever is in it."""
+    """JSON that can't end a script element or begin a comment."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     return text.translate({ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"})
 

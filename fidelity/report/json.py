@@ -1,4 +1,4 @@
-"""The comparison as plain data, unrounded, as `schema.json` beside this file describes it."""
+"""The comparison as plain data, unrounded, as described by `schema.json` in this folder."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ JSON_SCHEMA_VERSION = 1
 
 
 def as_json(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE) -> dict[str, object]:
-    """The whole comparison as plain data, unrounded, with a verdict where a gate was asked for."""
+    """Return the whole comparison as plain data, unrounded, with verdicts if a gate was given."""
     return {
         "schema_version": JSON_SCHEMA_VERSION,
         "baseline": _run_json(result.baseline),
@@ -47,7 +47,7 @@ def as_json(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE) ->
 
 
 def json_schema() -> dict[str, object]:
-    """The JSON Schema (draft 2020-12) of what `as_json` gives."""
+    """The JSON Schema (draft 2020-12) of the result of `as_json`."""
     text = resources.files("fidelity.report").joinpath("schema.json").read_text(encoding="utf-8")
     schema: dict[str, object] = json.loads(text)
     return schema

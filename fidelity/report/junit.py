@@ -1,8 +1,8 @@
-"""The verdicts as JUnit XML, which CI systems show: a test suite a candidate, a test case a gate line.
+"""The verdicts as JUnit XML, for CI systems: one test suite per candidate, one test case per gate line.
 
-A line that fails is a failure, one that the data can't decide is skipped, with the reason; neither is ever passed. A
-line that only warns (the gate has a `primary`) can't fail the pipeline, so it is skipped where it doesn't pass. A
-candidate that could not be compared is an error.
+A failed line is a failure; an inconclusive line is skipped, with the reason. Neither counts as passed. A line that
+only warns (the gate has a `primary`) can't fail the pipeline, so it is skipped unless it passes. A candidate that
+could not be compared is an error.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from fidelity.store.runs import Run
 
 
 def as_junit(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE) -> str:
-    """The whole file, with XML 1.0's characters only."""
+    """Return the whole file, with only characters that XML 1.0 allows."""
     root = ET.Element("testsuites", name="fidelity")
     runs = {candidate.run.name: candidate for candidate in result.candidates}
     for name in dict.fromkeys([*runs, *verdicts, *result.not_compared]):
@@ -38,7 +38,7 @@ def as_junit(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE) -
 
 
 def _differences(result: ComparisonSet, name: str, verdicts: Mapping[str, Verdict]) -> list[str]:
-    """Where a candidate was not generated as the baseline was."""
+    """The differences in conditions between a candidate and the baseline."""
     candidates = [candidate for candidate in result.candidates if candidate.run.name == name]
     return [difference_in_words(d) for scores in candidates for d in differences_of(result, scores, verdicts)]
 
@@ -62,7 +62,9 @@ def _judged(suite: ET.Element, verdict: Verdict) -> None:
     for line in verdict.lines:
         _line(suite, verdict.candidate, line)
     if verdict.outcome != "pass" and verdict.outcome not in {line.outcome for line in verdict.lines if line.decides}:
-        _case(suite, verdict.candidate, "verdict", _KINDS[verdict.outcome], verdict.reason)  # no line says so itself
+        _case(
+            suite, verdict.candidate, "verdict", _KINDS[verdict.outcome], verdict.reason
+        )  # no line has this by itself
 
 
 _KINDS: Mapping[Outcome, str] = {"pass": "", "fail": "failure", "inconclusive": "skipped"}

@@ -1,7 +1,7 @@
-"""The comparison as Markdown that fits a comment on a pull request: the verdict first, then the reasons for it.
+"""The comparison as Markdown that fits in a pull-request comment: the verdict first, then its reasons.
 
-What a model wrote stands in fenced blocks only; what a user, an engine or a file wrote is escaped so that it makes no
-link, no mention, no HTML and no table of its own.
+Outputs of models are only in fenced blocks. Strings from users, engines and files are escaped, so they can't
+create links, mentions, HTML or tables.
 """
 
 import textwrap
@@ -48,40 +48,40 @@ from fidelity.report.verdicts import (
 from fidelity.store.runs import Run
 
 MOST_CHARACTERS = 60_000
-"""GitHub takes 65,536 in a comment."""
+"""The maximum length; GitHub's limit for a comment is 65,536."""
 MOST_OF_WHAT_STAYS = 6_000
-"""Characters of each list or table that is never left out as a whole; of the other tables twice as many."""
+"""The maximum length of each list or table that is always included; other tables can be twice as long."""
 WORST = 3
-"""Pairs shown of each candidate."""
+"""The number of pairs to show for each candidate."""
 MOST_CONFLICTS = 5
-"""Listed of a pair."""
+"""The number of conflicts to list for a pair."""
 MOST_OF_A_PAIR = 2_500
-"""Characters of a word diff."""
+"""The maximum length of a word diff."""
 CONTEXT = 120
-"""Characters that stay of what is the same on both sides of a change."""
+"""The number of unchanged characters to show on each side of a change."""
 WIDTH = 100
-"""Characters of a line in a fenced block, which a browser doesn't wrap."""
+"""The maximum length of a line in a fenced block, since browsers don't wrap it."""
 MARKS: Mapping[Outcome, str] = {"pass": "✅", "fail": "❌", "inconclusive": "❔"}
 LEFT = {"", "Line", "Column", "Compared", "Candidate", "Verdict", "Run", "Format", "Size", "Engine", "Mode", "Device"}
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A part of the report that stands or falls as a whole."""
+    """A section of the report that is included or left out as a whole."""
 
     text: str
     rank: int
-    """0 is always in; of the others, the lowest go in first."""
+    """0: always included. Others are included in this order while there is room."""
     name: str = ""
-    """What to call it where it is left out."""
+    """Its name in the list of sections that were left out."""
 
 
 def as_markdown(
     result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE, past: Sequence[HistoryEntry] = ()
 ) -> str:
-    """The report, of less than MOST_CHARACTERS however large the comparison; it says what was left out.
+    """Return the report, shorter than MOST_CHARACTERS for any comparison. It lists what was left out.
 
-    `past` are the comparisons of this baseline so far, these included.
+    `past` are all comparisons of this baseline so far, including this one.
     """
     floor = floor_of(result)
     blocks = [Section(_head(result, verdicts), 0)]
@@ -94,11 +94,11 @@ def as_markdown(
         blocks.append(Section(_price(price), 2, "the price"))
     if served := serving_rows(result):
         table = _rows(("Run", *SERVED.values()), served)
-        blocks.append(Section(_folded("Served at different rates of requests (vllm bench serve)", table), 5, "serving"))
+        blocks.append(Section(_folded("Serving at different request rates (vllm bench serve)", table), 5, "serving"))
     if len(past) > len(result.candidates):
         blocks.append(Section(_trend(past), 5, "the trend"))
     blocks.append(Section(_compared(result, verdicts), 0))
-    named = set(differences(result, verdicts))  # stand with what was compared
+    named = set(differences(result, verdicts))  # shown under "What was compared"
     if others := [note for note in notes(result, verdicts) if note not in named]:
         blocks.append(Section("\n".join(["### Notes", "", *_bullets(map(prose, others))]), 0))
     blocks.append(Section(_foot(verdicts), 0))
@@ -106,14 +106,14 @@ def as_markdown(
 
 
 def prose(text: str, *, most: int = 500) -> str:
-    """Words of others as plain Markdown text: on one line, with nothing in it that Markdown or GitHub acts upon."""
+    """Escape a foreign string as plain Markdown text on one line."""
     spaced = _ACTED_UPON.sub(lambda match: match.group() + WORD_JOINER, one_line(text, most=most))
     inert: str = _SPECIAL.sub(lambda match: f"&#{ord(match.group())};", spaced)
     return inert
 
 
 def fenced(text: str) -> str:
-    """A block of code whose fence is longer than any run of backticks in it; long lines are wrapped."""
+    """A code block with a fence longer than any run of backticks in it. Long lines are wrapped."""
     wrap = textwrap.TextWrapper(
         WIDTH, expand_tabs=False, replace_whitespace=False, drop_whitespace=False, break_on_hyphens=False
     ).wrap
@@ -123,9 +123,9 @@ def fenced(text: str) -> str:
 
 
 _ACTED_UPON = regex.compile(r"@|#|:(?=//)|www(?=\.)|gh(?=-)", regex.IGNORECASE)
-"""Where GitHub sees a mention, an issue, an address: a word joiner after it breaks that, and nobody sees it."""
+"""Matches mentions, issues and addresses on GitHub. An invisible word joiner after the match disables them."""
 _SPECIAL = regex.compile(r"[&<>\\`*\[\]~|$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
-"""What Markdown, HTML, tables and formulas begin with; an underscore inside a word begins nothing."""
+"""Matches the characters that start Markdown, HTML, tables and formulas, except underscores inside words."""
 
 
 def _head(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> str:
@@ -149,7 +149,7 @@ def _one_by_one(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> Itera
 
 def _table(result: ComparisonSet, candidate: Scores, verdict: Verdict | None, floor: Mapping[str, Summary]) -> str:
     summaries = summaries_of(result, candidate)
-    heading = f"### {prose(candidate.run.name)} against {prose(result.baseline.name)}"
+    heading = f"### {prose(candidate.run.name)} compared with {prose(result.baseline.name)}"
     columns = {name: column_cells(s, floor.get(name)) for name, s in summaries.items() if shown_in_table(name)}
     plain = ("Column", "Value", "Floor", "Excess", "n")
     if verdict is None:
@@ -175,7 +175,7 @@ def _worst_pairs(result: ComparisonSet, candidate: Scores, verdict: Verdict | No
     worst = [n for n in ranking.order if pairs[n].baseline.text != pairs[n].candidate.text][:WORST]
     if not worst:
         return f"No answer of {prose(candidate.run.name)} differs from the baseline's."
-    legend = "Only the baseline says `[-this-]`, only the candidate `{+this+}`; `⋯` stands for text that both share."
+    legend = "`[-this-]` is only in the baseline, `{+this+}` only in the candidate; `⋯` is unchanged text."
     count = "The worst pair" if len(worst) == 1 else f"The {len(worst)} worst pairs"
     title = f"{count} of {candidate.run.name}{ranking.title}"
     return _folded(
@@ -199,7 +199,7 @@ def _shown(pair: Pair, excess: float | None, *, conflicts: bool) -> str:
 
 
 def _marked(pieces: Sequence[Piece]) -> str:
-    """In git's notation for words, with what is long and the same elided, and an end."""
+    """A word diff in git's notation, with long unchanged text shortened and a maximum length."""
     text = ""
     for place, piece in enumerate(pieces):
         match piece.kind:
@@ -228,7 +228,7 @@ def _trend(past: Sequence[HistoryEntry]) -> str:
 
 
 def _price(prices: PriceTable) -> str:
-    """A row for each measure, a column for each run: there are more measures than runs."""
+    """A row for each measure and a column for each run, since there are more measures than runs."""
     drift = [(f"excess {prices.column}", *(row.drift for row in prices.rows))] if prices.column else []
     rows = [
         (heading, *(row.cells[place].replace("\n", " (", 1) + ")" * ("\n" in row.cells[place]) for row in prices.rows))
@@ -264,12 +264,12 @@ def _foot(verdicts: Mapping[str, Verdict]) -> str:
 
 
 def _bullets(texts: Iterable[str], *, room: int = MOST_OF_WHAT_STAYS) -> list[str]:
-    """A list, up to as many characters as there is room for."""
+    """A list, up to a maximum number of characters."""
     return _within(room, [f"- {text}" for text in texts], lambda left: f"- and {left} more")
 
 
 def _rows(headings: Sequence[str], rows: Iterable[Sequence[str]], *, room: int = 2 * MOST_OF_WHAT_STAYS) -> str:
-    """A table, up to as many characters as there is room for; figures stand to the right."""
+    """A table, up to a maximum number of characters, with numbers right-aligned."""
     cells = [_row([prose(cell, most=120) for cell in row]) for row in rows]
     ruler = _row(["---" if heading in LEFT else "---:" for heading in headings])
     return "\n".join([_row(headings), ruler, *_within(room, cells, lambda left: f"\nand {left} rows more")])
@@ -299,7 +299,7 @@ def _most_urgent_first(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -
 
 
 def _fitted(blocks: Sequence[Section]) -> str:
-    """As many blocks as there is room for, by rank, in their order; what is left out is named at the end."""
+    """Join as many blocks as there is room for, chosen by rank. The end lists what was left out."""
     room = MOST_CHARACTERS - 1_000
     chosen: set[int] = set()
     for place in sorted(range(len(blocks)), key=lambda place: blocks[place].rank):
@@ -309,5 +309,5 @@ def _fitted(blocks: Sequence[Section]) -> str:
             room -= size
     text = "\n\n".join(block.text for place, block in enumerate(blocks) if place in chosen)
     if left_out := [block.name for place, block in enumerate(blocks) if place not in chosen]:
-        text += f"\n\nLeft out, to fit: {prose(', '.join(left_out), most=120)}. The HTML report has them."
+        text += f"\n\nLeft out for length: {prose(', '.join(left_out), most=120)}. The HTML report has them."
     return text + "\n"

@@ -1,4 +1,4 @@
-"""The pairs that the HTML report carries, as data for its script: the worst ones first, up to a size."""
+"""The HTML report's pairs, as data for its script: worst first, up to a maximum size."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,19 +14,19 @@ from fidelity.report.diff import Piece, readable, word_diff
 from fidelity.report.pairs import rank
 
 MOST_BYTES = 12_000_000
-"""Of all pairs together; each candidate has an equal share of it, and what one leaves the next may use."""
+"""The maximum size of all pairs. Each candidate gets an equal share; an unused rest goes to the next."""
 MOST_OF_A_PAIR = 60_000
-"""Characters of both answers together."""
+"""The maximum length of both answers together."""
 MOST_OF_A_PROMPT = 5_000
 MOST_CONFLICTS = 20
 KINDS = {"both": 0, "baseline": 1, "candidate": 2}
 CUT = 3
-"""Not in the texts: it says how much of them was left out."""
+"""A piece that states how much text was left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """How many of a candidate's pairs the report holds."""
+    """How many of a candidate's pairs the report includes."""
 
     name: str
     pairs: int
@@ -34,7 +34,7 @@ class Held:
 
 
 def page_data(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> tuple[dict[str, object], list[Held]]:
-    """What the page's script reads, all of it visible text, and how many pairs it holds."""
+    """Return the data for the page's script, as visible text, and the numbers of included pairs."""
     columns = {
         name: scored.column
         for candidate in result.candidates
@@ -82,7 +82,7 @@ def page_data(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> tuple[d
 def _entry(
     pair: Pair, place: int, candidate: Scores, columns: Iterable[str], excess: float | None
 ) -> dict[str, object]:
-    """One pair: its place, repeat, values, excess, its texts as pieces of a diff, and its conflicts in words."""
+    """One pair: its position, repeat, values, excess, diff and conflicts."""
     values = [candidate.columns[name].column.values[place] if name in candidate.columns else None for name in columns]
     pieces = list(_pieces(readable(word_diff(pair.baseline.text, pair.candidate.text))))
     anything = candidate.columns.get("conflict_any")
@@ -98,7 +98,7 @@ def _pieces(pieces: list[Piece]) -> Iterator[tuple[int, str]]:
         room -= len(piece.text)
         if room < 0:
             left = sum(len(later.text) for later in pieces[number + 1 :]) - room
-            yield CUT, f"\n… {left:,} more characters of both, which the store has"
+            yield CUT, f"\n… {left:,} more characters in both; the store has the full texts"
             return
 
 

@@ -1,10 +1,10 @@
-"""The pairs behind the numbers, worst first."""
+"""Ordering pairs, worst first."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from fidelity.comparison.results import ComparisonSet, Scores, control_values_of
-from fidelity.floor import mean_over_controls
+from fidelity.comparison.results import ComparisonSet, Scores, among_runs, values_of
+from fidelity.floor import excess_by_prompt
 from fidelity.gate import Line, Verdict, break_key, conflict_column
 from fidelity.gate import column_of as column_judged
 from fidelity.records import Column
@@ -15,31 +15,31 @@ from fidelity.text.conflicts import KINDS
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """A candidate's pairs in the order in which a reader should see them."""
+    """A candidate's pairs in display order."""
 
     by: str | None
-    """The column that orders them; None where no column judges, and the order is the prompt set's."""
+    """The column that orders them; None if no column is judged, which keeps the prompt set's order."""
     excess: tuple[float | None, ...]
-    """For each pair its excess in that column; None without a control."""
+    """The excess of each pair in that column; None without a control."""
     order: tuple[int, ...]
-    """Numbers of the pairs, the worst first; what is out for everybody comes last."""
+    """The pairs' indices, worst first; pairs that nobody could be scored on come last."""
     conflicts_first: bool = False
-    """Whether conflicts were scored, so that pairs with one come before the others."""
+    """Whether conflicts were scored, so pairs with a conflict come first."""
 
     @property
     def title(self) -> str:
-        """How they are ordered: " by rougeL", ", conflicts first, then by rougeL"; empty for the prompt set's order."""
+        """The order in words: " by rougeL", ", conflicts first, then by rougeL"; empty for the prompt set's order."""
         if self.by is None:
             return ""
         return f", conflicts first, then by {self.by}" if self.conflicts_first else f" by {self.by}"
 
 
 def rank(result: ComparisonSet, candidate: Scores, verdict: Verdict | None) -> Ranking:
-    """Order a candidate's pairs: conflicts by their kind, then breaks, then by the column that its verdict hangs on.
+    """Order a candidate's pairs: conflicts by kind, then breaks, then by the column that decides its verdict.
 
-    That column is the first gate line's that failed, else the first undecided one, else the first; without a gate, the
-    first that is judged and says more than yes or no. What is equal in it is ordered by all judged columns together. A
-    conflict or a break that the control has too is no more than noise, and counts for as much less.
+    That column is from the first failed line of the gate, else the first undecided one, else the first line; without a
+    gate, the first judged column with more than two values. Ties are ordered by all judged columns together. A conflict
+    or break that the control has too counts less, since it can be noise.
     """
     judged = {
         name: scored.column
@@ -63,12 +63,12 @@ def rank(result: ComparisonSet, candidate: Scores, verdict: Verdict | None) -> R
 
 
 def _gated(verdict: Verdict | None) -> Iterable[str]:
-    """The columns of the gate's lines: failed ones first, then the undecided, then those that passed."""
+    """The columns of the gate's lines: failed ones first, then undecided ones, then passed ones."""
     return map(column_of, most_urgent_first(verdict.lines if verdict else ()))
 
 
 def _alarms(names: Iterable[str]) -> Iterable[str]:
-    """The columns of conflicts, most telling kind first, then those of breaks."""
+    """The columns of conflicts, the most severe kind first, then those of breaks."""
     known = list(names)
     for kind in KINDS:
         yield from (name for name in known if name.rpartition(".")[2] == conflict_column(kind))
@@ -81,20 +81,22 @@ def column_of(line: Line) -> str:
 
 
 def worse(result: ComparisonSet, candidate: Scores, name: str, column: Column) -> list[float | None]:
-    """Each pair's excess over its prompt's floor; without a control, its distance from 0, which orders as well.
+    """Each pair's excess over its prompt's floor; without a control its value, which gives the same order.
 
-    An answer of the candidate that can't be scored counts as the column's worst value.
+    It is its prompt's, and that of one of several repeats differs from it as its value does from their mean. An answer
+    of the candidate that can't be scored counts as the column's worst value.
     """
-    controls = [control_values_of(control, name) for control in result.controls if name in control.columns]
-    floor = mean_over_controls(controls)
+    values = among_runs(result, candidate, name)
+    own, excess = values_of(candidate, name), excess_by_prompt(values, column.better)
     sign = -1.0 if column.better == "higher" else 1.0
     worse: list[float | None] = []
     for prompt_id, value in zip(candidate.prompt_ids, column.judged_values, strict=True):
-        control = floor.get(prompt_id)
-        if value is None or (floor and control is None):
+        mean = own.get(prompt_id)
+        by_prompt = excess.get(prompt_id) if values.floor else mean and sign * mean.value
+        if value is None or mean is None or by_prompt is None:
             worse.append(None)
         else:
-            worse.append(sign * (value - (control.value if control else 0.0)))
+            worse.append(by_prompt + sign * (value - mean.value))
     return worse
 
 
@@ -104,5 +106,5 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def _last(value: float | None) -> float:
-    """As a sort key: larger comes first, None at the end."""
+    """A sort key: larger values first, None last."""
     return float("inf") if value is None else -value

@@ -1,4 +1,4 @@
-"""The Pareto view for the HTML report: drift against each measure, a mark for each run, the dominated ones hollow."""
+"""Pareto charts for the HTML report: drift against each measure, one mark per run, hollow if it is dominated."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -11,13 +11,13 @@ from fidelity.price.pareto import AXES, Point, drift_and_price
 from fidelity.report.verdicts import number
 
 WIDTH, HEIGHT, EDGE = 420, 240, 44
-"""Of a figure, and of the room for its axes, in pixels."""
+"""The size of a figure and of its margins, in pixels."""
 MARK = 12
-"""How wide a mark is."""
+"""The width of a mark."""
 
 
 def pareto_charts(result: ComparisonSet) -> Iterator[str]:
-    """A figure for each measure that a candidate has; none without drift. Down and to the better side is best."""
+    """A figure for each measure that a candidate has; none without drift. Lower and toward the better side is best."""
     analysis = drift_and_price(result)
     for name in AXES:
         points = [point for point in analysis.points if point.is_baseline or name in point.ratios]
@@ -26,7 +26,7 @@ def pareto_charts(result: ComparisonSet) -> Iterator[str]:
 
 
 def _pareto_chart(column: str, name: str, points: Sequence[Point]) -> str:
-    """Ratios on a logarithmic axis, so that half and twice as much are as far from the baseline."""
+    """Ratios on a logarithmic axis, so half and twice as much are equally far from the baseline."""
     across = [math.log2(point.ratios[name].value) if name in point.ratios else 0.0 for point in points]
     up = [point.drift or 0.0 for point in points]
     x, y = _scale(across, EDGE + MARK, WIDTH - EDGE), _scale(up, HEIGHT - EDGE, EDGE / 2)
@@ -59,7 +59,7 @@ def _mark(point: Point, place: int, x: float, y: float) -> str:
 
 
 def _scale(values: Sequence[float], first: float, last: float) -> Callable[[float], float]:
-    """From the range of the values to one of pixels."""
+    """Map the range of the values to a range of pixels."""
     low = min(values)
     step = (last - first) / ((max(values) - low) or 1.0)
     return lambda value: first + (value - low) * step

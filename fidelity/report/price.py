@@ -1,4 +1,4 @@
-"""The trade-off as every format tells it: what each run takes, and how that stands to its drift."""
+"""The price table that all formats share: each run's price and its drift."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -14,21 +14,21 @@ from fidelity.store.measurements import UNMEASURED
 from fidelity.store.runs import Run
 
 IN_SHORT = ("bytes", "memory", "tokens_per_s", "first_token", "cost")
-"""The measures of the table in the terminal; the other formats show all."""
+"""The measures of the terminal's table. Other formats show all."""
 READING = (
-    "Price: what a run takes, and a candidate over the baseline (× 0.5 is half as much), with the 95 % interval where "
-    "there is one."
+    "Price: the baseline's values, and each candidate's ratio to them (× 0.5 is half as much), with the 95 % interval "
+    "if there is one."
 )
-DOMINATED = "Dominated: another run drifts no more and is no worse in any measure."
-COST = "Cost: how many queries a unit of the currency pays for, all at once; the ratio is that of what a query costs."
+DOMINATED = "Dominated: another run has no more drift and is no worse in any measure."
+COST = "Cost: queries per unit of the currency, with full batches; the ratio is that of the cost per query."
 MEASURED = ("created", "size", "memory", "profile", "machine", "serving")
-"""What of a measurement is in the JSON report beside the values that come of it."""
+"""The fields of a measurement that the JSON report includes in addition to the values."""
 SIZES = (" B", " kB", " MB", " GB", " TB")
 
 
 @dataclass(frozen=True, slots=True)
 class PriceRow:
-    """A run's row: its name, its drift, and a cell for each measure, perhaps of two lines."""
+    """A run's row: its name, its drift, and a cell of one or two lines for each measure."""
 
     name: str
     drift: str
@@ -38,22 +38,22 @@ class PriceRow:
 
 @dataclass(frozen=True, slots=True)
 class PriceTable:
-    """The trade-off as text."""
+    """The price table as text."""
 
     column: str | None
-    """The drift's; None where there is no excess."""
+    """The drift column; None if there is no excess."""
     headings: tuple[str, ...]
-    """Of the cells."""
+    """The headings of the cells."""
     rows: tuple[PriceRow, ...]
-    """The baseline's first."""
+    """The rows, the baseline first."""
     notes: tuple[str, ...]
-    """What has to be said beside it."""
+    """Notes on the table."""
 
 
 def price_table(result: ComparisonSet, *, in_short: bool = False) -> PriceTable | None:
-    """All measures that are known of a candidate and its baseline; None where nothing is.
+    """All measures that are known for a candidate and its baseline; None if there are none.
 
-    In short: the measures of IN_SHORT, with the ratio alone in a candidate's cell.
+    The short form has only the measures of IN_SHORT, and only ratios in a candidate's cells.
     """
     analysis = drift_and_price(result)
     measures = [name for name in analysis.measures if not in_short or name in IN_SHORT]
@@ -86,7 +86,7 @@ def _cell(point: Point, value: PriceValue | None, name: str, *, in_short: bool) 
 
 
 SERVED = {
-    "request_rate": "Rate asked",
+    "request_rate": "Request rate",
     "requests_per_s": "Requests/s",
     "tokens_per_s": "Tokens/s",
     "first_token_ms": "First token, ms",
@@ -95,11 +95,11 @@ SERVED = {
     "next_token_p99_ms": "(p99)",
     "failed": "Failed",
 }
-"""What is shown of a sweep over rates of requests."""
+"""The columns of the table of request rates."""
 
 
 def serving_rows(result: ComparisonSet) -> list[tuple[str, ...]]:
-    """Every run's sweep with `vllm bench serve`, a row for each rate: its name, then a cell under each of SERVED."""
+    """Every run's results of `vllm bench serve`, one row per request rate: its name, then a cell for each of SERVED."""
     runs = [result.baseline, *(candidate.run for candidate in result.candidates)]
     return [
         (run.name, *("" if (value := getattr(served, key)) is None else f"{value:.4g}" for key in SERVED))
@@ -109,7 +109,7 @@ def serving_rows(result: ComparisonSet) -> list[tuple[str, ...]]:
 
 
 def published_table(column: str | None) -> PriceTable:
-    """What others have published, in the same form: prices, and 1 - score of the column, if they have it."""
+    """Published results in the same form: prices, and 1 - score of the column, if available."""
     points = [point for point in published() if point.ratios or column in point.scores]
     cells: dict[str, list[str]] = {}
     if column and any(column in point.scores for point in points):
@@ -118,28 +118,28 @@ def published_table(column: str | None) -> PriceTable:
         cells[measure_of(name).title] = [f"× {p.ratios[name]:.2f}" if name in p.ratios else "-" for p in points]
     rows = [PriceRow(p.name, "", own, ()) for p, own in zip(points, zip(*cells.values(), strict=True), strict=True)]
     sources = ", ".join(dict.fromkeys(point.source for point in points))
-    without_price = " Kurtic's are a drift without a price, and no floor is taken away from 1 - score."
-    sentence = f"Published ({sources}): each against its own unquantized model, without intervals."
-    sentence += " Meta's are a price without a drift." + (without_price if any(p.scores for p in points) else "")
+    without_price = " Kurtic et al. report drift without prices; no floor is subtracted from 1 - score."
+    sentence = f"Published ({sources}): each compared with its own unquantized model, without intervals."
+    sentence += " Meta reports prices without drift." + (without_price if any(p.scores for p in points) else "")
     return PriceTable(None, tuple(cells), tuple(rows), (sentence,))
 
 
 def _memory_note(runs: Sequence[Run]) -> Iterator[str]:
-    """What memory means, where it is without the KV cache's reserve."""
+    """The note on memory, if it excludes the memory reserved for the KV cache."""
     held = [(run.measurement or UNMEASURED).memory for run in runs]
     reserves = {memory.kv_cache if memory else None for memory in held}
     if reserves and all(reserves):
         sizes = ", ".join(short(size, SIZES) for size in sorted(filter(None, reserves)))
-        yield f"Memory: the most that the engine held, without what it reserves for the KV cache ({sizes})."
+        yield f"Memory: the engine's peak, without the memory that it reserves for the KV cache ({sizes})."
 
 
 def in_unit(value: PriceValue | None, name: str) -> str:
-    """A value for reading: 269 MB, 251/s, 85.3 ms."""
+    """A value with its unit: 269 MB, 251/s, 85.3 ms."""
     return "-" if value is None else _with_unit(value.value, name)
 
 
 def in_full(value: PriceValue | None, name: str) -> str:
-    """A value with its interval and its 95th percentile, as far as it has them, below it."""
+    """A value, with its interval and 95th percentile below it if available."""
     if value is None or value.low is None or value.high is None or value.p95 is None:
         return in_unit(value, name)
     low, high, p95 = (_with_unit(number_, name) for number_ in (value.low, value.high, value.p95))
@@ -155,11 +155,11 @@ def _with_unit(value: float, name: str) -> str:
         case "seconds":
             return f"{value:.3g} s" if value >= 1 else f"{1000 * value:.3g} ms"
         case "per query":
-            return f"{short(1 / value, ('', 'K', 'M', 'B'))} a unit"
+            return f"{short(1 / value, ('', 'K', 'M', 'B'))} per unit"
 
 
 def times(ratio: Ratio | None) -> str:
-    """A ratio for reading, below it its interval: `x 0.51` and `0.48-0.55`."""
+    """A ratio with its interval below it: `× 0.51` and `0.48–0.55`."""
     if ratio is None:
         return "-"
     interval = "" if ratio.low is None or ratio.high is None else f"\n{ratio.low:.2f}–{ratio.high:.2f}"
@@ -167,21 +167,21 @@ def times(ratio: Ratio | None) -> str:
 
 
 def profile_lines(run: Run) -> list[str]:
-    """Where a run's time went, a line for each phase; why that isn't known of a run that was resumed, or not run here.
+    """Where a run's time was spent, one line per phase, or why that is unknown.
 
-    Loading is that of its engine, which its controls share.
+    Loading time is that of the engine, which the run's controls share.
     """
     measured = run.measurement or UNMEASURED
     profile = measured.profile
     if not profile:
-        return ["where the time went is not known: the run was resumed, or generated elsewhere"]
+        return ["time profile unknown: the run was resumed, or generated elsewhere"]
     whole = sum(profile.values())
     lines = [f"{phase:>18} {seconds:8.1f} s {seconds / whole:6.1%}" for phase, seconds in profile.items()]
-    return [f"where the time went, measured {measured.created}:", *lines, f"{'together':>18} {whole:8.1f} s"]
+    return [f"time profile, measured {measured.created}:", *lines, f"{'total':>18} {whole:8.1f} s"]
 
 
 def price_json(result: ComparisonSet) -> dict[str, object] | None:
-    """Every run's values and ratios, unrounded, with its drift and what dominates it; None where nothing is known."""
+    """Every run's values and ratios, unrounded, with its drift and what dominates it; None if nothing is known."""
     analysis = drift_and_price(result)
     if not analysis.measures:
         return None

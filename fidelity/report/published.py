@@ -1,4 +1,4 @@
-"""What others have published of the same bargain: of Meta its price alone, of Kurtic et al. its drift alone."""
+"""Published results: prices by Meta, drift by Kurtic et al."""
 
 import csv
 from collections.abc import Mapping
@@ -8,17 +8,17 @@ from importlib import resources
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A quantized model beside its unquantized one, as somebody else measured them elsewhere."""
+    """A published comparison of a quantized model with its unquantized original."""
 
     name: str
     format: str
     source: str
     parameters: float
-    """Of the unquantized model, as its name has them."""
+    """The unquantized model's parameters, as its name states them."""
     ratios: Mapping[str, float] = field(default_factory=dict)
-    """Over the unquantized model's, by measure (`price.MEASURES`), as far as they are published."""
+    """Published ratios to the unquantized model, by measure (`price.MEASURES`)."""
     scores: Mapping[str, float] = field(default_factory=dict)
-    """Mean similarity with the unquantized model's answers, by column; 1 is equal, and no floor is taken away."""
+    """Mean similarity with the unquantized model's answers, by column; 1 is identical, no floor is subtracted."""
 
 
 COLUMNS = {
@@ -28,13 +28,13 @@ COLUMNS = {
     "decode_tok_s": ("next_token", True),
     "prefill_tok_s": ("first_token[prefill 64]", True),
 }
-"""Meta's columns, our measures, and whether a column is a speed, whose inverse is the time."""
+"""Meta's columns, fidelity's measures, and whether a column is a speed (the inverse of a time)."""
 SCORES = ("rouge1", "rougeL", "bertscore", "sts")
-"""The columns that Kurtic et al. have too."""
+"""The columns that Kurtic et al. report."""
 
 
 def published() -> list[Published]:
-    """Meta's Llama 3.2 on a telephone, then Kurtic et al.'s Llama 3.1: see published/README.md."""
+    """Meta's Llama 3.2 on a phone, then Kurtic et al.'s Llama 3.1; see published/README.md."""
     rows = {(row["model"], row["variant"]): row for row in _rows("meta_llama32_oneplus12.csv")}
     meta = [
         Published(

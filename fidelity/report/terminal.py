@@ -1,4 +1,4 @@
-"""The table in the terminal."""
+"""The tables in the terminal."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -31,14 +31,14 @@ from fidelity.report.verdicts import NO_GATE
 from fidelity.store.runs import Run
 
 READING = (
-    "Second line of a cell: excess over the floor, the mean over prompts; positive is worse.",
-    "Last row: the candidates' answers against the baseline's to other prompts: as low as a metric gets here.",
+    "Second line of a cell: excess over the floor, mean over prompts; positive is worse.",
+    "Chance level: the mean similarity between answers to different prompts.",
 )
-STRANGERS = "other prompts' answers"
+STRANGERS = "chance level"
 
 
 def print_table(result: ComparisonSet, console: Console, verdicts: Mapping[str, Verdict] = NO_GATE) -> None:
-    """How many answers conflict, the table, the verdicts, and what has to be said beside them."""
+    """Print how many answers conflict, the table, the verdicts, and the notes."""
     for headline in conflict_headlines(result):
         console.print(Text(headline, style="bold"))
     _print_numbers(result, console)
@@ -50,7 +50,7 @@ def print_table(result: ComparisonSet, console: Console, verdicts: Mapping[str, 
 
 
 def _print_numbers(result: ComparisonSet, console: Console) -> None:
-    """The control's row is the floor, then a row per candidate; under each value its excess."""
+    """The control's row (the floor), then a row per candidate, with the excess below each value."""
     floor = floor_of(result)
     rows = [(f"{_names(result.controls)}\n(the floor)", result.controls, floor)] if result.controls else []
     for candidate in result.candidates:
@@ -66,7 +66,7 @@ def _print_numbers(result: ComparisonSet, console: Console) -> None:
     console.print(Text(f"Baseline {result.baseline.name}: {about}"))
     first = max(_width(title) for title in (STRANGERS, *(title for title, _, _ in rows)))
     widths = {name: max(_width(_heading(name)), 6) for name in names}
-    blocks = _blocks(widths, console.width - first, taken=14) or [[]]  # "n" and "failed" come first, if nothing else
+    blocks = _blocks(widths, console.width - first, taken=14) or [[]]  # "n" and "failed" always come first
     for number, block in enumerate(blocks):
         table = Table(show_edge=False, pad_edge=False)
         table.add_column("run", no_wrap=True)
@@ -92,7 +92,7 @@ def _print_numbers(result: ComparisonSet, console: Console) -> None:
 
 
 def print_published(result: ComparisonSet, console: Console) -> None:
-    """What others have published of the same bargain."""
+    """Print published results on drift and price."""
     table = published_table(drift_and_price(result).column)
     _print_prices(table, "published", console)
     for note in table.notes:
@@ -100,7 +100,7 @@ def print_published(result: ComparisonSet, console: Console) -> None:
 
 
 def _print_price(result: ComparisonSet, console: Console) -> tuple[str, ...]:
-    """What each run takes beside its drift; returns what has to be said of it."""
+    """Print each run's price and drift, and return the notes on them."""
     table = price_table(result, in_short=True)
     if table is None:
         return ()
@@ -133,7 +133,7 @@ def _columns(prices: PriceTable) -> Iterator[tuple[str, list[str]]]:
 
 
 def _print_verdict(verdict: Verdict, console: Console) -> None:
-    """The whole, then a row for each line with its reason."""
+    """Print the verdict, then a row for each line with its reason."""
     console.print(Text(f"\n{verdict.candidate}: {verdict.outcome.upper()}. {verdict.reason}", style="bold"))
     table = Table(show_edge=False, pad_edge=False, show_header=False, box=None, padding=(0, 2, 0, 0))
     for line in verdict.lines:
@@ -143,7 +143,7 @@ def _print_verdict(verdict: Verdict, console: Console) -> None:
 
 
 def print_history(entries: Sequence[HistoryEntry], console: Console) -> None:
-    """A table for each baseline, oldest comparison first: the verdict, and of each line the value and its bounds."""
+    """Print a table for each baseline, oldest comparison first: the verdict, and each line's value and bounds."""
     for baseline in dict.fromkeys(entry.baseline for entry in entries):
         history = trend([entry for entry in entries if entry.baseline == baseline])
         table = Table(title=f"Baseline {baseline}", show_edge=False, pad_edge=False, title_justify="left")
@@ -182,7 +182,7 @@ def _width(text: str) -> int:
 
 
 def _blocks(widths: Mapping[str, int], width: int, *, taken: int = 0) -> list[list[str]]:
-    """The columns in as many tables as the width asks for; of the first table's some is `taken`."""
+    """Split the columns into as many tables as the width requires; `taken` is already used in the first one."""
     blocks: list[list[str]] = []
     room = 0
     for name, wide in widths.items():

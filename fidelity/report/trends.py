@@ -1,4 +1,4 @@
-"""The gate's numbers over past comparisons, as every format tells them."""
+"""The gate's numbers over past comparisons, as all formats show them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,20 +7,22 @@ from fidelity.comparison.history import HistoryEntry, line_titles
 from fidelity.gate import Line
 
 PAST = 10
-"""Comparisons that a report looks back on; `fidelity history` has all."""
-READING = "In brackets: one-sided bounds, each at the gate's confidence. All are judged by the gate of today."
+"""The number of past comparisons in a report; `fidelity history` has all."""
+READING = (
+    "In brackets: one-sided bounds, each at the gate's confidence. All comparisons are judged with the current gate."
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """A table, oldest comparison first."""
+    """A table of comparisons, oldest first."""
 
     headings: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
 
 
 def trend(entries: Sequence[HistoryEntry]) -> Trend:
-    """Of each comparison the verdict, and of each line of the gate its value with its bounds."""
+    """The verdict of each comparison, and the value and bounds of each line of the gate."""
     titles = line_titles(entries)
     return Trend(("Compared", "Candidate", "n", "Verdict", *titles), tuple(_row(entry, titles) for entry in entries))
 

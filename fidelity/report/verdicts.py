@@ -1,4 +1,4 @@
-"""What was judged, in the words and numbers that Markdown, HTML and GitHub have in common."""
+"""Verdicts in words and numbers, for Markdown, HTML and GitHub."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,26 +9,26 @@ from fidelity.floor import Summary
 from fidelity.gate import Line, Outcome, Verdict
 
 NO_GATE: Mapping[str, Verdict] = MappingProxyType({})
-"""Nothing was asked, so nothing was judged."""
+"""The outcome without a gate."""
 NOT_JUDGED = "No gate was given, so nothing was judged."
 URGENCY: tuple[Outcome, ...] = ("fail", "inconclusive", "pass")
-"""What a reader should see first."""
+"""The overall verdict, which reports show first."""
 HEADINGS = ("Line", "Value", "Floor", "Excess", "Bound", "Limit", "n")
 
 
 @dataclass(frozen=True, slots=True)
 class OverallVerdict:
-    """All candidates together."""
+    """The outcome of all candidates together."""
 
     outcome: Outcome | None
-    """None where no gate was asked for."""
+    """None without a gate."""
     sentence: str
 
 
 def whole(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> OverallVerdict:
-    """Any fail is a fail, else anything undecided, or not even compared, is inconclusive.
+    """Combine the verdicts: fail if any fails, else inconclusive if any is inconclusive or was not compared.
 
-    It can't pass by omission: a candidate without a verdict beside others that have one is inconclusive too.
+    A candidate without a verdict also makes the whole inconclusive, unless there are no verdicts at all.
     """
     named: dict[Outcome, list[str]] = {outcome: [] for outcome in URGENCY}
     for verdict in verdicts.values():
@@ -44,7 +44,7 @@ def whole(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> OverallVerd
 
 
 def line_cells(line: Line, summary: Summary | None, floor: Summary | None) -> tuple[str, ...]:
-    """A gate line under HEADINGS. What the bound is depends on the outcome: the side that decided, or both."""
+    """A gate line under HEADINGS. Its bound is the decisive side, or both if it is undecided."""
     share = line.is_share
     own, beside = (summary, floor) if line.kind == "margin" else (None, None)
     return (
@@ -52,28 +52,28 @@ def line_cells(line: Line, summary: Summary | None, floor: Summary | None) -> tu
         number(line.value, share=True) if share else number(own.value if own else None),
         number(beside.value if beside else None),
         "" if share else number(line.value, sign=True),
-        "" if line.kind == "failed" else _bound(line),  # what failed is counted, not estimated
+        "" if line.kind == "failed" else _bound(line),  # failed prompts are counted, not estimated
         number(line.limit, share=share),
         str(line.n) if line.n else "",
     )
 
 
 def failed_cells(result: ComparisonSet, candidate: Scores) -> tuple[str, ...]:
-    """What has no answer, under the headings of `column_cells`; as the floor, the controls' prompts without one."""
+    """Prompts without an answer, under the headings of `column_cells`, with the controls' as the floor."""
     floor = str(sum(len(control.failed_prompts) for control in result.controls)) if result.controls else ""
     prompts = len({*candidate.prompt_ids, *candidate.failures})
     return ("failed prompts", str(len(candidate.failed_prompts)), floor, "", str(prompts))
 
 
 def column_cells(summary: Summary, floor: Summary | None) -> tuple[str, ...]:
-    """A column that no line judges: its name, value, floor, excess and number of prompts."""
+    """A column that the gate doesn't judge: its name, value, floor, excess and number of prompts."""
     value = number(summary.value, digits=0 if summary.kind == "median" else 3)
     beside = number(floor.value if floor else None, digits=0 if summary.kind == "median" else 3)
     return (summary.name, value, beside, number(summary.excess, sign=True), str(summary.n))
 
 
 def number(value: float | None, *, sign: bool = False, share: bool = False, digits: int = 3) -> str:
-    """A number for reading; empty where there is none."""
+    """A formatted number; empty for None."""
     if value is None:
         return ""
     if share:
@@ -83,7 +83,7 @@ def number(value: float | None, *, sign: bool = False, share: bool = False, digi
 
 
 def most_urgent_first(lines: Iterable[Line]) -> list[Line]:
-    """What decides before what only warns, and in each what failed first."""
+    """Sort deciding lines before warning ones, and failed ones first."""
     return sorted(lines, key=lambda line: (not line.decides, URGENCY.index(line.outcome)))
 
 
@@ -100,7 +100,7 @@ def _bound(line: Line) -> str:
 
 
 def _apart(bound: float | None, limit: float | None, *, share: bool) -> str:
-    """With as many digits as it takes to see on which side of the limit the bound lies."""
+    """Format a bound with enough digits to see on which side of the limit it is."""
     if bound is None:
         return ""
     scale, form = (100, "{:.{}f} %") if share else (1, "{:+.{}f}")

@@ -1,6 +1,6 @@
-"""Prompts as a model gets them, to be answered elsewhere: by a phone, a batch service, an engine of one's own.
+"""Prompts as a model receives them, to be answered elsewhere: by a phone, a batch service, your own engine.
 
-The answers come back through `{kind: recorded, path: ...}`.
+Read the answers with `{kind: recorded, path: ...}`.
 """
 
 import json
@@ -17,16 +17,16 @@ from fidelity.runs.jobs import prompts_of
 
 
 def rendered_rows(config: RunConfig, *, limit: int | None) -> list[dict[str, object]]:
-    """One row for each answer: `id`, `category`, `prompt` or `messages`, `sampling`, and how the model gets it.
+    """One row per answer: `id`, `category`, `prompt` or `messages`, `sampling`, and the rendered prompt.
 
-    Where prompts are to be answered several times each row has its `repeat`, and the seed of that one in `sampling`.
+    With several repeats each row has its `repeat`, and that repeat's seed in `sampling`.
 
-    `rendered` is the text after the chat template, and `prompt_token_ids` are its tokens; both are missing where the
-    run names no checkpoint to take the tokenizer from. A prompt that the template refuses has `refused`, the reason.
+    `rendered` is the text after the chat template, and `prompt_token_ids` are its tokens; both are missing if the
+    run names no checkpoint with a tokenizer. If the template refuses a prompt, `refused` has the reason.
 
     Raises:
-        ConfigError: The run has no prompts of its own.
-        MissingPackageError: transformers, which has the tokenizers, isn't installed.
+        ConfigError: The run's YAML has no `prompts`.
+        MissingPackageError: transformers, which loads the tokenizer, isn't installed.
     """
     tokenizer = _tokenizer(config)
     sampling = config.sampling or Sampling()
@@ -39,10 +39,10 @@ def rendered_rows(config: RunConfig, *, limit: int | None) -> list[dict[str, obj
 
 
 def batch_rows(config: RunConfig, *, limit: int | None) -> list[dict[str, object]]:
-    """The lines of an OpenAI batch's input file: chats where prompts are, with the run's sampling.
+    """The lines of an OpenAI batch's input file, with the run's sampling.
 
-    What OpenAI's API doesn't know (top_k, min_p, repetition_penalty) is written only where the run sets it: vLLM's
-    batch runner knows it. Several answers to a prompt are one line with `n`, whose seeds are the service's own.
+    Parameters that OpenAI's API doesn't know (top_k, min_p, repetition_penalty) are written only if the run sets them;
+    vLLM's batch runner accepts them. Repeats are one line with `n`; the service chooses the seeds.
     """
     sampling = config.sampling or Sampling()
     given = sampling.model_dump(mode="json", exclude_defaults=True, exclude={"repeats"})
@@ -62,10 +62,10 @@ def batch_rows(config: RunConfig, *, limit: int | None) -> list[dict[str, object
 
 
 def write_rows(rows: Sequence[dict[str, object]], file: Path) -> None:
-    """Write rows as JSONL or Parquet, by the file's ending.
+    """Write rows as JSONL or Parquet, depending on the file's extension.
 
     Raises:
-        ConfigError: Another ending.
+        ConfigError: The file has another extension.
         StoreError: The file can't be written.
     """
     match file.suffix:
@@ -78,7 +78,7 @@ def write_rows(rows: Sequence[dict[str, object]], file: Path) -> None:
             names = dict.fromkeys(name for row in rows for name in row)
             write_parquet(file, pa.table({name: [row.get(name) for row in rows] for name in names}))
         case other:
-            raise ConfigError(f"{file}: ends in {other or 'nothing'}; name a .jsonl or a .parquet file")
+            raise ConfigError(f"{file}: unknown extension {other or 'none'}; use .jsonl or .parquet")
 
 
 def _each_repeat(sampling: Sampling, prompt: Prompt) -> list[dict[str, object]]:
@@ -97,7 +97,7 @@ def _asked(prompt: Prompt) -> dict[str, object]:
 
 
 def _tokenizer(config: RunConfig) -> Any:
-    """That of the run's checkpoint; None where it names none."""
+    """The tokenizer of the run's checkpoint; None if the run names no checkpoint."""
     if isinstance(config.engine, ExecuTorchEngine):
         directory = config.engine.tokenizer
     elif config.model:
@@ -119,6 +119,6 @@ def _rendered(tokenizer: Any, prompt: Prompt) -> dict[str, object]:
     chat = [{"role": m.role, "content": m.content} for m in prompt.messages]
     try:
         text = tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
-    except Exception as error:  # a template may refuse a system message, say: jinja2 raises what it likes
+    except Exception as error:  # a template can refuse, say, a system message, and jinja2 can raise any exception
         return {"refused": f"the chat template refuses the prompt: {type(error).__name__}: {error}"}
     return {"rendered": text, "prompt_token_ids": list(tokenizer.encode(text, add_special_tokens=False))}

@@ -1,4 +1,4 @@
-"""Generating runs: jobs through an engine into the store, chunk by chunk."""
+"""Generating runs: jobs go through an engine into the store, chunk by chunk."""
 
 import hashlib
 import time
@@ -22,27 +22,27 @@ from fidelity.gate import Outcome
 from fidelity.prompts import prompts_digest
 from fidelity.records import EngineInfo, Failure, Generation, Prompt
 from fidelity.runs.jobs import Asked, Job, on_the_same_prompts
-from fidelity.runs.measure import Done, RunWatch, read_serving, requests_of, time_alone
+from fidelity.runs.measure import RunWatch, read_serving, requests_of, time_alone
 from fidelity.runs.teacher_forcing import MissingScores, missing_scores
 from fidelity.store.manifests import RunDraft
-from fidelity.store.measurements import UNMEASURED, LatencyTimes, Measurement
+from fidelity.store.measurements import UNMEASURED, ChunkTime, LatencyTimes, Measurement
 from fidelity.store.runs import Run, RunWriter
 from fidelity.store.store import Store
 from fidelity.store.token_scores import Depth, StoredScores, adopt_scores, writing
 
 Decided = Callable[[Run], Outcome]
-"""What a gate says to a run that may still grow."""
+"""A gate's outcome for an unfinished run."""
 
 
 class Listener(Protocol):
-    """Who is told how it goes; the command line prints it."""
+    """Receives messages and progress. The command line prints them."""
 
     def say(self, text: str) -> None:
-        """One line that is worth keeping."""
+        """Report one message."""
         ...
 
     def progress(self, run: str, done: int, total: int, tokens: int, seconds: float) -> None:
-        """How far a run is: answers done of total, tokens generated and seconds gone since this command took it up."""
+        """Report a run's progress: answers done of total, and tokens and seconds since this command started on it."""
         ...
 
 
@@ -56,7 +56,7 @@ def generate_jobs(
     decided: Decided | None = None,
     keep_failures: bool = False,
 ) -> list[Run]:
-    """The jobs' runs; jobs with the same config share one engine, and none is opened where all are finished.
+    """Return the jobs' runs. Jobs with the same config share one engine; none is opened if all runs are finished.
 
     Each scores the baseline's tokens too, as deep as `depths` say, before its engine is closed; the baseline is the
     first of the runs if none is given. A run's scores may fail, and the run is there all the same. Prompts of a
@@ -81,7 +81,7 @@ def generate_jobs(
 
 
 def _measure_the_rest(job: Job, run: Run, engines: "_Engines", store: Store) -> None:
-    """What doesn't come from the run itself; timed as it is asked for, and not again once it is."""
+    """Measure what the run itself doesn't show. Latency is timed if it is configured and not timed already."""
     config, known = job.config, store.measurement(run) or UNMEASURED
     measured = Measurement(price_per_hour=config.price_per_hour, serving=read_serving(config.serving) or None)
     to_time = config.latency and not (known.latency and known.latency.asked == config.latency)
@@ -92,7 +92,7 @@ def _measure_the_rest(job: Job, run: Run, engines: "_Engines", store: Store) -> 
 
 
 def _time_alone(job: Job, run: Run, engines: "_Engines") -> LatencyTimes | None:
-    """None where the engine can't be timed, or ended: the run is complete without."""
+    """Time single requests. None if the engine can't be timed or has ended: the run is complete without it."""
     assert job.config.latency is not None
     try:
         engine = engines.of(job, run.path / "engine.log")
@@ -136,27 +136,31 @@ def _can_be_asked_again(run: Run, job: Job, engines: "_Engines") -> bool:
 
 
 def _score_tokens(job: Job, run: Run, all_missing: Sequence[MissingScores], engines: "_Engines") -> None:
-    """Have the engine of a finished run score the baseline's tokens; why it can't is kept for whoever misses them."""
+    """Let a finished run's engine score the baseline's tokens. If it can't, the reason is stored."""
     for missing in all_missing:
         with writing(missing.path) as writer:
             if isinstance(writer, StoredScores):
                 continue
             try:
                 engine = engines.of(job, run.path / "engine.log")
-                engines.progress.start(f"{job.name}, forced on {missing.baseline.name}", done=0, total=job.answers)
+                engines.progress.start(
+                    f"{job.name}, scoring the tokens of {missing.baseline.name}", done=0, total=job.answers
+                )
                 for number, asked in enumerate(job.batches):
                     missing.fill(number, engine)
                     engines.progress.chunk_finished(len(asked), missing.tokens(number))
             except EngineError as error:
                 writer.give_up(f"{job.name} could not score the tokens of {missing.baseline.name}: {error}")
-                engines.listener.say(f"{job.name}: not forced (kl: none switches that off): {error}")
+                engines.listener.say(
+                    f"{job.name}: no token scores (to switch them off, set kl: none in the baseline's YAML): {error}"
+                )
                 engines.close()
                 return
             writer.complete(run, missing.baseline, missing.depth)
 
 
 class _Engines:
-    """Opens a job's engine when it is first needed; jobs with the same config share it."""
+    """Opens a job's engine when it is first needed. Jobs with the same config share it."""
 
     def __init__(self, stack: ExitStack, listener: Listener, *, keep_failures: bool) -> None:
         self.listener = listener
@@ -181,15 +185,15 @@ class _Engines:
 
 
 class _ProgressListener:
-    """Turns an engine's progress within a chunk into that of a whole run."""
+    """Converts an engine's progress within a chunk to the progress of the whole run."""
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
 
     def start(self, run: str, *, done: int, total: int) -> None:
         self._run, self._done, self._total, self._tokens, self._seconds = run, done, total, 0, 0.0
-        self.reports: list[Done] = []
-        """What the engine reported since the start, about every second."""
+        self.reports: list[ChunkTime] = []
+        """The engine's reports since the start, about one per second."""
         self._listener.progress(run, done, total, 0, 0.0)
         self._since = time.monotonic()
 
@@ -198,11 +202,11 @@ class _ProgressListener:
             self._listener.say(f"{self._run}: {progress.note}")
         seconds = time.monotonic() - self._since
         done, tokens = self._done + progress.prompts, self._tokens + progress.tokens
-        self.reports.append(Done(progress.prompts, progress.tokens, seconds))
+        self.reports.append(ChunkTime(prompts=progress.prompts, tokens=progress.tokens, seconds=seconds))
         self._listener.progress(self._run, done, self._total, tokens, seconds)
 
     def resumed(self, prompts: int) -> None:
-        """What there was of a chunk already."""
+        """Count the answers of a chunk that are already on disk."""
         self._done += prompts
         self._listener.progress(self._run, self._done, self._total, self._tokens, self._seconds)
 
@@ -214,14 +218,15 @@ class _ProgressListener:
 
 
 def _fill(writer: RunWriter, engines: _Engines, job: Job, store: Store) -> Run:
-    """Generate the chunks that are not on disk yet, and complete the run."""
+    """Generate the chunks that are not on disk yet, and finish the run."""
     engine, finished, resumed = engines.of(job, writer.log), writer.finished, writer.begun
     plan = job.plan
     engines.progress.start(job.name, done=sum(len(plan[number]) for number in finished), total=job.answers)
     watch = RunWatch(engine)
+    filling = _Filling(writer, engine, engines.progress, job, watch)
     for number, asked in enumerate(plan):
         if number not in finished:
-            _fill_chunk(writer, engine, engines.progress, job, number, asked, watch)
+            filling.fill(number, asked)
     with watch.writing():
         run = writer.complete(job.prompts, _manifest(job, engine, store, resumed=writer.resumed))
     if not resumed and not isinstance(job.config.engine, RecordedEngine):
@@ -231,18 +236,18 @@ def _fill(writer: RunWriter, engines: _Engines, job: Job, store: Store) -> Run:
 
 @dataclass(frozen=True, slots=True)
 class _Until:
-    """When a run that may still grow is done."""
+    """When to stop an unfinished run."""
 
     decided: Decided
     missing_scores: Sequence[MissingScores]
-    """What the gate may look at beside the run."""
+    """What the gate can look at besides the run."""
 
 
 def _fill_until(writer: RunWriter, engines: _Engines, job: Job, store: Store, until: _Until) -> Run:
     """Generate chunk after chunk until the gate decides.
 
-    What was asked until then becomes a run of its own. The chunks stay where they are: a gate that asks for more goes
-    on from there, and one that is content with less stops before, as if nothing had been generated yet.
+    The prompts up to then become a separate run. The chunks stay in place: a stricter gate continues from there, and a
+    looser gate stops earlier, as if nothing had been generated yet.
     """
     finished, draft, plan, answers = writer.finished, writer.draft, job.plan, Counter[str]()
     engines.progress.start(job.name, done=sum(len(plan[number]) for number in finished), total=job.answers)
@@ -252,7 +257,7 @@ def _fill_until(writer: RunWriter, engines: _Engines, job: Job, store: Store, un
             draft = _manifest(job, engine, store)
             writer.write_draft(draft)
             if number not in finished:
-                _fill_chunk(writer, engine, engines.progress, job, number, asked, RunWatch(engine))
+                _Filling(writer, engine, engines.progress, job, RunWatch(engine)).fill(number, asked)
         for missing in until.missing_scores:
             if missing.lacks(number):
                 missing.fill(number, engines.of(job, writer.log))
@@ -269,7 +274,7 @@ def _fill_until(writer: RunWriter, engines: _Engines, job: Job, store: Store, un
         if outcome != "inconclusive":
             engines.listener.say(f"{job.name}: {outcome} after {len(prompts)} of {len(job.prompts)} prompts")
             return write(store.run_path(job.name, manifest.digest))
-    assert draft is not None  # a plan has a chunk at least
+    assert draft is not None  # a plan has at least one chunk
     return writer.complete(job.prompts, draft)
 
 
@@ -281,61 +286,56 @@ def _write_subset(
     manifest: RunDraft,
     path: Path,
 ) -> Run:
-    """Some chunks as a run of its own, with its scores."""
+    """Store some of the chunks as a separate run, with its token scores."""
     run = writer.subset(chunks, prompts, manifest, path=path)
     for missing in all_missing:
         missing.subset(run, chunks)
     return run
 
 
-def _fill_chunk(
-    writer: RunWriter,
-    engine: Engine,
-    progress: "_ProgressListener",
-    job: Job,
-    number: int,
-    asked: Sequence[Asked],
-    watch: RunWatch,
-) -> None:
-    prompts, repeats = [prompt for prompt, _ in asked], [repeat for _, repeat in asked]
-    if job.streamed and isinstance(engine, StreamingEngine):
-        _fill_answer_by_answer(writer, engine, progress, job, number, asked, watch)
-        return
-    began = time.monotonic()
-    generations = engine.generate(prompts, job.sampling, repeats)
-    outcomes = [replace(outcome, repeat=repeat) for outcome, repeat in zip(generations, repeats, strict=True)]
-    took = time.monotonic() - began
-    with watch.writing():
-        writer.add_chunk(number, prompts, outcomes)
-    tokens = sum(map(_tokens, outcomes))
-    watch.chunk_finished(len(prompts), tokens, took)
-    progress.chunk_finished(len(prompts), tokens)
+@dataclass(frozen=True, slots=True)
+class _Filling:
+    """Generates and writes the chunks of one run."""
 
+    writer: RunWriter
+    engine: Engine
+    progress: "_ProgressListener"
+    job: Job
+    watch: RunWatch
 
-def _fill_answer_by_answer(
-    writer: RunWriter,
-    engine: StreamingEngine,
-    progress: "_ProgressListener",
-    job: Job,
-    number: int,
-    asked: Sequence[Asked],
-    watch: RunWatch,
-) -> None:
-    """A chunk of which every answer is kept as soon as it is there."""
-    began = time.monotonic()
-    with writer.journal(number) as journal:
-        left = [place for place in range(len(asked)) if place not in journal.places]
-        progress.resumed(len(asked) - len(left))
-        tokens = 0
-        prompts, repeats = [asked[place].prompt for place in left], [asked[place].repeat for place in left]
-        for n, outcome in engine.answer(prompts, job.sampling, repeats, admission=job.admission):
-            journal.add(left[n], replace(outcome, repeat=repeats[n]))
-            tokens += _tokens(outcome)
-        watch.stream_finished(progress.reports, Done(len(left), tokens, time.monotonic() - began))
-        answered = [asked[place].prompt for place in journal.places]
-        with watch.writing():
-            writer.add_chunk(number, answered, (outcome for _, outcome in journal.outcomes()))
-    progress.chunk_finished(len(left), tokens)
+    def fill(self, number: int, asked: Sequence[Asked]) -> None:
+        """Generate one chunk."""
+        if self.job.streamed and isinstance(self.engine, StreamingEngine):
+            self._fill_answer_by_answer(self.engine, number, asked)
+            return
+        prompts, repeats = [prompt for prompt, _ in asked], [repeat for _, repeat in asked]
+        began = time.monotonic()
+        generations = self.engine.generate(prompts, self.job.sampling, repeats)
+        outcomes = [replace(outcome, repeat=repeat) for outcome, repeat in zip(generations, repeats, strict=True)]
+        took = time.monotonic() - began
+        with self.watch.writing():
+            self.writer.add_chunk(number, prompts, outcomes)
+        tokens = sum(map(_tokens, outcomes))
+        self.watch.chunk_finished(len(prompts), tokens, took)
+        self.progress.chunk_finished(len(prompts), tokens)
+
+    def _fill_answer_by_answer(self, engine: StreamingEngine, number: int, asked: Sequence[Asked]) -> None:
+        """Generate a chunk, and write each answer as soon as it is finished."""
+        began = time.monotonic()
+        with self.writer.journal(number) as journal:
+            left = [place for place in range(len(asked)) if place not in journal.places]
+            self.progress.resumed(len(asked) - len(left))
+            tokens = 0
+            prompts, repeats = [asked[place].prompt for place in left], [asked[place].repeat for place in left]
+            for n, outcome in engine.answer(prompts, self.job.sampling, repeats, admission=self.job.admission):
+                journal.add(left[n], replace(outcome, repeat=repeats[n]))
+                tokens += _tokens(outcome)
+            whole = ChunkTime(prompts=len(left), tokens=tokens, seconds=time.monotonic() - began)
+            self.watch.stream_finished(self.progress.reports, whole)
+            answered = [asked[place].prompt for place in journal.places]
+            with self.watch.writing():
+                self.writer.add_chunk(number, answered, (outcome for _, outcome in journal.outcomes()))
+        self.progress.chunk_finished(len(left), tokens)
 
 
 def _tokens(outcome: Generation | Failure) -> int:
@@ -377,7 +377,7 @@ def _manifest(job: Job, engine: Engine, store: Store, *, resumed: int = 0) -> Ru
 
 
 def _checkpoint(config: RunConfig, engine: EngineInfo, store: Store) -> Checkpoint:
-    """What the run's model is, as its files or the user say."""
+    """The run's checkpoint, from its files or the user's label."""
     match config.engine:
         case ExecuTorchEngine(path=path) if config.model is None:
             return Checkpoint(format=engine.ran_as, bytes=path.stat().st_size)
@@ -392,9 +392,9 @@ def _checkpoint(config: RunConfig, engine: EngineInfo, store: Store) -> Checkpoi
 
 
 def stored_runs(config: RunConfig, store: Store, *, as_baseline: bool) -> list[Run]:
-    """A finished run, or an exported one, taken into the store, with its controls that lie beside it.
+    """Copy a finished or exported run into the store, with the controls in the same directory.
 
-    A candidate's own controls are taken only if its YAML asks for them.
+    A candidate's own controls are copied only if its YAML asks for them.
     """
     if not isinstance(config.engine, StoredEngine):
         return []

@@ -1,4 +1,4 @@
-"""Which runs a configuration asks for: with which prompts, in which chunks, under which digest."""
+"""Planning runs: the prompts, chunks and digests of the runs that a configuration needs."""
 
 import hashlib
 import json
@@ -23,13 +23,13 @@ from fidelity.store.runs import Run
 from fidelity.store.store import Store
 
 FEWEST = 0.75
-"""The least share of an engine's seats that a run uses."""
+"""The smallest share of an engine's slots that a run uses."""
 RAMP = 8
-"""Steps in which an engine that is kept full is filled."""
+"""The number of steps in which an engine with continuous batching is filled."""
 
 
 class Asked(NamedTuple):
-    """One answer that a run is to have."""
+    """One planned answer of a run."""
 
     prompt: Prompt
     repeat: int
@@ -37,7 +37,7 @@ class Asked(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A run that is to be there afterwards."""
+    """A planned run."""
 
     name: str
     config: RunConfig
@@ -48,22 +48,22 @@ class Job:
     digest: str
     engine_identity: JsonObject
     control_of: str | None = None
-    """The digest of the run whose control this is."""
+    """If this is a control: the digest of the run that it repeats."""
     subset_of: str | None = None
-    """The digest of the baseline's prompts, where these are only a part of them."""
+    """The digest of the baseline's prompts, if this run has only some of them."""
     until_decided: bool = False
-    """Go through the prompts in the order in which a gate reads them, and stop when it has decided."""
+    """Go through the prompts in the gate's reading order, and stop when the gate has decided."""
 
     @property
     def answers(self) -> int:
-        """How many answers the run is to have: `repeats` for each prompt."""
+        """The number of planned answers: `repeats` per prompt."""
         return len(self.prompts) * self.repeats
 
     @property
     def plan(self) -> list[list[Asked]]:
-        """What is generated and written as one: the batches, or all at once where the engine is kept full.
+        """The chunks that are generated and written together: the batches, or everything with continuous batching.
 
-        A run that may stop early is looked at after each batch.
+        A run that can stop early is judged after each batch.
         """
         if self.streamed and not self.until_decided:
             return [[asked for batch in self.batches for asked in batch]]
@@ -71,9 +71,9 @@ class Job:
 
     @property
     def batches(self) -> list[list[Asked]]:
-        """All that is asked, in the run's order and cut at random. Repeats are shuffled as if they were prompts.
+        """All planned answers, in the run's order, cut into random batches. Repeats are shuffled like prompts.
 
-        In a gate's reading order they come one after another: a prompt counts when all of its repeats are there.
+        In a gate's reading order a prompt's repeats follow each other: a prompt counts when all of them are finished.
         """
         all_asked = [Asked(prompt, repeat) for repeat in range(self.repeats) for prompt in self.prompts]
         order = None
@@ -86,16 +86,16 @@ class Job:
 
     @property
     def streamed(self) -> bool:
-        """Whether the engine is kept full, so that each answer is written as it ends."""
+        """Whether batching is continuous, so each answer is written when it finishes."""
         return self.config.drained is None
 
     @property
     def admission(self) -> Admission:
-        """How the prompts of a streamed run enter the engine, by the run's seed.
+        """How the prompts of a run with continuous batching enter the engine, drawn from the run's seed.
 
-        An engine's kernels depend on how many prompts are in it, so every run draws how many: from three quarters of
-        its seats up to all, and how they are taken in the first steps. A server gets all but the baseline's prompts
-        with a drawn number of requests under way, from half of what is configured up to one less.
+        Kernels depend on the number of prompts in the engine, so every run draws that number (three quarters of the
+        slots up to all of them) and how the first steps fill them. On a server every run but the baseline draws a
+        number of requests in flight, from half of the configured number up to one less.
         """
         draw = random.Random(self.seed)
         if not isinstance(self.config.engine, Requests):
@@ -105,12 +105,12 @@ class Job:
 
 
 def chunks(count: int, *, largest: int, seed: int, order: Sequence[int] | None = None) -> list[list[int]]:
-    """The batches in which a run asks for its answers: a seeded permutation of 0 ... count-1, cut at random.
+    """The batches of a run: a seeded permutation of 0 ... count-1, cut at random.
 
-    An `order` that is given is kept; it must be as good as random.
+    A given `order` is used instead of the permutation; it must be as good as random.
 
-    Sizes are drawn from a quarter of the largest up to the largest, which is never more than half of all, so that
-    two seeds give compositions that really differ: on CPU, order alone, in one batch, changes nothing.
+    Sizes are drawn between a quarter of the largest and the largest, which is at most half of all, so two seeds
+    give different compositions: on a CPU the order within a single batch changes nothing.
     """
     draw = random.Random(seed)
     left = list(range(count) if order is None else order)
@@ -133,7 +133,7 @@ def prompts_of(config: RunConfig, limit: int | None) -> tuple[Prompt, ...]:
             return load_prompts(path, limit=limit)
         case RunConfig(engine=RecordedEngine(path=path)):
             return recorded_prompts(path)[:limit]
-    raise ConfigError(f"{config.name}: 'prompts' is missing: name a JSONL prompt set")
+    raise ConfigError(f"{config.name}: 'prompts' is missing: add the path of a prompt set (JSONL)")
 
 
 def jobs_of(
@@ -145,7 +145,7 @@ def jobs_of(
     subset_of: str | None = None,
     until_decided: bool = False,
 ) -> list[Job]:
-    """The run and its controls: a baseline has one if nothing is said, a candidate only if its YAML asks for it."""
+    """The run and its controls. A baseline has one control by default; a candidate only if its YAML asks for it."""
     if isinstance(config.engine, StoredEngine):
         return []
     seed = 0 if as_baseline else _seed(config.name)
@@ -166,7 +166,7 @@ def jobs_of(
 
 
 def on_the_same_prompts(control: Job, run: Run, store: Store) -> Job:
-    """The control of a run that stopped before it had asked all prompts."""
+    """The control of a run that stopped before the end of its prompts."""
     return _job(
         control.config,
         control.name,
@@ -195,7 +195,7 @@ def _job(
     depends_on: JsonObject = {"engine": engine, "prompts": prompts_digest(prompts)}
     if not isinstance(config.engine, RecordedEngine):
         chunk = config.drained
-        if isinstance(config.engine, Requests):  # kept full since before that had a name in the digest
+        if isinstance(config.engine, Requests):  # servers were continuous before the digest had a key for it
             chunk = config.chunk or DEFAULT_BATCH
         batching = {"chunk": chunk} if chunk else {"batching": "continuous"}
         depends_on |= {"sampling": sampling.model_dump(mode="json"), **batching, "seed": seed}
@@ -206,7 +206,7 @@ def _job(
 
 
 def _seed(name: str) -> int:
-    """A candidate's order and chunks are its own, by its name; baseline and controls have 0, 1, 2, ..."""
+    """The seed of a candidate's order and chunks, from its name. Baseline and controls have the seeds 0, 1, 2, ..."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") | 1 << 32
 
 

@@ -1,18 +1,15 @@
-"""What is measured of a run beside its outputs: size, memory, speed, and where the time went.
+"""Measuring a run: size, memory, speed, and where the time was spent.
 
-All of it lies in `measurements/` of the store, apart from the runs. None of it is in a digest, and none of it can
-change an output: what is taken from the run itself is read off a clock, and what asks the engine for more is asked
-when the run and its controls are complete.
+The results go to `measurements/` of the store. They are in no digest and can't change an output: timings of the run
+itself only read a clock, and extra requests are sent when the run and its controls are complete.
 """
 
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
 
 from fidelity.checkpoints import dissect, kv_cache, local_directory, read_config
 from fidelity.config import USE_CASES, Latency, RunConfig, TransformersEngine, VllmServeEngine, VllmSettings
@@ -24,27 +21,19 @@ from fidelity.stats import reading_order
 from fidelity.store.measurements import ChunkTime, LatencyTimes, Measurement, ModelSize, ServedRequests, TimedRequest
 
 OVER_RUNS = ("prefill", "decode", "prefill and decode")
-"""Phases that an engine adds up over all that it generates."""
+"""Phases that an engine times in total, over everything that it generates."""
 
 
 QUANTIZES = {"quantization", "quantization_config"}
-"""Options with which an engine quantizes while it loads: how many bytes that leaves isn't in the files."""
+"""Options that quantize while loading, so the files don't show the size in memory."""
 
 
 STRETCHES = 12
-"""How many stretches of an uninterrupted run are rates of their own, for the interval of its speed."""
-
-
-class Done(NamedTuple):
-    """What an engine has done since a moment."""
-
-    prompts: int
-    tokens: int
-    seconds: float
+"""The number of segments of an uninterrupted run whose rates give the interval of its speed."""
 
 
 class RunWatch:
-    """Measures a run while it is generated."""
+    """Measures a run while it is being generated."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -56,33 +45,33 @@ class RunWatch:
         self._chunks: list[ChunkTime] = []
 
     def chunk_finished(self, prompts: int, tokens: int, seconds: float) -> None:
-        """Another chunk is on disk; `seconds` is what it took to generate."""
+        """Record that a chunk is on disk; `seconds` is its generation time."""
         self._chunks.append(ChunkTime(prompts=prompts, tokens=tokens, seconds=seconds))
         self._seconds = time.monotonic() - self._began
 
-    def stream_finished(self, reports: Sequence[Done], whole: Done) -> None:
-        """An engine that was kept full has answered everything.
+    def stream_finished(self, reports: Sequence[ChunkTime], whole: ChunkTime) -> None:
+        """Record that an engine with continuous batching has answered everything.
 
         Args:
-            reports: What it had done at some moments in between; tokens of unfinished answers are estimates.
-            whole: What it did in the end.
+            reports: Its progress at several moments; tokens of unfinished answers are estimates.
+            whole: Its final progress.
         """
         step = max(1, len(reports) // STRETCHES)
-        last = Done(0, 0, 0.0)
+        last = ChunkTime(prompts=0, tokens=0, seconds=0.0)
         for report in (*reports[step - 1 :: step][: STRETCHES - 1], whole):
             tokens = min(report.tokens, whole.tokens)
             self.chunk_finished(report.prompts - last.prompts, tokens - last.tokens, report.seconds - last.seconds)
-            last = Done(report.prompts, tokens, report.seconds)
+            last = report.replace(tokens=tokens)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """The block writes to the store."""
+        """Time a block that writes to the store."""
         began = time.monotonic()
         yield
         self._writing += time.monotonic() - began
 
     def measurement(self, config: RunConfig) -> Measurement:
-        """All of it. Of a run that was generated from its first prompt to its last without a break."""
+        """The measurements of a run that was generated without a break."""
         engine = self._engine
         measured = Measurement(
             created=_now(),
@@ -96,14 +85,14 @@ class RunWatch:
         )
         if self._machine and isinstance(engine, WatchedEngine):
             account = _account_of(engine) or Account()
-            memory = {**asdict(engine.memory()), "weights": account.weights, "kv_cache": account.kv_cache}
+            memory = engine.memory().replace(weights=account.weights, kv_cache=account.kv_cache)
             measured = measured.replace(machine=self._machine.load(), memory=memory)
             if self._account_before:
                 measured = measured.replace(profile=self._profile(account, self._account_before))
         return measured
 
     def _profile(self, account: Account, before: Account) -> dict[str, float]:
-        """Seconds by phase; of those that an engine adds up, what came since it was `before`."""
+        """Seconds by phase; for phases that the engine accumulates, the increase since `before`."""
         phases = {
             phase: seconds - (before.phases.get(phase, 0.0) if phase in OVER_RUNS else 0.0)
             for phase, seconds in account.phases.items()
@@ -111,7 +100,7 @@ class RunWatch:
         return {**phases, "write": self._writing, "rest": self._rest(phases)}
 
     def _rest(self, phases: Mapping[str, float]) -> float:
-        """Seconds of generating that were neither the engine's nor writing: tokenizing, and handing over."""
+        """Seconds of generating that were neither the engine's nor spent on writing: tokenizing and transfer."""
         return max(0.0, self._seconds - self._writing - sum(phases.get(phase, 0.0) for phase in OVER_RUNS))
 
 
@@ -120,7 +109,7 @@ def _account_of(engine: Engine) -> Account | None:
 
 
 def size_of(config: RunConfig, info: EngineInfo) -> ModelSize | None:
-    """Bytes on disk and loaded, by kind of layer, from the headers of the model's files; None without a model here."""
+    """Bytes on disk and loaded, by kind of layer, from the model's file headers; None if the model isn't here."""
     engine = config.engine
     if not isinstance(engine, VllmSettings | TransformersEngine):
         return None
@@ -143,9 +132,9 @@ def size_of(config: RunConfig, info: EngineInfo) -> ModelSize | None:
 
 
 def time_alone(engine: TimedEngine, prompts: Sequence[Prompt], asked: Latency) -> LatencyTimes:
-    """Ask the engine one request at a time: each prompt once in every repeat, so that a machine's drift is spread.
+    """Send one request at a time: each prompt once per repeat, so slow changes of the machine affect all equally.
 
-    Every kind of request is asked once before, and thrown away.
+    One request of every kind is sent first as a warm-up and discarded.
     """
     order = reading_order([prompt.id for prompt in prompts], seed=SEED)
     chosen = [prompts[int(place)] for place in order[: asked.prompts]]
@@ -185,7 +174,7 @@ def time_alone(engine: TimedEngine, prompts: Sequence[Prompt], asked: Latency) -
 
 
 def requests_of(asked: Latency, prompts: int) -> int:
-    """How many requests `time_alone` makes, the thrown away ones included."""
+    """The number of requests that `time_alone` sends, including warm-ups."""
     kinds = 1 + len(asked.prefill) + len(asked.use_cases)
     return kinds * (1 + asked.repeats * min(asked.prompts, prompts))
 
@@ -205,14 +194,14 @@ SERVED = {
     "answer_ms": "median_e2el_ms",
     "answer_p99_ms": "p99_e2el_ms",
 }
-"""Our names for what `vllm bench serve` measures, and its own."""
+"""fidelity's names for the results of `vllm bench serve`, and vLLM's names."""
 
 
 def read_serving(files: Sequence[Path]) -> tuple[ServedRequests, ...]:
-    """What `vllm bench serve --save-result` wrote, a row for each file, slowest rate first; None for what it left out.
+    """Read the results of `vllm bench serve --save-result`, one row per file, slowest rate first.
 
     Raises:
-        ConfigError: A file can't be read, or is not of that tool.
+        ConfigError: A file can't be read, or was not written by that tool.
     """
     rows = []
     for file in files:
@@ -220,18 +209,18 @@ def read_serving(files: Sequence[Path]) -> tuple[ServedRequests, ...]:
             rows.append(_served(json.loads(file.read_text(encoding="utf-8"))))
         except (OSError, ValueError, KeyError, TypeError) as error:  # pydantic's are ValueErrors
             raise ConfigError(
-                f"{file}: no result of `vllm bench serve --save-result` ({type(error).__name__}: {error})"
+                f"{file}: not a result of `vllm bench serve --save-result` ({type(error).__name__}: {error})"
             ) from error
     return tuple(sorted(rows, key=lambda row: (row.request_rate is None, row.request_rate or 0.0)))
 
 
 def _served(result: object) -> ServedRequests:
     if not isinstance(result, dict):
-        raise TypeError("an object is expected")
+        raise TypeError("expected a JSON object")
     row = {name: result.get(key) for name, key in SERVED.items()}
     if row["requests_per_s"] is None:
         raise KeyError("request_throughput")
-    rate = None if row["request_rate"] == "inf" else row["request_rate"]  # "inf": all at once
+    rate = None if row["request_rate"] == "inf" else row["request_rate"]  # "inf": all requests at once
     about = {"model": result["model_id"], "created": result["date"]}
     return ServedRequests.model_validate({**row, **about, "request_rate": rate})
 

@@ -1,4 +1,4 @@
-"""Forcing: a run's engine scores the baseline's tokens, in the chunks in which it generates."""
+"""Teacher forcing: a run's engine scores the baseline's tokens, chunk by chunk."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -29,7 +29,7 @@ from fidelity.store.token_scores import (
 
 
 def depths_of(config: RunConfig, stored: Run | None = None) -> tuple[Depth, ...]:
-    """How deep a baseline's tokens are scored: what its YAML says; a stored one is as deep as it was scored."""
+    """The depths at which a baseline's tokens are scored: from its YAML, or as scored before if it is stored."""
     if config.kl == "none":
         return ()
     if isinstance(config.engine, StoredEngine):
@@ -41,7 +41,7 @@ def depths_of(config: RunConfig, stored: Run | None = None) -> tuple[Depth, ...]
 
 @dataclass(frozen=True)
 class MissingScores:
-    """The scores that one run owes its baseline, at one depth."""
+    """The token scores that one run still needs, at one depth."""
 
     job: Job
     baseline: Run
@@ -73,7 +73,7 @@ class MissingScores:
         """Score a chunk, unless it is on disk.
 
         Raises:
-            EngineError: The engine died; whole chunks are kept.
+            EngineError: The engine crashed; finished chunks are saved.
         """
         if self.lacks(number):
             seen: set[int] = set()
@@ -81,11 +81,11 @@ class MissingScores:
             self._read_tokens(seen, engine)
 
     def tokens(self, number: int) -> int:
-        """How many a chunk has."""
+        """The number of tokens to score in a chunk."""
         return sum(len(self.handed.get((prompt.id, repeat), ())) for prompt, repeat in self.job.batches[number])
 
     def subset(self, run: Run, chunks: Sequence[int]) -> None:
-        """Give a run that consists of some of the chunks the scores that it has."""
+        """Copy the scores of some chunks to a run that consists of these chunks."""
         subset = self.writer.subset(chunks, scores_path(run, self.baseline, self.depth))
         subset.complete(run, self.baseline, self.depth)
 
@@ -101,10 +101,10 @@ class MissingScores:
                 yield replace(outcome, repeat=one.repeat)
 
     def _read_tokens(self, seen: set[int], engine: Engine) -> None:
-        """Keep how the tokens read, where the engine says it."""
+        """Store the tokens' texts, if the engine reports them."""
         unread = sorted(seen - self.writer.texts.keys())
         if unread and isinstance(engine, TokenTexts):
-            with suppress(EngineError):  # one that can't is none the worse for it
+            with suppress(EngineError):  # an engine that can't do this is still usable
                 self.writer.add_texts(dict(zip(unread, engine.token_texts(unread), strict=True)))
 
     def _why_not(self, engine: Engine) -> str | None:
@@ -115,7 +115,7 @@ class MissingScores:
 
 
 def _noting(outcomes: Iterator[TokenScores | Failure], seen: set[int]) -> Iterator[TokenScores | Failure]:
-    """The same; puts the tokens that people will read into `seen`: of the whole vocabulary only the answers'."""
+    """Pass the scores through, adding to `seen` the tokens to display: for the whole vocabulary only the answers'."""
     for outcome in outcomes:
         if isinstance(outcome, TokenScores):
             seen.update(outcome.token_ids.tolist())
@@ -125,7 +125,7 @@ def _noting(outcomes: Iterator[TokenScores | Failure], seen: set[int]) -> Iterat
 
 
 def missing_scores(job: Job, baseline: Run, depths: Sequence[Depth], store: Store) -> list[MissingScores]:
-    """What a run has still to score; nothing where its engine can't, or where the baseline itself wasn't scored."""
+    """What a run still has to score: nothing if its engine can't, or if the baseline itself wasn't scored."""
     if not can_score_tokens(job.config, job.engine_identity):
         return []
     own = job.digest == baseline.manifest.digest

@@ -1,25 +1,26 @@
-"""Statistics of excess and verdicts: numbers in, numbers out. Knows nothing of metrics, prompts' texts or stores.
+"""Statistics of excess and verdicts: numbers in, numbers out, independent of metrics, texts and stores.
 
 `betting` has the gate's bound, valid at any sample size; `bootstrap` the intervals for looking at; `shares` exact
 binomial answers; `correction` several tests at once; `planning` what a study of this size can see; `ratios` how many
-times as fast.
+times as fast; `run_noise` what a mean keeps of its runs' batches.
 """
 
 from fidelity.stats.betting import Bound, betting_bound, betting_p_value
 from fidelity.stats.bootstrap import Interval, bca_interval, bca_intervals, studentised_intervals, tail_excess
-from fidelity.stats.correction import benjamini_hochberg, holm
+from fidelity.stats.correction import holm
 from fidelity.stats.order import reading_order
 from fidelity.stats.planning import detectable_excess, fewest_prompts, prompts_needed, prompts_needed_for_share
 from fidelity.stats.ratios import Ratio, paired_ratio, ratio_of_rates
-from fidelity.stats.shares import clopper_pearson, mcnemar, smallest_resolvable_share
+from fidelity.stats.run_noise import RunNoise, run_noise
+from fidelity.stats.shares import clopper_pearson, mcnemar
 
 __all__ = [
     "Bound",
     "Interval",
     "Ratio",
+    "RunNoise",
     "bca_interval",
     "bca_intervals",
-    "benjamini_hochberg",
     "betting_bound",
     "betting_p_value",
     "clopper_pearson",
@@ -32,7 +33,7 @@ __all__ = [
     "prompts_needed_for_share",
     "ratio_of_rates",
     "reading_order",
-    "smallest_resolvable_share",
+    "run_noise",
     "studentised_intervals",
     "tail_excess",
 ]

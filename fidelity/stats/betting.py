@@ -1,10 +1,10 @@
 """Betting bounds: bounds for the mean of bounded values, at any number of prompts and for any distribution.
 
-To show that a mean lies below m, bet against its being m or more: wealth changes by a stake times (m - x) with each
+To show that a mean is below m, bet against its being m or more: wealth changes by a stake times (m - x) with each
 value x. If the mean is m or more, wealth can't be expected to grow, and reaches 1/level times its start with
 probability at most `level` (Ville). The upper bound is the smallest m against which it got there. Waudby-Smith &
-Ramdas, "Estimating means of bounded random variables by betting", JRSS-B 2024. docs/statistics.md says which stakes
-were tried and what they measured.
+Ramdas, "Estimating means of bounded random variables by betting", JRSS-B 2024. docs/statistics.md lists the stakes
+that were tried, with measurements.
 """
 
 import math
@@ -21,9 +21,9 @@ from fidelity.stats.order import reading_order
 Bets: TypeAlias = Literal["target", "plug_in"]
 
 GOAL = 2 / 3
-"""Share of what the target bets play for that is enough: playing for no more than enough falls just short too often."""
+"""The target as a multiple of the required wealth, since aiming at exactly the required wealth often falls short."""
 LARGEST_SHARE = 0.95
-"""Of the wealth that one value may cost at most: 1 would let a single broken prompt end the game."""
+"""The maximum share of the wealth that one value can cost: with 1 a single broken prompt would end the bets."""
 
 
 @dataclass(frozen=True)
@@ -39,15 +39,15 @@ class Bound:
     spread: float | None
     """Standard deviation (n - 1); `None` below two values."""
     n: int
-    """Number of values used; missing ones aren't."""
+    """The number of values used, without missing ones."""
     confidence: float
-    """Of each side by itself."""
+    """The confidence of each bound."""
     planned: int | None
-    """Any-time form: the number of prompts there can be. `None`: fixed-size form."""
+    """Any-time form: the total number of prompts. `None`: fixed-size form."""
     seed: int
-    """Of the reading order."""
+    """The seed of the reading order."""
     range: tuple[float, float]
-    """Low and high end of what the values can be."""
+    """The range of the values."""
 
 
 def betting_bound(
@@ -61,21 +61,20 @@ def betting_bound(
     planned: int | None = None,
     bets: Bets = "target",
 ) -> Bound:
-    """Lower and upper bound for the mean of values known to lie in [low, high], one value per prompt id.
+    """Lower and upper bound for the mean of values in [low, high], one value per prompt id.
 
     Each bound holds by itself: P(mean < lower) <= 1 - confidence and P(mean > upper) <= 1 - confidence, for every
-    number of independent prompts and every distribution on the range. Without `planned` that is promised for the
-    number of prompts given, fixed beforehand. With `planned` (the number of prompts there are to read) it is promised
-    for all moments at once: call again after every batch, stop when it suits (a confidence sequence, running
-    intersection). Reading on past `planned` adds nothing. Neither bound crosses the mean.
+    number of independent prompts and every distribution on the range. Without `planned` this holds for a number of
+    prompts that is fixed beforehand. With `planned` (the total number of prompts) it holds at all times
+    simultaneously: call again after every batch, and stop at any time (a confidence sequence, running intersection).
+    Reading beyond `planned` adds nothing. Neither bound crosses the mean.
 
     `bets="target"` (Koning & van Meer 2025, "Anytime validity is free"; Voracek & Orabona 2025, "STaR-Bets") is what
     the gate uses; `"plug_in"` are those of Waudby-Smith & Ramdas' hedged capital, cut at half of the wealth, for
     comparison.
 
-    Values are `None` or NaN where there is none. Without values the bound is the range. Bounds lie on the safe side
-    of a search that ends at 1e-6 of the range. Raises ValueError for a value outside the range and for an id that
-    comes twice.
+    Missing values are `None` or NaN. Without values the bound is the range. Bounds are on the safe side of a search
+    with a precision of 1e-6 of the range. Raises ValueError for a value outside the range and for a duplicate id.
     """
     known = _read(ids, values, low, high, seed)
     n, width = len(known), high - low
@@ -102,13 +101,13 @@ def betting_p_value(
 ) -> float:
     """Smallest level at which the target bets show that the mean is above (or below) `margin`, in [1e-12, 1].
 
-    p <= 1 - confidence exactly where `betting_bound` (target bets, same seed and plan) lies beyond the margin, up to
-    both searches' ends; valid by itself, so it can go into Holm's correction. 1 without values, and where not even the
-    mean lies beyond. Raises ValueError for a margin outside the open range, where nothing is left to show.
+    p <= 1 - confidence exactly if `betting_bound` (target bets, same seed and plan) is beyond the margin, up to the
+    precision of both searches. Valid by itself, so it can be used in Holm's correction. 1 without values, and if not
+    even the mean is beyond. Raises ValueError for a margin outside the open range.
     """
     if not low < margin < high:
         raise ValueError(
-            f"a margin of {margin} can't be tested: it must lie inside ({low}, {high}), the range of the values"
+            f"a margin of {margin} can't be tested: it must be inside ({low}, {high}), the range of the values"
         )
     x = (_read(ids, values, low, high, seed) - low) / (high - low)
     m = (margin - low) / (high - low)
@@ -157,7 +156,7 @@ def _target_wealth(x: Floats, means: Floats, levels: Floats, *, planned: int | N
     Wealth w, in shares of the target, is treated as the chance that a z-test at the horizon will reject; the stake
     that keeps it so is phi(Phi^-1(w)) / (sd sqrt(steps left)), with sd estimated from the values before. It is cut
     where one value could cost more than LARGEST_SHARE of the wealth or win more than the target. That stake is
-    concave in w with zeros at 0 and 1, so that one step maps more wealth to more wealth, and a larger mean to more
+    concave in w with zeros at 0 and 1, so one step maps more wealth to more wealth, and a larger mean to more
     wealth: what is rejected at m and level is rejected above both.
     """
     from scipy.special import ndtri
@@ -230,6 +229,6 @@ def _read(ids: Sequence[str], values: Sequence[float | None] | Floats, low: floa
     outside = known[(known < low) | (known > high)]
     if outside.size:
         raise ValueError(
-            f"{outside.size} of {known.size} values lie outside [{low}, {high}], the first is {outside[0]}"
+            f"{outside.size} of {known.size} values are outside [{low}, {high}], the first is {outside[0]}"
         )
     return known

@@ -1,4 +1,4 @@
-"""Bootstrap intervals over prompts, for looking at: blind to what is too rare to be in the data.
+"""Bootstrap intervals over prompts, for orientation: they can't reflect what is too rare to be in the data.
 
 All columns share the resampled prompts, so what is resampled together stays together, and one product of counts and
 values serves all. Prompts are sorted by id first: neither the rows' order nor the number of cores changes a number.
@@ -18,10 +18,12 @@ DrawCounts: TypeAlias = NDArray[np.int16]
 Values: TypeAlias = Sequence[float | None] | Floats
 
 
+TAIL = 0.05
+"""The share of prompts that are the tail."""
 FEWEST_IN_TAIL_STUDY = 200
-"""Prompts below which there is no tail: 5 % of them are ten."""
+"""The minimum number of prompts for a tail: 5 % of them are ten."""
 FEWEST_STUDENTISED = 10
-"""Values below which too many resamples repeat one value and have no spread."""
+"""With fewer values, too many resamples repeat one value and have no spread."""
 
 
 @dataclass(frozen=True)
@@ -29,18 +31,16 @@ class Interval:
     """A two-sided interval; each end by itself is a one-sided bound at (1 + confidence) / 2."""
 
     estimate: float | None
-    """What was measured, in the values' unit; `None` without values."""
+    """The estimate, in the values' unit; `None` without values."""
     low: float | None
-    """`None` below two values (ten if studentised): they say nothing about spread."""
+    """`None` with fewer than two values (ten if studentized), which give no spread."""
     high: float | None
-    """`None` with `low`."""
+    """`None` if `low` is."""
     confidence: float
     """Two-sided."""
     n: int
     """Number of prompts with a value (and a weight above 0)."""
     method: Literal["bca", "bias_corrected", "studentised", "percentile"]
-    asymptotic: bool = True
-    """Coverage is promised only as n grows. True for every bootstrap: a gate's bound comes from betting."""
 
 
 def bca_interval(
@@ -78,8 +78,8 @@ def bca_intervals(
     """Bias-corrected, accelerated bootstrap intervals (Efron 1987), one per column; a column is one value per id.
 
     Means are sum(w v) / sum(w), their acceleration is the jackknife's. Medians are weighted too (an exact half
-    averages two values); they are bias-corrected without acceleration, as the jackknife fails for medians. Pairing is
-    kept by giving differences.
+    averages two values); they are bias-corrected without acceleration, as the jackknife fails for medians. Pass
+    differences for paired values.
 
     `None` or NaN is a prompt without a value, which stays among those resampled but counts nowhere. No values:
     estimate and ends are `None`; a single one: only the ends; all equal: both ends are that value, as the bootstrap
@@ -145,7 +145,6 @@ def tail_excess(
     control: Values,
     candidate: Values,
     *,
-    quantile: float = 0.05,
     confidence: float = 0.95,
     resamples: int = 10_000,
     seed: int = 0,
@@ -153,7 +152,7 @@ def tail_excess(
     """How much worse the worst prompts are: q05(control) - q05(candidate), with prompts resampled jointly.
 
     For similarities, in their unit, positive = worse; for columns where lower is better give both negated. Percentile
-    interval. Only prompts with both values count; below 200 of them `None`, as too few lie in the tail. Quantiles
+    interval. Only prompts with both values count; `None` with fewer than 200, as too few are in the tail. Quantiles
     average two values where q n is whole.
     """
     v, w = _matrix(ids, [control, candidate], None)
@@ -164,7 +163,7 @@ def tail_excess(
     equal = np.ones(len(v))
 
     def excess(counts: DrawCounts) -> Floats:
-        return _quantiles(c, counts, equal, quantile) - _quantiles(s, counts, equal, quantile)
+        return _quantiles(c, counts, equal, TAIL) - _quantiles(s, counts, equal, TAIL)
 
     estimate = excess(np.ones((1, len(v)), dtype=np.int16))[0]
     drawn = np.concatenate([excess(counts) for _, counts in _resampled(len(v), resamples, seed)])
@@ -251,7 +250,7 @@ def _acceleration(d: Floats, w: Floats) -> Floats:
 
 
 def _bca_ends(drawn: Floats, acceleration: float, deviations: Floats, confidence: float) -> Floats:
-    """Ends relative to the estimate; deviations are the values' own, to tell a tie from a rounding error."""
+    """Ends relative to the estimate; deviations are the values' own, to distinguish ties from rounding errors."""
     from scipy.special import ndtr, ndtri
 
     drawn = drawn[~np.isnan(drawn)]

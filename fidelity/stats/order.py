@@ -1,4 +1,4 @@
-"""The order in which prompts are read: by their ids, so that the order of rows in a file changes no number."""
+"""The order in which prompts are read: by their ids, independent of the order of rows in a file."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ def reading_order(ids: Sequence[str], *, seed: int = 0) -> NDArray[np.intp]:
     """
     if len(set(ids)) != len(ids):
         twice = [one for one, times in Counter(ids).items() if times > 1]
-        raise ValueError(f"one value per prompt id, average repeats first: {twice[0]!r} comes more than once")
+        raise ValueError(f"one value per prompt id, average repeats first: {twice[0]!r} is duplicated")
     key = seed.to_bytes(16, "little", signed=True)
     digests = [(blake2b(one.encode(), key=key, digest_size=16).digest(), one) for one in ids]
     return np.array(sorted(range(len(ids)), key=digests.__getitem__), dtype=np.intp)

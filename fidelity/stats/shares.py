@@ -1,4 +1,4 @@
-"""Exact answers for counts: shares of prompts, and breaks of the candidate against breaks of the control."""
+"""Exact inference for counts: shares of prompts, and breaks of candidate and control."""
 
 from typing import Literal
 
@@ -14,7 +14,7 @@ def clopper_pearson(
     from scipy.special import betaincinv
 
     if not 0 <= k <= n:
-        raise ValueError(f"{k} of {n} prompts is no share")
+        raise ValueError(f"{k} of {n} prompts is not a share")
     error = (1 - confidence) / (2 if side == "two-sided" else 1)
     low = 0.0 if side == "upper" or k == 0 else float(betaincinv(k, n - k + 1, error))
     high = 1.0 if side == "lower" or k == n else float(betaincinv(k + 1, n - k, 1 - error))
@@ -25,13 +25,8 @@ def mcnemar(candidate_only: int, control_only: int) -> float:
     """Exact one-sided McNemar test: p-value, small where the candidate breaks more prompts than the control does.
 
     Given the prompts that exactly one of the two breaks, P(candidate breaks this many or more) if either were as
-    likely. Prompts that both break, or neither, say nothing. No such prompts give 1.
+    likely. Prompts that both break, or neither, don't count. Without such prompts the p-value is 1.
     """
     from scipy.special import betainc
 
     return 1.0 if candidate_only == 0 else float(betainc(candidate_only, control_only + 1, 0.5))
-
-
-def smallest_resolvable_share(n: int, *, confidence: float = 0.95) -> float:
-    """Share that n prompts without a case still can't exclude: 1 - (1 - confidence)^(1/n), about 3/n; n = 0 gives 1."""
-    return 1.0 if n == 0 else 1 - (1 - confidence) ** (1 / n)

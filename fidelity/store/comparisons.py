@@ -1,4 +1,4 @@
-"""Comparisons on disk: one Parquet file per metric signature, beside a manifest."""
+"""Comparisons on disk: one Parquet file per metric signature, and a manifest."""
 
 import hashlib
 import json
@@ -24,22 +24,22 @@ SIDES: dict[Side | None, int] = {None: 0, "baseline": 1, "candidate": 2, "pair":
 
 @dataclass(frozen=True)
 class Comparison:
-    """A scored pair of runs on disk: one Parquet file per metric signature. A control is compared like a candidate."""
+    """A scored pair of runs on disk: one Parquet file per metric signature. Controls are compared like candidates."""
 
     path: Path
 
     @cached_property
     def manifest(self) -> ComparisonManifest:
-        """Which runs were compared, the pairs that could not be made, and what was scored.
+        """The manifest: which runs were compared, which prompts have no pair, and what was scored.
 
         Raises:
-            StoreError: It is damaged.
+            StoreError: The manifest is damaged.
         """
         return read_record(self.path / MANIFEST, ComparisonManifest)
 
     @property
     def damage(self) -> str:
-        """Why it can't be read; empty where it can."""
+        """Why the comparison can't be read; empty if it can."""
         return damage_of(self.path, ComparisonManifest)
 
     @property
@@ -48,10 +48,10 @@ class Comparison:
         return self.manifest.prompt_ids
 
     def columns(self, signature: str, *, only: Container[str] | None = None) -> tuple[Column, ...] | None:
-        """The columns of one metric, or `only` some of them; None if it has not been scored yet.
+        """Read the columns of one metric, or `only` some of them; None if it has not been scored yet.
 
         Raises:
-            StoreError: The file can't be read, was changed since, or is another comparison's.
+            StoreError: The file can't be read, was changed, or belongs to another comparison.
         """
         file = self.path / _scores_file(signature)
         if not file.is_file():
@@ -76,13 +76,13 @@ class Comparison:
         )
         if described.get("digest") not in (None, self._digest(signature, column)):
             raise StoreError(
-                f"{file}: the numbers of {name} were changed since they were scored, or are another comparison's; "
-                f"delete the file and compare again"
+                f"{file}: the numbers of {name} were changed after scoring, or belong to another comparison; "
+                f"delete the file and run fidelity compare again"
             )
         return column
 
     def _digest(self, signature: str, column: Column) -> str:
-        """Of a column's numbers, and of what they are of."""
+        """Hash of a column's numbers and of the runs that they belong to."""
         of = [self.manifest.baseline, self.manifest.candidate, signature]
         described = [column.name, column.better, column.summary, column.bounds]
         digest = hashlib.sha256(json.dumps([*of, *described]).encode())
@@ -125,10 +125,10 @@ class Comparison:
         return Comparison(self.path)
 
     def add_columns(self, signature: str, columns: Sequence[Column]) -> None:
-        """Keep a metric's columns, one value per pair.
+        """Store a metric's columns, one value per pair.
 
         Raises:
-            StoreError: A value is NaN, or it isn't known whose answer keeps a pair from being scored.
+            StoreError: A value is NaN, or an unscored pair has no side.
         """
         import pyarrow as pa
 
@@ -165,10 +165,10 @@ def _scores_file(signature: str) -> str:
 
 
 def _sides(column: Column) -> Sequence[Side | None]:
-    """Whose answer keeps each pair from being scored; empty where all are scored."""
+    """The side that keeps each pair from being scored; empty if all are scored."""
     sides = column.sides or (None,) * len(column.values)
     if [value is None for value in column.values] != [side is not None for side in sides]:
-        raise StoreError(f"the column {column.name!r} leaves pairs unscored and doesn't say whose answer prevents it")
+        raise StoreError(f"the column {column.name!r} has unscored pairs without the side that prevents scoring")
     return sides if any(sides) else ()
 
 

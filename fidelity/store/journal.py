@@ -1,4 +1,4 @@
-"""Answers as they come, a line each: what was there when a command was killed is not asked for again."""
+"""The journal of a chunk: one line per finished answer, so a killed command doesn't ask for it again."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -16,10 +16,10 @@ RESUMED = b'{"resumed": true}'
 
 
 class Journal:
-    """The outcomes of a chunk that isn't whole yet, by their places in it; used as a context manager.
+    """The outcomes of an unfinished chunk, by their positions in it. Use it as a context manager.
 
-    A line goes to the operating system in one piece before the next is begun, so that a killed process loses none; a
-    line that the end of the machine itself has torn is not an outcome, and its prompt is asked again.
+    A line is passed to the operating system as a whole before the next one starts, so a killed process loses none. A
+    line that a crash of the machine has truncated is ignored, and its prompt is asked again.
     """
 
     def __init__(self, file: Path) -> None:
@@ -32,7 +32,7 @@ class Journal:
             """The answered prompts, in the order of `outcomes`."""
             self._open = self._file.open("ab", buffering=0)
             if self._open.tell():
-                self._open.write(b"\n" + RESUMED + b"\n")  # after a line that may be torn
+                self._open.write(b"\n" + RESUMED + b"\n")  # after a line that may be truncated
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -50,7 +50,7 @@ class Journal:
         line = _line(place, outcome)
         with full_disk_explained(self._file):
             if self._open.write(line) != len(line):
-                raise OSError("only a part of an answer could be written")
+                raise OSError("an answer could only be written in part")
         self.places[place] = None
 
     def outcomes(self) -> Iterator[tuple[int, Response]]:
@@ -75,7 +75,7 @@ def _line(place: int, outcome: Response) -> bytes:
 
 
 def count_resumptions(file: Path) -> int:
-    """How often a journal was taken up again."""
+    """How often a journal was resumed."""
     if not file.exists():
         return 0
     with file.open("rb") as lines:

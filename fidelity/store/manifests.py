@@ -1,6 +1,6 @@
-"""What a finished directory of a store is: `manifest.json`, written last, by rename, and read as a typed record.
+"""Manifests: the `manifest.json` of a finished directory, written last, by rename, and read as a typed record.
 
-A key that its class gives a default may be missing: it was added later, or isn't known until the directory is whole.
+A key with a default can be missing: it was added later, or isn't known until the directory is complete.
 """
 
 import json
@@ -34,7 +34,7 @@ MANIFEST = "manifest.json"
 SCHEMA_VERSION = 2
 READABLE = (1, 2)
 NOT_OF_THE_RUN = {"metrics", "kl", "latency", "price_per_hour", "serving", "compares"}
-"""Keys of a YAML that say what is done with a run's outputs, or beside them."""
+"""Keys of a run's YAML that don't affect its outputs."""
 
 
 FileName = Annotated[str, AfterValidator(plain_name)]
@@ -42,7 +42,7 @@ FileName = Annotated[str, AfterValidator(plain_name)]
 
 
 class Record(BaseModel):
-    """Base of what is read from a store."""
+    """Base class of everything that is read from a store."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -55,23 +55,23 @@ class Record(BaseModel):
         return self[key] if key in type(self).model_fields else default
 
     def replace(self, **changes: object) -> Self:
-        """The same with other values of some fields, checked like what is read."""
+        """A copy with other values of some fields, validated like a record that is read."""
         return self.model_validate({**dict(self), **changes})
 
 
 class Manifest(Record):
-    """Base of the records that are a file of their own."""
+    """Base class of the records that have their own file."""
 
     what: ClassVar[str] = "finished run or comparison"
 
     @classmethod
     def remedy(cls, file: Path) -> str:
-        """What to do about a damaged file."""
+        """The repair for a damaged file."""
         return f"delete the folder {file.parent.name} and run again"
 
     @classmethod
     def upgrade(cls, data: JsonObject) -> JsonObject:
-        """What version 1 wrote, in the form of version 2."""
+        """Convert data of schema version 1 to version 2."""
         return data
 
 
@@ -79,7 +79,7 @@ ManifestType = TypeVar("ManifestType", bound=Manifest)
 
 
 class ResponseCounts(Record):
-    """What came of a run's prompts, all repeats together."""
+    """The outcomes of a run's prompts, all repeats together."""
 
     prompts: int
     generations: int
@@ -92,46 +92,46 @@ class ResponseCounts(Record):
 
 
 class RunDraft(Manifest):
-    """A run as it is planned and opened, before all its answers are there."""
+    """A run that is planned and opened, before all of its answers are finished."""
 
     name: FileName
     digest: FileName
-    """SHA-256 of all that can change an output."""
+    """SHA-256 of everything that can change an output."""
     created: str
     """ISO 8601 in UTC."""
     fidelity: str
-    """The version that wrote it."""
+    """The version of fidelity that wrote it."""
     config: RunConfig
-    """As the YAML has it, without what is done with the outputs."""
+    """The run's YAML, without the keys that don't affect outputs."""
     sampling: Sampling | None
-    """None for recorded outputs, of which it isn't known."""
+    """None for recorded outputs (unknown)."""
     prompts_digest: str
     chunk: int | None
-    """The most prompts in a batch that was waited for; None where there were no such batches."""
+    """The maximum size of a drained batch; None with continuous batching."""
     batching: Literal["continuous"] | None = None
-    """None where batches were waited for, and for recorded outputs."""
+    """None with drained batches, and for recorded outputs."""
     resumed: int = 0
-    """How often a run whose engine was kept full was killed and taken up again, in batches of another composition."""
+    """How often a run with continuous batching was killed and resumed, which changes the composition of its batches."""
     seed: int | None
-    """Of the order and the sizes of the chunks."""
+    """The seed of the order and of the chunk sizes."""
     control_of: str | None
-    """The digest of the run whose control this is."""
+    """If this is a control: the digest of the run that it repeats."""
     subset_of: str | None
-    """The digest of the baseline's prompts, where these are only some of them."""
+    """The digest of the baseline's prompts, if this run has only some of them."""
     planned: int | None
-    """The prompts that there could have been, where a gate decided when to stop."""
+    """The number of prompts available, if a gate decided when to stop."""
     identity: Mapping[str, JsonValue]
-    """What the engine says that its outputs depend on, in keys of its own."""
+    """The engine's own settings that its outputs depend on."""
     engine: EngineInfo
     checkpoint: Checkpoint
-    """All None for recorded outputs of which nothing is known."""
+    """All fields are None for recorded outputs of which nothing is known."""
     label: str | None
     recorded_timings: Mapping[str, float]
-    """Seconds over all rows of a recorded file that has times; empty if it has none."""
+    """Total seconds over the rows of a recorded file with times; empty without times."""
 
     @property
     def id(self) -> str:
-        """The run's directory in a store: its name and the beginning of its digest."""
+        """The run's directory name in a store: its name and the start of its digest."""
         return f"{self.name}-{self.digest[:8]}"
 
     @field_serializer("config")
@@ -144,7 +144,7 @@ class RunDraft(Manifest):
 
     @classmethod
     def upgrade(cls, data: JsonObject) -> JsonObject:
-        """Subsets, planned prompts and times of recorded files came while version 1 was written."""
+        """Convert version 1, which gained subsets, planned prompts and times of recorded files over time."""
         upgraded = {"subset_of": None, "planned": None, "recorded_timings": {}, **data}
         return {**upgraded, "checkpoint": upgraded.get("checkpoint") or {}}
 
@@ -154,74 +154,78 @@ class RunManifest(RunDraft):
 
     counts: ResponseCounts
     answers_sha256: str | None = None
-    """Of the file with its answers; None in runs of older versions."""
+    """Hash of the file with its answers; None in runs of older versions."""
 
 
 class ColumnSource(Record):
-    """Which metric a column came of."""
+    """The metric that gave a column."""
 
     signature: str
     column: str
-    """The metric's own name for it."""
+    """The metric's name for the column."""
 
 
 class DivergenceCounts(Record):
-    """How many of a run's answers diverge from the baseline's, and at what."""
+    """How many of a run's answers diverge from the baseline, and at which kind of token."""
 
     answers: int
     diverged: int
     near_ties: int
     minds_changed: int
-    """Of those that diverge while both still had a token to say; without a control nobody can tell, and both are 0."""
+    """Answers that diverge before either ends, at a near tie or not. Without a control this is unknown: both are 0."""
 
 
 class ComparisonManifest(Manifest):
-    """Two runs that were paired: a baseline with a candidate or a control, or a candidate with a control of its own."""
+    """Two paired runs: a baseline with a candidate or control, or a candidate with its own control."""
 
     baseline: FileName
-    """The run's id, like the candidate's."""
+    """The id of the baseline's run; the next field has the candidate's."""
     candidate: FileName
     created: str
     """ISO 8601 in UTC."""
     reasoning: Reasoning | None
-    """How thinking is told from answers; None where nothing was said."""
+    """The configured reasoning format; None if none was configured."""
     prompt_ids: tuple[str, ...]
     """The prompt of each pair, in the order of every column's values."""
     failures: Mapping[str, str]
-    """Why a prompt has no pair, whichever of the two runs failed on it."""
+    """Why a prompt has no pair, by prompt id, whichever run failed."""
     failed_prompts: tuple[str, ...]
-    """Those that the candidate gave no answer to."""
+    """The prompts that the candidate didn't answer."""
     same: Sameness
     spelling_only: int | None = None
-    """Pairs that differ in normalization alone; None in comparisons of older versions."""
+    """The number of pairs that differ only in normalization; None in comparisons of older versions."""
     prompt_tokens: PromptTokens | None = None
     """How both models read the prompts; None in comparisons of older versions."""
     answers: tuple[str | None, str | None] | None = None
     """`answers_sha256` of both runs: what was scored. None in comparisons of older versions."""
     compares: tuple[Compares, ...] = ()
-    """What the candidate's YAML declares that it is compared for."""
+    """`compares:` of the candidate's YAML."""
     reasoning_formats: tuple[ReasoningFormat, ReasoningFormat] = (NO_THINKING, NO_THINKING)
-    """Of the baseline and of the candidate."""
+    """The reasoning formats of the baseline and the candidate."""
     divergence: DivergenceCounts | None = None
-    """None where both haven't scored the baseline's tokens."""
+    """None unless both runs have scored the baseline's tokens."""
     columns: Mapping[str, ColumnSource] = {}
-    """All that was scored, by the name that the reports use."""
+    """All scored columns, by the name that the reports use."""
     unscored: Mapping[str, str] = {}
-    """Column to the reason why none of it could be scored."""
+    """Why a whole column could not be scored, by column name."""
     inapplicable: Mapping[str, str] = {}
-    """Column to the reason why it says nothing about these two runs."""
+    """Why a column doesn't apply to these two runs, by column name."""
     controls: tuple[FileName, ...] | None = None
-    """The comparisons of the baseline's controls, by directory; None for a control's own, and until all is scored."""
+    """Directories of the comparisons of the baseline's controls; None for a control, and until scoring is finished."""
     own_controls: tuple[FileName, ...] = ()
-    """The same of the candidate's own controls."""
+    """Directories of the comparisons of the candidate's own controls."""
+    references: tuple[str, ...] = ()
+    """Folders of the candidate's comparisons with each control; empty where an older version compared it."""
+    between_controls: tuple[str, ...] = ()
+    """Folders of the controls' comparisons with each other."""
     shared_answers: tuple[SharedAnswers, ...] = ()
-    """Of candidate, baseline and each of `controls`; empty in comparisons of older versions."""
+    """Hashes of candidate, baseline and each of `controls`; empty in comparisons of older versions."""
     candidates: int = 1
-    """How many candidates were compared together when this one last was; their verdicts are to hold together."""
+    """The number of candidates in the last comparison of this one. Their verdicts hold simultaneously."""
 
     @classmethod
     def upgrade(cls, data: JsonObject) -> JsonObject:
-        """Version 1 had other words for how a run thinks and where answers diverge, and no such keys at first."""
+        """Convert version 1, which had other keys for reasoning formats and divergence, or none."""
         upgraded = {"reasoning": None, **data}
         if formats := upgraded.pop("habits", None):
             upgraded["reasoning_formats"] = formats
@@ -232,10 +236,10 @@ class ComparisonManifest(Manifest):
 
 
 def read_record(file: Path, kind: type[ManifestType]) -> ManifestType:
-    """The record in a file.
+    """Read the record in a file.
 
     Raises:
-        StoreError: It isn't there, it is damaged, or a newer version wrote it; names the file and the key.
+        StoreError: The file is missing, damaged or of a newer version. The message names the file and the key.
     """
     data = _read_json(file, kind)
     version = data.pop("schema_version")
@@ -247,7 +251,7 @@ def read_record(file: Path, kind: type[ManifestType]) -> ManifestType:
 
 
 def damage_of(folder: Path, kind: type[Manifest]) -> str:
-    """Why the record of a finished directory can't be read; empty where it can."""
+    """Why the record of a finished directory can't be read; empty if it can."""
     try:
         read_record(folder / MANIFEST, kind)
     except StoreError as error:
@@ -256,25 +260,25 @@ def damage_of(folder: Path, kind: type[Manifest]) -> str:
 
 
 def _read_json(file: Path, kind: type[Manifest]) -> JsonObject:
-    """A JSON object with a schema version that can be read."""
+    """Read a JSON object with a supported schema version."""
     try:
         data = read_json(file.read_bytes())
     except FileNotFoundError:
-        raise StoreError(f"{file.parent}: no {kind.what}: it has no {file.name}") from None
+        raise StoreError(f"{file.parent}: not a {kind.what}: {file.name} is missing") from None
     except (OSError, ValueError) as error:
         raise StoreError(f"{file}: damaged ({error}); {kind.remedy(file)}") from error
     if not isinstance(data, dict) or "schema_version" not in data:
         raise StoreError(f"{file}: damaged ('schema_version' is missing); {kind.remedy(file)}")
     if data["schema_version"] not in READABLE:
         raise StoreError(
-            f"{file}: written with schema version {data['schema_version']}, this fidelity reads {READABLE[0]} to "
+            f"{file}: has schema version {data['schema_version']}, but this version of fidelity reads {READABLE[0]} to "
             f"{READABLE[-1]}; use the version that wrote it, or another --store"
         )
     return data
 
 
 def write_record(file: Path, manifest: Manifest) -> None:
-    """Write what a directory is; with this it is finished."""
+    """Write a directory's manifest, which marks it as finished."""
     written = {"schema_version": SCHEMA_VERSION, **manifest.model_dump(mode="json")}
     with whole_file(file) as draft:
         text = json.dumps(written, indent=2, ensure_ascii=False) + "\n"

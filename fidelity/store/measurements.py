@@ -1,4 +1,4 @@
-"""What was measured of a run beside its outputs, in `measurements/` of a store: size, memory, speed, prices."""
+"""A run's measurements, in `measurements/` of a store: size, memory, speed, prices."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -10,7 +10,7 @@ from fidelity.store.manifests import Manifest, Record
 
 
 class ChunkTime(Record):
-    """What was done in how many seconds."""
+    """The prompts and tokens of a chunk, and its duration."""
 
     prompts: int
     tokens: int
@@ -18,33 +18,38 @@ class ChunkTime(Record):
 
 
 class MemoryUse(Record):
-    """The most that the engine's processes held at one moment, in bytes; None where nobody counts it."""
+    """The peak memory of the engine's processes, in bytes; None if it was not measured."""
 
     pss: int | None = None
+    """Proportional set size: what several processes share counts once (`smaps_rollup`)."""
     rss: int | None = None
+    """Resident set size, summed over the processes; of a single one the kernel's own high-water mark."""
     gpu: int | None = None
+    """The driver's count over all GPUs."""
     gpu_by: str | None = None
+    """`process`, or `total` where the driver doesn't know our processes (in containers): then it is how much the GPUs'
+    use has grown, whoever it was."""
     weights: int | None = None
-    """On the device."""
+    """Memory on the device."""
     kv_cache: int | None = None
-    """Reserved for keys and values, whether or not they are used."""
+    """Memory reserved for keys and values, whether or not it is used."""
 
 
 class ModelSize(Record):
-    """Bytes of a model, from the headers of its files."""
+    """A model's size in bytes, from the headers of its files."""
 
     bytes: int | None
-    """Of all weight files."""
+    """The size of all weight files."""
     bits_per_weight: float | None
     layers: Mapping[str, int]
     """On disk, by kind of layer."""
     layers_loaded: Mapping[str, int] | None
-    """In memory; None where the engine quantizes while it loads."""
+    """In memory; None if the engine quantizes while loading."""
     kv_cache: KVCache | None = None
 
 
 class TimedRequest(Record):
-    """A request that was alone in the engine."""
+    """A request that ran alone in the engine."""
 
     kind: str
     """`prompts`, `prefill 512`, or a use case."""
@@ -52,29 +57,29 @@ class TimedRequest(Record):
     repeat: int
     prompt_tokens: int
     seconds: tuple[float, ...]
-    """From the request to each of the generated tokens."""
+    """Seconds from the request to each generated token."""
 
 
 class LatencyTimes(Record):
-    """Requests that were answered one at a time."""
+    """Requests that were sent one at a time."""
 
     created: str
     asked: Latency
     seconds: float
-    """All of it took."""
+    """The total duration in seconds."""
     machine: MachineLoad
     requests: tuple[TimedRequest, ...]
     failed: Mapping[str, str]
-    """`KIND: PROMPT` to the reason."""
+    """The reasons of failures, by `KIND: PROMPT`."""
 
 
 class ServedRequests(Record):
-    """What `vllm bench serve` measured at one rate of requests; None for what it left out."""
+    """A result of `vllm bench serve` at one request rate; None for fields that it left out."""
 
     model: str
     created: str
     request_rate: float | None
-    """Requests a second; None where all were asked at once."""
+    """Requests per second; None if all were sent at once."""
     max_concurrency: float | None
     completed: float | None
     failed: float | None
@@ -90,16 +95,16 @@ class ServedRequests(Record):
 
 
 class Turn(Record):
-    """A run measured beside others, in turn with them."""
+    """A run that was measured in turn with others."""
 
     turn: str
-    """The same of all runs that were measured side by side."""
+    """An id that all runs of the same measurement share."""
     values: Mapping[str, float]
-    """By the measure's name."""
+    """The values by the measure's name."""
 
 
 class Measurement(Manifest):
-    """All that was measured of a run; None for what wasn't."""
+    """All measurements of a run; None for what was not measured."""
 
     what: ClassVar[str] = "measurement"
 
@@ -110,9 +115,9 @@ class Measurement(Manifest):
     tokens: int | None = None
     seconds: float | None = None
     step_seconds: float | None = None
-    """In the engine's own steps."""
+    """Seconds in the engine's own steps."""
     chunks: tuple[ChunkTime, ...] = ()
-    """None of a measurement from before they were noted."""
+    """Empty in measurements of older versions."""
     size: ModelSize | None = None
     machine: MachineLoad | None = None
     memory: MemoryUse | None = None
@@ -124,7 +129,7 @@ class Measurement(Manifest):
     turns: tuple[Turn, ...] = ()
 
     def updated(self, other: "Measurement") -> "Measurement":
-        """The same with the fields that the other one was given, and no others."""
+        """A copy with the fields that are set in `other`."""
         fields = self.model_fields_set | other.model_fields_set
         given = {key: getattr(other if key in other.model_fields_set else self, key) for key in fields}
         return Measurement.model_validate(given)

@@ -1,4 +1,4 @@
-"""A response read back from where it was written: Parquet, a journal, an exported baseline."""
+"""Reading responses from Parquet, journals and exported baselines."""
 
 import re
 from collections.abc import Mapping
@@ -11,16 +11,16 @@ from pydantic import TypeAdapter, ValidationError
 from fidelity.records import Failure, Generation, Response
 
 TOKEN_IDS = 2**31
-"""Token ids are below this: they are 32-bit integers on disk."""
+"""The limit of token ids, which are 32-bit integers on disk."""
 _FAILURE, _GENERATION = (frozenset(f.name for f in fields(kind)) for kind in (Failure, Generation))
 _ADAPTERS: dict[type, TypeAdapter[Any]] = {kind: TypeAdapter(kind) for kind in (Failure, Generation)}
 
 
 def response_of(row: Mapping[str, Any]) -> Response:
-    """The record in a row: a failure where `failure` says why, else a generation; other keys are left out.
+    """The record in a row: a failure if there is a `failure`, else a generation. Other keys are ignored.
 
     Raises:
-        ValueError: A field is missing, has another type, or holds a number that no engine gives.
+        ValueError: A field is missing, has another type, or is out of range.
     """
     kind: type[Failure] | type[Generation] = Generation
     known, given = _GENERATION, row
@@ -37,7 +37,7 @@ def response_of(row: Mapping[str, Any]) -> Response:
     for key in known:
         value = getattr(response, key)
         if isinstance(value, str) and not value.isascii() and re.search("[\ud800-\udfff]", value):
-            raise ValueError(f"{key}: a lone surrogate, which is no character")
+            raise ValueError(f"{key}: a lone surrogate, which is not a character")
     if isinstance(response, Generation):
         _check_numbers(response)
     return response

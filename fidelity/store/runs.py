@@ -1,4 +1,4 @@
-"""Runs on disk: Parquet, and a manifest that is written last, by rename; with it the run is complete."""
+"""Runs on disk: Parquet files, and a manifest that is written last, by rename, and marks the run as complete."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -32,7 +32,7 @@ DRAFT = "draft.json"
 GENERATIONS = "generations.parquet"
 LOG = "engine.log"
 ROWS_READ_AT_ONCE = 500
-"""Generations that are read to see one of them: a row group of Parquet."""
+"""Rows per row group of Parquet: as many are read to show one generation."""
 OF_AN_ANSWER = ("text", "reasoning", "token_ids", "logprobs", "finish_reason", "prompt_tokens", "prompt_hash")
 
 
@@ -44,21 +44,21 @@ class Run:
 
     @property
     def id(self) -> str:
-        """The directory's name: the run's name and the beginning of its digest."""
+        """The directory's name: the run's name and the start of its digest."""
         return self.path.name
 
     @cached_property
     def manifest(self) -> RunManifest:
-        """What the run was.
+        """The run's manifest.
 
         Raises:
-            StoreError: It is damaged.
+            StoreError: The manifest is damaged.
         """
         return read_record(self.path / MANIFEST, RunManifest)
 
     @property
     def damage(self) -> str:
-        """Why it can't be read; empty where it can, as far as its manifest and the presence of its files show."""
+        """Why the run can't be read; empty if its manifest is valid and its files exist."""
         if not (self.path / GENERATIONS).is_file():
             return f"{self.path}: damaged ({GENERATIONS} is missing); delete the folder {self.id} and run again"
         return damage_of(self.path, RunManifest)
@@ -69,25 +69,27 @@ class Run:
 
     @property
     def measurement(self) -> Measurement | None:
-        """What was measured of it, beside `runs/` in `measurements/`; None if nothing was."""
+        """The run's measurements, from the store's `measurements/`; None if there are none."""
         file = inside(self.path.parent.parent, "measurements", self.id) / MANIFEST
         return read_record(file, Measurement) if file.is_file() else None
 
     @cached_property
     def rows(self) -> "pa.Table":
-        """The generations, one row per prompt and repeat, in the prompt set's order.
+        """Read the generations, one row per prompt and repeat, in the prompt set's order.
 
         Raises:
-            StoreError: They can't be read, or were changed since the run was finished.
+            StoreError: The file can't be read, or was changed after the run was finished.
         """
         file, expected = self.path / GENERATIONS, self.manifest.answers_sha256
         rows = read_parquet(file)
         if expected is not None and sha256_of(file) != expected:
-            raise StoreError(f"{file}: changed since the run was finished; delete the folder {self.id} and run again")
+            raise StoreError(
+                f"{file}: was changed after the run was finished; delete the folder {self.id} and run again"
+            )
         return rows
 
     def prompts(self) -> tuple[Prompt, ...]:
-        """The prompts that were asked, in the prompt set's order."""
+        """The run's prompts, in the prompt set's order."""
         rows = self.rows.select(["prompt_id", "prompt", "category", "repeat"]).to_pylist()
         return tuple(
             Prompt(row["prompt_id"], _content(row["prompt"]), row["category"]) for row in rows if row["repeat"] == 0
@@ -98,13 +100,13 @@ class Run:
         return read_parquet(self.path / GENERATIONS, columns=columns)
 
     def prompt_and_response(self, row: int) -> tuple[Prompt, Response]:
-        """One prompt and what came of it, by its number in `rows`; no more of the file is read than holds it."""
+        """One prompt and its outcome, by its row number. Only its row group is read."""
         record = read_parquet_row(self.path / GENERATIONS, row)
         prompt = Prompt(record["prompt_id"], _content(record.pop("prompt")), record.pop("category"))
         return prompt, self._response(record)
 
     def outcomes(self) -> list[Response]:
-        """What came of each prompt, in the prompt set's order."""
+        """The outcome of each prompt, in the prompt set's order."""
         return [self._response(row) for row in self.rows.drop_columns(["prompt", "category"]).to_pylist()]
 
     def _response(self, row: ParquetRow) -> Response:
@@ -117,7 +119,7 @@ class Run:
 
 
 class RunWriter:
-    """A run that is being generated: whole chunks are kept, and one that is there is not generated again."""
+    """A run that is being generated. Finished chunks are on disk and are not generated again."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -129,21 +131,21 @@ class RunWriter:
         return {int(file.stem.partition("-")[2]) for file in self.path.glob("chunk-*.parquet")}
 
     def journal(self, number: int) -> Journal:
-        """What there is of a chunk that isn't whole yet, where each prompt is answered in its own time."""
+        """The journal of an unfinished chunk, for continuous batching."""
         return Journal(self.path / f"answers-{number:05d}.jsonl")
 
     @property
     def resumed(self) -> int:
-        """How often an answer-by-answer run was killed and taken up again."""
+        """How often a run with continuous batching was killed and resumed."""
         return sum(map(count_resumptions, self.path.glob("answers-*.jsonl")))
 
     @property
     def begun(self) -> bool:
-        """Whether something of the run is on disk."""
+        """Whether any answer of the run is on disk."""
         return any(self.path.glob("chunk-*.parquet")) or any(self.path.glob("answers-*.jsonl"))
 
     def add_chunk(self, number: int, prompts: Sequence[Prompt], outcomes: Iterable[Response]) -> None:
-        """Keep a chunk: all of its outcomes, or none of them."""
+        """Write a chunk atomically: all of its outcomes, or none."""
         import pyarrow as pa
 
         rows, parts = zip(prompts, outcomes, strict=True), []
@@ -185,24 +187,24 @@ class RunWriter:
 
     @property
     def draft(self) -> RunDraft | None:
-        """What the chunks will be a run of, if it was written down; None also where another version did."""
+        """The planned run's record, if it was written; None also if another version wrote it."""
         try:
             return RunDraft.model_validate_json((self.path / DRAFT).read_bytes())
         except (OSError, ValueError):
             return None
 
     def write_draft(self, manifest: RunDraft) -> None:
-        """Write down what the chunks will be a run of, for one that may end before all of them are there."""
+        """Write the planned run's record, for a run that can end before all of its chunks are finished."""
         with whole_file(self.path / DRAFT) as draft:
             draft.write_text(manifest.model_dump_json(), encoding="utf-8")
 
     def subset(self, numbers: Iterable[int], prompts: Sequence[Prompt], manifest: RunDraft, *, path: Path) -> Run:
-        """What some chunks answer to `prompts` as a run of its own, elsewhere; they stay, so that more may follow."""
+        """Write the answers of some chunks as a separate run. The chunks remain, so more can follow."""
         chunks = [self.path / f"chunk-{number:05d}.parquet" for number in sorted(numbers)]
         return _write_run(path, chunks, prompts, manifest)
 
     def complete(self, prompts: Sequence[Prompt], manifest: RunDraft) -> Run:
-        """Join the chunks in the prompt set's order; the manifest comes last, and with it the run is there."""
+        """Join the chunks in the prompt set's order, then write the manifest, which completes the run."""
         chunks = sorted(self.path.glob("chunk-*.parquet"))
         run = _write_run(self.path, chunks, prompts, manifest)
         for file in (*chunks, *self.path.glob("answers-*.jsonl"), self.path / DRAFT):

@@ -1,6 +1,6 @@
-"""The store: runs and comparisons as directories of Parquet.
+"""The store: runs and comparisons as directories of Parquet files.
 
-The manifest of each is written last, by rename: with it the directory is complete, without it absent.
+The manifest of each is written last, by rename. A directory without a manifest is unfinished.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,30 +27,30 @@ OF_THE_PAIRING = (
     "reasoning_formats",
     "answers",
 )
-"""What a comparison's manifest says before anything is scored."""
+"""The fields of a comparison's manifest that are known before scoring."""
 
 
 class Store:
-    """A directory with `runs/` and `comparisons/`; several commands may use it at once."""
+    """A directory with `runs/` and `comparisons/`. Several commands can use it at once."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     @property
     def remembered_hashes(self) -> Path:
-        """Where hashes of model files are kept."""
+        """The file that caches hashes of model files."""
         return self.root / "hashes.json"
 
     def runs(self) -> list[Run]:
-        """The finished runs, by name; without those that are damaged."""
+        """The finished runs, by name, without damaged ones."""
         return [run for path in self._complete("runs") if not (run := Run(path)).damage]
 
     def comparisons(self) -> list[Comparison]:
-        """The comparisons, by name; without those that are damaged."""
+        """The comparisons, by name, without damaged ones."""
         return [one for path in self._complete("comparisons") if not (one := Comparison(path)).damage]
 
     def damaged(self) -> dict[str, str]:
-        """What is finished and can't be read, by its place in the store (`runs/NAME`), with the reason."""
+        """The reason why a finished directory can't be read, by its path in the store (`runs/NAME`)."""
         reasons = {f"runs/{path.name}": Run(path).damage for path in self._complete("runs")}
         reasons |= {f"comparisons/{path.name}": Comparison(path).damage for path in self._complete("comparisons")}
         others: dict[str, type[Manifest]] = {"measurements": Measurement, "studies": StudyManifest}
@@ -64,12 +64,12 @@ class Store:
         return {place: reason for place, reason in reasons.items() if reason}
 
     def _complete(self, folder: str) -> list[Path]:
-        """What is finished there, apart from symbolic links that lead out of the store."""
+        """The finished directories in a folder, without symbolic links that lead out of the store."""
         finished = sorted(manifest.parent for manifest in (self.root / folder).glob(f"*/{MANIFEST}"))
         return [path for path in finished if not leaves(self.root, path)]
 
     def run(self, name: str, digest: str) -> Run | None:
-        """The finished run with this digest, if it is there."""
+        """The finished run with this digest, or None."""
         path = self.run_path(name, digest)
         return Run(path) if (path / MANIFEST).is_file() else None
 
@@ -77,10 +77,10 @@ class Store:
     def writing(
         self, name: str, digest: str, *, on_wait: Callable[[], None] = lambda: None
     ) -> Iterator[RunWriter | Run]:
-        """A run to write, or the finished run if another command has written it in the meantime.
+        """Lock a run for writing. Yields the finished run if another command has written it in the meantime.
 
-        `on_wait` is called if another command is at it. The lock is the operating system's, so that it is gone with its
-        process, however that ends.
+        `on_wait` is called if another command holds the lock. It is a lock of the operating system, which releases it
+        when its process ends.
         """
         path = self.run_path(name, digest)
         with locked(path, on_wait=on_wait):
@@ -94,18 +94,18 @@ class Store:
             write_record(folder / MANIFEST, known.updated(measurement))
 
     def measurements_of(self, run: Run) -> Path:
-        """The directory for what is measured of a run; it is made."""
+        """Create and return the directory for a run's measurements."""
         folder = inside(self.root, "measurements", run.id)
         with full_disk_explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def measurement(self, run: Run) -> Measurement | None:
-        """What was measured of a run; None if nothing was."""
+        """A run's measurements; None if there are none."""
         return Run(inside(self.root, "runs", run.id)).measurement
 
     def adopt(self, run: Run) -> Run:
-        """A run of another store, copied into this one if it isn't there yet."""
+        """Copy a run of another store into this one, unless it has the run."""
         run.manifest, run.rows  # noqa: B018 - damaged ones are refused before anything is copied
         path = inside(self.root, "runs", run.id)
         if not (path / MANIFEST).is_file():
@@ -121,5 +121,5 @@ class Store:
         return Comparison(path).begun(manifest, paired={key: getattr(manifest, key) for key in OF_THE_PAIRING})
 
     def run_path(self, name: str, digest: str) -> Path:
-        """Where a run lies, finished or not."""
+        """The directory of a run, finished or not."""
         return inside(self.root, "runs", f"{name}-{digest[:8]}")

@@ -1,4 +1,4 @@
-"""What a study leaves in the store beside its comparisons: its cells, why one has none, and its gate."""
+"""A study's record in the store: its cells, the error of each cell without a comparison, and its gate."""
 
 from pathlib import Path
 
@@ -14,37 +14,37 @@ class Cell(Record):
     baseline: str
     candidate: str
     format: str
-    """As the checkpoint or the label says; "format unknown" where neither does."""
+    """The format from the checkpoint or the label; "format unknown" if neither states it."""
     parameters: int | None
     comparison: FileName | None = None
-    """The directory in `comparisons/`; None where there is none (yet)."""
+    """The directory in `comparisons/`; None if there is none (yet)."""
     why: str = ""
-    """Why there is none; empty where it is still to come."""
+    """Why there is no comparison; empty if it hasn't run yet."""
 
 
 class StudyManifest(Manifest):
-    """A study, as far as it has come."""
+    """A finished or unfinished study."""
 
     name: FileName
     cells: tuple[Cell, ...]
     gate: JsonObject | None
-    """As it is written in YAML; None where the study has none."""
+    """The gate as written in YAML; None if the study has no gate."""
 
     @classmethod
     def remedy(cls, file: Path) -> str:
-        """What is finished of a study is taken from the store."""
+        """The repair for a damaged study: finished runs are read from the store."""
         return "run fidelity study again"
 
 
 def write_study(root: Path, study: StudyManifest) -> None:
-    """Write it into the store, in place of an earlier one of this name."""
+    """Write the study's record to the store, replacing an earlier one of the same name."""
     write_record(inside(root, "studies", study.name) / MANIFEST, study)
 
 
 def read_study(folder: Path) -> StudyManifest:
-    """Read it back.
+    """Read a study's record.
 
     Raises:
-        StoreError: It is missing, damaged, or of a newer version.
+        StoreError: The record is missing, damaged, or of a newer version.
     """
     return read_record(folder / MANIFEST, StudyManifest)

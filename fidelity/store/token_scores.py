@@ -1,7 +1,7 @@
-"""What a run makes of a baseline's tokens (teacher forcing), on disk: `scores/` of a store.
+"""Token scores (teacher forcing) on disk: `scores/` of a store.
 
-A directory holds a Parquet file per chunk, with a row group per answer, and a manifest, written last. Nothing here
-ever holds more than one answer in memory: a distribution over the whole vocabulary takes megabytes.
+A directory holds one Parquet file per chunk, with one row group per answer, and a manifest, which is written last.
+Only one answer is in memory at a time, since distributions over the whole vocabulary take megabytes.
 """
 
 import hashlib
@@ -35,27 +35,27 @@ WHY_NOT = "why-not.txt"
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """How much of the distribution is asked for, and where."""
+    """How much of the distribution to store, and for which tokens."""
 
     __pydantic_config__ = REFUSE_UNKNOWN_KEYS
 
     top_k: int
-    """The most likely tokens at each position; -1 is the whole vocabulary."""
+    """The number of most likely tokens at each position; -1 for the whole vocabulary."""
     prompts: int | None = None
-    """Only the first prompts of the baseline; all of them if not given."""
+    """Only this many prompts of the baseline. Default: all."""
     tokens: int | None = None
-    """Only the first tokens of each answer; all of them if not given."""
+    """Only this many tokens of each answer. Default: all."""
 
 
 class ScoresManifest(Manifest):
-    """Who scored whose tokens, and how deep."""
+    """The manifest: which run scored which run's tokens, at which depth."""
 
     scorer: FileName
-    """The run's id, like the baseline's."""
+    """The id of the scoring run; the next field has the baseline's."""
     baseline: FileName
     depth: Depth
     failed: str | None
-    """Why the engine failed on the first answer, where it failed on each."""
+    """Why the engine failed on the first answer, if it failed on all."""
 
 
 class StoredScores:
@@ -67,7 +67,7 @@ class StoredScores:
 
     @cached_property
     def manifest(self) -> ScoresManifest:
-        """Who scored whose tokens, and how deep."""
+        """The manifest: which run scored which run's tokens, at which depth."""
         return read_record(self.path / MANIFEST, ScoresManifest)
 
     @property
@@ -76,7 +76,7 @@ class StoredScores:
 
     @cached_property
     def texts(self) -> dict[int, str]:
-        """How tokens read, as far as the engine said it."""
+        """The tokens' texts, as far as the engine reported them."""
         return _texts(self.path)
 
     @property
@@ -85,7 +85,7 @@ class StoredScores:
         return sorted(self._places)
 
     def get(self, prompt_id: str, repeat: int = 0) -> TokenScores | None:
-        """One answer's tokens; None where there are none, or where the engine failed on them.
+        """Read one answer's scores; None if there are none, or if the engine failed on them.
 
         Raises:
             StoreError: The file is damaged.
@@ -94,7 +94,7 @@ class StoredScores:
         return outcome if isinstance(outcome, TokenScores) else None
 
     def export(self, file: Path) -> None:
-        """Write all of it as one chunk, in the order of the keys, as small as it gets; and how the tokens read."""
+        """Write all scores as one highly compressed chunk, in the order of the keys, and the tokens' texts."""
         _write(file, (self._outcome(key) for key in self.keys), compression_level=19)
         with whole_file(file.with_suffix(".json")) as draft:
             draft.write_text(json.dumps(self.texts, ensure_ascii=False, sort_keys=True), encoding="utf-8")
@@ -123,7 +123,7 @@ class StoredScores:
 
 
 class ScoreWriter:
-    """A directory of `scores/` that is being written: whole chunks are kept, as those of a run are."""
+    """A directory of `scores/` that is being written. Finished chunks are on disk, as for a run."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -134,21 +134,21 @@ class ScoreWriter:
         return {int(file.stem.partition("-")[2]) for file in self.path.glob("chunk-*.parquet")}
 
     def add_chunk(self, number: int, outcomes: Iterable[TokenScores | Failure]) -> None:
-        """Keep a chunk, each answer as it comes: all of them, or none."""
+        """Write a chunk atomically, answer by answer."""
         _write(self._chunk(number), outcomes)
 
     @property
     def texts(self) -> dict[int, str]:
-        """How tokens read, as far as it is known."""
+        """The tokens' texts, as far as they are known."""
         return _texts(self.path)
 
     def add_texts(self, texts: Mapping[int, str]) -> None:
-        """Keep how some more tokens read."""
+        """Add the texts of more tokens."""
         with whole_file(self.path / TEXTS) as draft:
             draft.write_text(json.dumps({**self.texts, **texts}, ensure_ascii=False), encoding="utf-8")
 
     def complete(self, scorer: Run, baseline: Run, depth: Depth) -> StoredScores:
-        """Say that all chunks are there."""
+        """Write the manifest, which marks all chunks as finished."""
         (self.path / WHY_NOT).unlink(missing_ok=True)
         failed = self._all_failed()
         write_record(
@@ -157,7 +157,7 @@ class ScoreWriter:
         return StoredScores(self.path)
 
     def _all_failed(self) -> str | None:
-        """Why the engine failed on the first answer, if it failed on each."""
+        """Why the engine failed on the first answer, if it failed on all."""
         reasons = [
             reason
             for number in sorted(self.finished)
@@ -166,7 +166,7 @@ class ScoreWriter:
         return None if None in reasons or not reasons else f"{reasons[0]}"
 
     def subset(self, numbers: Iterable[int], path: Path) -> "ScoreWriter":
-        """Some of the chunks at another place; they stay here too, so that more may follow."""
+        """Copy some of the chunks to another directory. They remain here, so more can follow."""
         path.mkdir(parents=True, exist_ok=True)
         for file in (*map(self._chunk, numbers), self.path / TEXTS):
             if file.is_file():
@@ -174,14 +174,14 @@ class ScoreWriter:
         return ScoreWriter(path)
 
     def adopt(self, file: Path) -> None:
-        """Take a file as the first and only chunk, and what lies beside it."""
+        """Import a file as the only chunk, with the tokens' texts in the same directory."""
         for source, target in ((file, self._chunk(0)), (file.with_suffix(".json"), self.path / TEXTS)):
             if source.is_file():
                 with whole_file(target) as draft:
                     shutil.copyfile(source, draft)
 
     def give_up(self, why: str) -> None:
-        """Write down why there will be no scores, for whoever asks; another attempt is free to succeed."""
+        """Record why there are no scores. A later attempt can still succeed."""
         with whole_file(self.path / WHY_NOT) as draft:
             draft.write_text(why, encoding="utf-8")
 
@@ -197,29 +197,29 @@ def writing(path: Path) -> Iterator[ScoreWriter | StoredScores]:
 
 
 def scores_path(scorer: Run, baseline: Run, depth: Depth) -> Path:
-    """Where a run's scores of the baseline's tokens lie, finished or not: in the store that the run lies in."""
+    """The directory of a run's scores of the baseline's tokens, finished or not, in the run's store."""
     return inside(_folder(scorer), scores_name(scorer.name, scorer.manifest.digest, baseline, depth))
 
 
 def scores_name(scorer: str, digest: str, baseline: Run, depth: Depth) -> str:
-    """`<scorer>-on-<baseline>-<digest8>`: of a scorer with this name and digest."""
+    """The directory name `<scorer>-on-<baseline>-<digest8>` for a scorer with this name and digest."""
     known = [digest, baseline.manifest.digest, asdict(depth)]
     return f"{scorer}-on-{baseline.name}-{hashlib.sha256(json.dumps(known).encode()).hexdigest()[:8]}"
 
 
 def finished(path: Path) -> StoredScores | None:
-    """The scores in a directory, if all of them are there."""
+    """The scores in a directory, or None if they are unfinished."""
     return StoredScores(path) if (path / MANIFEST).is_file() else None
 
 
 def scores_of(run: Run) -> list[StoredScores]:
-    """All that a run has scored, its own tokens and others'."""
+    """All token scores of a run, for its own tokens and other runs'."""
     there = [StoredScores(manifest.parent) for manifest in sorted(_folder(run).glob(f"{run.name}-on-*/{MANIFEST}"))]
     return [scores for scores in there if scores.manifest.scorer == run.id]
 
 
 def adopt_scores(run: Run, root: Path) -> None:
-    """Copy what a run of another store has scored into the store at `root`, as far as it isn't there."""
+    """Copy a run's token scores from another store to the store at `root`, unless they exist there."""
     for scores in scores_of(run):
         path = inside(root, "scores", scores.path.name)
         if not finished(path):
@@ -228,7 +228,7 @@ def adopt_scores(run: Run, root: Path) -> None:
 
 
 def adopt_export(file: Path, scorer: Run, baseline: Run, depth: Depth) -> None:
-    """Take what `StoredScores.export` wrote as the scores of a run, unless it has them."""
+    """Import what `StoredScores.export` wrote as a run's scores, unless it has them."""
     with writing(scores_path(scorer, baseline, depth)) as writer:
         if isinstance(writer, ScoreWriter):
             writer.adopt(file)
@@ -236,9 +236,9 @@ def adopt_export(file: Path, scorer: Run, baseline: Run, depth: Depth) -> None:
 
 
 def together(baseline: Run, other: Run, *, whole_vocabulary: bool) -> tuple[StoredScores, StoredScores] | str:
-    """What both made of the baseline's tokens, at the same depth, the deepest there is; or why there is no such thing.
+    """Both runs' scores of the baseline's tokens, at the greatest depth that they share, or why there are none.
 
-    Only forced against forced is compared: decoding runs through other kernels.
+    Both sides must come from teacher forcing, since decoding uses other kernels.
     """
     own = [stored for stored in scores_of(baseline) if stored.manifest.baseline == baseline.id]
     own = [stored for stored in own if (stored.depth.top_k == WHOLE_VOCABULARY) is whole_vocabulary]
@@ -254,10 +254,10 @@ def together(baseline: Run, other: Run, *, whole_vocabulary: bool) -> tuple[Stor
 
 
 def both_scored(baseline: Run, other: Run, *, whole_vocabulary: bool) -> Iterator[tuple[TokenScores, TokenScores]]:
-    """What both made of each of the baseline's answers, one after another; those that one of them lacks are left out.
+    """Yield both runs' scores of each of the baseline's answers, without answers that one of them lacks.
 
     Raises:
-        StoreError: They weren't forced; the message says why.
+        StoreError: There are no token scores. The message has the reason.
     """
     both = together(baseline, other, whole_vocabulary=whole_vocabulary)
     if isinstance(both, str):
@@ -275,7 +275,7 @@ def _why_not(run: Run, baseline: Run, whole_vocabulary: bool) -> str:
     ]
     if notes and not whole_vocabulary:
         return notes[0]
-    what = "over the whole vocabulary (kl: {exact: true})" if whole_vocabulary else "by forcing"
+    what = "over the whole vocabulary (kl: {exact: true})" if whole_vocabulary else "(teacher forcing)"
     return f"{run.name} did not score the tokens of {baseline.name} {what}"
 
 
@@ -311,7 +311,7 @@ def _schema() -> "pa.Schema":
 
 
 def _row(outcome: TokenScores | Failure, schema: "pa.Schema") -> "pa.RecordBatch":
-    """A table of n x k numbers is one list, row after row; of the whole vocabulary the ids go without saying."""
+    """Flatten tables of n x k numbers by row. For the whole vocabulary the ids are not stored."""
     import pyarrow as pa
 
     fields: dict[str, object] = {"prompt_id": outcome.prompt_id, "repeat": outcome.repeat}
@@ -333,7 +333,7 @@ def _cell(value: Any, kind: "pa.DataType") -> "pa.Array[Any]":
 
 
 def is_whole_vocabulary(scores: TokenScores) -> bool:
-    """Whether the columns are every token, by id: their one row of ids is repeated, not stored."""
+    """Whether the columns are the whole vocabulary by id, so the ids need not be stored."""
     return scores.top_ids.shape[0] > 0 and scores.top_ids.strides[0] == 0
 
 

@@ -1,1 +1,1 @@
-"""Many comparisons over sizes and formats."""
+"""Studies: many comparisons over sizes and formats."""

@@ -1,4 +1,4 @@
-"""What a study would run, how large it is and about how long it takes, without loading or fetching anything."""
+"""The plan of a study: what would run, its size and its approximate duration. Nothing is loaded or downloaded."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from fidelity.study.progress import in_words
 from fidelity.study.study import Family, Study, checkpoint_of, out_of_reach_in
 
 BYTES_A_TOKEN = 40
-"""On disk, of an answer: text, token id, log-probability."""
+"""Bytes on disk per answer token: text, token id, log-probability."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +22,14 @@ class Planned:
     family: str
     name: str
     state: str
-    """`finished`, `recorded`, `to run`, or why that can't be told."""
+    """`finished`, `recorded`, `to run`, or the reason why the state is unknown."""
     prompts: int
     tokens: int
-    """The most that it generates, 0 where nothing is."""
+    """The maximum number of tokens to generate; 0 for a finished run."""
     bytes: int | None
-    """Of the weights; None where the model is not on this machine."""
+    """The size of the weights; None if the model is not on this machine."""
     seconds: float | None
-    """About how long; None where nothing comparable has been measured in this store."""
+    """The estimated duration; None if this store has no comparable measurement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +38,10 @@ class Plan:
 
     runs: tuple[Planned, ...]
     out_of_reach: tuple[str, ...] = ()
-    """What of the gate can't be passed with so few prompts."""
+    """The gate's limits that can't be passed with so few prompts."""
 
     def lines(self) -> Iterator[str]:
-        """For reading: a line for each run, then what it comes to."""
+        """The plan as text: a line for each run, then the totals."""
         family = None
         for run in self.runs:
             if run.family != family:
@@ -61,13 +61,13 @@ class Plan:
             return
         known = [run.seconds for run in to_run if run.seconds is not None]
         if len(known) == len(to_run):
-            yield f"time: about {in_words(sum(known))} at most, without loading the models"
+            yield f"time: about {in_words(sum(known))} at most, plus loading the models"
         else:
             yield f"time: unknown for {len(to_run) - len(known)} runs: nothing comparable was measured in this store"
 
 
 def plan_study(study: Study, *, store: Store, limit: int | None = None) -> Plan:
-    """Look at every run of a study.
+    """Plan every run of a study.
 
     Raises:
         ConfigError: A prompt set can't be read.
@@ -90,7 +90,7 @@ def _family(family: Family, store: Store, limit: int | None, speed: float | None
         longest = sampling.max_tokens * sampling.repeats
         try:
             if about is None and config.model is not None and not Path(config.model).is_absolute():
-                raise FidelityError(f"to run, after {config.model} has been fetched from the Hub")
+                raise FidelityError(f"to run, after downloading {config.model} from the Hub")
             jobs = jobs_of(shared, store=store, prompts=prompts, as_baseline=as_baseline)
         except FidelityError as error:
             for name in _names(config, as_baseline):
@@ -107,14 +107,14 @@ def _family(family: Family, store: Store, limit: int | None, speed: float | None
 
 
 def _names(config: RunConfig, as_baseline: bool) -> list[str]:
-    """The run and its controls, where their jobs can't be made."""
+    """The run and its controls, if their jobs can't be planned."""
     control = config.control or (Control() if as_baseline else "none")
     repeats = 0 if control == "none" else control.repeats
     return [config.name, *(f"{config.name}.control{n}" for n in range(1, repeats + 1))]
 
 
 def _measured(store: Store) -> float | None:
-    """Bytes of weights times tokens per second, the median over what was measured in this store; None without any."""
+    """Bytes of weights times tokens per second: the median of this store's measurements, or None."""
     speeds = []
     for run in store.runs():
         try:

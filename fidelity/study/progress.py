@@ -1,4 +1,4 @@
-"""How far a whole study is, told beside how far the run at hand is."""
+"""Progress of a study and of its current run."""
 
 import time
 from collections.abc import Sequence
@@ -7,13 +7,13 @@ from fidelity.runs.generate import Listener
 
 
 class StudyProgress:
-    """Puts before each line of progress how many runs are done, and about how long the rest takes.
+    """Prefixes each progress line with the number of finished runs and the estimated time left.
 
-    A prompt of a model counts as its bytes of weights: decoding reads all of them for every token.
+    A prompt is weighted by its model's bytes, since decoding reads all weights for every token.
     """
 
     def __init__(self, listener: Listener, work: Sequence[tuple[str, int, float]]) -> None:
-        """Begin with what is to do: name, prompts and weight of a prompt for each run."""
+        """Start with the runs to do: name, number of prompts, and weight of a prompt."""
         self._listener = listener
         self._weight = {name: weight for name, _, weight in work}
         self._total = sum(prompts * weight for _, prompts, weight in work)
@@ -26,7 +26,9 @@ class StudyProgress:
 
     def progress(self, run: str, done: int, total: int, tokens: int, seconds: float) -> None:
         if run in self._weight:
-            self._before.setdefault(run, done)  # what an earlier command has done says nothing about this one's speed
+            self._before.setdefault(
+                run, done
+            )  # prompts that an earlier command finished don't count toward the speed of this one
             self._now[run] = done
         finished = sum(1 for name, prompts in self._now.items() if name != run or prompts >= total)
         head = f"{min(finished, self._runs)} of {self._runs} runs done{self._left()}" if self._runs else ""
@@ -43,7 +45,7 @@ class StudyProgress:
 
 
 def in_words(seconds: float) -> str:
-    """A time to the unit that matters: 40 s, 12 min, 3.5 h."""
+    """A duration in a suitable unit: 40 s, 12 min, 3.5 h."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

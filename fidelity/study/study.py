@@ -1,7 +1,7 @@
 """A study: many sizes and formats, each family a baseline and its candidates, on shared prompts.
 
-What is missing is run, family by family, so that every model is loaded once; what fails is written down and the rest
-goes on. Everything lies in the store as `compare` leaves it, so a study that was killed goes on where it stopped.
+Missing runs are generated family by family, so every model is loaded once. A failure is recorded and the rest
+continues. The store has the same layout as after `compare`, so a killed study resumes where it stopped.
 """
 
 from collections.abc import Callable, Sequence
@@ -40,14 +40,14 @@ from fidelity.store.studies import Cell, StudyManifest, write_study
 from fidelity.study.progress import StudyProgress
 
 RunSource = str | dict[str, object]
-"""A run's YAML file, or the same inline."""
+"""A run's YAML file, or its content inline."""
 
 
 class FamilyFile(Settings):
     """One baseline and its candidates."""
 
     name: str | None = None
-    """What the overview calls it; the baseline's name if not given."""
+    """The name in the overview. Default: the baseline's name."""
     baseline: RunSource
     candidates: tuple[RunSource, ...] = Field(min_length=1)
 
@@ -57,22 +57,22 @@ class StudyFile(Settings):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=100)
     prompts: RelativePath | None = None
-    """For every baseline that names none; recorded and stored ones have theirs."""
+    """The default for baselines without their own; recorded and stored baselines contain their prompts."""
     sampling: Sampling | None = None
-    """The same."""
+    """The default for baselines without their own."""
     batching: Batching | None = None
     chunk: int | None = Field(default=None, ge=2)
-    """The same."""
+    """The default for baselines without their own."""
     metrics: tuple[NamedMetric, ...] | None = None
-    """The same; the default set if neither says."""
+    """The default for baselines without their own. If both are missing: the default set."""
     gate: str | dict[str, object] | None = None
-    """A gate.yaml, or the same inline; what the overview judges by."""
+    """A gate.yaml, or its content inline, for the verdicts in the overview."""
     families: tuple[FamilyFile, ...] = Field(min_length=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A baseline and its candidates, as they will be run."""
+    """A baseline and its candidates, with defaults filled in."""
 
     name: str
     baseline: RunConfig
@@ -81,7 +81,7 @@ class Family:
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """A study, read and checked."""
+    """A validated study."""
 
     name: str
     families: tuple[Family, ...]
@@ -89,14 +89,14 @@ class Study:
 
 
 MetricsOf = Callable[[RunConfig], Sequence[Metric]]
-"""The metrics that a baseline's candidates are scored with."""
+"""The metrics for a baseline's candidates."""
 
 
 def load_study(path: Path) -> Study:
     """Read a study and every run that it names.
 
     Raises:
-        ConfigError: A file is missing or wrong, or a name stands twice in a family; with its place.
+        ConfigError: A file is missing or invalid, or a name is used twice in a family; names the place.
     """
     data = with_local_encoders(read_yaml(path, keys="name:, families: ...", written_once=LIMIT_KEYS), path.parent)
     try:
@@ -106,7 +106,7 @@ def load_study(path: Path) -> Study:
     families = tuple(_family(file, family, path) for family in file.families)
     names = [family.name for family in families]
     if twice := {name for name in names if names.count(name) > 1}:
-        raise ConfigError(f"{path}: two families are called {min(twice)!r}; give each a 'name' of its own")
+        raise ConfigError(f"{path}: two families are called {min(twice)!r}; give each a different 'name'")
     return Study(file.name, families, _gate(file.gate, path))
 
 
@@ -119,11 +119,11 @@ def run_study(
     limit: int | None = None,
     keep_failures: bool = False,
 ) -> list[Cell]:
-    """Run what is missing, and give every cell: with its comparison, or with the reason why it has none.
+    """Run what is missing. Yields every cell, with its comparison or its error.
 
     Raises:
-        ConfigError: The gate names what isn't scored.
-        StoreError: The store can't be written, so that going on would be in vain.
+        ConfigError: The gate names a column that isn't scored.
+        StoreError: The store can't be written.
     """
     metrics = [metrics_of(family.baseline) for family in study.families]
     for family, scored in zip(study.families, metrics, strict=True):
@@ -142,7 +142,7 @@ def run_study(
 
 
 def out_of_reach_in(study: Study, family: Family, limit: int | None) -> list[str]:
-    """What of the study's gate a family can't pass with so few prompts, so that its cells stay undecided at best."""
+    """The gate's limits that a family can't pass with so few prompts."""
     if study.gate is None or isinstance(family.baseline.engine, StoredEngine):
         return []
     columns = columns_of(family.baseline.metrics or default_metrics())
@@ -207,7 +207,7 @@ def _compared(cells: dict[str, Cell], result: ComparisonSet) -> dict[str, Cell]:
 
 
 def _why_not(family: Family, config: RunConfig, store: Store, limit: int | None) -> str:
-    """Why a candidate can't even be begun, which must not keep the others from it."""
+    """The error of a candidate that can't be planned, so the others can continue."""
     try:
         if not isinstance(family.baseline.engine, StoredEngine):
             prompts = prompts_of(family.baseline, limit)
@@ -218,7 +218,7 @@ def _why_not(family: Family, config: RunConfig, store: Store, limit: int | None)
 
 
 def _work_of(family: Family, store: Store, limit: int | None) -> list[tuple[str, int, float]]:
-    """The runs that are not finished: name, answers to come, and how heavy one is (bytes of weights)."""
+    """The unfinished runs: name, number of missing answers, and weight of an answer (bytes of the model)."""
     work = []
     for config, as_baseline in ((family.baseline, True), *((candidate, False) for candidate in family.candidates)):
         try:
@@ -228,7 +228,7 @@ def _work_of(family: Family, store: Store, limit: int | None) -> list[tuple[str,
                 prompts=prompts_of(family.baseline, limit),
                 as_baseline=as_baseline,
             )
-        except FidelityError:  # said where it is run
+        except FidelityError:  # reported when it runs
             continue
         about = checkpoint_of(config)
         weight = float(about.bytes or 1e9) if about else 1e9
@@ -237,7 +237,7 @@ def _work_of(family: Family, store: Store, limit: int | None) -> list[tuple[str,
 
 
 def checkpoint_of(config: RunConfig) -> Checkpoint | None:
-    """What a run's model is, as far as it is on this machine; nothing is downloaded."""
+    """A run's checkpoint, if its model is on this machine. Nothing is downloaded."""
     if config.model is None or isinstance(config.engine, RecordedEngine | StoredEngine):
         return None
     try:
@@ -268,7 +268,7 @@ def _family(file: StudyFile, family: FamilyFile, path: Path) -> Family:
     candidates = tuple(_run(source, path) for source in family.candidates)
     names = [baseline.name, *(config.name for config in candidates)]
     if twice := {name for name in names if names.count(name) > 1}:
-        raise ConfigError(f"{path}: the name {min(twice)!r} stands twice in a family; every run needs one of its own")
+        raise ConfigError(f"{path}: the name {min(twice)!r} is used twice in a family; give every run a different name")
     return Family(family.name or baseline.name, baseline.model_copy(update=missing), candidates)
 
 

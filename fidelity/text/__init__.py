@@ -1,1 +1,1 @@
-"""How texts are read, whatever the metric: words, sentences, blocks, data, trees, languages."""
+"""Reading texts for all metrics: words, sentences, blocks, data, trees, languages."""

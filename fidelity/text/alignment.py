@@ -13,9 +13,9 @@ from rapidfuzz.distance import LCSseq
 THRESHOLD = 0.5
 """Units less alike have no counterpart in each other."""
 BETWEEN = 0.35
-"""The same for the only unit between two counterparts on either side: its place tells more than its words."""
+"""The same for the only unit between two counterparts on either side, since its position is more informative."""
 SHORT = 3
-"""Units of no more words in the same place are counterparts whatever they say: "Yes" and "No"."""
+"""Units of at most this many words at the same position are always counterparts: "Yes" and "No"."""
 MOVED = 0.75
 """The same for units in another order."""
 SORTED = 0.99
@@ -27,7 +27,7 @@ BAND = 100
 
 
 class Match(NamedTuple):
-    """Units that say the same thing, or should: one of each text, or several neighbors where one was split."""
+    """Corresponding units: one of each text, or several neighbors if one was split."""
 
     baseline: tuple[int, ...]
     candidate: tuple[int, ...]
@@ -41,7 +41,7 @@ def align(
     """Counterparts, in the baseline's order; a unit is in one match at most.
 
     Equal units are matched first, in order (longest common subsequence), then in any; then, between those in order, the
-    units whose summed similarity is largest; then what is left, in any order; then pieces of sentences that were split.
+    units with the largest summed similarity; then what is left, in any order; then pieces of sentences that were split.
     Case and punctuation don't count, unless `exact`.
     """
     a, b = (list(side) if exact else [normal(unit) for unit in side] for side in (baseline, candidate))

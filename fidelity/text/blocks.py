@@ -1,4 +1,4 @@
-"""A text as Markdown blocks: CommonMark and tables, read by markdown-it-py; what the structural metrics share."""
+"""A text as Markdown blocks (CommonMark and tables, by markdown-it-py), for the structural metrics."""
 
 import re
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
 
 MAX_CHARACTERS = 500_000
-"""Longer texts aren't read as Markdown; what needs it is unscored. Reading takes up to 10 microseconds a character."""
+"""Longer texts aren't read as Markdown, and are unscored. Reading takes up to 10 microseconds per character."""
 
 
 def too_long(baseline: str, candidate: str) -> Side | None:
-    """Whose text is longer than MAX_CHARACTERS, the baseline's first; None where both can be read."""
+    """The side with a text longer than MAX_CHARACTERS, the baseline first; None if both can be read."""
     return "baseline" if len(baseline) > MAX_CHARACTERS else "candidate" if len(candidate) > MAX_CHARACTERS else None
 
 
@@ -31,7 +31,7 @@ class Fence(NamedTuple):
 
 
 def parse(text: str) -> "list[Token]":
-    """The blocks' tokens; what stands inside a line (emphasis, links, code spans) is not read."""
+    """The blocks' tokens. Inline elements (emphasis, links, code spans) are not read."""
     tokens: list[Token] = _parser().parse(text)
     return tokens
 

@@ -1,4 +1,4 @@
-"""Whole texts in pieces that an encoder can hold: sentences of any script, packed; nothing is left out."""
+"""Splitting whole texts into chunks within an encoder's limit: sentences of any script, packed."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Code side by side: what differs between two pieces of code after harmless renaming."""
+"""Comparing code: the differences between two pieces of code after harmless renaming."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,7 +37,7 @@ MEMBER = frozenset({".", "->", "::", "?."})
 
 
 class CodeComparison(NamedTuple):
-    """What two pieces of code have in common, and where they conflict."""
+    """The common statements of two pieces of code, and their conflicts."""
 
     findings: list[UnitConflict]
     """In the offsets of the two pieces."""

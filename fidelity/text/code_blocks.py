@@ -1,4 +1,4 @@
-"""Code in a text, fenced or bare, and in which language, also where no label says it."""
+"""Finding code in a text, fenced or bare, and its language, also without a label."""
 
 import re
 import textwrap
@@ -14,11 +14,11 @@ from fidelity.text.segments import MOST_OF_A_LINE, looks_like_prose
 from fidelity.text.syntax import ALIASES, GRAMMARS, CodeBlock, is_whole, parse_code
 
 UNLABELED = frozenset({"", "code", "none", "output", "plain", "plaintext", "snippet", "text", "txt"})
-"""Labels of fences that say nothing about a language."""
+"""Labels of fences that name no language."""
 ALIKE = 50
 """How alike, in percent, an unlabeled block must be to its counterpart to be in its language."""
 MOST_GUESSED = 32_000
-"""Characters of a block whose language is guessed."""
+"""Characters of a block to guess its language."""
 SHARE = 0.3
 """Of the lines of a block with syntax errors that must look like the language."""
 MOST_DROPPED = 3
@@ -91,9 +91,9 @@ IGNORING_CASE = frozenset({"sql", "html"})
 def code_blocks(baseline: str, candidate: str) -> tuple[list[CodeBlock], list[CodeBlock]]:
     """Both texts' code in the languages of `GRAMMARS`, in order.
 
-    It is in fences; in a text without any, it is what parses without errors among its paragraphs. A fence whose label
-    says nothing is in its counterpart's language if the two are alike, else in the language that it looks like. JSON is
-    no code.
+    It is in fences; in a text without fences, it is the paragraphs that parse without errors. A fence without a
+    language has its counterpart's language if the two are similar, else the language that it looks like. JSON is not
+    code.
     """
     sides = list(_labeled(baseline)), list(_labeled(candidate))
     partners = counterparts(*([block.code for block in side] for side in sides))
@@ -116,7 +116,7 @@ def code_blocks(baseline: str, candidate: str) -> tuple[list[CodeBlock], list[Co
 def guess_language(code: str, *, surely: bool = False) -> str | None:
     """The language that a piece of code looks like; None for prose, JSON, and what looks like none of `MARKS`.
 
-    With `surely`, `WEAK` marks don't count, as formulas have them too.
+    With `surely`, `WEAK` marks don't count, since formulas have them too.
     """
     lines = [line.strip()[:MOST_OF_A_LINE] for line in code.splitlines() if line.strip()]
     if not lines or len(code) > MOST_GUESSED or parse_json(code) is not None:

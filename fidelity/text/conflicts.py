@@ -1,4 +1,4 @@
-"""Conflicts: what two texts state, and can't both be true, with the place of each."""
+"""Conflicts: statements of two texts that can't both be true, with their positions."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from fidelity.text.terms import Term, terms
 from fidelity.text.values import Path, ValuePair, compare_values, place_of, same_value
 
 KINDS: tuple[ConflictKind, ...] = ("negation", "number", "direction", "name", "json", "code", "table")
-"""Most telling first: the order in which reports show them."""
+"""The kinds in the order in which reports show them, the most severe first."""
 MIN_PROSE_WORDS = 4
 """A cell or a JSON string of more words is compared as a sentence, a shorter one as a whole."""
 SQL = frozenset({"sql", "mysql", "postgresql", "postgres", "sqlite", "tsql", "plsql", "psql"})
@@ -61,7 +61,7 @@ class TextComparison:
     languages: tuple[str | None, str | None] = (None, None)
     """Of the prose of both; None where no list of words covers it, or there is no prose."""
     prose: bool = True
-    """Whether any aligned sentence changed, so that its language matters."""
+    """Whether any aligned sentence changed, so its language matters."""
 
     @property
     def aligned(self) -> float:
@@ -75,15 +75,15 @@ class TextComparison:
 
     @property
     def left_by(self) -> Side:
-        """Whose doing it is if hardly anything is aligned: the candidate's if it is empty or in another language.
+        """The side responsible if hardly anything is aligned: the candidate if it is empty or in another language.
 
-        Two answers in one language that share nothing may both be good: then it is nobody's, and the pair is out.
+        Two answers in one language that share nothing can both be good. Then it is neither's, and the pair is excluded.
         """
         own, other = self.languages
         return "candidate" if self.units[0] and (not self.units[1] or (own and own != other)) else "baseline"
 
     def uncovered(self, kind: ConflictKind) -> Side | None:
-        """Whose language lacks the word list that a kind needs, or is not the baseline's; None where it covers both."""
+        """The side with a language without the word list, or other than the baseline's; None if both are covered."""
         if kind not in ("negation", "direction") or not self.prose:
             return None
         listed, (own, other) = WITH_NEGATORS if kind == "negation" else WITH_ANTONYMS, self.languages
@@ -190,7 +190,7 @@ class _Reader:
                     yield Conflict(kind, left_span, right_span, 1.0)
 
     def _value_kinds(self, pair: ValuePair) -> set[ConflictKind]:
-        """`json` where the values differ; long texts only if they say something else, with the kinds of that."""
+        """`json` if the values differ; long texts only if their content conflicts, with the kinds of conflict."""
         if same_value(pair.baseline, pair.candidate):
             return set()
         if not (isinstance(pair.baseline, str) and isinstance(pair.candidate, str)):
@@ -208,7 +208,7 @@ class _Reader:
         return {f.kind for f in self._sentence(frame, (baseline, candidate), (frozenset(), frozenset()))}
 
     def _cell_kinds(self, cell: CellPair) -> set[ConflictKind]:
-        """`table` where a cell moved, says something else, or is short and all new, with the kinds of what it says."""
+        """`table` if a cell moved, conflicts, or is short and entirely new, with the kinds of its conflicts."""
         kinds = self._kinds(cell.baseline, cell.candidate)
         stems = [{term.stem for term in self._terms(text)} for text in (cell.baseline, cell.candidate)]
         short = min(map(len, stems)) <= MIN_PROSE_WORDS

@@ -11,13 +11,13 @@ COMPARED = 2_000
 MOST_PAIRS = 10_000
 """Of blocks without an equal one; beyond that they are paired in order."""
 MOVED = 1e-3
-"""What a place further away costs in similarity, so that of equally good counterparts the nearer one counts."""
+"""What a place further away costs in similarity, so of equally good counterparts the nearer one counts."""
 
 
 def counterparts(baseline: Sequence[str], candidate: Sequence[str]) -> list[int | None]:
     """For each of the baseline's blocks the place of its counterpart in the candidate; None if there are fewer.
 
-    Equal blocks come first, in order; then those whose summed similarity (rapidfuzz's ratio) is largest. Swapped
+    Equal blocks come first, in order; then those with the largest summed similarity (rapidfuzz's ratio). Swapped
     arguments give the same pairs.
     """
     if (len(baseline), list(baseline)) > (len(candidate), list(candidate)):

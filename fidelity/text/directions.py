@@ -18,10 +18,10 @@ Opposites = Mapping[str, frozenset[str]]
 
 
 def direction_findings(frame: Frame, opposites: Opposites) -> Iterator[UnitConflict]:
-    """Words whose antonym is in their place.
+    """Words that are replaced by their antonym.
 
-    Both must be on one side only, or stand in each other's place in an otherwise equal sentence. "A is before B" and
-    "B is after A" are no conflict.
+    Each must be on one side only, or both must be swapped in an otherwise equal sentence. "A is before B" and
+    "B is after A" are not a conflict.
     """
     if frame.likeness < MIN_SIMILARITY:
         return

@@ -1,4 +1,4 @@
-"""JSON and YAML in a text: where it stands and what it says. Safe on hostile text: linear time, and nothing raised."""
+"""Finding and parsing JSON and YAML in a text. Safe on hostile text: linear time, and nothing is raised."""
 
 import json
 import math
@@ -12,10 +12,10 @@ from fidelity.text.blocks import MAX_CHARACTERS, Fence, fences, without_fences
 from fidelity.text.counterparts import counterparts
 
 MAX_DEPTH = 100
-"""What is nested deeper is taken as not parsing, whatever room the stack has."""
+"""More deeply nested documents count as not parsing."""
 MAX_YAML = 100_000
-"""YAML of more characters, or more nodes with each alias counted for all that it stands for, is taken as not parsing:
-libyaml's time is quadratic in brackets that are never closed."""
+"""YAML with more characters, or more nodes with expanded aliases, counts as not parsing, since libyaml's time is
+quadratic in unclosed brackets."""
 MAX_DIGITS = 4_000
 """A longer number is compared as it is written."""
 
@@ -84,7 +84,7 @@ def paired(
 
 
 def share_that_parses(pairs: Sequence[tuple[Document | None, Document | None]]) -> float | None:
-    """Share of the baseline's parsing documents whose counterpart parses too; None if it has none."""
+    """Share of the baseline's parsing documents with a parsing counterpart; None if it has none."""
     parsing = [other is not None and other.root is not None for own, other in pairs if own and own.root is not None]
     return sum(parsing) / len(parsing) if parsing else None
 

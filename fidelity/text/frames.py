@@ -1,4 +1,4 @@
-"""A frame: two aligned sentences, term by term, with what is equal in both and what stands in the place of what."""
+"""A frame: two aligned sentences, term by term, with equal terms and replaced terms."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -78,7 +78,7 @@ class Frame:
 
     @cached_property
     def replaced(self) -> list[tuple[int, int]]:
-        """Terms that stand in each other's place: hunks of the same length on both sides, one by one."""
+        """Terms that replace each other: hunks of the same length on both sides, one by one."""
         return [
             pair
             for hunk in self.hunks

@@ -26,7 +26,7 @@ FUNCTION_WORDS = {
     "hi": "के की का में है और को से हैं पर एक यह कि भी ने लिए नहीं तो हो कर था थी इस ही या जो आप",
 }
 FEWEST = 4
-"""Words of a text below which its language can't be told, unless its script tells it."""
+"""The language of a text with fewer words is unknown, unless its script determines it."""
 MIN_SHARE = 0.12
 """Of a text's words; running text has a third and more, another language a few by chance."""
 

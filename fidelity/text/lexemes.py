@@ -210,7 +210,7 @@ _WORD = re.compile(
 
 @cache
 def _lexer(language: str) -> "Lexer | None":
-    """What reads a language; C++ stands in for one that Pygments doesn't know, as most others have its marks."""
+    """The lexer of a language; C++'s for a language that Pygments doesn't know, since its marks are common."""
     from pygments.lexers import get_lexer_by_name
     from pygments.util import ClassNotFound
 

@@ -12,7 +12,7 @@ COVERED = 50
 LONGEST_PHRASE = 500
 TAIL = 20_000
 COUNTED_TIMES = 5
-"""How often a phrase must be there whose numbers change."""
+"""How often a phrase with changing numbers must repeat."""
 COUNTED_WORDS = 2
 """Words with a letter that such a phrase must have: rows of numbers are data."""
 CUT_OFF = 3
@@ -30,9 +30,9 @@ def ends_in_loop(text: str) -> bool:
 
     After `metrics/repetition.py` of Holtzman et al. 2020 ("The Curious Case of Neural Text Degeneration"), where a loop
     is a phrase of 3 words or more that is there twice at the end, or a shorter one more than 50 times. The 50 words
-    here are for both, so that a chorus is no loop. The text may be cut off anywhere, within a word too. Loops are also
+    here are for both, so a chorus is no loop. The text may be cut off anywhere, within a word too. Loops are also
 
-    - a phrase whose numbers change ("Step 7: check the log."), 5 times or more, with 2 words or more;
+    - a phrase with changing numbers ("Step 7: check the log."), 5 times or more, with 2 words or more;
     - 100 characters of one phrase in one word (`hahaha`), or 50 of white space and what nobody sees.
 
     A rule (`====`, `|---|---|`) is one from 200 characters on. Of 1,000 answers of GPT-4 (Arena-Hard) none is a loop.
@@ -44,7 +44,7 @@ def ends_in_loop(text: str) -> bool:
     if _blank_end().search(tail) or _runs_on(tail):
         return True
     rules = len(tail) - len(tail.rstrip("".join(RULE) + string.whitespace)) > LONGEST_RULE
-    # What repeats also repeats with all numbers alike, so that most texts are read once.
+    # What repeats also repeats with all numbers alike, so most texts are read once.
     counted = words(_number().sub("0", tail))
     return _repeats(counted, times=TIMES, rules=rules) and (
         _repeats(words(tail), times=TIMES, rules=rules)

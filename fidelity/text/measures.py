@@ -87,7 +87,7 @@ SCALES = {
 def unit_name(word: str) -> str | None:
     """The unit's own name, `kilometer` for `km`, `Kilometer`, `kilomètres`; None for what isn't a unit's name.
 
-    Symbols are told apart by case (`mg`, `Mg`), names aren't.
+    Symbols are case-sensitive (`mg`, `Mg`), names aren't.
     """
     units, word = _units(), word.replace("\u03bc", "\u00b5")
     return units.get(word) or units.get(word.casefold())

@@ -1,4 +1,4 @@
-"""Names: whether two aligned sentences speak of the same people, places, products, identifiers, paths and addresses."""
+"""Names: whether two aligned sentences name the same people, places, products, identifiers, paths and addresses."""
 
 import unicodedata
 import warnings
@@ -21,7 +21,7 @@ TIGHT = 0.75
 """Of a frame: from here on a name on each side without an equal is another name, wherever it is."""
 SWAPPED = 0.8
 EXCHANGED = 2
-"""Stems that what is said of a name shares with what was said of another, while it shares none with its own."""
+"""The number of stems that a name's statement shares with another name's in the baseline, and none with its own."""
 MIN_SIMILARITY = 0.35
 TITLES = frozenset(
     {"dr", "mr", "mrs", "ms", "miss", "prof", "professor", "sir", "lord", "lady", "president", "herr", "frau"}
@@ -32,7 +32,7 @@ SAME_NAMES = {"usa": "us", "u.s": "us", "u.s.a": "us", "u.k": "uk"}
 
 @dataclass(frozen=True)
 class Lexicon:
-    """What the capitals of two texts tell of their words."""
+    """Properties of words from the capitals in two texts."""
 
     names: frozenset[str]
     """Words with a capital in the middle of a sentence that isn't a title, and never without one (case-folded)."""
@@ -54,7 +54,7 @@ class Lexicon:
         return word in self.names or self.is_foreign(term)
 
     def is_foreign(self, term: Term) -> bool:
-        """Whether a word is surely a name wherever it is: English doesn't have it without a capital."""
+        """Whether a word is a name at any position, because English doesn't have it in lower case."""
         return self.language == "en" and term.kind == "word" and not _is_english_word(term.form.casefold())
 
 
@@ -128,7 +128,7 @@ def _swapped(frame: Frame) -> Iterator[UnitConflict]:
 
 
 def _exchanged(frame: Frame, lexicon: Lexicon) -> Iterator[UnitConflict]:
-    """Two names in a paraphrase of which each has what the other one has in the baseline said of it."""
+    """Two names in a paraphrase that swaps their statements in the baseline."""
     sides = [_predicates_of(terms, lexicon) for terms in (frame.a, frame.b)]
     shared = [form for form in sides[0] if form in sides[1]]
     for one, other in combinations(shared, 2):
@@ -152,7 +152,7 @@ def _predicates_of(terms: Sequence[Term], lexicon: Lexicon) -> dict[str, tuple[i
 
 
 def _is_move(frame: Frame, hunk: Hunk, following: Hunk) -> bool:
-    """Whether terms of one hunk are in the next one on the other side, with nothing but names between."""
+    """Whether terms of one hunk are in the next one on the other side, with only names in between."""
     between = frame.a[hunk.baseline.stop : following.baseline.start]
     moved = [
         tuple(_form(frame.a[i]) for h in (hunk, following) for i in h.baseline),

@@ -1,4 +1,4 @@
-"""Negations: whether what one sentence denies is asserted in the other."""
+"""Negations: whether one sentence negates what the other one asserts."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -12,7 +12,7 @@ LANGUAGES = ("en", "de", "hi", "fr", "es", "it", "pt", "nl", "zh")
 MIN_SIMILARITY = 0.4
 """Of a frame: below it a negation may belong to a thought that the other side doesn't have."""
 TIGHT = 0.8
-"""From here on, a second negation beside one that both sides have is a change too."""
+"""From here on, a second negation in addition to a common one is a change too."""
 
 NEGATORS = {
     "en": "not no never none nobody nothing nowhere neither nor without cannot",

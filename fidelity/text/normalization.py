@@ -1,4 +1,4 @@
-"""Normalization: one spelling for what differs in encoding and typography alone, and looks or reads the same."""
+"""Normalization: one spelling for texts that differ only in encoding and typography."""
 
 import unicodedata
 from functools import cache
@@ -20,8 +20,8 @@ def normalize(text: str) -> str:
     r"""The text in NFC, with `'`, `"`, `-` and the space for their typographic forms, `\n` for `\r\n`, nothing unseen.
 
     What is unseen are Unicode's default-ignorable characters (soft hyphens, zero widths, byte order and direction
-    marks, variation selectors, joiners), but for those inside emoji sequences, which tell families and flags apart.
-    Normalizing twice is normalizing once.
+    marks, variation selectors, joiners), except inside emoji sequences, where they distinguish families and flags.
+    Normalization is idempotent.
     """
     if text.isascii():
         return text.replace("\r\n", "\n")

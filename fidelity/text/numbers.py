@@ -99,7 +99,7 @@ def _is_small(frame: Frame, index: int, side: Literal[0, 1]) -> bool:
 
 
 def _swapped(frame: Frame) -> Iterator[UnitConflict]:
-    """Numbers of which each stands in the other's place, and nothing else changed places with them."""
+    """Numbers that are swapped, if nothing else is swapped with them."""
     pairs = [(i, j) for i, j in frame.replaced if frame.a[i].stem != frame.b[j].stem]
     stems = {(frame.a[i].stem, frame.b[j].stem) for i, j in pairs}
     swaps = {frozenset(pair) for pair in stems if pair[::-1] in stems}

@@ -136,7 +136,7 @@ def _scale(match: "Match[str]", currency: str | None) -> int:
 
 
 def _longest_name(match: "Match[str]", end: int, text: str) -> tuple[str, int]:
-    """The unit whose name has the most words; else the word that is attached, or one that is only used for numbers."""
+    """The unit with the most words; else the attached word, or one that is only used for numbers."""
     word: str = match["first"]
     if word in ("st", "nd", "rd", "th"):
         return "th", match.end("first")

@@ -1,4 +1,4 @@
-"""Refusals: whether a text begins by declining to answer, in the assistant's own voice."""
+"""Refusals: whether a text starts by declining to answer, in the assistant's own voice."""
 
 from collections import defaultdict
 from functools import cache

@@ -16,7 +16,7 @@ MAX_JSON_ATTEMPTS = 50
 """How many lines that open a bracket are read as JSON in vain before the rest of the text is taken as prose."""
 PROSE_FENCES = frozenset({"text", "txt", "plaintext", "plain", "markdown", "md", "email", "quote", "output"})
 MOST_OF_A_LINE = 200
-"""Characters of a line that tell whether it is prose; endless words would take quadratic time."""
+"""The number of characters of a line that determine whether it is prose; long words would take quadratic time."""
 WRAP = 60
 """A line this long that ends without a stop goes on in the next line."""
 
@@ -37,11 +37,6 @@ class FenceSegment(NamedTuple):
     text: str
     start: int
     end: int
-
-    @property
-    def is_prose(self) -> bool:
-        """Whether it names no language and has sentences."""
-        return not self.language and looks_like_prose(self.text)
 
 
 class Table(NamedTuple):
@@ -213,7 +208,7 @@ def _goes_on(before: str, line: str) -> bool:
 
 
 def plain(markdown: str) -> str:
-    """Text without the marks of emphasis and links; those of code stay, since they tell names from words."""
+    """Text without the marks of emphasis and links. Those of code remain, since they distinguish names from words."""
     markdown = markdown.replace("\n", " ").replace("\r", " ")
     if not any(c in markdown for c in "*_[\\"):
         return markdown

@@ -22,7 +22,7 @@ HAN_COUNTERS = "个個人名位天日年月周週歳岁倍次回度円元块塊�
 
 
 class SpelledNumber(NamedTuple):
-    """A number in words, with the digits that stand for it (`25`, `21st`) and its place."""
+    """A number in words, with its digits (`25`, `21st`) and its position."""
 
     digits: str
     start: int

@@ -38,7 +38,7 @@ ALIASES = {
 }
 
 SIGNS_OF_LIFE = 100
-"""tree-sitter gives one about every 100 steps: up to 2 in 100 bytes on real code, 6 on the worst that was found."""
+"""tree-sitter calls back about every 100 steps: up to 2 per 100 bytes on real code, 6 on the worst known input."""
 
 
 class CodeBlock(NamedTuple):
@@ -51,7 +51,7 @@ class CodeBlock(NamedTuple):
 def parse_code(block: CodeBlock) -> "Tree | None":
     """The syntax tree; None where tree-sitter would never come to an end (tree-sitter-typescript issue 323).
 
-    It is stopped by the number of its own steps, so that the outcome is the same on any machine.
+    It is stopped by the number of its own steps, so the outcome is the same on any machine.
     """
     code = block.code.encode("utf-8", "replace")
     signs_of_life = count()

@@ -1,4 +1,4 @@
-"""The thinking of a reasoning model, told apart from its answer by what stands in the text."""
+"""Separating a reasoning model's thinking from its answer by the marks in the text."""
 
 import re
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ class Split(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ReasoningFormat:
-    """How a run thinks: what tells thinking from answer in each of its texts."""
+    """The reasoning format of a run, which separates thinking and answer in each of its texts."""
 
     __pydantic_config__ = REFUSE_UNKNOWN_KEYS
 
@@ -57,16 +57,16 @@ def detect_format(
     tags: tuple[str, str] = THINK,
     opened: bool | None = None,
 ) -> ReasoningFormat:
-    """How these texts, all of one run, think.
+    """Detect the reasoning format of a run's texts.
 
-    A text that begins with a thinking block shows it by itself. What any text might say by chance (a closing tag alone,
-    an opening one that is never closed, the word "analysis") counts where half of the texts or more have it.
+    A text that starts with a thinking block is sufficient. Marks that any text can contain by chance (only a closing
+    tag, an unclosed opening tag, the word "analysis") count if at least half of the texts have them.
 
     Args:
-        texts: What the run said.
-        parser: The form, where it is known.
-        tags: The opening and the closing tag of the form `think`.
-        opened: Whether the prompt ended in an opening tag; None where that isn't known.
+        texts: The run's texts.
+        parser: The format, if it is configured.
+        tags: The opening and closing tags of the format `think`.
+        opened: Whether the prompt ended with an opening tag; None if unknown.
     """
     if parser == "none" or not texts:
         return NO_THINKING
@@ -110,8 +110,8 @@ def _split_think(text: str, reasoning_format: ReasoningFormat) -> Split:
 def _end_of_thinking(body: str, tags: tuple[str, str]) -> tuple[int, int] | None:
     """Where the closing tag of the block that `body` is inside of begins and ends; None where it never closes.
 
-    It is the one that balances the tags, else the first. Tags in code are talk about tags: between backticks they never
-    count, in a block of code where there are no others.
+    It is the one that balances the tags, else the first. Tags in code spans never count; tags in a code block only
+    count if there are no others.
     """
     opening, closing = tags
     if closing not in body:

@@ -59,9 +59,9 @@ def distance(a: Forest, b: Forest, *, exact_nodes: int) -> int:
     """The tree edit distance at unit costs (Zhang and Shasha 1989), by APTED (Pawlik and Augsten 2016).
 
     What both have in common at the start, at the end and at the root is taken away first, which leaves the distance as
-    it is. If more than exact_nodes x exact_nodes pairs of nodes remain, or a tree higher than 100, a lower bound stands
-    for the distance: the edit distance of the labels in pre-order or in post-order, the larger (Guha et al. 2002), and
-    1 at least where the forests differ.
+    it is. If more than exact_nodes x exact_nodes pairs of nodes remain, or a tree higher than 100, a lower bound
+    replaces the distance: the edit distance of the labels in pre-order or in post-order, the larger (Guha et al. 2002),
+    and at least 1 if the forests differ.
     """
     a, b = _differing(a, b)
     if not (a and b):
@@ -82,7 +82,7 @@ def _differing(a: Forest, b: Forest) -> tuple[Forest, Forest]:
     """Both forests without equal first trees, equal last trees, and equal single roots, again and again.
 
     No distance is lost: a mapping of least cost can map an equal first tree to its twin. If it maps one's nodes
-    elsewhere, nothing else can be mapped to the other's, since order must be kept. The same goes for equal roots.
+    elsewhere, nothing else can be mapped to the other's, since the order is fixed. The same goes for equal roots.
     """
     while a and b:
         if a[0].shape == b[0].shape:

@@ -1,9 +1,9 @@
-"""The union LCS of ROUGE-Lsum: how many of the baseline's words lie on a common subsequence with some line.
+"""The union LCS of ROUGE-Lsum: how many of the baseline's words are in a common subsequence with some line.
 
 ROUGE-Lsum (Lin 2004, section 3.2) takes, for each line of the baseline, a longest common subsequence with each line of
 the candidate, and counts the words in the union of these. Which of several longest ones is taken changes the number:
-here it is the one that rouge-score reads out of its table, without the table. All baseline lines stand side by side in
-one integer, and a column of all their tables is a few operations on it (Hyyro, "Bit-parallel LCS-length computation
+here it is the one that rouge-score reads out of its table, without the table. All baseline lines are adjacent in one
+integer, and a column of all their tables is a few operations on it (Hyyro, "Bit-parallel LCS-length computation
 revisited", 2004). Time grows with the product of the two lengths over 64, memory with their sum.
 """
 
@@ -16,7 +16,7 @@ from operator import or_
 from rapidfuzz.distance import LCSseq
 
 BLOCK = 256
-"""Columns kept at a time while a subsequence is read back; every 256th is stored, the others are computed again."""
+"""The number of columns in memory while a subsequence is read; every 256th is stored, others are recomputed."""
 
 
 def union_lcs(baseline: Sequence[Sequence[int]], candidate: Sequence[Sequence[int]]) -> int:
@@ -34,7 +34,7 @@ def union_lcs(baseline: Sequence[Sequence[int]], candidate: Sequence[Sequence[in
 class _Tables:
     """The LCS tables of all baseline lines against one candidate line at a time, one bit per baseline word.
 
-    After each line a bit stays free: it takes the carry of the addition, so that no line touches the next.
+    After each line a bit stays free: it takes the carry of the addition, so no line touches the next.
     """
 
     def __init__(self, lines: Sequence[Sequence[int]]) -> None:

@@ -1,7 +1,7 @@
-"""Where free-running answers part from the baseline's: how soon, and whether at a near tie or by a change of mind.
+"""Where free-running answers first diverge from the baseline: how soon, and whether at a near tie.
 
-Both runs have read the baseline's tokens (forcing), so at the first token in which the answers differ both have said
-how likely they find the one and the other. Read from the store; no model is loaded.
+Both runs have scored the baseline's tokens (teacher forcing), so at the first divergence the probabilities of both
+tokens are known from both runs. Everything is read from the store; no model is loaded.
 """
 
 from bisect import bisect_right
@@ -18,51 +18,51 @@ from fidelity.store.token_scores import both_scored, together
 from fidelity.text.units import first_difference
 
 NOISE_QUANTILE = 0.99
-"""Which change of the gap between the baseline's first and second token still counts as the controls' noise."""
+"""Quantile of the change of the gap between the baseline's first and second token that counts as noise."""
 AnswerTokens = dict[tuple[str, int], list[int]]
 
 
 @dataclass(frozen=True, slots=True)
 class Survival:
-    """How long answers stay the baseline's, token for token."""
+    """How long answers stay equal to the baseline's, token by token."""
 
     diverged_at: tuple[int, ...]
-    """Positions, from 0 and in order, of the first differing token of the answers that parted."""
+    """Sorted positions (from 0) of the first divergence, of the answers that diverge."""
     answers: int
-    """All answers that both runs have given."""
+    """The number of answers that both runs have."""
 
     def share_at(self, token: int) -> float:
-        """Share of the answers that have not parted before or at this position; one that never parts counts as such."""
+        """Share of the answers that have not diverged at or before this position, or that never diverge."""
         return 1.0 - bisect_right(self.diverged_at, token) / self.answers if self.answers else 1.0
 
     def curve(self) -> list[tuple[int, float]]:
-        """The steps of the curve: after `token` tokens, the share that has not parted; from (0, 1.0) on."""
+        """The steps of the survival curve, from (0, 1.0): the share that has not diverged after a number of tokens."""
         return [(0, 1.0), *((place + 1, self.share_at(place)) for place in sorted(set(self.diverged_at)))]
 
 
 @dataclass(frozen=True, slots=True)
 class Divergence:
-    """The first token in which an answer differs from the baseline's. Log-probabilities in nats, None where unknown."""
+    """The first token in which an answer differs from the baseline's. Log-probabilities in nats; None if unknown."""
 
     prompt_id: str
     repeat: int
     position: int
-    """From 0."""
+    """The position, from 0."""
     baseline_token: int
     other_token: int
     baseline_logprobs: tuple[float, float | None]
-    """The baseline's own, of the baseline's token and of the other's."""
+    """The baseline's log-probabilities of its token and of the other run's token."""
     other_logprobs: tuple[float, float | None]
-    """The other run's, of the same two tokens."""
+    """The other run's log-probabilities of the same two tokens."""
     margin: float
-    """How much more likely the baseline found its own token: at least that, where it doesn't tell the other's."""
+    """The baseline's preference for its own token; a lower bound if it has no score of the other token."""
     near_tie: bool | None
-    """Whether the margin is within the controls' noise; None without a control that was forced, and where chance chose
-    the tokens (a temperature above 0)."""
+    """Whether the margin is within the controls' noise; None without a control with token scores, and at a temperature
+    above 0."""
 
 
 def count_divergences(baseline: Run, other: Run, *, noise: float | None) -> DivergenceCounts:
-    """Where the drift of a control or a candidate starts, in four numbers."""
+    """Counts of where the drift of a control or a candidate starts."""
     surviving, points = survival(baseline, other), divergences(baseline, other, noise=noise)
     near = [point.near_tie for point in points if point.near_tie is not None]
     return DivergenceCounts(
@@ -74,7 +74,7 @@ def count_divergences(baseline: Run, other: Run, *, noise: float | None) -> Dive
 
 
 def survival(baseline: Run, other: Run) -> Survival:
-    """How long the answers of a control or a candidate stay the baseline's; runs without token ids have no answers."""
+    """How long the answers of a control or a candidate equal the baseline's. Runs without token ids have no answers."""
     baseline_answers, other_answers = _answers(baseline), _answers(other)
     places = [
         _diverges_at(baseline_answers[key], other_answers[key])
@@ -84,10 +84,10 @@ def survival(baseline: Run, other: Run) -> Survival:
 
 
 def noise(baseline: Run, controls: Sequence[Run]) -> float | None:
-    """Nats: how far the gap between the baseline's two most likely tokens moves in the controls, where nothing changed.
+    """The controls' noise in nats: how much the gap between the baseline's two most likely tokens varies in them.
 
     The 99 % quantile of |gap in the control - gap in the baseline| over all tokens of all controls. A control differs
-    in its batches only, so a margin within this can be turned round without any quantization.
+    only in its batches, so a margin within this noise can reverse without any quantization.
     """
     scored = [c for c in controls if not isinstance(together(baseline, c, whole_vocabulary=False), str)]
     changes = [
@@ -99,14 +99,14 @@ def noise(baseline: Run, controls: Sequence[Run]) -> float | None:
 
 
 def divergences(baseline: Run, other: Run, *, noise: float | None) -> list[Divergence]:
-    """Every answer that parted while both sides still had a token to say, in the order of the positions.
+    """Every divergence at which both answers still have a token, sorted by position.
 
-    Empty where the runs weren't forced.
+    Empty if the runs have no token scores.
 
     Args:
         baseline: The baseline.
         other: A control or a candidate.
-        noise: What `noise` found.
+        noise: The result of `noise`.
     """
     if isinstance(together(baseline, other, whole_vocabulary=False), str):
         return []
@@ -149,5 +149,5 @@ def _answers(run: Run) -> AnswerTokens:
 
 
 def _diverges_at(baseline_tokens: Sequence[int], other_tokens: Sequence[int]) -> int | None:
-    """Where one is the start of the other they part at its end; None where they are the same."""
+    """The first differing position; the shorter length if one is a prefix of the other, None if they are equal."""
     return None if baseline_tokens == other_tokens else first_difference(baseline_tokens, other_tokens)

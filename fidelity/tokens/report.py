@@ -1,4 +1,4 @@
-"""All that there is to say of a comparison token by token, in one place: for the command line and the dashboard."""
+"""All token statistics of a comparison, for the command line and the dashboard."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -10,7 +10,7 @@ from fidelity.tokens.statistics import TokenStatistics, token_statistics
 
 @dataclass(frozen=True, slots=True)
 class RunTokens:
-    """One run held against the baseline."""
+    """One run compared with the baseline."""
 
     run: str
     statistics: TokenStatistics
@@ -20,19 +20,19 @@ class RunTokens:
 
 @dataclass(frozen=True, slots=True)
 class TokenReport:
-    """The controls, which are the floor, and then the candidate."""
+    """The controls, which give the floor, then the candidate."""
 
     baseline: str
     runs: tuple[RunTokens, ...]
     noise: float | None
-    """Nats: see `divergences.noise`."""
+    """In nats; see `first_divergence.noise`."""
 
 
 def token_report(baseline: Run, controls: Sequence[Run], candidate: Run) -> TokenReport:
-    """Hold the controls and the candidate against the baseline.
+    """Compare the controls and the candidate with the baseline, token by token.
 
     Raises:
-        StoreError: One of them was not forced; the message says why.
+        StoreError: A run has no token scores. The message has the reason.
     """
     moved = noise(baseline, controls)
     runs = tuple(
@@ -48,12 +48,12 @@ def token_report(baseline: Run, controls: Sequence[Run], candidate: Run) -> Toke
 
 
 def as_json(report: TokenReport) -> dict[str, object]:
-    """Every number, unrounded; the survival curve as its steps."""
+    """Every number, unrounded, with the survival curve as steps."""
     return {**asdict(report), "runs": [_run_json(of_run) for of_run in report.runs]}
 
 
 def _run_json(of_run: RunTokens) -> dict[str, object]:
-    """Under the keys that such files have always had: `ear` and `partings`."""
+    """The numbers of a run, under the established keys of this file format: `ear` and `partings`."""
     statistics = {_JSON_KEYS.get(name, name): value for name, value in asdict(of_run.statistics).items()}
     survival = {"answers": of_run.survival.answers, "steps": of_run.survival.curve()}
     divergences = [asdict(divergence) for divergence in of_run.divergences]

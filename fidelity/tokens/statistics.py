@@ -1,6 +1,6 @@
-"""Two runs over all tokens of the baseline's answers: the numbers that llama.cpp's perplexity tool prints.
+"""Statistics of two runs over all tokens of the baseline's answers, as printed by llama.cpp's perplexity tool.
 
-Read from the store, an answer at a time; no model is loaded.
+Read from the store, one answer at a time. No model is loaded.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from fidelity.store.runs import Run
 from fidelity.store.token_scores import both_scored, together
 
 QUANTILES = (0.999, 0.99, 0.95, 0.9, 0.5, 0.1, 0.05, 0.01, 0.001)
-"""Those that the tool prints."""
+"""The quantiles that the tool prints."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,37 +25,37 @@ class KlStatistics:
     mean: float
     largest: float
     quantiles: dict[float, float]
-    """By share of the tokens; linear between neighbours."""
+    """Quantiles by share of the tokens, with linear interpolation."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenStatistics:
-    """What another run makes of the baseline's tokens, all answers thrown together; every token counts the same."""
+    """How another run scores the baseline's tokens, pooled over all answers. Every token counts equally."""
 
     tokens: int
     perplexity_baseline: float
     perplexity: float
-    """The exponential of the mean negative log-probability of the baseline's tokens: of its own, and of the other's."""
+    """Perplexity of the baseline's tokens, under the baseline and under the other run."""
     mean_delta_p: float
     rms_delta_p: float
-    """Change of the probability of the baseline's tokens, as a share of 1 (the tool prints per cent)."""
+    """Change of the probability of the baseline's tokens, as a fraction of 1 (the tool prints percent)."""
     same_top: float
-    """Share of the tokens at which both find the same token most likely."""
+    """Share of the positions at which both runs have the same most likely token."""
     acceptance: float
-    """Expected acceptance rate, from below: see `token_divergence.acceptance`."""
+    """Lower bound of the expected acceptance rate; see `token_divergence.acceptance`."""
     acceptance_upper: float
-    """The same from above."""
+    """Upper bound of the expected acceptance rate."""
     kl_lower_bound: KlStatistics
     tail_mass: float
-    """Mean mass of the baseline's distribution that the lower bound sees as one lump."""
+    """Mean mass of the baseline's distribution that the lower bound treats as a single event."""
     kl: KlStatistics | None
-    """Over the whole vocabulary, where the runs were forced that deep: of the first answers."""
+    """KL over the whole vocabulary, of the answers that were scored at that depth."""
     acceptance_exact: float | None
-    """The same of the expected acceptance rate."""
+    """The expected acceptance rate over the whole vocabulary, of the same answers."""
 
     @property
     def perplexity_ratio(self) -> float:
-        """Above 1 where the other run finds the baseline's tokens less likely."""
+        """Above 1 if the other run finds the baseline's tokens less likely."""
         return self.perplexity / self.perplexity_baseline
 
 
@@ -65,10 +65,10 @@ def token_statistics(baseline: Run, other: Run, *, ignore_below: float | None = 
     Args:
         baseline: The baseline.
         other: A run that has scored the baseline's tokens.
-        ignore_below: See `tokenwise.exact_kl`; the tool has -16.
+        ignore_below: See `token_divergence.exact_kl`; the tool uses -16.
 
     Raises:
-        StoreError: The runs weren't forced, with the reason; or no answer has a token.
+        StoreError: A run has no token scores, or no answer has a token. The message has the reason.
     """
     logprobs = []
     values = []
@@ -77,7 +77,7 @@ def token_statistics(baseline: Run, other: Run, *, ignore_below: float | None = 
         logprobs.append((own.logprobs[:n], others.logprobs[:n]))
         values.append(token_values(own, others))
     if not any(len(of_answer.drop) for of_answer in values):
-        raise StoreError(f"{other.name} and {baseline.name} share no token that both have scored")
+        raise StoreError(f"{other.name} and {baseline.name} have no scored tokens in common")
     log_p, log_q = (np.concatenate([pair[side] for pair in logprobs]).astype(np.float64) for side in (0, 1))
     delta_p = np.exp(log_q) - np.exp(log_p)
     kl, rates = list[Floats](), list[Floats]()

@@ -1,4 +1,4 @@
-"""One answer of the baseline, token by token: what both models made of it, for people to read."""
+"""One answer of the baseline, token by token, with both models' scores, for display."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from fidelity.store.token_scores import together
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """A token that a model found likely at a position."""
+    """A likely token at a position."""
 
     token: int
     text: str
@@ -22,33 +22,33 @@ class Alternative:
 
 @dataclass(frozen=True, slots=True)
 class TokenRow:
-    """A token of the baseline's answer, and what both models made of it. Log-probabilities are in nats."""
+    """A token of the baseline's answer with both models' scores. Log-probabilities are in nats."""
 
     position: int
-    """From 0."""
+    """The position, from 0."""
     token: int
     text: str
-    """How the token reads by itself; its number where no engine said it."""
+    """The token's text; its id if no engine reported the text."""
     baseline_logprob: float
     other_logprob: float
     baseline_rank: int
     other_rank: int
-    """From 1; 0 where the engine doesn't tell."""
+    """From 1; 0 if the engine doesn't report ranks."""
     gap: float
-    """Between the baseline's first and second token: how sure it was."""
+    """The gap between the baseline's first and second token."""
     agree: bool
-    """Whether both find the same token most likely."""
+    """Whether both models have the same most likely token."""
     kl_lower_bound: float
     baseline_top: tuple[Alternative, ...]
     other_top: tuple[Alternative, ...]
-    """The most likely tokens, first first."""
+    """The most likely tokens, in order."""
 
 
 def token_table(baseline: Run, other: Run, prompt_id: str, *, repeat: int = 0, top: int = 5) -> list[TokenRow]:
-    """One answer's tokens, with the `top` alternatives of both models.
+    """Return one answer's tokens, with the `top` alternatives of both models.
 
     Raises:
-        StoreError: The runs weren't forced, or not on this answer; the message says why.
+        StoreError: There are no token scores, or none of this answer. The message has the reason.
     """
     both = together(baseline, other, whole_vocabulary=False)
     if isinstance(both, str):

@@ -37,7 +37,7 @@ class TestImport:
 
     def test_names_are_there_and_others_are_not(self):
         assert {"compare", "compare_texts", "load", "judge", "__version__"} <= set(dir(fidelity))
-        assert fidelity.compare.__doc__.startswith("Compare one candidate or several")
+        assert fidelity.compare.__doc__.startswith("Compare one or more candidates")
         with pytest.raises(AttributeError, match="module 'fidelity' has no attribute 'compaer'"):
             _ = fidelity.compaer
 
@@ -85,12 +85,16 @@ class TestTexts:
     @pytest.mark.parametrize(
         ("arguments", "keys", "message"),
         [
-            ((BASE, ["one"]), {}, "candidate: 1 texts, and the baseline has 3; give None"),
+            ((BASE, ["one"]), {}, r"candidate: .*texts \(1\) differs from the baseline's \(3\)"),
             (([], []), {}, "baseline: no texts"),
-            ((BASE, BASE), {"prompts": ["x"]}, "baseline: 3 texts and 1 prompts"),
-            ((BASE, {"baseline": BASE}), {}, "a candidate can't be called 'baseline'"),
-            ((BASE, {"q": 3}), {}, "q: a list of texts is expected, found int"),
-            ((BASE, BASE, [BASE, 3]), {}, "control2: a list of texts is expected, found int"),
+            (
+                (BASE, BASE),
+                {"prompts": ["x"]},
+                r"baseline: the number of texts \(3\) differs from that of prompts \(1\)",
+            ),
+            ((BASE, {"baseline": BASE}), {}, "the name 'baseline' is used by one of the baseline's runs"),
+            ((BASE, {"q": 3}), {}, "q: expected a list of texts, got int"),
+            ((BASE, BASE, [BASE, 3]), {}, "control2: expected a list of texts, got int"),
             ((BASE, BASE), {"metrics": ["rogue"]}, "there is no metric 'rogue'; did you mean 'rouge'"),
         ],
     )
@@ -146,20 +150,20 @@ class TestRuns:
 
     @pytest.mark.parametrize("source", ["nowhere", "nowhere/model", ".", ""])
     def test_what_is_no_run_is_refused_with_what_would_be(self, workspace, source):
-        with pytest.raises(ConfigError, match="nothing to compare; name a run's YAML file"):
+        with pytest.raises(ConfigError, match="not a run; give a run's YAML file"):
             fidelity.compare(source, source, store=workspace.store)
 
 
 class TestLoad:
     def test_a_store_with_several_baselines_names_its_comparisons(self):
-        with pytest.raises(ConfigError, match=r"one baseline .* is expected; name one comparison: base--int8"):
+        with pytest.raises(ConfigError, match=r"one baseline .*; name one comparison: base--int8"):
             fidelity.load(OLD / "store")
 
     def test_an_empty_store_and_no_store(self, tmp_path):
         (tmp_path / "comparisons").mkdir()
         with pytest.raises(ConfigError, match="none; run a comparison first"):
             fidelity.load(tmp_path)
-        with pytest.raises(StoreError, match=r"it has no manifest\.json"):
+        with pytest.raises(StoreError, match=r"manifest\.json is missing"):
             fidelity.load(tmp_path / "nowhere")
 
     def test_tables_of_an_old_store_have_the_numbers_of_its_report(self):
@@ -220,7 +224,7 @@ class TestMetricAlone:
     def test_what_texts_do_not_have_is_named(self):
         with pytest.raises(ConfigError, match="the metric 'kl' needs"):
             Kl().score_texts(["a"], ["a"])
-        with pytest.raises(ConfigError, match="2 texts and 1"):
+        with pytest.raises(ConfigError, match="have 2 and 1 texts"):
             Rouge().score_texts(["a", "b"], ["a"])
 
 

@@ -97,7 +97,9 @@ class TestFiles:
         baselines.export([stored_run(Store(tmp_path / "one"), "old")], tmp_path / "kept")
         before = tree(tmp_path / "kept")
         new = stored_run(Store(tmp_path / "two"), "new", **other)
-        with pytest.raises(ConfigError, match=r"holds the baseline old of 2026-01-01.*promote the new one with --repl"):
+        with pytest.raises(
+            ConfigError, match=r"already contains another baseline, old of 2026-01-01.*replace it with --repl"
+        ):
             baselines.export([new], tmp_path / "kept")
         assert tree(tmp_path / "kept") == before
         (tmp_path / "kept" / "README.md").write_text("mine")
@@ -112,7 +114,7 @@ class TestFiles:
         baselines.export([stored_run(Store(tmp_path / "one"))], tmp_path / "kept")
         file = tmp_path / "kept" / name
         file.unlink() if content is None else file.write_bytes(content)
-        with pytest.raises(StoreError, match=f"{file.name}: not as it was exported"):
+        with pytest.raises(StoreError, match=f"{file.name}: was changed after the export"):
             baselines.adopt(tmp_path / "kept", Store(tmp_path / "two"))
 
     @pytest.mark.parametrize(("index", "message"), [("{", "damaged"), ('{"schema_version": 9}', "schema version 9")])
@@ -124,7 +126,7 @@ class TestFiles:
     def test_a_store_with_another_run_of_the_same_digest(self, tmp_path):
         baselines.export([stored_run(Store(tmp_path / "one"))], tmp_path / "kept")
         stored_run(Store(tmp_path / "two"), created="2026-02-02T00:00:00+00:00")
-        with pytest.raises(StoreError, match="another run of the same digest"):
+        with pytest.raises(StoreError, match="another run with the same digest"):
             baselines.adopt(tmp_path / "kept", Store(tmp_path / "two"))
 
     def test_small(self, fidelity, workspace):
@@ -181,7 +183,7 @@ class TestUse:
         (run,) = generate(load_run(candidate), store=Store(workspace.store), listener=Silent())
         other = workspace.run("other", model=None, engine={"kind": "stored", "path": str(run.path)})
         result, _ = self.compare(workspace, stored, other)
-        assert "asked different prompts" in result.not_compared["other"]
+        assert "have different prompts" in result.not_compared["other"]
 
     def test_stored_runs_are_exported_too(self, workspace, fidelity, stored):
         assert fidelity("baseline", "export", stored, "second")[0] == 0
@@ -191,7 +193,7 @@ class TestUse:
         other = workspace.baseline(chunk=7)
         code, _, error = fidelity("baseline", "export", other, "kept")
         assert code == 2
-        assert "promote the new one with --replace" in error
+        assert "replace it with --replace" in error
         assert fidelity("baseline", "export", other, "kept", "--replace")[0] == 0
 
 
@@ -206,7 +208,7 @@ class TestCheck:
     def test_it_fits(self, fidelity):
         code, out, _ = fidelity("baseline", "check", "deep/kept")
         assert code == 0
-        assert out.splitlines()[-1] == "deep/kept: fits"
+        assert out.splitlines()[-1] == "deep/kept: matches"
         assert "same        model" in out
 
     def test_no_path_of_this_machine_is_in_it(self, workspace):
@@ -230,7 +232,7 @@ class TestCheck:
         code, out, _ = fidelity("baseline", "check", "deep/kept", workspace.baseline(**change))
         assert code == 2
         assert message in out
-        assert "does not fit any more" in out
+        assert "no longer matches" in out
 
     def test_prompts(self, fidelity, workspace):
         workspace.prompts("one", "2", "three", "four", "five")
@@ -242,7 +244,7 @@ class TestCheck:
         (workspace.folder / "model" / "chat_template.jinja").write_text("another")
         code, out, _ = fidelity("baseline", "check", "deep/kept")
         assert code == 2
-        assert "DIFFERS     model: its files were" in out
+        assert "DIFFERS     model: hash of its files was" in out
         assert "DIFFERS     chat template: " in out
         (workspace.folder / "model" / "chat_template.jinja").write_text("{{ messages }}")
         (workspace.folder / "model" / "config.json").write_text("{}")
@@ -262,7 +264,7 @@ class TestCheck:
         code, out, _ = fidelity("baseline", "check", "deep/kept")
         assert code == 0
         assert "can't tell  model: " in out
-        assert "fits as far as can be told here" in out
+        assert "matches as far as it can be checked on this machine" in out
 
     def test_what_is_no_baseline(self, fidelity):
         code, _, error = fidelity("baseline", "check", "model")

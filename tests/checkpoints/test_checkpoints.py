@@ -48,7 +48,7 @@ def test_w4a16_counts_weights_not_integers(tmp_path):
     assert describe(folder).parameters == 16 * 64 + 40
 
 
-def test_without_safetensors_the_config_says_the_type(tmp_path):
+def test_without_safetensors_the_type_is_the_configs(tmp_path):
     (tmp_path / "config.json").write_text('{"torch_dtype": "float16"}')
     assert describe(tmp_path) == Checkpoint("FP16", None, None)
 
@@ -62,7 +62,7 @@ def test_a_damaged_header_is_named(tmp_path, content):
 
 
 def test_a_directory_that_is_no_model(tmp_path):
-    with pytest.raises(ConfigError, match=r"not a model: it has no config\.json"):
+    with pytest.raises(ConfigError, match=r"not a model: config\.json is missing"):
         local_directory(str(tmp_path), None)
     with pytest.raises(ConfigError, match="no such directory"):
         local_directory(str(tmp_path / "none"), None)
@@ -125,7 +125,7 @@ class TestFaults:
         refuse_faults(folder)
         (folder / "model.safetensors").write_bytes(whole[:-1])
         self.refused(
-            folder, rf"cut short: it has {len(whole) - 1} of its {len(whole)} bytes; fetch the checkpoint again"
+            folder, rf"truncated: it has {len(whole) - 1} of its {len(whole)} bytes; download the checkpoint again"
         )
 
     def test_pickles_are_read_only_if_asked_for(self, tmp_path):
@@ -145,13 +145,17 @@ class TestFaults:
             ({"l.weight": ("I8", [4, 4])}, {}, "are quantized"),
             ({"l.weight": ("BF16", [4, 4])}, compressed(8), "none of its tensors is"),
             ({"l.weight": ("BF16", [4, 4])}, {"quant_method": "gptq", "bits": 4}, "none of its tensors is"),
-            ({"l.weight": ("I8", [4, 4])}, compressed(8, "float"), "l.weight is I8, and config.json says 8-bit float"),
-            ({"l.weight": ("F8_E4M3", [4, 4])}, compressed(8), "l.weight is F8_E4M3, and config.json says 8-bit int"),
+            (
+                {"l.weight": ("I8", [4, 4])},
+                compressed(8, "float"),
+                "l.weight is I8, but config.json states 8-bit float",
+            ),
+            ({"l.weight": ("F8_E4M3", [4, 4])}, compressed(8), "l.weight is F8_E4M3, but config.json states 8-bit int"),
             # 8 packed integers a row are 64 weights of 4 bits or 32 of 8, and 2 scales in groups of 32 are for 64.
             (
                 {"l.weight_packed": ("I32", [16, 8]), "l.weight_scale": ("BF16", [16, 2])},
                 compressed(8, group_size=32),
-                "at the 8 bits that config.json states it has 32 weights a row, and scales for 64",
+                "at the 8 bits that config.json states it has 32 weights per row, but scales for 64",
             ),
         ],
     )
@@ -166,7 +170,7 @@ class TestFaults:
         tensors = {"model.embed_tokens.weight": ("BF16", [100, 4])}
         refuse_faults(checkpoint(tmp_path / "m", tensors, vocab_size=100))
         folder = checkpoint(tmp_path / "m", tensors, vocab_size=128)
-        self.refused(folder, "has 100 rows, and config.json says vocab_size 128: they belong to different models")
+        self.refused(folder, "has 100 rows, but config.json has vocab_size 128: they belong to different models")
 
 
 class TestAnatomy:
@@ -220,5 +224,5 @@ def test_a_gguf_is_read_by_its_own_words(tmp_path):
     refuse_faults(file)
     assert content_id(file, tmp_path / "hashes.json")
     file.write_bytes(b"no GGUF")
-    with pytest.raises(ConfigError, match="damaged or no GGUF"):
+    with pytest.raises(ConfigError, match="damaged, or not a GGUF file"):
         refuse_faults(file)

@@ -95,7 +95,7 @@ class TestKVCache:
         cache = kv_cache({**SMOLLM, "layer_types": types, "sliding_window": 512})
         assert (cache.bytes_per_token, cache.bytes_per_token_beyond_window) == (23_040, 23_040 // 6)
         assert cache.window == 512
-        assert "25 of the layers hold 512 tokens at most" in cache.counted
+        assert "25 of the layers store at most 512 tokens" in cache.counted
 
     @pytest.mark.parametrize(
         ("older", "full"),
@@ -167,7 +167,7 @@ def test_a_hub_that_can_not_be_reached_says_so(monkeypatch):
     huggingface_hub = pytest.importorskip("huggingface_hub")
     monkeypatch.setattr(huggingface_hub.HfApi, "get_safetensors_metadata", unreachable)
     with pytest.raises(
-        ConfigError, match=r"neither a directory here nor to be had from the Hub \(ConnectionError: no net"
+        ConfigError, match=r"neither a directory on this machine nor available from the Hub \(ConnectionError: no net"
     ):
         dissect_on_hub("org/m")
 

@@ -73,7 +73,7 @@ def test_a_repetition_penalty_weighs_on_prompt_and_answer_and_not_on_the_logprob
     assert positive.choose(torch.tensor([4.0, 3.0, 1.0, 0.0, 0.0, 0.0])) == 1  # 4 / 2 = 2
 
 
-def test_an_answer_ends_at_the_end_token_which_is_kept_and_not_shown():
+def test_an_answer_ends_at_the_end_token_which_is_stored_and_not_shown():
     growing = answer(max_tokens=9)
     growing.choose(torch.tensor(LOGITS))
     growing.choose(torch.tensor(LOGITS[::-1]))
@@ -105,7 +105,7 @@ def test_half_a_character_at_the_end_is_not_shown():
     assert (growing.text, len(growing.token_ids)) == ("a", 3)
 
 
-def test_forcing_gives_each_token_its_logprob_rank_and_rivals():
+def test_teacher_forcing_gives_each_token_its_logprob_rank_and_rivals():
     record = token_score_record("p", [1, 0], torch.tensor([LOGITS, LOGITS]), top_k=2)
     unpacked = {
         k: np.frombuffer(base64.b64decode(v), "<f4" if "logprobs" in k else "<i4")
@@ -121,6 +121,6 @@ def test_forcing_gives_each_token_its_logprob_rank_and_rivals():
     assert np.frombuffer(base64.b64decode(whole["top_logprobs"]), "<f4") == pytest.approx(LOGITS, abs=1e-6)
 
 
-def test_forcing_nothing_gives_nothing():
+def test_teacher_forcing_of_no_tokens_gives_nothing():
     record = token_score_record("p", [], torch.zeros((0, 6)), top_k=3)
     assert record["token_ids"] == record["logprobs"] == record["top_logprobs"] == ""

@@ -8,7 +8,7 @@ from fidelity.children import vllm as child
 from fidelity.config import DEFAULT_BATCH, load_run
 from fidelity.errors import ConfigError
 from fidelity.runs.jobs import FEWEST, RAMP, Job
-from fidelity.runs.measure import Done, RunWatch
+from fidelity.runs.measure import RunWatch
 from fidelity.store.measurements import ChunkTime
 
 SAMPLING = {"temperature": 0.0, "max_tokens": 4}
@@ -115,7 +115,7 @@ class TestBatching:
     @pytest.mark.parametrize(
         ("keys", "message"),
         [
-            ({"batching": {"drained": 8}, "chunk": 8}, "'batching' and 'chunk' are both given"),
+            ({"batching": {"drained": 8}, "chunk": 8}, "'batching' and 'chunk' are both set"),
             ({"batching": "continuous", "engine": {"kind": "transformers"}}, "'transformers' takes batches"),
             ({"batching": {"drained": 1}}, "greater than or equal to 2"),
             ({"batching": "full"}, "continuous"),
@@ -137,13 +137,16 @@ class TestBatching:
 
 
 def test_the_speed_of_an_uninterrupted_run_has_stretches():
+    def done(prompts, tokens, seconds):
+        return ChunkTime(prompts=prompts, tokens=tokens, seconds=seconds)
+
     watch = RunWatch(SimpleNamespace(step_seconds=0.0))
-    reports = [Done(n, 10 * n, float(n)) for n in range(1, 31)]
-    watch.stream_finished(reports, Done(31, 305, 31.0))
+    reports = [done(n, 10 * n, float(n)) for n in range(1, 31)]
+    watch.stream_finished(reports, done(31, 305, 31.0))
     assert len(watch._chunks) == 12
     assert sum(stretch.prompts for stretch in watch._chunks) == 31
     assert sum(stretch.tokens for stretch in watch._chunks) == 305
     assert sum(stretch.seconds for stretch in watch._chunks) == pytest.approx(31)
     short = RunWatch(SimpleNamespace(step_seconds=0.0))
-    short.stream_finished([], Done(2, 8, 0.5))
-    assert short._chunks == [ChunkTime(prompts=2, tokens=8, seconds=0.5)]
+    short.stream_finished([], done(2, 8, 0.5))
+    assert short._chunks == [done(2, 8, 0.5)]

@@ -59,7 +59,7 @@ SCHEME = SimpleNamespace(
         (module("HiggsLinear", weight="torch.int16"), "Higgs"),
     ],
 )
-def test_each_way_to_quantize_is_told_by_its_class(layer, known_as):
+def test_each_way_to_quantize_is_recognized_by_its_class(layer, known_as):
     if known_as == "Q4_1":
         pytest.importorskip("gguf")
     (groups_of,) = groups(layer)

@@ -87,7 +87,7 @@ class TestCompare:
         assert (identical["mean"], identical["n"], identical["n_unscored"]) == (1.0, 1, 0)
         assert identical["excess"] == {"mean": 0.0}
         assert identical["low"] is None  # one pair has no other prompt
-        assert "prompt b failed: quant: no output for it in quant.jsonl" in out
+        assert "prompt b failed: quant: quant.jsonl has no output for it" in out
 
     def test_every_report_that_is_asked_for_is_written(self, fidelity, two, workspace):
         code, _, _ = fidelity("compare", *two, "--markdown", "out.md", "--junit", "out.xml", "--html", "out.html")
@@ -139,14 +139,14 @@ class TestWrongInput:
         quant = workspace.recorded("quant", [{"id": "a", "prompt": "Ho", "text": "x"}])
         code, out, _ = fidelity("compare", base, quant)
         assert code == 2
-        assert "quant.jsonl, line 1: the prompt 'a' is another one than the baseline's" in out
+        assert "quant.jsonl, line 1: the text of prompt 'a' differs from the baseline's" in out
 
     @pytest.mark.parametrize(
         ("rows", "message"),
         [
-            ([], "no recorded outputs in it"),
+            ([], "contains no recorded outputs"),
             ([{"id": "a"}], "line 1: a recorded output needs 'id' and 'text'"),
-            ([{"id": "a", "text": "x"}] * 2, "line 2: the id 'a' stands twice"),
+            ([{"id": "a", "text": "x"}] * 2, "line 2: the id 'a' is used twice"),
             ([{"id": "a", "text": "x", "token_ids": "1"}], "'token_ids' must be a list of numbers"),
             ([{"id": "a", "text": "x", "token_ids": [1], "logprobs": [0.0, 1.0]}], "1 token_ids but 2 logprobs"),
         ],
@@ -164,10 +164,10 @@ class TestWrongInput:
             (("compare", "base.yaml", "quant.yaml", "--metric", "rogue"), "no metric 'rogue'; did you mean 'rouge'?"),
             (
                 ("compare", "base.yaml", "quant.yaml", "--metric", "nli"),
-                "the metric 'nli' needs encoder: give it in the",
+                "the metric 'nli' needs encoder: set it in the",
             ),
             (("compare", "base.yaml", "quant.yaml", "--limit", "0"), "'0' is not a positive whole number"),
-            (("compare", "base.yaml", "quant.yaml", "--store", "base.yaml"), "base.yaml: is a file; --store names"),
+            (("compare", "base.yaml", "quant.yaml", "--store", "base.yaml"), "base.yaml: is a file; give --store"),
             (("compare", "base.yaml", "quant.yaml", "--json", "base.yaml/out.json"), "out.json: can't be written"),
             (("compare", "base.yaml", "quant.yaml", "--html", "base.yaml/out.html"), "out.html: can't be written"),
             (("compare", "base.yaml"), "the following arguments are required"),
@@ -185,14 +185,14 @@ class TestWrongInput:
         workspace.prompts("x")
         code, _, error = fidelity("generate", workspace.baseline(model="."))
         assert code == 2
-        assert "not a model: it has no config.json" in error
+        assert "not a model: config.json is missing" in error
         assert not workspace.store.exists()
 
     def test_an_empty_prompt_set(self, fidelity, workspace):
         workspace.file("prompts.jsonl", "\n\n")
         code, _, error = fidelity("generate", workspace.baseline())
         assert code == 2
-        assert "no prompts in it" in error
+        assert "contains no prompts" in error
 
     def test_a_missing_package_names_its_extra(self, fidelity, workspace, monkeypatch):
         from importlib import metadata
@@ -218,7 +218,7 @@ class TestWrongInput:
         code, _, error = fidelity("compare", *two)
         assert code == 2
         assert "No space left on device" in error
-        assert "free some space and run again" in error
+        assert "free some space and run the command again" in error
 
     def test_a_defect_of_ours_is_no_verdict(self, fidelity, two, monkeypatch):
         monkeypatch.setattr("fidelity.pipeline.compare", lambda *_, **__: 1 / 0)

@@ -61,14 +61,14 @@ class TestCompare:
     def test_pass_is_0(self, fidelity, workspace, base, good, gate):
         code, out, _ = fidelity("compare", base, good, "--gate", gate, "--json", "out.json")
         assert code == 0
-        assert "good: PASS. Every line holds, each at 95 %." in out
-        # 2 of 100 differ, 1 of the control's: 0.99 - 0.98.
-        assert "Mean excess +0.010, at most +0." in out
+        assert "good: PASS. Every line passes, each at 95 %." in out
+        # 2 of 100 differ, 1 of the control's: 0.99 - (0.98 + 0.97) / 2.
+        assert "Mean excess +0.015, at most +0." in out
         assert "Drift is displacement, not quality" in out
         verdict = verdict_of(workspace)
         assert verdict["outcome"] == "pass"
         assert [line["name"] for line in verdict["lines"]] == ["identical", "max_failed"]
-        assert verdict["lines"][0]["value"] == pytest.approx(0.01)
+        assert verdict["lines"][0]["value"] == pytest.approx(0.015)
 
     def test_fail_is_1(self, fidelity, base, good, bad, gate):
         code, out, _ = fidelity("compare", base, good, bad, "--gate", gate)
@@ -79,7 +79,7 @@ class TestCompare:
     def test_what_the_data_cannot_tell_is_2(self, fidelity, base, write, gate):
         code, out, _ = fidelity("compare", base, write("some", changed=range(22)), "--gate", gate)
         assert code == 2
-        assert "some: INCONCLUSIVE. The data can't tell: identical (of 2 lines)." in out
+        assert "some: INCONCLUSIVE. Undecided: identical (of 2 lines)." in out
 
     def test_without_a_control_it_is_2(self, fidelity, bad, write, gate):
         code, out, _ = fidelity("compare", write("base", metrics=["identical"]), bad, "--gate", gate)
@@ -105,11 +105,11 @@ class TestCompare:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("margins: {rougel: 0.1}", "gate: margins.rougel: no such column among what is scored; did you mean"),
-            ("margins: {first_divergence: 3}", "a column that only describes; its form that can be judged is "),
+            ("margins: {rougel: 0.1}", "gate: margins.rougel: no such column is scored; did you mean"),
+            ("margins: {first_divergence: 3}", "a descriptive column, which can't be judged; use "),
             ("breaks: {json: 0.1}", "breaks.json: break_json is not scored; add `- breaks` to 'metrics:' in"),
             ("marigns: {rougeL: 0.1}", "gate.yaml: unknown key 'marigns'; did you mean 'margins'?"),
-            ("", "gate.yaml: a mapping of keys is expected"),
+            ("", "gate.yaml: expected a mapping of keys"),
         ],
     )  # fmt: skip
     def test_a_wrong_gate_is_2_before_anything_is_generated(self, fidelity, workspace, base, bad, text, message):
@@ -157,9 +157,9 @@ class TestCheck:
     @pytest.mark.parametrize(
         ("name", "message"),
         [
-            ("comparisons/none", "no finished run or comparison"),
-            ("comparisons/base--again-*", "not the comparison of a candidate"),
-            ("runs/base-*", "not the comparison of a candidate"),
+            ("comparisons/none", "not a finished run or comparison"),
+            ("comparisons/base--again-*", "not a finished comparison of a candidate"),
+            ("runs/base-*", "not a finished comparison of a candidate"),
         ],
     )
     def test_what_is_no_comparison(self, fidelity, workspace, gate, name, message):
@@ -173,7 +173,7 @@ class TestCheck:
         shutil.rmtree(workspace.folder / "fidelity-store" / "runs")
         code, _, error = fidelity("gate", "check", comparison(workspace, "bad"), "--gate", gate)
         assert code == 2
-        assert "no finished run" in error
+        assert "not a finished run" in error
 
 
 class TestInit:
@@ -188,7 +188,7 @@ class TestInit:
         assert text.startswith("# Provisional")
         assert max(map(len, text.splitlines())) <= 120
         assert "the starter set (72) is" in " ".join(text.replace("#", "").split())
-        assert "# No tail: 5 % of 100 prompts are too few; 200 prompts would do." in text
+        assert "# No tail: 5 % of 100 prompts are too few; it needs 200 prompts." in text
         assert set(yaml.safe_load(text)["margins"]) == {"rougeL"}
 
     def test_a_limit_that_is_wanted_stands_as_it_is(self, fidelity, workspace):
@@ -199,11 +199,11 @@ class TestInit:
         ("limit", "message"),
         [
             ("identical=0.01", "margins.identical: 0.01 can't be passed with 100 prompts, even by a candidate without "
-             "any drift; it takes 345 prompts (at 95 %), or a limit of 0.04"),
-            ("identicla=0.1", "margins.identicla: no such column among what is scored; did you mean 'identical'?"),
+             "drift; use at least 345 prompts (at 95 %), or a limit of 0.04"),
+            ("identicla=0.1", "margins.identicla: no such column is scored; did you mean 'identical'?"),
             ("identical=5", "margins.identical: 5 can't be exceeded"),
-            ("identical", "'identical' is not NAME=X"),
-            ("identical=-1", "'identical=-1' is not NAME=X"),
+            ("identical", "'identical' is not of the form NAME=X"),
+            ("identical=-1", "'identical=-1' is not of the form NAME=X"),
         ],
     )  # fmt: skip
     def test_a_limit_that_can_not_be(self, fidelity, workspace, limit, message):
@@ -215,7 +215,7 @@ class TestInit:
     def test_nothing_is_overwritten(self, fidelity, workspace, gate):
         code, _, error = fidelity("gate", "init", comparison(workspace, "good"))
         assert code == 2
-        assert "is there already" in error
+        assert "already exists" in error
         assert json.loads(gate.read_text()) == GATE
 
     def test_without_a_control(self, fidelity, workspace, write, good):
@@ -242,7 +242,7 @@ class TestOwnControl:
         (compared,) = json.loads((workspace.folder / "out.json").read_text())["comparisons"]
         # 38 of 100 answers of the candidate change when it runs again; against the baseline it changed 2.
         assert compared["own_floor"]["columns"]["identical"]["mean"] == pytest.approx(0.62)
-        assert compared["columns"]["identical"]["excess"]["mean"] == pytest.approx(0.01)
+        assert compared["columns"]["identical"]["excess"]["mean"] == pytest.approx(0.015)
 
     def test_it_comes_back_from_the_store(self, fidelity, workspace, base, wobbly, gate):
         fidelity("compare", base, wobbly)
@@ -268,8 +268,8 @@ class TestHistory:
         assert [(e["candidate"], e["verdict"]["outcome"]) for e in entries] == [
             ("good", "pass"), ("bad", "fail"), ("later", "inconclusive")
         ]  # fmt: skip
-        assert entries[1]["verdict"]["lines"][0]["value"] == pytest.approx(0.99)
-        assert "+0.990" in out
+        assert entries[1]["verdict"]["lines"][0]["value"] == pytest.approx(0.985)
+        assert "+0.985" in out
         assert "Drift is displacement, not quality" in out
 
     def test_reports_look_back(self, fidelity, workspace, write, base, bad, gate):

@@ -92,7 +92,7 @@ class TestCompared:
         assert scores.pairing.pairs[0].baseline.text == plain[0]["text"]
         (line,) = [line for line in verdict.lines if line.kind == "margin"]
         assert line.outcome == "inconclusive"
-        assert "nobody thought before the answer" in line.reason
+        assert "no thinking was found in the texts" in line.reason
 
     def test_told_otherwise_it_is_another_comparison_of_the_same_runs(self, compared):
         scores = compared(tagged(THOUGHT), tagged({**THOUGHT, "a": ("else", "4.")}))
@@ -115,7 +115,7 @@ class TestOption:
         [
             ({"parser": "thinks"}, "reasoning.parser: "),
             ({"tags": ["<think>"]}, "reasoning.tags"),
-            ({"tags": ["<think>", "<think>"]}, "reasoning.tags: two different tags are expected"),
+            ({"tags": ["<think>", "<think>"]}, "reasoning.tags: expected two different tags"),
             ({"tag": 1}, "did you mean 'tags'"),
         ],
     )
@@ -125,7 +125,7 @@ class TestOption:
 
     def test_recorded_reasoning_must_be_a_text(self, workspace):
         path = workspace.recorded("base", [{"id": "a", "text": "x", "reasoning": ["y"]}])
-        with pytest.raises(ConfigError, match="'reasoning' must be a text, found list"):
+        with pytest.raises(ConfigError, match="'reasoning' must be a text, got list"):
             generate(load_run(path), store=Store(workspace.store), listener=Silent())
 
 

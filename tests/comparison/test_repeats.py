@@ -219,10 +219,10 @@ class TestGenerated:
         base, _ = run(workspace, self.baseline(workspace))
         few, _ = run(workspace, workspace.run("few", prompts="prompts.jsonl", sampling={**SAMPLED, "repeats": other}))
         for one, two, differing in (
-            (base, few, f"repeats {K} against {other}"),
-            (few, base, f"repeats {other} against {K}"),
+            (base, few, f"repeats {K} and {other}"),
+            (few, base, f"repeats {other} and {K}"),
         ):
-            with pytest.raises(IncomparableError, match=rf"were sampled differently \({differing}\)"):
+            with pytest.raises(IncomparableError, match=rf"have different sampling \({differing}\)"):
                 pair_runs(one, two)
 
     def test_an_exported_baseline_comes_back_with_its_repeats(self, workspace):
@@ -297,7 +297,7 @@ class TestRecorded:
         result = self.compare(workspace, {"a": ["one two", None, None], "b": ["x", "y", "z"]})
         (scores,) = result.candidates
         assert scores.prompt_ids == ("a", "b", "b", "b")
-        assert scores.failures == {"a": "quant, repeat 1: no output for it in quant.jsonl"}
+        assert scores.failures == {"a": "quant, repeat 1: quant.jsonl has no output for it"}
         assert scores.failed_prompts == ("a",)
         (line,) = [
             line for line in verdicts(result, Gate(margins={"identical": 0.9}))["quant"].lines if line.kind == "failed"
@@ -311,16 +311,16 @@ class TestRecorded:
 
     def test_recordings_with_other_repeats_are_not_compared(self, workspace):
         result = self.compare(workspace, {"a": ["one two"], "b": ["x"]})
-        assert "base has 3 answers to each prompt and quant 1" in result.not_compared["quant"]
+        assert "base has 3 answers per prompt and quant has 1" in result.not_compared["quant"]
 
     @pytest.mark.parametrize(
         ("lines", "message"),
         [
-            ([{"id": "a", "text": "x", "repeat": -1}], "'repeat' must be a number from 0, found -1"),
-            ([{"id": "a", "text": "x", "repeat": True}], "'repeat' must be a number from 0, found true"),
+            ([{"id": "a", "text": "x", "repeat": -1}], "'repeat' must be a number from 0, got -1"),
+            ([{"id": "a", "text": "x", "repeat": True}], "'repeat' must be a number from 0, got true"),
             ([{"id": "a", "text": "x", "repeat": 2}, {"id": "a", "text": "y"}], "a 'repeat' 2 but no 1"),
             ([{"id": "a", "text": "x", "repeat": 1}, {"id": "a", "text": "y", "repeat": 1}], "but no 0"),
-            ([{"id": "a", "text": "x"}, {"id": "a", "text": "y"}], "line 2: the id 'a' stands twice"),
+            ([{"id": "a", "text": "x"}, {"id": "a", "text": "y"}], "line 2: the id 'a' is used twice"),
         ],
     )
     def test_a_file_whose_repeats_are_wrong(self, workspace, lines, message):
@@ -358,4 +358,4 @@ class TestRecorded:
             if line.kind == "margin"
         ]
         assert (line.outcome, line.n) == ("inconclusive", 0)
-        assert "there is one answer to each prompt" in line.reason
+        assert "there is only one answer to each prompt" in line.reason

@@ -32,8 +32,8 @@ def test_an_encoder_that_is_a_directory_is_relative_too(workspace):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "a mapping of keys is expected (name:, model:, engine: ...), found nothing"),
-        ("- a\n", "found list"),
+        ("", "expected a mapping of keys (name:, model:, engine: ...), got nothing"),
+        ("- a\n", "got list"),
         ("a: [", "not YAML"),
         (BASE + "promts: x\n", "unknown key 'promts'; did you mean 'prompts'?"),
         (

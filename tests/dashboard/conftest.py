@@ -17,6 +17,8 @@ from streamlit.util import calc_hash
 
 from fidelity import dashboard
 from fidelity.cli.comparing import metrics_of
+from fidelity.store.comparisons import Comparison
+from fidelity.store.runs import Run
 from fidelity.store.store import Store
 from fidelity.study.study import load_study, run_study
 from tests.conftest import RECORDINGS, Silent
@@ -103,6 +105,7 @@ def charted(app):
 
 
 def comparison(root, candidate):
-    """The directory of a candidate's comparison."""
-    [folder] = (root / "comparisons").glob(f"*--{candidate}-*")
+    """The directory of a candidate's comparison with its baseline, not with a control."""
+    folders = (root / "comparisons").glob(f"*--{candidate}-*")
+    [folder] = [f for f in folders if not Run(root / "runs" / Comparison(f).manifest.baseline).manifest.control_of]
     return folder

@@ -103,13 +103,13 @@ def test_from_the_matrix_to_a_moved_margin_and_the_same_in_another_browser(addre
     page.locator(".f-banner.f-fail").wait_for()
     assert "metric=rouge1" in page.url
 
-    page.get_by_role("link", name="The pairs behind these numbers").click()
+    page.get_by_role("link", name="See the pairs").click()
     page.locator(".f-parts").first.wait_for()
     page.get_by_label("Text in prompt or answers").fill("capital of France")
     page.keyboard.press("Enter")
     page.get_by_text(re.compile(r"^\d of 64 pairs")).wait_for()
     page.get_by_text("Side by side").click()
-    page.get_by_text("ended by").first.wait_for()
+    page.get_by_text("finish reason:").first.wait_for()
     copied = page.url
     assert "text=capital" in copied
 
@@ -117,7 +117,7 @@ def test_from_the_matrix_to_a_moved_margin_and_the_same_in_another_browser(addre
     second.set_default_timeout(SLOW)
     other = second.new_page()
     other.goto(copied)
-    other.get_by_text("ended by").first.wait_for()
+    other.get_by_text("finish reason:").first.wait_for()
     assert other.locator(".f-box").all_inner_texts() == page.locator(".f-box").all_inner_texts()
 
     page.goto(f"{root}/gate?comparison={comparison(store, 'bf16-serial').name}")

@@ -37,7 +37,7 @@ class TestEveryPage:
 class TestOverview:
     def test_cells_have_the_numbers_of_the_json_report_and_the_gates_verdict(self, opened, recorded):
         shown = charted(opened(recorded, metric="rougeL"))
-        for candidate, outcome in (("bf16-serial", "✓ pass"), ("w4a16", "✗ fail")):
+        for candidate, outcome in (("bf16-serial", "? inconclusive"), ("w4a16", "✗ fail")):
             numbers = as_json(load_comparison(comparison(recorded, candidate)))["comparisons"][0]["columns"]["rougeL"]
             assert f"'excess': {numbers['excess']['mean']}" in shown
             assert outcome in shown
@@ -82,7 +82,7 @@ class TestComparison:
             assert row["Value"] == number(numbers[kind], digits=digits)
             assert row["Prompts"] == str(numbers["n"])
             assert row["Floor"] == number(floor[name][kind], digits=digits)
-            assert row["Other prompts"] == number(numbers["low"], digits=digits)
+            assert row["Chance level"] == number(numbers["low"], digits=digits)
             if numbers["excess"]:
                 assert row["Excess"] == number(numbers["excess"]["mean"], sign=True)
                 assert float(row["from"]) <= float(row["Excess"]) <= float(row["to"])
@@ -107,7 +107,7 @@ class TestPairs:
         assert len(table) == 64
         assert table["excess of rougeL"].is_monotonic_decreasing
         assert f">{table['prompt'].iloc[0]}</h3>" in page_text(app)
-        assert "parts here" in page_text(app)
+        assert "first divergence" in page_text(app)
 
     def test_changed_only(self, opened, recorded):
         app = self.page(opened, recorded)
@@ -126,7 +126,7 @@ class TestPairs:
         assert (beyond["excess of rougeL"] > 0.05).all()
 
     def test_nothing_found_is_said(self, opened, recorded):
-        assert "No pair is like that" in page_text(self.page(opened, recorded, text="no answer has this in it"))
+        assert "No pair matches" in page_text(self.page(opened, recorded, text="no answer has this in it"))
 
     def test_a_range_and_a_box_in_the_scatter_filter_the_table(self, opened, recorded):
         boxed = self.page(opened, recorded, x="rouge1", y="rougeL", box="0,0.5,0,0.3").dataframe[0].value
@@ -141,7 +141,7 @@ class TestPairs:
 
     def test_tokens_say_where_they_part(self, opened, recorded):
         app = self.page(opened, recorded, pair="qa-02:0", view="Tokens")
-        assert "They part at token" in page_text(app)
+        assert "First divergence at token" in page_text(app)
 
 
 class TestGate:
@@ -179,7 +179,7 @@ class TestGate:
     def test_without_a_gate_file_nothing_passes_wherever_the_sliders_are(self, opened, store):
         shutil.rmtree(store / "studies")
         app = opened(store, "gate", comparison=comparison(store, "bf16-serial").name)
-        assert "No gate file was given" in page_text(app)
+        assert "There is no gate file" in page_text(app)
         for margin in (0.05, app.slider(key="m-rougeL").max):
             app.slider(key="m-rougeL").set_value(margin).run()
             assert not app.exception
@@ -226,7 +226,7 @@ class TestBroken:
             case "no run":
                 [run] = (store / "runs").glob("w4a16-*")
                 shutil.rmtree(run)
-                return "no finished run"
+                return "not a finished run"
             case "corrupt":
                 for file in path.glob("rouge-*.parquet"):
                     file.write_bytes(b"PAR1 not really")

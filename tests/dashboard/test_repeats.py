@@ -70,5 +70,5 @@ def test_an_open_pair_has_its_thinking_apart(opened, workspace):
     compare(configs[0], configs[1:], metrics=[Identical()], store=Store(workspace.store), listener=Silent())
     app = opened(workspace.store, "pairs", metric="identical", view="Side by side")
     assert "think>" not in page_text(app)
-    (expander,) = [e for e in app.expander if e.label == "What they thought before"]
+    (expander,) = [e for e in app.expander if e.label == "Thinking"]
     assert "Well, three" in "".join(element.proto.body for element in expander.get("html"))

@@ -16,15 +16,15 @@ def test_the_panel_has_the_numbers_of_the_command(opened, token_scored):
     path = comparison(token_scored, "int8")
     result = load_comparison(path)
     app = opened(token_scored, "comparison", metric="top1_agreement")
-    while "being read token by token" in page_text(app):
+    while "Reading tokens" in page_text(app):
         app.run()
     (candidate,) = result.candidates
     statistics = token_statistics(result.baseline, candidate.run)
     diverged = survival(result.baseline, candidate.run)
     rows = dict(re.findall(r"<tr><td>([^<]+)</td><td>[^<]*</td><td>([^<]*)</td></tr>", page_text(app)))
-    assert rows["same likeliest token"] == number(statistics.same_top, share=True)
+    assert rows["same most likely token"] == number(statistics.same_top, share=True)
     assert rows["KL, lower bound, mean (nats)"] == f"{statistics.kl_lower_bound.mean:.4f}"
-    assert rows["answers parted"] == f"{len(diverged.diverged_at)} of {diverged.answers}"
+    assert rows["diverging answers"] == f"{len(diverged.diverged_at)} of {diverged.answers}"
     assert f"'share': {diverged.curve()[-1][1]}" in charted(app)
 
 
@@ -44,7 +44,7 @@ def test_the_pair_shows_every_token_with_its_alternatives(opened, token_scored):
 def test_without_forcing_the_page_says_why_and_shows_the_rest(opened, recorded):
     app = opened(recorded, "pairs", view="Tokens")
     assert "did not score the tokens of" in page_text(app)
-    assert "While answering" in page_text(app)
+    assert "Log-probabilities while generating" in page_text(app)
 
 
 def test_a_token_that_is_markup_is_text(monkeypatch):

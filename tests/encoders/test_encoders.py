@@ -64,7 +64,9 @@ def test_a_path_that_is_not_there_is_never_looked_up_on_the_hub(name):
 
 
 def test_a_directory_that_holds_no_encoder_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match=r"holds no encoder .* name a directory with a sentence-transformers model"):
+    with pytest.raises(
+        ConfigError, match=r"contains no encoder .* give a directory with a sentence-transformers model"
+    ):
         locate(str(tmp_path))
     (tmp_path / "config.json").write_text('{"architectures": ["LlamaForCausalLM"]}')
     with pytest.raises(ConfigError, match=r"a model that generates text \(LlamaForCausalLM\)"):

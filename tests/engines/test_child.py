@@ -29,9 +29,9 @@ def run(workspace, **engine):
 @pytest.mark.parametrize(
     ("word", "hint"),
     [
-        ("SIGILL", r"a kernel uses an instruction that this processor lacks"),
+        ("SIGILL", r"a kernel uses an instruction that this CPU lacks"),
         ("SIGSEGV", r"a kernel crashed"),
-        ("SIGKILL", r"somebody or the system ended it"),
+        ("SIGKILL", r"it was killed by a user or by the system"),
     ],
 )
 def test_a_signal_is_named_with_what_it_may_mean(workspace, groups, word, hint):
@@ -46,7 +46,7 @@ def test_the_out_of_memory_killer_is_named(workspace, monkeypatch):
     for module in (child, processes):
         monkeypatch.setattr(module, "oom_kills", lambda: next(kills))
     workspace.prompts("fine", "SIGKILL")
-    with pytest.raises(EngineError, match=r"killed by SIGKILL \(the system ran out of memory; a shorter context"):
+    with pytest.raises(EngineError, match=r"killed by SIGKILL \(the system ran out of memory; use a shorter context"):
         run(workspace)
 
 

@@ -111,7 +111,7 @@ def test_the_prefix_of_an_answer_may_be_handed_over_in_any_cut(engine):
 def test_a_prompt_beyond_the_context_is_a_failure(engine):
     (outcome,) = engine.generate([Prompt("p", "word " * 3000)], Sampling(max_tokens=8))
     assert isinstance(outcome, Failure)
-    assert "the context holds 2048" in outcome.reason
+    assert "the context length is 2048" in outcome.reason
 
 
 @pytest.mark.vllm
@@ -150,10 +150,10 @@ def test_what_is_missing_is_named_before_anything_is_opened(tmp_path):
 
     (tmp_path / "model.pte").write_bytes(b"")
     (tmp_path / "env" / "bin").mkdir(parents=True)
-    assert "no such file; name an exported .pte file" in refused(path="none.pte", tokenizer=".")
+    assert "no such file; give an exported .pte file" in refused(path="none.pte", tokenizer=".")
     assert "has no tokenizer.json" in refused(path="model.pte", tokenizer=".")
     (tmp_path / "tokenizer.json").write_text("{}")
-    assert "it has no bin/python" in refused(path="model.pte", tokenizer=".", environment="env")
+    assert "bin/python is missing" in refused(path="model.pte", tokenizer=".", environment="env")
     bare = tmp_path / "env" / "bin" / "python"
     bare.symlink_to("/bin/false")
     assert "needs the package 'executorch'" in refused(path="model.pte", tokenizer=".", environment="env")

@@ -28,7 +28,7 @@ def address():
     server.communicate()
 
 
-def test_its_answers_come_with_what_it_says_of_itself(address, tmp_path):
+def test_its_answers_come_with_its_own_description(address, tmp_path):
     run = {"name": "q4_1", "engine": {"kind": "openai", "base_url": f"{address}/v1", "concurrency": 4}}
     written = {**run, "prompts": f"{ROOT}/prompts/starter.jsonl", "sampling": {"max_tokens": 6}, "kl": "none"}
     (tmp_path / "run.yaml").write_text(json.dumps({**written, "control": "none"}))

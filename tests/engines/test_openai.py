@@ -40,7 +40,7 @@ class TestAnswers:
         assert not {"top_p", "top_k", "seed", "stream", "return_token_ids"} & set(body)
         engine = finished.manifest.engine
         assert (engine.kind, engine.version) == ("openai", None)
-        assert any("batches are not ours to set" in note for note in engine.notes)
+        assert any("fidelity can't set a server's batches" in note for note in engine.notes)
 
     def test_a_completion_gets_the_prompt_as_it_is(self, run):
         def answer(request):
@@ -122,29 +122,29 @@ class TestAnswers:
 
 
 BAD = {
-    "garbage": (Reply(b"\x00\x01\x02"), "no JSON"),
+    "garbage": (Reply(b"\x00\x01\x02"), "not JSON"),
     "html": (Reply(b"<!DOCTYPE html><p>Log in"), "HTML: '<!DOCTYPE html><p>Log in'"),
     "empty": (Reply(b""), "an empty body"),
-    "error": (Reply({"error": {"message": "out of memory"}}), "an error in place of an answer: 'out of memory'"),
+    "error": (Reply({"error": {"message": "out of memory"}}), "an error instead of an answer: 'out of memory'"),
     "utf-8": (Reply(b'{"choices": "\xf0\x9f'), r"not UTF-8 \(unexpected end of data at byte 13 of 15\)"),
-    "list": (Reply(b"[1]"), "JSON that is no object"),
-    "deep": (Reply(b"[" * 100_000), "no JSON"),
-    "none": (Reply({"choices": []}), "0 choices where one was asked for"),
-    "two": (Reply({"choices": [{"index": 0}, {"index": 0}]}), "2 choices where one was asked for"),
-    "missing": (Reply({"id": "x"}), "no choices where one was asked for"),
+    "list": (Reply(b"[1]"), "JSON that is not an object"),
+    "deep": (Reply(b"[" * 100_000), "not JSON"),
+    "none": (Reply({"choices": []}), "0 choices instead of one"),
+    "two": (Reply({"choices": [{"index": 0}, {"index": 0}]}), "2 choices instead of one"),
+    "missing": (Reply({"id": "x"}), "no choices instead of one"),
     "no message": (Reply({"choices": [{"index": 0}]}), "a choice without a message"),
     "no text": (text_reply(None), "an answer without text"),
     "number": (text_reply(7), "an answer without text"),
-    "broken off": (text_reply("Ye", finish_reason="abort"), r"an answer that broke off \(abort\)"),
-    "events": (Reply(b'data: {"choices": []}\n\n'), "a stream of events, which wasn't asked for"),
-    "cut": (Reply({"choices": []}, cut=4), "the connection broke off"),
+    "broken off": (text_reply("Ye", finish_reason="abort"), r"an answer that was aborted \(abort\)"),
+    "events": (Reply(b'data: {"choices": []}\n\n'), "a stream of events, which wasn't requested"),
+    "cut": (Reply({"choices": []}, cut=4), "the connection was interrupted"),
     "stream stops": (
         Reply(b'd\r\n{"choices": [{\r\n', headers={"transfer-encoding": "chunked", "content-length": ""}, cut=18),
-        "the connection broke off",
+        "the connection was interrupted",
     ),
     "stalls": (Reply({"choices": []}, cut=4, stall=True), "no answer within 2 s"),
     "silent": (Reply({}, stall=True), "no answer within 2 s"),
-    "filter": (text_reply("Ye", finish_reason="content_filter"), "the server's filter holds the answer back"),
+    "filter": (text_reply("Ye", finish_reason="content_filter"), "the server's filter removed the answer"),
     "too long": (
         Reply({"error": {"message": "5000 tokens,\nat most 9"}}, status=400),
         "HTTP 400: 5000 tokens, at most 9",
@@ -195,7 +195,7 @@ class TestRefusals:
         with FakeServer(answer, models=listing(VLLM)) as server:
             finished = run(server)
         assert finished.manifest.counts.generations == 3
-        assert ("the server refuses to give logprobs" in finished.manifest.engine.notes) is (refused == "logprobs")
+        assert ("the server refuses to return logprobs" in finished.manifest.engine.notes) is (refused == "logprobs")
 
     def test_newer_models_of_openai_call_the_limit_otherwise(self, run):
         def answer(request):
@@ -210,14 +210,16 @@ class TestRefusals:
     def test_a_server_that_refuses_everything(self, run):
         with (
             FakeServer(lambda _: Reply({"error": {"message": "no temperature"}}, status=400)) as server,
-            pytest.raises(EngineError, match="can't be used: HTTP 400: no temperature"),
+            pytest.raises(EngineError, match="is unusable: HTTP 400: no temperature"),
         ):
             run(server)
 
     def test_an_address_that_serves_pages(self, run):
         with (
             FakeServer(lambda _: BAD["html"][0], models=BAD["html"][0]) as server,
-            pytest.raises(EngineError, match=r"doesn't list its models.*HTML.*see whether base_url has to end in /v1"),
+            pytest.raises(
+                EngineError, match=r"doesn't list its models.*HTML.*check whether base_url has to end in /v1"
+            ),
         ):
             run(server)
 
@@ -225,7 +227,7 @@ class TestRefusals:
         ("models", "model", "message"),
         [
             (listing({"id": "a"}, {"id": "b"}), "c", "doesn't serve 'c'; it serves a, b"),
-            (listing({"id": "a"}, {"id": "b"}), None, "name the model with 'model'; it serves a, b"),
+            (listing({"id": "a"}, {"id": "b"}), None, "choose a model with 'model'; it serves a, b"),
             (listing({"id": "a"}, {"id": "a"}, {"no": "id"}), "b", "it serves a$"),
             (listing(), None, "it serves none"),
             (Reply({"data": "?"}), None, "it serves none"),
@@ -244,7 +246,7 @@ class TestRefusals:
         reply = Reply({"error": {"message": "Incorrect API key"}}, status=status)
         with (
             FakeServer(of(lambda _: reply)) as server,
-            pytest.raises(EngineError, match=rf"takes no requests.*HTTP {status}: Incorrect API key"),
+            pytest.raises(EngineError, match=rf"refuses the key, or needs one.*HTTP {status}: Incorrect API key"),
         ):
             run(server)
 
@@ -254,7 +256,7 @@ class TestRefusals:
             away = Reply(b"", status=307, headers={"location": f"{other.url}/chat/completions"})
             with (
                 FakeServer(of(lambda _: away)) as server,
-                pytest.raises(EngineError, match=r"leads elsewhere \(HTTP 307, http://127.0.0.1.*write the other"),
+                pytest.raises(EngineError, match=r"redirects \(HTTP 307, http://127.0.0.1.*write that address"),
             ):
                 run(server, api_key_env="SOME_KEY")
         assert not other.seen
@@ -269,7 +271,7 @@ class TestRefusals:
         tls.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
         with (
             FakeServer(lambda _: text_reply(), tls=tls) as server,
-            pytest.raises(EngineError, match=r"its certificate doesn't fit \(.*CERTIFICATE_VERIFY_FAILED.*nothing was"),
+            pytest.raises(EngineError, match=r"its certificate is invalid \(.*CERTIFICATE_VERIFY_FAILED.*nothing was"),
         ):
             run(server)
         assert not server.seen
@@ -288,13 +290,13 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("url", "message"),
         [
-            ("localhost:8000", "an address is expected"),
-            ("http://", "an address is expected"),
-            ("http://[", "an address is expected"),
-            ("http://host:port/v1", "an address is expected"),
-            ("https://me:hunter2@host/v1", "it holds a user or a password"),
-            ("https://hunter2@host/v1", "it holds a user or a password"),
-            ("https://host/v1?key=hunter2", "nothing may follow the path"),
+            ("localhost:8000", "not an HTTP address"),
+            ("http://", "not an HTTP address"),
+            ("http://[", "not an HTTP address"),
+            ("http://host:port/v1", "not an HTTP address"),
+            ("https://me:hunter2@host/v1", "the URL contains a user name or a password"),
+            ("https://hunter2@host/v1", "the URL contains a user name or a password"),
+            ("https://host/v1?key=hunter2", "would be saved with the run"),
         ],
         ids=lambda value: str(len(value)),
     )
@@ -304,7 +306,7 @@ class TestRefusals:
         assert "hunter2" not in str(caught.value)
 
     def test_a_field_with_a_place_of_its_own(self, run):
-        with pytest.raises(ConfigError, match=r"engine.request: 'temperature' has a place of its own"):
+        with pytest.raises(ConfigError, match=r"engine.request: 'temperature' is set elsewhere"):
             run("http://localhost:1/v1", request={"temperature": 1})
 
 

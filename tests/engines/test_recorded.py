@@ -117,7 +117,7 @@ def test_what_went_wrong_in_a_batch_is_a_failure_with_its_reason(workspace, row,
     failed, missing = outcomes(workspace, [row])
     assert isinstance(failed, Failure)
     assert failed.reason.startswith(reason)
-    assert missing == Failure("p1", "no output for it in out.jsonl")
+    assert missing == Failure("p1", "out.jsonl has no output for it")
 
 
 def test_a_refusal_is_an_answer(workspace):
@@ -128,7 +128,7 @@ def test_a_refusal_is_an_answer(workspace):
 def test_who_answered_is_said(workspace):
     workspace.prompts("one")
     run = recorded(workspace, write(workspace, [chat("p0", {"content": "Hi"})]), prompts="prompts.jsonl")
-    assert run.manifest.engine.notes == ("answered by served-name, as the recorded file says",)
+    assert run.manifest.engine.notes == ("answered by served-name, according to the recorded file",)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_timings_and_sizes_are_kept_and_change_no_digest(workspace):
         known_by.append(identity(load_run(path), remembered=workspace.folder / "hashes.json"))
     assert known_by[0] == known_by[1]
     write(workspace, [{"id": "p0", "text": "a", "seconds": "1.5"}], "bad.jsonl")
-    with pytest.raises(ConfigError, match=r"'seconds' must be a number of seconds, found '1\.5'"):
+    with pytest.raises(ConfigError, match=r"'seconds' must be a number of seconds, got '1\.5'"):
         recorded(workspace, "bad.jsonl")
 
 
@@ -252,6 +252,6 @@ def test_another_ending_is_refused(fidelity, workspace):
     workspace.prompts("one")
     base = workspace.run("r", model=None, engine={"kind": "recorded", "path": "prompts.jsonl"}, prompts="prompts.jsonl")
     code, _, err = fidelity("export-prompts", base, "prompts.csv")
-    assert (code, "name a .jsonl or a .parquet file" in err) == (2, True)
+    assert (code, "use .jsonl or .parquet" in err) == (2, True)
     code, _, err = fidelity("export-prompts", base, "prompts.parquet", "--openai-batch")
-    assert (code, "an OpenAI batch is a .jsonl file" in err) == (2, True)
+    assert (code, "give the file the extension .jsonl" in err) == (2, True)

@@ -79,7 +79,7 @@ def test_timings_change_no_output_of_the_real_engine_either(tmp_path):
     requests = measured.latency.requests
     assert {r.kind: (r.prompt_tokens, len(r.seconds)) for r in requests}["prefill 64"] == (64, 1)
     assert all(list(r.seconds) == sorted(r.seconds) for r in requests)
-    assert set(measured.latency.failed.values()) == {"4096 tokens and an answer of 512: the context holds 512"}
+    assert set(measured.latency.failed.values()) == {"4096 tokens and an answer of 512: the context length is 512"}
     assert {"prefill", "decode"} <= set(measured.profile)
     # Keys and values of a token as config.json has them, and what vLLM reserves, in whole tokens.
     assert measured.memory.kv_cache % measured.size.kv_cache.bytes_per_token == 0
@@ -126,7 +126,7 @@ def test_metas_mobile_scheme(tmp_path):
 def test_quantization_that_silently_does_nothing_to_a_dense_model(tmp_path):
     engine = short(tmp_path, "smollm2-135m", options={"quantization": "int8_per_channel_weight_only"})
     assert engine.quantized_layers == 0
-    assert engine.notes == ("quantization never engaged: no layer is quantized, and all computed in BF16",)
+    assert engine.notes == ("quantization was not active: no layer is quantized, and all layers computed in BF16",)
 
 
 def test_sampled_answers_depend_on_their_seeds_and_their_batch_alone(tmp_path):

@@ -60,7 +60,7 @@ class TestLifetime:
 
     def test_one_that_dies_while_it_answers_leaves_what_it_had_answered(self, workspace, groups):
         workspace.prompts("one", "two", "three", "SIGSEGV")
-        with pytest.raises(EngineError, match=r"vllm serve was killed by SIGSEGV .*what was answered is kept"):
+        with pytest.raises(EngineError, match=r"vllm serve was killed by SIGSEGV .*finished answers are saved"):
             run(workspace, concurrency=1)
         assert not list(members(groups[0]))
         workspace.prompts("one", "two")

@@ -71,13 +71,13 @@ def test_rows_that_are_none_are_a_failure(tmp_path, monkeypatch, rows):
     with FakeServer(broken, models=listing(VLLM)) as server, engine_of(tmp_path, server) as engine:
         (outcome,) = engine.score_tokens([Prompt("a", "A?")], [[7]], 2)
     assert isinstance(outcome, Failure)
-    assert "unusable prompt_logprobs" in outcome.reason
+    assert "invalid prompt_logprobs" in outcome.reason
 
 
 def test_the_whole_vocabulary_is_left_to_the_engine(tmp_path):
     with FakeServer(answer, models=listing(VLLM)) as server, engine_of(tmp_path, server) as engine:
         (outcome,) = engine.score_tokens([Prompt("a", "A?")], [[7]], -1)
-    assert "leave 'exact' to the engine 'vllm'" in outcome.reason
+    assert "use the engine 'vllm' for 'exact'" in outcome.reason
 
 
 def test_other_servers_do_not_force(tmp_path):

@@ -39,7 +39,7 @@ def test_a_vllm_whose_source_looks_different_judges_for_itself(workspace, monkey
 
 @pytest.mark.parametrize("option", ["model", "dtype", "max_model_len", "revision"])
 def test_an_option_that_has_a_place_of_its_own(workspace, option):
-    with pytest.raises(ConfigError, match=rf"engine\.options\.{option}: stands at the wrong place"):
+    with pytest.raises(ConfigError, match=rf"engine\.options\.{option}: set elsewhere"):
         asked(workspace, options={option: "x"})
 
 
@@ -68,11 +68,11 @@ class TestTorchao:
         assert asked(workspace, torchao={"scheme": "8da8w"})["torchao"]["group_size"] is None
 
     def test_eight_bit_weights_have_no_groups(self, workspace):
-        with pytest.raises(ConfigError, match="int8wo has one scale per output channel: leave 'group_size' out"):
+        with pytest.raises(ConfigError, match="int8wo has one scale per output channel: remove 'group_size'"):
             asked(workspace, torchao={"scheme": "int8wo", "group_size": 32})
 
     def test_two_quantizations_at_once(self, workspace):
-        with pytest.raises(ConfigError, match=r"quantization: can't be given together with engine\.torchao"):
+        with pytest.raises(ConfigError, match=r"quantization: can't be combined with engine\.torchao"):
             asked(workspace, torchao={"scheme": "8da4w"}, options={"quantization": "fp8"})
 
     def test_a_missing_package_names_its_extra(self, workspace, monkeypatch):
@@ -89,7 +89,7 @@ class TestPlatforms:
     def test_what_a_cpu_does_not_run_is_refused_with_what_would(self, workspace):
         refusal = self.refusal(workspace, "0.32.0+cpu", quantization="fp8")
         assert refusal.startswith("fp8 doesn't run on a CPU with vLLM 0.32.0")
-        assert refusal.endswith("what runs instead: a W8A8-INT8 checkpoint, or torchao: {scheme: 8da8w}")
+        assert refusal.endswith("use instead: a W8A8-INT8 checkpoint, or torchao: {scheme: 8da8w}")
         assert "W8A16-INT8 doesn't" in self.refusal(workspace, "0.32.0+cpu", checkpoint_format="W8A16-INT8")
 
     @pytest.mark.parametrize("version", ["0.32.0", "0.26.0", "0.33.0+cpu"])

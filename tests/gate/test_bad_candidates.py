@@ -45,13 +45,13 @@ class TestBadCandidates:
             case "a recording that is not there":
                 return workspace.run("bad", model=None, engine={"kind": "recorded", "path": "none.jsonl"}), "none.jsonl"
             case "an empty recording":
-                return workspace.recorded("bad", []), "no recorded outputs in it"
+                return workspace.recorded("bad", []), "contains no recorded outputs"
             case "a YAML file that is not there":
                 return workspace.folder / "bad.yaml", "bad.yaml: can't be read (No such file or directory)"
             case "an unknown key":
                 return workspace.file("bad.yaml", "name: bad\nengin: {kind: vllm}\n"), "did you mean 'engine'?"
             case "a key twice":
-                return workspace.file("bad.yaml", "name: bad\nname: bad2\n"), "line 2: the key 'name' is there twice"
+                return workspace.file("bad.yaml", "name: bad\nname: bad2\n"), "line 2: duplicate key 'name'"
             case "no YAML":
                 return workspace.file("bad.yaml", "name: ["), "bad.yaml: not YAML"
             case "another sampling":
@@ -184,7 +184,7 @@ class TestReports:
     def test_the_step_summary_changes_none_either(self, fidelity, workspace, base, good, gate, monkeypatch):
         monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(workspace.folder))
         code, _, error = fidelity("compare", base, good, "--gate", gate)
-        assert (code, "step's summary can't be written" in error) == (0, True)
+        assert (code, "step summary can't be written" in error) == (0, True)
 
     def test_without_a_gate_it_is_an_error(self, fidelity, workspace, base, good, monkeypatch):
         def write(path, text):

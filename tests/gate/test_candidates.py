@@ -41,14 +41,14 @@ class TestJudging:
 
     def test_the_reason_says_how_sure_each_and_all_are(self):
         verdict = judge(GATE, evidence(sts(0.0), candidates=3))
-        assert verdict.reason == "Every line holds, each at 98.33 % (95 % over 3 candidates)."
+        assert verdict.reason == "Every line passes, each at 98.33 % (95 % over 3 candidates)."
         assert (verdict.confidence, verdict.candidates) == (0.95, 3)
         assert verdict.basis == "confidence 0.95 over 3 candidates, seed 0"
 
     def test_what_is_out_of_reach_depends_on_it(self):
         assert out_of_reach(GATE, COLUMNS, prompts=90, candidates=1) == []
         (said,) = out_of_reach(GATE, COLUMNS, prompts=90, candidates=3)
-        assert "it takes 91 prompts (at 98.33 %, for 3 candidates)" in said
+        assert "use at least 91 prompts (at 98.33 %, for 3 candidates)" in said
 
 
 class TestPromise:
@@ -81,7 +81,7 @@ class TestCommand:
     def test_alone_it_passes_and_among_four_it_does_not(self, fidelity, workspace, files):
         base, others, gate = files
         code, out, _ = fidelity("compare", base, others[0], "--gate", gate)
-        assert (code, "a: PASS. Every line holds, each at 95 %." in out) == (0, True)
+        assert (code, "a: PASS. Every line passes, each at 95 %." in out) == (0, True)
         code, out, _ = fidelity("compare", base, *others, "--gate", gate, "--json", "out.json")
         assert (code, "a: INCONCLUSIVE" in out) == (2, True)
         assert "98.75 %" in out

@@ -136,8 +136,8 @@ class TestVerdict:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("compares: engin", "compares: unknown 'engin'; did you mean 'engine'?"),
-            ("compares: [engine, 3]", "compares: unknown 3; known are quantization, engine"),
+            ("compares: engin", "compares: unknown kind 'engin'; did you mean 'engine'?"),
+            ("compares: [engine, 3]", "compares: unknown kind 3; choose from quantization, engine"),
             ("compares: {engine: true}", "compares: Input should be a valid tuple"),
         ],
     )
@@ -150,7 +150,7 @@ class TestVerdict:
         base.write_text(json.dumps({**json.loads(base.read_text()), "compares": "engine"}))
         code, _, error = fidelity("compare", base, quant)
         assert code == 2
-        assert "base: 'compares' says how a candidate differs: write it there, or in the gate" in error
+        assert "base: 'compares' belongs in a candidate's YAML or in the gate; remove it here" in error
 
     def test_one_or_a_list(self):
         assert Gate(margins={"sts": 0.1}, compares="engine").compares == ("engine",)

@@ -9,6 +9,7 @@ from fidelity.gate import Gate, Measured, judge, out_of_reach
 from fidelity.metrics.conflicts import Conflicts
 from tests.gate.evidence import by_id, evidence
 from tests.laws import pair
+from tests.text.test_conflicts import PYTHON
 
 N = 100
 GATE = Gate(conflicts=dict.fromkeys(("number", "negation", "direction", "name", "json", "code", "any"), 0.05))
@@ -35,19 +36,7 @@ CALL_IN_OTHER_ORDER = """Here is the call:
     "tool": "book_trip"
 }}
 ```"""
-CODE = """This removes what is old:
-
-```python
-def purge(path, keep_days={weeks}, dry_run=True):
-    removed = 0
-    for entry in sorted(path.iterdir()):
-        age = (now() - entry.stat().st_mtime) / 86400
-        if age > keep_days and entry.suffix == ".csv":
-            if not dry_run:
-                entry.unlink()
-            removed += 1
-    return removed
-```"""
+CODE = "This removes what is old:\n\n" + PYTHON.replace("keep_days=8", "keep_days={weeks}")
 QUERY = """Run this:
 
 ```sql
@@ -141,7 +130,7 @@ def test_what_the_control_has_too_is_noise():
     noisy = [EDITS["dose"][1](text) if n % 5 == 0 else text for n, text in enumerate(baseline)]
     verdict, _ = judged(baseline, noisy, control=noisy)
     assert verdict.outcome == "inconclusive"
-    assert "not surely more often than the control" in verdict.lines[0].reason
+    assert "not significantly more often than the control" in verdict.lines[0].reason
 
 
 def test_a_limit_that_so_few_prompts_cannot_pass():

@@ -129,7 +129,7 @@ def refused(result: tuple[int, str], why: str) -> None:
 def test_the_honest_study_passes(study):
     code, printed = study.compare("quant.yaml")
     assert code == 0, printed
-    assert "quant: PASS. Every line holds" in printed
+    assert "quant: PASS. Every line passes" in printed
 
 
 # --- the candidate's answers -----------------------------------------------------------------------------------------
@@ -180,7 +180,7 @@ ANSWERS: dict[str, tuple[Callable[[Rows], Rows], str]] = {
     "all but two are missing": (lambda rows: rows[:2], MISSING),
     "all but three are missing": (lambda rows: rows[:3], MISSING),
     "all but five are missing": (lambda rows: rows[:5], MISSING),
-    "none is there": (lambda rows: [], "no recorded outputs in it"),
+    "none is there": (lambda rows: [], "contains no recorded outputs"),
     "half are missing and as many of other prompts are there": (
         lambda rows: rows[:100] + [{**r, "id": f"x{n}"} for n, r in enumerate(rows[100:])],
         MISSING,
@@ -344,7 +344,7 @@ CONTROLS: dict[str, tuple[Callable[[Rows], Rows], str]] = {
     "no token ids": (fields(token_ids=None), "has no token ids"),
     "one in five without token ids": (fields(5, token_ids=None), "only 160 of 200 prompts could be scored"),
     "no finish reason": (fields(finish_reason=None), "has no finish reasons"),
-    "none at all": (lambda rows: [], "no recorded outputs in it"),
+    "none at all": (lambda rows: [], "contains no recorded outputs"),
 }
 
 
@@ -422,21 +422,21 @@ GATES: dict[str, tuple[str, str]] = {
         for value in values
     },
     "nothing": ("", REFUSED),
-    "an empty mapping": ("{}", "no limit in it"),
-    "no limit": ("confidence: 0.95", "no limit in it"),
-    "empty limits": ("margins: {}\nbreaks: {}", "no limit in it"),
+    "an empty mapping": ("{}", "contains no limit"),
+    "no limit": ("confidence: 0.95", "contains no limit"),
+    "empty limits": ("margins: {}\nbreaks: {}", "contains no limit"),
     "no YAML": ("margins: {rougeL: 0.05", "not YAML"),
     "a list": ("- rougeL: 0.05", REFUSED),
-    "margins twice": ("margins: {rougeL: 0.05}\nmargins: {rougeL: 0.9}", "'margins' is there twice"),
-    "margins twice, the laxer one first": ("margins: {rougeL: 0.9}\nmargins: {rougeL: 0.05}", "is there twice"),
-    "a column twice": ("margins: {rougeL: 0.05, rougeL: 0.9}", "'rougeL' is there twice"),
-    "confidence twice": ("margins: {rougeL: 0.05}\nconfidence: 0.95\nconfidence: 0.51", "is there twice"),
-    "max_failed twice": ("margins: {rougeL: 0.05}\nmax_failed: 0.01\nmax_failed: 0.9", "is there twice"),
+    "margins twice": ("margins: {rougeL: 0.05}\nmargins: {rougeL: 0.9}", "duplicate key 'margins'"),
+    "margins twice, the laxer one first": ("margins: {rougeL: 0.9}\nmargins: {rougeL: 0.05}", "duplicate key"),
+    "a column twice": ("margins: {rougeL: 0.05, rougeL: 0.9}", "duplicate key 'rougeL'"),
+    "confidence twice": ("margins: {rougeL: 0.05}\nconfidence: 0.95\nconfidence: 0.51", "duplicate key"),
+    "max_failed twice": ("margins: {rougeL: 0.05}\nmax_failed: 0.01\nmax_failed: 0.9", "duplicate key"),
     "a column that doesn't exist": ("margins: {rougeLL: 0.05}", "no such column"),
     "a column that isn't scored": ("margins: {sts: 0.05}", "margins.sts"),
     "a check that doesn't exist": ("breaks: {emptiness: 0.05}", "breaks.emptiness"),
     "a check that isn't scored": ("breaks: {json: 0.05}", "breaks.json"),
-    "a column that only describes": ("margins: {length_ratio: 0.05}", "a column that only describes"),
+    "a column that only describes": ("margins: {length_ratio: 0.05}", "a descriptive column"),
 }
 
 
@@ -451,19 +451,19 @@ SHUFFLED = moved(shuffled)(COPY)
 LAX: dict[str, tuple[dict[str, Any], str]] = {
     "nothing but a margin that anything passes": (
         {"margins": {"rougeL": 0.95}},
-        "a limit of 0.95 accepts answers to other prompts",
+        "a limit of 0.95 would accept answers to different prompts",
     ),
     "a primary whose margin anything passes": (
         {"margins": {"rougeL": 0.05, "length_similarity": 0.5}, "primary": "length_similarity"},
-        "a limit of 0.5 accepts answers to other prompts",
+        "a limit of 0.5 would accept answers to different prompts",
     ),
     "the same with breaks": (
         {"margins": {"rougeL": 0.05, "identical": 0.99}, "primary": "identical", "breaks": {"empty": 0.05}},
-        "a limit of 0.99 accepts answers to other prompts",
+        "a limit of 0.99 would accept answers to different prompts",
     ),
     "nothing but a tail that anything passes": (
         {"tail": {"rougeL": 0.95}},
-        "a limit of 0.95 accepts answers to other prompts",
+        "a limit of 0.95 would accept answers to different prompts",
     ),
 }
 
@@ -482,8 +482,8 @@ UNSCORED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "no code": ("code", {"margins": {"code": 0.05}}, "no prompt could be scored"),
     "no JSON": ("json", {"margins": {"json_keys": 0.05}}, "no prompt could be scored"),
     "no structure": ("markdown", {"margins": {"markdown": 0.05}}, "no prompt could be scored"),
-    "no thinking": ("thinking", {"margins": {"thinking.rougeL": 0.05}}, "nobody thought before the answer"),
-    "no repeats": ("diversity", {"margins": {"diversity_similarity": 0.05}}, "there is one answer to each prompt"),
+    "no thinking": ("thinking", {"margins": {"thinking.rougeL": 0.05}}, "no thinking was found in the texts"),
+    "no repeats": ("diversity", {"margins": {"diversity_similarity": 0.05}}, "there is only one answer to each prompt"),
     "no forced tokens": ("tokens", {"margins": {"top1_agreement": 0.02}}, "top1_agreement"),
     "no whole vocabulary": ("kl", {"margins": {"kl": 0.02}}, "kl"),
     "nothing but breaks that can't be scored": ("tokens", {"margins": {"sure_flips": 0.02}}, "sure_flips"),
@@ -505,7 +505,7 @@ def test_a_column_with_something_to_score_on_few_prompts(study):
         study.rows(name, [{**r, "text": r["text"] + code * (n < 150)} for n, r in enumerate(rows)])
     study.run("base", label="BF16", control={"path": "again.jsonl"}, metrics=["code"])
     study.gate({"margins": {"code": 0.05}})
-    refused(study.compare("quant.yaml"), "only 150 of 200 prompts could be scored, and min_coverage is 0.9")
+    refused(study.compare("quant.yaml"), "only 150 of 200 prompts could be scored, but min_coverage is 0.9")
 
 
 # --- several candidates ----------------------------------------------------------------------------------------------
@@ -577,8 +577,8 @@ class TestStore:
     def test_scores_that_were_changed(self, study, stored):
         for file in stored.glob("rouge-*.parquet"):
             rewritten(file, perfect)
-        refused(self.judged_again(study, stored), "were changed since they were scored")
-        refused(study.compare("quant.yaml"), "were changed since they were scored")
+        refused(self.judged_again(study, stored), "were changed after scoring")
+        refused(study.compare("quant.yaml"), "were changed after scoring")
 
     def test_scores_of_another_comparison(self, study, stored):
         study.copy(COPY, "good")
@@ -586,7 +586,7 @@ class TestStore:
         good = the_one(study, "comparisons/base--good-*")
         for file in good.glob("*.parquet"):
             (stored / file.name).write_bytes(file.read_bytes())
-        refused(self.judged_again(study, stored), "are another comparison's")
+        refused(self.judged_again(study, stored), "belong to another comparison")
 
     def test_scores_that_are_missing(self, study, stored):
         for file in stored.glob("rouge-*.parquet"):
@@ -605,13 +605,13 @@ class TestStore:
         rewritten(
             run / "generations.parquet", lambda table: table.set_column(table.column_names.index("text"), "text", texts)
         )
-        refused(study.compare("quant.yaml"), "changed since the run was finished")
+        refused(study.compare("quant.yaml"), "was changed after the run was finished")
 
     def test_answers_of_another_run(self, study, stored):
         run = the_one(study, "runs/quant-*")
         base = the_one(study, "runs/base-*")
         (run / "generations.parquet").write_bytes((base / "generations.parquet").read_bytes())
-        refused(study.compare("quant.yaml"), "changed since the run was finished")
+        refused(study.compare("quant.yaml"), "was changed after the run was finished")
 
     def test_a_recording_that_changed_is_another_run(self, study, stored):
         study.copy(COPY[:60])
@@ -627,7 +627,7 @@ class TestStore:
 
     def test_a_controls_comparison_is_no_candidates(self, study, stored):
         control = the_one(study, "comparisons/base--again-*")
-        refused(self.judged_again(study, control), "not the comparison of a candidate")
+        refused(self.judged_again(study, control), "not a finished comparison of a candidate")
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ class TestRepeatedKeys:
         with pytest.raises(ConfigError) as caught:
             load_gate(path)
         said = str(caught.value)
-        assert f"{path}: line {lines[0]}: the key {key!r} is there twice, first in line {lines[1]}" in said
+        assert f"{path}: line {lines[0]}: duplicate key {key!r}, first used in line {lines[1]}" in said
 
     def test_every_one_is_named(self, tmp_path):
         path = tmp_path / "gate.yaml"
@@ -57,11 +57,11 @@ class TestRepeatedKeys:
         run = workspace.file(
             "run.yaml", "name: a\nengine: {kind: vllm, dtype: float16, dtype: bfloat16}\nmodel: model\n"
         )
-        with pytest.raises(ConfigError, match=r"run.yaml: line 2: the key 'dtype' is there twice"):
+        with pytest.raises(ConfigError, match=r"run.yaml: line 2: duplicate key 'dtype'"):
             load_run(run)
         family = "{baseline: base.yaml, candidates: [quant.yaml]}"
         study = workspace.file("study.yaml", f"name: s\nfamilies: [{family}]\ngate:\n  margins: {{a: 1, a: 2}}\n")
-        with pytest.raises(ConfigError, match=r"study.yaml: line 4: the key 'a' is there twice"):
+        with pytest.raises(ConfigError, match=r"study.yaml: line 4: duplicate key 'a'"):
             load_study(study)
 
     def test_a_run_may_override_what_it_merges(self, workspace):
@@ -133,10 +133,10 @@ class TestValues:
             ({"margins": {"sts": 1}}, "margins.sts: 1 can't be exceeded"),
             ({"margins": {"sts": 1e308}}, "margins.sts: 1e+308 can't be exceeded"),
             ({"tail": {"sts": 1.5}}, "tail.sts: 1.5 can't be exceeded"),
-            ({"margins": {"distinct": 2}}, "distinct goes from -1 to 1, so give less than 2"),
-            ({"margins": {"kl_lower_bound": 1e308}}, "margins.kl_lower_bound: 1e+308 can't be exceeded by any model"),
-            ({"margins": {"kl_lower_bound": 12.5}}, "one that guesses its tokens loses 12.5 nats"),
-            ({"tail": {"kl_lower_bound": 99}}, "tail.kl_lower_bound: 99 can't be exceeded by any model"),
+            ({"margins": {"distinct": 2}}, "distinct is between -1 and 1; choose a limit below 2"),
+            ({"margins": {"kl_lower_bound": 1e308}}, "margins.kl_lower_bound: 1e+308 accepts any model"),
+            ({"margins": {"kl_lower_bound": 12.5}}, "one that guesses its tokens loses at most 12.5 nats"),
+            ({"tail": {"kl_lower_bound": 99}}, "tail.kl_lower_bound: 99 accepts any model"),
         ],
     )
     def test_limits_are_inside_the_columns_range(self, gate, said):
@@ -168,7 +168,7 @@ class TestReach:
         assert out_of_reach(gate, COLUMNS, prompts=prompts) == []
         (said,) = out_of_reach(gate, COLUMNS, prompts=prompts - 1)
         assert f"gate: margins.sts: {margin:g} can't be passed with {prompts - 1} prompts" in said
-        assert f"it takes {prompts} prompts (at 95 %), or a limit of " in said
+        assert f"use at least {prompts} prompts (at 95 %), or a limit of " in said
 
     @pytest.mark.parametrize("confidence", [0.9, 0.95, 0.975, 0.99, 0.999])
     @pytest.mark.parametrize("margin", [0.1, 0.05, 0.01])
@@ -189,18 +189,18 @@ class TestReach:
     def test_a_wide_column_needs_as_much_more(self):
         assert fewest_prompts(0.1, low=-2, high=2) == fewest_prompts(0.05)
         (said,) = out_of_reach(Gate(margins={"distinct": 0.1}), COLUMNS, prompts=67)
-        assert "it takes 68 prompts" in said
+        assert "use at least 68 prompts" in said
 
     def test_of_breaks(self):
         # log 0.05 / log 0.98 = 148.3
         (said,) = out_of_reach(Gate(breaks={"json": 0.02}), COLUMNS, prompts=148)
         assert "gate: breaks.json: 0.02 can't be passed with 148 prompts" in said
-        assert "it takes 149 prompts (at 95 %), or a limit of 0.03" in said
+        assert "use at least 149 prompts (at 95 %), or a limit of 0.03" in said
         assert not out_of_reach(Gate(breaks={"json": 0.02}), COLUMNS, prompts=149)
         assert clopper_pearson(0, 149, side="upper")[1] <= 0.02 < clopper_pearson(0, 148, side="upper")[1]
 
     def test_of_a_tail(self):
-        assert "it takes 200 prompts" in out_of_reach(Gate(tail={"sts": 0.2}), COLUMNS, prompts=199)[0]
+        assert "use at least 200 prompts" in out_of_reach(Gate(tail={"sts": 0.2}), COLUMNS, prompts=199)[0]
         assert not out_of_reach(Gate(tail={"sts": 0.2}), COLUMNS, prompts=200)
 
     def test_what_only_warns_is_left_out(self):
@@ -212,11 +212,11 @@ class TestReach:
 
     def test_tiny_margins_take_no_time(self):
         (said,) = out_of_reach(Gate(margins={"sts": 1e-9}), COLUMNS, prompts=100)
-        assert "it takes 3453" in said
+        assert "use at least 3453" in said
 
     def test_nothing_can_pass_with_one_prompt(self):
         (said,) = out_of_reach(Gate(margins={"sts": 0.5}), COLUMNS, prompts=1)
-        assert "it takes 6 prompts (at 95 %)" in said
+        assert "use at least 6 prompts (at 95 %)" in said
         assert "or a limit" not in said
 
 
@@ -235,8 +235,8 @@ class TestBeforeGenerating:
     def test_a_margin_out_of_reach_is_refused(self, fidelity, workspace, files):
         code, said, generated = self.compare(fidelity, workspace, files, {"margins": {"identical": 0.05}})
         assert (code, generated) == (2, False)
-        assert "identical: 0.05 can't be passed with 40 prompts, even by a candidate without any drift" in said
-        assert "it takes 68 prompts (at 95 %), or a limit of 0.09" in said
+        assert "identical: 0.05 can't be passed with 40 prompts, even by a candidate without drift" in said
+        assert "use at least 68 prompts (at 95 %), or a limit of 0.09" in said
 
     def test_limit_counts(self, fidelity, workspace, files):
         gate = {"margins": {"identical": 0.1}}
@@ -256,7 +256,7 @@ class TestBeforeGenerating:
         code, said, generated = self.compare(fidelity, workspace, (*files, workspace.folder / "other.yaml"), gate)
         assert (code, generated) == (2, True)
         assert "can't be passed with 40 prompts" in said
-        assert "it takes 45 prompts (at 97.5 %, for 2 candidates)" in said
+        assert "use at least 45 prompts (at 97.5 %, for 2 candidates)" in said
 
     def test_what_is_finished_is_judged(self, fidelity, workspace, files):
         assert fidelity("compare", *files)[0] == 0

@@ -25,7 +25,7 @@ class TestProposals:
         # from a floor of 0.9 to 0.1: 0.8 of room
         proposal = propose_margin(similar(0.9, n=1000), purpose, confidence=0.95)
         assert proposal.limit == pytest.approx(ROOM[purpose] * 0.8)
-        assert proposal.why[0].startswith("The model itself: 0.900 between two of its runs, 0.100 from equal; answers")
+        assert proposal.why[0].startswith("Two runs of the model: 0.900 (0.100 from identical); answers")
 
     def test_the_candidate_changes_nothing(self):
         proposals = {propose_margin(similar(0.9, candidate=c), "strict", confidence=0.95) for c in (0.0, 0.5, 0.9, 1.0)}
@@ -36,7 +36,7 @@ class TestProposals:
         proposal = propose_margin(similar(0.9, n=40), "strict", confidence=0.95)
         assert fewest_prompts(proposal.limit) <= 40 < fewest_prompts(0.04)
         assert proposal.limit == pytest.approx(0.09)
-        assert "40 prompts can't show less than 0.083 (95 %), so it is 0.09." in proposal.why
+        assert "40 prompts can't resolve less than 0.083 (at 95 %): 0.09." in proposal.why
 
     def test_a_stricter_purpose_never_has_a_larger_margin(self):
         for n in (10, 40, 200, 1000):
@@ -51,7 +51,7 @@ class TestProposals:
     def test_a_floor_at_the_chance_level_leaves_no_margin(self):
         proposal = propose_margin(similar(0.1, chance=0.1), "lenient", confidence=0.95)
         assert proposal.limit is None
-        assert "no margin means anything" in proposal.why[1]
+        assert "no margin is meaningful" in proposal.why[1]
 
     def test_two_prompts_show_no_margin(self):
         assert propose_margin(similar(0.9, n=2), "lenient", confidence=0.95).limit is None
@@ -80,7 +80,7 @@ class TestProposals:
         # of 72 prompts without a break, 1 - 0.05^(1/72) = 4.1 % is still possible
         proposal = propose_share(measured([1.0] * 72, [0.0] * 72, better="lower"), "strict", confidence=0.95)
         assert proposal.limit == pytest.approx(0.05)
-        assert "72 prompts can't show less than 0.041 (95 %), so it is 0.05." in proposal.why
+        assert "72 prompts can't resolve less than 0.041 (at 95 %): 0.05." in proposal.why
 
 
 class TestDraft:
@@ -125,7 +125,7 @@ class TestProvisional:
     def test_the_candidate_it_was_drafted_beside_can_not_pass(self, name):
         verdict = judge(Gate(margins={"sts": 0.5}, provisional=name), evidence(GOOD))
         assert verdict.outcome == "inconclusive"
-        assert verdict.reason.startswith(f"The gate is provisional: its limits were proposed beside {name}.")
+        assert verdict.reason.startswith(f"The gate is provisional: its limits were proposed for {name}.")
         assert "pass" not in {line.outcome for line in verdict.lines}
 
     def test_nor_fail(self):
@@ -136,7 +136,7 @@ class TestProvisional:
     def test_another_candidate_is_judged_and_told(self):
         verdict = judge(Gate(margins={"sts": 0.5}, provisional="other-00000000"), evidence(GOOD))
         assert verdict.outcome == "pass"
-        assert "the limits are provisional, nobody has agreed to them yet" in verdict.reason
+        assert "the limits are provisional: review them and delete 'provisional'" in verdict.reason
 
     def test_without_the_line_it_is_a_gate(self):
         assert judge(Gate(margins={"sts": 0.5}), evidence(GOOD)).outcome == "pass"

@@ -18,7 +18,7 @@ class TestMargin:
         assert line.lower < 0.01 < line.upper < 0.05
         assert (line.limit, line.n) == (0.05, 300)
         assert line.reason.startswith("Mean excess +0.010, at most +0.0")
-        assert line.reason.endswith("at 95 %: below the margin of 0.05.")
+        assert line.reason.endswith("at 95 %: below the margin of 0.05 (± 0.011 from prompts).")
 
     def test_the_bound_is_the_betting_bound_on_the_whole_range(self):
         # A similarity in [0, 1] can lose 1 and win 1, so its excess is in [-1, 1].
@@ -37,7 +37,7 @@ class TestMargin:
         line = line_of(verdict, "sts")
         assert (verdict.outcome, line.outcome) == ("inconclusive", "inconclusive")
         assert line.prompts_needed > 30
-        assert f"about {line.prompts_needed} prompts would decide, and there are 30" in line.reason
+        assert f"it needs about {line.prompts_needed} prompts to decide, and there are 30" in line.reason
         assert 0 < line.detectable < 0.5
 
     def test_no_significant_difference_never_passes(self):

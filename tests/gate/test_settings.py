@@ -27,11 +27,11 @@ class TestFile:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("", "a mapping of keys is expected (confidence:, conflicts:, margins:, breaks: ...), found nothing"),
+            ("", "expected a mapping of keys (confidence:, conflicts:, margins:, breaks: ...), got nothing"),
             ("margin: {sts: 0.1}", "unknown key 'margin'; did you mean 'margins'?"),
             (
                 "margins: {}",
-                "no limit in it, so that everything would pass: name 'conflicts', 'margins', 'tail' or 'breaks'",
+                "contains no limit, so everything would pass; add 'conflicts', 'margins', 'tail' or 'breaks'",
             ),
             ("margins: {sts: 0}", "margins.sts: Input should be greater than 0"),
             ("margins: {sts: .nan}", "margins.sts: Input should be a finite number"),
@@ -52,15 +52,15 @@ class TestFile:
     @pytest.mark.parametrize(
         ("gate", "message"),
         [
-            (Gate(margins={"rougel": 0.1}), "margins.rougel: no such column among what is scored; did you mean"),
-            (Gate(tail={"zzz": 0.1}), "tail.zzz: no such column among what is scored; known are rougeL, break_json"),
+            (Gate(margins={"rougel": 0.1}), "margins.rougel: no such column is scored; did you mean"),
+            (Gate(tail={"zzz": 0.1}), "tail.zzz: no such column is scored; choose from rougeL, break_json"),
             (
                 Gate(margins={"first_divergence": 2}),
-                "margins.first_divergence: a column that only describes; "
-                "its form that can be judged is 'prefix_agreement'",
+                "margins.first_divergence: a descriptive column, which can't be judged; "
+                "use 'prefix_agreement' instead",
             ),
-            (Gate(margins={"rougeL": 1}), "margins.rougeL: 1 can't be exceeded, so nothing could fail"),
-            (Gate(breaks={"jsno": 0.1}), "breaks.jsno: no column 'break_jsno' among what is scored; did you mean"),
+            (Gate(margins={"rougeL": 1}), "margins.rougeL: 1 can't be exceeded, since rougeL is between 0 and 1"),
+            (Gate(breaks={"jsno": 0.1}), "breaks.jsno: the column 'break_jsno' is not scored; did you mean"),
         ],
     )  # fmt: skip
     def test_columns_that_are_not_there(self, gate, message):

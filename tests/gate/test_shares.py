@@ -31,7 +31,7 @@ class TestBreaks:
         columns = self.breaks([1.0] * 10 + [0.0] * 54, [0.0] * 54 + [1.0] * 10)
         line = line_of(judge(self.GATE, evidence(columns, n=64)), "json")
         assert line.outcome == "inconclusive"
-        assert "not surely more often than the control, with 10 (McNemar, p = 0.59)" in line.reason
+        assert "not significantly more often than the control with 10 (McNemar, p = 0.59)" in line.reason
 
     def test_several_controls_count_together(self):
         # 6 breaks of the candidate, 3 others by each control: 6 against 6, p = 0.61.
@@ -62,7 +62,7 @@ class TestFailures:
             verdict = judge(self.GATE, evidence(sts(excess), failed=frozenset(ids(7))))
             assert verdict.outcome == "inconclusive"
             assert line_of(verdict, "max_failed").outcome == "inconclusive"
-        assert line_of(verdict, "sts").reason.endswith("but no fail: too many prompts have no answer.")
+        assert line_of(verdict, "sts").reason.endswith("but it can't fail: too many prompts have no answer.")
 
     def test_surely_beyond_it_and_more_than_the_control_fails(self):
         # 40 of 300 is at least 10.2 %, and the control answered them all.

@@ -53,5 +53,5 @@ class TestStopping:
     def test_a_tail_waits_for_the_end(self):
         gate = Gate(tail={"sts": 0.1})
         line = line_of(judge(gate, self.study(250, 0.0)), "sts")
-        assert line.reason == "Not judged: a bootstrap may be looked at only once, when all 300 prompts are there."
+        assert line.reason == "Not judged: a bootstrap can only be judged once, when all 300 prompts are finished."
         assert judge(gate, self.study(300, 0.0)).outcome == "pass"

@@ -103,7 +103,7 @@ class TestEveryMetric:
         for side in ({"base": first(unscored)}, {"base": first(unscored), "quant": first(unscored)}):
             code, out = judged([metric], gate, **side)
             assert code == 2, out
-            assert "only 100 of 120 prompts could be scored, and min_coverage is 0.9" in out
+            assert "only 100 of 120 prompts could be scored, but min_coverage is 0.9" in out
 
     def test_a_gate_may_ask_for_less(self, judged, case):
         metric, gate, unscored = RUNAWAY[case]
@@ -232,7 +232,7 @@ class TestColumnsWithoutAWorstValue:
         verdict = judge(gate, evidence(self.measured([0.01] * 299 + [None], control)))
         assert line_of(verdict, "kl").outcome == "inconclusive"
         assert (
-            "1 of 300 prompts could not be scored in the candidate, and have no worst value"
+            "1 of 300 prompts could not be scored in the candidate, and the column has no worst value"
             in line_of(verdict, "kl").reason
         )
 

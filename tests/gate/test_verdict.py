@@ -22,7 +22,7 @@ class TestWhole:
         gate = Gate(margins={"sts": 0.05, "rougeL": 0.01})
         verdict = judge(gate, evidence(columns))
         assert [line.outcome for line in verdict.lines] == ["pass", "inconclusive", "pass"]
-        assert verdict.reason == "The data can't tell: rougeL (of 3 lines)."
+        assert verdict.reason == "Undecided: rougeL (of 3 lines)."
 
     def test_a_fail_outweighs_what_is_inconclusive(self):
         columns = {**sts(0.5), "rougeL": measured([0.5, 0.9] * 150, [0.7] * 300)}
@@ -35,7 +35,7 @@ class TestWhole:
         line = line_of(judge(Gate(breaks={"json": 0.05}), evidence({"break_json": broken}, n=64)), "json")
         assert line.lower > 0.05
         assert line.outcome == "inconclusive"
-        assert line.reason.endswith("but no fail: corrected for 2 lines it is not sure.")
+        assert line.reason.endswith("but it can't fail: after correction for 2 lines it is not significant.")
         certain = {"break_json": broken, **sts(0.5, n=64)}
         both = judge(Gate(breaks={"json": 0.05}, margins={"sts": 0.05}), evidence(certain, n=64))
         assert (line_of(both, "sts").outcome, line_of(both, "json").outcome) == ("fail", "inconclusive")
@@ -91,9 +91,12 @@ class TestPreconditions:
         bare = {name: replace(m, controls=()) for name, m in self.COLUMNS.items()}
         verdict = judge(self.GATE, evidence(bare, control_manifests=()))
         assert verdict.outcome == "inconclusive"
-        assert verdict.reason == "No control: nothing says how far the baseline is from itself."
+        assert (
+            verdict.reason
+            == "No control: the baseline's drift from itself is unknown. Generate one (control: {repeats: 1})."
+        )
         assert [line.outcome for line in verdict.lines] == ["inconclusive"] * 3 + ["pass"]
-        assert "no control says how often" in line_of(verdict, "json").reason
+        assert "without a control the baseline's own share is unknown" in line_of(verdict, "json").reason
 
     @pytest.mark.parametrize(
         ("control", "message"),
@@ -101,7 +104,7 @@ class TestPreconditions:
             (manifest("base"), "is the baseline itself"),
             (manifest("quant"), "is the candidate itself"),
             (manifest("base.control1", engine={"mode": "eager"}), "its mode is eager (the baseline's: compiled)"),
-            (manifest("base.control1", identity={"model": "another"}), "is another model than the baseline"),
+            (manifest("base.control1", identity={"model": "another"}), "is a different model than the baseline"),
         ],
     )
     def test_a_control_is_judged_by_its_manifest(self, control, message):
@@ -125,9 +128,9 @@ class TestPreconditions:
     @pytest.mark.parametrize(
         ("same", "message"),
         [
-            (Sameness(texts=True, token_ids=True, logprobs=True), "Quantization never engaged: every text"),
-            (Sameness(texts=True, token_ids=True), "Can't tell whether quantization engaged"),
-            (Sameness(texts=True), "Can't tell whether quantization engaged"),
+            (Sameness(texts=True, token_ids=True, logprobs=True), "Quantization was not active: every text"),
+            (Sameness(texts=True, token_ids=True), "Unknown whether quantization was active"),
+            (Sameness(texts=True), "Unknown whether quantization was active"),
             (Sameness(texts=True, token_ids=True, logprobs=False), None),
             (Sameness(texts=True, token_ids=False), None),
             (Sameness(texts=False), None),
@@ -138,7 +141,7 @@ class TestPreconditions:
         given = {"candidate_manifest": manifest("quant", checkpoint={"format": form}), "same": same}
         verdict = judge(Gate(margins={"sts": 0.05}), evidence(sts(0.0), **given))
         assert verdict.outcome == ("inconclusive" if message else "pass")
-        assert verdict.reason.startswith(message or "Every line holds")
+        assert verdict.reason.startswith(message or "Every line passes")
 
     @pytest.mark.parametrize(
         ("keys", "engaged"),
@@ -156,7 +159,7 @@ class TestPreconditions:
         verdict = judge(Gate(margins={"sts": 0.05}), evidence(sts(0.01), candidate_manifest=quant))
         assert verdict.outcome == ("pass" if engaged else "inconclusive")
         if not engaged:
-            assert verdict.reason == "Quantization never engaged: the engine reports no quantized layer."
+            assert verdict.reason == "Quantization was not active: the engine reports no quantized layer."
 
     @pytest.mark.parametrize("other", [{"mode": "eager"}, {"version": "0.25.1"}, {"device": "A100"}])
     def test_another_engine_makes_no_fail(self, other):
@@ -164,7 +167,7 @@ class TestPreconditions:
         verdict = judge(self.GATE, evidence(self.COLUMNS, candidate_manifest=quant))
         assert [line.outcome for line in verdict.lines] == ["inconclusive", "inconclusive", "pass"]
         assert "the baseline's: " in line_of(verdict, "sts").reason
-        assert "so that not all of this need be quantization's" in line_of(verdict, "sts").reason
+        assert "so quantization may not be the cause" in line_of(verdict, "sts").reason
         allowed = self.GATE.model_copy(update={"allow_engine_difference": True})
         assert judge(allowed, evidence(self.COLUMNS, candidate_manifest=quant)).outcome == "fail"
 

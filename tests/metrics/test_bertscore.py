@@ -107,7 +107,7 @@ def test_the_layer_is_the_package_s_for_a_known_encoder_and_must_be_given_for_an
     assert (BertScore().encoder, BertScore().layer) == ("FacebookAI/roberta-large", 17)
     assert BertScore(encoder="some/where/roberta-base").layer == 10
     assert BertScore(encoder="roberta-base", layer=3).layer == 3
-    with pytest.raises(ValidationError, match="say which layer of all-MiniLM-L6-v2 to use"):
+    with pytest.raises(ValidationError, match="the layer of all-MiniLM-L6-v2 to use"):
         BertScore(encoder="sentence-transformers/all-MiniLM-L6-v2")
 
 
@@ -127,9 +127,9 @@ def test_constants_are_fitted_on_shuffled_baselines_alone_and_enter_the_signatur
 
 def test_what_cannot_be_fitted_or_was_not_is_refused():
     metric = BertScore(layer=1, rescale="fit").bind(FakeEncoder())
-    with pytest.raises(FidelityError, match="needs two different baselines"):
+    with pytest.raises(FidelityError, match="needs two different baseline texts"):
         metric.fit([laws.pair("a", "b"), laws.pair("a", "c")])
-    with pytest.raises(FidelityError, match="was not fitted"):
+    with pytest.raises(FidelityError, match="must be fitted"):
         metric.score([laws.pair("a", "b")])
 
 

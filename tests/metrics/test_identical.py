@@ -22,5 +22,5 @@ def test_it_reads_texts_not_tokens():
     assert laws.values(Identical(), "abc", "abc", tokens=False) == {"identical": 1.0}
 
 
-def test_a_label_stands_before_the_name():
+def test_a_label_precedes_the_name():
     assert Identical(label="raw").named("identical") == "raw.identical"

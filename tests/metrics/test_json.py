@@ -75,7 +75,7 @@ def test_numbers_are_equal_by_value_and_are_no_booleans():
     assert values('["1"]', "[1]") == scores(1.0, 1.0, 0.0, 0.0)
 
 
-def test_repeated_keys_count_as_often_as_they_stand_there():
+def test_repeated_keys_count_as_often_as_they_occur():
     assert values('{"a": 1, "a": 2}', '{"a": 2}') == scores(1.0, 2 / 3, 2 / 3, 2 / 3)
 
 
@@ -132,7 +132,7 @@ def test_the_format_counts():
     assert values("```yaml\na: 1\nb: [x]\n```", "```yml\nb:\n- 'x'\na: 1\n```") == scores(1.0, 1.0, 1.0, 1.0)
 
 
-def test_it_stands_wherever_it_stands():
+def test_a_document_may_be_anywhere():
     fenced = 'Here it is:\n\n```json\n{\n  "a": [1, 2]\n}\n```\nEnjoy!'
     assert values('{"a": [1, 2]}', fenced) == values('Sure:\n{"a": [1,\n2]}\nDone.', fenced) == scores(1, 1, 1, 1)
 

@@ -47,7 +47,7 @@ def test_what_has_no_counterpart_does_not_count():
     assert contradiction("Bananas are yellow.", "Nobody wants to not pay for it.") is None
 
 
-def test_one_empty_text_says_nothing_to_contradict():
+def test_an_empty_text_contradicts_nothing():
     assert contradiction("", "") == 0.0
     (column, _) = METRIC.score([laws.pair("a.", " "), laws.pair("", "a.")])
     assert column.sides == ("candidate", "baseline")

@@ -39,7 +39,7 @@ def test_without_token_ids_it_is_unscored_and_falls_back_to_characters():
     assert (PrefixAgreement().needs, CHARACTERS.needs) == ({"token_ids"}, {"text"})
 
 
-def test_the_profile_says_where_they_part():
+def test_the_profile_shows_where_they_diverge():
     # Twenty tokens, two a decile, the first five shared: deciles 1 and 2 whole, half of decile 3, then none.
     values = laws.values(PrefixAgreement(profile=True), "abcdefghijklmnopqrst", "abcdeXghijklmnopqrst")
     assert values.pop("prefix_agreement") == 5 / 20

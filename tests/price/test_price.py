@@ -286,14 +286,14 @@ class TestRecommend:
         assert recommendation.closest.name == "fast"
 
     def test_what_was_not_measured_can_not_be_minimised(self, store):
-        with pytest.raises(ConfigError, match="would pass, but of no two runs is the bytes known"):
+        with pytest.raises(ConfigError, match="would pass, but bytes is not known for two runs"):
             recommend(store, self.LENIENT, minimise="bytes")
 
     def test_the_command(self, store, fidelity, workspace):
         lenient = workspace.file("lenient.yaml", "margins: {identical: 0.9}")
         code, out, _ = fidelity("recommend", store.root, "--within", lenient, "--minimise", "latency")
         assert code == 0
-        assert out.startswith("prompt: of the candidates of base that pass, it takes the least (whole answer × 0.10")
+        assert out.startswith("prompt has the lowest price of the candidates of base that pass (whole answer × 0.10")
         strict = workspace.file("strict.yaml", "margins: {identical: 0.01}")
         code, out, _ = fidelity("recommend", store.root, "--within", strict, "--minimise", "cost")
         assert code == 2  # one is certainly beyond the margin, the others are undecided

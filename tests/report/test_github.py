@@ -57,7 +57,7 @@ def test_the_summary_is_the_markdown_report_added_to_what_is_there(recordings, v
 
 
 def test_a_summary_that_cannot_be_written_says_so(recordings, tmp_path):
-    with pytest.raises(StoreError, match="the step's summary can't be written"):
+    with pytest.raises(StoreError, match="the step summary can't be written"):
         add_step_summary(recordings, environment={"GITHUB_STEP_SUMMARY": str(tmp_path)})
 
 

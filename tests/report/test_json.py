@@ -20,7 +20,7 @@ def plain(*arguments):
     return json.loads(json.dumps(as_json(*arguments), allow_nan=False))
 
 
-def test_real_output_is_what_the_schema_says(validator, recordings, verdicts):
+def test_real_output_follows_the_schema(validator, recordings, verdicts):
     data = plain(recordings, verdicts)
     validator.validate(data)
     fp8 = data["comparisons"][2]

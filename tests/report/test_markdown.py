@@ -98,7 +98,7 @@ class TestReport:
         )
         report = as_markdown(result)
         assert (
-            "- bf16-serial: its mode is eager (the baseline's: compiled), so not all of its drift is quantization's"
+            "- bf16-serial: its mode is eager (the baseline's: compiled), so quantization may not be the only cause"
             in report
         )
         assert "| baseline | bf16 | BF16 | vllm 0.30 | compiled | NVIDIA H100 80GB | 64 |" in report

@@ -126,7 +126,7 @@ def test_what_does_not_fit_is_named_and_the_rest_is_timed(made):
     engine = {"kind": "vllm", "max_model_len": 300}
     (run, _) = made(latency=TIMED, engine=engine)
     failed = run.measurement.latency.failed
-    assert set(failed.values()) == {"256 tokens and an answer of 128: the context holds 300"}
+    assert set(failed.values()) == {"256 tokens and an answer of 128: the context length is 300"}
     assert "first_token" in values_of(run)
     assert "answer[instruction_following]" not in values_of(run)
 
@@ -146,7 +146,10 @@ def test_generate_says_where_the_time_went(made, fidelity, workspace):
     phases = [line.split()[0] for line in out.splitlines()[2:-1]]
     assert phases == ["import", "load", "compile", "warm-up", "prefill", "write", "rest"]
     shutil.rmtree(workspace.store / "measurements")
-    assert "not known: the run was resumed" in fidelity("generate", path, "--store", workspace.store, "--profile")[1]
+    assert (
+        "time profile unknown: the run was resumed"
+        in fidelity("generate", path, "--store", workspace.store, "--profile")[1]
+    )
 
 
 def test_measured_in_turn(made, fidelity, workspace):
@@ -165,7 +168,7 @@ def test_measured_in_turn(made, fidelity, workspace):
 def test_what_has_no_engine_can_not_be_measured_in_turn(fidelity, workspace):
     files = [workspace.recorded(name, [{"id": "a", "text": "x"}]) for name in ("one", "two")]
     code, _, err = fidelity("compare", *files, "--store", workspace.store, "--metric", "identical", "--interleave")
-    assert (code, "one: is recorded, and has no engine" in err) == (2, True)
+    assert (code, "one: the engine kind 'recorded' has nothing to time" in err) == (2, True)
 
 
 class TestMemory:
@@ -240,7 +243,7 @@ def test_a_warning_stands_beside_times_of_a_shared_machine(made, workspace):
     Store(workspace.store).add_measurement(run, other_day)
     (_, other) = made("other")
     notes = remarks([run, other])
-    assert any("other work kept 1.2 of 2 processors busy while it was generated" in note for note in notes)
+    assert any("other processes used 1.2 of 2 CPUs while it was generated" in note for note in notes)
     assert any(note.startswith("Not measured on the same day: base 2020-01-01T00:00:00+00:00") for note in notes)
 
 
@@ -271,7 +274,7 @@ class TestServing:
     @pytest.mark.parametrize("text", ["{}", "[]", "no JSON", json.dumps({"date": "x", "model_id": "m"})])
     def test_what_is_no_such_file_is_refused(self, tmp_path, text):
         (tmp_path / "a").write_text(text)
-        with pytest.raises(ConfigError, match="no result of `vllm bench serve"):
+        with pytest.raises(ConfigError, match="not a result of `vllm bench serve"):
             read_serving([tmp_path / "a"])
 
     def test_they_are_kept_with_the_run(self, made, workspace):

@@ -34,7 +34,7 @@ class TestPrompts:
         (run, *_) = generate(load_run(workspace.baseline()), store=Store(workspace.store), listener=Silent())
         file = run.path / "generations.parquet"
         pq.write_table(pq.read_table(file).drop_columns(["prompt_tokens", "prompt_hash"]), file)
-        with pytest.raises(StoreError, match="changed since the run was finished"):
+        with pytest.raises(StoreError, match="was changed after the run was finished"):
             Run(run.path).outcomes()
         manifest = run.path / "manifest.json"  # runs from before these columns have no hash of their answers either
         manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "answers_sha256": None}))

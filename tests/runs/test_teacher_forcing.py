@@ -207,10 +207,10 @@ def test_the_reports_say_how_much_of_the_drift_starts_at_near_ties(workspace):
     counts = result.candidates[0].comparison.manifest.divergence
     assert counts.answers == 12
     assert counts.near_ties + counts.minds_changed == counts.diverged > 0
-    (reported,) = (note for note in notes(result) if "answers part" in note)
+    (reported,) = (note for note in notes(result) if "answers diverge" in note)
     n, ties = counts.diverged, counts.near_ties
     assert reported.startswith(
-        f"quant: {n} of 12 answers part from the baseline's, {ties} of {n} at a near tie (the floor: "
+        f"quant: {n} of 12 answers diverge from the baseline, {ties} of {n} at a near tie (the floor: "
     )
 
 
@@ -225,7 +225,9 @@ class TestDoneWithout:
         assert dying.columns["identical"]
         assert "killed by SIGKILL" in dying.unscored["top1_agreement"]
         assert "top1_agreement" in quant.columns
-        assert any("dying: not forced (kl: none switches that off)" in str(line) for line in listener.messages)
+        assert any(
+            "dying: no token scores (to switch them off, set kl: none" in str(line) for line in listener.messages
+        )
 
     def test_recorded_outputs_are_compared_without_it(self, workspace):
         rows = [{"id": f"p{n}", "text": f"answer {n}", "token_ids": [1, 2]} for n in range(3)]
@@ -295,7 +297,7 @@ def test_switched_off_nothing_is_forced(workspace):
     workspace.run("dying", engine={"kind": "vllm", "options": {"quantization": "DIES"}})
     listener = Silent()
     assert compared(workspace, "dying", listener=listener).candidates[0].columns["identical"]
-    assert not any("not forced" in str(line) for line in listener.messages)
+    assert not any("no token scores" in str(line) for line in listener.messages)
 
 
 def chunks_of(scores):

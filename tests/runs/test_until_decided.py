@@ -151,7 +151,7 @@ class TestCommand:
         first = json.loads((workspace.folder / "out.json").read_text())["comparisons"][0]
         n = first["candidate"]["counts"]["prompts"]
         assert n < N
-        assert f"bad: stopped after {n} of {N} prompts, when the gate had decided" in out
+        assert f"bad: stopped after {n} of {N} prompts, when the gate could decide" in out
         (path,) = (workspace.folder / "fidelity-store" / "comparisons").glob("base--bad-*")
         assert fidelity("gate", "check", path, "--gate", files[-1], "--json", "out.json")[0] == 1
         second = json.loads((workspace.folder / "out.json").read_text())["comparisons"][0]
@@ -161,4 +161,4 @@ class TestCommand:
     def test_it_needs_a_gate(self, fidelity, files):
         code, _, error = fidelity("compare", *files[:2], "--until-decided")
         assert code == 2
-        assert "name one with --gate" in error
+        assert "needs a gate to decide" in error

@@ -30,11 +30,11 @@ def test_upper_bound_of_one_value_with_the_papers_bets_by_hand():
     assert bound.upper == pytest.approx(2 / 3, abs=2e-6)
 
 
-def test_many_zeros_are_bounded_by_no_less_than_the_smallest_resolvable_share():
+def test_many_zeros_are_bounded_by_no_less_than_so_many_prompts_can_exclude():
     # No method can exclude a share of 1 - 0.05^(1/n); never betting more than 0.95 of the wealth costs a little more.
     for n in (20, 200):
         upper = stats.betting_bound(names(n), [0.0] * n, low=0, high=1).upper
-        least = stats.smallest_resolvable_share(n)
+        least = 1 - 0.05 ** (1 / n)
         assert least < upper < 1.2 * least
 
 
@@ -51,7 +51,7 @@ def test_missing_values_are_as_if_the_prompt_were_not_there():
 
 
 def test_what_does_not_fit_is_refused():
-    with pytest.raises(ValueError, match=r"1 of 2 values lie outside \[0, 1\], the first is 1.5"):
+    with pytest.raises(ValueError, match=r"1 of 2 values are outside \[0, 1\], the first is 1.5"):
         stats.betting_bound(["a", "b"], [0.5, 1.5], low=0, high=1)
     with pytest.raises(ValueError, match="3 ids, 1 values"):
         stats.betting_bound(names(3), [0.5], low=0, high=1)

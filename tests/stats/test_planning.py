@@ -24,8 +24,10 @@ def test_prompts_needed_by_hand():
     # no spread: log(20) / 0.95 + 0.3 = 3.4534 times what is left of the range, 1, over n is at most 0.01; either side
     assert stats.prompts_needed(bound_of(0.0, 0.0, 0.05, 40), 0.01) == 346
     assert stats.prompts_needed(bound_of(0.0, 0.0, 0.05, 40), -0.01) == 346
-    # nothing left of the range: (1.8339 + 0.8416) * 0.2 / sqrt(n) = 0.01, with z(1 - 0.05 * 2/3) = 1.8339
-    assert stats.prompts_needed(bound_of(1.0, 0.2, 0.0, 40), 1.01) == math.ceil((2.67553 * 20) ** 2)
+    # The spread is taken as 0.2 (1 + 1 / sqrt(78)) = 0.22265, and 0.1 is left of the range. At n = 143 the bound is
+    # sqrt((1.8339 * 0.22265)^2 / n + (3.4534 * 0.1 / n)^2) = 0.0342 above the mean, with z(1 - 0.05 * 2/3) = 1.8339,
+    # and the mean varies by 0.8416 * 0.22265 / sqrt(n) = 0.0157: together 0.0499; at n = 142 they are 0.0501.
+    assert stats.prompts_needed(bound_of(0.9, 0.2, 0.0, 40), 0.95) == 143
     assert stats.prompts_needed(bound_of(0.1, 0.2, 0.03, 40), 0.1) is None
     assert stats.prompts_needed(stats.betting_bound(["a"], [0.0], **RANGE), 0.1) is None
 

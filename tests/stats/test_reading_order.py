@@ -26,7 +26,7 @@ def test_reading_order_of_some_is_their_order_among_all():
 
 
 def test_an_id_that_comes_twice_is_named():
-    with pytest.raises(ValueError, match="'a' comes more than once"):
+    with pytest.raises(ValueError, match="'a' is duplicated"):
         stats.reading_order(["a", "b", "a"])
 
 

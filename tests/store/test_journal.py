@@ -17,7 +17,7 @@ def file(tmp_path):
     return tmp_path / "answers.jsonl"
 
 
-def test_what_was_kept_comes_back_as_it_was(file):
+def test_stored_answers_are_read_back_unchanged(file):
     assert list(Journal(file).outcomes()) == OUTCOMES
     with Journal(file) as journal:
         assert list(journal.places) == [2, 0, 5]
@@ -36,7 +36,7 @@ def test_a_torn_line_is_no_outcome_and_the_next_is_not_lost_with_it(file):
         assert list(Journal(file).outcomes()) == [*OUTCOMES[:2], (5, WHOLE)]
 
 
-def test_a_place_that_stands_twice_counts_once(file):
+def test_a_place_that_occurs_twice_counts_once(file):
     file.write_bytes(file.read_bytes() * 2 + b"\x00\n[]\n{}\n7\n")
     assert list(Journal(file).outcomes()) == OUTCOMES
 

@@ -91,7 +91,9 @@ def test_what_is_no_manifest_is_damaged(file, text):
 @pytest.mark.parametrize("version", [0, SCHEMA_VERSION + 1, "1", None, [], {}, 1.5])
 def test_another_version_is_refused(file, written, version):
     written(lambda m: m.update(schema_version=version))
-    with pytest.raises(StoreError, match=f"this fidelity reads 1 to {SCHEMA_VERSION}; use the version that wrote it"):
+    with pytest.raises(
+        StoreError, match=f"this version of fidelity reads 1 to {SCHEMA_VERSION}; use the version that wrote it"
+    ):
         read_record(file, RunManifest)
 
 

@@ -88,7 +88,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch):
     with store.writing("run", DIGEST, on_wait=never) as writer:
         writer.add_chunk(0, PROMPTS[:2], OUTCOMES[:2])
         monkeypatch.setattr(pyarrow.parquet, "write_table", full)
-        with pytest.raises(StoreError, match=r"No space left on device.*whole chunks are kept"):
+        with pytest.raises(StoreError, match=r"No space left on device.*finished chunks are saved"):
             writer.add_chunk(1, PROMPTS[2:], OUTCOMES[2:])
         assert writer.finished == {0}
         assert [file.name for file in writer.path.iterdir() if "draft" in file.name] == []
@@ -107,7 +107,7 @@ def test_damage_is_named_with_what_to_do(tmp_path):
 def test_a_newer_schema_is_refused(tmp_path):
     run = write_run(Store(tmp_path))
     (run.path / "manifest.json").write_text(json.dumps({"schema_version": 99}))
-    with pytest.raises(StoreError, match="schema version 99, this fidelity reads 1"):
+    with pytest.raises(StoreError, match="schema version 99, but this version of fidelity reads 1"):
         _ = Run(run.path).manifest
 
 
@@ -133,7 +133,7 @@ class TestComparison:
         assert comparison.columns("m|v:2") is None
 
     def test_an_unscored_pair_without_its_side_is_refused(self, tmp_path):
-        with pytest.raises(StoreError, match="'m' leaves pairs unscored and doesn't say whose answer prevents it"):
+        with pytest.raises(StoreError, match="'m' has unscored pairs without the side that prevents scoring"):
             self.comparison(tmp_path).add_columns("m", [Column("m", (None, 1.0, 1.0))])
 
     def test_nan_is_refused(self, tmp_path):
@@ -178,7 +178,7 @@ class TestDamage:
             (lambda text: "[" * 100_000, "damaged ("),
             (lambda text: json.dumps({**json.loads(text), "surprise": 1}), "unknown key 'surprise'"),
             (lambda text: '{"schema_version": 2}', "is missing"),
-            (lambda text: '{"schema_version": 99}', "written with schema version 99"),
+            (lambda text: '{"schema_version": 99}', "has schema version 99"),
         ],
     )
     def test_a_manifest(self, fidelity, store, folder, damage, reason):

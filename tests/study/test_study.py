@@ -82,7 +82,7 @@ class TestReading:
         ("keys", "message"),
         [
             ({"familys": []}, "did you mean 'families'"),
-            ({"families": [{"baseline": run("x"), "candidates": [run("x")]}]}, "'x' stands twice"),
+            ({"families": [{"baseline": run("x"), "candidates": [run("x")]}]}, "'x' is used twice"),
             ({"families": [{"baseline": "none.yaml", "candidates": [run("x")]}]}, "none.yaml: can't be read"),
             ({"gate": {"margins": {}}}, "everything would pass"),
         ],
@@ -165,7 +165,7 @@ class TestPlan:
         hub = {"name": "hub", "model": "some-org/some-model", "engine": {"kind": "vllm"}}
         path = study(families=[{"baseline": hub, "candidates": [run("x")]}])
         plan = plan_study(load_study(path), store=Store(workspace.store))
-        assert plan.runs[0].state == "to run, after some-org/some-model has been fetched from the Hub"
+        assert plan.runs[0].state == "to run, after downloading some-org/some-model from the Hub"
 
 
 class TestProgress:

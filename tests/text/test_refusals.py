@@ -66,7 +66,7 @@ def test_recall_and_precision(name):
     judged = [(row["refusal"], refuses(row["text"])) for row in rows]
     right = judged.count((True, True))
     assert right / sum(refusal for refusal, _ in judged) >= 0.95
-    assert right / sum(found for _, found in judged) >= 0.95
+    assert right / sum(refused for _, refused in judged) >= 0.95
 
 
 @pytest.mark.parametrize("text", [text for texts in REFUSALS.values() for text in texts])

@@ -84,7 +84,7 @@ def test_the_lower_bound_is_one_and_is_0_for_equal_forests_only(a, b):
     assert (bound == 0) == (as_brackets(a) == as_brackets(b))
 
 
-def test_what_both_share_is_no_part_of_the_limit():
+def test_common_nodes_do_not_count_for_the_limit():
     # 1,000 equal nodes around one renamed: one pair of nodes is left for the exact distance, even at a limit of 1.
     around = [(0, "a"), *[(1, "b"), (2, "c")] * 250]
     a, b = forests([*around, (1, "x"), *around], [*around, (1, "y"), *around])

@@ -140,7 +140,7 @@ def test_the_command(workspace, fidelity, fake_vllm):
     code, out, _ = fidelity("tokens", comparison, "--json", "tokens.json")
     assert code == 0
     assert "same top p" in out
-    assert "of these at a near tie" in out
+    assert "diverging at a near tie" in out
     report = json.loads((workspace.folder / "tokens.json").read_text())
     assert report["runs"][1]["statistics"]["kl"]["tokens"] == 16
     workspace.baseline(metrics=["identical"], kl="none", sampling={"max_tokens": 4})

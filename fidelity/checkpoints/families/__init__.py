@@ -1,4 +1,4 @@
-"""Families of quantized checkpoints, with a resolver each, picked by config.json's `quant_method`."""
+"""Families of quantized checkpoints, with one resolver each, chosen by config.json's `quant_method`."""
 
 from collections.abc import Mapping
 
@@ -23,16 +23,16 @@ __all__ = ["Contradiction", "Gguf", "Reading", "Resolver", "UnknownLayout", "fam
 def family_of(
     quantization: ModelJson | None, *, widths: Widths | None = None, metadata: Mapping[str, str] | None = None
 ) -> Resolver:
-    """The resolver for a checkpoint.
+    """Return the resolver for a checkpoint.
 
     Args:
-        quantization: What its config says of quantization, None where it says nothing.
-        widths: Those that a row of weights may have by config.json.
-        metadata: Of its safetensors headers.
+        quantization: Its quantization_config, or None.
+        widths: The possible widths of a row of weights, by config.json.
+        metadata: The metadata of its safetensors headers.
 
     Raises:
-        UnknownLayout: None of them knows the method.
-        Contradiction: A value of the config is of another type than its key has.
+        UnknownLayout: No resolver supports the method.
+        Contradiction: A value of the config has the wrong type.
     """
     if quantization is None:
         return Plain()

@@ -14,7 +14,7 @@ from fidelity.checkpoints.schemes import Activations, Scheme
 
 
 class LayerOverride(Written):
-    """What is stated for a layer, or for all where it is the config itself; None where it is left to that."""
+    """The settings of a layer, or of all layers in the config itself; None: the config's."""
 
     bits: int | None = None
     group_size: int | tuple[int, int] | None = None
@@ -61,7 +61,7 @@ class AutoRound:
         return layer.kind not in ("embedding", "lm_head", "norm", "router")
 
     def _override(self, name: str) -> LayerOverride | None:
-        """By the layer's whole name, its end, or an expression, as vLLM reads them."""
+        """The settings of a layer, by its full name, a suffix, or a regular expression, as vLLM reads them."""
         extra = self.config.extra_config
         if name in extra:
             return extra[name]
@@ -85,7 +85,7 @@ class AutoRound:
             return None
         asked = self.asked(layer)
         if asked is None:
-            raise Contradiction(f"{layer.name} is quantized, and config.json states 16 bits for it or leaves it out")
+            raise Contradiction(f"{layer.name} is quantized, but config.json states 16 bits for it or excludes it")
         if "qweight" in own:
             return read_packed(layer, asked, self.widths)
         if packed is not None or (weight is not None and weight.dtype == "U8"):

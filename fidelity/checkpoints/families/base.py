@@ -1,4 +1,4 @@
-"""What every family of checkpoints answers: which scheme its config states for a layer, and how that is stored."""
+"""The protocol of families: the scheme that a config states for a layer, and how the layer is stored."""
 
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -11,11 +11,11 @@ from fidelity.checkpoints.schemes import Scheme
 
 
 class UnknownLayout(Exception):
-    """Nothing here knows how a layer is stored; says what was seen."""
+    """The layout of a layer is unknown. The message describes what was seen."""
 
 
 class Contradiction(Exception):
-    """A layer's tensors and config.json, or the tensors among themselves, state different things."""
+    """A layer's tensors contradict config.json, or each other."""
 
 
 ANOTHER = "its quantization_config belongs to another checkpoint"
@@ -27,11 +27,11 @@ class Reading:
 
     scheme: Scheme
     shape: tuple[int, ...]
-    """Of the weights before they were packed: (experts,) outputs, inputs."""
+    """The shape of the weights before packing: (experts,) outputs, inputs."""
     used: frozenset[str]
-    """The roles of the tensors that hold the weights or describe them."""
+    """The roles of the tensors with the weights or their description."""
     unscaled: bool = False
-    """Whether no scale is beside the weights."""
+    """Whether the weights have no scale."""
 
     @property
     def weights(self) -> int:
@@ -42,27 +42,27 @@ class Reading:
 
 
 class Resolver(Protocol):
-    """One way of describing quantized weights in config.json and of storing them."""
+    """A way of describing quantized weights in config.json and of storing them."""
 
     name: str
-    """What a headline adds in parentheses; empty where the scheme's own name is clear."""
+    """The family's name in the headline, in parentheses; empty if the scheme's name is clear."""
     on_load: bool
-    """Whether weights that aren't quantized are quantized while loading."""
+    """Whether unquantized weights are quantized while loading."""
 
     def asked(self, layer: Layer) -> Scheme | None:
-        """What config.json states for a layer; None where it leaves the layer as it is."""
+        """The scheme that config.json states for a layer; None for an unquantized layer."""
 
     def read(self, layer: Layer) -> Reading | None:
-        """How the layer is stored; None if it holds plain numbers only.
+        """How the layer is stored; None if it is unquantized.
 
         Raises:
-            UnknownLayout: Its tensors are in no form that is known here.
-            Contradiction: Its tensors don't fit what config.json states, or each other.
+            UnknownLayout: The form of its tensors is unknown.
+            Contradiction: Its tensors contradict config.json, or each other.
         """
 
 
 class Written(BaseModel):
-    """Base of what is read from a quantization_config: keys that aren't needed are left out."""
+    """Base class of parsed quantization_configs. Other keys are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -71,10 +71,10 @@ WrittenType = TypeVar("WrittenType", bound=Written)
 
 
 def settings(kind: type[WrittenType], written: ModelJson) -> WrittenType:
-    """A quantization_config as a record.
+    """Parse a quantization_config.
 
     Raises:
-        Contradiction: A value is of another type than its key has; names the key.
+        Contradiction: A value has the wrong type. The message names the key.
     """
     try:
         return kind.model_validate(dict(written))

@@ -11,7 +11,7 @@ from fidelity.checkpoints.schemes import Activations, Scheme
 from fidelity.checkpoints.tensors import Tensor
 
 INT8 = Scheme("INT8", 8, activations=Activations(8, True, "token"))
-"""LLM.int8(): the few columns with outliers stay at 16 bits."""
+"""LLM.int8(): the few columns with outliers have 16 bits."""
 
 
 class BitsAndBytesConfig(Written):
@@ -24,7 +24,7 @@ class BitsAndBytesConfig(Written):
 
 
 class QuantState(Written):
-    """bitsandbytes' note beside a weight."""
+    """bitsandbytes' description of a weight."""
 
     quant_type: str
     blocksize: int
@@ -56,7 +56,7 @@ class BitsAndBytes:
             return None
         if "SCB" in own:
             if self.config.load_in_4bit:
-                raise Contradiction(f"{layer.name} is stored in 8 bits, and config.json says load_in_4bit")
+                raise Contradiction(f"{layer.name} is stored in 8 bits, but config.json has load_in_4bit")
             reading = read_bytes(layer, asked=INT8)
             return Reading(INT8, reading.shape, frozenset({"weight", "SCB", "weight_format"} & set(own)))
         absmax = own.get("weight.absmax") or own.get("absmax")
@@ -65,11 +65,11 @@ class BitsAndBytes:
                 raise UnknownLayout(f"{layer.name}: {weight.dtype} weights without absmax or SCB")
             return None
         if self.config.load_in_8bit:
-            raise Contradiction(f"{layer.name} is stored in 4 bits, and config.json says load_in_8bit")
+            raise Contradiction(f"{layer.name} is stored in 4 bits, but config.json has load_in_8bit")
         return self._four_bits(layer, weight, absmax)
 
     def _four_bits(self, layer: Layer, weight: Tensor, absmax: Tensor) -> Reading:
-        """Two weights a byte, whatever type the bytes are stored as."""
+        """Two weights per byte, for any type that the bytes are stored as."""
         roles = [role for role in layer.tensors if "absmax" in role or "quant_map" in role or "quant_state" in role]
         noted = next((role for role in roles if "quant_state" in role), None)
         state = _state(layer.tensors[noted]) if noted else None
@@ -77,22 +77,22 @@ class BitsAndBytes:
         kind = (noted or self.config.bnb_4bit_quant_type).rpartition("__")[2].lower()
         shape = state.shape if state else (count,)
         if math.prod(shape) > count or count - math.prod(shape) > 1:
-            raise Contradiction(f"{layer.name}: {count} packed weights, and its quant_state states {list(shape)}")
+            raise Contradiction(f"{layer.name}: {count} packed weights, but its quant_state states {list(shape)}")
         group = state.blocksize if state else _block(count, absmax.elements)
         if -(-math.prod(shape) // group) != absmax.elements:
-            raise Contradiction(f"{layer.name}: {count} weights in blocks of {group}, and {absmax.elements} scales")
+            raise Contradiction(f"{layer.name}: {count} weights in blocks of {group}, but {absmax.elements} scales")
         if state and state.quant_type.lower() != kind:
-            raise Contradiction(f"{layer.name}: its quant_state is called {kind}, and states {state.quant_type}")
+            raise Contradiction(f"{layer.name}: its quant_state is called {kind}, but states {state.quant_type}")
         if kind not in ("nf4", "fp4"):
             raise UnknownLayout(f"{layer.name}: bitsandbytes' {kind}")
         stated = self.config.bnb_4bit_quant_type.lower()
         if stated != kind:
-            raise Contradiction(f"{layer.name} is stored as {kind}, and config.json says bnb_4bit_quant_type {stated}")
+            raise Contradiction(f"{layer.name} is stored as {kind}, but config.json has bnb_4bit_quant_type {stated}")
         return Reading(Scheme(kind.upper(), 4, group), shape, frozenset({"weight", *roles}))
 
 
 def _state(tensor: Tensor) -> QuantState | None:
-    """The note's content; None where it wasn't read."""
+    """The content of the description; None if it wasn't read."""
     try:
         written = json.loads(tensor.content or b"")
         return settings(QuantState, written)
@@ -101,6 +101,6 @@ def _state(tensor: Tensor) -> QuantState | None:
 
 
 def _block(weights: int, scales: int) -> int:
-    """The usual block size, a power of two, that gives so many scales."""
+    """The block size, a power of two, that gives this number of scales."""
     powers = (1 << n for n in range(5, 13))
     return next((size for size in powers if -(-weights // size) == scales), max(1, -(-weights // max(1, scales))))

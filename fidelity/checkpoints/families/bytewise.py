@@ -1,4 +1,4 @@
-"""Weights of one byte, and 4-bit floats of half a byte, with scales beside them: what several families share."""
+"""Weights of one byte, and 4-bit floats of half a byte, with scales, as in several families."""
 
 import math
 
@@ -9,16 +9,16 @@ from fidelity.checkpoints.schemes import Scheme
 from fidelity.checkpoints.tensors import Tensor
 
 SCALES = ("weight_scale", "weight_scale_inv", "scale_inv", "scale", "scales")
-"""What the scales of a weight are called, in this order of preference."""
+"""The names of a weight's scales, in order of preference."""
 BESIDE = (
     *SCALES,
     *("weight_scale_2", "weight_global_scale", "weight_zero_point", "weight_shape", "pre_quant_scale"),
     *("input_scale", "input_global_scale", "input_zero_point", "output_scale"),
 )
-"""All that may describe such a weight; none of it is a parameter of the model."""
+"""Roles of tensors that describe such a weight and are not parameters of the model."""
 FLOAT8 = {"F8_E4M3": "FP8", "F8_E4M3FNUZ": "FP8", "F8_E5M2": "FP8-E5M2", "F8_E5M2FNUZ": "FP8-E5M2"}
 EXPONENTS = ("U8", "F8_E8M0")
-"""Types of scales that are powers of two, as the MX formats have them."""
+"""Types of scales that are powers of two (MX formats)."""
 
 
 def used_roles(layer: Layer, *weights: str) -> frozenset[str]:
@@ -30,11 +30,11 @@ def scale_of(layer: Layer) -> Tensor | None:
 
 
 def read_bytes(layer: Layer, role: str = "weight", *, asked: Scheme | None = None) -> Reading:
-    """FP8, MXFP8 or INT8, one byte a weight; how far a scale reaches is read from the scales, as proof of the config.
+    """FP8, MXFP8 or INT8, one byte per weight. The group of a scale is derived from the scales, to check the config.
 
     Raises:
-        UnknownLayout: The type of the weights is none of these, or the scales fit no rows, columns or blocks.
-        Contradiction: Type or scales aren't those of the scheme that config.json states.
+        UnknownLayout: The type of the weights is another one, or the scales match no rows, columns or blocks.
+        Contradiction: Type or scales contradict the scheme in config.json.
     """
     weight, scale = layer.tensors[role], scale_of(layer)
     shape = matrix(layer, weight)
@@ -44,15 +44,15 @@ def read_bytes(layer: Layer, role: str = "weight", *, asked: Scheme | None = Non
     if asked and asked.number.startswith("INT") is not (number == "INT8"):
         kind = "int" if asked.number.startswith("INT") else "float"
         raise Contradiction(
-            f"{layer.name}.{role} is {weight.dtype}, and config.json says {asked.bits}-bit {kind}; {ANOTHER}"
+            f"{layer.name}.{role} is {weight.dtype}, but config.json states {asked.bits}-bit {kind}; {ANOTHER}"
         )
     if asked and asked.bits < 8 and number != "INT8":
-        raise Contradiction(f"{layer.name}: stored as {number}, and config.json says {asked.label}; {ANOTHER}")
+        raise Contradiction(f"{layer.name}: stored as {number}, but config.json states {asked.label}; {ANOTHER}")
     group, block = _reach(layer, shape, scale, asked) if scale is not None else (None, None)
     if number == "FP8" and scale is not None and scale.dtype in EXPONENTS and group == 32:
         number = "MXFP8"
     bits = 8
-    if asked and number == "INT8":  # fewer bits may be stored in a byte each
+    if asked and number == "INT8":  # fewer bits can be stored in a byte each
         number, bits = asked.number, asked.bits
     scheme = Scheme(number, bits, group, block, asked.activations if asked else None)
     return Reading(scheme, shape, used_roles(layer, role), unscaled=scale is None)
@@ -61,7 +61,7 @@ def read_bytes(layer: Layer, role: str = "weight", *, asked: Scheme | None = Non
 def _reach(
     layer: Layer, shape: tuple[int, ...], scale: Tensor, asked: Scheme | None
 ) -> tuple[int | None, tuple[int, int] | None]:
-    """The group or block that a scale is for; neither where it is for a row, an expert or all."""
+    """The group or block of a scale; neither if it is for a row, an expert or all weights."""
     *lead, rows, columns = shape
     across = scale.shape[-2:] if len(scale.shape) >= 2 else (1, *scale.shape, 1)[:2]
     if len(scale.shape) == 4 and scale.shape[1] == scale.shape[3] == 1:
@@ -86,16 +86,16 @@ def _reach(
 
 
 def _length(total: int, pieces: int) -> int:
-    """The usual length of a piece that gives so many: a power of two if one does."""
+    """The length of a piece that gives this number of pieces, preferably a power of two."""
     powers = (1 << n for n in range(16))
     return next((length for length in powers if math.ceil(total / length) == pieces), math.ceil(total / pieces))
 
 
 def read_float4(layer: Layer, role: str = "weight", *, asked: Scheme | None = None) -> Reading:
-    """Two 4-bit floats a byte: NVFP4 has scales in FP8 for 16 weights, MXFP4 powers of two for 32.
+    """Two 4-bit floats per byte: NVFP4 has FP8 scales for 16 weights, MXFP4 powers of two for 32.
 
     Raises:
-        UnknownLayout: The scales are of another type.
+        UnknownLayout: The scales have another type.
         Contradiction: They are for another number of weights.
     """
     weight, scale = layer.tensors[role], scale_of(layer)
@@ -109,10 +109,10 @@ def read_float4(layer: Layer, role: str = "weight", *, asked: Scheme | None = No
     group = 32 if number == "MXFP4" else 16
     if scale.shape[-1] != math.ceil(shape[-1] / group) or scale.shape[:-1] != shape[:-1]:
         raise Contradiction(
-            f"{layer.name}: {number} has a scale for {group} weights, and its {list(scale.shape)} scales don't fit "
+            f"{layer.name}: {number} has one scale per {group} weights, but its {list(scale.shape)} scales don't match "
             f"{list(shape)} weights"
         )
     if asked and asked.number not in (number, "FP4"):
-        raise Contradiction(f"{layer.name}: stored as {number}, and config.json says {asked.label}; {ANOTHER}")
+        raise Contradiction(f"{layer.name}: stored as {number}, but config.json states {asked.label}; {ANOTHER}")
     scheme = Scheme(number, 4, group, None, asked.activations if asked else None)
     return Reading(scheme, shape, used_roles(layer, role))

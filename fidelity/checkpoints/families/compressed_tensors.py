@@ -1,7 +1,7 @@
-"""compressed-tensors (llm-compressor): groups of targets with a scheme each, and layers to ignore.
+"""compressed-tensors (llm-compressor): groups of targets with one scheme each, and layers to ignore.
 
-The rules are those of the library's `match_targets`: a layer's name before a regular expression before its class.
-The library itself isn't asked, since importing it takes ten seconds (docs/decisions/010-checkpoints.md).
+The rules are those of the library's `match_targets`: a layer's name, then a regular expression, then its class. The
+library itself isn't used, since importing it takes ten seconds (docs/decisions/010-checkpoints.md).
 """
 
 import re
@@ -35,7 +35,7 @@ class Arguments(Written):
 
 
 class Group(Written):
-    """Layers that are quantized in one way."""
+    """Layers that are quantized in the same way."""
 
     targets: tuple[str, ...]
     weights: Arguments | None = None
@@ -44,7 +44,7 @@ class Group(Written):
 
 
 class Sparsity(Written):
-    """What was pruned."""
+    """The pruning."""
 
     format: str | None = None
     sparsity_structure: str | None = None
@@ -62,7 +62,7 @@ class CompressedTensorsConfig(Written):
 
 
 class CompressedTensors:
-    """One checkpoint's config; `widths` are those that a row of weights may have by config.json."""
+    """One checkpoint's config; `widths` are the possible widths of a row of weights, by config.json."""
 
     name = ""
     on_load = False
@@ -105,7 +105,7 @@ class CompressedTensors:
         if own[stored].dtype in FLOATS:
             return self._bitmask(layer, stored, Scheme(FLOATS[own[stored].dtype], ITEM_BITS[own[stored].dtype]))
         if asked is None and _by_names(layer.name, self.config.ignore or ()):
-            raise Contradiction(f"{layer.name} is quantized ({stored}), and config.json lists it in ignore")
+            raise Contradiction(f"{layer.name} is quantized ({stored}), but config.json lists it in ignore")
         candidates = [asked] if asked else list(dict.fromkeys(scheme for _, scheme in self.schemes))
         readings, refusals = [], list[Exception]()
         for scheme in candidates:
@@ -117,7 +117,7 @@ class CompressedTensors:
             return readings[0]
         if len(candidates) == 1 and asked:
             raise refusals[0]
-        raise UnknownLayout(f"{layer.name}: quantized ({stored}), and config.json doesn't say in which way")
+        raise UnknownLayout(f"{layer.name}: quantized ({stored}), but config.json doesn't state how")
 
     def _stored_as(self, layer: Layer, stored: str, scheme: Scheme) -> Reading:
         packed = layer.tensors[stored]
@@ -126,7 +126,7 @@ class CompressedTensors:
         if stored == "weight":
             if scheme.bits != 8 and packed.dtype != "I8":
                 raise Contradiction(
-                    f"{layer.name}.weight is {packed.dtype}, and config.json says {scheme.label}; {ANOTHER}"
+                    f"{layer.name}.weight is {packed.dtype}, but config.json states {scheme.label}; {ANOTHER}"
                 )
             reading = read_bytes(layer, asked=scheme)
         elif "scale_packed" in layer.tensors:
@@ -142,12 +142,12 @@ class CompressedTensors:
             reading = Reading(scheme, (*packed.shape[:-1], columns), used, unscaled=scale is None)
         else:
             raise Contradiction(
-                f"{layer.name}.{stored} is {packed.dtype}, and config.json says {scheme.label}; {ANOTHER}"
+                f"{layer.name}.{stored} is {packed.dtype}, but config.json states {scheme.label}; {ANOTHER}"
             )
         return replace(reading, scheme=replace(reading.scheme, sparsity=scheme.sparsity or reading.scheme.sparsity))
 
     def _bitmask(self, layer: Layer, stored: str, scheme: Scheme) -> Reading:
-        """The weights that aren't zero, and a bit for each weight that tells whether it is there."""
+        """The nonzero weights, and a bitmask of all weights."""
         packed = layer.tensors[stored]
         mask = layer.tensors.get("bitmask") or layer.tensors.get("weight_bitmask")
         if mask is None or len(mask.shape) != 2:
@@ -155,7 +155,7 @@ class CompressedTensors:
         half = packed.shape[-1] * 2 if len(packed.shape) == 2 else mask.shape[1] * 8
         shape = written_shape(layer.tensors.get("shape")) or (mask.shape[0], half)
         if shape[0] != mask.shape[0] or -(-shape[-1] // 8) != mask.shape[1]:
-            raise Contradiction(f"{layer.name}: its bitmask {list(mask.shape)} isn't for {list(shape)} weights")
+            raise Contradiction(f"{layer.name}: its bitmask {list(mask.shape)} doesn't match {list(shape)} weights")
         used = used_roles(layer, stored) | ({"bitmask", "weight_bitmask", "shape", "row_offsets"} & set(layer.tensors))
         structure = self.config.sparsity_config.sparsity_structure if self.config.sparsity_config else None
         pruned = scheme.sparsity or structure or ("2:4" if len(packed.shape) == 2 else "unstructured")
@@ -163,7 +163,7 @@ class CompressedTensors:
 
 
 def _marlin_24(layer: Layer, scheme: Scheme) -> Reading:
-    """Marlin's tiles of 2:4 sparse weights: half of the inputs are there, and `meta` tells which."""
+    """Marlin's tiles of 2:4 sparse weights: half of the inputs, which `meta` identifies."""
     packed, scale = layer.tensors["weight_packed"], layer.tensors["scale_packed"]
     if len(packed.shape) != 2 or len(scale.shape) != 2 or "meta" not in layer.tensors:
         raise UnknownLayout(f"{layer.name}: {list(packed.shape)} isn't Marlin's layout of 2:4 sparse weights")
@@ -173,7 +173,7 @@ def _marlin_24(layer: Layer, scheme: Scheme) -> Reading:
     if scale.shape != (groups, outputs):
         raise Contradiction(
             f"{layer.name}: at the {scheme.bits} bits that config.json states it has {outputs} x {inputs} weights, "
-            f"and {list(scale.shape)} scales; {ANOTHER}"
+            f"but {list(scale.shape)} scales; {ANOTHER}"
         )
     used = frozenset({"weight_packed", "scale_packed", "meta"} | ({"weight_shape"} & set(layer.tensors)))
     return Reading(replace(scheme, sparsity="2:4"), (outputs, inputs), used)
@@ -221,11 +221,11 @@ def _by_name(name: str, target: str) -> bool:
     try:
         return re.match(target.removeprefix("re:"), name) is not None
     except re.error as error:
-        raise Contradiction(f"quantization_config: {target!r} is no regular expression ({error})") from error
+        raise Contradiction(f"quantization_config: {target!r} is not a regular expression ({error})") from error
 
 
 def _class(layer: Layer, target: str) -> bool:
-    """By what a layer must be in every model: an embedding is one, and experts in one tensor are no Linear."""
+    """The class of a layer, as far as its kind determines it: experts in one tensor are not Linear."""
     if target == "Linear":
         weight = next(iter(layer.tensors.values()))
         fused = layer.kind == "experts" and len(weight.shape) > 2

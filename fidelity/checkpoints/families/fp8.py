@@ -1,4 +1,4 @@
-"""FP8 as transformers, vLLM and DeepSeek's models have it: per tensor, per row (fbgemm), or in blocks."""
+"""FP8 as in transformers, vLLM and DeepSeek's models: per tensor, per row (fbgemm), or in blocks."""
 
 from fidelity.checkpoints.config import ModelJson
 from fidelity.checkpoints.families.base import Contradiction, Reading, Written, settings
@@ -17,7 +17,7 @@ class Fp8Config(Written):
 
 
 class Fp8:
-    """One checkpoint's config; `per_row` where a row shares a scale (fbgemm_fp8)."""
+    """One checkpoint's config; `per_row` if there is one scale per row (fbgemm_fp8)."""
 
     name = ""
     on_load = False
@@ -49,7 +49,7 @@ class Fp8:
         if weight.dtype in FLOAT8:
             stored = read_bytes(layer, role, asked=self._scheme())
             if stored.unscaled and self.config.weight_block_size:
-                raise Contradiction(f"{layer.name} has no scales, and config.json says weight_block_size")
+                raise Contradiction(f"{layer.name} has no scales, but config.json has weight_block_size")
             return stored
         if weight.dtype in ("U8", "I8") and scale is not None and scale.dtype in ("F8_E8M0", "U8"):
             return read_float4(layer, role)  # DeepSeek-V4's experts

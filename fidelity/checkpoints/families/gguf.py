@@ -1,4 +1,4 @@
-"""GGUF: every tensor names its own type, and has the shape it had before."""
+"""GGUF: every tensor has its own type and its original shape."""
 
 from fidelity.checkpoints.families.base import Reading
 from fidelity.checkpoints.layers import Layer
@@ -6,7 +6,7 @@ from fidelity.checkpoints.schemes import FLOATS, Scheme
 
 
 class Gguf:
-    """A file of llama.cpp's."""
+    """A GGUF file of llama.cpp."""
 
     name = "gguf"
     on_load = False

@@ -1,4 +1,4 @@
-"""GPTQ and AWQ: integers packed along inputs or outputs, with scales of (groups, outputs) that prove the shape."""
+"""GPTQ and AWQ: integers packed along inputs or outputs, with scales of (groups, outputs) that confirm the shape."""
 
 import re
 from typing import Literal
@@ -27,7 +27,7 @@ class GptqConfig(Written):
 
 
 class DynamicRule(Written):
-    """What GPTQModel's `dynamic` states for the layers that an expression fits."""
+    """The settings of GPTQModel's `dynamic` for the layers that match an expression."""
 
     bits: Bits | None = None
     group_size: int | None = None
@@ -39,7 +39,7 @@ class Gptq:
     on_load = False
 
     def __init__(self, written: ModelJson, name: str, widths: Widths) -> None:
-        written = {**written, "bits": written.get("bits", written.get("w_bit", 4))}  # llm-awq's own names
+        written = {**written, "bits": written.get("bits", written.get("w_bit", 4))}  # llm-awq's names
         written["group_size"] = written.get("group_size", written.get("q_group_size", -1))
         self.config = settings(GptqConfig, {key: value for key, value in written.items() if value is not None})
         self.name = name
@@ -72,13 +72,13 @@ def integers(bits: int, group: int) -> Scheme:
 
 
 def read_packed(layer: Layer, asked: Scheme, widths: Widths, *, transposed: bool = False) -> Reading:
-    """A `qweight` with its `scales`, whichever dimension it is packed along, and Marlin's tiles.
+    """A `qweight` with its `scales`, packed along either dimension, and Marlin's tiles.
 
-    All bits of the integers are used, so that their number is inputs x outputs x bits; the scales tell the outputs.
+    All bits of the integers are used, so their number is inputs x outputs x bits; the scales give the outputs.
 
     Raises:
-        UnknownLayout: There are no scales of (groups, outputs).
-        Contradiction: The scales, or `g_idx`, are for another number of inputs.
+        UnknownLayout: There are no scales of shape (groups, outputs).
+        Contradiction: The scales or `g_idx` are for another number of inputs.
     """
     packed, scales = layer.tensors["qweight"], layer.tensors.get("scales") or layer.tensors.get("weight_scale")
     if scales is None or len(scales.shape) < 2 or len(packed.shape) < 2 or packed.dtype not in ITEM_BITS:
@@ -89,17 +89,17 @@ def read_packed(layer: Layer, asked: Scheme, widths: Widths, *, transposed: bool
         count *= length
     if not count or packed.bits % (asked.bits * count):
         raise Contradiction(
-            f"{layer.name}: {packed.bits} bits are no whole number of {asked.bits}-bit weights for {count} outputs; "
+            f"{layer.name}: {packed.bits} bits are not a multiple of {asked.bits}-bit weights for {count} outputs; "
             f"{ANOTHER}"
         )
     inputs = packed.bits // (asked.bits * count)
-    if transposed:  # the rows of its scales are padded
+    if transposed:  # its scales have padded rows
         groups = min(groups, -(-inputs // asked.group)) if asked.group else 1
     check_groups(layer, inputs, groups, asked.group, asked.bits)
     index = layer.tensors.get("g_idx")
     if index is not None and index.elements not in (0, inputs):
         raise Contradiction(
-            f"{layer.name}: at the {asked.bits} bits that config.json states it has {inputs} weights a row, and a "
+            f"{layer.name}: at the {asked.bits} bits that config.json states it has {inputs} weights per row, but a "
             f"g_idx for {index.elements}; {ANOTHER}"
         )
     if index is None and not asked.group:
@@ -112,4 +112,4 @@ def _fits(expression: str, name: str) -> bool:
     try:
         return re.match(expression, name) is not None
     except re.error as error:
-        raise Contradiction(f"quantization_config: {expression!r} is no regular expression ({error})") from error
+        raise Contradiction(f"quantization_config: {expression!r} is not a regular expression ({error})") from error

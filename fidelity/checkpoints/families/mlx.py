@@ -14,7 +14,7 @@ FLOAT_MODES = {"mxfp4": ("MXFP4", 4, 32), "nvfp4": ("NVFP4", 4, 16), "mxfp8": ("
 
 
 class MlxScheme(Written):
-    """For a layer, or for all; None where it is left to that."""
+    """The settings of a layer, or of all layers; None: those of all layers."""
 
     bits: Literal[2, 3, 4, 5, 6, 8] | None = None
     group_size: int | None = None
@@ -22,7 +22,7 @@ class MlxScheme(Written):
 
 
 class Mlx:
-    """One checkpoint's config: entries that are a record or false are those of single layers."""
+    """One checkpoint's config. Entries that are a mapping or false are those of single layers."""
 
     name = "mlx"
     on_load = False
@@ -54,7 +54,7 @@ class Mlx:
             return None
         asked = self.asked(layer)
         if asked is None:
-            raise Contradiction(f"{layer.name} is quantized, and config.json says false for it")
+            raise Contradiction(f"{layer.name} is quantized, but config.json states false for it")
         if scales is None or len(scales.shape) < 2 or weight.dtype == "U8":
             raise UnknownLayout(f"{layer.name}: {weight.dtype} weights without scales for groups")
         shape = (*matrix(layer, weight)[:-1], dense_row(layer, weight, asked.bits))

@@ -1,4 +1,4 @@
-"""NVIDIA's Model Optimizer: an algorithm for all layers or one for each, in config.json or hf_quant_config.json."""
+"""NVIDIA's Model Optimizer: one algorithm for all layers or one per layer, in config.json or hf_quant_config.json."""
 
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
@@ -35,7 +35,7 @@ ALGORITHMS = {
     "INT8_SQ": Scheme("INT8", 8, activations=PER_TENSOR),
     "W8A8_SQ_PER_CHANNEL": Scheme("INT8", 8, activations=PER_TENSOR),
 }
-"""Model Optimizer's names of what it does to a layer."""
+"""Model Optimizer's names of algorithms."""
 
 
 class OfALayer(Written):
@@ -80,7 +80,7 @@ class ModelOpt:
         return _scheme(self.config)
 
     def _of_a_layer(self, name: str) -> OfALayer | None:
-        """By its name or the module that it is in: fused experts are listed by theirs."""
+        """The entry of a layer by its name or its module's name, which fused experts are listed by."""
         names = [name]
         while "." in names[-1]:
             names.append(names[-1].rpartition(".")[0])
@@ -92,7 +92,7 @@ class ModelOpt:
         if weight is None or weight.dtype not in (*FLOAT8, "U8", "I8"):
             return None
         if layer.name in self.left_out:
-            raise Contradiction(f"{layer.name} is quantized ({weight.dtype}), and the config leaves it out")
+            raise Contradiction(f"{layer.name} is quantized ({weight.dtype}), but the config excludes it")
         asked = self.asked(layer)
         if weight.dtype != "U8":
             stored = read_bytes(layer, asked=asked)
@@ -101,7 +101,7 @@ class ModelOpt:
         else:
             stored = read_float4(layer, asked=asked)
         if asked and stored.scheme.number != asked.number:
-            raise Contradiction(f"{layer.name}: stored as {stored.scheme.label}, and the config states {asked.label}")
+            raise Contradiction(f"{layer.name}: stored as {stored.scheme.label}, but the config states {asked.label}")
         return stored
 
 
@@ -118,7 +118,7 @@ def _scheme(stated: OfALayer) -> Scheme | None:
 
 
 def _packed_integers(layer: Layer, asked: Scheme | None) -> Reading:
-    """Two 4-bit integers a byte, packed along the outputs, as its AWQ writes them."""
+    """Two 4-bit integers per byte, packed along the outputs, as in its AWQ."""
     weight, scale = layer.tensors["weight"], scale_of(layer)
     *experts, half, inputs = matrix(layer, weight)
     if asked is None or asked.number != "INT4" or scale is None or len(scale.shape) < 2:

@@ -1,4 +1,4 @@
-"""gpt-oss: experts in MXFP4, as blocks of 32 weights in 16 bytes with a power of two each; all else as it was."""
+"""gpt-oss: experts in MXFP4, as blocks of 32 weights in 16 bytes with a power-of-two scale; the rest is unquantized."""
 
 from fnmatch import fnmatchcase
 
@@ -41,8 +41,8 @@ class Mxfp4:
             raise UnknownLayout(f"{layer.name}: blocks {blocks.dtype} {list(blocks.shape)} without scales")
         if blocks.shape[:-1] != scales.shape or blocks.shape[-1] != 16:
             raise Contradiction(
-                f"{layer.name}: blocks {list(blocks.shape)} and scales {list(scales.shape)} aren't MXFP4's 16 bytes a "
-                f"scale"
+                f"{layer.name}: blocks {list(blocks.shape)} and scales {list(scales.shape)} are not MXFP4's 16 bytes "
+                f"per scale"
             )
         shape = (*blocks.shape[:-2], blocks.shape[-2] * 32)
         return Reading(SCHEME, shape, frozenset({"blocks", "scales"}))

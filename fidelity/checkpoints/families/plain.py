@@ -23,6 +23,6 @@ class Plain:
             if role in PACKED or (role == "weight" and matrix):
                 raise Contradiction(
                     f"its weights are quantized ({layer.name}.{role}), but its config.json has no "
-                    f"quantization_config; an engine would read them as plain numbers"
+                    f"quantization_config; an engine would read them as unquantized numbers"
                 )
         return None

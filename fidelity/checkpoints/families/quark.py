@@ -1,4 +1,4 @@
-"""AMD's Quark: one scheme for all layers, others by name, and modules to leave out."""
+"""AMD's Quark: one scheme for all layers, others by name, and excluded modules."""
 
 from fnmatch import fnmatchcase
 
@@ -12,11 +12,11 @@ from fidelity.checkpoints.layers import Layer
 from fidelity.checkpoints.schemes import Activations, Scheme
 
 NUMBERS = {"fp8_e4m3": ("FP8", 8), "fp8_e5m2": ("FP8-E5M2", 8), "int8": ("INT8", 8), "fp4": ("MXFP4", 4)}
-"""Its types of weights whose layout is known."""
+"""Quark's types of weights with a known layout."""
 
 
 class Tensors(Written):
-    """How one kind of tensor is quantized."""
+    """The quantization of one kind of tensor."""
 
     dtype: str | None = None
     qscheme: str | None = None
@@ -25,7 +25,7 @@ class Tensors(Written):
 
 
 class QuarkScheme(Written):
-    """A layer's weights and inputs; a list where they are quantized twice."""
+    """The quantization of a layer's weights and inputs; a list if they are quantized twice."""
 
     weight: Tensors | list[Tensors] | None = None
     input_tensors: Tensors | list[Tensors] | None = None
@@ -66,11 +66,11 @@ class Quark:
             return None
         asked = self.asked(layer)
         if asked is None:
-            raise Contradiction(f"{layer.name} is quantized ({weight.dtype}), and config.json leaves it out")
+            raise Contradiction(f"{layer.name} is quantized ({weight.dtype}), but config.json excludes it")
         if weight.dtype == "U8":
             return read_float4(layer, asked=asked)
         if asked.bits != 8:
-            raise Contradiction(f"{layer.name}.weight is {weight.dtype}, and config.json says {asked.label}")
+            raise Contradiction(f"{layer.name}.weight is {weight.dtype}, but config.json states {asked.label}")
         return read_bytes(layer, asked=asked)
 
 

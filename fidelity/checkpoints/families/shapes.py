@@ -1,4 +1,4 @@
-"""Logical shapes of packed weights, from the width of packing, the scales, and shapes that are written down."""
+"""Logical shapes of packed weights, from the packed width, the scales, and stored shapes."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from fidelity.checkpoints.tensors import ITEM_BITS, Tensor
 
 
 def written_shape(tensor: Tensor | None) -> tuple[int, ...] | None:
-    """The content of `weight_shape`; None where it wasn't read or holds nothing but zeros."""
+    """The content of `weight_shape`; None if it wasn't read or is all zeros."""
     numbers = tensor.numbers() if tensor else None
     return tuple(int(n) for n in numbers) if numbers and all(n > 0 for n in numbers) else None
 
@@ -17,26 +17,26 @@ def written_shape(tensor: Tensor | None) -> tuple[int, ...] | None:
 def padded_row(
     layer: Layer, packed: Tensor, bits: int, *, scale: Tensor | None, group: int | None, candidates: Sequence[int]
 ) -> int:
-    """Weights in a row of integers that hold 32 // bits each, the last one perhaps not full (compressed-tensors).
+    """Weights in a row of integers with 32 // bits weights each, the last one possibly incomplete (compressed-tensors).
 
     Args:
-        layer: For its name, and for `weight_shape` if it is there.
+        layer: The layer, for its name and its `weight_shape`, if any.
         packed: The integers, (..., outputs, integers of a row).
-        bits: Of one weight.
+        bits: The bits of a weight.
         scale: The scales, (..., outputs, groups).
         group: Weights of a group; None for a scale per row.
-        candidates: Widths in config.json that a row may have, tried where nothing else tells.
+        candidates: Possible widths of a row by config.json, used if nothing else determines it.
 
     Raises:
-        Contradiction: The scales are for another number of weights than a row holds.
-        UnknownLayout: The last integer may or may not be full, and nothing tells.
+        Contradiction: The scales are for another number of weights per row.
+        UnknownLayout: It is unknown how many weights the last integer has.
     """
     each = 32 // bits
     most = packed.shape[-1] * each
     if shape := written_shape(layer.tensors.get("weight_shape")):
         if not most - each < shape[-1] <= most or shape[-2] != packed.shape[-2]:
             raise Contradiction(
-                f"{layer.name}: at the {bits} bits that config.json states it has {most} weights a row, and "
+                f"{layer.name}: at the {bits} bits that config.json states it has {most} weights per row, but "
                 f"weight_shape states {shape[-1]}; {ANOTHER}"
             )
         most, each = shape[-1], 1
@@ -47,7 +47,7 @@ def padded_row(
         if scaled - group < most <= scaled and (each == 1 or 32 % bits == 0):
             return most
         raise Contradiction(
-            f"{layer.name}: at the {bits} bits that config.json states it has {most} weights a row, and scales for "
+            f"{layer.name}: at the {bits} bits that config.json states it has {most} weights per row, but scales for "
             f"{scaled}; {ANOTHER}"
         )
     if each == 1:
@@ -59,11 +59,11 @@ def padded_row(
         refuse_other_bits(layer, most, bits, candidates)
     if 32 % bits == 0:
         return most
-    raise UnknownLayout(f"{layer.name}: how many weights a row of {packed.shape[-1]} integers holds isn't stated")
+    raise UnknownLayout(f"{layer.name}: the number of weights in a row of {packed.shape[-1]} integers isn't stated")
 
 
 def refuse_other_bits(layer: Layer, columns: int, bits: int, candidates: Sequence[int]) -> None:
-    """Where no scale proves a row's width: refuse one that the model has if the weights are of other bits.
+    """Without scales that confirm a row's width: refuse a width that the model only has with other bits.
 
     Raises:
         Contradiction: Names both widths.
@@ -73,24 +73,24 @@ def refuse_other_bits(layer: Layer, columns: int, bits: int, candidates: Sequenc
     for width in candidates:
         if bits * columns % width == 0 and bits * columns // width in range(2, 9):
             raise Contradiction(
-                f"{layer.name}: at the {bits} bits that config.json states it has {columns} weights a row, and the "
+                f"{layer.name}: at the {bits} bits that config.json states it has {columns} weights per row, but the "
                 f"model's are {width}; {ANOTHER}"
             )
 
 
 def dense_row(layer: Layer, packed: Tensor, bits: int) -> int:
-    """Weights in a row of integers without padding (GPTQ, MLX): they may reach over two integers."""
+    """Weights in a row of integers without padding (GPTQ, MLX), where a weight can span two integers."""
     wide = packed.shape[-1] * ITEM_BITS.get(packed.dtype, 0)
     if wide % bits:
         raise Contradiction(
-            f"{layer.name}: {wide} bits a row are no whole number of the {bits}-bit weights that config.json states; "
+            f"{layer.name}: {wide} bits per row are not a multiple of the {bits}-bit weights that config.json states; "
             f"{ANOTHER}"
         )
     return wide // bits
 
 
 def check_groups(layer: Layer, columns: int, groups: int, group: int | None, bits: int) -> None:
-    """Refuse scales that are for another number of weights.
+    """Refuse scales for another number of weights.
 
     Raises:
         Contradiction: Names both numbers.
@@ -98,16 +98,16 @@ def check_groups(layer: Layer, columns: int, groups: int, group: int | None, bit
     if groups != (math.ceil(columns / group) if group else 1):
         scaled = f"{groups * group}" if group else f"{groups} groups"
         raise Contradiction(
-            f"{layer.name}: at the {bits} bits that config.json states it has {columns} weights a row, and scales for "
-            f"{scaled}; {ANOTHER}"
+            f"{layer.name}: at the {bits} bits that config.json states it has {columns} weights per row, but scales "
+            f"for {scaled}; {ANOTHER}"
         )
 
 
 def matrix(layer: Layer, tensor: Tensor) -> tuple[int, ...]:
-    """The shape of a tensor that must be a matrix, or one for each expert.
+    """The shape of a tensor that must be a matrix, or one matrix per expert.
 
     Raises:
-        UnknownLayout: It is not.
+        UnknownLayout: It is not a matrix.
     """
     if len(tensor.shape) not in (2, 3) or 0 in tensor.shape:
         raise UnknownLayout(f"{layer.name}: {tensor.dtype} {list(tensor.shape)} is no matrix")

@@ -1,4 +1,4 @@
-"""torchao: tensors that its own classes describe, flattened into safetensors with the description in the header."""
+"""torchao: tensors of its own classes, flattened into safetensors, with descriptions in the headers."""
 
 import json
 import math
@@ -18,7 +18,7 @@ HALF_BYTES = ("Int4Tensor", "Int4PlainInt32Tensor", "Int4TilePackedTo4dTensor", 
 
 
 class Attributes(Written):
-    """What torchao notes of a tensor."""
+    """torchao's description of a tensor."""
 
     block_size: int | tuple[int, ...] | None = None
     shape: tuple[int, ...] | None = None
@@ -71,7 +71,7 @@ class TorchAo:
                 raise UnknownLayout(f"{layer.name}: torchao's {note.kind} {list(data.shape)} without its shape")
             shape = (data.shape[0], count // data.shape[0] if data.shape[0] else 0)
         if math.prod(shape) != count:
-            raise Contradiction(f"{layer.name}: {count} weights, and torchao's note states {list(shape)}")
+            raise Contradiction(f"{layer.name}: {count} weights, but torchao's description states {list(shape)}")
         return Reading(_noted_scheme(layer, note, data, shape), shape, used)
 
     def _note(self, name: str) -> Note | None:
@@ -82,12 +82,12 @@ class TorchAo:
             return None
 
     def _without_note(self, layer: Layer, data: Tensor, used: frozenset[str]) -> Reading:
-        """A header without notes, as the Hub's own listing has it: what the config states must fit the bytes."""
+        """A header without descriptions, as in the Hub's metadata: the config must match the bytes."""
         stated = self.stated
         if stated is None or data.dtype not in ("I8", *FLOAT8) or len(data.shape) != 2:
             raise UnknownLayout(f"{layer.name}: torchao's {data.dtype} {list(data.shape)} without a note")
         if stated.number.startswith("INT") is not (data.dtype == "I8"):
-            raise Contradiction(f"{layer.name} is {data.dtype}, and config.json says {stated.label}")
+            raise Contradiction(f"{layer.name} is {data.dtype}, but config.json states {stated.label}")
         return Reading(stated, data.shape, used)
 
 
@@ -103,7 +103,7 @@ def _noted_scheme(layer: Layer, note: Note, data: Tensor, shape: tuple[int, ...]
     elif note.kind == "Float8Tensor":
         number = FLOAT8.get(data.dtype, "")
         if not number:
-            raise Contradiction(f"{layer.name} is {data.dtype}, and torchao's note states Float8Tensor")
+            raise Contradiction(f"{layer.name} is {data.dtype}, but torchao's description states Float8Tensor")
     elif of.target_dtype:
         target = re.search(r"int(\d)", str(of.target_dtype.get("_data")))
         if target is None:
@@ -131,7 +131,7 @@ def _activations(of: Attributes) -> Activations | None:
 
 
 def _stated(quant_type: object, keywords: object) -> Scheme | None:
-    """What the config itself says, for weights that are quantized while loading; None where it isn't known here."""
+    """The config's scheme, for weights that are quantized while loading; None if it is unknown."""
     data: ModelJson = keywords if isinstance(keywords, Mapping) else {}
     name = quant_type if isinstance(quant_type, str) else ""
     if isinstance(quant_type, Mapping):
