@@ -153,7 +153,7 @@ class TestCompare:
             (137, "", 137, "inconclusive"),
         ],
     )
-    def test_the_exit_code_is_kept_for_the_last_step(self, runner, code, report, exit_code, outcome):
+    def test_the_exit_code_is_passed_to_the_last_step(self, runner, code, report, exit_code, outcome):
         runner.environment |= {"FIDELITY_CODE": str(code), "REPORT": report}
         assert runner.step("Compare").returncode == 0  # upload and comment come before the verdict
         assert runner.context["steps.compare.outputs.exit-code"] == str(exit_code)
@@ -238,7 +238,7 @@ class TestComment:
             'select(.body | startswith("<!-- fidelity: nightly -->")) | .id'
         )
 
-    def test_without_a_report_it_says_that_nothing_was_judged(self, runner):
+    def test_without_a_report_the_comment_is_inconclusive(self, runner):
         (runner.folder / "fidelity-report" / "report.md").unlink()
         runner.step("Comment")
         assert "## ❔ fidelity: inconclusive\n\nThere is no report: nothing was judged." in runner.posted

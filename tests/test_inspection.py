@@ -67,7 +67,7 @@ def test_a_machine_without_vllm_has_no_kernels(w4a16, monkeypatch):
     assert inspect(str(w4a16)).picks is None
 
 
-def test_a_vllm_that_can_not_be_asked_says_why(monkeypatch):
+def test_a_vllm_that_can_not_be_asked_gives_the_reason(monkeypatch):
     monkeypatch.setattr(vllm_kernels, "find_spec", lambda name: object())
     monkeypatch.setattr(vllm_kernels.sys, "executable", "false")
     (answer,) = vllm_kernels.pick_kernels([vllm_kernels.Linear("INT", 4, 16, 32, 16, 64)])
@@ -75,7 +75,7 @@ def test_a_vllm_that_can_not_be_asked_says_why(monkeypatch):
 
 
 @pytest.mark.usefixtures("fake_vllm")
-def test_a_run_tells_what_ran(workspace, capsys):
+def test_a_run_shows_what_ran(workspace, capsys):
     workspace.prompts("one", "two")
     config = load_run(workspace.baseline(control="none", engine={"kind": "vllm", "options": {"kv_cache_dtype": "fp8"}}))
     (run,) = generate(config, store=Store(workspace.store), listener=Silent())
@@ -117,15 +117,15 @@ class TestTwoCheckpoints:
     def differing(self, folders, tmp_path, capsys):
         file = tmp_path / "out.json"
         assert main(["inspect", *map(str, folders), "--json", str(file)]) == 0
-        found = json.loads(file.read_text())["differences"]
+        differences = json.loads(file.read_text())["differences"]
         return {
-            one["what"]: (one["baseline"], one["other"], one["inconclusive"]) for one in found
+            one["what"]: (one["baseline"], one["other"], one["inconclusive"]) for one in differences
         }, capsys.readouterr().out
 
     def test_a_copy_that_is_only_quantized(self, folders, tmp_path, capsys):
-        found, shown = self.differing(folders, tmp_path, capsys)
+        differences, shown = self.differing(folders, tmp_path, capsys)
         names = "mlp.down_proj, mlp.gate_proj, mlp.up_proj, self_attn.k_proj, self_attn.o_proj, self_attn.q_proj"
-        assert found == {f"layers: {names}, self_attn.v_proj": ("BF16", "W4A16-INT4 g64", False)}
+        assert differences == {f"layers: {names}, self_attn.v_proj": ("BF16", "W4A16-INT4 g64", False)}
         assert "only the format of the weights differs" in shown
 
     def test_everything_else_that_can_differ_is_named_and_makes_a_fail_inconclusive(self, folders, tmp_path, capsys):
@@ -138,22 +138,22 @@ class TestTwoCheckpoints:
         config = json.loads((quant / "config.json").read_text())
         changed = {"torch_dtype": "float16", "rope_theta": 1e6, "architectures": ["MistralForCausalLM"]}
         (quant / "config.json").write_text(json.dumps({**config, **changed, "transformers_version": "9"}))
-        found, shown = self.differing(folders, tmp_path, capsys)
-        assert found["tokens of its own"] == ("none", "<new>", True)
-        assert found["ids of 2 tokens"] == ("'b' 1, 'c' 2", "'b' 2, 'c' 1", True)
-        assert found["end tokens"] == ("0", "0, 3", True)
-        assert found["chat template, line 1"] == ("{{ '' }}", "{{ 'Be brief.' }}", True)
-        assert found["generation config: temperature"] == ("0.6", "none", True)
-        assert found["generation config: top_k"] == ("none", "20", True)
-        assert found["compute type"] == ("bfloat16", "float16", True)
-        assert found["config: rope_theta"] == ("none", "1000000.0", True)
-        assert found["architecture"] == ("LlamaForCausalLM", "MistralForCausalLM", True)
-        assert not any("transformers_version" in what for what in found)
+        differences, shown = self.differing(folders, tmp_path, capsys)
+        assert differences["tokens of its own"] == ("none", "<new>", True)
+        assert differences["ids of 2 tokens"] == ("'b' 1, 'c' 2", "'b' 2, 'c' 1", True)
+        assert differences["end tokens"] == ("0", "0, 3", True)
+        assert differences["chat template, line 1"] == ("{{ '' }}", "{{ 'Be brief.' }}", True)
+        assert differences["generation config: temperature"] == ("0.6", "none", True)
+        assert differences["generation config: top_k"] == ("none", "20", True)
+        assert differences["compute type"] == ("bfloat16", "float16", True)
+        assert differences["config: rope_theta"] == ("none", "1000000.0", True)
+        assert differences["architecture"] == ("LlamaForCausalLM", "MistralForCausalLM", True)
+        assert not any("transformers_version" in what for what in differences)
         assert "9 of these can't be separated from drift" in " ".join(shown.split())
 
     def test_a_copy_that_is_the_same(self, folders, tmp_path, capsys):
-        found, _ = self.differing((folders[0], folders[0]), tmp_path, capsys)
-        assert found == {
+        differences, _ = self.differing((folders[0], folders[0]), tmp_path, capsys)
+        assert differences == {
             "layers": ("these", "the types and shapes are equal: no layer is quantized differently", False)
         }
 
@@ -161,8 +161,8 @@ class TestTwoCheckpoints:
         base, _ = folders
         deeper = build(Model(experts=2), None, {}, "").write(tmp_path / "experts")
         write_tokenizer(deeper)
-        found, _ = self.differing((base, deeper), tmp_path, capsys)
-        assert ("none", "BF16", True) in found.values()
+        differences, _ = self.differing((base, deeper), tmp_path, capsys)
+        assert ("none", "BF16", True) in differences.values()
 
 
 def write_tokenizer(folder, vocabulary=None, end="a", template="{{ '' }}"):

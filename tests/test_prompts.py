@@ -64,11 +64,11 @@ def test_lone_surrogates_become_the_replacement_character(tmp_path):
 
 
 @given(st.text(min_size=1), st.text(min_size=1))
-def test_the_digest_tells_contents_apart(a, b):
+def test_the_digest_distinguishes_contents(a, b):
     assert (prompts_digest([Prompt("x", a)]) == prompts_digest([Prompt("x", b)])) == (a == b)
 
 
-def test_the_digest_tells_a_text_from_a_chat():
+def test_the_digest_distinguishes_a_text_from_a_chat():
     assert prompts_digest([Prompt("x", "a")]) != prompts_digest([Prompt("x", (Message("user", "a"),))])
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from fidelity.store.store import Store
 
 
+WIDE = 10_000
+"""Columns of a terminal that wraps nothing."""
 REPORTS = {
     "json": "the numbers, unrounded, as JSON",
     "markdown": "a report that fits in a pull-request comment",
@@ -32,6 +34,8 @@ def add_reports(command: argparse.ArgumentParser) -> None:
     """`--json`, `--markdown`, `--junit`, `--html`."""
     for option, what in REPORTS.items():
         command.add_argument(f"--{option}", type=Path, metavar="FILE", help=f"write {what}")
+    command.add_argument("--full", action="store_true", help="print all columns, in groups, and the price of each run")
+    command.add_argument("--wide", action="store_true", help="print tables as wide as they are, whatever the terminal")
     command.add_argument(
         "--published", action="store_true", help="also print published results on drift, size and speed"
     )
@@ -63,9 +67,9 @@ def report_all(result: "ComparisonSet", gate: "Gate | None", store: "Store", cho
     from fidelity.gate import exit_code
 
     verdicts = results.verdicts(result, gate) if gate else {}
-    console = open_console()
+    console = open_console(width=WIDE) if chosen.wide else open_console()
     with report.without_commands(console, environment=os.environ):
-        report.print_table(result, console, verdicts)
+        report.print_comparison(result, console, verdicts, full=chosen.full)
         if chosen.published:
             report.print_published(result, console)
     errors = _write_all(result, verdicts, gate, store, chosen)

@@ -14,7 +14,7 @@ def echo(text: object, *, to: TextIO | None = None, end: str = "\n") -> None:
     print(inert(str(text)), end=end, file=to or sys.stdout, flush=True)
 
 
-def open_console(**settings: bool) -> "Console":
+def open_console(**settings: int) -> "Console":
     """A console of rich: its own colors stay, and characters that nobody sees become signs."""
     from rich.console import Console, RenderHook
 

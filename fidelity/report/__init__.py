@@ -21,7 +21,7 @@ from fidelity.report.junit import as_junit
 from fidelity.report.markdown import as_markdown
 from fidelity.report.price import PriceTable, in_unit, price_table, profile_lines, times
 from fidelity.report.published import Published, published
-from fidelity.report.terminal import print_history, print_published, print_table
+from fidelity.report.terminal import print_comparison, print_history, print_published
 from fidelity.report.trends import PAST
 
 __all__ = [
@@ -50,9 +50,9 @@ __all__ = [
     "mislabeled",
     "notes",
     "price_table",
+    "print_comparison",
     "print_history",
     "print_published",
-    "print_table",
     "profile_lines",
     "published",
     "shown_in_table",

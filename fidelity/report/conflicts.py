@@ -17,9 +17,9 @@ IN_WORDS = {
 
 def conflict_headlines(result: ComparisonSet) -> list[str]:
     """A sentence for each candidate with scored conflicts: how many answers have one, by kind, and the floor."""
-    floor = [f"{k} of {n}" for k, n in map(_counts, result.controls) if n]
+    floor = [f"{k} of {n}" for k, n in map(conflict_counts, result.controls) if n]
     beside = f" (the floor: {', '.join(floor)})" if floor else ""
-    return [f"{one.run.name}: {_counted(one)}{beside}" for one in result.candidates if _counts(one)[1]]
+    return [f"{one.run.name}: {counted_conflicts(one)}{beside}" for one in result.candidates if conflict_counts(one)[1]]
 
 
 def conflicts_of(pair: Pair) -> tuple[Conflict, ...]:
@@ -34,15 +34,16 @@ def conflict_in_words(conflict: Conflict, pair: Pair) -> str:
     return f"{conflict.kind}: {before or 'added'} / {after or 'dropped'}"
 
 
-def _counts(scores: Scores) -> tuple[int, int]:
+def conflict_counts(scores: Scores) -> tuple[int, int]:
     """How many answers conflict, of those that could be compared."""
     anything = scores.columns.get("conflict_any")
     values = [value for value in anything.column.values if value is not None] if anything else []
     return sum(value > 0 for value in values), len(values)
 
 
-def _counted(scores: Scores) -> str:
-    k, n = _counts(scores)
+def counted_conflicts(scores: Scores) -> str:
+    """`5 of 100 answers conflict: 3 numbers, 2 negations`."""
+    k, n = conflict_counts(scores)
     left = len(scores.prompt_ids) - n
     kinds = f": {', '.join(_by_kind(scores))}" if k else ""
     return f"{k} of {n} answers conflict{kinds}{f'; {left} could not be compared' if left else ''}"

@@ -17,6 +17,9 @@ from fidelity.store.runs import Run
 NOT_QUALITY = (
     "Drift is displacement, not quality: a copy that drifts gives a different answer, not necessarily a worse one."
 )
+MOST_NAMES = 4
+"""Columns that a sentence lists."""
+UNKNOWN_FORMAT = "format unknown"
 HIDDEN = "_coverage"
 """Suffix of the columns that are not in the table. A note names them if they are below 100 %."""
 
@@ -58,24 +61,32 @@ def shown_in_table(name: str) -> bool:
 
 
 def notes(result: ComparisonSet, verdicts: Mapping[str, gate.Verdict] = NO_GATE) -> list[str]:
-    """The notes for all formats, to which each adds NOT_QUALITY."""
+    """What has to be known next to the numbers, whatever the format; NOT_QUALITY comes on top of it."""
+    texts = warnings(result, verdicts)
+    for scores in (*result.controls, *result.candidates):
+        for name, summary in summaries_of(result, scores).items():
+            if name.endswith(HIDDEN) and summary.value is not None and summary.value < 1:
+                texts.append(f"{scores.run.name}: {name.removesuffix(HIDDEN)} read {summary.value:.1%} of the texts")
+    return [*texts, *_divergences(result), *_scored_on_some(result)]
+
+
+def warnings(result: ComparisonSet, verdicts: Mapping[str, gate.Verdict] = NO_GATE) -> list[str]:
+    """What limits the numbers: no floor, failures, answers left out or counted as worst, other causes than the weights.
+
+    Part of `notes`.
+    """
     texts = []
     if not result.controls:
         texts.append("No floor: no control was run, so these numbers may only show the baseline's own noise.")
     for scores in (*result.controls, *result.candidates):
         texts += _stopped(scores.run)
         texts += [f"{scores.run.name}: {note}" for note in scores.run.manifest.engine.notes]
-        for name, summary in summaries_of(result, scores).items():
-            if name.endswith(HIDDEN) and summary.value is not None and summary.value < 1:
-                texts.append(f"{scores.run.name}: {name.removesuffix(HIDDEN)} read {summary.value:.1%} of the texts")
         reasons = list(scores.failures.items())
         texts += [f"{scores.run.name}: prompt {prompt} failed: {why}" for prompt, why in reasons[:3]]
         texts += [f"{scores.run.name}: {len(reasons) - 3} more prompts failed"] if len(reasons) > 3 else []
-    texts += _divergences(result)
     texts += _spelling_only(result)
     texts += _unscored(result)
     texts += _counted_as_worst(result)
-    texts += _scored_on_some(result)
     texts += differences(result, verdicts)
     texts += [f"The label is wrong: {why}" for why in mislabeled(result)]
     texts += [f"{name}: not compared: {why}" for name, why in result.not_compared.items()]
@@ -85,8 +96,8 @@ def notes(result: ComparisonSet, verdicts: Mapping[str, gate.Verdict] = NO_GATE)
 def _divergences(result: ComparisonSet) -> list[str]:
     """How much of each candidate's drift starts at near ties, where rounding decides, and the same for the floor."""
     floor = [words for control in result.controls if (words := _divergence_of(control))]
-    beside = f" (the floor: {'; '.join(floor)})" if floor else ""
-    return [f"{one.run.name}: {words}{beside}" for one in result.candidates if (words := _divergence_of(one))]
+    floor_words = f" (the floor: {'; '.join(floor)})" if floor else ""
+    return [f"{one.run.name}: {words}{floor_words}" for one in result.candidates if (words := _divergence_of(one))]
 
 
 def _divergence_of(scores: Scores) -> str | None:
@@ -136,9 +147,8 @@ def _counted_as_worst(result: ComparisonSet) -> list[str]:
                 by_number.setdefault(summary.n_worst, []).append(name)
         for number, names in by_number.items():
             answers = f"{number} of {len(candidate.prompt_ids)} answers"
-            sentences.append(
-                f"{candidate.run.name}: {answers} could not be scored and count as worst: {', '.join(names)}"
-            )
+            listed = ", ".join(names) if len(names) <= MOST_NAMES else f"{names[0]} and {len(names) - 1} more columns"
+            sentences.append(f"{candidate.run.name}: {answers} could not be scored and count as worst: {listed}")
     return sentences
 
 
@@ -178,7 +188,7 @@ def format_of(run: Run) -> str:
     label, real = run.manifest.label, gate.real_format(run.manifest)
     if label and real and real != label and run.manifest.engine.ran_as != label:
         return f"{label} (label), {real}"
-    return str(label or real or "format unknown")
+    return str(label or real or UNKNOWN_FORMAT)
 
 
 def size_of(run: Run) -> str:

@@ -1,8 +1,8 @@
-"""The tables in the terminal."""
+"""A comparison in the terminal: the answer, the verdicts, and on request every column."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -12,83 +12,130 @@ from fidelity.floor import Summary
 from fidelity.gate import Verdict
 from fidelity.price.pareto import drift_and_price
 from fidelity.report import trends
-from fidelity.report.conflicts import conflict_headlines
+from fidelity.report.answer import HEADINGS, AnswerTable, answer
+from fidelity.report.column_groups import by_group
 from fidelity.report.content import (
     NOT_QUALITY,
-    describe_run,
     floor_of,
-    format_of,
     mean_chance_level,
     notes,
     pooled_columns,
     shown_in_table,
-    size_of,
     summaries_of,
+    warnings,
 )
 from fidelity.report.price import PriceTable, price_table, published_table
 from fidelity.report.trends import trend
-from fidelity.report.verdicts import NO_GATE
-from fidelity.store.runs import Run
+from fidelity.report.verdicts import NO_GATE, URGENCY
 
+ANSWER_LINES = 12
+"""How long the answer may be: what a terminal shows without scrolling."""
+COLORS = {"PASS": "green", "FAIL": "bold red", "INCONCLUSIVE": "yellow"}
 READING = (
-    "Second line of a cell: excess over the floor, mean over prompts; positive is worse.",
-    "Chance level: the mean similarity between answers to different prompts.",
+    "A cell: the value, and its mean excess over the floor; positive is worse.",
+    "Chance level: the candidates' answers against the baseline's answers to other prompts.",
 )
-STRANGERS = "chance level"
+FLOOR, OWN_FLOOR, CHANCE_LEVEL = "(the floor)", "(its own floor)", "chance level"
+MORE = (
+    "--full shows every column, --html FILE every pair; fidelity show prints the worst pairs, fidelity dashboard opens "
+    "all of it."
+)
 
 
-def print_table(result: ComparisonSet, console: Console, verdicts: Mapping[str, Verdict] = NO_GATE) -> None:
-    """Print how many answers conflict, the table, the verdicts, and the notes."""
-    for headline in conflict_headlines(result):
-        console.print(Text(headline, style="bold"))
-    _print_numbers(result, console)
-    price = _print_price(result, console)
-    for verdict in verdicts.values():
-        _print_verdict(verdict, console)
-    for note in (*(READING if result.controls else READING[1:]), *price, *notes(result, verdicts), NOT_QUALITY):
+def print_comparison(
+    result: ComparisonSet, console: Console, verdicts: Mapping[str, Verdict] = NO_GATE, *, full: bool = False
+) -> None:
+    """The answer first, then why a gate did not pass it, then what limits it; `full` adds all columns and the price."""
+    _print_answer(answer(result, verdicts), console)
+    for verdict in sorted(verdicts.values(), key=lambda verdict: URGENCY.index(verdict.outcome)):
+        _print_verdict(verdict, console, full=full)
+    price: tuple[str, ...] = ()
+    if full:
+        _print_columns(result, console)
+        price = _print_price(result, console)
+    console.print()
+    reading = (READING if result.controls else READING[1:]) if full else ()
+    about = notes(result, verdicts) if full else warnings(result, verdicts)
+    for note in (*reading, *price, *about, NOT_QUALITY, *(() if full else (MORE,))):
         console.print(Text(note))
 
 
-def _print_numbers(result: ComparisonSet, console: Console) -> None:
-    """The control's row (the floor), then a row per candidate, with the excess below each value."""
+def _print_answer(given: AnswerTable, console: Console) -> None:
+    """The baseline, a row for each run, and before them as many sentences as there is room for; the others follow."""
+    shown = [place for place in range(len(HEADINGS)) if any(row.cells[place] for row in given.rows)]
+    table = Table(box=None, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("")
+    for place in shown:
+        table.add_column(HEADINGS[place].replace(" ", "\n"), justify="right")
+    if judged := any(row.verdict for row in given.rows):
+        table.add_column("verdict")
+    for row in given.rows:
+        verdict = [Text(row.verdict, style=COLORS.get(row.verdict, ""))] if judged else []
+        style = "dim" if row.is_control else ""
+        table.add_row(Text(row.name, style=style), *(Text(row.cells[place], style=style) for place in shown), *verdict)
+    baseline = Text(given.baseline)
+    room = ANSWER_LINES - _height(table, console) - _height(baseline, console) - len(given.notes)
+    console.print(baseline)
+    left = []
+    for forms in given.sentences:
+        texts = [Text(text, style="bold") for text in forms if text]
+        fitting = next((text for text in texts if _height(text, console) <= room), None)
+        if fitting is None:
+            left.append(texts[0])
+        else:
+            console.print(fitting)
+            room -= _height(fitting, console)
+    console.print(table)
+    for note in given.notes:
+        console.print(Text(note))
+    if left:
+        console.print()
+    for sentence in left:
+        console.print(sentence)
+
+
+def _height(shown: RenderableType, console: Console) -> int:
+    return len(console.render_lines(shown, pad=False))
+
+
+def _print_columns(result: ComparisonSet, console: Console) -> None:
+    """A table for each group of columns: the controls' row is the floor, then a row for each candidate."""
     floor = floor_of(result)
-    rows = [(f"{_names(result.controls)}\n(the floor)", result.controls, floor)] if result.controls else []
+    rows = [(f"{_names(result.controls)} {FLOOR}", floor)] if result.controls else []
     for candidate in result.candidates:
-        rows.append((_title(candidate.run), (candidate,), summaries_of(result, candidate)))
+        rows.append((candidate.run.name, summaries_of(result, candidate)))
         if own := pooled_columns(candidate.own_controls):
-            rows.append((f"{_names(candidate.own_controls)}\n(its own floor)", candidate.own_controls, own))
-    columns = dict.fromkeys(name for _, _, summaries in rows for name in summaries if shown_in_table(name))
-    values = {name: {s[name].value if name in s else None for _, _, s in rows} for name in columns}
-    names = [name for name, of_column in values.items() if len(of_column) > 1]
-    counts = result.baseline.manifest.counts
-    failed = f", {counts.failures} failed" if counts.failures else ""
-    about = f"{describe_run(result.baseline)}, {counts.prompts} prompts{failed}"
-    console.print(Text(f"Baseline {result.baseline.name}: {about}"))
-    first = max(_width(title) for title in (STRANGERS, *(title for title, _, _ in rows)))
-    widths = {name: max(_width(_heading(name)), 6) for name in names}
-    blocks = _blocks(widths, console.width - first, taken=14) or [[]]  # "n" and "failed" always come first
-    for number, block in enumerate(blocks):
-        table = Table(show_edge=False, pad_edge=False)
-        table.add_column("run", no_wrap=True)
-        for name in (*(("n", "failed") if number == 0 else ()), *block):
-            table.add_column(_heading(name), justify="right")
-        for title, scores, summaries in rows:
-            sums = (str(sum(len(s.prompt_ids) for s in scores)), str(sum(len(s.failed_prompts) for s in scores)))
-            table.add_section()
-            table.add_row(
-                Text(title if number == 0 else title.partition("\n")[0]),
-                *(sums if number == 0 else ()),
-                *(_cell(summaries.get(n)) for n in block),
-            )
-        if block:
-            table.add_section()
-            lows = [mean_chance_level(result, name) for name in block]
-            cells = ["" if low is None else f"{low:.3f}" for low in lows]
-            table.add_row(STRANGERS, *(("", "") if number == 0 else ()), *cells)
-        console.print(table)
+            rows.append((f"{_names(candidate.own_controls)} {OWN_FLOOR}", own))
+    columns = dict.fromkeys(name for _, summaries in rows for name in summaries if shown_in_table(name))
+    values = {name: {s[name].value if name in s else None for _, s in rows} for name in columns}
+    for group, names in by_group(result, [name for name, of_column in values.items() if len(of_column) > 1]).items():
+        chance = {name: mean_chance_level(result, name) for name in names}
+        cells = {name: [_cell(summaries.get(name)) for _, summaries in rows] for name in names}
+        for name in names:
+            level = chance[name]
+            cells[name].append("" if level is None else f"{level:.3f}")
+        titles = [*(title for title, _ in rows), CHANCE_LEVEL]
+        if not any(cells[name][-1] for name in names):
+            titles.pop()
+        console.print()
+        _print_block(group, titles, cells, console)
     for value in dict.fromkeys(next(iter(of_column)) for of_column in values.values() if len(of_column) == 1):
         same = ", ".join(name for name, of_column in values.items() if of_column == {value})
         console.print(Text(f"{'Nothing to score' if value is None else f'{value:.3g}'} in every run: {same}"))
+
+
+def _print_block(title: str, names: Sequence[str], cells: Mapping[str, Sequence[str]], console: Console) -> None:
+    """One table, cut into as many below each other as the width takes."""
+    widths = {heading: max(map(_width, (_heading(heading), *column))) for heading, column in cells.items()}
+    first = max(map(_width, (title, *names)))
+    for block in _blocks(widths, console.width - first):
+        table = Table(box=None, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0))
+        table.add_column(Text(title, style="bold"), no_wrap=True)
+        for heading in block:
+            table.add_column(Text(_heading(heading)), justify="right")
+        for place, name in enumerate(names):
+            table.add_row(*map(Text, (name, *(cells[heading][place] for heading in block))))
+        console.print(table)
 
 
 def print_published(result: ComparisonSet, console: Console) -> None:
@@ -109,22 +156,12 @@ def _print_price(result: ComparisonSet, console: Console) -> tuple[str, ...]:
 
 
 def _print_prices(prices: PriceTable, title: str, console: Console) -> None:
-    names = ["\n".join([row.name, *(["(dominated)"] if row.dominated_by else [])]) for row in prices.rows]
-    columns = {heading.replace(" ", "\n"): cells for heading, cells in _columns(prices)}
+    names = [f"{row.name}{' (dominated)' if row.dominated_by else ''}" for row in prices.rows]
+    columns = {heading: [cell.replace("\n", " ") for cell in cells] for heading, cells in _columns(prices)}
     if prices.column:
-        columns = {f"{_heading(prices.column)}\nexcess": [row.drift for row in prices.rows], **columns}
-    widths = {heading: max(map(_width, (heading, *cells))) for heading, cells in columns.items()}
-    first = max(map(_width, (title, *names)))
-    for number, block in enumerate(_blocks(widths, console.width - first)):
-        table = Table(show_edge=False, pad_edge=False)
-        table.add_column(title if number == 0 else "", no_wrap=True)
-        for heading in block:
-            table.add_column(heading, justify="right")
-        for place, name in enumerate(names):
-            table.add_section()
-            shown = name if number == 0 else name.partition("\n")[0]
-            table.add_row(*map(Text, (shown, *(columns[heading][place] for heading in block))))
-        console.print(Text(""), table)
+        columns = {f"{prices.column} excess": [row.drift for row in prices.rows], **columns}
+    console.print()
+    _print_block(title, names, columns, console)
 
 
 def _columns(prices: PriceTable) -> Iterator[tuple[str, list[str]]]:
@@ -132,14 +169,17 @@ def _columns(prices: PriceTable) -> Iterator[tuple[str, list[str]]]:
         yield heading, [row.cells[place] for row in prices.rows]
 
 
-def _print_verdict(verdict: Verdict, console: Console) -> None:
-    """Print the verdict, then a row for each line with its reason."""
-    console.print(Text(f"\n{verdict.candidate}: {verdict.outcome.upper()}. {verdict.reason}", style="bold"))
+def _print_verdict(verdict: Verdict, console: Console, *, full: bool) -> None:
+    """The whole, then a row with its reason for each line that did not pass; `full` shows those that did, too."""
+    console.print()
+    console.print(Text(f"{verdict.candidate}: {verdict.outcome.upper()}. {verdict.reason}", style="bold"))
     table = Table(show_edge=False, pad_edge=False, show_header=False, box=None, padding=(0, 2, 0, 0))
     for line in verdict.lines:
-        outcome = line.outcome if line.decides else f"{line.outcome} (only warns)"
-        table.add_row(Text(outcome), Text(line.title), Text(line.reason))
-    console.print(table)
+        if full or line.outcome != "pass":
+            outcome = line.outcome if line.decides else f"{line.outcome} (only warns)"
+            table.add_row(Text(outcome), Text(line.title), Text(line.reason))
+    if table.row_count:
+        console.print(table)
 
 
 def print_history(entries: Sequence[HistoryEntry], console: Console) -> None:
@@ -162,33 +202,29 @@ def _names(controls: Sequence[Scores]) -> str:
     return ", ".join(control.run.name for control in controls)
 
 
-def _title(run: Run) -> str:
-    return "\n".join(filter(None, [run.name, *format_of(run).split(", "), size_of(run)]))
-
-
 def _cell(summary: Summary | None) -> str:
     if summary is None or summary.value is None:
         return "-"
     value = f"{summary.value:.0f}" if summary.kind == "median" else f"{summary.value:.3f}"
-    return value if summary.excess is None else f"{value}\n{summary.excess:+.3f}"
+    return value if summary.excess is None else f"{value} {summary.excess:+.3f}"
 
 
 def _heading(name: str) -> str:
-    return name.replace("_", "\n")
+    return name.replace("_", "\n").replace(" ", "\n")
 
 
 def _width(text: str) -> int:
     return max(len(line) for line in text.split("\n"))
 
 
-def _blocks(widths: Mapping[str, int], width: int, *, taken: int = 0) -> list[list[str]]:
-    """Split the columns into as many tables as the width requires; `taken` is already used in the first one."""
+def _blocks(widths: Mapping[str, int], width: int) -> list[list[str]]:
+    """The columns in as many tables as the width takes."""
     blocks: list[list[str]] = []
     room = 0
     for name, wide in widths.items():
-        if room < wide + 3:
-            room = width - (0 if blocks else taken)
+        if room < wide + 2:
+            room = width - 2
             blocks.append([])
         blocks[-1].append(name)
-        room -= wide + 3
+        room -= wide + 2
     return blocks

@@ -87,7 +87,7 @@ class TestKVCache:
         config = {"n_layer": 12, "n_head": 12, "n_embd": 768, "torch_dtype": "float32"}  # GPT-2
         assert kv_cache(config).bytes_per_token == 12 * 12 * 64 * 2 * 4
 
-    def test_a_multimodal_model_is_counted_by_its_text_part(self):
+    def test_a_multimodal_model_is_counted_by_its_text_model(self):
         assert kv_cache({"text_config": SMOLLM, "num_hidden_layers": 99}).bytes_per_token == 23_040
 
     def test_sliding_windows_as_they_are_listed(self):
@@ -163,7 +163,7 @@ def test_a_hub_id_is_known_by_its_metadata_alone(w4a16, monkeypatch):
     assert inspect("org/not-in-the-cache", ask_vllm=False).anatomy == dissect(w4a16)
 
 
-def test_a_hub_that_can_not_be_reached_says_so(monkeypatch):
+def test_a_hub_that_can_not_be_reached_is_an_error(monkeypatch):
     huggingface_hub = pytest.importorskip("huggingface_hub")
     monkeypatch.setattr(huggingface_hub.HfApi, "get_safetensors_metadata", unreachable)
     with pytest.raises(

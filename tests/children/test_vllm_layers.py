@@ -128,7 +128,7 @@ def test_gguf_has_its_own_types():
     assert ran(fused, whole) == [("Q4_1+Q6_K", None, True, 1), ("F32", None, False, 1)]
 
 
-def test_the_attention_backend_says_its_name():
+def test_the_attention_backend_is_recorded_by_name():
     backend = SimpleNamespace(get_name=lambda: "FLASH_ATTN")
     assert attention_backend(model(named("RMSNorm"), named("Attention", attn_backend=backend))) == "FLASH_ATTN"
     assert attention_backend(model(named("RMSNorm"))) is None

@@ -52,7 +52,7 @@ class TestCompare:
         assert "W4A16-INT4 g64" in out
 
     def test_the_table_and_the_json_say_the_same(self, fidelity, two, workspace):
-        code, out, _ = fidelity("compare", *two, "--json", "out.json")
+        code, out, _ = fidelity("compare", *two, "--json", "out.json", "--full")
         assert code == 0
         (comparison,) = json.loads((workspace.folder / "out.json").read_text())["comparisons"]
         # a: "one two" against "one six" shares 1 word of 2 and 2: F1 0.5. b: against nothing, 0. Mean 0.25.
@@ -104,16 +104,21 @@ class TestCompare:
         assert (workspace.folder / "summary.md").read_text().startswith("## fidelity")
 
     def test_metric_chooses(self, fidelity, two):
-        code, out, _ = fidelity("compare", *two, "--metric", "identical")
+        code, out, _ = fidelity("compare", *two, "--metric", "identical", "--full")
         assert code == 0
         assert "identical" in out
         assert "rouge" not in out
 
     def test_a_narrow_terminal_gets_several_tables(self, fidelity, two, monkeypatch):
         monkeypatch.setenv("COLUMNS", "60")
-        _, out, _ = fidelity("compare", *two)
+        _, out, _ = fidelity("compare", *two, "--full")
         assert max(len(line) for line in out.splitlines()) <= 60
-        assert len([line for line in out.splitlines() if line.startswith("run ")]) == 2
+        assert len([line for line in out.splitlines() if line.startswith("words ")]) == 3
+
+    def test_a_wide_table_is_one_whatever_the_terminal(self, fidelity, two, monkeypatch):
+        monkeypatch.setenv("COLUMNS", "60")
+        _, out, _ = fidelity("compare", *two, "--full", "--wide")
+        assert len([line for line in out.splitlines() if line.startswith("words ")]) == 1
 
     def test_hostile_text_reaches_no_terminal(self, fidelity, workspace):
         base = workspace.recorded("base", [{"id": "[red]a\x1b[31m", "text": "x"}], metrics=["identical"])

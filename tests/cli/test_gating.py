@@ -59,7 +59,7 @@ def verdict_of(workspace, number=0):
 
 class TestCompare:
     def test_pass_is_0(self, fidelity, workspace, base, good, gate):
-        code, out, _ = fidelity("compare", base, good, "--gate", gate, "--json", "out.json")
+        code, out, _ = fidelity("compare", base, good, "--gate", gate, "--json", "out.json", "--full")
         assert code == 0
         assert "good: PASS. Every line passes, each at 95 %." in out
         # 2 of 100 differ, 1 of the control's: 0.99 - (0.98 + 0.97) / 2.
@@ -235,7 +235,7 @@ class TestOwnControl:
         return write("wobbly", changed={1, 2}, control={"path": "wobbly-again.jsonl"})
 
     def test_it_is_compared_with_the_candidate(self, fidelity, workspace, base, wobbly, gate):
-        code, out, _ = fidelity("compare", base, wobbly, "--gate", gate, "--json", "out.json")
+        code, out, _ = fidelity("compare", base, wobbly, "--gate", gate, "--json", "out.json", "--full")
         assert code == 0
         assert "wobbly-again" in out
         assert "(its own floor)" in out
@@ -246,7 +246,7 @@ class TestOwnControl:
 
     def test_it_comes_back_from_the_store(self, fidelity, workspace, base, wobbly, gate):
         fidelity("compare", base, wobbly)
-        _, out, _ = fidelity("gate", "check", comparison(workspace, "wobbly"), "--gate", gate)
+        _, out, _ = fidelity("gate", "check", comparison(workspace, "wobbly"), "--gate", gate, "--full")
         assert "(its own floor)" in out
 
     def test_a_candidate_has_none_unless_its_yaml_asks_for_it(self, fidelity, workspace, base, good):

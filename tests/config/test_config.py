@@ -86,7 +86,7 @@ class TestCandidate:
         with pytest.raises(ConfigError, match=f"quant: its '{line.partition(':')[0]}' differs"):
             candidate_of(baseline, candidate)
 
-    def test_may_repeat_what_the_baseline_says(self, workspace):
+    def test_may_repeat_the_keys_of_the_baseline(self, workspace):
         baseline = load_run(workspace.file("base.yaml", BASE + "sampling: {max_tokens: 7}"))
         candidate = load_run(workspace.file("quant.yaml", BASE.replace("base", "quant") + "sampling: {max_tokens: 7}"))
         assert candidate_of(baseline, candidate).sampling == Sampling(max_tokens=7)

@@ -20,7 +20,7 @@ def test_the_comparison_shows_every_measure(opened, token_scored):
     assert "requests/s" in page_text(app)
 
 
-def test_without_measurements_there_is_no_bargain(opened, recorded):
+def test_without_measurements_there_is_no_price(opened, recorded):
     assert "Price and drift" not in [heading.value for heading in opened(recorded).subheader]
 
 

@@ -28,7 +28,7 @@ def test_the_panel_has_the_numbers_of_the_command(opened, token_scored):
     assert f"'share': {diverged.curve()[-1][1]}" in charted(app)
 
 
-def test_floor_and_candidate_are_told_apart(token_scored):
+def test_floor_and_candidate_are_distinguished(token_scored):
     numbers = token_numbers(comparison(token_scored, "int8"))
     result = load_comparison(comparison(token_scored, "int8"))
     assert [side.name for side in numbers.sides] == ["floor", "candidate"]
@@ -41,7 +41,7 @@ def test_the_pair_shows_every_token_with_its_alternatives(opened, token_scored):
     assert re.search(r"baseline -?\d+\.\d\d(, rank \d+)?: “.+” \d+\.\d%", shown)
 
 
-def test_without_forcing_the_page_says_why_and_shows_the_rest(opened, recorded):
+def test_without_token_scores_the_page_gives_the_reason_and_shows_the_rest(opened, recorded):
     app = opened(recorded, "pairs", view="Tokens")
     assert "did not score the tokens of" in page_text(app)
     assert "Log-probabilities while generating" in page_text(app)

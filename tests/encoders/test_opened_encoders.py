@@ -152,8 +152,8 @@ def test_inferences_are_the_classifier_s_probabilities(bert, encoder):
     model = AutoModelForSequenceClassification.from_pretrained(bert.path).eval()
     tokenizer = AutoTokenizer.from_pretrained(bert.path)
     pairs = [("the cat sat", "a cat ran"), ("a dog", "the dog is not on the mat"), ("the cat sat", "a cat ran")]
-    found = encoder.infer(pairs)
-    for (premise, hypothesis), inference in zip(pairs, found, strict=True):
+    inferences = encoder.infer(pairs)
+    for (premise, hypothesis), inference in zip(pairs, inferences, strict=True):
         with torch.no_grad():
             logits = model(**tokenizer(premise, hypothesis, return_tensors="pt")).logits[0]
         labels = [label.lower() for label in model.config.id2label.values()]

@@ -79,7 +79,7 @@ def test_an_answer_doesn_t_depend_on_what_was_asked_before(engine):
 
 
 @pytest.mark.vllm
-def test_forcing_agrees_with_generating(engine):
+def test_teacher_forcing_agrees_with_generating(engine):
     """Each token was the most likely when it was chosen, so scored again it has rank 1 and about the same logprob.
 
     The prompt is longer than the 127 tokens that one call takes, so it is passed in several calls.

@@ -100,7 +100,7 @@ class TestKeys:
 
 
 class TestIdentity:
-    def test_a_finished_run_is_found_while_its_server_is_away(self, run):
+    def test_a_finished_run_is_used_while_its_server_is_away(self, run):
         with FakeServer(lambda _: text_reply()) as server:
             finished = run(server)
         assert run(server).path == finished.path

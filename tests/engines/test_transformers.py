@@ -47,7 +47,7 @@ def fp32(tmp_path_factory):
 class TestFp32:
     pytestmark = real
 
-    def test_token_for_token_what_vllm_says(self, fp32, tmp_path):
+    def test_agrees_with_vllm_token_for_token(self, fp32, tmp_path):
         vllm = config(tmp_path, kind="vllm", dtype="float32", options={"enforce_eager": True})
         vllm = vllm.model_copy(update={"batching": Drained(drained=128)})  # which gives log-probabilities
         (run,) = generate(vllm, store=Store(tmp_path / "store"), listener=Silent(), limit=12)
@@ -76,7 +76,7 @@ class TestFp32:
         other = how.model_copy(update={"seed": 6})
         assert first != [o.token_ids for o in fp32.generate(prompts, other)]
 
-    def test_forcing_agrees_with_generating(self, fp32):
+    def test_teacher_forcing_agrees_with_generating(self, fp32):
         assert isinstance(fp32, TokenScoringEngine)
         prompts = load_prompts(STARTER, limit=3)
         generations = list(fp32.generate(prompts, Sampling(max_tokens=12)))
@@ -123,7 +123,7 @@ class TestFp32:
         until = plain.token_ids.index(30) + 1
         assert (ended.token_ids, ended.finish_reason) == (plain.token_ids[:until], "stop")
 
-    def test_it_says_that_it_is_slower(self, fp32):
+    def test_a_note_mentions_that_it_is_slower(self, fp32):
         assert any("slower" in note for note in fp32.info.notes)
         assert (fp32.info.ran_as, fp32.info.quantized_layers, fp32.info.unquantized_layers) == ("FP32", 0, 210)
 

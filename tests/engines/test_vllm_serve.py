@@ -28,7 +28,7 @@ def run(workspace, **engine):
 
 @pytest.mark.usefixtures("fake_vllm")
 class TestLifetime:
-    def test_it_is_started_with_what_the_run_says_and_nothing_is_left_of_it(self, workspace, groups):
+    def test_it_is_started_with_the_settings_of_the_run_and_leaves_nothing(self, workspace, groups):
         workspace.prompts("one", "two")
         finished = run(workspace, options={"enforce_eager": True})
         flags = "--no-enable-prefix-caching --enforce-eager"
@@ -40,7 +40,7 @@ class TestLifetime:
         assert engine.device
         assert finished.manifest.checkpoint.format == "BF16"
 
-    def test_one_that_cannot_start_says_why(self, workspace, groups):
+    def test_one_that_cannot_start_gives_the_reason(self, workspace, groups):
         workspace.prompts("one")
         with pytest.raises(EngineError, match=r"(?s)vllm serve ended with exit code 1.*no kernel for mxfp4"):
             run(workspace, options={"quantization": "mxfp4"})
@@ -110,7 +110,7 @@ class TestCommand:
         assert not any("seed" in word for word in words)
 
     @pytest.mark.parametrize("option", ["port", "api_key", "enforce_eeger"])
-    def test_what_is_ours_to_set_or_nobodys_is_refused(self, workspace, option):
+    def test_options_that_fidelity_sets_and_unknown_ones_are_refused(self, workspace, option):
         workspace.prompts("one")
         with pytest.raises(ConfigError, match=f"engine.options.{option}"):
             run(workspace, options={option: 1})

@@ -62,7 +62,7 @@ class TestTorchao:
         monkeypatch.setattr(vllm_settings, "find_spec", lambda name: object())
         monkeypatch.setattr(vllm_settings, "known_arguments", frozenset)
 
-    def test_four_bit_weights_come_in_groups_of_32_if_nothing_is_said(self, workspace):
+    def test_four_bit_weights_come_in_groups_of_32_by_default(self, workspace):
         assert asked(workspace, torchao={"scheme": "8da4w"})["torchao"] == {"scheme": "8da4w", "group_size": 32}
         assert asked(workspace, torchao={"scheme": "8da4w", "group_size": 64})["torchao"]["group_size"] == 64
         assert asked(workspace, torchao={"scheme": "8da8w"})["torchao"]["group_size"] is None

@@ -112,7 +112,7 @@ def test_the_lower_bound_is_below_the_exact_kl_of_a_real_model(fp32, rounded):
         assert (bound <= exact_kl(whole, other) + 1e-6).all()
 
 
-def test_a_model_forced_twice_on_its_own_tokens_has_kl_0_in_fp32(fp32):
+def test_a_model_that_scores_its_own_tokens_twice_has_kl_0_in_fp32(fp32):
     _, top, _, again = fp32
     for one, two in zip(top, again, strict=True):
         values = token_values(one, two)
@@ -125,7 +125,7 @@ def test_the_models_own_greedy_tokens_are_its_most_likely_ones(fp32):
     assert all((one.ranks == 1).all() for one in fp32[1])
 
 
-def test_forcing_changes_nothing_that_is_loaded():
+def test_teacher_forcing_changes_nothing_that_is_loaded():
     """A limit on logprobs is raised when it is needed, never where the engine is opened: no digest knows of it."""
     from fidelity.engines.vllm_settings import settings
 

@@ -39,7 +39,7 @@ class TestJudging:
         alone, among_two = (judge(gate, evidence(columns, n=149, candidates=k)) for k in (1, 2))
         assert (alone.outcome, among_two.outcome) == ("pass", "inconclusive")
 
-    def test_the_reason_says_how_sure_each_and_all_are(self):
+    def test_the_reason_names_the_confidence_of_each_and_of_all(self):
         verdict = judge(GATE, evidence(sts(0.0), candidates=3))
         assert verdict.reason == "Every line passes, each at 98.33 % (95 % over 3 candidates)."
         assert (verdict.confidence, verdict.candidates) == (0.95, 3)
@@ -47,8 +47,8 @@ class TestJudging:
 
     def test_what_is_out_of_reach_depends_on_it(self):
         assert out_of_reach(GATE, COLUMNS, prompts=90, candidates=1) == []
-        (said,) = out_of_reach(GATE, COLUMNS, prompts=90, candidates=3)
-        assert "use at least 91 prompts (at 98.33 %, for 3 candidates)" in said
+        (message,) = out_of_reach(GATE, COLUMNS, prompts=90, candidates=3)
+        assert "use at least 91 prompts (at 98.33 %, for 3 candidates)" in message
 
 
 class TestPromise:

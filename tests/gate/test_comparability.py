@@ -68,7 +68,7 @@ ROWS = {
 
 class TestVerdict:
     @pytest.mark.parametrize("row", ROWS)
-    def test_a_fail_is_inconclusive_and_says_why_in_every_report(self, fidelity, workspace, write, row):
+    def test_a_fail_is_inconclusive_with_its_reason_in_every_report(self, fidelity, workspace, write, row):
         baseline, candidate, kind = ROWS[row]
         base, quant = write(baseline, candidate)
         reports = ("--json", "out.json", "--markdown", "out.md", "--html", "out.html", "--junit", "out.xml")
@@ -117,7 +117,7 @@ class TestVerdict:
         assert load_comparison(path).candidates[0].compares == ("engine",)
         assert fidelity("gate", "check", path, "--gate", "gate.yaml")[0] == 1
 
-    def test_a_declaration_is_no_part_of_a_run(self, fidelity, workspace, write):
+    def test_a_declaration_does_not_change_a_run(self, fidelity, workspace, write):
         base, quant = write({}, {"ran": {"mode": "eager"}})
         fidelity("compare", base, quant)
         before = {run.id for run in Store(workspace.folder / "fidelity-store").runs()}
@@ -232,7 +232,7 @@ class TestDifferences:
         assert self.fields(self.engine(end_tokens=[2]), self.engine(end_tokens=["</s>"])) == []
         assert self.fields(self.engine(end_tokens=[2, 7]), self.engine(end_tokens=[7, 2])) == []
 
-    def test_many_end_tokens_are_told_in_short(self):
+    def test_many_end_tokens_are_shortened(self):
         few, many = (run_manifest(**self.engine(end_tokens=tokens)) for tokens in ([2], list(range(20_000))))
         (differing,) = differences(few, many)
         assert differing.sentence == "set of end tokens is 0, 1, 2, 3, 4, 5, 6, 7 and 19992 more (the baseline's: 2)"

@@ -156,7 +156,8 @@ def test_on_the_command_line(fidelity, workspace):
     code, out, _ = fidelity("compare", base, mixed, "--gate", gate, "--markdown", "out.md", "--html", "out.html")
     assert code == 0
     headline = "mixed: 3 of 100 answers conflict: 1 negation, 1 number, 1 name (the floor: 0 of 100)"
-    assert " ".join(out.split()).startswith(headline)
+    sentence = "mixed: 3 of 100 answers conflict: 1 negation, 1 number, 1 name (control: 0)."
+    assert " ".join(out.split()).startswith(f"Baseline base: format unknown, 100 prompts {sentence}")
     markdown, html = ((workspace.folder / f"out.{name}").read_text() for name in ("md", "html"))
     assert headline in markdown
     assert headline in html

@@ -44,8 +44,8 @@ class TestRepeatedKeys:
         path.write_text(text)
         with pytest.raises(ConfigError) as caught:
             load_gate(path)
-        said = str(caught.value)
-        assert f"{path}: line {lines[0]}: duplicate key {key!r}, first used in line {lines[1]}" in said
+        message = str(caught.value)
+        assert f"{path}: line {lines[0]}: duplicate key {key!r}, first used in line {lines[1]}" in message
 
     def test_every_one_is_named(self, tmp_path):
         path = tmp_path / "gate.yaml"
@@ -98,7 +98,7 @@ class TestRepeatedKeys:
 
 class TestValues:
     @pytest.mark.parametrize(
-        ("text", "said"),
+        ("text", "message"),
         [
             ("confidence: 95", "confidence: Input should be less than 1: for 0.95 of all, or 95 %, write 0.95"),
             ("confidence: 97.5", "write 0.975"),
@@ -120,15 +120,15 @@ class TestValues:
             ("tail: {kl_lower_bound: .inf}", "tail.kl_lower_bound: Input should be a finite number"),
         ],
     )
-    def test_no_number_that_nothing_could_exceed(self, tmp_path, text, said):
+    def test_no_number_that_nothing_could_exceed(self, tmp_path, text, message):
         path = tmp_path / "gate.yaml"
         path.write_text(text if text.startswith("margins") else f"{text}\nmargins: {{sts: 0.1}}")
         with pytest.raises(ConfigError) as caught:
             load_gate(path)
-        assert f"{path}: {said}" in str(caught.value) or said in str(caught.value)
+        assert f"{path}: {message}" in str(caught.value) or message in str(caught.value)
 
     @pytest.mark.parametrize(
-        ("gate", "said"),
+        ("gate", "message"),
         [
             ({"margins": {"sts": 1}}, "margins.sts: 1 can't be exceeded"),
             ({"margins": {"sts": 1e308}}, "margins.sts: 1e+308 can't be exceeded"),
@@ -139,10 +139,10 @@ class TestValues:
             ({"tail": {"kl_lower_bound": 99}}, "tail.kl_lower_bound: 99 accepts any model"),
         ],
     )
-    def test_limits_are_inside_the_columns_range(self, gate, said):
+    def test_limits_are_inside_the_columns_range(self, gate, message):
         with pytest.raises(ConfigError) as caught:
             check_columns(Gate(**gate), COLUMNS)
-        assert said in str(caught.value)
+        assert message in str(caught.value)
 
     def test_limits_inside_are_accepted(self):
         check_columns(Gate(margins={"sts": 0.99, "distinct": 1.9, "kl_lower_bound": 12}, breaks={"json": 0.9}), COLUMNS)
@@ -166,9 +166,9 @@ class TestReach:
         assert fewest_prompts(margin) == prompts
         gate = Gate(margins={"sts": margin})
         assert out_of_reach(gate, COLUMNS, prompts=prompts) == []
-        (said,) = out_of_reach(gate, COLUMNS, prompts=prompts - 1)
-        assert f"gate: margins.sts: {margin:g} can't be passed with {prompts - 1} prompts" in said
-        assert f"use at least {prompts} prompts (at 95 %), or a limit of " in said
+        (message,) = out_of_reach(gate, COLUMNS, prompts=prompts - 1)
+        assert f"gate: margins.sts: {margin:g} can't be passed with {prompts - 1} prompts" in message
+        assert f"use at least {prompts} prompts (at 95 %), or a limit of " in message
 
     @pytest.mark.parametrize("confidence", [0.9, 0.95, 0.975, 0.99, 0.999])
     @pytest.mark.parametrize("margin", [0.1, 0.05, 0.01])
@@ -188,14 +188,14 @@ class TestReach:
 
     def test_a_wide_column_needs_as_much_more(self):
         assert fewest_prompts(0.1, low=-2, high=2) == fewest_prompts(0.05)
-        (said,) = out_of_reach(Gate(margins={"distinct": 0.1}), COLUMNS, prompts=67)
-        assert "use at least 68 prompts" in said
+        (message,) = out_of_reach(Gate(margins={"distinct": 0.1}), COLUMNS, prompts=67)
+        assert "use at least 68 prompts" in message
 
     def test_of_breaks(self):
         # log 0.05 / log 0.98 = 148.3
-        (said,) = out_of_reach(Gate(breaks={"json": 0.02}), COLUMNS, prompts=148)
-        assert "gate: breaks.json: 0.02 can't be passed with 148 prompts" in said
-        assert "use at least 149 prompts (at 95 %), or a limit of 0.03" in said
+        (message,) = out_of_reach(Gate(breaks={"json": 0.02}), COLUMNS, prompts=148)
+        assert "gate: breaks.json: 0.02 can't be passed with 148 prompts" in message
+        assert "use at least 149 prompts (at 95 %), or a limit of 0.03" in message
         assert not out_of_reach(Gate(breaks={"json": 0.02}), COLUMNS, prompts=149)
         assert clopper_pearson(0, 149, side="upper")[1] <= 0.02 < clopper_pearson(0, 148, side="upper")[1]
 
@@ -211,13 +211,13 @@ class TestReach:
         assert not out_of_reach(Gate(margins={"kl_lower_bound": 0.001}), COLUMNS, prompts=5)
 
     def test_tiny_margins_take_no_time(self):
-        (said,) = out_of_reach(Gate(margins={"sts": 1e-9}), COLUMNS, prompts=100)
-        assert "use at least 3453" in said
+        (message,) = out_of_reach(Gate(margins={"sts": 1e-9}), COLUMNS, prompts=100)
+        assert "use at least 3453" in message
 
     def test_nothing_can_pass_with_one_prompt(self):
-        (said,) = out_of_reach(Gate(margins={"sts": 0.5}), COLUMNS, prompts=1)
-        assert "use at least 6 prompts (at 95 %)" in said
-        assert "or a limit" not in said
+        (message,) = out_of_reach(Gate(margins={"sts": 0.5}), COLUMNS, prompts=1)
+        assert "use at least 6 prompts (at 95 %)" in message
+        assert "or a limit" not in message
 
 
 @pytest.mark.usefixtures("fake_vllm")
@@ -233,36 +233,36 @@ class TestBeforeGenerating:
         return code, out + error, any((workspace.folder / "fidelity-store").glob("runs/*"))
 
     def test_a_margin_out_of_reach_is_refused(self, fidelity, workspace, files):
-        code, said, generated = self.compare(fidelity, workspace, files, {"margins": {"identical": 0.05}})
+        code, message, generated = self.compare(fidelity, workspace, files, {"margins": {"identical": 0.05}})
         assert (code, generated) == (2, False)
-        assert "identical: 0.05 can't be passed with 40 prompts, even by a candidate without drift" in said
-        assert "use at least 68 prompts (at 95 %), or a limit of 0.09" in said
+        assert "identical: 0.05 can't be passed with 40 prompts, even by a candidate without drift" in message
+        assert "use at least 68 prompts (at 95 %), or a limit of 0.09" in message
 
     def test_limit_counts(self, fidelity, workspace, files):
         gate = {"margins": {"identical": 0.1}}
-        code, said, generated = self.compare(fidelity, workspace, files, gate, "--limit", 20)
+        code, message, generated = self.compare(fidelity, workspace, files, gate, "--limit", 20)
         assert (code, generated) == (2, False)
-        assert "can't be passed with 20 prompts" in said
+        assert "can't be passed with 20 prompts" in message
 
     @pytest.mark.parametrize("margin", [0.086, 0.5])
     def test_one_in_reach_is_not(self, fidelity, workspace, files, margin):
-        _, said, generated = self.compare(fidelity, workspace, files, {"margins": {"identical": margin}})
-        assert "can't be passed" not in said
+        _, message, generated = self.compare(fidelity, workspace, files, {"margins": {"identical": margin}})
+        assert "can't be passed" not in message
         assert generated
 
     def test_one_in_reach_of_a_single_candidate_is_named(self, fidelity, workspace, files):
         workspace.run("other")
         gate = {"margins": {"identical": 0.09}}
-        code, said, generated = self.compare(fidelity, workspace, (*files, workspace.folder / "other.yaml"), gate)
+        code, message, generated = self.compare(fidelity, workspace, (*files, workspace.folder / "other.yaml"), gate)
         assert (code, generated) == (2, True)
-        assert "can't be passed with 40 prompts" in said
-        assert "use at least 45 prompts (at 97.5 %, for 2 candidates)" in said
+        assert "can't be passed with 40 prompts" in message
+        assert "use at least 45 prompts (at 97.5 %, for 2 candidates)" in message
 
     def test_what_is_finished_is_judged(self, fidelity, workspace, files):
         assert fidelity("compare", *files)[0] == 0
-        code, said, _ = self.compare(fidelity, workspace, files, {"margins": {"identical": 0.01}})
+        code, message, _ = self.compare(fidelity, workspace, files, {"margins": {"identical": 0.01}})
         assert code in (1, 2)
-        assert "can't be passed" not in said
+        assert "can't be passed" not in message
 
     @pytest.mark.parametrize(
         ("gate", "line"),
@@ -274,25 +274,25 @@ class TestBeforeGenerating:
         ],
     )
     def test_a_column_that_is_not_scored_names_the_line(self, fidelity, workspace, files, gate, line):
-        code, said, generated = self.compare(fidelity, workspace, files, gate)
+        code, message, generated = self.compare(fidelity, workspace, files, gate)
         assert (code, generated) == (2, False)
-        assert line in said
+        assert line in message
 
     def test_and_the_extra_that_is_missing(self, fidelity, workspace, files, monkeypatch):
         monkeypatch.setattr("fidelity.metrics.base._version", lambda p: None if p == "sentence-transformers" else "1.0")
-        code, said, generated = self.compare(fidelity, workspace, files, {"margins": {"sts": 0.2}})
+        code, message, generated = self.compare(fidelity, workspace, files, {"margins": {"sts": 0.2}})
         assert (code, generated) == (2, False)
-        assert "sts is not scored; add `- sts` to 'metrics:' in the baseline's YAML" in said
-        assert "llm-fidelity[semantic]" in said
+        assert "sts is not scored; add `- sts` to 'metrics:' in the baseline's YAML" in message
+        assert "llm-fidelity[semantic]" in message
 
-    def test_the_default_set_without_the_extra_says_so_too(self, fidelity, workspace, monkeypatch):
+    def test_the_default_set_without_the_extra_is_an_error_too(self, fidelity, workspace, monkeypatch):
         monkeypatch.setattr("fidelity.metrics.base._version", lambda p: None if p == "sentence-transformers" else "1.0")
         workspace.prompts(*(f"question {n}" for n in range(40)))
         files = workspace.baseline(metrics=None), workspace.run("quant")
-        code, said, generated = self.compare(fidelity, workspace, files, {"margins": {"sts": 0.2}})
+        code, message, generated = self.compare(fidelity, workspace, files, {"margins": {"sts": 0.2}})
         assert (code, generated) == (2, False)
-        assert "gate: margins.sts: sts is not scored" in said
-        assert "llm-fidelity[semantic]" in said
+        assert "gate: margins.sts: sts is not scored" in message
+        assert "llm-fidelity[semantic]" in message
 
 
 class TestExamples:
@@ -303,7 +303,7 @@ class TestExamples:
         study = load_study(ROOT / "examples" / name)
         assert [sentence for family in study.families for sentence in out_of_reach_in(study, family, None)] == []
 
-    def test_one_that_can_not_be_passed_is_said_before_it_runs(self, workspace, fake_vllm):
+    def test_one_that_can_not_be_passed_is_reported_before_it_runs(self, workspace, fake_vllm):
         from fidelity.cli.comparing import metrics_of
         from fidelity.store.store import Store
         from fidelity.study.plan import plan_study

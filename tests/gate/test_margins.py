@@ -32,7 +32,7 @@ class TestMargin:
         assert "beyond the margin of 0.05" in line_of(verdict, "sts").reason
         assert verdict.reason == "Beyond the gate in sts (of 2 lines)."
 
-    def test_in_between_is_inconclusive_and_says_what_would_decide(self):
+    def test_in_between_is_inconclusive_and_names_the_prompts_that_would_decide(self):
         verdict = judge(self.GATE, evidence(sts(0.01, n=30), n=30))
         line = line_of(verdict, "sts")
         assert (verdict.outcome, line.outcome) == ("inconclusive", "inconclusive")

@@ -44,7 +44,7 @@ class TestBreaks:
         column = self.breaks([0.5, *[0.0] * 63], [0.0] * 64)
         assert line_of(judge(self.GATE, evidence(column, n=64)), "json").value == 1 / 64
 
-    def test_labels_stand_before_the_check(self):
+    def test_labels_precede_the_check(self):
         columns = {"mine.break_json": self.breaks([0.0] * 64, [0.0] * 64)["break_json"]}
         assert judge(Gate(breaks={"mine.json": 0.05}), evidence(columns, n=64)).outcome == "pass"
 

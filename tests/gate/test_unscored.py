@@ -212,8 +212,8 @@ class TestMissingAnswers:
         options = ("--markdown", "r.md", "--html", "r.html", "--json", "r.json", "--junit", "r.xml")
         code, out, _ = fidelity("compare", base, quant, *options)
         assert code == 0
-        (line,) = [line for line in out.splitlines() if line.startswith("quant ")]
-        assert [cell.strip() for cell in line.split("│")[1:3]] == ["5", "7"]
+        (line,) = [line for line in out.splitlines() if line.startswith("quant  ")]
+        assert line.split()[1:3] == ["5/5", "7"]
         first_row = (workspace.folder / "r.md").read_text().split("---: |\n")[1].split("\n")[0]
         assert [cell.strip() for cell in first_row.split("|")[1:3]] == ["failed prompts", "7"]
         assert "<th>failed prompts</th>" in (workspace.folder / "r.html").read_text()

@@ -148,9 +148,9 @@ def test_bare_code_is_code():
 def test_another_block_in_front_costs_its_nodes_only():
     program = "def f(x):\n    if x:\n        return [x, None]\n    raise ValueError(x)\n"
     install = fence("python", "import os")
-    found = values(fence("python", program), install + fence("python", program))
-    assert found["code_parses"] == 1.0
-    assert found["code"] > 0.7
+    scored = values(fence("python", program), install + fence("python", program))
+    assert scored["code_parses"] == 1.0
+    assert scored["code"] > 0.7
     # The one that broke is the one that is alike.
     broken = program.replace("[x, None]", "[x, None")
     assert values(fence("python", program), install + fence("python", broken))["code_parses"] == 0.0
@@ -182,7 +182,7 @@ def test_a_long_program_takes_seconds():
     [
         ("python", "(" * (MAX_CODE - 1)),
         ("javascript", "{" * (MAX_CODE // 2) + "}" * (MAX_CODE // 2 - 1)),
-        ("bash", "(a)" * (MAX_CODE // 3)),  # the slowest that was found: quadratic in its grammar
+        ("bash", "(a)" * (MAX_CODE // 3)),  # the slowest that was scored: quadratic in its grammar
         ("bash", "\x00" * (MAX_CODE - 1)),  # Markdown makes U+FFFD of NUL; as it is, the grammar takes quadratic time
         ("html", "<a>" * (MAX_CODE // 3)),
     ],

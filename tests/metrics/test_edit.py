@@ -52,7 +52,7 @@ def profile(baseline, candidate):
     return [values[name] for name in PROFILE]
 
 
-def test_the_profile_says_where():
+def test_the_profile_shows_where():
     # Twenty words, two a decile: the third word replaced (decile 2: one of two remains), the ninth deleted (decile 5),
     # two added before the thirteenth (decile 7: two of four steps), one after the end (decile 10: two of three).
     baseline = [f"w{i}" for i in range(1, 21)]

@@ -84,5 +84,5 @@ def test_numbers_in_words():
         ("At least 5 of them.", "At least", "At most"),
     ],
 )
-def test_what_is_not_kept(text, old, new):
+def test_what_is_not_preserved(text, old, new):
     assert laws.values(Facts(), text, text.replace(old, new)) == {"facts_kept": 0.0}

@@ -79,10 +79,10 @@ def test_the_side_is_whose_answer_it_is(case, request):
     if "long" in case:
         request.getfixturevalue("short_texts_only")
     metric, (scored, unscored), names = CASES[case]
-    found = sides_of(metric, scored, unscored)
-    assert names <= {name for name, side in found.items() if side == "candidate"}, found
-    found = sides_of(metric, unscored, scored)
-    assert names <= {name for name, side in found.items() if side == "baseline"}, found
+    sides = sides_of(metric, scored, unscored)
+    assert names <= {name for name, side in sides.items() if side == "candidate"}, sides
+    sides = sides_of(metric, unscored, scored)
+    assert names <= {name for name, side in sides.items() if side == "baseline"}, sides
     other = generation(unscored.text + " ", token_ids=unscored.token_ids, finish_reason=unscored.finish_reason)
     if not case.startswith("nli"):  # two empty texts don't contradict each other
         assert names <= {name for name, side in sides_of(metric, unscored, other).items() if side == "baseline"}
@@ -122,10 +122,10 @@ def scores(*top_logprobs):
 def test_an_impossible_token_is_the_candidates():
     even, sure = scores(np.log(0.5), np.log(0.5)), scores(0.0, -np.inf)
     names = ("kl", "kl[q=0.5]")
-    found = sides_of(Kl(), generation("a b"), generation("a b"), token_scores=(even, sure))
-    assert [found[name] for name in names] == ["candidate", "candidate"]
-    found = sides_of(Tokens(), generation("a b"), generation("a b"), token_scores=(even, even))
-    assert found == {"sure_flips": "pair"}  # the baseline was never sure
+    sides = sides_of(Kl(), generation("a b"), generation("a b"), token_scores=(even, sure))
+    assert [sides[name] for name in names] == ["candidate", "candidate"]
+    sides = sides_of(Tokens(), generation("a b"), generation("a b"), token_scores=(even, even))
+    assert sides == {"sure_flips": "pair"}  # the baseline was never sure
 
 
 class TestWorst:

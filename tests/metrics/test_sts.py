@@ -103,7 +103,7 @@ def test_a_profile_needs_words_in_its_tenths():
     assert [laws.values(PROFILE, "กรุงเทพ", "b")[name] for name in DECILES] == [None] * 10
 
 
-def test_cut_off_texts_are_compared_by_their_beginnings_and_coverage_says_so():
+def test_cut_off_texts_are_compared_by_their_beginnings_and_coverage_is_below_1():
     # Both read four words of six and of four: 8 of 10.
     assert laws.values(CUT, "a b c d e f", "a b c d") == {"sts": pytest.approx(1.0, abs=1e-6), "sts_coverage": 0.8}
     whole = laws.values(WHOLE, "a b c d e f", "a b c d")

@@ -29,7 +29,7 @@ def drawn(positions, vocabulary, *, spread, change, seed=0):
 
 
 class TestByHand:
-    def test_what_is_said_of_a_token(self):
+    def test_the_scores_of_a_token(self):
         values = token_values(of_probabilities(P, [0], top_k=3), of_probabilities(Q, [0], top_k=3))
         assert not values.agree[0]
         assert values.gap[0] == pytest.approx(math.log(2), abs=1e-6)
@@ -49,12 +49,12 @@ class TestByHand:
         assert exact_kl(p, other)[0] == pytest.approx(there, abs=1e-6)
         assert exact_kl(other, p)[0] == pytest.approx(back, abs=1e-6)
 
-    def test_the_lower_bound_lumps_what_is_not_told(self):
+    def test_the_lower_bound_lumps_what_is_not_reported(self):
         # The first two of each are reported; 0.25 is left to both, so the bucket adds nothing.
         bound, tail = kl_lower_bound(of_probabilities(P, [0], top_k=2), of_probabilities(Q, [0], top_k=2))
         assert (bound[0], tail[0]) == pytest.approx((0.25 * math.log(2), 0.25), abs=1e-6)
 
-    def test_a_token_that_only_one_of_them_tells_is_in_the_bucket(self):
+    def test_a_token_that_only_one_of_them_reports_is_in_the_bucket(self):
         # The two most likely: 0 and 1 of p, 0 and 3 of q. Reported by both: 0, and the answer's own token 2. The bucket
         # holds 0.4 of each, so nothing shows, though the exact KL is 0.3 ln 3 + 0.1 ln(1/3) = 0.2 ln 3.
         p, q = [[0.4, 0.3, 0.2, 0.1]], [[0.4, 0.1, 0.2, 0.3]]
@@ -83,7 +83,7 @@ class TestByHand:
         assert moved[0] == pytest.approx(2 * math.log(2), abs=1e-6)
         assert np.isnan(gap_change(of_probabilities(P, [0], top_k=2), of_probabilities(Q, [0], top_k=1))[0])
 
-    def test_a_token_s_probability_is_known_where_it_is_told(self):
+    def test_a_token_s_probability_is_known_where_it_is_reported(self):
         one = of_probabilities(P, [3], top_k=2)
         assert log_probability(one, 0, 1) == pytest.approx(math.log(0.25), abs=1e-6)
         assert log_probability(one, 0, 3) == pytest.approx(math.log(0.125), abs=1e-6)  # the answer's own
@@ -131,7 +131,7 @@ def test_the_lower_bound_is_never_above_the_exact_kl_on_10_000_positions(spread,
 @pytest.mark.parametrize("spread", [0.5, 2, 5], ids="spread of the logits {}".format)
 @pytest.mark.parametrize("change", [0.001, 0.1, 1], ids="change {}".format)
 @pytest.mark.parametrize("top_k", [1, 20])
-def test_the_exact_acceptance_rate_lies_within_its_bracket_and_pinsker_holds(spread, change, top_k):
+def test_the_exact_acceptance_rate_is_within_its_bracket_and_pinsker_holds(spread, change, top_k):
     """1 - EAR is the total variation, so 1 - EAR <= sqrt(KL / 2)."""
     logits, other_logits, tokens = drawn(2_000, 200, spread=spread, change=change)
     whole = scores(logits, tokens), scores(other_logits, tokens)

@@ -107,7 +107,7 @@ def test_form_order_and_what_cannot_be_scored(metric):
     assert [column.name for column in metric.score([])] == [column.name for column in together]
 
 
-def test_an_engine_that_tells_no_ranks_leaves_the_rank_out():
+def test_an_engine_that_reports_no_ranks_leaves_the_rank_out():
     one = pair([SURE], [SURE], [0])
     for scores in one.token_scores:
         scores.ranks[:] = 0

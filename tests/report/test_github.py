@@ -16,7 +16,7 @@ ACTIONS = {"GITHUB_ACTIONS": "true"}
 @pytest.mark.parametrize(
     ("outcome", "command"), [("fail", "::error "), ("inconclusive", "::warning "), ("pass", "::notice ")]
 )
-def test_one_annotation_says_the_verdict(recordings, outcome, command):
+def test_one_annotation_has_the_verdict(recordings, outcome, command):
     result = replace(recordings, candidates=recordings.candidates[:1])
     line = annotation(result, {"bf16-serial": verdict("bf16-serial", outcome, reason="So.")}, environment=ACTIONS)
     assert line == f"{command}title=fidelity%3A {outcome}::So."
@@ -56,7 +56,7 @@ def test_the_summary_is_the_markdown_report_added_to_what_is_there(recordings, v
     assert file.read_text().startswith("# before\n## ❌ fidelity: fail")
 
 
-def test_a_summary_that_cannot_be_written_says_so(recordings, tmp_path):
+def test_a_summary_that_cannot_be_written_is_an_error(recordings, tmp_path):
     with pytest.raises(StoreError, match="the step summary can't be written"):
         add_step_summary(recordings, environment={"GITHUB_STEP_SUMMARY": str(tmp_path)})
 
@@ -71,7 +71,7 @@ def test_what_is_printed_is_no_command_of_github_actions():
     assert (line, again) == ("::error::injected", f"::{token}::")
 
 
-def test_elsewhere_nothing_stands_around_it():
+def test_elsewhere_nothing_is_written():
     printed = StringIO()
     with without_commands(Console(file=printed), environment={}):
         printed.write("table")

@@ -127,7 +127,7 @@ class TestPage:
         floor = page.locator("#distributions figure", has_text="rougeL").first.locator(".floor rect")
         assert floor.count() > 3
 
-    def test_pairs_are_found_by_text_by_candidate_and_by_change(self, opened, report):
+    def test_pairs_are_filtered_by_text_by_candidate_and_by_change(self, opened, report):
         page = opened(report)
         count, more = page.locator("#count"), page.locator("#more")
         assert count.inner_text() == "64 of 64 pairs"
@@ -211,7 +211,7 @@ class TestFile:
             text_shown = "".join(text for kind, text in pair["d"] if kind in (0, 2))
             assert text_shown == texts[prompts[pair["p"]]["id"]]
 
-    def test_a_large_comparison_is_held_to_its_worst_pairs_and_says_so(self, recordings, verdicts, monkeypatch):
+    def test_a_large_comparison_has_its_worst_pairs_and_their_number(self, recordings, verdicts, monkeypatch):
         monkeypatch.setattr(page_data, "MOST_BYTES", 100_000)
         report = as_html(recordings, verdicts)
         data = data_of(report)
@@ -222,7 +222,7 @@ class TestFile:
         first = data["prompts"][data["candidates"][2]["pairs"][0]["p"]]
         assert first["id"] == "german-02"  # the worst one, as in the Markdown
 
-    def test_a_long_answer_is_cut_and_says_so(self, workspace, tmp_path):
+    def test_a_long_answer_is_cut_with_a_note(self, workspace, tmp_path):
         base = workspace.recorded("base", [{"id": "a", "text": "word " * 50_000}])
         quant = workspace.recorded("quant", [{"id": "a", "text": "other " * 50_000}])
         report = as_html(compared(tmp_path / "store", base, quant, metrics=["identical"]))

@@ -40,7 +40,7 @@ def made(workspace, fake_vllm):
     return run
 
 
-class TestTimingsAreNoPartOfARun:
+class TestTimingsDoNotChangeARun:
     def test_with_them_and_without_a_run_is_the_same(self, made):
         plain = made("plain")
         timed = made("timed", latency=TIMED, price_per_hour=2.5)
@@ -93,7 +93,7 @@ def test_a_run_that_was_resumed_has_no_speed(made, workspace, monkeypatch):
     assert "tokens_per_s" not in values_of(run)
 
 
-def test_what_a_run_says_of_itself(made):
+def test_the_measurements_of_a_run(made):
     run, control = made()
     measured = run.measurement
     assert sum(chunk.prompts for chunk in measured.chunks) == measured.prompts == 12
@@ -139,7 +139,7 @@ def test_an_engine_that_dies_while_it_is_timed_leaves_the_run(made, workspace):
     assert any("not timed: the engine process was killed by SIGILL" in str(message) for message in listener.messages)
 
 
-def test_generate_says_where_the_time_went(made, fidelity, workspace):
+def test_generate_shows_where_the_time_went(made, fidelity, workspace):
     path = workspace.baseline(control="none")
     code, out, err = fidelity("generate", path, "--store", workspace.store, "--profile")
     assert (code, err.count("Traceback")) == (0, 0), err
@@ -220,7 +220,7 @@ def watching(group):
     watch.stop()
 
 
-def test_other_work_is_seen_and_ours_is_not():
+def test_other_work_is_seen_and_the_engines_is_not():
     with subprocess.Popen([sys.executable, "-c", "while True: pass"], start_new_session=True) as process:
         others, own = MachineWatch(os.getpgrp()), MachineWatch(process.pid)
         before = processor_seconds(process.pid)
@@ -236,7 +236,7 @@ def test_a_tenth_of_the_machine_is_worth_a_warning(busy, disturbed):
     assert MachineLoad(2, busy, 1.0).disturbed is disturbed
 
 
-def test_a_warning_stands_beside_times_of_a_shared_machine(made, workspace):
+def test_times_of_a_shared_machine_have_a_warning(made, workspace):
     (run, _) = made()
     busy = MachineLoad(processors=2, busy_with_others=1.25, load_average=2.0)
     other_day = Measurement(machine=busy, created="2020-01-01T00:00:00+00:00")
@@ -277,7 +277,7 @@ class TestServing:
         with pytest.raises(ConfigError, match="not a result of `vllm bench serve"):
             read_serving([tmp_path / "a"])
 
-    def test_they_are_kept_with_the_run(self, made, workspace):
+    def test_they_are_stored_with_the_run(self, made, workspace):
         workspace.file("rate4.json", json.dumps(SERVED))
         (run, _) = made(serving=["rate4.json"])
         assert run.measurement.serving[0].tokens_per_s == 512.5

@@ -173,7 +173,7 @@ def test_digests_of_recorded_runs_are_what_they_were():
     assert job.digest == "75bd48aa931e3adbb10041bfb8d1097b938095222c59d09b20928550475ad131"
 
 
-def test_a_key_in_the_environment_is_no_part_of_a_run(fake_vllm, monkeypatch):
+def test_a_key_in_the_environment_does_not_enter_a_run(fake_vllm, monkeypatch):
     plain = surroundings(VllmEngine(kind="vllm"))
     monkeypatch.setenv("VLLM_API_KEY", "sk-planted")
     assert surroundings(VllmEngine(kind="vllm")) == plain

@@ -58,7 +58,7 @@ def test_a_finished_run_is_not_written_again(tmp_path):
         assert finished == run
 
 
-def test_who_waits_for_another_command_is_told(tmp_path):
+def test_waiting_for_another_command_is_reported(tmp_path):
     store, waiting = Store(tmp_path), threading.Event()
     finished = []
 

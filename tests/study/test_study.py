@@ -99,7 +99,7 @@ class TestReading:
 
 
 class TestRunning:
-    def test_every_cell_is_compared_and_kept_for_the_dashboard(self, workspace, study):
+    def test_every_cell_is_compared_and_stored_for_the_dashboard(self, workspace, study):
         listener = Silent()
         cells = done(study(), workspace.store)
         assert [(cell.family, cell.candidate) for cell in cells] == [
@@ -118,7 +118,7 @@ class TestRunning:
         assert done(path, workspace.store) == first
         assert before == {file: file.stat().st_mtime_ns for file in before}
 
-    def test_it_goes_on_after_what_fails_and_says_why(self, workspace, study):
+    def test_it_continues_after_failures_and_reports_them(self, workspace, study):
         broken = [
             run("broken", options={"quantization": "mxfp4"}),
             {**run("lost"), "model": "./nowhere"},
@@ -148,7 +148,7 @@ class TestRunning:
 
 
 class TestPlan:
-    def test_nothing_is_run_and_what_would_be_is_said(self, fidelity, workspace, study):
+    def test_nothing_is_run_and_the_plan_is_shown(self, fidelity, workspace, study):
         code, out, _ = fidelity("study", study(), "--dry-run", "--store", workspace.store)
         assert code == 0
         assert "8 of 8 runs to generate: 640 tokens at most" in out  # 2 x (base, control, a, b) x 10 prompts x 8 tokens

@@ -36,7 +36,7 @@ def documents_in(text):
         ('Sure!\n[{"a": 1}] and', [("json", [ONE])]),
     ],
 )
-def test_json_and_yaml_are_found(text, expected):
+def test_json_and_yaml_are_recognized(text, expected):
     assert documents_in(text) == expected
 
 

@@ -118,10 +118,10 @@ class TestFormat:
             (["<|channel|> is a token of gpt-oss."], None, NO_THINKING),
         ],
     )
-    def test_found_out(self, texts, opened, expected):
+    def test_detected_automatically(self, texts, opened, expected):
         assert detect_format(texts, opened=opened) == expected
 
-    def test_told(self):
+    def test_set_by_the_user(self):
         assert detect_format(["<think>a</think>b"], parser="none") == NO_THINKING
         assert detect_format(["b"], parser="harmony") == CHANNELS
         assert detect_format(["b"], parser="think") == THINKS

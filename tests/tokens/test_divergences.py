@@ -116,7 +116,7 @@ def test_statistics_over_all_tokens(base, control, quant):
     assert 0 < statistics.kl_lower_bound.mean < statistics.kl_lower_bound.largest
 
 
-def test_a_run_that_was_not_forced(base, made):
+def test_a_run_without_token_scores(base, made):
     plain = made("plain", ANSWERS, None)
     assert divergences(base, plain, noise=0.1) == []
     with pytest.raises(StoreError, match="plain did not score the tokens of base by forcing"):

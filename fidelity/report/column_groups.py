@@ -1,0 +1,30 @@
+"""Which columns a reader looks at together."""
+
+from collections.abc import Iterable
+
+from fidelity.comparison.results import ComparisonSet
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "meaning": ("conflicts", "sts", "bertscore", "nli", "facts"),
+    "words": ("identical", "rouge", "edit", "chrf", "length", "diversity"),
+    "tokens": ("prefix_agreement", "first_divergence", "tokens", "kl"),
+    "structure": ("breaks", "json", "code", "markdown", "counts", "thinking"),
+}
+"""The kinds of metrics by what they look at."""
+OTHER = "other"
+
+
+def by_group(result: ComparisonSet, names: Iterable[str]) -> dict[str, list[str]]:
+    """Columns by group, in the groups' order and otherwise in their own.
+
+    Args:
+        result: Where they were scored; a column's signature names the kind of its metric.
+        names: The columns.
+    """
+    everybody = (*result.candidates, *result.controls)
+    kinds = {name: column.signature.partition("|")[0] for one in everybody for name, column in one.columns.items()}
+    groups: dict[str, list[str]] = {group: [] for group in (*GROUPS, OTHER)}
+    of_kind = {kind: group for group, members in GROUPS.items() for kind in members}
+    for name in names:
+        groups[of_kind.get(kinds.get(name, ""), OTHER)].append(name)
+    return {group: members for group, members in groups.items() if members}
