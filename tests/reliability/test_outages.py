@@ -92,7 +92,9 @@ def test_one_that_lasts_ends_the_run_and_the_next_goes_on(workspace, run, name):
     workspace.prompts(*(f"prompt {n}" for n in range(40)))
     outage = Outage(FAULTS[name], after=20, seconds=1.5)
     with FakeServer(outage) as server:
-        with pytest.raises(EngineError, match=r"for \d+ s now; finished answers are saved, run the command again to continue"):
+        with pytest.raises(
+            EngineError, match=r"for \d+ s now; finished answers are saved, run the command again to continue"
+        ):
             run(server, deadline=0.5)
         time.sleep(1.5)
         finished = run(server)
