@@ -264,7 +264,9 @@ def _read_json(file: Path, kind: type[Manifest]) -> JsonObject:
     try:
         data = read_json(file.read_bytes())
     except FileNotFoundError:
-        raise StoreError(f"{file.parent}: not a {kind.what}: {file.name} is missing") from None
+        raise StoreError(
+            f"{file.parent}: not a {kind.what}: {file.name} is missing; fidelity list shows what a store has"
+        ) from None
     except (OSError, ValueError) as error:
         raise StoreError(f"{file}: damaged ({error}); {kind.remedy(file)}") from error
     if not isinstance(data, dict) or "schema_version" not in data:

@@ -311,13 +311,13 @@ class TestRecorded:
 
     def test_recordings_with_other_repeats_are_not_compared(self, workspace):
         result = self.compare(workspace, {"a": ["one two"], "b": ["x"]})
-        assert "base has 3 answers per prompt and quant has 1" in result.not_compared["quant"]
+        assert "has 3 answers per prompt and quant has 1" in result.not_compared["quant"]
 
     @pytest.mark.parametrize(
         ("lines", "message"),
         [
-            ([{"id": "a", "text": "x", "repeat": -1}], "'repeat' must be a number from 0, got -1"),
-            ([{"id": "a", "text": "x", "repeat": True}], "'repeat' must be a number from 0, got true"),
+            ([{"id": "a", "text": "x", "repeat": -1}], "'repeat' must be a number from 0 .*got -1"),
+            ([{"id": "a", "text": "x", "repeat": True}], "'repeat' must be a number from 0 .*got true"),
             ([{"id": "a", "text": "x", "repeat": 2}, {"id": "a", "text": "y"}], "a 'repeat' 2 but no 1"),
             ([{"id": "a", "text": "x", "repeat": 1}, {"id": "a", "text": "y", "repeat": 1}], "but no 0"),
             ([{"id": "a", "text": "x"}, {"id": "a", "text": "y"}], "line 2: the id 'a' is used twice"),

@@ -145,7 +145,7 @@ class TestBound:
         assert len(report) < MOST_CHARACTERS
         assert NOT_QUALITY in report
         assert "### What was compared" in report
-        assert "Left out, to fit: " in report
+        assert "Left out for length: " in report
         assert re.search(r"^- and \d+ more$", report, re.M)
         list(tokens(report))
 
@@ -181,8 +181,8 @@ class TestInert:
         headings = [parsed[n + 1].content for n, t in enumerate(parsed) if t.type == "heading_open"]
         expected = [
             "❌ fidelity: fail",
-            "quant against base: fail",
-            "silent against base",
+            "quant compared with base: fail",
+            "silent compared with base",
             "What was compared",
             "Notes",
         ]

@@ -235,7 +235,7 @@ class TestDoneWithout:
         workspace.recorded("quant", rows)
         result = compared(workspace, "quant")
         assert result.candidates[0].columns["identical"]
-        why = "base did not score the tokens of base by forcing"
+        why = "base did not score the tokens of base (teacher forcing)"
         assert result.candidates[0].unscored["top1_agreement"] == why
         reported = [note for note in notes(result) if "unscored" in note]
         assert reported[0] == f"top1_agreement, ear, sure_flips, kl_lower_bound, tail_mass are unscored: {why}"
