@@ -80,8 +80,8 @@ class Connection:
             api_key="unused",
             max_retries=0,  # the caller retries, with the user's patience
             http_client=openai.DefaultAsyncHttpxClient(
-                follow_redirects=False,  # a key would go along
-                trust_env=not is_loopback(base_url),  # no proxy stands between this machine and itself
+                follow_redirects=False,  # a redirect would get the key
+                trust_env=not is_loopback(base_url),  # no proxy for this machine itself
                 event_hooks={"response": [bound]},
                 timeout=openai.Timeout(timeout, connect=min(timeout, 30.0)),
                 limits=_limits(openai, at_once),

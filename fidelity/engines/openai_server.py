@@ -27,7 +27,7 @@ HEARTBEAT_S = 1.0
 ABOUT_THE_PROMPT = frozenset({400, 413, 414, 422})
 """With these a server refuses a prompt; with others, as 403 and 404, something before it refuses whatever is asked."""
 TOO_LONG = re.compile(r"context (length|window|size)|max_model_len|too (long|many) (prompt|token|input)", re.IGNORECASE)
-"""What only an engine says, and of one prompt only."""
+"""Messages that only an engine sends, and only about one prompt."""
 GO_ON = (
     "finished answers are saved, run the command again to continue; with --keep-failures, refused prompts fail at once"
 )
@@ -69,9 +69,9 @@ class OpenAIServer:
             model: What it serves.
             requests: How to ask.
             log: A line is appended for each attempt that failed.
-            on_progress: Told every second how far a call is.
+            on_progress: Called every second with the progress of a call.
             deadline: Seconds for which nothing may be reached.
-            exit_report: Says of a server of our own how it died; None while it lives.
+            exit_report: Returns how a server that fidelity started has crashed; None while it runs.
             keep_failures: A prompt that is refused has failed, whether or not others are refused too.
 
         Raises:

@@ -22,7 +22,7 @@ class Refusals:
     last: float = 0.0
 
     def add(self, traffic: "Traffic") -> None:
-        """Count a refusal; one after which no other request was begun and answered says nothing new."""
+        """Count a refusal; one after which no other request was begun and answered adds nothing."""
         if not self.confirmed or traffic.answered_since(self.last):
             self.confirmed += 1
             self.last = time.monotonic()
@@ -32,7 +32,7 @@ class Traffic:
     """What a server does with the requests of a run, and since when it answers none of them."""
 
     def __init__(self, note: Callable[[str], None]) -> None:
-        """Nothing is under way yet; `note` is told of an outage while it lasts."""
+        """Nothing is under way yet; `note` is called with reports of an outage while it lasts."""
         self._note = note
         self._under_way: dict[int, float] = {}
         self._number = 0
@@ -86,7 +86,7 @@ class Traffic:
 
     @property
     def refusing_s(self) -> float:
-        """Seconds of nothing but refusals, nonsense and unanswered calls; 0 while a request may be worked on."""
+        """Seconds of refusals, nonsense and unanswered calls; 0 while a request may be worked on."""
         return 0.0 if self._refusing_since is None or self._at_work else time.monotonic() - self._refusing_since
 
     @property

@@ -67,9 +67,9 @@ def serve(
     Args:
         config: The run, which names the model.
         engine: vLLM's options, and how to ask.
-        env: Environment variables beside the inherited ones.
+        env: Environment variables in addition to the inherited ones.
         log: Where the server's own log, and a line for each attempt that failed, is appended to.
-        on_progress: Told every second how far a call is.
+        on_progress: Called every second with the progress of a call.
         keep_failures: As in `open_engine`.
 
     Raises:

@@ -60,7 +60,7 @@ def generate_jobs(
 
     Each scores the baseline's tokens too, as deep as `depths` say, before its engine is closed; the baseline is the
     first of the runs if none is given. A run's scores may fail, and the run is there all the same. Prompts of a
-    finished run that failed because of the network or a server are asked again, unless `keep_failures` says no.
+    finished run that failed because of the network or a server are asked again, unless `keep_failures` is set.
     """
     runs: list[Run] = []
     with ExitStack() as stack:

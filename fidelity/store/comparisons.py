@@ -91,7 +91,7 @@ class Comparison:
         return digest.hexdigest()
 
     def begun(self, manifest: ComparisonManifest, *, paired: Mapping[str, object]) -> "Comparison":
-        """The same comparison, made if it isn't there; else with what `paired` says of it now.
+        """The same comparison, made if it isn't there; else with the fields of `paired`.
 
         If a run has other answers since, because its failed prompts were asked again, nothing of what was scored stays.
         """
@@ -156,7 +156,7 @@ class Comparison:
 
 
 def _same_answers(before: ComparisonManifest, now: ComparisonManifest) -> bool:
-    """Whether what was scored is what is compared now; an older version says only which prompts have a pair."""
+    """Whether what was scored is what is compared now; an older version has only the prompts of its pairs."""
     return before.prompt_ids == now.prompt_ids and (before.answers is None or before.answers == now.answers)
 
 

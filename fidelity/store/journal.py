@@ -40,7 +40,7 @@ class Journal:
         self._open.close()
 
     def write(self, outcomes: Mapping[int, Response]) -> None:
-        """Begin anew with these outcomes, by place."""
+        """Start the journal again with these outcomes, by place."""
         with whole_file(self._file) as draft:
             draft.write_bytes(b"".join(_line(place, outcome) for place, outcome in outcomes.items()))
 

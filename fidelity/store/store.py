@@ -116,7 +116,7 @@ class Store:
         return Run(path)
 
     def comparison(self, baseline: Run, candidate: Run, manifest: ComparisonManifest, digest: str) -> Comparison:
-        """The comparison of two runs, made if it isn't there, or if a run has other answers since; else paired anew."""
+        """Create the comparison of two runs, again if a run's answers have changed, or update how the runs pair."""
         path = inside(self.root, "comparisons", f"{baseline.name}--{candidate.name}-{digest[:8]}")
         return Comparison(path).begun(manifest, paired={key: getattr(manifest, key) for key in OF_THE_PAIRING})
 

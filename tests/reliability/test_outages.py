@@ -29,7 +29,7 @@ FAULTS = {
 
 
 class Outage:
-    """Answers so many prompts, then nothing but a fault for some seconds, then all of them."""
+    """Answers so many prompts, then only with a fault for some seconds, then all of them."""
 
     def __init__(self, fault, *, after, seconds):
         self.fault, self.after, self.seconds, self.began = fault, after, seconds, None
