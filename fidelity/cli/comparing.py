@@ -79,25 +79,24 @@ def add_to(commands: Commands) -> None:
 def _compare(chosen: argparse.Namespace) -> int:
     from fidelity.config import load_run
     from fidelity.gate import load_gate
-    from fidelity.pipeline import compare
+    from fidelity.pipeline import ComparisonRequest, compare
 
     check_reports(chosen, inputs=[chosen.baseline, *chosen.candidates, *([chosen.gate] if chosen.gate else [])])
     gate = load_gate(chosen.gate) if chosen.gate else None
     baseline = load_run(chosen.baseline)
     candidates, not_read = _readable(chosen.candidates)
     store = open_store(chosen.store)
-    result = compare(
-        baseline,
-        candidates,
+    request = ComparisonRequest(
+        baseline=baseline,
+        candidates=candidates,
         metrics=metrics_of(baseline, chosen.metric),
-        store=store,
-        listener=ProgressBar(),
         limit=chosen.limit,
         gate=gate,
         until_decided=chosen.until_decided,
         must_be_in_reach=True,
         keep_failures=chosen.keep_failures,
     )
+    result = compare(request, store=store, listener=ProgressBar())
     result = replace(result, not_compared=not_read | result.not_compared)
     if chosen.interleave:
         _measure_in_turn(result, baseline, candidates, store, chosen.interleave)

@@ -1,49 +1,24 @@
-"""Generating runs: jobs go through an engine into the store, chunk by chunk."""
+"""Generating runs: jobs go through an engine into the store, followed by the scores of the baseline's tokens."""
 
-import hashlib
-import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Protocol
 
-from fidelity import __version__, baselines
-from fidelity.checkpoints import Checkpoint, describe, local_directory, weights_id
-from fidelity.config import Control, ExecuTorchEngine, OpenAIEngine, RecordedEngine, RunConfig, StoredEngine
-from fidelity.engines import Engine, Progress, StreamingEngine, TimedEngine, open_engine
-from fidelity.engines.recorded import RecordedAnswers
+from fidelity.config import RecordedEngine
+from fidelity.engines import TimedEngine
 from fidelity.errors import EngineError
-from fidelity.gate import Outcome
-from fidelity.prompts import prompts_digest
-from fidelity.records import EngineInfo, Failure, Generation, Prompt
-from fidelity.runs.jobs import Asked, Job, on_the_same_prompts
+from fidelity.runs.chunks import ChunkGeneration
+from fidelity.runs.drafts import draft_of
+from fidelity.runs.jobs import Job, on_the_same_prompts
+from fidelity.runs.listener import Listener
 from fidelity.runs.measure import RunWatch, read_serving, requests_of, time_alone
+from fidelity.runs.shared_engine import SharedEngine
 from fidelity.runs.teacher_forcing import MissingScores, missing_scores
-from fidelity.store.manifests import RunDraft
-from fidelity.store.measurements import UNMEASURED, ChunkTime, LatencyTimes, Measurement
+from fidelity.runs.until_decided import Decided, GrowingRun
+from fidelity.store.measurements import UNMEASURED, LatencyTimes, Measurement
 from fidelity.store.runs import Run, RunWriter
 from fidelity.store.store import Store
-from fidelity.store.token_scores import Depth, StoredScores, adopt_scores, writing
-
-Decided = Callable[[Run], Outcome]
-"""A gate's outcome for an unfinished run."""
-
-
-class Listener(Protocol):
-    """Receives messages and progress. The command line prints them."""
-
-    def say(self, text: str) -> None:
-        """Report one message."""
-        ...
-
-    def progress(self, run: str, done: int, total: int, tokens: int, seconds: float) -> None:
-        """Report a run's progress: answers done of total, and tokens and seconds since this command started on it."""
-        ...
+from fidelity.store.token_scores import Depth, StoredScores, writing
 
 
 def generate_jobs(
@@ -64,6 +39,7 @@ def generate_jobs(
     """
     runs: list[Run] = []
     with ExitStack() as stack:
+<<<<<<< HEAD
         engines = _Engines(stack, listener, keep_failures=keep_failures)
         for job in jobs:
             if job.control_of and job.control_of != runs[0].manifest.digest:
@@ -72,6 +48,14 @@ def generate_jobs(
             run = store.run(job.name, job.digest)
             if run is None or (run.manifest.counts.world_failures and not keep_failures):
                 run = _run(job, engines, store, until)
+=======
+        engines = SharedEngine(stack, listener)
+        for job in jobs:
+            if job.control_of and job.control_of != runs[0].manifest.digest:
+                job = on_the_same_prompts(job, runs[0], store)
+            missing = missing_scores(job, baseline, depths, store) if baseline else []
+            run = store.run(job.name, job.digest) or _run(job, engines, store, decided, missing)
+>>>>>>> main
             runs.append(run)
             whole = run.manifest.digest == job.digest
             if whole and (baseline is None or job.control_of is None):
@@ -80,36 +64,13 @@ def generate_jobs(
     return runs
 
 
-def _measure_the_rest(job: Job, run: Run, engines: "_Engines", store: Store) -> None:
-    """Measure what the run itself doesn't show. Latency is timed if it is configured and not timed already."""
-    config, known = job.config, store.measurement(run) or UNMEASURED
-    measured = Measurement(price_per_hour=config.price_per_hour, serving=read_serving(config.serving) or None)
-    to_time = config.latency and not (known.latency and known.latency.asked == config.latency)
-    if to_time and (timed := _time_alone(job, run, engines)):
-        measured = measured.updated(Measurement(latency=timed))
-    if known.updated(measured) != known:
-        store.add_measurement(run, measured)
-
-
-def _time_alone(job: Job, run: Run, engines: "_Engines") -> LatencyTimes | None:
-    """Time single requests. None if the engine can't be timed or has ended: the run is complete without it."""
-    assert job.config.latency is not None
-    try:
-        engine = engines.of(job, run.path / "engine.log")
-        if not isinstance(engine, TimedEngine):
-            return None
-        prompts = run.prompts()
-        engines.progress.start(f"{job.name}, timed", done=0, total=requests_of(job.config.latency, len(prompts)))
-        return time_alone(engine, prompts, job.config.latency)
-    except EngineError as error:
-        engines.listener.say(f"{job.name}: not timed: {error}")
-        return None
-
-
-def _run(job: Job, engines: "_Engines", store: Store, until: "_Until | None") -> Run:
+def _run(
+    job: Job, engines: SharedEngine, store: Store, decided: Decided | None, missing: Sequence[MissingScores]
+) -> Run:
     waiting = f"{job.name}: another command is generating it; waiting for that ..."
     with store.writing(job.name, job.digest, on_wait=partial(engines.listener.say, waiting)) as writer:
         if isinstance(writer, Run):
+<<<<<<< HEAD
             if engines.keep_failures or not _can_be_asked_again(writer, job, engines):
                 return writer
             writer = RunWriter(writer.path)
@@ -136,6 +97,32 @@ def _can_be_asked_again(run: Run, job: Job, engines: "_Engines") -> bool:
 
 
 def _score_tokens(job: Job, run: Run, all_missing: Sequence[MissingScores], engines: "_Engines") -> None:
+=======
+            return writer
+        if job.until_decided and decided:
+            return GrowingRun(job, writer, engines, store, decided, missing).generate()
+        return _complete(job, writer, engines, store)
+
+
+def _complete(job: Job, writer: RunWriter, engines: SharedEngine, store: Store) -> Run:
+    """Generate the chunks that are not on disk yet, and finish the run."""
+    engine, finished, resumed = engines.of(job, writer.log), writer.finished, writer.begun
+    plan = job.plan
+    engines.progress.start(job.name, done=sum(len(plan[number]) for number in finished), total=job.answers)
+    watch = RunWatch(engine)
+    chunks = ChunkGeneration(job, writer, engine, engines.progress, watch)
+    for number, asked in enumerate(plan):
+        if number not in finished:
+            chunks.generate(number, asked)
+    with watch.writing():
+        run = writer.complete(job.prompts, draft_of(job, engine, store, resumed=writer.resumed))
+    if not resumed and not isinstance(job.config.engine, RecordedEngine):
+        store.add_measurement(run, watch.measurement(job.config))
+    return run
+
+
+def _score_tokens(job: Job, run: Run, all_missing: Sequence[MissingScores], engines: SharedEngine) -> None:
+>>>>>>> main
     """Let a finished run's engine score the baseline's tokens. If it can't, the reason is stored."""
     for missing in all_missing:
         with writing(missing.path) as writer:
@@ -159,6 +146,7 @@ def _score_tokens(job: Job, run: Run, all_missing: Sequence[MissingScores], engi
             writer.complete(run, missing.baseline, missing.depth)
 
 
+<<<<<<< HEAD
 class _Engines:
     """Opens a job's engine when it is first needed. Jobs with the same config share it."""
 
@@ -411,3 +399,29 @@ def stored_runs(config: RunConfig, store: Store, *, as_baseline: bool) -> list[R
     for scorer in (run, *controls):
         adopt_scores(scorer, store.root)
     return [store.adopt(run), *(store.adopt(control) for control in controls)]
+=======
+def _measure_the_rest(job: Job, run: Run, engines: SharedEngine, store: Store) -> None:
+    """Measure what the run itself doesn't show. Latency is timed if it is configured and not timed already."""
+    config, known = job.config, store.measurement(run) or UNMEASURED
+    measured = Measurement(price_per_hour=config.price_per_hour, serving=read_serving(config.serving) or None)
+    to_time = config.latency and not (known.latency and known.latency.asked == config.latency)
+    if to_time and (timed := _time_alone(job, run, engines)):
+        measured = measured.updated(Measurement(latency=timed))
+    if known.updated(measured) != known:
+        store.add_measurement(run, measured)
+
+
+def _time_alone(job: Job, run: Run, engines: SharedEngine) -> LatencyTimes | None:
+    """Time single requests. None if the engine can't be timed or has ended: the run is complete without it."""
+    assert job.config.latency is not None
+    try:
+        engine = engines.of(job, run.path / "engine.log")
+        if not isinstance(engine, TimedEngine):
+            return None
+        prompts = run.prompts()
+        engines.progress.start(f"{job.name}, timed", done=0, total=requests_of(job.config.latency, len(prompts)))
+        return time_alone(engine, prompts, job.config.latency)
+    except EngineError as error:
+        engines.listener.say(f"{job.name}: not timed: {error}")
+        return None
+>>>>>>> main
