@@ -5,11 +5,7 @@ import fcntl
 import hashlib
 import os
 import shutil
-<<<<<<< HEAD
-from collections.abc import Callable, Iterable, Iterator, Sequence
-=======
-from collections.abc import Container, Iterable, Iterator, Sequence
->>>>>>> main
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any

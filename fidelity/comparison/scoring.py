@@ -107,35 +107,15 @@ def score(scores: Sequence[Scores], metrics: Sequence[Metric], *, chance: bool =
     return [_described(one, outcome) for one, outcome in zip(scores, outcomes, strict=True)]
 
 
-<<<<<<< HEAD
-def _applicable(metric: Metric, scores: Sequence[Scores]) -> list[Scores]:
-    """The scores that the metric applies to; the reason is recorded in the others."""
-    reasons = [metric.inapplicable(one.pairing.pairs) for one in scores]
-    for one, reason in zip(scores, reasons, strict=True):
-        if reason:
-            one.inapplicable.update(dict.fromkeys(map(metric.named, offered(metric)), reason))
-    return [one for one, reason in zip(scores, reasons, strict=True) if not reason]
-
-
-def _describe(scores: Scores) -> None:
-    """Record which metric gave which column, in addition to what earlier commands scored."""
-    made = {name: ColumnSource(signature=s.signature, column=s.column.name) for name, s in scores.columns.items()}
-    scores.comparison.updated(
-        lambda before: {
-            "columns": {n: source for n, source in before.columns.items() if n not in scores.unscored} | made,
-            "unscored": {**before.unscored, **scores.unscored},
-            "inapplicable": {**before.inapplicable, **scores.inapplicable},
-        }
-=======
 def _described(scores: Scores, outcome: _Outcome) -> Scores:
     """Return the scores with an outcome, and record which metric gave which column, besides what was scored earlier."""
     sources = {name: ColumnSource(signature=s.signature, column=s.column.name) for name, s in outcome.columns.items()}
-    before = scores.comparison.manifest
-    comparison = scores.comparison.described(
-        columns={n: source for n, source in before.columns.items() if n not in outcome.unscored} | sources,
-        unscored={**before.unscored, **outcome.unscored},
-        inapplicable={**before.inapplicable, **outcome.inapplicable},
->>>>>>> main
+    comparison = scores.comparison.updated(
+        lambda before: {
+            "columns": {n: source for n, source in before.columns.items() if n not in outcome.unscored} | sources,
+            "unscored": {**before.unscored, **outcome.unscored},
+            "inapplicable": {**before.inapplicable, **outcome.inapplicable},
+        }
     )
     return replace(
         scores,

@@ -108,15 +108,11 @@ def open_engine(
         case VllmServeEngine() as engine:
             from fidelity.engines.vllm_serve import serve
 
+            env = _child_env(engine)
             with serve(
-                config,
-                engine,
-                env=_child_env(engine),
-                log=log,
-                on_progress=on_progress,
-                keep_failures=keep_failures,
+                config, engine, env=env, log=log, on_progress=on_progress, keep_failures=keep_failures
             ) as server:
-                environment = kernel_environment(_child_env(engine))
+                environment = kernel_environment(env)
                 server.info = replace(server.info, version=_vllm_version(), device=_device(), environment=environment)
                 yield server
         case TransformersEngine() as engine:

@@ -2,11 +2,7 @@
 
 import hashlib
 import json
-<<<<<<< HEAD
 from collections.abc import Callable, Container, Mapping, Sequence
-=======
-from collections.abc import Container, Sequence
->>>>>>> main
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,16 +12,10 @@ import numpy as np
 from pydantic import ValidationError
 
 from fidelity.errors import StoreError
-<<<<<<< HEAD
-from fidelity.files import locked, read_parquet, read_parquet_schema, write_parquet
-from fidelity.records import Column, Side
-from fidelity.store.manifests import MANIFEST, ComparisonManifest, damage_of, read_record, write_record
-=======
-from fidelity.files import damage_explained, read_parquet, read_parquet_schema, write_parquet
+from fidelity.files import damage_explained, locked, read_parquet, read_parquet_schema, write_parquet
 from fidelity.records import Better, Column, Side, SummaryKind
 from fidelity.store.manifests import ComparisonManifest
 from fidelity.store.record_files import MANIFEST, Record, damage_of, read_record, write_record, wrong_keys
->>>>>>> main
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -212,11 +202,11 @@ class Comparison:
         write_parquet(self.path / _scores_file(signature), pa.table(data).replace_schema_metadata(meta))
 
 
-<<<<<<< HEAD
 def _same_answers(before: ComparisonManifest, now: ComparisonManifest) -> bool:
     """Whether what was scored is what is compared now; an older version has only the prompts of its pairs."""
     return before.prompt_ids == now.prompt_ids and (before.answers is None or before.answers == now.answers)
-=======
+
+
 def _of_pairs(table: "pa.Table", name: str) -> tuple[Any, ...]:
     """Numbers, or sides; ValueError where the column holds something else."""
     import pyarrow as pa
@@ -227,7 +217,6 @@ def _of_pairs(table: "pa.Table", name: str) -> tuple[Any, ...]:
     if unknown := set(sides) - SIDES.keys():
         raise ValueError(f"column {name!r} holds {unknown.pop()!r}")
     return sides
->>>>>>> main
 
 
 def _scores_file(signature: str) -> str:

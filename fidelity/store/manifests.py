@@ -24,50 +24,6 @@ NOT_OF_THE_RUN = {"metrics", "kl", "latency", "price_per_hour", "serving", "comp
 """Keys of a run's YAML that don't affect its outputs."""
 
 
-<<<<<<< HEAD
-FileName = Annotated[str, AfterValidator(plain_name)]
-"""What a folder or a file of the store is called by; it can't lead anywhere else."""
-
-
-class Record(BaseModel):
-    """Base class of everything that is read from a store."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    def __getitem__(self, key: str) -> Any:
-        """A field as the JSON on disk has it."""
-        return self.model_dump(mode="json", include={key})[key]
-
-    def get(self, key: str, default: Any = None) -> Any:
-        """The same, or the default for what is no field."""
-        return self[key] if key in type(self).model_fields else default
-
-    def replace(self, **changes: object) -> Self:
-        """A copy with other values of some fields, validated like a record that is read."""
-        return self.model_validate({**dict(self), **changes})
-
-
-class Manifest(Record):
-    """Base class of the records that have their own file."""
-
-    what: ClassVar[str] = "finished run or comparison"
-
-    @classmethod
-    def remedy(cls, file: Path) -> str:
-        """The repair for a damaged file."""
-        return f"delete the folder {file.parent.name} and run again"
-
-    @classmethod
-    def upgrade(cls, data: JsonObject) -> JsonObject:
-        """Convert data of schema version 1 to version 2."""
-        return data
-
-
-ManifestType = TypeVar("ManifestType", bound=Manifest)
-
-
-=======
->>>>>>> main
 class ResponseCounts(Record):
     """The outcomes of a run's prompts, all repeats together."""
 

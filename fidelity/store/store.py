@@ -3,11 +3,7 @@
 The manifest of each is written last, by rename. A directory without a manifest is unfinished.
 """
 
-<<<<<<< HEAD
-=======
-import fcntl
 import os
->>>>>>> main
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path

@@ -15,11 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fidelity.errors import StoreError
-<<<<<<< HEAD
-from fidelity.files import copy_files, damage_explained, locked, read_parquet, whole_file
-=======
-from fidelity.files import copy_files, damage_explained, full_disk_explained, read_parquet, whole_file, wrong_column
->>>>>>> main
+from fidelity.files import copy_files, damage_explained, locked, read_parquet, whole_file, wrong_column
 from fidelity.outside.documents import read_json
 from fidelity.outside.paths import inside
 from fidelity.records import Failure, TokenScores

@@ -173,20 +173,8 @@ def _run_family(
                 listener.say(f"{config.name}: not compared: {why}")
         can = [config for config in family.candidates if config.name not in wrong]
         if can:
-<<<<<<< HEAD
-            result = compare(
-                family.baseline,
-                can,
-                metrics=metrics,
-                store=store,
-                listener=listener,
-                limit=limit,
-                keep_failures=keep_failures,
-            )
-=======
-            request = ComparisonRequest(family.baseline, can, metrics, limit=limit)
+            request = ComparisonRequest(family.baseline, can, metrics, limit=limit, keep_failures=keep_failures)
             result = compare(request, store=store, listener=listener)
->>>>>>> main
             wrong |= result.not_compared
             cells |= _compared(cells, result)
     except StoreError:
