@@ -1,10 +1,11 @@
 """Atomic writes, hashes, and Parquet files."""
 
 import errno
+import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,14 +54,29 @@ def read_parquet_schema(file: Path) -> "pa.Schema":
         return pq.read_schema(file)
 
 
+def wrong_column(schema: "pa.Schema", known: "pa.Schema", *, later: Container[str] = ()) -> str:
+    """The first column of a table that has another type than is known, or isn't there; empty where all are right.
+
+    Unknown columns may be a newer version's, and those of `later` may be missing in tables of older ones.
+    """
+    for column in known:
+        place = schema.get_field_index(column.name)
+        if place < 0:
+            if column.name not in later:
+                return f"column {column.name!r} is missing"
+        elif schema.field(place).type != column.type:
+            return f"column {column.name!r} holds {schema.field(place).type}, not {column.type}"
+    return ""
+
+
 @contextmanager
 def damage_explained(file: Path) -> Iterator[None]:
-    """Turn pyarrow's exceptions for a damaged file into a StoreError that names the repair."""
+    """Turn the exceptions of pyarrow and json for a damaged file into a StoreError that names the repair."""
     import pyarrow as pa
 
     try:
         yield
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, RecursionError, pa.ArrowException) as error:
         raise StoreError(
             f"{file}: can't be read ({error}); delete the folder {file.parent.name} and run again"
         ) from error
@@ -129,6 +145,30 @@ def copy_files(source: Path, target: Path, names: Iterable[str]) -> None:
         if file.is_file():
             with whole_file(target / name) as draft:
                 shutil.copyfile(file, draft)
+
+
+@contextmanager
+def locked(folder: Path, *, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold a folder, which is made if need be, against every other command; `on_wait` is called if one has it.
+
+    The lock is the operating system's (`flock`): it is gone with its process, however that ends, and holds between
+    containers on one machine.
+
+    Raises:
+        StoreError: The folder can't be written, or its file system has no locks.
+    """
+    with full_disk_explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("w")
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            on_wait()
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError as error:
+            raise StoreError(f"{folder}: can't be locked ({error.strerror}); use a store on a local disk") from error
+        yield
 
 
 @contextmanager

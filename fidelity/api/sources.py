@@ -10,7 +10,7 @@ from typing import TypeAlias, TypeGuard
 from fidelity.baselines import is_export, read_index
 from fidelity.config import Control, RecordedEngine, RunConfig, StoredEngine, load_run
 from fidelity.errors import ConfigError
-from fidelity.store.manifests import MANIFEST
+from fidelity.store.record_files import MANIFEST
 from fidelity.store.runs import Run
 
 Source: TypeAlias = RunConfig | str | os.PathLike[str]

@@ -24,7 +24,8 @@ from fidelity.outside.paths import inside, plain_name
 from fidelity.prompts import JsonRow, read_jsonl
 from fidelity.records import Failure, Prompt, Response
 from fidelity.schema import JsonObject
-from fidelity.store.manifests import NOT_OF_THE_RUN, Manifest, Record, RunManifest, read_record, write_record
+from fidelity.store.manifests import NOT_OF_THE_RUN, RunManifest
+from fidelity.store.record_files import Manifest, Record, read_record, write_record
 from fidelity.store.responses import response_of
 from fidelity.store.runs import Run
 from fidelity.store.store import Store
@@ -67,7 +68,7 @@ class BaselineIndex(Manifest):
     """SHA-256 of every file, by name."""
     scores: tuple[ExportedScores, ...]
 
-    what: ClassVar[str] = "exported baseline"
+    what: ClassVar[str] = "an exported baseline"
 
     @classmethod
     def upgrade(cls, data: JsonObject) -> JsonObject:
@@ -222,7 +223,7 @@ def _prompt_row(prompt: Prompt) -> JsonRow:
 def _answer_row(outcome: Response) -> JsonRow:
     row: JsonRow = {"id": outcome.prompt_id, "repeat": outcome.repeat or None}
     if isinstance(outcome, Failure):
-        row["failure"] = outcome.reason
+        row |= {"failure": outcome.reason, "cause": None if outcome.cause == "model" else outcome.cause}
     else:
         row |= {"text": outcome.text, "reasoning": outcome.reasoning, "finish_reason": outcome.finish_reason}
     return {key: value for key, value in row.items() if value is not None}

@@ -7,7 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fidelity.cli.options import OK, Commands, add_limit, add_store, open_store, positive
+from fidelity.cli.options import (
+    COULD_NOT_JUDGE,
+    OK,
+    Commands,
+    add_keep_failures,
+    add_limit,
+    add_store,
+    open_store,
+    positive,
+)
 from fidelity.cli.progress import ProgressBar
 from fidelity.cli.reports import add_reports, check_reports, report_all
 from fidelity.cli.terminal import echo
@@ -63,30 +72,31 @@ def add_to(commands: Commands) -> None:
 
     for command in (compare, generate):
         add_limit(command)
+        add_keep_failures(command)
         add_store(command)
 
 
 def _compare(chosen: argparse.Namespace) -> int:
     from fidelity.config import load_run
     from fidelity.gate import load_gate
-    from fidelity.pipeline import compare
+    from fidelity.pipeline import ComparisonRequest, compare
 
     check_reports(chosen, inputs=[chosen.baseline, *chosen.candidates, *([chosen.gate] if chosen.gate else [])])
     gate = load_gate(chosen.gate) if chosen.gate else None
     baseline = load_run(chosen.baseline)
     candidates, not_read = _readable(chosen.candidates)
     store = open_store(chosen.store)
-    result = compare(
-        baseline,
-        candidates,
+    request = ComparisonRequest(
+        baseline=baseline,
+        candidates=candidates,
         metrics=metrics_of(baseline, chosen.metric),
-        store=store,
-        listener=ProgressBar(),
         limit=chosen.limit,
         gate=gate,
         until_decided=chosen.until_decided,
         must_be_in_reach=True,
+        keep_failures=chosen.keep_failures,
     )
+    result = compare(request, store=store, listener=ProgressBar())
     result = replace(result, not_compared=not_read | result.not_compared)
     if chosen.interleave:
         _measure_in_turn(result, baseline, candidates, store, chosen.interleave)
@@ -137,6 +147,7 @@ def _generate(chosen: argparse.Namespace) -> int:
         listener=ProgressBar(),
         limit=chosen.limit,
         baseline=load_run(chosen.baseline) if chosen.baseline else None,
+        keep_failures=chosen.keep_failures,
     )
     for run in runs:
         counts = run.manifest.counts
@@ -144,6 +155,11 @@ def _generate(chosen: argparse.Namespace) -> int:
         if chosen.profile:
             for line in profile_lines(run):
                 echo(f"  {line}")
+    failed = sum(run.manifest.counts.world_failures for run in runs)
+    if failed and not chosen.keep_failures:
+        why = "failed because of the server or the network; run again to ask them again"
+        echo(f"fidelity: {failed} prompts {why}, or with --keep-failures to leave them", to=sys.stderr)
+        return COULD_NOT_JUDGE
     return OK
 
 

@@ -3,18 +3,20 @@
 The manifest of each is written last, by rename. A directory without a manifest is unfinished.
 """
 
-import fcntl
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fidelity.files import copy_files, full_disk_explained
+from fidelity.files import copy_files, full_disk_explained, locked
 from fidelity.outside.paths import inside, leaves
 from fidelity.store.comparisons import Comparison
-from fidelity.store.manifests import MANIFEST, ComparisonManifest, Manifest, damage_of, write_record
+from fidelity.store.manifests import ComparisonManifest
 from fidelity.store.measurements import UNMEASURED, Measurement
+from fidelity.store.record_files import MANIFEST, damage_of, write_record
 from fidelity.store.runs import GENERATIONS, LOG, Run, RunWriter
 from fidelity.store.studies import StudyManifest
+from fidelity.store.token_scores import ScoresManifest
 
 OF_THE_PAIRING = (
     "reasoning",
@@ -26,6 +28,7 @@ OF_THE_PAIRING = (
     "prompt_tokens",
     "compares",
     "reasoning_formats",
+    "answers",
 )
 """The fields of a comparison's manifest that are known before scoring."""
 
@@ -51,21 +54,26 @@ class Store:
 
     def damaged(self) -> dict[str, str]:
         """The reason why a finished directory can't be read, by its path in the store (`runs/NAME`)."""
-        reasons = {f"runs/{path.name}": Run(path).damage for path in self._complete("runs")}
-        reasons |= {f"comparisons/{path.name}": Comparison(path).damage for path in self._complete("comparisons")}
-        others: dict[str, type[Manifest]] = {"measurements": Measurement, "studies": StudyManifest}
-        for folder, kind in others.items():
-            reasons |= {f"{folder}/{path.name}": damage_of(path, kind) for path in self._complete(folder)}
-        for place in ("runs", "comparisons", *others):
-            links = [path for path in (self.root / place).glob("*") if leaves(self.root, path)]
+        damages: dict[str, Callable[[Path], str]] = {
+            "runs": lambda path: Run(path).damage,
+            "comparisons": lambda path: Comparison(path).damage,
+            "measurements": lambda path: damage_of(path, Measurement),
+            "scores": lambda path: damage_of(path, ScoresManifest),
+            "studies": lambda path: damage_of(path, StudyManifest),
+        }
+        reasons = {folder: _why_unreadable(self.root / folder) for folder in damages}
+        for folder, damage in damages.items():
+            reasons |= {f"{folder}/{path.name}": damage(path) for path in self._complete(folder)}
             reasons |= {
-                f"{place}/{path.name}": f"{path}: a symbolic link that leads out of the store" for path in links
+                f"{folder}/{path.name}": f"{path}: a symbolic link that leads out of the store"
+                for path in _entries(self.root / folder)
+                if leaves(self.root, path)
             }
         return {place: reason for place, reason in reasons.items() if reason}
 
     def _complete(self, folder: str) -> list[Path]:
         """The finished directories in a folder, without symbolic links that lead out of the store."""
-        finished = sorted(manifest.parent for manifest in (self.root / folder).glob(f"*/{MANIFEST}"))
+        finished = [path for path in _entries(self.root / folder) if os.path.lexists(path / MANIFEST)]
         return [path for path in finished if not leaves(self.root, path)]
 
     def run(self, name: str, digest: str) -> Run | None:
@@ -83,21 +91,15 @@ class Store:
         when its process ends.
         """
         path = self.run_path(name, digest)
-        with full_disk_explained(path):
-            path.mkdir(parents=True, exist_ok=True)
-            lock = (path / ".lock").open("w")
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                on_wait()
-                fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(path, on_wait=on_wait):
             yield self.run(name, digest) or RunWriter(path)
 
     def add_measurement(self, run: Run, measurement: Measurement) -> None:
-        """Store a run's measurements. Fields that are not set keep their stored values."""
-        known = self.measurement(run) or UNMEASURED
-        write_record(self.measurements_of(run) / MANIFEST, known.updated(measurement))
+        """Keep what was measured of a run, apart from its outputs; fields that aren't given stay as they were."""
+        folder = self.measurements_of(run)
+        with locked(folder):
+            known = self.measurement(run) or UNMEASURED
+            write_record(folder / MANIFEST, known.updated(measurement))
 
     def measurements_of(self, run: Run) -> Path:
         """Create and return the directory for a run's measurements."""
@@ -122,14 +124,29 @@ class Store:
         return Run(path)
 
     def comparison(self, baseline: Run, candidate: Run, manifest: ComparisonManifest, digest: str) -> Comparison:
-        """Create the comparison of two runs, or update how the runs pair if it exists."""
+        """Create the comparison of two runs, again if a run's answers have changed, or update how the runs pair."""
         path = inside(self.root, "comparisons", f"{baseline.name}--{candidate.name}-{digest[:8]}")
-        if not (path / MANIFEST).is_file():
-            with full_disk_explained(path):
-                path.mkdir(parents=True, exist_ok=True)
-            write_record(path / MANIFEST, manifest)
-        return Comparison(path).described(**{key: getattr(manifest, key) for key in OF_THE_PAIRING})
+        return Comparison(path).begun(manifest, paired={key: getattr(manifest, key) for key in OF_THE_PAIRING})
 
     def run_path(self, name: str, digest: str) -> Path:
         """The directory of a run, finished or not."""
         return inside(self.root, "runs", f"{name}-{digest[:8]}")
+
+
+def _entries(folder: Path) -> list[Path]:
+    """The entries of a folder, by name; empty if it can't be listed."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _why_unreadable(folder: Path) -> str:
+    """Why a folder can't be listed; empty if it can, or if it doesn't exist yet."""
+    try:
+        next(folder.iterdir(), None)
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        return f"{folder}: can't be listed ({error.strerror})"
+    return ""

@@ -11,8 +11,8 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from fidelity.checkpoints import Checkpoint, describe, local_directory
+from fidelity.comparison.offered import columns_of
 from fidelity.comparison.results import ComparisonSet
-from fidelity.comparison.scoring import columns_of
 from fidelity.config import (
     Batching,
     NamedMetric,
@@ -31,9 +31,9 @@ from fidelity.config import (
 from fidelity.errors import ConfigError, FidelityError, StoreError
 from fidelity.gate import LIMIT_KEYS, Gate, load_gate, out_of_reach
 from fidelity.metrics import Metric, default_metrics
-from fidelity.pipeline import check_gate, compare
-from fidelity.runs.generate import Listener
+from fidelity.pipeline import ComparisonRequest, check_gate, compare
 from fidelity.runs.jobs import jobs_of, prompts_of
+from fidelity.runs.listener import Listener
 from fidelity.schema import Settings
 from fidelity.store.store import Store
 from fidelity.store.studies import Cell, StudyManifest, write_study
@@ -111,7 +111,13 @@ def load_study(path: Path) -> Study:
 
 
 def run_study(
-    study: Study, *, store: Store, listener: Listener, metrics_of: MetricsOf, limit: int | None = None
+    study: Study,
+    *,
+    store: Store,
+    listener: Listener,
+    metrics_of: MetricsOf,
+    limit: int | None = None,
+    keep_failures: bool = False,
 ) -> list[Cell]:
     """Run what is missing. Yields every cell, with its comparison or its error.
 
@@ -129,7 +135,7 @@ def run_study(
     _keep(study, cells, store)
     whole = StudyProgress(listener, [job for family in study.families for job in _work_of(family, store, limit)])
     for family, scored in zip(study.families, metrics, strict=True):
-        settled = _run_family(family, store, whole, scored, limit)
+        settled = _run_family(family, store, whole, scored, limit, keep_failures)
         cells = [settled.get((cell.family, cell.candidate), cell) for cell in cells]
         _keep(study, cells, store)
     return cells
@@ -150,7 +156,12 @@ def _keep(study: Study, cells: Sequence[Cell], store: Store) -> None:
 
 
 def _run_family(
-    family: Family, store: Store, listener: Listener, metrics: Sequence[Metric], limit: int | None
+    family: Family,
+    store: Store,
+    listener: Listener,
+    metrics: Sequence[Metric],
+    limit: int | None,
+    keep_failures: bool,
 ) -> dict[tuple[str, str], Cell]:
     """The cells of one family, by family and candidate."""
     cells = {config.name: _cell(family, config) for config in family.candidates}
@@ -162,7 +173,8 @@ def _run_family(
                 listener.say(f"{config.name}: not compared: {why}")
         can = [config for config in family.candidates if config.name not in wrong]
         if can:
-            result = compare(family.baseline, can, metrics=metrics, store=store, listener=listener, limit=limit)
+            request = ComparisonRequest(family.baseline, can, metrics, limit=limit, keep_failures=keep_failures)
+            result = compare(request, store=store, listener=listener)
             wrong |= result.not_compared
             cells |= _compared(cells, result)
     except StoreError:
