@@ -1,6 +1,6 @@
 """Do the statistics hold what they promise? A simulation; prints the tables of docs/statistics.md as Markdown.
 
-    python benchmarks/calibration.py [--part bounds|bootstrap|power|speed] [--studies 2000] [--recordings DIR]
+    python benchmarks/calibration.py [--part bounds|sharper|runs|bootstrap|power|speed] [--studies 2000]
 
 Every study has its true excess exactly at the margin: each "pass" is wrong. Takes a few minutes on two cores.
 """
@@ -226,6 +226,39 @@ def bounds(studies: int, recordings: Path, seed: int) -> None:
     table(["excess", "n", *wrong, *widths], rows)
 
 
+def sharper(studies: int, recordings: Path, seed: int) -> None:
+    """Gaffke's bound, which nobody has proven: how often it is wrong, and how far it is from the mean."""
+    print("## Gaffke's bound (conjectured): wrong passes in %, and median distance from mean to bound over BCa's\n")
+    rows = []
+    for scenario in scenarios(recordings):
+        for n in (72, *SIZES[1:]):
+            excess = drawn(scenario, n, studies, seed)
+            upper = gaffke_bounds((excess + 1) / 2, np.random.default_rng(seed))
+            betting = upper_bounds((excess + 1) / 2, LEVEL)
+            distances = [np.median(2 * bound - 1 - excess.mean(axis=0)) for bound in (upper, betting)]
+            wrong = [100 * (2 * bound - 1 <= scenario.mean).mean() for bound in (upper, betting)]
+            rows.append([scenario.name, str(n), *(f"{w:.1f}" for w in wrong), *(f"{d:.4f}" for d in distances)])
+    table(["excess", "n", "Gaffke wrong", "betting wrong", "Gaffke distance", "betting distance"], rows)
+
+
+def gaffke_bounds(x: Floats, rng: np.random.Generator, *, draws: int = 4000) -> Floats:
+    """Upper bounds for means of columns in [0, 1] (Gaffke 2005; Learned-Miller & Thomas 2020): prompts x columns.
+
+    The 95th percentile of a mean whose weights are a uniform draw from the simplex over the values and a 1.
+    """
+    weights = rng.exponential(size=(draws, len(x) + 1))
+    weights /= weights.sum(axis=1, keepdims=True)
+    ordered = np.concatenate([np.sort(x, axis=0), np.ones((1, x.shape[1]))])
+    bounds: Floats = np.quantile(weights @ ordered, 1 - LEVEL, axis=0)
+    return bounds
+
+
+def runs(studies: int, recordings: Path, seed: int) -> None:
+    """Noise that the prompts of a chunk share."""
+    file = Path(__file__).with_name("run_noise.py")
+    subprocess.run([sys.executable, str(file), "--studies", str(studies), "--seed", str(seed)], check=True)
+
+
 def bootstraps(studies: int, recordings: Path, seed: int) -> None:
     """Coverage of the bootstrap intervals."""
     with ProcessPoolExecutor(2) as pool:
@@ -281,7 +314,14 @@ def speed(studies: int, recordings: Path, seed: int) -> None:
 
 def main() -> None:
     """Run one part, or each in a process of its own."""
-    parts = {"bounds": bounds, "bootstrap": bootstraps, "power": power, "speed": speed}
+    parts = {
+        "bounds": bounds,
+        "sharper": sharper,
+        "runs": runs,
+        "bootstrap": bootstraps,
+        "power": power,
+        "speed": speed,
+    }
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", choices=sorted(parts))
     parser.add_argument("--studies", type=int, default=2000)

@@ -4,8 +4,6 @@ import random
 import re
 from collections.abc import Callable
 
-Change = Callable[[str, random.Random], str]
-
 SYNONYMS = {
     "development": [
         ("use", "employ"),

@@ -11,7 +11,8 @@ from fidelity.errors import ConfigError
 from fidelity.gate.evidence import Evidence, Measured
 from fidelity.gate.feasibility import out_of_reach
 from fidelity.gate.floors import why_no_plausible_floor
-from fidelity.gate.proposals import PURPOSES, Proposal, Purpose, propose_margin, propose_share, propose_tail
+from fidelity.gate.lines import ENOUGH_CONTROLS
+from fidelity.gate.proposals import CALM, PURPOSES, Proposal, Purpose, propose_margin, propose_share, propose_tail
 from fidelity.gate.settings import (
     Gate,
     break_column,
@@ -25,8 +26,10 @@ from fidelity.stats.bootstrap import FEWEST_IN_TAIL_STUDY
 PROMPT_SETS = {"the starter set": 72, "Arena-Hard": 500}
 LEADING_CONFLICTS = ("number", "negation", "any")
 """Kinds of conflict with active limits; limits of other kinds are written as comments."""
-PREFERRED = ("sts", "rougeL")
-"""Columns with active margins; margins of other columns are comments. Without any of these: the first two."""
+FREE_RUNNING = ("sts", "rougeL")
+"""Columns of free-running text. Their margins are active with enough controls to estimate the noise of runs, or if no
+calm column was scored; otherwise they are comments, as those of all other columns. Without any of these: the first two.
+"""
 WIDTH = 112
 
 
@@ -70,7 +73,7 @@ def draft(
         raise ConfigError(
             f"{evidence.candidate}: no column that can be judged was scored; run fidelity compare with more metrics"
         )
-    chosen = [*margins, *(name for name in PREFERRED if name in judged and name not in margins)] or [*judged][:2]
+    chosen = [*margins, *(name for name in _leading(judged) if name not in margins)] or [*judged][:2]
     return "\n".join(
         [
             *_head(evidence, purpose),
@@ -100,6 +103,13 @@ def _check(margins: Mapping[str, float], breaks: Mapping[str, float], evidence: 
     prompts, candidates = len(evidence.prompt_ids), evidence.candidates
     if sentences := out_of_reach(gate, columns, prompts=prompts, candidates=candidates):
         raise ConfigError("\n".join(sentences))
+
+
+def _leading(judged: Mapping[str, Measured]) -> list[str]:
+    """The columns that decide if nobody chooses: calm ones, and free-running text where its runs' noise is known."""
+    calm = [name for name in CALM if name in judged]
+    free = [name for name in FREE_RUNNING if name in judged]
+    return calm + [name for name in free if not calm or len(judged[name].controls) >= ENOUGH_CONTROLS]
 
 
 def _has_margin(name: str, measured: Measured) -> bool:

@@ -14,12 +14,19 @@ from fidelity.gate.evidence import SEED, Measured
 from fidelity.gate.feasibility import smallest_margin
 from fidelity.gate.lines import percent, rounded_up
 from fidelity.gate.shares import broken_in_any
-from fidelity.stats import Bound, clopper_pearson, prompts_needed, prompts_needed_for_share
+from fidelity.stats import Bound, RunNoise, clopper_pearson, prompts_needed, prompts_needed_for_share, run_noise
 
 Purpose = Literal["strict", "balanced", "lenient"]
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 ROOM: Mapping[Purpose, float] = {"strict": 0.05, "balanced": 0.10, "lenient": 0.20}
 """The margin as a share of the distance from the floor to the chance level."""
+CALM = ("ear", "top1_agreement")
+"""Columns of forced tokens, which batches hardly move: they lead the gate, with a fifth of the room."""
+CALM_ROOM: Mapping[Purpose, float] = {"strict": 0.01, "balanced": 0.02, "lenient": 0.05}
+POWER = 0.8
+"""How often a candidate without drift passes a proposed margin at least."""
+LIKELY = 0.95
+"""How often a candidate without drift has no more conflicts, or breaks, than a proposed limit allows for."""
 NO_ROOM = 1e-9
 """Below this distance a floor equals the chance level up to rounding."""
 WORST_PROMPTS = 2.0
@@ -53,8 +60,9 @@ def propose_margin(measured: Measured, purpose: Purpose, *, confidence: float) -
     model = f"Two runs of the model: {level:.3f} ({itself:.3f} from identical); {beyond}: {end:.3f}."
     if (end > level) is (measured.column.better == "higher") or room < NO_ROOM:
         return Proposal(None, (model, "Two runs of the model are no closer than that, so no margin is meaningful."))
-    wanted, smallest = ROOM[purpose] * room, smallest_margin(len(floor), high - low, confidence=confidence)
-    why = [model, f"{purpose.capitalize()}: {ROOM[purpose]:.0%} of the distance between them, {wanted:.2g}."]
+    share = (CALM_ROOM if measured.column.name in CALM else ROOM)[purpose]
+    wanted, smallest = share * room, smallest_margin(len(floor), high - low, confidence=confidence)
+    why = [model, f"{purpose.capitalize()}: {share:.0%} of the distance between them, {wanted:.2g}."]
     limit = float(f"{wanted:.2g}")
     if limit < smallest:
         limit = rounded_up(smallest)
@@ -63,9 +71,19 @@ def propose_margin(measured: Measured, purpose: Purpose, *, confidence: float) -
         )
     if limit >= high - low:
         return Proposal(None, (model, f"{len(floor)} prompts are too few for any margin."))
-    width, spread = high - low, _spread(measured)
+    width, spread, noise = high - low, _spread(measured), _noise(measured)
+    if spread is None:
+        return Proposal(limit, tuple(why))
     still = Bound(0.0, 0.0, 0.0, spread, len(floor), confidence, None, SEED, (-width, width))
-    return Proposal(limit, tuple(why), prompts_needed(still, limit) if spread is not None else None)
+    needed, wanted = prompts_needed(still, limit, runs=noise), limit
+    while limit < width and (needed is None or needed > len(floor)):
+        limit = rounded_up(limit)
+        needed = prompts_needed(still, limit, runs=noise)
+    if limit >= width:
+        return Proposal(wanted, tuple(why), prompts_needed(still, wanted, runs=noise))
+    if limit > wanted:
+        why.append(f"A candidate without drift passes less than {limit:g} in under {POWER:.0%} of studies like this.")
+    return Proposal(limit, tuple(why), needed)
 
 
 def propose_tail(measured: Measured, purpose: Purpose, *, confidence: float) -> Proposal:
@@ -86,15 +104,33 @@ def propose_share(measured: Measured, purpose: Purpose, *, confidence: float) ->
     k, n = sum(hits.values()), len(hits)
     if not n:
         return Proposal(None, ("The control could not be scored on it.",))
-    wanted, smallest = k / n + SHARES[purpose], clopper_pearson(k, n, confidence=confidence, side="upper")[1]
+    likely = _likely_hits(k, n)
+    wanted, smallest = k / n + SHARES[purpose], clopper_pearson(likely, n, confidence=confidence, side="upper")[1]
     why = [f"Between two runs of the model: {k} of {n} prompts. {purpose.capitalize()}: {SHARES[purpose]:.0%} more."]
     limit = float(f"{wanted:.2g}")
     if limit < smallest:
-        limit = rounded_up(smallest)
-        why.append(f"{n} prompts can't resolve less than {smallest:.2g} (at {percent(confidence)}): {limit:g}.")
+        limit = math.ceil(100 * smallest) / 100
+        again = f"Another run may have up to {likely}; then " if likely > k else ""
+        why.append(f"{again}{n} prompts can't resolve less than {smallest:.2g} (at {percent(confidence)}): {limit:g}.")
     if limit >= 1:
         return Proposal(None, (f"{n} prompts are too few for any limit.",))
     return Proposal(limit, tuple(why), prompts_needed_for_share(k, n, limit, confidence=confidence))
+
+
+def _likely_hits(hits: int, prompts: int) -> int:
+    """As many as another run of the model has at most, in 95 % of runs: beta-binomial; none where there were none."""
+    from scipy.stats import betabinom
+
+    return int(betabinom.ppf(LIKELY, prompts, hits, prompts - hits + 1)) if hits else 0
+
+
+def _noise(measured: Measured) -> RunNoise | None:
+    """Of the baseline's runs; None for forced tokens, and with one control, where it takes a candidate to see it."""
+    if measured.among is None or len(measured.controls) < 2:
+        return None
+    prompts = [prompt for prompt, value in measured.floor().items() if value is not None]
+    floor = np.array([[value.value if (value := pair[p]) else 0.0 for p in prompts] for pair in measured.among.floor])
+    return run_noise(np.zeros((len(measured.controls) + 1, len(prompts))), floor)
 
 
 def _floor(measured: Measured) -> list[float]:

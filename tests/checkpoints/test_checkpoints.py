@@ -26,7 +26,7 @@ def compressed(bits, kind="int", activations=None, **weights):
     return {"quant_method": "compressed-tensors", "config_groups": {"group_0": group}}
 
 
-def test_bf16(tmp_path):
+def test_a_plain_checkpoint_is_bf16(tmp_path):
     folder = checkpoint(
         tmp_path / "m", {"embed": ("BF16", [10, 4]), "layer.weight": ("BF16", [4, 4]), "n": ("F32", [4])}
     )

@@ -33,6 +33,16 @@ class TestEveryPage:
         shutil.rmtree(store / "studies")
         assert page_text(opened(store, page))
 
+    def test_comparisons_with_a_control_are_not_in_the_list(self, opened, recorded):
+        ids = opened(recorded, "comparison").selectbox(key="comparison").options
+        assert len(list((recorded / "comparisons").glob("bf16-rev--w4a16-*"))) == 1
+        assert sorted(id_.rpartition("-")[0] for id_ in ids) == [
+            "bf16--bf16-serial",
+            "bf16--w4a16",
+            "bf16--w8a8-fp8",
+            "bf16--w8a8-int8",
+        ]
+
 
 class TestOverview:
     def test_cells_have_the_numbers_of_the_json_report_and_the_gates_verdict(self, opened, recorded):

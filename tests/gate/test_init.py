@@ -10,7 +10,7 @@ import yaml
 from fidelity.gate import PURPOSES, Gate, draft, judge, load_gate
 from fidelity.gate.proposals import ROOM, SHARES, propose_margin, propose_share, propose_tail
 from fidelity.stats import fewest_prompts
-from tests.gate.evidence import by_id, evidence, manifest, measured
+from tests.gate.evidence import by_id, evidence, ids, manifest, measured
 
 N = 100
 
@@ -166,7 +166,7 @@ class TestCommand:
         fidelity("compare", base, others[candidate == "awful"])
         path = self.comparison(workspace, candidate)
         code, out, _ = fidelity("gate", "init", path, "--purpose", purpose)
-        assert (code, f"for a {purpose} purpose" in out) == (0, True)
+        assert (code, f"(purpose: {purpose})" in out) == (0, True)
         for command in (("gate", "check", path), ("compare", base, others[candidate == "awful"])):
             reports = ("--json", "out.json", "--junit", "out.xml", "--markdown", "out.md", "--html", "out.html")
             code, out, _ = fidelity(*command, "--gate", "gate.yaml", *reports)
@@ -211,3 +211,44 @@ class TestCommand:
         fidelity("gate", "init", self.comparison(workspace, "good"))
         name = yaml.safe_load((workspace.folder / "gate.yaml").read_text())["provisional"]
         assert (workspace.folder / "fidelity-store" / "runs" / name).is_dir()
+
+
+class TestCalmColumns:
+    """Forced tokens lead the gate; free-running text joins them where enough runs show its noise."""
+
+    def columns(self, controls):
+        same = [[1.0] * 200] * controls
+        return {name: measured([0.99] * 200, *same, name=name) for name in ("ear", "top1_agreement", "sts", "rougeL")}
+
+    @pytest.mark.parametrize(
+        ("controls", "names"),
+        [
+            (1, ["ear", "top1_agreement"]),
+            (3, ["ear", "top1_agreement"]),
+            (4, ["ear", "top1_agreement", "sts", "rougeL"]),
+        ],
+    )
+    def test_what_is_written_as_a_limit(self, tmp_path, controls, names):
+        path = tmp_path / "gate.yaml"
+        runs = tuple(manifest(f"base.control{n}") for n in range(controls))
+        path.write_text(draft(evidence(self.columns(controls), prompt_ids=tuple(ids(200)), control_manifests=runs)))
+        assert list(load_gate(path).margins) == names
+
+    def test_a_fiftieth_of_the_way_is_balanced(self):
+        proposal = propose_margin(self.columns(1)["ear"], "balanced", confidence=0.95)
+        assert proposal.limit == pytest.approx(0.02)
+        assert proposal.needed <= 200
+
+    def test_a_limit_is_one_that_a_copy_without_drift_passes(self):
+        # 72 prompts without any spread can't show 0.02: 68 take 0.05.
+        proposal = propose_margin(measured([1.0] * 72, [1.0] * 72, name="ear"), "balanced", confidence=0.95)
+        assert proposal.limit == pytest.approx(0.05)
+        assert proposal.needed <= 72
+
+    def test_a_share_leaves_room_for_what_another_run_may_well_have(self):
+        # 4 of 72 in the control: another run has 9 at most in 95 % (beta-binomial), and 9 of 72 may be 20.8 % at 95 %.
+        proposal = propose_share(
+            measured([0.0] * 72, [1.0] * 4 + [0.0] * 68, better="lower"), "balanced", confidence=0.95
+        )
+        assert proposal.limit == pytest.approx(0.21)
+        assert "Another run may have up to 9" in proposal.why[-1]

@@ -95,7 +95,7 @@ class TestRecordings:
         assert verdict.outcome == "inconclusive"
         assert verdict.reason.startswith("Quantization was not active")
 
-    def test_no_control(self, recordings):
+    def test_without_a_control_nothing_is_decided(self, recordings):
         verdict = recordings("w4a16", control=None)
         assert verdict.outcome == "inconclusive"
         assert verdict.reason.startswith("No control")

@@ -60,7 +60,7 @@ class TestWhole:
         gate = Gate(margins={"sts": 0.05}, breaks={"json": 0.05}, primary="sts")
         assert judge(gate, evidence({**sts(0.01), "break_json": broken})).outcome == "fail"
 
-    def test_exit_codes(self):
+    def test_the_exit_code_is_1_for_a_fail_2_for_undecided_and_0_for_a_pass(self):
         assert [exit_code(o) for o in (["pass"], ["pass", "inconclusive"], ["inconclusive", "fail"], [])] == [
             0,
             2,
@@ -84,10 +84,10 @@ class TestPreconditions:
         {**sts(0.5), "break_json": measured([1.0] * 300, [0.0] * 300, name="break_json", better="lower")}
     )
 
-    def test_these_columns_fail(self):
+    def test_these_columns_fail_where_every_precondition_holds(self):
         assert judge(self.GATE, evidence(self.COLUMNS)).outcome == "fail"
 
-    def test_no_control(self):
+    def test_without_a_control_nothing_is_decided(self):
         bare = {name: replace(m, controls=()) for name, m in self.COLUMNS.items()}
         verdict = judge(self.GATE, evidence(bare, control_manifests=()))
         assert verdict.outcome == "inconclusive"
@@ -137,7 +137,7 @@ class TestPreconditions:
         ],
     )
     @pytest.mark.parametrize("form", ["W4A16-INT4 g64", "BF16", None])
-    def test_equal_outputs(self, same, message, form):
+    def test_equal_outputs_never_pass_unless_their_logprobs_differ(self, same, message, form):
         given = {"candidate_manifest": manifest("quant", checkpoint={"format": form}), "same": same}
         verdict = judge(Gate(margins={"sts": 0.05}), evidence(sts(0.0), **given))
         assert verdict.outcome == ("inconclusive" if message else "pass")
@@ -154,7 +154,7 @@ class TestPreconditions:
             ({"checkpoint": {}, "label": None}, True),
         ],
     )
-    def test_no_quantized_layer(self, keys, engaged):
+    def test_a_copy_without_a_quantized_layer_never_passes(self, keys, engaged):
         quant = manifest("quant", engine={"quantized_layers": 0}, **keys)
         verdict = judge(Gate(margins={"sts": 0.05}), evidence(sts(0.01), candidate_manifest=quant))
         assert verdict.outcome == ("pass" if engaged else "inconclusive")

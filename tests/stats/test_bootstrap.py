@@ -75,7 +75,7 @@ def test_weighted_median_by_hand():
 
 
 @pytest.mark.parametrize("statistic", ["mean", "median"])
-def test_degenerate_columns(statistic):
+def test_fewer_than_two_values_have_no_interval_and_equal_values_one_of_no_width(statistic):
     def ends(values):
         interval = stats.bca_interval(names(len(values)), values, statistic=statistic, resamples=200)
         return interval.estimate, interval.low, interval.high, interval.n
