@@ -15,7 +15,7 @@ from fidelity.comparison.results import evidence_of
 from fidelity.config import RunConfig
 from fidelity.gate.floors import ANOMALOUS
 from fidelity.metrics import metric_of_kind
-from fidelity.pipeline import compare
+from fidelity.pipeline import ComparisonRequest, compare
 from fidelity.stats import betting_p_value, mcnemar
 from fidelity.store.store import Store
 
@@ -42,7 +42,9 @@ def main(files: list[Path]) -> None:
             candidates = [_recorded(file) for file in files if file not in (baseline, control)]
             metrics = [metric_of_kind(kind) for kind in METRICS]
             config = _recorded(baseline, control)
-            result = compare(config, candidates, metrics=metrics, store=Store(Path(folder)), listener=Silent())
+            result = compare(
+                ComparisonRequest(config, candidates, metrics), store=Store(Path(folder)), listener=Silent()
+            )
             for scores in result.candidates:
                 triples += 1
                 for name, p_value in _p_values(evidence_of(result, scores)).items():

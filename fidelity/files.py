@@ -4,7 +4,7 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,14 +53,29 @@ def read_parquet_schema(file: Path) -> "pa.Schema":
         return pq.read_schema(file)
 
 
+def wrong_column(schema: "pa.Schema", known: "pa.Schema", *, later: Container[str] = ()) -> str:
+    """The first column of a table that has another type than is known, or isn't there; empty where all are right.
+
+    Unknown columns may be a newer version's, and those of `later` may be missing in tables of older ones.
+    """
+    for column in known:
+        place = schema.get_field_index(column.name)
+        if place < 0:
+            if column.name not in later:
+                return f"column {column.name!r} is missing"
+        elif schema.field(place).type != column.type:
+            return f"column {column.name!r} holds {schema.field(place).type}, not {column.type}"
+    return ""
+
+
 @contextmanager
 def damage_explained(file: Path) -> Iterator[None]:
-    """Turn pyarrow's exceptions for a damaged file into a StoreError that names the repair."""
+    """Turn the exceptions of pyarrow and json for a damaged file into a StoreError that names the repair."""
     import pyarrow as pa
 
     try:
         yield
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, RecursionError, pa.ArrowException) as error:
         raise StoreError(
             f"{file}: can't be read ({error}); delete the folder {file.parent.name} and run again"
         ) from error

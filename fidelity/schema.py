@@ -7,6 +7,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, JsonValue, model_validator
 from pydantic_core import PydanticCustomError
 
+REFUSE_UNKNOWN_KEYS = ConfigDict(extra="forbid")
+"""Of a dataclass that pydantic reads back from a manifest."""
 JsonObject = dict[str, JsonValue]
 """A JSON object from outside, with keys that fidelity doesn't define."""
 

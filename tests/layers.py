@@ -1,4 +1,4 @@
-"""The rules of the package's layout, read from its source: order of imports, cycles, loose modules, names of types."""
+"""The rules of the package's layout, read from its source: imports, loose modules, names of types, lengths."""
 
 import ast
 import re
@@ -49,10 +49,14 @@ APART = frozenset(
         ("dashboard", "cli"),
         ("cli", "api"),
         ("engines", "encoders"),
+        ("runs", "gate"),
+        ("runs", "comparison"),
     }
 )
 """Imports that the order would allow, importer first."""
 MAX_LOOSE_MODULES = 8
+MAX_FUNCTION_LINES = 60
+MAX_FILE_LINES = 400
 TYPE_NAME = re.compile(r"[A-Z][A-Z0-9]*[a-z]\w*")
 TYPE_VARIABLES = {"TypeVar", "ParamSpec", "TypeVarTuple"}
 
@@ -74,6 +78,7 @@ def violations(package: Path) -> list[str]:
         *_page_imports(imports),
         *_cycles(imports),
         *_types_defined_twice(trees),
+        *_too_long(package),
     ]
 
 
@@ -160,6 +165,27 @@ def _types_defined_twice(trees: dict[str, ast.Module]) -> Iterator[str]:
     for name, modules in sorted(homes.items()):
         if len(modules) > 1:
             yield f"{name} is defined in {' and '.join(modules)}"
+
+
+def _too_long(package: Path) -> Iterator[str]:
+    for file in sorted(package.rglob("*.py")):
+        if (lines := count_lines(file)) > MAX_FILE_LINES:
+            yield f"{_module(file, package)} has {lines} lines, {MAX_FILE_LINES} may be in a file"
+        for name, lines in function_lines(file):
+            if lines > MAX_FUNCTION_LINES:
+                yield f"{_module(file, package)}.{name} has {lines} lines, a function may have {MAX_FUNCTION_LINES}"
+
+
+def count_lines(file: Path) -> int:
+    """The lines of a file, with those of comments and docstrings."""
+    return len(file.read_text(encoding="utf-8").splitlines())
+
+
+def function_lines(file: Path) -> Iterator[tuple[str, int]]:
+    """The functions and methods of a file with their lines, docstring included."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node.name, (node.end_lineno or node.lineno) - node.lineno + 1
 
 
 def _type_names(tree: ast.Module) -> Iterator[str]:

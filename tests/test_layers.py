@@ -93,6 +93,11 @@ def test_an_import_against_the_order(tmp_path, source):
             "Trouble is defined in fidelity.dashboard.gate_page and fidelity.errors",
         ),
         ({"utils": "x = 1\n"}, "utils has no place in the order"),
+        ({"stats__limits": "\n" * 401}, "fidelity.stats.limits has 401 lines, 400 may be in a file"),
+        (
+            {"stats__limits": "class C:\n def long(self):\n" + "  x = 1\n" * 60},
+            "fidelity.stats.limits.long has 61 lines, a function may have 60",
+        ),
         (
             dict.fromkeys(("schema", "floor", "prompts", "files", "pipeline", "inspection", "study"), ""),
             "9 modules lie at the top, 8 may: errors, files, floor, ",

@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 from fidelity.config import load_run
 from fidelity.errors import ConfigError, EngineError, StoreError
 from fidelity.metrics.identical import Identical
-from fidelity.pipeline import compare, generate
+from fidelity.pipeline import ComparisonRequest, compare, generate
 from fidelity.records import Failure
 from fidelity.runs.jobs import chunks
 from fidelity.store.journal import Journal
 from fidelity.store.store import Store
 from tests.conftest import Silent
+
+METRICS = (Identical(),)
 
 
 def run_all(workspace, path, listener=None, **keys):
@@ -222,10 +224,10 @@ class TestCompare:
     def _prompts(self, workspace):
         workspace.prompts(*(f"question number {n}" for n in range(20)))
 
-    def compare(self, workspace, *paths, **keys):
+    def compare(self, workspace, *paths, metrics=METRICS, **keys):
         base, *candidates = [load_run(path) for path in paths]
-        keys = {"store": Store(workspace.store), "listener": Silent(), "metrics": [Identical()], **keys}
-        return compare(base, candidates, **keys)
+        keys = {"store": Store(workspace.store), "listener": Silent(), **keys}
+        return compare(ComparisonRequest(base, candidates, metrics), **keys)
 
     def test_a_candidate_goes_its_own_way_through_the_prompts(self, workspace):
         result = self.compare(workspace, workspace.baseline(), workspace.run("quant"))
@@ -242,7 +244,7 @@ class TestCompare:
 
     def test_a_finished_run_is_compared_without_an_engine(self, workspace, monkeypatch):
         first = self.compare(workspace, workspace.baseline(), workspace.run("quant"))
-        monkeypatch.setattr("fidelity.runs.generate.open_engine", None)
+        monkeypatch.setattr("fidelity.runs.shared_engine.open_engine", None)
         stored = [
             workspace.run(f"stored-{run.name}", model=None, engine={"kind": "stored", "path": str(run.path)})
             for run in (first.baseline, first.candidates[0].run)
@@ -351,9 +353,7 @@ class TestWhatRan:
             load_run(workspace.run("quant")), store=Store(workspace.store), listener=Silent(), baseline=base
         )
         result = compare(
-            base,
-            [load_run(workspace.folder / "quant.yaml")],
-            metrics=[Identical()],
+            ComparisonRequest(base, [load_run(workspace.folder / "quant.yaml")], [Identical()]),
             store=Store(workspace.store),
             listener=Silent(),
         )

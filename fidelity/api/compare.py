@@ -15,6 +15,7 @@ from fidelity.comparison.results import ComparisonSet
 from fidelity.config import RunConfig
 from fidelity.errors import ConfigError
 from fidelity.metrics import Metric
+from fidelity.pipeline import ComparisonRequest
 from fidelity.pipeline import compare as compare_runs
 from fidelity.runs.sources import Source, config_of, run_name, with_control
 from fidelity.store.store import Store
@@ -162,7 +163,8 @@ def _compare_runs(
     limit: int | None = None,
 ) -> ComparisonSet:
     chosen = choose_metrics(baseline, metrics, on_left_out=logger.warning)
-    return compare_runs(baseline, candidates, metrics=chosen, store=Store(store), listener=LogListener(), limit=limit)
+    request = ComparisonRequest(baseline, candidates, chosen, limit=limit)
+    return compare_runs(request, store=Store(store), listener=LogListener())
 
 
 def _check_lengths(runs: Mapping[str, Outputs]) -> None:

@@ -24,7 +24,8 @@ from fidelity.outside.paths import inside, plain_name
 from fidelity.prompts import JsonRow, read_jsonl
 from fidelity.records import Failure, Prompt, Response
 from fidelity.schema import JsonObject
-from fidelity.store.manifests import NOT_OF_THE_RUN, Manifest, Record, RunManifest, read_record, write_record
+from fidelity.store.manifests import NOT_OF_THE_RUN, RunManifest
+from fidelity.store.record_files import Manifest, Record, read_record, write_record
 from fidelity.store.responses import response_of
 from fidelity.store.runs import Run
 from fidelity.store.store import Store
@@ -67,7 +68,7 @@ class BaselineIndex(Manifest):
     """SHA-256 of every file, by name."""
     scores: tuple[ExportedScores, ...]
 
-    what: ClassVar[str] = "exported baseline"
+    what: ClassVar[str] = "an exported baseline"
 
     @classmethod
     def upgrade(cls, data: JsonObject) -> JsonObject:

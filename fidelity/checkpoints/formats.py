@@ -12,7 +12,7 @@ from fidelity.checkpoints.resolution import Resolution, resolve
 from fidelity.checkpoints.schemes import NOT_KNOWN
 from fidelity.checkpoints.source import PICKLES
 from fidelity.checkpoints.tensors import read_weights
-from fidelity.records import REFUSE_UNKNOWN_KEYS
+from fidelity.schema import REFUSE_UNKNOWN_KEYS
 
 TYPES = {"bfloat16": "BF16", "float16": "FP16", "float32": "FP32"}
 

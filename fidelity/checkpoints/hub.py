@@ -7,7 +7,7 @@ from fidelity.checkpoints.anatomy import Anatomy, dissected
 from fidelity.checkpoints.config import read_config
 from fidelity.checkpoints.source import chat_template, fingerprint
 from fidelity.checkpoints.tensors import Tensor, Weights
-from fidelity.errors import ConfigError, MissingPackageError
+from fidelity.errors import ConfigError, FidelityError, MissingPackageError
 
 SMALL_FILES = ["config.json", "hf_quant_config.json", "tokenizer_config.json", "chat_template.jinja"]
 
@@ -21,13 +21,6 @@ def dissect_on_hub(model: str, revision: str | None = None) -> Anatomy:
     """
     try:
         from huggingface_hub import HfApi
-        from huggingface_hub.errors import (
-            HfHubHTTPError,
-            HFValidationError,
-            LocalEntryNotFoundError,
-            NotASafetensorsRepoError,
-            SafetensorsParsingError,
-        )
     except ImportError as error:
         raise MissingPackageError("huggingface_hub", extra="vllm", needed_by=f"the Hub model {model!r}") from error
     hub = HfApi()
@@ -37,14 +30,9 @@ def dissect_on_hub(model: str, revision: str | None = None) -> Anatomy:
         with TemporaryDirectory() as folder:
             hub.snapshot_download(model, revision=revision, allow_patterns=SMALL_FILES, local_dir=folder)
             config, template = read_config(Path(folder)), fingerprint(chat_template(Path(folder)))
-    except (
-        HfHubHTTPError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        NotASafetensorsRepoError,
-        SafetensorsParsingError,
-        OSError,
-    ) as error:
+    except FidelityError:
+        raise
+    except Exception as error:  # without a network its HTTP library raises, which changes between versions
         detail = (str(error).splitlines() or [""])[0]
         raise ConfigError(
             f"model {model!r}: neither a directory on this machine nor available from the Hub "

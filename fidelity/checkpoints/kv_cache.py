@@ -7,7 +7,7 @@ from typing import Literal
 
 from fidelity.checkpoints.config import ModelJson, count, quantization_of, text_of
 from fidelity.checkpoints.tensors import Tensor
-from fidelity.records import REFUSE_UNKNOWN_KEYS
+from fidelity.schema import REFUSE_UNKNOWN_KEYS
 
 NAMES = {"float32": "FP32", "float16": "FP16", "bfloat16": "BF16", "fp8": "FP8", "int8": "INT8", "nvfp4": "NVFP4"}
 """Types of caches by the engines' names."""

@@ -93,7 +93,7 @@ def add_to(commands: Commands) -> None:
 
 def _compare(chosen: argparse.Namespace) -> int:
     from fidelity.gate import load_gate
-    from fidelity.pipeline import compare
+    from fidelity.pipeline import ComparisonRequest, compare
 
     sources = map(Path, (chosen.baseline, *chosen.candidates))
     check_reports(chosen, inputs=[*sources, *([chosen.gate] if chosen.gate else [])])
@@ -101,17 +101,16 @@ def _compare(chosen: argparse.Namespace) -> int:
     baseline = _baseline(chosen)
     candidates, not_read = _readable(chosen.candidates, chosen.settings)
     store = open_store(chosen.store)
-    result = compare(
-        baseline,
-        candidates,
+    request = ComparisonRequest(
+        baseline=baseline,
+        candidates=candidates,
         metrics=metrics_of(baseline, chosen.metric),
-        store=store,
-        listener=ProgressBar(),
         limit=chosen.limit,
         gate=gate,
         until_decided=chosen.until_decided,
         must_be_in_reach=True,
     )
+    result = compare(request, store=store, listener=ProgressBar())
     result = replace(result, not_compared=not_read | result.not_compared)
     if chosen.interleave:
         _measure_in_turn(result, baseline, candidates, store, chosen.interleave)

@@ -12,13 +12,15 @@ def add_to(commands: Commands) -> None:
     """Add these commands to the parser's."""
     baseline = commands.add_parser("baseline", help="export a baseline and its controls as files to commit")
     baselines = baseline.add_subparsers(required=True, metavar="COMMAND")
-    export = baselines.add_parser("export", help="write them to a directory, to use as {kind: stored, path: DIR}")
+    export = baselines.add_parser(
+        "export", help="write a baseline and its controls to a directory, to use as {kind: stored, path: DIR}"
+    )
     export.add_argument("run", type=Path, help="the baseline's YAML file; missing runs are generated")
-    export.add_argument("directory", type=Path, metavar="DIR")
+    export.add_argument("directory", type=Path, metavar="DIR", help="the directory to write")
     export.add_argument("--replace", action="store_true", help="replace the baseline that is already there")
     export.set_defaults(command=_export)
     fit = baselines.add_parser("check", help="check whether an exported baseline still matches")
-    fit.add_argument("directory", type=Path, metavar="DIR")
+    fit.add_argument("directory", type=Path, metavar="DIR", help="the exported baseline")
     fit.add_argument(
         "run", type=Path, nargs="?", help="the baseline's current YAML file (default: the one it was exported with)"
     )

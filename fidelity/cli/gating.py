@@ -31,7 +31,7 @@ def add_to(commands: Commands) -> None:
         "--purpose",
         choices=("strict", "balanced", "lenient"),
         default="balanced",
-        help="how much drift is acceptable (balanced)",
+        help="how much drift is acceptable (default: balanced)",
     )
     init.add_argument(
         "--margin", type=_limit, action="append", metavar="COLUMN=X", help="set this margin yourself (repeatable)"
@@ -43,7 +43,9 @@ def add_to(commands: Commands) -> None:
         metavar="CHECK=X",
         help="set this limit on breaks yourself (repeatable)",
     )
-    init.add_argument("--output", type=Path, default=Path("gate.yaml"), metavar="FILE", help="(gate.yaml)")
+    init.add_argument(
+        "--output", type=Path, default=Path("gate.yaml"), metavar="FILE", help="the file to write (default: gate.yaml)"
+    )
     init.set_defaults(command=_init)
 
     history = commands.add_parser("history", help="show a gate's numbers over the past comparisons of a baseline")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def add_to(commands: Commands) -> None:
     """Add these commands to the parser's."""
     inspect = commands.add_parser(
-        "inspect", help="show a checkpoint's format without loading it, or what a run ran with; for two, what differs"
+        "inspect", help="show a checkpoint's format without loading it, what a run used, or how two checkpoints differ"
     )
     inspect.add_argument(
         "what", metavar="MODEL_OR_RUN", help="a directory, a GGUF file, a Hub id, or a run's directory"

@@ -21,6 +21,7 @@ def _list(chosen: argparse.Namespace) -> int:
     from rich.table import Table
     from rich.text import Text
 
+    from fidelity.outside.strings import one_line
     from fidelity.report import describe_run
 
     store = open_store(chosen.store)
@@ -28,13 +29,13 @@ def _list(chosen: argparse.Namespace) -> int:
     for run in store.runs():
         counts = run.manifest.counts
         cells = (run.id, describe_run(run), str(counts.prompts), str(counts.failures), run.manifest.created)
-        runs.add_row(*(Text(cell) for cell in cells))
+        runs.add_row(*(Text(one_line(cell)) for cell in cells))
     compared = Table("comparison", "pairs", show_edge=False, pad_edge=False, title="Comparisons")
     for comparison in store.comparisons():
-        compared.add_row(Text(comparison.path.name), str(len(comparison.prompt_ids)))
+        compared.add_row(Text(one_line(comparison.path.name)), str(len(comparison.prompt_ids)))
     damaged = Table("damaged", "why", show_edge=False, pad_edge=False, title="Damaged")
     for place, reason in store.damaged().items():
-        damaged.add_row(Text(place), Text(reason))
+        damaged.add_row(Text(one_line(place)), Text(one_line(reason)))
     tables = [table for table in (runs, compared, damaged) if table.row_count]
     if not tables:
         echo(f"{store.root}: no finished run; start with: fidelity compare base.yaml quant.yaml")

@@ -24,7 +24,7 @@ def add_to(commands: Commands) -> None:
 
     dashboard = commands.add_parser("dashboard", help="open a store in the browser, on this machine only")
     add_store(dashboard)
-    dashboard.add_argument("--port", type=positive, default=8501, metavar="N", help="(8501)")
+    dashboard.add_argument("--port", type=positive, default=8501, metavar="N", help="the port (default: 8501)")
     dashboard.add_argument(
         "--gate", type=Path, metavar="FILE", help="the gate file for comparisons that belong to no study"
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from fidelity.comparison.scoring import check_can_be_scored
+from fidelity.comparison.offered import check_can_be_scored
 from fidelity.config import RunConfig
 from fidelity.errors import FidelityError
 from fidelity.metrics import Metric, default_metrics, metric_of_kind

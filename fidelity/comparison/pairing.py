@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from fidelity.comparison.answers import answers_of
 from fidelity.config import Reasoning, Sampling
@@ -54,6 +55,26 @@ class Pairing:
             and normalize(pair.baseline.text) == normalize(pair.candidate.text)
             for pair in self.pairs
         )
+
+
+@dataclass(frozen=True)
+class PairedRuns:
+    """Two runs to compare."""
+
+    baseline: Run
+    other: Run
+    """A candidate or a control."""
+    reasoning: Reasoning | None = None
+    """How thinking is told from answers; as the runs show, if nothing is said."""
+
+    @cached_property
+    def pairing(self) -> Pairing:
+        """Their pairs, read when they are first asked for.
+
+        Raises:
+            IncomparableError: See `pair_runs`.
+        """
+        return pair_runs(self.baseline, self.other, self.reasoning)
 
 
 def pair_runs(baseline: Run, candidate: Run, reasoning: Reasoning | None = None) -> Pairing:

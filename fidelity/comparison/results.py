@@ -8,7 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from fidelity.comparison.pairing import Pairing, pair_runs
+from fidelity.comparison.chance import chance_signature
+from fidelity.comparison.pairing import PairedRuns, Pairing
 from fidelity.config import Compares
 from fidelity.errors import StoreError
 from fidelity.floor import AmongRuns, ByPrompt, by_prompt, candidate_by_prompt, summarise
@@ -22,8 +23,6 @@ from fidelity.store.runs import Run
 from fidelity.text.thinking import ReasoningFormat
 
 Role = Literal["candidate", "control"]
-CHANCE_SEED = 0
-"""Seed of the permutation that pairs each of the candidate's outputs with another prompt's baseline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,22 +34,21 @@ class ScoredColumn:
     low: Column | None
     """The chance level: the same column with the candidate's outputs paired with other prompts' baselines.
 
-None for a column that is not a similarity.
+    None for a column that is not a similarity.
     """
 
 
 @dataclass(frozen=True)
 class Scores:
-    """All columns of one baseline and one other run."""
+    """All columns of one baseline and one other run; none before they are scored."""
 
-    baseline: Run
-    run: Run
+    runs: PairedRuns
     comparison: Comparison
     """The comparison's directory in the store."""
-    columns: dict[str, ScoredColumn] = field(default_factory=dict)
-    unscored: dict[str, str] = field(default_factory=dict)
+    columns: Mapping[str, ScoredColumn] = field(default_factory=dict)
+    unscored: Mapping[str, str] = field(default_factory=dict)
     """Why a whole column could not be scored, by column name."""
-    inapplicable: dict[str, str] = field(default_factory=dict)
+    inapplicable: Mapping[str, str] = field(default_factory=dict)
     """Why a column doesn't apply to these two runs, by column name (diversity, without repeats)."""
     own_controls: tuple["Scores", ...] = ()
     """The candidate's own controls, compared with the candidate. This floor is shown, not judged."""
@@ -58,6 +56,21 @@ class Scores:
     """A candidate compared with each of the baseline's controls; empty for comparisons of older versions."""
     is_reference: bool = False
     """Whether these are numbers between a control and another run, which only an excess is made of."""
+
+    @property
+    def baseline(self) -> Run:
+        """The run that the other is compared with: the baseline, a control, or a candidate with its own control."""
+        return self.runs.baseline
+
+    @property
+    def run(self) -> Run:
+        """The other run: a candidate or a control."""
+        return self.runs.other
+
+    @property
+    def pairing(self) -> Pairing:
+        """The texts, read when first used."""
+        return self.runs.pairing
 
     @property
     def prompt_ids(self) -> tuple[str, ...]:
@@ -104,11 +117,6 @@ class Scores:
         """The reasoning formats of the baseline and the other run."""
         return self.comparison.manifest.reasoning_formats
 
-    @cached_property
-    def pairing(self) -> Pairing:
-        """The texts, read when first used."""
-        return pair_runs(self.baseline, self.run, self.comparison.manifest.reasoning)
-
 
 @dataclass(frozen=True)
 class ComparisonSet:
@@ -140,11 +148,11 @@ def verdicts(result: ComparisonSet, gate: Gate, *, candidates: int = 1) -> dict[
 
 def evidence_of(result: ComparisonSet, candidate: Scores) -> Evidence:
     """The data that one candidate's verdict is based on."""
-    columns, unscored = {}, candidate.inapplicable | candidate.unscored
+    columns, unscored = {}, {**candidate.inapplicable, **candidate.unscored}
     for name, scored in candidate.columns.items():
         lacking = next((control for control in result.controls if name not in control.columns), None)
         if lacking:
-            reasons = lacking.inapplicable | lacking.unscored
+            reasons = {**lacking.inapplicable, **lacking.unscored}
             unscored[name] = reasons.get(name, f"the control {lacking.run.name} was not scored on it")
             continue
         among = among_runs(result, candidate, name)
@@ -330,11 +338,6 @@ def _with_sides(candidate: Scores, controls: Sequence[Scores]) -> Scores:
     return replace(candidate, columns=columns)
 
 
-def chance_signature(signature: str) -> str:
-    """The signature under which the chance levels of a metric are stored."""
-    return f"{signature}|low:{CHANCE_SEED}"
-
-
 def scored_columns(
     comparison: Comparison, signature: str, *, only: Container[str] | None = None, lows: bool = True
 ) -> dict[str, ScoredColumn]:
@@ -366,9 +369,9 @@ def _scores(
     loaded = {
         name: scored for name, made in columns.items() if (scored := by_signature[made.signature].get(made.column))
     }
+    run = Run(_run(comparison.path, manifest.candidate))
     return Scores(
-        baseline,
-        Run(_run(comparison.path, manifest.candidate)),
+        PairedRuns(baseline, run, manifest.reasoning),
         comparison,
         columns=loaded,
         unscored={name: why for name, why in manifest.unscored.items() if name not in loaded},

@@ -2,80 +2,29 @@
 
 import hashlib
 import json
-import random
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 
 import numpy as np
 
-from fidelity.comparison.pairing import Pairing, pair_runs
-from fidelity.comparison.results import CHANCE_SEED, Scores, chance_signature, scored_columns
+from fidelity.comparison.chance import chance_signature, with_other_baselines
+from fidelity.comparison.offered import offered
+from fidelity.comparison.pairing import PairedRuns, Pairing
+from fidelity.comparison.results import ScoredColumn, Scores, scored_columns
 from fidelity.config import Compares, Reasoning
-from fidelity.encoders import CachedEncoder, locate
-from fidelity.errors import FidelityError
-from fidelity.metrics import EncoderMetric, Metric, every_metric
+from fidelity.metrics import Metric
 from fidelity.metrics.base import Need
 from fidelity.records import Column, Pair, Sameness, Side
 from fidelity.store.comparisons import Comparison
 from fidelity.store.manifests import ColumnSource, ComparisonManifest
 from fidelity.store.runs import Run
+from fidelity.store.scored_pairs import both_scored, together
 from fidelity.store.store import Store
-from fidelity.store.token_scores import StoredScores, both_scored, together
+from fidelity.store.token_scores import StoredScores
 
 RECORDED: dict[Need, str] = {"token_ids": "token ids", "finish_reason": "finish reasons"}
 """Fields of a generation that an engine or a recording can leave out, with their names in messages."""
-
-
-def check_can_be_scored(metric: Metric) -> None:
-    """Check that the packages and the encoder that a metric needs are available, without loading them.
-
-    Raises:
-        MissingPackageError: A package is missing; the message names the extra that brings it.
-        ConfigError: The encoder is not available.
-    """
-    metric.require_packages()
-    if isinstance(metric, EncoderMetric):
-        locate(metric.encoder)
-
-
-def ready(metric: Metric, store: Store) -> Metric:
-    """Return the metric with its encoder, if it needs one. The encoder is loaded when a text is first encoded."""
-    check_can_be_scored(metric)
-    if not isinstance(metric, EncoderMetric):
-        return metric
-    return metric.bind(CachedEncoder(locate(metric.encoder), store.root / "embeddings"))
-
-
-def offered(metric: Metric) -> dict[str, Column]:
-    """The columns that a metric can give, without values, including those of metrics scored in its place."""
-    fallback = metric.fallback()
-    own = {metric.named(column.name): column for column in metric.score([])}
-    return own | (offered(fallback) if fallback else {})
-
-
-def columns_of(metrics: Iterable[Metric]) -> dict[str, Column]:
-    """All columns that the metrics can give, without values, by name."""
-    return {name: column for metric in metrics for name, column in offered(metric).items()}
-
-
-def addable(metrics: Sequence[Metric]) -> dict[str, str]:
-    """Explain how to add each column that no metric gives, and what this machine lacks for it."""
-    have = columns_of(metrics)
-    lines: dict[str, str] = {}
-    for metric in every_metric():
-        given = "".join(
-            f", {name}: {name.upper()}" for name, field in type(metric).model_fields.items() if field.is_required()
-        )
-        entry = f"{{kind: {metric.kind}{given}}}" if given else metric.kind
-        how = f"add `- {entry}` to 'metrics:' in the baseline's YAML, or use --metric {metric.kind}"
-        try:
-            check_can_be_scored(metric)
-        except FidelityError as error:
-            how += f"; first: {error}"
-        lines |= {name: how for name in offered(metric) if name not in have.keys() | lines.keys()}
-    return lines
 
 
 def begin(
@@ -95,7 +44,8 @@ def begin(
     Raises:
         IncomparableError: The runs differ in prompts or sampling, or share no answered prompt.
     """
-    pairing = pair_runs(baseline, other, reasoning)
+    runs = PairedRuns(baseline, other, reasoning)
+    pairing = runs.pairing
     options = None if reasoning in (None, Reasoning()) else reasoning.model_dump(mode="json")
     of = f"{baseline.manifest.digest}{other.manifest.digest}" + (json.dumps(options, sort_keys=True) if options else "")
     digest = hashlib.sha256(of.encode()).hexdigest()
@@ -113,7 +63,7 @@ def begin(
         compares=tuple(compares),
         reasoning_formats=pairing.reasoning_formats,
     )
-    return Scores(baseline, other, store.comparison(baseline, other, manifest, digest), is_reference=is_reference)
+    return Scores(runs, store.comparison(baseline, other, manifest, digest), is_reference=is_reference)
 
 
 def _sameness(pairing: Pairing, baseline: Run, other: Run) -> Sameness:
@@ -127,63 +77,101 @@ def _sameness(pairing: Pairing, baseline: Run, other: Run) -> Sameness:
     return replace(same, logprobs=all(np.array_equal(one.logprobs, two.logprobs) for one, two in scored))
 
 
-def score(scores: Sequence[Scores], metrics: Sequence[Metric], *, anchors: bool = True) -> None:
-    """Add the columns of all metrics to the scores of controls and candidates.
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """The result of metrics for two runs: fields of `Scores`, by column name."""
 
-    References get no chance levels and no token scores, which are only of the baseline's tokens. `anchors=False` skips
+    columns: Mapping[str, ScoredColumn] = field(default_factory=dict)
+    unscored: Mapping[str, str] = field(default_factory=dict)
+    inapplicable: Mapping[str, str] = field(default_factory=dict)
+
+    def __or__(self, later: "_Outcome") -> "_Outcome":
+        return _Outcome(
+            {**self.columns, **later.columns},
+            {**self.unscored, **later.unscored},
+            {**self.inapplicable, **later.inapplicable},
+        )
+
+
+def score(scores: Sequence[Scores], metrics: Sequence[Metric], *, chance: bool = True) -> list[Scores]:
+    """Return the scores of controls and candidates with the columns of all metrics, and store them.
+
+    References get no chance levels and no token scores, which are only of the baseline's tokens. `chance=False` skips
     the chance levels, for intermediate looks, which discard their numbers.
     """
+    outcomes = [_Outcome()] * len(scores)
     for metric in metrics:
-        chosen: Metric | None = metric
-        waiting = _applicable(metric, [s for s in scores if not (s.is_reference and metric.reads_token_scores)])
-        while chosen and waiting:
-            reasons = [_unmet(chosen, one) for one in waiting]
-            for one, reason in zip(waiting, reasons, strict=True):
-                if reason:
-                    one.unscored.update({metric.named(column.name): reason for column in chosen.score([])})
-            scorable = [one for one, reason in zip(waiting, reasons, strict=True) if not reason]
-            if chosen.reads_token_scores:
-                for one in scorable:
-                    _add_token_scores(chosen, one)
-            elif scorable:
-                _add(chosen, metric.named, scorable, anchors=anchors)
-            waiting = [one for one, reason in zip(waiting, reasons, strict=True) if reason]
-            chosen = chosen.fallback()
-    for one in scores:
-        _describe(one)
+        of_metric = _outcomes(metric, scores, chance=chance)
+        outcomes = [before | now for before, now in zip(outcomes, of_metric, strict=True)]
+    return [_described(one, outcome) for one, outcome in zip(scores, outcomes, strict=True)]
 
 
-def _applicable(metric: Metric, scores: Sequence[Scores]) -> list[Scores]:
-    """The scores that the metric applies to; the reason is recorded in the others."""
-    reasons = [metric.inapplicable(one.pairing.pairs) for one in scores]
-    for one, reason in zip(scores, reasons, strict=True):
-        if reason:
-            one.inapplicable.update(dict.fromkeys(map(metric.named, offered(metric)), reason))
-    return [one for one, reason in zip(scores, reasons, strict=True) if not reason]
-
-
-def _describe(scores: Scores) -> None:
-    """Record which metric gave which column, in addition to what earlier commands scored."""
-    made = {name: ColumnSource(signature=s.signature, column=s.column.name) for name, s in scores.columns.items()}
+def _described(scores: Scores, outcome: _Outcome) -> Scores:
+    """Return the scores with an outcome, and record which metric gave which column, besides what was scored earlier."""
+    sources = {name: ColumnSource(signature=s.signature, column=s.column.name) for name, s in outcome.columns.items()}
     before = scores.comparison.manifest
-    scores.comparison.described(
-        columns={n: source for n, source in before.columns.items() if n not in scores.unscored} | made,
-        unscored={**before.unscored, **scores.unscored},
-        inapplicable={**before.inapplicable, **scores.inapplicable},
+    comparison = scores.comparison.described(
+        columns={n: source for n, source in before.columns.items() if n not in outcome.unscored} | sources,
+        unscored={**before.unscored, **outcome.unscored},
+        inapplicable={**before.inapplicable, **outcome.inapplicable},
     )
+    return replace(
+        scores,
+        comparison=comparison,
+        columns=outcome.columns,
+        unscored=outcome.unscored,
+        inapplicable=outcome.inapplicable,
+    )
+
+
+def _outcomes(metric: Metric, scores: Sequence[Scores], *, chance: bool) -> list[_Outcome]:
+    """One outcome for each of the scores, with the reason where the metric doesn't apply."""
+    names = [metric.named(name) for name in offered(metric)]
+    outcomes: list[_Outcome | None] = []
+    for one in scores:
+        if one.is_reference and metric.reads_token_scores:
+            outcomes.append(_Outcome())
+        else:
+            reason = metric.inapplicable(one.pairing.pairs)
+            outcomes.append(_Outcome(inapplicable=dict.fromkeys(names, reason)) if reason else None)
+    applicable = [one for one, outcome in zip(scores, outcomes, strict=True) if outcome is None]
+    scored = iter(_with_fallback(metric, metric.named, applicable, chance=chance))
+    return [next(scored) if outcome is None else outcome for outcome in outcomes]
+
+
+def _with_fallback(
+    metric: Metric, named: Callable[[str], str], scores: Sequence[Scores], *, chance: bool
+) -> list[_Outcome]:
+    """One outcome for each of the scores. If the metric can't score two runs, with the reason and its fallback's."""
+    if not scores:
+        return []
+    reasons = [_unmet(metric, one) for one in scores]
+    can = [one for one, reason in zip(scores, reasons, strict=True) if not reason]
+    cannot = [one for one, reason in zip(scores, reasons, strict=True) if reason]
+    if metric.reads_token_scores:
+        scored = iter([_of_token_scores(metric, named, one) for one in can])
+    else:
+        scored = iter(_of_texts(metric, named, can, chance=chance))
+    fallback = metric.fallback()
+    instead = iter(_with_fallback(fallback, named, cannot, chance=chance) if fallback else [_Outcome()] * len(cannot))
+    names = [named(column.name) for column in metric.score([])]
+    return [
+        _Outcome(unscored=dict.fromkeys(names, reason)) | next(instead) if reason else next(scored)
+        for reason in reasons
+    ]
 
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """The number of pairs per stored part of a column."""
+    """The pairs whose columns are stored together."""
 
     comparison: Comparison
     signature: str
     pairs: Sequence[Pair]
 
 
-def _add_token_scores(metric: Metric, one: Scores) -> None:
-    """Add the columns of a metric that reads token scores, one answer at a time.
+def _of_token_scores(metric: Metric, named: Callable[[str], str], one: Scores) -> _Outcome:
+    """The columns of a metric that reads token scores, one answer at a time.
 
     They have no chance level: teacher forcing on the answer to another prompt is meaningless.
     """
@@ -194,9 +182,9 @@ def _add_token_scores(metric: Metric, one: Scores) -> None:
     signature = f"{metric.signature()}|{depth}"
     if not _is_scored(one.comparison, signature):
         rows = [_score_tokens(metric, pair, baseline_scores, other_scores) for pair in one.pairing.pairs]
-        one.comparison.add_columns(signature, [_joined(parts) for parts in zip(*rows, strict=True)])
+        one.comparison.add_columns(signature, [_joined(columns) for columns in zip(*rows, strict=True)])
     columns = scored_columns(one.comparison, signature)
-    one.columns.update({metric.named(name): column for name, column in columns.items()})
+    return _Outcome({named(name): column for name, column in columns.items()})
 
 
 def _score_tokens(metric: Metric, pair: Pair, baseline: StoredScores, candidate: StoredScores) -> list[Column]:
@@ -216,33 +204,40 @@ def _is_scored(comparison: Comparison, signature: str) -> bool:
     return columns is not None and not any(c.sides is None and None in c.values for c in columns)
 
 
-def _joined(parts: Sequence[Column]) -> Column:
+def _joined(columns: Sequence[Column]) -> Column:
     """Join the columns of single pairs."""
-    weights = None if parts[0].weights is None else tuple(column.weights[0] for column in parts if column.weights)
-    sides = tuple(column.sides[0] if column.sides else None for column in parts)
-    values = tuple(column.values[0] for column in parts)
-    return replace(parts[0], values=values, weights=weights, sides=sides if any(sides) else None)
+    weights = None if columns[0].weights is None else tuple(column.weights[0] for column in columns if column.weights)
+    sides = tuple(column.sides[0] if column.sides else None for column in columns)
+    values = tuple(column.values[0] for column in columns)
+    return replace(columns[0], values=values, weights=weights, sides=sides if any(sides) else None)
 
 
-def _add(metric: Metric, named: Callable[[str], str], scores: Sequence[Scores], *, anchors: bool) -> None:
-    """Add a metric's columns, and the chance levels of its similarities, to all scores."""
+def _of_texts(metric: Metric, named: Callable[[str], str], scores: Sequence[Scores], *, chance: bool) -> list[_Outcome]:
+    """A metric's columns, and the chance levels of its similarities, for each of the scores."""
+    if not scores:
+        return []
     own = [one for one in scores if not one.is_reference]
     metric = metric.fit([pair for one in own or scores for pair in one.pairing.pairs])
     signature = metric.signature()
     batches = [_Batch(one.comparison, signature, one.pairing.pairs) for one in scores]
-    if anchors and any(column.better == "higher" for column in metric.score([])):
+    if chance and any(column.better == "higher" for column in metric.score([])):
         batches += [
-            _Batch(one.comparison, chance_signature(signature), _with_other_baselines(one.pairing.pairs))
+            _Batch(one.comparison, chance_signature(signature), with_other_baselines(one.pairing.pairs))
             for one in own
             if len(set(one.prompt_ids)) > 1
         ]
     _score_missing(metric, batches)
-    for one in scores:
-        for name, column in scored_columns(one.comparison, signature).items():
-            if reason := _lacking(metric.needs_of(name), one):
-                one.unscored[named(name)] = reason
-            else:
-                one.columns[named(name)] = column
+    return [_stored(metric, named, one, signature) for one in scores]
+
+
+def _stored(metric: Metric, named: Callable[[str], str], one: Scores, signature: str) -> _Outcome:
+    """A metric's stored columns, without those that need a field which a run lacks."""
+    columns = scored_columns(one.comparison, signature)
+    lacking = {name: reason for name in columns if (reason := _lacking(metric.needs_of(name), one))}
+    return _Outcome(
+        {named(name): column for name, column in columns.items() if name not in lacking},
+        {named(name): reason for name, reason in lacking.items()},
+    )
 
 
 def _score_missing(metric: Metric, batches: Sequence[_Batch]) -> None:
@@ -261,26 +256,6 @@ def _sliced(column: Column, own: slice) -> Column:
     weights = None if column.weights is None else column.weights[own]
     sides = column.sides[own] if column.sides and any(column.sides[own]) else None
     return replace(column, values=column.values[own], weights=weights, sides=sides)
-
-
-def _with_other_baselines(pairs: Sequence[Pair]) -> list[Pair]:
-    """Pair each of the candidate's outputs with another prompt's baseline, by a seeded derangement.
-
-    All repeats of a prompt are paired with the other prompt's repeats, cyclically if it has fewer.
-    """
-    by_prompt: dict[str, list[Pair]] = {}
-    for pair in pairs:
-        by_prompt.setdefault(pair.prompt.id, []).append(pair)
-    order = list(by_prompt)
-    random.Random(CHANCE_SEED).shuffle(order)
-    other = {one: by_prompt[next_] for one, next_ in zip(order, [*order[1:], *order[:1]], strict=True)}
-    seen = Counter[str]()
-    moved = []
-    for pair in pairs:
-        stranger = other[pair.prompt.id][seen[pair.prompt.id] % len(other[pair.prompt.id])]
-        seen[pair.prompt.id] += 1
-        moved.append(replace(pair, baseline=stranger.baseline, baselines=stranger.baselines))
-    return moved
 
 
 def _unmet(metric: Metric, scores: Scores) -> str | None:

@@ -146,6 +146,8 @@ def _what(error: ErrorDetails) -> str:
     if error["type"] == "union_tag_invalid":
         tag, known = error["ctx"]["tag"], re.findall(r"'([^']+)'", error["ctx"]["expected_tags"])
         return f"unknown kind {tag!r}{nearest(tag, known)}"
+    if error["type"] == "string_pattern_mismatch":
+        return f"{error['input']!r} is invalid; use letters, digits and . _ + -, and begin with a letter or digit"
     return str(error["msg"]).removeprefix("Value error, ")
 
 

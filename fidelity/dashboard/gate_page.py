@@ -155,7 +155,7 @@ def _share_limits(key: str, names: Sequence[str], start: dict[str, float]) -> di
     if not checks:
         return {}
     wanted = st.multiselect(
-        f"Limits on {title}",
+        f"Limit the share of {title} prompts",
         checks,
         default=[name for name in start if name in checks],
         key="checks" if key == "breaks" else key,

@@ -98,7 +98,7 @@ def prepare() -> None:
 
 def _choose_study(shelf: Shelf) -> StudyManifest | None:
     names = [study.name for study in shelf.studies]
-    chosen = st.selectbox("Shown", [*names, EVERYTHING], key="study", bind="query-params", format_func=one_line)
+    chosen = st.selectbox("Show", [*names, EVERYTHING], key="study", bind="query-params", format_func=one_line)
     return next((study for study in shelf.studies if study.name == chosen), None)
 
 

@@ -14,6 +14,7 @@ from fidelity.report.pairs import worse
 from fidelity.store.runs import Run
 
 KEYS = ["prompt_id", "repeat"]
+RANK = "rank of "
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,8 @@ class OpenPair:
 def read_columns(comparison: Path, names: Sequence[str]) -> pd.DataFrame:
     """A row for each pair, in the store's order: `prompt_id`, `repeat`, `category`, rows of its texts, and the columns.
 
-    Each judged column with a floor also has a column `excess of NAME`: positive is worse, NaN if unscored.
+    Each judged column has `rank of NAME`, which is larger for a worse answer, and if there is a floor `excess of NAME`
+    with the same numbers. NaN where unscored.
 
     Raises:
         StoreError: A file of the comparison is missing or damaged.
@@ -49,15 +51,22 @@ def read_columns(comparison: Path, names: Sequence[str]) -> pd.DataFrame:
         pairs = pairs.merge(answers, on=KEYS, how="left")
     for name, scored in candidate.columns.items():
         pairs[name] = pd.array(scored.column.values, dtype="Float64").to_numpy(float, na_value=float("nan"))
-        if result.controls and scored.column.better != "neither":
-            excess = worse(result, candidate, name, scored.column)
-            pairs[excess_of(name)] = pd.array(excess, dtype="Float64").to_numpy(float, na_value=float("nan"))
+        if scored.column.better != "neither":
+            drift = worse(result, candidate, name, scored.column)
+            pairs[rank_of(name)] = pd.array(drift, dtype="Float64").to_numpy(float, na_value=float("nan"))
+            if result.controls:
+                pairs[excess_of(name)] = pairs[rank_of(name)]
     return pairs
 
 
 def excess_of(name: str) -> str:
     """The name of the column with another column's excess."""
     return f"excess of {name}"
+
+
+def rank_of(name: str) -> str:
+    """The name of the column that orders answers by another, the worst last."""
+    return f"{RANK}{name}"
 
 
 def read_pair(comparison: Path, pair: pd.Series) -> OpenPair:

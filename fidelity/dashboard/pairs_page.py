@@ -1,6 +1,6 @@
 """Pairs: a filtered list, worst first, and one open pair, down to its tokens."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -10,7 +10,7 @@ from fidelity.dashboard import charts
 from fidelity.dashboard.cache import matches, pairs, path_of
 from fidelity.dashboard.cache import shelf as read
 from fidelity.dashboard.catalog import CatalogEntry, Shelf, mark_of
-from fidelity.dashboard.pair_table import excess_of
+from fidelity.dashboard.pair_table import RANK, excess_of, rank_of
 from fidelity.dashboard.pair_view import show_pair
 from fidelity.dashboard.verdict_panel import gate_for
 from fidelity.dashboard.widgets import (
@@ -24,6 +24,7 @@ from fidelity.dashboard.widgets import (
 )
 from fidelity.outside.strings import one_line
 from fidelity.report import shown_in_table
+from fidelity.report.pairs import alarm_columns
 
 MOST_ROWS = 1_000
 """The maximum number of pairs in the table; the worst ones are shown."""
@@ -58,6 +59,8 @@ def draw() -> None:
     names = [name for name in entry.columns if shown_in_table(name)]
     with beside:
         metric = choose_metric(shelf, among=names, name="Sort by (worst first)")
+        alarms = list(alarm_columns(name for name in entry.columns if "[" not in name))
+        first = bool(alarms) and st.toggle("Conflicts and breaks first", value=True, key="alarms", bind="query-params")
     if metric is None:
         note("No metric has been scored on this comparison.")
         return
@@ -71,7 +74,8 @@ def draw() -> None:
         asked.y,
         *(["identical"] if asked.changed else []),
     } - {ALL}
-    table, why = pairs(shelf, entry.id, sorted(needed & set(entry.columns)))
+    ranked = alarms if first else []
+    table, why = pairs(shelf, entry.id, sorted((needed | {*ranked}) & set(entry.columns)))
     if table is None:
         note(f"The pairs can't be read. {why}")
         return
@@ -80,8 +84,9 @@ def draw() -> None:
         return
     listed = _filtered(table, asked, shelf, entry)
     listed = _scatter(listed, asked, entry)
-    listed = _ordered(listed, metric)
-    chosen = _list(listed, table, entry)
+    listed = _ordered(listed, metric, ranked)
+    hidden = [name for alarm in {*ranked} - needed for name in (alarm, excess_of(alarm)) if name in listed]
+    chosen = _list(listed.drop(columns=hidden), table, entry)
     if chosen is not None:
         show_pair(path_of(shelf, entry.id), chosen)
 
@@ -197,10 +202,12 @@ def _corners(written: str) -> tuple[float, float, float, float] | None:
     return x0, x1, y0, y1
 
 
-def _ordered(pairs: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Sort the pairs, worst first and unscored last."""
-    by = excess_of(metric) if excess_of(metric) in pairs else metric
-    return pairs.sort_values(by, ascending=by == metric, kind="stable", na_position="last")
+def _ordered(pairs: pd.DataFrame, metric: str, alarms: Sequence[str]) -> pd.DataFrame:
+    """By conflicts and breaks that the control lacks, as in the reports, then by the metric; unscored comes last."""
+    keys = {name: pairs[rank_of(name)].clip(lower=0).fillna(0) for name in alarms if rank_of(name) in pairs}
+    by = rank_of(metric) if rank_of(metric) in pairs else metric
+    keyed = pd.DataFrame({**keys, "": pairs[by]}, index=pairs.index)
+    return pairs.loc[keyed.sort_values([*keys, ""], ascending=False, kind="stable", na_position="last").index]
 
 
 def _list(pairs: pd.DataFrame, table: pd.DataFrame, entry: CatalogEntry) -> pd.Series | None:
@@ -212,7 +219,9 @@ def _list(pairs: pd.DataFrame, table: pd.DataFrame, entry: CatalogEntry) -> pd.S
     quiet(f"{len(pairs):,} of {len(table):,} pairs{more}. A click on a row opens it below.")
     shown = pairs.head(MOST_ROWS)
     numbers = [
-        name for name in pairs.columns if pd.api.types.is_float_dtype(pairs[name]) and not name.startswith("row in")
+        name
+        for name in pairs.columns
+        if pd.api.types.is_float_dtype(pairs[name]) and not name.startswith(("row in", RANK))
     ]
     visible = pd.DataFrame(
         {"prompt": shown["prompt_id"].map(one_line), "category": shown["category"].fillna("").map(one_line)}
@@ -240,7 +249,9 @@ def _list(pairs: pd.DataFrame, table: pd.DataFrame, entry: CatalogEntry) -> pd.S
             },
         },
     )
-    downloads(pairs.drop(columns=[name for name in pairs if str(name).startswith("row in")]), f"{entry.id}-pairs")
+    downloads(
+        pairs.drop(columns=[name for name in pairs if str(name).startswith(("row in", RANK))]), f"{entry.id}-pairs"
+    )
     rows = selected.selection.rows
     if rows and rows[0] < len(keys):
         at = rows[0]

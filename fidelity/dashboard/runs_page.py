@@ -82,7 +82,7 @@ def _differences(runs: list[Run]) -> None:
     with left:
         one = st.selectbox("Run", ids, key="one", bind="query-params", format_func=one_line)
     with right:
-        other = st.selectbox("Another", ids, index=1, key="other", bind="query-params", format_func=one_line)
+        other = st.selectbox("Compared with", ids, index=1, key="other", bind="query-params", format_func=one_line)
     only = st.toggle("Only differences", value=True, key="differing", bind="query-params")
     first, second = (dict(_flat(names[id_].manifest.model_dump(mode="json"))) for id_ in (one, other))
     keys = list(dict.fromkeys([*first, *second]))

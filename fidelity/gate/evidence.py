@@ -8,10 +8,10 @@ import numpy as np
 from fidelity.config import Compares
 from fidelity.floor import AmongRuns, ByPrompt, excess_by_prompt, mean_by_prompt
 from fidelity.records import Column, PromptTokens, Sameness, SharedAnswers
-from fidelity.stats import RunNoise, run_noise
+from fidelity.stats import READING_SEED, RunNoise, run_noise
 from fidelity.store.manifests import RunManifest
 
-SEED = 0
+SEED = READING_SEED
 """Seed of the prompts' order in the bounds and of the bootstrap. It is fixed, so nobody can search for one."""
 
 

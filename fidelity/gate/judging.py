@@ -43,7 +43,7 @@ def judge(gate: Gate, evidence: Evidence) -> Verdict:
     if any(line.name == "provisional" for line in unmet_ones):
         lines = [_not_passed(line, "the gate is provisional") for line in lines]
     outcome = worst(line.outcome for line in lines if line.decides)
-    no_fail = f"beyond the gate in {_named(beyond)}, but {why}" if beyond else ""
+    no_fail = f"beyond the limit in {_named(beyond)}, but {why}" if beyond else ""
     reason = _reason(outcome, lines, _surely(gate, evidence), no_fail)
     return Verdict(
         candidate=evidence.candidate,
@@ -154,16 +154,17 @@ def _reason(outcome: Outcome, lines: Sequence[Line], surely: str, no_fail: str) 
     """The verdict's overall reason, in one sentence."""
     preconditions = [line.reason for line in lines if line.kind == "precondition"]
     deciding = [line for line in lines if line.decides]
-    named = _named([line for line in deciding if line.outcome == outcome])
+    reached = [line for line in deciding if line.outcome == outcome]
+    named = f"{_named(reached)} ({len(reached)} of {len(deciding)} lines)"
     match outcome:
         case "pass":
             return f"Every line passes, each {surely}."
         case "fail":
-            return f"Beyond the gate in {named} (of {len(deciding)} lines)."
+            return f"Beyond the limit: {named}."
         case "inconclusive":
             if preconditions:
                 return preconditions[0]
-            return f"Undecided: {no_fail or f'{named} (of {len(deciding)} lines)'}."
+            return f"Undecided: {no_fail or named}."
 
 
 def _surely(gate: Gate, evidence: Evidence) -> str:

@@ -37,7 +37,7 @@ def _why_batches_may_explain(measured: Measured, study: VerdictPlan) -> str:
     if noise is None or (mean := sum(excess.values()) / len(excess)) > noise.distance(study.confidence):
         return ""
     moved = f"± {noise.distance(study.confidence):.1%} from batching"
-    return f"not significantly more often than the baseline in other batches: {mean:+.1%}, {moved}"
+    return f"not beyond what batches move: an excess of {mean:+.1%}, {moved}"
 
 
 def judge_failed(limit: float, evidence: Evidence, study: VerdictPlan) -> Judged:

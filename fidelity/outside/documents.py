@@ -2,10 +2,11 @@
 
 import json
 import re
+from collections import Counter
 from itertools import accumulate
 from typing import Any
 
-from fidelity.outside.strings import replace_lone_surrogates
+from fidelity.outside.strings import LONGEST_REASON, replace_lone_surrogates
 
 MOST_NESTED = 100
 """The maximum depth of lists and objects; deeper ones can raise a RecursionError in Python's json."""
@@ -13,21 +14,30 @@ _STRINGS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _BRACKETS = re.compile(r"[\[\]{}]")
 
 
-def read_json(text: str | bytes) -> Any:
+def read_json(text: str | bytes, *, unique_keys: bool = False) -> Any:
     """Parse a JSON text, replacing lone surrogates in its strings.
 
     Raises:
-        ValueError: It is not JSON, not UTF-8, or nested deeper than 100 levels.
+        ValueError: It is not JSON, not UTF-8, nested deeper than 100 levels, or, with `unique_keys`, has an object with
+            the same key twice. Python reads the last of them, other readers the first.
     """
     if isinstance(text, bytes):
         text = text.decode("utf-8")
     if text.count("[") + text.count("{") > MOST_NESTED and _depth(text) > MOST_NESTED:
         raise ValueError(f"nested deeper than {MOST_NESTED} levels")
     try:
-        data = json.loads(text)
+        data = json.loads(text, object_pairs_hook=_once_each if unique_keys else None)
     except RecursionError:
         raise ValueError("nested too deep") from None
     return cleaned(data) if "\\u" in text else data
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    data = dict(pairs)
+    if len(data) < len(pairs):
+        twice = next(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
+        raise ValueError(f"the key {twice[:LONGEST_REASON]!r} is written twice")
+    return data
 
 
 def _depth(text: str) -> int:

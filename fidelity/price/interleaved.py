@@ -10,7 +10,7 @@ from fidelity.engines import Progress, TimedEngine, open_engine
 from fidelity.errors import ConfigError
 from fidelity.price.measures import values_from
 from fidelity.records import Failure
-from fidelity.runs.generate import Listener
+from fidelity.runs.listener import Listener
 from fidelity.runs.measure import RunWatch, time_alone
 from fidelity.stats import reading_order
 from fidelity.store.measurements import UNMEASURED, Measurement, Turn

@@ -3,10 +3,14 @@
 from collections.abc import Iterator
 
 from fidelity.comparison.results import ComparisonSet, Scores
+from fidelity.gate import Verdict
 from fidelity.outside.strings import cut, one_line
 from fidelity.records import Pair
+from fidelity.report.pairs import rank
 from fidelity.text.conflicts import KINDS, Conflict, compare_texts
 
+MOST_LISTED = 5
+"""Answers with a conflict that are listed where no pairs are shown."""
 MOST_SHOWN = 60
 """The maximum number of characters of each side of a conflict."""
 IN_WORDS = {
@@ -20,6 +24,20 @@ def conflict_headlines(result: ComparisonSet) -> list[str]:
     floor = [f"{k} of {n}" for k, n in map(conflict_counts, result.controls) if n]
     beside = f" (the floor: {', '.join(floor)})" if floor else ""
     return [f"{one.run.name}: {counted_conflicts(one)}{beside}" for one in result.candidates if conflict_counts(one)[1]]
+
+
+def worst_conflicts(result: ComparisonSet, candidate: Scores, verdict: Verdict | None) -> Iterator[str]:
+    """The worst conflict of the first answers in the order of pairs: `qa-07: negation: not / dropped`."""
+    anything = candidate.columns.get("conflict_any")
+    if anything is None:
+        return
+    pairs, values = candidate.pairing.pairs, anything.column.values
+    conflicting = [pairs[n] for n in rank(result, candidate, verdict).order if values[n]]
+    for pair in conflicting[:MOST_LISTED]:
+        for conflict in conflicts_of(pair)[:1]:
+            yield f"{one_line(pair.prompt.id)}: {conflict_in_words(conflict, pair)}"
+    if len(conflicting) > MOST_LISTED:
+        yield f"{len(conflicting) - MOST_LISTED} more: fidelity show COMPARISON"
 
 
 def conflicts_of(pair: Pair) -> tuple[Conflict, ...]:

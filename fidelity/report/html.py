@@ -226,7 +226,7 @@ def _cells(role: str, run: Run) -> tuple[str, ...]:
 def _heading(result: ComparisonSet) -> str:
     names = [candidate.run.name for candidate in result.candidates]
     who = names[0] if len(names) == 1 else f"{len(names)} candidates"
-    return f"{who} against {result.baseline.name}"
+    return f"{who} compared with {result.baseline.name}"
 
 
 def _banner(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> str:

@@ -1,6 +1,6 @@
 """Ordering pairs, worst first."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from fidelity.comparison.results import ComparisonSet, Scores, among_runs, values_of
@@ -53,7 +53,7 @@ def rank(result: ComparisonSet, candidate: Scores, verdict: Verdict | None) -> R
     if by is None:
         return Ranking(None, (None,) * len(candidate.prompt_ids), tuple(range(len(candidate.prompt_ids))))
     together = [_mean(values) for values in zip(*drifts.values(), strict=True)]
-    alarms = [drifts[name] for name in _alarms(drifts)]
+    alarms = [drifts[name] for name in alarm_columns(drifts)]
     order = sorted(
         range(len(together)),
         key=lambda n: (*(-max(0.0, worse[n] or 0.0) for worse in alarms), _last(drifts[by][n]), _last(together[n])),
@@ -67,8 +67,8 @@ def _gated(verdict: Verdict | None) -> Iterable[str]:
     return map(column_of, most_urgent_first(verdict.lines if verdict else ()))
 
 
-def _alarms(names: Iterable[str]) -> Iterable[str]:
-    """The columns of conflicts, the most severe kind first, then those of breaks."""
+def alarm_columns(names: Iterable[str]) -> Iterator[str]:
+    """The columns of conflicts, most telling kind first, then those of breaks; the order of pairs begins with them."""
     known = list(names)
     for kind in KINDS:
         yield from (name for name in known if name.rpartition(".")[2] == conflict_column(kind))

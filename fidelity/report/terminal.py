@@ -14,6 +14,7 @@ from fidelity.price.pareto import drift_and_price
 from fidelity.report import trends
 from fidelity.report.answer import HEADINGS, AnswerTable, answer
 from fidelity.report.column_groups import by_group
+from fidelity.report.conflicts import worst_conflicts
 from fidelity.report.content import (
     NOT_QUALITY,
     floor_of,
@@ -47,6 +48,11 @@ def print_comparison(
 ) -> None:
     """The answer first, then why a gate did not pass it, then what limits it; `full` adds all columns and the price."""
     _print_answer(answer(result, verdicts), console)
+    for candidate in result.candidates:
+        if lines := list(worst_conflicts(result, candidate, verdicts.get(candidate.run.name))):
+            console.print(Text(f"\nConflicts of {candidate.run.name}, the worst first:"))
+            for line in lines:
+                console.print(Text(f"  {line}"))
     for verdict in sorted(verdicts.values(), key=lambda verdict: URGENCY.index(verdict.outcome)):
         _print_verdict(verdict, console, full=full)
     price: tuple[str, ...] = ()

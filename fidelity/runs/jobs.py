@@ -14,11 +14,10 @@ from fidelity.config import DEFAULT_BATCH, Control, RecordedEngine, Requests, Ru
 from fidelity.engines import Admission, identity
 from fidelity.engines.recorded import recorded_prompts, recorded_repeats
 from fidelity.errors import ConfigError
-from fidelity.gate import SEED
 from fidelity.prompts import load_prompts, prompts_digest
 from fidelity.records import Prompt
 from fidelity.schema import JsonObject
-from fidelity.stats import reading_order
+from fidelity.stats import READING_SEED, reading_order
 from fidelity.store.runs import Run
 from fidelity.store.store import Store
 
@@ -78,7 +77,7 @@ class Job:
         all_asked = [Asked(prompt, repeat) for repeat in range(self.repeats) for prompt in self.prompts]
         order = None
         if self.until_decided:
-            reading = reading_order([p.id for p in self.prompts], seed=SEED)
+            reading = reading_order([p.id for p in self.prompts], seed=READING_SEED)
             order = [int(place) + repeat * len(self.prompts) for place in reading for repeat in range(self.repeats)]
         largest = self.config.drained or DEFAULT_BATCH
         cut = chunks(len(all_asked), largest=largest, seed=self.seed, order=order)
@@ -200,7 +199,7 @@ def _job(
         batching = {"chunk": chunk} if chunk else {"batching": "continuous"}
         depends_on |= {"sampling": sampling.model_dump(mode="json"), **batching, "seed": seed}
     depends_on |= {"subset_of": subset_of} if subset_of else {}
-    depends_on |= {"order": f"reading, seed {SEED}"} if until_decided else {}
+    depends_on |= {"order": f"reading, seed {READING_SEED}"} if until_decided else {}
     digest = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
     return Job(name, config, prompts, sampling, repeats, seed, digest, engine, control_of, subset_of, until_decided)
 

@@ -15,9 +15,8 @@ from fidelity.checkpoints import dissect, kv_cache, local_directory, read_config
 from fidelity.config import USE_CASES, Latency, RunConfig, TransformersEngine, VllmServeEngine, VllmSettings
 from fidelity.engines import Account, Alone, Answered, Engine, TimedEngine, WatchedEngine
 from fidelity.errors import ConfigError
-from fidelity.gate import SEED
 from fidelity.records import EngineInfo, Failure, Prompt
-from fidelity.stats import reading_order
+from fidelity.stats import READING_SEED, reading_order
 from fidelity.store.measurements import ChunkTime, LatencyTimes, Measurement, ModelSize, ServedRequests, TimedRequest
 
 OVER_RUNS = ("prefill", "decode", "prefill and decode")
@@ -136,7 +135,7 @@ def time_alone(engine: TimedEngine, prompts: Sequence[Prompt], asked: Latency) -
 
     One request of every kind is sent first as a warm-up and discarded.
     """
-    order = reading_order([prompt.id for prompt in prompts], seed=SEED)
+    order = reading_order([prompt.id for prompt in prompts], seed=READING_SEED)
     chosen = [prompts[int(place)] for place in order[: asked.prompts]]
     kinds = {
         "prompts": (None, asked.max_tokens),

@@ -14,7 +14,7 @@ from fidelity.config import Control, RecordedEngine, RunConfig, StoredEngine, lo
 from fidelity.errors import ConfigError
 from fidelity.prompts import prompt_set
 from fidelity.schema import JsonObject
-from fidelity.store.manifests import MANIFEST
+from fidelity.store.record_files import MANIFEST
 from fidelity.store.runs import Run
 
 Source: TypeAlias = RunConfig | str | os.PathLike[str]

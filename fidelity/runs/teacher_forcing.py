@@ -15,13 +15,13 @@ from fidelity.outside.paths import inside
 from fidelity.records import Failure, Generation, TokenScores
 from fidelity.runs.jobs import Asked, Job
 from fidelity.store.runs import Run
+from fidelity.store.score_tables import is_whole_vocabulary
 from fidelity.store.store import Store
 from fidelity.store.token_scores import (
     WHOLE_VOCABULARY,
     Depth,
     ScoreWriter,
     finished,
-    is_whole_vocabulary,
     scores_name,
     scores_of,
     scores_path,

@@ -8,13 +8,14 @@ times as fast; `run_noise` what a mean keeps of its runs' batches.
 from fidelity.stats.betting import Bound, betting_bound, betting_p_value
 from fidelity.stats.bootstrap import Interval, bca_interval, bca_intervals, studentised_intervals, tail_excess
 from fidelity.stats.correction import holm
-from fidelity.stats.order import reading_order
+from fidelity.stats.order import READING_SEED, reading_order
 from fidelity.stats.planning import detectable_excess, fewest_prompts, prompts_needed, prompts_needed_for_share
 from fidelity.stats.ratios import Ratio, paired_ratio, ratio_of_rates
 from fidelity.stats.run_noise import RunNoise, run_noise
 from fidelity.stats.shares import clopper_pearson, mcnemar
 
 __all__ = [
+    "READING_SEED",
     "Bound",
     "Interval",
     "Ratio",

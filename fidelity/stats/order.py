@@ -7,8 +7,11 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
+READING_SEED = 0
+"""Of the order in which a gate reads prompts, and `--until-decided` generates them."""
 
-def reading_order(ids: Sequence[str], *, seed: int = 0) -> NDArray[np.intp]:
+
+def reading_order(ids: Sequence[str], *, seed: int = READING_SEED) -> NDArray[np.intp]:
     """Positions of the ids in the order in which the bounds read them: by a hash of seed and id.
 
     The order of some of the ids is their order among all. `--until-decided` generates in this order: then a batch

@@ -2,21 +2,67 @@
 
 import hashlib
 import json
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from pydantic import ValidationError
 
 from fidelity.errors import StoreError
-from fidelity.files import read_parquet, read_parquet_schema, write_parquet
-from fidelity.records import Column, Side
-from fidelity.store.manifests import MANIFEST, ComparisonManifest, damage_of, read_record, write_record
+from fidelity.files import damage_explained, read_parquet, read_parquet_schema, write_parquet
+from fidelity.records import Better, Column, Side, SummaryKind
+from fidelity.store.manifests import ComparisonManifest
+from fidelity.store.record_files import MANIFEST, Record, damage_of, read_record, write_record, wrong_keys
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+class _StoredColumn(Record):
+    """A column of a table: what its numbers don't show."""
+
+    name: str
+    weighted: bool
+    better: Better
+    summary: SummaryKind
+    bounds: tuple[float, float] | None
+    sides: bool = False
+    """Whether a second column has the side of each unscored pair; older versions stored none."""
+    digest: str | None = None
+    """Of the numbers; None in tables of older versions."""
+
+    @property
+    def in_table(self) -> tuple[str, ...]:
+        """The names of the columns with its numbers."""
+        beside = (("@weight", self.weighted), ("@side", self.sides))
+        return (self.name, *(self.name + suffix for suffix, there in beside if there))
+
+
+class _StoredColumns(Record):
+    """What is written beside a table's numbers, in its metadata."""
+
+    signature: str
+    columns: tuple[_StoredColumn, ...]
+
+    @classmethod
+    def read(cls, file: Path) -> Self:
+        """What is written in a table.
+
+        Raises:
+            StoreError: The file is damaged.
+        """
+        schema = read_parquet_schema(file)
+        try:
+            stored = cls.model_validate_json((schema.metadata or {}).get(b"fidelity", b""))
+        except ValidationError as error:
+            raise StoreError(f"{file}: damaged ({wrong_keys(error)}); delete the file and compare again") from error
+        lacking = [name for column in stored.columns for name in column.in_table if name not in schema.names]
+        if lacking:
+            raise StoreError(f"{file}: damaged (column {lacking[0]!r} is missing); delete the file and compare again")
+        return stored
 
 
 SIDES: dict[Side | None, int] = {None: 0, "baseline": 1, "candidate": 2, "pair": 3}
@@ -56,27 +102,27 @@ class Comparison:
         file = self.path / _scores_file(signature)
         if not file.is_file():
             return None
-        schema = read_parquet_schema(file)
-        made = json.loads(schema.metadata[b"fidelity"])["columns"]
-        described = [c for c in made if only is None or c["name"] in only]
-        wanted = {c["name"] + suffix for c in described for suffix in ("", "@weight", "@side")}
-        table = read_parquet(file, columns=[name for name in schema.names if name in wanted])
-        return tuple(self._column(file, signature, c, table) for c in described)
+        stored = _StoredColumns.read(file)
+        columns = [column for column in stored.columns if only is None or column.name in only]
+        table = read_parquet(file, columns=[name for column in columns for name in column.in_table])
+        return tuple(self._column(file, signature, column, table) for column in columns)
 
-    def _column(self, file: Path, signature: str, described: Mapping[str, Any], table: "pa.Table") -> Column:
-        name = described["name"]
+    def _column(self, file: Path, signature: str, stored: "_StoredColumn", table: "pa.Table") -> Column:
+        with damage_explained(file):
+            of_pairs = {name: _of_pairs(table, name) for name in stored.in_table}
         column = Column(
-            name=name,
-            values=tuple(table[name].to_pylist()),
-            weights=tuple(table[f"{name}@weight"].to_pylist()) if described["weighted"] else None,
-            better=described["better"],
-            summary=described["summary"],
-            bounds=tuple(described["bounds"]) if described["bounds"] else None,
-            sides=tuple(table[f"{name}@side"].to_pylist()) if described.get("sides") else None,
+            name=stored.name,
+            values=of_pairs[stored.name],
+            weights=of_pairs.get(f"{stored.name}@weight"),
+            better=stored.better,
+            summary=stored.summary,
+            bounds=stored.bounds,
+            sides=of_pairs.get(f"{stored.name}@side"),
         )
-        if described.get("digest") not in (None, self._digest(signature, column)):
+        whole = len(column.values) == len(self.prompt_ids)
+        if not whole or stored.digest not in (None, self._digest(signature, column)):
             raise StoreError(
-                f"{file}: the numbers of {name} were changed after scoring, or belong to another comparison; "
+                f"{file}: the numbers of {stored.name} were changed after scoring, or belong to another comparison; "
                 f"delete the file and run fidelity compare again"
             )
         return column
@@ -113,20 +159,33 @@ class Comparison:
                 data[column.name + "@weight"] = _numbers(column.name, column.weights)
             if sides := _sides(column):
                 data[column.name + "@side"] = pa.array(sides, pa.dictionary(pa.int8(), pa.string()))
-        described = [
-            {
-                "name": c.name,
-                "weighted": c.weights is not None,
-                "better": c.better,
-                "summary": c.summary,
-                "bounds": list(c.bounds) if c.bounds else None,
-                **({"sides": True} if c.sides else {}),
-                "digest": self._digest(signature, c),
-            }
+        described = tuple(
+            _StoredColumn(
+                name=c.name,
+                weighted=c.weights is not None,
+                better=c.better,
+                summary=c.summary,
+                bounds=c.bounds,
+                sides=bool(c.sides),
+                digest=self._digest(signature, c),
+            )
             for c in columns
-        ]
-        meta = {"fidelity": json.dumps({"signature": signature, "columns": described})}
+        )
+        written = _StoredColumns(signature=signature, columns=described)
+        meta = {"fidelity": json.dumps(written.model_dump(mode="json", exclude_defaults=True))}
         write_parquet(self.path / _scores_file(signature), pa.table(data).replace_schema_metadata(meta))
+
+
+def _of_pairs(table: "pa.Table", name: str) -> tuple[Any, ...]:
+    """Numbers, or sides; ValueError where the column holds something else."""
+    import pyarrow as pa
+
+    if not name.endswith("@side"):
+        return tuple(table[name].cast(pa.float64()).to_pylist())
+    sides = tuple(table[name].to_pylist())
+    if unknown := set(sides) - SIDES.keys():
+        raise ValueError(f"column {name!r} holds {unknown.pop()!r}")
+    return sides
 
 
 def _scores_file(signature: str) -> str:

@@ -1,73 +1,27 @@
-"""Manifests: the `manifest.json` of a finished directory, written last, by rename, and read as a typed record.
+"""The manifests of finished runs and comparisons, as typed records.
 
 A key with a default can be missing: it was added later, or isn't known until the directory is complete.
 """
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+from typing import Any, Literal
 
 from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
     JsonValue,
     SerializerFunctionWrapHandler,
-    ValidationError,
     field_serializer,
 )
 
 from fidelity.checkpoints.formats import Checkpoint
 from fidelity.config import Compares, Reasoning, RunConfig, Sampling
-from fidelity.errors import StoreError
-from fidelity.files import whole_file
-from fidelity.outside.documents import read_json
-from fidelity.outside.paths import plain_name
 from fidelity.outside.secrets import masked
-from fidelity.outside.strings import replace_lone_surrogates
 from fidelity.records import EngineInfo, PromptTokens, Sameness, SharedAnswers
 from fidelity.schema import JsonObject
+from fidelity.store.record_files import FileName, Manifest, Record
 from fidelity.text.thinking import NO_THINKING, ReasoningFormat
 
-MANIFEST = "manifest.json"
-SCHEMA_VERSION = 2
-READABLE = (1, 2)
 NOT_OF_THE_RUN = {"metrics", "kl", "latency", "price_per_hour", "serving", "compares"}
 """Keys of a run's YAML that don't affect its outputs."""
-
-
-FileName = Annotated[str, AfterValidator(plain_name)]
-"""What a folder or a file of the store is called by; it can't lead anywhere else."""
-
-
-class Record(BaseModel):
-    """Base class of everything that is read from a store."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    def replace(self, **changes: object) -> Self:
-        """A copy with other values of some fields, validated like a record that is read."""
-        return self.model_validate({**dict(self), **changes})
-
-
-class Manifest(Record):
-    """Base class of the records that have their own file."""
-
-    what: ClassVar[str] = "finished run or comparison"
-
-    @classmethod
-    def remedy(cls, file: Path) -> str:
-        """The repair for a damaged file."""
-        return f"delete the folder {file.parent.name} and run again"
-
-    @classmethod
-    def upgrade(cls, data: JsonObject) -> JsonObject:
-        """Convert data of schema version 1 to version 2."""
-        return data
-
-
-ManifestType = TypeVar("ManifestType", bound=Manifest)
 
 
 class ResponseCounts(Record):
@@ -221,63 +175,3 @@ class ComparisonManifest(Manifest):
         if isinstance(counts, dict):
             upgraded["divergence"] = {"diverged" if key == "parted" else key: n for key, n in counts.items()}
         return upgraded
-
-
-def read_record(file: Path, kind: type[ManifestType]) -> ManifestType:
-    """Read the record in a file.
-
-    Raises:
-        StoreError: The file is missing, damaged or of a newer version. The message names the file and the key.
-    """
-    data = _read_json(file, kind)
-    version = data.pop("schema_version")
-    try:
-        return kind.model_validate(kind.upgrade(data) if version == 1 else data)
-    except ValidationError as error:
-        wrong = "; ".join(_explained(one["loc"], one["type"], one["msg"]) for one in error.errors(include_input=False))
-        raise StoreError(f"{file}: damaged ({wrong}); {kind.remedy(file)}") from error
-
-
-def damage_of(folder: Path, kind: type[Manifest]) -> str:
-    """Why the record of a finished directory can't be read; empty if it can."""
-    try:
-        read_record(folder / MANIFEST, kind)
-    except StoreError as error:
-        return str(error)
-    return ""
-
-
-def _read_json(file: Path, kind: type[Manifest]) -> JsonObject:
-    """Read a JSON object with a supported schema version."""
-    try:
-        data = read_json(file.read_bytes())
-    except FileNotFoundError:
-        raise StoreError(f"{file.parent}: not a {kind.what}: {file.name} is missing") from None
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{file}: damaged ({error}); {kind.remedy(file)}") from error
-    if not isinstance(data, dict) or "schema_version" not in data:
-        raise StoreError(f"{file}: damaged ('schema_version' is missing); {kind.remedy(file)}")
-    if data["schema_version"] not in READABLE:
-        raise StoreError(
-            f"{file}: has schema version {data['schema_version']}, but this version of fidelity reads {READABLE[0]} to "
-            f"{READABLE[-1]}; use the version that wrote it, or another --store"
-        )
-    return data
-
-
-def write_record(file: Path, manifest: Manifest) -> None:
-    """Write a directory's manifest, which marks it as finished."""
-    written = {"schema_version": SCHEMA_VERSION, **manifest.model_dump(mode="json")}
-    with whole_file(file) as draft:
-        text = json.dumps(written, indent=2, ensure_ascii=False) + "\n"
-        draft.write_text(replace_lone_surrogates(text), encoding="utf-8")
-
-
-def _explained(place: tuple[int | str, ...], kind: str, message: str) -> str:
-    key = ".".join(map(str, place))
-    match kind:
-        case "missing":
-            return f"{key!r} is missing"
-        case "extra_forbidden" | "unexpected_keyword_argument":
-            return f"unknown key {key!r}"
-    return f"{key!r}: {message}"

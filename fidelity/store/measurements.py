@@ -6,7 +6,7 @@ from typing import ClassVar
 from fidelity.checkpoints.kv_cache import KVCache
 from fidelity.config import Latency
 from fidelity.records import EngineInfo, MachineLoad
-from fidelity.store.manifests import Manifest, Record
+from fidelity.store.record_files import Manifest, Record
 
 
 class ChunkTime(Record):
@@ -106,7 +106,7 @@ class Turn(Record):
 class Measurement(Manifest):
     """All measurements of a run; None for what was not measured."""
 
-    what: ClassVar[str] = "measurement"
+    what: ClassVar[str] = "a measurement"
 
     created: str | None = None
     """ISO 8601 in UTC, like the other times."""

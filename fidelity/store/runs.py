@@ -9,20 +9,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fidelity.errors import StoreError
-from fidelity.files import ParquetRow, read_parquet, read_parquet_row, sha256_of, whole_file, write_parquet
+from fidelity.files import (
+    ParquetRow,
+    damage_explained,
+    read_parquet,
+    read_parquet_row,
+    read_parquet_schema,
+    sha256_of,
+    whole_file,
+    write_parquet,
+    wrong_column,
+)
 from fidelity.outside.paths import inside
 from fidelity.records import Failure, Message, Prompt, Response
 from fidelity.store.journal import Journal, count_resumptions
-from fidelity.store.manifests import (
-    MANIFEST,
-    ResponseCounts,
-    RunDraft,
-    RunManifest,
-    damage_of,
-    read_record,
-    write_record,
-)
+from fidelity.store.manifests import ResponseCounts, RunDraft, RunManifest
 from fidelity.store.measurements import Measurement
+from fidelity.store.record_files import MANIFEST, damage_of, read_record, write_record
 from fidelity.store.responses import response_of
 
 if TYPE_CHECKING:
@@ -33,6 +36,8 @@ GENERATIONS = "generations.parquet"
 LOG = "engine.log"
 ROWS_READ_AT_ONCE = 500
 """Rows per row group of Parquet: as many are read to show one generation."""
+LATER_COLUMNS = ("prompt_tokens", "prompt_hash")
+"""Columns that runs of older versions don't have."""
 OF_AN_ANSWER = ("text", "reasoning", "token_ids", "logprobs", "finish_reason", "prompt_tokens", "prompt_hash")
 
 
@@ -82,6 +87,8 @@ class Run:
         """
         file, expected = self.path / GENERATIONS, self.manifest.answers_sha256
         rows = read_parquet(file)
+        if wrong := wrong_column(rows.schema, _run_schema(), later=LATER_COLUMNS):
+            raise StoreError(f"{file}: damaged ({wrong}); delete the folder {self.id} and run again")
         if expected is not None and sha256_of(file) != expected:
             raise StoreError(
                 f"{file}: was changed after the run was finished; delete the folder {self.id} and run again"
@@ -91,9 +98,10 @@ class Run:
     def prompts(self) -> tuple[Prompt, ...]:
         """The run's prompts, in the prompt set's order."""
         rows = self.rows.select(["prompt_id", "prompt", "category", "repeat"]).to_pylist()
-        return tuple(
-            Prompt(row["prompt_id"], _content(row["prompt"]), row["category"]) for row in rows if row["repeat"] == 0
-        )
+        with damage_explained(self.path / GENERATIONS):
+            return tuple(
+                Prompt(row["prompt_id"], _content(row["prompt"]), row["category"]) for row in rows if row["repeat"] == 0
+            )
 
     def read(self, columns: Sequence[str]) -> "pa.Table":
         """Some columns of the generations, in the order of `rows`."""
@@ -101,8 +109,12 @@ class Run:
 
     def prompt_and_response(self, row: int) -> tuple[Prompt, Response]:
         """One prompt and its outcome, by its row number. Only its row group is read."""
-        record = read_parquet_row(self.path / GENERATIONS, row)
-        prompt = Prompt(record["prompt_id"], _content(record.pop("prompt")), record.pop("category"))
+        file = self.path / GENERATIONS
+        if wrong := wrong_column(read_parquet_schema(file), _run_schema(), later=LATER_COLUMNS):
+            raise StoreError(f"{file}: damaged ({wrong}); delete the folder {self.id} and run again")
+        record = read_parquet_row(file, row)
+        with damage_explained(file):
+            prompt = Prompt(record["prompt_id"], _content(record.pop("prompt")), record.pop("category"))
         return prompt, self._response(record)
 
     def outcomes(self) -> list[Response]:

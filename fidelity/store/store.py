@@ -4,6 +4,7 @@ The manifest of each is written last, by rename. A directory without a manifest 
 """
 
 import fcntl
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,10 +12,12 @@ from pathlib import Path
 from fidelity.files import copy_files, full_disk_explained
 from fidelity.outside.paths import inside, leaves
 from fidelity.store.comparisons import Comparison
-from fidelity.store.manifests import MANIFEST, ComparisonManifest, Manifest, damage_of, write_record
+from fidelity.store.manifests import ComparisonManifest
 from fidelity.store.measurements import UNMEASURED, Measurement
+from fidelity.store.record_files import MANIFEST, damage_of, write_record
 from fidelity.store.runs import GENERATIONS, LOG, Run, RunWriter
 from fidelity.store.studies import StudyManifest
+from fidelity.store.token_scores import ScoresManifest
 
 OF_THE_PAIRING = (
     "reasoning",
@@ -51,21 +54,26 @@ class Store:
 
     def damaged(self) -> dict[str, str]:
         """The reason why a finished directory can't be read, by its path in the store (`runs/NAME`)."""
-        reasons = {f"runs/{path.name}": Run(path).damage for path in self._complete("runs")}
-        reasons |= {f"comparisons/{path.name}": Comparison(path).damage for path in self._complete("comparisons")}
-        others: dict[str, type[Manifest]] = {"measurements": Measurement, "studies": StudyManifest}
-        for folder, kind in others.items():
-            reasons |= {f"{folder}/{path.name}": damage_of(path, kind) for path in self._complete(folder)}
-        for place in ("runs", "comparisons", *others):
-            links = [path for path in (self.root / place).glob("*") if leaves(self.root, path)]
+        damages: dict[str, Callable[[Path], str]] = {
+            "runs": lambda path: Run(path).damage,
+            "comparisons": lambda path: Comparison(path).damage,
+            "measurements": lambda path: damage_of(path, Measurement),
+            "scores": lambda path: damage_of(path, ScoresManifest),
+            "studies": lambda path: damage_of(path, StudyManifest),
+        }
+        reasons = {folder: _why_unreadable(self.root / folder) for folder in damages}
+        for folder, damage in damages.items():
+            reasons |= {f"{folder}/{path.name}": damage(path) for path in self._complete(folder)}
             reasons |= {
-                f"{place}/{path.name}": f"{path}: a symbolic link that leads out of the store" for path in links
+                f"{folder}/{path.name}": f"{path}: a symbolic link that leads out of the store"
+                for path in _entries(self.root / folder)
+                if leaves(self.root, path)
             }
         return {place: reason for place, reason in reasons.items() if reason}
 
     def _complete(self, folder: str) -> list[Path]:
         """The finished directories in a folder, without symbolic links that lead out of the store."""
-        finished = sorted(manifest.parent for manifest in (self.root / folder).glob(f"*/{MANIFEST}"))
+        finished = [path for path in _entries(self.root / folder) if os.path.lexists(path / MANIFEST)]
         return [path for path in finished if not leaves(self.root, path)]
 
     def run(self, name: str, digest: str) -> Run | None:
@@ -133,3 +141,22 @@ class Store:
     def run_path(self, name: str, digest: str) -> Path:
         """The directory of a run, finished or not."""
         return inside(self.root, "runs", f"{name}-{digest[:8]}")
+
+
+def _entries(folder: Path) -> list[Path]:
+    """The entries of a folder, by name; empty if it can't be listed."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _why_unreadable(folder: Path) -> str:
+    """Why a folder can't be listed; empty if it can, or if it doesn't exist yet."""
+    try:
+        next(folder.iterdir(), None)
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        return f"{folder}: can't be listed ({error.strerror})"
+    return ""

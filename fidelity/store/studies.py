@@ -4,7 +4,7 @@ from pathlib import Path
 
 from fidelity.outside.paths import inside
 from fidelity.schema import JsonObject
-from fidelity.store.manifests import MANIFEST, FileName, Manifest, Record, read_record, write_record
+from fidelity.store.record_files import MANIFEST, FileName, Manifest, Record, read_record, write_record
 
 
 class Cell(Record):

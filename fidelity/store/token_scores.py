@@ -13,20 +13,19 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from fidelity.errors import StoreError
-from fidelity.files import copy_files, damage_explained, full_disk_explained, read_parquet, whole_file
+from fidelity.files import copy_files, damage_explained, full_disk_explained, read_parquet, whole_file, wrong_column
 from fidelity.outside.documents import read_json
 from fidelity.outside.paths import inside
-from fidelity.records import REFUSE_UNKNOWN_KEYS, Failure, TokenScores, every_id
-from fidelity.store.manifests import MANIFEST, FileName, Manifest, read_record, write_record
+from fidelity.records import Failure, TokenScores
+from fidelity.schema import REFUSE_UNKNOWN_KEYS
+from fidelity.store.record_files import MANIFEST, FileName, Manifest, read_record, write_record
 from fidelity.store.runs import Run
+from fidelity.store.score_tables import scores_in, scores_schema, write_scores
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
 WHOLE_VOCABULARY = -1
@@ -96,7 +95,7 @@ class StoredScores:
 
     def export(self, file: Path) -> None:
         """Write all scores as one highly compressed chunk, in the order of the keys, and the tokens' texts."""
-        _write(file, (self._outcome(key) for key in self.keys), compression_level=19)
+        write_scores(file, (self._outcome(key) for key in self.keys), compression_level=19)
         with whole_file(file.with_suffix(".json")) as draft:
             draft.write_text(json.dumps(self.texts, ensure_ascii=False, sort_keys=True), encoding="utf-8")
 
@@ -104,13 +103,15 @@ class StoredScores:
         file, group = self._places[key]
         with damage_explained(file):
             (row,) = self._file(file).read_row_group(group).to_batches()
-        return _outcome(row)
+            return scores_in(row)
 
     @cached_property
     def _places(self) -> dict[tuple[str, int], tuple[Path, int]]:
         places: dict[tuple[str, int], tuple[Path, int]] = {}
         for file in sorted(self.path.glob("chunk-*.parquet")):
             with damage_explained(file):
+                if wrong := wrong_column(self._file(file).schema_arrow, scores_schema()):
+                    raise ValueError(wrong)
                 keys = self._file(file).read(columns=["prompt_id", "repeat"]).to_pylist()
             places |= {(row["prompt_id"], row["repeat"]): (file, group) for group, row in enumerate(keys)}
         return places
@@ -136,7 +137,7 @@ class ScoreWriter:
 
     def add_chunk(self, number: int, outcomes: Iterable[TokenScores | Failure]) -> None:
         """Write a chunk atomically, answer by answer."""
-        _write(self._chunk(number), outcomes)
+        write_scores(self._chunk(number), outcomes)
 
     @property
     def texts(self) -> dict[int, str]:
@@ -203,7 +204,7 @@ def writing(path: Path) -> Iterator[ScoreWriter | StoredScores]:
 
 def scores_path(scorer: Run, baseline: Run, depth: Depth) -> Path:
     """The directory of a run's scores of the baseline's tokens, finished or not, in the run's store."""
-    return inside(_folder(scorer), scores_name(scorer.name, scorer.manifest.digest, baseline, depth))
+    return inside(folder_of(scorer), scores_name(scorer.name, scorer.manifest.digest, baseline, depth))
 
 
 def scores_name(scorer: str, digest: str, baseline: Run, depth: Depth) -> str:
@@ -219,7 +220,7 @@ def finished(path: Path) -> StoredScores | None:
 
 def scores_of(run: Run) -> list[StoredScores]:
     """All token scores of a run, for its own tokens and other runs'."""
-    there = [StoredScores(manifest.parent) for manifest in sorted(_folder(run).glob(f"{run.name}-on-*/{MANIFEST}"))]
+    there = [StoredScores(manifest.parent) for manifest in sorted(folder_of(run).glob(f"{run.name}-on-*/{MANIFEST}"))]
     return [scores for scores in there if scores.manifest.scorer == run.id]
 
 
@@ -240,50 +241,6 @@ def adopt_export(file: Path, scorer: Run, baseline: Run, depth: Depth) -> None:
             writer.complete(scorer, baseline, depth)
 
 
-def together(baseline: Run, other: Run, *, whole_vocabulary: bool) -> tuple[StoredScores, StoredScores] | str:
-    """Both runs' scores of the baseline's tokens, at the greatest depth that they share, or why there are none.
-
-    Both sides must come from teacher forcing, since decoding uses other kernels.
-    """
-    own = [stored for stored in scores_of(baseline) if stored.manifest.baseline == baseline.id]
-    own = [stored for stored in own if (stored.depth.top_k == WHOLE_VOCABULARY) is whole_vocabulary]
-    own.sort(key=lambda stored: (stored.depth.top_k, stored.depth.prompts or 0, stored.depth.tokens or 0))
-    why = _why_not(other if own else baseline, baseline, whole_vocabulary)
-    for scores in reversed(own):
-        if beside := finished(scores_path(other, baseline, scores.depth)):
-            failed = beside.manifest.failed or scores.manifest.failed
-            if failed is None:
-                return scores, beside
-            why = failed
-    return why
-
-
-def both_scored(baseline: Run, other: Run, *, whole_vocabulary: bool) -> Iterator[tuple[TokenScores, TokenScores]]:
-    """Yield both runs' scores of each of the baseline's answers, without answers that one of them lacks.
-
-    Raises:
-        StoreError: There are no token scores. The message has the reason.
-    """
-    both = together(baseline, other, whole_vocabulary=whole_vocabulary)
-    if isinstance(both, str):
-        raise StoreError(both)
-    baseline_scores, other_scores = both
-    for key in baseline_scores.keys:
-        pair = baseline_scores.get(*key), other_scores.get(*key)
-        if pair[0] and pair[1]:
-            yield pair[0], pair[1]
-
-
-def _why_not(run: Run, baseline: Run, whole_vocabulary: bool) -> str:
-    notes = [
-        note.read_text(encoding="utf-8") for note in _folder(run).glob(f"{run.name}-on-{baseline.name}-*/{WHY_NOT}")
-    ]
-    if notes and not whole_vocabulary:
-        return notes[0]
-    what = "over the whole vocabulary (kl: {exact: true})" if whole_vocabulary else "(teacher forcing)"
-    return f"{run.name} did not score the tokens of {baseline.name} {what}"
-
-
 def _texts(folder: Path) -> dict[int, str]:
     file = folder / TEXTS
     try:
@@ -293,82 +250,6 @@ def _texts(folder: Path) -> dict[int, str]:
         raise StoreError(f"{file}: damaged ({error}); delete it, and tokens are shown by their ids") from None
 
 
-def _folder(run: Run) -> Path:
+def folder_of(run: Run) -> Path:
+    """The directory of all token scores in a run's store."""
     return run.path.resolve().parent.parent / "scores"
-
-
-def _schema() -> "pa.Schema":
-    import pyarrow as pa
-
-    ints, floats = pa.list_(pa.int32()), pa.list_(pa.float32())
-    return pa.schema(
-        {
-            "prompt_id": pa.string(),
-            "repeat": pa.int32(),
-            "failure": pa.string(),
-            "token_ids": ints,
-            "logprobs": floats,
-            "ranks": ints,
-            "top_ids": ints,
-            "top_logprobs": floats,
-        }
-    )
-
-
-def _row(outcome: TokenScores | Failure, schema: "pa.Schema") -> "pa.RecordBatch":
-    """Flatten tables of n x k numbers by row. For the whole vocabulary the ids are not stored."""
-    import pyarrow as pa
-
-    fields: dict[str, object] = {"prompt_id": outcome.prompt_id, "repeat": outcome.repeat}
-    if isinstance(outcome, Failure):
-        fields["failure"] = outcome.reason
-    else:
-        fields |= {key: getattr(outcome, key) for key in ("token_ids", "logprobs", "ranks", "top_ids", "top_logprobs")}
-        if is_whole_vocabulary(outcome):
-            fields["top_ids"] = None
-    return pa.record_batch([_cell(fields.get(field.name), field.type) for field in schema], schema=schema)
-
-
-def _cell(value: Any, kind: "pa.DataType") -> "pa.Array[Any]":
-    import pyarrow as pa
-
-    if not isinstance(value, np.ndarray):
-        return pa.array([value], kind)
-    return pa.ListArray.from_arrays(pa.array([0, value.size], pa.int32()), pa.array(value.reshape(-1), kind.value_type))
-
-
-def is_whole_vocabulary(scores: TokenScores) -> bool:
-    """Whether the columns are the whole vocabulary by id, so the ids need not be stored."""
-    return scores.top_ids.shape[0] > 0 and scores.top_ids.strides[0] == 0
-
-
-def _write(file: Path, outcomes: Iterable[TokenScores | Failure], *, compression_level: int | None = None) -> None:
-    import pyarrow.parquet as pq
-
-    floats = ["logprobs.list.element", "top_logprobs.list.element"]
-    with (
-        whole_file(file) as draft,
-        pq.ParquetWriter(
-            draft,
-            _schema(),
-            compression="zstd",
-            compression_level=compression_level,
-            use_dictionary=False,
-            use_byte_stream_split=floats,
-        ) as writer,
-    ):
-        for outcome in outcomes:
-            writer.write_batch(_row(outcome, writer.schema))
-
-
-def _outcome(row: "pa.RecordBatch") -> TokenScores | Failure:
-    prompt_id, repeat, failure = (row[key][0].as_py() for key in ("prompt_id", "repeat", "failure"))
-    if failure is not None:
-        return Failure(prompt_id, failure, repeat)
-    arrays = {key: row[key].flatten().to_numpy() for key in ("token_ids", "logprobs", "ranks", "top_logprobs")}
-    n = len(arrays["token_ids"])
-    table = (n, len(arrays["top_logprobs"]) // max(1, n))
-    ids = row["top_ids"]
-    top_ids = ids.flatten().to_numpy().reshape(table) if ids[0].is_valid else every_id(*table)
-    arrays["top_logprobs"] = arrays["top_logprobs"].reshape(table)
-    return TokenScores(prompt_id, top_ids=top_ids, repeat=repeat, **arrays)

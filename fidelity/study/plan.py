@@ -6,7 +6,8 @@ from pathlib import Path
 
 from fidelity.config import Control, RecordedEngine, RunConfig, Sampling, StoredEngine, candidate_of
 from fidelity.errors import FidelityError
-from fidelity.runs.jobs import jobs_of, prompts_of
+from fidelity.records import Prompt
+from fidelity.runs.jobs import Job, jobs_of, prompts_of
 from fidelity.store.store import Store
 from fidelity.study.progress import in_words
 from fidelity.study.study import Family, Study, checkpoint_of, out_of_reach_in
@@ -73,37 +74,61 @@ def plan_study(study: Study, *, store: Store, limit: int | None = None) -> Plan:
         ConfigError: A prompt set can't be read.
     """
     speed = _measured(store)
-    runs = tuple(run for family in study.families for run in _family(family, store, limit, speed))
+    runs = tuple(run for family in study.families for run in _runs_of(family, store, limit, speed))
     beyond = (
         f"{family.name}: {sentence}" for family in study.families for sentence in out_of_reach_in(study, family, limit)
     )
     return Plan(runs, tuple(beyond))
 
 
-def _family(family: Family, store: Store, limit: int | None, speed: float | None) -> Iterator[Planned]:
+def _runs_of(family: Family, store: Store, limit: int | None, speed: float | None) -> Iterator[Planned]:
+    """The baseline with its controls, then each candidate with its own."""
     stored = isinstance(family.baseline.engine, StoredEngine)
     prompts = () if stored else prompts_of(family.baseline, limit)
-    for config, as_baseline in ((family.baseline, True), *((candidate, False) for candidate in family.candidates)):
-        shared = config if as_baseline or stored else candidate_of(family.baseline, config)
-        about = checkpoint_of(config)
-        sampling = shared.sampling or Sampling()
-        longest = sampling.max_tokens * sampling.repeats
+    plan = _FamilyPlan(family.name, store, prompts, speed)
+    yield from plan.of(family.baseline, as_baseline=True)
+    for candidate in family.candidates:
+        yield from plan.of(candidate if stored else candidate_of(family.baseline, candidate), as_baseline=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _FamilyPlan:
+    """What the runs of a family have in common."""
+
+    family: str
+    store: Store
+    prompts: tuple[Prompt, ...]
+    speed: float | None
+    """Bytes of weights times tokens per second."""
+
+    def of(self, config: RunConfig, *, as_baseline: bool) -> Iterator[Planned]:
+        """A configuration's run and its controls, also if their jobs can't be made yet."""
+        checkpoint = checkpoint_of(config)
         try:
-            if about is None and config.model is not None and not Path(config.model).is_absolute():
+            if checkpoint is None and config.model is not None and not Path(config.model).is_absolute():
                 raise FidelityError(f"to run, after downloading {config.model} from the Hub")
-            jobs = jobs_of(shared, store=store, prompts=prompts, as_baseline=as_baseline)
+            jobs = jobs_of(config, store=self.store, prompts=self.prompts, as_baseline=as_baseline)
         except FidelityError as error:
+            count = len(self.prompts)
             for name in _names(config, as_baseline):
-                yield Planned(family.name, name, str(error), len(prompts), len(prompts) * longest, None, None)
-            continue
+                yield Planned(self.family, name, str(error), count, count * _longest(config), None, None)
+            return
         for job in jobs:
-            recorded = isinstance(config.engine, RecordedEngine)
-            finished = store.run(job.name, job.digest) is not None
-            tokens = 0 if finished or recorded else len(job.prompts) * longest
-            weights = about.bytes if about else None
-            seconds = tokens * weights / speed if tokens and speed and weights else None
-            state = "finished" if finished else "recorded" if recorded else "to run"
-            yield Planned(family.name, job.name, state, len(job.prompts), tokens, weights, seconds)
+            yield self._planned(job, checkpoint.bytes if checkpoint else None)
+
+    def _planned(self, job: Job, weights: int | None) -> Planned:
+        state = "recorded" if isinstance(job.config.engine, RecordedEngine) else "to run"
+        if self.store.run(job.name, job.digest):
+            state = "finished"
+        tokens = len(job.prompts) * _longest(job.config) if state == "to run" else 0
+        seconds = tokens * weights / self.speed if tokens and self.speed and weights else None
+        return Planned(self.family, job.name, state, len(job.prompts), tokens, weights, seconds)
+
+
+def _longest(config: RunConfig) -> int:
+    """The most tokens that all answers to one prompt can have."""
+    sampling = config.sampling or Sampling()
+    return sampling.max_tokens * sampling.repeats
 
 
 def _names(config: RunConfig, as_baseline: bool) -> list[str]:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 
-from fidelity.runs.generate import Listener
+from fidelity.runs.listener import Listener
 
 
 class StudyProgress:

@@ -11,8 +11,8 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from fidelity.checkpoints import Checkpoint, describe, local_directory
+from fidelity.comparison.offered import columns_of
 from fidelity.comparison.results import ComparisonSet
-from fidelity.comparison.scoring import columns_of
 from fidelity.config import (
     Batching,
     NamedMetric,
@@ -31,9 +31,9 @@ from fidelity.config import (
 from fidelity.errors import ConfigError, FidelityError, StoreError
 from fidelity.gate import LIMIT_KEYS, Gate, load_gate, out_of_reach
 from fidelity.metrics import Metric, default_metrics
-from fidelity.pipeline import check_gate, compare
-from fidelity.runs.generate import Listener
+from fidelity.pipeline import ComparisonRequest, check_gate, compare
 from fidelity.runs.jobs import jobs_of, prompts_of
+from fidelity.runs.listener import Listener
 from fidelity.schema import Settings
 from fidelity.store.store import Store
 from fidelity.store.studies import Cell, StudyManifest, write_study
@@ -162,7 +162,8 @@ def _run_family(
                 listener.say(f"{config.name}: not compared: {why}")
         can = [config for config in family.candidates if config.name not in wrong]
         if can:
-            result = compare(family.baseline, can, metrics=metrics, store=store, listener=listener, limit=limit)
+            request = ComparisonRequest(family.baseline, can, metrics, limit=limit)
+            result = compare(request, store=store, listener=listener)
             wrong |= result.not_compared
             cells |= _compared(cells, result)
     except StoreError:

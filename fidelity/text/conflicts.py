@@ -11,31 +11,24 @@ from fidelity.text.code import compare_code
 from fidelity.text.counterparts import counterparts
 from fidelity.text.directions import LANGUAGES as WITH_ANTONYMS
 from fidelity.text.directions import Opposites, direction_findings, opposites
-from fidelity.text.documents import DocumentValue
 from fidelity.text.frames import ConflictKind, Frame, UnitConflict
 from fidelity.text.function_words import listed_languages
 from fidelity.text.names import Lexicon, lexicon, name_findings
 from fidelity.text.negations import LANGUAGES as WITH_NEGATORS
 from fidelity.text.negations import is_negator, negation_findings, negation_surplus
 from fidelity.text.numbers import number_findings, number_forms
-from fidelity.text.segments import DocumentSegment, FenceSegment, Segments, Sentence, Table, segments
+from fidelity.text.places import TextSpan, in_document, in_fence, in_table, in_text, joined
+from fidelity.text.segments import DocumentSegment, FenceSegment, Segments, Table, segments
 from fidelity.text.sql import same_sql
 from fidelity.text.tables import CellPair, compare_tables
 from fidelity.text.terms import Term, terms
-from fidelity.text.values import Path, ValuePair, compare_values, place_of, same_value
+from fidelity.text.values import ValuePair, compare_values, same_value
 
 KINDS: tuple[ConflictKind, ...] = ("negation", "number", "direction", "name", "json", "code", "table")
 """The kinds in the order in which reports show them, the most severe first."""
 MIN_PROSE_WORDS = 4
 """A cell or a JSON string of more words is compared as a sentence, a shorter one as a whole."""
 SQL = frozenset({"sql", "mysql", "postgresql", "postgres", "sqlite", "tsql", "plsql", "psql"})
-
-
-class TextSpan(NamedTuple):
-    """A stretch of a text; empty where something is missing."""
-
-    start: int
-    end: int
 
 
 class Conflict(NamedTuple):
@@ -152,12 +145,12 @@ class _Reader:
         self.names = lexicon((s.text for side in (left, right) for s in side), self.language)
         elsewhere = _Elsewhere(self, matches)
         for match in changed:
-            (a, pieces), (b, others) = _joined(left, match.baseline), _joined(right, match.candidate)
+            (a, pieces), (b, others) = joined(left, match.baseline), joined(right, match.candidate)
             frame = Frame(self._terms(a), self._terms(b), self.language)
             for finding in self._sentence(frame, (a, b), elsewhere.numbers(match)):
                 spans = (
-                    _place(finding.baseline, pieces, self.texts[0]),
-                    _place(finding.candidate, others, self.texts[1]),
+                    in_text(finding.baseline, pieces, self.texts[0]),
+                    in_text(finding.candidate, others, self.texts[1]),
                 )
                 yield Conflict(finding.kind, *spans, frame.similarity)
 
@@ -185,8 +178,8 @@ class _Reader:
             self._count((n + compared.omitted, n + compared.added), (n, n))
             for pair in compared.pairs:
                 for kind in self._value_kinds(pair):
-                    left_span = _value_span(a, pair.path, pair.baseline, self.texts[0])
-                    right_span = _value_span(b, pair.path, pair.candidate, self.texts[1])
+                    left_span = in_document(a, pair.path, pair.baseline, self.texts[0])
+                    right_span = in_document(b, pair.path, pair.candidate, self.texts[1])
                     yield Conflict(kind, left_span, right_span, 1.0)
 
     def _value_kinds(self, pair: ValuePair) -> set[ConflictKind]:
@@ -233,7 +226,7 @@ class _Reader:
                 (compared.statements, compared.of_candidate), (compared.aligned, compared.of_candidate - compared.added)
             )
             for finding in compared.findings:
-                spans = _in_fence(a, finding.baseline, self.texts[0]), _in_fence(b, finding.candidate, self.texts[1])
+                spans = in_fence(a, finding.baseline, self.texts[0]), in_fence(b, finding.candidate, self.texts[1])
                 yield Conflict("code", *spans, 1.0)
 
     def _tables(self) -> Iterator[Conflict]:
@@ -245,7 +238,7 @@ class _Reader:
             compared = compare_tables(a, b)
             self._count((compared.rows, compared.of_candidate), (compared.aligned, compared.aligned))
             for cell in compared.cells:
-                spans = _cell_span(a, cell.baseline, self.texts[0]), _cell_span(b, cell.candidate, self.texts[1])
+                spans = in_table(a, cell.baseline, self.texts[0]), in_table(b, cell.candidate, self.texts[1])
                 for kind in self._cell_kinds(cell):
                     yield Conflict(kind, *spans, 1.0)
 
@@ -287,56 +280,3 @@ def _words(frame: Frame, findings: Sequence[UnitConflict]) -> Iterator[str]:
     for _, *spans in findings:
         for side, span in zip((frame.a, frame.b), spans, strict=True):
             yield from (term.form.casefold() for term in side if span[0] <= term.start < span[1])
-
-
-def _joined(sentences: Sequence[Sentence], indices: Sequence[int]) -> tuple[str, list[tuple[int, Sentence]]]:
-    """Sentences as one text, and where each begins in it."""
-    text, pieces = "", []
-    for i in indices:
-        text += " " if text else ""
-        pieces.append((len(text), sentences[i]))
-        text += sentences[i].text
-    return text, pieces
-
-
-def _place(span: tuple[int, int], pieces: Sequence[tuple[int, Sentence]], text: str) -> TextSpan:
-    """Where a stretch of joined sentences is in the text that they are from."""
-    offsets = []
-    for place in span:
-        start, sentence = next((s, p) for s, p in reversed(pieces) if s <= place)
-        offsets.append(sentence.start + _raw_offset(sentence.text, text[sentence.start : sentence.end], place - start))
-    return TextSpan(offsets[0], max(offsets))
-
-
-def _raw_offset(plain: str, raw: str, offset: int) -> int:
-    """Where in the raw sentence a character of the plain one is, which only lacks Markdown's marks."""
-    position = 0
-    for character in plain[:offset]:
-        place = raw.find(character, position)
-        position = place + 1 if place >= 0 else position
-    return position
-
-
-def _in_fence(fence: FenceSegment, span: tuple[int, int], text: str) -> TextSpan:
-    """Code is indented in its text where it is in a list, so its lines are looked up one by one."""
-    offsets = []
-    lines = fence.text.split("\n")
-    for place in span:
-        line = fence.text.count("\n", 0, place)
-        column = place - (fence.text.rfind("\n", 0, place) + 1)
-        start = fence.start
-        for _ in range(line + 1):  # the line of the fence marks, then the code's
-            start = text.find("\n", start) + 1 or len(text)
-        own = text.find(lines[line], start) if lines[line] else start
-        offsets.append((own if own >= 0 else start) + column)
-    return TextSpan(offsets[0], max(offsets))
-
-
-def _value_span(document: DocumentSegment, path: Path, value: DocumentValue, text: str) -> TextSpan:
-    start, end = place_of(path, value, text[document.start : document.end])
-    return TextSpan(document.start + start, document.start + end)
-
-
-def _cell_span(table: Table, cell: str, text: str) -> TextSpan:
-    place = text.find(cell, table.start, table.end) if cell else -1
-    return TextSpan(place, place + len(cell)) if place >= 0 else TextSpan(table.start, table.end)

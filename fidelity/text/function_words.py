@@ -23,6 +23,8 @@ FUNCTION_WORDS = {
     "esta são ser está pode você",
     "nl": "de het een en van in is dat op te met voor zijn niet aan er om ook als bij of naar door deze dit worden "
     "wordt kan ik je hij we maar",
+    "ru": "и в не на что с по это как а но к у из за от для о так же то его он она они мы вы бы если или при является "
+    "быть может можно нельзя все вам",
     "hi": "के की का में है और को से हैं पर एक यह कि भी ने लिए नहीं तो हो कर था थी इस ही या जो आप",
 }
 FEWEST = 4
@@ -36,8 +38,8 @@ def listed_language(text: str) -> str | None:
     words = regex.findall(r"\p{L}[\p{L}\p{M}'’]*", text.casefold())
     if not words:
         return None
-    if regex.search(r"\p{Han}", text) and 2 * len(regex.findall(r"\p{Han}", text)) > sum(map(len, words)):
-        return None if regex.search(r"[\p{Hiragana}\p{Katakana}]", text) else "zh"
+    if 2 * len(regex.findall(r"[\p{Han}\p{Hiragana}\p{Katakana}]", text)) > sum(map(len, words)):
+        return "ja" if regex.search(r"[\p{Hiragana}\p{Katakana}]", text) else "zh"
     if len(words) < FEWEST:
         return None
     counts = Counter(words)

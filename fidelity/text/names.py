@@ -91,10 +91,17 @@ def name_findings(frame: Frame, lexicon: Lexicon) -> Iterator[UnitConflict]:
     together += _in_place_of_capitals(frame, lost, new, lexicon)
     if together:
         yield frame.finding("name", *frame.first_change([i for i, _ in together], [j for _, j in together]))
+    elif frame.similarity >= TIGHT and (flags := [_flags(frame.a, lost), _flags(frame.b, new)]) != [[], []]:
+        yield frame.finding("name", *flags)
     elif frame.similarity >= SWAPPED:
         yield from _swapped(frame)
     else:
         yield from _exchanged(frame, lexicon)
+
+
+def _flags(terms: Sequence[Term], indices: Sequence[int]) -> list[int]:
+    """Those of a command's flags, which change it also where nothing is in their place."""
+    return [i for i in indices if terms[i].kind == "code" and terms[i].form.startswith("-")]
 
 
 def _in_place_of_capitals(

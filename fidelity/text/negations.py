@@ -8,7 +8,7 @@ import regex
 from fidelity.text.frames import Frame, UnitConflict
 from fidelity.text.terms import Term
 
-LANGUAGES = ("en", "de", "hi", "fr", "es", "it", "pt", "nl", "zh")
+LANGUAGES = ("en", "de", "hi", "fr", "es", "it", "pt", "nl", "zh", "ja", "ru")
 MIN_SIMILARITY = 0.4
 """Of a frame: below it a negation may belong to a thought that the other side doesn't have."""
 TIGHT = 0.8
@@ -16,7 +16,8 @@ TIGHT = 0.8
 
 NEGATORS = {
     "en": "not no never none nobody nothing nowhere neither nor without cannot",
-    "de": "nicht kein keine keinen keinem keiner keines nie niemals nichts niemand niemanden weder ohne nirgends",
+    "de": "nicht kein keine keinen keinem keiner keines nie niemals nichts niemand niemanden keineswegs keinesfalls "
+    "weder ohne nirgends",
     "hi": "नहीं नही मत बिना न ना",
     "fr": "pas jamais aucun aucune rien sans ni nul nulle",
     "es": "no nunca jamás sin nada nadie ninguno ninguna ningún ni tampoco",
@@ -24,7 +25,11 @@ NEGATORS = {
     "pt": "não nunca jamais sem nada ninguém nenhum nenhuma nem tampouco",
     "nl": "niet geen nooit niets niemand zonder nergens noch",
     "zh": "不 没 無 无 未 别 勿 莫",
+    "ja": "",
+    "ru": "не нет ни нельзя без никогда никто никого ничего нигде",
 }
+ENDINGS = {"ja": r"ない|なかった|なく|なけれ|ません|ずに|禁止|不可"}
+"""Where a language denies by an ending, which begins at a character of its own."""
 IMPLICIT = {
     "en": r"avoid\w*|refrain\w*|prevent\w*|fail\w*|lack\w*|unlike|refus\w*|den(?:y|ies|ied)|prohibit\w*|forbid\w*"
     r"|forbade|stop\w*|cease\w*|hardly|barely|scarcely|rarely|seldom|few|little|absen\w+|exclu\w+|omit\w*"
@@ -39,6 +44,8 @@ IMPLICIT = {
     "nl": r"vermijd\w*|voorkom\w*|ontbre\w*|verbied\w*|verboden|behalve|zelden",
     "hi": r"बच\w*|रोक\w*|मना",
     "zh": r"禁|避|免|防|拒|非|否|缺",
+    "ja": r"禁|避|防|拒|非|否|欠|無|不",
+    "ru": r"избега\w*|запре\w*|отсутств\w*|недоста\w*|кроме|невозможн\w*",
 }
 """Words that can do what a negation does: "do not use it" and "avoid using it"."""
 AFFIXES = r"(?:un|in|im|il|ir|dis|non|mis|des|ent|on|अ|अन)-?(?P<stem>\w{3,})|(?P<stem>\w{3,})(?:less|los)"
@@ -57,6 +64,9 @@ WITHOUT_EFFECT = {
     "nl": r"\bniet alleen\b|\bzonder twijfel\b",
     "hi": r"न केवल|न सिर्फ़|न सिर्फ",
     "zh": r"不[仅但只断过同错管论足少]|差不多|无论|无疑|没错|对不起|不好意思|特别|[个区类级性差分]别",
+    "ja": r"な(?:ければ|くては?)(?:なら|いけ)(?:ない|ません)|しかない|かもしれ(?:ない|ません)|だけでなく"
+    r"|違い(?:ない|ありません)|すみません|少なく",
+    "ru": r"не только|без сомнения|несмотря|не менее|не более",
 }
 """Phrases with a negator that deny nothing."""
 
@@ -98,7 +108,12 @@ def is_negator(word: str, language: str | None) -> bool:
 def _negators(terms: Sequence[Term], sentence: str, language: str) -> list[int]:
     """Where the negators are; `neither ... nor` and `no ... nor` count once."""
     words = _words(language)
-    negators = [i for i, term in enumerate(terms) if term.kind == "word" and term.form.casefold() in words]
+    endings = {match.start() for match in _endings(language).finditer(sentence)} if language in ENDINGS else ()
+    negators = [
+        i
+        for i, term in enumerate(terms)
+        if term.kind == "word" and (term.form.casefold() in words or term.start in endings)
+    ]
     if not negators:
         return []
     without = [match.span() for match in _without_effect(language).finditer(sentence.casefold())]
@@ -125,6 +140,11 @@ def _changed(frame: Frame, side: int, index: int) -> bool:
 @cache
 def _words(language: str) -> frozenset[str]:
     return frozenset(NEGATORS[language].split())
+
+
+@cache
+def _endings(language: str) -> "regex.Pattern[str]":
+    return regex.compile(ENDINGS[language])
 
 
 @cache

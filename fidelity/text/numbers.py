@@ -117,15 +117,20 @@ def _in_words(term: Term) -> frozenset[str]:
 def _spelled() -> dict[str, frozenset[str]]:
     """Small numbers and their words in English, German, French, Spanish and Hindi."""
     lines = (
-        "zero null zéro cero शून्य,one ein eine eins un une uno una एक once first,two zwei deux dos दो twice second both",
-        "three drei trois tres तीन third,four vier quatre cuatro चार fourth,five fünf cinq cinco पाँच पांच fifth",
+        "zero null zéro cero शून्य 零,one ein eine eins un une uno una एक 一 once first",
+        "two zwei deux dos दो 二 两 twice second both",
+        "three drei trois tres तीन 三 third,four vier quatre cuatro चार fourth,five fünf cinq cinco पाँच पांच fifth",
         "six sechs seis छह छः sixth,seven sieben sept siete सात seventh,eight acht huit ocho आठ eighth",
         "nine neun neuf nueve नौ ninth,ten zehn dix diez दस tenth",
         "eleven elf onze ग्यारह,twelve zwölf douze doce बारह dozen",
     )
     words = [frozenset(number.split()) for line in lines for number in line.split(",")]
     tens = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety", "hundred")
-    return {str(n): w for n, w in enumerate(words)} | {str(10 * n): frozenset({w}) for n, w in enumerate(tens, start=2)}
+    return {str(n): w for n, w in enumerate(words)} | {
+        **{str(10 * n): frozenset({w}) for n, w in enumerate(tens, start=2)},
+        "50": frozenset({"fifty", "half", "hälfte", "moitié", "mitad"}),
+        "1/2": frozenset({"half", "halb", "halbe", "demi", "medio"}),
+    }
 
 
 @cache

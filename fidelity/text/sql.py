@@ -39,6 +39,10 @@ def _sorted(tree: "Expression") -> "Expression":
     from sqlglot import exp
 
     def ordered(node: "Expression") -> "Expression":
+        if isinstance(node, exp.Join) and (node.args.get("kind") == "INNER" or node.side):
+            node.set("kind", None)  # INNER and OUTER are optional words
+        if isinstance(node, exp.Ordered) and not node.args.get("desc"):
+            node.set("desc", None)
         for kind in (exp.And, exp.Or):
             if isinstance(node, kind) and not isinstance(node.parent, kind):
                 operands = sorted(_operands(node, kind), key=lambda operand: operand.sql(normalize=True))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from fidelity.records import REFUSE_UNKNOWN_KEYS
+from fidelity.schema import REFUSE_UNKNOWN_KEYS
 
 THINK = ("<think>", "</think>")
 _FENCED = re.compile(r"^ {0,3}(```|~~~).*?^ {0,3}\1", re.DOTALL | re.MULTILINE)

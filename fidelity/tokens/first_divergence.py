@@ -14,7 +14,7 @@ from fidelity.metrics.token_divergence import gap_change, log_probability
 from fidelity.records import TokenScores
 from fidelity.store.manifests import DivergenceCounts
 from fidelity.store.runs import Run
-from fidelity.store.token_scores import both_scored, together
+from fidelity.store.scored_pairs import both_scored, together
 from fidelity.text.units import first_difference
 
 NOISE_QUANTILE = 0.99

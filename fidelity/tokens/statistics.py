@@ -11,7 +11,7 @@ from fidelity.errors import StoreError
 from fidelity.metrics.token_divergence import exact_acceptance, exact_kl, token_values
 from fidelity.records import Floats
 from fidelity.store.runs import Run
-from fidelity.store.token_scores import both_scored, together
+from fidelity.store.scored_pairs import both_scored, together
 
 QUANTILES = (0.999, 0.99, 0.95, 0.9, 0.5, 0.1, 0.05, 0.01, 0.001)
 """The quantiles that the tool prints."""

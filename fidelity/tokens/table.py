@@ -7,7 +7,7 @@ from fidelity.errors import StoreError
 from fidelity.metrics.token_divergence import token_values
 from fidelity.records import TokenScores
 from fidelity.store.runs import Run
-from fidelity.store.token_scores import together
+from fidelity.store.scored_pairs import together
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,13 @@ from fidelity.engines import identity
 from fidelity.errors import ConfigError, StoreError
 from fidelity.metrics.identical import Identical
 from fidelity.metrics.prefix_agreement import PrefixAgreement
-from fidelity.pipeline import compare, generate
+from fidelity.pipeline import ComparisonRequest, compare, generate
 from fidelity.records import Failure, Generation, Message, Prompt
 from fidelity.store.store import Store
 from tests.conftest import Silent
 from tests.manifests import run_draft
 
+METRICS = (Identical(),)
 PROMPTS = (
     Prompt("a", "α?\u2028\n", "greek"),
     Prompt("b", (Message("system", "s"), Message("user", "u"))),
@@ -150,11 +151,12 @@ class TestUse:
     def stored(self, workspace):
         return workspace.run("kept", model=None, engine={"kind": "stored", "path": "kept"})
 
-    def compare(self, workspace, *paths, store="fresh", **keys):
+    def compare(self, workspace, *paths, store="fresh", metrics=METRICS, **keys):
         base, *candidates = [load_run(path) for path in paths]
         listener = Silent()
-        keys = {"store": Store(workspace.folder / store), "listener": listener, "metrics": [Identical()], **keys}
-        return compare(base, candidates, **keys), [line for line in listener.messages if isinstance(line, str)]
+        request = ComparisonRequest(base, candidates, metrics, **keys)
+        result = compare(request, store=Store(workspace.folder / store), listener=listener)
+        return result, [line for line in listener.messages if isinstance(line, str)]
 
     def test_a_pipeline_generates_only_the_candidate(self, workspace, stored):
         here, _ = self.compare(
@@ -269,7 +271,7 @@ class TestCheck:
     def test_what_is_no_baseline(self, fidelity):
         code, _, error = fidelity("baseline", "check", "model")
         assert code == 2
-        assert "no exported baseline" in error
+        assert "not an exported baseline" in error
 
     def test_the_template_is_known_by_what_the_engine_says(self):
         assert fingerprint({"default": "x", "tool": "y"}) == describing.fingerprint({"tool": "y", "default": "x"})

@@ -74,12 +74,12 @@ class TestCompare:
         code, out, _ = fidelity("compare", base, good, bad, "--gate", gate)
         assert code == 1
         assert "good: PASS" in out
-        assert "bad: FAIL. Beyond the gate in identical (of 2 lines)." in out
+        assert "bad: FAIL. Beyond the limit: identical (1 of 2 lines)." in out
 
     def test_what_the_data_cannot_tell_is_2(self, fidelity, base, write, gate):
         code, out, _ = fidelity("compare", base, write("some", changed=range(22)), "--gate", gate)
         assert code == 2
-        assert "some: INCONCLUSIVE. Undecided: identical (of 2 lines)." in out
+        assert "some: INCONCLUSIVE. Undecided: identical (1 of 2 lines)." in out
 
     def test_without_a_control_it_is_2(self, fidelity, bad, write, gate):
         code, out, _ = fidelity("compare", write("base", metrics=["identical"]), bad, "--gate", gate)

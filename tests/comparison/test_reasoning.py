@@ -11,7 +11,7 @@ from fidelity.errors import ConfigError
 from fidelity.gate import Gate
 from fidelity.metrics.identical import Identical
 from fidelity.metrics.thinking import Thinking
-from fidelity.pipeline import compare, generate
+from fidelity.pipeline import ComparisonRequest, compare, generate
 from fidelity.records import Generation, Prompt
 from fidelity.store.store import Store
 from tests.conftest import Silent
@@ -39,7 +39,9 @@ def compared(workspace):
         configs = [load_run(base), load_run(workspace.recorded("quant", candidate))]
         chosen = list(metrics) or [Identical(), Thinking()]
         result = compare(
-            configs[0], configs[1:], metrics=chosen, store=Store(workspace.store), listener=Silent(), gate=gate
+            ComparisonRequest(configs[0], configs[1:], chosen, gate=gate),
+            store=Store(workspace.store),
+            listener=Silent(),
         )
         assert not result.not_compared
         return (result, verdicts(result, gate)["quant"]) if gate else result.candidates[0]

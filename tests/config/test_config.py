@@ -45,7 +45,7 @@ def test_an_encoder_that_is_a_directory_is_relative_too(workspace):
         (BASE + "metrics: [{kind: rogue}]\n", "metrics.0: unknown kind 'rogue'; did you mean 'rouge'?"),
         (BASE.replace("model: model\n", ""), "'model' is missing"),
         (BASE.replace("kind: vllm", "kind: vlm"), "engine: unknown kind 'vlm'; did you mean 'vllm'?"),
-        (BASE.replace("name: base", "name: ../../etc"), "name: String should match pattern"),
+        (BASE.replace("name: base", "name: ../../etc"), "name: '../../etc' is invalid; use letters, digits"),
         (BASE + "control: {repeats: 0}\n", "repeats: Input should be greater than or equal to 1"),
     ],
 )

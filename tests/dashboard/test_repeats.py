@@ -8,7 +8,7 @@ from fidelity.config import load_run
 from fidelity.metrics.diversity import Diversity
 from fidelity.metrics.identical import Identical
 from fidelity.metrics.rouge import Rouge
-from fidelity.pipeline import compare
+from fidelity.pipeline import ComparisonRequest, compare
 from fidelity.store.store import Store
 from tests.comparison.test_repeats import rows
 from tests.conftest import Silent
@@ -25,7 +25,7 @@ def root(workspace):
     base = workspace.recorded("base", rows(BASE), control={"path": "again.jsonl"})
     configs = [load_run(base), load_run(workspace.recorded("quant", rows(QUANT)))]
     metrics = [Identical(), Rouge(), Diversity()]
-    compare(configs[0], configs[1:], metrics=metrics, store=Store(workspace.store), listener=Silent())
+    compare(ComparisonRequest(configs[0], configs[1:], metrics), store=Store(workspace.store), listener=Silent())
     return workspace.store
 
 
@@ -67,7 +67,7 @@ def test_an_open_pair_has_its_thinking_apart(opened, workspace):
     thoughts = {"base": "Two and two.", "quant": "Well, three."}
     lines = {name: [{"id": "a", "text": f"<think>\n{thought}\n</think>\n\n4."}] for name, thought in thoughts.items()}
     configs = [load_run(workspace.recorded(name, rows)) for name, rows in lines.items()]
-    compare(configs[0], configs[1:], metrics=[Identical()], store=Store(workspace.store), listener=Silent())
+    compare(ComparisonRequest(configs[0], configs[1:], [Identical()]), store=Store(workspace.store), listener=Silent())
     app = opened(workspace.store, "pairs", metric="identical", view="Side by side")
     assert "think>" not in page_text(app)
     (expander,) = [e for e in app.expander if e.label == "Thinking"]

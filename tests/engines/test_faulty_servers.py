@@ -14,7 +14,7 @@ import pytest
 from fidelity.config import load_run
 from fidelity.errors import EngineError
 from fidelity.metrics.identical import Identical
-from fidelity.pipeline import compare, generate
+from fidelity.pipeline import ComparisonRequest, compare, generate
 from fidelity.records import Failure
 from fidelity.store.store import Store
 from tests.conftest import Silent
@@ -177,7 +177,9 @@ def test_a_candidate_whose_server_is_not_there_keeps_no_other_from_being_compare
             load_run(workspace.run(name, model=None, engine={"kind": "openai", "base_url": url}))
             for name, url in (("away", "http://127.0.0.1:9/v1"), ("there", server.url))
         )
-        result = compare(base, [away, there], metrics=metrics, store=Store(workspace.store), listener=Silent())
+        result = compare(
+            ComparisonRequest(base, [away, there], metrics), store=Store(workspace.store), listener=Silent()
+        )
     assert list(result.not_compared) == ["away"]
     assert "http://127.0.0.1:9/v1 can't be reached" in result.not_compared["away"]
     assert [scores.run.name for scores in result.candidates] == ["there"]

@@ -169,7 +169,7 @@ def words(change: Callable[[list[str]], list[str]]) -> Callable[[str], str]:
 
 
 MISSING = r"of \d+ prompts without an answer"
-FAR = r"FAIL\. Beyond the gate in .*rougeL"
+FAR = r"FAIL\. Beyond the limit: .*rougeL"
 ANSWERS: dict[str, tuple[Callable[[Rows], Rows], str]] = {
     "the first half is missing": (lambda rows: rows[:100], MISSING),
     "the second half is missing": (lambda rows: rows[100:], MISSING),

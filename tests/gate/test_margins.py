@@ -30,7 +30,7 @@ class TestMargin:
         verdict = judge(self.GATE, evidence(sts(0.5)))
         assert verdict.outcome == "fail"
         assert "beyond the margin of 0.05" in line_of(verdict, "sts").reason
-        assert verdict.reason == "Beyond the gate in sts (of 2 lines)."
+        assert verdict.reason == "Beyond the limit: sts (1 of 2 lines)."
 
     def test_in_between_is_inconclusive_and_names_the_prompts_that_would_decide(self):
         verdict = judge(self.GATE, evidence(sts(0.01, n=30), n=30))

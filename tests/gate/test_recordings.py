@@ -16,7 +16,7 @@ from fidelity.gate import Gate, judge
 from fidelity.metrics.identical import Identical
 from fidelity.metrics.prefix_agreement import PrefixAgreement
 from fidelity.metrics.rouge import Rouge
-from fidelity.pipeline import compare
+from fidelity.pipeline import ComparisonRequest, compare
 from fidelity.records import Pair, Prompt
 from fidelity.store.store import Store
 from tests.conftest import RECORDINGS, ROOT, Silent
@@ -47,7 +47,7 @@ def recordings(tmp_path_factory):
         )
         base = run_of(baseline, baseline, control=controls)
         metrics = [Identical(), PrefixAgreement(), Rouge()]
-        result = compare(base, [config], metrics=metrics, store=store, listener=Silent(), gate=gate)
+        result = compare(ComparisonRequest(base, [config], metrics, gate=gate), store=store, listener=Silent())
         return verdicts(result, gate)[config.name]
 
     return judged

@@ -22,7 +22,7 @@ class TestWhole:
         gate = Gate(margins={"sts": 0.05, "rougeL": 0.01})
         verdict = judge(gate, evidence(columns))
         assert [line.outcome for line in verdict.lines] == ["pass", "inconclusive", "pass"]
-        assert verdict.reason == "Undecided: rougeL (of 3 lines)."
+        assert verdict.reason == "Undecided: rougeL (1 of 3 lines)."
 
     def test_a_fail_outweighs_what_is_inconclusive(self):
         columns = {**sts(0.5), "rougeL": measured([0.5, 0.9] * 150, [0.7] * 300)}

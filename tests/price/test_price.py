@@ -9,7 +9,7 @@ from fidelity.config import load_run
 from fidelity.errors import ConfigError
 from fidelity.gate import Gate
 from fidelity.metrics import metric_of_kind
-from fidelity.pipeline import compare
+from fidelity.pipeline import ComparisonRequest, compare
 from fidelity.price.measures import ratios_of, values_of
 from fidelity.price.pareto import drift_and_price, recommend
 from fidelity.report import as_html, as_json, as_markdown, price_table, published
@@ -75,7 +75,7 @@ def compared(workspace):
         baseline, *others = [load_run(path) for path in paths]
         store = Store(workspace.store)
         kinds = [metric_of_kind("identical")]
-        result = compare(baseline, others, metrics=kinds, store=store, listener=Silent())
+        result = compare(ComparisonRequest(baseline, others, kinds), store=store, listener=Silent())
         for run in (result.baseline, *(scores.run for scores in result.candidates)):
             about = base if run.name == "base" else candidates[run.name][1]
             if about:

@@ -5,7 +5,7 @@ import pytest
 from fidelity.config import load_run
 from fidelity.gate import Line, Verdict
 from fidelity.metrics import metric_of_kind
-from fidelity.pipeline import compare
+from fidelity.pipeline import ComparisonRequest, compare
 from fidelity.store.store import Store
 from tests.conftest import ROOT, Silent, Workspace
 
@@ -20,9 +20,9 @@ HOSTILE = (
 
 def compared(store, baseline, *candidates, metrics=("identical", "rouge", "prefix_agreement")):
     return compare(
-        load_run(baseline),
-        [load_run(path) for path in candidates],
-        metrics=[metric_of_kind(kind) for kind in metrics],
+        ComparisonRequest(
+            load_run(baseline), [load_run(path) for path in candidates], [metric_of_kind(kind) for kind in metrics]
+        ),
         store=Store(store),
         listener=Silent(),
     )

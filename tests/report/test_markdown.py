@@ -94,7 +94,7 @@ class TestReport:
         result = replace(
             recordings,
             baseline=with_manifest(recordings.baseline, base),
-            candidates=(replace(first, run=with_manifest(first.run, manifest)), *others),
+            candidates=(as_run(first, manifest), *others),
         )
         report = as_markdown(result)
         assert (
@@ -123,9 +123,9 @@ class TestReport:
     def test_nothing_differs(self, recordings):
         serial = recordings.candidates[0]
         pairs = tuple(replace(pair, candidate=pair.baseline) for pair in serial.pairing.pairs)
-        twin = replace(serial)
-        twin.__dict__["pairing"] = replace(serial.pairing, pairs=pairs)
-        report = as_markdown(replace(recordings, candidates=(twin,)))
+        twins = replace(serial.runs)
+        twins.__dict__["pairing"] = replace(serial.pairing, pairs=pairs)
+        report = as_markdown(replace(recordings, candidates=(replace(serial, runs=twins),)))
         assert "No answer of bf16-serial differs from the baseline's." in report
 
 
@@ -136,7 +136,7 @@ class TestBound:
         result = ComparisonSet(
             recordings.baseline,
             recordings.controls,
-            tuple(replace(fp8, run=with_manifest(fp8.run, fp8.run.manifest.replace(name=name))) for name in many),
+            tuple(as_run(fp8, fp8.run.manifest.replace(name=name)) for name in many),
             {f"gone-{n}": "x" * 1000 for n in range(100)},
         )
         long = "`|<" * 300
@@ -145,7 +145,7 @@ class TestBound:
         assert len(report) < MOST_CHARACTERS
         assert NOT_QUALITY in report
         assert "### What was compared" in report
-        assert "Left out, to fit: " in report
+        assert "Left out for length: " in report
         assert re.search(r"^- and \d+ more$", report, re.M)
         list(tokens(report))
 
@@ -181,8 +181,8 @@ class TestInert:
         headings = [parsed[n + 1].content for n, t in enumerate(parsed) if t.type == "heading_open"]
         expected = [
             "❌ fidelity: fail",
-            "quant against base: fail",
-            "silent against base",
+            "quant compared with base: fail",
+            "silent compared with base",
             "What was compared",
             "Notes",
         ]
@@ -230,6 +230,11 @@ def with_manifest(run, manifest):
             return manifest
 
     return FakeRun(run.path)
+
+
+def as_run(scores, manifest):
+    """The same scores of a run with another manifest."""
+    return replace(scores, runs=replace(scores.runs, other=with_manifest(scores.run, manifest)))
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,12 @@ from fidelity.gate import Gate
 from fidelity.metrics.identical import Identical
 from fidelity.metrics.kl import Kl
 from fidelity.metrics.tokens import Tokens
-from fidelity.pipeline import compare, generate
+from fidelity.pipeline import ComparisonRequest, compare, generate
 from fidelity.report.content import notes
 from fidelity.runs import teacher_forcing as teacher_forcing
+from fidelity.store.scored_pairs import together
 from fidelity.store.store import Store
-from fidelity.store.token_scores import Depth, ScoreWriter, scores_of, together
+from fidelity.store.token_scores import Depth, ScoreWriter, scores_of
 from fidelity.tokens.table import token_table
 from tests.conftest import Silent
 
@@ -32,15 +33,9 @@ def _prompts(workspace, fake_vllm):
 
 
 def compared(workspace, *candidates, listener=None, store="store", **keys):
-    base = load_run(workspace.folder / "base.yaml")
-    return compare(
-        base,
-        [load_run(workspace.folder / f"{name}.yaml") for name in candidates],
-        metrics=METRICS,
-        store=Store(workspace.folder / store),
-        listener=listener or Silent(),
-        **keys,
-    )
+    base, *others = (load_run(workspace.folder / f"{name}.yaml") for name in ("base", *candidates))
+    request = ComparisonRequest(base, others, METRICS, **keys)
+    return compare(request, store=Store(workspace.folder / store), listener=listener or Silent())
 
 
 def opened(listener):
@@ -235,7 +230,7 @@ class TestDoneWithout:
         workspace.recorded("quant", rows)
         result = compared(workspace, "quant")
         assert result.candidates[0].columns["identical"]
-        why = "base did not score the tokens of base by forcing"
+        why = "base did not score the tokens of base (teacher forcing)"
         assert result.candidates[0].unscored["top1_agreement"] == why
         reported = [note for note in notes(result) if "unscored" in note]
         assert reported[0] == f"top1_agreement, ear, sure_flips, kl_lower_bound, tail_mass are unscored: {why}"

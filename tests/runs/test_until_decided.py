@@ -7,7 +7,7 @@ import pytest
 from fidelity.config import load_run
 from fidelity.gate import SEED, Gate
 from fidelity.metrics.identical import Identical
-from fidelity.pipeline import compare
+from fidelity.pipeline import ComparisonRequest, compare
 from fidelity.runs.jobs import chunks
 from fidelity.stats import reading_order
 from fidelity.store.store import Store
@@ -27,15 +27,8 @@ def study(fake_vllm, workspace):
     def study(gate, *, store="store", candidate="quant", baseline="base"):
         listener = Silent()
         base, quant = (load_run(workspace.folder / f"{name}.yaml") for name in (baseline, candidate))
-        result = compare(
-            base,
-            [quant],
-            metrics=[Identical()],
-            store=Store(workspace.folder / store),
-            listener=listener,
-            gate=gate,
-            until_decided=True,
-        )
+        request = ComparisonRequest(base, [quant], [Identical()], gate=gate, until_decided=True)
+        result = compare(request, store=Store(workspace.folder / store), listener=listener)
         assert not result.not_compared
         return result.candidates[0], [line for line in listener.messages if isinstance(line, str)]
 
@@ -92,10 +85,10 @@ class TestStopping:
             looks.append(given)
             if len(looks) == 3:
                 raise KeyboardInterrupt
-            return "inconclusive"
+            return
 
         with monkeypatch.context() as patch:
-            patch.setattr("fidelity.pipeline._decided_by", lambda *_: interrupt)
+            patch.setattr("fidelity.pipeline.generation.decision_of", lambda *_: interrupt)
             with pytest.raises(KeyboardInterrupt):
                 study(STRICT)
         resumed, _ = study(STRICT)
@@ -106,7 +99,9 @@ class TestStopping:
     def test_a_plain_comparison_does_not_take_it_for_its_own(self, study, workspace):
         study(LENIENT)
         base, quant = (load_run(workspace.folder / f"{name}.yaml") for name in ("base", "quant"))
-        result = compare(base, [quant], metrics=[Identical()], store=Store(workspace.store), listener=Silent())
+        result = compare(
+            ComparisonRequest(base, [quant], [Identical()]), store=Store(workspace.store), listener=Silent()
+        )
         (scores,) = result.candidates
         assert (len(asked(scores)), scores.run.manifest.planned) == (N, None)
 
@@ -114,7 +109,7 @@ class TestStopping:
     def test_a_finished_run_is_judged_without_an_engine(self, study, workspace, gate):
         base, quant = (load_run(workspace.folder / f"{name}.yaml") for name in ("base", "quant"))
         store, metrics = Store(workspace.store), [Identical()]
-        (whole,) = compare(base, [quant], metrics=metrics, store=store, listener=Silent()).candidates
+        (whole,) = compare(ComparisonRequest(base, [quant], metrics), store=store, listener=Silent()).candidates
         scores, said = study(gate)
         assert scores.run.path == whole.run.path
         assert scores.run.manifest.planned is None  # so its bounds are those of a fixed number of prompts

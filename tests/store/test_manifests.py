@@ -5,14 +5,8 @@ import json
 import pytest
 
 from fidelity.errors import StoreError
-from fidelity.store.manifests import (
-    SCHEMA_VERSION,
-    ComparisonManifest,
-    DivergenceCounts,
-    RunManifest,
-    read_record,
-    write_record,
-)
+from fidelity.store.manifests import ComparisonManifest, DivergenceCounts, RunManifest
+from fidelity.store.record_files import SCHEMA_VERSION, read_record, write_record
 from tests.conftest import ROOT
 from tests.manifests import run_manifest
 
@@ -42,7 +36,7 @@ def test_a_record_comes_back_as_it_was(file):
     manifest = run_manifest(
         config=config,
         sampling={"temperature": 0.7, "repeats": 2, "stop": ["x"]},
-        identity={"kind": "vllm", "env": {"A": "1"}, "options": {"a": [1, 2.5, None, True]}},
+        identity={"kind": "vllm", "env": {"VLLM_USE_V1": "1"}, "options": {"a": [1, 2.5, None, True]}},
         engine={"kind": "vllm", "layers": layers, "end_tokens": [2, "</s>"], "versions": {"torch": "2"}},
         checkpoint={"format": "BF16", "bytes": 7},
         recorded_timings={"seconds": 1.5},

@@ -11,7 +11,7 @@ from fidelity.comparison.results import load_comparison, verdicts
 from fidelity.config import RunConfig
 from fidelity.gate import load_gate
 from fidelity.metrics import metric_of_kind
-from fidelity.pipeline import compare
+from fidelity.pipeline import ComparisonRequest, compare
 from fidelity.report import as_json, as_markdown
 from fidelity.store.store import Store
 from fidelity.store.studies import read_study
@@ -89,7 +89,9 @@ def test_stored_runs_compared_anew_have_the_same_values(old, tmp_path):
 
     metrics = [metric_of_kind(kind) for kind in KINDS]
     store = Store(tmp_path / "new")
-    [anew] = compare(stored("base"), [stored("int8")], metrics=metrics, store=store, listener=Silent()).candidates
+    [anew] = compare(
+        ComparisonRequest(stored("base"), [stored("int8")], metrics), store=store, listener=Silent()
+    ).candidates
     [name] = (old.root / "comparisons").glob("base--int8-*")
     [before] = load_comparison(name).candidates
     assert anew.columns.keys() >= before.columns.keys()

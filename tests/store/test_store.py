@@ -6,7 +6,8 @@ import pytest
 
 from fidelity.errors import StoreError
 from fidelity.records import Column, Failure, Generation, Message, Prompt
-from fidelity.store.manifests import SCHEMA_VERSION, ResponseCounts, RunManifest
+from fidelity.store.manifests import ResponseCounts, RunManifest
+from fidelity.store.record_files import SCHEMA_VERSION
 from fidelity.store.runs import Run, RunWriter
 from fidelity.store.store import Store
 from fidelity.store.studies import Cell, StudyManifest, write_study

@@ -58,13 +58,19 @@ def family_of(
             return Fp8(quantization, per_row=method == "fbgemm-fp8")
         case "quark":
             return Quark(quantization)
-        case "":
-            if "config_groups" in quantization or "sparsity_config" in quantization:
-                return CompressedTensors(quantization, widths)
-            if isinstance(quantization.get("quantization"), Mapping) or "quant_algo" in quantization:
-                return ModelOpt(quantization)
-            if "group_size" in quantization and "bits" in quantization:
-                return Mlx(quantization)
-            if "load_in_4bit" in quantization or "load_in_8bit" in quantization:
-                return BitsAndBytes(quantization)
+        case "" if unnamed := _without_a_method(quantization, widths):
+            return unnamed
     raise UnknownLayout(str(quantization.get("quant_method") or "no quant_method"))
+
+
+def _without_a_method(quantization: ModelJson, widths: Widths) -> Resolver | None:
+    """The resolver for a config without `quant_method`, by the keys that only one family has."""
+    if "config_groups" in quantization or "sparsity_config" in quantization:
+        return CompressedTensors(quantization, widths)
+    if isinstance(quantization.get("quantization"), Mapping) or "quant_algo" in quantization:
+        return ModelOpt(quantization)
+    if "group_size" in quantization and "bits" in quantization:
+        return Mlx(quantization)
+    if "load_in_4bit" in quantization or "load_in_8bit" in quantization:
+        return BitsAndBytes(quantization)
+    return None

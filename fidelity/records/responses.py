@@ -1,0 +1,38 @@
+"""Generations and failures."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """An engine's answer to one prompt. Token ids and logprobs come from the engine; None if it gives none."""
+
+    prompt_id: str
+    text: str
+    token_ids: tuple[int, ...] | None = None
+    logprobs: tuple[float, ...] | None = None
+    """Natural log-probability of each chosen token, from decoding (never from teacher forcing)."""
+    finish_reason: str | None = None
+    """Why generation stopped: "stop" (end of sequence or a stop string), "length" (max_tokens), ..."""
+    repeat: int = 0
+    """The number of the repeat; always 0 at temperature 0."""
+    reasoning: str | None = None
+    """A reasoning model's thinking; None if there is none, or if `text` still contains it (see `answers`)."""
+    prompt_tokens: int | None = None
+    """The prompt's length in tokens, chat template included; None if the engine doesn't report it."""
+    prompt_hash: str | None = None
+    """Hash of the prompt's tokens (`prompting.prompt_hash`): equal if two models read the same prompt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why the engine gave no answer to one prompt. A failure is never text and never scored."""
+
+    prompt_id: str
+    reason: str
+    repeat: int = 0
+
+
+Response: TypeAlias = Generation | Failure
+"""The outcome of one prompt."""

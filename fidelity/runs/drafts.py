@@ -1,0 +1,67 @@
+"""A run's manifest before its answers exist: its configuration, and what really ran."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from fidelity import __version__
+from fidelity.checkpoints import Checkpoint, describe, local_directory, weights_id
+from fidelity.config import ExecuTorchEngine, OpenAIEngine, RecordedEngine, RunConfig
+from fidelity.engines import Engine
+from fidelity.engines.recorded import RecordedAnswers
+from fidelity.prompts import prompts_digest
+from fidelity.records import EngineInfo, Prompt
+from fidelity.runs.jobs import Job
+from fidelity.store.manifests import RunDraft
+from fidelity.store.store import Store
+
+
+def draft_of(job: Job, engine: Engine, store: Store, *, resumed: int = 0) -> RunDraft:
+    """The manifest of a job, once its engine is open."""
+    recorded = isinstance(job.config.engine, RecordedEngine)
+    return RunDraft(
+        name=job.name,
+        digest=job.digest,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        fidelity=__version__,
+        config=job.config,
+        sampling=None if recorded else job.sampling,
+        prompts_digest=prompts_digest(job.prompts),
+        batching="continuous" if job.streamed and not recorded else None,
+        resumed=resumed,
+        chunk=None if recorded else job.config.drained,
+        seed=None if recorded else job.seed,
+        control_of=job.control_of,
+        subset_of=job.subset_of,
+        planned=len(job.prompts) if job.until_decided else None,
+        identity=job.engine_identity,
+        engine=engine.info,
+        checkpoint=_checkpoint(job.config, engine.info, store),
+        label=job.config.label,
+        recorded_timings=engine.timings if isinstance(engine, RecordedAnswers) else {},
+    )
+
+
+def draft_of_subset(draft: RunDraft, prompts: Sequence[Prompt], *, last: int) -> RunDraft:
+    """The manifest of a run that stopped after its chunk number `last`."""
+    return draft.replace(
+        digest=hashlib.sha256(f"{draft.digest}, chunks 0 to {last}".encode()).hexdigest(),
+        prompts_digest=prompts_digest(prompts),
+        subset_of=draft.subset_of or draft.prompts_digest,
+    )
+
+
+def _checkpoint(config: RunConfig, engine: EngineInfo, store: Store) -> Checkpoint:
+    """The run's checkpoint, from its files or the user's label."""
+    match config.engine:
+        case ExecuTorchEngine(path=path) if config.model is None:
+            return Checkpoint(format=engine.ran_as, bytes=path.stat().st_size)
+        case RecordedEngine(ran=ran):
+            return Checkpoint(bytes=ran.bytes if ran else None)
+        case OpenAIEngine():
+            return Checkpoint()
+    if config.model is None:
+        return Checkpoint()
+    directory = local_directory(config.model, config.revision)
+    return replace(describe(directory), weights=weights_id(directory, store.remembered_hashes))

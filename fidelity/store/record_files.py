@@ -1,0 +1,143 @@
+"""Records as files of a store, such as the `manifest.json` of a finished directory, which is written last, by rename.
+
+A store can be damaged in any way: the error names the file, the key and the repair.
+"""
+
+import json
+import stat
+from pathlib import Path
+from typing import Annotated, ClassVar, Self, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+
+from fidelity.errors import StoreError
+from fidelity.files import whole_file
+from fidelity.outside.documents import read_json
+from fidelity.outside.paths import plain_name
+from fidelity.outside.strings import replace_lone_surrogates
+from fidelity.schema import JsonObject
+
+MANIFEST = "manifest.json"
+SCHEMA_VERSION = 2
+READABLE = (1, 2)
+FileName = Annotated[str, AfterValidator(plain_name)]
+"""What a folder or a file of the store is called by; it can't lead anywhere else."""
+MOST_BYTES = 2**30
+"""The maximum size of a record. A manifest of a million prompts has about 30 MB."""
+MOST_ERRORS = 3
+"""The maximum number of wrong keys in a message."""
+LONGEST_KEY = 80
+
+
+class Record(BaseModel):
+    """Base class of everything that is read from a store."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    def replace(self, **changes: object) -> Self:
+        """A copy with other values of some fields, validated like a record that is read."""
+        return self.model_validate({**dict(self), **changes})
+
+
+class Manifest(Record):
+    """Base class of the records that have their own file."""
+
+    what: ClassVar[str] = "a finished run or comparison"
+
+    @classmethod
+    def remedy(cls, file: Path) -> str:
+        """The repair for a damaged file."""
+        return f"delete the folder {file.parent.name} and run again"
+
+    @classmethod
+    def upgrade(cls, data: JsonObject) -> JsonObject:
+        """Convert data of schema version 1 to version 2."""
+        return data
+
+
+ManifestType = TypeVar("ManifestType", bound=Manifest)
+
+
+def read_record(file: Path, kind: type[ManifestType]) -> ManifestType:
+    """Read the record in a file.
+
+    Raises:
+        StoreError: The file is missing, damaged or of a newer version. The message names the file and the key.
+    """
+    data = _read_json(file, kind)
+    version = data.pop("schema_version")
+    try:
+        return kind.model_validate(kind.upgrade(data) if version == 1 else data)
+    except ValidationError as error:
+        raise StoreError(f"{file}: damaged ({wrong_keys(error)}); {kind.remedy(file)}") from error
+
+
+def damage_of(folder: Path, kind: type[Manifest]) -> str:
+    """Why the record of a finished directory can't be read; empty if it can."""
+    try:
+        read_record(folder / MANIFEST, kind)
+    except StoreError as error:
+        return str(error)
+    return ""
+
+
+def write_record(file: Path, manifest: Manifest) -> None:
+    """Write a directory's manifest, which marks it as finished."""
+    written = {"schema_version": SCHEMA_VERSION, **manifest.model_dump(mode="json")}
+    with whole_file(file) as draft:
+        text = json.dumps(written, indent=2, ensure_ascii=False) + "\n"
+        draft.write_text(replace_lone_surrogates(text), encoding="utf-8")
+
+
+def _read_json(file: Path, kind: type[Manifest]) -> JsonObject:
+    """Read a JSON object with a supported schema version."""
+    try:
+        data = read_json(_bytes(file), unique_keys=True)
+    except FileNotFoundError:
+        raise StoreError(
+            f"{file.parent}: not {kind.what}: {file.name} is missing; fidelity list shows what a store has"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{file}: damaged ({error}); {kind.remedy(file)}") from error
+    if not isinstance(data, dict) or "schema_version" not in data:
+        raise StoreError(f"{file}: damaged ('schema_version' is missing); {kind.remedy(file)}")
+    version = data["schema_version"]
+    if type(version) is not int or version not in READABLE:
+        raise StoreError(
+            f"{file}: has schema version {str(version)[:LONGEST_KEY]}, but this version of fidelity reads "
+            f"{READABLE[0]} to {READABLE[-1]}; use the version that wrote it, or another --store"
+        )
+    return data
+
+
+def _bytes(file: Path) -> bytes:
+    """Read an ordinary file. Other kinds are not opened, since reading from a pipe would wait forever."""
+    status = file.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError("it is not a file")
+    if status.st_size > MOST_BYTES:
+        raise OSError(f"it has {status.st_size:,} bytes, far more than any record")
+    return file.read_bytes()
+
+
+def wrong_keys(error: ValidationError) -> str:
+    """The first wrong keys with their problems, and the number of others."""
+    errors = error.errors(include_input=False, include_url=False)
+    wrong = [_explained(one["loc"], one["type"], one["msg"]) for one in errors[:MOST_ERRORS]]
+    more = len(errors) - len(wrong)
+    return "; ".join([*wrong, *([f"{more} more"] if more else [])])
+
+
+def _explained(place: tuple[int | str, ...], kind: str, message: str) -> str:
+    key = _short(".".join(map(str, place)))
+    match kind:
+        case "missing":
+            return f"{key} is missing"
+        case "extra_forbidden" | "unexpected_keyword_argument":
+            return f"unknown key {key}"
+    return f"{key}: {message}"
+
+
+def _short(key: str) -> str:
+    """A key in quotes, cut if it is long."""
+    return repr(key if len(key) <= LONGEST_KEY else f"{key[:LONGEST_KEY]}...")
