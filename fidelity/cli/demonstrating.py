@@ -27,20 +27,16 @@ def _demo(chosen: argparse.Namespace) -> int:
     from fidelity.cli.progress import ProgressBar
     from fidelity.comparison.results import verdicts
     from fidelity.metrics import metric_of_kind
-    from fidelity.pipeline import compare
+    from fidelity.pipeline import ComparisonRequest, compare
     from fidelity.report import print_comparison
     from fidelity.study.study import load_study
 
     study = load_study(Path(fidelity.__file__).parent / SAMPLE)
     (family,) = study.families
     with TemporaryDirectory(prefix="fidelity-demo-") as temporary:
-        result = compare(
-            family.baseline,
-            family.candidates,
-            metrics=[metric_of_kind(kind) for kind in METRICS],
-            store=open_store(chosen.store or Path(temporary)),
-            listener=ProgressBar(),
-        )
+        metrics = [metric_of_kind(kind) for kind in METRICS]
+        request = ComparisonRequest(baseline=family.baseline, candidates=family.candidates, metrics=metrics)
+        result = compare(request, store=open_store(chosen.store or Path(temporary)), listener=ProgressBar())
         judged = verdicts(result, study.gate) if study.gate else {}
         print_comparison(result, open_console(), judged, full=chosen.full)
     return OK
