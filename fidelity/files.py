@@ -1,10 +1,11 @@
 """Atomic writes, hashes, and Parquet files."""
 
 import errno
+import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -144,6 +145,30 @@ def copy_files(source: Path, target: Path, names: Iterable[str]) -> None:
         if file.is_file():
             with whole_file(target / name) as draft:
                 shutil.copyfile(file, draft)
+
+
+@contextmanager
+def locked(folder: Path, *, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold a folder, which is made if need be, against every other command; `on_wait` is called if one has it.
+
+    The lock is the operating system's (`flock`): it is gone with its process, however that ends, and holds between
+    containers on one machine.
+
+    Raises:
+        StoreError: The folder can't be written, or its file system has no locks.
+    """
+    with full_disk_explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("w")
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            on_wait()
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError as error:
+            raise StoreError(f"{folder}: can't be locked ({error.strerror}); use a store on a local disk") from error
+        yield
 
 
 @contextmanager

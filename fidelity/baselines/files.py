@@ -223,7 +223,7 @@ def _prompt_row(prompt: Prompt) -> JsonRow:
 def _answer_row(outcome: Response) -> JsonRow:
     row: JsonRow = {"id": outcome.prompt_id, "repeat": outcome.repeat or None}
     if isinstance(outcome, Failure):
-        row["failure"] = outcome.reason
+        row |= {"failure": outcome.reason, "cause": None if outcome.cause == "model" else outcome.cause}
     else:
         row |= {"text": outcome.text, "reasoning": outcome.reasoning, "finish_reason": outcome.finish_reason}
     return {key: value for key, value in row.items() if value is not None}

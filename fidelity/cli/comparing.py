@@ -7,7 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fidelity.cli.options import OK, Commands, add_limit, add_store, open_store, positive
+from fidelity.cli.options import (
+    COULD_NOT_JUDGE,
+    OK,
+    Commands,
+    add_keep_failures,
+    add_limit,
+    add_store,
+    open_store,
+    positive,
+)
 from fidelity.cli.progress import ProgressBar
 from fidelity.cli.reports import add_reports, check_reports, report_all
 from fidelity.cli.terminal import echo
@@ -88,6 +97,7 @@ def add_to(commands: Commands) -> None:
 
     for command in (compare, generate):
         add_limit(command)
+        add_keep_failures(command)
         add_store(command)
 
 
@@ -109,6 +119,7 @@ def _compare(chosen: argparse.Namespace) -> int:
         gate=gate,
         until_decided=chosen.until_decided,
         must_be_in_reach=True,
+        keep_failures=chosen.keep_failures,
     )
     result = compare(request, store=store, listener=ProgressBar())
     result = replace(result, not_compared=not_read | result.not_compared)
@@ -180,6 +191,7 @@ def _generate(chosen: argparse.Namespace) -> int:
         listener=ProgressBar(),
         limit=chosen.limit,
         baseline=load_run(chosen.baseline) if chosen.baseline else None,
+        keep_failures=chosen.keep_failures,
     )
     for run in runs:
         counts = run.manifest.counts
@@ -187,6 +199,11 @@ def _generate(chosen: argparse.Namespace) -> int:
         if chosen.profile:
             for line in profile_lines(run):
                 echo(f"  {line}")
+    failed = sum(run.manifest.counts.world_failures for run in runs)
+    if failed and not chosen.keep_failures:
+        why = "failed because of the server or the network; run again to ask them again"
+        echo(f"fidelity: {failed} prompts {why}, or with --keep-failures to leave them", to=sys.stderr)
+        return COULD_NOT_JUDGE
     return OK
 
 

@@ -29,6 +29,15 @@ def add_limit(command: argparse.ArgumentParser) -> None:
     command.add_argument("--limit", type=positive, metavar="N", help="use only the first N prompts")
 
 
+def add_keep_failures(command: argparse.ArgumentParser) -> None:
+    """`--keep-failures`."""
+    command.add_argument(
+        "--keep-failures",
+        action="store_true",
+        help="leave prompts that failed because of a server or the network as they are; else they are asked again",
+    )
+
+
 def open_store(root: Path) -> "Store":
     """Open the store in a directory, which need not exist yet."""
     from fidelity.store.store import Store

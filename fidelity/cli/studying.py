@@ -6,7 +6,16 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from fidelity.cli.comparing import metrics_of
-from fidelity.cli.options import COULD_NOT_JUDGE, OK, Commands, add_limit, add_store, open_store, positive
+from fidelity.cli.options import (
+    COULD_NOT_JUDGE,
+    OK,
+    Commands,
+    add_keep_failures,
+    add_limit,
+    add_store,
+    open_store,
+    positive,
+)
 from fidelity.cli.terminal import echo
 from fidelity.errors import MissingPackageError
 
@@ -19,6 +28,7 @@ def add_to(commands: Commands) -> None:
     study.add_argument("study", type=Path, help="the study's YAML file")
     study.add_argument("--dry-run", action="store_true", help="only print what would run, its size and its duration")
     add_limit(study)
+    add_keep_failures(study)
     add_store(study)
     study.set_defaults(command=_study)
 
@@ -41,7 +51,14 @@ def _study(chosen: argparse.Namespace) -> int:
         for line in plan_study(study, store=store, limit=chosen.limit).lines():
             echo(line)
         return OK
-    cells = run_study(study, store=store, listener=ProgressBar(), metrics_of=metrics_of, limit=chosen.limit)
+    cells = run_study(
+        study,
+        store=store,
+        listener=ProgressBar(),
+        metrics_of=metrics_of,
+        limit=chosen.limit,
+        keep_failures=chosen.keep_failures,
+    )
     failed = [cell for cell in cells if cell.comparison is None]
     for cell in cells:
         how = f"failed: {cell.why}" if cell in failed else f"compared: {cell.comparison}"

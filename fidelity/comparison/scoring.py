@@ -60,6 +60,7 @@ def begin(
         same=_sameness(pairing, baseline, other),
         spelling_only=pairing.spelling_only(),
         prompt_tokens=pairing.prompt_tokens(),
+        answers=(baseline.manifest.answers_sha256, other.manifest.answers_sha256),
         compares=tuple(compares),
         reasoning_formats=pairing.reasoning_formats,
     )
@@ -109,11 +110,12 @@ def score(scores: Sequence[Scores], metrics: Sequence[Metric], *, chance: bool =
 def _described(scores: Scores, outcome: _Outcome) -> Scores:
     """Return the scores with an outcome, and record which metric gave which column, besides what was scored earlier."""
     sources = {name: ColumnSource(signature=s.signature, column=s.column.name) for name, s in outcome.columns.items()}
-    before = scores.comparison.manifest
-    comparison = scores.comparison.described(
-        columns={n: source for n, source in before.columns.items() if n not in outcome.unscored} | sources,
-        unscored={**before.unscored, **outcome.unscored},
-        inapplicable={**before.inapplicable, **outcome.inapplicable},
+    comparison = scores.comparison.updated(
+        lambda before: {
+            "columns": {n: source for n, source in before.columns.items() if n not in outcome.unscored} | sources,
+            "unscored": {**before.unscored, **outcome.unscored},
+            "inapplicable": {**before.inapplicable, **outcome.inapplicable},
+        }
     )
     return replace(
         scores,

@@ -70,8 +70,13 @@ CPU_KV_CACHE_GIB = "4"
 
 
 @contextmanager
-def open_engine(config: RunConfig, *, log: Path, on_progress: OnProgress) -> Iterator[Engine]:
-    """Open a run's engine as a context manager that always closes it.
+def open_engine(
+    config: RunConfig, *, log: Path, on_progress: OnProgress, keep_failures: bool = False
+) -> Iterator[Engine]:
+    """Open the engine of a run, and close it in every case.
+
+    With `keep_failures` a prompt that a server refuses has failed at once; else it is asked again until it is clear
+    that the prompt is at fault, and not the server.
 
     Raises:
         EngineError: The model can't be loaded. The message ends with the engine's last log lines.
@@ -98,13 +103,16 @@ def open_engine(config: RunConfig, *, log: Path, on_progress: OnProgress) -> Ite
         case OpenAIEngine() as engine:
             from fidelity.engines.openai import open_server
 
-            with open_server(engine, log=log, on_progress=on_progress) as server:
+            with open_server(engine, log=log, on_progress=on_progress, keep_failures=keep_failures) as server:
                 yield server
         case VllmServeEngine() as engine:
             from fidelity.engines.vllm_serve import serve
 
-            with serve(config, engine, env=_child_env(engine), log=log, on_progress=on_progress) as server:
-                environment = kernel_environment(_child_env(engine))
+            env = _child_env(engine)
+            with serve(
+                config, engine, env=env, log=log, on_progress=on_progress, keep_failures=keep_failures
+            ) as server:
+                environment = kernel_environment(env)
                 server.info = replace(server.info, version=_vllm_version(), device=_device(), environment=environment)
                 yield server
         case TransformersEngine() as engine:

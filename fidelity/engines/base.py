@@ -15,7 +15,9 @@ class Progress:
     prompts: int
     """Prompts answered so far in this chunk."""
     tokens: int
-    """Tokens generated so far in this chunk, an estimate while prompts are running."""
+    """Generated so far, in this chunk; estimated while prompts are still running."""
+    note: str | None = None
+    """What the user should know right now: that a server answers nothing, and since when."""
 
 
 OnProgress = Callable[[Progress], None]

@@ -8,9 +8,11 @@ import time
 from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
+from fidelity.engines.bodies import LARGEST, bound, largest
+from fidelity.engines.trouble import TroubleError
 from fidelity.errors import ConfigError, EngineError, MissingPackageError
 from fidelity.outside.secrets import Secrets
 from fidelity.outside.strings import one_line
@@ -22,22 +24,6 @@ PASSING = frozenset({408, 409, 425, 429})
 NEVER_PASSING = frozenset({501, 505})
 FOR_EVERY_PROMPT = frozenset({401, 402})
 """HTTP statuses that mean that the key is refused."""
-
-
-TroubleKind = Literal["refused", "passing", "nonsense", "unreachable"]
-"""Don't retry; retry; the reply had no answer; nothing answers at the address."""
-
-
-class TroubleError(Exception):
-    """Why an attempt gave no answer."""
-
-    def __init__(self, reason: str, kind: TroubleKind, *, status: int | None = None, wait: float = 0.0) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.kind = kind
-        self.status = status
-        self.wait = wait
-        """Seconds until the server asks for the next attempt."""
 
 
 class Key:
@@ -96,6 +82,7 @@ class Connection:
             http_client=openai.DefaultAsyncHttpxClient(
                 follow_redirects=False,  # a redirect would get the key
                 trust_env=not is_loopback(base_url),  # no proxy for this machine itself
+                event_hooks={"response": [bound]},
                 timeout=openai.Timeout(timeout, connect=min(timeout, 30.0)),
                 limits=_limits(openai, at_once),
             ),
@@ -116,15 +103,17 @@ class Connection:
             TroubleError: There was no answer, or an error.
             EngineError: The server is unusable: it redirects, or its certificate is invalid.
         """
+        largest.set(LARGEST)
         return await self._send(self._client.get, path)
 
-    async def post(self, path: str, body: Mapping[str, object]) -> bytes:
-        """POST a request, and return the body of the answer.
+    async def post(self, path: str, body: Mapping[str, object], *, most: int = LARGEST) -> bytes:
+        """The body of the answer to a request, of so many bytes at most.
 
         Raises:
             TroubleError: There was no answer, or an error.
             EngineError: The server is unusable: it redirects, its certificate is invalid, or it refuses the key.
         """
+        largest.set(most)
         return await self._send(self._client.post, path, body=dict(body))
 
     async def _send(self, method: Any, path: str, **arguments: Any) -> bytes:
@@ -133,7 +122,7 @@ class Connection:
                 answer = await method(
                     path,
                     cast_to=self._openai.HttpxBinaryResponseContent,
-                    options={"headers": self._headers},
+                    options={"headers": {**self._headers, "Accept-Encoding": "gzip, deflate"}},
                     **arguments,
                 )
             return self._key.secrets.hide_in(answer.content)
@@ -146,6 +135,9 @@ class Connection:
         if isinstance(error, self._openai.APIStatusError):
             return self._status(error)
         causes = list(_chain(error))
+        for cause in causes:
+            if isinstance(cause, TroubleError):
+                return cause
         detail = one_line(self._key.secrets.hide(str(causes[-1])), most=SHOWN) or type(causes[-1]).__name__
         if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
             return EngineError(f"{self.address}: its certificate is invalid ({detail}); nothing was sent")

@@ -7,9 +7,10 @@ from urllib.parse import urlsplit
 
 from fidelity.checkpoints import fingerprint
 from fidelity.config import Requests, Sampling
-from fidelity.engines.connection import Connection, TroubleError, is_loopback
+from fidelity.engines.connection import Connection, is_loopback
 from fidelity.engines.messages import ServerJson
 from fidelity.engines.replies import json_object
+from fidelity.engines.trouble import TroubleError
 from fidelity.errors import EngineError
 from fidelity.records import Prompt
 

@@ -19,8 +19,10 @@ from fidelity.schema import JsonObject
 
 
 @contextmanager
-def open_server(engine: OpenAIEngine, *, log: Path, on_progress: OnProgress) -> Iterator[OpenAIServer]:
-    """Connect to a running server, as a context manager that always closes the connections.
+def open_server(
+    engine: OpenAIEngine, *, log: Path, on_progress: OnProgress, keep_failures: bool = False
+) -> Iterator[OpenAIServer]:
+    """A server that somebody else runs; the connections to it are closed in every case.
 
     Raises:
         ConfigError: The environment variable with the key isn't set.
@@ -30,7 +32,15 @@ def open_server(engine: OpenAIEngine, *, log: Path, on_progress: OnProgress) -> 
     key = Key(engine.api_key_env)
     with connected(engine.base_url, key, engine) as line:
         model = first_contact(line, engine.model, deadline=engine.deadline)
-        yield server_of(model)(line, model, engine, log=log, on_progress=on_progress, deadline=engine.deadline)
+        yield server_of(model)(
+            line,
+            model,
+            engine,
+            log=log,
+            on_progress=on_progress,
+            deadline=engine.deadline,
+            keep_failures=keep_failures,
+        )
 
 
 def server_identity(engine: OpenAIEngine, *, remembered: Path) -> JsonObject:

@@ -2,8 +2,9 @@
 
 import asyncio
 import random
+import re
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,18 +12,25 @@ from typing import TypeVar
 
 from fidelity.config import Requests, Sampling
 from fidelity.engines.base import Admission, OnProgress, Progress
-from fidelity.engines.connection import TroubleError
+from fidelity.engines.bodies import LARGEST
 from fidelity.engines.dialects import Served, body_of
 from fidelity.engines.messages import ServerJson
+from fidelity.engines.outages import CONFIRMED, Refusals, Traffic
 from fidelity.engines.replies import generation
 from fidelity.engines.server_session import ServerSession, backoff, when_ready
+from fidelity.engines.trouble import TroubleError
 from fidelity.errors import EngineError
 from fidelity.records import EngineInfo, Failure, Generation, Prompt
 
 HEARTBEAT_S = 1.0
 """Seconds between progress reports."""
-MOST_NONSENSE = 4
-"""How often a prompt is tried after replies without an answer."""
+ABOUT_THE_PROMPT = frozenset({400, 413, 414, 422})
+"""With these a server refuses a prompt; with others, as 403 and 404, something before it refuses whatever is asked."""
+TOO_LONG = re.compile(r"context (length|window|size)|max_model_len|too (long|many) (prompt|token|input)", re.IGNORECASE)
+"""Messages that only an engine sends, and only about one prompt."""
+GO_ON = (
+    "finished answers are saved, run the command again to continue; with --keep-failures, refused prompts fail at once"
+)
 LADDER = ((True, True), (True, False), (False, True), (False, False))
 """Optional fields to request besides the text, in the order of attempts."""
 OUR_BATCHES = (
@@ -52,17 +60,19 @@ class OpenAIServer:
         on_progress: OnProgress,
         deadline: float,
         exit_report: Callable[[], str | None] = lambda: None,
+        keep_failures: bool = False,
     ) -> None:
         """Find out, with requests for one token, which fields the server accepts.
 
         Args:
-            line: The connection to the server.
-            model: The served model.
-            requests: The request settings.
-            log: The file to which failed attempts are appended.
+            line: To the server.
+            model: What it serves.
+            requests: How to ask.
+            log: A line is appended for each attempt that failed.
             on_progress: Called every second with the progress of a call.
-            deadline: Give up after the server has been unreachable for this many seconds.
+            deadline: Seconds for which nothing may be reached.
             exit_report: Returns how a server that fidelity started has crashed; None while it runs.
+            keep_failures: A prompt that is refused has failed, whether or not others are refused too.
 
         Raises:
             EngineError: The server refuses a plain request.
@@ -77,7 +87,10 @@ class OpenAIServer:
         self._exit_report = exit_report
         self._longest = "max_tokens"
         self._logprobs, self._token_ids = LADDER[0]
-        self._lost_since: float | None = None
+        self._keep_failures = keep_failures
+        self._traffic = Traffic(lambda note: on_progress(Progress(self._done, self._tokens, self._line.hide(note))))
+        self._witness: tuple[str, Mapping[str, object]] | None = None
+        self._unfinished = self._waiting = self._done = self._tokens = 0
         self._jitter = random.Random()
         tried = line.run(when_ready(self._try_out, deadline))
         notes = (OUR_BATCHES, *([] if self._logprobs else [NO_LOGPROBS]))
@@ -120,12 +133,14 @@ class OpenAIServer:
     def _all(self, count: int, work: Callable[[int], Awaitable[T]], at_once: int) -> Iterator[tuple[int, T]]:
         """Yield each index and its outcome when it finishes."""
         places = iter(range(count))
+        self._unfinished = count
         came: asyncio.Queue[tuple[int, T] | Exception] = asyncio.Queue()
 
         async def worker() -> None:
             try:
                 for place in places:
                     came.put_nowait((place, await work(place)))
+                    self._unfinished -= 1
             except Exception as error:
                 came.put_nowait(error)
 
@@ -139,69 +154,104 @@ class OpenAIServer:
             self._line.run(_ended(workers))
 
     def _as_they_come(self, came: "asyncio.Queue[tuple[int, T] | Exception]", count: int) -> Iterator[tuple[int, T]]:
-        done = tokens = 0
+        self._done = self._tokens = 0
         last_report = time.monotonic()
-        while done < count:
+        while self._done < count:
             began = time.monotonic()
             batch = self._line.run(_all_there(came))
             now = time.monotonic()
             self.step_seconds += now - began
             for one in batch:
                 if not isinstance(one, Exception):
-                    done += 1
+                    self._done += 1
                     ids = getattr(one[1], "token_ids", None)
-                    tokens += 0 if ids is None else len(ids)
+                    self._tokens += 0 if ids is None else len(ids)
                     yield one
             for error in batch:
                 if isinstance(error, Exception):
                     raise error
             if now - last_report > HEARTBEAT_S:
                 last_report = now
-                self._on_progress(Progress(done, tokens))
+                self._on_progress(Progress(self._done, self._tokens))
 
     async def _outcome(self, prompt: Prompt, sampling: Sampling) -> Generation | Failure:
         """The outcome of a prompt after all attempts."""
         return await self._patiently(prompt.id, self._path, self._body(prompt, sampling), self._generation)
 
     async def _patiently(
-        self, prompt_id: str, path: str, body: ServerJson, read: Callable[[str, bytes], T]
+        self, prompt_id: str, path: str, body: ServerJson, read: Callable[[str, bytes], T], *, most: int = LARGEST
     ) -> T | Failure:
         """An answer parsed by `read`, or why there is none.
 
         Raises:
             EngineError: The server is gone for good.
         """
-        began = time.monotonic()
-        attempts = nonsense = 0
+        began, attempts, refusals = time.monotonic(), 0, Refusals()
         while True:
+            request = self._traffic.begin()
             try:
-                result = read(prompt_id, await self._line.connection.post(path, body))
-                self._lost_since = None
+                result = read(prompt_id, await self._line.connection.post(path, body, most=most))
+                self._traffic.answered(request)
+                self._witness = (path, body) if path == self._path else self._witness
                 return result
             except TroubleError as trouble:
                 attempts += 1
-                nonsense += trouble.kind == "nonsense"
+                self._traffic.failed(request, trouble)
                 self._note(prompt_id, trouble)
-                if why := self._why_give_up_on_the_server(trouble):
-                    raise EngineError(why) from None
-                waited, wait = time.monotonic() - began, self._wait(trouble, attempts)
-                if trouble.kind == "refused" or nonsense >= MOST_NONSENSE or waited + wait > self._requests.patience:
-                    often = f"; tried {attempts} times in {waited:.0f} s" if attempts > 1 else ""
-                    return Failure(prompt_id, self._line.hide(trouble.reason) + often)
-            await asyncio.sleep(wait)
+                wait = self._wait(trouble, attempts)
+                if failure := await self._failure(prompt_id, trouble, refusals, began, wait):
+                    often = f"; tried {attempts} times in {time.monotonic() - began:.0f} s" if attempts > 1 else ""
+                    return replace(failure, reason=failure.reason + often)
+            finally:
+                self._traffic.dropped(request)
+            self._waiting += 1
+            try:
+                await asyncio.sleep(wait)
+            finally:
+                self._waiting -= 1
 
-    def _why_give_up_on_the_server(self, trouble: TroubleError) -> str | None:
+    async def _failure(
+        self, prompt_id: str, trouble: TroubleError, refusals: Refusals, began: float, wait: float
+    ) -> Failure | None:
+        """Why a prompt is not asked again; None where it is.
+
+        Raises:
+            EngineError: The server is at fault, not the prompt, and has been for too long.
+        """
         if died := self._exit_report():
-            return died
-        if trouble.kind != "unreachable":
-            self._lost_since = None
+            raise EngineError(died)
+        reason = self._line.hide(trouble.reason)
+        own = trouble.kind == "withheld" or (trouble.status in ABOUT_THE_PROMPT and bool(TOO_LONG.search(reason)))
+        failure = Failure(prompt_id, reason, cause="model" if own or trouble.status in ABOUT_THE_PROMPT else "world")
+        if own or (self._keep_failures and trouble.kind == "refused"):
+            return failure
+        if self._traffic.refusing_s > self._deadline:
+            raise EngineError(f"{reason}, for {self._traffic.refusing_s:.0f} s now; {GO_ON}")
+        if trouble.kind in ("refused", "nonsense"):
+            refusals.add(self._traffic)
+            if refusals.confirmed >= CONFIRMED:
+                return failure
+            await self._ask_witness(refusals)
             return None
-        now = time.monotonic()
-        self._lost_since = now if self._lost_since is None else self._lost_since
-        if now - self._lost_since <= self._deadline:
+        if time.monotonic() - began + wait <= self._requests.patience:
             return None
-        lost = f"{self._line.hide(trouble.reason)}, for {now - self._lost_since:.0f} s now"
-        return f"{lost}; finished answers are saved, run the command again to continue"
+        if self._traffic.answered_after(began) or self._keep_failures:
+            return replace(failure, cause="world")
+        raise EngineError(f"{reason}, and no other answer in {time.monotonic() - began:.0f} s; {GO_ON}")
+
+    async def _ask_witness(self, refusals: Refusals) -> None:
+        """Where all that is left is refused, ask again for one token of what was answered, to see whom it is up to."""
+        if self._unfinished > self._waiting + 1 or self._witness is None or refusals.confirmed == 0:
+            return
+        path, body = self._witness
+        request = self._traffic.begin()
+        try:
+            await self._line.connection.post(path, {**body, self._longest: 1})
+            self._traffic.answered(request)
+        except TroubleError as trouble:
+            self._traffic.failed(request, trouble)
+        finally:
+            self._traffic.dropped(request)
 
     def _wait(self, trouble: TroubleError, attempts: int) -> float:
         """Seconds until the next attempt: exponential with jitter, and at least what the server asks for."""

@@ -7,9 +7,9 @@ text or messages), and its times (`seconds`, `first_token_seconds`).
 from pathlib import Path
 from typing import Any
 
-from fidelity.engines.connection import TroubleError
 from fidelity.engines.messages import read_answer, read_message
 from fidelity.engines.replies import generation_of
+from fidelity.engines.trouble import TroubleError
 from fidelity.errors import ConfigError
 from fidelity.prompts import JsonRow, read_jsonl
 

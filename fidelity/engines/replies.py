@@ -4,8 +4,8 @@ import math
 from typing import Any
 
 from fidelity.children.prompting import prompt_record
-from fidelity.engines.connection import TroubleError
 from fidelity.engines.messages import ServerJson, read_answer
+from fidelity.engines.trouble import TroubleError
 from fidelity.outside.documents import read_json
 from fidelity.outside.strings import LONGEST_REASON, one_line
 from fidelity.records import Generation
@@ -66,7 +66,7 @@ def generation_of(choice: ServerJson, answer: ServerJson, *, prompt_id: str) -> 
         None if choice.get("finish_reason") is None else one_line(str(choice["finish_reason"]), most=LONGEST_REASON)
     )
     if finish_reason == "content_filter":
-        raise TroubleError("the server's filter removed the answer (content_filter)", "refused")
+        raise TroubleError("the server's filter removed the answer (content_filter)", "withheld")
     if finish_reason in BROKEN_OFF:
         raise _unusable(f"an answer that was aborted ({finish_reason})")
     reply = read_answer(choice)

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from fidelity.config import Requests
-from fidelity.engines.connection import Connection, Key, TroubleError
+from fidelity.engines.connection import Connection, Key
 from fidelity.engines.dialects import Served, served
+from fidelity.engines.trouble import TroubleError
 from fidelity.errors import EngineError
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0

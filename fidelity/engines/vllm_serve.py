@@ -54,16 +54,23 @@ SERVER_DEFAULTS: JsonObject = {
 
 @contextmanager
 def serve(
-    config: RunConfig, engine: VllmServeEngine, *, env: Mapping[str, str], log: Path, on_progress: OnProgress
+    config: RunConfig,
+    engine: VllmServeEngine,
+    *,
+    env: Mapping[str, str],
+    log: Path,
+    on_progress: OnProgress,
+    keep_failures: bool = False,
 ) -> Iterator[VllmServer]:
     """Start a server, as a context manager that always stops it.
 
     Args:
         config: The run, which names the model.
-        engine: vLLM's options, and the request settings.
+        engine: vLLM's options, and how to ask.
         env: Environment variables in addition to the inherited ones.
-        log: The file to which the server's log and failed attempts are appended.
+        log: Where the server's own log, and a line for each attempt that failed, is appended to.
         on_progress: Called every second with the progress of a call.
+        keep_failures: As in `open_engine`.
 
     Raises:
         EngineError: The server crashed, made no progress while starting, or refuses a plain request.
@@ -84,6 +91,7 @@ def serve(
                 on_progress=on_progress,
                 deadline=engine.deadline,
                 exit_report=process.exit_report,
+                keep_failures=keep_failures,
             )
             tokenizer = vocabulary_id(checkpoint)
             server.info = replace(

@@ -4,13 +4,17 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from fidelity.engines.connection import TroubleError
+from fidelity.engines.bodies import LARGEST
 from fidelity.engines.messages import ServerJson
 from fidelity.engines.openai_server import OpenAIServer
 from fidelity.engines.replies import json_object, token_ids
+from fidelity.engines.trouble import TroubleError
 from fidelity.records import Failure, Prompt, TokenScores
 
 NO_WHOLE_VOCABULARY = "a server would send the whole vocabulary as text: use the engine 'vllm' for 'exact'"
+
+BYTES_OF_AN_ALTERNATIVE = 256
+"""What a server writes at most for one of a position's most likely tokens."""
 
 
 class VllmServer(OpenAIServer):
@@ -50,7 +54,11 @@ class VllmServer(OpenAIServer):
             "temperature": 0,
         }
         return await self._patiently(
-            prompt.id, "/completions", body, lambda prompt_id, answer: _scores(prompt_id, answer, continuation, top_k)
+            prompt.id,
+            "/completions",
+            body,
+            lambda prompt_id, answer: _scores(prompt_id, answer, continuation, top_k),
+            most=LARGEST + BYTES_OF_AN_ALTERNATIVE * (top_k + 1) * (len(begins) + len(continuation)),
         )
 
     def _untokenized(self, prompt: Prompt) -> ServerJson:

@@ -22,7 +22,13 @@ from fidelity.tokens.first_divergence import count_divergences, noise
 
 
 def generate(
-    config: RunConfig, *, store: Store, listener: Listener, limit: int | None = None, baseline: RunConfig | None = None
+    config: RunConfig,
+    *,
+    store: Store,
+    listener: Listener,
+    limit: int | None = None,
+    baseline: RunConfig | None = None,
+    keep_failures: bool = False,
 ) -> list[Run]:
     """Generate a run and its controls, unless the store has them. Returns the run first.
 
@@ -36,7 +42,7 @@ def generate(
     jobs = jobs_of(config, store=store, prompts=prompts_of(config, limit), as_baseline=first)
     depths = () if baseline and not base else depths_of(baseline or config, base)
     return stored_runs(config, store, as_baseline=first) or generate_jobs(
-        jobs, store, listener, depths=depths, baseline=base
+        jobs, store, listener, depths=depths, baseline=base, keep_failures=keep_failures
     )
 
 
@@ -48,7 +54,9 @@ def generate_planned(plan: ComparisonPlan, *, store: Store, listener: Listener) 
     Raises:
         FidelityError: The baseline or a control can't be used, or the store can't be written.
     """
-    base, *controls = plan.stored or generate_jobs(plan.jobs, store, listener, depths=plan.depths)
+    base, *controls = plan.stored or generate_jobs(
+        plan.jobs, store, listener, depths=plan.depths, keep_failures=plan.request.keep_failures
+    )
     reasoning = plan.baseline.reasoning
     floor = tuple(_with_divergences(begin(base, control, store, reasoning), controls) for control in controls)
     between = tuple(begin(one, other, store, reasoning, is_reference=True) for one, other in combinations(controls, 2))
@@ -85,7 +93,13 @@ def _runs_of(
     if not isinstance(candidate.config.engine, StoredEngine):
         decided = decision_of(plan, candidate, result)
         return generate_jobs(
-            candidate.jobs, store, listener, depths=plan.depths, baseline=result.baseline, decided=decided
+            candidate.jobs,
+            store,
+            listener,
+            depths=plan.depths,
+            baseline=result.baseline,
+            decided=decided,
+            keep_failures=plan.request.keep_failures,
         )
     try:
         return stored_runs(candidate.config, store, as_baseline=False)

@@ -1,7 +1,7 @@
 """Generations and failures."""
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,8 @@ class Failure:
     prompt_id: str
     reason: str
     repeat: int = 0
+    cause: Literal["model", "world"] = "model"
+    """The model's own failures stay; those of the network or a server are asked again at the next run."""
 
 
 Response: TypeAlias = Generation | Failure

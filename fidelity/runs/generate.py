@@ -29,20 +29,24 @@ def generate_jobs(
     depths: Sequence[Depth] = (),
     baseline: Run | None = None,
     decided: Decided | None = None,
+    keep_failures: bool = False,
 ) -> list[Run]:
     """Return the jobs' runs. Jobs with the same config share one engine; none is opened if all runs are finished.
 
     Each run also scores the baseline's tokens, at the given `depths`, before its engine is closed. The baseline is the
-    first of the runs if none is given. If scoring fails, the run is still complete.
+    first of the runs if none is given. If scoring fails, the run is still complete. Prompts of a finished run that
+    failed because of the network or a server are asked again, unless `keep_failures` is set.
     """
     runs: list[Run] = []
     with ExitStack() as stack:
-        engines = SharedEngine(stack, listener)
+        engines = SharedEngine(stack, listener, keep_failures=keep_failures)
         for job in jobs:
             if job.control_of and job.control_of != runs[0].manifest.digest:
                 job = on_the_same_prompts(job, runs[0], store)
             missing = missing_scores(job, baseline, depths, store) if baseline else []
-            run = store.run(job.name, job.digest) or _run(job, engines, store, decided, missing)
+            run = store.run(job.name, job.digest)
+            if run is None or (run.manifest.counts.world_failures and not keep_failures):
+                run = _run(job, engines, store, decided, missing)
             runs.append(run)
             whole = run.manifest.digest == job.digest
             if whole and (baseline is None or job.control_of is None):
@@ -57,10 +61,29 @@ def _run(
     waiting = f"{job.name}: another command is generating it; waiting for that ..."
     with store.writing(job.name, job.digest, on_wait=partial(engines.listener.say, waiting)) as writer:
         if isinstance(writer, Run):
-            return writer
+            if engines.keep_failures or not _can_be_asked_again(writer, job, engines):
+                return writer
+            writer = RunWriter(writer.path)
+        if not engines.keep_failures:
+            writer.ask_again(job.plan)
         if job.until_decided and decided:
             return GrowingRun(job, writer, engines, store, decided, missing).generate()
         return _complete(job, writer, engines, store)
+
+
+def _can_be_asked_again(run: Run, job: Job, engines: SharedEngine) -> bool:
+    """Whether a finished run has failures that are not the model's own, and its server is there to ask again."""
+    failures = run.manifest.counts.world_failures
+    if not failures:
+        return False
+    reason = f"{job.name}: {failures} of its prompts failed because of the server or the network"
+    try:
+        engines.of(job, run.path / "engine.log")
+    except EngineError as error:
+        engines.listener.say(f"{reason}, and can't be asked again now: {error}")
+        return False
+    engines.listener.say(f"{reason}; they are asked again (--keep-failures leaves them)")
+    return True
 
 
 def _complete(job: Job, writer: RunWriter, engines: SharedEngine, store: Store) -> Run:

@@ -35,6 +35,8 @@ class RunProgress:
 
     def on_progress(self, progress: Progress) -> None:
         """Receive an engine's report within a chunk."""
+        if progress.note:
+            self._listener.say(f"{self._run}: {progress.note}")
         seconds = time.monotonic() - self._since
         done, tokens = self._done + progress.prompts, self._tokens + progress.tokens
         self.reports.append(ChunkTime(prompts=progress.prompts, tokens=progress.tokens, seconds=seconds))

@@ -12,8 +12,9 @@ from fidelity.runs.listener import Listener, RunProgress
 class SharedEngine:
     """Opens a job's engine when it is first needed. Jobs with the same config share it."""
 
-    def __init__(self, stack: ExitStack, listener: Listener) -> None:
+    def __init__(self, stack: ExitStack, listener: Listener, *, keep_failures: bool = False) -> None:
         self.listener = listener
+        self.keep_failures = keep_failures
         self.progress = RunProgress(listener)
         self._stack = stack
         self._opened: tuple[RunConfig, Engine] | None = None
@@ -27,7 +28,9 @@ class SharedEngine:
         if self._opened is None or self._opened[0] is not job.config:
             self.close()
             self.listener.say(f"{job.name}: opening {job.config.engine.kind} ...")
-            opening = open_engine(job.config, log=log, on_progress=self.progress.on_progress)
+            opening = open_engine(
+                job.config, log=log, on_progress=self.progress.on_progress, keep_failures=self.keep_failures
+            )
             self._opened = job.config, self._stack.enter_context(opening)
         return self._opened[1]
 

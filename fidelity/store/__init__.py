@@ -1,1 +1,5 @@
-"""The store: runs, comparisons and token scores as directories of Parquet files."""
+"""The store: runs, comparisons and token scores as directories of Parquet."""
+
+from fidelity.store.store import Store
+
+__all__ = ["Store"]

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from fidelity.errors import StoreError
-from fidelity.files import damage_explained, read_parquet, read_parquet_schema, write_parquet
+from fidelity.files import damage_explained, locked, read_parquet, read_parquet_schema, write_parquet
 from fidelity.records import Better, Column, Side, SummaryKind
 from fidelity.store.manifests import ComparisonManifest
 from fidelity.store.record_files import MANIFEST, Record, damage_of, read_record, write_record, wrong_keys
@@ -136,12 +136,38 @@ class Comparison:
             digest.update(np.array(values, np.float64).tobytes())  # None is NaN
         return digest.hexdigest()
 
+    def begun(self, manifest: ComparisonManifest, *, paired: Mapping[str, object]) -> "Comparison":
+        """The same comparison, made if it isn't there; else with the fields of `paired`.
+
+        If a run has other answers since, because its failed prompts were asked again, nothing of what was scored stays.
+        """
+        if not (self.path / MANIFEST).is_file():
+            with locked(self.path):
+                if not (self.path / MANIFEST).is_file():
+                    write_record(self.path / MANIFEST, manifest)
+        if _same_answers(Comparison(self.path).manifest, manifest):
+            return self.described(**paired)
+        with locked(self.path):
+            if not _same_answers(Comparison(self.path).manifest, manifest):
+                for file in self.path.glob("*.parquet"):
+                    file.unlink()
+                write_record(self.path / MANIFEST, manifest)
+        return Comparison(self.path)
+
     def described(self, **changes: object) -> "Comparison":
-        """Change some fields of the manifest on disk, and return the comparison."""
+        """The same comparison with other values of some fields of its manifest."""
+        return self.updated(lambda _: changes)
+
+    def updated(self, changes: Callable[[ComparisonManifest], Mapping[str, object]]) -> "Comparison":
+        """The same of values that depend on what is there; no other command writes it meanwhile."""
         before = Comparison(self.path).manifest
-        after = before.replace(**changes)
-        if after != before:
-            write_record(self.path / MANIFEST, after)
+        if before.replace(**changes(before)) == before:
+            return Comparison(self.path)
+        with locked(self.path):
+            before = Comparison(self.path).manifest
+            after = before.replace(**changes(before))
+            if after != before:
+                write_record(self.path / MANIFEST, after)
         return Comparison(self.path)
 
     def add_columns(self, signature: str, columns: Sequence[Column]) -> None:
@@ -174,6 +200,11 @@ class Comparison:
         written = _StoredColumns(signature=signature, columns=described)
         meta = {"fidelity": json.dumps(written.model_dump(mode="json", exclude_defaults=True))}
         write_parquet(self.path / _scores_file(signature), pa.table(data).replace_schema_metadata(meta))
+
+
+def _same_answers(before: ComparisonManifest, now: ComparisonManifest) -> bool:
+    """Whether what was scored is what is compared now; an older version has only the prompts of its pairs."""
+    return before.prompt_ids == now.prompt_ids and (before.answers is None or before.answers == now.answers)
 
 
 def _of_pairs(table: "pa.Table", name: str) -> tuple[Any, ...]:

@@ -1,14 +1,15 @@
 """The journal of a chunk: one line per finished answer, so a killed command doesn't ask for it again."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import BinaryIO, Self
+from zlib import crc32
 
-from fidelity.files import full_disk_explained
+from fidelity.files import full_disk_explained, whole_file
 from fidelity.outside.documents import read_json
-from fidelity.records import Failure, Generation
+from fidelity.records import Failure, Response
 from fidelity.store.responses import response_of
 
 RESUMED = b'{"resumed": true}'
@@ -38,19 +39,22 @@ class Journal:
         assert self._open is not None
         self._open.close()
 
-    def add(self, place: int, outcome: Generation | Failure) -> None:
-        """Append one outcome."""
+    def write(self, outcomes: Mapping[int, Response]) -> None:
+        """Start the journal again with these outcomes, by place."""
+        with whole_file(self._file) as draft:
+            draft.write_bytes(b"".join(_line(place, outcome) for place, outcome in outcomes.items()))
+
+    def add(self, place: int, outcome: Response) -> None:
+        """Keep one outcome."""
         assert self._open is not None
-        kind = "failure" if isinstance(outcome, Failure) else "generation"
-        values = {field.name: getattr(outcome, field.name) for field in fields(outcome)}  # asdict copies every token
-        line = json.dumps({"place": place, kind: values}).encode() + b"\n"
+        line = _line(place, outcome)
         with full_disk_explained(self._file):
             if self._open.write(line) != len(line):
                 raise OSError("an answer could only be written in part")
         self.places[place] = None
 
-    def outcomes(self) -> Iterator[tuple[int, Generation | Failure]]:
-        """Yield each position once, in the order of the outcomes, holding one line in memory at a time."""
+    def outcomes(self) -> Iterator[tuple[int, Response]]:
+        """Each place once, in the order in which the outcomes came; one line is held at a time."""
         if not self._file.exists():
             return
         seen: set[int] = set()
@@ -62,6 +66,14 @@ class Journal:
                     yield outcome
 
 
+def _line(place: int, outcome: Response) -> bytes:
+    """JSON and, after a tab, its checksum: a flipped bit is no outcome either."""
+    kind = "failure" if isinstance(outcome, Failure) else "generation"
+    values = {field.name: getattr(outcome, field.name) for field in fields(outcome)}  # asdict copies every token
+    written = json.dumps({"place": place, kind: values}).encode()
+    return written + f"\t{crc32(written):08x}\n".encode()
+
+
 def count_resumptions(file: Path) -> int:
     """How often a journal was resumed."""
     if not file.exists():
@@ -70,9 +82,12 @@ def count_resumptions(file: Path) -> int:
         return sum(line.rstrip(b"\n") == RESUMED for line in lines)
 
 
-def _outcome(line: bytes) -> tuple[int, Generation | Failure] | None:
+def _outcome(line: bytes) -> tuple[int, Response] | None:
     try:
-        row = read_json(line)
+        written, tab, checksum = line.rstrip(b"\n").partition(b"\t")
+        if tab and checksum != f"{crc32(written):08x}".encode():
+            return None
+        row = read_json(written)
         values = row.get("generation") or row["failure"]
         if "failure" in row:
             values = {**values, "failure": values["reason"]}

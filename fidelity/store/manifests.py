@@ -32,7 +32,9 @@ class ResponseCounts(Record):
     failures: int
     tokens: int
     longest_prompt: int | None = None
-    """Tokens of the longest prompt; None if no prompt's length is known."""
+    """Tokens of the longest prompt; None where no prompt's number of tokens is known."""
+    world_failures: int = 0
+    """Of the failures, those of the network or a server: they are asked again at the next run."""
 
 
 class RunDraft(Manifest):
@@ -140,6 +142,8 @@ class ComparisonManifest(Manifest):
     """The number of pairs that differ only in normalization; None in comparisons of older versions."""
     prompt_tokens: PromptTokens | None = None
     """How both models read the prompts; None in comparisons of older versions."""
+    answers: tuple[str | None, str | None] | None = None
+    """`answers_sha256` of both runs: what was scored. None in comparisons of older versions."""
     compares: tuple[Compares, ...] = ()
     """`compares:` of the candidate's YAML."""
     reasoning_formats: tuple[ReasoningFormat, ReasoningFormat] = (NO_THINKING, NO_THINKING)

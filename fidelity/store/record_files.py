@@ -6,7 +6,7 @@ A store can be damaged in any way: the error names the file, the key and the rep
 import json
 import stat
 from pathlib import Path
-from typing import Annotated, ClassVar, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
@@ -33,6 +33,14 @@ class Record(BaseModel):
     """Base class of everything that is read from a store."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    def __getitem__(self, key: str) -> Any:
+        """A field as the JSON on disk has it."""
+        return self.model_dump(mode="json", include={key})[key]
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The same, or the default for what is no field."""
+        return self[key] if key in type(self).model_fields else default
 
     def replace(self, **changes: object) -> Self:
         """A copy with other values of some fields, validated like a record that is read."""

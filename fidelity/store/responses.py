@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping
 from dataclasses import fields
-from functools import cache
 from math import isfinite
 from typing import Any
 
@@ -14,6 +13,7 @@ from fidelity.records import Failure, Generation, Response
 TOKEN_IDS = 2**31
 """The limit of token ids, which are 32-bit integers on disk."""
 _FAILURE, _GENERATION = (frozenset(f.name for f in fields(kind)) for kind in (Failure, Generation))
+_ADAPTERS: dict[type, TypeAdapter[Any]] = {kind: TypeAdapter(kind) for kind in (Failure, Generation)}
 
 
 def response_of(row: Mapping[str, Any]) -> Response:
@@ -22,10 +22,13 @@ def response_of(row: Mapping[str, Any]) -> Response:
     Raises:
         ValueError: A field is missing, has another type, or is out of range.
     """
-    failed = row.get("failure") is not None
-    known, given = (_FAILURE, {**row, "reason": row["failure"]}) if failed else (_GENERATION, row)
+    kind: type[Failure] | type[Generation] = Generation
+    known, given = _GENERATION, row
+    if row.get("failure") is not None:
+        kind, known = Failure, _FAILURE
+        given = {**row, "reason": row["failure"], "cause": row.get("cause") or "model"}
     try:
-        response: Response = _adapter(Failure if failed else Generation).validate_python(
+        response: Response = _ADAPTERS[kind].validate_python(
             {key: value for key, value in given.items() if key in known}
         )
     except ValidationError as error:
@@ -48,8 +51,3 @@ def _check_numbers(generation: Generation) -> None:
         raise ValueError("logprobs: not finite")
     if ids is not None and logprobs is not None and len(ids) != len(logprobs):
         raise ValueError(f"{len(ids)} token_ids but {len(logprobs)} logprobs")
-
-
-@cache
-def _adapter(kind: type[Failure] | type[Generation]) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)

@@ -165,6 +165,38 @@ class RunWriter:
             parts.append(pa.Table.from_pylist(batch, schema=_run_schema()))
         write_parquet(self.path / f"chunk-{number:05d}.parquet", pa.concat_tables(parts))
 
+    def ask_again(self, plan: Sequence[Sequence[tuple[Prompt, int]]]) -> None:
+        """Forget the failures of the network or a server, so that their prompts are missing.
+
+        A finished run is taken apart into the chunks of its plan, and is unfinished from then on; whatever interrupts
+        that, either it is finished or its answers are in chunks and journals.
+        """
+        finished = Run(self.path) if (self.path / MANIFEST).is_file() else None
+        outcomes = {(one.prompt_id, one.repeat): one for one in finished.outcomes()} if finished else {}
+        for number, asked in enumerate(plan):
+            chunk = self.path / f"chunk-{number:05d}.parquet"
+            if not finished:
+                outcomes = self._outcomes_of(chunk)
+            answers = [outcomes.get((prompt.id, repeat)) for prompt, repeat in asked]
+            lost = [place for place, one in enumerate(answers) if isinstance(one, Failure) and one.cause == "world"]
+            if lost or finished:
+                remaining = {place: one for place, one in enumerate(answers) if one and place not in lost}
+                self.journal(number).write(remaining)
+                chunk.unlink(missing_ok=True)
+        if finished:
+            (self.path / MANIFEST).unlink()
+
+    @staticmethod
+    def _outcomes_of(chunk: Path) -> dict[tuple[str, int], Response]:
+        """Only of a chunk with failures that are to be asked again."""
+        if not chunk.is_file():
+            return {}
+        table = read_parquet(chunk)
+        if "cause" not in table.column_names or table["cause"].null_count == len(table):
+            return {}
+        responses = [response_of(row) for row in table.to_pylist()]
+        return {(one.prompt_id, one.repeat): one for one in responses}
+
     @property
     def draft(self) -> RunDraft | None:
         """The planned run's record, if it was written; None also if another version wrote it."""
@@ -211,6 +243,7 @@ def _write_run(path: Path, chunks: Sequence[Path], prompts: Sequence[Prompt], ma
         failures=failures,
         tokens=tokens,
         longest_prompt=longest,
+        world_failures=len(table) - table["cause"].null_count if "cause" in table.column_names else 0,
     )
     given = {**dict(manifest), "counts": counts, "answers_sha256": sha256_of(path / GENERATIONS)}
     write_record(path / MANIFEST, RunManifest.model_validate(given))
@@ -220,7 +253,16 @@ def _write_run(path: Path, chunks: Sequence[Path], prompts: Sequence[Prompt], ma
 def _run_schema() -> "pa.Schema":
     import pyarrow as pa
 
-    strings = ("prompt_id", "prompt", "category", "text", "reasoning", "finish_reason", "failure", "prompt_hash")
+    strings = (
+        "prompt_id",
+        "prompt",
+        "category",
+        "text",
+        "reasoning",
+        "finish_reason",
+        "failure",
+        "prompt_hash",
+    )
     lists = {"token_ids": pa.list_(pa.int32()), "logprobs": pa.list_(pa.float32())}
     return pa.schema(
         [
@@ -228,6 +270,7 @@ def _run_schema() -> "pa.Schema":
             pa.field("prompt_tokens", pa.int32()),
             *(pa.field(name, pa.string()) for name in strings),
             *(pa.field(name, kind) for name, kind in lists.items()),
+            pa.field("cause", pa.string()),
         ]
     )
 
@@ -237,7 +280,7 @@ def _row(prompt: Prompt, outcome: Response) -> ParquetRow:
     asked: ParquetRow = {"prompt_id": prompt.id, "repeat": outcome.repeat, "category": prompt.category}
     asked["prompt"] = json.dumps(content, ensure_ascii=False)
     if isinstance(outcome, Failure):
-        return {**asked, "failure": outcome.reason}
+        return {**asked, "failure": outcome.reason, "cause": None if outcome.cause == "model" else outcome.cause}
     return {**asked, **{key: getattr(outcome, key) for key in OF_AN_ANSWER}}
 
 

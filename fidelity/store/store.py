@@ -3,13 +3,12 @@
 The manifest of each is written last, by rename. A directory without a manifest is unfinished.
 """
 
-import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fidelity.files import copy_files, full_disk_explained
+from fidelity.files import copy_files, full_disk_explained, locked
 from fidelity.outside.paths import inside, leaves
 from fidelity.store.comparisons import Comparison
 from fidelity.store.manifests import ComparisonManifest
@@ -29,6 +28,7 @@ OF_THE_PAIRING = (
     "prompt_tokens",
     "compares",
     "reasoning_formats",
+    "answers",
 )
 """The fields of a comparison's manifest that are known before scoring."""
 
@@ -91,21 +91,15 @@ class Store:
         when its process ends.
         """
         path = self.run_path(name, digest)
-        with full_disk_explained(path):
-            path.mkdir(parents=True, exist_ok=True)
-            lock = (path / ".lock").open("w")
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                on_wait()
-                fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(path, on_wait=on_wait):
             yield self.run(name, digest) or RunWriter(path)
 
     def add_measurement(self, run: Run, measurement: Measurement) -> None:
-        """Store a run's measurements. Fields that are not set keep their stored values."""
-        known = self.measurement(run) or UNMEASURED
-        write_record(self.measurements_of(run) / MANIFEST, known.updated(measurement))
+        """Keep what was measured of a run, apart from its outputs; fields that aren't given stay as they were."""
+        folder = self.measurements_of(run)
+        with locked(folder):
+            known = self.measurement(run) or UNMEASURED
+            write_record(folder / MANIFEST, known.updated(measurement))
 
     def measurements_of(self, run: Run) -> Path:
         """Create and return the directory for a run's measurements."""
@@ -130,13 +124,9 @@ class Store:
         return Run(path)
 
     def comparison(self, baseline: Run, candidate: Run, manifest: ComparisonManifest, digest: str) -> Comparison:
-        """Create the comparison of two runs, or update how the runs pair if it exists."""
+        """Create the comparison of two runs, again if a run's answers have changed, or update how the runs pair."""
         path = inside(self.root, "comparisons", f"{baseline.name}--{candidate.name}-{digest[:8]}")
-        if not (path / MANIFEST).is_file():
-            with full_disk_explained(path):
-                path.mkdir(parents=True, exist_ok=True)
-            write_record(path / MANIFEST, manifest)
-        return Comparison(path).described(**{key: getattr(manifest, key) for key in OF_THE_PAIRING})
+        return Comparison(path).begun(manifest, paired={key: getattr(manifest, key) for key in OF_THE_PAIRING})
 
     def run_path(self, name: str, digest: str) -> Path:
         """The directory of a run, finished or not."""

@@ -4,7 +4,6 @@ A directory holds one Parquet file per chunk, with one row group per answer, and
 Only one answer is in memory at a time, since distributions over the whole vocabulary take megabytes.
 """
 
-import fcntl
 import hashlib
 import json
 import shutil
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fidelity.errors import StoreError
-from fidelity.files import copy_files, damage_explained, full_disk_explained, read_parquet, whole_file, wrong_column
+from fidelity.files import copy_files, damage_explained, locked, read_parquet, whole_file, wrong_column
 from fidelity.outside.documents import read_json
 from fidelity.outside.paths import inside
 from fidelity.records import Failure, TokenScores
@@ -193,12 +192,8 @@ class ScoreWriter:
 
 @contextmanager
 def writing(path: Path) -> Iterator[ScoreWriter | StoredScores]:
-    """Lock scores for writing, waiting for other commands. Yields the finished scores instead if there are any."""
-    with full_disk_explained(path):
-        path.mkdir(parents=True, exist_ok=True)
-        lock = (path / ".lock").open("w")
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    """Scores to write, or the finished ones; another command that writes the same is waited for."""
+    with locked(path):
         yield finished(path) or ScoreWriter(path)
 
 

@@ -111,7 +111,13 @@ def load_study(path: Path) -> Study:
 
 
 def run_study(
-    study: Study, *, store: Store, listener: Listener, metrics_of: MetricsOf, limit: int | None = None
+    study: Study,
+    *,
+    store: Store,
+    listener: Listener,
+    metrics_of: MetricsOf,
+    limit: int | None = None,
+    keep_failures: bool = False,
 ) -> list[Cell]:
     """Run what is missing. Yields every cell, with its comparison or its error.
 
@@ -129,7 +135,7 @@ def run_study(
     _keep(study, cells, store)
     whole = StudyProgress(listener, [job for family in study.families for job in _work_of(family, store, limit)])
     for family, scored in zip(study.families, metrics, strict=True):
-        settled = _run_family(family, store, whole, scored, limit)
+        settled = _run_family(family, store, whole, scored, limit, keep_failures)
         cells = [settled.get((cell.family, cell.candidate), cell) for cell in cells]
         _keep(study, cells, store)
     return cells
@@ -150,7 +156,12 @@ def _keep(study: Study, cells: Sequence[Cell], store: Store) -> None:
 
 
 def _run_family(
-    family: Family, store: Store, listener: Listener, metrics: Sequence[Metric], limit: int | None
+    family: Family,
+    store: Store,
+    listener: Listener,
+    metrics: Sequence[Metric],
+    limit: int | None,
+    keep_failures: bool,
 ) -> dict[tuple[str, str], Cell]:
     """The cells of one family, by family and candidate."""
     cells = {config.name: _cell(family, config) for config in family.candidates}
@@ -162,7 +173,7 @@ def _run_family(
                 listener.say(f"{config.name}: not compared: {why}")
         can = [config for config in family.candidates if config.name not in wrong]
         if can:
-            request = ComparisonRequest(family.baseline, can, metrics, limit=limit)
+            request = ComparisonRequest(family.baseline, can, metrics, limit=limit, keep_failures=keep_failures)
             result = compare(request, store=store, listener=listener)
             wrong |= result.not_compared
             cells |= _compared(cells, result)
