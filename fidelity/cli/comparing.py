@@ -41,26 +41,7 @@ def add_to(commands: Commands) -> None:
     compare = commands.add_parser(
         "compare", help="compare candidates with a baseline, generating the runs that are missing"
     )
-    compare.add_argument("baseline", help=f"the baseline: {SOURCES}")
-    compare.add_argument("candidates", nargs="+", help="one or more candidates, each named in the same way")
-    compare.add_argument(
-        "--control",
-        action="append",
-        metavar="FILE|N|none",
-        help="the baseline again: recorded files (repeatable), or how many runs to generate (1)",
-    )
-    compare.add_argument(
-        "--prompts", metavar="SET", help=f"{', '.join(PROMPT_SETS)} or a JSONL file (starter, where a model is named)"
-    )
-    compare.add_argument("--max-tokens", type=positive, metavar="N", help="the longest answer, in tokens (256)")
-    compare.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        dest="settings",
-        metavar="KEY=VALUE",
-        help="any key of the YAML, for the baseline and, unless they share it, the candidates: engine.dtype=float16",
-    )
+    _add_sources(compare)
     compare.add_argument(
         "--metric", action="append", metavar="KIND", help="score only this metric (repeatable; see: fidelity metrics)"
     )
@@ -99,6 +80,30 @@ def add_to(commands: Commands) -> None:
         add_limit(command)
         add_keep_failures(command)
         add_store(command)
+
+
+def _add_sources(compare: argparse.ArgumentParser) -> None:
+    """What is compared, and what takes the place of keys in a YAML file."""
+    compare.add_argument("baseline", help=f"the baseline: {SOURCES}")
+    compare.add_argument("candidates", nargs="+", help="one or more candidates, each named in the same way")
+    compare.add_argument(
+        "--control",
+        action="append",
+        metavar="FILE|N|none",
+        help="the baseline again: recorded files (repeatable), or how many runs to generate (1)",
+    )
+    compare.add_argument(
+        "--prompts", metavar="SET", help=f"{', '.join(PROMPT_SETS)} or a JSONL file (starter, where a model is named)"
+    )
+    compare.add_argument("--max-tokens", type=positive, metavar="N", help="the longest answer, in tokens (256)")
+    compare.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="settings",
+        metavar="KEY=VALUE",
+        help="any key of the YAML, for the baseline and, unless they share it, the candidates: engine.dtype=float16",
+    )
 
 
 def _compare(chosen: argparse.Namespace) -> int:
