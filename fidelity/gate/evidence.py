@@ -25,12 +25,12 @@ class Measured:
     """With the baseline itself."""
     controls: tuple[ByPrompt, ...] = ()
     """Each with the baseline; empty without a control, or where one of them could not be scored."""
+    chance: float | None = None
+    """The chance level; None for a column that is not a similarity, or if it wasn't scored."""
     among: AmongRuns | None = None
     """With every run of the baseline as a reference; None where only the baseline is one."""
     only_reference: str = ""
     """Why the baseline alone is a reference, if a better comparison would have more; empty where it is right so."""
-    chance: float | None = None
-    """The chance level; None for a column that is not a similarity, or if it wasn't scored."""
 
     def excess(self) -> dict[str, float | None]:
         """The excess by prompt, positive is worse; None if either side could not be scored."""

@@ -53,7 +53,8 @@ def why_any_answer_passes(limit: float, measured: Measured) -> str:
 def why_anomalous(names: Collection[str], columns: Mapping[str, Measured], plan: VerdictPlan) -> str:
     """Why the candidate can't be judged: it is significantly closer to the baseline than the control is.
 
-    Uses the verdict's bound, below zero excess. Empty if no column shows it.
+    Uses the bound over prompts, below zero excess, with the baseline as the only reference: a control that isn't one
+    is no reference either. Empty if no column shows it.
 
     Args:
         names: The columns that the gate judges with a floor.
@@ -61,7 +62,7 @@ def why_anomalous(names: Collection[str], columns: Mapping[str, Measured], plan:
         plan: The verdict's plan.
     """
     strict = replace(plan, confidence=1 - ANOMALOUS / max(1, len(names)))
-    uppers = {name: _upper(columns[name], strict) for name in names if name in columns}
+    uppers = {name: _upper(replace(columns[name], among=None), strict) for name in names if name in columns}
     closer = [
         f"{name} (excess at most {upper:+.3f})" for name, upper in uppers.items() if upper is not None and upper < 0
     ]
