@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 SOURCES = "a YAML file, a model's directory or Hub id, recorded outputs (.jsonl, .parquet), or a finished run"
 DEFAULT_PROMPTS = "starter"
 BASELINE_ONLY = ("control", "kl", "metrics", "price_per_hour")
-"""Keys that `--set` gives to the baseline alone, beside those that the candidates take from it."""
+"""Keys that `--set` gives to the baseline alone; the candidates take the shared keys from it."""
 
 
 def add_to(commands: Commands) -> None:
