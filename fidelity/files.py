@@ -4,6 +4,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import secrets
 import shutil
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -121,11 +122,12 @@ def write_parquet(file: Path, table: "pa.Table", *, small: bool = False, rows_pe
 @contextmanager
 def whole_file(file: Path) -> Iterator[Path]:
     """Yield a temporary file that replaces `path` when it is complete, and is removed on any error."""
-    draft = file.with_name(f".{file.name}.{os.getpid()}.draft")
+    draft = file.with_name(f".{file.name[:180]}.{secrets.token_hex(6)}.draft")
     with full_disk_explained(file):
         file.parent.mkdir(parents=True, exist_ok=True)
         try:
-            yield draft
+            with _owned(draft):
+                yield draft
             with draft.open("rb") as written:
                 os.fsync(written.fileno())
             draft.replace(file)
@@ -168,7 +170,25 @@ def locked(folder: Path, *, on_wait: Callable[[], None] = lambda: None) -> Itera
             fcntl.flock(lock, fcntl.LOCK_EX)
         except OSError as error:
             raise StoreError(f"{folder}: can't be locked ({error.strerror}); use a store on a local disk") from error
+        _sweep(folder)
         yield
+
+
+@contextmanager
+def _owned(draft: Path) -> Iterator[None]:
+    """Create a draft, and lock it while it is written: one that nobody has locked was left by a killed command."""
+    with draft.open("xb") as file:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the drafts that killed commands left."""
+    for draft in folder.glob(".*.draft"):
+        with suppress(OSError), draft.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            draft.unlink()
 
 
 @contextmanager

@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-import os
 import re
+import secrets
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -46,7 +46,7 @@ def local_directory(model: str, revision: str | None, *, download: bool = True) 
 def content_id(directory: Path, remembered: Path) -> str:
     """The identity of a checkpoint's content: the Hub's commit, or a SHA-256 over all its files.
 
-    Hashes are cached by path, size and modification time in the JSON file `remembered`, so a large checkpoint is
+    Hashes are cached by path, size, times of change and inode in the JSON file `remembered`, so a large checkpoint is
     read once.
     """
     if directory.parent.name == "snapshots":
@@ -71,13 +71,13 @@ def _hash_of(files: Iterable[Path], directory: Path, remembered: Path) -> str:
     total = hashlib.sha256()
     for file in sorted(files):
         stat = file.stat()
-        key = f"{file}|{stat.st_size}|{stat.st_mtime_ns}"
+        key = f"{file}|{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ino}|{stat.st_ctime_ns}"
         if key not in known:
             known[key] = _file_hash(file)
         total.update(f"{file.relative_to(directory)}={known[key]}\n".encode())
     with suppress(OSError):  # losing the cache only costs time
         remembered.parent.mkdir(parents=True, exist_ok=True)
-        draft = remembered.with_suffix(f".{os.getpid()}.draft")
+        draft = remembered.with_suffix(f".{secrets.token_hex(6)}.draft")
         draft.write_text(json.dumps(known, indent=0))
         draft.replace(remembered)
     return total.hexdigest()

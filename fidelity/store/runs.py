@@ -36,7 +36,7 @@ GENERATIONS = "generations.parquet"
 LOG = "engine.log"
 ROWS_READ_AT_ONCE = 500
 """Rows per row group of Parquet: as many are read to show one generation."""
-LATER_COLUMNS = ("prompt_tokens", "prompt_hash")
+LATER_COLUMNS = ("prompt_tokens", "prompt_hash", "cause")
 """Columns that runs of older versions don't have."""
 OF_AN_ANSWER = ("text", "reasoning", "token_ids", "logprobs", "finish_reason", "prompt_tokens", "prompt_hash")
 
