@@ -106,7 +106,7 @@ def _check(margins: Mapping[str, float], breaks: Mapping[str, float], evidence: 
 
 
 def _leading(judged: Mapping[str, Measured]) -> list[str]:
-    """The columns that decide if nobody chooses: calm ones, and free-running text where its runs' noise is known."""
+    """The columns that decide by default: calm ones, and free-running text if its runs' noise is known."""
     calm = [name for name in CALM if name in judged]
     free = [name for name in FREE_RUNNING if name in judged]
     return calm + [name for name in free if not calm or len(judged[name].controls) >= ENOUGH_CONTROLS]

@@ -21,12 +21,12 @@ PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 ROOM: Mapping[Purpose, float] = {"strict": 0.05, "balanced": 0.10, "lenient": 0.20}
 """The margin as a share of the distance from the floor to the chance level."""
 CALM = ("ear", "top1_agreement")
-"""Columns of forced tokens, which batches hardly move: they lead the gate, with a fifth of the room."""
+"""Token columns, which batches hardly affect. They lead the gate, with a fifth of the usual share."""
 CALM_ROOM: Mapping[Purpose, float] = {"strict": 0.01, "balanced": 0.02, "lenient": 0.05}
 POWER = 0.8
-"""How often a candidate without drift passes a proposed margin at least."""
+"""The minimum probability that a candidate without drift passes a proposed margin."""
 LIKELY = 0.95
-"""How often a candidate without drift has no more conflicts, or breaks, than a proposed limit allows for."""
+"""The probability that a candidate without drift has no more conflicts or breaks than a proposed limit allows."""
 NO_ROOM = 1e-9
 """Below this distance a floor equals the chance level up to rounding."""
 WORST_PROMPTS = 2.0
@@ -118,14 +118,14 @@ def propose_share(measured: Measured, purpose: Purpose, *, confidence: float) ->
 
 
 def _likely_hits(hits: int, prompts: int) -> int:
-    """As many as another run of the model has at most, in 95 % of runs: beta-binomial; none where there were none."""
+    """The number that 95 % of other runs of the model don't exceed (beta-binomial); 0 if there were none."""
     from scipy.stats import betabinom
 
     return int(betabinom.ppf(LIKELY, prompts, hits, prompts - hits + 1)) if hits else 0
 
 
 def _noise(measured: Measured) -> RunNoise | None:
-    """Of the baseline's runs; None for forced tokens, and with one control, where it takes a candidate to see it."""
+    """The noise of the baseline's runs; None for token columns, and with one control, which isn't enough."""
     if measured.among is None or len(measured.controls) < 2:
         return None
     prompts = [prompt for prompt, value in measured.floor().items() if value is not None]

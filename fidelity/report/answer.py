@@ -1,4 +1,4 @@
-"""The answer before all tables: a row for each run, and a sentence for each candidate."""
+"""The summary before all tables: a row for each run, and a sentence for each candidate."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from fidelity.report.verdicts import NO_GATE, URGENCY
 from fidelity.stats import Ratio
 
 MEANING = ("sts", "bertscore", "nli")
-"""The columns that compare what two texts mean; the first that was scored is shown."""
+"""Semantic columns, of which the first scored one is shown."""
 NO_VERDICT = "no gate"
 RAN_OTHERWISE = "*"
-"""Marks a run whose kernels ran another format than its checkpoint holds."""
+"""Marks a run that ran in another format than its checkpoint's."""
 HEADINGS = ("meaning", "same answers", "other tokens", "conflicts", "failed", "bytes", "speed")
 
 
@@ -26,28 +26,28 @@ class AnswerRow:
 
     name: str
     cells: tuple[str, ...]
-    """Under HEADINGS; "" where it isn't known."""
+    """The cells under HEADINGS; "" if unknown."""
     verdict: str
-    """PASS, FAIL or INCONCLUSIVE, "not compared", or "no gate"; "" of a control."""
+    """PASS, FAIL or INCONCLUSIVE, "not compared", or "no gate"; "" for a control."""
     is_control: bool
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerTable:
-    """What a reader wants to know first."""
+    """The summary of a comparison."""
 
     baseline: str
-    """One line: name, format, size, and how many prompts."""
+    """The baseline in one line: name, format, size and number of prompts."""
     rows: tuple[AnswerRow, ...]
     """The controls first."""
     sentences: tuple[tuple[str, str], ...]
-    """For each candidate, the most urgent first, a long and a short form of one sentence."""
+    """For each candidate, the most urgent first, a sentence in a long and a short form."""
     notes: tuple[str, ...]
-    """What the marks mean."""
+    """The legend of the marks."""
 
 
 def answer(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE) -> AnswerTable:
-    """The answer to "does the copy still say the same?", from what was scored."""
+    """Summarize what was scored."""
     count = result.baseline.manifest.counts
     failed = f", {count.failures} failed" if count.failures else ""
     floor = floor_of(result)
@@ -89,14 +89,14 @@ def _row(
 
 
 def _same(scores: Scores) -> tuple[int, int] | None:
-    """How many answers are the baseline's to the letter, of how many."""
+    """The number of answers that equal the baseline's exactly, and the total."""
     scored = scores.columns.get("identical")
     values = [value for value in scored.column.values if value is not None] if scored else []
     return (sum(value == 1 for value in values), len(values)) if values else None
 
 
 def _other_tokens(summaries: Mapping[str, Summary]) -> str:
-    """The share of the baseline's tokens where the run's likeliest token is another one."""
+    """The share of the baseline's tokens where another token is most likely in the run."""
     agreement = summaries.get("top1_agreement")
     return f"{1 - agreement.value:.1%}" if agreement and agreement.value is not None else ""
 

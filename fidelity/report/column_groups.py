@@ -1,4 +1,4 @@
-"""Which columns a reader looks at together."""
+"""Groups of columns for the tables."""
 
 from collections.abc import Iterable
 
@@ -10,15 +10,15 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "tokens": ("prefix_agreement", "first_divergence", "tokens", "kl"),
     "structure": ("breaks", "json", "code", "markdown", "counts", "thinking"),
 }
-"""The kinds of metrics by what they look at."""
+"""The kinds of metrics in each group."""
 OTHER = "other"
 
 
 def by_group(result: ComparisonSet, names: Iterable[str]) -> dict[str, list[str]]:
-    """Columns by group, in the groups' order and otherwise in their own.
+    """Columns by group, in the order of the groups.
 
     Args:
-        result: Where they were scored; a column's signature names the kind of its metric.
+        result: The comparison. A column's signature names the kind of its metric.
         names: The columns.
     """
     everybody = (*result.candidates, *result.controls)
