@@ -15,6 +15,16 @@ LONGEST_NAME = 10_000
 """Characters of a prompt's id and of its category."""
 
 
+PROMPT_SETS = {"starter": "starter.jsonl", "arena-hard": "arena-hard-v0.1.jsonl"}
+"""The sets that come with the package, by the name that the command line takes."""
+
+
+def prompt_set(name: str) -> Path:
+    """Return the file of a packaged prompt set, or any other text as a path."""
+    file = PROMPT_SETS.get(name)
+    return Path(__file__).with_name("prompt_sets") / file if file else Path(name).resolve()
+
+
 def load_prompts(path: Path, *, limit: int | None = None) -> tuple[Prompt, ...]:
     """Read a prompt set: one JSON object per line, with `id`, `prompt` (a text or a list of messages), `category`.
 

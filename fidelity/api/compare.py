@@ -9,7 +9,7 @@ from tempfile import mkdtemp
 from typing import Any, overload
 
 from fidelity.api.result import ComparisonResult
-from fidelity.api.sources import Outputs, Source, config_of, is_texts, run_name, with_control, write_texts
+from fidelity.api.texts import Outputs, is_texts, write_texts
 from fidelity.comparison.metric_choice import choose_metrics
 from fidelity.comparison.results import ComparisonSet
 from fidelity.config import RunConfig
@@ -17,6 +17,7 @@ from fidelity.errors import ConfigError
 from fidelity.metrics import Metric
 from fidelity.pipeline import ComparisonRequest
 from fidelity.pipeline import compare as compare_runs
+from fidelity.runs.sources import Source, config_of, run_name, with_control
 from fidelity.store.store import Store
 
 STORE = "fidelity-store"

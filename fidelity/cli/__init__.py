@@ -9,7 +9,18 @@ import traceback
 from collections.abc import Sequence
 
 from fidelity import __version__
-from fidelity.cli import comparing, exporting, gating, inspecting, listing, recommending, showing, studying, tokens
+from fidelity.cli import (
+    comparing,
+    demonstrating,
+    exporting,
+    gating,
+    inspecting,
+    listing,
+    recommending,
+    showing,
+    studying,
+    tokens,
+)
 from fidelity.cli.options import COULD_NOT_JUDGE
 from fidelity.cli.terminal import echo
 from fidelity.errors import FidelityError
@@ -42,6 +53,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"fidelity {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for group in (comparing, studying, gating, recommending, exporting, listing, showing, inspecting, tokens):
+    for group in (
+        demonstrating,
+        comparing,
+        studying,
+        gating,
+        recommending,
+        exporting,
+        listing,
+        showing,
+        inspecting,
+        tokens,
+    ):
         group.add_to(commands)
     return parser

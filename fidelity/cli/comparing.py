@@ -21,6 +21,7 @@ from fidelity.cli.progress import ProgressBar
 from fidelity.cli.reports import add_reports, check_reports, report_all
 from fidelity.cli.terminal import echo
 from fidelity.errors import ConfigError
+from fidelity.prompts import PROMPT_SETS
 
 if TYPE_CHECKING:
     from fidelity.comparison.results import ComparisonSet
@@ -29,13 +30,18 @@ if TYPE_CHECKING:
     from fidelity.store.store import Store
 
 
+SOURCES = "a YAML file, a model's directory or Hub id, recorded outputs (.jsonl, .parquet), or a finished run"
+DEFAULT_PROMPTS = "starter"
+BASELINE_ONLY = ("control", "kl", "metrics", "price_per_hour")
+"""Keys that `--set` gives to the baseline alone; the candidates take the shared keys from it."""
+
+
 def add_to(commands: Commands) -> None:
     """Add these commands to the parser's."""
     compare = commands.add_parser(
         "compare", help="compare candidates with a baseline, generating the runs that are missing"
     )
-    compare.add_argument("baseline", type=Path, help="the baseline's YAML file")
-    compare.add_argument("candidates", type=Path, nargs="+", help="one or more candidates' YAML files")
+    _add_sources(compare)
     compare.add_argument(
         "--metric", action="append", metavar="KIND", help="score only this metric (repeatable; see: fidelity metrics)"
     )
@@ -76,15 +82,39 @@ def add_to(commands: Commands) -> None:
         add_store(command)
 
 
+def _add_sources(compare: argparse.ArgumentParser) -> None:
+    """What is compared, and what takes the place of keys in a YAML file."""
+    compare.add_argument("baseline", help=f"the baseline: {SOURCES}")
+    compare.add_argument("candidates", nargs="+", help="one or more candidates, each named in the same way")
+    compare.add_argument(
+        "--control",
+        action="append",
+        metavar="FILE|N|none",
+        help="the baseline again: recorded files (repeatable), or how many runs to generate (1)",
+    )
+    compare.add_argument(
+        "--prompts", metavar="SET", help=f"{', '.join(PROMPT_SETS)} or a JSONL file (starter, where a model is named)"
+    )
+    compare.add_argument("--max-tokens", type=positive, metavar="N", help="the longest answer, in tokens (256)")
+    compare.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="settings",
+        metavar="KEY=VALUE",
+        help="any key of the YAML, for the baseline and, unless they share it, the candidates: engine.dtype=float16",
+    )
+
+
 def _compare(chosen: argparse.Namespace) -> int:
-    from fidelity.config import load_run
     from fidelity.gate import load_gate
     from fidelity.pipeline import ComparisonRequest, compare
 
-    check_reports(chosen, inputs=[chosen.baseline, *chosen.candidates, *([chosen.gate] if chosen.gate else [])])
+    sources = map(Path, (chosen.baseline, *chosen.candidates))
+    check_reports(chosen, inputs=[*sources, *([chosen.gate] if chosen.gate else [])])
     gate = load_gate(chosen.gate) if chosen.gate else None
-    baseline = load_run(chosen.baseline)
-    candidates, not_read = _readable(chosen.candidates)
+    baseline = _baseline(chosen)
+    candidates, not_read = _readable(chosen.candidates, chosen.settings)
     store = open_store(chosen.store)
     request = ComparisonRequest(
         baseline=baseline,
@@ -103,20 +133,39 @@ def _compare(chosen: argparse.Namespace) -> int:
     return report_all(result, gate, store, chosen)
 
 
-def _readable(paths: Sequence[Path]) -> tuple[list["RunConfig"], dict[str, str]]:
-    """Read the candidates' files. Returns the configs, and the error of each file that can't be read.
+def _baseline(chosen: argparse.Namespace) -> "RunConfig":
+    """Return the baseline as its file and the options have it; a model without prompts gets the starter set."""
+    from fidelity.runs.sources import config_of, with_control, with_options
+
+    config = config_of(chosen.baseline)
+    needs_prompts = config.model is not None and config.prompts is None
+    prompts = chosen.prompts or (DEFAULT_PROMPTS if needs_prompts else None)
+    config = with_options(config, prompts=prompts, max_tokens=chosen.max_tokens, settings=chosen.settings)
+    match chosen.control:
+        case None:
+            return config
+        case [number] if number.isdecimal() or number == "none":
+            return with_control(config, 0 if number == "none" else int(number))
+        case files:
+            return with_control(config, files)
+
+
+def _readable(sources: Sequence[str], settings: Sequence[str]) -> tuple[list["RunConfig"], dict[str, str]]:
+    """Read the candidates. Returns the configs, and the error of each one that can't be read.
 
     Raises:
-        ConfigError: None of the files can be read.
+        ConfigError: None of them can be read.
     """
-    from fidelity.config import load_run
+    from fidelity.config.run import SHARED
+    from fidelity.runs.sources import config_of, with_options
 
+    own = [one for one in settings if one.partition("=")[0].partition(".")[0] not in {*SHARED, *BASELINE_ONLY}]
     candidates, errors = [], {}
-    for path in paths:
+    for source in sources:
         try:
-            candidates.append(load_run(path))
+            candidates.append(with_options(config_of(source), settings=own))
         except ConfigError as error:
-            errors[path.name] = str(error)
+            errors[Path(source).name] = str(error)
     if not candidates:
         raise ConfigError("\n".join(errors.values()))
     for name, why in errors.items():

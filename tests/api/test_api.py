@@ -149,9 +149,9 @@ class TestRuns:
         assert result.candidates == ("fine",)
         assert "no answered prompt" in result.not_compared["other"]
 
-    @pytest.mark.parametrize("source", ["nowhere", "nowhere/model", ".", ""])
+    @pytest.mark.parametrize("source", ["nowhere", "nowhere/model/7b", ".", ""])
     def test_what_is_no_run_is_refused_with_what_would_be(self, workspace, source):
-        with pytest.raises(ConfigError, match="not a run; give a run's YAML file"):
+        with pytest.raises(ConfigError, match="name a run's YAML file, a model's directory"):
             fidelity.compare(source, source, store=workspace.store)
 
 
