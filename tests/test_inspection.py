@@ -11,9 +11,9 @@ from fidelity.engines import vllm_kernels
 from fidelity.inspection import as_json, inspect
 from fidelity.pipeline import generate
 from fidelity.store.store import Store
-from tests.checkpoint_layouts import Model, build, without
-from tests.test_checkpoint_layouts import LAYOUTS, M
-from tests.test_checkpoints import checkpoint, compressed
+from tests.checkpoints.layouts import Model, build, without
+from tests.checkpoints.test_checkpoints import checkpoint, compressed
+from tests.checkpoints.test_layouts import LAYOUTS, M
 from tests.test_pipeline import Silent
 
 

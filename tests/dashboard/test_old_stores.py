@@ -4,7 +4,7 @@ import pytest
 
 from fidelity.dashboard.catalog import read_shelf
 from tests.dashboard.conftest import PAGES, page_text
-from tests.test_old_stores import OLD
+from tests.store.test_old_stores import OLD
 
 
 @pytest.mark.parametrize("page", PAGES)

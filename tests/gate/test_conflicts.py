@@ -7,8 +7,8 @@ import pytest
 
 from fidelity.gate import Gate, Measured, judge, out_of_reach
 from fidelity.metrics.conflicts import Conflicts
+from tests.gate.test_gate import by_id, evidence
 from tests.laws import pair
-from tests.test_gate import by_id, evidence
 
 N = 100
 GATE = Gate(conflicts=dict.fromkeys(("number", "negation", "direction", "name", "json", "code", "any"), 0.05))

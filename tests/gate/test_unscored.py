@@ -12,8 +12,8 @@ from fidelity.comparison.results import load_comparison, verdicts
 from fidelity.floor import PromptValue
 from fidelity.gate import Gate, Measured, judge
 from fidelity.records import Column
-from tests.minilm import minilm_source, needs_minilm
-from tests.test_gate import by_id, evidence, line_of
+from tests.encoders.minilm import minilm_source, needs_minilm
+from tests.gate.test_gate import by_id, evidence, line_of
 
 N, UNSCORED = 120, 20
 LIMIT = 1_000

@@ -11,8 +11,8 @@ from fidelity.errors import FidelityError
 from fidelity.metrics import bertscore
 from fidelity.metrics.bertscore import BertScore
 from tests import laws
-from tests.fake_encoder import FakeEncoder
-from tests.minilm import minilm_source, needs_minilm, open_minilm
+from tests.encoders.fake_encoder import FakeEncoder
+from tests.encoders.minilm import minilm_source, needs_minilm, open_minilm
 
 METRIC = BertScore(layer=1).bind(FakeEncoder())
 RESCALED = BertScore(layer=1, rescale=(0.3, 0.3, 0.3)).bind(FakeEncoder())

@@ -4,7 +4,7 @@ from pydantic import ValidationError
 
 from fidelity.metrics.nli import Nli
 from tests import laws
-from tests.fake_encoder import FakeEncoder
+from tests.encoders.fake_encoder import FakeEncoder
 
 METRIC = Nli(encoder="fake").bind(FakeEncoder())
 

@@ -20,7 +20,7 @@ from fidelity.metrics.sts import Sts
 from fidelity.metrics.thinking import Thinking
 from fidelity.metrics.tokens import Tokens
 from fidelity.records import Column, Generation, Pair, Prompt, TokenScores
-from tests.fake_encoder import FakeEncoder
+from tests.encoders.fake_encoder import FakeEncoder
 
 ENGLISH, THAI = "The dose is 5 mg. Take it with water.", "กรุงเทพมหานครเป็นเมืองหลวง ของประเทศไทย"
 ANSWER = '# Dose\n\n- 5 mg\n- water\n\n```python\nprint(1)\n```\n\n```json\n{"a": 1}\n```\n'

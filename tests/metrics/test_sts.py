@@ -10,8 +10,8 @@ import fidelity
 from fidelity.metrics.sts import Sts
 from fidelity.records import Generation, Pair, Prompt
 from tests import laws
-from tests.fake_encoder import FakeEncoder, direction
-from tests.minilm import needs_minilm, open_minilm
+from tests.encoders.fake_encoder import FakeEncoder, direction
+from tests.encoders.minilm import needs_minilm, open_minilm
 
 WHOLE = Sts().bind(FakeEncoder(4))
 CUT = Sts(chunk=False).bind(FakeEncoder(4))

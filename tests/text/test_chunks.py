@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from fidelity.text.chunks import chunk_texts, split_sentences
 from tests import laws
-from tests.fake_encoder import FakeEncoder
+from tests.encoders.fake_encoder import FakeEncoder
 
 
 @pytest.mark.parametrize(

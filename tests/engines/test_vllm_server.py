@@ -10,8 +10,8 @@ from fidelity.config import load_run
 from fidelity.engines import can_score_tokens, open_engine
 from fidelity.engines.base import TokenScoringEngine
 from fidelity.records import Failure, Prompt, TokenScores
-from tests.fake_server import FakeServer, Reply, listing, text_reply
-from tests.test_openai import VLLM
+from tests.engines.fake_server import FakeServer, Reply, listing, text_reply
+from tests.engines.test_openai import VLLM
 
 # The prompt is tokens 1 and 2. Of what follows, 7 is the likeliest token, and 9 the third, beyond the top 2.
 ROWS = [

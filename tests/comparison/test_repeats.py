@@ -27,7 +27,7 @@ from fidelity.store.manifests import ResponseCounts
 from fidelity.store.runs import RunWriter
 from fidelity.store.store import Store
 from fidelity.store.token_scores import scores_of
-from tests.fake_server import FakeServer, text_reply
+from tests.engines.fake_server import FakeServer, text_reply
 from tests.test_pipeline import Silent
 
 N, K = 12, 3

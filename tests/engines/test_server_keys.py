@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from fidelity.errors import EngineError
-from tests.fake_server import FakeServer, Reply, listing, text_reply
-from tests.test_openai import VLLM
+from tests.engines.fake_server import FakeServer, Reply, listing, text_reply
+from tests.engines.test_openai import VLLM
 from tests.test_pipeline import texts
 
 KEY = "sk-planted-0123456789abcdef"

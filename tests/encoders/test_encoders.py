@@ -10,7 +10,7 @@ import pytest
 from fidelity.encoders import CachedEncoder, EncoderSource, cache, locate, open_encoder
 from fidelity.encoders.texts import batches_by_length
 from fidelity.errors import ConfigError, MissingPackageError, StoreError
-from tests.fake_encoder import FakeEncoder
+from tests.encoders.fake_encoder import FakeEncoder
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import pytest
 
 from fidelity.engines.messages import read_answer
 from fidelity.records import Failure, Generation
-from tests.fake_server import FakeServer, Reply
-from tests.test_recorded import recorded, write
+from tests.engines.fake_server import FakeServer, Reply
+from tests.engines.test_recorded import recorded, write
 
 
 def call(arguments, name="season_after", **more):

@@ -8,7 +8,7 @@ import asyncio
 import random
 from collections import Counter
 
-from tests.fake_server import Reply, Request, text_reply
+from tests.engines.fake_server import Reply, Request, text_reply
 
 SLOW_S = 60.0
 

@@ -12,7 +12,7 @@ from fidelity.checkpoints.config import read_config
 from fidelity.checkpoints.resolution import resolve
 from fidelity.checkpoints.tensors import read_weights
 from fidelity.errors import ConfigError
-from tests.checkpoint_layouts import (
+from tests.checkpoints.layouts import (
     FP8_CACHE,
     LOCAL_FP4,
     TOKEN_FP8,

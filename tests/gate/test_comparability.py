@@ -12,7 +12,7 @@ from fidelity.gate import Gate, differences, load_gate
 from fidelity.records import PromptTokens
 from fidelity.report import as_html
 from fidelity.store.store import Store
-from tests.fake_server import FakeServer, Reply, text_reply
+from tests.engines.fake_server import FakeServer, Reply, text_reply
 from tests.manifests import run_manifest
 
 N = 60

@@ -17,7 +17,7 @@ from fidelity.runs.jobs import jobs_of, prompts_of
 from fidelity.store.runs import Run
 from fidelity.store.store import Store
 from tests.conftest import ROOT
-from tests.fake_server import FakeServer, Reply, text_reply
+from tests.engines.fake_server import FakeServer, Reply, text_reply
 from tests.test_pipeline import Silent
 
 

@@ -17,8 +17,8 @@ from fidelity.metrics.kl import Kl
 from fidelity.metrics.rouge import Rouge
 from fidelity.metrics.sts import Sts
 from tests.conftest import ROOT
-from tests.fake_encoder import FakeEncoder
-from tests.test_old_stores import OLD
+from tests.encoders.fake_encoder import FakeEncoder
+from tests.store.test_old_stores import OLD
 
 BASE = ["one two three", "four five", "six"]
 HEAVY = "torch transformers vllm streamlit pandas pyarrow scipy numpy pydantic yaml"

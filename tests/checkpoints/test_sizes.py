@@ -8,8 +8,8 @@ import pytest
 from fidelity.checkpoints import dissect, dissect_on_hub, kv_cache
 from fidelity.errors import ConfigError
 from fidelity.inspection import inspect
+from tests.checkpoints.test_checkpoints import compressed
 from tests.conftest import ROOT
-from tests.test_checkpoints import compressed
 
 SMOLLM = {
     "num_hidden_layers": 30,

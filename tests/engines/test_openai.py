@@ -10,7 +10,7 @@ import pytest
 
 from fidelity.errors import ConfigError, EngineError
 from fidelity.records import Failure
-from tests.fake_server import FakeServer, Reply, listing, text_reply
+from tests.engines.fake_server import FakeServer, Reply, listing, text_reply
 from tests.test_pipeline import texts
 
 VLLM = {"id": "m", "owned_by": "vllm", "root": "org/m", "max_model_len": 2048, "created": 7}

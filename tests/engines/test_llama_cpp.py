@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def address():
-    command = [sys.executable, ROOT / "tests" / "llama_server.py", str(free_port())]
+    command = [sys.executable, ROOT / "tests" / "engines" / "llama_server.py", str(free_port())]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     server = subprocess.Popen(command, text=True, **pipes)
     yield server.stdout.readline().strip()
