@@ -9,6 +9,9 @@ from typing import Any
 from fidelity.errors import ConfigError
 from fidelity.records import Message, Prompt
 
+GZIP = b"\x1f\x8b"
+"""What a file compressed by gzip begins with."""
+
 
 def load_prompts(path: Path, *, limit: int | None = None) -> tuple[Prompt, ...]:
     """Read a prompt set: one JSON object a line, with `id`, `prompt` (a text or a list of messages), `category`.
@@ -52,8 +55,9 @@ def read_jsonl(path: Path) -> list[tuple[str, dict[str, Any]]]:
         where = f"{path}, line {number}"
         try:
             row = json.loads(line)
-        except ValueError as error:
-            raise ConfigError(f"{where}: not JSON ({error}); each line is one JSON object") from error
+        except (ValueError, RecursionError) as error:
+            why = "it is compressed: unpack it first" if line.startswith(GZIP) else str(error)
+            raise ConfigError(f"{where}: not JSON ({why}); each line is one JSON object") from error
         if not isinstance(row, dict):
             raise ConfigError(f"{where}: a JSON object is expected, found {type(row).__name__}")
         rows.append((where, row))

@@ -195,6 +195,8 @@ class EngineInfo:
     """The variables of the engine's environment that can pick its kernels."""
     model: str | None = None
     """The name that a server or a recording gives to what it ran."""
+    models: tuple[str, ...] = ()
+    """All such names, where the rows of a recording have several."""
     versions: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     """What the user should be told about this run."""

@@ -83,6 +83,11 @@ class Scores:
         return self.comparison.manifest.prompt_tokens
 
     @property
+    def extra_prompts(self) -> tuple[str, ...]:
+        """Prompts that only the other run's file answers; they aren't compared."""
+        return self.comparison.manifest.extra_prompts
+
+    @property
     def spelling_only(self) -> int | None:
         """How many answers differ in normalization alone; None where an older version compared them."""
         return self.comparison.manifest.spelling_only
@@ -157,6 +162,7 @@ def evidence_of(result: ComparisonSet, candidate: Scores) -> Evidence:
         same=candidate.same,
         candidates=candidate.comparison.manifest.candidates,
         prompt_tokens=candidate.prompt_tokens,
+        extra_prompts=candidate.extra_prompts,
         compares=candidate.compares,
         shared_answers=candidate.comparison.manifest.shared_answers,
         planned=candidate.run.manifest.planned,

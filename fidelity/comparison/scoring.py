@@ -109,10 +109,19 @@ def begin(
         same=_sameness(pairing, baseline, other),
         spelling_only=pairing.spelling_only(),
         prompt_tokens=pairing.prompt_tokens(),
+        extra_prompts=_extra_prompts(baseline, other),
         compares=tuple(compares),
         reasoning_formats=pairing.reasoning_formats,
     )
     return Scores(baseline, other, store.comparison(baseline, other, manifest, digest))
+
+
+def _extra_prompts(baseline: Run, other: Run) -> tuple[str, ...]:
+    """Prompts that only the other run's file answers."""
+    if not other.manifest.unasked:
+        return ()
+    known = {*baseline.manifest.unasked, *(prompt.id for prompt in baseline.prompts())}
+    return tuple(prompt_id for prompt_id in other.manifest.unasked if prompt_id not in known)
 
 
 def _sameness(pairing: Pairing, baseline: Run, other: Run) -> Sameness:

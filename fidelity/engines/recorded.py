@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,15 @@ from typing import Any
 from fidelity.children.prompting import prompt_record
 from fidelity.config import RecordedEngine, Sampling
 from fidelity.engines.recordings import Rows, read_recorded
-from fidelity.engines.replies import token_ids
+from fidelity.engines.replies import finish_reason_of, token_ids
 from fidelity.errors import ConfigError, IncomparableError
 from fidelity.prompts import parse_prompt, replace_lone_surrogates
 from fidelity.records import EngineInfo, Failure, Generation, Prompt
+
+ROUNDING = 1e-4
+"""How far above 0 rounding in single precision may carry a log-probability."""
+LARGEST_LOGPROB = 1e6
+"""What is further from 0 is no number of a model; servers write -9999 for what they don't know."""
 
 
 class RecordedAnswers:
@@ -32,7 +38,9 @@ class RecordedAnswers:
         models = sorted({str(row["model"]) for _, row in rows if row.get("model")})
         notes = (f"answered by {', '.join(models)}, as the recorded file says",) if models else ()
         model = ", ".join(models) or None
-        self.info = EngineInfo(kind=ran.pop("engine", None) or "recorded", notes=notes, model=model, **ran)
+        several = tuple(models) if len(models) > 1 else ()
+        kind = ran.pop("engine", None) or "recorded"
+        self.info = EngineInfo(kind=kind, notes=notes, model=model, models=several, **ran)
         self.timings = _timings(rows)
         """What the file says of time, in seconds over all rows; empty if nothing."""
         self.step_seconds = 0.0
@@ -41,6 +49,8 @@ class RecordedAnswers:
         for where, row in rows:
             if not isinstance(row.get("id"), str) or not isinstance(row.get("failure") or row.get("text"), str):
                 raise ConfigError(f"{where}: a recorded output needs 'id' and 'text' (or 'failure'), both texts")
+            if not row["id"]:
+                raise ConfigError(f"{where}: the 'id' is empty; it says which prompt this is the answer to")
             key = row["id"], _repeat(row, where)
             if key in self._rows:
                 raise ConfigError(
@@ -50,6 +60,11 @@ class RecordedAnswers:
             self._rows[key] = where, row
         if not self._rows:
             raise ConfigError(f"{path}: no recorded outputs in it; each row has an 'id' and a 'text'")
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The prompts that the file has rows for, in its order."""
+        return tuple(dict.fromkeys(id_ for id_, _ in self._rows))
 
     def generate(
         self, prompts: Sequence[Prompt], sampling: Sampling, repeats: Sequence[int] | None = None
@@ -103,10 +118,10 @@ def file_hash(path: Path) -> str:
 
 
 def _generation(row: dict[str, Any], where: str) -> Generation:
-    ids, logprobs = _numbers(row, "token_ids", int, where), _numbers(row, "logprobs", float, where)
+    ids, logprobs = _token_ids(row, where), _logprobs(row, where)
     if ids is not None and logprobs is not None and len(ids) != len(logprobs):
         raise ConfigError(f"{where}: {len(ids)} token_ids but {len(logprobs)} logprobs; there is one for each token")
-    finish, reasoning = row.get("finish_reason"), row.get("reasoning")
+    reasoning = row.get("reasoning")
     if reasoning is not None and not isinstance(reasoning, str):
         raise ConfigError(f"{where}: 'reasoning' must be a text, found {type(reasoning).__name__}")
     return Generation(
@@ -114,7 +129,7 @@ def _generation(row: dict[str, Any], where: str) -> Generation:
         text=replace_lone_surrogates(row["text"]),
         token_ids=ids,
         logprobs=logprobs,
-        finish_reason=None if finish is None else str(finish),
+        finish_reason=finish_reason_of(row.get("finish_reason")),
         reasoning=None if reasoning is None else replace_lone_surrogates(reasoning),
         **_prompt(row),
     )
@@ -141,17 +156,34 @@ def _timings(rows: Rows) -> dict[str, float]:
     for key in ("seconds", "first_token_seconds"):
         values = [row[key] for _, row in rows if row.get(key) is not None]
         for where, row in rows:
-            if row.get(key) is not None and (type(row[key]) not in (int, float) or not row[key] >= 0):
+            if row.get(key) is not None and (type(row[key]) not in (int, float) or not 0 <= row[key] < math.inf):
                 raise ConfigError(f"{where}: '{key}' must be a number of seconds, found {row[key]!r}")
         if values:
             timings |= {key: float(sum(values)), f"{key}_rows": len(values)}
     return timings
 
 
-def _numbers(row: dict[str, Any], key: str, kind: type, where: str) -> tuple[Any, ...] | None:
-    values = row.get(key)
+def _token_ids(row: dict[str, Any], where: str) -> tuple[int, ...] | None:
+    values = row.get("token_ids")
+    if values is not None and (not isinstance(values, list) or not all(type(value) is int for value in values)):
+        raise ConfigError(f"{where}: 'token_ids' must be a list of numbers, one for each token")
+    if values is not None and token_ids(values) is None:
+        wrong = next(value for value in values if token_ids([value]) is None)
+        raise ConfigError(f"{where}, id {row['id']!r}: {wrong} is no token id; they go from 0 to {2**31 - 1}")
+    return token_ids(values)
+
+
+def _logprobs(row: dict[str, Any], where: str) -> tuple[float, ...] | None:
+    """Natural logarithms of probabilities; one that is above 0 by rounding is 0."""
+    values = row.get("logprobs")
     if values is None:
         return None
-    if not isinstance(values, list) or not all(type(v) in (int, kind) for v in values):
-        raise ConfigError(f"{where}: '{key}' must be a list of numbers, one for each token")
-    return tuple(kind(v) for v in values)
+    if not isinstance(values, list) or not all(type(value) in (int, float) for value in values):
+        raise ConfigError(f"{where}: 'logprobs' must be a list of numbers, one for each token")
+    for value in values:
+        if not -LARGEST_LOGPROB <= value <= ROUNDING:
+            raise ConfigError(
+                f"{where}, id {row['id']!r}: {str(value)[:20]} is no log-probability, which is a finite number that is "
+                f"not above 0; leave 'logprobs' out where they aren't known"
+            )
+    return tuple(min(0.0, float(value)) for value in values)

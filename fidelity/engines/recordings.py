@@ -4,19 +4,20 @@ Each of them is read as the same rows: `id`, `text` or `failure`, and what else 
 (`prompt`, a text or messages), and of its time (`seconds`, `first_token_seconds`).
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
 from fidelity.engines.connection import TroubleError
 from fidelity.engines.messages import read_answer, read_message
-from fidelity.engines.replies import generation_of
+from fidelity.engines.replies import finish_reason_of, generation_of, ids_and_logprobs
 from fidelity.errors import ConfigError
 from fidelity.prompts import read_jsonl
 
 Rows = list[tuple[str, dict[str, Any]]]
 LONGEST_REASON = 200
 """Characters of an error without a message."""
-BESIDE_THE_TEXT = ("refusal", "reasoning", "tool_calls")
+BESIDE_THE_TEXT = ("refusal", "reasoning", "reasoning_content", "tool_calls")
 """Keys of a row that may hold an answer, or a part of it, without a text."""
 
 
@@ -34,10 +35,24 @@ def _plain(row: dict[str, Any], where: str) -> list[dict[str, Any]]:
     if "custom_id" in row:
         return _answers(row, where)
     plain = {**row, "prompt": row["messages"]} if row.get("messages") and not row.get("prompt") else dict(row)
-    if not isinstance(row.get("text"), str) or row.get("tool_calls"):
+    if why := _why_failed(row):
+        return [{**plain, "failure": why}]
+    if not isinstance(row.get("text"), str) or row.get("tool_calls") or row.get("reasoning_content"):
         answer = read_message({"content": row.get("text"), **{key: row.get(key) for key in BESIDE_THE_TEXT}})
         plain |= {"text": answer.text, "reasoning": answer.reasoning} if answer else {}
     return [plain]
+
+
+def _why_failed(row: dict[str, Any]) -> str:
+    """Why a plain row is a failure, by its `failure`, its `error`, or how its answer ended; empty where it is none."""
+    error = row.get("error") if isinstance(row.get("error"), str | dict) else None
+    if why := row.get("failure") or error:
+        return _reason(why)
+    try:
+        finish_reason_of(row.get("finish_reason"))
+    except TroubleError as trouble:
+        return trouble.reason
+    return ""
 
 
 def _read_parquet(path: Path) -> Rows:
@@ -79,6 +94,7 @@ def _answer(id_: str, choice: Any, body: dict[str, Any], where: str) -> dict[str
     known = {
         "reasoning": generation.reasoning,
         "logprobs": generation.logprobs and list(generation.logprobs),
+        **_impossible(choice),
         "token_ids": generation.token_ids and list(generation.token_ids),
         "finish_reason": generation.finish_reason,
         "model": body.get("model"),
@@ -89,18 +105,26 @@ def _answer(id_: str, choice: Any, body: dict[str, Any], where: str) -> dict[str
     return answer | {key: value for key, value in known.items() if value is not None}
 
 
+def _impossible(choice: dict[str, Any]) -> dict[str, Any]:
+    """Log-probabilities that are numbers and can't be any, for the reader of rows to refuse."""
+    _, values = ids_and_logprobs(choice)
+    numbers = [value for value in values or () if type(value) in (int, float)]
+    return {"logprobs": numbers} if not all(map(math.isfinite, numbers)) else {}
+
+
 def _why_none(row: dict[str, Any]) -> str:
     """Why a line has no answer, in the words of OpenAI's batches and of vLLM's `run-batch`; empty where it has one."""
     error = row.get("error")
     response = row["response"] if isinstance(row.get("response"), dict) else {}
     status, body = response.get("status_code"), response.get("body")
-    if type(status) is int and status != 200:
+    if type(status) is int and not 200 <= status < 300:
         return f"HTTP {status}: {_reason(error or body)}"
     if isinstance(error, dict) and "message" in error:
         return f"{error.get('code') or 'error'}: {error['message']}"
     if error:
         return _reason(error)
-    return _reason(body) if isinstance(body, dict) and body.get("error") else ""
+    is_error = isinstance(body, dict) and (body.get("error") or body.get("object") == "error")
+    return _reason(body) if is_error else ""
 
 
 def _reason(error: Any) -> str:

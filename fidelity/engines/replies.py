@@ -11,8 +11,14 @@ from fidelity.records import Generation
 
 SHOWN = 80
 """Characters of an unreadable answer that an error shows."""
-BROKEN_OFF = frozenset({"error", "abort"})
+BROKEN_OFF = frozenset(
+    {"error", "abort", "aborted", "cancelled", "timeout", "network_error"} | {"insufficient_system_resource"}
+)
 """Reasons to finish that mean that the server gave up."""
+HELD_BACK = frozenset({"content_filter", "safety", "sensitive", "recitation"})
+"""Reasons to finish that mean that a filter of the server holds the answer back."""
+CUT_OFF = frozenset({"length", "max_tokens", "max_length", "max_new_tokens", "max_output_tokens", "model_length"})
+"""What servers and libraries call an answer that was cut off at its limit; "length" in our records."""
 
 
 def json_object(body: bytes) -> dict[str, Any]:
@@ -61,11 +67,7 @@ def generation_of(choice: dict[str, Any], answer: dict[str, Any], *, prompt_id: 
     """
     if not isinstance(choice.get("message"), dict) and "text" not in choice:
         raise _unusable("a choice without a message")
-    finish_reason = None if choice.get("finish_reason") is None else str(choice["finish_reason"])
-    if finish_reason == "content_filter":
-        raise TroubleError("the server's filter holds the answer back (content_filter)", "refused")
-    if finish_reason in BROKEN_OFF:
-        raise _unusable(f"an answer that broke off ({finish_reason})")
+    finish_reason = finish_reason_of(choice.get("finish_reason"))
     reply = read_answer(choice)
     if reply is None:
         raise _unusable("an answer without text")
@@ -79,6 +81,22 @@ def generation_of(choice: dict[str, Any], answer: dict[str, Any], *, prompt_id: 
         reasoning=reply.reasoning,
         **_prompt(answer, choice),
     )
+
+
+def finish_reason_of(given: Any) -> str | None:
+    """Why an answer ended, with one word for every way to say that it was cut off; None where nothing is said.
+
+    Raises:
+        TroubleError: It isn't the model that ended it.
+    """
+    if given is None:
+        return None
+    word = str(given).lower()
+    if word in HELD_BACK:
+        raise TroubleError(f"the server's filter holds the answer back ({given})", "refused")
+    if word in BROKEN_OFF:
+        raise _unusable(f"an answer that broke off ({given})")
+    return "length" if word in CUT_OFF else str(given)
 
 
 def _prompt(answer: dict[str, Any], choice: dict[str, Any]) -> dict[str, Any]:
@@ -98,18 +116,23 @@ def prompt_tokens_of(answer: dict[str, Any]) -> int | None:
 
 def _tokens(choice: dict[str, Any]) -> tuple[tuple[int, ...] | None, tuple[float, ...] | None]:
     """Token ids as vLLM gives them, else as llama.cpp does, beside the logprobs; two lists of one length, or none."""
-    given = choice.get("logprobs")
-    given = given if isinstance(given, dict) else {}
-    ids, values = None, given.get("token_logprobs")
-    if isinstance(given.get("content"), list):
-        entries = [entry if isinstance(entry, dict) else {} for entry in given["content"]]
-        ids, values = [entry.get("id") for entry in entries], [entry.get("logprob") for entry in entries]
+    ids, values = ids_and_logprobs(choice)
     chosen = token_ids(choice.get("token_ids"))
     chosen = token_ids(ids) if chosen is None else chosen
     logprobs = _finite(values)
     if chosen is not None and logprobs is not None and len(chosen) != len(logprobs):
         logprobs = None
     return chosen, logprobs
+
+
+def ids_and_logprobs(choice: dict[str, Any]) -> tuple[Any, Any]:
+    """What a choice holds of token ids, as llama.cpp gives them, and of log-probabilities, neither of them checked."""
+    given = choice.get("logprobs")
+    given = given if isinstance(given, dict) else {}
+    if not isinstance(given.get("content"), list):
+        return None, given.get("token_logprobs")
+    entries = [entry if isinstance(entry, dict) else {} for entry in given["content"]]
+    return [entry.get("id") for entry in entries], [entry.get("logprob") for entry in entries]
 
 
 def token_ids(values: Any) -> tuple[int, ...] | None:

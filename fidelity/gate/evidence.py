@@ -69,6 +69,8 @@ class Evidence:
     """How many were compared together, whose verdicts are to hold together."""
     prompt_tokens: PromptTokens | None = None
     """How baseline and candidate read the prompts; None where it wasn't recorded."""
+    extra_prompts: tuple[str, ...] = ()
+    """Prompts that the candidate's file has answers to, and the baseline's has not."""
     compares: tuple[Compares, ...] = ()
     """What the candidate's YAML says that it is compared for."""
     planned: int | None = None

@@ -1,5 +1,7 @@
 """The preconditions of a verdict: a control that is one, a candidate that is one, and answers to judge by."""
 
+from collections.abc import Sequence
+
 from fidelity.config import Compares
 from fidelity.gate.comparability import differences
 from fidelity.gate.controls import why_no_control, why_not_independent
@@ -32,8 +34,10 @@ def unmet(gate: Gate, evidence: Evidence, plan: VerdictPlan) -> list[Line]:
         "control": why_no_control(evidence.control_manifests, baseline, candidate)
         or why_not_independent(evidence.control_manifests, evidence.shared_answers),
         "failures": _unanswered(gate, evidence),
+        "prompts": "" if gate.allow_extra_prompts else _extra_prompts(evidence),
         "quantization": why_not_engaged(candidate, baseline, evidence.same, declared(gate, evidence)),
         "label": _labels(evidence),
+        "models": _several_models(evidence),
         "floor": why_anomalous(_judged_by_a_floor(gate), evidence.columns, plan),
         "provisional": _why_provisional(gate, evidence.candidate_manifest),
     }
@@ -60,6 +64,32 @@ def _why_provisional(gate: Gate, candidate: RunManifest) -> str:
 def _labels(evidence: Evidence) -> str:
     wrong = [mislabeled(manifest) for manifest in (evidence.baseline_manifest, evidence.candidate_manifest)]
     return "; ".join(f"The label is wrong: {why}" for why in wrong if why) + "." * any(wrong)
+
+
+def _several_models(evidence: Evidence) -> str:
+    for manifest in (evidence.candidate_manifest, evidence.baseline_manifest, *evidence.control_manifests):
+        if manifest.engine.models:
+            return (
+                f"Several models: the rows of {manifest.name} are answers of {', '.join(manifest.engine.models)}; "
+                f"record one model in a file."
+            )
+    return ""
+
+
+def _extra_prompts(evidence: Evidence) -> str:
+    if not (extra := evidence.extra_prompts):
+        return ""
+    return (
+        f"Other prompts: {evidence.candidate} has answers to {counted_prompts(extra)}, which the baseline doesn't "
+        f"have, so that the two aren't of one prompt set. Compare whole recordings of one set, or accept that these "
+        f"answers are left out (allow_extra_prompts: true)."
+    )
+
+
+def counted_prompts(prompts: Sequence[str]) -> str:
+    """`3 prompts (a, b, c)`, `5 prompts (a, b, c, ...)`."""
+    names = ", ".join([*prompts[:3], *(["..."] if len(prompts) > 3 else [])])
+    return f"{len(prompts)} prompt{'s' if len(prompts) > 1 else ''} ({names})"
 
 
 def _unanswered(gate: Gate, evidence: Evidence) -> str:

@@ -16,6 +16,9 @@ from fidelity.gate.shares import judge_failed, judge_share
 from fidelity.gate.verdict import SHARES, Line, Outcome, Verdict, worst
 from fidelity.stats import holm
 
+NOT_ABOUT_ANSWERS = ("quantization", "label", "prompts", "models")
+"""Preconditions that say nothing about why an answer is missing."""
+
 
 def judge(gate: Gate, evidence: Evidence) -> Verdict:
     """Hold a candidate against a gate.
@@ -35,7 +38,7 @@ def judge(gate: Gate, evidence: Evidence) -> Verdict:
     differing = differences_in(gate, evidence)
     undeclared = [difference for difference in differing if not difference.declared]
     why = _why_no_fail(undeclared, unmet_ones, lines)
-    about_answers = [line for line in unmet_ones if line.name not in ("quantization", "label")]
+    about_answers = [line for line in unmet_ones if line.name not in NOT_ABOUT_ANSWERS]
     why_failed = _why_no_fail(undeclared, about_answers, lines)
     beyond = [line for line in lines if line.decides and line.outcome == "fail"]
     # Missing answers fail even where those that are there equal the baseline's, or nothing was quantized.

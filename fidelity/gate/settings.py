@@ -87,6 +87,8 @@ class Gate(Settings):
     are held to 0.9). What has nothing to score on many prompts, such as JSON, takes a smaller one."""
     max_failed: Annotated[float, BeforeValidator(_no_percent)] = Field(default=0.02, ge=0, lt=1, strict=True)
     """The share of prompts that may be left without an answer; beyond it the rest says too little."""
+    allow_extra_prompts: bool = False
+    """Whether a recorded candidate that has answers to prompts that the baseline lacks may pass on the others."""
     primary: str | None = None
     """The one column whose lines decide, with conflicts, hard breaks and failures; the other lines warn."""
     compares: Declared = ()

@@ -58,6 +58,9 @@ def notes(result: ComparisonSet, verdicts: Mapping[str, gate.Verdict] = NO_GATE)
         texts.append("No floor: no control was run, so a number here may be nothing but the baseline's own noise.")
     for scores in (*result.controls, *result.candidates):
         texts += _stopped(scores.run)
+        if extra := scores.extra_prompts:
+            counted = gate.counted_prompts(extra)
+            texts.append(f"{scores.run.name}: has answers to {counted} that the baseline lacks; they aren't compared")
         texts += [f"{scores.run.name}: {note}" for note in scores.run.manifest.engine.notes]
         for name, summary in summaries_of(result, scores).items():
             if name.endswith(HIDDEN) and summary.value is not None and summary.value < 1:

@@ -54,7 +54,8 @@ def _print_numbers(result: ComparisonSet, console: Console) -> None:
     floor = floor_of(result)
     rows = [(f"{_names(result.controls)}\n(the floor)", result.controls, floor)] if result.controls else []
     for candidate in result.candidates:
-        rows.append((_title(candidate.run), (candidate,), summaries_of(result, candidate)))
+        extra = f"\n+{len(candidate.extra_prompts)} other prompts" if candidate.extra_prompts else ""
+        rows.append((_title(candidate.run) + extra, (candidate,), summaries_of(result, candidate)))
         if own := pooled_columns(candidate.own_controls):
             rows.append((f"{_names(candidate.own_controls)}\n(its own floor)", candidate.own_controls, own))
     columns = dict.fromkeys(name for _, _, summaries in rows for name in summaries if shown_in_table(name))

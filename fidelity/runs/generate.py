@@ -19,7 +19,7 @@ from fidelity.engines import Engine, Progress, StreamingEngine, TimedEngine, ope
 from fidelity.engines.recorded import RecordedAnswers
 from fidelity.errors import EngineError
 from fidelity.gate import Outcome
-from fidelity.prompts import prompts_digest
+from fidelity.prompts import load_prompts, prompts_digest
 from fidelity.records import EngineInfo, Failure, Generation, Prompt
 from fidelity.runs.jobs import Asked, Job, on_the_same_prompts
 from fidelity.runs.measure import Done, RunWatch, read_serving, requests_of, time_alone
@@ -345,7 +345,15 @@ def _manifest(job: Job, engine: Engine, store: Store, *, resumed: int = 0) -> Ru
         checkpoint=_checkpoint(job.config, engine.info, store),
         label=job.config.label,
         recorded_timings=engine.timings if isinstance(engine, RecordedAnswers) else {},
+        unasked=_unasked(job, engine) if isinstance(engine, RecordedAnswers) else (),
     )
+
+
+def _unasked(job: Job, engine: RecordedAnswers) -> tuple[str, ...]:
+    """Prompts that a file answers and nobody asked; those that `--limit` leaves out were asked."""
+    named = load_prompts(job.config.prompts) if job.config.prompts else ()
+    asked = {prompt.id for prompt in (*job.prompts, *named)}
+    return tuple(prompt_id for prompt_id in engine.ids if prompt_id not in asked)
 
 
 def _checkpoint(config: RunConfig, engine: EngineInfo, store: Store) -> Checkpoint:

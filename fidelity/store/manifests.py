@@ -102,6 +102,8 @@ class RunDraft(Manifest):
     label: str | None
     recorded_timings: Mapping[str, float]
     """Seconds over all rows of a recorded file that has times; empty if it has none."""
+    unasked: tuple[str, ...] = ()
+    """Prompts that a recorded file has answers to and that aren't the run's; not known in runs of older versions."""
 
     @property
     def id(self) -> str:
@@ -166,6 +168,8 @@ class ComparisonManifest(Manifest):
     """Pairs that differ in normalization alone; None in comparisons of older versions."""
     prompt_tokens: PromptTokens | None = None
     """How both models read the prompts; None in comparisons of older versions."""
+    extra_prompts: tuple[str, ...] = ()
+    """Prompts that the candidate's file has answers to, and the baseline's has not."""
     compares: tuple[Compares, ...] = ()
     """What the candidate's YAML declares that it is compared for."""
     reasoning_formats: tuple[ReasoningFormat, ReasoningFormat] = (NO_THINKING, NO_THINKING)

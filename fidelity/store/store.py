@@ -25,6 +25,7 @@ OF_THE_PAIRING = (
     "same",
     "spelling_only",
     "prompt_tokens",
+    "extra_prompts",
     "compares",
     "reasoning_formats",
 )

@@ -10,6 +10,7 @@ from tests.gate.study import (
     CONTROL,
     COPY,
     FAR,
+    GATE,
     MISSING,
     THAI,
     N,
@@ -151,3 +152,77 @@ def test_until_decided_sees_the_same(study, case):
     change, why = ANSWERS[case]
     study.copy(change(COPY))
     refused(study.compare("quant.yaml", options=("--until-decided",)), why)
+
+
+# --- prompts that the baseline lacks ---------------------------------------------------------------------------------
+
+EXTRA = [row(N + n, "More.") for n in range(4)]
+
+
+class TestExtraPrompts:
+    """A candidate that answers more than the baseline was asked isn't of the same prompt set."""
+
+    def test_they_are_named_and_keep_it_from_passing(self, study):
+        study.copy([*COPY, *EXTRA])
+        result = study.compare("quant.yaml")
+        assert result[0] == 2
+        refused(result, r"has answers to 4 prompts \(p200, p201, p202, \.\.\.\), which the baseline doesn't have")
+        assert "+4 other prompts" in result[1]
+
+    def test_a_drifted_copy_fails_all_the_same_only_inconclusively(self, study):
+        study.copy([*moved(shuffled)(COPY), *EXTRA[:1]])
+        refused(study.compare("quant.yaml"), r"1 prompt \(p200\)")
+
+    def test_they_may_be_left_out_if_the_gate_says_so(self, study):
+        study.copy([*COPY, *EXTRA])
+        study.gate({**GATE, "allow_extra_prompts": True})
+        code, printed = study.compare("quant.yaml")
+        assert code == 0, printed
+        assert "has answers to 4 prompts (p200, p201, p202, ...) that the baseline lacks" in printed
+
+    def test_what_the_baseline_has_too_is_no_extra_prompt(self, study):
+        """A limit, or a prompt set that leaves some out, is the user's own choice of prompts."""
+        study.rows("base", [*BASE, *EXTRA])
+        study.rows("again", [*CONTROL, *EXTRA])
+        study.copy([*COPY, *EXTRA])
+        assert study.compare("quant.yaml", options=("--limit", str(N)))[0] == 0
+
+    def test_a_prompt_set_names_them_too(self, study):
+        asked = [{"id": r["id"], "prompt": f"Question {n}?"} for n, r in enumerate([*BASE, *EXTRA])]
+        study.rows("prompts", asked)
+        study.base("base", prompts="prompts.jsonl")
+        study.rows("base", BASE)
+        study.copy([*COPY, *EXTRA])
+        assert study.compare("quant.yaml", options=("--limit", str(N)))[0] == 0
+
+
+def test_rows_of_several_models(study):
+    study.copy([{**r, "model": "org/base" if n % 2 else "org/w4a16"} for n, r in enumerate(COPY)])
+    refused(study.compare("quant.yaml"), "the rows of quant are answers of org/base, org/w4a16")
+
+
+# --- numbers that can't be -------------------------------------------------------------------------------------------
+
+IMPOSSIBLE = {
+    "NaN": float("nan"),
+    "infinite": float("-inf"),
+    "positive": 0.5,
+    "1.0": 1.0,
+    "a probability": 0.97,
+    "too large for a float": -(10**400),
+}
+
+
+@pytest.mark.parametrize("name", ["base", "again", "quant"])
+@pytest.mark.parametrize("case", IMPOSSIBLE)
+def test_log_probabilities_that_are_none(study, case, name):
+    rows = {"base": BASE, "again": CONTROL, "quant": COPY}[name]
+    bad = {**rows[6], "logprobs": [IMPOSSIBLE[case]] * len(rows[6]["token_ids"])}
+    study.rows(name, [*rows[:6], bad, *rows[7:]])
+    refused(study.compare("quant.yaml"), rf"{name}\.jsonl, line 7, id 'p006': .* is no log-probability")
+
+
+@pytest.mark.parametrize("token", [-1, 2**31, 10**30])
+def test_token_ids_that_are_none(study, token):
+    study.copy([{**COPY[0], "token_ids": [token]}, *COPY[1:]])
+    refused(study.compare("quant.yaml"), rf"quant\.jsonl, line 1, id 'p000': {token} is no token id")
