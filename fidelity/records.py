@@ -258,12 +258,12 @@ class PromptTokens:
 
 @dataclass(frozen=True, slots=True)
 class SharedAnswers:
-    """How many answers exactly two of three runs share: a control has no reason to be nearer to the candidate."""
+    """How many of a control's answers are nearer to which run: it has no reason to be nearer to the candidate."""
 
     candidate_and_control: int
-    """Answers of the candidate and the control that are equal, where the baseline's is another."""
+    """Answers of the control that are nearer to the candidate's than to the baseline's."""
     baseline_and_control: int
-    """Answers of the baseline and the control that are equal, where the candidate's is another."""
+    """Answers of the control that are nearer to the baseline's."""
 
 
 @dataclass(frozen=True, slots=True)

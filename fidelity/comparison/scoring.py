@@ -110,7 +110,10 @@ def begin(
         spelling_only=pairing.spelling_only(),
         prompt_tokens=pairing.prompt_tokens(),
         extra_prompts=_extra_prompts(baseline, other),
+        one_sided_thinking=pairing.one_sided_thinking(),
+        contradictions=pairing.contradictions(),
         compares=tuple(compares),
+        answers=(baseline.manifest.answers_sha256, other.manifest.answers_sha256),
         reasoning_formats=pairing.reasoning_formats,
     )
     return Scores(baseline, other, store.comparison(baseline, other, manifest, digest))

@@ -16,7 +16,7 @@ ONLY_WEIGHTS: tuple[Compares, ...] = ("quantization",)
 CHANGES_NOTHING = {"path", "deadline", "timeout", "patience", "base_url", "api_key_env", "ran"}
 """Keys of an engine's YAML that may differ between a baseline and its control; `ran` is compared key by key."""
 DEPENDENT = 0.001
-"""How often a control may share so many more answers with a candidate by chance (docs/comparability.md)."""
+"""How often a control may be nearer to a candidate in so many more answers by chance (docs/comparability.md)."""
 FROM_THE_ENGINE = ("quantized_layers", "unquantized_layers", "ran_as", "model")
 """What engines say of the model, compared where both say it."""
 
@@ -49,15 +49,15 @@ def why_no_control(controls: Sequence[RunManifest], baseline: RunManifest, candi
 def why_not_independent(controls: Sequence[RunManifest], shared: Sequence[SharedAnswers]) -> str:
     """Why a control seems to be made of the candidate's answers, whatever is recorded of it; empty where none does.
 
-    Baseline and control are the same model, so an answer that only two of the three runs share is as likely to be the
-    baseline's as the candidate's at best (one-sided sign test).
+    Baseline and control are the same model, so an answer of the control is as likely to be nearer to the candidate's as
+    to the baseline's at most (one-sided sign test).
     """
     for control, counts in zip(controls, shared, strict=False):
         if mcnemar(counts.candidate_and_control, counts.baseline_and_control) <= DEPENDENT:
             return (
-                f"The control {control.name} shares {counts.candidate_and_control} answers with the candidate that are "
-                f"not the baseline's, and {counts.baseline_and_control} with the baseline that are not the "
-                f"candidate's: nearer to the candidate than to its own model, it shows no floor."
+                f"The control {control.name} is nearer to the candidate than to its own model, in "
+                f"{counts.candidate_and_control} answers against {counts.baseline_and_control}, so that it shows no "
+                f"floor."
             )
     return ""
 

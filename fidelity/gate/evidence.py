@@ -71,6 +71,10 @@ class Evidence:
     """How baseline and candidate read the prompts; None where it wasn't recorded."""
     extra_prompts: tuple[str, ...] = ()
     """Prompts that the candidate's file has answers to, and the baseline's has not."""
+    one_sided_thinking: int = 0
+    """Pairs in which one side has thinking before its answer, and the other has not."""
+    contradictions: int = 0
+    """Pairs whose token ids are equal and whose texts aren't."""
     compares: tuple[Compares, ...] = ()
     """What the candidate's YAML says that it is compared for."""
     planned: int | None = None

@@ -37,17 +37,26 @@ def why_no_plausible_floor(name: str, measured: Measured, gate: Gate) -> str:
 
 
 def why_any_answer_passes(limit: float, measured: Measured) -> str:
-    """Why a limit on a similarity's excess accepts anything, answers to other prompts too; empty where it doesn't."""
-    floor = [value for value in measured.floor().values() if value is not None]
-    if measured.column.better != "higher" or measured.chance is None or not floor:
+    """Why a limit on the excess accepts anything, answers to other prompts too; empty where it doesn't.
+
+    Where nobody knows how far those are, the worst value that there is stands for them.
+    """
+    floor, bounds = [value for value in measured.floor().values() if value is not None], measured.column.bounds
+    if measured.column.better == "neither" or bounds is None or not floor:
         return ""
-    distance = sum(floor) / len(floor) - measured.chance
+    level = sum(floor) / len(floor)
+    if measured.column.better == "lower":
+        distance, answers = bounds[1] - level, "any answer"
+    elif measured.chance is None:
+        distance, answers = level - bounds[0], "any answer"
+    else:
+        distance, answers = level - measured.chance, "answers to other prompts"
     if distance > limit:
         return ""
     repair = (
         "choose a smaller one" if distance >= 0.01 else "add a margin on a column that tells prompts apart (rougeL)"
     )
-    return f"a limit of {limit:g} accepts answers to other prompts, whose excess is {distance:.3f}; {repair}"
+    return f"a limit of {limit:g} accepts {answers}, whose excess is {distance:.3f}; {repair}"
 
 
 def why_anomalous(names: Collection[str], columns: Mapping[str, Measured], plan: VerdictPlan) -> str:

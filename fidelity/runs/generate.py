@@ -68,6 +68,7 @@ def generate_jobs(
                 job = on_the_same_prompts(job, runs[0], store)
             until = decided and _Until(decided, missing_scores(job, baseline, depths, store) if baseline else [])
             run = store.run(job.name, job.digest) or _run(job, engines, store, until)
+            run.check_place()
             runs.append(run)
             whole = run.manifest.digest == job.digest
             if whole and (baseline is None or job.control_of is None):

@@ -3,6 +3,7 @@
 A key that its class gives a default may be missing: it was added later, or isn't known until the directory is whole.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -49,6 +50,15 @@ class Manifest(Record):
     def upgrade(cls, data: JsonObject) -> JsonObject:
         """What version 1 wrote, in the form of version 2."""
         return data
+
+    def sealed(self) -> Self:
+        """As it is written: with a seal, where the record has one."""
+        return self
+
+    @property
+    def intact(self) -> bool:
+        """Whether it is as it was written; where there is no seal nobody can tell."""
+        return True
 
 
 ManifestType = TypeVar("ManifestType", bound=Manifest)
@@ -170,6 +180,10 @@ class ComparisonManifest(Manifest):
     """How both models read the prompts; None in comparisons of older versions."""
     extra_prompts: tuple[str, ...] = ()
     """Prompts that the candidate's file has answers to, and the baseline's has not."""
+    one_sided_thinking: int = 0
+    """Pairs in which one side has thinking before its answer, and the other has not."""
+    contradictions: int = 0
+    """Pairs whose token ids are equal and whose texts aren't."""
     compares: tuple[Compares, ...] = ()
     """What the candidate's YAML declares that it is compared for."""
     reasoning_formats: tuple[ReasoningFormat, ReasoningFormat] = (NO_THINKING, NO_THINKING)
@@ -190,6 +204,23 @@ class ComparisonManifest(Manifest):
     """Of candidate, baseline and each of `controls`; empty in comparisons of older versions."""
     candidates: int = 1
     """How many candidates were compared together when this one last was; their verdicts are to hold together."""
+    answers: tuple[str | None, str | None] = (None, None)
+    """Hashes of the answers that were compared, the baseline's first; None where a run has none."""
+    seal: str | None = None
+    """SHA-256 of all other keys, so that an edit by hand is noticed; None in comparisons of older versions."""
+
+    def sealed(self) -> Self:
+        """The same with its seal."""
+        return self.replace(seal=self._digest())
+
+    @property
+    def intact(self) -> bool:
+        """Whether its seal is that of its other keys; older versions set none."""
+        return self.seal in (None, self._digest())
+
+    def _digest(self) -> str:
+        written = self.model_dump(mode="json", exclude={"seal"})
+        return hashlib.sha256(json.dumps(written, sort_keys=True).encode()).hexdigest()
 
     @classmethod
     def upgrade(cls, data: JsonObject) -> JsonObject:
@@ -212,10 +243,13 @@ def read_record(file: Path, kind: type[ManifestType]) -> ManifestType:
     data = _read_json(file, kind)
     version = data.pop("schema_version")
     try:
-        return kind.model_validate(kind.upgrade(data) if version == 1 else data)
+        record = kind.model_validate(kind.upgrade(data) if version == 1 else data)
     except ValidationError as error:
         wrong = "; ".join(_explained(one["loc"], one["type"], one["msg"]) for one in error.errors(include_input=False))
         raise StoreError(f"{file}: damaged ({wrong}); {kind.remedy(file)}") from error
+    if not record.intact:
+        raise StoreError(f"{file}: changed since it was written; {kind.remedy(file)}")
+    return record
 
 
 def damage_of(folder: Path, kind: type[Manifest]) -> str:
@@ -247,7 +281,7 @@ def _read_json(file: Path, kind: type[Manifest]) -> JsonObject:
 
 def write_record(file: Path, manifest: Manifest) -> None:
     """Write what a directory is; with this it is finished."""
-    written = {"schema_version": SCHEMA_VERSION, **manifest.model_dump(mode="json")}
+    written = {"schema_version": SCHEMA_VERSION, **manifest.sealed().model_dump(mode="json")}
     with whole_file(file) as draft:
         draft.write_text(json.dumps(written, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 

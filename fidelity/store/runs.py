@@ -53,6 +53,15 @@ class Run:
         """
         return read_record(self.path / MANIFEST, RunManifest)
 
+    def check_place(self) -> None:
+        """See that the directory holds the run that its name promises.
+
+        Raises:
+            StoreError: It holds another one.
+        """
+        if self.manifest.id != self.id:
+            raise StoreError(f"{self.path}: holds another run, {self.manifest.id}; delete the folder and run again")
+
     @property
     def damage(self) -> str:
         """Why it can't be read; empty where it can, as far as its manifest and the presence of its files show."""

@@ -26,8 +26,11 @@ OF_THE_PAIRING = (
     "spelling_only",
     "prompt_tokens",
     "extra_prompts",
+    "one_sided_thinking",
+    "contradictions",
     "compares",
     "reasoning_formats",
+    "answers",
 )
 """What a comparison's manifest says before anything is scored."""
 
@@ -118,11 +121,20 @@ class Store:
         return Run(path)
 
     def comparison(self, baseline: Run, candidate: Run, manifest: ComparisonManifest, digest: str) -> Comparison:
-        """The comparison of two runs, made if it isn't there; else only how the runs pair is written anew."""
+        """The comparison of two runs, made if it isn't there; else only how the runs pair is written anew.
+
+        Numbers of answers that a run has no longer, since it was generated again, are removed.
+        """
         path = self.root / "comparisons" / f"{baseline.name}--{candidate.name}-{digest[:8]}"
-        if not (path / MANIFEST).is_file():
+        stale = (path / MANIFEST).is_file() and Comparison(path).manifest.answers not in (
+            (None, None),
+            manifest.answers,
+        )
+        if stale or not (path / MANIFEST).is_file():
             with full_disk_explained(path):
                 path.mkdir(parents=True, exist_ok=True)
+            for file in path.glob("*.parquet"):
+                file.unlink()
             write_record(path / MANIFEST, manifest)
         return Comparison(path).described(**{key: getattr(manifest, key) for key in OF_THE_PAIRING})
 
