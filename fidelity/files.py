@@ -13,6 +13,9 @@ from fidelity.errors import StoreError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+ParquetRow = dict[str, Any]
+"""A row of a table, by column."""
+
 
 def read_parquet(file: Path, *, columns: Sequence[str] | None = None) -> "pa.Table":
     """A table, or some of its columns.
@@ -61,7 +64,7 @@ def damage_explained(file: Path) -> Iterator[None]:
         ) from error
 
 
-def read_parquet_row(file: Path, row: int) -> dict[str, Any]:
+def read_parquet_row(file: Path, row: int) -> ParquetRow:
     """One row, by its number from 0, with the row group that holds it and no other.
 
     Raises:
@@ -74,7 +77,7 @@ def read_parquet_row(file: Path, row: int) -> dict[str, Any]:
         for group in range(parquet.num_row_groups):
             size = parquet.metadata.row_group(group).num_rows
             if before < size:
-                record: dict[str, Any] = parquet.read_row_group(group).slice(before, 1).to_pylist()[0]
+                record: ParquetRow = parquet.read_row_group(group).slice(before, 1).to_pylist()[0]
                 return record
             before -= size
     raise StoreError(f"{file}: has {row - before} rows, and number {row} was asked for; reload")
@@ -84,12 +87,17 @@ def write_parquet(file: Path, table: "pa.Table", *, small: bool = False, rows_pe
     """Write a table, whole or not at all; `small` takes its time, for a file that is kept in version control."""
     import pyarrow.parquet as pq
 
-    how: dict[str, Any] = {}
-    if small:
-        split = [f"{c.name}.list.element" for c in table.schema if str(c.type) == "list<element: float>"]
-        how = {"compression_level": 19, "use_dictionary": False, "use_byte_stream_split": split}
+    floats = [f"{c.name}.list.element" for c in table.schema if str(c.type) == "list<element: float>"]
     with whole_file(file) as draft:
-        pq.write_table(table, draft, compression="zstd", row_group_size=rows_per_group, **how)
+        pq.write_table(
+            table,
+            draft,
+            compression="zstd",
+            compression_level=19 if small else None,
+            use_dictionary=not small,
+            use_byte_stream_split=floats if small else False,
+            row_group_size=rows_per_group,
+        )
 
 
 @contextmanager

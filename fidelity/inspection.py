@@ -3,7 +3,6 @@
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic_core import to_jsonable_python
 
@@ -104,7 +103,7 @@ def _fault(checkpoint: Path | None) -> str | None:
     return None
 
 
-def as_json(inspection: Inspection) -> dict[str, Any]:
+def as_json(inspection: Inspection) -> dict[str, object]:
     """All of it as plain data: bytes, parameters and counts as whole numbers, bits per weight unrounded."""
     anatomy = inspection.anatomy
     return {
@@ -122,12 +121,12 @@ def as_json(inspection: Inspection) -> dict[str, Any]:
     }
 
 
-def contrast_json(differences: tuple[Contrast, ...]) -> list[dict[str, Any]]:
+def contrast_json(differences: tuple[Contrast, ...]) -> list[dict[str, object]]:
     """What differs between two checkpoints, as plain data."""
     return [asdict(one) for one in differences]
 
 
-def _checkpoint_json(anatomy: Anatomy) -> dict[str, Any]:
+def _checkpoint_json(anatomy: Anatomy) -> dict[str, object]:
     fields = asdict(anatomy)
     layers = [
         {**asdict(stored), "names": list(stored.names), "bits_per_weight": stored.bits_per_weight}

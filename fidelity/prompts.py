@@ -38,7 +38,11 @@ def load_prompts(path: Path, *, limit: int | None = None) -> tuple[Prompt, ...]:
     return tuple(prompts[:limit])
 
 
-def read_jsonl(path: Path) -> list[tuple[str, dict[str, Any]]]:
+JsonRow = dict[str, Any]
+"""A line of a JSONL file that somebody else wrote."""
+
+
+def read_jsonl(path: Path) -> list[tuple[str, JsonRow]]:
     """The objects of a JSONL file, each with "FILE, line N" for error messages; blank lines are skipped.
 
     Raises:
@@ -64,7 +68,7 @@ def read_jsonl(path: Path) -> list[tuple[str, dict[str, Any]]]:
     return rows
 
 
-def parse_prompt(row: dict[str, Any], *, where: str) -> Prompt:
+def parse_prompt(row: JsonRow, *, where: str) -> Prompt:
     """One line of a prompt set as a record."""
     match row:
         case {"id": str() as id_, "prompt": str() as content} if id_ and content.strip():
@@ -101,7 +105,7 @@ def _message(turn: Any, where: str) -> Message:
     raise ConfigError(f"{where}: a chat message needs 'role' and 'content', both texts; found {str(turn)[:200]}")
 
 
-def _category(row: dict[str, Any], where: str) -> str | None:
+def _category(row: JsonRow, where: str) -> str | None:
     category = row.get("category")
     if category is not None and not isinstance(category, str):
         raise ConfigError(f"{where}: 'category' must be a text, found {category!r}")

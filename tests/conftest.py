@@ -93,8 +93,6 @@ def quick_retries(monkeypatch):
 @pytest.fixture
 def server_run(workspace, quick_retries):
     """Runs of a server's YAML with three prompts; the baseline without a control, if nothing else is said."""
-    from tests.test_pipeline import Silent
-
     workspace.prompts("one", "two", "three")
 
     def run(server, *, keys=None, **engine):
@@ -105,6 +103,19 @@ def server_run(workspace, quick_retries):
         return runs[0] if len(runs) == 1 else runs
 
     return run
+
+
+class Silent:
+    """A listener that keeps what it hears."""
+
+    def __init__(self):
+        self.messages = []
+
+    def say(self, text):
+        self.messages.append(text)
+
+    def progress(self, *state):
+        self.messages.append(state)
 
 
 class Workspace:

@@ -11,10 +11,10 @@ from fidelity.engines import vllm_kernels
 from fidelity.inspection import as_json, inspect
 from fidelity.pipeline import generate
 from fidelity.store.store import Store
+from tests.checkpoints.known_layouts import LAYOUTS, M
 from tests.checkpoints.layouts import Model, build, without
 from tests.checkpoints.test_checkpoints import checkpoint, compressed
-from tests.checkpoints.test_layouts import LAYOUTS, M
-from tests.test_pipeline import Silent
+from tests.conftest import Silent
 
 
 @pytest.fixture

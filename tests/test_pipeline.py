@@ -20,17 +20,7 @@ from fidelity.records import Failure
 from fidelity.runs.jobs import chunks
 from fidelity.store.journal import Journal
 from fidelity.store.store import Store
-
-
-class Silent:
-    def __init__(self):
-        self.messages = []
-
-    def say(self, text):
-        self.messages.append(text)
-
-    def progress(self, *state):
-        self.messages.append(state)
+from tests.conftest import Silent
 
 
 def run_all(workspace, path, listener=None, **keys):

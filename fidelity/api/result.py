@@ -16,7 +16,6 @@ from fidelity.config import explained
 from fidelity.errors import ConfigError, MissingPackageError
 from fidelity.gate import Gate, Verdict, load_gate
 from fidelity.report import as_json, as_markdown
-from fidelity.schema import JsonObject
 from fidelity.store.store import Store
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ class ComparisonResult:
         rows = tables.pair_rows(self.scored) if per == "pair" else tables.column_rows(self.scored)
         return pd.DataFrame(list(rows))
 
-    def to_json(self) -> JsonObject:
+    def to_json(self) -> dict[str, object]:
         """All numbers, unrounded, in the form of `fidelity compare --json`."""
         return as_json(self.scored)
 

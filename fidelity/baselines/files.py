@@ -19,8 +19,8 @@ from pydantic import Field, JsonValue
 
 from fidelity.engines.recorded import recorded_prompts
 from fidelity.errors import ConfigError, StoreError
-from fidelity.files import read_parquet, whole_file, write_parquet
-from fidelity.prompts import read_jsonl
+from fidelity.files import ParquetRow, read_parquet, whole_file, write_parquet
+from fidelity.prompts import JsonRow, read_jsonl
 from fidelity.records import Failure, Generation, Prompt, Response
 from fidelity.schema import JsonObject
 from fidelity.store.manifests import NOT_OF_THE_RUN, Manifest, Record, RunManifest, read_record, write_record
@@ -184,11 +184,11 @@ def _adopt(directory: Path, manifest: RunManifest, prompts: Mapping[str, Prompt]
 def _outcomes(directory: Path, name: str) -> list[Response]:
     rows = [row for _, row in read_jsonl(directory / "answers" / f"{name}.jsonl")]
     file = directory / "tokens" / f"{name}.parquet"
-    tokens: list[dict[str, Any]] = read_parquet(file).to_pylist() if file.is_file() else [{}] * len(rows)
+    tokens: list[ParquetRow] = read_parquet(file).to_pylist() if file.is_file() else [{}] * len(rows)
     return [_outcome(row, numbers) for row, numbers in zip(rows, tokens, strict=True)]
 
 
-def _outcome(row: Mapping[str, Any], numbers: Mapping[str, Any]) -> Response:
+def _outcome(row: JsonRow, numbers: ParquetRow) -> Response:
     if "failure" in row:
         return Failure(row["id"], row["failure"], row.get("repeat", 0))
     ids, logprobs = numbers.get("token_ids"), numbers.get("logprobs")
@@ -204,14 +204,14 @@ def _outcome(row: Mapping[str, Any], numbers: Mapping[str, Any]) -> Response:
     )
 
 
-def _prompt_row(prompt: Prompt) -> dict[str, Any]:
+def _prompt_row(prompt: Prompt) -> JsonRow:
     content = prompt.content
     asked = content if isinstance(content, str) else [{"role": m.role, "content": m.content} for m in content]
     return {"id": prompt.id, "category": prompt.category, "prompt": asked}
 
 
-def _answer_row(outcome: Response) -> dict[str, Any]:
-    row: dict[str, Any] = {"id": outcome.prompt_id, "repeat": outcome.repeat or None}
+def _answer_row(outcome: Response) -> JsonRow:
+    row: JsonRow = {"id": outcome.prompt_id, "repeat": outcome.repeat or None}
     if isinstance(outcome, Failure):
         row["failure"] = outcome.reason
     else:

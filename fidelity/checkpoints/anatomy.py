@@ -1,11 +1,9 @@
 """How a checkpoint is made up: layers by kind and scheme, with parameters and bytes, and what is left unquantized."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from fidelity.checkpoints.config import count, read_config, text_of
+from fidelity.checkpoints.config import ModelJson, count, read_config, text_of
 from fidelity.checkpoints.formats import Checkpoint, described
 from fidelity.checkpoints.headline import shares
 from fidelity.checkpoints.kv_cache import WIDTHS, KVCache, kv_cache
@@ -108,7 +106,7 @@ def dissect(checkpoint: Path) -> Anatomy:
     return dissected(config, weights, chat_template=template, gguf=checkpoint.is_file())
 
 
-def dissected(config: Mapping[str, Any], weights: Weights, *, chat_template: str | None, gguf: bool = False) -> Anatomy:
+def dissected(config: ModelJson, weights: Weights, *, chat_template: str | None, gguf: bool = False) -> Anatomy:
     """The same from what was read of a checkpoint, wherever it is."""
     resolution = resolve(config, weights, gguf=gguf)
     cache = kv_cache(config, scales=resolution.kv_scales)
@@ -139,7 +137,7 @@ def _activations(resolution: Resolution) -> str | None:
     return asked.pop() if len(asked) == 1 and "None" not in asked else None
 
 
-def _tied(config: Mapping[str, Any], resolution: Resolution) -> bool | None:
+def _tied(config: ModelJson, resolution: Resolution) -> bool | None:
     """As the config says; where it doesn't, a checkpoint with embeddings and without lm_head shares them."""
     for place in (config, text_of(config)):
         if isinstance(stated := place.get("tie_word_embeddings"), bool):

@@ -9,6 +9,8 @@ from typing import Any
 
 from fidelity.errors import ConfigError
 
+ModelJson = Mapping[str, Any]
+"""A JSON object of a checkpoint (config.json, or a part of it), in the keys of whoever wrote it."""
 WIDTHS = (
     "hidden_size",
     "intermediate_size",
@@ -20,7 +22,7 @@ WIDTHS = (
 """Keys of widths that a row of weights may have."""
 
 
-def read_config(checkpoint: Path) -> dict[str, Any]:
+def read_config(checkpoint: Path) -> ModelJson:
     """The checkpoint's config.json, with `hf_quant_config.json` as its quantization_config; empty for a GGUF.
 
     Raises:
@@ -39,7 +41,7 @@ def read_config(checkpoint: Path) -> dict[str, Any]:
     return config
 
 
-def _json_object(file: Path) -> dict[str, Any]:
+def _json_object(file: Path) -> ModelJson:
     try:
         written = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -49,7 +51,7 @@ def _json_object(file: Path) -> dict[str, Any]:
     return written
 
 
-def _refuse_two_algorithms(checkpoint: Path, stated: Mapping[str, Any], beside: Mapping[str, Any]) -> None:
+def _refuse_two_algorithms(checkpoint: Path, stated: ModelJson, beside: ModelJson) -> None:
     inner = beside.get("quantization")
     other = inner.get("quant_algo") if isinstance(inner, Mapping) else None
     own = stated.get("quant_algo")
@@ -59,7 +61,7 @@ def _refuse_two_algorithms(checkpoint: Path, stated: Mapping[str, Any], beside: 
         )
 
 
-def quantization_of(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def quantization_of(config: ModelJson) -> ModelJson | None:
     """What the config says of quantization, of a multimodal model also in its text_config; None where nothing is said.
 
     Raises:
@@ -78,13 +80,13 @@ def quantization_of(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return None
 
 
-def text_of(config: Mapping[str, Any]) -> Mapping[str, Any]:
+def text_of(config: ModelJson) -> ModelJson:
     """The part of the config that describes the language model."""
     text = config.get("text_config")
     return text if isinstance(text, Mapping) else config
 
 
-def count(config: Mapping[str, Any], *keys: str) -> int | None:
+def count(config: ModelJson, *keys: str) -> int | None:
     """The first of the keys that holds a positive whole number."""
     values = (config.get(key) for key in keys)
     return next(
@@ -107,7 +109,7 @@ class Widths:
         return self.all
 
 
-def widths_of(config: Mapping[str, Any]) -> Widths:
+def widths_of(config: ModelJson) -> Widths:
     """The widths that rows of weights have; none where the config doesn't say."""
     text = text_of(config)
     hidden, inner = count(text, "hidden_size", "n_embd"), count(text, "intermediate_size")

@@ -1,13 +1,13 @@
 """Two checkpoints side by side: in what a quantized copy differs from its baseline, by their files alone."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from fidelity.checkpoints.anatomy import Anatomy, dissect
-from fidelity.checkpoints.config import read_config, text_of
+from fidelity.checkpoints.config import ModelJson, read_config, text_of
 from fidelity.checkpoints.generation import end_token_ids, proposed_sampling
 from fidelity.checkpoints.source import chat_template
 from fidelity.checkpoints.tensors import read_weights
@@ -63,7 +63,7 @@ def _architecture(baseline: Path, other: Path) -> Iterator[Contrast]:
             yield Contrast(f"config: {key}", _short(first.get(key)), _short(second.get(key)), True)
 
 
-def _of_the_model(config: Mapping[str, Any]) -> dict[str, Any]:
+def _of_the_model(config: ModelJson) -> ModelJson:
     merged = {**config, **text_of(config)}
     return {key: value for key, value in merged.items() if key not in NOT_OF_THE_MODEL}
 

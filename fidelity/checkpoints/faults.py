@@ -3,9 +3,8 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from fidelity.checkpoints.config import count, read_config, text_of
+from fidelity.checkpoints.config import ModelJson, count, read_config, text_of
 from fidelity.checkpoints.resolution import resolve
 from fidelity.checkpoints.source import PICKLES
 from fidelity.checkpoints.tensors import Tensor, read_index, read_weights, safetensors_header, weight_files
@@ -73,7 +72,7 @@ def _refuse_missing(folder: Path, expected: set[str]) -> None:
         )
 
 
-def _refuse_another_vocabulary(checkpoint: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+def _refuse_another_vocabulary(checkpoint: Path, config: ModelJson, tensors: Mapping[str, Tensor]) -> None:
     stated = count(text_of(config), "vocab_size")
     for name, tensor in tensors.items():
         if name.endswith("embed_tokens.weight") and stated and tensor.shape and tensor.shape[0] < stated:

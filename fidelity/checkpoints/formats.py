@@ -1,11 +1,9 @@
 """What a checkpoint is, read from its config and its tensors' headers without loading it: format, parameters, bytes."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from fidelity.checkpoints.config import quantization_of, read_config
+from fidelity.checkpoints.config import ModelJson, quantization_of, read_config
 from fidelity.checkpoints.families import Contradiction, UnknownLayout, family_of
 from fidelity.checkpoints.headline import composition, headline, shares
 from fidelity.checkpoints.kv_cache import NAMES, asked_cache, kv_cache
@@ -52,7 +50,7 @@ def describe(checkpoint: Path) -> Checkpoint:
     return described(config, resolve(config, weights, gguf=checkpoint.is_file()), size=size)
 
 
-def described(config: Mapping[str, Any], resolution: Resolution, *, size: int) -> Checkpoint:
+def described(config: ModelJson, resolution: Resolution, *, size: int) -> Checkpoint:
     """The same from what was read of a checkpoint, wherever it is; `size` is that of its weight files, in bytes."""
     cache = kv_cache(config, scales=resolution.kv_scales)
     return Checkpoint(
@@ -64,7 +62,7 @@ def described(config: Mapping[str, Any], resolution: Resolution, *, size: int) -
     )
 
 
-def _by_config(config: Mapping[str, Any]) -> str | None:
+def _by_config(config: ModelJson) -> str | None:
     """The format of weights that can't be read without running code, as config.json states it."""
     quantization = quantization_of(config)
     if quantization is None:

@@ -1,8 +1,8 @@
 """How a checkpoint ends its answers, and the sampling that it proposes, from its generation config and tokenizer."""
 
 from pathlib import Path
-from typing import Any
 
+from fidelity.checkpoints.config import ModelJson
 from fidelity.checkpoints.tokenizer import read_json
 
 SAMPLING = (
@@ -18,7 +18,7 @@ SAMPLING = (
 """What a server takes from generation_config.json where a request leaves it open."""
 
 
-def proposed_sampling(directory: Path) -> dict[str, Any]:
+def proposed_sampling(directory: Path) -> ModelJson:
     """The sampling parameters in a checkpoint's generation_config.json; empty without any."""
     written = read_json(directory / "generation_config.json")
     return {key: written[key] for key in SAMPLING if written.get(key) is not None}

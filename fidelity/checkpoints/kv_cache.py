@@ -3,9 +3,9 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from fidelity.checkpoints.config import count, quantization_of, text_of
+from fidelity.checkpoints.config import ModelJson, count, quantization_of, text_of
 from fidelity.checkpoints.tensors import Tensor
 from fidelity.records import REFUSE_UNKNOWN_KEYS
 
@@ -53,7 +53,7 @@ class KVCache:
 
 
 def kv_cache(
-    config: Mapping[str, Any], *, dtype: str | None = None, scales: Mapping[str, Tensor] | None = None
+    config: ModelJson, *, dtype: str | None = None, scales: Mapping[str, Tensor] | None = None
 ) -> KVCache | None:
     """Attention layers x heads of keys and values x size of a head x 2 x bytes; None where the config doesn't say.
 
@@ -105,9 +105,9 @@ def kv_cache(
     return KVCache((full + windowed) * each, full * each, window, words, name, scaling)
 
 
-def asked_cache(config: Mapping[str, Any]) -> tuple[str | None, bool]:
+def asked_cache(config: ModelJson) -> tuple[str | None, bool]:
     """The cache's type that a checkpoint asks for (`fp8`), and whether its scales are found while serving."""
-    written: Mapping[str, Any] = quantization_of(config) or {}
+    written: ModelJson = quantization_of(config) or {}
     nested = written.get("quantization")
     places = (written, nested) if isinstance(nested, Mapping) else (written,)
     for place in places:
@@ -122,9 +122,7 @@ def asked_cache(config: Mapping[str, Any]) -> tuple[str | None, bool]:
     return None, False
 
 
-def _scales(
-    config: Mapping[str, Any], asked: str, dynamic: bool, scales: Mapping[str, Tensor], layers: int
-) -> Scales | None:
+def _scales(config: ModelJson, asked: str, dynamic: bool, scales: Mapping[str, Tensor], layers: int) -> Scales | None:
     """What is known of the scales; Model Optimizer raises those below 1.0 to it, so that its own prove nothing."""
     if dynamic or asked == "nvfp4":
         return "dynamic" if dynamic else None
@@ -163,7 +161,7 @@ def _bytes_of_a_head(dtype: str, size: int) -> tuple[int, str] | None:
     return None
 
 
-def _layer_types(text: Mapping[str, Any], layers: int) -> Sequence[str]:
+def _layer_types(text: ModelJson, layers: int) -> Sequence[str]:
     """The kind of every layer: as config.json lists them, else by the older ways to say where windows are."""
     listed = text.get("layer_types") or text.get("layers_block_type")
     if isinstance(listed, list) and listed:

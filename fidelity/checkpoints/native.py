@@ -3,7 +3,8 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+
+from fidelity.checkpoints.config import ModelJson
 
 META_SCHEMES = {"spinquant": "SpinQuant", "8da4w": "8da4w", "qat_lora": "QLoRA"}
 
@@ -31,7 +32,7 @@ def native_format(directory: Path) -> str | None:
     return None
 
 
-def _params(directory: Path) -> Mapping[str, Any] | None:
+def _params(directory: Path) -> ModelJson | None:
     try:
         written = json.loads((directory / "params.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -39,11 +40,11 @@ def _params(directory: Path) -> Mapping[str, Any] | None:
     return written if isinstance(written, dict) else None
 
 
-def _dimensions(params: Mapping[str, Any]) -> str:
+def _dimensions(params: ModelJson) -> str:
     return f"{params.get('n_layers', '?')} layers, width {params.get('dim', '?')}"
 
 
-def _meta_scheme(params: Mapping[str, Any]) -> str:
+def _meta_scheme(params: ModelJson) -> str:
     """`, SpinQuant g32 by params.json`: the scheme that its quantized releases state."""
     stated = params.get("quantization_args")
     if not isinstance(stated, Mapping):

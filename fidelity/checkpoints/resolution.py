@@ -3,9 +3,8 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
-from fidelity.checkpoints.config import quantization_of, text_of, widths_of
+from fidelity.checkpoints.config import ModelJson, quantization_of, text_of, widths_of
 from fidelity.checkpoints.families import Contradiction, Gguf, Resolver, UnknownLayout, family_of
 from fidelity.checkpoints.layers import KV_SCALES, Layer, layers_of
 from fidelity.checkpoints.schemes import FLOATS, Scheme
@@ -60,7 +59,7 @@ class Resolution:
         return sum(known) if known and len(known) == len(counts) else None
 
 
-def resolve(config: Mapping[str, Any], weights: Weights, *, gguf: bool = False) -> Resolution:
+def resolve(config: ModelJson, weights: Weights, *, gguf: bool = False) -> Resolution:
     """Read all layers; nothing is raised for what is wrong with one: it is in the result."""
     layers = layers_of(weights.tensors)
     scales = {name: tensor for name, tensor in weights.tensors.items() if name.rpartition(".")[2] in KV_SCALES}
@@ -126,7 +125,7 @@ def _matrix(shape: tuple[int, ...]) -> tuple[int, ...] | None:
     return shape if len(shape) > 1 else None
 
 
-def _without_a_tied_copy(resolved: list[Resolved], config: Mapping[str, Any]) -> tuple[list[Resolved], tuple[str, ...]]:
+def _without_a_tied_copy(resolved: list[Resolved], config: ModelJson) -> tuple[list[Resolved], tuple[str, ...]]:
     """An lm_head that the config ties to the embedding, and that is stored nevertheless, counts no weights."""
     if not any(place.get("tie_word_embeddings") is True for place in (config, text_of(config))):
         return resolved, ()
@@ -136,7 +135,7 @@ def _without_a_tied_copy(resolved: list[Resolved], config: Mapping[str, Any]) ->
     return without, tuple(f"{one.layer.name} is stored, although it is tied to the embedding" for one in copies)
 
 
-def _left_plain(resolved: list[Resolved], family: Resolver, config: Mapping[str, Any]) -> list[str]:
+def _left_plain(resolved: list[Resolved], family: Resolver, config: ModelJson) -> list[str]:
     """Layers that hold plain numbers although config.json treats them like others that are quantized."""
     if family.on_load:
         return []
@@ -158,7 +157,7 @@ def _left_plain(resolved: list[Resolved], family: Resolver, config: Mapping[str,
     return list(faults.values())
 
 
-def _in_the_model(layer: str, config: Mapping[str, Any]) -> bool:
+def _in_the_model(layer: str, config: ModelJson) -> bool:
     """Whether its block is counted by config.json; blocks beyond are drafts (MTP), which engines may leave out."""
     count = text_of(config).get("num_hidden_layers")
     number = next((int(word) for word in layer.split(".") if word.isdigit()), 0)
@@ -166,7 +165,7 @@ def _in_the_model(layer: str, config: Mapping[str, Any]) -> bool:
 
 
 def _not_quantized(
-    resolved: list[Resolved], family: Resolver, quantization: Mapping[str, Any], faults: Counter[str]
+    resolved: list[Resolved], family: Resolver, quantization: ModelJson, faults: Counter[str]
 ) -> tuple[str, ...]:
     """No tensor is quantized although there is a quantization_config: a fault, unless loading quantizes them."""
     if faults or any(one.scheme is None for one in resolved):

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from fidelity.errors import ConfigError, MissingPackageError
 
@@ -155,7 +155,7 @@ def safetensors_header(file: Path) -> Header:
             (length,) = struct.unpack("<Q", stream.read(8))
             if length > LARGEST_HEADER:
                 raise ValueError(f"a header of {length} bytes")
-            header: dict[str, Any] = json.loads(stream.read(length))
+            header = json.loads(stream.read(length))
             metadata = header.pop("__metadata__", None) or {}
             tensors, end = {}, 0
             for name, entry in header.items():

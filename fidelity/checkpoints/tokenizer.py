@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fidelity.checkpoints.config import ModelJson
+
 SECTIONS = {"normalizer": "normalization", "pre_tokenizer": "splitting", "post_processor": "tokens added at the ends"}
 """Keys of tokenizer.json that decide which tokens a text becomes, and what they are."""
 ENDS = ("bos_token", "add_bos_token", "add_eos_token")
@@ -18,7 +20,7 @@ class StoredTokenizer:
 
     vocabulary: Mapping[str, int]
     """With the added tokens."""
-    sections: Mapping[str, Any]
+    sections: ModelJson
     """Of tokenizer.json and tokenizer_config.json, by what they are; merges included."""
 
 
@@ -44,7 +46,7 @@ def _text_of(token: Any) -> Any:
     return token.get("content") if isinstance(token, dict) else token
 
 
-def read_json(file: Path) -> dict[str, Any]:
+def read_json(file: Path) -> ModelJson:
     """A JSON object; empty where there is none that can be read."""
     try:
         written = json.loads(file.read_text(encoding="utf-8"))

@@ -25,10 +25,10 @@ ReportProgress = Callable[[int, int], None]
 class Model(Protocol):
     """A loaded model; what it can be asked for are its methods, each of which yields records.
 
-    One that can force has `force(rows, continuations, top_k, on_progress)`: the token ids of a continuation for each
-    row. Its records are `prompt_id` and, each `arrays.packed`, `token_ids`, `logprobs`, `ranks`, `top_ids` and
-    `top_logprobs` (ids `<i4`, logprobs `<f4`, tables row after row; see `TokenScores`). Of the whole vocabulary
-    (`top_k` -1), `top_ids` is None and `top_logprobs` is in the order of the ids. If it also has
+    One that can score given tokens has `score_tokens(rows, continuations, top_k, on_progress)`: the token ids of a
+    continuation for each row. Its records are `prompt_id` and, each `arrays.packed`, `token_ids`, `logprobs`, `ranks`,
+    `top_ids` and `top_logprobs` (ids `<i4`, logprobs `<f4`, tables row after row; see `TokenScores`). Of the whole
+    vocabulary (`top_k` -1), `top_ids` is None and `top_logprobs` is in the order of the ids. If it also has
     `token_texts(ids, on_progress)`, which yields one record with `texts`, its tokens are shown in words.
     """
 

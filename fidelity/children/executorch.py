@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from fidelity.children.answering import ReportProgress, answer
-from fidelity.children.describing import counts, fingerprint, ran_as, versions
+from fidelity.children.describing import counts, ran_as, versions
 from fidelity.children.executorch_layers import layer_groups
-from fidelity.children.prompting import bos_tokens, prompt_end, prompt_record, tokenized
-from fidelity.children.sampling import Answer, token_score_record
+from fidelity.children.prompting import prompt_record, tokenized, tokenizer_record
+from fidelity.children.sampling import Answer, token_score_records
 from fidelity.children.tokenizer_file import TokenizerFile
 from fidelity.children.wire import JsonRecord, PromptRow, SampledRow, SamplingFields
 
@@ -75,24 +75,26 @@ class ExecuTorchModel:
         self, rows: list[PromptRow], continuations: list[list[int]], top_k: int, on_progress: ReportProgress
     ) -> Iterator[JsonRecord]:
         """See `answering.Model`; token by token where the program gives the logits of the last position only."""
-        import torch
-
-        at_once = self._at_once if self._every_position else 1
-        for number, (row, continuation) in enumerate(zip(rows, continuations, strict=True)):
-            ids = tokenized(self._tokenizer, row, self._context)
-            if isinstance(ids, str):
-                yield {"prompt_id": row["id"], "failure": ids}
-                continue
-            continuation = continuation[: self._context - len(ids)]
-            parts = [self._read(ids).unsqueeze(0)]
-            for first in range(0, len(continuation) - 1, at_once):
-                parts.append(self._forward(continuation[:-1][first : first + at_once], len(ids) + first))
-            yield token_score_record(row["id"], continuation, torch.cat(parts)[: len(continuation)], top_k)
-            on_progress(number + 1, 0)
+        records = token_score_records(
+            self._tokenizer, rows, continuations, context=self._context, top_k=top_k, logits_of=self._logits
+        )
+        for number, record in enumerate(records, start=1):
+            yield record
+            on_progress(number, 0)
 
     def token_texts(self, ids: list[int], on_progress: ReportProgress) -> Iterator[JsonRecord]:
         """One record: how each of these tokens reads by itself."""
         yield {"texts": [self._tokenizer.decode([id_], skip_special_tokens=False) for id_ in ids]}
+
+    def _logits(self, prompt: list[int], continuation: list[int]) -> Any:
+        """The logits (n, vocabulary) before each token of the continuation."""
+        import torch
+
+        at_once = self._at_once if self._every_position else 1
+        before = [self._read(prompt).unsqueeze(0)]
+        for first in range(0, len(continuation) - 1, at_once):
+            before.append(self._forward(continuation[:-1][first : first + at_once], len(prompt) + first))
+        return torch.cat(before)[: len(continuation)]
 
     def _read(self, prompt: Sequence[int]) -> Any:
         """The logits (vocabulary,) behind a prompt."""
@@ -130,10 +132,7 @@ class ExecuTorchModel:
             "layers": layers,
             **(counts(layers) if layers else {}),
             "context": self._context,
-            "tokenizer": fingerprint(self._tokenizer.get_vocab()),
-            "chat_template": fingerprint(template) if template else None,
-            "prompt_end": prompt_end(self._tokenizer),
-            "bos_tokens": bos_tokens(self._tokenizer),
+            **tokenizer_record(self._tokenizer),
             "end_tokens": sorted(self._ends),
             "generation_config": {},
             "tensor_parallel": 1,

@@ -5,6 +5,7 @@ from array import array
 from collections.abc import Sequence
 from typing import Any
 
+from fidelity.children.describing import fingerprint
 from fidelity.children.wire import JsonRecord, PromptRow
 
 
@@ -28,6 +29,17 @@ def tokenized(tokenizer: Any, row: PromptRow, context: int) -> list[int] | str:
     if len(ids) >= context:
         return f"the prompt has {len(ids)} tokens, and the context holds {context} with the answer"
     return list(ids)
+
+
+def tokenizer_record(tokenizer: Any) -> JsonRecord:
+    """What is recorded of the way from a prompt to token ids: fields of `EngineInfo`."""
+    template = getattr(tokenizer, "chat_template", None)
+    return {
+        "tokenizer": fingerprint(tokenizer.get_vocab()),
+        "chat_template": fingerprint(template) if template else None,
+        "prompt_end": prompt_end(tokenizer),
+        "bos_tokens": bos_tokens(tokenizer),
+    }
 
 
 def prompt_end(tokenizer: Any) -> str | None:

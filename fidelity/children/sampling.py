@@ -4,11 +4,12 @@ The order is vLLM's: repetition penalty, temperature, min-p, top-k, top-p, then 
 are those of the logits as the model gave them, before any of it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from fidelity.children.arrays import packed
-from fidelity.children.wire import JsonRecord, SamplingFields
+from fidelity.children.prompting import tokenized
+from fidelity.children.wire import JsonRecord, PromptRow, SamplingFields
 
 NEARLY_ZERO = 1e-5
 """A temperature below this is greedy, as vLLM has it."""
@@ -116,6 +117,35 @@ class Answer:
             "logprobs": self.logprobs,
             "finish_reason": self.finish_reason,
         }
+
+
+def token_score_records(
+    tokenizer: Any,
+    rows: Sequence[PromptRow],
+    continuations: Sequence[list[int]],
+    *,
+    context: int,
+    top_k: int,
+    logits_of: Callable[[list[int], list[int]], Any],
+) -> Iterator[JsonRecord]:
+    """One record per row, in order; what doesn't fit into the context is cut off the continuation.
+
+    Args:
+        tokenizer: As transformers has them.
+        rows: The prompts.
+        continuations: The token ids that follow each of them.
+        context: The most tokens of prompt and continuation together.
+        top_k: See `token_score_record`.
+        logits_of: The model's (n, vocabulary) for a prompt's and a continuation's n token ids, each row from just
+            before its token.
+    """
+    for row, continuation in zip(rows, continuations, strict=True):
+        ids = tokenized(tokenizer, row, context)
+        if isinstance(ids, str):
+            yield {"prompt_id": row["id"], "failure": ids}
+            continue
+        scored = continuation[: context - len(ids)]
+        yield token_score_record(row["id"], scored, logits_of(ids, scored), top_k)
 
 
 def token_score_record(prompt_id: str, continuation: Sequence[int], logits: Any, top_k: int) -> JsonRecord:

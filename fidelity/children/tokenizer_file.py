@@ -6,6 +6,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from fidelity.children.wire import JsonRecord
+
 
 class TokenizerFile:
     """What the children need of a tokenizer, by the names that transformers has for it."""
@@ -58,7 +60,7 @@ class TokenizerFile:
         return dict(self._tokenizer.get_vocab(with_added_tokens=True))
 
 
-def _json(file: Path) -> dict[str, Any]:
+def _json(file: Path) -> JsonRecord:
     return dict(json.loads(file.read_text("utf-8"))) if file.is_file() else {}
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from fidelity.children.answering import ReportProgress, answer
-from fidelity.children.describing import counts, fingerprint, ran_as, versions
-from fidelity.children.prompting import bos_tokens, prompt_end, prompt_record, tokenized
-from fidelity.children.sampling import Answer, token_score_record
+from fidelity.children.describing import counts, ran_as, versions
+from fidelity.children.prompting import prompt_record, tokenized, tokenizer_record
+from fidelity.children.sampling import Answer, token_score_records
 from fidelity.children.torchao_schemes import torchao_config
 from fidelity.children.transformers_layers import layer_groups
 from fidelity.children.wire import JsonRecord, PromptRow, SampledRow, SamplingFields, TorchAOFields
@@ -87,27 +87,29 @@ class TransformersModel:
         self, rows: list[PromptRow], continuations: list[list[int]], top_k: int, on_progress: ReportProgress
     ) -> Iterator[JsonRecord]:
         """See `answering.Model`: one pass over prompt and continuation, one prompt at a time."""
-        import torch
-
-        takes_few = "logits_to_keep" in inspect.signature(self._model.forward).parameters
-        for number, (row, continuation) in enumerate(zip(rows, continuations, strict=True)):
-            ids = tokenized(self._tokenizer, row, self._context)
-            if isinstance(ids, str):
-                yield {"prompt_id": row["id"], "failure": ids}
-                continue
-            continuation = continuation[: self._context - len(ids)]
-            tokens = torch.tensor([ids + continuation], device=self._model.device)
-            keep = len(continuation) + 1
-            began = time.monotonic()
-            with torch.inference_mode():
-                logits = self._model(tokens, use_cache=False, **({"logits_to_keep": keep} if takes_few else {})).logits
-            self.step_seconds += time.monotonic() - began
-            yield token_score_record(row["id"], continuation, logits[0, -keep:-1], top_k)
-            on_progress(number + 1, 0)
+        records = token_score_records(
+            self._tokenizer, rows, continuations, context=self._context, top_k=top_k, logits_of=self._logits
+        )
+        for number, record in enumerate(records, start=1):
+            yield record
+            on_progress(number, 0)
 
     def token_texts(self, ids: list[int], on_progress: ReportProgress) -> Iterator[JsonRecord]:
         """One record: how each of these tokens reads by itself."""
         yield {"texts": [self._tokenizer.decode([id_]) for id_ in ids]}
+
+    def _logits(self, prompt: list[int], continuation: list[int]) -> Any:
+        """The logits (n, vocabulary) before each token of the continuation, by one pass over all tokens."""
+        import torch
+
+        tokens = torch.tensor([prompt + continuation], device=self._model.device)
+        last = len(continuation) + 1
+        takes_few = "logits_to_keep" in inspect.signature(self._model.forward).parameters
+        began = time.monotonic()
+        with torch.inference_mode():
+            logits = self._model(tokens, use_cache=False, **({"logits_to_keep": last} if takes_few else {})).logits
+        self.step_seconds += time.monotonic() - began
+        return logits[0, -last:-1]
 
     def _answer_batch(
         self, asked: Sequence[tuple[list[int], SamplingFields]], on_tokens: Callable[[int], None]
@@ -173,10 +175,7 @@ class TransformersModel:
             "kv_cache": dtype,
             **counts(layers),
             "context": self._context,
-            "tokenizer": fingerprint(self._tokenizer.get_vocab()),
-            "chat_template": fingerprint(template) if template else None,
-            "prompt_end": prompt_end(self._tokenizer),
-            "bos_tokens": bos_tokens(self._tokenizer),
+            **tokenizer_record(self._tokenizer),
             "end_tokens": sorted(self._ends),
             "generation_config": {},  # taken away when the model is loaded
             "tensor_parallel": 1,

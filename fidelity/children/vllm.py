@@ -9,8 +9,8 @@ from typing import Any
 
 from fidelity.children import vllm_speed
 from fidelity.children.answering import ReportProgress, answer
-from fidelity.children.describing import counts, fingerprint, ran_as, versions
-from fidelity.children.prompting import bos_tokens, prompt_end, prompt_record, tokenized
+from fidelity.children.describing import counts, ran_as, versions
+from fidelity.children.prompting import prompt_record, tokenized, tokenizer_record
 from fidelity.children.torchao_schemes import torchao_config
 from fidelity.children.vllm_config import end_tokens, kv_cache, parallelism
 from fidelity.children.vllm_layers import attention_backend, layer_groups
@@ -210,10 +210,7 @@ class VllmInProcess:
             "kv_cache": kv_cache(config),
             **counts(layers),
             "context": self._context,
-            "tokenizer": fingerprint(self._tokenizer.get_vocab()),
-            "chat_template": fingerprint(template) if template else None,
-            "prompt_end": prompt_end(self._tokenizer),
-            "bos_tokens": bos_tokens(self._tokenizer),
+            **tokenizer_record(self._tokenizer),
             "end_tokens": end_tokens(config.model_config, self._tokenizer),
             "generation_config": {},  # every request says all of its sampling
             **parallelism(config),

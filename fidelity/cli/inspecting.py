@@ -83,7 +83,7 @@ def _show_two(inspections: "Sequence[Inspection]", differences: "Sequence[Contra
     console.print(Text(summary))
 
 
-def _facts(anatomy: "Anatomy") -> dict[str, Any]:
+def _facts(anatomy: "Anatomy") -> dict[str, object]:
     """A checkpoint's facts, by name; None where its files don't state one."""
     checkpoint, bits, cache = anatomy.checkpoint, anatomy.bits_per_weight, anatomy.kv_cache
     known = (cache.fault or f"scales: {cache.scales}") if cache and cache.scales else ""

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from fidelity.config.files import RelativePath
-from fidelity.schema import Settings
+from fidelity.schema import JsonObject, Settings
 
 
 class TorchAO(Settings):
@@ -40,7 +40,7 @@ class ChildProcess(Settings):
     env: dict[str, str] = Field(default_factory=dict)
     """Environment variables of the child process (`VLLM_CPU_INT4_W4A8: "0"`)."""
 
-    def decisive(self) -> dict[str, Any]:
+    def decisive(self) -> JsonObject:
         """What of it can change an output, as plain data."""
         return self.model_dump(mode="json", exclude={"deadline"})
 
@@ -52,7 +52,7 @@ class VllmSettings(ChildProcess):
     """The compute type (`bfloat16`, `float32`, ...); the checkpoint's own if not given."""
     max_model_len: int | None = Field(default=None, ge=1)
     """The context, in tokens."""
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: JsonObject = Field(default_factory=dict)
     """Any other argument of vLLM's `LLM(...)`, passed on as it is; checked against the installed vLLM's own."""
     allow_pickle: bool = False
     """Load weights that Python has to unpickle, which can run code."""
@@ -78,7 +78,7 @@ class TransformersEngine(ChildProcess):
     """The context, in tokens; the model's own if not given."""
     batch: int = Field(default=16, ge=1)
     """How many prompts, of about the same length, are answered together."""
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: JsonObject = Field(default_factory=dict)
     """Any other argument of `AutoModelForCausalLM.from_pretrained`, passed on as it is, such as
     `quantization_config: {load_in_4bit: true}` or `attn_implementation: eager`."""
     torchao: TorchAO | None = None
@@ -114,7 +114,7 @@ class Requests(Settings):
     """`chat`: the server applies its chat template; `completion`: the prompt's text goes in as it is."""
     concurrency: int = Field(default=64, ge=1)
     """How many requests are under way at once."""
-    request: dict[str, Any] = Field(default_factory=dict)
+    request: JsonObject = Field(default_factory=dict)
     """More fields of each request, as they are (`chat_template_kwargs`, `reasoning_effort`, `cache_prompt`)."""
     timeout: float = Field(default=600.0, gt=0)
     """Seconds that one attempt may take; like the two below it can't change an output."""
@@ -123,7 +123,7 @@ class Requests(Settings):
 
     @field_validator("request")
     @classmethod
-    def _nothing_with_a_place_of_its_own(cls, request: dict[str, Any]) -> dict[str, Any]:
+    def _nothing_with_a_place_of_its_own(cls, request: JsonObject) -> JsonObject:
         if named := sorted(NAMED_IN_REQUESTS & set(request)):
             raise ValueError(f"{named[0]!r} has a place of its own ('sampling', 'api', ...), leave it out here")
         return request
@@ -158,7 +158,7 @@ class OpenAIEngine(Requests):
             raise ValueError("nothing may follow the path (a '?' or '#'), since it would be kept with the run")
         return base_url.rstrip("/")
 
-    def decisive(self) -> dict[str, Any]:
+    def decisive(self) -> JsonObject:
         """What of it can change an output, as plain data; where the server is and what it says isn't among it."""
         return self.model_dump(mode="json", include={"kind", "api", "concurrency", "request", "model"})
 
@@ -168,7 +168,7 @@ class VllmServeEngine(VllmSettings, Requests):
 
     kind: Literal["vllm-serve"]
 
-    def decisive(self) -> dict[str, Any]:
+    def decisive(self) -> JsonObject:
         """What of it can change an output, as plain data."""
         return self.model_dump(mode="json", exclude={"deadline", "timeout", "patience"})
 
@@ -207,7 +207,7 @@ class Ran(Settings):
     bytes: int | None = Field(default=None, ge=1)
     """Size of the model's files."""
 
-    def decisive(self) -> dict[str, Any]:
+    def decisive(self) -> JsonObject:
         """What enters a run's digest, as plain data; keys that were added later only where they are given."""
         given = self.model_dump(mode="json", exclude={"bytes"})
         return {key: value for key, value in given.items() if key in FIRST_OF_RAN or value is not None}

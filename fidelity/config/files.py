@@ -1,12 +1,13 @@
 """A YAML file and the paths in it: what was written where, and what is wrong with it."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
 from pydantic import BeforeValidator, ValidationError, ValidationInfo
+from pydantic_core import ErrorDetails
 
 from fidelity.errors import ConfigError
 from fidelity.schema import nearest
@@ -32,7 +33,7 @@ RelativePath = Annotated[Path, BeforeValidator(_resolve)]
 ModelName = Annotated[str, BeforeValidator(_resolve_model)]
 
 
-def read_yaml(path: Path, *, keys: str, written_once: Collection[str] = ()) -> dict[str, Any]:
+def read_yaml(path: Path, *, keys: str, written_once: Collection[str] = ()) -> dict[str, object]:
     """The mapping in a YAML file, in which no mapping has the same key twice.
 
     Args:
@@ -108,7 +109,7 @@ def explained(path: Path, error: ValidationError) -> ConfigError:
     return ConfigError("\n".join(f"{path}: {_place(e)}{_what(e)}" for e in error.errors()))
 
 
-def _place(error: Mapping[str, Any]) -> str:
+def _place(error: ErrorDetails) -> str:
     """Where in the file, as a user would write it: `engine.dtype`; the tag of a union is no key."""
     loc = [str(key) for key in error["loc"]]
     tag = {"engine": 1, "metrics": 2}.get(loc[0] if loc else "")
@@ -116,7 +117,7 @@ def _place(error: Mapping[str, Any]) -> str:
     return f"{place}: " if place else ""
 
 
-def _what(error: Mapping[str, Any]) -> str:
+def _what(error: ErrorDetails) -> str:
     if error["type"] == "union_tag_invalid":
         tag, known = error["ctx"]["tag"], re.findall(r"'([^']+)'", error["ctx"]["expected_tags"])
         return f"unknown kind {tag!r}{nearest(tag, known)}"

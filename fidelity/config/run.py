@@ -21,7 +21,7 @@ from fidelity.config.files import ModelName, RelativePath, explained, read_yaml
 from fidelity.config.latency import Latency
 from fidelity.errors import ConfigError
 from fidelity.metrics import AnyMetric
-from fidelity.schema import Settings
+from fidelity.schema import JsonObject, Settings
 from fidelity.text.thinking import THINK
 
 DEFAULT_BATCH = 128
@@ -54,9 +54,9 @@ class Sampling(Settings):
         return self
 
     @model_serializer(mode="wrap")
-    def _without_a_single_repeat(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_a_single_repeat(self, serialize: SerializerFunctionWrapHandler) -> JsonObject:
         """One repeat is what runs had before there were several: it stands in no manifest and changes no digest."""
-        fields: dict[str, Any] = serialize(self)
+        fields: JsonObject = serialize(self)
         if self.repeats == 1:
             fields.pop("repeats", None)
         return fields
@@ -208,7 +208,7 @@ def load_run(path: Path) -> RunConfig:
     return parse_run(read_yaml(path, keys="name:, model:, engine: ..."), path)
 
 
-def parse_run(data: Mapping[str, Any], path: Path) -> RunConfig:
+def parse_run(data: Mapping[str, object], path: Path) -> RunConfig:
     """One run from a mapping that stands in the YAML file `path`.
 
     Raises:
@@ -237,7 +237,7 @@ def candidate_of(baseline: RunConfig, candidate: RunConfig) -> RunConfig:
     return candidate.model_copy(update={**{key: getattr(baseline, key) for key in SHARED}, "price_per_hour": price})
 
 
-def with_local_encoders(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def with_local_encoders(data: Mapping[str, object], folder: Path) -> dict[str, object]:
     """Metrics know no files, so relative directories of encoders in `metrics` are made absolute here."""
     metrics = data.get("metrics")
     if not isinstance(metrics, list):

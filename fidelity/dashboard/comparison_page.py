@@ -5,12 +5,12 @@ import streamlit as st
 
 from fidelity.comparison.results import ComparisonSet, load_comparison
 from fidelity.dashboard import charts, navigation, price_panel, token_panel
-from fidelity.dashboard.cache import answers, pairs, path_of, rows_so_far, verdict
+from fidelity.dashboard.cache import answers, pairs, path_of, rows_so_far
 from fidelity.dashboard.cache import shelf as read
 from fidelity.dashboard.catalog import CatalogEntry, Shelf, attempt
 from fidelity.dashboard.pair_table import excess_of
 from fidelity.dashboard.summaries import ColumnSummary, binned
-from fidelity.dashboard.verdict_panel import gate_for, show_verdict
+from fidelity.dashboard.verdict_panel import gate_for, judge_and_show
 from fidelity.dashboard.widgets import (
     chart,
     choose_comparison,
@@ -33,17 +33,10 @@ BREAK, DECILE = "break_", "[decile="
 def draw() -> None:
     """The page."""
     shelf = read()
-    left, right = st.columns([3, 2], vertical_alignment="bottom")
-    with left:
-        id_ = choose_comparison(shelf)
-    entry = shelf.entry(id_) if id_ else None
+    entry, beside = choose_comparison(shelf)
     if entry is None:
-        note("There is no comparison in this store yet.")
         return
-    if entry.state != "readable":
-        note(f"This comparison can't be shown. {entry.why}")
-        return
-    with right:
+    with beside:
         metric = choose_metric(shelf, among=[name for name in entry.columns if shown_in_table(name)])
     result, why = attempt(lambda: load_comparison(path_of(shelf, entry.id), only=()))
     if result is None or metric is None:
@@ -87,14 +80,7 @@ def _verdict(shelf: Shelf, entry: CatalogEntry, columns: dict[str, ColumnSummary
         note(f"The gate can't be used: {why}" if why else "No gate was given, so nothing was judged.")
         navigation.link("gate", "Set margins and see the verdict", comparison=entry.id)
         return
-    judged = verdict(shelf, entry.id, gate)
-    if judged is None:
-        note("Being judged; with many prompts that takes some seconds.")
-        come_back()
-    elif isinstance(judged, str):
-        note(f"It can't be judged: {judged}")
-    else:
-        show_verdict(judged, columns)
+    judge_and_show(shelf, entry, gate, columns)
 
 
 def _table(entry: CatalogEntry, columns: dict[str, ColumnSummary]) -> None:

@@ -2,17 +2,16 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import streamlit as st
 import yaml
 from pydantic import ValidationError
 
-from fidelity.dashboard.cache import drafted, path_of, rows_so_far, verdict
+from fidelity.dashboard.cache import drafted, path_of, rows_so_far
 from fidelity.dashboard.cache import shelf as read
 from fidelity.dashboard.catalog import CatalogEntry, Shelf, mark_of
 from fidelity.dashboard.summaries import ColumnSummary
-from fidelity.dashboard.verdict_panel import gate_for, show_verdict
+from fidelity.dashboard.verdict_panel import gate_for, judge_and_show
 from fidelity.dashboard.widgets import PREFERRED, choose_comparison, come_back, label, note, quiet
 from fidelity.gate import Gate
 from fidelity.report import shown_in_table
@@ -28,14 +27,10 @@ SHARES = {"conflicts": ("conflict_", "conflicting"), "breaks": ("break_", "newly
 def draw() -> None:
     """The page."""
     shelf = read()
-    left, right = st.columns([3, 2], vertical_alignment="bottom")
-    with left:
-        id_ = choose_comparison(shelf)
-    entry = shelf.entry(id_) if id_ else None
-    if entry is None or entry.state != "readable":
-        note(f"This comparison can't be shown. {entry.why}" if entry else "There is no comparison in this store yet.")
+    entry, beside = choose_comparison(shelf)
+    if entry is None:
         return
-    with right:
+    with beside:
         confidence = st.slider(
             "Confidence",
             0.80,
@@ -64,18 +59,19 @@ def draw() -> None:
         return
     if gate.provisional:
         note(NO_GATE_FILE)
-    _judged(shelf, entry, gate, columns)
+    judge_and_show(shelf, entry, gate, columns)
     _yaml(gate)
 
 
-def _start(shelf: Shelf, entry: CatalogEntry, columns: dict[str, ColumnSummary]) -> tuple[dict[str, Any], str]:
+def _start(shelf: Shelf, entry: CatalogEntry, columns: dict[str, ColumnSummary]) -> tuple[Gate, str]:
     """The gate to begin with: that of the study, or the given one, else what `fidelity gate init` proposes.
 
-    Limits that are moved until a candidate passes say nothing about it, so without a gate file nothing passes here.
+    It has no limits where nothing can be proposed. Limits that are moved until a candidate passes say nothing about it,
+    so without a gate file nothing passes here.
     """
     gate, _ = gate_for(shelf, entry)
     if gate:
-        return gate.model_dump(), ""
+        return gate, ""
     path = path_of(shelf, entry.id)
     likely = [
         name
@@ -83,21 +79,23 @@ def _start(shelf: Shelf, entry: CatalogEntry, columns: dict[str, ColumnSummary])
         if name in columns and shown_in_table(name) and columns[name].better != "neither"
     ]
     written, why = drafted(str(path), mark_of(path / "manifest.json"), tuple(dict.fromkeys(likely))[:2])
-    return {**(yaml.safe_load(written) if written else {}), "provisional": entry.candidate_id}, why
+    proposed = Gate.model_validate(yaml.safe_load(written)) if written else Gate.model_construct()
+    return proposed.model_copy(update={"provisional": entry.candidate_id}), why
 
 
-def _gate(columns: dict[str, ColumnSummary], start: dict[str, Any], confidence: float) -> Gate | None:
+def _gate(columns: dict[str, ColumnSummary], start: Gate, confidence: float) -> Gate | None:
     """The gate as the sliders stand; None without a limit."""
     can = [name for name, row in columns.items() if row.better != "neither" and shown_in_table(name)]
     shares = {key: [n for n in can if n.startswith(prefix)] for key, (prefix, _) in SHARES.items()}
     named = [name for name in can if not any(name in names for names in shares.values())]
-    for name in start.get("margins") or {}:
+    for name in start.margins:
         if name not in columns:
             note(f"The gate has a margin on {name}, which was not scored on this comparison; it is left out here.")
-    first = [name for name in start.get("margins") or {} if name in named] or named[:1]
+    first = [name for name in start.margins if name in named] or named[:1]
     chosen = st.multiselect("Margins on", named, default=first, key="margins", bind="query-params")
-    margins = {name: _slider(name, columns[name], (start.get("margins") or {}).get(name)) for name in chosen}
-    limits: dict[str, Any] = {key: _share_limits(key, names, start.get(key) or {}) for key, names in shares.items()}
+    margins = {name: _slider(name, columns[name], start.margins.get(name)) for name in chosen}
+    before = {"conflicts": start.conflicts, "breaks": start.breaks}
+    limits = {key: _share_limits(key, names, before[key]) for key, names in shares.items()}
     primary = (
         st.selectbox(
             "Primary",
@@ -121,13 +119,13 @@ def _gate(columns: dict[str, ColumnSummary], start: dict[str, Any], confidence: 
         return None
 
 
-def _rest(start: dict[str, Any], columns: dict[str, ColumnSummary], named: set[str]) -> dict[str, Any]:
+def _rest(start: Gate, columns: dict[str, ColumnSummary], named: set[str]) -> dict[str, object]:
     """What of the gate has no slider, as far as it is about what was scored and has a limit still."""
-    tail = {name: limit for name, limit in (start.get("tail") or {}).items() if name in columns}
-    rest = {**start, "tail": tail}
+    tail = {name: limit for name, limit in start.tail.items() if name in columns}
+    rest = {**start.model_dump(), "tail": tail}
     for key in ("worst_floor", "min_coverage"):
-        if isinstance(rest.get(key), dict):
-            rest[key] = {name: value for name, value in rest[key].items() if name in named | tail.keys()}
+        if isinstance(by_column := getattr(start, key), dict):
+            rest[key] = {name: value for name, value in by_column.items() if name in named | tail.keys()}
     return rest
 
 
@@ -176,17 +174,6 @@ def _share(title: str, start: float, key: str) -> float:
 def _round(limit: float) -> float:
     """Up to the next tenth, and below 1 for what goes from 0 to 1."""
     return min(0.999, math.ceil(limit * 10) / 10)
-
-
-def _judged(shelf: Shelf, entry: CatalogEntry, gate: Gate, columns: dict[str, ColumnSummary]) -> None:
-    judged = verdict(shelf, entry.id, gate)
-    if judged is None:
-        note("Being judged; with many prompts that takes some seconds.")
-        come_back()
-    elif isinstance(judged, str):
-        note(f"It can't be judged: {judged}")
-    else:
-        show_verdict(judged, columns)
 
 
 def _yaml(gate: Gate) -> None:

@@ -1,5 +1,6 @@
 """Pairs: the worst first, filtered by what one looks for; one of them open, down to its tokens."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import pandas as pd
@@ -51,15 +52,11 @@ class Filters:
 def draw() -> None:
     """The page."""
     shelf = read()
-    left, right = st.columns([3, 2], vertical_alignment="bottom")
-    with left:
-        id_ = choose_comparison(shelf)
-    entry = shelf.entry(id_) if id_ else None
-    if entry is None or entry.state != "readable":
-        note(f"This comparison can't be shown. {entry.why}" if entry else "There is no comparison in this store yet.")
+    entry, beside = choose_comparison(shelf)
+    if entry is None:
         return
     names = [name for name in entry.columns if shown_in_table(name)]
-    with right:
+    with beside:
         metric = choose_metric(shelf, among=names, name="Worst first by")
     if metric is None:
         note("No metric has been scored on this comparison.")
@@ -102,61 +99,33 @@ def _filters(shelf: Shelf, entry: CatalogEntry, names: list[str], metric: str) -
             if len(categories) > 1
             else []
         )
-        broken = (
-            st.selectbox(
-                "Newly broken",
-                [ALL, *breaks],
-                key="broken",
-                bind="query-params",
-                width=190,
-                format_func=lambda n: "any or none" if n == ALL else n,
-            )
-            if breaks
-            else ALL
-        )
-        line = (
-            st.selectbox(
-                "Beyond the margin of",
-                [ALL, *margins],
-                key="line",
-                bind="query-params",
-                width=190,
-                format_func=lambda n: "no matter" if n == ALL else n,
-            )
-            if margins
-            else ALL
-        )
+        broken = _choice("Newly broken", breaks, key="broken", all_reads="any or none", width=190)
+        line = _choice("Beyond the margin of", margins, key="line", all_reads="any or none", width=190)
         changed = "identical" in names and st.toggle("Changed only", key="changed", bind="query-params")
     with (
         st.expander("A range of any metric, and a scatter of any two"),
         st.container(horizontal=True, vertical_alignment="bottom"),
     ):
-        between = st.selectbox(
-            "Range of",
-            [ALL, *names],
-            key="range",
-            bind="query-params",
-            width=210,
-            format_func=lambda n: "no metric" if n == ALL else n,
-        )
+        between = _choice("Range of", names, key="range", all_reads="no metric")
         low, high = _range(shelf, entry, between) if between != ALL else (0.0, 0.0)
-        x = st.selectbox(
-            "Scatter, across",
-            [ALL, *names],
-            key="x",
-            bind="query-params",
-            width=210,
-            format_func=lambda n: "none" if n == ALL else n,
-        )
-        y = st.selectbox(
-            "Scatter, upwards",
-            [ALL, *names],
-            key="y",
-            bind="query-params",
-            width=210,
-            format_func=lambda n: "none" if n == ALL else n,
-        )
+        x = _choice("Scatter, across", names, key="x", all_reads="none")
+        y = _choice("Scatter, upwards", names, key="y", all_reads="none")
     return Filters(bool(changed), tuple(chosen), broken, line, margins.get(line), between, low, high, words, x, y)
+
+
+def _choice(title: str, names: Collection[str], *, key: str, all_reads: str, width: int = 210) -> str:
+    """One of the names, kept in the URL; ALL where none is chosen, or there is none to choose."""
+    if not names:
+        return ALL
+    chosen: str = st.selectbox(
+        title,
+        [ALL, *names],
+        key=key,
+        bind="query-params",
+        width=width,
+        format_func=lambda name: all_reads if name == ALL else name,
+    )
+    return chosen
 
 
 def _range(shelf: Shelf, entry: CatalogEntry, name: str) -> tuple[float, float]:

@@ -48,7 +48,7 @@ def draw() -> None:
         _differences(runs)
 
 
-def _line(run: Run, measured: Measurement | None) -> dict[str, Any]:
+def _line(run: Run, measured: Measurement | None) -> dict[str, object]:
     manifest = run.manifest
     engine, checkpoint, counts = manifest.engine, manifest.checkpoint, manifest.counts
     speed = measured.tokens / measured.seconds if measured and measured.tokens and measured.seconds else None

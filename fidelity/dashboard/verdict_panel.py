@@ -2,10 +2,10 @@
 
 from pydantic import ValidationError
 
-from fidelity.dashboard.cache import given_gate
+from fidelity.dashboard.cache import given_gate, verdict
 from fidelity.dashboard.catalog import CatalogEntry, Shelf
 from fidelity.dashboard.summaries import ColumnSummary
-from fidelity.dashboard.widgets import banner, markup_table, note, quiet
+from fidelity.dashboard.widgets import banner, come_back, markup_table, note, quiet
 from fidelity.floor import Summary
 from fidelity.gate import Gate, Verdict
 from fidelity.report import NOT_QUALITY, difference_in_words
@@ -29,7 +29,19 @@ def gate_of(study: StudyManifest | None) -> tuple[Gate | None, str]:
     return given_gate()
 
 
-def show_verdict(judged: Verdict, columns: dict[str, ColumnSummary]) -> None:
+def judge_and_show(shelf: Shelf, entry: CatalogEntry, gate: Gate, columns: dict[str, ColumnSummary]) -> None:
+    """The verdict by this gate, or why there is none yet."""
+    judged = verdict(shelf, entry.id, gate)
+    if judged is None:
+        note("Being judged; with many prompts that takes some seconds.")
+        come_back()
+    elif isinstance(judged, str):
+        note(f"It can't be judged: {judged}")
+    else:
+        _show(judged, columns)
+
+
+def _show(judged: Verdict, columns: dict[str, ColumnSummary]) -> None:
     """The whole, then a table with every line, what decides first."""
     banner(judged.outcome, judged.outcome.upper(), judged.reason)
     lines = []

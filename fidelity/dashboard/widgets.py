@@ -8,9 +8,10 @@ from typing import Any
 import pandas as pd
 import regex
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from fidelity.dashboard.cache import finished_computations, metrics_in, shelf
-from fidelity.dashboard.catalog import Shelf
+from fidelity.dashboard.catalog import CatalogEntry, Shelf
 from fidelity.dashboard.charts import Spec
 from fidelity.gate import Outcome
 from fidelity.report.sanitize import one_line, visible
@@ -85,23 +86,31 @@ def first_metric(names: Sequence[str]) -> str:
     return next((preferred for preferred in PREFERRED if preferred in names), names[0])
 
 
-def choose_comparison(shelf: Shelf) -> str | None:
-    """The id of the page's comparison, kept in the URL; what can't be read is in the list too, and says so."""
+def choose_comparison(shelf: Shelf) -> tuple[CatalogEntry | None, DeltaGenerator]:
+    """The page's comparison, kept in the URL, and the place beside its choice.
+
+    What can't be read is in the list too. None where there is none that can be shown, after a note that says why.
+    """
+    left, right = st.columns([3, 2], vertical_alignment="bottom")
     ids = [entry.id for entry in shelf.entries]
     if not ids:
-        return None
-    asked = st.query_params.get("comparison")
-    if asked and asked not in ids:
-        note(f"The comparison {one_line(asked, most=120)} is not in this store any more; here is another one.")
-    chosen: str | None = st.selectbox("Comparison", ids, key="comparison", bind="query-params")
-    return chosen
+        note("There is no comparison in this store yet.")
+        return None, right
+    with left:
+        asked = st.query_params.get("comparison")
+        if asked and asked not in ids:
+            note(f"The comparison {one_line(asked, most=120)} is not in this store any more; here is another one.")
+        entry = shelf.entry(st.selectbox("Comparison", ids, key="comparison", bind="query-params"))
+    if entry is not None and entry.state != "readable":
+        note(f"This comparison can't be shown. {entry.why}")
+        return None, right
+    return entry, right
 
 
 def chart(drawn: Spec, data: pd.DataFrame, name: str, *, on_select: Any = None, key: str | None = None) -> Any:
     """A chart with its downloads below; gives what is selected in it."""
-    how: dict[str, Any] = {"on_select": on_select} if on_select else {}
     as_svg = {**drawn, "usermeta": {"embedOptions": {"renderer": "svg"}}}
-    selected = st.vega_lite_chart(as_svg, key=key or f"chart-{name}", **how)
+    selected = st.vega_lite_chart(as_svg, key=key or f"chart-{name}", on_select=on_select or "ignore")
     downloads(data, name, drawn)
     return selected
 
@@ -118,8 +127,9 @@ def downloads(data: pd.DataFrame, name: str, drawn: Spec | None = None) -> None:
             "SVG": ("image/svg+xml", lambda: _picture(drawn, "svg")),
             "PNG": ("image/png", lambda: _picture(drawn, "png")),
         }
-    look: dict[str, Any] = {"icon": ":material/download:", "type": "tertiary"}
-    with st.popover("Download", **look, key=f"downloads-{name}", on_change="rerun") as opened:
+    with st.popover(
+        "Download", icon=":material/download:", type="tertiary", key=f"downloads-{name}", on_change="rerun"
+    ) as opened:
         if opened.open:
             with st.container(horizontal=True):
                 for kind, (mime, make) in made.items():

@@ -1,12 +1,12 @@
 """Engines answer prompts. `open_engine` opens one from its config; `identity` says what its outputs depend on."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, assert_never
+from typing import assert_never
 
 from fidelity.checkpoints import content_id, describe, local_directory, refuse_faults
 from fidelity.config import (
@@ -40,6 +40,7 @@ from fidelity.engines.transformers import open_transformers, transformers_identi
 from fidelity.engines.vllm_settings import check, settings
 from fidelity.errors import ConfigError, FidelityError, MissingPackageError
 from fidelity.records import EngineInfo
+from fidelity.schema import JsonObject
 
 __all__ = [
     "Account",
@@ -120,10 +121,11 @@ def open_engine(config: RunConfig, *, log: Path, on_progress: OnProgress) -> Ite
             assert_never(unknown)
 
 
-def can_score_tokens(config: RunConfig, known: Mapping[str, Any]) -> bool:
+def can_score_tokens(config: RunConfig, known: JsonObject) -> bool:
     """Whether a run's engine, of which `known` is the identity, is a `TokenScoringEngine` once it is open."""
     if isinstance(config.engine, OpenAIEngine):
-        return bool(known["server"]["owner"] == "vllm")
+        server = known["server"]
+        return isinstance(server, dict) and server["owner"] == "vllm"
     return isinstance(config.engine, VllmSettings | TransformersEngine | ExecuTorchEngine)
 
 
@@ -133,7 +135,7 @@ def _vllm_notes(config: RunConfig, engine: VllmEngine, info: EngineInfo) -> list
     return run_notes(stored, info, asked=asked, options=engine.options)
 
 
-def identity(config: RunConfig, *, remembered: Path) -> dict[str, Any]:
+def identity(config: RunConfig, *, remembered: Path) -> JsonObject:
     """All of the engine's side that can change an output, without loading anything: it enters the run's digest.
 
     Args:
@@ -170,7 +172,7 @@ def identity(config: RunConfig, *, remembered: Path) -> dict[str, Any]:
             assert_never(unknown)
 
 
-def surroundings(engine: VllmEngine | VllmServeEngine) -> dict[str, Any]:
+def surroundings(engine: VllmEngine | VllmServeEngine) -> JsonObject:
     """All but the model that an output of vLLM depends on: options, version, device, environment.
 
     Raises:

@@ -125,7 +125,7 @@ class Connection:
         """
         return await self._send(self._client.get, path)
 
-    async def post(self, path: str, body: Mapping[str, Any]) -> bytes:
+    async def post(self, path: str, body: Mapping[str, object]) -> bytes:
         """The body of the answer to a request.
 
         Raises:

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import urlsplit
 
 from fidelity.checkpoints import fingerprint
 from fidelity.config import Requests, Sampling
 from fidelity.engines.connection import Connection, TroubleError, is_loopback
+from fidelity.engines.messages import ServerJson
 from fidelity.engines.replies import json_object
 from fidelity.errors import EngineError
 from fidelity.records import Prompt
@@ -25,7 +25,7 @@ class Dialect:
     version_key: str = "version"
     sampling: Mapping[str, str] = field(default_factory=dict)
     """Our names of what else it can sample with to its own: always sent, since its defaults may be others than ours."""
-    token_ids: Mapping[str, Any] = field(default_factory=dict)
+    token_ids: ServerJson = field(default_factory=dict)
     """The fields that make it give token ids, and no more than that."""
 
 
@@ -63,9 +63,9 @@ class Served:
     """The number format that it says it holds the weights in."""
     chat_template: str | None
     """Hash of the template, as in `EngineInfo`."""
-    about: dict[str, Any]
+    about: ServerJson
     """What else it says of the model: its path, its size."""
-    reveals: dict[str, Any] = field(default_factory=dict)
+    reveals: ServerJson = field(default_factory=dict)
     """Further fields of `EngineInfo` that it tells; recorded with a run, and no part of its digest."""
 
     @property
@@ -99,7 +99,7 @@ async def served(connection: Connection, model: str | None) -> Served:
     row = rows.get(name, {})
     owner = row.get("owned_by") if isinstance(row.get("owned_by"), str) else None
     dialect = DIALECTS.get(owner or "", UNKNOWN)
-    properties: dict[str, Any] = {}
+    properties: ServerJson = {}
     if dialect.version_at:
         with suppress(TroubleError):
             properties = json_object(await connection.get(connection.beside(dialect.version_at)))
@@ -128,10 +128,10 @@ def body_of(
     logprobs: bool,
     token_ids: bool,
     longest: str,
-) -> dict[str, Any]:
+) -> ServerJson:
     """One prompt as a request; `longest` is what the server calls the limit of an answer's tokens."""
     dialect = model.dialect
-    body: dict[str, Any] = {"model": model.model, "temperature": sampling.temperature, longest: sampling.max_tokens}
+    body: ServerJson = {"model": model.model, "temperature": sampling.temperature, longest: sampling.max_tokens}
     if requests.api == "chat":
         body["messages"] = [{"role": message.role, "content": message.content} for message in prompt.messages]
     else:
@@ -157,11 +157,11 @@ def same_place(base_url: str) -> str | None:
     return None if is_loopback(base_url) else urlsplit(base_url).netloc + urlsplit(base_url).path
 
 
-def _nothing(_: Mapping[str, Any]) -> dict[str, Any]:
+def _nothing(_: ServerJson) -> ServerJson:
     return {}
 
 
-def _llama_cpp(props: Mapping[str, Any]) -> dict[str, Any]:
+def _llama_cpp(props: ServerJson) -> ServerJson:
     """From `/props`: the token that ends an answer, and the sampling that a request leaves as it is."""
     slot = props.get("default_generation_settings")
     params = slot.get("params", slot) if isinstance(slot, dict) else None
@@ -173,7 +173,7 @@ def _llama_cpp(props: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _sglang(info: Mapping[str, Any]) -> dict[str, Any]:
+def _sglang(info: ServerJson) -> ServerJson:
     """From `/get_server_info`: the arguments that it was started with."""
     text = {key: str(info[key]) for key in ("dtype", "attention_backend", "kv_cache_dtype") if info.get(key)}
     count = {key: info[key] for key in ("tp_size", "pp_size") if type(info.get(key)) is int}
@@ -193,7 +193,7 @@ LLAMA_SAMPLING = ("presence_penalty", "frequency_penalty", "dry_multiplier", "xt
 _REVEALED = {"llamacpp": _llama_cpp, "sglang": _sglang}
 
 
-def _numbers(values: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+def _numbers(values: ServerJson, names: Sequence[str]) -> ServerJson:
     return {name: values[name] for name in names if isinstance(values.get(name), int | float)}
 
 
@@ -201,7 +201,7 @@ def _which(model: str | None) -> str:
     return f"it doesn't serve {model!r}" if model else "name the model with 'model'"
 
 
-def _context(row: Mapping[str, Any], properties: Mapping[str, Any]) -> int | None:
+def _context(row: ServerJson, properties: ServerJson) -> int | None:
     """A server of vLLM lists it with the model; llama.cpp gives each of its slots a part of its own."""
     slot = properties.get("default_generation_settings")
     context = row.get("max_model_len") or (slot.get("n_ctx") if isinstance(slot, dict) else None)

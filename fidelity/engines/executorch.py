@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from fidelity.checkpoints import content_id
 from fidelity.config import ExecuTorchEngine, RunConfig
@@ -17,6 +16,7 @@ from fidelity.engines.child import ChildEngine
 from fidelity.engines.devices import cpu_name
 from fidelity.engines.environment import kernel_environment
 from fidelity.errors import ConfigError, MissingPackageError
+from fidelity.schema import JsonObject
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json")
 """All that is read of the tokenizer's directory."""
@@ -42,7 +42,7 @@ def open_executorch(engine: ExecuTorchEngine, *, log: Path, on_progress: OnProgr
         yield child
 
 
-def executorch_identity(config: RunConfig, engine: ExecuTorchEngine, remembered: Path) -> dict[str, Any]:
+def executorch_identity(config: RunConfig, engine: ExecuTorchEngine, remembered: Path) -> JsonObject:
     """See `engines.identity`."""
     if not engine.path.is_file():
         raise ConfigError(f"{config.name}: engine.path: {engine.path}: no such file; name an exported .pte file")
@@ -55,7 +55,7 @@ def executorch_identity(config: RunConfig, engine: ExecuTorchEngine, remembered:
         "kind": engine.kind,
         "program": content_id(engine.path, remembered),
         "tokenizer": _content(engine.tokenizer),
-        "env": engine.env,
+        "env": dict(engine.env),
         "version": _version(engine.environment),
         "device": cpu_name(),
     }

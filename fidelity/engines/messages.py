@@ -12,6 +12,9 @@ NOT_OF_THE_CALL = {"id", "index", "type"}
 REASONING = ("reasoning_content", "reasoning", "reasoning_details")
 """Where servers put the thinking, in the order of preference."""
 
+ServerJson = dict[str, Any]
+"""A JSON object that a server sent or is sent."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
@@ -21,17 +24,17 @@ class Reply:
     reasoning: str | None = None
 
 
-def read_answer(choice: Mapping[str, Any]) -> Reply | None:
+def read_answer(choice: ServerJson) -> Reply | None:
     """The answer of a chat completion's or a completion's choice; None where there is none.
 
     A tool call is an answer: it is the text, or follows it, as canonical JSON. Thinking without a text is an empty
     answer, which was cut off before it began.
     """
     message = choice.get("message")
-    return read_message(message if isinstance(message, Mapping) else {"content": choice.get("text")})
+    return read_message(message if isinstance(message, dict) else {"content": choice.get("text")})
 
 
-def read_message(message: Mapping[str, Any]) -> Reply | None:
+def read_message(message: ServerJson) -> Reply | None:
     """The same of a message: `content` (a text or parts), `refusal`, `reasoning`, `tool_calls`."""
     content = message.get("content")
     text = text_of(content) or text_of(message.get("refusal")) or (content if content == "" else None)
@@ -59,7 +62,7 @@ def _thinking_of(content: Any) -> str | None:
     return "".join(text for text in texts if text) or None
 
 
-def _tool_calls(message: Mapping[str, Any]) -> str | None:
+def _tool_calls(message: ServerJson) -> str | None:
     """What a message calls, as JSON with sorted keys; None where it calls nothing.
 
     Arguments are read where they are JSON, so that spaces and the order of keys make no difference.
@@ -73,7 +76,7 @@ def _tool_calls(message: Mapping[str, Any]) -> str | None:
     return replace_lone_surrogates(json.dumps(plain, sort_keys=True, ensure_ascii=False))
 
 
-def _call(call: Mapping[str, Any]) -> dict[str, Any]:
+def _call(call: ServerJson) -> ServerJson:
     function = call.get("function")
     if not isinstance(function, Mapping):
         return {key: value for key, value in call.items() if key not in NOT_OF_THE_CALL}

@@ -1,13 +1,11 @@
 """In a sentence, where what ran is not what the checkpoint is."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from fidelity.checkpoints import FLOATS, NOT_KNOWN, ran_otherwise
 from fidelity.records import EngineInfo
+from fidelity.schema import JsonObject
 
 
-def run_notes(stored: str | None, info: EngineInfo, *, asked: bool, options: Mapping[str, Any]) -> list[str]:
+def run_notes(stored: str | None, info: EngineInfo, *, asked: bool, options: JsonObject) -> list[str]:
     """Notes for the report.
 
     Args:

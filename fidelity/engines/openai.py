@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from fidelity.config import OpenAIEngine
 from fidelity.engines.base import OnProgress
@@ -16,6 +15,7 @@ from fidelity.engines.server_session import connected, first_contact
 from fidelity.engines.vllm_server import VllmServer
 from fidelity.errors import EngineError
 from fidelity.files import whole_file
+from fidelity.schema import JsonObject
 
 
 @contextmanager
@@ -33,7 +33,7 @@ def open_server(engine: OpenAIEngine, *, log: Path, on_progress: OnProgress) -> 
         yield server_of(model)(line, model, engine, log=log, on_progress=on_progress, deadline=engine.deadline)
 
 
-def server_identity(engine: OpenAIEngine, *, remembered: Path) -> dict[str, Any]:
+def server_identity(engine: OpenAIEngine, *, remembered: Path) -> JsonObject:
     """What a server's outputs depend on, as it says itself.
 
     If it is away or serves another model now, what it said the last time is taken, so that its finished runs are found;
@@ -44,7 +44,7 @@ def server_identity(engine: OpenAIEngine, *, remembered: Path) -> dict[str, Any]
         EngineError: It can't be reached, and never was.
         MissingPackageError: `openai` is not installed.
     """
-    known: dict[str, Any] = {}
+    known: dict[str, JsonObject] = {}
     with suppress(OSError, ValueError):
         known = json.loads(remembered.read_text(encoding="utf-8"))
     name = f"{engine.base_url} {engine.model or ''}".rstrip()

@@ -7,12 +7,13 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from fidelity.config import Requests, Sampling
 from fidelity.engines.base import Admission, OnProgress, Progress
 from fidelity.engines.connection import TroubleError
 from fidelity.engines.dialects import Served, body_of
+from fidelity.engines.messages import ServerJson
 from fidelity.engines.replies import generation
 from fidelity.engines.server_session import ServerSession, backoff, when_ready
 from fidelity.errors import EngineError
@@ -161,7 +162,7 @@ class OpenAIServer:
         return await self._patiently(prompt.id, self._path, self._body(prompt, sampling), self._generation)
 
     async def _patiently(
-        self, prompt_id: str, path: str, body: dict[str, Any], read: Callable[[str, bytes], T]
+        self, prompt_id: str, path: str, body: ServerJson, read: Callable[[str, bytes], T]
     ) -> T | Failure:
         """An answer as `read` reads it, or why there is none.
 
@@ -213,7 +214,7 @@ class OpenAIServer:
     def _path(self) -> str:
         return "/chat/completions" if self._requests.api == "chat" else "/completions"
 
-    def _body(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
+    def _body(self, prompt: Prompt, sampling: Sampling) -> ServerJson:
         return body_of(
             prompt,
             sampling,

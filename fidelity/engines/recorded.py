@@ -5,14 +5,13 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from fidelity.children.prompting import prompt_record
 from fidelity.config import RecordedEngine, Sampling
 from fidelity.engines.recordings import Rows, read_recorded
 from fidelity.engines.replies import finish_reason_of, token_ids
 from fidelity.errors import ConfigError, IncomparableError
-from fidelity.prompts import parse_prompt, replace_lone_surrogates
+from fidelity.prompts import JsonRow, parse_prompt, replace_lone_surrogates
 from fidelity.records import EngineInfo, Failure, Generation, Prompt
 
 ROUNDING = 1e-4
@@ -45,7 +44,7 @@ class RecordedAnswers:
         """What the file says of time, in seconds over all rows; empty if nothing."""
         self.step_seconds = 0.0
         self._path = path
-        self._rows: dict[tuple[str, int], tuple[str, dict[str, Any]]] = {}
+        self._rows: dict[tuple[str, int], tuple[str, JsonRow]] = {}
         for where, row in rows:
             if not isinstance(row.get("id"), str) or not isinstance(row.get("failure") or row.get("text"), str):
                 raise ConfigError(f"{where}: a recorded output needs 'id' and 'text' (or 'failure'), both texts")
@@ -117,7 +116,7 @@ def file_hash(path: Path) -> str:
         raise ConfigError(f"{path}: can't be read ({error.strerror}); name an existing file") from error
 
 
-def _generation(row: dict[str, Any], where: str) -> Generation:
+def _generation(row: JsonRow, where: str) -> Generation:
     ids, logprobs = _token_ids(row, where), _logprobs(row, where)
     if ids is not None and logprobs is not None and len(ids) != len(logprobs):
         raise ConfigError(f"{where}: {len(ids)} token_ids but {len(logprobs)} logprobs; there is one for each token")
@@ -135,7 +134,7 @@ def _generation(row: dict[str, Any], where: str) -> Generation:
     )
 
 
-def _prompt(row: dict[str, Any]) -> dict[str, Any]:
+def _prompt(row: JsonRow) -> JsonRow:
     """What a row tells of the prompt as the model read it: its token ids, or their number."""
     if ids := token_ids(row.get("prompt_token_ids")):
         return prompt_record(ids)
@@ -143,7 +142,7 @@ def _prompt(row: dict[str, Any]) -> dict[str, Any]:
     return {"prompt_tokens": count if type(count) is int and count > 0 else None}
 
 
-def _repeat(row: dict[str, Any], where: str) -> int:
+def _repeat(row: JsonRow, where: str) -> int:
     repeat = row.get("repeat", 0)
     if type(repeat) is not int or repeat < 0:
         raise ConfigError(f"{where}: 'repeat' must be a number from 0, found {json.dumps(repeat)}")
@@ -163,7 +162,7 @@ def _timings(rows: Rows) -> dict[str, float]:
     return timings
 
 
-def _token_ids(row: dict[str, Any], where: str) -> tuple[int, ...] | None:
+def _token_ids(row: JsonRow, where: str) -> tuple[int, ...] | None:
     values = row.get("token_ids")
     if values is not None and (not isinstance(values, list) or not all(type(value) is int for value in values)):
         raise ConfigError(f"{where}: 'token_ids' must be a list of numbers, one for each token")
@@ -173,7 +172,7 @@ def _token_ids(row: dict[str, Any], where: str) -> tuple[int, ...] | None:
     return token_ids(values)
 
 
-def _logprobs(row: dict[str, Any], where: str) -> tuple[float, ...] | None:
+def _logprobs(row: JsonRow, where: str) -> tuple[float, ...] | None:
     """Natural logarithms of probabilities; one that is above 0 by rounding is 0."""
     values = row.get("logprobs")
     if values is None:

@@ -4,17 +4,16 @@ Each of them is read as the same rows: `id`, `text` or `failure`, and what else 
 (`prompt`, a text or messages), and of its time (`seconds`, `first_token_seconds`).
 """
 
-import math
 from pathlib import Path
 from typing import Any
 
 from fidelity.engines.connection import TroubleError
 from fidelity.engines.messages import read_answer, read_message
-from fidelity.engines.replies import finish_reason_of, generation_of, ids_and_logprobs
+from fidelity.engines.replies import finish_reason_of, generation_of, ids_and_logprobs, is_finite
 from fidelity.errors import ConfigError
-from fidelity.prompts import read_jsonl
+from fidelity.prompts import JsonRow, read_jsonl
 
-Rows = list[tuple[str, dict[str, Any]]]
+Rows = list[tuple[str, JsonRow]]
 LONGEST_REASON = 200
 """Characters of an error without a message."""
 BESIDE_THE_TEXT = ("refusal", "reasoning", "reasoning_content", "tool_calls")
@@ -31,7 +30,7 @@ def read_recorded(path: Path) -> Rows:
     return [(where, plain) for where, row in rows for plain in _plain(row, where)]
 
 
-def _plain(row: dict[str, Any], where: str) -> list[dict[str, Any]]:
+def _plain(row: JsonRow, where: str) -> list[JsonRow]:
     if "custom_id" in row:
         return _answers(row, where)
     plain = {**row, "prompt": row["messages"]} if row.get("messages") and not row.get("prompt") else dict(row)
@@ -43,7 +42,7 @@ def _plain(row: dict[str, Any], where: str) -> list[dict[str, Any]]:
     return [plain]
 
 
-def _why_failed(row: dict[str, Any]) -> str:
+def _why_failed(row: JsonRow) -> str:
     """Why a plain row is a failure, by its `failure`, its `error`, or how its answer ended; empty where it is none."""
     error = row.get("error") if isinstance(row.get("error"), str | dict) else None
     if why := row.get("failure") or error:
@@ -67,7 +66,7 @@ def _read_parquet(path: Path) -> Rows:
     return [(f"{path}, row {n}", {k: v for k, v in row.items() if v is not None}) for n, row in enumerate(rows, 1)]
 
 
-def _answers(row: dict[str, Any], where: str) -> list[dict[str, Any]]:
+def _answers(row: JsonRow, where: str) -> list[JsonRow]:
     """The answers in one line of a batch's output: one, or several repeats, or why there is none."""
     match row:
         case {"custom_id": str() as id_} if why := _why_none(row):
@@ -80,7 +79,7 @@ def _answers(row: dict[str, Any], where: str) -> list[dict[str, Any]]:
     )
 
 
-def _answer(id_: str, choice: Any, body: dict[str, Any], where: str) -> dict[str, Any]:
+def _answer(id_: str, choice: Any, body: JsonRow, where: str) -> JsonRow:
     """One choice of a chat completion or a completion, read as a server's reply is."""
     if not isinstance(choice, dict) or not (isinstance(choice.get("message"), dict) or "text" in choice):
         raise ConfigError(f"{where}: a choice needs a 'message' (chat) or a 'text' (completion)")
@@ -105,14 +104,14 @@ def _answer(id_: str, choice: Any, body: dict[str, Any], where: str) -> dict[str
     return answer | {key: value for key, value in known.items() if value is not None}
 
 
-def _impossible(choice: dict[str, Any]) -> dict[str, Any]:
+def _impossible(choice: JsonRow) -> JsonRow:
     """Log-probabilities that are numbers and can't be any, for the reader of rows to refuse."""
     _, values = ids_and_logprobs(choice)
     numbers = [value for value in values or () if type(value) in (int, float)]
-    return {"logprobs": numbers} if not all(map(math.isfinite, numbers)) else {}
+    return {} if all(map(is_finite, numbers)) else {"logprobs": numbers}
 
 
-def _why_none(row: dict[str, Any]) -> str:
+def _why_none(row: JsonRow) -> str:
     """Why a line has no answer, in the words of OpenAI's batches and of vLLM's `run-batch`; empty where it has one."""
     error = row.get("error")
     response = row["response"] if isinstance(row.get("response"), dict) else {}

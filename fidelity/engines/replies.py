@@ -1,12 +1,12 @@
 """What a server answered, read strictly: a generation, or in words why it is none."""
 
 import json
-import math
+import sys
 from typing import Any
 
 from fidelity.children.prompting import prompt_record
 from fidelity.engines.connection import TroubleError
-from fidelity.engines.messages import read_answer
+from fidelity.engines.messages import ServerJson, read_answer
 from fidelity.records import Generation
 
 SHOWN = 80
@@ -21,7 +21,7 @@ CUT_OFF = frozenset({"length", "max_tokens", "max_length", "max_new_tokens", "ma
 """What servers and libraries call an answer that was cut off at its limit; "length" in our records."""
 
 
-def json_object(body: bytes) -> dict[str, Any]:
+def json_object(body: bytes) -> ServerJson:
     """The JSON object that a body holds.
 
     Raises:
@@ -59,7 +59,7 @@ def generation(body: bytes, *, prompt_id: str) -> Generation:
     return generation_of(choices[0], answer, prompt_id=prompt_id)
 
 
-def generation_of(choice: dict[str, Any], answer: dict[str, Any], *, prompt_id: str) -> Generation:
+def generation_of(choice: ServerJson, answer: ServerJson, *, prompt_id: str) -> Generation:
     """A generation from one choice of an answer, whether it came from a server or stands in a batch's output.
 
     Raises:
@@ -99,7 +99,7 @@ def finish_reason_of(given: Any) -> str | None:
     return "length" if word in CUT_OFF else str(given)
 
 
-def _prompt(answer: dict[str, Any], choice: dict[str, Any]) -> dict[str, Any]:
+def _prompt(answer: ServerJson, choice: ServerJson) -> ServerJson:
     """What an answer tells of the prompt as the model read it: its token ids as vLLM gives them, else their number."""
     for holder in (answer, choice):
         if ids := token_ids(holder.get("prompt_token_ids")):
@@ -107,14 +107,14 @@ def _prompt(answer: dict[str, Any], choice: dict[str, Any]) -> dict[str, Any]:
     return {"prompt_tokens": prompt_tokens_of(answer)}
 
 
-def prompt_tokens_of(answer: dict[str, Any]) -> int | None:
+def prompt_tokens_of(answer: ServerJson) -> int | None:
     """`usage.prompt_tokens`; None where the server gives no such number."""
     usage = answer.get("usage")
     count = usage.get("prompt_tokens") if isinstance(usage, dict) else None
     return count if type(count) is int and 0 < count < 2**31 else None
 
 
-def _tokens(choice: dict[str, Any]) -> tuple[tuple[int, ...] | None, tuple[float, ...] | None]:
+def _tokens(choice: ServerJson) -> tuple[tuple[int, ...] | None, tuple[float, ...] | None]:
     """Token ids as vLLM gives them, else as llama.cpp does, beside the logprobs; two lists of one length, or none."""
     ids, values = ids_and_logprobs(choice)
     chosen = token_ids(choice.get("token_ids"))
@@ -125,7 +125,7 @@ def _tokens(choice: dict[str, Any]) -> tuple[tuple[int, ...] | None, tuple[float
     return chosen, logprobs
 
 
-def ids_and_logprobs(choice: dict[str, Any]) -> tuple[Any, Any]:
+def ids_and_logprobs(choice: ServerJson) -> tuple[Any, Any]:
     """What a choice holds of token ids, as llama.cpp gives them, and of log-probabilities, neither of them checked."""
     given = choice.get("logprobs")
     given = given if isinstance(given, dict) else {}
@@ -143,9 +143,12 @@ def token_ids(values: Any) -> tuple[int, ...] | None:
 
 
 def _finite(values: Any) -> tuple[float, ...] | None:
-    if not isinstance(values, list) or not all(type(v) in (int, float) and math.isfinite(v) for v in values):
-        return None
-    return tuple(float(v) for v in values)
+    return tuple(map(float, values)) if isinstance(values, list) and all(map(is_finite, values)) else None
+
+
+def is_finite(value: Any) -> bool:
+    """Whether it is a number that a float can hold."""
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max  # NaN isn't
 
 
 def _looks_like(text: str) -> str:

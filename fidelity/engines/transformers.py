@@ -7,7 +7,6 @@ from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from fidelity.checkpoints import content_id, describe, local_directory, refuse_faults
 from fidelity.config import RunConfig, TransformersEngine
@@ -17,6 +16,7 @@ from fidelity.engines.devices import cpu_name, gpu_name
 from fidelity.engines.environment import kernel_environment
 from fidelity.engines.notes import run_notes
 from fidelity.errors import ConfigError, MissingPackageError
+from fidelity.schema import JsonObject
 
 NAMED = {
     "dtype": "engine.dtype",
@@ -68,7 +68,7 @@ def open_transformers(
         yield child
 
 
-def transformers_identity(config: RunConfig, engine: TransformersEngine, remembered: Path) -> dict[str, Any]:
+def transformers_identity(config: RunConfig, engine: TransformersEngine, remembered: Path) -> JsonObject:
     """See `engines.identity`."""
     checkpoint = local_directory(str(config.model), config.revision)
     refuse_faults(checkpoint, allow_pickle=engine.allow_pickle)

@@ -11,7 +11,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
-from typing import Any
 
 PATIENCE_S = 180.0
 
@@ -91,7 +90,7 @@ def _mixed_precision(bits: int, group_size: int, shape: tuple[int, int]) -> str:
     from vllm.model_executor.kernels.linear import MPLinearLayerConfig, choose_mp_linear_kernel
     from vllm.scalar_type import scalar_types
 
-    given: dict[str, Any] = {
+    given = {
         "full_weight_shape": shape,
         "partition_weight_shape": shape,
         "weight_type": {4: scalar_types.uint4b8, 8: scalar_types.uint8b128}[bits],

@@ -30,6 +30,8 @@ from fidelity.engines.processes import ended, how_it_ended, last_lines, oom_kill
 from fidelity.engines.server_session import connected, first_contact
 from fidelity.engines.vllm_server import VllmServer
 from fidelity.errors import EngineError
+from fidelity.records import EngineInfo
+from fidelity.schema import JsonObject
 
 HOST = "127.0.0.1"
 LOOK_S = 0.25
@@ -38,7 +40,7 @@ SHUTDOWN_S = 30.0
 """How long it may take to end by itself."""
 WORKING = 0.05
 """Share of one processor that a server which loads must use to count as working."""
-SERVER_DEFAULTS: Mapping[str, Any] = {
+SERVER_DEFAULTS: JsonObject = {
     "enable_prefix_caching": False,  # else a control would find its prompts half computed
     "generation_config": "vllm",  # else the model's own file would add to the run's sampling
     "max_logprobs": -1,
@@ -81,10 +83,9 @@ def serve(
             )
             tokenizer = vocabulary_id(checkpoint)
             server.info = replace(
-                server.info,
+                configured(server.info, checkpoint, engine.options),
                 mode="eager" if engine.options.get("enforce_eager") else "compiled",
                 dtype=engine.dtype,
-                **configured(checkpoint, engine.options),
                 tokenizer=tokenizer,
                 chat_template=fingerprint(chat_template(checkpoint)) if engine.api == "chat" else None,
                 notes=tuple(note for note in server.info.notes if note != ANY_TOKENIZER or not tokenizer),
@@ -92,18 +93,20 @@ def serve(
             yield server
 
 
-def configured(checkpoint: Path, options: Mapping[str, Any]) -> dict[str, Any]:
-    """What the server's own options and the checkpoint say of a run: fields of `EngineInfo`."""
+def configured(info: EngineInfo, checkpoint: Path, options: JsonObject) -> EngineInfo:
+    """What is known of a server, completed by its own options and its checkpoint."""
     given = {**SERVER_DEFAULTS, **options}
     neutral = given["generation_config"] == "vllm"
-    return {
-        "kv_cache": cache if (cache := given.get("kv_cache_dtype", "auto")) != "auto" else None,
-        "tensor_parallel": int(given.get("tensor_parallel_size") or 1),
-        "pipeline_parallel": int(given.get("pipeline_parallel_size") or 1),
-        "speculative": speculative(given.get("speculative_config")),
-        "end_tokens": end_token_ids(checkpoint),
-        "generation_config": {} if neutral else proposed_sampling(checkpoint),
-    }
+    cache = str(given.get("kv_cache_dtype", "auto"))
+    return replace(
+        info,
+        kv_cache=None if cache == "auto" else cache,
+        tensor_parallel=int(str(given.get("tensor_parallel_size") or 1)),
+        pipeline_parallel=int(str(given.get("pipeline_parallel_size") or 1)),
+        speculative=speculative(given.get("speculative_config")),
+        end_tokens=end_token_ids(checkpoint),
+        generation_config={} if neutral else dict(proposed_sampling(checkpoint)),
+    )
 
 
 def command(checkpoint: Path, name: str, engine: VllmServeEngine, port: int) -> list[str]:

@@ -1,11 +1,11 @@
 """What a server of vLLM can do beyond OpenAI's protocol: it says how likely it finds a continuation."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
 from fidelity.engines.connection import TroubleError
+from fidelity.engines.messages import ServerJson
 from fidelity.engines.openai_server import OpenAIServer
 from fidelity.engines.replies import json_object, token_ids
 from fidelity.records import Failure, Prompt, TokenScores
@@ -53,7 +53,7 @@ class VllmServer(OpenAIServer):
             prompt.id, "/completions", body, lambda prompt_id, answer: _scores(prompt_id, answer, continuation, top_k)
         )
 
-    def _untokenized(self, prompt: Prompt) -> dict[str, Any]:
+    def _untokenized(self, prompt: Prompt) -> ServerJson:
         if self._requests.api == "completion":
             return {"model": self._model.model, "prompt": prompt.text}
         options = {
@@ -89,7 +89,7 @@ def _scores(prompt_id: str, answer: bytes, continuation: list[int], top_k: int) 
     )
 
 
-def _row(row: dict[str, dict[str, Any]], token: int, top_k: int) -> tuple[float, int, list[int], list[float]]:
+def _row(row: dict[str, ServerJson], token: int, top_k: int) -> tuple[float, int, list[int], list[float]]:
     """One token's logprob and rank, and the most likely tokens.
 
     VLLM counts tokens that are equally likely into a rank; here, as far as they are told, only those that are more

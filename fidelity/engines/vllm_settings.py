@@ -5,12 +5,11 @@ from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from fidelity.checkpoints import local_directory
 from fidelity.config import RunConfig, VllmEngine, VllmServeEngine
 from fidelity.errors import ConfigError, MissingPackageError
-from fidelity.schema import nearest
+from fidelity.schema import JsonObject, nearest
 
 NAMED = {"model": "model", "dtype": "engine.dtype", "max_model_len": "engine.max_model_len", "revision": "revision"}
 """Arguments of vLLM that have a place of their own in the YAML."""
@@ -22,7 +21,7 @@ FRONTEND = ("openai/cli_args.py", "launchers/cli_args.py")
 """Where in vLLM's `entrypoints` the server's own arguments stand, depending on its version."""
 
 
-def settings(config: RunConfig, engine: VllmEngine) -> dict[str, Any]:
+def settings(config: RunConfig, engine: VllmEngine) -> JsonObject:
     """The child's `open` request: `LLM`'s arguments, and torchao's scheme, which the child turns into arguments."""
     arguments = {
         "model": str(local_directory(str(config.model), config.revision)),

@@ -1,8 +1,8 @@
 """Whether a candidate is the quantized copy that it is taken for, by its options, checkpoint, layers and label."""
 
 import re
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection
+from typing import NamedTuple
 
 from fidelity.checkpoints import NOT_KNOWN, ran_otherwise
 from fidelity.config import Compares, RecordedEngine
@@ -42,7 +42,7 @@ def is_quantized(manifest: RunManifest) -> bool | None:
     if asked_to_quantize(manifest) or (stored is not None and not is_float(stored)):
         return True
     claim = _claim(manifest.label)
-    if claim and claim.get("quantized"):
+    if claim and claim.quantized:
         return True
     return None if stored is None and manifest.label is None else False
 
@@ -69,9 +69,9 @@ def mislabeled(manifest: RunManifest) -> str:
         return ""
     known = [form for form in (manifest.checkpoint.format, manifest.engine.ran_as) if form]
     layers = manifest.engine.quantized_layers
-    if layers is not None and claim["quantized"] != bool(layers):
+    if layers is not None and claim.quantized != bool(layers):
         known.append(f"{layers} quantized layers")
-    elif not known or any(_agree(claim, _claim(form) or {}) for form in known):
+    elif not known or any(_agree(claim, _claim(form)) for form in known):
         return ""
     return f"{manifest.name} is labeled {manifest.label!r}, but what ran is {', '.join(dict.fromkeys(known))}"
 
@@ -152,21 +152,32 @@ def _same_weights(baseline: RunManifest, candidate: RunManifest) -> bool:
     return None not in weights and weights[0] == weights[1]
 
 
-def _claim(text: str | None) -> dict[str, Any] | None:
+class _Claim(NamedTuple):
+    """What a format's name says; None where it doesn't."""
+
+    quantized: bool
+    weights: int | None = None
+    """Bits, like the activations'."""
+    activations: int | None = None
+    floats: str | None = None
+    """The type of unquantized weights."""
+
+
+def _claim(text: str | None) -> _Claim | None:
     """What a label or a format says: whether quantized, bits of weights and of activations; None where nothing."""
     words = MOSTLY.sub("", KV_WORDS.sub("", str(text or "")))
     if words.startswith("mixed"):
-        return {"quantized": True}
+        return _Claim(quantized=True)
     if match := BITS.search(words):
-        return {"quantized": True, "weights": int(match[1]), "activations": int(match[2])}
+        return _Claim(quantized=True, weights=int(match[1]), activations=int(match[2]))
     if (plain := FLOAT_WORDS.search(words)) and not QUANTIZED_WORDS.search(words):
         name = plain[0].upper()
-        return {"quantized": False, "float": next(FLOAT_NAMES[key] for key in FLOAT_NAMES if key in name)}
+        return _Claim(quantized=False, floats=next(FLOAT_NAMES[key] for key in FLOAT_NAMES if key in name))
     if match := WEIGHT_BITS.search(words):
-        return {"quantized": True, "weights": int(next(bits for bits in match.groups() if bits))}
-    return {"quantized": True} if QUANTIZED_WORDS.search(words) else None
+        return _Claim(quantized=True, weights=int(next(bits for bits in match.groups() if bits)))
+    return _Claim(quantized=True) if QUANTIZED_WORDS.search(words) else None
 
 
-def _agree(claim: Mapping[str, Any], real: Mapping[str, Any]) -> bool:
+def _agree(claim: _Claim, real: _Claim | None) -> bool:
     """Whether nothing that both say differs; formats that can't be read contradict nothing."""
-    return all(claim[key] == real[key] for key in claim.keys() & real.keys())
+    return real is None or all(a == b for a, b in zip(claim, real, strict=True) if a is not None and b is not None)

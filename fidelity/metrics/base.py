@@ -48,7 +48,10 @@ class Metric(Settings, ABC):
 
     @property
     def packages(self) -> tuple[str, ...]:
-        """Distributions whose version changes the numbers; they enter the signature."""
+        """Distributions whose version changes the numbers; they enter the signature.
+
+        A `ClassVar` where they depend on no parameter.
+        """
         return ()
 
     @property
@@ -141,6 +144,7 @@ class EncoderMetric(Metric):
     """A metric that reads the texts through an encoder. It opens nothing itself: the pipeline binds one to it."""
 
     extra: ClassVar[str] = "semantic"
+    packages: ClassVar[tuple[str, ...]] = ("sentence-transformers",)
 
     encoder: str
     """A directory (relative to the YAML file) or a Hub id."""
@@ -150,10 +154,6 @@ class EncoderMetric(Metric):
     @property
     def needs(self) -> frozenset[Need]:
         return frozenset({"text", "encoder"})
-
-    @property
-    def packages(self) -> tuple[str, ...]:
-        return ("sentence-transformers",)
 
     def bind(self, encoder: Encoder) -> Self:
         """A copy of this metric that scores with the encoder."""

@@ -48,10 +48,7 @@ class Breaks(Metric):
     """Which columns to give. All but `json` and `language` work without the extra `structure`."""
 
     extra: ClassVar[str] = "structure"
-
-    @property
-    def revision(self) -> int:
-        return 2
+    revision: ClassVar[int] = 2
 
     @property
     def packages(self) -> tuple[str, ...]:

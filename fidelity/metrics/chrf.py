@@ -1,7 +1,7 @@
 """chrF: F-score of the characters' n-grams, the field's measure for languages where words are a poor unit."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from fidelity.metrics.base import Metric
 from fidelity.records import Column, Pair
@@ -20,9 +20,7 @@ class Chrf(Metric):
 
     kind: Literal["chrf"] = "chrf"
 
-    @property
-    def packages(self) -> tuple[str, ...]:
-        return ("sacrebleu",)
+    packages: ClassVar[tuple[str, ...]] = ("sacrebleu",)
 
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
         self.require_packages()

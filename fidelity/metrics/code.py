@@ -16,14 +16,6 @@ from fidelity.text.trees import Shapes, grow, similarity
 if TYPE_CHECKING:
     from tree_sitter import Node, Tree
 
-PACKAGES = (
-    "markdown-it-py",
-    "apted",
-    "rapidfuzz",
-    "tree-sitter",
-    *dict.fromkeys(module.replace("_", "-") for module, _ in GRAMMARS.values()),
-)
-
 MAX_CODE = 32_000
 """Some grammars take quadratic time on hostile text: up to 7 s for this many characters of it, 0.02 s for real code."""
 
@@ -51,14 +43,14 @@ class Code(Metric):
     of the labels in pre-order or post-order, the larger: a lower bound, so that the similarity is never too low."""
 
     extra: ClassVar[str] = "structure"
-
-    @property
-    def revision(self) -> int:
-        return 2
-
-    @property
-    def packages(self) -> tuple[str, ...]:
-        return PACKAGES
+    packages: ClassVar[tuple[str, ...]] = (
+        "markdown-it-py",
+        "apted",
+        "rapidfuzz",
+        "tree-sitter",
+        *dict.fromkeys(module.replace("_", "-") for module, _ in GRAMMARS.values()),
+    )
+    revision: ClassVar[int] = 2
 
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
         if pairs:

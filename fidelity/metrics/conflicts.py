@@ -1,15 +1,13 @@
 """Conflicts: whether baseline and candidate state what can't both be true. Averages of similarities are blind to it."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from fidelity.metrics.base import Metric
 from fidelity.records import Column, Pair, Side
 from fidelity.text.blocks import too_long
 from fidelity.text.conflicts import KINDS, TextComparison, compare_texts
 from fidelity.text.frames import ConflictKind
-
-PACKAGES = ("rapidfuzz", "regex", "babel", "nltk", "markdown-it-py", "pygments", "sqlglot")
 
 
 class Conflicts(Metric):
@@ -42,9 +40,15 @@ class Conflicts(Metric):
     antonyms: tuple[tuple[str, str], ...] = ()
     """Pairs of words to add to the list of the texts' language: `[[bullish, bearish]]`."""
 
-    @property
-    def packages(self) -> tuple[str, ...]:
-        return PACKAGES
+    packages: ClassVar[tuple[str, ...]] = (
+        "rapidfuzz",
+        "regex",
+        "babel",
+        "nltk",
+        "markdown-it-py",
+        "pygments",
+        "sqlglot",
+    )
 
     @property
     def cost(self) -> Literal["cheap", "moderate", "encoder"]:

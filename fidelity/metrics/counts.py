@@ -9,8 +9,6 @@ from fidelity.records import Column, Pair, Side
 from fidelity.text.blocks import MAX_CHARACTERS, parse
 from fidelity.text.chunks import split_sentences
 
-PACKAGES = ("markdown-it-py",)
-
 
 class Counts(Metric):
     """`sentence_similarity` and `item_similarity`: the smaller count / the larger one. In [0, 1], symmetric.
@@ -23,10 +21,7 @@ class Counts(Metric):
     kind: Literal["counts"] = "counts"
 
     extra: ClassVar[str] = "structure"
-
-    @property
-    def packages(self) -> tuple[str, ...]:
-        return PACKAGES
+    packages: ClassVar[tuple[str, ...]] = ("markdown-it-py",)
 
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
         if pairs:

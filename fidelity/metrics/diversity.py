@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from itertools import combinations
 from statistics import fmean
-from typing import Literal
+from typing import ClassVar, Literal
 
 from fidelity.metrics.base import Metric
 from fidelity.metrics.edit import numbered, similarity
@@ -29,13 +29,8 @@ class Diversity(Metric):
 
     kind: Literal["diversity"] = "diversity"
 
-    @property
-    def revision(self) -> int:
-        return 2
-
-    @property
-    def packages(self) -> tuple[str, ...]:
-        return ("rapidfuzz", "regex")
+    packages: ClassVar[tuple[str, ...]] = ("rapidfuzz", "regex")
+    revision: ClassVar[int] = 2
 
     def inapplicable(self, pairs: Sequence[Pair]) -> str | None:
         several = any(len(pair.candidates) > 1 for pair in pairs)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import ClassVar, Literal
 
 from rapidfuzz.distance import Levenshtein
 
@@ -28,13 +28,8 @@ class Edit(Metric):
     profile: bool = False
     """Whether the ten columns along the output come too."""
 
-    @property
-    def revision(self) -> int:
-        return 2
-
-    @property
-    def packages(self) -> tuple[str, ...]:
-        return ("rapidfuzz", "regex")
+    packages: ClassVar[tuple[str, ...]] = ("rapidfuzz", "regex")
+    revision: ClassVar[int] = 2
 
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
         by_word = [numbered(pair.baseline.text, pair.candidate.text) for pair in pairs]

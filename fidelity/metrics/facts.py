@@ -4,7 +4,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cache
-from typing import Literal
+from typing import ClassVar, Literal
 
 import regex
 
@@ -26,9 +26,7 @@ class Facts(Metric):
 
     kind: Literal["facts"] = "facts"
 
-    @property
-    def packages(self) -> tuple[str, ...]:
-        return ("regex",)
+    packages: ClassVar[tuple[str, ...]] = ("regex",)
 
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
         retention = [_retention(Counter(facts(p.baseline.text)), Counter(facts(p.candidate.text))) for p in pairs]

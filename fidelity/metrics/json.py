@@ -10,8 +10,6 @@ from fidelity.metrics.base import Metric
 from fidelity.records import Column, Pair, Side
 from fidelity.text.documents import Document, DocumentValue, Members, Numeral, documents, paired, share_that_parses
 
-PACKAGES = ("markdown-it-py", "PyYAML", "rapidfuzz")
-
 
 class Json(Metric):
     """Four columns about the JSON and YAML in both texts: in fences, on lines of its own, or the whole text.
@@ -34,14 +32,8 @@ class Json(Metric):
     kind: Literal["json"] = "json"
 
     extra: ClassVar[str] = "structure"
-
-    @property
-    def revision(self) -> int:
-        return 2
-
-    @property
-    def packages(self) -> tuple[str, ...]:
-        return PACKAGES
+    packages: ClassVar[tuple[str, ...]] = ("markdown-it-py", "PyYAML", "rapidfuzz")
+    revision: ClassVar[int] = 2
 
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
         if pairs:

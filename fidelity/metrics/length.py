@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from fidelity.metrics.base import Metric, Need
+from fidelity.metrics.units import UnitMetric
 from fidelity.records import Column, Pair, Side
-from fidelity.text.units import Unit, Units, units
+from fidelity.text.units import Units, units
 
 
-class Length(Metric):
+class Length(UnitMetric):
     """Two columns: `length_ratio`, candidate tokens / baseline tokens, and `length_similarity`, shorter / longer.
 
     The ratio is weighted with the baseline's tokens, so that its mean is all candidate tokens over all baseline tokens;
@@ -18,25 +18,15 @@ class Length(Metric):
     """
 
     kind: Literal["length"] = "length"
-    unit: Unit = "tokens"
-    """`tokens` counts the engine's token ids, `characters` the code points of the text."""
-
-    @property
-    def needs(self) -> frozenset[Need]:
-        return frozenset({"token_ids"} if self.unit == "tokens" else {"text"})
-
-    def fallback(self) -> "Length | None":
-        return self.model_copy(update={"unit": "characters"}) if self.unit == "tokens" else None
 
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
         sides = [units(pair, self.unit) for pair in pairs]
         ratios = [_ratio(s) if isinstance(s, Units) else s for s in sides]
         weights = [float(len(s.baseline)) if isinstance(s, Units) and s.baseline else None for s in sides]
         similarities = [_similarity(s) if isinstance(s, Units) else s for s in sides]
-        suffix = "" if self.unit == "tokens" else "_chars"
         return [
-            Column.of(f"length_ratio{suffix}", ratios, weights=tuple(weights), better="neither", bounds=None),
-            Column.of(f"length_similarity{suffix}", similarities),
+            Column.of(self.column_name("length_ratio"), ratios, weights=tuple(weights), better="neither", bounds=None),
+            Column.of(self.column_name("length_similarity"), similarities),
         ]
 
 

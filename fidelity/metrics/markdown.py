@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
 
 
-PACKAGES = ("markdown-it-py", "apted", "rapidfuzz")
-
-
 class Markdown(Metric):
     """1 - tree edit distance / nodes of the larger document, both read as trees of blocks. In [0, 1], symmetric.
 
@@ -34,10 +31,7 @@ class Markdown(Metric):
     of the labels in pre-order or post-order, the larger: a lower bound, so that the similarity is never too low."""
 
     extra: ClassVar[str] = "structure"
-
-    @property
-    def packages(self) -> tuple[str, ...]:
-        return PACKAGES
+    packages: ClassVar[tuple[str, ...]] = ("markdown-it-py", "apted", "rapidfuzz")
 
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
         if pairs:

@@ -1,7 +1,7 @@
 """NLI: a model's second opinion on what changed: whether sentences contradict their counterparts."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from fidelity.encoders.base import Inference
 from fidelity.metrics.base import EncoderMetric
@@ -29,9 +29,7 @@ class Nli(EncoderMetric):
     encoder: str
     """A sequence classification model with a label "contradiction"."""
 
-    @property
-    def packages(self) -> tuple[str, ...]:
-        return (*super().packages, "rapidfuzz", "markdown-it-py")
+    packages: ClassVar[tuple[str, ...]] = (*EncoderMetric.packages, "rapidfuzz", "markdown-it-py")
 
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
         aligned = [_aligned(pair.baseline.text, pair.candidate.text) for pair in pairs]

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
 
-from fidelity.metrics.base import Metric, Need
 from fidelity.metrics.profile import DECILES, decile_bounds, decile_columns
+from fidelity.metrics.units import UnitMetric
 from fidelity.records import Column, Pair, Side
-from fidelity.text.units import Unit, Units, first_difference, units
+from fidelity.text.units import Units, first_difference, units
 
 
-class PrefixAgreement(Metric):
+class PrefixAgreement(UnitMetric):
     """Share of the longer generation's tokens before the first differing one.
 
     In [0, 1], 1 = identical, symmetric. Uses the engine's token ids, so both runs must share a tokenizer; where that
@@ -22,20 +22,11 @@ class PrefixAgreement(Metric):
     """
 
     kind: Literal["prefix_agreement"] = "prefix_agreement"
-    unit: Unit = "tokens"
-    """`tokens` compares the engine's token ids, `characters` the code points of the text."""
     profile: bool = False
     """Whether the ten columns along the output come too."""
 
-    @property
-    def needs(self) -> frozenset[Need]:
-        return frozenset({"token_ids"} if self.unit == "tokens" else {"text"})
-
-    def fallback(self) -> "PrefixAgreement | None":
-        return self.model_copy(update={"unit": "characters"}) if self.unit == "tokens" else None
-
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
-        name = "prefix_agreement" if self.unit == "tokens" else "prefix_agreement_chars"
+        name = self.column_name("prefix_agreement")
         sides = [units(pair, self.unit) for pair in pairs]
         columns = [Column.of(name, [_agreement(s) if isinstance(s, Units) else s for s in sides])]
         if self.profile:

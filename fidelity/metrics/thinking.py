@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 from fidelity.metrics.base import Metric
 from fidelity.metrics.length import Length
@@ -31,9 +31,7 @@ class Thinking(Metric):
 
     kind: Literal["thinking"] = "thinking"
 
-    @property
-    def revision(self) -> int:
-        return 2
+    revision: ClassVar[int] = 2
 
     @property
     def packages(self) -> tuple[str, ...]:

@@ -10,7 +10,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from importlib import resources
-from typing import Any
 
 import regex
 
@@ -270,7 +269,7 @@ def _text(text: str) -> str:
     return escape(visible(text))
 
 
-def _inert_json(data: Mapping[str, Any]) -> str:
+def _inert_json(data: Mapping[str, object]) -> str:
     """JSON that ends no script element and begins no comment, whatever is in it."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     return text.translate({ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"})

@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib import resources
-from typing import Any
 
 from pydantic_core import to_jsonable_python
 
@@ -19,7 +18,7 @@ from fidelity.store.runs import Run
 JSON_SCHEMA_VERSION = 1
 
 
-def as_json(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE) -> dict[str, Any]:
+def as_json(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE) -> dict[str, object]:
     """The whole comparison as plain data, unrounded, with a verdict where a gate was asked for."""
     return {
         "schema_version": JSON_SCHEMA_VERSION,
@@ -48,26 +47,26 @@ def as_json(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE) ->
     }
 
 
-def json_schema() -> dict[str, Any]:
+def json_schema() -> dict[str, object]:
     """The JSON Schema (draft 2020-12) of what `as_json` gives."""
     text = resources.files("fidelity.report").joinpath("schema.json").read_text(encoding="utf-8")
-    schema: dict[str, Any] = json.loads(text)
+    schema: dict[str, object] = json.loads(text)
     return schema
 
 
-def _verdict_json(verdict: Verdict | None) -> dict[str, Any] | None:
+def _verdict_json(verdict: Verdict | None) -> dict[str, object] | None:
     elsewhere = {"candidate", "differences"}
     return None if verdict is None else {k: value for k, value in asdict(verdict).items() if k not in elsewhere}
 
 
-def _floor_json(controls: Sequence[Scores]) -> dict[str, Any] | None:
+def _floor_json(controls: Sequence[Scores]) -> dict[str, object] | None:
     if not controls:
         return None
     floor = pooled_columns(controls)
     return {"columns": {name: _column_json(summary, controls[0], name) for name, summary in floor.items()}}
 
 
-def _run_json(run: Run) -> dict[str, Any]:
+def _run_json(run: Run) -> dict[str, object]:
     manifest = run.manifest
     return {
         "name": run.name,
@@ -83,7 +82,7 @@ def _run_json(run: Run) -> dict[str, Any]:
     }
 
 
-def _column_json(summary: Summary, scores: Scores, name: str) -> dict[str, Any]:
+def _column_json(summary: Summary, scores: Scores, name: str) -> dict[str, object]:
     return {
         summary.kind: summary.value,
         "n": summary.n,

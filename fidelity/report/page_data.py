@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from fidelity.comparison.results import ComparisonSet, Scores
 from fidelity.gate import Verdict
@@ -34,7 +33,7 @@ class Held:
     of: int
 
 
-def page_data(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> tuple[dict[str, Any], list[Held]]:
+def page_data(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> tuple[dict[str, object], list[Held]]:
     """What the page's script reads, all of it visible text, and how many pairs it holds."""
     columns = {
         name: scored.column
@@ -49,7 +48,7 @@ def page_data(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> tuple[d
         ranking = rank(result, candidate, verdicts.get(candidate.run.name))
         texts = candidate.pairing.pairs
         share = room // (len(result.candidates) - number)
-        entries: list[dict[str, Any]] = []
+        entries: list[dict[str, object]] = []
         used = 0
         for place in ranking.order:
             pair = texts[place]
@@ -67,7 +66,7 @@ def page_data(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> tuple[d
         by = None if ranking.by is None else list(columns).index(ranking.by)
         candidates.append({"name": one_line(candidate.run.name), "by": by, "pairs": entries})
         held.append(Held(candidate.run.name, len(entries), len(texts)))
-    data = {
+    data: dict[str, object] = {
         "baseline": one_line(result.baseline.name),
         "columns": [
             {"name": name, "better": column.better, "digits": 0 if column.summary == "median" else 3}
@@ -80,7 +79,9 @@ def page_data(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> tuple[d
     return data, held
 
 
-def _entry(pair: Pair, place: int, candidate: Scores, columns: Iterable[str], excess: float | None) -> dict[str, Any]:
+def _entry(
+    pair: Pair, place: int, candidate: Scores, columns: Iterable[str], excess: float | None
+) -> dict[str, object]:
     """One pair: its place, repeat, values, excess, its texts as pieces of a diff, and its conflicts in words."""
     values = [candidate.columns[name].column.values[place] if name in candidate.columns else None for name in columns]
     pieces = list(_pieces(readable(word_diff(pair.baseline.text, pair.candidate.text))))

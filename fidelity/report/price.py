@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from fidelity.comparison.results import ComparisonSet
 from fidelity.price.measures import PriceValue, measure_of, queries_per_unit, remarks, values_of
@@ -181,7 +180,7 @@ def profile_lines(run: Run) -> list[str]:
     return [f"where the time went, measured {measured.created}:", *lines, f"{'together':>18} {whole:8.1f} s"]
 
 
-def price_json(result: ComparisonSet) -> dict[str, Any] | None:
+def price_json(result: ComparisonSet) -> dict[str, object] | None:
     """Every run's values and ratios, unrounded, with its drift and what dominates it; None where nothing is known."""
     analysis = drift_and_price(result)
     if not analysis.measures:
@@ -193,7 +192,7 @@ def price_json(result: ComparisonSet) -> dict[str, Any] | None:
     }
 
 
-def _point_json(point: Point) -> dict[str, Any]:
+def _point_json(point: Point) -> dict[str, object]:
     measured = (point.run.measurement or UNMEASURED).model_dump(mode="json", include=set(MEASURED))
     return {
         "name": point.run.name,

@@ -16,7 +16,7 @@ from fidelity.records import Prompt
 from fidelity.runs.jobs import prompts_of
 
 
-def rendered_rows(config: RunConfig, *, limit: int | None) -> list[dict[str, Any]]:
+def rendered_rows(config: RunConfig, *, limit: int | None) -> list[dict[str, object]]:
     """One row for each answer: `id`, `category`, `prompt` or `messages`, `sampling`, and how the model gets it.
 
     Where prompts are to be answered several times each row has its `repeat`, and the seed of that one in `sampling`.
@@ -38,7 +38,7 @@ def rendered_rows(config: RunConfig, *, limit: int | None) -> list[dict[str, Any
     ]
 
 
-def batch_rows(config: RunConfig, *, limit: int | None) -> list[dict[str, Any]]:
+def batch_rows(config: RunConfig, *, limit: int | None) -> list[dict[str, object]]:
     """The lines of an OpenAI batch's input file: chats where prompts are, with the run's sampling.
 
     What OpenAI's API doesn't know (top_k, min_p, repetition_penalty) is written only where the run sets it: vLLM's
@@ -61,7 +61,7 @@ def batch_rows(config: RunConfig, *, limit: int | None) -> list[dict[str, Any]]:
     ]
 
 
-def write_rows(rows: Sequence[dict[str, Any]], file: Path) -> None:
+def write_rows(rows: Sequence[dict[str, object]], file: Path) -> None:
     """Write rows as JSONL or Parquet, by the file's ending.
 
     Raises:
@@ -81,7 +81,7 @@ def write_rows(rows: Sequence[dict[str, Any]], file: Path) -> None:
             raise ConfigError(f"{file}: ends in {other or 'nothing'}; name a .jsonl or a .parquet file")
 
 
-def _each_repeat(sampling: Sampling, prompt: Prompt) -> list[dict[str, Any]]:
+def _each_repeat(sampling: Sampling, prompt: Prompt) -> list[dict[str, object]]:
     how = sampling.model_dump(mode="json", exclude={"repeats"})
     if sampling.repeats == 1:
         return [{"sampling": how}]
@@ -89,7 +89,7 @@ def _each_repeat(sampling: Sampling, prompt: Prompt) -> list[dict[str, Any]]:
     return [{"repeat": repeat, "sampling": {**how, "seed": seed}} for repeat, seed in enumerate(seeds)]
 
 
-def _asked(prompt: Prompt) -> dict[str, Any]:
+def _asked(prompt: Prompt) -> dict[str, object]:
     row = {"id": prompt.id, **({"category": prompt.category} if prompt.category else {})}
     if isinstance(prompt.content, str):
         return {**row, "prompt": prompt.content}
@@ -113,7 +113,7 @@ def _tokenizer(config: RunConfig) -> Any:
     return AutoTokenizer.from_pretrained(directory)
 
 
-def _rendered(tokenizer: Any, prompt: Prompt) -> dict[str, Any]:
+def _rendered(tokenizer: Any, prompt: Prompt) -> dict[str, object]:
     if not getattr(tokenizer, "chat_template", None):
         return {"rendered": prompt.text, "prompt_token_ids": list(tokenizer.encode(prompt.text))}
     chat = [{"role": m.role, "content": m.content} for m in prompt.messages]

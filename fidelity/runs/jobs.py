@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from fidelity.config import DEFAULT_BATCH, Control, RecordedEngine, Requests, RunConfig, Sampling, StoredEngine
 from fidelity.engines import Admission, identity
@@ -192,7 +192,7 @@ def _job(
     sampling = config.sampling or Sampling()
     repeats = recorded_repeats(config.engine.path) if isinstance(config.engine, RecordedEngine) else sampling.repeats
     engine = identity(config, remembered=store.remembered_hashes)
-    depends_on: dict[str, Any] = {"engine": engine, "prompts": prompts_digest(prompts)}
+    depends_on: JsonObject = {"engine": engine, "prompts": prompts_digest(prompts)}
     if not isinstance(config.engine, RecordedEngine):
         chunk = config.drained
         if isinstance(config.engine, Requests):  # kept full since before that had a name in the digest

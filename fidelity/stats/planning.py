@@ -10,7 +10,7 @@ from fidelity.stats.betting import GOAL, LARGEST_SHARE, Bound, peak_wealth
 WARM_UP = 0.3
 """In the unit of log(1 / (1 - confidence)) / LARGEST_SHARE, what the bound loses before its bets are as large as they
 may be, since it does not know yet that values hardly vary: measured without any spread, at confidences of 0.9 to
-0.999 and margins down to 0.01 (tests/stats/test_stats.py)."""
+0.999 and margins down to 0.01 (tests/stats/test_planning.py)."""
 MOST_SIMULATED = 20_000
 """Prompts up to which `fewest_prompts` reads through the values; beyond, the formula is right to some per mille."""
 MOST_PROMPTS = 10_000_000

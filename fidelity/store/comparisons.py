@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -63,7 +63,7 @@ class Comparison:
         table = read_parquet(file, columns=[name for name in schema.names if name in wanted])
         return tuple(self._column(file, signature, c, table) for c in described)
 
-    def _column(self, file: Path, signature: str, described: dict[str, Any], table: "pa.Table") -> Column:
+    def _column(self, file: Path, signature: str, described: Mapping[str, Any], table: "pa.Table") -> Column:
         name = described["name"]
         column = Column(
             name=name,
@@ -106,7 +106,7 @@ class Comparison:
         """
         import pyarrow as pa
 
-        data: dict[str, Any] = {"prompt_id": pa.array(self.prompt_ids, pa.string())}
+        data = {"prompt_id": pa.array(self.prompt_ids, pa.string())}
         for column in columns:
             data[column.name] = _numbers(column.name, column.values)
             if column.weights is not None:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import BinaryIO, Self
 
 from fidelity.files import full_disk_explained
 from fidelity.records import Failure, Generation
@@ -70,10 +70,10 @@ def count_resumptions(file: Path) -> int:
 
 def _outcome(line: bytes) -> tuple[int, Generation | Failure] | None:
     try:
-        row: dict[str, Any] = json.loads(line)
+        row = json.loads(line)
         if "failure" in row:
             return row["place"], Failure(**row["failure"])
-        values: dict[str, Any] = row["generation"]
+        values = row["generation"]
         for key in ("token_ids", "logprobs"):
             values[key] = None if values[key] is None else tuple(values[key])
         return row["place"], Generation(**values)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fidelity.errors import StoreError
-from fidelity.files import read_parquet, read_parquet_row, sha256_of, whole_file, write_parquet
+from fidelity.files import ParquetRow, read_parquet, read_parquet_row, sha256_of, whole_file, write_parquet
 from fidelity.records import Failure, Generation, Message, Prompt, Response
 from fidelity.store.journal import Journal, count_resumptions
 from fidelity.store.manifests import (
@@ -216,9 +216,9 @@ def _run_schema() -> "pa.Schema":
     )
 
 
-def _row(prompt: Prompt, outcome: Response) -> dict[str, Any]:
+def _row(prompt: Prompt, outcome: Response) -> ParquetRow:
     content = prompt.content if isinstance(prompt.content, str) else [[m.role, m.content] for m in prompt.content]
-    asked: dict[str, Any] = {"prompt_id": prompt.id, "repeat": outcome.repeat, "category": prompt.category}
+    asked: ParquetRow = {"prompt_id": prompt.id, "repeat": outcome.repeat, "category": prompt.category}
     asked["prompt"] = json.dumps(content, ensure_ascii=False)
     if isinstance(outcome, Failure):
         return {**asked, "failure": outcome.reason}
@@ -230,7 +230,7 @@ def _content(stored: str) -> str | tuple[Message, ...]:
     return content if isinstance(content, str) else tuple(Message(role, text) for role, text in content)
 
 
-def _outcome(row: dict[str, Any]) -> Response:
+def _outcome(row: ParquetRow) -> Response:
     failure = row.pop("failure")
     if failure is not None:
         return Failure(row["prompt_id"], failure, row["repeat"])

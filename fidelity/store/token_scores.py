@@ -316,7 +316,7 @@ def _row(outcome: TokenScores | Failure, schema: "pa.Schema") -> "pa.RecordBatch
     """A table of n x k numbers is one list, row after row; of the whole vocabulary the ids go without saying."""
     import pyarrow as pa
 
-    fields: dict[str, Any] = {"prompt_id": outcome.prompt_id, "repeat": outcome.repeat}
+    fields: dict[str, object] = {"prompt_id": outcome.prompt_id, "repeat": outcome.repeat}
     if isinstance(outcome, Failure):
         fields["failure"] = outcome.reason
     else:
@@ -343,10 +343,16 @@ def _write(file: Path, outcomes: Iterable[TokenScores | Failure], *, compression
     import pyarrow.parquet as pq
 
     floats = ["logprobs.list.element", "top_logprobs.list.element"]
-    how: dict[str, Any] = {"compression_level": compression_level, "use_byte_stream_split": floats}
     with (
         whole_file(file) as draft,
-        pq.ParquetWriter(draft, _schema(), compression="zstd", use_dictionary=False, **how) as writer,
+        pq.ParquetWriter(
+            draft,
+            _schema(),
+            compression="zstd",
+            compression_level=compression_level,
+            use_dictionary=False,
+            use_byte_stream_split=floats,
+        ) as writer,
     ):
         for outcome in outcomes:
             writer.write_batch(_row(outcome, writer.schema))

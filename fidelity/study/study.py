@@ -7,7 +7,6 @@ goes on. Everything lies in the store as `compare` leaves it, so a study that wa
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic import Field, ValidationError
 
@@ -40,7 +39,7 @@ from fidelity.store.store import Store
 from fidelity.store.studies import Cell, StudyManifest, write_study
 from fidelity.study.progress import StudyProgress
 
-RunSource = str | dict[str, Any]
+RunSource = str | dict[str, object]
 """A run's YAML file, or the same inline."""
 
 
@@ -66,7 +65,7 @@ class StudyFile(Settings):
     """The same."""
     metrics: tuple[NamedMetric, ...] | None = None
     """The same; the default set if neither says."""
-    gate: str | dict[str, Any] | None = None
+    gate: str | dict[str, object] | None = None
     """A gate.yaml, or the same inline; what the overview judges by."""
     families: tuple[FamilyFile, ...] = Field(min_length=1)
 
@@ -241,7 +240,7 @@ def _cell(family: Family, config: RunConfig) -> Cell:
 
 def _family(file: StudyFile, family: FamilyFile, path: Path) -> Family:
     baseline = _run(family.baseline, path)
-    shared: dict[str, Any] = {"metrics": file.metrics}
+    shared: dict[str, object] = {"metrics": file.metrics}
     if isinstance(baseline.engine, RecordedEngine):
         shared |= {"sampling": file.sampling}
     elif not isinstance(baseline.engine, StoredEngine):
@@ -258,7 +257,7 @@ def _run(source: RunSource, path: Path) -> RunConfig:
     return load_run(path.parent / source) if isinstance(source, str) else parse_run(source, path)
 
 
-def _gate(source: str | dict[str, Any] | None, path: Path) -> Gate | None:
+def _gate(source: str | dict[str, object] | None, path: Path) -> Gate | None:
     if source is None:
         return None
     if isinstance(source, str):

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from fidelity.store.runs import Run
 from fidelity.tokens.first_divergence import Divergence, Survival, divergences, noise, survival
@@ -48,12 +47,12 @@ def token_report(baseline: Run, controls: Sequence[Run], candidate: Run) -> Toke
     return TokenReport(baseline.name, runs, moved)
 
 
-def as_json(report: TokenReport) -> dict[str, Any]:
+def as_json(report: TokenReport) -> dict[str, object]:
     """Every number, unrounded; the survival curve as its steps."""
     return {**asdict(report), "runs": [_run_json(of_run) for of_run in report.runs]}
 
 
-def _run_json(of_run: RunTokens) -> dict[str, Any]:
+def _run_json(of_run: RunTokens) -> dict[str, object]:
     """Under the keys that such files have always had: `ear` and `partings`."""
     statistics = {_JSON_KEYS.get(name, name): value for name, value in asdict(of_run.statistics).items()}
     survival = {"answers": of_run.survival.answers, "steps": of_run.survival.curve()}

@@ -15,8 +15,8 @@ from fidelity.metrics.prefix_agreement import PrefixAgreement
 from fidelity.pipeline import compare, generate
 from fidelity.records import Failure, Generation, Message, Prompt
 from fidelity.store.store import Store
+from tests.conftest import Silent
 from tests.manifests import run_draft
-from tests.test_pipeline import Silent
 
 PROMPTS = (
     Prompt("a", "α?\u2028\n", "greek"),

@@ -14,8 +14,8 @@ from fidelity.metrics.thinking import Thinking
 from fidelity.pipeline import compare, generate
 from fidelity.records import Generation, Prompt
 from fidelity.store.store import Store
+from tests.conftest import Silent
 from tests.manifests import run_draft
-from tests.test_pipeline import Silent
 
 THOUGHT = {"a": ("one two", "4."), "b": ("one two three", "Paris.")}
 TAGGED = "<think>\n{}\n</think>\n\n{}"

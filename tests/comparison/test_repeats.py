@@ -27,8 +27,8 @@ from fidelity.store.manifests import ResponseCounts
 from fidelity.store.runs import RunWriter
 from fidelity.store.store import Store
 from fidelity.store.token_scores import scores_of
+from tests.conftest import Silent
 from tests.engines.fake_server import FakeServer, text_reply
-from tests.test_pipeline import Silent
 
 N, K = 12, 3
 SAMPLED = {"temperature": 0.7, "max_tokens": 8, "repeats": K}

@@ -19,8 +19,8 @@ from fidelity import dashboard
 from fidelity.cli.comparing import metrics_of
 from fidelity.store.store import Store
 from fidelity.study.study import load_study, run_study
-from tests.conftest import RECORDINGS
-from tests.report.conftest import Silent, hostile
+from tests.conftest import RECORDINGS, Silent
+from tests.report.conftest import hostile
 
 __all__ = ["hostile"]
 

@@ -11,8 +11,8 @@ from fidelity.metrics.rouge import Rouge
 from fidelity.pipeline import compare
 from fidelity.store.store import Store
 from tests.comparison.test_repeats import rows
+from tests.conftest import Silent
 from tests.dashboard.conftest import PAGES, page_text, table
-from tests.report.conftest import Silent
 
 BASE = {"a": ["one two", "one three", "one four"], "b": ["x", "y", "z"]}
 QUANT = {"a": ["one two", None, "one five"], "b": ["x", "w", "z"]}

@@ -16,7 +16,7 @@ from fidelity.engines.processes import members, processor_seconds
 from fidelity.errors import EngineError
 from fidelity.pipeline import generate
 from fidelity.store.store import Store
-from tests.test_pipeline import Silent
+from tests.conftest import Silent
 
 pytestmark = pytest.mark.usefixtures("fake_vllm")
 

@@ -19,8 +19,7 @@ from fidelity.pipeline import generate
 from fidelity.prompts import load_prompts
 from fidelity.records import Failure, Message, Prompt
 from fidelity.store.store import Store
-from tests.conftest import ROOT
-from tests.test_pipeline import Silent
+from tests.conftest import ROOT, Silent
 
 MODEL = ROOT / "models" / "smollm2-135m"
 PROGRAM = ROOT / "models" / "smollm2-135m-2-layers-executorch.pte"

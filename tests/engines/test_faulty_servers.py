@@ -17,10 +17,10 @@ from fidelity.metrics.identical import Identical
 from fidelity.pipeline import compare, generate
 from fidelity.records import Failure
 from fidelity.store.store import Store
+from tests.conftest import Silent
 from tests.engines.fake_server import FakeServer, Reply, text_reply
 from tests.engines.faulty_server import Faulty
 from tests.engines.test_openai import of
-from tests.test_pipeline import Silent
 
 
 def written(workspace, url, **engine):

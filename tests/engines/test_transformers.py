@@ -13,8 +13,7 @@ from fidelity.pipeline import generate
 from fidelity.prompts import load_prompts
 from fidelity.records import Failure, Prompt
 from fidelity.store.store import Store
-from tests.conftest import ROOT
-from tests.test_pipeline import Silent
+from tests.conftest import ROOT, Silent
 
 MODELS = ROOT / "models"
 STARTER = ROOT / "prompts" / "starter.jsonl"

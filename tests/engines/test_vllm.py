@@ -8,8 +8,7 @@ import pytest
 from fidelity.config import Sampling, load_run
 from fidelity.pipeline import generate
 from fidelity.store.store import Store
-from tests.conftest import ROOT
-from tests.test_pipeline import Silent
+from tests.conftest import ROOT, Silent
 
 MODEL = ROOT / "models" / "smollm2-135m"
 pytestmark = [

@@ -15,8 +15,8 @@ from fidelity.engines.vllm_serve import command
 from fidelity.errors import ConfigError, EngineError
 from fidelity.pipeline import generate
 from fidelity.store.store import Store
-from tests.conftest import ROOT
-from tests.test_pipeline import Silent, texts
+from tests.conftest import ROOT, Silent
+from tests.test_pipeline import texts
 
 MODEL = ROOT / "models" / "smollm2-135m"
 

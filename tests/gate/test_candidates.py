@@ -8,8 +8,8 @@ import pytest
 from benchmarks.candidates import excesses, wrong
 from fidelity.gate import Gate, judge, out_of_reach
 from fidelity.stats import betting_bound
+from tests.gate.evidence import evidence, ids, line_of, measured, sts
 from tests.gate.test_files import COLUMNS
-from tests.gate.test_gate import evidence, ids, line_of, measured, sts
 
 GATE = Gate(margins={"sts": 0.05})
 

@@ -7,7 +7,7 @@ import pytest
 
 from fidelity.gate import Gate, Measured, judge, out_of_reach
 from fidelity.metrics.conflicts import Conflicts
-from tests.gate.test_gate import by_id, evidence
+from tests.gate.evidence import by_id, evidence
 from tests.laws import pair
 
 N = 100

@@ -10,8 +10,7 @@ from fidelity.gate import Gate, check_columns, load_gate, out_of_reach
 from fidelity.records import Column
 from fidelity.stats import betting_bound, clopper_pearson, fewest_prompts, prompts_needed
 from fidelity.study.study import load_study
-from tests.conftest import ROOT
-from tests.report.conftest import Silent
+from tests.conftest import ROOT, Silent
 
 COLUMNS = {
     "sts": Column("sts", ()),

@@ -10,7 +10,7 @@ import yaml
 from fidelity.gate import PURPOSES, Gate, draft, judge, load_gate
 from fidelity.gate.proposals import ROOM, SHARES, propose_margin, propose_share, propose_tail
 from fidelity.stats import fewest_prompts
-from tests.gate.test_gate import by_id, evidence, manifest, measured
+from tests.gate.evidence import by_id, evidence, manifest, measured
 
 N = 100
 

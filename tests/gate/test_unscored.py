@@ -13,7 +13,7 @@ from fidelity.floor import PromptValue
 from fidelity.gate import Gate, Measured, judge
 from fidelity.records import Column
 from tests.encoders.minilm import minilm_source, needs_minilm
-from tests.gate.test_gate import by_id, evidence, line_of
+from tests.gate.evidence import by_id, evidence, line_of
 
 N, UNSCORED = 120, 20
 LIMIT = 1_000

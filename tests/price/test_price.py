@@ -16,7 +16,7 @@ from fidelity.report import as_html, as_json, as_markdown, price_table, publishe
 from fidelity.report.price import published_table
 from fidelity.store.measurements import Measurement, ServedRequests
 from fidelity.store.store import Store
-from tests.test_pipeline import Silent
+from tests.conftest import Silent
 
 WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight"]
 PROMPTS = [f"p{n}" for n in range(40)]

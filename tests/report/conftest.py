@@ -7,7 +7,7 @@ from fidelity.gate import Line, Verdict
 from fidelity.metrics import metric_of_kind
 from fidelity.pipeline import compare
 from fidelity.store.store import Store
-from tests.conftest import ROOT, Workspace
+from tests.conftest import ROOT, Silent, Workspace
 
 RECORDED = ROOT / "examples" / "recordings"
 HOSTILE = (
@@ -16,14 +16,6 @@ HOSTILE = (
     "\x1b[31mred\x1b[0m NUL \x00 \u202egnp.exe\u202c \u200f \u2028 &lt; &amp; {{7*7}} ${7}\n"
     "</details>\n| a | b |\n::error::injected\n"
 )
-
-
-class Silent:
-    def say(self, text):
-        pass
-
-    def progress(self, *state):
-        pass
 
 
 def compared(store, baseline, *candidates, metrics=("identical", "rouge", "prefix_agreement")):

@@ -23,7 +23,7 @@ from fidelity.records import MachineLoad
 from fidelity.runs.measure import read_serving
 from fidelity.store.measurements import Measurement
 from fidelity.store.store import Store
-from tests.test_pipeline import Silent
+from tests.conftest import Silent
 
 TIMED = {"prompts": 3, "repeats": 2, "max_tokens": 4, "prefill": [5, 9], "use_cases": ["instruction_following"]}
 

@@ -16,9 +16,8 @@ from fidelity.pipeline import generate
 from fidelity.runs.jobs import jobs_of, prompts_of
 from fidelity.store.runs import Run
 from fidelity.store.store import Store
-from tests.conftest import ROOT
+from tests.conftest import ROOT, Silent
 from tests.engines.fake_server import FakeServer, Reply, text_reply
-from tests.test_pipeline import Silent
 
 
 class TestPrompts:

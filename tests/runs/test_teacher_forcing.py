@@ -19,7 +19,7 @@ from fidelity.runs import teacher_forcing as teacher_forcing
 from fidelity.store.store import Store
 from fidelity.store.token_scores import Depth, ScoreWriter, scores_of, together
 from fidelity.tokens.table import token_table
-from tests.test_pipeline import Silent
+from tests.conftest import Silent
 
 METRICS = [Identical(), Tokens(), Kl()]
 NO_TIES = ("one", "three", "six")

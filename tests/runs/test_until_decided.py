@@ -11,7 +11,7 @@ from fidelity.pipeline import compare
 from fidelity.runs.jobs import chunks
 from fidelity.stats import reading_order
 from fidelity.store.store import Store
-from tests.test_pipeline import Silent
+from tests.conftest import Silent
 
 N = 200
 LENIENT, STRICT = Gate(margins={"identical": 0.8}), Gate(margins={"identical": 0.3})

@@ -15,8 +15,7 @@ from fidelity.pipeline import compare
 from fidelity.report import as_json, as_markdown
 from fidelity.store.store import Store
 from fidelity.store.studies import read_study
-from tests.conftest import ROOT
-from tests.report.conftest import Silent
+from tests.conftest import ROOT, Silent
 
 OLD = ROOT / "tests" / "fixtures" / "store-v1"
 COMPARISONS = sorted(file.stem for file in (OLD / "expected").glob("*.json"))

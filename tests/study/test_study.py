@@ -17,8 +17,7 @@ from fidelity.store.studies import read_study
 from fidelity.study.plan import plan_study
 from fidelity.study.progress import StudyProgress, in_words
 from fidelity.study.study import load_study, run_study
-from tests.conftest import ROOT
-from tests.report.conftest import Silent
+from tests.conftest import ROOT, Silent
 
 pytestmark = pytest.mark.usefixtures("fake_vllm")
 

@@ -13,7 +13,7 @@ from fidelity.store.token_scores import Depth, ScoreWriter, scores_path
 from fidelity.tokens.first_divergence import Survival, divergences, noise, survival
 from fidelity.tokens.report import as_json, token_report
 from fidelity.tokens.statistics import token_statistics
-from tests.test_pipeline import Silent
+from tests.conftest import Silent
 from tests.token_scores import of_probabilities
 
 DEPTH = Depth(3)

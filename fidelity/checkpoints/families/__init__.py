@@ -1,9 +1,8 @@
 """Families of quantized checkpoints, with a resolver each, picked by config.json's `quant_method`."""
 
 from collections.abc import Mapping
-from typing import Any
 
-from fidelity.checkpoints.config import Widths
+from fidelity.checkpoints.config import ModelJson, Widths
 from fidelity.checkpoints.families.auto_round import AutoRound
 from fidelity.checkpoints.families.base import Contradiction, Reading, Resolver, UnknownLayout
 from fidelity.checkpoints.families.bitsandbytes import BitsAndBytes
@@ -22,7 +21,7 @@ __all__ = ["Contradiction", "Gguf", "Reading", "Resolver", "UnknownLayout", "fam
 
 
 def family_of(
-    quantization: Mapping[str, Any] | None, *, widths: Widths | None = None, metadata: Mapping[str, str] | None = None
+    quantization: ModelJson | None, *, widths: Widths | None = None, metadata: Mapping[str, str] | None = None
 ) -> Resolver:
     """The resolver for a checkpoint.
 

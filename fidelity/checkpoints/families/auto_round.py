@@ -1,13 +1,11 @@
 """AutoRound (Intel): one scheme, with others for the layers in `extra_config`, in the layout of another family."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from pydantic import Field
 
-from fidelity.checkpoints.config import Widths
+from fidelity.checkpoints.config import ModelJson, Widths
 from fidelity.checkpoints.families.base import Contradiction, Reading, UnknownLayout, Written, settings
 from fidelity.checkpoints.families.bytewise import FLOAT8, read_bytes, read_float4
 from fidelity.checkpoints.families.gptq import read_packed
@@ -40,7 +38,7 @@ class AutoRound:
     name = "auto-round"
     on_load = False
 
-    def __init__(self, written: Mapping[str, Any], widths: Widths) -> None:
+    def __init__(self, written: ModelJson, widths: Widths) -> None:
         self.widths = widths
         packing = written.get("packing_format") or written.get("backend") or "auto_round:auto_gptq"
         given = {key: value for key, value in written.items() if value is not None}

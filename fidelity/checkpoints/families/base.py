@@ -1,11 +1,11 @@
 """What every family of checkpoints answers: which scheme its config states for a layer, and how that is stored."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from fidelity.checkpoints.config import ModelJson
 from fidelity.checkpoints.layers import Layer
 from fidelity.checkpoints.schemes import Scheme
 
@@ -70,7 +70,7 @@ class Written(BaseModel):
 WrittenType = TypeVar("WrittenType", bound=Written)
 
 
-def settings(kind: type[WrittenType], written: Mapping[str, Any]) -> WrittenType:
+def settings(kind: type[WrittenType], written: ModelJson) -> WrittenType:
     """A quantization_config as a record.
 
     Raises:

@@ -2,9 +2,8 @@
 
 import json
 import math
-from collections.abc import Mapping
-from typing import Any
 
+from fidelity.checkpoints.config import ModelJson
 from fidelity.checkpoints.families.base import Contradiction, Reading, UnknownLayout, Written, settings
 from fidelity.checkpoints.families.bytewise import read_bytes
 from fidelity.checkpoints.layers import Layer
@@ -38,7 +37,7 @@ class BitsAndBytes:
     name = "bitsandbytes"
     on_load = True
 
-    def __init__(self, written: Mapping[str, Any]) -> None:
+    def __init__(self, written: ModelJson) -> None:
         self.config = settings(BitsAndBytesConfig, {key: value for key, value in written.items() if value is not None})
 
     def asked(self, layer: Layer) -> Scheme | None:

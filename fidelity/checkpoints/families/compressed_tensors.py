@@ -7,11 +7,11 @@ The library itself isn't asked, since importing it takes ten seconds (docs/decis
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from fidelity.checkpoints.config import Widths
+from fidelity.checkpoints.config import ModelJson, Widths
 from fidelity.checkpoints.families.base import ANOTHER, Contradiction, Reading, UnknownLayout, Written, settings
 from fidelity.checkpoints.families.bytewise import read_bytes, read_float4, used_roles
 from fidelity.checkpoints.families.shapes import padded_row, written_shape
@@ -67,7 +67,7 @@ class CompressedTensors:
     name = ""
     on_load = False
 
-    def __init__(self, written: Mapping[str, Any], widths: Widths) -> None:
+    def __init__(self, written: ModelJson, widths: Widths) -> None:
         inner = written.get("quantization_config")  # SparseML nests it
         self.config = settings(CompressedTensorsConfig, {**written, **inner} if isinstance(inner, Mapping) else written)
         self.widths = widths

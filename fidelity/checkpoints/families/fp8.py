@@ -1,8 +1,6 @@
 """FP8 as transformers, vLLM and DeepSeek's models have it: per tensor, per row (fbgemm), or in blocks."""
 
-from collections.abc import Mapping
-from typing import Any
-
+from fidelity.checkpoints.config import ModelJson
 from fidelity.checkpoints.families.base import Contradiction, Reading, Written, settings
 from fidelity.checkpoints.families.bytewise import FLOAT8, read_bytes, read_float4, scale_of
 from fidelity.checkpoints.layers import Layer
@@ -24,7 +22,7 @@ class Fp8:
     name = ""
     on_load = False
 
-    def __init__(self, written: Mapping[str, Any], *, per_row: bool) -> None:
+    def __init__(self, written: ModelJson, *, per_row: bool) -> None:
         self.config = settings(Fp8Config, {key: value for key, value in written.items() if value is not None})
         self.per_row = per_row
 

@@ -1,12 +1,11 @@
 """GPTQ and AWQ: integers packed along inputs or outputs, with scales of (groups, outputs) that prove the shape."""
 
 import re
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from fidelity.checkpoints.config import Widths
+from fidelity.checkpoints.config import ModelJson, Widths
 from fidelity.checkpoints.families.base import ANOTHER, Contradiction, Reading, UnknownLayout, Written, settings
 from fidelity.checkpoints.families.shapes import check_groups, refuse_other_bits
 from fidelity.checkpoints.layers import Layer
@@ -21,7 +20,7 @@ class GptqConfig(Written):
 
     bits: Bits = 4
     group_size: int = -1
-    dynamic: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    dynamic: dict[str, ModelJson] = Field(default_factory=dict)
     modules_to_not_convert: tuple[str, ...] | None = None
     version: str = ""
     lm_head: bool = False
@@ -39,7 +38,7 @@ class Gptq:
 
     on_load = False
 
-    def __init__(self, written: Mapping[str, Any], name: str, widths: Widths) -> None:
+    def __init__(self, written: ModelJson, name: str, widths: Widths) -> None:
         written = {**written, "bits": written.get("bits", written.get("w_bit", 4))}  # llm-awq's own names
         written["group_size"] = written.get("group_size", written.get("q_group_size", -1))
         self.config = settings(GptqConfig, {key: value for key, value in written.items() if value is not None})

@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
+from fidelity.checkpoints.config import ModelJson
 from fidelity.checkpoints.families.base import ANOTHER, Contradiction, Reading, UnknownLayout, Written, settings
 from fidelity.checkpoints.families.shapes import check_groups, dense_row, matrix
 from fidelity.checkpoints.layers import Layer
@@ -26,7 +27,7 @@ class Mlx:
     name = "mlx"
     on_load = False
 
-    def __init__(self, written: Mapping[str, Any]) -> None:
+    def __init__(self, written: ModelJson) -> None:
         self.general = settings(MlxScheme, written)
         self.layers = {
             name: settings(MlxScheme, stated) if isinstance(stated, Mapping) else None

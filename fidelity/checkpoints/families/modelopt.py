@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from typing import Any
 
 from pydantic import Field
 
+from fidelity.checkpoints.config import ModelJson
 from fidelity.checkpoints.families.base import Contradiction, Reading, UnknownLayout, Written, settings
 from fidelity.checkpoints.families.bytewise import FLOAT8, read_bytes, read_float4, scale_of, used_roles
 from fidelity.checkpoints.families.shapes import check_groups, matrix
@@ -59,7 +59,7 @@ class ModelOpt:
     name = ""
     on_load = False
 
-    def __init__(self, written: Mapping[str, Any]) -> None:
+    def __init__(self, written: ModelJson) -> None:
         inner = written.get("quantization")
         given = inner if isinstance(inner, Mapping) else written
         self.config = settings(ModelOptConfig, {key: value for key, value in given.items() if value is not None})

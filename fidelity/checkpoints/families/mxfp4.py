@@ -1,9 +1,8 @@
 """gpt-oss: experts in MXFP4, as blocks of 32 weights in 16 bytes with a power of two each; all else as it was."""
 
-from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from typing import Any
 
+from fidelity.checkpoints.config import ModelJson
 from fidelity.checkpoints.families.base import Contradiction, Reading, UnknownLayout, Written, settings
 from fidelity.checkpoints.families.bytewise import read_float4
 from fidelity.checkpoints.layers import Layer
@@ -24,7 +23,7 @@ class Mxfp4:
     name = ""
     on_load = True
 
-    def __init__(self, written: Mapping[str, Any]) -> None:
+    def __init__(self, written: ModelJson) -> None:
         self.left_out = settings(Mxfp4Config, written).modules_to_not_convert or ()
 
     def asked(self, layer: Layer) -> Scheme | None:

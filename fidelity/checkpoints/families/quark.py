@@ -1,11 +1,10 @@
 """AMD's Quark: one scheme for all layers, others by name, and modules to leave out."""
 
-from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from typing import Any
 
 from pydantic import Field
 
+from fidelity.checkpoints.config import ModelJson
 from fidelity.checkpoints.families.base import Contradiction, Reading, UnknownLayout, Written, settings
 from fidelity.checkpoints.families.bytewise import FLOAT8, read_bytes, read_float4
 from fidelity.checkpoints.families.compressed_tensors import matches
@@ -46,7 +45,7 @@ class Quark:
     name = "quark"
     on_load = False
 
-    def __init__(self, written: Mapping[str, Any]) -> None:
+    def __init__(self, written: ModelJson) -> None:
         self.config = settings(QuarkConfig, {key: value for key, value in written.items() if value is not None})
 
     def asked(self, layer: Layer) -> Scheme | None:

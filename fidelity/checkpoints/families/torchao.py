@@ -4,8 +4,8 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from typing import Any
 
+from fidelity.checkpoints.config import ModelJson
 from fidelity.checkpoints.families.base import Contradiction, Reading, UnknownLayout, Written, settings
 from fidelity.checkpoints.families.bytewise import FLOAT8
 from fidelity.checkpoints.layers import Layer
@@ -22,9 +22,9 @@ class Attributes(Written):
 
     block_size: int | tuple[int, ...] | None = None
     shape: tuple[int, ...] | None = None
-    target_dtype: dict[str, Any] | None = None
+    target_dtype: ModelJson | None = None
     activation_quantization: str | None = None
-    act_quant_kwargs: dict[str, Any] | None = None
+    act_quant_kwargs: ModelJson | None = None
 
 
 class Note(Written):
@@ -40,7 +40,7 @@ class TorchAo:
     name = "torchao"
     on_load = True
 
-    def __init__(self, written: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
+    def __init__(self, written: ModelJson, metadata: Mapping[str, str]) -> None:
         self.stated = _stated(written.get("quant_type"), written.get("quant_type_kwargs"))
         left_out = written.get("modules_to_not_convert")
         self.left_out = [str(name) for name in left_out] if isinstance(left_out, list) else []
@@ -132,7 +132,7 @@ def _activations(of: Attributes) -> Activations | None:
 
 def _stated(quant_type: object, keywords: object) -> Scheme | None:
     """What the config itself says, for weights that are quantized while loading; None where it isn't known here."""
-    data: Mapping[str, Any] = keywords if isinstance(keywords, Mapping) else {}
+    data: ModelJson = keywords if isinstance(keywords, Mapping) else {}
     name = quant_type if isinstance(quant_type, str) else ""
     if isinstance(quant_type, Mapping):
         inner = quant_type.get("default", quant_type)

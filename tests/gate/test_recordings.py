@@ -1,0 +1,121 @@
+"""Verdicts on the recordings of one model and its quantized copies."""
+
+import json
+from collections import Counter
+from itertools import permutations
+
+import numpy as np
+import pytest
+import yaml
+
+from fidelity.comparison.results import verdicts
+from fidelity.config import RecordedEngine, Sampling, load_run
+from fidelity.engines.recorded import RecordedAnswers, recorded_prompts
+from fidelity.gate import Gate, judge
+from fidelity.metrics.identical import Identical
+from fidelity.metrics.prefix_agreement import PrefixAgreement
+from fidelity.metrics.rouge import Rouge
+from fidelity.pipeline import compare
+from fidelity.records import Pair, Prompt
+from fidelity.store.store import Store
+from tests.conftest import RECORDINGS, ROOT, Silent
+from tests.gate.evidence import evidence, ids, measured
+
+RECORDED = ROOT / "examples" / "recordings"
+BF16 = ("bf16", "bf16-rev", "bf16-serial")
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory):
+    """Judges recordings: `recordings("w4a16", control="bf16-serial")`. What was scored is not scored again."""
+    folder = tmp_path_factory.mktemp("recordings")
+    store = Store(folder / "store")
+
+    def run_of(name, recording, **keys):
+        written = yaml.safe_load((RECORDED / "bf16.yaml").read_text()) | {"name": name, **keys}
+        written["engine"] = written["engine"] | {"path": str(RECORDINGS / f"{recording}.jsonl")}
+        (folder / f"{name}.yaml").write_text(json.dumps(written))
+        return load_run(folder / f"{name}.yaml")
+
+    def judged(candidate, *, control="bf16-rev", gate=SENSIBLE):
+        controls = {"path": str(RECORDINGS / f"{control}.jsonl")} if control else "none"
+        config = (
+            load_run(RECORDED / f"{candidate}.yaml")
+            if candidate not in BF16
+            else run_of("candidate", candidate, control=None)
+        )
+        base = run_of("bf16", "bf16", control=controls)
+        metrics = [Identical(), PrefixAgreement(), Rouge()]
+        result = compare(base, [config], metrics=metrics, store=store, listener=Silent(), gate=gate)
+        return verdicts(result, gate)[config.name]
+
+    return judged
+
+
+SENSIBLE = Gate(margins={"rougeL": 0.05, "prefix_agreement": 0.1, "identical": 0.2})
+
+
+class TestRecordings:
+    @pytest.mark.parametrize(
+        ("candidate", "control"), [("bf16-serial", "bf16-rev"), ("bf16-rev", "bf16-serial"), ("bf16-rev", "bf16-rev")]
+    )
+    def test_the_same_weights_in_another_order_never_fail(self, recordings, candidate, control):
+        assert recordings(candidate, control=control).outcome in ("pass", "inconclusive")
+
+    def test_bf16_one_by_one_passes(self, recordings):
+        assert recordings("bf16-serial").outcome == "pass"
+
+    @pytest.mark.parametrize("candidate", ["w8a8-fp8", "fp8-online", "w8a8-int8", "w4a16"])
+    def test_quantized_to_nearest_fails(self, recordings, candidate):
+        verdict = recordings(candidate)
+        assert verdict.outcome == "fail"
+        assert {line.name for line in verdict.lines if line.outcome == "fail"} == set(SENSIBLE.margins)
+
+    def test_eager_kernels_are_no_quantization_drift(self, recordings):
+        verdict = recordings("bf16-eager")
+        assert verdict.outcome == "inconclusive"
+        assert "its mode is eager (the baseline's: compiled)" in verdict.reason
+
+    def test_the_baseline_as_its_own_candidate_never_engaged(self, recordings):
+        verdict = recordings("bf16")
+        assert verdict.outcome == "inconclusive"
+        assert verdict.reason.startswith("Quantization never engaged")
+
+    def test_no_control(self, recordings):
+        verdict = recordings("w4a16", control=None)
+        assert verdict.outcome == "inconclusive"
+        assert verdict.reason.startswith("No control")
+
+    def test_a_thousand_studies_without_any_effect(self):
+        """Prompts are drawn again and control and candidate swapped at random, so that the true excess is 0.
+
+        Against margins of next to nothing at most 5 % of verdicts may be "fail": 64 of 1,000 with the simulation's
+        own error (binomial, 97.5 %).
+        """
+        runs = {name: recorded_texts(name) for name in BF16}
+        columns = {}
+        for metric in (Rouge(), PrefixAgreement()):
+            for one, other in permutations(BF16, 2):
+                pairs = [Pair(Prompt(p, ""), g, runs[other][p]) for p, g in runs[one].items()]
+                columns |= {(one, other, c.name): np.array(c.values) for c in metric.score(pairs)}
+        gate = Gate(margins={"rougeL": 0.001, "prefix_agreement": 0.001})
+        rng = np.random.default_rng(0)
+        outcomes = Counter()
+        for _ in range(1000):
+            base, control, candidate = rng.permutation(BF16)
+            drawn, swapped = rng.integers(0, 64, 64), rng.random(64) < 0.5
+            study = {}
+            for name in gate.margins:
+                c, s = columns[base, control, name][drawn], columns[base, candidate, name][drawn]
+                study[name] = measured(np.where(swapped, c, s), np.where(swapped, s, c), name=name)
+            verdict = judge(gate, evidence(study, prompt_ids=tuple(ids(64))))
+            outcomes[verdict.outcome] += 1
+            outcomes.update(line.name for line in verdict.lines if line.kind == "margin" and line.lower > line.limit)
+        assert outcomes["fail"] <= 64, outcomes
+        assert max(outcomes["rougeL"], outcomes["prefix_agreement"]) <= 64, outcomes  # each bound, uncorrected
+
+
+def recorded_texts(name):
+    run = RecordedAnswers(RecordedEngine(kind="recorded", path=RECORDINGS / f"{name}.jsonl"))
+    prompts = recorded_prompts(RECORDINGS / f"{name}.jsonl")
+    return {answer.prompt_id: answer for answer in run.generate(prompts, Sampling())}
