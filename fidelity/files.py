@@ -3,12 +3,14 @@
 import errno
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fidelity.errors import StoreError
+from fidelity.outside.paths import inside
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -114,6 +116,19 @@ def whole_file(file: Path) -> Iterator[Path]:
         finally:
             with suppress(OSError):
                 draft.unlink(missing_ok=True)
+
+
+def copy_files(source: Path, target: Path, names: Iterable[str]) -> None:
+    """Copy those of the files that a folder has into another, each whole or not at all, in this order.
+
+    Raises:
+        StoreError: One is a symbolic link that leads out of the folder, or can't be copied.
+    """
+    for name in names:
+        file = inside(source, name)
+        if file.is_file():
+            with whole_file(target / name) as draft:
+                shutil.copyfile(file, draft)
 
 
 @contextmanager

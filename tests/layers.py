@@ -9,6 +9,7 @@ from pathlib import Path
 
 ORDER = (
     "errors",
+    "outside",
     "schema",
     "records",
     "children",

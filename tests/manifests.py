@@ -1,5 +1,7 @@
 """Manifests for tests that don't generate: valid as a whole, with what the test is about."""
 
+import json
+
 from fidelity.store.manifests import ComparisonManifest, RunDraft, RunManifest
 
 
@@ -46,3 +48,10 @@ def comparison_manifest(baseline, candidate, **keys):
         "same": {"texts": False},
     }
     return ComparisonManifest.model_validate({**given, **keys})
+
+
+def edited(file, change):
+    """A manifest on disk as somebody's editor leaves it: `change` of its data, without the checksum of the old."""
+    data = change(json.loads(file.read_text(encoding="utf-8")))
+    data.pop("checksum", None)
+    file.write_text(json.dumps(data), encoding="utf-8")

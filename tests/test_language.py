@@ -1,13 +1,15 @@
-"""Names in the package say what a value is, in the field's own words."""
+"""Names in the package are the field's own words, and the documentation is plain technical English."""
 
 from pathlib import Path
 
 import pytest
 
 import fidelity
-from tests.language import banned_identifiers, banned_modules, banned_words
+from tests.language import RATES, banned_identifiers, banned_modules, banned_words, comments_and_docstrings, rates
 
 PACKAGE = Path(fidelity.__file__).parent
+ROOT = PACKAGE.parent
+DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "prompts").glob("*.md")]
 
 
 @pytest.mark.parametrize("file", sorted(PACKAGE.rglob("*.py")), ids=lambda file: str(file.relative_to(PACKAGE)))
@@ -65,3 +67,20 @@ def test_only_whole_words_count(name):
 
 def test_names_that_are_only_read_may_be_another_packages():
     assert banned_identifiers("x = response.found\nother.call(part=1)") == []
+
+
+def test_the_documentation_has_no_more_of_the_words_that_make_it_hard_to_read_than_the_field_has():
+    counted = rates(file.read_text(encoding="utf-8") for file in DOCUMENTS)
+    assert {word: rate for word, rate in counted.items() if rate > RATES[word]} == {}
+
+
+def test_rates_count_prose_and_no_code():
+    text = "It says so. Nobody *told* me.\n```\nwhat it said\n```\nThe message `it says so`; teacher forcing, forced."
+    counted = {word: rate for word, rate in rates([text]).items() if rate}
+    (forced,) = [word for word in RATES if "forc" in word]
+    assert counted == {word: pytest.approx(10_000 / 11) for word in ("said|says", "told", forced)}
+
+
+def test_the_prose_of_a_file_is_its_comments_and_docstrings():
+    source = '"""It says."""\nx = "told"  # kept\nclass C:\n    y = 1\n    """Stands."""\n'
+    assert comments_and_docstrings(source).split("\n") == ["kept", "It says.", "Stands."]

@@ -13,17 +13,19 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, JsonValue
+from pydantic import AfterValidator, Field, JsonValue
 
 from fidelity.engines.recorded import recorded_prompts
 from fidelity.errors import ConfigError, StoreError
 from fidelity.files import ParquetRow, read_parquet, whole_file, write_parquet
+from fidelity.outside.paths import inside, plain_name
 from fidelity.prompts import JsonRow, read_jsonl
-from fidelity.records import Failure, Generation, Prompt, Response
+from fidelity.records import Failure, Prompt, Response
 from fidelity.schema import JsonObject
 from fidelity.store.manifests import NOT_OF_THE_RUN, Manifest, Record, RunManifest, read_record, write_record
+from fidelity.store.responses import response_of
 from fidelity.store.runs import Run
 from fidelity.store.store import Store
 from fidelity.store.token_scores import WHOLE_VOCABULARY, Depth, adopt_export, scores_of
@@ -37,10 +39,20 @@ LOCAL = (("model",), ("prompts",), ("engine", "path"), ("control", "path"))
 """Where a config may name a path of the machine that it was read on."""
 
 
+def _exported_name(name: str) -> str:
+    """The name of an exported file, at most one folder down: whoever writes the index names no other file."""
+    if name.count("/") > 1:
+        raise ValueError(f"{name[:80]!r} is not the name of an exported file")
+    return "/".join(map(plain_name, name.split("/")))
+
+
+ExportedName = Annotated[str, AfterValidator(_exported_name)]
+
+
 class ExportedScores(Record):
     """What a run makes of the baseline's tokens, in a file of its own."""
 
-    file: str
+    file: ExportedName
     scorer: str
     """The run's name."""
     depth: Depth
@@ -51,7 +63,7 @@ class BaselineIndex(Manifest):
 
     runs: tuple[RunManifest, ...] = Field(min_length=1)
     """The baseline and its controls, with paths relative to the directory."""
-    files: dict[str, str]
+    files: dict[ExportedName, str]
     """SHA-256 of every file, by name."""
     scores: tuple[ExportedScores, ...]
 
@@ -96,17 +108,18 @@ def export(runs: Sequence[Run], directory: Path, *, replace: bool = False) -> No
     for run in runs:
         files[f"answers/{run.name}.jsonl"] = _lines(map(_answer_row, run.outcomes()))
     for name, content in files.items():
-        with whole_file(directory / name) as draft:
+        with whole_file(_file(directory, name)) as draft:
             draft.write_bytes(content)
     for run in runs:
         if columns := _token_columns(run):
-            write_parquet(directory / "tokens" / f"{run.name}.parquet", columns, small=True)
-            files[f"tokens/{run.name}.parquet"] = b""
+            name = f"tokens/{run.name}.parquet"
+            write_parquet(_file(directory, name), columns, small=True)
+            files[name] = b""
     scores = _export_scores(runs, directory)
     files |= {name: b"" for one in scores for name in (one.file, one.file.removesuffix("parquet") + "json")}
     for name in there.files if there else ():
         if name not in files:
-            (directory / name).unlink(missing_ok=True)
+            _file(directory, name).unlink(missing_ok=True)
     hashes = {name: _hash(directory / name) for name in sorted(files)}
     manifests = tuple(_portable(run.manifest, directory) for run in runs)
     write_record(directory / INDEX, BaselineIndex(runs=manifests, files=hashes, scores=scores))
@@ -120,15 +133,16 @@ def adopt(directory: Path, store: Store) -> list[Run]:
     """
     index = read_index(directory)
     for name, expected in index.files.items():
-        if not (directory / name).is_file() or _hash(directory / name) != expected:
-            raise StoreError(
-                f"{directory / name}: not as it was exported; take it from version control again, or export anew"
-            )
-    prompts = {prompt.id: prompt for prompt in recorded_prompts(directory / "prompts.jsonl")}
+        file = _file(directory, name)
+        if not file.is_file() or _hash(file) != expected:
+            raise StoreError(f"{file}: not as it was exported; take it from version control again, or export anew")
+    prompts = {prompt.id: prompt for prompt in recorded_prompts(_file(directory, "prompts.jsonl"))}
     runs = [_adopt(directory, manifest, prompts, store) for manifest in index.runs]
     by_name = {run.name: run for run in runs}
     for one in index.scores:
-        adopt_export(directory / one.file, by_name[one.scorer], runs[0], one.depth)
+        if one.scorer not in by_name:
+            raise StoreError(f"{directory / INDEX}: {one.file} is of {one.scorer!r}, which is not among its runs")
+        adopt_export(_file(directory, one.file), by_name[one.scorer], runs[0], one.depth)
     return runs
 
 
@@ -158,7 +172,7 @@ def _export_scores(runs: Sequence[Run], directory: Path) -> tuple[ExportedScores
         for scores in scores_of(run):
             if scores.manifest.baseline == runs[0].id and scores.depth.top_k != WHOLE_VOCABULARY:
                 name = f"scores/{run.name}-top{scores.depth.top_k}.parquet"
-                scores.export(directory / name)
+                scores.export(_file(directory, name))
                 exported.append(ExportedScores(file=name, scorer=run.name, depth=scores.depth))
     return tuple(exported)
 
@@ -177,31 +191,24 @@ def _adopt(directory: Path, manifest: RunManifest, prompts: Mapping[str, Prompt]
                 )
             return writer
         outcomes = _outcomes(directory, manifest.name)
+        if unknown := [one.prompt_id for one in outcomes if one.prompt_id not in prompts]:
+            raise StoreError(f"{directory}: {manifest.name} answers {unknown[0]!r}, which is not among its prompts")
         writer.add_chunk(0, [prompts[outcome.prompt_id] for outcome in outcomes], outcomes)
         return writer.complete(tuple(prompts.values()), manifest)
 
 
 def _outcomes(directory: Path, name: str) -> list[Response]:
-    rows = [row for _, row in read_jsonl(directory / "answers" / f"{name}.jsonl")]
-    file = directory / "tokens" / f"{name}.parquet"
+    answers = _file(directory, f"answers/{name}.jsonl")
+    rows = [row for _, row in read_jsonl(answers)]
+    file = _file(directory, f"tokens/{name}.parquet")
     tokens: list[ParquetRow] = read_parquet(file).to_pylist() if file.is_file() else [{}] * len(rows)
-    return [_outcome(row, numbers) for row, numbers in zip(rows, tokens, strict=True)]
-
-
-def _outcome(row: JsonRow, numbers: ParquetRow) -> Response:
-    if "failure" in row:
-        return Failure(row["id"], row["failure"], row.get("repeat", 0))
-    ids, logprobs = numbers.get("token_ids"), numbers.get("logprobs")
-    return Generation(
-        prompt_id=row["id"],
-        text=row["text"],
-        token_ids=None if ids is None else tuple(ids),
-        logprobs=None if logprobs is None else tuple(logprobs),
-        finish_reason=row.get("finish_reason"),
-        repeat=row.get("repeat", 0),
-        reasoning=row.get("reasoning"),
-        **{key: numbers.get(key) for key in PROMPT_TOKENS},
-    )
+    if len(tokens) != len(rows):
+        raise StoreError(f"{file}: {len(tokens)} rows for {len(rows)} answers; take both from version control again")
+    try:
+        pairs = zip(rows, tokens, strict=True)
+        return [response_of({**numbers, **row, "prompt_id": row.get("id")}) for row, numbers in pairs]
+    except ValueError as error:
+        raise StoreError(f"{answers}: not exported answers ({error}); export anew") from None
 
 
 def _prompt_row(prompt: Prompt) -> JsonRow:
@@ -221,6 +228,11 @@ def _answer_row(outcome: Response) -> JsonRow:
 
 def _lines(rows: Any) -> bytes:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+
+
+def _file(directory: Path, name: str) -> Path:
+    """An exported file by its name in the index."""
+    return inside(directory, *name.split("/"))
 
 
 def _hash(file: Path) -> str:

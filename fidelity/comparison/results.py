@@ -12,6 +12,7 @@ from fidelity.config import Compares
 from fidelity.errors import StoreError
 from fidelity.floor import ByPrompt, by_prompt, candidate_by_prompt, summarise
 from fidelity.gate import Evidence, Gate, Measured, Verdict, judge
+from fidelity.outside.paths import inside
 from fidelity.records import Column, PromptTokens, Sameness, Side
 from fidelity.store.comparisons import Comparison
 from fidelity.store.manifests import ColumnSource
@@ -242,14 +243,14 @@ def load_comparison(
             f"of a store (fidelity list shows them), or run fidelity compare again"
         )
     columns, folder = {n: made for n, made in manifest.columns.items() if only is None or n in only}, path.parent
-    baseline = Run(_runs(path) / manifest.baseline)
+    baseline = Run(_run(path, manifest.baseline))
     shared = {} if shared is None else shared
     for name in manifest.controls:
         if name not in shared:
-            shared[name] = _scores(baseline, Comparison(folder / name), columns, lows=lows)
+            shared[name] = _scores(baseline, Comparison(inside(folder, name)), columns, lows=lows)
     controls = tuple(shared[name] for name in manifest.controls)
-    run = Run(_runs(path) / manifest.candidate)
-    own = tuple(_scores(run, Comparison(folder / name), columns, lows=lows) for name in manifest.own_controls)
+    run = Run(_run(path, manifest.candidate))
+    own = tuple(_scores(run, Comparison(inside(folder, name)), columns, lows=lows) for name in manifest.own_controls)
     candidate = _scores(baseline, comparison, columns, lows=lows, own_controls=own)
     for scores in (*controls, candidate):
         _check_runs(scores)
@@ -319,7 +320,7 @@ def _scores(
     }
     return Scores(
         baseline,
-        Run(_runs(comparison.path) / manifest.candidate),
+        Run(_run(comparison.path, manifest.candidate)),
         comparison,
         columns=loaded,
         unscored={name: why for name, why in manifest.unscored.items() if name not in loaded},
@@ -328,5 +329,5 @@ def _scores(
     )
 
 
-def _runs(comparison: Path) -> Path:
-    return comparison.resolve().parent.parent / "runs"
+def _run(comparison: Path, run_id: str) -> Path:
+    return inside(comparison.resolve().parent.parent, "runs", run_id)

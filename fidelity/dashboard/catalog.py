@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from fidelity.errors import FidelityError
+from fidelity.outside.paths import inside
 from fidelity.report.content import format_of
 from fidelity.store.comparisons import Comparison
 from fidelity.store.runs import Run
@@ -122,7 +123,7 @@ def _entry(folder: Path, root: Path) -> CatalogEntry | None:
 
 def _described(comparison: Comparison, root: Path) -> CatalogEntry | None:
     manifest = comparison.manifest
-    baseline, run = (Run(root / "runs" / id_) for id_ in (manifest.baseline, manifest.candidate))
+    baseline, run = (Run(inside(root, "runs", id_)) for id_ in (manifest.baseline, manifest.candidate))
     if manifest.controls is None:
         if run.manifest.control_of:
             return None

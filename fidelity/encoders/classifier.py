@@ -8,7 +8,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from fidelity.encoders.base import Inference
 from fidelity.encoders.source import EncoderSource
-from fidelity.encoders.texts import batches_by_length, encodable, input_limit, loading
+from fidelity.encoders.texts import DATA_ONLY, WEIGHTS_ONLY, batches_by_length, encodable, input_limit, loading
 from fidelity.errors import ConfigError
 
 
@@ -18,8 +18,8 @@ class Classifier:
     def __init__(self, source: EncoderSource) -> None:
         path = str(source.path)
         with loading(source, "transformers"):
-            model = AutoModelForSequenceClassification.from_pretrained(path, local_files_only=True)
-            self._tokenizer: Any = AutoTokenizer.from_pretrained(path, local_files_only=True)
+            model = AutoModelForSequenceClassification.from_pretrained(path, **WEIGHTS_ONLY)
+            self._tokenizer: Any = AutoTokenizer.from_pretrained(path, **DATA_ONLY)
         labels = {name.lower(): index for name, index in model.config.label2id.items()}
         if "contradiction" not in labels:
             raise ConfigError(

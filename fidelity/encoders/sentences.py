@@ -16,7 +16,9 @@ class SentenceEncoder:
 
     def __init__(self, source: EncoderSource) -> None:
         with loading(source, "sentence-transformers"):
-            self._model: Any = SentenceTransformer(str(source.path), local_files_only=True).float().eval()
+            self._model: Any = (
+                SentenceTransformer(str(source.path), local_files_only=True, trust_remote_code=False).float().eval()
+            )
             self._tokenizer: Any = self._model.tokenizer
             self._model.max_seq_length = min(self._model.max_seq_length or LONGEST_INPUT, LONGEST_INPUT)
             prompt = self._model.prompts.get(self._model.default_prompt_name or "", "")

@@ -10,6 +10,12 @@ from fidelity.errors import ConfigError
 LONGEST_INPUT = 8192
 """Tokens at once for an encoder that names no limit of its own; keeps memory bounded."""
 
+DATA_ONLY: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+"""For transformers: nothing is fetched, and no Python that lies beside a model is imported."""
+
+WEIGHTS_ONLY: dict[str, Any] = {**DATA_ONLY, "use_safetensors": True}
+"""The same of weights, which are never unpickled."""
+
 BATCH = 2048
 """Tokens in a batch, padding included: enough to fill two cores, little enough for their caches."""
 

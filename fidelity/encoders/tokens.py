@@ -11,7 +11,15 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from fidelity.encoders.base import TokenVectors
 from fidelity.encoders.source import EncoderSource
-from fidelity.encoders.texts import batches_by_length, encodable, input_limit, loading, unknown_share
+from fidelity.encoders.texts import (
+    DATA_ONLY,
+    WEIGHTS_ONLY,
+    batches_by_length,
+    encodable,
+    input_limit,
+    loading,
+    unknown_share,
+)
 from fidelity.errors import ConfigError
 
 REMEMBERED = 512 * 2**20
@@ -24,12 +32,12 @@ class TokenEncoder:
     def __init__(self, source: EncoderSource, layer: int) -> None:
         path = str(source.path)
         with loading(source, "transformers"):
-            config = AutoConfig.from_pretrained(path, local_files_only=True)
+            config = AutoConfig.from_pretrained(path, **DATA_ONLY)
             if not 0 <= layer <= config.num_hidden_layers:
                 raise ConfigError(f"layer: {source.name} has {config.num_hidden_layers} layers, so there is no {layer}")
             config.num_hidden_layers = layer
-            model = AutoModel.from_pretrained(path, config=config, local_files_only=True)
-            self._tokenizer: Any = AutoTokenizer.from_pretrained(path, local_files_only=True)
+            model = AutoModel.from_pretrained(path, config=config, **WEIGHTS_ONLY)
+            self._tokenizer: Any = AutoTokenizer.from_pretrained(path, **DATA_ONLY)
         if config.is_encoder_decoder:
             model = model.get_encoder()
         self._model: Any = model.float().eval().to("cuda" if torch.cuda.is_available() else "cpu")

@@ -9,6 +9,7 @@ from fidelity.comparison.results import ComparisonSet, Scores, control_values_of
 from fidelity.errors import ConfigError
 from fidelity.floor import summarise
 from fidelity.gate import Gate, Line, Verdict
+from fidelity.outside.paths import inside
 from fidelity.price.measures import MEASURES, ratios_of
 from fidelity.stats import Ratio
 from fidelity.store.runs import Run
@@ -151,7 +152,7 @@ def recommend(store: Store, gate: Gate, *, minimise: Minimise, baseline: str | N
     entries = history(store, gate, baseline=baseline, together=True)
     newest = entries[-1].baseline
     last = {entry.candidate: entry for entry in entries if entry.baseline == newest}
-    base = Run(store.root / "runs" / newest)
+    base = Run(inside(store.root, "runs", newest))
     choices = tuple(_choice(store, base, entry, minimise) for entry in last.values())
     passing = [choice for choice in choices if choice.passes]
     ranked = sorted((c for c in passing if c.ratio), key=lambda c: _least(c))
@@ -178,7 +179,7 @@ _HOW_TO_MEASURE: dict[Minimise, str] = {
 
 def _choice(store: Store, base: Run, entry: HistoryEntry, minimise: Minimise) -> Choice:
     manifest = next(c.manifest for c in store.comparisons() if c.path.name == entry.comparison)
-    run = Run(store.root / "runs" / manifest.candidate)
+    run = Run(inside(store.root, "runs", manifest.candidate))
     ratios = ratios_of(base, run)
     measure = next((name for name in _MEASURES[minimise] if name in ratios), None)
     return Choice(run.name, entry.verdict, entry.why_not, measure, ratios[measure] if measure else None)

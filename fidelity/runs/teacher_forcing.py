@@ -11,6 +11,7 @@ import numpy as np
 from fidelity.config import RunConfig, StoredEngine, TeacherForcing
 from fidelity.engines import Engine, TokenScoringEngine, TokenTexts, can_score_tokens
 from fidelity.errors import EngineError
+from fidelity.outside.paths import inside
 from fidelity.records import Failure, Generation, TokenScores
 from fidelity.runs.jobs import Asked, Job
 from fidelity.store.runs import Run
@@ -130,7 +131,7 @@ def missing_scores(job: Job, baseline: Run, depths: Sequence[Depth], store: Stor
     own = job.digest == baseline.manifest.digest
     missing = []
     for depth in depths:
-        path = store.root / "scores" / scores_name(job.name, job.digest, baseline, depth)
+        path = inside(store.root, "scores", scores_name(job.name, job.digest, baseline, depth))
         if not finished(path) and (own or finished(scores_path(baseline, baseline, depth))):
             missing.append(MissingScores(job, baseline, depth, path))
     return missing

@@ -8,6 +8,7 @@ from typing import BinaryIO, Self
 
 from fidelity.files import full_disk_explained
 from fidelity.records import Failure, Generation
+from fidelity.store.responses import response_of
 
 RESUMED = b'{"resumed": true}'
 
@@ -71,11 +72,10 @@ def count_resumptions(file: Path) -> int:
 def _outcome(line: bytes) -> tuple[int, Generation | Failure] | None:
     try:
         row = json.loads(line)
+        values = row.get("generation") or row["failure"]
         if "failure" in row:
-            return row["place"], Failure(**row["failure"])
-        values = row["generation"]
-        for key in ("token_ids", "logprobs"):
-            values[key] = None if values[key] is None else tuple(values[key])
-        return row["place"], Generation(**values)
-    except (ValueError, KeyError, TypeError):
+            values = {**values, "failure": values["reason"]}
+        place = row["place"]
+        return (place, response_of(values)) if type(place) is int and place >= 0 else None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None

@@ -7,14 +7,15 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, field_serializer
+from pydantic import AfterValidator, BaseModel, ConfigDict, JsonValue, ValidationError, field_serializer
 
 from fidelity.checkpoints.formats import Checkpoint
 from fidelity.config import Compares, Reasoning, RunConfig, Sampling
 from fidelity.errors import StoreError
 from fidelity.files import whole_file
+from fidelity.outside.paths import plain_name
 from fidelity.records import EngineInfo, PromptTokens, Sameness, SharedAnswers
 from fidelity.schema import JsonObject
 from fidelity.text.thinking import NO_THINKING, ReasoningFormat
@@ -24,6 +25,10 @@ SCHEMA_VERSION = 2
 READABLE = (1, 2)
 NOT_OF_THE_RUN = {"metrics", "kl", "latency", "price_per_hour", "serving", "compares"}
 """Keys of a YAML that say what is done with a run's outputs, or beside them."""
+
+
+FileName = Annotated[str, AfterValidator(plain_name)]
+"""What a folder or a file of the store is called by; it can't lead anywhere else."""
 
 
 class Record(BaseModel):
@@ -78,8 +83,8 @@ class ResponseCounts(Record):
 class RunDraft(Manifest):
     """A run as it is planned and opened, before all its answers are there."""
 
-    name: str
-    digest: str
+    name: FileName
+    digest: FileName
     """SHA-256 of all that can change an output."""
     created: str
     """ISO 8601 in UTC."""
@@ -160,9 +165,9 @@ class DivergenceCounts(Record):
 class ComparisonManifest(Manifest):
     """Two runs that were paired: a baseline with a candidate or a control, or a candidate with a control of its own."""
 
-    baseline: str
+    baseline: FileName
     """The run's id, like the candidate's."""
-    candidate: str
+    candidate: FileName
     created: str
     """ISO 8601 in UTC."""
     reasoning: Reasoning | None
@@ -196,9 +201,9 @@ class ComparisonManifest(Manifest):
     """Column to the reason why none of it could be scored."""
     inapplicable: Mapping[str, str] = {}
     """Column to the reason why it says nothing about these two runs."""
-    controls: tuple[str, ...] | None = None
+    controls: tuple[FileName, ...] | None = None
     """The comparisons of the baseline's controls, by directory; None for a control's own, and until all is scored."""
-    own_controls: tuple[str, ...] = ()
+    own_controls: tuple[FileName, ...] = ()
     """The same of the candidate's own controls."""
     shared_answers: tuple[SharedAnswers, ...] = ()
     """Of candidate, baseline and each of `controls`; empty in comparisons of older versions."""

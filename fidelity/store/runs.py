@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from fidelity.errors import StoreError
 from fidelity.files import ParquetRow, read_parquet, read_parquet_row, sha256_of, whole_file, write_parquet
-from fidelity.records import Failure, Generation, Message, Prompt, Response
+from fidelity.outside.paths import inside
+from fidelity.records import Failure, Message, Prompt, Response
 from fidelity.store.journal import Journal, count_resumptions
 from fidelity.store.manifests import (
     MANIFEST,
@@ -22,12 +23,14 @@ from fidelity.store.manifests import (
     write_record,
 )
 from fidelity.store.measurements import Measurement
+from fidelity.store.responses import response_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 DRAFT = "draft.json"
 GENERATIONS = "generations.parquet"
+LOG = "engine.log"
 ROWS_READ_AT_ONCE = 500
 """Generations that are read to see one of them: a row group of Parquet."""
 OF_AN_ANSWER = ("text", "reasoning", "token_ids", "logprobs", "finish_reason", "prompt_tokens", "prompt_hash")
@@ -76,7 +79,7 @@ class Run:
     @property
     def measurement(self) -> Measurement | None:
         """What was measured of it, beside `runs/` in `measurements/`; None if nothing was."""
-        file = self.path.parent.parent / "measurements" / self.id / MANIFEST
+        file = inside(self.path.parent.parent, "measurements", self.id) / MANIFEST
         return read_record(file, Measurement) if file.is_file() else None
 
     @cached_property
@@ -107,11 +110,19 @@ class Run:
         """One prompt and what came of it, by its number in `rows`; no more of the file is read than holds it."""
         record = read_parquet_row(self.path / GENERATIONS, row)
         prompt = Prompt(record["prompt_id"], _content(record.pop("prompt")), record.pop("category"))
-        return prompt, _outcome(record)
+        return prompt, self._response(record)
 
     def outcomes(self) -> list[Response]:
         """What came of each prompt, in the prompt set's order."""
-        return [_outcome(row) for row in self.rows.drop_columns(["prompt", "category"]).to_pylist()]
+        return [self._response(row) for row in self.rows.drop_columns(["prompt", "category"]).to_pylist()]
+
+    def _response(self, row: ParquetRow) -> Response:
+        try:
+            return response_of(row)
+        except ValueError as error:
+            raise StoreError(
+                f"{self.path / GENERATIONS}: damaged ({error}); delete the folder {self.id} and run again"
+            ) from None
 
 
 class RunWriter:
@@ -119,7 +130,7 @@ class RunWriter:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.log = path / "engine.log"
+        self.log = path / LOG
 
     @property
     def finished(self) -> set[int]:
@@ -228,12 +239,3 @@ def _row(prompt: Prompt, outcome: Response) -> ParquetRow:
 def _content(stored: str) -> str | tuple[Message, ...]:
     content = json.loads(stored)
     return content if isinstance(content, str) else tuple(Message(role, text) for role, text in content)
-
-
-def _outcome(row: ParquetRow) -> Response:
-    failure = row.pop("failure")
-    if failure is not None:
-        return Failure(row["prompt_id"], failure, row["repeat"])
-    for key in ("token_ids", "logprobs"):
-        row[key] = None if row[key] is None else tuple(row[key])
-    return Generation(**row)

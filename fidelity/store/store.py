@@ -4,17 +4,16 @@ The manifest of each is written last, by rename: with it the directory is comple
 """
 
 import fcntl
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fidelity.files import full_disk_explained
+from fidelity.files import copy_files, full_disk_explained
+from fidelity.outside.paths import inside, leaves
 from fidelity.store.comparisons import Comparison
 from fidelity.store.manifests import MANIFEST, ComparisonManifest, Manifest, damage_of, write_record
 from fidelity.store.measurements import UNMEASURED, Measurement
-from fidelity.store.runs import Run, RunWriter
+from fidelity.store.runs import GENERATIONS, LOG, Run, RunWriter
 from fidelity.store.studies import StudyManifest
 
 OF_THE_PAIRING = (
@@ -48,22 +47,30 @@ class Store:
 
     def runs(self) -> list[Run]:
         """The finished runs, by name; without those that are damaged."""
-        return [run for path in _complete(self.root / "runs") if not (run := Run(path)).damage]
+        return [run for path in self._complete("runs") if not (run := Run(path)).damage]
 
     def comparisons(self) -> list[Comparison]:
         """The comparisons, by name; without those that are damaged."""
-        return [one for path in _complete(self.root / "comparisons") if not (one := Comparison(path)).damage]
+        return [one for path in self._complete("comparisons") if not (one := Comparison(path)).damage]
 
     def damaged(self) -> dict[str, str]:
         """What is finished and can't be read, by its place in the store (`runs/NAME`), with the reason."""
-        reasons = {f"runs/{path.name}": Run(path).damage for path in _complete(self.root / "runs")}
-        reasons |= {
-            f"comparisons/{path.name}": Comparison(path).damage for path in _complete(self.root / "comparisons")
-        }
+        reasons = {f"runs/{path.name}": Run(path).damage for path in self._complete("runs")}
+        reasons |= {f"comparisons/{path.name}": Comparison(path).damage for path in self._complete("comparisons")}
         others: dict[str, type[Manifest]] = {"measurements": Measurement, "studies": StudyManifest}
         for folder, kind in others.items():
-            reasons |= {f"{folder}/{path.name}": damage_of(path, kind) for path in _complete(self.root / folder)}
+            reasons |= {f"{folder}/{path.name}": damage_of(path, kind) for path in self._complete(folder)}
+        for place in ("runs", "comparisons", *others):
+            links = [path for path in (self.root / place).glob("*") if leaves(self.root, path)]
+            reasons |= {
+                f"{place}/{path.name}": f"{path}: a symbolic link that leads out of the store" for path in links
+            }
         return {place: reason for place, reason in reasons.items() if reason}
+
+    def _complete(self, folder: str) -> list[Path]:
+        """What is finished there, apart from symbolic links that lead out of the store."""
+        finished = sorted(manifest.parent for manifest in (self.root / folder).glob(f"*/{MANIFEST}"))
+        return [path for path in finished if not leaves(self.root, path)]
 
     def run(self, name: str, digest: str) -> Run | None:
         """The finished run with this digest, if it is there."""
@@ -98,24 +105,21 @@ class Store:
 
     def measurements_of(self, run: Run) -> Path:
         """The directory for what is measured of a run; it is made."""
-        folder = self.root / "measurements" / run.id
+        folder = inside(self.root, "measurements", run.id)
         with full_disk_explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def measurement(self, run: Run) -> Measurement | None:
         """What was measured of a run; None if nothing was."""
-        return Run(self.root / "runs" / run.id).measurement
+        return Run(inside(self.root, "runs", run.id)).measurement
 
     def adopt(self, run: Run) -> Run:
         """A run of another store, copied into this one if it isn't there yet."""
         run.manifest, run.rows  # noqa: B018 - damaged ones are refused before anything is copied
-        path = self.root / "runs" / run.id
+        path = inside(self.root, "runs", run.id)
         if not (path / MANIFEST).is_file():
-            draft = path.with_name(f".{run.id}.{os.getpid()}.draft")
-            with full_disk_explained(path):
-                shutil.copytree(run.path, draft, ignore=shutil.ignore_patterns(".*"))
-                draft.replace(path)
+            copy_files(run.path, path, [GENERATIONS, LOG, MANIFEST])
             if measured := run.measurement:
                 self.add_measurement(Run(path), measured)
         return Run(path)
@@ -125,7 +129,7 @@ class Store:
 
         Numbers of answers that a run has no longer, since it was generated again, are removed.
         """
-        path = self.root / "comparisons" / f"{baseline.name}--{candidate.name}-{digest[:8]}"
+        path = inside(self.root, "comparisons", f"{baseline.name}--{candidate.name}-{digest[:8]}")
         stale = (path / MANIFEST).is_file() and Comparison(path).manifest.answers not in (
             (None, None),
             manifest.answers,
@@ -140,8 +144,4 @@ class Store:
 
     def run_path(self, name: str, digest: str) -> Path:
         """Where a run lies, finished or not."""
-        return self.root / "runs" / f"{name}-{digest[:8]}"
-
-
-def _complete(folder: Path) -> list[Path]:
-    return sorted(manifest.parent for manifest in folder.glob(f"*/{MANIFEST}"))
+        return inside(self.root, "runs", f"{name}-{digest[:8]}")

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from fidelity.outside.paths import inside
 from fidelity.schema import JsonObject
-from fidelity.store.manifests import MANIFEST, Manifest, Record, read_record, write_record
+from fidelity.store.manifests import MANIFEST, FileName, Manifest, Record, read_record, write_record
 
 
 class Cell(Record):
@@ -15,7 +16,7 @@ class Cell(Record):
     format: str
     """As the checkpoint or the label says; "format unknown" where neither does."""
     parameters: int | None
-    comparison: str | None = None
+    comparison: FileName | None = None
     """The directory in `comparisons/`; None where there is none (yet)."""
     why: str = ""
     """Why there is none; empty where it is still to come."""
@@ -24,7 +25,7 @@ class Cell(Record):
 class StudyManifest(Manifest):
     """A study, as far as it has come."""
 
-    name: str
+    name: FileName
     cells: tuple[Cell, ...]
     gate: JsonObject | None
     """As it is written in YAML; None where the study has none."""
@@ -37,7 +38,7 @@ class StudyManifest(Manifest):
 
 def write_study(root: Path, study: StudyManifest) -> None:
     """Write it into the store, in place of an earlier one of this name."""
-    write_record(root / "studies" / study.name / MANIFEST, study)
+    write_record(inside(root, "studies", study.name) / MANIFEST, study)
 
 
 def read_study(folder: Path) -> StudyManifest:

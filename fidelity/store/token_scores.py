@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fidelity.errors import StoreError
-from fidelity.files import damage_explained, full_disk_explained, read_parquet, whole_file
+from fidelity.files import copy_files, damage_explained, full_disk_explained, read_parquet, whole_file
+from fidelity.outside.paths import inside
 from fidelity.records import REFUSE_UNKNOWN_KEYS, Failure, TokenScores, every_id
-from fidelity.store.manifests import MANIFEST, Manifest, read_record, write_record
+from fidelity.store.manifests import MANIFEST, FileName, Manifest, read_record, write_record
 from fidelity.store.runs import Run
 
 if TYPE_CHECKING:
@@ -49,9 +50,9 @@ class Depth:
 class ScoresManifest(Manifest):
     """Who scored whose tokens, and how deep."""
 
-    scorer: str
+    scorer: FileName
     """The run's id, like the baseline's."""
-    baseline: str
+    baseline: FileName
     depth: Depth
     failed: str | None
     """Why the engine failed on the first answer, where it failed on each."""
@@ -201,7 +202,7 @@ def writing(path: Path) -> Iterator[ScoreWriter | StoredScores]:
 
 def scores_path(scorer: Run, baseline: Run, depth: Depth) -> Path:
     """Where a run's scores of the baseline's tokens lie, finished or not: in the store that the run lies in."""
-    return _folder(scorer) / scores_name(scorer.name, scorer.manifest.digest, baseline, depth)
+    return inside(_folder(scorer), scores_name(scorer.name, scorer.manifest.digest, baseline, depth))
 
 
 def scores_name(scorer: str, digest: str, baseline: Run, depth: Depth) -> str:
@@ -224,12 +225,10 @@ def scores_of(run: Run) -> list[StoredScores]:
 def adopt_scores(run: Run, root: Path) -> None:
     """Copy what a run of another store has scored into the store at `root`, as far as it isn't there."""
     for scores in scores_of(run):
-        path = root / "scores" / scores.path.name
+        path = inside(root, "scores", scores.path.name)
         if not finished(path):
-            with full_disk_explained(path):
-                shutil.copytree(scores.path, path, ignore=shutil.ignore_patterns(".*", MANIFEST), dirs_exist_ok=True)
-            with whole_file(path / MANIFEST) as draft:
-                shutil.copyfile(scores.path / MANIFEST, draft)
+            chunks = sorted(file.name for file in scores.path.glob("chunk-*.parquet"))
+            copy_files(scores.path, path, [*chunks, TEXTS, MANIFEST])
 
 
 def adopt_export(file: Path, scorer: Run, baseline: Run, depth: Depth) -> None:

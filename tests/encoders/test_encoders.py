@@ -1,3 +1,4 @@
+import json
 import multiprocessing
 import sqlite3
 import subprocess
@@ -38,8 +39,9 @@ def test_a_directory_is_known_by_its_name_and_its_content(model, tmp_path):
 def test_a_hub_id_in_the_local_cache_is_known_by_its_commit(model, monkeypatch):
     commit = model.rename(model.parent / "0123456789abcdef0123456789abcdef01234567")
 
-    def snapshot_download(name, *, local_files_only, ignore_patterns):
+    def snapshot_download(name, *, local_files_only, allow_patterns, ignore_patterns):
         assert (name, local_files_only) == ("owner/model", True)
+        assert not [p for p in allow_patterns if p.endswith(("*", ".py", ".bin"))]
         return str(commit)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
@@ -47,7 +49,7 @@ def test_a_hub_id_in_the_local_cache_is_known_by_its_commit(model, monkeypatch):
 
 
 def test_a_hub_id_that_is_nowhere_says_what_to_do(monkeypatch):
-    def snapshot_download(name, *, local_files_only, ignore_patterns):
+    def snapshot_download(name, *, local_files_only, allow_patterns, ignore_patterns):
         raise OSError("no network")
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
@@ -79,7 +81,9 @@ def test_without_the_package_the_extra_is_named(model, monkeypatch):
 @pytest.mark.filterwarnings("default")
 def test_a_directory_that_cannot_be_opened_is_a_config_error(model):
     pytest.importorskip("sentence_transformers")
-    (model / "modules.json").write_text('[{"idx": 0, "name": "0", "path": "gone", "type": "no.such.Module"}]')
+    (model / "modules.json").write_text(
+        '[{"idx": 0, "name": "0", "path": "gone", "type": "sentence_transformers.models.Nothing"}]'
+    )
     with pytest.raises(ConfigError, match="can't be opened by sentence-transformers"):
         open_encoder(locate(str(model))).embed(["a"])
 
@@ -193,3 +197,59 @@ def test_batches_hold_similar_lengths_within_the_budget():
     assert list(batches_by_length([1, 8, 2, 8], tokens=20)) == [[1, 3], [2, 0]]
     assert list(batches_by_length([50], tokens=20)) == [[0]]
     assert list(batches_by_length([])) == []
+
+
+EVIL = "import pathlib\npathlib.Path({marker!r}).write_text('ran')\nclass Evil: pass\n"
+
+
+@pytest.mark.parametrize(
+    "modules",
+    [
+        [{"type": "evil.Evil", "path": ""}],
+        [{"type": "sentence_transformers.models.Pooling", "path": ""}, {"type": "evil.Evil", "path": ""}],
+        [{"type": "sentence_transformers_evil.Evil", "path": ""}],
+        [{"type": "sentence_transformers.", "path": ""}],
+        [{"type": 7, "path": ""}],
+        [{"path": ""}],
+        [{"type": "sentence_transformers.models.Pooling", "path": "../elsewhere"}],
+        [{"type": "sentence_transformers.models.Pooling", "path": "/etc"}],
+        ["evil.Evil"],
+        {"type": "evil.Evil"},
+    ],
+)
+def test_an_encoder_that_brings_code_is_refused_before_it_is_loaded(model, tmp_path, modules):
+    marker = tmp_path / "ran"
+    (model / "evil.py").write_text(EVIL.format(marker=str(marker)))
+    (model / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(ConfigError, match=r"modules\.json"):
+        locate(str(model))
+    assert not marker.exists()
+
+
+def test_an_activation_function_is_one_of_torch(model):
+    (model / "2_Dense").mkdir()
+    config = model / "2_Dense" / "config.json"
+    config.write_text('{"activation_function": "torch.nn.modules.activation.Tanh"}')
+    assert locate(str(model))
+    for function in ("os.abort", "torch.hub.load", "evil.f"):
+        config.write_text(json.dumps({"activation_function": function}))
+        with pytest.raises(ConfigError, match=r"activation function .* which is not one of torch\.nn"):
+            locate(str(model))
+
+
+@pytest.mark.parametrize("place", ["", "1_Dense"])
+def test_pickled_weights_are_refused_where_they_would_be_read(model, place):
+    (model / place).mkdir(exist_ok=True)
+    (model / place / "pytorch_model.bin").write_bytes(b"\x80")
+    (model / "training_args.bin").write_bytes(b"\x80")  # nobody reads it
+    if not place:
+        assert locate(str(model))  # safetensors lie beside it
+        (model / "model.safetensors").unlink()
+    with pytest.raises(ConfigError, match=r"pytorch_model\.bin are a Python pickle"):
+        locate(str(model))
+
+
+def test_deeply_nested_modules_are_refused_in_words(model):
+    (model / "modules.json").write_text("[" * 100_000)
+    with pytest.raises(ConfigError, match=r"no readable modules\.json"):
+        locate(str(model))

@@ -1,6 +1,7 @@
 """Ways to a pass that isn't one: the candidate's answers."""
 
 import random
+import re
 from collections.abc import Callable
 
 import pytest
@@ -11,7 +12,9 @@ from tests.gate.study import (
     COPY,
     FAR,
     GATE,
+    METRICS,
     MISSING,
+    SHUFFLED,
     THAI,
     N,
     Rows,
@@ -108,6 +111,14 @@ ANSWERS: dict[str, tuple[Callable[[Rows], Rows], str]] = {
         lambda rows: [{**r, "text": THAI, "token_ids": b["token_ids"]} for r, b in zip(rows, BASE, strict=True)],
         FAR,
     ),
+    "one in five thinks in a tag before it answers": (
+        each(lambda text: f"<think>{'well ' * 200}</think>{text}", 5),
+        "in 40 of 200 answers only one of quant and the baseline thinks",
+    ),
+    "all think apart from their answers": (
+        fields(reasoning="well " * 200),
+        "in 200 of 200 answers only one of quant and the baseline thinks",
+    ),
     "a row without a text": (lambda rows: [*rows[:-1], {"id": "p199"}], "line 200.*needs 'id' and 'text'"),
     "a text that is a number": (lambda rows: [*rows[:-1], {"id": "p199", "text": 7}], "line 200"),
     "an id that is a number": (lambda rows: [*rows[:-1], {**rows[-1], "id": 199}], "line 200"),
@@ -194,6 +205,37 @@ class TestExtraPrompts:
         study.rows("base", BASE)
         study.copy([*COPY, *EXTRA])
         assert study.compare("quant.yaml", options=("--limit", str(N)))[0] == 0
+
+
+def test_token_ids_of_other_texts(study):
+    """Where nothing but token ids decides they are held against the texts beside them."""
+    study.gate({"margins": {"prefix_agreement": 0.1}})
+    study.copy([{**other, "token_ids": own["token_ids"]} for other, own in zip(SHUFFLED, COPY, strict=True)])
+    refused(study.compare("quant.yaml"), "in 175 of 200 answers they equal the baseline's and the texts don't")
+
+
+PASSES = {
+    "a candidate that says it is BF16": ({"label": "BF16"}, GATE, r"The candidate is not quantized \(BF16\)"),
+    "a candidate that says nothing": ({"label": None}, GATE, "Nothing says whether the candidate is quantized"),
+    "a gate without a margin": ({}, {"breaks": {"empty": 0.05}}, "The gate has no margin, so how far the answers are"),
+}
+
+
+@pytest.mark.parametrize("case", PASSES)
+def test_a_pass_names_what_it_does_not_show(study, case):
+    keys, gate, caveat = PASSES[case]
+    study.copy(COPY, **keys)
+    study.gate(gate)
+    code, printed = study.compare("quant.yaml")
+    assert code == 0, printed
+    assert re.search(rf"PASS\. Every line holds, each at 95 %\. {caveat}", printed)
+
+
+def test_a_quantized_baseline_is_named(study):
+    study.run("base", label="W8A8-FP8", control={"path": "again.jsonl"}, metrics=METRICS)
+    code, printed = study.compare("quant.yaml")
+    assert code == 0, printed
+    assert "The baseline is quantized itself (W8A8-FP8)." in printed
 
 
 def test_rows_of_several_models(study):

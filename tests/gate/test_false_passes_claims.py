@@ -36,7 +36,35 @@ CLAIMS: dict[str, tuple[Rows, dict[str, Any], str]] = {
         {},
         "every text equals the baseline's",
     ),
+    **{
+        f"the baseline {what}": (each(change, every)(BASE), {}, "every text equals the baseline's")
+        for what, change, every in (
+            ("with a line's end after one answer", lambda text: f"{text}\n", N),
+            ("with a space after each answer", lambda text: f"{text} ", 1),
+            ("with two spaces for one", lambda text: text.replace(" ", "  "), 3),
+            ("with a character that nobody sees", lambda text: f"{text}\u200b", 7),
+            ("with other apostrophes and spaces", lambda text: text.replace(" ", "\u00a0"), 1),
+        )
+    },
+    "the baseline's own file, as another engine": (
+        BASE,
+        {"path": "base.jsonl", "label": "BF16", "compares": "engine"},
+        "is read from the baseline's own file",
+    ),
+    **{
+        f"the baseline, labeled INT4, compared for its {kind}": (
+            BASE,
+            {"compares": kind},
+            "every text equals the baseline's",
+        )
+        for kind in ("engine", "kernels", "hardware", "provider", "speculative", "template")
+    },
     "the control": (CONTROL, {}, "is the candidate itself"),
+    "the control with a space after each answer": (
+        each(lambda text: f"{text} ")(CONTROL),
+        {},
+        "nearer to the candidate than to its own model, in 20 answers against 0",
+    ),
     "the control's own file": (CONTROL, {"path": "again.jsonl"}, "is the candidate itself"),
     "a label of another format than ran": (
         COPY,
@@ -70,10 +98,21 @@ FLOOR = (
 )
 CONTROLS: dict[str, tuple[Callable[[Rows], Rows], str]] = {
     "the candidate's answers": (lambda rows: COPY, "is the candidate itself"),
-    "the candidate's answers, written anew": (lambda rows: [dict(reversed(r.items())) for r in COPY], "shares 25"),
+    "the candidate's answers, written anew": (
+        lambda rows: [dict(reversed(r.items())) for r in COPY],
+        "nearer to the candidate than to its own model, in 25 answers against 0",
+    ),
     "the candidate's answers but for some": (
         lambda rows: [*COPY[:33], *CONTROL[33:]],
-        "shares 23 answers with the candidate",
+        "nearer to the candidate than to its own model, in 23 answers",
+    ),
+    "the candidate's answers with another last word": (
+        lambda rows: each(lambda text: f"{text} So.")(COPY),
+        "nearer to the candidate than to its own model, in 25 answers against 0",
+    ),
+    "the candidate's answers with more spaces": (
+        lambda rows: each(lambda text: text.replace(" ", "  "))(COPY),
+        "nearer to the candidate than to its own model, in 25 answers",
     ),
     "to other prompts": (moved(shuffled), FLOOR),
     "to the next prompt": (moved(lambda n: n[1:] + n[:1]), FLOOR),

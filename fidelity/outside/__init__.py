@@ -1,0 +1,1 @@
+"""Where what others wrote becomes safe: strings, JSON, secrets, and names that become paths."""

@@ -1,0 +1,55 @@
+"""A response read back from where it was written: Parquet, a journal, an exported baseline."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import fields
+from functools import cache
+from math import isfinite
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from fidelity.records import Failure, Generation, Response
+
+TOKEN_IDS = 2**31
+"""Token ids are below this: they are 32-bit integers on disk."""
+_FAILURE, _GENERATION = (frozenset(f.name for f in fields(kind)) for kind in (Failure, Generation))
+
+
+def response_of(row: Mapping[str, Any]) -> Response:
+    """The record in a row: a failure where `failure` says why, else a generation; other keys are left out.
+
+    Raises:
+        ValueError: A field is missing, has another type, or holds a number that no engine gives.
+    """
+    failed = row.get("failure") is not None
+    known, given = (_FAILURE, {**row, "reason": row["failure"]}) if failed else (_GENERATION, row)
+    try:
+        response: Response = _adapter(Failure if failed else Generation).validate_python(
+            {key: value for key, value in given.items() if key in known}
+        )
+    except ValidationError as error:
+        wrong = error.errors(include_input=False, include_url=False)[0]
+        raise ValueError(f"{'.'.join(map(str, wrong['loc'])) or 'the row'}: {wrong['msg']}") from None
+    for key in known:
+        value = getattr(response, key)
+        if isinstance(value, str) and not value.isascii() and re.search("[\ud800-\udfff]", value):
+            raise ValueError(f"{key}: a lone surrogate, which is no character")
+    if isinstance(response, Generation):
+        _check_numbers(response)
+    return response
+
+
+def _check_numbers(generation: Generation) -> None:
+    ids, logprobs = generation.token_ids, generation.logprobs
+    if ids and not (min(ids) >= 0 and max(ids) < TOKEN_IDS):
+        raise ValueError(f"token_ids: below 0, or not below {TOKEN_IDS:,}")
+    if logprobs and not all(map(isfinite, logprobs)):
+        raise ValueError("logprobs: not finite")
+    if ids is not None and logprobs is not None and len(ids) != len(logprobs):
+        raise ValueError(f"{len(ids)} token_ids but {len(logprobs)} logprobs")
+
+
+@cache
+def _adapter(kind: type[Failure] | type[Generation]) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
