@@ -63,10 +63,10 @@ def _recorded(file: Path, control: Path | None = None) -> RunConfig:
 def _p_values(evidence):
     """Of each column with a known range: that the candidate is nearer than the control by chance.
 
-    Of the answers that only two runs share: that the control has so many more in common with the candidate by chance.
+    Of the control's answers: that so many more are nearer to the candidate's than to the baseline's by chance.
     """
     (shared,) = evidence.shared_answers
-    values = {"shared answers": mcnemar(shared.candidate_and_control, shared.baseline_and_control)}
+    values = {"nearer answers": mcnemar(shared.candidate_and_control, shared.baseline_and_control)}
     for name, measured in evidence.columns.items():
         bounds, excess = measured.column.bounds, {p: e for p, e in measured.excess().items() if e is not None}
         if bounds and excess and measured.column.weights is None:

@@ -13,8 +13,8 @@ from fidelity.records import Message, Prompt
 
 LONGEST_NAME = 10_000
 """Characters of a prompt's id and of its category."""
-
-
+GZIP = b"\x1f\x8b"
+"""The first bytes of a file compressed by gzip."""
 PROMPT_SETS = {"starter": "starter.jsonl", "arena-hard": "arena-hard-v0.1.jsonl"}
 """The sets that come with the package, by the name that the command line takes."""
 
@@ -71,8 +71,9 @@ def read_jsonl(path: Path) -> list[tuple[str, JsonRow]]:
         where = f"{path}, line {number}"
         try:
             row = read_json(line)
-        except ValueError as error:
-            raise ConfigError(f"{where}: not JSON ({error}); write one JSON object per line") from error
+        except (ValueError, RecursionError) as error:
+            why = "it is compressed: unpack it first" if line.startswith(GZIP) else str(error)
+            raise ConfigError(f"{where}: not JSON ({why}); write one JSON object per line") from error
         if not isinstance(row, dict):
             raise ConfigError(f"{where}: expected a JSON object, got {type(row).__name__}")
         for key in ("id", "custom_id", "category"):

@@ -7,10 +7,13 @@ from functools import cached_property
 from fidelity.comparison.answers import answers_of
 from fidelity.config import Reasoning, Sampling
 from fidelity.errors import IncomparableError
-from fidelity.records import Generation, Pair, PromptTokens, Response, Sameness
+from fidelity.records import Generation, Pair, PromptTokens, Response, Sameness, SharedAnswers
 from fidelity.store.runs import Run
 from fidelity.text.normalization import normalize
 from fidelity.text.thinking import NO_THINKING, ReasoningFormat
+
+MOST_CHARACTERS = 4_000
+"""Of an answer, in which its nearness to others is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +44,32 @@ class Pairing:
         return replace(counts, example=example, baseline_tokens=own.prompt_tokens, other_tokens=other.prompt_tokens)
 
     def same(self) -> Sameness:
-        """Whether both generations are equal in every pair."""
+        """Whether both generations are equal in every pair; texts that only look different count as equal."""
         return Sameness(
-            texts=all(_texts(pair.baseline) == _texts(pair.candidate) for pair in self.pairs),
+            texts=all(_alike(pair.baseline, pair.candidate) for pair in self.pairs),
             token_ids=_all_equal((pair.baseline.token_ids, pair.candidate.token_ids) for pair in self.pairs),
             logprobs=_all_equal((pair.baseline.logprobs, pair.candidate.logprobs) for pair in self.pairs),
         )
+
+    def one_sided_thinking(self) -> int:
+        """In how many pairs one side has thinking before its answer, and the other has not."""
+        return sum((pair.baseline.reasoning is None) != (pair.candidate.reasoning is None) for pair in self.pairs)
+
+    def contradictions(self) -> int:
+        """In how many pairs the token ids are equal and the texts aren't, so that one of the two is wrong."""
+        pairs = [(pair.baseline, pair.candidate) for pair in self.pairs]
+        return sum(bool(a.token_ids) and a.token_ids == b.token_ids and not _alike(a, b) for a, b in pairs)
+
+    def nearness_of(self, control: "Pairing") -> SharedAnswers:
+        """Whether a control's answers are nearer to this candidate's or to the baseline's, by edits of characters."""
+        controls = {(pair.prompt.id, pair.baseline.repeat): pair.candidate for pair in control.pairs}
+        to_candidate = to_baseline = 0
+        for pair in self.pairs:
+            if other := controls.get((pair.prompt.id, pair.baseline.repeat)):
+                nearness = [_similarity(other, one) for one in (pair.candidate, pair.baseline)]
+                to_candidate += nearness[0] > nearness[1]
+                to_baseline += nearness[0] < nearness[1]
+        return SharedAnswers(to_candidate, to_baseline)
 
     def spelling_only(self) -> int:
         """The number of answers that differ only in spaces, apostrophes, hyphens or invisible characters."""
@@ -185,8 +208,23 @@ def _same_prompts(baseline: Run, candidate: Run) -> None:
     )
 
 
-def _texts(generation: Generation) -> tuple[str | None, str]:
-    return generation.reasoning, generation.text
+def _alike(one: Generation, other: Generation) -> bool:
+    """Whether two answers are equal but for white space and normalization, their thinking included."""
+    return _written(one) == _written(other) or _plain(one) == _plain(other)
+
+
+def _similarity(one: Generation, other: Generation) -> float:
+    from rapidfuzz.distance import Indel
+
+    return Indel.normalized_similarity(_plain(one)[:MOST_CHARACTERS], _plain(other)[:MOST_CHARACTERS])
+
+
+def _plain(generation: Generation) -> str:
+    return " ".join(normalize(_written(generation)).split())
+
+
+def _written(generation: Generation) -> str:
+    return f"{generation.reasoning or ''}\n{generation.text}"
 
 
 def _all_equal(sides: Iterable[tuple[Sequence[float] | None, Sequence[float] | None]]) -> bool | None:

@@ -16,7 +16,7 @@ from fidelity.floor import AmongRuns, ByPrompt, by_prompt, candidate_by_prompt, 
 from fidelity.gate import Evidence, Gate, Measured, Verdict, judge
 from fidelity.metrics import every_metric
 from fidelity.outside.paths import inside
-from fidelity.records import Column, PromptTokens, Sameness, SharedAnswers, Side
+from fidelity.records import Column, PromptTokens, Sameness, Side
 from fidelity.store.comparisons import Comparison
 from fidelity.store.manifests import ColumnSource
 from fidelity.store.runs import Run
@@ -103,6 +103,21 @@ class Scores:
         return self.comparison.manifest.prompt_tokens
 
     @property
+    def extra_prompts(self) -> tuple[str, ...]:
+        """Prompts that only the other run's file answers; they aren't compared."""
+        return self.comparison.manifest.extra_prompts
+
+    @property
+    def one_sided_thinking(self) -> int:
+        """Pairs in which one side has thinking before its answer, and the other has not."""
+        return self.comparison.manifest.one_sided_thinking
+
+    @property
+    def contradictions(self) -> int:
+        """Pairs whose token ids are equal and whose texts aren't."""
+        return self.comparison.manifest.contradictions
+
+    @property
     def spelling_only(self) -> int | None:
         """The number of answers that differ only in normalization; None for comparisons of older versions."""
         return self.comparison.manifest.spelling_only
@@ -182,6 +197,9 @@ def evidence_of(result: ComparisonSet, candidate: Scores) -> Evidence:
         same=candidate.same,
         candidates=candidate.comparison.manifest.candidates,
         prompt_tokens=candidate.prompt_tokens,
+        extra_prompts=candidate.extra_prompts,
+        one_sided_thinking=candidate.one_sided_thinking,
+        contradictions=candidate.contradictions,
         compares=candidate.compares,
         shared_answers=candidate.comparison.manifest.shared_answers,
         planned=candidate.run.manifest.planned,
@@ -259,22 +277,10 @@ def keep(
         own_controls=[control.comparison.path.name for control in candidate.own_controls],
         references=[reference.comparison.path.name for reference in candidate.references],
         between_controls=[between.comparison.path.name for between in between_controls],
-        shared_answers=tuple(_shared_answers(candidate, control) for control in controls),
+        shared_answers=tuple(candidate.pairing.nearness_of(control.pairing) for control in controls),
         candidates=candidates,
     )
     return replace(candidate, comparison=comparison)
-
-
-def _shared_answers(candidate: Scores, control: Scores) -> SharedAnswers:
-    """The texts, with their thinking, of the answers that all three runs have."""
-    answers = {(pair.prompt.id, pair.baseline.repeat): pair.candidate for pair in control.pairing.pairs}
-    with_candidate = with_baseline = 0
-    for pair in candidate.pairing.pairs:
-        if other := answers.get((pair.prompt.id, pair.baseline.repeat)):
-            texts = [(one.reasoning, one.text) for one in (pair.baseline, pair.candidate, other)]
-            with_candidate += texts[1] == texts[2] != texts[0]
-            with_baseline += texts[0] == texts[2] != texts[1]
-    return SharedAnswers(with_candidate, with_baseline)
 
 
 def load_comparison(
@@ -314,6 +320,8 @@ def load_comparison(
     run = Run(_run(path, manifest.candidate))
     own = tuple(_scores(run, Comparison(inside(folder, name)), columns, lows=lows) for name in manifest.own_controls)
     candidate = _scores(baseline, comparison, columns, lows=lows, own_controls=own)
+    for scores in (*controls, candidate):
+        _check_runs(scores)
     references = tuple(once(name, is_reference=True) for name in manifest.references)
     return ComparisonSet(
         baseline,
@@ -321,6 +329,17 @@ def load_comparison(
         (replace(_with_sides(candidate, controls), references=references),),
         between_controls=tuple(once(name, is_reference=True) for name in manifest.between_controls),
     )
+
+
+def _check_runs(scores: Scores) -> None:
+    """Whether the runs are those that were compared, with the answers that they had then."""
+    comparison, runs = scores.comparison, (scores.baseline, scores.run)
+    if comparison.manifest.baseline != scores.baseline.id:
+        raise StoreError(f"{comparison.path}: the control of another baseline, {comparison.manifest.baseline}")
+    for run, answers in zip(runs, comparison.manifest.answers or (None, None), strict=True):
+        run.check_place()
+        if answers is not None and answers != run.manifest.answers_sha256:
+            raise StoreError(f"{comparison.path}: {run.name} has other answers now; run fidelity compare again")
 
 
 def _with_sides(candidate: Scores, controls: Sequence[Scores]) -> Scores:

@@ -60,11 +60,22 @@ def begin(
         same=_sameness(pairing, baseline, other),
         spelling_only=pairing.spelling_only(),
         prompt_tokens=pairing.prompt_tokens(),
-        answers=(baseline.manifest.answers_sha256, other.manifest.answers_sha256),
+        extra_prompts=_extra_prompts(baseline, other),
+        one_sided_thinking=pairing.one_sided_thinking(),
+        contradictions=pairing.contradictions(),
         compares=tuple(compares),
+        answers=(baseline.manifest.answers_sha256, other.manifest.answers_sha256),
         reasoning_formats=pairing.reasoning_formats,
     )
     return Scores(runs, store.comparison(baseline, other, manifest, digest), is_reference=is_reference)
+
+
+def _extra_prompts(baseline: Run, other: Run) -> tuple[str, ...]:
+    """Prompts that only the other run's file answers."""
+    if not other.manifest.unasked:
+        return ()
+    known = {*baseline.manifest.unasked, *(prompt.id for prompt in baseline.prompts())}
+    return tuple(prompt_id for prompt_id in other.manifest.unasked if prompt_id not in known)
 
 
 def _sameness(pairing: Pairing, baseline: Run, other: Run) -> Sameness:

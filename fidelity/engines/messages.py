@@ -9,6 +9,8 @@ from fidelity.outside.strings import replace_lone_surrogates
 
 NOT_OF_THE_CALL = {"id", "index", "type"}
 """Keys of a tool call that are random or redundant."""
+REASONING = ("reasoning_content", "reasoning", "reasoning_details")
+"""Keys that servers use for the thinking, in the order of preference."""
 
 ServerJson = dict[str, Any]
 """A JSON object from or for a server."""
@@ -34,10 +36,9 @@ def read_answer(choice: ServerJson) -> Reply | None:
 
 def read_message(message: ServerJson) -> Reply | None:
     """The answer in a message: `content` (a text or parts), `refusal`, `reasoning`, `tool_calls`."""
-    text = text_of(message.get("content"))
-    if text is None:
-        text = text_of(message.get("refusal"))
-    reasoning = text_of(message.get("reasoning_content") or message.get("reasoning")) or None
+    content = message.get("content")
+    text = text_of(content) or text_of(message.get("refusal")) or (content if content == "" else None)
+    reasoning = next((thinking for key in REASONING if (thinking := text_of(message.get(key)))), _thinking_of(content))
     calls = _tool_calls(message)
     if text is None and reasoning is None and calls is None:
         return None
@@ -48,9 +49,17 @@ def read_message(message: ServerJson) -> Reply | None:
 def text_of(content: Any) -> str | None:
     """A text, or the texts of a list of parts; None if there is none."""
     if isinstance(content, list):
-        pieces = [piece.get("text", piece.get("refusal")) for piece in content if isinstance(piece, Mapping)]
-        content = "".join(piece for piece in pieces if isinstance(piece, str)) if pieces else None
+        pieces = [piece.get("text", piece.get("refusal")) if isinstance(piece, Mapping) else piece for piece in content]
+        texts = [piece for piece in pieces if isinstance(piece, str)]
+        content = "".join(texts) if texts else None
     return replace_lone_surrogates(content) if isinstance(content, str) else None
+
+
+def _thinking_of(content: Any) -> str | None:
+    """The thinking among a message's parts: `{"type": "thinking", "thinking": ...}`, a text or parts of its own."""
+    parts = content if isinstance(content, list) else []
+    texts = [text_of(part.get("thinking")) for part in parts if isinstance(part, Mapping)]
+    return "".join(text for text in texts if text) or None
 
 
 def _tool_calls(message: ServerJson) -> str | None:

@@ -5,12 +5,11 @@ import json
 from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 from fidelity.children.prompting import prompt_record
 from fidelity.config import RecordedEngine, Sampling
 from fidelity.engines.recordings import Rows, read_recorded
-from fidelity.engines.replies import token_ids
+from fidelity.engines.replies import finish_reason_of, token_ids
 from fidelity.errors import ConfigError, IncomparableError
 from fidelity.outside.strings import LONGEST_REASON, one_line, replace_lone_surrogates
 from fidelity.prompts import JsonRow, parse_prompt
@@ -20,7 +19,10 @@ MOST_REPEATS = 10_000
 """Answers to one prompt."""
 LONGEST_S = 1e9
 """Seconds that an answer can have taken: 30 years."""
-MOST_NATS = 1e9
+ROUNDING = 1e-4
+"""How far above 0 rounding in single precision may move a log-probability."""
+LARGEST_LOGPROB = 1e6
+"""The largest distance of a log-probability from 0; servers write -9999 for unknown ones."""
 
 
 class RecordedAnswers:
@@ -40,7 +42,9 @@ class RecordedAnswers:
         models = sorted({one_line(str(row["model"]), most=LONGEST_REASON) for _, row in rows if row.get("model")})
         notes = (f"answered by {', '.join(models)}, according to the recorded file",) if models else ()
         model = ", ".join(models) or None
-        self.info = EngineInfo(kind=ran.pop("engine", None) or "recorded", notes=notes, model=model, **ran)
+        several = tuple(models) if len(models) > 1 else ()
+        kind = ran.pop("engine", None) or "recorded"
+        self.info = EngineInfo(kind=kind, notes=notes, model=model, models=several, **ran)
         self.timings = _timings(rows)
         """The file's times, as total seconds over all rows; empty without times."""
         self.step_seconds = 0.0
@@ -49,6 +53,8 @@ class RecordedAnswers:
         for where, row in rows:
             if not isinstance(row.get("id"), str) or not isinstance(row.get("failure") or row.get("text"), str):
                 raise ConfigError(f"{where}: a recorded output needs 'id' and 'text' (or 'failure'), both texts")
+            if not row["id"]:
+                raise ConfigError(f"{where}: the 'id' is empty; it says which prompt this is the answer to")
             key = row["id"], _repeat(row, where)
             if key in self._rows:
                 raise ConfigError(
@@ -58,6 +64,11 @@ class RecordedAnswers:
             self._rows[key] = where, row
         if not self._rows:
             raise ConfigError(f"{path}: contains no recorded outputs; each row needs an 'id' and a 'text'")
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The prompts that the file has rows for, in its order."""
+        return tuple(dict.fromkeys(id_ for id_, _ in self._rows))
 
     def generate(
         self, prompts: Sequence[Prompt], sampling: Sampling, repeats: Sequence[int] | None = None
@@ -112,10 +123,10 @@ def file_hash(path: Path) -> str:
 
 
 def _generation(row: JsonRow, where: str) -> Generation:
-    ids, logprobs = _numbers(row, "token_ids", int, where), _numbers(row, "logprobs", float, where)
+    ids, logprobs = _token_ids(row, where), _logprobs(row, where)
     if ids is not None and logprobs is not None and len(ids) != len(logprobs):
         raise ConfigError(f"{where}: {len(ids)} token_ids but {len(logprobs)} logprobs; give one logprob per token")
-    finish, reasoning = row.get("finish_reason"), row.get("reasoning")
+    reasoning = row.get("reasoning")
     if reasoning is not None and not isinstance(reasoning, str):
         raise ConfigError(f"{where}: 'reasoning' must be a text, got {type(reasoning).__name__}")
     return Generation(
@@ -123,7 +134,7 @@ def _generation(row: JsonRow, where: str) -> Generation:
         text=replace_lone_surrogates(row["text"]),
         token_ids=ids,
         logprobs=logprobs,
-        finish_reason=None if finish is None else one_line(str(finish), most=LONGEST_REASON),
+        finish_reason=finish_reason_of(row.get("finish_reason")),
         reasoning=None if reasoning is None else replace_lone_surrogates(reasoning),
         **_prompt(row),
     )
@@ -158,13 +169,29 @@ def _timings(rows: Rows) -> dict[str, float]:
     return timings
 
 
-def _numbers(row: JsonRow, key: str, kind: type, where: str) -> tuple[Any, ...] | None:
-    values = row.get(key)
+def _token_ids(row: JsonRow, where: str) -> tuple[int, ...] | None:
+    values = row.get("token_ids")
+    if values is not None and (not isinstance(values, list) or not all(type(value) is int for value in values)):
+        raise ConfigError(f"{where}: 'token_ids' must be a list of numbers, one per token")
+    if values is not None and token_ids(values) is None:
+        wrong = next(value for value in values if token_ids([value]) is None)
+        raise ConfigError(
+            f"{where}, id {row['id']!r}: {str(wrong)[:20]} is not a token id; they are numbers from 0 to {2**31 - 1}"
+        )
+    return token_ids(values)
+
+
+def _logprobs(row: JsonRow, where: str) -> tuple[float, ...] | None:
+    """Natural logarithms of probabilities; one that is above 0 by rounding is 0."""
+    values = row.get("logprobs")
     if values is None:
         return None
-    if not isinstance(values, list) or not all(type(v) in (int, kind) for v in values):
-        raise ConfigError(f"{where}: '{key}' must be a list of numbers, one per token")
-    low, high = (0, 2**31 - 1) if kind is int else (-MOST_NATS, MOST_NATS)
-    if not all(low <= value <= high for value in values):
-        raise ConfigError(f"{where}: '{key}' must be numbers from {low:g} to {high:g}")
-    return tuple(kind(v) for v in values)
+    if not isinstance(values, list) or not all(type(value) in (int, float) for value in values):
+        raise ConfigError(f"{where}: 'logprobs' must be a list of numbers, one per token")
+    for value in values:
+        if not -LARGEST_LOGPROB <= value <= ROUNDING:
+            raise ConfigError(
+                f"{where}, id {row['id']!r}: {str(value)[:20]} is not a log-probability, which is a finite number not "
+                f"above 0; omit 'logprobs' if they aren't known"
+            )
+    return tuple(min(0.0, float(value)) for value in values)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fidelity.engines.messages import read_answer, read_message
-from fidelity.engines.replies import generation_of
+from fidelity.engines.replies import finish_reason_of, generation_of, ids_and_logprobs, is_finite
 from fidelity.engines.trouble import TroubleError
 from fidelity.errors import ConfigError
 from fidelity.prompts import JsonRow, read_jsonl
@@ -16,8 +16,8 @@ from fidelity.prompts import JsonRow, read_jsonl
 Rows = list[tuple[str, JsonRow]]
 LONGEST_REASON = 200
 """The maximum length of an error without a message."""
-BESIDE_THE_TEXT = ("refusal", "reasoning", "tool_calls")
-"""Keys of a row that can contain an answer without a text."""
+BESIDE_THE_TEXT = ("refusal", "reasoning", "reasoning_content", "tool_calls")
+"""Keys of a row that can contain an answer, or a part of it, without a text."""
 
 
 def read_recorded(path: Path) -> Rows:
@@ -34,10 +34,24 @@ def _plain(row: JsonRow, where: str) -> list[JsonRow]:
     if "custom_id" in row:
         return _answers(row, where)
     plain = {**row, "prompt": row["messages"]} if row.get("messages") and not row.get("prompt") else dict(row)
-    if not isinstance(row.get("text"), str) or row.get("tool_calls"):
+    if why := _why_failed(row):
+        return [{**plain, "failure": why}]
+    if not isinstance(row.get("text"), str) or row.get("tool_calls") or row.get("reasoning_content"):
         answer = read_message({"content": row.get("text"), **{key: row.get(key) for key in BESIDE_THE_TEXT}})
         plain |= {"text": answer.text, "reasoning": answer.reasoning} if answer else {}
     return [plain]
+
+
+def _why_failed(row: JsonRow) -> str:
+    """Why a plain row is a failure, by its `failure`, its `error`, or how its answer ended; empty where it is none."""
+    error = row.get("error") if isinstance(row.get("error"), str | dict) else None
+    if why := row.get("failure") or error:
+        return _reason(why)
+    try:
+        finish_reason_of(row.get("finish_reason"))
+    except TroubleError as trouble:
+        return trouble.reason
+    return ""
 
 
 def _read_parquet(path: Path) -> Rows:
@@ -79,6 +93,7 @@ def _answer(id_: str, choice: Any, body: JsonRow, where: str) -> JsonRow:
     known = {
         "reasoning": generation.reasoning,
         "logprobs": generation.logprobs and list(generation.logprobs),
+        **_impossible(choice),
         "token_ids": generation.token_ids and list(generation.token_ids),
         "finish_reason": generation.finish_reason,
         "model": body.get("model"),
@@ -89,18 +104,26 @@ def _answer(id_: str, choice: Any, body: JsonRow, where: str) -> JsonRow:
     return answer | {key: value for key, value in known.items() if value is not None}
 
 
+def _impossible(choice: JsonRow) -> JsonRow:
+    """Log-probabilities that are numbers and can't be any, for the reader of rows to refuse."""
+    _, values = ids_and_logprobs(choice)
+    numbers = [value for value in values or () if type(value) in (int, float)]
+    return {} if all(map(is_finite, numbers)) else {"logprobs": numbers}
+
+
 def _why_none(row: JsonRow) -> str:
     """Why a line has no answer, as OpenAI's batches and vLLM's `run-batch` state it; empty if it has one."""
     error = row.get("error")
     response = row["response"] if isinstance(row.get("response"), dict) else {}
     status, body = response.get("status_code"), response.get("body")
-    if type(status) is int and status != 200:
+    if type(status) is int and not 200 <= status < 300:
         return f"HTTP {status}: {_reason(error or body)}"
     if isinstance(error, dict) and "message" in error:
         return f"{error.get('code') or 'error'}: {error['message']}"
     if error:
         return _reason(error)
-    return _reason(body) if isinstance(body, dict) and body.get("error") else ""
+    is_error = isinstance(body, dict) and (body.get("error") or body.get("object") == "error")
+    return _reason(body) if is_error else ""
 
 
 def _reason(error: Any) -> str:

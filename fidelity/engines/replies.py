@@ -1,6 +1,6 @@
 """Reading a server's reply strictly: a generation, or the reason why there is none."""
 
-import math
+import sys
 from typing import Any
 
 from fidelity.children.prompting import prompt_record
@@ -12,8 +12,14 @@ from fidelity.records import Generation
 
 SHOWN = 80
 """The maximum length of an unreadable reply in an error message."""
-BROKEN_OFF = frozenset({"error", "abort"})
+BROKEN_OFF = frozenset(
+    {"error", "abort", "aborted", "cancelled", "timeout", "network_error"} | {"insufficient_system_resource"}
+)
 """Finish reasons that mean that the server gave up."""
+HELD_BACK = frozenset({"content_filter", "safety", "sensitive", "recitation"})
+"""Finish reasons that mean that a filter of the server removed the answer."""
+CUT_OFF = frozenset({"length", "max_tokens", "max_length", "max_new_tokens", "max_output_tokens", "model_length"})
+"""The names that servers and libraries give to an answer cut off at its limit; "length" in our records."""
 
 
 def json_object(body: bytes) -> ServerJson:
@@ -62,13 +68,7 @@ def generation_of(choice: ServerJson, answer: ServerJson, *, prompt_id: str) -> 
     """
     if not isinstance(choice.get("message"), dict) and "text" not in choice:
         raise _unusable("a choice without a message")
-    finish_reason = (
-        None if choice.get("finish_reason") is None else one_line(str(choice["finish_reason"]), most=LONGEST_REASON)
-    )
-    if finish_reason == "content_filter":
-        raise TroubleError("the server's filter removed the answer (content_filter)", "withheld")
-    if finish_reason in BROKEN_OFF:
-        raise _unusable(f"an answer that was aborted ({finish_reason})")
+    finish_reason = finish_reason_of(choice.get("finish_reason"))
     reply = read_answer(choice)
     if reply is None:
         raise _unusable("an answer without text")
@@ -82,6 +82,22 @@ def generation_of(choice: ServerJson, answer: ServerJson, *, prompt_id: str) -> 
         reasoning=reply.reasoning,
         **_prompt(answer, choice),
     )
+
+
+def finish_reason_of(given: Any) -> str | None:
+    """Why an answer ended, with one word for each name of a cut-off; None if there is no reason.
+
+    Raises:
+        TroubleError: It isn't the model that ended it.
+    """
+    if given is None:
+        return None
+    word = one_line(str(given), most=LONGEST_REASON)
+    if word.lower() in HELD_BACK:
+        raise TroubleError(f"the server's filter removed the answer ({word})", "withheld")
+    if word.lower() in BROKEN_OFF:
+        raise _unusable(f"an answer that was aborted ({word})")
+    return "length" if word.lower() in CUT_OFF else word
 
 
 def _prompt(answer: ServerJson, choice: ServerJson) -> ServerJson:
@@ -101,18 +117,23 @@ def prompt_tokens_of(answer: ServerJson) -> int | None:
 
 def _tokens(choice: ServerJson) -> tuple[tuple[int, ...] | None, tuple[float, ...] | None]:
     """Token ids in vLLM's or llama.cpp's format, and the logprobs: two lists of equal length, or None."""
-    given = choice.get("logprobs")
-    given = given if isinstance(given, dict) else {}
-    ids, values = None, given.get("token_logprobs")
-    if isinstance(given.get("content"), list):
-        entries = [entry if isinstance(entry, dict) else {} for entry in given["content"]]
-        ids, values = [entry.get("id") for entry in entries], [entry.get("logprob") for entry in entries]
+    ids, values = ids_and_logprobs(choice)
     chosen = token_ids(choice.get("token_ids"))
     chosen = token_ids(ids) if chosen is None else chosen
     logprobs = _finite(values)
     if chosen is not None and logprobs is not None and len(chosen) != len(logprobs):
         logprobs = None
     return chosen, logprobs
+
+
+def ids_and_logprobs(choice: ServerJson) -> tuple[Any, Any]:
+    """What a choice holds of token ids, as llama.cpp gives them, and of log-probabilities, neither of them checked."""
+    given = choice.get("logprobs")
+    given = given if isinstance(given, dict) else {}
+    if not isinstance(given.get("content"), list):
+        return None, given.get("token_logprobs")
+    entries = [entry if isinstance(entry, dict) else {} for entry in given["content"]]
+    return [entry.get("id") for entry in entries], [entry.get("logprob") for entry in entries]
 
 
 def token_ids(values: Any) -> tuple[int, ...] | None:
@@ -123,9 +144,12 @@ def token_ids(values: Any) -> tuple[int, ...] | None:
 
 
 def _finite(values: Any) -> tuple[float, ...] | None:
-    if not isinstance(values, list) or not all(type(v) in (int, float) and math.isfinite(v) for v in values):
-        return None
-    return tuple(float(v) for v in values)
+    return tuple(map(float, values)) if isinstance(values, list) and all(map(is_finite, values)) else None
+
+
+def is_finite(value: Any) -> bool:
+    """Whether it is a number that a float can hold."""
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max  # NaN isn't
 
 
 def _looks_like(text: str) -> str:

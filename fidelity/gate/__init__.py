@@ -4,6 +4,7 @@ from fidelity.gate.comparability import differences
 from fidelity.gate.difference import Difference
 from fidelity.gate.drafting import draft
 from fidelity.gate.evidence import SEED, Evidence, Measured
+from fidelity.gate.facts import counted_prompts
 from fidelity.gate.feasibility import out_of_reach
 from fidelity.gate.judging import judge
 from fidelity.gate.proposals import PURPOSES, Purpose
@@ -38,6 +39,7 @@ __all__ = [
     "check_columns",
     "column_of",
     "conflict_column",
+    "counted_prompts",
     "differences",
     "draft",
     "exit_code",

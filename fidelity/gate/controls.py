@@ -16,7 +16,7 @@ ONLY_WEIGHTS: tuple[Compares, ...] = ("quantization",)
 CHANGES_NOTHING = {"path", "deadline", "timeout", "patience", "base_url", "api_key_env", "ran"}
 """Keys of `engine:` that can differ between a baseline and its control. `ran` is compared key by key."""
 DEPENDENT = 0.001
-"""Significance level of the test on shared answers (docs/comparability.md)."""
+"""Significance level of the test on whose answers the control's are closer to (docs/comparability.md)."""
 FROM_THE_ENGINE = ("quantized_layers", "unquantized_layers", "ran_as", "model")
 """Properties of the model that engines report, compared if both report them."""
 
@@ -49,15 +49,14 @@ def why_no_control(controls: Sequence[RunManifest], baseline: RunManifest, candi
 def why_not_independent(controls: Sequence[RunManifest], shared: Sequence[SharedAnswers]) -> str:
     """Why a control seems to contain the candidate's answers, whatever its records are; empty if none does.
 
-    Baseline and control are the same model. If exactly two of the three runs share an answer, the control is at least
-    as likely to share it with the baseline as with the candidate (one-sided sign test).
+    Baseline and control are the same model, so an answer of the control is at least as likely to be closer to the
+    baseline's answer as to the candidate's (one-sided sign test).
     """
     for control, counts in zip(controls, shared, strict=False):
         if mcnemar(counts.candidate_and_control, counts.baseline_and_control) <= DEPENDENT:
             return (
-                f"The control {control.name} shares {counts.candidate_and_control} answers with the candidate that are "
-                f"not the baseline's, and only {counts.baseline_and_control} with the baseline that are not the "
-                f"candidate's. It is closer to the candidate than to the baseline, so it gives no floor."
+                f"The control {control.name} is closer to the candidate than to its own model, in "
+                f"{counts.candidate_and_control} answers against {counts.baseline_and_control}, so it gives no floor."
             )
     return ""
 

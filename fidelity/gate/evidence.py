@@ -96,6 +96,12 @@ class Evidence:
     """The number of candidates compared together. Their verdicts hold simultaneously."""
     prompt_tokens: PromptTokens | None = None
     """How baseline and candidate read the prompts; None if it wasn't recorded."""
+    extra_prompts: tuple[str, ...] = ()
+    """Prompts that only the candidate's file has answers to."""
+    one_sided_thinking: int = 0
+    """Pairs in which only one side has thinking before its answer."""
+    contradictions: int = 0
+    """Pairs with equal token ids and different texts."""
     compares: tuple[Compares, ...] = ()
     """`compares:` of the candidate's YAML."""
     planned: int | None = None

@@ -1,5 +1,7 @@
 """The preconditions of a verdict: a valid control, a valid candidate, and enough answers."""
 
+from collections.abc import Sequence
+
 from fidelity.config import Compares
 from fidelity.gate.comparability import differences
 from fidelity.gate.controls import why_no_control, why_not_independent
@@ -7,10 +9,13 @@ from fidelity.gate.difference import Difference
 from fidelity.gate.evidence import Evidence
 from fidelity.gate.floors import why_anomalous
 from fidelity.gate.lines import VerdictPlan
-from fidelity.gate.quantization import mislabeled, why_not_engaged
+from fidelity.gate.quantization import mislabeled, why_not_engaged, why_not_of_a_copy
 from fidelity.gate.settings import Gate
 from fidelity.gate.verdict import Line
 from fidelity.store.manifests import RunManifest
+
+ONE_SIDED = 0.1
+"""Share of answers that only one of two runs may think before."""
 
 
 def declared(gate: Gate, evidence: Evidence) -> frozenset[Compares]:
@@ -32,8 +37,12 @@ def unmet(gate: Gate, evidence: Evidence, plan: VerdictPlan) -> list[Line]:
         "control": why_no_control(evidence.control_manifests, baseline, candidate)
         or why_not_independent(evidence.control_manifests, evidence.shared_answers),
         "failures": _unanswered(gate, evidence),
+        "prompts": "" if gate.allow_extra_prompts else _extra_prompts(evidence),
         "quantization": why_not_engaged(candidate, baseline, evidence.same, declared(gate, evidence)),
         "label": _labels(evidence),
+        "models": _several_models(evidence),
+        "thinking": _one_sided_thinking(gate, evidence),
+        "token ids": _contradictions(gate, evidence),
         "floor": why_anomalous(_judged_by_a_floor(gate), evidence.columns, plan),
         "provisional": _why_provisional(gate, evidence.candidate_manifest),
     }
@@ -60,6 +69,66 @@ def _why_provisional(gate: Gate, candidate: RunManifest) -> str:
 def _labels(evidence: Evidence) -> str:
     wrong = [mislabeled(manifest) for manifest in (evidence.baseline_manifest, evidence.candidate_manifest)]
     return "; ".join(f"The label is wrong: {why}" for why in wrong if why) + "." * any(wrong)
+
+
+def caveats(gate: Gate, evidence: Evidence) -> list[str]:
+    """What a pass doesn't say, a sentence each."""
+    manifests = evidence.candidate_manifest, evidence.baseline_manifest
+    sentences = [why_not_of_a_copy(*manifests, declared(gate, evidence))]
+    if not (gate.margins or gate.tail):
+        sentences.append("The gate has no margin, so how far the answers are from the baseline's was not judged.")
+    return [sentence for sentence in sentences if sentence]
+
+
+def _one_sided_thinking(gate: Gate, evidence: Evidence) -> str:
+    """Thinking is left out of what texts are compared by, which is fair where both think, or where it is judged."""
+    answers = len(evidence.prompt_ids) * evidence.repeats
+    if evidence.one_sided_thinking <= ONE_SIDED * answers or any("thinking." in name for name in gate.margins):
+        return ""
+    return (
+        f"Thinking: in {evidence.one_sided_thinking} of {answers} answers only one of {evidence.candidate} and the "
+        f"baseline thinks before it answers, and the answers are compared without. Generate both alike, judge it too "
+        f"(margins: {{thinking.rougeL: ...}}), or compare whole texts (reasoning: {{parser: none}})."
+    )
+
+
+def _contradictions(gate: Gate, evidence: Evidence) -> str:
+    """Token ids that aren't those of the texts beside them, where nothing but token ids decides."""
+    deciding = [gate.primary] if gate.primary else [*gate.margins, *gate.tail]
+    answers = len(evidence.prompt_ids) * evidence.repeats
+    by_ids = bool(deciding) and all(name.rpartition(".")[2].startswith("prefix_agreement") for name in deciding)
+    if not by_ids or evidence.contradictions <= gate.max_failed * answers:
+        return ""
+    return (
+        f"Token ids: in {evidence.contradictions} of {answers} answers they equal the baseline's and the texts don't, "
+        f"so they aren't the ids of these texts; record both from one run, or add a margin on texts (rougeL)."
+    )
+
+
+def _several_models(evidence: Evidence) -> str:
+    for manifest in (evidence.candidate_manifest, evidence.baseline_manifest, *evidence.control_manifests):
+        if manifest.engine.models:
+            return (
+                f"Several models: the rows of {manifest.name} are answers of {', '.join(manifest.engine.models)}; "
+                f"record one model in a file."
+            )
+    return ""
+
+
+def _extra_prompts(evidence: Evidence) -> str:
+    if not (extra := evidence.extra_prompts):
+        return ""
+    return (
+        f"Other prompts: {evidence.candidate} has answers to {counted_prompts(extra)}, which the baseline doesn't "
+        f"have, so that the two aren't of one prompt set. Compare whole recordings of one set, or accept that these "
+        f"answers are left out (allow_extra_prompts: true)."
+    )
+
+
+def counted_prompts(prompts: Sequence[str]) -> str:
+    """`3 prompts (a, b, c)`, `5 prompts (a, b, c, ...)`."""
+    names = ", ".join([*prompts[:3], *(["..."] if len(prompts) > 3 else [])])
+    return f"{len(prompts)} prompt{'s' if len(prompts) > 1 else ''} ({names})"
 
 
 def _unanswered(gate: Gate, evidence: Evidence) -> str:

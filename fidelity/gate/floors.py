@@ -37,17 +37,26 @@ def why_no_plausible_floor(name: str, measured: Measured, gate: Gate) -> str:
 
 
 def why_any_answer_passes(limit: float, measured: Measured) -> str:
-    """Why a limit on a similarity's excess would accept even answers to different prompts; empty if it wouldn't."""
-    floor = [value for value in measured.floor().values() if value is not None]
-    if measured.column.better != "higher" or measured.chance is None or not floor:
+    """Why a limit on the excess would accept even answers to different prompts; empty if it wouldn't.
+
+    If their level isn't known, the column's worst value is used.
+    """
+    floor, bounds = [value for value in measured.floor().values() if value is not None], measured.column.bounds
+    if measured.column.better == "neither" or bounds is None or not floor:
         return ""
-    distance = sum(floor) / len(floor) - measured.chance
+    level = sum(floor) / len(floor)
+    if measured.column.better == "lower":
+        distance, answers = bounds[1] - level, "any answer"
+    elif measured.chance is None:
+        distance, answers = level - bounds[0], "any answer"
+    else:
+        distance, answers = level - measured.chance, "answers to other prompts"
     if distance > limit:
         return ""
     repair = (
         "choose a smaller one" if distance >= 0.01 else "add a margin on a column that differs between prompts (rougeL)"
     )
-    return f"a limit of {limit:g} would accept answers to different prompts, with an excess of {distance:.3f}; {repair}"
+    return f"a limit of {limit:g} would accept {answers}, with an excess of {distance:.3f}; {repair}"
 
 
 def why_anomalous(names: Collection[str], columns: Mapping[str, Measured], plan: VerdictPlan) -> str:

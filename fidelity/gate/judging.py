@@ -7,7 +7,7 @@ from fidelity.gate.comparability import in_words
 from fidelity.gate.coverage import with_coverage
 from fidelity.gate.difference import Difference
 from fidelity.gate.evidence import SEED, Evidence
-from fidelity.gate.facts import differences_in, unmet
+from fidelity.gate.facts import caveats, differences_in, unmet
 from fidelity.gate.floors import why_any_answer_passes, why_no_plausible_floor
 from fidelity.gate.lines import Judged, VerdictPlan, percent, unjudged
 from fidelity.gate.margins import judge_margin, judge_tail
@@ -15,6 +15,9 @@ from fidelity.gate.settings import Gate, Limit, check_columns
 from fidelity.gate.shares import judge_failed, judge_share
 from fidelity.gate.verdict import SHARES, Line, Outcome, Verdict, worst
 from fidelity.stats import holm
+
+NOT_ABOUT_ANSWERS = ("quantization", "label", "prompts", "models", "thinking", "token ids")
+"""Preconditions that say nothing about why an answer is missing."""
 
 
 def judge(gate: Gate, evidence: Evidence) -> Verdict:
@@ -35,7 +38,7 @@ def judge(gate: Gate, evidence: Evidence) -> Verdict:
     differing = differences_in(gate, evidence)
     undeclared = [difference for difference in differing if not difference.declared]
     why = _why_no_fail(undeclared, unmet_ones, lines)
-    about_answers = [line for line in unmet_ones if line.name not in ("quantization", "label")]
+    about_answers = [line for line in unmet_ones if line.name not in NOT_ABOUT_ANSWERS]
     why_failed = _why_no_fail(undeclared, about_answers, lines)
     beyond = [line for line in lines if line.decides and line.outcome == "fail"]
     # Missing answers fail even if the other answers equal the baseline's, or nothing was quantized.
@@ -45,6 +48,8 @@ def judge(gate: Gate, evidence: Evidence) -> Verdict:
     outcome = worst(line.outcome for line in lines if line.decides)
     no_fail = f"beyond the limit in {_named(beyond)}, but {why}" if beyond else ""
     reason = _reason(outcome, lines, _surely(gate, evidence), no_fail)
+    if outcome == "pass":
+        reason = " ".join([reason, *caveats(gate, evidence)])
     return Verdict(
         candidate=evidence.candidate,
         outcome=outcome,

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from fidelity.checkpoints import NOT_KNOWN, ran_otherwise
-from fidelity.config import Compares
+from fidelity.config import Compares, RecordedEngine
 from fidelity.gate.conditions import is_float, kv_cache, options_of
 from fidelity.gate.options import QUANTIZING
 from fidelity.records import Sameness
@@ -83,7 +83,11 @@ def why_not_engaged(
 
     Comparisons of engines, kernels or hardware can have equal weights and equal outputs.
     """
+    if _is_same_recording(candidate, baseline):
+        return f"The candidate is the baseline: {candidate.name} is read from the baseline's own file."
     subject = next((kind for kind in CHANGED if kind in declared), None)
+    if subject is None and is_quantized(candidate) and not is_quantized(baseline):
+        subject = "quantization"  # a copy that isn't declared as one is still to be one
     if subject is None:
         return ""
     word = CHANGED[subject]
@@ -99,6 +103,26 @@ def why_not_engaged(
         what = f"{word[0].lower()}{word[1:]}"
         return f"Unknown whether {what} was active: every text equals the baseline's, and there are no logprobs."
     return _not_quantized(candidate) if subject == "quantization" else ""
+
+
+def _is_same_recording(candidate: RunManifest, baseline: RunManifest) -> bool:
+    engines = candidate.config.engine, baseline.config.engine
+    recorded = [engine.path.resolve() for engine in engines if isinstance(engine, RecordedEngine)]
+    return len(recorded) == 2 and recorded[0] == recorded[1]
+
+
+def why_not_of_a_copy(candidate: RunManifest, baseline: RunManifest, declared: Collection[Compares]) -> str:
+    """What keeps a pass from being about a quantized copy of an unquantized model; empty where nothing does."""
+    if "quantization" not in declared:
+        return ""
+    if is_quantized(baseline):
+        return f"The baseline is quantized itself ({real_format(baseline) or baseline.label})."
+    if is_quantized(candidate) or kv_cache(candidate) not in (None, "as computed"):
+        return ""
+    form = real_format(candidate) or candidate.label
+    if form is None:
+        return "Nothing says whether the candidate is quantized (label:, ran:)."
+    return f"The candidate is not quantized ({form})."
 
 
 def _is_the_baseline(candidate: RunManifest, baseline: RunManifest) -> bool:

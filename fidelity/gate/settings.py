@@ -88,6 +88,8 @@ at most 1 - confidence."""
     doesn't apply to many prompts, such as JSON, needs a smaller share."""
     max_failed: Annotated[float, BeforeValidator(_no_percent)] = Field(default=0.02, ge=0, lt=1, strict=True)
     """The acceptable share of prompts without an answer."""
+    allow_extra_prompts: bool = False
+    """Whether a recorded candidate may pass if it has answers to prompts that the baseline lacks."""
     primary: str | None = None
     """The only deciding column, with conflicts, hard breaks and failures. Other lines warn."""
     compares: Declared = ()

@@ -76,6 +76,8 @@ class EngineInfo:
     """The variables of the engine's environment that can select its kernels."""
     model: str | None = None
     """The model's name by the server or the recording."""
+    models: tuple[str, ...] = ()
+    """All such names, if the rows of a recording have several."""
     versions: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     """Notes on this run for the user."""

@@ -60,9 +60,9 @@ class PromptTokens:
 
 @dataclass(frozen=True, slots=True)
 class SharedAnswers:
-    """The number of answers that exactly two of three runs share. A control should not be closer to the candidate."""
+    """The number of a control's answers that are closer to one run. A control should not be closer to the candidate."""
 
     candidate_and_control: int
-    """Answers that are equal in candidate and control, and different in the baseline."""
+    """The control's answers that are closer to the candidate's than to the baseline's."""
     baseline_and_control: int
-    """Answers that are equal in baseline and control, and different in the candidate."""
+    """The control's answers that are closer to the baseline's."""

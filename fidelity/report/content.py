@@ -64,6 +64,9 @@ def notes(result: ComparisonSet, verdicts: Mapping[str, gate.Verdict] = NO_GATE)
     """What has to be known next to the numbers, whatever the format; NOT_QUALITY comes on top of it."""
     texts = warnings(result, verdicts)
     for scores in (*result.controls, *result.candidates):
+        if extra := scores.extra_prompts:
+            counted = gate.counted_prompts(extra)
+            texts.append(f"{scores.run.name}: has answers to {counted} that the baseline lacks; they aren't compared")
         for name, summary in summaries_of(result, scores).items():
             if name.endswith(HIDDEN) and summary.value is not None and summary.value < 1:
                 texts.append(f"{scores.run.name}: {name.removesuffix(HIDDEN)} read {summary.value:.1%} of the texts")

@@ -31,6 +31,7 @@ def as_json(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE) ->
                 "verdict": _verdict_json(verdicts.get(candidate.run.name)),
                 "failed": len(candidate.failed_prompts),
                 "failures": candidate.failures,
+                "extra_prompts": list(candidate.extra_prompts),
                 "columns": {
                     name: _column_json(summary, candidate, name)
                     for name, summary in summaries_of(result, candidate).items()

@@ -47,6 +47,7 @@ def generate_jobs(
             run = store.run(job.name, job.digest)
             if run is None or (run.manifest.counts.world_failures and not keep_failures):
                 run = _run(job, engines, store, decided, missing)
+            run.check_place()
             runs.append(run)
             whole = run.manifest.digest == job.digest
             if whole and (baseline is None or job.control_of is None):

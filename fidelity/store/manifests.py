@@ -3,8 +3,10 @@
 A key with a default can be missing: it was added later, or isn't known until the directory is complete.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import (
     JsonValue,
@@ -74,6 +76,8 @@ class RunDraft(Manifest):
     label: str | None
     recorded_timings: Mapping[str, float]
     """Total seconds over the rows of a recorded file with times; empty without times."""
+    unasked: tuple[str, ...] = ()
+    """Prompts that only the recorded file has, not the run; not known in runs of older versions."""
 
     @property
     def id(self) -> str:
@@ -144,6 +148,12 @@ class ComparisonManifest(Manifest):
     """How both models read the prompts; None in comparisons of older versions."""
     answers: tuple[str | None, str | None] | None = None
     """`answers_sha256` of both runs: what was scored. None in comparisons of older versions."""
+    extra_prompts: tuple[str, ...] = ()
+    """Prompts that only the candidate's file has answers to."""
+    one_sided_thinking: int = 0
+    """Pairs in which only one side has thinking before its answer."""
+    contradictions: int = 0
+    """Pairs with equal token ids and different texts."""
     compares: tuple[Compares, ...] = ()
     """`compares:` of the candidate's YAML."""
     reasoning_formats: tuple[ReasoningFormat, ReasoningFormat] = (NO_THINKING, NO_THINKING)
@@ -168,6 +178,21 @@ class ComparisonManifest(Manifest):
     """Hashes of candidate, baseline and each of `controls`; empty in comparisons of older versions."""
     candidates: int = 1
     """The number of candidates in the last comparison of this one. Their verdicts hold simultaneously."""
+    seal: str | None = None
+    """SHA-256 of all other keys, so that an edit by hand is noticed; None in comparisons of older versions."""
+
+    def sealed(self) -> Self:
+        """The same with its seal."""
+        return self.replace(seal=self._digest())
+
+    @property
+    def intact(self) -> bool:
+        """Whether its seal matches its other keys; older versions set none."""
+        return self.seal in (None, self._digest())
+
+    def _digest(self) -> str:
+        written = self.model_dump(mode="json", exclude={"seal"})
+        return hashlib.sha256(json.dumps(written, sort_keys=True).encode()).hexdigest()
 
     @classmethod
     def upgrade(cls, data: JsonObject) -> JsonObject:

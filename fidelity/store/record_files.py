@@ -62,6 +62,15 @@ class Manifest(Record):
         """Convert data of schema version 1 to version 2."""
         return data
 
+    def sealed(self) -> Self:
+        """The record as it is written: with a seal, if it has one."""
+        return self
+
+    @property
+    def intact(self) -> bool:
+        """Whether it is unchanged since it was written; unknown, and true, without a seal."""
+        return True
+
 
 ManifestType = TypeVar("ManifestType", bound=Manifest)
 
@@ -75,9 +84,12 @@ def read_record(file: Path, kind: type[ManifestType]) -> ManifestType:
     data = _read_json(file, kind)
     version = data.pop("schema_version")
     try:
-        return kind.model_validate(kind.upgrade(data) if version == 1 else data)
+        record = kind.model_validate(kind.upgrade(data) if version == 1 else data)
     except ValidationError as error:
         raise StoreError(f"{file}: damaged ({wrong_keys(error)}); {kind.remedy(file)}") from error
+    if not record.intact:
+        raise StoreError(f"{file}: changed after it was written; {kind.remedy(file)}")
+    return record
 
 
 def damage_of(folder: Path, kind: type[Manifest]) -> str:
@@ -91,7 +103,7 @@ def damage_of(folder: Path, kind: type[Manifest]) -> str:
 
 def write_record(file: Path, manifest: Manifest) -> None:
     """Write a directory's manifest, which marks it as finished."""
-    written = {"schema_version": SCHEMA_VERSION, **manifest.model_dump(mode="json")}
+    written = {"schema_version": SCHEMA_VERSION, **manifest.sealed().model_dump(mode="json")}
     with whole_file(file) as draft:
         text = json.dumps(written, indent=2, ensure_ascii=False) + "\n"
         draft.write_text(replace_lone_surrogates(text), encoding="utf-8")

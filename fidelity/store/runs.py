@@ -61,6 +61,15 @@ class Run:
         """
         return read_record(self.path / MANIFEST, RunManifest)
 
+    def check_place(self) -> None:
+        """See that the directory holds the run that its name promises.
+
+        Raises:
+            StoreError: It holds another one.
+        """
+        if self.manifest.id != self.id:
+            raise StoreError(f"{self.path}: holds another run, {self.manifest.id}; delete the folder and run again")
+
     @property
     def damage(self) -> str:
         """Why the run can't be read; empty if its manifest is valid and its files exist."""

@@ -1,5 +1,6 @@
 """Outputs from elsewhere: prompts go out, answers come back as JSONL, Parquet or an OpenAI batch."""
 
+import gzip
 import json
 
 import pyarrow as pa
@@ -111,6 +112,27 @@ def test_a_completion_of_a_batch(workspace):
         ),
         (chat("p0", error={"message": "inside"}), "inside"),
         (chat("p0", {"content": None}), "no text in the answer (stop)"),
+        (chat("p0", {"content": [{"type": "image_url", "image_url": "x"}]}), "no text in the answer (stop)"),
+        ({"custom_id": "p0", "error": {"error": {"error": {"message": "deep inside"}}}}, "deep inside"),
+        (
+            {"custom_id": "p0", "response": {"status_code": 200, "body": {"object": "error", "message": "too long"}}},
+            "too long",
+        ),
+        (chat("p0", {"content": "half an ans"}) | {"error": "the connection was lost"}, "the connection was lost"),
+        ({"id": "p0", "text": "", "error": "timeout"}, "timeout"),
+        ({"id": "p0", "text": None, "error": {"message": "timeout"}}, "timeout"),
+        ({"id": "p0", "failure": {"message": "out of memory"}}, "out of memory"),
+        *(
+            (
+                {"id": "p0", "text": "half", "finish_reason": word},
+                f"the server answered with an answer that broke off ({word}",
+            )
+            for word in ("error", "abort", "ABORT", "cancelled", "insufficient_system_resource")
+        ),
+        *(
+            ({"id": "p0", "text": "", "finish_reason": word}, f"the server's filter holds the answer back ({word}")
+            for word in ("content_filter", "SAFETY")
+        ),
     ],
 )
 def test_what_went_wrong_in_a_batch_is_a_failure_with_its_reason(workspace, row, reason):
@@ -123,6 +145,89 @@ def test_what_went_wrong_in_a_batch_is_a_failure_with_its_reason(workspace, row,
 def test_a_refusal_is_an_answer(workspace):
     answered, _ = outcomes(workspace, [chat("p0", {"content": None, "refusal": "I can't."})])
     assert answered.text == "I can't."
+
+
+@pytest.mark.parametrize(
+    ("message", "text", "reasoning"),
+    [
+        ({"content": "", "refusal": "I can't."}, "I can't.", None),
+        ({"content": [{"type": "refusal", "refusal": "I can't."}]}, "I can't.", None),
+        ({"content": ["Bees make ", "honey."]}, "Bees make honey.", None),
+        ({"content": [{"type": "thinking", "thinking": "Hm."}, {"type": "text", "text": "Yes."}]}, "Yes.", "Hm."),
+        ({"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}]}, "", "Hm."),
+        ({"content": "Yes.", "reasoning_content": "Hm."}, "Yes.", "Hm."),
+        ({"content": None, "reasoning_details": [{"type": "reasoning.text", "text": "Hm."}]}, "", "Hm."),
+        ({"content": None, "function_call": {"name": "f", "arguments": "{}"}}, '{"tool_calls": [{"arguments": ', None),
+        ({"content": ""}, "", None),
+    ],
+)
+def test_forms_of_an_answer(workspace, message, text, reasoning):
+    answered, _ = outcomes(workspace, [chat("p0", message)])
+    assert answered.text.startswith(text)
+    assert bool(answered.text) is bool(text)
+    assert answered.reasoning == reasoning
+
+
+@pytest.mark.parametrize(
+    ("row", "text", "reasoning"),
+    [
+        ({"text": None, "refusal": "I can't."}, "I can't.", None),
+        (
+            {"text": [{"type": "text", "text": "Bees make "}, {"type": "text", "text": "honey."}]},
+            "Bees make honey.",
+            None,
+        ),
+        ({"text": "Yes.", "reasoning_content": "Hm."}, "Yes.", "Hm."),
+        ({"text": None, "reasoning": "Hm."}, "", "Hm."),
+    ],
+)
+def test_forms_of_a_row(workspace, row, text, reasoning):
+    answered, _ = outcomes(workspace, [{"id": "p0", **row}])
+    assert (answered.text, answered.reasoning) == (text, reasoning)
+
+
+@pytest.mark.parametrize("word", ["length", "LENGTH", "max_tokens", "MAX_TOKENS", "max_new_tokens", "model_length"])
+def test_an_answer_that_was_cut_off_is_one_in_any_words(workspace, word):
+    row = chat("p0", {"content": "Half an"})
+    row["response"]["body"]["choices"][0]["finish_reason"] = word
+    for given in (row, {"id": "p0", "text": "Half an", "finish_reason": word}):
+        answered, _ = outcomes(workspace, [given])
+        assert answered.finish_reason == "length"
+
+
+GOOD = b'{"id": "p0", "text": "Yes."}'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"\xef\xbb\xbf" + GOOD, GOOD + b"\r\n\r\n", b"\n\n" + GOOD + b"\n"],
+    ids=["byte order mark", "CRLF", "blank lines"],
+)
+def test_encodings_of_a_file(workspace, content):
+    workspace.prompts("one")
+    (workspace.folder / "out.jsonl").write_bytes(content)
+    (answered,) = recorded(workspace, "out.jsonl", prompts="prompts.jsonl").outcomes()
+    assert answered.text == "Yes."
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (GOOD + b"\n" + GOOD[:12], "line 2: not JSON"),
+        (gzip.compress(GOOD), "line 1: not JSON .it is compressed: unpack it first"),
+        (b"[" + GOOD + b"]", "line 1: a JSON object is expected, found list"),
+        (b'{"id": "p0", "text": "\xe9"}', "line 1: not JSON .*utf-8"),
+        (b'{"id": "p0", "text": ' + b"[" * 100_000, "line 1: not JSON .*recursion"),
+        (b'{"id": "", "text": "Yes."}', "line 1: the 'id' is empty"),
+        (b'{"id": "p0", "text": "Yes.", "seconds": 1e999}', "line 1: 'seconds' must be a number of seconds"),
+    ],
+    ids=["truncated", "gzip", "an array", "Latin-1", "nested", "empty id", "infinite seconds"],
+)
+def test_a_file_that_can_t_be_read_names_its_line(workspace, content, why):
+    workspace.prompts("one")
+    (workspace.folder / "out.jsonl").write_bytes(content)
+    with pytest.raises(ConfigError, match=rf"out\.jsonl, {why}"):
+        recorded(workspace, "out.jsonl", prompts="prompts.jsonl")
 
 
 def test_who_answered_is_said(workspace):
