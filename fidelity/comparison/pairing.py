@@ -45,9 +45,17 @@ class Pairing:
 
     def same(self) -> Sameness:
         """Whether both generations are equal in every pair; texts that only look different count as equal."""
+        respelled = [_respelled(pair.baseline, pair.candidate) for pair in self.pairs]
         return Sameness(
-            texts=all(_alike(pair.baseline, pair.candidate) for pair in self.pairs),
-            token_ids=_all_equal((pair.baseline.token_ids, pair.candidate.token_ids) for pair in self.pairs),
+            texts=all(
+                again or _written(pair.baseline) == _written(pair.candidate)
+                for again, pair in zip(respelled, self.pairs, strict=True)
+            ),
+            token_ids=_all_equal(
+                (pair.baseline.token_ids, pair.candidate.token_ids)
+                for again, pair in zip(respelled, self.pairs, strict=True)
+                if not again  # another spelling has other tokens
+            ),
             logprobs=_all_equal((pair.baseline.logprobs, pair.candidate.logprobs) for pair in self.pairs),
         )
 
@@ -58,7 +66,7 @@ class Pairing:
     def contradictions(self) -> int:
         """In how many pairs the token ids are equal and the texts aren't, so that one of the two is wrong."""
         pairs = [(pair.baseline, pair.candidate) for pair in self.pairs]
-        return sum(bool(a.token_ids) and a.token_ids == b.token_ids and not _alike(a, b) for a, b in pairs)
+        return sum(bool(a.token_ids) and a.token_ids == b.token_ids and _plain(a) != _plain(b) for a, b in pairs)
 
     def nearness_of(self, control: "Pairing") -> SharedAnswers:
         """Whether a control's answers are nearer to this candidate's or to the baseline's, by edits of characters."""
@@ -208,9 +216,9 @@ def _same_prompts(baseline: Run, candidate: Run) -> None:
     )
 
 
-def _alike(one: Generation, other: Generation) -> bool:
-    """Whether two answers are equal but for white space and normalization, their thinking included."""
-    return _written(one) == _written(other) or _plain(one) == _plain(other)
+def _respelled(one: Generation, other: Generation) -> bool:
+    """Whether two answers differ in white space and normalization alone, their thinking included."""
+    return _written(one) != _written(other) and _plain(one) == _plain(other)
 
 
 def _similarity(one: Generation, other: Generation) -> float:

@@ -108,16 +108,6 @@ class Scores:
         return self.comparison.manifest.extra_prompts
 
     @property
-    def one_sided_thinking(self) -> int:
-        """Pairs in which one side has thinking before its answer, and the other has not."""
-        return self.comparison.manifest.one_sided_thinking
-
-    @property
-    def contradictions(self) -> int:
-        """Pairs whose token ids are equal and whose texts aren't."""
-        return self.comparison.manifest.contradictions
-
-    @property
     def spelling_only(self) -> int | None:
         """The number of answers that differ only in normalization; None for comparisons of older versions."""
         return self.comparison.manifest.spelling_only
@@ -198,8 +188,8 @@ def evidence_of(result: ComparisonSet, candidate: Scores) -> Evidence:
         candidates=candidate.comparison.manifest.candidates,
         prompt_tokens=candidate.prompt_tokens,
         extra_prompts=candidate.extra_prompts,
-        one_sided_thinking=candidate.one_sided_thinking,
-        contradictions=candidate.contradictions,
+        one_sided_thinking=candidate.comparison.manifest.one_sided_thinking,
+        contradictions=candidate.comparison.manifest.contradictions,
         compares=candidate.compares,
         shared_answers=candidate.comparison.manifest.shared_answers,
         planned=candidate.run.manifest.planned,

@@ -1,5 +1,6 @@
 """Drafting a first gate.yaml: limits for a purpose, each with its reason, marked as provisional."""
 
+import math
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ from fidelity.config import explained
 from fidelity.errors import ConfigError
 from fidelity.gate.evidence import Evidence, Measured
 from fidelity.gate.feasibility import out_of_reach
-from fidelity.gate.floors import why_no_plausible_floor
+from fidelity.gate.floors import floor_level, half_way, why_no_plausible_floor
 from fidelity.gate.lines import ENOUGH_CONTROLS
 from fidelity.gate.proposals import CALM, PURPOSES, Proposal, Purpose, propose_margin, propose_share, propose_tail
 from fidelity.gate.settings import (
@@ -81,6 +82,7 @@ def draft(
             *_conflicts(conflicting, purpose, each),
             *_margins(judged, chosen, margins, purpose, each),
             *_tail(judged, chosen, purpose, each),
+            *_worst_floors(judged, chosen, margins, purpose, each),
             *_breaks(broken, breaks, purpose, each),
             "# Share of prompts that may have no answer. With more, the others may not be representative.",
             "max_failed: 0.02",
@@ -159,6 +161,30 @@ def _tail(columns: Mapping[str, Measured], chosen: list[str], purpose: Purpose, 
         return [f"# No tail: 5 % of {n} prompts are too few; it needs {FEWEST_IN_TAIL_STUDY} prompts."]
     lines = [line for name, proposal in proposals.items() for line in _limit(name, proposal, active=True)]
     return ["# Excess of the worst 5 % of prompts.", "tail:", *lines]
+
+
+def _worst_floors(
+    columns: Mapping[str, Measured], chosen: list[str], wanted: Mapping[str, float], purpose: Purpose, confidence: float
+) -> list[str]:
+    """A floor that is lower by a margin could hide as much drift as the margin accepts, so it is accepted no lower."""
+    lines, reasons = [], []
+    for name, measured in ((name, columns[name]) for name in chosen if name in columns):
+        level = floor_level(measured)
+        if measured.column.better != "higher" or level is None:
+            continue
+        if why_no_plausible_floor(name, measured, Gate(margins={name: 0.5})):
+            accepted = f"{name}: {_rounded_down(level):g} would accept a floor that any drift could hide in."
+            reasons += _comment(accepted, indent=2)
+        elif limit := wanted.get(name) or propose_margin(measured, purpose, confidence=confidence).limit:
+            lines.append(f"  {name}: {_rounded_down(max(level - limit, half_way(measured))):g}")
+    if not lines:
+        return ["# worst_floor:", *reasons] if reasons else []
+    why = "The lowest floor that is accepted: today's less the margin, since a lower one could hide as much drift."
+    return [*_comment(why), "worst_floor:", *reasons, *lines]
+
+
+def _rounded_down(value: float) -> float:
+    return math.floor(100 * value) / 100
 
 
 def _conflicts(columns: Mapping[str, Measured], purpose: Purpose, confidence: float) -> list[str]:

@@ -20,14 +20,12 @@ def why_no_plausible_floor(name: str, measured: Measured, gate: Gate) -> str:
     In the lower half between the chance level and 1, a control is closer to answers to different prompts than to the
     baseline's answers. `worst_floor` in the gate accepts such a floor.
     """
-    floor = [value for value in measured.floor().values() if value is not None]
-    bounds = measured.column.bounds
-    if measured.column.better != "higher" or bounds is None or not floor:
+    level, bounds, accepted = floor_level(measured), measured.column.bounds, gate.worst_floor_of(name)
+    if measured.column.better != "higher" or bounds is None or level is None:
         return ""
-    level, accepted = sum(floor) / len(floor), gate.worst_floor_of(name)
     if accepted is not None:
         return f"its floor is {level:.3f}, below the worst_floor of {accepted:g}" if level < accepted else ""
-    if measured.chance is None or level >= (measured.chance + bounds[1]) / 2:
+    if measured.chance is None or level >= half_way(measured):
         return ""
     return (
         f"its floor of {level:.3f} is in the lower half between the chance level ({measured.chance:.3f}) and "
@@ -36,15 +34,26 @@ def why_no_plausible_floor(name: str, measured: Measured, gate: Gate) -> str:
     )
 
 
+def floor_level(measured: Measured) -> float | None:
+    """The mean floor over the prompts that have one; None where none has."""
+    floor = [value for value in measured.floor().values() if value is not None]
+    return sum(floor) / len(floor) if floor else None
+
+
+def half_way(measured: Measured) -> float:
+    """Half way from the chance level to equal answers; the column's lower bound where that level isn't known."""
+    low, high = measured.column.bounds or (0.0, 1.0)
+    return low if measured.chance is None else (measured.chance + high) / 2
+
+
 def why_any_answer_passes(limit: float, measured: Measured) -> str:
     """Why a limit on the excess would accept even answers to different prompts; empty if it wouldn't.
 
     If their level isn't known, the column's worst value is used.
     """
-    floor, bounds = [value for value in measured.floor().values() if value is not None], measured.column.bounds
-    if measured.column.better == "neither" or bounds is None or not floor:
+    level, bounds = floor_level(measured), measured.column.bounds
+    if measured.column.better == "neither" or bounds is None or level is None:
         return ""
-    level = sum(floor) / len(floor)
     if measured.column.better == "lower":
         distance, answers = bounds[1] - level, "any answer"
     elif measured.chance is None:

@@ -109,6 +109,19 @@ class TestDraft:
         text = draft(evidence(self.columns()))
         assert re.search(r"# identical: not proposed, since its floor of 0.200 is in the lower half", text)
 
+    def test_a_floor_may_not_fall_by_more_than_the_margin(self, tmp_path):
+        # 0.9 and 0.95 less margins of 0.04; 0.6 less 0.1 is below 0.55, half way from 0.1 to 1
+        path = tmp_path / "gate.yaml"
+        path.write_text(draft(evidence(self.columns()), purpose="strict"))
+        assert load_gate(path).worst_floor == {"sts": pytest.approx(0.91), "rougeL": pytest.approx(0.86)}
+        path.write_text(draft(evidence({"rougeL": similar(0.6, chance=0.1)}), purpose="lenient"))
+        assert load_gate(path).worst_floor == {"rougeL": pytest.approx(0.55)}
+
+    def test_a_floor_that_any_drift_could_hide_in_is_not_accepted_by_itself(self):
+        text = draft(evidence({"rougeL": similar(0.3), "sts": similar(0.95)}))
+        assert "  # rougeL: 0.3 would accept a floor that any drift could hide in." in text
+        assert yaml.safe_load(text)["worst_floor"] == {"sts": pytest.approx(0.86)}
+
     def test_several_candidates_ask_for_more(self):
         alone = yaml.safe_load(draft(evidence(self.columns()), purpose="strict"))
         together = yaml.safe_load(draft(evidence(self.columns(), candidates=20), purpose="strict"))
