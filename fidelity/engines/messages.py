@@ -57,8 +57,8 @@ def text_of(content: Any) -> str | None:
 
 def _thinking_of(content: Any) -> str | None:
     """The thinking among a message's parts: `{"type": "thinking", "thinking": ...}`, a text or parts of its own."""
-    parts = content if isinstance(content, list) else []
-    texts = [text_of(part.get("thinking")) for part in parts if isinstance(part, Mapping)]
+    pieces = content if isinstance(content, list) else []
+    texts = [text_of(piece.get("thinking")) for piece in pieces if isinstance(piece, Mapping)]
     return "".join(text for text in texts if text) or None
 
 

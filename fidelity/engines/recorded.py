@@ -54,7 +54,7 @@ class RecordedAnswers:
             if not isinstance(row.get("id"), str) or not isinstance(row.get("failure") or row.get("text"), str):
                 raise ConfigError(f"{where}: a recorded output needs 'id' and 'text' (or 'failure'), both texts")
             if not row["id"]:
-                raise ConfigError(f"{where}: the 'id' is empty; it says which prompt this is the answer to")
+                raise ConfigError(f"{where}: the 'id' is empty; it names the prompt of the answer")
             key = row["id"], _repeat(row, where)
             if key in self._rows:
                 raise ConfigError(

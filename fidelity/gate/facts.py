@@ -93,7 +93,7 @@ def _one_sided_thinking(gate: Gate, evidence: Evidence) -> str:
 
 
 def _contradictions(gate: Gate, evidence: Evidence) -> str:
-    """Token ids that aren't those of the texts beside them, where nothing but token ids decides."""
+    """Token ids that are not those of the texts, if only token ids decide."""
     deciding = [gate.primary] if gate.primary else [*gate.margins, *gate.tail]
     answers = len(evidence.prompt_ids) * evidence.repeats
     by_ids = bool(deciding) and all(name.rpartition(".")[2].startswith("prefix_agreement") for name in deciding)

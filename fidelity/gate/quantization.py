@@ -121,7 +121,7 @@ def why_not_of_a_copy(candidate: RunManifest, baseline: RunManifest, declared: C
         return ""
     form = real_format(candidate) or candidate.label
     if form is None:
-        return "Nothing says whether the candidate is quantized (label:, ran:)."
+        return "It is unknown whether the candidate is quantized (label:, ran:)."
     return f"The candidate is not quantized ({form})."
 
 

@@ -81,7 +81,7 @@ ANSWERS: dict[str, tuple[Callable[[Rows], Rows], str]] = {
     "no spaces": (each(lambda text: text.replace(" ", "")), FAR),
     "cut in half": (each(words(lambda w: w[: len(w) // 2])), FAR),
     "the first words only": (each(words(lambda w: w[:3])), FAR),
-    "said twice": (each(lambda text: f"{text} {text}"), FAR),
+    "each text twice": (each(lambda text: f"{text} {text}"), FAR),
     "with as many words more": (each(lambda text: text + " and so on" * 15), FAR),
     "one in five goes on and on": (each(lambda text: text + " and on" * 400, 5), "newly broken loop"),
     "one in five loops": (each(lambda text: "take the dose. " * 60, 5), "newly broken loop"),
@@ -208,15 +208,15 @@ class TestExtraPrompts:
 
 
 def test_token_ids_of_other_texts(study):
-    """Where nothing but token ids decides they are held against the texts beside them."""
+    """If only token ids decide, they are compared with the texts."""
     study.gate({"margins": {"prefix_agreement": 0.1}})
     study.copy([{**other, "token_ids": own["token_ids"]} for other, own in zip(SHUFFLED, COPY, strict=True)])
     refused(study.compare("quant.yaml"), "in 175 of 200 answers they equal the baseline's and the texts don't")
 
 
 PASSES = {
-    "a candidate that says it is BF16": ({"label": "BF16"}, GATE, r"The candidate is not quantized \(BF16\)"),
-    "a candidate that says nothing": ({"label": None}, GATE, "Nothing says whether the candidate is quantized"),
+    "a candidate with the label BF16": ({"label": "BF16"}, GATE, r"The candidate is not quantized \(BF16\)"),
+    "a candidate without a label": ({"label": None}, GATE, "It is unknown whether the candidate is quantized"),
     "a gate without a margin": ({}, {"breaks": {"empty": 0.05}}, "The gate has no margin, so how far the answers are"),
 }
 

@@ -51,7 +51,7 @@ def test_gates_that_are_none(study, case):
 
 
 LAX: dict[str, tuple[dict[str, Any], str]] = {
-    "nothing but a margin that anything passes": (
+    "only a margin that anything passes": (
         {"margins": {"rougeL": 0.95}},
         "a limit of 0.95 accepts answers to other prompts",
     ),
@@ -63,7 +63,7 @@ LAX: dict[str, tuple[dict[str, Any], str]] = {
         {"margins": {"rougeL": 0.05, "identical": 0.99}, "primary": "identical", "breaks": {"empty": 0.05}},
         "a limit of 0.99 accepts answers to other prompts",
     ),
-    "nothing but a tail that anything passes": (
+    "only a tail that anything passes": (
         {"tail": {"rougeL": 0.95}},
         "a limit of 0.95 accepts answers to other prompts",
     ),
@@ -86,7 +86,7 @@ UNSCORED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "no repeats": ("diversity", {"margins": {"diversity_similarity": 0.05}}, "there is one answer to each prompt"),
     "no forced tokens": ("tokens", {"margins": {"top1_agreement": 0.02}}, "top1_agreement"),
     "no whole vocabulary": ("kl", {"margins": {"kl": 0.02}}, "kl"),
-    "nothing but breaks that can't be scored": ("tokens", {"margins": {"sure_flips": 0.02}}, "sure_flips"),
+    "only breaks that can't be scored": ("tokens", {"margins": {"sure_flips": 0.02}}, "sure_flips"),
 }
 
 
