@@ -70,7 +70,7 @@ def _print_answer(given: AnswerTable, console: Console) -> None:
     """The baseline, a row for each run, and before them as many sentences as there is room for; the others follow."""
     shown = [place for place in range(len(HEADINGS)) if any(row.cells[place] for row in given.rows)]
     table = Table(box=None, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("")
+    table.add_column("", overflow="fold")
     for place in shown:
         table.add_column(HEADINGS[place].replace(" ", "\n"), justify="right")
     if judged := any(row.verdict for row in given.rows):
