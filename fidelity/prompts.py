@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from codecs import BOM_UTF8
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ def read_jsonl(path: Path) -> list[tuple[str, JsonRow]]:
         ConfigError: The file can't be read, or a line is not a JSON object.
     """
     try:
-        lines = path.read_bytes().split(b"\n")
+        lines = path.read_bytes().removeprefix(BOM_UTF8).split(b"\n")
     except OSError as error:
         raise ConfigError(f"{path}: can't be read ({error.strerror}); name an existing JSONL file") from error
     rows = []

@@ -59,7 +59,7 @@ def why_any_answer_passes(limit: float, measured: Measured) -> str:
     elif measured.chance is None:
         distance, answers = level - bounds[0], "any answer"
     else:
-        distance, answers = level - measured.chance, "answers to other prompts"
+        distance, answers = level - measured.chance, "answers to different prompts"
     if distance > limit:
         return ""
     repair = (

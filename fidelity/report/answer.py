@@ -1,6 +1,6 @@
 """The summary before all tables: a row for each run, and a sentence for each candidate."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from fidelity.comparison.results import ComparisonSet, Scores
@@ -17,6 +17,7 @@ MEANING = ("sts", "bertscore", "nli")
 NO_VERDICT = "no gate"
 RAN_OTHERWISE = "*"
 """Marks a run that ran in another format than its checkpoint's."""
+OTHER_FORMAT = f"{RAN_OTHERWISE} ran in another format than its checkpoint's (see below)"
 HEADINGS = ("meaning", "same answers", "other tokens", "conflicts", "failed", "bytes", "speed")
 
 
@@ -62,8 +63,14 @@ def answer(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE) -> 
         baseline=f"Baseline {result.baseline.name}: {describe_run(result.baseline)}, {asked(result.baseline)}{failed}",
         rows=tuple(rows),
         sentences=tuple(_sentence(result, candidate) for candidate in _most_urgent_first(result, verdicts)),
-        notes=(f"{RAN_OTHERWISE} ran in another format than its checkpoint's (see below)",) if marked else (),
+        notes=(*_extra_prompts(result), *((OTHER_FORMAT,) if marked else ())),
     )
+
+
+def _extra_prompts(result: ComparisonSet) -> Iterator[str]:
+    for scores in (*result.controls, *result.candidates):
+        if scores.extra_prompts:
+            yield f"{scores.run.name}: +{len(scores.extra_prompts)} other prompts, which are not compared"
 
 
 def _row(

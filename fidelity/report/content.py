@@ -83,6 +83,9 @@ def warnings(result: ComparisonSet, verdicts: Mapping[str, gate.Verdict] = NO_GA
         texts.append("No floor: no control was run, so these numbers may only show the baseline's own noise.")
     for scores in (*result.controls, *result.candidates):
         texts += _stopped(scores.run)
+        if extra := scores.extra_prompts:
+            counted = gate.counted_prompts(extra)
+            texts.append(f"{scores.run.name}: has answers to {counted} that the baseline lacks; they aren't compared")
         texts += [f"{scores.run.name}: {note}" for note in scores.run.manifest.engine.notes]
         reasons = list(scores.failures.items())
         texts += [f"{scores.run.name}: prompt {prompt} failed: {why}" for prompt, why in reasons[:3]]

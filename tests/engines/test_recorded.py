@@ -125,12 +125,12 @@ def test_a_completion_of_a_batch(workspace):
         *(
             (
                 {"id": "p0", "text": "half", "finish_reason": word},
-                f"the server answered with an answer that broke off ({word}",
+                f"the server answered with an answer that was aborted ({word}",
             )
             for word in ("error", "abort", "ABORT", "cancelled", "insufficient_system_resource")
         ),
         *(
-            ({"id": "p0", "text": "", "finish_reason": word}, f"the server's filter holds the answer back ({word}")
+            ({"id": "p0", "text": "", "finish_reason": word}, f"the server's filter removed the answer ({word}")
             for word in ("content_filter", "SAFETY")
         ),
     ],
@@ -215,9 +215,9 @@ def test_encodings_of_a_file(workspace, content):
     [
         (GOOD + b"\n" + GOOD[:12], "line 2: not JSON"),
         (gzip.compress(GOOD), "line 1: not JSON .it is compressed: unpack it first"),
-        (b"[" + GOOD + b"]", "line 1: a JSON object is expected, found list"),
+        (b"[" + GOOD + b"]", "line 1: expected a JSON object, got list"),
         (b'{"id": "p0", "text": "\xe9"}', "line 1: not JSON .*utf-8"),
-        (b'{"id": "p0", "text": ' + b"[" * 100_000, "line 1: not JSON .*recursion"),
+        (b'{"id": "p0", "text": ' + b"[" * 100_000, "line 1: not JSON .nested deeper"),
         (b'{"id": "", "text": "Yes."}', "line 1: the 'id' is empty"),
         (b'{"id": "p0", "text": "Yes.", "seconds": 1e999}', "line 1: 'seconds' must be a number of seconds"),
     ],

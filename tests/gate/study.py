@@ -133,6 +133,6 @@ def words(change: Callable[[list[str]], list[str]]) -> Callable[[str], str]:
 
 
 MISSING = r"of \d+ prompts without an answer"
-FAR = r"FAIL\. Beyond the gate in .*rougeL"
+FAR = r"FAIL\. Beyond the limit: .*rougeL"
 
 SHUFFLED = moved(shuffled)(COPY)

@@ -32,7 +32,7 @@ from tests.gate.study import (
 def test_the_honest_study_passes(study):
     code, printed = study.compare("quant.yaml")
     assert code == 0, printed
-    assert "quant: PASS. Every line holds" in printed
+    assert "quant: PASS. Every line passes" in printed
 
 
 ANSWERS: dict[str, tuple[Callable[[Rows], Rows], str]] = {
@@ -45,7 +45,7 @@ ANSWERS: dict[str, tuple[Callable[[Rows], Rows], str]] = {
     "all but two are missing": (lambda rows: rows[:2], MISSING),
     "all but three are missing": (lambda rows: rows[:3], MISSING),
     "all but five are missing": (lambda rows: rows[:5], MISSING),
-    "none is there": (lambda rows: [], "no recorded outputs in it"),
+    "none is there": (lambda rows: [], "contains no recorded outputs"),
     "half are missing and as many of other prompts are there": (
         lambda rows: rows[:100] + [{**r, "id": f"x{n}"} for n, r in enumerate(rows[100:])],
         MISSING,
@@ -228,7 +228,7 @@ def test_a_pass_names_what_it_does_not_show(study, case):
     study.gate(gate)
     code, printed = study.compare("quant.yaml")
     assert code == 0, printed
-    assert re.search(rf"PASS\. Every line holds, each at 95 %\. {caveat}", printed)
+    assert re.search(rf"PASS\. Every line passes, each at 95 %\. {caveat}", printed)
 
 
 def test_a_quantized_baseline_is_named(study):
@@ -261,10 +261,10 @@ def test_log_probabilities_that_are_none(study, case, name):
     rows = {"base": BASE, "again": CONTROL, "quant": COPY}[name]
     bad = {**rows[6], "logprobs": [IMPOSSIBLE[case]] * len(rows[6]["token_ids"])}
     study.rows(name, [*rows[:6], bad, *rows[7:]])
-    refused(study.compare("quant.yaml"), rf"{name}\.jsonl, line 7, id 'p006': .* is no log-probability")
+    refused(study.compare("quant.yaml"), rf"{name}\.jsonl, line 7, id 'p006': .* is not a log-probability")
 
 
 @pytest.mark.parametrize("token", [-1, 2**31, 10**30])
 def test_token_ids_that_are_none(study, token):
     study.copy([{**COPY[0], "token_ids": [token]}, *COPY[1:]])
-    refused(study.compare("quant.yaml"), rf"quant\.jsonl, line 1, id 'p000': {token} is no token id")
+    refused(study.compare("quant.yaml"), rf"quant\.jsonl, line 1, id 'p000': {token} is not a token id")

@@ -63,7 +63,7 @@ CLAIMS: dict[str, tuple[Rows, dict[str, Any], str]] = {
     "the control with a space after each answer": (
         each(lambda text: f"{text} ")(CONTROL),
         {},
-        "nearer to the candidate than to its own model, in 20 answers against 0",
+        "closer to the candidate than to its own model, in 20 answers against 0",
     ),
     "the control's own file": (CONTROL, {"path": "again.jsonl"}, "is the candidate itself"),
     "a label of another format than ran": (
@@ -100,19 +100,19 @@ CONTROLS: dict[str, tuple[Callable[[Rows], Rows], str]] = {
     "the candidate's answers": (lambda rows: COPY, "is the candidate itself"),
     "the candidate's answers, written anew": (
         lambda rows: [dict(reversed(r.items())) for r in COPY],
-        "nearer to the candidate than to its own model, in 25 answers against 0",
+        "closer to the candidate than to its own model, in 25 answers against 0",
     ),
     "the candidate's answers but for some": (
         lambda rows: [*COPY[:33], *CONTROL[33:]],
-        "nearer to the candidate than to its own model, in 23 answers",
+        "closer to the candidate than to its own model, in 23 answers",
     ),
     "the candidate's answers with another last word": (
         lambda rows: each(lambda text: f"{text} So.")(COPY),
-        "nearer to the candidate than to its own model, in 25 answers against 0",
+        "closer to the candidate than to its own model, in 25 answers against 0",
     ),
     "the candidate's answers with more spaces": (
         lambda rows: each(lambda text: text.replace(" ", "  "))(COPY),
-        "nearer to the candidate than to its own model, in 25 answers",
+        "closer to the candidate than to its own model, in 25 answers",
     ),
     "to other prompts": (moved(shuffled), FLOOR),
     "to the next prompt": (moved(lambda n: n[1:] + n[:1]), FLOOR),
@@ -138,7 +138,7 @@ CONTROLS: dict[str, tuple[Callable[[Rows], Rows], str]] = {
     "no token ids": (fields(token_ids=None), "has no token ids"),
     "one in five without token ids": (fields(5, token_ids=None), "only 160 of 200 prompts could be scored"),
     "no finish reason": (fields(finish_reason=None), "has no finish reasons"),
-    "none at all": (lambda rows: [], "no recorded outputs in it"),
+    "none at all": (lambda rows: [], "contains no recorded outputs"),
 }
 
 

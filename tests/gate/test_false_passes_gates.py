@@ -25,21 +25,21 @@ GATES: dict[str, tuple[str, str]] = {
         for value in values
     },
     "nothing": ("", REFUSED),
-    "an empty mapping": ("{}", "no limit in it"),
-    "no limit": ("confidence: 0.95", "no limit in it"),
-    "empty limits": ("margins: {}\nbreaks: {}", "no limit in it"),
+    "an empty mapping": ("{}", "contains no limit"),
+    "no limit": ("confidence: 0.95", "contains no limit"),
+    "empty limits": ("margins: {}\nbreaks: {}", "contains no limit"),
     "no YAML": ("margins: {rougeL: 0.05", "not YAML"),
     "a list": ("- rougeL: 0.05", REFUSED),
-    "margins twice": ("margins: {rougeL: 0.05}\nmargins: {rougeL: 0.9}", "'margins' is there twice"),
-    "margins twice, the laxer one first": ("margins: {rougeL: 0.9}\nmargins: {rougeL: 0.05}", "is there twice"),
-    "a column twice": ("margins: {rougeL: 0.05, rougeL: 0.9}", "'rougeL' is there twice"),
-    "confidence twice": ("margins: {rougeL: 0.05}\nconfidence: 0.95\nconfidence: 0.51", "is there twice"),
-    "max_failed twice": ("margins: {rougeL: 0.05}\nmax_failed: 0.01\nmax_failed: 0.9", "is there twice"),
+    "margins twice": ("margins: {rougeL: 0.05}\nmargins: {rougeL: 0.9}", "duplicate key 'margins'"),
+    "margins twice, the laxer one first": ("margins: {rougeL: 0.9}\nmargins: {rougeL: 0.05}", "duplicate key"),
+    "a column twice": ("margins: {rougeL: 0.05, rougeL: 0.9}", "duplicate key 'rougeL'"),
+    "confidence twice": ("margins: {rougeL: 0.05}\nconfidence: 0.95\nconfidence: 0.51", "duplicate key"),
+    "max_failed twice": ("margins: {rougeL: 0.05}\nmax_failed: 0.01\nmax_failed: 0.9", "duplicate key"),
     "a column that doesn't exist": ("margins: {rougeLL: 0.05}", "no such column"),
     "a column that isn't scored": ("margins: {sts: 0.05}", "margins.sts"),
     "a check that doesn't exist": ("breaks: {emptiness: 0.05}", "breaks.emptiness"),
     "a check that isn't scored": ("breaks: {json: 0.05}", "breaks.json"),
-    "a column that only describes": ("margins: {length_ratio: 0.05}", "a column that only describes"),
+    "a descriptive column": ("margins: {length_ratio: 0.05}", "a descriptive column"),
 }
 
 
@@ -53,19 +53,19 @@ def test_gates_that_are_none(study, case):
 LAX: dict[str, tuple[dict[str, Any], str]] = {
     "only a margin that anything passes": (
         {"margins": {"rougeL": 0.95}},
-        "a limit of 0.95 accepts answers to other prompts",
+        "a limit of 0.95 would accept answers to different prompts",
     ),
     "a primary whose margin anything passes": (
         {"margins": {"rougeL": 0.05, "length_similarity": 0.5}, "primary": "length_similarity"},
-        "a limit of 0.5 accepts answers to other prompts",
+        "a limit of 0.5 would accept answers to different prompts",
     ),
     "the same with breaks": (
         {"margins": {"rougeL": 0.05, "identical": 0.99}, "primary": "identical", "breaks": {"empty": 0.05}},
-        "a limit of 0.99 accepts answers to other prompts",
+        "a limit of 0.99 would accept answers to different prompts",
     ),
     "only a tail that anything passes": (
         {"tail": {"rougeL": 0.95}},
-        "a limit of 0.95 accepts answers to other prompts",
+        "a limit of 0.95 would accept answers to different prompts",
     ),
 }
 
@@ -82,8 +82,8 @@ UNSCORED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "no code": ("code", {"margins": {"code": 0.05}}, "no prompt could be scored"),
     "no JSON": ("json", {"margins": {"json_keys": 0.05}}, "no prompt could be scored"),
     "no structure": ("markdown", {"margins": {"markdown": 0.05}}, "no prompt could be scored"),
-    "no thinking": ("thinking", {"margins": {"thinking.rougeL": 0.05}}, "nobody thought before the answer"),
-    "no repeats": ("diversity", {"margins": {"diversity_similarity": 0.05}}, "there is one answer to each prompt"),
+    "no thinking": ("thinking", {"margins": {"thinking.rougeL": 0.05}}, "no thinking was found in the texts"),
+    "no repeats": ("diversity", {"margins": {"diversity_similarity": 0.05}}, "there is only one answer to each prompt"),
     "no forced tokens": ("tokens", {"margins": {"top1_agreement": 0.02}}, "top1_agreement"),
     "no whole vocabulary": ("kl", {"margins": {"kl": 0.02}}, "kl"),
     "only breaks that can't be scored": ("tokens", {"margins": {"sure_flips": 0.02}}, "sure_flips"),
@@ -105,7 +105,7 @@ def test_a_column_with_something_to_score_on_few_prompts(study):
         study.rows(name, [{**r, "text": r["text"] + code * (n < 150)} for n, r in enumerate(rows)])
     study.run("base", label="BF16", control={"path": "again.jsonl"}, metrics=["code"])
     study.gate({"margins": {"code": 0.05}})
-    refused(study.compare("quant.yaml"), "only 150 of 200 prompts could be scored, and min_coverage is 0.9")
+    refused(study.compare("quant.yaml"), "only 150 of 200 prompts could be scored, but min_coverage is 0.9")
 
 
 BAD: dict[str, tuple[Callable[[Study], str], str]] = {

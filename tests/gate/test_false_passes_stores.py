@@ -61,8 +61,8 @@ class TestStore:
     def test_scores_that_were_changed(self, study, stored):
         for file in stored.glob("rouge-*.parquet"):
             rewritten(file, perfect)
-        refused(self.judged_again(study, stored), "were changed since they were scored")
-        refused(study.compare("quant.yaml"), "were changed since they were scored")
+        refused(self.judged_again(study, stored), "were changed after scoring")
+        refused(study.compare("quant.yaml"), "were changed after scoring")
 
     def test_scores_of_another_comparison(self, study, stored):
         study.copy(COPY, "good")
@@ -70,7 +70,7 @@ class TestStore:
         good = the_one(study, "comparisons/base--good-*")
         for file in good.glob("*.parquet"):
             (stored / file.name).write_bytes(file.read_bytes())
-        refused(self.judged_again(study, stored), "are another comparison's")
+        refused(self.judged_again(study, stored), "belong to another comparison")
 
     def test_scores_that_are_missing(self, study, stored):
         for file in stored.glob("rouge-*.parquet"):
@@ -89,13 +89,13 @@ class TestStore:
         rewritten(
             run / "generations.parquet", lambda table: table.set_column(table.column_names.index("text"), "text", texts)
         )
-        refused(study.compare("quant.yaml"), "changed since the run was finished")
+        refused(study.compare("quant.yaml"), "was changed after the run was finished")
 
     def test_answers_of_another_run(self, study, stored):
         run = the_one(study, "runs/quant-*")
         base = the_one(study, "runs/base-*")
         (run / "generations.parquet").write_bytes((base / "generations.parquet").read_bytes())
-        refused(study.compare("quant.yaml"), "changed since the run was finished")
+        refused(study.compare("quant.yaml"), "was changed after the run was finished")
 
     def test_a_recording_that_changed_is_another_run(self, study, stored):
         study.copy(COPY[:60])
@@ -111,7 +111,7 @@ class TestStore:
 
     def test_a_controls_comparison_is_no_candidates(self, study, stored):
         control = the_one(study, "comparisons/base--again-*")
-        refused(self.judged_again(study, control), "not the comparison of a candidate")
+        refused(self.judged_again(study, control), "not a finished comparison of a candidate")
 
     @pytest.mark.parametrize("case", EDITS)
     def test_a_comparison_that_was_edited(self, study, tmp_path, case):
@@ -124,8 +124,8 @@ class TestStore:
         manifest = json.loads((path / "manifest.json").read_text())
         assert all(manifest[key] != value for key, value in EDITS[case].items())
         (path / "manifest.json").write_text(json.dumps(manifest | EDITS[case]))
-        refused(self.judged_again(study, path), "changed since it was written")
-        refused(study.compare("quant.yaml"), "changed since it was written")
+        refused(self.judged_again(study, path), "changed after it was written")
+        refused(study.compare("quant.yaml"), "changed after it was written")
 
     def test_a_run_that_another_one_was_copied_over(self, study, stored):
         study.copy(COPY, "good")
@@ -150,4 +150,4 @@ class TestStore:
         (run / "manifest.json").write_text(json.dumps(manifest))
         stale = the_one(study, "comparisons/base--quant-*")
         refused(self.judged_again(study, stale), "quant has other answers now; run fidelity compare again")
-        refused(study.compare("quant.yaml"), r"FAIL\. Beyond the gate in rougeL")
+        refused(study.compare("quant.yaml"), r"FAIL\. Beyond the limit: rougeL")
