@@ -16,6 +16,7 @@ from fidelity.runs.shared_engine import SharedEngine
 from fidelity.runs.teacher_forcing import MissingScores, missing_scores
 from fidelity.runs.until_decided import Decided, GrowingRun
 from fidelity.store.measurements import UNMEASURED, LatencyTimes, Measurement
+from fidelity.store.record_files import MANIFEST, write_record
 from fidelity.store.runs import Run, RunWriter
 from fidelity.store.store import Store
 from fidelity.store.token_scores import Depth, StoredScores, writing
@@ -48,12 +49,27 @@ def generate_jobs(
             if run is None or (run.manifest.counts.world_failures and not keep_failures):
                 run = _run(job, engines, store, decided, missing)
             run.check_place()
+            run = _as_described(run, job)
             runs.append(run)
             whole = run.manifest.digest == job.digest
             if whole and (baseline is None or job.control_of is None):
                 _score_tokens(job, run, missing_scores(job, baseline or runs[0], depths, store), engines)
         _measure_the_rest(jobs[0], runs[0], engines, store)
     return runs
+
+
+def _as_described(run: Run, job: Job) -> Run:
+    """A stored run with the label and the recorded file of today's YAML, which change no digest."""
+    manifest = run.manifest
+    changes: dict[str, object] = {}
+    if manifest.label != job.config.label:
+        changes["label"] = job.config.label
+    if isinstance(job.config.engine, RecordedEngine) and manifest.config.engine != job.config.engine:
+        changes["config"] = job.config
+    if not changes:
+        return run
+    write_record(run.path / MANIFEST, manifest.replace(**changes))
+    return Run(run.path)
 
 
 def _run(
