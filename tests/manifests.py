@@ -51,7 +51,7 @@ def comparison_manifest(baseline, candidate, **keys):
 
 
 def edited(file, change):
-    """A manifest on disk as a text editor leaves it: `change` of its data, without the checksum of the old."""
+    """A manifest on disk as a text editor leaves it: `change` of its data, without the seal of the old."""
     data = change(json.loads(file.read_text(encoding="utf-8")))
-    data.pop("checksum", None)
+    data.pop("seal", None)
     file.write_text(json.dumps(data), encoding="utf-8")

@@ -141,7 +141,7 @@ def test_token_vectors_are_remembered_and_forgotten_in_order(encoder, monkeypatc
 
 
 def test_a_layer_that_is_not_there_is_refused(encoder):
-    with pytest.raises(ConfigError, match="tiny-bert has 2 layers, so there is no 3"):
+    with pytest.raises(ConfigError, match="tiny-bert has 2 layers, so there is no layer 3"):
         encoder.token_vectors(["a"], layer=3, overlap=0)
 
 

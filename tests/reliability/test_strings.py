@@ -75,9 +75,9 @@ ROWS = {
     "seconds": b'{"id": "a", "text": "x", "seconds": 1e308}',
     "id": b'{"id": "' + b"a" * 1_000_000 + b'", "text": "x"}',
     "not utf-8": b'{"id": "a", "text": "\xff"}',
-    "failure": b'{"id": "a", "failure": true}',
 }
 HARMLESS = {
+    "failure that is no text": b'{"id": "a", "failure": true}',
     "failure": b'{"id": "a", "failure": "\\ud800 \\u001b[2J"}',
     "finish reason": b'{"id": "a", "text": "x", "finish_reason": "\\ud800"}',
     "category": b'{"id": "a", "text": "x", "category": "\\ud800"}',

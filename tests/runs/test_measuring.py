@@ -154,7 +154,7 @@ def test_generate_shows_where_the_time_went(made, fidelity, workspace):
 
 def test_measured_in_turn(made, fidelity, workspace):
     files = [workspace.baseline(latency={"prompts": 2}), workspace.run("quant")]
-    code, out, err = fidelity("compare", *files, "--store", workspace.store, "--interleave", 2)
+    code, out, err = fidelity("compare", *files, "--store", workspace.store, "--interleave", 2, "--full")
     assert code == 0, err
     turns = [line for line in err.splitlines() if "in turn" in line and "prompts" not in line]
     assert [line.partition(":")[0] for line in turns] == ["base", "quant", "base", "quant"]

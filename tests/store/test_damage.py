@@ -37,6 +37,7 @@ def edited(**changes):
 
     def edit(file):
         data = {**json.loads(file.read_text()), **changes}
+        data.pop("seal", None)
         file.write_text(json.dumps({key: value for key, value in data.items() if value is not ...}))
 
     return edit
