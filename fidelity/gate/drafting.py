@@ -184,7 +184,7 @@ def _worst_floors(
 
 
 def _rounded_down(value: float) -> float:
-    return math.floor(100 * value) / 100
+    return math.floor(100 * value + 1e-6) / 100  # 0.95 - 0.04 is 0.9099999999999999
 
 
 def _conflicts(columns: Mapping[str, Measured], purpose: Purpose, confidence: float) -> list[str]:

@@ -93,7 +93,7 @@ class TestRecordings:
     def test_the_baseline_as_its_own_candidate_never_engaged(self, recordings):
         verdict = recordings("bf16")
         assert verdict.outcome == "inconclusive"
-        assert verdict.reason.startswith("Quantization was not active")
+        assert verdict.reason.startswith("The candidate is the baseline")
 
     def test_without_a_control_nothing_is_decided(self, recordings):
         verdict = recordings("w4a16", control=None)
