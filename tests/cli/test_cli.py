@@ -167,7 +167,7 @@ class TestWrongInput:
             ([{"id": "a"}], "line 1: a recorded output needs 'id' and 'text'"),
             ([{"id": "a", "text": "x"}] * 2, "line 2: the id 'a' is used twice"),
             ([{"id": "a", "text": "x", "token_ids": "1"}], "'token_ids' must be a list of numbers"),
-            ([{"id": "a", "text": "x", "token_ids": [1], "logprobs": [0.0, 1.0]}], "1 token_ids but 2 logprobs"),
+            ([{"id": "a", "text": "x", "token_ids": [1], "logprobs": [0.0, -1.0]}], "1 token_ids but 2 logprobs"),
         ],
     )
     def test_a_recorded_file_that_is_wrong(self, fidelity, two, workspace, rows, message):

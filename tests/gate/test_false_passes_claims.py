@@ -30,7 +30,7 @@ CLAIMS: dict[str, tuple[Rows, dict[str, Any], str]] = {
     "the baseline": (BASE, {}, "every text equals the baseline's"),
     "the baseline, labeled FP8": (BASE, {"label": "W8A8-FP8"}, "every text equals the baseline's"),
     "the baseline without a label": (BASE, {"label": None}, "every text equals the baseline's"),
-    "the baseline's own file": (BASE, {"path": "base.jsonl"}, "every text equals the baseline's"),
+    "the baseline's own file": (BASE, {"path": "base.jsonl"}, "is read from the baseline's own file"),
     "the baseline with logprobs": (
         [{**r, "logprobs": [-0.5] * len(r["token_ids"])} for r in BASE],
         {},
@@ -73,11 +73,6 @@ CLAIMS: dict[str, tuple[Rows, dict[str, Any], str]] = {
     ),
     "INT4 that ran as BF16": (COPY, {"ran": {**RAN, "ran_as": "BF16"}}, "is labeled 'W4A16-INT4 g128'"),
     "INT4 without a quantized layer": (COPY, {"ran": {**RAN, "quantized_layers": 0}}, "quantized layer"),
-    "a baseline's label, quantized layers 0": (
-        COPY,
-        {"label": "BF16", "ran": {**RAN, "quantized_layers": 0}},
-        "not quantized|no quantized layer",
-    ),
     "another sampling": (COPY, {"sampling": {"temperature": 0.5}}, "sampling"),
     "another prompt set": (COPY, {"prompts": "base.jsonl"}, "prompts"),
 }

@@ -14,6 +14,7 @@ from fidelity.gate import Gate, Measured, judge
 from fidelity.records import Column
 from tests.encoders.minilm import minilm_source, needs_minilm
 from tests.gate.evidence import by_id, evidence, line_of
+from tests.manifests import edited
 
 N, UNSCORED = 120, 20
 LIMIT = 1_000
@@ -185,6 +186,10 @@ class TestReports:
                 column.pop("digest", None)
             table = table.select([name for name in table.column_names if not name.endswith("@side")])
             pq.write_table(table.replace_schema_metadata({"fidelity": json.dumps(meta)}), file)
+        edited(  # such a store has no scores between the candidate and the controls either
+            store / "comparisons" / comparison.name / "manifest.json",
+            lambda data: {key: value for key, value in data.items() if key not in ("references", "between_controls")},
+        )
         result = load_comparison(store / "comparisons" / comparison.name)
         assert result.candidates[0].columns["code"].column.sides[:21] == ("candidate",) * 20 + (None,)
         (verdict,) = verdicts(result, Gate(margins={"code": 0.05})).values()
