@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections import Counter
 from itertools import permutations
 
@@ -55,6 +56,39 @@ def recordings(tmp_path_factory):
 
 TENTH = Gate(margins={"rougeL": 0.10})
 SENSIBLE = Gate(margins={"rougeL": 0.05, "prefix_agreement": 0.1, "identical": 0.2})
+
+
+HONEST = {
+    "undeclared, eager kernels may be the cause": ("bf16-eager", "margins: {rougeL: 0.10}", 2, "its mode is eager"),
+    "declared, they are beyond a tight margin": (
+        "bf16-eager",
+        "margins: {rougeL: 0.10}\ncompares: engine",
+        1,
+        r"FAIL\. Beyond the limit: rougeL",
+    ),
+    "declared, they are within a wide one": (
+        "bf16-eager",
+        "margins: {rougeL: 0.60}\ncompares: engine",
+        0,
+        r"PASS\. Every line passes",
+    ),
+    "BF16 one prompt at a time passes": (
+        "bf16-serial",
+        "margins: {rougeL: 0.10}",
+        0,
+        r"PASS\. Every line passes, each at 95 %\. The candidate is not quantized \(BF16\)\.",
+    ),
+    "FP8 fails": ("w8a8-fp8", "margins: {rougeL: 0.10}", 1, r"FAIL\. Beyond the limit: rougeL"),
+}
+
+
+@pytest.mark.parametrize("case", HONEST)
+def test_honest_recordings_have_their_documented_verdicts(fidelity, workspace, case):
+    candidate, gate, expected, reason = HONEST[case]
+    files = [RECORDED / f"{name}.yaml" for name in ("bf16", candidate)]
+    code, out, _ = fidelity("compare", *files, "--gate", workspace.file("gate.yaml", gate), "--metric", "rouge")
+    assert code == expected
+    assert re.search(reason, " ".join(out.split()))
 
 
 class TestRecordings:
