@@ -96,7 +96,7 @@ class PairedRuns:
     other: Run
     """A candidate or a control."""
     reasoning: Reasoning | None = None
-    """How thinking is told from answers; as the runs show, if nothing is said."""
+    """How thinking is separated from answers; detected from the runs if not given."""
 
     @cached_property
     def pairing(self) -> Pairing:

@@ -69,13 +69,8 @@ def test_a_short_outage_loses_nothing_and_asks_nothing_twice(workspace, run, fau
     assert outage.began
 
 
-ASKED_TWICE = pytest.mark.xfail(strict=False, reason="one prompt was asked twice after 30 s of 404")
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "fault", [pytest.param(fault, id=name, marks=[ASKED_TWICE] * (name == "404")) for name, fault in FAULTS.items()]
-)
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_half_a_minute_within_a_thousand_prompts(workspace, run, fault):
     texts = [f"prompt {n}" for n in range(1000)]
     workspace.prompts(*texts)
@@ -83,7 +78,7 @@ def test_half_a_minute_within_a_thousand_prompts(workspace, run, fault):
     with FakeServer(outage) as server:
         while True:
             try:
-                finished = run(server, deadline=12, concurrency=32)
+                finished = run(server, deadline=12, concurrency=32, timeout=10)  # a busy machine answers late
                 break
             except EngineError:
                 ended += 1
