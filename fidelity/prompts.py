@@ -55,8 +55,12 @@ JsonRow = dict[str, Any]
 """A line of a JSONL file from outside, before validation."""
 
 
-def read_jsonl(path: Path) -> list[tuple[str, JsonRow]]:
+def read_jsonl(path: Path, *, strict: bool = False) -> list[tuple[str, JsonRow]]:
     """Read the objects of a JSONL file, each with "FILE, line N" for error messages. Blank lines are skipped.
+
+    Args:
+        path: The file.
+        strict: Whether only fidelity writes such files, so that repeated keys and lone surrogates are damage.
 
     Raises:
         ConfigError: The file can't be read, or a line is not a JSON object.
@@ -71,7 +75,7 @@ def read_jsonl(path: Path) -> list[tuple[str, JsonRow]]:
             continue
         where = f"{path}, line {number}"
         try:
-            row = read_json(line)
+            row = read_json(line, strict=strict)
         except (ValueError, RecursionError) as error:
             why = "it is compressed: unpack it first" if line.startswith(GZIP) else str(error)
             raise ConfigError(f"{where}: not JSON ({why}); write one JSON object per line") from error

@@ -200,7 +200,10 @@ def _adopt(directory: Path, manifest: RunManifest, prompts: Mapping[str, Prompt]
 
 def _outcomes(directory: Path, name: str) -> list[Response]:
     answers = _file(directory, f"answers/{name}.jsonl")
-    rows = [row for _, row in read_jsonl(answers)]
+    try:
+        rows = [row for _, row in read_jsonl(answers, strict=True)]
+    except ConfigError as error:
+        raise StoreError(f"{error}; restore it from version control, or export again") from None
     file = _file(directory, f"tokens/{name}.parquet")
     tokens: list[ParquetRow] = read_parquet(file).to_pylist() if file.is_file() else [{}] * len(rows)
     if len(tokens) != len(rows):

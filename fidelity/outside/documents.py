@@ -14,22 +14,28 @@ _STRINGS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _BRACKETS = re.compile(r"[\[\]{}]")
 
 
-def read_json(text: str | bytes, *, unique_keys: bool = False) -> Any:
+def read_json(text: str | bytes, *, strict: bool = False) -> Any:
     """Parse a JSON text, replacing lone surrogates in its strings.
 
     Raises:
-        ValueError: It is not JSON, not UTF-8, nested deeper than 100 levels, or, with `unique_keys`, has an object with
-            the same key twice. Python reads the last of them, other readers the first.
+        ValueError: It is not JSON, not UTF-8, or nested deeper than 100 levels. With `strict`, for files that only
+            fidelity writes, also: it has a lone surrogate, or an object with the same key twice.
     """
     if isinstance(text, bytes):
         text = text.decode("utf-8")
     if text.count("[") + text.count("{") > MOST_NESTED and _depth(text) > MOST_NESTED:
         raise ValueError(f"nested deeper than {MOST_NESTED} levels")
     try:
-        data = json.loads(text, object_pairs_hook=_once_each if unique_keys else None)
+        data = json.loads(text, object_pairs_hook=_once_each if strict else None)
     except RecursionError:
         raise ValueError("nested too deep") from None
-    return cleaned(data) if "\\u" in text else data
+    if "\\u" not in text:
+        return data
+    readable = cleaned(data)
+    if strict and readable != data:
+        keys = [key for key, value in data.items() if cleaned(value) != value] if isinstance(data, dict) else []
+        raise ValueError(f"{keys[0] if keys else 'a key'!r} is not valid unicode: it has a lone surrogate")
+    return readable
 
 
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -112,7 +112,7 @@ def write_record(file: Path, manifest: Manifest) -> None:
 def _read_json(file: Path, kind: type[Manifest]) -> JsonObject:
     """Read a JSON object with a supported schema version."""
     try:
-        data = read_json(_bytes(file), unique_keys=True)
+        data = read_json(_bytes(file), strict=True)
     except FileNotFoundError:
         raise StoreError(
             f"{file.parent}: not {kind.what}: {file.name} is missing; fidelity list shows what a store has"
