@@ -53,7 +53,7 @@ def matrix(cells: pd.DataFrame, metric: str) -> Spec:
             sort=list(dict.fromkeys(cells["size"])),
             axis={**_PLAIN, "labelLimit": 260, "labelFontSize": 13},
         ),
-        "tooltip": [_n("candidate", title="candidate"), _n("said", title="excess"), _n("why", title="verdict")],
+        "tooltip": [_n("candidate", title="candidate"), _n("shown", title="excess"), _n("why", title="verdict")],
     }
     colour = _q(
         "excess",

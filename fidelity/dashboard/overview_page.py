@@ -195,25 +195,25 @@ def _cell_texts(
     metric: str,
     judged: Verdict | str | None,
 ) -> dict[str, str]:
-    """A cell's content (`text`, `symbol`) and tooltip (`said`, `why`)."""
+    """A cell's content (`text`, `symbol`) and tooltip (`shown`, `why`)."""
     if row is None:
         gone = "its comparison was deleted" if cell.comparison else "not run yet"
         why = read if isinstance(read, str) else f"{metric} was not scored" if entry else cell.why or gone
         if entry and entry.state != "readable":
             why = entry.why
         short_word = "failed" if cell.why else "no number" if entry or cell.comparison else "computing …"
-        return {"text": "–", "symbol": short_word, "said": "none", "why": one_line(why)}
+        return {"text": "–", "symbol": short_word, "shown": "none", "why": one_line(why)}
     if row.excess is None:
         digits = 0 if row.kind == "median" else 3
         word = "no floor" if row.better != "neither" else "described"
-        texts = {"text": number(row.value, digits=digits), "said": f"none: {word}"}
+        texts = {"text": number(row.value, digits=digits), "shown": f"none: {word}"}
     else:
         ends = (
             f" ({number(row.excess_span.low, sign=True)} to {number(row.excess_span.high, sign=True)})"
             if row.excess_span.low is not None
             else ""
         )
-        word, texts = "", {"text": number(row.excess, sign=True), "said": number(row.excess, sign=True) + ends}
+        word, texts = "", {"text": number(row.excess, sign=True), "shown": number(row.excess, sign=True) + ends}
     match judged:
         case None:
             return {**texts, "symbol": "judging …", "why": "the verdict is being computed"}

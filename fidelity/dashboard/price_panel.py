@@ -63,7 +63,7 @@ def price_points(prices: Mapping[str, Priced], drifts: Mapping[str, float | None
         about: dict[str, object] = {"id": point.run.id, "candidate": point.run.name, "format": format_of(point.run)}
         about |= {"drift": point.drift, "dominated_by": ", ".join(point.dominated_by)}
         rows += [
-            {**about, "measure": name, "said": times(ratio), **_span(ratio)} for name, ratio in point.ratios.items()
+            {**about, "measure": name, "shown": times(ratio), **_span(ratio)} for name, ratio in point.ratios.items()
         ]
     return pd.DataFrame(rows)
 
@@ -115,7 +115,7 @@ def _all(table: pd.DataFrame, titles: Mapping[str, str]) -> None:
     measures = [measure for measure in titles if measure in AXES]
     rows = []
     for _, own in table.groupby("id", sort=False):
-        first, ratios = own.iloc[0], dict(zip(own["measure"], own["said"], strict=True))
+        first, ratios = own.iloc[0], dict(zip(own["measure"], own["shown"], strict=True))
         drift = number(None if pd.isna(first["drift"]) else float(first["drift"]), sign=True)
         measured = (ratios.get(measure, "–") for measure in measures)
         rows.append((first["candidate"], drift, *measured, first["dominated_by"] or "–"))

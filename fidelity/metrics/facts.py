@@ -18,9 +18,9 @@ class Facts(Metric):
     none. Compared by value as `fidelity.text.quantities` reads them, which `conflict_number` uses too: `1,000` =
     `1000`, `3.0` = `3`, `٣` = `3`, `5 km` = `5km` = `5 kilometers`, `5 pm` = `17:00`, `March 5, 2024` = `5. März 2024`
     = `2024-03-05`, `25` = `twenty-five`. A number carries its sign, its relation (`at least 5`), its currency and its
-    unit, so `5 miles` does not match `5 km`, nor `50 ng` match `50 mcg`. The baseline's numbers in words count from four
-    on ("one of them" is no number). The numbers of list items (`1.` at the start of a line) and digits inside words
-    (`w4a16`) aren't facts.
+    unit, so `5 miles` does not match `5 km`, nor `50 ng` match `50 mcg`. The baseline's numbers in words count from
+    four on ("one of them" is no number). The numbers of list items (`1.` at the start of a line) and digits inside
+    words (`w4a16`) aren't facts.
     """
 
     kind: Literal["facts"] = "facts"
