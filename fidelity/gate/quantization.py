@@ -133,15 +133,13 @@ def _is_the_baseline(candidate: RunManifest, baseline: RunManifest) -> bool:
 
 
 def _not_quantized(candidate: RunManifest) -> str:
-    """Why it is known that nothing quantizes the candidate's weights; empty if something does, or if it is unknown."""
-    as_computed = kv_cache(candidate) in (None, "as computed")
-    if candidate.engine.quantized_layers != 0 or is_quantized(candidate) is not False or not as_computed:
+    """Whether the weights are known, and neither the checkpoint nor an option quantizes them."""
+    seen = candidate.checkpoint.bytes and candidate.engine.quantized_layers == 0
+    if not seen or is_quantized(candidate) is not False or kv_cache(candidate) not in (None, "as computed"):
         return ""
-    form = candidate.checkpoint.format
-    known = f"its checkpoint is {form}" if form else f"its format is {candidate.engine.ran_as or candidate.label}"
     return (
-        f"The candidate is not quantized: {known}, and the engine reports no quantized layer; if the comparison is "
-        f"about something else, declare it (compares: finetune, engine, ...)."
+        f"The candidate is not quantized: its checkpoint is {candidate.checkpoint.format}, and the engine reports no "
+        f"quantized layer; if the comparison is about something else, declare it (compares: finetune, engine, ...)."
     )
 
 

@@ -73,11 +73,6 @@ CLAIMS: dict[str, tuple[Rows, dict[str, Any], str]] = {
     ),
     "INT4 that ran as BF16": (COPY, {"ran": {**RAN, "ran_as": "BF16"}}, "is labeled 'W4A16-INT4 g128'"),
     "INT4 without a quantized layer": (COPY, {"ran": {**RAN, "quantized_layers": 0}}, "quantized layer"),
-    "a baseline's label, quantized layers 0": (
-        COPY,
-        {"label": "BF16", "ran": {**RAN, "quantized_layers": 0}},
-        "not quantized|no quantized layer",
-    ),
     "another sampling": (COPY, {"sampling": {"temperature": 0.5}}, "sampling"),
     "another prompt set": (COPY, {"prompts": "base.jsonl"}, "prompts"),
 }
