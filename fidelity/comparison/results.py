@@ -37,6 +37,12 @@ class ScoredColumn:
     None for a column that is not a similarity.
     """
 
+    @property
+    def source(self) -> ColumnSource:
+        """What the comparison's manifest lists of it."""
+        chance = None if self.low is None else chance_signature(self.signature)
+        return ColumnSource(signature=self.signature, column=self.column.name, chance=chance)
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -378,6 +384,12 @@ def _scores(
     loaded = {
         name: scored for name, made in columns.items() if (scored := by_signature[made.signature].get(made.column))
     }
+    for name, listed in manifest.columns.items():
+        if name in columns and columns[name].signature == listed.signature:
+            if name not in loaded:
+                raise comparison.missing(listed.signature, listed.column)
+            if lows and listed.chance and loaded[name].low is None:
+                raise comparison.missing(listed.chance, listed.column)
     run = Run(_run(comparison.path, manifest.candidate))
     return Scores(
         PairedRuns(baseline, run, manifest.reasoning),

@@ -107,6 +107,13 @@ class Comparison:
         table = read_parquet(file, columns=[name for column in columns for name in column.in_table])
         return tuple(self._column(file, signature, column, table) for column in columns)
 
+    def missing(self, signature: str, column: str) -> StoreError:
+        """The error about a column that the manifest lists and no file has."""
+        file = self.path / _scores_file(signature)
+        if file.is_file():
+            return StoreError(f"{file}: damaged (column {column!r} is missing); delete the file and compare again")
+        return StoreError(f"{file}: is missing, with the scores of {column}; run fidelity compare again")
+
     def _column(self, file: Path, signature: str, stored: "_StoredColumn", table: "pa.Table") -> Column:
         with damage_explained(file):
             of_pairs = {name: _of_pairs(table, name) for name in stored.in_table}

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from fidelity.errors import StoreError
 from fidelity.files import (
     ParquetRow,
+    check_unchanged,
     damage_explained,
     read_parquet,
     read_parquet_row,
     read_parquet_schema,
     sha256_of,
-    whole_file,
     write_parquet,
     wrong_column,
 )
@@ -94,15 +94,16 @@ class Run:
         Raises:
             StoreError: The file can't be read, or was changed after the run was finished.
         """
-        file, expected = self.path / GENERATIONS, self.manifest.answers_sha256
-        rows = read_parquet(file)
-        if wrong := wrong_column(rows.schema, _run_schema(), later=LATER_COLUMNS):
-            raise StoreError(f"{file}: damaged ({wrong}); delete the folder {self.id} and run again")
-        if expected is not None and sha256_of(file) != expected:
-            raise StoreError(
-                f"{file}: was changed after the run was finished; delete the folder {self.id} and run again"
-            )
+        rows = read_parquet(self.path / GENERATIONS)
+        self._check_answers(rows.schema)
         return rows
+
+    def _check_answers(self, schema: "pa.Schema") -> None:
+        """Whether the file with the answers has all columns, and is the one that was written."""
+        file = self.path / GENERATIONS
+        if wrong := wrong_column(schema, _run_schema(), later=LATER_COLUMNS):
+            raise StoreError(f"{file}: damaged ({wrong}); delete the folder {self.id} and run again")
+        check_unchanged(file, self.manifest.answers_sha256)
 
     def prompts(self) -> tuple[Prompt, ...]:
         """The run's prompts, in the prompt set's order."""
@@ -114,13 +115,13 @@ class Run:
 
     def read(self, columns: Sequence[str]) -> "pa.Table":
         """Some columns of the generations, in the order of `rows`."""
+        check_unchanged(self.path / GENERATIONS, self.manifest.answers_sha256)
         return read_parquet(self.path / GENERATIONS, columns=columns)
 
     def prompt_and_response(self, row: int) -> tuple[Prompt, Response]:
         """One prompt and its outcome, by its row number. Only its row group is read."""
         file = self.path / GENERATIONS
-        if wrong := wrong_column(read_parquet_schema(file), _run_schema(), later=LATER_COLUMNS):
-            raise StoreError(f"{file}: damaged ({wrong}); delete the folder {self.id} and run again")
+        self._check_answers(read_parquet_schema(file))
         record = read_parquet_row(file, row)
         with damage_explained(file):
             prompt = Prompt(record["prompt_id"], _content(record.pop("prompt")), record.pop("category"))
@@ -210,14 +211,13 @@ class RunWriter:
     def draft(self) -> RunDraft | None:
         """The planned run's record, if it was written; None also if another version wrote it."""
         try:
-            return RunDraft.model_validate_json((self.path / DRAFT).read_bytes())
-        except (OSError, ValueError):
+            return read_record(self.path / DRAFT, RunDraft)
+        except StoreError:
             return None
 
     def write_draft(self, manifest: RunDraft) -> None:
         """Write the planned run's record, for a run that can end before all of its chunks are finished."""
-        with whole_file(self.path / DRAFT) as draft:
-            draft.write_text(manifest.model_dump_json(), encoding="utf-8")
+        write_record(self.path / DRAFT, manifest)
 
     def subset(self, numbers: Iterable[int], prompts: Sequence[Prompt], manifest: RunDraft, *, path: Path) -> Run:
         """Write the answers of some chunks as a separate run. The chunks remain, so more can follow."""

@@ -18,6 +18,7 @@ from fidelity.store.runs import Run
 from fidelity.store.store import Store
 from tests.conftest import ROOT, Silent
 from tests.engines.fake_server import FakeServer, Reply, text_reply
+from tests.manifests import edited
 
 
 class TestPrompts:
@@ -34,10 +35,10 @@ class TestPrompts:
         (run, *_) = generate(load_run(workspace.baseline()), store=Store(workspace.store), listener=Silent())
         file = run.path / "generations.parquet"
         pq.write_table(pq.read_table(file).drop_columns(["prompt_tokens", "prompt_hash"]), file)
-        with pytest.raises(StoreError, match="was changed after the run was finished"):
+        with pytest.raises(StoreError, match="was changed after it was written"):
             Run(run.path).outcomes()
-        manifest = run.path / "manifest.json"  # runs from before these columns have no hash of their answers either
-        manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "answers_sha256": None}))
+        # Runs from before these columns have no hash of their answers either.
+        edited(run.path / "manifest.json", lambda manifest: {**manifest, "answers_sha256": None})
         (outcome,) = Run(run.path).outcomes()
         assert (outcome.prompt_tokens, outcome.prompt_hash, bool(outcome.text)) == (None, None, True)
 
