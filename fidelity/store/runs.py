@@ -201,11 +201,10 @@ class RunWriter:
         """Only of a chunk with failures that are to be asked again."""
         if not chunk.is_file():
             return {}
-        table = read_parquet(chunk)
-        if "cause" not in table.column_names or table["cause"].null_count == len(table):
+        causes = read_chunk(chunk)
+        if "cause" not in causes.column_names or causes["cause"].null_count == len(causes):
             return {}
-        responses = [response_of(row) for row in table.to_pylist()]
-        return {(one.prompt_id, one.repeat): one for one in responses}
+        return {(one.prompt_id, one.repeat): one for one in responses_in(chunk)}
 
     @property
     def draft(self) -> RunDraft | None:
@@ -233,14 +232,41 @@ class RunWriter:
         return run
 
 
+def read_chunk(chunk: Path) -> "pa.Table":
+    """The rows of some of an unfinished run's answers.
+
+    Raises:
+        StoreError: The file is damaged.
+    """
+    table = read_parquet(chunk)
+    if wrong := wrong_column(table.schema, _run_schema(), later=LATER_COLUMNS):
+        raise StoreError(f"{chunk}: damaged ({wrong}); delete the file and run again")
+    return table
+
+
+def responses_in(chunk: Path) -> list[Response]:
+    """The outcomes of the same.
+
+    Raises:
+        StoreError: The file is damaged.
+    """
+    table = read_chunk(chunk)
+    with damage_explained(chunk):
+        return [response_of(row) for row in table.to_pylist()]
+
+
 def _write_run(path: Path, chunks: Sequence[Path], prompts: Sequence[Prompt], manifest: RunDraft) -> Run:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    table = pa.concat_tables([read_parquet(chunk) for chunk in chunks], promote_options="default")
+    table = pa.concat_tables([read_chunk(chunk) for chunk in chunks], promote_options="default")
     place = {prompt.id: number for number, prompt in enumerate(prompts)}
     keys = list(zip(table["repeat"].to_pylist(), table["prompt_id"].to_pylist(), strict=True))
     rows = [row for row, (_, prompt_id) in enumerate(keys) if prompt_id in place]
+    missing = place.keys() - {prompt_id for _, prompt_id in keys}
+    if missing or len(set(keys)) < len(keys):
+        problem = f"no answer to {min(missing)!r}" if missing else "an answer twice"
+        raise StoreError(f"{path}: its chunks have {problem}; delete the folder {path.name} and run again")
     table = table.take(sorted(rows, key=lambda row: (keys[row][0], place[keys[row][1]])))
     write_parquet(path / GENERATIONS, table, rows_per_group=ROWS_READ_AT_ONCE)
     failures = len(table) - table["failure"].null_count

@@ -273,6 +273,20 @@ def adopt_export(file: Path, scorer: Run, baseline: Run, depth: Depth) -> None:
             writer.complete(scorer, baseline, depth)
 
 
+def check_chunk(file: Path) -> None:
+    """Read all scores in a chunk of an unfinished directory.
+
+    Raises:
+        StoreError: The file is damaged.
+    """
+    table = read_parquet(file)
+    with damage_explained(file):
+        if wrong := wrong_column(table.schema, scores_schema()):
+            raise ValueError(wrong)
+        for row in table.to_batches(max_chunksize=1):
+            scores_in(row)
+
+
 def _texts(folder: Path) -> dict[int, str]:
     file = folder / TEXTS
     try:
