@@ -3,7 +3,8 @@
 import pandas as pd
 import streamlit as st
 
-from fidelity.comparison.results import ComparisonSet, load_comparison
+from fidelity.comparison.results import ComparisonSet
+from fidelity.comparison.stored import load_comparison
 from fidelity.dashboard import charts, navigation, price_panel, token_panel
 from fidelity.dashboard.cache import answers, pairs, path_of, rows_so_far
 from fidelity.dashboard.cache import shelf as read

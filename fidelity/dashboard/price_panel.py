@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from fidelity.comparison.results import ComparisonSet, load_comparison
+from fidelity.comparison.results import ComparisonSet
+from fidelity.comparison.stored import load_comparison
 from fidelity.dashboard import charts
 from fidelity.dashboard.cache import computed_once
 from fidelity.dashboard.catalog import Shelf, attempt
