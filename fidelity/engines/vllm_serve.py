@@ -88,7 +88,6 @@ def serve(
                 engine,
                 log=log,
                 on_progress=on_progress,
-                deadline=engine.deadline,
                 exit_report=process.exit_report,
                 keep_failures=keep_failures,
             )
