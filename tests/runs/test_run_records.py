@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fidelity.checkpoints import end_token_ids, proposed_sampling, weights_id
+from fidelity.checkpoints.remembered import read_remembered
 from fidelity.children.prompting import bos_tokens, prompt_hash
 from fidelity.children.vllm_config import speculative
 from fidelity.config import VllmEngine, load_run
@@ -153,7 +154,7 @@ class TestCheckpoint:
         (tmp_path / "model").mkdir()
         (tmp_path / "model" / "model.safetensors").symlink_to(tmp_path / ("0" * 64))
         weights_id(tmp_path / "model", tmp_path / "hashes.json")
-        assert list(json.loads((tmp_path / "hashes.json").read_text()).values()) == ["0" * 64]
+        assert list(read_remembered(tmp_path / "hashes.json").values()) == ["0" * 64]
 
     def test_end_tokens_and_proposed_sampling(self, tmp_path):
         files = {
