@@ -119,7 +119,7 @@ ANSWERS: dict[str, tuple[Callable[[Rows], Rows], str]] = {
         fields(reasoning="well " * 200),
         "in 200 of 200 answers only one of quant and the baseline thinks",
     ),
-    "a row without a text": (lambda rows: [*rows[:-1], {"id": "p199"}], "line 200.*needs 'id' and 'text'"),
+    "a row without a text": (lambda rows: [*rows[:-1], {"id": "p199"}], "line 200.*needs 'text'"),
     "a text that is a number": (lambda rows: [*rows[:-1], {"id": "p199", "text": 7}], "line 200"),
     "an id that is a number": (lambda rows: [*rows[:-1], {**rows[-1], "id": 199}], "line 200"),
     "an answer twice": (lambda rows: [*rows, rows[0]], "the id 'p000'"),
