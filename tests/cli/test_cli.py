@@ -219,7 +219,7 @@ class TestWrongInput:
         def no_vllm(name):
             raise metadata.PackageNotFoundError(name)
 
-        monkeypatch.setattr("fidelity.engines.version", no_vllm)
+        monkeypatch.setattr("fidelity.engines.vllm.version", no_vllm)
         workspace.prompts("x")
         code, _, error = fidelity("generate", workspace.baseline())
         assert code == 2
