@@ -121,7 +121,7 @@ ANSWERS: dict[str, tuple[Callable[[Rows], Rows], str]] = {
     ),
     "a row without a text": (lambda rows: [*rows[:-1], {"id": "p199"}], "line 200.*needs 'text'"),
     "a text that is a number": (lambda rows: [*rows[:-1], {"id": "p199", "text": 7}], "line 200"),
-    "an id that is a number": (lambda rows: [*rows[:-1], {**rows[-1], "id": 199}], "line 200"),
+    "an id that is a number": (lambda rows: [*rows[:-1], {**rows[-1], "id": 199}], r"answers to 1 prompt \(199\)"),
     "an answer twice": (lambda rows: [*rows, rows[0]], "the id 'p000'"),
     "token ids that are words": (fields(50, token_ids=["a"]), "'token_ids' must be a list of numbers"),
     "fewer logprobs than token ids": (fields(50, logprobs=[-0.1]), "1 logprobs"),
