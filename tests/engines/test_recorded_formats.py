@@ -1,4 +1,4 @@
-"""Outputs as people have them: lm-eval, `vllm bench serve`, batches, responses of servers, and rows; read by content."""
+"""Outputs as people have them: lm-eval, `vllm bench serve`, batches, responses of servers and rows, read by content."""
 
 import csv
 import json
