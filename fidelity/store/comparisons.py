@@ -42,7 +42,7 @@ class _StoredColumn(Record):
 
 
 class _StoredColumns(Record):
-    """What is written beside a table's numbers, in its metadata."""
+    """A table's metadata: what its numbers do not show."""
 
     signature: str
     columns: tuple[_StoredColumn, ...]

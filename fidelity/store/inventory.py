@@ -225,7 +225,7 @@ def _unreadable(file: Path, read: Callable[[Path], object], lost: str) -> Iterat
 
 
 def _unneeded(path: Path) -> list[Path]:
-    """What a command that was killed after it had finished a run left beside its answers."""
+    """What a command that was killed after it had finished a run left next to its answers."""
     if not (path / MANIFEST).is_file():
         return []
     return [*path.glob("chunk-*.parquet"), *path.glob("answers-*.jsonl"), *path.glob(DRAFT)]
