@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from fidelity import __version__
 from fidelity.cli import (
+    checking,
     comparing,
     completing,
     demonstrating,
@@ -70,6 +71,7 @@ def parser_of_all() -> argparse.ArgumentParser:
         recommending,
         exporting,
         listing,
+        checking,
         showing,
         inspecting,
         tokens,

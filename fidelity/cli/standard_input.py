@@ -1,4 +1,4 @@
-"""`-` in place of a file of recorded outputs or of prompts: JSONL from standard input."""
+"""`-` in place of a file of recorded outputs: JSONL from standard input."""
 
 import argparse
 import shutil
@@ -8,10 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from fidelity.cli.options import STDIN
 from fidelity.errors import ConfigError
-
-STANDARD = "-"
-"""Standard input in place of a file to read, standard output in place of one to write."""
 
 
 @contextmanager
@@ -24,9 +22,9 @@ def with_standard_input(chosen: argparse.Namespace) -> Iterator[argparse.Namespa
         ConfigError: Two arguments are `-`.
     """
     arguments = vars(chosen)
-    names = [name for name in arguments.get("jsonl", ()) if STANDARD in _values(arguments[name])]
-    yaml = [name for name in arguments.get("yaml", ()) if arguments[name] == Path(STANDARD)]
-    if len(yaml) + sum(_values(arguments[name]).count(STANDARD) for name in names) > 1:
+    names = [name for name in arguments.get("jsonl", ()) if STDIN in _values(arguments[name])]
+    yaml = [name for name in arguments.get("yaml", ()) if arguments[name] == Path(STDIN)]
+    if len(yaml) + sum(_values(arguments[name]).count(STDIN) for name in names) > 1:
         raise ConfigError("'-' is given more than once; standard input can be read once: write the rest to files")
     if not names:
         yield chosen
@@ -37,7 +35,7 @@ def with_standard_input(chosen: argparse.Namespace) -> Iterator[argparse.Namespa
             shutil.copyfileobj(sys.stdin.buffer, copy)
         (name,) = names
         value = arguments[name]
-        replaced = [str(file) if one == STANDARD else one for one in value] if isinstance(value, list) else str(file)
+        replaced = [str(file) if one == STDIN else one for one in value] if isinstance(value, list) else str(file)
         yield argparse.Namespace(**{**arguments, name: replaced})
 
 
