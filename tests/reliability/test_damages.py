@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import RECORDINGS
 
-FLIPS = {"fast": 1, "slow": 12}
+FLIPS = {"fast": 1, "slow": 24}
 ONE_EACH = {
     "emptied": lambda content, _: b"",
     "cut in half": lambda content, _: content[: len(content) // 2],
