@@ -2,7 +2,7 @@
 
     python benchmarks/shared_store.py [--rounds 50] [--size 24]
 
-Each round compares recorded runs with 2 and with 4 commands at once, whose candidates and metrics overlap, first as
+Each round compares recorded runs with 2 and with 4 commands at once, with overlapping candidates and metrics, first as
 processes of one PID namespace, then each in a namespace of its own, as in containers (needs root on Linux; without it
 that half is left out). Every command must end with 0, and the store must have the numbers and the records of a serial
 run. Ends with 1 if a round differs.
@@ -23,11 +23,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-import fidelity.comparison.scoring
+import fidelity
 import fidelity.pipeline
-import fidelity.report
+import fidelity.report  # before the commands are forked
 from fidelity.cli import main
-from fidelity.comparison.results import ComparisonSet  # noqa: F401
 
 RECORDINGS = Path(fidelity.__file__).parent / "sample_data" / "h100-smollm2-135m"
 CLONE_NEWPID = 0x20000000

@@ -174,7 +174,7 @@ def test_a_changed_record_is_refused_by_name_or_equal(file, record, data):
 @QUICK
 @given(record=RECORDS, data=st.data())
 def test_wrong_types_are_refused_by_name_whether_or_not_the_seal_is_there(file, record, data):
-    """Without a seal, as older versions wrote it, another value of the right type can't be told from the right one."""
+    """Without a seal, as older versions wrote it, another value of the right type is not noticed."""
     write_record(file, record)
     written = data.draw(wrong_type(json.loads(file.read_text(encoding="utf-8"))))
     if isinstance(written, dict) and data.draw(st.booleans()):
