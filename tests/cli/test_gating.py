@@ -302,4 +302,6 @@ class TestHistory:
         code, _, error = fidelity("history", "bsae", "--gate", gate)
         assert code == 2
         assert "no comparison with the baseline 'bsae'; baselines here: base" in error
-        assert "empty: no such store; run fidelity compare" in fidelity("history", "--gate", gate, "--store", "empty")[2]
+        assert (
+            "empty: no such store; run fidelity compare" in fidelity("history", "--gate", gate, "--store", "empty")[2]
+        )
