@@ -245,7 +245,7 @@ def _form(term: Term) -> str:
     """Without case and accents, and without the plural's s of what is in capitals (`GPUs`)."""
     form = "".join(c for c in unicodedata.normalize("NFKD", term.form.casefold()) if not unicodedata.combining(c))
     form = form.rstrip("().,/")
-    if "." in form and all(len(part) < 3 for part in form.split(".")):
+    if "." in form and all(len(piece) < 3 for piece in form.split(".")):
         form = form.replace(".", "")  # Ph.D.
     return SAME_NAMES.get(form, form.removesuffix("s") if term.kind == "word" and len(form) > 3 else form)
 
