@@ -103,19 +103,19 @@ def _dates(letter: str, digit: str, space: str, language: str | None, *, plain: 
 def _clock(letter: str, digit: str, space: str, language: str | None) -> str:
     minutes, hour = rf"{digit}{{2}}", rf"(?P<hour>{digit}{{1,2}})"
     half = rf"(?P<half>[AaPp])\.?[Mm](?:\.(?=\W|$)|(?!{letter}))"
-    part = ""
+    half_of_day = ""
     if language in DAY_PARTS:
         early, late = DAY_PARTS[language]
-        part = rf"(?:{space}(?:(?P<early>{early})|(?P<late>{late}))(?!{letter}))"
+        half_of_day = rf"(?:{space}(?:(?P<early>{early})|(?P<late>{late}))(?!{letter}))"
     forms = [
         rf"(?P<minutes>:{minutes}(?::{minutes})?)(?!{digit})"
-        rf"(?:{space}?{half}|{space}(?:Uhr|uur|hrs)\b{part and f'{part}?'}{part and f'|{part}'})?",
+        rf"(?:{space}?{half}|{space}(?:Uhr|uur|hrs)\b{half_of_day and f'{half_of_day}?'}{half_of_day and f'|{half_of_day}'})?",
         rf"{space}?{half}",
-        *([part] if part else []),
+        *([half_of_day] if half_of_day else []),
     ]
     if language == "de":
         forms.append(
-            rf"(?:\.(?P<minutes>{minutes}))?{space}Uhr\b(?:{space}(?P<minutes>{minutes})(?![{digit}.,]))?{part}?"
+            rf"(?:\.(?P<minutes>{minutes}))?{space}Uhr\b(?:{space}(?P<minutes>{minutes})(?![{digit}.,]))?{half_of_day}?"
         )
     elif language in ("fr", "pt"):
         forms.append(rf"{space}?h{space}?(?P<minutes>{minutes})(?!{digit})")
