@@ -109,13 +109,13 @@ def _clock(letter: str, digit: str, space: str, language: str | None) -> str:
         half_of_day = rf"(?:{space}(?:(?P<early>{early})|(?P<late>{late}))(?!{letter}))"
     forms = [
         rf"(?P<minutes>:{minutes}(?::{minutes})?)(?!{digit})"
-        rf"(?:{space}?{half}|{space}(?:Uhr|uur|hrs)\b{half_of_day and f'{half_of_day}?'}{half_of_day and f'|{half_of_day}'})?",
+        rf"(?:{space}?{half}|{space}(?:Uhr|uur|hrs)\b(?:{half_of_day})?{half_of_day and '|'}{half_of_day})?",
         rf"{space}?{half}",
         *([half_of_day] if half_of_day else []),
     ]
     if language == "de":
         forms.append(
-            rf"(?:\.(?P<minutes>{minutes}))?{space}Uhr\b(?:{space}(?P<minutes>{minutes})(?![{digit}.,]))?{half_of_day}?"
+            rf"(?:\.(?P<minutes>{minutes}))?{space}Uhr\b(?:{space}(?P<minutes>{minutes})(?![{digit}.,]))?(?:{half_of_day})?"
         )
     elif language in ("fr", "pt"):
         forms.append(rf"{space}?h{space}?(?P<minutes>{minutes})(?!{digit})")
