@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fidelity.errors import ConfigError
-from fidelity.outside.documents import read_json
+from fidelity.outside.documents import DuplicateKeyError, read_json
 from fidelity.outside.strings import replace_lone_surrogates
 from fidelity.records import Message, Prompt
 
@@ -60,10 +60,10 @@ def read_jsonl(path: Path, *, strict: bool = False) -> list[tuple[str, JsonRow]]
 
     Args:
         path: The file.
-        strict: Whether only fidelity writes such files, so that repeated keys and lone surrogates are damage.
+        strict: Whether only fidelity writes such files, so that lone surrogates are damage.
 
     Raises:
-        ConfigError: The file can't be read, or a line is not a JSON object.
+        ConfigError: The file can't be read, or a line is not a JSON object or has a key twice.
     """
     try:
         lines = path.read_bytes().removeprefix(BOM_UTF8).split(b"\n")
@@ -76,6 +76,8 @@ def read_jsonl(path: Path, *, strict: bool = False) -> list[tuple[str, JsonRow]]
         where = f"{path}, line {number}"
         try:
             row = read_json(line, strict=strict)
+        except DuplicateKeyError as error:
+            raise ConfigError(f"{where}: {error}; remove one of the two, since only one of them can be meant") from None
         except (ValueError, RecursionError) as error:
             why = "it is compressed: unpack it first" if line.startswith(GZIP) else str(error)
             raise ConfigError(f"{where}: not JSON ({why}); write one JSON object per line") from error

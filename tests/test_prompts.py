@@ -37,6 +37,7 @@ def test_limit_keeps_the_first(tmp_path):
         ([], "contains no prompts"),
         ([{"id": "a", "prompt": "x"}, {"id": "a", "prompt": "y"}], "'a' is used twice (prompts 1 and 2)"),
         ([{"id": "a", "prompt": "x"}, "{"], "line 2: not JSON"),
+        (['{"id": "a", "prompt": "x"}', '{"id": "b", "prompt": "x", "prompt": "y"}'], "line 2: duplicate key 'prompt'"),
         (["[1]"], "expected a JSON object, got list"),
         ([{"id": "a", "prompt": "  "}], "line 1: a prompt needs"),
         ([{"id": "", "prompt": "x"}], "line 1: a prompt needs"),

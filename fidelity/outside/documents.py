@@ -14,19 +14,29 @@ _STRINGS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _BRACKETS = re.compile(r"[\[\]{}]")
 
 
-def read_json(text: str | bytes, *, strict: bool = False) -> Any:
+class DuplicateKeyError(ValueError):
+    """An object in a JSON text has the same key twice; parsers would use the last value without a word."""
+
+
+def read_json(text: str | bytes, *, strict: bool = False, unique_keys: bool = True) -> Any:
     """Parse a JSON text, replacing lone surrogates in its strings.
 
+    Args:
+        text: The JSON text.
+        strict: Whether only fidelity writes such files, so that lone surrogates are damage.
+        unique_keys: Whether a duplicate key is an error. Replies of engines are read as every client reads them.
+
     Raises:
-        ValueError: It is not JSON, not UTF-8, or nested deeper than 100 levels. With `strict`, for files that only
-            fidelity writes, also: it has a lone surrogate, or an object with the same key twice.
+        DuplicateKeyError: An object has the same key twice.
+        ValueError: It is not JSON, not UTF-8, or nested deeper than 100 levels; with `strict` also: it has a lone
+            surrogate.
     """
     if isinstance(text, bytes):
         text = text.decode("utf-8")
     if text.count("[") + text.count("{") > MOST_NESTED and _depth(text) > MOST_NESTED:
         raise ValueError(f"nested deeper than {MOST_NESTED} levels")
     try:
-        data = json.loads(text, object_pairs_hook=_once_each if strict else None)
+        data = json.loads(text, object_pairs_hook=_once_each if unique_keys else None)
     except RecursionError:
         raise ValueError("nested too deep") from None
     if "\\u" not in text:
@@ -42,7 +52,7 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     data = dict(pairs)
     if len(data) < len(pairs):
         twice = next(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
-        raise ValueError(f"the key {twice[:LONGEST_REASON]!r} is written twice")
+        raise DuplicateKeyError(f"duplicate key {twice[:LONGEST_REASON]!r}")
     return data
 
 
