@@ -205,7 +205,7 @@ def check_columns(
 
 
 def _accepts_half(limit: Limit, column: Column | None) -> bool:
-    """Whether a limit on a column without chance level accepts half of what is possible; see `why_any_answer_passes`."""
+    """Whether a limit on a column without chance level accepts half of all (see `why_any_answer_passes`)."""
     if column is None or column.better != "lower":
         return False
     width = column.bounds[1] - column.bounds[0] if column.bounds else LARGEST_UNBOUNDED_MARGIN
