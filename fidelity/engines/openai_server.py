@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from fidelity.config import Requests, Sampling
+from fidelity.config import OpenAIEngine, Sampling, VllmServeEngine
 from fidelity.engines.base import Admission, OnProgress, Progress
 from fidelity.engines.bodies import LARGEST
 from fidelity.engines.dialects import Served, body_of
@@ -33,6 +33,8 @@ GO_ON = (
 )
 LADDER = ((True, True), (True, False), (False, True), (False, False))
 """Optional fields to request besides the text, in the order of attempts."""
+PLAIN = Prompt("", "Hi"), Sampling(max_tokens=1)
+"""What any server answers, unless it is the server that fails."""
 OUR_BATCHES = (
     "fidelity can't set a server's batches: a control has the same prompts in another order, with fewer in flight"
 )
@@ -54,11 +56,10 @@ class OpenAIServer:
         self,
         line: ServerSession,
         model: Served,
-        requests: Requests,
+        requests: OpenAIEngine | VllmServeEngine,
         *,
         log: Path,
         on_progress: OnProgress,
-        deadline: float,
         exit_report: Callable[[], str | None] = lambda: None,
         keep_failures: bool = False,
     ) -> None:
@@ -70,7 +71,6 @@ class OpenAIServer:
             requests: How to ask.
             log: A line is appended for each attempt that failed.
             on_progress: Called every second with the progress of a call.
-            deadline: Seconds for which nothing may be reached.
             exit_report: Returns how a server that fidelity started has crashed; None while it runs.
             keep_failures: A prompt that is refused has failed, whether or not others are refused too.
 
@@ -83,16 +83,17 @@ class OpenAIServer:
         self.at_once = requests.concurrency
         self._log = log
         self._on_progress = on_progress
-        self._deadline = deadline
+        self._deadline = requests.deadline
         self._exit_report = exit_report
         self._longest = "max_tokens"
         self._logprobs, self._token_ids = LADDER[0]
         self._keep_failures = keep_failures
         self._traffic = Traffic(lambda note: on_progress(Progress(self._done, self._tokens, self._line.hide(note))))
-        self._witness: tuple[str, Mapping[str, object]] | None = None
         self._unfinished = self._waiting = self._done = self._tokens = 0
         self._jitter = random.Random()
-        tried = line.run(when_ready(self._try_out, deadline))
+        tried = line.run(when_ready(self._try_out, requests.deadline))
+        self._witness: tuple[str, Mapping[str, object]] = (self._path, self._body(*PLAIN))
+        self._paths_answered: set[str] = set()
         notes = (OUR_BATCHES, *([] if self._logprobs else [NO_LOGPROBS]))
         notes += (NO_TOKEN_IDS,) if tried.token_ids is None else (ANY_TOKENIZER,)
         self.info = EngineInfo(
@@ -192,14 +193,16 @@ class OpenAIServer:
             try:
                 result = read(prompt_id, await self._line.connection.post(path, body, most=most))
                 self._traffic.answered(request)
-                self._witness = (path, body) if path == self._path else self._witness
+                self._paths_answered.add(path)
+                if path == self._path:
+                    self._witness = (path, body)
                 return result
             except TroubleError as trouble:
                 attempts += 1
                 self._traffic.failed(request, trouble)
                 self._note(prompt_id, trouble)
                 wait = self._wait(trouble, attempts)
-                if failure := await self._failure(prompt_id, trouble, refusals, began, wait):
+                if failure := await self._failure(prompt_id, path, trouble, refusals, began, wait):
                     often = f"; tried {attempts} times in {time.monotonic() - began:.0f} s" if attempts > 1 else ""
                     return replace(failure, reason=failure.reason + often)
             finally:
@@ -211,7 +214,7 @@ class OpenAIServer:
                 self._waiting -= 1
 
     async def _failure(
-        self, prompt_id: str, trouble: TroubleError, refusals: Refusals, began: float, wait: float
+        self, prompt_id: str, path: str, trouble: TroubleError, refusals: Refusals, began: float, wait: float
     ) -> Failure | None:
         """Why a prompt is not asked again; None where it is.
 
@@ -222,7 +225,8 @@ class OpenAIServer:
             raise EngineError(died)
         reason = self._line.hide(trouble.reason)
         own = trouble.kind == "withheld" or (trouble.status in ABOUT_THE_PROMPT and bool(TOO_LONG.search(reason)))
-        failure = Failure(prompt_id, reason, cause="model" if own or trouble.status in ABOUT_THE_PROMPT else "world")
+        refused = trouble.status in ABOUT_THE_PROMPT and path in self._paths_answered
+        failure = Failure(prompt_id, reason, cause="model" if own or refused else "world")
         if own or (self._keep_failures and trouble.kind == "refused"):
             return failure
         if self._traffic.refusing_s > self._deadline:
@@ -240,8 +244,8 @@ class OpenAIServer:
         raise EngineError(f"{reason}, and no other answer in {time.monotonic() - began:.0f} s; {GO_ON}")
 
     async def _ask_witness(self, refusals: Refusals) -> None:
-        """Where all that is left is refused, ask again for one token of what was answered, to see whom it is up to."""
-        if self._unfinished > self._waiting + 1 or self._witness is None or refusals.confirmed == 0:
+        """Where all that is left is refused, ask what was answered before: a server that is away refuses that too."""
+        if self._unfinished > self._waiting + 1:
             return
         path, body = self._witness
         request = self._traffic.begin()
@@ -284,10 +288,9 @@ class OpenAIServer:
 
     async def _try_out(self) -> Generation:
         """Request one token with all optional fields, and drop the fields that the server refuses."""
-        plain = Prompt("", "Hi"), Sampling(max_tokens=1)
         while True:
             try:
-                return await self._asked_for_one_token(*plain)
+                return await self._asked_for_one_token(*PLAIN)
             except TroubleError as trouble:
                 if trouble.status not in (400, 422) or (self._logprobs, self._token_ids) == LADDER[-1]:
                     raise

@@ -14,6 +14,8 @@ from fidelity.errors import EngineError
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
 """Seconds between the first attempts; doubled each time."""
+MOST_DOUBLINGS = 10
+"""More of them would not fit into a float after a day of refusals."""
 
 T = TypeVar("T")
 
@@ -62,4 +64,4 @@ async def when_ready(ask: Callable[[], Awaitable[T]], deadline: float) -> T:
 
 def backoff(attempts: int) -> float:
     """Seconds to wait after a number of attempts (at least one)."""
-    return min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** (attempts - 1))
+    return min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(attempts - 1, MOST_DOUBLINGS))

@@ -53,7 +53,9 @@ def test_the_last_rows_are_the_continuations(tmp_path):
     assert both.ranks.tolist() == [1, 3]
     assert both.top_ids.tolist() == [[7, 8], [7, 8]]
     assert both.top_logprobs == pytest.approx(np.array([[-0.5, -1.0], [-0.5, -1.0]]))
-    assert refused == Failure("b", "HTTP 400: too long")
+    assert isinstance(refused, Failure)
+    assert (refused.prompt_id, refused.cause) == ("b", "model")
+    assert refused.reason.startswith("HTTP 400: too long; tried ")
     assert (none.prompt_id, none.token_ids.shape, none.top_ids.shape) == ("c", (0,), (0, 0))
     assert one.ranks.tolist() == [1]
     asked = [request.body for request in server.asked if request.path == "/tokenize"]
@@ -72,6 +74,20 @@ def test_rows_that_are_none_are_a_failure(tmp_path, monkeypatch, rows):
         (outcome,) = engine.score_tokens([Prompt("a", "A?")], [[7]], 2)
     assert isinstance(outcome, Failure)
     assert "invalid prompt_logprobs" in outcome.reason
+    assert outcome.cause == "world"
+
+
+def test_where_no_scores_are_ever_given_the_prompts_are_asked_again_later(tmp_path, monkeypatch):
+    monkeypatch.setattr("fidelity.engines.server_session.FIRST_WAIT_S", 0.0)
+
+    def refusing(request):
+        disabled = Reply({"error": {"message": "prompt_logprobs are disabled"}}, status=400)
+        return disabled if request.path == "/v1/completions" else answer(request)
+
+    with FakeServer(refusing, models=listing(VLLM)) as server, engine_of(tmp_path, server) as engine:
+        outcomes = list(engine.score_tokens([Prompt("a", "A?"), Prompt("b", "B?")], [[7], [7]], 2))
+    assert [(outcome.prompt_id, outcome.cause) for outcome in outcomes] == [("a", "world"), ("b", "world")]
+    assert all("prompt_logprobs are disabled" in outcome.reason for outcome in outcomes)
 
 
 def test_the_whole_vocabulary_is_left_to_the_engine(tmp_path):
