@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from fidelity import __version__
 from fidelity.cli import (
+    checking,
     comparing,
     demonstrating,
     exporting,
@@ -61,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
         recommending,
         exporting,
         listing,
+        checking,
         showing,
         inspecting,
         tokens,

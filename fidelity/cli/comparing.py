@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 from fidelity.cli.options import (
     COULD_NOT_JUDGE,
     OK,
+    STDIN,
     Commands,
     add_keep_failures,
     add_limit,
     add_store,
     open_store,
     positive,
+    read_stdin,
 )
 from fidelity.cli.progress import ProgressBar
 from fidelity.cli.reports import add_reports, check_reports, report_all
@@ -30,7 +32,9 @@ if TYPE_CHECKING:
     from fidelity.store.store import Store
 
 
-SOURCES = "a YAML file, a model's directory or Hub id, recorded outputs (.jsonl, .parquet), or a finished run"
+SOURCES = (
+    "a YAML file, a model's directory or Hub id, recorded outputs (.jsonl, .json, .csv, .parquet), or a finished run"
+)
 DEFAULT_PROMPTS = "starter"
 BASELINE_ONLY = ("control", "kl", "metrics", "price_per_hour")
 """Keys that `--set` gives to the baseline alone; the candidates take the shared keys from it."""
@@ -93,7 +97,10 @@ def _add_sources(compare: argparse.ArgumentParser) -> None:
         help="the baseline again: recorded files (repeatable), or how many runs to generate (1)",
     )
     compare.add_argument(
-        "--prompts", metavar="SET", help=f"{', '.join(PROMPT_SETS)} or a JSONL file (starter, where a model is named)"
+        "--prompts",
+        metavar="SET",
+        help=f"{', '.join(PROMPT_SETS)}, a file (JSONL, JSON, CSV, Parquet or text), hf:DATASET[:SPLIT] or - for stdin "
+        "(starter, where a model is named)",
     )
     compare.add_argument("--max-tokens", type=positive, metavar="N", help="the longest answer, in tokens (256)")
     compare.add_argument(
@@ -140,6 +147,8 @@ def _baseline(chosen: argparse.Namespace) -> "RunConfig":
     config = config_of(chosen.baseline)
     needs_prompts = config.model is not None and config.prompts is None
     prompts = chosen.prompts or (DEFAULT_PROMPTS if needs_prompts else None)
+    if prompts == STDIN:
+        prompts = str(read_stdin(chosen.store / "prompts").resolve())
     config = with_options(config, prompts=prompts, max_tokens=chosen.max_tokens, settings=chosen.settings)
     match chosen.control:
         case None:

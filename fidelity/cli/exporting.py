@@ -2,8 +2,18 @@
 
 import argparse
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from fidelity.cli.options import COULD_NOT_JUDGE, OK, Commands, add_limit, add_store, open_store
+from fidelity.cli.options import (
+    COULD_NOT_JUDGE,
+    OK,
+    STDIN,
+    Commands,
+    add_limit,
+    add_store,
+    open_store,
+    read_stdin,
+)
 from fidelity.cli.progress import ProgressBar
 from fidelity.cli.terminal import echo
 
@@ -29,7 +39,9 @@ def add_to(commands: Commands) -> None:
         add_limit(command)
         add_store(command)
     prompts = commands.add_parser("export-prompts", help="write a run's prompts as the model receives them")
-    prompts.add_argument("run", type=Path, help="the run's YAML file")
+    prompts.add_argument(
+        "run", help="the run's YAML file, or a prompt set alone: starter, a file, hf:DATASET, or - for stdin"
+    )
     prompts.add_argument("file", type=Path, metavar="FILE", help="the file to write (.jsonl or .parquet)")
     prompts.add_argument("--openai-batch", action="store_true", help="write the input file of an OpenAI batch (.jsonl)")
     add_limit(prompts)
@@ -50,14 +62,15 @@ def _export(chosen: argparse.Namespace) -> int:
 
 
 def _export_prompts(chosen: argparse.Namespace) -> int:
-    from fidelity.config import load_run
     from fidelity.errors import ConfigError
     from fidelity.runs.export_prompts import batch_rows, rendered_rows, write_rows
+    from fidelity.runs.sources import prompts_source
 
-    config = load_run(chosen.run)
     if chosen.openai_batch and chosen.file.suffix != ".jsonl":
         raise ConfigError(f"{chosen.file}: --openai-batch writes JSONL; give the file the extension .jsonl")
-    rows = (batch_rows if chosen.openai_batch else rendered_rows)(config, limit=chosen.limit)
+    with TemporaryDirectory(prefix="fidelity-") as temporary:
+        config = prompts_source(read_stdin(Path(temporary)) if chosen.run == STDIN else chosen.run)
+        rows = (batch_rows if chosen.openai_batch else rendered_rows)(config, limit=chosen.limit)
     write_rows(rows, chosen.file)
     echo(f"{chosen.file}: {len(rows)} prompts; compare the answers with {{kind: recorded, path: ...}}")
     return OK

@@ -1,6 +1,8 @@
 """Arguments that several commands share, opening the store, and writing files."""
 
 import argparse
+import hashlib
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -10,6 +12,8 @@ if TYPE_CHECKING:
     from fidelity.store.store import Store
 
 OK, COULD_NOT_JUDGE = 0, 2
+STDIN = "-"
+"""The name of standard input in place of a file."""
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
@@ -45,6 +49,25 @@ def open_store(root: Path) -> "Store":
     if root.exists() and not root.is_dir():
         raise ConfigError(f"{root}: is a file; give --store a directory")
     return Store(root)
+
+
+def read_stdin(folder: Path) -> Path:
+    """Save standard input as a file, named by its content.
+
+    Raises:
+        ConfigError: It is empty.
+        StoreError: The file can't be written.
+    """
+    data = sys.stdin.buffer.read()
+    if not data.strip():
+        raise ConfigError("-: standard input is empty; pipe prompts into the command, or name a file")
+    path = folder / f"stdin-{hashlib.sha256(data).hexdigest()[:12]}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    except OSError as error:
+        raise StoreError(f"{path}: can't be written ({error.strerror})") from error
+    return path
 
 
 def write(path: Path, text: str) -> None:

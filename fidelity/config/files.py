@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from fidelity.errors import ConfigError
 from fidelity.outside.documents import MOST_NESTED, cleaned
+from fidelity.prompts import HUB, local_folder, packaged
 from fidelity.schema import nearest
 
 LARGEST = 1_000_000
@@ -26,6 +27,20 @@ def _resolve(value: Any, info: ValidationInfo) -> Any:
     return value
 
 
+def _resolve_prompts(value: Any, info: ValidationInfo) -> Any:
+    """A prompt set: the file of a packaged one, `hf:DATASET` unchanged but for a local folder, or a resolved path."""
+    if isinstance(value, list):
+        raise ValueError(
+            "expected the name of a prompt set or its path; write the prompts into a file, one per line (prompts.txt)"
+        )
+    if not isinstance(value, str) or not info.context:
+        return value
+    folder = Path(info.context["folder"])
+    if value.startswith(HUB):
+        return Path(HUB + local_folder(value.removeprefix(HUB), folder))
+    return ((None if (folder / value).is_file() else packaged(value)) or Path(folder, value)).resolve()
+
+
 def _resolve_model(value: Any, info: ValidationInfo) -> Any:
     """An existing or path-like directory, made absolute; anything else is returned as a Hub id (`org/name`)."""
     if not isinstance(value, str) or not info.context:
@@ -36,6 +51,7 @@ def _resolve_model(value: Any, info: ValidationInfo) -> Any:
 
 
 RelativePath = Annotated[Path, BeforeValidator(_resolve)]
+PromptSet = Annotated[Path, BeforeValidator(_resolve_prompts)]
 ModelName = Annotated[str, BeforeValidator(_resolve_model)]
 
 

@@ -17,7 +17,7 @@ from pydantic import (
 
 from fidelity.config.compares import Declared
 from fidelity.config.engines import AnyEngine, ExecuTorchEngine, Requests, TransformersEngine, VllmEngine, VllmSettings
-from fidelity.config.files import ModelName, RelativePath, explained, read_yaml
+from fidelity.config.files import ModelName, PromptSet, RelativePath, explained, read_yaml
 from fidelity.config.latency import Latency
 from fidelity.errors import ConfigError
 from fidelity.metrics import AnyMetric
@@ -143,8 +143,8 @@ class RunConfig(Settings):
     revision: str | None = None
     """The Hub revision, to pin one."""
     engine: AnyEngine
-    prompts: RelativePath | None = None
-    """A prompt set (JSONL). A candidate uses the baseline's."""
+    prompts: PromptSet | None = None
+    """A prompt set: `starter`, `arena-hard`, a file, or `hf:DATASET[:SPLIT]`. A candidate uses the baseline's."""
     sampling: Sampling | None = None
     """A candidate uses the baseline's."""
     batching: Batching | None = None

@@ -11,6 +11,8 @@ from fidelity.outside.strings import LONGEST_REASON, replace_lone_surrogates
 MOST_NESTED = 100
 """The maximum depth of lists and objects; deeper ones can raise a RecursionError in Python's json."""
 _STRINGS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_BETWEEN = re.compile(r"[\s\[,]+")
+"""What precedes an element of an array."""
 _BRACKETS = re.compile(r"[\[\]{}]")
 
 
@@ -46,6 +48,25 @@ def read_json(text: str | bytes, *, strict: bool = False, unique_keys: bool = Tr
         keys = [key for key, value in data.items() if cleaned(value) != value] if isinstance(data, dict) else []
         raise ValueError(f"{keys[0] if keys else 'a key'!r} is not valid unicode: it has a lone surrogate")
     return readable
+
+
+def place_of_duplicate(data: bytes) -> int:
+    """The byte at which the first object with a duplicate key starts, in a JSON array; 0 for any other document.
+
+    Args:
+        data: A document that `read_json` refused with a `DuplicateKeyError`.
+    """
+    text = data.decode("utf-8")
+    decoder, place = json.JSONDecoder(object_pairs_hook=_once_each), 0
+    while match := _BETWEEN.match(text, place):
+        place = match.end()
+        try:
+            _, place = decoder.raw_decode(text, place)
+        except DuplicateKeyError:
+            return len(text[:place].encode())
+        except ValueError:
+            return 0
+    return 0
 
 
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
