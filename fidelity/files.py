@@ -161,9 +161,9 @@ def whole_file(file: Path) -> Iterator[Path]:
         try:
             with _owned(draft):
                 yield draft
-            with draft.open("rb") as written:
-                os.fsync(written.fileno())
-            draft.replace(file)
+                with draft.open("rb") as written:
+                    os.fsync(written.fileno())
+                draft.replace(file)
         finally:
             with suppress(OSError):
                 draft.unlink(missing_ok=True)
@@ -209,11 +209,14 @@ def locked(folder: Path, *, on_wait: Callable[[], None] = lambda: None) -> Itera
 
 @contextmanager
 def _owned(draft: Path) -> Iterator[None]:
-    """Create a draft, and lock it while it is written: one that nobody has locked was left by a killed command."""
-    with draft.open("xb") as file:
-        with suppress(OSError):  # a file system without locks
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
+    """Create a draft, and lock it until it has replaced its file: an unlocked one was left by a killed command."""
+    while True:
+        with draft.open("xb") as file:
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(file, fcntl.LOCK_EX)
+            if draft.exists():  # else another command has swept it before it was locked
+                yield
+                return
 
 
 def _sweep(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """Reading a YAML file: its paths, its duplicate keys, and the place of each error."""
 
 import re
+import sys
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,6 +10,7 @@ import yaml
 from pydantic import BeforeValidator, ValidationError, ValidationInfo
 from pydantic_core import ErrorDetails
 
+from fidelity.config.variables import substitute_variables
 from fidelity.errors import ConfigError
 from fidelity.outside.documents import MOST_NESTED, cleaned
 from fidelity.prompts import HUB, local_folder, packaged
@@ -16,6 +18,7 @@ from fidelity.schema import nearest
 
 LARGEST = 1_000_000
 """Bytes of a YAML file."""
+STANDARD_INPUT = Path("-")
 MOST_VALUES = 100_000
 """Values in it, with aliases written out."""
 
@@ -59,7 +62,7 @@ def read_yaml(path: Path, *, keys: str, written_once: Collection[str] = ()) -> d
     """Read the mapping in a YAML file. Duplicate keys are refused.
 
     Args:
-        path: The file.
+        path: The file; `-` is standard input.
         keys: An example of what belongs there, for the error message.
         written_once: Keys whose mappings may not override what a merge (`<<: *other`) gives them, as YAML otherwise
             allows: if a column has two limits, neither must silently replace the other.
@@ -68,9 +71,10 @@ def read_yaml(path: Path, *, keys: str, written_once: Collection[str] = ()) -> d
         ConfigError: The file is missing, not UTF-8, not YAML, no mapping, or has a key twice; with its line.
     """
     try:
-        if path.stat().st_size > LARGEST:
+        text = sys.stdin.buffer.read(LARGEST + 1) if path == STANDARD_INPUT else _bytes(path)
+        if len(text) > LARGEST:
             raise ConfigError(f"{path}: larger than {LARGEST:,} bytes; this can't be a file of settings")
-        data = _construct(path.read_text(encoding="utf-8"), path, written_once)
+        data = _construct(text.decode("utf-8"), path, written_once)
     except OSError as error:
         raise ConfigError(f"{path}: can't be read ({error.strerror}); name an existing YAML file") from error
     except UnicodeDecodeError as error:
@@ -84,6 +88,11 @@ def read_yaml(path: Path, *, keys: str, written_once: Collection[str] = ()) -> d
     return data
 
 
+def _bytes(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(LARGEST + 1)
+
+
 def _construct(text: str, path: Path, written_once: Collection[str]) -> Any:
     """Build the data after checking for duplicate keys, of which PyYAML would silently use the last."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
@@ -95,6 +104,7 @@ def _construct(text: str, path: Path, written_once: Collection[str]) -> Any:
             raise ConfigError("\n".join(f"{path}: {one}" for one in repeated))
         if _written_out(root, {}, 0) > MOST_VALUES:
             raise ConfigError(f"{path}: more than {MOST_VALUES:,} values once its aliases are written out")
+        substitute_variables(root, path, loader)
         return cleaned(loader.construct_document(root))
     finally:
         loader.dispose()
