@@ -11,7 +11,7 @@ def gpu_name() -> str | None:
     if not shutil.which("nvidia-smi"):
         return None
     query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-    listed = subprocess.run(query, capture_output=True, text=True, check=False).stdout.splitlines()
+    listed = subprocess.run(query, capture_output=True, text=True, check=False).stdout.splitlines()  # noqa: S603 - a list, no shell
     return listed[0].strip() if listed else None
 
 
