@@ -7,14 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from fidelity.errors import ConfigError, StoreError
+from fidelity.schema import nearest
 
 if TYPE_CHECKING:
+    from fidelity.cli.parser import CommandParser
     from fidelity.store.store import Store
 
 OK, COULD_NOT_JUDGE = 0, 2
 STDIN = "-"
 """The name of standard input in place of a file."""
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+STANDARD_OUTPUT = Path("-")
+"""Standard output in place of a report's file."""
+Commands: TypeAlias = "argparse._SubParsersAction[CommandParser]"
 
 
 def add_store(command: argparse.ArgumentParser) -> None:
@@ -40,6 +44,53 @@ def add_keep_failures(command: argparse.ArgumentParser) -> None:
         action="store_true",
         help="leave prompts that failed because of a server or the network as they are; else they are asked again",
     )
+
+
+def add_json(command: argparse.ArgumentParser, what: str) -> None:
+    """`--json [FILE]`: data in place of the text."""
+    command.add_argument(
+        "--json",
+        type=Path,
+        nargs="?",
+        const=STANDARD_OUTPUT,
+        metavar="FILE",
+        help=f"write {what} as JSON to a file, or in place of the text to standard output",
+    )
+
+
+def add_comparison(command: argparse.ArgumentParser) -> None:
+    """`COMPARISON` and `--store DIR`."""
+    command.add_argument(
+        "comparison",
+        metavar="COMPARISON",
+        help="the comparison: its directory, its id (see: fidelity list), or the beginning of its id",
+    )
+    add_store(command)
+
+
+def comparison_of(chosen: argparse.Namespace) -> Path:
+    """The directory of the comparison that a command was given.
+
+    Raises:
+        ConfigError: There is none of this name, or several begin with it.
+    """
+    given = Path(chosen.comparison)
+    if given.exists() or given.is_absolute():
+        return given
+    root: Path = chosen.store
+    names = sorted(path.parent.name for path in root.glob("comparisons/*/manifest.json"))
+    matches = [name for name in names if name == chosen.comparison] or [
+        name for name in names if name.startswith(chosen.comparison)
+    ]
+    if len(matches) == 1:
+        return root / "comparisons" / matches[0]
+    if matches:
+        raise ConfigError(f"{chosen.comparison}: {len(matches)} comparisons begin with it ({', '.join(matches)})")
+    if not names:
+        raise ConfigError(
+            f"{chosen.comparison}: no such directory, and {root} has no comparison; name the store with --store DIR"
+        )
+    raise ConfigError(f"{chosen.comparison}: no such comparison in {root}{nearest(chosen.comparison, names)}")
 
 
 def open_store(root: Path) -> "Store":
@@ -71,7 +122,11 @@ def read_stdin(folder: Path) -> Path:
 
 
 def write(path: Path, text: str) -> None:
-    """Write a report's file."""
+    """Write a report's file, or to standard output if the path is `-`."""
+    if path == STANDARD_OUTPUT:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        return
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
