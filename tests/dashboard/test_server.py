@@ -44,7 +44,7 @@ def test_this_machines_names_are_served(port, name):
     "host", ["evil.example", "evil.example:{port}", "127.0.0.1.evil.example", "localhost.evil.example"]
 )
 def test_a_name_that_leads_here_is_refused(port, host):
-    """DNS rebinding: a stranger's name whose address is changed to this machine's, with a fitting Origin."""
+    """DNS rebinding: the address of a stranger's name is changed to this machine's; Host and Origin fit each other."""
     assert answer(port, "/", host=host)[0] == 400
     for origin in (f"http://{host}", None):
         assert answer(port, STREAM, host=host, origin=origin, websocket=True)[0] in (400, 403)
