@@ -91,7 +91,7 @@ class ChildEngine:
         self._buffer = b""
         self._secrets = Secrets.in_mappings(os.environ, env, settings)
         with log_stream(log, self._secrets) as stderr:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603 - a list, no shell
                 _command(module, python),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

@@ -16,8 +16,8 @@ def gpu_names() -> list[str]:
     if not shutil.which("nvidia-smi"):
         return []
     query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-    listed = subprocess.run(query, capture_output=True, text=True, check=False).stdout.splitlines()
-    return [name.strip() for name in listed if name.strip()]
+    listed = subprocess.run(query, capture_output=True, text=True, check=False).stdout  # noqa: S603 - a list, no shell
+    return [name.strip() for name in listed.splitlines() if name.strip()]
 
 
 def cpu_name() -> str:

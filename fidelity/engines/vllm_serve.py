@@ -172,7 +172,7 @@ class _Process:
         """Where this server's lines start in the log, in bytes."""
         self._oom_kills = oom_kills()
         with log_stream(log, Secrets.in_mappings(os.environ, env) | _of_arguments(env)) as output:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603 - a list, no shell
                 [sys.executable, "-m", "fidelity.children.serving", *command],
                 stdin=subprocess.PIPE,
                 stdout=output,
