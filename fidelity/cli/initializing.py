@@ -9,7 +9,7 @@ from fidelity.cli.terminal import echo
 from fidelity.errors import ConfigError
 
 if TYPE_CHECKING:
-    from fidelity.runs.first_files import Plan
+    from fidelity.runs.first_files import FolderPlan
 
 GATE = "gate.yaml"
 CONFIDENCE = 0.95
@@ -54,10 +54,10 @@ def _init(chosen: argparse.Namespace) -> int:
     return OK
 
 
-def _plan(chosen: argparse.Namespace) -> "Plan":
+def _plan(chosen: argparse.Namespace) -> "FolderPlan":
     from dataclasses import replace
 
-    from fidelity.runs.first_files import Plan, find
+    from fidelity.runs.first_files import FolderPlan, find
     from fidelity.runs.sources import config_of
 
     if (chosen.model is None) != (chosen.quantized is None):
@@ -66,11 +66,11 @@ def _plan(chosen: argparse.Namespace) -> "Plan":
         plan = find(chosen.folder)
     else:
         default = "starter" if config_of(chosen.model).model else None
-        plan = Plan(chosen.model, tuple(chosen.quantized), default)
+        plan = FolderPlan(chosen.model, tuple(chosen.quantized), default)
     return replace(plan, prompts=chosen.prompts) if chosen.prompts else plan
 
 
-def _gate_file(plan: "Plan") -> str:
+def _gate_file(plan: "FolderPlan") -> str:
     """Limits that a copy without drift can pass with so many prompts."""
     from fidelity.gate.feasibility import smallest_margin
     from fidelity.gate.lines import rounded_up

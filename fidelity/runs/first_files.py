@@ -25,7 +25,7 @@ BASELINES = ("base", "bf16", "fp16", "original", "reference")
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class FolderPlan:
     """What is compared, as the command line would name it."""
 
     model: str
@@ -34,7 +34,7 @@ class Plan:
     """A prompt set; None if the outputs hold their prompts."""
 
 
-def find(folder: Path) -> Plan:
+def find(folder: Path) -> FolderPlan:
     """The unquantized model of a folder and its quantized copies, else a baseline's and its candidates' outputs.
 
     Models are at most two folders deep. Prompts are the first file of the folder that is a prompt set.
@@ -49,10 +49,10 @@ def find(folder: Path) -> Plan:
     if len(plain) == 1:
         copies = [path for path in models if path not in plain and _shape(path) == _shape(plain[0])]
         if copies:
-            return Plan(str(plain[0]), tuple(map(str, copies)), str(prompts) if prompts else "starter")
+            return FolderPlan(str(plain[0]), tuple(map(str, copies)), str(prompts) if prompts else "starter")
     first = [path for path in outputs if any(word in path.stem.lower() for word in BASELINES)]
     if not models and len(first) == 1 and len(outputs) > 1:
-        return Plan(str(first[0]), tuple(str(path) for path in outputs if path != first[0]), None)
+        return FolderPlan(str(first[0]), tuple(str(path) for path in outputs if path != first[0]), None)
     matches = ", ".join(path.name for path in (*models, *outputs)) or "no models and no outputs"
     raise ConfigError(
         f"{folder}: can't tell a baseline and its quantized copies ({matches}); name them: fidelity init --model MODEL "
@@ -60,7 +60,7 @@ def find(folder: Path) -> Plan:
     )
 
 
-def run_file(source: str, folder: Path, *, plan: Plan, gpus: Sequence[str]) -> str:
+def run_file(source: str, folder: Path, *, plan: FolderPlan, gpus: Sequence[str]) -> str:
     """The YAML file of a run, in a folder: the same run as without a file.
 
     Raises:
@@ -89,7 +89,7 @@ def run_file(source: str, folder: Path, *, plan: Plan, gpus: Sequence[str]) -> s
     return "\n".join(lines) + "\n"
 
 
-def count_prompts(plan: Plan) -> int:
+def count_prompts(plan: FolderPlan) -> int:
     """The number of prompts of the comparison."""
     if plan.prompts:
         return len(load_prompts(packaged(plan.prompts) or Path(plan.prompts)))
