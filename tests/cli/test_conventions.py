@@ -113,10 +113,12 @@ class TestStandardStreams:
         assert piped["columns"]["identical"]["mean"] == file["columns"]["identical"]["mean"] == 0.75
         assert piped["candidate"]["name"] == "stdin"
 
-    def test_a_gate_from_standard_input(self, fidelity, recorded, stdin):
+    def test_a_gate_from_standard_input_judges_like_its_file(self, fidelity, recorded, stdin, workspace):
+        workspace.file("gate.yaml", "conflicts: {any: 0.9}\n")
+        judged = fidelity("compare", *recorded, "--metric", "conflicts", "--gate", "gate.yaml", "-q")
         stdin("conflicts: {any: 0.9}\n")
-        code, _, error = fidelity("compare", *recorded, "--metric", "conflicts", "--gate", "-")
-        assert code == 0, error
+        assert fidelity("compare", *recorded, "--metric", "conflicts", "--gate", "-", "-q") == judged
+        assert "no gate" not in judged[1]
         stdin("conflict: {any: 0.9}\n")
         _, _, error = fidelity("compare", *recorded, "--gate", "-")
         assert "-: unknown key 'conflict'; did you mean 'conflicts'?" in error
