@@ -11,7 +11,7 @@ from itertools import permutations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from fidelity.comparison.results import evidence_of
+from fidelity.comparison.evidence import evidence_of
 from fidelity.config import RunConfig
 from fidelity.gate.floors import ANOMALOUS
 from fidelity.metrics import metric_of_kind

@@ -12,7 +12,7 @@ from pathlib import Path
 import altair as alt
 import pandas as pd
 
-from fidelity.comparison.results import load_comparison
+from fidelity.comparison.stored import load_comparison
 from fidelity.errors import StoreError
 from fidelity.store.store import Store
 from fidelity.tokens.report import RunTokens, token_report

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import ValidationError
 
 from fidelity.api import tables
-from fidelity.comparison.results import ComparisonSet, Scores, load_comparison, verdicts
+from fidelity.comparison.evidence import verdicts
+from fidelity.comparison.results import ComparisonSet, Scores
+from fidelity.comparison.stored import load_comparison
 from fidelity.config import explained
 from fidelity.errors import ConfigError, MissingPackageError
 from fidelity.gate import Gate, Verdict, load_gate

@@ -25,7 +25,7 @@ def _demo(chosen: argparse.Namespace) -> int:
     """Compare and judge the recordings; the exit code is 0 whatever the verdicts are."""
     import fidelity
     from fidelity.cli.progress import ProgressBar
-    from fidelity.comparison.results import verdicts
+    from fidelity.comparison.evidence import verdicts
     from fidelity.metrics import metric_of_kind
     from fidelity.pipeline import ComparisonRequest, compare
     from fidelity.report import print_comparison

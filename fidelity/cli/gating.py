@@ -59,7 +59,7 @@ def add_to(commands: Commands) -> None:
 
 
 def _check(chosen: argparse.Namespace) -> int:
-    from fidelity.comparison.results import load_comparison
+    from fidelity.comparison.stored import load_comparison
     from fidelity.gate import load_gate
 
     check_reports(chosen, inputs=[chosen.gate])
@@ -69,7 +69,8 @@ def _check(chosen: argparse.Namespace) -> int:
 
 
 def _init(chosen: argparse.Namespace) -> int:
-    from fidelity.comparison.results import evidence_of, load_comparison
+    from fidelity.comparison.evidence import evidence_of
+    from fidelity.comparison.stored import load_comparison
     from fidelity.gate import draft
 
     result = load_comparison(chosen.comparison)

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.console import Console
+    from rich.table import Table
 
     from fidelity.checkpoints import Anatomy, Contrast
     from fidelity.inspection import Inspection
+    from fidelity.records import EngineInfo
 
 
 def add_to(commands: Commands) -> None:
@@ -117,34 +120,46 @@ def _embeddings(anatomy: "Anatomy") -> str | None:
 
 def _show(inspection: "Inspection", console: "Console") -> None:
     """Print the checkpoint, its layers, vLLM's kernels, and what ran, as far as each is known."""
+    from rich.text import Text
+
+    if anatomy := inspection.anatomy:
+        for line in _aligned(_facts(anatomy), unknown="not stated"):
+            console.print(Text(line))
+        console.print(_layer_table(anatomy))
+        for note in anatomy.notes:
+            console.print(Text(f"{'note':>16}  {note}"))
+    for pick in inspection.picks or ():
+        answer = f"{pick.kernel or 'no kernel'}{': ' if pick.note else ''}{pick.note or ''}"
+        console.print(Text(f"vLLM here, for {pick.stored.kind} in {pick.stored.scheme}: {answer}"))
+    if ran := inspection.ran:
+        for line in _what_ran(ran):
+            console.print(Text(line))
+
+
+def _aligned(facts: Mapping[str, object], *, unknown: str) -> Iterator[str]:
+    return (f"{name:>16}  {unknown if fact is None else fact}" for name, fact in facts.items())
+
+
+def _layer_table(anatomy: "Anatomy") -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    def say(text: str) -> None:
-        console.print(Text(text))
+    layers = Table("layers", "scheme", "count", "parameters", "bytes", "bits", show_edge=False, pad_edge=False)
+    for stored in anatomy.parts:
+        wide, count = stored.bits_per_weight, f"{stored.parameters:,}" if stored.parameters else "-"
+        cells = (stored.kind, stored.scheme, stored.layers, count, f"{stored.bytes:,}")
+        layers.add_row(*(Text(str(cell)) for cell in cells), f"{wide:.2f}" if wide else "-")
+    if anatomy.kv_scale_bytes:
+        layers.add_row("KV-cache scales", "", "", "", f"{anatomy.kv_scale_bytes:,}", "")
+    if anatomy.checkpoint.bytes and anatomy.parts:
+        layers.add_row("file headers", "", "", "", f"{anatomy.checkpoint.bytes - anatomy.tensor_bytes:,}", "")
+    return layers
 
-    if anatomy := inspection.anatomy:
-        for name, fact in _facts(anatomy).items():
-            say(f"{name:>16}  {'not stated' if fact is None else fact}")
-        layers = Table("layers", "scheme", "count", "parameters", "bytes", "bits", show_edge=False, pad_edge=False)
-        for stored in anatomy.parts:
-            wide, count = stored.bits_per_weight, f"{stored.parameters:,}" if stored.parameters else "-"
-            cells = (stored.kind, stored.scheme, stored.layers, count, f"{stored.bytes:,}")
-            layers.add_row(*(Text(str(cell)) for cell in cells), f"{wide:.2f}" if wide else "-")
-        if anatomy.kv_scale_bytes:
-            layers.add_row("KV-cache scales", "", "", "", f"{anatomy.kv_scale_bytes:,}", "")
-        if anatomy.checkpoint.bytes and anatomy.parts:
-            layers.add_row("file headers", "", "", "", f"{anatomy.checkpoint.bytes - anatomy.tensor_bytes:,}", "")
-        console.print(layers)
-        for note in anatomy.notes:
-            say(f"            note  {note}")
-    for pick in inspection.picks or ():
-        answer = f"{pick.kernel or 'no kernel'}{': ' if pick.note else ''}{pick.note or ''}"
-        say(f"vLLM here, for {pick.stored.kind} in {pick.stored.scheme}: {answer}")
-    if ran := inspection.ran:
-        for name in ("kind", "version", "device", "mode", "dtype", "ran_as", "attention", "kv_cache"):
-            say(f"{name:>16}  {getattr(ran, name) or 'unknown'}")
-        for group in ran.layers:
-            say(f"{group.kind:>16}  {group.count} x {group.format}, {group.kernel or group.method}")
-        for note in ran.notes:
-            say(f"            note  {note}")
+
+def _what_ran(ran: "EngineInfo") -> Iterator[str]:
+    names = ("kind", "version", "device", "mode", "dtype", "ran_as", "attention", "kv_cache")
+    yield from _aligned({name: getattr(ran, name) or None for name in names}, unknown="unknown")
+    for group in ran.layers:
+        yield f"{group.kind:>16}  {group.count} x {group.format}, {group.kernel or group.method}"
+    for note in ran.notes:
+        yield f"{'note':>16}  {note}"

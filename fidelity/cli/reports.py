@@ -63,10 +63,10 @@ def report_all(result: "ComparisonSet", gate: "Gate | None", store: "Store", cho
     error, and changes no verdict.
     """
     from fidelity import report
-    from fidelity.comparison import results
+    from fidelity.comparison import evidence
     from fidelity.gate import exit_code
 
-    verdicts = results.verdicts(result, gate) if gate else {}
+    verdicts = evidence.verdicts(result, gate) if gate else {}
     console = open_console(width=WIDE) if chosen.wide else open_console()
     with report.without_commands(console, environment=os.environ):
         report.print_comparison(result, console, verdicts, full=chosen.full)

@@ -43,7 +43,7 @@ def add_to(commands: Commands) -> None:
 def _show(chosen: argparse.Namespace) -> int:
     from rich.text import Text
 
-    from fidelity.comparison.results import load_comparison
+    from fidelity.comparison.stored import load_comparison
     from fidelity.report.conflicts import conflict_headlines
 
     result = load_comparison(chosen.comparison)

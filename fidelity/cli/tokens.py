@@ -36,7 +36,7 @@ def _tokens(chosen: argparse.Namespace) -> int:
     from rich.table import Table
     from rich.text import Text
 
-    from fidelity.comparison.results import load_comparison
+    from fidelity.comparison.stored import load_comparison
     from fidelity.tokens.report import as_json, token_report
 
     result = load_comparison(chosen.comparison, only=())

@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from fidelity.comparison.results import load_comparison, verdicts
+from fidelity.comparison.evidence import verdicts
+from fidelity.comparison.stored import load_comparison
 from fidelity.errors import ConfigError, FidelityError
 from fidelity.gate import Gate, Verdict
 from fidelity.store.comparisons import Comparison

@@ -1,24 +1,16 @@
-"""A scored baseline with its controls and candidates, computed or read from the store, and the verdicts on it."""
+"""A scored baseline with its controls and candidates, and its columns by prompt."""
 
 import math
-from collections import Counter
-from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Literal
 
-from fidelity.comparison.chance import chance_signature
 from fidelity.comparison.pairing import PairedRuns, Pairing
 from fidelity.config import Compares
-from fidelity.errors import StoreError
 from fidelity.floor import AmongRuns, ByPrompt, by_prompt, candidate_by_prompt, summarise
-from fidelity.gate import Evidence, Gate, Measured, Verdict, judge
-from fidelity.metrics import every_metric
-from fidelity.outside.paths import inside
-from fidelity.records import Column, PromptTokens, Sameness, Side
+from fidelity.records import Column, PromptTokens, Sameness
 from fidelity.store.comparisons import Comparison
-from fidelity.store.manifests import ColumnSource
 from fidelity.store.runs import Run
 from fidelity.text.thinking import ReasoningFormat
 
@@ -136,76 +128,6 @@ class ComparisonSet:
     """The controls with each other, in the order of `itertools.combinations`; empty with fewer than two of them."""
 
 
-def verdicts(result: ComparisonSet, gate: Gate, *, candidates: int = 1) -> dict[str, Verdict]:
-    """Judge every candidate that was compared.
-
-    Args:
-        result: The comparison.
-        gate: The gate.
-        candidates: The number of candidates judged together, if more than were compared together.
-
-    Raises:
-        ConfigError: The gate names a column that was not scored, or that can't be judged.
-    """
-    evidence = [evidence_of(result, scores) for scores in result.candidates]
-    return {one.candidate: judge(gate, replace(one, candidates=max(one.candidates, candidates))) for one in evidence}
-
-
-def evidence_of(result: ComparisonSet, candidate: Scores) -> Evidence:
-    """The data that one candidate's verdict is based on."""
-    columns, unscored = {}, {**candidate.inapplicable, **candidate.unscored}
-    for name, scored in candidate.columns.items():
-        lacking = next((control for control in result.controls if name not in control.columns), None)
-        if lacking:
-            reasons = {**lacking.inapplicable, **lacking.unscored}
-            unscored[name] = reasons.get(name, f"the control {lacking.run.name} was not scored on it")
-            continue
-        among = among_runs(result, candidate, name)
-        levels = [chance_level(scores, name) for scores in result.controls or (candidate,)]
-        known = [level for level in levels if level is not None]
-        chance = sum(known) / len(known) if known else chance_level(candidate, name)
-        controls = tuple(control_values_of(control, name) for control in result.controls)
-        columns[name] = Measured(
-            scored.column,
-            values_of(candidate, name),
-            controls,
-            among=among if among.all_references else None,
-            only_reference=_why_only_reference(candidate, scored) if among.floor and not among.all_references else "",
-            chance=chance,
-        )
-    return Evidence(
-        candidate=candidate.run.name,
-        prompt_ids=tuple(dict.fromkeys([*candidate.prompt_ids, *candidate.failures])),
-        columns=columns,
-        baseline_manifest=result.baseline.manifest,
-        candidate_manifest=candidate.run.manifest,
-        control_manifests=tuple(control.run.manifest for control in result.controls),
-        unscored=unscored,
-        failed=frozenset(candidate.failed_prompts),
-        controls_failed=frozenset(p for control in result.controls for p in control.failed_prompts),
-        repeats=max(Counter(candidate.prompt_ids).values()),
-        same=candidate.same,
-        candidates=candidate.comparison.manifest.candidates,
-        prompt_tokens=candidate.prompt_tokens,
-        extra_prompts=candidate.extra_prompts,
-        one_sided_thinking=candidate.comparison.manifest.one_sided_thinking,
-        contradictions=candidate.comparison.manifest.contradictions,
-        compares=candidate.compares,
-        shared_answers=candidate.comparison.manifest.shared_answers,
-        planned=candidate.run.manifest.planned,
-    )
-
-
-def _why_only_reference(candidate: Scores, scored: ScoredColumn) -> str:
-    """Why a column with a floor has only the baseline as its reference; empty for token scores, where it should."""
-    kind = scored.signature.partition("|")[0]
-    if any(metric.kind == kind and metric.reads_token_scores for metric in every_metric()):
-        return ""
-    if not candidate.references:
-        return "an older version compared them, with the baseline as the only reference: run fidelity compare again"
-    return "not all of the baseline's runs could be scored on it"
-
-
 def among_runs(result: ComparisonSet, candidate: Scores, name: str) -> AmongRuns:
     """A column of a candidate with its references, and of these with each other.
 
@@ -249,146 +171,3 @@ def chance_level(scores: Scores, name: str) -> float | None:
     """A column's chance level: its mean between answers to different prompts. None if it is not a similarity."""
     low = scores.columns[name].low
     return None if low is None else summarise(AmongRuns((by_prompt(scores.prompt_ids, low),)), low).value
-
-
-def keep(
-    candidate: Scores, controls: Sequence[Scores], *, between_controls: Sequence[Scores] = (), candidates: int = 1
-) -> Scores:
-    """Record the controls in a candidate's comparison, so it can be read and judged later.
-
-    Args:
-        candidate: The candidate's comparison.
-        controls: The comparisons of the baseline's controls.
-        between_controls: The controls with each other.
-        candidates: The number of candidates compared together.
-    """
-    comparison = candidate.comparison.described(
-        controls=[control.comparison.path.name for control in controls],
-        own_controls=[control.comparison.path.name for control in candidate.own_controls],
-        references=[reference.comparison.path.name for reference in candidate.references],
-        between_controls=[between.comparison.path.name for between in between_controls],
-        shared_answers=tuple(candidate.pairing.nearness_of(control.pairing) for control in controls),
-        candidates=candidates,
-    )
-    return replace(candidate, comparison=comparison)
-
-
-def load_comparison(
-    path: Path, *, only: Container[str] | None = None, lows: bool = True, shared: dict[str, Scores] | None = None
-) -> ComparisonSet:
-    """Read one candidate's comparison from the store. No model is loaded and nothing is scored.
-
-    Args:
-        path: A directory in a store's `comparisons/`. The runs and the controls' comparisons are in the same store.
-        only: The names of the columns to read; others are treated as not scored. Default: all.
-        lows: Whether to read the chance levels too.
-        shared: A cache of controls for comparisons with the same `only` and `lows`; controls read here are added.
-
-    Raises:
-        StoreError: It is not the comparison of a candidate, or a file is missing or damaged.
-    """
-    comparison = Comparison(path)
-    manifest = None if path.resolve().parent.name == "runs" else comparison.manifest
-    if manifest is None or manifest.controls is None:
-        raise StoreError(
-            f"{path}: not a finished comparison of a candidate; give a candidate's directory in comparisons/ "
-            f"of a store (fidelity list shows them), or run fidelity compare again"
-        )
-    columns, folder = {n: made for n, made in manifest.columns.items() if only is None or n in only}, path.parent
-    baseline = Run(_run(path, manifest.baseline))
-    shared = {} if shared is None else shared
-
-    def once(name: str, *, is_reference: bool = False) -> Scores:
-        if name not in shared:
-            of, reference = Comparison(inside(folder, name)), baseline
-            if is_reference:
-                reference = Run(_run(path, of.manifest.baseline))
-            shared[name] = _scores(reference, of, columns, lows=lows and not is_reference, is_reference=is_reference)
-        return shared[name]
-
-    controls = tuple(map(once, manifest.controls))
-    run = Run(_run(path, manifest.candidate))
-    own = tuple(_scores(run, Comparison(inside(folder, name)), columns, lows=lows) for name in manifest.own_controls)
-    candidate = _scores(baseline, comparison, columns, lows=lows, own_controls=own)
-    for scores in (*controls, candidate):
-        _check_runs(scores)
-    references = tuple(once(name, is_reference=True) for name in manifest.references)
-    return ComparisonSet(
-        baseline,
-        controls,
-        (replace(_with_sides(candidate, controls), references=references),),
-        between_controls=tuple(once(name, is_reference=True) for name in manifest.between_controls),
-    )
-
-
-def _check_runs(scores: Scores) -> None:
-    """Whether the runs are those that were compared, with the answers that they had then."""
-    comparison, runs = scores.comparison, (scores.baseline, scores.run)
-    if comparison.manifest.baseline != scores.baseline.id:
-        raise StoreError(f"{comparison.path}: the control of another baseline, {comparison.manifest.baseline}")
-    for run, answers in zip(runs, comparison.manifest.answers or (None, None), strict=True):
-        run.check_place()
-        if answers is not None and answers != run.manifest.answers_sha256:
-            raise StoreError(f"{comparison.path}: {run.name} has other answers now; run fidelity compare again")
-
-
-def _with_sides(candidate: Scores, controls: Sequence[Scores]) -> Scores:
-    """Fill in the sides that older comparisons lack: "candidate" for prompts that all controls are scored on."""
-    columns = {}
-    for name, scored in candidate.columns.items():
-        column, floor = scored.column, [control_values_of(c, name) for c in controls if name in c.columns]
-        if column.sides is None and None in column.values:
-            sides: list[Side | None] = []
-            for prompt_id, value in zip(candidate.prompt_ids, column.values, strict=True):
-                lost = floor and all(values.get(prompt_id) is not None for values in floor)
-                sides.append(None if value is not None else "candidate" if lost else "pair")
-            scored = replace(scored, column=replace(column, sides=tuple(sides)))
-        columns[name] = scored
-    return replace(candidate, columns=columns)
-
-
-def scored_columns(
-    comparison: Comparison, signature: str, *, only: Container[str] | None = None, lows: bool = True
-) -> dict[str, ScoredColumn]:
-    """The stored columns of a metric with this signature, or `only` some of them, by column name."""
-    chance_columns = comparison.columns(chance_signature(signature), only=only) if lows else None
-    low = {column.name: column for column in chance_columns or ()}
-    return {
-        column.name: ScoredColumn(column, signature, low.get(column.name) if column.better == "higher" else None)
-        for column in comparison.columns(signature, only=only) or ()
-    }
-
-
-def _scores(
-    baseline: Run,
-    comparison: Comparison,
-    columns: Mapping[str, ColumnSource],
-    *,
-    lows: bool,
-    own_controls: tuple[Scores, ...] = (),
-    is_reference: bool = False,
-) -> Scores:
-    manifest = comparison.manifest
-    wanted: dict[str, set[str]] = {}
-    for made in columns.values():
-        wanted.setdefault(made.signature, set()).add(made.column)
-    by_signature = {
-        signature: scored_columns(comparison, signature, only=own, lows=lows) for signature, own in wanted.items()
-    }
-    loaded = {
-        name: scored for name, made in columns.items() if (scored := by_signature[made.signature].get(made.column))
-    }
-    run = Run(_run(comparison.path, manifest.candidate))
-    return Scores(
-        PairedRuns(baseline, run, manifest.reasoning),
-        comparison,
-        columns=loaded,
-        unscored={name: why for name, why in manifest.unscored.items() if name not in loaded},
-        inapplicable={name: why for name, why in manifest.inapplicable.items() if name not in loaded},
-        own_controls=own_controls,
-        is_reference=is_reference,
-    )
-
-
-def _run(comparison: Path, run_id: str) -> Path:
-    return inside(comparison.resolve().parent.parent, "runs", run_id)

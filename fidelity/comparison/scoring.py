@@ -11,7 +11,8 @@ import numpy as np
 from fidelity.comparison.chance import chance_signature, with_other_baselines
 from fidelity.comparison.offered import offered
 from fidelity.comparison.pairing import PairedRuns, Pairing
-from fidelity.comparison.results import ScoredColumn, Scores, scored_columns
+from fidelity.comparison.results import ScoredColumn, Scores
+from fidelity.comparison.stored import scored_columns
 from fidelity.config import Compares, Reasoning
 from fidelity.metrics import Metric
 from fidelity.metrics.base import Need

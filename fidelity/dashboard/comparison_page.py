@@ -2,20 +2,21 @@
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
-from fidelity.comparison.results import ComparisonSet, load_comparison
+from fidelity.comparison.results import ComparisonSet
+from fidelity.comparison.stored import load_comparison
 from fidelity.dashboard import charts, navigation, price_panel, token_panel
 from fidelity.dashboard.cache import answers, pairs, path_of, rows_so_far
-from fidelity.dashboard.cache import shelf as read
 from fidelity.dashboard.catalog import CatalogEntry, Shelf, attempt
 from fidelity.dashboard.pair_table import excess_of
 from fidelity.dashboard.summaries import ColumnSummary, binned
 from fidelity.dashboard.verdict_panel import gate_for, judge_and_show
 from fidelity.dashboard.widgets import (
     chart,
-    choose_comparison,
     choose_metric,
     come_back,
+    comparison_page,
     downloads,
     html,
     markup_table,
@@ -30,12 +31,9 @@ from fidelity.report.verdicts import number
 BREAK, DECILE = "break_", "[decile="
 
 
-def draw() -> None:
+@comparison_page
+def draw(shelf: Shelf, entry: CatalogEntry, beside: DeltaGenerator) -> None:
     """Draw the page."""
-    shelf = read()
-    entry, beside = choose_comparison(shelf)
-    if entry is None:
-        return
     with beside:
         metric = choose_metric(shelf, among=[name for name in entry.columns if shown_in_table(name)])
     result, why = attempt(lambda: load_comparison(path_of(shelf, entry.id), only=()))

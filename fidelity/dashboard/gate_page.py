@@ -6,13 +6,13 @@ from collections.abc import Sequence
 import streamlit as st
 import yaml
 from pydantic import ValidationError
+from streamlit.delta_generator import DeltaGenerator
 
 from fidelity.dashboard.cache import drafted, path_of, rows_so_far
-from fidelity.dashboard.cache import shelf as read
 from fidelity.dashboard.catalog import CatalogEntry, Shelf, mark_of
 from fidelity.dashboard.summaries import ColumnSummary
 from fidelity.dashboard.verdict_panel import gate_for, judge_and_show
-from fidelity.dashboard.widgets import PREFERRED, choose_comparison, come_back, label, note, quiet
+from fidelity.dashboard.widgets import PREFERRED, come_back, comparison_page, label, note, quiet
 from fidelity.gate import Gate
 from fidelity.report import shown_in_table
 
@@ -25,12 +25,9 @@ SHARES = {"conflicts": ("conflict_", "conflicting"), "breaks": ("break_", "newly
 """The gate's limits on shares of prompts: the prefix of their columns, and their names."""
 
 
-def draw() -> None:
+@comparison_page
+def draw(shelf: Shelf, entry: CatalogEntry, beside: DeltaGenerator) -> None:
     """Draw the page."""
-    shelf = read()
-    entry, beside = choose_comparison(shelf)
-    if entry is None:
-        return
     with beside:
         confidence = st.slider(
             "Confidence",

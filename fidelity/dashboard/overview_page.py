@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 import streamlit as st
 
-from fidelity.dashboard import charts, navigation, price_panel
+from fidelity.dashboard import navigation, price_panel, study_charts
 from fidelity.dashboard.cache import read_ahead, rows, verdict
 from fidelity.dashboard.cache import shelf as read
 from fidelity.dashboard.catalog import CatalogEntry, Shelf
@@ -229,7 +229,7 @@ def _cell_texts(
 def _matrix(table: pd.DataFrame, metric: str) -> None:
     st.subheader(f"Excess of {metric} over the floor, by size and format", anchor=False)
     quiet("Mean over prompts; positive is worse. A click on a cell opens its comparison.")
-    selected = chart(charts.matrix(table, metric), table, f"overview-{metric}", on_select="rerun", key="matrix")
+    selected = chart(study_charts.matrix(table, metric), table, f"overview-{metric}", on_select="rerun", key="matrix")
     picked = selected.selection.get("cell") if selected else None
     if picked and picked[0].get("id"):
         navigation.go("comparison", carried=("metric",), comparison=picked[0]["id"])
@@ -290,11 +290,11 @@ def _drift(
         )
         if floor_at_0 and len(floor):
             floor = floor.assign(value=0.0, low=0.0, high=0.0)
-        drawn = charts.drift(known, floor.drop_duplicates(), literature, x=price, x_title=title, y_title=y_title)
+        drawn = study_charts.drift(known, floor.drop_duplicates(), literature, x=price, x_title=title, y_title=y_title)
         chart(drawn, known, name)
     elif price == "parameters":
         st.subheader("Drift by format", anchor=False)
-        chart(charts.ladder(points, y_title, floor=not floor_at_0), points, name)
+        chart(study_charts.ladder(points, y_title, floor=not floor_at_0), points, name)
     else:
         st.subheader(f"Drift against {price}", anchor=False)
         note(f"Nothing to draw: this chart needs two candidates with known {title}, which recorded outputs don't have.")

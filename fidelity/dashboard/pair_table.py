@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from fidelity.comparison.answers import without_thinking
-from fidelity.comparison.results import load_comparison
+from fidelity.comparison.stored import load_comparison
 from fidelity.errors import StoreError
 from fidelity.records import Generation, Prompt
 from fidelity.report.pairs import worse

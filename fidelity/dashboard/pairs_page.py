@@ -5,18 +5,18 @@ from dataclasses import dataclass
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from fidelity.dashboard import charts
 from fidelity.dashboard.cache import matches, pairs, path_of
-from fidelity.dashboard.cache import shelf as read
 from fidelity.dashboard.catalog import CatalogEntry, Shelf, mark_of
 from fidelity.dashboard.pair_table import RANK, excess_of, rank_of
 from fidelity.dashboard.pair_view import show_pair
 from fidelity.dashboard.verdict_panel import gate_for
 from fidelity.dashboard.widgets import (
     chart,
-    choose_comparison,
     choose_metric,
+    comparison_page,
     downloads,
     label,
     note,
@@ -50,12 +50,9 @@ class Filters:
     y: str
 
 
-def draw() -> None:
+@comparison_page
+def draw(shelf: Shelf, entry: CatalogEntry, beside: DeltaGenerator) -> None:
     """Draw the page."""
-    shelf = read()
-    entry, beside = choose_comparison(shelf)
-    if entry is None:
-        return
     names = [name for name in entry.columns if shown_in_table(name)]
     with beside:
         metric = choose_metric(shelf, among=names, name="Sort by (worst first)")

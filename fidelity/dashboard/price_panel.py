@@ -8,8 +8,9 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from fidelity.comparison.results import ComparisonSet, load_comparison
-from fidelity.dashboard import charts
+from fidelity.comparison.results import ComparisonSet
+from fidelity.comparison.stored import load_comparison
+from fidelity.dashboard import study_charts
 from fidelity.dashboard.cache import computed_once
 from fidelity.dashboard.catalog import Shelf, attempt
 from fidelity.dashboard.widgets import chart, markup_table, note, quiet
@@ -88,7 +89,7 @@ def draw(shelf: Shelf, drifts: Mapping[str, float | None], metric: str, *, other
     else:
         title = f"{titles[chosen]}, candidate over baseline ({better})"
         beside = _published(chosen, metric) if others else pd.DataFrame()
-        drawn = charts.drift_and_price(points, beside, title, f"excess of {metric}")
+        drawn = study_charts.drift_and_price(points, beside, title, f"excess of {metric}")
         chart(drawn, points, f"bargain-{metric}-{chosen}", key="bargain")
     quiet(f"{READING} {DOMINATED if points['dominated_by'].any() else ''}")
     _all(table, titles)

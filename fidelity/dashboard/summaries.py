@@ -9,14 +9,9 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from fidelity.comparison.results import (
-    ComparisonSet,
-    Scores,
-    among_runs,
-    evidence_of,
-    load_comparison,
-    verdicts,
-)
+from fidelity.comparison.evidence import evidence_of, verdicts
+from fidelity.comparison.results import ComparisonSet, Scores, among_runs
+from fidelity.comparison.stored import load_comparison
 from fidelity.dashboard.catalog import attempt
 from fidelity.floor import Summary, excess_by_prompt, mean_by_prompt
 from fidelity.gate import Gate, Verdict, draft

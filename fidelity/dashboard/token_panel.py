@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from fidelity.comparison.results import load_comparison
+from fidelity.comparison.stored import load_comparison
 from fidelity.dashboard import charts
 from fidelity.dashboard.cache import computed_in_background, path_of
 from fidelity.dashboard.catalog import CatalogEntry, Shelf, attempt

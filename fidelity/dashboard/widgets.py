@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable, Sequence
+from functools import wraps
 from html import escape
 from typing import Any
 
@@ -12,7 +13,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from fidelity.dashboard.cache import finished_computations, metrics_in, shelf
 from fidelity.dashboard.catalog import CatalogEntry, Shelf
-from fidelity.dashboard.charts import Spec
+from fidelity.dashboard.vega import Spec
 from fidelity.gate import Outcome
 from fidelity.outside.strings import one_line, visible
 
@@ -86,7 +87,20 @@ def first_metric(names: Sequence[str]) -> str:
     return next((preferred for preferred in PREFERRED if preferred in names), names[0])
 
 
-def choose_comparison(shelf: Shelf) -> tuple[CatalogEntry | None, DeltaGenerator]:
+def comparison_page(draw: Callable[[Shelf, CatalogEntry, DeltaGenerator], None]) -> Callable[[], None]:
+    """A page of one comparison: its selector, then the rest, with the container next to the selector."""
+
+    @wraps(draw)
+    def page() -> None:
+        current = shelf()
+        entry, beside = _choose_comparison(current)
+        if entry is not None:
+            draw(current, entry, beside)
+
+    return page
+
+
+def _choose_comparison(shelf: Shelf) -> tuple[CatalogEntry | None, DeltaGenerator]:
     """The page's comparison, which the URL stores, and the container next to its selector.
 
     Unreadable comparisons are in the list too. None if none can be shown; then a note has the reason.

@@ -1,14 +1,9 @@
 """Engines answer prompts. `open_engine` opens one from its config; `identity` is what its outputs depend on."""
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import assert_never
 
-from fidelity.checkpoints import content_id, describe, local_directory, refuse_faults
 from fidelity.config import (
     ExecuTorchEngine,
     OpenAIEngine,
@@ -29,17 +24,12 @@ from fidelity.engines.base import (
     TokenScoringEngine,
     TokenTexts,
 )
-from fidelity.engines.devices import cpu_name, gpu_name
 from fidelity.engines.executorch import executorch_identity, open_executorch
-from fidelity.engines.notes import run_notes
-from fidelity.engines.platforms import refusal
 from fidelity.engines.recorded import RecordedAnswers, file_hash
-from fidelity.engines.timing import Account, Alone, Answered, StreamingChild, TimedEngine, WatchedEngine
+from fidelity.engines.timing import Account, Alone, Answered, TimedEngine, WatchedEngine
 from fidelity.engines.transformers import open_transformers, transformers_identity
-from fidelity.engines.vllm_settings import check, settings
-from fidelity.errors import ConfigError, FidelityError, MissingPackageError
-from fidelity.outside.environment import HARMLESS_ENV, kernel_environment
-from fidelity.records import EngineInfo
+from fidelity.engines.vllm import open_vllm, surroundings, vllm_identity
+from fidelity.errors import FidelityError
 from fidelity.schema import JsonObject
 
 __all__ = [
@@ -61,19 +51,11 @@ __all__ = [
     "surroundings",
 ]
 
-NO_REPORTS = {"VLLM_NO_USAGE_STATS": "1"}
-"""Switches the engine's telemetry off."""
-IN_PROCESS = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
-"""Runs vLLM's core in fidelity's child process rather than in another process."""
-CPU_KV_CACHE_GIB = "4"
-"""The default size of the KV cache for vLLM's CPU build, which would otherwise use nearly all memory."""
 
-
-@contextmanager
 def open_engine(
     config: RunConfig, *, log: Path, on_progress: OnProgress, keep_failures: bool = False
-) -> Iterator[Engine]:
-    """Open the engine of a run, and close it in every case.
+) -> AbstractContextManager[Engine]:
+    """Open the engine of a run, as a context manager that closes it in every case.
 
     With `keep_failures` a prompt that a server refuses has failed at once; else it is asked again until it is clear
     that the prompt is at fault, and not the server.
@@ -84,45 +66,21 @@ def open_engine(
     """
     match config.engine:
         case VllmEngine() as engine:
-            with StreamingChild(
-                "fidelity.children.vllm",
-                settings(config, engine),
-                env=_child_env(engine),
-                log=log,
-                on_progress=on_progress,
-                deadline=engine.deadline,
-            ) as child:
-                child.info = replace(
-                    child.info,
-                    version=_vllm_version(),
-                    device=_device(),
-                    environment=kernel_environment(_child_env(engine)),
-                    notes=(*child.info.notes, *_vllm_notes(config, engine, child.info)),
-                )
-                yield child
+            return open_vllm(config, engine, log=log, on_progress=on_progress)
         case OpenAIEngine() as engine:
             from fidelity.engines.openai import open_server
 
-            with open_server(engine, log=log, on_progress=on_progress, keep_failures=keep_failures) as server:
-                yield server
+            return open_server(engine, log=log, on_progress=on_progress, keep_failures=keep_failures)
         case VllmServeEngine() as engine:
             from fidelity.engines.vllm_serve import serve
 
-            env = _child_env(engine)
-            with serve(
-                config, engine, env=env, log=log, on_progress=on_progress, keep_failures=keep_failures
-            ) as server:
-                environment = kernel_environment(env)
-                server.info = replace(server.info, version=_vllm_version(), device=_device(), environment=environment)
-                yield server
+            return serve(config, engine, log=log, on_progress=on_progress, keep_failures=keep_failures)
         case TransformersEngine() as engine:
-            with open_transformers(config, engine, log=log, on_progress=on_progress) as child:
-                yield child
+            return open_transformers(config, engine, log=log, on_progress=on_progress)
         case ExecuTorchEngine() as engine:
-            with open_executorch(engine, log=log, on_progress=on_progress) as child:
-                yield child
+            return open_executorch(engine, log=log, on_progress=on_progress)
         case RecordedEngine() as engine:
-            yield RecordedAnswers(engine)
+            return nullcontext(RecordedAnswers(engine))
         case StoredEngine():
             raise FidelityError(f"{config.name}: a stored run is finished and has no engine")
         case unknown:
@@ -135,12 +93,6 @@ def can_score_tokens(config: RunConfig, known: JsonObject) -> bool:
         server = known["server"]
         return isinstance(server, dict) and server["owner"] == "vllm"
     return isinstance(config.engine, VllmSettings | TransformersEngine | ExecuTorchEngine)
-
-
-def _vllm_notes(config: RunConfig, engine: VllmEngine, info: EngineInfo) -> list[str]:
-    stored = describe(local_directory(str(config.model), config.revision)).format
-    asked = bool(engine.options.get("quantization") or engine.torchao)
-    return run_notes(stored, info, asked=asked, options=engine.options)
 
 
 def identity(config: RunConfig, *, remembered: Path) -> JsonObject:
@@ -156,13 +108,7 @@ def identity(config: RunConfig, *, remembered: Path) -> JsonObject:
     """
     match config.engine:
         case VllmEngine() | VllmServeEngine() as engine:
-            checkpoint = local_directory(str(config.model), config.revision)
-            refuse_faults(checkpoint, allow_pickle=engine.allow_pickle)
-            check(config.name, engine)
-            version = _vllm_version()
-            if why := refusal(engine, checkpoint_format=describe(checkpoint).format, vllm_version=version):
-                raise ConfigError(f"{config.name}: {why}")
-            return {"model": content_id(checkpoint, remembered), **surroundings(engine)}
+            return vllm_identity(config, engine, remembered)
         case TransformersEngine() as engine:
             return transformers_identity(config, engine, remembered)
         case ExecuTorchEngine() as engine:
@@ -178,44 +124,3 @@ def identity(config: RunConfig, *, remembered: Path) -> JsonObject:
             raise FidelityError(f"{config.name}: a stored run has its digest already")
         case unknown:
             assert_never(unknown)
-
-
-def surroundings(engine: VllmEngine | VllmServeEngine) -> JsonObject:
-    """Everything except the model that vLLM's outputs depend on: options, version, device, environment.
-
-    Raises:
-        MissingPackageError: vLLM is not installed.
-    """
-    return {
-        **engine.decisive(),
-        "version": _vllm_version(),
-        "device": _device(),
-        "ambient": {
-            key: value
-            for key, value in sorted(os.environ.items())
-            if (key.startswith("VLLM_") and not key.startswith(HARMLESS_ENV)) or key == "OMP_NUM_THREADS"
-        },
-    }
-
-
-def _child_env(engine: VllmSettings) -> dict[str, str]:
-    """The environment variables to add for a process that runs vLLM. The user's values take precedence."""
-    kv_cache = os.environ.get("VLLM_CPU_KVCACHE_SPACE", CPU_KV_CACHE_GIB)
-    in_process = IN_PROCESS if isinstance(engine, VllmEngine) else {}
-    return {**NO_REPORTS, **in_process, "VLLM_CPU_KVCACHE_SPACE": kv_cache, **engine.env}
-
-
-def _vllm_version() -> str:
-    """The installed vLLM's version: `vllm` is the GPU build, `vllm-cpu` the CPU build of the same."""
-    for package in ("vllm", "vllm-cpu"):
-        try:
-            installed = version(package)
-        except PackageNotFoundError:
-            continue
-        return f"{installed}+cpu" if package == "vllm-cpu" else installed
-    raise MissingPackageError("vllm", extra="vllm", needed_by="the engine 'vllm'")
-
-
-def _device() -> str:
-    """The device that vLLM uses: the first GPU, unless there is none or vLLM is the CPU build."""
-    return ("cpu" not in _vllm_version() and gpu_name()) or cpu_name()

@@ -38,7 +38,6 @@ def open_server(
             engine,
             log=log,
             on_progress=on_progress,
-            deadline=engine.deadline,
             keep_failures=keep_failures,
         )
 

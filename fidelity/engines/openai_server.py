@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from fidelity.config import Requests, Sampling
+from fidelity.config import OpenAIEngine, Sampling, VllmServeEngine
 from fidelity.engines.base import Admission, OnProgress, Progress
 from fidelity.engines.bodies import LARGEST
 from fidelity.engines.dialects import Served, body_of
@@ -56,11 +56,10 @@ class OpenAIServer:
         self,
         line: ServerSession,
         model: Served,
-        requests: Requests,
+        requests: OpenAIEngine | VllmServeEngine,
         *,
         log: Path,
         on_progress: OnProgress,
-        deadline: float,
         exit_report: Callable[[], str | None] = lambda: None,
         keep_failures: bool = False,
     ) -> None:
@@ -72,7 +71,6 @@ class OpenAIServer:
             requests: How to ask.
             log: A line is appended for each attempt that failed.
             on_progress: Called every second with the progress of a call.
-            deadline: Seconds for which nothing may be reached.
             exit_report: Returns how a server that fidelity started has crashed; None while it runs.
             keep_failures: A prompt that is refused has failed, whether or not others are refused too.
 
@@ -85,7 +83,7 @@ class OpenAIServer:
         self.at_once = requests.concurrency
         self._log = log
         self._on_progress = on_progress
-        self._deadline = deadline
+        self._deadline = requests.deadline
         self._exit_report = exit_report
         self._longest = "max_tokens"
         self._logprobs, self._token_ids = LADDER[0]
@@ -93,7 +91,7 @@ class OpenAIServer:
         self._traffic = Traffic(lambda note: on_progress(Progress(self._done, self._tokens, self._line.hide(note))))
         self._unfinished = self._waiting = self._done = self._tokens = 0
         self._jitter = random.Random()
-        tried = line.run(when_ready(self._try_out, deadline))
+        tried = line.run(when_ready(self._try_out, requests.deadline))
         self._witness: tuple[str, Mapping[str, object]] = (self._path, self._body(*PLAIN))
         self._paths_answered: set[str] = set()
         notes = (OUR_BATCHES, *([] if self._logprobs else [NO_LOGPROBS]))

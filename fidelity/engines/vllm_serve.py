@@ -30,6 +30,7 @@ from fidelity.engines.logs import log_stream
 from fidelity.engines.openai_server import ANY_TOKENIZER
 from fidelity.engines.processes import ended, how_it_ended, last_lines, oom_kills, processor_seconds
 from fidelity.engines.server_session import connected, first_contact
+from fidelity.engines.vllm import child_env, on_this_machine
 from fidelity.engines.vllm_server import VllmServer
 from fidelity.errors import EngineError
 from fidelity.outside.secrets import Secrets, names_secret
@@ -57,7 +58,6 @@ def serve(
     config: RunConfig,
     engine: VllmServeEngine,
     *,
-    env: Mapping[str, str],
     log: Path,
     on_progress: OnProgress,
     keep_failures: bool = False,
@@ -67,7 +67,6 @@ def serve(
     Args:
         config: The run, which names the model.
         engine: vLLM's options, and how to ask.
-        env: Environment variables in addition to the inherited ones.
         log: Where the server's own log, and a line for each attempt that failed, is appended to.
         on_progress: Called every second with the progress of a call.
         keep_failures: As in `open_engine`.
@@ -77,7 +76,7 @@ def serve(
         MissingPackageError: `openai` is not installed.
     """
     checkpoint = local_directory(str(config.model), config.revision)
-    env = {**env, **secret_arguments(engine)}
+    env = {**child_env(engine), **secret_arguments(engine)}
     with _Process(command(checkpoint, config.name, engine, port := free_port()), env=env, log=log) as process:
         address = f"http://{HOST}:{port}/v1"
         with connected(address, Key(None), engine) as line:
@@ -89,13 +88,12 @@ def serve(
                 engine,
                 log=log,
                 on_progress=on_progress,
-                deadline=engine.deadline,
                 exit_report=process.exit_report,
                 keep_failures=keep_failures,
             )
             tokenizer = vocabulary_id(checkpoint)
             server.info = replace(
-                configured(server.info, checkpoint, engine.options),
+                configured(on_this_machine(server.info, engine), checkpoint, engine.options),
                 mode="eager" if engine.options.get("enforce_eager") else "compiled",
                 dtype=engine.dtype,
                 tokenizer=tokenizer,

@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
-from fidelity.comparison.results import ComparisonSet, keep
+from fidelity.comparison.results import ComparisonSet
 from fidelity.comparison.scoring import score
+from fidelity.comparison.stored import keep
 from fidelity.pipeline.generation import generate, generate_planned
 from fidelity.pipeline.plan import ComparisonPlan, ComparisonRequest, check_gate, plan_comparison
 from fidelity.pipeline.scores import scored_set

@@ -4,7 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from fidelity.comparison.results import ComparisonSet, Scores, evidence_of
+from fidelity.comparison.evidence import evidence_of
+from fidelity.comparison.results import ComparisonSet, Scores
 from fidelity.comparison.scoring import begin
 from fidelity.gate import judge
 from fidelity.pipeline.plan import CandidatePlan, ComparisonPlan

@@ -3,13 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from fidelity import gate
-from fidelity.comparison.results import (
-    ComparisonSet,
-    Scores,
-    among_runs,
-    chance_level,
-    control_values_of,
-)
+from fidelity.comparison.results import ComparisonSet, Scores, among_runs, chance_level, control_values_of
 from fidelity.floor import Summary, pooled, summarise
 from fidelity.report.verdicts import NO_GATE
 from fidelity.store.runs import Run

@@ -127,30 +127,39 @@ def _lexed(code: str, language: str) -> Iterator[Lexeme]:
     lexer = _lexer(language)
     for start, token, text in lexer.get_tokens_unprocessed(code) if lexer else ():
         kind = _class_of(token)
-        if string and kind != "string" and kind != "symbol":
-            yield _string(*string)
-            string = None
         if kind == "string":
             string = (string[0], string[1] + text) if string else (start, text)
-        elif kind == "comment" or not text.strip():
             continue
-        elif kind == "directive":
-            yield Lexeme("keyword", text.strip(), start, start + len(text))
-        elif kind == "number":
-            yield Lexeme("number", _number(text), start, start + len(text))
-        elif kind == "keyword" or kind == "operator":
-            yield Lexeme(kind, text, start, start + len(text))
-        elif kind == "name" or kind == "symbol":
-            mark = text.startswith("@")  # a decorator
-            if mark:
-                yield Lexeme("operator", "@", start, start + 1)
-            yield Lexeme("name", text[mark:], start + mark, start + len(text))
-        elif kind == "mark":
-            yield from (Lexeme("operator", c, start + i, start + i + 1) for i, c in enumerate(text) if not c.isspace())
-        else:
-            yield from (w._replace(start=w.start + start, end=w.end + start) for w in _words(text))
+        if string and kind != "symbol":
+            yield _string(*string)
+            string = None
+        if text.strip():
+            yield from _lexemes_of(kind, text, start)
     if string:
         yield _string(*string)
+
+
+def _lexemes_of(kind: TokenClass, text: str, start: int) -> Iterator[Lexeme]:
+    """What one of Pygments' tokens counts as; strings are put together before."""
+    end = start + len(text)
+    match kind:
+        case "comment":
+            return
+        case "directive":
+            yield Lexeme("keyword", text.strip(), start, end)
+        case "number":
+            yield Lexeme("number", _number(text), start, end)
+        case "keyword" | "operator":
+            yield Lexeme(kind, text, start, end)
+        case "name" | "symbol" if text.startswith("@"):  # a decorator
+            yield Lexeme("operator", "@", start, start + 1)
+            yield Lexeme("name", text[1:], start + 1, end)
+        case "name" | "symbol":
+            yield Lexeme("name", text, start, end)
+        case "mark":
+            yield from (Lexeme("operator", c, start + i, start + i + 1) for i, c in enumerate(text) if not c.isspace())
+        case _:
+            yield from (w._replace(start=w.start + start, end=w.end + start) for w in _words(text))
 
 
 @cache

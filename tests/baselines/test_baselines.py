@@ -254,8 +254,8 @@ class TestCheck:
         assert "same        chat template" in out
 
     def test_engine_version_and_hardware(self, fidelity, monkeypatch):
-        monkeypatch.setattr("fidelity.engines._vllm_version", lambda: "0.99.0+cpu")
-        monkeypatch.setattr("fidelity.engines.cpu_name", lambda: "Abacus x1")
+        monkeypatch.setattr("fidelity.engines.vllm.vllm_version", lambda: "0.99.0+cpu")
+        monkeypatch.setattr("fidelity.engines.vllm.cpu_name", lambda: "Abacus x1")
         code, out, _ = fidelity("baseline", "check", "deep/kept")
         assert code == 2
         assert "is 0.99.0+cpu" in out

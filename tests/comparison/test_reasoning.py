@@ -5,7 +5,8 @@ import json
 import pytest
 
 from fidelity.comparison.answers import answers_of
-from fidelity.comparison.results import load_comparison, verdicts
+from fidelity.comparison.evidence import verdicts
+from fidelity.comparison.stored import load_comparison
 from fidelity.config import Reasoning, load_run
 from fidelity.errors import ConfigError
 from fidelity.gate import Gate

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from fidelity import baselines
 from fidelity.baselines import check
 from fidelity.comparison.chance import with_other_baselines
+from fidelity.comparison.evidence import verdicts
 from fidelity.comparison.pairing import pair_runs
-from fidelity.comparison.results import verdicts
 from fidelity.config import Sampling, load_run
 from fidelity.errors import ConfigError, IncomparableError
 from fidelity.gate import Gate

@@ -6,7 +6,8 @@ import shutil
 import pytest
 import yaml
 
-from fidelity.comparison.results import load_comparison, verdicts
+from fidelity.comparison.evidence import verdicts
+from fidelity.comparison.stored import load_comparison
 from fidelity.dashboard.cache import DEMO
 from fidelity.dashboard.first_page import RECORDED
 from fidelity.gate import Gate

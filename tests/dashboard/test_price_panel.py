@@ -1,6 +1,6 @@
 """What the drift buys, on the pages: the numbers of `fidelity.price.pareto`."""
 
-from fidelity.comparison.results import load_comparison
+from fidelity.comparison.stored import load_comparison
 from fidelity.price.pareto import drift_and_price
 from fidelity.report.price import times
 from tests.dashboard.conftest import charted, comparison, page_text

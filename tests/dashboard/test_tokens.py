@@ -2,7 +2,7 @@
 
 import re
 
-from fidelity.comparison.results import load_comparison
+from fidelity.comparison.stored import load_comparison
 from fidelity.dashboard.token_panel import token_numbers
 from fidelity.dashboard.token_view import show_tokens
 from fidelity.report.verdicts import number

@@ -5,7 +5,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from fidelity.comparison.results import load_comparison
+from fidelity.comparison.stored import load_comparison
 from fidelity.config import KINDS
 from fidelity.errors import ConfigError
 from fidelity.gate import Gate, differences, load_gate

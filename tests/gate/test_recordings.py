@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
-from fidelity.comparison.results import verdicts
+from fidelity.comparison.evidence import verdicts
 from fidelity.config import RecordedEngine, Sampling, load_run
 from fidelity.engines.recorded import RecordedAnswers, recorded_prompts
 from fidelity.gate import Gate, judge

@@ -8,7 +8,8 @@ import shutil
 
 import pytest
 
-from fidelity.comparison.results import load_comparison, verdicts
+from fidelity.comparison.evidence import verdicts
+from fidelity.comparison.stored import load_comparison
 from fidelity.floor import PromptValue
 from fidelity.gate import Gate, Measured, judge
 from fidelity.records import Column

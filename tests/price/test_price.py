@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from fidelity.comparison.results import load_comparison
+from fidelity.comparison.stored import load_comparison
 from fidelity.config import load_run
 from fidelity.errors import ConfigError
 from fidelity.gate import Gate

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from fidelity import baselines
-from fidelity.comparison.results import load_comparison
+from fidelity.comparison.stored import load_comparison
 from fidelity.errors import StoreError
 from fidelity.outside.paths import inside, plain_name
 from fidelity.records import Generation, Prompt

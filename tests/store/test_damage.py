@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from fidelity.comparison.results import load_comparison
+from fidelity.comparison.stored import load_comparison
 from fidelity.dashboard.catalog import read_shelf
 from fidelity.errors import StoreError
 from fidelity.store.runs import Run

@@ -7,7 +7,8 @@ import shutil
 import pytest
 
 from fidelity.baselines import adopt, check
-from fidelity.comparison.results import load_comparison, verdicts
+from fidelity.comparison.evidence import verdicts
+from fidelity.comparison.stored import load_comparison
 from fidelity.config import RunConfig
 from fidelity.gate import load_gate
 from fidelity.metrics import metric_of_kind

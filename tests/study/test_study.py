@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from fidelity.cli.comparing import metrics_of
-from fidelity.comparison.results import load_comparison
+from fidelity.comparison.stored import load_comparison
 from fidelity.errors import ConfigError
 from fidelity.report import as_json
 from fidelity.store.store import Store

@@ -1,6 +1,6 @@
 """Families of quantized checkpoints, with one resolver each, chosen by config.json's `quant_method`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from fidelity.checkpoints.config import ModelJson, Widths
 from fidelity.checkpoints.families.auto_round import AutoRound
@@ -39,27 +39,27 @@ def family_of(
     widths = widths or Widths()
     written = str(quantization.get("quant_method") or "").lower().replace("_", "-")
     method = written.rpartition("/")[2]
-    match method:
-        case "compressed-tensors" | "sparseml":
-            return CompressedTensors(quantization, widths)
-        case "awq" | "gptq":
-            return Gptq(quantization, method, widths)
-        case "auto-round" | "inc":
-            return AutoRound(quantization, widths)
-        case "modelopt" | "modelopt-fp4" | "modelopt-mixed" | "modelopt-mxfp8":
-            return ModelOpt(quantization)
-        case "mxfp4":
-            return Mxfp4(quantization)
-        case "bitsandbytes":
-            return BitsAndBytes(quantization)
-        case "torchao":
-            return TorchAo(quantization, metadata or {})
-        case "fp8" | "fbgemm-fp8":
-            return Fp8(quantization, per_row=method == "fbgemm-fp8")
-        case "quark":
-            return Quark(quantization)
-        case "" if unnamed := _without_a_method(quantization, widths):
-            return unnamed
+    resolvers: dict[str, Callable[[], Resolver | None]] = {
+        "compressed-tensors": lambda: CompressedTensors(quantization, widths),
+        "sparseml": lambda: CompressedTensors(quantization, widths),
+        "awq": lambda: Gptq(quantization, method, widths),
+        "gptq": lambda: Gptq(quantization, method, widths),
+        "auto-round": lambda: AutoRound(quantization, widths),
+        "inc": lambda: AutoRound(quantization, widths),
+        "modelopt": lambda: ModelOpt(quantization),
+        "modelopt-fp4": lambda: ModelOpt(quantization),
+        "modelopt-mixed": lambda: ModelOpt(quantization),
+        "modelopt-mxfp8": lambda: ModelOpt(quantization),
+        "mxfp4": lambda: Mxfp4(quantization),
+        "bitsandbytes": lambda: BitsAndBytes(quantization),
+        "torchao": lambda: TorchAo(quantization, metadata or {}),
+        "fp8": lambda: Fp8(quantization, per_row=False),
+        "fbgemm-fp8": lambda: Fp8(quantization, per_row=True),
+        "quark": lambda: Quark(quantization),
+        "": lambda: _without_a_method(quantization, widths),
+    }
+    if resolver := resolvers[method]() if method in resolvers else None:
+        return resolver
     raise UnknownLayout(str(quantization.get("quant_method") or "no quant_method"))
 
 
