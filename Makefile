@@ -4,6 +4,11 @@ PYTHON ?= python3
 # The index for PyTorch's CPU build, used if pip doesn't find it otherwise.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
+# How many tests run at the same time: at most four, because each worker may load a model of its own.
+WORKERS ?= auto
+# Groups of tests start in the order of tests/conftest.py: the longest first.
+PARALLEL := --numprocesses $(WORKERS) --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+
 BIN := .venv/bin
 INSTALLED := .venv/installed.stamp
 PROJECT := .venv/project.stamp
@@ -16,7 +21,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 help:
 	@echo "make demo    compare a real model with two quantized copies (the first time: some minutes of set-up)"
-	@echo "make test    check formatting, lint and types, and run the tests that take seconds"
+	@echo "make test    check formatting, lint and types, and run every test but the slow ones"
 	@echo "make test-all  the same with every test, as in CI"
 	@echo "make lint    the same without the tests"
 	@echo "make setup   set up .venv and models/, nothing else"
@@ -27,10 +32,10 @@ demo: setup
 	$(BIN)/fidelity compare examples/base.yaml examples/w8a8-int8.yaml examples/w4a16.yaml
 
 test: lint models
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(BIN)/pytest $(PARALLEL) $(PYTEST_ARGS)
 
 test-all: lint models
-	$(BIN)/pytest --slow $(PYTEST_ARGS)
+	$(BIN)/pytest $(PARALLEL) --slow $(PYTEST_ARGS)
 
 lint: $(PROJECT)
 	$(BIN)/ruff format --check .

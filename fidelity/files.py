@@ -6,8 +6,10 @@ import hashlib
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,8 @@ from fidelity.outside.paths import inside
 if TYPE_CHECKING:
     import pyarrow as pa
 
+SETTLED_NS = 1_000_000_000
+"""A file that was changed more recently could change again without another time of change, so its hash isn't kept."""
 ParquetRow = dict[str, Any]
 """A row of a table, by column."""
 
@@ -30,17 +34,45 @@ def read_parquet(file: Path, *, columns: Sequence[str] | None = None) -> "pa.Tab
     import pyarrow.parquet as pq
 
     with damage_explained(file):
-        return pq.read_table(file, columns=None if columns is None else list(columns))
+        wanted = None if columns is None else list(columns)
+        return pq.read_table(file, columns=wanted, page_checksum_verification=True)
 
 
 def sha256_of(file: Path) -> str:
-    """Return the hash of a file's bytes, in hexadecimal.
+    """Return the hash of a file's bytes, in hexadecimal. A file that doesn't change is read once per process.
 
     Raises:
         StoreError: The file can't be read.
     """
-    with damage_explained(file), file.open("rb") as stream:
+    with damage_explained(file):
+        status = file.stat()
+        if time.time_ns() - status.st_ctime_ns < SETTLED_NS:
+            return _sha256_of(file)
+        return _sha256_in_state(
+            file.resolve(), status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_dev, status.st_ino
+        )
+
+
+@lru_cache(maxsize=4096)
+def _sha256_in_state(file: Path, *_: int) -> str:
+    return _sha256_of(file)
+
+
+def _sha256_of(file: Path) -> str:
+    with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def check_unchanged(file: Path, sha256: str | None) -> None:
+    """Check that a file has the hash that was recorded when it was written; None in records of older versions.
+
+    Raises:
+        StoreError: It was changed, or can't be read.
+    """
+    if sha256 is not None and sha256_of(file) != sha256:
+        raise StoreError(
+            f"{file}: was changed after it was written; delete the folder {file.parent.name} and run again"
+        )
 
 
 def read_parquet_schema(file: Path) -> "pa.Schema":
@@ -116,6 +148,7 @@ def write_parquet(file: Path, table: "pa.Table", *, small: bool = False, rows_pe
             use_dictionary=not small,
             use_byte_stream_split=floats if small else False,
             row_group_size=rows_per_group,
+            write_page_checksum=not small,  # files under version control have a hash in their index
         )
 
 
@@ -128,9 +161,9 @@ def whole_file(file: Path) -> Iterator[Path]:
         try:
             with _owned(draft):
                 yield draft
-            with draft.open("rb") as written:
-                os.fsync(written.fileno())
-            draft.replace(file)
+                with draft.open("rb") as written:
+                    os.fsync(written.fileno())
+                draft.replace(file)
         finally:
             with suppress(OSError):
                 draft.unlink(missing_ok=True)
@@ -176,11 +209,14 @@ def locked(folder: Path, *, on_wait: Callable[[], None] = lambda: None) -> Itera
 
 @contextmanager
 def _owned(draft: Path) -> Iterator[None]:
-    """Create a draft, and lock it while it is written: one that nobody has locked was left by a killed command."""
-    with draft.open("xb") as file:
-        with suppress(OSError):  # a file system without locks
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
+    """Create a draft, and lock it until it has replaced its file: an unlocked one was left by a killed command."""
+    while True:
+        with draft.open("xb") as file:
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(file, fcntl.LOCK_EX)
+            if draft.exists():  # else another command has swept it before it was locked
+                yield
+                return
 
 
 def _sweep(folder: Path) -> None:

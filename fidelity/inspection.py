@@ -1,5 +1,6 @@
 """`fidelity inspect`: a checkpoint's properties without loading it, and what a run ran with."""
 
+import difflib
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -61,9 +62,8 @@ def inspect(what: str, *, revision: str | None = None, ask_vllm: bool = True) ->
         checkpoint = _checkpoint_of(run)
         anatomy = dissect(checkpoint) if checkpoint else None
         return Inspection(run.name, anatomy, None, run.manifest.engine, _fault(checkpoint))
-    folder = _folder(what, revision)
-    anatomy = dissect(folder) if folder else dissect_on_hub(what, revision)
-    return Inspection(what, anatomy, _picks(anatomy) if ask_vllm else None, None, _fault(folder))
+    anatomy = _anatomy(what, revision)
+    return Inspection(what, anatomy, _picks(anatomy) if ask_vllm else None, None, _fault(_folder(what, revision)))
 
 
 def contrast_of(baseline: str, other: str, *, revision: str | None = None) -> tuple[Contrast, ...]:
@@ -82,6 +82,32 @@ def contrast_of(baseline: str, other: str, *, revision: str | None = None) -> tu
             )
         folders.append(folder)
     return contrast(*folders)
+
+
+def _anatomy(what: str, revision: str | None) -> Anatomy:
+    """A checkpoint's properties: of a directory, else from the Hub.
+
+    Raises:
+        ConfigError: There is no such directory, or the Hub doesn't have it; with the most similar directory.
+    """
+    path = Path(what)
+    if folder := _folder(what, revision):
+        return dissect(folder)
+    if path.is_absolute() or len(path.parts) > 2 or what.startswith((".", "~")):
+        raise ConfigError(f"{what}: no such file or directory{_similar(path)}")
+    try:
+        return dissect_on_hub(what, revision)
+    except ConfigError as error:
+        raise ConfigError(f"{error}{_similar(path)}") from error
+
+
+def _similar(path: Path) -> str:
+    """The end of an error about a missing path: the directory of the most similar name, if there is one."""
+    known = len(path.parent.parts) if path.parent.is_dir() else 0
+    folder, word, rest = Path(*path.parts[:known]), path.parts[known], path.parts[known + 1 :]
+    names = [one.name for one in folder.iterdir() if one.is_dir()]
+    close = difflib.get_close_matches(word, names, n=1)
+    return f"; did you mean {folder.joinpath(close[0], *rest)}?" if close else ""
 
 
 def _folder(what: str, revision: str | None) -> Path | None:

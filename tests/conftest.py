@@ -12,6 +12,8 @@ from fidelity.engines import processes
 from fidelity.pipeline import generate
 from fidelity.store.store import Store
 
+# Engines that wait for a core which another worker's engine uses must not spin meanwhile.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 settings.register_profile("busy machine", deadline=None)  # the laws are about numbers, not about who shares the cores
 settings.load_profile("busy machine")
 
@@ -35,11 +37,21 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(config, items):
-    if config.getoption("--slow"):
-        return
-    slow = [item for item in items if item.get_closest_marker("slow")]
-    config.hook.pytest_deselected(items=slow)
-    items[:] = [item for item in items if not item.get_closest_marker("slow")]
+    """Leave out the slow tests without --slow, and group those that must share a worker of pytest-xdist.
+
+    Tests with a real engine run on one worker and first: each uses every core, they share engines, and they take
+    longest. The tests of a file share its fixtures; a slow one runs on any worker.
+    """
+    if not config.getoption("--slow"):
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if not item.get_closest_marker("slow")]
+    items.sort(key=lambda item: (not item.get_closest_marker("vllm"), not item.get_closest_marker("slow")))
+    for item in items:
+        if item.get_closest_marker("vllm"):
+            item.add_marker(pytest.mark.xdist_group("engines"))
+        elif not item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.xdist_group(item.module.__name__))
 
 
 @pytest.fixture(scope="module")  # Playwright's event loop stays in this thread, and no other can run there

@@ -11,6 +11,11 @@ from fidelity.errors import ConfigError, FidelityError, MissingPackageError
 
 SMALL_FILES = ["config.json", "hf_quant_config.json", "tokenizer_config.json", "chat_template.jinja"]
 
+UNREACHABLE = frozenset(
+    {"ConnectError", "ConnectTimeout", "ConnectionError", "OfflineModeIsEnabled", "ReadTimeout", "ProxyError"}
+)
+"""What the Hub's library and the HTTP libraries under it raise without a network."""
+
 
 def dissect_on_hub(model: str, revision: str | None = None) -> Anatomy:
     """The result of `dissect`, without downloading the weights.
@@ -33,11 +38,7 @@ def dissect_on_hub(model: str, revision: str | None = None) -> Anatomy:
     except FidelityError:
         raise
     except Exception as error:  # without a network its HTTP library raises, which changes between versions
-        detail = (str(error).splitlines() or [""])[0]
-        raise ConfigError(
-            f"model {model!r}: neither a directory on this machine nor available from the Hub "
-            f"({type(error).__name__}: {detail})"
-        ) from error
+        raise ConfigError(f"model {model!r}: neither a directory on this machine {_why_not_on_hub(error)}") from error
     tensors = {
         name: Tensor(str(entry.dtype), tuple(entry.shape), entry.data_offsets[1] - entry.data_offsets[0])
         for header in headers.values()
@@ -45,3 +46,11 @@ def dissect_on_hub(model: str, revision: str | None = None) -> Anatomy:
     }
     size = sum(file.size or 0 for file in files if file.rfilename in headers)
     return dissected(config, Weights(tensors, size), chat_template=template)
+
+
+def _why_not_on_hub(error: Exception) -> str:
+    """Why the Hub gave no answer, in words, and what its library reported."""
+    detail = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+    if type(error).__name__ in UNREACHABLE:
+        return f"nor available from the Hub, which can't be reached; check the name, or the network ({detail})"
+    return f"nor available from the Hub ({detail})"

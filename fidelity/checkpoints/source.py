@@ -3,13 +3,13 @@
 import hashlib
 import json
 import re
-import secrets
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from fidelity.checkpoints.native import native_format
+from fidelity.checkpoints.remembered import read_remembered, remember
 from fidelity.checkpoints.tokenizer import read_tokenizer
 from fidelity.errors import ConfigError, MissingPackageError
 
@@ -65,21 +65,17 @@ def weights_id(checkpoint: Path, remembered: Path) -> str | None:
 
 
 def _hash_of(files: Iterable[Path], directory: Path, remembered: Path) -> str:
-    known: dict[str, str] = {}
-    with suppress(OSError, ValueError):
-        known = json.loads(remembered.read_text())
-    total = hashlib.sha256()
+    known, total = read_remembered(remembered), hashlib.sha256()
+    fresh: dict[str, str] = {}
     for file in sorted(files):
         stat = file.stat()
         key = f"{file}|{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ino}|{stat.st_ctime_ns}"
-        if key not in known:
-            known[key] = _file_hash(file)
-        total.update(f"{file.relative_to(directory)}={known[key]}\n".encode())
-    with suppress(OSError):  # losing the cache only costs time
-        remembered.parent.mkdir(parents=True, exist_ok=True)
-        draft = remembered.with_suffix(f".{secrets.token_hex(6)}.draft")
-        draft.write_text(json.dumps(known, indent=0))
-        draft.replace(remembered)
+        digest = known.get(key)
+        if not isinstance(digest, str):
+            digest = fresh[key] = _file_hash(file)
+        total.update(f"{file.relative_to(directory)}={digest}\n".encode())
+    if fresh:
+        remember(remembered, fresh)
     return total.hexdigest()
 
 

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 
 from fidelity import __version__
 from fidelity.cli import (
+    checking,
     comparing,
+    completing,
     demonstrating,
     exporting,
     gating,
@@ -22,6 +24,8 @@ from fidelity.cli import (
     tokens,
 )
 from fidelity.cli.options import COULD_NOT_JUDGE
+from fidelity.cli.parser import COMMANDS, CommandParser, every_command
+from fidelity.cli.standard_input import with_standard_input
 from fidelity.cli.terminal import echo
 from fidelity.errors import FidelityError
 
@@ -30,11 +34,16 @@ INTERRUPTED = 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    verbose = False
     try:
-        chosen = _parser().parse_args(arguments)
-        code: int = chosen.command(chosen)
+        chosen = parser_of_all().parse_args(arguments)
+        verbose = chosen.verbose
+        with with_standard_input(chosen) as given:
+            code: int = given.command(given)
         return code
     except FidelityError as error:
+        if verbose:
+            echo(traceback.format_exc(), to=sys.stderr)
         echo(f"fidelity: {error}", to=sys.stderr)
     except KeyboardInterrupt:
         echo("fidelity: interrupted; finished answers are saved, run the command again to continue", to=sys.stderr)
@@ -47,12 +56,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return COULD_NOT_JUDGE
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser_of_all() -> argparse.ArgumentParser:
+    """The parser of `fidelity` with all its commands."""
+    parser = CommandParser(
         prog="fidelity", description="Measure how a quantized model's outputs diverge from the original model's."
     )
     parser.add_argument("--version", action="version", version=f"fidelity {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(required=True, metavar=COMMANDS)
     for group in (
         demonstrating,
         comparing,
@@ -61,9 +71,20 @@ def _parser() -> argparse.ArgumentParser:
         recommending,
         exporting,
         listing,
+        checking,
         showing,
         inspecting,
         tokens,
     ):
         group.add_to(commands)
+    completing.add_to(commands, parser_of_all=parser_of_all)
+    for command in every_command(parser):
+        amount = command.add_mutually_exclusive_group()
+        amount.add_argument("-q", "--quiet", action="store_true", help="print no progress")
+        amount.add_argument(
+            "-v",
+            "--verbose",
+            action="store_true",
+            help="print the seconds so far before each line of progress, and a traceback after an error",
+        )
     return parser

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 from fidelity.cli.options import (
     COULD_NOT_JUDGE,
     OK,
+    STDIN,
     Commands,
     add_keep_failures,
     add_limit,
     add_store,
     open_store,
     positive,
+    read_stdin,
 )
 from fidelity.cli.progress import ProgressBar
 from fidelity.cli.reports import add_reports, check_reports, report_all
@@ -30,7 +32,10 @@ if TYPE_CHECKING:
     from fidelity.store.store import Store
 
 
-SOURCES = "a YAML file, a model's directory or Hub id, recorded outputs (.jsonl, .parquet), or a finished run"
+SOURCES = (
+    "a YAML file, a model's directory or Hub id, recorded outputs (.jsonl, .json, .csv, .parquet; - for JSONL from "
+    "standard input), or a finished run"
+)
 DEFAULT_PROMPTS = "starter"
 BASELINE_ONLY = ("control", "kl", "metrics", "price_per_hour")
 """Keys that `--set` gives to the baseline alone; the candidates take the shared keys from it."""
@@ -63,7 +68,7 @@ def add_to(commands: Commands) -> None:
         help="time the runs in turn (A B A B), opening the engines again for each round (default: 3 rounds)",
     )
     add_reports(compare)
-    compare.set_defaults(command=_compare)
+    compare.set_defaults(command=_compare, jsonl=("baseline", "candidates", "control"), yaml=("gate",))
 
     generate = commands.add_parser("generate", help="generate one run and its controls")
     generate.add_argument("run", type=Path, help="the run's YAML file")
@@ -74,7 +79,7 @@ def add_to(commands: Commands) -> None:
         help="generate it as a candidate of this baseline, with its prompts and sampling",
     )
     generate.add_argument("--profile", action="store_true", help="print where the time was spent")
-    generate.set_defaults(command=_generate)
+    generate.set_defaults(command=_generate, yaml=("run", "baseline"))
 
     for command in (compare, generate):
         add_limit(command)
@@ -93,7 +98,10 @@ def _add_sources(compare: argparse.ArgumentParser) -> None:
         help="the baseline again: recorded files (repeatable), or how many runs to generate (1)",
     )
     compare.add_argument(
-        "--prompts", metavar="SET", help=f"{', '.join(PROMPT_SETS)} or a JSONL file (starter, where a model is named)"
+        "--prompts",
+        metavar="SET",
+        help=f"{', '.join(PROMPT_SETS)}, a file (JSONL, JSON, CSV, Parquet or text), hf:DATASET[:SPLIT] or - for stdin "
+        "(starter, where a model is named)",
     )
     compare.add_argument("--max-tokens", type=positive, metavar="N", help="the longest answer, in tokens (256)")
     compare.add_argument(
@@ -114,7 +122,8 @@ def _compare(chosen: argparse.Namespace) -> int:
     check_reports(chosen, inputs=[*sources, *([chosen.gate] if chosen.gate else [])])
     gate = load_gate(chosen.gate) if chosen.gate else None
     baseline = _baseline(chosen)
-    candidates, not_read = _readable(chosen.candidates, chosen.settings)
+    progress = ProgressBar(chosen)
+    candidates, not_read = _readable(chosen.candidates, chosen.settings, progress)
     store = open_store(chosen.store)
     request = ComparisonRequest(
         baseline=baseline,
@@ -126,10 +135,10 @@ def _compare(chosen: argparse.Namespace) -> int:
         must_be_in_reach=True,
         keep_failures=chosen.keep_failures,
     )
-    result = compare(request, store=store, listener=ProgressBar())
+    result = compare(request, store=store, listener=progress)
     result = replace(result, not_compared=not_read | result.not_compared)
     if chosen.interleave:
-        _measure_in_turn(result, baseline, candidates, store, chosen.interleave)
+        _measure_in_turn(result, baseline, candidates, store, chosen.interleave, progress)
     return report_all(result, gate, store, chosen)
 
 
@@ -140,6 +149,8 @@ def _baseline(chosen: argparse.Namespace) -> "RunConfig":
     config = config_of(chosen.baseline)
     needs_prompts = config.model is not None and config.prompts is None
     prompts = chosen.prompts or (DEFAULT_PROMPTS if needs_prompts else None)
+    if prompts == STDIN:
+        prompts = str(read_stdin(chosen.store / "prompts").resolve())
     config = with_options(config, prompts=prompts, max_tokens=chosen.max_tokens, settings=chosen.settings)
     match chosen.control:
         case None:
@@ -150,7 +161,9 @@ def _baseline(chosen: argparse.Namespace) -> "RunConfig":
             return with_control(config, files)
 
 
-def _readable(sources: Sequence[str], settings: Sequence[str]) -> tuple[list["RunConfig"], dict[str, str]]:
+def _readable(
+    sources: Sequence[str], settings: Sequence[str], progress: ProgressBar
+) -> tuple[list["RunConfig"], dict[str, str]]:
     """Read the candidates. Returns the configs, and the error of each one that can't be read.
 
     Raises:
@@ -169,12 +182,17 @@ def _readable(sources: Sequence[str], settings: Sequence[str]) -> tuple[list["Ru
     if not candidates:
         raise ConfigError("\n".join(errors.values()))
     for name, why in errors.items():
-        ProgressBar().say(f"{name}: not compared: {why}")
+        progress.say(f"{name}: not compared: {why}")
     return candidates, errors
 
 
 def _measure_in_turn(
-    result: "ComparisonSet", baseline: "RunConfig", candidates: Sequence["RunConfig"], store: "Store", rounds: int
+    result: "ComparisonSet",
+    baseline: "RunConfig",
+    candidates: Sequence["RunConfig"],
+    store: "Store",
+    rounds: int,
+    progress: ProgressBar,
 ) -> None:
     """Measure the baseline and the candidates that were compared with it, in turn."""
     from fidelity.config import candidate_of
@@ -182,7 +200,7 @@ def _measure_in_turn(
 
     compared = [candidate_of(baseline, config) for config in candidates if config.name not in result.not_compared]
     runs = [(baseline, result.baseline), *zip(compared, (scores.run for scores in result.candidates), strict=True)]
-    measure_in_turn(runs, store=store, listener=ProgressBar(), rounds=rounds)
+    measure_in_turn(runs, store=store, listener=progress, rounds=rounds)
 
 
 def _generate(chosen: argparse.Namespace) -> int:
@@ -190,10 +208,16 @@ def _generate(chosen: argparse.Namespace) -> int:
     from fidelity.pipeline import generate
     from fidelity.report import profile_lines
 
+    config = load_run(chosen.run)
+    if config.model and config.prompts is None and not chosen.baseline:
+        raise ConfigError(
+            f"{chosen.run}: 'prompts' is missing; add prompts: starter, or generate it as a candidate with --baseline "
+            f"base.yaml"
+        )
     runs = generate(
-        load_run(chosen.run),
+        config,
         store=open_store(chosen.store),
-        listener=ProgressBar(),
+        listener=ProgressBar(chosen),
         limit=chosen.limit,
         baseline=load_run(chosen.baseline) if chosen.baseline else None,
         keep_failures=chosen.keep_failures,
@@ -213,7 +237,15 @@ def _generate(chosen: argparse.Namespace) -> int:
 
 
 def metrics_of(baseline: "RunConfig", kinds: Sequence[str] | None = None) -> list["Metric"]:
-    """The chosen metrics: those of --metric, else of the baseline's YAML, else the default set."""
+    """The chosen metrics: those of --metric, else of the baseline's YAML, else the default set.
+
+    Raises:
+        ConfigError: There is no metric of a kind, or one option names several.
+    """
+    for kind in kinds or ():
+        if "," in kind:
+            options = " ".join(f"--metric {one.strip()}" for one in kind.split(","))
+            raise ConfigError(f"--metric {kind}: an option names one metric; write {options}")
     from fidelity.comparison.metric_choice import choose_metrics
 
     return choose_metrics(baseline, kinds, on_left_out=lambda text: echo(f"fidelity: {text}", to=sys.stderr))

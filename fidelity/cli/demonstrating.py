@@ -36,7 +36,7 @@ def _demo(chosen: argparse.Namespace) -> int:
     with TemporaryDirectory(prefix="fidelity-demo-") as temporary:
         metrics = [metric_of_kind(kind) for kind in METRICS]
         request = ComparisonRequest(baseline=family.baseline, candidates=family.candidates, metrics=metrics)
-        result = compare(request, store=open_store(chosen.store or Path(temporary)), listener=ProgressBar())
+        result = compare(request, store=open_store(chosen.store or Path(temporary)), listener=ProgressBar(chosen))
         judged = verdicts(result, study.gate) if study.gate else {}
         print_comparison(result, open_console(), judged, full=chosen.full)
     return OK

@@ -2,10 +2,21 @@
 
 import argparse
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from fidelity.cli.options import COULD_NOT_JUDGE, OK, Commands, add_limit, add_store, open_store
+from fidelity.cli.options import (
+    COULD_NOT_JUDGE,
+    OK,
+    STDIN,
+    Commands,
+    add_limit,
+    add_store,
+    open_store,
+    read_stdin,
+)
 from fidelity.cli.progress import ProgressBar
 from fidelity.cli.terminal import echo
+from fidelity.errors import ConfigError
 
 
 def add_to(commands: Commands) -> None:
@@ -18,18 +29,20 @@ def add_to(commands: Commands) -> None:
     export.add_argument("run", type=Path, help="the baseline's YAML file; missing runs are generated")
     export.add_argument("directory", type=Path, metavar="DIR", help="the directory to write")
     export.add_argument("--replace", action="store_true", help="replace the baseline that is already there")
-    export.set_defaults(command=_export)
+    export.set_defaults(command=_export, yaml=("run",))
     fit = baselines.add_parser("check", help="check whether an exported baseline still matches")
     fit.add_argument("directory", type=Path, metavar="DIR", help="the exported baseline")
     fit.add_argument(
         "run", type=Path, nargs="?", help="the baseline's current YAML file (default: the one it was exported with)"
     )
-    fit.set_defaults(command=_check)
+    fit.set_defaults(command=_check, yaml=("run",))
     for command in (export, fit):
         add_limit(command)
         add_store(command)
     prompts = commands.add_parser("export-prompts", help="write a run's prompts as the model receives them")
-    prompts.add_argument("run", type=Path, help="the run's YAML file")
+    prompts.add_argument(
+        "run", help="the run's YAML file, or a prompt set alone: starter, a file, hf:DATASET, or - for stdin"
+    )
     prompts.add_argument("file", type=Path, metavar="FILE", help="the file to write (.jsonl or .parquet)")
     prompts.add_argument("--openai-batch", action="store_true", help="write the input file of an OpenAI batch (.jsonl)")
     add_limit(prompts)
@@ -41,8 +54,10 @@ def _export(chosen: argparse.Namespace) -> int:
     from fidelity.config import load_run
     from fidelity.pipeline import generate
 
+    if chosen.directory.exists() and not chosen.directory.is_dir():
+        raise ConfigError(f"{chosen.directory}: is a file; name a directory to write the baseline to")
     config = load_run(chosen.run)
-    runs = generate(config, store=open_store(chosen.store), listener=ProgressBar(), limit=chosen.limit)
+    runs = generate(config, store=open_store(chosen.store), listener=ProgressBar(chosen), limit=chosen.limit)
     export(runs, chosen.directory, replace=chosen.replace)
     controls = f"{len(runs) - 1} control" + ("" if len(runs) == 2 else "s")
     echo(f"{chosen.directory}: {runs[0].name} and {controls}; commit it, and use it as {{kind: stored, path: ...}}")
@@ -50,14 +65,14 @@ def _export(chosen: argparse.Namespace) -> int:
 
 
 def _export_prompts(chosen: argparse.Namespace) -> int:
-    from fidelity.config import load_run
-    from fidelity.errors import ConfigError
     from fidelity.runs.export_prompts import batch_rows, rendered_rows, write_rows
+    from fidelity.runs.sources import prompts_source
 
-    config = load_run(chosen.run)
     if chosen.openai_batch and chosen.file.suffix != ".jsonl":
         raise ConfigError(f"{chosen.file}: --openai-batch writes JSONL; give the file the extension .jsonl")
-    rows = (batch_rows if chosen.openai_batch else rendered_rows)(config, limit=chosen.limit)
+    with TemporaryDirectory(prefix="fidelity-") as temporary:
+        config = prompts_source(read_stdin(Path(temporary)) if chosen.run == STDIN else chosen.run)
+        rows = (batch_rows if chosen.openai_batch else rendered_rows)(config, limit=chosen.limit)
     write_rows(rows, chosen.file)
     echo(f"{chosen.file}: {len(rows)} prompts; compare the answers with {{kind: recorded, path: ...}}")
     return OK

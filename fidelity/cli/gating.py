@@ -5,7 +5,17 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from fidelity.cli.options import OK, Commands, add_store, open_store, write
+from fidelity.cli.options import (
+    OK,
+    STANDARD_OUTPUT,
+    Commands,
+    add_comparison,
+    add_json,
+    add_store,
+    comparison_of,
+    open_store,
+    write,
+)
 from fidelity.cli.reports import add_reports, check_reports, report_all
 from fidelity.cli.terminal import echo, open_console
 from fidelity.errors import ConfigError
@@ -16,17 +26,13 @@ def add_to(commands: Commands) -> None:
     gate = commands.add_parser("gate", help="judge a stored comparison, or write a first gate.yaml for it")
     gates = gate.add_subparsers(required=True, metavar="COMMAND")
     check = gates.add_parser("check", help="judge a stored comparison again; no model is needed")
-    check.add_argument(
-        "comparison", type=Path, metavar="COMPARISON", help="the comparison's directory, DIR/comparisons/NAME"
-    )
+    add_comparison(check)
     check.add_argument("--gate", type=Path, required=True, metavar="FILE", help="the gate file (gate.yaml)")
     add_reports(check)
-    check.set_defaults(command=_check)
+    check.set_defaults(command=_check, yaml=("gate",))
 
     init = gates.add_parser("init", help="propose a gate.yaml from a comparison's floor and number of prompts")
-    init.add_argument(
-        "comparison", type=Path, metavar="COMPARISON", help="the comparison's directory, DIR/comparisons/NAME"
-    )
+    add_comparison(init)
     init.add_argument(
         "--purpose",
         choices=("strict", "balanced", "lenient"),
@@ -53,9 +59,9 @@ def add_to(commands: Commands) -> None:
         "baseline", nargs="?", help="the baseline's name or id (default: that of the newest comparison)"
     )
     history.add_argument("--gate", type=Path, required=True, metavar="FILE", help="the gate file (gate.yaml)")
-    history.add_argument("--json", type=Path, metavar="FILE", help="write the entries, unrounded, as JSON")
+    add_json(history, "the entries, unrounded,")
     add_store(history)
-    history.set_defaults(command=_history)
+    history.set_defaults(command=_history, yaml=("gate",))
 
 
 def _check(chosen: argparse.Namespace) -> int:
@@ -64,8 +70,8 @@ def _check(chosen: argparse.Namespace) -> int:
 
     check_reports(chosen, inputs=[chosen.gate])
     gate = load_gate(chosen.gate)
-    result = load_comparison(chosen.comparison)
-    return report_all(result, gate, open_store(chosen.comparison.resolve().parent.parent), chosen)
+    path = comparison_of(chosen)
+    return report_all(load_comparison(path), gate, open_store(path.resolve().parent.parent), chosen)
 
 
 def _init(chosen: argparse.Namespace) -> int:
@@ -73,7 +79,7 @@ def _init(chosen: argparse.Namespace) -> int:
     from fidelity.comparison.stored import load_comparison
     from fidelity.gate import draft
 
-    result = load_comparison(chosen.comparison)
+    result = load_comparison(comparison_of(chosen))
     text = draft(
         evidence_of(result, result.candidates[0]),
         purpose=chosen.purpose,
@@ -94,7 +100,8 @@ def _history(chosen: argparse.Namespace) -> int:
     from fidelity.report import print_history
 
     entries = history(open_store(chosen.store), load_gate(chosen.gate), baseline=chosen.baseline)
-    print_history(entries, open_console())
+    if chosen.json != STANDARD_OUTPUT:
+        print_history(entries, open_console())
     if chosen.json:
         write(chosen.json, json.dumps([asdict(entry) for entry in entries], indent=2, ensure_ascii=False) + "\n")
     return OK

@@ -3,10 +3,9 @@
 import argparse
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fidelity.cli.options import COULD_NOT_JUDGE, OK, Commands, write
+from fidelity.cli.options import COULD_NOT_JUDGE, OK, STANDARD_OUTPUT, Commands, add_json, write
 from fidelity.cli.terminal import open_console
 
 if TYPE_CHECKING:
@@ -33,15 +32,14 @@ def add_to(commands: Commands) -> None:
     inspect.add_argument(
         "--no-kernels", action="store_true", help="don't ask the installed vLLM which kernels it would use (saves 15 s)"
     )
-    inspect.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
+    add_json(inspect, "the result")
     inspect.set_defaults(command=_inspect)
 
 
 def _inspect(chosen: argparse.Namespace) -> int:
-
     from fidelity.inspection import as_json, contrast_json, contrast_of, inspect
 
-    console = open_console()
+    console = open_console(quiet=chosen.json == STANDARD_OUTPUT)
     names = [name for name in (chosen.what, chosen.other) if name is not None]
     alone = len(names) == 1
     inspection = [inspect(name, revision=chosen.revision, ask_vllm=alone and not chosen.no_kernels) for name in names]

@@ -1,14 +1,21 @@
 """`fidelity list` and `fidelity metrics`."""
 
 import argparse
+import json
+import sys
+from typing import TYPE_CHECKING
 
-from fidelity.cli.options import OK, Commands, add_store, open_store
-from fidelity.cli.terminal import echo, open_console
+from fidelity.cli.options import OK, STANDARD_OUTPUT, Commands, add_json, add_store, open_store, write
+from fidelity.cli.terminal import WIDE, echo, open_console
+
+if TYPE_CHECKING:
+    from fidelity.store.store import Store
 
 
 def add_to(commands: Commands) -> None:
     """Add these commands to the parser's."""
     listing = commands.add_parser("list", help="list the runs and comparisons of a store")
+    add_json(listing, "the list")
     add_store(listing)
     listing.set_defaults(command=_list)
     metrics = commands.add_parser(
@@ -25,6 +32,10 @@ def _list(chosen: argparse.Namespace) -> int:
     from fidelity.report import describe_run
 
     store = open_store(chosen.store)
+    if chosen.json:
+        write(chosen.json, json.dumps(_as_json(store), indent=2, ensure_ascii=False) + "\n")
+        if chosen.json == STANDARD_OUTPUT:
+            return OK
     runs = Table("run", "what", "prompts", "failed", "created", show_edge=False, pad_edge=False, title="Runs")
     for run in store.runs():
         counts = run.manifest.counts
@@ -40,8 +51,34 @@ def _list(chosen: argparse.Namespace) -> int:
     if not tables:
         echo(f"{store.root}: no finished run; start with: fidelity compare base.yaml quant.yaml")
         return OK
-    open_console().print(*tables, sep="\n\n")
+    whole = {} if sys.stdout.isatty() else {"width": WIDE}  # a pipe or a file gets whole ids, whatever COLUMNS says
+    open_console(**whole).print(*tables, sep="\n\n")
     return OK
+
+
+def _as_json(store: "Store") -> dict[str, object]:
+    """The runs, comparisons and damaged directories of a store."""
+    runs = [
+        {
+            "id": run.id,
+            "name": run.name,
+            "path": str(run.path),
+            "created": run.manifest.created,
+            "prompts": run.manifest.counts.prompts,
+            "failures": run.manifest.counts.failures,
+        }
+        for run in store.runs()
+    ]
+    comparisons = [
+        {
+            "id": one.path.name,
+            "path": str(one.path),
+            "pairs": len(one.prompt_ids),
+            "of": "floor" if one.manifest.controls is None else "candidate",
+        }
+        for one in store.comparisons()
+    ]
+    return {"store": str(store.root), "runs": runs, "comparisons": comparisons, "damaged": store.damaged()}
 
 
 def _list_metrics(chosen: argparse.Namespace) -> int:

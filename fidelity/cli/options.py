@@ -1,16 +1,24 @@
 """Arguments that several commands share, opening the store, and writing files."""
 
 import argparse
+import hashlib
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from fidelity.errors import ConfigError, StoreError
+from fidelity.schema import nearest
 
 if TYPE_CHECKING:
+    from fidelity.cli.parser import CommandParser
     from fidelity.store.store import Store
 
 OK, COULD_NOT_JUDGE = 0, 2
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+STDIN = "-"
+"""The name of standard input in place of a file."""
+STANDARD_OUTPUT = Path("-")
+"""Standard output in place of a report's file."""
+Commands: TypeAlias = "argparse._SubParsersAction[CommandParser]"
 
 
 def add_store(command: argparse.ArgumentParser) -> None:
@@ -38,6 +46,53 @@ def add_keep_failures(command: argparse.ArgumentParser) -> None:
     )
 
 
+def add_json(command: argparse.ArgumentParser, what: str) -> None:
+    """`--json [FILE]`: data in place of the text."""
+    command.add_argument(
+        "--json",
+        type=Path,
+        nargs="?",
+        const=STANDARD_OUTPUT,
+        metavar="FILE",
+        help=f"write {what} as JSON to a file, or in place of the text to standard output",
+    )
+
+
+def add_comparison(command: argparse.ArgumentParser) -> None:
+    """`COMPARISON` and `--store DIR`."""
+    command.add_argument(
+        "comparison",
+        metavar="COMPARISON",
+        help="the comparison: its directory, its id (see: fidelity list), or the beginning of its id",
+    )
+    add_store(command)
+
+
+def comparison_of(chosen: argparse.Namespace) -> Path:
+    """The directory of the comparison that a command was given.
+
+    Raises:
+        ConfigError: There is none of this name, or several begin with it.
+    """
+    given = Path(chosen.comparison)
+    if given.exists() or given.is_absolute():
+        return given
+    root: Path = chosen.store
+    names = sorted(path.parent.name for path in root.glob("comparisons/*/manifest.json"))
+    matches = [name for name in names if name == chosen.comparison] or [
+        name for name in names if name.startswith(chosen.comparison)
+    ]
+    if len(matches) == 1:
+        return root / "comparisons" / matches[0]
+    if matches:
+        raise ConfigError(f"{chosen.comparison}: {len(matches)} comparisons begin with it ({', '.join(matches)})")
+    if not names:
+        raise ConfigError(
+            f"{chosen.comparison}: no such directory, and {root} has no comparison; name the store with --store DIR"
+        )
+    raise ConfigError(f"{chosen.comparison}: no such comparison in {root}{nearest(chosen.comparison, names)}")
+
+
 def open_store(root: Path) -> "Store":
     """Open the store in a directory, which need not exist yet."""
     from fidelity.store.store import Store
@@ -47,8 +102,31 @@ def open_store(root: Path) -> "Store":
     return Store(root)
 
 
+def read_stdin(folder: Path) -> Path:
+    """Save standard input as a file, named by its content.
+
+    Raises:
+        ConfigError: It is empty.
+        StoreError: The file can't be written.
+    """
+    data = sys.stdin.buffer.read()
+    if not data.strip():
+        raise ConfigError("-: standard input is empty; pipe prompts into the command, or name a file")
+    path = folder / f"stdin-{hashlib.sha256(data).hexdigest()[:12]}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    except OSError as error:
+        raise StoreError(f"{path}: can't be written ({error.strerror})") from error
+    return path
+
+
 def write(path: Path, text: str) -> None:
-    """Write a report's file."""
+    """Write a report's file, or to standard output if the path is `-`."""
+    if path == STANDARD_OUTPUT:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        return
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:

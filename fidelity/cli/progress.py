@@ -1,5 +1,6 @@
 """Progress of a command, on stderr."""
 
+import argparse
 import sys
 import time
 
@@ -9,7 +10,10 @@ from fidelity.outside.strings import inert
 class ProgressBar:
     """Progress on stderr: a line that is rewritten on a terminal, a line every ten seconds elsewhere."""
 
-    def __init__(self) -> None:
+    def __init__(self, chosen: argparse.Namespace) -> None:
+        """Take `--quiet` and `--verbose` from the command's arguments."""
+        self._quiet: bool = chosen.quiet
+        self._began = time.monotonic() if chosen.verbose else None
         self._live = sys.stderr.isatty()
         self._due = time.monotonic() + (0 if self._live else 10)
         self._before = 0
@@ -30,5 +34,9 @@ class ProgressBar:
         self._print(f"{run}: {done} of {total} prompts{rate}{left}", end="\n" if finished or not self._live else "")
 
     def _print(self, text: str, *, end: str) -> None:
+        if self._quiet:
+            return
+        if self._began is not None:
+            text = f"{time.monotonic() - self._began:8.1f} s  {text}"
         clear = "\r\x1b[K" if self._live else ""
         print(f"{clear}{inert(text)}", end=end, file=sys.stderr, flush=True)

@@ -25,7 +25,7 @@ def add_to(commands: Commands) -> None:
     recommend.add_argument(
         "--baseline", metavar="NAME", help="the baseline's name or id (default: that of the newest comparison)"
     )
-    recommend.set_defaults(command=_recommend)
+    recommend.set_defaults(command=_recommend, yaml=("within",))
 
 
 def _recommend(chosen: argparse.Namespace) -> int:

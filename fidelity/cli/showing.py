@@ -1,11 +1,11 @@
 """`fidelity show`: the pairs of a comparison with a word diff, worst first."""
 
 import argparse
+import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fidelity.cli.options import OK, Commands, positive
+from fidelity.cli.options import OK, STANDARD_OUTPUT, Commands, add_comparison, add_json, comparison_of, positive, write
 from fidelity.cli.terminal import open_console
 from fidelity.errors import ConfigError
 from fidelity.schema import nearest
@@ -26,9 +26,7 @@ CONTEXT = 160
 def add_to(commands: Commands) -> None:
     """Add this command to the parser's."""
     show = commands.add_parser("show", help="print pairs of a comparison with a word diff, conflicts first")
-    show.add_argument(
-        "comparison", type=Path, metavar="COMPARISON", help="the comparison's directory, DIR/comparisons/NAME"
-    )
+    add_comparison(show)
     which = show.add_mutually_exclusive_group()
     which.add_argument(
         "--worst", type=positive, default=WORST, metavar="N", help=f"the N worst pairs (default: {WORST})"
@@ -37,6 +35,7 @@ def add_to(commands: Commands) -> None:
     which.add_argument(
         "--conflict", choices=KINDS, metavar="KIND", help=f"all pairs with a conflict of this kind: {', '.join(KINDS)}"
     )
+    add_json(show, "the chosen pairs with their prompts, conflicts and scores")
     show.set_defaults(command=_show)
 
 
@@ -46,11 +45,16 @@ def _show(chosen: argparse.Namespace) -> int:
     from fidelity.comparison.stored import load_comparison
     from fidelity.report.conflicts import conflict_headlines
 
-    result = load_comparison(chosen.comparison)
+    result = load_comparison(comparison_of(chosen))
+    pairs = _chosen(result, chosen)
+    if chosen.json:
+        write(chosen.json, json.dumps(_as_json(result, pairs), indent=2, ensure_ascii=False) + "\n")
+        if chosen.json == STANDARD_OUTPUT:
+            return OK
     console = open_console(highlight=False)
     for headline in conflict_headlines(result):
         console.print(Text(headline, style="bold"))
-    for pair in _chosen(result, chosen):
+    for pair in pairs:
         console.print(_shown(pair, whole=chosen.prompt is not None))
     return OK
 
@@ -81,16 +85,46 @@ def _chosen(result: "ComparisonSet", chosen: argparse.Namespace) -> "Sequence[Pa
     return changed[: chosen.worst]
 
 
+def _as_json(result: "ComparisonSet", pairs: "Sequence[Pair]") -> list[dict[str, object]]:
+    """The pairs with their prompts, texts, conflicts, and the score of each column (null: can't be scored)."""
+    from fidelity.report.conflicts import conflicts_of
+
+    (candidate,) = result.candidates
+    index = {id(pair): n for n, pair in enumerate(candidate.pairing.pairs)}
+    return [
+        {
+            "prompt_id": pair.prompt.id,
+            "repeat": pair.baseline.repeat,
+            "prompt": pair.prompt.text,
+            "baseline": pair.baseline.text,
+            "candidate": pair.candidate.text,
+            "conflicts": [
+                {
+                    "kind": conflict.kind,
+                    "baseline": pair.baseline.text[slice(*conflict.baseline)],
+                    "candidate": pair.candidate.text[slice(*conflict.candidate)],
+                }
+                for conflict in conflicts_of(pair)
+            ],
+            "scores": {name: scored.column.values[index[id(pair)]] for name, scored in candidate.columns.items()},
+        }
+        for pair in pairs
+    ]
+
+
 def _shown(pair: "Pair", *, whole: bool) -> "Text":
-    """The prompt's id, its conflicts, and a diff of both texts that marks differences with brackets and color."""
+    """The prompt, its conflicts, and a diff of both texts that marks differences with brackets and color."""
     from rich.text import Text
 
-    from fidelity.outside.strings import one_line
+    from fidelity.outside.strings import cut, one_line
     from fidelity.report.conflicts import conflict_in_words, conflicts_of
     from fidelity.report.diff import readable, word_diff
 
     title = one_line(pair.prompt.id) + (f", repeat {pair.baseline.repeat}" if pair.baseline.repeat else "")
     shown = Text(f"\n== {title} ==\n", style="bold")
+    if pair.prompt.text:
+        asked = pair.prompt.text if whole else cut(one_line(pair.prompt.text), CONTEXT)
+        shown.append(f"prompt: {asked}\n", style="not bold dim")
     for conflict in conflicts_of(pair):
         shown.append(f"{conflict_in_words(conflict, pair)}\n", style="yellow")
     pieces = readable(word_diff(pair.baseline.text, pair.candidate.text))

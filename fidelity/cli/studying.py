@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import socket
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from fidelity.cli.options import (
     positive,
 )
 from fidelity.cli.terminal import echo
-from fidelity.errors import MissingPackageError
+from fidelity.errors import ConfigError, MissingPackageError
 
 
 def add_to(commands: Commands) -> None:
@@ -30,7 +31,7 @@ def add_to(commands: Commands) -> None:
     add_limit(study)
     add_keep_failures(study)
     add_store(study)
-    study.set_defaults(command=_study)
+    study.set_defaults(command=_study, yaml=("study",))
 
     dashboard = commands.add_parser("dashboard", help="open a store in the browser, on this machine only")
     add_store(dashboard)
@@ -54,7 +55,7 @@ def _study(chosen: argparse.Namespace) -> int:
     cells = run_study(
         study,
         store=store,
-        listener=ProgressBar(),
+        listener=ProgressBar(chosen),
         metrics_of=metrics_of,
         limit=chosen.limit,
         keep_failures=chosen.keep_failures,
@@ -73,6 +74,7 @@ def _dashboard(chosen: argparse.Namespace) -> int:
 
     if find_spec("streamlit") is None:
         raise MissingPackageError("streamlit", extra="dashboard", needed_by="`fidelity dashboard`")
+    _check_port(chosen.port)
     os.environ[dashboard.STORE] = str(open_store(chosen.store).root.resolve())
     if chosen.gate:
         os.environ[dashboard.GATE] = str(chosen.gate.resolve())
@@ -85,3 +87,18 @@ def _dashboard(chosen: argparse.Namespace) -> int:
     options = ["--server.address", "127.0.0.1", "--server.port", str(chosen.port), "--server.headless", "true"]
     cli.main(["run", str(door), *options, "--browser.gatherUsageStats", "false"], standalone_mode=False)
     return OK
+
+
+def _check_port(port: int) -> None:
+    """Check that the dashboard's port can be used: Streamlit would end with 1, which means a failed gate here.
+
+    Raises:
+        ConfigError: Another program uses it, or this user may not.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that was just closed can be used
+        try:
+            probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError) as error:
+            why = getattr(error, "strerror", None) or "ports end at 65535"
+            raise ConfigError(f"--port {port}: can't be used ({why}); choose another one") from error

@@ -8,6 +8,9 @@ from fidelity.outside.strings import inert, visible
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderResult
 
+WIDE = 10_000
+"""Columns of a terminal that wraps nothing."""
+
 
 def echo(text: object, *, to: TextIO | None = None, end: str = "\n") -> None:
     """Print text to stdout, or to another stream."""

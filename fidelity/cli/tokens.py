@@ -2,10 +2,9 @@
 
 import argparse
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fidelity.cli.options import OK, Commands, write
+from fidelity.cli.options import OK, STANDARD_OUTPUT, Commands, add_comparison, add_json, comparison_of, write
 from fidelity.cli.terminal import open_console
 
 if TYPE_CHECKING:
@@ -23,12 +22,8 @@ def add_to(commands: Commands) -> None:
     tokens = commands.add_parser(
         "tokens", help="show a comparison token by token: llama.cpp's statistics and first divergences"
     )
-    tokens.add_argument(
-        "comparison", type=Path, metavar="COMPARISON", help="the comparison's directory, DIR/comparisons/NAME"
-    )
-    tokens.add_argument(
-        "--json", type=Path, metavar="FILE", help="write every number and every first divergence as JSON"
-    )
+    add_comparison(tokens)
+    add_json(tokens, "every number and every first divergence")
     tokens.set_defaults(command=_tokens)
 
 
@@ -39,11 +34,13 @@ def _tokens(chosen: argparse.Namespace) -> int:
     from fidelity.comparison.stored import load_comparison
     from fidelity.tokens.report import as_json, token_report
 
-    result = load_comparison(chosen.comparison, only=())
+    result = load_comparison(comparison_of(chosen), only=())
     (candidate,) = result.candidates
     report = token_report(result.baseline, [control.run for control in result.controls], candidate.run)
     if chosen.json:
         write(chosen.json, json.dumps(as_json(report), indent=2, ensure_ascii=False) + "\n")
+        if chosen.json == STANDARD_OUTPUT:
+            return OK
     table = Table(f"on the tokens of {result.baseline.name}", show_edge=False, pad_edge=False)
     for of_run in report.runs:
         table.add_column(

@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
+from fidelity.comparison.chance import chance_signature
 from fidelity.comparison.pairing import PairedRuns, Pairing
 from fidelity.config import Compares
 from fidelity.floor import AmongRuns, ByPrompt, by_prompt, candidate_by_prompt, summarise
 from fidelity.records import Column, PromptTokens, Sameness
 from fidelity.store.comparisons import Comparison
+from fidelity.store.manifests import ColumnSource
 from fidelity.store.runs import Run
 from fidelity.text.thinking import ReasoningFormat
 
@@ -28,6 +30,12 @@ class ScoredColumn:
 
     None for a column that is not a similarity.
     """
+
+    @property
+    def source(self) -> ColumnSource:
+        """What the comparison's manifest lists of it."""
+        chance = None if self.low is None else chance_signature(self.signature)
+        return ColumnSource(signature=self.signature, column=self.column.name, chance=chance)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from fidelity.metrics import Metric
 from fidelity.metrics.base import Need
 from fidelity.records import Column, Pair, Sameness, Side
 from fidelity.store.comparisons import Comparison
-from fidelity.store.manifests import ColumnSource, ComparisonManifest
+from fidelity.store.manifests import ComparisonManifest
 from fidelity.store.runs import Run
 from fidelity.store.scored_pairs import both_scored, together
 from fidelity.store.store import Store
@@ -121,7 +121,7 @@ def score(scores: Sequence[Scores], metrics: Sequence[Metric], *, chance: bool =
 
 def _described(scores: Scores, outcome: _Outcome) -> Scores:
     """Return the scores with an outcome, and record which metric gave which column, besides what was scored earlier."""
-    sources = {name: ColumnSource(signature=s.signature, column=s.column.name) for name, s in outcome.columns.items()}
+    sources = {name: scored.source for name, scored in outcome.columns.items()}
     comparison = scores.comparison.updated(
         lambda before: {
             "columns": {n: source for n, source in before.columns.items() if n not in outcome.unscored} | sources,

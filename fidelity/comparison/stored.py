@@ -142,6 +142,12 @@ def _scores(
     loaded = {
         name: scored for name, made in columns.items() if (scored := by_signature[made.signature].get(made.column))
     }
+    for name, listed in manifest.columns.items():
+        if name in columns and columns[name].signature == listed.signature:
+            if name not in loaded:
+                raise comparison.missing(listed.signature, listed.column)
+            if lows and listed.chance and loaded[name].low is None:
+                raise comparison.missing(listed.chance, listed.column)
     run = Run(_run(comparison.path, manifest.candidate))
     return Scores(
         PairedRuns(baseline, run, manifest.reasoning),

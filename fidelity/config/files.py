@@ -1,20 +1,21 @@
 """Reading a YAML file: its paths, its duplicate keys, and the place of each error."""
 
-import re
+import sys
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BeforeValidator, ValidationError, ValidationInfo
-from pydantic_core import ErrorDetails
+from pydantic import BeforeValidator, ValidationInfo
 
+from fidelity.config.variables import substitute_variables
 from fidelity.errors import ConfigError
 from fidelity.outside.documents import MOST_NESTED, cleaned
-from fidelity.schema import nearest
+from fidelity.prompts import HUB, local_folder, packaged
 
 LARGEST = 1_000_000
 """Bytes of a YAML file."""
+STANDARD_INPUT = Path("-")
 MOST_VALUES = 100_000
 """Values in it, with aliases written out."""
 
@@ -24,6 +25,20 @@ def _resolve(value: Any, info: ValidationInfo) -> Any:
     if isinstance(value, str) and info.context:
         return Path(info.context["folder"], value).resolve()
     return value
+
+
+def _resolve_prompts(value: Any, info: ValidationInfo) -> Any:
+    """A prompt set: the file of a packaged one, `hf:DATASET` unchanged but for a local folder, or a resolved path."""
+    if isinstance(value, list):
+        raise ValueError(
+            "expected the name of a prompt set or its path; write the prompts into a file, one per line (prompts.txt)"
+        )
+    if not isinstance(value, str) or not info.context:
+        return value
+    folder = Path(info.context["folder"])
+    if value.startswith(HUB):
+        return Path(HUB + local_folder(value.removeprefix(HUB), folder))
+    return ((None if (folder / value).is_file() else packaged(value)) or Path(folder, value)).resolve()
 
 
 def _resolve_model(value: Any, info: ValidationInfo) -> Any:
@@ -36,6 +51,7 @@ def _resolve_model(value: Any, info: ValidationInfo) -> Any:
 
 
 RelativePath = Annotated[Path, BeforeValidator(_resolve)]
+PromptSet = Annotated[Path, BeforeValidator(_resolve_prompts)]
 ModelName = Annotated[str, BeforeValidator(_resolve_model)]
 
 
@@ -43,7 +59,7 @@ def read_yaml(path: Path, *, keys: str, written_once: Collection[str] = ()) -> d
     """Read the mapping in a YAML file. Duplicate keys are refused.
 
     Args:
-        path: The file.
+        path: The file; `-` is standard input.
         keys: An example of what belongs there, for the error message.
         written_once: Keys whose mappings may not override what a merge (`<<: *other`) gives them, as YAML otherwise
             allows: if a column has two limits, neither must silently replace the other.
@@ -52,9 +68,10 @@ def read_yaml(path: Path, *, keys: str, written_once: Collection[str] = ()) -> d
         ConfigError: The file is missing, not UTF-8, not YAML, no mapping, or has a key twice; with its line.
     """
     try:
-        if path.stat().st_size > LARGEST:
+        text = sys.stdin.buffer.read(LARGEST + 1) if path == STANDARD_INPUT else _bytes(path)
+        if len(text) > LARGEST:
             raise ConfigError(f"{path}: larger than {LARGEST:,} bytes; this can't be a file of settings")
-        data = _construct(path.read_text(encoding="utf-8"), path, written_once)
+        data = _construct(text.decode("utf-8"), path, written_once)
     except OSError as error:
         raise ConfigError(f"{path}: can't be read ({error.strerror}); name an existing YAML file") from error
     except UnicodeDecodeError as error:
@@ -68,6 +85,11 @@ def read_yaml(path: Path, *, keys: str, written_once: Collection[str] = ()) -> d
     return data
 
 
+def _bytes(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(LARGEST + 1)
+
+
 def _construct(text: str, path: Path, written_once: Collection[str]) -> Any:
     """Build the data after checking for duplicate keys, of which PyYAML would silently use the last."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
@@ -79,6 +101,7 @@ def _construct(text: str, path: Path, written_once: Collection[str]) -> Any:
             raise ConfigError("\n".join(f"{path}: {one}" for one in repeated))
         if _written_out(root, {}, 0) > MOST_VALUES:
             raise ConfigError(f"{path}: more than {MOST_VALUES:,} values once its aliases are written out")
+        substitute_variables(root, path, loader)
         return cleaned(loader.construct_document(root))
     finally:
         loader.dispose()
@@ -127,28 +150,6 @@ def _pairs(node: yaml.MappingNode) -> Iterator[tuple[yaml.Node, yaml.Node, bool]
             for other in value.value if isinstance(value, yaml.SequenceNode) else [value]:
                 if isinstance(other, yaml.MappingNode) and other is not node:
                     yield from ((k, v, False) for k, v, _ in _pairs(other) if k.tag != key.tag)
-
-
-def explained(path: Path, error: ValidationError) -> ConfigError:
-    """Pydantic's errors for a file, one line each, with the place in the file."""
-    return ConfigError("\n".join(f"{path}: {_place(e)}{_what(e)}" for e in error.errors()))
-
-
-def _place(error: ErrorDetails) -> str:
-    """The place in the file as a user would write it (`engine.dtype`), without the tags of unions."""
-    loc = [str(key) for key in error["loc"]]
-    tag = {"engine": 1, "metrics": 2}.get(loc[0] if loc else "")
-    place = ".".join(key for number, key in enumerate(loc) if number != tag)
-    return f"{place}: " if place else ""
-
-
-def _what(error: ErrorDetails) -> str:
-    if error["type"] == "union_tag_invalid":
-        tag, known = error["ctx"]["tag"], re.findall(r"'([^']+)'", error["ctx"]["expected_tags"])
-        return f"unknown kind {tag!r}{nearest(tag, known)}"
-    if error["type"] == "string_pattern_mismatch":
-        return f"{error['input']!r} is invalid; use letters, digits and . _ + -, and begin with a letter or digit"
-    return str(error["msg"]).removeprefix("Value error, ")
 
 
 def _type(data: Any) -> str:

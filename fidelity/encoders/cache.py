@@ -7,6 +7,8 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from urllib.parse import quote
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,7 +98,10 @@ class CachedEncoder:
 
 
 class _Cache:
-    """Bytes by kind and key in an SQLite file. The rollback journal, unlike WAL, works on network file systems."""
+    """Bytes by kind and key in an SQLite file. The rollback journal, unlike WAL, works on network file systems.
+
+    An entry that doesn't have its checksum counts as missing; those of older versions have none.
+    """
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -109,19 +114,21 @@ class _Cache:
             for start in range(0, len(keys), 500):
                 some = keys[start : start + 500]
                 marks = ",".join("?" * len(some))
-                cached.update(
-                    connection.execute(
-                        f"SELECT key, value FROM entries WHERE what = ? AND key IN ({marks})", (what, *some)
-                    )
+                rows = connection.execute(
+                    "SELECT key, value, crc FROM entries LEFT JOIN checksums USING (what, key) "
+                    f"WHERE what = ? AND key IN ({marks})",
+                    (what, *some),
                 )
+                cached.update((key, value) for key, value, crc in rows if crc in (None, crc32(value)))
         return cached
 
     def write(self, what: str, entries: dict[bytes, bytes]) -> None:
         with self._connection() as connection, connection:
-            connection.executemany(
-                "INSERT OR IGNORE INTO entries VALUES (?, ?, ?)",
-                [(what, key, value) for key, value in entries.items()],
-            )
+            for table, cells in (("entries", entries), ("checksums", {k: crc32(v) for k, v in entries.items()})):
+                connection.executemany(
+                    f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)",
+                    [(what, key, cell) for key, cell in cells.items()],
+                )
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
@@ -129,16 +136,40 @@ class _Cache:
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             with contextlib.closing(sqlite3.connect(self._file, timeout=120)) as connection:
-                connection.execute(
-                    "CREATE TABLE IF NOT EXISTS entries "
-                    "(what TEXT, key BLOB, value BLOB, PRIMARY KEY (what, key)) WITHOUT ROWID"
-                )
+                for table, kind in (("entries", "value BLOB"), ("checksums", "crc INTEGER")):
+                    connection.execute(
+                        f"CREATE TABLE IF NOT EXISTS {table} "
+                        f"(what TEXT, key BLOB, {kind}, PRIMARY KEY (what, key)) WITHOUT ROWID"
+                    )
                 yield connection
         except (sqlite3.Error, OSError) as error:
             raise StoreError(
                 f"the cache of embeddings {self._file} can't be used: {error}; "
                 "if the disk is not full, delete that file and it is created again"
             ) from error
+
+
+def damage_of_cache(file: Path) -> str:
+    """Why a file with cached results can't be used; empty if it can."""
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{quote(str(file))}?mode=ro", uri=True)) as connection:
+            (result,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+            wrong = 0
+            ((pages,), (size,)) = (
+                connection.execute(f"PRAGMA {name}").fetchone() for name in ("page_count", "page_size")
+            )
+            if "entries" not in tables or pages * size > file.stat().st_size:
+                result = "it is cut short"
+            if result == "ok" and {"entries", "checksums"} <= tables:
+                rows = connection.execute("SELECT value, crc FROM entries JOIN checksums USING (what, key)")
+                wrong = sum(crc != crc32(value) for value, crc in rows)
+    except (sqlite3.Error, OSError, TypeError) as error:
+        return f"{file}: damaged ({error}); delete it, and it is created again"
+    if result == "ok" and not wrong:
+        return ""
+    why = f"{wrong} entries were changed after they were written" if wrong else result
+    return f"{file}: damaged ({why}); delete it, and it is created again"
 
 
 def _key(text: str) -> bytes:

@@ -1,11 +1,11 @@
 """The engine `openai`: a running server that speaks OpenAI's protocol."""
 
-import json
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
+from fidelity.checkpoints.remembered import read_remembered, remember
 from fidelity.config import OpenAIEngine
 from fidelity.engines.base import OnProgress
 from fidelity.engines.connection import Key
@@ -14,7 +14,6 @@ from fidelity.engines.openai_server import OpenAIServer
 from fidelity.engines.server_session import connected, first_contact
 from fidelity.engines.vllm_server import VllmServer
 from fidelity.errors import EngineError
-from fidelity.files import whole_file
 from fidelity.schema import JsonObject
 
 
@@ -53,21 +52,18 @@ def server_identity(engine: OpenAIEngine, *, remembered: Path) -> JsonObject:
         EngineError: The server can't be reached, and there is no earlier report.
         MissingPackageError: `openai` is not installed.
     """
-    known: dict[str, JsonObject] = {}
-    with suppress(OSError, ValueError):
-        known = json.loads(remembered.read_text(encoding="utf-8"))
     name = f"{engine.base_url} {engine.model or ''}".rstrip()
+    known = read_remembered(remembered).get(name)
     try:
         with connected(engine.base_url, Key(engine.api_key_env), engine) as line:
             answer = asdict(first_contact(line, engine.model, deadline=engine.deadline))
             del answer["reveals"]
     except EngineError:
-        if name not in known:
+        if not isinstance(known, dict) or "model" not in known:
             raise
-        answer = known[name]
-    if known.get(name) != answer:
-        with whole_file(remembered) as draft:
-            draft.write_text(json.dumps({**known, name: answer}, indent=0), encoding="utf-8")
+        answer = known
+    if known != answer:
+        remember(remembered, {name: answer})
     return {**engine.decisive(), "model": answer["model"], "at": same_place(engine.base_url), "server": answer}
 
 

@@ -3,17 +3,19 @@
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from typing import TypeAlias
 
 from fidelity.children.prompting import prompt_record
 from fidelity.config import RecordedEngine, Sampling
-from fidelity.engines.recordings import Rows, read_recorded
+from fidelity.engines.recordings import ANSWERS, PLAIN, read_recorded
 from fidelity.engines.replies import finish_reason_of, token_ids
 from fidelity.errors import ConfigError, IncomparableError
 from fidelity.outside.strings import LONGEST_REASON, one_line, replace_lone_surrogates
-from fidelity.prompts import JsonRow, parse_prompt
-from fidelity.records import EngineInfo, Failure, Generation, Prompt
+from fidelity.prompts import JsonRow, Rows, parse_prompt
+from fidelity.records import EngineInfo, Failure, Generation, Message, Prompt
 
 MOST_REPEATS = 10_000
 """Answers to one prompt."""
@@ -26,59 +28,71 @@ LARGEST_LOGPROB = 1e6
 
 
 class RecordedAnswers:
-    """Answers each prompt with the row of its id: `id`, `text`, and other known fields of a generation.
+    """Answers each prompt with its row: `text`, and other known fields of a generation.
 
-    A row with `failure` instead of `text` states why there is no answer.
-
-    If a prompt has several answers, each row has its `repeat`, from 0.
+    A row belongs to the prompt with its id, else to the one with the same text. The rows of a file with neither belong
+    to the prompts in their order, if there are as many. A row with `failure` instead of `text` states why there is no
+    answer. If a prompt has several answers, each row has its `repeat`, from 0.
 
     Raises:
-        ConfigError: A row has no `id` or `text`, an answer is duplicated, or a field has the wrong type.
+        ConfigError: A row has no answer, an answer is duplicated, or a field has the wrong type.
     """
 
     def __init__(self, config: RecordedEngine) -> None:
         path, ran = config.path, config.ran.model_dump(exclude={"bytes"}) if config.ran else {}
-        rows = read_recorded(path)
+        recording = read_recorded(path)
+        rows = recording.rows
         models = sorted({one_line(str(row["model"]), most=LONGEST_REASON) for _, row in rows if row.get("model")})
-        notes = (f"answered by {', '.join(models)}, according to the recorded file",) if models else ()
         model = ", ".join(models) or None
         several = tuple(models) if len(models) > 1 else ()
         kind = ran.pop("engine", None) or "recorded"
-        self.info = EngineInfo(kind=kind, notes=notes, model=model, models=several, **ran)
+        self.reading = () if recording.format == PLAIN else (f"read as {recording.format}",)
+        """How the file was read, if it isn't in fidelity's own format."""
+        answered = (f"answered by {', '.join(models)}, according to the recorded file",) if models else ()
+        self.info = EngineInfo(kind=kind, notes=(*self.reading, *answered), model=model, models=several, **ran)
         self.timings = _timings(rows)
         """The file's times, as total seconds over all rows; empty without times."""
         self.step_seconds = 0.0
-        self._path = path
-        self._rows: dict[tuple[str, int], tuple[str, JsonRow]] = {}
-        for where, row in rows:
-            if not isinstance(row.get("id"), str) or not isinstance(row.get("failure") or row.get("text"), str):
-                raise ConfigError(f"{where}: a recorded output needs 'id' and 'text' (or 'failure'), both texts")
-            if not row["id"]:
-                raise ConfigError(f"{where}: the 'id' is empty; it names the prompt of the answer")
-            key = row["id"], _repeat(row, where)
-            if key in self._rows:
-                raise ConfigError(
-                    f"{where}: the id {row['id']!r} is used twice; make ids unique, or number each prompt's answers "
-                    f"with 'repeat' (0, 1, ...)"
-                )
-            self._rows[key] = where, row
+        self._path, self._paired_by = path, recording.paired_by
+        self._rows = _by_id(rows)
         if not self._rows:
             raise ConfigError(f"{path}: contains no recorded outputs; each row needs an 'id' and a 'text'")
+        self._ids = dict.fromkeys(id_ for id_, _ in self._rows)
+        self._of_text = _ids_of_texts(self._rows)
+        self._of_prompt: dict[str, str] = {}
 
-    @property
-    def ids(self) -> tuple[str, ...]:
-        """The prompts that the file has rows for, in its order."""
-        return tuple(dict.fromkeys(id_ for id_, _ in self._rows))
+    def pair(self, prompts: Sequence[Prompt]) -> None:
+        """Assign rows that have neither ids nor prompts to the whole prompt set, by position.
+
+        Raises:
+            ConfigError: They are not as many as the prompts.
+        """
+        if self._paired_by != "position" or all(prompt.id in self._ids for prompt in prompts):
+            return
+        if len(self._ids) != len(prompts):
+            raise ConfigError(
+                f"{self._path}: has {len(self._ids)} answers without ids for {len(prompts)} prompts, so they can't be "
+                f"paired by position; give each row the 'id' of its prompt"
+            )
+        self._of_prompt = {prompt.id: id_ for prompt, id_ in zip(prompts, self._ids, strict=True)}
+        note = f"{self._path.name} has neither ids nor prompts: its answers were paired with the prompts by position"
+        self.reading = (*self.reading, note)
+        self.info = replace(self.info, notes=(*self.info.notes, note))
+
+    def unasked(self, prompts: Sequence[Prompt]) -> tuple[str, ...]:
+        """The ids that only the file has."""
+        asked = {self._id_of(prompt) for prompt in prompts}
+        return tuple(id_ for id_ in self._ids if id_ not in asked)
 
     def generate(
         self, prompts: Sequence[Prompt], sampling: Sampling, repeats: Sequence[int] | None = None
     ) -> Iterator[Generation | Failure]:
         """See `Engine.generate`. `sampling` is ignored, since the outputs exist already."""
         for prompt, repeat in zip(prompts, repeats or [0] * len(prompts), strict=True):
-            if (prompt.id, repeat) not in self._rows:
+            where, row = self._rows.get((self._id_of(prompt), repeat), ("", None))
+            if row is None:
                 yield Failure(prompt.id, f"{self._path.name} has no output for it")
                 continue
-            where, row = self._rows[prompt.id, repeat]
             if row.get("prompt") and prompt.content and parse_prompt(row, where=where).messages != prompt.messages:
                 raise IncomparableError(
                     f"{where}: the text of prompt {prompt.id!r} differs from the baseline's; outputs can only be "
@@ -87,14 +101,51 @@ class RecordedAnswers:
             if row.get("failure"):
                 yield Failure(prompt.id, one_line(row["failure"], most=LONGEST_REASON))
             else:
-                yield _generation(row, where)
+                yield replace(_generation(row, where), prompt_id=prompt.id)
+
+    def _id_of(self, prompt: Prompt) -> str:
+        """The id of a prompt's rows; empty if there are none."""
+        if prompt.id in self._of_prompt:
+            return self._of_prompt[prompt.id]
+        return prompt.id if prompt.id in self._ids else self._of_text.get(prompt.messages, "")
+
+
+AnswerRows: TypeAlias = dict[tuple[str, int], tuple[str, JsonRow]]
+"""The place and the row of each answer, by the id of its prompt and its repeat."""
+
+
+def _by_id(rows: Rows) -> AnswerRows:
+    answers: AnswerRows = {}
+    for where, row in rows:
+        if not isinstance(row.get("failure") or row.get("text"), str):
+            others = ", ".join(map(repr, ANSWERS[1:]))
+            raise ConfigError(
+                f"{where}: a recorded output needs 'text' (or 'failure'), a text; {others} are read as 'text', too"
+            )
+        key = row["id"], _repeat(row, where)
+        if key in answers:
+            raise ConfigError(
+                f"{where}: the id {row['id']!r} is used twice; make ids unique, or number each prompt's answers "
+                f"with 'repeat' (0, 1, ...)"
+            )
+        answers[key] = where, row
+    return answers
+
+
+def _ids_of_texts(rows: AnswerRows) -> dict[tuple[Message, ...], str]:
+    """The ids of rows by their prompts, without prompts that occur under several ids."""
+    ids: dict[tuple[Message, ...], set[str]] = {}
+    for (id_, _), (where, row) in rows.items():
+        if row.get("prompt"):
+            ids.setdefault(parse_prompt(row, where=where).messages, set()).add(id_)
+    return {messages: next(iter(known)) for messages, known in ids.items() if len(known) == 1}
 
 
 def recorded_prompts(path: Path) -> tuple[Prompt, ...]:
     """The prompts of a recorded file, for a baseline without a prompt set. Missing prompt texts are empty."""
     prompts = (
-        parse_prompt(row, where=where) if row.get("prompt") else Prompt(str(row.get("id")), "", row.get("category"))
-        for where, row in read_recorded(path)
+        parse_prompt(row, where=where) if row.get("prompt") else Prompt(row["id"], "", row.get("category"))
+        for where, row in read_recorded(path).rows
     )
     return tuple({prompt.id: prompt for prompt in prompts}.values())
 
@@ -105,7 +156,7 @@ def recorded_repeats(path: Path) -> int:
     Raises:
         ConfigError: They aren't numbered 0, 1, 2, ...
     """
-    repeats = {_repeat(row, where) for where, row in read_recorded(path)} or {0}
+    repeats = {_repeat(row, where) for where, row in read_recorded(path).rows} or {0}
     missing = next(number for number in count() if number not in repeats)
     if missing < max(repeats):
         raise ConfigError(

@@ -1,45 +1,124 @@
-"""Files of outputs that were generated elsewhere: JSONL, Parquet, and the output files of OpenAI's batch API.
+"""Files of outputs that were generated elsewhere, in the formats that tools write.
 
 All are read as the same rows: `id`, `text` or `failure`, and optional fields of a generation, its prompt (`prompt`, a
-text or messages), and its times (`seconds`, `first_token_seconds`).
+text or messages), and its times (`seconds`, `first_token_seconds`). The content decides what a file is:
+
+- `custom_id`: the results of an OpenAI batch or of vLLM's `run-batch`;
+- `doc_id` and `resps`: lm-eval's samples; `generated_texts`: the result of `vllm bench serve`;
+- `choices`: chat completions as a server returned them;
+- anything else: rows with an answer under one of a few names.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
+from fidelity.engines.benchmark_outputs import bench_rows, is_bench, is_sample, of_first_filter, sample_rows
 from fidelity.engines.messages import read_answer, read_message
 from fidelity.engines.replies import finish_reason_of, generation_of, ids_and_logprobs, is_finite
 from fidelity.engines.trouble import TroubleError
 from fidelity.errors import ConfigError
-from fidelity.prompts import JsonRow, read_jsonl
+from fidelity.prompts import JsonRow, MadeIds, Rows, last_answer, own_id, parse_prompt, prompt_content, read_rows
 
-Rows = list[tuple[str, JsonRow]]
 LONGEST_REASON = 200
 """The maximum length of an error without a message."""
 BESIDE_THE_TEXT = ("refusal", "reasoning", "reasoning_content", "tool_calls")
 """Keys of a row that can contain an answer, or a part of it, without a text."""
+ANSWERS = ("text", "response", "completion", "output", "generated_text", "prediction")
+"""Keys of a row that can hold the answer, in the order of preference."""
+PLAIN = "recorded outputs"
+"""The format of rows that no tool named here writes."""
+OF_A_SERVER = ("chatcmpl-", "cmpl-")
+"""The beginnings of ids that name a response, not a prompt."""
+PairedBy: TypeAlias = Literal["id", "prompt", "position"]
 
 
-def read_recorded(path: Path) -> Rows:
-    """Read the rows of a recorded file, each with "FILE, line N" for error messages.
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """The rows of a file, and what it is."""
+
+    rows: Rows
+    format: str
+    """What wrote the file, in words."""
+    paired_by: PairedBy
+    """What names a row's prompt: its id, the prompt's text, or only its place in the file."""
+
+
+def read_recorded(path: Path) -> Recording:
+    """Read the rows of a recorded file.
 
     Raises:
-        ConfigError: The file can't be read, or a line of a batch's output is invalid.
+        ConfigError: The file can't be read, or a row is invalid; with its place.
     """
-    rows = _read_parquet(path) if path.suffix == ".parquet" else read_jsonl(path)
-    return [(where, plain) for where, row in rows for plain in _plain(row, where)]
+    rows = of_first_filter(read_rows(path))
+    plain = [(where, one) for where, row in rows for one in _plain(row, where)]
+    named, paired_by = _with_ids(plain)
+    return Recording(named, _format(rows[0][1]) if rows else PLAIN, paired_by)
+
+
+def _format(row: JsonRow) -> str:
+    if "custom_id" in row and isinstance(row.get("id"), str) and row["id"].startswith("vllm-"):
+        return "results of vLLM's run-batch"
+    if "custom_id" in row:
+        return "results of a batch"
+    if is_sample(row):
+        return "samples of lm-eval"
+    if is_bench(row):
+        return "a result of vllm bench serve"
+    return "chat completions" if _is_response(row) else PLAIN
 
 
 def _plain(row: JsonRow, where: str) -> list[JsonRow]:
     if "custom_id" in row:
         return _answers(row, where)
-    plain = {**row, "prompt": row["messages"]} if row.get("messages") and not row.get("prompt") else dict(row)
+    if is_sample(row):
+        return sample_rows(row, where)
+    if is_bench(row):
+        return bench_rows(row, where)
+    if _is_response(row):
+        return _responses(row, where)
+    plain = _with_prompt({**row, **_named_answer(row)}, where)
     if why := _why_failed(row):
         return [{**plain, "failure": why}]
-    if not isinstance(row.get("text"), str) or row.get("tool_calls") or row.get("reasoning_content"):
-        answer = read_message({"content": row.get("text"), **{key: row.get(key) for key in BESIDE_THE_TEXT}})
+    if not isinstance(plain.get("text"), str) or row.get("tool_calls") or row.get("reasoning_content"):
+        message = {"content": plain.get("text"), **{key: row.get(key) for key in BESIDE_THE_TEXT}}
+        answer = read_message(message) or read_message(last_answer(row) or {})
         plain |= {"text": answer.text, "reasoning": answer.reasoning} if answer else {}
     return [plain]
+
+
+def _named_answer(row: JsonRow) -> JsonRow:
+    """The answer as `text`, whatever its key."""
+    key = next((key for key in ANSWERS if isinstance(row.get(key), str | list)), None)
+    return {} if key is None else {"text": row[key]}
+
+
+def _with_prompt(row: JsonRow, where: str) -> JsonRow:
+    """The row with its prompt as `prompt`, whatever its key; a row's `text` is its answer."""
+    asked = {key: value for key, value in row.items() if key != "text" and (key != "prompt" or value)}
+    content = prompt_content(asked, where=where)
+    if content is None or isinstance(content, str):
+        return {**row, "prompt": content}
+    return {**row, "prompt": [{"role": turn.role, "content": turn.content} for turn in content]}
+
+
+def _with_ids(rows: Rows) -> tuple[Rows, PairedBy]:
+    """Rows with an `id` each: their own, one that follows from the prompt, or their number in the file, from 0."""
+    made, named = MadeIds(), []
+    ways = set[PairedBy]()
+    for number, (where, row) in enumerate(rows):
+        id_, way = own_id(row, where=where), row.get("paired_by", "id")
+        if id_ is None:
+            repeat = row["repeat"] if type(row.get("repeat")) is int else 0
+            asked = parse_prompt(row, where=where).messages if row.get("prompt") else None
+            id_, way = (str(number), "position") if asked is None else (made.next(asked, repeat), "prompt")
+        ways.add(way)
+        named.append((where, {**row, "id": id_}))
+    if "position" in ways and len(ways) > 1:
+        raise ConfigError(
+            f"{rows[0][0]}: some rows of the file have neither an id nor a prompt; give each row an 'id', or none"
+        )
+    return named, "position" if "position" in ways else "prompt" if "prompt" in ways else "id"
 
 
 def _why_failed(row: JsonRow) -> str:
@@ -54,16 +133,17 @@ def _why_failed(row: JsonRow) -> str:
     return ""
 
 
-def _read_parquet(path: Path) -> Rows:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+def _is_response(row: JsonRow) -> bool:
+    return isinstance(row.get("choices"), list) and bool(row["choices"]) and "text" not in row
 
-    try:
-        table = pq.read_table(path)
-        rows = table.to_pylist()
-    except (OSError, ValueError, pa.ArrowException) as error:  # ValueError: strings that are not UTF-8
-        raise ConfigError(f"{path}: can't be read as Parquet ({error})") from error
-    return [(f"{path}, row {n}", {k: v for k, v in row.items() if v is not None}) for n, row in enumerate(rows, 1)]
+
+def _responses(row: JsonRow, where: str) -> list[JsonRow]:
+    """The answers of a server's response with its prompt, if that is in the row. The response's own id names none."""
+    given = {key: value for key, value in row.items() if key != "id" or not str(value).startswith(OF_A_SERVER)}
+    id_ = own_id(given, where=where)
+    asked = _with_prompt({key: row[key] for key in ("prompt", "messages") if key in row}, where)
+    answers = [_answer(id_ or "", choice, row, where) for choice in row["choices"]]
+    return [{**asked, **answer, "id": id_} for answer in answers]
 
 
 def _answers(row: JsonRow, where: str) -> list[JsonRow]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, ValidationError, model_validator
 
 from fidelity.config import Declared, explained, read_yaml
 from fidelity.errors import ConfigError
@@ -62,11 +62,13 @@ class Limit:
     column: str
     """The column that is judged."""
     value: float
+    file: str = "gate"
+    """The gate file, for error messages."""
 
     @property
     def place(self) -> str:
-        """The place for error messages: `gate: margins.sts`."""
-        return f"gate: {self.key}.{self.name}"
+        """The place for error messages: `gate.yaml: margins.sts`."""
+        return f"{self.file}: {self.key}.{self.name}"
 
 
 class Gate(Settings):
@@ -104,17 +106,25 @@ at most 1 - confidence."""
     allow_engine_difference: bool = False
     """An older spelling of `compares: [engine, hardware]`."""
 
+    _file: str = PrivateAttr(default="gate")
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both have the same limits, whatever their files."""
+        return isinstance(other, Gate) and self.__dict__ == other.__dict__
+
     @property
     def limits(self) -> tuple[Limit, ...]:
         """All limits on columns, in the order of their lines."""
-        return (
-            *(
-                Limit("conflict", "conflicts", name, conflict_column(name), value)
-                for name, value in self.conflicts.items()
-            ),
-            *(Limit("margin", "margins", name, name, value) for name, value in self.margins.items()),
-            *(Limit("tail", "tail", name, name, value) for name, value in self.tail.items()),
-            *(Limit("break", "breaks", name, break_column(name), value) for name, value in self.breaks.items()),
+        kinds: tuple[tuple[LineKind, str, dict[str, float]], ...] = (
+            ("conflict", "conflicts", self.conflicts),
+            ("margin", "margins", self.margins),
+            ("tail", "tail", self.tail),
+            ("break", "breaks", self.breaks),
+        )
+        return tuple(
+            Limit(kind, key, name, column_of(kind, name), value, self._file)
+            for kind, key, limits in kinds
+            for name, value in limits.items()
         )
 
     def confidence_of_each(self, candidates: int) -> float:
@@ -159,12 +169,13 @@ def load_gate(path: Path) -> Gate:
     Raises:
         ConfigError: The file is missing, not YAML, or has no limit, an unknown key or a wrong type; names the place.
     """
+    data = read_yaml(path, keys="confidence:, conflicts:, margins:, breaks: ...", written_once=LIMIT_KEYS)
     try:
-        return Gate.model_validate(
-            read_yaml(path, keys="confidence:, conflicts:, margins:, breaks: ...", written_once=LIMIT_KEYS)
-        )
+        gate = Gate.model_validate(data)
     except ValidationError as error:
         raise explained(path, error) from error
+    gate._file = str(path)
+    return gate
 
 
 def check_columns(
@@ -204,6 +215,10 @@ def _why_not_judged(limit: Limit, offered: Mapping[str, Column], addable: Mappin
     if column is None and limit.kind in SHARES:
         key, full_name = (break_key, break_column) if limit.kind == "break" else (conflict_key, conflict_column)
         checks = [key(name) for name in judged if name == full_name(key(name))]
+        if key(limit.name) != limit.name:
+            return (
+                f"the name is without {full_name('')!r} here; write {limit.key}: {{{key(limit.name)}: {limit.value:g}}}"
+            )
         hint = nearest(limit.name, checks) if checks else f"; the metric {limit.key!r} provides these columns"
         return f"the column {limit.column!r} is not scored{hint}"
     if column is None:

@@ -43,6 +43,7 @@ class Conflicts(Metric):
     packages: ClassVar[tuple[str, ...]] = (
         "rapidfuzz",
         "regex",
+        "py3langid",
         "babel",
         "nltk",
         "markdown-it-py",
@@ -51,7 +52,7 @@ class Conflicts(Metric):
         "sqlglot",
         "text2num",
     )
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
 
     @property
     def cost(self) -> Literal["cheap", "moderate", "encoder"]:

@@ -10,7 +10,7 @@ from fidelity.checkpoints import Checkpoint, describe, local_directory, weights_
 from fidelity.config import ExecuTorchEngine, OpenAIEngine, RecordedEngine, RunConfig
 from fidelity.engines import Engine
 from fidelity.engines.recorded import RecordedAnswers
-from fidelity.prompts import load_prompts, prompts_digest
+from fidelity.prompts import prompts_digest
 from fidelity.records import EngineInfo, Prompt
 from fidelity.runs.jobs import Job
 from fidelity.store.manifests import RunDraft
@@ -46,9 +46,7 @@ def draft_of(job: Job, engine: Engine, store: Store, *, resumed: int = 0) -> Run
 
 def _unasked(job: Job, engine: RecordedAnswers) -> tuple[str, ...]:
     """Prompts that only the file has. Those that `--limit` leaves out were asked."""
-    named = load_prompts(job.config.prompts) if job.config.prompts else ()
-    asked = {prompt.id for prompt in (*job.prompts, *named)}
-    return tuple(prompt_id for prompt_id in engine.ids if prompt_id not in asked)
+    return engine.unasked((*job.prompts, *job.prompt_set))
 
 
 def draft_of_subset(draft: RunDraft, prompts: Sequence[Prompt], *, last: int) -> RunDraft:

@@ -93,7 +93,9 @@ def _asked(prompt: Prompt) -> dict[str, object]:
     row = {"id": prompt.id, **({"category": prompt.category} if prompt.category else {})}
     if isinstance(prompt.content, str):
         return {**row, "prompt": prompt.content}
-    return {**row, "messages": [{"role": m.role, "content": m.content} for m in prompt.messages]}
+    prefilled = prompt.content[-1].role == "assistant"  # at the end of `messages` this is an answer
+    turns = [{"role": m.role, "content": m.content} for m in prompt.messages]
+    return {**row, "prompt" if prefilled else "messages": turns}
 
 
 def _tokenizer(config: RunConfig) -> Any:

@@ -6,6 +6,7 @@ from functools import partial
 
 from fidelity.config import RecordedEngine
 from fidelity.engines import TimedEngine
+from fidelity.engines.recorded import RecordedAnswers
 from fidelity.errors import EngineError
 from fidelity.runs.chunks import ChunkGeneration
 from fidelity.runs.drafts import draft_of
@@ -106,6 +107,10 @@ def _can_be_asked_again(run: Run, job: Job, engines: SharedEngine) -> bool:
 def _complete(job: Job, writer: RunWriter, engines: SharedEngine, store: Store) -> Run:
     """Generate the chunks that are not on disk yet, and finish the run."""
     engine, finished, resumed = engines.of(job, writer.log), writer.finished, writer.begun
+    if isinstance(engine, RecordedAnswers):
+        engine.pair(job.prompt_set)
+        for note in engine.reading:
+            engines.listener.say(f"{job.name}: {note}")
     plan = job.plan
     engines.progress.start(job.name, done=sum(len(plan[number]) for number in finished), total=job.answers)
     watch = RunWatch(engine)

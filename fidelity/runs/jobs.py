@@ -54,6 +54,11 @@ class Job:
     """Go through the prompts in the gate's reading order, and stop when the gate has decided."""
 
     @property
+    def prompt_set(self) -> tuple[Prompt, ...]:
+        """All prompts of the set, also those that `--limit` leaves out."""
+        return load_prompts(self.config.prompts) if self.config.prompts else self.prompts
+
+    @property
     def answers(self) -> int:
         """The number of planned answers: `repeats` per prompt."""
         return len(self.prompts) * self.repeats
@@ -132,7 +137,7 @@ def prompts_of(config: RunConfig, limit: int | None) -> tuple[Prompt, ...]:
             return load_prompts(path, limit=limit)
         case RunConfig(engine=RecordedEngine(path=path)):
             return recorded_prompts(path)[:limit]
-    raise ConfigError(f"{config.name}: 'prompts' is missing: add the path of a prompt set (JSONL)")
+    raise ConfigError(f"{config.name}: 'prompts' is missing: add `starter` or the path of a prompt set")
 
 
 def jobs_of(

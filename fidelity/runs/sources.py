@@ -12,7 +12,6 @@ import yaml
 from fidelity.baselines import is_export, read_index
 from fidelity.config import Control, RecordedEngine, RunConfig, StoredEngine, load_run, parse_run
 from fidelity.errors import ConfigError
-from fidelity.prompts import prompt_set
 from fidelity.schema import JsonObject
 from fidelity.store.record_files import MANIFEST
 from fidelity.store.runs import Run
@@ -20,7 +19,7 @@ from fidelity.store.runs import Run
 Source: TypeAlias = RunConfig | str | os.PathLike[str]
 """A run: its config, its YAML file, a model's directory or Hub id, a recorded file (.jsonl, .parquet), a stored run, or
 an exported baseline."""
-RECORDED = (".jsonl", ".parquet")
+RECORDED = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 YAML = (".yaml", ".yml")
 COMMAND_LINE = Path("command line")
 """The place that errors name for what is in no file."""
@@ -57,6 +56,21 @@ def config_of(source: Source) -> RunConfig:
     )
 
 
+def prompts_source(source: str | Path) -> RunConfig:
+    """A run's YAML file, or a prompt set alone: a run without a model.
+
+    Raises:
+        ConfigError: The YAML file is invalid.
+    """
+    path = Path(source)
+    if path.suffix in YAML:
+        return load_run(path)
+    name = run_name(path.stem)
+    return parse_run(
+        {"name": name, "engine": {"kind": "recorded", "path": str(source)}, "prompts": str(source)}, COMMAND_LINE
+    )
+
+
 def with_control(config: RunConfig, control: int | Source | Sequence[Source] | None) -> RunConfig:
     """A baseline with what was asked for in place of its own `control:`; 0 is none."""
     match control:
@@ -87,7 +101,7 @@ def with_options(
 
     Args:
         config: The run.
-        prompts: A packaged prompt set (`starter`, `arena-hard`) or a JSONL file.
+        prompts: A prompt set: `starter`, `arena-hard`, a file, or `hf:DATASET[:SPLIT]`.
         max_tokens: The longest answer, in tokens.
         settings: `KEY=VALUE`, with dots in the key of a nested one (`engine.dtype=float16`) and YAML as the value.
 
@@ -96,7 +110,7 @@ def with_options(
     """
     given = list(settings)
     if prompts is not None:
-        given.append(f"prompts={json.dumps(str(prompt_set(prompts)))}")
+        given.append(f"prompts={json.dumps(prompts)}")
     if max_tokens is not None:
         given.append(f"sampling.max_tokens={max_tokens}")
     if not given:

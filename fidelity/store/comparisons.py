@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from fidelity.errors import StoreError
 from fidelity.files import damage_explained, locked, read_parquet, read_parquet_schema, write_parquet
 from fidelity.records import Better, Column, Side, SummaryKind
-from fidelity.store.manifests import ComparisonManifest
+from fidelity.store.manifests import ColumnSource, ComparisonManifest
 from fidelity.store.record_files import MANIFEST, Record, damage_of, read_record, write_record, wrong_keys
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class _StoredColumn(Record):
 
 
 class _StoredColumns(Record):
-    """What is written beside a table's numbers, in its metadata."""
+    """A table's metadata: what its numbers do not show."""
 
     signature: str
     columns: tuple[_StoredColumn, ...]
@@ -106,6 +106,42 @@ class Comparison:
         columns = [column for column in stored.columns if only is None or column.name in only]
         table = read_parquet(file, columns=[name for column in columns for name in column.in_table])
         return tuple(self._column(file, signature, column, table) for column in columns)
+
+    @property
+    def damages(self) -> dict[Path, str]:
+        """Why files of the comparison can't be used, by path, those included that its manifest lists and has lost."""
+        damages = {self.path / MANIFEST: self.damage} if self.damage else {}
+        for file in sorted(self.path.glob("*.parquet")) if not damages else ():
+            try:
+                signature = _StoredColumns.read(file).signature
+                if file.name != _scores_file(signature):
+                    raise StoreError(f"{file}: has the scores of another file; delete the file and compare again")
+                read_parquet(file)
+                self.columns(signature)
+            except StoreError as error:
+                damages[file] = str(error)
+        for source in self.manifest.columns.values() if not self.damage else ():
+            for signature in filter(None, (source.signature, source.chance)):
+                file = self.path / _scores_file(signature)
+                if not file.is_file():
+                    damages[file] = str(self.missing(signature, source.column))
+        return damages
+
+    def forget_missing(self) -> None:
+        """List only columns whose files are there."""
+
+        def present(source: ColumnSource) -> bool:
+            files = (self.path / _scores_file(s) for s in (source.signature, source.chance) if s)
+            return all(file.is_file() for file in files)
+
+        self.updated(lambda m: {"columns": {name: source for name, source in m.columns.items() if present(source)}})
+
+    def missing(self, signature: str, column: str) -> StoreError:
+        """The error about a column that the manifest lists and no file has."""
+        file = self.path / _scores_file(signature)
+        if file.is_file():
+            return StoreError(f"{file}: damaged (column {column!r} is missing); delete the file and compare again")
+        return StoreError(f"{file}: is missing, with the scores of {column}; run fidelity compare again")
 
     def _column(self, file: Path, signature: str, stored: "_StoredColumn", table: "pa.Table") -> Column:
         with damage_explained(file):

@@ -82,6 +82,22 @@ def count_resumptions(file: Path) -> int:
         return sum(line.rstrip(b"\n") == RESUMED for line in lines)
 
 
+def broken_lines(file: Path) -> list[int]:
+    """The numbers, from 1, of the lines without an outcome: truncated, or changed after they were written."""
+    with file.open("rb") as lines:
+        return [number for number, line in enumerate(lines, 1) if not _is_whole(line)]
+
+
+def drop_broken_lines(file: Path) -> None:
+    """Keep only the other lines, so the prompts of the broken ones are asked again."""
+    with whole_file(file) as draft, file.open("rb") as lines, draft.open("wb") as written:
+        written.writelines(line for line in lines if _is_whole(line))
+
+
+def _is_whole(line: bytes) -> bool:
+    return line.rstrip(b"\n") in (b"", RESUMED) or _outcome(line) is not None
+
+
 def _outcome(line: bytes) -> tuple[int, Response] | None:
     try:
         written, tab, checksum = line.rstrip(b"\n").partition(b"\t")

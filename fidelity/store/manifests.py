@@ -3,10 +3,8 @@
 A key with a default can be missing: it was added later, or isn't known until the directory is complete.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from pydantic import (
     JsonValue,
@@ -113,6 +111,8 @@ class ColumnSource(Record):
     signature: str
     column: str
     """The metric's name for the column."""
+    chance: str | None = None
+    """The signature of its chance level, if that was scored; None also in comparisons of older versions."""
 
 
 class DivergenceCounts(Record):
@@ -178,21 +178,6 @@ class ComparisonManifest(Manifest):
     """Hashes of candidate, baseline and each of `controls`; empty in comparisons of older versions."""
     candidates: int = 1
     """The number of candidates in the last comparison of this one. Their verdicts hold simultaneously."""
-    seal: str | None = None
-    """SHA-256 of all other keys, so that an edit by hand is noticed; None in comparisons of older versions."""
-
-    def sealed(self) -> Self:
-        """The same with its seal."""
-        return self.replace(seal=self._digest())
-
-    @property
-    def intact(self) -> bool:
-        """Whether its seal matches its other keys; older versions set none."""
-        return self.seal in (None, self._digest())
-
-    def _digest(self) -> str:
-        written = self.model_dump(mode="json", exclude={"seal"})
-        return hashlib.sha256(json.dumps(written, sort_keys=True).encode()).hexdigest()
 
     @classmethod
     def upgrade(cls, data: JsonObject) -> JsonObject:

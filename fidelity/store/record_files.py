@@ -3,6 +3,7 @@
 A store can be damaged in any way: the error names the file, the key and the repair.
 """
 
+import hashlib
 import json
 import stat
 from pathlib import Path
@@ -12,12 +13,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from fidelity.errors import StoreError
 from fidelity.files import whole_file
-from fidelity.outside.documents import read_json
+from fidelity.outside.documents import cleaned, read_json
 from fidelity.outside.paths import plain_name
-from fidelity.outside.strings import replace_lone_surrogates
 from fidelity.schema import JsonObject
 
 MANIFEST = "manifest.json"
+SEAL = "seal"
 SCHEMA_VERSION = 2
 READABLE = (1, 2)
 FileName = Annotated[str, AfterValidator(plain_name)]
@@ -62,15 +63,6 @@ class Manifest(Record):
         """Convert data of schema version 1 to version 2."""
         return data
 
-    def sealed(self) -> Self:
-        """The record as it is written: with a seal, if it has one."""
-        return self
-
-    @property
-    def intact(self) -> bool:
-        """Whether it is unchanged since it was written; unknown, and true, without a seal."""
-        return True
-
 
 ManifestType = TypeVar("ManifestType", bound=Manifest)
 
@@ -82,12 +74,13 @@ def read_record(file: Path, kind: type[ManifestType]) -> ManifestType:
         StoreError: The file is missing, damaged or of a newer version. The message names the file and the key.
     """
     data = _read_json(file, kind)
-    version = data.pop("schema_version")
+    version, seal = data.pop("schema_version"), data.pop(SEAL, None)
+    intact = seal in (None, _seal(data))
     try:
         record = kind.model_validate(kind.upgrade(data) if version == 1 else data)
     except ValidationError as error:
         raise StoreError(f"{file}: damaged ({wrong_keys(error)}); {kind.remedy(file)}") from error
-    if not record.intact:
+    if not intact:
         raise StoreError(f"{file}: changed after it was written; {kind.remedy(file)}")
     return record
 
@@ -102,11 +95,16 @@ def damage_of(folder: Path, kind: type[Manifest]) -> str:
 
 
 def write_record(file: Path, manifest: Manifest) -> None:
-    """Write a directory's manifest, which marks it as finished."""
-    written = {"schema_version": SCHEMA_VERSION, **manifest.sealed().model_dump(mode="json")}
+    """Write a record with its seal. A directory's manifest marks it as finished."""
+    data = cleaned(manifest.model_dump(mode="json"))
+    written = {"schema_version": SCHEMA_VERSION, **data, SEAL: _seal(data)}
     with whole_file(file) as draft:
-        text = json.dumps(written, indent=2, ensure_ascii=False) + "\n"
-        draft.write_text(replace_lone_surrogates(text), encoding="utf-8")
+        draft.write_text(json.dumps(written, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _seal(data: JsonObject) -> str:
+    """SHA-256 of a record's keys, so that a change after it was written is noticed. Older versions wrote none."""
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
 def _read_json(file: Path, kind: type[Manifest]) -> JsonObject:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from fidelity.errors import StoreError
 from fidelity.files import (
     ParquetRow,
+    check_unchanged,
     damage_explained,
     read_parquet,
     read_parquet_row,
     read_parquet_schema,
     sha256_of,
-    whole_file,
     write_parquet,
     wrong_column,
 )
@@ -94,15 +94,16 @@ class Run:
         Raises:
             StoreError: The file can't be read, or was changed after the run was finished.
         """
-        file, expected = self.path / GENERATIONS, self.manifest.answers_sha256
-        rows = read_parquet(file)
-        if wrong := wrong_column(rows.schema, _run_schema(), later=LATER_COLUMNS):
-            raise StoreError(f"{file}: damaged ({wrong}); delete the folder {self.id} and run again")
-        if expected is not None and sha256_of(file) != expected:
-            raise StoreError(
-                f"{file}: was changed after the run was finished; delete the folder {self.id} and run again"
-            )
+        rows = read_parquet(self.path / GENERATIONS)
+        self._check_answers(rows.schema)
         return rows
+
+    def _check_answers(self, schema: "pa.Schema") -> None:
+        """Whether the file with the answers has all columns, and is the one that was written."""
+        file = self.path / GENERATIONS
+        if wrong := wrong_column(schema, _run_schema(), later=LATER_COLUMNS):
+            raise StoreError(f"{file}: damaged ({wrong}); delete the folder {self.id} and run again")
+        check_unchanged(file, self.manifest.answers_sha256)
 
     def prompts(self) -> tuple[Prompt, ...]:
         """The run's prompts, in the prompt set's order."""
@@ -114,13 +115,13 @@ class Run:
 
     def read(self, columns: Sequence[str]) -> "pa.Table":
         """Some columns of the generations, in the order of `rows`."""
+        check_unchanged(self.path / GENERATIONS, self.manifest.answers_sha256)
         return read_parquet(self.path / GENERATIONS, columns=columns)
 
     def prompt_and_response(self, row: int) -> tuple[Prompt, Response]:
         """One prompt and its outcome, by its row number. Only its row group is read."""
         file = self.path / GENERATIONS
-        if wrong := wrong_column(read_parquet_schema(file), _run_schema(), later=LATER_COLUMNS):
-            raise StoreError(f"{file}: damaged ({wrong}); delete the folder {self.id} and run again")
+        self._check_answers(read_parquet_schema(file))
         record = read_parquet_row(file, row)
         with damage_explained(file):
             prompt = Prompt(record["prompt_id"], _content(record.pop("prompt")), record.pop("category"))
@@ -200,24 +201,22 @@ class RunWriter:
         """Only of a chunk with failures that are to be asked again."""
         if not chunk.is_file():
             return {}
-        table = read_parquet(chunk)
-        if "cause" not in table.column_names or table["cause"].null_count == len(table):
+        causes = read_chunk(chunk)
+        if "cause" not in causes.column_names or causes["cause"].null_count == len(causes):
             return {}
-        responses = [response_of(row) for row in table.to_pylist()]
-        return {(one.prompt_id, one.repeat): one for one in responses}
+        return {(one.prompt_id, one.repeat): one for one in responses_in(chunk)}
 
     @property
     def draft(self) -> RunDraft | None:
         """The planned run's record, if it was written; None also if another version wrote it."""
         try:
-            return RunDraft.model_validate_json((self.path / DRAFT).read_bytes())
-        except (OSError, ValueError):
+            return read_record(self.path / DRAFT, RunDraft)
+        except StoreError:
             return None
 
     def write_draft(self, manifest: RunDraft) -> None:
         """Write the planned run's record, for a run that can end before all of its chunks are finished."""
-        with whole_file(self.path / DRAFT) as draft:
-            draft.write_text(manifest.model_dump_json(), encoding="utf-8")
+        write_record(self.path / DRAFT, manifest)
 
     def subset(self, numbers: Iterable[int], prompts: Sequence[Prompt], manifest: RunDraft, *, path: Path) -> Run:
         """Write the answers of some chunks as a separate run. The chunks remain, so more can follow."""
@@ -233,14 +232,41 @@ class RunWriter:
         return run
 
 
+def read_chunk(chunk: Path) -> "pa.Table":
+    """The rows of some of an unfinished run's answers.
+
+    Raises:
+        StoreError: The file is damaged.
+    """
+    table = read_parquet(chunk)
+    if wrong := wrong_column(table.schema, _run_schema(), later=LATER_COLUMNS):
+        raise StoreError(f"{chunk}: damaged ({wrong}); delete the file and run again")
+    return table
+
+
+def responses_in(chunk: Path) -> list[Response]:
+    """The outcomes of the same.
+
+    Raises:
+        StoreError: The file is damaged.
+    """
+    table = read_chunk(chunk)
+    with damage_explained(chunk):
+        return [response_of(row) for row in table.to_pylist()]
+
+
 def _write_run(path: Path, chunks: Sequence[Path], prompts: Sequence[Prompt], manifest: RunDraft) -> Run:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    table = pa.concat_tables([read_parquet(chunk) for chunk in chunks], promote_options="default")
+    table = pa.concat_tables([read_chunk(chunk) for chunk in chunks], promote_options="default")
     place = {prompt.id: number for number, prompt in enumerate(prompts)}
     keys = list(zip(table["repeat"].to_pylist(), table["prompt_id"].to_pylist(), strict=True))
     rows = [row for row, (_, prompt_id) in enumerate(keys) if prompt_id in place]
+    missing = place.keys() - {prompt_id for _, prompt_id in keys}
+    if missing or len(set(keys)) < len(keys):
+        problem = f"no answer to {min(missing)!r}" if missing else "an answer twice"
+        raise StoreError(f"{path}: its chunks have {problem}; delete the folder {path.name} and run again")
     table = table.take(sorted(rows, key=lambda row: (keys[row][0], place[keys[row][1]])))
     write_parquet(path / GENERATIONS, table, rows_per_group=ROWS_READ_AT_ONCE)
     failures = len(table) - table["failure"].null_count

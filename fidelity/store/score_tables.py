@@ -29,6 +29,7 @@ def write_scores(
             compression_level=compression_level,
             use_dictionary=False,
             use_byte_stream_split=floats,
+            write_page_checksum=compression_level is None,
         ) as writer,
     ):
         for outcome in outcomes:

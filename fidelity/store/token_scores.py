@@ -15,7 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fidelity.errors import StoreError
-from fidelity.files import copy_files, damage_explained, locked, read_parquet, whole_file, wrong_column
+from fidelity.files import (
+    check_unchanged,
+    copy_files,
+    damage_explained,
+    locked,
+    read_parquet,
+    sha256_of,
+    whole_file,
+    wrong_column,
+)
 from fidelity.outside.documents import read_json
 from fidelity.outside.paths import inside
 from fidelity.records import Failure, TokenScores
@@ -55,6 +64,8 @@ class ScoresManifest(Manifest):
     depth: Depth
     failed: str | None
     """Why the engine failed on the first answer, if it failed on all."""
+    files: Mapping[FileName, str] | None = None
+    """SHA-256 of every file with scores or tokens' texts; None in those of older versions."""
 
 
 class StoredScores:
@@ -76,6 +87,8 @@ class StoredScores:
     @cached_property
     def texts(self) -> dict[int, str]:
         """The tokens' texts, as far as the engine reported them."""
+        if (self.path / TEXTS).is_file():
+            self._check(self.path / TEXTS)
         return _texts(self.path)
 
     @property
@@ -107,7 +120,8 @@ class StoredScores:
     @cached_property
     def _places(self) -> dict[tuple[str, int], tuple[Path, int]]:
         places: dict[tuple[str, int], tuple[Path, int]] = {}
-        for file in sorted(self.path.glob("chunk-*.parquet")):
+        for file in self.chunks:
+            self._check(file)
             with damage_explained(file):
                 if wrong := wrong_column(self._file(file).schema_arrow, scores_schema()):
                     raise ValueError(wrong)
@@ -115,11 +129,29 @@ class StoredScores:
             places |= {(row["prompt_id"], row["repeat"]): (file, group) for group, row in enumerate(keys)}
         return places
 
+    @property
+    def chunks(self) -> list[Path]:
+        """The files with the scores: those that the manifest lists; all, where an older version wrote it.
+
+        Raises:
+            StoreError: A listed file is missing.
+        """
+        if self.manifest.files is None:
+            return sorted(self.path.glob("chunk-*.parquet"))
+        chunks = [self.path / name for name in sorted(self.manifest.files) if name != TEXTS]
+        for file in chunks:
+            if not file.is_file():
+                raise StoreError(f"{file}: is missing; delete the folder {self.path.name} and run again")
+        return chunks
+
+    def _check(self, file: Path) -> None:
+        check_unchanged(file, (self.manifest.files or {}).get(file.name))
+
     def _file(self, file: Path) -> "pq.ParquetFile":
         import pyarrow.parquet as pq
 
         if file not in self._open:
-            self._open[file] = pq.ParquetFile(file)
+            self._open[file] = pq.ParquetFile(file, page_checksum_verification=True)
         return self._open[file]
 
 
@@ -151,10 +183,15 @@ class ScoreWriter:
     def complete(self, scorer: Run, baseline: Run, depth: Depth) -> StoredScores:
         """Write the manifest, which marks all chunks as finished."""
         (self.path / WHY_NOT).unlink(missing_ok=True)
-        failed = self._all_failed()
-        write_record(
-            self.path / MANIFEST, ScoresManifest(scorer=scorer.id, baseline=baseline.id, depth=depth, failed=failed)
+        written = (*map(self._chunk, sorted(self.finished)), self.path / TEXTS)
+        manifest = ScoresManifest(
+            scorer=scorer.id,
+            baseline=baseline.id,
+            depth=depth,
+            failed=self._all_failed(),
+            files={file.name: sha256_of(file) for file in written if file.is_file()},
         )
+        write_record(self.path / MANIFEST, manifest)
         return StoredScores(self.path)
 
     def _all_failed(self) -> str | None:
@@ -234,6 +271,20 @@ def adopt_export(file: Path, scorer: Run, baseline: Run, depth: Depth) -> None:
         if isinstance(writer, ScoreWriter):
             writer.adopt(file)
             writer.complete(scorer, baseline, depth)
+
+
+def check_chunk(file: Path) -> None:
+    """Read all scores in a chunk of an unfinished directory.
+
+    Raises:
+        StoreError: The file is damaged.
+    """
+    table = read_parquet(file)
+    with damage_explained(file):
+        if wrong := wrong_column(table.schema, scores_schema()):
+            raise ValueError(wrong)
+        for row in table.to_batches(max_chunksize=1):
+            scores_in(row)
 
 
 def _texts(folder: Path) -> dict[int, str]:

@@ -9,6 +9,7 @@ from rapidfuzz.distance import Levenshtein
 from fidelity.text.alignment import align
 from fidelity.text.frames import UnitConflict
 from fidelity.text.lexemes import BRACES, WORDS, Lexeme, Statement, statements
+from fidelity.text.variants import in_one_form
 
 THRESHOLD = 0.6
 """Statements less alike are other statements, unless their neighbors are the same."""
@@ -55,7 +56,7 @@ def compare_code(baseline: str, candidate: str, language: str) -> CodeComparison
     A name that is bound in both pieces (assigned, a parameter, a loop's variable, a function) may be another one, if it
     is so everywhere. Any other name, literal, keyword or operator that differs is a finding.
     """
-    a, b = statements(baseline, language), statements(candidate, language)
+    a, b = (in_one_form(statements(code, language), language) for code in (baseline, candidate))
     matches = align([s.key for s in a], [s.key for s in b], exact=True, threshold=THRESHOLD)
     joined = [
         ([x for i in m.baseline for x in a[i].lexemes], [x for j in m.candidate for x in b[j].lexemes]) for m in matches

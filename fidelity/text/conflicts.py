@@ -18,6 +18,8 @@ from fidelity.text.negations import LANGUAGES as WITH_NEGATORS
 from fidelity.text.negations import is_negator, negation_findings, negation_surplus
 from fidelity.text.numbers import number_findings, number_forms
 from fidelity.text.places import TextSpan, in_document, in_fence, in_table, in_text, joined
+from fidelity.text.roles import swapped_roles
+from fidelity.text.scope import scope_findings
 from fidelity.text.segments import DocumentSegment, FenceSegment, Segments, Table, segments
 from fidelity.text.sql import same_sql
 from fidelity.text.tables import CellPair, compare_tables
@@ -164,8 +166,9 @@ class _Reader:
             yield from negation_findings(frame, sentences)
         elif negators or negation_surplus(frame, sentences) == ([], []):  # "not more" can be "less"
             yield from directions
-        if self.names:
-            yield from name_findings(frame, self.names)
+        yield from scope_findings(frame)
+        names = list(name_findings(frame, self.names, sentences)) if self.names else []
+        yield from names or swapped_roles(frame, sentences)
 
     def _documents(self) -> Iterator[Conflict]:
         left, right = (side.documents for side in self.sides)
@@ -184,6 +187,8 @@ class _Reader:
 
     def _value_kinds(self, pair: ValuePair) -> set[ConflictKind]:
         """`json` if the values differ; long texts only if their content conflicts, with the kinds of conflict."""
+        if pair.moved:
+            return {"json"}
         if same_value(pair.baseline, pair.candidate):
             return set()
         if not (isinstance(pair.baseline, str) and isinstance(pair.candidate, str)):

@@ -10,7 +10,7 @@ import regex
 from fidelity.text.frames import Frame, UnitConflict
 from fidelity.text.terms import stem
 
-LANGUAGES = ("en", "de", "fr", "es", "hi", "it", "pt", "nl", "zh", "ja")
+LANGUAGES = ("en", "de", "fr", "es", "hi", "it", "pt", "nl", "zh", "ja", "ru")
 """Those with a list in `antonyms/`."""
 MIN_SIMILARITY = 0.4
 """Of a frame: below it an antonym is more often another thought than the opposite one."""

@@ -1,10 +1,13 @@
 """Which of the languages with word lists a text is in, by its function words; also of short texts."""
 
+import math
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 
 import regex
+
+from fidelity.text.languages import language_likelihoods
 
 FUNCTION_WORDS = {
     "en": "the of and to a in is that it for on with as are be this by or an from at you your can will have has not "
@@ -27,21 +30,36 @@ FUNCTION_WORDS = {
     "быть может можно нельзя все вам",
     "hi": "के की का में है और को से हैं पर एक यह कि भी ने लिए नहीं तो हो कर था थी इस ही या जो आप",
 }
+LISTED = frozenset({*FUNCTION_WORDS, "zh", "ja"})
+FEW = 20
+"""Words up to which py3langid is asked too."""
 FEWEST = 4
-"""The language of a text with fewer words is unknown, unless its script determines it."""
+"""A text of fewer words, without enough evidence, is read as English."""
 MIN_SHARE = 0.12
 """Of a text's words; running text has a third and more, another language a few by chance."""
+WEIGHT = 3.0
+"""Of a function word, in nats, shared among the languages that have it."""
+OUTSIDE = {"ru": 3}
+"""Languages without a list that share most of a language's function words: Bulgarian, Serbian, Ukrainian."""
+BY_SCRIPT = {"en": r"\p{Latin}", "ru": r"\p{Cyrillic}", "hi": r"\p{Devanagari}"}
+"""The language of a few words without evidence."""
+LEAST, LEAST_OF_FEWEST = -2.0, -0.25
+"""A short text's evidence for its language, in nats: py3langid's log-probability and its function words."""
 
 
 def listed_language(text: str) -> str | None:
-    """ISO 639 code of the language whose function words are most of them; None where none has enough, or no words."""
+    """ISO 639 code of the language with a list that a text is in; None for another one, or without evidence.
+
+    The language of a longer text is the one whose function words are most of it. In a text of up to 20 words they are
+    weighed with py3langid's probabilities.
+    """
     words = regex.findall(r"\p{L}[\p{L}\p{M}'’]*", text.casefold())
     if not words:
         return None
     if 2 * len(regex.findall(r"[\p{Han}\p{Hiragana}\p{Katakana}]", text)) > sum(map(len, words)):
         return "ja" if regex.search(r"[\p{Hiragana}\p{Katakana}]", text) else "zh"
-    if len(words) < FEWEST:
-        return None
+    if len(words) <= FEW:
+        return _of_few(words, text)
     counts = Counter(words)
     shares = {code: sum(counts[word] for word in function_words(code)) / len(words) for code in FUNCTION_WORDS}
     best = max(shares, key=lambda code: shares[code])
@@ -49,14 +67,52 @@ def listed_language(text: str) -> str | None:
 
 
 def listed_languages(baseline: str, candidate: str) -> tuple[str | None, str | None]:
-    """Of two texts; one of fewer than four words in Latin letters is read in the other's language, else as English."""
+    """Of two texts. One without evidence of its own is in the other's language, or in what both are together.
+
+    Texts of fewer than four words without any evidence are read in the first language of their script.
+    """
     own, other = listed_language(baseline), listed_language(candidate)
-    return (own or _of_short(baseline, other)), (other or _of_short(candidate, own))
+    if (own != other or own is None) and _share_words(baseline, candidate):
+        both = listed_language(f"{baseline} {candidate}")
+        own, other = (both, both) if both and (both in (own, other) or own is None or other is None) else (own, other)
+    return own or _of_short(baseline, other), other or _of_short(candidate, own)
+
+
+def _share_words(baseline: str, candidate: str) -> bool:
+    """Whether two texts are short, and one has half of the other's words."""
+    words = [set(regex.findall(r"\p{L}[\p{L}\p{M}]*", text.casefold())) for text in (baseline, candidate)]
+    fewer = min(map(len, words))
+    return max(map(len, words)) <= FEW and 2 * len(words[0] & words[1]) >= fewer > 0
 
 
 def _of_short(text: str, other: str | None) -> str | None:
     words = regex.findall(r"\p{L}+", text)
-    return (other or "en") if len(words) < FEWEST and all(regex.match(r"\p{Latin}", word) for word in words) else None
+    likelihoods = language_likelihoods(text) or {}
+    foreign = any(math.log(p) > LEAST_OF_FEWEST for code, p in likelihoods.items() if code not in LISTED)
+    if len(words) >= FEWEST or foreign:
+        return None
+    return other or next((c for c, script in BY_SCRIPT.items() if all(regex.match(script, w) for w in words)), None)
+
+
+def _of_few(words: Sequence[str], text: str) -> str | None:
+    likelihoods = language_likelihoods(text, letters=1)
+    if likelihoods is None:
+        return None
+    evidence = {code: math.log(likelihood) for code, likelihood in likelihoods.items()}
+    for word in words:
+        codes = _languages_of().get(word, ())
+        for code in codes:
+            evidence[code] += WEIGHT / (len(codes) + OUTSIDE.get(code, 0))
+    best = max(evidence, key=lambda code: evidence[code])
+    least = LEAST if len(words) >= FEWEST else LEAST_OF_FEWEST
+    return best if best in LISTED and evidence[best] >= least else None
+
+
+@cache
+def _languages_of() -> Mapping[str, Collection[str]]:
+    """The languages that have a function word."""
+    words = {word for code in FUNCTION_WORDS for word in function_words(code)}
+    return {word: [code for code in FUNCTION_WORDS if word in function_words(code)] for word in words}
 
 
 @cache

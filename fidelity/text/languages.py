@@ -52,7 +52,7 @@ def leaves_language(baseline: str, candidate: str, *, prompt: str = "") -> bool:
     prose, other = _prose(baseline), _prose(candidate)
     if foreign_scripts(prose, other, prompt):
         return True
-    likelihoods, likelihoods_of_other = _likelihoods(prose), _likelihoods(other)
+    likelihoods, likelihoods_of_other = language_likelihoods(prose), language_likelihoods(other)
     if not likelihoods or not likelihoods_of_other:
         return False
     own, others = _first(likelihoods), _first(likelihoods_of_other)
@@ -69,7 +69,7 @@ def _drifts_off(baseline: str, candidate: str, own: str) -> bool:
     foreign = {place: code for place, stretch in enumerate(stretches) if (code := _foreign(stretch, own))}
     if not foreign:
         return False
-    sides = [_likelihoods(stretch) for stretch in _stretches(baseline)]
+    sides = [language_likelihoods(stretch) for stretch in _stretches(baseline)]
     known = {_first(likelihoods) for likelihoods in sides if likelihoods}
     if own not in known:  # formulas and the like, which are in no language
         return False
@@ -79,7 +79,7 @@ def _drifts_off(baseline: str, candidate: str, own: str) -> bool:
 
 
 def _foreign(stretch: str, own: str) -> str | None:
-    likelihoods = _likelihoods(stretch)
+    likelihoods = language_likelihoods(stretch)
     if not likelihoods:
         return None
     code = _first(likelihoods)
@@ -109,9 +109,9 @@ def _letters(text: str) -> int:
     return sum(map(str.isalpha, text))
 
 
-def _likelihoods(prose: str) -> Likelihoods | None:
-    """The probability of each language, never 0; None for too few letters."""
-    if sum(len(c.encode("utf-8", "replace")) for c in prose[: 20 * LETTERS] if c.isalpha()) < LETTERS:
+def language_likelihoods(prose: str, *, letters: int = LETTERS) -> Likelihoods | None:
+    """The probability of each language to py3langid, never 0; None for too few letters, or UTF-8 of as many bytes."""
+    if sum(len(c.encode("utf-8", "replace")) for c in prose[: 20 * LETTERS] if c.isalpha()) < letters:
         return None
     ranked: Sequence[tuple[str, float]] = _identifier().rank(prose)
     return {code: max(float(probability), 1e-12) for code, probability in ranked if code in LANGUAGES}

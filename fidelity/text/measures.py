@@ -2,6 +2,8 @@
 
 import unicodedata
 from collections.abc import Iterator
+from contextlib import suppress
+from fractions import Fraction
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -69,6 +71,22 @@ cent cents Cent ¢
 """
 """Spellings that CLDR leaves out: the unit's name, then how else it is written."""
 
+PERCENTAGE_POINT = """
+percentage points|percentage point|Prozentpunkt|Prozentpunkte|Prozentpunkten|points de pourcentage|point de pourcentage
+puntos porcentuales|punto porcentual|punti percentuali|punto percentuale|pontos percentuais|ponto percentual
+procentpunt|procentpunten|процентных пункта|процентных пунктов|प्रतिशत अंक|百分点|個百分點|个百分点|ポイント
+"""
+"""Names of the difference between two percentages, which is not a percentage itself."""
+
+FACTORS = {
+    "length": {"kilometer": 10**6, "meter": 1000, "decimeter": 100, "centimeter": 10, "millimeter": 1},
+    "mass": {"metric-ton": 10**9, "tonne": 10**9, "kilogram": 10**6, "gram": 1000, "milligram": 1},
+    "volume": {"liter": 1000, "deciliter": 100, "centiliter": 10, "milliliter": 1},
+    "time": {"week": 604_800, "day": 86_400, "hour": 3600, "minute": 60, "second": 1},
+    "months": {"year": 12, "month": 1},
+}
+"""How many of its dimension's smallest unit a unit is."""
+
 PREFIXES = ("y", "z", "a", "f", "p", "n", "µ", "u", "m", "c", "d", "h", "k", "K", "M", "G", "T", "P", "E")
 SYMBOLS = "m g s A K mol N Pa J W C V F Ω S Wb T H Hz lm lx Bq Gy Sv kat l L bit b B bps eV cal bar Wh Ah VA M IU U"
 """Every prefix with every symbol is a unit, also those that CLDR doesn't list, such as `ng`, `mPa` and `mAh`."""
@@ -91,6 +109,15 @@ def unit_name(word: str) -> str | None:
     """
     units, word = _units(), word.replace("\u03bc", "\u00b5")
     return units.get(word) or units.get(word.casefold())
+
+
+def is_same_measure(one: tuple[str, str], other: tuple[str, str]) -> bool:
+    """Whether two values with units are the same in their dimension's smallest unit."""
+    for units in FACTORS.values():
+        if one[1] in units and other[1] in units:
+            with suppress(ValueError):
+                return Fraction(one[0]) * units[one[1]] == Fraction(other[0]) * units[other[1]]
+    return False
 
 
 @cache
@@ -125,6 +152,8 @@ def _units() -> dict[str, str]:
     }
     for locale in reversed(_locales()):
         names |= {name: unit for unit, name in _cldr_names(locale) if name not in AMBIGUOUS}
+    points = [name for line in PERCENTAGE_POINT.split("\n") for name in line.split("|") if name]
+    names |= {spelling: "percentage-point" for name in points for spelling in (name, name.casefold())}
     for line in MORE_UNITS.split("\n"):
         names |= dict.fromkeys(line.split(), line.split()[0]) if line else {}
     return names

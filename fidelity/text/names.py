@@ -10,6 +10,7 @@ from itertools import combinations, pairwise
 from typing import TYPE_CHECKING
 
 from fidelity.text.frames import Frame, Hunk, UnitConflict
+from fidelity.text.roles import DETERMINERS, may_change_places
 from fidelity.text.terms import Term, capitals
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ TITLE = 0.6
 TIGHT = 0.75
 """Of a frame: from here on a name on each side without an equal is another name, wherever it is."""
 SWAPPED = 0.8
+LETTER = 0.6
 EXCHANGED = 2
 """The number of stems that a name's statement shares with another name's in the baseline, and none with its own."""
 MIN_SIMILARITY = 0.35
@@ -27,7 +29,9 @@ TITLES = frozenset(
     {"dr", "mr", "mrs", "ms", "miss", "prof", "professor", "sir", "lord", "lady", "president", "herr", "frau"}
 )
 ARTICLES = frozenset({"the", "a", "an"})
-SAME_NAMES = {"usa": "us", "u.s": "us", "u.s.a": "us", "u.k": "uk"}
+BEFORE_GERMAN_NAMES = frozenset(["ist", "war", "heißt", "hieß", "in", "nach", "aus", "von", "bei", "durch", "gegen"])
+GERMAN_NOUN_ENDINGS = ("ung", "ungen", "heit", "keit", "schaft", "tion", "tionen", "ismus", "tät", "nis", "en", "er")
+SAME_NAMES = {"usa": "us"}
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Lexicon:
     common: frozenset[str]
     """Words without a capital somewhere (case-folded)."""
     language: str | None = None
-    """In German a capital alone makes no name, two words with capitals side by side do."""
+    """In German a capital alone makes no name; two in a row do, and one without an article after "ist" or "in"."""
 
     def is_name(self, terms: Sequence[Term], index: int) -> bool:
         """Whether a term is (a piece of) a name."""
@@ -50,7 +54,10 @@ class Lexicon:
         if len(term.form) > 1 and term.form.isupper():
             return True
         if self.language == "de":
-            return index > 0 and any(0 < i < len(terms) and terms[i].capital for i in (index - 1, index + 1))
+            return index > 0 and (
+                any(0 < i < len(terms) and terms[i].capital for i in (index - 1, index + 1))
+                or (terms[index - 1].form.casefold() in BEFORE_GERMAN_NAMES and not word.endswith(GERMAN_NOUN_ENDINGS))
+            )
         return word in self.names or self.is_foreign(term)
 
     def is_foreign(self, term: Term) -> bool:
@@ -78,7 +85,7 @@ def is_title(words: Sequence[tuple[str, bool]]) -> bool:
     return len(long) > 2 and sum(word[0].isupper() for word in long) > TITLE * len(long)
 
 
-def name_findings(frame: Frame, lexicon: Lexicon) -> Iterator[UnitConflict]:
+def name_findings(frame: Frame, lexicon: Lexicon, sentences: tuple[str, str]) -> Iterator[UnitConflict]:
     """Names with another one in their place, and names that changed places."""
     if frame.similarity < MIN_SIMILARITY:
         return
@@ -93,8 +100,10 @@ def name_findings(frame: Frame, lexicon: Lexicon) -> Iterator[UnitConflict]:
         yield frame.finding("name", *frame.first_change([i for i, _ in together], [j for _, j in together]))
     elif frame.similarity >= TIGHT and (flags := [_flags(frame.a, lost), _flags(frame.b, new)]) != [[], []]:
         yield frame.finding("name", *flags)
+    elif letters := _other_letters(frame, sentences):
+        yield from letters
     elif frame.similarity >= SWAPPED:
-        yield from _swapped(frame)
+        yield from _swapped(frame, lexicon, sentences)
     else:
         yield from _exchanged(frame, lexicon)
 
@@ -115,7 +124,26 @@ def _in_place_of_capitals(
             yield from ((i, j) for i in hunk.baseline for j in hunk.candidate)
 
 
-def _swapped(frame: Frame) -> Iterator[UnitConflict]:
+def _other_letters(frame: Frame, sentences: tuple[str, str]) -> list[UnitConflict]:
+    """Another option's letter: "the answer is B", "(c)"."""
+    if frame.similarity < LETTER:
+        return []
+    return [
+        frame.finding("name", [i], [j])
+        for i, j in frame.replaced
+        if _is_option(frame.a[i], sentences[0])
+        and _is_option(frame.b[j], sentences[1])
+        and frame.a[i].stem in frame.only_baseline
+        and frame.b[j].stem in frame.only_candidate
+    ]
+
+
+def _is_option(term: Term, sentence: str) -> bool:
+    letter = len(term.form) == 1 and term.form.isalpha() and term.form.isascii()
+    return letter and (term.form.isupper() or sentence[term.end : term.end + 1] == ")")
+
+
+def _swapped(frame: Frame, lexicon: Lexicon, sentences: tuple[str, str]) -> Iterator[UnitConflict]:
     """Words with capitals, or identifiers, of which each is in the other's place while nothing else changed places."""
     pairs = {}
     for hunk in frame.hunks:
@@ -130,7 +158,11 @@ def _swapped(frame: Frame) -> Iterator[UnitConflict]:
     ]
     rows, columns = [i for hunk in swaps for i in hunk.baseline], [j for hunk in swaps for j in hunk.candidate]
     moved = [*(frame.a[i] for i in rows), *(frame.b[j] for j in columns)]
-    if moved and all(term.capital or term.kind == "code" for term in moved):
+    if not moved or (lexicon.language == "de" and any(t.form.casefold() in DETERMINERS for t in moved)):
+        return
+    if may_change_places(frame, (rows, columns), sentences):
+        return
+    if all(term.capital or term.kind == "code" for term in moved):
         yield frame.finding("name", rows, columns)
 
 
@@ -213,6 +245,8 @@ def _form(term: Term) -> str:
     """Without case and accents, and without the plural's s of what is in capitals (`GPUs`)."""
     form = "".join(c for c in unicodedata.normalize("NFKD", term.form.casefold()) if not unicodedata.combining(c))
     form = form.rstrip("().,/")
+    if "." in form and all(len(piece) < 3 for piece in form.split(".")):
+        form = form.replace(".", "")  # Ph.D.
     return SAME_NAMES.get(form, form.removesuffix("s") if term.kind == "word" and len(form) > 3 else form)
 
 

@@ -18,6 +18,14 @@ MINUS = {
     "hi": "माइनस",
 }
 """The words for a sign; English's is read in every language."""
+DAY_PARTS = {
+    "de": ("morgens|früh|vormittags", "nachmittags|abends"),
+    "es": ("de la (?:mañana|madrugada)", "de la (?:tarde|noche)"),
+    "fr": ("du matin", "du soir|de l['’]après-midi"),
+    "it": ("del mattino|di mattina", "di sera|del pomeriggio|di pomeriggio"),
+    "pt": ("da (?:manhã|madrugada)", "da (?:tarde|noite)"),
+}
+"""What follows an hour of twelve: in the first half of the day, and in the second."""
 SPACED = frozenset({"fr"})
 """Languages that group thousands by a space, and seldom have two numbers side by side."""
 
@@ -36,6 +44,7 @@ def any_quantity(language: str | None, *, plain: bool) -> "regex.Pattern[str]":
         rf"|(?P<weekday>{_alternatives(weekday_numbers(), plain=plain)})(?!{letter})"
         rf"|(?m:^)[ \t]*{digit}{{1,3}}[.)](?=\s)"
         rf"|{_clock(letter, digit, space, language)}"
+        rf"|(?P<ratio>{digit}{{1,4}}(?::{digit}{{1,4}})+)(?!{digit})"
         rf"|{_number(digit, space, language, plain=plain)})",
         regex.V1,
     )
@@ -94,12 +103,20 @@ def _dates(letter: str, digit: str, space: str, language: str | None, *, plain: 
 def _clock(letter: str, digit: str, space: str, language: str | None) -> str:
     minutes, hour = rf"{digit}{{2}}", rf"(?P<hour>{digit}{{1,2}})"
     half = rf"(?P<half>[AaPp])\.?[Mm](?:\.(?=\W|$)|(?!{letter}))"
+    half_of_day = ""
+    if language in DAY_PARTS:
+        early, late = DAY_PARTS[language]
+        half_of_day = rf"(?:{space}(?:(?P<early>{early})|(?P<late>{late}))(?!{letter}))"
     forms = [
-        rf"(?P<minutes>:{minutes}(?::{minutes})?)(?!{digit})(?:{space}?{half}|{space}(?:Uhr|uur|hrs)\b)?",
+        rf"(?P<minutes>:{minutes}(?::{minutes})?)(?!{digit})"
+        rf"(?:{space}?{half}|{space}(?:Uhr|uur|hrs)\b(?:{half_of_day})?{half_of_day and '|'}{half_of_day})?",
         rf"{space}?{half}",
+        *([half_of_day] if half_of_day else []),
     ]
     if language == "de":
-        forms.append(rf"(?:\.(?P<minutes>{minutes}))?{space}Uhr\b(?:{space}(?P<minutes>{minutes})(?![{digit}.,]))?")
+        forms.append(
+            rf"(?:\.(?P<minutes>{minutes}))?{space}Uhr\b(?:{space}(?P<minutes>{minutes})(?![{digit}.,]))?(?:{half_of_day})?"
+        )
     elif language in ("fr", "pt"):
         forms.append(rf"{space}?h{space}?(?P<minutes>{minutes})(?!{digit})")
     elif language in ("zh", "ja"):
@@ -116,7 +133,7 @@ def _number(digit: str, space: str, language: str | None, *, plain: bool) -> str
     if language in SPACED:
         groups += rf"|(?<=(?<!{digit}){digit}{{1,3}}|{space}{digit}{{3}}) {digit}{{3}}(?!{digit})"
     marks = "[.,_']" if plain else r"[.,_'’\u066B\u066C]"
-    written = rf"{digit}+(?:{marks}{digit}+{groups})*+(?:[eE][-+]?{digit}+)?"
+    written = rf"(?:(?<![\w.)\]])\.)?{digit}+(?:{marks}{digit}+{groups})*+(?:[eE][-+]?{digit}+)?"
     raised = rf"\^[{{(]?-?{digit}+[}})]?" + ("" if plain else r"|[⁻⁺]?[⁰¹²³⁴-⁹]+")
     power = rf"(?P<times>{space}?[×x*·⋅]{space}?10)?(?P<raised>{raised}|(?<=10)\*\*-?{digit}+)"
     vulgar = "" if plain else rf"{space}?(?P<vulgar>[¼½¾⅐-⅞])|"

@@ -1,10 +1,12 @@
 """Numbers: whether two aligned sentences give the same ones for the same things."""
 
 from collections.abc import Iterator, Sequence
-from functools import cache
+from string import ascii_letters
 from typing import Literal
 
 from fidelity.text.frames import Frame, UnitConflict
+from fidelity.text.measures import is_same_measure
+from fidelity.text.number_words import measure_word, number_words, roman_numeral, superscript, value_of_word
 from fidelity.text.quantities import quantities
 from fidelity.text.terms import Term
 
@@ -39,11 +41,25 @@ def number_findings(frame: Frame, elsewhere: tuple[frozenset[str], frozenset[str
     elif not rows and not columns and frame.similarity >= SWAPPED:
         yield from _swapped(frame)
     for i, j in frame.replaced:
-        values = [_value_of_word().get(term.form.casefold()) for term in (frame.a[i], frame.b[j])]
+        values = [value_of_word(term.form.casefold(), frame.language) for term in (frame.a[i], frame.b[j])]
         if None not in values and values[0] != values[1]:
             yield frame.finding("number", [i], [j])
         if _is_other_sign(frame, i, j):
             yield frame.finding("number", [i], [j])
+    yield from _other_measures(frame)
+
+
+def _other_measures(frame: Frame) -> Iterator[UnitConflict]:
+    """Words for shares, multiples or frequencies with another one in their place, such as daily and weekly."""
+    sides = [
+        [(i, measure) for i, term in enumerate(side) if (measure := measure_word(term.form.casefold(), frame.language))]
+        for side in (frame.a, frame.b)
+    ]
+    for i, (kind, value) in sides[0]:
+        for j, (other_kind, other) in sides[1]:
+            alone = frame.a[i].stem in frame.only_baseline and frame.b[j].stem in frame.only_candidate
+            if kind == other_kind and value != other and alone and frame.together(i, j):
+                yield frame.finding("number", [i], [j])
 
 
 def _is_other_sign(frame: Frame, i: int, j: int) -> bool:
@@ -68,21 +84,34 @@ def _numbers(terms: Sequence[Term]) -> list[int]:
 def _unmatched(rows: Sequence[int], columns: Sequence[int], frame: Frame) -> tuple[list[int], list[int]]:
     """Numbers that have no equal: first by all that counts, then by the value where one side gives no unit."""
     left, right = list(rows), list(columns)
-    for equal in (_equal, _equal_but_for_a_unit):
-        anywhere = equal is _equal or frame.similarity < TIGHT
+    for equal in (_equal, _converted, _equal_but_for_a_unit):
+        anywhere = equal is not _equal_but_for_a_unit or frame.similarity < TIGHT
         for i in list(left):
             fits = (j for j in right if equal(frame.a[i], frame.b[j]) and (anywhere or frame.together(i, j)))
             if (j := next(fits, None)) is not None:
                 left.remove(i)
                 right.remove(j)
-    words = [{t.form.casefold() for t in side} for side in (frame.a, frame.b)]
-    left = [i for i in left if not words[1] & _in_words(frame.a[i])]
-    right = [j for j in right if not words[0] & _in_words(frame.b[j])]
+    words = [
+        {form for t in side for form in (t.form, t.form.casefold(), t.form.lstrip(ascii_letters))}
+        for side in (frame.a, frame.b)
+    ]
+    left = [i for i in left if not words[1] & _in_words(frame.a[i], frame.language)]
+    right = [j for j in right if not words[0] & _in_words(frame.b[j], frame.language)]
     return left, right
 
 
 def _equal(a: Term, b: Term) -> bool:
     return a.stem == b.stem
+
+
+def _converted(a: Term, b: Term) -> bool:
+    """Whether both are the same measure in another unit: 2 kg and 2000 g, an hour and 60 minutes; 9 and 9:00."""
+    one, other = a.quantity, b.quantity
+    if one is None or other is None or one.relation != other.relation:
+        return False
+    if {one.kind, other.kind} == {"number", "time"} and not one.unit and not other.unit:
+        return one.value.removesuffix(":00") == other.value.removesuffix(":00")
+    return is_same_measure((one.value, one.unit), (other.value, other.unit))
 
 
 def _equal_but_for_a_unit(a: Term, b: Term) -> bool:
@@ -109,30 +138,9 @@ def _swapped(frame: Frame) -> Iterator[UnitConflict]:
             yield frame.finding("number", [i for i, _ in places], [j for _, j in places])
 
 
-def _in_words(term: Term) -> frozenset[str]:
-    return _spelled().get(term.quantity.value, frozenset()) if term.quantity else frozenset()
-
-
-@cache
-def _spelled() -> dict[str, frozenset[str]]:
-    """Small numbers and their words in English, German, French, Spanish and Hindi."""
-    lines = (
-        "zero null zéro cero शून्य 零,one ein eine eins un une uno una एक 一 once first",
-        "two zwei deux dos दो 二 两 twice second both",
-        "three drei trois tres तीन 三 third,four vier quatre cuatro चार fourth,five fünf cinq cinco पाँच पांच fifth",
-        "six sechs seis छह छः sixth,seven sieben sept siete सात seventh,eight acht huit ocho आठ eighth",
-        "nine neun neuf nueve नौ ninth,ten zehn dix diez दस tenth",
-        "eleven elf onze ग्यारह,twelve zwölf douze doce बारह dozen",
-    )
-    words = [frozenset(number.split()) for line in lines for number in line.split(",")]
-    tens = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety", "hundred")
-    return {str(n): w for n, w in enumerate(words)} | {
-        **{str(10 * n): frozenset({w}) for n, w in enumerate(tens, start=2)},
-        "50": frozenset({"fifty", "half", "hälfte", "moitié", "mitad"}),
-        "1/2": frozenset({"half", "halb", "halbe", "demi", "medio"}),
-    }
-
-
-@cache
-def _value_of_word() -> dict[str, str]:
-    return {word: value for value, words in _spelled().items() for word in words}
+def _in_words(term: Term, language: str | None) -> frozenset[str]:
+    """How else the number is written: in words (case-folded), as a Roman numeral, and as an exponent."""
+    if not term.quantity or term.kind != "number":
+        return frozenset()
+    value = term.quantity.value
+    return number_words(value, language) | {other for other in (roman_numeral(value), superscript(value)) if other}

@@ -87,6 +87,8 @@ def _read(match: "Match[str]", text: str, language: str | None) -> Iterator[Quan
         yield Quantity("weekday", f"weekday {weekday_numbers()[groups['weekday']]}", "", "", start, end)
     elif groups["hour"]:
         yield Quantity("time", _clock(groups), "", "", start, end)
+    elif groups["ratio"]:
+        yield Quantity("number", ascii_digits(groups["ratio"]), "", "", start, end)
     elif groups["digits"] or groups.get("vulgar") or groups["below"]:
         yield from _numbers(match, text, language)
 
@@ -95,12 +97,24 @@ def _numbers(match: "Match[str]", text: str, language: str | None) -> Iterator[Q
     groups, start = match.groupdict(), match.start()
     unit, scale, end = _unit(text, match.end(), groups["currency"])
     negative = groups["sign"] and groups["sign"].strip() != "+"
-    scaled = [_scaled(value, scale) for value in values(groups, match.group(), language)]
+    if not unit and not scale and _is_version(text, match):
+        scaled = [ascii_digits(groups["digits"])]
+    else:
+        scaled = [_scaled(value, scale) for value in values(groups, match.group(), language)]
     relation, end = relation_of(text, start, end) if len(scaled) == 1 else ("", end)
     if relation and not unit:  # 5 or more days
         unit, _, end = _unit(text, end, None)
     for value in scaled:
         yield Quantity("number", f"-{value}" if negative and value != "0" else value, unit, relation, start, end)
+
+
+def _is_version(text: str, match: "Match[str]") -> bool:
+    """Whether the zero at a number's end counts, as after a name ("Python 3.10") or in "section 2.10"."""
+    digits = match["digits"] or ""
+    return digits.endswith("0") and "." in digits and bool(_NUMBERED.search(text, 0, match.start()))
+
+
+_NUMBERED = regex.compile(r"(?:\b(?i:versions?|v|section|chapter|release)|(?<=[\p{L},] )\p{Lu}\p{L}+)\.?[ \u00A0]$")
 
 
 def _scaled(value: Fraction | str, scale: int) -> str:
@@ -157,8 +171,9 @@ def _url(url: str) -> str:
 
 def _clock(groups: Mapping[str, str | None]) -> str:
     hour, minutes = int(ascii_digits(groups["hour"] or "")), ascii_digits(groups.get("minutes") or "00").lstrip(":")
-    if half := (groups["half"] or "").casefold()[:1]:
-        hour = hour % 12 + (12 if half == "p" else 0)
+    late = (groups["half"] or "").casefold()[:1] == "p" or groups.get("late")
+    if groups["half"] or groups.get("early") or late:
+        hour = hour % 12 + (12 if late else 0)
     return f"{hour}:{minutes.zfill(2)}"
 
 

@@ -117,7 +117,7 @@ def _hindi() -> "regex.Pattern[str]":
 def _han() -> "regex.Pattern[str]":
     numeral = f"[{''.join(HAN_DIGITS)}{''.join(HAN_UNITS)}]"
     return regex.compile(
-        rf"(?<![\p{{Nd}}{''.join(HAN_UNITS)}])(?!十分|万一|千万)[{''.join(HAN_DIGITS)}十百千]{numeral}*+(?=[{HAN_COUNTERS}])"
+        rf"(?<![\p{{Nd}}{''.join(HAN_UNITS)}])(?!十分|万一|千万)[{''.join(HAN_DIGITS)}十百千]{numeral}*+(?=[{HAN_COUNTERS}\p{{Katakana}}つ])"
     )
 
 

@@ -35,12 +35,16 @@ def normal_sql(text: str) -> tuple[str, ...] | None:
 
 
 def _sorted(tree: "Expression") -> "Expression":
-    """With the conditions that AND or OR joins in alphabetical order."""
+    """With the conditions that AND or OR joins in alphabetical order, and columns of one table without its name."""
     from sqlglot import exp
+
+    alone = len(list(tree.find_all(exp.Table))) == 1  # its columns need not name it
 
     def ordered(node: "Expression") -> "Expression":
         if isinstance(node, exp.Join) and (node.args.get("kind") == "INNER" or node.side):
             node.set("kind", None)  # INNER and OUTER are optional words
+        if isinstance(node, exp.Column) and alone:
+            node.set("table", None)
         if isinstance(node, exp.Ordered) and not node.args.get("desc"):
             node.set("desc", None)
         for kind in (exp.And, exp.Or):

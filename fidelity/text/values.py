@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -18,6 +19,8 @@ class ValuePair(NamedTuple):
     path: Path
     baseline: DocumentValue
     candidate: DocumentValue
+    moved: bool = False
+    """Whether they are equal elements of a list that changed places: JSON's arrays are in order."""
 
 
 class ValueComparison(NamedTuple):
@@ -29,7 +32,7 @@ class ValueComparison(NamedTuple):
 
 
 def compare_values(baseline: DocumentValue, candidate: DocumentValue) -> ValueComparison:
-    """Pair the values of two documents: members by key, elements by equality, then by their place."""
+    """Pair the values of two documents: members by key, elements by equality, by their place, and where they moved."""
     pairs: list[ValuePair] = []
     omitted = added = 0
     waiting: list[tuple[Path, DocumentValue, DocumentValue]] = [((), baseline, candidate)]
@@ -42,9 +45,11 @@ def compare_values(baseline: DocumentValue, candidate: DocumentValue) -> ValueCo
             added += sum(_leaves(value) for key, value in right.items() if key not in left)
         elif isinstance(a, list) and isinstance(b, list) and a and b:
             matches = list(_elements(a, b))
+            moved = list(_moved(a, b, matches))
+            pairs += [ValuePair((*path, i), a[i], b[j], moved=True) for i, j in moved]
             waiting += [((*path, i), a[i], b[j]) for i, j in reversed(matches)]
-            omitted += sum(_leaves(a[i]) for i in {*range(len(a))} - {i for i, _ in matches})
-            added += sum(_leaves(b[j]) for j in {*range(len(b))} - {j for _, j in matches})
+            omitted += sum(_leaves(a[i]) for i in {*range(len(a))} - {i for i, _ in [*matches, *moved]})
+            added += sum(_leaves(b[j]) for j in {*range(len(b))} - {j for _, j in [*matches, *moved]})
         else:
             pairs.append(ValuePair(path, a, b))
     return ValueComparison(pairs, omitted, added)
@@ -95,6 +100,20 @@ def _elements(a: Sequence[DocumentValue], b: Sequence[DocumentValue]) -> Iterato
     for rows, columns in left:
         if len(rows) == len(columns):
             yield from zip(rows, columns, strict=True)
+
+
+def _moved(
+    a: Sequence[DocumentValue], b: Sequence[DocumentValue], matches: Sequence[tuple[int, int]]
+) -> Iterator[tuple[int, int]]:
+    """Elements without a match that are equal to one elsewhere in the other list."""
+    rows, columns = {i for i, _ in matches}, {j for _, j in matches}
+    places: dict[str, list[int]] = defaultdict(list)
+    for j, value in enumerate(b):
+        if j not in columns:
+            places[normal_value(value)].append(j)
+    for i, value in enumerate(a):
+        if i not in rows and (free := places[normal_value(value)]):
+            yield i, free.pop(0)
 
 
 def _gaps(a: Sequence[DocumentValue], b: Sequence[DocumentValue]) -> Iterator[tuple[range, range]]:

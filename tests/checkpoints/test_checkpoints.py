@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from fidelity.checkpoints import Checkpoint, content_id, describe, dissect, local_directory, refuse_faults
+from fidelity.checkpoints.remembered import read_remembered, remember
 from fidelity.errors import ConfigError
 
 
@@ -80,9 +81,9 @@ class TestContentId:
     def test_a_file_is_read_once(self, tmp_path):
         folder, remembered = checkpoint(tmp_path / "m", {}), tmp_path / "hashes.json"
         first = content_id(folder, remembered)
-        known = json.loads(remembered.read_text())
+        known = read_remembered(remembered)
         assert len(known) == 2
-        remembered.write_text(json.dumps(dict.fromkeys(known, "remembered")))
+        remember(remembered, dict.fromkeys(known, "remembered"))
         assert content_id(folder, remembered) != first
 
     def test_a_damaged_memory_is_forgotten(self, tmp_path):

@@ -164,7 +164,7 @@ class TestWrongInput:
         ("rows", "message"),
         [
             ([], "contains no recorded outputs"),
-            ([{"id": "a"}], "line 1: a recorded output needs 'id' and 'text'"),
+            ([{"id": "a"}], "line 1: a recorded output needs 'text'"),
             ([{"id": "a", "text": "x"}] * 2, "line 2: the id 'a' is used twice"),
             ([{"id": "a", "text": "x", "token_ids": "1"}], "'token_ids' must be a list of numbers"),
             ([{"id": "a", "text": "x", "token_ids": [1], "logprobs": [0.0, -1.0]}], "1 token_ids but 2 logprobs"),
@@ -219,7 +219,7 @@ class TestWrongInput:
         def no_vllm(name):
             raise metadata.PackageNotFoundError(name)
 
-        monkeypatch.setattr("fidelity.engines.version", no_vllm)
+        monkeypatch.setattr("fidelity.engines.vllm.version", no_vllm)
         workspace.prompts("x")
         code, _, error = fidelity("generate", workspace.baseline())
         assert code == 2

@@ -6,7 +6,7 @@ import pytest
 
 from fidelity.config import RecordedEngine, VllmEngine
 from fidelity.errors import ConfigError
-from fidelity.prompts import load_prompts, prompt_set
+from fidelity.prompts import load_prompts, packaged
 from fidelity.runs.sources import config_of, with_options
 
 
@@ -62,7 +62,7 @@ def test_options_equal_the_keys_of_the_yaml(tmp_path):
     )
     file = tmp_path / "base.yaml"
     file.write_text(
-        f"name: model-7b\nmodel: org/model-7b\nprompts: {prompt_set('starter')}\nsampling: {{max_tokens: 64}}\n"
+        f"name: model-7b\nmodel: org/model-7b\nprompts: {packaged('starter')}\nsampling: {{max_tokens: 64}}\n"
         "engine: {kind: vllm, dtype: float16, options: {block_size: 16}}\nbatching: {drained: 32}\n"
     )
     assert config == config_of(file)
@@ -86,7 +86,7 @@ def test_a_setting_that_means_nothing_is_refused(setting, reason):
 
 @pytest.mark.parametrize(("name", "least"), [("starter", 72), ("arena-hard", 500)])
 def test_packaged_prompt_sets_have_names(name, least):
-    assert len(load_prompts(prompt_set(name))) >= least
+    assert len(load_prompts(packaged(name))) >= least
 
 
 def test_the_demo_needs_nothing_and_leaves_nothing(fidelity, workspace):

@@ -14,6 +14,7 @@ from fidelity.gate import Gate
 from fidelity.report import as_json
 from fidelity.report.verdicts import number
 from tests.dashboard.conftest import PAGES, charted, comparison, markup, page_text, table
+from tests.manifests import edited
 from tests.report.conftest import HOSTILE, compared
 
 
@@ -67,9 +68,8 @@ class TestOverview:
 
     def test_a_failed_cell_says_why(self, opened, store):
         record = store / "studies" / "h100-recordings" / "manifest.json"
-        data = json.loads(record.read_text())
-        data["cells"][0] |= {"comparison": None, "why": "no kernel for <b>W4A8</b>"}
-        record.write_text(json.dumps(data))
+        lost = {"comparison": None, "why": "no kernel for <b>W4A8</b>"}
+        edited(record, lambda data: {**data, "cells": [{**data["cells"][0], **lost}, *data["cells"][1:]]})
         assert "no kernel for &lt;b&gt;W4A8&lt;/b&gt;" in markup(opened(store))
 
     def test_the_first_run_offers_the_recordings(self, opened, tmp_path):

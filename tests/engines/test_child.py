@@ -106,7 +106,7 @@ def test_processor_time_is_that_of_the_whole_group():
     assert os.getpid() in dict(members(os.getpgrp()))
 
 
-@pytest.mark.parametrize("batching", [{"drained": 4}, "continuous"])
+@pytest.mark.parametrize("batching", [pytest.param({"drained": 4}, marks=pytest.mark.slow), "continuous"])
 def test_twenty_kills_at_random_moments_leave_nothing_behind_and_lose_nothing(workspace, groups, batching):
     """Drained, a resumed run is equal byte for byte; continuous, each prompt has one answer, of another batch."""
     workspace.prompts(*(f"SLOW question {n}" for n in range(16)))

@@ -57,6 +57,7 @@ def engine(program, tmp_path_factory):
         yield opened
 
 
+@pytest.mark.slow
 @pytest.mark.vllm
 def test_what_ran_is_read_from_the_program(engine):
     info = engine.info
@@ -66,6 +67,7 @@ def test_what_ran_is_read_from_the_program(engine):
     assert formats == {("linear", "8da4w g32"), ("embedding", "INT8"), ("lm_head", "8da8w")}
 
 
+@pytest.mark.slow
 @pytest.mark.vllm
 def test_an_answer_doesn_t_depend_on_what_was_asked_before(engine):
     """The KV cache is the program's own, and is written over."""
@@ -78,6 +80,7 @@ def test_an_answer_doesn_t_depend_on_what_was_asked_before(engine):
     assert alone.finish_reason == "length"
 
 
+@pytest.mark.slow
 @pytest.mark.vllm
 def test_teacher_forcing_agrees_with_generating(engine):
     """Each token was the most likely when it was chosen, so scored again it has rank 1 and about the same logprob.
@@ -97,6 +100,7 @@ def test_teacher_forcing_agrees_with_generating(engine):
         assert scores.top_ids.shape == scores.top_logprobs.shape == (12, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.vllm
 def test_the_prefix_of_an_answer_may_be_handed_over_in_any_cut(engine):
     prompt = Prompt("p", "Why?")
@@ -107,6 +111,7 @@ def test_the_prefix_of_an_answer_may_be_handed_over_in_any_cut(engine):
     assert np.exp(whole.top_logprobs[5].astype(np.float64)).sum() == pytest.approx(1, abs=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.vllm
 def test_a_prompt_beyond_the_context_is_a_failure(engine):
     (outcome,) = engine.generate([Prompt("p", "word " * 3000)], Sampling(max_tokens=8))
@@ -114,6 +119,7 @@ def test_a_prompt_beyond_the_context_is_a_failure(engine):
     assert "the context length is 2048" in outcome.reason
 
 
+@pytest.mark.slow
 @pytest.mark.vllm
 def test_a_run_is_compared_like_any_other(program, tmp_path, capsys):
     base = yaml(tmp_path, metrics=["identical"], control={"repeats": 1})
@@ -129,6 +135,7 @@ def test_a_run_is_compared_like_any_other(program, tmp_path, capsys):
     assert manifests["phone"].engine.version
 
 
+@pytest.mark.slow
 @pytest.mark.vllm
 @pytest.mark.skipif(not ENVIRONMENT, reason="EXECUTORCH_ENVIRONMENT names no environment that has executorch")
 def test_an_environment_of_its_own_gives_the_same(program, tmp_path):

@@ -66,6 +66,7 @@ def test_a_thousand_prompts_end_answered_or_with_a_reason(workspace, monkeypatch
     assert min(faulty.faults[kind] for kind in ("500", "silent", "cut", "slow", "never")) > 5
 
 
+@pytest.mark.slow
 def test_and_so_they_do_when_the_command_is_killed_in_between(workspace):
     texts = texts_of(1000)
     workspace.prompts(*texts)

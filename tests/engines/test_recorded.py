@@ -215,7 +215,7 @@ def test_encodings_of_a_file(workspace, content):
     [
         (GOOD + b"\n" + GOOD[:12], "line 2: not JSON"),
         (gzip.compress(GOOD), "line 1: not JSON .it is compressed: unpack it first"),
-        (b"[" + GOOD + b"]", "line 1: expected a JSON object, got list"),
+        (b"[" + GOOD + b", 3]", "row 2: expected a JSON object, got int"),
         (b'{"id": "p0", "text": "\xe9"}', "line 1: not JSON .*utf-8"),
         (b'{"id": "p0", "text": ' + b"[" * 100_000, "line 1: not JSON .nested deeper"),
         (b'{"id": "", "text": "Yes."}', "line 1: the 'id' is empty"),
@@ -233,7 +233,10 @@ def test_a_file_that_can_t_be_read_names_its_line(workspace, content, why):
 def test_who_answered_is_said(workspace):
     workspace.prompts("one")
     run = recorded(workspace, write(workspace, [chat("p0", {"content": "Hi"})]), prompts="prompts.jsonl")
-    assert run.manifest.engine.notes == ("answered by served-name, according to the recorded file",)
+    assert run.manifest.engine.notes == (
+        "read as results of a batch",
+        "answered by served-name, according to the recorded file",
+    )
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ real = [
     pytest.mark.vllm,
     pytest.mark.skipif(not (MODELS / "smollm2-135m").exists(), reason="no demo model: python examples/make_models.py"),
 ]
+slow_and_real = [*real, pytest.mark.slow]
 
 
 def config(folder, model="smollm2-135m", **engine):
@@ -47,6 +48,7 @@ def fp32(tmp_path_factory):
 class TestFp32:
     pytestmark = real
 
+    @pytest.mark.slow
     def test_agrees_with_vllm_token_for_token(self, fp32, tmp_path):
         vllm = config(tmp_path, kind="vllm", dtype="float32", options={"enforce_eager": True})
         vllm = vllm.model_copy(update={"batching": Drained(drained=128)})  # which gives log-probabilities
@@ -62,12 +64,14 @@ class TestFp32:
         assert fp32.info.tokenizer == run.manifest.engine.tokenizer
         assert fp32.info.chat_template == run.manifest.engine.chat_template
 
+    @pytest.mark.slow
     def test_company_in_the_batch_changes_nothing(self, fp32):
         prompts = load_prompts(STARTER, limit=5)
         together = list(fp32.generate(prompts, Sampling(max_tokens=12)))
         alone = [outcome for prompt in prompts for outcome in fp32.generate([prompt], Sampling(max_tokens=12))]
         assert [o.token_ids for o in together] == [o.token_ids for o in alone]
 
+    @pytest.mark.slow
     def test_a_seed_decides_what_is_drawn(self, fp32):
         prompts = load_prompts(STARTER, limit=3)
         how = Sampling(max_tokens=12, temperature=1.0, top_p=0.9, seed=5)
@@ -99,6 +103,7 @@ class TestFp32:
         assert isinstance(again, Failure)
         assert scored.token_ids.tolist() == [1]
 
+    @pytest.mark.slow
     def test_the_checkpoint_s_generation_config_changes_nothing_but_the_end(self, fp32, tmp_path):
         """It may hold a repetition penalty, which `generate` would take over; the end token is 30 here, a full stop."""
         model = tmp_path / "model"
@@ -136,7 +141,7 @@ def opened(folder, model="smollm2-135m", **engine):
 
 
 class TestQuantized:
-    pytestmark = real
+    pytestmark = slow_and_real
 
     @pytest.mark.parametrize(
         ("model", "ran_as"), [("smollm2-135m-w8a8-int8", "W8A8-INT8"), ("smollm2-135m-w4a16", "W4A16-INT4 g64")]

@@ -36,14 +36,20 @@ def bf16(tmp_path_factory):
     return run(tmp_path_factory.mktemp("bf16") / "first", "bfloat16")
 
 
-def test_two_bf16_runs_under_different_seeds_differ_and_the_same_run_twice_does_not(bf16, tmp_path):
+def test_two_bf16_runs_under_different_seeds_differ(bf16):
     base, control = bf16
     # Whether a text differs depends on the processor; the last bits of the log-probabilities always do.
     assert [o.logprobs for o in base.outcomes()] != [o.logprobs for o in control.outcomes()]
+
+
+@pytest.mark.slow
+def test_the_same_bf16_run_twice_does_not_differ(bf16, tmp_path):
+    base, _ = bf16
     (again,) = run(tmp_path / "again", "bfloat16", control="none")
     assert again.outcomes() == base.outcomes()
 
 
+@pytest.mark.slow
 def test_two_fp32_runs_under_different_seeds_do_not_differ(tmp_path):
     base, control = run(tmp_path / "fp32", "float32")
     assert [o.token_ids for o in base.outcomes()] == [o.token_ids for o in control.outcomes()]
@@ -63,6 +69,7 @@ def test_what_ran_is_recorded(bf16):
     assert all(logprob <= 0 for logprob in outcome.logprobs)
 
 
+@pytest.mark.slow
 def test_timings_change_no_output_of_the_real_engine_either(tmp_path):
     keys = {"name": "short", "model": str(MODEL), "prompts": str(ROOT / "prompts" / "starter.jsonl"), "chunk": 4}
     keys |= {"engine": {"kind": "vllm", "dtype": "bfloat16", "max_model_len": 512, "options": {"enforce_eager": True}}}
@@ -103,6 +110,7 @@ def short(folder, model, **engine):
     return made.manifest.engine
 
 
+@pytest.mark.slow
 def test_weights_of_4_bits_run_with_the_activations_that_the_kernel_takes(tmp_path):
     import torch
 
@@ -115,6 +123,7 @@ def test_weights_of_4_bits_run_with_the_activations_that_the_kernel_takes(tmp_pa
     assert bool(engine.notes) is (activations == 8)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("torchao") is None, reason="torchao is not installed")
 def test_metas_mobile_scheme(tmp_path):
     engine = short(tmp_path, "smollm2-135m", torchao={"scheme": "8da4w"})
@@ -123,12 +132,14 @@ def test_metas_mobile_scheme(tmp_path):
     assert plain == {"embedding", "lm_head"}
 
 
+@pytest.mark.slow
 def test_quantization_that_silently_does_nothing_to_a_dense_model(tmp_path):
     engine = short(tmp_path, "smollm2-135m", options={"quantization": "int8_per_channel_weight_only"})
     assert engine.quantized_layers == 0
     assert engine.notes == ("quantization was not active: no layer is quantized, and all layers computed in BF16",)
 
 
+@pytest.mark.slow
 def test_sampled_answers_depend_on_their_seeds_and_their_batch_alone(tmp_path):
     """FP32, in which batches change nothing: the control shares the baseline's seeds and gives the same answers."""
     sampling = Sampling(temperature=0.8, max_tokens=16, repeats=2)

@@ -126,6 +126,7 @@ class TestCommand:
         assert vocabulary_id(tmp_path) == unigram
 
 
+@pytest.mark.slow
 @pytest.mark.vllm
 @pytest.mark.skipif(not MODEL.exists(), reason="no demo model: python examples/make_models.py")
 def test_the_real_one(tmp_path, groups):

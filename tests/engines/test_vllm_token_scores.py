@@ -12,6 +12,7 @@ from tests.conftest import ROOT
 MODELS = ROOT / "models"
 pytestmark = [
     pytest.mark.vllm,
+    pytest.mark.slow,
     pytest.mark.skipif(not (MODELS / "smollm2-135m").exists(), reason="no demo model: python examples/make_models.py"),
 ]
 PROMPTS = load_prompts(ROOT / "prompts" / "starter.jsonl", limit=6)

@@ -8,7 +8,7 @@ import pytest
 from tests.gate.study import BASE, CONTROL, COPY, METRICS, SHUFFLED, Study, refused
 
 LIMITS = ["0", "-0.1", ".nan", ".inf", "-.inf", "1.0e+308", "1", "1.0", "2", "100", "'0.05'", "true", "null", "[0.05]"]
-REFUSED = r"gate\.yaml: |gate: margins\.rougeL"
+REFUSED = r"gate\.yaml: |gate\.yaml: margins\.rougeL"
 GATES: dict[str, tuple[str, str]] = {
     **{f"a margin of {limit}": (f"margins: {{rougeL: {limit}}}", REFUSED) for limit in LIMITS},
     **{f"a tail of {limit}": (f"tail: {{rougeL: {limit}}}", REFUSED + r"|tail\.rougeL") for limit in LIMITS[:9]},

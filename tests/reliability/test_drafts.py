@@ -2,11 +2,16 @@
 
 import json
 import os
+import subprocess
+import sys
+import threading
 
 import pytest
 
 from fidelity.checkpoints import content_id
+from fidelity.errors import StoreError
 from fidelity.files import locked, whole_file
+from tests.conftest import ROOT
 
 
 def test_two_drafts_of_one_file_have_two_names(tmp_path):
@@ -41,3 +46,42 @@ def test_weights_of_the_same_size_and_time_are_read_again(tmp_path, replaced):
     os.utime(weights, ns=(times.st_atime_ns, times.st_mtime_ns))
     assert content_id(model, remembered) != before
     assert json.loads(remembered.read_text())
+
+
+def test_a_sweep_never_takes_a_draft_from_the_command_that_writes_it(tmp_path):
+    """Created, locked, written, flushed and renamed: another command sweeps at every moment of it."""
+    ended, failed = threading.Event(), []
+
+    def sweep():
+        while not ended.is_set():
+            with locked(tmp_path):
+                pass
+
+    def write(name):
+        try:
+            for number in range(150):
+                with whole_file(tmp_path / name) as draft:
+                    draft.write_text(f"{number}")
+        except StoreError as error:
+            failed.append(error)
+
+    sweepers = [threading.Thread(target=sweep) for _ in range(2)]
+    writers = [threading.Thread(target=write, args=(name,)) for name in "ab"]
+    for thread in (*sweepers, *writers):
+        thread.start()
+    for thread in writers:
+        thread.join()
+    ended.set()
+    for thread in sweepers:
+        thread.join()
+    assert failed == []
+    assert sorted(file.name for file in tmp_path.iterdir()) == [".lock", "a", "b"]
+
+
+@pytest.mark.parametrize("rounds", [1, pytest.param(50, marks=pytest.mark.slow)])
+def test_commands_that_share_a_store_leave_what_a_serial_run_leaves(rounds):
+    """Two and four commands, in one PID namespace and, where that may be, in one each."""
+    script = [sys.executable, ROOT / "benchmarks" / "shared_store.py", "--rounds", str(rounds), "--size", "12"]
+    ended = subprocess.run(script, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert f"4 commands, one PID namespace: {rounds} rounds, 0 differ" in ended.stdout

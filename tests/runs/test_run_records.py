@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fidelity.checkpoints import end_token_ids, proposed_sampling, weights_id
+from fidelity.checkpoints.remembered import read_remembered
 from fidelity.children.prompting import bos_tokens, prompt_hash
 from fidelity.children.vllm_config import speculative
 from fidelity.config import VllmEngine, load_run
@@ -18,6 +19,7 @@ from fidelity.store.runs import Run
 from fidelity.store.store import Store
 from tests.conftest import ROOT, Silent
 from tests.engines.fake_server import FakeServer, Reply, text_reply
+from tests.manifests import edited
 
 
 class TestPrompts:
@@ -34,10 +36,10 @@ class TestPrompts:
         (run, *_) = generate(load_run(workspace.baseline()), store=Store(workspace.store), listener=Silent())
         file = run.path / "generations.parquet"
         pq.write_table(pq.read_table(file).drop_columns(["prompt_tokens", "prompt_hash"]), file)
-        with pytest.raises(StoreError, match="was changed after the run was finished"):
+        with pytest.raises(StoreError, match="was changed after it was written"):
             Run(run.path).outcomes()
-        manifest = run.path / "manifest.json"  # runs from before these columns have no hash of their answers either
-        manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "answers_sha256": None}))
+        # Runs from before these columns have no hash of their answers either.
+        edited(run.path / "manifest.json", lambda manifest: {**manifest, "answers_sha256": None})
         (outcome,) = Run(run.path).outcomes()
         assert (outcome.prompt_tokens, outcome.prompt_hash, bool(outcome.text)) == (None, None, True)
 
@@ -152,7 +154,7 @@ class TestCheckpoint:
         (tmp_path / "model").mkdir()
         (tmp_path / "model" / "model.safetensors").symlink_to(tmp_path / ("0" * 64))
         weights_id(tmp_path / "model", tmp_path / "hashes.json")
-        assert list(json.loads((tmp_path / "hashes.json").read_text()).values()) == ["0" * 64]
+        assert list(read_remembered(tmp_path / "hashes.json").values()) == ["0" * 64]
 
     def test_end_tokens_and_proposed_sampling(self, tmp_path):
         files = {

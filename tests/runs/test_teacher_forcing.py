@@ -21,6 +21,7 @@ from fidelity.store.store import Store
 from fidelity.store.token_scores import Depth, ScoreWriter, scores_of
 from fidelity.tokens.table import token_table
 from tests.conftest import Silent
+from tests.manifests import edited
 
 METRICS = [Identical(), Tokens(), Kl()]
 NO_TIES = ("one", "three", "six")
@@ -250,9 +251,7 @@ class TestDoneWithout:
         workspace.baseline()
         workspace.run("quant")
         base = generate(load_run(workspace.folder / "base.yaml"), store=Store(workspace.store), listener=Silent())[0]
-        manifest = json.loads((base.path / "manifest.json").read_text())
-        manifest["engine"]["tokenizer"] = "another"
-        (base.path / "manifest.json").write_text(json.dumps(manifest))
+        edited(base.path / "manifest.json", lambda m: {**m, "engine": {**m["engine"], "tokenizer": "another"}})
         candidate = compared(workspace, "quant").candidates[0]
         assert "different tokenizers" in candidate.unscored["top1_agreement"]
         assert "different tokenizers" in scores_of(candidate.run)[0].manifest.failed

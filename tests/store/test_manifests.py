@@ -24,6 +24,7 @@ def written(file):
     def written(change):
         write_record(file, run_manifest())
         data = json.loads(file.read_text())
+        del data["seal"]
         change(data)
         file.write_text(json.dumps(data))
 

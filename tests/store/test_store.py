@@ -153,6 +153,7 @@ def test_the_schema_is_written_into_every_manifest(tmp_path):
     run = write_run(Store(tmp_path))
     written = json.loads((run.path / "manifest.json").read_text())
     assert written.pop("schema_version") == SCHEMA_VERSION
+    assert len(written.pop("seal")) == 64
     assert written.keys() == RunManifest.model_fields.keys()
 
 

@@ -192,10 +192,15 @@ class TestKilled:
 
     @pytest.mark.parametrize(
         "place",
-        ["runs/small-base-*/chunk-*", "runs/small-a-*/chunk-*", "runs/large-base.control1-*/chunk-*"],
-        ids=["baseline", "candidate", "control of the second family"],
+        [
+            pytest.param("runs/small-base-*/chunk-*", id="baseline"),
+            pytest.param("runs/small-a-*/chunk-*", id="candidate", marks=pytest.mark.slow),
+            pytest.param(
+                "runs/large-base.control1-*/chunk-*", id="control of the second family", marks=pytest.mark.slow
+            ),
+        ],
     )
-    def test_and_called_again(self, workspace, study, place):
+    def test_and_called_again(self, workspace, study, place, monkeypatch):
         path = study(word="SLOW")
         command = [sys.executable, "-m", "fidelity", "study", str(path), "--store", str(workspace.store)]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -207,6 +212,7 @@ class TestKilled:
             process.kill()
             process.wait()
         assert len(numbers(workspace.store)) < 4
+        monkeypatch.setenv("FAKE_VLLM_SLOW_S", "0")  # nothing else has to be interrupted
         subprocess.run(command, check=True, capture_output=True)
         left_alone = workspace.folder / "alone"
         done(path, left_alone)

@@ -14,6 +14,7 @@ from fidelity.tokens.first_divergence import Survival, divergences, noise, survi
 from fidelity.tokens.report import as_json, token_report
 from fidelity.tokens.statistics import token_statistics
 from tests.conftest import Silent
+from tests.manifests import edited
 from tests.token_scores import of_probabilities
 
 DEPTH = Depth(3)
@@ -95,9 +96,7 @@ def test_without_a_control_nobody_can_tell(base, quant):
 
 
 def test_where_chance_chose_the_tokens_there_are_no_ties(base, quant):
-    manifest = json.loads((base.path / "manifest.json").read_text())
-    manifest["sampling"] = {"temperature": 0.7}
-    (base.path / "manifest.json").write_text(json.dumps(manifest))
+    edited(base.path / "manifest.json", lambda manifest: {**manifest, "sampling": {"temperature": 0.7}})
     fresh = type(base)(base.path)
     assert [divergence.near_tie for divergence in divergences(fresh, quant, noise=0.07)] == [None, None]
 

@@ -2,9 +2,9 @@
 
 Like the real BF16 engine, its answers depend on how many prompts are in the batch, and on nothing else but the prompt,
 and above temperature 0 the seed.
-Words in a prompt make it misbehave: SIGILL, SIGSEGV, SIGKILL, HANG, SLOW, REFUSED (by the template), LONG (beyond the
-context), DIES ALONE (when it is timed). So do values of `quantization`: mxfp4 (no kernel), SIGILL, hangs, works (for
-3 s, while loading), aborts (at its end), DIES (in teacher forcing).
+Words in a prompt make it misbehave: SIGILL, SIGSEGV, SIGKILL, HANG, SLOW (for FAKE_VLLM_SLOW_S), REFUSED (by the
+template), LONG (beyond the context), DIES ALONE (when it is timed). So do values of `quantization`: mxfp4 (no kernel),
+SIGILL, hangs, works (for 3 s, while loading), aborts (at its end), DIES (in teacher forcing).
 """
 
 import atexit
@@ -57,7 +57,7 @@ class _Tokenizer:
         if "HANG" in text:
             time.sleep(3600)
         if "SLOW" in text:
-            time.sleep(0.15)
+            time.sleep(float(os.environ.get("FAKE_VLLM_SLOW_S", "0.15")))
         return {"input_ids": self.encode(text)}
 
 

@@ -1,0 +1,146 @@
+"""One row as a prompt: the names that data sets use for prompts and chats."""
+
+import json
+from typing import Any
+
+from fidelity.errors import ConfigError
+from fidelity.outside.strings import replace_lone_surrogates
+from fidelity.prompts.ids import LONGEST_NAME, MadeIds, own_id
+from fidelity.prompts.rows import JsonRow
+from fidelity.records import Message, Prompt
+
+ROLES = {
+    "human": "user",
+    "user": "user",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "assistant": "assistant",
+    "model": "assistant",
+    "system": "system",
+}
+"""ShareGPT's names of roles, and the OpenAI chat format's."""
+FORMS = "'prompt', 'messages', 'conversations', 'question', 'instruction' (with 'input') or 'text'"
+
+
+def parse_prompt(row: JsonRow, *, where: str, made: MadeIds | None = None) -> Prompt:
+    """Turn one row into a prompt.
+
+    The prompt is in the first of these keys that the row has: `prompt` (a text or chat messages), `messages`,
+    `conversations` (ShareGPT), `question`, `instruction` (with `input`), `text`; or in the `body` of an OpenAI batch's
+    request. Answers of the assistant at the end of `messages` and `conversations` are not a part of the prompt.
+
+    Args:
+        row: The row.
+        where: Its place, for errors.
+        made: Gives the ids of rows without one; the same object for all rows of a set.
+
+    Raises:
+        ConfigError: It has no prompt, or an id or category of the wrong type.
+    """
+    id_ = own_id(row, where=where)
+    content = prompt_content(row, where=where)
+    if content is None:
+        shown = ", ".join(list(row)[:10]) or "nothing"
+        raise ConfigError(f"{where}: no prompt among the keys ({shown}); rename one to {FORMS}")
+    prompt = Prompt("", content, _category(row, where))
+    return Prompt(id_ or (made or MadeIds()).next(prompt.messages), content, prompt.category)
+
+
+def prompt_content(row: JsonRow, *, where: str) -> str | tuple[Message, ...] | None:
+    """The content of a row's prompt; None if it has none of the keys.
+
+    Raises:
+        ConfigError: It has one of the keys, but no prompt in it.
+    """
+    match row:
+        case {"prompt": str() as content}:
+            return _text(content, "prompt", where)
+        case {"prompt": [_, *_] as turns}:
+            return tuple(_message(turn, where) for turn in turns)
+        case {"prompt": content} if content is not None:
+            given = json.dumps(content, ensure_ascii=False, default=str)[:80]
+            raise ConfigError(f"{where}: 'prompt' must be a text or a list of chat messages, got {given}")
+        case {"messages": [_, *_] as turns}:
+            return _asked(turns, "messages", where)
+        case {"conversations": [_, *_] as turns}:
+            chat, system = _asked(turns, "conversations", where), row.get("system")
+            if isinstance(system, str) and system.strip() and chat[0].role != "system":
+                return (Message("system", replace_lone_surrogates(system)), *chat)
+            return chat
+        case {"body": {"messages": asked} | {"prompt": asked}}:
+            return prompt_content({"prompt": asked}, where=where)
+        case {"question": str() as content}:
+            return _text(content, "question", where)
+        case {"instruction": str() as content}:
+            context = row.get("input")
+            text = _text(content, "instruction", where)
+            return f"{text}\n\n{replace_lone_surrogates(context)}" if isinstance(context, str) and context else text
+        case {"text": str() as content}:
+            return _text(content, "text", where)
+    return None
+
+
+def last_answer(row: JsonRow) -> JsonRow | None:
+    """The assistant's message at the end of a row's chat; None if the chat ends otherwise."""
+    turns = row.get("messages") or row.get("conversations")
+    turn = turns[-1] if isinstance(turns, list) and turns else None
+    if not isinstance(turn, dict) or _role(turn) != "assistant":
+        return None
+    return {"content": turn["value"]} if "from" in turn else dict(turn)
+
+
+def _text(content: str, key: str, where: str) -> str:
+    if not content.strip():
+        raise ConfigError(f"{where}: the {key!r} is empty; write a prompt, or remove the row")
+    return replace_lone_surrogates(content)
+
+
+def _asked(turns: list[Any], key: str, where: str) -> tuple[Message, ...]:
+    """The turns before the assistant's answer at the end."""
+    end = len(turns)
+    while end and _role(turns[end - 1]) == "assistant":
+        end -= 1
+    chat = tuple(_message(turn, where) for turn in turns[:end])
+    if all(turn.role == "system" for turn in chat):
+        raise ConfigError(f"{where}: {key!r} has no turn of a user to answer")
+    return chat
+
+
+def _role(turn: Any) -> str | None:
+    """The role of a turn in the OpenAI chat format's names; None if it is unknown."""
+    role = (turn.get("role") or turn.get("from")) if isinstance(turn, dict) else None
+    return ROLES.get(role) if isinstance(role, str) else None
+
+
+def _message(turn: Any, where: str) -> Message:
+    match turn:
+        case {"role": str() as role, "content": str() as content}:
+            return Message(role, replace_lone_surrogates(content))
+        case {"role": str() as role, "content": [_, *_] as pieces} if all(map(_is_text, pieces)):
+            return Message(role, replace_lone_surrogates("".join(piece["text"] for piece in pieces)))
+        case {"from": str() as role, "value": str() as content} if role in ROLES:
+            return Message(ROLES[role], replace_lone_surrogates(content))
+        case {"from": role, "value": _}:
+            raise ConfigError(f"{where}: the role {role!r} of a turn is unknown; use human, gpt or system")
+    raise ConfigError(
+        f"{where}: a chat message needs 'role' and 'content' (or ShareGPT's 'from' and 'value'), both texts; "
+        f"got {str(turn)[:200]}"
+    )
+
+
+def _is_text(piece: Any) -> bool:
+    return isinstance(piece, dict) and piece.get("type", "text") == "text" and isinstance(piece.get("text"), str)
+
+
+def _category(row: JsonRow, where: str) -> str | None:
+    match row.get("category"):
+        case None:
+            return None
+        case str() as category if len(category) > LONGEST_NAME:
+            raise ConfigError(f"{where}: 'category' has more than {LONGEST_NAME:,} characters; shorten it")
+        case str() as category:
+            return category
+        case int() as number if not isinstance(number, bool):
+            return str(number)
+        case category:
+            raise ConfigError(f"{where}: 'category' must be a text, got {category!r}")
