@@ -235,8 +235,12 @@ class Ran(Settings):
     """The context length (prompt plus answer), in tokens."""
     chat_template: str | None = None
     """A name or hash of the chat template. Equal for two recordings that used the same template."""
+    bos_tokens: int | None = Field(default=None, ge=0)
+    """The number of BOS tokens at the start of a prompt."""
     end_tokens: tuple[int | str, ...] | None = None
     """The end-of-sequence tokens."""
+    generation_config: JsonObject | None = None
+    """Sampling defaults of the model or server that applied in addition to `sampling`."""
     tensor_parallel: int | None = Field(default=None, ge=1)
     pipeline_parallel: int | None = Field(default=None, ge=1)
     speculative: str | None = None

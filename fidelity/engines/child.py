@@ -91,7 +91,7 @@ class ChildEngine:
         self._buffer = b""
         self._secrets = Secrets.in_mappings(os.environ, env, settings)
         with log_stream(log, self._secrets) as stderr:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603 - a list, no shell
                 command_of(module, python),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -192,7 +192,7 @@ class ChildEngine:
         line = self._read_line(while_doing)
         if not line:
             raise EngineError(self._exit_report(f"while {while_doing}"))
-        reply: JsonRecord = read_json(line)
+        reply: JsonRecord = read_json(line, unique_keys=False)
         if "error" in reply:
             why = self._secrets.hide(str(reply["error"]))
             raise EngineError(f"the engine failed while {while_doing}: {why}{last_lines(self._log_path)}")

@@ -45,6 +45,8 @@ Coverages = Annotated[
     Discriminator(lambda value: "by column" if isinstance(value, dict) else "share"),
 ]
 MIN_COVERAGE = 0.9
+HALF = 0.5
+"""A share of prompts, or of a column's range, that no limit alone may accept."""
 
 GATEABLE_FORMS = {"first_divergence": "prefix_agreement", "length_ratio": "length_similarity"}
 """Descriptive columns, and the columns that can be judged instead."""
@@ -194,8 +196,8 @@ def check_columns(
         addable: Columns that could be scored too, with what to do for that.
 
     Raises:
-        ConfigError: A column doesn't exist, isn't scored or is descriptive, or a limit is outside its range. The
-            message names what to write instead.
+        ConfigError: A column doesn't exist, isn't scored or is descriptive, a limit is outside its range, or no limit
+            would fail a plainly bad copy. The message names what to write instead.
     """
     wrong = [
         f"{limit.place}: {why}"
@@ -204,6 +206,21 @@ def check_columns(
     ]
     if wrong:
         raise ConfigError("\n".join(wrong))
+    deciding = [limit for limit in gate.limits if gate.decides(limit.kind, limit.name)]
+    if all(_accepts_half(limit, offered.get(limit.column)) for limit in deciding):
+        first = deciding[0]
+        raise ConfigError(
+            f"{first.place}: {first.value:g} accepts a copy that is broken in half of its answers, or half way to the "
+            f"worst value, and no other limit decides; choose a smaller limit, or add a margin on a similarity (rougeL)"
+        )
+
+
+def _accepts_half(limit: Limit, column: Column | None) -> bool:
+    """Whether a limit on a column without chance level accepts half of all (see `why_any_answer_passes`)."""
+    if column is None or column.better != "lower":
+        return False
+    width = column.bounds[1] - column.bounds[0] if column.bounds else LARGEST_UNBOUNDED_MARGIN
+    return limit.value >= HALF * width
 
 
 def _why_not_judged(limit: Limit, offered: Mapping[str, Column], addable: Mapping[str, str]) -> str:

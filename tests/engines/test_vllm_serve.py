@@ -16,6 +16,7 @@ from fidelity.errors import ConfigError, EngineError
 from fidelity.pipeline import generate
 from fidelity.store.store import Store
 from tests.conftest import ROOT, Silent
+from tests.engines.conditions import CONDITIONS, OF_ANSWERS, check_conditions
 from tests.test_pipeline import texts
 
 MODEL = ROOT / "models" / "smollm2-135m"
@@ -146,6 +147,8 @@ def test_the_real_one(tmp_path, groups):
     assert texts(served) == texts(inside)
     for own, expected in zip(served.outcomes(), inside.outcomes(), strict=True):
         assert own.logprobs == pytest.approx(expected.logprobs, abs=1e-3)
-    for key in ("version", "device", "mode", "tokenizer", "chat_template", "context"):
+    check_conditions("vllm-serve", served.manifest.engine, served.outcomes())
+    alike = (*CONDITIONS.values(), "tokenizer", "tensor_parallel")
+    for key in {*alike} - {*OF_ANSWERS, "kind", "bos_tokens", "quantized_layers"}:
         assert getattr(served.manifest.engine, key) == getattr(inside.manifest.engine, key), key
     assert not any(list(members(group)) for group in groups)
