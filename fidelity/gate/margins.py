@@ -33,6 +33,11 @@ from fidelity.stats import (
 )
 from fidelity.stats.bootstrap import FEWEST_IN_TAIL_STUDY
 
+NO_YARDSTICK = (
+    "All runs of the baseline are equal here, so any cause of another answer counts as drift, other kernels included: "
+    "compare with a run of the baseline with other kernels, or gate ear, top1_agreement, conflicts and breaks."
+)
+
 AtConfidence: TypeAlias = Callable[[float], Interval | None]
 
 
@@ -55,10 +60,21 @@ def judge_margin(name: str, margin: float, measured: Measured, study: VerdictPla
         judged = _asymptotic_margin(name, margin, excess, measured, study, noise)
     else:
         judged = _betting_margin(name, margin, excess, measured.column.bounds, study, noise)
-    if not measured.only_reference:
-        return judged
-    reason = f"{judged.line.reason.removesuffix('.')}; batches are not in it ({measured.only_reference})."
+    reason = judged.line.reason
+    if measured.only_reference:
+        reason = f"{reason.removesuffix('.')}; batches are not in it ({measured.only_reference})."
+    if judged.line.outcome != "pass" and _has_no_yardstick(measured):
+        reason = f"{reason} {NO_YARDSTICK}"
     return replace(judged, line=replace(judged.line, reason=reason))
+
+
+def _has_no_yardstick(measured: Measured) -> bool:
+    """Whether all runs of the baseline are equal, so that their similarity shows no noise to compare with."""
+    bounds = measured.column.bounds
+    if measured.among is None or measured.column.better != "higher" or bounds is None:
+        return False
+    floor = [value for value in measured.floor().values() if value is not None]
+    return min(floor, default=0.0) == bounds[1]
 
 
 def excess_bound(measured: Measured, study: VerdictPlan) -> Bound | None:
