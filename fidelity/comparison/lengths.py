@@ -15,7 +15,7 @@ T = TypeVar("T")
 def score_within_limits(metric: Metric, pairs: Sequence[Pair]) -> list[Column]:
     """A metric's columns. A pair with a longer text is unscored, with the side that the text is on.
 
-    A candidate that is too long next to a baseline that is not gets the worst value, as whatever can't be scored.
+    A candidate that is too long gets the worst value, like any that can't be scored.
     """
     sides = [None if metric.any_length else too_long(pair) for pair in pairs]
     if not any(sides):
@@ -25,7 +25,7 @@ def score_within_limits(metric: Metric, pairs: Sequence[Pair]) -> list[Column]:
 
 
 def too_long(pair: Pair) -> Side | None:
-    """The side whose text is too long; None if neither is."""
+    """The side with a text that is too long; None if there is none."""
     longer = [len(generation.text) > LONGEST_TEXT for generation in (pair.baseline, pair.candidate)]
     return "pair" if all(longer) else "baseline" if longer[0] else "candidate" if longer[1] else None
 
