@@ -95,8 +95,8 @@ class Reasoning(Settings):
 class Control(Settings):
     """The baseline generated again in another order and other batches, to measure the floor."""
 
-    repeats: int = Field(default=1, ge=1)
-    """The number of controls. More controls measure the floor more precisely."""
+    repeats: int = Field(default=2, ge=1)
+    """The number of controls. One can't show how far runs vary; more than two measure the floor more precisely."""
     path: Annotated[tuple[RelativePath, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)] = ()
     """For a recorded or stored baseline: its controls, as recorded files or run directories."""
 
@@ -158,7 +158,7 @@ class RunConfig(Settings):
     reasoning: Reasoning | None = None
     """How to separate thinking from answers. Default: detect it. A candidate uses the baseline's."""
     control: Control | Literal["none"] | None = None
-    """The baseline's controls. Default: one. With `none` there is no control, and the floor can't be measured."""
+    """The baseline's controls. Default: two. With `none` there is no control, and the floor can't be measured."""
     kl: TeacherForcing | Literal["none"] | None = None
     """Settings for teacher forcing, in the baseline's YAML. Default: on, if the engine supports it. `none`: off."""
     metrics: tuple[NamedMetric, ...] | None = None

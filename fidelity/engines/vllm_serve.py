@@ -133,7 +133,7 @@ def command(checkpoint: Path, name: str, engine: VllmServeEngine, port: int) -> 
         "served_model_name": name,
     }
     flags = [word for option, value in options.items() for word in _flag(option, value)]
-    return [sys.executable, "-m", "fidelity.children.vllm_cli", "serve", str(checkpoint), *flags]
+    return [sys.executable, "-P", "-m", "fidelity.children.vllm_cli", "serve", str(checkpoint), *flags]
 
 
 def secret_arguments(engine: VllmServeEngine) -> dict[str, str]:
@@ -172,8 +172,8 @@ class _Process:
         """Where this server's lines start in the log, in bytes."""
         self._oom_kills = oom_kills()
         with log_stream(log, Secrets.in_mappings(os.environ, env) | _of_arguments(env)) as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "fidelity.children.serving", *command],
+            self._process = subprocess.Popen(  # noqa: S603 - a list, no shell
+                [sys.executable, "-P", "-m", "fidelity.children.serving", *command],
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,

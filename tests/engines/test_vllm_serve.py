@@ -103,7 +103,7 @@ class TestCommand:
         options = {"enforce_eager": True, "hf_overrides": {"a": 1}, "seed": None, "quantization": "fp8", "ids": [1, 2]}
         engine = VllmServeEngine(kind="vllm-serve", dtype="bfloat16", options=options | {"enable_prefix_caching": True})
         words = command(MODEL, "name", engine, 1234)
-        assert words[1:5] == ["-m", "fidelity.children.vllm_cli", "serve", str(MODEL)]
+        assert words[1:6] == ["-P", "-m", "fidelity.children.vllm_cli", "serve", str(MODEL)]
         assert {"--dtype=bfloat16", "--port=1234", "--host=127.0.0.1", "--served-model-name=name"} <= set(words)
         assert {"--enforce-eager", "--enable-prefix-caching", "--quantization=fp8"} <= set(words)
         assert words[words.index("--hf-overrides") + 1] == '{"a": 1}'
