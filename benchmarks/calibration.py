@@ -180,7 +180,7 @@ def tail_row(shape: tuple[float, float], n: int, studies: int, seed: int) -> lis
     wrong = np.zeros(2)
     for study in range(studies):
         control, candidate = rng.beta(8, 2, n), rng.beta(*shape, n)
-        interval = tail_excess(names, control, candidate, confidence=0.9, resamples=1000, seed=study)
+        interval = tail_excess(names, [control], [candidate], confidence=0.9, resamples=1000, seed=study)
         ends = np.array([interval and interval.high, interval and interval.low], dtype=np.float64)
         wrong += (ends - true) * [1, -1] < 0
     return [f"beta{shape}", str(n), *(f"{100 * one / studies:.1f}" for one in wrong)]
@@ -304,7 +304,7 @@ def speed(studies: int, recordings: Path, seed: int) -> None:
     timed("30 columns x 10,000 prompts, means: BCa", lambda: bca_intervals(names, columns))
     timed("30 columns x 10,000 prompts, means: studentised", lambda: studentised_intervals(names, columns))
     timed("1 column x 10,000 prompts, median", lambda: bca_intervals(names, columns[:1], statistic="median"))
-    timed("tail over 10,000 prompts", lambda: tail_excess(names, columns[0], columns[1]))
+    timed("tail over 10,000 prompts", lambda: tail_excess(names, columns[:1], columns[1:2]))
     for n in (100, 500, 10_000):
         values = np.tanh(columns[0, :n])
         timed(f"bounds over {n:,} prompts", partial(betting_bound, names[:n], values, low=-1, high=1))

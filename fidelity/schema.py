@@ -24,7 +24,9 @@ class Settings(BaseModel):
         for key in data if isinstance(data, dict) else ():
             if key not in cls.model_fields:
                 raise PydanticCustomError(
-                    "unknown_key", "{message}", {"message": f"unknown key {key!r}{nearest(str(key), cls.model_fields)}"}
+                    "unknown_key",
+                    "{message}",
+                    {"key": key, "message": f"unknown key {key!r}{nearest(str(key), cls.model_fields)}"},
                 )
         return data
 

@@ -160,9 +160,8 @@ class Workspace:
         return self.file(f"{name}.yaml", json.dumps({key: value for key, value in given.items() if value is not None}))
 
     def baseline(self, **keys):
-        return self.run(
-            "base", **{"prompts": "prompts.jsonl", "sampling": {"max_tokens": 8}, "metrics": ["identical"], **keys}
-        )
+        usual = {"prompts": "prompts.jsonl", "sampling": {"max_tokens": 8}, "metrics": ["identical"]}
+        return self.run("base", **{**usual, "control": {"repeats": 1}, **keys})
 
     def recorded(self, name, rows, **keys):
         self.file(f"{name}.jsonl", "\n".join(json.dumps(row) for row in rows))

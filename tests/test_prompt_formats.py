@@ -131,6 +131,7 @@ def test_chats_in_a_csv_are_json(tmp_path):
     [
         ("p.csv", "id,prompt\n1,Hi, you\n", "p.csv, line 2: more cells than the header has columns; quote texts"),
         ("p.csv", 'id,prompt\n1,"Hi\n', "p.csv, line 2: not CSV (unexpected end of data)"),
+        ("p.csv", "id,prompt,prompt\n1,a,b\n", "p.csv, line 1: duplicate column 'prompt'; remove one of the two"),
         ("p.csv", "id,messages\n1,Hi\n", "p.csv, line 2: the column 'messages' must hold JSON"),
         ("p.csv", "a,b\n1,2\n", "p.csv, line 2: no prompt among the keys (a, b); rename one to 'prompt'"),
         ("p.csv", "", "p.csv: contains no prompts"),

@@ -2,6 +2,7 @@
 
 from fidelity.checkpoints.anatomy import Anatomy, StoredLayers, dissect
 from fidelity.checkpoints.config import read_config
+from fidelity.checkpoints.content import tensors_id
 from fidelity.checkpoints.contrast import Contrast, contrast
 from fidelity.checkpoints.faults import refuse_faults
 from fidelity.checkpoints.formats import Checkpoint, describe
@@ -41,6 +42,7 @@ __all__ = [
     "ran_otherwise",
     "read_config",
     "refuse_faults",
+    "tensors_id",
     "vocabulary_id",
     "weights_id",
 ]

@@ -33,6 +33,8 @@ class Checkpoint:
     """The format that the checkpoint configures for its KV cache (`FP8`); None if it leaves it to the engine."""
     weights: str | None = None
     """The hash of the weights (`weights_id`); not read by `describe`."""
+    tensors: str | None = None
+    """The identity of their tensors (`tensors_id`), whatever files they are in; not read by `describe`."""
     composition: str | None = None
     """Several schemes by their shares of the weights: `78 % W4A16-INT4 g128, 20 % BF16, 2 % W8A16-INT8`."""
 

@@ -144,6 +144,8 @@ class Header:
     size: int
     """The expected size of the file in bytes: 8 bytes of length, the header, the data."""
     metadata: dict[str, str]
+    starts: dict[str, int]
+    """Where each tensor's data starts in the file."""
 
 
 def safetensors_header(file: Path) -> Header:
@@ -159,7 +161,7 @@ def safetensors_header(file: Path) -> Header:
                 raise ValueError(f"a header of {length} bytes")
             header = json.loads(stream.read(length))
             metadata = header.pop("__metadata__", None) or {}
-            tensors, end = {}, 0
+            tensors, starts, end = {}, {}, 0
             for name, entry in header.items():
                 begin, stop = entry["data_offsets"]
                 shape = tuple(entry["shape"])
@@ -173,7 +175,7 @@ def safetensors_header(file: Path) -> Header:
                 tensor = Tensor(str(entry["dtype"]), shape, stop - begin, content)
                 whole = content is None or tensor.bits == 8 * len(content)
                 tensors[name] = tensor if whole else Tensor(tensor.dtype, shape, tensor.bytes)
-                end = max(end, stop)
+                starts[name], end = 8 + length + begin, max(end, stop)
     except (
         OSError,
         ValueError,
@@ -188,7 +190,7 @@ def safetensors_header(file: Path) -> Header:
         raise ConfigError(
             f"{file}: damaged: its safetensors header can't be read ({error}); download it again"
         ) from error
-    return Header(tensors, 8 + length + end, {str(key): str(value) for key, value in metadata.items()})
+    return Header(tensors, 8 + length + end, {str(key): str(value) for key, value in metadata.items()}, starts)
 
 
 def _gguf_files(file: Path) -> list[Path]:

@@ -16,7 +16,7 @@ LAST_BREATH_S = 20.0
 
 def keep_company(command: list[str]) -> None:
     """Run the server, and exit with its exit code."""
-    server = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    server = subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603 - a list, no shell
     closed = threading.Event()
     ending = threading.Thread(target=_end_with_stdin, args=(server, closed), daemon=True)
     ending.start()

@@ -208,8 +208,14 @@ def _generate(chosen: argparse.Namespace) -> int:
     from fidelity.pipeline import generate
     from fidelity.report import profile_lines
 
+    config = load_run(chosen.run)
+    if config.model and config.prompts is None and not chosen.baseline:
+        raise ConfigError(
+            f"{chosen.run}: 'prompts' is missing; add prompts: starter, or generate it as a candidate with --baseline "
+            f"base.yaml"
+        )
     runs = generate(
-        load_run(chosen.run),
+        config,
         store=open_store(chosen.store),
         listener=ProgressBar(chosen),
         limit=chosen.limit,
@@ -231,7 +237,15 @@ def _generate(chosen: argparse.Namespace) -> int:
 
 
 def metrics_of(baseline: "RunConfig", kinds: Sequence[str] | None = None) -> list["Metric"]:
-    """The chosen metrics: those of --metric, else of the baseline's YAML, else the default set."""
+    """The chosen metrics: those of --metric, else of the baseline's YAML, else the default set.
+
+    Raises:
+        ConfigError: There is no metric of a kind, or one option names several.
+    """
+    for kind in kinds or ():
+        if "," in kind:
+            options = " ".join(f"--metric {one.strip()}" for one in kind.split(","))
+            raise ConfigError(f"--metric {kind}: an option names one metric; write {options}")
     from fidelity.comparison.metric_choice import choose_metrics
 
     return choose_metrics(baseline, kinds, on_left_out=lambda text: echo(f"fidelity: {text}", to=sys.stderr))

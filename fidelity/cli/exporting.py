@@ -16,6 +16,7 @@ from fidelity.cli.options import (
 )
 from fidelity.cli.progress import ProgressBar
 from fidelity.cli.terminal import echo
+from fidelity.errors import ConfigError
 
 
 def add_to(commands: Commands) -> None:
@@ -53,6 +54,8 @@ def _export(chosen: argparse.Namespace) -> int:
     from fidelity.config import load_run
     from fidelity.pipeline import generate
 
+    if chosen.directory.exists() and not chosen.directory.is_dir():
+        raise ConfigError(f"{chosen.directory}: is a file; name a directory to write the baseline to")
     config = load_run(chosen.run)
     runs = generate(config, store=open_store(chosen.store), listener=ProgressBar(chosen), limit=chosen.limit)
     export(runs, chosen.directory, replace=chosen.replace)
@@ -62,7 +65,6 @@ def _export(chosen: argparse.Namespace) -> int:
 
 
 def _export_prompts(chosen: argparse.Namespace) -> int:
-    from fidelity.errors import ConfigError
     from fidelity.runs.export_prompts import batch_rows, rendered_rows, write_rows
     from fidelity.runs.sources import prompts_source
 

@@ -83,7 +83,7 @@ def _dashboard(chosen: argparse.Namespace) -> int:
     pages.load()  # before the server is up, so the first visitor doesn't wait for it
     from streamlit.web import cli
 
-    door = Path(dashboard.__file__).with_name("app.py")
+    door = Path(dashboard.__file__).with_name("server.py")
     options = ["--server.address", "127.0.0.1", "--server.port", str(chosen.port), "--server.headless", "true"]
     cli.main(["run", str(door), *options, "--browser.gatherUsageStats", "false"], standalone_mode=False)
     return OK

@@ -49,7 +49,10 @@ def history(
         baseline = comparisons[-1].manifest.baseline
     chosen = [c for c in comparisons if baseline in (c.manifest.baseline, _name(c))]
     if not chosen:
-        known = ", ".join(sorted({_name(c) for c in comparisons})) or "none: run fidelity compare"
+        if not comparisons:
+            what = "no comparison yet" if store.root.exists() else "no such store"
+            raise ConfigError(f"{store.root}: {what}; run fidelity compare, or name another store with --store DIR")
+        known = ", ".join(sorted({_name(c) for c in comparisons}))
         raise ConfigError(f"{store.root}: no comparison with the baseline {baseline!r}; baselines here: {known}")
     candidates = len({c.manifest.candidate.rpartition("-")[0] for c in chosen}) if together else 1
     return [_entry(comparison, gate, candidates) for comparison in chosen[-(newest or len(chosen)) :]]

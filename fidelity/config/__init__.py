@@ -15,8 +15,9 @@ from fidelity.config.engines import (
     VllmServeEngine,
     VllmSettings,
 )
-from fidelity.config.files import RelativePath, explained, read_yaml
+from fidelity.config.files import RelativePath, read_yaml
 from fidelity.config.latency import USE_CASES, Latency
+from fidelity.config.messages import explained
 from fidelity.config.run import (
     DEFAULT_BATCH,
     Batching,

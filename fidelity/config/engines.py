@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from fidelity.config.files import RelativePath
 from fidelity.outside.secrets import names_secret
-from fidelity.schema import JsonObject, Settings
+from fidelity.schema import JsonObject, Settings, nearest
 
 
 class TorchAO(Settings):
@@ -47,10 +47,33 @@ class ChildProcess(Settings):
         return self.model_dump(mode="json", exclude={"deadline"})
 
 
+NAMES_OF_DTYPES = {
+    **dict.fromkeys(("bf16", "torch.bfloat16"), "bfloat16"),
+    **dict.fromkeys(("fp16", "f16", "torch.float16"), "float16"),
+    **dict.fromkeys(("fp32", "f32", "torch.float32"), "float32"),
+}
+"""Other names of compute types, and those that engines know."""
+VLLM_DTYPES = ("auto", "half", "float16", "bfloat16", "float", "float32")
+
+
+def _a_compute_type(dtype: str | None) -> str | None:
+    if dtype is not None and (name := NAMES_OF_DTYPES.get(dtype.lower())):
+        raise ValueError(f"unknown type {dtype!r}; write {name}")
+    return dtype
+
+
+def _a_compute_type_of_vllm(dtype: str | None) -> str | None:
+    if dtype is None or _a_compute_type(dtype) in VLLM_DTYPES:
+        return dtype
+    if dtype.lower().startswith(("fp8", "float8", "int", "fp4", "nvfp4", "mxfp4")):
+        raise ValueError(f"{dtype!r} is no compute type; to quantize while loading: options: {{quantization: {dtype}}}")
+    raise ValueError(f"unknown type {dtype!r}{nearest(dtype, VLLM_DTYPES)}")
+
+
 class VllmSettings(ChildProcess):
     """How vLLM loads a model, in process or as a server."""
 
-    dtype: str | None = None
+    dtype: Annotated[str | None, AfterValidator(_a_compute_type_of_vllm)] = None
     """The compute type (`bfloat16`, `float32`, ...). Default: the checkpoint's."""
     max_model_len: int | None = Field(default=None, ge=1)
     """The context length, in tokens."""
@@ -72,7 +95,7 @@ class TransformersEngine(ChildProcess):
     """transformers, in its own child process. Slower than vLLM, but runs models that vLLM can't."""
 
     kind: Literal["transformers"]
-    dtype: str | None = None
+    dtype: Annotated[str | None, AfterValidator(_a_compute_type)] = None
     """The compute type (`bfloat16`, `float32`, ...). Default: the checkpoint's."""
     device: str | None = None
     """`cpu`, `cuda`, `cuda:1`, ... Default: the first GPU that PyTorch can use, else the CPU."""
@@ -212,8 +235,12 @@ class Ran(Settings):
     """The context length (prompt plus answer), in tokens."""
     chat_template: str | None = None
     """A name or hash of the chat template. Equal for two recordings that used the same template."""
+    bos_tokens: int | None = Field(default=None, ge=0)
+    """The number of BOS tokens at the start of a prompt."""
     end_tokens: tuple[int | str, ...] | None = None
     """The end-of-sequence tokens."""
+    generation_config: JsonObject | None = None
+    """Sampling defaults of the model or server that applied in addition to `sampling`."""
     tensor_parallel: int | None = Field(default=None, ge=1)
     pipeline_parallel: int | None = Field(default=None, ge=1)
     speculative: str | None = None

@@ -1,20 +1,17 @@
 """Reading a YAML file: its paths, its duplicate keys, and the place of each error."""
 
-import re
 import sys
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BeforeValidator, ValidationError, ValidationInfo
-from pydantic_core import ErrorDetails
+from pydantic import BeforeValidator, ValidationInfo
 
 from fidelity.config.variables import substitute_variables
 from fidelity.errors import ConfigError
 from fidelity.outside.documents import MOST_NESTED, cleaned
 from fidelity.prompts import HUB, local_folder, packaged
-from fidelity.schema import nearest
 
 LARGEST = 1_000_000
 """Bytes of a YAML file."""
@@ -153,28 +150,6 @@ def _pairs(node: yaml.MappingNode) -> Iterator[tuple[yaml.Node, yaml.Node, bool]
             for other in value.value if isinstance(value, yaml.SequenceNode) else [value]:
                 if isinstance(other, yaml.MappingNode) and other is not node:
                     yield from ((k, v, False) for k, v, _ in _pairs(other) if k.tag != key.tag)
-
-
-def explained(path: Path, error: ValidationError) -> ConfigError:
-    """Pydantic's errors for a file, one line each, with the place in the file."""
-    return ConfigError("\n".join(f"{path}: {_place(e)}{_what(e)}" for e in error.errors()))
-
-
-def _place(error: ErrorDetails) -> str:
-    """The place in the file as a user would write it (`engine.dtype`), without the tags of unions."""
-    loc = [str(key) for key in error["loc"]]
-    tag = {"engine": 1, "metrics": 2}.get(loc[0] if loc else "")
-    place = ".".join(key for number, key in enumerate(loc) if number != tag)
-    return f"{place}: " if place else ""
-
-
-def _what(error: ErrorDetails) -> str:
-    if error["type"] == "union_tag_invalid":
-        tag, known = error["ctx"]["tag"], re.findall(r"'([^']+)'", error["ctx"]["expected_tags"])
-        return f"unknown kind {tag!r}{nearest(tag, known)}"
-    if error["type"] == "string_pattern_mismatch":
-        return f"{error['input']!r} is invalid; use letters, digits and . _ + -, and begin with a letter or digit"
-    return str(error["msg"]).removeprefix("Value error, ")
 
 
 def _type(data: Any) -> str:

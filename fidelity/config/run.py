@@ -1,6 +1,7 @@
 """A run's YAML file as a frozen model: the model, the engine, the prompts, the sampling and the control."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -10,6 +11,7 @@ from pydantic import (
     Field,
     SerializerFunctionWrapHandler,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_serializer,
     model_validator,
@@ -17,8 +19,9 @@ from pydantic import (
 
 from fidelity.config.compares import Declared
 from fidelity.config.engines import AnyEngine, ExecuTorchEngine, Requests, TransformersEngine, VllmEngine, VllmSettings
-from fidelity.config.files import ModelName, PromptSet, RelativePath, explained, read_yaml
+from fidelity.config.files import ModelName, PromptSet, RelativePath, read_yaml
 from fidelity.config.latency import Latency
+from fidelity.config.messages import explained
 from fidelity.errors import ConfigError
 from fidelity.metrics import AnyMetric
 from fidelity.schema import JsonObject, Settings
@@ -92,8 +95,8 @@ class Reasoning(Settings):
 class Control(Settings):
     """The baseline generated again in another order and other batches, to measure the floor."""
 
-    repeats: int = Field(default=1, ge=1)
-    """The number of controls. More controls measure the floor more precisely."""
+    repeats: int = Field(default=2, ge=1)
+    """The number of controls. One can't show how far runs vary; more than two measure the floor more precisely."""
     path: Annotated[tuple[RelativePath, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)] = ()
     """For a recorded or stored baseline: its controls, as recorded files or run directories."""
 
@@ -155,7 +158,7 @@ class RunConfig(Settings):
     reasoning: Reasoning | None = None
     """How to separate thinking from answers. Default: detect it. A candidate uses the baseline's."""
     control: Control | Literal["none"] | None = None
-    """The baseline's controls. Default: one. With `none` there is no control, and the floor can't be measured."""
+    """The baseline's controls. Default: two. With `none` there is no control, and the floor can't be measured."""
     kl: TeacherForcing | Literal["none"] | None = None
     """Settings for teacher forcing, in the baseline's YAML. Default: on, if the engine supports it. `none`: off."""
     metrics: tuple[NamedMetric, ...] | None = None
@@ -170,6 +173,19 @@ class RunConfig(Settings):
     """The name of the format, if the checkpoint doesn't state it (a recorded run)."""
     compares: Declared = ()
     """How a candidate is meant to differ from its baseline. Default: the gate's `compares:`, else `quantization`."""
+
+    @field_validator("control", "kl", mode="before")
+    @classmethod
+    def _a_mapping_or_none(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is None or value == "none" or isinstance(value, dict | Settings):
+            return value
+        number = isinstance(value, int) and not isinstance(value, bool)
+        entry = {"kl": "top_k: 20"}.get(
+            str(info.field_name), f"path: {value}" if isinstance(value, str) else f"repeats: {value if number else 1}"
+        )
+        off = "" if number or isinstance(value, str) else f"{info.field_name}: none, or "
+        given = json.dumps(value, default=str)
+        raise ValueError(f"expected a mapping or none, got {given}; write {off}{info.field_name}: {{{entry}}}")
 
     @model_validator(mode="after")
     def _needs_a_model(self) -> Self:

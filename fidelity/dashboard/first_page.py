@@ -48,9 +48,9 @@ def draw() -> None:
 def _score_recordings() -> str:
     """Score the recordings with the command line, into a store inside the store. Returns the error, if any."""
     with resources.as_file(resources.files("fidelity").joinpath(RECORDED)) as study:
-        command = [sys.executable, "-m", "fidelity", "study", str(study), "--store", str(store_root() / DEMO)]
+        command = [sys.executable, "-P", "-m", "fidelity", "study", str(study), "--store", str(store_root() / DEMO)]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST, check=False)
+            done = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST, check=False)  # noqa: S603 - a list, no shell
         except (OSError, subprocess.TimeoutExpired) as error:
             return str(error)
     return done.stderr.strip()[-500:] if done.returncode else ""

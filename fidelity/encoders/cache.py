@@ -115,7 +115,7 @@ class _Cache:
                 some = keys[start : start + 500]
                 marks = ",".join("?" * len(some))
                 rows = connection.execute(
-                    "SELECT key, value, crc FROM entries LEFT JOIN checksums USING (what, key) "
+                    "SELECT key, value, crc FROM entries LEFT JOIN checksums USING (what, key) "  # noqa: S608 - marks and fixed names, no values
                     f"WHERE what = ? AND key IN ({marks})",
                     (what, *some),
                 )
@@ -126,7 +126,7 @@ class _Cache:
         with self._connection() as connection, connection:
             for table, cells in (("entries", entries), ("checksums", {k: crc32(v) for k, v in entries.items()})):
                 connection.executemany(
-                    f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)",
+                    f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)",  # noqa: S608 - marks and fixed names, no values
                     [(what, key, cell) for key, cell in cells.items()],
                 )
 

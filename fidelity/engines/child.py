@@ -91,8 +91,8 @@ class ChildEngine:
         self._buffer = b""
         self._secrets = Secrets.in_mappings(os.environ, env, settings)
         with log_stream(log, self._secrets) as stderr:
-            self._process = subprocess.Popen(
-                _command(module, python),
+            self._process = subprocess.Popen(  # noqa: S603 - a list, no shell
+                command_of(module, python),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
@@ -192,7 +192,7 @@ class ChildEngine:
         line = self._read_line(while_doing)
         if not line:
             raise EngineError(self._exit_report(f"while {while_doing}"))
-        reply: JsonRecord = read_json(line)
+        reply: JsonRecord = read_json(line, unique_keys=False)
         if "error" in reply:
             why = self._secrets.hide(str(reply["error"]))
             raise EngineError(f"the engine failed while {while_doing}: {why}{last_lines(self._log_path)}")
@@ -241,9 +241,10 @@ class ChildEngine:
         ended(self._process, patience=SHUTDOWN_S, at_once=self._given_up)
 
 
-def _command(module: str, python: Path | None) -> list[str]:
+def command_of(module: str, python: Path | None) -> list[str]:
+    """The command of a child process. `-P`: a folder `fidelity` in the working directory may belong to anybody."""
     if python is None:
-        return [sys.executable, "-m", module]
+        return [sys.executable, "-P", "-m", module]
     package = Path(__file__).parent.parent
     return [str(python), "-I", "-c", BORROWED, str(package), module]
 

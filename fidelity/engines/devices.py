@@ -8,11 +8,16 @@ from pathlib import Path
 
 def gpu_name() -> str | None:
     """The first GPU that the driver lists; None without a driver."""
+    return next(iter(gpu_names()), None)
+
+
+def gpu_names() -> list[str]:
+    """The GPUs that the driver lists; empty without a driver."""
     if not shutil.which("nvidia-smi"):
-        return None
+        return []
     query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-    listed = subprocess.run(query, capture_output=True, text=True, check=False).stdout.splitlines()
-    return listed[0].strip() if listed else None
+    listed = subprocess.run(query, capture_output=True, text=True, check=False).stdout  # noqa: S603 - a list, no shell
+    return [name.strip() for name in listed.splitlines() if name.strip()]
 
 
 def cpu_name() -> str:

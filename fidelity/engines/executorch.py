@@ -84,7 +84,7 @@ def _version(environment: Path | None) -> str:
     """The version of ExecuTorch in that environment."""
     python = _python(environment)
     command = [str(python), "-I", "-c", ASK_VERSION] if python else [sys.executable, "-c", ASK_VERSION]
-    asked = subprocess.run(command, capture_output=True, text=True, check=False)
+    asked = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - a list, no shell
     if asked.returncode:
         where = f" in {environment}" if environment else ""
         raise MissingPackageError("executorch", extra="executorch", needed_by=f"the engine 'executorch'{where}")

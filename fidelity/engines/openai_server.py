@@ -39,7 +39,7 @@ OUR_BATCHES = (
     "fidelity can't set a server's batches: a control has the same prompts in another order, with fewer in flight"
 )
 NO_LOGPROBS = "the server refuses to return logprobs"
-NO_TOKEN_IDS = "the server returns no token ids"
+NO_TOKEN_IDS = "the server returns no token ids"  # noqa: S105 - a reason
 ANY_TOKENIZER = "the server doesn't report its tokenizer: its token ids are assumed to be the baseline's"
 
 Came = tuple[int, Generation | Failure]

@@ -35,7 +35,7 @@ def json_object(body: bytes) -> ServerJson:
     except UnicodeDecodeError as error:
         raise _unusable(f"a body that is not UTF-8 ({error.reason} at byte {error.start} of {len(body)})") from None
     try:
-        data = read_json(text)
+        data = read_json(text, unique_keys=False)
     except ValueError:
         raise _unusable(f"{_looks_like(text)}: {text.strip()[:SHOWN]!r}") from None
     if not isinstance(data, dict):

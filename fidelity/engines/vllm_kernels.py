@@ -35,7 +35,7 @@ def pick_kernels(layers: Sequence[Linear]) -> list[dict[str, str | None]] | None
     if find_spec("vllm") is None:
         return None
     done = subprocess.run(
-        [sys.executable, "-m", "fidelity.engines.vllm_kernels"],
+        [sys.executable, "-P", "-m", "fidelity.engines.vllm_kernels"],
         input=json.dumps([asdict(layer) for layer in layers]),
         capture_output=True,
         text=True,

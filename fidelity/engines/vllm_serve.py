@@ -31,6 +31,7 @@ from fidelity.engines.openai_server import ANY_TOKENIZER
 from fidelity.engines.processes import ended, how_it_ended, last_lines, oom_kills, processor_seconds
 from fidelity.engines.server_session import connected, first_contact
 from fidelity.engines.vllm import child_env, on_this_machine
+from fidelity.engines.vllm_log import with_vllm_log
 from fidelity.engines.vllm_server import VllmServer
 from fidelity.errors import EngineError
 from fidelity.outside.secrets import Secrets, names_secret
@@ -92,10 +93,10 @@ def serve(
                 keep_failures=keep_failures,
             )
             tokenizer = vocabulary_id(checkpoint)
+            info = configured(on_this_machine(server.info, engine), checkpoint, engine)
             server.info = replace(
-                configured(on_this_machine(server.info, engine), checkpoint, engine.options),
+                with_vllm_log(info, log, start=process.log_start),
                 mode="eager" if engine.options.get("enforce_eager") else "compiled",
-                dtype=engine.dtype,
                 tokenizer=tokenizer,
                 chat_template=fingerprint(chat_template(checkpoint)) if engine.api == "chat" else None,
                 notes=tuple(note for note in server.info.notes if note != ANY_TOKENIZER or not tokenizer),
@@ -103,13 +104,14 @@ def serve(
             yield server
 
 
-def configured(info: EngineInfo, checkpoint: Path, options: JsonObject) -> EngineInfo:
+def configured(info: EngineInfo, checkpoint: Path, engine: VllmServeEngine) -> EngineInfo:
     """The server's report, completed from its options and its checkpoint."""
-    given = {**SERVER_DEFAULTS, **options}
+    given = {**SERVER_DEFAULTS, **engine.options}
     neutral = given["generation_config"] == "vllm"
     cache = str(given.get("kv_cache_dtype", "auto"))
     return replace(
         info,
+        dtype=engine.dtype,
         kv_cache=None if cache == "auto" else cache,
         tensor_parallel=int(str(given.get("tensor_parallel_size") or 1)),
         pipeline_parallel=int(str(given.get("pipeline_parallel_size") or 1)),
@@ -131,7 +133,7 @@ def command(checkpoint: Path, name: str, engine: VllmServeEngine, port: int) -> 
         "served_model_name": name,
     }
     flags = [word for option, value in options.items() for word in _flag(option, value)]
-    return [sys.executable, "-m", "fidelity.children.vllm_cli", "serve", str(checkpoint), *flags]
+    return [sys.executable, "-P", "-m", "fidelity.children.vllm_cli", "serve", str(checkpoint), *flags]
 
 
 def secret_arguments(engine: VllmServeEngine) -> dict[str, str]:
@@ -166,10 +168,12 @@ class _Process:
 
     def __init__(self, command: list[str], *, env: Mapping[str, str], log: Path) -> None:
         self._log = log
+        self.log_start = log.stat().st_size if log.is_file() else 0
+        """Where this server's lines start in the log, in bytes."""
         self._oom_kills = oom_kills()
         with log_stream(log, Secrets.in_mappings(os.environ, env) | _of_arguments(env)) as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "fidelity.children.serving", *command],
+            self._process = subprocess.Popen(  # noqa: S603 - a list, no shell
+                [sys.executable, "-P", "-m", "fidelity.children.serving", *command],
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,

@@ -3,6 +3,7 @@
 import ast
 from contextlib import suppress
 from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,6 +18,9 @@ RESERVED = frozenset(
     {"host", "port", "uds", "api_key", "served_model_name", "ssl_keyfile", "ssl_certfile", "root_path"}
 )
 """Options of `vllm serve` that fidelity sets itself."""
+PLUGINS = "vllm.general_plugins"
+METHODS_OF_PLUGINS = frozenset({"gguf", "bitsandbytes"})
+"""Methods that packages of vLLM's own add."""
 FRONTEND = ("openai/cli_args.py", "launchers/cli_args.py")
 """The files in vLLM's `entrypoints` that can define the server's arguments, depending on its version."""
 
@@ -46,6 +50,10 @@ def check(run: str, engine: VllmEngine | VllmServeEngine) -> None:
             raise ConfigError(f"{where}: set elsewhere; write it as {NAMED[option]!r}")
         if known and option not in known:
             raise ConfigError(f"{where}: the installed vLLM has no such argument{nearest(option, sorted(known))}")
+    method, methods = engine.options.get("quantization"), quantization_methods()
+    if isinstance(method, str) and methods and method not in methods:
+        where, hint = f"{run}: engine.options.quantization", nearest(method, sorted(methods))
+        raise ConfigError(f"{where}: the installed vLLM has no method {method!r}{hint}")
     if isinstance(engine, VllmEngine) and engine.torchao:
         if clash := [key for key in ("quantization", "hf_overrides") if key in engine.options]:
             raise ConfigError(f"{run}: engine.options.{clash[0]}: can't be combined with engine.torchao; remove one")
@@ -74,6 +82,33 @@ def known_arguments() -> frozenset[str]:
         if isinstance(node, ast.FunctionDef) and node.name == "__init__":
             names |= {argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)}
     return frozenset(names - {"self"})
+
+
+@cache
+def quantization_methods() -> frozenset[str]:
+    """The methods of the installed vLLM's `quantization`, from its source; empty if a plugin may add others."""
+    spec = find_spec("vllm")
+    if spec is None or spec.origin is None or any(_adds_methods(plugin) for plugin in entry_points(group=PLUGINS)):
+        return frozenset()
+    file = Path(spec.origin).parent / "model_executor" / "layers" / "quantization" / "__init__.py"
+    try:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+    except (OSError, SyntaxError):
+        return frozenset()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Assign(
+                targets=[ast.Name(id="QuantizationMethods")], value=ast.Subscript(slice=ast.Tuple(elts=names))
+            ):
+                return (
+                    frozenset(str(name.value) for name in names if isinstance(name, ast.Constant)) | METHODS_OF_PLUGINS
+                )
+    return frozenset()
+
+
+def _adds_methods(plugin: EntryPoint) -> bool:
+    """Whether a plugin of vLLM is somebody else's, which may register any method."""
+    return not (plugin.dist and plugin.dist.name.startswith("vllm"))
 
 
 @cache

@@ -140,7 +140,8 @@ def _weights(runs: Runs) -> Iterator[Difference]:
     if is_quantized(other) and not is_quantized(baseline):
         yield difference("format", (real_format(baseline), real_format(other) or other.label), "quantization")
         return
-    yield from compared("hash of the weights", _both(runs, conditions.weights), "finetune")
+    hashes = conditions.weights_of(runs)
+    yield from compared("hash of the weights", (hashes[0] and hashes[0][:12], hashes[1] and hashes[1][:12]), "finetune")
 
 
 def _types(tokens: Collection[Any]) -> set[type]:

@@ -109,9 +109,12 @@ def longest_prompt_and_answer(manifest: RunManifest) -> int | None:
     return None if prompt is None or sampling is None else prompt + sampling.max_tokens
 
 
-def weights(manifest: RunManifest) -> str | None:
-    """The hash of the weights, shortened for display."""
-    return manifest.checkpoint.weights and manifest.checkpoint.weights[:12]
+def weights_of(runs: tuple[RunManifest, RunManifest]) -> tuple[str | None, str | None]:
+    """The identities of two runs' weights: of their tensors if both are known, else of their files."""
+    one, other = (manifest.checkpoint for manifest in runs)
+    if one.tensors and other.tensors:
+        return one.tensors, other.tensors
+    return one.weights, other.weights
 
 
 def is_float(form: str | None) -> bool:

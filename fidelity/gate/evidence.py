@@ -7,7 +7,7 @@ import numpy as np
 
 from fidelity.config import Compares
 from fidelity.floor import AmongRuns, ByPrompt, excess_by_prompt, mean_by_prompt
-from fidelity.records import Column, PromptTokens, Sameness, SharedAnswers
+from fidelity.records import Column, Floats, PromptTokens, Sameness, SharedAnswers
 from fidelity.stats import READING_SEED, RunNoise, run_noise
 from fidelity.store.manifests import RunManifest
 
@@ -43,12 +43,16 @@ class Measured:
         """
         if self.among is None or not prompts:
             return None
+        weights = [value.weight if (value := self.candidate[p]) else 0.0 for p in prompts]
+        return run_noise(*self.arrays(prompts), weights=None if self.column.weights is None else np.array(weights))
+
+    def arrays(self, prompts: Sequence[str]) -> tuple[Floats, Floats]:
+        """The values of the candidate's pairs and of the floor's: pairs x prompts; NaN where there is none."""
         candidate, floor = (
             np.array([[value.value if (value := pair[p]) else np.nan for p in prompts] for pair in pairs])
-            for pairs in self.among
+            for pairs in self.among_runs
         )
-        weights = [value.weight if (value := self.candidate[p]) else 0.0 for p in prompts]
-        return run_noise(candidate, floor, weights=None if self.column.weights is None else np.array(weights))
+        return candidate, floor
 
     @property
     def among_runs(self) -> AmongRuns:

@@ -10,8 +10,8 @@ from fidelity.gate.evidence import Evidence
 from fidelity.gate.floors import why_anomalous
 from fidelity.gate.lines import VerdictPlan
 from fidelity.gate.quantization import mislabeled, why_not_engaged, why_not_of_a_copy
-from fidelity.gate.settings import Gate
-from fidelity.gate.verdict import Line
+from fidelity.gate.settings import Gate, Limit, break_key, conflict_key
+from fidelity.gate.verdict import SHARES, Line
 from fidelity.store.manifests import RunManifest
 
 ONE_SIDED = 0.1
@@ -75,9 +75,18 @@ def caveats(gate: Gate, evidence: Evidence) -> list[str]:
     """What a pass doesn't say, a sentence each."""
     manifests = evidence.candidate_manifest, evidence.baseline_manifest
     sentences = [why_not_of_a_copy(*manifests, declared(gate, evidence))]
-    if not (gate.margins or gate.tail):
-        sentences.append("The gate has no margin, so how far the answers are from the baseline's was not judged.")
+    if not any(_judges_drift(limit) for limit in gate.limits if gate.decides(limit.kind, limit.name)):
+        sentences.append(
+            "The gate has no margin on drift (rougeL, identical, ...), so how far the answers are from the baseline's "
+            "was not judged."
+        )
     return [sentence for sentence in sentences if sentence]
+
+
+def _judges_drift(limit: Limit) -> bool:
+    """Whether a limit is about how far answers are from the baseline's, not about breaks and conflicts."""
+    column = limit.column
+    return limit.kind not in SHARES and break_key(column) == column == conflict_key(column)
 
 
 def _one_sided_thinking(gate: Gate, evidence: Evidence) -> str:

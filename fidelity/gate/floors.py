@@ -47,25 +47,25 @@ def half_way(measured: Measured) -> float:
 
 
 def why_any_answer_passes(limit: float, measured: Measured) -> str:
-    """Why a limit on the excess would accept even answers to different prompts; empty if it wouldn't.
+    """Why a limit on the excess would accept a plainly bad copy; empty if it wouldn't.
 
-    If their level isn't known, the column's worst value is used.
+    A similarity would if answers to different prompts pass. Other columns, and similarities whose chance level isn't
+    known, would if a copy passes that is half way from the floor to the worst value.
     """
     level, bounds = floor_level(measured), measured.column.bounds
     if measured.column.better == "neither" or bounds is None or level is None:
         return ""
-    if measured.column.better == "lower":
-        distance, answers = bounds[1] - level, "any answer"
-    elif measured.chance is None:
-        distance, answers = level - bounds[0], "any answer"
+    worst = bounds[1] if measured.column.better == "lower" else bounds[0]
+    if measured.column.better == "lower" or measured.chance is None:
+        distance, accepted = abs(worst - level) / 2, f"a copy half way from the floor to the worst value ({worst:g})"
     else:
-        distance, answers = level - measured.chance, "answers to different prompts"
+        distance, accepted = level - measured.chance, "answers to different prompts"
     if distance > limit:
         return ""
     repair = (
         "choose a smaller one" if distance >= 0.01 else "add a margin on a column that differs between prompts (rougeL)"
     )
-    return f"a limit of {limit:g} would accept {answers}, with an excess of {distance:.3f}; {repair}"
+    return f"a limit of {limit:g} would accept {accepted}, with an excess of {distance:.3f}; {repair}"
 
 
 def why_anomalous(names: Collection[str], columns: Mapping[str, Measured], plan: VerdictPlan) -> str:

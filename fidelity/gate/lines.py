@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fidelity.gate.verdict import Line, LineKind
-from fidelity.stats import Bound, RunNoise
+from fidelity.stats import Bound, Interval, RunNoise
 
 ENOUGH_CONTROLS = 4
 """With more of them Student's t hardly gets smaller: 6.3, 2.9, 2.4, 2.1, 2.0 with one to five."""
@@ -81,18 +81,20 @@ def in_words(what: str, mean: float, lower: float, upper: float, limit: float, s
     return f"{what} {mean:+.3f}, between {lower:+.3f} and {upper:+.3f} {study.at}, around the margin of {limit:g}"
 
 
-def distance(bound: Bound, limit: float) -> float:
-    """From the mean of a bound to its end on the limit's side."""
-    mean = bound.mean or 0.0
-    return bound.upper - mean if mean < limit else mean - bound.lower
+def distance(bound: Bound | Interval | None, limit: float) -> float:
+    """From the mean of a bound, or the estimate of an interval, to its end on the limit's side; 0 without one."""
+    match bound:
+        case Bound(mean=float(mean), lower=lower, upper=upper):
+            return upper - mean if mean < limit else mean - lower
+        case Interval(estimate=float(mean), low=float(lower), high=float(upper)):
+            return upper - mean if mean < limit else mean - lower
+    return 0.0
 
 
-def shares_in_words(by_prompts: Bound, limit: float, noise: RunNoise | None) -> str:
+def shares_in_words(from_prompts: float, from_runs: float | None) -> str:
     """Where the distance from mean to bound comes from: ` (± 0.013 from prompts, ± 0.006 from batching)`."""
-    prompts = f"± {distance(by_prompts, limit):.3f} from prompts"
-    if noise is None:
-        return f" ({prompts})"
-    return f" ({prompts}, ± {noise.distance(by_prompts.confidence):.3f} from batching)"
+    batching = "" if from_runs is None else f", ± {from_runs:.3f} from batching"
+    return f" (± {from_prompts:.3f} from prompts{batching})"
 
 
 def what_would_decide(needed: int | None, n: int, noise: RunNoise | None = None) -> str:

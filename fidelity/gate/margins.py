@@ -26,10 +26,17 @@ from fidelity.stats import (
     betting_p_value,
     detectable_excess,
     prompts_needed,
+    stars,
     studentised_intervals,
     tail_excess,
+    tail_noise,
 )
 from fidelity.stats.bootstrap import FEWEST_IN_TAIL_STUDY
+
+NO_YARDSTICK = (
+    "All runs of the baseline are equal here, so any cause of another answer counts as drift, other kernels included: "
+    "compare with a run of the baseline with other kernels, or gate ear, top1_agreement, conflicts and breaks."
+)
 
 AtConfidence: TypeAlias = Callable[[float], Interval | None]
 
@@ -53,10 +60,21 @@ def judge_margin(name: str, margin: float, measured: Measured, study: VerdictPla
         judged = _asymptotic_margin(name, margin, excess, measured, study, noise)
     else:
         judged = _betting_margin(name, margin, excess, measured.column.bounds, study, noise)
-    if not measured.only_reference:
-        return judged
-    reason = f"{judged.line.reason.removesuffix('.')}; batches are not in it ({measured.only_reference})."
+    reason = judged.line.reason
+    if measured.only_reference:
+        reason = f"{reason.removesuffix('.')}; batches are not in it ({measured.only_reference})."
+    if judged.line.outcome != "pass" and _has_no_yardstick(measured):
+        reason = f"{reason} {NO_YARDSTICK}"
     return replace(judged, line=replace(judged.line, reason=reason))
+
+
+def _has_no_yardstick(measured: Measured) -> bool:
+    """Whether all runs of the baseline are equal, so that their similarity shows no noise to compare with."""
+    bounds = measured.column.bounds
+    if measured.among is None or measured.column.better != "higher" or bounds is None:
+        return False
+    floor = [value for value in measured.floor().values() if value is not None]
+    return min(floor, default=0.0) == bounds[1]
 
 
 def excess_bound(measured: Measured, study: VerdictPlan) -> Bound | None:
@@ -69,24 +87,30 @@ def excess_bound(measured: Measured, study: VerdictPlan) -> Bound | None:
 
 
 def judge_tail(name: str, limit: float, measured: Measured, study: VerdictPlan) -> Judged:
-    """Excess of the worst 5 % of prompts, q05(control) - q05(candidate): a percentile bootstrap, asymptotic."""
+    """Excess of the worst 5 % of prompts, q05(control) - q05(candidate): a percentile bootstrap, asymptotic.
+
+    Both noises are in it as in a margin. With all of the baseline's runs as references, each similarity is a mean over
+    the same number of runs on both sides.
+    """
     if study.why_no_floor:
         return unjudged("tail", name, limit, study.why_no_floor)
     if not study.complete:
         return unjudged("tail", name, limit, why_later(study))
-    floor = measured.floor()
+    ids = [prompt for prompt, value in measured.excess().items() if value is not None]
+    if len(ids) < FEWEST_IN_TAIL_STUDY:
+        why = f"5 % of {len(ids)} prompts are too few; use at least {FEWEST_IN_TAIL_STUDY} prompts"
+        return unjudged("tail", name, limit, why, n=len(ids), needed=FEWEST_IN_TAIL_STUDY)
     sign = -1.0 if measured.column.better == "lower" else 1.0
-    candidate = {p: sign * v.value for p, v in measured.candidate.items() if v and floor.get(p) is not None}
-    control = [sign * float(floor[p] or 0.0) for p in candidate]
-    ids, n = list(candidate), len(candidate)
-    if n < FEWEST_IN_TAIL_STUDY:
-        why = f"5 % of {n} prompts are too few; use at least {FEWEST_IN_TAIL_STUDY} prompts"
-        return unjudged("tail", name, limit, why, n=n, needed=FEWEST_IN_TAIL_STUDY)
+    candidate, floor = (sign * values for values in measured.arrays(ids))
+    noise = None
+    if measured.among is not None:
+        noise = tail_noise(candidate, floor)
+        floor, candidate = stars(candidate, floor)
 
-    def interval(confidence: float) -> Interval | None:
-        return tail_excess(ids, control, list(candidate.values()), confidence=confidence, seed=SEED)
+    def by_prompts(confidence: float) -> Interval | None:
+        return tail_excess(ids, list(floor), list(candidate), confidence=confidence, seed=SEED)
 
-    return _bootstrapped("tail", name, limit, interval, study, what="Excess of the worst 5 % of prompts")
+    return _bootstrapped("tail", name, limit, by_prompts, noise, study, what="Excess of the worst 5 % of prompts")
 
 
 def _betting_margin(
@@ -103,7 +127,8 @@ def _betting_margin(
     passes, beyond = bound.upper < margin, bound.lower > margin
     needed = None if passes or beyond else prompts_needed(by_prompts, margin, runs=noise)
     reason = in_words("Mean excess", bound.mean or 0.0, bound.lower, bound.upper, margin, study)
-    reason += shares_in_words(by_prompts, margin, noise)
+    from_prompts, from_runs = distance(by_prompts, margin), None if noise is None else noise.distance(study.confidence)
+    reason += shares_in_words(from_prompts, from_runs)
     line = Line(
         kind="margin",
         name=name,
@@ -117,8 +142,8 @@ def _betting_margin(
         prompts_needed=needed,
         n=bound.n,
         asymptotic=bool(noise and noise.error),
-        from_prompts=distance(by_prompts, margin),
-        from_runs=None if noise is None else noise.distance(study.confidence),
+        from_prompts=from_prompts,
+        from_runs=from_runs,
     )
     p_value = 1.0
     if beyond and noise and noise.error:
@@ -165,45 +190,60 @@ def _asymptotic_margin(
     if measured.column.weights is not None:
         weights = [[v.weight if (v := measured.candidate[prompt]) else 0.0 for prompt in excess]]
 
-    def interval(confidence: float) -> Interval | None:
-        by_prompts = studentised_intervals(
-            list(excess), [list(excess.values())], weights=weights, confidence=confidence, seed=SEED
-        )[0]
-        ends = (by_prompts.low, by_prompts.estimate, by_prompts.high)
-        if noise is None or None in ends:
-            return by_prompts
-        low, mean, high = (float(end or 0.0) for end in ends)
-        runs = noise.distance((1 + confidence) / 2)
-        return replace(by_prompts, low=mean - math.hypot(mean - low, runs), high=mean + math.hypot(high - mean, runs))
+    def by_prompts(confidence: float) -> Interval | None:
+        values = list(excess.values())
+        return studentised_intervals(list(excess), [values], weights=weights, confidence=confidence, seed=SEED)[0]
 
-    return _bootstrapped("margin", name, margin, interval, study, what="Mean excess")
+    return _bootstrapped("margin", name, margin, by_prompts, noise, study, what="Mean excess")
 
 
 def _bootstrapped(
-    kind: LineKind, name: str, limit: float, interval: AtConfidence, study: VerdictPlan, *, what: str
+    kind: LineKind,
+    name: str,
+    limit: float,
+    by_prompts: AtConfidence,
+    noise: RunNoise | None,
+    study: VerdictPlan,
+    *,
+    what: str,
 ) -> Judged:
-    bounds = interval(study.two_sided)
+    prompts = by_prompts(study.two_sided)
+    bounds = _with_runs_around(prompts, noise)
     if bounds is None or bounds.estimate is None or bounds.low is None or bounds.high is None:
         return unjudged(kind, name, limit, "the prompts are too few for a bootstrap", n=bounds.n if bounds else 0)
 
     def beyond(confidence: float) -> bool:
-        at = interval(2 * confidence - 1)
+        at = _with_runs_around(by_prompts(2 * confidence - 1), noise)
         return at is not None and at.low is not None and at.low > limit
 
+    from_prompts, from_runs = distance(prompts, limit), None if noise is None else noise.distance(study.confidence)
     reason = in_words(what, bounds.estimate, bounds.low, bounds.high, limit, study)
     line = Line(
         kind=kind,
         name=name,
         outcome="pass" if bounds.high < limit else "inconclusive",
-        reason=f"{reason} (bootstrap, asymptotic).",
+        reason=f"{reason}{shares_in_words(from_prompts, from_runs)} (bootstrap, asymptotic).",
         value=bounds.estimate,
         limit=limit,
         lower=bounds.low,
         upper=bounds.high,
         n=bounds.n,
         asymptotic=True,
+        from_prompts=from_prompts,
+        from_runs=from_runs,
     )
     return Judged(line, corrected_level(beyond, study))
+
+
+def _with_runs_around(by_prompts: Interval | None, noise: RunNoise | None) -> Interval | None:
+    """`with_runs` for both ends of an interval."""
+    if by_prompts is None or noise is None:
+        return by_prompts
+    low, mean, high = by_prompts.low, by_prompts.estimate, by_prompts.high
+    if low is None or mean is None or high is None:
+        return by_prompts
+    runs = noise.distance((1 + by_prompts.confidence) / 2)
+    return replace(by_prompts, low=mean - math.hypot(mean - low, runs), high=mean + math.hypot(high - mean, runs))
 
 
 def _inside(excess: Mapping[str, float], width: float) -> tuple[list[str], list[float]]:

@@ -1,12 +1,11 @@
 """Checking that a candidate is quantized as stated, from its options, checkpoint, layers and label."""
 
-import re
 from collections.abc import Collection
-from typing import NamedTuple
 
 from fidelity.checkpoints import NOT_KNOWN, ran_otherwise
 from fidelity.config import Compares, RecordedEngine
-from fidelity.gate.conditions import is_float, kv_cache, options_of
+from fidelity.gate.conditions import is_float, kv_cache, options_of, weights_of
+from fidelity.gate.labels import claim_of, contradict
 from fidelity.gate.options import QUANTIZING
 from fidelity.records import Sameness
 from fidelity.store.manifests import RunManifest
@@ -17,15 +16,6 @@ CHANGED: dict[Compares, str] = {
     "finetune": "Fine-tuning",
 }
 """Kinds of comparison in which equal outputs mean that nothing changed, with their names in messages."""
-BITS = re.compile(r"W(\d+)A(\d+)", re.IGNORECASE)
-WEIGHT_BITS = re.compile(r"(?:INT|FP|NF)[ -]?(\d+)|(?<![A-Z0-9])I?Q(\d)_|(\d+)[ -]?bit|8da(\d+)w", re.IGNORECASE)
-QUANTIZED_WORDS = re.compile(r"AWQ|GPTQ|bitsandbytes|SmoothQuant|\bquantized", re.IGNORECASE)
-FLOAT_WORDS = re.compile(r"(?<![A-Z0-9])(?:BF16|F(?:P|LOAT)?16|F(?:P|LOAT)?32|BFLOAT16)(?![0-9])", re.IGNORECASE)
-FLOAT_NAMES = {"BF": "BF16", "16": "FP16", "32": "FP32"}
-KV_WORDS = re.compile(r"(?:\S+ )?\bKV\b.*", re.IGNORECASE)
-"""The end of a label that names the KV cache."""
-MOSTLY = re.compile(r"most (?:of the weights )?are \w+")
-"""The clause of a checkpoint's format about unquantized weights."""
 
 
 def asked_to_quantize(manifest: RunManifest) -> bool:
@@ -41,7 +31,7 @@ def is_quantized(manifest: RunManifest) -> bool | None:
         stored = None
     if asked_to_quantize(manifest) or (stored is not None and not is_float(stored)):
         return True
-    claim = _claim(manifest.label)
+    claim = claim_of(manifest.label)
     if claim and claim.quantized:
         return True
     return None if stored is None and manifest.label is None else False
@@ -64,14 +54,14 @@ def mislabeled(manifest: RunManifest) -> str:
 
     A label can name the checkpoint's format or the format that the kernels ran.
     """
-    claim = _claim(manifest.label)
+    claim = claim_of(manifest.label)
     if claim is None:
         return ""
     known = [form for form in (manifest.checkpoint.format, manifest.engine.ran_as) if form]
     layers = manifest.engine.quantized_layers
     if layers is not None and claim.quantized != bool(layers):
         known.append(f"{layers} quantized layers")
-    elif not known or any(_agree(claim, _claim(form)) for form in known):
+    elif not known or not all(contradict(claim, claim_of(form)) for form in known):
         return ""
     return f"{manifest.name} is labeled {manifest.label!r}, but what ran is {', '.join(dict.fromkeys(known))}"
 
@@ -133,51 +123,24 @@ def _is_the_baseline(candidate: RunManifest, baseline: RunManifest) -> bool:
 
 
 def _not_quantized(candidate: RunManifest) -> str:
-    """Whether the weights are known, and neither the checkpoint nor an option quantizes them."""
-    seen = candidate.checkpoint.bytes and candidate.engine.quantized_layers == 0
+    """Why a candidate is not a quantized copy: its weights are known, and nothing quantizes them; empty otherwise.
+
+    Servers don't report layers, but `vllm-serve` has its checkpoint's files.
+    """
+    layers, read = candidate.engine.quantized_layers, candidate.checkpoint.weights is not None
+    seen = candidate.checkpoint.bytes and (layers == 0 or (layers is None and read))
     if not seen or is_quantized(candidate) is not False or kv_cache(candidate) not in (None, "as computed"):
         return ""
     return (
-        f"The candidate is not quantized: its checkpoint is {candidate.checkpoint.format}, and the engine reports no "
-        f"quantized layer; if the comparison is about something else, declare it (compares: finetune, engine, ...)."
+        f"The candidate is not quantized: its checkpoint is {candidate.checkpoint.format}, and nothing quantizes it; "
+        f"if the comparison is about something else, declare it (compares: finetune, engine, ...)."
     )
 
 
 def _same_weights(baseline: RunManifest, candidate: RunManifest) -> bool:
     """Whether both checkpoints are known to have the same weights. Older runs only have a hash of all files."""
     runs = baseline, candidate
-    weights: list[object] = [manifest.checkpoint.weights for manifest in runs]
+    weights: list[object] = list(weights_of(runs))
     if None in weights and all(manifest.checkpoint.bytes for manifest in runs):
         weights = [manifest.identity.get("model") for manifest in runs]
     return None not in weights and weights[0] == weights[1]
-
-
-class _Claim(NamedTuple):
-    """A parsed name of a format; None for what it doesn't state."""
-
-    quantized: bool
-    weights: int | None = None
-    """Bits of the weights; the next field has the activations'."""
-    activations: int | None = None
-    floats: str | None = None
-    """The type of unquantized weights."""
-
-
-def _claim(text: str | None) -> _Claim | None:
-    """Parse a label or a format: whether it is quantized, and the bits of weights and activations; None if unknown."""
-    words = MOSTLY.sub("", KV_WORDS.sub("", str(text or "")))
-    if words.startswith("mixed"):
-        return _Claim(quantized=True)
-    if match := BITS.search(words):
-        return _Claim(quantized=True, weights=int(match[1]), activations=int(match[2]))
-    if (plain := FLOAT_WORDS.search(words)) and not QUANTIZED_WORDS.search(words):
-        name = plain[0].upper()
-        return _Claim(quantized=False, floats=next(FLOAT_NAMES[key] for key in FLOAT_NAMES if key in name))
-    if match := WEIGHT_BITS.search(words):
-        return _Claim(quantized=True, weights=int(next(bits for bits in match.groups() if bits)))
-    return _Claim(quantized=True) if QUANTIZED_WORDS.search(words) else None
-
-
-def _agree(claim: _Claim, real: _Claim | None) -> bool:
-    """Whether two parsed formats agree in everything that both state."""
-    return real is None or all(a == b for a, b in zip(claim, real, strict=True) if a is not None and b is not None)

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, ValidationError, model_validator
 
 from fidelity.config import Declared, explained, read_yaml
 from fidelity.errors import ConfigError
@@ -45,6 +45,8 @@ Coverages = Annotated[
     Discriminator(lambda value: "by column" if isinstance(value, dict) else "share"),
 ]
 MIN_COVERAGE = 0.9
+HALF = 0.5
+"""A share of prompts, or of a column's range, that no limit alone may accept."""
 
 GATEABLE_FORMS = {"first_divergence": "prefix_agreement", "length_ratio": "length_similarity"}
 """Descriptive columns, and the columns that can be judged instead."""
@@ -62,11 +64,13 @@ class Limit:
     column: str
     """The column that is judged."""
     value: float
+    file: str = "gate"
+    """The gate file, for error messages."""
 
     @property
     def place(self) -> str:
-        """The place for error messages: `gate: margins.sts`."""
-        return f"gate: {self.key}.{self.name}"
+        """The place for error messages: `gate.yaml: margins.sts`."""
+        return f"{self.file}: {self.key}.{self.name}"
 
 
 class Gate(Settings):
@@ -104,17 +108,25 @@ at most 1 - confidence."""
     allow_engine_difference: bool = False
     """An older spelling of `compares: [engine, hardware]`."""
 
+    _file: str = PrivateAttr(default="gate")
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both have the same limits, whatever their files."""
+        return isinstance(other, Gate) and self.__dict__ == other.__dict__
+
     @property
     def limits(self) -> tuple[Limit, ...]:
         """All limits on columns, in the order of their lines."""
-        return (
-            *(
-                Limit("conflict", "conflicts", name, conflict_column(name), value)
-                for name, value in self.conflicts.items()
-            ),
-            *(Limit("margin", "margins", name, name, value) for name, value in self.margins.items()),
-            *(Limit("tail", "tail", name, name, value) for name, value in self.tail.items()),
-            *(Limit("break", "breaks", name, break_column(name), value) for name, value in self.breaks.items()),
+        kinds: tuple[tuple[LineKind, str, dict[str, float]], ...] = (
+            ("conflict", "conflicts", self.conflicts),
+            ("margin", "margins", self.margins),
+            ("tail", "tail", self.tail),
+            ("break", "breaks", self.breaks),
+        )
+        return tuple(
+            Limit(kind, key, name, column_of(kind, name), value, self._file)
+            for kind, key, limits in kinds
+            for name, value in limits.items()
         )
 
     def confidence_of_each(self, candidates: int) -> float:
@@ -159,12 +171,13 @@ def load_gate(path: Path) -> Gate:
     Raises:
         ConfigError: The file is missing, not YAML, or has no limit, an unknown key or a wrong type; names the place.
     """
+    data = read_yaml(path, keys="confidence:, conflicts:, margins:, breaks: ...", written_once=LIMIT_KEYS)
     try:
-        return Gate.model_validate(
-            read_yaml(path, keys="confidence:, conflicts:, margins:, breaks: ...", written_once=LIMIT_KEYS)
-        )
+        gate = Gate.model_validate(data)
     except ValidationError as error:
         raise explained(path, error) from error
+    gate._file = str(path)
+    return gate
 
 
 def check_columns(
@@ -183,8 +196,8 @@ def check_columns(
         addable: Columns that could be scored too, with what to do for that.
 
     Raises:
-        ConfigError: A column doesn't exist, isn't scored or is descriptive, or a limit is outside its range. The
-            message names what to write instead.
+        ConfigError: A column doesn't exist, isn't scored or is descriptive, a limit is outside its range, or no limit
+            would fail a plainly bad copy. The message names what to write instead.
     """
     wrong = [
         f"{limit.place}: {why}"
@@ -193,6 +206,21 @@ def check_columns(
     ]
     if wrong:
         raise ConfigError("\n".join(wrong))
+    deciding = [limit for limit in gate.limits if gate.decides(limit.kind, limit.name)]
+    if all(_accepts_half(limit, offered.get(limit.column)) for limit in deciding):
+        first = deciding[0]
+        raise ConfigError(
+            f"{first.place}: {first.value:g} accepts a copy that is broken in half of its answers, or half way to the "
+            f"worst value, and no other limit decides; choose a smaller limit, or add a margin on a similarity (rougeL)"
+        )
+
+
+def _accepts_half(limit: Limit, column: Column | None) -> bool:
+    """Whether a limit on a column without chance level accepts half of all (see `why_any_answer_passes`)."""
+    if column is None or column.better != "lower":
+        return False
+    width = column.bounds[1] - column.bounds[0] if column.bounds else LARGEST_UNBOUNDED_MARGIN
+    return limit.value >= HALF * width
 
 
 def _why_not_judged(limit: Limit, offered: Mapping[str, Column], addable: Mapping[str, str]) -> str:
@@ -204,6 +232,10 @@ def _why_not_judged(limit: Limit, offered: Mapping[str, Column], addable: Mappin
     if column is None and limit.kind in SHARES:
         key, full_name = (break_key, break_column) if limit.kind == "break" else (conflict_key, conflict_column)
         checks = [key(name) for name in judged if name == full_name(key(name))]
+        if key(limit.name) != limit.name:
+            return (
+                f"the name is without {full_name('')!r} here; write {limit.key}: {{{key(limit.name)}: {limit.value:g}}}"
+            )
         hint = nearest(limit.name, checks) if checks else f"; the metric {limit.key!r} provides these columns"
         return f"the column {limit.column!r} is not scored{hint}"
     if column is None:

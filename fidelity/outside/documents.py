@@ -11,22 +11,34 @@ from fidelity.outside.strings import LONGEST_REASON, replace_lone_surrogates
 MOST_NESTED = 100
 """The maximum depth of lists and objects; deeper ones can raise a RecursionError in Python's json."""
 _STRINGS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_BETWEEN = re.compile(r"[\s\[,]+")
+"""What precedes an element of an array."""
 _BRACKETS = re.compile(r"[\[\]{}]")
 
 
-def read_json(text: str | bytes, *, strict: bool = False) -> Any:
+class DuplicateKeyError(ValueError):
+    """An object in a JSON text has the same key twice; parsers would use the last value without a word."""
+
+
+def read_json(text: str | bytes, *, strict: bool = False, unique_keys: bool = True) -> Any:
     """Parse a JSON text, replacing lone surrogates in its strings.
 
+    Args:
+        text: The JSON text.
+        strict: Whether only fidelity writes such files, so that lone surrogates are damage.
+        unique_keys: Whether a duplicate key is an error. Replies of engines are read as every client reads them.
+
     Raises:
-        ValueError: It is not JSON, not UTF-8, or nested deeper than 100 levels. With `strict`, for files that only
-            fidelity writes, also: it has a lone surrogate, or an object with the same key twice.
+        DuplicateKeyError: An object has the same key twice.
+        ValueError: It is not JSON, not UTF-8, or nested deeper than 100 levels; with `strict` also: it has a lone
+            surrogate.
     """
     if isinstance(text, bytes):
         text = text.decode("utf-8")
     if text.count("[") + text.count("{") > MOST_NESTED and _depth(text) > MOST_NESTED:
         raise ValueError(f"nested deeper than {MOST_NESTED} levels")
     try:
-        data = json.loads(text, object_pairs_hook=_once_each if strict else None)
+        data = json.loads(text, object_pairs_hook=_once_each if unique_keys else None)
     except RecursionError:
         raise ValueError("nested too deep") from None
     if "\\u" not in text:
@@ -38,11 +50,30 @@ def read_json(text: str | bytes, *, strict: bool = False) -> Any:
     return readable
 
 
+def place_of_duplicate(data: bytes) -> int:
+    """The byte at which the first object with a duplicate key starts, in a JSON array; 0 for any other document.
+
+    Args:
+        data: A document that `read_json` refused with a `DuplicateKeyError`.
+    """
+    text = data.decode("utf-8")
+    decoder, place = json.JSONDecoder(object_pairs_hook=_once_each), 0
+    while match := _BETWEEN.match(text, place):
+        place = match.end()
+        try:
+            _, place = decoder.raw_decode(text, place)
+        except DuplicateKeyError:
+            return len(text[:place].encode())
+        except ValueError:
+            return 0
+    return 0
+
+
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     data = dict(pairs)
     if len(data) < len(pairs):
         twice = next(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
-        raise ValueError(f"the key {twice[:LONGEST_REASON]!r} is written twice")
+        raise DuplicateKeyError(f"duplicate key {twice[:LONGEST_REASON]!r}")
     return data
 
 

@@ -2,12 +2,13 @@
 
 import csv
 from codecs import BOM_UTF8
+from collections import Counter
 from io import StringIO
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from fidelity.errors import ConfigError
-from fidelity.outside.documents import read_json
+from fidelity.outside.documents import DuplicateKeyError, place_of_duplicate, read_json
 
 GZIP = b"\x1f\x8b"
 """The first bytes of a file compressed by gzip."""
@@ -22,6 +23,8 @@ HEADER = frozenset({"prompt", "messages", "conversations", "question", "instruct
 """Column names that tell a CSV file from a text, where there is no extension."""
 LONGEST_CELL = 10_000_000
 """Characters of a cell of a CSV file."""
+NEWLINE = b"\n"
+REPAIR = "; remove one of the two, since only one of them can be meant"
 
 JsonRow = dict[str, Any]
 """A row of a file from outside, before validation."""
@@ -77,7 +80,7 @@ def _decoded(data: bytes, path: Path) -> str:
 
 def _is_json(text: bytes) -> bool:
     try:
-        read_json(text)
+        read_json(text, unique_keys=False)
     except (ValueError, RecursionError):
         return False
     return True
@@ -87,6 +90,9 @@ def _read_document(path: Path, data: bytes) -> Rows:
     """The rows of a JSON array, or one row from an object over several lines; else the file is read line by line."""
     try:
         document = read_json(data)
+    except DuplicateKeyError as error:
+        where = f"{path}, line {data.count(NEWLINE, 0, place_of_duplicate(data)) + 1}"
+        raise ConfigError(f"{where}: {error}{REPAIR}") from None
     except (ValueError, RecursionError):
         return read_jsonl(path)
     if isinstance(document, dict):
@@ -103,6 +109,8 @@ def _read_columns(path: Path, text: str, separator: str) -> Rows:
     reader = csv.DictReader(StringIO(text, newline=""), delimiter=separator, strict=True)
     rows: Rows = []
     try:
+        if twice := [name for name, times in Counter(reader.fieldnames or ()).items() if times > 1]:
+            raise ConfigError(f"{path}, line 1: duplicate column {twice[0]!r}{REPAIR}")
         for cells in reader:
             where = f"{path}, line {reader.reader.line_num}"
             if None in cells:
@@ -143,10 +151,10 @@ def read_jsonl(path: Path, *, strict: bool = False) -> Rows:
 
     Args:
         path: The file.
-        strict: Whether only fidelity writes such files, so that repeated keys and lone surrogates are damage.
+        strict: Whether only fidelity writes such files, so that lone surrogates are damage.
 
     Raises:
-        ConfigError: The file can't be read, or a line is not a JSON object.
+        ConfigError: The file can't be read, or a line is not a JSON object or has a key twice.
     """
     rows: Rows = []
     for number, line in enumerate(_content(path).split(b"\n"), start=1):
@@ -155,6 +163,8 @@ def read_jsonl(path: Path, *, strict: bool = False) -> Rows:
         where = f"{path}, line {number}"
         try:
             row = read_json(line, strict=strict)
+        except DuplicateKeyError as error:
+            raise ConfigError(f"{where}: {error}{REPAIR}") from None
         except (ValueError, RecursionError) as error:
             why = "it is compressed: unpack it first" if line.startswith(GZIP) else str(error)
             raise ConfigError(f"{where}: not JSON ({why}); write one JSON object per line") from error

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from fidelity import __version__
-from fidelity.checkpoints import Checkpoint, describe, local_directory, weights_id
+from fidelity.checkpoints import Checkpoint, describe, local_directory, tensors_id, weights_id
 from fidelity.config import ExecuTorchEngine, OpenAIEngine, RecordedEngine, RunConfig
 from fidelity.engines import Engine
 from fidelity.engines.recorded import RecordedAnswers
@@ -70,4 +70,5 @@ def _checkpoint(config: RunConfig, engine: EngineInfo, store: Store) -> Checkpoi
     if config.model is None:
         return Checkpoint()
     directory = local_directory(config.model, config.revision)
-    return replace(describe(directory), weights=weights_id(directory, store.remembered_hashes))
+    weights = weights_id(directory, store.remembered_hashes)
+    return replace(describe(directory), weights=weights, tensors=tensors_id(directory))

@@ -149,7 +149,7 @@ def jobs_of(
     subset_of: str | None = None,
     until_decided: bool = False,
 ) -> list[Job]:
-    """The run and its controls. A baseline has one control by default; a candidate only if its YAML asks for it."""
+    """The run and its controls. A baseline has two controls by default; a candidate only if its YAML asks for it."""
     if isinstance(config.engine, StoredEngine):
         return []
     seed = 0 if as_baseline else _seed(config.name)

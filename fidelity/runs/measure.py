@@ -4,7 +4,6 @@ The results go to `measurements/` of the store. They are in no digest and can't 
 itself only read a clock, and extra requests are sent when the run and its controls are complete.
 """
 
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from fidelity.checkpoints import dissect, kv_cache, local_directory, read_config
 from fidelity.config import USE_CASES, Latency, RunConfig, TransformersEngine, VllmServeEngine, VllmSettings
 from fidelity.engines import Account, Alone, Answered, Engine, TimedEngine, WatchedEngine
 from fidelity.errors import ConfigError
+from fidelity.outside.documents import read_json
 from fidelity.records import EngineInfo, Failure, Prompt
 from fidelity.stats import READING_SEED, reading_order
 from fidelity.store.measurements import ChunkTime, LatencyTimes, Measurement, ModelSize, ServedRequests, TimedRequest
@@ -205,7 +205,7 @@ def read_serving(files: Sequence[Path]) -> tuple[ServedRequests, ...]:
     rows = []
     for file in files:
         try:
-            rows.append(_served(json.loads(file.read_text(encoding="utf-8"))))
+            rows.append(_served(read_json(file.read_bytes())))
         except (OSError, ValueError, KeyError, TypeError) as error:  # pydantic's are ValueErrors
             raise ConfigError(
                 f"{file}: not a result of `vllm bench serve --save-result` ({type(error).__name__}: {error})"

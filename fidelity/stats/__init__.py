@@ -2,7 +2,7 @@
 
 `betting` has the gate's bound, valid at any sample size; `bootstrap` the intervals for looking at; `shares` exact
 binomial answers; `correction` several tests at once; `planning` what a study of this size can see; `ratios` how many
-times as fast; `run_noise` what a mean keeps of its runs' batches.
+times as fast; `run_noise` what a mean keeps of its runs' batches, and `tail` what the worst prompts keep of them.
 """
 
 from fidelity.stats.betting import Bound, betting_bound, betting_p_value
@@ -13,6 +13,7 @@ from fidelity.stats.planning import detectable_excess, fewest_prompts, prompts_n
 from fidelity.stats.ratios import Ratio, paired_ratio, ratio_of_rates
 from fidelity.stats.run_noise import RunNoise, run_noise
 from fidelity.stats.shares import clopper_pearson, mcnemar
+from fidelity.stats.tail import stars, tail_noise
 
 __all__ = [
     "READING_SEED",
@@ -35,6 +36,8 @@ __all__ = [
     "ratio_of_rates",
     "reading_order",
     "run_noise",
+    "stars",
     "studentised_intervals",
     "tail_excess",
+    "tail_noise",
 ]

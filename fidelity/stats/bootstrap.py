@@ -142,8 +142,8 @@ def studentised_intervals(
 
 def tail_excess(
     ids: Sequence[str],
-    control: Values,
-    candidate: Values,
+    controls: Sequence[Values],
+    candidates: Sequence[Values],
     *,
     confidence: float = 0.95,
     resamples: int = 10_000,
@@ -151,19 +151,20 @@ def tail_excess(
 ) -> Interval | None:
     """How much worse the worst prompts are: q05(control) - q05(candidate), with prompts resampled jointly.
 
-    For similarities, in their unit, positive = worse; for columns where lower is better give both negated. Percentile
-    interval. Only prompts with both values count; `None` with fewer than 200, as too few are in the tail. Quantiles
-    average two values where q n is whole.
+    For similarities, in their unit, positive = worse; for columns where lower is better give them negated. With several
+    columns on a side (`stars`), the means of their quantiles. Percentile interval. Only prompts with all values count;
+    `None` with fewer than 200, as too few are in the tail. Quantiles average two values where q n is whole.
     """
-    v, w = _matrix(ids, [control, candidate], None)
+    v, w = _matrix(ids, [*controls, *candidates], None)
     v = v[w.all(axis=1)]
     if len(v) < FEWEST_IN_TAIL_STUDY:
         return None
-    c, s = v.T
     equal = np.ones(len(v))
 
     def excess(counts: DrawCounts) -> Floats:
-        return _quantiles(c, counts, equal, TAIL) - _quantiles(s, counts, equal, TAIL)
+        tails = np.stack([_quantiles(column, counts, equal, TAIL) for column in v.T])
+        difference: Floats = tails[: len(controls)].mean(axis=0) - tails[len(controls) :].mean(axis=0)
+        return difference
 
     estimate = excess(np.ones((1, len(v)), dtype=np.int16))[0]
     drawn = np.concatenate([excess(counts) for _, counts in _resampled(len(v), resamples, seed)])

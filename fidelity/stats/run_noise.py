@@ -55,8 +55,16 @@ def run_noise(candidate: Floats, floor: Floats, *, weights: Floats | None = None
     excess = np.stack([_excess_as_candidate(run, floor, pairs) for run in range(controls + 1)])
     means = excess @ shares
     by_prompts = ((excess - means[:, None]) ** 2) @ shares**2
-    taken_away = float(by_prompts.sum()) / 2 if controls > 2 else 0.0
-    variance = controls * (controls + 2) / (controls + 1) ** 3 * float((means**2).sum() - taken_away)
+    return jackknife(means, by_prompts=float(by_prompts.sum()) / 2 if controls > 2 else 0.0)
+
+
+def jackknife(excess: Floats, *, by_prompts: float = 0.0) -> RunNoise:
+    """The noise of runs from the excess of each of the baseline's runs, with the others as its references.
+
+    `by_prompts` is subtracted from the sum of their squares, if another share of the bound already includes it.
+    """
+    controls = len(excess) - 1
+    variance = controls * (controls + 2) / (controls + 1) ** 3 * float((excess**2).sum() - by_prompts)
     return RunNoise(_no_rounding(float(np.sqrt(max(0.0, variance)))), controls)
 
 

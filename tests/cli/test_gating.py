@@ -105,7 +105,7 @@ class TestCompare:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("margins: {rougel: 0.1}", "gate: margins.rougel: no such column is scored; did you mean"),
+            ("margins: {rougel: 0.1}", "margins.rougel: no such column is scored; did you mean"),
             ("margins: {first_divergence: 3}", "a descriptive column, which can't be judged; use "),
             ("breaks: {json: 0.1}", "breaks.json: break_json is not scored; add `- breaks` to 'metrics:' in"),
             ("marigns: {rougeL: 0.1}", "gate.yaml: unknown key 'marigns'; did you mean 'margins'?"),
@@ -296,10 +296,12 @@ class TestHistory:
         code, out, _ = fidelity("history", "--gate", gate)
         assert code == 0
         assert "not judged" in out
-        assert "gate: margins.identical: no such column" in out
+        assert "margins.identical: no such column" in out
 
     def test_a_baseline_that_is_not_there(self, fidelity, gate):
         code, _, error = fidelity("history", "bsae", "--gate", gate)
         assert code == 2
         assert "no comparison with the baseline 'bsae'; baselines here: base" in error
-        assert "none: run fidelity compare" in fidelity("history", "--gate", gate, "--store", "empty")[2]
+        assert (
+            "empty: no such store; run fidelity compare" in fidelity("history", "--gate", gate, "--store", "empty")[2]
+        )

@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from fidelity.cli import main
 from fidelity.config import load_run
 from fidelity.engines import child, processes
+from fidelity.engines.child import command_of
 from fidelity.engines.processes import members, processor_seconds
 from fidelity.errors import EngineError
 from fidelity.pipeline import generate
@@ -149,3 +151,10 @@ def kill_the_child():
     """Whatever it is at; none may have started yet."""
     for pid in Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split():
         os.kill(int(pid), signal.SIGKILL)
+
+
+def test_a_package_of_the_same_name_in_the_working_directory_is_not_run(tmp_path):
+    (tmp_path / "fidelity").mkdir()
+    (tmp_path / "fidelity" / "__init__.py").write_text('raise SystemExit("code of the working directory")')
+    ran = subprocess.run(command_of("fidelity.errors", None), cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")

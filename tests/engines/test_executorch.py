@@ -20,6 +20,7 @@ from fidelity.prompts import load_prompts
 from fidelity.records import Failure, Message, Prompt
 from fidelity.store.store import Store
 from tests.conftest import ROOT, Silent
+from tests.engines.conditions import check_conditions
 
 MODEL = ROOT / "models" / "smollm2-135m"
 PROGRAM = ROOT / "models" / "smollm2-135m-2-layers-executorch.pte"
@@ -65,6 +66,8 @@ def test_what_ran_is_read_from_the_program(engine):
     assert (info.quantized_layers, info.unquantized_layers) == (14, 0)  # q, k, v, o, gate, up, down in each layer
     formats = {(group.kind, group.format) for group in info.layers}
     assert formats == {("linear", "8da4w g32"), ("embedding", "INT8"), ("lm_head", "8da8w")}
+    asked = [Prompt("p0", "Hello."), Prompt("p1", "How are you?")]
+    check_conditions("executorch", info, list(engine.generate(asked, Sampling(max_tokens=2))))
 
 
 @pytest.mark.slow

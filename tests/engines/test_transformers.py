@@ -14,6 +14,7 @@ from fidelity.prompts import load_prompts
 from fidelity.records import Failure, Prompt
 from fidelity.store.store import Store
 from tests.conftest import ROOT, Silent
+from tests.engines.conditions import check_conditions
 
 MODELS = ROOT / "models"
 STARTER = ROOT / "prompts" / "starter.jsonl"
@@ -47,6 +48,10 @@ def fp32(tmp_path_factory):
 
 class TestFp32:
     pytestmark = real
+
+    def test_records_its_conditions(self, fp32):
+        asked = [Prompt("p0", "Hello."), Prompt("p1", "How are you?")]
+        check_conditions("transformers", fp32.info, list(fp32.generate(asked, Sampling(max_tokens=2))))
 
     @pytest.mark.slow
     def test_agrees_with_vllm_token_for_token(self, fp32, tmp_path):

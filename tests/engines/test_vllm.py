@@ -9,6 +9,7 @@ from fidelity.config import Sampling, load_run
 from fidelity.pipeline import generate
 from fidelity.store.store import Store
 from tests.conftest import ROOT, Silent
+from tests.engines.conditions import check_conditions
 
 MODEL = ROOT / "models" / "smollm2-135m"
 pytestmark = [
@@ -62,6 +63,7 @@ def test_what_ran_is_recorded(bf16):
     assert engine.quantized_layers == 0
     assert engine.unquantized_layers > 0
     assert engine.chat_template
+    check_conditions("vllm", engine, base.outcomes())
     assert base.manifest.checkpoint.format == "BF16"
     assert 130e6 < base.manifest.checkpoint.parameters < 140e6
     outcome = base.outcomes()[0]

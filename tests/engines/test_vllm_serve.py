@@ -16,6 +16,7 @@ from fidelity.errors import ConfigError, EngineError
 from fidelity.pipeline import generate
 from fidelity.store.store import Store
 from tests.conftest import ROOT, Silent
+from tests.engines.conditions import CONDITIONS, OF_ANSWERS, check_conditions
 from tests.test_pipeline import texts
 
 MODEL = ROOT / "models" / "smollm2-135m"
@@ -102,7 +103,7 @@ class TestCommand:
         options = {"enforce_eager": True, "hf_overrides": {"a": 1}, "seed": None, "quantization": "fp8", "ids": [1, 2]}
         engine = VllmServeEngine(kind="vllm-serve", dtype="bfloat16", options=options | {"enable_prefix_caching": True})
         words = command(MODEL, "name", engine, 1234)
-        assert words[1:5] == ["-m", "fidelity.children.vllm_cli", "serve", str(MODEL)]
+        assert words[1:6] == ["-P", "-m", "fidelity.children.vllm_cli", "serve", str(MODEL)]
         assert {"--dtype=bfloat16", "--port=1234", "--host=127.0.0.1", "--served-model-name=name"} <= set(words)
         assert {"--enforce-eager", "--enable-prefix-caching", "--quantization=fp8"} <= set(words)
         assert words[words.index("--hf-overrides") + 1] == '{"a": 1}'
@@ -146,6 +147,8 @@ def test_the_real_one(tmp_path, groups):
     assert texts(served) == texts(inside)
     for own, expected in zip(served.outcomes(), inside.outcomes(), strict=True):
         assert own.logprobs == pytest.approx(expected.logprobs, abs=1e-3)
-    for key in ("version", "device", "mode", "tokenizer", "chat_template", "context"):
+    check_conditions("vllm-serve", served.manifest.engine, served.outcomes())
+    alike = (*CONDITIONS.values(), "tokenizer", "tensor_parallel")
+    for key in {*alike} - {*OF_ANSWERS, "kind", "bos_tokens", "quantized_layers"}:
         assert getattr(served.manifest.engine, key) == getattr(inside.manifest.engine, key), key
     assert not any(list(members(group)) for group in groups)

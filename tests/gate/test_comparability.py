@@ -138,7 +138,7 @@ class TestVerdict:
         [
             ("compares: engin", "compares: unknown kind 'engin'; did you mean 'engine'?"),
             ("compares: [engine, 3]", "compares: unknown kind 3; choose from quantization, engine"),
-            ("compares: {engine: true}", "compares: Input should be a valid tuple"),
+            ("compares: {engine: true}", "compares: expected a list"),
         ],
     )
     def test_a_wrong_declaration_is_refused(self, workspace, text, message):

@@ -9,7 +9,7 @@ import pytest
 
 from fidelity.errors import ConfigError
 from fidelity.floor import PromptValue
-from fidelity.gate import Evidence, Gate, Measured, judge, load_gate, mislabeled, real_format
+from fidelity.gate import Evidence, Gate, Measured, judge, load_gate, real_format
 from fidelity.records import Column, Sameness
 from tests.conftest import RECORDINGS, ROOT
 from tests.manifests import run_manifest
@@ -307,45 +307,6 @@ class TestQuantized:
     def test_fine_tuning_has_other_weights(self):
         gate = Gate(margins={"sts": 0.05}, compares="finetune")
         assert "is the baseline" in verdict(gate, quant={**BF16, **ran(quantized_layers=0)}).reason
-
-    @pytest.mark.parametrize(
-        ("label", "keys", "what_ran"),
-        [
-            ("W4A16-INT4 g128", real("FP32", layers=0), "FP32, 0 quantized layers"),
-            ("W4A16", real("W8A8-INT8", "W8A8-INT8"), "W8A8-INT8"),
-            ("INT4", real("W8A8-FP8"), "W8A8-FP8"),
-            ("FP8", real("BF16"), "BF16"),
-            ("Q4_K_M", real("GGUF Q8_0"), "GGUF Q8_0"),
-            ("4-bit AWQ", real(layers=0), "0 quantized layers"),
-            ("BF16", real("W4A16-INT4 g64"), "W4A16-INT4 g64"),
-            ("BF16", real("BF16", "W8A8-FP8", layers=120), "BF16, W8A8-FP8, 120 quantized layers"),
-            ("BF16", real("FP16", "FP16"), "FP16"),
-        ],
-    )
-    def test_a_label_that_contradicts_what_ran(self, label, keys, what_ran):
-        manifest = run_manifest("quant", label=label, **keys)
-        assert mislabeled(manifest) == f"quant is labeled {label!r}, but what ran is {what_ran}"
-
-    @pytest.mark.parametrize(
-        ("label", "keys"),
-        [
-            ("W4A16", real("W4A16-INT4 g64", "W4A8-INT4 g64", layers=120)),
-            ("W4A8", real("W4A16-INT4 g64", "W4A8-INT4 g64", layers=120)),
-            ("8da4w g32 (linear only)", real("BF16", "8da4w g32 (linear only)", layers=72)),
-            ("int8wo (linear only)", real("BF16", "int8wo (linear only)", layers=72)),
-            ("BF16 with KV-FP8", real("BF16", "BF16", layers=0, kv_cache="fp8")),
-            ("BF16", real("FP32", "BF16", layers=0)),
-            ("W8A8-FP8", real()),
-            ("my copy", real("BF16", layers=0)),
-            ("BF16 (dequantized from Q4_1)", real("BF16", layers=0)),
-            ("NVFP4", real("modelopt", layers=120)),
-            ("Q4_K_M", real("GGUF Q4_K")),
-            ("AWQ", real("W4A16-INT4 g128 (awq)")),
-            (None, real("BF16")),
-        ],
-    )
-    def test_a_label_that_does_not(self, label, keys):
-        assert mislabeled(run_manifest("quant", label=label, **keys)) == ""
 
     def test_a_wrong_label_is_an_error_and_the_report_shows_what_ran(self, fidelity, workspace):
         rows = [{"id": f"p{n}", "text": f"answer {n}"} for n in range(60)]

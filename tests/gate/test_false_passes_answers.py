@@ -217,7 +217,14 @@ def test_token_ids_of_other_texts(study):
 PASSES = {
     "a candidate with the label BF16": ({"label": "BF16"}, GATE, r"The candidate is not quantized \(BF16\)"),
     "a candidate without a label": ({"label": None}, GATE, "It is unknown whether the candidate is quantized"),
-    "a gate without a margin": ({}, {"breaks": {"empty": 0.05}}, "The gate has no margin, so how far the answers are"),
+    **{
+        f"a gate without a margin on drift, {key}": ({}, {key: limits, **more}, "The gate has no margin on drift ")
+        for key, limits, more in (
+            ("breaks", {"empty": 0.05}, {}),
+            ("margins", {"break_empty": 0.05}, {}),
+            ("margins", {"break_empty": 0.05, "rougeL": 0.05}, {"primary": "break_empty"}),
+        )
+    },
 }
 
 

@@ -8,7 +8,7 @@ import pytest
 from tests.gate.study import BASE, CONTROL, COPY, METRICS, SHUFFLED, Study, refused
 
 LIMITS = ["0", "-0.1", ".nan", ".inf", "-.inf", "1.0e+308", "1", "1.0", "2", "100", "'0.05'", "true", "null", "[0.05]"]
-REFUSED = r"gate\.yaml: |gate: margins\.rougeL"
+REFUSED = r"gate\.yaml: |gate\.yaml: margins\.rougeL"
 GATES: dict[str, tuple[str, str]] = {
     **{f"a margin of {limit}": (f"margins: {{rougeL: {limit}}}", REFUSED) for limit in LIMITS},
     **{f"a tail of {limit}": (f"tail: {{rougeL: {limit}}}", REFUSED + r"|tail\.rougeL") for limit in LIMITS[:9]},
@@ -63,6 +63,35 @@ LAX: dict[str, tuple[dict[str, Any], str]] = {
         {"margins": {"rougeL": 0.05, "identical": 0.99}, "primary": "identical", "breaks": {"empty": 0.05}},
         "a limit of 0.99 would accept answers to different prompts",
     ),
+    **{
+        f"only {key}: {limits}": (
+            {key: limits, **more},
+            rf"gate: {key}\.{next(iter(limits))}: [\d.]+ accepts a copy that is broken in half of its answers",
+        )
+        for key, limits, more in (
+            ("margins", {"break_empty": 0.99}, {}),
+            ("margins", {"break_loop": 0.5}, {}),
+            ("margins", {"break_empty": 0.9, "break_loop": 0.7}, {}),
+            ("tail", {"break_empty": 0.99}, {}),
+            ("breaks", {"empty": 0.99}, {}),
+            ("breaks", {"empty": 0.5, "loop": 0.6, "length": 0.999}, {}),
+            ("conflicts", {"any": 0.99}, {}),
+            ("conflicts", {"any": 0.9, "number": 0.5}, {"breaks": {"empty": 0.8}}),
+            ("margins", {"break_empty": 0.6}, {"primary": "break_empty"}),
+        )
+    },
+    "a margin that anything passes beside breaks in half of the answers": (
+        {"margins": {"identical": 0.99}, "breaks": {"empty": 0.9}},
+        "a limit of 0.99 would accept answers to different prompts",
+    ),
+    "a margin of breaks in nearly all answers beside a share that can fail": (
+        {"margins": {"break_empty": 0.99}, "breaks": {"loop": 0.05}},
+        r"a limit of 0.99 would accept a copy half way from the floor to the worst value \(1\)",
+    ),
+    "a primary of breaks in nearly all answers": (
+        {"margins": {"rougeL": 0.05, "break_empty": 0.99}, "primary": "break_empty", "breaks": {"loop": 0.05}},
+        r"a limit of 0.99 would accept a copy half way from the floor to the worst value \(1\)",
+    ),
     "only a tail that anything passes": (
         {"tail": {"rougeL": 0.95}},
         "a limit of 0.95 would accept answers to different prompts",
@@ -75,6 +104,8 @@ def test_limits_that_anything_passes(study, case):
     gate, why = LAX[case]
     study.copy(SHUFFLED)
     study.gate(gate)
+    if "conflicts" in gate:
+        study.run("base", label="BF16", control={"path": "again.jsonl"}, metrics=[*METRICS, "conflicts"])
     refused(study.compare("quant.yaml"), why)
 
 

@@ -150,8 +150,8 @@ class TestValues:
     def test_a_column_that_could_be_scored_comes_with_the_line_to_add(self):
         with pytest.raises(ConfigError) as caught:
             check_columns(Gate(margins={"chrf": 0.1, "zzz": 0.1}), COLUMNS, addable={"chrf": "add `- chrf`"})
-        assert "gate: margins.chrf: chrf is not scored; add `- chrf`" in str(caught.value)
-        assert "gate: margins.zzz: no such column" in str(caught.value)  # and every mistake at once
+        assert "margins.chrf: chrf is not scored; add `- chrf`" in str(caught.value)
+        assert "margins.zzz: no such column" in str(caught.value)  # and every mistake at once
 
 
 class TestReach:
@@ -167,7 +167,7 @@ class TestReach:
         gate = Gate(margins={"sts": margin})
         assert out_of_reach(gate, COLUMNS, prompts=prompts) == []
         (message,) = out_of_reach(gate, COLUMNS, prompts=prompts - 1)
-        assert f"gate: margins.sts: {margin:g} can't be passed with {prompts - 1} prompts" in message
+        assert f"margins.sts: {margin:g} can't be passed with {prompts - 1} prompts" in message
         assert f"use at least {prompts} prompts (at 95 %), or a limit of " in message
 
     @pytest.mark.parametrize("confidence", [0.9, 0.95, 0.975, 0.99, 0.999])
@@ -194,7 +194,7 @@ class TestReach:
     def test_of_breaks(self):
         # log 0.05 / log 0.98 = 148.3
         (message,) = out_of_reach(Gate(breaks={"json": 0.02}), COLUMNS, prompts=148)
-        assert "gate: breaks.json: 0.02 can't be passed with 148 prompts" in message
+        assert "breaks.json: 0.02 can't be passed with 148 prompts" in message
         assert "use at least 149 prompts (at 95 %), or a limit of 0.03" in message
         assert not out_of_reach(Gate(breaks={"json": 0.02}), COLUMNS, prompts=149)
         assert clopper_pearson(0, 149, side="upper")[1] <= 0.02 < clopper_pearson(0, 148, side="upper")[1]
@@ -291,7 +291,7 @@ class TestBeforeGenerating:
         files = workspace.baseline(metrics=None), workspace.run("quant")
         code, message, generated = self.compare(fidelity, workspace, files, {"margins": {"sts": 0.2}})
         assert (code, generated) == (2, False)
-        assert "gate: margins.sts: sts is not scored" in message
+        assert "margins.sts: sts is not scored" in message
         assert "llm-fidelity[semantic]" in message
 
 
@@ -321,7 +321,7 @@ class TestExamples:
         workspace.run("base")
         workspace.run("quant")
         study = load_study(workspace.file("study.yaml", json.dumps(data)))
-        assert "base: gate: margins.identical: 0.1 can't be passed with 10 prompts" in "\n".join(
+        assert "margins.identical: 0.1 can't be passed with 10 prompts" in "\n".join(
             plan_study(study, store=Store(workspace.store)).lines()
         )
         listener = Listening()

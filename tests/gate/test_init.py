@@ -147,12 +147,12 @@ class TestProvisional:
         assert verdict.outcome == "inconclusive"
 
     def test_another_candidate_is_judged_and_told(self):
-        verdict = judge(Gate(margins={"sts": 0.5}, provisional="other-00000000"), evidence(GOOD))
+        verdict = judge(Gate(margins={"sts": 0.4}, provisional="other-00000000"), evidence(GOOD))
         assert verdict.outcome == "pass"
         assert "the limits are provisional: review them and delete 'provisional'" in verdict.reason
 
     def test_without_the_line_it_is_a_gate(self):
-        assert judge(Gate(margins={"sts": 0.5}), evidence(GOOD)).outcome == "pass"
+        assert judge(Gate(margins={"sts": 0.4}), evidence(GOOD)).outcome == "pass"
 
 
 class TestCommand:

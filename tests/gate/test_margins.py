@@ -96,7 +96,7 @@ class TestTail:
         candidate = [0.0] * 30 + [0.9] * 270
         verdict = judge(self.GATE, evidence({"sts": measured(candidate, [0.9] * 300)}))
         line = line_of(verdict, "sts")
-        expected = tail_excess(ids(300), [0.9] * 300, candidate, confidence=0.9)
+        expected = tail_excess(ids(300), [[0.9] * 300], [candidate], confidence=0.9)
         assert (line.value, line.lower, line.upper) == (expected.estimate, expected.low, expected.high)
         assert (verdict.outcome, line.value, line.asymptotic) == ("fail", pytest.approx(0.9), True)
 

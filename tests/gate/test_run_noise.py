@@ -27,7 +27,7 @@ class TestMargins:
         assert line.value == pytest.approx(0.01)
         assert line.from_runs == pytest.approx(6.3138 * 0.02 * math.sqrt(0.75), rel=1e-4)
         assert line.upper == pytest.approx(0.01 + math.hypot(line.from_prompts, line.from_runs))
-        assert (line.outcome, line.asymptotic) == ("inconclusive", True)
+        assert (line.outcome, line.asymptotic) == ("fail", True)
         assert "± 0.109 from batching" in line.reason
         assert "more runs of the baseline would narrow it (control: {repeats: 4})" in line.reason
 
@@ -55,6 +55,21 @@ class TestMargins:
         line = line_of(judge(Gate(margins={"sts": 0.05}), evidence({"sts": column})), "sts")
         assert (line.outcome, line.from_runs) == ("pass", None)
         assert "batches are not in it (an older version compared them)" in line.reason
+
+    def test_a_baseline_that_always_answers_the_same_has_no_yardstick_for_texts(self):
+        fails = line_of(judge(Gate(margins={"sts": 0.05}), evidence({"sts": between([0.8, 0.8], [1.0])})), "sts")
+        assert (fails.outcome, "other kernels" in fails.reason) == ("fail", True)
+        passes = line_of(judge(Gate(margins={"sts": 0.05}), evidence({"sts": between([1.0, 1.0], [1.0])})), "sts")
+        assert (passes.outcome, "other kernels" in passes.reason) == ("pass", False)
+        noisy = line_of(judge(Gate(margins={"sts": 0.05}), evidence({"sts": between([0.8, 0.8], [0.99])})), "sts")
+        assert "other kernels" not in noisy.reason
+
+    def test_tails_have_both_noises(self):
+        columns = {"sts": between([0.90, 0.88], [0.90])}
+        line = line_of(judge(Gate(tail={"sts": 0.05}), evidence(columns)), "sts")
+        assert line.from_runs == pytest.approx(6.3138 * 0.02 * math.sqrt(0.75), rel=1e-4)
+        assert line.outcome == "inconclusive"
+        assert "from prompts, ± 0.109 from batching" in line.reason
 
 
 class TestShares:

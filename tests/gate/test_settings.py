@@ -40,7 +40,7 @@ class TestFile:
             ("breaks: {json: 5}", "breaks.json: Input should be less than 1"),
             ("margins: {sts: 0.1}\nconfidence: 95", "confidence: Input should be less than 1"),
             ("margins: {sts: 0.1}\nprimary: st", "primary: 'st' has no margin; did you mean 'sts'?"),
-            ("margins: [sts]", "margins: Input should be a valid dictionary"),
+            ("margins: [sts]", 'margins: expected a mapping, got ["sts"]'),
         ],
     )
     def test_what_is_wrong_is_named_with_its_place(self, tmp_path, text, message):

@@ -271,7 +271,10 @@ class TestServing:
         assert rows[0].first_token_ms == 31.5
         assert rows[0].answer_ms is None
 
-    @pytest.mark.parametrize("text", ["{}", "[]", "no JSON", json.dumps({"date": "x", "model_id": "m"})])
+    @pytest.mark.parametrize(
+        "text",
+        ["{}", "[]", "no JSON", json.dumps(SERVED)[:-1] + ', "date": 1}', json.dumps({"date": "x", "model_id": "m"})],
+    )
     def test_what_is_no_such_file_is_refused(self, tmp_path, text):
         (tmp_path / "a").write_text(text)
         with pytest.raises(ConfigError, match="not a result of `vllm bench serve"):

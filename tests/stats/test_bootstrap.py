@@ -117,18 +117,18 @@ def test_tail_excess_by_hand():
     # the quantiles are the middle of the 10th and 11th value, 0.0525 and -0.0475.
     control = [i / 200 for i in range(1, 201)]
     candidate = [value - 0.1 for value in control]
-    tail = stats.tail_excess(names(200), control, candidate)
+    tail = stats.tail_excess(names(200), [control], [candidate])
     assert tail.estimate == pytest.approx(0.1)
     # resampled jointly, both lose the same prompts, so the difference never varies
     assert (tail.low, tail.high) == (pytest.approx(0.1), pytest.approx(0.1))
-    assert stats.tail_excess(names(199), control[:199], candidate[:199]) is None
-    assert stats.tail_excess(names(200), control, [None, *candidate[1:]]) is None
+    assert stats.tail_excess(names(199), [control[:199]], [candidate[:199]]) is None
+    assert stats.tail_excess(names(200), [control], [[None, *candidate[1:]]]) is None
 
 
 def test_tail_excess_is_that_of_a_plain_loop():
     rng = np.random.default_rng(8)
     control, candidate = rng.beta(8, 2, 250), rng.beta(6, 2, 250)
-    tail = stats.tail_excess(names(250), control, candidate, resamples=4000)
+    tail = stats.tail_excess(names(250), [control], [candidate], resamples=4000)
     rows = rng.integers(0, 250, size=(4000, 250))
     drawn = [
         np.quantile(control[row], 0.05, method="averaged_inverted_cdf")

@@ -43,7 +43,7 @@ def test_no_number_depends_on_the_rows_order():
                 stats.bca_intervals(i, [v, o], resamples=300),
                 stats.bca_interval(i, v, statistic="median", resamples=300),
                 stats.studentised_intervals(i, [v], resamples=300),
-                stats.tail_excess(i, v, o, resamples=300),
+                stats.tail_excess(i, [v], [o], resamples=300),
             )
             for i, v, o in rows
         ],

@@ -106,7 +106,7 @@ OF_A_RUN = {
     "20,000 unknown keys": (edited(**{f"k{n}": n for n in range(20_000)}), "19997 more"),
     "a key that is written twice": (
         lambda file: file.write_text(file.read_text().replace("{", '{"schema_version": 2,', 1)),
-        "the key 'schema_version' is written twice",
+        "duplicate key 'schema_version'",
     ),
 }
 CASES = [

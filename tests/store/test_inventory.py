@@ -25,7 +25,7 @@ FILES = {
     "embeddings/*.sqlite": "embeddings",
 }
 LATER = ("hashes.json", "servers.json", "embeddings/*.sqlite", "measurements/*/manifest.json", "scores/*/tokens.json")
-"""Files whose absence is no damage: they hold nothing that a finished number needs."""
+"""Files that no finished number needs: if they are missing, that is no damage."""
 
 
 @pytest.fixture

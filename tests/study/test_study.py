@@ -151,7 +151,7 @@ class TestPlan:
     def test_nothing_is_run_and_the_plan_is_shown(self, fidelity, workspace, study):
         code, out, _ = fidelity("study", study(), "--dry-run", "--store", workspace.store)
         assert code == 0
-        assert "8 of 8 runs to generate: 640 tokens at most" in out  # 2 x (base, control, a, b) x 10 prompts x 8 tokens
+        assert "10 of 10 runs to generate: 800 tokens at most" in out  # 2 x (base, 2 controls, a, b)
         assert not list(workspace.store.glob("runs/*"))
 
     def test_what_is_there_is_not_planned_again(self, workspace, study):
@@ -159,7 +159,7 @@ class TestPlan:
         done(path, workspace.store)
         plan = plan_study(load_study(path), store=Store(workspace.store))
         assert {planned.state for planned in plan.runs} == {"finished"}
-        assert list(plan.lines())[-1].startswith("0 of 8 runs to generate")
+        assert list(plan.lines())[-1].startswith("0 of 10 runs to generate")
 
     def test_a_hub_model_is_not_fetched(self, workspace, study):
         hub = {"name": "hub", "model": "some-org/some-model", "engine": {"kind": "vllm"}}
