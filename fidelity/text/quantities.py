@@ -64,7 +64,7 @@ def quantities(text: str, language: str | None = None, *, least_spelled: int = L
     spelled = [
         number
         for number in spelled_numbers(text, language, least=min(least_spelled, LEAST_OF_A_UNIT))
-        if not number.digits.isdigit() or int(number.digits) >= least_spelled or _is_of_a_unit(text, number.end)
+        if _leading(number.digits) >= least_spelled or (number.digits.isdigit() and _is_of_a_unit(text, number.end))
     ]
     if not spelled:
         return list(_quantities(text, language))
@@ -76,6 +76,11 @@ def quantities(text: str, language: str | None = None, *, least_spelled: int = L
         return other + place - own
 
     return [q._replace(start=original(q.start), end=original(q.end)) for q in _quantities(digital, language)]
+
+
+def _leading(digits: str) -> int:
+    """The number that digits begin with, as 2 does "2nd"."""
+    return int(digits[: next((i for i, c in enumerate(digits) if not c.isdecimal()), len(digits))] or 0)
 
 
 def _is_of_a_unit(text: str, end: int) -> bool:
