@@ -16,7 +16,7 @@ PROJECT := .venv/project.stamp
 # vLLM and torch are 9,000 files: without byte code every start takes half a minute longer. Empty enables byte code.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test test-all lint setup models lock clean
+.PHONY: help demo test test-all docs lint setup models lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -24,6 +24,7 @@ help:
 	@echo "make test    check formatting, lint and types, and run every test but the slow ones"
 	@echo "make test-all  the same with every test, as in CI"
 	@echo "make lint    the same without the tests"
+	@echo "make docs    build the documentation's site in site/"
 	@echo "make setup   set up .venv and models/, nothing else"
 	@echo "make lock    pin requirements/cpu.txt again from cpu.in and overrides.txt"
 	@echo "make clean   remove .venv, models/ and caches, but not finished runs (fidelity-store/)"
@@ -41,6 +42,9 @@ lint: $(PROJECT)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+docs: $(PROJECT)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 setup: $(PROJECT) models
 
@@ -65,5 +69,5 @@ lock:
 	$(PYTHON) requirements/pins.py lock --torch-index $(TORCH_INDEX)
 
 clean:
-	rm -rf .venv models build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv models build site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -203,7 +203,7 @@ def locked(folder: Path, *, on_wait: Callable[[], None] = lambda: None) -> Itera
             fcntl.flock(lock, fcntl.LOCK_EX)
         except OSError as error:
             raise StoreError(f"{folder}: can't be locked ({error.strerror}); use a store on a local disk") from error
-        _sweep(folder)
+        sweep(folder)
         yield
 
 
@@ -219,8 +219,8 @@ def _owned(draft: Path) -> Iterator[None]:
                 return
 
 
-def _sweep(folder: Path) -> None:
-    """Remove the drafts that killed commands left."""
+def sweep(folder: Path) -> None:
+    """Remove the drafts that killed commands left in a folder."""
     for draft in folder.glob(".*.draft"):
         with suppress(OSError), draft.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -271,3 +271,13 @@ def test_prompts_from_standard_input(fidelity, workspace, monkeypatch):
     pipe(" \n")
     code, _, error = fidelity("compare", "a.jsonl", "b.jsonl", *options)
     assert (code, error) == (2, "fidelity: -: standard input is empty; pipe prompts into the command, or name a file\n")
+
+
+def test_packaged_sets_in_yaml(workspace):
+    """By name, unless a file next to the YAML has that name."""
+    from fidelity.config import load_run
+
+    text = "name: r\nmodel: org/m\nengine: {kind: vllm}\nprompts: starter\n"
+    assert len(load_prompts(load_run(workspace.file("run.yaml", text)).prompts)) == 72
+    workspace.file("starter", "Hi\n")
+    assert len(load_prompts(load_run(workspace.file("run.yaml", text)).prompts)) == 1

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from fidelity.comparison.chance import chance_signature, with_other_baselines
+from fidelity.comparison.lengths import score_within_limits
 from fidelity.comparison.offered import offered
 from fidelity.comparison.pairing import PairedRuns, Pairing
 from fidelity.comparison.results import ScoredColumn, Scores
@@ -258,7 +259,7 @@ def _score_missing(metric: Metric, batches: Sequence[_Batch]) -> None:
     missing = [batch for batch in batches if not _is_scored(batch.comparison, batch.signature)]
     if not missing:
         return
-    columns = metric.score([pair for batch in missing for pair in batch.pairs])
+    columns = score_within_limits(metric, [pair for batch in missing for pair in batch.pairs])
     start = 0
     for batch in missing:
         own = slice(start, start + len(batch.pairs))

@@ -15,7 +15,7 @@ from fidelity.config.engines import (
     VllmServeEngine,
     VllmSettings,
 )
-from fidelity.config.files import RelativePath, read_yaml
+from fidelity.config.files import PromptSet, RelativePath, read_yaml
 from fidelity.config.latency import USE_CASES, Latency
 from fidelity.config.messages import explained
 from fidelity.config.run import (
@@ -48,6 +48,7 @@ __all__ = [
     "Latency",
     "NamedMetric",
     "OpenAIEngine",
+    "PromptSet",
     "Ran",
     "Reasoning",
     "RecordedEngine",

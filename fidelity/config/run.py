@@ -146,6 +146,7 @@ class RunConfig(Settings):
     revision: str | None = None
     """The Hub revision, to pin one."""
     engine: AnyEngine
+    """What runs the model, by `kind`, with its options."""
     prompts: PromptSet | None = None
     """A prompt set: `starter`, `arena-hard`, a file, or `hf:DATASET[:SPLIT]`. A candidate uses the baseline's."""
     sampling: Sampling | None = None

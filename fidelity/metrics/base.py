@@ -33,6 +33,8 @@ class Metric(Settings, ABC):
         """Additional needs of single columns: if a whole run lacks one, only that column is unscored."""
         return frozenset()
 
+    any_length: ClassVar[bool] = False
+    """Whether it scores texts of any length, since it only counts or compares their characters."""
     extra: ClassVar[str] = "lexical"
     """The extra with `packages`, if they aren't core dependencies."""
 

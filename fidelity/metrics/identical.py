@@ -1,7 +1,7 @@
 """Identical: whether the candidate's text equals the baseline's."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from fidelity.metrics.base import Metric
 from fidelity.records import Column, Pair
@@ -14,6 +14,7 @@ class Identical(Metric):
     """
 
     kind: Literal["identical"] = "identical"
+    any_length: ClassVar[bool] = True
 
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
         return [Column("identical", tuple(float(p.baseline.text == p.candidate.text) for p in pairs))]

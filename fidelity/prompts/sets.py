@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from fidelity.errors import ConfigError
@@ -38,6 +39,8 @@ def load_prompts(path: Path, *, limit: int | None = None) -> tuple[Prompt, ...]:
         MissingPackageError: The package `datasets` is needed and not installed.
     """
     name = str(path)
+    if close := get_close_matches(Path(path).name, PROMPT_SETS, n=1) if not Path(path).exists() else []:
+        raise ConfigError(f"{path}: no such file; did you mean the prompt set {close[0]!r}?")
     rows = read_hub(name.removeprefix(HUB), limit=limit) if name.startswith(HUB) else read_rows(path)
     made = MadeIds()
     prompts = [parse_prompt(row, where=where, made=made) for where, row in rows]

@@ -40,6 +40,7 @@ def generate_jobs(
     failed because of the network or a server are asked again, unless `keep_failures` is set.
     """
     runs: list[Run] = []
+    store.sweep()
     with ExitStack() as stack:
         engines = SharedEngine(stack, listener, keep_failures=keep_failures)
         for job in jobs:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fidelity.files import copy_files, full_disk_explained, locked
+from fidelity.files import copy_files, full_disk_explained, locked, sweep
 from fidelity.outside.paths import inside, leaves
 from fidelity.store.comparisons import Comparison
 from fidelity.store.manifests import ComparisonManifest
@@ -96,6 +96,11 @@ class Store:
         path = self.run_path(name, digest)
         with locked(path, on_wait=on_wait):
             yield self.run(name, digest) or RunWriter(path)
+
+    def sweep(self) -> None:
+        """Remove the drafts that killed commands left anywhere in the store."""
+        for folder in (self.root, *self.root.glob("*/*/")):
+            sweep(folder)
 
     def add_measurement(self, run: Run, measurement: Measurement) -> None:
         """Keep what was measured of a run, apart from its outputs; fields that aren't given stay as they were."""

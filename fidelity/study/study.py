@@ -16,8 +16,8 @@ from fidelity.comparison.results import ComparisonSet
 from fidelity.config import (
     Batching,
     NamedMetric,
+    PromptSet,
     RecordedEngine,
-    RelativePath,
     RunConfig,
     Sampling,
     StoredEngine,
@@ -56,7 +56,7 @@ class StudyFile(Settings):
     """study.yaml."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=100)
-    prompts: RelativePath | None = None
+    prompts: PromptSet | None = None
     """The default for baselines without their own; recorded and stored baselines contain their prompts."""
     sampling: Sampling | None = None
     """The default for baselines without their own."""

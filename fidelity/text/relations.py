@@ -1,6 +1,6 @@
 """Relations of numbers: "at least 5", "< 5", "5 or more"."""
 
-from functools import cache
+from functools import cache, lru_cache
 
 import regex
 
@@ -12,12 +12,17 @@ CHARACTERS_BEFORE = 24
 
 def relation_of(text: str, start: int, end: int) -> tuple[str, int]:
     """The relation before or after a number that ends at `end`, and where it ends itself."""
-    before = _relations_before().search(text, max(0, start - CHARACTERS_BEFORE), start)
-    after = None if before else _relations_after().match(text, end)
-    for group, sign in SIGNS.items():
-        if (before and before[group]) or (after and after[group]):
-            return sign, after.end() if after else end
-    return "", end
+    if before := _relation_before(text[max(0, start - CHARACTERS_BEFORE - 1) : start]):
+        return before, end
+    after = _relations_after().match(text, end)
+    return next(((sign, after.end()) for group, sign in SIGNS.items() if after and after[group]), ("", end))
+
+
+@lru_cache(maxsize=4096)
+def _relation_before(text: str) -> str:
+    """The relation at the end of a text, of which a first character beyond the limit only ends a word."""
+    before = _relations_before().search(text, max(0, len(text) - CHARACTERS_BEFORE))
+    return next((sign for group, sign in SIGNS.items() if before and before[group]), "")
 
 
 @cache

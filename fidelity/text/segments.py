@@ -220,7 +220,7 @@ _PREFIX = re.compile(
     r"|(?P<item>[-*+•‣◦–][ \t]+(?:\[[ xX]\][ \t]+)?|\(?(?:\d{1,3}|[a-zA-Z])[.)][ \t]+))?"
 )
 _EMPHASIS = re.compile(r"\*{1,3}(?=\S)|(?<=\S)\*{1,3}|(?<!\w)_{1,3}(?=\w)|(?<=[\w.!?,;:])_{1,3}(?!\w)|\\(?=[*_\[\]#])")
-_LINK = re.compile(r"!?\[([^\]\n]*)\]\(([^()\s]*)\)")
+_LINK = re.compile(r"!?\[([^\[\]\n]*)\]\(([^()\s]*)\)")
 _ABBREVIATIONS = "Dr Mr Mrs Ms St vs No Nr Fig Abs bzw z.B Inc Jr Sr ca cf etc e.g i.e approx Prof"
 
 

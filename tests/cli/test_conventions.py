@@ -113,10 +113,13 @@ class TestStandardStreams:
         assert piped["columns"]["identical"]["mean"] == file["columns"]["identical"]["mean"] == 0.75
         assert piped["candidate"]["name"] == "stdin"
 
-    def test_a_gate_from_standard_input(self, fidelity, recorded, stdin):
-        stdin("conflicts: {any: 0.9}\n")
-        code, _, error = fidelity("compare", *recorded, "--metric", "conflicts", "--gate", "-")
-        assert code == 0, error
+    def test_a_gate_from_standard_input_judges_like_its_file(self, fidelity, recorded, stdin, workspace):
+        workspace.file("gate.yaml", "conflicts: {any: 0.2}\n")
+        judged = fidelity("compare", *recorded, "--metric", "conflicts", "--gate", "gate.yaml", "-q")
+        stdin("conflicts: {any: 0.2}\n")
+        assert fidelity("compare", *recorded, "--metric", "conflicts", "--gate", "-", "-q") == judged
+        assert judged[0] in (0, 2)
+        assert "no gate" not in judged[1]
         stdin("conflict: {any: 0.9}\n")
         _, _, error = fidelity("compare", *recorded, "--gate", "-")
         assert "-: unknown key 'conflict'; did you mean 'conflicts'?" in error
@@ -197,7 +200,7 @@ class TestStored:
         assert "== p0 ==\nprompt: Count to 0.\n" in shown[1]
         assert "[-one two 0-]{+three+}" in shown[1].replace(" ", " ")
         assert fidelity("show", name) == fidelity("show", name[:13]) == shown
-        workspace.file("gate.yaml", "conflicts: {any: 0.9}\n")
+        workspace.file("gate.yaml", "conflicts: {any: 0.2}\n")
         assert "no comparison" in fidelity("gate", "check", name, "--gate", "gate.yaml", "--store", "empty")[2]
 
     def test_an_id_that_is_mistyped(self, fidelity):

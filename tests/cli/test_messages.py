@@ -128,6 +128,9 @@ ON_THE_COMMAND_LINE = {
     ("compare", "base.yaml", "quant.yaml", "--metric", "identcal"): (
         "there is no metric 'identcal'; did you mean 'identical'?"
     ),
+    ("compare", "base.yaml", "quant.yaml", "--prompts", "startr", "--metric", "identical"): (
+        "startr: no such file; did you mean the prompt set 'starter'?"
+    ),
     ("baseline", "export", "base.yaml", "base.jsonl"): (
         "base.jsonl: is a file; name a directory to write the baseline to"
     ),
@@ -149,6 +152,7 @@ def test_a_mistake_on_the_command_line(fidelity, workspace, monkeypatch, argumen
     workspace.file("fp9.yaml", RUN.replace("kind: vllm", "kind: vllm, options: {quantization: fp9}"))
     workspace.file("gate.yaml", "margins: {identical: 0.3}")
     code, out, error = fidelity(*arguments)
+    error = error.replace(f"{workspace.folder}/", "")
     assert (code, out, error) == (2, "", f"fidelity: {ON_THE_COMMAND_LINE[arguments]}\n")
 
 

@@ -27,7 +27,7 @@ class TestMargins:
         assert line.value == pytest.approx(0.01)
         assert line.from_runs == pytest.approx(6.3138 * 0.02 * math.sqrt(0.75), rel=1e-4)
         assert line.upper == pytest.approx(0.01 + math.hypot(line.from_prompts, line.from_runs))
-        assert (line.outcome, line.asymptotic) == ("fail", True)
+        assert (line.outcome, line.asymptotic) == ("inconclusive", True)
         assert "± 0.109 from batching" in line.reason
         assert "more runs of the baseline would narrow it (control: {repeats: 4})" in line.reason
 

@@ -11,6 +11,7 @@ import pytest
 from fidelity.checkpoints import content_id
 from fidelity.errors import StoreError
 from fidelity.files import locked, whole_file
+from fidelity.store.store import Store
 from tests.conftest import ROOT
 
 
@@ -85,3 +86,12 @@ def test_commands_that_share_a_store_leave_what_a_serial_run_leaves(rounds):
     ended = subprocess.run(script, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert f"4 commands, one PID namespace: {rounds} rounds, 0 differ" in ended.stdout
+
+
+def test_a_command_sweeps_the_whole_store(tmp_path):
+    drafts = [tmp_path / "measurements" / "base-0" / ".manifest.json.0.draft", tmp_path / ".hashes.json.1.draft"]
+    for draft in drafts:
+        draft.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_text("left")
+    Store(tmp_path).sweep()
+    assert not any(draft.exists() for draft in drafts)
