@@ -28,11 +28,13 @@ def why_no_control(controls: Sequence[RunManifest], baseline: RunManifest, candi
     """
     if not controls:
         return "No control: the baseline's drift from itself is unknown. Generate one (control: {repeats: 1})."
-    for control in controls:
+    for place, control in enumerate(controls):
         name = f"The control {control.name}"
+        if earlier := next((one for one in controls[:place] if _is_a_copy(control, one, baseline)), None):
+            return f"{name} is a copy of the control {earlier.name}, so it shows nothing about how far runs vary."
         if _is_same_run(control, baseline):
             return f"{name} is the baseline itself, so it gives no floor."
-        if _is_same_run(control, candidate) or _has_the_candidate_s_answers(control, candidate, baseline):
+        if _is_same_run(control, candidate) or _has_the_same_answers(control, candidate, baseline):
             return f"{name} is the candidate itself, so no drift could exceed the floor."
         if control.identity.get("model") != baseline.identity.get("model"):
             return f"{name} is a different model than the baseline."
@@ -95,7 +97,14 @@ def _is_same_run(one: RunManifest, other: RunManifest) -> bool:
     return one.digest == other.digest
 
 
-def _has_the_candidate_s_answers(control: RunManifest, candidate: RunManifest, baseline: RunManifest) -> bool:
-    """Whether control and candidate have the same content, unless both equal the baseline."""
-    contents = [manifest.identity.get("content") for manifest in (control, candidate, baseline)]
+def _is_a_copy(control: RunManifest, earlier: RunManifest, baseline: RunManifest) -> bool:
+    """Whether two controls are one run; a deterministic engine gives equal ones, which then equal the baseline too."""
+    if _is_same_run(control, earlier):
+        return True
+    return _has_the_same_answers(control, earlier, baseline)
+
+
+def _has_the_same_answers(control: RunManifest, other: RunManifest, baseline: RunManifest) -> bool:
+    """Whether a control and another run have the same content, unless both equal the baseline."""
+    contents = [manifest.identity.get("content") for manifest in (control, other, baseline)]
     return contents[0] is not None and contents[0] == contents[1] != contents[2]

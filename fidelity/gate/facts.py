@@ -102,15 +102,15 @@ def _one_sided_thinking(gate: Gate, evidence: Evidence) -> str:
 
 
 def _contradictions(gate: Gate, evidence: Evidence) -> str:
-    """Token ids that are not those of the texts, if only token ids decide."""
+    """Token ids that are not those of the texts, if a margin on token ids decides."""
     deciding = [gate.primary] if gate.primary else [*gate.margins, *gate.tail]
     answers = len(evidence.prompt_ids) * evidence.repeats
-    by_ids = bool(deciding) and all(name.rpartition(".")[2].startswith("prefix_agreement") for name in deciding)
+    by_ids = any(name.rpartition(".")[2].startswith("prefix_agreement") for name in deciding)
     if not by_ids or evidence.contradictions <= gate.max_failed * answers:
         return ""
     return (
         f"Token ids: in {evidence.contradictions} of {answers} answers they equal the baseline's and the texts don't, "
-        f"so they aren't the ids of these texts; record both from one run, or add a margin on texts (rougeL)."
+        f"so they aren't the ids of these texts; record both from one run, or judge texts alone (rougeL)."
     )
 
 

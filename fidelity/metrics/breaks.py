@@ -48,7 +48,7 @@ class Breaks(Metric):
     """The columns. All but `json` and `language` work without the extra `structure`."""
 
     extra: ClassVar[str] = "structure"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
 
     @property
     def packages(self) -> tuple[str, ...]:

@@ -33,7 +33,7 @@ class Json(Metric):
 
     extra: ClassVar[str] = "structure"
     packages: ClassVar[tuple[str, ...]] = ("markdown-it-py", "PyYAML", "rapidfuzz")
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
 
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
         if pairs:

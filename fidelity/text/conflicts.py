@@ -164,6 +164,8 @@ class _Reader:
         negators = any(is_negator(word, self.language) for word in _words(frame, directions))
         if not directions:
             yield from negation_findings(frame, sentences)
+        elif negators and len({finding.baseline for finding in directions}) == 2:
+            pass  # "nothing is impossible" is "everything is possible"
         elif negators or negation_surplus(frame, sentences) == ([], []):  # "not more" can be "less"
             yield from directions
         yield from scope_findings(frame)

@@ -53,11 +53,12 @@ def documents(text: str) -> list[Document] | None:
     It is the whole text if that parses as JSON. Otherwise:
 
     - fences tagged json, json5, jsonc, yaml or yml, also those that don't parse, and each line of one tagged jsonl;
-    - what parses as JSON in any other fence or, outside of fences, from the start of a line on, if it begins as an
-      object with a quoted key or as an array of strings, objects or arrays;
+    - what parses as JSON in any other fence or, outside of fences, from the start of a line on or from a colon to the
+      line's end, if it begins as an object with a quoted key or as an array of strings, objects or arrays;
     - what parses as YAML in a fence without a tag, if each of its two lines or more looks like YAML.
 
-    JSON in the middle of a sentence is talk about JSON, and what is inside of something that is never closed is a
+    Comments, commas before a closing bracket and keys without quotes are part of json5 and jsonc, not of json. JSON in
+    the middle of a sentence is talk about JSON, and what is inside of something that is never closed is a
     fragment: neither counts.
     """
     if len(text) > MAX_CHARACTERS:
@@ -123,9 +124,14 @@ def parse_yaml(text: str) -> list[Members | list[DocumentValue] | None]:
     return [root if isinstance(root, Members | list) else None for root in roots]
 
 
-_JSON_START = re.compile(r'^[ \t]*+(?:\{\s*+"|\[\s*+["{\[])', re.MULTILINE)
+_JSON_START = re.compile(r'(?:^[ \t]*+|(?P<colon>:[ \t]++))(?=\{\s*+"|\[\s*+["{\[])', re.MULTILINE)
+_LINE_END = re.compile(r"[ \t.]*+$", re.MULTILINE)
+_RELAXED = re.compile(
+    r"""("(?:[^"\\\n]++|\\.)*+"|'(?:[^'\\\n]++|\\.)*+')|//[^\n]*+|/\*(?:[^*]++|\*(?!/))*+\*/|,(?=\s*+[}\]])"""
+)
 _YAML_LINE = re.compile(r"""[ \t]*(?:#|---|- |[\w."'-]+:(?: |$)|-$|[\]}])""")
 JSON_TAGS = frozenset({"json", "json5", "jsonc"})
+RELAXED_TAGS = frozenset({"json5", "jsonc"})
 _JSON_TOKEN = re.compile(r'"(?:[^"\\\n]++|\\.)*+"?|[\[\]{}]')
 _CLOSING = {"{": "}", "[": "]"}
 
@@ -148,6 +154,8 @@ def _in_fence(fence: Fence) -> Iterator[Document]:
             yield from (Document("json", parse_json(line), line) for line in code.splitlines() if line.strip())
         case tag if tag in JSON_TAGS or _JSON_START.match(code):
             root = parse_json(code)
+            if root is None and tag in RELAXED_TAGS:
+                root = _parse_relaxed(code)
             if root is not None or tag in JSON_TAGS:
                 yield Document("json", root, code)
         case "" if (lines := [line for line in code.splitlines() if line.strip()])[1:]:
@@ -158,9 +166,20 @@ def _in_fence(fence: Fence) -> Iterator[Document]:
 def _in_prose(text: str) -> Iterator[Document]:
     position = 0
     while start := _JSON_START.search(text, position):
-        position, balanced = _end(text, start.start())
-        if balanced and (root := parse_json(text[start.start() : position])) is not None:
-            yield Document("json", root, text[start.start() : position])
+        position, balanced = _end(text, start.end())
+        if start["colon"] and not _LINE_END.match(text, position):
+            continue
+        if balanced and (root := parse_json(text[start.end() : position])) is not None:
+            yield Document("json", root, text[start.end() : position])
+
+
+def _parse_relaxed(code: str) -> Members | list[DocumentValue] | None:
+    """JSON with what JSON5 allows: comments, commas at the end, and, as in YAML, keys without quotes."""
+    plain = _RELAXED.sub(lambda match: match[1] or " ", code)
+    root = parse_json(plain)
+    if root is None and plain.lstrip()[:1] in ("{", "["):
+        (root, *_) = parse_yaml(plain)
+    return root
 
 
 def _end(text: str, start: int) -> tuple[int, bool]:

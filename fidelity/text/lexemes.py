@@ -184,7 +184,8 @@ def _class_of(token: "_TokenType") -> TokenClass:
 def _string(start: int, text: str) -> Lexeme:
     prefix = re.match(r"[a-zA-Z@$]{0,2}(?=[\"'`])", text)
     content = text[prefix.end() :] if prefix else text
-    return Lexeme("string", content.strip("\"'`") or '""', start, start + len(text))
+    content = content.strip("\"'`").replace("\\'", "'").replace('\\"', '"')
+    return Lexeme("string", content or '""', start, start + len(text))
 
 
 def _number(text: str) -> str:

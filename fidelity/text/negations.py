@@ -53,6 +53,7 @@ AFFIXES = r"(?:un|in|im|il|ir|dis|non|mis|des|ent|on|अ|अन)-?(?P<stem>\w{3,
 
 WITHOUT_EFFECT = {
     "en": r"\b(?:not (?:only|just|merely|simply|to mention|least|surprisingly|(?:more|less) than|so much)"
+    r"|no (?:choice|option|alternative) but"
     r"|no (?:doubt|matter|wonder|problem|(?:more|less|fewer|later) than|one but)|nothing (?:but|more than)"
     r"|not exceeding|(?:whether )?or not|if not|why not|never ?mind|needless)\b|\bno(?=[. ]*\d)",
     "de": r"\bnicht (?:nur|bloß|allein|zuletzt|(?:mehr|weniger) als)\b"

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Literal
 
-MeasureKind = Literal["share", "multiple", "frequency"]
+MeasureKind = Literal["share", "multiple", "frequency", "times"]
 
 SMALL = {
     "en": "zero,one once first,two twice second both,three third,four fourth,five fifth,six sixth,seven seventh,"
@@ -29,6 +29,8 @@ TENS = {
 }
 """From 20 on, where no package reads larger numbers in sentences."""
 HUNDREDS = {"ru": "сто,двести,триста,четыреста,пятьсот,шестьсот,семьсот,восемьсот,девятьсот,тысяча"}
+SHARES = (("1/2", "50"), ("1/3", "33"), ("1/4", "25"), ("1/5", "20"), ("1/10", "10"))
+"""The fractions and percentages of the words for shares, in their order."""
 HALVES = {
     **{"en": "half", "de": "hälfte halb halbe", "fr": "moitié demi", "es": "mitad medio", "it": "metà mezzo"},
     **{"pt": "metade meio", "nl": "helft half", "ru": "половина", "hi": "आधा", "zh": "半"},
@@ -55,6 +57,11 @@ MEASURES: dict[MeasureKind, dict[str, str]] = {
         "it": "dimezza dimezzato,raddoppia raddoppiato raddoppiano doppio,triplica triplicato triplicano triplo",
         "pt": "dobra dobrou duplica duplicou dobro,triplica triplicou triplo",
         "nl": "halveert gehalveerd,verdubbelt verdubbeld,verdrievoudigt verdrievoudigd",
+    },
+    "times": {
+        "en": "once,twice,thrice",
+        "de": "einmal,zweimal,dreimal,viermal,fünfmal",
+        "nl": "eenmaal,tweemaal,driemaal,viermaal",
     },
     "frequency": {
         "en": "hourly,daily,nightly,weekly,biweekly fortnightly,monthly,quarterly,yearly annually annual",
@@ -117,6 +124,9 @@ def _words(language: str | None) -> Mapping[str, frozenset[str]]:
         halves = HALVES.get(code, "").split()
         words["1/2"].update(halves)
         words["50"].update(halves)
+        for shares, spelled in zip(SHARES, MEASURES["share"].get(code, "").split(","), strict=False):
+            for share in shares:
+                words[share].update(spelled.split())
         for number, spelled in enumerate(TENS.get(code, "").split(","), start=2):
             words[str(10 * number)].update(spelled.split())
         for number, spelled in enumerate(HUNDREDS.get(code, "").split(","), start=1):

@@ -51,15 +51,22 @@ def number_findings(frame: Frame, elsewhere: tuple[frozenset[str], frozenset[str
 
 def _other_measures(frame: Frame) -> Iterator[UnitConflict]:
     """Words for shares, multiples or frequencies with another one in their place, such as daily and weekly."""
-    sides = [
-        [(i, measure) for i, term in enumerate(side) if (measure := measure_word(term.form.casefold(), frame.language))]
-        for side in (frame.a, frame.b)
-    ]
+    sides = [list(_measure_words(terms, frame.language)) for terms in (frame.a, frame.b)]
     for i, (kind, value) in sides[0]:
         for j, (other_kind, other) in sides[1]:
             alone = frame.a[i].stem in frame.only_baseline and frame.b[j].stem in frame.only_candidate
             if kind == other_kind and value != other and alone and frame.together(i, j):
                 yield frame.finding("number", [i], [j])
+
+
+def _measure_words(terms: Sequence[Term], language: str | None) -> Iterator[tuple[int, tuple[str, int]]]:
+    """Where they are, with their kind and value; "three times" is one of those of "twice"."""
+    forms = [term.form.casefold() for term in terms]
+    for i, form in enumerate(forms):
+        if measure := measure_word(form, language):
+            yield i, measure
+        elif forms[i + 1 : i + 2] == ["times"] and (value := value_of_word(form, language)) and value.isdigit():
+            yield i, ("times", int(value) - 1)
 
 
 def _is_other_sign(frame: Frame, i: int, j: int) -> bool:

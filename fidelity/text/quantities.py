@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 QuantityKind = Literal["number", "date", "time", "weekday", "url"]
 
 
+LEAST_OF_A_UNIT = 2
+"""The smallest number in words that counts before a unit; one is an article too."""
+
+
 class Quantity(NamedTuple):
     """A number, or what is written in numbers. Two that mean the same have the same `normal` form."""
 
@@ -57,7 +61,11 @@ def quantities(text: str, language: str | None = None, *, least_spelled: int = L
             as they are written.
         least_spelled: The smallest number in words that counts.
     """
-    spelled = spelled_numbers(text, language, least=least_spelled)
+    spelled = [
+        number
+        for number in spelled_numbers(text, language, least=min(least_spelled, LEAST_OF_A_UNIT))
+        if _leading(number.digits) >= least_spelled or (number.digits.isdigit() and _is_of_a_unit(text, number.end))
+    ]
     if not spelled:
         return list(_quantities(text, language))
     digital, places = in_digits(text, spelled)
@@ -68,6 +76,17 @@ def quantities(text: str, language: str | None = None, *, least_spelled: int = L
         return other + place - own
 
     return [q._replace(start=original(q.start), end=original(q.end)) for q in _quantities(digital, language)]
+
+
+def _leading(digits: str) -> int:
+    """The number that digits begin with, as 2 does "2nd"."""
+    return int(digits[: next((i for i, c in enumerate(digits) if not c.isdecimal()), len(digits))] or 0)
+
+
+def _is_of_a_unit(text: str, end: int) -> bool:
+    """Whether a number in words counts units: "two years", unlike "two of them"."""
+    match = words_after().match(text, end)
+    return bool(match and match["gap"] and unit_name(match["first"]))
 
 
 def _quantities(text: str, language: str | None) -> Iterator[Quantity]:

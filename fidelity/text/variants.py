@@ -15,11 +15,15 @@ def in_one_form(statements: Sequence[Statement], language: str) -> list[Statemen
         return [Statement(tuple(_single_flags(_without_prompt(statement.lexemes)))) for statement in statements]
     if language in ("python", "py", "python3"):
         return [Statement(tuple(_sorted_imports(_none_is_none(statement.lexemes)))) for statement in statements]
+    if language in ("javascript", "js", "jsx", "typescript", "ts", "tsx"):
+        return [Statement(tuple(_bare_parameters(statement.lexemes))) for statement in statements]
     return list(statements)
 
 
 def _without_prompt(lexemes: Sequence[Lexeme]) -> Sequence[Lexeme]:
-    return lexemes[1:] if len(lexemes) > 1 and lexemes[0].text == "$" else lexemes
+    """Without the prompt before a command, and without the mark before a line's end."""
+    command = lexemes[1:] if len(lexemes) > 1 and lexemes[0].text == "$" else lexemes
+    return [lexeme for lexeme in command if lexeme.text != "\\"]
 
 
 def _single_flags(lexemes: Sequence[Lexeme]) -> Iterator[Lexeme]:
@@ -30,6 +34,19 @@ def _single_flags(lexemes: Sequence[Lexeme]) -> Iterator[Lexeme]:
             yield from sorted(single, key=lambda lexeme: lexeme.text)
         else:
             yield from run
+
+
+def _bare_parameters(lexemes: Sequence[Lexeme]) -> list[Lexeme]:
+    """`x => y` for `(x) => y`."""
+    texts = [lexeme.text for lexeme in lexemes]
+    brackets = {
+        place
+        for i in range(3, len(texts))
+        if (texts[i] == "=>" or texts[i : i + 2] == ["=", ">"])
+        and (texts[i - 1], texts[i - 3], lexemes[i - 2].kind) == (")", "(", "name")
+        for place in (i - 1, i - 3)
+    }
+    return [lexeme for i, lexeme in enumerate(lexemes) if i not in brackets]
 
 
 def _none_is_none(lexemes: Sequence[Lexeme]) -> list[Lexeme]:

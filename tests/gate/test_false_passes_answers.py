@@ -109,7 +109,7 @@ ANSWERS: dict[str, tuple[Callable[[Rows], Rows], str]] = {
     "all have the same token id": (fields(token_ids=[1]), "prefix_agreement"),
     "other texts with the baseline's token ids": (
         lambda rows: [{**r, "text": THAI, "token_ids": b["token_ids"]} for r, b in zip(rows, BASE, strict=True)],
-        FAR,
+        "equal the baseline's and the texts don't",
     ),
     "one in five thinks in a tag before it answers": (
         each(lambda text: f"<think>{'well ' * 200}</think>{text}", 5),

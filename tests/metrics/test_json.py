@@ -164,6 +164,6 @@ def test_what_is_too_long_is_unscored():
 
 def test_the_signature_names_what_the_numbers_depend_on():
     signature = Json().signature()
-    assert signature.startswith("json|rev:2|markdown-it-py:")
+    assert signature.startswith("json|rev:3|markdown-it-py:")
     assert "|PyYAML:" in signature
     assert "|rapidfuzz:" in signature

@@ -162,3 +162,12 @@ def test_links_out_of_a_store_are_named_and_never_followed(run, tmp_path):
         load_comparison(comparison.path)
     assert json.loads((comparison.path / "manifest.json").read_text())["candidate"] == "stranger-0123"
     assert Run(store.root / "runs" / "stranger-0123").name == "base"  # whoever names it means it
+
+
+def test_a_store_with_a_name_that_is_not_utf8_is_refused_in_words(workspace, fidelity):
+    base = workspace.recorded("base", [{"id": "a", "prompt": "A?", "output": "x"}], control="none")
+    quant = workspace.recorded("quant", [{"id": "a", "prompt": "A?", "output": "y"}])
+    code, _, err = fidelity("compare", base, quant, "--store", workspace.folder / "\udcff-store")
+    assert code == 2
+    assert "is not UTF-8" in err
+    assert "Traceback" not in err

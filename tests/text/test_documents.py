@@ -158,3 +158,21 @@ def test_hostile_texts_take_seconds(text):
 def test_what_is_too_long_is_not_read():
     assert documents("x" * (MAX_CHARACTERS + 1)) is None
     assert documents("x" * MAX_CHARACTERS) == []
+
+
+@pytest.mark.parametrize("tag", ["json5", "jsonc"])
+def test_comments_and_commas_are_part_of_json5(tag):
+    plain = documents('{"a": 1, "b": {"c": [1, 2]}}')
+    relaxed = '{\n  // one\n  "a": 1, /* two */\n  b: {"c": [1, 2,]},\n}'
+    assert [d.root for d in documents(f"```{tag}\n{relaxed}\n```")] == [d.root for d in plain]
+    assert [d.root for d in documents(f"```json\n{relaxed}\n```")] == [None]
+    [document] = documents(f'```{tag}\n{{"url": "https://a.example/b", "x": "/* y */"}} // z\n```')
+    assert dict(document.root.pairs) == {"url": "https://a.example/b", "x": "/* y */"}
+
+
+def test_json_after_a_colon_to_the_end_of_its_line_is_a_document():
+    assert len(documents('Here it is: {"a": 1}')) == 1
+    assert documents('Write: {"a": 1} in your file.') == []
+    started = time.process_time()
+    assert documents('x: {"a": ' * 50_000) == []
+    assert time.process_time() - started < 3
