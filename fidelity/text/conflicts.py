@@ -188,7 +188,7 @@ class _Reader:
                     yield Conflict(kind, left_span, right_span, 1.0)
 
     def _value_kinds(self, pair: ValuePair) -> set[ConflictKind]:
-        """`json` if the values differ; long texts only if their content conflicts, with the kinds of conflict."""
+        """`json` if the values differ; long texts only if their content conflicts; and the kinds of conflict."""
         if pair.moved:
             return {"json"}
         if same_value(pair.baseline, pair.candidate):
@@ -196,7 +196,7 @@ class _Reader:
         if not (isinstance(pair.baseline, str) and isinstance(pair.candidate, str)):
             return {"json"}
         if min(len(self._terms(text)) for text in (pair.baseline, pair.candidate)) <= MIN_PROSE_WORDS:
-            return {"json"}
+            return {"json", "name"} if all("://" in text for text in (pair.baseline, pair.candidate)) else {"json"}
         kinds = self._kinds(pair.baseline, pair.candidate)
         return {"json", *kinds} if kinds else set()
 

@@ -160,7 +160,9 @@ def _swapped(frame: Frame, lexicon: Lexicon, sentences: tuple[str, str]) -> Iter
     moved = [*(frame.a[i] for i in rows), *(frame.b[j] for j in columns)]
     if not moved or (lexicon.language == "de" and any(t.form.casefold() in DETERMINERS for t in moved)):
         return
-    if may_change_places(frame, (rows, columns), sentences):
+    words = [term for term in moved if len(term.form) > 1]
+    of_one_name = lexicon.language == "en" and words and not any(map(lexicon.is_foreign, words))  # Plug and Play
+    if not of_one_name and may_change_places(frame, (rows, columns), sentences):
         return
     if all(term.capital or term.kind == "code" for term in moved):
         yield frame.finding("name", rows, columns)
@@ -198,7 +200,11 @@ def _is_move(frame: Frame, hunk: Hunk, following: Hunk) -> bool:
         tuple(_form(frame.b[j]) for h in (hunk, following) for j in h.candidate),
     ]
     one_sided = bool(hunk.baseline) != bool(hunk.candidate) and bool(following.baseline) != bool(following.candidate)
-    return one_sided and moved[0] == moved[1] and all(term.capital or term.kind == "code" for term in between)
+    return (
+        one_sided
+        and sorted(moved[0]) == sorted(moved[1])
+        and all(term.capital or term.kind == "code" for term in between)
+    )
 
 
 def _without_equal(

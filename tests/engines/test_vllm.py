@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from fidelity.config import Sampling, load_run
+from fidelity.config import Control, Sampling, load_run
 from fidelity.pipeline import generate
 from fidelity.store.store import Store
 from tests.conftest import ROOT, Silent
@@ -28,7 +28,7 @@ def run(folder, dtype, **keys):
     )
     folder.mkdir()
     (folder / "base.yaml").write_text(text)
-    config = load_run(folder / "base.yaml").model_copy(update=keys)
+    config = load_run(folder / "base.yaml").model_copy(update={"control": Control(repeats=1), **keys})
     return generate(config, store=Store(folder / "store"), listener=Silent(), limit=32)
 
 
