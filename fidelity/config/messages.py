@@ -15,8 +15,8 @@ from fidelity.schema import nearest
 
 LONGEST_VALUE = 60
 """Characters of a value that an error repeats."""
-ONE_OF_FORMS = ("batching", "control", "kl")
-"""Keys whose value is a mapping or a word; pydantic names the form that it tried as a part of the place."""
+WORDS = {"batching": "continuous", "control": "none", "kl": "none"}
+"""Keys whose value is a mapping or this word; pydantic names the form that it tried as a part of the place."""
 EXAMPLES = {"name": "name: llama-8b-w4a16", "engine": "engine: {kind: vllm}"}
 """What to write for a key that is missing."""
 OF_SAMPLING = frozenset(
@@ -49,7 +49,7 @@ def _place(error: ErrorDetails) -> str:
     """The place in the file as a user would write it (`engine.dtype`), without the tags of unions."""
     keys = [str(key) for key in error["loc"]]
     top = keys[0] if keys else ""
-    tag = {"engine": 1, "metrics": 2, **dict.fromkeys(ONE_OF_FORMS, 1)}.get(top)
+    tag = {"engine": 1, "metrics": 2, **dict.fromkeys(WORDS, 1)}.get(top)
     return ".".join(key for number, key in enumerate(keys) if number != tag)
 
 
@@ -82,7 +82,8 @@ def _problem(error: ErrorDetails) -> str:
                 "" if isinstance(value, dict) else f"; write {key}: [{value}]"
             )
         case "dict_type" | "model_type" | "model_attributes_type":
-            return f"expected a mapping, got {_shown(value)}"
+            word = WORDS.get(_place(error))
+            return f"expected a mapping{f' or {word}' if word else ''}, got {_shown(value)}"
         case "string_type" if isinstance(value, int | float | bool):
             return f"expected a text, got {_shown(value)}; put it in quotes: {key}: '{_shown(value)}'"
         case kind if kind.endswith(("_type", "_parsing")):

@@ -171,8 +171,10 @@ class TestGenerated:
 
     def test_until_decided_a_look_sees_whole_prompts_only(self, workspace):
         workspace.prompts(*(f"question number {n}" for n in range(150)))
-        base, quant = (load_run(path) for path in (self.baseline(workspace, chunk=20), workspace.run("quant")))
-        gate = Gate(margins={"identical": 0.8})
+        base, quant = (
+            load_run(path) for path in (self.baseline(workspace, chunk=20), workspace.run("quant", compares="kernels"))
+        )
+        gate = Gate(margins={"identical": 0.1})
         result = compare(
             ComparisonRequest(base, [quant], [Identical()], gate=gate, until_decided=True),
             store=Store(workspace.store),
@@ -211,7 +213,12 @@ class TestGenerated:
     @pytest.mark.parametrize("other", [1, 2])
     def test_stored_runs_with_other_repeats_are_not_compared(self, workspace, other):
         base, _ = run(workspace, self.baseline(workspace))
-        few, _ = run(workspace, workspace.run("few", prompts="prompts.jsonl", sampling={**SAMPLED, "repeats": other}))
+        few, _ = run(
+            workspace,
+            workspace.run(
+                "few", prompts="prompts.jsonl", sampling={**SAMPLED, "repeats": other}, control={"repeats": 1}
+            ),
+        )
         for one, two, differing in (
             (base, few, f"repeats {K} and {other}"),
             (few, base, f"repeats {other} and {K}"),

@@ -245,7 +245,7 @@ class TestBroken:
             case "no columns":
                 for file in path.glob("rouge-*.parquet"):
                     file.unlink()
-                return "scored"
+                return "can't be read"
 
     def test_a_comparison_that_is_deleted_while_open(self, opened, store):
         path = comparison(store, "w4a16")

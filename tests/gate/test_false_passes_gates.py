@@ -66,7 +66,7 @@ LAX: dict[str, tuple[dict[str, Any], str]] = {
     **{
         f"only {key}: {limits}": (
             {key: limits, **more},
-            rf"gate: {key}\.{next(iter(limits))}: [\d.]+ accepts a copy that is broken in half of its answers",
+            rf"gate\.yaml: {key}\.{next(iter(limits))}: [\d.]+ accepts a copy that is broken in half of its answers",
         )
         for key, limits, more in (
             ("margins", {"break_empty": 0.99}, {}),

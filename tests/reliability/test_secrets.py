@@ -89,7 +89,8 @@ def files_with(folder, key):
 def test_a_key_of_an_engine_s_yaml_is_in_no_file_report_log_or_process_list(workspace, fake_vllm, engine, failing):
     workspace.prompts("one", "two", "three")
     base = workspace.baseline(engine={"kind": "vllm", **engine}, kl="none")
-    quant = workspace.run("quant", engine={"kind": "vllm", **engine, "dtype": "no-such" if failing else None})
+    options = {**engine.get("options", {}), **({"quantization": "mxfp4"} if failing else {})}
+    quant = workspace.run("quant", engine={"kind": "vllm", **engine, "options": options})
     reports = [f"--{kind}={workspace.folder / f'report.{kind}'}" for kind in ("html", "markdown", "junit", "json")]
     line = [sys.executable, "-m", "fidelity", "compare", base, quant, "--store", workspace.store, "--metric=identical"]
     listed = []
