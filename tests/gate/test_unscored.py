@@ -8,11 +8,15 @@ import shutil
 
 import pytest
 
-from fidelity.comparison.evidence import verdicts
+from fidelity import load
+from fidelity.comparison.evidence import evidence_of, verdicts
+from fidelity.comparison.history import history
 from fidelity.comparison.stored import load_comparison
+from fidelity.dashboard.summaries import rows_of, verdict_on
 from fidelity.floor import PromptValue
 from fidelity.gate import Gate, Measured, judge
 from fidelity.records import Column
+from fidelity.store.store import Store
 from tests.encoders.minilm import minilm_source, needs_minilm
 from tests.gate.evidence import by_id, evidence, line_of
 from tests.manifests import edited
@@ -195,6 +199,40 @@ class TestReports:
         assert result.candidates[0].columns["code"].column.sides[:21] == ("candidate",) * 20 + (None,)
         (verdict,) = verdicts(result, Gate(margins={"code": 0.05})).values()
         assert verdict.outcome == "fail"
+
+
+@pytest.mark.parametrize(
+    ("side", "n", "unscored", "worst"),
+    [("candidate", 120, 0, 20), ("baseline", 100, 20, 0)],
+    ids=["candidate", "baseline"],
+)
+def test_all_readers_of_columns_treat_unscored_answers_alike(judged, workspace, fidelity, side, n, unscored, worst):
+    """Verdict, JSON report, dashboard, history, Python and the tail: the same prompts with the same values."""
+    runaway = RUNAWAY["code"][2]
+    sides = {"quant": first(runaway)} if side == "candidate" else {"base": first(runaway), "control": first(runaway)}
+    judged(["code"], {"margins": {"code": 0.05}}, **sides)
+    store = Store(workspace.folder / "fidelity-store")
+    (path,) = (store.root / "comparisons").glob("base--quant-*")
+    gate = Gate(margins={"code": 0.05})
+    (verdict,) = verdicts(load_comparison(path), gate).values()
+    line = line_of(verdict, "code")
+    assert (line.n, line.n_worst) == (n, worst)
+    (entry,) = history(store, gate)
+    assert line_of(entry.verdict, "code") == line
+    assert verdict_on(path, gate).lines == verdict.lines
+    assert fidelity("gate", "check", path, "--gate", "gate.yaml", "--json", "again.json")[0] in (1, 2)
+    (reported,) = json.loads((workspace.folder / "again.json").read_text())["comparisons"]
+    shown = rows_of([path], ["code"])[path]["code"]
+    printed = reported["columns"]["code"]
+    assert (shown.n, shown.n_unscored, shown.n_worst) == (n, unscored, worst)
+    assert (printed["n"], printed["n_unscored"], printed["n_worst"]) == (n, unscored, worst)
+    assert (shown.excess, printed["excess"]["mean"]) == (pytest.approx(line.value), pytest.approx(line.value))
+    measured = evidence_of(load_comparison(path), load_comparison(path).candidates[0]).columns["code"]
+    excess = [value for value in measured.excess().values() if value is not None]
+    assert (len(excess), sum(excess) / len(excess)) == (n, pytest.approx(line.value))
+    table = load(path).to_pandas()
+    scored = table[(table.run == "quant") & table.code.notna()]
+    assert len(scored) == 100
 
 
 class TestMissingAnswers:
