@@ -68,7 +68,8 @@ def chromium():
 
 @pytest.fixture
 def fake_vllm(monkeypatch):
-    """Engine children import the fake vLLM."""
+    """Engine children import the fake vLLM, which takes any quantization."""
+    monkeypatch.setattr("fidelity.engines.vllm_settings.quantization_methods", frozenset)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(FAKE_VLLM), os.environ.get("PYTHONPATH", "")]))
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import count
@@ -30,9 +31,9 @@ LARGEST_LOGPROB = 1e6
 class RecordedAnswers:
     """Answers each prompt with its row: `text`, and other known fields of a generation.
 
-    A row belongs to the prompt with its id, else to the one with the same text. The rows of a file with neither belong
-    to the prompts in their order, if there are as many. A row with `failure` instead of `text` states why there is no
-    answer. If a prompt has several answers, each row has its `repeat`, from 0.
+    A row belongs to the prompt with its id, else to the only one with the same text. The rows of a file with neither
+    belong to the prompts in their order, if there are as many. A row with `failure` instead of `text` states why there
+    is no answer. If a prompt has several answers, each row has its `repeat`, from 0.
 
     Raises:
         ConfigError: A row has no answer, an answer is duplicated, or a field has the wrong type.
@@ -62,11 +63,13 @@ class RecordedAnswers:
         self._of_prompt: dict[str, str] = {}
 
     def pair(self, prompts: Sequence[Prompt]) -> None:
-        """Assign rows that have neither ids nor prompts to the whole prompt set, by position.
+        """Assign rows to the whole prompt set: by prompt those whose ids are none of the set's, or all by position.
 
         Raises:
-            ConfigError: They are not as many as the prompts.
+            ConfigError: Rows with neither ids nor prompts are not as many as the prompts.
         """
+        asked, texts = {prompt.id for prompt in prompts}, Counter(prompt.messages for prompt in prompts)
+        self._of_text = {text: id_ for text, id_ in self._of_text.items() if id_ not in asked and texts[text] == 1}
         if self._paired_by != "position" or all(prompt.id in self._ids for prompt in prompts):
             return
         if len(self._ids) != len(prompts):
