@@ -397,14 +397,3 @@ def test_another_ending_is_refused(fidelity, workspace):
     assert (code, "use .jsonl or .parquet" in err) == (2, True)
     code, _, err = fidelity("export-prompts", base, "prompts.parquet", "--openai-batch")
     assert (code, "give the file the extension .jsonl" in err) == (2, True)
-
-
-def test_a_missing_answer_is_not_that_of_another_prompt_with_the_same_text(fidelity, workspace):
-    prompts = [{"id": f"p{n}", "prompt": "Go on."} for n in range(3)]
-    base = workspace.recorded("base", [{**prompt, "text": f"answer {n}"} for n, prompt in enumerate(prompts)])
-    quant = workspace.recorded(
-        "quant", [{**prompts[0], "text": "answer 0"}, {"id": "x", "prompt": "Go on.", "text": "y"}]
-    )
-    fidelity("compare", base, quant, "--metric", "identical", "--json", "out.json")
-    (result,) = json.loads((workspace.folder / "out.json").read_text())["comparisons"]
-    assert result["failed"] == 2

@@ -264,6 +264,16 @@ class TestMissingAnswers:
         assert 'name="failed prompts" value="7"' in (workspace.folder / "r.xml").read_text()
         assert json.loads((workspace.folder / "r.json").read_text())["comparisons"][0]["failed"] == 7
 
+    def test_a_missing_answer_is_not_that_of_another_prompt_with_the_same_text(self, fidelity, workspace):
+        prompts = [{"id": f"p{n}", "prompt": "Go on."} for n in range(3)]
+        base = workspace.recorded("base", [{**prompt, "text": f"answer {n}"} for n, prompt in enumerate(prompts)])
+        quant = workspace.recorded(
+            "quant", [{**prompts[0], "text": "answer 0"}, {"id": "x", "prompt": "Go on.", "text": "y"}]
+        )
+        fidelity("compare", base, quant, "--metric", "identical", "--json", "out.json")
+        (result,) = json.loads((workspace.folder / "out.json").read_text())["comparisons"]
+        assert result["failed"] == 2
+
 
 class TestColumnsWithoutAWorstValue:
     def measured(self, candidate, control):
