@@ -63,7 +63,7 @@ class RecordedAnswers:
         self._of_prompt: dict[str, str] = {}
 
     def pair(self, prompts: Sequence[Prompt]) -> None:
-        """Assign rows to the whole prompt set: by prompt, those with ids that are none of the set's; or all by position.
+        """Assign rows to the whole prompt set: by prompt if their ids are none of the set's, or all by position.
 
         Raises:
             ConfigError: Rows with neither ids nor prompts are not as many as the prompts.
