@@ -70,7 +70,7 @@ def chromium():
 def fake_vllm(monkeypatch):
     """Engine children import the fake vLLM, which takes any quantization."""
     monkeypatch.setattr("fidelity.engines.vllm_settings.quantization_methods", frozenset)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(FAKE_VLLM), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(FAKE_VLLM), os.environ.get("PYTHONPATH")])))
 
 
 @pytest.fixture
