@@ -245,7 +245,7 @@ class TestBroken:
             case "no columns":
                 for file in path.glob("rouge-*.parquet"):
                     file.unlink()
-                return "can't be read"
+                return "is missing, with the scores of"
 
     def test_a_comparison_that_is_deleted_while_open(self, opened, store):
         path = comparison(store, "w4a16")
