@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SETTLED_NS = 1_000_000_000
-"""A file that was changed more recently could change again without another time of change, so its hash isn't kept."""
+"""A file that was changed more recently could change again without another time of change, so its hash isn't stored."""
 ParquetRow = dict[str, Any]
 """A row of a table, by column."""
 

@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         pass
-    except Exception:
+    except Exception:  # the last resort: a defect must end with the code of an error, never with that of a verdict
         echo(traceback.format_exc(), to=sys.stderr)
         echo("fidelity: internal error; please report it with the lines above", to=sys.stderr)
     return COULD_NOT_JUDGE

@@ -1,4 +1,4 @@
-"""What a comparison tells the gate about each candidate, and the gate's verdicts on it."""
+"""What the gate needs of a comparison for each candidate, and the gate's verdicts on it."""
 
 from collections import Counter
 from dataclasses import replace
