@@ -11,7 +11,8 @@ import tomllib
 import pytest
 import yaml
 
-from fidelity.metrics import default_metrics
+from fidelity.cli.demonstrating import METRICS
+from fidelity.metrics import default_metrics, metric_of_kind
 from tests.conftest import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -41,6 +42,12 @@ def instructions(file):
 def actions(file):
     """Everything that a workflow or an action uses."""
     return re.findall(r"^\s*(?:- )?uses: (.*)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("kind", METRICS)
+def test_a_plain_installation_brings_what_the_demo_s_metrics_need(kind):
+    core = {re.match(r"[\w.-]+", requirement)[0].lower() for requirement in PROJECT["dependencies"]}
+    assert {package.lower() for package in metric_of_kind(kind).packages} <= core
 
 
 def test_vllm_and_semantic_bring_what_the_default_metrics_and_the_readme_s_gate_need():
