@@ -27,6 +27,10 @@ from tests.checkpoints.packings import (
     nvfp4,
 )
 from tests.checkpoints.published_packings import (
+    MODELOPT_NVFP4_GROUPS,
+    QUARK_FP8,
+    VISION,
+    VISION_PARAMETERS,
     attention,
     awq_gemv_fast,
     awq_marlin,
@@ -45,29 +49,6 @@ from tests.checkpoints.published_packings import (
 
 INT4_G64 = group(4, strategy="group", group_size=64)
 
-
-VISION = {
-    "model.visual.patch_embed.proj.weight": stored("BF16", 32, 3, 2, 4, 4),
-    "model.visual.blocks.0.attn.qkv.weight": stored("BF16", 96, 32),
-    "model.visual.blocks.0.attn.qkv.bias": stored("BF16", 96),
-    "model.visual.blocks.0.mlp.fc1.weight": stored("BF16", 64, 32),
-    "model.visual.blocks.0.norm1.weight": stored("BF16", 32),
-}
-VISION_PARAMETERS = sum(math.prod(shape) for _, shape, _ in VISION.values())
-QUARK_FP8 = {"dtype": "fp8_e4m3", "qscheme": "per_tensor", "is_dynamic": False}
-MODELOPT_NVFP4_GROUPS = {
-    "config_groups": {
-        "group_0": {
-            "input_activations": {"dynamic": False, "num_bits": 4, "type": "float", "group_size": 16},
-            "weights": {"dynamic": False, "num_bits": 4, "type": "float", "group_size": 16},
-            "targets": ["Linear"],
-        }
-    },
-    "ignore": ["lm_head", "model.layers.0.self_attn*"],
-    "quant_algo": "NVFP4",
-    "producer": {"name": "modelopt", "version": "0.47.0"},
-    "quant_method": "modelopt",
-}
 
 PUBLISHED = {
     "compressed-tensors W4A16 with the order of activations": build(

@@ -1,4 +1,4 @@
-"""How published checkpoints pack layers where they deviate from the known packings, and variants of whole checkpoints."""
+"""How published checkpoints deviate from the known packings, and variants of whole checkpoints."""
 
 import math
 from dataclasses import replace
@@ -141,3 +141,27 @@ def quantized_embedding(layout, pack, model=M):
     tensors = {name: tensor for name, tensor in layout.tensors.items() if name != "model.embed_tokens.weight"}
     own = {f"model.embed_tokens{end}": tensor for end, tensor in pack(model.vocabulary, model.hidden).items()}
     return replace(layout, tensors={**own, **tensors})
+
+
+VISION = {
+    "model.visual.patch_embed.proj.weight": stored("BF16", 32, 3, 2, 4, 4),
+    "model.visual.blocks.0.attn.qkv.weight": stored("BF16", 96, 32),
+    "model.visual.blocks.0.attn.qkv.bias": stored("BF16", 96),
+    "model.visual.blocks.0.mlp.fc1.weight": stored("BF16", 64, 32),
+    "model.visual.blocks.0.norm1.weight": stored("BF16", 32),
+}
+VISION_PARAMETERS = sum(math.prod(shape) for _, shape, _ in VISION.values())
+QUARK_FP8 = {"dtype": "fp8_e4m3", "qscheme": "per_tensor", "is_dynamic": False}
+MODELOPT_NVFP4_GROUPS = {
+    "config_groups": {
+        "group_0": {
+            "input_activations": {"dynamic": False, "num_bits": 4, "type": "float", "group_size": 16},
+            "weights": {"dynamic": False, "num_bits": 4, "type": "float", "group_size": 16},
+            "targets": ["Linear"],
+        }
+    },
+    "ignore": ["lm_head", "model.layers.0.self_attn*"],
+    "quant_algo": "NVFP4",
+    "producer": {"name": "modelopt", "version": "0.47.0"},
+    "quant_method": "modelopt",
+}
