@@ -28,8 +28,7 @@ from fidelity.gate import Gate, Verdict
 from fidelity.outside.strings import one_line
 from fidelity.report import NOT_QUALITY
 from fidelity.report.recommendation import Offer, recommendation
-from fidelity.store.studies import StudyManifest, StudyState
-from fidelity.study.progress import in_words
+from fidelity.store.studies import StudyManifest, StudyState, in_words
 
 EVERYTHING = "all comparisons"
 AHEAD = 10

@@ -98,3 +98,10 @@ def read_study(folder: Path) -> StudyManifest:
         StoreError: The record is missing, damaged, or of a newer version.
     """
     return read_record(folder / MANIFEST, StudyManifest)
+
+
+def in_words(seconds: float) -> str:
+    """A duration in a suitable unit: 40 s, 12 min, 3.5 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

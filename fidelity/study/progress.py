@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from fidelity.runs.listener import Listener
-from fidelity.store.studies import RunState, StudyState
+from fidelity.store.studies import RunState, StudyState, in_words
 
 EVERY = 1.0
 """Seconds between two written states."""
@@ -78,10 +78,3 @@ class StudyProgress:
         if fresh <= 0 or left <= 0:
             return None
         return (time.monotonic() - self._began) / fresh * left
-
-
-def in_words(seconds: float) -> str:
-    """A duration in a suitable unit: 40 s, 12 min, 3.5 h."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
