@@ -37,7 +37,7 @@ class MatrixCell:
     text: str
     tip: str
     label: str
-    """What a screen reader says."""
+    """The text for screen readers."""
     note: str = ""
     tint: str = ""
     hatched: bool = False

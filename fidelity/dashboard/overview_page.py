@@ -10,7 +10,7 @@ from fidelity.dashboard.cache import read_ahead, rows, verdict
 from fidelity.dashboard.cache import shelf as read
 from fidelity.dashboard.catalog import Shelf
 from fidelity.dashboard.grid import Square, squares_of, state_of
-from fidelity.dashboard.study_matrix import Judged, judged_square, table_of
+from fidelity.dashboard.study_matrix import JudgedSquare, judged_square, table_of
 from fidelity.dashboard.verdict_panel import gate_of
 from fidelity.dashboard.widgets import (
     banner,
@@ -119,7 +119,7 @@ def _judged(
     metric: str,
     gate: Gate | None,
     state: StudyState | None,
-) -> Judged:
+) -> JudgedSquare:
     own = columns.get(square.entry.id) if square.entry else None
     judged = verdict(shelf, square.entry.id, gate) if gate and square.entry and isinstance(own, dict) else ""
     return judged_square(square, own, metric, judged, state)
@@ -137,7 +137,7 @@ def _progress(state: StudyState, squares: Sequence[Square]) -> None:
     )
 
 
-def _what_to_ship(shelf: Shelf, judged: Sequence[Judged], gate: Gate | None, why_no_gate: str) -> None:
+def _what_to_ship(shelf: Shelf, judged: Sequence[JudgedSquare], gate: Gate | None, why_no_gate: str) -> None:
     """The page's first sentence: what to ship, or what keeps that from being known."""
     if why_no_gate:
         note(f"The gate is invalid, so nothing is judged: {why_no_gate}")
@@ -153,7 +153,7 @@ def _what_to_ship(shelf: Shelf, judged: Sequence[Judged], gate: Gate | None, why
         banner(advice.outcome, advice.sentence, " ".join(advice.reasons))
 
 
-def _offers(shelf: Shelf, judged: Sequence[Judged], gate: Gate) -> list[Offer]:
+def _offers(shelf: Shelf, judged: Sequence[JudgedSquare], gate: Gate) -> list[Offer]:
     """The candidates; one that is chosen from several must pass at their joint confidence."""
     per_model = [one.square.cell.family for one in judged]
     offers = []
@@ -168,7 +168,7 @@ def _offers(shelf: Shelf, judged: Sequence[Judged], gate: Gate) -> list[Offer]:
     return offers
 
 
-def _matrix(judged: Sequence[Judged], table: pd.DataFrame, metric: str, gate: Gate | None) -> None:
+def _matrix(judged: Sequence[JudgedSquare], table: pd.DataFrame, metric: str, gate: Gate | None) -> None:
     st.subheader(f"Excess of {metric} over the floor, by size and format", anchor=False)
     opened = study_matrix.draw(judged, metric, gate)
     if opened:

@@ -23,7 +23,7 @@ ByComparison = Mapping[str, dict[str, ColumnSummary] | str]
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class JudgedSquare:
     """A square with its numbers and its verdict."""
 
     square: Square
@@ -56,10 +56,10 @@ def size_of(parameters: int | None) -> str:
 
 def judged_square(
     square: Square, columns: Columns | str | None, metric: str, verdict: Verdict | str | None, state: StudyState | None
-) -> Judged:
+) -> JudgedSquare:
     """A square with the numbers of its comparison, or the reason why there are none."""
     row = columns.get(metric) if isinstance(columns, Mapping) else None
-    return Judged(square, row, "" if row else _why_nothing(square, columns, metric, state), verdict)
+    return JudgedSquare(square, row, "" if row else _why_nothing(square, columns, metric, state), verdict)
 
 
 def _why_nothing(square: Square, columns: Columns | str | None, metric: str, state: StudyState | None) -> str:
@@ -75,12 +75,12 @@ def _why_nothing(square: Square, columns: Columns | str | None, metric: str, sta
     return "waiting" if state else "not run yet"
 
 
-def table_of(judged: Sequence[Judged]) -> pd.DataFrame:
+def table_of(judged: Sequence[JudgedSquare]) -> pd.DataFrame:
     """The page's data, one row per cell."""
     return pd.DataFrame([_line(one) for one in judged])
 
 
-def _line(one: Judged) -> dict[str, object]:
+def _line(one: JudgedSquare) -> dict[str, object]:
     square, entry, row = one.square, one.square.entry, one.row
     numbers: dict[str, object] = dict.fromkeys(
         ("value", "low", "high", "floor", "floor_low", "floor_high", "excess", "excess_low", "excess_high")
@@ -103,12 +103,12 @@ def _line(one: Judged) -> dict[str, object]:
     }
 
 
-def draw(judged: Sequence[Judged], metric: str, gate: Gate | None) -> str | None:
+def draw(judged: Sequence[JudgedSquare], metric: str, gate: Gate | None) -> str | None:
     """Draw the matrix. Returns the comparison of a cell that was just clicked."""
     headings = list(dict.fromkeys(one.square.heading for one in judged))
     looks = looks_of([one.format for one in judged])
     margin = gate.margins.get(metric) if gate else None
-    models: dict[tuple[str, int | None], dict[tuple[str, str], Judged]] = {}
+    models: dict[tuple[str, int | None], dict[tuple[str, str], JudgedSquare]] = {}
     for one in judged:
         models.setdefault((one.square.cell.family, one.square.parameters), {})[one.square.heading] = one
     shown = [
@@ -127,14 +127,14 @@ def draw(judged: Sequence[Judged], metric: str, gate: Gate | None) -> str | None
     return matrix.draw(f"Excess of {metric} by model and format", shown, rows)
 
 
-def _cell(one: Judged, margin: float | None) -> MatrixCell:
+def _cell(one: JudgedSquare, margin: float | None) -> MatrixCell:
     entry = one.square.entry
     cell = _drift_cell(one, one.row, entry.id, margin) if one.row and entry else _empty_cell(one)
     who = f"{one.size}, {one.format}"
     return replace(cell, label=one_line(f"{who}: {cell.word or 'not judged'}, {cell.text} {cell.note}"))
 
 
-def _empty_cell(one: Judged) -> MatrixCell:
+def _empty_cell(one: JudgedSquare) -> MatrixCell:
     cell, run, entry = one.square.cell, one.square.run, one.square.entry
     if cell.why:
         word, text = "failed", ""
@@ -147,7 +147,7 @@ def _empty_cell(one: Judged) -> MatrixCell:
     return MatrixCell("", "other", word, text, one_line(one.why), "", hatched=True)
 
 
-def _drift_cell(one: Judged, row: ColumnSummary, id_: str, margin: float | None) -> MatrixCell:
+def _drift_cell(one: JudgedSquare, row: ColumnSummary, id_: str, margin: float | None) -> MatrixCell:
     note = ""
     if row.excess is None:
         text = number(row.value, digits=0 if row.kind == "median" else 3)

@@ -146,7 +146,7 @@ def _choose_comparison(shelf: Shelf) -> tuple[CatalogEntry | None, DeltaGenerato
 def chart(
     drawn: Spec, data: pd.DataFrame, name: str, *, alt: str = "", on_select: Any = None, key: str | None = None
 ) -> Any:
-    """Draw a chart with its downloads, and return its selection. `alt` is what a screen reader says."""
+    """Draw a chart with its downloads, and return its selection. `alt` is its text for screen readers."""
     as_svg = {**drawn, "description": alt or name, "usermeta": {"embedOptions": EMBEDDED}}
     selected = st.vega_lite_chart(as_svg, key=key or f"chart-{name}", on_select=on_select or "ignore")
     downloads(data, name, drawn)

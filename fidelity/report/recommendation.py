@@ -29,7 +29,7 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
-class Recommendation:
+class ShippingAdvice:
     """What to ship."""
 
     outcome: Outcome
@@ -40,7 +40,7 @@ class Recommendation:
     """Why other formats don't pass."""
 
 
-def recommendation(offers: Sequence[Offer]) -> Recommendation | None:
+def recommendation(offers: Sequence[Offer]) -> ShippingAdvice | None:
     """Recommend a format for each size; None if nothing was judged."""
     judged = [offer for offer in offers if offer.verdict]
     if not judged:
@@ -60,7 +60,7 @@ def recommendation(offers: Sequence[Offer]) -> Recommendation | None:
         )
     fails = {offer.verdict.outcome for offer in judged if offer.verdict} == {"fail"} and len(judged) == len(offers)
     outcome: Outcome = "pass" if best and not without else "fail" if not best and fails else "inconclusive"
-    return Recommendation(outcome, " ".join(sentences), (*_failing(offers, sizes), *_open(offers, sizes)))
+    return ShippingAdvice(outcome, " ".join(sentences), (*_failing(offers, sizes), *_open(offers, sizes)))
 
 
 def _cheapest(offers: Iterable[Offer]) -> Offer | None:
