@@ -66,7 +66,7 @@ def test_the_color_changes_at_the_margin():
 class TestLive:
     @pytest.fixture
     def running(self, store):
-        """A store whose study is generating its third candidate."""
+        """A store while its study generates the third candidate."""
         study = read_study(store / "studies" / "h100-recordings")
         [first, second, third, fourth] = study.cells
         for cell in (second, third, fourth):

@@ -118,7 +118,7 @@ def test_what_differs(one, other):
     assert normal(one) != normal(other)
 
 
-def test_a_date_whose_month_is_zero_is_read_as_written():
+def test_a_date_with_month_zero_is_read_as_written():
     # An answer of a W4A16 copy had one, and scoring its whole study ended in a KeyError.
     assert [q.value for q in quantities("2024-00-05 or 2024-00-00")] == ["2024-00-05", "2024-00"]
 
