@@ -197,6 +197,6 @@ def _yaml(shelf: Shelf, entry: CatalogEntry, gate: Gate) -> None:
     path = path_of(shelf, entry.id)
     names = tuple(limit.column for limit in gate.limits)
     proposed, _ = drafted(str(path), mark_of(path / "manifest.json"), names)
-    st.code(written(gate, reasons_in(proposed or "")), language="yaml")
+    st.code(written(gate, reasons_in(proposed or "")), language=None)  # its colors are too faint to read
     quiet("The comments are the reasons for the limits that fidelity gate init proposes. Save it as gate.yaml, then:")
-    st.code(commands(entry.id, shelf.root), language="sh")
+    st.code(commands(entry.id, shelf.root), language=None)
