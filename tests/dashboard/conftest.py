@@ -93,6 +93,15 @@ def table(app, first):
     return {row[0]: dict(zip(headings, map(unescape, row), strict=True)) for row in rows}
 
 
+def listed(app):
+    """The list of pairs: a dict of texts for each row, in order; a highlighted text is joined."""
+    [drawn] = app.get("bidi_component")
+    data = json.loads(drawn.proto.json)
+    names = [column["name"] for column in data["columns"]]
+    texts = [["".join(cell) for cell in row["cells"]] for row in data["rows"]]
+    return [dict(zip(names, row, strict=True)) for row in texts]
+
+
 def charted(app):
     """The data of all charts of a page, as text; each chart is what the Vega-Lite grammar allows."""
     shown = []

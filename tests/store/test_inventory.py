@@ -20,11 +20,15 @@ FILES = {
     "scores/*/manifest.json": "token scores",
     "measurements/*/manifest.json": "speed",
     "studies/*/manifest.json": "list of its comparisons",
+    "reviews/*/*.json": "reviewer's vote",
     "hashes.json": "computed or asked again",
     "servers.json": "computed or asked again",
     "embeddings/*.sqlite": "embeddings",
 }
-LATER = ("hashes.json", "servers.json", "embeddings/*.sqlite", "measurements/*/manifest.json", "scores/*/tokens.json")
+LATER = (
+    *("hashes.json", "servers.json", "embeddings/*.sqlite", "measurements/*/manifest.json", "scores/*/tokens.json"),
+    "reviews/*/*.json",
+)
 """Files that no finished number needs: if they are missing, that is no damage."""
 
 
@@ -55,7 +59,7 @@ def test_a_whole_store_is_whole_and_stays_as_it_is(store):
     before = contents(store.root)
     result = check(store)
     assert (result.damages, result.leftovers, result.in_use) == ((), (), ())
-    assert result.checked == {"runs": 2, "comparisons": 1, "scores": 1, "measurements": 1, "studies": 1}
+    assert result.checked == {"runs": 2, "comparisons": 1, "scores": 1, "measurements": 1, "studies": 1, "reviews": 1}
     assert contents(store.root) == before
 
 
