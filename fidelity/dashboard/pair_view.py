@@ -54,6 +54,11 @@ class Side:
     generation: Generation
 
     @property
+    def words(self) -> str:
+        """The name within a sentence."""
+        return self.name if len(self.name) == 1 else self.name.lower()
+
+    @property
     def body(self) -> str:
         return self.generation.text[:MOST_SHOWN]
 
@@ -106,7 +111,7 @@ def _conflicts(first: Side, second: Side) -> None:
     both = _as_pair(first, second)
     if listed := conflicts(first.body, second.body)[:MOST_CONFLICTS]:
         rows = "".join(f"<li>{text(conflict_in_words(conflict, both))}</li>" for conflict in listed)
-        _box(f"Conflicts: {first.name.lower()} / {second.name.lower()}", f"<ul>{rows}</ul>")
+        _box(f"Conflicts: {first.words} / {second.words}", f"<ul>{rows}</ul>")
 
 
 def _as_pair(first: Side, second: Side) -> Pair:
@@ -118,12 +123,12 @@ def _thinking(first: Side, second: Side) -> None:
     before, other = ((side.generation.reasoning or "")[:MOST_SHOWN] for side in (first, second))
     if before or other:
         with st.expander("Thinking"):
-            _box(f"Thinking: {second.name.lower()} compared with {first.name.lower()}", _diff(before, other, None))
+            _box(f"Thinking: {second.words} compared with {first.words}", _diff(before, other, None))
 
 
 def _differences(pair: OpenPair, first: Side, second: Side, opened: OpenedPair) -> None:
     """Diffs of the candidate and of the control against the baseline, side by side."""
-    title = f"{second.name} compared with {first.name if opened.blind else 'baseline'}"
+    title = f"{second.name} compared with {first.words}"
     if not pair.controls or opened.blind:
         _box(title, _diff(first.body, second.body, opened.query))
     else:
@@ -134,7 +139,7 @@ def _differences(pair: OpenPair, first: Side, second: Side, opened: OpenedPair) 
             name, control = pair.controls[0]
             of_control = _diff(first.body, control.text[:MOST_SHOWN], opened.query) if control else "No answer."
             _box(f"Control compared with baseline ({name})", of_control)
-    _legend(first.name.lower() if not opened.blind else "A")
+    _legend(first.words)
 
 
 def _legend(first: str) -> None:
@@ -166,7 +171,7 @@ def _all_candidates(pair: OpenPair, opened: OpenedPair) -> None:
             boxes.append(_compared(title, baseline, answer, query, why=why, is_open=entry.id == opened.entry.id))
     inner = "".join(boxes)
     html(f'<div class="f-columns" tabindex="0" role="group" aria-label="All answers to this prompt">{inner}</div>')
-    _legend("the baseline")
+    _legend("baseline")
 
 
 def _other(opened: OpenedPair, entry: CatalogEntry, pair: OpenPair) -> tuple[OpenPair | None, str]:

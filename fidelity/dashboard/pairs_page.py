@@ -116,7 +116,8 @@ def _list_and_pair(
         own = votes.get((str(chosen["prompt_id"]), int(chosen["repeat"])), [])
         after = keys[min(at + 1, len(keys) - 1)]
         review_panel.draw(shelf, entry, pair, own, blind=blind, go_on=partial(_open, after))
-    review_panel.show_summary(shelf, entry)
+    if not blind:  # after a blind vote it would tell which answer is whose
+        review_panel.show_summary(shelf, entry)
 
 
 def _place(keys: Sequence[str]) -> int:

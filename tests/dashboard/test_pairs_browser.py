@@ -64,6 +64,11 @@ def rows(page):
     return page.get_by_role("grid", name="Pairs").locator("tbody tr")
 
 
+def idle(page):
+    """Wait until nothing is redrawn; a download that is asked for meanwhile is lost."""
+    page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
+
+
 def selected(page):
     """The id of the pair that the list has selected, once the page has it open too."""
     name = page.locator("tr[aria-selected=true] td").first.inner_text()
@@ -124,7 +129,7 @@ def test_two_reviewers_at_once_and_what_they_say_together(pairs, pairs_store, ch
     second.set_default_timeout(60_000)
     second.goto(first.url + "&blind=true")
     for own, name in ((first, "Ada"), (second, "Ben")):
-        own.get_by_label("Your name").fill(name)
+        own.get_by_role("textbox", name="Your name").fill(name)
         own.keyboard.press("Enter")
         own.get_by_role("button", name="Same", disabled=False).wait_for()
     assert second.get_by_text("Baseline better").count() == 0  # blind: A and B
@@ -132,9 +137,10 @@ def test_two_reviewers_at_once_and_what_they_say_together(pairs, pairs_store, ch
     second.get_by_role("button", name="A better").click()
     for own in (first, second):
         own.get_by_text(re.compile("^Stored ")).wait_for()
-    first.get_by_label("Note").fill("wrong hour")
+    first.get_by_role("textbox", name="Note").fill("wrong hour")
     first.keyboard.press("Enter")
     first.get_by_text("2 votes by 2 reviewers, 1 of them blind").wait_for()
+    idle(first)
     with first.expect_download() as started:
         first.get_by_role("button", name="Reviews as JSONL").click()
     lines = map(json.loads, Path(started.value.path()).read_text().splitlines())
@@ -149,8 +155,8 @@ def test_two_reviewers_at_once_and_what_they_say_together(pairs, pairs_store, ch
     assert votes["Ben"]["vote"] in ("baseline better", "candidate better")
     assert read_reviews(pairs_store, id_)[1] == 0
     second.reload()
-    second.get_by_label("Your name").wait_for()
-    assert second.get_by_label("Your name").input_value() == "Ben"  # this browser remembers it
+    second.get_by_role("textbox", name="Your name").wait_for()
+    assert second.get_by_role("textbox", name="Your name").input_value() == "Ben"  # this browser remembers it
     context.close()
 
 
@@ -158,6 +164,8 @@ def test_the_listed_pairs_with_texts_are_a_file(pairs):
     page = pairs("&conflict=negation")
     page.get_by_text("1 of 5 pairs").wait_for()
     page.get_by_role("button", name="Download with texts").click()
+    page.get_by_role("button", name="JSONL", exact=True).wait_for()
+    idle(page)
     with page.expect_download() as started:
         page.get_by_role("button", name="JSONL", exact=True).click()
     (row,) = map(json.loads, Path(started.value.path()).read_text().splitlines())
