@@ -93,6 +93,7 @@ def table(app, first):
     return {row[0]: dict(zip(headings, map(unescape, row), strict=True)) for row in rows}
 
 
+<<<<<<< HEAD
 def listed(app):
     """The list of pairs: a dict of texts for each row, in order; a highlighted text is joined."""
     [drawn] = app.get("bidi_component")
@@ -100,6 +101,24 @@ def listed(app):
     names = [column["name"] for column in data["columns"]]
     texts = [["".join(cell) for cell in row["cells"]] for row in data["rows"]]
     return [dict(zip(names, row, strict=True)) for row in texts]
+=======
+def matrix(app):
+    """The cells of the overview's matrix by model and format: dicts of their texts."""
+    [data] = matrices(app)
+    headings = [" · ".join(filter(None, (h["format"], h["note"]))) for h in data["headings"]]
+    return {
+        (row["size"], heading): cell
+        for row in data["rows"]
+        for heading, cell in zip(headings, row["cells"], strict=True)
+        if cell
+    }
+
+
+def matrices(app):
+    """What the components of a page that are matrices get."""
+    drawn = [json.loads(one.proto.json) for one in app.get("bidi_component")]
+    return [data for data in drawn if "headings" in data]
+>>>>>>> main
 
 
 def charted(app):
