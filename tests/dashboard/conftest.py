@@ -93,15 +93,14 @@ def table(app, first):
     return {row[0]: dict(zip(headings, map(unescape, row), strict=True)) for row in rows}
 
 
-<<<<<<< HEAD
 def listed(app):
     """The list of pairs: a dict of texts for each row, in order; a highlighted text is joined."""
-    [drawn] = app.get("bidi_component")
-    data = json.loads(drawn.proto.json)
+    [data] = [data for drawn in app.get("bidi_component") if "rows" in (data := json.loads(drawn.proto.json))]
     names = [column["name"] for column in data["columns"]]
     texts = [["".join(cell) for cell in row["cells"]] for row in data["rows"]]
     return [dict(zip(names, row, strict=True)) for row in texts]
-=======
+
+
 def matrix(app):
     """The cells of the overview's matrix by model and format: dicts of their texts."""
     [data] = matrices(app)
@@ -118,7 +117,6 @@ def matrices(app):
     """What the components of a page that are matrices get."""
     drawn = [json.loads(one.proto.json) for one in app.get("bidi_component")]
     return [data for data in drawn if "headings" in data]
->>>>>>> main
 
 
 def charted(app):
