@@ -47,7 +47,7 @@ class OpenedPair:
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class ShownAnswer:
     """One answer of a pair, as it is called on the page."""
 
     name: str
@@ -92,12 +92,12 @@ def show_pair(opened: OpenedPair) -> OpenPair | None:
     return pair
 
 
-def sides_of(pair: OpenPair, opened: OpenedPair) -> tuple[Side, Side]:
+def sides_of(pair: OpenPair, opened: OpenedPair) -> tuple[ShownAnswer, ShownAnswer]:
     """Baseline and candidate, or A and B in an order that the reviewer doesn't know."""
     if not opened.blind:
-        return Side("Baseline", pair.baseline), Side("Candidate", pair.candidate)
+        return ShownAnswer("Baseline", pair.baseline), ShownAnswer("Candidate", pair.candidate)
     both = (pair.candidate, pair.baseline) if is_swapped(opened.entry.id, pair) else (pair.baseline, pair.candidate)
-    return Side("A", both[0]), Side("B", both[1])
+    return ShownAnswer("A", both[0]), ShownAnswer("B", both[1])
 
 
 def is_swapped(comparison: str, pair: OpenPair) -> bool:
@@ -106,7 +106,7 @@ def is_swapped(comparison: str, pair: OpenPair) -> bool:
     return bool(hashlib.sha256(key).digest()[0] & 1)
 
 
-def _conflicts(first: Side, second: Side) -> None:
+def _conflicts(first: ShownAnswer, second: ShownAnswer) -> None:
     """The conflicts between both answers, the most severe first."""
     both = _as_pair(first, second)
     if listed := conflicts(first.body, second.body)[:MOST_CONFLICTS]:
@@ -114,11 +114,11 @@ def _conflicts(first: Side, second: Side) -> None:
         _box(f"Conflicts: {first.words} / {second.words}", f"<ul>{rows}</ul>")
 
 
-def _as_pair(first: Side, second: Side) -> Pair:
+def _as_pair(first: ShownAnswer, second: ShownAnswer) -> Pair:
     return Pair(Prompt("", ""), first.generation, second.generation)
 
 
-def _thinking(first: Side, second: Side) -> None:
+def _thinking(first: ShownAnswer, second: ShownAnswer) -> None:
     """The thinking before both answers; nothing if there is none."""
     before, other = ((side.generation.reasoning or "")[:MOST_SHOWN] for side in (first, second))
     if before or other:
@@ -126,7 +126,7 @@ def _thinking(first: Side, second: Side) -> None:
             _box(f"Thinking: {second.words} compared with {first.words}", _diff(before, other, None))
 
 
-def _differences(pair: OpenPair, first: Side, second: Side, opened: OpenedPair) -> None:
+def _differences(pair: OpenPair, first: ShownAnswer, second: ShownAnswer, opened: OpenedPair) -> None:
     """Diffs of the candidate and of the control against the baseline, side by side."""
     title = f"{second.name} compared with {first.words}"
     if not pair.controls or opened.blind:
@@ -195,7 +195,9 @@ def _column(title: str, body: str, facts: str, *, is_open: bool = False) -> str:
     )
 
 
-def _side_by_side(pair: OpenPair, first: Side, second: Side, opened: OpenedPair, *, rendered: bool) -> None:
+def _side_by_side(
+    pair: OpenPair, first: ShownAnswer, second: ShownAnswer, opened: OpenedPair, *, rendered: bool
+) -> None:
     marks = conflict_marks(conflicts(first.body, second.body), first.body, second.body)
     answers: list[tuple[str, Generation | None, list[Mark]]] = [(first.name, first.generation, marks[0])]
     if not opened.blind:

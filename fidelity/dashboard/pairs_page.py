@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from fidelity.comparison.reviews import PairKey
 from fidelity.dashboard import review_panel
 from fidelity.dashboard.cache import pairs, prompts, reviews
 from fidelity.dashboard.catalog import CatalogEntry, Shelf, attempt, mark_of
@@ -31,7 +32,6 @@ MOST_PROMPT = 200
 """Characters of a prompt in the list."""
 RANDOM = "random order"
 SHUFFLE_SEED = 1
-PairKey = tuple[str, int]
 
 
 @comparison_page
