@@ -61,7 +61,7 @@ class ReviewSummary:
 
     @property
     def outcome(self) -> Literal["worse", "better", "undecided"]:
-        """Whether the candidate's answers are worse: the interval lies above, below, or around one half."""
+        """Whether the candidate's answers are worse: the interval is above, below, or around one half."""
         low, high = self.interval
         return "worse" if low > 0.5 else "better" if high < 0.5 else "undecided"
 

@@ -1,4 +1,4 @@
-"""The list of pairs: a small component of ours, since no widget of Streamlit opens a row by click and keyboard."""
+"""The list of pairs: a custom component, because no widget of Streamlit opens a row by click and keyboard."""
 
 import hashlib
 import json

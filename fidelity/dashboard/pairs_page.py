@@ -116,7 +116,7 @@ def _list_and_pair(
         own = votes.get((str(chosen["prompt_id"]), int(chosen["repeat"])), [])
         after = keys[min(at + 1, len(keys) - 1)]
         review_panel.draw(shelf, entry, pair, own, blind=blind, go_on=partial(_open, after))
-    if not blind:  # after a blind vote it would tell which answer is whose
+    if not blind:  # after a blind vote it would show which answer is the candidate's
         review_panel.show_summary(shelf, entry)
 
 
@@ -183,7 +183,7 @@ def _rows(
 
 
 def _voted(votes: Sequence[Review], *, blind: bool) -> str:
-    """The votes on a pair; for blind reviewers only who voted, since a vote would tell which answer is whose."""
+    """The votes on a pair; for blind reviewers only who voted, because a vote shows which answer is the candidate's."""
     return ", ".join(sorted(one_line(one.reviewer) + ("" if blind else f": {one.vote}") for one in votes))
 
 

@@ -37,7 +37,7 @@ class Review(Manifest):
     note: str = Field(default="", max_length=LONGEST_NOTE)
     tags: tuple[Tag, ...] = Field(default=(), max_length=MOST_TAGS)
     blind: bool
-    """Whether the reviewer didn't see which answer is whose."""
+    """Whether the reviewer didn't see which answer is the candidate's."""
     answers: str
     """`answers_digest` of the texts that were reviewed."""
     created: str
@@ -83,7 +83,7 @@ def read_review(file: Path) -> Review:
     """Read a vote.
 
     Raises:
-        StoreError: It is damaged, or lies in the folder of another comparison.
+        StoreError: It is damaged, or in the folder of another comparison.
     """
     review = read_record(file, Review)
     if review.comparison != file.parent.name:
