@@ -155,27 +155,29 @@ def _print_comparison(scores: list[list[TokenScores]], way: str) -> None:
     began = time.monotonic()
     values = [exact_values(*pair) for pair in zip(baseline, other, strict=True)]
     seconds = time.monotonic() - began
-    kl, ear, agree = (np.concatenate([getattr(v, key) for v in values]) for key in ("kl", "acceptance", "agree"))
+    kl, acceptances, agree = (
+        np.concatenate([getattr(v, key) for v in values]) for key in ("kl", "acceptance", "agree")
+    )
     print(f"\nCompared by {way}: {len(kl)} tokens in {seconds:.2f} s, {len(kl) / seconds:,.0f} tokens/s")
-    print(f"KL {kl.mean():.6f} nats, EAR {ear.mean():.6f}, same most likely token {agree.mean():.4f}")
+    print(f"KL {kl.mean():.6f} nats, EAR {acceptances.mean():.6f}, same most likely token {agree.mean():.4f}")
     own = [exact_values(one, one) for one in baseline]
     print(f"KL of the baseline and itself: {max(float(np.abs(v.kl).max(initial=0)) for v in own)} at most")
 
 
 def _print_differences(new: list[list[TokenScores]], old: list[list[TokenScores]]) -> None:
     """Both ways for the same answers. In another batch the engine's own numbers differ; this is shown apart."""
-    kl, ear, engine, below, above, tokens = [0.0], [0.0], [0.0], 0, 0, 0
+    kl, rates, engine, below, above, tokens = [0.0], [0.0], [0.0], 0, 0, 0
     for p, q, old_p, old_q in zip(new[0], new[1], old[0], old[1], strict=False):
         values, bracket = exact_values(p, q), acceptance(p, q)
         kl.append(float(np.abs(values.kl - exact_kl(old_p, old_q)).max()))
-        ear.append(float(np.abs(values.acceptance - exact_acceptance(old_p, old_q)).max()))
+        rates.append(float(np.abs(values.acceptance - exact_acceptance(old_p, old_q)).max()))
         engine += [float(np.abs(a.logprobs - b.logprobs).max()) for a, b in ((p, old_p), (q, old_q))]
     for p, q in zip(*new, strict=True):
         values, bracket = exact_values(p, q), acceptance(p, q)
         below += int((values.acceptance < bracket[0] - 1e-5).sum())
         above += int((values.acceptance > bracket[1] + 1e-5).sum())
         tokens += len(values.kl)
-    print(f"\nBoth ways, at most: KL differs by {max(kl):.2g} nats, EAR by {max(ear):.2g}")
+    print(f"\nBoth ways, at most: KL differs by {max(kl):.2g} nats, EAR by {max(rates):.2g}")
     print(f"(the engine's own log-probabilities differ by {max(engine):.2g} nats between the two passes)")
     print(f"ear <= ear_exact <= ear_upper (within 1e-5): violated below {below}, above {above} of {tokens} tokens")
 
@@ -196,16 +198,16 @@ def measure_widths(chosen: argparse.Namespace) -> None:
 
 
 def _print_widths(baseline: Any, other: Any) -> None:
-    kl, ear, agree = list[Any](), list[Any](), list[Any]()
+    kl, rates, agree = list[Any](), list[Any](), list[Any]()
     widths: dict[int, list[Any]] = {k: [] for k in WIDTHS}
     for p, q in both_scored(baseline, other, whole_vocabulary=True):
         values = exact_values(p, q)
-        kl, ear, agree = [*kl, values.kl], [*ear, values.acceptance], [*agree, values.agree]
+        kl, rates, agree = [*kl, values.kl], [*rates, values.acceptance], [*agree, values.agree]
         tops = [_most_likely(scores, max(WIDTHS)) for scores in (p, q)]
         for k, own in widths.items():
             lower, upper = acceptance(*(_cut(top, k) for top in tops))
             own.append(upper - lower)
-    means = [np.concatenate(column).mean() for column in (kl, ear, agree)]
+    means = [np.concatenate(column).mean() for column in (kl, rates, agree)]
     shown = " | ".join(f"{np.concatenate(own).mean():.4f}" for own in widths.values())
     tokens = sum(map(len, kl))
     print(f"| {other.name} | {tokens} | {means[0]:.5f} | {means[1]:.4f} | {means[2]:.4f} | {shown} |", flush=True)
