@@ -13,9 +13,9 @@ from fidelity.comparison.stored import load_comparison
 from fidelity.errors import ConfigError
 from fidelity.report import as_json
 from fidelity.store.store import Store
-from fidelity.store.studies import read_study
+from fidelity.store.studies import in_words, read_study
 from fidelity.study.plan import plan_study
-from fidelity.study.progress import StudyProgress, in_words
+from fidelity.study.progress import StudyProgress
 from fidelity.study.study import load_study, run_study
 from tests.conftest import ROOT, Silent
 
