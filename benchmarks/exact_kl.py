@@ -40,7 +40,7 @@ ROOT = Path(__file__).parent.parent
 TOP_K = 20
 WIDTHS = (5, 10, 20, 50, 100)
 BLOCK = 64
-"""Tokens whose distributions are in memory at once."""
+"""The number of distributions in memory at once."""
 
 
 def main() -> None:
