@@ -61,11 +61,21 @@ def read_head(root: Path, name: str) -> Head:
     Raises:
         StoreError: It is missing or damaged.
     """
-    return _opened(inside(root, HEADS, name).resolve())
+    folder = inside(root, HEADS, name).resolve()
+    return _opened(folder, *(_state(folder / file) for file in (MANIFEST, MATRIX)))
+
+
+def _state(file: Path) -> tuple[int, ...] | None:
+    """What changes with a file; None if it is missing."""
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns, status.st_ino
 
 
 @lru_cache(maxsize=MOST_HEADS)
-def _opened(folder: Path) -> Head:
+def _opened(folder: Path, *_: tuple[int, ...] | None) -> Head:
     manifest = read_record(folder / MANIFEST, HeadManifest)
     file = folder / MATRIX
     if not file.is_file():
