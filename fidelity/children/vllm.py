@@ -152,7 +152,7 @@ class VllmInProcess:
         sampling = {"temperature": 0.0, "max_tokens": 1, "detokenize": False, "flat_logprobs": True}
         every = [{**sampling, "prompt_logprobs": top_k}] * len(asked)
         why_not = vllm_hidden_states.why_not(self._llm, top_k) if exact else None
-        hidden = vllm_hidden_states.HiddenStates(self._llm, top_k) if exact and not why_not else None
+        hidden = vllm_hidden_states.StateRecorder(self._llm, top_k) if exact and not why_not else None
         refused = {"hidden": {"refused": why_not}} if why_not else {}
         with hidden.recording() if hidden else nullcontext():
             outputs = in_order(self._run(asked, every, on_progress), first=self._handed)

@@ -21,8 +21,8 @@ MOST_BYTES = 2**31
 """The size of the rows in memory, beyond which the oldest are dropped."""
 
 
-class HiddenStates:
-    """The hidden states that enter a model's head while `recording`."""
+class StateRecorder:
+    """Records the hidden states that enter a model's head."""
 
     def __init__(self, llm: Any, top_k: int) -> None:
         """Record rows that are to be found by their `top_k` largest log-probabilities."""

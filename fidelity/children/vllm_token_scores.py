@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from fidelity.children.arrays import packed
-from fidelity.children.vllm_hidden_states import HiddenStates
+from fidelity.children.vllm_hidden_states import StateRecorder
 from fidelity.children.wire import JsonRecord
 
 
@@ -24,7 +24,7 @@ def in_order(outputs: Iterator[Any], first: int) -> Iterator[Any]:
 
 
 def token_scores(
-    prompt_logprobs: Any, continuation: list[int], top_k: int, hidden_states: HiddenStates | None = None
+    prompt_logprobs: Any, continuation: list[int], top_k: int, hidden_states: StateRecorder | None = None
 ) -> JsonRecord:
     """The arrays of a record of `score_tokens`, from the `FlatLogprobs` of a prompt that ends with the continuation.
 

@@ -217,8 +217,8 @@ def _of_caches(root: Path) -> Iterator[Damage]:
 _CHECKS: dict[str, Callable[[Path], Iterator[Damage]]] = {
     "runs": _of_run,
     "comparisons": _of_comparison,
-    "scores": _of_scores,
     "heads": _of_head,
+    "scores": _of_scores,
     "measurements": _of_measurement,
     "studies": _of_study,
 }

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from fidelity.children.vllm_hidden_states import HiddenStates, why_not, write_head
+from fidelity.children.vllm_hidden_states import StateRecorder, why_not, write_head
 
 torch = pytest.importorskip("torch")
 WIDTH, VOCABULARY, TOP_K = 8, 60, 5
@@ -66,7 +66,7 @@ def model():
 
 
 def test_a_call_for_each_request_between_calls_for_sampling(model):
-    states, answers = HiddenStates(llm_of(model), TOP_K), [answer(seed, 9 + seed) for seed in range(3)]
+    states, answers = StateRecorder(llm_of(model), TOP_K), [answer(seed, 9 + seed) for seed in range(3)]
     with states.recording():
         model.compute_logits(torch.stack([own[-1] for own in answers]))  # the rows from which tokens are sampled
         for own in answers:
@@ -78,7 +78,7 @@ def test_a_call_for_each_request_between_calls_for_sampling(model):
 
 @pytest.mark.parametrize("size", [1, 2, 5, 7, 100])
 def test_calls_for_all_rows_of_a_step_in_blocks(model, size):
-    states, answers = HiddenStates(llm_of(model), TOP_K), [answer(seed, 9 + seed) for seed in range(3)]
+    states, answers = StateRecorder(llm_of(model), TOP_K), [answer(seed, 9 + seed) for seed in range(3)]
     with states.recording():
         for block in torch.cat(answers).split(size):
             model.compute_logits(block)
@@ -87,7 +87,7 @@ def test_calls_for_all_rows_of_a_step_in_blocks(model, size):
 
 
 def test_an_answer_cut_by_others(model):
-    states, one, two = HiddenStates(llm_of(model), TOP_K), answer(1, 12), answer(2, 12)
+    states, one, two = StateRecorder(llm_of(model), TOP_K), answer(1, 12), answer(2, 12)
     with states.recording():
         for first in range(0, 12, 4):
             model.compute_logits(torch.cat([one[first : first + 4], two[first : first + 4]]))
@@ -96,7 +96,7 @@ def test_an_answer_cut_by_others(model):
 
 
 def test_answers_with_the_same_beginning_and_the_same_answer_twice(model):
-    states, one = HiddenStates(llm_of(model), TOP_K), answer(1, 12)
+    states, one = StateRecorder(llm_of(model), TOP_K), answer(1, 12)
     two = torch.cat([one[:6], answer(2, 6)])
     with states.recording():
         for own in (one, two, one):
@@ -106,24 +106,24 @@ def test_answers_with_the_same_beginning_and_the_same_answer_twice(model):
 
 
 def test_a_row_that_was_not_recorded_is_refused(model):
-    states, own = HiddenStates(llm_of(model), TOP_K), answer(1, 12)
+    states, own = StateRecorder(llm_of(model), TOP_K), answer(1, 12)
     with states.recording():
         model.compute_logits(own[:8])
         assert "don't reproduce" in states.record(returned(model, own))["refused"]
 
 
 def test_the_model_is_as_before(model):
-    with HiddenStates(llm_of(model), TOP_K).recording():
+    with StateRecorder(llm_of(model), TOP_K).recording():
         assert "compute_logits" in vars(model)
     assert "compute_logits" not in vars(model)
-    states = HiddenStates(llm_of(model), TOP_K)
+    states = StateRecorder(llm_of(model), TOP_K)
     with pytest.raises(KeyError), states.recording():
         raise KeyError("the engine failed")
     assert "compute_logits" not in vars(model)
 
 
 def test_buffers_that_vllm_reuses_are_copied(model):
-    states, buffer = HiddenStates(llm_of(model), TOP_K), answer(1, 5)
+    states, buffer = StateRecorder(llm_of(model), TOP_K), answer(1, 5)
     expected, top = buffer.clone(), returned(model, buffer)
     with states.recording():
         model.compute_logits(buffer)
