@@ -93,6 +93,7 @@ def cells(page):
     return page.locator("button.cell")
 
 
+@pytest.mark.slow
 def test_from_the_matrix_to_a_moved_margin_and_the_same_in_another_browser(address, page, chromium):
     root, store = address
     page.goto(root)
@@ -150,6 +151,7 @@ def test_a_new_comparison_appears_and_a_deleted_one_goes(address, page):
     headings(page).filter(has_text="W8A8-INT8").first.wait_for()
 
 
+@pytest.mark.slow
 def test_nothing_that_a_model_wrote_acts(served, hostile, page):
     root = served(hostile.baseline.path.parent.parent)
     for path in ("", "comparison", "runs", "gate"):
@@ -175,6 +177,7 @@ def test_it_listens_on_this_machine_only(address):
     assert listening == {f"0100007F:{port}"}
 
 
+@pytest.mark.slow
 def test_a_chart_and_its_data_can_be_had_as_files(page, address):
     page.goto(address[0])
     page.get_by_text("Drift by format").wait_for()

@@ -193,8 +193,8 @@ class TestKilled:
     @pytest.mark.parametrize(
         "place",
         [
-            pytest.param("runs/small-base-*/chunk-*", id="baseline"),
-            pytest.param("runs/small-a-*/chunk-*", id="candidate", marks=pytest.mark.slow),
+            pytest.param("runs/small-base-*/chunk-*", id="baseline", marks=pytest.mark.slow),
+            pytest.param("runs/small-a-*/chunk-*", id="candidate"),
             pytest.param(
                 "runs/large-base.control1-*/chunk-*", id="control of the second family", marks=pytest.mark.slow
             ),
