@@ -93,6 +93,14 @@ def table(app, first):
     return {row[0]: dict(zip(headings, map(unescape, row), strict=True)) for row in rows}
 
 
+def listed(app):
+    """The list of pairs: a dict of texts for each row, in order; a highlighted text is joined."""
+    [data] = [data for drawn in app.get("bidi_component") if "rows" in (data := json.loads(drawn.proto.json))]
+    names = [column["name"] for column in data["columns"]]
+    texts = [["".join(cell) for cell in row["cells"]] for row in data["rows"]]
+    return [dict(zip(names, row, strict=True)) for row in texts]
+
+
 def matrix(app):
     """The cells of the overview's matrix by model and format: dicts of their texts."""
     [data] = matrices(app)
