@@ -82,10 +82,10 @@ def _reach(
         return None, None
     if len(scale.shape) < 2 or 0 in across or across[0] > rows or across[1] > columns:
         raise UnknownLayout(f"{layer.name}: scales {list(scale.shape)} for weights {list(shape)}")
-    high, wide = _length(rows, across[0]), _length(columns, across[1])
-    if high is None or wide is None:
+    height, width = _length(rows, across[0]), _length(columns, across[1])
+    if height is None or width is None:
         raise UnknownLayout(f"{layer.name}: scales {list(scale.shape)} for weights {list(shape)}")
-    return (wide, None) if across[0] == rows else (None, (high, wide))
+    return (width, None) if across[0] == rows else (None, (height, width))
 
 
 def _length(total: int, pieces: int) -> int | None:
