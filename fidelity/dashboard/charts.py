@@ -17,6 +17,8 @@ from fidelity.dashboard.vega import (
     sides,
 )
 
+OUTCOMES = {"pass": ("#2B8A57", "circle"), "fail": ("#D2453C", "cross"), "inconclusive": ("#A87800", "diamond")}
+"""The color and the shape of each outcome."""
 MOST_POINTS = 4_000
 """The maximum number of points in a scatter; larger ones are thinned evenly."""
 
@@ -142,3 +144,38 @@ def surprise(tokens: pd.DataFrame, divergence: int | None) -> Spec:
     if divergence is not None:
         layers.append(layer({**DASHED, "color": "#b98314"}, pd.DataFrame({"place": [divergence]}), x=own["x"]))
     return layered(layers, height=300)
+
+
+def history(points: pd.DataFrame, title: str, *, share: bool) -> Spec:
+    """A gate line over time: `comparison` in order, `candidate`, `value`, `low`, `high`, `limit`, `outcome`."""
+    form = {"axis": {"format": "%"}} if share else {}
+    order = list(dict.fromkeys(points["comparison"]))
+    x = nominal("comparison", sort=order, axis={"labelAngle": -35, "labelLimit": 150, "ticks": False})
+    y = quantity("value", title=title, **form)
+    own = nominal("outcome", scale=scale(list(OUTCOMES), [color for color, _ in OUTCOMES.values()]), legend=None)
+    shape = nominal("outcome", scale=scale(list(OUTCOMES), [shape for _, shape in OUTCOMES.values()]), legend=None)
+    tips = [
+        *(nominal(name) for name in ("candidate", "created", "outcome")),
+        *(quantity(name, format=".1%" if share else ".3f") for name in ("value", "low", "high", "limit")),
+    ]
+    layers = [
+        layer({**DASHED, "type": "line", "interpolate": "step"}, x=x, y=quantity("limit", title=title, **form)),
+        layer({"type": "line", "color": FLOOR, "opacity": 0.6}, x=x, y=y, detail=nominal("candidate")),
+        layer(
+            {"type": "rule", "strokeWidth": 2},
+            x=x,
+            y=quantity("low", title=title, **form),
+            y2={"field": "high"},
+            color=own,
+        ),
+        layer(
+            {"type": "point", "filled": True, "size": 90, "opacity": 1}, x=x, y=y, color=own, shape=shape, tooltip=tips
+        ),
+        layer(
+            {"type": "text", "text": "limit", "align": "right", "dy": -7, "fontWeight": 600},
+            points.tail(1),
+            x={"value": "width"},
+            y=quantity("limit", title=title, **form),
+        ),
+    ]
+    return layered(layers, height=300, data=points)
