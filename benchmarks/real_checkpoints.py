@@ -295,8 +295,8 @@ def rows_of(library: str, base: Path, folder: Path) -> Iterator[Row | str]:
 
 def _row(library: str, name: str, stated: str, parameters: int, folder: Path) -> Row:
     try:
-        found = sorted(path.parent for path in folder.rglob("config.json"))
-        anatomy = dissect(found[0] if found else folder / "model.gguf")
+        folders = sorted(path.parent for path in folder.rglob("config.json"))
+        anatomy = dissect(folders[0] if folders else folder / "model.gguf")
     except FidelityError as error:
         return Row(library, name, stated, str(error).replace(str(folder), ""), parameters, None, None)
     checkpoint, bits = anatomy.checkpoint, anatomy.bits_per_weight
