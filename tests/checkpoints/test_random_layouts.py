@@ -37,7 +37,7 @@ def right(layout):
 
 
 def not_wrong(layout, kind):
-    """With damage: the truth, "layout not known", or an error of ours."""
+    """With damage: the truth, "layout not known", or an error that names the problem."""
     folder = written(layout)
     try:
         anatomy = dissect(folder)
