@@ -13,7 +13,6 @@ from fidelity.dashboard.verdict_panel import gate_for
 from fidelity.dashboard.widgets import chart, come_back, markup_table, note, plural, quiet, symbol_of
 from fidelity.gate import Gate, Line, Verdict
 from fidelity.outside.strings import one_line
-from fidelity.report.trends import READING
 
 Judgement = tuple[CatalogEntry, Verdict | str]
 """A comparison with its verdict, or why it has none."""
@@ -38,7 +37,7 @@ def draw() -> None:
     if len(judged) < len(own):
         note(f"Judging {plural(len(own) - len(judged), 'comparison')} ...")
         come_back()
-    quiet(READING)
+    quiet("Lines are one-sided bounds at the gate's confidence. All comparisons are judged with the current gate.")
     _lines(judged)
     _table(judged)
 
@@ -66,7 +65,7 @@ def _lines(judged: Sequence[Judgement]) -> None:
 
 def _point(entry: CatalogEntry, line: Line) -> dict[str, object]:
     return {
-        "comparison": f"{entry.created[5:16].replace('T', ' ')} {one_line(entry.candidate, most=40)}",
+        "comparison": f"{one_line(entry.candidate, most=40)} {entry.created[5:16].replace('T', ' ')}",
         "candidate": entry.candidate,
         "created": entry.created,
         "outcome": line.outcome,
