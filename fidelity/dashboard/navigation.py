@@ -11,6 +11,7 @@ ICONS = {
     "pairs": ":material/compare:",
     "runs": ":material/memory:",
     "gate": ":material/rule:",
+    "start": ":material/upload_file:",
 }
 _PAGES, _ARRIVING = "pages", "arriving"
 

@@ -42,6 +42,7 @@ def main() -> None:
         "pairs": pairs_page.draw,
         "runs": runs_page.draw,
         "gate": gate_page.draw,
+        "start": first_page.draw,
     }
     empty = not opened.entries and not opened.studies
     pages = navigation.pages(
