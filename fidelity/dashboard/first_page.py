@@ -18,7 +18,6 @@ LONGEST = 300
 def draw() -> None:
     """Draw the page."""
     root = store_root()
-    st.title("Do the quantized model's outputs stay the same?", anchor=False)
     if not shelf().entries:
         st.markdown("This dashboard shows the comparisons in a store, and yours is empty.")
     st.header("Drop two files of outputs", anchor=False)

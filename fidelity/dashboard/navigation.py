@@ -11,8 +11,19 @@ ICONS = {
     "pairs": ":material/compare:",
     "runs": ":material/memory:",
     "gate": ":material/rule:",
+    "history": ":material/timeline:",
     "start": ":material/upload_file:",
 }
+QUESTIONS = {
+    "overview": "Which format can you ship?",
+    "comparison": "What changed?",
+    "pairs": "Which words changed?",
+    "runs": "What ran?",
+    "gate": "How much drift is acceptable?",
+    "history": "How did it develop?",
+    "start": "Do the quantized model's outputs stay the same?",
+}
+"""What each page answers, as its heading."""
 _PAGES, _ARRIVING = "pages", "arriving"
 
 

@@ -159,13 +159,14 @@ def texts_of(comparison: Path, pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def answers_of(run: Run) -> pd.DataFrame:
-    """For each answer of a run: `tokens` (NaN without token ids), `characters`, `finish`."""
+    """For each answer of a run: its keys, `tokens` (NaN without token ids), `characters`, `finish`."""
     import pyarrow.compute as pc
 
-    table = run.read(["token_ids", "finish_reason", "failure", "text"])
+    table = run.read([*KEYS, "token_ids", "finish_reason", "failure", "text"])
     answered = table.filter(pc.is_null(table["failure"]))
     return pd.DataFrame(
         {
+            **{key: answered[key].to_pandas() for key in KEYS},
             "tokens": pc.list_value_length(answered["token_ids"]).to_pandas(),
             "characters": pc.utf8_length(answered["text"]).to_pandas(),
             "finish": answered["finish_reason"].to_pandas().fillna("not recorded"),

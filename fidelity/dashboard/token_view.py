@@ -52,7 +52,8 @@ def show_tokens(baseline: Run, others: Sequence[Run], prompt_id: str, repeat: in
     worst = max(rows, key=lambda row: row.baseline_logprob - row.other_logprob)
     quiet(
         f"At {flips:,} of {counted(len(rows), 'token')} another token is most likely; the mean KL is at least "
-        f"{kl:.4f} nats; the largest loss is at token {worst.position}: {worst.baseline_logprob:.2f} to {worst.other_logprob:.2f}."
+        f"{kl:.4f} nats; the largest loss is at token {worst.position}: {worst.baseline_logprob:.2f} to "
+        f"{worst.other_logprob:.2f}."
     )
     downloads(pd.DataFrame([_plain(row) for row in rows]), f"tokens-of-{prompt_id}-seen-by-{other.name}")
     return ""

@@ -27,7 +27,7 @@ from tests.report.conftest import hostile
 __all__ = ["hostile"]
 
 DOOR = Path(dashboard.__file__).with_name("app.py")
-PAGES = ("overview", "comparison", "pairs", "runs", "gate")
+PAGES = ("overview", "comparison", "pairs", "runs", "gate", "history")
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """What every page shows of a store, and that no broken store ends in a traceback."""
 
 import json
+import shlex
 import shutil
 
 import pytest
@@ -204,6 +205,20 @@ class TestGate:
         app.slider(key="m-rougeL").set_value(0.08).run()
         assert Gate.model_validate(yaml.safe_load(app.code[0].value)) == Gate(margins={"rougeL": 0.08})
 
+    def test_the_commands_work_as_printed(self, fidelity, monkeypatch, opened, recorded, tmp_path):
+        app = self.page(opened, recorded)
+        (tmp_path / "gate.yaml").write_text(app.code[0].value)
+        check, compare = app.code[1].value.splitlines()
+        monkeypatch.chdir(tmp_path)
+        code, out, _ = fidelity(*shlex.split(check)[1:])
+        assert code == 2, out
+        assert shlex.split(compare)[:2] == ["fidelity", "compare"]
+
+    def test_the_yaml_has_the_reasons(self, opened, recorded):
+        written = self.page(opened, recorded).code[0].value
+        assert "  # Two runs of the model: 0.958 (0.042 from identical)" in written
+        assert written.splitlines()[-1] == "  rougeL: 0.1"
+
     def test_without_a_gate_file_nothing_passes_wherever_the_sliders_are(self, opened, store):
         shutil.rmtree(store / "studies")
         app = opened(store, "gate", comparison=comparison(store, "bf16-serial").name)
@@ -211,10 +226,27 @@ class TestGate:
         for margin in (0.05, app.slider(key="m-rougeL").max):
             app.slider(key="m-rougeL").set_value(margin).run()
             assert not app.exception
-            assert "PASS" not in page_text(app)
-            assert "<td>pass</td>" not in page_text(app)
-            assert "The gate is provisional" in page_text(app)
+            assert "there is no verdict" in page_text(app)
+            for outcome in ("pass", "fail", "inconclusive"):
+                assert f'<div class="f-banner f-{outcome}">' not in page_text(app)
+                assert outcome not in table(app, "Line")["rougeL"].values()
+            assert "batches" in table(app, "Line")["rougeL"]["Noise"]
         assert yaml.safe_load(app.code[0].value)["provisional"].startswith("bf16-serial-")
+
+
+class TestHistory:
+    def test_every_line_of_the_gate_is_drawn_with_its_bounds(self, opened, recorded):
+        app = opened(recorded, "history")
+        path = comparison(recorded, "w4a16")
+        [verdict] = verdicts(load_comparison(path), Gate(margins={"rougeL": 0.1})).values()
+        [line] = [line for line in verdict.lines if line.name == "rougeL"]
+        assert f"'value': {line.value}, 'low': {line.lower}, 'high': {line.upper}, 'limit': 0.1" in charted(app)
+        assert [row["Verdict"] for row in table(app, "Compared").values()]
+        assert verdict.reason in page_text(app)
+
+    def test_without_a_gate_there_is_no_line(self, opened, store):
+        shutil.rmtree(store / "studies")
+        assert "no line to follow" in page_text(opened(store, "history"))
 
 
 class TestRuns:
@@ -278,7 +310,7 @@ class TestBroken:
         quant = workspace.recorded("quant", [{**row, "text": "one three"} for row in rows])
         compared(workspace.store, base, quant, metrics=["identical", "rouge"])
         app = opened(workspace.store, page)
-        assert page in ("runs", "pairs") or "no floor" in page_text(app) + charted(app) + str(matrices(app))
+        assert page in ("runs", "pairs", "history") or "no floor" in page_text(app) + charted(app) + str(matrices(app))
 
 
 class TestHostile:
