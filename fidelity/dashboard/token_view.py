@@ -60,7 +60,7 @@ def show_tokens(baseline: Run, others: Sequence[Run], prompt_id: str, repeat: in
 
 
 def _ties(ties: Sequence[TokenRow], tokens: int) -> str:
-    """A sentence about exact ties, where nothing but the order of calculation decides which token is chosen."""
+    """A sentence about exact ties, where only the order of calculation decides which token is chosen."""
     first = ties[0]
     names = " and ".join(_quoted(a.text) for a in first.baseline_top[:2])
     return (
