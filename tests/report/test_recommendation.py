@@ -74,3 +74,14 @@ def test_what_is_undecided_says_how_many_prompts_would_decide():
 
 def test_without_a_verdict_nothing_is_recommended():
     assert recommendation([offer("1B", "A", None)]) is None
+
+
+def test_more_prompts_decide_nothing_where_the_runs_differ_otherwise():
+    from fidelity.gate.difference import Difference
+
+    one = offer("1B", "A", "inconclusive", lines=[("margin", "rougeL", 49_198)])
+    verdict = replace(
+        one.verdict, differences=(Difference("KV cache", ("fp8", "bfloat16"), ("kv_cache",), declared=False),)
+    )
+    [reason] = recommendation([replace(one, verdict=verdict)]).reasons
+    assert reason == "A is inconclusive: Because of A."
