@@ -1,10 +1,10 @@
 """Recognizing checkpoints in their makers' own formats, without config.json."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from fidelity.checkpoints.config import ModelJson
+from fidelity.outside.documents import read_document
 
 META_SCHEMES = {"spinquant": "SpinQuant", "8da4w": "8da4w", "qat_lora": "QLoRA"}
 
@@ -34,7 +34,7 @@ def native_format(directory: Path) -> str | None:
 
 def _params(directory: Path) -> ModelJson | None:
     try:
-        written = json.loads((directory / "params.json").read_text(encoding="utf-8"))
+        written = read_document(directory / "params.json")
     except (OSError, ValueError, RecursionError):
         return None
     return written if isinstance(written, dict) else None

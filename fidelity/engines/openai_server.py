@@ -20,6 +20,7 @@ from fidelity.engines.replies import generation
 from fidelity.engines.server_session import ServerSession, backoff, when_ready
 from fidelity.engines.trouble import TroubleError
 from fidelity.errors import EngineError
+from fidelity.outside.paths import open_own
 from fidelity.records import EngineInfo, Failure, Generation, Prompt
 
 HEARTBEAT_S = 1.0
@@ -263,8 +264,9 @@ class OpenAIServer:
 
     def _note(self, prompt_id: str, trouble: TroubleError) -> None:
         when = datetime.now(UTC).isoformat(timespec="milliseconds")
-        with self._log.open("a", encoding="utf-8") as log:
-            log.write(self._line.hide(f"{when} {prompt_id}: {trouble.reason}") + "\n")
+        line = self._line.hide(f"{when} {prompt_id}: {trouble.reason}") + "\n"
+        with open_own(self._log, append=True) as log:
+            log.write(line.encode("utf-8", "replace"))
 
     @property
     def _path(self) -> str:

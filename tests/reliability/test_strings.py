@@ -7,6 +7,7 @@ import resource
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.text import Text
 
 from fidelity.cli.terminal import echo, open_console
 from fidelity.errors import ConfigError
@@ -18,7 +19,7 @@ from tests.engines.fake_server import FakeServer, Reply, text_reply
 ACTIVE = [
     *("\x1b[2J\x1b]0;title\x07", "\x9b31m", "x\n::add-mask::secret", "\n::stop-commands::t\n", "##[group]x"),
     *("\u202eabc", "\r::error::x", "\ud800 lone \udfff", "\0\x01\x7f", "  ::warning::x", "\u2028::error::x"),
-    "\v::error::x",
+    *("\v::error::x", "x ##[add-mask]y", "a\n  ##[stop-commands]t"),
 ]
 
 
@@ -30,10 +31,11 @@ def test_what_is_printed_acts_on_nothing(text):
     console = open_console()
     console.file = drawn
     console.print(text, markup=False, style="bold")
-    shown = out.getvalue()
+    console.print(Text.assemble("\n", (text[:1], "bold"), (text[1:3], "red"), text[3:]))
+    shown = out.getvalue() + drawn.getvalue()
     shown.encode()
-    assert not [line for line in shown.splitlines() if line.strip().startswith(("::", "##["))]
-    assert not set("\x1b\x9b\x07\r\0\u202e") & set(shown + drawn.getvalue())
+    assert not [line for line in shown.splitlines() if line.strip().startswith("::") or "##[" in line]
+    assert not set("\x1b\x9b\x07\r\0\u202e") & set(shown)
     assert inert(inert(text)) == inert(text)
 
 
