@@ -101,6 +101,4 @@ def _regular(opened: int, file: Path) -> int:
     if stat.S_ISREG(kind):
         return opened
     os.close(opened)
-    if stat.S_ISDIR(kind):
-        raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
-    raise OSError(errno.EINVAL, "not a regular file", str(file))
+    raise OSError(errno.EISDIR if stat.S_ISDIR(kind) else errno.EINVAL, "it is not a file", str(file))
