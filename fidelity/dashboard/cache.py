@@ -129,10 +129,14 @@ def given_gate() -> tuple[Gate | None, str]:
     return attempt(lambda: load_gate(Path(path))) if path else (None, "")
 
 
-def verdict(shelf: Shelf, id_: str, gate: Gate) -> Verdict | str | None:
-    """The verdict, why there is none, or None while it is being computed (seconds for many pairs)."""
+def verdict(shelf: Shelf, id_: str, gate: Gate, *, candidates: int = 1) -> Verdict | str | None:
+    """The verdict, why there is none, or None while it is being computed (seconds for many pairs).
+
+    See `verdicts` for `candidates`.
+    """
     path = path_of(shelf, id_)
-    judged = computed_in_background(gate.model_dump_json(), path, lambda: attempt(lambda: verdict_on(path, gate)))
+    what = f"{candidates} {gate.model_dump_json()}"
+    judged = computed_in_background(what, path, lambda: attempt(lambda: verdict_on(path, gate, candidates=candidates)))
     return judged and (judged[1] or judged[0])
 
 

@@ -31,7 +31,7 @@ def main() -> None:
     from fidelity.dashboard.cache import DEMO, shelf
     from fidelity.dashboard.widgets import begin_page, note, refresh
 
-    st.set_page_config(page_title="fidelity", layout="wide")  # a material icon would be downloaded from its provider
+    st.set_page_config(layout="wide")  # a material icon would be downloaded from its provider
     st.html(Path(__file__).parent / "style.css")
     navigation.arrive()
     begin_page()
@@ -48,6 +48,7 @@ def main() -> None:
         {name: first_page.draw if empty and name != "runs" else page for name, page in draw.items()}
     )
     page = st.navigation(pages, position="top")
+    st.set_page_config(page_title=f"{page.title} · fidelity")
     refresh(opened.stamp)
     if opened.root.name == DEMO:
         note("These are the demo's recordings: SmolLM2-135M on an H100. Your own comparisons will replace them.")

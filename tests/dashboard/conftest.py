@@ -93,6 +93,24 @@ def table(app, first):
     return {row[0]: dict(zip(headings, map(unescape, row), strict=True)) for row in rows}
 
 
+def matrix(app):
+    """The cells of the overview's matrix by model and format: dicts of their texts."""
+    [data] = matrices(app)
+    headings = [" · ".join(filter(None, (h["format"], h["note"]))) for h in data["headings"]]
+    return {
+        (row["size"], heading): cell
+        for row in data["rows"]
+        for heading, cell in zip(headings, row["cells"], strict=True)
+        if cell
+    }
+
+
+def matrices(app):
+    """What the components of a page that are matrices get."""
+    drawn = [json.loads(one.proto.json) for one in app.get("bidi_component")]
+    return [data for data in drawn if "headings" in data]
+
+
 def charted(app):
     """The data of all charts of a page, as text; each chart is what the Vega-Lite grammar allows."""
     shown = []

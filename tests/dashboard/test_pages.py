@@ -13,7 +13,7 @@ from fidelity.dashboard.first_page import RECORDED
 from fidelity.gate import Gate
 from fidelity.report import as_json
 from fidelity.report.verdicts import number
-from tests.dashboard.conftest import PAGES, charted, comparison, markup, page_text, table
+from tests.dashboard.conftest import PAGES, charted, comparison, markup, matrices, matrix, page_text, table
 from tests.manifests import edited
 from tests.report.conftest import HOSTILE, compared
 
@@ -48,11 +48,14 @@ class TestEveryPage:
 
 class TestOverview:
     def test_cells_have_the_numbers_of_the_json_report_and_the_gates_verdict(self, opened, recorded):
-        shown = charted(opened(recorded, metric="rougeL"))
+        app = opened(recorded, metric="rougeL")
+        cells = {cell["id"]: cell for cell in matrix(app).values()}
         for candidate, outcome in (("bf16-serial", "? inconclusive"), ("w4a16", "✗ fail")):
-            numbers = as_json(load_comparison(comparison(recorded, candidate)))["comparisons"][0]["columns"]["rougeL"]
-            assert f"'excess': {numbers['excess']['mean']}" in shown
-            assert outcome in shown
+            path = comparison(recorded, candidate)
+            mean = as_json(load_comparison(path))["comparisons"][0]["columns"]["rougeL"]["excess"]["mean"]
+            assert f"'value': {mean}" in charted(app)
+            assert cells[path.name]["text"] == number(mean, sign=True)
+            assert cells[path.name]["word"] == outcome
 
     def test_another_metric_is_chosen_for_the_whole_page(self, opened, recorded):
         app = opened(recorded)
@@ -261,7 +264,7 @@ class TestBroken:
         quant = workspace.recorded("quant", [{**row, "text": "one three"} for row in rows])
         compared(workspace.store, base, quant, metrics=["identical", "rouge"])
         app = opened(workspace.store, page)
-        assert page in ("runs", "pairs") or "no floor" in page_text(app) + charted(app) + str(app)
+        assert page in ("runs", "pairs") or "no floor" in page_text(app) + charted(app) + str(matrices(app))
 
 
 class TestHostile:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from rich.text import Text
 
 from fidelity.cli.terminal import echo, open_console
+from fidelity.config.files import read_yaml
 from fidelity.errors import ConfigError
 from fidelity.outside.documents import MOST_NESTED, cleaned, read_json
 from fidelity.outside.strings import inert
@@ -52,6 +53,7 @@ def test_json_within_them_is_read():
     deep = "[" * MOST_NESTED + "]" * MOST_NESTED
     assert read_json(deep)
     assert read_json(json.dumps({"text": "[" * 5000 + '"{' * 3000})) == {"text": "[" * 5000 + '"{' * 3000}
+    assert read_json('[1, "\\ud800"]') == [1, "\ufffd"]
     assert read_json('["\\ud83d\\ude00", "\\ud800", {"\\udc00": 1}]') == ["😀", "\ufffd", {"\ufffd": 1}]
 
 
@@ -168,3 +170,16 @@ def test_a_file_of_another_encoding_is_named(tmp_path):
     (tmp_path / "x.jsonl").write_bytes('{"id": "a"}'.encode("utf-16"))
     with pytest.raises(ConfigError, match=r"x\.jsonl, line 1: not JSON"):
         read_jsonl(tmp_path / "x.jsonl")
+
+
+@pytest.mark.parametrize(
+    "value", ["9" * 10_000, "0x" + "f" * 10_000, "0b" + "1" * 100_000, "1" + ":59" * 10_000, "2001-99-99", "${LONG}"]
+)
+def test_values_of_yaml_that_can_t_be_read(tmp_path, monkeypatch, value):
+    monkeypatch.setenv("LONG", "0x" + "f" * 10_000)
+    file = tmp_path / "x.yaml"
+    file.write_text(f"name: {value}\n")
+    with pytest.raises(ConfigError, match="put it into quotes"):
+        read_yaml(file, keys="name")
+    file.write_text(f"name: '{'9' * 10_000}'\n")
+    assert read_yaml(file, keys="name") == {"name": "9" * 10_000}
