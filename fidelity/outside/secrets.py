@@ -181,7 +181,8 @@ class Secrets:
         values: list[str] = []
 
         def remember(value: str) -> str:
-            values.append(value)
+            # A header's key is printed without "Bearer", a URL's without its user, a private key line by line.
+            values.extend([value, *(piece for piece in re.split(r"\s+|:", value) if not piece.endswith("-"))])
             return value
 
         for mapping in mappings:

@@ -38,7 +38,8 @@ def test_names_of_secrets(name):
     "name",
     ["max_tokens", "tokenizer", "eos_token", "pad_token", "return_token_ids", "stop_token_ids", "tokenizer_mode",
      "num_speculative_tokens", "max_num_batched_tokens", "prompt_token", "keys", "monkey", "kv_cache_dtype", "author",
-     "bad_tokens", "stop_tokens", "compass", "pass_config", "VLLM_USE_V1", "turnkey_mode", "cookies_allowed", "", "seed", "tokens_per_second"],
+     "bad_tokens", "stop_tokens", "compass", "pass_config", "VLLM_USE_V1",
+     "turnkey_mode", "cookies_allowed", "", "seed", "tokens_per_second"],
 )  # fmt: skip
 def test_other_names(name):
     assert not names_secret(name)
@@ -80,13 +81,15 @@ def test_a_secret_in_any_place_of_an_engine_s_options(options):
     assert masked(written) == written
     error = f"failed: {KEY} and {KEY.replace('/', '')}"
     hidden = Secrets.in_mappings({"options": options}).hide(error)
+    assert (KEY in json.dumps(options)) == (KEY not in hidden)
     assert KEY not in hidden or KEY.replace("/", "") not in hidden
 
 
 @pytest.mark.parametrize(
     "form",
     ["sk-ant-" + "a" * 30, "gsk_" + "a" * 50, "xai-" + "a" * 60, "r8_" + "a" * 37, "npm_" + "a" * 36,
-     "ASIA" + "A" * 16, "ya29." + "a" * 60, "sk_live_" + "a" * 24, "pypi-" + "A" * 60, "Basic dXNlcjpwYXNzd29yZDEyMzQ="],
+     "ASIA" + "A" * 16, "ya29." + "a" * 60, "sk_live_" + "a" * 24, "pypi-" + "A" * 60,
+     "Basic dXNlcjpwYXNzd29yZDEyMzQ="],
 )  # fmt: skip
 def test_known_forms_under_any_name(form):
     assert form not in masked({"x": f"see {form}."})["x"]
