@@ -2,7 +2,10 @@
 
 import io
 import json
+import os
 import resource
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -183,3 +186,15 @@ def test_values_of_yaml_that_can_t_be_read(tmp_path, monkeypatch, value):
         read_yaml(file, keys="name")
     file.write_text(f"name: '{'9' * 10_000}'\n")
     assert read_yaml(file, keys="name") == {"name": "9" * 10_000}
+
+
+def test_output_in_an_encoding_without_its_characters(tmp_path):
+    file = tmp_path / "é文.yaml"
+    line = [sys.executable, "-m", "fidelity", "compare", str(file), "a" * 5000]
+    ended = subprocess.run(line, env={**os.environ, "PYTHONIOENCODING": "ascii"}, capture_output=True, check=False)
+    assert ended.returncode == 2
+    assert b"\\u6587" in ended.stderr
+    assert b"Traceback" not in ended.stderr
+    ended = subprocess.run([*line[:4], "a" * 5000, "a" * 5000], capture_output=True, check=False)
+    assert ended.returncode == 2
+    assert b"Traceback" not in ended.stderr
