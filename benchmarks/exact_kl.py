@@ -28,7 +28,7 @@ import numpy as np
 from fidelity.config import Sampling, load_run
 from fidelity.engines import TokenScoringEngine, open_engine
 from fidelity.metrics.exact_distributions import exact_values
-from fidelity.metrics.logits import log_softmax, logits, numbers
+from fidelity.metrics.logits import log_softmax, logits
 from fidelity.metrics.token_divergence import acceptance, exact_acceptance, exact_kl
 from fidelity.prompts import load_prompts
 from fidelity.records import Failure, HiddenStates, Prompt, TokenScores
@@ -38,7 +38,7 @@ from fidelity.store.token_scores import ScoreWriter
 
 ROOT = Path(__file__).parent.parent
 TOP_K = 20
-WIDTHS = (5, 10, 20, 50, 100)
+WIDTHS = (5, 10, 20, 50, 100, 200, 500)
 BLOCK = 64
 """The number of distributions in memory at once."""
 
@@ -218,11 +218,9 @@ def _most_likely(scores: TokenScores, k: int) -> TokenScores:
     assert isinstance(scores.hidden, HiddenStates)
     ids, values = [], []
     for first in range(0, len(scores.token_ids), BLOCK):
-        whole = numbers(log_softmax(logits(scores.hidden, slice(first, first + BLOCK))))
-        some = np.argpartition(-whole, k, axis=1)[:, :k]
-        order = np.take_along_axis(some, np.argsort(-np.take_along_axis(whole, some, 1), axis=1), 1)
-        ids.append(order.astype(np.int32))
-        values.append(np.take_along_axis(whole, order, 1).astype(np.float32))
+        top = log_softmax(logits(scores.hidden, slice(first, first + BLOCK))).topk(k)
+        ids.append(top.indices.cpu().numpy().astype(np.int32))
+        values.append(top.values.cpu().numpy())
     return replace(scores, top_ids=np.concatenate(ids), top_logprobs=np.concatenate(values), hidden=None)
 
 

@@ -21,6 +21,7 @@ from fidelity.cli import (
     inspecting,
     listing,
     recommending,
+    reviewing,
     showing,
     studying,
     tokens,
@@ -84,6 +85,7 @@ def parser_of_all() -> argparse.ArgumentParser:
         listing,
         checking,
         showing,
+        reviewing,
         inspecting,
         tokens,
     ):

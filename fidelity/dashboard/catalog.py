@@ -32,6 +32,7 @@ class CatalogEntry:
     """Why it can't be read; empty if it can."""
     baseline: str = ""
     """The baseline run's name."""
+    baseline_id: str = ""
     candidate: str = ""
     candidate_id: str = ""
     format: str = ""
@@ -134,6 +135,7 @@ def _described(comparison: Comparison, root: Path) -> CatalogEntry | None:
         id=comparison.path.name,
         state="readable",
         baseline=baseline.name,
+        baseline_id=baseline.id,
         candidate=run.name,
         candidate_id=run.id,
         format=format_that_ran(run.manifest) or UNKNOWN_FORMAT,

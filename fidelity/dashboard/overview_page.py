@@ -22,7 +22,6 @@ from fidelity.dashboard.widgets import (
     note,
     plural,
     quiet,
-    title,
 )
 from fidelity.gate import Gate, Verdict
 from fidelity.outside.strings import one_line
@@ -39,7 +38,6 @@ WHILE_READING = 1.0
 
 def draw() -> None:
     """Draw the page."""
-    title("Overview", "Which format can you ship?")
     shelf = read()
     answer = st.container()
     left, middle, right = st.columns([2, 2, 3], vertical_alignment="bottom")

@@ -56,6 +56,11 @@ def text(raw: Any) -> str:
     return escape(visible(str(raw)))
 
 
+def counted(n: int, noun: str) -> str:
+    """A number with its noun: `1 token`, `1,024 tokens`."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
 def label(raw: Any) -> str:
     """Escape foreign text for a label, which Streamlit reads as Markdown."""
     escaped: str = regex.sub(r"([^\w\s])", r"\\\1", one_line(str(raw), most=200))

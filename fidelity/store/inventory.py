@@ -18,6 +18,7 @@ from fidelity.store.heads import damage_of_head
 from fidelity.store.journal import broken_lines, drop_broken_lines
 from fidelity.store.measurements import Measurement
 from fidelity.store.record_files import MANIFEST, damage_of
+from fidelity.store.reviews import FOLDER, read_review, review_files
 from fidelity.store.runs import DRAFT, GENERATIONS, Run, RunWriter, responses_in
 from fidelity.store.store import Store
 from fidelity.store.studies import StudyManifest, read_study
@@ -205,6 +206,11 @@ def _of_study(path: Path) -> Iterator[Damage]:
             return
 
 
+def _of_reviews(path: Path) -> Iterator[Damage]:
+    for file in review_files(path):
+        yield from _unreadable(file, read_review, "a reviewer's vote with its note; vote again")
+
+
 def _of_caches(root: Path) -> Iterator[Damage]:
     for file in (root / "hashes.json", root / "servers.json"):
         if reason := damage_of_remembered(file):
@@ -221,6 +227,7 @@ _CHECKS: dict[str, Callable[[Path], Iterator[Damage]]] = {
     "scores": _of_scores,
     "measurements": _of_measurement,
     "studies": _of_study,
+    FOLDER: _of_reviews,
 }
 
 

@@ -10,6 +10,7 @@ from fidelity.encoders.cache import _Cache
 from fidelity.records import Column, Generation, HiddenStates, Prompt
 from fidelity.store.manifests import ColumnSource
 from fidelity.store.measurements import Measurement
+from fidelity.store.reviews import Review, add_review, answers_digest
 from fidelity.store.store import Store
 from fidelity.store.studies import Cell, StudyManifest, write_study
 from fidelity.store.token_scores import Depth, scores_path, writing
@@ -41,10 +42,19 @@ def make_store(root):
         family="f", baseline="base", candidate="quant", format="W8", parameters=1, comparison=comparison.path.name
     )
     write_study(root, StudyManifest(name="sizes", cells=[cell], gate=None))
+    add_review(root, vote(comparison.path.name, "a"))
     remember(store.remembered_hashes, {"weights": "ab" * 32})
     remember(root / "servers.json", {"http://server": {"model": "m"}})
     _Cache(root / "embeddings" / "encoder.sqlite").write("embedding", {b"k" * 20: b"v" * 64})
     return store
+
+
+def vote(comparison, prompt_id, given="baseline better", *, reviewer="Ada", second=0, **more):
+    """A vote on the answers of `make_store`, by the second at which it was given."""
+    digest = answers_digest(f"base says {prompt_id}", f"quant says {prompt_id}")
+    about = {"comparison": comparison, "prompt_id": prompt_id, "reviewer": reviewer, "vote": given}
+    created = f"2026-01-01T00:00:{second:02}.000000+00:00"
+    return Review(**{**about, "blind": False, "answers": digest, "created": created, **more})
 
 
 def _exact_scores(run):
