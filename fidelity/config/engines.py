@@ -157,7 +157,7 @@ class Requests(Settings):
 
 
 def _secret_names(data: Any, key: str = "") -> Iterator[str]:
-    """The keys whose values are secrets, by the key's name or by a known form."""
+    """The keys of secrets, by their name or by a known form of their value."""
     match data:
         case str() if names_secret(key) or KNOWN_FORMS.search(data):
             yield key

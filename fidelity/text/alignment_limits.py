@@ -1,4 +1,4 @@
-"""How far two long sequences are searched for their alignment, whose time grows with the product of their lengths."""
+"""How far two long sequences are searched for their alignment: the time grows with the product of their lengths."""
 
 from collections.abc import Sequence
 
