@@ -134,7 +134,7 @@ def _unscored(result: ComparisonSet) -> list[str]:
     for why, columns in by_reason.items():
         names = list(dict.fromkeys(name for of_run in columns.values() for name in of_run))
         whom = "" if len(columns) == len(everybody) else f"{', '.join(columns)}: "
-        sentences.append(f"{whom}{', '.join(names)} {'is' if len(names) == 1 else 'are'} unscored: {why}")
+        sentences.append(f"{whom}{_listed(names)} {'is' if len(names) == 1 else 'are'} unscored: {why}")
     return sentences
 
 
@@ -148,9 +148,14 @@ def _counted_as_worst(result: ComparisonSet) -> list[str]:
                 by_number.setdefault(summary.n_worst, []).append(name)
         for number, names in by_number.items():
             answers = f"{number} of {len(candidate.prompt_ids)} answers"
-            listed = ", ".join(names) if len(names) <= MOST_NAMES else f"{names[0]} and {len(names) - 1} more columns"
-            sentences.append(f"{candidate.run.name}: {answers} could not be scored and count as worst: {listed}")
+            sentences.append(
+                f"{candidate.run.name}: {answers} could not be scored and count as worst: {_listed(names)}"
+            )
     return sentences
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) <= MOST_NAMES else f"{names[0]} and {len(names) - 1} more columns"
 
 
 def _scored_on_some(result: ComparisonSet) -> list[str]:

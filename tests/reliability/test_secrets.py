@@ -39,7 +39,7 @@ def test_names_of_secrets(name):
     ["max_tokens", "tokenizer", "eos_token", "pad_token", "return_token_ids", "stop_token_ids", "tokenizer_mode",
      "num_speculative_tokens", "max_num_batched_tokens", "prompt_token", "keys", "monkey", "kv_cache_dtype", "author",
      "bad_tokens", "stop_tokens", "compass", "pass_config", "VLLM_USE_V1",
-     "turnkey_mode", "cookies_allowed", "", "seed", "tokens_per_second"],
+     "turnkey_mode", "cookies_allowed", "", "seed", "tokens_per_second", "PWD"],
 )  # fmt: skip
 def test_other_names(name):
     assert not names_secret(name)
