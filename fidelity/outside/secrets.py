@@ -60,7 +60,7 @@ ESCAPED = re.compile(rb"(?<!\\)((?:\\\\)*)\\u00([2-7][0-9a-fA-F])")
 
 
 def names_secret(name: str) -> bool:
-    """Whether a name is a secret's: `HF_TOKEN`, `api-keys`, `awsSecretAccessKey`, `hftoken`; not `eos_token` or `PWD`."""
+    """Whether a name is a secret's: `HF_TOKEN`, `api-keys`, `awsSecretKey`, `hftoken`; not `eos_token` or `PWD`."""
     if name == "PWD":  # a shell's variable for its working directory
         return False
     words = [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)]
