@@ -20,8 +20,8 @@ from typing import Any, ClassVar
 
 from scipy.stats import t
 
-import fidelity.engines
 from fidelity.config import load_run
+from fidelity.engines import vllm
 from fidelity.engines.child import rows_of
 from fidelity.engines.timing import StreamingChild
 from fidelity.pipeline import generate
@@ -79,7 +79,7 @@ def main() -> None:
     prompts = load_prompts(chosen.prompts, limit=chosen.limit)
     os.environ["LENGTHS"] = json.dumps(lengths(len(prompts), chosen.tokens, varied=chosen.varied))
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-    fidelity.engines.StreamingChild = Child  # type: ignore[misc]
+    vllm.StreamingChild = Child  # type: ignore[misc]
     turns = Turns(prompts)
     with tempfile.TemporaryDirectory() as folder:
         run = {
