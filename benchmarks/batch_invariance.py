@@ -1,6 +1,6 @@
-"""Do answers depend on the batch with vLLM's batch-invariant kernels? For attention backends, modes and formats, on a GPU.
+r"""Do answers depend on the batch with vLLM's batch-invariant kernels? On a GPU.
 
-    VLLM_BATCH_INVARIANT=1 VLLM_USE_FLASHINFER_SAMPLER=0 python benchmarks/batch_invariance.py MODEL PROMPTS.jsonl \\
+    VLLM_BATCH_INVARIANT=1 VLLM_USE_FLASHINFER_SAMPLER=0 python benchmarks/batch_invariance.py MODEL PROMPTS.jsonl \
         [--limit 72] [--tokens 128] [--options '{"attention_backend": "TRITON_ATTN"}']
 
 Asks all prompts at once, then: again in reverse; every sixth one alone; and all of them behind a ramp, eight

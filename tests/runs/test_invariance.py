@@ -1,6 +1,7 @@
 """Runs with vLLM's batch-invariant kernels, which prove that their answers don't depend on the batch."""
 
 import json
+import re
 
 import pytest
 
@@ -127,3 +128,35 @@ def test_latent_attention_gets_its_own_kernel(workspace, on_gpu):
         json.dumps({"model_type": "deepseek_v3", "kv_lora_rank": 512})
     )
     assert settings(config, config.engine)["arguments"]["attention_backend"] == "TRITON_MLA"
+
+
+class TestBothModes:
+    @pytest.fixture
+    def both(self, workspace, on_gpu, fidelity):
+        base = workspace.baseline(control=None, metrics=["identical", "rouge"])
+        engine = {"kind": "vllm", "options": {"quantization": "compressed-tensors"}}
+        sources = [base, workspace.run("quantized", engine=engine)]
+        return lambda *more: fidelity("compare", *map(str, sources), "--store", str(workspace.store), "--both", *more)
+
+    def test_both_are_compared_and_their_difference_is_printed(self, both, workspace):
+        code, out, _ = both("--html", "report.html")
+        assert code == 0
+        assert "Batch-invariant kernels: the floor is zero by proof." in out
+        assert "base (floor by proof)" in out
+        last = out[out.index("what users see, what the format changes") :]
+        assert re.search(r"quantized +rougeL +[+-]0\.\d{3} +[+-]0\.\d{3} +[+-]0\.\d{3}", last)
+        assert {file.name for file in workspace.folder.glob("*.html")} == {
+            "report-continuous.html",
+            "report-invariant.html",
+        }
+
+    def test_where_the_kernels_are_not_invariant_the_report_says_so(self, both, monkeypatch):
+        monkeypatch.setenv("FAKE_VLLM_NOT_INVARIANT", "1")
+        _, out, _ = both()
+        assert re.search(r"base: batch-invariant kernels were asked for, but .* of 14 answers are not bit-equal", out)
+
+    @pytest.mark.parametrize("more", [["--json", "-"], ["--format", "json"], ["--set", "batching=continuous"]])
+    def test_what_cannot_be_printed_twice_is_refused(self, both, more):
+        code, _, err = both(*more)
+        assert code == 2
+        assert "--both" in err
