@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import time
+import traceback
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -130,7 +131,8 @@ class Bench:
             report = json.loads(result.read_text()) if result.exists() else None
             row = measured(report, store, name) if report and report["comparisons"] else refused(report, done)
         except Exception as error:  # one format's failure costs no other
-            row = {"outcome": f"{type(error).__name__}: {error}"[:500]}
+            end = traceback.format_exc().strip().splitlines()[-12:]
+            row = {"outcome": f"{type(error).__name__}: {error}"[:500], "end": end}
         return {**row, "seconds": round(time.monotonic() - began)}
 
     def fidelity(self, name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -164,9 +166,9 @@ def measured(report: dict[str, Any], store: Path, name: str) -> dict[str, Any]:
     engine, columns = about["candidate"]["engine"], about["columns"]
     answers = [
         {"tokens": len(one.token_ids or ()), "first_ids": list(one.token_ids or ())[:8], "text": one.text[:80]}
-        for run in Store(store).runs
+        for run in Store(store).runs()
         if run.name == name
-        for one in run.outcomes
+        for one in run.outcomes()
         if isinstance(one, Generation)
     ]
     values = {column: columns[column]["mean"] for column in COLUMNS if column in columns}

@@ -73,7 +73,7 @@ def _wrong_in(command):
     if target := re.match(r"make ([a-z]+)", command):
         makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
         return [] if re.search(rf"^{target[1]}:", makefile, re.MULTILINE) else [f"make {target[1]}"]
-    if match := re.match(r"(?:python -m |\S*/)?fidelity ((?:gate|baseline|store) [a-z]+|[a-z-]+)", command):
+    if match := re.match(r"(?:python -m |\S*/)?fidelity ((?:gate|baseline|store|reviews) [a-z]+|[a-z-]+)", command):
         text = help_of(match[1])
         unknown = [option for option in options if not re.search(rf"{option}\b(?!-)", text)]
         return [f"fidelity {match[1]} {option}" for option in unknown] if text else [f"fidelity {match[1]}"]

@@ -85,14 +85,15 @@ def test_names_that_are_only_read_may_be_another_packages():
 
 
 @pytest.mark.parametrize(
-    "texts",
+    ("files", "prose_of"),
     [
-        pytest.param([file.read_text(encoding="utf-8") for file in DOCUMENTS], id="documentation"),
-        pytest.param([comments_and_docstrings(file.read_text(encoding="utf-8")) for file in SCRIPTS], id="scripts"),
-        pytest.param([package_prose(file.read_text(encoding="utf-8")) for file in PACKAGE.rglob("*.py")], id="package"),
+        pytest.param(DOCUMENTS, str, id="documentation"),
+        pytest.param(SCRIPTS, comments_and_docstrings, id="scripts"),
+        pytest.param(list(PACKAGE.rglob("*.py")), package_prose, id="package"),
     ],
 )
-def test_prose_has_no_more_of_the_words_that_make_it_hard_to_read_than_the_field_has(texts):
+def test_prose_has_no_more_of_the_words_that_make_it_hard_to_read_than_the_field_has(files, prose_of):
+    texts = [prose_of(file.read_text(encoding="utf-8")) for file in files]
     assert {word: rate for word, rate in rates(texts).items() if rate > RATES[word]} == {}
 
 

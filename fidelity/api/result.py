@@ -13,11 +13,13 @@ from pydantic import ValidationError
 from fidelity.api import tables
 from fidelity.comparison.evidence import verdicts
 from fidelity.comparison.results import ComparisonSet, Scores
+from fidelity.comparison.reviews import ReviewSummary, review_summary
 from fidelity.comparison.stored import load_comparison
 from fidelity.config import explained
 from fidelity.errors import ConfigError, MissingPackageError
 from fidelity.gate import Gate, Verdict, load_gate
 from fidelity.report import as_json, as_markdown
+from fidelity.store.reviews import Review, latest, read_reviews
 from fidelity.store.store import Store
 
 if TYPE_CHECKING:
@@ -74,6 +76,15 @@ class ComparisonResult:
     def to_markdown(self) -> str:
         """Return the report of `fidelity compare --markdown`."""
         return as_markdown(self.scored)
+
+    def reviews(self) -> list[Review]:
+        """Return the newest vote of each reviewer on each pair of the candidates, oldest first."""
+        comparisons = [candidate.comparison.path for candidate in self.scored.candidates]
+        return [vote for path in comparisons for vote in latest(read_reviews(path.parent.parent, path.name)[0])]
+
+    def review_summaries(self) -> dict[str, ReviewSummary]:
+        """Return what the votes on each candidate add up to, by name: worse, better or undecided, with an interval."""
+        return {one.run.name: review_summary(one.comparison.path) for one in self.scored.candidates}
 
     def __repr__(self) -> str:
         return f"<ComparisonResult of {', '.join(self.candidates) or 'nothing'} with {self.baseline}>"

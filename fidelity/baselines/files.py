@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -167,15 +168,16 @@ def _token_columns(run: Run) -> Any:
 
 
 def _export_scores(runs: Sequence[Run], directory: Path) -> tuple[ExportedScores, ...]:
-    """Write each run's token scores, except over the whole vocabulary, which would be too large to commit."""
-    exported = []
+    """Write each run's token scores, except the whole distributions, which would be too large to commit."""
+    exported = dict[str, ExportedScores]()
     for run in runs:
         for scores in scores_of(run):
-            if scores.manifest.baseline == runs[0].id and scores.depth.top_k != WHOLE_VOCABULARY:
+            depth = replace(scores.depth, exact=False)
+            if scores.manifest.baseline == runs[0].id and depth.every_token and depth.top_k != WHOLE_VOCABULARY:
                 name = f"scores/{run.name}-top{scores.depth.top_k}.parquet"
                 scores.export(_file(directory, name))
-                exported.append(ExportedScores(file=name, scorer=run.name, depth=scores.depth))
-    return tuple(exported)
+                exported[name] = ExportedScores(file=name, scorer=run.name, depth=depth)
+    return tuple(exported.values())
 
 
 def _who(manifests: Sequence[RunManifest]) -> list[tuple[str, str]]:

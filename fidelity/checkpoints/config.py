@@ -21,6 +21,9 @@ WIDTHS = (
 )
 """Keys with possible widths of a row of weights."""
 
+LANGUAGE_MODELS = ("text_config", "llm_config", "language_config", "thinker_config")
+"""Keys of the language model's config in multimodal models."""
+
 
 def read_config(checkpoint: Path) -> ModelJson:
     """The checkpoint's config.json, with `hf_quant_config.json` as its quantization_config; empty for a GGUF.
@@ -82,8 +85,10 @@ def quantization_of(config: ModelJson) -> ModelJson | None:
 
 def text_of(config: ModelJson) -> ModelJson:
     """The part of the config that describes the language model."""
-    text = config.get("text_config")
-    return text if isinstance(text, Mapping) else config
+    for key in LANGUAGE_MODELS:
+        if isinstance(text := config.get(key), Mapping):
+            return text_of(text)
+    return config
 
 
 def count(config: ModelJson, *keys: str) -> int | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fidelity.checkpoints.config import ModelJson, count, read_config, text_of
 from fidelity.checkpoints.resolution import resolve
-from fidelity.checkpoints.source import PICKLES
+from fidelity.checkpoints.source import pickled_weights
 from fidelity.checkpoints.tensors import Tensor, read_index, read_weights, safetensors_header, weight_files
 from fidelity.errors import ConfigError
 
@@ -30,7 +30,7 @@ def refuse_faults(checkpoint: Path, *, allow_pickle: bool = False) -> None:
         size = safetensors_header(file).size
         if file.stat().st_size < size:
             raise ConfigError(f"{file}: truncated: it has {file.stat().st_size} of its {size} bytes; {AGAIN}")
-    pickles = sorted(path.name for pattern in PICKLES for path in checkpoint.glob(pattern))
+    pickles = [file.name for file in pickled_weights(checkpoint)]
     if not files and pickles and not allow_pickle:
         raise ConfigError(
             f"{checkpoint}: its weights are Python pickles ({pickles[0]}), which can run code when read; convert "

@@ -10,7 +10,7 @@ from fidelity.checkpoints.kv_cache import NAMES, asked_cache, kv_cache
 from fidelity.checkpoints.layers import Layer
 from fidelity.checkpoints.resolution import Resolution, resolve
 from fidelity.checkpoints.schemes import NOT_KNOWN
-from fidelity.checkpoints.source import PICKLES
+from fidelity.checkpoints.source import pickled_weights
 from fidelity.checkpoints.tensors import read_weights
 from fidelity.schema import REFUSE_UNKNOWN_KEYS
 
@@ -48,7 +48,7 @@ def describe(checkpoint: Path) -> Checkpoint:
     config, weights = read_config(checkpoint), read_weights(checkpoint)
     size = weights.bytes
     if not weights.tensors and checkpoint.is_dir():
-        size = sum(file.stat().st_size for pattern in PICKLES for file in checkpoint.glob(pattern))
+        size = sum(file.stat().st_size for file in pickled_weights(checkpoint))
     return described(config, resolve(config, weights, gguf=checkpoint.is_file()), size=size)
 
 

@@ -118,7 +118,19 @@ def asked_cache(config: ModelJson) -> tuple[str | None, bool]:
             kinds = {(8, "float"): "fp8", (4, "float"): "nvfp4", (8, "int"): "int8"}
             stated = scheme.get("num_bits"), scheme.get("type", "int")
             return next((kinds[key] for key in kinds if key == stated), None), scheme.get("dynamic") is True
-    return None, False
+    return _of_outputs(written), False
+
+
+def _of_outputs(written: ModelJson) -> str | None:
+    """Quark's way: the outputs of the layers that compute keys and values are quantized."""
+    for key in ("kv_cache_quant_config", "layer_quant_config"):
+        stated = written.get(key)
+        for name, entry in stated.items() if isinstance(stated, Mapping) else ():
+            outputs = entry.get("output_tensors") if isinstance(entry, Mapping) else None
+            if re.search(r"[kv]_proj", str(name)) and isinstance(outputs, Mapping):
+                kind = str(outputs.get("dtype")).partition("_")[0]
+                return kind if kind in NAMES else None
+    return None
 
 
 def _scales(config: ModelJson, asked: str, dynamic: bool, scales: Mapping[str, Tensor], layers: int) -> Scales | None:

@@ -20,6 +20,7 @@ ROLES = (
     r"q?weight|bias|weight_packed|weight_scale(_2|_inv)?|weight_global_scale|weight_zero_point|weight_g_idx|weight_shape"
     r"|scale|scales|scale_inv|scale_packed|zeros|qzeros|biases|g_idx|meta|compressed|bitmask|shape|row_offsets|blocks"
     r"|input_scale|input_zero_point|input_global_scale|output_scale|pre_quant_scale|SCB|weight_format"
+    r"|activation_scale|qscale_weight|qscale_act"
     r"|[kvq]_scale|kv_scale|prob_scale|[kv]_zero_point|absmax|quant_map|nested_absmax|nested_quant_map"
     r"|_weight_\w+|weight_bitmask|weight_compressed"
 )
@@ -28,6 +29,8 @@ FUSED = re.compile(rf"(?P<layer>.+\.(\w*_proj|w\d+))_(?P<role>{ROLES})")
 """For experts in one tensor, name and role are joined by an underscore: `experts.gate_up_proj_blocks`."""
 KV_SCALES = {"k_scale", "v_scale", "kv_scale", "q_scale", "prob_scale", "k_zero_point", "v_zero_point"}
 """Tensors that scale the KV cache (and the queries) rather than weights."""
+OUTPUT_SCALES = re.compile(r"(?P<layer>.+\.(?P<side>[kv])_proj)\.output_scale")
+"""Names of Quark and of older compressed-tensors for the scales of the KV cache: the outputs of these layers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,12 @@ def layers_of(tensors: Mapping[str, Tensor]) -> list[Layer]:
 
 
 def layer_and_role(tensor: str) -> tuple[str, str]:
-    """`mlp.experts.down_proj_scales` is the `scales` of `mlp.experts.down_proj`; a bare name is a weight itself."""
+    """`mlp.experts.down_proj_scales` is the `scales` of `mlp.experts.down_proj`; a bare name is a weight itself.
+
+    `k_proj.output_scale` is the `k_scale` of `k_proj`.
+    """
+    if cache := OUTPUT_SCALES.fullmatch(tensor):
+        return cache["layer"], f"{cache['side']}_scale"
     if fused := FUSED.fullmatch(tensor):
         return fused["layer"], fused["role"]
     prefix, dot, last = tensor.rpartition(".")

@@ -56,13 +56,18 @@ class Resolution:
         """Parameters of the model before packing; None if a layer's layout is unknown."""
         counts = [one.parameters for one in self.layers]
         known = [count for count in counts if count is not None]
-        return sum(known) if known and len(known) == len(counts) else None
+        return sum(known) if known and len(known) == len(counts) and not self.unknown else None
 
 
 def resolve(config: ModelJson, weights: Weights, *, gguf: bool = False) -> Resolution:
     """Read all layers. Errors in layers aren't raised but returned in the result."""
     layers = layers_of(weights.tensors)
-    scales = {name: tensor for name, tensor in weights.tensors.items() if name.rpartition(".")[2] in KV_SCALES}
+    scales = {
+        f"{layer.name}.{role}": tensor
+        for layer in layers
+        for role, tensor in layer.tensors.items()
+        if role in KV_SCALES
+    }
     layers = [layer for layer in layers if not set(layer.tensors) <= KV_SCALES]
     quantization = quantization_of(config)
     try:
@@ -83,6 +88,7 @@ def resolve(config: ModelJson, weights: Weights, *, gguf: bool = False) -> Resol
                 into[str(error)] += 1
             wrong[layer.pattern] = str(error)
     faults.update(_left_plain(resolved, family, config))
+    unknown.update(_unexplained(resolved))
     resolved, notes = _without_a_tied_copy(resolved, config)
     if layers and quantization is not None and not any(one.scheme and not one.scheme.is_float for one in resolved):
         notes = (*notes, *_not_quantized(resolved, family, quantization, faults))
@@ -155,6 +161,14 @@ def _left_plain(resolved: list[Resolved], family: Resolver, config: ModelJson) -
                 f"others of its name, which are quantized",
             )
     return list(faults.values())
+
+
+def _unexplained(resolved: list[Resolved]) -> list[str]:
+    """Tensors under the names of quantized layers (`up_proj.codebook`), which aren't parameters of the model."""
+    quantized = {one.layer.name for one in resolved if one.scheme and not one.scheme.is_float}
+    inner = [one.layer for one in resolved if one.layer.name.rpartition(".")[0] in quantized]
+    words = {layer.pattern: layer.name for layer in reversed(inner)}
+    return [f"{name.rpartition('.')[0]}: unexpected {name.rpartition('.')[2]}" for name in words.values()]
 
 
 def _in_the_model(layer: str, config: ModelJson) -> bool:

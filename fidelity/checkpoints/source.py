@@ -10,11 +10,14 @@ from typing import Any
 
 from fidelity.checkpoints.native import native_format
 from fidelity.checkpoints.remembered import read_remembered, remember
+from fidelity.checkpoints.tensors import weight_files
 from fidelity.checkpoints.tokenizer import read_tokenizer
 from fidelity.errors import ConfigError, MissingPackageError
 
 PICKLES = ("*.bin", "*.pt", "*.pth")
 """Weight files that Python unpickles, which can run code."""
+OTHER_PICKLES = re.compile(r"(training_args|optimizer|scheduler|rng_state|adapter_|openvino|params_shard_).*")
+"""Names of files with such an ending that aren't weights of a model that an engine loads."""
 WEIGHTS = ("*.safetensors", "*.gguf", *PICKLES)
 """Files of weights."""
 
@@ -40,7 +43,20 @@ def local_directory(model: str, revision: str | None, *, download: bool = True) 
         raise ConfigError(
             f"{path}: not a model: config.json is missing; give the directory of a Hugging Face checkpoint"
         )
+    if not _has_weights(path) and (native := native_format(path)):
+        raise ConfigError(f"{path}: {native}")
     return path
+
+
+def _has_weights(directory: Path) -> bool:
+    files = [file for file in weight_files(directory) if not re.match(r"rank\d+\.", file.name)]
+    return bool(files or pickled_weights(directory))
+
+
+def pickled_weights(directory: Path) -> list[Path]:
+    """A directory's weight files that Python unpickles."""
+    files = sorted(file for pattern in PICKLES for file in directory.glob(pattern))
+    return [file for file in files if not OTHER_PICKLES.match(file.name)]
 
 
 def content_id(directory: Path, remembered: Path) -> str:

@@ -14,7 +14,7 @@ from fidelity.errors import ConfigError, MissingPackageError
 INDEX = "model.safetensors.index.json"
 LARGEST_HEADER = 100_000_000
 """The maximum length of a header in bytes, as in safetensors."""
-SMALL = re.compile(r"(^|[._])(shape|[kv]_scale|kv_scale)$|quant_state\.")
+SMALL = re.compile(r"(^|[._])(shape|[kv]_scale|kv_scale|[kv]_proj\.output_scale)$|quant_state\.")
 """Small tensors with content that is read: logical shapes, scales of the KV cache, bitsandbytes' descriptions."""
 LARGEST_CONTENT = 4096
 ITEM_BITS = {
@@ -87,7 +87,8 @@ def weight_files(checkpoint: Path) -> list[Path]:
     if (single := checkpoint / "model.safetensors").is_file():
         return [single]
     files = sorted(checkpoint.glob("*.safetensors"))
-    return [file for file in files if not file.name.startswith(("consolidated", "adapter_"))] or files
+    files = [file for file in files if not file.name.startswith("adapter_")]
+    return [file for file in files if not file.name.startswith("consolidated")] or files
 
 
 def read_index(checkpoint: Path) -> dict[str, str] | None:

@@ -25,10 +25,14 @@ ReportProgress = Callable[[int, int], None]
 class Model(Protocol):
     """A loaded model. Requests call its methods, each of which yields records.
 
-    A model that can score given tokens has `score_tokens(rows, continuations, top_k, on_progress)`: the token ids of a
-    continuation for each row. Its records are `prompt_id` and, each `arrays.packed`, `token_ids`, `logprobs`, `ranks`,
-    `top_ids` and `top_logprobs` (ids `<i4`, logprobs `<f4`, tables row after row; see `TokenScores`). Of the whole
-    vocabulary (`top_k` -1), `top_ids` is None and `top_logprobs` is in the order of the ids. If it also has
+    A model that can score given tokens has `score_tokens(rows, continuations, top_k, on_progress, exact=False)`: the
+    token ids of a continuation for each row. Its records are `prompt_id` and, each `arrays.packed`, `token_ids`,
+    `logprobs`, `ranks`, `top_ids` and `top_logprobs` (ids `<i4`, logprobs `<f4`, tables row after row; see
+    `TokenScores`). Of the whole vocabulary (`top_k` -1), `top_ids` is None and `top_logprobs` is in the order of the
+    ids. With `exact` there is also `hidden`: `values` (n x width, in the model's dtype), `dtype` and `width` of the
+    hidden states that the head reads, or `refused`, the reason why there are none. `write_head(file, on_progress)` then
+    writes the head's matrix and yields one record: `HeadFields`, or `refused`, or `are_logits` if the hidden states are
+    the logits. If it has
     `token_texts(ids, on_progress)`, which yields one record with `texts`, its tokens are displayed as text.
     """
 

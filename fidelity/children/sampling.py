@@ -10,6 +10,7 @@ from typing import Any
 
 from fidelity.children.answering import ReportProgress
 from fidelity.children.arrays import packed
+from fidelity.children.hidden_states import hidden_record
 from fidelity.children.prompting import tokenized
 from fidelity.children.wire import JsonRecord, PromptRow, SamplingFields
 
@@ -133,8 +134,18 @@ class DrivenModel(ABC):
     def _logits(self, prompt: list[int], continuation: list[int]) -> Any:
         """The logits (n, vocabulary) of a continuation of n token ids, each row from just before its token."""
 
+    def _hidden_states(self, prompt: list[int], continuation: list[int]) -> tuple[Any, Any]:
+        """What the model's head reads (n, width), and the logits; the logits are both if there is no head."""
+        logits = self._logits(prompt, continuation)
+        return logits.float(), logits
+
     def score_tokens(
-        self, rows: list[PromptRow], continuations: list[list[int]], top_k: int, on_progress: ReportProgress
+        self,
+        rows: list[PromptRow],
+        continuations: list[list[int]],
+        top_k: int,
+        on_progress: ReportProgress,
+        exact: bool = False,
     ) -> Iterator[JsonRecord]:
         """See `answering.Model`. A continuation is cut if it exceeds the context."""
         for number, (row, continuation) in enumerate(zip(rows, continuations, strict=True)):
@@ -143,8 +154,14 @@ class DrivenModel(ABC):
                 yield {"prompt_id": row["id"], "failure": ids}
                 continue
             scored = continuation[: self._context - len(ids)]
-            yield token_score_record(row["id"], scored, self._logits(ids, scored), top_k)
+            hidden, logits = self._hidden_states(ids, scored) if exact else (None, self._logits(ids, scored))
+            record = token_score_record(row["id"], scored, logits, top_k)
+            yield record if hidden is None else {**record, "hidden": hidden_record(hidden.cpu())}
             on_progress(number + 1, 0)
+
+    def write_head(self, file: str, on_progress: ReportProgress) -> Iterator[JsonRecord]:
+        """See `answering.Model`."""
+        yield {"are_logits": True}
 
     def token_texts(self, ids: list[int], on_progress: ReportProgress) -> Iterator[JsonRecord]:
         """Yield one record with the text of each of these tokens."""

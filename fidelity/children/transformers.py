@@ -9,6 +9,7 @@ from typing import Any
 
 from fidelity.children.answering import ReportProgress, answer
 from fidelity.children.describing import counts, ran_as, versions
+from fidelity.children.hidden_states import head_fields, write_matrix
 from fidelity.children.prompting import prompt_record, tokenized, tokenizer_record
 from fidelity.children.sampling import Answer, DrivenModel
 from fidelity.children.torchao_schemes import torchao_config
@@ -97,6 +98,33 @@ class TransformersModel(DrivenModel):
             logits = self._model(tokens, use_cache=False, **({"logits_to_keep": last} if takes_few else {})).logits
         self.step_seconds += time.monotonic() - began
         return logits[0, -last:-1]
+
+    def _hidden_states(self, prompt: list[int], continuation: list[int]) -> tuple[Any, Any]:
+        """See `DrivenModel`."""
+        head, inputs = self._model.get_output_embeddings(), []
+        if head is None:
+            return super()._hidden_states(prompt, continuation)
+        hook = head.register_forward_pre_hook(lambda _, arguments: inputs.append(arguments[0].detach()))
+        try:
+            logits = self._logits(prompt, continuation)
+        finally:
+            hook.remove()
+        return inputs[-1][0, -len(continuation) - 1 : -1], logits
+
+    def write_head(self, file: str, on_progress: ReportProgress) -> Iterator[JsonRecord]:
+        """See `answering.Model`."""
+        head, config = self._model.get_output_embeddings(), self._model.config.get_text_config()
+        if head is None:
+            yield from super().write_head(file, on_progress)
+            return
+        device, dtype = self._model.device, self._model.dtype
+        try:
+            written = write_matrix(file, head, width=config.hidden_size, dtype=dtype, device=device)
+        except (ValueError, RuntimeError) as error:
+            yield {"refused": f"the model's head is not a matrix that can be read: {error}"}
+            return
+        scale = getattr(config, "logit_scale", None) or 1 / (getattr(config, "logits_scaling", None) or 1)
+        yield {**head_fields(written, soft_cap=getattr(config, "final_logit_softcapping", None), scale=scale)}
 
     def _answer_batch(
         self, asked: Sequence[tuple[list[int], SamplingFields]], on_tokens: Callable[[int], None]

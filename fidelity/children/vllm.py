@@ -5,9 +5,10 @@ import math
 import time
 from collections import deque
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
-from fidelity.children import vllm_speed
+from fidelity.children import vllm_hidden_states, vllm_speed
 from fidelity.children.answering import ReportProgress, answer
 from fidelity.children.describing import counts, ran_as, versions
 from fidelity.children.prompting import prompt_record, tokenized, tokenizer_record
@@ -133,7 +134,12 @@ class VllmInProcess:
         yield {"phases": self._phases.seconds, **vllm_speed.memory(self._llm)}
 
     def score_tokens(
-        self, rows: list[PromptRow], continuations: list[list[int]], top_k: int, on_progress: ReportProgress
+        self,
+        rows: list[PromptRow],
+        continuations: list[list[int]],
+        top_k: int,
+        on_progress: ReportProgress,
+        exact: bool = False,
     ) -> Iterator[JsonRecord]:
         """Yield one record per row, in order: the scores of its continuation's tokens; see `answering.Model`.
 
@@ -150,12 +156,21 @@ class VllmInProcess:
         asked = [p + ids for p, ids in zip(prompts, fitting, strict=True) if not isinstance(p, str)]
         sampling = {"temperature": 0.0, "max_tokens": 1, "detokenize": False, "flat_logprobs": True}
         every = [{**sampling, "prompt_logprobs": top_k}] * len(asked)
-        outputs = in_order(self._run(asked, every, on_progress), first=self._handed)
-        for row, prompt, ids in zip(rows, prompts, fitting, strict=True):
-            if isinstance(prompt, str):
-                yield {"prompt_id": row["id"], "failure": prompt}
-            else:
-                yield {"prompt_id": row["id"], **token_scores(next(outputs).prompt_logprobs, ids, top_k)}
+        why_not = vllm_hidden_states.why_not(self._llm, top_k) if exact else None
+        hidden = vllm_hidden_states.StateRecorder(self._llm, top_k) if exact and not why_not else None
+        refused = {"hidden": {"refused": why_not}} if why_not else {}
+        with hidden.recording() if hidden else nullcontext():
+            outputs = in_order(self._run(asked, every, on_progress), first=self._handed)
+            for row, prompt, ids in zip(rows, prompts, fitting, strict=True):
+                if isinstance(prompt, str):
+                    yield {"prompt_id": row["id"], "failure": prompt}
+                else:
+                    scores = token_scores(next(outputs).prompt_logprobs, ids, top_k, hidden)
+                    yield {"prompt_id": row["id"], **scores, **refused}
+
+    def write_head(self, file: str, on_progress: ReportProgress) -> Iterator[JsonRecord]:
+        """Yield one record, and write the head's matrix; see `answering.Model`."""
+        yield vllm_hidden_states.write_head(self._llm, file)
 
     def token_texts(self, ids: list[int], on_progress: ReportProgress) -> Iterator[JsonRecord]:
         """Yield one record with the text of each of these tokens."""

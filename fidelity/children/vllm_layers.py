@@ -6,6 +6,7 @@ attributes that vLLM 0.26 and 0.32 share.
 
 import re
 from collections import Counter
+from enum import Enum
 from typing import Any
 
 from fidelity.children.wire import LayerRecord, layer_records
@@ -13,6 +14,8 @@ from fidelity.children.wire import LayerRecord, layer_records
 FLOATS = {"bfloat16": "BF16", "float16": "FP16", "float32": "FP32", "float64": "FP64"}
 NO_LAYERS = ("Attention", "KVCache", "RotaryEmbedding")
 """Modules with a `quant_method` but without weights: they have the scales of the KV cache."""
+QUANTIZE_INPUTS = ("Dynamic4bit", "W4A8", "Humming")
+"""Kernels that can quantize 16-bit inputs themselves. Others, such as Marlin, ignore the checkpoint's activations."""
 
 
 def layer_groups(model: Any) -> list[LayerRecord]:
@@ -25,7 +28,7 @@ def layer_groups(model: Any) -> list[LayerRecord]:
             continue
         kernel = _kernel(module, method)
         number_format, quantized = _format(module, method, kernel)
-        kernel_name = type(kernel).__name__ if kernel is not None else None
+        kernel_name = type(kernel).__name__ if kernel is not None else _backend(method) if quantized else None
         groups[(_kind(name), number_format, kernel_name, type(method).__name__, quantized)] += 1
     return layer_records(groups)
 
@@ -54,6 +57,14 @@ def _kernel(module: Any, method: Any) -> Any:
     return None
 
 
+def _backend(method: Any) -> str | None:
+    """The backend of a method without a kernel object (experts, older versions): `MARLIN`, `FLASHINFER_CUTLASS`."""
+    for name, value in vars(method).items() if hasattr(method, "__dict__") else ():
+        if name.endswith("backend") and isinstance(value, Enum | str) and value != "auto":
+            return str(value.name if isinstance(value, Enum) else value)
+    return None
+
+
 def _format(module: Any, method: Any, kernel: Any) -> tuple[str, bool]:
     """The format that the layer computes in, in the terms of `checkpoints.describe`, and whether it is quantized."""
     weight = getattr(module, "weight", None)
@@ -79,16 +90,50 @@ def _scheme(module: Any, method: Any, kernel: Any) -> str:
     if (weight_type := getattr(config, "weight_type", None)) is not None:
         bits = int(weight_type.size_bits)
         kind = "FP" if weight_type.is_floating_point() else "INT"
-        eight = getattr(module, "use_w4a8", False) or "8" in str(config.act_type) or "W4A8" in scheme
         group = int(getattr(config, "group_size", -1))
-        return f"W{bits}A{8 if eight else 16}-{kind}{bits}" + (f" g{group}" if group > 0 else "")
-    weights_alone = "Marlin" in name or "A16" in name
-    for word, width, inputs in (("MXFP8", 8, 8), ("NVFP4", 4, 4), ("MXFP4", 4, 4), ("FP8", 8, 8), ("INT8", 8, 8)):
-        if word in name.upper():
-            return f"W{width}A{16 if weights_alone else inputs}-{word}"
+        inputs = _input_bits(module, name, scheme, str(config.act_type))
+        return f"W{bits}A{inputs}-{kind}{bits}" + (f" g{group}" if group > 0 else "")
+    for word in ("MXFP8", "NVFP4", "MXFP4", "FP8", "INT8"):
+        if word in name.upper() or (not name and word in scheme.upper()):
+            bits = 4 if "4" in word else 8
+            weights_alone = ("A16" in scheme and not name) or _weights_alone(module, name, word, _backend(method))
+            return f"W{bits}A{16 if weights_alone else bits}-{word}"
     if match := re.search(r"W(\d+)A(\d+)_?(\w*)", scheme):
         return f"W{match[1]}A{match[2]}" + (f"-{match[3].upper()}" if match[3] else "")
-    return scheme
+    return _by_config(getattr(method, "quant_config", None)) or scheme
+
+
+def _weights_alone(module: Any, kernel: str, number: str, backend: str | None) -> bool:
+    """Whether a kernel or backend of FP8 or 4-bit floats multiplies inputs in 16 bits."""
+    if "Humming" in kernel:
+        return "Fp4" in kernel and not hasattr(module, "input_scale_2")
+    words = r"MARLIN|A16|BF16|TRITON" if number == "MXFP4" else r"MARLIN|A16"
+    return re.search(words, (kernel or backend or "").upper()) is not None
+
+
+def _input_bits(module: Any, kernel: str, scheme: str, act_type: str) -> int:
+    """The bits of a mixed-precision kernel's inputs.
+
+    A scheme's `A8` counts only if its kernel quantizes inputs, since Marlin runs W4A8-INT checkpoints as W4A16.
+    """
+    if width := re.search(r"(?:^|\.)(?:int|float)([48])(?![0-9])", act_type):
+        return int(width[1])
+    if getattr(module, "use_w4a8", False):
+        return 8
+    stated = re.search(r"W(?:\d|N)A([48])", scheme)
+    return int(stated[1]) if stated and any(word in kernel for word in QUANTIZE_INPUTS) else 16
+
+
+def _by_config(config: Any) -> str | None:
+    """The format of a method without a kernel, by vLLM's quantization config: AWQ, GPTQ, bitsandbytes."""
+    if getattr(config, "load_in_4bit", None) is True:
+        return f"W4A16-{str(getattr(config, 'bnb_4bit_quant_type', 'fp4')).upper()}"
+    if getattr(config, "load_in_8bit", None) is True:
+        return "W8A8-INT8"
+    bits, group = getattr(config, "weight_bits", None), getattr(config, "group_size", -1)
+    if not isinstance(bits, int):
+        return None
+    return f"W{bits}A16-INT{bits}" + (f" g{group}" if isinstance(group, int) and group > 0 else "")
 
 
 def torchao_format(weight: Any) -> tuple[str, bool]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from fidelity.children.arrays import packed
+from fidelity.children.vllm_hidden_states import StateRecorder
 from fidelity.children.wire import JsonRecord
 
 
@@ -22,11 +23,14 @@ def in_order(outputs: Iterator[Any], first: int) -> Iterator[Any]:
             first += 1
 
 
-def token_scores(prompt_logprobs: Any, continuation: list[int], top_k: int) -> JsonRecord:
+def token_scores(
+    prompt_logprobs: Any, continuation: list[int], top_k: int, hidden_states: StateRecorder | None = None
+) -> JsonRecord:
     """The arrays of a record of `score_tokens`, from the `FlatLogprobs` of a prompt that ends with the continuation.
 
     Each position has the token's entry and then the most likely ones. vLLM counts equally likely tokens into a rank;
-    here only more likely tokens count, as far as they are known.
+    here only more likely tokens count, as far as they are known. `hidden_states` are those of all requests in the
+    engine, if they were recorded.
     """
     import numpy as np
 
@@ -43,7 +47,9 @@ def token_scores(prompt_logprobs: Any, continuation: list[int], top_k: int) -> J
         by_id = np.empty_like(top)
         np.put_along_axis(by_id, top_ids, top, axis=1)
         top = by_id
+    hidden = {} if hidden_states is None else {"hidden": hidden_states.record(top)}
     return {
+        **hidden,
         "token_ids": packed(ids[:, 0], "<i4"),
         "logprobs": packed(own, "<f4"),
         "ranks": packed(own_ranks, "<i4"),

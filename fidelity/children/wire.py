@@ -57,6 +57,17 @@ class AloneRequest(TypedDict):
     """The length to which the prompt is cut or padded, in tokens; None: unchanged."""
 
 
+class HeadFields(TypedDict):
+    """What a head does with the product of hidden states and its matrix, in this order."""
+
+    dtype: str
+    """The dtype to which the product is rounded: `bfloat16`, `float16` or `float32`."""
+    soft_cap: "float | None"
+    """Logits become soft_cap * tanh(logits / soft_cap)."""
+    scale: float
+    """A factor of the logits."""
+
+
 class LayerRecord(TypedDict):
     """The arguments of `LayerGroup`."""
 

@@ -20,6 +20,7 @@ from fidelity.cli import (
     inspecting,
     listing,
     recommending,
+    reviewing,
     showing,
     studying,
     tokens,
@@ -75,6 +76,7 @@ def parser_of_all() -> argparse.ArgumentParser:
         listing,
         checking,
         showing,
+        reviewing,
         inspecting,
         tokens,
     ):

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -17,6 +17,7 @@ from fidelity.comparison.stored import scored_columns
 from fidelity.config import Compares, Reasoning
 from fidelity.metrics import Metric
 from fidelity.metrics.base import Need
+from fidelity.metrics.exact_distributions import UnprovenError
 from fidelity.records import Column, Pair, Sameness, Side
 from fidelity.store.comparisons import Comparison
 from fidelity.store.manifests import ComparisonManifest
@@ -193,10 +194,13 @@ def _of_token_scores(metric: Metric, named: Callable[[str], str], one: Scores) -
     both = together(one.baseline, one.run, whole_vocabulary="whole_vocabulary" in metric.needs)
     assert not isinstance(both, str)
     baseline_scores, other_scores = both
-    depth = "|".join(f"{key}:{value}" for key, value in asdict(baseline_scores.depth).items() if value is not None)
+    depth = "|".join(f"{key}:{value}" for key, value in baseline_scores.depth.fields().items() if value is not None)
     signature = f"{metric.signature()}|{depth}"
     if not _is_scored(one.comparison, signature):
-        rows = [_score_tokens(metric, pair, baseline_scores, other_scores) for pair in one.pairing.pairs]
+        try:
+            rows = [_score_tokens(metric, pair, baseline_scores, other_scores) for pair in one.pairing.pairs]
+        except UnprovenError as error:
+            return _Outcome(unscored={named(column.name): str(error) for column in metric.score([])})
         one.comparison.add_columns(signature, [_joined(columns) for columns in zip(*rows, strict=True)])
     columns = scored_columns(one.comparison, signature)
     return _Outcome({named(name): column for name, column in columns.items()})
@@ -205,7 +209,8 @@ def _of_token_scores(metric: Metric, named: Callable[[str], str], one: Scores) -
 def _score_tokens(metric: Metric, pair: Pair, baseline: StoredScores, candidate: StoredScores) -> list[Column]:
     """The columns of one pair; unscored if one of the runs has no token scores for it."""
     tokens, key = pair.baseline.token_ids or (), (pair.prompt.id, pair.baseline.repeat)
-    scores = [stored.get(*key) for stored in (baseline, candidate)]
+    whole = "whole_vocabulary" in metric.needs
+    scores = [stored.get(*key, hidden=whole) for stored in (baseline, candidate)]
     own, other = (s if s and list(s.token_ids) == list(tokens[: len(s.token_ids)]) else None for s in scores)
     if own and other and (len(other.token_ids) or not len(own.token_ids)):
         return metric.score([replace(pair, token_scores=(own, other))])

@@ -116,11 +116,11 @@ class TeacherForcing(Settings):
     top_k: int = Field(default=20, ge=1)
     """The number of most likely tokens to store at each position."""
     exact: bool = False
-    """Also store the whole vocabulary for some answers, for exact KL: 4 bytes per vocabulary entry and position."""
-    prompts: int = Field(default=20, ge=1)
-    """`exact` applies to the first this many prompts."""
-    tokens: int = Field(default=128, ge=1)
-    """`exact` applies to the first this many tokens of their answers."""
+    """Also store the model's hidden states, for exact KL: as many bytes per token as a hidden state has."""
+    prompts: int | None = Field(default=None, ge=1)
+    """`exact` applies to the first this many prompts. Default: all."""
+    tokens: int | None = Field(default=None, ge=1)
+    """`exact` applies to the first this many tokens of their answers. Default: all."""
 
 
 class Drained(Settings):

@@ -15,11 +15,21 @@ import streamlit as st
 
 from fidelity.dashboard import GATE, STORE
 from fidelity.dashboard.catalog import CatalogEntry, Shelf, attempt, mark_of, read_shelf, stamp_of
-from fidelity.dashboard.pair_table import KEYS, OpenPair, answers_of, containing, read_columns, read_pair
+from fidelity.dashboard.pair_table import (
+    KEYS,
+    OpenPair,
+    answers_of,
+    containing,
+    find_pair,
+    read_columns,
+    read_pair,
+)
 from fidelity.dashboard.summaries import MOST_RESAMPLED, ColumnSummary, drafted_gate, rows_of, verdict_on
 from fidelity.gate import Gate, Verdict, load_gate
 from fidelity.report import shown_in_table
+from fidelity.store.reviews import FOLDER, Review, latest, read_reviews, review_files
 from fidelity.store.runs import Run
+from fidelity.text.conflicts import Conflict, compare_texts
 
 DEMO = "demo-recordings"
 """A store inside the store with the demo's recordings. It is shown only while the store is empty."""
@@ -101,10 +111,44 @@ def _open_pair(comparison: str, mark: int, key: tuple[str, int], _row: pd.Series
     return read_pair(Path(comparison), _row)
 
 
+def pair_of(shelf: Shelf, id_: str, prompt_id: str, repeat: int) -> tuple[OpenPair | None, str]:
+    """See `pair_table.find_pair`, or why it can't be read."""
+    path = path_of(shelf, id_)
+    return attempt(lambda: _pair_of(str(path), _mark(path), prompt_id, repeat))
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _pair_of(path: str, mark: int, prompt_id: str, repeat: int) -> OpenPair | None:
+    return find_pair(Path(path), prompt_id, repeat)
+
+
 @st.cache_data(max_entries=8, show_spinner="Searching ...")
-def matches(path: str, mark: int, text: str, _pairs: pd.DataFrame) -> pd.Series:
-    """See `pair_table.containing`."""
-    return containing(Path(path), _pairs, text)
+def matches(path: str, mark: int, words: str, is_regex: bool, _pairs: pd.DataFrame) -> tuple[pd.Series | None, str]:
+    """See `pair_table.containing`, or why it can't be searched."""
+    return attempt(lambda: containing(Path(path), _pairs, words, is_regex=is_regex))
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def prompts(path: str, mark: int) -> list[str]:
+    """See `Run.prompt_texts`."""
+    return Run(Path(path)).prompt_texts()
+
+
+@st.cache_data(max_entries=200, show_spinner=False)
+def conflicts(baseline: str, candidate: str) -> tuple[Conflict, ...]:
+    """The conflicts of two texts."""
+    return compare_texts(baseline, candidate).conflicts
+
+
+def reviews(shelf: Shelf, id_: str) -> tuple[Review, ...]:
+    """The newest vote of each reviewer on each pair of a comparison."""
+    folder = shelf.root / FOLDER / id_
+    return _reviews(str(shelf.root), id_, mark_of(folder), len(review_files(folder)))
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _reviews(root: str, id_: str, mark: int, files: int) -> tuple[Review, ...]:
+    return tuple(latest(read_reviews(Path(root), id_)[0]))
 
 
 def answers(run: Run) -> pd.DataFrame:
@@ -129,10 +173,14 @@ def given_gate() -> tuple[Gate | None, str]:
     return attempt(lambda: load_gate(Path(path))) if path else (None, "")
 
 
-def verdict(shelf: Shelf, id_: str, gate: Gate) -> Verdict | str | None:
-    """The verdict, why there is none, or None while it is being computed (seconds for many pairs)."""
+def verdict(shelf: Shelf, id_: str, gate: Gate, *, candidates: int = 1) -> Verdict | str | None:
+    """The verdict, why there is none, or None while it is being computed (seconds for many pairs).
+
+    See `verdicts` for `candidates`.
+    """
     path = path_of(shelf, id_)
-    judged = computed_in_background(gate.model_dump_json(), path, lambda: attempt(lambda: verdict_on(path, gate)))
+    what = f"{candidates} {gate.model_dump_json()}"
+    judged = computed_in_background(what, path, lambda: attempt(lambda: verdict_on(path, gate, candidates=candidates)))
     return judged and (judged[1] or judged[0])
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from fidelity.errors import FidelityError
+from fidelity.gate import format_that_ran
 from fidelity.outside.paths import inside
-from fidelity.report.content import format_of
+from fidelity.report.content import UNKNOWN_FORMAT
 from fidelity.store.comparisons import Comparison
 from fidelity.store.runs import Run
 from fidelity.store.studies import StudyManifest, read_study
@@ -31,9 +32,11 @@ class CatalogEntry:
     """Why it can't be read; empty if it can."""
     baseline: str = ""
     """The baseline run's name."""
+    baseline_id: str = ""
     candidate: str = ""
     candidate_id: str = ""
     format: str = ""
+    """The format that ran, whatever the checkpoint's."""
     created: str = ""
     parameters: int | None = None
     """Parameters of the baseline's checkpoint, else of the candidate's; None if unknown."""
@@ -67,8 +70,8 @@ class Shelf:
 def stamp_of(root: Path) -> str:
     """A key that changes when a comparison, a run or a study is added, removed or rewritten; cheap to compute."""
     marks = []
-    for folder in ("comparisons", "studies", "runs"):
-        for file in sorted((root / folder).glob("*/manifest.json")):
+    for place in ("comparisons/*/manifest.json", "studies/*/*.json", "runs/*/manifest.json"):
+        for file in sorted(root.glob(place)):
             marks.append(f"{file.parent.name}:{mark_of(file)}")
     return f"{len(marks)}-{hash(tuple(marks)):x}"
 
@@ -132,9 +135,10 @@ def _described(comparison: Comparison, root: Path) -> CatalogEntry | None:
         id=comparison.path.name,
         state="readable",
         baseline=baseline.name,
+        baseline_id=baseline.id,
         candidate=run.name,
         candidate_id=run.id,
-        format=format_of(run),
+        format=format_that_ran(run.manifest) or UNKNOWN_FORMAT,
         created=manifest.created,
         parameters=original.parameters or own.parameters,
         bytes=own.bytes,

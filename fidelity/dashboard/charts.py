@@ -9,6 +9,7 @@ from fidelity.dashboard.vega import (
     PLAIN,
     ROUGH,
     Spec,
+    interval_tips,
     layer,
     layered,
     nominal,
@@ -17,6 +18,8 @@ from fidelity.dashboard.vega import (
     sides,
 )
 
+OUTCOMES = {"pass": ("#2B8A57", "circle"), "fail": ("#D2453C", "cross"), "inconclusive": ("#A87800", "diamond")}
+"""The color and the shape of each outcome."""
 MOST_POINTS = 4_000
 """The maximum number of points in a scatter; larger ones are thinned evenly."""
 
@@ -43,27 +46,25 @@ def histogram(values: pd.DataFrame, metric: str) -> Spec:
     return layered(layers, height=300)
 
 
-def by_category(means: pd.DataFrame, metric: str) -> Spec:
-    """A row for each category: `category`, `n`, `floor`, `candidate`; in the given order."""
-    long = means.melt(["category", "n"], ["floor", "candidate"], var_name="side", value_name="value").dropna()
-    y = nominal("category", sort=list(means["category"]), axis={**PLAIN, "labelLimit": 180})
-    link = {"type": "rule", "color": FLOOR, "strokeWidth": 2, "opacity": 0.6}
-    links = layer(link, means.dropna(), y=y, x=quantity("floor", title=metric), x2={"field": "candidate"})
-    dots = layer(
-        {"type": "point", "filled": True, "size": 80, "opacity": 1},
-        long,
-        y=y,
-        x=quantity("value", title=metric, scale=ROUGH),
-        color=sides(),
-        shape=nominal("side", legend=None, scale=scale(["floor", "candidate"], ["diamond", "circle"])),
-        tooltip=[
-            nominal("category"),
-            nominal("side"),
-            quantity("value", format=".3f"),
-            quantity("n", title="prompts"),
-        ],
-    )
-    return layered([links, dots], height={"step": 26})
+def slices(means: pd.DataFrame, title: str) -> Spec:
+    """A row for each slice, in the given order: `slice`, `n`, `value`, `low`, `high`. A mark's area is its n."""
+    y = nominal("slice", sort=list(means["slice"]), axis={**PLAIN, "labelLimit": 180})
+    x = quantity("value", title=title, scale={"zero": True, "nice": True})
+    n = {"align": "left", "dx": 8, "type": "text"}
+    counted = means.assign(count=[f"n = {count:,}" for count in means["n"]])
+    tips = [nominal("slice"), *interval_tips(title), quantity("n", title="prompts")]
+    size = quantity("n", legend=None, scale={"rangeMin": 12, "rangeMax": 160})
+    layers = [
+        layer(
+            {"type": "rule", "color": CANDIDATE, "strokeWidth": 2, "opacity": 0.6},
+            y=y,
+            x=quantity("low", title=title),
+            x2={"field": "high"},
+        ),
+        layer({"type": "point", "filled": True, "color": CANDIDATE, "opacity": 1}, y=y, x=x, size=size, tooltip=tips),
+        layer(n, counted, y=y, x={"value": "width"}, text=nominal("count")),
+    ]
+    return layered(layers, height={"step": 24}, data=means)
 
 
 def along(profile: pd.DataFrame, metric: str, *, title: str = "tenth of the answer") -> Spec:
@@ -142,3 +143,40 @@ def surprise(tokens: pd.DataFrame, divergence: int | None) -> Spec:
     if divergence is not None:
         layers.append(layer({**DASHED, "color": "#b98314"}, pd.DataFrame({"place": [divergence]}), x=own["x"]))
     return layered(layers, height=300)
+
+
+def history(points: pd.DataFrame, title: str, *, share: bool) -> Spec:
+    """A gate line over time: `comparison` in order, `candidate`, `value`, `low`, `high`, `limit`, `outcome`."""
+    form = {"axis": {"format": "%"}} if share else {}
+    order = list(dict.fromkeys(points["comparison"]))
+    x = nominal(
+        "comparison", sort=order, axis={"labelAngle": -35, "labelLimit": 190, "labelOverlap": False, "ticks": False}
+    )
+    y = quantity("value", title=title, **form)
+    own = nominal("outcome", scale=scale(list(OUTCOMES), [color for color, _ in OUTCOMES.values()]), legend=None)
+    shape = nominal("outcome", scale=scale(list(OUTCOMES), [shape for _, shape in OUTCOMES.values()]), legend=None)
+    tips = [
+        *(nominal(name) for name in ("candidate", "created", "outcome")),
+        *(quantity(name, format=".1%" if share else ".3f") for name in ("value", "low", "high", "limit")),
+    ]
+    layers = [
+        layer({**DASHED, "type": "line", "interpolate": "step"}, x=x, y=quantity("limit", title=title, **form)),
+        layer({"type": "line", "color": FLOOR, "opacity": 0.6}, x=x, y=y, detail=nominal("candidate")),
+        layer(
+            {"type": "rule", "strokeWidth": 2},
+            x=x,
+            y=quantity("low", title=title, **form),
+            y2={"field": "high"},
+            color=own,
+        ),
+        layer(
+            {"type": "point", "filled": True, "size": 90, "opacity": 1}, x=x, y=y, color=own, shape=shape, tooltip=tips
+        ),
+        layer(
+            {"type": "text", "text": "limit", "align": "right", "dy": -7, "fontWeight": 600},
+            points.tail(1),
+            x={"value": "width"},
+            y=quantity("limit", title=title, **form),
+        ),
+    ]
+    return layered(layers, height=300, data=points)

@@ -6,7 +6,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from fidelity.comparison.results import ComparisonSet
 from fidelity.comparison.stored import load_comparison
-from fidelity.dashboard import charts, navigation, price_panel, token_panel
+from fidelity.dashboard import charts, harm_panel, navigation, price_panel, slices_panel, token_panel
 from fidelity.dashboard.cache import answers, pairs, path_of, rows_so_far
 from fidelity.dashboard.catalog import CatalogEntry, Shelf, attempt
 from fidelity.dashboard.pair_table import excess_of
@@ -24,11 +24,13 @@ from fidelity.dashboard.widgets import (
     quiet,
     text,
 )
-from fidelity.gate import break_column
 from fidelity.report import describe_run, notes, shown_in_table
+from fidelity.report.column_groups import grouped
+from fidelity.report.content import differences
 from fidelity.report.verdicts import number
+from fidelity.store.comparisons import Comparison
 
-BREAK, DECILE = "break_", "[decile="
+DECILE = "[decile="
 
 
 @comparison_page
@@ -45,15 +47,17 @@ def draw(shelf: Shelf, entry: CatalogEntry, beside: DeltaGenerator) -> None:
     if isinstance(columns, str):
         note(f"The numbers can't be read. {columns}")
         return
-    _verdict(shelf, entry, columns)
-    _table(entry, columns)
+    _verdict(shelf, entry, result, columns)
+    navigation.link("pairs", "See the pairs", comparison=entry.id, metric=metric)
+    harm_panel.draw(shelf, entry, columns)
+    _table(shelf, entry, columns)
     if to_come:
         quiet(f"{to_come} more columns are being computed ...")
         come_back()
-    _distribution(shelf, entry, columns, metric)
+    _distribution(shelf, entry, result, columns, metric)
     _along(entry, columns)
     token_panel.draw(shelf, entry, columns)
-    _answers(result, entry, columns)
+    _answers(result, entry)
     st.subheader("Size and speed", anchor=False)
     price_panel.in_full(result)
     texts = notes(result)
@@ -72,20 +76,26 @@ def _what(result: ComparisonSet, entry: CatalogEntry) -> None:
     )
 
 
-def _verdict(shelf: Shelf, entry: CatalogEntry, columns: dict[str, ColumnSummary]) -> None:
+def _verdict(shelf: Shelf, entry: CatalogEntry, result: ComparisonSet, columns: dict[str, ColumnSummary]) -> None:
     gate, why = gate_for(shelf, entry)
     if gate is None:
         note(f"The gate can't be used: {why}" if why else "No gate was given, so nothing was judged.")
-        navigation.link("gate", "Set margins and see the verdict", comparison=entry.id)
+        navigation.link("gate", "Set margins", comparison=entry.id)
+        for difference in differences(result):
+            note(difference)
         return
     judge_and_show(shelf, entry, gate, columns)
 
 
-def _table(entry: CatalogEntry, columns: dict[str, ColumnSummary]) -> None:
+def _table(shelf: Shelf, entry: CatalogEntry, columns: dict[str, ColumnSummary]) -> None:
+    """Every metric, in the reader's order: meaning, words, tokens, structure."""
     st.subheader("All metrics", anchor=False)
-    shown = [row for name, row in columns.items() if shown_in_table(name)]
+    groups = grouped(Comparison(path_of(shelf, entry.id)).manifest.columns, filter(shown_in_table, columns))
+    of_group = {name: group for group, names in groups.items() for name in names}
+    shown = [columns[name] for name in of_group]
     table = pd.DataFrame(
         {
+            "group": list(of_group.values()),
             "metric": [row.name for row in shown],
             "value": [row.value for row in shown],
             "floor": [row.floor for row in shown],
@@ -101,8 +111,8 @@ def _table(entry: CatalogEntry, columns: dict[str, ColumnSummary]) -> None:
     )
     levels = ("Metric", "Value", "Floor", "Chance level", "Excess", "from", "to")
     markup_table(
-        (*levels, "Prompts", "Unscored", "Worst", "Mean or median"),
-        [_cells(row) for row in shown],
+        (*levels, "Prompts", "Unscored", "Worst", "Mean or median", "Group"),
+        [(*_cells(row), of_group[row.name]) for row in shown],
     )
     quiet(
         "Floor: the control compared with the baseline. Chance level: answers to different prompts. "
@@ -120,7 +130,9 @@ def _cells(row: ColumnSummary) -> tuple[str, ...]:
     return (row.name, *levels, *excess, str(row.n), str(row.n_unscored), str(row.n_worst), row.kind)
 
 
-def _distribution(shelf: Shelf, entry: CatalogEntry, columns: dict[str, ColumnSummary], metric: str) -> None:
+def _distribution(
+    shelf: Shelf, entry: CatalogEntry, result: ComparisonSet, columns: dict[str, ColumnSummary], metric: str
+) -> None:
     table, why = pairs(shelf, entry.id, [metric])
     if table is None:
         note(f"The pairs can't be read. {why}")
@@ -130,26 +142,18 @@ def _distribution(shelf: Shelf, entry: CatalogEntry, columns: dict[str, ColumnSu
         note(f"{metric} could not be scored on this comparison.")
         return
     floor = _floor_values(table, row)
-    left, right = st.columns(2, gap="large")
-    with left:
-        st.subheader(f"Distribution of {metric}", anchor=False)
-        known = pd.concat([table[metric], floor]).dropna()
-        bounds = (0.0, 1.0) if known.between(0, 1).all() else (float(known.quantile(0.01)), float(known.quantile(0.99)))
-        data = binned(
-            {"floor": floor.tolist(), "candidate": table[metric].tolist()}
-            if floor.notna().any()
-            else {"candidate": table[metric].tolist()},
-            bounds,
-        )
-        chart(charts.histogram(data, metric), data, f"{entry.id}-{metric}-distribution", key="distribution")
-    with right:
-        st.subheader("By prompt category", anchor=False)
-        means = _by_category(table.assign(floor=floor), metric)
-        if len(means) > 1:
-            chart(charts.by_category(means, metric), means, f"{entry.id}-{metric}-categories", key="categories")
-        else:
-            note("The prompts have no categories, or only one.")
-    navigation.link("pairs", "See the pairs", comparison=entry.id, metric=metric)
+    st.subheader(f"Distribution of {metric}", anchor=False)
+    known = pd.concat([table[metric], floor]).dropna()
+    bounds = (0.0, 1.0) if known.between(0, 1).all() else (float(known.quantile(0.01)), float(known.quantile(0.99)))
+    data = binned(
+        {"floor": floor.tolist(), "candidate": table[metric].tolist()}
+        if floor.notna().any()
+        else {"candidate": table[metric].tolist()},
+        bounds,
+    )
+    name = f"{entry.id}-{metric}-distribution"
+    chart(charts.histogram(data, metric), data, name, key="distribution", alt=f"distribution of {metric} over pairs")
+    slices_panel.draw(table, answers(result.baseline), metric, entry.id)
 
 
 def _floor_values(table: pd.DataFrame, row: ColumnSummary) -> pd.Series:
@@ -158,17 +162,6 @@ def _floor_values(table: pd.DataFrame, row: ColumnSummary) -> pd.Series:
         return pd.Series(float("nan"), index=table.index)
     sign = 1.0 if row.better == "higher" else -1.0
     return table[row.name] + sign * table[excess_of(row.name)]
-
-
-def _by_category(table: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """The categories, the largest gap first."""
-    named = table.assign(category=table["category"].fillna("no category"))
-    grouped = named.groupby("category")
-    means = pd.DataFrame(
-        {"n": grouped[metric].count(), "floor": grouped["floor"].mean(), "candidate": grouped[metric].mean()}
-    ).reset_index()
-    gap = (means["floor"] - means["candidate"]).abs().fillna(-means["candidate"])
-    return means.iloc[gap.argsort()[::-1]].reset_index(drop=True)
 
 
 def _along(entry: CatalogEntry, columns: dict[str, ColumnSummary]) -> None:
@@ -194,36 +187,15 @@ def _profile(columns: dict[str, ColumnSummary], name: str) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def _answers(result: ComparisonSet, entry: CatalogEntry, columns: dict[str, ColumnSummary]) -> None:
-    """Length and ending of the answers, and new breaks."""
+def _answers(result: ComparisonSet, entry: CatalogEntry) -> None:
+    """Length and ending of the answers."""
     (candidate,) = result.candidates
     both, why = attempt(lambda: (answers(result.baseline), answers(candidate.run)))
     if both is None:
         note(f"The answers can't be read. {why}")
         return
-    left, right = st.columns(2, gap="large")
-    with left:
-        st.subheader("Length and ending of the answers", anchor=False)
-        _ends(dict(zip(("baseline", "candidate"), both, strict=True)), entry)
-    with right:
-        st.subheader("Newly broken answers", anchor=False)
-        broken = [row for name, row in columns.items() if name.rpartition(".")[2].startswith(BREAK)]
-        if broken:
-            markup_table(
-                ("Check", "Candidate", "Floor", "Excess"),
-                [
-                    (
-                        row.name.replace(BREAK, ""),
-                        number(row.value, share=True),
-                        number(row.floor, share=True),
-                        number(row.excess, sign=True),
-                    )
-                    for row in sorted(broken, key=lambda row: -(row.value or 0.0))
-                ],
-            )
-            quiet("Answers that are broken although the baseline's is not. The floor is the control.")
-        else:
-            note(f"The metric 'breaks' was not scored on this comparison (columns {break_column('json')}, ...).")
+    st.subheader("Length and ending of the answers", anchor=False)
+    _ends(dict(zip(("baseline", "candidate"), both, strict=True)), entry)
 
 
 def _ends(both: dict[str, pd.DataFrame], entry: CatalogEntry) -> None:

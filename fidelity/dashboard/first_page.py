@@ -17,7 +17,7 @@ LONGEST = 300
 def draw() -> None:
     """Draw the page."""
     root = store_root()
-    st.title("Do the quantized model's outputs stay the same?", anchor=False)
+    st.header("Do the quantized model's outputs stay the same?", anchor=False)
     st.markdown(
         "This dashboard shows the comparisons in a store, and yours is empty. To fill it, compare a baseline with "
         "its quantized copies:"

@@ -1,4 +1,4 @@
-"""Gate: adjustable margins, the resulting verdict, and the gate.yaml to copy."""
+"""Gate: adjustable margins with their noise, the resulting verdict, and the gate.yaml and commands to copy."""
 
 import math
 from collections.abc import Sequence
@@ -10,16 +10,17 @@ from streamlit.delta_generator import DeltaGenerator
 
 from fidelity.dashboard.cache import drafted, path_of, rows_so_far
 from fidelity.dashboard.catalog import CatalogEntry, Shelf, mark_of
+from fidelity.dashboard.gate_text import commands, reasons_in, written
 from fidelity.dashboard.summaries import ColumnSummary
-from fidelity.dashboard.verdict_panel import gate_for, judge_and_show
+from fidelity.dashboard.verdict_panel import gate_for, judge_and_show, needed_by, noise_of
 from fidelity.dashboard.widgets import PREFERRED, come_back, comparison_page, label, note, quiet
-from fidelity.gate import Gate
+from fidelity.gate import Gate, Line
 from fidelity.report import shown_in_table
 
 NO_GATE_FILE = (
-    "There is no gate file, or it is provisional, so this candidate can't pass: limits that are adjusted while you see "
-    "its drift prove nothing. Agree on limits, save the YAML below without 'provisional', and start the dashboard with "
-    "--gate FILE."
+    "There is no gate file, or it is provisional, so there is no verdict: limits that are adjusted while you see a "
+    "candidate's drift prove nothing. Agree on limits, save the YAML below without 'provisional', and start the "
+    "dashboard with --gate FILE."
 )
 SHARES = {"conflicts": ("conflict_", "conflicting"), "breaks": ("break_", "newly broken")}
 """The gate's limits on shares of prompts: the prefix of their columns, and their names."""
@@ -51,14 +52,21 @@ def draw(shelf: Shelf, entry: CatalogEntry, beside: DeltaGenerator) -> None:
     start, why = _start(shelf, entry, columns)
     if why:
         quiet(f"No gate could be proposed, so the sliders start at a tenth of each column's range: {why}")
-    gate = _gate(columns, start, confidence)
+    noise: dict[str, DeltaGenerator] = {}
+    gate = _gate(columns, start, confidence, noise)
     if gate is None:
         note("Choose a column to set a margin. A gate without a limit would pass everything.")
         return
     if gate.provisional:
         note(NO_GATE_FILE)
-    judge_and_show(shelf, entry, gate, columns)
-    _yaml(gate)
+    elif gate != start:
+        note("The limits below differ from those of the gate file. Only the file's count in reports and in CI.")
+    judged = judge_and_show(shelf, entry, gate, columns)
+    for line in judged.lines if judged else ():
+        if line.name in noise:
+            with noise[line.name]:
+                quiet("; ".join(filter(None, (f"noise {noise_of(line)}", _needed(line)))))
+    _yaml(shelf, entry, gate)
 
 
 def _start(shelf: Shelf, entry: CatalogEntry, columns: dict[str, ColumnSummary]) -> tuple[Gate, str]:
@@ -76,13 +84,20 @@ def _start(shelf: Shelf, entry: CatalogEntry, columns: dict[str, ColumnSummary])
         for name in (*PREFERRED, *columns)
         if name in columns and shown_in_table(name) and columns[name].better != "neither"
     ]
-    written, why = drafted(str(path), mark_of(path / "manifest.json"), tuple(dict.fromkeys(likely))[:2])
-    limits = {key: value for key, value in yaml.safe_load(written or "{}").items() if value is not None}
+    proposed, why = drafted(str(path), mark_of(path / "manifest.json"), tuple(dict.fromkeys(likely))[:2])
+    limits = {key: value for key, value in yaml.safe_load(proposed or "{}").items() if value is not None}
     return Gate.model_construct(**{**limits, "provisional": entry.candidate_id}), why
 
 
-def _gate(columns: dict[str, ColumnSummary], start: Gate, confidence: float) -> Gate | None:
-    """The gate with the values of the sliders; None without a limit."""
+def _needed(line: Line) -> str:
+    needed = needed_by(line)
+    return f"{needed} prompts would decide" if needed.startswith("about") else ""
+
+
+def _gate(
+    columns: dict[str, ColumnSummary], start: Gate, confidence: float, noise: dict[str, DeltaGenerator]
+) -> Gate | None:
+    """The gate of the sliders; None without a limit. `noise` gets a place below each margin's slider."""
     can = [name for name, row in columns.items() if row.better != "neither" and shown_in_table(name)]
     shares = {key: [n for n in can if n.startswith(prefix)] for key, (prefix, _) in SHARES.items()}
     named = [name for name in can if not any(name in names for names in shares.values())]
@@ -91,7 +106,10 @@ def _gate(columns: dict[str, ColumnSummary], start: Gate, confidence: float) -> 
             note(f"The gate's margin on {name} is ignored here, since {name} was not scored on this comparison.")
     first = [name for name in start.margins if name in named] or named[:1]
     chosen = st.multiselect("Margins on", named, default=first, key="margins", bind="query-params")
-    margins = {name: _slider(name, columns[name], start.margins.get(name)) for name in chosen}
+    margins = {}
+    for name in chosen:
+        margins[name] = _slider(name, columns[name], start.margins.get(name))
+        noise[name] = st.empty()
     before = {"conflicts": start.conflicts, "breaks": start.breaks}
     limits = {key: _share_limits(key, names, before[key]) for key, names in shares.items()}
     primary = (
@@ -174,11 +192,11 @@ def _round(limit: float) -> float:
     return min(0.999, math.ceil(limit * 10) / 10)
 
 
-def _yaml(gate: Gate) -> None:
+def _yaml(shelf: Shelf, entry: CatalogEntry, gate: Gate) -> None:
     st.subheader("gate.yaml", anchor=False)
-    written = {key: value for key, value in gate.model_dump(exclude_defaults=True).items() if value}
-    st.code(yaml.safe_dump({"confidence": gate.confidence, **written}, sort_keys=False), language="yaml")
-    quiet(
-        "Use it with: fidelity compare base.yaml quant.yaml --gate gate.yaml, "
-        "or fidelity gate check COMPARISON --gate gate.yaml"
-    )
+    path = path_of(shelf, entry.id)
+    names = tuple(limit.column for limit in gate.limits)
+    proposed, _ = drafted(str(path), mark_of(path / "manifest.json"), names)
+    st.code(written(gate, reasons_in(proposed or "")), language=None)  # its colors are too faint to read
+    quiet("The comments are the reasons for the limits that fidelity gate init proposes. Save it as gate.yaml, then:")
+    st.code(commands(entry.id, shelf.root), language=None)

@@ -11,7 +11,17 @@ ICONS = {
     "pairs": ":material/compare:",
     "runs": ":material/memory:",
     "gate": ":material/rule:",
+    "history": ":material/timeline:",
 }
+QUESTIONS = {
+    "overview": "Which format can you ship?",
+    "comparison": "What changed?",
+    "pairs": "Which words changed?",
+    "runs": "What ran?",
+    "gate": "How much drift is acceptable?",
+    "history": "How did it develop?",
+}
+"""What each page answers, as its heading."""
 _PAGES, _ARRIVING = "pages", "arriving"
 
 

@@ -1,99 +1,93 @@
-"""Overview: drift by size and format. A click on a cell opens its comparison."""
+"""Overview: what to ship, and drift by size and format. A cell opens its comparison."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import pandas as pd
 import streamlit as st
 
-from fidelity.dashboard import navigation, price_panel, study_charts
+from fidelity.dashboard import drift_panel, navigation, price_panel, published_panel, study_matrix
 from fidelity.dashboard.cache import read_ahead, rows, verdict
 from fidelity.dashboard.cache import shelf as read
-from fidelity.dashboard.catalog import CatalogEntry, Shelf
-from fidelity.dashboard.summaries import ColumnSummary
+from fidelity.dashboard.catalog import Shelf
+from fidelity.dashboard.grid import Square, squares_of, state_of
+from fidelity.dashboard.study_matrix import JudgedSquare, judged_square, table_of
 from fidelity.dashboard.verdict_panel import gate_of
 from fidelity.dashboard.widgets import (
-    SYMBOLS,
-    chart,
+    banner,
     choose_metric,
     come_back,
+    downloads,
     first_metric,
     markup_table,
     note,
+    plural,
     quiet,
 )
-from fidelity.gate import Verdict
+from fidelity.gate import Gate, Verdict
 from fidelity.outside.strings import one_line
 from fidelity.report import NOT_QUALITY
-from fidelity.report.content import short
-from fidelity.report.published import published
-from fidelity.report.verdicts import number
-from fidelity.store.studies import Cell, StudyManifest
+from fidelity.report.recommendation import Offer, recommendation
+from fidelity.store.studies import StudyManifest, StudyState, in_words
 
 EVERYTHING = "all comparisons"
 AHEAD = 10
 """Metrics that are computed before the user chooses them."""
 WHILE_READING = 1.0
 """Seconds of delay before each of them, for the browser's requests."""
-PRICES = {"parameters": "parameters of the model", "bytes": "bytes of the weight files"}
-"""The axes that drift can be drawn against."""
-
-
-@dataclass(frozen=True, slots=True)
-class Square:
-    """A cell of the matrix."""
-
-    cell: Cell
-    entry: CatalogEntry | None
-    """None if there is no readable comparison."""
 
 
 def draw() -> None:
     """Draw the page."""
     shelf = read()
+    answer = st.container()
     left, middle, right = st.columns([2, 2, 3], vertical_alignment="bottom")
     with left:
         study = _choose_study(shelf)
-    squares = _squares(shelf, study)
+    state = state_of(shelf, study)
+    squares = squares_of(shelf, study, state)
     names = _metrics(squares)
     with middle:
         metric = choose_metric(shelf, among=names)
-    with right, st.container(horizontal=True, vertical_alignment="bottom"):
-        excess = (
-            st.segmented_control(
-                "Drift as", ["value", "excess"], default="value", required=True, key="drift", bind="query-params"
-            )
-            == "excess"
-        )
+    with right:
         others = st.toggle(
             "Published results",
             key="published",
             bind="query-params",
-            help="In gray: drift by Kurtic et al. 2025 (Llama 3.1, without a floor), prices by Meta (Llama 3.2).",
+            help="Adds the published drift of Llama 3.1 (Kurtic et al. 2025), without a floor.",
         )
-    if metric is None:
+    gate, why_no_gate = gate_of(study)
+    ids = _ids(squares)
+    columns = rows(shelf, ids, [metric], lows=False) if metric else {}
+    judged = [_judged(shelf, square, columns, metric or "", gate, state) for square in squares]
+    with answer:
+        if state:
+            _progress(state, squares)
+        _what_to_ship(shelf, judged, gate, why_no_gate)
+    if metric is None and not study:
         note("There is no readable comparison with a scored metric yet.")
         _not_shown(shelf)
         return
-    ids = [s.entry.id for s in squares if s.entry]
-    columns = rows(shelf, ids, [metric], lows=False)
-    table = _table(shelf, study, squares, metric, columns)
-    _matrix(table, metric)
-    _drifts(table, metric, excess=excess, others=others)
-    excesses = {id_: read[metric].excess for id_, read in columns.items() if isinstance(read, dict) and metric in read}
-    price_panel.draw(shelf, excesses, metric, others=others)
+    table = table_of(judged)
+    _matrix(judged, table, metric or "drift", gate)
+    if metric:
+        drift_panel.draw(table, metric, gate)
+        price_panel.draw(shelf, table, metric)
+        if others:
+            published_panel.draw(metric)
     _not_shown(shelf)
     quiet(NOT_QUALITY)
+    if any(one.verdict is None for one in judged):
+        come_back()
     read_ahead(shelf, ids, names[:AHEAD], after=WHILE_READING)
 
 
 def prepare() -> None:
     """Compute the numbers that the page shows first, before the browser's requests would have to wait for them."""
     shelf = read()
-    squares = _squares(shelf, shelf.studies[0] if shelf.studies else None)
+    squares = squares_of(shelf, shelf.studies[0] if shelf.studies else None, None)
     names = _metrics(squares)
     if names:
-        ids = [s.entry.id for s in squares if s.entry]
-        price_panel.prices_of(shelf, list(rows(shelf, ids, [first_metric(names)], lows=False)))
+        price_panel.prices_of(shelf, list(rows(shelf, _ids(squares), [first_metric(names)], lows=False)))
 
 
 def _choose_study(shelf: Shelf) -> StudyManifest | None:
@@ -102,33 +96,11 @@ def _choose_study(shelf: Shelf) -> StudyManifest | None:
     return next((study for study in shelf.studies if study.name == chosen), None)
 
 
-def _squares(shelf: Shelf, study: StudyManifest | None) -> list[Square]:
-    """A study's cells in order, or the newest comparison of every baseline and candidate."""
-    if study:
-        squares = [Square(cell, shelf.entry(cell.comparison) if cell.comparison else None) for cell in study.cells]
-        return sorted(squares, key=lambda square: square.cell.parameters or 0)
-    newest: dict[tuple[str, str], CatalogEntry] = {}
-    for entry in shelf.readable:
-        newest.setdefault((entry.baseline, entry.candidate), entry)
-    return [
-        Square(_cell(e), e)
-        for e in sorted(newest.values(), key=lambda e: (e.parameters or 0, e.baseline, e.format, e.candidate))
-    ]
+def _ids(squares: Sequence[Square]) -> list[str]:
+    return [square.entry.id for square in squares if square.entry]
 
 
-def _cell(entry: CatalogEntry) -> Cell:
-    """A cell for a comparison that belongs to no study."""
-    return Cell(
-        family=entry.baseline,
-        baseline=entry.baseline,
-        candidate=entry.candidate,
-        format=entry.format,
-        parameters=entry.parameters,
-        comparison=entry.id,
-    )
-
-
-def _metrics(squares: list[Square]) -> list[str]:
+def _metrics(squares: Sequence[Square]) -> list[str]:
     from fidelity.report import shown_in_table
 
     counts: dict[str, int] = {}
@@ -138,182 +110,93 @@ def _metrics(squares: list[Square]) -> list[str]:
     return sorted(counts, key=lambda name: -counts[name])
 
 
-def _table(
+def _judged(
     shelf: Shelf,
-    study: StudyManifest | None,
-    squares: list[Square],
+    square: Square,
+    columns: study_matrix.ByComparison,
     metric: str,
-    columns: dict[str, dict[str, ColumnSummary] | str],
-) -> pd.DataFrame:
-    """The page's data, one row per cell."""
-    gate, why_no_gate = gate_of(study)
+    gate: Gate | None,
+    state: StudyState | None,
+) -> JudgedSquare:
+    own = columns.get(square.entry.id) if square.entry else None
+    judged = verdict(shelf, square.entry.id, gate) if gate and square.entry and isinstance(own, dict) else ""
+    return judged_square(square, own, metric, judged, state)
+
+
+def _progress(state: StudyState, squares: Sequence[Square]) -> None:
+    """How far a running study has come."""
+    done = sum(square.entry is not None or bool(square.cell.why) for square in squares)
+    left = f", about {in_words(state.seconds_left)} left" if state.seconds_left else ""
+    runs = f"{state.finished} of {plural(state.total, 'run')} generated{left}" if state.total else "scoring"
+    updated = state.updated[11:19]
+    note(
+        f"This study is running: {done} of {plural(len(squares), 'cell')} done; {runs}. Now: {one_line(state.family)}. "
+        f"Last change at {updated} UTC; if it was interrupted, fidelity study continues it."
+    )
+
+
+def _what_to_ship(shelf: Shelf, judged: Sequence[JudgedSquare], gate: Gate | None, why_no_gate: str) -> None:
+    """The page's first sentence: what to ship, or what keeps that from being known."""
     if why_no_gate:
         note(f"The gate is invalid, so nothing is judged: {why_no_gate}")
-    twice = [(s.cell.family, s.cell.format) for s in squares]
-    lines, waiting = [], False
-    for square in squares:
-        cell, entry = square.cell, square.entry
-        read = columns.get(entry.id) if entry else None
-        row = read.get(metric) if isinstance(read, dict) else None
-        judged = verdict(shelf, entry.id, gate) if gate and entry and isinstance(read, dict) else ""
-        waiting |= judged is None
-        kind = cell.format if twice.count((cell.family, cell.format)) == 1 else f"{cell.format} · {cell.candidate}"
-        size = f"{short(cell.parameters, ('', 'K', 'M', 'B', 'T'))} · " if cell.parameters else ""
-        lines.append(
-            {
-                "size": f"{size}{cell.family}",
-                "format": one_line(kind, most=60),
-                "candidate": cell.candidate,
-                "id": entry.id if entry and row else "",
-                **_numbers(row),
-                **_cell_texts(cell, entry, read, row, metric, judged),
-                "parameters": cell.parameters,
-                "bytes": entry.bytes if entry else None,
-                "baseline_bytes": entry.baseline_bytes if entry else None,
-            }
-        )
-    if waiting:
-        come_back()
-    return pd.DataFrame(lines)
-
-
-def _numbers(row: ColumnSummary | None) -> dict[str, float | None]:
-    if row is None:
-        return dict.fromkeys(
-            ("value", "low", "high", "floor", "floor_low", "floor_high", "excess", "excess_low", "excess_high")
-        )
-    spans = {"": row.value_span, "floor_": row.floor_span, "excess_": row.excess_span}
-    ends = {f"{side}{end}": getattr(span, end) for side, span in spans.items() for end in ("low", "high")}
-    return {"value": row.value, "floor": row.floor, "excess": row.excess, **ends}
-
-
-def _cell_texts(
-    cell: Cell,
-    entry: CatalogEntry | None,
-    read: dict[str, ColumnSummary] | str | None,
-    row: ColumnSummary | None,
-    metric: str,
-    judged: Verdict | str | None,
-) -> dict[str, str]:
-    """A cell's content (`text`, `symbol`) and tooltip (`shown`, `why`)."""
-    if row is None:
-        gone = "its comparison was deleted" if cell.comparison else "not run yet"
-        why = read if isinstance(read, str) else f"{metric} was not scored" if entry else cell.why or gone
-        if entry and entry.state != "readable":
-            why = entry.why
-        short_word = "failed" if cell.why else "no number" if entry or cell.comparison else "computing …"
-        return {"text": "–", "symbol": short_word, "shown": "none", "why": one_line(why)}
-    if row.excess is None:
-        digits = 0 if row.kind == "median" else 3
-        word = "no floor" if row.better != "neither" else "described"
-        texts = {"text": number(row.value, digits=digits), "shown": f"none: {word}"}
+    elif gate is None:
+        note("No gate was given, so nothing is judged, and no format can be recommended.")
+        navigation.link("gate", "Choose limits for a gate")
+    elif any(one.verdict is None for one in judged):
+        waiting = sum(one.verdict is None for one in judged)
+        note(f"Judging {plural(waiting, 'comparison')} ...")
+    elif (advice := recommendation(_offers(shelf, judged, gate))) is None:
+        note("Nothing could be judged yet, so no format can be recommended.")
     else:
-        ends = (
-            f" ({number(row.excess_span.low, sign=True)} to {number(row.excess_span.high, sign=True)})"
-            if row.excess_span.low is not None
-            else ""
-        )
-        word, texts = "", {"text": number(row.excess, sign=True), "shown": number(row.excess, sign=True) + ends}
-    match judged:
-        case None:
-            return {**texts, "symbol": "judging …", "why": "the verdict is being computed"}
-        case Verdict():
-            return {
-                **texts,
-                "symbol": f"{SYMBOLS[judged.outcome]} {judged.outcome}",
-                "why": one_line(f"{judged.outcome}: {judged.reason}"),
-            }
-    return {**texts, "symbol": word or ("not judged" if judged else ""), "why": one_line(judged) or "no gate was given"}
+        banner(advice.outcome, advice.sentence, " ".join(advice.reasons))
 
 
-def _matrix(table: pd.DataFrame, metric: str) -> None:
+def _offers(shelf: Shelf, judged: Sequence[JudgedSquare], gate: Gate) -> list[Offer]:
+    """The candidates; one that is chosen from several must pass at their joint confidence."""
+    per_model = [one.square.cell.family for one in judged]
+    offers = []
+    for one in judged:
+        entry, own = one.square.entry, one.verdict if isinstance(one.verdict, Verdict) else None
+        safe = own is not None and own.outcome == "pass"
+        if safe and entry and own and own.candidates < (count := per_model.count(one.square.cell.family)):
+            jointly = verdict(shelf, entry.id, gate, candidates=count)
+            safe = isinstance(jointly, Verdict) and jointly.outcome == "pass"
+        ratio = entry.bytes / entry.baseline_bytes if entry and entry.bytes and entry.baseline_bytes else None
+        offers.append(Offer(one.square.cell.family, one.format, own, safe, ratio))
+    return offers
+
+
+def _matrix(judged: Sequence[JudgedSquare], table: pd.DataFrame, metric: str, gate: Gate | None) -> None:
     st.subheader(f"Excess of {metric} over the floor, by size and format", anchor=False)
-    quiet("Mean over prompts; positive is worse. A click on a cell opens its comparison.")
-    selected = chart(study_charts.matrix(table, metric), table, f"overview-{metric}", on_select="rerun", key="matrix")
-    picked = selected.selection.get("cell") if selected else None
-    if picked and picked[0].get("id"):
-        navigation.go("comparison", carried=("metric",), comparison=picked[0]["id"])
-    failed = table[table["id"] == ""]
+    opened = study_matrix.draw(judged, metric, gate)
+    if opened:
+        navigation.go("comparison", carried=("metric",), comparison=opened)
+    margin = gate.margins.get(metric) if gate else None
+    color = (
+        f"Color: blue is within the gate's margin of {margin:.3f}, orange is beyond it. "
+        if margin is not None
+        else f"No color: the gate has no margin on {metric}. "
+        if gate
+        else ""
+    )
+    quiet(
+        "Numbers: mean excess over prompts; positive is worse. Columns: the format that ran. "
+        f"{color}Hatched: not judged. A cell opens its comparison."
+    )
+    downloads(table, f"overview-{metric}")
+    failed = table[(table["id"] == "") & (table["why"] != "waiting")]
     if len(failed):
-        with st.expander(f"{len(failed)} cells without a number", expanded=len(failed) < 4):
+        with st.expander(f"{plural(len(failed), 'cell')} without a number", expanded=len(failed) < 4):
             markup_table(
-                ("Size", "Format", "Candidate", "Why"),
+                ("Model", "Format", "Candidate", "Why"),
                 failed[["size", "format", "candidate", "why"]].to_numpy().tolist(),
             )
-
-
-def _drifts(table: pd.DataFrame, metric: str, *, excess: bool, others: bool) -> None:
-    own = "excess" if excess else "value"
-    shown = table.dropna(subset=[own])
-    if shown.empty:
-        note(f"{metric} has no {own} to draw: " + ("no comparison has a control." if excess else "nothing was scored."))
-        return
-    y_title = f"excess of {metric}" if excess else metric
-    points = (
-        shown.drop(columns=["value", "low", "high"]).rename(
-            columns={"excess": "value", "excess_low": "low", "excess_high": "high"}
-        )
-        if excess
-        else shown
-    )
-    literature = _published(metric) if others and not excess else pd.DataFrame()
-    if others and literature.empty:
-        quiet("The published results have values for rouge1, rougeL, BERTScore and STS, and no floor.")
-    sides = st.columns(2, gap="large")
-    for place, (price, title) in zip(sides, PRICES.items(), strict=True):
-        with place:
-            beside = literature if price == "parameters" else pd.DataFrame()
-            _drift(points, beside, price, title, metric, y_title, floor_at_0=excess)
-
-
-def _drift(
-    points: pd.DataFrame,
-    literature: pd.DataFrame,
-    price: str,
-    title: str,
-    metric: str,
-    y_title: str,
-    *,
-    floor_at_0: bool,
-) -> None:
-    known = points.dropna(subset=[price])
-    name = f"{metric}-against-{price}"
-    if known[price].nunique() + (literature[price].nunique() if len(literature) else 0) > 1:
-        st.subheader(f"Drift against {price}", anchor=False)
-        base = "parameters" if price == "parameters" else "baseline_bytes"
-        floor = (
-            pd.DataFrame(
-                {price: known[base], "value": known["floor"], "low": known["floor_low"], "high": known["floor_high"]}
-            )
-            .dropna()
-            .drop_duplicates()
-        )
-        if floor_at_0 and len(floor):
-            floor = floor.assign(value=0.0, low=0.0, high=0.0)
-        drawn = study_charts.drift(known, floor.drop_duplicates(), literature, x=price, x_title=title, y_title=y_title)
-        chart(drawn, known, name)
-    elif price == "parameters":
-        st.subheader("Drift by format", anchor=False)
-        chart(study_charts.ladder(points, y_title, floor=not floor_at_0), points, name)
-    else:
-        st.subheader(f"Drift against {price}", anchor=False)
-        note(f"Nothing to draw: this chart needs two candidates with known {title}, which recorded outputs don't have.")
-
-
-def _published(metric: str) -> pd.DataFrame:
-    """Published mean scores (see report/published/README.md); empty if none has this metric."""
-    return pd.DataFrame(
-        [
-            {"model": p.name, "format": p.format, "parameters": p.parameters, "value": p.scores[metric]}
-            for p in published()
-            if metric in p.scores
-        ]
-    )
 
 
 def _not_shown(shelf: Shelf) -> None:
     """List what is in the store but can't be read, with the reasons."""
     wrong = [entry for entry in shelf.entries if entry.state != "readable"]
     if wrong:
-        with st.expander(f"{len(wrong)} entries of the store can't be shown"):
+        count = "1 entry" if len(wrong) == 1 else f"{len(wrong)} entries"
+        with st.expander(f"{count} of the store can't be shown"):
             markup_table(("Comparison", "State", "Why"), [(entry.id, entry.state, entry.why) for entry in wrong])

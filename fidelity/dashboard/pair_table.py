@@ -8,7 +8,7 @@ import pandas as pd
 
 from fidelity.comparison.answers import without_thinking
 from fidelity.comparison.stored import load_comparison
-from fidelity.errors import StoreError
+from fidelity.errors import ConfigError, StoreError
 from fidelity.records import Generation, Prompt
 from fidelity.report.pairs import worse
 from fidelity.store.runs import Run
@@ -97,31 +97,76 @@ def read_pair(comparison: Path, pair: pd.Series) -> OpenPair:
     return OpenPair(prompt, baseline, tuple(controls), answer, runs)
 
 
-def containing(comparison: Path, pairs: pd.DataFrame, text: str) -> pd.Series:
-    """For each pair, whether its prompt or one of its answers contains a text, ignoring case."""
+def find_pair(comparison: Path, prompt_id: str, repeat: int) -> OpenPair | None:
+    """Read the texts of a prompt's pair; None if the comparison has none.
+
+    Raises:
+        StoreError: The texts can't be read.
+    """
+    pairs = read_columns(comparison, ())
+    own = pairs[(pairs["prompt_id"] == prompt_id) & (pairs["repeat"] == repeat)]
+    return None if own.empty else read_pair(comparison, own.iloc[0])
+
+
+def containing(comparison: Path, pairs: pd.DataFrame, words: str, *, is_regex: bool = False) -> pd.Series:
+    """For each pair, whether its prompt or one of its answers contains a text or an expression, ignoring case.
+
+    Expressions are those of RE2, which no text can make slow.
+
+    Raises:
+        StoreError: The comparison can't be read.
+        ConfigError: The expression is invalid.
+    """
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     result = load_comparison(comparison, only=())
     (candidate,) = result.candidates
+    match = pc.match_substring_regex if is_regex else pc.match_substring
     rows = pd.Series(False, index=pairs.index)
-    for run, side, columns in (
-        (result.baseline, "baseline", ["prompt", "text"]),
-        (candidate.run, "candidate", ["text"]),
-    ):
-        for column in columns:
-            has = pc.match_substring(run.read([column])[column], text, ignore_case=True).to_pandas()
-            rows |= has.fillna(False).astype(bool).to_numpy()[pairs[f"row in {side}"]]
+    texts = (
+        ("baseline", pa.chunked_array([result.baseline.prompt_texts()], pa.string())),
+        ("baseline", result.baseline.read(["text"])["text"]),
+        ("candidate", candidate.run.read(["text"])["text"]),
+    )
+    for side, column in texts:
+        try:
+            has = match(column, words, ignore_case=True).to_pandas()
+        except pa.ArrowInvalid as error:
+            raise ConfigError(f"{words!r} is not a regular expression: {error}") from error
+        rows |= has.fillna(False).astype(bool).to_numpy()[pairs[f"row in {side}"]]
     return rows
 
 
+def texts_of(comparison: Path, pairs: pd.DataFrame) -> pd.DataFrame:
+    """The prompt and the answers of each pair, without thinking, and those of the controls as `control NAME`.
+
+    Raises:
+        StoreError: The comparison can't be read.
+    """
+    result = load_comparison(comparison, only=())
+    (candidate,) = result.candidates
+    texts = {(one.prompt.id, one.candidate.repeat): one for one in candidate.pairing.pairs}
+    keys = list(zip(pairs["prompt_id"], pairs["repeat"], strict=True))
+    table = pairs[KEYS].copy()
+    table["prompt"] = [texts[key].prompt.text for key in keys]
+    table["baseline"] = [texts[key].baseline.text for key in keys]
+    table["candidate"] = [texts[key].candidate.text for key in keys]
+    for control in result.controls:
+        answers = {(one.prompt.id, one.candidate.repeat): one.candidate.text for one in control.pairing.pairs}
+        table[f"control {control.run.name}"] = [answers.get(key) for key in keys]
+    return table
+
+
 def answers_of(run: Run) -> pd.DataFrame:
-    """For each answer of a run: `tokens` (NaN without token ids), `characters`, `finish`."""
+    """For each answer of a run: its keys, `tokens` (NaN without token ids), `characters`, `finish`."""
     import pyarrow.compute as pc
 
-    table = run.read(["token_ids", "finish_reason", "failure", "text"])
+    table = run.read([*KEYS, "token_ids", "finish_reason", "failure", "text"])
     answered = table.filter(pc.is_null(table["failure"]))
     return pd.DataFrame(
         {
+            **{key: answered[key].to_pandas() for key in KEYS},
             "tokens": pc.list_value_length(answered["token_ids"]).to_pandas(),
             "characters": pc.utf8_length(answered["text"]).to_pandas(),
             "finish": answered["finish_reason"].to_pandas().fillna("not recorded"),

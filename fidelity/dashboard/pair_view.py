@@ -1,115 +1,217 @@
 """One pair: the prompt, the outputs of baseline, control and candidate, their first divergence, and token scores."""
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from functools import cache
-from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 import streamlit as st
 
 from fidelity.dashboard import charts
-from fidelity.dashboard.cache import open_pair
+from fidelity.dashboard.cache import conflicts, open_pair, pair_of, path_of
+from fidelity.dashboard.catalog import CatalogEntry, Shelf
+from fidelity.dashboard.marked_text import Mark, Query, conflict_marks, hits, marked, marked_diff
 from fidelity.dashboard.pair_table import OpenPair
 from fidelity.dashboard.token_view import show_tokens
-from fidelity.dashboard.widgets import chart, html, note, quiet, text
+from fidelity.dashboard.widgets import chart, counted, html, note, quiet, text
 from fidelity.errors import MissingPackageError
 from fidelity.outside.strings import cut, visible
-from fidelity.records import Generation, Pair
-from fidelity.report.conflicts import conflict_in_words, conflicts_of
-from fidelity.report.diff import readable, word_diff
+from fidelity.records import Generation, Pair, Prompt
+from fidelity.report.conflicts import conflict_in_words
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
 
-VIEWS = ("Differences", "Side by side", "Rendered", "Tokens")
+VIEWS = ("Differences", "Side by side", "All candidates", "Rendered", "Tokens")
+BLIND_VIEWS = ("Differences", "Side by side", "Rendered")
 MOST_CONFLICTS = 20
+EMPTY = "<i>Empty answer.</i>"
 MOST_SHOWN = 60_000
 """The maximum length of an answer, in characters."""
 
 
-def show_pair(comparison: Path, row: pd.Series) -> None:
-    """Draw the pair of one row of `pair_table.read_columns`."""
-    pair, why = open_pair(comparison, row)
+@dataclass(frozen=True, slots=True)
+class OpenedPair:
+    """What a page shows a pair of."""
+
+    shelf: Shelf
+    entry: CatalogEntry
+    row: pd.Series
+    """A row of `pair_table.read_columns`."""
+    query: Query
+    """What is highlighted."""
+    blind: bool = False
+    """Whether the answers are called A and B."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShownAnswer:
+    """One answer of a pair, as it is called on the page."""
+
+    name: str
+    generation: Generation
+
+    @property
+    def words(self) -> str:
+        """The name within a sentence."""
+        return self.name if len(self.name) == 1 else self.name.lower()
+
+    @property
+    def body(self) -> str:
+        return self.generation.text[:MOST_SHOWN]
+
+
+def show_pair(opened: OpenedPair) -> OpenPair | None:
+    """Draw the pair, and return it; None if it can't be read."""
+    pair, why = open_pair(path_of(opened.shelf, opened.entry.id), opened.row)
     if pair is None:
         note(f"The texts of this pair can't be read. {why}")
-        return
+        return None
     repeat = f", repeat {pair.baseline.repeat}" if pair.baseline.repeat else ""
-    html(f'<h3 style="font-size:1.2rem">{text(pair.prompt.id)}{repeat}</h3>')
-    _box("Prompt", text(cut(pair.prompt.text, MOST_SHOWN)))
+    html(f'<h2 class="f-heading">{text(pair.prompt.id)}{repeat}</h2>')
+    prompt = cut(pair.prompt.text, MOST_SHOWN)
+    _box("Prompt", marked(prompt, hits(prompt, opened.query)))
+    views = BLIND_VIEWS if opened.blind else VIEWS
     view = st.segmented_control(
-        "View", VIEWS, default=VIEWS[0], required=True, key="view", bind="query-params", label_visibility="collapsed"
+        "View", views, default=views[0], required=True, key="view", bind="query-params", label_visibility="collapsed"
     )
-    _conflicts(pair)
+    first, second = sides_of(pair, opened)
+    _conflicts(first, second)
     match view:
         case "Tokens":
             _tokens(pair)
         case "Differences":
-            _differences(pair)
+            _differences(pair, first, second, opened)
+        case "All candidates":
+            _all_candidates(pair, opened)
         case _:
-            _side_by_side(pair, rendered=view == "Rendered")
-    _thinking(pair)
+            _side_by_side(pair, first, second, opened, rendered=view == "Rendered")
+    _thinking(first, second)
+    return pair
 
 
-def _conflicts(pair: OpenPair) -> None:
-    """The conflicts between candidate and baseline, the most severe first."""
-    both = Pair(pair.prompt, pair.baseline, pair.candidate)
-    if conflicts := conflicts_of(both)[:MOST_CONFLICTS]:
-        rows = "".join(f"<li>{text(conflict_in_words(conflict, both))}</li>" for conflict in conflicts)
-        _box("Conflicts: baseline / candidate", f"<ul>{rows}</ul>")
+def sides_of(pair: OpenPair, opened: OpenedPair) -> tuple[ShownAnswer, ShownAnswer]:
+    """Baseline and candidate, or A and B in an order that the reviewer doesn't know."""
+    if not opened.blind:
+        return ShownAnswer("Baseline", pair.baseline), ShownAnswer("Candidate", pair.candidate)
+    both = (pair.candidate, pair.baseline) if is_swapped(opened.entry.id, pair) else (pair.baseline, pair.candidate)
+    return ShownAnswer("A", both[0]), ShownAnswer("B", both[1])
 
 
-def _thinking(pair: OpenPair) -> None:
+def is_swapped(comparison: str, pair: OpenPair) -> bool:
+    """Whether A is the candidate. Half of the pairs are, always the same ones."""
+    key = f"{comparison}\0{pair.prompt.id}\0{pair.baseline.repeat}".encode("utf-8", "surrogatepass")
+    return bool(hashlib.sha256(key).digest()[0] & 1)
+
+
+def _conflicts(first: ShownAnswer, second: ShownAnswer) -> None:
+    """The conflicts between both answers, the most severe first."""
+    both = _as_pair(first, second)
+    if listed := conflicts(first.body, second.body)[:MOST_CONFLICTS]:
+        rows = "".join(f"<li>{text(conflict_in_words(conflict, both))}</li>" for conflict in listed)
+        _box(f"Conflicts: {first.words} / {second.words}", f"<ul>{rows}</ul>")
+
+
+def _as_pair(first: ShownAnswer, second: ShownAnswer) -> Pair:
+    return Pair(Prompt("", ""), first.generation, second.generation)
+
+
+def _thinking(first: ShownAnswer, second: ShownAnswer) -> None:
     """The thinking before both answers; nothing if there is none."""
-    baseline, candidate = (
-        replace(generation, text=generation.reasoning or "") for generation in (pair.baseline, pair.candidate)
-    )
-    if baseline.text or candidate.text:
+    before, other = ((side.generation.reasoning or "")[:MOST_SHOWN] for side in (first, second))
+    if before or other:
         with st.expander("Thinking"):
-            _box("Thinking: candidate compared with baseline", _diff(baseline, candidate))
+            _box(f"Thinking: {second.words} compared with {first.words}", _diff(before, other, None))
 
 
-def _differences(pair: OpenPair) -> None:
+def _differences(pair: OpenPair, first: ShownAnswer, second: ShownAnswer, opened: OpenedPair) -> None:
     """Diffs of the candidate and of the control against the baseline, side by side."""
-    if not pair.controls:
-        _box("Candidate compared with baseline", _diff(pair.baseline, pair.candidate))
-        return
-    left, right = st.columns(2)
-    with left:
-        _box("Candidate compared with baseline", _diff(pair.baseline, pair.candidate))
-    with right:
-        name, control = pair.controls[0]
-        _box(f"Control compared with baseline ({name})", _diff(pair.baseline, control) if control else "No answer.")
+    title = f"{second.name} compared with {first.words}"
+    if not pair.controls or opened.blind:
+        _box(title, _diff(first.body, second.body, opened.query))
+    else:
+        left, right = st.columns(2)
+        with left:
+            _box(title, _diff(first.body, second.body, opened.query))
+        with right:
+            name, control = pair.controls[0]
+            of_control = _diff(first.body, control.text[:MOST_SHOWN], opened.query) if control else "No answer."
+            _box(f"Control compared with baseline ({name})", of_control)
+    _legend(first.words)
+
+
+def _legend(first: str) -> None:
     html(
-        '<div class="f-quiet"><span class="f-gone">only in the baseline</span> · '
-        '<span class="f-new">only in the other output</span></div>'
+        f'<div class="f-quiet"><del class="f-gone">only in {text(first)}</del> · '
+        '<ins class="f-new">only in the other output</ins> · '
+        '<span class="f-conflict">in conflict</span><sup class="f-kind">kind</sup> · '
+        '<mark class="f-hit">search hit</mark></div>'
     )
 
 
-def _diff(baseline: Generation, other: Generation) -> str:
-    pieces = word_diff(baseline.text[:MOST_SHOWN], other.text[:MOST_SHOWN])
-    if all(piece.kind == "both" for piece in pieces):
-        return f"{text(baseline.text[:MOST_SHOWN])}\n\n<i>Equal, character for character.</i>"
-    marks = {"both": "{}", "baseline": '<span class="f-gone">{}</span>', "candidate": '<span class="f-new">{}</span>'}
-    first = next(number for number, piece in enumerate(pieces) if piece.kind != "both")
-    shown = [marks[piece.kind].replace("{}", escape(piece.text)) for piece in readable(pieces)]
-    return "".join([*shown[:first], '<span class="f-parts">first divergence</span>', *shown[first:]])
+def _diff(baseline: str, other: str, query: Query | None) -> str:
+    """Markup of the word diff of two texts, with their conflicts and search hits."""
+    marks = conflict_marks(conflicts(baseline, other), baseline, other)
+    return marked_diff(baseline, other, ([*marks[0], *hits(baseline, query)], [*marks[1], *hits(other, query)]))
 
 
-def _side_by_side(pair: OpenPair, *, rendered: bool) -> None:
-    answers: list[tuple[str, Generation | None]] = [("Baseline", pair.baseline)]
-    answers += [(f"Control ({name})", generation) for name, generation in pair.controls[:1]]
-    answers.append(("Candidate", pair.candidate))
-    for place, (title, generation) in zip(st.columns(len(answers)), answers, strict=True):
+def _all_candidates(pair: OpenPair, opened: OpenedPair) -> None:
+    """The answers of the baseline, its control and all its candidates to this prompt, next to each other."""
+    baseline, query = pair.baseline.text[:MOST_SHOWN], opened.query
+    boxes = [_column("Baseline", marked(baseline, hits(baseline, query)) or EMPTY, _facts(pair.baseline))]
+    for name, control in pair.controls[:1]:
+        boxes.append(_compared(f"Control ({name})", baseline, control, query))
+    for entry in sorted(opened.shelf.readable, key=lambda one: (one.created, one.id)):
+        if entry.baseline_id == opened.entry.baseline_id:
+            other, why = (pair, "") if entry.id == opened.entry.id else _other(opened, entry, pair)
+            title = f"{entry.candidate} ({entry.format})"
+            answer = other.candidate if other else None
+            boxes.append(_compared(title, baseline, answer, query, why=why, is_open=entry.id == opened.entry.id))
+    inner = "".join(boxes)
+    html(f'<div class="f-columns" tabindex="0" role="group" aria-label="All answers to this prompt">{inner}</div>')
+    _legend("baseline")
+
+
+def _other(opened: OpenedPair, entry: CatalogEntry, pair: OpenPair) -> tuple[OpenPair | None, str]:
+    return pair_of(opened.shelf, entry.id, pair.prompt.id, pair.baseline.repeat)
+
+
+def _compared(
+    title: str, baseline: str, other: Generation | None, query: Query, *, why: str = "", is_open: bool = False
+) -> str:
+    """A column with another answer's differences from the baseline's."""
+    if other is None:
+        return _column(title, text(why or "No answer."), "")
+    return _column(title, _diff(baseline, other.text[:MOST_SHOWN], query), _facts(other), is_open=is_open)
+
+
+def _column(title: str, body: str, facts: str, *, is_open: bool = False) -> str:
+    kind = "f-box f-text f-open" if is_open else "f-box f-text"
+    return (
+        f'<div><div class="f-quiet"><b>{text(title)}</b></div><div class="{kind}">{body}</div>'
+        f'<div class="f-quiet">{text(facts)}</div></div>'
+    )
+
+
+def _side_by_side(
+    pair: OpenPair, first: ShownAnswer, second: ShownAnswer, opened: OpenedPair, *, rendered: bool
+) -> None:
+    marks = conflict_marks(conflicts(first.body, second.body), first.body, second.body)
+    answers: list[tuple[str, Generation | None, list[Mark]]] = [(first.name, first.generation, marks[0])]
+    if not opened.blind:
+        answers += [(f"Control ({name})", generation, []) for name, generation in pair.controls[:1]]
+    answers.append((second.name, second.generation, marks[1]))
+    for place, (title, generation, own) in zip(st.columns(len(answers)), answers, strict=True):
         with place:
             if generation is None:
                 _box(title, "No answer.")
             elif rendered:
                 _box(title, as_markup(generation.text[:MOST_SHOWN]), whole=True)
             else:
-                _box(title, text(generation.text[:MOST_SHOWN]) or "<i>Empty answer.</i>")
+                body = generation.text[:MOST_SHOWN]
+                _box(title, marked(body, [*own, *hits(body, opened.query)]) or EMPTY)
             quiet(_facts(generation))
 
 
@@ -117,9 +219,9 @@ def _facts(generation: Generation | None) -> str:
     if generation is None:
         return ""
     tokens = (
-        f"{len(generation.token_ids):,} tokens"
+        counted(len(generation.token_ids), "token")
         if generation.token_ids is not None
-        else f"{len(generation.text):,} characters"
+        else counted(len(generation.text), "character")
     )
     return f"{tokens}, finish reason: {generation.finish_reason or 'not recorded'}"
 

@@ -1,53 +1,37 @@
-"""Pairs: a filtered list, worst first, and one open pair, down to its tokens."""
+"""Pairs: a filtered list, worst first, and one open pair, down to its tokens, with the reviewers' votes."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from functools import partial
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from fidelity.dashboard import charts
-from fidelity.dashboard.cache import matches, pairs, path_of
-from fidelity.dashboard.catalog import CatalogEntry, Shelf, mark_of
+from fidelity.comparison.reviews import PairKey
+from fidelity.dashboard import review_panel
+from fidelity.dashboard.cache import pairs, prompts, reviews
+from fidelity.dashboard.catalog import CatalogEntry, Shelf, attempt, mark_of
+from fidelity.dashboard.marked_text import Query, pieces_around
+from fidelity.dashboard.pair_export import text_downloads
+from fidelity.dashboard.pair_filters import Filters, choose_filters, filtered, scatter
+from fidelity.dashboard.pair_list import CellText, ListColumn, ListRow, show_list
 from fidelity.dashboard.pair_table import RANK, excess_of, rank_of
-from fidelity.dashboard.pair_view import show_pair
-from fidelity.dashboard.verdict_panel import gate_for
-from fidelity.dashboard.widgets import (
-    chart,
-    choose_metric,
-    comparison_page,
-    downloads,
-    label,
-    note,
-    quiet,
-)
-from fidelity.outside.strings import one_line
+from fidelity.dashboard.pair_view import OpenedPair, show_pair
+from fidelity.dashboard.widgets import choose_metric, comparison_page, downloads, html, note, quiet
+from fidelity.outside.strings import cut, one_line
 from fidelity.report import shown_in_table
+from fidelity.report.conflicts import IN_WORDS
 from fidelity.report.pairs import alarm_columns
+from fidelity.store.reviews import Review
 
 MOST_ROWS = 1_000
-"""The maximum number of pairs in the table; the worst ones are shown."""
-ALL = "all"
-
-
-@dataclass(frozen=True, slots=True)
-class Filters:
-    """The active filters."""
-
-    changed: bool
-    categories: tuple[str, ...]
-    broken: str
-    line: str
-    """A column of the gate, to show the pairs beyond its margin."""
-    margin: float | None
-    between: str
-    """A column, and a range of its values."""
-    low: float
-    high: float
-    words: str
-    x: str
-    y: str
+"""The maximum number of pairs in the list; the worst ones are shown."""
+MOST_PROMPT = 200
+"""Characters of a prompt in the list."""
+RANDOM = "random order"
+SHUFFLE_SEED = 1
 
 
 @comparison_page
@@ -55,202 +39,168 @@ def draw(shelf: Shelf, entry: CatalogEntry, beside: DeltaGenerator) -> None:
     """Draw the page."""
     names = [name for name in entry.columns if shown_in_table(name)]
     with beside:
-        metric = choose_metric(shelf, among=names, name="Sort by (worst first)")
+        metric = choose_metric(shelf, among=[*names, RANDOM] if names else [], name="Sort by (worst first)")
         alarms = list(alarm_columns(name for name in entry.columns if "[" not in name))
         first = bool(alarms) and st.toggle("Conflicts and breaks first", value=True, key="alarms", bind="query-params")
     if metric is None:
         note("No metric has been scored on this comparison.")
         return
-    asked = _filters(shelf, entry, names, metric)
-    needed = {
-        metric,
-        asked.between,
-        asked.broken,
-        asked.line,
-        asked.x,
-        asked.y,
-        *(["identical"] if asked.changed else []),
-    } - {ALL}
-    ranked = alarms if first else []
-    table, why = pairs(shelf, entry.id, sorted((needed | {*ranked}) & set(entry.columns)))
+    everything, why = pairs(shelf, entry.id, [])
+    if everything is None:
+        note(f"The pairs can't be read. {why}")
+        return
+    asked = choose_filters(shelf, entry, names, everything)
+    needed = ({metric, *alarms} | asked.columns) & set(entry.columns)
+    table, why = pairs(shelf, entry.id, sorted(needed))
     if table is None:
         note(f"The pairs can't be read. {why}")
         return
-    if metric not in table:
+    if metric not in table and metric != RANDOM:
         note(f"{metric} could not be scored on this comparison.")
         return
-    listed = _filtered(table, asked, shelf, entry)
-    listed = _scatter(listed, asked, entry)
-    listed = _ordered(listed, metric, ranked)
-    hidden = [name for alarm in {*ranked} - needed for name in (alarm, excess_of(alarm)) if name in listed]
-    chosen = _list(listed.drop(columns=hidden), table, entry)
-    if chosen is not None:
-        show_pair(path_of(shelf, entry.id), chosen)
-
-
-def _filters(shelf: Shelf, entry: CatalogEntry, names: list[str], metric: str) -> Filters:
-    gate, _ = gate_for(shelf, entry)
-    margins = {name: limit for name, limit in gate.margins.items() if name in names} if gate else {}
-    breaks = [name for name in names if name.rpartition(".")[2].startswith("break_")]
-    table, _ = pairs(shelf, entry.id, [metric])
-    categories = sorted(table["category"].dropna().unique()) if table is not None else []
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        words = st.text_input("Text in prompt or answers", key="text", bind="query-params", width=230)
-        chosen = (
-            st.multiselect("Category", categories, key="category", bind="query-params", width=230, placeholder="any")
-            if len(categories) > 1
-            else []
-        )
-        broken = _choice("Newly broken", breaks, key="broken", all_reads="any", width=190)
-        line = _choice("Beyond the margin of", margins, key="line", all_reads="any", width=190)
-        changed = "identical" in names and st.toggle("Changed only", key="changed", bind="query-params")
-    with (
-        st.expander("Filter by a metric's range, or a scatter of two metrics"),
-        st.container(horizontal=True, vertical_alignment="bottom"),
-    ):
-        between = _choice("Range of", names, key="range", all_reads="no metric")
-        low, high = _range(shelf, entry, between) if between != ALL else (0.0, 0.0)
-        x = _choice("Scatter, x axis", names, key="x", all_reads="none")
-        y = _choice("Scatter, y axis", names, key="y", all_reads="none")
-    return Filters(bool(changed), tuple(chosen), broken, line, margins.get(line), between, low, high, words, x, y)
-
-
-def _choice(title: str, names: Collection[str], *, key: str, all_reads: str, width: int = 210) -> str:
-    """Choose one of the names, which the URL stores; ALL if none is chosen or available."""
-    if not names:
-        return ALL
-    chosen: str = st.selectbox(
-        title,
-        [ALL, *names],
-        key=key,
-        bind="query-params",
-        width=width,
-        format_func=lambda name: all_reads if name == ALL else name,
-    )
-    return chosen
-
-
-def _range(shelf: Shelf, entry: CatalogEntry, name: str) -> tuple[float, float]:
-    table, _ = pairs(shelf, entry.id, [name])
-    known = table[name].dropna() if table is not None and name in table else pd.Series(dtype=float)
-    if known.empty or known.min() == known.max():
-        quiet(f"{name} is the same in every pair.")
-        return float("-inf"), float("inf")
-    low, high = float(known.min()), float(known.max())
-    chosen: tuple[float, float] = st.slider(
-        label(name), low, high, (low, high), key=f"between-{name}", bind="query-params", width=260
-    )
-    return chosen
-
-
-def _filtered(table: pd.DataFrame, asked: Filters, shelf: Shelf, entry: CatalogEntry) -> pd.DataFrame:
-    matching = pd.Series(True, index=table.index)
-    if asked.changed:
-        matching &= table["identical"] < 1
-    if asked.categories:
-        matching &= table["category"].isin(asked.categories)
-    if asked.broken in table:
-        matching &= table[asked.broken] > 0
-    if asked.margin is not None and excess_of(asked.line) in table:
-        matching &= table[excess_of(asked.line)] > asked.margin
-    if asked.between in table:
-        matching &= table[asked.between].between(asked.low, asked.high)
-    if asked.words:
-        path = path_of(shelf, entry.id)
-        matching &= matches(str(path), mark_of(path / "manifest.json"), asked.words, table)
-    return table[matching]
-
-
-def _scatter(pairs: pd.DataFrame, asked: Filters, entry: CatalogEntry) -> pd.DataFrame:
-    """A scatter of two chosen metrics. Its selection is in the URL and filters the table."""
-    if asked.x not in pairs or asked.y not in pairs:
-        return pairs
-    if asked.x == asked.y:
-        note("A scatter takes two different metrics.")
-        return pairs
-    selected = chart(
-        charts.scatter(pairs, asked.x, asked.y),
-        pairs,
-        f"{entry.id}-{asked.x}-{asked.y}",
-        on_select="rerun",
-        key=f"scatter-{asked.x}-{asked.y}",
-    )
-    box = selected.selection.get("range") if selected else None
-    if box and {"x", "y"} <= set(box):
-        st.query_params["box"] = ",".join(f"{value:.6g}" for value in (*box["x"], *box["y"]))
-    corners = _corners(st.query_params.get("box", ""))
-    if corners is None:
-        quiet("Drag over points to show only these in the table.")
-        return pairs
-    x0, x1, y0, y1 = corners
-    quiet(f"Selected: {asked.x} from {x0:.3f} to {x1:.3f} and {asked.y} from {y0:.3f} to {y1:.3f}.")
-    if st.button("Clear the selection", key="unbox"):
-        del st.query_params["box"]
-        st.session_state.pop(f"scatter-{asked.x}-{asked.y}", None)
-        return pairs
-    return pairs[pairs[asked.x].between(x0, x1) & pairs[asked.y].between(y0, y1)]
-
-
-def _corners(written: str) -> tuple[float, float, float, float] | None:
-    try:
-        x0, x1, y0, y1 = map(float, written.split(","))
-    except ValueError:
-        return None
-    return x0, x1, y0, y1
+    listed = scatter(filtered(table, asked, shelf, entry), asked, entry)
+    listed = _ordered(listed, metric, alarms if first and metric != RANDOM else [])
+    _list_and_pair(shelf, entry, listed, len(table), metric, alarms, asked)
 
 
 def _ordered(pairs: pd.DataFrame, metric: str, alarms: Sequence[str]) -> pd.DataFrame:
     """By conflicts and breaks that the control lacks, as in the reports, then by the metric; unscored comes last."""
+    if metric == RANDOM:
+        places = np.random.default_rng(SHUFFLE_SEED).permutation(int(pairs.index.max()) + 1 if len(pairs) else 0)
+        return pairs.loc[sorted(pairs.index, key=lambda row: places[row])]
     keys = {name: pairs[rank_of(name)].clip(lower=0).fillna(0) for name in alarms if rank_of(name) in pairs}
     by = rank_of(metric) if rank_of(metric) in pairs else metric
     keyed = pd.DataFrame({**keys, "": pairs[by]}, index=pairs.index)
     return pairs.loc[keyed.sort_values([*keys, ""], ascending=False, kind="stable", na_position="last").index]
 
 
-def _list(pairs: pd.DataFrame, table: pd.DataFrame, entry: CatalogEntry) -> pd.Series | None:
-    """Draw the table, and return the open pair: the chosen one, the one in the URL, or the worst."""
-    if pairs.empty:
+@st.fragment  # another pair redraws neither the filters nor what they computed
+def _list_and_pair(
+    shelf: Shelf,
+    entry: CatalogEntry,
+    listed: pd.DataFrame,
+    all_pairs: int,
+    metric: str,
+    alarms: Sequence[str],
+    asked: Filters,
+) -> None:
+    """Draw the list, and the open pair: the one in the URL, or the first."""
+    if listed.empty:
         note("No pair matches. Relax the filters.")
-        return None
-    more = f", the worst {MOST_ROWS:,} shown" if len(pairs) > MOST_ROWS else ""
-    quiet(f"{len(pairs):,} of {len(table):,} pairs{more}. A click on a row opens it below.")
-    shown = pairs.head(MOST_ROWS)
-    numbers = [
-        name
-        for name in pairs.columns
-        if pd.api.types.is_float_dtype(pairs[name]) and not name.startswith(("row in", RANK))
-    ]
-    visible = pd.DataFrame(
-        {"prompt": shown["prompt_id"].map(one_line), "category": shown["category"].fillna("").map(one_line)}
-    )
-    if shown["repeat"].any():
-        visible["repeat"] = shown["repeat"]
-    visible = visible.assign(**{name: shown[name] for name in numbers})
+        return
+    shown = listed.head(MOST_ROWS)
     keys = [f"{prompt}:{repeat}" for prompt, repeat in zip(shown["prompt_id"], shown["repeat"], strict=True)]
+    at = _place(keys)
+    votes: dict[PairKey, list[Review]] = {}
+    for review in reviews(shelf, entry.id):
+        votes.setdefault(review.pair, []).append(review)
+    more = f", of which the first {MOST_ROWS:,} are listed" if len(listed) > MOST_ROWS else ""
+    quiet(f"{len(listed):,} of {all_pairs:,} pairs{more}. Open one by click, or with the arrow keys and Enter.")
+    blind = review_panel.is_blind()
+    columns, rows = _rows(shelf, entry, shown, metric, [] if blind else alarms, votes, asked.query, blind=blind)
+    show_list(
+        columns,
+        rows,
+        open_key=keys[at],
+        reviewer=review_panel.reviewer(),
+        key=f"list-{entry.id}",
+        on_open=_open,
+    )
+    _exports(shelf, entry, listed)
+    chosen = shown.iloc[at]
+    _title_and_steps(keys, at)
+    review_panel.choose_blind()
+    opened = OpenedPair(shelf, entry, chosen, asked.query, blind)
+    pair = show_pair(opened)
+    if pair is not None:
+        own = votes.get((str(chosen["prompt_id"]), int(chosen["repeat"])), [])
+        after = keys[min(at + 1, len(keys) - 1)]
+        review_panel.draw(shelf, entry, pair, own, blind=blind, go_on=partial(_open, after))
+    if not blind:  # after a blind vote it would show which answer is the candidate's
+        review_panel.show_summary(shelf, entry)
+
+
+def _place(keys: Sequence[str]) -> int:
+    """The place of the pair in the URL; 0 without one."""
     asked = st.query_params.get("pair")
-    at = keys.index(asked) if asked in keys else 0
-    selected = st.dataframe(
-        visible,
-        hide_index=True,
-        placeholder="–",
-        height=min(35 * len(visible) + 38, 300),
-        key=f"pairs-{entry.id}",
-        on_select="rerun",
-        selection_mode="single-row",
-        column_config={
-            "prompt": st.column_config.TextColumn("Prompt", pinned=True),
-            "category": "Category",
-            **{
-                name: st.column_config.NumberColumn(name, format="%.3f" if name in entry.columns else "%+.3f")
-                for name in numbers
-            },
-        },
-    )
-    downloads(
-        pairs.drop(columns=[name for name in pairs if str(name).startswith(("row in", RANK))]), f"{entry.id}-pairs"
-    )
-    rows = selected.selection.rows
-    if rows and rows[0] < len(keys):
-        at = rows[0]
-        st.query_params["pair"] = keys[at]
-    return shown.iloc[at]
+    if asked and asked not in keys:
+        note(f"The pair {one_line(asked, most=120)} is not in this list; the first one is open.")
+    return keys.index(asked) if asked in keys else 0
+
+
+def _open(key: str) -> None:
+    st.query_params["pair"] = key
+
+
+def _title_and_steps(keys: Sequence[str], at: int) -> None:
+    """The open pair's place in the list, and buttons to the next and the previous one."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        before, after = keys[max(0, at - 1)], keys[min(len(keys) - 1, at + 1)]
+        st.button("Previous", key="previous", shortcut="k", disabled=at == 0, on_click=_open, args=(before,))
+        st.button("Next", key="next", shortcut="j", disabled=at == len(keys) - 1, on_click=_open, args=(after,))
+        html(f'<div class="f-quiet" role="status">Pair {at + 1:,} of {len(keys):,}</div>')
+
+
+def _rows(
+    shelf: Shelf,
+    entry: CatalogEntry,
+    shown: pd.DataFrame,
+    metric: str,
+    alarms: Sequence[str],
+    votes: dict[PairKey, list[Review]],
+    query: Query,
+    *,
+    blind: bool,
+) -> tuple[list[ListColumn], list[ListRow]]:
+    """The list's columns and rows."""
+    run = shelf.root / "runs" / entry.baseline_id
+    texts, _ = attempt(lambda: prompts(str(run), mark_of(run / "manifest.json")))
+    numbers = [name for name in (metric, excess_of(metric)) if name in shown]
+    columns = [
+        ListColumn("Id", "name"),
+        ListColumn("Prompt", "prompt"),
+        ListColumn("Category", "name"),
+        *([ListColumn("Conflicts and breaks", "flags", "of the candidate")] if alarms else []),
+        ListColumn("Votes", "flags", "of all reviewers"),
+        *(ListColumn(name, "number") for name in numbers),
+    ]
+    flagged = [(name, _flag(name)) for name in alarms if name in shown and not name.endswith("conflict_any")]
+    rows = []
+    for record in shown.to_dict("records"):
+        key = (record["prompt_id"], record["repeat"])
+        body = one_line(cut(str(texts[record["row in baseline"]]), MOST_PROMPT)) if texts is not None else ""
+        repeat = f" #{record['repeat']}" if record["repeat"] else ""
+        cells: list[CellText] = [
+            one_line(record["prompt_id"]) + repeat,
+            pieces_around(body, query),
+            one_line(record["category"]) if isinstance(record["category"], str) else "",
+            *([", ".join(flag for name, flag in flagged if record[name] > 0)] if alarms else []),
+            _voted(votes.get(key, []), blind=blind),
+            *(_number(record[name], signed=name != metric) for name in numbers),
+        ]
+        rows.append(ListRow(f"{key[0]}:{key[1]}", tuple(cells)))
+    return columns, rows
+
+
+def _voted(votes: Sequence[Review], *, blind: bool) -> str:
+    """The votes on a pair; for blind reviewers only who voted, because a vote shows which answer is the candidate's."""
+    return ", ".join(sorted(one_line(one.reviewer) + ("" if blind else f": {one.vote}") for one in votes))
+
+
+def _flag(name: str) -> str:
+    """What the list calls a column of conflicts or breaks."""
+    short = name.rpartition(".")[2]
+    kind = short.removeprefix("conflict_")
+    return IN_WORDS.get(kind, short.removeprefix("break_").replace("_", " "))
+
+
+def _number(value: float, *, signed: bool) -> str:
+    return "–" if math.isnan(value) else f"{value:+.3f}" if signed else f"{value:.3f}"
+
+
+def _exports(shelf: Shelf, entry: CatalogEntry, listed: pd.DataFrame) -> None:
+    """Downloads of the listed pairs, without and with their texts."""
+    numbers = listed.drop(columns=[name for name in listed if str(name).startswith(("row in", RANK))])
+    with st.container(horizontal=True):
+        downloads(numbers, f"{entry.id}-pairs")
+        text_downloads(shelf, entry, listed, numbers)

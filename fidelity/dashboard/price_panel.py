@@ -1,9 +1,9 @@
 """Price and drift: what each candidate saves in bytes, memory, time and money, and how far it drifts."""
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -13,12 +13,12 @@ from fidelity.comparison.stored import load_comparison
 from fidelity.dashboard import study_charts
 from fidelity.dashboard.cache import computed_once
 from fidelity.dashboard.catalog import Shelf, attempt
-from fidelity.dashboard.widgets import chart, markup_table, note, quiet
+from fidelity.dashboard.looks import looks_of
+from fidelity.dashboard.study_matrix import size_of
+from fidelity.dashboard.widgets import chart, markup_table, note, quiet, symbol_of
 from fidelity.price.measures import measure_of, ratios_of
 from fidelity.price.pareto import AXES, Point, marked
-from fidelity.report.content import format_of
-from fidelity.report.price import DOMINATED, READING, price_table, published_table, times
-from fidelity.report.published import published
+from fidelity.report.price import DOMINATED, READING, price_table, times
 from fidelity.report.verdicts import number
 from fidelity.stats import Ratio
 from fidelity.store.runs import Run
@@ -50,22 +50,28 @@ def prices_of(shelf: Shelf, ids: Sequence[str]) -> dict[str, Priced]:
     return computed_once(shelf, ids, "prices", priced)
 
 
-def price_points(prices: Mapping[str, Priced], drifts: Mapping[str, float | None]) -> pd.DataFrame:
+def price_points(prices: Mapping[str, Priced], table: pd.DataFrame) -> pd.DataFrame:
     """A row for each candidate and measure: its `ratio` to the baseline, `low`, `high`, `drift`, `dominated_by`.
 
-    `prices` and `drifts` are by the comparison's id; a drift is a mean excess, or None.
+    `prices` are by the comparison's id; `table` has `id`, `format`, `size`, `outcome` and the mean `excess`.
     """
-    by_baseline: dict[str, list[Point]] = {}
+    drawn = {row["id"]: row for row in table.to_dict("records")}
+    by_baseline: dict[str, list[tuple[str, Point]]] = {}
     for id_, own in prices.items():
-        points = by_baseline.setdefault(own.baseline.id, [Point(own.baseline, 0.0, {}, is_baseline=True)])
-        points.append(Point(own.candidate, drifts.get(id_), own.ratios))
+        points = by_baseline.setdefault(own.baseline.id, [("", Point(own.baseline, 0.0, {}, is_baseline=True))])
+        excess = drawn[id_]["excess"]
+        points.append((id_, Point(own.candidate, None if pd.isna(excess) else excess, own.ratios)))
     rows = []
-    for point in itertools.chain.from_iterable(map(marked, by_baseline.values())):
-        about: dict[str, object] = {"id": point.run.id, "candidate": point.run.name, "format": format_of(point.run)}
-        about |= {"drift": point.drift, "dominated_by": ", ".join(point.dominated_by)}
-        rows += [
-            {**about, "measure": name, "shown": times(ratio), **_span(ratio)} for name, ratio in point.ratios.items()
-        ]
+    for baseline, named in by_baseline.items():
+        for (id_, _), point in zip(named, marked([point for _, point in named]), strict=True):
+            if point.is_baseline:
+                continue
+            about = {key: drawn[id_][key] for key in ("id", "candidate", "format", "size", "outcome", "parameters")}
+            about |= {"baseline": baseline, "drift": point.drift, "dominated_by": ", ".join(point.dominated_by)}
+            rows += [
+                {**about, "measure": name, "shown": times(ratio), **_span(ratio)}
+                for name, ratio in point.ratios.items()
+            ]
     return pd.DataFrame(rows)
 
 
@@ -73,42 +79,58 @@ def _span(ratio: Ratio) -> dict[str, float | None]:
     return {"ratio": ratio.value, "low": ratio.low, "high": ratio.high}
 
 
-def draw(shelf: Shelf, drifts: Mapping[str, float | None], metric: str, *, others: bool) -> None:
-    """Drift against a chosen measure, and a table of all measures; nothing without measurements."""
-    table = price_points(prices_of(shelf, list(drifts)), drifts)
-    if table.empty:
+def draw(shelf: Shelf, table: pd.DataFrame, metric: str) -> None:
+    """Drift against a chosen measure, and a table of all measures; nothing without measurements.
+
+    `table` is that of the overview's matrix.
+    """
+    known = table[table["id"] != ""]
+    points = price_points(prices_of(shelf, list(known["id"])), known)
+    if points.empty:
         return
     st.subheader("Price and drift", anchor=False)
-    measures = list(dict.fromkeys(table["measure"]))
+    measures = list(dict.fromkeys(points["measure"]))
     titles = {measure: measure_of(measure).title for measure in measures}
     chosen: str = st.selectbox("Against", measures, key="price", bind="query-params")
-    points = table[(table["measure"] == chosen) & table["drift"].notna()]
-    better = "more is better" if measure_of(chosen).better == "higher" else "less is better"
-    if points.empty:
+    better = measure_of(chosen).better
+    shown = points[(points["measure"] == chosen) & points["drift"].notna()]
+    if shown.empty:
         note(f"{metric} has no excess to compare with the price.")
     else:
-        title = f"{titles[chosen]}, candidate over baseline ({better})"
-        beside = _published(chosen, metric) if others else pd.DataFrame()
-        drawn = study_charts.drift_and_price(points, beside, title, f"excess of {metric}")
-        chart(drawn, points, f"bargain-{metric}-{chosen}", key="bargain")
-    quiet(f"{READING} {DOMINATED if points['dominated_by'].any() else ''}")
-    _all(table, titles)
-    if others:
-        published = published_table(metric)
-        markup_table(("Published results", *published.headings), [(row.name, *row.cells) for row in published.rows])
-        for sentence in published.notes:
-            quiet(sentence)
+        title = f"{titles[chosen]}, candidate over baseline ({'more' if better == 'higher' else 'less'} is better)"
+        several = shown["size"].nunique() > 1
+        labels = [
+            " ".join(filter(None, (symbol_of(str(row.outcome)), _size(row) if several else ""))) or " "
+            for row in shown.itertuples()
+        ]
+        y_title = f"excess of {metric}"
+        drawn = study_charts.drift_and_price(
+            shown.assign(label=labels), looks_of(list(table["format"])), _front(shown, better), title, y_title
+        )
+        chart(drawn, shown, f"price-{metric}-{chosen}", key="price-chart", alt=f"{y_title} against {title}")
+    quiet(
+        f"{READING} The line is each model's Pareto front: no other format has both less drift and a better price. "
+        f"{DOMINATED + ' Its mark is hollow.' if points['dominated_by'].any() else ''}"
+    )
+    _all(points, titles)
 
 
-def _published(measure: str, metric: str) -> pd.DataFrame:
-    """Published prices (`ratio`) or drift (`drift`, without a floor); no source has both."""
-    rows: list[dict[str, object]] = []
-    for point in published():
-        drift = 1 - point.scores[metric] if metric in point.scores else None
-        ratio = point.ratios.get(measure)
-        if drift is not None or ratio is not None:
-            rows.append({"name": point.name, "source": point.source, "ratio": ratio, "drift": drift})
-    return pd.DataFrame(rows)
+def _size(row: Any) -> str:
+    return size_of(None if pd.isna(row.parameters) else int(row.parameters)) or row.size
+
+
+def _front(points: pd.DataFrame, better: str) -> pd.DataFrame:
+    """The Pareto front of each model in this measure and drift, with its baseline at (1, 0), cheapest first."""
+    lines = []
+    for baseline, own in points.groupby("baseline", sort=False):
+        ends = pd.concat([own[["ratio", "drift"]], pd.DataFrame({"ratio": [1.0], "drift": [0.0]})])
+        ends = ends.sort_values(["ratio", "drift"], ascending=[better != "higher", True])
+        lowest = float("inf")
+        for ratio, drift in ends.itertuples(index=False):
+            if drift < lowest:
+                lowest = drift
+                lines.append({"baseline": baseline, "ratio": ratio, "drift": drift})
+    return pd.DataFrame(lines)
 
 
 def _all(table: pd.DataFrame, titles: Mapping[str, str]) -> None:
@@ -118,9 +140,10 @@ def _all(table: pd.DataFrame, titles: Mapping[str, str]) -> None:
     for _, own in table.groupby("id", sort=False):
         first, ratios = own.iloc[0], dict(zip(own["measure"], own["shown"], strict=True))
         drift = number(None if pd.isna(first["drift"]) else float(first["drift"]), sign=True)
-        measured = (ratios.get(measure, "–") for measure in measures)
-        rows.append((first["candidate"], drift, *measured, first["dominated_by"] or "–"))
-    markup_table(("", "drift", *(titles[measure] for measure in measures), "dominated by"), rows)
+        verdict = f"{symbol_of(first['outcome'])} {first['outcome']}" if first["outcome"] else "not judged"
+        measured = (ratios.get(measure, "–").replace(" ", "\N{NO-BREAK SPACE}") for measure in measures)
+        rows.append((first["size"], first["format"], verdict, drift, *measured, first["dominated_by"] or "–"))
+    markup_table(("Model", "Format", "Verdict", "Drift", *(titles[m] for m in measures), "Dominated by"), rows)
 
 
 def in_full(result: ComparisonSet) -> None:

@@ -78,14 +78,14 @@ def rows_of(
     return columns
 
 
-def verdict_on(comparison: Path, gate: Gate) -> Verdict:
+def verdict_on(comparison: Path, gate: Gate, *, candidates: int = 1) -> Verdict:
     """The verdict of `fidelity gate check`, reading only the gate's columns.
 
     Raises:
         FidelityError: The comparison can't be read, or lacks a column of the gate.
     """
     needed = {limit.column for limit in gate.limits}
-    ((_, verdict),) = verdicts(load_comparison(comparison, only=needed), gate).items()
+    ((_, verdict),) = verdicts(load_comparison(comparison, only=needed), gate, candidates=candidates).items()
     return verdict
 
 

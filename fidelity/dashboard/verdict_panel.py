@@ -1,5 +1,6 @@
 """The verdict on one comparison, and its gate."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from pydantic import ValidationError
@@ -7,8 +8,8 @@ from pydantic import ValidationError
 from fidelity.dashboard.cache import given_gate, verdict
 from fidelity.dashboard.catalog import CatalogEntry, Shelf
 from fidelity.dashboard.summaries import ColumnSummary
-from fidelity.dashboard.widgets import banner, come_back, markup_table, note, quiet
-from fidelity.gate import Gate, Verdict
+from fidelity.dashboard.widgets import banner, come_back, markup_table, note, quiet, symbol_of
+from fidelity.gate import Gate, Line, Verdict
 from fidelity.report import NOT_QUALITY, difference_in_words
 from fidelity.report.pairs import column_of
 from fidelity.report.verdicts import HEADINGS, line_cells, most_urgent_first
@@ -30,28 +31,54 @@ def gate_of(study: StudyManifest | None) -> tuple[Gate | None, str]:
     return given_gate()
 
 
-def judge_and_show(shelf: Shelf, entry: CatalogEntry, gate: Gate, columns: dict[str, ColumnSummary]) -> None:
-    """The verdict by this gate, or why there is none yet."""
+def judge_and_show(
+    shelf: Shelf, entry: CatalogEntry, gate: Gate, columns: Mapping[str, ColumnSummary]
+) -> Verdict | None:
+    """The verdict by this gate, or why there is none yet. A provisional gate shows what it measures, and no verdict."""
     judged = verdict(shelf, entry.id, gate)
     if judged is None:
         note("Judging. This takes several seconds with many prompts.")
         come_back()
-    elif isinstance(judged, str):
+        return None
+    if isinstance(judged, str):
         note(f"This comparison can't be judged: {judged}")
-    else:
-        _show(judged, columns)
+        return None
+    if not gate.provisional:
+        banner(judged.outcome, judged.outcome.upper(), judged.reason)
+    _show(judged, columns, outcomes=not gate.provisional)
+    return judged
 
 
-def _show(judged: Verdict, columns: dict[str, ColumnSummary]) -> None:
-    """Draw the verdict, then a table of all lines, deciding ones first."""
-    banner(judged.outcome, judged.outcome.upper(), judged.reason)
+def _show(judged: Verdict, columns: Mapping[str, ColumnSummary], *, outcomes: bool) -> None:
+    """Draw a table of all lines, deciding ones first."""
     lines = []
     for line in most_urgent_first(judged.lines):
+        if not (outcomes or line.n):
+            continue  # a condition of the verdict
         row = columns.get(column_of(line))
         beside = replace(row, value=row.floor) if row and row.floor is not None else None
+        cells = tuple(cell.replace(" ", "\N{NO-BREAK SPACE}") for cell in line_cells(line, row, beside)[1:])
+        measured = (line.title, *cells, noise_of(line), needed_by(line))
         reason = line.reason if line.decides else f"Warns only. {line.reason}"
-        lines.append((line.outcome, *line_cells(line, row, beside), reason))
-    markup_table(("Outcome", *HEADINGS, "Why"), lines)
+        outcome = f"{symbol_of(line.outcome)}\N{NO-BREAK SPACE}{line.outcome}"
+        lines.append((outcome, *measured, reason) if outcomes else measured)
+    headings = (*HEADINGS, "Noise", "Prompts needed")
+    markup_table(("Outcome", *headings, "Why") if outcomes else headings, lines)
     for difference in judged.differences:
         note(f"{judged.candidate}: {difference_in_words(difference)}")
     quiet(f"{judged.basis.capitalize()}. {NOT_QUALITY}")
+
+
+def noise_of(line: Line) -> str:
+    """Both shares of a line's noise: of prompts, and of the runs' batches."""
+    if line.from_prompts is None:
+        return ""
+    batches = "" if line.from_runs is None else f", ± {line.from_runs:.3f} batches"
+    return f"± {line.from_prompts:.3f} prompts{batches}"
+
+
+def needed_by(line: Line) -> str:
+    """How many prompts would decide a line; empty if it is decided."""
+    if line.outcome != "inconclusive":
+        return ""
+    return f"about {float(f'{line.prompts_needed:.2g}'):,.0f}" if line.prompts_needed else "no number is enough"

@@ -20,10 +20,30 @@ from fidelity.outside.strings import one_line, visible
 SYMBOLS: dict[Outcome, str] = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
 VEGA_LITE = "https://vega.github.io/schema/vega-lite/v6.json"
 """The schema of the charts."""
+EMBEDDED = {
+    "renderer": "svg",
+    "formatLocale": {"decimal": ".", "thousands": ",", "grouping": [3], "currency": ["$", ""], "minus": "-"},
+}
+"""Charts are SVG, with the minus sign of all other numbers."""
 PICTURE_WIDTH = 720
 _FINISHED = "found so far"
 PREFERRED = ("rougeL", "sts", "prefix_agreement")
 """The metric that is shown first, if it was scored."""
+
+
+def symbol_of(outcome: str) -> str:
+    """The symbol of an outcome; empty for none."""
+    return next((symbol for known, symbol in SYMBOLS.items() if known == outcome), "")
+
+
+def title(name: str, question: str) -> None:
+    """Draw a page's heading: its name for the window, and the question that it answers."""
+    html(f'<h1 class="f-title">{text(name)}<span>{text(question)}</span></h1>')
+
+
+def plural(count: int, noun: str) -> str:
+    """A count with its noun: "1 cell", "2 cells"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def html(body: str) -> None:
@@ -34,6 +54,11 @@ def html(body: str) -> None:
 def text(raw: Any) -> str:
     """Escape foreign text for markup."""
     return escape(visible(str(raw)))
+
+
+def counted(n: int, noun: str) -> str:
+    """A number with its noun: `1 token`, `1,024 tokens`."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def label(raw: Any) -> str:
@@ -78,7 +103,9 @@ def choose_metric(
     names = list(among) if among is not None else metrics_in(shelf)
     if not names:
         return None
-    chosen: str | None = st.selectbox(name, names, index=names.index(first_metric(names)), key=key, bind="query-params")
+    first = first_metric(names)  # a default other than the first option is warned of where the choice was carried here
+    ordered = [first, *(other for other in names if other != first)]
+    chosen: str | None = st.selectbox(name, ordered, key=key, bind="query-params")
     return chosen
 
 
@@ -121,9 +148,11 @@ def _choose_comparison(shelf: Shelf) -> tuple[CatalogEntry | None, DeltaGenerato
     return entry, right
 
 
-def chart(drawn: Spec, data: pd.DataFrame, name: str, *, on_select: Any = None, key: str | None = None) -> Any:
-    """Draw a chart with its downloads, and return its selection."""
-    as_svg = {**drawn, "usermeta": {"embedOptions": {"renderer": "svg"}}}
+def chart(
+    drawn: Spec, data: pd.DataFrame, name: str, *, alt: str = "", on_select: Any = None, key: str | None = None
+) -> Any:
+    """Draw a chart with its downloads, and return its selection. `alt` is its text for screen readers."""
+    as_svg = {**drawn, "description": alt or name, "usermeta": {"embedOptions": EMBEDDED}}
     selected = st.vega_lite_chart(as_svg, key=key or f"chart-{name}", on_select=on_select or "ignore")
     downloads(data, name, drawn)
     return selected

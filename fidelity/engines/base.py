@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from fidelity.children.wire import HeadFields
 from fidelity.config import Sampling
 from fidelity.records import EngineInfo, Failure, Generation, Prompt, TokenScores
 
@@ -46,7 +48,7 @@ class TokenScoringEngine(Engine, Protocol):
     """An engine that can also score the tokens of a given continuation (teacher forcing)."""
 
     def score_tokens(
-        self, prompts: Sequence[Prompt], continuations: Sequence[Sequence[int]], top_k: int
+        self, prompts: Sequence[Prompt], continuations: Sequence[Sequence[int]], top_k: int, *, exact: bool = False
     ) -> Iterator[TokenScores | Failure]:
         """Return exactly one record per prompt, in the prompts' order. All prompts are in the engine together.
 
@@ -54,6 +56,14 @@ class TokenScoringEngine(Engine, Protocol):
             prompts: Tokenized as in `generate`.
             continuations: The token ids that follow each prompt; can be empty.
             top_k: The number of most likely tokens to return at each position; -1 for the whole vocabulary.
+            exact: Whether to return hidden states too, or the reason why there are none. They have no head yet.
+        """
+        ...
+
+    def write_head(self, file: Path) -> HeadFields | str | None:
+        """Write the matrix of the model's head (`children.hidden_states`), and return what belongs to it.
+
+        A reason if the head can't be read; None if the hidden states are logits.
         """
         ...
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from fidelity.children.wire import JsonRecord, PromptRow, SampledRow, SamplingFields
+from fidelity.children.wire import HeadFields, JsonRecord, PromptRow, SampledRow, SamplingFields
 from fidelity.config import Sampling
 from fidelity.engines.base import OnProgress, Progress
 from fidelity.engines.logs import log_stream
@@ -27,7 +27,16 @@ from fidelity.errors import EngineError
 from fidelity.files import ready_to_write
 from fidelity.outside.documents import read_json
 from fidelity.outside.secrets import Secrets
-from fidelity.records import EngineInfo, Failure, Generation, Prompt, TokenScores, every_id
+from fidelity.records import (
+    STORED_AS,
+    EngineInfo,
+    Failure,
+    Generation,
+    HiddenStates,
+    Prompt,
+    TokenScores,
+    every_id,
+)
 from fidelity.store.measurements import MemoryUse
 
 LOADING = "loading the model"
@@ -144,17 +153,23 @@ class ChildEngine:
         return rows, fields
 
     def score_tokens(
-        self, prompts: Sequence[Prompt], continuations: Sequence[Sequence[int]], top_k: int
+        self, prompts: Sequence[Prompt], continuations: Sequence[Sequence[int]], top_k: int, *, exact: bool = False
     ) -> Iterator[TokenScores | Failure]:
         """See `TokenScoringEngine.score_tokens`."""
         handed = [list(map(int, ids)) for ids in continuations]
-        for record in self._ask(
-            "score_tokens", while_doing="scoring tokens", rows=rows_of(prompts), continuations=handed, top_k=top_k
-        ):
+        given = {"rows": rows_of(prompts), "continuations": handed, "top_k": top_k, "exact": exact}
+        for record in self._ask("score_tokens", while_doing="scoring tokens", **given):
             if "failure" in record:
                 yield Failure(record["prompt_id"], self._secrets.hide(record["failure"]))
             else:
                 yield _token_scores(record)
+
+    def write_head(self, file: Path) -> HeadFields | str | None:
+        """See `TokenScoringEngine.write_head`."""
+        (record,) = self._ask("write_head", while_doing="reading the model's head", file=str(file))
+        if "refused" in record:
+            return self._secrets.hide(record["refused"])
+        return None if record.get("are_logits") else HeadFields(**record)  # type: ignore[typeddict-item]
 
     def token_texts(self, ids: Sequence[int]) -> list[str]:
         """See `TokenTexts`."""
@@ -271,7 +286,15 @@ def _token_scores(record: JsonRecord) -> TokenScores:
         ranks=_array(record["ranks"], "<i4"),
         top_ids=top_ids,
         top_logprobs=top_logprobs.reshape(table),
+        hidden=_hidden(record["hidden"]) if "hidden" in record else None,
     )
+
+
+def _hidden(record: JsonRecord) -> HiddenStates | str:
+    if "refused" in record:
+        return str(record["refused"])
+    values = _array(record["values"], STORED_AS[record["dtype"]])
+    return HiddenStates(values.reshape(-1, record["width"]), record["dtype"])
 
 
 def _array(packed: str, kind: str) -> NDArray[Any]:

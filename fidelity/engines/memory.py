@@ -1,9 +1,11 @@
 """Measuring the peak memory of an engine's processes from outside."""
 
+import re
 import shutil
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
 
 from fidelity.engines.processes import PROC, members
 from fidelity.store.measurements import MemoryUse
@@ -16,9 +18,9 @@ LISTED_S = 2.0
 """Seconds that the list of processes stays valid, since creating it reads all of /proc."""
 GPU_WAIT_S = 5.0
 """Seconds between two queries to the driver. Its count hardly changes after loading."""
-GROWTH = 1.01
-"""The growth of resident memory after which PSS is read again, which takes the kernel 6 ms per GB."""
 KIB, MIB = 1 << 10, 1 << 20
+GROWTH = 8 * MIB
+"""The growth of resident memory after which PSS is read again, which takes the kernel 6 ms per GB."""
 
 
 class MemoryWatch:
@@ -26,7 +28,7 @@ class MemoryWatch:
 
     def __init__(self, group: int) -> None:
         self._group = group
-        self._pss = self._rss = self._rss_at_pss = 0
+        self._pss = self._rss = self._own = self._rss_at_pss = 0
         self._pids: list[int] = []
         self._listed = -LISTED_S
         self._gpu, self._gpu_by = 0, "process"
@@ -41,7 +43,14 @@ class MemoryWatch:
         """The peak so far, after one more sample."""
         self._look(ask_driver=True)
         gpu = None if self._gpu_before is None else self._gpu
-        return MemoryUse(pss=self._pss or None, rss=self._rss or None, gpu=gpu, gpu_by=self._gpu_by if gpu else None)
+        own = self._own and self._own + sum(map(_data_files, self._pids))
+        return MemoryUse(
+            pss=self._pss or None,
+            rss=self._rss or None,
+            own=own or None,
+            gpu=gpu,
+            gpu_by=self._gpu_by if gpu else None,
+        )
 
     def stop(self) -> None:
         """Stop the thread. The peak remains available."""
@@ -61,9 +70,12 @@ class MemoryWatch:
                 self._pids, self._listed = [pid for pid, _ in members(self._group)], time.monotonic()
             resident = [_status(pid) for pid in self._pids]
             now = sum(rss for rss, _ in resident)
-            if now > self._rss_at_pss * GROWTH:
+            if now > self._rss_at_pss + GROWTH:
                 self._rss_at_pss = now
-                self._pss = max(self._pss, sum(map(_pss, self._pids)))
+                shares = [_shares(pid) for pid in self._pids]
+                self._pss = max(self._pss, sum(share.get("Pss", 0) for share in shares))
+                own = [share.get("Pss_Anon", 0) + share.get("Pss_Shmem", 0) for share in shares]
+                self._own = max(self._own, sum(own))
             highest = resident[0][1] if len(resident) == 1 else now
             self._rss = max(self._rss, highest)
             if self._gpu_before is not None and (ask_driver or time.monotonic() - self._gpu_asked > GPU_WAIT_S):
@@ -94,12 +106,45 @@ def _status(pid: int) -> tuple[int, int]:
     return now, highest
 
 
-def _pss(pid: int) -> int:
+def _shares(pid: int) -> dict[str, int]:
+    """A process's proportional set size in bytes, as a whole and by kind; empty if it has exited."""
     try:
         lines = (PROC / str(pid) / "smaps_rollup").read_text().splitlines()
     except OSError:
+        return {}
+    rows = (line.split() for line in lines if line.startswith("Pss"))
+    return {name.rstrip(":"): int(size) * KIB for name, size, _ in rows}
+
+
+def _data_files(pid: int) -> int:
+    """The bytes of mapped files without code, such as weights; 0 for a process that has exited.
+
+    A file that is executable anywhere in the process is a program or a library.
+    """
+    try:
+        maps = (PROC / str(pid) / "smaps").read_text(errors="replace")
+    except OSError:
         return 0
-    return next((int(line.split()[1]) * KIB for line in lines if line.startswith("Pss:")), 0)
+    files = list(_mapped_files(maps))
+    programs = {file for file, executable, _ in files if executable}
+    return sum(size for file, _, size in files if file not in programs)
+
+
+def _mapped_files(maps: str) -> Iterator[tuple[str, bool, int]]:
+    """Path, whether it is executable there, and bytes in memory of each mapped file of an `smaps`."""
+    for mapping in _MAPPING.finditer(maps):
+        sizes = dict(re.findall(r"^(Pss|Anonymous): +(\d+) kB$", mapping["sizes"], re.MULTILINE))
+        if mapping["inode"] != "0" and not mapping["path"].startswith(_MEMORY):
+            in_file = int(sizes.get("Pss", 0)) - int(sizes.get("Anonymous", 0))  # what was written isn't the file's
+            yield mapping["path"], mapping["mode"][2] == "x", max(0, in_file) * KIB
+
+
+_MAPPING = re.compile(
+    r"^[0-9a-f]+-[0-9a-f]+ (?P<mode>\S{4}) \S+ \S+ (?P<inode>\d+) *(?P<path>.*)\n(?P<sizes>(?:[A-Z]\w+:.*\n?)*)",
+    re.MULTILINE,
+)
+_MEMORY = ("/dev/shm/", "/memfd:", "/SYSV", "/dev/zero")  # noqa: S108 - names in a list, opened by nobody
+"""Files that are memory, which `Pss_Shmem` has."""
 
 
 def _gpu_total() -> int:

@@ -94,12 +94,13 @@ def serve(
             )
             tokenizer = vocabulary_id(checkpoint)
             info = configured(on_this_machine(server.info, engine), checkpoint, engine)
+            logged = with_vllm_log(info, log, start=process.log_start)
             server.info = replace(
-                with_vllm_log(info, log, start=process.log_start),
+                logged,
                 mode="eager" if engine.options.get("enforce_eager") else "compiled",
                 tokenizer=tokenizer,
                 chat_template=fingerprint(chat_template(checkpoint)) if engine.api == "chat" else None,
-                notes=tuple(note for note in server.info.notes if note != ANY_TOKENIZER or not tokenizer),
+                notes=tuple(note for note in logged.notes if note != ANY_TOKENIZER or not tokenizer),
             )
             yield server
 

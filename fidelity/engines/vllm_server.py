@@ -1,9 +1,12 @@
 """vLLM servers, which can score the tokens of a continuation in addition to OpenAI's protocol."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
+from fidelity.children.wire import HeadFields
 from fidelity.engines.bodies import LARGEST
 from fidelity.engines.messages import ServerJson
 from fidelity.engines.openai_server import OpenAIServer
@@ -21,9 +24,9 @@ class VllmServer(OpenAIServer):
     """A `TokenScoringEngine` that uses `prompt_logprobs` of a prompt that ends with the continuation."""
 
     def score_tokens(
-        self, prompts: Sequence[Prompt], continuations: Sequence[Sequence[int]], top_k: int
+        self, prompts: Sequence[Prompt], continuations: Sequence[Sequence[int]], top_k: int, *, exact: bool = False
     ) -> Iterator[TokenScores | Failure]:
-        """See `TokenScoringEngine.score_tokens`; the whole vocabulary is not supported."""
+        """See `TokenScoringEngine.score_tokens`; the whole vocabulary and hidden states are not supported."""
         if top_k < 0:
             yield from (Failure(prompt.id, NO_WHOLE_VOCABULARY) for prompt in prompts)
             return
@@ -35,10 +38,16 @@ class VllmServer(OpenAIServer):
             self.at_once,
         )
         for place, outcome in work:
+            if exact and isinstance(outcome, TokenScores):
+                outcome = replace(outcome, hidden=NO_WHOLE_VOCABULARY)
             came[place] = outcome
             while wanted in came:
                 yield came.pop(wanted)
                 wanted += 1
+
+    def write_head(self, file: Path) -> HeadFields | str | None:
+        """See `TokenScoringEngine.write_head`."""
+        return NO_WHOLE_VOCABULARY
 
     async def _score_continuation(self, prompt: Prompt, continuation: list[int], top_k: int) -> TokenScores | Failure:
         begins = await self._patiently(

@@ -8,7 +8,7 @@ from fidelity.gate.facts import counted_prompts
 from fidelity.gate.feasibility import out_of_reach
 from fidelity.gate.judging import judge
 from fidelity.gate.proposals import PURPOSES, Purpose
-from fidelity.gate.quantization import is_quantized, mislabeled, real_format
+from fidelity.gate.quantization import format_that_ran, is_quantized, mislabeled, real_format
 from fidelity.gate.settings import (
     LIMIT_KEYS,
     Gate,
@@ -43,6 +43,7 @@ __all__ = [
     "differences",
     "draft",
     "exit_code",
+    "format_that_ran",
     "is_quantized",
     "judge",
     "load_gate",

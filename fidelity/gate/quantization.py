@@ -39,14 +39,29 @@ def is_quantized(manifest: RunManifest) -> bool | None:
 
 def real_format(manifest: RunManifest) -> str | None:
     """The checkpoint's format, the format that the kernels ran, and the KV cache, as far as known."""
-    stored, ran, cache = manifest.checkpoint.format, manifest.engine.ran_as, kv_cache(manifest)
+    stored, ran = manifest.checkpoint.format, manifest.engine.ran_as
     formats = [form] if (form := stored or ran) else []
     if stored and ran and (ran_otherwise(stored, ran) or stored.startswith(NOT_KNOWN)):
         formats.append(f"ran as {ran}")
-    stated = (manifest.checkpoint.kv_cache or "").lower()
-    if cache not in (None, "as computed") and not (stated and str(cache).startswith(stated)):
-        formats.append(f"KV cache {cache}")
-    return ", ".join(formats) or None
+    return ", ".join([*formats, *_cache_format(manifest)]) or None
+
+
+def format_that_ran(manifest: RunManifest) -> str | None:
+    """The format that the kernels ran, else the checkpoint's or the label, and the KV cache; None if none is known.
+
+    A BF16 checkpoint that is quantized while loading ran as W8A8-FP8, so copies of all models with this format agree.
+    """
+    stored = manifest.checkpoint.format
+    known = stored if stored and not stored.startswith(NOT_KNOWN) else None
+    ran = manifest.engine.ran_as or known or manifest.label or stored
+    return ", ".join([ran, *_cache_format(manifest)]) if ran else None
+
+
+def _cache_format(manifest: RunManifest) -> list[str]:
+    """The KV cache's format where it is neither computed as usual nor stated by the checkpoint."""
+    cache, stated = kv_cache(manifest), (manifest.checkpoint.kv_cache or "").lower()
+    unusual = cache not in (None, "as computed") and not (stated and str(cache).startswith(stated))
+    return [f"KV cache {cache}"] if unusual else []
 
 
 def mislabeled(manifest: RunManifest) -> str:

@@ -51,6 +51,9 @@ HALF = 0.5
 GATEABLE_FORMS = {"first_divergence": "prefix_agreement", "length_ratio": "length_similarity"}
 """Descriptive columns, and the columns that can be judged instead."""
 
+OPTIMISTIC = frozenset({"kl_lower_bound", "ear_upper"})
+"""Bounds on the side without drift: the drift may be any amount larger, so a limit on them limits nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limit:
@@ -242,6 +245,11 @@ def _why_not_judged(limit: Limit, offered: Mapping[str, Column], addable: Mappin
         return f"no such column is scored{nearest(limit.name, judged)}"
     if column.better == "neither":
         return f"a descriptive column, which can't be judged{_gateable_form(limit.name, judged)}"
+    if limit.column.rpartition(".")[2].partition("[")[0] in OPTIMISTIC:
+        return (
+            "the drift is at least this large and may be larger, so a limit on it limits nothing; use 'ear', or 'kl' "
+            "with kl: {exact: true} in the baseline's YAML"
+        )
     if column.bounds is None and limit.value >= LARGEST_UNBOUNDED_MARGIN:
         return (
             f"{limit.value:g} accepts any model: one that guesses its tokens loses at most "

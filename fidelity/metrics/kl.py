@@ -6,8 +6,8 @@ from typing import Literal
 import numpy as np
 
 from fidelity.metrics.base import Metric, Need
-from fidelity.metrics.token_columns import Numbers, TokenNumber, profiles
-from fidelity.metrics.token_divergence import exact_acceptance, exact_kl
+from fidelity.metrics.exact_distributions import exact_values
+from fidelity.metrics.token_columns import TokenNumber, profiles
 from fidelity.records import Column, Pair
 
 QUANTILES = (0.5, 0.9, 0.99, 0.999)
@@ -16,11 +16,11 @@ QUANTILES = (0.5, 0.9, 0.99, 0.999)
 class Kl(Metric):
     """KL(baseline || candidate) in nats at the tokens of the baseline's answers, which both models have scored.
 
-    Exact: over the whole vocabulary. It needs runs of a baseline with `kl: {exact: true}` in its YAML, and has values
-    only for the first prompts. `kl` is the mean over tokens, weighted by tokens; `kl[q=0.5]` to `kl[q=0.999]` are its
-    quantiles within an answer (linear interpolation). `ear_exact` is the exact expected acceptance rate, of which `ear`
-    is a lower bound (see `tokens`). 0 if both distributions are equal; there is no upper limit, and None if a token is
-    possible in the baseline and impossible in the candidate.
+    Exact: over the whole vocabulary. It needs runs of a baseline with `kl: {exact: true}` in its YAML. `kl` is the mean
+    over tokens, weighted by tokens; `kl[q=0.5]` to `kl[q=0.999]` are its quantiles within an answer (linear
+    interpolation). `ear_exact` is the exact expected acceptance rate, of which `ear` is a lower bound (see `tokens`).
+    0 if both distributions are equal; there is no upper limit, and None if a token is possible in the baseline and
+    impossible in the candidate.
     """
 
     kind: Literal["kl"] = "kl"
@@ -34,12 +34,13 @@ class Kl(Metric):
         return frozenset({"whole_vocabulary"})
 
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
-        divergences = [
-            exact_kl(*pair.token_scores, ignore_below=self.ignore_below) if pair.token_scores else None
+        values = [
+            exact_values(*pair.token_scores, ignore_below=self.ignore_below) if pair.token_scores else None
             for pair in pairs
         ]
+        divergences = [None if one is None else one.kl for one in values]
         number = TokenNumber("kl", divergences, "lower", weighted=True, bounds=None)
-        rates = [exact_acceptance(*pair.token_scores) if pair.token_scores else None for pair in pairs]
+        rates = [None if one is None else one.acceptance for one in values]
         columns = [number.column(), TokenNumber("ear_exact", rates).column()]
         for q in QUANTILES:
             at = tuple(
@@ -48,12 +49,5 @@ class Kl(Metric):
             )
             columns.append(Column(f"kl[q={q}]", at, better="lower", bounds=None, sides=columns[0].sides))
         if self.profile:
-            columns += profiles([number], [_confidence(pair) for pair in pairs])
+            columns += profiles([number], [None if one is None else one.confidence for one in values])
         return columns
-
-
-def _confidence(pair: Pair) -> Numbers | None:
-    if pair.token_scores is None:
-        return None
-    own, other = pair.token_scores
-    return np.asarray(np.exp(own.top_logprobs[: len(other.token_ids)].max(axis=1, initial=-np.inf)))

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from fidelity.stats import Ratio, bca_interval, paired_ratio, ratio_of_rates
-from fidelity.store.measurements import UNMEASURED, Measurement, Turn
+from fidelity.store.measurements import UNMEASURED, Measurement, MemoryUse, Turn
 from fidelity.store.runs import Run
 
 PriceUnit = Literal["bytes", "per second", "seconds", "per query"]
@@ -81,7 +81,7 @@ def values_of(run: Run) -> dict[str, PriceValue]:
 def values_from(measured: Measurement) -> dict[str, PriceValue]:
     """A measurement's values, by the measure's name."""
     values: dict[str, PriceValue] = {}
-    if memory := _memory(measured, without_cache=True) or _memory(measured, without_cache=False):
+    if memory := _memory(measured):
         values["memory"] = PriceValue(memory)
     for name in RATES:
         if series := _series(measured, name):
@@ -122,9 +122,18 @@ def _bytes_ratio(candidate: Run, baseline: Run) -> dict[str, Ratio]:
 
 
 def _memory_ratio(own: Measurement, original: Measurement) -> dict[str, Ratio]:
-    """Memory without what is reserved for the KV cache, if both report it."""
+    """Memory by the first count that both have, without the KV cache's reserve if both report it.
+
+    A GPU's memory isn't compared with a CPU's.
+    """
+    used, beside = own.memory, original.memory
+    if not used or not beside or bool(used.gpu) != bool(beside.gpu):
+        return {}
+    both = next((count for count in _COUNTS if getattr(used, count) and getattr(beside, count)), None)
+    if both is None:
+        return {}
     for without_cache in (True, False):
-        held = [_memory(measured, without_cache=without_cache) for measured in (own, original)]
+        held = [_held(memory, both, without_cache=without_cache) for memory in (used, beside)]
         if held[0] and held[1]:
             return {"memory": _exactly(held[0] / held[1])}
     return {}
@@ -195,12 +204,21 @@ def _exactly(value: float) -> Ratio:
     return Ratio(value, None, None, 1, 0.95)
 
 
-def _memory(measured: Measurement, *, without_cache: bool) -> float | None:
-    """The driver's count, else PSS, else RSS, without memory reserved for the KV cache, which is a setting."""
+_COUNTS = ("gpu", "own", "pss", "rss")
+"""The counts of `MemoryUse`, the one to report first: the driver's, and on a CPU what is the engine's own."""
+
+
+def _memory(measured: Measurement) -> float | None:
+    """The memory that an engine took, without the KV cache's reserve, which is a setting, if that is known."""
     memory = measured.memory
-    held = memory and (memory.gpu or memory.pss or memory.rss)
-    if not memory or not held:
+    count = memory and next((count for count in _COUNTS if getattr(memory, count)), None)
+    if not memory or not count:
         return None
+    return _held(memory, count, without_cache=True) or _held(memory, count, without_cache=False)
+
+
+def _held(memory: MemoryUse, count: str, *, without_cache: bool) -> float | None:
+    held: int = getattr(memory, count)
     if not without_cache:
         return float(held)
     return float(held - memory.kv_cache) if memory.kv_cache and memory.kv_cache < held else None

@@ -5,18 +5,22 @@ from fidelity.records.engines import EngineInfo, LayerGroup, MachineLoad
 from fidelity.records.pairs import Pair, PromptTokens, Sameness, SharedAnswers
 from fidelity.records.prompts import Message, Prompt
 from fidelity.records.responses import Failure, Generation, Response
-from fidelity.records.token_scores import TokenScores, every_id
+from fidelity.records.token_scores import STORED_AS, Head, HiddenStates, ModelDtype, TokenScores, every_id
 
 __all__ = [
+    "STORED_AS",
     "Better",
     "Column",
     "EngineInfo",
     "Failure",
     "Floats",
     "Generation",
+    "Head",
+    "HiddenStates",
     "LayerGroup",
     "MachineLoad",
     "Message",
+    "ModelDtype",
     "Pair",
     "Prompt",
     "PromptTokens",

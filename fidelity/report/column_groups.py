@@ -1,8 +1,9 @@
 """Groups of columns for the tables."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from fidelity.comparison.results import ComparisonSet
+from fidelity.store.manifests import ColumnSource
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "meaning": ("conflicts", "sts", "bertscore", "nli", "facts"),
@@ -22,9 +23,18 @@ def by_group(result: ComparisonSet, names: Iterable[str]) -> dict[str, list[str]
         names: The columns.
     """
     everybody = (*result.candidates, *result.controls)
-    kinds = {name: column.signature.partition("|")[0] for one in everybody for name, column in one.columns.items()}
+    signatures = {name: column.signature for one in everybody for name, column in one.columns.items()}
+    return _grouped(signatures, names)
+
+
+def grouped(columns: Mapping[str, ColumnSource], names: Iterable[str]) -> dict[str, list[str]]:
+    """The same from a comparison's manifest."""
+    return _grouped({name: column.signature for name, column in columns.items()}, names)
+
+
+def _grouped(signatures: Mapping[str, str], names: Iterable[str]) -> dict[str, list[str]]:
     groups: dict[str, list[str]] = {group: [] for group in (*GROUPS, OTHER)}
     of_kind = {kind: group for group, members in GROUPS.items() for kind in members}
     for name in names:
-        groups[of_kind.get(kinds.get(name, ""), OTHER)].append(name)
+        groups[of_kind.get(signatures.get(name, "").partition("|")[0], OTHER)].append(name)
     return {group: members for group, members in groups.items() if members}

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -12,13 +12,12 @@ from fidelity.config import RunConfig, StoredEngine, TeacherForcing
 from fidelity.engines import Engine, TokenScoringEngine, TokenTexts, can_score_tokens
 from fidelity.errors import EngineError
 from fidelity.outside.paths import inside
-from fidelity.records import Failure, Generation, TokenScores
+from fidelity.records import Failure, Generation, Head, HiddenStates, TokenScores
 from fidelity.runs.jobs import Asked, Job
 from fidelity.store.runs import Run
 from fidelity.store.score_tables import is_whole_vocabulary
 from fidelity.store.store import Store
 from fidelity.store.token_scores import (
-    WHOLE_VOCABULARY,
     Depth,
     ScoreWriter,
     finished,
@@ -36,7 +35,10 @@ def depths_of(config: RunConfig, stored: Run | None = None) -> tuple[Depth, ...]
         own = scores_of(stored) if stored else []
         return tuple(scores.depth for scores in own if scores.manifest.baseline == scores.manifest.scorer)
     kl = config.kl or TeacherForcing()
-    return (Depth(kl.top_k), *([Depth(WHOLE_VOCABULARY, kl.prompts, kl.tokens)] if kl.exact else []))
+    if not kl.exact:
+        return (Depth(kl.top_k),)
+    exact = Depth(kl.top_k, kl.prompts, kl.tokens, exact=True)
+    return (exact,) if exact.every_token else (Depth(kl.top_k), exact)
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class MissingScores:
     baseline: Run
     depth: Depth
     path: Path
+    _heads: dict[Engine, Head | str | None] = field(default_factory=dict, compare=False)
+    """The head of each engine that has scored a chunk; see `heads.add_head`."""
 
     @cached_property
     def writer(self) -> ScoreWriter:
@@ -77,7 +81,8 @@ class MissingScores:
         """
         if self.lacks(number):
             seen: set[int] = set()
-            self.writer.add_chunk(number, _noting(self._scores(self.job.batches[number], engine), seen))
+            scores = self._scores(self.job.batches[number], engine)
+            self.writer.add_chunk(number, _noting(scores, seen), exact=self.depth.exact)
             self._read_tokens(seen, engine)
 
     def tokens(self, number: int) -> int:
@@ -96,9 +101,19 @@ class MissingScores:
             yield from (Failure(prompt.id, why, repeat) for prompt, repeat in asked)
         elif asked:
             assert isinstance(engine, TokenScoringEngine)
-            scores = engine.score_tokens([prompt for prompt, _ in asked], ids, self.depth.top_k)
-            for one, outcome in zip(asked, scores, strict=True):
-                yield replace(outcome, repeat=one.repeat)
+            if self.depth.exact and engine not in self._heads:
+                self._heads[engine] = self.writer.add_head(engine.write_head)
+            prompts, depth = [prompt for prompt, _ in asked], self.depth
+            for one, outcome in zip(
+                asked, engine.score_tokens(prompts, ids, depth.top_k, exact=depth.exact), strict=True
+            ):
+                yield replace(self._with_head(outcome, engine), repeat=one.repeat)
+
+    def _with_head(self, outcome: TokenScores | Failure, engine: Engine) -> TokenScores | Failure:
+        if not isinstance(outcome, TokenScores) or not isinstance(outcome.hidden, HiddenStates):
+            return outcome
+        head = self._heads[engine]
+        return replace(outcome, hidden=head if isinstance(head, str) else replace(outcome.hidden, head=head))
 
     def _read_tokens(self, seen: set[int], engine: Engine) -> None:
         """Store the tokens' texts, if the engine reports them."""

@@ -12,7 +12,7 @@ from fidelity.stats.order import READING_SEED, reading_order
 from fidelity.stats.planning import detectable_excess, fewest_prompts, prompts_needed, prompts_needed_for_share
 from fidelity.stats.ratios import Ratio, paired_ratio, ratio_of_rates
 from fidelity.stats.run_noise import RunNoise, run_noise
-from fidelity.stats.shares import clopper_pearson, mcnemar
+from fidelity.stats.shares import clopper_pearson, mcnemar, sign_test
 from fidelity.stats.tail import stars, tail_noise
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "ratio_of_rates",
     "reading_order",
     "run_noise",
+    "sign_test",
     "stars",
     "studentised_intervals",
     "tail_excess",

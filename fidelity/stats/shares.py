@@ -21,6 +21,16 @@ def clopper_pearson(
     return low, high
 
 
+def sign_test(k: int, n: int) -> float:
+    """Exact two-sided sign test: the p-value of k of n decided prompts on one side if both sides were as likely.
+
+    n = 0 gives 1. Raises ValueError unless 0 <= k <= n.
+    """
+    from scipy.stats import binomtest
+
+    return float(binomtest(k, n, 0.5).pvalue) if n else 1.0
+
+
 def mcnemar(candidate_only: int, control_only: int) -> float:
     """Exact one-sided McNemar test: p-value, small where the candidate breaks more prompts than the control does.
 

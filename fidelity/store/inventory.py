@@ -14,9 +14,11 @@ from fidelity.errors import StoreError
 from fidelity.files import full_disk_explained, locked
 from fidelity.outside.paths import leaves
 from fidelity.store.comparisons import Comparison
+from fidelity.store.heads import damage_of_head
 from fidelity.store.journal import broken_lines, drop_broken_lines
 from fidelity.store.measurements import Measurement
 from fidelity.store.record_files import MANIFEST, damage_of
+from fidelity.store.reviews import FOLDER, read_review, review_files
 from fidelity.store.runs import DRAFT, GENERATIONS, Run, RunWriter, responses_in
 from fidelity.store.store import Store
 from fidelity.store.studies import StudyManifest, read_study
@@ -174,10 +176,15 @@ def _of_scores(path: Path) -> Iterator[Damage]:
     try:
         scores = StoredScores(path)
         for key in scores.keys:
-            scores.get(*key)
+            scores.get(*key, hidden=True)
         _ = scores.texts
     except StoreError as error:
         yield Damage(path, str(error), again)
+
+
+def _of_head(path: Path) -> Iterator[Damage]:
+    if os.path.lexists(path / MANIFEST) and (reason := damage_of_head(path)):
+        yield Damage(path, reason, "a model's head, and with it the exact distributions; delete their scores as well")
 
 
 def _of_measurement(path: Path) -> Iterator[Damage]:
@@ -199,6 +206,11 @@ def _of_study(path: Path) -> Iterator[Damage]:
             return
 
 
+def _of_reviews(path: Path) -> Iterator[Damage]:
+    for file in review_files(path):
+        yield from _unreadable(file, read_review, "a reviewer's vote with its note; vote again")
+
+
 def _of_caches(root: Path) -> Iterator[Damage]:
     for file in (root / "hashes.json", root / "servers.json"):
         if reason := damage_of_remembered(file):
@@ -211,9 +223,11 @@ def _of_caches(root: Path) -> Iterator[Damage]:
 _CHECKS: dict[str, Callable[[Path], Iterator[Damage]]] = {
     "runs": _of_run,
     "comparisons": _of_comparison,
+    "heads": _of_head,
     "scores": _of_scores,
     "measurements": _of_measurement,
     "studies": _of_study,
+    FOLDER: _of_reviews,
 }
 
 

@@ -24,6 +24,9 @@ class MemoryUse(Record):
     """Proportional set size: what several processes share counts once (`smaps_rollup`)."""
     rss: int | None = None
     """Resident set size, summed over the processes; of a single one the kernel's own high-water mark."""
+    own: int | None = None
+    """Memory that goes when the engine's processes go: anonymous and shared memory at its peak, and mapped data files
+    such as weights. Without programs and libraries, of which the system keeps as much in memory as it likes."""
     gpu: int | None = None
     """The driver's count over all GPUs."""
     gpu_by: str | None = None

@@ -1,22 +1,30 @@
 """Token scores as Parquet: an answer is a row and a row group, so only one is in memory at a time."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fidelity.files import whole_file
-from fidelity.records import Failure, TokenScores, every_id
+from fidelity.records import STORED_AS, Failure, Head, HiddenStates, TokenScores, every_id
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
+HIDDEN = ("hidden", "hidden_dtype", "head", "refused")
+"""Columns of hidden states: their bytes, row after row; their dtype; the head's name; why there are none."""
+
+
 def write_scores(
-    file: Path, outcomes: Iterable[TokenScores | Failure], *, compression_level: int | None = None
+    file: Path,
+    outcomes: Iterable[TokenScores | Failure],
+    *,
+    exact: bool = False,
+    compression_level: int | None = None,
 ) -> None:
-    """Write a file atomically, answer by answer."""
+    """Write a file atomically, answer by answer. With `exact`, it has hidden states too."""
     import pyarrow.parquet as pq
 
     floats = ["logprobs.list.element", "top_logprobs.list.element"]
@@ -24,7 +32,7 @@ def write_scores(
         whole_file(file) as draft,
         pq.ParquetWriter(
             draft,
-            scores_schema(),
+            scores_schema(exact=exact),
             compression="zstd",
             compression_level=compression_level,
             use_dictionary=False,
@@ -36,8 +44,11 @@ def write_scores(
             writer.write_batch(_row(outcome, writer.schema))
 
 
-def scores_in(row: "pa.RecordBatch") -> TokenScores | Failure:
-    """The scores of one answer, a row with the columns of `scores_schema`; or why the engine gave none."""
+def scores_in(row: "pa.RecordBatch", head_of: Callable[[str], Head] | None = None) -> TokenScores | Failure:
+    """The scores of one answer, a row with the columns of `scores_schema`; or why the engine gave none.
+
+    `head_of` returns a head by its name. Without it, hidden states are not read.
+    """
     prompt_id, repeat, failure = (row[key][0].as_py() for key in ("prompt_id", "repeat", "failure"))
     if failure is not None:
         return Failure(prompt_id, failure, repeat)
@@ -47,7 +58,17 @@ def scores_in(row: "pa.RecordBatch") -> TokenScores | Failure:
     ids = row["top_ids"]
     top_ids = ids.flatten().to_numpy().reshape(table) if ids[0].is_valid else every_id(*table)
     arrays["top_logprobs"] = arrays["top_logprobs"].reshape(table)
-    return TokenScores(prompt_id, top_ids=top_ids, repeat=repeat, **arrays)
+    hidden = _hidden_in(row, n, head_of) if head_of and "hidden" in row.schema.names else None
+    return TokenScores(prompt_id, top_ids=top_ids, repeat=repeat, hidden=hidden, **arrays)
+
+
+def _hidden_in(row: "pa.RecordBatch", n: int, head_of: Callable[[str], Head]) -> HiddenStates | str | None:
+    content, dtype, head, refused = (row[key][0] for key in HIDDEN)
+    if not content.is_valid:
+        return refused.as_py()  # type: ignore[no-any-return]
+    name = head.as_py()
+    values = np.frombuffer(content.as_buffer(), STORED_AS[dtype.as_py()]).reshape(n, -1)
+    return HiddenStates(values, dtype.as_py(), head_of(name) if name else None)
 
 
 def is_whole_vocabulary(scores: TokenScores) -> bool:
@@ -55,8 +76,8 @@ def is_whole_vocabulary(scores: TokenScores) -> bool:
     return scores.top_ids.shape[0] > 0 and scores.top_ids.strides[0] == 0
 
 
-def scores_schema() -> "pa.Schema":
-    """Columns and types; every list has an answer's tokens, one after another."""
+def scores_schema(*, exact: bool = False) -> "pa.Schema":
+    """Columns and types; every list has an answer's tokens, one after another. With `exact`, for hidden states too."""
     import pyarrow as pa
 
     ints, floats = pa.list_(pa.int32()), pa.list_(pa.float32())
@@ -70,6 +91,7 @@ def scores_schema() -> "pa.Schema":
             "ranks": ints,
             "top_ids": ints,
             "top_logprobs": floats,
+            **(dict(zip(HIDDEN, (pa.large_binary(), *[pa.string()] * 3), strict=True)) if exact else {}),
         }
     )
 
@@ -85,6 +107,11 @@ def _row(outcome: TokenScores | Failure, schema: "pa.Schema") -> "pa.RecordBatch
         fields |= {key: getattr(outcome, key) for key in ("token_ids", "logprobs", "ranks", "top_ids", "top_logprobs")}
         if is_whole_vocabulary(outcome):
             fields["top_ids"] = None
+        if isinstance(outcome.hidden, str):
+            fields["refused"] = outcome.hidden
+        elif outcome.hidden:
+            fields["hidden"], fields["hidden_dtype"] = outcome.hidden.values.tobytes(), outcome.hidden.dtype
+            fields["head"] = outcome.hidden.head and outcome.hidden.head.name
     return pa.record_batch([_cell(fields.get(field.name), field.type) for field in schema], schema=schema)
 
 

@@ -1,5 +1,6 @@
 """Token scores of two runs for the same tokens, at the same depth."""
 
+import math
 from collections.abc import Iterator
 
 from fidelity.errors import StoreError
@@ -8,6 +9,7 @@ from fidelity.store.runs import Run
 from fidelity.store.token_scores import (
     WHOLE_VOCABULARY,
     WHY_NOT,
+    Depth,
     StoredScores,
     finished,
     folder_of,
@@ -22,16 +24,26 @@ def together(baseline: Run, other: Run, *, whole_vocabulary: bool) -> tuple[Stor
     Both sides must come from teacher forcing, since decoding uses other kernels.
     """
     own = [stored for stored in scores_of(baseline) if stored.manifest.baseline == baseline.id]
-    own = [stored for stored in own if (stored.depth.top_k == WHOLE_VOCABULARY) is whole_vocabulary]
-    own.sort(key=lambda stored: (stored.depth.top_k, stored.depth.prompts or 0, stored.depth.tokens or 0))
+    if whole_vocabulary:
+        own = [stored for stored in own if stored.depth.whole_vocabulary]
+    else:
+        own = [stored for stored in own if stored.depth.top_k != WHOLE_VOCABULARY]
+    own.sort(key=lambda stored: _amount(stored.depth))
     why = _why_not(other if own else baseline, baseline, whole_vocabulary)
     for scores in reversed(own):
         if beside := finished(scores_path(other, baseline, scores.depth)):
             failed = beside.manifest.failed or scores.manifest.failed
-            if failed is None:
+            refused = (beside.manifest.refused or scores.manifest.refused) if whole_vocabulary else None
+            if failed is None and refused is None:
                 return scores, beside
-            why = failed
+            why = failed or refused or why
     return why
+
+
+def _amount(depth: Depth) -> tuple[float, ...]:
+    """More tokens first, then more of their distributions."""
+    limits = (depth.prompts, depth.tokens)
+    return (*(math.inf if limit is None else limit for limit in limits), depth.top_k)
 
 
 def both_scored(baseline: Run, other: Run, *, whole_vocabulary: bool) -> Iterator[tuple[TokenScores, TokenScores]]:
@@ -43,9 +55,8 @@ def both_scored(baseline: Run, other: Run, *, whole_vocabulary: bool) -> Iterato
     both = together(baseline, other, whole_vocabulary=whole_vocabulary)
     if isinstance(both, str):
         raise StoreError(both)
-    baseline_scores, other_scores = both
-    for key in baseline_scores.keys:
-        pair = baseline_scores.get(*key), other_scores.get(*key)
+    for key in both[0].keys:
+        pair = tuple(scores.get(*key, hidden=whole_vocabulary) for scores in both)
         if pair[0] and pair[1]:
             yield pair[0], pair[1]
 

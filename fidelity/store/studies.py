@@ -1,10 +1,14 @@
-"""A study's record in the store: its cells, the error of each cell without a comparison, and its gate."""
+"""A study's records in the store: its cells with errors and gate, and how far it has come."""
 
 from pathlib import Path
+from typing import ClassVar
 
+from fidelity.errors import StoreError
 from fidelity.outside.paths import inside
 from fidelity.schema import JsonObject
 from fidelity.store.record_files import MANIFEST, FileName, Manifest, Record, read_record, write_record
+
+STATE = "state.json"
 
 
 class Cell(Record):
@@ -36,9 +40,55 @@ class StudyManifest(Manifest):
         return "run fidelity study again"
 
 
+class RunState(Record):
+    """How far a run of a study has come."""
+
+    family: str
+    name: str
+    done: int
+    """Answered prompts."""
+    total: int
+
+
+class StudyState(Manifest):
+    """How far a study has come, written while it runs."""
+
+    what: ClassVar[str] = "the state of a study"
+    updated: str
+    """When this was written, ISO 8601 in UTC."""
+    family: str
+    """The family that is being generated or scored; empty at the end."""
+    runs: tuple[RunState, ...]
+    """The runs so far; the others wait."""
+    finished: int
+    total: int
+    """The numbers of finished and of all runs to generate."""
+    seconds_left: float | None
+    """The estimated time left for generating; None if unknown."""
+
+    @classmethod
+    def remedy(cls, file: Path) -> str:
+        """The repair for a damaged state: nothing depends on it."""
+        return "delete the file"
+
+
 def write_study(root: Path, study: StudyManifest) -> None:
     """Write the study's record to the store, replacing an earlier one of the same name."""
     write_record(inside(root, "studies", study.name) / MANIFEST, study)
+
+
+def write_state(root: Path, study: str, state: StudyState) -> None:
+    """Write how far a study has come, replacing the earlier state."""
+    write_record(inside(root, "studies", study) / STATE, state)
+
+
+def read_state(root: Path, study: str) -> StudyState | None:
+    """How far a study has come; None if it has ended, or if the state can't be read."""
+    try:
+        state = read_record(inside(root, "studies", study) / STATE, StudyState)
+    except StoreError:
+        return None
+    return state if state.family else None
 
 
 def read_study(folder: Path) -> StudyManifest:
@@ -48,3 +98,10 @@ def read_study(folder: Path) -> StudyManifest:
         StoreError: The record is missing, damaged, or of a newer version.
     """
     return read_record(folder / MANIFEST, StudyManifest)
+
+
+def in_words(seconds: float) -> str:
+    """A duration in a suitable unit: 40 s, 12 min, 3.5 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

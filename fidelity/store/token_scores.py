@@ -7,13 +7,14 @@ Only one answer is in memory at a time, since distributions over the whole vocab
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fidelity.children.wire import HeadFields
 from fidelity.errors import StoreError
 from fidelity.files import (
     check_unchanged,
@@ -27,8 +28,9 @@ from fidelity.files import (
 )
 from fidelity.outside.documents import read_json
 from fidelity.outside.paths import inside
-from fidelity.records import Failure, TokenScores
+from fidelity.records import Failure, Head, TokenScores
 from fidelity.schema import REFUSE_UNKNOWN_KEYS
+from fidelity.store.heads import add_head, adopt_head, read_head
 from fidelity.store.record_files import MANIFEST, FileName, Manifest, read_record, write_record
 from fidelity.store.runs import Run
 from fidelity.store.score_tables import scores_in, scores_schema, write_scores
@@ -53,6 +55,21 @@ class Depth:
     """Only this many prompts of the baseline. Default: all."""
     tokens: int | None = None
     """Only this many tokens of each answer. Default: all."""
+    exact: bool = False
+    """Also the hidden states, which are the whole distribution together with the model's head."""
+
+    @property
+    def whole_vocabulary(self) -> bool:
+        """Whether the whole distribution is known: from hidden states, or as older versions stored it."""
+        return self.exact or self.top_k == WHOLE_VOCABULARY
+
+    @property
+    def every_token(self) -> bool:
+        return self.prompts is None and self.tokens is None
+
+    def fields(self) -> dict[str, int | None]:
+        """The fields that older versions had too, and `exact` only if it is set, so names and signatures are stable."""
+        return {key: value for key, value in asdict(self).items() if key != "exact" or value}
 
 
 class ScoresManifest(Manifest):
@@ -64,6 +81,8 @@ class ScoresManifest(Manifest):
     depth: Depth
     failed: str | None
     """Why the engine failed on the first answer, if it failed on all."""
+    refused: str | None = None
+    """Why the first answer without hidden states has none, if they were requested."""
     files: Mapping[FileName, str] | None = None
     """SHA-256 of every file with scores or tokens' texts; None in those of older versions."""
 
@@ -96,13 +115,16 @@ class StoredScores:
         """Prompt id and repeat of every answer."""
         return sorted(self._places)
 
-    def get(self, prompt_id: str, repeat: int = 0) -> TokenScores | None:
+    def get(self, prompt_id: str, repeat: int = 0, *, hidden: bool = False) -> TokenScores | None:
         """Read one answer's scores; None if there are none, or if the engine failed on them.
+
+        Hidden states are large, and only read with `hidden`.
 
         Raises:
             StoreError: The file is damaged.
         """
-        outcome = self._outcome((prompt_id, repeat)) if (prompt_id, repeat) in self._places else None
+        key = prompt_id, repeat
+        outcome = self._outcome(key, hidden=hidden) if key in self._places else None
         return outcome if isinstance(outcome, TokenScores) else None
 
     def export(self, file: Path) -> None:
@@ -111,11 +133,19 @@ class StoredScores:
         with whole_file(file.with_suffix(".json")) as draft:
             draft.write_text(json.dumps(self.texts, ensure_ascii=False, sort_keys=True), encoding="utf-8")
 
-    def _outcome(self, key: tuple[str, int]) -> TokenScores | Failure:
+    @property
+    def heads(self) -> list[str]:
+        """The names of the heads of its hidden states."""
+        chunks = self.chunks if self.depth.exact else []
+        tables = [read_parquet(file, columns=["head"]) for file in chunks]
+        return sorted({name for table in tables for name in table["head"].to_pylist() if name})
+
+    def _outcome(self, key: tuple[str, int], *, hidden: bool = False) -> TokenScores | Failure:
         file, group = self._places[key]
         with damage_explained(file):
-            (row,) = self._file(file).read_row_group(group).to_batches()
-            return scores_in(row)
+            columns = None if hidden else scores_schema().names
+            (row,) = self._file(file).read_row_group(group, columns=columns).to_batches()
+            return scores_in(row, partial(read_head, _root_of(self.path)) if hidden else None)
 
     @cached_property
     def _places(self) -> dict[tuple[str, int], tuple[Path, int]]:
@@ -123,7 +153,8 @@ class StoredScores:
         for file in self.chunks:
             self._check(file)
             with damage_explained(file):
-                if wrong := wrong_column(self._file(file).schema_arrow, scores_schema()):
+                known = scores_schema(exact=self.depth.exact)
+                if wrong := wrong_column(self._file(file).schema_arrow, known):
                     raise ValueError(wrong)
                 keys = self._file(file).read(columns=["prompt_id", "repeat"]).to_pylist()
             places |= {(row["prompt_id"], row["repeat"]): (file, group) for group, row in enumerate(keys)}
@@ -166,9 +197,13 @@ class ScoreWriter:
         """The numbers of the chunks that are on disk."""
         return {int(file.stem.partition("-")[2]) for file in self.path.glob("chunk-*.parquet")}
 
-    def add_chunk(self, number: int, outcomes: Iterable[TokenScores | Failure]) -> None:
-        """Write a chunk atomically, answer by answer."""
-        write_scores(self._chunk(number), outcomes)
+    def add_chunk(self, number: int, outcomes: Iterable[TokenScores | Failure], *, exact: bool = False) -> None:
+        """Write a chunk atomically, answer by answer. With `exact`, it has hidden states too."""
+        write_scores(self._chunk(number), outcomes, exact=exact)
+
+    def add_head(self, write: Callable[[Path], HeadFields | str | None]) -> Head | str | None:
+        """Store the head of its hidden states; see `heads.add_head`."""
+        return add_head(_root_of(self.path), write)
 
     @property
     def texts(self) -> dict[int, str]:
@@ -189,6 +224,7 @@ class ScoreWriter:
             baseline=baseline.id,
             depth=depth,
             failed=self._all_failed(),
+            refused=next((reason for reason in self._read("refused") if reason), None) if depth.exact else None,
             files={file.name: sha256_of(file) for file in written if file.is_file()},
         )
         write_record(self.path / MANIFEST, manifest)
@@ -196,12 +232,13 @@ class ScoreWriter:
 
     def _all_failed(self) -> str | None:
         """Why the engine failed on the first answer, if it failed on all."""
-        reasons = [
-            reason
-            for number in sorted(self.finished)
-            for reason in read_parquet(self._chunk(number), columns=["failure"])["failure"].to_pylist()
-        ]
+        reasons = self._read("failure")
         return None if None in reasons or not reasons else f"{reasons[0]}"
+
+    def _read(self, column: str) -> list[str | None]:
+        """A column of all finished chunks."""
+        chunks = [read_parquet(self._chunk(number), columns=[column]) for number in sorted(self.finished)]
+        return [value for chunk in chunks for value in chunk[column].to_pylist()]
 
     def subset(self, numbers: Iterable[int], path: Path) -> "ScoreWriter":
         """Copy some of the chunks to another directory. They remain here, so more can follow."""
@@ -241,7 +278,7 @@ def scores_path(scorer: Run, baseline: Run, depth: Depth) -> Path:
 
 def scores_name(scorer: str, digest: str, baseline: Run, depth: Depth) -> str:
     """The directory name `<scorer>-on-<baseline>-<digest8>` for a scorer with this name and digest."""
-    known = [digest, baseline.manifest.digest, asdict(depth)]
+    known = [digest, baseline.manifest.digest, depth.fields()]
     return f"{scorer}-on-{baseline.name}-{hashlib.sha256(json.dumps(known).encode()).hexdigest()[:8]}"
 
 
@@ -261,6 +298,8 @@ def adopt_scores(run: Run, root: Path) -> None:
     for scores in scores_of(run):
         path = inside(root, "scores", scores.path.name)
         if not finished(path):
+            for name in scores.heads:
+                adopt_head(_root_of(scores.path), root, name)
             chunks = sorted(file.name for file in scores.path.glob("chunk-*.parquet"))
             copy_files(scores.path, path, [*chunks, TEXTS, MANIFEST])
 
@@ -284,7 +323,12 @@ def check_chunk(file: Path) -> None:
         if wrong := wrong_column(table.schema, scores_schema()):
             raise ValueError(wrong)
         for row in table.to_batches(max_chunksize=1):
-            scores_in(row)
+            scores_in(row, partial(read_head, _root_of(file.parent)))
+
+
+def _root_of(scores: Path) -> Path:
+    """The store of a directory of `scores/`."""
+    return scores.resolve().parent.parent
 
 
 def _texts(folder: Path) -> dict[int, str]:

@@ -9,7 +9,7 @@ from fidelity.errors import FidelityError
 from fidelity.records import Prompt
 from fidelity.runs.jobs import Job, jobs_of, prompts_of
 from fidelity.store.store import Store
-from fidelity.study.progress import in_words
+from fidelity.store.studies import in_words
 from fidelity.study.study import Family, Study, checkpoint_of, out_of_reach_in
 
 BYTES_A_TOKEN = 40

@@ -6,6 +6,7 @@ continues. The store has the same layout as after `compare`, so a killed study r
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pydantic import Field, ValidationError
@@ -29,14 +30,14 @@ from fidelity.config import (
     with_local_encoders,
 )
 from fidelity.errors import ConfigError, FidelityError, StoreError
-from fidelity.gate import LIMIT_KEYS, Gate, load_gate, out_of_reach
+from fidelity.gate import LIMIT_KEYS, Gate, format_that_ran, load_gate, out_of_reach
 from fidelity.metrics import Metric, default_metrics
 from fidelity.pipeline import ComparisonRequest, check_gate, compare
 from fidelity.runs.jobs import jobs_of, prompts_of
 from fidelity.runs.listener import Listener
 from fidelity.schema import Settings
 from fidelity.store.store import Store
-from fidelity.store.studies import Cell, StudyManifest, write_study
+from fidelity.store.studies import Cell, StudyManifest, write_state, write_study
 from fidelity.study.progress import StudyProgress
 
 RunSource = str | dict[str, object]
@@ -133,11 +134,17 @@ def run_study(
             listener.say(f"{family.name}: {sentence}")
     cells = [_cell(family, config) for family in study.families for config in family.candidates]
     _keep(study, cells, store)
-    whole = StudyProgress(listener, [job for family in study.families for job in _work_of(family, store, limit)])
+    whole = StudyProgress(
+        listener,
+        [job for family in study.families for job in _work_of(family, store, limit)],
+        partial(write_state, store.root, study.name),
+    )
     for family, scored in zip(study.families, metrics, strict=True):
+        whole.begin(family.name)
         settled = _run_family(family, store, whole, scored, limit, keep_failures)
         cells = [settled.get((cell.family, cell.candidate), cell) for cell in cells]
         _keep(study, cells, store)
+    whole.begin("")
     return cells
 
 
@@ -192,7 +199,7 @@ def _compared(cells: dict[str, Cell], result: ComparisonSet) -> dict[str, Cell]:
         manifest, original = scores.run.manifest, result.baseline.manifest.checkpoint
         name = manifest.config.name if manifest.config.name in cells else scores.run.name
         judged[name] = cells[name].replace(
-            format=manifest.label or manifest.checkpoint.format or "format unknown",
+            format=format_that_ran(manifest) or "format unknown",
             parameters=original.parameters or manifest.checkpoint.parameters,
             comparison=scores.comparison.path.name,
         )

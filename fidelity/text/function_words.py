@@ -60,10 +60,12 @@ def listed_language(text: str) -> str | None:
         return "ja" if regex.search(r"[\p{Hiragana}\p{Katakana}]", text) else "zh"
     if len(words) <= FEW:
         return _of_few(words, text)
-    counts = Counter(words)
-    shares = {code: sum(counts[word] for word in function_words(code)) / len(words) for code in FUNCTION_WORDS}
-    best = max(shares, key=lambda code: shares[code])
-    return best if shares[best] >= MIN_SHARE else None
+    counts = dict.fromkeys(FUNCTION_WORDS, 0)
+    for word, times in Counter(words).items():
+        for code in _languages_of().get(word, ()):
+            counts[code] += times
+    best = max(counts, key=lambda code: counts[code])
+    return best if counts[best] / len(words) >= MIN_SHARE else None
 
 
 def listed_languages(baseline: str, candidate: str) -> tuple[str | None, str | None]:
@@ -87,9 +89,10 @@ def _share_words(baseline: str, candidate: str) -> bool:
 
 def _of_short(text: str, other: str | None) -> str | None:
     words = regex.findall(r"\p{L}+", text)
+    if len(words) >= FEWEST:
+        return None
     likelihoods = language_likelihoods(text) or {}
-    foreign = any(math.log(p) > LEAST_OF_FEWEST for code, p in likelihoods.items() if code not in LISTED)
-    if len(words) >= FEWEST or foreign:
+    if any(math.log(p) > LEAST_OF_FEWEST for code, p in likelihoods.items() if code not in LISTED):
         return None
     return other or next((c for c, script in BY_SCRIPT.items() if all(regex.match(script, w) for w in words)), None)
 

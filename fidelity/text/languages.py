@@ -8,6 +8,7 @@ import regex
 
 from fidelity.text.blocks import fences, without_fences
 from fidelity.text.chunks import split_sentences
+from fidelity.text.normalization import with_short_rows
 from fidelity.text.scripts import foreign_scripts
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def language_likelihoods(prose: str, *, letters: int = LETTERS) -> Likelihoods |
     """The probability of each language to py3langid, never 0; None for too few letters, or UTF-8 of as many bytes."""
     if sum(len(c.encode("utf-8", "replace")) for c in prose[: 20 * LETTERS] if c.isalpha()) < letters:
         return None
-    ranked: Sequence[tuple[str, float]] = _identifier().rank(prose)
+    ranked: Sequence[tuple[str, float]] = _identifier().rank(with_short_rows(prose))
     return {code: max(float(probability), 1e-12) for code, probability in ranked if code in LANGUAGES}
 
 

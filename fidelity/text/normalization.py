@@ -37,6 +37,12 @@ def composed(text: str) -> str:
     )
 
 
+def with_short_rows(text: str) -> str:
+    """The text with rows of marks cut to 30, for packages that normalize it themselves."""
+    shortened: str = _long_rows().sub(lambda row: row[0][:MOST_MARKS], text)
+    return shortened
+
+
 @cache
 def _spellings() -> dict[int, str]:
     groups = {"'": APOSTROPHES, '"': QUOTES, "-": HYPHENS, " ": SPACES, "": VARIATIONS}

@@ -201,5 +201,6 @@ def _date(groups: Mapping[str, str | None]) -> str:
     year, month, day = (ascii_digits(groups[name] or "").lstrip("0") for name in ("year", "month", "day"))
     if groups["slashed"]:
         return "/".join(ascii_digits(number).lstrip("0") for number in groups["slashed"].split("/"))
-    month = month or str(month_numbers()[groups["name"] or ""])
+    if groups["name"]:
+        month = str(month_numbers()[groups["name"]])  # else it may be 00, which models write
     return f"{year}-{month.zfill(2)}-{day.zfill(2) if day else ''}".strip("-")

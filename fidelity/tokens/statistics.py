@@ -3,12 +3,14 @@
 Read from the store, one answer at a time. No model is loaded.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 
 from fidelity.errors import StoreError
-from fidelity.metrics.token_divergence import exact_acceptance, exact_kl, token_values
+from fidelity.metrics.exact_distributions import UnprovenError, exact_values
+from fidelity.metrics.token_divergence import token_values
 from fidelity.records import Floats
 from fidelity.store.runs import Run
 from fidelity.store.scored_pairs import both_scored, together
@@ -65,7 +67,7 @@ def token_statistics(baseline: Run, other: Run, *, ignore_below: float | None = 
     Args:
         baseline: The baseline.
         other: A run that has scored the baseline's tokens.
-        ignore_below: See `token_divergence.exact_kl`; the tool uses -16.
+        ignore_below: See `exact_distributions.exact_values`; the tool uses -16.
 
     Raises:
         StoreError: A run has no token scores, or no answer has a token. The message has the reason.
@@ -80,11 +82,7 @@ def token_statistics(baseline: Run, other: Run, *, ignore_below: float | None = 
         raise StoreError(f"{other.name} and {baseline.name} have no scored tokens in common")
     log_p, log_q = (np.concatenate([pair[side] for pair in logprobs]).astype(np.float64) for side in (0, 1))
     delta_p = np.exp(log_q) - np.exp(log_p)
-    kl, rates = list[Floats](), list[Floats]()
-    if not isinstance(together(baseline, other, whole_vocabulary=True), str):
-        for pair in both_scored(baseline, other, whole_vocabulary=True):
-            kl.append(exact_kl(*pair, ignore_below=ignore_below))
-            rates.append(exact_acceptance(*pair))
+    kl, rates = _exact(baseline, other, ignore_below)
     return TokenStatistics(
         tokens=len(log_p),
         perplexity_baseline=float(np.exp(-log_p.mean())),
@@ -99,6 +97,17 @@ def token_statistics(baseline: Run, other: Run, *, ignore_below: float | None = 
         kl=_kl_statistics(kl) if kl else None,
         acceptance_exact=float(np.mean(np.concatenate(rates))) if rates else None,
     )
+
+
+def _exact(baseline: Run, other: Run, ignore_below: float | None) -> tuple[list[Floats], list[Floats]]:
+    """KL and acceptance of each answer from whole distributions; empty if there are none."""
+    if isinstance(together(baseline, other, whole_vocabulary=True), str):
+        return [], []
+    pairs = both_scored(baseline, other, whole_vocabulary=True)
+    with suppress(UnprovenError):
+        values = [exact_values(*pair, ignore_below=ignore_below) for pair in pairs]
+        return [one.kl for one in values], [one.acceptance for one in values]
+    return [], []
 
 
 def _kl_statistics(by_answer: list[Floats]) -> KlStatistics:

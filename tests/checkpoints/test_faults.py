@@ -177,7 +177,8 @@ class TestLayoutsThatAreNotKnown:
         layout = LAYOUTS["compressed-tensors W4A16"]
         odd = {"model.layers.0.mlp.up_proj.weight_codebook": stored("F16", 16, 8)}
         described = describe(replace(layout, tensors={**layout.tensors, **odd}).write(tmp_path / "m"))
-        assert described.parameters is not None  # a parameter of its own, as its name isn't one of the layer's
+        assert described.format == "layout not known (model.layers.0.mlp.up_proj: unexpected weight_codebook)"
+        assert described.parameters is None
         beside = {"model.layers.0.mlp.up_proj.scales": stored("F16", 16, 8)}
         described = describe(replace(layout, tensors={**layout.tensors, **beside}).write(tmp_path / "m2"))
         assert described.parameters is None or described.parameters == layout.parameters

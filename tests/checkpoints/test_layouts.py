@@ -20,6 +20,7 @@ from tests.checkpoints.packings import (
     group,
     int_packed,
 )
+from tests.checkpoints.published_layouts import PUBLISHED
 
 
 def schemes_of(folder):
@@ -27,9 +28,12 @@ def schemes_of(folder):
     return {one.layer.name: one.scheme.label for one in resolution.layers if one.scheme}
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+EVERY = {**LAYOUTS, **PUBLISHED}
+
+
+@pytest.mark.parametrize("name", EVERY)
 def test_a_layout_is_read_right(name, tmp_path):
-    layout = LAYOUTS[name]
+    layout = EVERY[name]
     folder = layout.write(tmp_path / "m")
     anatomy = dissect(folder)
     assert anatomy.checkpoint.parameters == layout.parameters
@@ -139,6 +143,49 @@ class TestMakersOwnFormats:
         write_safetensors(tmp_path / "consolidated.safetensors", {"a": stored("BF16", 1)})
         with pytest.raises(ConfigError, match=r"Mistral's own format .* download the repository's config.json too"):
             local_directory(str(tmp_path), None)
+
+    @pytest.mark.parametrize("config", [None, "{}"])
+    @pytest.mark.parametrize(
+        ("file", "words"),
+        [
+            ("model.onnx", r"it is an ONNX model \(model.onnx\), which neither vLLM nor transformers loads"),
+            ("onnx/model_q4.onnx", r"it is an ONNX model \(model_q4.onnx\)"),
+            ("openvino_model.xml", "it is an OpenVINO model"),
+            ("model.pte", r"contains an ExecuTorch program \(model.pte\); see docs/mobile.md"),
+            ("rank0.engine", "it is a TensorRT engine"),
+            ("rank0.safetensors", "it is a TensorRT-LLM checkpoint"),
+            ("mlc-chat-config.json", "it is an MLC model"),
+            ("model.tflite", "it is a LiteRT model"),
+            ("tf_model.h5", "it is a TensorFlow model"),
+            ("model-Q8_0.gguf", r"it contains GGUF files; give one of them \(model-Q8_0.gguf\)"),
+        ],
+    )
+    def test_weights_of_other_software_are_named(self, tmp_path, file, words, config):
+        (tmp_path / "onnx").mkdir()
+        (tmp_path / file).write_bytes(b"")
+        for beside in ("openvino_model.bin", "training_args.bin"):
+            (tmp_path / beside).write_bytes(b"")
+        if config is not None:
+            (tmp_path / "config.json").write_text(config)
+        with pytest.raises(ConfigError, match=words):
+            local_directory(str(tmp_path), None)
+
+    @pytest.mark.parametrize("config", [None, "{}"])
+    def test_an_adapter_is_not_a_model(self, tmp_path, config):
+        adapter = {"peft_type": "LORA", "r": 16, "base_model_name_or_path": "org/base"}
+        (tmp_path / "adapter_config.json").write_text(json.dumps(adapter))
+        write_safetensors(tmp_path / "adapter_model.safetensors", {"base_model.lora_A.weight": stored("F32", 16, 8)})
+        if config is not None:
+            (tmp_path / "config.json").write_text(config)
+        with pytest.raises(ConfigError, match="it is only a LORA adapter of rank 16 for org/base, not a whole model"):
+            local_directory(str(tmp_path), None)
+
+    def test_files_of_other_software_beside_weights_change_nothing(self, tmp_path):
+        folder = LAYOUTS["plain"].write(tmp_path / "m")
+        (folder / "model.onnx").write_bytes(b"")
+        (folder / "training_args.bin").write_bytes(b"")
+        assert local_directory(str(folder), None) == folder
+        refuse_faults(folder)
 
     def test_a_folder_of_ggufs(self, tmp_path):
         (tmp_path / "m-Q4_K_M.gguf").write_bytes(b"")

@@ -1,5 +1,6 @@
 """What ran, read from a model's layers. The classes imitate vLLM's: only their names and attributes count."""
 
+import enum
 from types import SimpleNamespace
 
 import pytest
@@ -15,9 +16,9 @@ def model(*layers):
     return SimpleNamespace(modules=lambda: iter(layers))
 
 
-def linear(kernel=None, *, scheme=None, method="CompressedTensorsLinearMethod", **attributes):
+def linear(kernel=None, *, scheme=None, method="CompressedTensorsLinearMethod", config=None, **attributes):
     scheme = named(scheme) if scheme else None
-    quant_method = named(method)
+    quant_method = named(method, quant_config=config)
     if kernel is not None:
         (scheme or quant_method).kernel = kernel
     return named("RowParallelLinear", quant_method=quant_method, scheme=scheme, **attributes)
@@ -54,6 +55,36 @@ def ran(*layers):
         (linear(named("MarlinNvFp4LinearKernel"), method="ModelOptNvFp4LinearMethod"), "W4A16-NVFP4"),
         (linear(scheme="CompressedTensorsW8A16Fp8"), "W8A16-FP8"),
         (linear(method="BitsAndBytesLinearMethod"), "BitsAndBytesLinearMethod"),
+        # Marlin and Machete don't quantize inputs, whatever the checkpoint states (vllm#38066).
+        (linear(mixed(4), scheme="CompressedTensorsW4A8Int"), "W4A16-INT4 g64"),
+        (linear(mixed(4, name="MacheteLinearKernel"), scheme="CompressedTensorsWNA8Int"), "W4A16-INT4 g64"),
+        # VLLM_MARLIN_INPUT_DTYPE=int8
+        (linear(mixed(4, act="torch.int8"), method="AutoGPTQLinearMethod"), "W4A8-INT4 g64"),
+        (linear(mixed(4, name="CutlassW4A8LinearKernel"), scheme="CompressedTensorsW4A8Int"), "W4A8-INT4 g64"),
+        (linear(mixed(4, name="HummingLinearKernel"), scheme="CompressedTensorsWNA4Int"), "W4A4-INT4 g64"),
+        (linear(mixed(3, name="HummingLinearKernel"), scheme="CompressedTensorsWNA16"), "W3A16-INT3 g64"),
+        *(
+            (linear(mixed(4, name=f"{name}LinearKernel"), method="AutoAWQMarlinLinearMethod"), "W4A16-INT4 g64")
+            for name in ("Machete", "Marlin", "Conch", "Exllama", "TritonW4A16", "Humming")
+        ),
+        (linear(named("MarlinMxFp4LinearKernel"), scheme="CompressedTensorsW4A4Mxfp4"), "W4A16-MXFP4"),
+        (linear(named("HummingNvFp4LinearKernel"), scheme="CompressedTensorsW4A4Fp4"), "W4A16-NVFP4"),
+        (linear(named("HummingNvFp4LinearKernel"), method="ModelOptLinearMethod", input_scale_2=1), "W4A4-NVFP4"),
+        (linear(named("EmulationNvFp4LinearKernel"), scheme="CompressedTensorsW4A4Fp4"), "W4A4-NVFP4"),
+        (linear(named("B12xNvFp4W4A16LinearKernel"), method="ModelOptLinearMethod"), "W4A16-NVFP4"),
+        (linear(named("DeepGemmFp8BlockScaledMMKernel"), method="Fp8LinearMethod"), "W8A8-FP8"),
+        (linear(named("EmulationMxfp8LinearKernel"), scheme="CompressedTensorsW8A8Mxfp8"), "W8A8-MXFP8"),
+        (
+            linear(method="AutoAWQLinearMethod", config=SimpleNamespace(weight_bits=4, group_size=128)),
+            "W4A16-INT4 g128",
+        ),
+        (
+            linear(
+                method="BitsAndBytesLinearMethod",
+                config=SimpleNamespace(load_in_4bit=True, load_in_8bit=False, bnb_4bit_quant_type="nf4"),
+            ),
+            "W4A16-NF4",
+        ),
     ],
 )
 def test_the_format_is_the_kernels(layer, number_format):
@@ -76,6 +107,17 @@ def test_layers_are_grouped_and_those_without_weights_left_out():
         ("BF16", None, False, 3),
         ("W8A8-INT8", "CPUInt8ScaledMMLinearKernel", True, 1),
     ]
+
+
+def test_experts_have_a_backend_instead_of_a_kernel():
+    """vLLM's methods for experts name their backend by an enumeration."""
+    method = named("Mxfp4MoEMethod")
+    method.mxfp4_backend = enum.Enum("Mxfp4MoeBackend", ["MARLIN", "TRITON"]).MARLIN
+    assert ran(named("FusedMoE", quant_method=method)) == [("W4A16-MXFP4", "MARLIN", True, 1)]
+    method.mxfp4_backend = "TRITON"
+    assert ran(named("FusedMoE", quant_method=method)) == [("W4A16-MXFP4", "TRITON", True, 1)]
+    method.mxfp4_backend = "FLASHINFER_TRTLLM"
+    assert ran(named("FusedMoE", quant_method=method)) == [("W4A4-MXFP4", "FLASHINFER_TRTLLM", True, 1)]
 
 
 def test_kinds_of_layers():

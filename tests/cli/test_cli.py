@@ -41,6 +41,7 @@ def _mean_rouge1(reference, candidate):
 
 
 class TestCompare:
+    @pytest.mark.slow  # tests/metrics/test_recordings.py has the table, and the demo's test the command
     @pytest.mark.skipif(not (ROOT / "models" / "all-MiniLM-L6-v2").exists(), reason="no encoder: make models")
     def test_the_recordings_give_their_published_table(self, fidelity, workspace):
         files = [RECORDED / f"{name}.yaml" for name in ("bf16", *CANDIDATES)]

@@ -27,7 +27,7 @@ from tests.report.conftest import hostile
 __all__ = ["hostile"]
 
 DOOR = Path(dashboard.__file__).with_name("app.py")
-PAGES = ("overview", "comparison", "pairs", "runs", "gate")
+PAGES = ("overview", "comparison", "pairs", "runs", "gate", "history")
 
 
 @pytest.fixture(scope="session")
@@ -91,6 +91,32 @@ def table(app, first):
     [body] = [drawn for drawn in re.findall(r"<table.*?</table>", markup(app)) if f"<tr><th>{first}</th>" in drawn]
     headings, *rows = (re.findall(r"<t[hd]>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>.*?</tr>", body))
     return {row[0]: dict(zip(headings, map(unescape, row), strict=True)) for row in rows}
+
+
+def listed(app):
+    """The list of pairs: a dict of texts for each row, in order; a highlighted text is joined."""
+    [data] = [data for drawn in app.get("bidi_component") if "rows" in (data := json.loads(drawn.proto.json))]
+    names = [column["name"] for column in data["columns"]]
+    texts = [["".join(cell) for cell in row["cells"]] for row in data["rows"]]
+    return [dict(zip(names, row, strict=True)) for row in texts]
+
+
+def matrix(app):
+    """The cells of the overview's matrix by model and format: dicts of their texts."""
+    [data] = matrices(app)
+    headings = [" · ".join(filter(None, (h["format"], h["note"]))) for h in data["headings"]]
+    return {
+        (row["size"], heading): cell
+        for row in data["rows"]
+        for heading, cell in zip(headings, row["cells"], strict=True)
+        if cell
+    }
+
+
+def matrices(app):
+    """What the components of a page that are matrices get."""
+    drawn = [json.loads(one.proto.json) for one in app.get("bidi_component")]
+    return [data for data in drawn if "headings" in data]
 
 
 def charted(app):

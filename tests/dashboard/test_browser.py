@@ -18,6 +18,7 @@ from tests.dashboard.conftest import comparison
 from tests.report.conftest import HOSTILE
 
 pytestmark = pytest.mark.browser
+CONTRAST = Path(__file__).with_name("contrast.js")
 SLOW = 60_000
 """Milliseconds that anything may take on a busy machine."""
 
@@ -29,14 +30,23 @@ def free_port():
 
 
 @pytest.fixture(scope="module")
-def served():
+def terminals():
+    """What each dashboard wrote to its terminal, by its store."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def served(terminals, tmp_path_factory):
     """Starts `fidelity dashboard` over a store; gives its address."""
     started = []
 
     def served(store):
         port = free_port()
         command = [sys.executable, "-m", "fidelity", "dashboard", "--store", str(store), "--port", str(port)]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        terminal = tmp_path_factory.mktemp("terminal") / "output.txt"
+        with terminal.open("wb") as output:
+            process = subprocess.Popen(command, stdout=output, stderr=output)
+        terminals[store] = terminal
         started.append(process)
         address, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 120
         while True:
@@ -85,10 +95,15 @@ def option(page, name, value):
     page.get_by_role("option", name=value, exact=True).click()
 
 
+def headings(page):
+    return page.get_by_role("columnheader")
+
+
 def cells(page):
-    return page.locator("[data-testid=stVegaLiteChart]").first.locator("svg text")
+    return page.locator("button.cell")
 
 
+@pytest.mark.slow
 def test_from_the_matrix_to_a_moved_margin_and_the_same_in_another_browser(address, page, chromium):
     root, store = address
     page.goto(root)
@@ -98,7 +113,7 @@ def test_from_the_matrix_to_a_moved_margin_and_the_same_in_another_browser(addre
     page.get_by_text("Excess of rouge1 over the floor").wait_for()
     assert "metric=rouge1" in page.url
 
-    cells(page).filter(has_text=re.compile(r"^\+0\.\d")).last.click()
+    cells(page).filter(has_text=re.compile(r"\+0\.\d")).last.click()
     page.wait_for_url("**/comparison?**")
     page.locator(".f-banner.f-fail").wait_for()
     assert "metric=rouge1" in page.url
@@ -139,13 +154,14 @@ def test_a_new_comparison_appears_and_a_deleted_one_goes(address, page):
     aside = store.parent / path.name
     path.rename(aside)
     page.goto(f"{root}/?study=all+comparisons")
-    cells(page).filter(has_text="W8A8-FP8").first.wait_for()
-    assert cells(page).filter(has_text="W8A8-INT8").count() == 0
+    headings(page).filter(has_text="W8A8-FP8").first.wait_for()
+    assert headings(page).filter(has_text="W8A8-INT8").count() == 0
     aside.rename(path)
     os.utime(path / "manifest.json")
-    cells(page).filter(has_text="W8A8-INT8").first.wait_for()
+    headings(page).filter(has_text="W8A8-INT8").first.wait_for()
 
 
+@pytest.mark.slow
 def test_nothing_that_a_model_wrote_acts(served, hostile, page):
     root = served(hostile.baseline.path.parent.parent)
     for path in ("", "comparison", "runs", "gate"):
@@ -171,11 +187,65 @@ def test_it_listens_on_this_machine_only(address):
     assert listening == {f"0100007F:{port}"}
 
 
+@pytest.mark.slow
 def test_a_chart_and_its_data_can_be_had_as_files(page, address):
     page.goto(address[0])
-    page.get_by_role("button", name="Download").first.click()
+    page.get_by_text("Drift by format").wait_for()
+    page.get_by_role("button", name="Download").nth(1).click()
     for kind, begins in (("CSV", b"size,format,"), ("Parquet", b"PAR1"), ("SVG", b"<svg"), ("PNG", b"\x89PNG")):
         with page.expect_download() as started:
             page.get_by_role("button", name=kind, exact=True).click()
         assert started.value.suggested_filename.endswith(f".{kind.lower()}")
         assert Path(started.value.path()).read_bytes().startswith(begins)
+
+
+def test_a_cell_opens_by_keyboard_and_the_terminal_stays_clean(address, page, terminals):
+    root, store = address
+    page.goto(root)
+    cells(page).nth(1).wait_for()
+    cells(page).first.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/comparison?**")
+    page.locator(".f-banner").first.wait_for()
+    assert "w8a8-fp8" in page.url
+    assert page.title() == "Comparison · fidelity"
+    assert page.get_by_role("heading", level=1).count() == 1
+    written = terminals[store].read_text()
+    assert "Stack" not in written
+    assert "Traceback" not in written
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_text_has_the_contrast_of_wcag_aa(address, chromium, theme):
+    root, _ = address
+    context = chromium.new_context(viewport={"width": 1600, "height": 1000}, color_scheme=theme)
+    context.set_default_timeout(SLOW)
+    page = context.new_page()
+    for name, complete in (
+        ("", "svg text >> text=floor"),
+        ("comparison", "svg text >> nth=1"),
+        ("gate", "[data-testid=stCode] >> nth=1"),
+        ("history", "svg text >> text=limit"),
+        ("runs", ".f-table"),
+    ):
+        page.goto(f"{root}/{name}")
+        page.locator(complete).first.wait_for()
+        page.wait_for_function("() => !document.querySelector('[data-stale=true], [data-testid=stStatusWidget]')")
+        texts = page.evaluate(CONTRAST.read_text(encoding="utf-8"))
+        assert len(texts) > 30
+        assert [text for text in texts if text["contrast"] < text["least"]] == []
+    context.close()
+
+
+def test_headings_of_the_matrix_are_legible_in_narrow_windows(address, chromium):
+    context = chromium.new_context(viewport={"width": 900, "height": 1000})
+    context.set_default_timeout(SLOW)
+    page = context.new_page()
+    page.goto(address[0])
+    cells(page).first.wait_for()
+    for heading in headings(page).all():
+        assert heading.evaluate("one => one.scrollWidth <= one.clientWidth && one.getBoundingClientRect().right <= 900")
+    for cell in cells(page).all():
+        assert cell.evaluate("one => one.scrollWidth <= one.clientWidth")
+    context.close()

@@ -17,7 +17,7 @@ def test_the_catalog_has_every_candidate():
     entries = {entry.candidate: entry for entry in read_shelf(OLD / "store").entries}
     assert {entry.state for entry in entries.values()} == {"readable"}
     assert {name: (e.baseline, e.format, e.prompts, e.controls) for name, e in entries.items()} == {
-        "int8": ("base", "BF16, ran as W8A8-INT8", 6, 1),
+        "int8": ("base", "W8A8-INT8", 6, 1),
         "town-fp8": ("town", "W8A8-FP8", 5, 1),
         "town-int4": ("town", "W4A16-INT4", 6, 1),
     }

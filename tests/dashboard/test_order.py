@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from tests.dashboard.conftest import listed
 from tests.gate.test_conflicts import EDITS, PARAPHRASE, PROSE, answers
 from tests.report.test_html import data_of
 
@@ -46,7 +47,7 @@ def test_fatal_pairs_come_first_in_every_report(compared, fidelity, workspace, o
     markdown = re.findall(r"^\*\*(p\d+)\*\*", (workspace.folder / "o.md").read_text(), re.MULTILINE)
     data = data_of((workspace.folder / "o.html").read_text())
     html = [data["prompts"][pair["p"]]["id"] for pair in data["candidates"][0]["pairs"]]
-    dashboard = list(opened(workspace.store, "pairs").dataframe[0].value["prompt"])
+    dashboard = [row["Id"] for row in listed(opened(workspace.store, "pairs"))]
     code, out, _ = fidelity("show", str(comparison), "--worst", "5")
     assert code == 0
     shown = re.findall(r"^== (p\d+) ==$", out, re.MULTILINE)
@@ -62,6 +63,7 @@ def test_fatal_pairs_come_first_in_every_report(compared, fidelity, workspace, o
 def test_without_conflicts_first_the_dashboard_goes_by_the_metric(compared, workspace, opened):
     app = opened(workspace.store, "pairs", metric="rougeL")
     app.toggle(key="alarms").set_value(False).run()
-    table = app.dataframe[0].value
-    assert table["excess of rougeL"].is_monotonic_decreasing
-    assert not {*table["prompt"][:5]} & {"p7", "p21", "p63", "p84"}
+    table = listed(app)
+    excess = [float(row["excess of rougeL"]) for row in table]
+    assert excess == sorted(excess, reverse=True)
+    assert not {row["Id"] for row in table[:5]} & {"p7", "p21", "p63", "p84"}

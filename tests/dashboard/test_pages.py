@@ -1,6 +1,7 @@
 """What every page shows of a store, and that no broken store ends in a traceback."""
 
 import json
+import shlex
 import shutil
 
 import pytest
@@ -13,7 +14,17 @@ from fidelity.dashboard.first_page import RECORDED
 from fidelity.gate import Gate
 from fidelity.report import as_json
 from fidelity.report.verdicts import number
-from tests.dashboard.conftest import PAGES, charted, comparison, markup, page_text, table
+from tests.dashboard.conftest import (
+    PAGES,
+    charted,
+    comparison,
+    listed,
+    markup,
+    matrices,
+    matrix,
+    page_text,
+    table,
+)
 from tests.manifests import edited
 from tests.report.conftest import HOSTILE, compared
 
@@ -48,11 +59,14 @@ class TestEveryPage:
 
 class TestOverview:
     def test_cells_have_the_numbers_of_the_json_report_and_the_gates_verdict(self, opened, recorded):
-        shown = charted(opened(recorded, metric="rougeL"))
+        app = opened(recorded, metric="rougeL")
+        cells = {cell["id"]: cell for cell in matrix(app).values()}
         for candidate, outcome in (("bf16-serial", "? inconclusive"), ("w4a16", "✗ fail")):
-            numbers = as_json(load_comparison(comparison(recorded, candidate)))["comparisons"][0]["columns"]["rougeL"]
-            assert f"'excess': {numbers['excess']['mean']}" in shown
-            assert outcome in shown
+            path = comparison(recorded, candidate)
+            mean = as_json(load_comparison(path))["comparisons"][0]["columns"]["rougeL"]["excess"]["mean"]
+            assert f"'value': {mean}" in charted(app)
+            assert cells[path.name]["text"] == number(mean, sign=True)
+            assert cells[path.name]["word"] == outcome
 
     def test_another_metric_is_chosen_for_the_whole_page(self, opened, recorded):
         app = opened(recorded)
@@ -114,10 +128,11 @@ class TestPairs:
 
     def test_the_worst_comes_first_and_is_open(self, opened, recorded):
         app = self.page(opened, recorded, metric="rougeL")
-        table = app.dataframe[0].value
+        table = listed(app)
         assert len(table) == 64
-        assert table["excess of rougeL"].is_monotonic_decreasing
-        assert f">{table['prompt'].iloc[0]}</h3>" in page_text(app)
+        excess = [float(row["excess of rougeL"]) for row in table]
+        assert excess == sorted(excess, reverse=True)
+        assert f">{table[0]['Id']}</h2>" in page_text(app)
         assert "first divergence" in page_text(app)
 
     def test_changed_only(self, opened, recorded):
@@ -127,27 +142,30 @@ class TestPairs:
         identical = as_json(load_comparison(comparison(recorded, "w8a8-int8")))["comparisons"][0]["columns"][
             "identical"
         ]
-        assert len(app.dataframe[0].value) == 64 - round(64 * identical["mean"])
+        assert len(listed(app)) == 64 - round(64 * identical["mean"])
 
     def test_category_text_and_line(self, opened, recorded):
-        assert set(self.page(opened, recorded, category="german").dataframe[0].value["category"]) == {"german"}
-        assert set(self.page(opened, recorded, text="capital of france").dataframe[0].value["prompt"]) >= {"qa-01"}
-        beyond = self.page(opened, recorded, line="rougeL").dataframe[0].value
+        german = listed(self.page(opened, recorded, category="german"))
+        assert {row["Category"] for row in german} == {"german"}
+        capital = listed(self.page(opened, recorded, text="capital of france"))
+        assert "qa-01" in {row["Id"] for row in capital}
+        beyond = listed(self.page(opened, recorded, line="rougeL"))
         assert 0 < len(beyond) < 64
-        assert (beyond["excess of rougeL"] > 0.05).all()
+        assert all(float(row["excess of rougeL"]) > 0.05 for row in beyond)
 
     def test_nothing_found_is_said(self, opened, recorded):
         assert "No pair matches" in page_text(self.page(opened, recorded, text="no answer has this in it"))
 
     def test_a_range_and_a_box_in_the_scatter_filter_the_table(self, opened, recorded):
-        boxed = self.page(opened, recorded, x="rouge1", y="rougeL", box="0,0.5,0,0.3").dataframe[0].value
+        boxed = listed(self.page(opened, recorded, x="rouge1", y="rougeL", box="0,0.5,0,0.3", metric="rouge1"))
         assert 0 < len(boxed) < 64
-        assert boxed["rouge1"].between(0, 0.5).all()
-        assert boxed["rougeL"].between(0, 0.3).all()
+        assert all(0 <= float(row["rouge1"]) <= 0.5 for row in boxed)
+        lower = listed(self.page(opened, recorded, x="rouge1", y="rougeL", box="0,0.5,0,0.1", metric="rouge1"))
+        assert len(lower) < len(boxed)
 
     def test_the_address_opens_a_pair_in_a_view(self, opened, recorded):
         app = self.page(opened, recorded, pair="qa-01:0", view="Side by side")
-        assert ">qa-01</h3>" in page_text(app)
+        assert ">qa-01</h2>" in page_text(app)
         assert "The capital of France is Paris." in page_text(app)
 
     def test_tokens_say_where_they_part(self, opened, recorded):
@@ -187,6 +205,20 @@ class TestGate:
         app.slider(key="m-rougeL").set_value(0.08).run()
         assert Gate.model_validate(yaml.safe_load(app.code[0].value)) == Gate(margins={"rougeL": 0.08})
 
+    def test_the_commands_work_as_printed(self, fidelity, monkeypatch, opened, recorded, tmp_path):
+        app = self.page(opened, recorded)
+        (tmp_path / "gate.yaml").write_text(app.code[0].value)
+        check, compare = app.code[1].value.splitlines()
+        monkeypatch.chdir(tmp_path)
+        code, out, _ = fidelity(*shlex.split(check)[1:])
+        assert code == 2, out
+        assert shlex.split(compare)[:2] == ["fidelity", "compare"]
+
+    def test_the_yaml_has_the_reasons(self, opened, recorded):
+        written = self.page(opened, recorded).code[0].value
+        assert "  # Two runs of the model: 0.958 (0.042 from identical)" in written
+        assert written.splitlines()[-1] == "  rougeL: 0.1"
+
     def test_without_a_gate_file_nothing_passes_wherever_the_sliders_are(self, opened, store):
         shutil.rmtree(store / "studies")
         app = opened(store, "gate", comparison=comparison(store, "bf16-serial").name)
@@ -194,10 +226,27 @@ class TestGate:
         for margin in (0.05, app.slider(key="m-rougeL").max):
             app.slider(key="m-rougeL").set_value(margin).run()
             assert not app.exception
-            assert "PASS" not in page_text(app)
-            assert "<td>pass</td>" not in page_text(app)
-            assert "The gate is provisional" in page_text(app)
+            assert "there is no verdict" in page_text(app)
+            for outcome in ("pass", "fail", "inconclusive"):
+                assert f'<div class="f-banner f-{outcome}">' not in page_text(app)
+                assert outcome not in table(app, "Line")["rougeL"].values()
+            assert "batches" in table(app, "Line")["rougeL"]["Noise"]
         assert yaml.safe_load(app.code[0].value)["provisional"].startswith("bf16-serial-")
+
+
+class TestHistory:
+    def test_every_line_of_the_gate_is_drawn_with_its_bounds(self, opened, recorded):
+        app = opened(recorded, "history")
+        path = comparison(recorded, "w4a16")
+        [verdict] = verdicts(load_comparison(path), Gate(margins={"rougeL": 0.1})).values()
+        [line] = [line for line in verdict.lines if line.name == "rougeL"]
+        assert f"'value': {line.value}, 'low': {line.lower}, 'high': {line.upper}, 'limit': 0.1" in charted(app)
+        assert [row["Verdict"] for row in table(app, "Compared").values()]
+        assert verdict.reason in page_text(app)
+
+    def test_without_a_gate_there_is_no_line(self, opened, store):
+        shutil.rmtree(store / "studies")
+        assert "no line to follow" in page_text(opened(store, "history"))
 
 
 class TestRuns:
@@ -261,7 +310,7 @@ class TestBroken:
         quant = workspace.recorded("quant", [{**row, "text": "one three"} for row in rows])
         compared(workspace.store, base, quant, metrics=["identical", "rouge"])
         app = opened(workspace.store, page)
-        assert page in ("runs", "pairs") or "no floor" in page_text(app) + charted(app) + str(app)
+        assert page in ("runs", "pairs", "history") or "no floor" in page_text(app) + charted(app) + str(matrices(app))
 
 
 class TestHostile:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from fidelity.config import load_run
-from fidelity.engines.vllm_log import with_vllm_log
+from fidelity.engines.vllm_log import kernels_in, with_vllm_log
 from fidelity.pipeline import generate
 from fidelity.records import EngineInfo
 from fidelity.store.store import Store
@@ -111,3 +111,78 @@ class TestLogOfVllm:
         (tmp_path / "log").write_text("")
         ran = EngineInfo(kind="vllm-serve", dtype="float16", kv_cache="fp8")
         assert with_vllm_log(ran, tmp_path / "log", start=0) == ran
+
+
+class TestKernelsInVllmsLog:
+    @pytest.mark.parametrize(
+        ("line", "kernel"),
+        [
+            *(
+                (f"[compressed_tensors_wNa16.py:138] Using {name} for CompressedTensorsWNA16", name)
+                for name in (
+                    "MacheteLinearKernel",
+                    "MarlinLinearKernel",
+                    "ConchLinearKernel",
+                    "ExllamaLinearKernel",
+                    "TritonW4A16LinearKernel",
+                    "HummingLinearKernel",
+                    "CPUWNA16LinearKernel",
+                )
+            ),
+            ("Using CutlassW4A8LinearKernel for CompressedTensorsW4A8Fp8", "CutlassW4A8LinearKernel"),
+            ("Using HummingLinearKernel for CompressedTensorsWNA4Int", "HummingLinearKernel"),
+            ("Using MarlinLinearKernel for AutoGPTQLinearMethod", "MarlinLinearKernel"),
+            ("Using MarlinLinearKernel for mixed-precision linear", "MarlinLinearKernel"),
+            (
+                "Selected CutlassFP8ScaledMMLinearKernel for CompressedTensorsW8A8Fp8",
+                "CutlassFP8ScaledMMLinearKernel",
+            ),
+            ("Selected FlashInferFP8ScaledMMLinearKernel for Fp8LinearMethod", "FlashInferFP8ScaledMMLinearKernel"),
+            ("Selected DeepGemmFp8BlockScaledMMKernel for Fp8LinearMethod", "DeepGemmFp8BlockScaledMMKernel"),
+            ("Using FlashInferCutlassNvFp4LinearKernel for NVFP4 GEMM", "FlashInferCutlassNvFp4LinearKernel"),
+            ("Using NvFp4LinearBackend.MARLIN for NVFP4 GEMM", "MARLIN"),
+            ("Using MarlinMxFp4LinearKernel for MXFP4 GEMM", "MarlinMxFp4LinearKernel"),
+            ("Using EmulationMxfp8LinearKernel for MXFP8 GEMM", "EmulationMxfp8LinearKernel"),
+            ("Using 'MARLIN' NvFp4 MoE backend out of potential backends: ['MARLIN'].", "MARLIN"),
+            ("Using FLASHINFER_CUTLASS Fp8 MoE backend out of potential backends", "FLASHINFER_CUTLASS"),
+            ("Using 'TRITON' Mxfp4 MoE backend.", "TRITON"),
+            ("Using CPU W4A8 Int8 MoE backend out of", "CPU"),
+            ("Using MarlinExperts for MXFP4 MoE", "MarlinExperts"),
+            ("Using MarlinExperts (weight-only FP4) for AutoRound MXFP4 MoE", "MarlinExperts"),
+            (
+                "Using Nvfp4QuantizationEmulationTritonExperts MOE backend. This will",
+                "Nvfp4QuantizationEmulationTritonExperts",
+            ),
+            ("Using CompressedTensorsWNA16MoEMethod", "CompressedTensorsWNA16MoEMethod"),
+        ],
+    )
+    def test_each_sentence_names_one(self, line, kernel):
+        assert kernels_in(f"(EngineCore pid=1) INFO 11-28 15:42:05 {line}\n") == (kernel,)
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            "Using TRITON Unquantized MoE backend out of potential backends: ['TRITON'].",
+            "Using TritonExperts MoE backend",
+            "Using FLASH_ATTN attention backend out of potential backends: ['FLASH_ATTN'].",
+            "Using FlashAttention version 3",
+            "Using default MoE config. Performance might be sub-optimal!",
+            "Using MoEPrepareAndFinalizeNoDPEPModular",
+            "Tried to force MarlinLinearKernel, but the kernel couldn't be implemented",
+        ],
+    )
+    def test_other_sentences_name_none(self, line):
+        assert kernels_in(line) == ()
+
+    def test_a_server_with_a_quantized_model_and_kv_cache(self, tmp_path):
+        cache = CONFIG.format(device="cuda").replace("kv_cache_dtype=auto", "kv_cache_dtype=turboquant_k8v4")
+        lines = (
+            "Using MacheteLinearKernel for CompressedTensorsWNA16\n"
+            "Selected CutlassFP8ScaledMMLinearKernel for CompressedTensorsW8A8Fp8\n"
+            "Using KV cache scaling factor 1.0 for fp8_e4m3. This may cause accuracy issues.\n"
+        )
+        (tmp_path / "log").write_text(cache + lines)
+        ran = with_vllm_log(EngineInfo(kind="vllm-serve"), tmp_path / "log", start=0)
+        assert ran.kernels == ("CutlassFP8ScaledMMLinearKernel", "MacheteLinearKernel")
+        assert ran.kv_cache == "turboquant_k8v4"
+        assert ran.notes == ("the scales of the fp8_e4m3 KV cache are 1.0",)

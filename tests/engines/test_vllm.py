@@ -37,6 +37,7 @@ def bf16(tmp_path_factory):
     return run(tmp_path_factory.mktemp("bf16") / "first", "bfloat16")
 
 
+@pytest.mark.slow
 def test_two_bf16_runs_under_different_seeds_differ(bf16):
     base, control = bf16
     # Whether a text differs depends on the processor; the last bits of the log-probabilities always do.
@@ -56,8 +57,9 @@ def test_two_fp32_runs_under_different_seeds_do_not_differ(tmp_path):
     assert [o.token_ids for o in base.outcomes()] == [o.token_ids for o in control.outcomes()]
 
 
-def test_what_ran_is_recorded(bf16):
-    base, _ = bf16
+def test_what_ran_is_recorded(tmp_path):
+    """The one start of a real vLLM in `make test`."""
+    base = short(tmp_path, "smollm2-135m", dtype="bfloat16")
     engine = base.manifest.engine
     assert (engine.kind, engine.mode, engine.dtype) == ("vllm", "eager", "bfloat16")
     assert engine.quantized_layers == 0
@@ -104,19 +106,20 @@ def short(folder, model, **engine):
         "model": str(MODEL.parent / model),
         "prompts": str(ROOT / "prompts" / "starter.jsonl"),
         "sampling": {"max_tokens": 4},
+        "batching": {"drained": 128},  # which gives log-probabilities
         "engine": keys,
         "control": "none",
     }
     (folder / "short.yaml").write_text(json.dumps(run))
     (made,) = generate(load_run(folder / "short.yaml"), store=Store(folder / "store"), listener=Silent(), limit=2)
-    return made.manifest.engine
+    return made
 
 
 @pytest.mark.slow
 def test_weights_of_4_bits_run_with_the_activations_that_the_kernel_takes(tmp_path):
     import torch
 
-    engine = short(tmp_path, "smollm2-135m-w4a16")
+    engine = short(tmp_path, "smollm2-135m-w4a16").manifest.engine
     on_cpu = engine.version.endswith("+cpu")
     activations = 8 if on_cpu and torch.cpu._is_amx_tile_supported() else 16
     assert engine.ran_as == f"W4A{activations}-INT4 g64"
@@ -128,7 +131,7 @@ def test_weights_of_4_bits_run_with_the_activations_that_the_kernel_takes(tmp_pa
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("torchao") is None, reason="torchao is not installed")
 def test_metas_mobile_scheme(tmp_path):
-    engine = short(tmp_path, "smollm2-135m", torchao={"scheme": "8da4w"})
+    engine = short(tmp_path, "smollm2-135m", torchao={"scheme": "8da4w"}).manifest.engine
     assert engine.ran_as == "8da4w g32 (linear only)"
     plain = {group.kind for group in engine.layers if not group.quantized}
     assert plain == {"embedding", "lm_head"}
@@ -136,7 +139,7 @@ def test_metas_mobile_scheme(tmp_path):
 
 @pytest.mark.slow
 def test_quantization_that_silently_does_nothing_to_a_dense_model(tmp_path):
-    engine = short(tmp_path, "smollm2-135m", options={"quantization": "int8_per_channel_weight_only"})
+    engine = short(tmp_path, "smollm2-135m", options={"quantization": "int8_per_channel_weight_only"}).manifest.engine
     assert engine.quantized_layers == 0
     assert engine.notes == ("quantization was not active: no layer is quantized, and all layers computed in BF16",)
 

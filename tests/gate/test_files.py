@@ -17,7 +17,11 @@ COLUMNS = {
     "rougeL": Column("rougeL", ()),
     "break_json": Column("break_json", (), better="lower"),
     "distinct": Column("distinct", (), bounds=(-1.0, 1.0)),
+    "kl": Column("kl", (), weights=(), better="lower", bounds=None),
     "kl_lower_bound": Column("kl_lower_bound", (), weights=(), better="lower", bounds=None),
+    "own.kl_lower_bound[decile=1]": Column("own.kl_lower_bound[decile=1]", (), better="lower", bounds=None),
+    "ear": Column("ear", ()),
+    "ear_upper": Column("ear_upper", ()),
     "first_divergence": Column("first_divergence", (), better="neither", bounds=None),
 }
 
@@ -134,9 +138,9 @@ class TestValues:
             ({"margins": {"sts": 1e308}}, "margins.sts: 1e+308 can't be exceeded"),
             ({"tail": {"sts": 1.5}}, "tail.sts: 1.5 can't be exceeded"),
             ({"margins": {"distinct": 2}}, "distinct is between -1 and 1; choose a limit below 2"),
-            ({"margins": {"kl_lower_bound": 1e308}}, "margins.kl_lower_bound: 1e+308 accepts any model"),
-            ({"margins": {"kl_lower_bound": 12.5}}, "one that guesses its tokens loses at most 12.5 nats"),
-            ({"tail": {"kl_lower_bound": 99}}, "tail.kl_lower_bound: 99 accepts any model"),
+            ({"margins": {"kl": 1e308}}, "margins.kl: 1e+308 accepts any model"),
+            ({"margins": {"kl": 12.5}}, "one that guesses its tokens loses at most 12.5 nats"),
+            ({"tail": {"kl": 99}}, "tail.kl: 99 accepts any model"),
         ],
     )
     def test_limits_are_inside_the_columns_range(self, gate, message):
@@ -145,7 +149,14 @@ class TestValues:
         assert message in str(caught.value)
 
     def test_limits_inside_are_accepted(self):
-        check_columns(Gate(margins={"sts": 0.99, "distinct": 1.9, "kl_lower_bound": 12}, breaks={"json": 0.9}), COLUMNS)
+        margins = {"sts": 0.99, "distinct": 1.9, "kl": 12, "ear": 0.1}
+        check_columns(Gate(margins=margins, breaks={"json": 0.9}), COLUMNS)
+
+    @pytest.mark.parametrize("key", ["margins", "tail"])
+    @pytest.mark.parametrize("name", ["kl_lower_bound", "own.kl_lower_bound[decile=1]", "ear_upper"])
+    def test_bounds_that_drift_may_exceed_are_refused(self, key, name):
+        with pytest.raises(ConfigError, match="a limit on it limits nothing; use 'ear', or 'kl' with kl:"):
+            check_columns(Gate(**{key: {name: 0.1}}), COLUMNS)
 
     def test_a_column_that_could_be_scored_comes_with_the_line_to_add(self):
         with pytest.raises(ConfigError) as caught:
@@ -208,7 +219,7 @@ class TestReach:
         assert not out_of_reach(gate, COLUMNS, prompts=40)
 
     def test_a_bootstrap_promises_nothing(self):
-        assert not out_of_reach(Gate(margins={"kl_lower_bound": 0.001}), COLUMNS, prompts=5)
+        assert not out_of_reach(Gate(margins={"kl": 0.001}), COLUMNS, prompts=5)
 
     def test_tiny_margins_take_no_time(self):
         (message,) = out_of_reach(Gate(margins={"sts": 1e-9}), COLUMNS, prompts=100)

@@ -1,6 +1,5 @@
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError
 
 import pytest
 
@@ -13,12 +12,8 @@ STRUCTURAL = ["markdown", "json", "code", "counts", "breaks"]
 
 @pytest.fixture
 def without_the_extra(monkeypatch):
-    def version(package):
-        if package in ("apted", "markdown-it-py", "py3langid", "tree-sitter"):
-            raise PackageNotFoundError(package)
-        return "1.0"
-
-    monkeypatch.setattr(base, "version", version)
+    missing = ("apted", "markdown-it-py", "py3langid", "tree-sitter")
+    monkeypatch.setattr(base, "_version", lambda package: None if package in missing else "1.0")
 
 
 @pytest.mark.usefixtures("without_the_extra")

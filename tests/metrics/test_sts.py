@@ -153,6 +153,7 @@ def recordings():
     }
 
 
+@pytest.mark.slow
 @needs_minilm
 @pytest.mark.filterwarnings("default")
 def test_the_truncated_form_gives_the_table_of_the_recordings(recordings):

@@ -125,6 +125,23 @@ def test_memory_is_compared_without_the_caches_reserve_only_if_both_are_known(co
     assert values_of(known.baseline)["memory"].value == 1000
 
 
+def test_memory_is_compared_by_what_both_counted(compared):
+    def holding(pss, **more):
+        return measured(memory={"pss": pss, "rss": pss + 1, "kv_cache": 4000, **more})
+
+    # Half a gigabyte of libraries was in the page cache in one run and not in the other.
+    result, _ = compared(holding(5800, own=5000), quant=(0, holding(4800, own=4500)), older=(0, holding(4900)))
+    assert ratios_of(result.baseline, runs(result)["quant"])["memory"].value == 0.5
+    assert values_of(runs(result)["quant"])["memory"].value == 500
+    assert ratios_of(result.baseline, runs(result)["older"])["memory"].value == 0.5
+
+
+def test_the_memory_of_a_gpu_is_not_compared_with_a_cpus(compared):
+    base = measured(memory={"pss": 5000, "own": 4000})
+    result, _ = compared(base, quant=(0, measured(memory={"pss": 2000, "own": 1000, "gpu": 7000})))
+    assert "memory" not in ratios_of(result.baseline, runs(result)["quant"])
+
+
 def test_a_measurement_from_before_there_were_chunks_still_tells_the_speed(compared):
     old = {"created": "2026-11-20T09:00:00+00:00", "prompts": 40, "tokens": 800, "seconds": 10.0}
     result, _ = compared(old, quant=(0, measured(seconds=5.0)))

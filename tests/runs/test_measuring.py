@@ -186,6 +186,22 @@ class TestMemory:
             peak = watch.peak()
         assert peak.rss > 200e6
 
+    @pytest.mark.parametrize(
+        ("protection", "counts"), [("mmap.PROT_READ", True), ("mmap.PROT_READ | mmap.PROT_EXEC", False)]
+    )
+    def test_weights_that_are_mapped_count_and_libraries_do_not(self, tmp_path, protection, counts):
+        """How much of a library is in memory depends on what else the machine reads: up to 0.5 GB with vLLM."""
+        file = tmp_path / "file"
+        file.write_bytes(b"x" * 50_000_000)
+        given = f"mmap.mmap(f.fileno(), 0, mmap.MAP_PRIVATE, {protection})"
+        with (
+            holding(100_000_000, f"import mmap; f = open({str(file)!r}); m = {given}; sum(m[::4096])") as process,
+            watching(process.pid) as watch,
+        ):
+            peak = watch.peak()
+        assert 100e6 < peak.own - 50e6 * counts < 120e6
+        assert peak.pss > 150e6
+
     def test_the_driver_counts_our_processes_or_what_the_gpus_use_more(self, monkeypatch):
         replies = {"--query-gpu=memory.used": [["100"], ["50"]], "--query-compute-apps=pid,used_memory": []}
         monkeypatch.setattr(memory.shutil, "which", lambda name: name)
@@ -203,9 +219,11 @@ class TestMemory:
 
 
 @contextmanager
-def holding(size):
+def holding(size, also="pass"):
     """A process that holds as many bytes until it gets a line."""
-    code = f"x = b'x' * {size}; print('held', flush=True); input(); del x; print('dropped', flush=True); input()"
+    code = (
+        f"{also}; x = b'x' * {size}; print('held', flush=True); input(); del x; print('dropped', flush=True); input()"
+    )
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", code], start_new_session=True, **pipes) as process:
         assert process.stdout.readline() == b"held\n"

@@ -76,16 +76,16 @@ class TestWhoScoresWhom:
         (control,) = compared(workspace, "quant").controls
         assert any(control.columns["kl_lower_bound"].column.values)
 
-    def test_the_whole_vocabulary_of_the_first_answers(self, workspace):
+    def test_the_whole_distributions_of_the_first_answers(self, workspace):
         workspace.baseline(chunk=4, kl={"exact": True, "prompts": 3, "tokens": 5})
         workspace.run("quant")
         result = compared(workspace, "quant")
         baseline_scores, candidate_scores = together(result.baseline, result.candidates[0].run, whole_vocabulary=True)
         assert baseline_scores.keys == candidate_scores.keys == [("p0", 0), ("p1", 0), ("p2", 0)]
-        one = candidate_scores.get("p1")
-        assert one.top_logprobs.shape == (5, 50)
-        assert one.top_ids[0].tolist() == list(range(50))
-        assert np.exp(one.top_logprobs.astype(float)).sum(axis=1) == pytest.approx(1, abs=1e-5)
+        one = candidate_scores.get("p1", hidden=True)
+        assert one.hidden.values.shape == (5, 50)
+        assert one.hidden.head.matrix.tolist() == np.eye(50).tolist()
+        assert candidate_scores.get("p1").hidden is None  # they are large, and read only when they are needed
         exact, bound = (result.candidates[0].columns[name].column for name in ("kl", "kl_lower_bound"))
         assert [value is not None for value in exact.values] == [True] * 3 + [False] * 9
         assert len(bound.values) == 12

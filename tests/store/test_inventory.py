@@ -19,12 +19,18 @@ FILES = {
     "scores/*/tokens.json": "token scores",
     "scores/*/manifest.json": "token scores",
     "measurements/*/manifest.json": "speed",
+    "heads/*/head.safetensors": "a model's head",
+    "heads/*/manifest.json": "a model's head",
     "studies/*/manifest.json": "list of its comparisons",
+    "reviews/*/*.json": "reviewer's vote",
     "hashes.json": "computed or asked again",
     "servers.json": "computed or asked again",
     "embeddings/*.sqlite": "embeddings",
 }
-LATER = ("hashes.json", "servers.json", "embeddings/*.sqlite", "measurements/*/manifest.json", "scores/*/tokens.json")
+LATER = (
+    *("hashes.json", "servers.json", "embeddings/*.sqlite", "measurements/*/manifest.json", "scores/*/tokens.json"),
+    "reviews/*/*.json",
+)
 """Files that no finished number needs: if they are missing, that is no damage."""
 
 
@@ -55,7 +61,8 @@ def test_a_whole_store_is_whole_and_stays_as_it_is(store):
     before = contents(store.root)
     result = check(store)
     assert (result.damages, result.leftovers, result.in_use) == ((), (), ())
-    assert result.checked == {"runs": 2, "comparisons": 1, "scores": 1, "measurements": 1, "studies": 1}
+    counts = {"runs": 2, "comparisons": 1, "scores": 2, "heads": 1, "measurements": 1, "studies": 1, "reviews": 1}
+    assert result.checked == counts
     assert contents(store.root) == before
 
 

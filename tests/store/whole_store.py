@@ -1,10 +1,16 @@
 """A store that has one of everything, made without an engine."""
 
+from dataclasses import replace
+
+import numpy as np
+from safetensors.numpy import save_file
+
 from fidelity.checkpoints.remembered import remember
 from fidelity.encoders.cache import _Cache
-from fidelity.records import Column, Generation, Prompt
+from fidelity.records import Column, Generation, HiddenStates, Prompt
 from fidelity.store.manifests import ColumnSource
 from fidelity.store.measurements import Measurement
+from fidelity.store.reviews import Review, add_review, answers_digest
 from fidelity.store.store import Store
 from fidelity.store.studies import Cell, StudyManifest, write_study
 from fidelity.store.token_scores import Depth, scores_path, writing
@@ -30,15 +36,40 @@ def make_store(root):
         writer.add_chunk(0, [of_probabilities([[0.5, 0.25, 0.25]], [1], top_k=2, prompt_id=name) for name in IDS])
         writer.add_texts({0: "x", 1: "y", 2: "z"})
         writer.complete(quant, base, Depth(2))
+    _exact_scores(base)
     store.add_measurement(base, Measurement(seconds=2.5, tokens=3))
     cell = Cell(
         family="f", baseline="base", candidate="quant", format="W8", parameters=1, comparison=comparison.path.name
     )
     write_study(root, StudyManifest(name="sizes", cells=[cell], gate=None))
+    add_review(root, vote(comparison.path.name, "a"))
     remember(store.remembered_hashes, {"weights": "ab" * 32})
     remember(root / "servers.json", {"http://server": {"model": "m"}})
     _Cache(root / "embeddings" / "encoder.sqlite").write("embedding", {b"k" * 20: b"v" * 64})
     return store
+
+
+def vote(comparison, prompt_id, given="baseline better", *, reviewer="Ada", second=0, **more):
+    """A vote on the answers of `make_store`, by the second at which it was given."""
+    digest = answers_digest(f"base says {prompt_id}", f"quant says {prompt_id}")
+    about = {"comparison": comparison, "prompt_id": prompt_id, "reviewer": reviewer, "vote": given}
+    created = f"2026-01-01T00:00:{second:02}.000000+00:00"
+    return Review(**{**about, "blind": False, "answers": digest, "created": created, **more})
+
+
+def _exact_scores(run):
+    """A run's hidden states at its own tokens, with a head that doubles them."""
+
+    def write(file):
+        save_file({"head": 2 * np.eye(3, dtype=np.float32)}, file)
+        return {"dtype": "float32", "soft_cap": None, "scale": 1.0}
+
+    depth = Depth(2, exact=True)
+    with writing(scores_path(run, run, depth)) as writer:
+        hidden = HiddenStates(np.log([[0.5, 0.25, 0.25]]).astype(np.float32) / 2, "float32", writer.add_head(write))
+        one = of_probabilities([[0.5, 0.25, 0.25]], [1], top_k=2, prompt_id="a")
+        writer.add_chunk(0, [replace(one, hidden=hidden)], exact=True)
+        writer.complete(run, run, depth)
 
 
 def make_unfinished(store):

@@ -13,9 +13,9 @@ from fidelity.comparison.stored import load_comparison
 from fidelity.errors import ConfigError
 from fidelity.report import as_json
 from fidelity.store.store import Store
-from fidelity.store.studies import read_study
+from fidelity.store.studies import in_words, read_study
 from fidelity.study.plan import plan_study
-from fidelity.study.progress import StudyProgress, in_words
+from fidelity.study.progress import StudyProgress
 from fidelity.study.study import load_study, run_study
 from tests.conftest import ROOT, Silent
 
@@ -193,8 +193,8 @@ class TestKilled:
     @pytest.mark.parametrize(
         "place",
         [
-            pytest.param("runs/small-base-*/chunk-*", id="baseline"),
-            pytest.param("runs/small-a-*/chunk-*", id="candidate", marks=pytest.mark.slow),
+            pytest.param("runs/small-base-*/chunk-*", id="baseline", marks=pytest.mark.slow),
+            pytest.param("runs/small-a-*/chunk-*", id="candidate"),
             pytest.param(
                 "runs/large-base.control1-*/chunk-*", id="control of the second family", marks=pytest.mark.slow
             ),

@@ -118,6 +118,11 @@ def test_what_differs(one, other):
     assert normal(one) != normal(other)
 
 
+def test_a_date_with_month_zero_is_read_as_written():
+    # An answer of a W4A16 copy had one, and scoring its whole study ended in a KeyError.
+    assert [q.value for q in quantities("2024-00-05 or 2024-00-00")] == ["2024-00-05", "2024-00"]
+
+
 def test_what_is_no_quantity():
     assert normal("1. First\n2) then w4a16 and x86") == []
     assert normal("In 2019 NASA flew; I met 5 US teams, 5 out of 10.") == ["2019", "5", "5", "10"]

@@ -8,12 +8,12 @@ from fidelity.checkpoints.layers import Layer
 from fidelity.checkpoints.schemes import Scheme
 from fidelity.checkpoints.tensors import Tensor
 
-SCALES = ("weight_scale", "weight_scale_inv", "scale_inv", "scale", "scales")
+SCALES = ("weight_scale", "weight_scale_inv", "scale_inv", "scale", "scales", "qscale_weight")
 """The names of a weight's scales, in order of preference."""
 BESIDE = (
     *SCALES,
     *("weight_scale_2", "weight_global_scale", "weight_zero_point", "weight_shape", "pre_quant_scale"),
-    *("input_scale", "input_global_scale", "input_zero_point", "output_scale"),
+    *("input_scale", "input_global_scale", "input_zero_point", "output_scale", "activation_scale", "qscale_act"),
 )
 """Roles of tensors that describe such a weight and are not parameters of the model."""
 FLOAT8 = {"F8_E4M3": "FP8", "F8_E4M3FNUZ": "FP8", "F8_E5M2": "FP8-E5M2", "F8_E5M2FNUZ": "FP8-E5M2"}

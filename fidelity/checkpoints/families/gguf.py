@@ -18,4 +18,5 @@ class Gguf:
         weight = layer.tensors.get("weight")
         if weight is None or weight.dtype in FLOATS:
             return None
-        return Reading(Scheme(weight.dtype, 0), tuple(reversed(weight.shape)), frozenset({"weight"}))
+        used = {"weight", "scale", "input_scale"} & set(layer.tensors)  # NVFP4 and BitNet have scales for a tensor
+        return Reading(Scheme(weight.dtype, 0), tuple(reversed(weight.shape)), frozenset(used))

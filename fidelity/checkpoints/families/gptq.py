@@ -64,17 +64,29 @@ class Gptq:
         if "qweight" not in layer.tensors:
             return None
         asked = self.asked(layer) or integers(self.config.bits, self.config.group_size)
-        return read_packed(layer, asked, self.widths, transposed=self.config.version == "gemv")
+        version = self.config.version.lower()
+        return read_packed(
+            layer, asked, self.widths, transposed=version == "gemv", padded=version in ("gemv", "gemv_fast")
+        )
 
 
 def integers(bits: int, group: int) -> Scheme:
     return Scheme(f"INT{bits}", bits, group if group > 0 else None)
 
 
-def read_packed(layer: Layer, asked: Scheme, widths: Widths, *, transposed: bool = False) -> Reading:
+def read_packed(
+    layer: Layer, asked: Scheme, widths: Widths, *, transposed: bool = False, padded: bool = False
+) -> Reading:
     """A `qweight` with its `scales`, packed along either dimension, and Marlin's tiles.
 
     All bits of the integers are used, so their number is inputs x outputs x bits; the scales give the outputs.
+
+    Args:
+        layer: The layer.
+        asked: The scheme that config.json states.
+        widths: The possible widths of a row.
+        transposed: Whether the scales are (outputs, groups).
+        padded: Whether the scales can have up to 31 groups too many (AutoAWQ's gemv and gemv_fast).
 
     Raises:
         UnknownLayout: There are no scales of shape (groups, outputs).
@@ -93,8 +105,9 @@ def read_packed(layer: Layer, asked: Scheme, widths: Widths, *, transposed: bool
             f"{ANOTHER}"
         )
     inputs = packed.bits // (asked.bits * count)
-    if transposed:  # its scales have padded rows
-        groups = min(groups, -(-inputs // asked.group)) if asked.group else 1
+    needed = -(-inputs // asked.group) if asked.group else 1
+    if padded and needed <= groups < needed + 32:
+        groups = needed
     check_groups(layer, inputs, groups, asked.group, asked.bits)
     index = layer.tensors.get("g_idx")
     if index is not None and index.elements not in (0, inputs):

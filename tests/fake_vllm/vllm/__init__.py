@@ -95,6 +95,29 @@ class _Model:
     def modules(self):
         return iter(self._layers)
 
+    def parameters(self):
+        import torch
+
+        return iter([torch.zeros(1)])
+
+    def compute_logits(self, hidden_states):
+        """The hidden states are the logits: a head of the identity."""
+        return hidden_states
+
+
+class _ModelConfig:
+    def __init__(self, max_model_len):
+        self.max_model_len, self.max_logprobs = max_model_len, 20
+
+    def get_hidden_size(self):
+        return 50
+
+    @property
+    def dtype(self):
+        import torch
+
+        return torch.float32
+
 
 class LLM:
     def __init__(
@@ -125,7 +148,8 @@ class LLM:
         self._model = _Model(quantization)
         self._waiting, self._next, self._exact = [], 0, dtype == "float32" or _INVARIANT
         self.llm_engine = SimpleNamespace(
-            model_config=SimpleNamespace(max_model_len=max_model_len, max_logprobs=20),
+            model_config=_ModelConfig(max_model_len),
+            model_executor=object(),
             vllm_config=SimpleNamespace(
                 model_config=SimpleNamespace(enforce_eager=enforce_eager, dtype=f"torch.{dtype}"),
                 cache_config=SimpleNamespace(cache_dtype=kv_cache_dtype),
@@ -191,7 +215,7 @@ class LLM:
         """A vocabulary of 50; each token's logit depends on the preceding tokens, and a little on the batch."""
         if "DIES" in self._model.quantization:
             os.kill(os.getpid(), signal.SIGKILL)
-        flat = SimpleNamespace(start_indices=[0], end_indices=[0], token_ids=[], logprobs=[], ranks=[])
+        flat, rows = SimpleNamespace(start_indices=[0], end_indices=[0], token_ids=[], logprobs=[], ranks=[]), []
         for place in range(1, len(ids)):
             digest = hashlib.sha512(repr(ids[max(0, place - 8) : place]).encode()).digest()
             logits = [digest[n] / 32 + noise * digest[n + 10] / 20_000 for n in range(50)]
@@ -204,4 +228,9 @@ class LLM:
             flat.logprobs += [logits[n] - total for n in shown]
             flat.ranks += [1 + order.index(own), *range(1, len(shown))]
             flat.end_indices.append(len(flat.token_ids))
+            rows.append(logits)
+        if "compute_logits" in vars(self._model):  # somebody wants to know the hidden states
+            import torch
+
+            self._model.compute_logits(torch.tensor(rows))
         return flat

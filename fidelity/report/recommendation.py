@@ -1,0 +1,151 @@
+"""Which format to ship for each size, in a few sentences: the cheapest that passes, and why the others don't."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from fidelity.gate import Line, Outcome, Verdict
+
+MOST_NAMES = 4
+CONFLICTS = {
+    **{"number": "numbers", "negation": "negations", "direction": "opposite words", "name": "names"},
+    **{"json": "JSON values", "code": "code", "table": "table cells", "any": "conflicts"},
+}
+"""Kinds of conflict, as a sentence names them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A candidate that could be shipped."""
+
+    size: str
+    """Its model, such as "SmolLM2-135M"."""
+    format: str
+    verdict: Verdict | None
+    """None if it was not judged."""
+    safe: bool
+    """Whether it passes at the confidence of all of its model's candidates together."""
+    bytes: float | None
+    """The ratio of its weights' bytes to the baseline's; None if unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShippingAdvice:
+    """What to ship."""
+
+    outcome: Outcome
+    """pass: a format for every size; fail: none for any, and all fail; else inconclusive."""
+    sentence: str
+    """What to ship, or that nothing can be."""
+    reasons: tuple[str, ...]
+    """Why other formats don't pass."""
+
+
+def recommendation(offers: Sequence[Offer]) -> ShippingAdvice | None:
+    """Recommend a format for each size; None if nothing was judged."""
+    judged = [offer for offer in offers if offer.verdict]
+    if not judged:
+        return None
+    sizes = list(dict.fromkeys(offer.size for offer in offers))
+    best = {size: offer for size in sizes if (offer := _cheapest(o for o in offers if o.size == size and o.safe))}
+    without = [size for size in sizes if size not in best]
+    sentences = [_ship(best, len(sizes))] if best else []
+    if without:
+        own = [offer for offer in offers if offer.size in without]
+        all_fail = all(offer.verdict and offer.verdict.outcome == "fail" for offer in own)
+        whom = "" if len(without) == len(sizes) else f" for {_listed(without)}"
+        sentences.append(
+            f"Ship none{whom}: every format fails."
+            if all_fail
+            else f"Nothing can be shipped yet{whom}: no format passes."
+        )
+    fails = {offer.verdict.outcome for offer in judged if offer.verdict} == {"fail"} and len(judged) == len(offers)
+    outcome: Outcome = "pass" if best and not without else "fail" if not best and fails else "inconclusive"
+    return ShippingAdvice(outcome, " ".join(sentences), (*_failing(offers, sizes), *_open(offers, sizes)))
+
+
+def _cheapest(offers: Iterable[Offer]) -> Offer | None:
+    return min(offers, key=lambda o: (o.bytes is None, o.bytes or 0.0, o.format), default=None)
+
+
+def _ship(best: dict[str, Offer], sizes: int) -> str:
+    """Such as "Ship W8A8-FP8 for both models: it passes and takes 0.61 of the bytes."."""
+    by_format: dict[str, list[Offer]] = {}
+    for offer in best.values():
+        by_format.setdefault(offer.format, []).append(offer)
+    parts = [f"{form}{_for([o.size for o in offers], sizes)}" for form, offers in by_format.items()]
+    passes = "it passes" if len(by_format) == 1 else "they pass"
+    return f"Ship {_joined(parts)}: {passes}{_takes(list(best.values()), one=len(by_format) == 1)}."
+
+
+def _for(names: Sequence[str], sizes: int) -> str:
+    if len(names) < sizes:
+        return f" for {_listed(names)}"
+    return "" if sizes == 1 else " for both models" if sizes == 2 else f" for all {sizes} models"
+
+
+def _takes(offers: Sequence[Offer], *, one: bool) -> str:
+    known = [offer.bytes for offer in offers if offer.bytes is not None]
+    if len(known) < len(offers):
+        return f", but {'its size is' if one else 'their sizes are'} unknown"
+    low, high = f"{min(known):.2f}", f"{max(known):.2f}"
+    if max(known) >= 0.995:
+        return ", but without saving bytes" if one else ", but not all of them save bytes"
+    return f" and take{'s' if one else ''} {low if low == high else f'{low} to {high}'} of the bytes"
+
+
+def _failing(offers: Sequence[Offer], sizes: Sequence[str]) -> list[str]:
+    """Such as "W4A16 fails on numbers and negations."; formats that fail alike share a sentence."""
+    alike: dict[tuple[tuple[str, ...], str], list[str]] = {}
+    for form, own in _by_format(offers, "fail").items():
+        reasons = tuple(dict.fromkeys(words for o in own if o.verdict for words in _reasons(o.verdict.lines)))
+        whom = "" if len(own) == sum(o.format == form for o in offers) else _for([o.size for o in own], len(sizes))
+        alike.setdefault((reasons, whom), []).append(form)
+    sentences = []
+    for (reasons, whom), forms in alike.items():
+        on = f" on {_listed(reasons)}" if reasons else ""
+        sentences.append(f"{_listed(forms)}{whom} {'fails' if len(forms) == 1 else 'fail'}{on}.")
+    return sentences
+
+
+def _open(offers: Sequence[Offer], sizes: Sequence[str]) -> list[str]:
+    """Formats that are undecided, and the number of prompts that would decide."""
+    sentences = []
+    for form, own in _by_format(offers, "inconclusive").items():
+        needed = max((line.prompts_needed or 0 for o in own if o.verdict for line in o.verdict.lines), default=0)
+        whom = "" if len(own) == sum(o.format == form for o in offers) else _for([o.size for o in own], len(sizes))
+        first = own[0].verdict.reason if own[0].verdict else ""
+        why = f"about {float(f'{needed:.2g}'):,.0f} prompts would decide" if needed else first.rstrip(".")
+        sentences.append(f"{form}{whom} is inconclusive: {why}.")
+    return sentences
+
+
+def _by_format(offers: Sequence[Offer], outcome: Outcome) -> dict[str, list[Offer]]:
+    by_format: dict[str, list[Offer]] = {}
+    for offer in offers:
+        if offer.verdict and offer.verdict.outcome == outcome:
+            by_format.setdefault(offer.format, []).append(offer)
+    return by_format
+
+
+def _reasons(lines: Sequence[Line]) -> list[str]:
+    """What a candidate fails on."""
+    return [_in_words(line) for line in lines if line.decides and line.outcome == "fail"]
+
+
+def _in_words(line: Line) -> str:
+    match line.kind:
+        case "conflict":
+            return CONFLICTS.get(line.name, line.name)
+        case "failed":
+            return "prompts without an answer"
+        case _:
+            return line.title
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = list(names[:MOST_NAMES])
+    return _joined([*shown, *([f"{len(names) - MOST_NAMES} more"] if len(names) > MOST_NAMES else [])])
+
+
+def _joined(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
