@@ -1,9 +1,9 @@
-"""How many answers does batching alone change, and does a candidate whose answers have other lengths pay for that?
+"""How many answers does batching alone change, and is a candidate with answers of other lengths treated fairly?
 
     python benchmarks/batch_noise.py MODEL PROMPTS.jsonl [--limit 500] [--tokens 256]
 
-One engine, one model, greedy. For each way of admitting prompts: six runs, each with its own order, and five runs whose
-answers end elsewhere (at 1/8 to 8/8 of the tokens), as a candidate's might. The share of equal answers between two
+One engine, one model, greedy. For each way of admitting prompts: six runs, each with its own order, and five runs with
+answers of other lengths (1/8 to 8/8 of the tokens), as a candidate's might have. The share of equal answers between two
 of the six, and between one of each kind (up to where the shorter answer ends), should be the same: otherwise the floor
 doesn't hold for a candidate with other lengths.
 """
@@ -34,7 +34,7 @@ _sampling_params = child._sampling_params
 
 
 class Model:
-    """An engine whose answers end where they are told to."""
+    """An engine with answers of given lengths."""
 
     def __init__(self, model: Path, rows: list[Any], tokens: int) -> None:
         self.rows, self.tokens = rows, tokens

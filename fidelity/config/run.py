@@ -135,7 +135,7 @@ class Drained(Settings):
 
 Batching = Literal["continuous", "invariant"] | Drained
 """How prompts enter the engine. `continuous`: the next prompt is admitted when one finishes. `invariant`: the same with
-vLLM's batch-invariant kernels, whose answers don't depend on the batch, so the floor is zero."""
+vLLM's batch-invariant kernels: answers don't depend on the batch, so the floor is zero."""
 
 
 def _named_metric(value: Any) -> Any:

@@ -36,7 +36,7 @@ def why_not_invariant(vllm_version: str) -> str | None:
     number, _, build = vllm_version.partition("+")
     if build == "cpu":
         return "vLLM has batch-invariant kernels for GPUs only; use batching: continuous, with controls"
-    version = tuple(int(part) for part in number.split(".")[:2] if part.isdigit())
+    version = tuple(int(digits) for digits in number.split(".")[:2] if digits.isdigit())
     if version < INVARIANT_SINCE:
         oldest = ".".join(map(str, INVARIANT_SINCE))
         return f"vLLM {number} has no batch-invariant kernels for compiled models; install {oldest} or later"

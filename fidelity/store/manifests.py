@@ -45,9 +45,9 @@ class Invariance(Record):
     tokens: int
     """Tokens compared."""
     same_tokens: int
-    """Prompts whose tokens are equal, up to the last one compared."""
+    """Prompts with equal tokens, up to the last one compared."""
     same_logprobs: int
-    """Prompts whose log-probabilities are equal too, bit by bit."""
+    """Of these, prompts with log-probabilities that are equal bit by bit."""
 
     @property
     def holds(self) -> bool:
