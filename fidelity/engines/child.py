@@ -98,7 +98,7 @@ class ChildEngine:
         self._given_up = False
         self._oom_kills = oom_kills()
         self._on_progress = on_progress
-        self._buffer = b""
+        self._buffer = bytearray()
         self._secrets = Secrets.in_mappings(os.environ, env, settings)
         with log_stream(log, self._secrets) as stderr:
             self._process = subprocess.Popen(  # noqa: S603 - a list, no shell
@@ -219,8 +219,9 @@ class ChildEngine:
         """The child's next line; empty when the child has exited."""
         assert self._process.stdout is not None
         fd = self._process.stdout.fileno()
-        last, used = time.monotonic(), 0.0
-        while b"\n" not in self._buffer:
+        last, used, searched = time.monotonic(), 0.0, 0
+        while (end := self._buffer.find(b"\n", searched)) < 0:
+            searched = len(self._buffer)
             if not select.select([fd], [], [], LOOK_S)[0]:
                 silent = time.monotonic() - last
                 now_used = processor_seconds(self._process.pid)
@@ -240,7 +241,8 @@ class ChildEngine:
             if not block:
                 return b""
             self._buffer += block
-        line, self._buffer = self._buffer.split(b"\n", 1)
+        line = bytes(self._buffer[:end])
+        del self._buffer[: end + 1]
         return line
 
     def _exit_report(self, when: str) -> str:

@@ -1,6 +1,7 @@
 """transformers as an engine, with the real demo model, held against vLLM."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,9 +10,12 @@ from fidelity.config import Drained, Sampling, load_run
 from fidelity.engines import identity, open_engine
 from fidelity.engines.base import TokenScoringEngine
 from fidelity.errors import ConfigError
+from fidelity.metrics.exact_distributions import exact_values
+from fidelity.metrics.logits import log_softmax, logits
 from fidelity.pipeline import generate
 from fidelity.prompts import load_prompts
 from fidelity.records import Failure, Prompt
+from fidelity.store.heads import add_head
 from fidelity.store.store import Store
 from tests.conftest import ROOT, Silent
 from tests.engines.conditions import check_conditions
@@ -97,6 +101,18 @@ class TestFp32:
             assert np.array_equal(scores.top_ids[:, 0], scores.token_ids)
         (whole,) = fp32.score_tokens(prompts[:1], [[100, 200]], -1)
         assert np.exp(whole.top_logprobs.astype(np.float64)).sum(1) == pytest.approx([1, 1], abs=1e-4)
+
+    def test_hidden_states_and_the_head_are_the_whole_vocabulary(self, fp32, tmp_path):
+        prompts, ids = load_prompts(STARTER, limit=2), [[100, 200, 300], [400]]
+        head = add_head(tmp_path, fp32.write_head)
+        assert head.matrix.shape[1] == 49152
+        wholes = list(fp32.score_tokens(prompts, ids, -1))
+        for whole, one in zip(wholes, fp32.score_tokens(prompts, ids, 2, exact=True), strict=True):
+            own = replace(one, hidden=replace(one.hidden, head=head))
+            values = exact_values(own, own)  # which proves that they are the engine's
+            assert values.kl.tolist() == [0.0] * len(one.token_ids)
+            computed = log_softmax(logits(own.hidden, slice(None))).numpy()
+            assert np.abs(computed - whole.top_logprobs).max() < 1e-3
 
     def test_a_prompt_beyond_the_context_is_a_failure_and_the_others_are_answered(self, fp32):
         prompts = [Prompt("long", "word " * 2000), Prompt("short", "Why?")]

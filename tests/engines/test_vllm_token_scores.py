@@ -1,12 +1,16 @@
 """Teacher forcing in the real vLLM with the real demo model, against transformers and against itself."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from fidelity.config import Sampling, VllmEngine, load_run
 from fidelity.engines import open_engine
-from fidelity.metrics.token_divergence import exact_kl, kl_lower_bound, token_values
+from fidelity.metrics.exact_distributions import exact_values
+from fidelity.metrics.token_divergence import acceptance, exact_acceptance, exact_kl, kl_lower_bound, token_values
 from fidelity.prompts import load_prompts
+from fidelity.store.heads import add_head
 from tests.conftest import ROOT
 
 MODELS = ROOT / "models"
@@ -19,7 +23,7 @@ PROMPTS = load_prompts(ROOT / "prompts" / "starter.jsonl", limit=6)
 
 
 def scored(folder, model, *, dtype, answers=None, top_k=(20,)):
-    """The model's answers, or those it is handed, and its scores of them at each depth."""
+    """The model's answers, or those it is handed, and its scores of them at each depth; last with hidden states."""
     (folder / "run.yaml").write_text(
         f"name: run\nmodel: {MODELS / model}\nprompts: {ROOT}/prompts/starter.jsonl\n"
         f"engine: {{kind: vllm, dtype: {dtype}, max_model_len: 512, options: {{enforce_eager: true}}}}\n"
@@ -27,7 +31,16 @@ def scored(folder, model, *, dtype, answers=None, top_k=(20,)):
     with open_engine(load_run(folder / "run.yaml"), log=folder / "log", on_progress=lambda _: None) as engine:
         if answers is None:
             answers = [list(o.token_ids) for o in engine.generate(PROMPTS, Sampling(max_tokens=24))]
-        return answers, *(list(engine.score_tokens(PROMPTS, answers, k)) for k in top_k)
+        scores = [list(engine.score_tokens(PROMPTS, answers, k)) for k in top_k]
+        head = add_head(folder, engine.write_head)
+        exact = [with_head(one, head) for one in engine.score_tokens(PROMPTS, answers, 20, exact=True)]
+        again = list(engine.score_tokens(PROMPTS, answers, 20))
+        assert [one.top_logprobs.tolist() for one in again] == [one.top_logprobs.tolist() for one in exact]
+        return answers, *scores, exact
+
+
+def with_head(scores, head):
+    return replace(scores, hidden=replace(scores.hidden, head=head))
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +95,7 @@ def by_transformers(fp32):
 
 
 def test_log_probabilities_and_most_likely_tokens_are_those_of_transformers(fp32, by_transformers):
-    answers, top, whole, _ = fp32
+    answers, top, whole, *_ = fp32
     for answer, some, every, log_p in zip(answers, top, whole, by_transformers, strict=True):
         assert some.token_ids.tolist() == answer
         assert some.logprobs == pytest.approx(log_p[np.arange(len(answer)), answer], abs=1e-3)
@@ -94,7 +107,7 @@ def test_log_probabilities_and_most_likely_tokens_are_those_of_transformers(fp32
 
 
 def test_top1_agreement_and_exact_kl_are_what_transformers_finds(fp32, rounded, rounded_model, by_transformers):
-    answers, tops, wholes, _ = fp32
+    answers, tops, wholes, *_ = fp32
     of_candidate = reference(rounded_model, answers)
     agreed, tokens, kl = 0, 0, []
     for row, (log_p, log_q) in enumerate(zip(by_transformers, of_candidate, strict=True)):
@@ -113,8 +126,20 @@ def test_the_lower_bound_is_below_the_exact_kl_of_a_real_model(fp32, rounded):
         assert (bound <= exact_kl(whole, other) + 1e-6).all()
 
 
+def test_hidden_states_and_the_head_are_the_whole_vocabulary(fp32, rounded):
+    """In single precision sums differ by their order, which moves a log-probability by some 1e-5."""
+    for whole, other_whole, own, other in zip(fp32[2], rounded[2], fp32[-1], rounded[-1], strict=True):
+        values = exact_values(own, other)  # which proves that they are the engine's
+        assert values.kl == pytest.approx(exact_kl(whole, other_whole), abs=1e-4)
+        assert values.acceptance == pytest.approx(exact_acceptance(whole, other_whole), abs=1e-4)
+        lower, upper = acceptance(own, other)
+        assert (lower <= values.acceptance + 1e-5).all()
+        assert (values.acceptance <= upper + 1e-5).all()
+        assert exact_values(own, own).kl.tolist() == [0.0] * len(own.token_ids)
+
+
 def test_a_model_that_scores_its_own_tokens_twice_has_kl_0_in_fp32(fp32):
-    _, top, _, again = fp32
+    _, top, _, again, _ = fp32
     for one, two in zip(top, again, strict=True):
         values = token_values(one, two)
         assert values.agree.all()
