@@ -21,7 +21,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 help:
 	@echo "make demo    compare a real model with two quantized copies (the first time: some minutes of set-up)"
-	@echo "make test    check formatting, lint and types, and run every test but the slow ones"
+	@echo "make test    check formatting, lint and types, and run every test but the slow ones, in minutes"
 	@echo "make test-all  the same with every test, as in CI"
 	@echo "make lint    the same without the tests"
 	@echo "make docs    build the documentation's site in site/"

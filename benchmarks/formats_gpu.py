@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,8 @@ import rounded_checkpoints
 
 ROOT = Path(__file__).resolve().parent.parent
 COLUMNS = ("top1_agreement", "ear", "prefix_agreement", "identical")
+RAISED = re.compile(r"[\w.]+(Error|Exception)\b")
+"""The line of a traceback with the exception; what follows is its message's other lines."""
 KV_CACHE_BYTES = 2 << 30
 
 
@@ -194,7 +197,9 @@ def refused(report: dict[str, Any] | None, done: subprocess.CompletedProcess[str
     """The reason, in fidelity's words, with the end of what was written."""
     reasons = list(report["not_compared"].values()) if report else []
     lines = (reasons[0] if reasons else done.stderr).strip().splitlines() or ["nothing was written"]
-    message = " ".join(lines[:1] if reasons else lines[-1:])[:600]
+    traceback_lines = [line.removeprefix("  |").strip() for line in lines]
+    last = max((n for n, line in enumerate(traceback_lines) if RAISED.match(line)), default=len(lines) - 1)
+    message = " ".join([lines[0], *traceback_lines[last + 1 : last + 4]] if reasons else traceback_lines[last:])[:600]
     return {"outcome": message, "exit": done.returncode, "again": "memory" in message.lower(), "end": lines[-12:]}
 
 

@@ -58,6 +58,7 @@ def read(tmp_path, content, name="prompts.jsonl"):
             (Message("system", "Be brief."), Message("user", "Hallo")),
         ),
         ({"conversations": [{"role": "user", "content": "Hallo"}]}, (Message("user", "Hallo"),)),
+        ({"turns": ["Hallo", "Now in French."], "reference": []}, "Hallo"),
     ],
 )
 def test_keys_of_a_prompt(tmp_path, row, content):

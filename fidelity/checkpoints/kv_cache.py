@@ -16,6 +16,8 @@ WIDTHS = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1, "fp8": 1, "fp8_e
 ATTENTION = ("full_attention", "sliding_attention", "chunked_attention", "attention")
 """Types of layers (`layer_types` in config.json) that store keys and values; others (Mamba, linear attention) have
 a state of fixed size, which isn't counted."""
+MOST_LAYERS = 10_000
+"""A config with more layers is damaged."""
 NO_SCALES = "no scales: servers use 1.0, a known accuracy problem"
 Scales = Literal["calibrated", "in the checkpoint", "all 1.0", "in some layers", "none", "dynamic"]
 
@@ -71,7 +73,7 @@ def kv_cache(
         (str(place[key]) for place in (text, config) for key in ("dtype", "torch_dtype") if place.get(key)), None
     )
     stored_as = dtype or asked or own
-    if layers is None or stored_as is None:
+    if layers is None or layers > MOST_LAYERS or stored_as is None:
         return None
     types = _layer_types(text, layers)
     holding = types[: max(0, len(types) - (count(text, "num_kv_shared_layers") or 0))]

@@ -11,7 +11,7 @@ KINDS = {
     "lm_head": r"lm_head|^output$",
     "norm": r"norm|\bln_",
     "router": r"router|(mlp|moe|ffn|feed_forward)\.gate$|expert_gate$|ffn_gate_inp",
-    "experts": r"experts?\b|_exps|_shexp",
+    "experts": r"experts?\b|_exps|_shexp|switch_(mlp|glu)",
     "attention": r"attn|attention",
     "mlp": r"mlp|ffn|feed_forward",
 }

@@ -1,5 +1,6 @@
 """Every layer's scheme and logical size, from config and tensors, and contradictions between the two."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,6 +15,12 @@ BUFFERS = ("inv_freq", "position_ids", "num_batches_tracked", "masked_bias")
 """Last words in the names of buffers, which are not weights."""
 BESIDE_WEIGHTS = ("bias",)
 """Unquantized tensors that a quantized layer can have in addition to its weights."""
+OF_QUANTIZED_WEIGHTS = re.compile(
+    r"weight_(packed|scale|scale_inv|scale_2|global_scale|zero_point|g_idx|shape|bitmask|compressed)|_weight_\w+"
+    r"|qweight|qzeros|scale_packed|scales|scale_inv|SCB|blocks|bitmask|compressed|qscale_weight"
+    r"|(weight\.)?(absmax|quant_map|nested_absmax|nested_quant_map|quant_state\.\w+)"
+)
+"""Roles of tensors that only a layer with quantized weights has."""
 INTEGERS = ("I64", "I32", "I16", "I8", "U8", "U16", "U32", "U64", "BOOL")
 
 
@@ -53,10 +60,13 @@ class Resolution:
 
     @property
     def parameters(self) -> int | None:
-        """Parameters of the model before packing; None if a layer's layout is unknown."""
+        """Parameters of the model before packing; None if a layer's layout is unknown or contradictory."""
+        quantized = any(one.scheme and not one.scheme.is_float for one in self.layers)
         counts = [one.parameters for one in self.layers]
         known = [count for count in counts if count is not None]
-        return sum(known) if known and len(known) == len(counts) and not self.unknown else None
+        if not known or len(known) < len(counts) or self.unknown or (self.faults and quantized):
+            return None
+        return sum(known)
 
 
 def resolve(config: ModelJson, weights: Weights, *, gguf: bool = False) -> Resolution:
@@ -112,6 +122,9 @@ def _resolved(layer: Layer, family: Resolver) -> Resolved:
 def _plain(layer: Layer) -> Resolved:
     """Read an unquantized layer: all floating-point tensors are parameters, except buffers."""
     counted: Counter[str] = Counter()
+    if foreign := [role for role in layer.tensors if OF_QUANTIZED_WEIGHTS.fullmatch(role)]:
+        weight = layer.tensors.get("weight")
+        raise UnknownLayout(f"{layer.name}: {', '.join(foreign)} with {weight.dtype if weight else 'no'} weights")
     for role, tensor in layer.tensors.items():
         buffer = layer.name.endswith(BUFFERS) or (tensor.dtype in INTEGERS and len(tensor.shape) < 2)
         if role in KV_SCALES or buffer or role in ("input_scale", "output_scale"):

@@ -1,4 +1,4 @@
-"""The first page of an empty store: how to fill it, and the demo's recordings."""
+"""Start: compare two dropped files, the commands that fill a store, and the demo's recordings."""
 
 import subprocess
 import sys
@@ -6,7 +6,8 @@ from importlib import resources
 
 import streamlit as st
 
-from fidelity.dashboard.cache import DEMO, store_root
+from fidelity.dashboard import dropped_files
+from fidelity.dashboard.cache import DEMO, shelf, store_root
 from fidelity.dashboard.widgets import note
 
 RECORDED = "sample_data/h100-smollm2-135m/study.yaml"
@@ -17,11 +18,12 @@ LONGEST = 300
 def draw() -> None:
     """Draw the page."""
     root = store_root()
-    st.header("Do the quantized model's outputs stay the same?", anchor=False)
-    st.markdown(
-        "This dashboard shows the comparisons in a store, and yours is empty. To fill it, compare a baseline with "
-        "its quantized copies:"
-    )
+    if not shelf().entries:
+        st.markdown("This dashboard shows the comparisons in a store, and yours is empty.")
+    st.header("Drop two files of outputs", anchor=False)
+    dropped_files.draw()
+    st.header("Or run the models", anchor=False)
+    st.markdown("Compare a baseline with its quantized copies in a terminal:")
     st.code(
         "fidelity compare base.yaml quant.yaml     # one baseline and its copies\n"
         "fidelity study study.yaml                 # several sizes and formats",
@@ -31,12 +33,12 @@ def draw() -> None:
     st.caption(
         "The store that is shown. To open another one: `fidelity dashboard --store DIR`. New comparisons appear here."
     )
-    st.subheader("Or see the demo's recordings first", anchor=False)
+    st.header("Or see the demo's recordings first", anchor=False)
     st.markdown(
         "SmolLM2-135M on an H100: BF16, the same weights in other batches, FP8, INT8 and INT4. The outputs are part "
         "of the package, so you need no model. Scoring them takes about ten seconds."
     )
-    if st.button("Show the demo's recordings", type="primary", icon=":material/play_arrow:"):
+    if st.button("Show the demo's recordings", type="primary", icon=":material/play_arrow:", key="demo"):
         with st.spinner("Scoring the recordings ..."):
             wrong = _score_recordings()
         if wrong:

@@ -12,6 +12,7 @@ ICONS = {
     "runs": ":material/memory:",
     "gate": ":material/rule:",
     "history": ":material/timeline:",
+    "start": ":material/upload_file:",
 }
 QUESTIONS = {
     "overview": "Which format can you ship?",
@@ -20,6 +21,7 @@ QUESTIONS = {
     "runs": "What ran?",
     "gate": "How much drift is acceptable?",
     "history": "How did it develop?",
+    "start": "Do the quantized model's outputs stay the same?",
 }
 """What each page answers, as its heading."""
 _PAGES, _ARRIVING = "pages", "arriving"

@@ -51,6 +51,7 @@ def main() -> None:
         "runs": runs_page.draw,
         "gate": gate_page.draw,
         "history": history_page.draw,
+        "start": first_page.draw,
     }
     empty = not opened.entries and not opened.studies
     pages = navigation.pages(

@@ -1,7 +1,7 @@
 """One pair: the prompt, the outputs of baseline, control and candidate, their first divergence, and token scores."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -11,15 +11,16 @@ import streamlit as st
 
 from fidelity.dashboard import charts
 from fidelity.dashboard.cache import conflicts, open_pair, pair_of, path_of
-from fidelity.dashboard.catalog import CatalogEntry, Shelf
+from fidelity.dashboard.catalog import CatalogEntry, Shelf, attempt
 from fidelity.dashboard.marked_text import Mark, Query, conflict_marks, hits, marked, marked_diff
 from fidelity.dashboard.pair_table import OpenPair
 from fidelity.dashboard.token_view import show_tokens
 from fidelity.dashboard.widgets import chart, counted, html, note, quiet, text
 from fidelity.errors import MissingPackageError
-from fidelity.outside.strings import cut, visible
+from fidelity.outside.strings import cut, one_line, visible
 from fidelity.records import Generation, Pair, Prompt
 from fidelity.report.conflicts import conflict_in_words
+from fidelity.tokens.table import token_texts
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -251,15 +252,23 @@ def _decoded(pair: OpenPair) -> None:
     if divergence is None:
         quiet("Both outputs have the same tokens.")
         return
+    texts, _ = attempt(lambda: token_texts(pair.runs[0], pair.runs[1:2]))
+    at = [
+        chosen_token(name, one, divergence, texts or {})
+        for name, one in (("baseline", pair.baseline), ("candidate", pair.candidate))
+    ]
     quiet(
-        f"First divergence at token {divergence} (from 0): {_at('baseline', pair.baseline, divergence)}, "
-        f"{_at('candidate', pair.candidate, divergence)}. After it the tokens are of different texts."
+        f"First divergence at token {divergence} (from 0): {', '.join(at)}. After it the tokens are of different texts."
     )
 
 
-def _at(name: str, generation: Generation, place: int) -> str:
+def chosen_token(name: str, generation: Generation, place: int, texts: Mapping[int, str]) -> str:
+    """The token that a run chose at a place: its text, or its id where no engine reported the text."""
     ids, logprobs = generation.token_ids or (), generation.logprobs or ()
-    return f"{name} chose {ids[place]} at {logprobs[place]:.3f}" if place < len(ids) else f"{name} has ended"
+    if place >= len(ids):
+        return f"{name} has ended"
+    token = f"“{one_line(texts[ids[place]])}”" if ids[place] in texts else f"token id {ids[place]}"
+    return f"{name} chose {token} (log-probability {logprobs[place]:.3f})"
 
 
 def _first_difference(baseline: Sequence[int], candidate: Sequence[int]) -> int | None:

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from fidelity.dashboard.catalog import attempt
-from fidelity.dashboard.widgets import downloads, html, note, quiet, text
+from fidelity.dashboard.widgets import counted, downloads, html, note, quiet, text
 from fidelity.outside.strings import cut
 from fidelity.store.runs import Run
 from fidelity.tokens.table import Alternative, TokenRow, token_table
@@ -47,13 +47,27 @@ def show_tokens(baseline: Run, others: Sequence[Run], prompt_id: str, repeat: in
         f'<span class="f-flip">another token is most likely</span>. Hover over a token for the alternatives.</div>'
     )
     flips, kl = sum(not row.agree for row in rows), sum(row.kl_lower_bound for row in rows) / len(rows)
+    if ties := [row for row in rows if row.tie]:
+        quiet(_ties(ties, len(rows)))
     worst = max(rows, key=lambda row: row.baseline_logprob - row.other_logprob)
     quiet(
-        f"At {flips} of {len(rows)} tokens another token is most likely; the mean KL is at least {kl:.4f} nats; the "
-        f"largest loss is at token {worst.position}: {worst.baseline_logprob:.2f} to {worst.other_logprob:.2f}."
+        f"At {flips:,} of {counted(len(rows), 'token')} another token is most likely; the mean KL is at least "
+        f"{kl:.4f} nats; the largest loss is at token {worst.position}: {worst.baseline_logprob:.2f} to "
+        f"{worst.other_logprob:.2f}."
     )
     downloads(pd.DataFrame([_plain(row) for row in rows]), f"tokens-of-{prompt_id}-seen-by-{other.name}")
     return ""
+
+
+def _ties(ties: Sequence[TokenRow], tokens: int) -> str:
+    """A sentence about exact ties, where only the order of calculation decides which token is chosen."""
+    first = ties[0]
+    names = " and ".join(_quoted(a.text) for a in first.baseline_top[:2])
+    return (
+        f"At {len(ties):,} of {counted(tokens, 'token')} the baseline's two most likely tokens are exactly equally "
+        f"likely (first at token {first.position}: {names}). Answers can diverge there although no most likely token "
+        f"has changed."
+    )
 
 
 def _marked(row: TokenRow) -> str:
@@ -63,7 +77,7 @@ def _marked(row: TokenRow) -> str:
     classes = [f"f-{'less' if change < 0 else 'more'}{strength}"] if strength else []
     classes += [] if row.agree else ["f-flip"]
     tooltip = (
-        f"token {row.position}: {_quoted(row.text)} ({row.token})\n"
+        f"token {row.position}: {_quoted(row.text)} (id {row.token}){', an exact tie' if row.tie else ''}\n"
         f"baseline {_probability(row.baseline_logprob, row.baseline_rank)}: {_listed(row.baseline_top)}\n"
         f"here {_probability(row.other_logprob, row.other_rank)}: {_listed(row.other_top)}"
     )

@@ -20,7 +20,11 @@ class TokenValues:
     """Statistics of each of n tokens of the baseline; all arrays have the shape (n,)."""
 
     agree: Bools
-    """Whether the most likely token of p is that of q."""
+    """Whether the most likely token of p is that of q. At an exact tie, which token is listed first is arbitrary."""
+    agreement: Floats
+    """The same with ties; see `agreement_with_ties`."""
+    tie: Bools
+    """Whether the first and second token of p are exactly equally likely."""
     gap: Floats
     """The gap between the first and second token of p, in nats."""
     confidence: Floats
@@ -50,6 +54,8 @@ def token_values(baseline: TokenScores, other: TokenScores) -> TokenValues:
     ranks = other.ranks[:n].astype(np.float64)
     return TokenValues(
         agree=baseline.top_ids[:n, 0] == other.top_ids[:n, 0] if n else np.zeros(0, bool),
+        agreement=agreement_with_ties(baseline, other),
+        tie=top[:, 0] == top[:, 1] if top.shape[1] > 1 else np.zeros(n, bool),
         gap=top[:, 0] - top[:, 1] if top.shape[1] > 1 else np.full(n, np.inf),
         confidence=np.exp(top[:, 0]) if n else np.zeros(0),
         drop=log_p - log_q,
@@ -60,6 +66,25 @@ def token_values(baseline: TokenScores, other: TokenScores) -> TokenValues:
         acceptance=lower,
         acceptance_upper=upper,
     )
+
+
+def agreement_with_ties(baseline: TokenScores, other: TokenScores) -> Floats:
+    """The overlap of both models' most likely tokens at each position, in [0, 1], with shape (n,).
+
+    It is 1 where both have the same single most likely token, 0 where they differ. Where tokens are exactly equally
+    likely, it is the share of tokens that both models have among their most likely ones, of those that one of them has
+    (Jaccard): a tie of two against one of these counts 1/2, the same tie in both models counts 1.
+    """
+    n = min(len(baseline.token_ids), len(other.token_ids))
+    if not n:
+        return np.zeros(0)
+    overlap: Floats = (baseline.top_ids[:n, 0] == other.top_ids[:n, 0]).astype(np.float64)
+    first, second = (scores.top_logprobs[:n] == scores.top_logprobs[:n, :1] for scores in (baseline, other))
+    (tied,) = np.nonzero((first.sum(axis=1) > 1) | (second.sum(axis=1) > 1))
+    same = baseline.top_ids[tied, :, None] == other.top_ids[tied, None, :]
+    shared = (same & first[tied, :, None] & second[tied, None, :]).sum(axis=(1, 2))
+    overlap[tied] = shared / (first[tied].sum(axis=1) + second[tied].sum(axis=1) - shared)
+    return overlap
 
 
 @dataclass(frozen=True, slots=True)

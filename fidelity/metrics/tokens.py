@@ -23,7 +23,8 @@ class Tokens(Metric):
     Nothing is generated, so one flipped token doesn't change everything after it. Logarithms are natural; p is the
     baseline, q the candidate. An empty answer gives None.
 
-    `top1_agreement`: share of the tokens at which both models have the same most likely token. `ear`: lower bound of
+    `top1_agreement`: share of the tokens at which both models have the same most likely token; at an exact tie, the
+    overlap of their most likely tokens (a tie of two against one of them counts 1/2). `ear`: lower bound of
     the expected acceptance rate, the mean over tokens of the sum over the vocabulary of min(p, q) (arXiv 2605.02404,
     where 0.99 is called distribution-lossless); tokens that only one model has among its most likely ones count as 0.
     `ear_upper`, with `detail`, is the upper bound. `sure_flips`: among the tokens where the baseline was sure, the
@@ -71,7 +72,7 @@ factor of 2.7)."""
             return np.where((one.gap >= self.sure) == sure, ~one.agree, np.nan)
 
         numbers = [
-            TokenNumber("top1_agreement", each(lambda v: v.agree)),
+            TokenNumber("top1_agreement", each(lambda v: v.agreement)),
             TokenNumber("ear", each(lambda v: v.acceptance)),
             TokenNumber("sure_flips", each(partial(flips, sure=True)), "lower"),
             TokenNumber("kl_lower_bound", each(lambda v: v.kl_lower_bound), "lower", weighted=True, bounds=None),

@@ -19,15 +19,16 @@ ROLES = {
     "system": "system",
 }
 """ShareGPT's names of roles, and the OpenAI chat format's."""
-FORMS = "'prompt', 'messages', 'conversations', 'question', 'instruction' (with 'input') or 'text'"
+FORMS = "'prompt', 'messages', 'conversations', 'turns', 'question', 'instruction' (with 'input') or 'text'"
 
 
 def parse_prompt(row: JsonRow, *, where: str, made: MadeIds | None = None) -> Prompt:
     """Turn one row into a prompt.
 
     The prompt is in the first of these keys that the row has: `prompt` (a text or chat messages), `messages`,
-    `conversations` (ShareGPT), `question`, `instruction` (with `input`), `text`; or in the `body` of an OpenAI batch's
-    request. Answers of the assistant at the end of `messages` and `conversations` are not a part of the prompt.
+    `conversations` (ShareGPT), `turns` (MT-Bench, whose first question is asked), `question`, `instruction` (with
+    `input`), `text`; or in the `body` of an OpenAI batch's request. Answers of the assistant at the end of `messages`
+    and `conversations` are not a part of the prompt.
 
     Args:
         row: The row.
@@ -67,6 +68,8 @@ def prompt_content(row: JsonRow, *, where: str) -> str | tuple[Message, ...] | N
             if isinstance(system, str) and system.strip() and chat[0].role != "system":
                 return (Message("system", replace_lone_surrogates(system)), *chat)
             return chat
+        case {"turns": [str() as content, *_]}:  # a later one follows the model's own answer, which differs by run
+            return _text(content, "turns", where)
         case {"body": {"messages": asked} | {"prompt": asked}}:
             return prompt_content({"prompt": asked}, where=where)
         case {"question": str() as content}:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from fidelity import gate
 from fidelity.comparison.results import ComparisonSet, Scores, among_runs, chance_level, control_values_of
 from fidelity.floor import Summary, pooled, summarise
+from fidelity.outside.strings import LONGEST_REASON, one_line
 from fidelity.report.verdicts import NO_GATE
 from fidelity.store.runs import Run
 
@@ -150,7 +151,7 @@ def _unscored(result: ComparisonSet) -> list[str]:
     for why, columns in by_reason.items():
         names = list(dict.fromkeys(name for of_run in columns.values() for name in of_run))
         whom = "" if len(columns) == len(everybody) else f"{', '.join(columns)}: "
-        sentences.append(f"{whom}{', '.join(names)} {'is' if len(names) == 1 else 'are'} unscored: {why}")
+        sentences.append(f"{whom}{_listed(names)} {'is' if len(names) == 1 else 'are'} unscored: {why}")
     return sentences
 
 
@@ -164,9 +165,14 @@ def _counted_as_worst(result: ComparisonSet) -> list[str]:
                 by_number.setdefault(summary.n_worst, []).append(name)
         for number, names in by_number.items():
             answers = f"{number} of {len(candidate.prompt_ids)} answers"
-            listed = ", ".join(names) if len(names) <= MOST_NAMES else f"{names[0]} and {len(names) - 1} more columns"
-            sentences.append(f"{candidate.run.name}: {answers} could not be scored and count as worst: {listed}")
+            sentences.append(
+                f"{candidate.run.name}: {answers} could not be scored and count as worst: {_listed(names)}"
+            )
     return sentences
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) <= MOST_NAMES else f"{names[0]} and {len(names) - 1} more columns"
 
 
 def _scored_on_some(result: ComparisonSet) -> list[str]:
@@ -202,7 +208,7 @@ def _stopped(run: Run) -> list[str]:
 
 def format_of(run: Run) -> str:
     """The label if there is one, the checkpoint's number format, and the format that ran if it differs."""
-    label, real = run.manifest.label, gate.real_format(run.manifest)
+    label, real = one_line(run.manifest.label or "", most=LONGEST_REASON), gate.real_format(run.manifest)
     if label and real and real != label and run.manifest.engine.ran_as != label:
         return f"{label} (label), {real}"
     return str(label or real or UNKNOWN_FORMAT)

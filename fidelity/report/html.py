@@ -19,6 +19,8 @@ from fidelity.comparison.results import ComparisonSet
 from fidelity.floor import Summary
 from fidelity.gate import Verdict
 from fidelity.outside.strings import one_line, visible
+from fidelity.report.answer import HEADINGS as ANSWERED
+from fidelity.report.answer import RAN_OTHERWISE, answer
 from fidelity.report.charts import distributions, profiles
 from fidelity.report.conflicts import conflict_headlines
 from fidelity.report.content import (
@@ -36,6 +38,7 @@ from fidelity.report.page_data import Held, page_data
 from fidelity.report.pairs import column_of
 from fidelity.report.pareto import pareto_charts
 from fidelity.report.price import SERVED, PriceTable, price_table, published_table, serving_rows
+from fidelity.report.recommendation import offers_of, recommendation
 from fidelity.report.trends import READING, trend
 from fidelity.report.verdicts import (
     HEADINGS,
@@ -83,6 +86,8 @@ def _sections(
     result: ComparisonSet, verdicts: Mapping[str, Verdict], past: Sequence[HistoryEntry]
 ) -> Iterator[tuple[str, str]]:
     floor = floor_of(result)
+    if len(result.candidates) > 1:
+        yield "Overview", _overview(result, verdicts)
     if verdicts:
         yield "Gate", "\n".join(_gate(result, verdicts, floor))
     yield "Summary", _summary(result, floor)
@@ -120,6 +125,21 @@ def _gate(result: ComparisonSet, verdicts: Mapping[str, Verdict], floor: Mapping
             + _table(("", *HEADINGS, "Why"), rows, figures=HEADINGS[1:])
             + f'<p class="quiet">{verdict.basis.capitalize()}.</p>'
         )
+
+
+def _overview(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> str:
+    """A row for each candidate: what ran, the verdict, and what changed."""
+    table = answer(result, verdicts)
+    formats = {one.run.name: format_of(one.run) for one in result.candidates}
+    rows = []
+    for row in table.rows:
+        outcome = row.verdict.lower()
+        name = row.name.removesuffix(RAN_OTHERWISE)
+        badge = _badge(outcome) if outcome in URGENCY else _text(row.verdict)
+        cells = "".join(f'<td class="n">{_text(cell)}</td>' for cell in row.cells)
+        form = "control" if row.is_control else formats.get(name, "")
+        rows.append(f"<tr><th>{_text(name)}</th><td>{_text(form)}</td><td>{badge}</td>{cells}</tr>")
+    return _table(("Run", "Format", "Verdict", *ANSWERED), rows, figures=ANSWERED)
 
 
 def _summary(result: ComparisonSet, floor: Mapping[str, Summary]) -> str:
@@ -234,7 +254,10 @@ def _banner(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> str:
     headlines = "".join(f"<p><b>{_text(one_line(line))}</b></p>" for line in conflict_headlines(result))
     if judged.outcome is None:
         return f"<p>{_text(judged.sentence)}</p>{headlines}"
-    return f'<p class="banner {judged.outcome}"><b>{judged.outcome}</b> {_text(judged.sentence)}</p>{headlines}'
+    advice = recommendation(offers_of(result, verdicts)) if len(result.candidates) > 1 else None
+    ship = f"<p><b>{_text(advice.sentence)}</b> {_text(' '.join(advice.reasons))}</p>" if advice else ""
+    banner = f'<p class="banner {judged.outcome}"><b>{judged.outcome}</b> {_text(judged.sentence)}</p>'
+    return f"{ship}{banner}{headlines}"
 
 
 def _how_many(held: Sequence[Held]) -> str:

@@ -7,6 +7,33 @@
   const AT_ONCE = 40;
   let found = [];
   let shown = 0;
+  let opened = "";
+  const FILTERS = ["search", "candidate", "category", "order", "changed", "beside"];
+
+  // The address holds the filters and the open pair, so that a link shows the same.
+  function remember() {
+    const state = new URLSearchParams(FILTERS.map((id) => [id, $(id).type === "checkbox" ? Number($(id).checked) : $(id).value]));
+    if (opened) state.set("pair", opened);
+    history.replaceState(null, "", `#${state}`);
+  }
+
+  function recall() {
+    const state = new URLSearchParams(location.hash.slice(1));
+    for (const id of FILTERS.filter((id) => state.has(id))) {
+      if ($(id).type === "checkbox") $(id).checked = state.get(id) === "1";
+      else $(id).value = state.get(id);
+      if ($(id).tagName === "SELECT" && $(id).selectedIndex < 0) $(id).selectedIndex = 0;
+    }
+    return state.get("pair");
+  }
+
+  function openPair(number) {
+    const place = number === null ? 0 : found.findIndex((pair) => String(pair.n) === number);
+    while (shown <= place && shown < found.length) more();
+    const row = $("list").children[place];
+    if (row) row.open = true;
+    if (row && number !== null) row.scrollIntoView();
+  }
 
   function element(name, className, text) {
     const made = document.createElement(name);
@@ -82,6 +109,8 @@
     }
     summary.append(id, element("bdi", "category", prompt.category), element("bdi", "begin", prompt.text), element("span", "score", score));
     made.append(summary);
+    made.dataset.pair = pair.n;
+    made.addEventListener("toggle", () => { if (made.open) { opened = String(pair.n); remember(); } else if (opened === String(pair.n)) { opened = ""; remember(); } });
     made.addEventListener("toggle", () => { if (made.open && made.children.length === 1) made.append(inside(pair, candidate)); });
     return made;
   }
@@ -151,9 +180,14 @@
   options($("order"), [["worst", "worst first"], ["asked", "as asked"],
     ...data.columns.flatMap((column, place) => (column.better === "neither" ? [] : [[place, `${column.better === "lower" ? "highest" : "lowest"} ${column.name}`]]))]);
   $("beside").checked = window.innerWidth >= 1100;
-  for (const id of ["search", "candidate", "category", "order", "changed", "beside"]) $(id).addEventListener("input", search);
+  $("candidate").value = data.first;
+  for (const id of FILTERS) $(id).addEventListener("input", () => { opened = ""; search(); remember(); });
   document.querySelector(".filters").addEventListener("submit", (event) => event.preventDefault());
   $("more").addEventListener("click", more);
-  if (data.candidates.length) search();
+  if (data.candidates.length) {
+    const pair = recall();
+    search();
+    openPair(pair);
+  }
   else document.querySelector(".filters").hidden = true;
 })();

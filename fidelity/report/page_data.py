@@ -12,6 +12,7 @@ from fidelity.report.conflicts import conflict_in_words, conflicts_of
 from fidelity.report.content import shown_in_table
 from fidelity.report.diff import Piece, readable, word_diff
 from fidelity.report.pairs import rank
+from fidelity.report.verdicts import URGENCY
 
 MOST_BYTES = 12_000_000
 """The maximum size of all pairs. Each candidate gets an equal share; an unused rest goes to the next."""
@@ -66,7 +67,11 @@ def page_data(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> tuple[d
         by = None if ranking.by is None else list(columns).index(ranking.by)
         candidates.append({"name": one_line(candidate.run.name), "by": by, "pairs": entries})
         held.append(Held(candidate.run.name, len(entries), len(texts)))
+    urgent = [
+        URGENCY.index(v.outcome) if (v := verdicts.get(one.run.name)) else len(URGENCY) for one in result.candidates
+    ]
     data: dict[str, object] = {
+        "first": min(range(len(urgent)), key=urgent.__getitem__, default=0),
         "baseline": one_line(result.baseline.name),
         "columns": [
             {"name": name, "better": column.better, "digits": 0 if column.summary == "median" else 3}

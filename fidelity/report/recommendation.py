@@ -1,9 +1,12 @@
 """Which format to ship for each size, in a few sentences: the cheapest that passes, and why the others don't."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from fidelity.gate import Line, Outcome, Verdict
+from fidelity.comparison.results import ComparisonSet
+from fidelity.gate import Line, Outcome, Verdict, format_that_ran
+from fidelity.price.measures import ratios_of
+from fidelity.report.content import UNKNOWN_FORMAT
 
 MOST_NAMES = 4
 CONFLICTS = {
@@ -61,6 +64,18 @@ def recommendation(offers: Sequence[Offer]) -> ShippingAdvice | None:
     fails = {offer.verdict.outcome for offer in judged if offer.verdict} == {"fail"} and len(judged) == len(offers)
     outcome: Outcome = "pass" if best and not without else "fail" if not best and fails else "inconclusive"
     return ShippingAdvice(outcome, " ".join(sentences), (*_failing(offers, sizes), *_open(offers, sizes)))
+
+
+def offers_of(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> list[Offer]:
+    """The candidates of one baseline, which are judged together."""
+    offers = []
+    for candidate in result.candidates:
+        verdict = verdicts.get(candidate.run.name)
+        ratio = ratios_of(result.baseline, candidate.run).get("bytes")
+        form = format_that_ran(candidate.run.manifest) or UNKNOWN_FORMAT
+        safe = verdict is not None and verdict.outcome == "pass" and verdict.candidates >= len(result.candidates)
+        offers.append(Offer(result.baseline.name, form, verdict, safe, ratio.value if ratio else None))
+    return offers
 
 
 def _cheapest(offers: Iterable[Offer]) -> Offer | None:

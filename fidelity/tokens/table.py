@@ -1,6 +1,6 @@
 """One answer of the baseline, token by token, with both models' scores, for display."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fidelity.errors import StoreError
@@ -42,6 +42,8 @@ class TokenRow:
     baseline_top: tuple[Alternative, ...]
     other_top: tuple[Alternative, ...]
     """The most likely tokens, in order."""
+    tie: bool = False
+    """Whether the baseline's two most likely tokens are exactly equally likely, so their order is arbitrary."""
 
 
 def token_table(baseline: Run, other: Run, prompt_id: str, *, repeat: int = 0, top: int = 5) -> list[TokenRow]:
@@ -72,9 +74,20 @@ def token_table(baseline: Run, other: Run, prompt_id: str, *, repeat: int = 0, t
             kl_lower_bound=float(values.kl_lower_bound[place]),
             baseline_top=_alternatives(baseline_scores, place, top, texts),
             other_top=_alternatives(other_scores, place, top, texts),
+            tie=bool(values.tie[place]),
         )
         for place, token in enumerate(baseline_scores.token_ids[: len(values.drop)])
     ]
+
+
+def token_texts(baseline: Run, others: Sequence[Run]) -> dict[int, str]:
+    """The texts of the tokens that engines have scored, by id; empty without token scores."""
+    texts: dict[int, str] = {}
+    for other in others:
+        both = together(baseline, other, whole_vocabulary=False)
+        for scores in () if isinstance(both, str) else both:
+            texts |= scores.texts
+    return texts
 
 
 def _alternatives(scores: TokenScores, place: int, top: int, texts: Mapping[int, str]) -> tuple[Alternative, ...]:

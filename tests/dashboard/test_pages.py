@@ -88,7 +88,7 @@ class TestOverview:
 
     def test_the_first_run_offers_the_recordings(self, opened, tmp_path):
         app = opened(tmp_path)
-        app.button[0].click().run()
+        app.button(key="demo").click().run()
         assert not app.exception
         assert (tmp_path / DEMO / "comparisons").is_dir(), page_text(app)
         assert "These are the demo" in page_text(app)

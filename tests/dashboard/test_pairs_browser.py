@@ -173,3 +173,21 @@ def test_the_listed_pairs_with_texts_are_a_file(pairs):
     assert "does not allow pets" in row["candidate"]
     assert row["control again"] == row["baseline"]
     assert row["conflict_negation"] == 1
+
+
+def test_dropped_files_open_as_a_comparison(root, page, tmp_path):
+    for name, fact in (("unquantized", "opens at 9"), ("int3", "opens at 8")):
+        rows = [{"id": f"p{n}", "text": f"The museum {n} {fact}."} for n in range(4)]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    page.goto(f"{root}/start")
+    places = page.locator("[data-testid=stFileUploader] input[type=file]")
+    places.nth(2).wait_for(state="attached")
+    for number, name in enumerate(("unquantized", "int3")):
+        places.nth(number).set_input_files(tmp_path / f"{name}.jsonl")
+        page.get_by_text(f"{name}.jsonl").first.wait_for()
+    page.get_by_role("button", name="Compare", exact=True).click()
+    page.wait_for_url("**/comparison**")
+    page.get_by_text("rougeL").first.wait_for()
+    assert (
+        page.get_by_role("combobox", name="Comparison").input_value().startswith("unquantized-baseline--int3-candidate")
+    )

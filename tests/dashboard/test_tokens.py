@@ -2,13 +2,17 @@
 
 import re
 
+import pytest
+
 from fidelity.comparison.stored import load_comparison
+from fidelity.dashboard.pair_view import chosen_token
 from fidelity.dashboard.token_panel import token_numbers
 from fidelity.dashboard.token_view import show_tokens
+from fidelity.records import Generation
 from fidelity.report.verdicts import number
 from fidelity.tokens.first_divergence import noise, survival
 from fidelity.tokens.statistics import token_statistics
-from fidelity.tokens.table import Alternative, TokenRow
+from fidelity.tokens.table import Alternative, TokenRow, token_table, token_texts
 from tests.dashboard.conftest import charted, comparison, page_text
 
 
@@ -59,3 +63,39 @@ def test_a_token_that_is_markup_is_text(monkeypatch):
     assert show_tokens(run, [run], "p", 0) == ""
     assert "<script" not in "".join(drawn)
     assert 'class="f-less4 f-flip"' in drawn[0]
+
+
+def test_an_exact_tie_is_named_above_the_divergence(monkeypatch):
+    top = (Alternative(1, "Paris", -0.7), Alternative(2, "Lyon", -0.7))
+    plain = TokenRow(0, 5, "In", -0.1, -0.1, 1, 1, 2.0, True, 0.0, (), ())
+    tied = TokenRow(1, 2, "Lyon", -0.7, -0.9, 2, 3, 0.0, True, 0.1, top, top, tie=True)
+    drawn = []
+    monkeypatch.setattr("fidelity.dashboard.token_view.quiet", drawn.append)
+    monkeypatch.setattr("fidelity.dashboard.token_view.html", drawn.append)
+    monkeypatch.setattr("fidelity.dashboard.token_view.downloads", lambda *_: None)
+    monkeypatch.setattr("fidelity.dashboard.token_view.token_table", lambda *_, **__: [plain, tied])
+    run = type("Run", (), {"name": "other"})
+    assert show_tokens(run, [run], "p", 0) == ""
+    sentence = "At 1 of 2 tokens the baseline's two most likely tokens are exactly equally likely"
+    assert any(sentence in one and "(first at token 1: “Paris” and “Lyon”)" in one for one in drawn)
+    assert any("At 0 of 2 tokens another token is most likely" in one for one in drawn)
+
+
+@pytest.mark.parametrize(
+    ("place", "texts", "sentence"),
+    [
+        (0, {7: "Par\nis"}, "baseline chose “Par is” (log-probability -0.500)"),
+        (0, {}, "baseline chose token id 7 (log-probability -0.500)"),
+        (1, {7: "Paris"}, "baseline has ended"),
+    ],
+)
+def test_the_first_divergence_names_tokens_by_their_text(place, texts, sentence):
+    assert chosen_token("baseline", Generation("p", "Paris", (7,), (-0.5,)), place, texts) == sentence
+
+
+def test_texts_are_those_of_the_token_scores(token_scored):
+    result = load_comparison(comparison(token_scored, "int8"), only=())
+    texts = token_texts(result.baseline, [result.candidates[0].run])
+    rows = token_table(result.baseline, result.candidates[0].run, "p0")
+    assert rows
+    assert {row.token: row.text for row in rows}.items() <= texts.items()

@@ -35,6 +35,23 @@ def test_flips_are_counted_among_the_sure_and_among_the_unsure():
     assert columns_of["forced_divergence"].values == (1.0,)
 
 
+def test_an_exact_tie_counts_as_the_overlap_of_the_most_likely_tokens():
+    tie, other, three = [0.4, 0.4, 0.2], [0.4, 0.2, 0.4], [0.3, 0.3, 0.3, 0.1]
+    for p, q, overlap in (
+        ([tie], [tie], 1.0),
+        ([tie], [SURE], 1 / 2),  # {0, 1} and {0}
+        ([tie], [FLIPPED], 1 / 2),  # {0, 1} and {1}, whichever of the two is listed first
+        ([tie], [[0.1, 0.1, 0.8]], 0.0),
+        ([tie], [other], 1 / 3),  # {0, 1} and {0, 2}
+        ([SURE], [tie], 1 / 2),
+    ):
+        for a, b in ((p, q), (q, p)):
+            values = columns(Tokens(), pair(a, b, [0]))["top1_agreement"].values
+            assert values == (pytest.approx(overlap),)
+    assert columns(Tokens(), pair([three], [three], [0], top_k=3))["top1_agreement"].values == (1.0,)
+    assert columns(Tokens(), pair([tie, SURE], [SURE, SURE], [0, 0]))["top1_agreement"].values == (0.75,)
+
+
 def test_what_is_sure_is_a_matter_of_nats():
     one = pair([UNSURE], [FLIPPED], [0])  # ln(0.45 / 0.35) = 0.251
     assert columns(Tokens(sure=0.25), one)["sure_flips"].values == (1.0,)

@@ -58,6 +58,8 @@ class BitsAndBytes:
             if self.config.load_in_4bit:
                 raise Contradiction(f"{layer.name} is stored in 8 bits, but config.json has load_in_4bit")
             reading = read_bytes(layer, asked=INT8)
+            if own["SCB"].elements != reading.shape[0]:
+                raise Contradiction(f"{layer.name}: {own['SCB'].elements} scales for {reading.shape[0]} rows")
             return Reading(INT8, reading.shape, frozenset({"weight", "SCB", "weight_format"} & set(own)))
         absmax = own.get("weight.absmax") or own.get("absmax")
         if absmax is None:

@@ -5,7 +5,7 @@ import math
 from fidelity.checkpoints.families.base import ANOTHER, Contradiction, Reading, UnknownLayout
 from fidelity.checkpoints.families.shapes import matrix
 from fidelity.checkpoints.layers import Layer
-from fidelity.checkpoints.schemes import Scheme
+from fidelity.checkpoints.schemes import FLOATS, Scheme
 from fidelity.checkpoints.tensors import Tensor
 
 SCALES = ("weight_scale", "weight_scale_inv", "scale_inv", "scale", "scales", "qscale_weight")
@@ -41,6 +41,8 @@ def read_bytes(layer: Layer, role: str = "weight", *, asked: Scheme | None = Non
     number = FLOAT8.get(weight.dtype, "INT8" if weight.dtype == "I8" else None)
     if number is None:
         raise UnknownLayout(f"{layer.name}: weights of type {weight.dtype}")
+    if scale is not None and scale.dtype not in (*FLOATS, *FLOAT8, *EXPONENTS):
+        raise UnknownLayout(f"{layer.name}: scales of type {scale.dtype}")
     if asked and asked.number.startswith("INT") is not (number == "INT8"):
         kind = "int" if asked.number.startswith("INT") else "float"
         raise Contradiction(
@@ -80,15 +82,18 @@ def _reach(
         return None, None
     if len(scale.shape) < 2 or 0 in across or across[0] > rows or across[1] > columns:
         raise UnknownLayout(f"{layer.name}: scales {list(scale.shape)} for weights {list(shape)}")
-    if across[0] == rows:
-        return _length(columns, across[1]), None
-    return None, (_length(rows, across[0]), _length(columns, across[1]))
+    height, width = _length(rows, across[0]), _length(columns, across[1])
+    if height is None or width is None:
+        raise UnknownLayout(f"{layer.name}: scales {list(scale.shape)} for weights {list(shape)}")
+    return (width, None) if across[0] == rows else (None, (height, width))
 
 
-def _length(total: int, pieces: int) -> int:
-    """The length of a piece that gives this number of pieces, preferably a power of two."""
+def _length(total: int, pieces: int) -> int | None:
+    """The power of two that divides a length into this number of pieces, or the whole length; None if there is none."""
+    if pieces == 1:
+        return total
     powers = (1 << n for n in range(16))
-    return next((length for length in powers if math.ceil(total / length) == pieces), math.ceil(total / pieces))
+    return next((length for length in powers if math.ceil(total / length) == pieces), None)
 
 
 def read_float4(layer: Layer, role: str = "weight", *, asked: Scheme | None = None) -> Reading:

@@ -152,6 +152,8 @@ class CompressedTensors:
         mask = layer.tensors.get("bitmask") or layer.tensors.get("weight_bitmask")
         if mask is None or len(mask.shape) != 2:
             raise UnknownLayout(f"{layer.name}: compressed weights without a bitmask")
+        if not scheme.is_float and not scheme.number.startswith("INT" if packed.dtype == "I8" else "FP8"):
+            raise Contradiction(f"{layer.name} is {packed.dtype}, but config.json states {scheme.label}; {ANOTHER}")
         half = packed.shape[-1] * 2 if len(packed.shape) == 2 else mask.shape[1] * 8
         shape = written_shape(layer.tensors.get("shape")) or (mask.shape[0], half)
         if shape[0] != mask.shape[0] or -(-shape[-1] // 8) != mask.shape[1]:

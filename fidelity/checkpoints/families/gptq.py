@@ -12,6 +12,7 @@ from fidelity.checkpoints.layers import Layer
 from fidelity.checkpoints.schemes import Scheme
 from fidelity.checkpoints.tensors import ITEM_BITS
 
+INTEGERS = ("I8", "I16", "I32", "I64", "U8", "U32")
 Bits = Literal[1, 2, 3, 4, 5, 6, 7, 8]
 
 
@@ -109,6 +110,8 @@ def read_packed(
     if padded and needed <= groups < needed + 32:
         groups = needed
     check_groups(layer, inputs, groups, asked.group, asked.bits)
+    if not transposed:
+        _check_zeros(layer, groups, outputs, asked.bits)
     index = layer.tensors.get("g_idx")
     if index is not None and index.elements not in (0, inputs):
         raise Contradiction(
@@ -119,6 +122,22 @@ def read_packed(
         refuse_other_bits(layer, inputs, asked.bits, widths.of(layer.name))
     used = {"qweight", "scales", "weight_scale", "qzeros", "g_idx"} & set(layer.tensors)
     return Reading(asked, (*experts, outputs, inputs), frozenset(used))
+
+
+def _check_zeros(layer: Layer, groups: int, outputs: int, bits: int) -> None:
+    """Refuse packed zero points of other bits, since scales can be for half as many weights in groups of half the size.
+
+    Raises:
+        Contradiction: Names the shape and the bits.
+    """
+    zeros = layer.tensors.get("qzeros")
+    if zeros is None or zeros.dtype not in INTEGERS or zeros.shape[-2:-1] != (groups,):
+        return
+    if zeros.shape[-1] != -(-outputs * bits // ITEM_BITS[zeros.dtype]):
+        raise Contradiction(
+            f"{layer.name}: {list(zeros.shape)} qzeros aren't zero points of {bits} bits, which config.json states, "
+            f"for {outputs} outputs; {ANOTHER}"
+        )
 
 
 def _fits(expression: str, name: str) -> bool:

@@ -1,6 +1,7 @@
 """Logical shapes of packed weights, from the packed width, the scales, and stored shapes."""
 
 import math
+import re
 from collections.abc import Sequence
 
 from fidelity.checkpoints.families.base import ANOTHER, Contradiction, UnknownLayout
@@ -109,6 +110,7 @@ def matrix(layer: Layer, tensor: Tensor) -> tuple[int, ...]:
     Raises:
         UnknownLayout: It is not a matrix.
     """
-    if len(tensor.shape) not in (2, 3) or 0 in tensor.shape:
+    most = 3 if layer.kind == "experts" and not re.search(r"experts\.\d", layer.name) else 2
+    if not 2 <= len(tensor.shape) <= most or 0 in tensor.shape:
         raise UnknownLayout(f"{layer.name}: {tensor.dtype} {list(tensor.shape)} is no matrix")
     return tensor.shape

@@ -72,6 +72,7 @@ class TorchAo:
             shape = (data.shape[0], count // data.shape[0] if data.shape[0] else 0)
         if math.prod(shape) != count:
             raise Contradiction(f"{layer.name}: {count} weights, but torchao's description states {list(shape)}")
+        _check_scales(layer, note, shape)
         return Reading(_noted_scheme(layer, note, data, shape), shape, used)
 
     def _note(self, name: str) -> Note | None:
@@ -89,6 +90,19 @@ class TorchAo:
         if stated.number.startswith("INT") is not (data.dtype == "I8"):
             raise Contradiction(f"{layer.name} is {data.dtype}, but config.json states {stated.label}")
         return Reading(stated, data.shape, used)
+
+
+def _check_scales(layer: Layer, note: Note, shape: tuple[int, ...]) -> None:
+    size, scale = note.data.block_size, layer.tensors.get("_weight_scale")
+    if 0 in shape or scale is None or (isinstance(size, tuple) and (len(size) != len(shape) or min(size) < 1)):
+        raise UnknownLayout(f"{layer.name}: torchao's {list(shape)} in blocks {size} without scales for them")
+    if not isinstance(size, tuple):
+        return
+    blocks = math.prod(-(-length // each) for length, each in zip(shape, size, strict=True))
+    if scale.elements != blocks:
+        raise Contradiction(
+            f"{layer.name}: {list(scale.shape)} scales for {list(shape)} weights in blocks {list(size)}"
+        )
 
 
 def _noted_scheme(layer: Layer, note: Note, data: Tensor, shape: tuple[int, ...]) -> Scheme:
