@@ -10,6 +10,7 @@
   const ancestors = (node) => { const all = []; for (let at = node; at; at = parentOf(at)) all.push(at); return all; };
   const isBehind = (at, x, y) => {
     const box = at.getBoundingClientRect();
+    if (/auto|scroll|hidden/.test(getComputedStyle(at).overflow)) return true; // what is scrolled out of sight is on it too
     return box.left <= x && x <= box.right && box.top <= y && y <= box.bottom;
   };
   const background = (node) => {
