@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fidelity.errors import StoreError
-from fidelity.outside.paths import inside
+from fidelity.outside.paths import check_regular, inside, open_own, open_regular
+from fidelity.outside.tables import read_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,11 +32,8 @@ def read_parquet(file: Path, *, columns: Sequence[str] | None = None) -> "pa.Tab
     Raises:
         StoreError: The file can't be read.
     """
-    import pyarrow.parquet as pq
-
     with damage_explained(file):
-        wanted = None if columns is None else list(columns)
-        return pq.read_table(file, columns=wanted, page_checksum_verification=True)
+        return read_table(file, columns=columns, checksums=True)
 
 
 def sha256_of(file: Path) -> str:
@@ -59,7 +57,7 @@ def _sha256_in_state(file: Path, *_: int) -> str:
 
 
 def _sha256_of(file: Path) -> str:
-    with file.open("rb") as stream:
+    with open_regular(file) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
@@ -84,6 +82,7 @@ def read_parquet_schema(file: Path) -> "pa.Schema":
     import pyarrow.parquet as pq
 
     with damage_explained(file):
+        check_regular(file)
         return pq.read_schema(file)
 
 
@@ -123,7 +122,7 @@ def read_parquet_row(file: Path, row: int) -> ParquetRow:
     """
     import pyarrow.parquet as pq
 
-    with damage_explained(file), pq.ParquetFile(file) as parquet:
+    with damage_explained(file), open_regular(file) as stream, pq.ParquetFile(stream) as parquet:
         before = row
         for group in range(parquet.num_row_groups):
             size = parquet.metadata.row_group(group).num_rows
@@ -194,7 +193,7 @@ def locked(folder: Path, *, on_wait: Callable[[], None] = lambda: None) -> Itera
     """
     with full_disk_explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("w")
+        lock = open_own(folder / ".lock")
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -222,7 +221,7 @@ def _owned(draft: Path) -> Iterator[None]:
 def sweep(folder: Path) -> None:
     """Remove the drafts that killed commands left in a folder."""
     for draft in folder.glob(".*.draft"):
-        with suppress(OSError), draft.open("rb") as file:
+        with suppress(OSError), open_regular(draft) as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             draft.unlink()
 

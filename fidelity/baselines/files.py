@@ -21,7 +21,7 @@ from pydantic import AfterValidator, Field, JsonValue
 from fidelity.engines.recorded import recorded_prompts
 from fidelity.errors import ConfigError, StoreError
 from fidelity.files import ParquetRow, read_parquet, whole_file, write_parquet
-from fidelity.outside.paths import inside, plain_name
+from fidelity.outside.paths import inside, plain_name, read_regular
 from fidelity.prompts import JsonRow, read_jsonl
 from fidelity.records import Failure, Prompt, Response
 from fidelity.schema import JsonObject
@@ -244,7 +244,7 @@ def _file(directory: Path, name: str) -> Path:
 
 
 def _hash(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+    return hashlib.sha256(read_regular(file)).hexdigest()
 
 
 def _portable(manifest: RunManifest, directory: Path) -> RunManifest:

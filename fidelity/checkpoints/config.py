@@ -1,6 +1,5 @@
 """A checkpoint's config.json, and its quantization_config."""
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fidelity.errors import ConfigError
+from fidelity.outside.documents import read_document
 
 ModelJson = Mapping[str, Any]
 """A JSON object of a checkpoint (config.json, or a part of it), with keys that other software defines."""
@@ -46,7 +46,7 @@ def read_config(checkpoint: Path) -> ModelJson:
 
 def _json_object(file: Path) -> ModelJson:
     try:
-        written = json.loads(file.read_text(encoding="utf-8"))
+        written = read_document(file)
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{file}: can't be read as JSON ({error})") from error
     if not isinstance(written, dict):

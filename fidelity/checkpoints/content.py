@@ -8,6 +8,7 @@ from typing import BinaryIO
 import numpy as np
 
 from fidelity.checkpoints.tensors import ITEM_BITS, Header, Tensor, read_index, safetensors_header, weight_files
+from fidelity.outside.paths import open_regular
 
 BLOCK = 1024
 """Elements of a block that is read."""
@@ -31,7 +32,7 @@ def tensors_id(checkpoint: Path) -> str | None:
     contents: dict[str, bytes] = {}
     for file in files:
         header = safetensors_header(file)
-        with file.open("rb") as stream:
+        with open_regular(file) as stream:
             for name, tensor in header.tensors.items():
                 if index is None or index.get(name, file.name) == file.name:
                     contents[name] = _content(stream, header, name, tensor)

@@ -1,10 +1,10 @@
 """Recognizing directories whose weights are in another format than a Hugging Face checkpoint's."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from fidelity.checkpoints.config import ModelJson
+from fidelity.outside.documents import read_document
 
 FOREIGN = {
     "an ONNX model": ("*.onnx", "onnx/*.onnx"),
@@ -63,7 +63,7 @@ def _adapter(config: ModelJson) -> str:
 
 def _json_object(file: Path) -> ModelJson | None:
     try:
-        written = json.loads(file.read_text(encoding="utf-8"))
+        written = read_document(file)
     except (OSError, ValueError, RecursionError):
         return None
     return written if isinstance(written, dict) else None

@@ -14,6 +14,7 @@ from pydantic import JsonValue
 from fidelity.errors import StoreError
 from fidelity.files import locked, whole_file
 from fidelity.outside.documents import read_json
+from fidelity.outside.paths import read_regular
 from fidelity.schema import JsonObject
 
 SEALED = {"seal", "entries"}
@@ -47,7 +48,7 @@ def damage_of_remembered(file: Path) -> str:
 
 
 def _entries(file: Path) -> JsonObject:
-    data = read_json(file.read_bytes())
+    data = read_json(read_regular(file))
     if not isinstance(data, dict):
         raise ValueError("not a JSON object")
     if not SEALED & data.keys():

@@ -11,8 +11,10 @@ from typing import Any
 from fidelity.checkpoints.native import native_format
 from fidelity.checkpoints.remembered import read_remembered, remember
 from fidelity.checkpoints.tensors import weight_files
-from fidelity.checkpoints.tokenizer import read_tokenizer
+from fidelity.checkpoints.tokenizer import read_json, read_tokenizer
 from fidelity.errors import ConfigError, MissingPackageError
+from fidelity.outside.documents import LARGEST_DOCUMENT
+from fidelity.outside.paths import open_regular, read_regular
 
 PICKLES = ("*.bin", "*.pt", "*.pth")
 """Weight files that Python unpickles, which can run code."""
@@ -100,18 +102,19 @@ def _file_hash(file: Path) -> str:
     blob = file.resolve().name
     if file.is_symlink() and re.fullmatch(r"[0-9a-f]{64}", blob):
         return blob
-    with file.open("rb") as stream:
+    with open_regular(file) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def chat_template(directory: Path) -> Any:
     """The template of a checkpoint's tokenizer, or several by name, or None."""
-    with suppress(OSError):
-        return (directory / "chat_template.jinja").read_text(encoding="utf-8")
-    written = None
     with suppress(OSError, ValueError):
-        written = json.loads((directory / "tokenizer_config.json").read_text(encoding="utf-8")).get("chat_template")
-    return {one["name"]: one["template"] for one in written} if isinstance(written, list) else written
+        return read_regular(directory / "chat_template.jinja", most=LARGEST_DOCUMENT).decode("utf-8")
+    written = read_json(directory / "tokenizer_config.json").get("chat_template")
+    try:
+        return {one["name"]: one["template"] for one in written} if isinstance(written, list) else written
+    except (TypeError, KeyError):  # not a list of templates: the engine refuses it
+        return written
 
 
 def fingerprint(template: Any) -> str | None:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from fidelity.errors import ConfigError, MissingPackageError
+from fidelity.outside.documents import read_document
+from fidelity.outside.paths import open_regular
 
 INDEX = "model.safetensors.index.json"
 LARGEST_HEADER = 100_000_000
@@ -101,7 +103,7 @@ def read_index(checkpoint: Path) -> dict[str, str] | None:
     if not index.is_file():
         return None
     try:
-        names: dict[str, str] = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        names: dict[str, str] = read_document(index)["weight_map"]
         outside = [name for name in names.values() if Path(name).name != name]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ConfigError(f"{index}: can't be read ({error}); download the checkpoint again") from error
@@ -156,12 +158,13 @@ def safetensors_header(file: Path) -> Header:
         ConfigError: The header is damaged.
     """
     try:
-        with file.open("rb") as stream:
+        with open_regular(file) as stream:
             (length,) = struct.unpack("<Q", stream.read(8))
             if length > LARGEST_HEADER:
                 raise ValueError(f"a header of {length} bytes")
             header = json.loads(stream.read(length))
-            metadata = header.pop("__metadata__", None) or {}
+            stated = header.pop("__metadata__", None) or {}
+            metadata = {str(key): str(value) for key, value in stated.items()}
             tensors, starts, end = {}, {}, 0
             for name, entry in header.items():
                 begin, stop = entry["data_offsets"]
@@ -191,7 +194,7 @@ def safetensors_header(file: Path) -> Header:
         raise ConfigError(
             f"{file}: damaged: its safetensors header can't be read ({error}); download it again"
         ) from error
-    return Header(tensors, 8 + length + end, {str(key): str(value) for key, value in metadata.items()}, starts)
+    return Header(tensors, 8 + length + end, metadata, starts)
 
 
 def _gguf_files(file: Path) -> list[Path]:

@@ -1,12 +1,12 @@
 """A checkpoint's tokenizer, from its files: the vocabulary and the tokenization settings."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fidelity.checkpoints.config import ModelJson
+from fidelity.outside.documents import read_document
 
 SECTIONS = {"normalizer": "normalization", "pre_tokenizer": "splitting", "post_processor": "tokens added at the ends"}
 """Keys of tokenizer.json that affect tokenization, and their names."""
@@ -27,18 +27,18 @@ class StoredTokenizer:
 def read_tokenizer(directory: Path) -> StoredTokenizer | None:
     """The tokenizer in a directory; None without a readable tokenizer.json."""
     try:
-        written = json.loads((directory / "tokenizer.json").read_text(encoding="utf-8"))
+        written = read_document(directory / "tokenizer.json")
         vocabulary = written["model"]["vocab"]
         if isinstance(vocabulary, list):  # a unigram model has scores instead of ids
             vocabulary = {token: number for number, (token, _) in enumerate(vocabulary)}
-        added = {one["content"]: one["id"] for one in written["added_tokens"]}
+        vocabulary = {**vocabulary, **{one["content"]: one["id"] for one in written["added_tokens"]}}
         merges = written["model"].get("merges")
         sections = {words: written.get(key) for key, words in SECTIONS.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     config = read_json(directory / "tokenizer_config.json")
     stated = {key: _text_of(config.get(key)) for key in ENDS}
-    return StoredTokenizer({**vocabulary, **added}, {**sections, "merges": merges, **stated})
+    return StoredTokenizer(vocabulary, {**sections, "merges": merges, **stated})
 
 
 def _text_of(token: Any) -> Any:
@@ -49,7 +49,7 @@ def _text_of(token: Any) -> Any:
 def read_json(file: Path) -> ModelJson:
     """A JSON object; empty if it can't be read."""
     try:
-        written = json.loads(file.read_text(encoding="utf-8"))
+        written = read_document(file)
     except (OSError, ValueError, RecursionError):
         return {}
     return written if isinstance(written, dict) else {}

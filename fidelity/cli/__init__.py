@@ -4,6 +4,7 @@
 """
 
 import argparse
+import io
 import sys
 import traceback
 from collections.abc import Sequence
@@ -30,6 +31,7 @@ from fidelity.cli.parser import COMMANDS, CommandParser, every_command
 from fidelity.cli.standard_input import with_standard_input
 from fidelity.cli.terminal import echo
 from fidelity.errors import FidelityError
+from fidelity.outside.strings import LONGEST_REASON, cut
 
 INTERRUPTED = 130
 
@@ -37,6 +39,9 @@ INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     verbose = False
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal in ASCII shows what it lacks as escapes
+            stream.reconfigure(errors="backslashreplace")
     try:
         chosen = parser_of_all().parse_args(arguments)
         verbose = chosen.verbose
@@ -52,6 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         pass
+    except OSError as error:  # a path that no call expects, such as one that is too long
+        if verbose:
+            echo(traceback.format_exc(), to=sys.stderr)
+        echo(f"fidelity: {cut(str(error), LONGEST_REASON)}", to=sys.stderr)
     except Exception:  # the last resort: a defect must end with the code of an error, never with that of a verdict
         echo(traceback.format_exc(), to=sys.stderr)
         echo("fidelity: internal error; please report it with the lines above", to=sys.stderr)

@@ -3,7 +3,7 @@
 import sys
 from typing import TYPE_CHECKING, TextIO
 
-from fidelity.outside.strings import inert, visible
+from fidelity.outside.strings import inert
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderResult
@@ -18,7 +18,7 @@ def echo(text: object, *, to: TextIO | None = None, end: str = "\n") -> None:
 
 
 def open_console(**settings: int) -> "Console":
-    """A console of rich: its own colors stay, and characters that nobody sees become signs."""
+    """A console of rich: its own colors stay, and what models, servers or files wrote is `inert`."""
     from rich.console import Console, RenderHook
 
     class VisibleText(RenderHook):
@@ -37,5 +37,11 @@ class _Visible:
     def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "RenderResult":
         from rich.segment import Segment
 
+        line = ""
         for segment in console.render(self._renderable, options):
-            yield segment if segment.control else Segment(visible(segment.text), segment.style)
+            if segment.control:
+                yield segment
+                continue
+            before, line = line, line + segment.text
+            yield Segment(inert(line)[len(inert(before)) :], segment.style)  # a command can be in several segments
+            line = line.rpartition("\n")[2]

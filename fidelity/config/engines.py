@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from fidelity.config.files import RelativePath
-from fidelity.outside.secrets import names_secret
+from fidelity.outside.secrets import KNOWN_FORMS, names_secret
 from fidelity.schema import JsonObject, Settings, nearest
 
 
@@ -156,16 +156,17 @@ class Requests(Settings):
         return request
 
 
-def _secret_names(data: Any) -> Iterator[str]:
+def _secret_names(data: Any, key: str = "") -> Iterator[str]:
+    """The keys of secrets, by their name or by a known form of their value."""
     match data:
+        case str() if names_secret(key) or KNOWN_FORMS.search(data):
+            yield key
         case dict():
-            for key, value in data.items():
-                if names_secret(str(key)) and isinstance(value, str):
-                    yield str(key)
-                yield from _secret_names(value)
+            for inner, value in data.items():
+                yield from _secret_names(value, str(inner) if not names_secret(key) else key)
         case list():
             for value in data:
-                yield from _secret_names(value)
+                yield from _secret_names(value, key)
 
 
 class OpenAIEngine(Requests):

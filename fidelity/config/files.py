@@ -16,6 +16,9 @@ from fidelity.prompts import HUB, local_folder, packaged
 LARGEST = 1_000_000
 """Bytes of a YAML file."""
 STANDARD_INPUT = Path("-")
+NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+LONGEST_NUMBER = 400
+"""Characters of a number; the largest that a float can hold has 309 digits."""
 MOST_VALUES = 100_000
 """Values in it, with aliases written out."""
 
@@ -102,9 +105,29 @@ def _construct(text: str, path: Path, written_once: Collection[str]) -> Any:
         if _written_out(root, {}, 0) > MOST_VALUES:
             raise ConfigError(f"{path}: more than {MOST_VALUES:,} values once its aliases are written out")
         substitute_variables(root, path, loader)
+        _refuse_long_numbers(root, path)
         return cleaned(loader.construct_document(root))
+    except (ValueError, OverflowError) as error:  # a date that doesn't exist, binary data that isn't
+        raise ConfigError(f"{path}: has a value that can't be read ({error}); put it into quotes") from error
     finally:
         loader.dispose()
+
+
+def _refuse_long_numbers(root: yaml.Node, path: Path) -> None:
+    """Refuse numbers that take long to read, and that JSON can't hold."""
+    waiting, seen = [root], set[int]()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.CollectionNode):
+            waiting += [child for value in node.value for child in (value if isinstance(value, tuple) else (value,))]
+        elif node.tag in NUMBERS and len(node.value) > LONGEST_NUMBER:
+            line = node.start_mark.line + 1
+            raise ConfigError(
+                f"{path}, line {line}: a number of more than {LONGEST_NUMBER} characters; put it into quotes"
+            )
 
 
 def _written_out(node: yaml.Node, known: dict[int, int], depth: int) -> int:

@@ -158,8 +158,8 @@ class Connection:
             location = error.response.headers.get("location", "to an unknown address")
             elsewhere = one_line(self._key.secrets.hide(location), most=SHOWN)
             return EngineError(
-                f"{self.address}: redirects (HTTP {status}, {elsewhere}); redirects aren't followed, since the other "
-                f"server would get the prompts and the key: write that address as base_url if you trust it"
+                f"{self.address}: leads elsewhere (HTTP {status}, {elsewhere}); redirects aren't followed, since the "
+                f"other server would get the prompts and the key: write that address as base_url if you trust it"
             )
         if status in FOR_EVERY_PROMPT or error.code == "insufficient_quota":
             return EngineError(

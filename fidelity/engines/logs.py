@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from fidelity.outside.paths import open_own
 from fidelity.outside.secrets import Secrets
 
 LONGEST_LINE = 1 << 20
@@ -19,7 +20,7 @@ def log_stream(log: Path, secrets: Secrets) -> Iterator[IO[bytes]]:
 
     To be closed here once the child is started; a thread copies what comes until the last process with it ends.
     """
-    with log.open("ab") as file:
+    with open_own(log, append=True) as file:
         if not secrets:
             yield file
             return
@@ -30,7 +31,7 @@ def log_stream(log: Path, secrets: Secrets) -> Iterator[IO[bytes]]:
 
 
 def _copy(reading: int, log: Path, secrets: Secrets) -> None:
-    with os.fdopen(reading, "rb", buffering=0) as pipe, log.open("ab", buffering=0) as file:
+    with os.fdopen(reading, "rb", buffering=0) as pipe, open_own(log, append=True) as file:
         waiting = b""
         while block := pipe.read(1 << 16):
             whole, newline, waiting = (waiting + block).rpartition(b"\n")

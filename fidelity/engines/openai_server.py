@@ -15,11 +15,12 @@ from fidelity.engines.base import Admission, OnProgress, Progress
 from fidelity.engines.bodies import LARGEST
 from fidelity.engines.dialects import Served, body_of
 from fidelity.engines.messages import ServerJson
-from fidelity.engines.outages import CONFIRMED, Refusals, Traffic
+from fidelity.engines.outages import CONFIRMED, PromptRefusals, Refusals, Traffic
 from fidelity.engines.replies import generation
 from fidelity.engines.server_session import ServerSession, backoff, when_ready
 from fidelity.engines.trouble import TroubleError
 from fidelity.errors import EngineError
+from fidelity.outside.paths import open_own
 from fidelity.records import EngineInfo, Failure, Generation, Prompt
 
 HEARTBEAT_S = 1.0
@@ -187,7 +188,8 @@ class OpenAIServer:
         Raises:
             EngineError: The server is gone for good.
         """
-        began, attempts, refusals = time.monotonic(), 0, Refusals()
+        began, attempts = time.monotonic(), 0
+        refusals: PromptRefusals = {kind: Refusals(enough=enough) for kind, enough in CONFIRMED.items()}
         while True:
             request = self._traffic.begin()
             try:
@@ -214,7 +216,13 @@ class OpenAIServer:
                 self._waiting -= 1
 
     async def _failure(
-        self, prompt_id: str, path: str, trouble: TroubleError, refusals: Refusals, began: float, wait: float
+        self,
+        prompt_id: str,
+        path: str,
+        trouble: TroubleError,
+        refusals: PromptRefusals,
+        began: float,
+        wait: float,
     ) -> Failure | None:
         """Why a prompt is not asked again; None where it is.
 
@@ -231,11 +239,11 @@ class OpenAIServer:
             return failure
         if self._traffic.refusing_s > self._deadline:
             raise EngineError(f"{reason}, for {self._traffic.refusing_s:.0f} s now; {GO_ON}")
-        if trouble.kind in ("refused", "nonsense"):
-            refusals.add(self._traffic)
-            if refusals.confirmed >= CONFIRMED:
+        if refused_before := refusals.get(trouble.kind):
+            refused_before.add(self._traffic)
+            if refused_before.are_enough:
                 return failure
-            await self._ask_witness(refusals)
+            await self._ask_witness()
             return None
         if time.monotonic() - began + wait <= self._requests.patience:
             return None
@@ -243,7 +251,7 @@ class OpenAIServer:
             return replace(failure, cause="world")
         raise EngineError(f"{reason}, and no other answer in {time.monotonic() - began:.0f} s; {GO_ON}")
 
-    async def _ask_witness(self, refusals: Refusals) -> None:
+    async def _ask_witness(self) -> None:
         """Where all that is left is refused, ask what was answered before: a server that is away refuses that too."""
         if self._unfinished > self._waiting + 1:
             return
@@ -263,8 +271,9 @@ class OpenAIServer:
 
     def _note(self, prompt_id: str, trouble: TroubleError) -> None:
         when = datetime.now(UTC).isoformat(timespec="milliseconds")
-        with self._log.open("a", encoding="utf-8") as log:
-            log.write(self._line.hide(f"{when} {prompt_id}: {trouble.reason}") + "\n")
+        line = self._line.hide(f"{when} {prompt_id}: {trouble.reason}") + "\n"
+        with open_own(self._log, append=True) as log:
+            log.write(line.encode("utf-8", "replace"))
 
     @property
     def _path(self) -> str:

@@ -1,13 +1,15 @@
 """Whether a server fails at one prompt or at all of them: only the first is the prompt's own failure."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
-from fidelity.engines.trouble import TroubleError
+from fidelity.engines.trouble import TroubleError, TroubleKind
 
-CONFIRMED = 3
-"""How often a prompt is refused, with other prompts answered in between, until the refusal is its own."""
+CONFIRMED: Mapping[TroubleKind, int] = {"refused": 3, "nonsense": 5}
+"""How often a prompt is refused, or answered with nonsense, with other prompts answered in between, until that is a
+failure. Nonsense is hardly ever about the prompt."""
 AT_WORK_S = 5.0
 """A request that is under way for longer is taken to be worked on: the server may be slow, and isn't away."""
 FIRST_NOTE_S, NEXT_NOTE_S = 3.0, 30.0
@@ -18,6 +20,7 @@ FIRST_NOTE_S, NEXT_NOTE_S = 3.0, 30.0
 class Refusals:
     """How often one prompt was refused while the server answered others."""
 
+    enough: int
     confirmed: int = 0
     last: float = 0.0
 
@@ -26,6 +29,15 @@ class Refusals:
         if not self.confirmed or traffic.answered_since(self.last):
             self.confirmed += 1
             self.last = time.monotonic()
+
+    @property
+    def are_enough(self) -> bool:
+        """Whether they are the prompt's own failure."""
+        return self.confirmed >= self.enough
+
+
+PromptRefusals: TypeAlias = Mapping[TroubleKind, Refusals]
+"""Of one prompt, by kind."""
 
 
 class Traffic:

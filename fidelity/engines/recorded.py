@@ -14,6 +14,7 @@ from fidelity.config import RecordedEngine, Sampling
 from fidelity.engines.recordings import ANSWERS, PLAIN, read_recorded
 from fidelity.engines.replies import finish_reason_of, token_ids
 from fidelity.errors import ConfigError, IncomparableError
+from fidelity.outside.paths import read_regular
 from fidelity.outside.strings import LONGEST_REASON, one_line, replace_lone_surrogates
 from fidelity.prompts import JsonRow, Rows, parse_prompt
 from fidelity.records import EngineInfo, Failure, Generation, Message, Prompt
@@ -171,7 +172,7 @@ def recorded_repeats(path: Path) -> int:
 def file_hash(path: Path) -> str:
     """SHA-256 of the recorded file, which identifies the run."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return hashlib.sha256(read_regular(path)).hexdigest()
     except OSError as error:
         raise ConfigError(f"{path}: can't be read ({error.strerror}); name an existing file") from error
 

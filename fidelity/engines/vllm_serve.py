@@ -34,7 +34,7 @@ from fidelity.engines.vllm import child_env, on_this_machine
 from fidelity.engines.vllm_log import with_vllm_log
 from fidelity.engines.vllm_server import VllmServer
 from fidelity.errors import EngineError
-from fidelity.outside.secrets import Secrets, names_secret
+from fidelity.outside.secrets import Secrets, is_secret
 from fidelity.records import EngineInfo
 from fidelity.schema import JsonObject
 
@@ -128,7 +128,7 @@ def command(checkpoint: Path, name: str, engine: VllmServeEngine, port: int) -> 
         **SERVER_DEFAULTS,
         **({"dtype": engine.dtype} if engine.dtype else {}),
         **({"max_model_len": engine.max_model_len} if engine.max_model_len else {}),
-        **{option: value for option, value in engine.options.items() if not names_secret(option)},
+        **{option: value for option, value in engine.options.items() if not is_secret(option, value)},
         "host": HOST,
         "port": port,
         "served_model_name": name,
@@ -139,7 +139,7 @@ def command(checkpoint: Path, name: str, engine: VllmServeEngine, port: int) -> 
 
 def secret_arguments(engine: VllmServeEngine) -> dict[str, str]:
     """The options that hold secrets (`hf_token`), as the variable of the environment that `vllm_cli` reads."""
-    secret = {option: value for option, value in engine.options.items() if names_secret(option)}
+    secret = {option: value for option, value in engine.options.items() if is_secret(option, value)}
     flags = [word for option, value in secret.items() for word in _flag(option, value)]
     return {MORE_ARGUMENTS: json.dumps(flags)} if flags else {}
 
@@ -219,7 +219,7 @@ class _Process:
 
 def _of_arguments(env: Mapping[str, str]) -> Secrets:
     flags: list[str] = json.loads(env.get(MORE_ARGUMENTS, "[]"))
-    return Secrets([flag.partition("=")[2] for flag in flags])
+    return Secrets([flag.partition("=")[2] for flag in flags]) | Secrets.in_mappings({"options": flags})
 
 
 def _healthy(port: int) -> bool:

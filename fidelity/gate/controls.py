@@ -39,12 +39,12 @@ def why_no_control(controls: Sequence[RunManifest], baseline: RunManifest, candi
         if control.identity.get("model") != baseline.identity.get("model"):
             return f"{name} is a different model than the baseline."
         if differing := differences(baseline, control, declared=ONLY_WEIGHTS):
-            return f"{name} is not a control, since its {in_words(differing)}."
+            return f"{name} is no control, since its {in_words(differing)}."
         for field, expected, actual in _claims(baseline, control):
             if expected != actual:
-                return f"{name} is not a control, since its {field} is {actual} (the baseline's: {expected})."
+                return f"{name} is no control, since its {field} is {actual} (the baseline's: {expected})."
         if why := mislabeled(control):
-            return f"{name} is not a control: {why}."
+            return f"{name} is no control: {why}."
     return ""
 
 

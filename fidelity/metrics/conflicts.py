@@ -9,6 +9,9 @@ from fidelity.text.blocks import too_long
 from fidelity.text.conflicts import KINDS, TextComparison, compare_texts
 from fidelity.text.frames import ConflictKind
 
+MAX_CHARACTERS = 125_000
+"""Longer texts, about 30,000 tokens of English, are unscored: the values of one of 500,000 take 8 GB to align."""
+
 
 class Conflicts(Metric):
     """Whether the candidate contradicts the baseline in something that can be checked, by kind.
@@ -31,7 +34,7 @@ class Conflicts(Metric):
     Unscored where less than `min_aligned` is aligned: the texts have left each other, and nothing can be compared. That
     is the candidate's doing where it is empty or in another language; else the pair is out for everybody. Negation and
     direction are unscored in languages without a word list (see docs/metrics.md), and `conflict_any` with them unless
-    another kind is 1. Texts of more than 500,000 characters are unscored.
+    another kind is 1. Texts of more than 125,000 characters are unscored.
     """
 
     kind: Literal["conflicts"] = "conflicts"
@@ -74,7 +77,7 @@ class Conflicts(Metric):
     def compare(self, pair: Pair) -> TextComparison | Side:
         """The conflicts of a pair with their positions, or the side with a too long text."""
         texts = pair.baseline.text, pair.candidate.text
-        return too_long(*texts) or compare_texts(*texts, antonyms=self.antonyms)
+        return too_long(*texts, most=MAX_CHARACTERS) or compare_texts(*texts, antonyms=self.antonyms)
 
     def _value(self, compared: TextComparison | Side, kind: ConflictKind | Literal["any"]) -> float | Side:
         if isinstance(compared, str):

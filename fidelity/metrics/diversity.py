@@ -65,6 +65,6 @@ def _texts(generations: Sequence[Generation]) -> Texts:
 def _mean_distance(texts: Texts) -> float | None:
     if len(texts) < 2:
         return None
-    return fmean(
-        1 - similarity(*numbered(one, other)) if one != other else 0.0 for one, other in combinations(texts, 2)
-    )
+    alike = [similarity(*numbered(one, other)) if one != other else 1.0 for one, other in combinations(texts, 2)]
+    scored = [value for value in alike if not isinstance(value, str)]
+    return fmean(1 - value for value in scored) if len(scored) == len(alike) else None

@@ -9,6 +9,7 @@ from rapidfuzz.distance import Levenshtein
 from fidelity.metrics.base import Metric
 from fidelity.metrics.profile import DECILES, decile_bounds, decile_columns
 from fidelity.records import Column, Pair, Side
+from fidelity.text.alignment_limits import most_differences
 from fidelity.text.words import words
 
 
@@ -17,7 +18,8 @@ class Edit(Metric):
 
     In [0, 1], 1 = identical, symmetric; insertions, deletions and substitutions cost 1. Characters are the code points
     as they are; words, numbers and punctuation marks are normalized and case-folded (see `words`). Two texts without
-    any unit give 1, one without gives 0.
+    any unit give 1, one without gives 0. Long texts that differ much are unscored (see `alignment_limits`): from
+    316,000 characters on (100,000 beyond Latin-1) where more than half of that can't be matched.
 
     With `profile`, `edit_words[decile=1]` to `[decile=10]` show where the baseline was edited: the share of unchanged
     words among the steps of the alignment in that tenth of the baseline's words. An insertion counts at the next
@@ -34,8 +36,8 @@ class Edit(Metric):
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
         by_word = [numbered(pair.baseline.text, pair.candidate.text) for pair in pairs]
         columns = [
-            Column("edit_chars", tuple(similarity(p.baseline.text, p.candidate.text) for p in pairs)),
-            Column("edit_words", tuple(similarity(*sides) for sides in by_word)),
+            Column.of("edit_chars", [similarity(p.baseline.text, p.candidate.text) for p in pairs]),
+            Column.of("edit_words", [similarity(*sides) for sides in by_word]),
         ]
         if self.profile:
             columns += decile_columns("edit_words", [_profile(*sides) for sides in by_word])
@@ -51,12 +53,21 @@ def numbered(baseline: str, candidate: str) -> tuple[list[int], list[int]]:
     return baseline_ids, candidate_ids
 
 
-def similarity(baseline: Sequence[object], candidate: Sequence[object]) -> float:
-    """1 - Levenshtein distance / length of the longer; 1 for two empty sequences."""
-    return 1 - Levenshtein.distance(baseline, candidate) / max(len(baseline), len(candidate), 1)
+def similarity(baseline: Sequence[object], candidate: Sequence[object]) -> float | Side:
+    """1 - Levenshtein distance / length of the longer; 1 for two empty sequences.
+
+    "candidate" where the two are long and differ more than is searched for.
+    """
+    most = most_differences(baseline, candidate)
+    distance = Levenshtein.distance(baseline, candidate, score_cutoff=most)
+    if most is not None and distance > most:
+        return "candidate"
+    return 1 - distance / max(len(baseline), len(candidate), 1)
 
 
 def _profile(baseline: list[int], candidate: list[int]) -> list[float | Side]:
+    if similarity(baseline, candidate) == "candidate":
+        return ["candidate"] * DECILES
     equal, steps = [0] * DECILES, [0] * DECILES
     bounds = decile_bounds(len(baseline))
     for edit in Levenshtein.opcodes(baseline, candidate):

@@ -9,7 +9,8 @@ from typing import Literal, NamedTuple, TypeVar
 from rapidfuzz.distance import LCSseq
 
 from fidelity.metrics.base import Metric
-from fidelity.records import Column, Pair
+from fidelity.records import Column, Pair, Side
+from fidelity.text.alignment_limits import most_differences
 from fidelity.text.union_lcs import union_lcs
 from fidelity.text.words import plain_words, words
 
@@ -26,7 +27,8 @@ class Rouge(Metric):
     (share of the candidate's words) and `rouge1_recall` (share of the baseline's; the baseline is ROUGE's target). Two
     texts of the same words give exactly 1, in any language; two without any word give 1, one without gives 0. Texts too
     short for a word pair have `rouge2` 1 if their words are the same, else 0. Spelling is normalized (see `normalize`);
-    in a text without letters and digits each symbol is a word.
+    in a text without letters and digits each symbol is a word. `rougeL` and `rougeLsum` are unscored for texts of more
+    than 100,000 words of which most differ (see `alignment_limits`).
 
     Compare it with the floor and the chance level: two unrelated long texts share most common words.
     """
@@ -59,9 +61,9 @@ class Rouge(Metric):
         names = [name for name in Overlaps._fields if self.lsum or name != "rougeLsum"]
         statistics: tuple[RougeStatistic, ...] = ("f1",) if self.parts == "f1" else ("f1", "precision", "recall")
         return [
-            Column(
+            Column.of(
                 name if statistic == "f1" else f"{name}_{statistic}",
-                tuple(getattr(scored[i], name).value(statistic) for i in range(len(pairs))),
+                [getattr(scored[i], name).value(statistic) for i in range(len(pairs))],
             )
             for name in names
             for statistic in statistics
@@ -69,11 +71,14 @@ class Rouge(Metric):
 
     def _compare(self, baseline: "CountedTokens", candidate: "CountedTokens") -> "Overlaps":
         a, b = baseline.ids, candidate.ids
+        longest = _longest(a, b)
+        one_line = len(baseline.lines) == len(candidate.lines) == 1
+        union = longest if one_line or longest is None or not self.lsum else union_lcs(baseline.lines, candidate.lines)
         overlaps = Overlaps(
             rouge1=Overlap(_shared(baseline.words, candidate.words), len(a), len(b)),
             rouge2=Overlap(_shared(baseline.bigrams, candidate.bigrams), max(len(a) - 1, 0), max(len(b) - 1, 0)),
-            rougeL=Overlap(LCSseq.similarity(a, b), len(a), len(b)),
-            rougeLsum=Overlap(union_lcs(baseline.lines, candidate.lines) if self.lsum else 0, len(a), len(b)),
+            rougeL=Overlap(longest, len(a), len(b)),
+            rougeLsum=Overlap(union, len(a), len(b)),
         )
         if self.tokenizer == "rouge_score":
             return overlaps
@@ -85,12 +90,15 @@ class Rouge(Metric):
 class Overlap(NamedTuple):
     """The number of shared units, and of each side's units."""
 
-    shared: int
+    shared: int | None
+    """None where the two are long and differ more than is searched for."""
     baseline: int
     candidate: int
 
-    def value(self, statistic: RougeStatistic) -> float:
+    def value(self, statistic: RougeStatistic) -> float | Side:
         """The share of one side, or F1 (their harmonic mean); 0 without shared units."""
+        if self.shared is None:
+            return "candidate"
         match statistic:
             case "f1":
                 return 2 * self.shared / max(self.baseline + self.candidate, 1)
@@ -139,6 +147,15 @@ def _reader(tokenizers: Sequence[Tokenizer], *, by_line: bool) -> Callable[[str]
         return CountedTokens(list(filter(None, numbered)), ids, Counter(ids), Counter(pairwise(ids)))
 
     return read
+
+
+def _longest(a: list[int], b: list[int]) -> int | None:
+    """The length of the longest common subsequence; None where two long ones differ more than is searched for."""
+    most = most_differences(a, b)
+    if most is None:
+        return LCSseq.similarity(a, b)
+    least = max(len(a), len(b)) - most
+    return LCSseq.similarity(a, b, score_cutoff=least) or None if least > 0 else None
 
 
 def _shared(a: Counter[T], b: Counter[T]) -> int:

@@ -4,8 +4,10 @@ import json
 import re
 from collections import Counter
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
+from fidelity.outside.paths import read_regular
 from fidelity.outside.strings import LONGEST_REASON, replace_lone_surrogates
 
 MOST_NESTED = 100
@@ -14,6 +16,21 @@ _STRINGS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _BETWEEN = re.compile(r"[\s\[,]+")
 """What precedes an element of an array."""
 _BRACKETS = re.compile(r"[\[\]{}]")
+
+
+LARGEST_DOCUMENT = 1 << 28
+"""Bytes of a JSON file of a checkpoint; the largest tokenizers have some 40 MB."""
+
+
+def read_document(file: Path) -> Any:
+    """Read a JSON file of a checkpoint as its engines do.
+
+    Raises:
+        OSError: It is not a regular file, has more than 256 MiB, or can't be read.
+        ValueError: It is not JSON, or not UTF-8.
+        RecursionError: It is nested too deep.
+    """
+    return json.loads(read_regular(file, most=LARGEST_DOCUMENT).decode("utf-8"))
 
 
 class DuplicateKeyError(ValueError):
@@ -90,6 +107,6 @@ def cleaned(data: Any) -> Any:
             return replace_lone_surrogates(data)
         case dict():
             return {cleaned(key): cleaned(value) for key, value in data.items()}
-        case list() if data and not isinstance(data[0], int | float):
+        case list() if not all(isinstance(value, int | float) for value in data):
             return [cleaned(value) for value in data]
     return data

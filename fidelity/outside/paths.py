@@ -1,5 +1,9 @@
-"""Turning outside names into paths that can't leave their root."""
+"""Turning outside names into paths that can't leave their root, and opening only what is a file."""
 
+import errno
+import os
+import stat
+from io import BufferedReader, FileIO
 from pathlib import Path
 
 from fidelity.errors import StoreError
@@ -42,3 +46,59 @@ def leaves(root: Path, path: Path) -> bool:
         return not path.resolve().is_relative_to(root.resolve())
     except (OSError, RuntimeError):  # a link to itself
         return True
+
+
+def open_regular(file: Path) -> BufferedReader:
+    """Open a file for reading. A pipe, which would be waited for, and a device, which can be endless, are refused.
+
+    Raises:
+        OSError: It is not a regular file, or can't be opened.
+    """
+    try:
+        opened = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except ValueError as error:  # a NUL in its name
+        raise OSError(errno.EINVAL, str(error), str(file)) from None
+    return os.fdopen(_regular(opened, file), "rb")
+
+
+def check_regular(file: Path) -> None:
+    """Check that `open_regular` opens a file."""
+    open_regular(file).close()
+
+
+def read_regular(file: Path, *, most: int | None = None) -> bytes:
+    """The bytes of a file that `open_regular` opens.
+
+    Raises:
+        OSError: It can't be opened, or has more than `most` bytes.
+    """
+    with open_regular(file) as stream:
+        data = stream.read() if most is None else stream.read(most + 1)
+    if most is not None and len(data) > most:
+        raise OSError(errno.EFBIG, f"larger than {most:,} bytes", str(file))
+    return data
+
+
+def open_own(file: Path, *, append: bool = False) -> FileIO:
+    """Open a file of a store for writing, unbuffered; it is made if need be, and never emptied.
+
+    Raises:
+        OSError: It is a symbolic link, which could lead out of the store, or no regular file.
+    """
+    more = os.O_APPEND if append else 0
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | more
+    try:
+        opened = os.open(file, flags, 0o666)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise OSError(errno.ELOOP, "a symbolic link; remove it", str(file)) from None
+    return os.fdopen(_regular(opened, file), "ab" if append else "r+b", buffering=0)
+
+
+def _regular(opened: int, file: Path) -> int:
+    kind = os.fstat(opened).st_mode
+    if stat.S_ISREG(kind):
+        return opened
+    os.close(opened)
+    raise OSError(errno.EISDIR if stat.S_ISDIR(kind) else errno.EINVAL, "it is not a file", str(file))

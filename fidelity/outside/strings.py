@@ -17,8 +17,11 @@ def replace_lone_surrogates(text: str) -> str:
 
 
 def inert(text: str) -> str:
-    """Text for a terminal or a CI log: `visible`, and no line is a command of GitHub Actions."""
-    return re.sub(r"(?m)^(\s*)(::|##\[)", r"\1> \2", visible(text))
+    """Text for a terminal or a CI log: `visible`, and no line is a command of GitHub Actions.
+
+    Its runner reads `::name::` at the start of a line, and `##[name]` anywhere in it.
+    """
+    return re.sub(r"(?m)^(\s*)::", r"\1> ::", visible(text).replace("##[", "## ["))
 
 
 def visible(text: str) -> str:

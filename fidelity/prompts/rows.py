@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 
 from fidelity.errors import ConfigError
 from fidelity.outside.documents import DuplicateKeyError, place_of_duplicate, read_json
+from fidelity.outside.paths import read_regular
+from fidelity.outside.tables import read_table
 
 GZIP = b"\x1f\x8b"
 """The first bytes of a file compressed by gzip."""
@@ -64,7 +66,7 @@ def _has_header(text: str) -> bool:
 
 def _content(path: Path) -> bytes:
     try:
-        return path.read_bytes().removeprefix(BOM_UTF8)
+        return read_regular(path).removeprefix(BOM_UTF8)
     except OSError as error:
         raise ConfigError(f"{path}: can't be read ({error.strerror}); name an existing file") from error
 
@@ -137,10 +139,9 @@ def _read_text(path: Path, text: str) -> Rows:
 
 def _read_parquet(path: Path) -> Rows:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        rows = pq.read_table(path).to_pylist()
+        rows = read_table(path).to_pylist()
     except (OSError, ValueError, pa.ArrowException) as error:  # ValueError: strings that are not UTF-8
         raise ConfigError(f"{path}: can't be read as Parquet ({error})") from error
     return [(f"{path}, row {n}", {k: v for k, v in row.items() if v is not None}) for n, row in enumerate(rows, 1)]

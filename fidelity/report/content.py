@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from fidelity import gate
 from fidelity.comparison.results import ComparisonSet, Scores, among_runs, chance_level, control_values_of
 from fidelity.floor import Summary, pooled, summarise
+from fidelity.outside.strings import LONGEST_REASON, one_line
 from fidelity.report.verdicts import NO_GATE
 from fidelity.store.runs import Run
 
@@ -190,7 +191,7 @@ def _stopped(run: Run) -> list[str]:
 
 def format_of(run: Run) -> str:
     """The label if there is one, the checkpoint's number format, and the format that ran if it differs."""
-    label, real = run.manifest.label, gate.real_format(run.manifest)
+    label, real = one_line(run.manifest.label or "", most=LONGEST_REASON), gate.real_format(run.manifest)
     if label and real and real != label and run.manifest.engine.ran_as != label:
         return f"{label} (label), {real}"
     return str(label or real or UNKNOWN_FORMAT)

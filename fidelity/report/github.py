@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
-from rich.text import Text
 
 from fidelity.comparison.history import HistoryEntry
 from fidelity.comparison.results import ComparisonSet
@@ -26,9 +25,15 @@ def without_commands(console: Console, *, environment: Mapping[str, str]) -> Ite
         yield
         return
     token = secrets.token_hex(16)
-    console.print(Text(f"::stop-commands::{token}"))
+    _write(console, f"::stop-commands::{token}\n")
     yield
-    console.print(Text(f"::{token}::"))
+    _write(console, f"::{token}::\n")
+
+
+def _write(console: Console, command: str) -> None:
+    """Write a command that is meant; what the console prints is inert."""
+    console.file.write(command)
+    console.file.flush()
 
 
 def annotation(

@@ -12,7 +12,7 @@ from fidelity.checkpoints.remembered import damage_of_remembered
 from fidelity.encoders.cache import damage_of_cache
 from fidelity.errors import StoreError
 from fidelity.files import full_disk_explained, locked
-from fidelity.outside.paths import leaves
+from fidelity.outside.paths import leaves, open_regular, read_regular
 from fidelity.store.comparisons import Comparison
 from fidelity.store.heads import damage_of_head
 from fidelity.store.journal import broken_lines, drop_broken_lines
@@ -103,7 +103,7 @@ def _move_away(path: Path, root: Path, quarantine: Path) -> None:
                 target = target.with_name(f"{target.name}~")
             target.parent.mkdir(parents=True, exist_ok=True)
             if path.suffix == ".jsonl":
-                target.write_bytes(path.read_bytes())
+                target.write_bytes(read_regular(path))
                 drop_broken_lines(path)
             else:
                 path.rename(target)
@@ -254,14 +254,14 @@ def _folders(folder: Path) -> list[Path]:
 def _drafts(folder: Path) -> Iterator[Path]:
     """Files that a killed command was writing; a draft is locked as long as its command lives."""
     for draft in sorted(folder.glob(".*.draft")):
-        with suppress(OSError), draft.open("rb") as file:
+        with suppress(OSError), open_regular(draft) as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield draft
 
 
 def _is_locked(folder: Path) -> bool:
     try:
-        with (folder / ".lock").open("rb") as lock:
+        with open_regular(folder / ".lock") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return True

@@ -9,6 +9,7 @@ from zlib import crc32
 
 from fidelity.files import full_disk_explained, whole_file
 from fidelity.outside.documents import read_json
+from fidelity.outside.paths import open_own, open_regular
 from fidelity.records import Failure, Response
 from fidelity.store.responses import response_of
 
@@ -30,7 +31,7 @@ class Journal:
         with full_disk_explained(self._file):
             self.places = dict.fromkeys(place for place, _ in self.outcomes())
             """The answered prompts, in the order of `outcomes`."""
-            self._open = self._file.open("ab", buffering=0)
+            self._open = open_own(self._file, append=True)
             if self._open.tell():
                 self._open.write(b"\n" + RESUMED + b"\n")  # after a line that may be truncated
         return self
@@ -58,7 +59,7 @@ class Journal:
         if not self._file.exists():
             return
         seen: set[int] = set()
-        with self._file.open("rb") as lines:
+        with open_regular(self._file) as lines:
             for line in lines:
                 outcome = _outcome(line)
                 if outcome and outcome[0] not in seen:
@@ -78,19 +79,19 @@ def count_resumptions(file: Path) -> int:
     """How often a journal was resumed."""
     if not file.exists():
         return 0
-    with file.open("rb") as lines:
+    with open_regular(file) as lines:
         return sum(line.rstrip(b"\n") == RESUMED for line in lines)
 
 
 def broken_lines(file: Path) -> list[int]:
     """The numbers, from 1, of the lines without an outcome: truncated, or changed after they were written."""
-    with file.open("rb") as lines:
+    with open_regular(file) as lines:
         return [number for number, line in enumerate(lines, 1) if not _is_whole(line)]
 
 
 def drop_broken_lines(file: Path) -> None:
     """Keep only the other lines, so the prompts of the broken ones are asked again."""
-    with whole_file(file) as draft, file.open("rb") as lines, draft.open("wb") as written:
+    with whole_file(file) as draft, open_regular(file) as lines, draft.open("wb") as written:
         written.writelines(line for line in lines if _is_whole(line))
 
 

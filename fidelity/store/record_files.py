@@ -5,7 +5,6 @@ A store can be damaged in any way: the error names the file, the key and the rep
 
 import hashlib
 import json
-import stat
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self, TypeVar
 
@@ -14,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from fidelity.errors import StoreError
 from fidelity.files import whole_file
 from fidelity.outside.documents import cleaned, read_json
-from fidelity.outside.paths import plain_name
+from fidelity.outside.paths import plain_name, read_regular
 from fidelity.schema import JsonObject
 
 MANIFEST = "manifest.json"
@@ -129,13 +128,8 @@ def _read_json(file: Path, kind: type[Manifest]) -> JsonObject:
 
 
 def _bytes(file: Path) -> bytes:
-    """Read an ordinary file. Other kinds are not opened, since reading from a pipe would wait forever."""
-    status = file.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise OSError("it is not a file")
-    if status.st_size > MOST_BYTES:
-        raise OSError(f"it has {status.st_size:,} bytes, far more than any record")
-    return file.read_bytes()
+    """Read a regular file that is no larger than any record is."""
+    return read_regular(file, most=MOST_BYTES)
 
 
 def wrong_keys(error: ValidationError) -> str:

@@ -27,7 +27,7 @@ from fidelity.files import (
     wrong_column,
 )
 from fidelity.outside.documents import read_json
-from fidelity.outside.paths import inside
+from fidelity.outside.paths import inside, read_regular
 from fidelity.records import Failure, Head, TokenScores
 from fidelity.schema import REFUSE_UNKNOWN_KEYS
 from fidelity.store.heads import add_head, adopt_head, read_head
@@ -334,7 +334,7 @@ def _root_of(scores: Path) -> Path:
 def _texts(folder: Path) -> dict[int, str]:
     file = folder / TEXTS
     try:
-        read = read_json(file.read_bytes()) if file.is_file() else {}
+        read = read_json(read_regular(file)) if file.is_file() else {}
         return {int(token): str(text) for token, text in read.items()}
     except (OSError, ValueError, AttributeError) as error:
         raise StoreError(f"{file}: damaged ({error}); delete it, and tokens are shown by their ids") from None

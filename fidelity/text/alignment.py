@@ -22,6 +22,7 @@ SORTED = 0.99
 """What the same words in another order are worth: less than equality."""
 MERGED = 0.06
 """How much more alike two units must be with a neighbor for the neighbor to be taken as a piece of one of them."""
+ROUNDING = 1e-6
 BAND = 100
 """Units around the same relative position that are compared where two texts share little: what keeps time linear."""
 
@@ -100,34 +101,70 @@ def _monotone(
     if alone and max(a[rows[0]].count(" "), b[columns[0]].count(" ")) < SHORT:
         yield Match((rows[0],), (columns[0],), max(BETWEEN, similarity(a[rows[0]], b[columns[0]])))
         return
-    scores = _scores([a[i] for i in rows], [b[j] for j in columns])
-    scores[scores < (min(BETWEEN, threshold) if alone else threshold)] = 0.0
-    best = np.zeros((len(rows) + 1, len(columns) + 1))
-    for i in range(len(rows)):
-        diagonal = best[i, :-1] + scores[i]
-        best[i + 1, 1:] = np.maximum.accumulate(np.maximum(diagonal, best[i, 1:]))
-    i, j = len(rows), len(columns)
+    least = min(BETWEEN, threshold) if alone else threshold
+    near = _near([a[i] for i in rows], [b[j] for j in columns], least=least)
+    best, i, j = _Best(near, len(columns)), len(rows), len(columns)
     while i and j:
-        if best[i, j] == best[i - 1, j]:
+        if j <= near.first[i - 1] or best.at(i, j) == best.at(i - 1, j):
             i -= 1
-        elif best[i, j] == best[i, j - 1]:
+        elif best.at(i, j) == best.at(i, j - 1):
             j -= 1
         else:
             i, j = i - 1, j - 1
-            yield Match((rows[i],), (columns[j],), float(scores[i, j]))
+            yield Match((rows[i],), (columns[j],), float(near.scores[i, j - near.first[i]]))
 
 
-def _scores(a: Sequence[str], b: Sequence[str]) -> NDArray[np.float64]:
-    scores = np.zeros((len(a), len(b)))
+class _Near(NamedTuple):
+    """How alike each unit is to those around the same relative position, in a band of the same width for all."""
+
+    first: Sequence[int]
+    """The first of them."""
+    scores: NDArray[np.float64]
+    """One row for each unit; 0 where the two are less alike than asked."""
+
+
+class _Best:
+    """The largest sum of similarities of the first units on both sides. Outside the band nothing is alike."""
+
+    def __init__(self, near: _Near, columns: int) -> None:
+        rows, width = near.scores.shape
+        self._first, self._width = near.first, width
+        self._within = np.zeros((rows, width + 1))
+        row, end = np.zeros(columns + 1), 0
+        for i, first in enumerate(near.first):
+            row[end + 1 : first + width + 1] = row[end]
+            end = first + width
+            within = row[first : end + 1]
+            within[1:] = np.maximum(within[:-1] + near.scores[i], within[1:])
+            np.maximum.accumulate(within, out=within)
+            self._within[i] = within
+
+    def at(self, i: int, j: int) -> float:
+        """The sum for the first `i` and `j` units, from the start of the band of row `i` on."""
+        return float(self._within[i - 1, min(j - self._first[i - 1], self._width)]) if i else 0.0
+
+
+def _near(a: Sequence[str], b: Sequence[str], *, least: float) -> _Near:
+    """Long texts are compared in a band only, which keeps time and memory linear."""
     if len(a) * len(b) <= BAND**2:
+        scores = np.zeros((len(a), len(b)))
         for scorer, weight in ((fuzz.ratio, 1.0), (fuzz.token_sort_ratio, SORTED)):
             np.maximum(scores, process.cdist(a, b, scorer=scorer) * (weight / 100), out=scores)
-        return scores
-    for i, unit in enumerate(a):
-        first = max(0, min(round(i * len(b) / len(a)) - BAND // 2, len(b) - BAND))
-        near = b[first : first + BAND]
-        scores[i, first : first + len(near)] = [similarity(unit, other) for other in near]
-    return scores
+        scores[scores < least] = 0.0
+        return _Near([0] * len(a), scores)
+    width = min(BAND, len(b))
+    scores = np.zeros((len(a), width))
+    starts = [max(0, min(round(i * len(b) / len(a)) - BAND // 2, len(b) - BAND)) for i in range(len(a))]
+    for i, (unit, start) in enumerate(zip(a, starts, strict=True)):
+        alike = [
+            weight
+            * process.cdist([unit], b[start : start + width], scorer=scorer, dtype=np.float64, score_cutoff=most)[0]
+            for scorer, weight in ((fuzz.ratio, 1.0), (fuzz.token_sort_ratio, SORTED))
+            if (most := 100 * least / weight - ROUNDING)
+        ]
+        scores[i] = np.maximum(*alike) / 100
+    scores[scores < least] = 0.0
+    return _Near(starts, scores)
 
 
 def _moved(a: Sequence[str], b: Sequence[str], matches: Sequence[Match]) -> Iterator[Match]:
@@ -135,16 +172,16 @@ def _moved(a: Sequence[str], b: Sequence[str], matches: Sequence[Match]) -> Iter
     columns = sorted(set(range(len(b))) - {j for m in matches for j in m.candidate})
     if not rows or not columns:
         return
-    scores = _scores([a[i] for i in rows], [b[j] for j in columns])
+    near = _near([a[i] for i in rows], [b[j] for j in columns], least=MOVED)
+    alike_rows, offsets = np.nonzero(near.scores)
+    order = np.argsort(-near.scores[alike_rows, offsets], kind="stable")
     used_rows, used_columns = set(), set()
-    for place in np.argsort(-scores, axis=None, kind="stable"):
-        i, j = divmod(int(place), len(columns))
-        if scores[i, j] < MOVED:
-            return
+    for i, offset in zip(alike_rows[order].tolist(), offsets[order].tolist(), strict=True):
+        j = near.first[i] + offset
         if i not in used_rows and j not in used_columns:
             used_rows.add(i)
             used_columns.add(j)
-            yield Match((rows[i],), (columns[j],), float(scores[i, j]))
+            yield Match((rows[i],), (columns[j],), float(near.scores[i, offset]))
 
 
 def _merged(a: Sequence[str], b: Sequence[str], matches: Sequence[Match]) -> Iterator[Match]:

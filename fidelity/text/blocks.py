@@ -15,9 +15,9 @@ MAX_CHARACTERS = 500_000
 """Longer texts aren't read as Markdown, and are unscored. Reading takes up to 10 microseconds per character."""
 
 
-def too_long(baseline: str, candidate: str) -> Side | None:
-    """The side with a text longer than MAX_CHARACTERS, the baseline first; None if both can be read."""
-    return "baseline" if len(baseline) > MAX_CHARACTERS else "candidate" if len(candidate) > MAX_CHARACTERS else None
+def too_long(baseline: str, candidate: str, *, most: int = MAX_CHARACTERS) -> Side | None:
+    """The side with a text of more characters than that, the baseline first; None if both can be read."""
+    return "baseline" if len(baseline) > most else "candidate" if len(candidate) > most else None
 
 
 class Fence(NamedTuple):

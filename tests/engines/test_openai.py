@@ -256,7 +256,7 @@ class TestRefusals:
             away = Reply(b"", status=307, headers={"location": f"{other.url}/chat/completions"})
             with (
                 FakeServer(of(lambda _: away)) as server,
-                pytest.raises(EngineError, match=r"redirects \(HTTP 307, http://127.0.0.1.*write that address"),
+                pytest.raises(EngineError, match=r"leads elsewhere \(HTTP 307, http://127.0.0.1.*write that address"),
             ):
                 run(server, api_key_env="SOME_KEY")
         assert not other.seen

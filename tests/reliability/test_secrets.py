@@ -14,7 +14,7 @@ from fidelity.config import VllmServeEngine, load_run
 from fidelity.engines.connection import SHOWN
 from fidelity.engines.logs import log_stream
 from fidelity.engines.vllm_serve import command, secret_arguments
-from fidelity.outside.secrets import HIDDEN, Secrets, fingerprint, masked, names_secret
+from fidelity.outside.secrets import HIDDEN, Secrets, fingerprint, is_secret, masked, names_secret
 from fidelity.runs.jobs import jobs_of, prompts_of
 from fidelity.store.store import Store
 from tests.engines.fake_server import FakeServer, Reply, text_reply
@@ -26,7 +26,9 @@ ESCAPED = "".join(f"\\u{ord(c):04x}" for c in KEY)
 @pytest.mark.parametrize(
     "name",
     ["HF_TOKEN", "hf_token", "token", "MY_API_KEY", "api-key", "x-api-key", "apiKey", "awsSecretAccessKey", "password",
-     "DB_PASSWD", "Authorization", "AWS_SESSION_TOKEN", "GH_PAT", "key", "client_secret", "GOOGLE_CREDENTIALS"],
+     "DB_PASSWD", "Authorization", "AWS_SESSION_TOKEN", "GH_PAT", "key", "client_secret", "GOOGLE_CREDENTIALS",
+     "hftoken", "HFTOKEN", "api_keys", "apiKeys", "API_KEY_2", "accesstoken", "PGPASSWORD", "private_key_pem",
+     "token_value", "hf_token_b64", "smtp_pass", "connection_string", "SLACK_WEBHOOK_URL", "jwt", "auth_tokens"],
 )  # fmt: skip
 def test_names_of_secrets(name):
     assert names_secret(name)
@@ -36,7 +38,8 @@ def test_names_of_secrets(name):
     "name",
     ["max_tokens", "tokenizer", "eos_token", "pad_token", "return_token_ids", "stop_token_ids", "tokenizer_mode",
      "num_speculative_tokens", "max_num_batched_tokens", "prompt_token", "keys", "monkey", "kv_cache_dtype", "author",
-     "VLLM_USE_V1", "turnkey_mode", "cookies_allowed", "", "seed", "tokens_per_second", "PWD"],
+     "bad_tokens", "stop_tokens", "compass", "pass_config", "VLLM_USE_V1",
+     "turnkey_mode", "cookies_allowed", "", "seed", "tokens_per_second", "PWD"],
 )  # fmt: skip
 def test_other_names(name):
     assert not names_secret(name)
@@ -58,6 +61,50 @@ def test_what_is_written_down_of_a_config():
     assert written["note"] == f"made with {fingerprint('hf_' + 'a' * 30)}, twice"
     assert masked(written) == written  # so that what is read back compares equal
     assert masked({"key": KEY}) != masked({"key": KEY + "x"})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"hf_token": {"value": KEY}}, {"credentials": {"a": {"b": [KEY]}}}, {"api_keys": [KEY, KEY]},
+        {"extra_args": ["--api-key", KEY]}, {"extra_args": [f"--api-key={KEY}"]}, {"args": f"--x 1 --hf-token {KEY}"},
+        {"url": f"http://host/?x=1&api_key={KEY}"}, {"url": f"http://user:{KEY.replace('/', '')}@host/"},
+        {"json": json.dumps({"api_key": KEY})}, {"headers": [["Authorization", KEY]]},
+        {"headers": [{"name": "Authorization", "value": KEY}]}, {"headers": [f"X-Api-Key: {KEY}"]},
+        {"x": f"Bearer {KEY}"}, {"x": f"-----BEGIN PRIVATE KEY-----\n{KEY}\n-----END PRIVATE KEY-----"},
+    ],
+)  # fmt: skip
+def test_a_secret_in_any_place_of_an_engine_s_options(options):
+    written = masked({"engine": {"options": options}})
+    assert KEY not in json.dumps(written)
+    assert KEY.replace("/", "") not in json.dumps(written)
+    assert masked(written) == written
+    error = f"failed: {KEY} and {KEY.replace('/', '')}"
+    hidden = Secrets.in_mappings({"options": options}).hide(error)
+    assert (KEY in json.dumps(options)) == (KEY not in hidden)
+    assert KEY not in hidden or KEY.replace("/", "") not in hidden
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["sk-ant-" + "a" * 30, "gsk_" + "a" * 50, "xai-" + "a" * 60, "r8_" + "a" * 37, "npm_" + "a" * 36,
+     "ASIA" + "A" * 16, "ya29." + "a" * 60, "sk_live_" + "a" * 24, "pypi-" + "A" * 60,
+     "Basic dXNlcjpwYXNzd29yZDEyMzQ="],
+)  # fmt: skip
+def test_known_forms_under_any_name(form):
+    assert form not in masked({"x": f"see {form}."})["x"]
+    assert not is_secret("x", "an ordinary text of prompt_tokens: 12345678")
+    engine = VllmServeEngine(kind="vllm-serve", options={"x": form})
+    assert not any(form in word for word in command(Path(), "name", engine, 1))
+    assert form in secret_arguments(engine)["FIDELITY_VLLM_ARGUMENTS"]
+
+
+def test_long_numbers_under_a_secret_name():
+    assert masked({"password": 1234567890, "token": 5, "seed": 1234567890}) == {
+        "password": fingerprint("1234567890"),
+        "token": 5,
+        "seed": 1234567890,
+    }
 
 
 def test_a_value_is_hidden_in_every_spelling():

@@ -2,13 +2,18 @@
 
 import io
 import json
+import os
 import resource
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.text import Text
 
 from fidelity.cli.terminal import echo, open_console
+from fidelity.config.files import read_yaml
 from fidelity.errors import ConfigError
 from fidelity.outside.documents import MOST_NESTED, cleaned, read_json
 from fidelity.outside.strings import inert
@@ -18,7 +23,7 @@ from tests.engines.fake_server import FakeServer, Reply, text_reply
 ACTIVE = [
     *("\x1b[2J\x1b]0;title\x07", "\x9b31m", "x\n::add-mask::secret", "\n::stop-commands::t\n", "##[group]x"),
     *("\u202eabc", "\r::error::x", "\ud800 lone \udfff", "\0\x01\x7f", "  ::warning::x", "\u2028::error::x"),
-    "\v::error::x",
+    *("\v::error::x", "x ##[add-mask]y", "a\n  ##[stop-commands]t"),
 ]
 
 
@@ -30,10 +35,11 @@ def test_what_is_printed_acts_on_nothing(text):
     console = open_console()
     console.file = drawn
     console.print(text, markup=False, style="bold")
-    shown = out.getvalue()
+    console.print(Text.assemble("\n", (text[:1], "bold"), (text[1:3], "red"), text[3:]))
+    shown = out.getvalue() + drawn.getvalue()
     shown.encode()
-    assert not [line for line in shown.splitlines() if line.strip().startswith(("::", "##["))]
-    assert not set("\x1b\x9b\x07\r\0\u202e") & set(shown + drawn.getvalue())
+    assert not [line for line in shown.splitlines() if line.strip().startswith("::") or "##[" in line]
+    assert not set("\x1b\x9b\x07\r\0\u202e") & set(shown)
     assert inert(inert(text)) == inert(text)
 
 
@@ -50,6 +56,7 @@ def test_json_within_them_is_read():
     deep = "[" * MOST_NESTED + "]" * MOST_NESTED
     assert read_json(deep)
     assert read_json(json.dumps({"text": "[" * 5000 + '"{' * 3000})) == {"text": "[" * 5000 + '"{' * 3000}
+    assert read_json('[1, "\\ud800"]') == [1, "\ufffd"]
     assert read_json('["\\ud83d\\ude00", "\\ud800", {"\\udc00": 1}]') == ["😀", "\ufffd", {"\ufffd": 1}]
 
 
@@ -166,3 +173,28 @@ def test_a_file_of_another_encoding_is_named(tmp_path):
     (tmp_path / "x.jsonl").write_bytes('{"id": "a"}'.encode("utf-16"))
     with pytest.raises(ConfigError, match=r"x\.jsonl, line 1: not JSON"):
         read_jsonl(tmp_path / "x.jsonl")
+
+
+@pytest.mark.parametrize(
+    "value", ["9" * 10_000, "0x" + "f" * 10_000, "0b" + "1" * 100_000, "1" + ":59" * 10_000, "2001-99-99", "${LONG}"]
+)
+def test_values_of_yaml_that_can_t_be_read(tmp_path, monkeypatch, value):
+    monkeypatch.setenv("LONG", "0x" + "f" * 10_000)
+    file = tmp_path / "x.yaml"
+    file.write_text(f"name: {value}\n")
+    with pytest.raises(ConfigError, match="put it into quotes"):
+        read_yaml(file, keys="name")
+    file.write_text(f"name: '{'9' * 10_000}'\n")
+    assert read_yaml(file, keys="name") == {"name": "9" * 10_000}
+
+
+def test_output_in_an_encoding_without_its_characters(tmp_path):
+    file = tmp_path / "é文.yaml"
+    line = [sys.executable, "-m", "fidelity", "compare", str(file), "a" * 5000]
+    ended = subprocess.run(line, env={**os.environ, "PYTHONIOENCODING": "ascii"}, capture_output=True, check=False)
+    assert ended.returncode == 2
+    assert b"\\u6587" in ended.stderr
+    assert b"Traceback" not in ended.stderr
+    ended = subprocess.run([*line[:4], "a" * 5000, "a" * 5000], capture_output=True, check=False)
+    assert ended.returncode == 2
+    assert b"Traceback" not in ended.stderr

@@ -163,14 +163,14 @@ def test_the_command_lists_it(fidelity, store, folder):
 
 def test_a_manifest_that_may_not_be_read(store, monkeypatch):
     file = store.root / "runs" / PLACES["runs"] / "manifest.json"
-    read = type(file).read_bytes
+    opened = os.open
 
-    def read_bytes(self):  # the tests may run as root, who may read everything
-        if self == file:
-            raise PermissionError(13, "Permission denied", str(self))
-        return read(self)
+    def refuse(path, *arguments, **options):  # the tests may run as root, who may read everything
+        if path == file:
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, *arguments, **options)
 
-    monkeypatch.setattr(type(file), "read_bytes", read_bytes)
+    monkeypatch.setattr(os, "open", refuse)
     assert "Permission denied" in store.damaged()[f"runs/{PLACES['runs']}"]
     assert len(store.runs()) == 7
 

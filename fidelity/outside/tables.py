@@ -1,0 +1,78 @@
+"""Reading outside Parquet files within a limit: a small file can unpack to any amount."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fidelity.outside.paths import check_regular
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+UNPACKED = 1 << 30
+"""Bytes that any table may take in memory."""
+RATIO = 200
+"""Times the size of its file that a larger one may take."""
+VALUE = 32
+"""Bytes that are counted for each value: what a Python object takes."""
+
+
+def read_table(file: Path, *, columns: Sequence[str] | None = None, checksums: bool = False) -> "pa.Table":
+    """Read a table. Dictionaries that the reader decodes, long runs of one value, and nulls count as unpacked.
+
+    Args:
+        file: A Parquet file.
+        columns: The columns to read; all by default.
+        checksums: Whether the checksums of pages are verified.
+
+    Raises:
+        ValueError: It takes more than 1 GiB of memory, and more than 200 times its size on disk.
+        OSError: It is not a regular file, or can't be read.
+        pyarrow.ArrowException: It is damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    check_regular(file)
+    wanted = None if columns is None else list(columns)
+    limit = max(UNPACKED, RATIO * file.stat().st_size)
+    with pq.ParquetFile(file, page_checksum_verification=checksums) as parquet:
+        chunks = [
+            parquet.metadata.row_group(group).column(place)
+            for group in range(parquet.metadata.num_row_groups)
+            for place in range(parquet.metadata.num_columns)
+        ]
+        _refuse_beyond(limit, VALUE * sum(chunk.num_values for chunk in chunks))
+        largest = max((chunk.total_uncompressed_size for chunk in chunks), default=0)
+        if largest * sum(chunk.num_values for chunk in chunks) > limit:
+            batches = _within(limit, parquet, rows=max(1, min(65_536, UNPACKED // 4 // max(largest, 1))))
+            table = pa.Table.from_batches(batches, schema=_decoded(parquet.schema_arrow))
+            return table if wanted is None else table.select(wanted)
+    return pq.read_table(file, columns=wanted, page_checksum_verification=checksums)
+
+
+def _within(limit: int, parquet: "pq.ParquetFile", *, rows: int) -> "list[pa.RecordBatch]":
+    """All batches, decoded, as long as they stay within the limit."""
+    batches, size = [], 0
+    schema = _decoded(parquet.schema_arrow)
+    for batch in parquet.iter_batches(batch_size=rows):
+        batches.append(batch.cast(schema))
+        size += batches[-1].nbytes
+        _refuse_beyond(limit, size)
+    return batches
+
+
+def _decoded(schema: "pa.Schema") -> "pa.Schema":
+    """The schema with plain columns in place of dictionaries."""
+    import pyarrow as pa
+
+    plain = [
+        column.with_type(column.type.value_type) if pa.types.is_dictionary(column.type) else column for column in schema
+    ]
+    return pa.schema(plain, metadata=schema.metadata)
+
+
+def _refuse_beyond(limit: int, size: int) -> None:
+    if size > limit:
+        raise ValueError(f"it unpacks to more than {limit:,} bytes, {RATIO} times its size; split it")
