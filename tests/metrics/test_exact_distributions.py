@@ -129,6 +129,15 @@ class TestProof:
         with pytest.raises(UnprovenError, match="rounding explains"):
             exact_values(replace(p, hidden=replace(p.hidden, head=replace(p.hidden.head, **change))), p)
 
+    def test_a_head_with_quantized_activations(self):
+        p, _ = scored(model(2))
+        values = (p.hidden.values.astype(np.uint32) << 16).view(np.float32)
+        step = np.abs(values).max(axis=1, keepdims=True) / 127
+        of_engine = replace(p.hidden, values=bits(np.round(values / step) * step, "bfloat16"))
+        engine, _ = scored(of_engine)
+        with pytest.raises(UnprovenError, match="on average"):
+            exact_values(replace(engine, hidden=p.hidden), p)
+
     def test_other_vocabularies(self):
         p, _ = scored(model(2))
         larger = replace(p.hidden.head, matrix=np.zeros((WIDTH, VOCABULARY + 1), np.uint16))
