@@ -7,6 +7,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketDisconnected
 
 LOCAL = ["127.0.0.1", "localhost"]
 HEADERS = {
@@ -18,7 +19,7 @@ HEADERS = {
 
 
 class SecurityHeaders:
-    """Adds the headers to every response."""
+    """Adds the headers to every response, and ends the connections of closed pages without a traceback."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -31,7 +32,11 @@ class SecurityHeaders:
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
-        await self._app(scope, receive, with_headers)
+        try:
+            await self._app(scope, receive, with_headers)
+        except WebSocketDisconnected:  # a closed page is no defect; the terminal would show a traceback for each
+            if scope["type"] != "websocket":
+                raise
 
 
 app = st.App(

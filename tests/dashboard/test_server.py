@@ -1,10 +1,13 @@
 """Who may open the dashboard: this machine's names only, over HTTP and over the WebSocket, and in no other's page."""
 
+import asyncio
 import base64
 import socket
 
 import pytest
+from starlette.websockets import WebSocketDisconnected
 
+from fidelity.dashboard.server import SecurityHeaders
 from tests.dashboard.test_browser import served
 
 __all__ = ["served"]  # a fixture
@@ -60,3 +63,16 @@ def test_no_other_page_may_frame_it(port):
     assert headers["x-frame-options"] == "SAMEORIGIN"
     assert "frame-ancestors 'self'" in headers["content-security-policy"]
     assert headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("kind", ["websocket", "http"])
+def test_a_closed_page_leaves_no_traceback(kind):
+    async def closed(scope, receive, send):
+        raise WebSocketDisconnected("closed")
+
+    request = SecurityHeaders(closed)({"type": kind}, None, None)
+    if kind == "websocket":
+        asyncio.run(request)
+    else:
+        with pytest.raises(WebSocketDisconnected):
+            asyncio.run(request)
