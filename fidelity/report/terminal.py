@@ -29,6 +29,8 @@ from fidelity.report.price import PriceTable, price_table, published_table
 from fidelity.report.trends import trend
 from fidelity.report.verdicts import NO_GATE, URGENCY
 
+MIN_NAME = 12
+"""Characters of a run's name that a row of the answer has at least."""
 ANSWER_LINES = 12
 """How long the answer may be: what a terminal shows without scrolling."""
 COLORS = {"PASS": "green", "FAIL": "bold red", "INCONCLUSIVE": "yellow"}
@@ -68,18 +70,11 @@ def print_comparison(
 
 def _print_answer(given: AnswerTable, console: Console) -> None:
     """The baseline, a row for each run, and before them as many sentences as there is room for; the others follow."""
-    shown = [place for place in range(len(HEADINGS)) if any(row.cells[place] for row in given.rows)]
-    table = Table(box=None, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("", overflow="fold")
-    for place in shown:
-        table.add_column(HEADINGS[place].replace(" ", "\n"), justify="right")
-    if judged := any(row.verdict for row in given.rows):
-        table.add_column("verdict")
-    for row in given.rows:
-        verdict = [Text(row.verdict, style=COLORS.get(row.verdict, ""))] if judged else []
-        style = "dim" if row.is_control else ""
-        table.add_row(Text(row.name, style=style), *(Text(row.cells[place], style=style) for place in shown), *verdict)
-    baseline = Text(given.baseline)
+    baseline, table = Text(given.baseline), _answer_table(given, [row.name for row in given.rows])
+    if _height(table, console) + _height(baseline, console) > ANSWER_LINES:
+        without_names = _answer_table(given, [""] * len(given.rows))
+        width = console.width - console.measure(without_names).maximum
+        table = _answer_table(given, _shortened([row.name for row in given.rows], max(width, MIN_NAME)))
     room = ANSWER_LINES - _height(table, console) - _height(baseline, console) - len(given.notes)
     console.print(baseline)
     left = []
@@ -98,6 +93,30 @@ def _print_answer(given: AnswerTable, console: Console) -> None:
         console.print()
     for sentence in left:
         console.print(sentence)
+
+
+def _answer_table(given: AnswerTable, names: Sequence[str]) -> Table:
+    shown = [place for place in range(len(HEADINGS)) if any(row.cells[place] for row in given.rows)]
+    table = Table(box=None, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("", overflow="fold")
+    for place in shown:
+        table.add_column(HEADINGS[place].replace(" ", "\n"), justify="right")
+    if judged := any(row.verdict for row in given.rows):
+        table.add_column("verdict")
+    for name, row in zip(names, given.rows, strict=True):
+        verdict = [Text(row.verdict, style=COLORS.get(row.verdict, ""))] if judged else []
+        style = "dim" if row.is_control else ""
+        table.add_row(Text(name, style=style), *(Text(row.cells[place], style=style) for place in shown), *verdict)
+    return table
+
+
+def _shortened(names: Sequence[str], width: int) -> Sequence[str]:
+    """Names that fit on a line, by their start and as much of their end as tells them apart, if that is possible."""
+    for end in range(width // 2, width):
+        short = [name if len(name) <= width else f"{name[: width - end - 1]}…{name[-end:]}" for name in names]
+        if len(set(short)) == len(set(names)):
+            return short
+    return names
 
 
 def _height(shown: RenderableType, console: Console) -> int:

@@ -8,8 +8,9 @@ from rich.console import Console
 
 from fidelity.metrics import KINDS
 from fidelity.report import print_comparison
-from fidelity.report.answer import HEADINGS, answer
+from fidelity.report.answer import HEADINGS, AnswerRow, AnswerTable, answer
 from fidelity.report.column_groups import GROUPS
+from fidelity.report.terminal import _print_answer
 from tests.report.conftest import RECORDED, compared
 
 
@@ -43,6 +44,20 @@ def test_the_answer_takes_twelve_lines_with_a_verdict_for_each_candidate(scored,
     assert rows["bf16-serial"] == "PASS"
     assert rows["bf16-eager"] == "INCONCLUSIVE"
     assert rows["w8a8-fp8"] == "FAIL"
+
+
+def test_long_names_of_five_candidates_leave_every_verdict_in_twelve_lines():
+    cells = tuple("1/40" if place in (1, 3) else "" for place in range(len(HEADINGS)))
+    names = [f"a-long-name-of-a-quantized-copy-of-a-model-number-{n}-w4a16-gptq-group-size-128" for n in range(5)]
+    rows = (AnswerRow("again (control)", cells, "", True), *(AnswerRow(name, cells, "FAIL", False) for name in names))
+    file = io.StringIO()
+    given = AnswerTable("Baseline base: BF16, 40 prompts", rows, sentences=(), notes=())
+    _print_answer(given, Console(file=file, width=80))
+    lines = file.getvalue().splitlines()
+    assert len(lines) <= 12
+    assert max(map(len, lines)) <= 80
+    assert [line.split()[0][-19:] + line.split()[-1] for line in lines[-5:]] == ["gptq-group-size-128FAIL"] * 5
+    assert len({line.split()[0] for line in lines[-5:]}) == 5
 
 
 def test_the_failed_candidates_sentence_comes_first(scored, verdicts):
