@@ -232,9 +232,14 @@ def test_every_text_has_the_contrast_of_wcag_aa(address, chromium, theme):
         page.goto(f"{root}/{name}")
         page.locator(complete).first.wait_for()
         page.wait_for_function("() => !document.querySelector('[data-stale=true], [data-testid=stStatusWidget]')")
-        texts = page.evaluate(CONTRAST.read_text(encoding="utf-8"))
+        for _ in range(40):  # while a page is drawn again, its old texts are pale
+            texts = page.evaluate(CONTRAST.read_text(encoding="utf-8"))
+            faint = [text for text in texts if text["contrast"] < text["least"]]
+            if not faint:
+                break
+            page.wait_for_timeout(500)
         assert len(texts) > 30
-        assert [text for text in texts if text["contrast"] < text["least"]] == []
+        assert faint == []
     context.close()
 
 
