@@ -324,7 +324,7 @@ class TestRecommend:
 
 @pytest.mark.usefixtures("fake_vllm")
 def test_bytes_are_those_of_the_files_that_the_index_names(workspace):
-    """A consolidated copy next to the shards once doubled the price; inspect, manifest and price read the same files."""
+    """A consolidated copy once doubled the price; inspect, manifest and price read the same files."""
     workspace.prompts("one")
     folder = LAYOUTS["compressed-tensors W4A16"].write(workspace.folder / "quant")
     index = dict.fromkeys(LAYOUTS["compressed-tensors W4A16"].tensors, "model.safetensors")
