@@ -1,21 +1,24 @@
 """Ratios, the trade-off, and what is recommended: from measurements that are written down by hand."""
 
 import json
+import shutil
 
 import pytest
 
+from fidelity.checkpoints import dissect
 from fidelity.comparison.stored import load_comparison
 from fidelity.config import load_run
 from fidelity.errors import ConfigError
 from fidelity.gate import Gate
 from fidelity.metrics import metric_of_kind
-from fidelity.pipeline import ComparisonRequest, compare
+from fidelity.pipeline import ComparisonRequest, compare, generate
 from fidelity.price.measures import ratios_of, values_of
 from fidelity.price.pareto import drift_and_price, recommend
 from fidelity.report import as_html, as_json, as_markdown, price_table, published
 from fidelity.report.price import published_table
 from fidelity.store.measurements import Measurement, ServedRequests
 from fidelity.store.store import Store
+from tests.checkpoints.known_layouts import LAYOUTS
 from tests.conftest import Silent
 
 WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight"]
@@ -317,3 +320,19 @@ class TestRecommend:
         assert out.startswith("No candidate of base passes; fast came closest")
         code, _, err = fidelity("recommend", store.root / "nowhere", "--within", strict, "--minimise", "cost")
         assert (code, "no such store" in err) == (2, True)
+
+
+@pytest.mark.usefixtures("fake_vllm")
+def test_bytes_are_those_of_the_files_that_the_index_names(workspace):
+    """A consolidated copy once doubled the price; inspect, manifest and price read the same files."""
+    workspace.prompts("one")
+    folder = LAYOUTS["compressed-tensors W4A16"].write(workspace.folder / "quant")
+    index = dict.fromkeys(LAYOUTS["compressed-tensors W4A16"].tensors, "model.safetensors")
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": index}))
+    shutil.copy(folder / "model.safetensors", folder / "consolidated.safetensors")
+    config = load_run(workspace.baseline(model=str(folder), control="none"))
+    (run,) = generate(config, store=Store(workspace.store), listener=Silent())
+    size = (folder / "model.safetensors").stat().st_size
+    stored, read = run.manifest.checkpoint, dissect(folder).checkpoint
+    assert values_of(run)["bytes"].value == stored.bytes == read.bytes == size
+    assert (stored.parameters, stored.format, stored.composition) == (read.parameters, read.format, read.composition)
