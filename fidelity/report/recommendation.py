@@ -126,10 +126,13 @@ def _open(offers: Sequence[Offer], sizes: Sequence[str]) -> list[str]:
     """Formats that are undecided, and the number of prompts that would decide."""
     sentences = []
     for form, own in _by_format(offers, "inconclusive").items():
-        needed = max((line.prompts_needed or 0 for o in own if o.verdict for line in o.verdict.lines), default=0)
+        verdicts = [offer.verdict for offer in own if offer.verdict]
+        undeclared = any(not difference.declared for verdict in verdicts for difference in verdict.differences)
+        needed = (
+            0 if undeclared else max((line.prompts_needed or 0 for one in verdicts for line in one.lines), default=0)
+        )
         whom = "" if len(own) == sum(o.format == form for o in offers) else _for([o.size for o in own], len(sizes))
-        first = own[0].verdict.reason if own[0].verdict else ""
-        why = f"about {float(f'{needed:.2g}'):,.0f} prompts would decide" if needed else first.rstrip(".")
+        why = f"about {float(f'{needed:.2g}'):,.0f} prompts would decide" if needed else verdicts[0].reason.rstrip(".")
         sentences.append(f"{form}{whom} is inconclusive: {why}.")
     return sentences
 

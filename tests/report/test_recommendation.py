@@ -1,7 +1,10 @@
 """What to ship: the cheapest that passes for each model, in one sentence, and why the others don't."""
 
+from dataclasses import replace
+
 import pytest
 
+from fidelity.gate.difference import Difference
 from fidelity.gate.verdict import Line, Verdict
 from fidelity.report.recommendation import Offer, recommendation
 
@@ -74,3 +77,11 @@ def test_what_is_undecided_says_how_many_prompts_would_decide():
 
 def test_without_a_verdict_nothing_is_recommended():
     assert recommendation([offer("1B", "A", None)]) is None
+
+
+def test_more_prompts_decide_nothing_where_the_runs_differ_otherwise():
+    one = offer("1B", "A", "inconclusive", lines=[("margin", "rougeL", 49_198)])
+    cache = Difference("KV cache", "bfloat16", "fp8", ("kv_cache",))
+    verdict = replace(one.verdict, differences=(cache,))
+    [reason] = recommendation([replace(one, verdict=verdict)]).reasons
+    assert reason == "A is inconclusive: Because of A."
