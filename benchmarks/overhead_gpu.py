@@ -1,11 +1,11 @@
 """How much slower is `fidelity generate` than one `LLM.generate` of all prompts? A B A B on the same engine, one GPU.
 
-    python benchmarks/overhead_gpu.py MODEL PROMPTS.jsonl [--pairs 5] [--limit 500] [--tokens 256] [--varied]
+    python benchmarks/overhead_gpu.py MODEL PROMPTS.jsonl [--pairs 5] [--limit 500] [--tokens 256] [--varied | --both]
 
 A is fidelity's pipeline: a baseline and its controls, every answer journaled as it ends, the run written and completed.
 B is what a user would write, in the same process and on the same engine. Prints the ratio of speeds
 (B's seconds / A's; 1 is equal) with a 95 % interval. MODEL may have random weights: lengths are given, 256 tokens each
-or drawn between 16 and 1,024 (`--varied`).
+or drawn between 16 and 1,024 (`--varied`); `--both` measures both on one engine, in turn.
 """
 
 import argparse
@@ -20,8 +20,8 @@ from typing import Any, ClassVar
 
 from scipy.stats import t
 
-import fidelity.engines
 from fidelity.config import load_run
+from fidelity.engines import vllm
 from fidelity.engines.child import rows_of
 from fidelity.engines.timing import StreamingChild
 from fidelity.pipeline import generate
@@ -74,12 +74,15 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=500)
     parser.add_argument("--tokens", type=int, default=256)
     parser.add_argument("--varied", action="store_true")
+    parser.add_argument("--both", action="store_true")
     parser.add_argument("--options", type=json.loads, default={}, help="more arguments of LLM(...), as JSON")
     chosen = parser.parse_args()
     prompts = load_prompts(chosen.prompts, limit=chosen.limit)
-    os.environ["LENGTHS"] = json.dumps(lengths(len(prompts), chosen.tokens, varied=chosen.varied))
+    kinds = [False, True] if chosen.both else [chosen.varied]
+    given = [lengths(len(prompts), chosen.tokens, varied=varied) for varied in kinds]
+    os.environ["LENGTHS"] = json.dumps([length for one in given for length in (*one, *one)])  # bare, then fidelity
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-    fidelity.engines.StreamingChild = Child  # type: ignore[misc]
+    vllm.StreamingChild = Child  # type: ignore[misc]
     turns = Turns(prompts)
     with tempfile.TemporaryDirectory() as folder:
         run = {
@@ -87,29 +90,32 @@ def main() -> None:
             "model": str(chosen.model.resolve()),
             "prompts": str(chosen.prompts.resolve()),
             "sampling": {"max_tokens": 1024},
-            "control": {"repeats": chosen.pairs - 1},
+            "control": {"repeats": chosen.pairs * len(kinds) - 1},
             "kl": "none",
             "engine": {"kind": "vllm", "dtype": "bfloat16", "max_model_len": 4096, "options": chosen.options},
         }
         (Path(folder) / "run.yaml").write_text(json.dumps(run))
         store = Store(Path(folder) / "store")
         runs = generate(load_run(Path(folder) / "run.yaml"), store=store, listener=turns, limit=chosen.limit)
-        measured = [store.measurement(one) for one in runs]
-        report(measured, turns.bare, tokens=[one.manifest.counts.tokens for one in runs])
+        measured = [(store.measurement(one), one.manifest.counts.tokens) for one in runs]
+        for place, varied in enumerate(kinds):
+            every = slice(place, None, len(kinds))
+            print(f"\n{'lengths as in life' if varied else f'{chosen.tokens} tokens each'}:\n")
+            report(measured[every], turns.bare[every])
 
 
-def report(measured: list[Any], bare: list[dict[str, float]], *, tokens: list[int]) -> None:
-    """The table, the ratio, and where the seconds before generating went."""
-    seconds = [one.seconds + one.profile["write"] for one in measured]
+def report(measured: list[tuple[Any, int]], bare: list[dict[str, float]]) -> None:
+    """The table, the ratio, and where the seconds before generating went; `measured` with each run's tokens."""
+    seconds = [one.seconds + one.profile["write"] for one, _ in measured]
     print("| pair | fidelity, tokens/s | bare, tokens/s | ratio |\n|---|---|---|---|")
     ratios = []
-    for number, (took, other, count) in enumerate(zip(seconds, bare, tokens, strict=True), start=1):
+    for number, (took, other, (_, count)) in enumerate(zip(seconds, bare, measured, strict=True), start=1):
         speeds = count / took, other["tokens"] / other["seconds"]
         ratios.append(speeds[0] / speeds[1])
         print(f"| {number} | {speeds[0]:,.0f} | {speeds[1]:,.0f} | {ratios[-1]:.3f} |")
     low, high = t.interval(0.95, len(ratios) - 1, mean(ratios), stdev(ratios) / len(ratios) ** 0.5)
     print(f"\nspeed ratio {mean(ratios):.3f}, median {median(ratios):.3f}, 95 % interval {low:.3f} to {high:.3f}")
-    profile = {phase: round(took, 2) for phase, took in measured[0].profile.items()}
+    profile = {phase: round(took, 2) for phase, took in measured[0][0].profile.items()}
     print(f"profile of the first run, seconds: {json.dumps(profile)}")
 
 

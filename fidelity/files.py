@@ -133,6 +133,14 @@ def read_parquet_row(file: Path, row: int) -> ParquetRow:
     raise StoreError(f"{file}: has {row - before} rows, but row {row} was requested; reload the page")
 
 
+def ready_to_write() -> None:
+    """Import pyarrow, which imports pandas with the first table if it is installed: together about a second."""
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    pa.Table.from_pylist([{"one": 1}])
+
+
 def write_parquet(file: Path, table: "pa.Table", *, small: bool = False, rows_per_group: int | None = None) -> None:
     """Write a table atomically. `small` compresses harder, for a file under version control."""
     import pyarrow.parquet as pq

@@ -13,7 +13,7 @@ from fidelity.children.answering import ReportProgress, answer
 from fidelity.children.describing import counts, ran_as, versions
 from fidelity.children.prompting import prompt_record, tokenized, tokenizer_record
 from fidelity.children.torchao_schemes import torchao_config
-from fidelity.children.vllm_config import end_tokens, kv_cache, parallelism
+from fidelity.children.vllm_config import end_tokens, kv_cache, on_cpu, parallelism
 from fidelity.children.vllm_layers import attention_backend, layer_groups
 from fidelity.children.vllm_token_scores import in_order, number, token_scores
 from fidelity.children.wire import AloneRequest, JsonRecord, PromptRow, SampledRow, SamplingFields, TorchAOFields
@@ -35,6 +35,7 @@ class VllmInProcess:
         self._tokenizer = self._llm.get_tokenizer()
         self._context = int(self._llm.llm_engine.model_config.max_model_len)
         self._seats = int(self._llm.llm_engine.vllm_config.scheduler_config.max_num_seqs)
+        self._on_cpu = on_cpu(self._llm.llm_engine.vllm_config)
         self._handed = 0
         """The number of requests so far, which numbers the next one."""
         self.step_seconds = 0.0
@@ -67,7 +68,7 @@ class VllmInProcess:
         at_once: int | None,
         share: float,
         ramp: list[float],
-        logprobs: bool,
+        logprobs_of: int,
         on_progress: ReportProgress,
     ) -> Iterator[JsonRecord]:
         """Yield one record per row with its `place` when it finishes (continuous batching).
@@ -76,15 +77,18 @@ class VllmInProcess:
             rows: The rows, admitted in this order.
             sampling: The sampling parameters.
             at_once: The maximum number of rows in the engine at once; None for its limit (`max_num_seqs`).
-            share: The share of these slots to use, or of the rows if they are fewer.
+            share: The share of these slots to use, if there are more rows than slots; on a CPU, of the rows too.
             ramp: The slots in use after each of the first steps, as rising shares. Afterwards a row is admitted
                 whenever another one finishes.
-            logprobs: Whether to compute each token's log-probability, which slows down a fast GPU.
+            logprobs_of: For how many rows, evenly spaced, to compute each token's log-probability, which slows down
+                a fast GPU.
             on_progress: Called about every second.
         """
         self._llm.reset_prefix_cache()
         engine = self._llm.llm_engine
-        seats = math.ceil(share * min(at_once or self._seats, len(rows)))
+        slots = at_once or self._seats
+        seats = len(rows) if len(rows) <= slots and not self._on_cpu else math.ceil(share * min(slots, len(rows)))
+        with_logprobs = set(range(0, len(rows), -(-len(rows) // logprobs_of))) if logprobs_of else ()
         limits = [math.ceil(level * seats) for level in ramp]
         waiting, running = deque(range(len(rows))), dict[str, tuple[int, list[int]]]()
         finished, tokens, last_report = 0, 0, time.monotonic()
@@ -98,7 +102,8 @@ class VllmInProcess:
                         finished += 1
                         yield {"place": place, "prompt_id": rows[place]["id"], "failure": ids}
                         continue
-                    params = _sampling_params({**sampling, "seed": rows[place]["seed"]}, logprobs=logprobs)
+                    own = {**sampling, "seed": rows[place]["seed"]}
+                    params = _sampling_params(own, logprobs=place in with_logprobs)
                     name = f"stream-{place}"
                     engine.add_request(name, {"prompt_token_ids": ids}, params)
                     running[name] = place, ids

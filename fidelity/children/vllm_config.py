@@ -15,6 +15,12 @@ def kv_cache(config: Any) -> str:
     return str(config.model_config.dtype).removeprefix("torch.") if named == "auto" else named
 
 
+def on_cpu(config: Any) -> bool:
+    """Whether the engine runs on a CPU, which is assumed if the configuration doesn't name the device."""
+    device = getattr(config, "device_config", None)
+    return getattr(device, "device_type", "cpu") == "cpu"
+
+
 def parallelism(config: Any) -> JsonRecord:
     """Parallelism and speculative decoding, as fields of `EngineInfo`."""
     parallel = getattr(config, "parallel_config", None)

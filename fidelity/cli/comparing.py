@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from fidelity.cli.options import (
     COULD_NOT_JUDGE,
+    FAILED,
     OK,
+    STANDARD_OUTPUT,
     STDIN,
     Commands,
     add_keep_failures,
@@ -20,8 +22,8 @@ from fidelity.cli.options import (
     read_stdin,
 )
 from fidelity.cli.progress import ProgressBar
-from fidelity.cli.reports import add_reports, check_reports, report_all
-from fidelity.cli.terminal import echo
+from fidelity.cli.reports import REPORTS, add_reports, check_reports, report_all
+from fidelity.cli.terminal import echo, open_console
 from fidelity.errors import ConfigError
 from fidelity.prompts import PROMPT_SETS
 
@@ -37,6 +39,9 @@ SOURCES = (
     "standard input), or a finished run"
 )
 DEFAULT_PROMPTS = "starter"
+BOTH = ("continuous", "invariant")
+"""The ways of batching of `--both`: what users see, and what the format changes."""
+BY_SEVERITY = (OK, COULD_NOT_JUDGE, FAILED)
 BASELINE_ONLY = ("control", "kl", "metrics", "price_per_hour")
 """Keys that `--set` gives to the baseline alone; the candidates take the shared keys from it."""
 
@@ -66,6 +71,12 @@ def add_to(commands: Commands) -> None:
         default=0,
         metavar="ROUNDS",
         help="time the runs in turn (A B A B), opening the engines again for each round (default: 3 rounds)",
+    )
+    compare.add_argument(
+        "--both",
+        action="store_true",
+        help="compare twice, with batching: continuous (what users see) and invariant (what the format changes), and "
+        "print the difference: kernels and batch noise",
     )
     add_reports(compare)
     compare.set_defaults(command=_compare, jsonl=("baseline", "candidates", "control"), yaml=("gate",))
@@ -115,6 +126,11 @@ def _add_sources(compare: argparse.ArgumentParser) -> None:
 
 
 def _compare(chosen: argparse.Namespace) -> int:
+    return _compare_both(chosen) if chosen.both else _compared(chosen)[1]
+
+
+def _compared(chosen: argparse.Namespace) -> tuple["ComparisonSet", int]:
+    """The comparison, and its exit code."""
     from fidelity.gate import load_gate
     from fidelity.pipeline import ComparisonRequest, compare
 
@@ -139,7 +155,35 @@ def _compare(chosen: argparse.Namespace) -> int:
     result = replace(result, not_compared=not_read | result.not_compared)
     if chosen.interleave:
         _measure_in_turn(result, baseline, candidates, store, chosen.interleave, progress)
-    return report_all(result, gate, store, chosen)
+    return result, report_all(result, gate, store, chosen)
+
+
+def _compare_both(chosen: argparse.Namespace) -> int:
+    """Compare with each way of batching; the worse exit code of the two."""
+    from fidelity.report import print_modes
+
+    if any(setting.startswith("batching=") for setting in chosen.settings):
+        raise ConfigError("--both: sets 'batching' itself; remove --set batching=...")
+    if chosen.format != "text" or STANDARD_OUTPUT in (getattr(chosen, option) for option in REPORTS):
+        raise ConfigError("--both: prints two comparisons as text; write the reports to files, or use --output DIR")
+    results, codes = {}, []
+    for batching in BOTH:
+        echo(f"\nbatching: {batching}", to=sys.stderr)
+        settings = [*chosen.settings, f"batching={batching}"]
+        own = argparse.Namespace(**{**vars(chosen), **_reports_of(chosen, batching), "settings": settings})
+        results[batching], code = _compared(own)
+        codes.append(code)
+    if chosen.format == "text":
+        print_modes(results, open_console())
+    return max(codes, key=BY_SEVERITY.index)
+
+
+def _reports_of(chosen: argparse.Namespace, batching: str) -> dict[str, Path | None]:
+    """The reports of one of two comparisons: the way of batching is added to the files' names."""
+    named = {option: getattr(chosen, option) for option in REPORTS}
+    files = {option: path.with_stem(f"{path.stem}-{batching}") for option, path in named.items() if path}
+    folder = {"output": chosen.output / batching} if chosen.output else {}
+    return {**files, **folder}
 
 
 def _baseline(chosen: argparse.Namespace) -> "RunConfig":

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fidelity.cli.parser import CommandParser
     from fidelity.store.store import Store
 
-OK, COULD_NOT_JUDGE = 0, 2
+OK, FAILED, COULD_NOT_JUDGE = 0, 1, 2
 STDIN = "-"
 """The name of standard input in place of a file."""
 STANDARD_OUTPUT = Path("-")

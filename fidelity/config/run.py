@@ -18,7 +18,16 @@ from pydantic import (
 )
 
 from fidelity.config.compares import Declared
-from fidelity.config.engines import AnyEngine, ExecuTorchEngine, Requests, TransformersEngine, VllmEngine, VllmSettings
+from fidelity.config.engines import (
+    AnyEngine,
+    ExecuTorchEngine,
+    RecordedEngine,
+    Requests,
+    StoredEngine,
+    TransformersEngine,
+    VllmEngine,
+    VllmSettings,
+)
 from fidelity.config.files import ModelName, PromptSet, RelativePath, read_yaml
 from fidelity.config.latency import Latency
 from fidelity.config.messages import explained
@@ -124,8 +133,9 @@ class Drained(Settings):
     """The maximum batch size. Sizes are drawn at random between a quarter of it and this."""
 
 
-Batching = Literal["continuous"] | Drained
-"""How prompts enter the engine. `continuous`: the next prompt is admitted when one finishes."""
+Batching = Literal["continuous", "invariant"] | Drained
+"""How prompts enter the engine. `continuous`: the next prompt is admitted when one finishes. `invariant`: the same with
+vLLM's batch-invariant kernels: answers don't depend on the batch, so the floor is zero."""
 
 
 def _named_metric(value: Any) -> Any:
@@ -152,14 +162,15 @@ class RunConfig(Settings):
     sampling: Sampling | None = None
     """A candidate uses the baseline's."""
     batching: Batching | None = None
-    """`continuous` or `{drained: 32}`. vLLM defaults to continuous; servers are always continuous; the engines
-    `transformers` and `executorch` take batches of up to 128. A candidate uses the baseline's."""
+    """`continuous`, `invariant` or `{drained: 32}`. vLLM defaults to continuous; servers are always continuous; the
+    engines `transformers` and `executorch` take batches of up to 128. A candidate uses the baseline's."""
     chunk: int | None = Field(default=None, ge=2)
     """An older spelling of `batching: {drained: ...}`."""
     reasoning: Reasoning | None = None
     """How to separate thinking from answers. Default: detect it. A candidate uses the baseline's."""
     control: Control | Literal["none"] | None = None
-    """The baseline's controls. Default: two. With `none` there is no control, and the floor can't be measured."""
+    """The baseline's controls. Default: two; none with `batching: invariant`, where the floor is zero by proof. With
+    `none` there is no control, and the floor can't be measured."""
     kl: TeacherForcing | Literal["none"] | None = None
     """Settings for teacher forcing, in the baseline's YAML. Default: on, if the engine supports it. `none`: off."""
     metrics: tuple[NamedMetric, ...] | None = None
@@ -204,14 +215,24 @@ class RunConfig(Settings):
             raise ValueError(
                 f"batching: the engine {self.engine.kind!r} takes batches; remove 'batching', or set 'drained'"
             )
+        if self.batching == "invariant" and not isinstance(self.engine, VllmEngine | RecordedEngine | StoredEngine):
+            raise ValueError(
+                f"batching: invariant needs the engine 'vllm', but this one is {self.engine.kind!r}: only vLLM has "
+                "batch-invariant kernels, and only in a process of fidelity's can they be checked"
+            )
         return self
+
+    @property
+    def batch_invariant(self) -> bool:
+        """Whether vLLM is to use its batch-invariant kernels; its other engines have none."""
+        return self.batching == "invariant" and isinstance(self.engine, VllmEngine)
 
     @property
     def drained(self) -> int | None:
         """The maximum size of a drained batch; None for continuous batching."""
         if isinstance(self.engine, Requests) or self.batching == "continuous":
             return None
-        given = self.batching.drained if self.batching else self.chunk
+        given = self.batching.drained if isinstance(self.batching, Drained) else self.chunk
         return given or (None if isinstance(self.engine, VllmEngine) else DEFAULT_BATCH)
 
 
@@ -243,9 +264,13 @@ def parse_run(data: Mapping[str, object], path: Path) -> RunConfig:
 def candidate_of(baseline: RunConfig, candidate: RunConfig) -> RunConfig:
     """Return the candidate with the keys that it takes from its baseline.
 
+    An engine without batch-invariant kernels keeps its own batching.
+
     Raises:
         ConfigError: The candidate sets such a key to another value than the baseline.
     """
+    if baseline.batching == "invariant" and not isinstance(candidate.engine, VllmEngine):
+        baseline = baseline.model_copy(update={"batching": candidate.batching})
     for key in SHARED:
         own, shared = getattr(candidate, key), getattr(baseline, key)
         if own is not None and own != shared:

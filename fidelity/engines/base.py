@@ -75,11 +75,11 @@ class Admission:
     at_once: int | None = None
     """The maximum number of prompts in the engine at once; None for the engine's limit."""
     share: float = 1.0
-    """The share of these slots to use; if there are fewer prompts than slots, the share of the prompts."""
+    """The share of these slots to use, if there are more prompts than slots; on a CPU, of the prompts too."""
     ramp: tuple[float, ...] = ()
     """The slots in use after each of the first steps, as rising shares; afterwards all of them are used."""
-    logprobs: bool = False
-    """Whether to compute the log-probability of each generated token, for engines where this is optional."""
+    logprobs_of: int = 0
+    """For how many prompts to compute the log-probability of each generated token, which slows an engine down."""
 
 
 @runtime_checkable

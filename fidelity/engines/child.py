@@ -24,6 +24,7 @@ from fidelity.engines.machine import MachineWatch
 from fidelity.engines.memory import MemoryWatch
 from fidelity.engines.processes import ended, how_it_ended, last_lines, oom_kills, processor_seconds
 from fidelity.errors import EngineError
+from fidelity.files import ready_to_write
 from fidelity.outside.documents import read_json
 from fidelity.outside.secrets import Secrets
 from fidelity.records import (
@@ -111,6 +112,7 @@ class ChildEngine:
         self._memory = MemoryWatch(self._process.pid)
         try:
             self._send({"open": dict(settings)})
+            ready_to_write()  # while the child loads its model
             reply = self._receive(while_doing=LOADING)
             self.info = TypeAdapter(EngineInfo).validate_python(reply["info"])
         except BaseException:

@@ -12,7 +12,7 @@ from fidelity.config import RunConfig, VllmEngine, VllmServeEngine, VllmSettings
 from fidelity.engines.base import OnProgress
 from fidelity.engines.devices import cpu_name, gpu_name
 from fidelity.engines.notes import run_notes
-from fidelity.engines.platforms import refusal
+from fidelity.engines.platforms import refusal, why_not_invariant
 from fidelity.engines.timing import StreamingChild
 from fidelity.engines.vllm_settings import check, settings
 from fidelity.errors import ConfigError, MissingPackageError
@@ -24,6 +24,8 @@ NO_REPORTS = {"VLLM_NO_USAGE_STATS": "1"}
 """Switches the engine's telemetry off."""
 IN_PROCESS = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
 """Runs vLLM's core in fidelity's child process rather than in another process."""
+BATCH_INVARIANT = {"VLLM_BATCH_INVARIANT": "1", "VLLM_USE_FLASHINFER_SAMPLER": "0"}
+"""Selects batch-invariant kernels; with FlashInfer's sampler log-probabilities would still depend on the batch."""
 CPU_KV_CACHE_GIB = "4"
 """The default size of the KV cache for vLLM's CPU build, which would otherwise use nearly all memory."""
 
@@ -34,12 +36,12 @@ def open_vllm(config: RunConfig, engine: VllmEngine, *, log: Path, on_progress: 
     with StreamingChild(
         "fidelity.children.vllm",
         settings(config, engine),
-        env=child_env(engine),
+        env=child_env(engine, batch_invariant=config.batch_invariant),
         log=log,
         on_progress=on_progress,
         deadline=engine.deadline,
     ) as child:
-        info = on_this_machine(child.info, engine)
+        info = on_this_machine(child.info, engine, batch_invariant=config.batch_invariant)
         child.info = replace(info, notes=(*info.notes, *_notes(config, engine, info)))
         yield child
 
@@ -49,8 +51,11 @@ def vllm_identity(config: RunConfig, engine: VllmEngine | VllmServeEngine, remem
     checkpoint = local_directory(str(config.model), config.revision)
     refuse_faults(checkpoint, allow_pickle=engine.allow_pickle)
     check(config.name, engine)
-    if why := refusal(engine, checkpoint_format=describe(checkpoint).format, vllm_version=vllm_version()):
+    version = vllm_version()
+    if why := refusal(engine, checkpoint_format=describe(checkpoint).format, vllm_version=version):
         raise ConfigError(f"{config.name}: {why}")
+    if config.batch_invariant and (why := why_not_invariant(version)):
+        raise ConfigError(f"{config.name}: batching: invariant is not possible here: {why}")
     return {"model": content_id(checkpoint, remembered), **surroundings(engine)}
 
 
@@ -72,16 +77,17 @@ def surroundings(engine: VllmEngine | VllmServeEngine) -> JsonObject:
     }
 
 
-def child_env(engine: VllmSettings) -> dict[str, str]:
+def child_env(engine: VllmSettings, *, batch_invariant: bool = False) -> dict[str, str]:
     """The environment variables to add for a process that runs vLLM. The user's values take precedence."""
     kv_cache = os.environ.get("VLLM_CPU_KVCACHE_SPACE", CPU_KV_CACHE_GIB)
     in_process = IN_PROCESS if isinstance(engine, VllmEngine) else {}
-    return {**NO_REPORTS, **in_process, "VLLM_CPU_KVCACHE_SPACE": kv_cache, **engine.env}
+    invariant = BATCH_INVARIANT if batch_invariant else {}
+    return {**NO_REPORTS, **in_process, **invariant, "VLLM_CPU_KVCACHE_SPACE": kv_cache, **engine.env}
 
 
-def on_this_machine(info: EngineInfo, engine: VllmSettings) -> EngineInfo:
+def on_this_machine(info: EngineInfo, engine: VllmSettings, *, batch_invariant: bool = False) -> EngineInfo:
     """The engine's report, completed with vLLM's version, the device and the variables that choose kernels."""
-    environment = kernel_environment(child_env(engine))
+    environment = kernel_environment(child_env(engine, batch_invariant=batch_invariant))
     return replace(info, version=vllm_version(), device=_device(), environment=environment)
 
 

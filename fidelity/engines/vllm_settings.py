@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
 
-from fidelity.checkpoints import local_directory
+from fidelity.checkpoints import local_directory, read_config
 from fidelity.config import RunConfig, VllmEngine, VllmServeEngine
 from fidelity.errors import ConfigError, MissingPackageError
 from fidelity.schema import JsonObject, nearest
@@ -31,9 +31,21 @@ def settings(config: RunConfig, engine: VllmEngine) -> JsonObject:
         "model": str(local_directory(str(config.model), config.revision)),
         **({"dtype": engine.dtype} if engine.dtype else {}),
         **({"max_model_len": engine.max_model_len} if engine.max_model_len else {}),
+        **({"attention_backend": invariant_attention(config, engine)} if config.batch_invariant else {}),
         **engine.options,
     }
     return {"arguments": arguments, "torchao": engine.torchao.model_dump() if engine.torchao else None}
+
+
+def invariant_attention(config: RunConfig, engine: VllmEngine) -> str:
+    """The attention backend for batch-invariant kernels.
+
+    FlashAttention's answers don't depend on the other prompts in a batch, but on whether one of them is being read in
+    the same step: on an H200 with vLLM 0.26, 31 of 72 answers were bit-equal in a run that admits prompts one after
+    the other, and all 72 with Triton's attention (docs/decisions/009-batching.md).
+    """
+    latent = "kv_lora_rank" in read_config(local_directory(str(config.model), config.revision))
+    return "TRITON_MLA" if latent else "TRITON_ATTN"
 
 
 def check(run: str, engine: VllmEngine | VllmServeEngine) -> None:

@@ -97,9 +97,11 @@ def environment(manifest: RunManifest) -> dict[str, str] | None:
 
 
 def batching(manifest: RunManifest) -> str | None:
-    """Whether batching was continuous or drained; None for servers, which choose their batches."""
+    """Continuous, drained, or proven to be invariant; None for servers, which choose their batches."""
     if isinstance(manifest.config.engine, Requests | RecordedEngine):
         return None
+    if manifest.batch_invariant:
+        return "invariant"
     return manifest.batching or ("drained" if manifest.chunk else None)
 
 

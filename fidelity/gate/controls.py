@@ -33,6 +33,8 @@ def why_no_control(controls: Sequence[RunManifest], baseline: RunManifest, candi
         if earlier := next((one for one in controls[:place] if _is_a_copy(control, one, baseline)), None):
             return f"{name} is a copy of the control {earlier.name}, so it shows nothing about how far runs vary."
         if _is_same_run(control, baseline):
+            if baseline.batch_invariant:
+                continue  # the floor is zero by proof
             return f"{name} is the baseline itself, so it gives no floor."
         if _is_same_run(control, candidate) or _has_the_same_answers(control, candidate, baseline):
             return f"{name} is the candidate itself, so no drift could exceed the floor."

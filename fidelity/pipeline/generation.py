@@ -57,6 +57,8 @@ def generate_planned(plan: ComparisonPlan, *, store: Store, listener: Listener) 
     base, *controls = plan.stored or generate_jobs(
         plan.jobs, store, listener, depths=plan.depths, keep_failures=plan.request.keep_failures
     )
+    if base.manifest.batch_invariant and not controls:
+        controls = [base]  # any other run of it would be equal
     reasoning = plan.baseline.reasoning
     floor = tuple(_with_divergences(begin(base, control, store, reasoning), controls) for control in controls)
     between = tuple(begin(one, other, store, reasoning, is_reference=True) for one, other in combinations(controls, 2))

@@ -174,7 +174,7 @@ def _as_stored(config: RunConfig, run: Run, limit: int | None) -> tuple[RunConfi
     shared = config.model_copy(
         update={
             "sampling": manifest.sampling or config.sampling,
-            "batching": manifest.batching,
+            "batching": manifest.config.batching if manifest.invariance else manifest.batching,
             "chunk": manifest.chunk,
             "reasoning": config.reasoning or manifest.config.reasoning,
         }

@@ -19,6 +19,7 @@ from fidelity.report.html import as_html
 from fidelity.report.json import JSON_SCHEMA_VERSION, as_json, json_schema
 from fidelity.report.junit import as_junit
 from fidelity.report.markdown import as_markdown
+from fidelity.report.modes import print_modes
 from fidelity.report.price import PriceTable, in_unit, price_table, profile_lines, times
 from fidelity.report.published import Published, published
 from fidelity.report.terminal import print_comparison, print_history, print_published
@@ -52,6 +53,7 @@ __all__ = [
     "price_table",
     "print_comparison",
     "print_history",
+    "print_modes",
     "print_published",
     "profile_lines",
     "published",

@@ -92,7 +92,9 @@ def _row(
         _ratio(price.get("bytes")),
         _ratio(price.get("tokens_per_s")),
     )
-    return AnswerRow(f"{name} (control)" if is_control else name, cells, verdict, is_control)
+    if is_control:
+        name += " (floor by proof)" if scores.run.id == result.baseline.id else " (control)"
+    return AnswerRow(name, cells, verdict, is_control)
 
 
 def _same(scores: Scores) -> tuple[int, int] | None:

@@ -1,6 +1,6 @@
 """The content that all formats share: the numbers, what was compared, and the notes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from fidelity import gate
 from fidelity.comparison.results import ComparisonSet, Scores, among_runs, chance_level, control_values_of
@@ -73,7 +73,7 @@ def warnings(result: ComparisonSet, verdicts: Mapping[str, gate.Verdict] = NO_GA
 
     Part of `notes`.
     """
-    texts = []
+    texts = [*_invariance(result)]
     if not result.controls:
         texts.append("No floor: no control was run, so these numbers may only show the baseline's own noise.")
     for scores in (*result.controls, *result.candidates):
@@ -92,6 +92,23 @@ def warnings(result: ComparisonSet, verdicts: Mapping[str, gate.Verdict] = NO_GA
     texts += [f"The label is wrong: {why}" for why in mislabeled(result)]
     texts += [f"{name}: not compared: {why}" for name, why in result.not_compared.items()]
     return list(dict.fromkeys(texts))
+
+
+def _invariance(result: ComparisonSet) -> Iterator[str]:
+    """Which question a comparison with batch-invariant kernels answers, or that the kernels aren't."""
+    if result.baseline.manifest.batch_invariant:
+        yield (
+            "Batch-invariant kernels: the floor is zero by proof. This is what the format changes; users of other "
+            "kernels see batch noise too (batching: continuous, or --both)."
+        )
+    for run in (result.baseline, *(scores.run for scores in result.candidates)):
+        proof = run.manifest.invariance
+        if proof and not proof.holds:
+            yield (
+                f"{run.name}: batch-invariant kernels were asked for, but with other prompts in the engine "
+                f"{proof.prompts - proof.same_logprobs} of {proof.prompts} answers are not bit-equal; it counts as "
+                f"continuous"
+            )
 
 
 def _divergences(result: ComparisonSet) -> list[str]:

@@ -13,11 +13,13 @@ from fidelity.engines.recorded import RecordedAnswers
 from fidelity.prompts import prompts_digest
 from fidelity.records import EngineInfo, Prompt
 from fidelity.runs.jobs import Job
-from fidelity.store.manifests import RunDraft
+from fidelity.store.manifests import Invariance, RunDraft
 from fidelity.store.store import Store
 
 
-def draft_of(job: Job, engine: Engine, store: Store, *, resumed: int = 0) -> RunDraft:
+def draft_of(
+    job: Job, engine: Engine, store: Store, *, resumed: int = 0, invariance: Invariance | None = None
+) -> RunDraft:
     """The manifest of a job, once its engine is open."""
     recorded = isinstance(job.config.engine, RecordedEngine)
     return RunDraft(
@@ -29,6 +31,7 @@ def draft_of(job: Job, engine: Engine, store: Store, *, resumed: int = 0) -> Run
         sampling=None if recorded else job.sampling,
         prompts_digest=prompts_digest(job.prompts),
         batching="continuous" if job.streamed and not recorded else None,
+        invariance=invariance,
         resumed=resumed,
         chunk=None if recorded else job.config.drained,
         seed=None if recorded else job.seed,

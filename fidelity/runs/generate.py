@@ -10,6 +10,7 @@ from fidelity.engines.recorded import RecordedAnswers
 from fidelity.errors import EngineError
 from fidelity.runs.chunks import ChunkGeneration
 from fidelity.runs.drafts import draft_of
+from fidelity.runs.invariance import prove
 from fidelity.runs.jobs import Job, on_the_same_prompts
 from fidelity.runs.listener import Listener
 from fidelity.runs.measure import RunWatch, read_serving, requests_of, time_alone
@@ -44,6 +45,8 @@ def generate_jobs(
     with ExitStack() as stack:
         engines = SharedEngine(stack, listener, keep_failures=keep_failures)
         for job in jobs:
+            if job.control_of and job.config.control is None and runs[0].manifest.batch_invariant:
+                continue  # it would be equal
             if job.control_of and job.control_of != runs[0].manifest.digest:
                 job = on_the_same_prompts(job, runs[0], store)
             missing = missing_scores(job, baseline, depths, store) if baseline else []
@@ -119,8 +122,10 @@ def _complete(job: Job, writer: RunWriter, engines: SharedEngine, store: Store) 
     for number, asked in enumerate(plan):
         if number not in finished:
             chunks.generate(number, asked)
+    invariance = prove(job, engine, writer.outcomes()) if job.config.batch_invariant else None
     with watch.writing():
-        run = writer.complete(job.prompts, draft_of(job, engine, store, resumed=writer.resumed))
+        draft = draft_of(job, engine, store, resumed=writer.resumed, invariance=invariance)
+        run = writer.complete(job.prompts, draft)
     if not resumed and not isinstance(job.config.engine, RecordedEngine):
         store.add_measurement(run, watch.measurement(job.config))
     return run

@@ -23,6 +23,8 @@ from fidelity.store.store import Store
 
 FEWEST = 0.75
 """The smallest share of an engine's slots that a run uses."""
+PROOF_PROMPTS = 16
+"""For how many prompts a run with batch-invariant kernels proves that its answers don't depend on the batch."""
 RAMP = 8
 """The number of steps in which an engine with continuous batching is filled."""
 
@@ -97,11 +99,14 @@ class Job:
     def admission(self) -> Admission:
         """How the prompts of a run with continuous batching enter the engine, drawn from the run's seed.
 
-        Kernels depend on the number of prompts in the engine, so every run draws that number (three quarters of the
-        slots up to all of them) and how the first steps fill them. On a server every run but the baseline draws a
-        number of requests in flight, from half of the configured number up to one less.
+        Kernels depend on the number of prompts in the engine, so every run draws how the first steps fill it, and how
+        many slots it uses if there are too few for all prompts (three quarters of them up to all). On a server every
+        run but the baseline draws a number of requests in flight, from half of the configured number up to one less.
+        With batch-invariant kernels nothing depends on it.
         """
         draw = random.Random(self.seed)
+        if self.config.batch_invariant:
+            return Admission(logprobs_of=PROOF_PROMPTS)
         if not isinstance(self.config.engine, Requests):
             return Admission(share=draw.uniform(FEWEST, 1.0), ramp=tuple(sorted(draw.random() for _ in range(RAMP))))
         most = self.config.engine.concurrency
@@ -201,7 +206,7 @@ def _job(
         chunk = config.drained
         if isinstance(config.engine, Requests):  # servers were continuous before the digest had a key for it
             chunk = config.chunk or DEFAULT_BATCH
-        batching = {"chunk": chunk} if chunk else {"batching": "continuous"}
+        batching = {"chunk": chunk} if chunk else {"batching": "invariant" if config.batch_invariant else "continuous"}
         depends_on |= {"sampling": sampling.model_dump(mode="json"), **batching, "seed": seed}
     depends_on |= {"subset_of": subset_of} if subset_of else {}
     depends_on |= {"order": f"reading, seed {READING_SEED}"} if until_decided else {}

@@ -9,11 +9,12 @@ from tempfile import TemporaryDirectory
 from fidelity.records import Prompt
 from fidelity.runs.chunks import ChunkGeneration
 from fidelity.runs.drafts import draft_of, draft_of_subset
+from fidelity.runs.invariance import prove
 from fidelity.runs.jobs import Job
 from fidelity.runs.measure import RunWatch
 from fidelity.runs.shared_engine import SharedEngine
 from fidelity.runs.teacher_forcing import MissingScores
-from fidelity.store.manifests import RunDraft
+from fidelity.store.manifests import Invariance, RunDraft
 from fidelity.store.runs import Run, RunWriter
 from fidelity.store.store import Store
 
@@ -51,6 +52,9 @@ class GrowingRun:
                 draft = self._write_draft()
             if number not in finished:
                 self._chunks().generate(number, asked)
+            if self.job.config.batch_invariant and draft.invariance is None:
+                draft = draft.replace(invariance=self._proof())
+                self.writer.write_draft(draft)
             self._score(number)
             answers.update(prompt.id for prompt, _ in asked)
             prompts = [prompt for prompt in self.job.prompts if answers[prompt.id] == self.job.repeats]
@@ -63,6 +67,9 @@ class GrowingRun:
         draft = draft_of(self.job, self.engines.of(self.job, self.writer.log), self.store)
         self.writer.write_draft(draft)
         return draft
+
+    def _proof(self) -> Invariance:
+        return prove(self.job, self.engines.of(self.job, self.writer.log), self.writer.outcomes())
 
     def _chunks(self) -> ChunkGeneration:
         engine = self.engines.of(self.job, self.writer.log)

@@ -37,6 +37,24 @@ class ResponseCounts(Record):
     """Of the failures, those of the network or a server: they are asked again at the next run."""
 
 
+class Invariance(Record):
+    """Some prompts of a run answered again, alone in the engine: do answers depend on the batch?"""
+
+    prompts: int
+    """The number of these prompts."""
+    tokens: int
+    """Tokens compared."""
+    same_tokens: int
+    """Prompts with equal tokens, up to the last one compared."""
+    same_logprobs: int
+    """Of these, prompts with log-probabilities that are equal bit by bit."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether no answer depends on the batch."""
+        return 0 < self.prompts == self.same_tokens == self.same_logprobs
+
+
 class RunDraft(Manifest):
     """A run that is planned and opened, before all of its answers are finished."""
 
@@ -56,6 +74,8 @@ class RunDraft(Manifest):
     """The maximum size of a drained batch; None with continuous batching."""
     batching: Literal["continuous"] | None = None
     """None with drained batches, and for recorded outputs."""
+    invariance: Invariance | None = None
+    """Whether its answers depend on the batch, if batch-invariant kernels were asked for."""
     resumed: int = 0
     """How often a run with continuous batching was killed and resumed, which changes the composition of its batches."""
     seed: int | None
@@ -81,6 +101,11 @@ class RunDraft(Manifest):
     def id(self) -> str:
         """The run's directory name in a store: its name and the start of its digest."""
         return f"{self.name}-{self.digest[:8]}"
+
+    @property
+    def batch_invariant(self) -> bool:
+        """Whether it is proven that its answers don't depend on the batch."""
+        return self.invariance is not None and self.invariance.holds
 
     @field_serializer("config")
     def _of_the_run(self, config: RunConfig) -> Any:

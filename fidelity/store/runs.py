@@ -170,6 +170,10 @@ class RunWriter:
         """Whether any answer of the run is on disk."""
         return any(self.path.glob("chunk-*.parquet")) or any(self.path.glob("answers-*.jsonl"))
 
+    def outcomes(self) -> list[Response]:
+        """The outcomes of all finished chunks."""
+        return [one for chunk in sorted(self.path.glob("chunk-*.parquet")) for one in responses_in(chunk)]
+
     def add_chunk(self, number: int, prompts: Sequence[Prompt], outcomes: Iterable[Response]) -> None:
         """Write a chunk atomically: all of its outcomes, or none."""
         import pyarrow as pa

@@ -42,6 +42,7 @@ def model(monkeypatch):
     made = object.__new__(child.VllmInProcess)
     made._llm = SimpleNamespace(llm_engine=Engine(), reset_prefix_cache=lambda: None)
     made._tokenizer, made._context, made._seats = None, 100, 4
+    made._on_cpu = True
     made._phases, made.step_seconds = child.vllm_speed.Phases(), 0.0
     monkeypatch.setattr(
         child, "tokenized", lambda _, row, __: row["text"] if isinstance(row["text"], str) else [1] * row["text"]
@@ -52,7 +53,7 @@ def model(monkeypatch):
 
 def stream(model, lengths, *, at_once=None, share=1.0, ramp=()):
     rows = [{"id": f"p{n}", "text": length, "seed": 0} for n, length in enumerate(lengths)]
-    return model.stream(rows, SAMPLING, at_once, share, list(ramp), False, lambda *_: None)
+    return model.stream(rows, SAMPLING, at_once, share, list(ramp), 0, lambda *_: None)
 
 
 def test_a_seat_is_taken_again_as_soon_as_it_is_free(model):
@@ -77,6 +78,14 @@ def test_a_run_uses_a_share_of_the_seats(model):
     assert max(model._llm.llm_engine.levels) == 3  # ceil(0.7 x 4)
     list(stream(model, [2] * 3, share=0.5))
     assert max(model._llm.llm_engine.levels[4:]) == 2  # of three prompts: ceil(0.5 x 3)
+
+
+def test_a_gpu_takes_all_prompts_at_once_if_they_fit(model):
+    model._on_cpu = False
+    list(stream(model, [2] * 3, share=0.5))
+    assert max(model._llm.llm_engine.levels) == 3
+    list(stream(model, [2] * 6, share=0.7))
+    assert max(model._llm.llm_engine.levels[2:]) == 3  # ceil(0.7 x 4): these don't fit
 
 
 def test_a_prompt_that_cannot_be_asked_takes_no_seat(model):

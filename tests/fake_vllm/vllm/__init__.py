@@ -20,6 +20,9 @@ from types import SimpleNamespace
 sys.stdout.write("the fake vLLM is being loaded\n")
 
 
+_INVARIANT = os.environ.get("VLLM_BATCH_INVARIANT") == "1" and "FAKE_VLLM_NOT_INVARIANT" not in os.environ
+
+
 class SamplingParams:
     def __init__(
         self, *, max_tokens, temperature, logprobs=None, prompt_logprobs=None, ignore_eos=False, seed=None, **others
@@ -143,7 +146,7 @@ class LLM:
         if quantization == "aborts":
             atexit.register(os.abort)
         self._model = _Model(quantization)
-        self._waiting, self._next, self._exact = [], 0, dtype == "float32"
+        self._waiting, self._next, self._exact = [], 0, dtype == "float32" or _INVARIANT
         self.llm_engine = SimpleNamespace(
             model_config=_ModelConfig(max_model_len),
             model_executor=object(),
