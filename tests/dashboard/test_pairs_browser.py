@@ -10,9 +10,9 @@ from fidelity.cli import main
 from fidelity.store.reviews import read_reviews
 from tests.conftest import Workspace
 from tests.dashboard.conftest import comparison
-from tests.dashboard.test_browser import page, served
+from tests.dashboard.test_browser import page, served, terminals
 
-__all__ = ["page", "served"]
+__all__ = ["page", "served", "terminals"]
 
 pytestmark = pytest.mark.browser
 FACTS = ("opens at 9", "was founded in 1876", "does allow pets", "costs 40 dollars", "has 12 floors")

@@ -8,9 +8,9 @@ import pytest
 from starlette.websockets import WebSocketDisconnected
 
 from fidelity.dashboard.server import SecurityHeaders
-from tests.dashboard.test_browser import served
+from tests.dashboard.test_browser import served, terminals
 
-__all__ = ["served"]  # a fixture
+__all__ = ["served", "terminals"]  # fixtures
 STREAM = "/_stcore/stream"
 
 
