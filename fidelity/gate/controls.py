@@ -31,15 +31,15 @@ def why_no_control(controls: Sequence[RunManifest], baseline: RunManifest, candi
     for place, control in enumerate(controls):
         name = f"The control {control.name}"
         if earlier := next((one for one in controls[:place] if _is_a_copy(control, one, baseline)), None):
-            return f"{name} is a copy of the control {earlier.name}, so it shows nothing about how far runs vary."
+            return f"{name} is no control: it is a copy of the control {earlier.name}, so it can't show how runs vary."
         if _is_same_run(control, baseline):
             if baseline.batch_invariant:
                 continue  # the floor is zero by proof
-            return f"{name} is the baseline itself, so it gives no floor."
+            return f"{name} is no control: it is the baseline itself, so it gives no floor."
         if _is_same_run(control, candidate) or _has_the_same_answers(control, candidate, baseline):
-            return f"{name} is the candidate itself, so no drift could exceed the floor."
+            return f"{name} is no control: it is the candidate itself, so no drift could exceed the floor."
         if control.identity.get("model") != baseline.identity.get("model"):
-            return f"{name} is a different model than the baseline."
+            return f"{name} is no control: it is a different model than the baseline."
         if differing := differences(baseline, control, declared=ONLY_WEIGHTS):
             return f"{name} is no control, since its {in_words(differing)}."
         for field, expected, actual in _claims(baseline, control):

@@ -95,7 +95,7 @@ class TestClaims:
     def test_the_field_that_differs_is_named(self, base, control, expected):
         judged = verdict(base=base, control=control)
         assert judged.outcome == "inconclusive"
-        assert judged.reason.startswith("The control again is")
+        assert judged.reason.startswith("The control again is no control")
         assert expected in judged.reason
 
     def test_a_secret_of_the_environment_is_not_shown(self):
@@ -189,7 +189,7 @@ class TestRecordedControls:
     def test_the_candidate_s_own_answers_under_another_name_are_no_control(self, compared):
         code, out, _ = compared("w8a8-fp8", "w8a8-fp8", "margins: {rougeL: 0.05}\nworst_floor: 0")
         assert code == 2
-        assert "The control again is the candidate itself" in " ".join(out.split())
+        assert "The control again is no control: it is the candidate itself" in " ".join(out.split())
 
     def test_an_honest_control_keeps_its_verdicts(self, compared):
         assert compared("bf16-rev", "bf16-serial", "margins: {rougeL: 0.10}")[0] == 0
