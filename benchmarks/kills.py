@@ -107,6 +107,7 @@ def main() -> None:
     if chosen.stand_in:
         prompts = [{"id": f"p{number}", "prompt": f"SLOW question {number}"} for number in range(chosen.limit)]
     (chosen.folder / "prompts.jsonl").write_text("\n".join(map(json.dumps, prompts)))
+    options = {"enforce_eager": True, "max_num_seqs": 4}  # so that answers end one by one
     run = {
         "name": "killed",
         "model": str(chosen.model),
@@ -114,7 +115,7 @@ def main() -> None:
         "sampling": {"max_tokens": chosen.max_tokens},
         "control": "none",
         "kl": "none",
-        "engine": {"kind": "vllm", "dtype": "bfloat16", "max_model_len": 2048, "options": {"enforce_eager": True}},
+        "engine": {"kind": "vllm", "dtype": "bfloat16", "max_model_len": 2048, "options": options},
     }
     outcome = Campaign(chosen.folder, run, stand_in=chosen.stand_in).run(chosen.kills, chosen.seed, chosen.longest)
     print(f"{len(outcome.answers)} kills; answers on disk after each: {', '.join(map(str, outcome.answers))}")
