@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-PROMPTS = 60
+PROMPTS, KILLS = 60, 20
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
-def test_no_answer_is_lost_or_doubled(tmp_path, monkeypatch, kills, workspace):
+@pytest.mark.slow
+def test_twenty_kills_of_the_command_or_its_engine_lose_and_double_nothing(tmp_path, monkeypatch, workspace):
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     import kills as campaign
 
@@ -23,9 +23,9 @@ def test_no_answer_is_lost_or_doubled(tmp_path, monkeypatch, kills, workspace):
         "kl": "none",
         "engine": {"kind": "vllm", "options": {"max_num_seqs": 2}},
     }
-    outcome = campaign.Campaign(tmp_path, run, stand_in=True).run(kills, seed=1, longest_s=0.1)
-    assert len(outcome.answers) == kills
+    outcome = campaign.Campaign(tmp_path, run, stand_in=True).run(KILLS, seed=1, longest_s=0.1)
+    assert len(outcome.answers) == KILLS
     assert list(outcome.answers) == sorted(outcome.answers)
     assert 0 < outcome.answers[-1] < PROMPTS
     assert (outcome.lost, outcome.doubled) == (0, 0)
-    assert outcome.resumed == kills
+    assert outcome.resumed == KILLS
