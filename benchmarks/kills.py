@@ -1,11 +1,11 @@
 """Does a continuous run that is killed again and again answer every prompt once?
 
     python benchmarks/kills.py FOLDER [--model models/smollm2-135m] [--kills 20] [--limit 72] [--max-tokens 128]
-    python benchmarks/kills.py FOLDER --stand-in [--kills 20]
+    python benchmarks/kills.py FOLDER --fake [--kills 20]
 
 Starts `fidelity generate`, and kills the command or its engine (`kill -9`, either at random) at a random moment after
 a new answer is on disk; at last lets it end. Prints the answers on disk after each kill, and how many prompts
-have no answer or two at the end. `--stand-in` uses the tests' fake vLLM.
+have no answer or two at the end. `--fake` uses the fake vLLM of the tests.
 """
 
 import argparse
@@ -41,13 +41,13 @@ class Outcome:
 class Campaign:
     """One run, started as often as it is killed and once more."""
 
-    def __init__(self, folder: Path, run: dict[str, object], *, stand_in: bool) -> None:
+    def __init__(self, folder: Path, run: dict[str, object], *, fake: bool) -> None:
         self.store = folder / "store"
         self._log = folder / "log.txt"
         (folder / "run.yaml").write_text(json.dumps(run))
         self._command = [sys.executable, "-P", "-m", "fidelity", "generate", folder / "run.yaml", "--store", self.store]
-        fake = [str(ROOT / "tests" / "fake_vllm")] if stand_in else []
-        paths = [str(ROOT), *fake, *filter(None, [os.environ.get("PYTHONPATH")])]
+        paths_of_fake = [str(ROOT / "tests" / "fake_vllm")] if fake else []
+        paths = [str(ROOT), *paths_of_fake, *filter(None, [os.environ.get("PYTHONPATH")])]
         self._environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "HF_HUB_OFFLINE": "1"}
 
     def run(self, kills: int, seed: int, longest_s: float) -> Outcome:
@@ -99,12 +99,12 @@ def main() -> None:
     parser.add_argument("--max-tokens", type=int, default=128)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--longest", type=float, default=1.0, help="the latest kill, in seconds after a new answer")
-    parser.add_argument("--stand-in", action="store_true")
+    parser.add_argument("--fake", action="store_true")
     chosen = parser.parse_args()
     chosen.folder.mkdir(parents=True)
     lines = (ROOT / "prompts" / "starter.jsonl").read_text(encoding="utf-8").splitlines()[: chosen.limit]
     prompts = [json.loads(line) for line in lines]
-    if chosen.stand_in:
+    if chosen.fake:
         prompts = [{"id": f"p{number}", "prompt": f"SLOW question {number}"} for number in range(chosen.limit)]
     (chosen.folder / "prompts.jsonl").write_text("\n".join(map(json.dumps, prompts)))
     options = {"enforce_eager": True, "max_num_seqs": 4}  # so that answers end one by one
@@ -117,7 +117,7 @@ def main() -> None:
         "kl": "none",
         "engine": {"kind": "vllm", "dtype": "bfloat16", "max_model_len": 2048, "options": options},
     }
-    outcome = Campaign(chosen.folder, run, stand_in=chosen.stand_in).run(chosen.kills, chosen.seed, chosen.longest)
+    outcome = Campaign(chosen.folder, run, fake=chosen.fake).run(chosen.kills, chosen.seed, chosen.longest)
     print(f"{len(outcome.answers)} kills; answers on disk after each: {', '.join(map(str, outcome.answers))}")
     print(f"prompts without an answer: {outcome.lost}, with two: {outcome.doubled}; resumed {outcome.resumed} times")
 

@@ -23,7 +23,7 @@ def test_twenty_kills_of_the_command_or_its_engine_lose_and_double_nothing(tmp_p
         "kl": "none",
         "engine": {"kind": "vllm", "options": {"max_num_seqs": 2}},
     }
-    outcome = campaign.Campaign(tmp_path, run, stand_in=True).run(KILLS, seed=1, longest_s=0.1)
+    outcome = campaign.Campaign(tmp_path, run, fake=True).run(KILLS, seed=1, longest_s=0.1)
     assert len(outcome.answers) == KILLS
     assert list(outcome.answers) == sorted(outcome.answers)
     assert 0 < outcome.answers[-1] < PROMPTS
