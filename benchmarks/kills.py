@@ -35,7 +35,7 @@ class Outcome:
     lost: int
     doubled: int
     resumed: int
-    """How often the manifest says it was resumed."""
+    """The number of resumptions, from the manifest."""
 
 
 class Campaign:
