@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from fidelity.errors import ConfigError, MissingPackageError
 from fidelity.outside.documents import LARGEST_DOCUMENT
 from fidelity.outside.paths import open_regular, read_regular
 
+AT_ONCE = 8
+"""Files that are hashed at the same time."""
 PICKLES = ("*.bin", "*.pt", "*.pth")
 """Weight files that Python unpickles, which can run code."""
 OTHER_PICKLES = re.compile(r"(training_args|optimizer|scheduler|rng_state|adapter_|openvino|params_shard_).*")
@@ -84,17 +87,21 @@ def weights_id(checkpoint: Path, remembered: Path) -> str | None:
 
 def _hash_of(files: Iterable[Path], directory: Path, remembered: Path) -> str:
     known, total = read_remembered(remembered), hashlib.sha256()
-    fresh: dict[str, str] = {}
-    for file in sorted(files):
-        stat = file.stat()
-        key = f"{file}|{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ino}|{stat.st_ctime_ns}"
-        digest = known.get(key)
-        if not isinstance(digest, str):
-            digest = fresh[key] = _file_hash(file)
-        total.update(f"{file.relative_to(directory)}={digest}\n".encode())
-    if fresh:
-        remember(remembered, fresh)
+    keys = {file: _state(file) for file in sorted(files)}
+    unknown = [file for file, key in keys.items() if not isinstance(known.get(key), str)]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        hashes = dict(zip(unknown, pool.map(_file_hash, unknown), strict=True))
+    for file, key in keys.items():
+        total.update(f"{file.relative_to(directory)}={hashes.get(file) or known[key]}\n".encode())
+    if hashes:
+        remember(remembered, {keys[file]: digest for file, digest in hashes.items()})
     return total.hexdigest()
+
+
+def _state(file: Path) -> str:
+    """What changes when a file is changed or replaced."""
+    stat = file.stat()
+    return f"{file}|{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ino}|{stat.st_ctime_ns}"
 
 
 def _file_hash(file: Path) -> str:

@@ -15,9 +15,10 @@ MAX_CHARACTERS = 500_000
 """Longer texts aren't read as Markdown, and are unscored. Reading takes up to 10 microseconds per character."""
 
 
-def too_long(baseline: str, candidate: str, *, most: int = MAX_CHARACTERS) -> Side | None:
-    """The side with a text of more characters than that, the baseline first; None if both can be read."""
-    return "baseline" if len(baseline) > most else "candidate" if len(candidate) > most else None
+def too_long(baseline: str, candidate: str, *, most: int | None = None) -> Side | None:
+    """The side with a text of more than `most` characters (MAX_CHARACTERS if None), the baseline first; else None."""
+    limit = MAX_CHARACTERS if most is None else most
+    return "baseline" if len(baseline) > limit else "candidate" if len(candidate) > limit else None
 
 
 class Fence(NamedTuple):

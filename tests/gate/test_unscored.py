@@ -161,7 +161,7 @@ def test_english_answers_that_turn_thai_cant_be_read_and_are_no_pass(judged):
 class TestReports:
     @pytest.fixture
     def comparison(self, judged, workspace, fidelity):
-        judged(["code", "facts"], {"margins": {"code": 0.05}}, quant=first(RUNAWAY["code"][2]))
+        judged(["code", "identical"], {"margins": {"code": 0.05}}, quant=first(RUNAWAY["code"][2]))
         (path,) = (workspace.folder / "fidelity-store" / "comparisons").glob("base--quant-*")
         return path
 

@@ -102,8 +102,8 @@ def test_a_killed_run_is_resumed_and_proven(workspace, on_gpu):
     ],
 )
 def test_which_vllm_has_batch_invariant_kernels(version, why):
-    said = why_not_invariant(version)
-    assert said is None if why is None else why in said
+    reason = why_not_invariant(version)
+    assert reason is None if why is None else why in reason
 
 
 def test_a_cpu_refuses_before_anything_is_loaded(workspace, fake_vllm, monkeypatch):
@@ -150,7 +150,7 @@ class TestBothModes:
             "report-invariant.html",
         }
 
-    def test_where_the_kernels_are_not_invariant_the_report_says_so(self, both, monkeypatch):
+    def test_where_the_kernels_are_not_invariant_the_report_has_a_warning(self, both, monkeypatch):
         monkeypatch.setenv("FAKE_VLLM_NOT_INVARIANT", "1")
         _, out, _ = both()
         assert re.search(r"base: batch-invariant kernels were asked for, but .* of 14 answers are not bit-equal", out)
