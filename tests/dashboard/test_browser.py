@@ -137,14 +137,14 @@ def test_from_the_matrix_to_a_moved_margin_and_the_same_in_another_browser(addre
 
     page.goto(f"{root}/gate?comparison={comparison(store, 'bf16-serial').name}")
     page.locator(".f-banner").wait_for()
-    written = page.locator("[data-testid=stCode]").inner_text()
+    written = page.locator("[data-testid=stCode]").first.inner_text()
     page.get_by_role("slider", name=re.compile("rougeL")).press("ArrowRight")
     page.wait_for_url("**m-rougeL=**")
-    moved = page.locator("[data-testid=stCode]")
+    moved = page.locator("[data-testid=stCode]").first
     page.wait_for_function("before => document.querySelector('[data-testid=stCode]').innerText !== before", arg=written)
     other.goto(page.url)
-    other.locator(".f-banner").wait_for()
-    assert other.locator("[data-testid=stCode]").inner_text() == moved.inner_text()
+    other.locator(".f-banner").last.wait_for()
+    assert other.locator("[data-testid=stCode]").first.inner_text() == moved.inner_text()
     second.close()
 
 
