@@ -45,7 +45,6 @@ def _compared(in_batch: Generation, alone: Response) -> tuple[int, bool, bool]:
     """The number of tokens, whether they are equal, and whether their log-probabilities are."""
     if isinstance(alone, Failure) or alone.token_ids is None or in_batch.token_ids is None:
         return 0, False, False
-    count = len(alone.token_ids)
-    tokens = in_batch.token_ids[:count] == alone.token_ids
-    logprobs = (in_batch.logprobs or ())[:count] == alone.logprobs
-    return count, tokens, tokens and logprobs
+    tokens = in_batch.token_ids[:PROOF_TOKENS] == alone.token_ids  # an answer that ends earlier is another one
+    logprobs = (in_batch.logprobs or ())[:PROOF_TOKENS] == alone.logprobs
+    return len(alone.token_ids), tokens, tokens and logprobs

@@ -2,6 +2,9 @@
 
 import json
 import re
+from dataclasses import replace
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,6 +17,8 @@ from fidelity.gate import Gate
 from fidelity.gate.comparability import differences
 from fidelity.metrics.rouge import Rouge
 from fidelity.pipeline import ComparisonRequest, compare, generate
+from fidelity.runs.invariance import prove
+from fidelity.runs.jobs import jobs_of
 from fidelity.store.manifests import Invariance
 from fidelity.store.store import Store
 from tests.conftest import Silent
@@ -90,6 +95,24 @@ def test_a_killed_run_is_resumed_and_proven(workspace, on_gpu):
     workspace.prompts(*TEXTS)
     (run,) = runs(workspace, on_gpu)
     assert run.manifest.batch_invariant
+
+
+def test_an_answer_that_ends_earlier_alone_is_another_one(workspace, on_gpu):
+    (run,) = runs(workspace, on_gpu)
+    config = load_run(workspace.folder / "base.yaml")
+    (job,) = jobs_of(
+        config.model_copy(update={"control": "none"}), store=on_gpu, prompts=run.prompts(), as_baseline=True
+    )
+    outcomes = {one.prompt_id: one for one in run.outcomes()}
+
+    def ending_earlier(prompts, sampling, repeats, *, by=1):
+        one = outcomes[prompts[0].id]
+        return [replace(one, token_ids=one.token_ids[:-by], logprobs=one.logprobs[:-by])]
+
+    proof = prove(job, SimpleNamespace(generate=ending_earlier), run.outcomes())
+    assert (proof.prompts, proof.same_tokens, proof.same_logprobs, proof.holds) == (14, 0, 0, False)
+    nothing = SimpleNamespace(generate=partial(ending_earlier, by=8))
+    assert not prove(job, nothing, run.outcomes()).holds
 
 
 @pytest.mark.parametrize(
