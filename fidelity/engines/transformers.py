@@ -79,7 +79,8 @@ def transformers_identity(config: RunConfig, engine: TransformersEngine, remembe
     if engine.torchao:
         if "quantization_config" in engine.options:
             raise ConfigError(
-                f"{config.file_or_name}: engine.options.quantization_config: can't be combined with engine.torchao; remove one"
+                f"{config.file_or_name}: engine.options.quantization_config: can't be combined with engine.torchao; "
+                "remove one"
             )
         if find_spec("torchao") is None:
             raise MissingPackageError("torchao", extra="torchao", needed_by="engine.torchao")
