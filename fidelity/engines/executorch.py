@@ -50,8 +50,8 @@ def executorch_identity(config: RunConfig, engine: ExecuTorchEngine, remembered:
         )
     if not (engine.tokenizer / "tokenizer.json").is_file():
         raise ConfigError(
-            f"{config.file_or_name}: engine.tokenizer: {engine.tokenizer}: has no tokenizer.json; give the directory of "
-            f"the checkpoint that the program was exported from, or of its tokenizer"
+            f"{config.file_or_name}: engine.tokenizer: {engine.tokenizer}: has no tokenizer.json; give the directory "
+            "of the checkpoint that the program was exported from, or of its tokenizer"
         )
     return {
         "kind": engine.kind,
