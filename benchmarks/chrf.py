@@ -52,7 +52,6 @@ def row(length: int | None, texts: Sequence[tuple[str, str]], rounds: int) -> st
     worst = max(abs(x - y) for a, b in zip(expected, columns, strict=True) for x, y in zip(a, b, strict=True))
     ratio, low, high = median([a / b for a, b in zip(package, own, strict=True)])
     less, *_ = median([a / b for a, b in zip(once, own, strict=True)])
-    name = "all" if length is None else length
     speed = f"{len(pairs) / statistics.median(own):,.0f} | {ratio:.1f} ({low:.1f} to {high:.1f}) | {less:.1f}"
     return f"| {length or 'all'} | {speed} | {worst:.0e} |"
 
