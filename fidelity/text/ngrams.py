@@ -33,7 +33,7 @@ def shared_ngrams(pairs: Sequence[tuple[Ints, Ints]], *, order: int) -> Ints:
 def _of_block(sequences: Sequence[Ints], order: int) -> Ints:
     """The counts of the pairs of one block. After each sequence are zeros, so that no n-gram reaches into the next."""
     gap = np.zeros(order, np.int64)
-    symbols, bits = _dense(np.concatenate([gap, *(part for sequence in sequences for part in (sequence, gap))]))
+    symbols, bits = _dense(np.concatenate([gap, *(row for sequence in sequences for row in (sequence, gap))]))
     lengths = np.array([len(sequence) for sequence in sequences])
     ends = (lengths + order).cumsum()
     starts = np.flatnonzero(symbols)
