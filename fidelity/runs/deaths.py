@@ -1,7 +1,7 @@
 """Asking an engine that can die. What is missing is asked again, and a prompt that kills engines becomes a failure.
 
 An engine's death concerns all prompts that it had not answered. So they are asked again together, then in halves, until
-a prompt has died alone; see `docs/decisions/021-many-engines.md`.
+a prompt has died alone; see `docs/decisions/024-many-engines.md`.
 """
 
 from collections import deque

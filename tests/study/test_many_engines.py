@@ -121,23 +121,25 @@ def until(condition, process):
 
 
 class TestSameAnswers:
-    @pytest.mark.parametrize("batching", ["continuous", {"drained": 4}])
-    def test_as_one_engine_at_a_time(self, workspace, study, batching):
-        path = study(questions(12), batching=batching)
+    @pytest.mark.parametrize(
+        ("batching", "families"), [("continuous", ("small", "large")), ({"drained": 4}, ("small",))]
+    )
+    def test_as_one_engine_at_a_time(self, workspace, study, batching, families):
+        path = study(questions(12), batching=batching, families=families)
         alone, together = workspace.folder / "alone", workspace.folder / "together"
         listener = Silent()
         one, three = done(path, alone), done(path, together, 3, listener)
         assert one == three
-        assert len(answers(alone)) == RUNS
+        assert len(answers(alone)) == RUNS // 2 * len(families)
         assert answers(alone) == answers(together)
         opened = [text for text in listener.messages if "opening" in text]
         assert {text.partition(":")[0] for text in opened} == {"engine 1", "engine 2", "engine 3"}
 
     def test_what_scored_the_baselines_tokens(self, workspace, study):
-        path = study(questions(6))
+        path = study(questions(6), families=("small",))
         done(path, workspace.store, 3)
         scored = {file.parent.name.partition("--")[0] for file in workspace.store.glob("scores/*/manifest.json")}
-        assert len(scored) == RUNS
+        assert len(scored) == RUNS // 2
 
     def test_more_engines_than_configurations_share_a_models_runs(self, workspace, study):
         path = study(questions(8, "SLOW"), families=("small",))
@@ -215,14 +217,14 @@ class TestDeaths:
 
 class TestSharing:
     def test_two_commands_generate_each_run_once(self, workspace, study):
-        path = study(questions(10, "SLOW"))
+        path = study(questions(10, "SLOW"), families=("small",))
         with (
             command(path, workspace.store, "--engines", "2") as one,
             command(path, workspace.store, "--engines", "2") as other,
         ):
             assert one.wait(PATIENCE_S) == 0
             assert other.wait(PATIENCE_S) == 0
-        assert len(Store(workspace.store).runs()) == RUNS
+        assert len(Store(workspace.store).runs()) == RUNS // 2
         assert lost_and_doubled(workspace.store, 10) == (0, 0)
         assert not any(run.manifest.resumed for run in Store(workspace.store).runs())
 
