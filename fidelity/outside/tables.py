@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fidelity.outside.paths import check_regular
+from fidelity.outside.paths import open_regular
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,10 +34,9 @@ def read_table(file: Path, *, columns: Sequence[str] | None = None, checksums: b
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    check_regular(file)
     wanted = None if columns is None else list(columns)
     limit = max(UNPACKED, RATIO * file.stat().st_size)
-    with pq.ParquetFile(file, page_checksum_verification=checksums) as parquet:
+    with open_regular(file) as stream, pq.ParquetFile(stream, page_checksum_verification=checksums) as parquet:
         chunks = [
             parquet.metadata.row_group(group).column(place)
             for group in range(parquet.metadata.num_row_groups)
@@ -49,7 +48,7 @@ def read_table(file: Path, *, columns: Sequence[str] | None = None, checksums: b
             batches = _within(limit, parquet, rows=max(1, min(65_536, UNPACKED // 4 // max(largest, 1))))
             table = pa.Table.from_batches(batches, schema=_decoded(parquet.schema_arrow))
             return table if wanted is None else table.select(wanted)
-    return pq.read_table(file, columns=wanted, page_checksum_verification=checksums)
+        return parquet.read(columns=wanted)
 
 
 def _within(limit: int, parquet: "pq.ParquetFile", *, rows: int) -> "list[pa.RecordBatch]":
