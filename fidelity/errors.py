@@ -18,7 +18,7 @@ class EngineError(FidelityError):
 
 
 class EngineDied(EngineError):
-    """An engine whose process ended while it was needed, or that made no progress for too long."""
+    """An engine that ended while it was needed, or made no progress for too long."""
 
     def __init__(self, message: str, *, killed: bool = False) -> None:
         """Make the error; `killed` if SIGKILL or SIGTERM ended it, which a process doesn't do to itself."""

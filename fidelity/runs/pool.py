@@ -72,7 +72,7 @@ class ModelWork:
 
     @property
     def reference(self) -> "ModelWork":
-        """The work with the run whose tokens are scored."""
+        """The work of the baseline, which gives the tokens to score."""
         return self.baseline or self
 
     @property
@@ -250,7 +250,7 @@ class EnginePool:
         except FidelityError as error:
             model.error = error
             listener.say(f"{model.jobs[0].name}: {error}")
-        except BaseException as error:  # an error of ours must not leave the others waiting
+        except BaseException as error:  # a defect must not leave the others waiting
             self._crash = error
         finally:
             with self._change:

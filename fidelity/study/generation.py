@@ -26,7 +26,7 @@ def generated_families(
 ) -> Iterator[tuple[Family, Errors]]:
     """Generate what is missing, and yield each family when its runs are finished.
 
-    Families whose comparison opens an engine again (latency is measured alone) come last, when no GPU is in use.
+    Families that open an engine again when they are compared (latency is measured alone) come last, when no GPU is in use.
     Those with nothing to generate on this machine don't come.
 
     Raises:
@@ -72,7 +72,7 @@ def _models(family: Family, store: Store, limit: int | None) -> list[ModelWork]:
 
 
 def _is_generated(config: RunConfig) -> bool:
-    """Whether an engine of ours generates it: servers and recorded outputs need none of our places."""
+    """Whether it is generated in one of the places: servers and recorded outputs need none."""
     return not isinstance(config.engine, OpenAIEngine | RecordedEngine | StoredEngine)
 
 
