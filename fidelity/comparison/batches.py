@@ -26,7 +26,7 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class MetricJob:
     """A metric, and the pairs that it hasn't scored yet."""
 
     metric: Metric
@@ -34,7 +34,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Chunk:
+class PairChunk:
     """Some pairs of every batch: the same places in each, which mostly are the same prompts."""
 
     metrics: Sequence[tuple[Metric, Sequence[int]]]
@@ -58,21 +58,21 @@ class Chunk:
 class Work:
     """What is to be scored."""
 
-    jobs: Sequence[Job]
+    jobs: Sequence[MetricJob]
 
     @property
     def places(self) -> int:
         """The number of pairs of the longest batch."""
         return max((len(batch.pairs) for job in self.jobs for batch in job.batches), default=0)
 
-    def chunks(self) -> Iterator[Chunk]:
+    def chunks(self) -> Iterator[PairChunk]:
         """All pairs, in order, in chunks."""
         metrics, tables = self._metrics_and_tables()
-        return (Chunk(metrics, rows) for rows in _in_chunks(tables))
+        return (PairChunk(metrics, rows) for rows in _in_chunks(tables))
 
-    def whole(self) -> Iterator[Chunk]:
+    def whole(self) -> Iterator[PairChunk]:
         """All pairs in one chunk."""
-        yield Chunk(*self._metrics_and_tables())
+        yield PairChunk(*self._metrics_and_tables())
 
     def _metrics_and_tables(self) -> tuple[list[tuple[Metric, list[int]]], list[Sequence[Pair]]]:
         """Batches of the same pairs share a table, so that each text is read once."""

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from fidelity.comparison.batches import Batch, Job, joined_columns
+from fidelity.comparison.batches import Batch, MetricJob, joined_columns
 from fidelity.comparison.chance import chance_signature, with_other_baselines
 from fidelity.comparison.offered import offered
 from fidelity.comparison.pairing import PairedRuns, Pairing
@@ -158,7 +158,7 @@ class _Plan:
 
     chance: bool
     """Whether similarities get chance levels."""
-    jobs: list[Job] = field(default_factory=list)
+    jobs: list[MetricJob] = field(default_factory=list)
     by_chance: dict[int, Sequence[Pair]] = field(default_factory=dict)
     """The pairs of chance levels by the id of the comparison's own, so that all metrics share them."""
 
@@ -179,7 +179,7 @@ class _Plan:
             if (batch.comparison.path, batch.signature) not in planned
             and not _is_scored(batch.comparison, batch.signature)
         )
-        self.jobs.append(Job(metric, missing))
+        self.jobs.append(MetricJob(metric, missing))
 
     def _by_chance(self, one: Scores) -> Sequence[Pair]:
         key = id(one.pairing.pairs)

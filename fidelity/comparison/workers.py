@@ -16,7 +16,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import islice
 
-from fidelity.comparison.batches import Chunk, Job, Work
+from fidelity.comparison.batches import MetricJob, PairChunk, Work
 from fidelity.errors import FidelityError
 from fidelity.metrics.base import EncoderMetric
 from fidelity.records import Column
@@ -33,7 +33,7 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def score_jobs(jobs: Iterable[Job], *, workers: int) -> None:
+def score_jobs(jobs: Iterable[MetricJob], *, workers: int) -> None:
     """Score what isn't scored yet, and store it.
 
     Raises:
@@ -49,7 +49,7 @@ def score_jobs(jobs: Iterable[Job], *, workers: int) -> None:
     work.store(_scored(work, workers))
 
 
-def _can_move(job: Job) -> bool:
+def _can_move(job: MetricJob) -> bool:
     """Whether other processes can score it: not with an opened encoder, and not with a class of a notebook."""
     try:
         return not isinstance(job.metric, EncoderMetric) and bool(pickle.dumps(job.metric))
@@ -68,13 +68,13 @@ def _scored(work: Work, workers: int) -> Iterator[Scored]:
             yield from scored_by_processes(chunks, workers)
 
 
-def scored_by_processes(chunks: Iterator[Chunk], workers: int) -> Iterator[Scored]:
+def scored_by_processes(chunks: Iterator[PairChunk], workers: int) -> Iterator[Scored]:
     """The columns of each chunk, in order. Twice as many chunks as processes are in memory.
 
     Raises:
         FidelityError: Processes died while no chunk was finished.
     """
-    window = deque[Chunk]()
+    window = deque[PairChunk]()
     deaths = 0
     while deaths < DEATHS:
         try:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from fidelity.cli import main
 from fidelity.comparison import batches, workers
-from fidelity.comparison.batches import Batch, Job, Work
+from fidelity.comparison.batches import Batch, MetricJob, Work
 from fidelity.comparison.workers import score_jobs, scored_by_processes
 from fidelity.errors import FidelityError
 from fidelity.files import read_parquet
@@ -56,7 +56,7 @@ class Deadly(Metric):
 
 def work_of(*metrics, pairs=PAIRS):
     recorder = Recorder()
-    return recorder, Work([Job(metric, (Batch(recorder, metric.kind, pairs),)) for metric in metrics])
+    return recorder, Work([MetricJob(metric, (Batch(recorder, metric.kind, pairs),)) for metric in metrics])
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_processes_end_with_the_one_that_started_them(tmp_path):
         textwrap.dedent("""
         import time
         from typing import Literal
-        from fidelity.comparison.batches import Batch, Job, Work
+        from fidelity.comparison.batches import Batch, MetricJob, Work
         from fidelity.comparison.workers import scored_by_processes
         from fidelity.metrics import Metric
         from fidelity.records import Column, Generation, Pair, Prompt
@@ -104,7 +104,7 @@ def test_processes_end_with_the_one_that_started_them(tmp_path):
 
         if __name__ == "__main__":
             pairs = [Pair(Prompt(str(n), ""), Generation(str(n), ""), Generation(str(n), "")) for n in range(2000)]
-            work = Work([Job(Slow(), (Batch(None, "slow", pairs),))])
+            work = Work([MetricJob(Slow(), (Batch(None, "slow", pairs),))])
             list(scored_by_processes(work.chunks(), 2))
         """)
     )
