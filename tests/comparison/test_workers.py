@@ -29,7 +29,7 @@ PAIRS = [laws.pair(f"The answer is {n}.", f"The answer is {n % 7}, or so.", prom
 
 
 class Recorder:
-    """Stands for a comparison in a store."""
+    """In place of a comparison in a store."""
 
     def __init__(self):
         self.columns = {}
