@@ -15,8 +15,10 @@ from fidelity.cli.options import (
     add_keep_failures,
     add_limit,
     add_store,
+    add_workers,
     open_store,
     positive,
+    workers_of,
 )
 from fidelity.cli.terminal import echo
 from fidelity.errors import ConfigError, MissingPackageError
@@ -41,6 +43,7 @@ def add_to(commands: Commands) -> None:
     )
     add_limit(study)
     add_keep_failures(study)
+    add_workers(study)
     add_store(study)
     study.set_defaults(command=_study, yaml=("study",))
 
@@ -70,6 +73,7 @@ def _study(chosen: argparse.Namespace) -> int:
         metrics_of=metrics_of,
         limit=chosen.limit,
         keep_failures=chosen.keep_failures,
+        workers=workers_of(chosen),
         places=_places(chosen),
     )
     failed = [cell for cell in cells if cell.comparison is None]

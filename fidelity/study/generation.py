@@ -26,7 +26,8 @@ def generated_families(
 ) -> Iterator[tuple[Family, Errors]]:
     """Generate what is missing, and yield each family when its runs are finished.
 
-    Families that open an engine again when they are compared (latency is measured alone) come last, when no GPU is in use.
+    Families that open an engine again when they are compared (latency is measured alone) come last, when no GPU is in
+    use.
     Those with nothing to generate on this machine don't come.
 
     Raises:

@@ -113,9 +113,10 @@ def run_study(
     metrics_of: MetricsOf,
     limit: int | None = None,
     keep_failures: bool = False,
+    workers: int = 1,
     places: Places | None = None,
 ) -> list[Cell]:
-    """Run what is missing. Returns every cell, with its comparison or its error.
+    """Run what is missing; `workers` is how many processes may score. Returns every cell, with comparison or error.
 
     With `places` several engines generate at once, and a family is compared as soon as its runs are finished. Else
     one engine after the other does, family by family.
@@ -143,7 +144,8 @@ def run_study(
         if family.name not in scored_by:
             continue  # it was compared while others were generated
         whole.begin(family.name)
-        settled = _run_family(family, store, whole, scored_by.pop(family.name), limit, keep_failures, errors)
+        scored = scored_by.pop(family.name)
+        settled = _run_family(family, store, whole, scored, limit, keep_failures, workers, errors)
         cells = [settled.get((cell.family, cell.candidate), cell) for cell in cells]
         _keep(study, cells, store)
     whole.begin("")
@@ -171,6 +173,7 @@ def _run_family(
     metrics: Sequence[Metric],
     limit: int | None,
     keep_failures: bool,
+    workers: int,
     errors: Mapping[str, FidelityError],
 ) -> dict[tuple[str, str], Cell]:
     """The cells of one family, by family and candidate. `errors` are those of runs that could not be generated."""
@@ -185,7 +188,9 @@ def _run_family(
                 listener.say(f"{config.name}: not compared: {why}")
         can = [config for config in family.candidates if config.name not in wrong]
         if can:
-            request = ComparisonRequest(family.baseline, can, metrics, limit=limit, keep_failures=keep_failures)
+            request = ComparisonRequest(
+                family.baseline, can, metrics, limit=limit, keep_failures=keep_failures, workers=workers
+            )
             result = compare(request, store=store, listener=listener)
             wrong |= result.not_compared
             cells |= _compared(cells, result)
