@@ -7,7 +7,7 @@ from streamlit.delta_generator import DeltaGenerator
 from fidelity.comparison.results import ComparisonSet
 from fidelity.comparison.stored import load_comparison
 from fidelity.dashboard import charts, harm_panel, navigation, price_panel, slices_panel, token_panel
-from fidelity.dashboard.cache import answers, pairs, path_of, rows_so_far
+from fidelity.dashboard.cache import answers_in_one_unit, pairs, path_of, rows_so_far
 from fidelity.dashboard.catalog import CatalogEntry, Shelf, attempt
 from fidelity.dashboard.pair_table import excess_of
 from fidelity.dashboard.summaries import ColumnSummary, binned
@@ -153,7 +153,8 @@ def _distribution(
     )
     name = f"{entry.id}-{metric}-distribution"
     chart(charts.histogram(data, metric), data, name, key="distribution", alt=f"distribution of {metric} over pairs")
-    slices_panel.draw(table, answers(result.baseline), metric, entry.id)
+    (lengths,), unit = answers_in_one_unit([result.baseline])
+    slices_panel.draw(table, lengths, unit, metric, entry.id)
 
 
 def _floor_values(table: pd.DataFrame, row: ColumnSummary) -> pd.Series:
@@ -190,16 +191,16 @@ def _profile(columns: dict[str, ColumnSummary], name: str) -> pd.DataFrame:
 def _answers(result: ComparisonSet, entry: CatalogEntry) -> None:
     """Length and ending of the answers."""
     (candidate,) = result.candidates
-    both, why = attempt(lambda: (answers(result.baseline), answers(candidate.run)))
-    if both is None:
+    read, why = attempt(lambda: answers_in_one_unit([result.baseline, candidate.run]))
+    if read is None:
         note(f"The answers can't be read. {why}")
         return
     st.subheader("Length and ending of the answers", anchor=False)
-    _ends(dict(zip(("baseline", "candidate"), both, strict=True)), entry)
+    both, unit = read
+    _ends(dict(zip(("baseline", "candidate"), both, strict=True)), unit, entry)
 
 
-def _ends(both: dict[str, pd.DataFrame], entry: CatalogEntry) -> None:
-    unit = "tokens" if all(side["tokens"].notna().all() for side in both.values()) else "characters"
+def _ends(both: dict[str, pd.DataFrame], unit: str, entry: CatalogEntry) -> None:
     lines = [
         (name, len(side), *(f"{side[unit].quantile(q):.0f}" for q in (0.1, 0.5, 0.9))) for name, side in both.items()
     ]

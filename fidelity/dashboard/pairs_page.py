@@ -12,7 +12,7 @@ from streamlit.delta_generator import DeltaGenerator
 from fidelity.comparison.reviews import PairKey
 from fidelity.dashboard import review_panel
 from fidelity.dashboard.cache import pairs, prompts, reviews
-from fidelity.dashboard.catalog import CatalogEntry, Shelf, attempt, mark_of
+from fidelity.dashboard.catalog import CatalogEntry, Shelf
 from fidelity.dashboard.marked_text import Query, pieces_around
 from fidelity.dashboard.pair_export import text_downloads
 from fidelity.dashboard.pair_filters import Filters, choose_filters, filtered, scatter
@@ -154,7 +154,7 @@ def _rows(
 ) -> tuple[list[ListColumn], list[ListRow]]:
     """The list's columns and rows."""
     run = shelf.root / "runs" / entry.baseline_id
-    texts, _ = attempt(lambda: prompts(str(run), mark_of(run / "manifest.json")))
+    texts, _ = prompts(run, [int(row) for row in shown["row in baseline"]])
     numbers = [name for name in (metric, excess_of(metric)) if name in shown]
     columns = [
         ListColumn("Id", "name"),
@@ -166,9 +166,9 @@ def _rows(
     ]
     flagged = [(name, _flag(name)) for name in alarms if name in shown and not name.endswith("conflict_any")]
     rows = []
-    for record in shown.to_dict("records"):
+    for place, record in enumerate(shown.to_dict("records")):
         key = (record["prompt_id"], record["repeat"])
-        body = one_line(cut(str(texts[record["row in baseline"]]), MOST_PROMPT)) if texts is not None else ""
+        body = one_line(cut(texts[place], MOST_PROMPT)) if texts is not None else ""
         repeat = f" #{record['repeat']}" if record["repeat"] else ""
         cells: list[CellText] = [
             one_line(record["prompt_id"]) + repeat,

@@ -14,12 +14,13 @@ LEAST = 5
 LENGTHS = ("shortest third", "middle third", "longest third")
 
 
-def draw(table: pd.DataFrame, baseline: pd.DataFrame, metric: str, name: str) -> None:
+def draw(table: pd.DataFrame, baseline: pd.DataFrame, unit: str, metric: str, name: str) -> None:
     """Draw both kinds of slices.
 
     Args:
         table: The pairs, from `pair_table.read_columns`.
         baseline: The baseline's answers, from `pair_table.answers_of`.
+        unit: Its column with their lengths.
         metric: The column.
         name: The beginning of the downloads' names.
     """
@@ -38,7 +39,7 @@ def draw(table: pd.DataFrame, baseline: pd.DataFrame, metric: str, name: str) ->
             note("The prompts have no categories, or only one.")
     with right:
         st.subheader("By length of the baseline's answer", anchor=False)
-        by_length = slices_of(table, _thirds(table, baseline), column)
+        by_length = slices_of(table, _thirds(table, baseline, unit), column)
         if len(by_length) > 1:
             chart(charts.slices(by_length, title), by_length, f"{name}-{metric}-lengths", alt=f"{title} by length")
         else:
@@ -63,9 +64,8 @@ def slices_of(table: pd.DataFrame, group: pd.Series, column: str) -> pd.DataFram
     return pd.DataFrame({**slices[["slice", "n", "value"]].to_dict("series"), "low": low, "high": high})
 
 
-def _thirds(table: pd.DataFrame, baseline: pd.DataFrame) -> pd.Series:
+def _thirds(table: pd.DataFrame, baseline: pd.DataFrame, unit: str) -> pd.Series:
     """Which third of the baseline's answers, by length, each pair belongs to."""
-    unit = "tokens" if baseline["tokens"].notna().all() else "characters"
     lengths = table[KEYS].merge(baseline[[*KEYS, unit]], on=KEYS, how="left")[unit]
     edges = sorted({float("-inf"), *lengths.quantile([1 / 3, 2 / 3]), float("inf")})
     names = LENGTHS if len(edges) == 4 else LENGTHS[:: 3 - len(edges) + 1]
