@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fidelity.errors import StoreError
-from fidelity.outside.paths import check_regular, inside, open_own, open_regular
+from fidelity.outside.paths import inside, open_own, open_regular
 from fidelity.outside.tables import read_table
 
 if TYPE_CHECKING:
@@ -81,9 +81,8 @@ def read_parquet_schema(file: Path) -> "pa.Schema":
     """
     import pyarrow.parquet as pq
 
-    with damage_explained(file):
-        check_regular(file)
-        return pq.read_schema(file)
+    with damage_explained(file), open_regular(file) as stream:
+        return pq.read_schema(stream)
 
 
 def wrong_column(schema: "pa.Schema", known: "pa.Schema", *, later: Container[str] = ()) -> str:
@@ -146,10 +145,10 @@ def write_parquet(file: Path, table: "pa.Table", *, small: bool = False, rows_pe
     import pyarrow.parquet as pq
 
     floats = [f"{c.name}.list.element" for c in table.schema if str(c.type) == "list<element: float>"]
-    with whole_file(file) as draft:
+    with whole_file(file) as draft, draft.open("wb") as stream:  # Arrow opens no path that isn't UTF-8
         pq.write_table(
             table,
-            draft,
+            stream,
             compression="zstd",
             compression_level=19 if small else None,
             use_dictionary=not small,

@@ -105,7 +105,7 @@ def _prompts(stored: tuple[Prompt, ...], config: RunConfig, limit: int | None) -
         case RunConfig(engine=RecordedEngine(path=path)):
             now = recorded_prompts(path)[:limit]
         case _:
-            raise ConfigError(f"{config.name}: 'prompts' is missing: add `starter` or the path of a prompt set")
+            raise ConfigError(f"{config.file_or_name}: 'prompts' is missing: add `starter` or the path of a prompt set")
     before, after = ({p.id: p.messages for p in prompts} for prompts in (stored, now))
     if list(before.items()) == list(after.items()):
         return ""

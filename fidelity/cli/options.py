@@ -2,7 +2,6 @@
 
 import argparse
 import hashlib
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -100,8 +99,6 @@ def open_store(root: Path) -> "Store":
 
     if root.exists() and not root.is_dir():
         raise ConfigError(f"{root}: is a file; give --store a directory")
-    if re.search("[\ud800-\udfff]", str(root.absolute())):
-        raise ConfigError(f"{root}: is not UTF-8, so no Parquet file can be written there; give --store another name")
     return Store(root)
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     BeforeValidator,
     Field,
+    PrivateAttr,
     SerializerFunctionWrapHandler,
     ValidationError,
     ValidationInfo,
@@ -185,6 +186,12 @@ class RunConfig(Settings):
     """The name of the format, if the checkpoint doesn't state it (a recorded run)."""
     compares: Declared = ()
     """How a candidate is meant to differ from its baseline. Default: the gate's `compares:`, else `quantization`."""
+    _file: Path | None = PrivateAttr(None)
+
+    @property
+    def file_or_name(self) -> str:
+        """Where to repair it: its YAML file; the run's name, if the run is part of a study's file."""
+        return str(self._file or self.name)
 
     @field_validator("control", "kl", mode="before")
     @classmethod
@@ -246,7 +253,9 @@ def load_run(path: Path) -> RunConfig:
     Raises:
         ConfigError: The file is missing, not YAML, or has an unknown key or a wrong type, with its place in the file.
     """
-    return parse_run(read_yaml(path, keys="name:, model:, engine: ..."), path)
+    config = parse_run(read_yaml(path, keys="name:, model:, engine: ..."), path)
+    config._file = path
+    return config
 
 
 def parse_run(data: Mapping[str, object], path: Path) -> RunConfig:

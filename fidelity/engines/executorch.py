@@ -45,11 +45,13 @@ def open_executorch(engine: ExecuTorchEngine, *, log: Path, on_progress: OnProgr
 def executorch_identity(config: RunConfig, engine: ExecuTorchEngine, remembered: Path) -> JsonObject:
     """See `engines.identity`."""
     if not engine.path.is_file():
-        raise ConfigError(f"{config.name}: engine.path: {engine.path}: no such file; give an exported .pte file")
+        raise ConfigError(
+            f"{config.file_or_name}: engine.path: {engine.path}: no such file; give an exported .pte file"
+        )
     if not (engine.tokenizer / "tokenizer.json").is_file():
         raise ConfigError(
-            f"{config.name}: engine.tokenizer: {engine.tokenizer}: has no tokenizer.json; give the directory of the "
-            f"checkpoint that the program was exported from, or of its tokenizer"
+            f"{config.file_or_name}: engine.tokenizer: {engine.tokenizer}: has no tokenizer.json; give the directory "
+            "of the checkpoint that the program was exported from, or of its tokenizer"
         )
     return {
         "kind": engine.kind,

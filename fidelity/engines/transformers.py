@@ -74,12 +74,13 @@ def transformers_identity(config: RunConfig, engine: TransformersEngine, remembe
     refuse_faults(checkpoint, allow_pickle=engine.allow_pickle)
     for option in engine.options:
         if option in NAMED:
-            where = f"{config.name}: engine.options.{option}"
+            where = f"{config.file_or_name}: engine.options.{option}"
             raise ConfigError(f"{where}: set elsewhere; write it as {NAMED[option]!r}")
     if engine.torchao:
         if "quantization_config" in engine.options:
             raise ConfigError(
-                f"{config.name}: engine.options.quantization_config: can't be combined with engine.torchao; remove one"
+                f"{config.file_or_name}: engine.options.quantization_config: can't be combined with engine.torchao; "
+                "remove one"
             )
         if find_spec("torchao") is None:
             raise MissingPackageError("torchao", extra="torchao", needed_by="engine.torchao")

@@ -50,12 +50,12 @@ def vllm_identity(config: RunConfig, engine: VllmEngine | VllmServeEngine, remem
     """The checkpoint's content and the `surroundings`; see `engines.identity`."""
     checkpoint = local_directory(str(config.model), config.revision)
     refuse_faults(checkpoint, allow_pickle=engine.allow_pickle)
-    check(config.name, engine)
+    check(config.file_or_name, engine)
     version = vllm_version()
     if why := refusal(engine, checkpoint_format=describe(checkpoint).format, vllm_version=version):
-        raise ConfigError(f"{config.name}: {why}")
+        raise ConfigError(f"{config.file_or_name}: {why}")
     if config.batch_invariant and (why := why_not_invariant(version)):
-        raise ConfigError(f"{config.name}: batching: invariant is not possible here: {why}")
+        raise ConfigError(f"{config.file_or_name}: batching: invariant is not possible here: {why}")
     return {"model": content_id(checkpoint, remembered), **surroundings(engine)}
 
 

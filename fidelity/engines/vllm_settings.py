@@ -48,7 +48,7 @@ def invariant_attention(config: RunConfig, engine: VllmEngine) -> str:
     return "TRITON_MLA" if latent else "TRITON_ATTN"
 
 
-def check(run: str, engine: VllmEngine | VllmServeEngine) -> None:
+def check(place: str, engine: VllmEngine | VllmServeEngine) -> None:
     """Refuse invalid options before anything is generated.
 
     Raises:
@@ -57,18 +57,18 @@ def check(run: str, engine: VllmEngine | VllmServeEngine) -> None:
     """
     known = known_arguments() if isinstance(engine, VllmEngine) else known_flags()
     for option in engine.options:
-        where = f"{run}: engine.options.{option}"
+        where = f"{place}: engine.options.{option}"
         if option in NAMED:
             raise ConfigError(f"{where}: set elsewhere; write it as {NAMED[option]!r}")
         if known and option not in known:
             raise ConfigError(f"{where}: the installed vLLM has no such argument{nearest(option, sorted(known))}")
     method, methods = engine.options.get("quantization"), quantization_methods()
     if isinstance(method, str) and methods and method not in methods:
-        where, hint = f"{run}: engine.options.quantization", nearest(method, sorted(methods))
+        where, hint = f"{place}: engine.options.quantization", nearest(method, sorted(methods))
         raise ConfigError(f"{where}: the installed vLLM has no method {method!r}{hint}")
     if isinstance(engine, VllmEngine) and engine.torchao:
         if clash := [key for key in ("quantization", "hf_overrides") if key in engine.options]:
-            raise ConfigError(f"{run}: engine.options.{clash[0]}: can't be combined with engine.torchao; remove one")
+            raise ConfigError(f"{place}: engine.options.{clash[0]}: can't be combined with engine.torchao; remove one")
         if find_spec("torchao") is None:
             raise MissingPackageError("torchao", extra="torchao", needed_by="engine.torchao")
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fidelity.outside.paths import check_regular
+from fidelity.outside.paths import open_regular
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,10 +33,9 @@ def read_table(file: Path, *, columns: Sequence[str] | None = None, checksums: b
     """
     import pyarrow.parquet as pq
 
-    check_regular(file)
     wanted = None if columns is None else list(columns)
     limit = max(UNPACKED, RATIO * file.stat().st_size)
-    with pq.ParquetFile(file, page_checksum_verification=checksums) as parquet:
+    with open_regular(file) as stream, pq.ParquetFile(stream, page_checksum_verification=checksums) as parquet:
         names = [parquet.schema.column(place).path.partition(".")[0] for place in range(parquet.metadata.num_columns)]
         places = [place for place, name in enumerate(names) if wanted is None or name in wanted]
         chunks = [
@@ -49,7 +48,7 @@ def read_table(file: Path, *, columns: Sequence[str] | None = None, checksums: b
         if largest * sum(chunk.num_values for chunk in chunks) > limit:
             rows = max(1, min(65_536, UNPACKED // 4 // max(largest, 1)))
             return _within(limit, parquet, wanted, rows=rows)
-    return pq.read_table(file, columns=wanted, page_checksum_verification=checksums)
+        return parquet.read(columns=wanted)
 
 
 def _within(limit: int, parquet: "pq.ParquetFile", columns: list[str] | None, *, rows: int) -> "pa.Table":

@@ -29,6 +29,7 @@ from fidelity.report.price import PriceTable, price_table, published_table
 from fidelity.report.trends import trend
 from fidelity.report.verdicts import NO_GATE, URGENCY
 
+NAME_SEPARATORS = " -_./"
 MIN_NAME = 12
 """Characters of a run's name that a row of the answer has at least."""
 ANSWER_LINES = 12
@@ -70,11 +71,11 @@ def print_comparison(
 
 def _print_answer(given: AnswerTable, console: Console) -> None:
     """The baseline, a row for each run, and before them as many sentences as there is room for; the others follow."""
-    baseline, table = Text(given.baseline), _answer_table(given, [row.name for row in given.rows])
+    baseline, names = Text(given.baseline), [row.name for row in given.rows]
+    width = max(console.width - console.measure(_answer_table(given, [""] * len(names))).maximum, MIN_NAME)
+    table = _answer_table(given, [_broken(name, width) for name in names])
     if _height(table, console) + _height(baseline, console) > ANSWER_LINES:
-        without_names = _answer_table(given, [""] * len(given.rows))
-        width = console.width - console.measure(without_names).maximum
-        table = _answer_table(given, _shortened([row.name for row in given.rows], max(width, MIN_NAME)))
+        table = _answer_table(given, _shortened(names, width))
     room = ANSWER_LINES - _height(table, console) - _height(baseline, console) - len(given.notes)
     console.print(baseline)
     left = []
@@ -108,6 +109,14 @@ def _answer_table(given: AnswerTable, names: Sequence[str]) -> Table:
         style = "dim" if row.is_control else ""
         table.add_row(Text(name, style=style), *(Text(row.cells[place], style=style) for place in shown), *verdict)
     return table
+
+
+def _broken(name: str, width: int) -> str:
+    """A name in lines that fit, which end after a space or a separator if possible."""
+    if len(name) <= width:
+        return name
+    end = max((at for at in range(1, width + 1) if name[at - 1] in NAME_SEPARATORS), default=width)
+    return f"{name[:end].rstrip()}\n{_broken(name[end:], width)}"
 
 
 def _shortened(names: Sequence[str], width: int) -> Sequence[str]:

@@ -142,7 +142,7 @@ def prompts_of(config: RunConfig, limit: int | None) -> tuple[Prompt, ...]:
             return load_prompts(path, limit=limit)
         case RunConfig(engine=RecordedEngine(path=path)):
             return recorded_prompts(path)[:limit]
-    raise ConfigError(f"{config.name}: 'prompts' is missing: add `starter` or the path of a prompt set")
+    raise ConfigError(f"{config.file_or_name}: 'prompts' is missing: add `starter` or the path of a prompt set")
 
 
 def jobs_of(

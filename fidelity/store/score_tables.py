@@ -30,8 +30,9 @@ def write_scores(
     floats = ["logprobs.list.element", "top_logprobs.list.element"]
     with (
         whole_file(file) as draft,
+        draft.open("wb") as stream,
         pq.ParquetWriter(
-            draft,
+            stream,
             scores_schema(exact=exact),
             compression="zstd",
             compression_level=compression_level,

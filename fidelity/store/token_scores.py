@@ -7,6 +7,7 @@ Only one answer is in memory at a time, since distributions over the whole vocab
 import hashlib
 import json
 import shutil
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -27,7 +28,7 @@ from fidelity.files import (
     wrong_column,
 )
 from fidelity.outside.documents import read_json
-from fidelity.outside.paths import inside, read_regular
+from fidelity.outside.paths import inside, open_regular, read_regular
 from fidelity.records import Failure, Head, TokenScores
 from fidelity.schema import REFUSE_UNKNOWN_KEYS
 from fidelity.store.heads import add_head, adopt_head, read_head
@@ -182,7 +183,9 @@ class StoredScores:
         import pyarrow.parquet as pq
 
         if file not in self._open:
-            self._open[file] = pq.ParquetFile(file, page_checksum_verification=True)
+            stream = open_regular(file)
+            weakref.finalize(self, stream.close)
+            self._open[file] = pq.ParquetFile(stream, page_checksum_verification=True)
         return self._open[file]
 
 

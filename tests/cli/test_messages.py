@@ -138,7 +138,7 @@ ON_THE_COMMAND_LINE = {
         "none: no such store; run fidelity compare, or name another store with --store DIR"
     ),
     ("compare", "fp9.yaml", "quant.yaml", "--metric", "identical"): (
-        "b: engine.options.quantization: the installed vLLM has no method 'fp9'; did you mean 'fp8'?"
+        "fp9.yaml: engine.options.quantization: the installed vLLM has no method 'fp9'; did you mean 'fp8'?"
     ),
 }
 

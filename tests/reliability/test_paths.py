@@ -8,6 +8,7 @@ import pytest
 from fidelity import baselines
 from fidelity.comparison.stored import load_comparison
 from fidelity.errors import StoreError
+from fidelity.files import read_parquet
 from fidelity.outside.paths import inside, plain_name
 from fidelity.records import Generation, Prompt
 from fidelity.store.comparisons import Comparison
@@ -164,10 +165,18 @@ def test_links_out_of_a_store_are_named_and_never_followed(run, tmp_path):
     assert Run(store.root / "runs" / "stranger-0123").name == "base"  # whoever names it means it
 
 
-def test_a_store_with_a_name_that_is_not_utf8_is_refused_in_words(workspace, fidelity):
-    base = workspace.recorded("base", [{"id": "a", "prompt": "A?", "output": "x"}], control="none")
-    quant = workspace.recorded("quant", [{"id": "a", "prompt": "A?", "output": "y"}])
-    code, _, err = fidelity("compare", base, quant, "--store", workspace.folder / "\udcff-store")
-    assert code == 2
-    assert "is not UTF-8" in err
-    assert "Traceback" not in err
+def test_a_store_may_have_a_name_that_is_not_utf8(fake_vllm, workspace, fidelity):
+    workspace.prompts("one", "two", "three")
+    base = workspace.baseline(metrics=["identical", {"kind": "tokens", "profile": True}])
+    quant = workspace.run("int8", engine={"kind": "vllm", "options": {"quantization": "compressed-tensors"}})
+    root, other = workspace.folder / "\udcff-store", workspace.folder / "store"
+    reports = [f"--{kind}={workspace.folder / kind}" for kind in ("html", "json", "junit", "markdown")]
+    for store in (root, other):
+        code, _, err = fidelity("compare", base, quant, "--store", store, *reports)
+        assert code == 0, err
+    columns = [next((store / "comparisons").glob("*/tokens-*.parquet")) for store in (root, other)]
+    assert read_parquet(columns[0]).equals(read_parquet(columns[1]))
+    assert fidelity("list", "--json", "--store", root)[0] == 0
+    code, out, _ = fidelity("store", "check", "--store", root)
+    assert code == 0
+    assert "U+DCFF" in out

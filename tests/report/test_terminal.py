@@ -131,3 +131,22 @@ def test_six_candidates_all_have_their_row_in_the_answer(scored, verdicts):
     lines = the_answer(printed(many, verdicts))
     assert len(lines) <= 12
     assert sum(line.split()[-1] in ("PASS", "FAIL", "INCONCLUSIVE") for line in lines) == 6
+
+
+def test_a_name_that_does_not_fit_is_broken_after_a_separator():
+    cells = ("0.996", "64/72", "0.0%", "2/72", "0", "", "")
+    rows = (
+        AnswerRow("smollm2-135m-bf16.control1 (control)", cells, "", True),
+        AnswerRow("smollm2-135m-w8a8-int8", cells, "no gate", False),
+        AnswerRow("name" * 6, cells, "no gate", False),
+    )
+    file = io.StringIO()
+    _print_answer(AnswerTable("Baseline base", rows, sentences=(), notes=()), Console(file=file, width=70))
+    names = [line.split("  ")[0].strip() for line in file.getvalue().splitlines()[3:]]
+    assert names == [
+        "smollm2-135m-bf16.",
+        "control1 (control)",
+        "smollm2-135m-w8a8-int8",
+        "namenamenamenamenamena",
+        "me",
+    ]

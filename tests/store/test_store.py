@@ -81,7 +81,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch):
     store = Store(tmp_path)
 
     def full(table, where, **_):
-        where.write_bytes(b"half")
+        where.write(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
     import pyarrow.parquet
