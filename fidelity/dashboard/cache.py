@@ -1,6 +1,7 @@
 """Cached reads for the pages. An entry is valid as long as its manifest is unchanged."""
 
 import os
+import secrets
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import TimeoutError
 from functools import partial
@@ -26,14 +27,14 @@ from fidelity.dashboard.pair_table import (
 from fidelity.dashboard.summaries import MOST_RESAMPLED, ColumnSummary, drafted_gate, rows_of, verdict_on
 from fidelity.gate import Gate, Verdict, load_gate
 from fidelity.report import shown_in_table
-from fidelity.store.reviews import FOLDER, Review, latest, read_reviews, review_files
+from fidelity.store.reviews import FOLDER, KEY_BYTES, Review, latest, order_key, read_reviews, review_files
 from fidelity.store.runs import Run
 from fidelity.text.conflicts import Conflict, compare_texts
 
 DEMO = "demo-recordings"
 """A store inside the store with the demo's recordings. It is shown only while the store is empty."""
 MOST_CHECKED = 24
-"""Comparisons whose answers are hashed before they are opened."""
+"""Comparisons with answers that are hashed before they are opened."""
 AT_ONCE = 0.25
 """Seconds that a page waits for a result, such as a verdict, before it shows a placeholder."""
 T = TypeVar("T")
@@ -183,6 +184,13 @@ def reviews(shelf: Shelf, id_: str) -> tuple[Review, ...]:
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _reviews(root: str, id_: str, mark: int, files: int) -> tuple[Review, ...]:
     return tuple(latest(read_reviews(Path(root), id_)[0]))
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def blind_key(root: Path) -> bytes:
+    """See `reviews.order_key`; another one for this process where the store can't be written."""
+    key, _ = attempt(lambda: order_key(root))
+    return key or secrets.token_bytes(KEY_BYTES)
 
 
 def answers_in_one_unit(runs: Sequence[Run]) -> tuple[list[pd.DataFrame], str]:

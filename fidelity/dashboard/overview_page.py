@@ -25,8 +25,9 @@ from fidelity.dashboard.widgets import (
 )
 from fidelity.gate import Gate, Verdict
 from fidelity.outside.strings import one_line
+from fidelity.price.recommend import Offer
 from fidelity.report import NOT_QUALITY
-from fidelity.report.recommendation import Offer, recommendation
+from fidelity.report.recommendation import recommendation
 from fidelity.store.studies import StudyManifest, StudyState, in_words
 
 EVERYTHING = "all comparisons"

@@ -26,7 +26,6 @@ MOST_CONFLICTS = 20
 KINDS = {"both": 0, "baseline": 1, "candidate": 2}
 CUT = 3
 """A piece that states how much text was left out."""
-Side = Literal["baseline", "candidate"]
 ShownPiece = tuple[int, str] | tuple[int, str, str]
 """A piece of a diff: its kind, its text, and the conflicts that it is in."""
 
@@ -156,7 +155,9 @@ def _cut(
         yield KINDS[piece.kind], visible(piece.text[left - begin : right - begin]), "; ".join(over)
 
 
-def _at_end(baseline: str, other: str, conflicts: Sequence[tuple[Conflict, str]]) -> Iterator[tuple[Side, str]]:
+def _at_end(
+    baseline: str, other: str, conflicts: Sequence[tuple[Conflict, str]]
+) -> Iterator[tuple[Literal["baseline", "candidate"], str]]:
     """The conflicts about what one answer lacks after its last character."""
     for one, why in conflicts:
         if one.baseline == (len(baseline), len(baseline)):
