@@ -22,6 +22,7 @@ from fidelity.dashboard.widgets import (
     markup_table,
     note,
     quiet,
+    subheader,
     text,
 )
 from fidelity.report import describe_run, notes, shown_in_table
@@ -58,7 +59,7 @@ def draw(shelf: Shelf, entry: CatalogEntry, beside: DeltaGenerator) -> None:
     _along(entry, columns)
     token_panel.draw(shelf, entry, columns)
     _answers(result, entry)
-    st.subheader("Size and speed", anchor=False)
+    subheader("Size and speed")
     price_panel.in_full(result)
     texts = notes(result)
     if texts:
@@ -89,7 +90,7 @@ def _verdict(shelf: Shelf, entry: CatalogEntry, result: ComparisonSet, columns: 
 
 def _table(shelf: Shelf, entry: CatalogEntry, columns: dict[str, ColumnSummary]) -> None:
     """Every metric, in the reader's order: meaning, words, tokens, structure."""
-    st.subheader("All metrics", anchor=False)
+    subheader("All metrics", "metric", "floor", "excess")
     groups = grouped(Comparison(path_of(shelf, entry.id)).manifest.columns, filter(shown_in_table, columns))
     of_group = {name: group for group, names in groups.items() for name in names}
     shown = [columns[name] for name in of_group]
@@ -142,7 +143,7 @@ def _distribution(
         note(f"{metric} could not be scored on this comparison.")
         return
     floor = _floor_values(table, row)
-    st.subheader(f"Distribution of {metric}", anchor=False)
+    subheader(f"Distribution of {metric}", "floor")
     known = pd.concat([table[metric], floor]).dropna()
     bounds = (0.0, 1.0) if known.between(0, 1).all() else (float(known.quantile(0.01)), float(known.quantile(0.99)))
     data = binned(
@@ -170,7 +171,7 @@ def _along(entry: CatalogEntry, columns: dict[str, ColumnSummary]) -> None:
     profiles = sorted({name.partition(DECILE)[0] for name in columns if DECILE in name})
     if not profiles:
         return
-    st.subheader("Along the answer", anchor=False)
+    subheader("Along the answer", "floor")
     sides = st.columns(min(2, len(profiles)), gap="large")
     for number_, name in enumerate(profiles):
         data = _profile(columns, name)
@@ -195,7 +196,7 @@ def _answers(result: ComparisonSet, entry: CatalogEntry) -> None:
     if read is None:
         note(f"The answers can't be read. {why}")
         return
-    st.subheader("Length and ending of the answers", anchor=False)
+    subheader("Length and ending of the answers")
     both, unit = read
     _ends(dict(zip(("baseline", "candidate"), both, strict=True)), unit, entry)
 

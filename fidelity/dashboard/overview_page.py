@@ -22,6 +22,7 @@ from fidelity.dashboard.widgets import (
     note,
     plural,
     quiet,
+    subheader,
 )
 from fidelity.gate import Gate, Verdict
 from fidelity.outside.strings import one_line
@@ -168,7 +169,7 @@ def _offers(shelf: Shelf, judged: Sequence[JudgedSquare], gate: Gate) -> list[Of
 
 
 def _matrix(judged: Sequence[JudgedSquare], table: pd.DataFrame, metric: str, gate: Gate | None) -> None:
-    st.subheader(f"Excess of {metric} over the floor, by size and format", anchor=False)
+    subheader(f"Excess of {metric} over the floor, by size and format", "excess", "floor", "format", "verdict")
     opened = study_matrix.draw(judged, metric, gate)
     if opened:
         navigation.go("comparison", carried=("metric",), comparison=opened)

@@ -11,6 +11,7 @@ from fidelity.dashboard.cache import answers_in_one_unit, matches, pairs, path_o
 from fidelity.dashboard.catalog import CatalogEntry, Shelf, mark_of
 from fidelity.dashboard.marked_text import Query
 from fidelity.dashboard.pair_table import KEYS, excess_of
+from fidelity.dashboard.terms import TERMS
 from fidelity.dashboard.verdict_panel import gate_for
 from fidelity.dashboard.widgets import chart, label, note, quiet
 from fidelity.report.conflicts import IN_WORDS
@@ -65,10 +66,10 @@ def choose_filters(shelf: Shelf, entry: CatalogEntry, names: Sequence[str], tabl
     with st.container(horizontal=True, vertical_alignment="bottom"):
         words = st.text_input("Text in prompt or answers", key="text", bind="query-params", width=240)
         is_regex = st.toggle("Regular expression", key="regex", bind="query-params")
-        kinds = _several("Conflicts", list(conflicts), key="conflict")
-        broken = _several("Newly broken", breaks, key="broken")
+        kinds = _several("Conflicts", list(conflicts), key="conflict", tip=TERMS["conflict"])
+        broken = _several("Newly broken", breaks, key="broken", tip=TERMS["break"])
         chosen = _several("Category", categories if len(categories) > 1 else [], key="category")
-        votes = _several("Reviewed as", [NOT_REVIEWED, *VOTES], key="vote")
+        votes = _several("Reviewed as", [NOT_REVIEWED, *VOTES], key="vote", tip=TERMS["votes"])
     more = _more(shelf, entry, names, table)
     return Filters(
         Query(words or "", bool(is_regex)),
@@ -103,10 +104,10 @@ def _more(shelf: Shelf, entry: CatalogEntry, names: Sequence[str], table: pd.Dat
     return bool(changed), line, margins.get(line), between, low, high, shortest, longest, x, y
 
 
-def _several(title: str, options: Sequence[str], *, key: str) -> list[str]:
+def _several(title: str, options: Sequence[str], *, key: str, tip: str | None = None) -> list[str]:
     if not options:
         return []
-    return st.multiselect(title, options, key=key, bind="query-params", width=200, placeholder="any")
+    return st.multiselect(title, options, key=key, bind="query-params", width=200, placeholder="any", help=tip)
 
 
 def _choice(title: str, names: Collection[str], *, key: str, all_reads: str, width: int = 210) -> str:

@@ -19,6 +19,7 @@ from fidelity.dashboard.pair_filters import Filters, choose_filters, filtered, s
 from fidelity.dashboard.pair_list import CellText, ListColumn, ListRow, show_list
 from fidelity.dashboard.pair_table import RANK, excess_of, rank_of
 from fidelity.dashboard.pair_view import OpenedPair, show_pair
+from fidelity.dashboard.terms import TERMS, help_of_column
 from fidelity.dashboard.widgets import choose_metric, comparison_page, downloads, html, note, quiet
 from fidelity.outside.strings import cut, one_line
 from fidelity.report import shown_in_table
@@ -160,9 +161,9 @@ def _rows(
         ListColumn("Id", "name"),
         ListColumn("Prompt", "prompt"),
         ListColumn("Category", "name"),
-        *([ListColumn("Conflicts and breaks", "flags", "of the candidate")] if alarms else []),
-        ListColumn("Votes", "flags", "of all reviewers"),
-        *(ListColumn(name, "number") for name in numbers),
+        *([ListColumn("Conflicts and breaks", "flags", f"{TERMS['conflict']} {TERMS['break']}")] if alarms else []),
+        ListColumn("Votes", "flags", TERMS["votes"]),
+        *(ListColumn(name, "number", help_of_column(name) or TERMS["excess"]) for name in numbers),
     ]
     flagged = [(name, _flag(name)) for name in alarms if name in shown and not name.endswith("conflict_any")]
     rows = []

@@ -5,7 +5,7 @@ import streamlit as st
 
 from fidelity.dashboard import charts
 from fidelity.dashboard.pair_table import KEYS, excess_of
-from fidelity.dashboard.widgets import chart, note, quiet
+from fidelity.dashboard.widgets import chart, note, quiet, subheader
 
 MOST_SLICES = 20
 """The categories with the most prompts that are drawn; the download has all."""
@@ -28,7 +28,7 @@ def draw(table: pd.DataFrame, baseline: pd.DataFrame, unit: str, metric: str, na
     title = f"excess of {metric}" if column != metric else metric
     left, right = st.columns(2, gap="large")
     with left:
-        st.subheader("By prompt category", anchor=False)
+        subheader("By prompt category", "excess")
         named = slices_of(table, table["category"].fillna("no category"), column)
         if len(named) > 1:
             shown = named.nlargest(MOST_SLICES, "n").sort_values("value", ascending=False)
@@ -38,7 +38,7 @@ def draw(table: pd.DataFrame, baseline: pd.DataFrame, unit: str, metric: str, na
         else:
             note("The prompts have no categories, or only one.")
     with right:
-        st.subheader("By length of the baseline's answer", anchor=False)
+        subheader("By length of the baseline's answer", "excess", "baseline")
         by_length = slices_of(table, _thirds(table, baseline, unit), column)
         if len(by_length) > 1:
             chart(charts.slices(by_length, title), by_length, f"{name}-{metric}-lengths", alt=f"{title} by length")

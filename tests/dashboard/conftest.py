@@ -79,8 +79,9 @@ def opened(monkeypatch):
 
 
 def markup(app):
-    """A page's own markup, with whatever of a store is in it."""
-    return "\n".join(element.proto.body for element in app.get("html"))
+    """A page's own markup, with whatever of a store is in it, without the tips of terms."""
+    drawn = "\n".join(element.proto.body for element in app.get("html"))
+    return re.sub(r'<span class="f-term"[^>]*>(.*?)</span>', r"\1", drawn)
 
 
 def page_text(app):
