@@ -172,7 +172,8 @@ def _along(entry: CatalogEntry, columns: dict[str, ColumnSummary]) -> None:
     if not profiles:
         return
     subheader("Along the answer", "floor")
-    sides = st.columns(min(2, len(profiles)), gap="large")
+    with st.container(key="wide-along"):
+        sides = st.columns(min(2, len(profiles)), gap="large")
     for number_, name in enumerate(profiles):
         data = _profile(columns, name)
         with sides[number_ % len(sides)]:

@@ -25,7 +25,7 @@ def draw(table: pd.DataFrame, metric: str, gate: Gate | None) -> None:
     margin = gate.margins.get(metric) if gate else None
     title = f"excess of {metric}"
     drawable = [price for price in PRICES if points[price].dropna().nunique() > 1]
-    with st.container(key="wide-charts"):  # below each other in narrow windows
+    with st.container(key="wide-drift"):  # below each other in narrow windows
         places = st.columns(max(1, len(drawable)), gap="large")
     for place, price in zip(places, drawable, strict=False):
         with place:

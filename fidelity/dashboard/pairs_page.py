@@ -1,7 +1,7 @@
 """Pairs: a filtered list, worst first, and one open pair, down to its tokens, with the reviewers' votes."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -33,6 +33,8 @@ MOST_PROMPT = 200
 """Characters of a prompt in the list."""
 RANDOM = "random order"
 SHUFFLE_SEED = 1
+UNSCORED = "can't be compared"
+"""An answer that only the candidate keeps from being compared; it counts as a conflict."""
 
 
 @comparison_page
@@ -175,7 +177,7 @@ def _rows(
             one_line(record["prompt_id"]) + repeat,
             pieces_around(body, query),
             one_line(record["category"]) if isinstance(record["category"], str) else "",
-            *([", ".join(flag for name, flag in flagged if record[name] > 0)] if alarms else []),
+            *([", ".join(_flags(record, flagged))] if alarms else []),
             _voted(votes.get(key, []), blind=blind),
             *(_number(record[name], signed=name != metric) for name in numbers),
         ]
@@ -193,6 +195,13 @@ def _flag(name: str) -> str:
     short = name.rpartition(".")[2]
     kind = short.removeprefix("conflict_")
     return IN_WORDS.get(kind, short.removeprefix("break_").replace("_", " "))
+
+
+def _flags(record: Mapping[Hashable, float], flagged: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """The conflicts and breaks of a pair, and whether its candidate's answer can't be scored, which counts as one."""
+    yield from (flag for name, flag in flagged if record[name] > 0)
+    if any(math.isnan(record[name]) and record.get(rank_of(name), 0) > 0 for name, _ in flagged):
+        yield UNSCORED
 
 
 def _number(value: float, *, signed: bool) -> str:

@@ -26,7 +26,8 @@ def draw(table: pd.DataFrame, baseline: pd.DataFrame, unit: str, metric: str, na
     """
     column = excess_of(metric) if excess_of(metric) in table else metric
     title = f"excess of {metric}" if column != metric else metric
-    left, right = st.columns(2, gap="large")
+    with st.container(key="wide-slices"):
+        left, right = st.columns(2, gap="large")
     with left:
         subheader("By prompt category", "excess")
         named = slices_of(table, table["category"].fillna("no category"), column)
@@ -69,4 +70,7 @@ def _thirds(table: pd.DataFrame, baseline: pd.DataFrame, unit: str) -> pd.Series
     lengths = table[KEYS].merge(baseline[[*KEYS, unit]], on=KEYS, how="left")[unit]
     edges = sorted({float("-inf"), *lengths.quantile([1 / 3, 2 / 3]), float("inf")})
     names = LENGTHS if len(edges) == 4 else LENGTHS[:: 3 - len(edges) + 1]
-    return pd.Series(pd.cut(lengths, edges, labels=list(names)[: len(edges) - 1]).to_numpy(), index=table.index)
+    thirds = pd.Series(pd.cut(lengths, edges, labels=list(names)[: len(edges) - 1]).to_numpy(), index=table.index)
+    if thirds.nunique() < 2:  # most answers are as long as the limit allows
+        thirds = pd.Series(["longest" if length == lengths.max() else "shorter" for length in lengths], table.index)
+    return thirds

@@ -155,11 +155,11 @@ def drift_and_price(
             text=nominal("label"),
         ),
     ]
-    return layered(layers, height=330, data=points.assign(label_drift=_beside(points)))
+    return layered(layers, height=330, data=points.assign(label_drift=_label_heights(points)))
 
 
-def _beside(points: pd.DataFrame) -> list[float]:
-    """The heights of the labels beside their points, moved apart where they would overlap."""
+def _label_heights(points: pd.DataFrame) -> list[float]:
+    """The heights of the labels to the right of their points, moved apart where they would overlap."""
     ratios = [math.log(ratio) for ratio in points["ratio"]] if len(points) else []
     across = LABEL_WIDTH * ((max(ratios) - min(ratios)) or 1.0) if ratios else 1.0
     gap = LABEL_HEIGHT * ((float(points["drift"].max()) - min(0.0, float(points["drift"].min()))) or 1.0)

@@ -5,7 +5,6 @@ from html import escape
 from fidelity.outside.strings import visible
 
 TERMS = {
-    "aligned": "The share of the baseline's statements that have a counterpart in the candidate's answer.",
     "answers": "The number of answers, of those that could be compared.",
     "baseline": "The unquantized model's run.",
     "break": "An answer that is newly unusable: empty, cut off, looping, invalid JSON, another language, a refusal.",
@@ -39,12 +38,13 @@ TERMS = {
     "to": "The upper end of the 95 % interval.",
     "unscored": "Prompts left out because an answer of the baseline or of a control can't be scored.",
     "value": "The column's mean or median between the baseline and the candidate.",
-    "verdict": "The gate's judgment: pass if the excess is surely below the margin, fail if above, else inconclusive.",
+    "verdict": "The gate's judgment: pass if the excess is certainly within the margin, fail if beyond.",
     "votes": "What reviewers think of this pair.",
     "worst": "The candidate's answers that can't be scored, which count as the column's worst value.",
 }
 COLUMNS = {
     "added": "Share of the candidate's statements that the baseline lacks.",
+    "aligned": "Share of the baseline's statements that have a counterpart in the candidate's answer.",
     "bertscore": "Similarity of meaning, token by token, by a language model; 1 is identical.",
     "break_": "Whether the answer is newly unusable in this way; 0 or 1.",
     "chrf": "Shared character n-grams (sacrebleu's chrF, divided by 100); 1 is identical.",

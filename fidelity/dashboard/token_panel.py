@@ -78,7 +78,8 @@ def draw(shelf: Shelf, entry: CatalogEntry, rows: dict[str, ColumnSummary]) -> N
     if not any(side.together.answers for side in numbers.sides):
         return
     subheader("Token by token", "first divergence")
-    left, right = st.columns(2, gap="large")
+    with st.container(key="wide-tokens"):
+        left, right = st.columns(2, gap="large")
     with left:
         quiet("Share of answers that still equal the baseline's, by token.")
         curves = _curves(numbers)

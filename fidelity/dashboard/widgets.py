@@ -88,11 +88,12 @@ def markup_table(headings: Sequence[str], rows: Sequence[Sequence[Any]], *, mark
     """Draw a small table of text with tips for its terms and columns; `marked` rows are highlighted."""
     head = "".join(f"<th>{explained(heading, help_of(heading))}</th>" for heading in headings)
     of_columns = [heading in ("Metric", "Line") for heading in headings]
+    classes = [' class="f-why"' if heading == "Why" else "" for heading in headings]
     lines = [
         ('<tr class="differs">' if number < len(marked) and marked[number] else "<tr>")
         + "".join(
-            f"<td>{explained(str(cell), help_of_column(str(cell)) if is_column else '')}</td>"
-            for is_column, cell in zip(of_columns, row, strict=True)
+            f"<td{kind}>{explained(str(cell), help_of_column(str(cell)) if is_column else '')}</td>"
+            for kind, is_column, cell in zip(classes, of_columns, row, strict=True)
         )
         + "</tr>"
         for number, row in enumerate(rows)

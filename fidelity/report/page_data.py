@@ -63,15 +63,15 @@ def page_data(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> tuple[d
             entry = _entry(pair, place, candidate, columns, ranking.excess[place])
             new = [] if pair.prompt.id in prompts else [_prompt(pair.prompt)]
             at = prompts.get(pair.prompt.id, len(asked))
-            beside = {} if f"{at}:{pair.baseline.repeat}" in of_control else _beside(pair, at, controls)
-            size = len(json.dumps([entry, new, beside], ensure_ascii=False).encode())
+            control_diff = {} if f"{at}:{pair.baseline.repeat}" in of_control else _of_control(pair, at, controls)
+            size = len(json.dumps([entry, new, control_diff], ensure_ascii=False).encode())
             if used + size > share and entries:
                 break
             used += size
             if new:
                 prompts[pair.prompt.id] = at
                 asked += new
-            of_control |= beside
+            of_control |= control_diff
             entries.append({"p": at, **entry})
         room -= used
         by = None if ranking.by is None else list(columns).index(ranking.by)
@@ -114,7 +114,7 @@ def _control_texts(result: ComparisonSet) -> Mapping[tuple[str, int], str]:
     return {(pair.prompt.id, pair.candidate.repeat): pair.candidate.text for pair in pairs}
 
 
-def _beside(pair: Pair, at: int, controls: Mapping[tuple[str, int], str]) -> dict[str, list[ShownPiece]]:
+def _of_control(pair: Pair, at: int, controls: Mapping[tuple[str, int], str]) -> dict[str, list[ShownPiece]]:
     """The diff of the control's answer to the same prompt, by the prompt's place and the repeat."""
     answer = controls.get((pair.prompt.id, pair.baseline.repeat))
     return {} if answer is None else {f"{at}:{pair.baseline.repeat}": _diff(pair.baseline.text, answer)}

@@ -92,7 +92,7 @@ def page_text(app):
 def table(app, first):
     """A page's table with this first heading: its rows by their first cell, each a dict of texts."""
     [body] = [drawn for drawn in re.findall(r"<table.*?</table>", markup(app)) if f"<tr><th>{first}</th>" in drawn]
-    headings, *rows = (re.findall(r"<t[hd]>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>.*?</tr>", body))
+    headings, *rows = (re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>.*?</tr>", body))
     return {row[0]: dict(zip(headings, map(unescape, row), strict=True)) for row in rows}
 
 

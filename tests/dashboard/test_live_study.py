@@ -19,7 +19,7 @@ LONGEST = 240
 
 @pytest.fixture
 def running(tmp_path):
-    """A study of two models with two candidates each, whose engine takes its time; its store and its process."""
+    """A study of two models with two candidates each, on a slow engine; its store and its process."""
     workspace = Workspace(tmp_path)
     workspace.prompts(*(f"SLOW question {n}" for n in range(8)))
 

@@ -38,7 +38,7 @@ def test_published_prices_and_drift_are_tables_beside_ones_own(opened, token_sco
 
 def test_labels_of_points_that_are_close_to_each_other_are_moved_apart():
     points = pd.DataFrame({"ratio": [0.6, 0.6, 0.61, 1.2], "drift": [0.300, 0.301, 0.302, 0.300]})
-    heights = study_charts._beside(points)
+    heights = study_charts._label_heights(points)
     gap = study_charts.LABEL_HEIGHT * 0.302
     assert heights[0] == heights[3] == 0.300  # the last one is far to the right
     assert heights[1] == pytest.approx(0.300 + gap)
