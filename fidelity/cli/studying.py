@@ -41,6 +41,9 @@ def add_to(commands: Commands) -> None:
     places.add_argument(
         "--engines", type=positive, metavar="N", help="without a GPU: the number of engines at once (default: 1)"
     )
+    places.add_argument(
+        "--ray", nargs="?", const="auto", metavar="ADDRESS", help="use a Ray cluster (default: the one of this machine)"
+    )
     add_limit(study)
     add_keep_failures(study)
     add_workers(study)
@@ -93,6 +96,10 @@ def _places(chosen: argparse.Namespace) -> "Places | None":
     from fidelity.engines.devices import visible_gpus
     from fidelity.runs.pool import LocalPlaces
 
+    if chosen.ray:
+        from fidelity.runs.ray_places import RayPlaces
+
+        return RayPlaces(chosen.ray)
     if chosen.engines:
         return LocalPlaces(engines=chosen.engines)
     visible = visible_gpus()
