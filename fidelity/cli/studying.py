@@ -65,8 +65,9 @@ def _study(chosen: argparse.Namespace) -> int:
     from fidelity.study.study import load_study, run_study
 
     study, store = load_study(chosen.study), open_store(chosen.store)
+    places = _places(chosen)
     if chosen.dry_run:
-        for line in plan_study(study, store=store, limit=chosen.limit).lines():
+        for line in plan_study(study, store=store, limit=chosen.limit, places=places.total() if places else 1).lines():
             echo(line)
         return OK
     cells = run_study(
@@ -77,7 +78,7 @@ def _study(chosen: argparse.Namespace) -> int:
         limit=chosen.limit,
         keep_failures=chosen.keep_failures,
         workers=workers_of(chosen),
-        places=_places(chosen),
+        places=places,
     )
     failed = [cell for cell in cells if cell.comparison is None]
     for cell in cells:

@@ -118,6 +118,10 @@ class Places(Protocol):
         """The number of GPUs that one engine can have."""
         ...
 
+    def total(self) -> int:
+        """The number of GPUs, or of engines at once on a CPU."""
+        ...
+
     def close(self) -> None:
         """Withdraw what was asked for and isn't there yet."""
         ...
@@ -151,6 +155,10 @@ class LocalPlaces:
         return partial(open_engine, placement=placement)
 
     def most(self) -> int:
+        """See `Places`."""
+        return len(self._all)
+
+    def total(self) -> int:
         """See `Places`."""
         return len(self._all)
 

@@ -205,7 +205,7 @@ class RayPlaces:
         self._count = 0
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         self._resource = "GPU" if any("GPU" in node for node in nodes) else "CPU"
-        self._most = max((int(node.get(self._resource, 0)) for node in nodes), default=0)
+        self._of_nodes = [int(node.get(self._resource, 0)) for node in nodes]
 
     def take(self, gpus: int) -> Placement | None:
         """See `Places`. Ray looks for a node meanwhile."""
@@ -254,7 +254,11 @@ class RayPlaces:
 
     def most(self) -> int:
         """See `Places`."""
-        return self._most
+        return max(self._of_nodes, default=0)
+
+    def total(self) -> int:
+        """See `Places`."""
+        return sum(self._of_nodes)
 
     def close(self) -> None:
         """Withdraw what Ray was asked for."""
