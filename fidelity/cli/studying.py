@@ -14,8 +14,10 @@ from fidelity.cli.options import (
     add_keep_failures,
     add_limit,
     add_store,
+    add_workers,
     open_store,
     positive,
+    workers_of,
 )
 from fidelity.cli.terminal import echo
 from fidelity.errors import ConfigError, MissingPackageError
@@ -30,6 +32,7 @@ def add_to(commands: Commands) -> None:
     study.add_argument("--dry-run", action="store_true", help="only print what would run, its size and its duration")
     add_limit(study)
     add_keep_failures(study)
+    add_workers(study)
     add_store(study)
     study.set_defaults(command=_study, yaml=("study",))
 
@@ -59,6 +62,7 @@ def _study(chosen: argparse.Namespace) -> int:
         metrics_of=metrics_of,
         limit=chosen.limit,
         keep_failures=chosen.keep_failures,
+        workers=workers_of(chosen),
     )
     failed = [cell for cell in cells if cell.comparison is None]
     for cell in cells:

@@ -119,8 +119,9 @@ def run_study(
     metrics_of: MetricsOf,
     limit: int | None = None,
     keep_failures: bool = False,
+    workers: int = 1,
 ) -> list[Cell]:
-    """Run what is missing. Yields every cell, with its comparison or its error.
+    """Run what is missing; `workers` is how many processes may score. Yields every cell, with comparison or error.
 
     Raises:
         ConfigError: The gate names a column that isn't scored.
@@ -141,7 +142,7 @@ def run_study(
     )
     for family, scored in zip(study.families, metrics, strict=True):
         whole.begin(family.name)
-        settled = _run_family(family, store, whole, scored, limit, keep_failures)
+        settled = _run_family(family, store, whole, scored, limit, keep_failures, workers)
         cells = [settled.get((cell.family, cell.candidate), cell) for cell in cells]
         _keep(study, cells, store)
     whole.begin("")
@@ -169,6 +170,7 @@ def _run_family(
     metrics: Sequence[Metric],
     limit: int | None,
     keep_failures: bool,
+    workers: int,
 ) -> dict[tuple[str, str], Cell]:
     """The cells of one family, by family and candidate."""
     cells = {config.name: _cell(family, config) for config in family.candidates}
@@ -180,7 +182,9 @@ def _run_family(
                 listener.say(f"{config.name}: not compared: {why}")
         can = [config for config in family.candidates if config.name not in wrong]
         if can:
-            request = ComparisonRequest(family.baseline, can, metrics, limit=limit, keep_failures=keep_failures)
+            request = ComparisonRequest(
+                family.baseline, can, metrics, limit=limit, keep_failures=keep_failures, workers=workers
+            )
             result = compare(request, store=store, listener=listener)
             wrong |= result.not_compared
             cells |= _compared(cells, result)
