@@ -306,7 +306,7 @@ def _array(packed: str, kind: str) -> NDArray[Any]:
 
 
 def _with_calls(record: JsonRecord) -> JsonRecord:
-    """The record of an answer whose tool calls the child has read, as a server's answer is kept."""
+    """An answer with tool calls that the child has read, in the form of a server's answer."""
     if "tool_calls" not in record:
         return record
     calls = [ToolCall(name, arguments) for name, arguments in record["tool_calls"]]

@@ -23,7 +23,7 @@ class OfferedFunctions(NamedTuple):
     def allow(self, call: ToolCall) -> bool:
         """Whether a call names one of them, with arguments that are a JSON object and fit its schema.
 
-        Without any functions (tools that a server was given beside the prompts), the arguments only need to be JSON.
+        Without any functions (tools that only the server was configured with), the arguments only need to be JSON.
         """
         parsed = parse_arguments(call.arguments)
         if parsed is None or (self.schemas and call.name not in self.schemas):
@@ -47,9 +47,9 @@ def calls_of(generation: Generation, prompt: Prompt) -> tuple[ToolCall, ...] | N
     """The calls of an answer; None if it is unknown whether the model called any of the prompt's tools."""
     if generation.tool_calls is not None:
         return generation.tool_calls
-    _, found, rest = generation.text.rpartition(BEGINNING)
-    if found:
-        return _stored_calls(found + rest)
+    _, beginning, rest = generation.text.rpartition(BEGINNING)
+    if beginning:
+        return _stored_calls(beginning + rest)
     return None if prompt.tools else ()
 
 
