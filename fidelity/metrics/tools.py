@@ -6,8 +6,8 @@ from typing import ClassVar, Literal, NamedTuple
 from rapidfuzz.distance import LCSseq
 
 from fidelity.metrics.base import Metric
-from fidelity.records import Column, Pair, Side, ToolCall
-from fidelity.text.tool_calls import OfferedFunctions, calls_of, offered_functions, same_arguments
+from fidelity.records import Column, Generation, Pair, Prompt, Side
+from fidelity.text.tool_calls import calls_of, normal_arguments, offered_functions
 
 
 class Tools(Metric):
@@ -25,8 +25,8 @@ class Tools(Metric):
     - `tool_calls`: as `tool_name`, of name and arguments together: 1 if all calls are equal and in the same order.
     - `break_tool_call`: 1 if the candidate has an invalid call and the baseline has none; lower is better.
 
-    Counterparts are the calls of that common subsequence of names. All are None if an engine or a recording doesn't
-    report calls.
+    Counterparts are the calls of that common subsequence of names; of several, one with the most equal arguments. All
+    are None if an engine or a recording doesn't report calls.
     """
 
     kind: Literal["tools"] = "tools"
@@ -57,68 +57,80 @@ class ToolScores(NamedTuple):
     break_tool_call: float | Side
 
 
+class NormalCall(NamedTuple):
+    """A call with its arguments in one spelling."""
+
+    name: str
+    arguments: str
+    is_valid: bool
+
+
 def _compare(pair: Pair) -> ToolScores:
-    baseline, candidate = calls_of(pair.baseline, pair.prompt), calls_of(pair.candidate, pair.prompt)
+    baseline, candidate = _normal_calls(pair.baseline, pair.prompt), _normal_calls(pair.candidate, pair.prompt)
     if baseline is None or candidate is None:
         side: Side = "baseline" if baseline is None else "candidate"
         return ToolScores(side, side, side, side, side, side)
-    functions = offered_functions(pair.prompt)
     counterparts = _counterparts(baseline, candidate)
-    invalid = [any(not functions.allow(call) for call in calls) for calls in (baseline, candidate)]
+    still_valid = [other is not None and other.is_valid for call, other in counterparts if call.is_valid]
+    equal = [call.arguments == other.arguments for call, other in counterparts if other is not None]
+    newly_invalid = all(call.is_valid for call in baseline) and not all(call.is_valid for call in candidate)
     return ToolScores(
         tool_called=float(bool(baseline) == bool(candidate)),
-        tool_name=_common([c.name for c in baseline], [c.name for c in candidate]),
-        tool_valid=_valid_share(baseline, candidate, counterparts, functions),
-        tool_arguments=_equal_share(baseline, candidate, counterparts),
-        tool_calls=_common(*_numbered(baseline, candidate)),
-        break_tool_call=float(invalid[1] and not invalid[0]),
+        tool_name=_common([call.name for call in baseline], [call.name for call in candidate]),
+        tool_valid=_share(still_valid, otherwise="pair"),
+        tool_arguments=_share(equal, otherwise="candidate" if baseline else "baseline" if candidate else "pair"),
+        tool_calls=_common([call[:2] for call in baseline], [call[:2] for call in candidate]),
+        break_tool_call=float(newly_invalid),
     )
 
 
-def _counterparts(baseline: Sequence[ToolCall], candidate: Sequence[ToolCall]) -> dict[int, int]:
-    """The places of the candidate's calls by those of the baseline's: calls of the same function, in order."""
-    pairs = {}
-    for op in LCSseq.opcodes([call.name for call in baseline], [call.name for call in candidate]):
-        if op.tag == "equal":
-            pairs |= dict(zip(range(op.src_start, op.src_end), range(op.dest_start, op.dest_end), strict=True))
-    return pairs
+def _normal_calls(generation: Generation, prompt: Prompt) -> list[NormalCall] | None:
+    calls, functions = calls_of(generation, prompt), offered_functions(prompt)
+    if calls is None:
+        return None
+    return [NormalCall(call.name, normal_arguments(call.arguments), functions.allow(call)) for call in calls]
 
 
-def _valid_share(
-    baseline: Sequence[ToolCall],
-    candidate: Sequence[ToolCall],
-    counterparts: dict[int, int],
-    functions: OfferedFunctions,
-) -> float | Side:
-    valid = [
-        place in counterparts and functions.allow(candidate[counterparts[place]])
-        for place, call in enumerate(baseline)
-        if functions.allow(call)
-    ]
-    return sum(valid) / len(valid) if valid else "pair"
+def _counterparts(
+    baseline: Sequence[NormalCall], candidate: Sequence[NormalCall]
+) -> list[tuple[NormalCall, NormalCall | None]]:
+    """The baseline's calls, each with the candidate's of the same function, in order, or None.
+
+    Of all alignments with the most counterparts, it is one with the most equal arguments. Calls after the first 500
+    have none.
+    """
+    a, b = baseline[:MOST_ALIGNED], candidate[:MOST_ALIGNED]
+    best = [[(0, 0)] * (len(b) + 1) for _ in range(len(a) + 1)]
+    for i, call in reversed(list(enumerate(a))):
+        for j, other in reversed(list(enumerate(b))):
+            best[i][j] = max(best[i + 1][j], best[i][j + 1], _with(best[i + 1][j + 1], call, other))
+    pairs: list[tuple[NormalCall, NormalCall | None]] = []
+    i = j = 0
+    while i < len(a):
+        if j < len(b) and best[i][j] == best[i][j + 1]:
+            j += 1
+        elif best[i][j] == best[i + 1][j]:
+            pairs.append((a[i], None))
+            i += 1
+        else:
+            pairs.append((a[i], b[j]))
+            i, j = i + 1, j + 1
+    return [*pairs, *((call, None) for call in baseline[MOST_ALIGNED:])]
 
 
-def _equal_share(
-    baseline: Sequence[ToolCall], candidate: Sequence[ToolCall], counterparts: dict[int, int]
-) -> float | Side:
-    equal = [same_arguments(baseline[a].arguments, candidate[b].arguments) for a, b in counterparts.items()]
-    if equal:
-        return sum(equal) / len(equal)
-    return "candidate" if baseline else "baseline" if candidate else "pair"
+def _with(before: tuple[int, int], call: NormalCall, other: NormalCall) -> tuple[int, int]:
+    """Counts of counterparts and of equal arguments among them, with one more pair of calls."""
+    if call.name != other.name:
+        return before
+    return before[0] + 1, before[1] + (call.arguments == other.arguments)
 
 
-def _numbered(baseline: Sequence[ToolCall], candidate: Sequence[ToolCall]) -> tuple[list[int], list[int]]:
-    """Both sides' calls as numbers that are equal where name and arguments are."""
-    known: list[ToolCall] = []
+MOST_ALIGNED = 500
+"""Calls of an answer that are looked through for counterparts, since time grows with the square of their number."""
 
-    def number(call: ToolCall) -> int:
-        for place, other in enumerate(known):
-            if call.name == other.name and same_arguments(call.arguments, other.arguments):
-                return place
-        known.append(call)
-        return len(known) - 1
 
-    return [number(call) for call in baseline], [number(call) for call in candidate]
+def _share(values: Sequence[bool], *, otherwise: Side) -> float | Side:
+    return sum(values) / len(values) if values else otherwise
 
 
 def _common(a: Sequence[Hashable], b: Sequence[Hashable]) -> float | Side:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from fidelity.prompts.tool_schemas import MAX_ARGUMENTS, valid_against
 from fidelity.records import Generation, Prompt, ToolCall
 from fidelity.text.documents import DocumentValue, Members, parse_json
-from fidelity.text.values import compare_values, same_value
+from fidelity.text.values import normal_value
 
 BEGINNING = '{"tool_calls": ['
 """Of the JSON that an answer's text ends with if it calls tools; runs of older versions have only that."""
@@ -74,27 +74,26 @@ def parse_arguments(text: str) -> Members | None:
     return parsed if isinstance(parsed, Members) else None
 
 
-def same_arguments(baseline: str, candidate: str) -> bool:
-    """Whether arguments are equal as `conflict_json` compares values, with no member on one side only.
+def normal_arguments(text: str) -> str:
+    """Arguments in one spelling: equal texts for what `conflict_json` takes for equal values.
 
-    The order of keys, white space, and 1 or 1.0 make no difference; the order of a list does. Arguments that aren't
-    JSON are equal only as texts.
+    The order of keys, white space, and 1 or 1.0 make no difference; the order of a list does. Arguments that aren't a
+    JSON object are left as they are.
     """
-    if baseline == candidate:
-        return True
-    a, b = parse_arguments(baseline), parse_arguments(candidate)
-    if a is None or b is None:
-        return False
-    compared = compare_values(a, b)
-    if compared.omitted or compared.added:
-        return False
-    return all(not pair.moved and _same(pair.baseline, pair.candidate) for pair in compared.pairs)
+    parsed = parse_arguments(text)
+    return text if parsed is None else normal_value(_spaced(parsed))
 
 
-def _same(a: DocumentValue, b: DocumentValue) -> bool:
-    if isinstance(a, str) != isinstance(b, str):
-        return False
-    return same_value(a, b)
+def _spaced(value: DocumentValue) -> DocumentValue:
+    """The value with its last member of each key, and single spaces in its texts."""
+    match value:
+        case Members():
+            return Members(tuple((key, _spaced(child)) for key, child in dict(value.pairs).items()))
+        case list():
+            return [_spaced(element) for element in value]
+        case str():
+            return " ".join(value.split())
+    return value
 
 
 def _written(arguments: str) -> str:

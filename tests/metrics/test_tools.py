@@ -85,6 +85,16 @@ class TestFiveByHand:
         assert sides(prompt, call, ())["tool_arguments"] == "candidate"
 
 
+def test_counterparts_are_the_most_equal_calls_in_order():
+    # Lima alone against Oslo, Lima: one of two names is in common, and the counterpart is the equal call.
+    assert list(columns(PROMPTS["several_calls-01"], calls(LIMA), calls(OSLO, LIMA)).values()) == [1, 0.5, 1, 1, 0.5, 0]
+
+
+def test_thousands_of_calls_take_no_time():
+    many = calls(*(("get_weather", {"city": str(n)}) for n in range(5_000)))
+    assert columns(PROMPTS["one_call-01"], many, many[::-1])["tool_name"] == 1
+
+
 @pytest.mark.parametrize(
     ("call", "is_valid"),
     [
