@@ -1,14 +1,16 @@
 """Generating runs: jobs go through an engine into the store, followed by the scores of the baseline's tokens."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
+from itertools import count
 
 from fidelity.config import RecordedEngine
 from fidelity.engines import TimedEngine
 from fidelity.engines.recorded import RecordedAnswers
 from fidelity.errors import EngineError
 from fidelity.runs.chunks import ChunkGeneration
+from fidelity.runs.deaths import MOST_DEATHS
 from fidelity.runs.drafts import draft_of
 from fidelity.runs.invariance import prove
 from fidelity.runs.jobs import Job, on_the_same_prompts
@@ -50,17 +52,35 @@ def generate_jobs(
             if job.control_of and job.control_of != runs[0].manifest.digest:
                 job = on_the_same_prompts(job, runs[0], store)
             missing = missing_scores(job, baseline, depths, store) if baseline else []
-            run = store.run(job.name, job.digest)
-            if run is None or (run.manifest.counts.world_failures and not keep_failures):
-                run = _run(job, engines, store, decided, missing)
-            run.check_place()
-            run = _as_described(run, job)
+            waiting = f"{job.name}: another command is generating it; waiting for that ..."
+            run = finished_run(job, engines, store, decided, missing, on_wait=partial(listener.say, waiting))
             runs.append(run)
             whole = run.manifest.digest == job.digest
             if whole and (baseline is None or job.control_of is None):
-                _score_tokens(job, run, missing_scores(job, baseline or runs[0], depths, store), engines)
+                score_tokens(job, run, missing_scores(job, baseline or runs[0], depths, store), engines)
         _measure_the_rest(jobs[0], runs[0], engines, store)
     return runs
+
+
+def finished_run(
+    job: Job,
+    engines: SharedEngine,
+    store: Store,
+    decided: Decided | None = None,
+    missing: Sequence[MissingScores] = (),
+    *,
+    on_wait: Callable[[], None],
+) -> Run:
+    """The job's run, from the store or generated. `on_wait` is called if another command is generating it.
+
+    Raises:
+        EngineError: The engine can't be opened, or died and isn't replaced; finished answers are on disk.
+    """
+    run = store.run(job.name, job.digest)
+    if run is None or (run.manifest.counts.world_failures and not engines.keep_failures):
+        run = _run(job, engines, store, decided, missing, on_wait)
+    run.check_place()
+    return _as_described(run, job)
 
 
 def _as_described(run: Run, job: Job) -> Run:
@@ -78,10 +98,14 @@ def _as_described(run: Run, job: Job) -> Run:
 
 
 def _run(
-    job: Job, engines: SharedEngine, store: Store, decided: Decided | None, missing: Sequence[MissingScores]
+    job: Job,
+    engines: SharedEngine,
+    store: Store,
+    decided: Decided | None,
+    missing: Sequence[MissingScores],
+    on_wait: Callable[[], None],
 ) -> Run:
-    waiting = f"{job.name}: another command is generating it; waiting for that ..."
-    with store.writing(job.name, job.digest, on_wait=partial(engines.listener.say, waiting)) as writer:
+    with store.writing(job.name, job.digest, on_wait=on_wait) as writer:
         if isinstance(writer, Run):
             if engines.keep_failures or not _can_be_asked_again(writer, job, engines):
                 return writer
@@ -117,34 +141,28 @@ def _complete(job: Job, writer: RunWriter, engines: SharedEngine, store: Store) 
             engines.listener.say(f"{job.name}: {note}")
     plan = job.plan
     engines.progress.start(job.name, done=sum(len(plan[number]) for number in finished), total=job.answers)
-    watch = RunWatch(engine)
-    chunks = ChunkGeneration(job, writer, engine, engines.progress, watch)
+    watch, deaths = RunWatch(engine), engines.deaths
+    chunks = ChunkGeneration(job, writer, engines, watch)
     for number, asked in enumerate(plan):
         if number not in finished:
             chunks.generate(number, asked)
-    invariance = prove(job, engine, writer.outcomes()) if job.config.batch_invariant else None
+    invariance = prove(job, chunks.engine, writer.outcomes()) if job.config.batch_invariant else None
     with watch.writing():
-        draft = draft_of(job, engine, store, resumed=writer.resumed, invariance=invariance)
+        draft = draft_of(job, chunks.engine, store, resumed=writer.resumed, invariance=invariance)
         run = writer.complete(job.prompts, draft)
-    if not resumed and not isinstance(job.config.engine, RecordedEngine):
+    if not resumed and engines.deaths == deaths and not isinstance(job.config.engine, RecordedEngine):
         store.add_measurement(run, watch.measurement(job.config))
     return run
 
 
-def _score_tokens(job: Job, run: Run, all_missing: Sequence[MissingScores], engines: SharedEngine) -> None:
+def score_tokens(job: Job, run: Run, all_missing: Sequence[MissingScores], engines: SharedEngine) -> None:
     """Let a finished run's engine score the baseline's tokens. If it can't, the reason is stored."""
     for missing in all_missing:
         with writing(missing.path) as writer:
             if isinstance(writer, StoredScores):
                 continue
             try:
-                engine = engines.of(job, run.path / "engine.log")
-                engines.progress.start(
-                    f"{job.name}, scoring the tokens of {missing.baseline.name}", done=0, total=job.answers
-                )
-                for number, asked in enumerate(job.batches):
-                    missing.fill(number, engine)
-                    engines.progress.chunk_finished(len(asked), missing.tokens(number))
+                _fill(job, run, missing, engines)
             except EngineError as error:
                 writer.give_up(f"{job.name} could not score the tokens of {missing.baseline.name}: {error}")
                 engines.listener.say(
@@ -153,6 +171,28 @@ def _score_tokens(job: Job, run: Run, all_missing: Sequence[MissingScores], engi
                 engines.close()
                 return
             writer.complete(run, missing.baseline, missing.depth)
+
+
+def _fill(job: Job, run: Run, missing: MissingScores, engines: SharedEngine) -> None:
+    """Score what is missing, with another engine if one dies.
+
+    Raises:
+        EngineError: Three engines died, or it isn't replaced; finished chunks are on disk.
+    """
+    for deaths in count(1):
+        engine = engines.of(job, run.path / "engine.log")
+        title = f"{job.name}, scoring the tokens of {missing.baseline.name}"
+        engines.progress.start(title, done=0, total=job.answers)
+        try:
+            for number, asked in enumerate(job.batches):
+                missing.fill(number, engine)
+                engines.progress.chunk_finished(len(asked), missing.tokens(number))
+        except EngineError as error:
+            if deaths == MOST_DEATHS or not engines.replaces_dead(job):
+                raise
+            engines.died(job, error)
+        else:
+            return
 
 
 def _measure_the_rest(job: Job, run: Run, engines: SharedEngine, store: Store) -> None:
