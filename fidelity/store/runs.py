@@ -118,9 +118,12 @@ class Run:
         check_unchanged(self.path / GENERATIONS, self.manifest.answers_sha256)
         return read_parquet(self.path / GENERATIONS, columns=columns)
 
-    def prompt_texts(self) -> list[str]:
-        """The text of each row's prompt, in the store's order."""
-        return [Prompt("", _content(stored)).text for stored in self.read(["prompt"])["prompt"].to_pylist()]
+    def prompt_texts(self, rows: Sequence[int] | None = None) -> list[str]:
+        """The text of each row's prompt, or of some `rows`, in their order."""
+        column = self.read(["prompt"])["prompt"]
+        return [
+            Prompt("", _content(stored)).text for stored in (column if rows is None else column.take(rows)).to_pylist()
+        ]
 
     def prompt_and_response(self, row: int) -> tuple[Prompt, Response]:
         """One prompt and its outcome, by its row number. Only its row group is read."""

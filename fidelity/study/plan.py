@@ -10,7 +10,8 @@ from fidelity.records import Prompt
 from fidelity.runs.jobs import Job, jobs_of, prompts_of
 from fidelity.store.store import Store
 from fidelity.store.studies import in_words
-from fidelity.study.study import Family, Study, checkpoint_of, out_of_reach_in
+from fidelity.study.families import Family, checkpoint_of
+from fidelity.study.study import Study, out_of_reach_in
 
 BYTES_A_TOKEN = 40
 """Bytes on disk per answer token: text, token id, log-probability."""

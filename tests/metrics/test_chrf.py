@@ -1,5 +1,6 @@
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 pytest.importorskip("sacrebleu", reason="chrF needs the extra 'lexical'")
 
@@ -47,6 +48,27 @@ def test_it_is_exactly_sacrebleu(baseline, candidate):
             "chrf": CHRF().sentence_score(candidate, [baseline]).score / 100,
             "chrf++": CHRF(word_order=2).sentence_score(candidate, [baseline]).score / 100,
         }
+
+
+spaces = st.text(st.sampled_from(" \t\n\r\x0b\x0c\x1c\x1d\x1e\x1f\x85\xa0\u2003\u2028\u3000\u200b.,!(a)b"), max_size=30)
+
+
+@given(st.lists(st.tuples(st.one_of(laws.texts, spaces), st.one_of(laws.texts, spaces)), max_size=6))
+def test_many_pairs_at_once_are_exactly_sacrebleu(texts):
+    columns = Chrf().score([laws.pair(*both) for both in texts])
+    for column, reference in zip(columns, (CHRF(), CHRF(word_order=2)), strict=True):
+        for value, (baseline, candidate) in zip(column.values, texts, strict=True):
+            whole = baseline.strip() or candidate.strip()
+            assert value == (reference.sentence_score(candidate, [baseline]).score / 100 if whole else 1.0)
+
+
+def test_a_long_chinese_text_is_exactly_sacrebleu():
+    # 4,000 different characters: six of them don't fit into a sort key.
+    baseline = "".join(chr(0x4E00 + n * 7919 % 4001) for n in range(6000))
+    candidate = baseline[:1000] + baseline[3000:] + baseline[500:900]
+    value = laws.values(Chrf(), baseline, candidate)["chrf"]
+    assert value == CHRF().sentence_score(candidate, [baseline]).score / 100
+    assert 0.5 < value < 1
 
 
 def test_a_missing_package_names_the_extra(monkeypatch):
