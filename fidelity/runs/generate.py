@@ -1,16 +1,14 @@
 """Generating runs: jobs go through an engine into the store, followed by the scores of the baseline's tokens."""
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
-from itertools import count
 
 from fidelity.config import RecordedEngine
 from fidelity.engines import TimedEngine
 from fidelity.engines.recorded import RecordedAnswers
 from fidelity.errors import EngineError
 from fidelity.runs.chunks import ChunkGeneration
-from fidelity.runs.deaths import MOST_DEATHS
 from fidelity.runs.drafts import draft_of
 from fidelity.runs.invariance import prove
 from fidelity.runs.jobs import Job, on_the_same_prompts
@@ -141,17 +139,21 @@ def _complete(job: Job, writer: RunWriter, engines: SharedEngine, store: Store) 
             engines.listener.say(f"{job.name}: {note}")
     plan = job.plan
     engines.progress.start(job.name, done=sum(len(plan[number]) for number in finished), total=job.answers)
-    watch, deaths = RunWatch(engine), engines.deaths
+    watch = engines.retried(job, lambda: RunWatch(engines.of(job, writer.log)))
+    deaths = engines.deaths
     chunks = ChunkGeneration(job, writer, engines, watch)
     for number, asked in enumerate(plan):
         if number not in finished:
             chunks.generate(number, asked)
-    invariance = prove(job, chunks.engine, writer.outcomes()) if job.config.batch_invariant else None
+    invariance = None
+    if job.config.batch_invariant:
+        invariance = engines.retried(job, lambda: prove(job, chunks.engine, writer.outcomes()))
     with watch.writing():
         draft = draft_of(job, chunks.engine, store, resumed=writer.resumed, invariance=invariance)
         run = writer.complete(job.prompts, draft)
     if not resumed and engines.deaths == deaths and not isinstance(job.config.engine, RecordedEngine):
-        store.add_measurement(run, watch.measurement(job.config))
+        with suppress(EngineError):  # it died after its last answer: the run is complete without a measurement
+            store.add_measurement(run, watch.measurement(job.config))
     return run
 
 
@@ -162,7 +164,7 @@ def score_tokens(job: Job, run: Run, all_missing: Sequence[MissingScores], engin
             if isinstance(writer, StoredScores):
                 continue
             try:
-                _fill(job, run, missing, engines)
+                engines.retried(job, partial(_fill, job, run, missing, engines))
             except EngineError as error:
                 writer.give_up(f"{job.name} could not score the tokens of {missing.baseline.name}: {error}")
                 engines.listener.say(
@@ -174,25 +176,16 @@ def score_tokens(job: Job, run: Run, all_missing: Sequence[MissingScores], engin
 
 
 def _fill(job: Job, run: Run, missing: MissingScores, engines: SharedEngine) -> None:
-    """Score what is missing, with another engine if one dies.
+    """Score what is missing.
 
     Raises:
-        EngineError: Three engines died, or it isn't replaced; finished chunks are on disk.
+        EngineError: The engine died and isn't replaced; finished chunks are on disk.
     """
-    for deaths in count(1):
-        engine = engines.of(job, run.path / "engine.log")
-        title = f"{job.name}, scoring the tokens of {missing.baseline.name}"
-        engines.progress.start(title, done=0, total=job.answers)
-        try:
-            for number, asked in enumerate(job.batches):
-                missing.fill(number, engine)
-                engines.progress.chunk_finished(len(asked), missing.tokens(number))
-        except EngineError as error:
-            if deaths == MOST_DEATHS or not engines.replaces_dead(job):
-                raise
-            engines.died(job, error)
-        else:
-            return
+    engine = engines.of(job, run.path / "engine.log")
+    engines.progress.start(f"{job.name}, scoring the tokens of {missing.baseline.name}", done=0, total=job.answers)
+    for number, asked in enumerate(job.batches):
+        missing.fill(number, engine)
+        engines.progress.chunk_finished(len(asked), missing.tokens(number))
 
 
 def _measure_the_rest(job: Job, run: Run, engines: SharedEngine, store: Store) -> None:

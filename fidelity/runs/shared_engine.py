@@ -1,16 +1,19 @@
 """One engine for all jobs of a configuration, opened when it is first needed."""
 
+from collections.abc import Callable
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
+from typing import TypeVar
 
 from fidelity.config import OpenAIEngine, RunConfig
 from fidelity.engines import Engine, Opener, open_engine
 from fidelity.errors import EngineDied, EngineError
+from fidelity.runs.deaths import MOST_DEATHS
 from fidelity.runs.jobs import Job
 from fidelity.runs.listener import Listener, RunProgress
 
-MOST_STARTS = 3
-"""How often an engine is started if it is killed while it loads."""
+Result = TypeVar("Result")
 
 
 class SharedEngine:
@@ -65,13 +68,28 @@ class SharedEngine:
         self.close()
         self.listener.say(f"{job.name}: {first_line(error)}; another engine takes over")
 
+    def retried(self, job: Job, action: Callable[[], Result]) -> Result:
+        """The result of something that an engine of this job does; repeated with another engine if one dies.
+
+        Raises:
+            EngineError: As many engines died as may, or they aren't replaced.
+        """
+        for deaths in count(1):
+            try:
+                return action()
+            except EngineError as error:
+                if deaths == MOST_DEATHS or not self.replaces_dead(job):
+                    raise
+                self.died(job, error)
+        raise AssertionError("the last attempt returns or raises")
+
     def close(self) -> None:
         """Close the open engine."""
         self._opened = None
         self._stack.close()
 
     def _open(self, job: Job, log: Path) -> Engine:
-        for start in range(1, MOST_STARTS + 1):
+        for start in count(1):
             self.listener.say(f"{job.name}: opening {job.config.engine.kind} ...")
             try:
                 return self._stack.enter_context(
@@ -80,7 +98,7 @@ class SharedEngine:
                     )
                 )
             except EngineDied as error:
-                if start == MOST_STARTS or not (error.killed and self.replaces_dead(job)):
+                if start == MOST_DEATHS or not (error.killed and self.replaces_dead(job)):
                     raise
                 self.died(job, error)
         raise AssertionError("the last start returns or raises")

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from fidelity.cli.comparing import metrics_of
+from fidelity.engines.timing import TimedChild
 from fidelity.records import Failure
 from fidelity.runs.pool import LocalPlaces
 from fidelity.store.store import Store
@@ -204,6 +205,24 @@ class TestDeaths:
         cells = {cell.candidate: cell for cell in done(path, workspace.store, 2)}
         assert cells["fine"].comparison
         assert cells["dies"].comparison  # without token scores
+
+    def test_of_an_engine_after_its_last_answer(self, workspace, study, monkeypatch):
+        account, calls = TimedChild.account, Counter()
+
+        def dies(self):
+            """At the second call of each engine, when a run is finished."""
+            calls[self] += 1
+            if calls[self] == 2:
+                self._process.kill()
+                self._process.wait()
+            return account(self)
+
+        monkeypatch.setattr(TimedChild, "account", dies)
+        cells = done(study(questions(5), families=("small",)), workspace.store, 2)
+        assert all(cell.comparison for cell in cells)
+        assert lost_and_doubled(workspace.store, 5) == (0, 0)
+        scored = {file.parent.name.partition("--")[0] for file in workspace.store.glob("scores/*/manifest.json")}
+        assert len(scored) == RUNS // 2
 
     def test_interrupted_it_ends_all_engines(self, workspace, study):
         path = study(questions(20, "SLOW"))
