@@ -32,18 +32,18 @@ from fidelity.records import EngineInfo, Failure, Generation, Prompt, TokenScore
 from fidelity.runs.pool import LOOK_S, PlaceLost
 from fidelity.schema import JsonObject
 
-PART = 32
+BLOCK = 32
 """The most outcomes that an actor sends at once."""
-PART_S = 1.0
+BLOCK_S = 1.0
 """Seconds after which it sends what it has."""
-PARTS_AHEAD = 16
-"""Parts that may wait in the object store until an actor pauses."""
+BLOCKS_AHEAD = 16
+"""Blocks that may wait in the object store until an actor pauses."""
 REPLACED_S = 30.0
 """Seconds until the place of a lost node is given up, so that its work can go to another one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Block:
     """What an actor sends: outcomes, the latest progress, or an error."""
 
     outcomes: tuple[Any, ...] = ()
@@ -64,7 +64,7 @@ class EngineFacts:
 
 
 class RemoteEngine:
-    """An engine on a node of the cluster, as an actor. Its errors are parts, since they cross processes."""
+    """An engine on a node of the cluster, as an actor. Its errors are blocks, since they cross processes."""
 
     def __init__(self, config: RunConfig, keep_failures: bool, environment: dict[str, str]) -> None:
         """Take over the command's variables that select kernels; Ray sets some of its own (OMP_NUM_THREADS)."""
@@ -75,37 +75,37 @@ class RemoteEngine:
         self._stack = ExitStack()
         self._progress: Progress | None = None
 
-    def open(self) -> EngineFacts | Part:
+    def open(self) -> EngineFacts | Block:
         """Load the model."""
         self._log = Path(self._stack.enter_context(TemporaryDirectory())) / "engine.log"
         opening = open_engine(self._config, log=self._log, on_progress=self._note, keep_failures=self._keep_failures)
         try:
             self._engine: Engine = self._stack.enter_context(opening)
         except FidelityError as error:
-            return Part(error=str(error), killed=isinstance(error, EngineDied) and error.killed)
+            return Block(error=str(error), killed=isinstance(error, EngineDied) and error.killed)
         engine = self._config.engine
         known = surroundings(engine) if isinstance(engine, VllmSettings) else None
         return EngineFacts(self._engine.info, known, isinstance(self._engine, StreamingEngine))
 
-    def ask(self, method: str, *arguments: Any, **keys: Any) -> Iterator[Part]:
+    def ask(self, method: str, *arguments: Any, **keys: Any) -> Iterator[Block]:
         """Parts with all that a method of the engine yields."""
         try:
             outcomes, sent = [], time.monotonic()
             for outcome in getattr(self._engine, method)(*arguments, **keys):
                 outcomes.append(outcome)
-                if len(outcomes) == PART or time.monotonic() - sent > PART_S:
-                    yield Part(tuple(outcomes), self._progress)
+                if len(outcomes) == BLOCK or time.monotonic() - sent > BLOCK_S:
+                    yield Block(tuple(outcomes), self._progress)
                     outcomes, sent = [], time.monotonic()
-            yield Part(tuple(outcomes), self._progress, self._engine.step_seconds)
+            yield Block(tuple(outcomes), self._progress, self._engine.step_seconds)
         except EngineError as error:
-            yield Part(error=str(error), killed=isinstance(error, EngineDied) and error.killed)
+            yield Block(error=str(error), killed=isinstance(error, EngineDied) and error.killed)
 
-    def token_texts(self, ids: list[int]) -> list[str] | Part:
+    def token_texts(self, ids: list[int]) -> list[str] | Block:
         """See `TokenTexts`."""
         try:
-            return self._engine.token_texts(ids) if isinstance(self._engine, TokenTexts) else Part(error="no texts")
+            return self._engine.token_texts(ids) if isinstance(self._engine, TokenTexts) else Block(error="no texts")
         except EngineError as error:
-            return Part(error=str(error))
+            return Block(error=str(error))
 
     def close(self) -> None:
         """Close the engine."""
@@ -146,22 +146,22 @@ class RayEngine:
 
     def token_texts(self, ids: Sequence[int]) -> list[str]:
         """See `TokenTexts`."""
-        texts: list[str] | Part = _value(self._actor.token_texts.remote([int(id_) for id_ in ids]), self._check)
-        if isinstance(texts, Part):
+        texts: list[str] | Block = _value(self._actor.token_texts.remote([int(id_) for id_ in ids]), self._check)
+        if isinstance(texts, Block):
             raise EngineError(texts.error)
         return texts
 
     def _ask(self, method: str, *arguments: Any, **keys: Any) -> Iterator[Any]:
-        parts = self._actor.ask.options(
-            num_returns="streaming", _generator_backpressure_num_objects=PARTS_AHEAD
+        blocks = self._actor.ask.options(
+            num_returns="streaming", _generator_backpressure_num_objects=BLOCKS_AHEAD
         ).remote(method, *arguments, **keys)
-        while (part := _next(parts, self._check)) is not None:
-            if part.error:
-                raise EngineDied(part.error, killed=part.killed)
-            if part.progress:
-                self._on_progress(part.progress)
-            self.step_seconds = part.step_seconds or self.step_seconds
-            yield from part.outcomes
+        while (block := _next(blocks, self._check)) is not None:
+            if block.error:
+                raise EngineDied(block.error, killed=block.killed)
+            if block.progress:
+                self._on_progress(block.progress)
+            self.step_seconds = block.step_seconds or self.step_seconds
+            yield from block.outcomes
 
 
 class RayStreamingEngine(RayEngine):
@@ -239,7 +239,7 @@ class RayPlaces:
             actor = self._actor(group, placement, config, keep_failures)
             try:
                 facts = _value(actor.open.remote(), placement.check)
-                if isinstance(facts, Part):
+                if isinstance(facts, Block):
                     error = EngineDied(facts.error, killed=True) if facts.killed else EngineError(facts.error)
                     raise error
                 _check_node(config, facts)
@@ -312,15 +312,15 @@ def _check_node(config: RunConfig, facts: EngineFacts) -> None:
         )
 
 
-def _next(parts: Any, check: Callable[[], None]) -> Part | None:
-    """An actor's next part; None at its end."""
+def _next(blocks: Any, check: Callable[[], None]) -> Block | None:
+    """An actor's next block; None at its end."""
     import ray
 
-    while not ray.wait([parts], timeout=LOOK_S)[0]:
+    while not ray.wait([blocks], timeout=LOOK_S)[0]:
         check()
     check()
     try:
-        return _value(next(parts), check)  # type: ignore[no-any-return]
+        return _value(next(blocks), check)  # type: ignore[no-any-return]
     except StopIteration:
         return None
 

@@ -15,7 +15,7 @@ from fidelity.study.plan import Plan, Planned
         ([(1, 30), (1, 20), (1, 20)], 2, 40),  # the last one begins after 20 s
         ([(2, 10), (1, 30), (1, 5)], 2, 40),  # the wide one first, then both others side by side
         ([(4, 10), (2, 10), (2, 10), (1, 10)], 4, 30),
-        ([(4, 10)], 2, 10),  # it could never run: the study says so
+        ([(4, 10)], 2, 10),  # it could never run, which the study reports
     ],
 )
 def test_engines_on_places(engines, places, seconds):
