@@ -4,6 +4,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,7 +96,9 @@ def sweep(
     session = _Session(plan, say, time.monotonic() + plan.no_load_after)
     with load_generator(logs / "load.log") as session.generator, ExitStack() as stack:
         if plan.together:
-            servers = [stack.enter_context(serving(config, logs=logs, say=say)) for config in configs]
+            with ThreadPoolExecutor(len(configs)) as starting:
+                started = starting.map(lambda config: stack.enter_context(serving(config, logs=logs, say=say)), configs)
+            servers = list(started)
             for turn in range(first_turn, first_turn + plan.turns):
                 for use_case in plan.use_cases:
                     yield from session.loads(_turned(servers, turn), use_case, turn)
