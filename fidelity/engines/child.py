@@ -23,6 +23,7 @@ from fidelity.engines.base import ANYWHERE, OnProgress, Placement, Progress
 from fidelity.engines.logs import log_stream
 from fidelity.engines.machine import MachineWatch
 from fidelity.engines.memory import MemoryWatch
+from fidelity.engines.messages import with_calls
 from fidelity.engines.processes import ended, how_it_ended, last_lines, oom_kills, processor_seconds
 from fidelity.errors import EngineDied, EngineError
 from fidelity.files import ready_to_write
@@ -36,6 +37,7 @@ from fidelity.records import (
     HiddenStates,
     Prompt,
     TokenScores,
+    ToolCall,
     every_id,
 )
 from fidelity.store.measurements import MemoryUse
@@ -145,7 +147,7 @@ class ChildEngine:
         """A record of `generate`."""
         if "failure" in record:
             return Failure(record["prompt_id"], self._secrets.hide(record["failure"]))
-        return Generation(**_tuples(record))
+        return Generation(**_tuples(_with_calls(record)))
 
     @staticmethod
     def sampled_rows(
@@ -280,7 +282,7 @@ def command_of(module: str, python: Path | None) -> list[str]:
 def rows_of(prompts: Sequence[Prompt]) -> list[PromptRow]:
     """Prompts in the format of the child process."""
     return [
-        {"id": p.id, "text": p.text, "messages": [{"role": m.role, "content": m.content} for m in p.messages]}
+        {"id": p.id, "text": p.text, "messages": p.chat, "tools": None, "tool_choice": None, **p.offer}  # type: ignore[typeddict-item]
         for p in prompts
     ]
 
@@ -310,6 +312,15 @@ def _hidden(record: JsonRecord) -> HiddenStates | str:
 
 def _array(packed: str, kind: str) -> NDArray[Any]:
     return np.frombuffer(b64decode(packed), kind)
+
+
+def _with_calls(record: JsonRecord) -> JsonRecord:
+    """An answer with tool calls that the child has read, in the form of a server's answer."""
+    if "tool_calls" not in record:
+        return record
+    calls = [ToolCall(name, arguments) for name, arguments in record["tool_calls"]]
+    text = with_calls(record.pop("content", record["text"]), [{"function": call._asdict()} for call in calls])
+    return {**record, "text": text, "tool_calls": calls}
 
 
 def _tuples(fields: JsonRecord) -> JsonRecord:

@@ -131,12 +131,18 @@ def command(checkpoint: Path, name: str, engine: VllmServeEngine, port: int) -> 
         **({"dtype": engine.dtype} if engine.dtype else {}),
         **({"max_model_len": engine.max_model_len} if engine.max_model_len else {}),
         **{option: value for option, value in engine.options.items() if not is_secret(option, value)},
+        **_tool_options(engine),
         "host": HOST,
         "port": port,
         "served_model_name": name,
     }
     flags = [word for option, value in options.items() for word in _flag(option, value)]
     return [sys.executable, "-P", "-m", "fidelity.children.vllm_cli", "serve", str(checkpoint), *flags]
+
+
+def _tool_options(engine: VllmServeEngine) -> JsonObject:
+    parser = engine.tool_call_parser
+    return {"enable_auto_tool_choice": True, "tool_call_parser": parser} if parser else {}
 
 
 def secret_arguments(engine: VllmServeEngine) -> dict[str, str]:
