@@ -197,7 +197,7 @@ def _adopt(directory: Path, manifest: RunManifest, prompts: Mapping[str, Prompt]
         if unknown := [one.prompt_id for one in outcomes if one.prompt_id not in prompts]:
             raise StoreError(f"{directory}: {manifest.name} answers {unknown[0]!r}, which is not among its prompts")
         writer.add_chunk(0, [prompts[outcome.prompt_id] for outcome in outcomes], outcomes)
-        return writer.complete(tuple(prompts.values()), manifest)
+        return writer.complete(tuple(prompts.values()), manifest).with_expected(prompts.values())
 
 
 def _outcomes(directory: Path, name: str) -> list[Response]:
@@ -222,7 +222,8 @@ def _outcomes(directory: Path, name: str) -> list[Response]:
 def _prompt_row(prompt: Prompt) -> JsonRow:
     content = prompt.content
     asked = content if isinstance(content, str) else [{"role": m.role, "content": m.content} for m in content]
-    return {"id": prompt.id, "category": prompt.category, "prompt": asked}
+    row: JsonRow = {"id": prompt.id, "category": prompt.category, "prompt": asked}
+    return row | ({"expected": prompt.expected.model_dump(mode="json")} if prompt.expected else {})
 
 
 def _answer_row(outcome: Response) -> JsonRow:
@@ -231,6 +232,7 @@ def _answer_row(outcome: Response) -> JsonRow:
         row |= {"failure": outcome.reason, "cause": None if outcome.cause == "model" else outcome.cause}
     else:
         row |= {"text": outcome.text, "reasoning": outcome.reasoning, "finish_reason": outcome.finish_reason}
+        row["score"] = outcome.score
     return {key: value for key, value in row.items() if value is not None}
 
 

@@ -1,13 +1,18 @@
 """One row as a prompt: the names that data sets use for prompts and chats."""
 
 import json
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
+from pydantic import ValidationError
+
 from fidelity.errors import ConfigError
+from fidelity.outside.documents import read_json
 from fidelity.outside.strings import replace_lone_surrogates
 from fidelity.prompts.ids import LONGEST_NAME, MadeIds, own_id
 from fidelity.prompts.rows import JsonRow
-from fidelity.records import Message, Prompt
+from fidelity.records import EXPECTED, ExpectedAnswer, Message, Prompt
 
 ROLES = {
     "human": "user",
@@ -43,8 +48,41 @@ def parse_prompt(row: JsonRow, *, where: str, made: MadeIds | None = None) -> Pr
     if content is None:
         shown = ", ".join(list(row)[:10]) or "nothing"
         raise ConfigError(f"{where}: no prompt among the keys ({shown}); rename one to {FORMS}")
-    prompt = Prompt("", content, _category(row, where))
-    return Prompt(id_ or (made or MadeIds()).next(prompt.messages), content, prompt.category)
+    prompt = Prompt(id_ or "", content, _category(row, where), expected_answer(row, where=where))
+    return prompt if id_ else replace(prompt, id=(made or MadeIds()).next(prompt.messages))
+
+
+def expected_answer(row: JsonRow, *, where: str) -> ExpectedAnswer | None:
+    """The expected answer of a row, None without the key `expected`.
+
+    A text, a list of texts or a number is short for `{kind: text, answer: ...}` or `{kind: number, ...}`. A text that
+    is a JSON object with a `kind`, as in a cell of a CSV file, is read as that object.
+
+    Raises:
+        ConfigError: It is none of the kinds.
+    """
+    given = row.get("expected")
+    if isinstance(given, str) and given.lstrip().startswith("{") and '"kind"' in given:
+        with suppress(ValueError):
+            given = read_json(given)
+    match given:
+        case None:
+            return None
+        case str():
+            given = {"kind": "text", "answer": replace_lone_surrogates(given)}
+        case [str(), *_]:
+            given = {"kind": "text", "answer": given}
+        case int() | float() if not isinstance(given, bool):
+            given = {"kind": "number", "answer": given}
+    try:
+        return EXPECTED.validate_python(given)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(["expected", *map(str, first["loc"][1:])])
+        raise ConfigError(
+            f"{where}: {place}: {first['msg']}; write a text, a number, or an object such as "
+            f'{{"kind": "choices", "answer": "B"}} (docs/expected.md)'
+        ) from error
 
 
 def prompt_content(row: JsonRow, *, where: str) -> str | tuple[Message, ...] | None:

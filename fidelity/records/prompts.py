@@ -1,6 +1,8 @@
 """Prompts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from fidelity.records.expected import ExpectedAnswer
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,8 @@ class Prompt:
     id: str
     content: str | tuple[Message, ...]
     category: str | None = None
+    expected: ExpectedAnswer | None = field(default=None, hash=False)
+    """What makes an answer right; never shown to a model."""
 
     @property
     def messages(self) -> tuple[Message, ...]:

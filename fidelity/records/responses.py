@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from fidelity.records.expected import Judgment
+
 
 @dataclass(frozen=True, slots=True)
 class Generation:
@@ -23,6 +25,8 @@ class Generation:
     """The prompt's length in tokens, chat template included; None if the engine doesn't report it."""
     prompt_hash: str | None = None
     """Hash of the prompt's tokens (`prompting.prompt_hash`): equal if two models read the same prompt."""
+    score: Judgment | None = None
+    """A benchmark's own judgment of a recorded answer; None if there is none."""
 
 
 @dataclass(frozen=True, slots=True)

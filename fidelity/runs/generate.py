@@ -54,7 +54,7 @@ def generate_jobs(
             if run is None or (run.manifest.counts.world_failures and not keep_failures):
                 run = _run(job, engines, store, decided, missing)
             run.check_place()
-            run = _as_described(run, job)
+            run = _as_described(run, job).with_expected(job.prompts)
             runs.append(run)
             whole = run.manifest.digest == job.digest
             if whole and (baseline is None or job.control_of is None):

@@ -1,7 +1,7 @@
 """Runs on disk: Parquet files, and a manifest that is written last, by rename, and marks the run as complete."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -21,11 +21,11 @@ from fidelity.files import (
     wrong_column,
 )
 from fidelity.outside.paths import inside
-from fidelity.records import Failure, Message, Prompt, Response
+from fidelity.records import ExpectedAnswer, Failure, Message, Prompt, Response
 from fidelity.store.journal import Journal, count_resumptions
 from fidelity.store.manifests import ResponseCounts, RunDraft, RunManifest
 from fidelity.store.measurements import Measurement
-from fidelity.store.record_files import MANIFEST, damage_of, read_record, write_record
+from fidelity.store.record_files import MANIFEST, Manifest, damage_of, read_record, write_record
 from fidelity.store.responses import response_of
 
 if TYPE_CHECKING:
@@ -33,12 +33,27 @@ if TYPE_CHECKING:
 
 DRAFT = "draft.json"
 GENERATIONS = "generations.parquet"
+EXPECTED_ANSWERS = "expected.json"
+"""The prompts' expected answers, which change no output: they can be corrected without generating again."""
 LOG = "engine.log"
 ROWS_READ_AT_ONCE = 500
 """Rows per row group of Parquet: as many are read to show one generation."""
-LATER_COLUMNS = ("prompt_tokens", "prompt_hash", "cause")
+LATER_COLUMNS = ("prompt_tokens", "prompt_hash", "cause", "score")
 """Columns that runs of older versions don't have."""
-OF_AN_ANSWER = ("text", "reasoning", "token_ids", "logprobs", "finish_reason", "prompt_tokens", "prompt_hash")
+OF_AN_ANSWER = ("text", "reasoning", "token_ids", "logprobs", "finish_reason", "prompt_tokens", "prompt_hash", "score")
+
+
+class ExpectedAnswers(Manifest):
+    """The expected answers of a run's prompts."""
+
+    what = "expected answers"
+
+    answers: dict[str, ExpectedAnswer]
+
+    @classmethod
+    def remedy(cls, file: Path) -> str:
+        """The repair: the file is written again from the prompts."""
+        return f"delete {file.name} and run fidelity compare again"
 
 
 @dataclass(frozen=True)
@@ -78,6 +93,15 @@ class Run:
         return damage_of(self.path, RunManifest)
 
     @property
+    def damage_of_expected(self) -> str:
+        """Why the expected answers can't be read; empty if they can, or if there are none."""
+        try:
+            self.expected  # noqa: B018
+        except StoreError as error:
+            return str(error)
+        return ""
+
+    @property
     def name(self) -> str:
         return self.manifest.name
 
@@ -108,10 +132,31 @@ class Run:
     def prompts(self) -> tuple[Prompt, ...]:
         """The run's prompts, in the prompt set's order."""
         rows = self.rows.select(["prompt_id", "prompt", "category", "repeat"]).to_pylist()
+        expected = self.expected
         with damage_explained(self.path / GENERATIONS):
             return tuple(
-                Prompt(row["prompt_id"], _content(row["prompt"]), row["category"]) for row in rows if row["repeat"] == 0
+                Prompt(row["prompt_id"], _content(row["prompt"]), row["category"], expected.get(row["prompt_id"]))
+                for row in rows
+                if row["repeat"] == 0
             )
+
+    @cached_property
+    def expected(self) -> Mapping[str, ExpectedAnswer]:
+        """The expected answers by prompt id; empty if the prompts have none.
+
+        Raises:
+            StoreError: The file is damaged.
+        """
+        file = self.path / EXPECTED_ANSWERS
+        return read_record(file, ExpectedAnswers).answers if file.is_file() else {}
+
+    def with_expected(self, prompts: Iterable[Prompt]) -> "Run":
+        """The run with these prompts' expected answers in place of those that it has."""
+        answers = {prompt.id: prompt.expected for prompt in prompts if prompt.expected is not None}
+        if answers == self.expected:
+            return self
+        write_record(self.path / EXPECTED_ANSWERS, ExpectedAnswers(answers=answers))
+        return Run(self.path)
 
     def read(self, columns: Sequence[str]) -> "pa.Table":
         """Some columns of the generations, in the order of `rows`."""
@@ -314,6 +359,7 @@ def _run_schema() -> "pa.Schema":
             *(pa.field(name, pa.string()) for name in strings),
             *(pa.field(name, kind) for name, kind in lists.items()),
             pa.field("cause", pa.string()),
+            pa.field("score", pa.string()),
         ]
     )
 
