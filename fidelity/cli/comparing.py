@@ -17,9 +17,11 @@ from fidelity.cli.options import (
     add_keep_failures,
     add_limit,
     add_store,
+    add_workers,
     open_store,
     positive,
     read_stdin,
+    workers_of,
 )
 from fidelity.cli.progress import ProgressBar
 from fidelity.cli.reports import REPORTS, add_reports, check_reports, report_all
@@ -78,6 +80,7 @@ def add_to(commands: Commands) -> None:
         help="compare twice, with batching: continuous (what users see) and invariant (what the format changes), and "
         "print the difference: kernels and batch noise",
     )
+    add_workers(compare)
     add_reports(compare)
     compare.set_defaults(command=_compare, jsonl=("baseline", "candidates", "control"), yaml=("gate",))
 
@@ -150,6 +153,7 @@ def _compared(chosen: argparse.Namespace) -> tuple["ComparisonSet", int]:
         until_decided=chosen.until_decided,
         must_be_in_reach=True,
         keep_failures=chosen.keep_failures,
+        workers=workers_of(chosen),
     )
     result = compare(request, store=store, listener=progress)
     result = replace(result, not_compared=not_read | result.not_compared)

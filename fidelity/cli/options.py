@@ -37,6 +37,23 @@ def add_limit(command: argparse.ArgumentParser) -> None:
     command.add_argument("--limit", type=positive, metavar="N", help="use only the first N prompts")
 
 
+def add_workers(command: argparse.ArgumentParser) -> None:
+    """`--workers N`."""
+    command.add_argument(
+        "--workers",
+        type=positive,
+        metavar="N",
+        help="how many processes may score (default: one per core; they start only where that saves time)",
+    )
+
+
+def workers_of(chosen: argparse.Namespace) -> int:
+    """How many processes may score."""
+    from fidelity.comparison.workers import available_cores
+
+    return chosen.workers or available_cores()
+
+
 def add_keep_failures(command: argparse.ArgumentParser) -> None:
     """`--keep-failures`."""
     command.add_argument(

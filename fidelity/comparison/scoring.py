@@ -1,19 +1,22 @@
-"""Scoring runs: each metric gets all pairs in one call, so each text is read once. Scores go to the store."""
+"""Scoring runs: every metric reads the pairs of all comparisons together. Scores go to the store."""
 
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 
+from fidelity.comparison.batches import Batch, MetricJob, joined_columns
 from fidelity.comparison.chance import chance_signature, with_other_baselines
-from fidelity.comparison.lengths import score_within_limits
 from fidelity.comparison.offered import offered
 from fidelity.comparison.pairing import PairedRuns, Pairing
 from fidelity.comparison.results import ScoredColumn, Scores
 from fidelity.comparison.stored import scored_columns
+from fidelity.comparison.workers import score_jobs
 from fidelity.config import Compares, Reasoning
 from fidelity.metrics import Metric
 from fidelity.metrics.base import Need
@@ -108,16 +111,21 @@ class _Outcome:
         )
 
 
-def score(scores: Sequence[Scores], metrics: Sequence[Metric], *, chance: bool = True) -> list[Scores]:
+def score(
+    scores: Sequence[Scores], metrics: Sequence[Metric], *, chance: bool = True, workers: int = 1
+) -> list[Scores]:
     """Return the scores of controls and candidates with the columns of all metrics, and store them.
 
     References get no chance levels and no token scores, which are only of the baseline's tokens. `chance=False` skips
-    the chance levels, for intermediate looks, which discard their numbers.
+    the chance levels, for intermediate looks, which discard their numbers. `workers` is the number of processes that
+    may score; it changes no number.
     """
+    plan = _Plan(chance)
+    by_metric = [_outcomes(metric, scores, plan) for metric in metrics]
+    score_jobs(plan.jobs, workers=workers)
     outcomes = [_Outcome()] * len(scores)
-    for metric in metrics:
-        of_metric = _outcomes(metric, scores, chance=chance)
-        outcomes = [before | now for before, now in zip(outcomes, of_metric, strict=True)]
+    for of_metric in by_metric:
+        outcomes = [before | scored() for before, scored in zip(outcomes, of_metric, strict=True)]
     return [_described(one, outcome) for one, outcome in zip(scores, outcomes, strict=True)]
 
 
@@ -140,50 +148,81 @@ def _described(scores: Scores, outcome: _Outcome) -> Scores:
     )
 
 
-def _outcomes(metric: Metric, scores: Sequence[Scores], *, chance: bool) -> list[_Outcome]:
+Later: TypeAlias = Callable[[], _Outcome]
+"""Reads an outcome after everything is scored."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What the metrics are to score."""
+
+    chance: bool
+    """Whether similarities get chance levels."""
+    jobs: list[MetricJob] = field(default_factory=list)
+    by_chance: dict[int, Sequence[Pair]] = field(default_factory=dict)
+    """The pairs of chance levels by the id of the comparison's own, so that all metrics share them."""
+
+    def add(self, metric: Metric, scores: Sequence[Scores]) -> None:
+        """Add what a metric hasn't scored yet, its chance levels included."""
+        signature = metric.signature()
+        batches = [Batch(one.comparison, signature, one.pairing.pairs) for one in scores]
+        if self.chance and any(column.better == "higher" for column in metric.score([])):
+            batches += [
+                Batch(one.comparison, chance_signature(signature), self._by_chance(one))
+                for one in scores
+                if not one.is_reference and len(set(one.prompt_ids)) > 1
+            ]
+        planned = {(batch.comparison.path, batch.signature) for job in self.jobs for batch in job.batches}
+        missing = tuple(
+            batch
+            for batch in batches
+            if (batch.comparison.path, batch.signature) not in planned
+            and not _is_scored(batch.comparison, batch.signature)
+        )
+        self.jobs.append(MetricJob(metric, missing))
+
+    def _by_chance(self, one: Scores) -> Sequence[Pair]:
+        key = id(one.pairing.pairs)
+        if key not in self.by_chance:
+            self.by_chance[key] = with_other_baselines(one.pairing.pairs)
+        return self.by_chance[key]
+
+
+def _outcomes(metric: Metric, scores: Sequence[Scores], plan: _Plan) -> list[Later]:
     """One outcome for each of the scores, with the reason where the metric doesn't apply."""
     names = [metric.named(name) for name in offered(metric)]
-    outcomes: list[_Outcome | None] = []
+    outcomes: list[Later | None] = []
     for one in scores:
         if one.is_reference and metric.reads_token_scores:
-            outcomes.append(_Outcome())
+            outcomes.append(_Outcome)
         else:
             reason = metric.inapplicable(one.pairing.pairs)
-            outcomes.append(_Outcome(inapplicable=dict.fromkeys(names, reason)) if reason else None)
+            outcomes.append(partial(_Outcome, inapplicable=dict.fromkeys(names, reason)) if reason else None)
     applicable = [one for one, outcome in zip(scores, outcomes, strict=True) if outcome is None]
-    scored = iter(_with_fallback(metric, metric.named, applicable, chance=chance))
+    scored = iter(_with_fallback(metric, metric.named, applicable, plan))
     return [next(scored) if outcome is None else outcome for outcome in outcomes]
 
 
-def _with_fallback(
-    metric: Metric, named: Callable[[str], str], scores: Sequence[Scores], *, chance: bool
-) -> list[_Outcome]:
+def _with_fallback(metric: Metric, named: Callable[[str], str], scores: Sequence[Scores], plan: _Plan) -> list[Later]:
     """One outcome for each of the scores. If the metric can't score two runs, with the reason and its fallback's."""
     if not scores:
         return []
     reasons = [_unmet(metric, one) for one in scores]
     can = [one for one, reason in zip(scores, reasons, strict=True) if not reason]
     cannot = [one for one, reason in zip(scores, reasons, strict=True) if reason]
-    if metric.reads_token_scores:
-        scored = iter([_of_token_scores(metric, named, one) for one in can])
-    else:
-        scored = iter(_of_texts(metric, named, can, chance=chance))
+    of_texts = [] if metric.reads_token_scores else _of_texts(metric, named, can, plan)
+    scored = iter(of_texts or [partial(_of_token_scores, metric, named, one) for one in can])
     fallback = metric.fallback()
-    instead = iter(_with_fallback(fallback, named, cannot, chance=chance) if fallback else [_Outcome()] * len(cannot))
+    instead = iter(_with_fallback(fallback, named, cannot, plan) if fallback else [_Outcome] * len(cannot))
     names = [named(column.name) for column in metric.score([])]
     return [
-        _Outcome(unscored=dict.fromkeys(names, reason)) | next(instead) if reason else next(scored)
+        partial(_instead, _Outcome(unscored=dict.fromkeys(names, reason)), next(instead)) if reason else next(scored)
         for reason in reasons
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    """The pairs whose columns are stored together."""
-
-    comparison: Comparison
-    signature: str
-    pairs: Sequence[Pair]
+def _instead(reason: _Outcome, fallback: Later) -> _Outcome:
+    return reason | fallback()
 
 
 def _of_token_scores(metric: Metric, named: Callable[[str], str], one: Scores) -> _Outcome:
@@ -201,7 +240,7 @@ def _of_token_scores(metric: Metric, named: Callable[[str], str], one: Scores) -
             rows = [_score_tokens(metric, pair, baseline_scores, other_scores) for pair in one.pairing.pairs]
         except UnprovenError as error:
             return _Outcome(unscored={named(column.name): str(error) for column in metric.score([])})
-        one.comparison.add_columns(signature, [_joined(columns) for columns in zip(*rows, strict=True)])
+        one.comparison.add_columns(signature, [joined_columns(columns) for columns in zip(*rows, strict=True)])
     columns = scored_columns(one.comparison, signature)
     return _Outcome({named(name): column for name, column in columns.items()})
 
@@ -224,30 +263,15 @@ def _is_scored(comparison: Comparison, signature: str) -> bool:
     return columns is not None and not any(c.sides is None and None in c.values for c in columns)
 
 
-def _joined(columns: Sequence[Column]) -> Column:
-    """Join the columns of single pairs."""
-    weights = None if columns[0].weights is None else tuple(column.weights[0] for column in columns if column.weights)
-    sides = tuple(column.sides[0] if column.sides else None for column in columns)
-    values = tuple(column.values[0] for column in columns)
-    return replace(columns[0], values=values, weights=weights, sides=sides if any(sides) else None)
-
-
-def _of_texts(metric: Metric, named: Callable[[str], str], scores: Sequence[Scores], *, chance: bool) -> list[_Outcome]:
+def _of_texts(metric: Metric, named: Callable[[str], str], scores: Sequence[Scores], plan: _Plan) -> list[Later]:
     """A metric's columns, and the chance levels of its similarities, for each of the scores."""
     if not scores:
         return []
     own = [one for one in scores if not one.is_reference]
     metric = metric.fit([pair for one in own or scores for pair in one.pairing.pairs])
+    plan.add(metric, scores)
     signature = metric.signature()
-    batches = [_Batch(one.comparison, signature, one.pairing.pairs) for one in scores]
-    if chance and any(column.better == "higher" for column in metric.score([])):
-        batches += [
-            _Batch(one.comparison, chance_signature(signature), with_other_baselines(one.pairing.pairs))
-            for one in own
-            if len(set(one.prompt_ids)) > 1
-        ]
-    _score_missing(metric, batches)
-    return [_stored(metric, named, one, signature) for one in scores]
+    return [partial(_stored, metric, named, one, signature) for one in scores]
 
 
 def _stored(metric: Metric, named: Callable[[str], str], one: Scores, signature: str) -> _Outcome:
@@ -258,24 +282,6 @@ def _stored(metric: Metric, named: Callable[[str], str], one: Scores, signature:
         {named(name): column for name, column in columns.items() if name not in lacking},
         {named(name): reason for name, reason in lacking.items()},
     )
-
-
-def _score_missing(metric: Metric, batches: Sequence[_Batch]) -> None:
-    missing = [batch for batch in batches if not _is_scored(batch.comparison, batch.signature)]
-    if not missing:
-        return
-    columns = score_within_limits(metric, [pair for batch in missing for pair in batch.pairs])
-    start = 0
-    for batch in missing:
-        own = slice(start, start + len(batch.pairs))
-        batch.comparison.add_columns(batch.signature, [_sliced(column, own) for column in columns])
-        start = own.stop
-
-
-def _sliced(column: Column, own: slice) -> Column:
-    weights = None if column.weights is None else column.weights[own]
-    sides = column.sides[own] if column.sides and any(column.sides[own]) else None
-    return replace(column, values=column.values[own], weights=weights, sides=sides)
 
 
 def _unmet(metric: Metric, scores: Scores) -> str | None:

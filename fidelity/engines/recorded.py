@@ -151,7 +151,7 @@ def recorded_prompts(path: Path) -> tuple[Prompt, ...]:
     prompts = (
         parse_prompt(row, where=where)
         if row.get("prompt")
-        else Prompt(row["id"], "", row.get("category"), expected_answer(row, where=where))
+        else Prompt(row["id"], "", row.get("category"), expected=expected_answer(row, where=where))
         for where, row in read_recorded(path).rows
     )
     return tuple({prompt.id: prompt for prompt in prompts}.values())
@@ -195,6 +195,7 @@ def _generation(row: JsonRow, where: str) -> Generation:
         finish_reason=finish_reason_of(row.get("finish_reason")),
         reasoning=None if reasoning is None else replace_lone_surrogates(reasoning),
         score=row.get("score") if row.get("score") in JUDGMENTS else None,
+        tool_calls=row.get("calls"),
         **_prompt(row),
     )
 

@@ -30,7 +30,10 @@ def compare(request: ComparisonRequest, *, store: Store, listener: Listener) -> 
 
 def _finished(result: ComparisonSet, plan: ComparisonPlan) -> ComparisonSet:
     """Score the candidates' own controls, and record all controls, so that each candidate can be judged later."""
-    with_own = [replace(one, own_controls=tuple(score(one.own_controls, plan.metrics))) for one in result.candidates]
+    with_own = [
+        replace(one, own_controls=tuple(score(one.own_controls, plan.metrics, workers=plan.request.workers)))
+        for one in result.candidates
+    ]
     finished = (
         keep(one, result.controls, between_controls=result.between_controls, candidates=len(plan.candidates))
         for one in with_own

@@ -34,6 +34,8 @@ class ComparisonRequest:
     must_be_in_reach: bool = False
     """Whether to refuse a gate that no candidate can pass with so few prompts. A gate that is out of reach only because
     of the number of candidates is reported, since candidates can still fail."""
+    workers: int = 1
+    """How many processes may score; more change no number."""
     keep_failures: bool = False
     """Whether prompts that failed because of the network or a server stay so; else they are asked again."""
 

@@ -13,7 +13,8 @@ from fidelity.gate import Gate
 from fidelity.metrics import metric_of_kind
 from fidelity.pipeline import ComparisonRequest, compare, generate
 from fidelity.price.measures import ratios_of, values_of
-from fidelity.price.pareto import drift_and_price, recommend
+from fidelity.price.pareto import drift_and_price
+from fidelity.price.recommend import recommend
 from fidelity.report import as_html, as_json, as_markdown, price_table, published
 from fidelity.report.price import published_table
 from fidelity.store.measurements import Measurement, ServedRequests
@@ -313,11 +314,12 @@ class TestRecommend:
         lenient = workspace.file("lenient.yaml", "margins: {identical: 0.9}")
         code, out, _ = fidelity("recommend", store.root, "--within", lenient, "--minimise", "latency")
         assert code == 0
-        assert out.startswith("prompt has the lowest price of the candidates of base that pass (whole answer × 0.10")
+        assert out.startswith("Ship prompt: it passes and takes 0.10 of the time.\n")
+        assert "\n  prompt (whole answer × 0.10" in out
         strict = workspace.file("strict.yaml", "margins: {identical: 0.01}")
         code, out, _ = fidelity("recommend", store.root, "--within", strict, "--minimise", "cost")
         assert code == 2  # one is certainly beyond the margin, the others are undecided
-        assert out.startswith("No candidate of base passes; fast came closest")
+        assert out.startswith("Nothing can be shipped yet: no format passes. Of base's candidates, fast came closest.")
         code, _, err = fidelity("recommend", store.root / "nowhere", "--within", strict, "--minimise", "cost")
         assert (code, "no such store" in err) == (2, True)
 

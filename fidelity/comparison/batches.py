@@ -1,0 +1,129 @@
+"""Pairs scored by many metrics: in chunks, which are the unit of work of one process or of several."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import TypeVar
+
+from fidelity.comparison.lengths import score_within_limits
+from fidelity.metrics import Metric
+from fidelity.records import Column, Pair
+from fidelity.store.comparisons import Comparison
+
+PAIRS_OF_A_CHUNK = 512
+CHARACTERS_OF_A_CHUNK = 1 << 20
+"""Of the longer side's texts: long answers come in smaller chunks, so that all chunks take about as long."""
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The pairs whose columns are stored together."""
+
+    comparison: Comparison
+    signature: str
+    pairs: Sequence[Pair]
+
+
+@dataclass(frozen=True, slots=True)
+class MetricJob:
+    """A metric, and the pairs that it hasn't scored yet."""
+
+    metric: Metric
+    batches: tuple[Batch, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PairChunk:
+    """Some pairs of every batch: the same places in each, which mostly are the same prompts."""
+
+    metrics: Sequence[tuple[Metric, Sequence[int]]]
+    """Each metric with the numbers of the tables of pairs that it scores."""
+    tables: Sequence[Sequence[Pair]]
+
+    def score(self) -> list[list[list[Column]]]:
+        """The columns of each metric and each of its tables. A metric reads all of them in one call."""
+        return [list(self._of_metric(metric, numbers)) for metric, numbers in self.metrics]
+
+    def _of_metric(self, metric: Metric, numbers: Sequence[int]) -> Iterator[list[Column]]:
+        tables = [self.tables[number] for number in numbers]
+        columns = score_within_limits(metric, list(chain.from_iterable(tables)))
+        start = 0
+        for table in tables:
+            yield [_sliced(column, slice(start, start + len(table))) for column in columns]
+            start += len(table)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is to be scored."""
+
+    jobs: Sequence[MetricJob]
+
+    @property
+    def places(self) -> int:
+        """The number of pairs of the longest batch."""
+        return max((len(batch.pairs) for job in self.jobs for batch in job.batches), default=0)
+
+    def chunks(self) -> Iterator[PairChunk]:
+        """All pairs, in order, in chunks."""
+        metrics, tables = self._metrics_and_tables()
+        return (PairChunk(metrics, rows) for rows in _in_chunks(tables))
+
+    def whole(self) -> Iterator[PairChunk]:
+        """All pairs in one chunk."""
+        yield PairChunk(*self._metrics_and_tables())
+
+    def _metrics_and_tables(self) -> tuple[list[tuple[Metric, list[int]]], list[Sequence[Pair]]]:
+        """Batches of the same pairs share a table, so that each text is read once."""
+        tables = {id(batch.pairs): batch.pairs for job in self.jobs for batch in job.batches}
+        numbers = {key: number for number, key in enumerate(tables)}
+        metrics = [(job.metric, [numbers[id(batch.pairs)] for batch in job.batches]) for job in self.jobs]
+        return metrics, list(tables.values())
+
+    def store(self, scored: Iterable[list[list[list[Column]]]]) -> None:
+        """Store the columns of all chunks, given in order."""
+        columns = [[list[list[Column]]() for _ in job.batches] for job in self.jobs]
+        for chunk in scored:
+            for of_job, into_job in zip(chunk, columns, strict=True):
+                for of_batch, into_batch in zip(of_job, into_job, strict=True):
+                    into_batch.append(of_batch)
+        for job, by_batch in zip(self.jobs, columns, strict=True):
+            for batch, of_chunks in zip(job.batches, by_batch, strict=True):
+                joined = [joined_columns(of_column) for of_column in zip(*of_chunks, strict=True)]
+                batch.comparison.add_columns(batch.signature, joined or job.metric.score([]))
+
+
+def joined_columns(columns: Sequence[Column]) -> Column:
+    """One column of the pairs of several, in their order."""
+    weights = [column.weights for column in columns if column.weights is not None]
+    sides = tuple(chain.from_iterable(column.sides or (None,) * len(column.values) for column in columns))
+    return replace(
+        columns[0],
+        values=tuple(chain.from_iterable(column.values for column in columns)),
+        weights=tuple(chain.from_iterable(weights)) if weights else None,
+        sides=sides if any(sides) else None,
+    )
+
+
+def _in_chunks(tables: Sequence[Sequence[Pair]]) -> Iterator[list[list[Pair]]]:
+    """The same places of every table, until there are enough pairs or characters. A shorter table ends before."""
+    rows: list[list[Pair]] = [[] for _ in tables]
+    characters = 0
+    iterators = [iter(table) for table in tables]
+    for _ in range(max(map(len, tables), default=0)):
+        for own, pairs in zip(rows, iterators, strict=True):
+            if pair := next(pairs, None):
+                own.append(pair)
+                characters += max(len(pair.baseline.text), len(pair.candidate.text))
+        if characters >= CHARACTERS_OF_A_CHUNK or max(map(len, rows)) >= PAIRS_OF_A_CHUNK:
+            yield rows
+            rows, characters = [[] for _ in tables], 0
+    if any(rows):
+        yield rows
+
+
+def _sliced(column: Column, own: slice) -> Column:
+    weights = None if column.weights is None else column.weights[own]
+    sides = column.sides[own] if column.sides and any(column.sides[own]) else None
+    return replace(column, values=column.values[own], weights=weights, sides=sides)
