@@ -46,7 +46,7 @@ class Expected(Metric):
         return "no prompt has an expected answer (see docs/expected.md)"
 
     def fit(self, pairs: Sequence[Pair]) -> Self:
-        """This metric with the expected answers in its signature, so others are scored anew."""
+        """This metric with the expected answers in its signature, so others are scored again."""
         known = {pair.prompt.id: pair.prompt.expected.model_dump() for pair in pairs if pair.prompt.expected}
         copy = self.model_copy()
         copy._digest = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:12]

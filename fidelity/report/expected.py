@@ -1,4 +1,4 @@
-"""Right and wrong answers in words: drops and gains of each candidate, beside the control's, with McNemar's test."""
+"""Right and wrong answers in words: drops and gains of each candidate, with the control's, and McNemar's test."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
