@@ -14,7 +14,7 @@ from fidelity.children.describing import counts, ran_as, versions
 from fidelity.children.prompting import prompt_record, tokenized, tokenizer_record
 from fidelity.children.torchao_schemes import torchao_config
 from fidelity.children.vllm_config import end_tokens, kv_cache, on_cpu, parallelism
-from fidelity.children.vllm_layers import attention_backend, layer_groups
+from fidelity.children.vllm_layers import attention_backend, layer_groups, of_all_stages
 from fidelity.children.vllm_token_scores import in_order, number, token_scores
 from fidelity.children.vllm_tool_calls import ToolCallReader
 from fidelity.children.wire import AloneRequest, JsonRecord, PromptRow, SampledRow, SamplingFields, TorchAOFields
@@ -229,7 +229,8 @@ class VllmInProcess:
 
     def _describe(self) -> JsonRecord:
         config = self._llm.llm_engine.vllm_config
-        layers = self._llm.apply_model(layer_groups)[0]
+        shares = int(getattr(getattr(config, "parallel_config", None), "tensor_parallel_size", None) or 1)
+        layers = of_all_stages(self._llm.apply_model(layer_groups), shares=shares)
         template = getattr(self._tokenizer, "chat_template", None)
         notes = [] if template else ["the checkpoint has no chat template: prompts went in as plain text"]
         return {

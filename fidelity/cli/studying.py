@@ -41,6 +41,9 @@ def add_to(commands: Commands) -> None:
     places.add_argument(
         "--engines", type=positive, metavar="N", help="without a GPU: the number of engines at once (default: 1)"
     )
+    places.add_argument(
+        "--ray", nargs="?", const="auto", metavar="ADDRESS", help="use a Ray cluster (default: the one of this machine)"
+    )
     add_limit(study)
     add_keep_failures(study)
     add_workers(study)
@@ -62,8 +65,9 @@ def _study(chosen: argparse.Namespace) -> int:
     from fidelity.study.study import load_study, run_study
 
     study, store = load_study(chosen.study), open_store(chosen.store)
+    places = _places(chosen)
     if chosen.dry_run:
-        for line in plan_study(study, store=store, limit=chosen.limit).lines():
+        for line in plan_study(study, store=store, limit=chosen.limit, places=places.total() if places else 1).lines():
             echo(line)
         return OK
     cells = run_study(
@@ -74,7 +78,7 @@ def _study(chosen: argparse.Namespace) -> int:
         limit=chosen.limit,
         keep_failures=chosen.keep_failures,
         workers=workers_of(chosen),
-        places=_places(chosen),
+        places=places,
     )
     failed = [cell for cell in cells if cell.comparison is None]
     for cell in cells:
@@ -93,6 +97,10 @@ def _places(chosen: argparse.Namespace) -> "Places | None":
     from fidelity.engines.devices import visible_gpus
     from fidelity.runs.pool import LocalPlaces
 
+    if chosen.ray:
+        from fidelity.runs.ray_places import RayPlaces
+
+        return RayPlaces(chosen.ray)
     if chosen.engines:
         return LocalPlaces(engines=chosen.engines)
     visible = visible_gpus()

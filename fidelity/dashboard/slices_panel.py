@@ -40,7 +40,7 @@ def draw(table: pd.DataFrame, baseline: pd.DataFrame, unit: str, metric: str, na
             note("The prompts have no categories, or only one.")
     with right:
         subheader("By length of the baseline's answer", "excess", "baseline")
-        by_length = slices_of(table, _thirds(table, baseline, unit), column)
+        by_length = slices_of(table, thirds(table, baseline, unit), column)
         if len(by_length) > 1:
             chart(charts.slices(by_length, title), by_length, f"{name}-{metric}-lengths", alt=f"{title} by length")
         else:
@@ -65,12 +65,12 @@ def slices_of(table: pd.DataFrame, group: pd.Series, column: str) -> pd.DataFram
     return pd.DataFrame({**slices[["slice", "n", "value"]].to_dict("series"), "low": low, "high": high})
 
 
-def _thirds(table: pd.DataFrame, baseline: pd.DataFrame, unit: str) -> pd.Series:
+def thirds(table: pd.DataFrame, baseline: pd.DataFrame, unit: str) -> pd.Series:
     """Which third of the baseline's answers, by length, each pair belongs to."""
     lengths = table[KEYS].merge(baseline[[*KEYS, unit]], on=KEYS, how="left")[unit]
     edges = sorted({float("-inf"), *lengths.quantile([1 / 3, 2 / 3]), float("inf")})
     names = LENGTHS if len(edges) == 4 else LENGTHS[:: 3 - len(edges) + 1]
-    thirds = pd.Series(pd.cut(lengths, edges, labels=list(names)[: len(edges) - 1]).to_numpy(), index=table.index)
-    if thirds.nunique() < 2:  # most answers are as long as the limit allows
-        thirds = pd.Series(["longest" if length == lengths.max() else "shorter" for length in lengths], table.index)
-    return thirds
+    slices = pd.Series(pd.cut(lengths, edges, labels=list(names)[: len(edges) - 1]).to_numpy(), index=table.index)
+    if slices.nunique() < 2:  # most answers are as long as the limit allows
+        slices = pd.Series(["longest" if length == lengths.max() else "shorter" for length in lengths], table.index)
+    return slices

@@ -88,7 +88,8 @@ def markup_table(headings: Sequence[str], rows: Sequence[Sequence[Any]], *, mark
     """Draw a small table of text with tips for its terms and columns; `marked` rows are highlighted."""
     head = "".join(f"<th>{explained(heading, help_of(heading))}</th>" for heading in headings)
     of_columns = [heading in ("Metric", "Line") for heading in headings]
-    classes = [' class="f-why"' if heading == "Why" else "" for heading in headings]
+    of_values = ' class="f-value"' if headings[0] == "Manifest" else ""  # long digests, which may be broken anywhere
+    classes = [' class="f-why"' if heading == "Why" else of_values for heading in headings]
     lines = [
         ('<tr class="differs">' if number < len(marked) and marked[number] else "<tr>")
         + "".join(

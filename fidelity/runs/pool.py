@@ -41,6 +41,10 @@ class Claimed(Exception):
     """Another command is generating the run."""
 
 
+class PlaceLost(Exception):
+    """An engine's place is gone, and so soon there is no other one: its run is put back."""
+
+
 @dataclass(eq=False)
 class ModelWork:
     """The runs of one configuration that are not finished, and how far they are."""
@@ -65,6 +69,8 @@ class ModelWork:
     at_first: bool = field(default=False, init=False)
     """Whether an engine of this process is at its first run."""
     engines: int = field(default=0, init=False)
+    waits_for_scores: bool = field(default=False, init=False)
+    """Whether its first run could not score the baseline's tokens, since those weren't there."""
     not_before: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
@@ -112,6 +118,14 @@ class Places(Protocol):
         """The number of GPUs that one engine can have."""
         ...
 
+    def total(self) -> int:
+        """The number of GPUs, or of engines at once on a CPU."""
+        ...
+
+    def close(self) -> None:
+        """Withdraw what was asked for and isn't there yet."""
+        ...
+
 
 class LocalPlaces:
     """The GPUs of this machine, or a number of engines on its CPU."""
@@ -143,6 +157,13 @@ class LocalPlaces:
     def most(self) -> int:
         """See `Places`."""
         return len(self._all)
+
+    def total(self) -> int:
+        """See `Places`."""
+        return len(self._all)
+
+    def close(self) -> None:
+        """See `Places`."""
 
 
 ListenerOf = Callable[[str, str], Listener]
@@ -195,6 +216,7 @@ class EnginePool:
             until = time.monotonic() + SHUTDOWN_S
             for thread in (dispatcher, *self._threads):
                 thread.join(max(0.0, until - time.monotonic()))
+            self._places.close()
         if self._crash:
             raise self._crash
 
@@ -272,11 +294,17 @@ class EnginePool:
             run = finished_run(job, engines, self._store, on_wait=self._claimed)
             if is_first or not model.baseline:
                 reference = run if is_first and not model.baseline else self._wait_for(model.reference)
+                model.waits_for_scores = model.waits_for_scores or reference is None
                 if reference:
                     missing = missing_scores(job, reference, model.depths, self._store)
                     score_tokens(job, run, missing, engines)
             if is_first:
                 model.first = run
+        except PlaceLost:
+            with self._change:
+                engines.listener.say(f"{job.name}: its place is lost; it waits for another one")
+                model.pending.appendleft(job)
+            raise Stopped from None
         except Claimed:
             with self._change:
                 if not model.not_before:

@@ -7,11 +7,13 @@ from fidelity.engines.devices import gpus_of
 from fidelity.errors import FidelityError
 from fidelity.runs.jobs import jobs_of, prompts_of
 from fidelity.runs.pool import EnginePool, ModelWork, Places
-from fidelity.runs.teacher_forcing import depths_of, missing_scores
+from fidelity.runs.teacher_forcing import depths_of
 from fidelity.store.store import Store
 from fidelity.study.families import Family, checkpoint_of
 from fidelity.study.progress import StudyProgress
 
+MOST_ROUNDS = 5
+"""How often the work is gone through. Only lost places, and runs of other commands, leave something to do."""
 Errors = Mapping[str, FidelityError]
 """Why runs could not be generated, by the name of their configuration."""
 
@@ -26,25 +28,32 @@ def generated_families(
 ) -> Iterator[tuple[Family, Errors]]:
     """Generate what is missing, and yield each family when its runs are finished.
 
-    Families that open an engine again when they are compared (latency is measured alone) come last, when no GPU is in
-    use.
+    Families with a latency to measure come last, when no GPU is in use, since that opens an engine alone.
     Those with nothing to generate on this machine don't come.
 
     Raises:
         StoreError: The store can't be written.
     """
-    models = [model for family in families for model in _models(family, store, limit)]
     by_name = {family.name: family for family in families}
-    later: list[str] = []
-    pool = EnginePool(places, store, progress.of, keep_failures=keep_failures)
-    for name in pool.families(models):
-        own = [model for model in models if model.family == name]
-        if any(_opens_engine(model, store) for model in own):
-            later.append(name)
-        else:
-            yield by_name[name], _errors(own)
-    for name in later:
-        yield by_name[name], _errors([model for model in models if model.family == name])
+    left, last = list(families), list[tuple[Family, Errors]]()
+    for _ in range(MOST_ROUNDS):
+        models = [model for family in left for model in _models(family, store, limit)]
+        pool = EnginePool(places, store, progress.of, keep_failures=keep_failures)
+        left = []
+        for name in pool.families(models):
+            own = [model for model in models if model.family == name]
+            if any(_is_unfinished(model) for model in own):
+                left.append(by_name[name])
+            elif any(model.jobs[0].config.latency for model in own):
+                last.append((by_name[name], _errors(own)))
+            else:
+                yield by_name[name], _errors(own)
+        if not left:
+            break
+    for family in left:
+        why = FidelityError(f"not finished after {MOST_ROUNDS} rounds: places were lost; run the command again")
+        yield family, {config.name: why for config in (family.baseline, *family.candidates)}
+    yield from last
 
 
 def _models(family: Family, store: Store, limit: int | None) -> list[ModelWork]:
@@ -77,14 +86,9 @@ def _is_generated(config: RunConfig) -> bool:
     return not isinstance(config.engine, OpenAIEngine | RecordedEngine | StoredEngine)
 
 
-def _opens_engine(model: ModelWork, store: Store) -> bool:
-    """Whether comparing a model still opens its engine."""
-    if model.error:
-        return False
-    reference = model.reference.first
-    if model.first is None or reference is None or model.jobs[0].config.latency:
-        return True
-    return bool(missing_scores(model.jobs[0], reference, model.depths, store))
+def _is_unfinished(model: ModelWork) -> bool:
+    """Whether a run is missing, or its scores of the baseline's tokens: a place was lost, or nobody was waited for."""
+    return not model.error and (model.first is None or model.waits_for_scores)
 
 
 def _errors(models: Sequence[ModelWork]) -> Errors:

@@ -6,9 +6,9 @@ import io
 import pytest
 
 from fidelity.cli import main
-from fidelity.dashboard import pair_export
+from fidelity.dashboard import pair_export, pairs_page
 from fidelity.dashboard.catalog import read_shelf
-from fidelity.dashboard.pair_table import read_columns
+from fidelity.dashboard.pair_table import rank_of, read_columns
 from fidelity.store.reviews import Review, add_review, answers_digest, now
 from tests.conftest import Workspace
 from tests.dashboard.conftest import comparison, listed, page_text
@@ -99,3 +99,11 @@ def test_the_listed_pairs_are_a_csv_with_texts(answered):
 def test_no_pair_of_a_filter_is_in_words(opened, answered):
     shown = page_text(opened(answered, "pairs", comparison=comparison(answered, "int4").name, text="nowhere"))
     assert "No pair matches. Relax the filters." in shown
+
+
+def test_an_answer_that_can_not_be_compared_says_so_in_the_list():
+    flagged = [("conflict_number", "number"), ("break_loop", "loop")]
+    unscored = {"conflict_number": float("nan"), rank_of("conflict_number"): 1.0, "break_loop": 1.0}
+    assert list(pairs_page._flags(unscored, flagged)) == ["loop", pairs_page.UNSCORED]
+    of_baseline = {**unscored, rank_of("conflict_number"): float("nan"), "break_loop": 0.0}
+    assert list(pairs_page._flags(of_baseline, flagged)) == []

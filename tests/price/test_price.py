@@ -146,6 +146,23 @@ def test_the_memory_of_a_gpu_is_not_compared_with_a_cpus(compared):
     assert "memory" not in ratios_of(result.baseline, runs(result)["quant"])
 
 
+def test_memory_and_speed_are_given_for_each_gpu_of_an_engine_too(compared):
+    def on(gpus, seconds, memory):
+        engine = {"kind": "vllm", "version": "0", "mode": "eager", "device": "GPU", "tensor_parallel": gpus}
+        return measured(seconds=seconds, memory={"pss": None, "gpu": memory}, engine=engine)
+
+    result, _ = compared(on(4, 10.0, 8000), quant=(0, on(1, 20.0, 1000)), plain=(0, on(4, 5.0, 8000)))
+    values, alone = values_of(result.baseline), values_of(runs(result)["quant"])
+    assert (values["tokens_per_s"].value, values["tokens_per_s_per_gpu"].value) == (80, 20)
+    assert values["memory_per_gpu"].value == 2000
+    assert "tokens_per_s_per_gpu" not in alone
+    # Half as fast on a quarter of the GPUs: each GPU is twice as fast, and holds half as much.
+    ratios = ratios_of(result.baseline, runs(result)["quant"])
+    assert (ratios["tokens_per_s"].value, ratios["tokens_per_s_per_gpu"].value) == pytest.approx((0.5, 2.0))
+    assert ratios["memory_per_gpu"].value == pytest.approx(0.5)
+    assert ratios_of(result.baseline, runs(result)["plain"])["tokens_per_s_per_gpu"].value == pytest.approx(2.0)
+
+
 def test_a_measurement_from_before_there_were_chunks_still_tells_the_speed(compared):
     old = {"created": "2026-11-20T09:00:00+00:00", "prompts": 40, "tokens": 800, "seconds": 10.0}
     result, _ = compared(old, quant=(0, measured(seconds=5.0)))
