@@ -25,7 +25,7 @@ SECONDS_PER_HOUR = 3600
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class PriceUnderLoad:
     """One run's result in a use case and mode."""
 
     run: str
@@ -74,7 +74,7 @@ def _begun(file: Path, baseline: str, plan: SweepPlan) -> PriceSheet:
 
 def results(
     sheet: PriceSheet, *, price_per_hour: float | None = None, latency_limit: float | None = None
-) -> list[Served]:
+) -> list[PriceUnderLoad]:
     """Every run's results, by use case and mode, the baseline first."""
     modes: tuple[Mode, ...] = ("sync", "async")
     rows = []
@@ -100,13 +100,13 @@ def _served(
     by_turn: Mapping[int, float],
     original: Mapping[int, float],
     price_per_hour: float | None,
-) -> Served:
+) -> PriceUnderLoad:
     value = fmean(by_turn.values())
     both = [turn for turn in by_turn if original.get(turn)]
     ratio = paired_ratio([by_turn[turn] for turn in both], [original[turn] for turn in both])
     seconds = value if mode == "sync" else 1 / value
     cost = price_per_hour / SECONDS_PER_HOUR * seconds if price_per_hour else None
-    return Served(run, use_case, mode, value, None if run == sheet.baseline else ratio, cost, len(by_turn))
+    return PriceUnderLoad(run, use_case, mode, value, None if run == sheet.baseline else ratio, cost, len(by_turn))
 
 
 def sync_answers(sheet: PriceSheet, run: str, use_case: str) -> dict[int, float]:

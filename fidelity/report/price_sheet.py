@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from rich.table import Table
 from rich.text import Text
 
-from fidelity.price.served import Served, concurrent_requests, limit_of, results
+from fidelity.price.served import PriceUnderLoad, concurrent_requests, limit_of, results
 from fidelity.stats import Ratio
 from fidelity.store.price_sheets import Mode, PriceSheet
 
@@ -24,7 +24,7 @@ def tables(
         yield _memory(sheet, fitting)
 
 
-def _table(sheet: PriceSheet, rows: list[Served], mode: Mode, latency_limit: float | None) -> Table:
+def _table(sheet: PriceSheet, rows: list[PriceUnderLoad], mode: Mode, latency_limit: float | None) -> Table:
     title = (
         "One request at a time: seconds of an answer"
         if mode == "sync"
@@ -42,7 +42,7 @@ def _table(sheet: PriceSheet, rows: list[Served], mode: Mode, latency_limit: flo
     return table
 
 
-def _cell(row: Served) -> str:
+def _cell(row: PriceUnderLoad) -> str:
     lines = [f"{row.value:.3g} {HEADINGS[row.mode][1]}"]
     if row.ratio:
         lines.append(interval(row.ratio))
