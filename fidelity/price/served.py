@@ -1,4 +1,4 @@
-"""What a price sheet says: latency, throughput at a limit of latency, cost per query, and ratios to the baseline.
+"""The results of a price sheet: latency, throughput at a limit of latency, cost per query, and ratios to the baseline.
 
 Everything is taken turn by turn, so ratios and intervals are over turns (`paired_ratio`).
 """

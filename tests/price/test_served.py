@@ -1,4 +1,4 @@
-"""What a price sheet says, by hand."""
+"""The results of a price sheet, by hand."""
 
 import pytest
 
