@@ -204,7 +204,10 @@ def first_chart(page: Page, root: str, drawn: str) -> float:
 
 def waits(page: Page, root: str) -> Iterator[tuple[str, float]]:
     """What is done, and the seconds until it is answered; in between the reader reads."""
-    yield "first chart", first_chart(page, root, CELL)
+    began = time.monotonic()
+    yield "the matrix's first cell", first_chart(page, root, CELL)
+    page.locator(CHART).first.wait_for()
+    yield "first chart", time.monotonic() - began
 
     time.sleep(READING)
     page.locator("[data-testid=stSelectbox]").filter(has_text="Metric").locator("input").click()
@@ -221,6 +224,8 @@ def waits(page: Page, root: str) -> Iterator[tuple[str, float]]:
     page.locator(CELL).first.click()
     page.get_by_role("columnheader", name="Chance level").wait_for()
     yield "a comparison opened", time.monotonic() - began
+    page.get_by_role("heading", name="Length and ending of the answers").wait_for()
+    yield "the comparison's last chart", time.monotonic() - began
 
     time.sleep(READING)
     link = page.get_by_role("link", name="See the pairs")
@@ -232,8 +237,14 @@ def waits(page: Page, root: str) -> Iterator[tuple[str, float]]:
 
     time.sleep(READING)
     began = time.monotonic()
+    page.keyboard.press("j")
+    page.get_by_text(re.compile("^Pair 2 of")).wait_for()
+    yield "the next pair", time.monotonic() - began
+
+    time.sleep(READING)
+    began = time.monotonic()
     page.get_by_text("Side by side").click()
-    page.get_by_text("ended by").first.wait_for()
+    page.get_by_text("finish reason:").first.wait_for()
     yield "another view of the pair", time.monotonic() - began
 
 

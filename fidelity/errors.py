@@ -17,6 +17,15 @@ class EngineError(FidelityError):
     """A model that could not be loaded, or an engine that crashed. The text ends with the engine's last log lines."""
 
 
+class EngineDied(EngineError):
+    """An engine that ended while it was needed, or made no progress for too long."""
+
+    def __init__(self, message: str, *, killed: bool = False) -> None:
+        """Make the error; `killed` if SIGKILL or SIGTERM ended it, which a process doesn't do to itself."""
+        super().__init__(message)
+        self.killed = killed
+
+
 class StoreError(FidelityError):
     """A store that can't be read or written: the disk is full, a file is damaged, or the schema is newer."""
 

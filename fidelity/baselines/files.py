@@ -220,9 +220,8 @@ def _outcomes(directory: Path, name: str) -> list[Response]:
 
 
 def _prompt_row(prompt: Prompt) -> JsonRow:
-    content = prompt.content
-    asked = content if isinstance(content, str) else [{"role": m.role, "content": m.content} for m in content]
-    return {"id": prompt.id, "category": prompt.category, "prompt": asked}
+    asked = prompt.content if isinstance(prompt.content, str) else prompt.chat
+    return {"id": prompt.id, "category": prompt.category, "prompt": asked, **prompt.offer}
 
 
 def _answer_row(outcome: Response) -> JsonRow:
@@ -231,6 +230,7 @@ def _answer_row(outcome: Response) -> JsonRow:
         row |= {"failure": outcome.reason, "cause": None if outcome.cause == "model" else outcome.cause}
     else:
         row |= {"text": outcome.text, "reasoning": outcome.reasoning, "finish_reason": outcome.finish_reason}
+        row |= {"tool_calls": outcome.tool_calls}
     return {key: value for key, value in row.items() if value is not None}
 
 

@@ -1,8 +1,11 @@
 """Turning prompts into token ids with an engine's tokenizer, and what is recorded of them."""
 
+import copy
 import hashlib
+import json
 from array import array
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from fidelity.children.describing import fingerprint
@@ -17,10 +20,16 @@ def tokenized(tokenizer: Any, row: PromptRow, context: int) -> list[int] | str:
         row: `messages` for a chat model, `text` for a model without a template.
         context: The maximum number of tokens of prompt and answer together.
     """
+    if why := _unsupported_tools(row, has_template=bool(getattr(tokenizer, "chat_template", None))):
+        return why
     try:
         if getattr(tokenizer, "chat_template", None):
             ids = tokenizer.apply_chat_template(
-                row["messages"], add_generation_prompt=True, tokenize=True, return_dict=True
+                with_parsed_arguments(row["messages"]),
+                add_generation_prompt=True,
+                tokenize=True,
+                return_dict=True,
+                **({"tools": row["tools"]} if row.get("tools") else {}),
             )["input_ids"]
         else:
             ids = tokenizer.encode(row["text"])
@@ -31,6 +40,45 @@ def tokenized(tokenizer: Any, row: PromptRow, context: int) -> list[int] | str:
     return list(ids)
 
 
+def _unsupported_tools(row: PromptRow, *, has_template: bool) -> str:
+    """Why a prompt's tools can't be offered; empty if they can, or if there are none."""
+    if not row.get("tools"):
+        return ""
+    if not has_template:
+        return "the prompt has tools, and the checkpoint has no chat template to write them into"
+    if row["tool_choice"] not in (None, "auto"):
+        return "this engine only supports the tool_choice 'auto'; use the engine vllm-serve, or a server"
+    return ""
+
+
+def with_parsed_arguments(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The messages with the arguments of earlier tool calls as objects, which chat templates expect.
+
+    Arguments that aren't JSON stay a text.
+    """
+    parsed = copy.deepcopy(messages)
+    for call in (call for turn in parsed for call in turn.get("tool_calls", ())):
+        with suppress(ValueError, RecursionError):
+            call["function"]["arguments"] = json.loads(call["function"]["arguments"])
+    return parsed
+
+
+def reads_tools(tokenizer: Any) -> bool | None:
+    """Whether a prompt with tools differs from one without; None if that isn't known."""
+    if not getattr(tokenizer, "chat_template", None):
+        return False
+    chat = [{"role": "user", "content": "a"}]
+    function = {"name": "f", "description": "a", "parameters": {"type": "object", "properties": {}}}
+    tools = [{"type": "function", "function": function}]
+    try:
+        plain = tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
+        return bool(
+            tokenizer.apply_chat_template(chat, tools=tools, add_generation_prompt=True, tokenize=False) != plain
+        )
+    except Exception:  # some tokenizers only return ids, and a template can raise any exception
+        return None
+
+
 def tokenizer_record(tokenizer: Any) -> JsonRecord:
     """Fields of `EngineInfo` about tokenizer and chat template."""
     template = getattr(tokenizer, "chat_template", None)
@@ -39,6 +87,7 @@ def tokenizer_record(tokenizer: Any) -> JsonRecord:
         "chat_template": fingerprint(template) if template else None,
         "prompt_end": prompt_end(tokenizer),
         "bos_tokens": bos_tokens(tokenizer),
+        "reads_tools": reads_tools(tokenizer),
     }
 
 
@@ -70,7 +119,14 @@ def bos_tokens(tokenizer: Any) -> int | None:
     bos = getattr(tokenizer, "bos_token_id", None)
     if bos is None:
         return None
-    ids = tokenized(tokenizer, {"id": "", "messages": [{"role": "user", "content": "a"}], "text": "a"}, context=1 << 30)
+    row: PromptRow = {
+        "id": "",
+        "messages": [{"role": "user", "content": "a"}],
+        "text": "a",
+        "tools": None,
+        "tool_choice": None,
+    }
+    ids = tokenized(tokenizer, row, context=1 << 30)
     if isinstance(ids, str):
         return None
     return next((place for place, token in enumerate(ids) if token != bos), len(ids))

@@ -14,8 +14,9 @@ from fidelity.children.describing import counts, ran_as, versions
 from fidelity.children.prompting import prompt_record, tokenized, tokenizer_record
 from fidelity.children.torchao_schemes import torchao_config
 from fidelity.children.vllm_config import end_tokens, kv_cache, on_cpu, parallelism
-from fidelity.children.vllm_layers import attention_backend, layer_groups
+from fidelity.children.vllm_layers import attention_backend, layer_groups, of_all_stages
 from fidelity.children.vllm_token_scores import in_order, number, token_scores
+from fidelity.children.vllm_tool_calls import ToolCallReader
 from fidelity.children.wire import AloneRequest, JsonRecord, PromptRow, SampledRow, SamplingFields, TorchAOFields
 
 HEARTBEAT_S = 1.0
@@ -25,7 +26,9 @@ HEARTBEAT_S = 1.0
 class VllmInProcess:
     """vLLM's `LLM`, and the engine's properties that are known after loading."""
 
-    def __init__(self, arguments: JsonRecord, torchao: TorchAOFields | None) -> None:
+    def __init__(
+        self, arguments: JsonRecord, torchao: TorchAOFields | None, tool_call_parser: str | None = None
+    ) -> None:
         phases = self._phases = vllm_speed.Phases()
         with phases.timed("import", since=vllm_speed.process_started()):
             from vllm import LLM
@@ -33,6 +36,7 @@ class VllmInProcess:
             self._llm = LLM(**arguments, **(_torchao_arguments(**torchao) if torchao else {}))
         phases.move(vllm_speed.compile_seconds(self._llm), out_of="load", to="compile")
         self._tokenizer = self._llm.get_tokenizer()
+        self._tool_calls = ToolCallReader(tool_call_parser, self._tokenizer) if tool_call_parser else None
         self._context = int(self._llm.llm_engine.model_config.max_model_len)
         self._seats = int(self._llm.llm_engine.vllm_config.scheduler_config.max_num_seqs)
         self._on_cpu = on_cpu(self._llm.llm_engine.vllm_config)
@@ -52,14 +56,14 @@ class VllmInProcess:
         """Yield one record per row, in order. All rows are in the engine at once, with an empty prefix cache."""
         self._llm.reset_prefix_cache()
         tokens = [tokenized(self._tokenizer, row, self._context) for row in rows]
-        asked = [(ids, row["seed"]) for row, ids in zip(rows, tokens, strict=True) if not isinstance(ids, str)]
-        each = [{**sampling, "seed": seed, "logprobs": 0} for _, seed in asked]
+        asked = [(ids, row) for row, ids in zip(rows, tokens, strict=True) if not isinstance(ids, str)]
+        each = [{**sampling, "seed": row["seed"], "logprobs": 0, **self._decoding(row)} for _, row in asked]
         outputs = iter(sorted(self._run([ids for ids, _ in asked], each, on_progress), key=number))
         for row, ids in zip(rows, tokens, strict=True):
             if isinstance(ids, str):
                 yield {"prompt_id": row["id"], "failure": ids}
                 continue
-            yield {**_generation(row["id"], next(outputs).outputs[0]), **prompt_record(ids)}
+            yield {**self._generation(row, next(outputs).outputs[0]), **prompt_record(ids)}
 
     def stream(
         self,
@@ -102,7 +106,7 @@ class VllmInProcess:
                         finished += 1
                         yield {"place": place, "prompt_id": rows[place]["id"], "failure": ids}
                         continue
-                    own = {**sampling, "seed": rows[place]["seed"]}
+                    own = {**sampling, "seed": rows[place]["seed"], **self._decoding(rows[place])}
                     params = _sampling_params(own, logprobs=place in with_logprobs)
                     name = f"stream-{place}"
                     engine.add_request(name, {"prompt_token_ids": ids}, params)
@@ -113,7 +117,7 @@ class VllmInProcess:
                 for output in self._step():
                     place, ids = running.pop(output.request_id)
                     finished += 1
-                    generation = _generation(rows[place]["id"], output.outputs[0])
+                    generation = self._generation(rows[place], output.outputs[0])
                     yield {"place": place, **generation, **prompt_record(ids)}
                 if time.monotonic() - last_report > HEARTBEAT_S:
                     last_report = time.monotonic()
@@ -176,6 +180,15 @@ class VllmInProcess:
         """Yield one record with the text of each of these tokens."""
         yield {"texts": [self._tokenizer.decode([id_]) for id_ in ids]}
 
+    def _decoding(self, row: PromptRow) -> JsonRecord:
+        """The sampling parameters for a prompt with tools: calls can be between special tokens."""
+        return self._tool_calls.decoding(row) if self._tool_calls and row["tools"] else {}
+
+    def _generation(self, row: PromptRow, output: Any) -> JsonRecord:
+        """A record of `generate`, from vLLM's `CompletionOutput`."""
+        record = _generation(row["id"], output)
+        return {**record, **self._tool_calls.read(row, output)} if self._tool_calls and row["tools"] else record
+
     def _run(self, prompts: list[list[int]], sampling: list[JsonRecord], on_progress: ReportProgress) -> Iterator[Any]:
         """Run vLLM's loop over its steps, like `LLM.generate`, with progress reports.
 
@@ -216,7 +229,8 @@ class VllmInProcess:
 
     def _describe(self) -> JsonRecord:
         config = self._llm.llm_engine.vllm_config
-        layers = self._llm.apply_model(layer_groups)[0]
+        shares = int(getattr(getattr(config, "parallel_config", None), "tensor_parallel_size", None) or 1)
+        layers = of_all_stages(self._llm.apply_model(layer_groups), shares=shares)
         template = getattr(self._tokenizer, "chat_template", None)
         notes = [] if template else ["the checkpoint has no chat template: prompts went in as plain text"]
         return {

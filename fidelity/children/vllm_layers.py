@@ -33,6 +33,22 @@ def layer_groups(model: Any) -> list[LayerRecord]:
     return layer_records(groups)
 
 
+def of_all_stages(workers: list[list[LayerRecord]], *, shares: int) -> list[LayerRecord]:
+    """The layers of a model from those of its workers.
+
+    Args:
+        workers: The groups of each worker, in the order of their ranks: the workers of a pipeline stage follow each
+            other, and each has a share of all layers of its stage.
+        shares: The number of workers of a stage (`tensor_parallel_size`).
+    """
+    groups: Counter[tuple[str, str, str | None, str, bool]] = Counter()
+    for stage in workers[::shares]:
+        for group in stage:
+            key = (group["kind"], group["format"], group["kernel"], group["method"], group["quantized"])
+            groups[key] += group["count"]
+    return layer_records(groups)
+
+
 def attention_backend(model: Any) -> str | None:
     """The engine's name of the attention backend; None if unknown."""
     for module in model.modules():

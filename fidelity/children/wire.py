@@ -16,8 +16,12 @@ class PromptRow(TypedDict):
     id: str
     text: str
     """The prompt for a model without a chat template."""
-    messages: list[dict[str, str]]
-    """The prompt for a model with a chat template: `role` and `content` of each turn."""
+    messages: list[dict[str, Any]]
+    """The prompt for a model with a chat template, in the OpenAI chat format."""
+    tools: "list[dict[str, Any]] | None"
+    """The tools that the model may call, in OpenAI's schema."""
+    tool_choice: Any
+    """OpenAI's `tool_choice`; None for "auto"."""
 
 
 class SampledRow(PromptRow):

@@ -9,7 +9,7 @@ from fidelity.cli.terminal import echo
 from fidelity.errors import ConfigError
 
 if TYPE_CHECKING:
-    from fidelity.price.pareto import Choice, Recommendation
+    from fidelity.price.recommend import Choice, Recommendation
 
 NONE_PASSES = 1
 
@@ -30,7 +30,7 @@ def add_to(commands: Commands) -> None:
 
 def _recommend(chosen: argparse.Namespace) -> int:
     from fidelity.gate import load_gate
-    from fidelity.price.pareto import recommend
+    from fidelity.price.recommend import recommend
 
     if not chosen.store.is_dir():
         raise ConfigError(f"{chosen.store}: no such store; give the directory that fidelity compare wrote to")
@@ -46,17 +46,14 @@ def _recommend(chosen: argparse.Namespace) -> int:
 
 
 def _lines(recommendation: "Recommendation") -> list[str]:
-    """The recommendation, then every candidate with its verdict and its price."""
-    if best := recommendation.best:
-        passing = f"of the candidates of {recommendation.baseline} that pass"
-        sentence = f"{best.name} has the lowest price {passing} ({_takes(best)})"
-        if best.ratio and best.measure and not _saves(best):
-            sentence += f"; but {recommendation.baseline} itself costs no more"
-    elif closest := recommendation.closest:
-        sentence = f"No candidate of {recommendation.baseline} passes; {closest.name} came closest"
-    else:
-        sentence = f"No candidate of {recommendation.baseline} could be judged"
-    lines = [sentence]
+    """What to ship in the words of the dashboard, then every candidate with its verdict and its price."""
+    from fidelity.report.recommendation import recommendation as advise
+
+    advice = advise(recommendation.offers, price=recommendation.minimise)
+    sentence = advice.sentence if advice else f"No candidate of {recommendation.baseline} could be judged."
+    if closest := recommendation.closest:
+        sentence += f" Of {recommendation.baseline}'s candidates, {closest.name} came closest."
+    lines = [sentence, *([" ".join(advice.reasons)] if advice and advice.reasons else [])]
     for choice in sorted(
         recommendation.choices, key=lambda choice: (choice != recommendation.best, not choice.passes, choice.name)
     ):
@@ -72,11 +69,3 @@ def _takes(choice: "Choice") -> str:
     if choice.ratio is None or choice.measure is None:
         return "not measured"
     return f"{measure_of(choice.measure).title} {times(choice.ratio).replace(chr(10), ', ')}"
-
-
-def _saves(choice: "Choice") -> bool:
-    from fidelity.price.measures import measure_of
-
-    if choice.ratio is None or choice.measure is None:
-        return False
-    return choice.ratio.value > 1 if measure_of(choice.measure).better == "higher" else choice.ratio.value < 1

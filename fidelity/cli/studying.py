@@ -5,6 +5,7 @@ import os
 import socket
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fidelity.cli.comparing import metrics_of
 from fidelity.cli.options import (
@@ -22,6 +23,9 @@ from fidelity.cli.options import (
 from fidelity.cli.terminal import echo
 from fidelity.errors import ConfigError, MissingPackageError
 
+if TYPE_CHECKING:
+    from fidelity.runs.pool import Places
+
 
 def add_to(commands: Commands) -> None:
     """Add these commands to the parser's."""
@@ -30,6 +34,16 @@ def add_to(commands: Commands) -> None:
     )
     study.add_argument("study", type=Path, help="the study's YAML file")
     study.add_argument("--dry-run", action="store_true", help="only print what would run, its size and its duration")
+    places = study.add_mutually_exclusive_group()
+    places.add_argument(
+        "--gpus", metavar="LIST", help="the GPUs to use, such as 0,1,2,3 (default: all that are visible)"
+    )
+    places.add_argument(
+        "--engines", type=positive, metavar="N", help="without a GPU: the number of engines at once (default: 1)"
+    )
+    places.add_argument(
+        "--ray", nargs="?", const="auto", metavar="ADDRESS", help="use a Ray cluster (default: the one of this machine)"
+    )
     add_limit(study)
     add_keep_failures(study)
     add_workers(study)
@@ -51,8 +65,9 @@ def _study(chosen: argparse.Namespace) -> int:
     from fidelity.study.study import load_study, run_study
 
     study, store = load_study(chosen.study), open_store(chosen.store)
+    places = _places(chosen)
     if chosen.dry_run:
-        for line in plan_study(study, store=store, limit=chosen.limit).lines():
+        for line in plan_study(study, store=store, limit=chosen.limit, places=places.total() if places else 1).lines():
             echo(line)
         return OK
     cells = run_study(
@@ -63,6 +78,7 @@ def _study(chosen: argparse.Namespace) -> int:
         limit=chosen.limit,
         keep_failures=chosen.keep_failures,
         workers=workers_of(chosen),
+        places=places,
     )
     failed = [cell for cell in cells if cell.comparison is None]
     for cell in cells:
@@ -70,6 +86,33 @@ def _study(chosen: argparse.Namespace) -> int:
         echo(f"{cell.family}: {cell.candidate}: {how}")
     echo(f"{len(cells) - len(failed)} of {len(cells)} compared; to view them: fidelity dashboard --store {store.root}")
     return COULD_NOT_JUDGE if failed else OK
+
+
+def _places(chosen: argparse.Namespace) -> "Places | None":
+    """Where engines run at once; None to run one after the other on the machine's only GPU, or its CPU.
+
+    Raises:
+        ConfigError: A GPU isn't there.
+    """
+    from fidelity.engines.devices import visible_gpus
+    from fidelity.runs.pool import LocalPlaces
+
+    if chosen.ray:
+        from fidelity.runs.ray_places import RayPlaces
+
+        return RayPlaces(chosen.ray)
+    if chosen.engines:
+        return LocalPlaces(engines=chosen.engines)
+    visible = visible_gpus()
+    if chosen.gpus is None:
+        return LocalPlaces(gpus=visible) if len(visible) > 1 else None
+    gpus = tuple(name.strip() for name in chosen.gpus.split(","))
+    if missing := [name for name in gpus if name not in visible]:
+        shown = ", ".join(visible) or "none"
+        raise ConfigError(f"--gpus {chosen.gpus}: GPU {missing[0]!r} is not visible here; visible are: {shown}")
+    if len(set(gpus)) < len(gpus):
+        raise ConfigError(f"--gpus {chosen.gpus}: a GPU is named twice")
+    return LocalPlaces(gpus=gpus)
 
 
 def _dashboard(chosen: argparse.Namespace) -> int:

@@ -43,8 +43,16 @@ class ChildProcess(Settings):
     """Environment variables of the child process (`VLLM_CPU_INT4_W4A8: "0"`)."""
 
     def decisive(self) -> JsonObject:
-        """The settings that can change an output, as plain data."""
-        return self.model_dump(mode="json", exclude={"deadline"})
+        """The settings that can change an output, as plain data. Newer keys are included only if they are set."""
+        return _without_unset(self.model_dump(mode="json", exclude={"deadline"}))
+
+
+LATER_SETTINGS = frozenset({"tool_call_parser"})
+"""Settings that the digests of older runs don't have."""
+
+
+def _without_unset(settings: JsonObject) -> JsonObject:
+    return {key: value for key, value in settings.items() if key not in LATER_SETTINGS or value is not None}
 
 
 NAMES_OF_DTYPES = {
@@ -81,6 +89,8 @@ class VllmSettings(ChildProcess):
     """Any other argument of vLLM's `LLM(...)`, passed on unchanged and checked against the installed vLLM."""
     allow_pickle: bool = False
     """Load weights that Python has to unpickle, which can run arbitrary code."""
+    tool_call_parser: str | None = None
+    """vLLM's parser for the model's tool calls: `hermes`, `llama3_json`, `mistral`, ... For prompts with `tools`."""
 
 
 class VllmEngine(VllmSettings):
@@ -212,7 +222,7 @@ class VllmServeEngine(VllmSettings, Requests):
 
     def decisive(self) -> JsonObject:
         """The settings that can change an output, as plain data."""
-        return self.model_dump(mode="json", exclude={"deadline", "timeout", "patience"})
+        return _without_unset(self.model_dump(mode="json", exclude={"deadline", "timeout", "patience"}))
 
 
 class Ran(Settings):

@@ -1,19 +1,18 @@
 """Cached reads for the pages. An entry is valid as long as its manifest is unchanged."""
 
 import os
-import threading
-import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, TimeoutError
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import TimeoutError
 from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pandas as pd
 import streamlit as st
 
 from fidelity.dashboard import GATE, STORE
+from fidelity.dashboard.background import ahead, worker
 from fidelity.dashboard.catalog import CatalogEntry, Shelf, attempt, mark_of, read_shelf, stamp_of
 from fidelity.dashboard.pair_table import (
     KEYS,
@@ -22,17 +21,20 @@ from fidelity.dashboard.pair_table import (
     containing,
     find_pair,
     read_columns,
+    read_keys,
     read_pair,
 )
 from fidelity.dashboard.summaries import MOST_RESAMPLED, ColumnSummary, drafted_gate, rows_of, verdict_on
 from fidelity.gate import Gate, Verdict, load_gate
 from fidelity.report import shown_in_table
-from fidelity.store.reviews import FOLDER, Review, latest, read_reviews, review_files
+from fidelity.store.reviews import FOLDER, KEY_BYTES, Review, latest, order_key, read_reviews, review_files
 from fidelity.store.runs import Run
 from fidelity.text.conflicts import Conflict, compare_texts
 
 DEMO = "demo-recordings"
 """A store inside the store with the demo's recordings. It is shown only while the store is empty."""
+MOST_CHECKED = 24
+"""Comparisons with answers that are hashed before they are opened."""
 AT_ONCE = 0.25
 """Seconds that a page waits for a result, such as a verdict, before it shows a placeholder."""
 T = TypeVar("T")
@@ -66,39 +68,68 @@ def rows(
     shelf: Shelf, ids: Sequence[str], names: Sequence[str], *, lows: bool = True
 ) -> dict[str, dict[str, ColumnSummary] | str]:
     """See `summaries.rows_of`; by the comparison's id."""
-    paths, key = _asked(shelf, ids, names, lows=lows)
-    by_path = _ahead().now(key, lambda: rows_of(paths, names, lows=lows))
-    return {id_: by_path[path] for id_, path in zip(ids, paths, strict=True)}
+    by_path: dict[Path, dict[str, ColumnSummary] | str] = {}
+    for paths, key in _asked(shelf, ids, names, lows=lows):
+        by_path |= ahead().now(key, partial(rows_of, paths, names, lows=lows))
+    return {id_: by_path[path_of(shelf, id_)] for id_ in ids}
 
 
 def computed_once(shelf: Shelf, ids: Sequence[str], what: str, work: Callable[[list[Path]], T]) -> T:
     """The result of `work` on these comparisons, cached until they change."""
-    paths, key = _asked(shelf, ids, [what], lows=False)
-    return _ahead().now(key, lambda: work(paths))
+    paths = [path_of(shelf, id_) for id_ in ids]
+    return ahead().now(_key(paths, what), lambda: work(paths))
 
 
 def read_ahead(shelf: Shelf, ids: Sequence[str], names: Sequence[str], *, after: float = 0.0) -> None:
-    """Compute in the background what `rows` will need next, one column every `after` seconds."""
+    """Compute in the background what pages will need next, one thing every `after` seconds."""
+    ahead().later(after, "texts", partial(compare_texts, "Not 1 of these.", "All of those."))
+    for id_ in ids[:MOST_CHECKED]:
+        if entry := shelf.entry(id_):
+            for run in (entry.baseline_id, entry.candidate_id):
+                ahead().later(0.0, f"answers {run}", partial(_check_answers, shelf.root / "runs" / run))
     for name in names:
-        paths, key = _asked(shelf, ids, [name], lows=False)
-        _ahead().later(after, key, partial(rows_of, paths, [name], lows=False))
+        for paths, key in _asked(shelf, ids, [name], lows=False):
+            ahead().later(after, key, partial(rows_of, paths, [name], lows=False))
 
 
-def _asked(shelf: Shelf, ids: Sequence[str], names: Sequence[str], *, lows: bool) -> tuple[list[Path], str]:
-    """The comparisons, and the key that their numbers are cached under."""
-    paths = [path_of(shelf, id_) for id_ in ids]
-    return paths, repr([lows, *names, *((str(path), _mark(path)) for path in paths)])
+def _check_answers(run: Path) -> None:
+    """Hash a run's answers, which is done once per process before they are read."""
+    attempt(lambda: Run(run).read(["repeat"]))
+
+
+def _asked(shelf: Shelf, ids: Sequence[str], names: Sequence[str], *, lows: bool) -> Iterator[tuple[list[Path], str]]:
+    """The comparisons that are summed together, and the key that their numbers are cached under.
+
+    Small ones share their resamples. A large one is on its own, so that every page can use its numbers.
+    """
+    entries = {id_: shelf.entry(id_) for id_ in ids}
+    large = [id_ for id_, entry in entries.items() if entry and entry.prompts > MOST_RESAMPLED]
+    small = [id_ for id_ in entries if id_ not in large]
+    for together in ([small] if small else []) + [[id_] for id_ in large]:
+        paths = [path_of(shelf, id_) for id_ in together]
+        yield paths, _key(paths, lows, *names)
+
+
+def _key(paths: Sequence[Path], *what: object) -> str:
+    return repr([*what, *((str(path), _mark(path)) for path in paths)])
 
 
 def pairs(shelf: Shelf, id_: str, names: Sequence[str]) -> tuple[pd.DataFrame | None, str]:
     """See `pair_table.read_columns`, or why it can't be read. The table is shared: copy it before changing it."""
     path = path_of(shelf, id_)
+    if not names:
+        return attempt(lambda: _pair_keys(str(path), _mark(path)))
     return attempt(lambda: _pairs(str(path), _mark(path), tuple(sorted(set(names)))))
 
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the pairs ...")
 def _pairs(path: str, mark: int, names: tuple[str, ...]) -> pd.DataFrame:
-    return read_columns(Path(path), names)
+    return read_columns(Path(path), names, keys=_pair_keys(path, mark))
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _pair_keys(path: str, mark: int) -> pd.DataFrame:
+    return read_keys(Path(path))
 
 
 def open_pair(comparison: Path, row: pd.Series) -> tuple[OpenPair | None, str]:
@@ -128,10 +159,14 @@ def matches(path: str, mark: int, words: str, is_regex: bool, _pairs: pd.DataFra
     return attempt(lambda: containing(Path(path), _pairs, words, is_regex=is_regex))
 
 
+def prompts(run: Path, rows: Sequence[int]) -> tuple[list[str] | None, str]:
+    """See `Run.prompt_texts`, or why they can't be read."""
+    return attempt(lambda: _prompts(str(run), _mark(run), tuple(rows)))
+
+
 @st.cache_resource(max_entries=4, show_spinner=False)
-def prompts(path: str, mark: int) -> list[str]:
-    """See `Run.prompt_texts`."""
-    return Run(Path(path)).prompt_texts()
+def _prompts(path: str, mark: int, rows: tuple[int, ...]) -> list[str]:
+    return Run(Path(path)).prompt_texts(rows)
 
 
 @st.cache_data(max_entries=200, show_spinner=False)
@@ -151,14 +186,29 @@ def _reviews(root: str, id_: str, mark: int, files: int) -> tuple[Review, ...]:
     return tuple(latest(read_reviews(Path(root), id_)[0]))
 
 
-def answers(run: Run) -> pd.DataFrame:
+@st.cache_resource(max_entries=8, show_spinner=False)
+def blind_key(root: Path) -> bytes:
+    """See `reviews.order_key`; another one for this process where the store can't be written."""
+    key, _ = attempt(lambda: order_key(root))
+    return key or secrets.token_bytes(KEY_BYTES)
+
+
+def answers_in_one_unit(runs: Sequence[Run]) -> tuple[list[pd.DataFrame], str]:
+    """See `pair_table.answers_of`, and the unit of length that all have: tokens, or else characters."""
+    in_tokens = [answers(run) for run in runs]
+    if all(own["tokens"].notna().all() for own in in_tokens):
+        return in_tokens, "tokens"
+    return [answers(run, characters=True) for run in runs], "characters"
+
+
+def answers(run: Run, *, characters: bool = False) -> pd.DataFrame:
     """See `pair_table.answers_of`."""
-    return _answers(str(run.path), mark_of(run.path / "manifest.json"))
+    return _answers(str(run.path), _mark(run.path), characters)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _answers(path: str, mark: int) -> pd.DataFrame:
-    return answers_of(Run(Path(path)))
+def _answers(path: str, mark: int, characters: bool) -> pd.DataFrame:
+    return answers_of(Run(Path(path)), characters=characters)
 
 
 @st.cache_data(max_entries=50, show_spinner="Drafting a gate ...")
@@ -186,7 +236,7 @@ def verdict(shelf: Shelf, id_: str, gate: Gate, *, candidates: int = 1) -> Verdi
 
 def computed_in_background(what: str, comparison: Path, work: Callable[[], T]) -> T | None:
     """The result of `work` on a comparison, cached until it changes; None while it is being computed."""
-    finding = _worker().ask(f"{comparison}|{_mark(comparison)}|{what}", work)
+    finding = worker().ask(_key([comparison], what), work)
     try:
         return finding.result(timeout=AT_ONCE)
     except TimeoutError:
@@ -195,24 +245,26 @@ def computed_in_background(what: str, comparison: Path, work: Callable[[], T]) -
 
 def finished_computations() -> int:
     """A counter that increases with every finished computation."""
-    return _worker().finished
+    return worker().finished
 
 
 def rows_so_far(
     shelf: Shelf, entry: CatalogEntry, *, first: Sequence[str]
 ) -> tuple[dict[str, ColumnSummary] | str, int]:
-    """All columns of a comparison, and how many are still being computed. The `first` ones are always complete.
+    """All columns of a comparison, and how many are still being computed. The `first` ones are always there.
 
-    With many pairs the others are computed in the background, one after another.
+    With many pairs the others, and the chance levels of the first, are computed in the background, one after another.
     """
     if entry.prompts <= MOST_RESAMPLED:
         return rows(shelf, [entry.id], entry.columns)[entry.id], 0
-    first_rows = rows(shelf, [entry.id], [name for name in first if name in entry.columns])[entry.id]
+    first_rows = rows(shelf, [entry.id], [name for name in first if name in entry.columns], lows=False)[entry.id]
     if isinstance(first_rows, str):
         return first_rows, 0
     path, known = path_of(shelf, entry.id), dict(first_rows)
-    asked = [name for name in entry.columns if name not in known and name not in first]
-    futures = {n: _worker().ask(f"{path}|{_mark(path)}|{n}", partial(_one_row, path, n)) for n in asked}
+    futures = {
+        name: worker().ask(_key([path], name), partial(_one_row, path, name))
+        for name in dict.fromkeys([*first_rows, *entry.columns])
+    }
     for future in futures.values():
         if future.done():
             known |= future.result()
@@ -223,81 +275,6 @@ def rows_so_far(
 def _one_row(path: Path, name: str) -> dict[str, ColumnSummary]:
     row = rows_of([path], [name])[path]
     return row if isinstance(row, dict) else {}
-
-
-class _Worker:
-    """One thread for slow computations, so neither pages nor Ctrl-C wait for them."""
-
-    def __init__(self) -> None:
-        self._lock, self._asked = threading.Lock(), dict[str, Future[Any]]()
-        self._queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self.finished = 0
-        # When the dashboard ends, Python would wait for a pool's threads and everything in their queue.
-        threading.Thread(target=self._work, name="worker", daemon=True).start()
-
-    def _work(self) -> None:
-        while True:
-            self._queue.get()()
-
-    def ask(self, key: str, work: Callable[[], T]) -> "Future[T]":
-        """The running or finished computation of this key."""
-        with self._lock:
-            if key not in self._asked:
-                future = self._remember(key)
-                self._queue.put(lambda: _fulfil(future, work) if future.set_running_or_notify_cancel() else None)
-            return self._asked[key]
-
-    def later(self, seconds: float, key: str, work: Callable[[], Any]) -> None:
-        """Run it in its turn and after the delay, unless `now` has run it before."""
-
-        def wait_and_do() -> None:
-            time.sleep(seconds)
-            self._done(key, work)
-
-        if key not in self._asked:
-            self._queue.put(wait_and_do)
-
-    def now(self, key: str, work: Callable[[], T]) -> T:
-        """The running or finished computation of this key; one that is still waiting is run now."""
-        return self._done(key, work).result()
-
-    def _done(self, key: str, work: Callable[[], T]) -> "Future[T]":
-        with self._lock:
-            done: Future[T] | None = self._asked.get(key)
-            mine = done is None or done.cancel()
-            if mine or done is None:
-                done = self._remember(key)
-                done.set_running_or_notify_cancel()
-        if mine:
-            _fulfil(done, work)
-        return done
-
-    def _remember(self, key: str) -> "Future[Any]":
-        while len(self._asked) > 2_000:
-            self._asked.pop(next(iter(self._asked)))
-        future = self._asked[key] = Future()
-        future.add_done_callback(self._count)
-        return future
-
-    def _count(self, _: "Future[Any]") -> None:
-        self.finished += 1
-
-
-def _fulfil(future: "Future[T]", work: Callable[[], T]) -> None:
-    try:
-        future.set_result(work())
-    except BaseException as error:
-        future.set_exception(error)
-
-
-@st.cache_resource(show_spinner=False)
-def _worker() -> _Worker:
-    return _Worker()
-
-
-@st.cache_resource(show_spinner=False)
-def _ahead() -> _Worker:
-    return _Worker()
 
 
 def metrics_in(shelf: Shelf) -> list[str]:

@@ -7,7 +7,7 @@ from streamlit.delta_generator import DeltaGenerator
 from fidelity.comparison.results import ComparisonSet
 from fidelity.comparison.stored import load_comparison
 from fidelity.dashboard import charts, harm_panel, navigation, price_panel, slices_panel, token_panel
-from fidelity.dashboard.cache import answers, pairs, path_of, rows_so_far
+from fidelity.dashboard.cache import answers_in_one_unit, pairs, path_of, rows_so_far
 from fidelity.dashboard.catalog import CatalogEntry, Shelf, attempt
 from fidelity.dashboard.pair_table import excess_of
 from fidelity.dashboard.summaries import ColumnSummary, binned
@@ -22,6 +22,7 @@ from fidelity.dashboard.widgets import (
     markup_table,
     note,
     quiet,
+    subheader,
     text,
 )
 from fidelity.report import describe_run, notes, shown_in_table
@@ -58,7 +59,7 @@ def draw(shelf: Shelf, entry: CatalogEntry, beside: DeltaGenerator) -> None:
     _along(entry, columns)
     token_panel.draw(shelf, entry, columns)
     _answers(result, entry)
-    st.subheader("Size and speed", anchor=False)
+    subheader("Size and speed")
     price_panel.in_full(result)
     texts = notes(result)
     if texts:
@@ -89,7 +90,7 @@ def _verdict(shelf: Shelf, entry: CatalogEntry, result: ComparisonSet, columns: 
 
 def _table(shelf: Shelf, entry: CatalogEntry, columns: dict[str, ColumnSummary]) -> None:
     """Every metric, in the reader's order: meaning, words, tokens, structure."""
-    st.subheader("All metrics", anchor=False)
+    subheader("All metrics", "metric", "floor", "excess")
     groups = grouped(Comparison(path_of(shelf, entry.id)).manifest.columns, filter(shown_in_table, columns))
     of_group = {name: group for group, names in groups.items() for name in names}
     shown = [columns[name] for name in of_group]
@@ -142,7 +143,7 @@ def _distribution(
         note(f"{metric} could not be scored on this comparison.")
         return
     floor = _floor_values(table, row)
-    st.subheader(f"Distribution of {metric}", anchor=False)
+    subheader(f"Distribution of {metric}", "floor")
     known = pd.concat([table[metric], floor]).dropna()
     bounds = (0.0, 1.0) if known.between(0, 1).all() else (float(known.quantile(0.01)), float(known.quantile(0.99)))
     data = binned(
@@ -153,7 +154,8 @@ def _distribution(
     )
     name = f"{entry.id}-{metric}-distribution"
     chart(charts.histogram(data, metric), data, name, key="distribution", alt=f"distribution of {metric} over pairs")
-    slices_panel.draw(table, answers(result.baseline), metric, entry.id)
+    (lengths,), unit = answers_in_one_unit([result.baseline])
+    slices_panel.draw(table, lengths, unit, metric, entry.id)
 
 
 def _floor_values(table: pd.DataFrame, row: ColumnSummary) -> pd.Series:
@@ -169,8 +171,9 @@ def _along(entry: CatalogEntry, columns: dict[str, ColumnSummary]) -> None:
     profiles = sorted({name.partition(DECILE)[0] for name in columns if DECILE in name})
     if not profiles:
         return
-    st.subheader("Along the answer", anchor=False)
-    sides = st.columns(min(2, len(profiles)), gap="large")
+    subheader("Along the answer", "floor")
+    with st.container(key="wide-along"):
+        sides = st.columns(min(2, len(profiles)), gap="large")
     for number_, name in enumerate(profiles):
         data = _profile(columns, name)
         with sides[number_ % len(sides)]:
@@ -190,16 +193,16 @@ def _profile(columns: dict[str, ColumnSummary], name: str) -> pd.DataFrame:
 def _answers(result: ComparisonSet, entry: CatalogEntry) -> None:
     """Length and ending of the answers."""
     (candidate,) = result.candidates
-    both, why = attempt(lambda: (answers(result.baseline), answers(candidate.run)))
-    if both is None:
+    read, why = attempt(lambda: answers_in_one_unit([result.baseline, candidate.run]))
+    if read is None:
         note(f"The answers can't be read. {why}")
         return
-    st.subheader("Length and ending of the answers", anchor=False)
-    _ends(dict(zip(("baseline", "candidate"), both, strict=True)), entry)
+    subheader("Length and ending of the answers")
+    both, unit = read
+    _ends(dict(zip(("baseline", "candidate"), both, strict=True)), unit, entry)
 
 
-def _ends(both: dict[str, pd.DataFrame], entry: CatalogEntry) -> None:
-    unit = "tokens" if all(side["tokens"].notna().all() for side in both.values()) else "characters"
+def _ends(both: dict[str, pd.DataFrame], unit: str, entry: CatalogEntry) -> None:
     lines = [
         (name, len(side), *(f"{side[unit].quantile(q):.0f}" for q in (0.1, 0.5, 0.9))) for name, side in both.items()
     ]

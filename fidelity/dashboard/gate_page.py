@@ -13,7 +13,7 @@ from fidelity.dashboard.catalog import CatalogEntry, Shelf, mark_of
 from fidelity.dashboard.gate_text import commands, reasons_in, written
 from fidelity.dashboard.summaries import ColumnSummary
 from fidelity.dashboard.verdict_panel import gate_for, judge_and_show, needed_by, noise_of
-from fidelity.dashboard.widgets import PREFERRED, come_back, comparison_page, label, note, quiet
+from fidelity.dashboard.widgets import PREFERRED, come_back, comparison_page, label, note, quiet, subheader
 from fidelity.gate import Gate, Line
 from fidelity.report import shown_in_table
 
@@ -193,7 +193,7 @@ def _round(limit: float) -> float:
 
 
 def _yaml(shelf: Shelf, entry: CatalogEntry, gate: Gate) -> None:
-    st.subheader("gate.yaml", anchor=False)
+    subheader("gate.yaml", "margin", "limit")
     path = path_of(shelf, entry.id)
     names = tuple(limit.column for limit in gate.limits)
     proposed, _ = drafted(str(path), mark_of(path / "manifest.json"), names)

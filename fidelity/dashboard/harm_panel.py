@@ -9,7 +9,7 @@ from fidelity.comparison.stored import load_comparison
 from fidelity.dashboard.cache import computed_in_background, path_of
 from fidelity.dashboard.catalog import CatalogEntry, Shelf, attempt
 from fidelity.dashboard.summaries import ColumnSummary
-from fidelity.dashboard.widgets import come_back, markup_table, note, quiet
+from fidelity.dashboard.widgets import come_back, markup_table, note, quiet, subheader
 from fidelity.gate import break_column
 from fidelity.report.conflicts import IN_WORDS, worst_conflicts
 from fidelity.report.verdicts import number
@@ -21,10 +21,10 @@ def draw(shelf: Shelf, entry: CatalogEntry, columns: Mapping[str, ColumnSummary]
     """Draw both."""
     left, right = st.columns(2, gap="large")
     with left:
-        st.subheader("Conflicts with the baseline", anchor=False)
+        subheader("Conflicts with the baseline", "conflict")
         _conflicts(columns)
     with right:
-        st.subheader("Newly broken answers", anchor=False)
+        subheader("Newly broken answers", "break")
         _breaks(columns)
     if f"{CONFLICT}any" in columns:
         _show_examples(shelf, entry)

@@ -52,7 +52,8 @@ def _lines(judged: Sequence[Judgement]) -> None:
     """A chart for each line of the gate."""
     lines = [(e, line) for e, v in judged if isinstance(v, Verdict) for line in v.lines if line.value is not None]
     titles = list(dict.fromkeys(line.title for _, line in lines))
-    places = st.columns(2, gap="large") if len(titles) > 1 else [st.container()]
+    with st.container(key="wide-history"):
+        places = st.columns(2, gap="large") if len(titles) > 1 else [st.container()]
     for place, title in enumerate(titles):
         own = [(entry, line) for entry, line in lines if line.title == title]
         table = pd.DataFrame([_point(entry, line) for entry, line in own])

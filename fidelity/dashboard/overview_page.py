@@ -22,11 +22,13 @@ from fidelity.dashboard.widgets import (
     note,
     plural,
     quiet,
+    subheader,
 )
 from fidelity.gate import Gate, Verdict
 from fidelity.outside.strings import one_line
+from fidelity.price.recommend import Offer
 from fidelity.report import NOT_QUALITY
-from fidelity.report.recommendation import Offer, recommendation
+from fidelity.report.recommendation import recommendation
 from fidelity.store.studies import StudyManifest, StudyState, in_words
 
 EVERYTHING = "all comparisons"
@@ -68,7 +70,7 @@ def draw() -> None:
         _not_shown(shelf)
         return
     table = table_of(judged)
-    _matrix(judged, table, metric or "drift", gate)
+    _matrix(judged, table, metric, gate)
     if metric:
         drift_panel.draw(table, metric, gate)
         price_panel.draw(shelf, table, metric)
@@ -166,23 +168,16 @@ def _offers(shelf: Shelf, judged: Sequence[JudgedSquare], gate: Gate) -> list[Of
     return offers
 
 
-def _matrix(judged: Sequence[JudgedSquare], table: pd.DataFrame, metric: str, gate: Gate | None) -> None:
-    st.subheader(f"Excess of {metric} over the floor, by size and format", anchor=False)
-    opened = study_matrix.draw(judged, metric, gate)
+def _matrix(judged: Sequence[JudgedSquare], table: pd.DataFrame, metric: str | None, gate: Gate | None) -> None:
+    """The matrix of sizes and formats; `metric` is None while nothing has been scored."""
+    if metric:
+        subheader(f"Excess of {metric} over the floor, by size and format", "excess", "floor", "format", "verdict")
+    else:
+        subheader("State by size and format", "format")
+    opened = study_matrix.draw(judged, metric or "drift", gate)
     if opened:
         navigation.go("comparison", carried=("metric",), comparison=opened)
-    margin = gate.margins.get(metric) if gate else None
-    color = (
-        f"Color: blue is within the gate's margin of {margin:.3f}, orange is beyond it. "
-        if margin is not None
-        else f"No color: the gate has no margin on {metric}. "
-        if gate
-        else ""
-    )
-    quiet(
-        "Numbers: mean excess over prompts; positive is worse. Columns: the format that ran. "
-        f"{color}Hatched: not judged. A cell opens its comparison."
-    )
+    quiet(_legend(metric, gate.margins.get(metric) if gate and metric else None, judged=gate is not None))
     downloads(table, f"overview-{metric}")
     failed = table[(table["id"] == "") & (table["why"] != "waiting")]
     if len(failed):
@@ -200,3 +195,15 @@ def _not_shown(shelf: Shelf) -> None:
         count = "1 entry" if len(wrong) == 1 else f"{len(wrong)} entries"
         with st.expander(f"{count} of the store can't be shown"):
             markup_table(("Comparison", "State", "Why"), [(entry.id, entry.state, entry.why) for entry in wrong])
+
+
+def _legend(metric: str | None, margin: float | None, *, judged: bool) -> str:
+    """How the matrix is read."""
+    columns, hatched = "Columns: the format that ran.", "Hatched: not judged."
+    if metric is None:
+        return f"Nothing has been scored yet. {columns} {hatched}"
+    color = f" No color: the gate has no margin on {metric}." if judged else ""
+    if margin is not None:
+        color = f" Color: blue is within the gate's margin of {margin:.3f}, orange is beyond it."
+    numbers = "Numbers: mean excess over prompts; positive is worse."
+    return f"{numbers} {columns}{color} {hatched} A cell opens its comparison."

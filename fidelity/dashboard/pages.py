@@ -12,6 +12,7 @@ def load() -> None:
 
     from fidelity.dashboard import (  # noqa: F401
         comparison_page,
+        first_page,
         gate_page,
         history_page,
         overview_page,

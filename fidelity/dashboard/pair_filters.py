@@ -7,10 +7,11 @@ import pandas as pd
 import streamlit as st
 
 from fidelity.dashboard import charts
-from fidelity.dashboard.cache import answers, matches, pairs, path_of, reviews
+from fidelity.dashboard.cache import answers_in_one_unit, matches, pairs, path_of, reviews
 from fidelity.dashboard.catalog import CatalogEntry, Shelf, mark_of
 from fidelity.dashboard.marked_text import Query
-from fidelity.dashboard.pair_table import excess_of
+from fidelity.dashboard.pair_table import KEYS, excess_of
+from fidelity.dashboard.terms import TERMS
 from fidelity.dashboard.verdict_panel import gate_for
 from fidelity.dashboard.widgets import chart, label, note, quiet
 from fidelity.report.conflicts import IN_WORDS
@@ -22,6 +23,7 @@ ALL = "all"
 NOT_REVIEWED = "not reviewed"
 VOTES: tuple[Vote, ...] = ("baseline better", "same", "candidate better", "both bad")
 LENGTH = "length of the baseline's answer"
+UNLIMITED = (float("-inf"), float("inf"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +66,10 @@ def choose_filters(shelf: Shelf, entry: CatalogEntry, names: Sequence[str], tabl
     with st.container(horizontal=True, vertical_alignment="bottom"):
         words = st.text_input("Text in prompt or answers", key="text", bind="query-params", width=240)
         is_regex = st.toggle("Regular expression", key="regex", bind="query-params")
-        kinds = _several("Conflicts", list(conflicts), key="conflict")
-        broken = _several("Newly broken", breaks, key="broken")
+        kinds = _several("Conflicts", list(conflicts), key="conflict", tip=TERMS["conflict"])
+        broken = _several("Newly broken", breaks, key="broken", tip=TERMS["break"])
         chosen = _several("Category", categories if len(categories) > 1 else [], key="category")
-        votes = _several("Reviewed as", [NOT_REVIEWED, *VOTES], key="vote")
+        votes = _several("Reviewed as", [NOT_REVIEWED, *VOTES], key="vote", tip=TERMS["votes"])
     more = _more(shelf, entry, names, table)
     return Filters(
         Query(words or "", bool(is_regex)),
@@ -86,24 +88,26 @@ def _more(shelf: Shelf, entry: CatalogEntry, names: Sequence[str], table: pd.Dat
     """The rarer filters, as the last fields of `Filters`."""
     gate, _ = gate_for(shelf, entry)
     margins = {name: limit for name, limit in gate.margins.items() if name in names} if gate else {}
-    with (
-        st.expander("More filters: length, margins, a metric's range, a scatter of two metrics"),
-        st.container(horizontal=True, vertical_alignment="bottom"),
-    ):
+    more = st.expander(
+        "More filters: length, margins, a metric's range, a scatter of two metrics", key="more", on_change="rerun"
+    )
+    with more, st.container(horizontal=True, vertical_alignment="bottom"):
         changed = "identical" in names and st.toggle("Changed only", key="changed", bind="query-params")
         line = _choice("Beyond the margin of", margins, key="line", all_reads="any", width=190)
-        shortest, longest = _slider(LENGTH, lengths_of(shelf, entry, table), key="length")
+        shortest, longest = UNLIMITED
+        if more.open or "length" in st.query_params:  # with many pairs, reading all lengths takes a second
+            shortest, longest = _slider(LENGTH, lengths_of(shelf, entry, table), key="length")
         between = _choice("Range of", names, key="range", all_reads="no metric")
-        low, high = _range(shelf, entry, between) if between != ALL else (float("-inf"), float("inf"))
+        low, high = _range(shelf, entry, between) if between != ALL else UNLIMITED
         x = _choice("Scatter, x axis", names, key="x", all_reads="none")
         y = _choice("Scatter, y axis", names, key="y", all_reads="none")
     return bool(changed), line, margins.get(line), between, low, high, shortest, longest, x, y
 
 
-def _several(title: str, options: Sequence[str], *, key: str) -> list[str]:
+def _several(title: str, options: Sequence[str], *, key: str, tip: str | None = None) -> list[str]:
     if not options:
         return []
-    return st.multiselect(title, options, key=key, bind="query-params", width=200, placeholder="any")
+    return st.multiselect(title, options, key=key, bind="query-params", width=200, placeholder="any", help=tip)
 
 
 def _choice(title: str, names: Collection[str], *, key: str, all_reads: str, width: int = 210) -> str:
@@ -125,16 +129,16 @@ def _range(shelf: Shelf, entry: CatalogEntry, name: str) -> tuple[float, float]:
     table, _ = pairs(shelf, entry.id, [name])
     values = table[name] if table is not None and name in table else pd.Series(dtype=float)
     bounds = _slider(name, values, key=f"between-{name}")
-    if bounds == (float("-inf"), float("inf")):
+    if values.nunique() < 2:
         quiet(f"{name} is the same in every pair.")
     return bounds
 
 
 def _slider(title: str, values: pd.Series, *, key: str) -> tuple[float, float]:
-    """A range of values; unlimited if there are not two of them."""
+    """A range of values; unlimited if there are not two of them, or if it is that of all values."""
     known = values.dropna()
     if known.empty or known.min() == known.max():
-        return float("-inf"), float("inf")
+        return UNLIMITED
     low, high = float(known.min()), float(known.max())
     step = 1.0 if (known % 1 == 0).all() else None
     chosen: tuple[float, float] = st.slider(
@@ -148,17 +152,14 @@ def _slider(title: str, values: pd.Series, *, key: str) -> tuple[float, float]:
         width=260,
         format="%d" if step else None,
     )
-    return chosen
+    return UNLIMITED if chosen == (low, high) else chosen
 
 
 def lengths_of(shelf: Shelf, entry: CatalogEntry, table: pd.DataFrame) -> pd.Series:
     """The length of each pair's baseline answer: tokens where all have token ids, else characters."""
     run = Run(shelf.root / "runs" / entry.baseline_id)
-    lengths = answers(run)
-    column = "tokens" if lengths["tokens"].notna().all() else "characters"
-    rows = run.read(["failure"])["failure"].to_pandas()
-    by_row = pd.Series(lengths[column].to_numpy(), index=rows.index[rows.isna()])
-    return pd.Series(by_row.reindex(table["row in baseline"]).to_numpy(), index=table.index)
+    (lengths,), unit = answers_in_one_unit([run])
+    return table[KEYS].merge(lengths[[*KEYS, unit]], on=KEYS, how="left").set_index(table.index)[unit]
 
 
 def filtered(table: pd.DataFrame, asked: Filters, shelf: Shelf, entry: CatalogEntry) -> pd.DataFrame:
@@ -174,9 +175,9 @@ def filtered(table: pd.DataFrame, asked: Filters, shelf: Shelf, entry: CatalogEn
         matching &= table["category"].isin(asked.categories)
     if asked.margin is not None and excess_of(asked.line) in table:
         matching &= table[excess_of(asked.line)] > asked.margin
-    if asked.between in table:
+    if asked.between in table and (asked.low, asked.high) != UNLIMITED:
         matching &= table[asked.between].between(asked.low, asked.high)
-    if asked.shortest > float("-inf"):
+    if (asked.shortest, asked.longest) != UNLIMITED:
         matching &= lengths_of(shelf, entry, table).between(asked.shortest, asked.longest)
     if asked.votes:
         matching &= _voted(table, asked.votes, shelf, entry)

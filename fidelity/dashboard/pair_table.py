@@ -30,16 +30,13 @@ class OpenPair:
     """The reasoning formats of the baseline, the candidate and the controls."""
 
 
-def read_columns(comparison: Path, names: Sequence[str]) -> pd.DataFrame:
-    """A row for each pair, in the store's order: `prompt_id`, `repeat`, `category`, rows of its texts, and the columns.
-
-    Each judged column has `rank of NAME`, which is larger for a worse answer, and if there is a floor `excess of NAME`
-    with the same numbers. NaN where unscored.
+def read_keys(comparison: Path) -> pd.DataFrame:
+    """A row for each pair, in the store's order: `prompt_id`, `repeat`, `category`, and the rows of its texts.
 
     Raises:
         StoreError: A file of the comparison is missing or damaged.
     """
-    result = load_comparison(comparison, only=set(names))
+    result = load_comparison(comparison, only=())
     (candidate,) = result.candidates
     pairs = _keys(result.baseline, "baseline").merge(
         _keys(candidate.run, "candidate").drop(columns="category"), on=KEYS
@@ -49,6 +46,21 @@ def read_columns(comparison: Path, names: Sequence[str]) -> pd.DataFrame:
     for control in result.controls:
         answers = _keys(control.run, control.run.id).drop(columns="category")
         pairs = pairs.merge(answers, on=KEYS, how="left")
+    return pairs
+
+
+def read_columns(comparison: Path, names: Sequence[str], *, keys: pd.DataFrame | None = None) -> pd.DataFrame:
+    """The pairs of `read_keys`, which can be given, with columns.
+
+    Each judged column has `rank of NAME`, which is larger for a worse answer, and if there is a floor `excess of NAME`
+    with the same numbers. NaN where unscored.
+
+    Raises:
+        StoreError: A file of the comparison is missing or damaged.
+    """
+    pairs = (read_keys(comparison) if keys is None else keys).copy(deep=False)
+    result = load_comparison(comparison, only=set(names), lows=False)
+    (candidate,) = result.candidates
     for name, scored in candidate.columns.items():
         pairs[name] = pd.array(scored.column.values, dtype="Float64").to_numpy(float, na_value=float("nan"))
         if scored.column.better != "neither":
@@ -103,7 +115,7 @@ def find_pair(comparison: Path, prompt_id: str, repeat: int) -> OpenPair | None:
     Raises:
         StoreError: The texts can't be read.
     """
-    pairs = read_columns(comparison, ())
+    pairs = read_keys(comparison)
     own = pairs[(pairs["prompt_id"] == prompt_id) & (pairs["repeat"] == repeat)]
     return None if own.empty else read_pair(comparison, own.iloc[0])
 
@@ -158,20 +170,17 @@ def texts_of(comparison: Path, pairs: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def answers_of(run: Run) -> pd.DataFrame:
-    """For each answer of a run: its keys, `tokens` (NaN without token ids), `characters`, `finish`."""
+def answers_of(run: Run, *, characters: bool = False) -> pd.DataFrame:
+    """For each answer of a run: its keys, `tokens` (NaN without token ids), `finish`, and on request `characters`."""
     import pyarrow.compute as pc
 
-    table = run.read([*KEYS, "token_ids", "finish_reason", "failure", "text"])
-    answered = table.filter(pc.is_null(table["failure"]))
-    return pd.DataFrame(
-        {
-            **{key: answered[key].to_pandas() for key in KEYS},
-            "tokens": pc.list_value_length(answered["token_ids"]).to_pandas(),
-            "characters": pc.utf8_length(answered["text"]).to_pandas(),
-            "finish": answered["finish_reason"].to_pandas().fillna("not recorded"),
-        }
-    )
+    table = run.read([*KEYS, "token_ids", "finish_reason", "failure", *(["text"] if characters else [])])
+    answered = table.filter(pc.is_null(table["failure"])) if table["failure"].null_count < len(table) else table
+    lengths = {"tokens": pc.list_value_length(answered["token_ids"]).to_pandas()}
+    if characters:
+        lengths["characters"] = pc.utf8_length(answered["text"]).to_pandas()
+    finish = answered["finish_reason"].to_pandas().fillna("not recorded")
+    return pd.DataFrame({**{key: answered[key].to_pandas() for key in KEYS}, **lengths, "finish": finish})
 
 
 def _keys(run: Run, side: str) -> pd.DataFrame:

@@ -1,6 +1,5 @@
 """One pair: the prompt, the outputs of baseline, control and candidate, their first divergence, and token scores."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -10,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from fidelity.dashboard import charts
-from fidelity.dashboard.cache import conflicts, open_pair, pair_of, path_of
+from fidelity.dashboard.cache import blind_key, conflicts, open_pair, pair_of, path_of
 from fidelity.dashboard.catalog import CatalogEntry, Shelf, attempt
 from fidelity.dashboard.marked_text import Mark, Query, conflict_marks, hits, marked, marked_diff
 from fidelity.dashboard.pair_table import OpenPair
@@ -20,6 +19,7 @@ from fidelity.errors import MissingPackageError
 from fidelity.outside.strings import cut, one_line, visible
 from fidelity.records import Generation, Pair, Prompt
 from fidelity.report.conflicts import conflict_in_words
+from fidelity.store.reviews import is_swapped
 from fidelity.tokens.table import token_texts
 
 if TYPE_CHECKING:
@@ -97,14 +97,15 @@ def sides_of(pair: OpenPair, opened: OpenedPair) -> tuple[ShownAnswer, ShownAnsw
     """Baseline and candidate, or A and B in an order that the reviewer doesn't know."""
     if not opened.blind:
         return ShownAnswer("Baseline", pair.baseline), ShownAnswer("Candidate", pair.candidate)
-    both = (pair.candidate, pair.baseline) if is_swapped(opened.entry.id, pair) else (pair.baseline, pair.candidate)
+    both = [pair.baseline, pair.candidate]
+    if shows_candidate_first(opened.shelf, opened.entry, pair):
+        both.reverse()
     return ShownAnswer("A", both[0]), ShownAnswer("B", both[1])
 
 
-def is_swapped(comparison: str, pair: OpenPair) -> bool:
-    """Whether A is the candidate. Half of the pairs are, always the same ones."""
-    key = f"{comparison}\0{pair.prompt.id}\0{pair.baseline.repeat}".encode("utf-8", "surrogatepass")
-    return bool(hashlib.sha256(key).digest()[0] & 1)
+def shows_candidate_first(shelf: Shelf, entry: CatalogEntry, pair: OpenPair) -> bool:
+    """Whether A is the candidate for blind reviewers."""
+    return is_swapped(blind_key(shelf.root), entry.id, (pair.prompt.id, pair.baseline.repeat))
 
 
 def _conflicts(first: ShownAnswer, second: ShownAnswer) -> None:

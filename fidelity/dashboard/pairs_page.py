@@ -1,7 +1,7 @@
 """Pairs: a filtered list, worst first, and one open pair, down to its tokens, with the reviewers' votes."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -12,13 +12,14 @@ from streamlit.delta_generator import DeltaGenerator
 from fidelity.comparison.reviews import PairKey
 from fidelity.dashboard import review_panel
 from fidelity.dashboard.cache import pairs, prompts, reviews
-from fidelity.dashboard.catalog import CatalogEntry, Shelf, attempt, mark_of
+from fidelity.dashboard.catalog import CatalogEntry, Shelf
 from fidelity.dashboard.marked_text import Query, pieces_around
 from fidelity.dashboard.pair_export import text_downloads
 from fidelity.dashboard.pair_filters import Filters, choose_filters, filtered, scatter
 from fidelity.dashboard.pair_list import CellText, ListColumn, ListRow, show_list
 from fidelity.dashboard.pair_table import RANK, excess_of, rank_of
 from fidelity.dashboard.pair_view import OpenedPair, show_pair
+from fidelity.dashboard.terms import TERMS, help_of_column
 from fidelity.dashboard.widgets import choose_metric, comparison_page, downloads, html, note, quiet
 from fidelity.outside.strings import cut, one_line
 from fidelity.report import shown_in_table
@@ -32,6 +33,8 @@ MOST_PROMPT = 200
 """Characters of a prompt in the list."""
 RANDOM = "random order"
 SHUFFLE_SEED = 1
+UNSCORED = "can't be compared"
+"""An answer that only the candidate keeps from being compared; it counts as a conflict."""
 
 
 @comparison_page
@@ -154,27 +157,27 @@ def _rows(
 ) -> tuple[list[ListColumn], list[ListRow]]:
     """The list's columns and rows."""
     run = shelf.root / "runs" / entry.baseline_id
-    texts, _ = attempt(lambda: prompts(str(run), mark_of(run / "manifest.json")))
+    texts, _ = prompts(run, [int(row) for row in shown["row in baseline"]])
     numbers = [name for name in (metric, excess_of(metric)) if name in shown]
     columns = [
         ListColumn("Id", "name"),
         ListColumn("Prompt", "prompt"),
         ListColumn("Category", "name"),
-        *([ListColumn("Conflicts and breaks", "flags", "of the candidate")] if alarms else []),
-        ListColumn("Votes", "flags", "of all reviewers"),
-        *(ListColumn(name, "number") for name in numbers),
+        *([ListColumn("Conflicts and breaks", "flags", f"{TERMS['conflict']} {TERMS['break']}")] if alarms else []),
+        ListColumn("Votes", "flags", TERMS["votes"]),
+        *(ListColumn(name, "number", help_of_column(name) or TERMS["excess"]) for name in numbers),
     ]
     flagged = [(name, _flag(name)) for name in alarms if name in shown and not name.endswith("conflict_any")]
     rows = []
-    for record in shown.to_dict("records"):
+    for place, record in enumerate(shown.to_dict("records")):
         key = (record["prompt_id"], record["repeat"])
-        body = one_line(cut(str(texts[record["row in baseline"]]), MOST_PROMPT)) if texts is not None else ""
+        body = one_line(cut(texts[place], MOST_PROMPT)) if texts is not None else ""
         repeat = f" #{record['repeat']}" if record["repeat"] else ""
         cells: list[CellText] = [
             one_line(record["prompt_id"]) + repeat,
             pieces_around(body, query),
             one_line(record["category"]) if isinstance(record["category"], str) else "",
-            *([", ".join(flag for name, flag in flagged if record[name] > 0)] if alarms else []),
+            *([", ".join(_flags(record, flagged))] if alarms else []),
             _voted(votes.get(key, []), blind=blind),
             *(_number(record[name], signed=name != metric) for name in numbers),
         ]
@@ -192,6 +195,13 @@ def _flag(name: str) -> str:
     short = name.rpartition(".")[2]
     kind = short.removeprefix("conflict_")
     return IN_WORDS.get(kind, short.removeprefix("break_").replace("_", " "))
+
+
+def _flags(record: Mapping[Hashable, float], flagged: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """The conflicts and breaks of a pair, and whether its candidate's answer can't be scored, which counts as one."""
+    yield from (flag for name, flag in flagged if record[name] > 0)
+    if any(math.isnan(record[name]) and record.get(rank_of(name), 0) > 0 for name, _ in flagged):
+        yield UNSCORED
 
 
 def _number(value: float, *, signed: bool) -> str:

@@ -15,7 +15,7 @@ from fidelity.dashboard.cache import computed_once
 from fidelity.dashboard.catalog import Shelf, attempt
 from fidelity.dashboard.looks import looks_of
 from fidelity.dashboard.study_matrix import size_of
-from fidelity.dashboard.widgets import chart, markup_table, note, quiet, symbol_of
+from fidelity.dashboard.widgets import chart, markup_table, note, quiet, subheader, symbol_of
 from fidelity.price.measures import measure_of, ratios_of
 from fidelity.price.pareto import AXES, Point, marked
 from fidelity.report.price import DOMINATED, READING, price_table, times
@@ -88,7 +88,7 @@ def draw(shelf: Shelf, table: pd.DataFrame, metric: str) -> None:
     points = price_points(prices_of(shelf, list(known["id"])), known)
     if points.empty:
         return
-    st.subheader("Price and drift", anchor=False)
+    subheader("Price and drift", "drift", "dominated by")
     measures = list(dict.fromkeys(points["measure"]))
     titles = {measure: measure_of(measure).title for measure in measures}
     chosen: str = st.selectbox("Against", measures, key="price", bind="query-params")

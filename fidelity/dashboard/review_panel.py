@@ -13,7 +13,7 @@ from fidelity.dashboard.cache import path_of, reviews
 from fidelity.dashboard.catalog import CatalogEntry, Shelf, attempt, mark_of
 from fidelity.dashboard.pair_list import REVIEWER
 from fidelity.dashboard.pair_table import OpenPair
-from fidelity.dashboard.pair_view import is_swapped
+from fidelity.dashboard.pair_view import shows_candidate_first
 from fidelity.dashboard.widgets import banner, html, note, quiet
 from fidelity.outside.strings import one_line
 from fidelity.report.rows import as_csv, as_jsonl
@@ -83,10 +83,11 @@ def draw(
     own = next((vote for vote in votes if vote.reviewer == name), None)
     id_ = f"{entry.id}-{pair.prompt.id}-{pair.baseline.repeat}-{name}"
     save = partial(_save, shelf, entry, pair, name or "", blind=blind, id_=id_)
+    swapped = blind and shows_candidate_first(shelf, entry, pair)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        for number, vote in enumerate(_in_order(entry, pair, blind=blind), start=1):
+        for number, vote in enumerate(_in_order(swapped=swapped), start=1):
             st.button(
-                _words(vote, entry, pair, blind=blind),
+                _words(vote, blind=blind, swapped=swapped),
                 key=f"vote-{number}",
                 shortcut=str(number),
                 type="primary" if own and own.vote == vote else "secondary",
@@ -130,16 +131,15 @@ def _state(name: str | None, own: Review | None, votes: Sequence[Review]) -> Non
         quiet("Not voted. Keys: 1 to 4 for a vote, j and k for the next and the previous pair.")
 
 
-def _in_order(entry: CatalogEntry, pair: OpenPair, *, blind: bool) -> list[Vote]:
+def _in_order(*, swapped: bool) -> list[Vote]:
     """The votes from left to right: the first answer better, same, the second better, both bad."""
-    swap = blind and is_swapped(entry.id, pair)
-    return [SWAPPED.get(vote, vote) if swap else vote for vote in VOTES]
+    return [SWAPPED.get(vote, vote) if swapped else vote for vote in VOTES]
 
 
-def _words(vote: Vote, entry: CatalogEntry, pair: OpenPair, *, blind: bool) -> str:
+def _words(vote: Vote, *, blind: bool, swapped: bool) -> str:
     if not blind:
         return vote.capitalize()
-    seen = SWAPPED.get(vote, vote) if is_swapped(entry.id, pair) else vote
+    seen = SWAPPED.get(vote, vote) if swapped else vote
     return BLIND.get(seen, seen.capitalize())
 
 

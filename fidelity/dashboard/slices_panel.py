@@ -5,7 +5,7 @@ import streamlit as st
 
 from fidelity.dashboard import charts
 from fidelity.dashboard.pair_table import KEYS, excess_of
-from fidelity.dashboard.widgets import chart, note, quiet
+from fidelity.dashboard.widgets import chart, note, quiet, subheader
 
 MOST_SLICES = 20
 """The categories with the most prompts that are drawn; the download has all."""
@@ -14,20 +14,22 @@ LEAST = 5
 LENGTHS = ("shortest third", "middle third", "longest third")
 
 
-def draw(table: pd.DataFrame, baseline: pd.DataFrame, metric: str, name: str) -> None:
+def draw(table: pd.DataFrame, baseline: pd.DataFrame, unit: str, metric: str, name: str) -> None:
     """Draw both kinds of slices.
 
     Args:
         table: The pairs, from `pair_table.read_columns`.
         baseline: The baseline's answers, from `pair_table.answers_of`.
+        unit: Its column with their lengths.
         metric: The column.
         name: The beginning of the downloads' names.
     """
     column = excess_of(metric) if excess_of(metric) in table else metric
     title = f"excess of {metric}" if column != metric else metric
-    left, right = st.columns(2, gap="large")
+    with st.container(key="wide-slices"):
+        left, right = st.columns(2, gap="large")
     with left:
-        st.subheader("By prompt category", anchor=False)
+        subheader("By prompt category", "excess")
         named = slices_of(table, table["category"].fillna("no category"), column)
         if len(named) > 1:
             shown = named.nlargest(MOST_SLICES, "n").sort_values("value", ascending=False)
@@ -37,8 +39,8 @@ def draw(table: pd.DataFrame, baseline: pd.DataFrame, metric: str, name: str) ->
         else:
             note("The prompts have no categories, or only one.")
     with right:
-        st.subheader("By length of the baseline's answer", anchor=False)
-        by_length = slices_of(table, _thirds(table, baseline), column)
+        subheader("By length of the baseline's answer", "excess", "baseline")
+        by_length = slices_of(table, thirds(table, baseline, unit), column)
         if len(by_length) > 1:
             chart(charts.slices(by_length, title), by_length, f"{name}-{metric}-lengths", alt=f"{title} by length")
         else:
@@ -63,10 +65,12 @@ def slices_of(table: pd.DataFrame, group: pd.Series, column: str) -> pd.DataFram
     return pd.DataFrame({**slices[["slice", "n", "value"]].to_dict("series"), "low": low, "high": high})
 
 
-def _thirds(table: pd.DataFrame, baseline: pd.DataFrame) -> pd.Series:
+def thirds(table: pd.DataFrame, baseline: pd.DataFrame, unit: str) -> pd.Series:
     """Which third of the baseline's answers, by length, each pair belongs to."""
-    unit = "tokens" if baseline["tokens"].notna().all() else "characters"
     lengths = table[KEYS].merge(baseline[[*KEYS, unit]], on=KEYS, how="left")[unit]
     edges = sorted({float("-inf"), *lengths.quantile([1 / 3, 2 / 3]), float("inf")})
     names = LENGTHS if len(edges) == 4 else LENGTHS[:: 3 - len(edges) + 1]
-    return pd.Series(pd.cut(lengths, edges, labels=list(names)[: len(edges) - 1]).to_numpy(), index=table.index)
+    slices = pd.Series(pd.cut(lengths, edges, labels=list(names)[: len(edges) - 1]).to_numpy(), index=table.index)
+    if slices.nunique() < 2:  # most answers are as long as the limit allows
+        slices = pd.Series(["longest" if length == lengths.max() else "shorter" for length in lengths], table.index)
+    return slices

@@ -21,8 +21,8 @@ from fidelity.dashboard.vega import (
     scale,
 )
 
-LABEL_HEIGHT = 0.055
-"""The height of a label as a share of the chart's."""
+LABEL_HEIGHT, LABEL_WIDTH = 0.055, 0.14
+"""The height and the width of a label as shares of the chart's."""
 _IN_SHORT = {
     "parameters": "replace(format(datum.value, '~s'), 'G', 'B')",
     "bytes": "format(datum.value, '~s') + 'B'",
@@ -148,9 +148,30 @@ def drift_and_price(
             fillOpacity=hollow,
             fill=colour,
         ),
-        layer({"type": "text", "align": "left", "dx": 9, "dy": 1}, x=x, y=y, text=nominal("label")),
+        layer(
+            {"type": "text", "align": "left", "dx": 9, "dy": 1},
+            x=x,
+            y=quantity("label_drift", title=y_title),
+            text=nominal("label"),
+        ),
     ]
-    return layered(layers, height=330, data=points)
+    return layered(layers, height=330, data=points.assign(label_drift=_label_heights(points)))
+
+
+def _label_heights(points: pd.DataFrame) -> list[float]:
+    """The heights of the labels to the right of their points, moved apart where they would overlap."""
+    ratios = [math.log(ratio) for ratio in points["ratio"]] if len(points) else []
+    across = LABEL_WIDTH * ((max(ratios) - min(ratios)) or 1.0) if ratios else 1.0
+    gap = LABEL_HEIGHT * ((float(points["drift"].max()) - min(0.0, float(points["drift"].min()))) or 1.0)
+    heights: dict[int, float] = {}
+    for n in sorted(range(len(ratios)), key=lambda n: float(points["drift"].iloc[n])):
+        height = float(points["drift"].iloc[n])
+        near = sorted(heights[other] for other in heights if abs(ratios[other] - ratios[n]) < across)
+        for taken in near:
+            if abs(taken - height) < gap:
+                height = taken + gap
+        heights[n] = height
+    return [heights[n] for n in range(len(ratios))]
 
 
 def ladder(points: pd.DataFrame, title: str, margin: float | None) -> Spec:

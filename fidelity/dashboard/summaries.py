@@ -186,8 +186,10 @@ def _normal(question: _Question) -> Span:
     """The interval of a weighted mean from the spread of its prompts; none for a median."""
     if question.kind == "median":
         return Span()
-    known = [(v, question.weights.get(prompt, 0.0)) for prompt, v in question.values.items() if v is not None]
-    values, weights = np.array(known).T if known else np.zeros((2, 0))
+    values = np.array(list(question.values.values()), dtype=float)
+    weights = np.array([question.weights.get(prompt, 0.0) for prompt in question.values])
+    known = ~np.isnan(values)
+    values, weights = values[known], weights[known]
     if weights.sum() <= 0:
         return Span()
     mean = float(values @ weights / weights.sum())

@@ -11,7 +11,7 @@ from fidelity.dashboard import charts
 from fidelity.dashboard.cache import computed_in_background, path_of
 from fidelity.dashboard.catalog import CatalogEntry, Shelf, attempt
 from fidelity.dashboard.summaries import ColumnSummary
-from fidelity.dashboard.widgets import chart, come_back, markup_table, note, quiet
+from fidelity.dashboard.widgets import chart, come_back, markup_table, note, quiet, subheader
 from fidelity.report.verdicts import number
 from fidelity.tokens.first_divergence import NOISE_QUANTILE, Survival, divergences, noise, survival
 from fidelity.tokens.statistics import TokenStatistics, token_statistics
@@ -77,8 +77,9 @@ def draw(shelf: Shelf, entry: CatalogEntry, rows: dict[str, ColumnSummary]) -> N
         return
     if not any(side.together.answers for side in numbers.sides):
         return
-    st.subheader("Token by token", anchor=False)
-    left, right = st.columns(2, gap="large")
+    subheader("Token by token", "first divergence")
+    with st.container(key="wide-tokens"):
+        left, right = st.columns(2, gap="large")
     with left:
         quiet("Share of answers that still equal the baseline's, by token.")
         curves = _curves(numbers)

@@ -13,6 +13,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from fidelity.dashboard.cache import finished_computations, metrics_in, shelf
 from fidelity.dashboard.catalog import CatalogEntry, Shelf
+from fidelity.dashboard.terms import TERMS, explained, help_of, help_of_column
 from fidelity.dashboard.vega import Spec
 from fidelity.gate import Outcome
 from fidelity.outside.strings import one_line, visible
@@ -84,11 +85,17 @@ def quiet(sentence: str) -> None:
 
 
 def markup_table(headings: Sequence[str], rows: Sequence[Sequence[Any]], *, marked: Sequence[bool] = ()) -> None:
-    """Draw a small table of text; `marked` rows are highlighted."""
-    head = "".join(f"<th>{text(heading)}</th>" for heading in headings)
+    """Draw a small table of text with tips for its terms and columns; `marked` rows are highlighted."""
+    head = "".join(f"<th>{explained(heading, help_of(heading))}</th>" for heading in headings)
+    of_columns = [heading in ("Metric", "Line") for heading in headings]
+    of_values = ' class="f-value"' if headings[0] == "Manifest" else ""  # long digests, which may be broken anywhere
+    classes = [' class="f-why"' if heading == "Why" else of_values for heading in headings]
     lines = [
         ('<tr class="differs">' if number < len(marked) and marked[number] else "<tr>")
-        + "".join(f"<td>{text(cell)}</td>" for cell in row)
+        + "".join(
+            f"<td{kind}>{explained(str(cell), help_of_column(str(cell)) if is_column else '')}</td>"
+            for kind, is_column, cell in zip(classes, of_columns, row, strict=True)
+        )
         + "</tr>"
         for number, row in enumerate(rows)
     ]
@@ -105,8 +112,17 @@ def choose_metric(
         return None
     first = first_metric(names)  # a default other than the first option is warned of where the choice was carried here
     ordered = [first, *(other for other in names if other != first)]
-    chosen: str | None = st.selectbox(name, ordered, key=key, bind="query-params")
+    known = {help_of_column(other): other for other in reversed(names)}
+    tips = "\n".join(f"- {label(other)}: {tip}" for tip, other in reversed(known.items()) if tip)
+    chosen: str | None = st.selectbox(name, ordered, key=key, bind="query-params", help=tips or None)
     return chosen
+
+
+def subheader(title: str, *terms: str) -> None:
+    """Draw the heading of a section, with the meaning of its terms as a tip."""
+    st.subheader(
+        title, anchor=False, help=" ".join(f"**{term.capitalize()}**: {TERMS[term]}" for term in terms) or None
+    )
 
 
 def first_metric(names: Sequence[str]) -> str:

@@ -2,7 +2,7 @@
 
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import assert_never
+from typing import Protocol, assert_never
 
 from fidelity.config import (
     ExecuTorchEngine,
@@ -16,9 +16,11 @@ from fidelity.config import (
     VllmSettings,
 )
 from fidelity.engines.base import (
+    ANYWHERE,
     Admission,
     Engine,
     OnProgress,
+    Placement,
     Progress,
     StreamingEngine,
     TokenScoringEngine,
@@ -33,12 +35,15 @@ from fidelity.errors import FidelityError
 from fidelity.schema import JsonObject
 
 __all__ = [
+    "ANYWHERE",
     "Account",
     "Admission",
     "Alone",
     "Answered",
     "Engine",
     "OnProgress",
+    "Opener",
+    "Placement",
     "Progress",
     "StreamingEngine",
     "TimedEngine",
@@ -52,13 +57,28 @@ __all__ = [
 ]
 
 
+class Opener(Protocol):
+    """Opens engines: `open_engine`, or its equivalent on another machine."""
+
+    def __call__(
+        self, config: RunConfig, *, log: Path, on_progress: OnProgress, keep_failures: bool = False
+    ) -> AbstractContextManager[Engine]:
+        """See `open_engine`."""
+        ...
+
+
 def open_engine(
-    config: RunConfig, *, log: Path, on_progress: OnProgress, keep_failures: bool = False
+    config: RunConfig,
+    *,
+    log: Path,
+    on_progress: OnProgress,
+    keep_failures: bool = False,
+    placement: Placement = ANYWHERE,
 ) -> AbstractContextManager[Engine]:
     """Open the engine of a run, as a context manager that closes it in every case.
 
     With `keep_failures` a prompt that a server refuses has failed at once; else it is asked again until it is clear
-    that the prompt is at fault, and not the server.
+    that the prompt is at fault, and not the server. `placement` says which GPUs it uses.
 
     Raises:
         EngineError: The model can't be loaded. The message ends with the engine's last log lines.
@@ -66,7 +86,7 @@ def open_engine(
     """
     match config.engine:
         case VllmEngine() as engine:
-            return open_vllm(config, engine, log=log, on_progress=on_progress)
+            return open_vllm(config, engine, log=log, on_progress=on_progress, placement=placement)
         case OpenAIEngine() as engine:
             from fidelity.engines.openai import open_server
 
@@ -74,11 +94,18 @@ def open_engine(
         case VllmServeEngine() as engine:
             from fidelity.engines.vllm_serve import serve
 
-            return serve(config, engine, log=log, on_progress=on_progress, keep_failures=keep_failures)
+            return serve(
+                config,
+                engine,
+                log=log,
+                on_progress=on_progress,
+                keep_failures=keep_failures,
+                placement=placement,
+            )
         case TransformersEngine() as engine:
-            return open_transformers(config, engine, log=log, on_progress=on_progress)
+            return open_transformers(config, engine, log=log, on_progress=on_progress, placement=placement)
         case ExecuTorchEngine() as engine:
-            return open_executorch(engine, log=log, on_progress=on_progress)
+            return open_executorch(engine, log=log, on_progress=on_progress, placement=placement)
         case RecordedEngine() as engine:
             return nullcontext(RecordedAnswers(engine))
         case StoredEngine():

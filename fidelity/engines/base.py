@@ -25,6 +25,27 @@ class Progress:
 OnProgress = Callable[[Progress], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where an engine runs, if several run at once."""
+
+    name: str = ""
+    """Its name in progress reports: `GPU 0,1`, `engine 2`, or a node of a cluster."""
+    gpus: tuple[str, ...] = ()
+    """The engine's GPUs, as in CUDA_VISIBLE_DEVICES. Empty: all that this process sees."""
+    check: Callable[[], None] = lambda: None
+    """Called about once per second while the engine is waited for. An exception that it raises ends the engine."""
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment variables with which a process sees only these GPUs."""
+        return {"CUDA_VISIBLE_DEVICES": ",".join(self.gpus)} if self.gpus else {}
+
+
+ANYWHERE = Placement()
+"""An engine that has this machine for itself."""
+
+
 class Engine(Protocol):
     """An open engine, which `open_engine` closes."""
 

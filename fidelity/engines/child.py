@@ -3,6 +3,7 @@
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -18,12 +19,13 @@ from pydantic import TypeAdapter
 
 from fidelity.children.wire import HeadFields, JsonRecord, PromptRow, SampledRow, SamplingFields
 from fidelity.config import Sampling
-from fidelity.engines.base import OnProgress, Progress
+from fidelity.engines.base import ANYWHERE, OnProgress, Placement, Progress
 from fidelity.engines.logs import log_stream
 from fidelity.engines.machine import MachineWatch
 from fidelity.engines.memory import MemoryWatch
+from fidelity.engines.messages import with_calls
 from fidelity.engines.processes import ended, how_it_ended, last_lines, oom_kills, processor_seconds
-from fidelity.errors import EngineError
+from fidelity.errors import EngineDied, EngineError
 from fidelity.files import ready_to_write
 from fidelity.outside.documents import read_json
 from fidelity.outside.secrets import Secrets
@@ -35,6 +37,7 @@ from fidelity.records import (
     HiddenStates,
     Prompt,
     TokenScores,
+    ToolCall,
     every_id,
 )
 from fidelity.store.measurements import MemoryUse
@@ -44,6 +47,8 @@ SHUTDOWN_S = 30.0
 """Seconds for the child to exit by itself."""
 LOOK_S = 1.0
 """Seconds between checks of a silent child."""
+KILLED = (-signal.SIGKILL, -signal.SIGTERM)
+"""Exit codes of a process that somebody else has ended."""
 WORKING = 0.05
 """The share of one CPU that a loading or compiling child must use to count as working."""
 
@@ -77,6 +82,7 @@ class ChildEngine:
         on_progress: OnProgress,
         deadline: float,
         python: Path | None = None,
+        placement: Placement = ANYWHERE,
     ) -> None:
         """Start the child, which loads its model.
 
@@ -89,12 +95,14 @@ class ChildEngine:
             deadline: Stop the child after this many seconds without progress. A line from the child is progress;
                 while it silently loads or compiles, so is CPU use.
             python: The interpreter of another environment. Default: this one.
+            placement: The GPUs that it sees.
 
         Raises:
             EngineError: The child crashed, made no progress, or reported an error.
         """
         self._log_path = log
         self._deadline = deadline
+        self._check = placement.check
         self._given_up = False
         self._oom_kills = oom_kills()
         self._on_progress = on_progress
@@ -106,10 +114,10 @@ class ChildEngine:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
-                env={**os.environ, **env},
+                env={**os.environ, **placement.env, **env},
                 start_new_session=True,  # only the command gets Ctrl-C, and the whole group can be ended
             )
-        self._memory = MemoryWatch(self._process.pid)
+        self._memory = MemoryWatch(self._process.pid, gpus=placement.gpus)
         try:
             self._send({"open": dict(settings)})
             ready_to_write()  # while the child loads its model
@@ -139,7 +147,7 @@ class ChildEngine:
         """A record of `generate`."""
         if "failure" in record:
             return Failure(record["prompt_id"], self._secrets.hide(record["failure"]))
-        return Generation(**_tuples(record))
+        return Generation(**_tuples(_with_calls(record)))
 
     @staticmethod
     def sampled_rows(
@@ -203,12 +211,12 @@ class ChildEngine:
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            raise EngineError(self._exit_report("before the first request")) from None
+            raise self._exit_report("before the first request") from None
 
     def _receive(self, *, while_doing: str) -> JsonRecord:
         line = self._read_line(while_doing)
         if not line:
-            raise EngineError(self._exit_report(f"while {while_doing}"))
+            raise self._exit_report(f"while {while_doing}")
         reply: JsonRecord = read_json(line, unique_keys=False)
         if "error" in reply:
             why = self._secrets.hide(str(reply["error"]))
@@ -220,16 +228,18 @@ class ChildEngine:
         assert self._process.stdout is not None
         fd = self._process.stdout.fileno()
         last, used, searched = time.monotonic(), 0.0, 0
+        self._check()
         while (end := self._buffer.find(b"\n", searched)) < 0:
             searched = len(self._buffer)
             if not select.select([fd], [], [], LOOK_S)[0]:
+                self._check()
                 silent = time.monotonic() - last
                 now_used = processor_seconds(self._process.pid)
                 if while_doing == LOADING and now_used - used > WORKING * silent:
                     last = time.monotonic()
                 elif silent > self._deadline:
                     self._given_up = True
-                    raise EngineError(
+                    raise EngineDied(
                         f"the engine made no progress for {silent:.0f} s while {while_doing}, and was stopped; if it "
                         f"only needs longer, raise engine.deadline (seconds){last_lines(self._log_path)}"
                     )
@@ -245,14 +255,15 @@ class ChildEngine:
         del self._buffer[: end + 1]
         return line
 
-    def _exit_report(self, when: str) -> str:
+    def _exit_report(self, when: str) -> EngineDied:
         try:
             code = self._process.wait(timeout=SHUTDOWN_S)
         except subprocess.TimeoutExpired:
-            return f"the engine stopped answering {when}{last_lines(self._log_path)}"
+            return EngineDied(f"the engine stopped answering {when}{last_lines(self._log_path)}")
         how = how_it_ended(code, oom_kills_before=self._oom_kills)
         advice = "finished answers are saved, run the command again to continue"
-        return f"the engine process {how} {when}; {advice}{last_lines(self._log_path)}"
+        report = f"the engine process {how} {when}; {advice}{last_lines(self._log_path)}"
+        return EngineDied(report, killed=code in KILLED)
 
     def _end(self) -> None:
         """Close stdin, which ends the child."""
@@ -271,7 +282,7 @@ def command_of(module: str, python: Path | None) -> list[str]:
 def rows_of(prompts: Sequence[Prompt]) -> list[PromptRow]:
     """Prompts in the format of the child process."""
     return [
-        {"id": p.id, "text": p.text, "messages": [{"role": m.role, "content": m.content} for m in p.messages]}
+        {"id": p.id, "text": p.text, "messages": p.chat, "tools": None, "tool_choice": None, **p.offer}  # type: ignore[typeddict-item]
         for p in prompts
     ]
 
@@ -301,6 +312,15 @@ def _hidden(record: JsonRecord) -> HiddenStates | str:
 
 def _array(packed: str, kind: str) -> NDArray[Any]:
     return np.frombuffer(b64decode(packed), kind)
+
+
+def _with_calls(record: JsonRecord) -> JsonRecord:
+    """An answer with tool calls that the child has read, in the form of a server's answer."""
+    if "tool_calls" not in record:
+        return record
+    calls = [ToolCall(name, arguments) for name, arguments in record["tool_calls"]]
+    text = with_calls(record.pop("content", record["text"]), [{"function": call._asdict()} for call in calls])
+    return {**record, "text": text, "tool_calls": calls}
 
 
 def _tuples(fields: JsonRecord) -> JsonRecord:

@@ -134,7 +134,8 @@ def body_of(
     dialect = model.dialect
     body: ServerJson = {"model": model.model, "temperature": sampling.temperature, longest: sampling.max_tokens}
     if requests.api == "chat":
-        body["messages"] = [{"role": message.role, "content": message.content} for message in prompt.messages]
+        body["messages"] = prompt.chat
+        body |= prompt.offer
     else:
         body["prompt"] = prompt.text
     plain = Sampling()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fidelity.checkpoints import content_id
 from fidelity.config import ExecuTorchEngine, RunConfig
-from fidelity.engines.base import OnProgress
+from fidelity.engines.base import ANYWHERE, OnProgress, Placement
 from fidelity.engines.child import ChildEngine
 from fidelity.engines.devices import cpu_name
 from fidelity.errors import ConfigError, MissingPackageError
@@ -24,7 +24,9 @@ ASK_VERSION = "from importlib.metadata import version; print(version('executorch
 
 
 @contextmanager
-def open_executorch(engine: ExecuTorchEngine, *, log: Path, on_progress: OnProgress) -> Iterator[ChildEngine]:
+def open_executorch(
+    engine: ExecuTorchEngine, *, log: Path, on_progress: OnProgress, placement: Placement = ANYWHERE
+) -> Iterator[ChildEngine]:
     """See `engines.open_engine`."""
     with ChildEngine(
         "fidelity.children.executorch",
@@ -34,6 +36,7 @@ def open_executorch(engine: ExecuTorchEngine, *, log: Path, on_progress: OnProgr
         on_progress=on_progress,
         deadline=engine.deadline,
         python=_python(engine.environment),
+        placement=placement,
     ) as child:
         environment = kernel_environment(engine.env)
         child.info = replace(

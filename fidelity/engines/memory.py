@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from fidelity.engines.processes import PROC, members
 from fidelity.store.measurements import MemoryUse
@@ -26,14 +26,16 @@ GROWTH = 8 * MIB
 class MemoryWatch:
     """Samples a process group in a separate thread, from its creation until it is stopped."""
 
-    def __init__(self, group: int) -> None:
+    def __init__(self, group: int, *, gpus: Sequence[str] = ()) -> None:
+        """Start sampling; `gpus` are those that the group uses (default: all)."""
         self._group = group
+        self._which = [f"--id={','.join(gpus)}"] if gpus else []
         self._pss = self._rss = self._own = self._rss_at_pss = 0
         self._pids: list[int] = []
         self._listed = -LISTED_S
         self._gpu, self._gpu_by = 0, "process"
         self._gpu_asked = -GPU_WAIT_S
-        self._gpu_before = _gpu_total() if shutil.which("nvidia-smi") else None
+        self._gpu_before = self._gpu_total() if shutil.which("nvidia-smi") else None
         self._stopped = threading.Event()
         self._looking = threading.Lock()
         self._thread = threading.Thread(target=self._look_on, name="memory", daemon=True)
@@ -92,7 +94,12 @@ class MemoryWatch:
         if own:
             self._gpu, self._gpu_by = max(self._gpu if self._gpu_by == "process" else 0, sum(own)), "process"
         elif not self._gpu or self._gpu_by == "total":
-            self._gpu, self._gpu_by = max(self._gpu, _gpu_total() - before), "total"
+            self._gpu, self._gpu_by = max(self._gpu, self._gpu_total() - before), "total"
+
+    def _gpu_total(self) -> int:
+        """The memory in use on the group's GPUs, in bytes."""
+        rows = _query("--query-gpu=memory.used", *self._which)
+        return sum(int(cells[0]) * MIB for cells in rows if cells[0].isdecimal())
 
 
 def _status(pid: int) -> tuple[int, int]:
@@ -147,16 +154,11 @@ _MEMORY = ("/dev/shm/", "/memfd:", "/SYSV", "/dev/zero")  # noqa: S108 - names i
 """Files that are memory, which `Pss_Shmem` has."""
 
 
-def _gpu_total() -> int:
-    """The memory in use on all GPUs, in bytes."""
-    return sum(int(cells[0]) * MIB for cells in _query("--query-gpu=memory.used") if cells[0].isdecimal())
-
-
-def _query(what: str) -> list[list[str]]:
+def _query(*what: str) -> list[list[str]]:
     """The rows of nvidia-smi's output; empty if it fails."""
     try:
         output = subprocess.run(  # noqa: S603 - a list, no shell
-            ["nvidia-smi", what, "--format=csv,noheader,nounits"],  # noqa: S607 - on the PATH of whoever installed the driver
+            ["nvidia-smi", *what, "--format=csv,noheader,nounits"],  # noqa: S607 - on the PATH of whoever installed the driver
             capture_output=True,
             text=True,
             timeout=30,

@@ -21,7 +21,7 @@ from fidelity.engines.server_session import ServerSession, backoff, when_ready
 from fidelity.engines.trouble import TroubleError
 from fidelity.errors import EngineError
 from fidelity.outside.paths import open_own
-from fidelity.records import EngineInfo, Failure, Generation, Prompt
+from fidelity.records import EngineInfo, Failure, Generation, Prompt, ToolCall
 
 HEARTBEAT_S = 1.0
 """Seconds between progress reports."""
@@ -293,7 +293,8 @@ class OpenAIServer:
     def _generation(self, prompt_id: str, answer: bytes) -> Generation:
         answered = generation(answer, prompt_id=prompt_id)
         reasoning = None if answered.reasoning is None else self._line.hide(answered.reasoning)
-        return replace(answered, text=self._line.hide(answered.text), reasoning=reasoning)
+        calls = tuple(ToolCall(*map(self._line.hide, call)) for call in answered.tool_calls or ())
+        return replace(answered, text=self._line.hide(answered.text), reasoning=reasoning, tool_calls=calls)
 
     async def _try_out(self) -> Generation:
         """Request one token with all optional fields, and drop the fields that the server refuses."""

@@ -191,6 +191,7 @@ def _generation(row: JsonRow, where: str) -> Generation:
         logprobs=logprobs,
         finish_reason=finish_reason_of(row.get("finish_reason")),
         reasoning=None if reasoning is None else replace_lone_surrogates(reasoning),
+        tool_calls=row.get("calls"),
         **_prompt(row),
     )
 

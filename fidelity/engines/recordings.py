@@ -19,6 +19,8 @@ from fidelity.engines.replies import finish_reason_of, generation_of, ids_and_lo
 from fidelity.engines.trouble import TroubleError
 from fidelity.errors import ConfigError
 from fidelity.prompts import JsonRow, MadeIds, Rows, last_answer, own_id, parse_prompt, prompt_content, read_rows
+from fidelity.prompts.media import refuse_embeddings
+from fidelity.records import Prompt
 
 LONGEST_REASON = 200
 """The maximum length of an error without a message."""
@@ -69,6 +71,7 @@ def _format(row: JsonRow) -> str:
 
 
 def _plain(row: JsonRow, where: str) -> list[JsonRow]:
+    refuse_embeddings(row, where=where)
     if "custom_id" in row:
         return _answers(row, where)
     if is_sample(row):
@@ -82,8 +85,13 @@ def _plain(row: JsonRow, where: str) -> list[JsonRow]:
         return [{**plain, "failure": why}]
     if not isinstance(plain.get("text"), str) or row.get("tool_calls") or row.get("reasoning_content"):
         message = {"content": plain.get("text"), **{key: row.get(key) for key in BESIDE_THE_TEXT}}
-        answer = read_message(message) or read_message(last_answer(row) or {})
-        plain |= {"text": answer.text, "reasoning": answer.reasoning} if answer else {}
+        try:
+            answer = read_message(message) or read_message(last_answer(row) or {})
+        except TroubleError as trouble:
+            return [{**plain, "failure": trouble.reason}]
+        plain |= {"text": answer.text, "reasoning": answer.reasoning, "calls": answer.tool_calls} if answer else {}
+    elif isinstance(row.get("tool_calls"), list):
+        plain |= {"calls": ()}
     return [plain]
 
 
@@ -99,7 +107,7 @@ def _with_prompt(row: JsonRow, where: str) -> JsonRow:
     content = prompt_content(asked, where=where)
     if content is None or isinstance(content, str):
         return {**row, "prompt": content}
-    return {**row, "prompt": [{"role": turn.role, "content": turn.content} for turn in content]}
+    return {**row, "prompt": Prompt("", content).chat}
 
 
 def _with_ids(rows: Rows) -> tuple[Rows, PairedBy]:
@@ -110,7 +118,7 @@ def _with_ids(rows: Rows) -> tuple[Rows, PairedBy]:
         id_, way = own_id(row, where=where), row.get("paired_by", "id")
         if id_ is None:
             repeat = row["repeat"] if type(row.get("repeat")) is int else 0
-            asked = parse_prompt(row, where=where).messages if row.get("prompt") else None
+            asked = parse_prompt(row, where=where) if row.get("prompt") else None
             id_, way = (str(number), "position") if asked is None else (made.next(asked, repeat), "prompt")
         ways.add(way)
         named.append((where, {**row, "id": id_}))
@@ -164,14 +172,15 @@ def _answer(id_: str, choice: Any, body: JsonRow, where: str) -> JsonRow:
     if not isinstance(choice, dict) or not (isinstance(choice.get("message"), dict) or "text" in choice):
         raise ConfigError(f"{where}: a choice needs a 'message' (chat) or a 'text' (completion)")
     repeat = choice.get("index") or 0
-    if read_answer(choice) is None:
-        return {"id": id_, "failure": f"no text in the answer ({choice.get('finish_reason')})", "repeat": repeat}
     try:
+        if read_answer(choice) is None:
+            return {"id": id_, "failure": f"no text in the answer ({choice.get('finish_reason')})", "repeat": repeat}
         generation = generation_of(choice, body, prompt_id=id_)
     except TroubleError as trouble:
         return {"id": id_, "failure": trouble.reason, "repeat": repeat}
     known = {
         "reasoning": generation.reasoning,
+        "calls": generation.tool_calls,
         "logprobs": generation.logprobs and list(generation.logprobs),
         **_impossible(choice),
         "token_ids": generation.token_ids and list(generation.token_ids),

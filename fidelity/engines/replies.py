@@ -80,6 +80,7 @@ def generation_of(choice: ServerJson, answer: ServerJson, *, prompt_id: str) -> 
         logprobs=logprobs,
         finish_reason=finish_reason,
         reasoning=reply.reasoning,
+        tool_calls=reply.tool_calls,
         **_prompt(answer, choice),
     )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fidelity.checkpoints import content_id, describe, local_directory, refuse_faults
 from fidelity.config import RunConfig, TransformersEngine
-from fidelity.engines.base import OnProgress
+from fidelity.engines.base import ANYWHERE, OnProgress, Placement
 from fidelity.engines.child import ChildEngine
 from fidelity.engines.devices import cpu_name, gpu_name
 from fidelity.engines.notes import run_notes
@@ -31,7 +31,12 @@ GIVEN = {"TQDM_DISABLE": "1"}
 
 @contextmanager
 def open_transformers(
-    config: RunConfig, engine: TransformersEngine, *, log: Path, on_progress: OnProgress
+    config: RunConfig,
+    engine: TransformersEngine,
+    *,
+    log: Path,
+    on_progress: OnProgress,
+    placement: Placement = ANYWHERE,
 ) -> Iterator[ChildEngine]:
     """See `engines.open_engine`."""
     checkpoint = local_directory(str(config.model), config.revision)
@@ -55,6 +60,7 @@ def open_transformers(
         log=log,
         on_progress=on_progress,
         deadline=engine.deadline,
+        placement=placement,
     ) as child:
         asked = bool(engine.torchao or engine.options.get("quantization_config"))
         notes = run_notes(describe(checkpoint).format, child.info, asked=asked, options=engine.options)

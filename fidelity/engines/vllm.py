@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fidelity.checkpoints import content_id, describe, local_directory, refuse_faults
 from fidelity.config import RunConfig, VllmEngine, VllmServeEngine, VllmSettings
-from fidelity.engines.base import OnProgress
+from fidelity.engines.base import ANYWHERE, OnProgress, Placement
 from fidelity.engines.devices import cpu_name, gpu_name
 from fidelity.engines.notes import run_notes
 from fidelity.engines.platforms import refusal, why_not_invariant
@@ -31,7 +31,9 @@ CPU_KV_CACHE_GIB = "4"
 
 
 @contextmanager
-def open_vllm(config: RunConfig, engine: VllmEngine, *, log: Path, on_progress: OnProgress) -> Iterator[StreamingChild]:
+def open_vllm(
+    config: RunConfig, engine: VllmEngine, *, log: Path, on_progress: OnProgress, placement: Placement = ANYWHERE
+) -> Iterator[StreamingChild]:
     """See `engines.open_engine`."""
     with StreamingChild(
         "fidelity.children.vllm",
@@ -40,6 +42,7 @@ def open_vllm(config: RunConfig, engine: VllmEngine, *, log: Path, on_progress: 
         log=log,
         on_progress=on_progress,
         deadline=engine.deadline,
+        placement=placement,
     ) as child:
         info = on_this_machine(child.info, engine, batch_invariant=config.batch_invariant)
         child.info = replace(info, notes=(*info.notes, *_notes(config, engine, info)))

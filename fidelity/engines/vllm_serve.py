@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +24,7 @@ from fidelity.checkpoints import (
 from fidelity.children.vllm_cli import MORE_ARGUMENTS
 from fidelity.children.vllm_config import speculative
 from fidelity.config import RunConfig, VllmServeEngine
-from fidelity.engines.base import OnProgress
+from fidelity.engines.base import ANYWHERE, OnProgress, Placement
 from fidelity.engines.connection import Key
 from fidelity.engines.logs import log_stream
 from fidelity.engines.openai_server import ANY_TOKENIZER
@@ -33,7 +33,7 @@ from fidelity.engines.server_session import connected, first_contact
 from fidelity.engines.vllm import child_env, on_this_machine
 from fidelity.engines.vllm_log import with_vllm_log
 from fidelity.engines.vllm_server import VllmServer
-from fidelity.errors import EngineError
+from fidelity.errors import EngineDied
 from fidelity.outside.secrets import Secrets, is_secret
 from fidelity.records import EngineInfo
 from fidelity.schema import JsonObject
@@ -62,6 +62,7 @@ def serve(
     log: Path,
     on_progress: OnProgress,
     keep_failures: bool = False,
+    placement: Placement = ANYWHERE,
 ) -> Iterator[VllmServer]:
     """Start a server, as a context manager that always stops it.
 
@@ -71,17 +72,18 @@ def serve(
         log: Where the server's own log, and a line for each attempt that failed, is appended to.
         on_progress: Called every second with the progress of a call.
         keep_failures: As in `open_engine`.
+        placement: The GPUs that the server sees.
 
     Raises:
         EngineError: The server crashed, made no progress while starting, or refuses a plain request.
         MissingPackageError: `openai` is not installed.
     """
     checkpoint = local_directory(str(config.model), config.revision)
-    env = {**child_env(engine), **secret_arguments(engine)}
+    env = {**placement.env, **child_env(engine), **secret_arguments(engine)}
     with _Process(command(checkpoint, config.name, engine, port := free_port()), env=env, log=log) as process:
         address = f"http://{HOST}:{port}/v1"
         with connected(address, Key(None), engine) as line:
-            process.wait_until_healthy(port, deadline=engine.deadline)
+            process.wait_until_healthy(port, deadline=engine.deadline, check=placement.check)
             model = first_contact(line, config.name, deadline=engine.deadline)
             server = VllmServer(
                 line,
@@ -129,12 +131,18 @@ def command(checkpoint: Path, name: str, engine: VllmServeEngine, port: int) -> 
         **({"dtype": engine.dtype} if engine.dtype else {}),
         **({"max_model_len": engine.max_model_len} if engine.max_model_len else {}),
         **{option: value for option, value in engine.options.items() if not is_secret(option, value)},
+        **_tool_options(engine),
         "host": HOST,
         "port": port,
         "served_model_name": name,
     }
     flags = [word for option, value in options.items() for word in _flag(option, value)]
     return [sys.executable, "-P", "-m", "fidelity.children.vllm_cli", "serve", str(checkpoint), *flags]
+
+
+def _tool_options(engine: VllmServeEngine) -> JsonObject:
+    parser = engine.tool_call_parser
+    return {"enable_auto_tool_choice": True, "tool_call_parser": parser} if parser else {}
 
 
 def secret_arguments(engine: VllmServeEngine) -> dict[str, str]:
@@ -196,21 +204,22 @@ class _Process:
         how = how_it_ended(code, oom_kills_before=self._oom_kills)
         return f"vllm serve {how}; finished answers are saved, run the command again to continue{last_lines(self._log)}"
 
-    def wait_until_healthy(self, port: int, *, deadline: float) -> None:
-        """Wait until the server answers. While it silently loads or compiles, CPU use counts as progress.
+    def wait_until_healthy(self, port: int, *, deadline: float, check: Callable[[], None]) -> None:
+        """Wait until the server answers, calling `check`. While it silently loads or compiles, CPU use is progress.
 
         Raises:
             EngineError: The server crashed, or did nothing for `deadline` seconds.
         """
         since, used = time.monotonic(), 0.0
         while not _healthy(port):
+            check()
             if died := self.exit_report():
-                raise EngineError(died)
+                raise EngineDied(died)
             silent, now_used = time.monotonic() - since, processor_seconds(self._process.pid)
             if now_used - used > WORKING * silent:
                 since, used = time.monotonic(), now_used
             elif silent > deadline:
-                raise EngineError(
+                raise EngineDied(
                     f"vllm serve did nothing for {silent:.0f} s while starting, and was stopped; if it needs longer, "
                     f"raise engine.deadline (seconds){last_lines(self._log)}"
                 )

@@ -76,8 +76,8 @@ class VllmServer(OpenAIServer):
         options = {
             key: self._requests.request[key] for key in ("chat_template_kwargs",) if key in self._requests.request
         }
-        messages = [{"role": message.role, "content": message.content} for message in prompt.messages]
-        return {"model": self._model.model, "messages": messages, **options}
+        offered = {"tools": prompt.offer["tools"]} if prompt.tools else {}
+        return {"model": self._model.model, "messages": prompt.chat, **offered, **options}
 
 
 def _tokens(_: str, answer: bytes) -> tuple[int, ...]:

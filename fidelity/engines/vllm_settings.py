@@ -12,7 +12,14 @@ from fidelity.config import RunConfig, VllmEngine, VllmServeEngine
 from fidelity.errors import ConfigError, MissingPackageError
 from fidelity.schema import JsonObject, nearest
 
-NAMED = {"model": "model", "dtype": "engine.dtype", "max_model_len": "engine.max_model_len", "revision": "revision"}
+NAMED = {
+    "model": "model",
+    "dtype": "engine.dtype",
+    "max_model_len": "engine.max_model_len",
+    "revision": "revision",
+    "tool_call_parser": "engine.tool_call_parser",
+    "enable_auto_tool_choice": "engine.tool_call_parser",
+}
 """Arguments of vLLM that are set elsewhere in the YAML."""
 RESERVED = frozenset(
     {"host", "port", "uds", "api_key", "served_model_name", "ssl_keyfile", "ssl_certfile", "root_path"}
@@ -34,7 +41,8 @@ def settings(config: RunConfig, engine: VllmEngine) -> JsonObject:
         **({"attention_backend": invariant_attention(config, engine)} if config.batch_invariant else {}),
         **engine.options,
     }
-    return {"arguments": arguments, "torchao": engine.torchao.model_dump() if engine.torchao else None}
+    torchao = engine.torchao.model_dump() if engine.torchao else None
+    return {"arguments": arguments, "torchao": torchao, "tool_call_parser": engine.tool_call_parser}
 
 
 def invariant_attention(config: RunConfig, engine: VllmEngine) -> str:

@@ -28,6 +28,7 @@ from fidelity.metrics.rouge import Rouge
 from fidelity.metrics.sts import Sts
 from fidelity.metrics.thinking import Thinking
 from fidelity.metrics.tokens import Tokens
+from fidelity.metrics.tools import Tools
 from fidelity.schema import nearest
 
 __all__ = [
@@ -43,7 +44,7 @@ __all__ = [
 
 Lexical = Identical | PrefixAgreement | FirstDivergence | Rouge | Chrf | Edit | Length | Facts | Diversity | Thinking
 Factual = Conflicts
-Structural = Markdown | Json | Code | Counts | Breaks
+Structural = Markdown | Json | Code | Counts | Tools | Breaks
 Semantic = Sts | BertScore | Nli
 TeacherForced = Tokens | Kl
 AnyMetric = Annotated[Factual | Lexical | Structural | Semantic | TeacherForced, Field(discriminator="kind")]
@@ -83,5 +84,5 @@ def metric_of_kind(kind: str) -> Metric:
 def default_metrics() -> list[Metric]:
     """The default set: all metrics that need no encoder but the one of STS."""
     lexical = [Identical(), PrefixAgreement(), FirstDivergence(), Rouge(), Chrf(), Edit(), Length(), Facts()]
-    structural = [Markdown(), Json(), Code(), Counts(), Breaks()]
+    structural = [Markdown(), Json(), Code(), Counts(), Tools(), Breaks()]
     return [Conflicts(), *lexical, Thinking(), Diversity(), Sts(), *structural, Tokens()]

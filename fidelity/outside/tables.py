@@ -31,35 +31,39 @@ def read_table(file: Path, *, columns: Sequence[str] | None = None, checksums: b
         OSError: It is not a regular file, or can't be read.
         pyarrow.ArrowException: It is damaged.
     """
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     wanted = None if columns is None else list(columns)
     limit = max(UNPACKED, RATIO * file.stat().st_size)
     with open_regular(file) as stream, pq.ParquetFile(stream, page_checksum_verification=checksums) as parquet:
+        names = [parquet.schema.column(place).path.partition(".")[0] for place in range(parquet.metadata.num_columns)]
+        places = [place for place, name in enumerate(names) if wanted is None or name in wanted]
         chunks = [
             parquet.metadata.row_group(group).column(place)
             for group in range(parquet.metadata.num_row_groups)
-            for place in range(parquet.metadata.num_columns)
+            for place in places
         ]
         _refuse_beyond(limit, VALUE * sum(chunk.num_values for chunk in chunks))
         largest = max((chunk.total_uncompressed_size for chunk in chunks), default=0)
         if largest * sum(chunk.num_values for chunk in chunks) > limit:
-            batches = _within(limit, parquet, rows=max(1, min(65_536, UNPACKED // 4 // max(largest, 1))))
-            table = pa.Table.from_batches(batches, schema=_decoded(parquet.schema_arrow))
-            return table if wanted is None else table.select(wanted)
+            rows = max(1, min(65_536, UNPACKED // 4 // max(largest, 1)))
+            return _within(limit, parquet, wanted, rows=rows)
         return parquet.read(columns=wanted)
 
 
-def _within(limit: int, parquet: "pq.ParquetFile", *, rows: int) -> "list[pa.RecordBatch]":
-    """All batches, decoded, as long as they stay within the limit."""
+def _within(limit: int, parquet: "pq.ParquetFile", columns: list[str] | None, *, rows: int) -> "pa.Table":
+    """The columns, decoded, as long as they stay within the limit."""
+    import pyarrow as pa
+
     batches, size = [], 0
     schema = _decoded(parquet.schema_arrow)
-    for batch in parquet.iter_batches(batch_size=rows):
-        batches.append(batch.cast(schema))
+    if columns is not None:
+        schema = pa.schema([schema.field(name) for name in columns], metadata=schema.metadata)
+    for batch in parquet.iter_batches(batch_size=rows, columns=columns):
+        batches.append((batch if columns is None else batch.select(columns)).cast(schema))
         size += batches[-1].nbytes
         _refuse_beyond(limit, size)
-    return batches
+    return pa.Table.from_batches(batches, schema=schema)
 
 
 def _decoded(schema: "pa.Schema") -> "pa.Schema":

@@ -29,12 +29,15 @@ MEASURES = {
     "memory": Measure("memory", "bytes"),
     "tokens_per_s": Measure("tokens/s", "per second", "higher"),
     "requests_per_s": Measure("requests/s", "per second", "higher"),
+    "memory_per_gpu": Measure("memory per GPU", "bytes"),
+    "tokens_per_s_per_gpu": Measure("tokens/s per GPU", "per second", "higher"),
     "first_token": Measure("first token", "seconds"),
     "next_token": Measure("next token", "seconds"),
     "answer": Measure("whole answer", "seconds"),
     "cost": Measure("cost", "per query"),
 }
-"""The measures by name. Timings with other prompt lengths are called `first_token[prefill 512]`, `answer[rag]`."""
+"""The measures by name. Those per GPU are only of engines with several. Timings with other prompt lengths are called
+`first_token[prefill 512]`, `answer[rag]`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,8 @@ class Timed:
 
 
 RATES = ("tokens_per_s", "requests_per_s")
+PER_GPU = ("memory", "tokens_per_s")
+"""What is also given for one of an engine's GPUs."""
 
 
 def measure_of(name: str) -> Measure:
@@ -88,6 +93,10 @@ def values_from(measured: Measurement) -> dict[str, PriceValue]:
             done, seconds = (sum(column) for column in zip(*series, strict=True))
             if done and seconds:
                 values[name] = PriceValue(done / seconds, n=len(series))
+    if (gpus := _gpus(measured)) > 1:
+        for name in PER_GPU:
+            if whole := values.get(name):
+                values[f"{name}_per_gpu"] = PriceValue(whole.value / gpus, n=whole.n)
     for kind, requests in _requests(measured).items():
         for name, seconds_of in _TIMES.items():
             if value := _times(requests, seconds_of):
@@ -111,9 +120,19 @@ def ratios_of(baseline: Run, candidate: Run) -> dict[str, Ratio]:
         | _time_ratios(own, original)
         | _turn_ratios(own, original)
     )
+    if (gpus := (_gpus(original), _gpus(own))) != (1, 1):
+        for name in PER_GPU:
+            if whole := ratios.get(name):
+                ratios[f"{name}_per_gpu"] = _scaled(whole, gpus[0] / gpus[1])
     if own.price_per_hour and original.price_per_hour and (rate := ratios.get("requests_per_s")):
         ratios["cost"] = _inverse(rate, times=own.price_per_hour / original.price_per_hour)
     return {name: ratios[name] for name in [*MEASURES, *ratios] if name in ratios}
+
+
+def _gpus(measured: Measurement) -> int:
+    """The number of processes, each on a GPU of its own, over which the model was spread."""
+    engine = measured.engine
+    return (engine.tensor_parallel or 1) * (engine.pipeline_parallel or 1) if engine else 1
 
 
 def _bytes_ratio(candidate: Run, baseline: Run) -> dict[str, Ratio]:
@@ -193,6 +212,11 @@ def turns_in_common(own: Measurement, original: Measurement) -> list[tuple[Turn,
     """The turns in which both runs were measured."""
     beside = {turn.turn: turn for turn in original.turns}
     return [(turn, beside[turn.turn]) for turn in own.turns if turn.turn in beside]
+
+
+def _scaled(ratio: Ratio, factor: float) -> Ratio:
+    low, high = (None if end is None else end * factor for end in (ratio.low, ratio.high))
+    return Ratio(ratio.value * factor, low, high, ratio.n, ratio.confidence)
 
 
 def _inverse(ratio: Ratio, *, times: float) -> Ratio:

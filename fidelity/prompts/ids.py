@@ -3,12 +3,11 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
 from fidelity.errors import ConfigError
 from fidelity.outside.strings import replace_lone_surrogates
-from fidelity.records import Message
+from fidelity.records import Prompt, plain_turns
 
 KEYS = ("id", "custom_id", "question_id", "prompt_id", "uid")
 """Keys of a row that can hold its id, in the order of preference."""
@@ -52,9 +51,9 @@ class MadeIds:
     def __init__(self) -> None:
         self._times: Counter[tuple[str, int]] = Counter()
 
-    def next(self, messages: Sequence[Message], repeat: int = 0) -> str:
-        """The id of the next prompt with these turns; repeats of a prompt share one."""
-        turns = json.dumps([[turn.role, turn.content] for turn in messages], ensure_ascii=True)
+    def next(self, prompt: Prompt, repeat: int = 0) -> str:
+        """The id of the next prompt with these turns and tools; repeats of a prompt share one."""
+        turns = json.dumps([*plain_turns(prompt), *prompt.offer.items()], ensure_ascii=True)
         id_ = "p" + hashlib.sha256(turns.encode()).hexdigest()[:DIGITS]
         self._times[id_, repeat] += 1
         times = self._times[id_, repeat]

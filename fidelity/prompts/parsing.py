@@ -1,13 +1,16 @@
 """One row as a prompt: the names that data sets use for prompts and chats."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from fidelity.errors import ConfigError
 from fidelity.outside.strings import replace_lone_surrogates
 from fidelity.prompts.ids import LONGEST_NAME, MadeIds, own_id
+from fidelity.prompts.media import refuse_embeddings, refuse_media
 from fidelity.prompts.rows import JsonRow
-from fidelity.records import Message, Prompt
+from fidelity.prompts.tools import parse_tools
+from fidelity.records import Message, Prompt, ToolCall
 
 ROLES = {
     "human": "user",
@@ -36,15 +39,18 @@ def parse_prompt(row: JsonRow, *, where: str, made: MadeIds | None = None) -> Pr
         made: Gives the ids of rows without one; the same object for all rows of a set.
 
     Raises:
-        ConfigError: It has no prompt, or an id or category of the wrong type.
+        ConfigError: It has no prompt, or an id or category of the wrong type, invalid tools, or more than text.
     """
+    refuse_media(row, where=where)
+    refuse_embeddings(row, where=where)
     id_ = own_id(row, where=where)
     content = prompt_content(row, where=where)
     if content is None:
         shown = ", ".join(list(row)[:10]) or "nothing"
         raise ConfigError(f"{where}: no prompt among the keys ({shown}); rename one to {FORMS}")
-    prompt = Prompt("", content, _category(row, where))
-    return Prompt(id_ or (made or MadeIds()).next(prompt.messages), content, prompt.category)
+    tools, choice = parse_tools(row, where=where)
+    prompt = Prompt("", content, _category(row, where), tools, choice)
+    return replace(prompt, id=id_ or (made or MadeIds()).next(prompt))
 
 
 def prompt_content(row: JsonRow, *, where: str) -> str | tuple[Message, ...] | None:
@@ -57,7 +63,7 @@ def prompt_content(row: JsonRow, *, where: str) -> str | tuple[Message, ...] | N
         case {"prompt": str() as content}:
             return _text(content, "prompt", where)
         case {"prompt": [_, *_] as turns}:
-            return tuple(_message(turn, where) for turn in turns)
+            return _chat(turns, where)
         case {"prompt": content} if content is not None:
             given = json.dumps(content, ensure_ascii=False, default=str)[:80]
             raise ConfigError(f"{where}: 'prompt' must be a text or a list of chat messages, got {given}")
@@ -103,7 +109,7 @@ def _asked(turns: list[Any], key: str, where: str) -> tuple[Message, ...]:
     end = len(turns)
     while end and _role(turns[end - 1]) == "assistant":
         end -= 1
-    chat = tuple(_message(turn, where) for turn in turns[:end])
+    chat = _chat(turns[:end], where)
     if all(turn.role == "system" for turn in chat):
         raise ConfigError(f"{where}: {key!r} has no turn of a user to answer")
     return chat
@@ -115,8 +121,37 @@ def _role(turn: Any) -> str | None:
     return ROLES.get(role) if isinstance(role, str) else None
 
 
-def _message(turn: Any, where: str) -> Message:
+def _chat(turns: list[Any], where: str) -> tuple[Message, ...]:
+    """The messages of a chat. Ids of tool calls become `call_0`, `call_1`, ..., as in `Prompt.chat`."""
+    ids = [call.get("id") for turn in turns if isinstance(turn, dict) for call in _calls_in(turn, where)]
+    names = {id_: f"call_{n}" for n, id_ in enumerate(ids) if isinstance(id_, str)}
+    return tuple(_message(turn, names, where) for turn in turns)
+
+
+def _calls_in(turn: dict[str, Any], where: str) -> list[dict[str, Any]]:
+    calls = turn.get("tool_calls") or []
+    for call in calls if isinstance(calls, list) else [None]:
+        match call:
+            case {"function": {"name": str(), "arguments": str() | dict()}}:
+                continue
+        given = json.dumps(call or calls, ensure_ascii=False, default=str)[:80]
+        raise ConfigError(
+            f"{where}: a call in 'tool_calls' needs a 'function' with 'name' and 'arguments', got {given}"
+        )
+    return list(calls)
+
+
+def _message(turn: Any, names: dict[str, str], where: str) -> Message:
     match turn:
+        case {"role": "assistant", "tool_calls": [_, *_]} if not turn.get("content") or isinstance(
+            turn["content"], str
+        ):
+            calls = tuple(_call(call["function"]) for call in turn["tool_calls"])
+            return Message("assistant", replace_lone_surrogates(turn.get("content") or ""), calls)
+        case {"role": "tool", "content": str() as content, "tool_call_id": str() as id_}:
+            if id_ not in names:
+                raise ConfigError(f"{where}: 'tool_call_id' is {id_[:80]!r}, but no earlier call has this 'id'")
+            return Message("tool", replace_lone_surrogates(content), tool_call_id=names[id_])
         case {"role": str() as role, "content": str() as content}:
             return Message(role, replace_lone_surrogates(content))
         case {"role": str() as role, "content": [_, *_] as pieces} if all(map(_is_text, pieces)):
@@ -129,6 +164,12 @@ def _message(turn: Any, where: str) -> Message:
         f"{where}: a chat message needs 'role' and 'content' (or ShareGPT's 'from' and 'value'), both texts; "
         f"got {str(turn)[:200]}"
     )
+
+
+def _call(function: dict[str, Any]) -> ToolCall:
+    arguments = function["arguments"]
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+    return ToolCall(replace_lone_surrogates(function["name"]), replace_lone_surrogates(text))
 
 
 def _is_text(piece: Any) -> bool:

@@ -19,7 +19,7 @@ PARQUET = b"PAR1"
 LINES = (".jsonl", ".ndjson")
 COLUMNS = {".csv": ",", ".tsv": "\t"}
 TEXTS = (".txt", ".text")
-IN_CELLS = ("messages", "conversations", "token_ids", "logprobs", "prompt_token_ids", "tool_calls")
+IN_CELLS = ("messages", "conversations", "token_ids", "logprobs", "prompt_token_ids", "tool_calls", "tools")
 """Columns of a CSV file whose cells are JSON."""
 HEADER = frozenset({"prompt", "messages", "conversations", "question", "instruction"})
 """Column names that tell a CSV file from a text, where there is no extension."""

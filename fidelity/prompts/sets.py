@@ -11,9 +11,9 @@ from fidelity.prompts.hub import read_hub
 from fidelity.prompts.ids import MadeIds
 from fidelity.prompts.parsing import parse_prompt
 from fidelity.prompts.rows import read_rows
-from fidelity.records import Prompt
+from fidelity.records import Prompt, plain_turns
 
-PROMPT_SETS = {"starter": "starter.jsonl", "arena-hard": "arena-hard-v0.1.jsonl"}
+PROMPT_SETS = {"starter": "starter.jsonl", "arena-hard": "arena-hard-v0.1.jsonl", "tools": "tools.jsonl"}
 """The sets that come with the package, by name."""
 HUB = "hf:"
 """The beginning of the name of a data set."""
@@ -57,6 +57,6 @@ def load_prompts(path: Path, *, limit: int | None = None) -> tuple[Prompt, ...]:
 
 
 def prompts_digest(prompts: Sequence[Prompt]) -> str:
-    """SHA-256 over ids and contents, in order: equal for two sets with the same prompts."""
-    content = [[p.id, [[m.role, m.content] for m in p.messages], isinstance(p.content, str)] for p in prompts]
+    """SHA-256 over ids, contents and tools, in order: equal for two sets with the same prompts."""
+    content = [[p.id, plain_turns(p), isinstance(p.content, str), *([p.offer] if p.tools else [])] for p in prompts]
     return hashlib.sha256(json.dumps(content, ensure_ascii=True).encode()).hexdigest()

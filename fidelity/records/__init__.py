@@ -3,9 +3,10 @@
 from fidelity.records.columns import Better, Column, Floats, Side, SummaryKind
 from fidelity.records.engines import EngineInfo, LayerGroup, MachineLoad
 from fidelity.records.pairs import Pair, PromptTokens, Sameness, SharedAnswers
-from fidelity.records.prompts import Message, Prompt
+from fidelity.records.prompts import Message, Prompt, messages_of, plain_turns
 from fidelity.records.responses import Failure, Generation, Response
 from fidelity.records.token_scores import STORED_AS, Head, HiddenStates, ModelDtype, TokenScores, every_id
+from fidelity.records.tool_calls import ToolCall
 
 __all__ = [
     "STORED_AS",
@@ -30,5 +31,8 @@ __all__ = [
     "Side",
     "SummaryKind",
     "TokenScores",
+    "ToolCall",
     "every_id",
+    "messages_of",
+    "plain_turns",
 ]

@@ -62,6 +62,8 @@ class EngineInfo:
     """The end of a rendered prompt: some templates open the thinking there."""
     bos_tokens: int | None = None
     """The number of BOS tokens at the start of a prompt: 1, 0, or 2 if both template and tokenizer add one."""
+    reads_tools: bool | None = None
+    """Whether the chat template writes a prompt's tools into it."""
     end_tokens: tuple[int | str, ...] | None = None
     """The end tokens: ids, or texts if the engine reports no ids."""
     generation_config: JsonObject | None = None

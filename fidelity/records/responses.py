@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from fidelity.records.tool_calls import ToolCall
+
 
 @dataclass(frozen=True, slots=True)
 class Generation:
@@ -23,6 +25,8 @@ class Generation:
     """The prompt's length in tokens, chat template included; None if the engine doesn't report it."""
     prompt_hash: str | None = None
     """Hash of the prompt's tokens (`prompting.prompt_hash`): equal if two models read the same prompt."""
+    tool_calls: tuple[ToolCall, ...] | None = None
+    """The calls of tools in their order, which `text` ends with as JSON; None if the engine doesn't read calls."""
 
 
 @dataclass(frozen=True, slots=True)

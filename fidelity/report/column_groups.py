@@ -9,7 +9,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "meaning": ("conflicts", "sts", "bertscore", "nli", "facts"),
     "words": ("identical", "rouge", "edit", "chrf", "length", "diversity"),
     "tokens": ("prefix_agreement", "first_divergence", "tokens", "kl"),
-    "structure": ("breaks", "json", "code", "markdown", "counts", "thinking"),
+    "structure": ("breaks", "json", "code", "markdown", "counts", "tools", "thinking"),
 }
 """The kinds of metrics in each group."""
 OTHER = "other"

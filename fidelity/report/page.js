@@ -125,17 +125,13 @@
       made.append(element("h4", "", "Conflicts: baseline / candidate"), list);
     }
     if (!changed(pair)) {
-      made.append(element("h4", "", "Both answers"), text(pair.d, ""));
+      const both = element("div");
+      both.append(element("h4", "", "Both answers"), text(pair.d, ""));
+      columns(made, [both], pair);
     } else if ($("beside").checked) {
-      const columns = element("div", "columns");
-      columns.append(side(pair, BASELINE, data.baseline), side(pair, CANDIDATE, candidate.name));
-      made.append(columns);
+      columns(made, [side(pair.d, BASELINE, data.baseline), side(pair.d, CANDIDATE, candidate.name)], pair);
     } else {
-      const legend = element("h4");
-      const key = element("span", "together");
-      key.append(element("del", "", data.baseline), " against ", element("ins", "", candidate.name));
-      legend.append(key);
-      made.append(legend, text(pair.d, "together"));
+      columns(made, [together(pair.d, candidate.name)], pair);
     }
     const scores = element("p", "scores");
     data.columns.forEach((column, place) => {
@@ -148,9 +144,29 @@
     return made;
   }
 
-  function side(pair, which, name) {
+  // The control's answer comes last: whatever it changes too can be noise.
+  function columns(made, boxes, pair) {
+    const pieces = data.controls[`${pair.p}:${pair.r}`];
+    if (pieces) {
+      const name = `${data.control} (control)`;
+      boxes.push($("beside").checked ? side(pieces, CANDIDATE, name) : together(pieces, name));
+    }
+    const grid = element("div", boxes.length > 2 ? "columns three" : boxes.length > 1 ? "columns" : "");
+    grid.append(...boxes);
+    made.append(grid);
+  }
+
+  function together(pieces, name) {
     const made = element("div");
-    made.append(element("h4", "", name), text(pair.d.filter(([kind]) => kind !== BASELINE + CANDIDATE - which), ""));
+    const key = element("h4", "together");
+    key.append(element("del", "", data.baseline), " against ", element("ins", "", name));
+    made.append(key, text(pieces, "together"));
+    return made;
+  }
+
+  function side(pieces, which, name) {
+    const made = element("div");
+    made.append(element("h4", "", name), text(pieces.filter(([kind]) => kind !== BASELINE + CANDIDATE - which), ""));
     return made;
   }
 
@@ -163,14 +179,25 @@
   function text(pieces, className) {
     const made = block("");
     if (className) made.classList.add(className);
-    for (const [kind, content] of pieces) {
-      if (kind === BOTH) made.append(content);
-      else if (kind === BASELINE || kind === CANDIDATE) made.append(element(kind === BASELINE ? "del" : "ins", "", spaced(content)));
-      else made.append(element("span", "cut", content));
+    for (const [kind, content, conflict] of pieces) {
+      const place = conflict ? conflicting(conflict) : made;
+      if (kind === BOTH) place.append(content);
+      else if (kind !== BASELINE && kind !== CANDIDATE) place.append(element("span", "cut", content));
+      else if (content) place.append(element(kind === BASELINE ? "del" : "ins", "", spaced(content)));
+      if (conflict) made.append(place, kinds(conflict));
     }
-    if (!pieces.length) made.append(element("span", "cut", "(empty)"));
+    if (!pieces.some(([, content]) => content)) made.append(element("span", "cut", "(empty)"));
     return made;
   }
+
+  function conflicting(words) {
+    const made = element("span", "conflict");
+    made.title = words;
+    return made;
+  }
+
+  // The kind follows the words, for readers who do not see a frame.
+  const kinds = (words) => element("sup", "kind", words.split("; ").map((one) => one.split(":")[0]).join(", "));
 
   // A change of white space alone would not be seen.
   const spaced = (content) => (content.trim() ? content : content.replaceAll(" ", "·").replaceAll("\t", "⇥").replaceAll("\n", "↵\n"));

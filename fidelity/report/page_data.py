@@ -1,8 +1,10 @@
 """The HTML report's pairs, as data for its script: worst first, up to a maximum size."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
 
 from fidelity.comparison.results import ComparisonSet, Scores
 from fidelity.gate import Verdict
@@ -13,6 +15,7 @@ from fidelity.report.content import shown_in_table
 from fidelity.report.diff import Piece, readable, word_diff
 from fidelity.report.pairs import rank
 from fidelity.report.verdicts import URGENCY
+from fidelity.text.conflicts import Conflict
 
 MOST_BYTES = 12_000_000
 """The maximum size of all pairs. Each candidate gets an equal share; an unused rest goes to the next."""
@@ -23,6 +26,8 @@ MOST_CONFLICTS = 20
 KINDS = {"both": 0, "baseline": 1, "candidate": 2}
 CUT = 3
 """A piece that states how much text was left out."""
+ShownPiece = tuple[int, str] | tuple[int, str, str]
+"""A piece of a diff: its kind, its text, and the conflicts that it is in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,8 @@ def page_data(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> tuple[d
     }
     prompts: dict[str, int] = {}
     asked: list[dict[str, str]] = []
+    controls = _control_texts(result)
+    of_control: dict[str, list[ShownPiece]] = {}
     candidates, held, room = [], [], MOST_BYTES
     for number, candidate in enumerate(result.candidates):
         ranking = rank(result, candidate, verdicts.get(candidate.run.name))
@@ -55,14 +62,17 @@ def page_data(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> tuple[d
             pair = texts[place]
             entry = _entry(pair, place, candidate, columns, ranking.excess[place])
             new = [] if pair.prompt.id in prompts else [_prompt(pair.prompt)]
-            size = len(json.dumps([entry, new], ensure_ascii=False).encode())
+            at = prompts.get(pair.prompt.id, len(asked))
+            control_diff = {} if f"{at}:{pair.baseline.repeat}" in of_control else _of_control(pair, at, controls)
+            size = len(json.dumps([entry, new, control_diff], ensure_ascii=False).encode())
             if used + size > share and entries:
                 break
             used += size
             if new:
-                prompts[pair.prompt.id] = len(asked)
+                prompts[pair.prompt.id] = at
                 asked += new
-            entries.append({"p": prompts[pair.prompt.id], **entry})
+            of_control |= control_diff
+            entries.append({"p": at, **entry})
         room -= used
         by = None if ranking.by is None else list(columns).index(ranking.by)
         candidates.append({"name": one_line(candidate.run.name), "by": by, "pairs": entries})
@@ -73,6 +83,8 @@ def page_data(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> tuple[d
     data: dict[str, object] = {
         "first": min(range(len(urgent)), key=urgent.__getitem__, default=0),
         "baseline": one_line(result.baseline.name),
+        "control": one_line(result.controls[0].run.name) if result.controls else "",
+        "controls": of_control,
         "columns": [
             {"name": name, "better": column.better, "digits": 0 if column.summary == "median" else 3}
             for name, column in columns.items()
@@ -89,22 +101,69 @@ def _entry(
 ) -> dict[str, object]:
     """One pair: its position, repeat, values, excess, diff and conflicts."""
     values = [candidate.columns[name].column.values[place] if name in candidate.columns else None for name in columns]
-    pieces = list(_pieces(readable(word_diff(pair.baseline.text, pair.candidate.text))))
     anything = candidate.columns.get("conflict_any")
     shown = conflicts_of(pair)[:MOST_CONFLICTS] if anything and anything.column.values[place] else ()
+    pieces = _diff(pair.baseline.text, pair.candidate.text, [(one, conflict_in_words(one, pair)) for one in shown])
     conflicts = [conflict_in_words(conflict, pair) for conflict in shown]
     return {"n": place, "r": pair.baseline.repeat, "v": values, "x": excess, "d": pieces, "c": conflicts}
 
 
-def _pieces(pieces: list[Piece]) -> Iterator[tuple[int, str]]:
-    room = MOST_OF_A_PAIR
-    for number, piece in enumerate(pieces):
-        yield KINDS[piece.kind], piece.text[:room]
-        room -= len(piece.text)
-        if room < 0:
-            left = sum(len(later.text) for later in pieces[number + 1 :]) - room
-            yield CUT, f"\n… {left:,} more characters in both; the store has the full texts"
-            return
+def _control_texts(result: ComparisonSet) -> Mapping[tuple[str, int], str]:
+    """The answers of the first control, by prompt and repeat."""
+    pairs = result.controls[0].pairing.pairs if result.controls else ()
+    return {(pair.prompt.id, pair.candidate.repeat): pair.candidate.text for pair in pairs}
+
+
+def _of_control(pair: Pair, at: int, controls: Mapping[tuple[str, int], str]) -> dict[str, list[ShownPiece]]:
+    """The diff of the control's answer to the same prompt, by the prompt's place and the repeat."""
+    answer = controls.get((pair.prompt.id, pair.baseline.repeat))
+    return {} if answer is None else {f"{at}:{pair.baseline.repeat}": _diff(pair.baseline.text, answer)}
+
+
+def _diff(baseline: str, other: str, conflicts: Sequence[tuple[Conflict, str]] = ()) -> list[ShownPiece]:
+    """The word diff of two answers, cut at the edges of their conflicts, up to a maximum length."""
+    pieces = word_diff(baseline, other)
+    shown: list[ShownPiece] = []
+    room, at = MOST_OF_A_PAIR, (0, 0)
+    for number, (piece, spelled) in enumerate(zip(pieces, readable(pieces), strict=True)):
+        for kind, text, why in (
+            [(KINDS[piece.kind], spelled.text, "")] if piece.spelling else _cut(piece, at, conflicts)
+        ):
+            shown.append((kind, text[:room], why) if why else (kind, text[:room]))
+            room -= len(text)
+            if room < 0:
+                left = sum(len(later.text) for later in pieces[number + 1 :]) - room
+                return [*shown, (CUT, f"\n… {left:,} more characters in both; the store has the full texts")]
+        length = len(piece.text)
+        at = (at[0] + length * (piece.kind != "candidate"), at[1] + length * (piece.kind != "baseline"))
+    return [*shown, *((KINDS[side], "", why) for side, why in _at_end(baseline, other, conflicts))]
+
+
+def _cut(
+    piece: Piece, at: tuple[int, int], conflicts: Sequence[tuple[Conflict, str]]
+) -> Iterator[tuple[int, str, str]]:
+    """A piece by its conflicts; `at` is where it begins in the baseline's answer and in the other one."""
+    side = 1 if piece.kind == "candidate" else 0
+    begin, end = at[side], at[side] + len(piece.text)
+    spans = [(*(one.candidate if side else one.baseline), why) for one, why in conflicts]
+    edges = sorted({begin, end}.union(edge for *span, _ in spans for edge in span if begin < edge < end))
+    for left, right in pairwise(edges):
+        for start, stop, why in spans:
+            if start == stop == left:  # what only the other answer has
+                yield KINDS[piece.kind], "", why
+        over = [why for start, stop, why in spans if start <= left and right <= stop]
+        yield KINDS[piece.kind], visible(piece.text[left - begin : right - begin]), "; ".join(over)
+
+
+def _at_end(
+    baseline: str, other: str, conflicts: Sequence[tuple[Conflict, str]]
+) -> Iterator[tuple[Literal["baseline", "candidate"], str]]:
+    """The conflicts about what one answer lacks after its last character."""
+    for one, why in conflicts:
+        if one.baseline == (len(baseline), len(baseline)):
+            yield "baseline", why
+        if one.candidate == (len(other), len(other)):
+            yield "candidate", why
 
 
 def _prompt(prompt: Prompt) -> dict[str, str]:

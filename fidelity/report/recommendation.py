@@ -1,11 +1,12 @@
 """Which format to ship for each size, in a few sentences: the cheapest that passes, and why the others don't."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fidelity.comparison.results import ComparisonSet
 from fidelity.gate import Line, Outcome, Verdict, format_that_ran
 from fidelity.price.measures import ratios_of
+from fidelity.price.recommend import Minimise, Offer, cheapest
 from fidelity.report.content import UNKNOWN_FORMAT
 
 MOST_NAMES = 4
@@ -14,21 +15,8 @@ CONFLICTS = {
     **{"json": "JSON values", "code": "code", "table": "table cells", "any": "conflicts"},
 }
 """Kinds of conflict, as a sentence names them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """A candidate that could be shipped."""
-
-    size: str
-    """Its model, such as "SmolLM2-135M"."""
-    format: str
-    verdict: Verdict | None
-    """None if it was not judged."""
-    safe: bool
-    """Whether it passes at the confidence of all of its model's candidates together."""
-    bytes: float | None
-    """The ratio of its weights' bytes to the baseline's; None if unknown."""
+TAKEN: Mapping[Minimise, str] = {"bytes": "bytes", "latency": "time", "cost": "cost"}
+"""What a format takes less of, as a sentence names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +31,15 @@ class ShippingAdvice:
     """Why other formats don't pass."""
 
 
-def recommendation(offers: Sequence[Offer]) -> ShippingAdvice | None:
-    """Recommend a format for each size; None if nothing was judged."""
+def recommendation(offers: Sequence[Offer], *, price: Minimise = "bytes") -> ShippingAdvice | None:
+    """Recommend a format for each size; None if nothing was judged. `price` is what the offers' prices are of."""
     judged = [offer for offer in offers if offer.verdict]
     if not judged:
         return None
     sizes = list(dict.fromkeys(offer.size for offer in offers))
-    best = {size: offer for size in sizes if (offer := _cheapest(o for o in offers if o.size == size and o.safe))}
+    best = {size: offer for size in sizes if (offer := cheapest(o for o in offers if o.size == size))}
     without = [size for size in sizes if size not in best]
-    sentences = [_ship(best, len(sizes))] if best else []
+    sentences = [_ship(best, len(sizes), TAKEN[price])] if best else []
     if without:
         own = [offer for offer in offers if offer.size in without]
         all_fail = all(offer.verdict and offer.verdict.outcome == "fail" for offer in own)
@@ -78,18 +66,14 @@ def offers_of(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> list[Of
     return offers
 
 
-def _cheapest(offers: Iterable[Offer]) -> Offer | None:
-    return min(offers, key=lambda o: (o.bytes is None, o.bytes or 0.0, o.format), default=None)
-
-
-def _ship(best: dict[str, Offer], sizes: int) -> str:
+def _ship(best: dict[str, Offer], sizes: int, taken: str) -> str:
     """Such as "Ship W8A8-FP8 for both models: it passes and takes 0.61 of the bytes."."""
     by_format: dict[str, list[Offer]] = {}
     for offer in best.values():
         by_format.setdefault(offer.format, []).append(offer)
     parts = [f"{form}{_for([o.size for o in offers], sizes)}" for form, offers in by_format.items()]
     passes = "it passes" if len(by_format) == 1 else "they pass"
-    return f"Ship {_joined(parts)}: {passes}{_takes(list(best.values()), one=len(by_format) == 1)}."
+    return f"Ship {_joined(parts)}: {passes}{_takes(list(best.values()), taken, one=len(by_format) == 1)}."
 
 
 def _for(names: Sequence[str], sizes: int) -> str:
@@ -98,14 +82,15 @@ def _for(names: Sequence[str], sizes: int) -> str:
     return "" if sizes == 1 else " for both models" if sizes == 2 else f" for all {sizes} models"
 
 
-def _takes(offers: Sequence[Offer], *, one: bool) -> str:
-    known = [offer.bytes for offer in offers if offer.bytes is not None]
+def _takes(offers: Sequence[Offer], taken: str, *, one: bool) -> str:
+    known = [offer.price for offer in offers if offer.price is not None]
     if len(known) < len(offers):
-        return f", but {'its size is' if one else 'their sizes are'} unknown"
+        what = {"bytes": ("its size is", "their sizes are")}.get(taken, (f"its {taken} is", f"their {taken} is"))
+        return f", but {what[0] if one else what[1]} unknown"
     low, high = f"{min(known):.2f}", f"{max(known):.2f}"
     if max(known) >= 0.995:
-        return ", but without saving bytes" if one else ", but not all of them save bytes"
-    return f" and take{'s' if one else ''} {low if low == high else f'{low} to {high}'} of the bytes"
+        return f", but without saving {taken}" if one else f", but not all of them save {taken}"
+    return f" and take{'s' if one else ''} {low if low == high else f'{low} to {high}'} of the {taken}"
 
 
 def _failing(offers: Sequence[Offer], sizes: Sequence[str]) -> list[str]:

@@ -39,12 +39,24 @@ def draft_of(
         subset_of=job.subset_of,
         planned=len(job.prompts) if job.until_decided else None,
         identity=job.engine_identity,
-        engine=engine.info,
+        engine=with_notes_on_tools(engine.info, job.config, job.prompts),
         checkpoint=_checkpoint(job.config, engine.info, store),
         label=job.config.label,
         recorded_timings=engine.timings if isinstance(engine, RecordedAnswers) else {},
         unasked=_unasked(job, engine) if isinstance(engine, RecordedAnswers) else (),
     )
+
+
+def with_notes_on_tools(info: EngineInfo, config: RunConfig, prompts: Sequence[Prompt]) -> EngineInfo:
+    """What ran, with notes where the prompts' tools had no effect on the prompts or on what is recorded."""
+    if not any(prompt.tools for prompt in prompts) or isinstance(config.engine, RecordedEngine | OpenAIEngine):
+        return info
+    notes = []
+    if info.reads_tools is False:
+        notes.append("the chat template leaves the prompts' tools out: the model never read them")
+    if not getattr(config.engine, "tool_call_parser", None):
+        notes.append("tool calls stay in the answers' texts: only vLLM reads them, with engine.tool_call_parser")
+    return replace(info, notes=(*info.notes, *notes))
 
 
 def _unasked(job: Job, engine: RecordedAnswers) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fidelity.checkpoints import local_directory
+from fidelity.children.prompting import with_parsed_arguments
 from fidelity.config import ExecuTorchEngine, RunConfig, Sampling
 from fidelity.errors import ConfigError, MissingPackageError
 from fidelity.files import whole_file, write_parquet
@@ -55,7 +56,7 @@ def batch_rows(config: RunConfig, *, limit: int | None) -> list[dict[str, object
             "custom_id": prompt.id,
             "method": "POST",
             "url": "/v1/chat/completions",
-            "body": {**body, "messages": [{"role": m.role, "content": m.content} for m in prompt.messages]},
+            "body": {**body, "messages": prompt.chat, **prompt.offer},
         }
         for prompt in prompts_of(config, limit)
     ]
@@ -90,12 +91,11 @@ def _each_repeat(sampling: Sampling, prompt: Prompt) -> list[dict[str, object]]:
 
 
 def _asked(prompt: Prompt) -> dict[str, object]:
-    row = {"id": prompt.id, **({"category": prompt.category} if prompt.category else {})}
+    row = {"id": prompt.id, **({"category": prompt.category} if prompt.category else {}), **prompt.offer}
     if isinstance(prompt.content, str):
         return {**row, "prompt": prompt.content}
     prefilled = prompt.content[-1].role == "assistant"  # at the end of `messages` this is an answer
-    turns = [{"role": m.role, "content": m.content} for m in prompt.messages]
-    return {**row, "prompt" if prefilled else "messages": turns}
+    return {**row, "prompt" if prefilled else "messages": prompt.chat}
 
 
 def _tokenizer(config: RunConfig) -> Any:
@@ -118,9 +118,11 @@ def _tokenizer(config: RunConfig) -> Any:
 def _rendered(tokenizer: Any, prompt: Prompt) -> dict[str, object]:
     if not getattr(tokenizer, "chat_template", None):
         return {"rendered": prompt.text, "prompt_token_ids": list(tokenizer.encode(prompt.text))}
-    chat = [{"role": m.role, "content": m.content} for m in prompt.messages]
+    tools = {"tools": prompt.offer["tools"]} if prompt.tools else {}
     try:
-        text = tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
+        text = tokenizer.apply_chat_template(
+            with_parsed_arguments(prompt.chat), add_generation_prompt=True, tokenize=False, **tools
+        )
     except Exception as error:  # a template can refuse, say, a system message, and jinja2 can raise any exception
         return {"refused": f"the chat template refuses the prompt: {type(error).__name__}: {error}"}
     return {"rendered": text, "prompt_token_ids": list(tokenizer.encode(text, add_special_tokens=False))}

@@ -1,7 +1,7 @@
 """Generating runs: jobs go through an engine into the store, followed by the scores of the baseline's tokens."""
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from functools import partial
 
 from fidelity.config import RecordedEngine
@@ -50,17 +50,35 @@ def generate_jobs(
             if job.control_of and job.control_of != runs[0].manifest.digest:
                 job = on_the_same_prompts(job, runs[0], store)
             missing = missing_scores(job, baseline, depths, store) if baseline else []
-            run = store.run(job.name, job.digest)
-            if run is None or (run.manifest.counts.world_failures and not keep_failures):
-                run = _run(job, engines, store, decided, missing)
-            run.check_place()
-            run = _as_described(run, job)
+            waiting = f"{job.name}: another command is generating it; waiting for that ..."
+            run = finished_run(job, engines, store, decided, missing, on_wait=partial(listener.say, waiting))
             runs.append(run)
             whole = run.manifest.digest == job.digest
             if whole and (baseline is None or job.control_of is None):
-                _score_tokens(job, run, missing_scores(job, baseline or runs[0], depths, store), engines)
+                score_tokens(job, run, missing_scores(job, baseline or runs[0], depths, store), engines)
         _measure_the_rest(jobs[0], runs[0], engines, store)
     return runs
+
+
+def finished_run(
+    job: Job,
+    engines: SharedEngine,
+    store: Store,
+    decided: Decided | None = None,
+    missing: Sequence[MissingScores] = (),
+    *,
+    on_wait: Callable[[], None],
+) -> Run:
+    """The job's run, from the store or generated. `on_wait` is called if another command is generating it.
+
+    Raises:
+        EngineError: The engine can't be opened, or died and isn't replaced; finished answers are on disk.
+    """
+    run = store.run(job.name, job.digest)
+    if run is None or (run.manifest.counts.world_failures and not engines.keep_failures):
+        run = _run(job, engines, store, decided, missing, on_wait)
+    run.check_place()
+    return _as_described(run, job)
 
 
 def _as_described(run: Run, job: Job) -> Run:
@@ -78,10 +96,14 @@ def _as_described(run: Run, job: Job) -> Run:
 
 
 def _run(
-    job: Job, engines: SharedEngine, store: Store, decided: Decided | None, missing: Sequence[MissingScores]
+    job: Job,
+    engines: SharedEngine,
+    store: Store,
+    decided: Decided | None,
+    missing: Sequence[MissingScores],
+    on_wait: Callable[[], None],
 ) -> Run:
-    waiting = f"{job.name}: another command is generating it; waiting for that ..."
-    with store.writing(job.name, job.digest, on_wait=partial(engines.listener.say, waiting)) as writer:
+    with store.writing(job.name, job.digest, on_wait=on_wait) as writer:
         if isinstance(writer, Run):
             if engines.keep_failures or not _can_be_asked_again(writer, job, engines):
                 return writer
@@ -117,34 +139,32 @@ def _complete(job: Job, writer: RunWriter, engines: SharedEngine, store: Store) 
             engines.listener.say(f"{job.name}: {note}")
     plan = job.plan
     engines.progress.start(job.name, done=sum(len(plan[number]) for number in finished), total=job.answers)
-    watch = RunWatch(engine)
-    chunks = ChunkGeneration(job, writer, engine, engines.progress, watch)
+    watch = engines.retried(job, lambda: RunWatch(engines.of(job, writer.log)))
+    deaths = engines.deaths
+    chunks = ChunkGeneration(job, writer, engines, watch)
     for number, asked in enumerate(plan):
         if number not in finished:
             chunks.generate(number, asked)
-    invariance = prove(job, engine, writer.outcomes()) if job.config.batch_invariant else None
+    invariance = None
+    if job.config.batch_invariant:
+        invariance = engines.retried(job, lambda: prove(job, chunks.engine, writer.outcomes()))
     with watch.writing():
-        draft = draft_of(job, engine, store, resumed=writer.resumed, invariance=invariance)
+        draft = draft_of(job, chunks.engine, store, resumed=writer.resumed, invariance=invariance)
         run = writer.complete(job.prompts, draft)
-    if not resumed and not isinstance(job.config.engine, RecordedEngine):
-        store.add_measurement(run, watch.measurement(job.config))
+    if not resumed and engines.deaths == deaths and not isinstance(job.config.engine, RecordedEngine):
+        with suppress(EngineError):  # it died after its last answer: the run is complete without a measurement
+            store.add_measurement(run, watch.measurement(job.config))
     return run
 
 
-def _score_tokens(job: Job, run: Run, all_missing: Sequence[MissingScores], engines: SharedEngine) -> None:
+def score_tokens(job: Job, run: Run, all_missing: Sequence[MissingScores], engines: SharedEngine) -> None:
     """Let a finished run's engine score the baseline's tokens. If it can't, the reason is stored."""
     for missing in all_missing:
         with writing(missing.path) as writer:
             if isinstance(writer, StoredScores):
                 continue
             try:
-                engine = engines.of(job, run.path / "engine.log")
-                engines.progress.start(
-                    f"{job.name}, scoring the tokens of {missing.baseline.name}", done=0, total=job.answers
-                )
-                for number, asked in enumerate(job.batches):
-                    missing.fill(number, engine)
-                    engines.progress.chunk_finished(len(asked), missing.tokens(number))
+                engines.retried(job, partial(_fill, job, run, missing, engines))
             except EngineError as error:
                 writer.give_up(f"{job.name} could not score the tokens of {missing.baseline.name}: {error}")
                 engines.listener.say(
@@ -153,6 +173,19 @@ def _score_tokens(job: Job, run: Run, all_missing: Sequence[MissingScores], engi
                 engines.close()
                 return
             writer.complete(run, missing.baseline, missing.depth)
+
+
+def _fill(job: Job, run: Run, missing: MissingScores, engines: SharedEngine) -> None:
+    """Score what is missing.
+
+    Raises:
+        EngineError: The engine died and isn't replaced; finished chunks are on disk.
+    """
+    engine = engines.of(job, run.path / "engine.log")
+    engines.progress.start(f"{job.name}, scoring the tokens of {missing.baseline.name}", done=0, total=job.answers)
+    for number, asked in enumerate(job.batches):
+        missing.fill(number, engine)
+        engines.progress.chunk_finished(len(asked), missing.tokens(number))
 
 
 def _measure_the_rest(job: Job, run: Run, engines: SharedEngine, store: Store) -> None:

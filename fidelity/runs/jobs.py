@@ -10,7 +10,16 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from fidelity.config import DEFAULT_BATCH, Control, RecordedEngine, Requests, RunConfig, Sampling, StoredEngine
+from fidelity.config import (
+    DEFAULT_BATCH,
+    Control,
+    RecordedEngine,
+    Requests,
+    RunConfig,
+    Sampling,
+    StoredEngine,
+    VllmServeEngine,
+)
 from fidelity.engines import Admission, identity
 from fidelity.engines.recorded import recorded_prompts, recorded_repeats
 from fidelity.errors import ConfigError
@@ -157,6 +166,8 @@ def jobs_of(
     """The run and its controls. A baseline has two controls by default; a candidate only if its YAML asks for it."""
     if isinstance(config.engine, StoredEngine):
         return []
+    if any(prompt.tools for prompt in prompts):
+        check_tools(config)
     seed = 0 if as_baseline else _seed(config.name)
     make = partial(_job, prompts=prompts, store=store, subset_of=subset_of)
     run = make(config, config.name, seed=seed, until_decided=until_decided)
@@ -172,6 +183,24 @@ def jobs_of(
     named = [(f"{config.name}.control{n}", n) for n in range(1, control.repeats + 1)]
     again = [make(config, name, seed=n if as_baseline else _seed(name), control_of=run.digest) for name, n in named]
     return [run, *again]
+
+
+def check_tools(config: RunConfig) -> None:
+    """Refuse an engine that can't offer the prompts' tools.
+
+    Raises:
+        ConfigError: It would leave them out, or offer others; names the key to change.
+    """
+    where, engine = f"{config.file_or_name}: the prompts have tools", config.engine
+    if isinstance(engine, Requests):
+        if engine.api == "completion":
+            raise ConfigError(f"{where}, which only a chat can offer; set engine.api to 'chat'")
+        if both := next((key for key in ("tools", "tool_choice") if key in engine.request), None):
+            raise ConfigError(f"{where}, and engine.request.{both} sets others; remove one of the two")
+    if isinstance(engine, VllmServeEngine) and engine.tool_call_parser is None:
+        raise ConfigError(
+            f"{where}; set engine.tool_call_parser (`hermes`, `llama3_json`, ...), else vLLM refuses them"
+        )
 
 
 def on_the_same_prompts(control: Job, run: Run, store: Store) -> Job:

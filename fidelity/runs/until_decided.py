@@ -72,8 +72,8 @@ class GrowingRun:
         return prove(self.job, self.engines.of(self.job, self.writer.log), self.writer.outcomes())
 
     def _chunks(self) -> ChunkGeneration:
-        engine = self.engines.of(self.job, self.writer.log)
-        return ChunkGeneration(self.job, self.writer, engine, self.engines.progress, RunWatch(engine))
+        watch = RunWatch(self.engines.of(self.job, self.writer.log))
+        return ChunkGeneration(self.job, self.writer, self.engines, watch)
 
     def _score(self, number: int) -> None:
         for missing in self.missing_scores:

@@ -22,6 +22,8 @@ Bets: TypeAlias = Literal["target", "plug_in"]
 
 GOAL = 2 / 3
 """The target as a multiple of the required wealth, since aiming at exactly the required wealth often falls short."""
+MOST_BETS = 20_000
+"""Of more prompts, the means of equal blocks are bet on, which are in the same range and have the same mean."""
 LARGEST_SHARE = 0.95
 """The maximum share of the wealth that one value can cost: with 1 a single broken prompt would end the bets."""
 
@@ -80,11 +82,13 @@ def betting_bound(
     n, width = len(known), high - low
     if n == 0:
         return Bound(None, low, high, None, 0, confidence, planned, seed, (low, high))
-    x = (known - low) / width
-    both = np.stack([x, 1 - x], axis=1)
-    upper, mirrored = upper_bounds(both, 1 - confidence, planned=planned, bets=bets)
     mean, spread = float(np.mean(known)), float(np.std(known, ddof=1)) if n > 1 else None
-    lower, upper = high - width * float(mirrored), low + width * float(upper)
+    x, planned_bets, size = _in_blocks((known - low) / width, planned)
+    if not len(x):
+        return Bound(mean, low, high, spread, n, confidence, planned, seed, (low, high))
+    both = np.stack([x, 1 - x], axis=1)
+    upper, mirrored = upper_bounds(both, 1 - confidence, planned=planned_bets, bets=bets, size=size)
+    lower, upper = min(mean, high - width * float(mirrored)), max(mean, low + width * float(upper))
     return Bound(mean, lower, upper, spread, n, confidence, planned, seed, (low, high))
 
 
@@ -115,22 +119,25 @@ def betting_p_value(
         x, m = 1 - x, 1 - m
     if len(x) == 0 or x.mean() >= m:
         return 1.0
+    x, planned, size = _in_blocks(x, planned)
     column = x[:, None]
 
     def rejected(log_levels: Floats) -> NDArray[np.bool_]:
-        return peak_wealth(column, np.full_like(log_levels, m), 10**log_levels, planned=planned) >= 1
+        return peak_wealth(column, np.full_like(log_levels, m), 10**log_levels, planned=planned, size=size) >= 1
 
     return float(10 ** _first_rejected(rejected, np.array([-12.0]), np.array([0.0]))[0])
 
 
-def upper_bounds(x: Floats, level: float, *, planned: int | None = None, bets: Bets = "target") -> Floats:
+def upper_bounds(
+    x: Floats, level: float, *, planned: int | None = None, bets: Bets = "target", size: int = 1
+) -> Floats:
     """Upper bounds, each at `level`, for the means of columns in [0, 1]: prompts (in reading order) x columns.
 
     Never below the column's own mean, which an unlucky order of few large values could otherwise do.
     """
 
     def rejected(means: Floats) -> NDArray[np.bool_]:
-        return peak_wealth(x, means, np.full_like(means, level), planned=planned, bets=bets) >= 1
+        return peak_wealth(x, means, np.full_like(means, level), planned=planned, bets=bets, size=size) >= 1
 
     columns = x.shape[1]
     bounds: Floats = np.maximum(_first_rejected(rejected, np.zeros(columns), np.ones(columns)), x.mean(axis=0))
@@ -138,19 +145,20 @@ def upper_bounds(x: Floats, level: float, *, planned: int | None = None, bets: B
 
 
 def peak_wealth(
-    x: Floats, means: Floats, levels: Floats, *, planned: int | None = None, bets: Bets = "target"
+    x: Floats, means: Floats, levels: Floats, *, planned: int | None = None, bets: Bets = "target", size: int = 1
 ) -> Floats:
     """Highest wealth over time, 1 = enough to reject "the mean is `means` or more" at `levels`.
 
     x is prompts x columns in [0, 1]; `means` (in the open unit interval) and `levels` are candidates x columns, as
-    what comes back.
+    what comes back. `size` is the number of prompts that each row of x is the mean of.
     """
+    variance = _predictable_variance(x, size)
     if bets == "plug_in":
-        return _plug_in_wealth(x, means, levels, planned=planned)
-    return _target_wealth(x, means, levels, planned=planned)
+        return _plug_in_wealth(x, means, levels, variance, planned=planned)
+    return _target_wealth(x, means, levels, variance, planned=planned)
 
 
-def _target_wealth(x: Floats, means: Floats, levels: Floats, *, planned: int | None) -> Floats:
+def _target_wealth(x: Floats, means: Floats, levels: Floats, variance: Floats, *, planned: int | None) -> Floats:
     """Wealth of bets that aim at a target by a horizon: monotone in `means` and in `levels`.
 
     Wealth w, in shares of the target, is treated as the chance that a z-test at the horizon will reject; the stake
@@ -162,7 +170,7 @@ def _target_wealth(x: Floats, means: Floats, levels: Floats, *, planned: int | N
     from scipy.special import ndtri
 
     horizons, parts = _plan(len(x), planned)
-    sd = np.sqrt(2 * np.pi * _predictable_variance(x))
+    sd = np.sqrt(2 * np.pi * variance)
     wealth = np.multiply.outer(parts, levels * GOAL)
     peak = wealth.sum(axis=0)
     loss_cap, gain_cap = LARGEST_SHARE / (1 - means), 1 / means
@@ -187,11 +195,11 @@ def _plan(n: int, planned: int | None) -> tuple[list[int], Floats]:
     return [math.ceil(planned / 2**i) for i in range(4)], np.array([8, 4, 2, 1]) / 15
 
 
-def _plug_in_wealth(x: Floats, means: Floats, levels: Floats, *, planned: int | None) -> Floats:
+def _plug_in_wealth(x: Floats, means: Floats, levels: Floats, variance: Floats, *, planned: int | None) -> Floats:
     """Wealth of Waudby-Smith & Ramdas' predictable plug-in: tuned for n, or for no n in particular."""
     t = np.arange(1, len(x) + 1)
     steps = len(x) if planned is None else t * np.log(t + 1)
-    stakes = np.sqrt(2 / (steps * _predictable_variance(x).T)).T
+    stakes = np.sqrt(2 / (steps * variance.T)).T
     log_wealth, peak = np.log(levels), np.log(levels)
     for stake, value in zip(stakes, x, strict=True):
         capped = np.minimum(stake * np.sqrt(-np.log(levels)), 0.5 / (1 - means))
@@ -201,12 +209,33 @@ def _plug_in_wealth(x: Floats, means: Floats, levels: Floats, *, planned: int | 
     return reached
 
 
-def _predictable_variance(x: Floats) -> Floats:
-    """For each value a variance from those before it and from one made-up value with mean 1/2 and variance 1/4."""
-    seen = np.arange(1, len(x) + 1)[:, None] + 1
-    means = (0.5 + np.cumsum(x, axis=0)) / seen
-    variances = (0.25 + np.cumsum((x - means) ** 2, axis=0)) / seen
-    known: Floats = np.concatenate([np.full((1, x.shape[1]), 0.25), variances])[: len(x)]
+def _in_blocks(x: Floats, planned: int | None) -> tuple[Floats, int | None, int]:
+    """Means of consecutive blocks in place of more than MOST_BETS values, how many are planned, and a block's size.
+
+    Independent values of one mean give independent block means of that mean, in the same range, so what holds for bets
+    on values holds for bets on blocks (docs/decisions/021-a-million-pairs.md). While more prompts are to come, a block
+    that isn't full waits.
+    """
+    size = math.ceil((planned or len(x)) / MOST_BETS)
+    if size <= 1:
+        return x, planned, 1
+    if planned is not None:
+        x = x[:planned] if len(x) >= planned else x[: len(x) - len(x) % size]
+    starts = np.arange(0, len(x), size)
+    sums = np.add.reduceat(x, starts) if len(x) else x
+    return sums / np.diff(starts, append=len(x)), planned and math.ceil(planned / size), size
+
+
+def _predictable_variance(x: Floats, size: int) -> Floats:
+    """For each value a variance from those before it and from one made-up prompt with mean 1/2 and variance 1/4.
+
+    Where values are means of `size` prompts, one prompt is a value with that fraction of the weight.
+    """
+    prompt = 1 / size
+    seen = np.arange(1, len(x) + 1)[:, None] + prompt
+    means = (0.5 * prompt + np.cumsum(x, axis=0)) / seen
+    variances = (0.25 * prompt + np.cumsum((x - means) ** 2, axis=0)) / seen
+    known: Floats = np.concatenate([np.full((1, x.shape[1]), 0.25 * prompt), variances])[: len(x)]
     return known
 
 

@@ -18,6 +18,13 @@ DrawCounts: TypeAlias = NDArray[np.int16]
 Values: TypeAlias = Sequence[float | None] | Floats
 
 
+MOST_RESAMPLED = 20_000
+"""Of more prompts, equal blocks are resampled in place of single prompts (docs/decisions/021-a-million-pairs.md)."""
+BLOCKS = 2_000
+GRID = 401
+"""Points at which the distribution is known where blocks are resampled for a quantile."""
+GRID_REACH = 6.0
+"""How far they reach to both sides, in standard errors of the quantile's rank."""
 TAIL = 0.05
 """The share of prompts that are the tail."""
 FEWEST_IN_TAIL_STUDY = 200
@@ -89,20 +96,24 @@ def bca_intervals(
     mean, k = statistic == "mean", v.shape[1]
     once = np.ones((1, len(v)), dtype=np.int16)
     centre = _mean(v, w) if mean else np.array([_quantiles(v[:, j], once, w[:, j], 0.5)[0] for j in range(k)])
+    scored = (w > 0).sum(axis=0)
     d = np.where(w > 0, v - centre, 0)
     drawn = np.empty((resamples, k))
+    if len(v) > MOST_RESAMPLED and not mean:
+        drawn = np.stack([_block_quantiles([d[:, j]], [w[:, j]], 0.5, resamples, seed)[:, 0] for j in range(k)], axis=1)
+    elif len(v) > MOST_RESAMPLED:
+        d, w = _in_blocks(d, w)
     if mean:
         for rows, (sums,), total in _resampled_sums([w * d], w, resamples, seed):
             drawn[rows] = _ratio(sums, total)
-    else:
+    elif len(v) <= MOST_RESAMPLED:
         for rows, counts in _resampled(len(v), resamples, seed):
             drawn[rows] = np.stack([_quantiles(d[:, j], counts, w[:, j], 0.5) for j in range(k)], axis=1)
     acceleration = _acceleration(d, w) if mean else np.zeros(k)
     results = []
     for j in range(k):
         ends = _bca_ends(drawn[:, j], float(acceleration[j]), d[w[:, j] > 0, j], confidence)
-        n = int((w[:, j] > 0).sum())
-        results.append(_interval(centre[j], ends, n, confidence, "bca" if mean else "bias_corrected"))
+        results.append(_interval(centre[j], ends, int(scored[j]), confidence, "bca" if mean else "bias_corrected"))
     return results
 
 
@@ -123,9 +134,12 @@ def studentised_intervals(
     """
     v, w = _matrix(ids, columns, weights)
     centre = _mean(v, w)
+    scored = (w > 0).sum(axis=0)
     d = np.where(w > 0, v - centre, 0)
+    if len(v) > MOST_RESAMPLED:
+        d, w = _in_blocks(d, w)
     scale = np.sqrt((w**2 * d**2).sum(axis=0)) / np.maximum(w.sum(axis=0), np.finfo(float).tiny)
-    drawn = np.empty((resamples, v.shape[1]))
+    drawn = np.empty((resamples, d.shape[1]))
     terms = [w * d, (w * d) ** 2, w**2 * d, w**2]
     for rows, (sums, squares, mixed, weights_squared), total in _resampled_sums(terms, w, resamples, seed):
         shift = _ratio(sums, total)
@@ -133,10 +147,10 @@ def studentised_intervals(
         error = _ratio(np.sqrt(np.maximum(residual, 0)), total)
         drawn[rows] = _ratio(shift, np.where(error > 1e-9 * scale, error, 0))
     results = []
-    for j in range(v.shape[1]):
+    for j in range(d.shape[1]):
         t = drawn[:, j][~np.isnan(drawn[:, j])]
         q = np.quantile(t, [(1 + confidence) / 2, (1 - confidence) / 2]) if t.size else np.zeros(2)
-        results.append(_interval(centre[j], -q * scale[j], int((w[:, j] > 0).sum()), confidence, "studentised"))
+        results.append(_interval(centre[j], -q * scale[j], int(scored[j]), confidence, "studentised"))
     return results
 
 
@@ -167,6 +181,11 @@ def tail_excess(
         return difference
 
     estimate = excess(np.ones((1, len(v)), dtype=np.int16))[0]
+    if len(v) > MOST_RESAMPLED:
+        tails = _block_quantiles(list(v.T), [equal] * v.shape[1], TAIL, resamples, seed)
+        drawn = tails[:, : len(controls)].mean(axis=1) - tails[:, len(controls) :].mean(axis=1)
+        low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
+        return Interval(float(estimate), float(low), float(high), confidence, len(v), "percentile")
     drawn = np.concatenate([excess(counts) for _, counts in _resampled(len(v), resamples, seed)])
     low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Interval(float(estimate), float(low), float(high), confidence, len(v), "percentile")
@@ -191,6 +210,48 @@ def _matrix(
     missing = np.isnan(v) | np.isnan(w) | (w == 0)
     v[missing], w[missing] = 0, 0
     return v, w
+
+
+def _block_of_each(n: int) -> NDArray[np.int64]:
+    """The block of each of n prompts in reading order, which is random: blocks of equal size, as far as possible."""
+    return np.arange(n) * BLOCKS // n
+
+
+def _in_blocks(d: Floats, w: Floats) -> tuple[Floats, Floats]:
+    """Weighted means of blocks, and their weights: the mean of all is the same."""
+    starts = np.searchsorted(_block_of_each(len(d)), np.arange(BLOCKS))
+    total, sums = np.add.reduceat(w, starts), np.add.reduceat(w * d, starts)
+    return np.nan_to_num(_ratio(sums, total)), total
+
+
+def _block_quantiles(
+    columns: Sequence[Floats], weights: Sequence[Floats], q: float, resamples: int, seed: int
+) -> Floats:
+    """Quantiles of each column where blocks are resampled, jointly: resamples x columns.
+
+    A resample's distribution is counted at GRID of the column's values around the quantile, 0.03 standard errors apart:
+    its quantile is the first of them that enough of the resample reaches.
+    """
+    blocks = _block_of_each(len(columns[0]))
+    grids, below = [], []
+    for values, weight in zip(columns, weights, strict=True):
+        order = np.argsort(values, kind="stable")
+        reached = np.cumsum(weight[order])
+        error = np.sqrt(q * (1 - q) * (weight**2).sum())
+        at = np.searchsorted(reached, q * reached[-1] + error * np.linspace(-GRID_REACH, GRID_REACH, GRID))
+        grid = np.unique(values[order[np.clip(at, 0, len(values) - 1)]])
+        cell = np.searchsorted(grid, values)
+        held = np.bincount(blocks * (len(grid) + 1) + cell, weight, BLOCKS * (len(grid) + 1))
+        grids.append(grid)
+        below.append(np.cumsum(held.reshape(BLOCKS, -1), axis=1))
+    drawn = np.empty((resamples, len(columns)))
+    for rows, counts in _resampled(BLOCKS, resamples, seed):
+        for j, (grid, held) in enumerate(zip(grids, below, strict=True)):
+            reached = counts.astype(np.float64) @ held
+            total = reached[:, -1:]
+            first = np.argmax(reached >= (q - 1e-12) * total, axis=1)
+            drawn[rows, j] = np.where(total[:, 0] > 0, grid[np.minimum(first, len(grid) - 1)], np.nan)
+    return drawn
 
 
 def _resampled(n: int, resamples: int, seed: int) -> Iterator[tuple[slice, DrawCounts]]:

@@ -21,5 +21,8 @@ def reading_order(ids: Sequence[str], *, seed: int = READING_SEED) -> NDArray[np
         twice = [one for one, times in Counter(ids).items() if times > 1]
         raise ValueError(f"one value per prompt id, average repeats first: {twice[0]!r} is duplicated")
     key = seed.to_bytes(16, "little", signed=True)
-    digests = [(blake2b(one.encode(), key=key, digest_size=16).digest(), one) for one in ids]
-    return np.array(sorted(range(len(ids)), key=digests.__getitem__), dtype=np.intp)
+    digests = [blake2b(one.encode(), key=key, digest_size=16).digest() for one in ids]
+    starts = np.frombuffer(b"".join(digests), dtype=">u8")[::2].astype(np.uint64)
+    if len(np.unique(starts)) == len(ids):  # always, but for one of 10^7 studies of a million prompts
+        return np.argsort(starts)
+    return np.array(sorted(range(len(ids)), key=lambda place: (digests[place], ids[place])), dtype=np.intp)

@@ -33,7 +33,7 @@ class Journal:
             """The answered prompts, in the order of `outcomes`."""
             self._open = open_own(self._file, append=True)
             if self._open.tell():
-                self._open.write(b"\n" + RESUMED + b"\n")  # after a line that may be truncated
+                self.note_resumption()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -44,6 +44,11 @@ class Journal:
         """Start the journal again with these outcomes, by place."""
         with whole_file(self._file) as draft:
             draft.write_bytes(b"".join(_line(place, outcome) for place, outcome in outcomes.items()))
+
+    def note_resumption(self) -> None:
+        """Note that another engine continues."""
+        assert self._open is not None
+        self._open.write(b"\n" + RESUMED + b"\n")  # after a line that may be truncated
 
     def add(self, place: int, outcome: Response) -> None:
         """Keep one outcome."""

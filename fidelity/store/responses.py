@@ -40,6 +40,8 @@ def response_of(row: Mapping[str, Any]) -> Response:
             raise ValueError(f"{key}: a lone surrogate, which is not a character")
     if isinstance(response, Generation):
         _check_numbers(response)
+        if any(re.search("[\ud800-\udfff]", text) for call in response.tool_calls or () for text in call):
+            raise ValueError("tool_calls: a lone surrogate, which is not a character")
     return response
 
 

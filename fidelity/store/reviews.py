@@ -4,6 +4,7 @@ Two reviewers at once can't lose each other's votes, and a reviewer who votes ag
 """
 
 import hashlib
+import hmac
 import secrets
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -13,10 +14,12 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from fidelity.errors import StoreError
-from fidelity.outside.paths import inside
+from fidelity.files import locked, whole_file
+from fidelity.outside.paths import inside, open_regular
 from fidelity.store.record_files import FileName, Manifest, read_record, write_record
 
 FOLDER = "reviews"
+ORDER_KEY, KEY_BYTES = "order.key", 32
 Vote = Literal["baseline better", "same", "candidate better", "both bad"]
 LONGEST_NOTE, LONGEST_NAME, MOST_TAGS = 4_000, 100, 20
 Tag = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
@@ -111,3 +114,28 @@ def latest(reviews: Iterable[Review]) -> list[Review]:
     """The newest vote of each reviewer on each pair, without withdrawn ones, in the order of the first votes."""
     newest = {(review.pair, review.reviewer): review for review in sorted(reviews, key=lambda one: one.created)}
     return [review for review in newest.values() if review.vote is not None]
+
+
+def order_key(root: Path) -> bytes:
+    """The secret that decides which answer blind reviewers see first; written when it is first needed.
+
+    Raises:
+        StoreError: It can't be read or written.
+    """
+    file = inside(root, FOLDER, ORDER_KEY)
+    with locked(file.parent):
+        if not file.is_file():
+            with whole_file(file) as draft:
+                draft.chmod(0o600)
+                draft.write_bytes(secrets.token_bytes(KEY_BYTES))
+        with open_regular(file) as stream:
+            return stream.read(KEY_BYTES)
+
+
+def is_swapped(key: bytes, comparison: str, pair: tuple[str, int]) -> bool:
+    """Whether blind reviewers see the candidate's answer first: for half of the pairs, always the same ones.
+
+    Without the key nobody can compute it from what a page or its address shows.
+    """
+    message = "\0".join((comparison, pair[0], str(pair[1]))).encode("utf-8", "surrogatepass")
+    return bool(hmac.digest(key, message, "sha256")[0] & 1)

@@ -21,7 +21,7 @@ from fidelity.files import (
     wrong_column,
 )
 from fidelity.outside.paths import inside
-from fidelity.records import Failure, Message, Prompt, Response
+from fidelity.records import Failure, Message, Prompt, Response, messages_of, plain_turns
 from fidelity.store.journal import Journal, count_resumptions
 from fidelity.store.manifests import ResponseCounts, RunDraft, RunManifest
 from fidelity.store.measurements import Measurement
@@ -36,8 +36,9 @@ GENERATIONS = "generations.parquet"
 LOG = "engine.log"
 ROWS_READ_AT_ONCE = 500
 """Rows per row group of Parquet: as many are read to show one generation."""
-LATER_COLUMNS = ("prompt_tokens", "prompt_hash", "cause")
+LATER_COLUMNS = ("prompt_tokens", "prompt_hash", "cause", "tools", "tool_choice", "tool_calls")
 """Columns that runs of older versions don't have."""
+OF_A_PROMPT = ("prompt_id", "prompt", "category", "tools", "tool_choice")
 OF_AN_ANSWER = ("text", "reasoning", "token_ids", "logprobs", "finish_reason", "prompt_tokens", "prompt_hash")
 
 
@@ -107,20 +108,22 @@ class Run:
 
     def prompts(self) -> tuple[Prompt, ...]:
         """The run's prompts, in the prompt set's order."""
-        rows = self.rows.select(["prompt_id", "prompt", "category", "repeat"]).to_pylist()
+        columns = [name for name in (*OF_A_PROMPT, "repeat") if name in self.rows.column_names]
+        rows = self.rows.select(columns).to_pylist()
         with damage_explained(self.path / GENERATIONS):
-            return tuple(
-                Prompt(row["prompt_id"], _content(row["prompt"]), row["category"]) for row in rows if row["repeat"] == 0
-            )
+            return tuple(_prompt(row) for row in rows if row["repeat"] == 0)
 
     def read(self, columns: Sequence[str]) -> "pa.Table":
         """Some columns of the generations, in the order of `rows`."""
         check_unchanged(self.path / GENERATIONS, self.manifest.answers_sha256)
         return read_parquet(self.path / GENERATIONS, columns=columns)
 
-    def prompt_texts(self) -> list[str]:
-        """The text of each row's prompt, in the store's order."""
-        return [Prompt("", _content(stored)).text for stored in self.read(["prompt"])["prompt"].to_pylist()]
+    def prompt_texts(self, rows: Sequence[int] | None = None) -> list[str]:
+        """The text of each row's prompt, or of some `rows`, in their order."""
+        column = self.read(["prompt"])["prompt"]
+        return [
+            Prompt("", _content(stored)).text for stored in (column if rows is None else column.take(rows)).to_pylist()
+        ]
 
     def prompt_and_response(self, row: int) -> tuple[Prompt, Response]:
         """One prompt and its outcome, by its row number. Only its row group is read."""
@@ -128,7 +131,7 @@ class Run:
         self._check_answers(read_parquet_schema(file))
         record = read_parquet_row(file, row)
         with damage_explained(file):
-            prompt = Prompt(record["prompt_id"], _content(record.pop("prompt")), record.pop("category"))
+            prompt = _prompt(record)
         return prompt, self._response(record)
 
     def outcomes(self) -> list[Response]:
@@ -314,19 +317,29 @@ def _run_schema() -> "pa.Schema":
             *(pa.field(name, pa.string()) for name in strings),
             *(pa.field(name, kind) for name, kind in lists.items()),
             pa.field("cause", pa.string()),
+            pa.field("tools", pa.string()),
+            pa.field("tool_choice", pa.string()),
+            pa.field("tool_calls", pa.list_(pa.struct([("name", pa.string()), ("arguments", pa.string())]))),
         ]
     )
 
 
 def _row(prompt: Prompt, outcome: Response) -> ParquetRow:
-    content = prompt.content if isinstance(prompt.content, str) else [[m.role, m.content] for m in prompt.content]
+    content = prompt.content if isinstance(prompt.content, str) else plain_turns(prompt)
     asked: ParquetRow = {"prompt_id": prompt.id, "repeat": outcome.repeat, "category": prompt.category}
+    asked |= {"tools": prompt.tools, "tool_choice": prompt.tool_choice}
     asked["prompt"] = json.dumps(content, ensure_ascii=False)
     if isinstance(outcome, Failure):
         return {**asked, "failure": outcome.reason, "cause": None if outcome.cause == "model" else outcome.cause}
-    return {**asked, **{key: getattr(outcome, key) for key in OF_AN_ANSWER}}
+    calls = None if outcome.tool_calls is None else [call._asdict() for call in outcome.tool_calls]
+    return {**asked, **{key: getattr(outcome, key) for key in OF_AN_ANSWER}, "tool_calls": calls}
+
+
+def _prompt(row: ParquetRow) -> Prompt:
+    content = _content(row["prompt"])
+    return Prompt(row["prompt_id"], content, row["category"], row.get("tools"), row.get("tool_choice"))
 
 
 def _content(stored: str) -> str | tuple[Message, ...]:
     content = json.loads(stored)
-    return content if isinstance(content, str) else tuple(Message(role, text) for role, text in content)
+    return content if isinstance(content, str) else messages_of(content)

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fidelity.config import Control, RecordedEngine, RunConfig, Sampling, StoredEngine, candidate_of
+from fidelity.engines.devices import gpus_of
 from fidelity.errors import FidelityError
 from fidelity.records import Prompt
 from fidelity.runs.jobs import Job, jobs_of, prompts_of
 from fidelity.store.store import Store
 from fidelity.store.studies import in_words
-from fidelity.study.study import Family, Study, checkpoint_of, out_of_reach_in
+from fidelity.study.cost import SCORING, Pace, makespan, pace_of
+from fidelity.study.families import Family, checkpoint_of
+from fidelity.study.study import Study, out_of_reach_in
 
 BYTES_A_TOKEN = 40
 """Bytes on disk per answer token: text, token id, log-probability."""
@@ -31,6 +34,18 @@ class Planned:
     """The size of the weights; None if the model is not on this machine."""
     seconds: float | None
     """The estimated duration; None if this store has no comparable measurement."""
+    model: str = ""
+    """The configuration, which has an engine of its own."""
+    gpus: int = 1
+    """The GPUs of this engine."""
+    price_per_hour: float | None = None
+    scores: bool = False
+    """Whether its engine also scores the baseline's tokens."""
+
+    @property
+    def busy(self) -> float:
+        """Seconds of its engine, without the start."""
+        return (self.seconds or 0.0) * (1 + SCORING * self.scores)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +55,19 @@ class Plan:
     runs: tuple[Planned, ...]
     out_of_reach: tuple[str, ...] = ()
     """The gate's limits that can't be passed with so few prompts."""
+    start: float = 0.0
+    """Seconds until an engine answers; 0 if unknown."""
+    places: int = 1
+    """The number of GPUs, or of engines at once on a CPU."""
+
+    @property
+    def seconds(self) -> float:
+        """The time of the whole study, if that of every run is known."""
+        engines: dict[tuple[str, str], tuple[int, float]] = {}
+        for run in (run for run in self.runs if run.tokens):
+            gpus, seconds = engines.get((run.family, run.model), (run.gpus, self.start))
+            engines[run.family, run.model] = gpus, seconds + run.busy
+        return makespan(engines.values(), self.places)
 
     def lines(self) -> Iterator[str]:
         """The plan as text: a line for each run, then the totals."""
@@ -62,30 +90,38 @@ class Plan:
             return
         known = [run.seconds for run in to_run if run.seconds is not None]
         if len(known) == len(to_run):
-            yield f"time: about {in_words(sum(known))} at most, plus loading the models"
+            yield self._time()
         else:
             yield f"time: unknown for {len(to_run) - len(known)} runs: nothing comparable was measured in this store"
 
+    def _time(self) -> str:
+        """Time and price of the whole study."""
+        starts = f"with {in_words(self.start)} for each start" if self.start else "plus loading the models"
+        where = f" with {self.places} places for engines" if self.places > 1 else ""
+        time = f"time: about {in_words(self.seconds)} at most{where}, {starts}"
+        prices = [run.price_per_hour for run in self.runs if run.price_per_hour]
+        return f"{time}; price: about {self.seconds / 3600 * max(prices):.2f} at most" if prices else time
 
-def plan_study(study: Study, *, store: Store, limit: int | None = None) -> Plan:
-    """Plan every run of a study.
+
+def plan_study(study: Study, *, store: Store, limit: int | None = None, places: int = 1) -> Plan:
+    """Plan every run of a study, for a number of GPUs, or of engines at once on a CPU.
 
     Raises:
         ConfigError: A prompt set can't be read.
     """
-    speed = _measured(store)
-    runs = tuple(run for family in study.families for run in _runs_of(family, store, limit, speed))
+    pace = pace_of(store)
+    runs = tuple(run for family in study.families for run in _runs_of(family, store, limit, pace))
     beyond = (
         f"{family.name}: {sentence}" for family in study.families for sentence in out_of_reach_in(study, family, limit)
     )
-    return Plan(runs, tuple(beyond))
+    return Plan(runs, tuple(beyond), pace.start, places)
 
 
-def _runs_of(family: Family, store: Store, limit: int | None, speed: float | None) -> Iterator[Planned]:
+def _runs_of(family: Family, store: Store, limit: int | None, pace: Pace) -> Iterator[Planned]:
     """The baseline with its controls, then each candidate with its own."""
     stored = isinstance(family.baseline.engine, StoredEngine)
     prompts = () if stored else prompts_of(family.baseline, limit)
-    plan = _FamilyPlan(family.name, store, prompts, speed)
+    plan = _FamilyPlan(family.name, store, prompts, pace, family.baseline.kl != "none")
     yield from plan.of(family.baseline, as_baseline=True)
     for candidate in family.candidates:
         yield from plan.of(candidate if stored else candidate_of(family.baseline, candidate), as_baseline=False)
@@ -98,8 +134,9 @@ class _FamilyPlan:
     family: str
     store: Store
     prompts: tuple[Prompt, ...]
-    speed: float | None
-    """Bytes of weights times tokens per second."""
+    pace: Pace
+    scores: bool
+    """Whether the baseline's tokens are scored."""
 
     def of(self, config: RunConfig, *, as_baseline: bool) -> Iterator[Planned]:
         """A configuration's run and its controls, also if their jobs can't be made yet."""
@@ -121,8 +158,19 @@ class _FamilyPlan:
         if self.store.run(job.name, job.digest):
             state = "finished"
         tokens = len(job.prompts) * _longest(job.config) if state == "to run" else 0
-        seconds = tokens * weights / self.speed if tokens and self.speed and weights else None
-        return Planned(self.family, job.name, state, len(job.prompts), tokens, weights, seconds)
+        return Planned(
+            family=self.family,
+            name=job.name,
+            state=state,
+            prompts=len(job.prompts),
+            tokens=tokens,
+            bytes=weights,
+            seconds=self.pace.seconds(tokens, weights) if tokens and weights else None,
+            model=job.config.name,
+            gpus=gpus_of(job.config),
+            price_per_hour=job.config.price_per_hour,
+            scores=self.scores,
+        )
 
 
 def _longest(config: RunConfig) -> int:
@@ -136,16 +184,3 @@ def _names(config: RunConfig, as_baseline: bool) -> list[str]:
     control = config.control or (Control() if as_baseline else "none")
     repeats = 0 if control == "none" else control.repeats
     return [config.name, *(f"{config.name}.control{n}" for n in range(1, repeats + 1))]
-
-
-def _measured(store: Store) -> float | None:
-    """Bytes of weights times tokens per second: the median of this store's measurements, or None."""
-    speeds = []
-    for run in store.runs():
-        try:
-            measured, size = store.measurement(run), run.manifest.checkpoint.bytes
-            if measured and size and measured.seconds and measured.tokens:
-                speeds.append(size * measured.tokens / measured.seconds)
-        except FidelityError:
-            continue
-    return sorted(speeds)[len(speeds) // 2] if speeds else None

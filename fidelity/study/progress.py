@@ -1,5 +1,6 @@
 """Progress of a study and of its current run."""
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -31,38 +32,59 @@ class StudyProgress:
         self._runs, self._began = len(work), time.monotonic()
         self._before: dict[str, int] = {}
         self._now: dict[str, int] = {}
+        self._totals: dict[str, int] = {}
+        self._engines: dict[str, tuple[str, str]] = {}
+        self._lock = threading.RLock()
+
+    def of(self, family: str, engine: str) -> Listener:
+        """The listener of one engine, if several run at once: its reports name it and what the others do."""
+        return _EngineProgress(self, family, engine)
 
     def say(self, text: str) -> None:
-        self._listener.say(text)
+        with self._lock:
+            self._listener.say(text)
 
     def progress(self, run: str, done: int, total: int, tokens: int, seconds: float) -> None:
+        with self._lock:
+            self._report(self._family, "", run, done, total, tokens, seconds)
+
+    def of_engine(self, family: str, engine: str, run: str, done: int, total: int, tokens: int, seconds: float) -> None:
+        """Report an engine's progress with a run of a family."""
+        with self._lock:
+            others = {name: what for name, what in self._engines.items() if name != engine and what[0] != run}
+            self._engines = others if done >= total else {**others, engine: (run, f"{run} {done} of {total}")}
+            self._report(family, engine, run, done, total, tokens, seconds)
+
+    def _report(self, family: str, engine: str, run: str, done: int, total: int, tokens: int, seconds: float) -> None:
         if run in self._weight:
-            self._before.setdefault(
-                run, done
-            )  # prompts that an earlier command finished don't count toward the speed of this one
-            self._now[run] = done
-        finished = min(self._runs, sum(1 for name, prompts in self._now.items() if name != run or prompts >= total))
+            # prompts that an earlier command finished don't count toward the speed of this one
+            self._before.setdefault(run, done)
+            self._now[run], self._totals[run] = done, total
+        finished = min(self._runs, sum(count >= self._totals[name] for name, count in self._now.items()))
         seconds_left = self._seconds_left()
         left = "" if seconds_left is None else f", about {in_words(seconds_left)} left in all"
-        head = f"{finished} of {self._runs} runs done{left}" if self._runs else ""
-        self._listener.progress(f"{head} · {run}" if head else run, done, total, tokens, seconds)
-        self._states[self._family, run] = RunState(family=self._family, name=run, done=done, total=total)
-        self._keep(finished, seconds_left, now=done >= total)
+        others = [f"{name}: {what}" for name, (_, what) in sorted(self._engines.items()) if name != engine]
+        head = [f"{finished} of {self._runs} runs done{left}"] if self._runs else []
+        own = f"{engine}: {run}" if engine else run
+        self._listener.progress(" · ".join([*head, *others, own]), done, total, tokens, seconds)
+        self._states[family, run] = RunState(family=family, name=run, done=done, total=total)
+        self._keep(finished, seconds_left, now=done >= total, family=family)
 
     def begin(self, family: str) -> None:
         """Note the family that the next runs belong to; "" ends the study."""
-        self._family = family
-        done = sum(state.done >= state.total for state in self._states.values())
-        self._keep(min(self._runs, done), None, now=True)
+        with self._lock:
+            self._family = family
+            done = sum(state.done >= state.total for state in self._states.values())
+            self._keep(min(self._runs, done), None, now=True, family=family)
 
-    def _keep(self, finished: int, seconds_left: float | None, *, now: bool) -> None:
+    def _keep(self, finished: int, seconds_left: float | None, *, now: bool, family: str) -> None:
         if not now and time.monotonic() - self._written < EVERY:
             return
         self._written = time.monotonic()
         self._write(
             StudyState(
                 updated=datetime.now(UTC).isoformat(timespec="seconds"),
-                family=self._family,
+                family=family,
                 runs=tuple(self._states.values()),
                 finished=finished,
                 total=self._runs,
@@ -78,3 +100,16 @@ class StudyProgress:
         if fresh <= 0 or left <= 0:
             return None
         return (time.monotonic() - self._began) / fresh * left
+
+
+class _EngineProgress:
+    """The listener of one engine among several."""
+
+    def __init__(self, whole: StudyProgress, family: str, engine: str) -> None:
+        self._whole, self._family, self._engine = whole, family, engine
+
+    def say(self, text: str) -> None:
+        self._whole.say(f"{self._engine}: {text}")
+
+    def progress(self, run: str, done: int, total: int, tokens: int, seconds: float) -> None:
+        self._whole.of_engine(self._family, self._engine, run, done, total, tokens, seconds)

@@ -4,14 +4,14 @@ Missing runs are generated family by family, so every model is loaded once. A fa
 continues. The store has the same layout as after `compare`, so a killed study resumes where it stopped.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from fidelity.checkpoints import Checkpoint, describe, local_directory
 from fidelity.comparison.offered import columns_of
 from fidelity.comparison.results import ComparisonSet
 from fidelity.config import (
@@ -35,9 +35,12 @@ from fidelity.metrics import Metric, default_metrics
 from fidelity.pipeline import ComparisonRequest, check_gate, compare
 from fidelity.runs.jobs import jobs_of, prompts_of
 from fidelity.runs.listener import Listener
+from fidelity.runs.pool import Places
 from fidelity.schema import Settings
 from fidelity.store.store import Store
 from fidelity.store.studies import Cell, StudyManifest, write_state, write_study
+from fidelity.study.families import Family, checkpoint_of, work_of
+from fidelity.study.generation import generated_families
 from fidelity.study.progress import StudyProgress
 
 RunSource = str | dict[str, object]
@@ -69,15 +72,6 @@ class StudyFile(Settings):
     gate: str | dict[str, object] | None = None
     """A gate.yaml, or its content inline, for the verdicts in the overview."""
     families: tuple[FamilyFile, ...] = Field(min_length=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """A baseline and its candidates, with defaults filled in."""
-
-    name: str
-    baseline: RunConfig
-    candidates: tuple[RunConfig, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +114,12 @@ def run_study(
     limit: int | None = None,
     keep_failures: bool = False,
     workers: int = 1,
+    places: Places | None = None,
 ) -> list[Cell]:
-    """Run what is missing; `workers` is how many processes may score. Yields every cell, with comparison or error.
+    """Run what is missing; `workers` is how many processes may score. Returns every cell, with comparison or error.
+
+    With `places` several engines generate at once, and a family is compared as soon as its runs are finished. Else
+    one engine after the other does, family by family.
 
     Raises:
         ConfigError: The gate names a column that isn't scored.
@@ -137,12 +135,17 @@ def run_study(
     _keep(study, cells, store)
     whole = StudyProgress(
         listener,
-        [job for family in study.families for job in _work_of(family, store, limit)],
+        [job for family in study.families for job in work_of(family, store, limit)],
         partial(write_state, store.root, study.name),
     )
-    for family, scored in zip(study.families, metrics, strict=True):
+    scored_by = {family.name: scored for family, scored in zip(study.families, metrics, strict=True)}
+    finished = generated_families(study.families, places, store, whole, limit, keep_failures) if places else iter(())
+    for family, errors in chain(finished, ((family, {}) for family in study.families)):
+        if family.name not in scored_by:
+            continue  # it was compared while others were generated
         whole.begin(family.name)
-        settled = _run_family(family, store, whole, scored, limit, keep_failures, workers)
+        scored = scored_by.pop(family.name)
+        settled = _run_family(family, store, whole, scored, limit, keep_failures, workers, errors)
         cells = [settled.get((cell.family, cell.candidate), cell) for cell in cells]
         _keep(study, cells, store)
     whole.begin("")
@@ -171,13 +174,16 @@ def _run_family(
     limit: int | None,
     keep_failures: bool,
     workers: int,
+    errors: Mapping[str, FidelityError],
 ) -> dict[tuple[str, str], Cell]:
-    """The cells of one family, by family and candidate."""
+    """The cells of one family, by family and candidate. `errors` are those of runs that could not be generated."""
     cells = {config.name: _cell(family, config) for config in family.candidates}
-    wrong: dict[str, str] = {}
+    wrong = {config.name: str(errors[config.name]) for config in family.candidates if config.name in errors}
     try:
+        if family.baseline.name in errors:
+            raise errors[family.baseline.name]
         for config in family.candidates:
-            if why := _why_not(family, config, store, limit):
+            if config.name not in wrong and (why := _why_not(family, config, store, limit)):
                 wrong[config.name] = why
                 listener.say(f"{config.name}: not compared: {why}")
         can = [config for config in family.candidates if config.name not in wrong]
@@ -219,35 +225,6 @@ def _why_not(family: Family, config: RunConfig, store: Store, limit: int | None)
     except ConfigError as error:
         return str(error)
     return ""
-
-
-def _work_of(family: Family, store: Store, limit: int | None) -> list[tuple[str, int, float]]:
-    """The unfinished runs: name, number of missing answers, and weight of an answer (bytes of the model)."""
-    work = []
-    for config, as_baseline in ((family.baseline, True), *((candidate, False) for candidate in family.candidates)):
-        try:
-            jobs = jobs_of(
-                config if as_baseline else candidate_of(family.baseline, config),
-                store=store,
-                prompts=prompts_of(family.baseline, limit),
-                as_baseline=as_baseline,
-            )
-        except FidelityError:  # reported when it runs
-            continue
-        about = checkpoint_of(config)
-        weight = float(about.bytes or 1e9) if about else 1e9
-        work += [(job.name, job.answers, weight) for job in jobs if not store.run(job.name, job.digest)]
-    return work
-
-
-def checkpoint_of(config: RunConfig) -> Checkpoint | None:
-    """A run's checkpoint, if its model is on this machine. Nothing is downloaded."""
-    if config.model is None or isinstance(config.engine, RecordedEngine | StoredEngine):
-        return None
-    try:
-        return describe(local_directory(str(config.model), config.revision, download=False))
-    except FidelityError:
-        return None
 
 
 def _cell(family: Family, config: RunConfig) -> Cell:

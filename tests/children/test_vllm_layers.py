@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from fidelity.children.vllm_layers import attention_backend, layer_groups
+from fidelity.children.vllm_layers import attention_backend, layer_groups, of_all_stages
 
 
 def named(name, **attributes):
@@ -174,3 +174,19 @@ def test_the_attention_backend_is_recorded_by_name():
     backend = SimpleNamespace(get_name=lambda: "FLASH_ATTN")
     assert attention_backend(model(named("RMSNorm"), named("Attention", attn_backend=backend))) == "FLASH_ATTN"
     assert attention_backend(model(named("RMSNorm"))) is None
+
+
+def test_layers_of_all_stages_count_once_for_each_share():
+    def stage(plain, quantized):
+        group = {"kind": "linear", "method": "Method"}
+        return [
+            {**group, "format": "BF16", "kernel": None, "quantized": False, "count": plain},
+            {**group, "format": "FP8", "kernel": "Cutlass", "quantized": True, "count": quantized},
+        ]
+
+    first, second = stage(1, 40), stage(2, 38)
+    one_process = of_all_stages([first], shares=1)
+    assert [(group["format"], group["count"]) for group in one_process] == [("FP8", 40), ("BF16", 1)]
+    assert of_all_stages([first, first], shares=2) == one_process  # two tensor-parallel workers share each layer
+    four = of_all_stages([first, first, second, second], shares=2)
+    assert [(group["format"], group["count"]) for group in four] == [("FP8", 78), ("BF16", 3)]

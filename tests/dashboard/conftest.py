@@ -17,6 +17,7 @@ from streamlit.util import calc_hash
 
 from fidelity import dashboard
 from fidelity.cli.comparing import metrics_of
+from fidelity.dashboard import cache
 from fidelity.store.comparisons import Comparison
 from fidelity.store.runs import Run
 from fidelity.store.store import Store
@@ -63,6 +64,7 @@ def opened(monkeypatch):
 
     def opened(root, page="overview", **params):
         monkeypatch.setenv(dashboard.STORE, str(root))
+        monkeypatch.setattr(cache, "AT_ONCE", 60.0)  # a busy machine computes as much for the first view
         app = AppTest.from_file(str(DOOR), default_timeout=120)
         app._page_hash = calc_hash(
             "" if page == "overview" else page
@@ -77,8 +79,9 @@ def opened(monkeypatch):
 
 
 def markup(app):
-    """A page's own markup, with whatever of a store is in it."""
-    return "\n".join(element.proto.body for element in app.get("html"))
+    """A page's own markup, with whatever of a store is in it, without the tips of terms."""
+    drawn = "\n".join(element.proto.body for element in app.get("html"))
+    return re.sub(r'<span class="f-term"[^>]*>(.*?)</span>', r"\1", drawn)
 
 
 def page_text(app):
@@ -89,7 +92,7 @@ def page_text(app):
 def table(app, first):
     """A page's table with this first heading: its rows by their first cell, each a dict of texts."""
     [body] = [drawn for drawn in re.findall(r"<table.*?</table>", markup(app)) if f"<tr><th>{first}</th>" in drawn]
-    headings, *rows = (re.findall(r"<t[hd]>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>.*?</tr>", body))
+    headings, *rows = (re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>.*?</tr>", body))
     return {row[0]: dict(zip(headings, map(unescape, row), strict=True)) for row in rows}
 
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from fidelity.dashboard import STORE
-from fidelity.dashboard.dropped_files import DroppedFile, compare_files
+from fidelity.dashboard import STORE, dropped_files
+from fidelity.dashboard.dropped_files import KINDS, MOST_MEGABYTES, DroppedFile, compare_files
 from tests.dashboard.conftest import page_text
 
 
@@ -76,3 +76,26 @@ def test_the_page_has_places_for_the_files_and_is_always_there(opened, recorded)
     app = opened(recorded, "start")
     assert len(app.get("file_uploader")) == 3
     assert app.button(key="compare-dropped").disabled
+
+
+def test_a_file_beyond_the_limit_is_refused_by_the_upload(opened, recorded):
+    uploads = opened(recorded, "start").get("file_uploader")
+    assert [one.proto.max_upload_size_mb for one in uploads] == [MOST_MEGABYTES] * 3
+    assert {kind for one in uploads for kind in one.proto.type} == {f".{kind}" for kind in KINDS}
+
+
+def test_scoring_that_takes_too_long_is_ended_and_said(root, monkeypatch):
+    monkeypatch.setattr(dropped_files, "LONGEST", 0.01)
+    file = DroppedFile("answers.jsonl", rows("a", "b"))
+    assert compare_files(root, file, file) == (
+        "",
+        "It took longer than 0.01 seconds; use fidelity compare in a terminal.",
+    )
+
+
+def test_scoring_that_takes_too_much_memory_is_ended_and_said(root, monkeypatch):
+    monkeypatch.setattr(dropped_files, "MOST_MEMORY", 200 * 2**20)
+    file = DroppedFile("answers.jsonl", rows("a", "b"))
+    id_, problem = compare_files(root, file, file)
+    assert id_ == ""
+    assert problem

@@ -1,6 +1,10 @@
 """What the drift buys, on the pages: the numbers of `fidelity.price.pareto`."""
 
+import pandas as pd
+import pytest
+
 from fidelity.comparison.stored import load_comparison
+from fidelity.dashboard import study_charts
 from fidelity.price.pareto import drift_and_price
 from fidelity.report.price import times
 from tests.dashboard.conftest import charted, comparison, matrix, page_text
@@ -30,3 +34,12 @@ def test_published_prices_and_drift_are_tables_beside_ones_own(opened, token_sco
     assert "Llama-3.2-3B QLoRA" in page_text(app)
     assert "Llama" not in charted(app)
     assert matrix(app)
+
+
+def test_labels_of_points_that_are_close_to_each_other_are_moved_apart():
+    points = pd.DataFrame({"ratio": [0.6, 0.6, 0.61, 1.2], "drift": [0.300, 0.301, 0.302, 0.300]})
+    heights = study_charts._label_heights(points)
+    gap = study_charts.LABEL_HEIGHT * 0.302
+    assert heights[0] == heights[3] == 0.300  # the last one is far to the right
+    assert heights[1] == pytest.approx(0.300 + gap)
+    assert heights[2] == pytest.approx(0.300 + 2 * gap)

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from fidelity.dashboard.slices_panel import slices_of
+from fidelity.dashboard.slices_panel import slices_of, thirds
 from tests.dashboard.conftest import charted, comparison, page_text, table
 from tests.report.conftest import compared
 
@@ -42,3 +42,10 @@ def test_conflicts_come_before_metrics_with_counts_and_examples(fidelity, opened
     assert table(app, "Kind")["number"]["Answers"] == "4 of 40"
     assert "10 mg / 100 mg" in page_text(app)
     assert page_text(app).index("<th>Kind</th>") < page_text(app).index("<th>Metric</th>")
+
+
+def test_answers_that_mostly_have_the_length_of_the_limit_are_two_slices():
+    keys = pd.DataFrame({"prompt_id": list("abcd"), "repeat": 0})
+    baseline = keys.assign(tokens=[100, 256, 256, 256])
+    assert list(thirds(keys, baseline, "tokens")) == ["shorter", "longest", "longest", "longest"]
+    assert set(thirds(keys, baseline.assign(tokens=256), "tokens")) == {"longest"}

@@ -112,7 +112,7 @@ def test_a_completion_of_a_batch(workspace):
         ),
         (chat("p0", error={"message": "inside"}), "inside"),
         (chat("p0", {"content": None}), "no text in the answer (stop)"),
-        (chat("p0", {"content": [{"type": "image_url", "image_url": "x"}]}), "no text in the answer (stop)"),
+        (chat("p0", {"content": [{"type": "image_url", "image_url": "x"}]}), "the answer has more than text"),
         ({"custom_id": "p0", "error": {"error": {"error": {"message": "deep inside"}}}}, "deep inside"),
         (
             {"custom_id": "p0", "response": {"status_code": 200, "body": {"object": "error", "message": "too long"}}},

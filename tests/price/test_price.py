@@ -13,7 +13,8 @@ from fidelity.gate import Gate
 from fidelity.metrics import metric_of_kind
 from fidelity.pipeline import ComparisonRequest, compare, generate
 from fidelity.price.measures import ratios_of, values_of
-from fidelity.price.pareto import drift_and_price, recommend
+from fidelity.price.pareto import drift_and_price
+from fidelity.price.recommend import recommend
 from fidelity.report import as_html, as_json, as_markdown, price_table, published
 from fidelity.report.price import published_table
 from fidelity.store.measurements import Measurement, ServedRequests
@@ -143,6 +144,23 @@ def test_the_memory_of_a_gpu_is_not_compared_with_a_cpus(compared):
     base = measured(memory={"pss": 5000, "own": 4000})
     result, _ = compared(base, quant=(0, measured(memory={"pss": 2000, "own": 1000, "gpu": 7000})))
     assert "memory" not in ratios_of(result.baseline, runs(result)["quant"])
+
+
+def test_memory_and_speed_are_given_for_each_gpu_of_an_engine_too(compared):
+    def on(gpus, seconds, memory):
+        engine = {"kind": "vllm", "version": "0", "mode": "eager", "device": "GPU", "tensor_parallel": gpus}
+        return measured(seconds=seconds, memory={"pss": None, "gpu": memory}, engine=engine)
+
+    result, _ = compared(on(4, 10.0, 8000), quant=(0, on(1, 20.0, 1000)), plain=(0, on(4, 5.0, 8000)))
+    values, alone = values_of(result.baseline), values_of(runs(result)["quant"])
+    assert (values["tokens_per_s"].value, values["tokens_per_s_per_gpu"].value) == (80, 20)
+    assert values["memory_per_gpu"].value == 2000
+    assert "tokens_per_s_per_gpu" not in alone
+    # Half as fast on a quarter of the GPUs: each GPU is twice as fast, and holds half as much.
+    ratios = ratios_of(result.baseline, runs(result)["quant"])
+    assert (ratios["tokens_per_s"].value, ratios["tokens_per_s_per_gpu"].value) == pytest.approx((0.5, 2.0))
+    assert ratios["memory_per_gpu"].value == pytest.approx(0.5)
+    assert ratios_of(result.baseline, runs(result)["plain"])["tokens_per_s_per_gpu"].value == pytest.approx(2.0)
 
 
 def test_a_measurement_from_before_there_were_chunks_still_tells_the_speed(compared):
@@ -313,11 +331,12 @@ class TestRecommend:
         lenient = workspace.file("lenient.yaml", "margins: {identical: 0.9}")
         code, out, _ = fidelity("recommend", store.root, "--within", lenient, "--minimise", "latency")
         assert code == 0
-        assert out.startswith("prompt has the lowest price of the candidates of base that pass (whole answer × 0.10")
+        assert out.startswith("Ship prompt: it passes and takes 0.10 of the time.\n")
+        assert "\n  prompt (whole answer × 0.10" in out
         strict = workspace.file("strict.yaml", "margins: {identical: 0.01}")
         code, out, _ = fidelity("recommend", store.root, "--within", strict, "--minimise", "cost")
         assert code == 2  # one is certainly beyond the margin, the others are undecided
-        assert out.startswith("No candidate of base passes; fast came closest")
+        assert out.startswith("Nothing can be shipped yet: no format passes. Of base's candidates, fast came closest.")
         code, _, err = fidelity("recommend", store.root / "nowhere", "--within", strict, "--minimise", "cost")
         assert (code, "no such store" in err) == (2, True)
 

@@ -199,6 +199,38 @@ class TestPage:
         assert page.locator(".together del").nth(1).inner_text() == " waves of the"
         assert page.locator(".together ins").nth(1).inner_text() == " is"
 
+    def test_the_control_is_beside_a_pair(self, opened, report):
+        page = opened(report)
+        first = page.locator("details.pair").first
+        assert first.locator(".columns h4").all_inner_texts() == ["bf16", "w8a8-fp8", "bf16-rev (control)"]
+        page.locator("#beside").uncheck()
+        page.locator(".pair > summary").first.click()
+        assert first.locator(".columns h4").all_inner_texts() == [
+            "bf16 against w8a8-fp8",
+            "bf16 against bf16-rev (control)",
+        ]
+        page.locator("#search").fill("")
+        page.set_viewport_size({"width": 900, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") <= 900
+
+    def test_conflicts_are_marked_in_the_text(self, opened, workspace, tmp_path):
+        texts = {"dose": "Take 50 mg of it daily.", "never": "You should not take it after a meal."}
+        other = {"dose": "Take 500 mg of it daily.", "never": "You should take it after a meal."}
+        runs = {
+            name: workspace.recorded(name, [{"id": key, "text": text} for key, text in own.items()])
+            for name, own in (("base", texts), ("quant", other))
+        }
+        page = opened(as_html(compared(tmp_path / "store", *runs.values(), metrics=["conflicts"])))
+        for beside in (True, False):
+            page.locator("#beside").set_checked(beside)
+            page.locator("details.pair").evaluate_all("all => all.forEach((one) => (one.open = true))")
+            page.locator(".pair .inner").nth(1).wait_for()
+            assert set(page.locator(".kind").all_inner_texts()) == {"number", "negation"}
+            assert page.locator(".conflict del", has_text="50").count() == 1
+            assert page.locator(".conflict ins", has_text="500").count() == 1
+            assert page.locator(".conflict del", has_text="not").count() == 1
+            assert page.locator(".conflict", has_text="500").get_attribute("title") == "number: 50 mg / 500 mg"
+
     def test_without_a_gate_and_without_a_control(self, opened, recordings):
         page = opened(as_html(replace(recordings, controls=())))
         assert "No gate was given, so nothing was judged." in page.locator("header").inner_text()
@@ -233,7 +265,7 @@ class TestFile:
         prompts = data_of(as_html(recordings))["prompts"]
         assert len(candidate["pairs"]) == 64
         for pair in candidate["pairs"]:
-            text_shown = "".join(text for kind, text in pair["d"] if kind in (0, 2))
+            text_shown = "".join(text for kind, text, *_ in pair["d"] if kind in (0, 2))
             assert text_shown == texts[prompts[pair["p"]]["id"]]
 
     def test_a_large_comparison_has_its_worst_pairs_and_their_number(self, recordings, verdicts, monkeypatch):

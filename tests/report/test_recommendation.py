@@ -6,7 +6,8 @@ import pytest
 
 from fidelity.gate.difference import Difference
 from fidelity.gate.verdict import Line, Verdict
-from fidelity.report.recommendation import Offer, recommendation
+from fidelity.price.recommend import Offer
+from fidelity.report.recommendation import recommendation
 
 
 def offer(size, form, outcome, ratio=0.5, lines=(), safe=None):

@@ -205,7 +205,7 @@ class TestMemory:
     def test_the_driver_counts_our_processes_or_what_the_gpus_use_more(self, monkeypatch):
         replies = {"--query-gpu=memory.used": [["100"], ["50"]], "--query-compute-apps=pid,used_memory": []}
         monkeypatch.setattr(memory.shutil, "which", lambda name: name)
-        monkeypatch.setattr(memory, "_query", lambda what: replies[what])
+        monkeypatch.setattr(memory, "_query", lambda *what: replies[what[0]])
         watch = MemoryWatch(os.getpgrp())
         replies["--query-gpu=memory.used"] = [["1100"], ["1050"]]
         assert (watch.peak().gpu, watch.peak().gpu_by) == (2000 << 20, "total")
