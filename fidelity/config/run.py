@@ -3,13 +3,13 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BeforeValidator,
     Field,
-    PrivateAttr,
     SerializerFunctionWrapHandler,
     ValidationError,
     ValidationInfo,
@@ -186,12 +186,11 @@ class RunConfig(Settings):
     """The name of the format, if the checkpoint doesn't state it (a recorded run)."""
     compares: Declared = ()
     """How a candidate is meant to differ from its baseline. Default: the gate's `compares:`, else `quantization`."""
-    _file: Path | None = PrivateAttr(None)
 
-    @property
+    @cached_property  # so that it is no part of equality
     def file_or_name(self) -> str:
         """Where to repair it: its YAML file; the run's name, if the run is part of a study's file."""
-        return str(self._file or self.name)
+        return self.name
 
     @field_validator("control", "kl", mode="before")
     @classmethod
@@ -254,7 +253,7 @@ def load_run(path: Path) -> RunConfig:
         ConfigError: The file is missing, not YAML, or has an unknown key or a wrong type, with its place in the file.
     """
     config = parse_run(read_yaml(path, keys="name:, model:, engine: ..."), path)
-    config._file = path
+    config.__dict__["file_or_name"] = str(path)
     return config
 
 

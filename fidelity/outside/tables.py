@@ -27,7 +27,8 @@ def read_table(file: Path, *, columns: Sequence[str] | None = None, checksums: b
         checksums: Whether the checksums of pages are verified.
 
     Raises:
-        ValueError: It takes more than 1 GiB of memory, and more than 200 times its size on disk.
+        ValueError: It takes more than 1 GiB of memory, and more than 200 times its size on disk; or a column is there
+            twice.
         OSError: It is not a regular file, or can't be read.
         pyarrow.ArrowException: It is damaged.
     """
@@ -36,6 +37,9 @@ def read_table(file: Path, *, columns: Sequence[str] | None = None, checksums: b
     wanted = None if columns is None else list(columns)
     limit = max(UNPACKED, RATIO * file.stat().st_size)
     with open_regular(file) as stream, pq.ParquetFile(stream, page_checksum_verification=checksums) as parquet:
+        top = parquet.schema_arrow.names
+        if twice := next((name for name in top if top.count(name) > 1), None):
+            raise ValueError(f"column {twice!r} is there twice; rename one")
         names = [parquet.schema.column(place).path.partition(".")[0] for place in range(parquet.metadata.num_columns)]
         places = [place for place, name in enumerate(names) if wanted is None or name in wanted]
         chunks = [
