@@ -204,7 +204,7 @@ def _mxfp4(weight: torch.Tensor, _: float) -> Tensors:
     }
 
 
-def _compressed(format_: str, weights: dict[str, Any], inputs: dict[str, Any] | None = None) -> dict[str, Any]:
+def compressed(format_: str, weights: dict[str, Any], inputs: dict[str, Any] | None = None) -> dict[str, Any]:
     stated = {"symmetric": True, "dynamic": False, **weights}
     group = {"targets": ["Linear"], "weights": stated, "input_activations": inputs, "output_activations": None}
     return {
@@ -221,16 +221,16 @@ TOKENS = {"num_bits": 8, "type": "float", "strategy": "token", "dynamic": True, 
 FP4_16 = {"num_bits": 4, "type": "float", "strategy": "tensor_group", "group_size": 16}
 CACHE = {"num_bits": 8, "type": "float", "strategy": "tensor", "symmetric": True, "dynamic": False}
 CONFIGS: dict[str, dict[str, Any]] = {
-    "w4a16": _compressed("pack-quantized", INT4),
-    "w8a16": _compressed("pack-quantized", {"num_bits": 8, "type": "int", "strategy": "channel"}),
-    "w4a8-fp8": _compressed("pack-quantized", INT4, TOKENS),
-    "nvfp4": _compressed("nvfp4-pack-quantized", FP4_16, {**FP4_16, "symmetric": True, "dynamic": "local"}),
-    "nvfp4a16": _compressed("nvfp4-pack-quantized", FP4_16),
-    "mxfp4": _compressed("mxfp4-pack-quantized", {**FP4_16, "strategy": "group", "group_size": 32}),
+    "w4a16": compressed("pack-quantized", INT4),
+    "w8a16": compressed("pack-quantized", {"num_bits": 8, "type": "int", "strategy": "channel"}),
+    "w4a8-fp8": compressed("pack-quantized", INT4, TOKENS),
+    "nvfp4": compressed("nvfp4-pack-quantized", FP4_16, {**FP4_16, "symmetric": True, "dynamic": "local"}),
+    "nvfp4a16": compressed("nvfp4-pack-quantized", FP4_16),
+    "mxfp4": compressed("mxfp4-pack-quantized", {**FP4_16, "strategy": "group", "group_size": 32}),
     "awq": {"quant_method": "awq", "bits": 4, "group_size": GROUP, "version": "gemm", "zero_point": True},
     "gptq": {"quant_method": "gptq", "bits": 4, "group_size": GROUP, "sym": True, "desc_act": False},
     "fp8-block": {"quant_method": "fp8", "activation_scheme": "dynamic", "weight_block_size": [128, 128]},
-    "kv-fp8-scales": {**_compressed("dense", INT4), "config_groups": {}, "kv_cache_scheme": CACHE},
+    "kv-fp8-scales": {**compressed("dense", INT4), "config_groups": {}, "kv_cache_scheme": CACHE},
 }
 PACKS: dict[str, Callable[[torch.Tensor, float], Tensors]] = {
     "w4a16": _integers(4, GROUP),

@@ -76,6 +76,10 @@ def _own_main(monkeypatch):
 @pytest.fixture
 def fake_vllm(monkeypatch):
     """Engine children import the fake vLLM, which takes any quantization."""
+    use_fake_vllm(monkeypatch)
+
+
+def use_fake_vllm(monkeypatch):
     monkeypatch.setattr("fidelity.engines.vllm_settings.quantization_methods", frozenset)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(FAKE_VLLM), os.environ.get("PYTHONPATH")])))
 

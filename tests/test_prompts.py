@@ -1,4 +1,7 @@
+import ast
 import json
+import operator
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +11,8 @@ from hypothesis import strategies as st
 from fidelity.errors import ConfigError
 from fidelity.prompts import load_prompts, prompts_digest
 from fidelity.records import Message, Prompt
+from fidelity.text.expected_answers import judge
+from tests.conftest import ROOT
 
 
 def write(tmp_path, *rows):
@@ -89,3 +94,89 @@ def test_the_sets_that_ship():
     assert len(starter) >= 64
     assert len({p.category for p in starter}) >= 8
     assert len(arena) == 500
+
+
+EXPECTED = ROOT / "prompts" / "expected.jsonl"
+
+
+def value(node):
+    """The value of a formula with numbers, + - * /, min and max."""
+    match node:
+        case ast.Constant(value=int() | float() as number):
+            return number
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            return -value(operand)
+        case ast.BinOp(left=left, op=operation, right=right):
+            return OPERATIONS[type(operation)](value(left), value(right))
+        case ast.Call(func=ast.Name(id="min" | "max" as name), args=arguments):
+            return {"min": min, "max": max}[name](map(value, arguments))
+    raise ValueError(ast.dump(node))
+
+
+OPERATIONS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
+
+
+def test_the_arithmetic_of_the_included_set_is_right():
+    rows = [json.loads(line) for line in EXPECTED.read_text(encoding="utf-8").splitlines()]
+    prompts = load_prompts(EXPECTED)
+    assert len(prompts) == len({prompt.text for prompt in prompts}) == 200
+    computed = 0
+    for row, prompt in zip(rows, prompts, strict=True):
+        if formula := row.get("formula"):
+            result = value(ast.parse(formula, mode="eval").body)
+            expected = prompt.expected
+            right = expected.choices["ABCD".index(expected.answer)] if expected.kind == "choices" else expected.answer
+            assert float(right) == pytest.approx(result), row["id"]
+            assert prompt.category in ("choices", "sequences") or numbers(formula) <= numbers(prompt.text) | {100}, row[
+                "id"
+            ]
+            computed += 1
+    assert computed == 130 + 14
+
+
+def numbers(text):
+    return {float(number) for number in re.findall(r"\d+(?:\.\d+)?", text)}
+
+
+def test_the_included_expected_answers_accept_a_right_answer_and_refuse_an_empty_one():
+    for prompt in load_prompts(EXPECTED):
+        expected = prompt.expected
+        if expected.kind in ("number", "choices"):
+            assert judge(expected, f"The answer is {expected.answer}") == "right", prompt.id
+        if expected.kind == "json":
+            assert judge(expected, json.dumps(expected.answer)) == "right"
+        if expected.kind != "unit_test":
+            assert judge(expected, "") == "wrong", prompt.id
+
+
+@pytest.mark.parametrize(
+    ("expected", "message"),
+    [
+        (True, "expected"),
+        ({"kind": "nubmer", "answer": 1}, "expected"),
+        ({"kind": "number", "answer": "four"}, "expected.answer"),
+        ({"kind": "regex", "pattern": "("}, "not a regular expression"),
+        ({"kind": "choices", "answer": "C", "choices": ["a", "b"]}, "the answer C is not among the 2 choices"),
+        ({"kind": "text"}, "expected.answer"),
+        ({"kind": "text", "answer": "a", "weight": 1}, "unknown key 'weight'"),
+        ([], "expected"),
+    ],
+)
+def test_a_wrong_expected_answer_is_refused_with_its_place(tmp_path, expected, message):
+    with pytest.raises(ConfigError, match=re.escape(message)) as caught:
+        load_prompts(write(tmp_path, {"id": "a", "prompt": "x"}, {"id": "b", "prompt": "x", "expected": expected}))
+    assert "line 2" in str(caught.value)
+
+
+def test_expected_answers_change_no_digest(tmp_path):
+    plain = load_prompts(write(tmp_path, {"id": "a", "prompt": "x"}))
+    judged = load_prompts(write(tmp_path, {"id": "a", "prompt": "x", "expected": 4}))
+    assert prompts_digest(plain) == prompts_digest(judged)
+    assert judged[0].expected.answer == 4
+
+
+def test_an_expected_answer_in_a_csv_file(tmp_path):
+    file = tmp_path / "prompts.csv"
+    file.write_text('id,prompt,expected\na,x,Paris\nb,y,"{""kind"": ""number"", ""answer"": 4}"\nc,z,\n')
+    kinds = [prompt.expected and prompt.expected.kind for prompt in load_prompts(file)]
+    assert kinds == ["text", "number", None]

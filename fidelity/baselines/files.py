@@ -197,7 +197,7 @@ def _adopt(directory: Path, manifest: RunManifest, prompts: Mapping[str, Prompt]
         if unknown := [one.prompt_id for one in outcomes if one.prompt_id not in prompts]:
             raise StoreError(f"{directory}: {manifest.name} answers {unknown[0]!r}, which is not among its prompts")
         writer.add_chunk(0, [prompts[outcome.prompt_id] for outcome in outcomes], outcomes)
-        return writer.complete(tuple(prompts.values()), manifest)
+        return writer.complete(tuple(prompts.values()), manifest).with_expected(prompts.values())
 
 
 def _outcomes(directory: Path, name: str) -> list[Response]:
@@ -221,7 +221,8 @@ def _outcomes(directory: Path, name: str) -> list[Response]:
 
 def _prompt_row(prompt: Prompt) -> JsonRow:
     asked = prompt.content if isinstance(prompt.content, str) else prompt.chat
-    return {"id": prompt.id, "category": prompt.category, "prompt": asked, **prompt.offer}
+    row: JsonRow = {"id": prompt.id, "category": prompt.category, "prompt": asked, **prompt.offer}
+    return row | ({"expected": prompt.expected.model_dump(mode="json")} if prompt.expected else {})
 
 
 def _answer_row(outcome: Response) -> JsonRow:
@@ -230,7 +231,7 @@ def _answer_row(outcome: Response) -> JsonRow:
         row |= {"failure": outcome.reason, "cause": None if outcome.cause == "model" else outcome.cause}
     else:
         row |= {"text": outcome.text, "reasoning": outcome.reasoning, "finish_reason": outcome.finish_reason}
-        row |= {"tool_calls": outcome.tool_calls}
+        row |= {"tool_calls": outcome.tool_calls, "score": outcome.score}
     return {key: value for key, value in row.items() if value is not None}
 
 

@@ -1,11 +1,18 @@
 """Outputs that benchmarks save: lm-eval's `samples_*.jsonl`, and the detailed results of `vllm bench serve`."""
 
 import json
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from fidelity.errors import ConfigError
 from fidelity.outside.documents import read_json
 from fidelity.prompts import JsonRow, Rows, own_id
+from fidelity.records import Judgment
+
+INVALID = "[invalid]"
+"""What a filter of lm-eval extracts where it finds nothing."""
+OLDER_METRICS = ("exact_match", "acc", "pass@1", "pass_at_1", "prompt_level_strict_acc", "em")
+"""The metrics that are read where a sample doesn't list its own, and first where it does."""
 
 
 def is_sample(row: JsonRow) -> bool:
@@ -13,12 +20,45 @@ def is_sample(row: JsonRow) -> bool:
     return "doc_id" in row and "resps" in row
 
 
-def of_first_filter(rows: Rows) -> Rows:
-    """Samples of lm-eval without those that another filter repeats: filters read an answer, they don't change it."""
+def with_scores(rows: Rows) -> Rows:
+    """A sample of lm-eval for each answer, with the judgment of all filters under `judged`.
+
+    A task's filters read the same answer: a file has a sample for each of them.
+    """
     if not rows or not is_sample(rows[0][1]):
         return rows
     first = rows[0][1].get("filter")
-    return [(where, row) for where, row in rows if row.get("filter") == first]
+    by_answer: dict[str, list[JsonRow]] = {}
+    for _, row in rows:
+        by_answer.setdefault(str(row.get("doc_id")), []).append(row)
+    return [
+        (where, {**row, "judged": _judged_by_filters(by_answer[str(row.get("doc_id"))])})
+        for where, row in rows
+        if row.get("filter") == first
+    ]
+
+
+def agreed(judgments: Iterable[Judgment | None]) -> Judgment | None:
+    """The judgment of all filters or scorers: "unclear" if they disagree, None if there is none."""
+    distinct = {judgment for judgment in judgments if judgment is not None}
+    return "unclear" if len(distinct) > 1 else next(iter(distinct), None)
+
+
+def _judged_by_filters(samples: Sequence[JsonRow]) -> Judgment | None:
+    """A filter that extracts nothing has no say if another one extracts an answer."""
+    extracting = [sample for sample in samples if sample.get("filtered_resps") != [INVALID]]
+    return agreed(_judged(sample) for sample in extracting or samples)
+
+
+def _judged(sample: JsonRow) -> Judgment | None:
+    """By the first metric that is 0 or 1, as exact_match and acc are; other metrics have no right and wrong."""
+    named = sample.get("metrics")
+    names = [name for name in named if isinstance(name, str)] if isinstance(named, list) else list(OLDER_METRICS)
+    for name in sorted(names, key=lambda name: name not in OLDER_METRICS):
+        value = sample.get(name)
+        if isinstance(value, int | float) and value in (0, 1):
+            return "right" if value else "wrong"
+    return None
 
 
 def sample_rows(row: JsonRow, where: str) -> list[JsonRow]:
@@ -32,7 +72,9 @@ def sample_rows(row: JsonRow, where: str) -> list[JsonRow]:
         case [[*texts]] if all(isinstance(text, str) for text in texts) and isinstance(parameters, dict):
             id_ = own_id({"id": row["doc_id"]}, where=where)
             asked = {"id": id_, "prompt": prompt, "paired_by": "prompt" if prompt else "id"}
-            return [{**asked, "text": text, "repeat": repeat} for repeat, text in enumerate(texts)]
+            answers = [{**asked, "text": text, "repeat": repeat} for repeat, text in enumerate(texts)]
+            # Of several answers lm-eval judges only the first, or all together.
+            return [{**answers[0], "score": row.get("judged")}] if len(answers) == 1 else answers
     raise ConfigError(
         f"{where}: this sample of lm-eval has no generated text, only scores of given answers; use a task that "
         f"generates (output_type: generate_until)"

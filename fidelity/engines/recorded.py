@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, get_args
 
 from fidelity.children.prompting import prompt_record
 from fidelity.config import RecordedEngine, Sampling
@@ -16,8 +16,8 @@ from fidelity.engines.replies import finish_reason_of, token_ids
 from fidelity.errors import ConfigError, IncomparableError
 from fidelity.outside.paths import read_regular
 from fidelity.outside.strings import LONGEST_REASON, one_line, replace_lone_surrogates
-from fidelity.prompts import JsonRow, Rows, parse_prompt
-from fidelity.records import EngineInfo, Failure, Generation, Message, Prompt
+from fidelity.prompts import JsonRow, Rows, expected_answer, parse_prompt
+from fidelity.records import EngineInfo, Failure, Generation, Judgment, Message, Prompt
 
 MOST_REPEATS = 10_000
 """Answers to one prompt."""
@@ -25,6 +25,7 @@ LONGEST_S = 1e9
 """Seconds that an answer can have taken: 30 years."""
 ROUNDING = 1e-4
 """How far above 0 rounding in single precision may move a log-probability."""
+JUDGMENTS = get_args(Judgment)
 LARGEST_LOGPROB = 1e6
 """The largest distance of a log-probability from 0; servers write -9999 for unknown ones."""
 
@@ -148,7 +149,9 @@ def _ids_of_texts(rows: AnswerRows) -> dict[tuple[Message, ...], str]:
 def recorded_prompts(path: Path) -> tuple[Prompt, ...]:
     """The prompts of a recorded file, for a baseline without a prompt set. Missing prompt texts are empty."""
     prompts = (
-        parse_prompt(row, where=where) if row.get("prompt") else Prompt(row["id"], "", row.get("category"))
+        parse_prompt(row, where=where)
+        if row.get("prompt")
+        else Prompt(row["id"], "", row.get("category"), expected=expected_answer(row, where=where))
         for where, row in read_recorded(path).rows
     )
     return tuple({prompt.id: prompt for prompt in prompts}.values())
@@ -191,6 +194,7 @@ def _generation(row: JsonRow, where: str) -> Generation:
         logprobs=logprobs,
         finish_reason=finish_reason_of(row.get("finish_reason")),
         reasoning=None if reasoning is None else replace_lone_surrogates(reasoning),
+        score=row.get("score") if row.get("score") in JUDGMENTS else None,
         tool_calls=row.get("calls"),
         **_prompt(row),
     )

@@ -5,6 +5,7 @@ text or messages), and its times (`seconds`, `first_token_seconds`). The content
 
 - `custom_id`: the results of an OpenAI batch or of vLLM's `run-batch`;
 - `doc_id` and `resps`: lm-eval's samples; `generated_texts`: the result of `vllm bench serve`;
+- `eval` and `samples`, or a `.eval` file: a log of Inspect;
 - `choices`: chat completions as a server returned them;
 - anything else: rows with an answer under one of a few names.
 """
@@ -13,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from fidelity.engines.benchmark_outputs import bench_rows, is_bench, is_sample, of_first_filter, sample_rows
+from fidelity.engines.benchmark_outputs import bench_rows, is_bench, is_sample, sample_rows, with_scores
+from fidelity.engines.inspect_logs import inspect_rows, is_inspect_log, read_inspect_archive
 from fidelity.engines.messages import read_answer, read_message
 from fidelity.engines.replies import finish_reason_of, generation_of, ids_and_logprobs, is_finite
 from fidelity.engines.trouble import TroubleError
@@ -52,7 +54,7 @@ def read_recorded(path: Path) -> Recording:
     Raises:
         ConfigError: The file can't be read, or a row is invalid; with its place.
     """
-    rows = of_first_filter(read_rows(path))
+    rows = with_scores(read_inspect_archive(path) if path.suffix == ".eval" else read_rows(path))
     plain = [(where, one) for where, row in rows for one in _plain(row, where)]
     named, paired_by = _with_ids(plain)
     return Recording(named, _format(rows[0][1]) if rows else PLAIN, paired_by)
@@ -67,6 +69,8 @@ def _format(row: JsonRow) -> str:
         return "samples of lm-eval"
     if is_bench(row):
         return "a result of vllm bench serve"
+    if is_inspect_log(row):
+        return "a log of Inspect"
     return "chat completions" if _is_response(row) else PLAIN
 
 
@@ -78,6 +82,8 @@ def _plain(row: JsonRow, where: str) -> list[JsonRow]:
         return sample_rows(row, where)
     if is_bench(row):
         return bench_rows(row, where)
+    if is_inspect_log(row):
+        return inspect_rows(row, where)
     if _is_response(row):
         return _responses(row, where)
     plain = _with_prompt({**row, **_named_answer(row)}, where)

@@ -107,6 +107,20 @@ def serve(
             yield server
 
 
+@contextmanager
+def bare_server(config: RunConfig, engine: VllmServeEngine, *, log: Path) -> Iterator[tuple[str, str]]:
+    """Start a server, and yield its address without a path, and the model's name on it. Nothing is asked.
+
+    Raises:
+        EngineError: The server crashed, or made no progress while starting.
+    """
+    checkpoint = local_directory(str(config.model), config.revision)
+    env = {**child_env(engine), **secret_arguments(engine)}
+    with _Process(command(checkpoint, config.name, engine, port := free_port()), env=env, log=log) as process:
+        process.wait_until_healthy(port, deadline=engine.deadline, check=lambda: None)
+        yield f"http://{HOST}:{port}", config.name
+
+
 def configured(info: EngineInfo, checkpoint: Path, engine: VllmServeEngine) -> EngineInfo:
     """The server's report, completed from its options and its checkpoint."""
     given = {**SERVER_DEFAULTS, **engine.options}

@@ -7,7 +7,7 @@ from fidelity.gate.evidence import Evidence, Measured
 from fidelity.gate.lines import Judged
 
 
-def with_coverage(judged: Judged, measured: Measured, evidence: Evidence, *, least: float) -> Judged:
+def with_coverage(judged: Judged, measured: Measured, evidence: Evidence, *, least: float, total: int) -> Judged:
     """Return the line with its coverage. A line that would pass on too few prompts becomes inconclusive.
 
     A line that exceeds its limit on the scored prompts still fails, however few they are.
@@ -16,14 +16,17 @@ def with_coverage(judged: Judged, measured: Measured, evidence: Evidence, *, lea
         judged: The line.
         measured: Its column.
         evidence: The evidence of the verdict; its prompts include failed ones.
-        least: The share of all prompts that the line must cover to pass.
+        least: The share of prompts that the line must cover to pass.
+        total: The number of prompts that it applies to: all of them, or those with an expected answer.
     """
     line, prompts = judged.line, _judged_on(judged, measured)
-    total, worst = len(evidence.prompt_ids), measured.n_worst(prompts)
-    coverage = len(prompts) / total
+    worst = measured.n_worst(prompts)
+    coverage = len(prompts) / max(total, 1)
     reason = line.reason
     if worst:
-        reason += f" {worst} of {total * evidence.repeats} answers could not be scored and count as worst."
+        reason += (
+            f" {worst} of {len(evidence.prompt_ids) * evidence.repeats} answers could not be scored and count as worst."
+        )
     obstacles = [*_unscorable(measured, total), *([_too_few(len(prompts), total, least)] if coverage < least else [])]
     if line.outcome == "pass" and obstacles:
         line = replace(line, outcome="inconclusive")

@@ -50,7 +50,7 @@ def unmet(gate: Gate, evidence: Evidence, plan: VerdictPlan) -> list[Line]:
 
 
 def _judged_by_a_floor(gate: Gate) -> list[str]:
-    return list(dict.fromkeys(limit.column for limit in gate.limits if limit.kind != "break"))
+    return list(dict.fromkeys(limit.column for limit in gate.limits if limit.kind not in ("break", "drop")))
 
 
 def _why_provisional(gate: Gate, candidate: RunManifest) -> str:

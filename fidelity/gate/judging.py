@@ -88,11 +88,33 @@ def _limit(limit: Limit, gate: Gate, evidence: Evidence, plan: VerdictPlan) -> J
     else:
         judge_limit = judge_margin if limit.kind == "margin" else judge_tail
         judged = judge_limit(limit.name, limit.value, measured, plan)
-    judged = with_coverage(judged, measured, evidence, least=gate.coverage_of(limit.name))
+    total = len(evidence.prompt_ids) - (_not_expecting(evidence) if limit.kind == "drop" else 0)
+    judged = with_coverage(judged, measured, evidence, least=gate.coverage_of(limit.name), total=total)
+    if limit.kind == "drop" and judged.line.outcome == "pass" and (why := _why_any_copy_passes(limit, evidence)):
+        return Judged(_not_passed(judged.line, why), judged.p_value)
     if limit.kind not in SHARES and (why := why_no_plausible_floor(limit.column, measured, gate)):
         reason = f"{judged.line.reason.removesuffix('.')}; but {why}."
         return Judged(replace(judged.line, outcome="inconclusive", reason=reason, prompts_needed=None))
     return judged
+
+
+def _not_expecting(evidence: Evidence) -> int:
+    """The number of prompts without an expected answer, which a line on right and wrong answers needn't cover."""
+    measured = evidence.columns.get("unclear")
+    return sum(value is None for value in measured.candidate.values()) if measured else 0
+
+
+def _why_any_copy_passes(limit: Limit, evidence: Evidence) -> str:
+    """Why a limit on drops limits nothing: the baseline has so few right answers that half of them may be dropped."""
+    drop, gain, right = (evidence.columns[name].candidate for name in ("drop", "gain", "right"))
+    scored = [(drop[p], gain[p], right[p]) for p in drop if drop[p] is not None]
+    share = sum(r.value + d.value - g.value for d, g, r in scored if d and g and r) / len(scored)
+    if limit.value < share / 2:
+        return ""
+    return (
+        f"the baseline is right on {share:.1%} of the prompts, so {limit.value:g} accepts a copy that drops half of "
+        f"that; use easier prompts, or a limit below {share / 2:.2g}"
+    )
 
 
 def _with_fails(judged: Sequence[Judged], gate: Gate, level: float) -> list[Line]:

@@ -5,7 +5,7 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, ValidationError, model_validator
 
@@ -15,7 +15,7 @@ from fidelity.gate.verdict import SHARES, LineKind
 from fidelity.records import Column
 from fidelity.schema import Settings, nearest
 
-LIMIT_KEYS = ("conflicts", "margins", "tail", "breaks")
+LIMIT_KEYS = ("conflicts", "margins", "tail", "breaks", "drops")
 """The keys of a gate file that map columns or checks to limits."""
 LARGEST_UNBOUNDED_MARGIN = math.log(2**18)
 """In nats, the unit of all columns without a known range: the loss of a model that guesses uniformly among 262,144
@@ -61,7 +61,7 @@ class Limit:
 
     kind: LineKind
     key: str
-    """The key of the gate file: `conflicts`, `margins`, `tail`, `breaks`."""
+    """The key of the gate file: `conflicts`, `margins`, `tail`, `breaks`, `drops`."""
     name: str
     """The name in the gate file: a column, or a check."""
     column: str
@@ -72,8 +72,8 @@ class Limit:
 
     @property
     def place(self) -> str:
-        """The place for error messages: `gate.yaml: margins.sts`."""
-        return f"{self.file}: {self.key}.{self.name}"
+        """The place for error messages: `gate.yaml: margins.sts`, `gate.yaml: drops.max`."""
+        return f"{self.file}: {self.key}.{'max' if self.kind == 'drop' else self.name}"
 
 
 class Gate(Settings):
@@ -90,6 +90,9 @@ at most 1 - confidence."""
     """The acceptable excess of the worst 5 % of prompts by column; judged with 200 or more prompts."""
     breaks: dict[str, Share] = Field(default_factory=dict)
     """The acceptable share of newly broken prompts, by check (`json` is the column `break_json`)."""
+    drops: dict[Literal["max"], Share] = Field(default_factory=dict)
+    """The acceptable share of prompts whose answer is right in the baseline and wrong in the candidate, as `max`; the
+    prompts need an `expected` answer."""
     min_coverage: Coverages = MIN_COVERAGE
     """The share of all prompts that a line must cover to pass, as one number or by column (default 0.9). A column that
     doesn't apply to many prompts, such as JSON, needs a smaller share."""
@@ -125,6 +128,7 @@ at most 1 - confidence."""
             ("margin", "margins", self.margins),
             ("tail", "tail", self.tail),
             ("break", "breaks", self.breaks),
+            ("drop", "drops", {"drop": self.drops["max"]} if self.drops else {}),
         )
         return tuple(
             Limit(kind, key, name, column_of(kind, name), value, self._file)
@@ -148,7 +152,7 @@ at most 1 - confidence."""
     def _must_be_able_to_fail(self) -> Self:
         if not self.limits:
             raise ValueError(
-                "contains no limit, so everything would pass; add 'conflicts', 'margins', 'tail' or 'breaks'"
+                "contains no limit, so everything would pass; add 'conflicts', 'margins', 'tail', 'breaks' or 'drops'"
             )
         by_column = self.worst_floor if isinstance(self.worst_floor, dict) else {}
         if unknown := [name for name in by_column if name not in {**self.margins, **self.tail}]:
@@ -232,7 +236,7 @@ def _why_not_judged(limit: Limit, offered: Mapping[str, Column], addable: Mappin
     column = offered.get(limit.column)
     if column is None and limit.column in addable:
         return f"{limit.column} is not scored; {addable[limit.column]}"
-    if column is None and limit.kind in SHARES:
+    if column is None and limit.kind in ("break", "conflict"):
         key, full_name = (break_key, break_column) if limit.kind == "break" else (conflict_key, conflict_column)
         checks = [key(name) for name in judged if name == full_name(key(name))]
         if key(limit.name) != limit.name:
@@ -285,7 +289,14 @@ def conflict_key(column: str) -> str:
 
 def column_of(kind: LineKind, name: str) -> str:
     """The column that a line judges."""
-    return break_column(name) if kind == "break" else conflict_column(name) if kind == "conflict" else name
+    match kind:
+        case "break":
+            return break_column(name)
+        case "conflict":
+            return conflict_column(name)
+        case "drop":
+            return "drop"
+    return name
 
 
 def _prefixed(key: str, prefix: str) -> str:

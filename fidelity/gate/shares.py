@@ -12,6 +12,13 @@ from fidelity.stats import betting_bound, betting_p_value, clopper_pearson, mcne
 Hits = Mapping[str, bool]
 """Whether each prompt has a conflict, is broken, or has no answer, by prompt id."""
 
+WHAT: Mapping[LineKind, str] = {
+    "break": "newly broken",
+    "conflict": "in conflict with the baseline",
+    "drop": "right in the baseline and wrong in the candidate",
+}
+"""What a counted prompt is, by the kind of its line."""
+
 
 def judge_share(kind: LineKind, name: str, limit: float, measured: Measured, study: VerdictPlan) -> Judged:
     """Share of prompts with a conflict or a new break, with exact bounds. A fail needs more than in the control.
@@ -22,8 +29,7 @@ def judge_share(kind: LineKind, name: str, limit: float, measured: Measured, stu
     hits = _hits(measured.candidate)
     if not hits:
         return unjudged(kind, name, limit, "no pair could be scored")
-    what = "newly broken" if kind == "break" else "in conflict with the baseline"
-    judged = _judge(kind, name, limit, hits, broken_in_any(measured.controls), study, what=what)
+    judged = _judge(kind, name, limit, hits, broken_in_any(measured.controls), study, what=WHAT[kind])
     if judged.p_value > 1 - study.confidence or not (why := _why_batches_may_explain(measured, study)):
         return judged
     reason = f"{judged.line.reason.removesuffix('.')}, but {why}."

@@ -7,8 +7,8 @@ from typing import Literal
 from fidelity.gate.difference import Difference
 
 Outcome = Literal["pass", "fail", "inconclusive"]
-LineKind = Literal["conflict", "margin", "tail", "break", "failed", "precondition"]
-SHARES: frozenset[LineKind] = frozenset({"conflict", "break", "failed"})
+LineKind = Literal["conflict", "margin", "tail", "break", "drop", "failed", "precondition"]
+SHARES: frozenset[LineKind] = frozenset({"conflict", "break", "drop", "failed"})
 """Kinds of lines that judge a share of prompts."""
 
 
@@ -25,7 +25,7 @@ class Line:
     decides: bool = True
     """False if the gate has a `primary` and this line only warns."""
     value: float | None = None
-    """Mean excess (margin), excess of the worst 5 % (tail) or share of prompts (conflict, break, failed)."""
+    """Mean excess (margin), excess of the worst 5 % (tail) or share of prompts (conflict, break, drop, failed)."""
     limit: float | None = None
     """The acceptable margin or share."""
     lower: float | None = None
@@ -56,6 +56,7 @@ class Line:
             "conflict": f"conflicting {self.name}" if self.name != "any" else "conflicting in any way",
             "tail": f"worst 5 % of {self.name}",
             "break": f"newly broken {self.name}",
+            "drop": "dropped answers",
             "failed": "failures",
         }
         return titles.get(self.kind, self.name)

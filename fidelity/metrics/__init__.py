@@ -15,6 +15,7 @@ from fidelity.metrics.conflicts import Conflicts
 from fidelity.metrics.counts import Counts
 from fidelity.metrics.diversity import Diversity
 from fidelity.metrics.edit import Edit
+from fidelity.metrics.expected import Expected
 from fidelity.metrics.facts import Facts
 from fidelity.metrics.first_divergence import FirstDivergence
 from fidelity.metrics.identical import Identical
@@ -43,7 +44,7 @@ __all__ = [
 ]
 
 Lexical = Identical | PrefixAgreement | FirstDivergence | Rouge | Chrf | Edit | Length | Facts | Diversity | Thinking
-Factual = Conflicts
+Factual = Conflicts | Expected
 Structural = Markdown | Json | Code | Counts | Tools | Breaks
 Semantic = Sts | BertScore | Nli
 TeacherForced = Tokens | Kl
@@ -85,4 +86,4 @@ def default_metrics() -> list[Metric]:
     """The default set: all metrics that need no encoder but the one of STS."""
     lexical = [Identical(), PrefixAgreement(), FirstDivergence(), Rouge(), Chrf(), Edit(), Length(), Facts()]
     structural = [Markdown(), Json(), Code(), Counts(), Tools(), Breaks()]
-    return [Conflicts(), *lexical, Thinking(), Diversity(), Sts(), *structural, Tokens()]
+    return [Conflicts(), Expected(), *lexical, Thinking(), Diversity(), Sts(), *structural, Tokens()]

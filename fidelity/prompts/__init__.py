@@ -2,7 +2,7 @@
 
 from fidelity.prompts.hub import local_folder
 from fidelity.prompts.ids import MadeIds, own_id
-from fidelity.prompts.parsing import last_answer, parse_prompt, prompt_content
+from fidelity.prompts.parsing import expected_answer, last_answer, parse_prompt, prompt_content
 from fidelity.prompts.rows import JsonRow, Rows, read_jsonl, read_rows
 from fidelity.prompts.sets import HUB, PROMPT_SETS, load_prompts, packaged, prompts_digest
 
@@ -12,6 +12,7 @@ __all__ = [
     "JsonRow",
     "MadeIds",
     "Rows",
+    "expected_answer",
     "last_answer",
     "load_prompts",
     "local_folder",

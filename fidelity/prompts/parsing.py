@@ -1,16 +1,20 @@
 """One row as a prompt: the names that data sets use for prompts and chats."""
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from pydantic import ValidationError
+
 from fidelity.errors import ConfigError
+from fidelity.outside.documents import read_json
 from fidelity.outside.strings import replace_lone_surrogates
 from fidelity.prompts.ids import LONGEST_NAME, MadeIds, own_id
 from fidelity.prompts.media import refuse_embeddings, refuse_media
 from fidelity.prompts.rows import JsonRow
 from fidelity.prompts.tools import parse_tools
-from fidelity.records import Message, Prompt, ToolCall
+from fidelity.records import EXPECTED, ExpectedAnswer, Message, Prompt, ToolCall
 
 ROLES = {
     "human": "user",
@@ -49,8 +53,41 @@ def parse_prompt(row: JsonRow, *, where: str, made: MadeIds | None = None) -> Pr
         shown = ", ".join(list(row)[:10]) or "nothing"
         raise ConfigError(f"{where}: no prompt among the keys ({shown}); rename one to {FORMS}")
     tools, choice = parse_tools(row, where=where)
-    prompt = Prompt("", content, _category(row, where), tools, choice)
+    prompt = Prompt("", content, _category(row, where), tools, choice, expected_answer(row, where=where))
     return replace(prompt, id=id_ or (made or MadeIds()).next(prompt))
+
+
+def expected_answer(row: JsonRow, *, where: str) -> ExpectedAnswer | None:
+    """The expected answer of a row, None without the key `expected`.
+
+    A text, a list of texts or a number is short for `{kind: text, answer: ...}` or `{kind: number, ...}`. A text that
+    is a JSON object with a `kind`, as in a cell of a CSV file, is read as that object.
+
+    Raises:
+        ConfigError: It is none of the kinds.
+    """
+    given = row.get("expected")
+    if isinstance(given, str) and given.lstrip().startswith("{") and '"kind"' in given:
+        with suppress(ValueError):
+            given = read_json(given)
+    match given:
+        case None:
+            return None
+        case str():
+            given = {"kind": "text", "answer": replace_lone_surrogates(given)}
+        case [str(), *_]:
+            given = {"kind": "text", "answer": given}
+        case int() | float() if not isinstance(given, bool):
+            given = {"kind": "number", "answer": given}
+    try:
+        return EXPECTED.validate_python(given)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(["expected", *map(str, first["loc"][1:])])
+        raise ConfigError(
+            f"{where}: {place}: {first['msg']}; write a text, a number, or an object such as "
+            f'{{"kind": "choices", "answer": "B"}} (docs/expected.md)'
+        ) from error
 
 
 def prompt_content(row: JsonRow, *, where: str) -> str | tuple[Message, ...] | None:

@@ -2,6 +2,7 @@
 
 from fidelity.records.columns import Better, Column, Floats, Side, SummaryKind
 from fidelity.records.engines import EngineInfo, LayerGroup, MachineLoad
+from fidelity.records.expected import EXPECTED, LETTERS, ExpectedAnswer, Judgment
 from fidelity.records.pairs import Pair, PromptTokens, Sameness, SharedAnswers
 from fidelity.records.prompts import Message, Prompt, messages_of, plain_turns
 from fidelity.records.responses import Failure, Generation, Response
@@ -9,15 +10,19 @@ from fidelity.records.token_scores import STORED_AS, Head, HiddenStates, ModelDt
 from fidelity.records.tool_calls import ToolCall
 
 __all__ = [
+    "EXPECTED",
+    "LETTERS",
     "STORED_AS",
     "Better",
     "Column",
     "EngineInfo",
+    "ExpectedAnswer",
     "Failure",
     "Floats",
     "Generation",
     "Head",
     "HiddenStates",
+    "Judgment",
     "LayerGroup",
     "MachineLoad",
     "Message",

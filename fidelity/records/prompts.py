@@ -1,9 +1,10 @@
 """Prompts."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from fidelity.records.expected import ExpectedAnswer
 from fidelity.records.tool_calls import ToolCall
 
 
@@ -30,6 +31,8 @@ class Prompt:
     """The tools that the model may call: JSON text of OpenAI's list `tools`; None without tools."""
     tool_choice: str | None = None
     """JSON text of OpenAI's `tool_choice`: `"auto"`, `"none"`, `"required"` or one function; None is "auto"."""
+    expected: ExpectedAnswer | None = field(default=None, hash=False)
+    """What makes an answer right; never shown to a model."""
 
     @property
     def messages(self) -> tuple[Message, ...]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from fidelity.records.expected import Judgment
 from fidelity.records.tool_calls import ToolCall
 
 
@@ -27,6 +28,8 @@ class Generation:
     """Hash of the prompt's tokens (`prompting.prompt_hash`): equal if two models read the same prompt."""
     tool_calls: tuple[ToolCall, ...] | None = None
     """The calls of tools in their order, which `text` ends with as JSON; None if the engine doesn't read calls."""
+    score: Judgment | None = None
+    """A benchmark's own judgment of a recorded answer; None if there is none."""
 
 
 @dataclass(frozen=True, slots=True)

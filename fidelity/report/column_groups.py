@@ -6,6 +6,7 @@ from fidelity.comparison.results import ComparisonSet
 from fidelity.store.manifests import ColumnSource
 
 GROUPS: dict[str, tuple[str, ...]] = {
+    "expected answers": ("expected",),
     "meaning": ("conflicts", "sts", "bertscore", "nli", "facts"),
     "words": ("identical", "rouge", "edit", "chrf", "length", "diversity"),
     "tokens": ("prefix_agreement", "first_divergence", "tokens", "kl"),

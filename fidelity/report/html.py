@@ -34,6 +34,7 @@ from fidelity.report.content import (
     size_of,
     summaries_of,
 )
+from fidelity.report.expected import expected_details, expected_headlines
 from fidelity.report.page_data import Held, page_data
 from fidelity.report.pairs import column_of
 from fidelity.report.pareto import pareto_charts
@@ -251,7 +252,8 @@ def _heading(result: ComparisonSet) -> str:
 
 def _banner(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> str:
     judged = whole(result, verdicts)
-    headlines = "".join(f"<p><b>{_text(one_line(line))}</b></p>" for line in conflict_headlines(result))
+    lines = (*expected_headlines(result), *expected_details(result), *conflict_headlines(result))
+    headlines = "".join(f"<p><b>{_text(one_line(line))}</b></p>" for line in lines)
     if judged.outcome is None:
         return f"<p>{_text(judged.sentence)}</p>{headlines}"
     advice = recommendation(offers_of(result, verdicts)) if len(result.candidates) > 1 else None

@@ -11,6 +11,7 @@ from fidelity.comparison.results import ComparisonSet, Scores, chance_level
 from fidelity.floor import Summary
 from fidelity.gate import Verdict
 from fidelity.report.content import differences_of, pooled_columns, summaries_of
+from fidelity.report.expected import expected_json
 from fidelity.report.price import price_json
 from fidelity.report.verdicts import NO_GATE
 from fidelity.store.runs import Run
@@ -37,6 +38,7 @@ def as_json(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE) ->
                     for name, summary in summaries_of(result, candidate).items()
                 },
                 "unscored": candidate.unscored,
+                "expected": expected_json(result, candidate),
                 "differences": [asdict(d) for d in differences_of(result, candidate, verdicts)],
                 "own_floor": _floor_json(candidate.own_controls),
             }

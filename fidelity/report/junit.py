@@ -6,12 +6,14 @@ could not be compared is an error.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 from fidelity.comparison.results import ComparisonSet, Scores
 from fidelity.gate import Line, Outcome, Verdict
 from fidelity.outside.strings import one_line, visible
 from fidelity.report.content import NOT_QUALITY, describe_run, difference_in_words, differences_of
+from fidelity.report.expected import expected_headlines
 from fidelity.report.verdicts import NO_GATE, NOT_JUDGED, line_cells
 from fidelity.store.runs import Run
 
@@ -24,6 +26,8 @@ def as_junit(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE) -
         suite = _suite(root, name, result.baseline, runs.get(name))
         for word in _differences(result, name, verdicts):
             ET.SubElement(suite[0], "property", name="difference", value=one_line(word))
+        for line in expected_headlines(replace(result, candidates=tuple(filter(None, [runs.get(name)])))):
+            ET.SubElement(suite[0], "property", name="expected answers", value=one_line(line))
         if verdict := verdicts.get(name):
             _judged(suite, verdict)
         elif name in result.not_compared:

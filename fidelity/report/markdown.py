@@ -31,6 +31,7 @@ from fidelity.report.content import (
     summaries_of,
 )
 from fidelity.report.diff import Piece, readable, word_diff
+from fidelity.report.expected import expected_headlines
 from fidelity.report.pairs import column_of, rank
 from fidelity.report.price import SERVED, PriceTable, price_table, serving_rows
 from fidelity.report.trends import READING, trend
@@ -132,7 +133,7 @@ def _head(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> str:
     judged = whole(result, verdicts)
     title = f"{MARKS[judged.outcome]} fidelity: {judged.outcome}" if judged.outcome else "fidelity"
     lines = [f"## {title}", "", prose(judged.sentence)]
-    if headlines := conflict_headlines(result):
+    if headlines := [*expected_headlines(result), *conflict_headlines(result)]:
         lines += ["", *_bullets(map(prose, headlines))]
     if len(verdicts) + len(result.not_compared) > 1:
         lines += ["", *_bullets(_one_by_one(result, verdicts))]

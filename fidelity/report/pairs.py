@@ -68,8 +68,12 @@ def _gated(verdict: Verdict | None) -> Iterable[str]:
 
 
 def alarm_columns(names: Iterable[str]) -> Iterator[str]:
-    """The columns of conflicts, most telling kind first, then those of breaks; the order of pairs begins with them."""
+    """The columns of dropped answers, of conflicts, most telling kind first, and of breaks.
+
+    The order of pairs begins with them.
+    """
     known = list(names)
+    yield from (name for name in known if name.rpartition(".")[2] == "drop")
     for kind in KINDS:
         yield from (name for name in known if name.rpartition(".")[2] == conflict_column(kind))
     yield from (name for name in known if break_key(name) != name)

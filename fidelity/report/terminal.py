@@ -25,6 +25,7 @@ from fidelity.report.content import (
     summaries_of,
     warnings,
 )
+from fidelity.report.expected import expected_details, expected_headlines
 from fidelity.report.price import PriceTable, price_table, published_table
 from fidelity.report.trends import trend
 from fidelity.report.verdicts import NO_GATE, URGENCY
@@ -51,6 +52,8 @@ def print_comparison(
 ) -> None:
     """The answer first, then why a gate did not pass it, then what limits it; `full` adds all columns and the price."""
     _print_answer(answer(result, verdicts), console)
+    for line in (*expected_headlines(result), *(expected_details(result) if full else ())):
+        console.print(Text(line))
     for candidate in result.candidates:
         if lines := list(worst_conflicts(result, candidate, verdicts.get(candidate.run.name))):
             console.print(Text(f"\nConflicts of {candidate.run.name}, the worst first:"))

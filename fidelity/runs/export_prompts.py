@@ -91,7 +91,9 @@ def _each_repeat(sampling: Sampling, prompt: Prompt) -> list[dict[str, object]]:
 
 
 def _asked(prompt: Prompt) -> dict[str, object]:
-    row = {"id": prompt.id, **({"category": prompt.category} if prompt.category else {}), **prompt.offer}
+    row: dict[str, object] = {"id": prompt.id, **({"category": prompt.category} if prompt.category else {})}
+    row |= prompt.offer
+    row |= {"expected": prompt.expected.model_dump(mode="json")} if prompt.expected else {}
     if isinstance(prompt.content, str):
         return {**row, "prompt": prompt.content}
     prefilled = prompt.content[-1].role == "assistant"  # at the end of `messages` this is an answer

@@ -78,7 +78,7 @@ def finished_run(
     if run is None or (run.manifest.counts.world_failures and not engines.keep_failures):
         run = _run(job, engines, store, decided, missing, on_wait)
     run.check_place()
-    return _as_described(run, job)
+    return _as_described(run, job).with_expected(job.prompts)
 
 
 def _as_described(run: Run, job: Job) -> Run:

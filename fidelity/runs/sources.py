@@ -19,7 +19,7 @@ from fidelity.store.runs import Run
 Source: TypeAlias = RunConfig | str | os.PathLike[str]
 """A run: its config, its YAML file, a model's directory or Hub id, a recorded file (.jsonl, .parquet), a stored run, or
 an exported baseline."""
-RECORDED = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
+RECORDED = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".eval")
 YAML = (".yaml", ".yml")
 COMMAND_LINE = Path("command line")
 """The place that errors name for what is in no file."""

@@ -34,7 +34,7 @@ class EqualityTest:
     """The same after each permutation, shape (permutations, prompts)."""
 
     def power(self, *, level: float, rng: np.random.Generator, prompts: int | None = None, draws: int = 200) -> float:
-        """Share of audits with prompts drawn anew (with replacement) from these that would reject equality.
+        """Share of audits with prompts drawn again (with replacement) from these that would reject equality.
 
         It describes the difference seen here, so it is optimistic where that was large by chance.
         """

@@ -19,7 +19,7 @@ from fidelity.store.journal import broken_lines, drop_broken_lines
 from fidelity.store.measurements import Measurement
 from fidelity.store.record_files import MANIFEST, damage_of
 from fidelity.store.reviews import FOLDER, read_review, review_files
-from fidelity.store.runs import DRAFT, GENERATIONS, Run, RunWriter, responses_in
+from fidelity.store.runs import DRAFT, EXPECTED_ANSWERS, GENERATIONS, Run, RunWriter, responses_in
 from fidelity.store.store import Store
 from fidelity.store.studies import StudyManifest, read_study
 from fidelity.store.token_scores import StoredScores, check_chunk
@@ -123,6 +123,9 @@ def _of_run(path: Path) -> Iterator[Damage]:
             if run.damage:
                 raise StoreError(run.damage)
             run.check_place()
+            if lost_answers := run.damage_of_expected:
+                yield Damage(path / EXPECTED_ANSWERS, lost_answers, "expected answers, which the next run writes again")
+                return
             counts, outcomes = run.manifest.counts, run.outcomes()
             if (len(run.prompts()), len(outcomes)) != (counts.prompts, counts.generations + counts.failures):
                 raise StoreError(f"{path / GENERATIONS}: has other answers than its manifest counts")

@@ -1,7 +1,7 @@
 """Runs on disk: Parquet files, and a manifest that is written last, by rename, and marks the run as complete."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -21,11 +21,11 @@ from fidelity.files import (
     wrong_column,
 )
 from fidelity.outside.paths import inside
-from fidelity.records import Failure, Message, Prompt, Response, messages_of, plain_turns
+from fidelity.records import ExpectedAnswer, Failure, Message, Prompt, Response, messages_of, plain_turns
 from fidelity.store.journal import Journal, count_resumptions
 from fidelity.store.manifests import ResponseCounts, RunDraft, RunManifest
 from fidelity.store.measurements import Measurement
-from fidelity.store.record_files import MANIFEST, damage_of, read_record, write_record
+from fidelity.store.record_files import MANIFEST, Manifest, damage_of, read_record, write_record
 from fidelity.store.responses import response_of
 
 if TYPE_CHECKING:
@@ -33,13 +33,28 @@ if TYPE_CHECKING:
 
 DRAFT = "draft.json"
 GENERATIONS = "generations.parquet"
+EXPECTED_ANSWERS = "expected.json"
+"""The prompts' expected answers, which change no output: they can be corrected without generating again."""
 LOG = "engine.log"
 ROWS_READ_AT_ONCE = 500
 """Rows per row group of Parquet: as many are read to show one generation."""
-LATER_COLUMNS = ("prompt_tokens", "prompt_hash", "cause", "tools", "tool_choice", "tool_calls")
+LATER_COLUMNS = ("prompt_tokens", "prompt_hash", "cause", "tools", "tool_choice", "tool_calls", "score")
 """Columns that runs of older versions don't have."""
 OF_A_PROMPT = ("prompt_id", "prompt", "category", "tools", "tool_choice")
-OF_AN_ANSWER = ("text", "reasoning", "token_ids", "logprobs", "finish_reason", "prompt_tokens", "prompt_hash")
+OF_AN_ANSWER = ("text", "reasoning", "token_ids", "logprobs", "finish_reason", "prompt_tokens", "prompt_hash", "score")
+
+
+class ExpectedAnswers(Manifest):
+    """The expected answers of a run's prompts."""
+
+    what = "expected answers"
+
+    answers: dict[str, ExpectedAnswer]
+
+    @classmethod
+    def remedy(cls, file: Path) -> str:
+        """The repair: the file is written again from the prompts."""
+        return f"delete {file.name} and run fidelity compare again"
 
 
 @dataclass(frozen=True)
@@ -79,6 +94,15 @@ class Run:
         return damage_of(self.path, RunManifest)
 
     @property
+    def damage_of_expected(self) -> str:
+        """Why the expected answers can't be read; empty if they can, or if there are none."""
+        try:
+            self.expected  # noqa: B018
+        except StoreError as error:
+            return str(error)
+        return ""
+
+    @property
     def name(self) -> str:
         return self.manifest.name
 
@@ -111,7 +135,25 @@ class Run:
         columns = [name for name in (*OF_A_PROMPT, "repeat") if name in self.rows.column_names]
         rows = self.rows.select(columns).to_pylist()
         with damage_explained(self.path / GENERATIONS):
-            return tuple(_prompt(row) for row in rows if row["repeat"] == 0)
+            return tuple(_prompt(row, self.expected.get(row["prompt_id"])) for row in rows if row["repeat"] == 0)
+
+    @cached_property
+    def expected(self) -> Mapping[str, ExpectedAnswer]:
+        """The expected answers by prompt id; empty if the prompts have none.
+
+        Raises:
+            StoreError: The file is damaged.
+        """
+        file = self.path / EXPECTED_ANSWERS
+        return read_record(file, ExpectedAnswers).answers if file.is_file() else {}
+
+    def with_expected(self, prompts: Iterable[Prompt]) -> "Run":
+        """The run with these prompts' expected answers in place of those that it has."""
+        answers = {prompt.id: prompt.expected for prompt in prompts if prompt.expected is not None}
+        if answers == self.expected:
+            return self
+        write_record(self.path / EXPECTED_ANSWERS, ExpectedAnswers(answers=answers))
+        return Run(self.path)
 
     def read(self, columns: Sequence[str]) -> "pa.Table":
         """Some columns of the generations, in the order of `rows`."""
@@ -320,6 +362,7 @@ def _run_schema() -> "pa.Schema":
             pa.field("tools", pa.string()),
             pa.field("tool_choice", pa.string()),
             pa.field("tool_calls", pa.list_(pa.struct([("name", pa.string()), ("arguments", pa.string())]))),
+            pa.field("score", pa.string()),
         ]
     )
 
@@ -335,9 +378,9 @@ def _row(prompt: Prompt, outcome: Response) -> ParquetRow:
     return {**asked, **{key: getattr(outcome, key) for key in OF_AN_ANSWER}, "tool_calls": calls}
 
 
-def _prompt(row: ParquetRow) -> Prompt:
+def _prompt(row: ParquetRow, expected: ExpectedAnswer | None = None) -> Prompt:
     content = _content(row["prompt"])
-    return Prompt(row["prompt_id"], content, row["category"], row.get("tools"), row.get("tool_choice"))
+    return Prompt(row["prompt_id"], content, row["category"], row.get("tools"), row.get("tool_choice"), expected)
 
 
 def _content(stored: str) -> str | tuple[Message, ...]:

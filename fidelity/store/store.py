@@ -14,7 +14,7 @@ from fidelity.store.comparisons import Comparison
 from fidelity.store.manifests import ComparisonManifest
 from fidelity.store.measurements import UNMEASURED, Measurement
 from fidelity.store.record_files import MANIFEST, damage_of, write_record
-from fidelity.store.runs import GENERATIONS, LOG, Run, RunWriter
+from fidelity.store.runs import EXPECTED_ANSWERS, GENERATIONS, LOG, Run, RunWriter
 from fidelity.store.studies import StudyManifest
 from fidelity.store.token_scores import ScoresManifest
 
@@ -125,7 +125,7 @@ class Store:
         run.manifest, run.rows  # noqa: B018 - damaged ones are refused before anything is copied
         path = inside(self.root, "runs", run.id)
         if not (path / MANIFEST).is_file():
-            copy_files(run.path, path, [GENERATIONS, LOG])
+            copy_files(run.path, path, [GENERATIONS, LOG, EXPECTED_ANSWERS])
             write_record(path / MANIFEST, run.manifest)
             if measured := run.measurement:
                 self.add_measurement(Run(path), measured)

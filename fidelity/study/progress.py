@@ -33,7 +33,7 @@ class StudyProgress:
         self._before: dict[str, int] = {}
         self._now: dict[str, int] = {}
         self._totals: dict[str, int] = {}
-        self._engines: dict[str, str] = {}
+        self._engines: dict[str, tuple[str, str]] = {}
         self._lock = threading.RLock()
 
     def of(self, family: str, engine: str) -> Listener:
@@ -51,9 +51,8 @@ class StudyProgress:
     def of_engine(self, family: str, engine: str, run: str, done: int, total: int, tokens: int, seconds: float) -> None:
         """Report an engine's progress with a run of a family."""
         with self._lock:
-            self._engines[engine] = f"{run} {done} of {total}"
-            if done >= total:
-                del self._engines[engine]
+            others = {name: what for name, what in self._engines.items() if name != engine and what[0] != run}
+            self._engines = others if done >= total else {**others, engine: (run, f"{run} {done} of {total}")}
             self._report(family, engine, run, done, total, tokens, seconds)
 
     def _report(self, family: str, engine: str, run: str, done: int, total: int, tokens: int, seconds: float) -> None:
@@ -64,7 +63,7 @@ class StudyProgress:
         finished = min(self._runs, sum(count >= self._totals[name] for name, count in self._now.items()))
         seconds_left = self._seconds_left()
         left = "" if seconds_left is None else f", about {in_words(seconds_left)} left in all"
-        others = [f"{name}: {what}" for name, what in sorted(self._engines.items()) if name != engine]
+        others = [f"{name}: {what}" for name, (_, what) in sorted(self._engines.items()) if name != engine]
         head = [f"{finished} of {self._runs} runs done{left}"] if self._runs else []
         own = f"{engine}: {run}" if engine else run
         self._listener.progress(" · ".join([*head, *others, own]), done, total, tokens, seconds)

@@ -31,7 +31,7 @@ class TestFile:
             ("margin: {sts: 0.1}", "unknown key 'margin'; did you mean 'margins'?"),
             (
                 "margins: {}",
-                "contains no limit, so everything would pass; add 'conflicts', 'margins', 'tail' or 'breaks'",
+                "contains no limit, so everything would pass; add 'conflicts', 'margins', 'tail', 'breaks' or 'drops'",
             ),
             ("margins: {sts: 0}", "margins.sts: Input should be greater than 0"),
             ("margins: {sts: .nan}", "margins.sts: Input should be a finite number"),

@@ -1,6 +1,8 @@
 """--until-decided: generating stops when the any-time bounds decide, and what was generated is not lost."""
 
 import json
+import shutil
+from functools import partial
 
 import pytest
 
@@ -12,29 +14,51 @@ from fidelity.pipeline import ComparisonRequest, compare
 from fidelity.runs.jobs import chunks
 from fidelity.stats import reading_order
 from fidelity.store.store import Store
-from tests.conftest import Silent
+from tests.conftest import Silent, Workspace, use_fake_vllm
 
 N = 200
 LENIENT, STRICT = Gate(margins={"top1_agreement": 0.4}), Gate(margins={"top1_agreement": 0.1})
 """On a column of token scores: what batches add to a margin on texts is known at the end alone (decision 018)."""
 
 
+@pytest.fixture(scope="module")
+def baseline(tmp_path_factory):
+    """A store with the baseline, its control and their token scores, to copy."""
+    files = written(Workspace(tmp_path_factory.mktemp("baseline")))
+    with pytest.MonkeyPatch.context() as patch:
+        use_fake_vllm(patch)
+        compared(files, LENIENT)
+    store = Store(files.store)
+    for run in store.runs():
+        if run.name == "quant":
+            shutil.rmtree(run.path)
+    for folder in (*files.store.glob("comparisons/*quant*"), *files.store.glob("scores/quant*")):
+        shutil.rmtree(folder)
+    return files.store
+
+
 @pytest.fixture
-def study(fake_vllm, workspace):
+def study(fake_vllm, workspace, baseline):
     """Compares until decided, with a fake vLLM; returns the candidate's scores and the messages."""
+    written(workspace)
+    shutil.copytree(baseline, workspace.store)
+    return partial(compared, workspace)
+
+
+def written(workspace):
     workspace.prompts(*(f"question number {n}" for n in range(N)))
     workspace.baseline(chunk=24)
     workspace.run("quant")
+    return workspace
 
-    def study(gate, *, store="store", candidate="quant", baseline="base"):
-        listener = Silent()
-        base, quant = (load_run(workspace.folder / f"{name}.yaml") for name in (baseline, candidate))
-        request = ComparisonRequest(base, [quant], [Identical(), Tokens()], gate=gate, until_decided=True)
-        result = compare(request, store=Store(workspace.folder / store), listener=listener)
-        assert not result.not_compared
-        return result.candidates[0], [line for line in listener.messages if isinstance(line, str)]
 
-    return study
+def compared(workspace, gate, *, store="store", candidate="quant", baseline="base"):
+    listener = Silent()
+    base, quant = (load_run(workspace.folder / f"{name}.yaml") for name in (baseline, candidate))
+    request = ComparisonRequest(base, [quant], [Identical(), Tokens()], gate=gate, until_decided=True)
+    result = compare(request, store=Store(workspace.folder / store), listener=listener)
+    assert not result.not_compared
+    return result.candidates[0], [line for line in listener.messages if isinstance(line, str)]
 
 
 def asked(scores):

@@ -165,6 +165,7 @@ class TestDeaths:
         assert sum(one.manifest.resumed for one in runs) == 1
         assert not any(one.manifest.counts.failures for one in runs)
 
+    @pytest.mark.slow
     def test_of_the_command_and_called_again(self, workspace, study):
         path, count = study(questions(20, "SLOW"), families=("small",)), 20
         with command(path, workspace.store, "--engines", "2") as process:
@@ -187,6 +188,7 @@ class TestDeaths:
             assert [key for key, one in outcomes.items() if isinstance(one, Failure)] == ["p5"]
             assert "3 engines died on it" in outcomes["p5"].reason
 
+    @pytest.mark.slow
     def test_an_engine_that_dies_on_everything_ends_only_its_model(self, workspace, study):
         path = study([f"SIGILL {n}" for n in range(8)], families=("small",))
         cells = done(path, workspace.store, 2)
@@ -235,6 +237,7 @@ class TestDeaths:
 
 
 class TestSharing:
+    @pytest.mark.slow
     def test_two_commands_generate_each_run_once(self, workspace, study):
         path = study(questions(10, "SLOW"), families=("small",))
         with (

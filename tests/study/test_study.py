@@ -182,6 +182,20 @@ class TestProgress:
         # 10 prompts of weight 1 took 20 s; 10 of weight 9 are left: 180 s.
         assert states[-1] == ("1 of 2 runs done, about 3 min left in all · small", 10, 10, 99, 20.0)
 
+    def test_engines_are_shown_until_their_run_is_finished_or_another_one_has_it(self):
+        listener = Silent()
+        whole = StudyProgress(listener, [("a", 10, 1.0), ("b", 10, 1.0)])
+        one, two = whole.of("f", "GPU 0"), whole.of("f", "GPU 1")
+        one.progress("a", 2, 10, 0, 0.0)
+        two.progress("b", 3, 10, 0, 0.0)
+        assert listener.messages[-1][0] == "0 of 2 runs done · GPU 0: a 2 of 10 · GPU 1: b"
+        two.progress("a", 4, 10, 0, 0.0)  # it has taken over
+        assert "GPU 0" not in listener.messages[-1][0]
+        one.progress("b", 10, 10, 9, 1.0)
+        two.progress("a", 5, 10, 9, 1.0)
+        assert listener.messages[-1][0].endswith("· GPU 1: a")
+        assert "GPU 0" not in listener.messages[-1][0]
+
     @pytest.mark.parametrize(("seconds", "words"), [(40, "40 s"), (720, "12 min"), (12_600, "3.5 h")])
     def test_in_words(self, seconds, words):
         assert in_words(seconds) == words

@@ -1,0 +1,266 @@
+"""Measuring servers under load: baseline and candidates in turn, one request at a time and at rates of requests."""
+
+import math
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fidelity.checkpoints import dissect, local_directory, read_config
+from fidelity.checkpoints.kv_cache import kv_cache
+from fidelity.config import USE_CASES, RunConfig, VllmEngine, VllmServeEngine
+from fidelity.engines.load_generator import Load, LoadGenerator, load_generator
+from fidelity.engines.vllm import on_this_machine
+from fidelity.engines.vllm_log import with_vllm_log
+from fidelity.engines.vllm_serve import bare_server
+from fidelity.errors import ConfigError
+from fidelity.records import EngineInfo
+from fidelity.schema import nearest
+from fidelity.store.price_sheets import LoadPoint, Mode, PricedServer
+
+AUTO = (0.125, 0.25, 0.5, 0.75, 1.0)
+"""Automatic rates, as shares of the rate at which the baseline answers requests that all come at once."""
+AT_ONCE = math.inf
+FEWEST = 8
+"""Requests at any rate."""
+
+
+@dataclass(frozen=True, slots=True)
+class SweepPlan:
+    """What is measured on each server."""
+
+    use_cases: Mapping[str, tuple[int, int]]
+    """(prompt tokens, answer tokens) by name."""
+    modes: tuple[Mode, ...] = ("sync", "async")
+    rates: tuple[float, ...] | None = None
+    """Requests per second; infinite: all at once. None: AUTO, and all at once."""
+    turns: int = 3
+    one_by_one: int = 3
+    """Requests of a turn one after the other."""
+    seconds: float = 30.0
+    """How long requests arrive at each rate."""
+    at_once: int = 200
+    """Requests that are sent all at once."""
+    spread: float = 0.5
+    """In `async`, lengths are drawn uniformly from 1 - spread to 1 + spread times the use case's."""
+    together: bool = False
+    """All servers stay loaded, each idle while another is measured; they must fit side by side."""
+    no_load_after: float = math.inf
+    """Seconds after which no further load is sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server that is up."""
+
+    name: str
+    address: str
+    tokenizer: Path
+    about: PricedServer
+
+
+def servable(config: RunConfig) -> VllmServeEngine:
+    """The settings with which vLLM serves a run's model.
+
+    Raises:
+        ConfigError: Its engine isn't vLLM, or quantizes with torchao.
+    """
+    engine = config.engine
+    if isinstance(engine, VllmServeEngine):
+        return engine
+    if not isinstance(engine, VllmEngine) or engine.torchao:
+        raise ConfigError(f"{config.name}: a price under load needs the engine 'vllm' or 'vllm-serve', without torchao")
+    shared = {key: getattr(engine, key) for key in engine.model_fields_set - {"kind", "torchao"}}
+    return VllmServeEngine(kind="vllm-serve", **shared)
+
+
+def sweep(
+    configs: Sequence[RunConfig], plan: SweepPlan, *, logs: Path, say: Callable[[str], None], first_turn: int = 0
+) -> Iterator[tuple[Server, LoadPoint]]:
+    """Measure the plan's loads on a server for each config, the baseline first. Yields each point as it is measured.
+
+    With `together` a load goes to one server after the other, else a server gets all loads of a turn before the next
+    one starts. The order of servers changes from turn to turn.
+
+    Raises:
+        ConfigError: An engine can't be served.
+        EngineError: A server or the load generator crashed; what was yielded is measured.
+    """
+    for config in configs:
+        servable(config)
+    logs.mkdir(parents=True, exist_ok=True)
+    session = _Session(plan, say, time.monotonic() + plan.no_load_after)
+    with load_generator(logs / "load.log") as session.generator, ExitStack() as stack:
+        if plan.together:
+            with ThreadPoolExecutor(len(configs)) as starting:
+                started = starting.map(lambda config: stack.enter_context(serving(config, logs=logs, say=say)), configs)
+            servers = list(started)
+            for turn in range(first_turn, first_turn + plan.turns):
+                for use_case in plan.use_cases:
+                    yield from session.loads(_turned(servers, turn), use_case, turn)
+            return
+        for turn in range(first_turn, first_turn + plan.turns):
+            for config in configs if turn == first_turn else _turned(configs, turn):
+                with serving(config, logs=logs, say=say) as server:
+                    for use_case in plan.use_cases:
+                        yield from session.loads([server], use_case, turn)
+
+
+@contextmanager
+def serving(config: RunConfig, *, logs: Path, say: Callable[[str], None]) -> Iterator[Server]:
+    """Start the server of a run's model, and warm nothing up yet."""
+    log, began = logs / f"{config.name}.log", time.monotonic()
+    start = log.stat().st_size if log.is_file() else 0
+    engine = servable(config)
+    say(f"{config.name}: starting vllm serve ...")
+    with bare_server(config, engine, log=log) as (address, name):
+        say(f"{config.name}: up after {time.monotonic() - began:.0f} s")
+        yield Server(name, address, local_directory(str(config.model), config.revision), _about(config, log, start))
+
+
+class _Session:
+    """The rates and the servers that are warm so far."""
+
+    generator: LoadGenerator
+
+    def __init__(self, plan: SweepPlan, say: Callable[[str], None], deadline: float) -> None:
+        self._plan, self._say, self._deadline = plan, say, deadline
+        self._saturated: dict[str, float] = {}
+        self._warm: set[str] = set()
+
+    def loads(self, servers: Sequence[Server], use_case: str, turn: int) -> Iterator[tuple[Server, LoadPoint]]:
+        """All loads of a use case, each on every server before the next load."""
+        tokens = self._plan.use_cases[use_case]
+        if "sync" in self._plan.modes:
+            load = Load(*tokens, self._plan.one_by_one, at_once=1, seed=turn)
+            yield from self._each(servers, use_case, "sync", turn, load)
+        if "async" not in self._plan.modes:
+            return
+        burst = Load(*tokens, self._plan.at_once, spread=self._plan.spread, seed=turn)
+        if self._plan.rates is None or AT_ONCE in self._plan.rates:
+            for server, point in self._each(servers, use_case, "async", turn, burst):
+                self._saturated.setdefault(use_case, point.requests_per_s)
+                yield server, point
+        for rate in self._rates(use_case):
+            requests = max(FEWEST, round(rate * self._plan.seconds))
+            load = Load(*tokens, requests, rate=rate, spread=self._plan.spread, seed=turn)
+            yield from self._each(servers, use_case, "async", turn, load)
+
+    def _rates(self, use_case: str) -> list[float]:
+        if self._plan.rates is not None:
+            return [rate for rate in self._plan.rates if rate != AT_ONCE]
+        highest = self._saturated.get(use_case)  # absent if the time was over before
+        return [float(f"{share * highest:.2g}") for share in AUTO] if highest else []
+
+    def _each(
+        self, servers: Sequence[Server], use_case: str, mode: Mode, turn: int, load: Load
+    ) -> Iterator[tuple[Server, LoadPoint]]:
+        for server in servers:
+            if time.monotonic() > self._deadline:
+                return
+            if server.address not in self._warm:
+                self._send(server, Load(*self._plan.use_cases[use_case], 1, at_once=1))
+                self._send(server, Load(64, 16, 32, seed=1))
+                self._warm.add(server.address)
+            point = _point(self._send(server, load), server.name, use_case, mode, turn, load)
+            self._say(_line(point))
+            yield server, point
+
+    def _send(self, server: Server, load: Load) -> dict[str, Any]:
+        return self.generator.send(load, address=server.address, model=server.name, tokenizer=server.tokenizer)
+
+
+def _turned(items: Sequence, turn: int) -> list:  # type: ignore[type-arg]
+    """The items, beginning with another one each turn."""
+    first = turn % len(items)
+    return [*items[first:], *items[:first]]
+
+
+def _point(result: Mapping[str, Any], run: str, use_case: str, mode: Mode, turn: int, load: Load) -> LoadPoint:
+    return LoadPoint(
+        run=run,
+        use_case=use_case,
+        mode=mode,
+        rate=None if load.rate == AT_ONCE else load.rate,
+        turn=turn,
+        requests=result["completed"],
+        seconds=result["duration"],
+        requests_per_s=result["request_throughput"],
+        tokens_per_s=result["output_throughput"],
+        first_token=result["median_ttft_ms"] / 1e3,
+        next_token=result["median_tpot_ms"] / 1e3,
+        answer=result["median_e2el_ms"] / 1e3,
+        answer_mean=result["mean_e2el_ms"] / 1e3,
+        answer_p95=result["p95_e2el_ms"] / 1e3,
+    )
+
+
+def _line(point: LoadPoint) -> str:
+    how = "one at a time" if point.mode == "sync" else f"{point.rate:.3g}/s" if point.rate else "all at once"
+    return (
+        f"{point.run}: turn {point.turn + 1}, {point.use_case}, {how}: {point.requests_per_s:.3g} requests/s, "
+        f"{point.tokens_per_s:.4g} tokens/s, first token {point.first_token * 1e3:.3g} ms, answer {point.answer:.3g} s"
+    )
+
+
+_GIB = {
+    "weights_gib": re.compile(r"[Mm]odel loading took ([\d.]+) Gi?B"),
+    "kv_cache_gib": re.compile(r"Available KV cache memory: ([\d.]+) Gi?B"),
+    "graphs_gib": re.compile(r"Graph capturing finished in .*took (-?[\d.]+) Gi?B"),
+}
+_TOKENS = re.compile(r"KV cache size: ([\d,]+) tokens")
+
+
+def _about(config: RunConfig, log: Path, start: int) -> PricedServer:
+    """The served model, from its files and from the log."""
+    engine = servable(config)
+    checkpoint = local_directory(str(config.model), config.revision)
+    info = with_vllm_log(on_this_machine(EngineInfo("vllm-serve"), engine), log, start=start)
+    dummy = engine.options.get("load_format") == "dummy"
+    anatomy = None if dummy else dissect(checkpoint)
+    configured = read_config(checkpoint)
+    cache = kv_cache(configured, dtype=info.kv_cache)
+    with log.open("rb") as stream:
+        stream.seek(start)
+        text = stream.read().decode(errors="replace")
+    matches = {name: pattern.findall(text) for name, pattern in _GIB.items()}
+    blocks = _TOKENS.findall(text)
+    return PricedServer(
+        model=str(config.model),
+        format=anatomy.checkpoint.format if anatomy else str(configured.get("quantization_config", {}).get("format")),
+        bytes=anatomy.checkpoint.bytes if anatomy else None,
+        random_weights=dummy,
+        device=info.device,
+        version=info.version,
+        kernels=info.kernels,
+        mode="eager" if engine.options.get("enforce_eager") else "compiled",
+        options=engine.options,
+        **{name: float(values[-1]) for name, values in matches.items() if values},
+        kv_tokens=int(blocks[-1].replace(",", "")) if blocks else None,
+        bytes_per_token=cache.bytes_per_token if cache else None,
+    )
+
+
+def use_cases_of(names: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """The named use cases; `chat` is short for `multi_turn_chat`, and `512/64` names its own lengths.
+
+    Raises:
+        ConfigError: There is no such use case.
+    """
+    chosen: dict[str, tuple[int, int]] = {}
+    for name in names:
+        full = "multi_turn_chat" if name == "chat" else name
+        if match := re.fullmatch(r"([1-9]\d{0,6})/([1-9]\d{0,6})", full):
+            chosen[full] = (int(match[1]), int(match[2]))
+        elif full in USE_CASES:
+            chosen[full] = USE_CASES[full]
+        else:
+            raise ConfigError(
+                f"--scenarios {name}: no such use case{nearest(name, list(USE_CASES))}; there are "
+                f"{', '.join(USE_CASES)}, 'all', and lengths such as 512/64 (tokens of prompt / answer)"
+            )
+    return chosen
