@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from fidelity import __version__
 from fidelity.cli import (
+    auditing,
     checking,
     comparing,
     completing,
@@ -80,6 +81,7 @@ def parser_of_all() -> argparse.ArgumentParser:
         comparing,
         studying,
         gating,
+        auditing,
         initializing,
         pricing,
         recommending,
