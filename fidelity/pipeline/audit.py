@@ -21,7 +21,7 @@ from fidelity.store.runs import Run
 from fidelity.store.store import Store
 
 REPEATS = 4
-"""AnswersOfPrompts per prompt and source, if the reference's YAML doesn't set `repeats`."""
+"""Answers per prompt and source, if the reference's YAML doesn't set `repeats`."""
 MAX_TOKENS = 50
 POWER = 0.8
 """Less power against a suspect than this leaves a test without rejection undecided."""
@@ -60,7 +60,16 @@ class AuditRequest:
         """The reference, the reference again, the provider and the suspects, each with its own seeds.
 
         Equal seeds would make equal models give equal answers, and the test needs independent ones.
+
+        Raises:
+            ConfigError: A source is a file or a stored run, and so gives no new answers.
         """
+        for config in (self.reference, self.provider, *self.suspects):
+            if config.engine.kind in ("recorded", "stored"):
+                raise ConfigError(
+                    f"{config.file_or_name}: engine.kind: {config.engine.kind}: an audit draws new answers; name an "
+                    "engine or a server"
+                )
         again = self.reference.model_copy(update={"name": f"{self.reference.name}.again"})
         configs = (self.reference, again, self.provider, *self.suspects)
         shared = {"prompts": self.reference.prompts, "control": "none", "kl": "none"}

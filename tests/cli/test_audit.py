@@ -78,3 +78,12 @@ def test_one_answer_per_prompt_is_refused(audited, workspace, fidelity):
     code, out, error = fidelity("audit", "provider.yaml", "--reference", "base.yaml")
     assert code == 2
     assert "repeats: 4" in out + error
+
+
+def test_a_recording_is_refused(workspace, fidelity):
+    workspace.prompts("one?")
+    workspace.baseline(sampling=SAMPLING)
+    workspace.recorded("provider", [{"id": "p0", "text": "x"}])
+    code, out, error = fidelity("audit", "provider.yaml", "--reference", "base.yaml")
+    assert code == 2
+    assert "provider.yaml: engine.kind: recorded: an audit draws new answers" in out + error
