@@ -42,6 +42,8 @@ def read_table(file: Path, *, columns: Sequence[str] | None = None, checksums: b
             raise ValueError(f"column {twice!r} is there twice; rename one")
         names = [parquet.schema.column(place).path.partition(".")[0] for place in range(parquet.metadata.num_columns)]
         places = [place for place, name in enumerate(names) if wanted is None or name in wanted]
+        for group in range(parquet.num_row_groups):  # raises where `column` below would abort the process
+            next(parquet.iter_batches(batch_size=1, row_groups=[group], columns=wanted), None)
         chunks = [
             parquet.metadata.row_group(group).column(place)
             for group in range(parquet.metadata.num_row_groups)

@@ -42,7 +42,7 @@ def model(monkeypatch):
     made = object.__new__(child.VllmInProcess)
     made._llm = SimpleNamespace(llm_engine=Engine(), reset_prefix_cache=lambda: None)
     made._tokenizer, made._context, made._seats = None, 100, 4
-    made._on_cpu = True
+    made._on_cpu, made._tool_calls = True, None
     made._phases, made.step_seconds = child.vllm_speed.Phases(), 0.0
     monkeypatch.setattr(
         child, "tokenized", lambda _, row, __: row["text"] if isinstance(row["text"], str) else [1] * row["text"]

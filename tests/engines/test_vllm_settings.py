@@ -53,6 +53,7 @@ def test_options_are_passed_on(workspace):
             "kv_cache_dtype": "fp8",
         },
         "torchao": None,
+        "tool_call_parser": None,
     }
 
 
