@@ -32,7 +32,7 @@ class Reply:
 def read_answer(choice: ServerJson) -> Reply | None:
     """The answer in a choice of a chat completion or a completion; None if there is none.
 
-    A tool call is an answer: it is kept as data, and its canonical JSON is the text, or is appended to it. Thinking
+    A tool call is an answer: it is stored as data, and its canonical JSON is the text, or is appended to it. Thinking
     without a text is an empty answer, which was cut off before it started.
     """
     message = choice.get("message")

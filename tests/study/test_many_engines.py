@@ -19,6 +19,7 @@ from fidelity.runs.pool import LocalPlaces
 from fidelity.store.store import Store
 from fidelity.study.study import load_study, run_study
 from tests.conftest import Silent
+from tests.study.answers import lost_and_doubled
 
 pytestmark = pytest.mark.usefixtures("fake_vllm")
 PATIENCE_S = 90.0
@@ -70,16 +71,6 @@ def done(path, store, engines=None, listener=None):
 def answers(store):
     """Every run's outcomes by prompt, by the run's name."""
     return {run.name: {one.prompt_id: one for one in run.outcomes()} for run in Store(store).runs()}
-
-
-def lost_and_doubled(store, prompts):
-    """The numbers of prompts without an answer and with two, over all runs of the store."""
-    lost = doubled = 0
-    for one in Store(store).runs():
-        counts = Counter(outcome.prompt_id for outcome in one.outcomes())
-        lost += prompts - len(counts)
-        doubled += sum(count > 1 for count in counts.values())
-    return lost, doubled
 
 
 @contextmanager

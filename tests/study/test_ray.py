@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ import yaml
 from fidelity.records import Failure
 from fidelity.store.store import Store
 from tests.conftest import FAKE_VLLM, ROOT
+from tests.study.answers import lost_and_doubled
 
 ray = pytest.importorskip("ray")
 cluster_utils = pytest.importorskip("ray.cluster_utils")
@@ -90,15 +90,6 @@ def journaled(store):
     return sum(file.read_bytes().count(b'{"place"') for file in store.glob("runs/*/answers-*.jsonl"))
 
 
-def lost_and_doubled(store):
-    lost = doubled = 0
-    for one in Store(store).runs():
-        counts = Counter(outcome.prompt_id for outcome in one.outcomes())
-        lost += COUNT - len(counts)
-        doubled += sum(count > 1 for count in counts.values())
-    return lost, doubled
-
-
 def questions(word=""):
     return [f"{word} question {n}".strip() for n in range(COUNT)]
 
@@ -123,7 +114,7 @@ def test_a_node_is_killed(workspace, study, cluster):
     code, log = ended(process, path)
     assert code == 0, log
     assert len(Store(workspace.store).runs()) == RUNS
-    assert lost_and_doubled(workspace.store) == (0, 0)
+    assert lost_and_doubled(workspace.store, COUNT) == (0, 0)
     assert not any(run.manifest.counts.failures for run in Store(workspace.store).runs())
 
 
@@ -137,7 +128,7 @@ def test_the_command_is_killed_and_called_again(workspace, study, cluster):
     code, log = ended(command(path, workspace.store, "--ray", cluster.address), path)
     assert code == 0, log
     assert len(Store(workspace.store).runs()) == RUNS
-    assert lost_and_doubled(workspace.store) == (0, 0)
+    assert lost_and_doubled(workspace.store, COUNT) == (0, 0)
     assert sum(run.manifest.resumed for run in Store(workspace.store).runs()) >= 1
 
 
@@ -148,4 +139,4 @@ def test_a_deadly_prompt_is_a_failure(workspace, study, cluster):
     assert code == 0, log
     for run in Store(workspace.store).runs():
         assert [one.prompt_id for one in run.outcomes() if isinstance(one, Failure)] == [f"p{COUNT - 1}"]
-    assert lost_and_doubled(workspace.store) == (0, 0)
+    assert lost_and_doubled(workspace.store, COUNT) == (0, 0)
