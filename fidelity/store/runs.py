@@ -1,7 +1,7 @@
 """Runs on disk: Parquet files, and a manifest that is written last, by rename, and marks the run as complete."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -14,6 +14,7 @@ from fidelity.files import (
     check_unchanged,
     damage_explained,
     read_parquet,
+    read_parquet_batches,
     read_parquet_row,
     read_parquet_schema,
     sha256_of,
@@ -27,6 +28,7 @@ from fidelity.store.manifests import ResponseCounts, RunDraft, RunManifest
 from fidelity.store.measurements import Measurement
 from fidelity.store.record_files import MANIFEST, Manifest, damage_of, read_record, write_record
 from fidelity.store.responses import response_of
+from fidelity.store.spool import Spool
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -132,10 +134,30 @@ class Run:
 
     def prompts(self) -> tuple[Prompt, ...]:
         """The run's prompts, in the prompt set's order."""
-        columns = [name for name in (*OF_A_PROMPT, "repeat") if name in self.rows.column_names]
-        rows = self.rows.select(columns).to_pylist()
-        with damage_explained(self.path / GENERATIONS):
-            return tuple(_prompt(row, self.expected.get(row["prompt_id"])) for row in rows if row["repeat"] == 0)
+        return tuple(self._prompts())
+
+    @cached_property
+    def stored_prompts(self) -> Sequence[Prompt]:
+        """The same, each read when it is used."""
+        return Spool(self._prompts())
+
+    def _prompts(self) -> Iterator[Prompt]:
+        for batch in self._batches((*OF_A_PROMPT, "repeat")):
+            with damage_explained(self.path / GENERATIONS):
+                for row in batch.to_pylist():
+                    if row["repeat"] == 0:
+                        yield _prompt(row, self.expected.get(row["prompt_id"]))
+
+    def _batches(self, columns: Sequence[str]) -> "Iterator[pa.RecordBatch]":
+        """Those of the columns that the generations have, some rows at a time.
+
+        Raises:
+            StoreError: The file can't be read, or was changed after the run was finished.
+        """
+        schema = read_parquet_schema(self.path / GENERATIONS)
+        self._check_answers(schema)
+        names = [name for name in columns if name in schema.names]
+        return read_parquet_batches(self.path / GENERATIONS, rows=ROWS_READ_AT_ONCE, columns=names)
 
     @cached_property
     def expected(self) -> Mapping[str, ExpectedAnswer]:
@@ -178,7 +200,17 @@ class Run:
 
     def outcomes(self) -> list[Response]:
         """The outcome of each prompt, in the prompt set's order."""
-        return [self._response(row) for row in self.rows.drop_columns(["prompt", "category"]).to_pylist()]
+        return list(self._outcomes())
+
+    @cached_property
+    def stored_outcomes(self) -> Sequence[Response]:
+        """The same, each read when it is used."""
+        return Spool(self._outcomes())
+
+    def _outcomes(self) -> Iterator[Response]:
+        columns = [name for name in _run_schema().names if name not in ("prompt", "category", "tools", "tool_choice")]
+        for batch in self._batches(columns):
+            yield from map(self._response, batch.to_pylist())
 
     def _response(self, row: ParquetRow) -> Response:
         try:
