@@ -77,9 +77,7 @@ def evidence_of(result: ComparisonSet, candidate: Scores) -> Evidence:
 
 
 def _why_only_reference(candidate: Scores, scored: ScoredColumn) -> str:
-    """Why a column with a floor has only the baseline as its reference; empty where it should: with weights, and for
-    token scores.
-    """
+    """Why a column with a floor has only the baseline as its reference; empty with weights and for token scores."""
     if scored.column.weights is not None:
         return ""
     kind = scored.signature.partition("|")[0]

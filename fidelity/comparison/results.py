@@ -140,8 +140,8 @@ def among_runs(result: ComparisonSet, candidate: Scores, name: str) -> AmongRuns
     """A column of a candidate with its references, and of these with each other.
 
     Every run of the baseline is a reference where all of their pairs were scored on the column. A column with weights
-    has the baseline alone, whose answer its weights are of. It has no floor without a control, and where a control
-    lacks it.
+    has the baseline alone, since its weights are of the baseline's answers. It has no floor without a control, and
+    where a control lacks it.
     """
     own = values_of(candidate, name)
     if not result.controls or any(name not in control.columns for control in result.controls):

@@ -38,8 +38,8 @@ MEASURES = {
     "length_inflation": Measure("tokens of an answer", "ratio"),
     "effective_speedup": Measure("effective speed-up", "ratio", "higher"),
 }
-"""The measures by name. The last two are known of a comparison, not of a run (`price.inflation`). Those per GPU are only of engines with several. Timings with other prompt lengths are called
-`first_token[prefill 512]`, `answer[rag]`."""
+"""The measures by name; the last two are those of a comparison, not of a run (`price.inflation`). Those per GPU are
+only of engines with several. Timings with other prompt lengths are called `first_token[prefill 512]`, `answer[rag]`."""
 
 
 @dataclass(frozen=True, slots=True)
