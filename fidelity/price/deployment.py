@@ -47,7 +47,7 @@ class FormatCost:
 
     @property
     def as_cheap(self) -> bool:
-        """Whether it can't be told apart from the cheapest: the interval includes 1, or there is none."""
+        """Whether the difference from the cheapest is uncertain: the interval includes 1, or there is none."""
         ratio = self.over_cheapest
         return ratio is not None and (ratio.low is None or ratio.low <= 1)
 

@@ -63,8 +63,8 @@ def _answer(advice: DeploymentAdvice) -> str:
     if alike:
         them = _joined([f"{name_of(advice, one.run)} ({_over(one)})" for one in alike])
         return (
-            f"In {where(advice)}, {name} is measured as the cheapest ({against}{queries}), but can't be told apart "
-            f"from {them}, {_turns(advice)}."
+            f"In {where(advice)}, {name} is measured as the cheapest ({against}{queries}), but not certainly before "
+            f"{them}, {_turns(advice)}: the interval includes 1."
         )
     return (
         f"In {where(advice)}, {name} is the cheapest: {against}{queries}. The next is {name_of(advice, rest[0].run)} "

@@ -21,7 +21,7 @@ T_1 = 12.706
 
 
 def first_turns():
-    """The two turns that the numbers below are of; later ones may be beside them."""
+    """The two turns that the numbers below are of; later ones may have been added."""
     whole = merged([load_sheet([H200 / f"{name}.json"]) for name in ("synchronous", "docstring")])
     turns = {mode: sorted({p.turn for p in whole.points if p.mode == mode})[:2] for mode in ("sync", "async")}
     return whole.replace(points=[p for p in whole.points if p.turn in turns[p.mode]])
@@ -69,7 +69,7 @@ class TestTheH200ByHand:
         advice = advise(first_turns(), Deployment("code_fixing", "sync"))
         assert advice.best.run == "w8a8-int8"
         assert [cost.run for cost in advice.costs if cost.as_cheap] == ["w8a8-fp8", "w4a16"]
-        assert "can't be told apart from W8A8-FP8" in sentences(advice)[0]
+        assert "not certainly before W8A8-FP8" in sentences(advice)[0]
 
     def test_where_the_two_answers_meet_is_interpolated_between_two_lengths_of_the_prompt(self):
         # Answers of 1024 tokens after 256 (code_completion) and 1024 tokens of prompt (code_fixing).
