@@ -10,7 +10,7 @@ import numpy as np
 from fidelity.comparison.lengths import score_within_limits
 from fidelity.errors import StoreError
 from fidelity.metrics import Metric
-from fidelity.records import Column, Numbers, Pair, Sides
+from fidelity.records import Column, ColumnNumbers, Pair, Sides
 from fidelity.store.comparisons import Comparison
 from fidelity.store.spool import Spool
 
@@ -108,8 +108,8 @@ def packed(column: Column) -> Column:
     try:
         return replace(
             column,
-            values=Numbers.of(column.values),
-            weights=None if weights is None else Numbers.of(weights),
+            values=ColumnNumbers.of(column.values),
+            weights=None if weights is None else ColumnNumbers.of(weights),
             sides=None if sides is None else Sides.of(sides),
         )
     except ValueError:
@@ -119,13 +119,13 @@ def packed(column: Column) -> Column:
 def joined_columns(columns: Sequence[Column]) -> Column:
     """One column of the pairs of several, in their order."""
     several = [packed(column) for column in columns]
-    weights = [Numbers.of(column.weights).array for column in several if column.weights is not None]
+    weights = [ColumnNumbers.of(column.weights).array for column in several if column.weights is not None]
     sides = [Sides.of(one.sides or ()).array if one.sides else np.zeros(len(one.values), np.int8) for one in several]
     joined = Sides(np.concatenate(sides)) if any(side.any() for side in sides) else None
     return replace(
         columns[0],
-        values=Numbers(np.concatenate([Numbers.of(column.values).array for column in several])),
-        weights=Numbers(np.concatenate(weights)) if weights else None,
+        values=ColumnNumbers(np.concatenate([ColumnNumbers.of(column.values).array for column in several])),
+        weights=ColumnNumbers(np.concatenate(weights)) if weights else None,
         sides=joined,
     )
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fidelity.comparison.agreement import Agreement, agreement_of, similarity
 from fidelity.comparison.answers import Answers, answers_of
-from fidelity.comparison.pairs import Rows, StoredPairs, beside
+from fidelity.comparison.pairs import RowNumbers, StoredPairs, beside
 from fidelity.config import Reasoning, Sampling
 from fidelity.errors import IncomparableError
 from fidelity.records import Failure, Generation, Pair, SharedAnswers
@@ -109,7 +109,7 @@ class _Keys:
     """Which prompt and repeat each of a run's rows answers."""
 
     prompt_ids: "pa.ChunkedArray[pa.StringScalar]"
-    repeats: Rows
+    repeats: RowNumbers
     answered: NDArray[np.bool_]
     """False for failures."""
 
@@ -119,7 +119,7 @@ class _Keys:
         answered = table["failure"].is_null().to_numpy()
         return cls(table["prompt_id"], table["repeat"].to_numpy().astype(np.int64), answered)
 
-    def rows_in(self, other: "_Keys") -> Rows:
+    def rows_in(self, other: "_Keys") -> RowNumbers:
         """For each row the other run's with the same prompt and repeat; -1 if there is none."""
         if np.array_equal(self.repeats, other.repeats) and self.prompt_ids.equals(other.prompt_ids):
             return np.arange(len(self.repeats))
@@ -130,7 +130,7 @@ class _Keys:
         return zip(self.prompt_ids.to_pylist(), self.repeats.tolist(), strict=True)
 
     @property
-    def prompt_rows(self) -> Rows:
+    def prompt_rows(self) -> RowNumbers:
         """For each row the number of its prompt among those of the run, which are its rows with repeat 0."""
         if not self.repeats.any():
             return np.arange(len(self.repeats))
@@ -140,7 +140,7 @@ class _Keys:
 
 
 def _failures(
-    answers: Answers, others: Answers, unpaired: Rows, rows: Rows, *, several: bool
+    answers: Answers, others: Answers, unpaired: RowNumbers, rows: RowNumbers, *, several: bool
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """Why prompts have no pair, by id, and those that the other run didn't answer."""
     failures: dict[str, str] = {}
@@ -167,7 +167,7 @@ def _repeats(baseline: Run, candidate: Run, *keys: _Keys) -> int:
     return counts[0]
 
 
-def _places_by_prompt(prompt_rows: Rows, prompts: int) -> list[list[int]]:
+def _places_by_prompt(prompt_rows: RowNumbers, prompts: int) -> list[list[int]]:
     """The places of each prompt's pairs."""
     places: list[list[int]] = [[] for _ in range(prompts)]
     for place, row in enumerate(prompt_rows.tolist()):

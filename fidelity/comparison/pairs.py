@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fidelity.comparison.answers import Answers
 from fidelity.records import Generation, Pair, Prompt
 
-Rows = NDArray[np.int64]
+RowNumbers = NDArray[np.int64]
 
 
 class LazySequence(Sequence[Pair]):
@@ -48,11 +48,11 @@ class StoredPairs(LazySequence):
     prompts: Sequence[Prompt]
     baseline: Answers
     candidate: Answers
-    prompt_rows: Rows
+    prompt_rows: RowNumbers
     """Of each pair's prompt in `prompts`."""
-    baseline_rows: Rows
+    baseline_rows: RowNumbers
     """Ascending."""
-    candidate_rows: Rows
+    candidate_rows: RowNumbers
     repeats: Sequence[Sequence[int]] | None = None
     """With several repeats: the places of all pairs of a prompt, by the prompt's row."""
 
@@ -79,7 +79,7 @@ class WithBaselinesOf(LazySequence):
     """Pairs with the baselines of others."""
 
     pairs: Sequence[Pair]
-    others: Rows
+    others: RowNumbers
     """The place of the pair whose baseline each one has."""
 
     def __len__(self) -> int:
@@ -91,7 +91,7 @@ class WithBaselinesOf(LazySequence):
         return replace(self.pairs[place], baseline=other.baseline, baselines=other.baselines)
 
 
-def beside(pairs: Sequence[Pair], others: Sequence[Pair]) -> Rows:
+def beside(pairs: Sequence[Pair], others: Sequence[Pair]) -> RowNumbers:
     """For each pair the place of the one in `others` with the same answer of the same baseline; -1 without one."""
     if isinstance(pairs, StoredPairs) and isinstance(others, StoredPairs):
         places = np.searchsorted(others.baseline_rows, pairs.baseline_rows)

@@ -3,7 +3,7 @@
 from fidelity.records.columns import Better, Column, SummaryKind
 from fidelity.records.engines import EngineInfo, LayerGroup, MachineLoad
 from fidelity.records.expected import EXPECTED, LETTERS, ExpectedAnswer, Judgment
-from fidelity.records.numbers import CODES, Floats, Numbers, Side, Sides
+from fidelity.records.numbers import CODES, ColumnNumbers, Floats, Side, Sides
 from fidelity.records.pairs import Pair, PromptTokens, Sameness, SharedAnswers
 from fidelity.records.prompts import Message, Prompt, messages_of, plain_turns
 from fidelity.records.responses import Failure, Generation, Response
@@ -17,6 +17,7 @@ __all__ = [
     "STORED_AS",
     "Better",
     "Column",
+    "ColumnNumbers",
     "EngineInfo",
     "ExpectedAnswer",
     "Failure",
@@ -29,7 +30,6 @@ __all__ = [
     "MachineLoad",
     "Message",
     "ModelDtype",
-    "Numbers",
     "Pair",
     "Prompt",
     "PromptTokens",

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from fidelity.records.numbers import CODES, Numbers, Side, Sides
+from fidelity.records.numbers import CODES, ColumnNumbers, Side, Sides
 
 Better = Literal["higher", "lower", "neither"]
 SummaryKind = Literal["mean", "median"]
@@ -65,4 +65,4 @@ class Column:
         if self.sides is None or self.worst is None:
             return self.values
         lost = Sides.of(self.sides).array == CODES["candidate"]
-        return Numbers(np.where(lost, self.worst, Numbers.of(self.values).array))
+        return ColumnNumbers(np.where(lost, self.worst, ColumnNumbers.of(self.values).array))

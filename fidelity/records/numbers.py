@@ -55,20 +55,20 @@ class _InArray(Sequence[T], Generic[T]):
         raise NotImplementedError
 
 
-class Numbers(_InArray[float | None]):
+class ColumnNumbers(_InArray[float | None]):
     """Numbers in double precision. NaN in the array is None."""
 
     __slots__ = ()
     array: Floats
 
     @classmethod
-    def of(cls, values: Sequence[float | None]) -> "Numbers":
+    def of(cls, values: Sequence[float | None]) -> "ColumnNumbers":
         """The same numbers.
 
         Raises:
             ValueError: One is NaN, which is no number of a column.
         """
-        if isinstance(values, Numbers):
+        if isinstance(values, ColumnNumbers):
             return values
         if any(value != value for value in values):
             raise ValueError("NaN")

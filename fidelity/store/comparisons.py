@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from fidelity.errors import StoreError
 from fidelity.files import damage_explained, locked, read_parquet, read_parquet_schema, write_parquet
-from fidelity.records import CODES, Better, Column, Numbers, Sides, SummaryKind
+from fidelity.records import CODES, Better, Column, ColumnNumbers, Sides, SummaryKind
 from fidelity.store.manifests import ColumnSource, ComparisonManifest
 from fidelity.store.record_files import MANIFEST, Record, damage_of, read_record, write_record, wrong_keys
 
@@ -240,7 +240,7 @@ def _same_answers(before: ComparisonManifest, now: ComparisonManifest) -> bool:
     return before.prompt_ids == now.prompt_ids and (before.answers is None or before.answers == now.answers)
 
 
-def _of_pairs(table: "pa.Table", name: str) -> Numbers | Sides:
+def _of_pairs(table: "pa.Table", name: str) -> ColumnNumbers | Sides:
     """Numbers, or sides; ValueError where the column holds something else."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -249,7 +249,7 @@ def _of_pairs(table: "pa.Table", name: str) -> Numbers | Sides:
         numbers = table[name].cast(pa.float64())
         array = numbers.to_numpy().copy()
         array[pc.is_null(numbers).to_numpy()] = np.nan  # one NaN, whatever Arrow fills in
-        return Numbers(array)
+        return ColumnNumbers(array)
     sides = table[name].cast(pa.string())
     if unknown := set(pc.unique(sides).to_pylist()) - CODES.keys():
         raise ValueError(f"column {name!r} holds {unknown.pop()!r}")
@@ -266,7 +266,7 @@ def _scores_file(signature: str) -> str:
 
 def _sides(column: Column) -> Sides | None:
     """The side that keeps each pair from being scored; None if all are scored."""
-    unscored = np.isnan(Numbers.of(column.values).array)
+    unscored = np.isnan(ColumnNumbers.of(column.values).array)
     sides = Sides.of(column.sides) if column.sides else Sides(np.zeros(len(unscored), np.int8))
     if len(unscored) != len(sides) or (unscored != (sides.array != CODES[None])).any():
         raise StoreError(f"the column {column.name!r} has unscored pairs without the side that prevents scoring")
@@ -277,7 +277,7 @@ def _numbers(name: str, values: Sequence[float | None]) -> "pa.Array[pa.DoubleSc
     import pyarrow as pa
 
     try:
-        array = Numbers.of(values).array
+        array = ColumnNumbers.of(values).array
     except ValueError:
         raise StoreError(f"the column {name!r} holds NaN; a pair that can't be scored is None") from None
     return pa.array(array, pa.float64(), from_pandas=True)
