@@ -191,13 +191,13 @@ def difference(
     return TwoSampleTests(
         name=name,
         hamming=equality_test(hamming, permutations=permutations, rng=rng),
-        energy=equality_test([_edit_kernel(*side) for side in sides], permutations=permutations, rng=rng),
+        energy=equality_test([edit_kernel(*side) for side in sides], permutations=permutations, rng=rng),
         prompts=len(usable),
         dropped=len(prompts) - len(usable),
     )
 
 
-def _edit_kernel(prompt: Prompt, first: Sequence[Generation], second: Sequence[Generation]) -> Kernel:
+def edit_kernel(prompt: Prompt, first: Sequence[Generation], second: Sequence[Generation]) -> Kernel:
     """`edit_words` between all answers; a pair that can't be scored counts as 0."""
     both = [*first, *second]
     rows, columns = np.triu_indices(len(both), k=1)
