@@ -2,7 +2,6 @@
 
 import argparse
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 from fidelity.cli.options import OK, STANDARD_OUTPUT, Commands, add_comparison, add_json, comparison_of, write
@@ -50,15 +49,7 @@ def _summarize(chosen: argparse.Namespace) -> int:
 
     summary = review_summary(comparison_of(chosen))
     if chosen.json:
-        low, high = summary.interval
-        numbers = {
-            **asdict(summary),
-            "decided": summary.decided,
-            "interval": {"low": low, "high": high},
-            "p_value": summary.p_value,
-            "outcome": summary.outcome,
-        }
-        write(chosen.json, json.dumps(numbers, indent=2) + "\n")
+        write(chosen.json, json.dumps(summary.as_data(), indent=2) + "\n")
         if chosen.json == STANDARD_OUTPUT:
             return OK
     for line in (summary.in_words(), *summary.details()):

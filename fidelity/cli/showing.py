@@ -46,6 +46,7 @@ def _show(chosen: argparse.Namespace) -> int:
     from fidelity.comparison.stored import load_comparison
     from fidelity.report.conflicts import conflict_headlines
     from fidelity.report.expected import expected_details, expected_headlines
+    from fidelity.report.votes import vote_lines
 
     result = load_comparison(comparison_of(chosen))
     (candidate,) = result.candidates
@@ -56,7 +57,8 @@ def _show(chosen: argparse.Namespace) -> int:
         if chosen.json == STANDARD_OUTPUT:
             return OK
     console = open_console(highlight=False)
-    for headline in (*expected_headlines(result), *expected_details(result), *conflict_headlines(result)):
+    expected = (*expected_headlines(result), *expected_details(result))
+    for headline in (*expected, *vote_lines(result), *conflict_headlines(result)):
         console.print(Text(headline, style="bold"))
     for pair in pairs:
         console.print(_shown(pair, whole=chosen.prompt is not None))

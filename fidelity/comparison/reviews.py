@@ -2,19 +2,36 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Literal
 
-from fidelity.comparison.results import ComparisonSet
+from fidelity.comparison.results import Scores
 from fidelity.comparison.stored import load_comparison
+from fidelity.outside.paths import inside
 from fidelity.records import Pair
 from fidelity.stats import clopper_pearson, sign_test
-from fidelity.store.reviews import Review, Vote, answers_digest, latest, read_reviews
+from fidelity.store.reviews import (
+    FOLDER,
+    Review,
+    Vote,
+    answers_digest,
+    latest,
+    place_in_random_order,
+    read_reviews,
+    review_files,
+)
 
 CONFIDENCE = 0.95
 SIGN: Mapping[Vote | None, int] = {"baseline better": 1, "candidate better": -1}
 """How a vote counts for its prompt; all others count 0."""
+Selection = Literal["all", "random", "chosen"]
+SELECTIONS: Mapping[Selection, str] = {
+    "all": "every prompt",
+    "random": "a random sample",
+    "chosen": "not a random sample, so the result is about these prompts alone",
+}
 PairKey = tuple[str, int]
 ReviewRow = dict[str, str | int | bool | None]
 
@@ -28,8 +45,12 @@ class ReviewSummary:
 
     pairs: int
     """The pairs of the comparison."""
+    all_prompts: int
+    """The prompts of these pairs."""
     prompts: int
     """The prompts with a vote."""
+    random_first: int
+    """How many of the first prompts in random order have a vote, up to the first without one."""
     worse: int
     same: int
     better: int
@@ -65,8 +86,15 @@ class ReviewSummary:
         low, high = self.interval
         return "worse" if low > 0.5 else "better" if high < 0.5 else "undecided"
 
+    @property
+    def selection(self) -> Selection:
+        """How the prompts with a vote were chosen: all of them, the first in random order, or in any other way."""
+        if self.prompts == self.all_prompts:
+            return "all"
+        return "random" if self.prompts and self.random_first == self.prompts else "chosen"
+
     def in_words(self) -> str:
-        """A sentence with the outcome, the counts and the interval."""
+        """A sentence with the outcome and the interval."""
         if not self.decided:
             return f"Not decided: on none of {_counted(self.prompts, 'reviewed prompt')} is one answer better."
         low, high = self.interval
@@ -78,11 +106,34 @@ class ReviewSummary:
             f"{_p(self.p_value)})."
         )
 
+    def headline(self) -> str:
+        """The result in one line, for reports: counts, interval, and whether it holds for all prompts."""
+        sentence = self.in_words().removesuffix(".")
+        return (
+            f"votes on {self.prompts:,} of {_counted(self.all_prompts, 'prompt')} ({SELECTIONS[self.selection]}): "
+            f"candidate better {self.better}, same {self.same}, baseline better {self.worse}, both bad "
+            f"{self.both_bad}. {sentence}"
+        )
+
+    def as_data(self) -> dict[str, object]:
+        """All of it as plain data, for JSON."""
+        low, high = self.interval
+        return {
+            **asdict(self),
+            "agreement": list(self.agreement),
+            "decided": self.decided,
+            "interval": {"low": low, "high": high},
+            "p_value": self.p_value,
+            "outcome": self.outcome,
+            "selection": self.selection,
+        }
+
     def details(self) -> Iterator[str]:
         """Sentences about the votes behind it."""
         yield (
-            f"Reviewed: {_counted(self.prompts, 'prompt')} ({self.pairs:,} pairs in the comparison): baseline better "
-            f"{self.worse}, same {self.same}, candidate better {self.better}, both bad {self.both_bad}."
+            f"Reviewed: {self.prompts:,} of {_counted(self.all_prompts, 'prompt')} ({self.pairs:,} pairs in the "
+            f"comparison): baseline better {self.worse}, same {self.same}, candidate better {self.better}, both bad "
+            f"{self.both_bad}."
         )
         yield (
             f"{_counted(self.votes, 'vote')} by {_counted(self.reviewers, 'reviewer')}, {self.blind_votes:,} of them "
@@ -95,7 +146,22 @@ class ReviewSummary:
             yield f"Not counted: {_counted(self.stale, 'vote')} on answers that have changed since."
         if self.unreadable:
             yield f"Not counted: {_counted(self.unreadable, 'file')} that can't be read; run fidelity store check."
-        yield "The interval is about prompts like the reviewed ones: review in random order if it is to hold for all."
+        yield self._about_the_selection()
+
+    def _about_the_selection(self) -> str:
+        match self.selection:
+            case "all":
+                return "Every prompt has a vote."
+            case "random":
+                return (
+                    f"The reviewed prompts are the first of {self.all_prompts:,} in random order: a random sample, so "
+                    f"the interval holds for prompts like all of them."
+                )
+        return (
+            f"The reviewed prompts are no random sample of the {self.all_prompts:,}, so the result is about them alone "
+            f"(in a list that begins with the worst pairs, about the worst). Only the first {self.random_first:,} in "
+            f"random order have a vote. Sort the pairs by random order, and skip none, if it is to hold for all."
+        )
 
 
 def review_summary(comparison: Path) -> ReviewSummary:
@@ -104,12 +170,24 @@ def review_summary(comparison: Path) -> ReviewSummary:
     Raises:
         StoreError: The comparison can't be read.
     """
-    return summarize_reviews(load_comparison(comparison, only=()), *read_reviews(_root(comparison), comparison.name))
+    return summarize_reviews(_candidate(comparison), *read_reviews(_root(comparison), comparison.name))
 
 
-def summarize_reviews(result: ComparisonSet, reviews: Iterable[Review], unreadable: int = 0) -> ReviewSummary:
-    """Summarize the votes on the only candidate of a comparison."""
-    pairs = {key: _digest(pair) for key, pair in _pairs_of(result).items()}
+def votes_on(scores: Scores) -> list[ReviewSummary]:
+    """Summarize the votes on a candidate. Empty without any, and then no text is read.
+
+    Raises:
+        StoreError: The votes can't be listed.
+    """
+    path = scores.comparison.path
+    if not review_files(inside(_root(path), FOLDER, path.name)):
+        return []
+    return [summarize_reviews(scores, *read_reviews(_root(path), path.name))]
+
+
+def summarize_reviews(scores: Scores, reviews: Iterable[Review], unreadable: int = 0) -> ReviewSummary:
+    """Summarize the votes on a candidate."""
+    pairs = {key: _digest(pair) for key, pair in _pairs_of(scores).items()}
     current = latest(reviews)
     valid = [review for review in current if pairs.get(review.pair) == review.answers]
     by_pair, by_prompt = defaultdict[PairKey, list[Review]](list), defaultdict[str, list[Review]](list)
@@ -118,9 +196,12 @@ def summarize_reviews(result: ComparisonSet, reviews: Iterable[Review], unreadab
         by_prompt[review.prompt_id].append(review)
     outcomes = [_outcome(votes) for votes in by_prompt.values()]
     several = [votes for votes in by_pair.values() if len(votes) > 1]
+    in_random_order = dict.fromkeys(prompt_id for prompt_id, _ in sorted(pairs, key=place_in_random_order))
     return ReviewSummary(
         pairs=len(pairs),
+        all_prompts=len(in_random_order),
         prompts=len(by_prompt),
+        random_first=sum(1 for _ in takewhile(by_prompt.__contains__, in_random_order)),
         worse=outcomes.count("baseline better"),
         same=outcomes.count("same"),
         better=outcomes.count("candidate better"),
@@ -144,7 +225,7 @@ def review_rows(comparison: Path, *, texts: bool = False) -> Iterator[ReviewRow]
     Raises:
         StoreError: The comparison can't be read.
     """
-    pairs = _pairs_of(load_comparison(comparison, only=()))
+    pairs = _pairs_of(_candidate(comparison))
     for review in latest(read_reviews(_root(comparison), comparison.name)[0]):
         pair = pairs.get(review.pair)
         row: ReviewRow = {
@@ -168,9 +249,13 @@ def _texts(pair: Pair | None) -> ReviewRow:
     return {"prompt": pair.prompt.text, "baseline": pair.baseline.text, "candidate": pair.candidate.text}
 
 
-def _pairs_of(result: ComparisonSet) -> dict[PairKey, Pair]:
-    (candidate,) = result.candidates
-    return {(pair.prompt.id, pair.candidate.repeat): pair for pair in candidate.pairing.pairs}
+def _candidate(comparison: Path) -> Scores:
+    (candidate,) = load_comparison(comparison, only=()).candidates
+    return candidate
+
+
+def _pairs_of(scores: Scores) -> dict[PairKey, Pair]:
+    return {(pair.prompt.id, pair.candidate.repeat): pair for pair in scores.pairing.pairs}
 
 
 def _digest(pair: Pair) -> str:

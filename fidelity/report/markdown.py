@@ -46,6 +46,7 @@ from fidelity.report.verdicts import (
     number,
     whole,
 )
+from fidelity.report.votes import vote_lines
 from fidelity.store.runs import Run
 
 MOST_CHARACTERS = 60_000
@@ -133,7 +134,7 @@ def _head(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> str:
     judged = whole(result, verdicts)
     title = f"{MARKS[judged.outcome]} fidelity: {judged.outcome}" if judged.outcome else "fidelity"
     lines = [f"## {title}", "", prose(judged.sentence)]
-    if headlines := [*expected_headlines(result), *conflict_headlines(result)]:
+    if headlines := [*expected_headlines(result), *vote_lines(result), *conflict_headlines(result)]:
         lines += ["", *_bullets(map(prose, headlines))]
     if len(verdicts) + len(result.not_compared) > 1:
         lines += ["", *_bullets(_one_by_one(result, verdicts))]

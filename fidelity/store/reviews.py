@@ -116,6 +116,16 @@ def latest(reviews: Iterable[Review]) -> list[Review]:
     return [review for review in newest.values() if review.vote is not None]
 
 
+def place_in_random_order(pair: tuple[str, int]) -> tuple[int, bytes]:
+    """The key that sorts pairs into random order: by repeat, then by a hash of the prompt's id.
+
+    The order depends on nothing that was generated, so the first prompts in it are a random sample of all of them, and
+    whether votes are on such a sample can be checked later.
+    """
+    prompt_id, repeat = pair
+    return repeat, hashlib.sha256(b"random order/" + prompt_id.encode("utf-8", "surrogatepass")).digest()
+
+
 def order_key(root: Path) -> bytes:
     """The secret that decides which answer blind reviewers see first; written when it is first needed.
 
