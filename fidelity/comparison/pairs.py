@@ -15,7 +15,7 @@ RowNumbers = NDArray[np.int64]
 
 
 class LazySequence(Sequence[Pair]):
-    """Pairs that are made anew each time that they are read."""
+    """Pairs that are made again each time that they are read."""
 
     def pair(self, place: int) -> Pair:
         """The pair at a place from 0."""
@@ -76,11 +76,11 @@ class StoredPairs(LazySequence):
 
 @dataclass(frozen=True, eq=False)
 class WithBaselinesOf(LazySequence):
-    """Pairs with the baselines of others."""
+    """Pairs with the baselines of other pairs."""
 
     pairs: Sequence[Pair]
     others: RowNumbers
-    """The place of the pair whose baseline each one has."""
+    """For each pair, the place of the one that gives its baseline."""
 
     def __len__(self) -> int:
         return len(self.pairs)
