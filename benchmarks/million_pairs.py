@@ -48,13 +48,19 @@ OBJECTS = (
     "{n} % of it",
 )
 ENDS = ("before the war", "in {n}", "because it was late", "with great care", "for the first time", "as expected")
-GATE = {
-    "confidence": 0.95,
-    "margins": {"rouge1": 0.05, "rougeL": 0.05, "chrf": 0.05, "edit_chars": 0.05},
-    "tail": {"rougeL": 0.2},
-    "conflicts": {"any": 0.9},
-}
-"""Judged by betting bounds, a bootstrap of the tail, and exact shares."""
+MARGINS = {"rouge": ("rouge1", "rougeL"), "chrf": ("chrf",), "edit": ("edit_chars",)}
+"""The columns of each metric with a margin, which betting bounds judge."""
+
+
+def gate_of(metrics: Sequence[str]) -> dict[str, object]:
+    """Margins, a tail that is judged by a bootstrap, and an exact share."""
+    margins = dict.fromkeys((name for metric in metrics for name in MARGINS.get(metric, ())), 0.05)
+    gate: dict[str, object] = {"confidence": 0.95, "margins": margins}
+    if margins:
+        gate["tail"] = {list(margins)[-1] if "rougeL" not in margins else "rougeL": 0.2}
+    if "conflicts" in metrics:
+        gate["conflicts"] = {"any": 0.9}
+    return gate
 
 
 def main() -> None:
@@ -67,6 +73,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         write(Path(folder), arguments.n)
+        (Path(folder) / "gate.yaml").write_text(json.dumps(gate_of(arguments.metrics)))
         print(f"{arguments.n:,} prompts; {', '.join(arguments.metrics)}\n")
         print("| workers | read s | score s | judge s | pairs/s scored | CPU s | peak MiB | exit |")
         print("|---:|---:|---:|---:|---:|---:|---:|---:|")
@@ -177,9 +184,8 @@ def print_verdict(folder: Path, store: Path) -> None:
 
 
 def write(folder: Path, n: int) -> None:
-    """Three files of n answers, and the gate."""
+    """Three files of n answers."""
     rng = random.Random(0)
-    (folder / "gate.yaml").write_text(json.dumps(GATE))
     with ExitStack() as stack:
         base, control, quant = (stack.enter_context((folder / f"{name}.jsonl").open("w")) for name in FILES)
         for number in range(n):
