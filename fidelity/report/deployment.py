@@ -5,9 +5,8 @@ from collections.abc import Sequence
 
 from fidelity.price.deployment import DeploymentAdvice, FormatCost
 from fidelity.price.envelope import Stretch
-from fidelity.report.price_sheet import interval
+from fidelity.report.price_sheet import RANDOM_WEIGHTS, interval
 
-RANDOM_WEIGHTS = "Random weights: these are prices of the models' shapes and say nothing about drift."
 NO_GATE_JUDGED = "No gate judged these formats; this is the price alone."
 
 
