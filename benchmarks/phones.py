@@ -26,6 +26,8 @@ from typing import Any
 from fidelity.stats import paired_ratio
 
 PROMPT, ANSWER, REPEATS = 64, 64, 5
+LONGEST = 120
+"""Seconds of a measurement."""
 BASELINES = {".gguf": "bf16", ".pte": "fp32"}
 """The baseline of each runtime, by the end of its files' names."""
 META = {"prefill": 4.2, "decode": 2.5, "bytes": 1 - 0.56, "memory": 1 - 0.41}
@@ -81,13 +83,25 @@ def measure(folder: Path, *, turns: int, report: Path | None) -> None:
     rows: list[dict[str, Any]] = []
     for turn in range(turns):
         for model in models[turn % len(models) :] + models[: turn % len(models)]:
-            out = subprocess.run([sys.executable, __file__, "child", model], capture_output=True, text=True, check=True)
-            row = {**json.loads(out.stdout.splitlines()[-1]), "turn": turn, "model": model.name}
+            row = {**_in_a_child(model), "turn": turn, "model": model.name}
             rows.append({**row, "bytes": model.stat().st_size, "load_average": os.getloadavg()[0]})
             print(json.dumps(rows[-1]), flush=True)
-    if report:
-        report.write_text(json.dumps(rows, indent=1) + "\n")
+        if report:
+            report.write_text(json.dumps(rows, indent=1) + "\n")
     print(table(rows, models))
+
+
+def _in_a_child(model: Path) -> dict[str, float]:
+    """One measurement; a process that hangs (llama.cpp's did once in 33) is ended and started again."""
+    command = [sys.executable, __file__, "child", str(model)]
+    for _ in range(3):
+        try:
+            out = subprocess.run(command, capture_output=True, text=True, check=True, timeout=LONGEST)
+        except subprocess.TimeoutExpired:
+            continue
+        values: dict[str, float] = json.loads(out.stdout.splitlines()[-1])
+        return values
+    raise SystemExit(f"{model}: hung three times")
 
 
 def table(rows: list[dict[str, Any]], models: list[Path]) -> str:
