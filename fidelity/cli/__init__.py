@@ -20,6 +20,7 @@ from fidelity.cli import (
     gating,
     initializing,
     inspecting,
+    judging,
     listing,
     pricing,
     recommending,
@@ -90,6 +91,7 @@ def parser_of_all() -> argparse.ArgumentParser:
         checking,
         showing,
         reviewing,
+        judging,
         inspecting,
         tokens,
     ):
