@@ -36,7 +36,7 @@ test: lint models
 	$(BIN)/pytest $(PARALLEL) $(PYTEST_ARGS)
 
 test-all: lint models
-	$(BIN)/pytest $(PARALLEL) --slow $(PYTEST_ARGS)
+	$(BIN)/pytest $(PARALLEL) --slow --override-ini=faulthandler_timeout=1800 $(PYTEST_ARGS)
 
 lint: $(PROJECT)
 	$(BIN)/ruff format --check .

@@ -77,7 +77,9 @@ def evidence_of(result: ComparisonSet, candidate: Scores) -> Evidence:
 
 
 def _why_only_reference(candidate: Scores, scored: ScoredColumn) -> str:
-    """Why a column with a floor has only the baseline as its reference; empty for token scores, where it should."""
+    """Why a column with a floor has only the baseline as its reference; empty with weights and for token scores."""
+    if scored.column.weights is not None:
+        return ""
     kind = scored.signature.partition("|")[0]
     if any(metric.kind == kind and metric.reads_token_scores for metric in every_metric()):
         return ""

@@ -139,14 +139,16 @@ class ComparisonSet:
 def among_runs(result: ComparisonSet, candidate: Scores, name: str) -> AmongRuns:
     """A column of a candidate with its references, and of these with each other.
 
-    Every run of the baseline is a reference where all of their pairs were scored on the column. It has no floor
-    without a control, and where a control lacks it.
+    Every run of the baseline is a reference where all of their pairs were scored on the column. A column with weights
+    has the baseline alone, since its weights are of the baseline's answers. It has no floor without a control, and
+    where a control lacks it.
     """
     own = values_of(candidate, name)
     if not result.controls or any(name not in control.columns for control in result.controls):
         return AmongRuns((own,))
     floor = floor_values_of(result, name)
-    others = [scores for scores in candidate.references if name in scores.columns]
+    weighted = candidate.columns[name].column.weights is not None
+    others = [] if weighted else [scores for scores in candidate.references if name in scores.columns]
     if len(others) < len(result.controls) or len(floor) < math.comb(len(result.controls) + 1, 2):
         return AmongRuns((own,), floor[: len(result.controls)])
     return AmongRuns((own, *(values_of(scores, name) for scores in others)), floor)

@@ -56,6 +56,7 @@ COLUMNS = {
     "identical": "Whether both answers are the same, character for character.",
     "json_": "What JSON in the answers has in common: whether it parses, its keys, types and values.",
     "kl": "The Kullback-Leibler divergence of the token distributions, in nats; 0 is identical.",
+    "length_inflation": "The candidate's tokens over the baseline's, which is what longer answers cost; 1 is as many.",
     "length_ratio": "The candidate's length over the baseline's.",
     "length_similarity": "The shorter length over the longer; 1 is equally long.",
     "markdown": "Similarity of headings, lists, tables and code blocks; 1 is identical.",

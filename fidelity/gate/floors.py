@@ -13,6 +13,9 @@ ANOMALOUS = 0.005
 """Significance level, over all columns, of the test for anomalous candidates. The bound only includes the sampling of
 prompts; with the batches, at most a twentieth of equal runs is called anomalous (docs/comparability.md)."""
 
+NO_DISTANCE = "length_inflation"
+"""Columns with such names count what answers cost; fewer tokens than the control has are not closer to the baseline."""
+
 
 def why_no_plausible_floor(name: str, measured: Measured, gate: Gate) -> str:
     """Why a similarity's floor is too low to judge a candidate; empty if it isn't, or if that is unknown.
@@ -80,7 +83,8 @@ def why_anomalous(names: Collection[str], columns: Mapping[str, Measured], plan:
         plan: The verdict's plan.
     """
     strict = replace(plan, confidence=1 - ANOMALOUS / max(1, len(names)))
-    uppers = {name: _upper(replace(columns[name], among=None), strict) for name in names if name in columns}
+    distances = [name for name in names if name in columns and not columns[name].column.name.startswith(NO_DISTANCE)]
+    uppers = {name: _upper(replace(columns[name], among=None), strict) for name in distances}
     closer = [
         f"{name} (excess at most {upper:+.3f})" for name, upper in uppers.items() if upper is not None and upper < 0
     ]

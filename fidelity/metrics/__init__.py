@@ -19,6 +19,7 @@ from fidelity.metrics.expected import Expected
 from fidelity.metrics.facts import Facts
 from fidelity.metrics.first_divergence import FirstDivergence
 from fidelity.metrics.identical import Identical
+from fidelity.metrics.inflation import Inflation
 from fidelity.metrics.json import Json
 from fidelity.metrics.kl import Kl
 from fidelity.metrics.length import Length
@@ -43,12 +44,13 @@ __all__ = [
     "metric_of_kind",
 ]
 
-Lexical = Identical | PrefixAgreement | FirstDivergence | Rouge | Chrf | Edit | Length | Facts | Diversity | Thinking
+Lexical = Identical | PrefixAgreement | FirstDivergence | Rouge | Chrf | Edit | Facts | Diversity
+Lengths = Length | Inflation | Thinking
 Factual = Conflicts | Expected
 Structural = Markdown | Json | Code | Counts | Tools | Breaks
 Semantic = Sts | BertScore | Nli
 TeacherForced = Tokens | Kl
-AnyMetric = Annotated[Factual | Lexical | Structural | Semantic | TeacherForced, Field(discriminator="kind")]
+AnyMetric = Annotated[Factual | Lexical | Lengths | Structural | Semantic | TeacherForced, Field(discriminator="kind")]
 KINDS: tuple[type[Metric], ...] = get_args(get_args(AnyMetric)[0])
 
 
@@ -86,4 +88,5 @@ def default_metrics() -> list[Metric]:
     """The default set: all metrics that need no encoder but the one of STS."""
     lexical = [Identical(), PrefixAgreement(), FirstDivergence(), Rouge(), Chrf(), Edit(), Length(), Facts()]
     structural = [Markdown(), Json(), Code(), Counts(), Tools(), Breaks()]
-    return [Conflicts(), Expected(), *lexical, Thinking(), Diversity(), Sts(), *structural, Tokens()]
+    inflation = [Inflation(), Inflation(of="answer"), Inflation(of="thinking")]
+    return [Conflicts(), Expected(), *lexical, *inflation, Thinking(), Diversity(), Sts(), *structural, Tokens()]

@@ -12,7 +12,7 @@ from fidelity.stats import Ratio, bca_interval, paired_ratio, ratio_of_rates
 from fidelity.store.measurements import UNMEASURED, Measurement, MemoryUse, Turn
 from fidelity.store.runs import Run
 
-PriceUnit = Literal["bytes", "per second", "seconds", "per query"]
+PriceUnit = Literal["bytes", "per second", "seconds", "per query", "ratio"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +35,11 @@ MEASURES = {
     "next_token": Measure("next token", "seconds"),
     "answer": Measure("whole answer", "seconds"),
     "cost": Measure("cost", "per query"),
+    "length_inflation": Measure("tokens of an answer", "ratio"),
+    "effective_speedup": Measure("effective speed-up", "ratio", "higher"),
 }
-"""The measures by name. Those per GPU are only of engines with several. Timings with other prompt lengths are called
-`first_token[prefill 512]`, `answer[rag]`."""
+"""The measures by name; the last two are those of a comparison, not of a run (`price.inflation`). Those per GPU are
+only of engines with several. Timings with other prompt lengths are called `first_token[prefill 512]`, `answer[rag]`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from fidelity.comparison.results import ComparisonSet, Scores, among_runs
 from fidelity.floor import summarise
+from fidelity.price.inflation import inflation_ratios
 from fidelity.price.measures import MEASURES, ratios_of
 from fidelity.stats import Ratio
 from fidelity.store.runs import Run
@@ -55,7 +56,10 @@ def drift_and_price(*results: ComparisonSet, column: str | None = None) -> Drift
         column = next((name for name in DRIFT if excess and all(name in excesses for excesses in excess)), None)
     points = [Point(base, 0.0 if column else None, {}, is_baseline=True)]
     for (_, candidate), excesses in zip(candidates, excess, strict=True):
-        points.append(Point(candidate.run, excesses.get(column) if column else None, ratios_of(base, candidate.run)))
+        ratios = ratios_of(base, candidate.run)
+        if ratios:  # no table for lengths alone, which are among the columns
+            ratios |= inflation_ratios(candidate, ratios.get("tokens_per_s"))
+        points.append(Point(candidate.run, excesses.get(column) if column else None, ratios))
     known = [name for point in points for name in point.ratios]
     measures = [name for name in dict.fromkeys([*MEASURES, *known]) if name in known]
     return DriftAndPrice(column, tuple(measures), marked(points))

@@ -8,7 +8,7 @@ from fidelity.store.manifests import ColumnSource
 GROUPS: dict[str, tuple[str, ...]] = {
     "expected answers": ("expected",),
     "meaning": ("conflicts", "sts", "bertscore", "nli", "facts"),
-    "words": ("identical", "rouge", "edit", "chrf", "length", "diversity"),
+    "words": ("identical", "rouge", "edit", "chrf", "length", "inflation", "diversity"),
     "tokens": ("prefix_agreement", "first_divergence", "tokens", "kl"),
     "structure": ("breaks", "json", "code", "markdown", "counts", "tools", "thinking"),
 }

@@ -7,7 +7,7 @@ create links, mentions, HTML or tables.
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, islice
 
 import regex
 
@@ -174,7 +174,8 @@ def _table(result: ComparisonSet, candidate: Scores, verdict: Verdict | None, fl
 def _worst_pairs(result: ComparisonSet, candidate: Scores, verdict: Verdict | None) -> str:
     ranking = rank(result, candidate, verdict)
     pairs = candidate.pairing.pairs
-    worst = [n for n in ranking.order if pairs[n].baseline.text != pairs[n].candidate.text][:WORST]
+    differing = (n for n in ranking.order if pairs[n].baseline.text != pairs[n].candidate.text)
+    worst = list(islice(differing, WORST))
     if not worst:
         return f"No answer of {prose(candidate.run.name)} differs from the baseline's."
     legend = "`[-this-]` is only in the baseline, `{+this+}` only in the candidate; `⋯` is unchanged text."

@@ -13,7 +13,7 @@ from fidelity.stats import Ratio
 from fidelity.store.measurements import UNMEASURED
 from fidelity.store.runs import Run
 
-IN_SHORT = ("bytes", "memory", "tokens_per_s", "first_token", "cost")
+IN_SHORT = ("bytes", "memory", "tokens_per_s", "effective_speedup", "first_token", "cost")
 """The measures of the terminal's table. Other formats show all."""
 READING = (
     "Price: the baseline's values, and each candidate's ratio to them (× 0.5 is half as much), with the 95 % interval "
@@ -21,6 +21,10 @@ READING = (
 )
 DOMINATED = "Dominated: another run has no more drift and is no worse in any measure."
 COST = "Cost: queries per unit of the currency, with full batches; the ratio is that of the cost per query."
+EFFECTIVE = (
+    "Effective speed-up: the ratio of tokens/s divided by how many more tokens the answers take; a copy that writes "
+    "twice as fast and twice as much saves no time."
+)
 MEASURED = ("created", "size", "memory", "profile", "machine", "serving")
 """The fields of a measurement that the JSON report includes in addition to the values."""
 SIZES = (" B", " kB", " MB", " GB", " TB")
@@ -70,6 +74,7 @@ def price_table(result: ComparisonSet, *, in_short: bool = False) -> PriceTable 
         READING,
         *([DOMINATED] if any(row.dominated_by for row in rows) else []),
         *([COST] if "cost" in measures else []),
+        *([EFFECTIVE] if "effective_speedup" in measures else []),
         *_memory_note(runs),
         *remarks(runs),
     ]
@@ -156,6 +161,8 @@ def _with_unit(value: float, name: str) -> str:
             return f"{value:.3g} s" if value >= 1 else f"{1000 * value:.3g} ms"
         case "per query":
             return f"{short(1 / value, ('', 'K', 'M', 'B'))} per unit"
+        case "ratio":
+            return f"× {value:.2f}"
 
 
 def times(ratio: Ratio | None) -> str:

@@ -1,14 +1,18 @@
 """Tool calls in a model's text, read by the real vLLM's parsers."""
 
 import json
+from importlib.util import find_spec
 from types import SimpleNamespace
 
 import pytest
 
 from fidelity.prompts import load_prompts, packaged
 
-pytest.importorskip("vllm")
-pytestmark = [pytest.mark.vllm, pytest.mark.filterwarnings("ignore::DeprecationWarning")]  # of torch, while importing
+pytestmark = [
+    pytest.mark.vllm,
+    pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of torch, while importing
+]
 
 PROMPT = load_prompts(packaged("tools"))[0]
 ROW = {"id": "a", "text": PROMPT.text, "messages": PROMPT.chat, "tool_choice": None, **PROMPT.offer}

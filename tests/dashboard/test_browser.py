@@ -216,7 +216,7 @@ def test_a_cell_opens_by_keyboard_and_the_terminal_stays_clean(address, page, te
     assert "Traceback" not in written
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", [pytest.param("light", marks=pytest.mark.slow), "dark"])
 def test_every_text_has_the_contrast_of_wcag_aa(address, chromium, theme):
     root, _ = address
     context = chromium.new_context(viewport={"width": 1600, "height": 1000}, color_scheme=theme)

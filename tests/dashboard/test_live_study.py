@@ -12,7 +12,7 @@ from tests.conftest import ROOT, Workspace
 from tests.dashboard.test_browser import cells, page, served, terminals
 
 __all__ = ["page", "served", "terminals"]  # fixtures
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 LONGEST = 240
 """Seconds that the study may take on a busy machine."""
 

@@ -175,6 +175,7 @@ def test_the_listed_pairs_with_texts_are_a_file(pairs):
     assert row["conflict_negation"] == 1
 
 
+@pytest.mark.slow
 def test_dropped_files_open_as_a_comparison(root, pairs_store, page, tmp_path):
     for name, fact in (("unquantized", "opens at 9"), ("int3", "opens at 8")):
         rows = [{"id": f"p{n}", "text": f"The museum {n} {fact}."} for n in range(4)]

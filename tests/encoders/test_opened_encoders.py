@@ -1,16 +1,18 @@
 """The encoders on tiny models with random weights, against what transformers itself gives for them."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 
-pytest.importorskip("sentence_transformers")
-
 from fidelity.encoders import locate, open_encoder
-from fidelity.encoders.tokens import windows_over
 from fidelity.errors import ConfigError
 from tests import laws
 
-pytestmark = pytest.mark.filterwarnings("default")
+pytestmark = [
+    pytest.mark.skipif(find_spec("sentence_transformers") is None, reason="sentence-transformers is not installed"),
+    pytest.mark.filterwarnings("default"),
+]
 
 WORDS = [
     "[PAD]",
@@ -214,6 +216,8 @@ def test_byte_level_tokenizers_get_a_space_before_the_first_word(tmp_path):
 
 @pytest.mark.parametrize(("tokens", "size", "overlap"), [(0, 5, 2), (5, 5, 2), (6, 5, 2), (44, 14, 6), (100, 7, 0)])
 def test_windows_give_every_token_once_and_read_no_more_than_they_may(tokens, size, overlap):
+    from fidelity.encoders.tokens import windows_over
+
     windows = windows_over(tokens, size, overlap)
     assert [i for w in windows for i in range(w.first, w.last)] == list(range(tokens))
     for window in windows:

@@ -15,7 +15,6 @@ METRICS = [
     {"kind": "rouge", "lsum": False},
     "prefix_agreement",
     "length",
-    "facts",
     {"kind": "breaks", "checks": ["empty", "length", "loop"]},
 ]
 GATE = {

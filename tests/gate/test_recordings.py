@@ -134,11 +134,11 @@ class TestRecordings:
         assert verdict.outcome == "inconclusive"
         assert verdict.reason.startswith("No control")
 
-    @pytest.mark.parametrize(("studies", "most"), [(100, 10), pytest.param(1000, 64, marks=pytest.mark.slow)])
+    @pytest.mark.parametrize(("studies", "most"), [(40, 5), pytest.param(1000, 64, marks=pytest.mark.slow)])
     def test_studies_without_any_effect(self, studies, most):
         """Prompts are drawn again and control and candidate swapped at random, which makes the true excess 0.
 
-        Against margins of next to nothing at most 5 % of verdicts may be "fail": 10 of 100 and 64 of 1,000 with the
+        Against margins of next to nothing at most 5 % of verdicts may be "fail": 5 of 40 and 64 of 1,000 with the
         simulation's own error (binomial, 97.5 %).
         """
         runs = {name: recorded_texts(name) for name in BF16}

@@ -211,6 +211,29 @@ class TestDriftAndPrice:
 
 
 class TestReports:
+    def test_longer_answers_reduce_the_speed_up(self, compared, workspace):
+        long = [{**row, "token_ids": list(range(15))} for row in answers(0)]
+        short = [{**row, "token_ids": list(range(10))} for row in answers(0)]
+        files = [workspace.recorded("a", short), workspace.recorded("b", long, label="INT4")]
+        baseline, other = map(load_run, files)
+        store = Store(workspace.store)
+        request = ComparisonRequest(baseline, [other], [metric_of_kind("inflation"), metric_of_kind("identical")])
+        result = compare(request, store=store, listener=Silent())
+        store.add_measurement(result.baseline, Measurement.model_validate(measured()))
+        store.add_measurement(result.candidates[0].run, Measurement.model_validate(measured(seconds=5.0)))
+        # Twice the tokens per second, 1.5 times the tokens: 1.33 times as fast.
+        table = price_table(result, in_short=True)
+        assert table.headings == ("tokens/s", "first token", "effective speed-up")
+        assert table.rows[0].cells[2] == "-"
+        assert table.rows[1].cells[2].startswith("× 1.33")
+        assert any(note.startswith("Effective speed-up: ") for note in table.notes)
+        assert "| effective speed-up | - | - (× 1.33" in as_markdown(result)
+        assert "effective speed-up" in as_html(result)
+        ratios = as_json(result)["price"]["runs"][1]["ratios"]
+        assert ratios["length_inflation"]["value"] == pytest.approx(1.5)
+        assert ratios["effective_speedup"]["value"] == pytest.approx(4 / 3)
+        assert ratios["effective_speedup"]["low"] is not None
+
     def test_every_format_has_the_price(self, compared):
         result, _ = compared(measured(), fast=(8, measured(seconds=5.0)), worse=(12, measured(seconds=6.0)))
         table = price_table(result, in_short=True)
