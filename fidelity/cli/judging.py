@@ -21,7 +21,7 @@ from fidelity.errors import ConfigError
 if TYPE_CHECKING:
     from fidelity.comparison.judge import Instructions
     from fidelity.config import OpenAIEngine
-    from fidelity.pipeline.judge import Judged, JudgeRequest
+    from fidelity.pipeline.judge import JudgeProgress, JudgeRequest
 
 LARGEST_FILE = 100_000
 """Bytes of the file of criteria."""
@@ -121,7 +121,7 @@ def _budget(request: "JudgeRequest") -> str:
     )
 
 
-def _exit_code(result: "Judged") -> int:
+def _exit_code(result: "JudgeProgress") -> int:
     if not result.failed:
         return OK
     again = f"; run again to ask about {result.passing:,} of them again" if result.passing else ""

@@ -21,8 +21,8 @@ from fidelity.runs.jobs import jobs_of
 from fidelity.runs.listener import Listener
 from fidelity.store.reviews import (
     LONGEST_NAME,
-    Choice,
     JudgeAnswer,
+    Preference,
     Review,
     add_review,
     answers_digest,
@@ -98,7 +98,7 @@ class JudgeRequest:
     def _is_own(self, judge: JudgeAnswer) -> bool:
         return (judge.model, judge.instructions) == (self.engine.model, self.instructions.digest)
 
-    def review(self, pending: "PendingPair", choices: tuple[Choice, Choice] | None) -> Review:
+    def review(self, pending: "PendingPair", choices: tuple[Preference, Preference] | None) -> Review:
         """The judge's vote; equal answers are the same."""
         judge = JudgeAnswer(model=self.engine.model or "", instructions=self.instructions.digest, choices=choices)
         return Review(
@@ -139,7 +139,7 @@ class PendingPair:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class JudgeProgress:
     """What a call has done. Counts are of pairs."""
 
     voted: int
@@ -153,7 +153,7 @@ class Judged:
     """Of the failed ones, those that are asked again by the next call."""
 
 
-def judge_pairs(request: JudgeRequest, *, store: Store, listener: Listener) -> Judged:
+def judge_pairs(request: JudgeRequest, *, store: Store, listener: Listener) -> JudgeProgress:
     """Ask the judge about all pending pairs, and store its votes.
 
     Raises:
@@ -163,7 +163,7 @@ def judge_pairs(request: JudgeRequest, *, store: Store, listener: Listener) -> J
     for pending in request.pending:
         if pending.equal:
             add_review(request.root, request.review(pending, None))
-    done = Judged(len(request.pending) - len(asked), 0, 0)
+    done = JudgeProgress(len(request.pending) - len(asked), 0, 0)
     if not asked:
         return done
     answers = _ask(request, asked, store=store, listener=listener)

@@ -25,7 +25,7 @@ LONGEST_NOTE, LONGEST_NAME, MOST_TAGS = 4_000, 100, 20
 Tag = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
 
 
-Choice = Literal["first", "second", "tie", "unreadable"]
+Preference = Literal["first", "second", "tie", "unreadable"]
 """What a judge prefers when it has read two answers in this order."""
 
 
@@ -36,7 +36,7 @@ class JudgeAnswer(Record):
     """The model's name on the server."""
     instructions: str
     """`Instructions.digest` of what it was asked."""
-    choices: tuple[Choice, Choice] | None
+    choices: tuple[Preference, Preference] | None
     """With the baseline's answer first, and with the other one first; None for equal answers, which it isn't asked."""
 
 
