@@ -124,7 +124,7 @@ def test_results_of_tools_belong_to_the_calls_of_the_turn_before(fill):
     ]
     assert messages[1]["content"] == "Let me see."
     assert json.loads(messages[1]["tool_calls"][0]["function"]["arguments"]) == {"item": "bolt"}
-    for call, result in ((1, 2), (5, 6)):  # the ids are made anew, and each result has its call's
+    for call, result in ((1, 2), (5, 6)):  # new ids, and each result has its call's
         assert messages[result]["tool_call_id"] == messages[call]["tool_calls"][0]["id"]
     assert messages[1]["tool_calls"][0]["id"] != messages[5]["tool_calls"][0]["id"]
     assert load_prompts(Path("filled.jsonl"))[2].tools
