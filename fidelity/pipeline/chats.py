@@ -29,8 +29,8 @@ class FilledChats:
 def fill_chats(config: RunConfig, chats: Sequence[Chat], *, store: Store, listener: Listener) -> FilledChats:
     """Answer the open turns of chats with a baseline: all first turns in one run of the store, then all second ones.
 
-    The thinking of an answer is left out of the history, as chat templates do. If a turn's answer failed, the turn is asked in
-    the comparison, too; the chat ends after it.
+    The thinking of an answer is left out of the history, as chat templates do. A chat ends after a turn without an
+    answer, which is asked in the comparison, too.
 
     Raises:
         ConfigError: The baseline's engine can't answer new prompts.
