@@ -58,8 +58,8 @@ def votes_on(scores: Scores, controls: Sequence[Scores] = ()) -> list[ReviewSumm
     summaries = [summarize_reviews(scores, people, unreadable)] if people or unreadable else []
     for judge, own in _by_judge(reviews).items():
         between = [(control, _by_judge(_reviews_of(control)[0]).get(judge)) for control in controls]
-        against = next((_judge_summary(control, votes, None) for control, votes in between if votes), None)
-        summaries.append(_judge_summary(scores, own, against))
+        against = next((_judge_summary(control, judge, votes, None) for control, votes in between if votes), None)
+        summaries.append(_judge_summary(scores, judge, own, against))
     return summaries
 
 
@@ -77,27 +77,29 @@ def _by_judge(reviews: Iterable[Review]) -> dict[JudgeKey, list[Review]]:
     return judges
 
 
-def _judge_summary(scores: Scores, reviews: Sequence[Review], against: ReviewSummary | None) -> ReviewSummary:
-    summary = summarize_reviews(scores, reviews)
-    answers = [review.judge for review in reviews if review.judge]
+def _judge_summary(
+    scores: Scores, judge: JudgeKey, reviews: Sequence[Review], against: ReviewSummary | None
+) -> ReviewSummary:
+    name, model, instructions = judge
+    summary, pairs = summarize_reviews(scores, reviews), _pairs_of(scores)
+    answers = [review.judge for review in reviews if review.judge and _is_valid(review, pairs)]
     facts = JudgeFacts(
-        model=answers[0].model,
-        instructions=answers[0].instructions,
+        model=model,
+        instructions=instructions,
         equal=sum(one.choices is None for one in answers),
         by_position=sum(one.choices in (("first", "first"), ("second", "second")) for one in answers),
         no_verdict=sum("unreadable" in (one.choices or ()) for one in answers),
         against_control=against,
     )
-    return replace(summary, source=reviews[0].reviewer, judge=facts)
+    return replace(summary, source=name, judge=facts)
 
 
 def summarize_reviews(scores: Scores, reviews: Iterable[Review], unreadable: int = 0) -> ReviewSummary:
     """Summarize the votes on a candidate."""
-    pairs = {key: _digest(pair) for key, pair in _pairs_of(scores).items()}
-    reviews = list(reviews)
+    reviews, pairs = list(reviews), _pairs_of(scores)
     current = latest(reviews)
-    valid = [review for review in current if pairs.get(review.pair) == review.answers]
-    asked = {one.prompt_id for one in newest(reviews) if one.judge and pairs.get(one.pair) == one.answers}
+    valid = [review for review in current if _is_valid(review, pairs)]
+    asked = {review.prompt_id for review in newest(reviews) if review.judge and _is_valid(review, pairs)}
     by_pair, by_prompt = defaultdict[PairKey, list[Review]](list), defaultdict[str, list[Review]](list)
     for review in valid:
         by_pair[review.pair].append(review)
@@ -148,7 +150,7 @@ def review_rows(comparison: Path, *, texts: bool = False) -> Iterator[ReviewRow]
             "blind": review.blind,
             "created": review.created,
             "judge": review.judge.model if review.judge else None,
-            "counts": pair is not None and _digest(pair) == review.answers,
+            "counts": _is_valid(review, pairs),
         }
         yield row if not texts else {**row, **_texts(pair)}
 
@@ -168,8 +170,10 @@ def _pairs_of(scores: Scores) -> dict[PairKey, Pair]:
     return {(pair.prompt.id, pair.candidate.repeat): pair for pair in scores.pairing.pairs}
 
 
-def _digest(pair: Pair) -> str:
-    return answers_digest(pair.baseline.text, pair.candidate.text)
+def _is_valid(review: Review, pairs: Mapping[PairKey, Pair]) -> bool:
+    """Whether a vote is on the answers that the pair has now."""
+    pair = pairs.get(review.pair)
+    return pair is not None and answers_digest(pair.baseline.text, pair.candidate.text) == review.answers
 
 
 def _outcome(votes: Sequence[Review]) -> Vote:

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import regex
 
+from fidelity.comparison.answers import answers_of
 from fidelity.comparison.judge import Instructions, choice_in, vote_of
 from fidelity.comparison.results import ComparisonSet, Scores
 from fidelity.comparison.stored import load_comparison
-from fidelity.config import OpenAIEngine, RunConfig
+from fidelity.config import OpenAIEngine, Reasoning, RunConfig
 from fidelity.config.run import Sampling
 from fidelity.records import Failure, Generation, Pair, Prompt
 from fidelity.runs.generate import generate_jobs
@@ -31,6 +32,7 @@ from fidelity.store.reviews import (
     place_in_random_order,
     read_reviews,
 )
+from fidelity.store.runs import Run
 from fidelity.store.store import Store
 
 MAX_TOKENS = 1024
@@ -191,7 +193,7 @@ def judge_pairs(request: JudgeRequest, *, store: Store, listener: Listener) -> J
 def _ask(
     request: JudgeRequest, asked: Sequence[PendingPair], *, store: Store, listener: Listener
 ) -> list[Generation | Failure]:
-    """The judge's answers: two for each pair, in the pairs' order."""
+    """The judge's answers without its thinking: two for each pair, in the pairs' order."""
     prompts = tuple(question for pending in asked for question in pending.questions(request.instructions))
     slug = regex.sub(r"[^A-Za-z0-9._+-]+", "-", request.engine.model or "")[:80]
     config = RunConfig(
@@ -201,10 +203,29 @@ def _ask(
         control="none",
         kl="none",
     )
-    jobs = jobs_of(config, store=store, prompts=prompts, as_baseline=True)
-    (run,) = generate_jobs(jobs, store, listener)
-    by_id = {outcome.prompt_id: outcome for outcome in run.outcomes()}
-    return [by_id[prompt.id] for prompt in prompts]
+    known = _known(config, prompts, store)
+    missing = tuple(prompt for prompt in prompts if prompt not in known)
+    if missing:
+        jobs = jobs_of(config, store=store, prompts=missing, as_baseline=True)
+        known |= _outcomes(generate_jobs(jobs, store, listener)[0])
+    return [known[prompt] for prompt in prompts]
+
+
+def _known(config: RunConfig, prompts: Sequence[Prompt], store: Store) -> dict[Prompt, Generation | Failure]:
+    """Answers of the judge's earlier runs: of a call that was killed before it had written all votes."""
+    runs = [run for run in store.runs() if run.name == config.name and run.manifest.sampling == config.sampling]
+    wanted = set(prompts)
+    return {
+        prompt: outcome
+        for run in runs
+        for prompt, outcome in _outcomes(run).items()
+        if prompt in wanted and not (isinstance(outcome, Failure) and outcome.cause == "world")
+    }
+
+
+def _outcomes(run: Run) -> dict[Prompt, Generation | Failure]:
+    by_id = {outcome.prompt_id: outcome for outcome in answers_of(run, Reasoning())}
+    return {prompt: by_id[prompt.id] for prompt in run.prompts()}
 
 
 def _key(pair: Pair) -> tuple[str, int]:
