@@ -1,7 +1,7 @@
 """Votes on a comparison, of people and of judges: read from the store, counted by prompt, and as rows."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
@@ -81,7 +81,7 @@ def _judge_summary(
     scores: Scores, judge: JudgeKey, reviews: Sequence[Review], against: ReviewSummary | None
 ) -> ReviewSummary:
     name, model, instructions = judge
-    summary, pairs = summarize_reviews(scores, reviews), _pairs_of(scores)
+    summary, pairs = summarize_reviews(scores, reviews), pairs_of(scores, {one.prompt_id for one in reviews})
     answers = [review.judge for review in reviews if review.judge and _is_valid(review, pairs)]
     facts = JudgeFacts(
         model=model,
@@ -96,7 +96,8 @@ def _judge_summary(
 
 def summarize_reviews(scores: Scores, reviews: Iterable[Review], unreadable: int = 0) -> ReviewSummary:
     """Summarize the votes on a candidate."""
-    reviews, pairs = list(reviews), _pairs_of(scores)
+    reviews = list(reviews)
+    pairs = pairs_of(scores, {review.prompt_id for review in reviews})
     current = latest(reviews)
     valid = [review for review in current if _is_valid(review, pairs)]
     asked = {review.prompt_id for review in newest(reviews) if review.judge and _is_valid(review, pairs)}
@@ -106,12 +107,12 @@ def summarize_reviews(scores: Scores, reviews: Iterable[Review], unreadable: int
         by_prompt[review.prompt_id].append(review)
     outcomes = [_outcome(votes) for votes in by_prompt.values()]
     several = [votes for votes in by_pair.values() if len(votes) > 1]
-    in_random_order = dict.fromkeys(prompt_id for prompt_id, _ in sorted(pairs, key=place_in_random_order))
+    prompts = in_random_order(scores)
     return ReviewSummary(
-        pairs=len(pairs),
-        all_prompts=len(in_random_order),
+        pairs=len(scores.prompt_ids),
+        all_prompts=len(prompts),
         prompts=len(by_prompt),
-        random_first=sum(1 for _ in takewhile((asked | by_prompt.keys()).__contains__, in_random_order)),
+        random_first=sum(1 for _ in takewhile((asked | by_prompt.keys()).__contains__, prompts)),
         without_vote=len(asked - by_prompt.keys()),
         worse=outcomes.count("baseline better"),
         same=outcomes.count("same"),
@@ -136,8 +137,9 @@ def review_rows(comparison: Path, *, texts: bool = False) -> Iterator[ReviewRow]
     Raises:
         StoreError: The comparison can't be read.
     """
-    pairs = _pairs_of(_candidate(comparison))
-    for review in latest(read_reviews(_root(comparison), comparison.name)[0]):
+    reviews = latest(read_reviews(_root(comparison), comparison.name)[0])
+    pairs = pairs_of(_candidate(comparison), {review.prompt_id for review in reviews})
+    for review in reviews:
         pair = pairs.get(review.pair)
         row: ReviewRow = {
             "comparison": review.comparison,
@@ -166,8 +168,16 @@ def _candidate(comparison: Path) -> Scores:
     return candidate
 
 
-def _pairs_of(scores: Scores) -> dict[PairKey, Pair]:
-    return {(pair.prompt.id, pair.candidate.repeat): pair for pair in scores.pairing.pairs}
+def in_random_order(scores: Scores) -> list[str]:
+    """The prompts of a comparison's pairs in random order: the first ones are a random sample of all."""
+    return sorted(set(scores.prompt_ids), key=lambda prompt_id: place_in_random_order((prompt_id, 0)))
+
+
+def pairs_of(scores: Scores, prompts: Container[str]) -> dict[PairKey, Pair]:
+    """The pairs of some prompts, by prompt and repeat. No other text is read."""
+    rows = [row for row, prompt_id in enumerate(scores.prompt_ids) if prompt_id in prompts]
+    pairs = (scores.pairing.pairs[row] for row in rows)
+    return {(pair.prompt.id, pair.candidate.repeat): pair for pair in pairs}
 
 
 def _is_valid(review: Review, pairs: Mapping[PairKey, Pair]) -> bool:

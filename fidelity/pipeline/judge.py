@@ -13,6 +13,7 @@ import regex
 from fidelity.comparison.answers import answers_of
 from fidelity.comparison.judge import Instructions, choice_in, vote_of
 from fidelity.comparison.results import ComparisonSet, Scores
+from fidelity.comparison.reviews import PairKey, in_random_order, pairs_of
 from fidelity.comparison.stored import load_comparison
 from fidelity.config import OpenAIEngine, Reasoning, RunConfig
 from fidelity.config.run import Sampling
@@ -88,14 +89,11 @@ class JudgeRequest:
             for one in newest(read_reviews(self.root, comparison)[0])
             if one.judge and one.reviewer == self.reviewer and self._is_own(one.judge)
         }
-        pairs = sorted(scores.pairing.pairs, key=lambda pair: place_in_random_order(_key(pair)))
-        prompts = dict.fromkeys(pair.prompt.id for pair in pairs)
-        chosen = set(list(prompts)[: self.limit])
-        for pair in pairs:
-            if pair.prompt.id in chosen:
-                pending = PendingPair(comparison, pair)
-                if voted.get(_key(pair)) != pending.answers:
-                    yield pending
+        pairs = pairs_of(scores, set(in_random_order(scores)[: self.limit]))
+        for key in sorted(pairs, key=place_in_random_order):
+            pending = PendingPair(comparison, pairs[key])
+            if voted.get(key) != pending.answers:
+                yield pending
 
     def _is_own(self, judge: JudgeAnswer) -> bool:
         return (judge.model, judge.instructions) == (self.engine.model, self.instructions.digest)
@@ -105,8 +103,8 @@ class JudgeRequest:
         judge = JudgeAnswer(model=self.engine.model or "", instructions=self.instructions.digest, choices=choices)
         return Review(
             comparison=pending.comparison,
-            prompt_id=pending.pair.prompt.id,
-            repeat=pending.pair.candidate.repeat,
+            prompt_id=pending.key[0],
+            repeat=pending.key[1],
             reviewer=self.reviewer,
             vote=vote_of(choices) if choices else "same",
             blind=True,
@@ -125,6 +123,11 @@ class PendingPair:
     pair: Pair
 
     @property
+    def key(self) -> PairKey:
+        """Prompt and repeat."""
+        return self.pair.prompt.id, self.pair.candidate.repeat
+
+    @property
     def equal(self) -> bool:
         """Whether there is nothing to prefer."""
         return self.pair.baseline.text == self.pair.candidate.text
@@ -136,7 +139,7 @@ class PendingPair:
 
     def questions(self, instructions: Instructions) -> tuple[Prompt, Prompt]:
         """The pair in both orders."""
-        prompt_id, repeat = _key(self.pair)
+        prompt_id, repeat = self.key
         return instructions.questions(self.pair, prefix=f"{self.comparison}/{prompt_id}/{repeat}")
 
 
@@ -226,7 +229,3 @@ def _known(config: RunConfig, prompts: Sequence[Prompt], store: Store) -> dict[P
 def _outcomes(run: Run) -> dict[Prompt, Generation | Failure]:
     by_id = {outcome.prompt_id: outcome for outcome in answers_of(run, Reasoning())}
     return {prompt: by_id[prompt.id] for prompt in run.prompts()}
-
-
-def _key(pair: Pair) -> tuple[str, int]:
-    return pair.prompt.id, pair.candidate.repeat
