@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from fidelity import __version__
 from fidelity.cli import (
     auditing,
+    chatting,
     checking,
     comparing,
     completing,
@@ -87,6 +88,7 @@ def parser_of_all() -> argparse.ArgumentParser:
         pricing,
         recommending,
         exporting,
+        chatting,
         listing,
         checking,
         showing,
