@@ -1,4 +1,4 @@
-"""Prefill, decode, memory and size of 4-bit models on this CPU, beside what Meta reports for a phone.
+"""Prefill, decode, memory and size of 4-bit models on this CPU, as Meta reports them for a phone.
 
     python benchmarks/phones.py make FOLDER
     python benchmarks/phones.py measure FOLDER [--turns 7] [--json FILE]
