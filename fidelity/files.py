@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from fidelity.errors import StoreError
 from fidelity.outside.paths import inside, open_own, open_regular
-from fidelity.outside.tables import read_table
+from fidelity.outside.tables import read_batches, read_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,6 +34,16 @@ def read_parquet(file: Path, *, columns: Sequence[str] | None = None) -> "pa.Tab
     """
     with damage_explained(file):
         return read_table(file, columns=columns, checksums=True)
+
+
+def read_parquet_batches(file: Path, *, rows: int, columns: Sequence[str] | None = None) -> "Iterator[pa.RecordBatch]":
+    """Read a table, or some of its columns, in batches of at most so many rows, one of which is in memory.
+
+    Raises:
+        StoreError: The file can't be read.
+    """
+    with damage_explained(file):
+        yield from read_batches(file, rows=rows, columns=columns)
 
 
 def sha256_of(file: Path) -> str:

@@ -45,6 +45,7 @@ def compare(
     metrics: Sequence[str | Metric] | None = None,
     limit: int | None = None,
     store: str | os.PathLike[str] = STORE,
+    workers: int = 1,
 ) -> ComparisonResult: ...
 
 
@@ -56,6 +57,7 @@ def compare(
     control: Outputs | Sequence[Outputs] | None = None,
     metrics: Sequence[str | Metric] | None = None,
     prompts: Sequence[str] | None = None,
+    workers: int = 1,
 ) -> ComparisonResult: ...
 
 
@@ -68,6 +70,7 @@ def compare(
     limit: int | None = None,
     store: str | os.PathLike[str] = STORE,
     prompts: Sequence[str] | None = None,
+    workers: int = 1,
 ) -> ComparisonResult:
     """Compare one or more candidates with a baseline, generating the runs that are missing.
 
@@ -83,16 +86,18 @@ def compare(
         limit: Use only this many prompts of files and runs.
         store: The directory for runs and scores. What it already has is not generated or scored again.
         prompts: The prompts, if outputs are given as lists of texts. Files and runs contain their prompts.
+        workers: How many processes may score; they start only where that saves time, and change no number. With more
+            than one, a script needs `if __name__ == "__main__":`, because each process imports it.
 
     Raises:
         FidelityError: The baseline or a setting is invalid. An invalid candidate is listed in `not_compared` instead.
     """
     if not isinstance(baseline, RunConfig | str | os.PathLike):
-        return compare_texts(baseline, candidates, control, prompts=prompts, metrics=metrics)
+        return compare_texts(baseline, candidates, control, prompts=prompts, metrics=metrics, workers=workers)
     config = with_control(config_of(baseline), control)
     several = isinstance(candidates, Sequence) and not isinstance(candidates, str)
     others = [config_of(source) for source in (candidates if several else [candidates])]
-    return ComparisonResult(_compare_runs(config, others, metrics, Path(store), limit=limit))
+    return ComparisonResult(_compare_runs(config, others, metrics, Path(store), limit=limit, workers=workers))
 
 
 def compare_texts(
@@ -102,6 +107,7 @@ def compare_texts(
     *,
     prompts: Sequence[str] | None = None,
     metrics: Sequence[str | Metric] | None = None,
+    workers: int = 1,
 ) -> ComparisonResult:
     """Compare outputs given as texts. Nothing is generated, and no file remains on disk.
 
@@ -112,6 +118,7 @@ def compare_texts(
             control there is no floor, and a difference can be the baseline's noise.
         prompts: The prompts in the order of the outputs, shown in reports.
         metrics: Metrics or their kinds (`"rouge"`). Default: the installed metrics of the default set.
+        workers: How many processes may score; see `compare`.
 
     Raises:
         ConfigError: There are no outputs, or their number differs from that of the prompts or of the baseline's.
@@ -127,7 +134,8 @@ def compare_texts(
         files = {name: write_texts(name, texts, folder, prompts=prompts) for name, texts in runs.items()}
         config = with_control(config_of(files["baseline"]), [files[name] for name in controls] or None)
         others = [config_of(files[name]) for name in candidates]
-        return ComparisonResult(_compare_runs(config, others, metrics, folder / "store"), temporary=folder)
+        result = _compare_runs(config, others, metrics, folder / "store", workers=workers)
+        return ComparisonResult(result, temporary=folder)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -161,9 +169,12 @@ def _compare_runs(
     store: Path,
     *,
     limit: int | None = None,
+    workers: int,
 ) -> ComparisonSet:
+    if workers < 1:
+        raise ConfigError(f"workers: must be at least 1, got {workers}")
     chosen = choose_metrics(baseline, metrics, on_left_out=logger.warning)
-    request = ComparisonRequest(baseline, candidates, chosen, limit=limit)
+    request = ComparisonRequest(baseline, candidates, chosen, limit=limit, workers=workers)
     return compare_runs(request, store=Store(store), listener=LogListener())
 
 

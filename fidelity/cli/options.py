@@ -2,6 +2,7 @@
 
 import argparse
 import hashlib
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -117,6 +118,17 @@ def open_store(root: Path) -> "Store":
     if root.exists() and not root.is_dir():
         raise ConfigError(f"{root}: is a file; give --store a directory")
     return Store(root)
+
+
+def number(text: str) -> float:
+    """An option's value of at least 0, which may be infinite."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not value >= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 0")
+    return value
 
 
 def read_stdin(folder: Path) -> Path:

@@ -7,7 +7,17 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fidelity.cli.options import OK, STANDARD_OUTPUT, Commands, add_json, add_store, check_writable, positive, write
+from fidelity.cli.options import (
+    OK,
+    STANDARD_OUTPUT,
+    Commands,
+    add_json,
+    add_store,
+    check_writable,
+    number,
+    positive,
+    write,
+)
 from fidelity.cli.terminal import echo, open_console
 from fidelity.errors import ConfigError
 
@@ -32,13 +42,13 @@ def add_to(commands: Commands) -> None:
     )
     price.add_argument("--turns", type=positive, default=3, metavar="N", help="(3); appended to earlier turns")
     price.add_argument("--one-by-one", type=positive, default=3, metavar="N", help="requests of a turn in sync (3)")
-    price.add_argument("--seconds", type=_number, default=30.0, metavar="S", help="of requests at each rate (30)")
+    price.add_argument("--seconds", type=number, default=30.0, metavar="S", help="of requests at each rate (30)")
     price.add_argument("--at-once", type=positive, default=200, metavar="N", help="requests at the rate inf (200)")
-    price.add_argument("--spread", type=_number, default=0.5, help="of the lengths in async, as a share (0.5)")
+    price.add_argument("--spread", type=number, default=0.5, help="of the lengths in async, as a share (0.5)")
     price.add_argument("--together", action="store_true", help="keep all servers loaded, side by side on the device")
-    price.add_argument("--no-load-after", type=_number, default=math.inf, metavar="S", help="stop after this time")
-    price.add_argument("--price", type=_number, metavar="P", help="of the machine per hour")
-    price.add_argument("--latency-limit", type=_number, metavar="S", help="of an answer's 95th percentile")
+    price.add_argument("--no-load-after", type=number, default=math.inf, metavar="S", help="stop after this time")
+    price.add_argument("--price", type=number, metavar="P", help="of the machine per hour")
+    price.add_argument("--latency-limit", type=number, metavar="S", help="of an answer's 95th percentile")
     add_json(price, "the points and the ratios")
     add_store(price)
     price.set_defaults(command=_price, yaml=("baseline", "candidates"))
@@ -89,7 +99,7 @@ def _plan(chosen: argparse.Namespace) -> "SweepPlan":
 
 def _show(sheet: "PriceSheet", price: float | None, chosen: argparse.Namespace) -> None:
     from fidelity.price.served import as_json
-    from fidelity.report.price_sheet import tables
+    from fidelity.report.price_sheet import RANDOM_WEIGHTS, tables
 
     if chosen.json:
         content = as_json(sheet, price_per_hour=price, latency_limit=chosen.latency_limit)
@@ -99,16 +109,8 @@ def _show(sheet: "PriceSheet", price: float | None, chosen: argparse.Namespace) 
     console = open_console()
     for table in tables(sheet, price_per_hour=price, latency_limit=chosen.latency_limit):
         console.print(table)
-
-
-def _number(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not value >= 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 0")
-    return value
+    if any(server.random_weights for server in sheet.servers.values()):
+        console.print(RANDOM_WEIGHTS)
 
 
 def _rate(text: str) -> float:

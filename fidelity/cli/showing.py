@@ -3,6 +3,7 @@
 import argparse
 import json
 from collections.abc import Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from fidelity.cli.options import OK, STANDARD_OUTPUT, Commands, add_comparison, add_json, comparison_of, positive, write
@@ -14,7 +15,7 @@ from fidelity.text.conflicts import KINDS
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from fidelity.comparison.results import ComparisonSet
+    from fidelity.comparison.results import ComparisonSet, Scores
     from fidelity.records import Pair
     from fidelity.report.diff import Piece
 
@@ -45,23 +46,27 @@ def _show(chosen: argparse.Namespace) -> int:
     from fidelity.comparison.stored import load_comparison
     from fidelity.report.conflicts import conflict_headlines
     from fidelity.report.expected import expected_details, expected_headlines
+    from fidelity.report.votes import vote_lines
 
     result = load_comparison(comparison_of(chosen))
-    pairs = _chosen(result, chosen)
+    (candidate,) = result.candidates
+    places = _chosen(result, chosen)
+    pairs = [candidate.pairing.pairs[place] for place in places]
     if chosen.json:
-        write(chosen.json, json.dumps(_as_json(result, pairs), indent=2, ensure_ascii=False) + "\n")
+        write(chosen.json, json.dumps(_as_json(candidate, places, pairs), indent=2, ensure_ascii=False) + "\n")
         if chosen.json == STANDARD_OUTPUT:
             return OK
     console = open_console(highlight=False)
-    for headline in (*expected_headlines(result), *expected_details(result), *conflict_headlines(result)):
+    expected = (*expected_headlines(result), *expected_details(result))
+    for headline in (*expected, *vote_lines(result), *conflict_headlines(result)):
         console.print(Text(headline, style="bold"))
     for pair in pairs:
         console.print(_shown(pair, whole=chosen.prompt is not None))
     return OK
 
 
-def _chosen(result: "ComparisonSet", chosen: argparse.Namespace) -> "Sequence[Pair]":
-    """The requested pairs, in the reports' order.
+def _chosen(result: "ComparisonSet", chosen: argparse.Namespace) -> Sequence[int]:
+    """The places of the requested pairs, in the reports' order.
 
     Raises:
         ConfigError: There is no such prompt, or conflicts were not scored.
@@ -72,26 +77,24 @@ def _chosen(result: "ComparisonSet", chosen: argparse.Namespace) -> "Sequence[Pa
     pairs = candidate.pairing.pairs
     order = rank(result, candidate, None).order
     if chosen.prompt is not None:
-        wanted = [pair for pair in pairs if pair.prompt.id == chosen.prompt]
+        ids = candidate.prompt_ids
+        wanted = [place for place, prompt_id in enumerate(ids) if prompt_id == chosen.prompt]
         if not wanted:
-            ids = [pair.prompt.id for pair in pairs]
             raise ConfigError(f"{chosen.comparison}: no pair of prompt {chosen.prompt!r}{nearest(chosen.prompt, ids)}")
         return wanted
     if chosen.conflict is not None:
         scored = candidate.columns.get(f"conflict_{chosen.conflict}")
         if scored is None:
             raise ConfigError(f"{chosen.comparison}: conflicts were not scored; compare with the metric 'conflicts'")
-        return [pairs[n] for n in order if scored.column.values[n]]
-    changed = [pairs[n] for n in order if pairs[n].baseline.text != pairs[n].candidate.text]
-    return changed[: chosen.worst]
+        return [n for n in order if scored.column.values[n]]
+    changed = (n for n in order if pairs[n].baseline.text != pairs[n].candidate.text)
+    return list(islice(changed, chosen.worst))
 
 
-def _as_json(result: "ComparisonSet", pairs: "Sequence[Pair]") -> list[dict[str, object]]:
+def _as_json(candidate: "Scores", places: Sequence[int], pairs: "Sequence[Pair]") -> list[dict[str, object]]:
     """The pairs with their prompts, texts, conflicts, and the score of each column (null: can't be scored)."""
     from fidelity.report.conflicts import conflicts_of
 
-    (candidate,) = result.candidates
-    index = {id(pair): n for n, pair in enumerate(candidate.pairing.pairs)}
     return [
         {
             "prompt_id": pair.prompt.id,
@@ -107,9 +110,9 @@ def _as_json(result: "ComparisonSet", pairs: "Sequence[Pair]") -> list[dict[str,
                 }
                 for conflict in conflicts_of(pair)
             ],
-            "scores": {name: scored.column.values[index[id(pair)]] for name, scored in candidate.columns.items()},
+            "scores": {name: scored.column.values[place] for name, scored in candidate.columns.items()},
         }
-        for pair in pairs
+        for place, pair in zip(places, pairs, strict=True)
     ]
 
 

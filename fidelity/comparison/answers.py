@@ -1,8 +1,7 @@
 """A run's answers: its outcomes, with a reasoning model's thinking separated from the answer."""
 
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import NamedTuple
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from fidelity.config import Reasoning
 from fidelity.records import Generation, Response
@@ -10,35 +9,38 @@ from fidelity.store.runs import Run
 from fidelity.text.thinking import ReasoningFormat, detect_format, split
 
 
-class Answers(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Answers:
     """A run's outcomes in the order of the store. Each generation's `text` is only the answer."""
 
-    outcomes: Sequence[Response]
+    run: Run
     reasoning_format: ReasoningFormat
-    """How thinking was separated from the answer."""
+    """How thinking is separated from the answer."""
+
+    def __getitem__(self, row: int) -> Response:
+        return without_thinking(self.run.stored_outcomes[row], self.reasoning_format)
+
+    def __iter__(self) -> Iterator[Response]:
+        return (without_thinking(outcome, self.reasoning_format) for outcome in self.run.stored_outcomes)
 
 
-def answers_of(run: Run, reasoning: Reasoning, *, like: tuple[Run, ReasoningFormat] | None = None) -> Answers:
+def answers_of(run: Run, reasoning: Reasoning, *, like: Answers | None = None) -> Answers:
     """Return a run's answers. If its engine didn't separate the thinking, the format is detected from the whole run.
 
     Args:
         run: The run.
         reasoning: The format that the user configured.
-        like: Another run whose reasoning format applies here too if both have the same chat template. A candidate
-            that never ends its thinking doesn't show by itself that it thinks.
+        like: The answers of another run, whose reasoning format applies here too if both have the same chat template.
+            A candidate that never ends its thinking doesn't show by itself that it thinks.
     """
-    outcomes = run.outcomes()
-    generations = [outcome for outcome in outcomes if isinstance(outcome, Generation)]
-    if any(generation.reasoning is not None for generation in generations):
-        return Answers(outcomes, ReasoningFormat(None))
-    if like and like[1].form and _template(run) and _template(run) == _template(like[0]):
-        reasoning_format = like[1]
-    else:
-        texts = [generation.text for generation in generations]
-        reasoning_format = detect_format(
-            texts, parser=reasoning.parser, tags=reasoning.tags, opened=_opened(run, reasoning)
-        )
-    return Answers([without_thinking(outcome, reasoning_format) for outcome in outcomes], reasoning_format)
+    outcomes = run.stored_outcomes
+    if any(isinstance(one, Generation) and one.reasoning is not None for one in outcomes):
+        return Answers(run, ReasoningFormat(None))
+    if like and like.reasoning_format.form and _template(run) and _template(run) == _template(like.run):
+        return Answers(run, like.reasoning_format)
+    texts = (outcome.text for outcome in outcomes if isinstance(outcome, Generation))
+    detected = detect_format(texts, parser=reasoning.parser, tags=reasoning.tags, opened=_opened(run, reasoning))
+    return Answers(run, detected)
 
 
 def without_thinking(outcome: Response, reasoning_format: ReasoningFormat) -> Response:

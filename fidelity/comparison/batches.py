@@ -5,10 +5,14 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TypeVar
 
+import numpy as np
+
 from fidelity.comparison.lengths import score_within_limits
+from fidelity.errors import StoreError
 from fidelity.metrics import Metric
-from fidelity.records import Column, Pair
+from fidelity.records import Column, ColumnNumbers, Pair, Sides
 from fidelity.store.comparisons import Comparison
+from fidelity.store.spool import Spool
 
 PAIRS_OF_A_CHUNK = 512
 CHARACTERS_OF_A_CHUNK = 1 << 20
@@ -82,27 +86,47 @@ class Work:
         return metrics, list(tables.values())
 
     def store(self, scored: Iterable[list[list[list[Column]]]]) -> None:
-        """Store the columns of all chunks, given in order."""
-        columns = [[list[list[Column]]() for _ in job.batches] for job in self.jobs]
+        """Store the columns of all chunks, given in order; those of one batch are in memory then."""
+        pieces = [[Spool[list[Column]]() for _ in job.batches] for job in self.jobs]
         for chunk in scored:
-            for of_job, into_job in zip(chunk, columns, strict=True):
+            for of_job, into_job in zip(chunk, pieces, strict=True):
                 for of_batch, into_batch in zip(of_job, into_job, strict=True):
-                    into_batch.append(of_batch)
-        for job, by_batch in zip(self.jobs, columns, strict=True):
+                    into_batch.append([packed(column) for column in of_batch])
+        for job, by_batch in zip(self.jobs, pieces, strict=True):
             for batch, of_chunks in zip(job.batches, by_batch, strict=True):
                 joined = [joined_columns(of_column) for of_column in zip(*of_chunks, strict=True)]
                 batch.comparison.add_columns(batch.signature, joined or job.metric.score([]))
 
 
+def packed(column: Column) -> Column:
+    """The same column in arrays.
+
+    Raises:
+        StoreError: A value is NaN.
+    """
+    weights, sides = column.weights, column.sides
+    try:
+        return replace(
+            column,
+            values=ColumnNumbers.of(column.values),
+            weights=None if weights is None else ColumnNumbers.of(weights),
+            sides=None if sides is None else Sides.of(sides),
+        )
+    except ValueError:
+        raise StoreError(f"the column {column.name!r} holds NaN; a pair that can't be scored is None") from None
+
+
 def joined_columns(columns: Sequence[Column]) -> Column:
     """One column of the pairs of several, in their order."""
-    weights = [column.weights for column in columns if column.weights is not None]
-    sides = tuple(chain.from_iterable(column.sides or (None,) * len(column.values) for column in columns))
+    several = [packed(column) for column in columns]
+    weights = [ColumnNumbers.of(column.weights).array for column in several if column.weights is not None]
+    sides = [Sides.of(one.sides or ()).array if one.sides else np.zeros(len(one.values), np.int8) for one in several]
+    joined = Sides(np.concatenate(sides)) if any(side.any() for side in sides) else None
     return replace(
         columns[0],
-        values=tuple(chain.from_iterable(column.values for column in columns)),
-        weights=tuple(chain.from_iterable(weights)) if weights else None,
-        sides=sides if any(sides) else None,
+        values=ColumnNumbers(np.concatenate([ColumnNumbers.of(column.values).array for column in several])),
+        weights=ColumnNumbers(np.concatenate(weights)) if weights else None,
+        sides=joined,
     )
 
 

@@ -1,26 +1,31 @@
 """Joining two runs by prompt id, or explaining why they can't be compared."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING, Self
 
-from fidelity.comparison.answers import answers_of
+import numpy as np
+from numpy.typing import NDArray
+
+from fidelity.comparison.agreement import Agreement, agreement_of, similarity
+from fidelity.comparison.answers import Answers, answers_of
+from fidelity.comparison.pairs import RowNumbers, StoredPairs, beside
 from fidelity.config import Reasoning, Sampling
 from fidelity.errors import IncomparableError
-from fidelity.records import Generation, Pair, PromptTokens, Response, Sameness, SharedAnswers
+from fidelity.records import Failure, Generation, Pair, SharedAnswers
 from fidelity.store.runs import Run
-from fidelity.text.normalization import normalize
 from fidelity.text.thinking import NO_THINKING, ReasoningFormat
 
-MOST_CHARACTERS = 4_000
-"""Of an answer, in which its nearness to others is looked for."""
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Pairing:
     """The pairs of two runs in the baseline's order, and the prompts that failed in one of the runs."""
 
-    pairs: tuple[Pair, ...]
+    pairs: Sequence[Pair]
     failures: dict[str, str]
     """The reason by prompt id, whichever run failed. These prompts have no pair, or fewer pairs than repeats."""
     failed_prompts: tuple[str, ...]
@@ -28,64 +33,22 @@ class Pairing:
     reasoning_formats: tuple[ReasoningFormat, ReasoningFormat] = (NO_THINKING, NO_THINKING)
     """The reasoning formats of the baseline and the candidate."""
 
-    def prompt_tokens(self) -> PromptTokens:
-        """How the models of both runs read the prompts."""
-        sides = [(pair.prompt.id, pair.baseline, pair.candidate) for pair in self.pairs]
-        known = [(i, a, b) for i, a, b in sides if a.prompt_tokens is not None and b.prompt_tokens is not None]
-        hashed = [(i, a, b) for i, a, b in known if a.prompt_hash is not None and b.prompt_hash is not None]
-        unlike = [(i, a, b) for i, a, b in known if a.prompt_tokens != b.prompt_tokens]
-        unlike += [
-            (i, a, b) for i, a, b in hashed if a.prompt_tokens == b.prompt_tokens and a.prompt_hash != b.prompt_hash
-        ]
-        counts = PromptTokens(len(sides), len(known), len(hashed), len(unlike))
-        if not unlike:
-            return counts
-        example, own, other = unlike[0]
-        return replace(counts, example=example, baseline_tokens=own.prompt_tokens, other_tokens=other.prompt_tokens)
-
-    def same(self) -> Sameness:
-        """Whether both generations are equal in every pair; texts that only look different count as equal."""
-        respelled = [_respelled(pair.baseline, pair.candidate) for pair in self.pairs]
-        return Sameness(
-            texts=all(
-                again or _written(pair.baseline) == _written(pair.candidate)
-                for again, pair in zip(respelled, self.pairs, strict=True)
-            ),
-            token_ids=_all_equal(
-                (pair.baseline.token_ids, pair.candidate.token_ids)
-                for again, pair in zip(respelled, self.pairs, strict=True)
-                if not again  # another spelling has other tokens
-            ),
-            logprobs=_all_equal((pair.baseline.logprobs, pair.candidate.logprobs) for pair in self.pairs),
-        )
-
-    def one_sided_thinking(self) -> int:
-        """In how many pairs one side has thinking before its answer, and the other has not."""
-        return sum((pair.baseline.reasoning is None) != (pair.candidate.reasoning is None) for pair in self.pairs)
-
-    def contradictions(self) -> int:
-        """In how many pairs the token ids are equal and the texts aren't, so that one of the two is wrong."""
-        pairs = [(pair.baseline, pair.candidate) for pair in self.pairs]
-        return sum(bool(a.token_ids) and a.token_ids == b.token_ids and _plain(a) != _plain(b) for a, b in pairs)
+    @cached_property
+    def agreement(self) -> Agreement:
+        """In which respects the answers of both runs are equal."""
+        return agreement_of(self.pairs)
 
     def nearness_of(self, control: "Pairing") -> SharedAnswers:
         """Whether a control's answers are nearer to this candidate's or to the baseline's, by edits of characters."""
-        controls = {(pair.prompt.id, pair.baseline.repeat): pair.candidate for pair in control.pairs}
         to_candidate = to_baseline = 0
-        for pair in self.pairs:
-            if other := controls.get((pair.prompt.id, pair.baseline.repeat)):
-                nearness = [_similarity(other, one) for one in (pair.candidate, pair.baseline)]
-                to_candidate += nearness[0] > nearness[1]
-                to_baseline += nearness[0] < nearness[1]
+        for pair, place in zip(self.pairs, beside(self.pairs, control.pairs), strict=True):
+            if place < 0:
+                continue
+            answer = control.pairs[place].candidate
+            nearness = [similarity(answer, one) for one in (pair.candidate, pair.baseline)]
+            to_candidate += nearness[0] > nearness[1]
+            to_baseline += nearness[0] < nearness[1]
         return SharedAnswers(to_candidate, to_baseline)
-
-    def spelling_only(self) -> int:
-        """The number of answers that differ only in spaces, apostrophes, hyphens or invisible characters."""
-        return sum(
-            pair.baseline.text != pair.candidate.text
-            and normalize(pair.baseline.text) == normalize(pair.candidate.text)
-            for pair in self.pairs
-        )
 
 
 @dataclass(frozen=True)
@@ -118,44 +81,84 @@ def pair_runs(baseline: Run, candidate: Run, reasoning: Reasoning | None = None)
     """
     _same_sampling(baseline, candidate)
     _same_prompts(baseline, candidate)
-    prompts = {prompt.id: prompt for prompt in baseline.prompts()}
-    outcomes, reasoning_format = answers_of(baseline, reasoning or Reasoning())
-    candidate_answers = answers_of(candidate, reasoning or Reasoning(), like=(baseline, reasoning_format))
-    candidate_responses = {(outcome.prompt_id, outcome.repeat): outcome for outcome in candidate_answers.outcomes}
-    several = _repeats(baseline, candidate, outcomes, candidate_responses.values()) > 1
-    pairs: list[Pair] = []
-    failures: dict[str, str] = {}
-    failed_prompts: list[str] = []
-    for response in outcomes:
-        other = candidate_responses.get((response.prompt_id, response.repeat))
-        if other is None:
-            continue
-        if isinstance(response, Generation) and isinstance(other, Generation):
-            pairs.append(Pair(prompts[response.prompt_id], response, other))
-            continue
-        if not isinstance(other, Generation):
-            failed_prompts.append(response.prompt_id)
-        side, failure = (candidate, other) if not isinstance(other, Generation) else (baseline, response)
-        which = f", repeat {response.repeat}" if several else ""
-        failures.setdefault(response.prompt_id, f"{side.name}{which}: {failure.reason}")  # type: ignore[union-attr]
-    if not pairs:
+    answers = answers_of(baseline, reasoning or Reasoning())
+    others = answers_of(candidate, reasoning or Reasoning(), like=answers)
+    keys, other_keys = _Keys.of(baseline), _Keys.of(candidate)
+    several = _repeats(baseline, candidate, keys, other_keys) > 1
+    rows = keys.rows_in(other_keys)
+    paired = (rows >= 0) & keys.answered & other_keys.answered[rows]
+    failures, failed_prompts = _failures(answers, others, np.flatnonzero((rows >= 0) & ~paired), rows, several=several)
+    if not paired.any():
         why = "; ".join(sorted(set(failures.values()))[:3])
         raise IncomparableError(
             f"{baseline.name} and {candidate.name} share no answered prompt ({why}); check that both have the same ids"
         )
+    own_rows = np.flatnonzero(paired)
+    prompt_rows = keys.prompt_rows[own_rows]
+    repeats = _places_by_prompt(prompt_rows, len(baseline.stored_prompts)) if several else None
     return Pairing(
-        _with_repeats(pairs) if several else tuple(pairs),
+        StoredPairs(baseline.stored_prompts, answers, others, prompt_rows, own_rows, rows[own_rows], repeats),
         failures,
-        tuple(dict.fromkeys(failed_prompts)),
-        (reasoning_format, candidate_answers.reasoning_format),
+        failed_prompts,
+        (answers.reasoning_format, others.reasoning_format),
     )
 
 
-def _repeats(
-    baseline: Run, candidate: Run, baseline_responses: Iterable[Response], candidate_responses: Iterable[Response]
-) -> int:
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """Which prompt and repeat each of a run's rows answers."""
+
+    prompt_ids: "pa.ChunkedArray[pa.StringScalar]"
+    repeats: RowNumbers
+    answered: NDArray[np.bool_]
+    """False for failures."""
+
+    @classmethod
+    def of(cls, run: Run) -> Self:
+        table = run.read(["prompt_id", "repeat", "failure"])
+        answered = table["failure"].is_null().to_numpy()
+        return cls(table["prompt_id"], table["repeat"].to_numpy().astype(np.int64), answered)
+
+    def rows_in(self, other: "_Keys") -> RowNumbers:
+        """For each row the other run's with the same prompt and repeat; -1 if there is none."""
+        if np.array_equal(self.repeats, other.repeats) and self.prompt_ids.equals(other.prompt_ids):
+            return np.arange(len(self.repeats))
+        places = {key: row for row, key in enumerate(other)}
+        return np.array([places.get(key, -1) for key in self], np.int64)
+
+    def __iter__(self) -> Iterator[tuple[str, int]]:
+        return zip(self.prompt_ids.to_pylist(), self.repeats.tolist(), strict=True)
+
+    @property
+    def prompt_rows(self) -> RowNumbers:
+        """For each row the number of its prompt among those of the run, which are its rows with repeat 0."""
+        if not self.repeats.any():
+            return np.arange(len(self.repeats))
+        first = (prompt_id for prompt_id, repeat in self if repeat == 0)
+        numbers = {prompt_id: number for number, prompt_id in enumerate(first)}
+        return np.array([numbers[prompt_id] for prompt_id, _ in self], np.int64)
+
+
+def _failures(
+    answers: Answers, others: Answers, unpaired: RowNumbers, rows: RowNumbers, *, several: bool
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Why prompts have no pair, by id, and those that the other run didn't answer."""
+    failures: dict[str, str] = {}
+    failed_prompts: dict[str, None] = {}
+    for row in unpaired.tolist():
+        response, other = answers[row], others[rows[row]]
+        run, failure = (answers.run, response) if isinstance(other, Generation) else (others.run, other)
+        if failure is other:
+            failed_prompts[response.prompt_id] = None
+        which = f", repeat {response.repeat}" if several else ""
+        assert isinstance(failure, Failure)
+        failures.setdefault(response.prompt_id, f"{run.name}{which}: {failure.reason}")
+    return failures, tuple(failed_prompts)
+
+
+def _repeats(baseline: Run, candidate: Run, *keys: _Keys) -> int:
     """The number of answers planned per prompt, which must be equal in both runs."""
-    counts = [1 + max(outcome.repeat for outcome in outcomes) for outcomes in (baseline_responses, candidate_responses)]
+    counts = [1 + int(own.repeats.max()) for own in keys]
     if counts[0] != counts[1]:
         raise IncomparableError(
             f"{baseline.name} has {counts[0]} answers per prompt and {candidate.name} has {counts[1]}; only runs with "
@@ -164,19 +167,12 @@ def _repeats(
     return counts[0]
 
 
-def _with_repeats(pairs: Sequence[Pair]) -> tuple[Pair, ...]:
-    """The pairs, each with all answers of both runs to its prompt."""
-    by_prompt: dict[str, list[Pair]] = {}
-    for pair in pairs:
-        by_prompt.setdefault(pair.prompt.id, []).append(pair)
-    generations = {
-        prompt_id: (tuple(pair.baseline for pair in own), tuple(pair.candidate for pair in own))
-        for prompt_id, own in by_prompt.items()
-    }
-    return tuple(
-        replace(pair, baselines=generations[pair.prompt.id][0], candidates=generations[pair.prompt.id][1])
-        for pair in pairs
-    )
+def _places_by_prompt(prompt_rows: RowNumbers, prompts: int) -> list[list[int]]:
+    """The places of each prompt's pairs."""
+    places: list[list[int]] = [[] for _ in range(prompts)]
+    for place, row in enumerate(prompt_rows.tolist()):
+        places[row].append(place)
+    return places
 
 
 def _same_sampling(baseline: Run, candidate: Run) -> None:
@@ -214,28 +210,3 @@ def _same_prompts(baseline: Run, candidate: Run) -> None:
         "have different prompts: "
         f"{what}; generate both with the same prompt set and the same --limit"
     )
-
-
-def _respelled(one: Generation, other: Generation) -> bool:
-    """Whether two answers differ in white space and normalization alone, their thinking included."""
-    return _written(one) != _written(other) and _plain(one) == _plain(other)
-
-
-def _similarity(one: Generation, other: Generation) -> float:
-    from rapidfuzz.distance import Indel
-
-    return Indel.normalized_similarity(_plain(one)[:MOST_CHARACTERS], _plain(other)[:MOST_CHARACTERS])
-
-
-def _plain(generation: Generation) -> str:
-    return " ".join(normalize(_written(generation)).split())
-
-
-def _written(generation: Generation) -> str:
-    return f"{generation.reasoning or ''}\n{generation.text}"
-
-
-def _all_equal(sides: Iterable[tuple[Sequence[float] | None, Sequence[float] | None]]) -> bool | None:
-    """None if no pair is known to differ but some are unknown."""
-    known = [None if baseline is None or candidate is None else baseline == candidate for baseline, candidate in sides]
-    return False if False in known else None if None in known else True

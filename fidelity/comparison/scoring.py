@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
+from itertools import chain
 from typing import TypeAlias
 
 import numpy as np
@@ -31,6 +32,7 @@ from fidelity.store.token_scores import StoredScores
 
 RECORDED: dict[Need, str] = {"token_ids": "token ids", "finish_reason": "finish reasons"}
 """Fields of a generation that an engine or a recording can leave out, with their names in messages."""
+SIDES: tuple[Side, Side] = "baseline", "candidate"
 
 
 def begin(
@@ -51,7 +53,7 @@ def begin(
         IncomparableError: The runs differ in prompts or sampling, or share no answered prompt.
     """
     runs = PairedRuns(baseline, other, reasoning)
-    pairing = runs.pairing
+    pairing, agreement = runs.pairing, runs.pairing.agreement
     options = None if reasoning in (None, Reasoning()) else reasoning.model_dump(mode="json")
     of = f"{baseline.manifest.digest}{other.manifest.digest}" + (json.dumps(options, sort_keys=True) if options else "")
     digest = hashlib.sha256(of.encode()).hexdigest()
@@ -64,11 +66,11 @@ def begin(
         failures=pairing.failures,
         failed_prompts=pairing.failed_prompts,
         same=_sameness(pairing, baseline, other),
-        spelling_only=pairing.spelling_only(),
-        prompt_tokens=pairing.prompt_tokens(),
+        spelling_only=agreement.spelling_only,
+        prompt_tokens=agreement.prompt_tokens,
         extra_prompts=_extra_prompts(baseline, other),
-        one_sided_thinking=pairing.one_sided_thinking(),
-        contradictions=pairing.contradictions(),
+        one_sided_thinking=agreement.one_sided_thinking,
+        contradictions=agreement.contradictions,
         compares=tuple(compares),
         answers=(baseline.manifest.answers_sha256, other.manifest.answers_sha256),
         reasoning_formats=pairing.reasoning_formats,
@@ -86,7 +88,7 @@ def _extra_prompts(baseline: Run, other: Run) -> tuple[str, ...]:
 
 def _sameness(pairing: Pairing, baseline: Run, other: Run) -> Sameness:
     """Whether both runs are equal. If texts are equal and have no log-probabilities, token scores decide."""
-    same = pairing.same()
+    same = pairing.agreement.same
     if not same.texts or same.logprobs is not None:
         return same
     if isinstance(together(baseline, other, whole_vocabulary=False), str):
@@ -184,7 +186,7 @@ class _Plan:
     def _by_chance(self, one: Scores) -> Sequence[Pair]:
         key = id(one.pairing.pairs)
         if key not in self.by_chance:
-            self.by_chance[key] = with_other_baselines(one.pairing.pairs)
+            self.by_chance[key] = with_other_baselines(one.pairing.pairs, one.prompt_ids)
         return self.by_chance[key]
 
 
@@ -268,7 +270,7 @@ def _of_texts(metric: Metric, named: Callable[[str], str], scores: Sequence[Scor
     if not scores:
         return []
     own = [one for one in scores if not one.is_reference]
-    metric = metric.fit([pair for one in own or scores for pair in one.pairing.pairs])
+    metric = metric.fit(chain.from_iterable(one.pairing.pairs for one in own or scores))
     plan.add(metric, scores)
     signature = metric.signature()
     return [partial(_stored, metric, named, one, signature) for one in scores]
@@ -303,7 +305,7 @@ def _unmet(metric: Metric, scores: Scores) -> str | None:
 def _lacking(needs: frozenset[Need], scores: Scores) -> str | None:
     """The message about a run without a needed field in any answer; None if both runs have it."""
     for need, words in RECORDED.items():
-        for run, side in ((scores.baseline, "baseline"), (scores.run, "candidate")):
-            if need in needs and all(getattr(getattr(pair, side), need) is None for pair in scores.pairing.pairs):
+        for run, side in zip((scores.baseline, scores.run), SIDES, strict=True):
+            if need in needs and (side, need) not in scores.pairing.agreement.recorded:
                 return f"{run.name} has no {words}"
     return None

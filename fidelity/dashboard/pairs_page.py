@@ -4,7 +4,6 @@ import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from functools import partial
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -25,14 +24,13 @@ from fidelity.outside.strings import cut, one_line
 from fidelity.report import shown_in_table
 from fidelity.report.conflicts import IN_WORDS
 from fidelity.report.pairs import alarm_columns
-from fidelity.store.reviews import Review
+from fidelity.store.reviews import Review, place_in_random_order
 
 MOST_ROWS = 1_000
 """The maximum number of pairs in the list; the worst ones are shown."""
 MOST_PROMPT = 200
 """Characters of a prompt in the list."""
 RANDOM = "random order"
-SHUFFLE_SEED = 1
 UNSCORED = "can't be compared"
 """An answer that only the candidate keeps from being compared; it counts as a conflict."""
 
@@ -69,8 +67,8 @@ def draw(shelf: Shelf, entry: CatalogEntry, beside: DeltaGenerator) -> None:
 def _ordered(pairs: pd.DataFrame, metric: str, alarms: Sequence[str]) -> pd.DataFrame:
     """By conflicts and breaks that the control lacks, as in the reports, then by the metric; unscored comes last."""
     if metric == RANDOM:
-        places = np.random.default_rng(SHUFFLE_SEED).permutation(int(pairs.index.max()) + 1 if len(pairs) else 0)
-        return pairs.loc[sorted(pairs.index, key=lambda row: places[row])]
+        places = map(place_in_random_order, zip(pairs["prompt_id"], pairs["repeat"], strict=True))
+        return pairs.loc[[row for _, row in sorted(zip(places, pairs.index, strict=True))]]
     keys = {name: pairs[rank_of(name)].clip(lower=0).fillna(0) for name in alarms if rank_of(name) in pairs}
     by = rank_of(metric) if rank_of(metric) in pairs else metric
     keyed = pd.DataFrame({**keys, "": pairs[by]}, index=pairs.index)

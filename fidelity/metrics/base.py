@@ -1,7 +1,7 @@
 """The base class of metrics: frozen parameters and a pure function from pairs to columns."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import ClassVar, Literal, Self
@@ -121,7 +121,7 @@ class Metric(Settings, ABC):
         """
         return None
 
-    def fit(self, pairs: Sequence[Pair]) -> "Metric":
+    def fit(self, pairs: Iterable[Pair]) -> "Metric":
         """This metric with constants that it measures on the pairs before scoring. They enter the signature."""
         return self
 

@@ -2,7 +2,7 @@
 
 import random
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
@@ -94,7 +94,7 @@ class BertScore(EncoderMetric):
             raise PydanticCustomError("layer", "{message}", {"message": message})
         return {**data, "layer": LAYERS[name]}
 
-    def fit(self, pairs: Sequence[Pair]) -> Self:
+    def fit(self, pairs: Iterable[Pair]) -> Self:
         """With `rescale: fit`, a copy with the constants: the mean scores of up to 200 shuffled baselines.
 
         Each baseline is scored against the next in a fixed shuffled order, so the constants depend on the baseline's

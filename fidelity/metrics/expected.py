@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache, partial
 from typing import ClassVar, Literal, Self
 
@@ -45,7 +45,7 @@ class Expected(Metric):
             )
         return "no prompt has an expected answer (see docs/expected.md)"
 
-    def fit(self, pairs: Sequence[Pair]) -> Self:
+    def fit(self, pairs: Iterable[Pair]) -> Self:
         """This metric with the expected answers in its signature, so others are scored again."""
         known = {pair.prompt.id: pair.prompt.expected.model_dump() for pair in pairs if pair.prompt.expected}
         copy = self.model_copy()

@@ -1,8 +1,9 @@
 """The frozen records that all layers share: prompts, generations, failures, pairs and columns."""
 
-from fidelity.records.columns import Better, Column, Floats, Side, SummaryKind
+from fidelity.records.columns import Better, Column, SummaryKind
 from fidelity.records.engines import EngineInfo, LayerGroup, MachineLoad
 from fidelity.records.expected import EXPECTED, LETTERS, ExpectedAnswer, Judgment
+from fidelity.records.numbers import CODES, ColumnNumbers, Floats, Side, Sides
 from fidelity.records.pairs import Pair, PromptTokens, Sameness, SharedAnswers
 from fidelity.records.prompts import Message, Prompt, messages_of, plain_turns
 from fidelity.records.responses import Failure, Generation, Response
@@ -10,11 +11,13 @@ from fidelity.records.token_scores import STORED_AS, Head, HiddenStates, ModelDt
 from fidelity.records.tool_calls import ToolCall
 
 __all__ = [
+    "CODES",
     "EXPECTED",
     "LETTERS",
     "STORED_AS",
     "Better",
     "Column",
+    "ColumnNumbers",
     "EngineInfo",
     "ExpectedAnswer",
     "Failure",
@@ -34,6 +37,7 @@ __all__ = [
     "Sameness",
     "SharedAnswers",
     "Side",
+    "Sides",
     "SummaryKind",
     "TokenScores",
     "ToolCall",

@@ -2,17 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
+
+from fidelity.records.numbers import CODES, ColumnNumbers, Side, Sides
 
 Better = Literal["higher", "lower", "neither"]
 SummaryKind = Literal["mean", "median"]
-Side = Literal["baseline", "candidate", "pair"]
-"""The side that keeps a pair from being scored; "pair" if the column doesn't apply to it (no code, no JSON)."""
-Floats: TypeAlias = NDArray[np.float64]
-"""An array of double-precision numbers, of any shape."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,5 +64,5 @@ class Column:
         """The values for judging a candidate: the worst value if only its answer can't be scored."""
         if self.sides is None or self.worst is None:
             return self.values
-        pairs = zip(self.values, self.sides, strict=True)
-        return tuple(self.worst if side == "candidate" else value for value, side in pairs)
+        lost = Sides.of(self.sides).array == CODES["candidate"]
+        return ColumnNumbers(np.where(lost, self.worst, ColumnNumbers.of(self.values).array))

@@ -32,8 +32,8 @@ def worst_conflicts(result: ComparisonSet, candidate: Scores, verdict: Verdict |
     if anything is None:
         return
     pairs, values = candidate.pairing.pairs, anything.column.values
-    conflicting = [pairs[n] for n in rank(result, candidate, verdict).order if values[n]]
-    for pair in conflicting[:MOST_LISTED]:
+    conflicting = [n for n in rank(result, candidate, verdict).order if values[n]]
+    for pair in (pairs[n] for n in conflicting[:MOST_LISTED]):
         for conflict in conflicts_of(pair)[:1]:
             yield f"{one_line(pair.prompt.id)}: {conflict_in_words(conflict, pair)}"
     if len(conflicting) > MOST_LISTED:

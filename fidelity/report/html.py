@@ -50,6 +50,7 @@ from fidelity.report.verdicts import (
     number,
     whole,
 )
+from fidelity.report.votes import vote_lines
 from fidelity.store.runs import Run
 
 MOST_ROWS = 500
@@ -252,7 +253,12 @@ def _heading(result: ComparisonSet) -> str:
 
 def _banner(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> str:
     judged = whole(result, verdicts)
-    lines = (*expected_headlines(result), *expected_details(result), *conflict_headlines(result))
+    lines = (
+        *expected_headlines(result),
+        *expected_details(result),
+        *vote_lines(result, details=True),
+        *conflict_headlines(result),
+    )
     headlines = "".join(f"<p><b>{_text(one_line(line))}</b></p>" for line in lines)
     if judged.outcome is None:
         return f"<p>{_text(judged.sentence)}</p>{headlines}"

@@ -14,6 +14,7 @@ from fidelity.report.content import differences_of, pooled_columns, summaries_of
 from fidelity.report.expected import expected_json
 from fidelity.report.price import price_json
 from fidelity.report.verdicts import NO_GATE
+from fidelity.report.votes import votes_json
 from fidelity.store.runs import Run
 
 JSON_SCHEMA_VERSION = 1
@@ -39,6 +40,7 @@ def as_json(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE) ->
                 },
                 "unscored": candidate.unscored,
                 "expected": expected_json(result, candidate),
+                "votes": votes_json(result, candidate),
                 "differences": [asdict(d) for d in differences_of(result, candidate, verdicts)],
                 "own_floor": _floor_json(candidate.own_controls),
             }

@@ -15,6 +15,7 @@ from fidelity.outside.strings import one_line, visible
 from fidelity.report.content import NOT_QUALITY, describe_run, difference_in_words, differences_of
 from fidelity.report.expected import expected_headlines
 from fidelity.report.verdicts import NO_GATE, NOT_JUDGED, line_cells
+from fidelity.report.votes import vote_lines
 from fidelity.store.runs import Run
 
 
@@ -26,8 +27,11 @@ def as_junit(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE) -
         suite = _suite(root, name, result.baseline, runs.get(name))
         for word in _differences(result, name, verdicts):
             ET.SubElement(suite[0], "property", name="difference", value=one_line(word))
-        for line in expected_headlines(replace(result, candidates=tuple(filter(None, [runs.get(name)])))):
-            ET.SubElement(suite[0], "property", name="expected answers", value=one_line(line))
+        own = replace(result, candidates=tuple(filter(None, [runs.get(name)])))
+        lines = {"expected answers": expected_headlines(own), "votes": vote_lines(own)}
+        for title, of_title in lines.items():
+            for line in of_title:
+                ET.SubElement(suite[0], "property", name=title, value=one_line(line))
         if verdict := verdicts.get(name):
             _judged(suite, verdict)
         elif name in result.not_compared:

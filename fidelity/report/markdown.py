@@ -7,7 +7,7 @@ create links, mentions, HTML or tables.
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, islice
 
 import regex
 
@@ -46,6 +46,7 @@ from fidelity.report.verdicts import (
     number,
     whole,
 )
+from fidelity.report.votes import vote_lines
 from fidelity.store.runs import Run
 
 MOST_CHARACTERS = 60_000
@@ -133,7 +134,7 @@ def _head(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> str:
     judged = whole(result, verdicts)
     title = f"{MARKS[judged.outcome]} fidelity: {judged.outcome}" if judged.outcome else "fidelity"
     lines = [f"## {title}", "", prose(judged.sentence)]
-    if headlines := [*expected_headlines(result), *conflict_headlines(result)]:
+    if headlines := [*expected_headlines(result), *vote_lines(result), *conflict_headlines(result)]:
         lines += ["", *_bullets(map(prose, headlines))]
     if len(verdicts) + len(result.not_compared) > 1:
         lines += ["", *_bullets(_one_by_one(result, verdicts))]
@@ -173,7 +174,8 @@ def _table(result: ComparisonSet, candidate: Scores, verdict: Verdict | None, fl
 def _worst_pairs(result: ComparisonSet, candidate: Scores, verdict: Verdict | None) -> str:
     ranking = rank(result, candidate, verdict)
     pairs = candidate.pairing.pairs
-    worst = [n for n in ranking.order if pairs[n].baseline.text != pairs[n].candidate.text][:WORST]
+    differing = (n for n in ranking.order if pairs[n].baseline.text != pairs[n].candidate.text)
+    worst = list(islice(differing, WORST))
     if not worst:
         return f"No answer of {prose(candidate.run.name)} differs from the baseline's."
     legend = "`[-this-]` is only in the baseline, `{+this+}` only in the candidate; `⋯` is unchanged text."

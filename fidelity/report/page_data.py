@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
+from fidelity.comparison.pairs import beside
 from fidelity.comparison.results import ComparisonSet, Scores
 from fidelity.gate import Verdict
 from fidelity.outside.strings import cut, one_line, visible
@@ -49,12 +50,12 @@ def page_data(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> tuple[d
     }
     prompts: dict[str, int] = {}
     asked: list[dict[str, str]] = []
-    controls = _control_texts(result)
     of_control: dict[str, list[ShownPiece]] = {}
     candidates, held, room = [], [], MOST_BYTES
     for number, candidate in enumerate(result.candidates):
         ranking = rank(result, candidate, verdicts.get(candidate.run.name))
         texts = candidate.pairing.pairs
+        controls = beside(texts, result.controls[0].pairing.pairs) if result.controls else ()
         share = room // (len(result.candidates) - number)
         entries: list[dict[str, object]] = []
         used = 0
@@ -63,7 +64,8 @@ def page_data(result: ComparisonSet, verdicts: Mapping[str, Verdict]) -> tuple[d
             entry = _entry(pair, place, candidate, columns, ranking.excess[place])
             new = [] if pair.prompt.id in prompts else [_prompt(pair.prompt)]
             at = prompts.get(pair.prompt.id, len(asked))
-            control_diff = {} if f"{at}:{pair.baseline.repeat}" in of_control else _of_control(pair, at, controls)
+            shown = not result.controls or f"{at}:{pair.baseline.repeat}" in of_control
+            control_diff = {} if shown else _of_control(pair, at, result.controls[0], int(controls[place]))
             size = len(json.dumps([entry, new, control_diff], ensure_ascii=False).encode())
             if used + size > share and entries:
                 break
@@ -108,16 +110,11 @@ def _entry(
     return {"n": place, "r": pair.baseline.repeat, "v": values, "x": excess, "d": pieces, "c": conflicts}
 
 
-def _control_texts(result: ComparisonSet) -> Mapping[tuple[str, int], str]:
-    """The answers of the first control, by prompt and repeat."""
-    pairs = result.controls[0].pairing.pairs if result.controls else ()
-    return {(pair.prompt.id, pair.candidate.repeat): pair.candidate.text for pair in pairs}
-
-
-def _of_control(pair: Pair, at: int, controls: Mapping[tuple[str, int], str]) -> dict[str, list[ShownPiece]]:
+def _of_control(pair: Pair, at: int, control: Scores, place: int) -> dict[str, list[ShownPiece]]:
     """The diff of the control's answer to the same prompt, by the prompt's place and the repeat."""
-    answer = controls.get((pair.prompt.id, pair.baseline.repeat))
-    return {} if answer is None else {f"{at}:{pair.baseline.repeat}": _diff(pair.baseline.text, answer)}
+    if place < 0:
+        return {}
+    return {f"{at}:{pair.baseline.repeat}": _diff(pair.baseline.text, control.pairing.pairs[place].candidate.text)}
 
 
 def _diff(baseline: str, other: str, conflicts: Sequence[tuple[Conflict, str]] = ()) -> list[ShownPiece]:

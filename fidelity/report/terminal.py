@@ -29,6 +29,7 @@ from fidelity.report.expected import expected_details, expected_headlines
 from fidelity.report.price import PriceTable, price_table, published_table
 from fidelity.report.trends import trend
 from fidelity.report.verdicts import NO_GATE, URGENCY
+from fidelity.report.votes import vote_lines
 
 NAME_SEPARATORS = " -_./"
 MIN_NAME = 12
@@ -52,7 +53,8 @@ def print_comparison(
 ) -> None:
     """The answer first, then why a gate did not pass it, then what limits it; `full` adds all columns and the price."""
     _print_answer(answer(result, verdicts), console)
-    for line in (*expected_headlines(result), *(expected_details(result) if full else ())):
+    expected = (*expected_headlines(result), *(expected_details(result) if full else ()))
+    for line in (*expected, *vote_lines(result, details=full)):
         console.print(Text(line))
     for candidate in result.candidates:
         if lines := list(worst_conflicts(result, candidate, verdicts.get(candidate.run.name))):

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from fidelity.errors import StoreError
 from fidelity.files import damage_explained, locked, read_parquet, read_parquet_schema, write_parquet
-from fidelity.records import Better, Column, Side, SummaryKind
+from fidelity.records import CODES, Better, Column, ColumnNumbers, Sides, SummaryKind
 from fidelity.store.manifests import ColumnSource, ComparisonManifest
 from fidelity.store.record_files import MANIFEST, Record, damage_of, read_record, write_record, wrong_keys
 
@@ -63,9 +63,6 @@ class _StoredColumns(Record):
         if lacking:
             raise StoreError(f"{file}: damaged (column {lacking[0]!r} is missing); delete the file and compare again")
         return stored
-
-
-SIDES: dict[Side | None, int] = {None: 0, "baseline": 1, "candidate": 2, "pair": 3}
 
 
 @dataclass(frozen=True)
@@ -145,7 +142,7 @@ class Comparison:
 
     def _column(self, file: Path, signature: str, stored: "_StoredColumn", table: "pa.Table") -> Column:
         with damage_explained(file):
-            of_pairs = {name: _of_pairs(table, name) for name in stored.in_table}
+            of_pairs: dict[str, Any] = {name: _of_pairs(table, name) for name in stored.in_table}
         column = Column(
             name=stored.name,
             values=of_pairs[stored.name],
@@ -168,8 +165,8 @@ class Comparison:
         of = [self.manifest.baseline, self.manifest.candidate, signature]
         described = [column.name, column.better, column.summary, column.bounds]
         digest = hashlib.sha256(json.dumps([*of, *described]).encode())
-        for values in (column.values, column.weights or (), [SIDES[side] for side in column.sides or ()]):
-            digest.update(np.array(values, np.float64).tobytes())  # None is NaN
+        for values in (column.values, column.weights or (), Sides.of(column.sides or ()).array):
+            digest.update(np.asarray(values, np.float64).tobytes())  # None is NaN
         return digest.hexdigest()
 
     def begun(self, manifest: ComparisonManifest, *, paired: Mapping[str, object]) -> "Comparison":
@@ -220,7 +217,7 @@ class Comparison:
             if column.weights is not None:
                 data[column.name + "@weight"] = _numbers(column.name, column.weights)
             if sides := _sides(column):
-                data[column.name + "@side"] = pa.array(sides, pa.dictionary(pa.int8(), pa.string()))
+                data[column.name + "@side"] = pa.array(list(sides), pa.dictionary(pa.int8(), pa.string()))
         described = tuple(
             _StoredColumn(
                 name=c.name,
@@ -243,33 +240,44 @@ def _same_answers(before: ComparisonManifest, now: ComparisonManifest) -> bool:
     return before.prompt_ids == now.prompt_ids and (before.answers is None or before.answers == now.answers)
 
 
-def _of_pairs(table: "pa.Table", name: str) -> tuple[Any, ...]:
+def _of_pairs(table: "pa.Table", name: str) -> ColumnNumbers | Sides:
     """Numbers, or sides; ValueError where the column holds something else."""
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     if not name.endswith("@side"):
-        return tuple(table[name].cast(pa.float64()).to_pylist())
-    sides = tuple(table[name].to_pylist())
-    if unknown := set(sides) - SIDES.keys():
+        numbers = table[name].cast(pa.float64())
+        array = numbers.to_numpy().copy()
+        array[pc.is_null(numbers).to_numpy()] = np.nan  # one NaN, whatever Arrow fills in
+        return ColumnNumbers(array)
+    sides = table[name].cast(pa.string())
+    if unknown := set(pc.unique(sides).to_pylist()) - CODES.keys():
         raise ValueError(f"column {name!r} holds {unknown.pop()!r}")
-    return sides
+    codes = np.zeros(len(sides), np.int8)
+    for side, code in CODES.items():
+        if side is not None:
+            codes[pc.fill_null(pc.equal(sides, side), False).to_numpy()] = code
+    return Sides(codes)
 
 
 def _scores_file(signature: str) -> str:
     return f"{signature.partition('|')[0]}-{hashlib.sha256(signature.encode()).hexdigest()[:12]}.parquet"
 
 
-def _sides(column: Column) -> Sequence[Side | None]:
-    """The side that keeps each pair from being scored; empty if all are scored."""
-    sides = column.sides or (None,) * len(column.values)
-    if [value is None for value in column.values] != [side is not None for side in sides]:
+def _sides(column: Column) -> Sides | None:
+    """The side that keeps each pair from being scored; None if all are scored."""
+    unscored = np.isnan(ColumnNumbers.of(column.values).array)
+    sides = Sides.of(column.sides) if column.sides else Sides(np.zeros(len(unscored), np.int8))
+    if len(unscored) != len(sides) or (unscored != (sides.array != CODES[None])).any():
         raise StoreError(f"the column {column.name!r} has unscored pairs without the side that prevents scoring")
-    return sides if any(sides) else ()
+    return sides if unscored.any() else None
 
 
 def _numbers(name: str, values: Sequence[float | None]) -> "pa.Array[pa.DoubleScalar]":
     import pyarrow as pa
 
-    if any(value != value for value in values):
-        raise StoreError(f"the column {name!r} holds NaN; a pair that can't be scored is None")
-    return pa.array(values, pa.float64())
+    try:
+        array = ColumnNumbers.of(values).array
+    except ValueError:
+        raise StoreError(f"the column {name!r} holds NaN; a pair that can't be scored is None") from None
+    return pa.array(array, pa.float64(), from_pandas=True)

@@ -1,7 +1,6 @@
 """Runs on disk: Parquet files, and a manifest that is written last, by rename, and marks the run as complete."""
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -14,6 +13,7 @@ from fidelity.files import (
     check_unchanged,
     damage_explained,
     read_parquet,
+    read_parquet_batches,
     read_parquet_row,
     read_parquet_schema,
     sha256_of,
@@ -21,12 +21,14 @@ from fidelity.files import (
     wrong_column,
 )
 from fidelity.outside.paths import inside
-from fidelity.records import ExpectedAnswer, Failure, Message, Prompt, Response, messages_of, plain_turns
+from fidelity.records import ExpectedAnswer, Failure, Prompt, Response
 from fidelity.store.journal import Journal, count_resumptions
 from fidelity.store.manifests import ResponseCounts, RunDraft, RunManifest
 from fidelity.store.measurements import Measurement
 from fidelity.store.record_files import MANIFEST, Manifest, damage_of, read_record, write_record
 from fidelity.store.responses import response_of
+from fidelity.store.run_tables import LATER_COLUMNS, OF_A_PROMPT, content_in, prompt_in, row_of, run_schema
+from fidelity.store.spool import Spool
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,10 +40,6 @@ EXPECTED_ANSWERS = "expected.json"
 LOG = "engine.log"
 ROWS_READ_AT_ONCE = 500
 """Rows per row group of Parquet: as many are read to show one generation."""
-LATER_COLUMNS = ("prompt_tokens", "prompt_hash", "cause", "tools", "tool_choice", "tool_calls", "score")
-"""Columns that runs of older versions don't have."""
-OF_A_PROMPT = ("prompt_id", "prompt", "category", "tools", "tool_choice")
-OF_AN_ANSWER = ("text", "reasoning", "token_ids", "logprobs", "finish_reason", "prompt_tokens", "prompt_hash", "score")
 
 
 class ExpectedAnswers(Manifest):
@@ -126,16 +124,36 @@ class Run:
     def _check_answers(self, schema: "pa.Schema") -> None:
         """Whether the file with the answers has all columns, and is the one that was written."""
         file = self.path / GENERATIONS
-        if wrong := wrong_column(schema, _run_schema(), later=LATER_COLUMNS):
+        if wrong := wrong_column(schema, run_schema(), later=LATER_COLUMNS):
             raise StoreError(f"{file}: damaged ({wrong}); delete the folder {self.id} and run again")
         check_unchanged(file, self.manifest.answers_sha256)
 
     def prompts(self) -> tuple[Prompt, ...]:
         """The run's prompts, in the prompt set's order."""
-        columns = [name for name in (*OF_A_PROMPT, "repeat") if name in self.rows.column_names]
-        rows = self.rows.select(columns).to_pylist()
-        with damage_explained(self.path / GENERATIONS):
-            return tuple(_prompt(row, self.expected.get(row["prompt_id"])) for row in rows if row["repeat"] == 0)
+        return tuple(self._prompts())
+
+    @cached_property
+    def stored_prompts(self) -> Sequence[Prompt]:
+        """The same, each read when it is used."""
+        return Spool(self._prompts())
+
+    def _prompts(self) -> Iterator[Prompt]:
+        for batch in self._batches((*OF_A_PROMPT, "repeat")):
+            with damage_explained(self.path / GENERATIONS):
+                for row in batch.to_pylist():
+                    if row["repeat"] == 0:
+                        yield prompt_in(row, self.expected.get(row["prompt_id"]))
+
+    def _batches(self, columns: Sequence[str]) -> "Iterator[pa.RecordBatch]":
+        """Those of the columns that the generations have, some rows at a time.
+
+        Raises:
+            StoreError: The file can't be read, or was changed after the run was finished.
+        """
+        schema = read_parquet_schema(self.path / GENERATIONS)
+        self._check_answers(schema)
+        names = [name for name in columns if name in schema.names]
+        return read_parquet_batches(self.path / GENERATIONS, rows=ROWS_READ_AT_ONCE, columns=names)
 
     @cached_property
     def expected(self) -> Mapping[str, ExpectedAnswer]:
@@ -164,7 +182,8 @@ class Run:
         """The text of each row's prompt, or of some `rows`, in their order."""
         column = self.read(["prompt"])["prompt"]
         return [
-            Prompt("", _content(stored)).text for stored in (column if rows is None else column.take(rows)).to_pylist()
+            Prompt("", content_in(stored)).text
+            for stored in (column if rows is None else column.take(rows)).to_pylist()
         ]
 
     def prompt_and_response(self, row: int) -> tuple[Prompt, Response]:
@@ -173,12 +192,22 @@ class Run:
         self._check_answers(read_parquet_schema(file))
         record = read_parquet_row(file, row)
         with damage_explained(file):
-            prompt = _prompt(record)
+            prompt = prompt_in(record)
         return prompt, self._response(record)
 
     def outcomes(self) -> list[Response]:
         """The outcome of each prompt, in the prompt set's order."""
-        return [self._response(row) for row in self.rows.drop_columns(["prompt", "category"]).to_pylist()]
+        return list(self._outcomes())
+
+    @cached_property
+    def stored_outcomes(self) -> Sequence[Response]:
+        """The same, each read when it is used."""
+        return Spool(self._outcomes())
+
+    def _outcomes(self) -> Iterator[Response]:
+        columns = [name for name in run_schema().names if name not in ("prompt", "category", "tools", "tool_choice")]
+        for batch in self._batches(columns):
+            yield from map(self._response, batch.to_pylist())
 
     def _response(self, row: ParquetRow) -> Response:
         try:
@@ -224,8 +253,8 @@ class RunWriter:
         import pyarrow as pa
 
         rows, parts = zip(prompts, outcomes, strict=True), []
-        while batch := [_row(prompt, outcome) for prompt, outcome in islice(rows, ROWS_READ_AT_ONCE)]:
-            parts.append(pa.Table.from_pylist(batch, schema=_run_schema()))
+        while batch := [row_of(prompt, outcome) for prompt, outcome in islice(rows, ROWS_READ_AT_ONCE)]:
+            parts.append(pa.Table.from_pylist(batch, schema=run_schema()))
         write_parquet(self.path / f"chunk-{number:05d}.parquet", pa.concat_tables(parts))
 
     def ask_again(self, plan: Sequence[Sequence[tuple[Prompt, int]]]) -> None:
@@ -292,7 +321,7 @@ def read_chunk(chunk: Path) -> "pa.Table":
         StoreError: The file is damaged.
     """
     table = read_parquet(chunk)
-    if wrong := wrong_column(table.schema, _run_schema(), later=LATER_COLUMNS):
+    if wrong := wrong_column(table.schema, run_schema(), later=LATER_COLUMNS):
         raise StoreError(f"{chunk}: damaged ({wrong}); delete the file and run again")
     return table
 
@@ -336,53 +365,3 @@ def _write_run(path: Path, chunks: Sequence[Path], prompts: Sequence[Prompt], ma
     given = {**dict(manifest), "counts": counts, "answers_sha256": sha256_of(path / GENERATIONS)}
     write_record(path / MANIFEST, RunManifest.model_validate(given))
     return Run(path)
-
-
-def _run_schema() -> "pa.Schema":
-    import pyarrow as pa
-
-    strings = (
-        "prompt_id",
-        "prompt",
-        "category",
-        "text",
-        "reasoning",
-        "finish_reason",
-        "failure",
-        "prompt_hash",
-    )
-    lists = {"token_ids": pa.list_(pa.int32()), "logprobs": pa.list_(pa.float32())}
-    return pa.schema(
-        [
-            pa.field("repeat", pa.int32()),
-            pa.field("prompt_tokens", pa.int32()),
-            *(pa.field(name, pa.string()) for name in strings),
-            *(pa.field(name, kind) for name, kind in lists.items()),
-            pa.field("cause", pa.string()),
-            pa.field("tools", pa.string()),
-            pa.field("tool_choice", pa.string()),
-            pa.field("tool_calls", pa.list_(pa.struct([("name", pa.string()), ("arguments", pa.string())]))),
-            pa.field("score", pa.string()),
-        ]
-    )
-
-
-def _row(prompt: Prompt, outcome: Response) -> ParquetRow:
-    content = prompt.content if isinstance(prompt.content, str) else plain_turns(prompt)
-    asked: ParquetRow = {"prompt_id": prompt.id, "repeat": outcome.repeat, "category": prompt.category}
-    asked |= {"tools": prompt.tools, "tool_choice": prompt.tool_choice}
-    asked["prompt"] = json.dumps(content, ensure_ascii=False)
-    if isinstance(outcome, Failure):
-        return {**asked, "failure": outcome.reason, "cause": None if outcome.cause == "model" else outcome.cause}
-    calls = None if outcome.tool_calls is None else [call._asdict() for call in outcome.tool_calls]
-    return {**asked, **{key: getattr(outcome, key) for key in OF_AN_ANSWER}, "tool_calls": calls}
-
-
-def _prompt(row: ParquetRow, expected: ExpectedAnswer | None = None) -> Prompt:
-    content = _content(row["prompt"])
-    return Prompt(row["prompt_id"], content, row["category"], row.get("tools"), row.get("tool_choice"), expected)
-
-
-def _content(stored: str) -> str | tuple[Message, ...]:
-    content = json.loads(stored)
-    return content if isinstance(content, str) else messages_of(content)

@@ -1,14 +1,15 @@
 """Token scores (teacher forcing) on disk: `scores/` of a store.
 
 A directory holds one Parquet file per chunk, with one row group per answer, and a manifest, which is written last.
-Only one answer is in memory at a time, since distributions over the whole vocabulary take megabytes.
+Distributions over the whole vocabulary take megabytes for an answer, so large files are read one answer at a time;
+small ones are read at once.
 """
 
 import hashlib
 import json
 import shutil
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
@@ -37,8 +38,11 @@ from fidelity.store.runs import Run
 from fidelity.store.score_tables import scores_in, scores_schema, write_scores
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
+HELD_BYTES = 1 << 26
+"""Of the files that are read at once: a row group takes half a millisecond, however few numbers it has."""
 WHOLE_VOCABULARY = -1
 TEXTS = "tokens.json"
 WHY_NOT = "why-not.txt"
@@ -89,11 +93,13 @@ class ScoresManifest(Manifest):
 
 
 class StoredScores:
-    """A finished directory of `scores/`, read one answer at a time."""
+    """A finished directory of `scores/`. Files of up to `HELD_BYTES` together are held, others read by answer."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._open: dict[Path, pq.ParquetFile] = {}
+        self._held: dict[Path, pa.RecordBatch | None] = {}
+        self._room = HELD_BYTES
 
     @cached_property
     def manifest(self) -> ScoresManifest:
@@ -144,9 +150,27 @@ class StoredScores:
     def _outcome(self, key: tuple[str, int], *, hidden: bool = False) -> TokenScores | Failure:
         file, group = self._places[key]
         with damage_explained(file):
-            columns = None if hidden else scores_schema().names
-            (row,) = self._file(file).read_row_group(group, columns=columns).to_batches()
-            return scores_in(row, partial(read_head, _root_of(self.path)) if hidden else None)
+            if hidden:
+                (row,) = self._file(file).read_row_group(group).to_batches()
+                return scores_in(row, partial(read_head, _root_of(self.path)))
+            rows = self._rows(file)
+            if rows is None:
+                columns = scores_schema().names
+                (row,) = self._file(file).read_row_group(group, columns=columns, use_threads=False).to_batches()
+                return scores_in(row)
+            return scores_in(rows.slice(group, 1))
+
+    def _rows(self, file: Path) -> "pa.RecordBatch | None":
+        """All answers of a file, without hidden states; None if it is too large."""
+        if file not in self._held:
+            parquet, columns = self._file(file), scores_schema().names
+            size = _bytes_of(parquet.metadata, columns)
+            if size <= self._room:
+                self._room -= size
+                (self._held[file],) = parquet.read(columns=columns).combine_chunks().to_batches()
+            else:
+                self._held[file] = None
+        return self._held[file]
 
     @cached_property
     def _places(self) -> dict[tuple[str, int], tuple[Path, int]]:
@@ -187,6 +211,13 @@ class StoredScores:
             weakref.finalize(self, stream.close)
             self._open[file] = pq.ParquetFile(stream, page_checksum_verification=True)
         return self._open[file]
+
+
+def _bytes_of(metadata: "pq.FileMetaData", columns: Container[str]) -> int:
+    """The uncompressed bytes of some columns of a file."""
+    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+    places = (group.column(place) for group in groups for place in range(group.num_columns))
+    return sum(one.total_uncompressed_size for one in places if one.path_in_schema.partition(".")[0] in columns)
 
 
 class ScoreWriter:

@@ -1,7 +1,7 @@
 """Separating a reasoning model's thinking from its answer by the marks in the text."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -51,7 +51,7 @@ NO_THINKING = ReasoningFormat(None)
 
 
 def detect_format(
-    texts: Sequence[str],
+    texts: Iterable[str],
     *,
     parser: Literal["auto", "think", "harmony", "none"] = "auto",
     tags: tuple[str, str] = THINK,
@@ -63,23 +63,52 @@ def detect_format(
     tag, an unclosed opening tag, the word "analysis") count if at least half of the texts have them.
 
     Args:
-        texts: The run's texts.
+        texts: The run's texts, which are read once.
         parser: The format, if it is configured.
         tags: The opening and closing tags of the format `think`.
         opened: Whether the prompt ended with an opening tag; None if unknown.
     """
-    if parser == "none" or not texts:
+    signs = _Signs() if parser == "none" else _signs(texts, tags)
+    if not signs.texts:
         return NO_THINKING
-    if parser == "harmony" or (parser == "auto" and _shows_harmony(texts)):
+    if parser == "harmony" or (parser == "auto" and (signs.harmony or 2 * signs.named >= signs.texts)):
         return ReasoningFormat("harmony")
-    begun = [text for text in texts if text.lstrip().startswith(tags[0])]
-    whole = any(_end_of_thinking(text.lstrip().removeprefix(tags[0]), tags) for text in begun)
-    closed = sum(_closes_only(text, tags) for text in texts)
-    many = 2 * closed >= len(texts)
-    if not (parser == "think" or opened or whole or many or 2 * len(begun) >= len(texts)):
+    many = 2 * signs.closed >= signs.texts
+    if not (parser == "think" or opened or signs.whole or many or 2 * signs.begun >= signs.texts):
         return NO_THINKING
-    closes_only = bool(opened) or many or (parser == "think" and closed > 0)
+    closes_only = bool(opened) or many or (parser == "think" and signs.closed > 0)
     return ReasoningFormat("think", tags, closes_only, begins_inside=many if opened is None else opened)
+
+
+@dataclass(slots=True)
+class _Signs:
+    """What a run's texts show of a format: in how many of them, or whether in any."""
+
+    texts: int = 0
+    begun: int = 0
+    """Texts that start with an opening tag."""
+    whole: bool = False
+    """Whether one of these has a closing tag too."""
+    closed: int = 0
+    """Texts whose first tag closes."""
+    harmony: bool = False
+    """Whether one can't be anything but harmony."""
+    named: int = 0
+    """Texts that start with a channel's name."""
+
+
+def _signs(texts: Iterable[str], tags: tuple[str, str]) -> _Signs:
+    signs = _Signs()
+    for text in texts:
+        begin = text.lstrip()
+        signs.texts += 1
+        if begin.startswith(tags[0]):
+            signs.begun += 1
+            signs.whole = signs.whole or bool(_end_of_thinking(begin.removeprefix(tags[0]), tags))
+        signs.closed += _closes_only(text, tags)
+        signs.harmony = signs.harmony or _is_harmony(begin)
+        signs.named += bool(_STRIPPED_NAME.match(begin))
+    return signs
 
 
 def split(text: str, reasoning_format: ReasoningFormat) -> Split:
@@ -157,11 +186,8 @@ def _joined(thoughts: Sequence[str], answer: str) -> Split:
     return Split("\n\n".join(thoughts) if thoughts else None, answer.lstrip())
 
 
-def _shows_harmony(texts: Sequence[str]) -> bool:
-    begins = [text.lstrip() for text in texts]
-    for begin in begins:
-        if begin.startswith(_HARMONY_BEGINS) and _HARMONY.match(begin.removeprefix("<|start|>assistant")):
-            return True
-        if begin.startswith(_STRIPPED_BEGINS) and _STRIPPED_FINAL in begin:
-            return True
-    return 2 * sum(bool(_STRIPPED_NAME.match(begin)) for begin in begins) >= len(texts)
+def _is_harmony(begin: str) -> bool:
+    """Whether a text that begins so can be nothing else."""
+    if begin.startswith(_HARMONY_BEGINS) and _HARMONY.match(begin.removeprefix("<|start|>assistant")):
+        return True
+    return begin.startswith(_STRIPPED_BEGINS) and _STRIPPED_FINAL in begin

@@ -143,8 +143,8 @@ class TestLikeTheBaseline:
 
     def split(self, base, quant):
         baseline_answers = answers_of(base, Reasoning())
-        answers = answers_of(quant, Reasoning(), like=(base, baseline_answers.reasoning_format))
-        return [outcome.text for outcome in answers.outcomes]
+        answers = answers_of(quant, Reasoning(), like=baseline_answers)
+        return [outcome.text for outcome in answers]
 
     def test_the_same_template(self, tmp_path):
         base = self.stored(tmp_path, "base", ["a</think>b", "c</think>d"], chat_template="t")
@@ -160,7 +160,7 @@ class TestLikeTheBaseline:
     def test_a_template_that_opens_the_thinking_is_seen_without_any_text_that_ends_it(self, tmp_path):
         engine = {"chat_template": "t", "prompt_end": "<|assistant|>\n<think>\n"}
         cut_off = self.stored(tmp_path, "base", ["on and on", "and on"], **engine)
-        assert [o.text for o in answers_of(cut_off, Reasoning()).outcomes] == ["", ""]
+        assert [o.text for o in answers_of(cut_off, Reasoning())] == ["", ""]
 
 
 @pytest.mark.usefixtures("fake_vllm")

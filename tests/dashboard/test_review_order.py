@@ -3,9 +3,20 @@
 import re
 import stat
 
+from fidelity.comparison.stored import load_comparison
 from fidelity.dashboard import cache
 from fidelity.store.comparisons import Comparison
-from fidelity.store.reviews import FOLDER, ORDER_KEY, is_swapped, order_key
+from fidelity.store.reviews import (
+    FOLDER,
+    ORDER_KEY,
+    Review,
+    add_review,
+    answers_digest,
+    is_swapped,
+    now,
+    order_key,
+    place_in_random_order,
+)
 from fidelity.store.runs import Run
 from tests.dashboard.conftest import comparison, page_text
 
@@ -57,3 +68,22 @@ def test_a_store_that_can_not_be_written_has_an_order_for_the_process(tmp_path, 
     key = cache.blind_key(tmp_path)
     assert len(key) == 32
     assert cache.blind_key(tmp_path) == key
+
+
+def test_the_comparison_page_has_the_votes_and_what_they_are_a_sample_of(opened, store):
+    path = comparison(store, "w4a16")
+    shown = page_text(opened(store, "comparison", comparison=path.name))
+    assert "is the candidate worse?" not in shown
+    pair = max(
+        load_comparison(path).candidates[0].pairing.pairs, key=lambda one: place_in_random_order((one.prompt.id, 0))
+    )
+    review = Review(
+        comparison=path.name, prompt_id=pair.prompt.id, reviewer="Ada", vote="baseline better", blind=False,
+        answers=answers_digest(pair.baseline.text, pair.candidate.text), created=now(),
+    )  # fmt: skip
+    add_review(store, review)
+    shown = page_text(opened(store, "comparison", comparison=path.name))
+    assert "the baseline is better on 1 of 1 decided prompt" in shown
+    assert "The reviewed prompts are no random sample of the" in shown
+    shown = page_text(opened(store, "comparison", comparison=path.name, blind="true"))
+    assert "is the candidate worse?" not in shown

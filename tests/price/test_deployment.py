@@ -1,0 +1,254 @@
+"""Which format is the cheapest for a deployment: small sheets by hand, and the stored measurement of an H200 again."""
+
+import json
+import math
+from pathlib import Path
+from statistics import mean, stdev
+
+import pytest
+
+from fidelity.errors import ConfigError
+from fidelity.price.deployment import Deployment, advise
+from fidelity.price.envelope import Stretch, cheapest_along
+from fidelity.price.sheets import load_sheet, merged
+from fidelity.report.deployment import NO_GATE_JUDGED, sentences
+from fidelity.report.price_sheet import RANDOM_WEIGHTS
+from fidelity.store.price_sheets import LoadPoint, PricedServer, PriceSheet
+from tests.price.test_served import sheet as small_sheet
+
+H200 = Path(__file__).parents[2] / "docs" / "results" / "h200-8b"
+T_1 = 12.706
+"""Student's t for 95 % with one degree of freedom: two turns."""
+
+
+def first_turns():
+    """The two turns that the numbers below are of; later ones may have been added."""
+    whole = merged([load_sheet([H200 / f"{name}.json"]) for name in ("synchronous", "docstring")])
+    turns = {mode: sorted({p.turn for p in whole.points if p.mode == mode})[:2] for mode in ("sync", "async")}
+    return whole.replace(points=[p for p in whole.points if p.turn in turns[p.mode]])
+
+
+def raw(name, turns=(0, 1)):
+    points = json.loads((H200 / f"{name}.json").read_text())["sheet"]["points"]
+    return [point for point in points if point["turn"] in turns]
+
+
+def interval(above, below):
+    """A ratio over two turns with its interval, by hand: the mean and the standard error of two logarithms."""
+    logs = [math.log(a / b) for a, b in zip(above, below, strict=True)]
+    half = T_1 * stdev(logs) / math.sqrt(2)
+    return [math.exp(mean(logs) + step) for step in (-half, 0, half)]
+
+
+class TestTheH200ByHand:
+    """Three deployments with three answers, each computed again from the points."""
+
+    def answers(self, use_case):
+        rows = [p for p in raw("synchronous") if p["use_case"] == use_case]
+        return {
+            run: [p["answer_mean"] for p in rows if p["run"] == run] for run in dict.fromkeys(p["run"] for p in rows)
+        }
+
+    def test_one_user_who_completes_code_fp8_is_certainly_the_cheapest(self):
+        seconds = self.answers("code_completion")
+        assert min(seconds, key=lambda run: mean(seconds[run])) == "w8a8-fp8"
+        advice = advise(first_turns(), Deployment("code_completion", "sync", price_per_hour=2.5))
+        assert [cost.run for cost in advice.costs] == ["w8a8-fp8", "w8a8-int8", "w4a16", "bf16"]
+        assert advice.best.cost == pytest.approx(2.5 / 3600 * mean(seconds["w8a8-fp8"]))
+        low, middle, high = interval(seconds["w8a8-int8"], seconds["w8a8-fp8"])
+        assert low > 1
+        over = advice.costs[1].over_cheapest
+        assert (over.low, over.value, over.high) == pytest.approx((low, middle, high), rel=1e-4)
+        assert not any(cost.as_cheap for cost in advice.costs)
+        assert "W8A8-FP8 is the cheapest: × 0.72 (0.72 to 0.72) of BF16's cost" in sentences(advice)[0]
+
+    def test_one_user_who_fixes_code_int8_is_not_certainly_the_cheapest(self):
+        seconds = self.answers("code_fixing")
+        assert min(seconds, key=lambda run: mean(seconds[run])) == "w8a8-int8"
+        low, _, high = interval(seconds["w8a8-fp8"], seconds["w8a8-int8"])
+        assert low < 1 < high
+        advice = advise(first_turns(), Deployment("code_fixing", "sync"))
+        assert advice.best.run == "w8a8-int8"
+        assert [cost.run for cost in advice.costs if cost.as_cheap] == ["w8a8-fp8", "w4a16"]
+        assert "not certainly before W8A8-FP8" in sentences(advice)[0]
+
+    def test_where_the_two_answers_meet_is_interpolated_between_two_lengths_of_the_prompt(self):
+        # Answers of 1024 tokens after 256 (code_completion) and 1024 tokens of prompt (code_fixing).
+        short, long = self.answers("code_completion"), self.answers("code_fixing")
+        before = mean(short["w8a8-int8"]) - mean(short["w8a8-fp8"])
+        after = mean(long["w8a8-fp8"]) - mean(long["w8a8-int8"])
+        meet = 256 + (1024 - 256) * before / (before + after)
+        fp8, int8 = advise(first_turns(), Deployment("code_fixing", "sync")).by_prompt
+        assert (fp8.run, fp8.start, fp8.end) == ("w8a8-fp8", 256, pytest.approx(meet))
+        assert (int8.run, int8.start, int8.end) == ("w8a8-int8", pytest.approx(meet), 1024)
+        assert not int8.sure  # its advantage at 1024 tokens is within the noise
+
+    def test_all_requests_at_once_int8_is_cheaper_than_bf16_but_not_certainly_than_fp8(self):
+        burst = [p for p in raw("docstring") if p["rate"] is None]
+        rates = {
+            run: [p["requests_per_s"] for p in burst if p["run"] == run] for run in ("bf16", "w8a8-fp8", "w8a8-int8")
+        }
+        advice = advise(first_turns(), Deployment("docstring", "async", 2.5, latency_limit=math.inf))
+        assert advice.best.run == max(rates, key=lambda run: mean(rates[run])) == "w8a8-int8"
+        low, middle, high = interval(rates["bf16"], rates["w8a8-int8"])
+        over = advice.best.over_baseline
+        assert (over.low, over.value, over.high) == pytest.approx((low, middle, high), rel=1e-4)
+        assert high < 1
+        low, _, high = interval(rates["w8a8-int8"], rates["w8a8-fp8"])
+        assert low < 1 < high
+        assert [cost.run for cost in advice.costs if cost.as_cheap] == ["w8a8-fp8"]
+
+    def test_short_answers_are_promised_fp8_answers_most(self):
+        # 95 % within 1.2 s, between two measured rates each; FP8's 95th percentiles are 1.043 s and 1.885 s.
+        answered = {}
+        points = [p for p in raw("docstring", turns=(0,)) if p["rate"]]
+        for run in ("bf16", "w8a8-fp8", "w8a8-int8", "w4a16"):
+            line = sorted((p["rate"], p["answer_p95"], p["requests_per_s"]) for p in points if p["run"] == run)
+            last = max(number for number, (_, p95, _) in enumerate(line) if p95 <= 1.2)
+            (_, p95, below), (_, beyond, above) = line[last], line[last + 1]
+            answered[run] = below + (above - below) * (1.2 - p95) / (beyond - p95)
+        advice = advise(first_turns(), Deployment("docstring", "async", latency_limit=1.2))
+        assert advice.best.run == max(answered, key=answered.get) == "w8a8-fp8"
+        assert {cost.run: 1 / cost.seconds for cost in advice.costs} == pytest.approx(answered)
+        assert "in a single turn, which doesn't show how certain that is" in sentences(advice)[0]
+
+    def test_random_weights_are_named_and_no_gate_judged_them(self):
+        lines = sentences(advise(first_turns(), Deployment("rag", "sync")))
+        assert RANDOM_WEIGHTS in lines
+        assert NO_GATE_JUDGED in lines
+
+
+def test_whatever_lies_in_the_folder_is_used_and_agrees_with_its_points():
+    """For every use case and mode in the folder, later measurements included: the cheapest has the lowest mean cost."""
+    whole = load_sheet([H200], gpu="h200")
+    assert {"sync", "async"} == {point.mode for point in whole.points}
+    for use_case, mode in {(point.use_case, point.mode) for point in whole.points}:
+        advice = advise(whole, Deployment(use_case, mode, latency_limit=math.inf))
+        points = [p for p in whole.points if (p.use_case, p.mode) == (use_case, mode)]
+        cost = {}
+        for run in whole.servers:
+            own = [p for p in points if p.run == run]
+            turns = {p.turn for p in own}
+            best = [max(p.requests_per_s for p in own if p.turn == turn) for turn in turns]
+            cost[run] = mean(p.answer_mean for p in own) if mode == "sync" else mean(1 / rate for rate in best)
+        assert advice.best.run == min(cost, key=cost.get), (use_case, mode)
+
+
+class TestChoosing:
+    def test_a_gate_decides_who_may_be_chosen(self):
+        advice = advise(small_sheet(), Deployment("rag", "sync"), why_not={"quant": "fail: numbers"})
+        assert (advice.best.run, advice.costs[1].why_not) == ("base", "fail: numbers")
+        assert "No candidate that is cheaper passes the gate." in sentences(advice)
+        advice = advise(small_sheet(), Deployment("rag", "sync"), why_not={"quant": ""})
+        assert advice.best.run == "quant"
+        assert NO_GATE_JUDGED not in sentences(advice)
+        advice = advise(small_sheet(), Deployment("rag", "sync"), why_not={})
+        assert advice.costs[1].why_not == "not compared in this store"
+
+    def test_what_was_not_measured_is_refused(self):
+        with pytest.raises(ConfigError, match=r"not measured in --mode sync.*rag"):
+            advise(small_sheet(), Deployment("chat", "sync"))
+        with pytest.raises(ConfigError, match=r"never answered 95 % of the requests within 0.5 s"):
+            advise(small_sheet(), Deployment("rag", "async", latency_limit=0.5))
+
+    def test_sheets_of_several_files_are_merged_and_their_turns_stay_apart(self, tmp_path):
+        whole = merged([small_sheet(), small_sheet()])
+        assert {point.turn for point in whole.points} == {0, 1, 2, 3}
+        for name, one in (("a", small_sheet()), ("b", small_sheet())):
+            (tmp_path / f"{name}.json").write_text(json.dumps({"sheet": one.model_dump(mode="json")}))
+        (tmp_path / "other.json").write_text("[1]")
+        assert load_sheet([tmp_path]) == whole
+        with pytest.raises(ConfigError, match="other lengths of the same use case"):
+            merged([small_sheet(), small_sheet().replace(use_cases={"rag": (1, 2)})])
+        with pytest.raises(ConfigError, match="no JSON of fidelity price"):
+            load_sheet([tmp_path / "other.json"])
+        with pytest.raises(ConfigError, match="nothing was measured on it; there is an unknown device"):
+            load_sheet([tmp_path], gpu="H100")
+
+    def test_two_devices_need_a_choice(self, tmp_path):
+        for device in ("H100", "H200"):
+            servers = {name: one.replace(device=device) for name, one in small_sheet().servers.items()}
+            content = {"sheet": small_sheet().replace(servers=servers).model_dump(mode="json")}
+            (tmp_path / f"{device}.json").write_text(json.dumps(content))
+        with pytest.raises(ConfigError, match="several devices; choose one with --gpu: H100, H200"):
+            load_sheet([tmp_path])
+        assert load_sheet([tmp_path], gpu="h200").servers["base"].device == "H200"
+
+
+class TestStretches:
+    def test_a_crossing_is_interpolated(self):
+        # At 1: 4 and 6; at 3: 4 and 2. They meet halfway.
+        a, b = cheapest_along({"a": {1: {0: 4.0}, 3: {0: 4.0}}, "b": {1: {0: 6.0}, 3: {0: 2.0}}})
+        assert (a, b) == (Stretch("a", 1, 2.0), Stretch("b", 2.0, 3, sure=False))
+
+    def test_it_is_sure_if_both_sides_are_in_every_turn(self):
+        lines = {
+            "a": {1: {0: 4.0, 1: 4.1, 2: 4.0}, 3: {0: 4.0, 1: 4.1, 2: 4.0}},
+            "b": {1: {0: 6.0, 1: 6.1, 2: 6.0}, 3: {0: 2.0, 1: 2.1, 2: 2.0}},
+        }
+        assert [stretch.sure for stretch in cheapest_along(lines)] == [True, True]
+
+    def test_three_lines_between_two_places(self):
+        lines = {"a": {0: {0: 1.0}, 4: {0: 9.0}}, "b": {0: {0: 2.0}, 4: {0: 6.0}}, "c": {0: {0: 4.0}, 4: {0: 4.0}}}
+        # a and b meet at 1 (value 3), b and c at 2 (value 4).
+        assert [(s.run, s.start, s.end) for s in cheapest_along(lines)] == [("a", 0, 1), ("b", 1, 2), ("c", 2, 4)]
+
+    def test_nothing_is_extrapolated(self):
+        lines = {"a": {1: {0: 1.0}, 2: {0: 1.0}, 9: {0: 9.0}}, "b": {1: {0: 2.0}, 2: {0: 2.0}, math.inf: {0: 1.0}}}
+        assert list(cheapest_along(lines)) == [Stretch("a", 1, 2)]
+        assert list(cheapest_along({"a": {1: {0: 1.0}}, "b": {1: {0: 2.0}}})) == [Stretch("a", 1, 1)]
+        assert list(cheapest_along({"a": {1: {0: 1.0}}, "b": {2: {0: 2.0}}})) == []
+
+    def test_all_at_once_is_a_place_of_its_own(self):
+        lines = {
+            "a": {1: {0: 1.0}, 2: {0: 1.0}, math.inf: {0: 5.0}},
+            "b": {1: {0: 2.0}, 2: {0: 2.0}, math.inf: {0: 4.0}},
+        }
+        assert list(cheapest_along(lines)) == [Stretch("a", 1, 2), Stretch("b", math.inf, math.inf, sure=False)]
+
+
+class TestCommand:
+    def test_the_answer_and_a_line_for_each_format(self, fidelity):
+        code, out, _ = fidelity(
+            *("recommend", "--scenario", "rag", "--mode", "sync", "--gpu", "H200", "--price", "2.5", "--from", H200)
+        )
+        first, *rest = out.strip().split("\n")
+        assert code == 0
+        assert first.startswith("In rag (1024/128 tokens), one request at a time, on NVIDIA H200, ")
+        assert NO_GATE_JUDGED in first
+        assert len(rest) == 4
+
+    def test_what_is_missing_is_named(self, fidelity, tmp_path):
+        assert "STORE is missing" in fidelity("recommend")[2]
+        assert "--scenario needs prices" in fidelity("recommend", "--scenario", "rag")[2]
+        assert "no price under load" in fidelity("recommend", tmp_path, "--scenario", "rag")[2]
+        assert "no such file or folder" in fidelity("recommend", tmp_path / "x", "--scenario", "rag")[2]
+
+    def test_a_gate_judges_the_candidates_of_the_store(self, fidelity, workspace):
+        rows = [{"id": f"p{n}", "text": f"word {n} " * 8} for n in range(60)]
+        changed = [{**row, "text": row["text"] if n else "other"} for n, row in enumerate(rows)]
+        workspace.recorded("again", rows)
+        base = workspace.recorded("base", rows, control={"path": "again.jsonl"}, metrics=["identical"])
+        quant = workspace.recorded("quant", changed, label="INT4")
+        fidelity("compare", base, quant, "--store", workspace.store)
+        (prices,) = (workspace.folder / "prices.json",)
+        prices.write_text(json.dumps({"sheet": small_sheet().model_dump(mode="json")}))
+        ask = ("recommend", workspace.store, "--scenario", "rag", "--mode", "sync", "--from", prices, "--within")
+        strict = workspace.file("strict.yaml", "margins: {identical: 0.0001}")
+        code, out, err = fidelity(*ask, strict)
+        assert code == 2, err
+        assert "only BF16 can be recommended" in out
+        assert "W4A16 (0.5 s, cost × 0.50 (0.50 to 0.50)): inconclusive: " in out
+        lenient = workspace.file("lenient.yaml", "margins: {identical: 0.4}")
+        code, out, err = fidelity(*ask, lenient)
+        assert code == 0, out + err
+        assert "W4A16 is the cheapest" in out
+        assert NO_GATE_JUDGED not in out
+
+
+def test_a_servers_name_is_used_where_two_have_one_format():
+    sheet = small_sheet()
+    servers = {"base": sheet.servers["base"], "quant": PricedServer(model="q", format="BF16")}
+    same = PriceSheet(**{**dict(sheet), "servers": servers})
+    assert "quant is the cheapest" in sentences(advise(same, Deployment("rag", "sync")))[0]
+    assert isinstance(same.points[0], LoadPoint)
