@@ -13,8 +13,9 @@ from pydantic import ValidationError
 from fidelity.api import tables
 from fidelity.comparison.evidence import verdicts
 from fidelity.comparison.results import ComparisonSet, Scores
-from fidelity.comparison.reviews import ReviewSummary, review_summary
+from fidelity.comparison.reviews import review_summary
 from fidelity.comparison.stored import load_comparison
+from fidelity.comparison.vote_summary import ReviewSummary
 from fidelity.config import explained
 from fidelity.errors import ConfigError, MissingPackageError
 from fidelity.gate import Gate, Verdict, load_gate

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from fidelity import __version__
 from fidelity.cli import (
     auditing,
+    chatting,
     checking,
     comparing,
     completing,
@@ -20,6 +21,7 @@ from fidelity.cli import (
     gating,
     initializing,
     inspecting,
+    judging,
     listing,
     pricing,
     recommending,
@@ -86,10 +88,12 @@ def parser_of_all() -> argparse.ArgumentParser:
         pricing,
         recommending,
         exporting,
+        chatting,
         listing,
         checking,
         showing,
         reviewing,
+        judging,
         inspecting,
         tokens,
     ):

@@ -45,13 +45,17 @@ def _export(chosen: argparse.Namespace) -> int:
 
 
 def _summarize(chosen: argparse.Namespace) -> int:
-    from fidelity.comparison.reviews import review_summary
+    from fidelity.comparison.reviews import review_summary, vote_summaries
 
-    summary = review_summary(comparison_of(chosen))
+    comparison = comparison_of(chosen)
+    summary = review_summary(comparison)
+    judges = [one for one in vote_summaries(comparison) if one.judge]
     if chosen.json:
-        write(chosen.json, json.dumps(summary.as_data(), indent=2) + "\n")
+        data = {**summary.as_data(), "judges": [judge.as_data() for judge in judges]}
+        write(chosen.json, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
         if chosen.json == STANDARD_OUTPUT:
             return OK
-    for line in (summary.in_words(), *summary.details()):
-        echo(line)
+    for one in [summary, *judges] if summary.votes or not judges else judges:
+        for line in (one.in_words(), *one.details()):
+            echo(line)
     return OK

@@ -2,8 +2,9 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, contextmanager
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
@@ -11,13 +12,46 @@ import streamlit as st
 
 MOST_RESULTS = 2_000
 """Results that a thread remembers."""
+LONGEST_WAIT = 10.0
+"""Seconds that a computation waits for pages at most."""
 T = TypeVar("T")
+
+
+class _Pages:
+    """How many pages are being drawn."""
+
+    def __init__(self) -> None:
+        self._changed, self._drawn = threading.Condition(), 0
+
+    @contextmanager
+    def drawing(self) -> Iterator[None]:
+        with self._changed:
+            self._drawn += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._drawn -= 1
+                self._changed.notify_all()
+
+    def wait(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._drawn, timeout=LONGEST_WAIT)
+
+
+_PAGES = _Pages()
+
+
+def drawing() -> AbstractContextManager[None]:
+    """While a page is drawn in this context, workers that wait for pages begin nothing, which would slow it down."""
+    return _PAGES.drawing()
 
 
 class Worker:
     """One thread for slow computations, so neither pages nor Ctrl-C wait for them."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, waits_for_pages: bool = False) -> None:
+        self._waits_for_pages = waits_for_pages
         self._lock, self._asked = threading.Lock(), dict[str, Future[Any]]()
         self._queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self.finished = 0
@@ -26,7 +60,10 @@ class Worker:
 
     def _work(self) -> None:
         while True:
-            self._queue.get()()
+            work = self._queue.get()
+            if self._waits_for_pages:
+                _PAGES.wait()
+            work()
 
     def ask(self, key: str, work: Callable[[], T]) -> "Future[T]":
         """The running or finished computation of this key."""
@@ -87,6 +124,12 @@ def worker() -> Worker:
 
 
 @st.cache_resource(show_spinner=False)
+def columns_worker() -> Worker:
+    """The thread for the columns of a page that is shown without them so far."""
+    return Worker(waits_for_pages=True)
+
+
+@st.cache_resource(show_spinner=False)
 def ahead() -> Worker:
     """The thread for what pages will ask for."""
-    return Worker()
+    return Worker(waits_for_pages=True)

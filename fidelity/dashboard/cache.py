@@ -12,7 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from fidelity.dashboard import GATE, STORE
-from fidelity.dashboard.background import ahead, worker
+from fidelity.dashboard.background import ahead, columns_worker, worker
 from fidelity.dashboard.catalog import CatalogEntry, Shelf, attempt, mark_of, read_shelf, stamp_of
 from fidelity.dashboard.pair_table import (
     KEYS,
@@ -245,7 +245,7 @@ def computed_in_background(what: str, comparison: Path, work: Callable[[], T]) -
 
 def finished_computations() -> int:
     """A counter that increases with every finished computation."""
-    return worker().finished
+    return worker().finished + columns_worker().finished
 
 
 def rows_so_far(
@@ -262,7 +262,7 @@ def rows_so_far(
         return first_rows, 0
     path, known = path_of(shelf, entry.id), dict(first_rows)
     futures = {
-        name: worker().ask(_key([path], name), partial(_one_row, path, name))
+        name: columns_worker().ask(_key([path], name), partial(_one_row, path, name))
         for name in dict.fromkeys([*first_rows, *entry.columns])
     }
     for future in futures.values():

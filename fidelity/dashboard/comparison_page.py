@@ -6,7 +6,16 @@ from streamlit.delta_generator import DeltaGenerator
 
 from fidelity.comparison.results import ComparisonSet
 from fidelity.comparison.stored import load_comparison
-from fidelity.dashboard import charts, harm_panel, navigation, price_panel, review_panel, slices_panel, token_panel
+from fidelity.dashboard import (
+    charts,
+    expected_panel,
+    harm_panel,
+    navigation,
+    price_panel,
+    review_panel,
+    slices_panel,
+    token_panel,
+)
 from fidelity.dashboard.cache import answers_in_one_unit, pairs, path_of, rows_so_far
 from fidelity.dashboard.catalog import CatalogEntry, Shelf, attempt
 from fidelity.dashboard.pair_table import excess_of
@@ -51,6 +60,7 @@ def draw(shelf: Shelf, entry: CatalogEntry, beside: DeltaGenerator) -> None:
     _verdict(shelf, entry, result, columns)
     navigation.link("pairs", "See the pairs", comparison=entry.id, metric=metric)
     harm_panel.draw(shelf, entry, columns)
+    expected_panel.draw(shelf, entry)
     if not review_panel.is_blind():
         review_panel.show_summary(shelf, entry)
     _table(shelf, entry, columns)

@@ -25,6 +25,13 @@ def load() -> None:
 
 def main() -> None:
     """Draw the page in the URL. Streamlit calls this for every change."""
+    from fidelity.dashboard.background import drawing
+
+    with drawing():
+        _draw()
+
+
+def _draw() -> None:
     import streamlit as st
 
     from fidelity.dashboard import (

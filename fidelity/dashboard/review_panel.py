@@ -8,7 +8,8 @@ from urllib.parse import unquote
 
 import streamlit as st
 
-from fidelity.comparison.reviews import ReviewSummary, review_rows, review_summary
+from fidelity.comparison.reviews import review_rows, vote_summaries
+from fidelity.comparison.vote_summary import ReviewSummary
 from fidelity.dashboard.cache import path_of, reviews
 from fidelity.dashboard.catalog import CatalogEntry, Shelf, attempt, mark_of
 from fidelity.dashboard.pair_list import REVIEWER
@@ -186,13 +187,14 @@ def show_summary(shelf: Shelf, entry: CatalogEntry) -> None:
     html('<h2 class="f-heading">All reviews: is the candidate worse?</h2>')
     path = path_of(shelf, entry.id)
     marks = (mark_of(path / "manifest.json"), mark_of(folder), len(review_files(folder)))
-    summary, why = attempt(lambda: _summary(str(path), marks))
-    if summary is None:
+    summaries, why = attempt(lambda: _summaries(str(path), marks))
+    if summaries is None:
         note(f"The reviews can't be summarized. {why}")
         return
-    banner(BANNERS[summary.outcome], "", summary.in_words())
-    for line in summary.details():
-        quiet(line)
+    for summary in summaries:
+        banner(BANNERS[summary.outcome], "", f"{_who(summary)}{summary.in_words()}")
+        for line in summary.details():
+            quiet(line)
     with st.container(horizontal=True):
         for kind, mime, write in (("JSONL", "application/jsonl", as_jsonl), ("CSV", "text/csv", as_csv)):
             st.download_button(
@@ -207,5 +209,9 @@ def show_summary(shelf: Shelf, entry: CatalogEntry) -> None:
 
 
 @st.cache_data(max_entries=8, show_spinner="Reading the reviews ...")
-def _summary(path: str, marks: tuple[int, int, int]) -> ReviewSummary:
-    return review_summary(Path(path))
+def _summaries(path: str, marks: tuple[int, int, int]) -> list[ReviewSummary]:
+    return vote_summaries(Path(path))
+
+
+def _who(summary: ReviewSummary) -> str:
+    return f"Judge {one_line(summary.source)}: " if summary.judge else ""

@@ -1,5 +1,6 @@
 """Where a comparison drifts: slices by category and by length of the baseline's answer, with n and intervals."""
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -53,13 +54,13 @@ def slices_of(table: pd.DataFrame, group: pd.Series, column: str) -> pd.DataFram
 
     A prompt with several answers counts once, with their mean.
     """
-    from scipy.stats import t
+    from scipy.special import stdtrit  # scipy.stats takes a second to import
 
     known = pd.DataFrame({"slice": group, "prompt": table["prompt_id"], "value": table[column]}).dropna()
     prompts = known.groupby(["slice", "prompt"], sort=False, observed=True)["value"].mean()
     groups = prompts.groupby("slice", sort=False, observed=True)
     slices = pd.DataFrame({"n": groups.count(), "value": groups.mean(), "spread": groups.std()}).reset_index()
-    half = slices["spread"] / slices["n"] ** 0.5 * t.ppf(0.975, slices["n"] - 1)
+    half = slices["spread"] / slices["n"] ** 0.5 * stdtrit(slices["n"] - 1, 0.975)
     half = half.where(slices["n"] >= LEAST)
     low, high = slices["value"] - half, slices["value"] + half
     return pd.DataFrame({**slices[["slice", "n", "value"]].to_dict("series"), "low": low, "high": high})
@@ -72,5 +73,6 @@ def thirds(table: pd.DataFrame, baseline: pd.DataFrame, unit: str) -> pd.Series:
     names = LENGTHS if len(edges) == 4 else LENGTHS[:: 3 - len(edges) + 1]
     slices = pd.Series(pd.cut(lengths, edges, labels=list(names)[: len(edges) - 1]).to_numpy(), index=table.index)
     if slices.nunique() < 2:  # most answers are as long as the limit allows
-        slices = pd.Series(["longest" if length == lengths.max() else "shorter" for length in lengths], table.index)
+        longest = lengths.to_numpy() == lengths.max()
+        slices = pd.Series(np.where(longest, "longest", "shorter"), table.index)
     return slices

@@ -26,6 +26,8 @@ ROLES = {
     "system": "system",
 }
 """ShareGPT's names of roles, and the OpenAI chat format's."""
+ANSWER_KEYS = ("content", "value", "tool_calls", "function_call", "refusal", "reasoning_content")
+"""Keys of an answer in a turn of the assistant."""
 FORMS = "'prompt', 'messages', 'conversations', 'turns', 'question', 'instruction' (with 'input') or 'text'"
 
 
@@ -126,6 +128,11 @@ def prompt_content(row: JsonRow, *, where: str) -> str | tuple[Message, ...] | N
     return None
 
 
+def is_open(turn: Any) -> bool:
+    """Whether a turn of the assistant has neither a text nor calls, so that a model is to answer it."""
+    return isinstance(turn, dict) and _role(turn) == "assistant" and not any(turn.get(key) for key in ANSWER_KEYS)
+
+
 def last_answer(row: JsonRow) -> JsonRow | None:
     """The assistant's message at the end of a row's chat; None if the chat ends otherwise."""
     turns = row.get("messages") or row.get("conversations")
@@ -179,6 +186,10 @@ def _calls_in(turn: dict[str, Any], where: str) -> list[dict[str, Any]]:
 
 
 def _message(turn: Any, names: dict[str, str], where: str) -> Message:
+    if is_open(turn) and turn.get("content") is None and turn.get("value") is None:
+        raise ConfigError(
+            f"{where}: a turn of the assistant has no content; fill it with the baseline's answer: fidelity fill-chats"
+        )
     match turn:
         case {"role": "assistant", "tool_calls": [_, *_]} if not turn.get("content") or isinstance(
             turn["content"], str

@@ -8,6 +8,8 @@ from fidelity.comparison.results import ComparisonSet, Scores
 from fidelity.outside.strings import one_line
 from fidelity.stats import sign_test
 
+JUDGED_COLUMNS = ("right", "drop", "gain", "unclear")
+"""The columns of the metric `expected` that the judgments are read from."""
 MOST_LISTED = 10
 """Prompts that a sentence lists."""
 
@@ -53,10 +55,9 @@ class AgainstControl:
 
 def right_answers(scores: Scores) -> RightAnswers | None:
     """What the metric `expected` has judged between two runs; None if it wasn't scored."""
-    names = ("right", "drop", "gain", "unclear")
-    if any(name not in scores.columns for name in names):
+    if any(name not in scores.columns for name in JUDGED_COLUMNS):
         return None
-    columns = [scores.columns[name].column.values for name in names]
+    columns = [scores.columns[name].column.values for name in JUDGED_COLUMNS]
     sides: dict[str, tuple[list[float], list[float]]] = {}
     unclear = dict[str, None]()
     for prompt, right, drop, gain, not_clear in zip(scores.prompt_ids, *columns, strict=True):

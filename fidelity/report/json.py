@@ -40,7 +40,7 @@ def as_json(result: ComparisonSet, verdicts: Mapping[str, Verdict] = NO_GATE) ->
                 },
                 "unscored": candidate.unscored,
                 "expected": expected_json(result, candidate),
-                "votes": votes_json(candidate),
+                "votes": votes_json(result, candidate),
                 "differences": [asdict(d) for d in differences_of(result, candidate, verdicts)],
                 "own_floor": _floor_json(candidate.own_controls),
             }

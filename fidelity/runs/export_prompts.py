@@ -32,7 +32,7 @@ def rendered_rows(config: RunConfig, *, limit: int | None) -> list[dict[str, obj
     tokenizer = _tokenizer(config)
     sampling = config.sampling or Sampling()
     return [
-        {**_asked(prompt), **how, **rendered}
+        {**prompt_row(prompt), **how, **rendered}
         for prompt in prompts_of(config, limit)
         for rendered in [_rendered(tokenizer, prompt) if tokenizer else {}]
         for how in _each_repeat(sampling, prompt)
@@ -90,7 +90,8 @@ def _each_repeat(sampling: Sampling, prompt: Prompt) -> list[dict[str, object]]:
     return [{"repeat": repeat, "sampling": {**how, "seed": seed}} for repeat, seed in enumerate(seeds)]
 
 
-def _asked(prompt: Prompt) -> dict[str, object]:
+def prompt_row(prompt: Prompt) -> dict[str, object]:
+    """A prompt as a row of a prompt set."""
     row: dict[str, object] = {"id": prompt.id, **({"category": prompt.category} if prompt.category else {})}
     row |= prompt.offer
     row |= {"expected": prompt.expected.model_dump(mode="json")} if prompt.expected else {}

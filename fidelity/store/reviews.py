@@ -16,13 +16,28 @@ from pydantic import Field
 from fidelity.errors import StoreError
 from fidelity.files import locked, whole_file
 from fidelity.outside.paths import inside, open_regular
-from fidelity.store.record_files import FileName, Manifest, read_record, write_record
+from fidelity.store.record_files import FileName, Manifest, Record, read_record, write_record
 
 FOLDER = "reviews"
 ORDER_KEY, KEY_BYTES = "order.key", 32
 Vote = Literal["baseline better", "same", "candidate better", "both bad"]
 LONGEST_NOTE, LONGEST_NAME, MOST_TAGS = 4_000, 100, 20
 Tag = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
+
+
+Preference = Literal["first", "second", "tie", "unreadable"]
+"""What a judge prefers when it has read two answers in this order."""
+
+
+class JudgeAnswer(Record):
+    """How a judge, which is a language model, came to its vote."""
+
+    model: str = Field(max_length=1_000)
+    """The model's name on the server."""
+    instructions: str
+    """`Instructions.digest` of what it was asked."""
+    choices: tuple[Preference, Preference] | None
+    """With the baseline's answer first, and with the other one first; None for equal answers, which it isn't asked."""
 
 
 class Review(Manifest):
@@ -36,7 +51,7 @@ class Review(Manifest):
     repeat: int = Field(default=0, ge=0)
     reviewer: str = Field(min_length=1, max_length=LONGEST_NAME)
     vote: Vote | None
-    """None withdraws the reviewer's earlier vote."""
+    """None withdraws the reviewer's earlier vote; of a judge, its answers can't be read."""
     note: str = Field(default="", max_length=LONGEST_NOTE)
     tags: tuple[Tag, ...] = Field(default=(), max_length=MOST_TAGS)
     blind: bool
@@ -45,6 +60,8 @@ class Review(Manifest):
     """`answers_digest` of the texts that were reviewed."""
     created: str
     """UTC, to the microsecond."""
+    judge: JudgeAnswer | None = None
+    """None for a person's vote."""
 
     @classmethod
     def remedy(cls, file: Path) -> str:
@@ -110,10 +127,15 @@ def review_files(folder: Path) -> Sequence[Path]:
     return sorted(file for file in folder.glob("*.json") if not file.name.startswith("."))
 
 
+def newest(reviews: Iterable[Review]) -> list[Review]:
+    """The newest review of each reviewer on each pair, in the order of the first ones."""
+    by_pair = {(one.pair, one.reviewer, one.judge is None): one for one in sorted(reviews, key=lambda one: one.created)}
+    return list(by_pair.values())
+
+
 def latest(reviews: Iterable[Review]) -> list[Review]:
     """The newest vote of each reviewer on each pair, without withdrawn ones, in the order of the first votes."""
-    newest = {(review.pair, review.reviewer): review for review in sorted(reviews, key=lambda one: one.created)}
-    return [review for review in newest.values() if review.vote is not None]
+    return [review for review in newest(reviews) if review.vote is not None]
 
 
 def place_in_random_order(pair: tuple[str, int]) -> tuple[int, bytes]:
