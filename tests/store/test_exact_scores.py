@@ -10,9 +10,11 @@ import pytest
 from fidelity.errors import StoreError
 from fidelity.metrics.exact_distributions import exact_values
 from fidelity.metrics.token_divergence import exact_kl
+from fidelity.records import Failure
+from fidelity.store import token_scores
 from fidelity.store.scored_pairs import both_scored, together
 from fidelity.store.store import Store
-from fidelity.store.token_scores import Depth, adopt_scores, scores_of, scores_path, writing
+from fidelity.store.token_scores import Depth, StoredScores, adopt_scores, scores_of, scores_path, writing
 from tests.store.whole_store import make_store
 from tests.token_scores import of_probabilities
 
@@ -76,3 +78,30 @@ def test_an_engine_that_has_no_hidden_states_leaves_the_other_scores(runs):
     ((_, other),) = both_scored(base, quant, whole_vocabulary=False)
     assert other.hidden is None
     assert why in {scores.manifest.refused for scores in scores_of(quant)}
+
+
+def test_small_files_that_are_read_at_once_have_the_scores_of_those_read_by_answer(runs, monkeypatch):
+    base, quant, depth = runs["base"], runs["quant"], Depth(3)
+    answers = [
+        replace(of_probabilities([row] * n, [n % 3] * n, top_k=2, prompt_id=name), prompt_id=name)
+        for n, (name, row) in enumerate(
+            zip("abc", [[0.5, 0.25, 0.25], [0.1, 0.2, 0.7], [0.6, 0.3, 0.1]], strict=True), 1
+        )
+    ]
+    with writing(scores_path(quant, base, depth)) as writer:
+        writer.add_chunk(0, [answers[2], Failure("d", "gone"), answers[0]])
+        writer.add_chunk(1, [answers[1]])
+        path = writer.complete(quant, base, depth).path
+    monkeypatch.setattr(token_scores, "HELD_BYTES", 0)
+    by_answer, at_once = StoredScores(path), StoredScores(path)
+    at_once._room = 1 << 20
+    assert by_answer.keys == at_once.keys == [("a", 0), ("b", 0), ("c", 0), ("d", 0)]
+    for wanted in answers:
+        for stored in (by_answer, at_once):
+            read = stored.get(wanted.prompt_id)
+            for name in ("token_ids", "logprobs", "ranks", "top_ids", "top_logprobs"):
+                np.testing.assert_array_equal(getattr(read, name), getattr(wanted, name))
+    assert by_answer.get("d") is None
+    assert at_once.get("d") is None
+    assert set(by_answer._held.values()) == {None}
+    assert None not in at_once._held.values()
