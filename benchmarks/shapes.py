@@ -4,8 +4,9 @@
 
 A checkpoint `FOLDER/SHAPE-FORMAT` has the layout that llm-compressor writes (compressed-tensors). Quantized weights are
 drawn in their own format: nothing is rounded, and what such a model answers means nothing, so it measures price and
-never drift. `--dummy` writes the configuration and the tokenizer alone, for vLLM's `load_format: dummy`, where the disk
-is too small. The tokenizer is that of any model with a smaller vocabulary; it is extended to the shape's.
+never drift. A key in config.json marks it, and every report names it. `--dummy` writes the configuration and the
+tokenizer alone, for vLLM's `load_format: dummy`, where the disk is too small. The tokenizer is that of any model with
+a smaller vocabulary; it is extended to the shape's.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from typing import Any
 import torch
 from rounded_checkpoints import INT4, TOKENS, compressed
 from safetensors.torch import save_file
+
+from fidelity.checkpoints import RANDOM_WEIGHTS
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 STD = 0.02
@@ -112,6 +115,7 @@ def describe(target: Path, shape: str, name: str, *, tokenizer: Path, context: i
     """Write the configuration and the tokenizer."""
     target.mkdir(parents=True, exist_ok=True)
     config = {**SHAPES[shape], "max_position_embeddings": context, "dtype": "bfloat16", "torch_dtype": "bfloat16"}
+    config[RANDOM_WEIGHTS] = True
     config |= {"bos_token_id": 1, "eos_token_id": 2, "initializer_range": STD, "use_cache": True}
     if quantization := FORMATS[name]:
         ignored = ["lm_head", *(["re:.*mlp.gate$"] if "num_experts" in config else [])]

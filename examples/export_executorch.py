@@ -100,17 +100,19 @@ def main() -> None:
     parser.add_argument("--layers", type=int, help="export only the first layers, to test the export")
     parser.add_argument("--context", type=int, default=2048, help="the longest prompt plus answer, in tokens")
     parser.add_argument("--at-once", type=int, default=128, help="the most tokens that one call may take")
+    parser.add_argument("--float", choices=("fp32", "bf16"), help="export the weights as they are, as a baseline")
     parser.add_argument("--last-logits", action="store_true", help="leave out the logits for fast teacher forcing")
     chosen = parser.parse_args()
     config = json.loads((chosen.model / "config.json").read_text())
     layers = chosen.layers or config["num_hidden_layers"]
     name = f"{chosen.model.name}-{layers}-layers" if chosen.layers else chosen.model.name
+    name += f"-{chosen.float}" if chosen.float else ""
     target = (chosen.target or models / f"{name}-executorch.pte").resolve()
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as scratch:
         checkpoint, parameters = Path(scratch, "rounded.pth"), Path(scratch, "params.json")
         parts: dict[str, torch.Tensor] = {}
         for tensor_name, weight in metas_weights(chosen.model, config, layers):
-            parts |= rounded(tensor_name, weight)
+            parts |= {f"{tensor_name}.weight": weight} if chosen.float else rounded(tensor_name, weight)
         torch.save(parts, checkpoint)
         parameters.write_text(json.dumps(metas_parameters(config, layers)))
         ends = config["eos_token_id"]
@@ -119,12 +121,17 @@ def main() -> None:
             model_class=settings.ModelType.llama3_2,
             checkpoint=str(checkpoint),
             params=str(parameters),
-            preq_mode=settings.PreqMode.preq_8da4w_out_8da8w,
-            preq_group_size=GROUP_SIZE,
-            preq_embedding_quantize="8,0",
             metadata=json.dumps({"get_eos_ids": ends if isinstance(ends, list) else [ends]}),
         )
-        export.model = settings.ModelConfig(use_kv_cache=True, use_sdpa_with_kv_cache=True)
+        if not chosen.float:
+            export.base.preq_mode = settings.PreqMode.preq_8da4w_out_8da8w
+            export.base.preq_group_size = GROUP_SIZE
+            export.base.preq_embedding_quantize = "8,0"
+        export.model = settings.ModelConfig(
+            use_kv_cache=True,
+            use_sdpa_with_kv_cache=True,
+            dtype_override=settings.DtypeOverride(chosen.float or "fp32"),
+        )
         export.export = settings.ExportConfig(
             max_seq_length=chosen.at_once,
             max_context_length=chosen.context,
@@ -132,7 +139,8 @@ def main() -> None:
             output_name=f"{scratch}/model.pte",
         )
         export.debug = settings.DebugConfig(generate_full_logits=not chosen.last_logits)
-        export.quantization = settings.QuantizationConfig(use_qat=True)  # here: "the checkpoint is quantized already"
+        if not chosen.float:  # "the checkpoint is quantized already"
+            export.quantization = settings.QuantizationConfig(use_qat=True)
         export.backend.xnnpack = settings.XNNPackConfig(enabled=True, extended_ops=False)
         export_llama(export)
         Path(scratch, "model.pte").rename(target)

@@ -1,7 +1,7 @@
 """Checkpoints, read without loading them: their location, format, errors and layers."""
 
 from fidelity.checkpoints.anatomy import Anatomy, StoredLayers, dissect
-from fidelity.checkpoints.config import read_config
+from fidelity.checkpoints.config import RANDOM_WEIGHTS, RANDOM_WEIGHTS_NOTE, has_random_weights, read_config
 from fidelity.checkpoints.content import tensors_id
 from fidelity.checkpoints.contrast import Contrast, contrast
 from fidelity.checkpoints.faults import refuse_faults
@@ -23,6 +23,8 @@ from fidelity.checkpoints.source import (
 __all__ = [
     "FLOATS",
     "NOT_KNOWN",
+    "RANDOM_WEIGHTS",
+    "RANDOM_WEIGHTS_NOTE",
     "Anatomy",
     "Checkpoint",
     "Contrast",
@@ -36,6 +38,7 @@ __all__ = [
     "dissect_on_hub",
     "end_token_ids",
     "fingerprint",
+    "has_random_weights",
     "kv_cache",
     "local_directory",
     "proposed_sampling",

@@ -3,7 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from fidelity.checkpoints.config import ModelJson, count, read_config, text_of
+from fidelity.checkpoints.config import (
+    RANDOM_WEIGHTS_NOTE,
+    ModelJson,
+    count,
+    has_random_weights,
+    read_config,
+    text_of,
+)
 from fidelity.checkpoints.formats import Checkpoint, described
 from fidelity.checkpoints.headline import shares
 from fidelity.checkpoints.kv_cache import WIDTHS, KVCache, kv_cache
@@ -127,7 +134,11 @@ def dissected(config: ModelJson, weights: Weights, *, chat_template: str | None,
         kv_cache=cache,
         kv_scale_bytes=sum(tensor.bytes for tensor in (resolution.kv_scales or {}).values()),
         shares=shares(resolution),
-        notes=(*resolution.notes, *_cache_notes(cache, resolution)),
+        notes=(
+            *([RANDOM_WEIGHTS_NOTE] if has_random_weights(config) else []),
+            *resolution.notes,
+            *_cache_notes(cache, resolution),
+        ),
         parts=_parts(resolution.layers),
     )
 

@@ -24,6 +24,15 @@ WIDTHS = (
 LANGUAGE_MODELS = ("text_config", "llm_config", "language_config", "thinker_config")
 """Keys of the language model's config in multimodal models."""
 
+RANDOM_WEIGHTS = "fidelity_random_weights"
+"""The key of config.json that marks a checkpoint of benchmarks/shapes.py."""
+RANDOM_WEIGHTS_NOTE = "random weights: price only, never drift"
+
+
+def has_random_weights(config: ModelJson) -> bool:
+    """Whether a checkpoint is marked as one with random weights, which is honest for price and means nothing else."""
+    return config.get(RANDOM_WEIGHTS) is True
+
 
 def read_config(checkpoint: Path) -> ModelJson:
     """The checkpoint's config.json, with `hf_quant_config.json` as its quantization_config; empty for a GGUF.

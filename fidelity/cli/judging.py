@@ -83,6 +83,8 @@ def _engine(chosen: argparse.Namespace) -> "OpenAIEngine":
     from fidelity.config import OpenAIEngine, explained
 
     limits = {"concurrency": chosen.concurrency, "patience": chosen.patience}
+    if not chosen.model.strip():
+        raise ConfigError("--model: is empty; give the judge's name on the server")
     settings = {
         "base_url": chosen.endpoint,
         "model": chosen.model,

@@ -99,7 +99,7 @@ def _plan(chosen: argparse.Namespace) -> "SweepPlan":
 
 def _show(sheet: "PriceSheet", price: float | None, chosen: argparse.Namespace) -> None:
     from fidelity.price.served import as_json
-    from fidelity.report.price_sheet import tables
+    from fidelity.report.price_sheet import RANDOM_WEIGHTS, tables
 
     if chosen.json:
         content = as_json(sheet, price_per_hour=price, latency_limit=chosen.latency_limit)
@@ -109,6 +109,8 @@ def _show(sheet: "PriceSheet", price: float | None, chosen: argparse.Namespace) 
     console = open_console()
     for table in tables(sheet, price_per_hour=price, latency_limit=chosen.latency_limit):
         console.print(table)
+    if any(server.random_weights for server in sheet.servers.values()):
+        console.print(RANDOM_WEIGHTS)
 
 
 def _rate(text: str) -> float:

@@ -1,7 +1,7 @@
 """Votes on a comparison, of people and of judges: read from the store, counted by prompt, and as rows."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
@@ -58,8 +58,8 @@ def votes_on(scores: Scores, controls: Sequence[Scores] = ()) -> list[ReviewSumm
     summaries = [summarize_reviews(scores, people, unreadable)] if people or unreadable else []
     for judge, own in _by_judge(reviews).items():
         between = [(control, _by_judge(_reviews_of(control)[0]).get(judge)) for control in controls]
-        against = next((_judge_summary(control, votes, None) for control, votes in between if votes), None)
-        summaries.append(_judge_summary(scores, own, against))
+        against = next((_judge_summary(control, judge, votes, None) for control, votes in between if votes), None)
+        summaries.append(_judge_summary(scores, judge, own, against))
     return summaries
 
 
@@ -77,39 +77,42 @@ def _by_judge(reviews: Iterable[Review]) -> dict[JudgeKey, list[Review]]:
     return judges
 
 
-def _judge_summary(scores: Scores, reviews: Sequence[Review], against: ReviewSummary | None) -> ReviewSummary:
-    summary = summarize_reviews(scores, reviews)
-    answers = [review.judge for review in reviews if review.judge]
+def _judge_summary(
+    scores: Scores, judge: JudgeKey, reviews: Sequence[Review], against: ReviewSummary | None
+) -> ReviewSummary:
+    name, model, instructions = judge
+    summary, pairs = summarize_reviews(scores, reviews), pairs_of(scores, {one.prompt_id for one in reviews})
+    answers = [review.judge for review in reviews if review.judge and _is_valid(review, pairs)]
     facts = JudgeFacts(
-        model=answers[0].model,
-        instructions=answers[0].instructions,
+        model=model,
+        instructions=instructions,
         equal=sum(one.choices is None for one in answers),
         by_position=sum(one.choices in (("first", "first"), ("second", "second")) for one in answers),
         no_verdict=sum("unreadable" in (one.choices or ()) for one in answers),
         against_control=against,
     )
-    return replace(summary, source=reviews[0].reviewer, judge=facts)
+    return replace(summary, source=name, judge=facts)
 
 
 def summarize_reviews(scores: Scores, reviews: Iterable[Review], unreadable: int = 0) -> ReviewSummary:
     """Summarize the votes on a candidate."""
-    pairs = {key: _digest(pair) for key, pair in _pairs_of(scores).items()}
     reviews = list(reviews)
+    pairs = pairs_of(scores, {review.prompt_id for review in reviews})
     current = latest(reviews)
-    valid = [review for review in current if pairs.get(review.pair) == review.answers]
-    asked = {one.prompt_id for one in newest(reviews) if one.judge and pairs.get(one.pair) == one.answers}
+    valid = [review for review in current if _is_valid(review, pairs)]
+    asked = {review.prompt_id for review in newest(reviews) if review.judge and _is_valid(review, pairs)}
     by_pair, by_prompt = defaultdict[PairKey, list[Review]](list), defaultdict[str, list[Review]](list)
     for review in valid:
         by_pair[review.pair].append(review)
         by_prompt[review.prompt_id].append(review)
     outcomes = [_outcome(votes) for votes in by_prompt.values()]
     several = [votes for votes in by_pair.values() if len(votes) > 1]
-    in_random_order = dict.fromkeys(prompt_id for prompt_id, _ in sorted(pairs, key=place_in_random_order))
+    prompts = in_random_order(scores)
     return ReviewSummary(
-        pairs=len(pairs),
-        all_prompts=len(in_random_order),
+        pairs=len(scores.prompt_ids),
+        all_prompts=len(prompts),
         prompts=len(by_prompt),
-        random_first=sum(1 for _ in takewhile((asked | by_prompt.keys()).__contains__, in_random_order)),
+        random_first=sum(1 for _ in takewhile((asked | by_prompt.keys()).__contains__, prompts)),
         without_vote=len(asked - by_prompt.keys()),
         worse=outcomes.count("baseline better"),
         same=outcomes.count("same"),
@@ -134,8 +137,9 @@ def review_rows(comparison: Path, *, texts: bool = False) -> Iterator[ReviewRow]
     Raises:
         StoreError: The comparison can't be read.
     """
-    pairs = _pairs_of(_candidate(comparison))
-    for review in latest(read_reviews(_root(comparison), comparison.name)[0]):
+    reviews = latest(read_reviews(_root(comparison), comparison.name)[0])
+    pairs = pairs_of(_candidate(comparison), {review.prompt_id for review in reviews})
+    for review in reviews:
         pair = pairs.get(review.pair)
         row: ReviewRow = {
             "comparison": review.comparison,
@@ -148,7 +152,7 @@ def review_rows(comparison: Path, *, texts: bool = False) -> Iterator[ReviewRow]
             "blind": review.blind,
             "created": review.created,
             "judge": review.judge.model if review.judge else None,
-            "counts": pair is not None and _digest(pair) == review.answers,
+            "counts": _is_valid(review, pairs),
         }
         yield row if not texts else {**row, **_texts(pair)}
 
@@ -164,12 +168,22 @@ def _candidate(comparison: Path) -> Scores:
     return candidate
 
 
-def _pairs_of(scores: Scores) -> dict[PairKey, Pair]:
-    return {(pair.prompt.id, pair.candidate.repeat): pair for pair in scores.pairing.pairs}
+def in_random_order(scores: Scores) -> list[str]:
+    """The prompts of a comparison's pairs in random order: the first ones are a random sample of all."""
+    return sorted(set(scores.prompt_ids), key=lambda prompt_id: place_in_random_order((prompt_id, 0)))
 
 
-def _digest(pair: Pair) -> str:
-    return answers_digest(pair.baseline.text, pair.candidate.text)
+def pairs_of(scores: Scores, prompts: Container[str]) -> dict[PairKey, Pair]:
+    """The pairs of some prompts, by prompt and repeat. No other text is read."""
+    rows = [row for row, prompt_id in enumerate(scores.prompt_ids) if prompt_id in prompts]
+    pairs = (scores.pairing.pairs[row] for row in rows)
+    return {(pair.prompt.id, pair.candidate.repeat): pair for pair in pairs}
+
+
+def _is_valid(review: Review, pairs: Mapping[PairKey, Pair]) -> bool:
+    """Whether a vote is on the answers that the pair has now."""
+    pair = pairs.get(review.pair)
+    return pair is not None and answers_digest(pair.baseline.text, pair.candidate.text) == review.answers
 
 
 def _outcome(votes: Sequence[Review]) -> Vote:

@@ -70,7 +70,7 @@ class Shelf:
 def stamp_of(root: Path) -> str:
     """A key that changes when a comparison, a run or a study is added, removed or rewritten; cheap to compute."""
     marks = []
-    for place in ("comparisons/*/manifest.json", "studies/*/*.json", "runs/*/manifest.json"):
+    for place in ("comparisons/*/manifest.json", "studies/*/*.json", "runs/*/manifest.json", "prices/*/manifest.json"):
         for file in sorted(root.glob(place)):
             marks.append(f"{file.parent.name}:{mark_of(file)}")
     return f"{len(marks)}-{hash(tuple(marks)):x}"

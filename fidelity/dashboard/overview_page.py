@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from fidelity.dashboard import drift_panel, navigation, price_panel, published_panel, study_matrix
+from fidelity.dashboard import deployment_panel, drift_panel, navigation, price_panel, published_panel, study_matrix
 from fidelity.dashboard.cache import read_ahead, rows, verdict
 from fidelity.dashboard.cache import shelf as read
 from fidelity.dashboard.catalog import Shelf
@@ -67,6 +67,7 @@ def draw() -> None:
         _what_to_ship(shelf, judged, gate, why_no_gate)
     if metric is None and not study:
         note("There is no readable comparison with a scored metric yet.")
+        deployment_panel.draw(shelf, (), None)
         _not_shown(shelf)
         return
     table = table_of(judged)
@@ -76,6 +77,7 @@ def draw() -> None:
         price_panel.draw(shelf, table, metric)
         if others:
             published_panel.draw(metric)
+    deployment_panel.draw(shelf, list(table["format"]), _why_not(judged) if gate else None)
     _not_shown(shelf)
     quiet(NOT_QUALITY)
     if any(one.verdict is None for one in judged):
@@ -166,6 +168,18 @@ def _offers(shelf: Shelf, judged: Sequence[JudgedSquare], gate: Gate) -> list[Of
         ratio = entry.bytes / entry.baseline_bytes if entry and entry.bytes and entry.baseline_bytes else None
         offers.append(Offer(one.square.cell.family, one.format, own, safe, ratio))
     return offers
+
+
+def _why_not(judged: Sequence[JudgedSquare]) -> dict[str, str]:
+    """Why each candidate does not pass the gate, by run's name; empty if it passes."""
+    reasons = {}
+    for one in judged:
+        own = one.verdict if isinstance(one.verdict, Verdict) else None
+        if one.square.entry:
+            passes = own is not None and own.outcome == "pass"
+            why = f"{own.outcome}: {own.reason}" if own else "not judged"
+            reasons[one.square.entry.candidate] = "" if passes else why
+    return reasons
 
 
 def _matrix(judged: Sequence[JudgedSquare], table: pd.DataFrame, metric: str | None, gate: Gate | None) -> None:

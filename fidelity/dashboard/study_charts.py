@@ -108,6 +108,27 @@ def _labels(points: pd.DataFrame, x: str) -> pd.DataFrame:
     return pd.DataFrame({"format": last["format"].to_numpy(), "label": [height - too_high for height in heights]})
 
 
+def cost_by_rate(points: pd.DataFrame, looks: Mapping[str, Look]) -> Spec:
+    """The cost of a query against the rate of requests, a line per format.
+
+    `points`: `rate`, `value` (the cost), `answer` (seconds), `format`, `sent` (the rate in words), in order.
+    """
+    x = quantity("rate", title="requests per second", scale={"zero": False, "nice": True}, axis={"grid": False})
+    y = quantity("value", title="cost of a query", scale={"type": "log", "nice": False, "padding": 12})
+    legend = {"orient": "top", "title": None}
+    own = {"x": x, "y": y, "color": {**_color(points, looks), "legend": legend}}
+    tips = [
+        nominal("format"),
+        nominal("sent", title="sent"),
+        quantity("value", title="cost of a query", format=".3g"),
+        quantity("answer", title="median answer, s", format=".3g"),
+    ]
+    dots = {"type": "point", "size": 75, "filled": True, "opacity": 1}
+    shape = {**_shape(points, looks), "legend": legend}
+    layers = [layer({"type": "line", "strokeWidth": 1.8}, **own), layer(dots, **own, shape=shape, tooltip=tips)]
+    return layered(layers, height=330, data=points)
+
+
 def drift_and_price(
     points: pd.DataFrame, looks: Mapping[str, Look], front: pd.DataFrame, x_title: str, y_title: str
 ) -> Spec:

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import regex
 
+from fidelity.comparison.answers import answers_of
 from fidelity.comparison.judge import Instructions, choice_in, vote_of
 from fidelity.comparison.results import ComparisonSet, Scores
+from fidelity.comparison.reviews import PairKey, in_random_order, pairs_of
 from fidelity.comparison.stored import load_comparison
-from fidelity.config import OpenAIEngine, RunConfig
+from fidelity.config import OpenAIEngine, Reasoning, RunConfig
 from fidelity.config.run import Sampling
 from fidelity.records import Failure, Generation, Pair, Prompt
 from fidelity.runs.generate import generate_jobs
@@ -31,6 +33,7 @@ from fidelity.store.reviews import (
     place_in_random_order,
     read_reviews,
 )
+from fidelity.store.runs import Run
 from fidelity.store.store import Store
 
 MAX_TOKENS = 1024
@@ -86,14 +89,11 @@ class JudgeRequest:
             for one in newest(read_reviews(self.root, comparison)[0])
             if one.judge and one.reviewer == self.reviewer and self._is_own(one.judge)
         }
-        pairs = sorted(scores.pairing.pairs, key=lambda pair: place_in_random_order(_key(pair)))
-        prompts = dict.fromkeys(pair.prompt.id for pair in pairs)
-        chosen = set(list(prompts)[: self.limit])
-        for pair in pairs:
-            if pair.prompt.id in chosen:
-                pending = PendingPair(comparison, pair)
-                if voted.get(_key(pair)) != pending.answers:
-                    yield pending
+        pairs = pairs_of(scores, set(in_random_order(scores)[: self.limit]))
+        for key in sorted(pairs, key=place_in_random_order):
+            pending = PendingPair(comparison, pairs[key])
+            if voted.get(key) != pending.answers:
+                yield pending
 
     def _is_own(self, judge: JudgeAnswer) -> bool:
         return (judge.model, judge.instructions) == (self.engine.model, self.instructions.digest)
@@ -103,8 +103,8 @@ class JudgeRequest:
         judge = JudgeAnswer(model=self.engine.model or "", instructions=self.instructions.digest, choices=choices)
         return Review(
             comparison=pending.comparison,
-            prompt_id=pending.pair.prompt.id,
-            repeat=pending.pair.candidate.repeat,
+            prompt_id=pending.key[0],
+            repeat=pending.key[1],
             reviewer=self.reviewer,
             vote=vote_of(choices) if choices else "same",
             blind=True,
@@ -123,6 +123,11 @@ class PendingPair:
     pair: Pair
 
     @property
+    def key(self) -> PairKey:
+        """Prompt and repeat."""
+        return self.pair.prompt.id, self.pair.candidate.repeat
+
+    @property
     def equal(self) -> bool:
         """Whether there is nothing to prefer."""
         return self.pair.baseline.text == self.pair.candidate.text
@@ -134,7 +139,7 @@ class PendingPair:
 
     def questions(self, instructions: Instructions) -> tuple[Prompt, Prompt]:
         """The pair in both orders."""
-        prompt_id, repeat = _key(self.pair)
+        prompt_id, repeat = self.key
         return instructions.questions(self.pair, prefix=f"{self.comparison}/{prompt_id}/{repeat}")
 
 
@@ -191,7 +196,7 @@ def judge_pairs(request: JudgeRequest, *, store: Store, listener: Listener) -> J
 def _ask(
     request: JudgeRequest, asked: Sequence[PendingPair], *, store: Store, listener: Listener
 ) -> list[Generation | Failure]:
-    """The judge's answers: two for each pair, in the pairs' order."""
+    """The judge's answers without its thinking: two for each pair, in the pairs' order."""
     prompts = tuple(question for pending in asked for question in pending.questions(request.instructions))
     slug = regex.sub(r"[^A-Za-z0-9._+-]+", "-", request.engine.model or "")[:80]
     config = RunConfig(
@@ -201,11 +206,26 @@ def _ask(
         control="none",
         kl="none",
     )
-    jobs = jobs_of(config, store=store, prompts=prompts, as_baseline=True)
-    (run,) = generate_jobs(jobs, store, listener)
-    by_id = {outcome.prompt_id: outcome for outcome in run.outcomes()}
-    return [by_id[prompt.id] for prompt in prompts]
+    known = _known(config, prompts, store)
+    missing = tuple(prompt for prompt in prompts if prompt not in known)
+    if missing:
+        jobs = jobs_of(config, store=store, prompts=missing, as_baseline=True)
+        known |= _outcomes(generate_jobs(jobs, store, listener)[0])
+    return [known[prompt] for prompt in prompts]
 
 
-def _key(pair: Pair) -> tuple[str, int]:
-    return pair.prompt.id, pair.candidate.repeat
+def _known(config: RunConfig, prompts: Sequence[Prompt], store: Store) -> dict[Prompt, Generation | Failure]:
+    """Answers of the judge's earlier runs: of a call that was killed before it had written all votes."""
+    runs = [run for run in store.runs() if run.name == config.name and run.manifest.sampling == config.sampling]
+    wanted = set(prompts)
+    return {
+        prompt: outcome
+        for run in runs
+        for prompt, outcome in _outcomes(run).items()
+        if prompt in wanted and not (isinstance(outcome, Failure) and outcome.cause == "world")
+    }
+
+
+def _outcomes(run: Run) -> dict[Prompt, Generation | Failure]:
+    by_id = {outcome.prompt_id: outcome for outcome in answers_of(run, Reasoning())}
+    return {prompt: by_id[prompt.id] for prompt in run.prompts()}

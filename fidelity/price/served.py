@@ -53,12 +53,18 @@ def measured(configs: Sequence[RunConfig], plan: SweepPlan, *, store: Path, say:
     with locked(folder):
         sheet = _begun(file, configs[0].name, plan)
         first_turn = 1 + max((point.turn for point in sheet.points), default=-1)
-        for server, point in sweep(configs, plan, logs=folder, say=say, first_turn=first_turn):
+        known = {use_case: _rates(sheet, use_case) for use_case in plan.use_cases}
+        for server, point in sweep(configs, plan, logs=folder, say=say, first_turn=first_turn, known_rates=known):
             servers = {**sheet.servers, server.name: server.about}
             ordered = {c.name: servers[c.name] for c in configs if c.name in servers}
             sheet = sheet.replace(servers={**ordered, **servers}, points=(*sheet.points, point))
             write_record(file, sheet)
     return sheet
+
+
+def _rates(sheet: PriceSheet, use_case: str) -> list[float]:
+    """The rates at which earlier turns measured a use case."""
+    return sorted({point.rate for point in sheet.points if point.use_case == use_case and point.rate})
 
 
 def _begun(file: Path, baseline: str, plan: SweepPlan) -> PriceSheet:

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from fidelity.checkpoints import dissect, local_directory, read_config
+from fidelity.checkpoints import dissect, has_random_weights, local_directory, read_config
 from fidelity.checkpoints.kv_cache import kv_cache
 from fidelity.config import USE_CASES, RunConfig, VllmEngine, VllmServeEngine
 from fidelity.engines.load_generator import Load, LoadGenerator, load_generator
@@ -79,12 +81,19 @@ def servable(config: RunConfig) -> VllmServeEngine:
 
 
 def sweep(
-    configs: Sequence[RunConfig], plan: SweepPlan, *, logs: Path, say: Callable[[str], None], first_turn: int = 0
+    configs: Sequence[RunConfig],
+    plan: SweepPlan,
+    *,
+    logs: Path,
+    say: Callable[[str], None],
+    first_turn: int = 0,
+    known_rates: Mapping[str, Sequence[float]] = MappingProxyType({}),
 ) -> Iterator[tuple[Server, LoadPoint]]:
     """Measure the plan's loads on a server for each config, the baseline first. Yields each point as it is measured.
 
     With `together` a load goes to one server after the other, else a server gets all loads of a turn before the next
-    one starts. The order of servers changes from turn to turn.
+    one starts. The order of servers changes from turn to turn. `known_rates` are those of earlier turns by use case,
+    which automatic rates repeat: turns with other rates could not be compared.
 
     Raises:
         ConfigError: An engine can't be served.
@@ -93,12 +102,12 @@ def sweep(
     for config in configs:
         servable(config)
     logs.mkdir(parents=True, exist_ok=True)
-    session = _Session(plan, say, time.monotonic() + plan.no_load_after)
+    session = _Session(plan, say, configs[0].name, known_rates)
     with load_generator(logs / "load.log") as session.generator, ExitStack() as stack:
         if plan.together:
             with ThreadPoolExecutor(len(configs)) as starting:
-                started = starting.map(lambda config: stack.enter_context(serving(config, logs=logs, say=say)), configs)
-            servers = list(started)
+                start = partial(serving, logs=logs, say=say, alone=len(configs) == 1)
+                servers = list(starting.map(lambda config: stack.enter_context(start(config)), configs))
             for turn in range(first_turn, first_turn + plan.turns):
                 for use_case in plan.use_cases:
                     yield from session.loads(_turned(servers, turn), use_case, turn)
@@ -111,15 +120,18 @@ def sweep(
 
 
 @contextmanager
-def serving(config: RunConfig, *, logs: Path, say: Callable[[str], None]) -> Iterator[Server]:
-    """Start the server of a run's model, and warm nothing up yet."""
+def serving(config: RunConfig, *, logs: Path, say: Callable[[str], None], alone: bool = True) -> Iterator[Server]:
+    """Start the server of a run's model, and warm nothing up yet. `alone`: no other server starts at the same time."""
     log, began = logs / f"{config.name}.log", time.monotonic()
     start = log.stat().st_size if log.is_file() else 0
     engine = servable(config)
     say(f"{config.name}: starting vllm serve ...")
     with bare_server(config, engine, log=log) as (address, name):
         say(f"{config.name}: up after {time.monotonic() - began:.0f} s")
-        yield Server(name, address, local_directory(str(config.model), config.revision), _about(config, log, start))
+        about = _about(config, log, start)
+        if not alone:  # vLLM takes the difference of the device's free memory, which other servers change meanwhile
+            about = about.replace(graphs_gib=None)
+        yield Server(name, address, local_directory(str(config.model), config.revision), about)
 
 
 class _Session:
@@ -127,9 +139,12 @@ class _Session:
 
     generator: LoadGenerator
 
-    def __init__(self, plan: SweepPlan, say: Callable[[str], None], deadline: float) -> None:
-        self._plan, self._say, self._deadline = plan, say, deadline
-        self._saturated: dict[str, float] = {}
+    def __init__(
+        self, plan: SweepPlan, say: Callable[[str], None], baseline: str, known_rates: Mapping[str, Sequence[float]]
+    ) -> None:
+        self._plan, self._say, self._baseline = plan, say, baseline
+        self._deadline = time.monotonic() + plan.no_load_after
+        self._automatic = {use_case: list(rates) for use_case, rates in known_rates.items() if rates}
         self._warm: set[str] = set()
 
     def loads(self, servers: Sequence[Server], use_case: str, turn: int) -> Iterator[tuple[Server, LoadPoint]]:
@@ -143,7 +158,9 @@ class _Session:
         burst = Load(*tokens, self._plan.at_once, spread=self._plan.spread, seed=turn)
         if self._plan.rates is None or AT_ONCE in self._plan.rates:
             for server, point in self._each(servers, use_case, "async", turn, burst):
-                self._saturated.setdefault(use_case, point.requests_per_s)
+                if server.name == self._baseline and use_case not in self._automatic:
+                    highest = point.requests_per_s
+                    self._automatic[use_case] = [float(f"{share * highest:.2g}") for share in AUTO]
                 yield server, point
         for rate in self._rates(use_case):
             requests = max(FEWEST, round(rate * self._plan.seconds))
@@ -153,8 +170,7 @@ class _Session:
     def _rates(self, use_case: str) -> list[float]:
         if self._plan.rates is not None:
             return [rate for rate in self._plan.rates if rate != AT_ONCE]
-        highest = self._saturated.get(use_case)  # absent if the time was over before
-        return [float(f"{share * highest:.2g}") for share in AUTO] if highest else []
+        return self._automatic.get(use_case, [])  # absent if the time was over before
 
     def _each(
         self, servers: Sequence[Server], use_case: str, mode: Mode, turn: int, load: Load
@@ -233,7 +249,7 @@ def _about(config: RunConfig, log: Path, start: int) -> PricedServer:
         model=str(config.model),
         format=anatomy.checkpoint.format if anatomy else str(configured.get("quantization_config", {}).get("format")),
         bytes=anatomy.checkpoint.bytes if anatomy else None,
-        random_weights=dummy,
+        random_weights=dummy or has_random_weights(configured),
         device=info.device,
         version=info.version,
         kernels=info.kernels,

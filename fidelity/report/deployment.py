@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from fidelity.price.deployment import DeploymentAdvice, FormatCost
 from fidelity.price.envelope import Stretch
-from fidelity.report.price_sheet import interval
+from fidelity.report.price_sheet import RANDOM_WEIGHTS, interval
+from fidelity.store.price_sheets import PriceSheet
 
-RANDOM_WEIGHTS = "Random weights: these are prices of the models' shapes and say nothing about drift."
 NO_GATE_JUDGED = "No gate judged these formats; this is the price alone."
 
 
@@ -23,12 +23,17 @@ def sentences(advice: DeploymentAdvice) -> list[str]:
 
 def cost_lines(advice: DeploymentAdvice) -> list[str]:
     """A line for each format: its cost over the baseline's, and why it can't be recommended."""
-    return [_line(advice, cost) for cost in advice.costs]
+    return [_line(*cells) for cells in cost_cells(advice)]
 
 
-def name_of(advice: DeploymentAdvice, run: str) -> str:
+def cost_cells(advice: DeploymentAdvice) -> list[tuple[str, str, str, str, str]]:
+    """For each format its name, seconds or requests/s, cost over the baseline's, queries for 1, and why not."""
+    return [_cells(advice, cost) for cost in advice.costs]
+
+
+def name_of(sheet: PriceSheet, run: str) -> str:
     """A run's format, or its name if several have the format."""
-    servers = advice.sheet.servers
+    servers = sheet.servers
     form = servers[run].format
     return form if sum(server.format == form for server in servers.values()) == 1 else run
 
@@ -48,28 +53,26 @@ def where(advice: DeploymentAdvice) -> str:
 
 def _answer(advice: DeploymentAdvice) -> str:
     best, rest = advice.best, [cost for cost in advice.costs[1:] if not cost.why_not]
-    name, baseline = name_of(advice, best.run), name_of(advice, advice.sheet.baseline)
+    name, baseline = name_of(advice.sheet, best.run), name_of(advice.sheet, advice.sheet.baseline)
     alike = [cost for cost in rest if cost.as_cheap]
     against = f"{interval(best.over_baseline)} of {baseline}'s cost per query" if best.over_baseline else "the baseline"
     queries = f", {1 / best.cost:,.0f} queries for 1" if best.cost else ""
     if not rest:
         return f"In {where(advice)}, only {name} can be recommended ({against}{queries})."
     if _fewest_turns(advice) == 1:
-        them = _joined([f"{name_of(advice, one.run)} ({_over(one)})" for one in rest])
+        them = _joined([f"{name_of(advice.sheet, one.run)} ({_over(one)})" for one in rest])
         return (
             f"In {where(advice)}, {name} is measured as the cheapest ({against}{queries}) before {them}, in a single "
             "turn, which doesn't show how certain that is."
         )
     if alike:
-        them = _joined([f"{name_of(advice, one.run)} ({_over(one)})" for one in alike])
+        them = _joined([f"{name_of(advice.sheet, one.run)} ({_over(one)})" for one in alike])
         return (
             f"In {where(advice)}, {name} is measured as the cheapest ({against}{queries}), but not certainly before "
             f"{them}, {_turns(advice)}: the interval includes 1."
         )
-    return (
-        f"In {where(advice)}, {name} is the cheapest: {against}{queries}. The next is {name_of(advice, rest[0].run)} "
-        f"({_over(rest[0])}), {_turns(advice)}."
-    )
+    follows = f"{name_of(advice.sheet, rest[0].run)} ({_over(rest[0])})"
+    return f"In {where(advice)}, {name} is the cheapest: {against}{queries}. The next is {follows}, {_turns(advice)}."
 
 
 def _over(cost: FormatCost) -> str:
@@ -96,7 +99,8 @@ def _changes(advice: DeploymentAdvice) -> list[str]:
 def _along(advice: DeploymentAdvice, stretches: Sequence[Stretch], what: str, unit: str) -> str:
     """Such as "By rate: W8A8-FP8 from 4.1 to 23.3 requests/s, W8A8-INT8 from there to 33 and all at once"."""
     pieces = [
-        f"{name_of(advice, one.run)} {_range(one, unit, first=number == 0)}" for number, one in enumerate(stretches)
+        f"{name_of(advice.sheet, one.run)} {_range(one, unit, first=number == 0)}"
+        for number, one in enumerate(stretches)
     ]
     if len(stretches) == 1:
         return f"By {what}, the answer does not change where it was measured: {pieces[0]}."
@@ -127,12 +131,16 @@ def _place(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _line(advice: DeploymentAdvice, cost: FormatCost) -> str:
+def _cells(advice: DeploymentAdvice, cost: FormatCost) -> tuple[str, str, str, str, str]:
     value = f"{cost.seconds:.3g} s" if advice.deployment.mode == "sync" else f"{1 / cost.seconds:.3g} requests/s"
-    ratio = f", cost {interval(cost.over_baseline)}" if cost.over_baseline else ""
-    queries = f", {1 / cost.cost:,.0f} queries for 1" if cost.cost else ""
-    verdict = f": {cost.why_not}" if cost.why_not else ""
-    return f"  {name_of(advice, cost.run)} ({value}{ratio}{queries}){verdict}"
+    ratio = interval(cost.over_baseline) if cost.over_baseline else ""
+    queries = f"{1 / cost.cost:,.0f}" if cost.cost else ""
+    return name_of(advice.sheet, cost.run), value, ratio, queries, cost.why_not
+
+
+def _line(name: str, value: str, ratio: str, queries: str, why_not: str) -> str:
+    facts = [value, *([f"cost {ratio}"] if ratio else []), *([f"{queries} queries for 1"] if queries else [])]
+    return f"  {name} ({', '.join(facts)})" + (f": {why_not}" if why_not else "")
 
 
 def _joined(names: Sequence[str]) -> str:

@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from rich.table import Table
 from rich.text import Text
 
+from fidelity.checkpoints import RANDOM_WEIGHTS_NOTE
 from fidelity.price.served import PriceUnderLoad, concurrent_requests, limit_of, results
 from fidelity.stats import Ratio
 from fidelity.store.price_sheets import Mode, PriceSheet
 
+RANDOM_WEIGHTS = f"{RANDOM_WEIGHTS_NOTE.capitalize()}."
 HEADINGS: dict[Mode, tuple[str, str]] = {"sync": ("one request at a time", "s"), "async": ("at a limit", "/s")}
 
 

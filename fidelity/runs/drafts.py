@@ -4,9 +4,19 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from fidelity import __version__
-from fidelity.checkpoints import Checkpoint, describe, local_directory, tensors_id, weights_id
+from fidelity.checkpoints import (
+    RANDOM_WEIGHTS_NOTE,
+    Checkpoint,
+    describe,
+    has_random_weights,
+    local_directory,
+    read_config,
+    tensors_id,
+    weights_id,
+)
 from fidelity.config import ExecuTorchEngine, OpenAIEngine, RecordedEngine, RunConfig
 from fidelity.engines import Engine
 from fidelity.engines.recorded import RecordedAnswers
@@ -39,11 +49,21 @@ def draft_of(
         subset_of=job.subset_of,
         planned=len(job.prompts) if job.until_decided else None,
         identity=job.engine_identity,
-        engine=with_notes_on_tools(engine.info, job.config, job.prompts),
+        engine=with_note_on_weights(with_notes_on_tools(engine.info, job.config, job.prompts), job.config),
         checkpoint=_checkpoint(job.config, engine.info, store),
         label=job.config.label,
         recorded_timings=engine.timings if isinstance(engine, RecordedAnswers) else {},
         unasked=_unasked(job, engine) if isinstance(engine, RecordedAnswers) else (),
+    )
+
+
+def with_note_on_weights(info: EngineInfo, config: RunConfig) -> EngineInfo:
+    """What ran, with a note if the checkpoint's weights are random."""
+    checkpoint = Path(str(config.model))
+    if config.model is None or not (checkpoint / "config.json").is_file():
+        return info
+    return (
+        replace(info, notes=(RANDOM_WEIGHTS_NOTE, *info.notes)) if has_random_weights(read_config(checkpoint)) else info
     )
 
 

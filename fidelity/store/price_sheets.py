@@ -45,7 +45,7 @@ class PricedServer(Record):
     bytes: int | None = None
     """The size of the weight files; None for `load_format: dummy`."""
     random_weights: bool = False
-    """The engine filled the weights itself (`load_format: dummy`)."""
+    """The engine filled the weights itself (`load_format: dummy`), or the checkpoint is marked as random."""
     device: str | None = None
     version: str | None = None
     kernels: tuple[str, ...] = ()
@@ -56,7 +56,7 @@ class PricedServer(Record):
     """By vLLM's log, on the device, like the next three."""
     kv_cache_gib: float | None = None
     graphs_gib: float | None = None
-    """CUDA graphs."""
+    """CUDA graphs; None if several servers started at the same time, because vLLM's number is wrong then."""
     kv_tokens: int | None = None
     """The tokens that fit into the KV cache."""
     bytes_per_token: int | None = None

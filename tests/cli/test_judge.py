@@ -262,6 +262,40 @@ def test_a_killed_judge_continues(comparison, workspace, judge):
     assert check(Store(workspace.store)).damages == ()
 
 
+def test_votes_that_a_killed_call_had_not_written_cost_no_request(judge, comparison):
+    with FakeServer(longer) as server:
+        judge(server)
+        asked = len(questions(server))
+        files = sorted((comparison.parent.parent / "reviews" / comparison.name).glob("*.json"))
+        for file in files[3:]:
+            file.unlink()
+        assert summary_of(comparison).prompts == 3
+        assert judge(server)[0] == 0
+        assert len(questions(server)) == asked
+    assert summary_of(comparison).worse == 10
+
+
+def test_votes_on_answers_that_changed_count_nowhere(judge, comparison):
+    with FakeServer(first_place) as server:
+        judge(server)
+    root = comparison.parent.parent
+    for review in newest(read_reviews(root, comparison.name)[0]):
+        add_review(root, review.replace(answers="00" * 32, created="2099-01-01T00:00:00.000000+00:00"))
+    summary = summary_of(comparison)
+    assert (summary.prompts, summary.stale, summary.judge.by_position, summary.judge.equal) == (0, N, 0, 0)
+
+
+def test_the_thinking_of_a_judge_is_no_verdict(judge, comparison):
+    def thinking(request):
+        return text_reply(
+            f"<think>\nPerhaps\n[[1]]\n</think>\n{longer(request).body['choices'][0]['message']['content']}"
+        )
+
+    with FakeServer(thinking) as server:
+        judge(server)
+    assert (summary_of(comparison).worse, summary_of(comparison).judge.no_verdict) == (10, 0)
+
+
 def test_the_key_is_sent_and_never_stored(judge, comparison, workspace, monkeypatch):
     monkeypatch.setenv("JUDGE_KEY", KEY)
 
@@ -299,6 +333,7 @@ def test_people_and_a_judge_of_the_same_name_are_counted_apart(judge, comparison
         (("--endpoint", "http://user:password@host/v1"), "the URL contains a user name or a password"),
         (("--api-key-env", "NOT_SET_ANYWHERE"), "NOT_SET_ANYWHERE"),
         (("--criteria", "missing.txt"), "can't be read"),
+        (("--model", " "), "--model: is empty"),
     ],
 )
 def test_what_cannot_be_asked_is_refused(judge, comparison, options, message):

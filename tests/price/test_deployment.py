@@ -11,7 +11,8 @@ from fidelity.errors import ConfigError
 from fidelity.price.deployment import Deployment, advise
 from fidelity.price.envelope import Stretch, cheapest_along
 from fidelity.price.sheets import load_sheet, merged
-from fidelity.report.deployment import NO_GATE_JUDGED, RANDOM_WEIGHTS, sentences
+from fidelity.report.deployment import NO_GATE_JUDGED, sentences
+from fidelity.report.price_sheet import RANDOM_WEIGHTS
 from fidelity.store.price_sheets import LoadPoint, PricedServer, PriceSheet
 from tests.price.test_served import sheet as small_sheet
 
