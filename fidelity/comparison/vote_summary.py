@@ -182,13 +182,14 @@ class ReviewSummary:
         yield self._about_the_selection()
 
     def _about_the_selection(self) -> str:
+        but = f", but for {self.without_vote:,} without a readable verdict" if self.without_vote else ""
         match self.selection:
             case "all":
-                return "Every prompt has a vote."
+                return f"Every prompt has a vote{but}."
             case "random":
                 return (
-                    f"The reviewed prompts are the first of {self.all_prompts:,} in random order: a random sample, so "
-                    f"the interval holds for prompts like all of them."
+                    f"The reviewed prompts are the first of {self.all_prompts:,} in random order{but}: a random "
+                    f"sample, so the interval holds for prompts like all of them{' with a verdict' if but else ''}."
                 )
         return (
             f"The reviewed prompts are no random sample of the {self.all_prompts:,}, so the result is about them alone "

@@ -182,6 +182,7 @@ def test_an_answer_without_one_verdict_is_counted_and_no_vote(judge, comparison,
     assert (summary.prompts, summary.same, summary.without_vote, summary.judge.no_verdict) == (2, 2, 10, 10)
     assert "10 without a readable verdict (no vote)" in out
     assert "no readable verdict on 10 prompts" in summary.headline()
+    assert "Every prompt has a vote, but for 10 without a readable verdict." in out
 
 
 def test_an_answer_that_is_cut_off_is_no_verdict(judge, comparison):
