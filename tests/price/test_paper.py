@@ -43,7 +43,5 @@ def test_the_text_counts_the_cells():
         sure += ratio_over_turns(seconds["w4a16"], seconds[cheaper]).low > 1
     text = " ".join(PAGE.read_text(encoding="utf-8").split())
     assert f"in {below} of 21 cells" in text
-    assert (
-        f"in {['none', 'one', 'two', 'three', 'four', 'five', 'six', 'all'][sure]} the 8-bit format is certainly cheaper"
-        in text
-    )
+    count = ["none", "one", "two", "three", "four", "five", "six", "all"][sure]
+    assert f"in {count} the 8-bit format is certainly cheaper" in text
