@@ -81,6 +81,14 @@ def chromium():
         browser.close()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_the_disk():
+    """What a test writes need not outlive a power failure, and a busy disk takes long for each file."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _own_main(monkeypatch):
     """Streamlit's AppTest puts its script in the place of `__main__`, which a spawned process would then run."""

@@ -1,5 +1,6 @@
 """The recordings that come with the package, as a study in a store; and the app over any store, without a browser."""
 
+import functools
 import json
 import re
 import shutil
@@ -12,6 +13,7 @@ import pytest
 pytest.importorskip("streamlit")
 
 import altair
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
@@ -29,6 +31,16 @@ __all__ = ["hostile"]
 
 DOOR = Path(dashboard.__file__).with_name("app.py")
 PAGES = ("overview", "comparison", "pairs", "runs", "gate", "history")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _packages_are_scanned_once():
+    """AppTest would read the metadata of every installed package for each view, in search of components."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            manifest_scanner, "scan_component_manifests", functools.cache(manifest_scanner.scan_component_manifests)
+        )
+        yield
 
 
 @pytest.fixture(scope="session")
