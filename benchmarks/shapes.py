@@ -1,12 +1,14 @@
 """Checkpoints of real shape with random weights, to measure price. Speed depends on shapes and formats, not on values.
 
     python benchmarks/shapes.py FOLDER SHAPE [FORMAT ...] --tokenizer DIR [--dummy] [--context 8192]
+    python benchmarks/shapes.py --sizes
 
 A checkpoint `FOLDER/SHAPE-FORMAT` has the layout that llm-compressor writes (compressed-tensors). Quantized weights are
 drawn in their own format: nothing is rounded, and what such a model answers means nothing, so it measures price and
 never drift. A key in config.json marks it, and every report names it. `--dummy` writes the configuration and the
 tokenizer alone, for vLLM's `load_format: dummy`, where the disk is too small. The tokenizer is that of any model with
-a smaller vocabulary; it is extended to the shape's.
+a smaller vocabulary; it is extended to the shape's. `--sizes` makes nothing: it prints what weights and KV cache take
+in each shape and format, and how many requests fit.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +27,8 @@ import torch
 from rounded_checkpoints import INT4, TOKENS, compressed
 from safetensors.torch import save_file
 
-from fidelity.checkpoints import RANDOM_WEIGHTS
+from fidelity.checkpoints import RANDOM_WEIGHTS, kv_cache
+from fidelity.inspection import requests_that_fit
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 STD = 0.02
@@ -92,8 +96,31 @@ FORMATS: dict[str, dict[str, Any] | None] = {
 """The `quantization_config` of each format. vLLM has a kernel for W4A8-FP8 on Hopper GPUs, and none for W4A8-INT8."""
 
 
+def sizes() -> None:
+    """Print the size of weights and KV cache, and the requests of `rag` that fit into two GPUs' memory, at most."""
+    global DEVICE
+    DEVICE = "meta"
+    print("| shape | format | weights | KV cache per 1,000 tokens | `rag` at once in 80 GB | in 141 GB |")
+    print("|---|---|---:|---:|---:|---:|")
+    for shape, config in SHAPES.items():
+        cache = kv_cache({**config, "dtype": "bfloat16"})
+        if shape == "tiny" or cache is None:
+            continue
+        for name in FORMATS:
+            weights = sum(t.nbytes for tensors in _layers(config, DRAWN[name]) for t in tensors.values())
+            fitting = [
+                requests_that_fit(memory=memory, weights=weights, bytes_per_token=cache.bytes_per_token)["rag"]
+                for memory in (80 * 10**9, 141 * 10**9)
+            ]
+            cells = [f"{weights / 1e9:.1f} GB", f"{cache.bytes_per_token / 1e3:.0f} MB", *(f"{n:,}" for n in fitting)]
+            print(f"| {shape} | {name} | {' | '.join(cells)} |")
+
+
 def main() -> None:
     """Make the checkpoints that are named."""
+    if sys.argv[1:] == ["--sizes"]:
+        sizes()
+        return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("shape", choices=SHAPES)
@@ -185,7 +212,7 @@ def _layers(shape: dict[str, Any], draw: Callable[[int, int], Tensors]) -> Itera
 
 
 def _named(layer: str, tensors: Tensors) -> Tensors:
-    return {f"{layer}.{role}": tensor.cpu() for role, tensor in tensors.items()}
+    return {f"{layer}.{role}": tensor if tensor.is_meta else tensor.cpu() for role, tensor in tensors.items()}
 
 
 def _ones(size: int) -> torch.Tensor:

@@ -17,6 +17,7 @@ from fidelity.checkpoints import (
     local_directory,
     refuse_faults,
 )
+from fidelity.config import USE_CASES
 from fidelity.engines.vllm_kernels import Linear, pick_kernels
 from fidelity.errors import ConfigError
 from fidelity.records import EngineInfo
@@ -48,6 +49,15 @@ class Inspection:
     """The engine's report, from the run's manifest."""
     fault: str | None = None
     """Why a run of the checkpoint would be refused before loading; None if nothing is wrong."""
+
+
+def requests_that_fit(*, memory: int, weights: int, bytes_per_token: int) -> dict[str, int]:
+    """The requests of each use case that fit into a device's memory at once, at their full length, besides the weights.
+
+    An upper limit: activations, CUDA graphs and the engine's own memory are not in it. All sizes are in bytes.
+    """
+    rest = max(0, memory - weights)
+    return {name: rest // (bytes_per_token * sum(tokens)) for name, tokens in USE_CASES.items()}
 
 
 def inspect(what: str, *, revision: str | None = None, ask_vllm: bool = True) -> Inspection:

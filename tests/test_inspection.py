@@ -8,7 +8,7 @@ import pytest
 from fidelity.cli import main
 from fidelity.config import load_run
 from fidelity.engines import vllm_kernels
-from fidelity.inspection import as_json, inspect
+from fidelity.inspection import as_json, inspect, requests_that_fit
 from fidelity.pipeline import generate
 from fidelity.store.store import Store
 from tests.checkpoints.known_layouts import LAYOUTS, M
@@ -171,3 +171,10 @@ def write_tokenizer(folder, vocabulary=None, end="a", template="{{ '' }}"):
     (folder / "tokenizer.json").write_text(json.dumps(written))
     (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": end}))
     (folder / "chat_template.jinja").write_text(template)
+
+
+def test_the_requests_that_fit_by_hand():
+    # 80 GB less 16 GB of weights are 64 GB; a request of rag has 1,152 tokens of 131,072 bytes: 423.9.
+    fitting = requests_that_fit(memory=80 * 10**9, weights=16 * 10**9, bytes_per_token=131_072)
+    assert fitting["rag"] == 423
+    assert requests_that_fit(memory=10**9, weights=2 * 10**9, bytes_per_token=1)["rag"] == 0

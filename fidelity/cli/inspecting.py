@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from fidelity.cli.options import COULD_NOT_JUDGE, OK, STANDARD_OUTPUT, Commands, add_json, write
+from fidelity.cli.options import COULD_NOT_JUDGE, OK, STANDARD_OUTPUT, Commands, add_json, number, write
 from fidelity.cli.terminal import open_console
 
 if TYPE_CHECKING:
@@ -32,6 +32,12 @@ def add_to(commands: Commands) -> None:
     inspect.add_argument(
         "--no-kernels", action="store_true", help="don't ask the installed vLLM which kernels it would use (saves 15 s)"
     )
+    inspect.add_argument(
+        "--memory",
+        type=number,
+        metavar="GB",
+        help="of a device: how many requests of each use case fit besides the weights",
+    )
     add_json(inspect, "the result")
     inspect.set_defaults(command=_inspect)
 
@@ -46,6 +52,9 @@ def _inspect(chosen: argparse.Namespace) -> int:
     data: Any = as_json(inspection[0])
     if alone:
         _show(inspection[0], console)
+        if fitting := _fitting(inspection[0], chosen.memory):
+            data["requests_that_fit"] = fitting
+            _show_fitting(fitting, chosen.memory, console)
     else:
         differences = contrast_of(*names, revision=chosen.revision)
         data = {"checkpoints": [as_json(one) for one in inspection], "differences": contrast_json(differences)}
@@ -56,6 +65,30 @@ def _inspect(chosen: argparse.Namespace) -> int:
         if one.fault:
             console.print(f"contradiction: {one.fault}", style="bold red", markup=False, highlight=False)
     return COULD_NOT_JUDGE if any(one.fault for one in inspection) else OK
+
+
+def _fitting(inspection: "Inspection", gigabytes: float | None) -> dict[str, int] | None:
+    from fidelity.inspection import requests_that_fit
+
+    anatomy = inspection.anatomy
+    if not gigabytes or not anatomy or not anatomy.kv_cache or not anatomy.checkpoint.bytes:
+        return None
+    return requests_that_fit(
+        memory=round(gigabytes * 1e9),
+        weights=anatomy.checkpoint.bytes,
+        bytes_per_token=anatomy.kv_cache.bytes_per_token,
+    )
+
+
+def _show_fitting(fitting: Mapping[str, int], gigabytes: float, console: "Console") -> None:
+    from rich.text import Text
+
+    counts = ", ".join(f"{name} {count:,}" for name, count in fitting.items())
+    console.print(
+        Text(
+            f"Requests that fit into {gigabytes:g} GB besides the weights, before activations and CUDA graphs: {counts}"
+        )
+    )
 
 
 def _show_two(inspections: "Sequence[Inspection]", differences: "Sequence[Contrast]", console: "Console") -> None:

@@ -226,6 +226,7 @@ def _line(point: LoadPoint) -> str:
 _GIB = {
     "weights_gib": re.compile(r"[Mm]odel loading took ([\d.]+) Gi?B"),
     "kv_cache_gib": re.compile(r"Available KV cache memory: ([\d.]+) Gi?B"),
+    "activations_gib": re.compile(r"([\d.]+) GiB for peak activation"),
     "graphs_gib": re.compile(r"Graph capturing finished in .*took (-?[\d.]+) Gi?B"),
 }
 _TOKENS = re.compile(r"KV cache size: ([\d,]+) tokens")

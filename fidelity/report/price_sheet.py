@@ -65,7 +65,8 @@ def _memory(sheet: PriceSheet, fitting: dict[str, dict[str, int]]) -> Table:
     for run in sheet.servers:
         table.add_column(run, justify="right")
     servers = sheet.servers.values()
-    for label, field in (("weights", "weights_gib"), ("KV cache", "kv_cache_gib"), ("CUDA graphs", "graphs_gib")):
+    fields = {"weights": "weights_gib", "KV cache": "kv_cache_gib", "activations": "activations_gib"}
+    for label, field in {**fields, "CUDA graphs": "graphs_gib"}.items():
         values = [getattr(server, field) for server in servers]
         if any(value is not None for value in values):
             table.add_row(label, *("-" if value is None else f"{value:.2f} GiB" for value in values))

@@ -55,6 +55,8 @@ class PricedServer(Record):
     weights_gib: float | None = None
     """By vLLM's log, on the device, like the next three."""
     kv_cache_gib: float | None = None
+    activations_gib: float | None = None
+    """The peak of activations; None if the KV cache has a fixed size, since vLLM measures nothing then."""
     graphs_gib: float | None = None
     """CUDA graphs; None if several servers started at the same time, because vLLM's number is wrong then."""
     kv_tokens: int | None = None

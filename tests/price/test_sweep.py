@@ -89,6 +89,7 @@ def test_memory_of_cuda_graphs_is_unknown_where_servers_start_at_the_same_time(p
     asked = ("--scenarios", "rag", "--mode", "sync", "--turns", "1")
     report, _, _ = price(*asked)
     assert {s["graphs_gib"] for s in report["sheet"]["servers"].values()} == {0.5}
+    assert {s["activations_gib"] for s in report["sheet"]["servers"].values()} == {0.75}
     report, _, _ = price(*asked, "--together")
     assert {s["graphs_gib"] for s in report["sheet"]["servers"].values()} == {None}
     assert {s["weights_gib"] for s in report["sheet"]["servers"].values()} == {1.5}
