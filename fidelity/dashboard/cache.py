@@ -153,7 +153,7 @@ def _pair_of(path: str, mark: int, prompt_id: str, repeat: int) -> OpenPair | No
     return find_pair(Path(path), prompt_id, repeat)
 
 
-@st.cache_data(max_entries=8, show_spinner="Searching ...")
+@st.cache_resource(max_entries=8, show_spinner="Searching ...")
 def matches(path: str, mark: int, words: str, is_regex: bool, _pairs: pd.DataFrame) -> tuple[pd.Series | None, str]:
     """See `pair_table.containing`, or why it can't be searched."""
     return attempt(lambda: containing(Path(path), _pairs, words, is_regex=is_regex))
@@ -169,7 +169,7 @@ def _prompts(path: str, mark: int, rows: tuple[int, ...]) -> list[str]:
     return Run(Path(path)).prompt_texts(rows)
 
 
-@st.cache_data(max_entries=200, show_spinner=False)
+@st.cache_resource(max_entries=200, show_spinner=False)
 def conflicts(baseline: str, candidate: str) -> tuple[Conflict, ...]:
     """The conflicts of two texts."""
     return compare_texts(baseline, candidate).conflicts
@@ -211,7 +211,7 @@ def _answers(path: str, mark: int, characters: bool) -> pd.DataFrame:
     return answers_of(Run(Path(path)), characters=characters)
 
 
-@st.cache_data(max_entries=50, show_spinner="Drafting a gate ...")
+@st.cache_resource(max_entries=50, show_spinner="Drafting a gate ...")
 def drafted(path: str, mark: int, names: tuple[str, ...]) -> tuple[str | None, str]:
     """See `summaries.drafted_gate`, or why there is none."""
     return attempt(lambda: drafted_gate(Path(path), names))

@@ -208,7 +208,7 @@ def show_summary(shelf: Shelf, entry: CatalogEntry) -> None:
     quiet(f"On the command line: fidelity reviews export {entry.id} --store {shelf.root}")
 
 
-@st.cache_data(max_entries=8, show_spinner="Reading the reviews ...")
+@st.cache_resource(max_entries=8, show_spinner="Reading the reviews ...")
 def _summaries(path: str, marks: tuple[int, int, int]) -> list[ReviewSummary]:
     return vote_summaries(Path(path))
 

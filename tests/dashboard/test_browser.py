@@ -214,6 +214,7 @@ def test_a_cell_opens_by_keyboard_and_the_terminal_stays_clean(address, page, te
     written = terminals[store].read_text()
     assert "Stack" not in written
     assert "Traceback" not in written
+    assert "WARNING" not in written
 
 
 @pytest.mark.parametrize("theme", [pytest.param("light", marks=pytest.mark.slow), "dark"])
