@@ -66,8 +66,8 @@ def scenarios(recordings: Path) -> list[Scenario]:
     made = [
         Scenario("dense, skewed (sd 0.12)", partial(dense, a=0.5, b=4.5), 0.1),
         Scenario("dense, narrow (sd 0.07)", partial(dense, a=2, b=18), 0.1),
-        Scenario("5 % broken", partial(broken, share=0.05), 0.05),
-        Scenario("1 % broken", partial(broken, share=0.01), 0.01),
+        Scenario("5% broken", partial(broken, share=0.05), 0.05),
+        Scenario("1% broken", partial(broken, share=0.01), 0.01),
         Scenario("no effect, symmetric (sd 0.17)", partial(noise, a=8, b=2), 0.0),
     ]
     for candidate, column in [("w8a8-fp8", "lcs"), ("w4a16", "prefix"), ("bf16-eager", "lcs"), ("bf16-serial", "lcs")]:
@@ -145,7 +145,7 @@ def covered(intervals: Sequence[Interval], true: float) -> float:
 
 
 def coverage_row(scenario: Scenario, studies: int, seed: int) -> list[str]:
-    """How often the two-sided 95 % BCa interval covers, and the tail's one-sided 95 % bounds."""
+    """How often the two-sided 95% BCa interval covers, and the tail's one-sided 95% bounds."""
     cells = [scenario.name]
     for n in SIZES:
         intervals = bootstrapped(drawn(scenario, n, studies, seed + 1), 0.95, seed)
@@ -171,7 +171,7 @@ def studentised_row(sigma: float, studies: int, seed: int) -> list[str]:
 
 
 def tail_row(shape: tuple[float, float], n: int, studies: int, seed: int) -> list[str]:
-    """How often each end of the tail's 90 % interval is wrong: control beta(8, 2), candidate another beta."""
+    """How often each end of the tail's 90% interval is wrong: control beta(8, 2), candidate another beta."""
     from scipy.stats import beta
 
     rng = np.random.default_rng([seed, n])
@@ -266,11 +266,11 @@ def bootstraps(studies: int, recordings: Path, seed: int) -> None:
         studentised = [pool.submit(studentised_row, sigma, studies, seed) for sigma in (0.5, 1.0)]
         cases = [(shape, n) for shape in ((8.0, 2.0), (4.0, 2.0)) for n in (200, 500)]
         tails = [pool.submit(tail_row, shape, n, studies // 2, seed) for shape, n in cases]
-        print("## Coverage of two-sided 95 % BCa intervals for the mean, in %\n")
+        print("## Coverage of two-sided 95% BCa intervals for the mean, in %\n")
         table(["excess", *(f"n = {n}" for n in SIZES)], [job.result() for job in means])
-        print("## Coverage of two-sided 95 % studentised intervals, in %\n")
+        print("## Coverage of two-sided 95% studentised intervals, in %\n")
         table(["values", *(f"n = {n}" for n in SIZES)], [job.result() for job in studentised])
-        print("## The tail's one-sided 95 % bounds on the wrong side, in %\n")
+        print("## The tail's one-sided 95% bounds on the wrong side, in %\n")
         table(["candidate", "n", "upper below truth", "lower above truth"], [job.result() for job in tails])
 
 
@@ -282,7 +282,7 @@ def power(studies: int, recordings: Path, seed: int) -> None:
         jobs = [pool.submit(power_row, shape, margin, sizes, studies, seed) for shape, margin in cases]
         rows = [job.result() for job in jobs]
     print("## A candidate without excess passes, in % of studies; any time: looked at after every 10 of 500 prompts\n")
-    more = ["any time: % with prompts", "said to be needed for 80 % (and got)"]
+    more = ["any time: % with prompts", "said to be needed for 80% (and got)"]
     table(["spread", "margin", *(f"n = {n}" for n in sizes), *more], rows)
 
 

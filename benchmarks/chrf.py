@@ -4,7 +4,7 @@
 
 DIRECTORY holds Arena-Hard's `answers-gpt-4-0314.jsonl` (here the baseline) and `answers-gpt-4-0613.jsonl` (the
 candidate). Both sides compute chrF and chrF++ of the same pairs; sacrebleu by `CHRF(...).sentence_score`. Times are CPU
-seconds, taken in turn; the ratio is the median of the rounds, with the interval that holds the true median at 95 %
+seconds, taken in turn; the ratio is the median of the rounds, with the interval that holds the true median at 95%
 (order statistics, the binomial distribution). "One count" is what sacrebleu needs at least: its n-grams of characters
 are counted once for both scores, by functions that aren't public.
 """
@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     arguments = parser.parse_args()
     real = list(zip(*(answers(arguments.directory, name) for name in ("gpt-4-0314", "gpt-4-0613")), strict=True))
-    print("| characters | pairs/s | times faster (95 %) | than one count | largest difference |")
+    print("| characters | pairs/s | times faster (95%) | than one count | largest difference |")
     print("|---|---:|---:|---:|---:|")
     for length in LENGTHS:
         texts = [(baseline[:length], candidate[:length]) for baseline, candidate in real]
@@ -57,7 +57,7 @@ def row(length: int | None, texts: Sequence[tuple[str, str]], rounds: int) -> st
 
 
 def median(values: Sequence[float]) -> tuple[float, float, float]:
-    """The median with the narrowest interval of order statistics that covers it at 95 %."""
+    """The median with the narrowest interval of order statistics that covers it at 95%."""
     ordered = sorted(values)
     cut = max(int(binom.ppf(0.025, len(ordered), 0.5)) - 1, 0)
     return statistics.median(ordered), ordered[cut], ordered[-1 - cut]

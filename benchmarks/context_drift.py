@@ -5,7 +5,7 @@
 
 Makes prompts of the given numbers of tokens (questions of Arena-Hard one after another, of which the last is to be
 answered), generates with the engine twice (baseline and control) and with the candidate's, and prints for each length
-the mean excess over the control with a 95 % t interval over prompts. The chart needs `altair[save]`.
+the mean excess over the control with a 95% t interval over prompts. The chart needs `altair[save]`.
 """
 
 import argparse
@@ -76,7 +76,7 @@ def main() -> None:
 
 
 def excess_by_context(pairs: pd.DataFrame) -> pd.DataFrame:
-    """For each length and column: prompts, the means of control and candidate, the excess and its 95 % interval."""
+    """For each length and column: prompts, the means of control and candidate, the excess and its 95% interval."""
     rows = []
     for column in (column for column in COLUMNS if column in pairs):
         values = pairs.pivot_table(index="prompt_id", columns="role", values=column)

@@ -40,13 +40,13 @@ def main(files: Sequence[Path]) -> None:
         passed = {name: np.array(_passes(hits, controls)) for name, hits in columns.items()}
         together = np.all(list(passed.values()), axis=0)
         worst = min(passed, key=lambda name: passed[name].mean())
-        rarest = f"{worst}: {100 * passed[worst].mean():.0f} %"
-        print(f"| {controls} | {len(together)} | {100 * together.mean():.0f} % | {rarest} |", flush=True)
+        rarest = f"{worst}: {100 * passed[worst].mean():.0f}%"
+        print(f"| {controls} | {len(together)} | {100 * together.mean():.0f}% | {rarest} |", flush=True)
     print("\n| top-1 agreement | margin | " + " | ".join(map(str, SIZES)) + " |\n" + "|---" * (2 + len(SIZES)) + "|")
     rng = np.random.default_rng(0)
     for rate in (AGREEMENT, 0.99):
         for margin in (0.02, 0.05):
-            cells = [f"{100 * _token_power(rng, n, rate, margin):.0f} %" for n in SIZES]
+            cells = [f"{100 * _token_power(rng, n, rate, margin):.0f}%" for n in SIZES]
             print("| " + " | ".join([f"{rate:g}", f"{margin:g}", *cells]) + " |", flush=True)
 
 

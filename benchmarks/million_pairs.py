@@ -3,7 +3,7 @@
     python benchmarks/million_pairs.py N [--workers 1 2] [--metrics KIND ...] [--folder DIRECTORY] [--rounds 1]
 
 Baseline, control and candidate are English answers of 300 characters on average, as JSONL. Each is a common answer that
-has another end in 30 % of the cases (the candidate: 31 %). A row is `fidelity compare` in a process of its own with an
+has another end in 30% of the cases (the candidate: 31%). A row is `fidelity compare` in a process of its own with an
 empty store: its wall time, CPU time and peak memory, which is the sum over the resident sets of all of its processes,
 sampled every 0.1 s (pages that they share count several times). "read" is the time until scoring begins, "score" the
 time until all columns are stored, "judge" the rest: statistics, verdict and report. A pair of texts is scored for the
@@ -45,7 +45,7 @@ OBJECTS = (
     "{n} houses in the valley",
     "the answer",
     "a letter",
-    "{n} % of it",
+    "{n}% of it",
 )
 ENDS = ("before the war", "in {n}", "because it was late", "with great care", "for the first time", "as expected")
 MARGINS = {"rouge": ("rouge1", "rougeL"), "chrf": ("chrf",), "edit": ("edit_chars",)}

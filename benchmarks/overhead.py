@@ -4,7 +4,7 @@
 
 A is fidelity's own pipeline, with a control for each further pair; B is what a user would write with `LLM.chat`,
 in a process of its own. Each loads once, and after each of A's runs B goes through the same prompts in the same chunks.
-Prints the ratio of speeds (B's time / A's time; 1 is equal, above is faster) with a 95 % interval, and the
+Prints the ratio of speeds (B's time / A's time; 1 is equal, above is faster) with a 95% interval, and the
 share of A's generation time outside the engine's own steps. Loading is left out on both sides.
 """
 
@@ -94,7 +94,7 @@ def compare(pairs: int, limit: int, max_tokens: int) -> None:
     for number, row in enumerate(zip(own_s, turns.bare_s, ratios, outside, strict=True), start=1):
         print("| {} | {:.2f} | {:.2f} | {:.3f} | {:.2%} |".format(number, *row))
     low, high = t.interval(0.95, pairs - 1, mean(ratios), stdev(ratios) / pairs**0.5)
-    print(f"\nspeed ratio {mean(ratios):.3f}, median {median(ratios):.3f}, 95 % interval {low:.3f} to {high:.3f}")
+    print(f"\nspeed ratio {mean(ratios):.3f}, median {median(ratios):.3f}, 95% interval {low:.3f} to {high:.3f}")
     print(f"outside the engine's own steps: median {median(outside):.2%}")
 
 

@@ -4,7 +4,7 @@
 
 A is fidelity's pipeline: a baseline and its controls, every answer journaled as it ends, the run written and completed.
 B is what a user would write, in the same process and on the same engine. Prints the ratio of speeds
-(B's seconds / A's; 1 is equal) with a 95 % interval. MODEL may have random weights: lengths are given, 256 tokens each
+(B's seconds / A's; 1 is equal) with a 95% interval. MODEL may have random weights: lengths are given, 256 tokens each
 or drawn between 16 and 1,024 (`--varied`); `--both` measures both on one engine, in turn.
 """
 
@@ -114,7 +114,7 @@ def report(measured: list[tuple[Any, int]], bare: list[dict[str, float]]) -> Non
         ratios.append(speeds[0] / speeds[1])
         print(f"| {number} | {speeds[0]:,.0f} | {speeds[1]:,.0f} | {ratios[-1]:.3f} |")
     low, high = t.interval(0.95, len(ratios) - 1, mean(ratios), stdev(ratios) / len(ratios) ** 0.5)
-    print(f"\nspeed ratio {mean(ratios):.3f}, median {median(ratios):.3f}, 95 % interval {low:.3f} to {high:.3f}")
+    print(f"\nspeed ratio {mean(ratios):.3f}, median {median(ratios):.3f}, 95% interval {low:.3f} to {high:.3f}")
     profile = {phase: round(took, 2) for phase, took in measured[0][0].profile.items()}
     print(f"profile of the first run, seconds: {json.dumps(profile)}")
 

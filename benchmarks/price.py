@@ -6,7 +6,7 @@
 `speed`: A is fidelity's engine; B is vLLM's own benchmark code (`vllm bench throughput`, `vllm bench latency`) in a
 process of its own. Each loads once, and then they take turns (A B A B). The time to the first token is that of an
 answer of one token, the time to the next that of the tokens after it; B's come from its latency benchmark with outputs
-of 1 and of `--max-tokens`. Prints each ratio A / B with a 95 % interval.
+of 1 and of `--max-tokens`. Prints each ratio A / B with a 95% interval.
 
 `memory`: a run under GNU `time -v`, with `smem` (and `nvidia-smi`, where it is) looking on from outside.
 """
@@ -71,7 +71,7 @@ def speed(chosen: argparse.Namespace) -> None:
                     beside.append(other_turn)
                     print(f"{pair}: {in_short(mine)} | {in_short(other_turn)}", file=sys.stderr, flush=True)
         other.stdin.close()
-    print("| measure | fidelity | vLLM's benchmark | ratio | 95 % interval |\n|---|---|---|---|---|")
+    print("| measure | fidelity | vLLM's benchmark | ratio | 95% interval |\n|---|---|---|---|---|")
     for name in own[0]:
         above, below = [row[name] for row in own], [row[name] for row in beside]
         ratio = paired_ratio(above, below)

@@ -5,7 +5,7 @@
 The server runs in a separate process and answers after --seconds, plus or minus a half, with 100 tokens, their ids and
 logprobs. A is fidelity's pipeline, up to the last answer on disk; B has as many open requests over plain
 sockets, reads the JSON and stores nothing; C does so with the `openai` package's own client. Prints the ratios of
-throughputs (A's / B's and A's / C's; above 1, fidelity is faster) with 95 % intervals, then the memory during a run of
+throughputs (A's / B's and A's / C's; above 1, fidelity is faster) with 95% intervals, then the memory during a run of
 --memory prompts.
 """
 
@@ -193,7 +193,7 @@ def compare(port: int, pairs: int, prompts: int) -> None:
         print(line.format(number, own, sockets, package, *rows[-1]), flush=True)
     for name, ratios in zip(("plain sockets", "the openai package"), zip(*rows, strict=True), strict=True):
         low, high = t.interval(0.95, pairs - 1, mean(ratios), stdev(ratios) / pairs**0.5)
-        print(f"throughput to that of {name}: {mean(ratios):.3f}, 95 % interval {low:.3f} to {high:.3f}")
+        print(f"throughput to that of {name}: {mean(ratios):.3f}, 95% interval {low:.3f} to {high:.3f}")
 
 
 def memory(port: int, prompts: int) -> None:

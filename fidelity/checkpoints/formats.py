@@ -36,7 +36,7 @@ class Checkpoint:
     tensors: str | None = None
     """The identity of their tensors (`tensors_id`), whatever files they are in; not read by `describe`."""
     composition: str | None = None
-    """Several schemes by their shares of the weights: `78 % W4A16-INT4 g128, 20 % BF16, 2 % W8A16-INT8`."""
+    """Several schemes by their shares of the weights: `78% W4A16-INT4 g128, 20% BF16, 2% W8A16-INT8`."""
 
 
 def describe(checkpoint: Path) -> Checkpoint:

@@ -41,8 +41,8 @@ def shares(resolution: Resolution) -> tuple[tuple[str, float], ...]:
 
 
 def composition(parts: Iterable[tuple[str, float]]) -> str:
-    """`78 % W4A16-INT4 g128, 20 % BF16, 2 % W8A16-INT8`."""
-    return ", ".join(f"{100 * share:.3g} % {scheme}" for scheme, share in parts)
+    """`78% W4A16-INT4 g128, 20% BF16, 2% W8A16-INT8`."""
+    return ", ".join(f"{100 * share:.3g}% {scheme}" for scheme, share in parts)
 
 
 def ran_otherwise(stored: str, ran_as: str) -> bool:
@@ -84,7 +84,7 @@ def _weights(resolution: Resolution) -> str:
         most = plain.most_common(1)[0][0]
         if only:
             return f"{main.bits}-bit {' and '.join(only)} only: most of the weights are {most}"
-        return f"{_named(main, family)} ({100 * share:.2g} % of the weights; most are {most})"
+        return f"{_named(main, family)} ({100 * share:.2g}% of the weights; most are {most})"
     return _named(main, *([family] if family else []), *only)
 
 
@@ -111,7 +111,7 @@ def _with_kinds(scheme: Scheme, matrices: list[Resolved], quantized: Counter[Sch
     own = [kind for kind, schemes in kinds.items() if scheme.full in schemes]
     if all(kinds[kind] == {scheme.full} for kind in own):
         return f"{scheme.label} ({', '.join(WORDS.get(kind, kind) for kind in own)})"
-    return f"{scheme.label} ({100 * quantized[scheme] / (resolution.parameters or 1):.2g} %)"
+    return f"{scheme.label} ({100 * quantized[scheme] / (resolution.parameters or 1):.2g}%)"
 
 
 def _most(types: list[tuple[Scheme, int]]) -> str:

@@ -55,7 +55,7 @@ def _tokens(chosen: argparse.Namespace) -> int:
         console.print(
             Text(
                 f"Near tie: the baseline preferred its token by at most {report.noise:.3g} nats, which is how much the "
-                f"gap between its first and second token varies in the controls (99 % of tokens)."
+                f"gap between its first and second token varies in the controls (99% of tokens)."
             )
         )
     return OK

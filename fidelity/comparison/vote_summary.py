@@ -74,7 +74,7 @@ class ReviewSummary:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95 % interval (Clopper & Pearson) for the share of decided prompts on which the baseline is better."""
+        """The 95% interval (Clopper & Pearson) for the share of decided prompts on which the baseline is better."""
         return clopper_pearson(self.worse, self.decided, confidence=CONFIDENCE)
 
     @property
@@ -105,7 +105,7 @@ class ReviewSummary:
         return (
             f"{heads[self.outcome]}: the baseline is better on {self.worse} of "
             f"{_counted(self.decided, 'decided prompt')} "
-            f"({self.worse / self.decided:.1%}, 95 % interval {low:.1%} to {high:.1%}; sign test, p = "
+            f"({self.worse / self.decided:.1%}, 95% interval {low:.1%} to {high:.1%}; sign test, p = "
             f"{_p(self.p_value)})."
         )
 

@@ -129,7 +129,7 @@ def _table(shelf: Shelf, entry: CatalogEntry, columns: dict[str, ColumnSummary])
     )
     quiet(
         "Floor: the control compared with the baseline. Chance level: answers to different prompts. "
-        "Excess: drift beyond the floor, mean over prompts, positive is worse; its 95 % bootstrap interval is for "
+        "Excess: drift beyond the floor, mean over prompts, positive is worse; its 95% bootstrap interval is for "
         "orientation only, and the gate uses other bounds. Prompts: scored in the candidate and every control. "
         "Worst: the candidate's answers that can't be scored, which count as the worst value."
     )
@@ -218,7 +218,7 @@ def _ends(both: dict[str, pd.DataFrame], unit: str, entry: CatalogEntry) -> None
     lines = [
         (name, len(side), *(f"{side[unit].quantile(q):.0f}" for q in (0.1, 0.5, 0.9))) for name, side in both.items()
     ]
-    markup_table(("", "Answers", f"10 % are below ({unit})", "median", "90 % are below"), lines)
+    markup_table(("", "Answers", f"10% are below ({unit})", "median", "90% are below"), lines)
     counts = pd.concat(
         [
             side["finish"]

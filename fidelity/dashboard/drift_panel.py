@@ -37,7 +37,7 @@ def draw(table: pd.DataFrame, metric: str, gate: Gate | None) -> None:
         subheader("Drift by format", "drift", "floor", "margin")
         chart(study_charts.ladder(points, title, margin), points, f"{metric}-by-format", alt=f"{title} by format")
     quiet(
-        "Up is worse; 0 is the floor. Vertical lines are 95 % intervals. The marks are those of the matrix's headings."
+        "Up is worse; 0 is the floor. Vertical lines are 95% intervals. The marks are those of the matrix's headings."
         if drawable
-        else "To the right is worse; 0 is the floor. Lines are 95 % intervals."
+        else "To the right is worse; 0 is the floor. Lines are 95% intervals."
     )

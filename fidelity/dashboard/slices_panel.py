@@ -46,11 +46,11 @@ def draw(table: pd.DataFrame, baseline: pd.DataFrame, unit: str, metric: str, na
             chart(charts.slices(by_length, title), by_length, f"{name}-{metric}-lengths", alt=f"{title} by length")
         else:
             note("The baseline's answers are all equally long.")
-    quiet("A mark is as large as its number of prompts; lines are 95 % intervals, from 5 prompts on.")
+    quiet("A mark is as large as its number of prompts; lines are 95% intervals, from 5 prompts on.")
 
 
 def slices_of(table: pd.DataFrame, group: pd.Series, column: str) -> pd.DataFrame:
-    """The mean of each group with its 95 % t interval over prompts: `slice`, `n`, `value`, `low`, `high`.
+    """The mean of each group with its 95% t interval over prompts: `slice`, `n`, `value`, `low`, `high`.
 
     A prompt with several answers counts once, with their mean.
     """

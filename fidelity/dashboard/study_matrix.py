@@ -155,7 +155,7 @@ def _drift_cell(one: JudgedSquare, row: ColumnSummary, id_: str, margin: float |
     else:
         text = number(row.excess, sign=True)
     ends = [number(end, sign=True) for end in (row.excess_span.low, row.excess_span.high) if end is not None]
-    interval = f" (95 % interval {' to '.join(ends)})" if len(ends) == 2 else ""
+    interval = f" (95% interval {' to '.join(ends)})" if len(ends) == 2 else ""
     match one.verdict:
         case Verdict() as verdict:
             sign: Sign = verdict.outcome

@@ -138,7 +138,7 @@ def _facts(statistics: TokenStatistics | None) -> dict[str, str]:
     return {
         "same most likely token": number(statistics.same_top, share=True),
         "KL, lower bound, mean (nats)": f"{statistics.kl_lower_bound.mean:.4f}",
-        "KL, lower bound, 99.9 %": f"{statistics.kl_lower_bound.quantiles[0.999]:.3f}",
+        "KL, lower bound, 99.9%": f"{statistics.kl_lower_bound.quantiles[0.999]:.3f}",
         "KL, lower bound: tail mass": number(statistics.tail_mass, share=True),
         **exact,
         "perplexity ratio": f"{statistics.perplexity_ratio:.4f}",

@@ -158,9 +158,9 @@ def _tail(columns: Mapping[str, Measured], chosen: list[str], purpose: Purpose, 
     proposals = {name: propose_tail(columns[name], purpose, confidence=confidence) for name in chosen}
     n = min((sum(v is not None for v in columns[name].floor().values()) for name in chosen), default=0)
     if n < FEWEST_IN_TAIL_STUDY:
-        return [f"# No tail: 5 % of {n} prompts are too few; it needs {FEWEST_IN_TAIL_STUDY} prompts."]
+        return [f"# No tail: 5% of {n} prompts are too few; it needs {FEWEST_IN_TAIL_STUDY} prompts."]
     lines = [line for name, proposal in proposals.items() for line in _limit(name, proposal, active=True)]
-    return ["# Excess of the worst 5 % of prompts.", "tail:", *lines]
+    return ["# Excess of the worst 5% of prompts.", "tail:", *lines]
 
 
 def _worst_floors(

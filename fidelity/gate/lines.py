@@ -109,8 +109,8 @@ def what_would_decide(needed: int | None, n: int, noise: RunNoise | None = None)
 
 
 def percent(share: float) -> str:
-    """`95 %`, `98.33 %`."""
-    return f"{100 * share:.4g} %"
+    """`95%`, `98.33%`."""
+    return f"{100 * share:.4g}%"
 
 
 def rounded_up(limit: float) -> float:

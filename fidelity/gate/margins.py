@@ -1,4 +1,4 @@
-"""Margins: non-inferiority on the mean excess, and on the worst 5 % of prompts."""
+"""Margins: non-inferiority on the mean excess, and on the worst 5% of prompts."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -87,7 +87,7 @@ def excess_bound(measured: Measured, study: VerdictPlan) -> Bound | None:
 
 
 def judge_tail(name: str, limit: float, measured: Measured, study: VerdictPlan) -> Judged:
-    """Excess of the worst 5 % of prompts, q05(control) - q05(candidate): a percentile bootstrap, asymptotic.
+    """Excess of the worst 5% of prompts, q05(control) - q05(candidate): a percentile bootstrap, asymptotic.
 
     Both noises are in it as in a margin. With all of the baseline's runs as references, each similarity is a mean over
     the same number of runs on both sides.
@@ -98,7 +98,7 @@ def judge_tail(name: str, limit: float, measured: Measured, study: VerdictPlan) 
         return unjudged("tail", name, limit, why_later(study))
     ids = [prompt for prompt, value in measured.excess().items() if value is not None]
     if len(ids) < FEWEST_IN_TAIL_STUDY:
-        why = f"5 % of {len(ids)} prompts are too few; use at least {FEWEST_IN_TAIL_STUDY} prompts"
+        why = f"5% of {len(ids)} prompts are too few; use at least {FEWEST_IN_TAIL_STUDY} prompts"
         return unjudged("tail", name, limit, why, n=len(ids), needed=FEWEST_IN_TAIL_STUDY)
     sign = -1.0 if measured.column.better == "lower" else 1.0
     candidate, floor = (sign * values for values in measured.arrays(ids))
@@ -110,7 +110,7 @@ def judge_tail(name: str, limit: float, measured: Measured, study: VerdictPlan) 
     def by_prompts(confidence: float) -> Interval | None:
         return tail_excess(ids, list(floor), list(candidate), confidence=confidence, seed=SEED)
 
-    return _bootstrapped("tail", name, limit, by_prompts, noise, study, what="Excess of the worst 5 % of prompts")
+    return _bootstrapped("tail", name, limit, by_prompts, noise, study, what="Excess of the worst 5% of prompts")
 
 
 def _betting_margin(

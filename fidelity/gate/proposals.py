@@ -30,7 +30,7 @@ LIKELY = 0.95
 NO_ROOM = 1e-9
 """Below this distance a floor equals the chance level up to rounding."""
 WORST_PROMPTS = 2.0
-"""The limit on the worst 5 % of prompts, as a multiple of the margin."""
+"""The limit on the worst 5% of prompts, as a multiple of the margin."""
 SHARES: Mapping[Purpose, float] = {"strict": 0.01, "balanced": 0.02, "lenient": 0.05}
 """The acceptable share of newly broken prompts, in addition to those that break between two baseline runs."""
 
@@ -87,7 +87,7 @@ def propose_margin(measured: Measured, purpose: Purpose, *, confidence: float) -
 
 
 def propose_tail(measured: Measured, purpose: Purpose, *, confidence: float) -> Proposal:
-    """Propose a limit on the excess of the worst 5 % of prompts."""
+    """Propose a limit on the excess of the worst 5% of prompts."""
     margin = propose_margin(measured, purpose, confidence=confidence)
     width = np.ptp(measured.column.bounds or (0.0, 1.0))
     limit = None if margin.limit is None else float(f"{WORST_PROMPTS * margin.limit:.2g}")
@@ -118,7 +118,7 @@ def propose_share(measured: Measured, purpose: Purpose, *, confidence: float) ->
 
 
 def _likely_hits(hits: int, prompts: int) -> int:
-    """The number that 95 % of other runs of the model don't exceed (beta-binomial); 0 if there were none."""
+    """The number that 95% of other runs of the model don't exceed (beta-binomial); 0 if there were none."""
     from scipy.stats import betabinom
 
     return int(betabinom.ppf(LIKELY, prompts, hits, prompts - hits + 1)) if hits else 0

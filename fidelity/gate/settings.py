@@ -31,7 +31,7 @@ def _no_percent(value: Any) -> Any:
         return value
     if not isinstance(value, bool) and (percent is not value or 1 < share * 100 < 100):
         raise ValueError(
-            f"Input should be less than 1: for {share:.4g} of all, or {100 * share:.4g} %, write {share:.4g}"
+            f"Input should be less than 1: for {share:.4g} of all, or {100 * share:.4g}%, write {share:.4g}"
         )
     return value
 
@@ -87,7 +87,7 @@ at most 1 - confidence."""
     margins: dict[str, Margin] = Field(default_factory=dict)
     """The acceptable mean excess by column, in the column's unit."""
     tail: dict[str, Margin] = Field(default_factory=dict)
-    """The acceptable excess of the worst 5 % of prompts by column; judged with 200 or more prompts."""
+    """The acceptable excess of the worst 5% of prompts by column; judged with 200 or more prompts."""
     breaks: dict[str, Share] = Field(default_factory=dict)
     """The acceptable share of newly broken prompts, by check (`json` is the column `break_json`)."""
     drops: dict[Literal["max"], Share] = Field(default_factory=dict)

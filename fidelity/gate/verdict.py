@@ -25,7 +25,7 @@ class Line:
     decides: bool = True
     """False if the gate has a `primary` and this line only warns."""
     value: float | None = None
-    """Mean excess (margin), excess of the worst 5 % (tail) or share of prompts (conflict, break, drop, failed)."""
+    """Mean excess (margin), excess of the worst 5% (tail) or share of prompts (conflict, break, drop, failed)."""
     limit: float | None = None
     """The acceptable margin or share."""
     lower: float | None = None
@@ -51,10 +51,10 @@ class Line:
 
     @property
     def title(self) -> str:
-        """The line's title: `rougeL`, "worst 5 % of rougeL", "conflicting number", "newly broken json"."""
+        """The line's title: `rougeL`, "worst 5% of rougeL", "conflicting number", "newly broken json"."""
         titles = {
             "conflict": f"conflicting {self.name}" if self.name != "any" else "conflicting in any way",
-            "tail": f"worst 5 % of {self.name}",
+            "tail": f"worst 5% of {self.name}",
             "break": f"newly broken {self.name}",
             "drop": "dropped answers",
             "failed": "failures",

@@ -9,10 +9,10 @@ from fidelity.text.units import units
 
 
 class Inflation(UnitMetric):
-    """`length_inflation`: mean tokens of the candidate / mean tokens of the baseline; 1.1 is 10 % more to pay for.
+    """`length_inflation`: mean tokens of the candidate / mean tokens of the baseline; 1.1 is 10% more to pay for.
 
     Each value is weighted with the baseline's tokens, so the mean is all tokens over all tokens. Lower is better; a
-    margin of 0.05 accepts 5 % more tokens than the control has. The baseline's own run is the only reference, since
+    margin of 0.05 accepts 5% more tokens than the control has. The baseline's own run is the only reference, since
     the mean of ratios to several runs would favor the candidate. `of: answer` and `of: thinking` are the two parts of a
     reasoning model's tokens, as `length_inflation_answer` and `length_inflation_thinking`; token ids aren't split, so
     each part gets its share of the characters. None where the baseline's part is empty. Without token ids characters

@@ -157,7 +157,7 @@ def _nothing_measured(sheet: PriceSheet, deployment: Deployment, limit: float) -
     measured = list(dict.fromkeys(point.use_case for point in sheet.points if point.mode == deployment.mode))
     if deployment.use_case in measured:
         return (
-            f"{deployment.use_case}: the baseline never answered 95 % of the requests within {limit:.3g} s; give "
+            f"{deployment.use_case}: the baseline never answered 95% of the requests within {limit:.3g} s; give "
             "another --latency-limit (inf for none)"
         )
     return (

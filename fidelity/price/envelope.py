@@ -19,7 +19,7 @@ class Stretch:
     """Equal to `start` at a single measured place; infinite if it includes all requests at once."""
     sure: bool = True
     """Whether the run is certainly cheaper than the previous stretch's at the next measured place, and certainly dearer
-    at the one before: both 95 % intervals over turns exclude 1."""
+    at the one before: both 95% intervals over turns exclude 1."""
 
 
 def cheapest_along(lines: Mapping[str, Mapping[float, Mapping[int, float]]]) -> Iterator[Stretch]:

@@ -18,7 +18,7 @@ def inflation_ratios(candidate: Scores, speed: Ratio | None) -> dict[str, Ratio]
 
 
 def length_inflation(candidate: Scores) -> Ratio | None:
-    """Mean tokens of the candidate over those of the baseline, with a paired bootstrap over prompts (BCa, 95 %).
+    """Mean tokens of the candidate over those of the baseline, with a paired bootstrap over prompts (BCa, 95%).
 
     None if the column was not scored, or is 0.
     """

@@ -49,7 +49,7 @@ class PriceValue:
     value: float
     """Rates: over the whole run. Times: the median over prompts, each the median over its repeats."""
     low: float | None = None
-    """95 % interval over the prompts; None without repetitions."""
+    """95% interval over the prompts; None without repetitions."""
     high: float | None = None
     p95: float | None = None
     """99th percentile over all requests (for `next_token`, over all gaps between two tokens)."""

@@ -32,7 +32,7 @@ class PriceUnderLoad:
     use_case: str
     mode: Mode
     value: float
-    """`sync`: seconds of an answer, one request at a time, the mean. `async`: requests per second with 95 % of the
+    """`sync`: seconds of an answer, one request at a time, the mean. `async`: requests per second with 95% of the
     answers within the limit. The mean over turns."""
     ratio: Ratio | None
     """To the baseline's value, over turns in common; None for the baseline."""
@@ -131,7 +131,7 @@ def limit_of(sheet: PriceSheet, use_case: str, given: float | None = None) -> fl
 
 
 def capacities(sheet: PriceSheet, run: str, use_case: str, *, limit: float) -> dict[int, float]:
-    """The requests per second that were answered with 95 % of the answers within the limit, by turn.
+    """The requests per second that were answered with 95% of the answers within the limit, by turn.
 
     Between the last rate within the limit and the first one beyond it, throughput is interpolated linearly in the
     95th percentile. A turn in which even the lowest rate was beyond the limit has no value.

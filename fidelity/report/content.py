@@ -16,7 +16,7 @@ MOST_NAMES = 4
 """Columns that a sentence lists."""
 UNKNOWN_FORMAT = "format unknown"
 HIDDEN = "_coverage"
-"""Suffix of the columns that are not in the table. A note names them if they are below 100 %."""
+"""Suffix of the columns that are not in the table. A note names them if they are below 100%."""
 
 
 def floor_of(result: ComparisonSet) -> dict[str, Summary]:

@@ -45,7 +45,7 @@ def where(advice: DeploymentAdvice) -> str:
     load = "one request at a time"
     if advice.deployment.mode == "async":
         load = (
-            "many requests at once" if math.isinf(advice.limit) else f"95 % of the answers within {advice.limit:.3g} s"
+            "many requests at once" if math.isinf(advice.limit) else f"95% of the answers within {advice.limit:.3g} s"
         )
     device = next(iter(advice.sheet.servers.values())).device
     return f"{name} ({prompt}/{answer} tokens), {load}" + (f", on {device}" if device else "")

@@ -16,7 +16,7 @@ from fidelity.store.runs import Run
 IN_SHORT = ("bytes", "memory", "tokens_per_s", "effective_speedup", "first_token", "cost")
 """The measures of the terminal's table. Other formats show all."""
 READING = (
-    "Price: the baseline's values, and each candidate's ratio to them (× 0.5 is half as much), with the 95 % interval "
+    "Price: the baseline's values, and each candidate's ratio to them (× 0.5 is half as much), with the 95% interval "
     "if there is one."
 )
 DOMINATED = "Dominated: another run has no more drift and is no worse in any measure."

@@ -30,7 +30,7 @@ def _table(sheet: PriceSheet, rows: list[PriceUnderLoad], mode: Mode, latency_li
     title = (
         "One request at a time: seconds of an answer"
         if mode == "sync"
-        else "Throughput: requests per second with 95 % of the answers within the limit"
+        else "Throughput: requests per second with 95% of the answers within the limit"
     )
     table = Table("tokens of prompt / answer", title=title, title_justify="left")
     for run in sheet.servers:

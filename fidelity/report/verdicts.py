@@ -77,7 +77,7 @@ def number(value: float | None, *, sign: bool = False, share: bool = False, digi
     if value is None:
         return ""
     if share:
-        return f"{100 * value:.1f} %"
+        return f"{100 * value:.1f}%"
     rounded = f"{value:{'+' if sign else ''}.{digits}f}"
     return rounded.replace("-", "+" if sign else "") if float(rounded) == 0 else rounded
 
@@ -103,7 +103,7 @@ def _apart(bound: float | None, limit: float | None, *, share: bool) -> str:
     """Format a bound with enough digits to see on which side of the limit it is."""
     if bound is None:
         return ""
-    scale, form = (100, "{:.{}f} %") if share else (1, "{:+.{}f}")
+    scale, form = (100, "{:.{}f}%") if share else (1, "{:+.{}f}")
     digits = range(1 if share else 3, 10)
     beside = None if limit is None else scale * limit
     written = [(form.format(scale * bound, d), beside is not None and form.format(beside, d)) for d in digits]

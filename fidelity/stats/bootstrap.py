@@ -28,7 +28,7 @@ GRID_REACH = 6.0
 TAIL = 0.05
 """The share of prompts that are the tail."""
 FEWEST_IN_TAIL_STUDY = 200
-"""The minimum number of prompts for a tail: 5 % of them are ten."""
+"""The minimum number of prompts for a tail: 5% of them are ten."""
 FEWEST_STUDENTISED = 10
 """With fewer values, too many resamples repeat one value and have no spread."""
 

@@ -78,7 +78,7 @@ def fewest_prompts(
     """How many prompts it takes until the betting bound of values in [low, high] that are all 0 is below `margin`.
 
     With fewer, a margin can't be passed by a candidate without any excess, but only by one that happens to be closer
-    to the baseline than the control is. On [-1, 1] at 95 % it takes 34 prompts for a margin of 0.10, 68 for 0.05, 172
+    to the baseline than the control is. On [-1, 1] at 95% it takes 34 prompts for a margin of 0.10, 68 for 0.05, 172
     for 0.02. With `any_time` it is that form's bound, read to its end. Raises ValueError unless 0 < margin < high.
     """
     if not 0 < margin < high:

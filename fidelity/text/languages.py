@@ -42,7 +42,7 @@ def leaves_language(baseline: str, candidate: str, *, prompt: str = "") -> bool:
 
     - Another language: each text is 20 times likelier in its own than in the other's, to py3langid 0.4 (after Lui and
       Baldwin 2012). Both need ten letters.
-    - A switch or a foreign tail: the last sentences, or 30 % of the letters, are 1,000 times likelier in a language
+    - A switch or a foreign tail: the last sentences, or 30% of the letters, are 1,000 times likelier in a language
       that no part of the baseline is in.
     - A new script: see `foreign_scripts`.
 
@@ -65,7 +65,7 @@ def leaves_language(baseline: str, candidate: str, *, prompt: str = "") -> bool:
 
 
 def _drifts_off(baseline: str, candidate: str, own: str) -> bool:
-    """Whether the candidate's end, or 30 % of it, is in a language that no part of the baseline is in."""
+    """Whether the candidate's end, or 30% of it, is in a language that no part of the baseline is in."""
     stretches = list(_stretches(candidate))
     foreign = {place: code for place, stretch in enumerate(stretches) if (code := _foreign(stretch, own))}
     if not foreign:

@@ -86,7 +86,7 @@ def survival(baseline: Run, other: Run) -> Survival:
 def noise(baseline: Run, controls: Sequence[Run]) -> float | None:
     """The controls' noise in nats: how much the gap between the baseline's two most likely tokens varies in them.
 
-    The 99 % quantile of |gap in the control - gap in the baseline| over all tokens of all controls. A control differs
+    The 99% quantile of |gap in the control - gap in the baseline| over all tokens of all controls. A control differs
     only in its batches, so a margin within this noise can reverse without any quantization.
     """
     scored = [c for c in controls if not isinstance(together(baseline, c, whole_vocabulary=False), str)]

@@ -32,7 +32,7 @@ def test_a_plain_checkpoint_is_bf16(tmp_path):
         tmp_path / "m", {"embed": ("BF16", [10, 4]), "layer.weight": ("BF16", [4, 4]), "n": ("F32", [4])}
     )
     assert describe(folder) == Checkpoint(
-        "BF16", 60, (folder / "model.safetensors").stat().st_size, composition="93.3 % BF16, 6.67 % FP32"
+        "BF16", 60, (folder / "model.safetensors").stat().st_size, composition="93.3% BF16, 6.67% FP32"
     )
 
 

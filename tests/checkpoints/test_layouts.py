@@ -112,7 +112,7 @@ class TestShares:
     def test_a_mixed_checkpoint_in_full(self, tmp_path):
         anatomy = dissect(LAYOUTS["Model Optimizer, mixed"].write(tmp_path / "m"))
         # 196,608 of the MLP, 98,304 of attention, and 2 x 160 x 128 embeddings with 640 of norms, of 336,512
-        assert anatomy.checkpoint.composition == "58.4 % W4A4-NVFP4 g16, 29.2 % W8A8-FP8, 12.4 % BF16"
+        assert anatomy.checkpoint.composition == "58.4% W4A4-NVFP4 g16, 29.2% W8A8-FP8, 12.4% BF16"
         assert sum(share for _, share in anatomy.shares) == pytest.approx(1)
 
     def test_few_layers_in_other_bits_are_named_in_full_and_not_in_the_headline(self, tmp_path):
@@ -123,7 +123,7 @@ class TestShares:
     def test_embeddings_can_be_most_of_a_small_model(self, tmp_path):
         model = replace(M, vocabulary=4000)
         layout = build(model, compressed(group(4, strategy="group", group_size=64)), int_packed(4, 64), "INT4 g64")
-        assert describe(layout.write(tmp_path / "m")).format == "W4A16-INT4 g64 (22 % of the weights; most are BF16)"
+        assert describe(layout.write(tmp_path / "m")).format == "W4A16-INT4 g64 (22% of the weights; most are BF16)"
 
 
 class TestMakersOwnFormats:

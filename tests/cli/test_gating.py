@@ -61,7 +61,7 @@ class TestCompare:
     def test_pass_is_0(self, fidelity, workspace, base, good, gate):
         code, out, _ = fidelity("compare", base, good, "--gate", gate, "--json", "out.json", "--full")
         assert code == 0
-        assert "good: PASS. Every line passes, each at 95 %." in out
+        assert "good: PASS. Every line passes, each at 95%." in out
         # 2 of 100 differ, 1 of the control's: 0.99 - (0.98 + 0.97) / 2.
         assert "Mean excess +0.015, at most +0." in out
         assert "Drift is displacement, not quality" in out
@@ -188,7 +188,7 @@ class TestInit:
         assert text.startswith("# Provisional")
         assert max(map(len, text.splitlines())) <= 120
         assert "the starter set (72) is" in " ".join(text.replace("#", "").split())
-        assert "# No tail: 5 % of 100 prompts are too few; it needs 200 prompts." in text
+        assert "# No tail: 5% of 100 prompts are too few; it needs 200 prompts." in text
         assert set(yaml.safe_load(text)["margins"]) == {"rougeL"}
 
     def test_a_limit_that_is_wanted_stands_as_it_is(self, fidelity, workspace):
@@ -199,7 +199,7 @@ class TestInit:
         ("limit", "message"),
         [
             ("identical=0.01", "margins.identical: 0.01 can't be passed with 100 prompts, even by a candidate without "
-             "drift; use at least 345 prompts (at 95 %), or a limit of 0.04"),
+             "drift; use at least 345 prompts (at 95%), or a limit of 0.04"),
             ("identicla=0.1", "margins.identicla: no such column is scored; did you mean 'identical'?"),
             ("identical=5", "margins.identical: 5 can't be exceeded"),
             ("identical", "'identical' is not of the form NAME=X"),

@@ -98,7 +98,7 @@ def test_a_judge_that_prefers_the_longer_answer(judge, comparison):
     assert (control.worse, control.same, control.better, control.prompts) == (0, 9, 3, N)
     sentence = (
         "votes by the judge m on 12 of 12 prompts (every prompt): candidate better 0, same 2, baseline better 10. "
-        "Worse: the baseline is better on 10 of 10 decided prompts (100.0%, 95 % interval 69.2% to 100.0%; sign test, "
+        "Worse: the baseline is better on 10 of 10 decided prompts (100.0%, 95% interval 69.2% to 100.0%; sign test, "
         "p = 0.002). Between the baseline and its control (A/A) it preferred one on 3 of 12 prompts (control 3, "
         "baseline 0)"
     )  # (0.05 / 2) ** (1 / 10) = 0.6915; 2 / 2 ** 10 = 0.00195

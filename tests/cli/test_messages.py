@@ -87,7 +87,7 @@ def test_a_mistake_in_the_yaml_of_a_run(fidelity, workspace, text):
 
 IN_THE_GATE = {
     "confidence: 95\nmargins: {identical: 0.3}": (
-        "confidence: Input should be less than 1: for 0.95 of all, or 95 %, write 0.95"
+        "confidence: Input should be less than 1: for 0.95 of all, or 95%, write 0.95"
     ),
     "breaks: {break_loop: {max: 0.1}}": 'breaks.break_loop: Input should be a valid number, got {"max": 0.1}',
     "breaks: {break_loop: 0.1}": ("breaks.break_loop: the name is without 'break_' here; write breaks: {loop: 0.1}"),

@@ -30,7 +30,7 @@ def test_every_heading_of_a_table_is_explained_or_everyday(opened, recorded, pag
     shown = dict(headings(opened(recorded, page, comparison=comparison(recorded, "w4a16").name)))
     assert shown or page == "overview"
     assert {word for word, tip in shown.items() if not tip} <= EVERYDAY | {
-        word for word in shown if word.startswith(("10 %", "90 %"))
+        word for word in shown if word.startswith(("10%", "90%"))
     }
 
 

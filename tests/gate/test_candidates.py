@@ -22,10 +22,10 @@ class TestJudging:
         assert (line.lower, line.upper) == pytest.approx((bound.lower, bound.upper), abs=1e-9)
 
     def test_what_passes_by_itself_may_not_among_many(self):
-        # without any excess 68 prompts pass 0.05 at 95 %, and 115 at 99.5 %
+        # without any excess 68 prompts pass 0.05 at 95%, and 115 at 99.5%
         alone, among_ten = (judge(GATE, evidence(sts(0.0, n=80), n=80, candidates=k)) for k in (1, 10))
         assert (alone.outcome, among_ten.outcome) == ("pass", "inconclusive")
-        assert "99.5 %" in line_of(among_ten, "sts").reason
+        assert "99.5%" in line_of(among_ten, "sts").reason
 
     def test_what_fails_by_itself_may_not_among_many(self):
         some = {"sts": measured([0.9] * 270 + [0.0] * 30, [0.9] * 300)}
@@ -33,7 +33,7 @@ class TestJudging:
         assert (alone.outcome, among_many.outcome) == ("fail", "inconclusive")
 
     def test_breaks_are_corrected_too(self):
-        # none of 149 is at most 2 % at 95 %
+        # none of 149 is at most 2% at 95%
         columns = {"break_json": measured([0.0] * 149, [0.0] * 149, better="lower")}
         gate = Gate(breaks={"json": 0.02})
         alone, among_two = (judge(gate, evidence(columns, n=149, candidates=k)) for k in (1, 2))
@@ -41,14 +41,14 @@ class TestJudging:
 
     def test_the_reason_names_the_confidence_of_each_and_of_all(self):
         verdict = judge(GATE, evidence(sts(0.0), candidates=3))
-        assert verdict.reason == "Every line passes, each at 98.33 % (95 % over 3 candidates)."
+        assert verdict.reason == "Every line passes, each at 98.33% (95% over 3 candidates)."
         assert (verdict.confidence, verdict.candidates) == (0.95, 3)
         assert verdict.basis == "confidence 0.95 over 3 candidates, seed 0"
 
     def test_what_is_out_of_reach_depends_on_it(self):
         assert out_of_reach(GATE, COLUMNS, prompts=90, candidates=1) == []
         (message,) = out_of_reach(GATE, COLUMNS, prompts=90, candidates=3)
-        assert "use at least 91 prompts (at 98.33 %, for 3 candidates)" in message
+        assert "use at least 91 prompts (at 98.33%, for 3 candidates)" in message
 
 
 class TestPromise:
@@ -81,10 +81,10 @@ class TestCommand:
     def test_alone_it_passes_and_among_four_it_does_not(self, fidelity, workspace, files):
         base, others, gate = files
         code, out, _ = fidelity("compare", base, others[0], "--gate", gate)
-        assert (code, "a: PASS. Every line passes, each at 95 %." in out) == (0, True)
+        assert (code, "a: PASS. Every line passes, each at 95%." in out) == (0, True)
         code, out, _ = fidelity("compare", base, *others, "--gate", gate, "--json", "out.json")
         assert (code, "a: INCONCLUSIVE" in out) == (2, True)
-        assert "98.75 %" in out
+        assert "98.75%" in out
         verdict = json.loads((workspace.folder / "out.json").read_text())["comparisons"][0]["verdict"]
         assert verdict["candidates"] == 4
 
@@ -92,7 +92,7 @@ class TestCommand:
         base, others, gate = files
         fidelity("compare", base, *others, "--gate", gate)
         code, out, _ = fidelity("gate", "check", self.comparison(workspace, "a"), "--gate", gate)
-        assert (code, "98.75 %" in out) == (2, True)
+        assert (code, "98.75%" in out) == (2, True)
         assert "pass" not in fidelity("history", "--gate", gate)[1]
         fidelity("compare", base, others[0], "--gate", gate)  # by itself again
         assert fidelity("gate", "check", self.comparison(workspace, "a"), "--gate", gate)[0] == 0
@@ -101,11 +101,11 @@ class TestCommand:
         base, others, gate = files
         workspace.file("b.jsonl", json.dumps({"id": "elsewhere", "text": "another prompt"}))
         _, out, _ = fidelity("compare", base, *others[:2], "--gate", gate)
-        assert "at 97.5 %" in out
+        assert "at 97.5%" in out
 
     def test_recommend_counts_all_that_it_chooses_from(self, fidelity, workspace, files):
         base, others, gate = files
         for other in others:
             assert fidelity("compare", base, other, "--gate", gate)[0] == 0
         code, out, _ = fidelity("recommend", "fidelity-store", "--within", gate, "--minimise", "bytes")
-        assert (code, "98.75 %" in out or "inconclusive" in out) == (2, True)
+        assert (code, "98.75%" in out or "inconclusive" in out) == (2, True)

@@ -235,7 +235,7 @@ def test_a_pass_names_what_it_does_not_show(study, case):
     study.gate(gate)
     code, printed = study.compare("quant.yaml")
     assert code == 0, printed
-    assert re.search(rf"PASS\. Every line passes, each at 95 %\. {caveat}", printed)
+    assert re.search(rf"PASS\. Every line passes, each at 95%\. {caveat}", printed)
 
 
 def test_a_quantized_baseline_is_named(study):

@@ -104,7 +104,7 @@ class TestValues:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("confidence: 95", "confidence: Input should be less than 1: for 0.95 of all, or 95 %, write 0.95"),
+            ("confidence: 95", "confidence: Input should be less than 1: for 0.95 of all, or 95%, write 0.95"),
             ("confidence: 97.5", "write 0.975"),
             ("confidence: 95%", "write 0.95"),
             ("confidence: '95 %'", "write 0.95"),
@@ -113,10 +113,10 @@ class TestValues:
             ("confidence: 0.5", "confidence: Input should be greater than 0.5"),
             ("confidence: 0.05", "confidence: Input should be greater than 0.5"),
             ("confidence: .nan", "confidence: "),
-            ("breaks: {json: 2}", "breaks.json: Input should be less than 1: for 0.02 of all, or 2 %, write 0.02"),
+            ("breaks: {json: 2}", "breaks.json: Input should be less than 1: for 0.02 of all, or 2%, write 0.02"),
             ("breaks: {json: .nan}", "breaks.json: "),
             ("breaks: {json: -0.1}", "breaks.json: Input should be greater than 0"),
-            ("max_failed: 2", "max_failed: Input should be less than 1: for 0.02 of all, or 2 %, write 0.02"),
+            ("max_failed: 2", "max_failed: Input should be less than 1: for 0.02 of all, or 2%, write 0.02"),
             ("max_failed: .nan", "max_failed: "),
             ("margins: {kl_lower_bound: .inf}", "margins.kl_lower_bound: Input should be a finite number"),
             ("margins: {kl_lower_bound: .nan}", "margins.kl_lower_bound: Input should be a finite number"),
@@ -179,7 +179,7 @@ class TestReach:
         assert out_of_reach(gate, COLUMNS, prompts=prompts) == []
         (message,) = out_of_reach(gate, COLUMNS, prompts=prompts - 1)
         assert f"margins.sts: {margin:g} can't be passed with {prompts - 1} prompts" in message
-        assert f"use at least {prompts} prompts (at 95 %), or a limit of " in message
+        assert f"use at least {prompts} prompts (at 95%), or a limit of " in message
 
     @pytest.mark.parametrize("confidence", [0.9, 0.95, 0.975, 0.99, 0.999])
     @pytest.mark.parametrize("margin", [0.1, 0.05, 0.01])
@@ -206,7 +206,7 @@ class TestReach:
         # log 0.05 / log 0.98 = 148.3
         (message,) = out_of_reach(Gate(breaks={"json": 0.02}), COLUMNS, prompts=148)
         assert "breaks.json: 0.02 can't be passed with 148 prompts" in message
-        assert "use at least 149 prompts (at 95 %), or a limit of 0.03" in message
+        assert "use at least 149 prompts (at 95%), or a limit of 0.03" in message
         assert not out_of_reach(Gate(breaks={"json": 0.02}), COLUMNS, prompts=149)
         assert clopper_pearson(0, 149, side="upper")[1] <= 0.02 < clopper_pearson(0, 148, side="upper")[1]
 
@@ -227,7 +227,7 @@ class TestReach:
 
     def test_nothing_can_pass_with_one_prompt(self):
         (message,) = out_of_reach(Gate(margins={"sts": 0.5}), COLUMNS, prompts=1)
-        assert "use at least 6 prompts (at 95 %)" in message
+        assert "use at least 6 prompts (at 95%)" in message
         assert "or a limit" not in message
 
 
@@ -247,7 +247,7 @@ class TestBeforeGenerating:
         code, message, generated = self.compare(fidelity, workspace, files, {"margins": {"identical": 0.05}})
         assert (code, generated) == (2, False)
         assert "identical: 0.05 can't be passed with 40 prompts, even by a candidate without drift" in message
-        assert "use at least 68 prompts (at 95 %), or a limit of 0.09" in message
+        assert "use at least 68 prompts (at 95%), or a limit of 0.09" in message
 
     def test_limit_counts(self, fidelity, workspace, files):
         gate = {"margins": {"identical": 0.1}}
@@ -267,7 +267,7 @@ class TestBeforeGenerating:
         code, message, generated = self.compare(fidelity, workspace, (*files, workspace.folder / "other.yaml"), gate)
         assert (code, generated) == (2, True)
         assert "can't be passed with 40 prompts" in message
-        assert "use at least 45 prompts (at 97.5 %, for 2 candidates)" in message
+        assert "use at least 45 prompts (at 97.5%, for 2 candidates)" in message
 
     def test_what_is_finished_is_judged(self, fidelity, workspace, files):
         assert fidelity("compare", *files)[0] == 0

@@ -32,11 +32,11 @@ class TestProposals:
         assert len(proposals) == 1
 
     def test_no_margin_is_below_what_the_prompts_can_show(self):
-        # 5 % of 0.8 is 0.04, which takes 86 prompts; with 40 a candidate without drift passes 0.09 at best
+        # 5% of 0.8 is 0.04, which takes 86 prompts; with 40 a candidate without drift passes 0.09 at best
         proposal = propose_margin(similar(0.9, n=40), "strict", confidence=0.95)
         assert fewest_prompts(proposal.limit) <= 40 < fewest_prompts(0.04)
         assert proposal.limit == pytest.approx(0.09)
-        assert "40 prompts can't resolve less than 0.083 (at 95 %): 0.09." in proposal.why
+        assert "40 prompts can't resolve less than 0.083 (at 95%): 0.09." in proposal.why
 
     def test_a_stricter_purpose_never_has_a_larger_margin(self):
         for n in (10, 40, 200, 1000):
@@ -77,10 +77,10 @@ class TestProposals:
         assert propose_share(own, purpose, confidence=0.95).limit == pytest.approx(0.01 + SHARES[purpose])
 
     def test_few_prompts_show_no_small_share(self):
-        # of 72 prompts without a break, 1 - 0.05^(1/72) = 4.1 % is still possible
+        # of 72 prompts without a break, 1 - 0.05^(1/72) = 4.1% is still possible
         proposal = propose_share(measured([1.0] * 72, [0.0] * 72, better="lower"), "strict", confidence=0.95)
         assert proposal.limit == pytest.approx(0.05)
-        assert "72 prompts can't resolve less than 0.041 (at 95 %): 0.05." in proposal.why
+        assert "72 prompts can't resolve less than 0.041 (at 95%): 0.05." in proposal.why
 
 
 class TestDraft:
@@ -259,7 +259,7 @@ class TestCalmColumns:
         assert proposal.needed <= 72
 
     def test_a_share_leaves_room_for_what_another_run_may_well_have(self):
-        # 4 of 72 in the control: another run has 9 at most in 95 % (beta-binomial), and 9 of 72 may be 20.8 % at 95 %.
+        # 4 of 72 in the control: another run has 9 at most in 95% (beta-binomial), and 9 of 72 may be 20.8% at 95%.
         proposal = propose_share(
             measured([0.0] * 72, [1.0] * 4 + [0.0] * 68, better="lower"), "balanced", confidence=0.95
         )

@@ -126,7 +126,7 @@ def test_a_label_that_contradicts_what_ran(label):
         ("FP8 (BF16 base)", real("W8A8-FP8")),
         ("BF16 -> INT4", real("W4A16-INT4 g128")),
         ("w4a16\u2011int4\u00a0g128", real("W4A16-INT4 g128")),
-        ("4-bit", real("W4A16-INT4 g128 (12 % of the weights; most are BF16)")),
+        ("4-bit", real("W4A16-INT4 g128 (12% of the weights; most are BF16)")),
         ("4-bit", real("mixed: W4A16-INT4 g128 (mlp), W8A16-INT8 (attention)")),
         ("HQQ", real("layout not known (hqq)")),
         (None, real("BF16")),

@@ -18,7 +18,7 @@ class TestMargin:
         assert line.lower < 0.01 < line.upper < 0.05
         assert (line.limit, line.n) == (0.05, 300)
         assert line.reason.startswith("Mean excess +0.010, at most +0.0")
-        assert line.reason.endswith("at 95 %: below the margin of 0.05 (± 0.011 from prompts).")
+        assert line.reason.endswith("at 95%: below the margin of 0.05 (± 0.011 from prompts).")
 
     def test_the_bound_is_the_betting_bound_on_the_whole_range(self):
         # A similarity in [0, 1] can lose 1 and win 1, so its excess is in [-1, 1].
@@ -92,7 +92,7 @@ class TestTail:
         assert judge(self.GATE, evidence(sts(0.0, n=200), n=200)).outcome == "pass"
 
     def test_the_worst_prompts_decide_and_not_the_mean(self):
-        # 10 % of the prompts lose everything: q05 falls from 0.9 to 0, though the mean excess is only 0.09.
+        # 10% of the prompts lose everything: q05 falls from 0.9 to 0, though the mean excess is only 0.09.
         candidate = [0.0] * 30 + [0.9] * 270
         verdict = judge(self.GATE, evidence({"sts": measured(candidate, [0.9] * 300)}))
         line = line_of(verdict, "sts")

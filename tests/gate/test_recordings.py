@@ -76,7 +76,7 @@ HONEST = {
         "bf16-serial",
         "margins: {rougeL: 0.10}",
         0,
-        r"PASS\. Every line passes, each at 95 %\. The candidate is not quantized \(BF16\)\.",
+        r"PASS\. Every line passes, each at 95%\. The candidate is not quantized \(BF16\)\.",
     ),
     "FP8 fails": ("w8a8-fp8", "margins: {rougeL: 0.10}", 1, r"FAIL\. Beyond the limit: rougeL"),
 }
@@ -138,8 +138,8 @@ class TestRecordings:
     def test_studies_without_any_effect(self, studies, most):
         """Prompts are drawn again and control and candidate swapped at random, which makes the true excess 0.
 
-        Against margins of next to nothing at most 5 % of verdicts may be "fail": 5 of 40 and 64 of 1,000 with the
-        simulation's own error (binomial, 97.5 %).
+        Against margins of next to nothing at most 5% of verdicts may be "fail": 5 of 40 and 64 of 1,000 with the
+        simulation's own error (binomial, 97.5%).
         """
         runs = {name: recorded_texts(name) for name in BF16}
         columns = {}

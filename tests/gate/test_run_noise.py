@@ -87,7 +87,7 @@ class TestShares:
         assert judge(self.GATE, evidence(columns, n=100)).outcome == "fail"
 
     def test_what_batches_may_explain_is_no_fail(self):
-        # 20 with the baseline and 2 with its control: 11 % on average, and 6.31 sqrt(3/4) 18 % from batching.
+        # 20 with the baseline and 2 with its control: 11% on average, and 6.31 sqrt(3/4) 18% from batching.
         line = line_of(judge(self.GATE, evidence(self.column(control=0, candidate=(20, 2)), n=100)), "any")
         assert line.outcome == "inconclusive"
         assert "not beyond what batches move: an excess of +11.0%, ± 98.4% from batching" in line.reason

@@ -13,11 +13,11 @@ class TestBreaks:
         return {"break_json": measured(candidate, *controls, name="break_json", better="lower")}
 
     def test_clopper_pearson_passes(self):
-        # None of 64: 1 - 0.05^(1/64) = 4.57 %, within 5 %. None of 58: 5.03 %, not within.
+        # None of 64: 1 - 0.05^(1/64) = 4.57%, within 5%. None of 58: 5.03%, not within.
         line = line_of(judge(self.GATE, evidence(self.breaks([0.0] * 64, [0.0] * 64), n=64)), "json")
         assert (line.kind, line.outcome, line.value) == ("break", "pass", 0.0)
         assert line.upper == pytest.approx(1 - 0.05 ** (1 / 64))
-        assert line.reason == "0 of 64 prompts newly broken, at most 4.6% at 95 %: within 5.0%."
+        assert line.reason == "0 of 64 prompts newly broken, at most 4.6% at 95%: within 5.0%."
         line = line_of(judge(self.GATE, evidence(self.breaks([0.0] * 58, [0.0] * 58), n=58)), "json")
         assert (line.outcome, line.prompts_needed) == ("inconclusive", 59)  # log 0.05 / log 0.95 = 58.4
 
@@ -65,7 +65,7 @@ class TestFailures:
         assert line_of(verdict, "sts").reason.endswith("but it can't fail: too many prompts have no answer.")
 
     def test_surely_beyond_it_and_more_than_the_control_fails(self):
-        # 40 of 300 is at least 10.2 %, and the control answered them all.
+        # 40 of 300 is at least 10.2%, and the control answered them all.
         verdict = judge(self.GATE, evidence(sts(0.01), failed=frozenset(ids(40))))
         assert (verdict.outcome, line_of(verdict, "max_failed").outcome) == ("fail", "fail")
         both = {"failed": frozenset(ids(40)), "controls_failed": frozenset(ids(40))}

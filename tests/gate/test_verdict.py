@@ -29,7 +29,7 @@ class TestWhole:
         assert judge(Gate(margins={"sts": 0.05, "rougeL": 0.01}), evidence(columns)).outcome == "fail"
 
     def test_fails_are_corrected_for_the_number_of_lines(self):
-        # 7 of 64 broken against a limit of 5 %: P(7 or more) = 0.040, below 0.05; but for the smallest of two p-values
+        # 7 of 64 broken against a limit of 5%: P(7 or more) = 0.040, below 0.05; but for the smallest of two p-values
         # Holm asks for 0.025 (the second line is that of the failures), and for the middle one of three too.
         broken = measured([1.0] * 7 + [0.0] * 57, [0.0] * 64, name="break_json", better="lower")
         line = line_of(judge(Gate(breaks={"json": 0.05}), evidence({"break_json": broken}, n=64)), "json")
@@ -41,7 +41,7 @@ class TestWhole:
         assert (line_of(both, "sts").outcome, line_of(both, "json").outcome) == ("fail", "inconclusive")
 
     def test_passes_are_not_corrected(self):
-        # 0 of 59 is within 5 % at 95 %, by a hair; with ten such lines each still passes.
+        # 0 of 59 is within 5% at 95%, by a hair; with ten such lines each still passes.
         names = [f"check{n}" for n in range(10)]
         columns = {f"break_{n}": measured([0.0] * 59, [0.0] * 59, name=n, better="lower") for n in names}
         assert judge(Gate(breaks=dict.fromkeys(names, 0.05)), evidence(columns, n=59)).outcome == "pass"

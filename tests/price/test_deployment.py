@@ -84,7 +84,7 @@ class TestTheH200ByHand:
         assert [cost.run for cost in advice.costs if cost.as_cheap] == ["w8a8-fp8"]
 
     def test_short_answers_are_promised_fp8_answers_most(self):
-        # 95 % within 1.2 s, between two measured rates each; FP8's 95th percentiles are 1.043 s and 1.885 s.
+        # 95% within 1.2 s, between two measured rates each; FP8's 95th percentiles are 1.043 s and 1.885 s.
         answered = {}
         points = [p for p in raw("docstring") if p["rate"] and p["turn"] == 0]
         for run in ("bf16", "w8a8-fp8", "w8a8-int8", "w4a16"):
@@ -133,7 +133,7 @@ class TestChoosing:
     def test_what_was_not_measured_is_refused(self):
         with pytest.raises(ConfigError, match=r"not measured in --mode sync.*rag"):
             advise(small_sheet(), Deployment("chat", "sync"))
-        with pytest.raises(ConfigError, match=r"never answered 95 % of the requests within 0.5 s"):
+        with pytest.raises(ConfigError, match=r"never answered 95% of the requests within 0.5 s"):
             advise(small_sheet(), Deployment("rag", "async", latency_limit=0.5))
 
     def test_sheets_of_several_files_are_merged_and_their_turns_stay_apart(self, tmp_path):

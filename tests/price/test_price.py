@@ -288,7 +288,7 @@ def test_comparisons_that_were_read_one_by_one_make_one_plane(compared):
 def test_what_meta_published_comes_to_metas_own_averages():
     points = [point for point in published() if point.ratios]
     assert len(points) == 4
-    # "an average reduction of 56 % in model size and 41 % in memory, decode 2.5x, prefill 4.2x" (Meta, October 2024)
+    # "an average reduction of 56% in model size and 41% in memory, decode 2.5x, prefill 4.2x" (Meta, October 2024)
     means = {name: sum(point.ratios[name] for point in points) / 4 for name in ("bytes", "memory")}
     assert means == {"bytes": pytest.approx(1 - 0.56, abs=0.02), "memory": pytest.approx(1 - 0.41, abs=0.03)}
     assert sum(1 / point.ratios["next_token"] for point in points) / 4 == pytest.approx(2.5, abs=0.05)

@@ -94,7 +94,7 @@ def test_the_gate_judges_drops(workspace):
     result = compared(workspace)
     line = gated(result, 0.05)
     assert (line.title, line.value, line.n) == ("dropped answers", 8 / 40, 40)
-    # 8 of 40 are at least 10.4 % (Clopper & Pearson), and more than the control's 1: McNemar 10/512 on one side.
+    # 8 of 40 are at least 10.4% (Clopper & Pearson), and more than the control's 1: McNemar 10/512 on one side.
     assert line.reason.startswith("8 of 40 prompts right in the baseline and wrong in the candidate, at least 10.4%")
     assert gated(result, 0.4).outcome == "pass"
     assert gated(result, 0.2).outcome == "inconclusive"

@@ -33,7 +33,7 @@ def test_a_suite_a_candidate_and_a_case_a_line(read, recordings, verdicts):
     assert outcomes(suites["w8a8-fp8"]) == {
         "rougeL": [Failure],
         "identical": [Skipped],  # only warns: the exit code doesn't know it
-        "worst 5 % of rougeL": [Skipped],
+        "worst 5% of rougeL": [Skipped],
         "newly broken json": [Failure],
         "failures": [],
     }

@@ -55,13 +55,13 @@ class TestReport:
         assert fp8[0][1:] == ["Line", "Value", "Floor", "Excess", "Bound", "Limit", "n"]
         # Value and floor are the table's in the terminal: the excess here is made by hand, so it need not fit them.
         assert fp8[1] == ["❌", "rougeL", "0.377", "0.958", "+0.580", "≥ +0.470", "0.050", "64"]
-        assert fp8[2] == ["❌", "newly broken json", "25.0 %", "", "", "≥ 16.4 %", "5.0 %", "64"]
-        assert fp8[3] == ["❔", "worst 5 % of rougeL", "", "", "", "", "0.100", "64"]
-        assert fp8[4] == ["✅", "failures", "0.0 %", "", "", "", "2.0 %", "64"]
+        assert fp8[2] == ["❌", "newly broken json", "25.0%", "", "", "≥ 16.4%", "5.0%", "64"]
+        assert fp8[3] == ["❔", "worst 5% of rougeL", "", "", "", "", "0.100", "64"]
+        assert fp8[4] == ["✅", "failures", "0.0%", "", "", "", "2.0%", "64"]
         assert fp8[5][:2] == ["❌", "identical"]  # it only warns, so it comes last
         report = as_markdown(recordings, verdicts)
         assert "- **identical** fail (warns only): Because." in report
-        assert "- **worst 5 % of rougeL** inconclusive: Too few prompts." in report
+        assert "- **worst 5% of rougeL** inconclusive: Too few prompts." in report
 
     def test_the_three_worst_pairs_are_folded_with_a_word_diff(self, recordings, verdicts):
         report = as_markdown(recordings, verdicts)
@@ -217,7 +217,7 @@ class TestInert:
         assert fenced("x" * 250).split("\n")[1:-1] == ["x" * 100, "x" * 100, "x" * 50]
 
     def test_names_stay_readable(self):
-        assert prose("prefix_agreement of w8a8-fp8 (0.42): 5 %") == "prefix_agreement of w8a8-fp8 (0.42): 5 %"
+        assert prose("prefix_agreement of w8a8-fp8 (0.42): 5%") == "prefix_agreement of w8a8-fp8 (0.42): 5%"
         assert prose("_x_ `y`") == "&#95;x&#95; &#96;y&#96;"
 
 

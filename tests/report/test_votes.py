@@ -25,7 +25,7 @@ VOTES = ["candidate better", "same", "same", *["baseline better"] * 8, "both bad
 # = 0.975 gives 0.9972. The sign test is 2 (C(9,8) + C(9,9)) / 2^9 = 20 / 512 = 0.039.
 RESULT = (
     "candidate better 1, same 2, baseline better 8, both bad 1. Worse: the baseline is better on 8 of 9 decided "
-    "prompts (88.9%, 95 % interval 51.8% to 99.7%; sign test, p = 0.039)"
+    "prompts (88.9%, 95% interval 51.8% to 99.7%; sign test, p = 0.039)"
 )
 
 

@@ -194,7 +194,7 @@ def test_reading_on_narrows_the_any_time_bound_and_never_widens_it():
 @pytest.mark.parametrize("scenario", SCENARIOS)
 @pytest.mark.parametrize("any_time", [False, True])
 def test_with_the_true_excess_at_the_margin_few_studies_pass_or_fail(scenario, any_time):
-    """4,000 studies each, looked at at any moment. At a true rate of 5 % more than `most` come once in 10,000 times."""
+    """4,000 studies each, looked at at any moment. At a true rate of 5% more than `most` come once in 10,000 times."""
     draw, margin = SCENARIOS[scenario]
     studies, n = 4000, 120
     x = (draw(np.random.default_rng(7), (n, studies)) + 1) / 2

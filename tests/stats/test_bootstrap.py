@@ -17,7 +17,7 @@ def test_bca_equals_scipy():
     package = scipy_stats.bootstrap(
         (values,), np.mean, n_resamples=20_000, method="BCa", rng=np.random.default_rng(2)
     ).confidence_interval
-    # an end at 2.5 % of 20,000 resamples wanders by about 1 % of the width
+    # an end at 2.5% of 20,000 resamples wanders by about 1% of the width
     tolerance = 0.04 * (package.high - package.low)
     assert own.estimate == pytest.approx(values.mean())
     assert own.low == pytest.approx(package.low, abs=tolerance)
@@ -113,7 +113,7 @@ def test_studentised_interval_is_that_of_a_plain_loop():
 
 
 def test_tail_excess_by_hand():
-    # 200 prompts, similarities 1/200 to 200/200; the candidate loses 0.1 everywhere. 5 % of 200 is 10 whole prompts:
+    # 200 prompts, similarities 1/200 to 200/200; the candidate loses 0.1 everywhere. 5% of 200 is 10 whole prompts:
     # the quantiles are the middle of the 10th and 11th value, 0.0525 and -0.0475.
     control = [i / 200 for i in range(1, 201)]
     candidate = [value - 0.1 for value in control]

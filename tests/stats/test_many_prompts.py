@@ -23,8 +23,8 @@ def few_bets(monkeypatch):
 @pytest.mark.parametrize(("studies", "most"), [(100, 11), pytest.param(400, 34, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.9])
 def test_bounds_on_blocks_are_wrong_no_more_often_than_promised(few_bets, share, studies, most):
-    # Studies of 330 prompts in blocks of 7, the last one shorter; a bound may be wrong in 5 % of them: more wrong ones
-    # than `most` (at most 1 % of the binomial distribution) would be too many.
+    # Studies of 330 prompts in blocks of 7, the last one shorter; a bound may be wrong in 5% of them: more wrong ones
+    # than `most` (at most 1% of the binomial distribution) would be too many.
     rng, names = np.random.default_rng(3), ids(330)
     bounds = [betting_bound(names, (rng.random(330) < share).astype(float), low=0, high=1) for _ in range(studies)]
     assert sum(bound.upper < share for bound in bounds) <= most
@@ -126,7 +126,7 @@ def test_block_intervals_of_the_tail(monkeypatch):
     def of_discrete():
         return tail_excess(ids(n), [np.ones(n)], [discrete], resamples=500, seed=1)
 
-    # 4 % are 0 and 6 % a half: the worst 5 % begin at a half in every resample of so many.
+    # 4% are 0 and 6% a half: the worst 5% begin at a half in every resample of so many.
     single, blocks = ends(monkeypatch, of_discrete, most=n), ends(monkeypatch, of_discrete, most=n - 1)
     assert (blocks.low, blocks.estimate, blocks.high) == (single.low, single.estimate, single.high) == (0.5, 0.5, 0.5)
 

@@ -8,7 +8,7 @@ from fidelity.stats import paired_ratio, ratio_of_rates
 
 def test_a_paired_ratio_by_hand():
     # Logarithms of 2 and 8 are 1 and 3 in bits: mean 2, so 4. Their standard error is sqrt(2 / 2) = 1 bit, and
-    # Student's t with one degree of freedom at 97.5 % is 12.706: from 2**(2 - 12.706) to 2**(2 + 12.706).
+    # Student's t with one degree of freedom at 97.5% is 12.706: from 2**(2 - 12.706) to 2**(2 + 12.706).
     ratio = paired_ratio([2.0, 16.0], [1.0, 2.0])
     assert ratio.value == pytest.approx(4)
     assert ratio.low == pytest.approx(2 ** (2 - 12.7062), rel=1e-4)

@@ -73,7 +73,7 @@ def test_weights_are_those_of_the_mean():
 
 @pytest.mark.parametrize("controls", [2, 4])
 def test_one_more_run_of_the_baseline_is_hardly_ever_beyond_both_shares(controls):
-    """400 studies, 60 prompts in 4 chunks of a run, chunk effects of sd 0.1: prompts alone fail 1 in 4 (here: 22 %)."""
+    """400 studies, 60 prompts in 4 chunks of a run, chunk effects of sd 0.1: prompts alone fail 1 in 4 (here: 22%)."""
     rng = np.random.default_rng(controls)
     prompts_alone = both = 0
     for _ in range(400):
@@ -89,7 +89,7 @@ def test_one_more_run_of_the_baseline_is_hardly_ever_beyond_both_shares(controls
         prompts_alone += mean > 1.645 * error
         both += mean > math.hypot(1.645 * error, runs_share)
     assert prompts_alone > 0.15 * 400
-    assert both <= 30  # 5 % of 400, and three binomial standard errors (4.4)
+    assert both <= 30  # 5% of 400, and three binomial standard errors (4.4)
 
 
 def test_zero_noise_leaves_the_betting_bound_as_it_is():

@@ -17,8 +17,8 @@ def excesses(n, seed=0):
 
 SCENARIOS = {
     "dense and skewed": (lambda rng, shape: rng.beta(0.5, 4.5, shape), 0.1),
-    "5 % broken": (lambda rng, shape: (rng.random(shape) < 0.05) * 1.0, 0.05),
-    "1 % broken": (lambda rng, shape: (rng.random(shape) < 0.01) * 1.0, 0.01),
+    "5% broken": (lambda rng, shape: (rng.random(shape) < 0.05) * 1.0, 0.05),
+    "1% broken": (lambda rng, shape: (rng.random(shape) < 0.01) * 1.0, 0.01),
     "symmetric noise": (lambda rng, shape: rng.beta(8, 2, shape) - rng.beta(8, 2, shape), 0.0),
     "all or nothing": (lambda rng, shape: rng.choice([-1.0, 1.0], shape), 0.0),
     "rarely much better": (lambda rng, shape: 0.1 - (rng.random(shape) < 0.1) * 1.0, 0.0),

@@ -155,7 +155,7 @@ class TestCommand:
         add_review(store.root, vote(comparison.name, "a"))
         code, out, _ = fidelity("reviews", "summary", comparison)
         assert code == 0
-        assert "the baseline is better on 1 of 1 decided prompt (100.0%, 95 % interval 2.5% to 100.0%" in " ".join(
+        assert "the baseline is better on 1 of 1 decided prompt (100.0%, 95% interval 2.5% to 100.0%" in " ".join(
             out.split()
         )
         numbers = json.loads(fidelity("reviews", "summary", comparison, "--json")[1])

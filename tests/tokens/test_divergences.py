@@ -73,7 +73,7 @@ def test_how_many_answers_are_still_the_baselines(base, quant):
 
 
 def test_noise_is_how_far_the_controls_move_the_gap(base, control):
-    # Eight tokens; seven don't move, one by ln(30/29). The 99 % quantile is at 0.93 of the way to the largest.
+    # Eight tokens; seven don't move, one by ln(30/29). The 99% quantile is at 0.93 of the way to the largest.
     assert noise(base, [control]) == pytest.approx(0.93 * math.log(30 / 29), abs=1e-5)
     assert noise(base, []) is None
 
