@@ -27,6 +27,8 @@ EMBEDDED = {
 }
 """Charts are SVG, with the minus sign of all other numbers."""
 PICTURE_WIDTH = 720
+CELLS = {"Why": "f-why", "Model": "f-short", "Verdict": "f-short", "Outcome": "f-short"}
+"""Classes of the cells below a heading."""
 _FINISHED = "found so far"
 PREFERRED = ("rougeL", "sts", "prefix_agreement")
 """The metric that is shown first, if it was scored."""
@@ -88,8 +90,8 @@ def markup_table(headings: Sequence[str], rows: Sequence[Sequence[Any]], *, mark
     """Draw a small table of text with tips for its terms and columns; `marked` rows are highlighted."""
     head = "".join(f"<th>{explained(heading, help_of(heading))}</th>" for heading in headings)
     of_columns = [heading in ("Metric", "Line") for heading in headings]
-    of_values = ' class="f-value"' if headings[0] == "Manifest" else ""  # long digests, which may be broken anywhere
-    classes = [' class="f-why"' if heading == "Why" else of_values for heading in headings]
+    other = ' class="f-value"' if headings[0] == "Manifest" else ""  # long digests, which may be broken anywhere
+    classes = [f' class="{CELLS[heading]}"' if heading in CELLS else other for heading in headings]
     lines = [
         ('<tr class="differs">' if number < len(marked) and marked[number] else "<tr>")
         + "".join(

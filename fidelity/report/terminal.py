@@ -140,11 +140,11 @@ def _height(shown: RenderableType, console: Console) -> int:
 def _print_columns(result: ComparisonSet, console: Console) -> None:
     """A table for each group of columns: the controls' row is the floor, then a row for each candidate."""
     floor = floor_of(result)
-    rows = [(f"{_names(result.controls)} {FLOOR}", floor)] if result.controls else []
+    rows = [(f"{_named(result.controls)} {FLOOR}", floor)] if result.controls else []
     for candidate in result.candidates:
         rows.append((candidate.run.name, summaries_of(result, candidate)))
         if own := pooled_columns(candidate.own_controls):
-            rows.append((f"{_names(candidate.own_controls)} {OWN_FLOOR}", own))
+            rows.append((f"{_named(candidate.own_controls)} {OWN_FLOOR}", own))
     columns = dict.fromkeys(name for _, summaries in rows for name in summaries if shown_in_table(name))
     values = {name: {s[name].value if name in s else None for _, s in rows} for name in columns}
     for group, names in by_group(result, [name for name, of_column in values.items() if len(of_column) > 1]).items():
@@ -237,8 +237,9 @@ def print_history(entries: Sequence[HistoryEntry], console: Console) -> None:
     console.print(Text(f"{trends.READING} {NOT_QUALITY}"))
 
 
-def _names(controls: Sequence[Scores]) -> str:
-    return ", ".join(control.run.name for control in controls)
+def _named(controls: Sequence[Scores]) -> str:
+    """One control's name; several are counted, since their names would take the room of the columns."""
+    return controls[0].run.name if len(controls) == 1 else f"{len(controls)} controls"
 
 
 def _cell(summary: Summary | None) -> str:
