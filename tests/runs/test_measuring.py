@@ -26,6 +26,7 @@ from fidelity.store.store import Store
 from tests.conftest import Silent
 
 TIMED = {"prompts": 3, "repeats": 2, "max_tokens": 4, "prefill": [5, 9], "use_cases": ["instruction_following"]}
+NO_GROUP = 2**30  # larger than any process id
 
 
 @pytest.fixture
@@ -239,12 +240,13 @@ def watching(group):
 
 
 def test_other_work_is_seen_and_the_engines_is_not():
+    """Everything that the machine does beside a busy process is less than everything that it does."""
     with subprocess.Popen([sys.executable, "-c", "while True: pass"], start_new_session=True) as process:
-        others, own = MachineWatch(os.getpgrp()), MachineWatch(process.pid)
+        everything, besides = MachineWatch(NO_GROUP), MachineWatch(process.pid)
         before = processor_seconds(process.pid)
         while processor_seconds(process.pid) - before < 0.5:
             time.sleep(0.05)
-        difference = others.load().busy_with_others - own.load().busy_with_others
+        difference = everything.load().busy_with_others - besides.load().busy_with_others
         process.kill()
     assert difference > 0.02
 
