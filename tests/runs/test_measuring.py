@@ -240,7 +240,7 @@ def watching(group):
 
 
 def test_other_work_is_seen_and_the_engines_is_not():
-    """Everything that the machine does beside a busy process is less than everything that it does."""
+    """All of the machine's work but a busy process is less than all of it."""
     with subprocess.Popen([sys.executable, "-c", "while True: pass"], start_new_session=True) as process:
         everything, besides = MachineWatch(NO_GROUP), MachineWatch(process.pid)
         before = processor_seconds(process.pid)
