@@ -8,7 +8,7 @@ import streamlit as st
 
 from fidelity.dashboard import dropped_files
 from fidelity.dashboard.cache import DEMO, shelf, store_root
-from fidelity.dashboard.widgets import note
+from fidelity.dashboard.widgets import note, quiet
 
 RECORDED = "sample_data/h100-smollm2-135m/study.yaml"
 LONGEST = 300
@@ -27,12 +27,10 @@ def draw() -> None:
     st.code(
         "fidelity compare base.yaml quant.yaml     # one baseline and its copies\n"
         "fidelity study study.yaml                 # several sizes and formats",
-        language="sh",
+        language=None,  # the highlighter's comments are too pale to read
     )
     st.code(f"{root}", language=None)
-    st.caption(
-        "The store that is shown. To open another one: `fidelity dashboard --store DIR`. New comparisons appear here."
-    )
+    quiet("The store that is shown. To open another one: fidelity dashboard --store DIR. New comparisons appear here.")
     st.header("Or see the demo's recordings first", anchor=False)
     st.markdown(
         "SmolLM2-135M on an H100: BF16, the same weights in other batches, FP8, INT8 and INT4. The outputs are part "
