@@ -154,8 +154,6 @@ def _print_columns(result: ComparisonSet, console: Console) -> None:
             level = chance[name]
             cells[name].append("" if level is None else f"{level:.3f}")
         titles = [*(title for title, _ in rows), CHANCE_LEVEL]
-        if not any(cells[name][-1] for name in names):
-            titles.pop()
         console.print()
         _print_block(group, titles, cells, console)
     for value in dict.fromkeys(next(iter(of_column)) for of_column in values.values() if len(of_column) == 1):
@@ -173,7 +171,9 @@ def _print_block(title: str, names: Sequence[str], cells: Mapping[str, Sequence[
         for heading in block:
             table.add_column(Text(_heading(heading)), justify="right")
         for place, name in enumerate(names):
-            table.add_row(*map(Text, (name, *(cells[heading][place] for heading in block))))
+            shown = [cells[heading][place] for heading in block]
+            if any(shown):
+                table.add_row(*map(Text, (name, *shown)))
         console.print(table)
 
 
