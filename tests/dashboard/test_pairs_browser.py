@@ -139,6 +139,10 @@ def test_two_reviewers_at_once_and_what_they_say_together(pairs, pairs_store, ch
         own.get_by_text(re.compile("^Stored ")).wait_for()
     first.get_by_role("textbox", name="Note").fill("wrong hour")
     first.keyboard.press("Enter")
+    for _ in range(200):
+        if any(one.note == "wrong hour" for one in read_reviews(pairs_store, id_)[0]):
+            break
+        first.wait_for_timeout(100)
     first.get_by_text("2 votes by 2 reviewers, 1 of them blind").wait_for()
     idle(first)
     with first.expect_download() as started:
