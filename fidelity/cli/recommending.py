@@ -81,7 +81,7 @@ def _recommend_deployment(chosen: argparse.Namespace) -> int:
     if chosen.within and not chosen.store:
         raise ConfigError("--within needs the store with the comparisons: give STORE")
     sheet = load_sheet(sources, gpu=chosen.gpu, baseline=chosen.baseline)
-    (use_case,) = use_cases_of([chosen.scenario])
+    (use_case,) = use_cases_of([chosen.scenario], option="--scenario")
     verdicts = _verdicts(chosen, sheet.baseline) if chosen.within else None
     deployment = Deployment(use_case, chosen.mode, chosen.price, chosen.latency_limit)
     why_not = None if verdicts is None else {run: why for run, (_, why) in verdicts.items()}

@@ -3,17 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import TypeAlias
 
 from fidelity.errors import ConfigError
-from fidelity.price.envelope import Stretch, cheapest_along
+from fidelity.price.envelope import ByTurn, Stretch, cheapest_along, ratio_over_turns
 from fidelity.price.served import SECONDS_PER_HOUR, capacities, limit_of, sync_answers
 from fidelity.schema import nearest
-from fidelity.stats import Ratio, paired_ratio
+from fidelity.stats import Ratio
 from fidelity.store.price_sheets import Mode, PriceSheet
-
-ByTurn: TypeAlias = Mapping[int, float]
-"""The cost of a query by turn, in hours of the machine times 3600, that is in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +141,6 @@ def _cost(
         turns=len(seconds[run]),
         why_not=why_not,
     )
-
-
-def ratio_over_turns(above: ByTurn, below: ByTurn) -> Ratio | None:
-    """The ratio of two costs over the turns in common; None without one."""
-    both = [turn for turn in above if turn in below]
-    return paired_ratio([above[turn] for turn in both], [below[turn] for turn in both])
 
 
 def _nothing_measured(sheet: PriceSheet, deployment: Deployment, limit: float) -> str:

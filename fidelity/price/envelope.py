@@ -5,8 +5,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import fmean
+from typing import TypeAlias
 
-from fidelity.stats import paired_ratio
+from fidelity.stats import Ratio, paired_ratio
+
+ByTurn: TypeAlias = Mapping[int, float]
+"""The cost of a query by turn, in hours of the machine times 3600, that is in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +26,7 @@ class Stretch:
     at the one before: both 95% intervals over turns exclude 1."""
 
 
-def cheapest_along(lines: Mapping[str, Mapping[float, Mapping[int, float]]]) -> Iterator[Stretch]:
+def cheapest_along(lines: Mapping[str, Mapping[float, ByTurn]]) -> Iterator[Stretch]:
     """Yield the stretches of the cheapest run, from left to right.
 
     Args:
@@ -68,9 +72,7 @@ def _crossing(line: Mapping[float, float], other: Mapping[float, float], left: f
     return left + (right - left) * before / (before - after)
 
 
-def _is_sure(
-    lines: Mapping[str, Mapping[float, Mapping[int, float]]], places: list[float], previous: str, stretch: Stretch
-) -> bool:
+def _is_sure(lines: Mapping[str, Mapping[float, ByTurn]], places: list[float], previous: str, stretch: Stretch) -> bool:
     before = max(place for place in places if place < stretch.start or place == places[0])
     after = min(place for place in places if place >= stretch.start and place > before)
     return _surely_cheaper(lines, previous, stretch.run, before) and _surely_cheaper(
@@ -78,17 +80,20 @@ def _is_sure(
     )
 
 
-def _surely_cheaper(
-    lines: Mapping[str, Mapping[float, Mapping[int, float]]], run: str, other: str, place: float
-) -> bool:
-    turns = [turn for turn in lines[run][place] if turn in lines[other][place]]
-    ratio = paired_ratio([lines[run][place][t] for t in turns], [lines[other][place][t] for t in turns])
+def ratio_over_turns(above: ByTurn, below: ByTurn) -> Ratio | None:
+    """The ratio of two costs over the turns in common; None without one."""
+    both = [turn for turn in above if turn in below]
+    return paired_ratio([above[turn] for turn in both], [below[turn] for turn in both])
+
+
+def _surely_cheaper(lines: Mapping[str, Mapping[float, ByTurn]], run: str, other: str, place: float) -> bool:
+    ratio = ratio_over_turns(lines[run][place], lines[other][place])
     return ratio is not None and ratio.high is not None and ratio.high < 1
 
 
-def _turns(lines: Mapping[str, Mapping[float, Mapping[int, float]]], place: float) -> set[int]:
+def _turns(lines: Mapping[str, Mapping[float, ByTurn]], place: float) -> set[int]:
     return set.intersection(*(set(line[place]) for line in lines.values()))
 
 
-def _mean(lines: Mapping[str, Mapping[float, Mapping[int, float]]], run: str, place: float) -> float:
+def _mean(lines: Mapping[str, Mapping[float, ByTurn]], run: str, place: float) -> float:
     return fmean(lines[run][place][turn] for turn in _turns(lines, place))

@@ -262,8 +262,8 @@ def _about(config: RunConfig, log: Path, start: int) -> PricedServer:
     )
 
 
-def use_cases_of(names: Sequence[str]) -> dict[str, tuple[int, int]]:
-    """The named use cases; `chat` is short for `multi_turn_chat`, and `512/64` names its own lengths.
+def use_cases_of(names: Sequence[str], *, option: str = "--scenarios") -> dict[str, tuple[int, int]]:
+    """The use cases that an option names; `chat` is short for `multi_turn_chat`, and `512/64` names its own lengths.
 
     Raises:
         ConfigError: There is no such use case.
@@ -276,8 +276,9 @@ def use_cases_of(names: Sequence[str]) -> dict[str, tuple[int, int]]:
         elif full in USE_CASES:
             chosen[full] = USE_CASES[full]
         else:
+            several = " 'all'," if option == "--scenarios" else ""
             raise ConfigError(
-                f"--scenarios {name}: no such use case{nearest(name, list(USE_CASES))}; there are "
-                f"{', '.join(USE_CASES)}, 'all', and lengths such as 512/64 (tokens of prompt / answer)"
+                f"{option} {name}: no such use case{nearest(name, list(USE_CASES))}; there are "
+                f"{', '.join(USE_CASES)},{several} and lengths such as 512/64 (tokens of prompt / answer)"
             )
     return chosen

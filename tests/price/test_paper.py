@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fidelity.price.deployment import ratio_over_turns
+from fidelity.price.envelope import ratio_over_turns
 from fidelity.price.served import sync_answers
 from fidelity.report.price_sheet import interval
 from tests.price.test_deployment import measured
