@@ -235,7 +235,8 @@ def asked(baseline: Run) -> str:
     sampling = baseline.manifest.sampling
     how = f", temperature {sampling.temperature:g}, at most {sampling.max_tokens} tokens" if sampling else ""
     how += f", {sampling.repeats} answers each" if sampling and sampling.repeats > 1 else ""
-    return f"{baseline.manifest.counts.prompts} prompts{how}"
+    prompts = baseline.manifest.counts.prompts
+    return f"{prompts} prompt{'' if prompts == 1 else 's'}{how}"
 
 
 def differences_of(

@@ -95,7 +95,7 @@ def test_use_cases():
         use_cases_of(["ragg"])
     with pytest.raises(ConfigError, match="no such use case"):
         use_cases_of(["0/16"])
-    with pytest.raises(ConfigError, match="^--scenario ragg: no such use case") as wrong:
+    with pytest.raises(ConfigError, match=r"^--scenario ragg: no such use case") as wrong:
         use_cases_of(["ragg"], option="--scenario")
     assert "'all'" not in str(wrong.value)
 
