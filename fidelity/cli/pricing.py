@@ -71,7 +71,11 @@ def _price(chosen: argparse.Namespace) -> int:
         if not chosen.quiet:
             echo(line, to=sys.stderr)
 
-    sheet = measured(configs, plan, store=chosen.store, say=say)
+    def save(sheet: "PriceSheet") -> None:
+        if chosen.json and chosen.json != STANDARD_OUTPUT:
+            _write_json(sheet, price, chosen)
+
+    sheet = measured(configs, plan, store=chosen.store, say=say, on_point=save)
     _show(sheet, price, chosen)
     return OK
 
@@ -98,12 +102,10 @@ def _plan(chosen: argparse.Namespace) -> "SweepPlan":
 
 
 def _show(sheet: "PriceSheet", price: float | None, chosen: argparse.Namespace) -> None:
-    from fidelity.price.served import as_json
     from fidelity.report.price_sheet import RANDOM_WEIGHTS, tables
 
     if chosen.json:
-        content = as_json(sheet, price_per_hour=price, latency_limit=chosen.latency_limit)
-        write(chosen.json, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        _write_json(sheet, price, chosen)
         if chosen.json == STANDARD_OUTPUT:
             return
     console = open_console()
@@ -111,6 +113,13 @@ def _show(sheet: "PriceSheet", price: float | None, chosen: argparse.Namespace) 
         console.print(table)
     if any(server.random_weights for server in sheet.servers.values()):
         console.print(RANDOM_WEIGHTS)
+
+
+def _write_json(sheet: "PriceSheet", price: float | None, chosen: argparse.Namespace) -> None:
+    from fidelity.price.served import as_json
+
+    content = as_json(sheet, price_per_hour=price, latency_limit=chosen.latency_limit)
+    write(chosen.json, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
 def _rate(text: str) -> float:

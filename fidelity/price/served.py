@@ -41,8 +41,15 @@ class PriceUnderLoad:
     turns: int
 
 
-def measured(configs: Sequence[RunConfig], plan: SweepPlan, *, store: Path, say: Callable[[str], None]) -> PriceSheet:
-    """Measure under load and append the points to the baseline's sheet in the store, after each point.
+def measured(
+    configs: Sequence[RunConfig],
+    plan: SweepPlan,
+    *,
+    store: Path,
+    say: Callable[[str], None],
+    on_point: Callable[[PriceSheet], None] = lambda _: None,
+) -> PriceSheet:
+    """Measure under load and append each point to the baseline's sheet in the store; `on_point` gets the sheet so far.
 
     Raises:
         StoreError: Its sheet has other use cases of these names, or another spread.
@@ -59,6 +66,7 @@ def measured(configs: Sequence[RunConfig], plan: SweepPlan, *, store: Path, say:
             ordered = {c.name: servers[c.name] for c in configs if c.name in servers}
             sheet = sheet.replace(servers={**ordered, **servers}, points=(*sheet.points, point))
             write_record(file, sheet)
+            on_point(sheet)
     return sheet
 
 

@@ -47,6 +47,16 @@ def test_two_servers_two_scenarios_two_turns(price, workspace):
     assert sheet.model_dump(mode="json") == report["sheet"]
 
 
+def test_the_json_has_what_was_measured_before_a_server_failed(price, fidelity, workspace):
+    broken = workspace.run("broken", engine={"kind": "vllm-serve", "options": {"no_such_option": 1}})
+    order = ("base-4.yaml", broken, "--store", workspace.store, "--json", "out.json")
+    code, _, err = fidelity("price", *order, "--scenarios", "rag", "--mode", "sync", "--turns", "1")
+    assert code != 0
+    assert "broken" in err
+    report = json.loads((workspace.folder / "out.json").read_text())
+    assert [point["run"] for point in points(report, "sync")] == ["base-4"]
+
+
 def test_random_weights_are_marked_in_the_json_and_in_the_text(price, fidelity, workspace):
     report, out, _ = price("--scenarios", "rag", "--mode", "sync", "--turns", "1")
     assert all(server["random_weights"] for server in report["sheet"]["servers"].values())
