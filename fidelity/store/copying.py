@@ -13,9 +13,9 @@ from fidelity.store.runs import EXPECTED_ANSWERS
 from fidelity.store.store import Store
 
 REWRITTEN = (MANIFEST, EXPECTED_ANSWERS)
-"""Files that can be replaced by others of the same size. A manifest has the digests of the files beside it."""
-Difference = Literal["none", "missing", "another"]
-"""What a target lacks of a folder: nothing, some of it, or it has other content."""
+"""Files that can be replaced by others of the same size. A manifest has the digests of the other files."""
+TargetContent = Literal["same", "missing", "another"]
+"""How a target differs in a folder: not at all, it lacks some or all, or it has another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def copy_store(
             if place in in_use or place in damages or not files:
                 continue
             difference = _difference(source, target, kind, folder, files, there.get(folder, {}))
-            if difference == "none":
+            if difference == "same":
                 unchanged += 1
             elif difference == "another" and not replace:
                 another.append(place)
@@ -79,13 +79,13 @@ def send(source: Place, target: Place, kind: str, folder: str, files: Sizes, the
     target.remove(kind, folder, there.keys() - files.keys())
 
 
-def _difference(source: Place, target: Place, kind: str, folder: str, files: Sizes, there: Sizes) -> Difference:
+def _difference(source: Place, target: Place, kind: str, folder: str, files: Sizes, there: Sizes) -> TargetContent:
     if not there:
         return "missing"
     names = [name for name in REWRITTEN if name in files and name in there]
     rewritten = source.read(kind, folder, names) != target.read(kind, folder, names)
     if not rewritten and all(there.get(file) == size for file, size in files.items()):
-        return "none"
+        return "same"
     unequal = rewritten or any(there.get(file, size) != size for file, size in files.items())
     return "another" if MANIFEST in there or (unequal and MANIFEST not in files) else "missing"
 
