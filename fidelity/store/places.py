@@ -5,7 +5,7 @@ appended to and mapped, which object storage can't do.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,8 @@ LOCAL = "file://"
 EXTRAS = {"s3": "s3", "s3a": "s3"}
 Sizes = dict[str, int]
 """Bytes of a folder's files, by name."""
+FileState = tuple[int, int]
+"""A file's size in bytes and its time of change in ns."""
 
 
 def is_url(location: str) -> bool:
@@ -42,11 +44,17 @@ class FolderPlace:
 
     def folders(self, kind: str) -> dict[str, Sizes]:
         """The files of each folder of a kind, without symbolic links that lead out of the store."""
+        return {
+            folder: {file: size for file, (size, _) in files.items()} for folder, files in self.states(kind).items()
+        }
+
+    def states(self, kind: str) -> dict[str, dict[str, FileState]]:
+        """The same with their times of change."""
         try:
             folders = sorted(path for path in (self.root / kind).iterdir() if path.is_dir())
         except FileNotFoundError:
             return {}
-        return {path.name: self._sizes(path) for path in folders if not leaves(self.root, path)}
+        return {path.name: self._states(path) for path in folders if not leaves(self.root, path)}
 
     def read(self, kind: str, folder: str, files: Iterable[str]) -> dict[str, bytes]:
         """The contents of small files."""
@@ -57,9 +65,14 @@ class FolderPlace:
         for file in files:
             inside(self.root, kind, folder, file).unlink(missing_ok=True)
 
-    def _sizes(self, path: Path) -> Sizes:
-        files = [file for file in path.iterdir() if file.is_file() and not leaves(self.root, file)]
-        return {file.name: file.stat().st_size for file in sorted(files) if is_copied(file.name)}
+    def _states(self, path: Path) -> dict[str, FileState]:
+        states = {}
+        for file in sorted(path.iterdir()):
+            with suppress(FileNotFoundError):  # another command has just finished this run
+                if is_copied(file.name) and file.is_file() and not leaves(self.root, file):
+                    status = file.stat()
+                    states[file.name] = (status.st_size, status.st_mtime_ns)
+        return states
 
 
 class UrlPlace:

@@ -17,31 +17,6 @@ FOLDERS = 9
 """Of `make_store`: two runs, a head, two scores, a measurement, a comparison, votes, a study."""
 
 
-@pytest.fixture(scope="module")
-def server():
-    moto = pytest.importorskip("moto.server")
-    pytest.importorskip("s3fs")
-    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    yield "http://{}:{}".format(*server.get_host_and_port())
-    server.stop()
-
-
-@pytest.fixture
-def bucket(server, monkeypatch, request):
-    """The URL of an empty bucket."""
-    for name, value in {
-        "AWS_ENDPOINT_URL": server,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    name = f"bucket-{abs(hash(request.node.nodeid))}"
-    UrlPlace(f"s3://{name}").fs.mkdir(name)
-    return f"s3://{name}/stores/llama"
-
-
 @pytest.fixture
 def store(tmp_path):
     return make_store(tmp_path / "store").root
