@@ -24,7 +24,7 @@ EXPIRES_S = 150.0
 LOOK_S = 5.0
 
 
-class Claim:
+class StoreClaim:
     """A claim on the store at a URL."""
 
     def __init__(self, place: UrlPlace) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from fidelity.errors import FidelityError, StoreError
-from fidelity.store.claims import LIFE_SIGN_S, Claim
+from fidelity.store.claims import LIFE_SIGN_S, StoreClaim
 from fidelity.store.copying import copy_store
 from fidelity.store.places import KINDS, FileState, FolderPlace, UrlPlace
 
@@ -23,7 +23,7 @@ def working_folder(place: UrlPlace, *, on_message: Callable[[str], None]) -> Ite
     Raises:
         StoreError: The store can't be reached, or not all could be sent, and the folder remains.
     """
-    claim = Claim(place)
+    claim = StoreClaim(place)
     claim.take(lambda holder: on_message(f"{place}: {holder} is using it; waiting"))
     folder = Path(mkdtemp(prefix="fidelity-store-"))
     mirror = Mirror(place, folder)
@@ -44,7 +44,7 @@ def working_folder(place: UrlPlace, *, on_message: Callable[[str], None]) -> Ite
 
 
 @contextmanager
-def _life_signs(claim: Claim, mirror: "Mirror", on_message: Callable[[str], None]) -> Iterator[None]:
+def _life_signs(claim: StoreClaim, mirror: "Mirror", on_message: Callable[[str], None]) -> Iterator[None]:
     """Show life and send changes in a thread."""
     ended = threading.Event()
 

@@ -10,7 +10,7 @@ import pytest
 
 from fidelity.errors import StoreError
 from fidelity.store import claims, mirror
-from fidelity.store.claims import Claim
+from fidelity.store.claims import StoreClaim
 from fidelity.store.copying import copy_store
 from fidelity.store.mirror import working_folder
 from fidelity.store.places import FolderPlace, UrlPlace
@@ -109,7 +109,7 @@ def test_the_second_command_waits_for_the_first(place, quick):
 
 
 def test_a_dead_commands_claim_expires(place, quick):
-    Claim(place).take()
+    StoreClaim(place).take()
     with working_folder(place, on_message=lambda text: None) as folder:
         make_store(folder)
     assert len(place.folders("runs")) == 2
@@ -117,11 +117,11 @@ def test_a_dead_commands_claim_expires(place, quick):
 
 
 def test_only_one_of_many_takes_over(place, quick):
-    Claim(place).take()
+    StoreClaim(place).take()
     holders, most = [], []
 
     def work():
-        claim = Claim(place)
+        claim = StoreClaim(place)
         claim.take()
         holders.append(claim)
         most.append(len(holders))
@@ -147,7 +147,7 @@ def test_a_command_that_was_taken_over_sends_nothing(place, quick, monkeypatch):
     def suspended(folder):
         folders.append(folder)
         make_store(folder)
-        Claim(place).take()
+        StoreClaim(place).take()
 
     with pytest.raises(StoreError, match="taken it over") as raised:
         work(place, suspended)
