@@ -84,9 +84,7 @@ def _pattern(_: Validator, pattern: str, instance: Any, __: Any) -> Iterator[Val
         yield ValidationError("does not match the pattern")
 
 
-def _pattern_properties(
-    validator: Validator, patterns: dict[str, Any], instance: Any, _: Any
-) -> Iterator[ValidationError]:
+def _pattern_properties(validator: Any, patterns: dict[str, Any], instance: Any, _: Any) -> Iterator[ValidationError]:
     for pattern, schema in patterns.items() if isinstance(instance, dict) else ():
         for key, value in instance.items():
             if _matches(pattern, key):
@@ -94,7 +92,7 @@ def _pattern_properties(
 
 
 def _additional_properties(
-    validator: Validator, allowed: Any, instance: Any, schema: dict[str, Any]
+    validator: Any, allowed: Any, instance: Any, schema: dict[str, Any]
 ) -> Iterator[ValidationError]:
     patterns = schema.get("patternProperties", {})
     for key, value in instance.items() if isinstance(instance, dict) else ():
@@ -116,7 +114,9 @@ def _hashable(value: Any) -> Hashable:
             return tuple(map(_hashable, value))
         case bool():
             return str(value), bool
-    return value
+        case None | int() | float() | str():
+            return value
+    raise TypeError(f"no JSON value: {type(value).__name__}")
 
 
 BOUNDED = {

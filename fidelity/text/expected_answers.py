@@ -153,9 +153,8 @@ def _matches(expected: ExpectedRegex, text: str) -> Iterator[bool]:
 
 def _first_group(match: "regex.Match[str]") -> str:
     """The first group that has matched, of a pattern with groups; else the whole match."""
-    if not match.re.groups:
-        return match.group()
-    return next((group for group in match.groups() if group is not None), "")
+    groups: tuple[str | None, ...] = match.groups() if match.re.groups else (match.group(),)
+    return next((group for group in groups if group is not None), "")
 
 
 def _letters(expected: ExpectedChoices, text: str) -> Iterator[str]:
