@@ -104,8 +104,9 @@ def _from_json(file: Path, *, required: bool) -> Any:
     except (OSError, ValueError, RecursionError, TypeError, KeyError) as error:
         if not required and not isinstance(error, ValidationError):
             return None
-        damaged = isinstance(error, ValidationError)
-        why = f"a damaged sheet ({wrong_keys(error)})" if damaged else "no JSON of fidelity price"
+        why = "no JSON of fidelity price"
+        if isinstance(error, ValidationError):
+            why = f"a damaged sheet ({wrong_keys(error)})"
         raise ConfigError(f"{file}: {why}; write it with fidelity price --json FILE") from error
 
 
