@@ -11,9 +11,9 @@ from fidelity.store.record_files import MANIFEST, Manifest, Record, read_record
 FOLDER = "prices"
 Mode = Literal["sync", "async"]
 """One request after the other, or requests that arrive at a rate."""
-Tokens = Annotated[int, Field(ge=1)]
-Measured = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+AtLeastOne = Annotated[int, Field(ge=1)]
+AtLeastZero = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+AboveZero = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class LoadPoint(Record):
@@ -23,23 +23,23 @@ class LoadPoint(Record):
     """The server's model, by the name in its YAML file."""
     use_case: str
     mode: Mode
-    rate: Positive | None
+    rate: AboveZero | None
     """Requests per second that were sent; None if all were sent at once, or one after the other."""
     turn: int = Field(ge=0)
     """Points of all servers with this turn were measured next to each other."""
     requests: int = Field(ge=1)
-    seconds: Positive
-    requests_per_s: Positive
+    seconds: AboveZero
+    requests_per_s: AboveZero
     """Answered requests over the time until the last answer."""
-    tokens_per_s: Measured
-    """Tokens of the answers."""
-    first_token: Measured
+    tokens_per_s: AtLeastZero
+    """AtLeastOne of the answers."""
+    first_token: AtLeastZero
     """Seconds, the median over the requests, like the next two."""
-    next_token: Measured
-    answer: Positive
+    next_token: AtLeastZero
+    answer: AboveZero
     """The whole answer."""
-    answer_mean: Positive
-    answer_p95: Positive
+    answer_mean: AboveZero
+    answer_p95: AboveZero
 
 
 class PricedServer(Record):
@@ -79,7 +79,7 @@ class PriceSheet(Manifest):
     created: str
     servers: Mapping[str, PricedServer]
     """By the run's name, the baseline first."""
-    use_cases: Mapping[str, tuple[Tokens, Tokens]]
+    use_cases: Mapping[str, tuple[AtLeastOne, AtLeastOne]]
     """(prompt tokens, answer tokens)."""
     spread: float = Field(ge=0, lt=1)
     """In `async`, lengths were drawn uniformly from 1 - spread to 1 + spread times those."""
