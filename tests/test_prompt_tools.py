@@ -71,7 +71,7 @@ def test_a_csv_file_has_tools_as_json(tmp_path):
         ([function(parameters={"patternProperties": {"(": {}}})], "patternProperties: '(' is not a 'regex'"),
         (
             [function(parameters={"patternProperties": {"a": {}}, "unevaluatedProperties": False})],
-            "'unevaluatedProperties' beside 'patternProperties' is not supported",
+            "'unevaluatedProperties' with 'patternProperties' is not supported",
         ),
     ],
 )

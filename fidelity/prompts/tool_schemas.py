@@ -29,7 +29,7 @@ def wrong_schema(schema: Any) -> str:
         return "'$schema' must be a text"
     keys = {key for key, _ in _members(schema)}
     if keys >= {"patternProperties", "unevaluatedProperties"}:
-        return "'unevaluatedProperties' beside 'patternProperties' is not supported; use 'additionalProperties'"
+        return "'unevaluatedProperties' with 'patternProperties' is not supported; use 'additionalProperties'"
     try:
         validator_for(schema, default=Draft202012Validator).check_schema(schema)
         for pattern in _patterns(schema):
@@ -125,7 +125,7 @@ BOUNDED = {
     "additionalProperties": _additional_properties,
     "uniqueItems": _unique_items,
 }
-"""Keywords whose checks in jsonschema have no limit of time: Python's patterns can't be stopped, and items are compared
+"""Keywords that jsonschema checks without a limit of time: Python's patterns can't be stopped, and items are compared
 pair by pair."""
 
 
