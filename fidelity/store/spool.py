@@ -14,7 +14,7 @@ from fidelity.files import full_disk_explained
 MOST_IN_MEMORY = 1 << 24
 """Bytes from which on records are in a file."""
 MOST_AS_OBJECTS = 1 << 20
-"""Bytes from which on records are made anew each time: as objects they take up to a dozen times as many."""
+"""Bytes from which on each access makes another object: as objects they take up to a dozen times as many."""
 T = TypeVar("T")
 
 
