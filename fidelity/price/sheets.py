@@ -44,6 +44,8 @@ def load_sheet(sources: Sequence[Path], *, gpu: str | None = None, baseline: str
     names = dict.fromkeys(sheet.baseline for sheet in (chosen or sheets))
     if len(names) > 1 or not chosen:
         raise ConfigError(f"{where}: name the baseline with --baseline; there is {', '.join(names)}")
+    if not any(sheet.baseline in sheet.servers for sheet in chosen):
+        raise ConfigError(f"{where}: the baseline {chosen[0].baseline} has no server; measure it, too")
     return merged(chosen)
 
 
