@@ -211,7 +211,7 @@ def test_a_node_is_preempted(workspace, study, cluster):
 
 @pytest.mark.slow
 def test_full_object_stores(workspace, study, monkeypatch, environment):
-    """Answers too large to be sent with a reply, and object stores that another program has filled. Ray finds room, or engines die."""
+    """Another program has filled them, and answers are too large to be sent with a reply: engines may die of it."""
     monkeypatch.setenv("RAY_automatic_object_spilling_enabled", "0")
     monkeypatch.setenv("FAKE_VLLM_LONGEST", "4000")
     monkeypatch.setenv("RAY_local_fs_capacity_threshold", "0.00001")
