@@ -32,7 +32,7 @@ LONGEST_KEY = 80
 class Record(BaseModel):
     """Base class of everything that is read from a store."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     def __getitem__(self, key: str) -> Any:
         """A field as the JSON on disk has it."""
