@@ -122,9 +122,8 @@ def bare(chosen: argparse.Namespace) -> None:
     requests = []
     for prompt in load_prompts(PROMPTS, limit=chosen.prompts):
         chat = [{"role": m.role, "content": m.content} for m in prompt.messages]
-        ids = tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=True, return_dict=True)
-        ids = list(ids["input_ids"])
-        requests.append(SampleRequest({"prompt_token_ids": ids}, len(ids), chosen.max_tokens))
+        text = tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
+        requests.append(SampleRequest(text, len(tokenizer(text)["input_ids"]), chosen.max_tokens))
     for _ in sys.stdin:
         seconds, outputs = throughput.run_vllm(requests, 1, arguments, False)
         tokens = sum(len(output.outputs[0].token_ids) for output in outputs)

@@ -56,8 +56,9 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(pytest.mark.xdist_group(item.module.__name__))
 
 
-def pytest_collection_finish():
-    """What is imported by now stays: Streamlit and the fake servers collect garbage often, and needn't look at it."""
+@pytest.fixture(scope="module", autouse=True)
+def _what_is_imported_stays():
+    """Streamlit and the fake servers collect garbage often, and needn't look at what earlier modules imported."""
     gc.collect()
     gc.freeze()
 

@@ -88,9 +88,9 @@ class RemoteEngine:
         return EngineFacts(self._engine.info, known, isinstance(self._engine, StreamingEngine))
 
     def ask(self, method: str, *arguments: Any, **keys: Any) -> Iterator[Block]:
-        """Parts with all that a method of the engine yields."""
+        """Blocks with all that a method of the engine yields."""
         try:
-            outcomes, sent = [], time.monotonic()
+            outcomes, sent, self._progress = [], time.monotonic(), None  # that of the request before is counted already
             for outcome in getattr(self._engine, method)(*arguments, **keys):
                 outcomes.append(outcome)
                 if len(outcomes) == BLOCK or time.monotonic() - sent > BLOCK_S:
@@ -338,4 +338,14 @@ def _value(reference: Any, check: Callable[[], None]) -> Any:
     try:
         return ray.get(reference)
     except ray.exceptions.RayError as error:
-        raise EngineDied(f"the cluster lost the engine: {str(error).partition(chr(10))[0]}", killed=True) from error
+        raise EngineDied(f"the cluster lost the engine: {_reason(error)}", killed=True) from error
+
+
+def _reason(error: Exception) -> str:
+    """What happened, from an error of Ray's; that of a method has a cause, and its own text begins with the method."""
+    from ray.exceptions import ObjectStoreFullError, OutOfDiskError
+
+    cause = getattr(error, "cause", None) or error
+    if isinstance(cause, (ObjectStoreFullError, OutOfDiskError)):
+        return "its node's object store is full, and so is the disk that takes what doesn't fit"
+    return str(cause).partition("\n")[0]

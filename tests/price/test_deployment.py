@@ -20,8 +20,8 @@ H200 = Path(__file__).parents[2] / "docs" / "results" / "h200-8b"
 
 
 def measured():
-    """All turns: five of one request at a time, two of rates."""
-    return merged([load_sheet([H200 / f"{name}.json"]) for name in ("synchronous", "docstring")])
+    """All turns: five of one request at a time, three of rates."""
+    return merged([load_sheet([H200 / f"{name}.json"]) for name in ("synchronous", "asynchronous")])
 
 
 def raw(name):
@@ -30,7 +30,7 @@ def raw(name):
 
 def interval(above, below):
     """A ratio over turns with its interval, by hand: the mean and the standard error of the logarithms."""
-    student = {2: 12.706, 5: 2.776}[len(above)]
+    student = {2: 12.706, 3: 4.303, 5: 2.776}[len(above)]
     logs = [math.log(a / b) for a, b in zip(above, below, strict=True)]
     half = student * stdev(logs) / math.sqrt(len(logs))
     return [math.exp(mean(logs) + step) for step in (-half, 0, half)]
@@ -68,8 +68,8 @@ class TestTheH200ByHand:
         assert [cost.run for cost in advice.costs if cost.as_cheap] == ["w8a8-int8", "w4a16"]
         assert "not certainly before W8A8-INT8" in sentences(advice)[0]
 
-    def test_all_requests_at_once_int8_is_cheaper_than_bf16_but_not_certainly_than_fp8(self):
-        burst = [p for p in raw("docstring") if p["rate"] is None]
+    def test_all_requests_at_once_int8_is_certainly_the_cheapest(self):
+        burst = [p for p in raw("asynchronous") if p["rate"] is None and p["use_case"] == "docstring"]
         rates = {
             run: [p["requests_per_s"] for p in burst if p["run"] == run] for run in ("bf16", "w8a8-fp8", "w8a8-int8")
         }
@@ -77,25 +77,30 @@ class TestTheH200ByHand:
         assert advice.best.run == max(rates, key=lambda run: mean(rates[run])) == "w8a8-int8"
         low, middle, high = interval(rates["bf16"], rates["w8a8-int8"])
         over = advice.best.over_baseline
-        assert (over.low, over.value, over.high) == pytest.approx((low, middle, high), rel=1e-4)
+        assert (over.low, over.value, over.high) == pytest.approx((low, middle, high), rel=1e-3)
         assert high < 1
         low, _, high = interval(rates["w8a8-int8"], rates["w8a8-fp8"])
-        assert low < 1 < high
-        assert [cost.run for cost in advice.costs if cost.as_cheap] == ["w8a8-fp8"]
+        assert low > 1
+        assert not any(cost.as_cheap for cost in advice.costs)
 
-    def test_short_answers_are_promised_fp8_answers_most(self):
-        # 95% within 1.2 s, between two measured rates each; FP8's 95th percentiles are 1.043 s and 1.885 s.
-        answered = {}
-        points = [p for p in raw("docstring") if p["rate"] and p["turn"] == 0]
-        for run in ("bf16", "w8a8-fp8", "w8a8-int8", "w4a16"):
-            line = sorted((p["rate"], p["answer_p95"], p["requests_per_s"]) for p in points if p["run"] == run)
-            last = max(number for number, (_, p95, _) in enumerate(line) if p95 <= 1.2)
-            (_, p95, below), (_, beyond, above) = line[last], line[last + 1]
-            answered[run] = below + (above - below) * (1.2 - p95) / (beyond - p95)
+    def test_short_answers_are_promised_fp8_answers_most_but_not_certainly(self):
+        answered = {run: [] for run in ("bf16", "w8a8-fp8", "w8a8-int8", "w4a16")}
+        for run, rates in answered.items():
+            for turn in range(3):  # 95% within 1.2 s, between two measured rates each
+                points = [p for p in raw("asynchronous") if p["rate"] and p["turn"] == turn and p["run"] == run]
+                line = sorted(
+                    (p["rate"], p["answer_p95"], p["requests_per_s"]) for p in points if p["use_case"] == "docstring"
+                )
+                last = next(n for n, (_, p95, _) in enumerate(line) if p95 > 1.2) - 1
+                (_, p95, below), (_, beyond, above) = line[last], line[last + 1]
+                rates.append(below + (above - below) * (1.2 - p95) / (beyond - p95))
         advice = advise(measured(), Deployment("docstring", "async", latency_limit=1.2))
-        assert advice.best.run == max(answered, key=answered.get) == "w8a8-fp8"
-        assert {cost.run: 1 / cost.seconds for cost in advice.costs} == pytest.approx(answered)
-        assert "in a single turn, which doesn't show how certain that is" in sentences(advice)[0]
+        seconds = {run: mean(1 / rate for rate in rates) for run, rates in answered.items()}
+        assert advice.best.run == min(seconds, key=seconds.get) == "w8a8-fp8"
+        assert {cost.run: cost.seconds for cost in advice.costs} == pytest.approx(seconds)
+        low, _, high = interval(answered["w8a8-fp8"], answered["w8a8-int8"])
+        assert low < 1 < high
+        assert "not certainly before W8A8-INT8" in sentences(advice)[0]
 
     def test_random_weights_are_named_and_no_gate_judged_them(self):
         lines = sentences(advise(measured(), Deployment("rag", "sync")))
@@ -119,6 +124,59 @@ def test_whatever_lies_in_the_folder_is_used_and_agrees_with_its_points():
         assert advice.best.run == min(cost, key=cost.get), (use_case, mode)
 
 
+def test_a_turn_that_several_files_have_counts_once(tmp_path):
+    """With twice the turns, the interval would be narrower than what was measured."""
+    faster = [point.replace(answer=point.answer * (1 - point.turn / 10)) for point in small_sheet().points]
+    once = small_sheet().replace(points=tuple(faster))
+    again = once.replace(points=tuple(point.replace(turn=point.turn + 3) for point in once.points))
+    assert merged([once, once, again]) == once
+    for name in ("a", "copy-of-a"):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"sheet": once.model_dump(mode="json")}))
+    assert load_sheet([tmp_path, tmp_path / "a.json"]) == once
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("requests_per_s", value) for value in (math.nan, math.inf, -1, 0)),
+        *(("answer_p95", value) for value in (math.nan, -3, 0)),
+        *(("first_token", value) for value in (None, -1, math.inf)),
+        ("turn", -1),
+        ("requests", 0),
+        ("seconds", 0),
+        ("rate", -1),
+        ("run", "nobody"),
+        ("use_case", "nothing"),
+    ],
+)
+def test_a_point_that_nobody_can_have_measured_is_named(tmp_path, key, value):
+    content = {"sheet": small_sheet().model_dump(mode="json")}
+    content["sheet"]["points"][1][key] = value
+    file = tmp_path / "price.json"
+    file.write_text(json.dumps(content))
+    with pytest.raises(ConfigError, match=r"price\.json: a damaged sheet") as refused:
+        load_sheet([file])
+    assert key.replace("_", " ") in str(refused.value).replace("_", " ")
+    assert "Value error" not in str(refused.value)
+
+
+@pytest.mark.parametrize("change", [{"baseline": "nobody"}, {"spread": 2}, {"use_cases": {"rag": (0, 1)}}])
+def test_a_sheet_that_contradicts_itself_is_named(tmp_path, change):
+    file = tmp_path / "price.json"
+    file.write_text(json.dumps({"sheet": {**small_sheet().model_dump(mode="json"), **change}}))
+    with pytest.raises(ConfigError, match=r"price\.json: (a damaged sheet|the baseline nobody has no server)"):
+        load_sheet([file])
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--price", "inf"), ("--price", "0"), ("--price", "nan"), ("--latency-limit", "0")]
+)
+def test_a_price_and_a_limit_are_numbers_above_0(fidelity, option, value):
+    code, _, error = fidelity("recommend", "--scenario", "rag", "--from", "price.json", option, value)
+    assert code == 2
+    assert f"argument {option}: '{value}' is not a number" in error
+
+
 class TestChoosing:
     def test_a_gate_decides_who_may_be_chosen(self):
         advice = advise(small_sheet(), Deployment("rag", "sync"), why_not={"quant": "fail: numbers"})
@@ -137,9 +195,11 @@ class TestChoosing:
             advise(small_sheet(), Deployment("rag", "async", latency_limit=0.5))
 
     def test_sheets_of_several_files_are_merged_and_their_turns_stay_apart(self, tmp_path):
-        whole = merged([small_sheet(), small_sheet()])
+        points = tuple(point.replace(answer_mean=2 * point.answer_mean) for point in small_sheet().points)
+        slower = small_sheet().replace(points=points)
+        whole = merged([small_sheet(), slower])
         assert {point.turn for point in whole.points} == {0, 1, 2, 3}
-        for name, one in (("a", small_sheet()), ("b", small_sheet())):
+        for name, one in (("a", small_sheet()), ("b", slower)):
             (tmp_path / f"{name}.json").write_text(json.dumps({"sheet": one.model_dump(mode="json")}))
         (tmp_path / "other.json").write_text("[1]")
         assert load_sheet([tmp_path]) == whole
