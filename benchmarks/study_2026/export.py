@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def export(run: Run, directory: Path) -> None:
-    """One run without log-probabilities, with a manifest whose paths are relative."""
+    """One run without log-probabilities, with relative paths in its manifest."""
     directory.mkdir(parents=True, exist_ok=True)
     rows = read_parquet(run.path / GENERATIONS)
     place = rows.schema.get_field_index("logprobs")

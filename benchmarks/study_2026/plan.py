@@ -70,7 +70,7 @@ def both(checkpoint: str) -> tuple[Candidate, ...]:
 INVARIANT = {"batching": "invariant"}
 LONG = {"kl": "none", "metrics": ["identical", "prefix_agreement", "first_divergence"]}
 WIDE = ("fp8-block", "w4a16-g128", "w4a8-fp8", "nvfp4a16")
-"""Formats whose kernels want widths in multiples of 128."""
+"""Formats with kernels for widths in multiples of 128."""
 FAMILIES = (
     Family("s", "SmolLM2-135M", S, (*both(S), Candidate("fp16", S, **FP16))),  # vLLM refuses Gemma in FP16
     Family("g", "Gemma 3 270M", G, (*both(G), *of(G, *WIDE))),

@@ -36,7 +36,7 @@ AXES = ("compiled", "fp16")
 UNCHANGED = ("kv-fp8", "fp8-online", "8da4w")
 """Formats that are made while loading, so the checkpoint's bytes are the baseline's."""
 FEWEST = 3
-"""With so few rows or fewer, a rank correlation says nothing."""
+"""With so few rows or fewer, a rank correlation has no meaning."""
 SIZES = (("smollm2-135m", "gemma-3-270m"), ("s", "g"))
 """The smaller and the larger model, by family."""
 METRICS = ("identical", "prefix_agreement", "first_divergence", "rouge", "length", "conflicts", "breaks", "expected")
@@ -85,7 +85,7 @@ def family_of(family: Mapping[str, Any]) -> str:
 
 
 def compare(store: Path, families: Sequence[str]) -> None:
-    """Compare the exported runs of some families, by copies of the studies' files whose paths lead to them."""
+    """Compare the exported runs of some families, by copies of the studies' files with paths that lead to them."""
     store.mkdir(parents=True, exist_ok=True)
     for file in STUDIES:
         own = [family for family in studied(file) if family_of(family) in families]
@@ -152,7 +152,7 @@ def _marks(name: str) -> re.Pattern[str]:
 
 
 def noise(rows: Mapping[str, Row]) -> Iterator[list[str]]:
-    """What changes without quantization, beside the mildest and the strongest format of the family."""
+    """What changes without quantization, and with it."""
     yield [
         "row",
         "ran as",
@@ -247,19 +247,19 @@ def methods(rows: Mapping[str, Row]) -> Iterator[list[str]]:
 
 
 def bytes_and_drift(rows: Mapping[str, Row]) -> Iterator[list[str]]:
-    """What a format saves on disk, beside what it changes."""
+    """What a format saves on disk, and what it changes."""
     yield ["row", "ran as", "bytes", "of BF16", "1 - EAR", "excess of ROUGE-1"]
     for row in quantized(rows):
         base = rows.get(f"{row.family}-floor")
         if row.bytes and base and base.bytes and row.format not in UNCHANGED:
-            ear = number(1 - row.means["ear_exact"]) if "ear_exact" in row.means else ""
+            drift = number(1 - row.means["ear_exact"]) if "ear_exact" in row.means else ""
             ratio = f"{row.bytes / base.bytes:.2f}"
             yield [
                 f"`{row.name}`",
                 row.ran_as,
                 f"{row.bytes / 1e6:.0f} MB",
                 ratio,
-                ear,
+                drift,
                 interval(row.excess.get("rouge1")),
             ]
 
