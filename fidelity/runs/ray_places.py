@@ -88,9 +88,9 @@ class RemoteEngine:
         return EngineFacts(self._engine.info, known, isinstance(self._engine, StreamingEngine))
 
     def ask(self, method: str, *arguments: Any, **keys: Any) -> Iterator[Block]:
-        """Parts with all that a method of the engine yields."""
+        """Blocks with all that a method of the engine yields."""
         try:
-            outcomes, sent = [], time.monotonic()
+            outcomes, sent, self._progress = [], time.monotonic(), None  # that of the request before is counted already
             for outcome in getattr(self._engine, method)(*arguments, **keys):
                 outcomes.append(outcome)
                 if len(outcomes) == BLOCK or time.monotonic() - sent > BLOCK_S:

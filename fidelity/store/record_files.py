@@ -141,6 +141,8 @@ def wrong_keys(error: ValidationError) -> str:
 
 
 def _explained(place: tuple[int | str, ...], kind: str, message: str) -> str:
+    if not place:  # the whole record
+        return message.removeprefix("Value error, ")
     key = _short(".".join(map(str, place)))
     match kind:
         case "missing":
