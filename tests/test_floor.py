@@ -2,8 +2,8 @@ from itertools import combinations, permutations
 
 import pytest
 
-from fidelity.floor import AmongRuns, PromptValue, by_prompt, excess_by_prompt, pooled, summarise
-from fidelity.records import Column
+from fidelity.floor import AmongRuns, by_prompt, excess_by_prompt, pooled, summarise
+from fidelity.records import Column, PromptValue
 
 IDS = ("a", "b", "c")
 
