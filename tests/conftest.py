@@ -56,8 +56,9 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(pytest.mark.xdist_group(item.module.__name__))
 
 
-def pytest_collection_finish():
-    """What is imported by now stays: Streamlit and the fake servers collect garbage often, and needn't look at it."""
+@pytest.fixture(scope="module", autouse=True)
+def _what_is_imported_stays():
+    """Streamlit and the fake servers collect garbage often, and needn't look at what earlier modules imported."""
     gc.collect()
     gc.freeze()
 
@@ -208,3 +209,31 @@ class Workspace:
     @property
     def store(self):
         return self.folder / "store"
+
+
+@pytest.fixture(scope="session")
+def object_storage():
+    """The URL of a server that speaks S3's protocol."""
+    moto = pytest.importorskip("moto.server")
+    pytest.importorskip("s3fs")
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    yield "http://{}:{}".format(*server.get_host_and_port())
+    server.stop()
+
+
+@pytest.fixture
+def bucket(object_storage, monkeypatch, request):
+    """The URL of an empty place in S3, which this process and its children reach."""
+    from fidelity.store.places import UrlPlace
+
+    for name, value in {
+        "AWS_ENDPOINT_URL": object_storage,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    name = f"bucket-{abs(hash(request.node.nodeid))}"
+    UrlPlace(f"s3://{name}").fs.mkdir(name)
+    return f"s3://{name}/stores/llama"

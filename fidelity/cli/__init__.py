@@ -30,7 +30,7 @@ from fidelity.cli import (
     studying,
     tokens,
 )
-from fidelity.cli.options import COULD_NOT_JUDGE
+from fidelity.cli.options import COULD_NOT_JUDGE, with_working_folder
 from fidelity.cli.parser import COMMANDS, CommandParser, every_command
 from fidelity.cli.standard_input import with_standard_input
 from fidelity.cli.terminal import echo
@@ -49,8 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         chosen = parser_of_all().parse_args(arguments)
         verbose = chosen.verbose
-        with with_standard_input(chosen) as given:
-            code: int = given.command(given)
+        with with_standard_input(chosen) as given, with_working_folder(given) as located:
+            code: int = located.command(located)
         return code
     except FidelityError as error:
         if verbose:

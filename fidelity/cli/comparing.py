@@ -98,7 +98,7 @@ def add_to(commands: Commands) -> None:
     for command in (compare, generate):
         add_limit(command)
         add_keep_failures(command)
-        add_store(command)
+        add_store(command, urls=True)
 
 
 def _add_sources(compare: argparse.ArgumentParser) -> None:
@@ -272,7 +272,8 @@ def _generate(chosen: argparse.Namespace) -> int:
     )
     for run in runs:
         counts = run.manifest.counts
-        echo(f"{run.path}: {counts.generations} generations, {counts.failures} failures, {counts.tokens} tokens")
+        place = f"{chosen.store_url}/runs/{run.id}" if "store_url" in chosen else run.path
+        echo(f"{place}: {counts.generations} generations, {counts.failures} failures, {counts.tokens} tokens")
         if chosen.profile:
             for line in profile_lines(run):
                 echo(f"  {line}")

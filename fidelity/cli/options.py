@@ -4,9 +4,12 @@ import argparse
 import hashlib
 import math
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from fidelity.cli.terminal import echo
 from fidelity.errors import ConfigError, StoreError
 from fidelity.schema import nearest
 
@@ -22,15 +25,52 @@ STANDARD_OUTPUT = Path("-")
 Commands: TypeAlias = "argparse._SubParsersAction[CommandParser]"
 
 
-def add_store(command: argparse.ArgumentParser) -> None:
-    """`--store DIR`."""
+def add_store(command: argparse.ArgumentParser, *, urls: bool = False) -> None:
+    """`--store DIR`; with `urls` also `--store URL`, for which the command gets a working folder."""
     command.add_argument(
         "--store",
-        type=Path,
+        type=_folder_or_url if urls else _folder,
         default=Path("fidelity-store"),
         metavar="DIR",
-        help="the directory for runs and scores (default: fidelity-store)",
+        help="the directory for runs and scores (default: fidelity-store)"
+        + (", or a URL such as s3://bucket/folder" if urls else ""),
     )
+
+
+def _folder(text: str) -> Path:
+    location = _folder_or_url(text)
+    if isinstance(location, Path):
+        return location
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is a URL, where only compare, generate and study work; copy it: fidelity store copy {text} DIR"
+    )
+
+
+def _folder_or_url(text: str) -> Path | str:
+    from fidelity.store.places import LOCAL, is_url
+
+    return text if is_url(text) else Path(text.removeprefix(LOCAL))
+
+
+@contextmanager
+def with_working_folder(chosen: argparse.Namespace) -> Iterator[argparse.Namespace]:
+    """Give the arguments with a local folder in place of a store at a URL, which has its content and gets its changes.
+
+    Raises:
+        FidelityError: The URL can't be reached.
+    """
+    url = getattr(chosen, "store", None)
+    if not isinstance(url, str):
+        yield chosen
+        return
+    from fidelity.store.mirror import working_folder
+    from fidelity.store.places import UrlPlace
+
+    with working_folder(UrlPlace(url), on_message=lambda text: echo(text, to=sys.stderr)) as folder:
+        yield argparse.Namespace(**{**vars(chosen), "store": folder, "store_url": url})
+    if not chosen.quiet:  # standard output can be JSON
+        view = f"to view it: fidelity store copy {url} DIR, then fidelity dashboard --store DIR"
+        echo(f"the store is at {url}; {view}", to=sys.stderr)
 
 
 def add_limit(command: argparse.ArgumentParser) -> None:

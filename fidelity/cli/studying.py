@@ -47,7 +47,7 @@ def add_to(commands: Commands) -> None:
     add_limit(study)
     add_keep_failures(study)
     add_workers(study)
-    add_store(study)
+    add_store(study, urls=True)
     study.set_defaults(command=_study, yaml=("study",))
 
     dashboard = commands.add_parser("dashboard", help="open a store in the browser, on this machine only")
@@ -84,7 +84,8 @@ def _study(chosen: argparse.Namespace) -> int:
     for cell in cells:
         how = f"failed: {cell.why}" if cell in failed else f"compared: {cell.comparison}"
         echo(f"{cell.family}: {cell.candidate}: {how}")
-    echo(f"{len(cells) - len(failed)} of {len(cells)} compared; to view them: fidelity dashboard --store {store.root}")
+    view = "" if "store_url" in chosen else f"; to view them: fidelity dashboard --store {store.root}"
+    echo(f"{len(cells) - len(failed)} of {len(cells)} compared{view}")
     return COULD_NOT_JUDGE if failed else OK
 
 

@@ -11,6 +11,7 @@ from fidelity.stats import Ratio
 from fidelity.store.price_sheets import Mode, PriceSheet
 
 RANDOM_WEIGHTS = f"{RANDOM_WEIGHTS_NOTE.capitalize()}."
+PARALLEL = ("tensor_parallel_size", "pipeline_parallel_size")
 HEADINGS: dict[Mode, tuple[str, str]] = {"sync": ("one request at a time", "s"), "async": ("at a limit", "/s")}
 
 
@@ -60,8 +61,10 @@ def interval(ratio: Ratio) -> str:
 
 
 def _memory(sheet: PriceSheet, fitting: dict[str, dict[str, int]]) -> Table:
-    """By vLLM's own log: weights, KV cache and CUDA graphs, and the requests that fit at full length."""
-    table = Table("memory of the device", title="Memory, by vLLM's log", title_justify="left")
+    """By vLLM's own log, of each GPU: weights, KV cache, CUDA graphs; and the requests that fit at full length."""
+    parallel = any(int(str(s.options.get(key, 1))) > 1 for s in sheet.servers.values() for key in PARALLEL)
+    of_what = "each GPU" if parallel else "the device"
+    table = Table(f"memory of {of_what}", title="Memory, by vLLM's log", title_justify="left")
     for run in sheet.servers:
         table.add_column(run, justify="right")
     servers = sheet.servers.values()
@@ -73,6 +76,6 @@ def _memory(sheet: PriceSheet, fitting: dict[str, dict[str, int]]) -> Table:
     tokens = [server.kv_tokens for server in servers]
     table.add_row("tokens in the KV cache", *("-" if value is None else f"{value:,}" for value in tokens))
     for name in sheet.use_cases:
-        cells = [str(fitting[run][name]) if run in fitting else "-" for run in sheet.servers]
+        cells = [f"{fitting[run][name]:,}" if run in fitting else "-" for run in sheet.servers]
         table.add_row(Text(f"requests of {name} at once"), *cells)
     return table

@@ -13,11 +13,13 @@ from fidelity.files import full_disk_explained
 
 MOST_IN_MEMORY = 1 << 24
 """Bytes from which on records are in a file."""
+MOST_AS_OBJECTS = 1 << 20
+"""Bytes from which on each access makes another object: as objects they take up to a dozen times as many."""
 T = TypeVar("T")
 
 
 class Spool(Sequence[T], Generic[T]):
-    """A sequence that records are appended to. Each access gives another, equal object.
+    """A sequence that records are appended to. They must not be changed: an access may give the same object again.
 
     The file has no name, so nobody else reads or writes it, and it is gone with the process. It is in `TMPDIR`.
     """
@@ -27,6 +29,8 @@ class Spool(Sequence[T], Generic[T]):
         weakref.finalize(self, self._file.close)
         self._ends = array("q", [0])
         self._lock = Lock()
+        self._objects: list[T] | None = []
+        """As long as they are few."""
         for record in records:
             self.append(record)
 
@@ -41,6 +45,9 @@ class Spool(Sequence[T], Generic[T]):
             self._file.seek(self._ends[-1])
             self._file.write(written)
             self._ends.append(self._ends[-1] + len(written))
+            self._objects = self._objects if self._ends[-1] <= MOST_AS_OBJECTS else None
+            if self._objects is not None:
+                self._objects.append(record)
 
     def __len__(self) -> int:
         return len(self._ends) - 1
@@ -57,6 +64,8 @@ class Spool(Sequence[T], Generic[T]):
         return self._record(range(len(self))[place])
 
     def _record(self, number: int) -> T:
+        if (objects := self._objects) is not None:
+            return objects[number]
         start, end = self._ends[number], self._ends[number + 1]
         with self._lock:
             self._file.seek(start)

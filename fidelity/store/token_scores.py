@@ -45,6 +45,7 @@ HELD_BYTES = 1 << 26
 """Of the files that are read at once: a row group takes half a millisecond, however few numbers it has."""
 WHOLE_VOCABULARY = -1
 TEXTS = "tokens.json"
+KEYS = ["prompt_id", "repeat"]
 WHY_NOT = "why-not.txt"
 
 
@@ -167,7 +168,7 @@ class StoredScores:
             size = _bytes_of(parquet.metadata, columns)
             if size <= self._room:
                 self._room -= size
-                (self._held[file],) = parquet.read(columns=columns).combine_chunks().to_batches()
+                (self._held[file],) = parquet.read(columns=columns, use_threads=False).combine_chunks().to_batches()
             else:
                 self._held[file] = None
         return self._held[file]
@@ -181,7 +182,11 @@ class StoredScores:
                 known = scores_schema(exact=self.depth.exact)
                 if wrong := wrong_column(self._file(file).schema_arrow, known):
                     raise ValueError(wrong)
-                keys = self._file(file).read(columns=["prompt_id", "repeat"]).to_pylist()
+                if not self._file(file).metadata.num_rows:
+                    continue
+                rows = self._rows(file)
+                known_keys = self._file(file).read(columns=KEYS) if rows is None else rows.select(KEYS)
+                keys = known_keys.to_pylist()
             places |= {(row["prompt_id"], row["repeat"]): (file, group) for group, row in enumerate(keys)}
         return places
 

@@ -6,6 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from fidelity.records import Side
+from fidelity.text.remembered import remembered
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -37,11 +38,14 @@ def parse(text: str) -> "list[Token]":
     return tokens
 
 
-def fences(text: str) -> list[Fence]:
+@remembered
+def fences(text: str) -> tuple[Fence, ...]:
     """The fenced blocks in order, those in lists and quotes too. One that is never closed ends with what it is in."""
     if "```" not in text and "~~~" not in text:
-        return []
-    return [Fence(language(t), t.content, (t.map[0], t.map[1])) for t in parse(text) if t.type == "fence" and t.map]
+        return ()
+    return tuple(
+        Fence(language(t), t.content, (t.map[0], t.map[1])) for t in parse(text) if t.type == "fence" and t.map
+    )
 
 
 def without_fences(text: str, code: Sequence[Fence]) -> list[str]:

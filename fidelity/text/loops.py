@@ -5,6 +5,7 @@ from functools import cache
 
 import regex
 
+from fidelity.text.remembered import remembered
 from fidelity.text.words import words
 
 TIMES = 3
@@ -25,6 +26,7 @@ LONGEST_RUN = 100
 """Characters of one phrase in one word, such as `hahaha`; and half as many of white space."""
 
 
+@remembered
 def ends_in_loop(text: str) -> bool:
     """Whether the text ends in a phrase that is there at least 3 times in a row, over at least 50 words in all.
 

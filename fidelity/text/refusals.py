@@ -8,6 +8,7 @@ from typing import NamedTuple
 import regex
 
 from fidelity.text.normalization import normalize
+from fidelity.text.remembered import remembered
 
 LANGUAGES = ("en", "de", "es", "fr", "pt", "it", "nl", "ru", "hi", "zh", "ja", "ko", "ar")
 """Each has a file in `refusal_patterns`."""
@@ -36,6 +37,7 @@ ANSWER_AFTER_ALL = (
 """After "As an AI, I can't ...": the answer comes all the same."""
 
 
+@remembered
 def refuses(text: str) -> bool:
     """Whether one of the first four sentences declines to answer, in the first 500 characters.
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import regex
 
-from fidelity.text.blocks import language, parse
+from fidelity.text.blocks import fences
 from fidelity.text.documents import DocumentValue, Members, parse_json, parse_yaml
 
 MAX_JSON_ATTEMPTS = 50
@@ -101,21 +101,21 @@ _PROSE_LINE = re.compile(r"\W{0,4}(?:[^\W\d_]++['’]?+[\w-]*+[,.:;!?)\"”]*+\s
 def _blocks(text: str) -> "Iterator[FenceSegment | Table]":
     """Fences, and the tables between them, with offsets of whole lines."""
     position = 0
-    for fence in _fences(text):
+    for fence in _fence_segments(text):
         yield from _tables(text, position, fence.start)
         yield fence
         position = fence.end
     yield from _tables(text, position, len(text))
 
 
-def _fences(text: str) -> Iterator[FenceSegment]:
-    if "```" not in text and "~~~" not in text:
+def _fence_segments(text: str) -> Iterator[FenceSegment]:
+    blocks = fences(text)
+    if not blocks:
         return
     starts = [0, *(match.end() for match in re.finditer(r"\r\n|\n|\r", text)), len(text)]
-    for token in parse(text):
-        if token.type == "fence" and token.map:
-            first, last = (starts[min(line, len(starts) - 1)] for line in token.map)
-            yield FenceSegment(language(token), token.content, first, last)
+    for fence in blocks:
+        first, last = (starts[min(line, len(starts) - 1)] for line in fence.lines)
+        yield FenceSegment(fence.language, fence.content, first, last)
 
 
 def _tables(text: str, start: int, end: int) -> Iterator[Table]:

@@ -20,8 +20,8 @@ H200 = Path(__file__).parents[2] / "docs" / "results" / "h200-8b"
 
 
 def measured():
-    """All turns: five of one request at a time, two of rates."""
-    return merged([load_sheet([H200 / f"{name}.json"]) for name in ("synchronous", "docstring")])
+    """All turns: five of one request at a time, three of rates."""
+    return merged([load_sheet([H200 / f"{name}.json"]) for name in ("synchronous", "asynchronous")])
 
 
 def raw(name):
@@ -30,7 +30,7 @@ def raw(name):
 
 def interval(above, below):
     """A ratio over turns with its interval, by hand: the mean and the standard error of the logarithms."""
-    student = {2: 12.706, 5: 2.776}[len(above)]
+    student = {2: 12.706, 3: 4.303, 5: 2.776}[len(above)]
     logs = [math.log(a / b) for a, b in zip(above, below, strict=True)]
     half = student * stdev(logs) / math.sqrt(len(logs))
     return [math.exp(mean(logs) + step) for step in (-half, 0, half)]
@@ -68,8 +68,8 @@ class TestTheH200ByHand:
         assert [cost.run for cost in advice.costs if cost.as_cheap] == ["w8a8-int8", "w4a16"]
         assert "not certainly before W8A8-INT8" in sentences(advice)[0]
 
-    def test_all_requests_at_once_int8_is_cheaper_than_bf16_but_not_certainly_than_fp8(self):
-        burst = [p for p in raw("docstring") if p["rate"] is None]
+    def test_all_requests_at_once_int8_is_certainly_the_cheapest(self):
+        burst = [p for p in raw("asynchronous") if p["rate"] is None and p["use_case"] == "docstring"]
         rates = {
             run: [p["requests_per_s"] for p in burst if p["run"] == run] for run in ("bf16", "w8a8-fp8", "w8a8-int8")
         }
@@ -77,25 +77,30 @@ class TestTheH200ByHand:
         assert advice.best.run == max(rates, key=lambda run: mean(rates[run])) == "w8a8-int8"
         low, middle, high = interval(rates["bf16"], rates["w8a8-int8"])
         over = advice.best.over_baseline
-        assert (over.low, over.value, over.high) == pytest.approx((low, middle, high), rel=1e-4)
+        assert (over.low, over.value, over.high) == pytest.approx((low, middle, high), rel=1e-3)
         assert high < 1
         low, _, high = interval(rates["w8a8-int8"], rates["w8a8-fp8"])
-        assert low < 1 < high
-        assert [cost.run for cost in advice.costs if cost.as_cheap] == ["w8a8-fp8"]
+        assert low > 1
+        assert not any(cost.as_cheap for cost in advice.costs)
 
-    def test_short_answers_are_promised_fp8_answers_most(self):
-        # 95% within 1.2 s, between two measured rates each; FP8's 95th percentiles are 1.043 s and 1.885 s.
-        answered = {}
-        points = [p for p in raw("docstring") if p["rate"] and p["turn"] == 0]
-        for run in ("bf16", "w8a8-fp8", "w8a8-int8", "w4a16"):
-            line = sorted((p["rate"], p["answer_p95"], p["requests_per_s"]) for p in points if p["run"] == run)
-            last = max(number for number, (_, p95, _) in enumerate(line) if p95 <= 1.2)
-            (_, p95, below), (_, beyond, above) = line[last], line[last + 1]
-            answered[run] = below + (above - below) * (1.2 - p95) / (beyond - p95)
+    def test_short_answers_are_promised_fp8_answers_most_but_not_certainly(self):
+        answered = {run: [] for run in ("bf16", "w8a8-fp8", "w8a8-int8", "w4a16")}
+        for run, rates in answered.items():
+            for turn in range(3):  # 95% within 1.2 s, between two measured rates each
+                points = [p for p in raw("asynchronous") if p["rate"] and p["turn"] == turn and p["run"] == run]
+                line = sorted(
+                    (p["rate"], p["answer_p95"], p["requests_per_s"]) for p in points if p["use_case"] == "docstring"
+                )
+                last = next(n for n, (_, p95, _) in enumerate(line) if p95 > 1.2) - 1
+                (_, p95, below), (_, beyond, above) = line[last], line[last + 1]
+                rates.append(below + (above - below) * (1.2 - p95) / (beyond - p95))
         advice = advise(measured(), Deployment("docstring", "async", latency_limit=1.2))
-        assert advice.best.run == max(answered, key=answered.get) == "w8a8-fp8"
-        assert {cost.run: 1 / cost.seconds for cost in advice.costs} == pytest.approx(answered)
-        assert "in a single turn, which doesn't show how certain that is" in sentences(advice)[0]
+        seconds = {run: mean(1 / rate for rate in rates) for run, rates in answered.items()}
+        assert advice.best.run == min(seconds, key=seconds.get) == "w8a8-fp8"
+        assert {cost.run: cost.seconds for cost in advice.costs} == pytest.approx(seconds)
+        low, _, high = interval(answered["w8a8-fp8"], answered["w8a8-int8"])
+        assert low < 1 < high
+        assert "not certainly before W8A8-INT8" in sentences(advice)[0]
 
     def test_random_weights_are_named_and_no_gate_judged_them(self):
         lines = sentences(advise(measured(), Deployment("rag", "sync")))

@@ -1,7 +1,8 @@
-"""The table of docs/price-vs-paper.md: each cell again from the stored points."""
+"""The tables of docs/price-vs-paper.md and of docs/price.md on the H200: each cell again from the stored points."""
 
 import re
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 
@@ -45,3 +46,53 @@ def test_the_text_counts_the_cells():
     assert f"in {below} of 21 cells" in text
     count = ["none", "one", "two", "three", "four", "five", "six", "all"][sure]
     assert f"in {count} the 8-bit format is certainly cheaper" in text
+
+
+class TestPricePage:
+    """The tables of docs/price.md under "The 8B shape on an H200"."""
+
+    RUNS = ("bf16", "w8a8-fp8", "w8a8-int8", "w4a16")
+    SECTION = PAGE.with_name("price.md").read_text(encoding="utf-8").partition("**The 8B shape on an H200**")[2]
+
+    def rows(self, after):
+        """The cells of the table that follows a text."""
+        table = self.SECTION.partition(after)[2].partition("\n|")[2].partition("\n\n")[0]
+        rows = [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+        names = [row[0] for row in rows]
+        return [[next(name for name in reversed(names[: i + 1]) if name), *row[1:]] for i, row in enumerate(rows)]
+
+    def points(self, use_case, rate):
+        sheet = measured()
+        chosen = [p for p in sheet.points if (p.mode, p.use_case, p.rate) == ("async", use_case, rate)]
+        return {run: {p.turn: p for p in chosen if p.run == run} for run in self.RUNS}
+
+    def test_one_request_at_a_time(self):
+        sheet, rows = measured(), self.rows("95% interval over five turns")
+        assert {row[0] for row in rows} == set(sheet.use_cases)
+        for use_case, base, *ratios in rows:
+            seconds = {run: sync_answers(sheet, run, use_case) for run in self.RUNS}
+            assert base == f"{fmean(seconds['bf16'].values()):.3g} s"
+            own = [interval(ratio_over_turns(seconds[run], seconds["bf16"])) for run in self.RUNS[1:]]
+            assert ratios == [one.removeprefix("× ") for one in own]
+
+    def test_all_at_once(self):
+        rows = self.rows("100 requests at once")
+        paper = PAGE.read_text(encoding="utf-8")
+        assert [row[0] for row in rows] == ["docstring", "rag"]
+        for use_case, base, *ratios in rows:
+            rates = {run: {t: p.requests_per_s for t, p in v.items()} for run, v in self.points(use_case, None).items()}
+            assert {len(by_turn) for by_turn in rates.values()} == {3}
+            assert base == f"{fmean(rates['bf16'].values()):.1f}/s"
+            own = [interval(ratio_over_turns(rates[run], rates["bf16"])) for run in self.RUNS[1:]]
+            assert ratios == [one.removeprefix("× ") for one in own]
+            assert f"| {use_case} | {' | '.join(ratios)} |" in paper
+
+    def test_five_rates(self):
+        rows = self.rows("At five rates")
+        assert len(rows) == 2 * 5
+        for use_case, sent, *cells in rows:
+            points = self.points(use_case, float(sent.removesuffix("/s")))
+            own = [
+                (fmean(p.answer for p in v.values()), fmean(p.answer_p95 for p in v.values())) for v in points.values()
+            ]
+            assert cells == [f"{median:.2f} / {p95:.2f}" for median, p95 in own]

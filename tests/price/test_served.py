@@ -116,3 +116,16 @@ def test_the_load_generators_arguments(tmp_path):
     assert not any(word.startswith("--max-concurrency") for word in arguments)
     alone = bench_arguments(Load(8, 8, 1, at_once=1), address="a", model="m", tokenizer=tmp_path)
     assert {"--max-concurrency=1", "--request-rate=inf"} <= set(alone)
+
+
+def test_memory_is_that_of_each_gpu_where_a_server_has_several():
+    from fidelity.report.price_sheet import tables
+
+    one = sheet()
+    servers = {
+        name: s.replace(kv_tokens=9_999_999, options={"tensor_parallel_size": 2}) for name, s in one.servers.items()
+    }
+    *_, alone = tables(one.replace(servers={name: s.replace(options={}) for name, s in servers.items()}))
+    *_, parallel = tables(one.replace(servers=servers))
+    assert (alone.columns[0].header, parallel.columns[0].header) == ("memory of the device", "memory of each GPU")
+    assert "9,999,999" in list(parallel.columns[1].cells)

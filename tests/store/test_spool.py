@@ -11,9 +11,11 @@ from fidelity.store.spool import Spool
 RECORDS = [Generation("a", "text 😀", (1, 2), (-0.5, 0.0)), Failure("b", "gone", cause="world"), Generation("c", "")]
 
 
-@pytest.fixture(params=[1, 1 << 24])
+@pytest.fixture(params=[(0, 1), (0, 1 << 24), (1 << 20, 1 << 24), (100, 1 << 24)])
 def most_in_memory(request, monkeypatch):
-    monkeypatch.setattr(spool, "MOST_IN_MEMORY", request.param)
+    """All in a file, all as bytes, all as objects, and as objects until they are more than 100 bytes."""
+    for name, size in zip(("MOST_AS_OBJECTS", "MOST_IN_MEMORY"), request.param, strict=True):
+        monkeypatch.setattr(spool, name, size)
 
 
 @pytest.mark.usefixtures("most_in_memory")

@@ -20,7 +20,7 @@ left open"""
 
 
 def test_fences_know_their_language_content_and_lines():
-    assert fences(TEXT) == [
+    assert list(fences(TEXT)) == [
         ("python", "x = 1\n", (2, 5)),
         ("", "deep\n", (8, 11)),
         ("c++", "left open", (12, 14)),
