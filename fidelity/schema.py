@@ -16,7 +16,7 @@ JsonObject = dict[str, JsonValue]
 class Settings(BaseModel):
     """Base class of everything that a user can write in a YAML file."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     @model_validator(mode="before")
     @classmethod

@@ -67,6 +67,12 @@ def test_a_csv_file_has_tools_as_json(tmp_path):
         ([function(parameters={"$ref": "https://example.org/a.json"})], "the $ref 'https://example.org/a.json' is out"),
         ([function(parameters={"$ref": "#/$defs/a"})], "a $ref has no definition"),
         ([function(parameters={"$ref": "#"})], "it refers to itself without end"),
+        ([function(parameters={"$schema": 5})], "'$schema' must be a text"),
+        ([function(parameters={"patternProperties": {"(": {}}})], "patternProperties: '(' is not a 'regex'"),
+        (
+            [function(parameters={"patternProperties": {"a": {}}, "unevaluatedProperties": False})],
+            "'unevaluatedProperties' with 'patternProperties' is not supported",
+        ),
     ],
 )
 def test_wrong_tools_are_named_with_file_line_and_key(tmp_path, tools, message):

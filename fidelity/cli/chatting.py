@@ -53,6 +53,8 @@ def _fill(chosen: argparse.Namespace) -> int:
     if filled.again:
         echo("fidelity: some turns failed because of the server or the network; run again to ask them", to=sys.stderr)
         return COULD_NOT_JUDGE
+    if not filled.prompts:
+        raise ConfigError(f"{chosen.chats}: no turn of these chats can be asked, so {chosen.file} was not written")
     write_rows([prompt_row(prompt) for prompt in filled.prompts], chosen.file)
     echo(f"{chosen.file}: {len(filled.prompts)} turns of {len(chats)} chats; use it as 'prompts' of every run")
     return OK

@@ -85,6 +85,8 @@ def _engine(chosen: argparse.Namespace) -> "OpenAIEngine":
     limits = {"concurrency": chosen.concurrency, "patience": chosen.patience}
     if not chosen.model.strip():
         raise ConfigError("--model: is empty; give the judge's name on the server")
+    if chosen.patience is not None:  # also with a server that doesn't answer the first request
+        limits["deadline"] = min(chosen.patience, OpenAIEngine.model_fields["deadline"].default)
     settings = {
         "base_url": chosen.endpoint,
         "model": chosen.model,

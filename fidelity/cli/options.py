@@ -171,6 +171,20 @@ def number(text: str) -> float:
     return value
 
 
+def positive_number(text: str) -> float:
+    """An option's value above 0, which may be infinite."""
+    if not (value := number(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return value
+
+
+def finite_number(text: str) -> float:
+    """An option's value above 0."""
+    if math.isinf(value := positive_number(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
+    return value
+
+
 def read_stdin(folder: Path) -> Path:
     """Save standard input as a file, named by its content.
 

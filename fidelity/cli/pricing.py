@@ -14,8 +14,10 @@ from fidelity.cli.options import (
     add_json,
     add_store,
     check_writable,
+    finite_number,
     number,
     positive,
+    positive_number,
     write,
 )
 from fidelity.cli.terminal import echo, open_console
@@ -42,13 +44,13 @@ def add_to(commands: Commands) -> None:
     )
     price.add_argument("--turns", type=positive, default=3, metavar="N", help="(3); appended to earlier turns")
     price.add_argument("--one-by-one", type=positive, default=3, metavar="N", help="requests of a turn in sync (3)")
-    price.add_argument("--seconds", type=number, default=30.0, metavar="S", help="of requests at each rate (30)")
+    price.add_argument("--seconds", type=finite_number, default=30.0, metavar="S", help="of requests at each rate (30)")
     price.add_argument("--at-once", type=positive, default=200, metavar="N", help="requests at the rate inf (200)")
     price.add_argument("--spread", type=number, default=0.5, help="of the lengths in async, as a share (0.5)")
     price.add_argument("--together", action="store_true", help="keep all servers loaded, side by side on the device")
     price.add_argument("--no-load-after", type=number, default=math.inf, metavar="S", help="stop after this time")
-    price.add_argument("--price", type=number, metavar="P", help="of the machine per hour")
-    price.add_argument("--latency-limit", type=number, metavar="S", help="of an answer's 95th percentile")
+    price.add_argument("--price", type=finite_number, metavar="P", help="of the machine per hour")
+    price.add_argument("--latency-limit", type=positive_number, metavar="S", help="of an answer's 95th percentile")
     add_json(price, "the points and the ratios")
     add_store(price)
     price.set_defaults(command=_price, yaml=("baseline", "candidates"))

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fidelity.cli.options import COULD_NOT_JUDGE, OK, Commands, number, open_store
+from fidelity.cli.options import COULD_NOT_JUDGE, OK, Commands, finite_number, open_store, positive_number
 from fidelity.cli.terminal import echo
 from fidelity.errors import ConfigError
 
@@ -32,9 +32,9 @@ def add_to(commands: Commands) -> None:
         "--mode", choices=("sync", "async"), default="async", help="one request at a time, or many (async)"
     )
     recommend.add_argument("--gpu", metavar="NAME", help="the device, or a part of its name: H200")
-    recommend.add_argument("--price", type=number, metavar="P", help="of the machine per hour")
+    recommend.add_argument("--price", type=finite_number, metavar="P", help="of the machine per hour")
     recommend.add_argument(
-        "--latency-limit", type=number, metavar="S", help="of an answer's 95th percentile; inf for none"
+        "--latency-limit", type=positive_number, metavar="S", help="of an answer's 95th percentile; inf for none"
     )
     recommend.add_argument(
         "--from",
@@ -48,7 +48,7 @@ def add_to(commands: Commands) -> None:
 
 
 def _recommend(chosen: argparse.Namespace) -> int:
-    if chosen.scenario:
+    if chosen.scenario is not None:
         return _recommend_deployment(chosen)
     for option in ("store", "within", "minimise"):
         if getattr(chosen, option) is None:

@@ -57,7 +57,8 @@ async def when_ready(ask: Callable[[], Awaitable[T]], deadline: float) -> T:
             return await ask()
         except TroubleError as trouble:
             if trouble.kind != "passing" or time.monotonic() + max(wait, trouble.wait) > until:
-                raise EngineError(f"the server is unusable: {trouble.reason}") from None
+                asked = f"; it asks for a wait of {trouble.wait:,.0f} s" if trouble.wait > deadline else ""
+                raise EngineError(f"the server is unusable: {trouble.reason}{asked}") from None
             wait = max(wait, trouble.wait)
         await asyncio.sleep(wait)
 

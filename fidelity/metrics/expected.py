@@ -34,6 +34,7 @@ class Expected(Metric):
     """The time that one unit test may take."""
 
     packages: ClassVar[tuple[str, ...]] = ("regex",)
+    revision: ClassVar[int] = 2
     _digest: str = PrivateAttr(default="")
 
     def inapplicable(self, pairs: Sequence[Pair]) -> str | None:

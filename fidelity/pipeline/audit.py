@@ -62,8 +62,11 @@ class AuditRequest:
         Equal seeds would make equal models give equal answers, and the test needs independent ones.
 
         Raises:
-            ConfigError: A source is a file or a stored run, and so gives no new answers.
+            ConfigError: A source is a file or a stored run, and so gives no new answers; or two have the same name.
         """
+        names = [config.name for config in (self.reference, self.provider, *self.suspects)]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ConfigError(f"the name {twice!r} is used in two of the files; give each its own 'name'")
         for config in (self.reference, self.provider, *self.suspects):
             if config.engine.kind in ("recorded", "stored"):
                 raise ConfigError(

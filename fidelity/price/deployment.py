@@ -152,7 +152,7 @@ def _nothing_measured(sheet: PriceSheet, deployment: Deployment, limit: float) -
         )
     return (
         f"--scenario {deployment.use_case}: not measured in --mode {deployment.mode}"
-        f"{nearest(deployment.use_case, measured) or '; nothing was'}"
+        f"{nearest(deployment.use_case, measured) if measured else '; nothing was'}"
     )
 
 

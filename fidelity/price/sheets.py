@@ -8,7 +8,8 @@ from pydantic import ValidationError
 
 from fidelity.errors import ConfigError
 from fidelity.outside.documents import read_document
-from fidelity.store.price_sheets import FOLDER, PriceSheet, read_sheets
+from fidelity.store.price_sheets import FOLDER, LoadPoint, PriceSheet, read_sheets
+from fidelity.store.record_files import wrong_keys
 
 
 def load_sheet(sources: Sequence[Path], *, gpu: str | None = None, baseline: str | None = None) -> PriceSheet:
@@ -43,11 +44,13 @@ def load_sheet(sources: Sequence[Path], *, gpu: str | None = None, baseline: str
     names = dict.fromkeys(sheet.baseline for sheet in (chosen or sheets))
     if len(names) > 1 or not chosen:
         raise ConfigError(f"{where}: name the baseline with --baseline; there is {', '.join(names)}")
+    if not any(sheet.baseline in sheet.servers for sheet in chosen):
+        raise ConfigError(f"{where}: the baseline {chosen[0].baseline} has no server; measure it, too")
     return merged(chosen)
 
 
 def merged(sheets: Sequence[PriceSheet]) -> PriceSheet:
-    """One sheet with the points of all, which have one baseline.
+    """One sheet with the points of all, which have one baseline. A turn that several of them have counts once.
 
     Raises:
         ConfigError: They differ in the length of a use case, or in `spread`.
@@ -62,7 +65,9 @@ def merged(sheets: Sequence[PriceSheet]) -> PriceSheet:
         if sheet.spread != whole.spread and _is_async(sheet) and _is_async(whole):
             raise ConfigError("price sheets with another --spread can't be compared; give one of them")
         first = 1 + max((point.turn for point in whole.points), default=-1)
-        later = (point.replace(turn=point.turn + first) for point in sheet.points)
+        known = set(_turns(whole).values())
+        new = [turn for turn, points in _turns(sheet).items() if points not in known]
+        later = [point.replace(turn=point.turn + first) for point in sheet.points if point.turn in new]
         whole = whole.replace(
             servers={**sheet.servers, **whole.servers},
             use_cases={**whole.use_cases, **sheet.use_cases},
@@ -70,6 +75,14 @@ def merged(sheets: Sequence[PriceSheet]) -> PriceSheet:
             points=(*whole.points, *later),
         )
     return whole
+
+
+def _turns(sheet: PriceSheet) -> dict[int, frozenset[LoadPoint]]:
+    """What was measured in each turn, without the turn's number."""
+    turns: dict[int, set[LoadPoint]] = {}
+    for point in sheet.points:
+        turns.setdefault(point.turn, set()).add(point.replace(turn=0))
+    return {turn: frozenset(points) for turn, points in turns.items()}
 
 
 def _sheets_in(source: Path) -> Iterator[PriceSheet]:
@@ -93,7 +106,9 @@ def _from_json(file: Path, *, required: bool) -> Any:
     except (OSError, ValueError, RecursionError, TypeError, KeyError) as error:
         if not required and not isinstance(error, ValidationError):
             return None
-        why = "a damaged sheet" if isinstance(error, ValidationError) else "no JSON of fidelity price"
+        why = "no JSON of fidelity price"
+        if isinstance(error, ValidationError):
+            why = f"a damaged sheet ({wrong_keys(error)})"
         raise ConfigError(f"{file}: {why}; write it with fidelity price --json FILE") from error
 
 

@@ -277,8 +277,8 @@ def use_cases_of(names: Sequence[str], *, option: str = "--scenarios") -> dict[s
             chosen[full] = USE_CASES[full]
         else:
             several = " 'all'," if option == "--scenarios" else ""
+            known = nearest(name, list(USE_CASES))
             raise ConfigError(
-                f"{option} {name}: no such use case{nearest(name, list(USE_CASES))}; there are "
-                f"{', '.join(USE_CASES)},{several} and lengths such as 512/64 (tokens of prompt / answer)"
+                f"{option} {name}: no such use case{known},{several} or lengths as 512/64 (tokens of prompt / answer)"
             )
     return chosen

@@ -112,9 +112,11 @@ def _turns(row: JsonRow, where: str) -> Iterator[JsonRow]:
                 yield from ({"role": "user", "content": question}, {"role": "assistant"})
         case {"messages": [_, *_] as turns} if all(isinstance(turn, dict) for turn in turns):
             yield from turns
-            if not is_open(turns[-1]) and turns[-1].get("role") not in ("user", "tool"):
+            role = turns[-1].get("role")
+            if not is_open(turns[-1]) and role not in ("user", "tool"):
+                end = "a given answer" if role == "assistant" else f"a turn of the role {str(role)[:80]!r}"
                 raise ConfigError(
-                    f'{where}: the chat ends with a given answer; write {{"role": "assistant"}} for each turn that the '
+                    f'{where}: the chat ends with {end}; write {{"role": "assistant"}} for each turn that the '
                     "model is to answer"
                 )
         case _:

@@ -28,6 +28,8 @@ ROLES = {
 """ShareGPT's names of roles, and the OpenAI chat format's."""
 ANSWER_KEYS = ("content", "value", "tool_calls", "function_call", "refusal", "reasoning_content")
 """Keys of an answer in a turn of the assistant."""
+MOST_NAMES = 10
+"""Names of nested keys in a message."""
 FORMS = "'prompt', 'messages', 'conversations', 'turns', 'question', 'instruction' (with 'input') or 'text'"
 
 
@@ -77,7 +79,7 @@ def expected_answer(row: JsonRow, *, where: str) -> ExpectedAnswer | None:
             return None
         case str():
             given = {"kind": "text", "answer": replace_lone_surrogates(given)}
-        case [str(), *_]:
+        case list():
             given = {"kind": "text", "answer": given}
         case int() | float() if not isinstance(given, bool):
             given = {"kind": "number", "answer": given}
@@ -85,9 +87,11 @@ def expected_answer(row: JsonRow, *, where: str) -> ExpectedAnswer | None:
         return EXPECTED.validate_python(given)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        place = ".".join(["expected", *map(str, first["loc"][1:])])
+        names = [str(name) for name in first["loc"][1:] if isinstance(name, int) or name.isidentifier()]
+        place = ".".join(["expected", *names[:MOST_NAMES]])
+        why = first["msg"].removeprefix("Value error, ")
         raise ConfigError(
-            f"{where}: {place}: {first['msg']}; write a text, a number, or an object such as "
+            f"{where}: {place}: {why}; write a text, a number, or an object such as "
             f'{{"kind": "choices", "answer": "B"}} (docs/expected.md)'
         ) from error
 
@@ -200,6 +204,10 @@ def _message(turn: Any, names: dict[str, str], where: str) -> Message:
             if id_ not in names:
                 raise ConfigError(f"{where}: 'tool_call_id' is {id_[:80]!r}, but no earlier call has this 'id'")
             return Message("tool", replace_lone_surrogates(content), tool_call_id=names[id_])
+        case {"role": "user", "content": str() as content} | {"from": "human" | "user", "value": str() as content} if (
+            not content.strip()
+        ):
+            raise ConfigError(f"{where}: a turn of the user is empty; write a text, or remove the row")
         case {"role": str() as role, "content": str() as content}:
             return Message(role, replace_lone_surrogates(content))
         case {"role": str() as role, "content": [_, *_] as pieces} if all(map(_is_text, pieces)):

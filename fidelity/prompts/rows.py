@@ -168,6 +168,8 @@ def read_jsonl(path: Path, *, strict: bool = False) -> Rows:
             raise ConfigError(f"{where}: {error}{REPAIR}") from None
         except (ValueError, RecursionError) as error:
             why = "it is compressed: unpack it first" if line.startswith(GZIP) else str(error)
+            if not line.startswith(GZIP) and (isinstance(error, UnicodeDecodeError) or b"\0" in line):
+                raise ConfigError(f"{where}: not UTF-8 text ({why}); save the file as UTF-8") from error
             raise ConfigError(f"{where}: not JSON ({why}); write one JSON object per line") from error
         if not isinstance(row, dict):
             raise ConfigError(f"{where}: expected a JSON object, got {type(row).__name__}")

@@ -1,7 +1,7 @@
 """The arguments of a tool call against the JSON Schema of its function."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -25,6 +25,11 @@ def wrong_schema(schema: Any) -> str:
     """Why an object is not a JSON Schema that can be used offline; empty if it is one."""
     if not isinstance(schema, dict):
         return f"it must be an object, got {json.dumps(schema, default=str)[:80]}"
+    if not isinstance(schema.get("$schema", ""), str):
+        return "'$schema' must be a text"
+    keys = {key for key, _ in _members(schema)}
+    if keys >= {"patternProperties", "unevaluatedProperties"}:
+        return "'unevaluatedProperties' with 'patternProperties' is not supported; use 'additionalProperties'"
     try:
         validator_for(schema, default=Draft202012Validator).check_schema(schema)
         for pattern in _patterns(schema):
@@ -61,17 +66,75 @@ def valid_against(schema: str, arguments: Any) -> bool:
 def _validator(schema: str) -> Validator:
     parsed = json.loads(schema)
     base = validator_for(parsed, default=Draft202012Validator)
-    bounded: type[Validator] = extend(base, {"pattern": _pattern})  # type: ignore[no-untyped-call]
+    bounded: type[Validator] = extend(base, BOUNDED)  # type: ignore[no-untyped-call]
     return bounded(parsed, registry=Registry())
 
 
+def _matches(pattern: str, text: str) -> bool:
+    """Whether a pattern occurs in a text.
+
+    Raises:
+        TimeoutError: It takes too long.
+    """
+    return regex.search(pattern, text, timeout=PATTERN_S) is not None
+
+
 def _pattern(_: Validator, pattern: str, instance: Any, __: Any) -> Iterator[ValidationError]:
-    if isinstance(instance, str) and not regex.search(pattern, instance, timeout=PATTERN_S):
+    if isinstance(instance, str) and not _matches(pattern, instance):
         yield ValidationError("does not match the pattern")
 
 
+def _pattern_properties(validator: Any, patterns: dict[str, Any], instance: Any, _: Any) -> Iterator[ValidationError]:
+    for pattern, schema in patterns.items() if isinstance(instance, dict) else ():
+        for key, value in instance.items():
+            if _matches(pattern, key):
+                yield from validator.descend(value, schema)
+
+
+def _additional_properties(
+    validator: Any, allowed: Any, instance: Any, schema: dict[str, Any]
+) -> Iterator[ValidationError]:
+    patterns = schema.get("patternProperties", {})
+    for key, value in instance.items() if isinstance(instance, dict) else ():
+        if key not in schema.get("properties", {}) and not any(_matches(pattern, key) for pattern in patterns):
+            yield from validator.descend(value, allowed)
+
+
+def _unique_items(_: Validator, unique: bool, instance: Any, __: Any) -> Iterator[ValidationError]:
+    if unique and isinstance(instance, list) and len(set(map(_hashable, instance))) < len(instance):
+        yield ValidationError("has equal items")
+
+
+def _hashable(value: Any) -> Hashable:
+    """Equal for equal JSON values only: 1 is 1.0 and not true."""
+    match value:
+        case dict():
+            return frozenset((key, _hashable(member)) for key, member in value.items())
+        case list():
+            return tuple(map(_hashable, value))
+        case bool():
+            return str(value), bool
+        case None | int() | float() | str():
+            return value
+    raise TypeError(f"no JSON value: {type(value).__name__}")
+
+
+BOUNDED = {
+    "pattern": _pattern,
+    "patternProperties": _pattern_properties,
+    "additionalProperties": _additional_properties,
+    "uniqueItems": _unique_items,
+}
+"""Keywords that jsonschema checks without a limit of time: Python's patterns can't be stopped, and items are compared
+pair by pair."""
+
+
 def _patterns(schema: Any) -> Iterator[str]:
-    yield from (value for key, value in _members(schema) if key == "pattern" and isinstance(value, str))
+    for key, value in _members(schema):
+        if key == "pattern" and isinstance(value, str):
+            yield value
+        elif key == "patternProperties" and isinstance(value, dict):
+            yield from value
 
 
 def _references(schema: Any) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """Expected answers of prompts: what makes an answer right."""
 
+import json
 from typing import Annotated, Literal, TypeAlias
 
 import regex
@@ -11,6 +12,8 @@ LETTERS = "ABCDEFGHIJ"
 """The letters of choices."""
 LONGEST = 10_000
 """Characters of an expected text, a pattern or a choice."""
+LARGEST = 10**300
+"""The largest expected number."""
 Short = Annotated[str, Field(min_length=1, max_length=LONGEST)]
 Judgment = Literal["right", "wrong", "unclear"]
 """Of an answer; "unclear" if two ways to extract it from the output, or two filters of a benchmark, disagree."""
@@ -31,6 +34,15 @@ class ExpectedNumber(Settings):
     answer: Annotated[float | int, Field(allow_inf_nan=False)]
     tolerance: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     """The largest distance from the right number."""
+
+    @field_validator("answer", mode="before")
+    @classmethod
+    def _must_be_a_number(cls, answer: object) -> object:
+        if isinstance(answer, bool):
+            raise ValueError("true and false are not numbers")
+        if isinstance(answer, int) and abs(answer) > LARGEST:
+            raise ValueError("a number must be between -1e300 and 1e300")
+        return answer
 
 
 class ExpectedRegex(Settings):
@@ -71,6 +83,15 @@ class ExpectedJson(Settings):
 
     kind: Literal["json"] = "json"
     answer: JsonValue
+
+    @field_validator("answer")
+    @classmethod
+    def _must_be_json(cls, answer: JsonValue) -> JsonValue:
+        try:
+            json.dumps(answer, allow_nan=False)
+        except ValueError as error:
+            raise ValueError(f"not a JSON value ({error})") from None
+        return answer
 
 
 class ExpectedUnitTest(Settings):

@@ -338,4 +338,14 @@ def _value(reference: Any, check: Callable[[], None]) -> Any:
     try:
         return ray.get(reference)
     except ray.exceptions.RayError as error:
-        raise EngineDied(f"the cluster lost the engine: {str(error).partition(chr(10))[0]}", killed=True) from error
+        raise EngineDied(f"the cluster lost the engine: {_reason(error)}", killed=True) from error
+
+
+def _reason(error: Exception) -> str:
+    """What happened, from an error of Ray's; that of a method has a cause, and its own text begins with the method."""
+    from ray.exceptions import ObjectStoreFullError, OutOfDiskError
+
+    cause = getattr(error, "cause", None) or error
+    if isinstance(cause, (ObjectStoreFullError, OutOfDiskError)):
+        return "its node's object store is full, and so is the disk that takes what doesn't fit"
+    return str(cause).partition("\n")[0]

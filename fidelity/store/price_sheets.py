@@ -2,13 +2,18 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, model_validator
 
 from fidelity.store.record_files import MANIFEST, Manifest, Record, read_record
 
 FOLDER = "prices"
 Mode = Literal["sync", "async"]
 """One request after the other, or requests that arrive at a rate."""
+AtLeastOne = Annotated[int, Field(ge=1)]
+AtLeastZero = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+AboveZero = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class LoadPoint(Record):
@@ -18,23 +23,23 @@ class LoadPoint(Record):
     """The server's model, by the name in its YAML file."""
     use_case: str
     mode: Mode
-    rate: float | None
+    rate: AboveZero | None
     """Requests per second that were sent; None if all were sent at once, or one after the other."""
-    turn: int
+    turn: int = Field(ge=0)
     """Points of all servers with this turn were measured next to each other."""
-    requests: int
-    seconds: float
-    requests_per_s: float
+    requests: int = Field(ge=1)
+    seconds: AboveZero
+    requests_per_s: AboveZero
     """Answered requests over the time until the last answer."""
-    tokens_per_s: float
-    """Tokens of the answers."""
-    first_token: float
+    tokens_per_s: AtLeastZero
+    """AtLeastOne of the answers."""
+    first_token: AtLeastZero
     """Seconds, the median over the requests, like the next two."""
-    next_token: float
-    answer: float
+    next_token: AtLeastZero
+    answer: AboveZero
     """The whole answer."""
-    answer_mean: float
-    answer_p95: float
+    answer_mean: AboveZero
+    answer_p95: AboveZero
 
 
 class PricedServer(Record):
@@ -42,7 +47,7 @@ class PricedServer(Record):
 
     model: str
     format: str
-    bytes: int | None = None
+    bytes: int | None = Field(default=None, ge=0)
     """The size of the weight files; None for `load_format: dummy`."""
     random_weights: bool = False
     """The engine filled the weights itself (`load_format: dummy`), or the checkpoint is marked as random."""
@@ -74,11 +79,20 @@ class PriceSheet(Manifest):
     created: str
     servers: Mapping[str, PricedServer]
     """By the run's name, the baseline first."""
-    use_cases: Mapping[str, tuple[int, int]]
+    use_cases: Mapping[str, tuple[AtLeastOne, AtLeastOne]]
     """(prompt tokens, answer tokens)."""
-    spread: float
+    spread: float = Field(ge=0, lt=1)
     """In `async`, lengths were drawn uniformly from 1 - spread to 1 + spread times those."""
     points: tuple[LoadPoint, ...] = ()
+
+    @model_validator(mode="after")
+    def _must_belong_together(self) -> "PriceSheet":
+        for point in self.points:
+            if point.run not in self.servers:
+                raise ValueError(f"a point's run {point.run!r} is not among the servers")
+            if point.use_case not in self.use_cases:
+                raise ValueError(f"a point's use case {point.use_case!r} is not among the use cases")
+        return self
 
 
 def read_sheets(store: Path) -> list[PriceSheet]:

@@ -32,7 +32,7 @@ LONGEST_KEY = 80
 class Record(BaseModel):
     """Base class of everything that is read from a store."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     def __getitem__(self, key: str) -> Any:
         """A field as the JSON on disk has it."""
@@ -141,6 +141,8 @@ def wrong_keys(error: ValidationError) -> str:
 
 
 def _explained(place: tuple[int | str, ...], kind: str, message: str) -> str:
+    if not place:  # the whole record
+        return message.removeprefix("Value error, ")
     key = _short(".".join(map(str, place)))
     match kind:
         case "missing":

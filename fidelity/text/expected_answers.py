@@ -4,9 +4,9 @@ Where an output contains two candidates for the answer, such as a marked one and
 one of them is right, the output is "unclear": it depends on the extraction. docs/expected.md lists the rules per kind.
 """
 
-import string
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal, InvalidOperation
+from itertools import islice
 from json import JSONDecoder
 from typing import Any
 
@@ -26,28 +26,44 @@ from fidelity.records.expected import (
     ExpectedText,
     ExpectedUnitTest,
 )
+from fidelity.text.digits import ascii_digits
+from fidelity.text.normalization import normalize
 
 MOST_CHARACTERS = 200_000
 """Of an output; what comes later isn't read."""
 SECONDS = 1.0
 """The time that a user's pattern may take on one output."""
-NUMBER = r"-?\$?[0-9][0-9.,]*"
+EXPONENT = r"(?:(?<=[0-9])[eE][-+]?[0-9]{1,3}(?![0-9A-Za-z]))?"
+NUMBER = rf"-?\$?[0-9][0-9.,]*{EXPONENT}"
 MARKED_NUMBERS = (
     regex.compile(rf"####\s*({NUMBER})"),
     regex.compile(rf"\\boxed\{{\s*({NUMBER})"),
     regex.compile(rf"(?i)answer is:?\s*\**({NUMBER})"),
 )
 """The strict filters of lm-eval's gsm8k (first match), minerva_math (last), and gsm8k_cot (first)."""
-ANY_NUMBER = regex.compile(r"(-?[$0-9.,]{2,})|(-?[0-9]+)")
-"""The filter `flexible-extract` of gsm8k, of which the last match is read."""
+ANY_NUMBER = regex.compile(rf"(-?[$0-9.,]{{2,}}{EXPONENT})|(-?[0-9]+{EXPONENT})")
+"""The filter `flexible-extract` of gsm8k, of which the last match is read, with an exponent."""
+GROUPED = regex.compile(r"(?<![0-9.,])[0-9]{1,3}(?:[ \u00a0\u2009\u202f'\u2019][0-9]{3})+(?![0-9])")
+"""Thousands with spaces or apostrophes between them."""
 LONGEST_NUMBER = 200
 MARKED_CHOICE = regex.compile(rf"(?i:answer is):?\s*\**\(?([{LETTERS}])\b")
 """As in mmlu_pro; the first match."""
 BRACKETED_CHOICE = regex.compile(rf"\(([{LETTERS}])\)")
 """As in gpqa's `flexible-extract`; the last match."""
-BARE_CHOICE = regex.compile(rf"\A\s*([{LETTERS}])(?:[.):]|\s*\Z)|:\s*([{LETTERS}])\b")
+BARE_CHOICE = regex.compile(rf"\A[\s*]*([{LETTERS}])(?:\**[.):]|[\s*]*\Z)|:[\s*]*([{LETTERS}])\b")
+"""Also in Markdown's bold type."""
 FENCE = regex.compile(r"```[^\n`]*\n(.*?)(?:```|\Z)", regex.DOTALL)
-PUNCTUATION = str.maketrans("", "", string.punctuation)
+PUNCTUATION = regex.compile(r"[!-/:-@\[-`{-~\p{P}]")
+"""Python's `string.punctuation`, and the punctuation of other scripts."""
+SINGLE_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
+"""Letters, digits and signs of a full width, as Chinese and Japanese texts have them."""
+MINUS = str.maketrans("\u2212", "-")
+GROUPED = regex.compile(r"(?<=[0-9])[\u00a0\u2009\u202f'\u2019](?=[0-9]{3}(?![0-9]))")
+"""Separators of thousands that no other rule reads. A plain space can separate two numbers."""
+DECIMAL_COMMA = regex.compile(r"-?(?:[0-9]{1,3}(?:\.[0-9]{3})+|[0-9]+),(?:[0-9]{1,2}|[0-9]{4,})(?:[eE].*)?")
+"""A comma that no three digits follow separates no thousands."""
+MOST_STARTS = 1_000
+"""Brackets at which JSON is looked for in an output."""
 
 
 def judge(
@@ -92,8 +108,8 @@ def _agreed(verdicts: Iterable[bool]) -> Judgment:
 
 def _plain(text: str) -> str:
     """As lm-eval's `exact_match` with `ignore_case` and `ignore_punctuation`; a text of punctuation alone stays."""
-    folded = text.casefold()
-    return " ".join((folded.translate(PUNCTUATION).strip() or folded).split())
+    folded = normalize(text).translate(SINGLE_WIDTH).casefold()
+    return " ".join((PUNCTUATION.sub("", folded).strip() or folded).split())
 
 
 def _first_line(text: str) -> str:
@@ -103,6 +119,7 @@ def _first_line(text: str) -> str:
 
 def _numbers(text: str) -> Iterator[Decimal]:
     """The marked numbers (after `####`, in `boxed`, after `the answer is`) and the last number."""
+    text = GROUPED.sub("", ascii_digits(text.translate(SINGLE_WIDTH).translate(MINUS)))
     for place, pattern in enumerate(MARKED_NUMBERS):
         numbers = [number for match in pattern.findall(text) if (number := _number(match)) is not None]
         if numbers:
@@ -113,7 +130,10 @@ def _numbers(text: str) -> Iterator[Decimal]:
 
 def _number(text: str) -> Decimal | None:
     """`$1,250.` is 1250, as lm-eval's `regexes_to_ignore` read it."""
-    digits = text.replace("$", "").replace(",", "").rstrip(".")
+    digits = text.replace("$", "").rstrip(".,")
+    if DECIMAL_COMMA.fullmatch(digits):
+        digits = digits.replace(".", "").replace(",", ".")
+    digits = digits.replace(",", "")
     try:
         return Decimal(digits) if len(digits) <= LONGEST_NUMBER else None
     except InvalidOperation:
@@ -126,14 +146,21 @@ def _matches(expected: ExpectedRegex, text: str) -> Iterator[bool]:
     if expected.answer is None:
         yield pattern.search(text, timeout=SECONDS) is not None
         return
-    matches = [match.group(1 if pattern.groups else 0) for match in pattern.finditer(text, timeout=SECONDS)]
+    matches = [text for match in pattern.finditer(text, timeout=SECONDS) if (text := _first_group(match).strip())]
     for match in (*matches[:1], *matches[-1:]):
-        yield (match or "").strip() == expected.answer.strip()
+        yield match == expected.answer.strip()
+
+
+def _first_group(match: "regex.Match[str]") -> str:
+    """The first group that has matched, of a pattern with groups; else the whole match."""
+    groups: tuple[str | None, ...] = match.groups() if match.re.groups else (match.group(),)
+    return next((group for group in groups if group is not None), "")
 
 
 def _letters(expected: ExpectedChoices, text: str) -> Iterator[str]:
     """The marked letter and the last one in brackets; else a bare letter; else the only choice whose text occurs."""
     possible = LETTERS[: len(expected.choices)] if expected.choices else LETTERS
+    text = text.translate(SINGLE_WIDTH)
     marked, bracketed = MARKED_CHOICE.findall(text)[:1], BRACKETED_CHOICE.findall(text)[-1:]
     letters = [letter for letter in (*marked, *bracketed) if letter in possible]
     if not letters:
@@ -155,13 +182,13 @@ def _documents(text: str) -> Iterator[Any]:
         if documents:
             yield from documents
             return
-    start = regex.search(r"[\[{]", text)
-    if start:
+    for start in islice(regex.finditer(r"[\[{]", text), MOST_STARTS):
         try:
             _, end = JSONDecoder().raw_decode(text, start.start())
             yield read_json(text[start.start() : end])
         except (ValueError, RecursionError):
-            return
+            continue
+        return
 
 
 NOTHING = object()

@@ -29,7 +29,10 @@ class OfferedFunctions(NamedTuple):
         if parsed is None or (self.schemas and call.name not in self.schemas):
             return False
         schema = self.schemas.get(call.name)
-        return schema is None or valid_against(schema, json.loads(_written(call.arguments)))
+        try:
+            return schema is None or valid_against(schema, json.loads(_written(call.arguments)))
+        except ValueError:  # an integer of more digits than Python reads
+            return False
 
 
 def offered_functions(prompt: Prompt) -> OfferedFunctions:

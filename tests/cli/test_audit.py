@@ -87,3 +87,13 @@ def test_a_recording_is_refused(workspace, fidelity):
     code, out, error = fidelity("audit", "provider.yaml", "--reference", "base.yaml")
     assert code == 2
     assert "provider.yaml: engine.kind: recorded: an audit draws new answers" in out + error
+
+
+def test_two_sources_of_one_name_are_refused(workspace, fidelity):
+    """Two suspects of one name were shown as one."""
+    engine = {"kind": "openai", "base_url": "http://127.0.0.1:9/v1", "model": "m"}
+    workspace.prompts("one")
+    workspace.baseline(model=None, engine=engine, sampling=SAMPLING)
+    code, _, error = fidelity("audit", "base.yaml", "--reference", "base.yaml", "--dry-run", "--store", "store")
+    assert code == 2
+    assert "is used in two of the files" in error

@@ -203,6 +203,9 @@ def test_a_killed_call_continues(fill, workspace):
         ({"messages": [user("turn"), OPEN, OPEN]}, "an open turn of the assistant must follow"),
         ({"messages": [{"role": "system", "content": "s"}, OPEN]}, "an open turn of the assistant must follow"),
         ({"messages": [user("turn"), {"role": "assistant", "content": "done"}]}, "the chat ends with a given answer"),
+        ({"messages": [user("turn"), {"role": "Assistant"}]}, "the chat ends with a turn of the role 'Assistant'"),
+        ({"messages": [user(" "), OPEN]}, "a turn of the user is empty"),
+        ({"turns": ["turn", ""]}, "a turn of the user is empty"),
         ({"prompt": "turn"}, "a chat needs 'messages'"),
         ({"turns": ["turn", 3]}, "a chat needs 'messages'"),
         (
@@ -217,6 +220,15 @@ def test_what_is_no_chat_is_refused_before_a_request(fill, row, message):
         assert (code, server.seen) == (2, [])
     assert "line 1" in out
     assert message in out
+
+
+def test_chats_of_which_no_turn_can_be_asked_write_no_file(fill, workspace):
+    result = {"role": "tool", "content": "of no call"}
+    with FakeServer(echo) as server:
+        code, out, _ = fill(server, [{"id": "a", "messages": [result, OPEN]}])
+    assert code == 2
+    assert "no turn of these chats can be asked" in out
+    assert not (workspace.folder / "filled.jsonl").exists()
 
 
 def test_chats_as_prompts_name_the_command(workspace):

@@ -236,6 +236,23 @@ def test_a_server_that_fails_costs_no_vote_and_is_asked_again(judge, comparison)
     assert summary_of(comparison).selection == "all"
 
 
+def test_patience_also_ends_the_wait_for_a_server_that_only_fails(judge):
+    with FakeServer(lambda request: Reply({"error": {"message": "broken"}}, status=500)) as server:
+        began = time.monotonic()
+        code, out = judge(server, "--patience", "0.5")
+    assert code == 2
+    assert "HTTP 500: broken" in out
+    assert time.monotonic() - began < 30  # of the 120 s that a server gets to load a model
+
+
+def test_a_server_that_wants_a_long_wait_is_named_with_it(judge):
+    slow = Reply({"error": {"message": "slow down"}}, status=429, headers={"retry-after": "100000"})
+    with FakeServer(lambda request: slow) as server:
+        code, out = judge(server)
+    assert code == 2
+    assert "HTTP 429: slow down; it asks for a wait of 100,000 s" in out
+
+
 def test_a_killed_judge_continues(comparison, workspace, judge):
     block = True
 

@@ -216,12 +216,14 @@ def test_encodings_of_a_file(workspace, content):
         (GOOD + b"\n" + GOOD[:12], "line 2: not JSON"),
         (gzip.compress(GOOD), "line 1: not JSON .it is compressed: unpack it first"),
         (b"[" + GOOD + b", 3]", "row 2: expected a JSON object, got int"),
-        (b'{"id": "p0", "text": "\xe9"}', "line 1: not JSON .*utf-8"),
+        (b'{"id": "p0", "text": "\xe9"}', "line 1: not UTF-8 text .*utf-8.*save the file as UTF-8"),
+        (GOOD.decode().encode("utf-16"), "line 1: not UTF-8 text .*save the file as UTF-8"),  # as PowerShell's > writes
+        (GOOD.decode().encode("utf-16-le"), "line 1: not UTF-8 text .*save the file as UTF-8"),
         (b'{"id": "p0", "text": ' + b"[" * 100_000, "line 1: not JSON .nested deeper"),
         (b'{"id": "", "text": "Yes."}', "line 1: the 'id' is empty"),
         (b'{"id": "p0", "text": "Yes.", "seconds": 1e999}', "line 1: 'seconds' must be a number of seconds"),
     ],
-    ids=["truncated", "gzip", "an array", "Latin-1", "nested", "empty id", "infinite seconds"],
+    ids=["truncated", "gzip", "an array", "Latin-1", "UTF-16", "UTF-16-LE", "nested", "empty id", "infinite seconds"],
 )
 def test_a_file_that_can_t_be_read_names_its_line(workspace, content, why):
     workspace.prompts("one")

@@ -1,9 +1,13 @@
 """Right and wrong answers: what is extracted from an output, per kind, and the columns that follow."""
 
+import re
+
 import pytest
 
+from fidelity.errors import ConfigError
 from fidelity.metrics.expected import Expected
 from fidelity.metrics.unit_tests import passes
+from fidelity.prompts.parsing import parse_prompt
 from fidelity.records import EXPECTED, Generation, Pair, Prompt
 from fidelity.text.expected_answers import judge
 
@@ -39,6 +43,32 @@ def number(answer, **more):
         (number(5), "five", WRONG),
         (number(5), "5" * 1000, WRONG),
         (number(5), "... 5 ...", RIGHT),
+        (number(1000), "\u2212" + "1000", WRONG),  # the minus sign was lost
+        (number(-1000), "\u2212" + "1000", RIGHT),
+        (number(12), "١٢", RIGHT),
+        (number(12), "१२", RIGHT),
+        (number(12.5), "１２．５", RIGHT),
+        (number(1000), "1\u202f000", RIGHT),
+        (number(1000), "1'000", RIGHT),
+        (number(100), "Team 3 100", RIGHT),  # two numbers
+        (number(3.5), "3,5", RIGHT),
+        (number(35), "3,5", WRONG),
+        (number(1234.5), "1.234,50", RIGHT),
+        (number(1234567), "1,234,567", RIGHT),
+        (number(6.02e23), "about 6.02e23", RIGHT),
+        (number(1000), "#### 1e3", RIGHT),
+        (number(2), "\u0661e999999999", WRONG),
+        ({"kind": "text", "answer": "café"}, "cafe\u0301", RIGHT),
+        ({"kind": "text", "answer": "Paris"}, "\ufeff“Paris”\u200b", RIGHT),
+        ({"kind": "text", "answer": "北京"}, "「北京」。", RIGHT),
+        ({"kind": "text", "answer": "Berlin"}, "Ｂｅｒｌｉｎ", RIGHT),
+        (PARIS, "Ｂ", RIGHT),
+        (PARIS, "**B**", RIGHT),
+        (PARIS, "Answer: **B**", RIGHT),
+        (PARIS, "**A** trip", WRONG),
+        ({"kind": "regex", "pattern": "is (yes)|is (no)", "answer": "no"}, "it is no", RIGHT),  # its second group
+        ({"kind": "regex", "pattern": r"\w*", "answer": "x"}, "x!", RIGHT),  # an empty match is nothing to judge
+        ({"kind": "json", "answer": {"a": 1}}, 'The keys {a}: {"a": 1}', RIGHT),
         ({"kind": "text", "answer": "Paris"}, " paris! ", RIGHT),
         ({"kind": "text", "answer": "Paris"}, "Paris is the capital.", WRONG),
         ({"kind": "text", "answer": "Paris"}, "Paris\n\nIt is the capital.", UNCLEAR),
@@ -75,6 +105,25 @@ def number(answer, **more):
 )
 def test_extraction(expected, output, judgment):
     assert judged(expected, output) == judgment
+
+
+@pytest.mark.parametrize(
+    ("expected", "message"),
+    [
+        (10**400, "between -1e300 and 1e300"),
+        ({"kind": "number", "answer": True}, "true and false are not numbers"),
+        ({"kind": "json", "answer": [float("nan")]}, "not a JSON value"),
+        ({"kind": "json", "answer": float("inf")}, "not a JSON value"),
+        ([], "expected.answer: "),
+        ([1, 2], "expected.answer: "),
+        ({"kind": "regex", "pattern": "("}, "expected.pattern: not a regular expression"),
+    ],
+)
+def test_what_is_no_expected_answer_is_refused_with_its_place(expected, message):
+    with pytest.raises(ConfigError, match=re.escape(message)) as refused:
+        parse_prompt({"id": "p", "prompt": "q", "expected": expected}, where="p.jsonl:1")
+    assert "constrained" not in str(refused.value)
+    assert "Value error" not in str(refused.value)
 
 
 DOUBLE = "assert double(2) == 4"

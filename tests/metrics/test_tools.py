@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from fidelity.metrics import metric_of_kind
 from fidelity.metrics.tools import Tools
 from fidelity.prompts import load_prompts, packaged
+from fidelity.prompts.tool_schemas import valid_against
 from fidelity.records import Generation, Pair, Prompt, ToolCall
 from tests import laws
 
@@ -107,6 +108,7 @@ def test_thousands_of_calls_take_no_time():
         (("get_weather", '["Oslo"]'), False),
         (("get_weather", "[" * 100_000), False),
         (("get_weather", '{"city": NaN}'), False),
+        (("get_weather", '{"city": "Oslo", "unit": ' + "9" * 5_000 + "}"), False),  # more digits than Python reads
         (("weather", {"city": "Oslo"}), False),
         (("", ""), False),
     ],
@@ -151,6 +153,28 @@ def test_a_slow_pattern_of_a_schema_ends():
     tools = json.dumps([{"type": "function", "function": {"name": "f", "parameters": schema}}])
     good, slow = calls(("f", {"a": "aaa"})), calls(("f", {"a": "a" * 5_000 + "!"}))
     assert columns(Prompt("p", "x", tools=tools), good, slow)["break_tool_call"] == 1
+
+
+@pytest.mark.parametrize(
+    ("schema", "arguments", "is_valid"),
+    [
+        ({"patternProperties": {"^(a|aa)+$": {}}}, {"a" * 60 + "!": 1}, False),  # took hours
+        ({"patternProperties": {"^(a|aa)+$": {}}, "additionalProperties": False}, {"a" * 60 + "!": 1}, False),
+        ({"patternProperties": {"^x": {"type": "integer"}}}, {"x1": 1, "y": "z"}, True),
+        ({"patternProperties": {"^x": {"type": "integer"}}}, {"x1": "1"}, False),
+        ({"patternProperties": {"^x": {}}, "additionalProperties": False}, {"x1": 1, "y": 2}, False),
+        ({"patternProperties": {"^x": {}}, "additionalProperties": False}, {"x1": 1}, True),
+        ({"properties": {"x": {}}, "additionalProperties": {"type": "string"}}, {"x": 1, "y": "z"}, True),
+        ({"properties": {"x": {}}, "additionalProperties": {"type": "string"}}, {"x": 1, "y": 2}, False),
+        ({"properties": {"x": {"uniqueItems": True}}}, {"x": [{"a": n} for n in range(20_000)]}, True),
+        ({"properties": {"x": {"uniqueItems": True}}}, {"x": [1, True, "1", [1], [True], {"a": 1}, None]}, True),
+        ({"properties": {"x": {"uniqueItems": True}}}, {"x": [1, 1.0]}, False),
+        ({"properties": {"x": {"uniqueItems": True}}}, {"x": [{"a": [1], "b": 2}, {"b": 2, "a": [1.0]}]}, False),
+        ({"properties": {"x": {"uniqueItems": False}}}, {"x": [1, 1]}, True),
+    ],
+)
+def test_keywords_without_a_limit_of_time_have_one_here(schema, arguments, is_valid):
+    assert valid_against(json.dumps({"type": "object", **schema}), arguments) == is_valid
 
 
 def test_unknown_calls_have_no_value():

@@ -124,6 +124,59 @@ def test_whatever_lies_in_the_folder_is_used_and_agrees_with_its_points():
         assert advice.best.run == min(cost, key=cost.get), (use_case, mode)
 
 
+def test_a_turn_that_several_files_have_counts_once(tmp_path):
+    """With twice the turns, the interval would be narrower than what was measured."""
+    faster = [point.replace(answer=point.answer * (1 - point.turn / 10)) for point in small_sheet().points]
+    once = small_sheet().replace(points=tuple(faster))
+    again = once.replace(points=tuple(point.replace(turn=point.turn + 3) for point in once.points))
+    assert merged([once, once, again]) == once
+    for name in ("a", "copy-of-a"):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"sheet": once.model_dump(mode="json")}))
+    assert load_sheet([tmp_path, tmp_path / "a.json"]) == once
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("requests_per_s", value) for value in (math.nan, math.inf, -1, 0)),
+        *(("answer_p95", value) for value in (math.nan, -3, 0)),
+        *(("first_token", value) for value in (None, -1, math.inf)),
+        ("turn", -1),
+        ("requests", 0),
+        ("seconds", 0),
+        ("rate", -1),
+        ("run", "nobody"),
+        ("use_case", "nothing"),
+    ],
+)
+def test_a_point_that_nobody_can_have_measured_is_named(tmp_path, key, value):
+    content = {"sheet": small_sheet().model_dump(mode="json")}
+    content["sheet"]["points"][1][key] = value
+    file = tmp_path / "price.json"
+    file.write_text(json.dumps(content))
+    with pytest.raises(ConfigError, match=r"price\.json: a damaged sheet") as refused:
+        load_sheet([file])
+    assert key.replace("_", " ") in str(refused.value).replace("_", " ")
+    assert "Value error" not in str(refused.value)
+
+
+@pytest.mark.parametrize("change", [{"baseline": "nobody"}, {"spread": 2}, {"use_cases": {"rag": (0, 1)}}])
+def test_a_sheet_that_contradicts_itself_is_named(tmp_path, change):
+    file = tmp_path / "price.json"
+    file.write_text(json.dumps({"sheet": {**small_sheet().model_dump(mode="json"), **change}}))
+    with pytest.raises(ConfigError, match=r"price\.json: (a damaged sheet|the baseline nobody has no server)"):
+        load_sheet([file])
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--price", "inf"), ("--price", "0"), ("--price", "nan"), ("--latency-limit", "0")]
+)
+def test_a_price_and_a_limit_are_numbers_above_0(fidelity, option, value):
+    code, _, error = fidelity("recommend", "--scenario", "rag", "--from", "price.json", option, value)
+    assert code == 2
+    assert f"argument {option}: '{value}' is not a number" in error
+
+
 class TestChoosing:
     def test_a_gate_decides_who_may_be_chosen(self):
         advice = advise(small_sheet(), Deployment("rag", "sync"), why_not={"quant": "fail: numbers"})
@@ -142,9 +195,11 @@ class TestChoosing:
             advise(small_sheet(), Deployment("rag", "async", latency_limit=0.5))
 
     def test_sheets_of_several_files_are_merged_and_their_turns_stay_apart(self, tmp_path):
-        whole = merged([small_sheet(), small_sheet()])
+        points = tuple(point.replace(answer_mean=2 * point.answer_mean) for point in small_sheet().points)
+        slower = small_sheet().replace(points=points)
+        whole = merged([small_sheet(), slower])
         assert {point.turn for point in whole.points} == {0, 1, 2, 3}
-        for name, one in (("a", small_sheet()), ("b", small_sheet())):
+        for name, one in (("a", small_sheet()), ("b", slower)):
             (tmp_path / f"{name}.json").write_text(json.dumps({"sheet": one.model_dump(mode="json")}))
         (tmp_path / "other.json").write_text("[1]")
         assert load_sheet([tmp_path]) == whole

@@ -4,7 +4,8 @@ Like the real BF16 engine, its answers depend on how many prompts are in the bat
 and above temperature 0 the seed.
 Words in a prompt make it misbehave: SIGILL, SIGSEGV, SIGKILL, HANG, SLOW (for FAKE_VLLM_SLOW_S), REFUSED (by the
 template), LONG (beyond the context), DIES ALONE (when it is timed). So do values of `quantization`: mxfp4 (no kernel),
-SIGILL, hangs, works (for 3 s, while loading), aborts (at its end), DIES (in teacher forcing).
+SIGILL, hangs, works (for 3 s, while loading), aborts (at its end), DIES (in teacher forcing). FAKE_VLLM_LONGEST is the
+longest answer in tokens (16).
 """
 
 import atexit
@@ -198,7 +199,8 @@ class LLM:
 
     def _answer(self, id_, ids, params, noise):
         digest = hashlib.sha256(repr(ids if params.seed is None else (ids, params.seed)).encode()).digest()
-        tokens = [byte % 50 for byte in digest[: min(params.max_tokens, 16)]]
+        longest = min(params.max_tokens, int(os.environ.get("FAKE_VLLM_LONGEST", "16")))
+        tokens = [byte % 50 for byte in (digest * (longest // len(digest) + 1))[:longest]]
         if digest[0] % 2:  # every other prompt is near a tie, and the batch decides
             tokens[len(tokens) // 2 :] = [(token + noise) % 50 for token in tokens[len(tokens) // 2 :]]
         logprobs = [{token: SimpleNamespace(logprob=-0.125 * (1 + token))} for token in tokens]
