@@ -29,9 +29,9 @@ class PromptIds:
         """The place of each id."""
         return {one: place for place, one in enumerate(self.ids)}
 
-    def take(self, kept: NDArray[np.bool_]) -> "PromptIds":
+    def take(self, chosen: NDArray[np.bool_]) -> "PromptIds":
         """Some of the prompts."""
-        return self if kept.all() else PromptIds([self.ids[place] for place in np.flatnonzero(kept).tolist()])
+        return self if chosen.all() else PromptIds([self.ids[place] for place in np.flatnonzero(chosen).tolist()])
 
     def places_of(self, others: "PromptIds") -> NDArray[np.int64] | None:
         """For each of the other prompts its place here, -1 without one; None if they are the same in the same order."""
