@@ -11,6 +11,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
+from tempfile import gettempdir
 from typing import TYPE_CHECKING, Any
 
 from fidelity.errors import StoreError
@@ -235,9 +236,23 @@ def _owned(draft: Path) -> Iterator[None]:
                 return
 
 
-def sweep(folder: Path) -> None:
-    """Remove the drafts that killed commands left in a folder."""
-    for draft in folder.glob(".*.draft"):
+@contextmanager
+def scratch_file(name: str) -> Iterator[Path]:
+    """An empty file for the time being, in `TMPDIR`. Those that killed processes left under this name are removed."""
+    folder = Path(gettempdir())
+    sweep(folder, name=name)
+    file = folder / f".{name}.{secrets.token_hex(6)}.draft"
+    with _owned(file):
+        try:
+            file.chmod(0o600)
+            yield file
+        finally:
+            file.unlink(missing_ok=True)
+
+
+def sweep(folder: Path, *, name: str = "") -> None:
+    """Remove the drafts that killed commands left in a folder; with a name, only those of this file."""
+    for draft in folder.glob(f".{name}*.draft"):
         with suppress(OSError), open_regular(draft) as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             draft.unlink()

@@ -27,6 +27,7 @@ from fidelity.cli.progress import ProgressBar
 from fidelity.cli.reports import REPORTS, add_reports, check_reports, report_all
 from fidelity.cli.terminal import echo, open_console
 from fidelity.errors import ConfigError
+from fidelity.outside.secrets import masked
 from fidelity.prompts import PROMPT_SETS
 
 if TYPE_CHECKING:
@@ -272,7 +273,7 @@ def _generate(chosen: argparse.Namespace) -> int:
     )
     for run in runs:
         counts = run.manifest.counts
-        place = f"{chosen.store_url}/runs/{run.id}" if "store_url" in chosen else run.path
+        place = f"{masked(chosen.store_url)}/runs/{run.id}" if "store_url" in chosen else run.path
         echo(f"{place}: {counts.generations} generations, {counts.failures} failures, {counts.tokens} tokens")
         if chosen.profile:
             for line in profile_lines(run):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from fidelity.cli.terminal import echo
 from fidelity.errors import ConfigError, StoreError
+from fidelity.outside.secrets import masked
 from fidelity.schema import nearest
 
 if TYPE_CHECKING:
@@ -41,8 +42,9 @@ def _folder(text: str) -> Path:
     location = _folder_or_url(text)
     if isinstance(location, Path):
         return location
+    url = masked(text)
     raise argparse.ArgumentTypeError(
-        f"{text!r} is a URL, where only compare, generate and study work; copy it: fidelity store copy {text} DIR"
+        f"{url}: at a URL only compare, generate and study work; copy it: fidelity store copy {url} DIR"
     )
 
 
@@ -69,8 +71,8 @@ def with_working_folder(chosen: argparse.Namespace) -> Iterator[argparse.Namespa
     with working_folder(UrlPlace(url), on_message=lambda text: echo(text, to=sys.stderr)) as folder:
         yield argparse.Namespace(**{**vars(chosen), "store": folder, "store_url": url})
     if not chosen.quiet:  # standard output can be JSON
-        view = f"to view it: fidelity store copy {url} DIR, then fidelity dashboard --store DIR"
-        echo(f"the store is at {url}; {view}", to=sys.stderr)
+        view = f"to view it: fidelity store copy {masked(url)} DIR, then fidelity dashboard --store DIR"
+        echo(f"the store is at {masked(url)}; {view}", to=sys.stderr)
 
 
 def add_limit(command: argparse.ArgumentParser) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from fidelity.children.wire import HeadFields
@@ -27,6 +26,7 @@ from fidelity.engines import (
     surroundings,
 )
 from fidelity.errors import EngineDied, EngineError, FidelityError, MissingPackageError
+from fidelity.files import scratch_file
 from fidelity.outside.environment import kernel_environment, picks_kernels
 from fidelity.records import EngineInfo, Failure, Generation, Prompt, TokenScores
 from fidelity.runs.pool import LOOK_S, PlaceLost
@@ -77,8 +77,8 @@ class RemoteEngine:
 
     def open(self) -> EngineFacts | Block:
         """Load the model."""
-        self._log = Path(self._stack.enter_context(TemporaryDirectory())) / "engine.log"
-        opening = open_engine(self._config, log=self._log, on_progress=self._note, keep_failures=self._keep_failures)
+        log = self._stack.enter_context(scratch_file("fidelity-engine.log"))
+        opening = open_engine(self._config, log=log, on_progress=self._note, keep_failures=self._keep_failures)
         try:
             self._engine: Engine = self._stack.enter_context(opening)
         except FidelityError as error:
@@ -88,9 +88,9 @@ class RemoteEngine:
         return EngineFacts(self._engine.info, known, isinstance(self._engine, StreamingEngine))
 
     def ask(self, method: str, *arguments: Any, **keys: Any) -> Iterator[Block]:
-        """Parts with all that a method of the engine yields."""
+        """Blocks with all that a method of the engine yields."""
         try:
-            outcomes, sent = [], time.monotonic()
+            outcomes, sent, self._progress = [], time.monotonic(), None  # that of the request before is counted already
             for outcome in getattr(self._engine, method)(*arguments, **keys):
                 outcomes.append(outcome)
                 if len(outcomes) == BLOCK or time.monotonic() - sent > BLOCK_S:

@@ -21,7 +21,8 @@ from fidelity.store.studies import STATE
 KINDS = ("runs", "heads", "scores", "measurements", "comparisons", FOLDER, "studies")
 """The folders of a store that are copied, each after those that it refers to. Caches are made again where needed."""
 LOCAL = "file://"
-EXTRAS = {"s3": "s3", "s3a": "s3"}
+S3 = ("s3", "s3a")
+"""The protocols for which there is an extra."""
 Sizes = dict[str, int]
 """Bytes of a folder's files, by name."""
 FileState = tuple[int, int]
@@ -90,14 +91,13 @@ class UrlPlace:
             import fsspec
         except ImportError as error:
             raise MissingPackageError("fsspec", extra="s3", needed_by=self._shown) from error
-        protocol = url.partition("://")[0]
         try:
             with self.explained():
                 self.fs, root = fsspec.url_to_fs(url, use_listings_cache=False)
         except ImportError as error:
-            raise MissingPackageError(
-                "s3fs" if protocol in EXTRAS else protocol, extra=EXTRAS.get(protocol, "s3"), needed_by=self._shown
-            ) from error
+            if url.partition("://")[0] in S3:
+                raise MissingPackageError("s3fs", extra="s3", needed_by=self._shown) from error
+            raise StoreError(f"{self}: {one_line(str(error))}") from error  # it names the package
         self.root = root.rstrip("/")
 
     def __str__(self) -> str:

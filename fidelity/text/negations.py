@@ -77,7 +77,10 @@ def negation_surplus(frame: Frame, sentences: tuple[str, str]) -> tuple[list[int
     if frame.language not in LANGUAGES or frame.likeness < MIN_SIMILARITY:
         return [], []
     rows, columns = (
-        [i for i in _negators(terms, sentence, frame.language) if _changed(frame, side, i)]
+        [
+            *(i for i in _negators(terms, sentence, frame.language) if _changed(frame, side, i)),
+            *_alone_in_phrase(frame, side, sentence),
+        ]
         for side, (terms, sentence) in enumerate(zip((frame.a, frame.b), sentences, strict=True))
     )
     surplus = len(rows) - len(columns)
@@ -120,6 +123,20 @@ def _negators(terms: Sequence[Term], sentence: str, language: str) -> list[int]:
     without = [match.span() for match in _without_effect(language).finditer(sentence.casefold())]
     negators = [i for i in negators if not any(a <= terms[i].start < b for a, b in without)]
     return [i for n, i in enumerate(negators) if n == 0 or terms[i].form.casefold() not in _CONTINUING]
+
+
+def _alone_in_phrase(frame: Frame, side: int, sentence: str) -> list[int]:
+    """Negators of phrases without effect that only this side has: "no more than two" and "more than two"."""
+    terms = (frame.a, frame.b)[side]
+    spans = [match.span() for match in _without_effect(str(frame.language)).finditer(sentence.casefold())]
+    single = [hunk[side].start for hunk in frame.hunks if len(hunk[side]) == 1 and not hunk[1 - side]]
+    return [
+        i
+        for i in single
+        if is_negator(terms[i].form.casefold(), frame.language) and i + 1 < len(terms)
+        for start, end in spans
+        if start <= terms[i].start and terms[i + 1].end <= end
+    ]
 
 
 _CONTINUING = frozenset({"nor", "noch", "ni", "né", "nem"})

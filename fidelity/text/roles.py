@@ -44,6 +44,8 @@ def swapped_roles(frame: Frame, sentences: tuple[str, str]) -> Iterator[UnitConf
     if swaps is None or (frame.language == "de" and _articles(frame.a) != _articles(frame.b)):
         return
     one, other = swaps
+    if _moved_with_prepositions(frame, one, other):
+        return
     rows, columns = (one[0], other[0]), (one[1], other[1])
     for terms, places, sentence in ((frame.a, rows, sentences[0]), (frame.b, columns, sentences[1])):
         between = terms[places[0] + 1 : places[1]]
@@ -52,6 +54,28 @@ def swapped_roles(frame: Frame, sentences: tuple[str, str]) -> Iterator[UnitConf
         if not words or joined or _ALIKE.search(sentence) or _MARK.search(sentence[_gap(terms, places)]):
             return
     yield frame.finding("name", list(rows), list(columns))
+
+
+def _moved_with_prepositions(frame: Frame, one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether each noun has the function words before it on both sides, one of them a preposition.
+
+    The sentence is only in another order then: "Die Temperatur steigt im Sommer" and "Im Sommer steigt die Temperatur".
+    """
+    before = [
+        (_function_words_before(frame.a, i, frame.language), _function_words_before(frame.b, j, frame.language))
+        for i, j in ((one[0], other[1]), (other[0], one[1]))
+    ]
+    return all(a == b for a, b in before) and any(set(a) - DETERMINERS for a, _ in before)
+
+
+def _function_words_before(terms: Sequence[Term], index: int, language: str | None) -> list[str]:
+    words: list[str] = []
+    for term in reversed(terms[:index]):
+        word = term.form.casefold()
+        if word not in DETERMINERS and word not in function_words(language):
+            break
+        words.append(word)
+    return words
 
 
 def _gap(terms: Sequence[Term], places: tuple[int, int]) -> slice:

@@ -10,7 +10,7 @@ import pytest
 
 from fidelity.checkpoints import content_id
 from fidelity.errors import StoreError
-from fidelity.files import locked, whole_file
+from fidelity.files import locked, scratch_file, whole_file
 from fidelity.store.store import Store
 from tests.conftest import ROOT
 
@@ -30,6 +30,21 @@ def test_what_a_killed_command_left_is_removed_and_what_is_being_written_stays(t
         with locked(tmp_path):
             assert [file.name for file in tmp_path.glob(".*.draft")] == [draft.name]
     assert (tmp_path / "y").read_text() == "whole"
+
+
+def test_a_scratch_file_of_a_killed_process_is_removed_by_the_next_one(tmp_path, monkeypatch):
+    """Each engine of a killed Ray actor left a folder in /tmp."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    killed = "import os; from fidelity.files import scratch_file\nwith scratch_file('engine.log') as f: os._exit(9)"
+    assert subprocess.run([sys.executable, "-c", killed], check=False).returncode == 9
+    (left,) = tmp_path.iterdir()
+    (tmp_path / ".other.draft").touch()
+    with scratch_file("engine.log") as first, scratch_file("engine.log") as second:
+        assert sorted(tmp_path.iterdir()) == sorted([first, second, tmp_path / ".other.draft"])
+        assert left not in (first, second)
+        assert first.stat().st_mode & 0o777 == 0o600
+    assert [file.name for file in tmp_path.iterdir()] == [".other.draft"]
 
 
 @pytest.mark.parametrize("replaced", [False, True])

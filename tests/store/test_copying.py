@@ -8,7 +8,7 @@ from fidelity.errors import MissingPackageError, StoreError
 from fidelity.files import locked
 from fidelity.store.copying import copy_store
 from fidelity.store.inventory import check
-from fidelity.store.places import FolderPlace, UrlPlace, place_of
+from fidelity.store.places import UrlPlace, place_of
 from fidelity.store.record_files import MANIFEST
 from fidelity.store.store import Store
 from tests.store.whole_store import make_store, make_unfinished
@@ -168,8 +168,16 @@ def test_a_missing_package(monkeypatch):
         place_of("s3://bucket/x")
 
 
-def test_passwords_in_a_url_are_not_shown():
-    assert "hunter2" not in str(FolderPlace) + str(UrlPlace("memory://user:hunter2hunter2@host/x"))
+def test_a_missing_package_without_an_extra(monkeypatch):
+    monkeypatch.setattr("fsspec.url_to_fs", lambda *_, **__: (_ for _ in ()).throw(ImportError("Install gcsfs")))
+    with pytest.raises(StoreError, match="gs://bucket/x: Install gcsfs"):
+        place_of("gs://bucket/x")
+
+
+def test_passwords_in_a_url_are_not_shown(fidelity):
+    url = "memory://user:hunter2hunter2@host/x"
+    assert "hunter2" not in str(UrlPlace(url))
+    assert "hunter2" not in "".join(map(str, fidelity("list", "--store", url)))
 
 
 def test_two_urls(bucket):

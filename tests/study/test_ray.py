@@ -7,12 +7,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
+from fidelity.engines import Progress
 from fidelity.records import Failure
-from fidelity.runs.ray_places import _reason
+from fidelity.runs.ray_places import RemoteEngine, _reason
 from fidelity.store.copying import copy_store
 from fidelity.store.places import FolderPlace, UrlPlace
 from fidelity.store.store import Store
@@ -234,6 +236,15 @@ def test_full_object_stores(workspace, study, monkeypatch, environment):
     assert len(Store(workspace.store).runs()) == RUNS
     assert lost_and_doubled(workspace.store, COUNT) == (0, 0)
     assert not any(run.manifest.counts.failures for run in Store(workspace.store).runs())
+
+
+def test_progress_is_that_of_the_request():
+    """The last progress of the request before was added to its answers: 25 of 20 prompts."""
+    remote = object.__new__(RemoteEngine)
+    remote._engine = SimpleNamespace(generate=lambda: iter(["answer"]), step_seconds=0.0)
+    remote._progress = Progress(5, 0)
+    (block,) = remote.ask("generate")
+    assert (block.outcomes, block.progress) == (("answer",), None)
 
 
 @pytest.mark.parametrize("kind", ["ObjectStoreFullError", "OutOfDiskError"])

@@ -1,0 +1,101 @@
+"""docs/study-2026.md: a part of its tables is rebuilt from the exported runs, and equals the page."""
+
+import importlib
+import re
+import sys
+
+import pytest
+import yaml
+
+from fidelity.files import sha256_of
+from fidelity.store.runs import Run
+from tests.conftest import ROOT
+
+FOLDER = ROOT / "docs" / "results" / "2026-study"
+
+
+@pytest.fixture
+def study(monkeypatch):
+    """The rebuild command as a module."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks" / "study_2026"))
+    yield importlib.import_module("rebuild")
+    for name in ("rebuild", "measures", "charts"):
+        sys.modules.pop(name, None)
+
+
+def rebuilt(study, store):
+    """The tables of the family with answers of 1,024 tokens, after comparing its exported runs."""
+    study.compare(store, ("sl",))
+    tables = study.tables_of(study.Numbers(store, study.TOKENS, ("sl",)).rows)
+    assert [line.split("`")[1] for line in tables["noise"].splitlines()[2:]] == [
+        "sl-floor",
+        "sl-w4a16-g64",
+        "sl-w8a8-int8",
+    ]
+    return {name: table for name, table in tables.items() if name not in study.OF_ALL}
+
+
+def test_the_words_of_one_family_are_those_of_the_page(study, monkeypatch, tmp_path):
+    monkeypatch.setattr(study, "METRICS", ("identical", "prefix_agreement", "length"))
+    tables = rebuilt(study, tmp_path)
+    assert " +0." in tables["formats"]
+    assert study.differing(study.PAGE.read_text(encoding="utf-8"), tables) == []
+
+
+@pytest.mark.slow
+def test_the_tables_of_one_family_are_those_of_the_page(study, tmp_path):
+    tables = rebuilt(study, tmp_path)
+    assert "conflict_any" in tables["formats"]
+    assert study.differing(study.PAGE.read_text(encoding="utf-8"), tables) == []
+
+
+def test_survival_of_exported_runs_is_that_of_the_page(study):
+    """Token ids alone are compared here, since only the runs are needed for it."""
+    shown = study._marks("survival").search(study.PAGE.read_text(encoding="utf-8")).group(1)
+    runs = {run.name: run for path in sorted((FOLDER / "runs").iterdir()) for run in [Run(path)]}
+    arena = {prompt.id for prompt in runs["sl-bf16"].prompts()}
+    for name in ("sl-w8a8-int8", "sl-w4a16-g64"):
+        base, other = (
+            {o.prompt_id: o.token_ids for o in runs[n].outcomes() if hasattr(o, "token_ids")} for n in ("sl-bf16", name)
+        )
+        pairs = [(base[p], other[p]) for p in base if p in other and p in arena]
+        cells = [
+            f"{sum(a == b or (a[:n] == b[:n] and min(len(a), len(b)) >= n) for a, b in pairs) / len(pairs):.1%}"
+            for n in study.PLACES
+        ]
+        assert f"| `{name}` | {' | '.join(cells)} |" in shown
+
+
+def test_exported_runs_are_whole_and_name_no_machine():
+    """Every run of the study's file is there, unchanged, and its manifest has no absolute path."""
+    file = yaml.safe_load((FOLDER / "study.yaml").read_text(encoding="utf-8"))
+    named = [
+        run["engine"]["path"] for family in file["families"] for run in (family["baseline"], *family["candidates"])
+    ]
+    assert named
+    for path in named:
+        assert not Run(FOLDER / path).damage
+    for manifest in (FOLDER / "runs").glob("*/manifest.json"):
+        run = Run(manifest.parent)
+        assert sha256_of(manifest.parent / "generations.parquet") == run.manifest.answers_sha256
+        assert not re.search(r'"/(root|home|tmp|work)/', manifest.read_text(encoding="utf-8"))
+
+
+def test_each_claim_names_a_table_and_a_row_that_exist(study):
+    """Rows in code spans exist in the tables of the page."""
+    page = study.PAGE.read_text(encoding="utf-8")
+    tables = {name: study._marks(name).search(page).group(1) for name in re.findall(r"<!-- table (\w+) -->", page)}
+    prose = re.sub(r"<!-- table (\w+) -->.*?<!-- end -->", "", page, flags=re.DOTALL)
+    rows = {row for table in tables.values() for row in re.findall(r"^\| (`[\w-]+`)", table, re.MULTILINE)}
+    named = set(re.findall(r"`(?:smollm2-135m|gemma-3-270m|s|g|p|si|gi|sl)-[\w-]+`", prose))
+    assert named
+    assert named <= rows
+
+
+def test_a_changed_number_is_noticed(study):
+    one, other, less = ("| row | bytes |\n| --- | ---: |\n| `s-x` | " + cell + " |\n" for cell in ("1", "2", ""))
+    page = f"<!-- table bytes -->\n{one}<!-- end -->"
+    assert study.differing(page, {"bytes": one}) == []
+    assert study.differing(page, {"bytes": less}) == []
+    assert study.differing(page, {"bytes": other}) == ["bytes"]
+    assert study.differing(study.filled(page, {"bytes": other}), {"bytes": other}) == []
