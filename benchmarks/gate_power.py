@@ -16,12 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from run_noise import CONTROLS, LEVEL, generations, prompts_by_id
 
-from fidelity.floor import PromptValue
 from fidelity.gate import Measured
 from fidelity.gate.drafting import LEADING_CONFLICTS
 from fidelity.gate.proposals import propose_share
 from fidelity.metrics import metric_of_kind
-from fidelity.records import Column, Pair
+from fidelity.records import Column, Pair, PromptValue
 from fidelity.stats import clopper_pearson
 from fidelity.stats.betting import peak_wealth
 

@@ -1,22 +1,24 @@
 """Floor and excess: what a column measures beyond what the baseline's runs show among themselves, by prompt."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import median
 from typing import NamedTuple
 
-from fidelity.records import Better, Column, SummaryKind
+import numpy as np
 
-
-class PromptValue(NamedTuple):
-    """A prompt's value in one column: the mean over its repeats, with the sum of their weights (1 without weights)."""
-
-    value: float
-    weight: float
-    n_worst: int = 0
-    """The number of its answers that could not be scored and count as the column's worst value."""
-
+from fidelity.records import (
+    Better,
+    Column,
+    ColumnNumbers,
+    Floats,
+    PromptIds,
+    PromptNumbers,
+    PromptValue,
+    PromptValues,
+    Sides,
+    SummaryKind,
+)
+from fidelity.records.numbers import CODES
 
 ByPrompt = Mapping[str, PromptValue | None]
 
@@ -39,39 +41,53 @@ class Summary:
     """The number of the candidate's answers that can't be scored and count as the column's worst value."""
 
 
-def candidate_by_prompt(prompt_ids: Sequence[str], column: Column) -> dict[str, PromptValue | None]:
+def candidate_by_prompt(prompts: PromptIds | Sequence[str], column: Column) -> PromptValues:
     """A candidate's values by prompt. An answer that only the candidate keeps from being scored counts as worst.
 
     If the column has no worst value, a prompt with such an answer has no value.
+
+    Args:
+        prompts: Those of the column's pairs.
+        column: The column.
     """
-    worst = [side == "candidate" for side in column.sides or ()]
-    if column.better == "neither" or not any(worst):
-        return by_prompt(prompt_ids, column)
-    lost = Counter(prompt_id for prompt_id, lost in zip(prompt_ids, worst, strict=True) if lost)
-    values = by_prompt(prompt_ids, replace(column, values=column.judged_values))
+    prompts = prompts if isinstance(prompts, PromptIds) else PromptIds(prompts)
+    lost = Sides.of(column.sides or ()).array == CODES["candidate"]
+    if column.better == "neither" or not lost.any():
+        return by_prompt(prompts, column)
+    values = _by_prompt(prompts, column, column.judged_values)
+    n_worst = lost.astype(np.int64) if prompts.rows is None else np.bincount(prompts.rows[lost], minlength=len(values))
     if column.worst is None:
-        return {prompt_id: None if prompt_id in lost else value for prompt_id, value in values.items()}
-    return {prompt_id: value and value._replace(n_worst=lost[prompt_id]) for prompt_id, value in values.items()}
+        return replace(values, array=np.where(n_worst > 0, np.nan, values.array))
+    return replace(values, n_worst=n_worst)
 
 
-def by_prompt(prompt_ids: Sequence[str], column: Column) -> dict[str, PromptValue | None]:
+def by_prompt(prompts: PromptIds | Sequence[str], column: Column) -> PromptValues:
     """A column's values with each prompt's repeats averaged; None if no repeat could be scored.
 
     Without weights every prompt counts equally, however many of its repeats could be scored.
+
+    Args:
+        prompts: Those of the column's pairs.
+        column: The column.
     """
-    if column.weights is None and len(set(prompt_ids)) == len(prompt_ids):  # a faster path for most columns
-        pairs = zip(prompt_ids, column.values, strict=True)
-        return {prompt_id: None if value is None else PromptValue(value, 1.0) for prompt_id, value in pairs}
-    weights = column.weights or [1.0] * len(column.values)
-    groups: dict[str, list[tuple[float, float]]] = {}
-    for prompt_id, value, weight in zip(prompt_ids, column.values, weights, strict=True):
-        group = groups.setdefault(prompt_id, [])
-        if value is not None and weight is not None:
-            group.append((value, weight))
-    values = {prompt_id: _mean_of(group) for prompt_id, group in groups.items()}
-    if column.weights is None:
-        return {prompt_id: value and value._replace(weight=1.0) for prompt_id, value in values.items()}
-    return values
+    return _by_prompt(prompts if isinstance(prompts, PromptIds) else PromptIds(prompts), column, column.values)
+
+
+def _by_prompt(prompts: PromptIds, column: Column, of_pairs: Sequence[float | None]) -> PromptValues:
+    n, values = len(prompts.ids), ColumnNumbers.of(of_pairs).array
+    ones, none = np.broadcast_to(1.0, n), np.broadcast_to(np.int64(0), n)  # one number in memory
+    if prompts.rows is None and column.weights is None:
+        return PromptValues(prompts, values, ones, none)
+    weights = np.ones(len(values)) if column.weights is None else ColumnNumbers.of(column.weights).array
+    scored = ~(np.isnan(values) | np.isnan(weights))
+    rows = (np.arange(n) if prompts.rows is None else prompts.rows)[scored]
+    values, weights = values[scored], weights[scored]
+    counts = np.bincount(rows, minlength=n)
+    total = np.bincount(rows, weights, n).astype(np.float64, copy=False)
+    weighted = np.bincount(rows, np.where(total[rows] > 0, weights, 1.0) * values, n)
+    with np.errstate(invalid="ignore"):  # a prompt without a value: 0 / 0
+        mean = weighted / np.where(total > 0, total, counts)
+    return PromptValues(prompts, mean, ones if column.weights is None else total, none)
 
 
 class AmongRuns(NamedTuple):
@@ -93,7 +109,7 @@ class AmongRuns(NamedTuple):
         return len(self.candidate) > 1
 
 
-def excess_by_prompt(values: AmongRuns, better: Better) -> dict[str, float | None]:
+def excess_by_prompt(values: AmongRuns, better: Better) -> PromptNumbers:
     """For each prompt: the mean similarity among the baseline's runs less that of the candidate to each of them.
 
     A two-sample statistic of the energy family, with the column as its kernel (docs/statistics.md): it is 0 on average
@@ -101,28 +117,26 @@ def excess_by_prompt(values: AmongRuns, better: Better) -> dict[str, float | Non
     worse. None where either side could not be scored, and everywhere without a control or for a column that is neither
     better nor worse.
     """
-    floor = {} if better == "neither" else mean_by_prompt(values.floor)
+    own = mean_by_prompt(values.candidate)
+    if better == "neither" or not values.floor:
+        return PromptNumbers(own.prompts, np.full(len(own), np.nan))
     sign = 1.0 if better == "higher" else -1.0
-    excess: dict[str, float | None] = {}
-    for prompt_id, own in mean_by_prompt(values.candidate).items():
-        baseline = floor.get(prompt_id)
-        excess[prompt_id] = None if own is None or baseline is None else sign * (baseline.value - own.value)
-    return excess
+    return PromptNumbers(own.prompts, sign * (mean_by_prompt(values.floor).at(own.prompts).array - own.array))
 
 
-def mean_by_prompt(columns: Sequence[ByPrompt]) -> dict[str, PromptValue | None]:
+def mean_by_prompt(columns: Sequence[ByPrompt]) -> PromptValues:
     """Each prompt's mean over several pairs of runs; None where one of them could not be scored.
 
     The prompts, and the answers that count as the worst, are those of the first.
     """
-    if len(columns) < 2:
-        return dict(columns[0]) if columns else {}
-    merged: dict[str, PromptValue | None] = {}
-    for prompt_id, first in columns[0].items():
-        scored = [value for column in columns if (value := column.get(prompt_id)) is not None]
-        mean = _mean_of([(v.value, v.weight) for v in scored], plain=True) if len(scored) == len(columns) else None
-        merged[prompt_id] = mean and mean._replace(n_worst=first.n_worst if first else 0)
-    return merged
+    first, *others = [PromptValues.of(column) for column in columns] or [PromptValues.of({})]
+    if not others:
+        return first
+    array, weights = first.array, first.weights
+    for other in (column.at(first.prompts) for column in others):
+        array, weights = array + other.array, weights + other.weights
+    n_worst = np.where(first.scored, first.n_worst, 0)
+    return PromptValues(first.prompts, array / len(columns), weights / len(columns), n_worst)
 
 
 def summarise(values: AmongRuns, column: Column) -> Summary:
@@ -131,55 +145,50 @@ def summarise(values: AmongRuns, column: Column) -> Summary:
     Its value is with the baseline itself, whose answers are those that people read; the excess is over all references.
     A descriptive column ("neither") is summarized over all of its own prompts.
     """
-    excess = excess_by_prompt(values, column.better)
+    own = PromptValues.of(values.candidate[0])
     judged = bool(values.floor) and column.better != "neither"
-    own = values.candidate[0]
-    common = {p: v for p, v in own.items() if v is not None and (not judged or excess[p] is not None)}
-    weighted = [(excess[p], v.weight) for p, v in common.items()] if judged else []
+    excess = excess_by_prompt(values, column.better).array
+    common = own.scored & ~np.isnan(excess) if judged else own.scored
+    weights = own.weights[common]
     return Summary(
         name=column.name,
-        value=_summary(common.values(), column.summary),
+        value=_summary(own.array[common], weights, column.summary),
         kind=column.summary,
         better=column.better,
-        n=len(common),
-        n_unscored=len(own) - len(common),
-        excess=_weighted_mean([(e, w) for e, w in weighted if e is not None]),
-        n_worst=sum(v.n_worst for v in common.values()),
+        n=int(common.sum()),
+        n_unscored=int((~common).sum()),
+        excess=_weighted_mean(excess[common], weights) if judged else None,
+        n_worst=int(own.n_worst[common].sum()),
     )
 
 
 def pooled(values: Sequence[ByPrompt], column: Column) -> Summary:
     """The floor as it is shown: the `values` of one column over the pairs of every control with the baseline."""
-    scored = [v for control in values for v in control.values() if v is not None]
+    controls = [PromptValues.of(control) for control in values]
+    scored = [(control.array[control.scored], control.weights[control.scored]) for control in controls]
+    array, weights = (np.concatenate([np.zeros(0), *numbers]) for numbers in zip(*scored, strict=True))
     return Summary(
         name=column.name,
-        value=_summary(scored, column.summary),
+        value=_summary(array, weights, column.summary),
         kind=column.summary,
         better=column.better,
-        n=len(scored),
-        n_unscored=sum(map(len, values)) - len(scored),
+        n=len(array),
+        n_unscored=sum(map(len, controls)) - len(array),
         excess=None,
     )
 
 
-def _summary(values: Iterable[PromptValue], kind: SummaryKind) -> float | None:
-    scored = list(values)
-    if not scored:
+def _summary(values: Floats, weights: Floats, kind: SummaryKind) -> float | None:
+    if not len(values):
         return None
-    return (
-        median(v.value for v in scored) if kind == "median" else _weighted_mean([(v.value, v.weight) for v in scored])
-    )
+    return float(np.median(values)) if kind == "median" else _weighted_mean(values, weights)
 
 
-def _weighted_mean(values: Sequence[tuple[float, float]]) -> float | None:
-    total = sum(weight for _, weight in values)
-    return sum(value * weight for value, weight in values) / total if total else None
+def _weighted_mean(values: Floats, weights: Floats) -> float | None:
+    total = total_of(weights)
+    return total_of(values * weights) / total if total else None
 
 
-def _mean_of(values: Sequence[tuple[float, float]], *, plain: bool = False) -> PromptValue | None:
-    if not values:
-        return None
-    total = sum(weight for _, weight in values)
-    if plain or not total:
-        return PromptValue(sum(value for value, _ in values) / len(values), total / len(values))
-    return PromptValue(sum(value * weight for value, weight in values) / total, total)
+def total_of(values: Floats) -> float:
+    """The sum of numbers, one after another: that of `np.sum` depends on how many there are."""
+    return float(np.cumsum(values)[-1]) if len(values) else 0.0

@@ -2,8 +2,8 @@ from itertools import combinations, permutations
 
 import pytest
 
-from fidelity.floor import AmongRuns, PromptValue, by_prompt, excess_by_prompt, pooled, summarise
-from fidelity.records import Column
+from fidelity.floor import AmongRuns, by_prompt, candidate_by_prompt, excess_by_prompt, pooled, summarise
+from fidelity.records import Column, PromptIds, PromptValue
 
 IDS = ("a", "b", "c")
 
@@ -98,3 +98,21 @@ def test_the_floor_pools_the_controls():
     summary = pooled([values(a=1.0, b=0.5, c=None), values(a=1.0, b=0.5, c=0.0)], Column("m", ()))
     assert (summary.n, summary.n_unscored) == (5, 1)
     assert summary.value == pytest.approx(3.0 / 5)
+
+
+def test_values_by_prompt_are_read_like_a_mapping():
+    column = Column("m", (1.0, 0.0, None, 0.4), sides=(None, None, "pair", None))
+    values = by_prompt(("a", "a", "b", "c"), column)
+    assert list(values.items()) == [("a", PromptValue(0.5, 1.0)), ("b", None), ("c", PromptValue(0.4, 1.0))]
+    assert (len(values), "b" in values, "d" in values, values.get("d")) == (3, True, False, None)
+    # Aligned with other prompts: one in another place, one that is missing.
+    assert list(values.at(PromptIds(("c", "d"))).values()) == [PromptValue(0.4, 1.0), None]
+
+
+def test_an_answer_that_only_the_candidate_lacks_is_the_worst_of_its_prompt_s_repeats():
+    column = Column("m", (1.0, None, None, 0.4), sides=(None, "candidate", "pair", None))
+    values = candidate_by_prompt(("a", "a", "b", "b"), column)
+    assert values == {"a": PromptValue(0.5, 1.0, 1), "b": PromptValue(0.4, 1.0)}  # (1 + 0) / 2, one counted as worst
+    # Without a known range there is no worst value, and so no value of the prompt.
+    unknown = Column("m", (1.0, None, 2.0), sides=(None, "candidate", None), bounds=None)
+    assert candidate_by_prompt(("a", "a", "b"), unknown) == {"a": None, "b": PromptValue(2.0, 1.0)}

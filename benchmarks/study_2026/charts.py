@@ -10,7 +10,14 @@ import altair as alt
 import pandas as pd
 from measures import Row
 
-MODELS = {"smollm2-135m": "SmolLM2-135M", "gemma-3-270m": "Gemma 3 270M", "sl": "SmolLM2-135M, 1,024 tokens"}
+MODELS = {
+    "smollm2-135m": "SmolLM2-135M",
+    "gemma-3-270m": "Gemma 3 270M",
+    "s": "SmolLM2-135M",
+    "g": "Gemma 3 270M",
+    "p": "SmolLM2-135M, padded",
+    "sl": "SmolLM2-135M, 1,024 tokens",
+}
 
 
 def draw(rows: Mapping[str, Row], folder: Path) -> None:
@@ -55,7 +62,7 @@ def formats(rows: Mapping[str, Row]) -> Any:
 def survival(rows: Mapping[str, Row]) -> Any:
     """The share of answers that are still the baseline's, by token and mode."""
     shown = ("floor", "kv-fp8", "w8a8-int8", "w4a16", "w4a16-g64", "compiled")
-    names = [name for name, row in rows.items() if row.family != "gemma-3-270m" and row.format in shown]
+    names = [name for name, row in rows.items() if MODELS.get(row.family) != "Gemma 3 270M" and row.format in shown]
     data = pd.DataFrame(
         [{"run": name, "token": n, "share": rows[name].survival[n]} for name in names for n in rows[name].survival]
     )
@@ -66,7 +73,6 @@ def survival(rows: Mapping[str, Row]) -> Any:
             x=alt.X("token:Q", title="after so many tokens", scale=alt.Scale(type="log", base=4)),
             y=alt.Y("share:Q", title="answers that are still the baseline's", axis=alt.Axis(format="%")),
             color=alt.Color("run:N", title=None, sort=names),
-            strokeDash=alt.StrokeDash("run:N", title=None, sort=names),
         )
     )
 

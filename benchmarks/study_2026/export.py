@@ -4,6 +4,7 @@
 
 Runs keep token ids and lose log-probabilities, which are most of the bytes; paths in the manifests become relative.
 Token scores take gigabytes and stay out: `tokens.parquet` has what was computed of them, one row per run and prompt.
+`left-out.txt` has their checksums.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ import yaml
 
 from fidelity.comparison.stored import load_comparison
 from fidelity.files import read_parquet, sha256_of, write_parquet
-from fidelity.store.record_files import write_record
+from fidelity.store.record_files import read_record, write_record
 from fidelity.store.runs import EXPECTED_ANSWERS, GENERATIONS, Run
 from fidelity.store.store import Store
+from fidelity.store.token_scores import ScoresManifest
 
 COLUMNS = ("kl", "ear_exact", "top1_agreement", "sure_flips", "logprob_drop")
 """Of the token scores, those that the page uses; `tokens` is the weight of `kl`, the number of tokens."""
@@ -48,6 +50,7 @@ def main() -> None:
         export(run, chosen.directory / "runs" / run.id)
     if (scored := token_table(store)).num_rows:
         write_parquet(chosen.directory / "tokens.parquet", scored, small=True)
+    left_out(chosen.store, chosen.directory / "left-out.txt")
     (chosen.directory / "study.yaml").write_text(study_yaml(runs), encoding="utf-8")
     files = sorted((chosen.directory / "runs").rglob("*.parquet"))
     print(f"{len(runs)} runs, {sum(file.stat().st_size for file in files) / 1e6:.1f} MB")
@@ -91,6 +94,15 @@ def token_table(store: Store) -> pa.Table:
     return pa.Table.from_pylist(
         [rows[key] for key in sorted(rows)], schema=pa.schema([*schema, *((name, pa.float32()) for name in COLUMNS)])
     )
+
+
+def left_out(store: Path, file: Path) -> None:
+    """The checksums of the token scores, which stay on the machine that made them."""
+    manifests = sorted((store / "scores").glob("*/manifest.json"))
+    files = [(path.parent.name, read_record(path, ScoresManifest).files or {}) for path in manifests]
+    lines = [f"{digest}  scores/{folder}/{name}\n" for folder, own in files for name, digest in sorted(own.items())]
+    if lines:
+        file.write_text("".join(lines), encoding="utf-8")
 
 
 def study_yaml(runs: list[Run]) -> str:

@@ -173,15 +173,13 @@ class Queue:
             self.record(job, None, time.monotonic() - at)
 
     def pack(self, families: list[str]) -> None:
-        """Runs, measurements, comparisons, reports and logs of each family; of its token scores, the sizes."""
+        """Runs, measurements, comparisons, reports and logs of each family; of its token scores, the checksums."""
         with self.packing:
             for family in families:
-                scores = sorted((self.work / "store" / "scores").glob(f"{family}-*/*"))
-                listing = "".join(f"{p.stat().st_size} {p.relative_to(self.work / 'store')}\n" for p in scores)
-                (self.work / f"scores-{family}.txt").write_text(listing)
                 folders = ("store/runs", "store/comparisons", "store/measurements", "reports", "logs")
                 paths = [p for folder in folders for p in sorted((self.work / folder).glob(f"{family}-*"))]
-                names = [str(p.relative_to(self.work)) for p in paths] + [f"scores-{family}.txt", "state.json", "yaml"]
+                paths += sorted((self.work / "store" / "scores").glob(f"{family}-*/manifest.json"))
+                names = [*(str(path.relative_to(self.work)) for path in paths), "state.json", "yaml"]
                 draft, archive = self.work / "out" / f".{family}.tar.gz", self.work / "out" / f"{family}.tar.gz"
                 (self.work / "state.json").touch()
                 command = ["tar", "czf", str(draft), "--ignore-failed-read", "-C", str(self.work), *names]

@@ -86,7 +86,8 @@ def _chosen(result: "ComparisonSet", chosen: argparse.Namespace) -> Sequence[int
         scored = candidate.columns.get(f"conflict_{chosen.conflict}")
         if scored is None:
             raise ConfigError(f"{chosen.comparison}: conflicts were not scored; compare with the metric 'conflicts'")
-        return [n for n in order if scored.column.values[n]]
+        hits = {n for n, value in enumerate(scored.column.values) if value}
+        return [n for n in order if n in hits]
     changed = (n for n in order if pairs[n].baseline.text != pairs[n].candidate.text)
     return list(islice(changed, chosen.worst))
 

@@ -1,7 +1,8 @@
 """What the gate needs of a comparison for each candidate, and the gate's verdicts on it."""
 
-from collections import Counter
 from dataclasses import replace
+
+import numpy as np
 
 from fidelity.comparison.results import (
     ComparisonSet,
@@ -53,9 +54,10 @@ def evidence_of(result: ComparisonSet, candidate: Scores) -> Evidence:
             only_reference=_why_only_reference(candidate, scored) if among.floor and not among.all_references else "",
             chance=chance,
         )
+    failures = candidate.failures
     return Evidence(
         candidate=candidate.run.name,
-        prompt_ids=tuple(dict.fromkeys([*candidate.prompt_ids, *candidate.failures])),
+        prompt_ids=tuple(dict.fromkeys([*candidate.prompts.ids, *failures])) if failures else candidate.prompts.ids,
         columns=columns,
         baseline_manifest=result.baseline.manifest,
         candidate_manifest=candidate.run.manifest,
@@ -63,7 +65,7 @@ def evidence_of(result: ComparisonSet, candidate: Scores) -> Evidence:
         unscored=unscored,
         failed=frozenset(candidate.failed_prompts),
         controls_failed=frozenset(p for control in result.controls for p in control.failed_prompts),
-        repeats=max(Counter(candidate.prompt_ids).values()),
+        repeats=1 if candidate.prompts.rows is None else int(np.bincount(candidate.prompts.rows).max()),
         same=candidate.same,
         candidates=candidate.comparison.manifest.candidates,
         prompt_tokens=candidate.prompt_tokens,

@@ -10,7 +10,7 @@ from fidelity.comparison.chance import chance_signature
 from fidelity.comparison.pairing import PairedRuns, Pairing
 from fidelity.config import Compares
 from fidelity.floor import AmongRuns, ByPrompt, by_prompt, candidate_by_prompt, summarise
-from fidelity.records import Column, PromptTokens, Sameness
+from fidelity.records import Column, PromptIds, PromptTokens, Sameness
 from fidelity.store.comparisons import Comparison
 from fidelity.store.manifests import ColumnSource
 from fidelity.store.runs import Run
@@ -113,6 +113,11 @@ class Scores:
         return self.comparison.manifest.spelling_only
 
     @cached_property
+    def prompts(self) -> PromptIds:
+        """The prompts of the pairs, each once."""
+        return PromptIds(self.prompt_ids)
+
+    @cached_property
     def by_prompt(self) -> dict[tuple[str, Role], ByPrompt]:
         """Cached results of `values_of` and `control_values_of`."""
         return {}
@@ -165,7 +170,7 @@ def values_of(candidate: Scores, name: str) -> ByPrompt:
     """A candidate's column by prompt, repeats averaged. An unscored answer that is its own fault counts as worst."""
     key: tuple[str, Role] = name, "candidate"
     if key not in candidate.by_prompt:
-        candidate.by_prompt[key] = candidate_by_prompt(candidate.prompt_ids, candidate.columns[name].column)
+        candidate.by_prompt[key] = candidate_by_prompt(candidate.prompts, candidate.columns[name].column)
     return candidate.by_prompt[key]
 
 
@@ -173,11 +178,11 @@ def control_values_of(control: Scores, name: str) -> ByPrompt:
     """A control's column by prompt, repeats averaged. A prompt that a control can't be scored on is excluded."""
     key: tuple[str, Role] = name, "control"
     if key not in control.by_prompt:
-        control.by_prompt[key] = by_prompt(control.prompt_ids, control.columns[name].column)
+        control.by_prompt[key] = by_prompt(control.prompts, control.columns[name].column)
     return control.by_prompt[key]
 
 
 def chance_level(scores: Scores, name: str) -> float | None:
     """A column's chance level: its mean between answers to different prompts. None if it is not a similarity."""
     low = scores.columns[name].low
-    return None if low is None else summarise(AmongRuns((by_prompt(scores.prompt_ids, low),)), low).value
+    return None if low is None else summarise(AmongRuns((by_prompt(scores.prompts, low),)), low).value

@@ -172,7 +172,7 @@ class _Plan:
             batches += [
                 Batch(one.comparison, chance_signature(signature), self._by_chance(one))
                 for one in scores
-                if not one.is_reference and len(set(one.prompt_ids)) > 1
+                if not one.is_reference and len(one.prompts.ids) > 1
             ]
         planned = {(batch.comparison.path, batch.signature) for job in self.jobs for batch in job.batches}
         missing = tuple(

@@ -4,12 +4,14 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from fidelity.comparison.chance import chance_signature
 from fidelity.comparison.pairing import PairedRuns
 from fidelity.comparison.results import ComparisonSet, ScoredColumn, Scores, control_values_of
 from fidelity.errors import StoreError
 from fidelity.outside.paths import inside
-from fidelity.records import Side
+from fidelity.records import CODES, ColumnNumbers, PromptValues, Sides
 from fidelity.store.comparisons import Comparison
 from fidelity.store.manifests import ColumnSource
 from fidelity.store.runs import Run
@@ -101,12 +103,14 @@ def _with_sides(candidate: Scores, controls: Sequence[Scores]) -> Scores:
     columns = {}
     for name, scored in candidate.columns.items():
         column, floor = scored.column, [control_values_of(c, name) for c in controls if name in c.columns]
-        if column.sides is None and None in column.values:
-            sides: list[Side | None] = []
-            for prompt_id, value in zip(candidate.prompt_ids, column.values, strict=True):
-                lost = floor and all(values.get(prompt_id) is not None for values in floor)
-                sides.append(None if value is not None else "candidate" if lost else "pair")
-            scored = replace(scored, column=replace(column, sides=tuple(sides)))
+        unscored = np.isnan(ColumnNumbers.of(column.values).array)
+        if column.sides is None and unscored.any():
+            lost = np.full(len(candidate.prompts.ids), bool(floor))
+            for values in floor:
+                lost &= PromptValues.of(values).at(candidate.prompts).scored
+            of_pairs = lost if candidate.prompts.rows is None else lost[candidate.prompts.rows]
+            sides = np.where(unscored, np.where(of_pairs, CODES["candidate"], CODES["pair"]), CODES[None])
+            scored = replace(scored, column=replace(column, sides=Sides(sides.astype(np.int8))))
         columns[name] = scored
     return replace(candidate, columns=columns)
 

@@ -9,7 +9,7 @@ import pandas as pd
 from fidelity.comparison.answers import without_thinking
 from fidelity.comparison.stored import load_comparison
 from fidelity.errors import ConfigError, StoreError
-from fidelity.records import Generation, Prompt
+from fidelity.records import ColumnNumbers, Generation, Prompt
 from fidelity.report.pairs import worse
 from fidelity.store.runs import Run
 
@@ -62,10 +62,9 @@ def read_columns(comparison: Path, names: Sequence[str], *, keys: pd.DataFrame |
     result = load_comparison(comparison, only=set(names), lows=False)
     (candidate,) = result.candidates
     for name, scored in candidate.columns.items():
-        pairs[name] = pd.array(scored.column.values, dtype="Float64").to_numpy(float, na_value=float("nan"))
+        pairs[name] = ColumnNumbers.of(scored.column.values).array
         if scored.column.better != "neither":
-            drift = worse(result, candidate, name, scored.column)
-            pairs[rank_of(name)] = pd.array(drift, dtype="Float64").to_numpy(float, na_value=float("nan"))
+            pairs[rank_of(name)] = worse(result, candidate, name, scored.column)
             if result.controls:
                 pairs[excess_of(name)] = pairs[rank_of(name)]
     return pairs

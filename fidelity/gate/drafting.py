@@ -119,7 +119,7 @@ def _has_margin(name: str, measured: Measured) -> bool:
     column = measured.column
     is_share = name in (break_column(break_key(name)), conflict_column(conflict_key(name)))
     own = column.better != "neither" and not is_share and "[" not in name
-    has_floor = any(value is not None for value in measured.floor().values())
+    has_floor = len(measured.floor().known) > 0
     return own and column.bounds is not None and column.weights is None and has_floor
 
 
@@ -156,7 +156,7 @@ def _margins(
 
 def _tail(columns: Mapping[str, Measured], chosen: list[str], purpose: Purpose, confidence: float) -> list[str]:
     proposals = {name: propose_tail(columns[name], purpose, confidence=confidence) for name in chosen}
-    n = min((sum(v is not None for v in columns[name].floor().values()) for name in chosen), default=0)
+    n = min((len(columns[name].floor().known) for name in chosen), default=0)
     if n < FEWEST_IN_TAIL_STUDY:
         return [f"# No tail: 5% of {n} prompts are too few; it needs {FEWEST_IN_TAIL_STUDY} prompts."]
     lines = [line for name, proposal in proposals.items() for line in _limit(name, proposal, active=True)]

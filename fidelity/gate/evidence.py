@@ -1,13 +1,21 @@
 """The evidence of a verdict: columns, failures and manifests of one candidate and the baseline's controls."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from fidelity.config import Compares
 from fidelity.floor import AmongRuns, ByPrompt, excess_by_prompt, mean_by_prompt
-from fidelity.records import Column, Floats, PromptTokens, Sameness, SharedAnswers
+from fidelity.records import (
+    Column,
+    Floats,
+    PromptNumbers,
+    PromptTokens,
+    PromptValues,
+    Sameness,
+    SharedAnswers,
+)
 from fidelity.stats import READING_SEED, RunNoise, run_noise
 from fidelity.store.manifests import RunManifest
 
@@ -32,25 +40,25 @@ class Measured:
     only_reference: str = ""
     """Why the baseline alone is a reference, if a better comparison would have more; empty where it is right so."""
 
-    def excess(self) -> dict[str, float | None]:
+    def excess(self) -> PromptNumbers:
         """The excess by prompt, positive is worse; None if either side could not be scored."""
         return excess_by_prompt(self.among_runs, self.column.better)
 
-    def run_noise(self, prompts: Sequence[str]) -> RunNoise | None:
-        """What the mean excess over these prompts, all with an excess, keeps of its runs' batches.
+    def run_noise(self) -> RunNoise | None:
+        """What the mean excess, over the prompts that have one, keeps of its runs' batches.
 
         None where the baseline alone is a reference: nothing is estimated then.
         """
-        if self.among is None or not prompts:
+        if self.among is None or not (known := self.excess().known):
             return None
-        weights = [value.weight if (value := self.candidate[p]) else 0.0 for p in prompts]
-        return run_noise(*self.arrays(prompts), weights=None if self.column.weights is None else np.array(weights))
+        weights = None if self.column.weights is None else PromptValues.of(self.candidate).at(known.prompts).weights
+        return run_noise(*self.arrays(), weights=weights)
 
-    def arrays(self, prompts: Sequence[str]) -> tuple[Floats, Floats]:
-        """The values of the candidate's pairs and of the floor's: pairs x prompts; NaN where there is none."""
+    def arrays(self) -> tuple[Floats, Floats]:
+        """The values of the candidate's pairs and of the floor's: pairs x prompts with an excess."""
+        prompts = self.excess().known.prompts
         candidate, floor = (
-            np.array([[value.value if (value := pair[p]) else np.nan for p in prompts] for pair in pairs])
-            for pairs in self.among_runs
+            np.array([PromptValues.of(pair).at(prompts).array for pair in pairs]) for pairs in self.among_runs
         )
         return candidate, floor
 
@@ -61,16 +69,15 @@ class Measured:
 
     def unscorable(self) -> int:
         """The number of prompts that every control is scored on, but not the candidate, without a worst value."""
-        floor = {} if self.column.worst is not None else self.floor()
-        return sum(value is None and floor.get(prompt) is not None for prompt, value in self.candidate.items())
+        if self.column.worst is not None:
+            return 0
+        candidate = PromptValues.of(self.candidate)
+        return int((mean_by_prompt(self.among_runs.floor).at(candidate.prompts).scored & ~candidate.scored).sum())
 
-    def n_worst(self, prompts: Iterable[str]) -> int:
-        """The number of the candidate's unscored answers on these prompts, which count as worst."""
-        return sum(value.n_worst for prompt in prompts if (value := self.candidate.get(prompt)))
-
-    def floor(self) -> dict[str, float | None]:
+    def floor(self) -> PromptNumbers:
         """By prompt: the mean among the baseline's runs."""
-        return {prompt: v.value if v else None for prompt, v in mean_by_prompt(self.among_runs.floor).items()}
+        floor = mean_by_prompt(self.among_runs.floor)
+        return PromptNumbers(floor.prompts, floor.array)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
+from fidelity.floor import total_of
 from fidelity.gate.evidence import SEED, Measured
 from fidelity.gate.lines import VerdictPlan
 from fidelity.gate.margins import excess_bound
@@ -39,8 +40,8 @@ def why_no_plausible_floor(name: str, measured: Measured, gate: Gate) -> str:
 
 def floor_level(measured: Measured) -> float | None:
     """The mean floor over the prompts that have one; None where none has."""
-    floor = [value for value in measured.floor().values() if value is not None]
-    return sum(floor) / len(floor) if floor else None
+    floor = measured.floor().known
+    return total_of(floor.array) / len(floor) if floor else None
 
 
 def half_way(measured: Measured) -> float:
@@ -100,8 +101,8 @@ def _upper(measured: Measured, plan: VerdictPlan) -> float | None:
     """Upper bound of the mean excess; None without values."""
     if bound := excess_bound(measured, plan):
         return bound.upper
-    excess = {prompt: value for prompt, value in measured.excess().items() if value is not None}
+    excess = measured.excess().known
     if not excess or not plan.complete:
         return None
-    (interval,) = studentised_intervals(list(excess), [list(excess.values())], confidence=plan.two_sided, seed=SEED)
+    (interval,) = studentised_intervals(excess.prompts.ids, [excess.array], confidence=plan.two_sided, seed=SEED)
     return interval.high

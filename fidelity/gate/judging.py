@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from fidelity.gate.comparability import in_words
 from fidelity.gate.coverage import with_coverage
 from fidelity.gate.difference import Difference
@@ -14,6 +16,7 @@ from fidelity.gate.margins import judge_margin, judge_tail
 from fidelity.gate.settings import Gate, Limit, check_columns
 from fidelity.gate.shares import judge_failed, judge_share
 from fidelity.gate.verdict import SHARES, Line, Outcome, Verdict, worst
+from fidelity.records import PromptValues
 from fidelity.stats import holm
 
 NOT_ABOUT_ANSWERS = ("quantization", "label", "prompts", "models", "thinking", "token ids")
@@ -101,14 +104,14 @@ def _limit(limit: Limit, gate: Gate, evidence: Evidence, plan: VerdictPlan) -> J
 def _not_expecting(evidence: Evidence) -> int:
     """The number of prompts without an expected answer, which a line on right and wrong answers needn't cover."""
     measured = evidence.columns.get("unclear")
-    return sum(value is None for value in measured.candidate.values()) if measured else 0
+    return int((~PromptValues.of(measured.candidate).scored).sum()) if measured else 0
 
 
 def _why_any_copy_passes(limit: Limit, evidence: Evidence) -> str:
     """Why a limit on drops limits nothing: the baseline has so few right answers that half of them may be dropped."""
-    drop, gain, right = (evidence.columns[name].candidate for name in ("drop", "gain", "right"))
-    scored = [(drop[p], gain[p], right[p]) for p in drop if drop[p] is not None]
-    share = sum(r.value + d.value - g.value for d, g, r in scored if d and g and r) / len(scored)
+    drop, gain, right = (PromptValues.of(evidence.columns[name].candidate) for name in ("drop", "gain", "right"))
+    known = right.at(drop.prompts).array + drop.array - gain.at(drop.prompts).array
+    share = float(np.nansum(known)) / int(drop.scored.sum())
     if limit.value < share / 2:
         return ""
     return (

@@ -1,9 +1,11 @@
 """Margins: non-inferiority on the mean excess, and on the worst 5% of prompts."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeAlias
+
+import numpy as np
 
 from fidelity.gate.evidence import SEED, Measured
 from fidelity.gate.lines import (
@@ -18,6 +20,7 @@ from fidelity.gate.lines import (
     why_later,
 )
 from fidelity.gate.verdict import Line, LineKind
+from fidelity.records import Floats, PromptNumbers, PromptValues
 from fidelity.stats import (
     Bound,
     Interval,
@@ -50,10 +53,10 @@ def judge_margin(name: str, margin: float, measured: Measured, study: VerdictPla
     """
     if study.why_no_floor:
         return unjudged("margin", name, margin, study.why_no_floor)
-    excess = {prompt: value for prompt, value in measured.excess().items() if value is not None}
+    excess = measured.excess().known
     if not excess:
         return unjudged("margin", name, margin, "no prompt could be scored in the candidate and in every control")
-    noise = measured.run_noise(list(excess))
+    noise = measured.run_noise()
     if noise and noise.error and not study.complete:
         return unjudged("margin", name, margin, f"what batches add is known at the end, after {study.planned} prompts")
     if measured.column.bounds is None or measured.column.weights is not None:
@@ -73,17 +76,17 @@ def _has_no_yardstick(measured: Measured) -> bool:
     bounds = measured.column.bounds
     if measured.among is None or measured.column.better != "higher" or bounds is None:
         return False
-    floor = [value for value in measured.floor().values() if value is not None]
-    return min(floor, default=0.0) == bounds[1]
+    floor = measured.floor().known
+    return bool(floor) and float(floor.array.min()) == bounds[1]
 
 
 def excess_bound(measured: Measured, study: VerdictPlan) -> Bound | None:
     """The bound of the mean excess over prompts and runs; None without a value, and where only a bootstrap would do."""
-    excess = {prompt: value for prompt, value in measured.excess().items() if value is not None}
+    excess = measured.excess().known
     if not excess or measured.column.bounds is None or measured.column.weights is not None:
         return None
     by_prompts = _bet(excess, measured.column.bounds[1] - measured.column.bounds[0], study)
-    return with_runs(by_prompts, measured.run_noise(list(excess)))
+    return with_runs(by_prompts, measured.run_noise())
 
 
 def judge_tail(name: str, limit: float, measured: Measured, study: VerdictPlan) -> Judged:
@@ -96,12 +99,12 @@ def judge_tail(name: str, limit: float, measured: Measured, study: VerdictPlan) 
         return unjudged("tail", name, limit, study.why_no_floor)
     if not study.complete:
         return unjudged("tail", name, limit, why_later(study))
-    ids = [prompt for prompt, value in measured.excess().items() if value is not None]
+    ids = measured.excess().known.prompts.ids
     if len(ids) < FEWEST_IN_TAIL_STUDY:
         why = f"5% of {len(ids)} prompts are too few; use at least {FEWEST_IN_TAIL_STUDY} prompts"
         return unjudged("tail", name, limit, why, n=len(ids), needed=FEWEST_IN_TAIL_STUDY)
     sign = -1.0 if measured.column.better == "lower" else 1.0
-    candidate, floor = (sign * values for values in measured.arrays(ids))
+    candidate, floor = (sign * values for values in measured.arrays())
     noise = None
     if measured.among is not None:
         noise = tail_noise(candidate, floor)
@@ -116,7 +119,7 @@ def judge_tail(name: str, limit: float, measured: Measured, study: VerdictPlan) 
 def _betting_margin(
     name: str,
     margin: float,
-    excess: Mapping[str, float],
+    excess: PromptNumbers,
     bounds: tuple[float, float],
     study: VerdictPlan,
     noise: RunNoise | None,
@@ -160,7 +163,7 @@ def _betting_margin(
     return Judged(line, p_value)
 
 
-def _bet(excess: Mapping[str, float], width: float, study: VerdictPlan) -> Bound:
+def _bet(excess: PromptNumbers, width: float, study: VerdictPlan) -> Bound:
     """The range's width: an excess is the difference of two values in it."""
     return betting_bound(
         *_inside(excess, width), low=-width, high=width, confidence=study.confidence, seed=SEED, planned=study.planned
@@ -179,7 +182,7 @@ def with_runs(bound: Bound, noise: RunNoise | None) -> Bound:
 def _asymptotic_margin(
     name: str,
     margin: float,
-    excess: Mapping[str, float],
+    excess: PromptNumbers,
     measured: Measured,
     study: VerdictPlan,
     noise: RunNoise | None,
@@ -188,11 +191,11 @@ def _asymptotic_margin(
         return unjudged("margin", name, margin, why_later(study))
     weights = None
     if measured.column.weights is not None:
-        weights = [[v.weight if (v := measured.candidate[prompt]) else 0.0 for prompt in excess]]
+        weights = [PromptValues.of(measured.candidate).at(excess.prompts).weights]
+    ids, columns = excess.prompts.ids, [excess.array]
 
     def by_prompts(confidence: float) -> Interval | None:
-        values = list(excess.values())
-        return studentised_intervals(list(excess), [values], weights=weights, confidence=confidence, seed=SEED)[0]
+        return studentised_intervals(ids, columns, weights=weights, confidence=confidence, seed=SEED)[0]
 
     return _bootstrapped("margin", name, margin, by_prompts, noise, study, what="Mean excess")
 
@@ -246,7 +249,8 @@ def _with_runs_around(by_prompts: Interval | None, noise: RunNoise | None) -> In
     return replace(by_prompts, low=mean - math.hypot(mean - low, runs), high=mean + math.hypot(high - mean, runs))
 
 
-def _inside(excess: Mapping[str, float], width: float) -> tuple[list[str], list[float]]:
+def _inside(excess: PromptNumbers, width: float) -> tuple[Sequence[str], Floats]:
     """Clip values that rounding has moved slightly beyond the range. Values further out are an error in the column."""
-    cut = {p: max(-width, min(width, e)) if abs(e) < width * (1 + 1e-9) else e for p, e in excess.items()}
-    return list(cut), list(cut.values())
+    values = excess.array
+    near = np.abs(values) < width * (1 + 1e-9)
+    return excess.prompts.ids, np.where(near, np.clip(values, -width, width), values)

@@ -10,10 +10,12 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from fidelity.floor import total_of
 from fidelity.gate.evidence import SEED, Measured
 from fidelity.gate.feasibility import smallest_margin
 from fidelity.gate.lines import percent, rounded_up
 from fidelity.gate.shares import broken_in_any
+from fidelity.records import Floats, PromptValues
 from fidelity.stats import Bound, RunNoise, clopper_pearson, prompts_needed, prompts_needed_for_share, run_noise
 
 Purpose = Literal["strict", "balanced", "lenient"]
@@ -50,7 +52,7 @@ class Proposal:
 def propose_margin(measured: Measured, purpose: Purpose, *, confidence: float) -> Proposal:
     """Propose a margin on the mean excess of a column with a known range."""
     floor, (low, high) = _floor(measured), measured.column.bounds or (0.0, 1.0)
-    level = sum(floor) / len(floor)
+    level = total_of(floor) / len(floor)
     itself, end, beyond = (high - level, measured.chance, "answers to different prompts")
     if measured.column.better == "lower":
         itself, end, beyond = level - low, high, "the worst possible value"
@@ -100,8 +102,8 @@ def propose_tail(measured: Measured, purpose: Purpose, *, confidence: float) -> 
 
 def propose_share(measured: Measured, purpose: Purpose, *, confidence: float) -> Proposal:
     """Propose a limit on the share of prompts with a conflict or a new break."""
-    hits = broken_in_any(measured.controls) or {}
-    k, n = sum(hits.values()), len(hits)
+    hits = broken_in_any(measured.controls)
+    k, n = (int(hits.array.sum()), len(hits)) if hits else (0, 0)
     if not n:
         return Proposal(None, ("The control could not be scored on it.",))
     likely = _likely_hits(k, n)
@@ -128,13 +130,13 @@ def _noise(measured: Measured) -> RunNoise | None:
     """The noise of the baseline's runs; None for token columns, and with one control, which isn't enough."""
     if measured.among is None or len(measured.controls) < 2:
         return None
-    prompts = [prompt for prompt, value in measured.floor().items() if value is not None]
-    floor = np.array([[value.value if (value := pair[p]) else 0.0 for p in prompts] for pair in measured.among.floor])
-    return run_noise(np.zeros((len(measured.controls) + 1, len(prompts))), floor)
+    prompts = measured.floor().known.prompts
+    floor = np.array([PromptValues.of(pair).at(prompts).array for pair in measured.among.floor])
+    return run_noise(np.zeros((len(measured.controls) + 1, len(prompts.ids))), floor)
 
 
-def _floor(measured: Measured) -> list[float]:
-    return [value for value in measured.floor().values() if value is not None]
+def _floor(measured: Measured) -> Floats:
+    return measured.floor().known.array
 
 
 def _spread(measured: Measured) -> float | None:
@@ -143,9 +145,9 @@ def _spread(measured: Measured) -> float | None:
     The latter is too large if prompts differ in their floor. None with fewer than two prompts.
     """
     if len(measured.controls) > 1:
-        first, second = measured.controls[:2]
-        values = [a.value - b.value for prompt, a in first.items() if a and (b := second.get(prompt))]
-        scale = 1.0
+        first, second = map(PromptValues.of, measured.controls[:2])
+        values = first.array - second.at(first.prompts).array
+        values, scale = values[~np.isnan(values)], 1.0
     else:
         values, scale = _floor(measured), math.sqrt(2)
     return scale * float(np.std(values, ddof=1)) if len(values) > 1 else None

@@ -3,14 +3,17 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from fidelity.floor import ByPrompt
+import numpy as np
+
+from fidelity.floor import ByPrompt, total_of
 from fidelity.gate.evidence import SEED, Evidence, Measured
 from fidelity.gate.lines import Judged, VerdictPlan, unjudged, what_would_decide
 from fidelity.gate.verdict import Line, LineKind
+from fidelity.records import Floats, PromptIds, PromptNumbers, PromptValues
 from fidelity.stats import betting_bound, betting_p_value, clopper_pearson, mcnemar, prompts_needed_for_share
 
-Hits = Mapping[str, bool]
-"""Whether each prompt has a conflict, is broken, or has no answer, by prompt id."""
+Hits = PromptNumbers
+"""1 for each prompt that has a conflict, is broken, or has no answer, and 0 for the others."""
 
 WHAT: Mapping[LineKind, str] = {
     "break": "newly broken",
@@ -38,9 +41,8 @@ def judge_share(kind: LineKind, name: str, limit: float, measured: Measured, stu
 
 def _why_batches_may_explain(measured: Measured, study: VerdictPlan) -> str:
     """Why the candidate's share can be that of another baseline run; empty if batches don't explain it."""
-    excess = {prompt: value for prompt, value in measured.excess().items() if value is not None}
-    noise = measured.run_noise(list(excess))
-    if noise is None or (mean := sum(excess.values()) / len(excess)) > noise.distance(study.confidence):
+    excess, noise = measured.excess().known, measured.run_noise()
+    if noise is None or (mean := total_of(excess.array) / len(excess)) > noise.distance(study.confidence):
         return ""
     moved = f"± {noise.distance(study.confidence):.1%} from batching"
     return f"not beyond what batches move: an excess of {mean:+.1%}, {moved}"
@@ -52,12 +54,15 @@ def judge_failed(limit: float, evidence: Evidence, study: VerdictPlan) -> Judged
         It fails if the underlying share exceeds the limit with confidence and the candidate fails more often than the
     control.
     """
-    failed = {prompt: prompt in evidence.failed for prompt in evidence.prompt_ids}
-    by_control = {prompt: prompt in evidence.controls_failed for prompt in evidence.prompt_ids}
+    prompts = PromptIds(evidence.prompt_ids)
+    failed, by_control = (
+        PromptNumbers(prompts, np.array([one in lost for one in prompts.ids], np.float64))
+        for lost in (evidence.failed, evidence.controls_failed)
+    )
     control = by_control if evidence.control_manifests else None
     what = "without an answer" + (" in some repeat" if evidence.repeats > 1 else "")
     judged = _judge("failed", "max_failed", limit, failed, control, study, what=what)
-    k, n = sum(failed.values()), len(failed)
+    k, n = int(failed.array.sum()), len(failed)
     if k <= limit * n:
         reason = f"{k} of {n} prompts {what}: within {limit:.1%}."
         return Judged(replace(judged.line, outcome="pass", reason=reason, prompts_needed=None))
@@ -71,8 +76,8 @@ def _judge(
     kind: LineKind, name: str, limit: float, hits: Hits, control: Hits | None, study: VerdictPlan, *, what: str
 ) -> Judged:
     """Exact bounds in a study of fixed size; betting bounds, valid at any time, in one that can stop early."""
-    ids, values = list(hits), [float(hit) for hit in hits.values()]
-    k, n = sum(hits.values()), len(hits)
+    ids, values = hits.prompts.ids, hits.array
+    k, n = int(values.sum()), len(hits)
     if study.planned is None:
         lower = clopper_pearson(k, n, confidence=study.confidence, side="lower")[0]
         upper = clopper_pearson(k, n, confidence=study.confidence, side="upper")[1]
@@ -93,7 +98,7 @@ def _judge(
         if control is None:
             bounded += ", but without a control the baseline's own share is unknown"
         elif against > 1 - study.confidence:
-            control_hits = sum(control[prompt] for prompt in hits if prompt in control)
+            control_hits = int(np.nansum(control.at(hits.prompts)))
             bounded += (
                 f", but not significantly more often than the control with {control_hits} (McNemar, p = {against:.2g})"
             )
@@ -112,13 +117,13 @@ def _judge(
     return Judged(line, p_value)
 
 
-def _p_of_share(ids: Sequence[str], values: Sequence[float], limit: float, study: VerdictPlan) -> float:
+def _p_of_share(ids: Sequence[str], values: Floats, limit: float, study: VerdictPlan) -> float:
     """The probability of as many or more if the underlying share is the limit."""
     from scipy.special import betainc
 
     if study.planned is not None:
         return betting_p_value(ids, values, limit, side="above", low=0, high=1, seed=SEED, planned=study.planned)
-    k, n = sum(values), len(values)
+    k, n = int(values.sum()), len(values)
     return float(betainc(k, n - k + 1, limit)) if k else 1.0
 
 
@@ -126,20 +131,24 @@ def _more_than(control: Hits | None, candidate: Hits, study: VerdictPlan) -> flo
     """McNemar's p-value; in a study that can stop early, the p-value of a bet on the discordant prompts."""
     if control is None:
         return 1.0
-    only = {p: float(hit) for p, hit in candidate.items() if p in control and hit != control[p]}
-    ids, differing = list(only), list(only.values())
+    by_control = control.at(candidate.prompts)
+    differs = ~np.isnan(by_control) & (candidate.array != by_control)
+    differing = candidate.array[differs]
     if study.planned is None:
-        return mcnemar(int(sum(differing)), len(differing) - int(sum(differing)))
+        return mcnemar(int(differing.sum()), int((1 - differing).sum()))
+    ids = candidate.prompts.take(differs).ids
     return betting_p_value(ids, differing, 0.5, side="above", low=0, high=1, seed=SEED, planned=study.planned)
 
 
-def _hits(column: ByPrompt) -> dict[str, bool]:
-    return {prompt: value.value > 0 for prompt, value in column.items() if value is not None}
+def _hits(column: ByPrompt) -> Hits:
+    return broken_in_any([column]) or PromptNumbers(PromptIds(()), np.zeros(0))
 
 
-def broken_in_any(controls: Sequence[ByPrompt]) -> dict[str, bool] | None:
+def broken_in_any(controls: Sequence[ByPrompt]) -> Hits | None:
     """Whether each prompt is broken in any control, for prompts that all controls could be scored on."""
-    each = [_hits(control) for control in controls]
-    if not each:
+    if not controls:
         return None
-    return {p: any(hits[p] for hits in each) for p in each[0] if all(p in hits for hits in each)}
+    first, *others = map(PromptValues.of, controls)
+    values = np.stack([first.array, *(other.at(first.prompts).array for other in others)])
+    hits = np.where(np.isnan(values).any(axis=0), np.nan, (values > 0).any(axis=0))
+    return PromptNumbers(first.prompts, hits).known

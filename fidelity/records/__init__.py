@@ -1,5 +1,6 @@
 """The frozen records that all layers share: prompts, generations, failures, pairs and columns."""
 
+from fidelity.records.by_prompt import PromptIds, PromptNumbers, PromptValue, PromptValues
 from fidelity.records.columns import Better, Column, SummaryKind
 from fidelity.records.engines import EngineInfo, LayerGroup, MachineLoad
 from fidelity.records.expected import EXPECTED, LETTERS, ExpectedAnswer, Judgment
@@ -32,7 +33,11 @@ __all__ = [
     "ModelDtype",
     "Pair",
     "Prompt",
+    "PromptIds",
+    "PromptNumbers",
     "PromptTokens",
+    "PromptValue",
+    "PromptValues",
     "Response",
     "Sameness",
     "SharedAnswers",

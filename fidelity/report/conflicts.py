@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from fidelity.comparison.results import ComparisonSet, Scores
 from fidelity.gate import Verdict
 from fidelity.outside.strings import cut, one_line
-from fidelity.records import Pair
+from fidelity.records import ColumnNumbers, Pair
 from fidelity.report.pairs import rank
 from fidelity.text.conflicts import KINDS, Conflict, compare_texts
 
@@ -31,8 +33,9 @@ def worst_conflicts(result: ComparisonSet, candidate: Scores, verdict: Verdict |
     anything = candidate.columns.get("conflict_any")
     if anything is None:
         return
-    pairs, values = candidate.pairing.pairs, anything.column.values
-    conflicting = [n for n in rank(result, candidate, verdict).order if values[n]]
+    pairs, values = candidate.pairing.pairs, ColumnNumbers.of(anything.column.values).array
+    order = np.asarray(rank(result, candidate, verdict).order)
+    conflicting = order[values[order] > 0]
     for pair in (pairs[n] for n in conflicting[:MOST_LISTED]):
         for conflict in conflicts_of(pair)[:1]:
             yield f"{one_line(pair.prompt.id)}: {conflict_in_words(conflict, pair)}"
@@ -55,8 +58,10 @@ def conflict_in_words(conflict: Conflict, pair: Pair) -> str:
 def conflict_counts(scores: Scores) -> tuple[int, int]:
     """How many answers conflict, of those that could be compared."""
     anything = scores.columns.get("conflict_any")
-    values = [value for value in anything.column.values if value is not None] if anything else []
-    return sum(value > 0 for value in values), len(values)
+    if anything is None:
+        return 0, 0
+    values = ColumnNumbers.of(anything.column.values).array
+    return int((values > 0).sum()), int((~np.isnan(values)).sum())
 
 
 def counted_conflicts(scores: Scores) -> str:

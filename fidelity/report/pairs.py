@@ -3,11 +3,13 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from fidelity.comparison.results import ComparisonSet, Scores, among_runs, values_of
 from fidelity.floor import excess_by_prompt
 from fidelity.gate import Line, Verdict, break_key, conflict_column
 from fidelity.gate import column_of as column_judged
-from fidelity.records import Column
+from fidelity.records import Column, ColumnNumbers, Floats, PromptValues
 from fidelity.report.content import shown_in_table
 from fidelity.report.verdicts import most_urgent_first
 from fidelity.text.conflicts import KINDS
@@ -19,9 +21,9 @@ class Ranking:
 
     by: str | None
     """The column that orders them; None if no column is judged, which keeps the prompt set's order."""
-    excess: tuple[float | None, ...]
+    excess: Sequence[float | None]
     """The excess of each pair in that column; None without a control."""
-    order: tuple[int, ...]
+    order: Sequence[int]
     """The pairs' indices, worst first; pairs that nobody could be scored on come last."""
     conflicts_first: bool = False
     """Whether conflicts were scored, so pairs with a conflict come first."""
@@ -48,18 +50,17 @@ def rank(result: ComparisonSet, candidate: Scores, verdict: Verdict | None) -> R
     }
     drifts = {name: worse(result, candidate, name, column) for name, column in judged.items()}
     by = next((name for name in _gated(verdict) if name in drifts), None)
-    by = by or next((name for name, column in judged.items() if len(set(column.values)) > 2), None)
+    by = by or next((name for name, column in judged.items() if _has_degrees(column)), None)
     by = by or next(iter(drifts), None)
     if by is None:
-        return Ranking(None, (None,) * len(candidate.prompt_ids), tuple(range(len(candidate.prompt_ids))))
-    together = [_mean(values) for values in zip(*drifts.values(), strict=True)]
-    alarms = [drifts[name] for name in alarm_columns(drifts)]
-    order = sorted(
-        range(len(together)),
-        key=lambda n: (*(-max(0.0, worse[n] or 0.0) for worse in alarms), _last(drifts[by][n]), _last(together[n])),
-    )
-    excess = tuple(drifts[by]) if result.controls else (None,) * len(order)
-    return Ranking(by, excess, tuple(order), conflicts_first=conflict_column("any") in candidate.columns)
+        unknown = np.full(len(candidate.prompt_ids), np.nan)
+        return Ranking(None, ColumnNumbers(unknown), range(len(unknown)))
+    alarms = [np.fmax(0.0, drifts[name]) for name in alarm_columns(drifts)]
+    keys = [-key for key in (*alarms, drifts[by], _mean(list(drifts.values())))]
+    order = np.lexsort(keys[::-1])  # the last key is the first; NaN comes last
+    excess = drifts[by] if result.controls else np.full(len(order), np.nan)
+    first = conflict_column("any") in candidate.columns
+    return Ranking(by, ColumnNumbers(excess), memoryview(order), conflicts_first=first)
 
 
 def _gated(verdict: Verdict | None) -> Iterable[str]:
@@ -84,31 +85,34 @@ def column_of(line: Line) -> str:
     return column_judged(line.kind, line.name)
 
 
-def worse(result: ComparisonSet, candidate: Scores, name: str, column: Column) -> list[float | None]:
+def worse(result: ComparisonSet, candidate: Scores, name: str, column: Column) -> Floats:
     """Each pair's excess over its prompt's floor; without a control its value, which gives the same order.
+
+    NaN where there is none.
 
     It is its prompt's, and that of one of several repeats differs from it as its value does from their mean. An answer
     of the candidate that can't be scored counts as the column's worst value.
     """
-    values = among_runs(result, candidate, name)
-    own, excess = values_of(candidate, name), excess_by_prompt(values, column.better)
+    values, rows = among_runs(result, candidate, name), candidate.prompts.rows
     sign = -1.0 if column.better == "higher" else 1.0
-    worse: list[float | None] = []
-    for prompt_id, value in zip(candidate.prompt_ids, column.judged_values, strict=True):
-        mean = own.get(prompt_id)
-        by_prompt = excess.get(prompt_id) if values.floor else mean and sign * mean.value
-        if value is None or mean is None or by_prompt is None:
-            worse.append(None)
-        else:
-            worse.append(by_prompt + sign * (value - mean.value))
-    return worse
+    mean = PromptValues.of(values_of(candidate, name)).array
+    by_prompt = excess_by_prompt(values, column.better).array if values.floor else sign * mean
+    if rows is not None:
+        mean, by_prompt = mean[rows], by_prompt[rows]
+    drift: Floats = by_prompt + sign * (ColumnNumbers.of(column.judged_values).array - mean)
+    return drift
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
+def _has_degrees(column: Column) -> bool:
+    """Whether a column has more than two values, of which None is one."""
+    values = ColumnNumbers.of(column.values).array
+    return len(np.unique(values)) > 2  # NaN counts once
 
 
-def _last(value: float | None) -> float:
-    """A sort key: larger values first, None last."""
-    return float("inf") if value is None else -value
+def _mean(columns: Sequence[Floats]) -> Floats:
+    """For each pair the mean of the columns that have a value; NaN where none has."""
+    total, known = np.zeros(len(columns[0])), np.zeros(len(columns[0]))
+    for values in columns:
+        total += np.nan_to_num(values)
+        known += ~np.isnan(values)
+    return np.divide(total, known, out=np.full_like(total, np.nan), where=known > 0)

@@ -1,8 +1,7 @@
 """Evidence by hand: manifests as far as a verdict reads them, and columns of values that are written down."""
 
-from fidelity.floor import PromptValue
 from fidelity.gate import Evidence, Measured
-from fidelity.records import Column
+from fidelity.records import Column, PromptValue
 from tests.manifests import run_manifest
 
 COMPILED = {"kind": "vllm", "version": "0.26.0", "mode": "compiled", "device": "H100"}

@@ -8,9 +8,8 @@ from types import MappingProxyType
 import pytest
 
 from fidelity.errors import ConfigError
-from fidelity.floor import PromptValue
 from fidelity.gate import Evidence, Gate, Measured, judge, load_gate, real_format
-from fidelity.records import Column, Sameness
+from fidelity.records import Column, PromptValue, Sameness
 from tests.conftest import RECORDINGS, ROOT
 from tests.manifests import run_manifest
 

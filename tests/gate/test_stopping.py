@@ -2,9 +2,8 @@
 
 import pytest
 
-from fidelity.floor import PromptValue
 from fidelity.gate import Gate, Measured, judge
-from fidelity.records import Column
+from fidelity.records import Column, PromptValue
 from fidelity.stats import betting_bound, reading_order
 from tests.gate.evidence import evidence, ids, line_of
 

@@ -13,9 +13,8 @@ from fidelity.comparison.evidence import evidence_of, verdicts
 from fidelity.comparison.history import history
 from fidelity.comparison.stored import load_comparison
 from fidelity.dashboard.summaries import rows_of, verdict_on
-from fidelity.floor import PromptValue
 from fidelity.gate import Gate, Measured, judge
-from fidelity.records import Column
+from fidelity.records import Column, PromptValue
 from fidelity.store.store import Store
 from tests.encoders.minilm import minilm_source, needs_minilm
 from tests.gate.evidence import by_id, evidence, line_of
