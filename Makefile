@@ -33,10 +33,10 @@ demo: setup
 	$(BIN)/fidelity compare examples/base.yaml examples/w8a8-int8.yaml examples/w4a16.yaml
 
 test: lint models
-	$(BIN)/pytest $(PARALLEL) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(PYTEST_ARGS)
 
 test-all: lint models
-	$(BIN)/pytest $(PARALLEL) --slow --override-ini=faulthandler_timeout=1800 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) --slow --override-ini=faulthandler_timeout=1800 $(PYTEST_ARGS)
 
 lint: $(PROJECT)
 	$(BIN)/ruff format --check .
