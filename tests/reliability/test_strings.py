@@ -171,7 +171,7 @@ def test_a_server_s_error_reaches_no_terminal_raw(server_run):
 
 def test_a_file_of_another_encoding_is_named(tmp_path):
     (tmp_path / "x.jsonl").write_bytes('{"id": "a"}'.encode("utf-16"))
-    with pytest.raises(ConfigError, match=r"x\.jsonl, line 1: not JSON"):
+    with pytest.raises(ConfigError, match=r"x\.jsonl, line 1: not UTF-8 text .*save the file as UTF-8"):
         read_jsonl(tmp_path / "x.jsonl")
 
 
