@@ -24,7 +24,8 @@ def draw(rows: Mapping[str, Row], folder: Path) -> None:
     """Write every chart as `study-2026-NAME.svg`."""
     charts = {"formats": formats, "survival": survival, "predictors": predictors, "bytes": size}
     for name, chart in charts.items():
-        made = chart(rows).configure_view(stroke=None).configure_axis(grid=False)
+        made = chart(rows).configure_view(stroke=None).configure_axis(grid=False).configure_legend(labelLimit=0)
+        made = made.properties(padding={"left": 5, "top": 5, "bottom": 5, "right": 60})  # viewers' fonts are wider
         made.save(str(folder / f"study-2026-{name}.svg"))
 
 
