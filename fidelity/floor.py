@@ -191,4 +191,4 @@ def _weighted_mean(values: Floats, weights: Floats) -> float | None:
 
 def total_of(values: Floats) -> float:
     """The sum of numbers, one after another: that of `np.sum` depends on how many there are."""
-    return float(np.cumsum(values)[-1]) if len(values) else 0.0
+    return float(0.0 + np.cumsum(values)[-1]) if len(values) else 0.0  # zeros with a minus sign add up to 0.0

@@ -90,6 +90,13 @@ def test_repeats_are_averaged_inside_their_prompt():
     assert by_prompt(("a", "a", "b", "b"), weighted) == {"a": PromptValue(0.75, 4.0), "b": PromptValue(0.6, 2.0)}
 
 
+def test_no_excess_where_lower_is_better_has_no_minus_sign():
+    # -1 x (0 - 0) is -0.0 for each prompt, which reports would print as -0.000.
+    column = Column("conflict_name", (0.0, 0.0), better="lower")
+    summary = summarise(AmongRuns((values(a=0.0, b=0.0),), (values(a=0.0, b=0.0),)), column)
+    assert f"{summary.excess:+.3f}" == "+0.000"
+
+
 def test_nothing_to_summarise():
     assert summarise(AmongRuns(({},)), Column("m", ())).value is None
 
