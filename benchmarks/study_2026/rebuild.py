@@ -172,7 +172,7 @@ def noise(rows: Mapping[str, Row]) -> Iterator[list[str]]:
         yield [
             f"`{row.name}`",
             f"{row.ran_as}, {row.mode}",
-            *(number(row.means.get(key)) for key in ("identical",)),
+            number(row.means.get("identical")),
             f"{row.first:.0f}",
             *(number(row.means.get(key)) for key in ("rouge1", "conflict_any", "kl", "ear_exact")),
             "" if share is None else f"{min(share, 1):.0%}",

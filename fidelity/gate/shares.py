@@ -140,15 +140,14 @@ def _more_than(control: Hits | None, candidate: Hits, study: VerdictPlan) -> flo
     return betting_p_value(ids, differing, 0.5, side="above", low=0, high=1, seed=SEED, planned=study.planned)
 
 
-def _hits(column: ByPrompt) -> Hits:
-    return broken_in_any([column]) or PromptNumbers(PromptIds(()), np.zeros(0))
-
-
 def broken_in_any(controls: Sequence[ByPrompt]) -> Hits | None:
     """Whether each prompt is broken in any control, for prompts that all controls could be scored on."""
-    if not controls:
-        return None
-    first, *others = map(PromptValues.of, controls)
+    return _hits(*controls) if controls else None
+
+
+def _hits(*columns: ByPrompt) -> Hits:
+    """Whether each prompt has a hit in any column, for prompts that have a value in all."""
+    first, *others = map(PromptValues.of, columns)
     values = np.stack([first.array, *(other.at(first.prompts).array for other in others)])
     hits = np.where(np.isnan(values).any(axis=0), np.nan, (values > 0).any(axis=0))
     return PromptNumbers(first.prompts, hits).known

@@ -32,7 +32,7 @@ class LoadPoint(Record):
     requests_per_s: AboveZero
     """Answered requests over the time until the last answer."""
     tokens_per_s: AtLeastZero
-    """AtLeastOne of the answers."""
+    """Tokens of the answers."""
     first_token: AtLeastZero
     """Seconds, the median over the requests, like the next two."""
     next_token: AtLeastZero

@@ -43,8 +43,6 @@ MARKED_NUMBERS = (
 """The strict filters of lm-eval's gsm8k (first match), minerva_math (last), and gsm8k_cot (first)."""
 ANY_NUMBER = regex.compile(rf"(-?[$0-9.,]{{2,}}{EXPONENT})|(-?[0-9]+{EXPONENT})")
 """The filter `flexible-extract` of gsm8k, of which the last match is read, with an exponent."""
-GROUPED = regex.compile(r"(?<![0-9.,])[0-9]{1,3}(?:[ \u00a0\u2009\u202f'\u2019][0-9]{3})+(?![0-9])")
-"""Thousands with spaces or apostrophes between them."""
 LONGEST_NUMBER = 200
 MARKED_CHOICE = regex.compile(rf"(?i:answer is):?\s*\**\(?([{LETTERS}])\b")
 """As in mmlu_pro; the first match."""
