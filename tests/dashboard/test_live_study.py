@@ -40,6 +40,7 @@ def running(tmp_path):
     path = os.pathsep.join([str(ROOT / "tests" / "fake_vllm"), str(ROOT)])
     with (tmp_path / "terminal.txt").open("wb") as terminal:
         environment = {**os.environ, "PYTHONPATH": path, "FAKE_VLLM_SLOW_S": "0.4"}
+        environment["FAKE_VLLM_HELD"] = str(tmp_path / "seen")  # candidates wait until the page shows that they generate
         process = subprocess.Popen(command, stdout=terminal, stderr=terminal, env=environment, cwd=tmp_path)
     yield workspace.store, process
     process.terminate()
@@ -62,6 +63,8 @@ def test_the_grid_of_a_running_study_fills_in_by_cell(running, served, page):
         assert time.monotonic() < deadline
         texts = grid.all_inner_texts()
         words.update(text.split("\n")[0] for text in texts)
+        if "generating" in words:
+            (store.parent / "seen").touch()
         counts.append(cells(page).count())  # a cell with a comparison is a button
         page.wait_for_timeout(250)
     assert process.returncode in (0, 1, 2)

@@ -125,21 +125,22 @@ class TestGoneAndBack:
 
     def test_one_that_comes_back_in_time_is_waited_for(self, workspace):
         workspace.prompts(*(f"prompt {n}" for n in range(20)))
-        gone = threading.Event()
+        back = threading.Event()
 
         def answer(request):
-            if not gone.is_set():
-                gone.set()
-                threading.Thread(target=restart).start()
-                return Reply({}, cut=1)
-            return text_reply(request.text)
+            if back.is_set():
+                return text_reply(request.text)
+            if not restarting.ident:
+                restarting.start()
+            return Reply({}, cut=1)
 
         def restart():
             server.__exit__()
             time.sleep(0.3)
+            back.set()
             server.__enter__()
 
-        server = FakeServer(of(answer))
+        server, restarting = FakeServer(of(answer)), threading.Thread(target=restart)
         with server:
             finished = run(workspace, written(workspace, server.url, concurrency=4, deadline=20, timeout=5))
         assert finished.manifest.counts.failures == 0

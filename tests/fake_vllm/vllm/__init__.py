@@ -5,7 +5,8 @@ and above temperature 0 the seed.
 Words in a prompt make it misbehave: SIGILL, SIGSEGV, SIGKILL, HANG, SLOW (for FAKE_VLLM_SLOW_S), REFUSED (by the
 template), LONG (beyond the context), DIES ALONE (when it is timed). So do values of `quantization`: mxfp4 (no kernel),
 SIGILL, hangs, works (for 3 s, while loading), aborts (at its end), DIES (in teacher forcing). FAKE_VLLM_LONGEST is the
-longest answer in tokens (16).
+longest answer in tokens (16). FAKE_VLLM_HELD is a file: an engine whose max_model_len is set answers four SLOW prompts,
+and the others once that file exists.
 """
 
 import atexit
@@ -37,6 +38,7 @@ class SamplingParams:
 
 class _Tokenizer:
     chat_template = "{{ messages }}"
+    held, slow = False, 0
 
     def get_vocab(self):
         return {"a": 0}
@@ -62,6 +64,9 @@ class _Tokenizer:
             time.sleep(3600)
         if "SLOW" in text:
             time.sleep(float(os.environ.get("FAKE_VLLM_SLOW_S", "0.15")))
+            self.slow += 1
+            while self.held and self.slow > 4 and not os.path.exists(os.environ["FAKE_VLLM_HELD"]):
+                time.sleep(0.05)
         return {"input_ids": self.encode(text)}
 
 
@@ -126,7 +131,7 @@ class LLM:
         model,
         *,
         enforce_eager=False,
-        max_model_len=512,
+        max_model_len=None,
         dtype="bfloat16",
         quantization=None,
         kv_cache_dtype="auto",
@@ -146,10 +151,11 @@ class LLM:
                 pass
         if quantization == "aborts":
             atexit.register(os.abort)
+        _Tokenizer.held = max_model_len is not None and "FAKE_VLLM_HELD" in os.environ
         self._model = _Model(quantization)
         self._waiting, self._next, self._exact = [], 0, dtype == "float32" or _INVARIANT
         self.llm_engine = SimpleNamespace(
-            model_config=_ModelConfig(max_model_len),
+            model_config=_ModelConfig(max_model_len or 512),
             model_executor=object(),
             vllm_config=SimpleNamespace(
                 model_config=SimpleNamespace(enforce_eager=enforce_eager, dtype=f"torch.{dtype}"),
