@@ -40,7 +40,7 @@ def running(tmp_path):
     path = os.pathsep.join([str(ROOT / "tests" / "fake_vllm"), str(ROOT)])
     with (tmp_path / "terminal.txt").open("wb") as terminal:
         environment = {**os.environ, "PYTHONPATH": path, "FAKE_VLLM_SLOW_S": "0.4"}
-        environment["FAKE_VLLM_HELD"] = str(tmp_path / "seen")  # candidates wait until the page shows that they generate
+        environment["FAKE_VLLM_HELD"] = str(tmp_path / "seen")  # candidates wait until the page shows them generating
         process = subprocess.Popen(command, stdout=terminal, stderr=terminal, env=environment, cwd=tmp_path)
     yield workspace.store, process
     process.terminate()
