@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 sys.stdout.write("the fake vLLM is being loaded\n")
@@ -65,7 +66,7 @@ class _Tokenizer:
         if "SLOW" in text:
             time.sleep(float(os.environ.get("FAKE_VLLM_SLOW_S", "0.15")))
             self.slow += 1
-            while self.held and self.slow > 4 and not os.path.exists(os.environ["FAKE_VLLM_HELD"]):
+            while self.held and self.slow > 4 and not Path(os.environ["FAKE_VLLM_HELD"]).exists():
                 time.sleep(0.05)
         return {"input_ids": self.encode(text)}
 
