@@ -7,6 +7,7 @@ import sys
 import pytest
 import yaml
 
+from fidelity.dashboard.first_page import RECORDED
 from fidelity.files import sha256_of
 from fidelity.store.runs import Run
 from tests.conftest import ROOT
@@ -99,3 +100,17 @@ def test_a_changed_number_is_noticed(study):
     assert study.differing(page, {"bytes": less}) == []
     assert study.differing(page, {"bytes": other}) == ["bytes"]
     assert study.differing(study.filled(page, {"bytes": other}), {"bytes": other}) == []
+
+
+def test_the_dashboard_s_sample_is_the_study():
+    """The packaged runs are those that the study's page is made of, and the button opens them."""
+    sample, published = ROOT / "fidelity" / "sample_data" / "study-2026", ROOT / "docs" / "results" / "h100-vllm-0.26"
+    digests = [
+        {path.relative_to(folder): sha256_of(path) for path in (folder / "runs").rglob("*") if path.is_file()}
+        for folder in (sample, published)
+    ]
+    assert digests[0] == digests[1]
+    assert len(digests[0]) == 36
+    assert RECORDED == "sample_data/study-2026/study.yaml"
+    files = [yaml.safe_load((folder / "study.yaml").read_text(encoding="utf-8")) for folder in (sample, published)]
+    assert files[0]["families"] == files[1]["families"]

@@ -69,6 +69,6 @@ def _draw() -> None:
     st.set_page_config(page_title=f"{page.title} · fidelity")
     refresh(opened.stamp)
     if opened.root.name == DEMO:
-        note("These are the demo's recordings: SmolLM2-135M on an H100. Your own comparisons will replace them.")
+        note("These are the demo's recordings: two models on an H100. Your own comparisons will replace them.")
     title(page.title, navigation.QUESTIONS[page.title.lower()])
     page.run()
