@@ -151,22 +151,31 @@ def ready_to_write() -> None:
     pa.Table.from_pylist([{"one": 1}])
 
 
-def write_parquet(file: Path, table: "pa.Table", *, small: bool = False, rows_per_group: int | None = None) -> None:
+def write_parquet(file: Path, table: "pa.Table", *, small: bool = False) -> None:
     """Write a table atomically. `small` compresses harder, for a file under version control."""
+    write_parquet_tables(file, table.schema, [table], small=small)
+
+
+def write_parquet_tables(file: Path, schema: "pa.Schema", tables: "Iterable[pa.Table]", *, small: bool = False) -> None:
+    """Write a table atomically, given in pieces, one of which is in memory: each is a row group."""
     import pyarrow.parquet as pq
 
-    floats = [f"{c.name}.list.element" for c in table.schema if str(c.type) == "list<element: float>"]
-    with whole_file(file) as draft, draft.open("wb") as stream:  # Arrow opens no path that isn't UTF-8
-        pq.write_table(
-            table,
+    floats = [f"{c.name}.list.element" for c in schema if str(c.type) == "list<element: float>"]
+    with (
+        whole_file(file) as draft,
+        draft.open("wb") as stream,  # Arrow opens no path that isn't UTF-8
+        pq.ParquetWriter(
             stream,
+            schema,
             compression="zstd",
             compression_level=19 if small else None,
             use_dictionary=not small,
             use_byte_stream_split=floats if small else False,
-            row_group_size=rows_per_group,
             write_page_checksum=not small,  # files under version control have a hash in their index
-        )
+        ) as writer,
+    ):
+        for table in tables:
+            writer.write_table(table)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ ORDER = (
     "children",
     "stats",
     "files",
+    "spool",
     "floor",
     "prompts",
     "checkpoints",

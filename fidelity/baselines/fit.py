@@ -1,6 +1,6 @@
 """Checking whether an exported baseline still matches what its config would generate here."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -98,7 +98,8 @@ def _checked(what: str, difference: Callable[[], str]) -> Finding:
         return Finding(what, None, str(error))
 
 
-def _prompts(stored: tuple[Prompt, ...], config: RunConfig, limit: int | None) -> str:
+def _prompts(stored: Sequence[Prompt], config: RunConfig, limit: int | None) -> str:
+    now: Sequence[Prompt]
     match config:
         case RunConfig(prompts=Path() as path):
             now = load_prompts(path, limit=limit)

@@ -11,8 +11,8 @@ from fidelity.comparison.lengths import score_within_limits
 from fidelity.errors import StoreError
 from fidelity.metrics import Metric
 from fidelity.records import Column, ColumnNumbers, Pair, Sides
+from fidelity.spool import Spool
 from fidelity.store.comparisons import Comparison
-from fidelity.store.spool import Spool
 
 PAIRS_OF_A_CHUNK = 512
 CHARACTERS_OF_A_CHUNK = 1 << 20

@@ -2,22 +2,27 @@
 
 import hashlib
 import json
+from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from itertools import count
 from pathlib import Path
-from typing import TypeAlias, get_args
+from typing import get_args
+
+import numpy as np
 
 from fidelity.children.prompting import prompt_record
 from fidelity.config import RecordedEngine, Sampling
 from fidelity.engines.recordings import ANSWERS, PLAIN, read_recorded
 from fidelity.engines.replies import finish_reason_of, token_ids
 from fidelity.errors import ConfigError, IncomparableError
-from fidelity.outside.paths import read_regular
+from fidelity.outside.paths import open_regular
 from fidelity.outside.strings import LONGEST_REASON, one_line, replace_lone_surrogates
 from fidelity.prompts import JsonRow, Rows, expected_answer, parse_prompt
 from fidelity.records import EngineInfo, Failure, Generation, Judgment, Message, Prompt
+from fidelity.spool import Spool
 
 MOST_REPEATS = 10_000
 """Answers to one prompt."""
@@ -57,12 +62,16 @@ class RecordedAnswers:
         """The file's times, as total seconds over all rows; empty without times."""
         self.step_seconds = 0.0
         self._path, self._paired_by = path, recording.paired_by
-        self._rows = _by_id(rows)
-        if not self._rows:
+        self._rows = rows
+        self._first, self._several = _places(rows)
+        if not rows:
             raise ConfigError(f"{path}: contains no recorded outputs; each row needs an 'id' and a 'text'")
-        self._ids = dict.fromkeys(id_ for id_, _ in self._rows)
-        self._of_text = _ids_of_texts(self._rows)
         self._of_prompt: dict[str, str] = {}
+
+    @cached_property
+    def _of_text(self) -> dict[tuple[Message, ...], str]:
+        """The ids of rows by their prompts."""
+        return _ids_of_texts(self._rows)
 
     def pair(self, prompts: Sequence[Prompt]) -> None:
         """Assign rows to the whole prompt set: by prompt if their ids are none of the set's, or all by position.
@@ -70,31 +79,36 @@ class RecordedAnswers:
         Raises:
             ConfigError: Rows with neither ids nor prompts are not as many as the prompts.
         """
+        if all(prompt.id in self._first for prompt in prompts):
+            return
         asked, texts = {prompt.id for prompt in prompts}, Counter(prompt.messages for prompt in prompts)
         self._of_text = {text: id_ for text, id_ in self._of_text.items() if id_ not in asked and texts[text] == 1}
-        if self._paired_by != "position" or all(prompt.id in self._ids for prompt in prompts):
+        if self._paired_by != "position":
             return
-        if len(self._ids) != len(prompts):
+        if len(self._first) != len(prompts):
             raise ConfigError(
-                f"{self._path}: has {len(self._ids)} answers without ids for {len(prompts)} prompts, so they can't be "
-                f"paired by position; give each row the 'id' of its prompt"
+                f"{self._path}: has {len(self._first)} answers without ids for {len(prompts)} prompts, so they can't "
+                f"be paired by position; give each row the 'id' of its prompt"
             )
-        self._of_prompt = {prompt.id: id_ for prompt, id_ in zip(prompts, self._ids, strict=True)}
+        self._of_prompt = {prompt.id: id_ for prompt, id_ in zip(prompts, self._first, strict=True)}
         note = f"{self._path.name} has neither ids nor prompts: its answers were paired with the prompts by position"
         self.reading = (*self.reading, note)
         self.info = replace(self.info, notes=(*self.info.notes, note))
 
-    def unasked(self, prompts: Sequence[Prompt]) -> tuple[str, ...]:
+    def unasked(self, prompts: Iterable[Prompt]) -> tuple[str, ...]:
         """The ids that only the file has."""
-        asked = {self._id_of(prompt) for prompt in prompts}
-        return tuple(id_ for id_ in self._ids if id_ not in asked)
+        asked = np.zeros(len(self._rows), np.bool_)
+        for prompt in prompts:
+            if (place := self._first.get(self._id_of(prompt))) is not None:
+                asked[place] = True
+        return tuple(id_ for id_, place in self._first.items() if not asked[place])
 
     def generate(
         self, prompts: Sequence[Prompt], sampling: Sampling, repeats: Sequence[int] | None = None
     ) -> Iterator[Generation | Failure]:
         """See `Engine.generate`. `sampling` is ignored, since the outputs exist already."""
         for prompt, repeat in zip(prompts, repeats or [0] * len(prompts), strict=True):
-            where, row = self._rows.get((self._id_of(prompt), repeat), ("", None))
+            where, row = self._row(self._id_of(prompt), repeat)
             if row is None:
                 yield Failure(prompt.id, f"{self._path.name} has no output for it")
                 continue
@@ -112,49 +126,67 @@ class RecordedAnswers:
         """The id of a prompt's rows; empty if there are none."""
         if prompt.id in self._of_prompt:
             return self._of_prompt[prompt.id]
-        return prompt.id if prompt.id in self._ids else self._of_text.get(prompt.messages, "")
+        return prompt.id if prompt.id in self._first else self._of_text.get(prompt.messages, "")
+
+    def _row(self, id_: str, repeat: int) -> tuple[str, JsonRow | None]:
+        """The row of an answer, with its place in the file; None if there is none."""
+        if (place := self._several.get((id_, repeat))) is not None:
+            return self._rows[place]
+        if (place := self._first.get(id_)) is None:
+            return "", None
+        where, row = self._rows[place]
+        return where, row if _repeat(row, where) == repeat else None
 
 
-AnswerRows: TypeAlias = dict[tuple[str, int], tuple[str, JsonRow]]
-"""The place and the row of each answer, by the id of its prompt and its repeat."""
+def _places(rows: Rows) -> tuple[dict[str, int], dict[tuple[str, int], int]]:
+    """The number of the first row of each id, and those of all rows of ids that have several.
 
-
-def _by_id(rows: Rows) -> AnswerRows:
-    answers: AnswerRows = {}
-    for where, row in rows:
+    Raises:
+        ConfigError: A row has no answer, or an answer is there twice.
+    """
+    first: dict[str, int] = {}
+    several: dict[tuple[str, int], int] = {}
+    for number, (where, row) in enumerate(rows):
         if not isinstance(row.get("failure") or row.get("text"), str):
             others = ", ".join(map(repr, ANSWERS[1:]))
             raise ConfigError(
                 f"{where}: a recorded output needs 'text' (or 'failure'), a text; {others} are read as 'text', too"
             )
-        key = row["id"], _repeat(row, where)
-        if key in answers:
+        id_, repeat = row["id"], _repeat(row, where)
+        if id_ not in first:
+            first[id_] = number
+            continue
+        earlier = first[id_]
+        several.setdefault((id_, _repeat(rows[earlier][1], rows[earlier][0])), earlier)
+        if (id_, repeat) in several:
             raise ConfigError(
-                f"{where}: the id {row['id']!r} is used twice; make ids unique, or number each prompt's answers "
+                f"{where}: the id {id_!r} is used twice; make ids unique, or number each prompt's answers "
                 f"with 'repeat' (0, 1, ...)"
             )
-        answers[key] = where, row
-    return answers
+        several[id_, repeat] = number
+    return first, several
 
 
-def _ids_of_texts(rows: AnswerRows) -> dict[tuple[Message, ...], str]:
+def _ids_of_texts(rows: Rows) -> dict[tuple[Message, ...], str]:
     """The ids of rows by their prompts, without prompts that occur under several ids."""
     ids: dict[tuple[Message, ...], set[str]] = {}
-    for (id_, _), (where, row) in rows.items():
+    for where, row in rows:
         if row.get("prompt"):
-            ids.setdefault(parse_prompt(row, where=where).messages, set()).add(id_)
+            ids.setdefault(parse_prompt(row, where=where).messages, set()).add(row["id"])
     return {messages: next(iter(known)) for messages, known in ids.items() if len(known) == 1}
 
 
-def recorded_prompts(path: Path) -> tuple[Prompt, ...]:
+def recorded_prompts(path: Path) -> Sequence[Prompt]:
     """The prompts of a recorded file, for a baseline without a prompt set. Missing prompt texts are empty."""
-    prompts = (
-        parse_prompt(row, where=where)
-        if row.get("prompt")
-        else Prompt(row["id"], "", row.get("category"), expected=expected_answer(row, where=where))
-        for where, row in read_recorded(path).rows
-    )
-    return tuple({prompt.id: prompt for prompt in prompts}.values())
+    rows = read_recorded(path).rows
+    last = {row["id"]: number for number, (_, row) in enumerate(rows)}
+    return Spool(_prompt_of(*rows[number]) for number in last.values())
+
+
+def _prompt_of(where: str, row: JsonRow) -> Prompt:
+    if row.get("prompt"):
+        return parse_prompt(row, where=where)
+    return Prompt(row["id"], "", row.get("category"), expected=expected_answer(row, where=where))
 
 
 def recorded_repeats(path: Path) -> int:
@@ -175,7 +207,8 @@ def recorded_repeats(path: Path) -> int:
 def file_hash(path: Path) -> str:
     """SHA-256 of the recorded file, which identifies the run."""
     try:
-        return hashlib.sha256(read_regular(path)).hexdigest()
+        with open_regular(path) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise ConfigError(f"{path}: can't be read ({error.strerror}); name an existing file") from error
 
@@ -218,12 +251,16 @@ def _repeat(row: JsonRow, where: str) -> int:
 
 def _timings(rows: Rows) -> dict[str, float]:
     """The sums of the rows' times; not every row needs them."""
+    seconds = {key: array("d") for key in ("seconds", "first_token_seconds")}
+    for where, row in rows:
+        for key, values in seconds.items():
+            if (value := row.get(key)) is None:
+                continue
+            if type(value) not in (int, float) or not 0 <= value <= LONGEST_S:
+                raise ConfigError(f"{where}: '{key}' must be a number of seconds, got {value!r}")
+            values.append(value)
     timings: dict[str, float] = {}
-    for key in ("seconds", "first_token_seconds"):
-        values = [row[key] for _, row in rows if row.get(key) is not None]
-        for where, row in rows:
-            if row.get(key) is not None and (type(row[key]) not in (int, float) or not 0 <= row[key] <= LONGEST_S):
-                raise ConfigError(f"{where}: '{key}' must be a number of seconds, got {row[key]!r}")
+    for key, values in seconds.items():
         if values:
             timings |= {key: float(sum(values)), f"{key}_rows": len(values)}
     return timings

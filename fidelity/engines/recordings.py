@@ -10,6 +10,7 @@ text or messages), and its times (`seconds`, `first_token_seconds`). The content
 - anything else: rows with an answer under one of a few names.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -23,6 +24,7 @@ from fidelity.errors import ConfigError
 from fidelity.prompts import JsonRow, MadeIds, Rows, last_answer, own_id, parse_prompt, prompt_content, read_rows
 from fidelity.prompts.media import refuse_embeddings
 from fidelity.records import Prompt
+from fidelity.spool import Spool
 
 LONGEST_REASON = 200
 """The maximum length of an error without a message."""
@@ -55,7 +57,7 @@ def read_recorded(path: Path) -> Recording:
         ConfigError: The file can't be read, or a row is invalid; with its place.
     """
     rows = with_scores(read_inspect_archive(path) if path.suffix == ".eval" else read_rows(path))
-    plain = [(where, one) for where, row in rows for one in _plain(row, where)]
+    plain = ((where, one) for where, row in rows for one in _plain(row, where))
     named, paired_by = _with_ids(plain)
     return Recording(named, _format(rows[0][1]) if rows else PLAIN, paired_by)
 
@@ -116,9 +118,9 @@ def _with_prompt(row: JsonRow, where: str) -> JsonRow:
     return {**row, "prompt": Prompt("", content).chat}
 
 
-def _with_ids(rows: Rows) -> tuple[Rows, PairedBy]:
+def _with_ids(rows: Iterable[tuple[str, JsonRow]]) -> tuple[Rows, PairedBy]:
     """Rows with an `id` each: their own, one that follows from the prompt, or their number in the file, from 0."""
-    made, named = MadeIds(), []
+    made, named = MadeIds(), Spool[tuple[str, JsonRow]]()
     ways = set[PairedBy]()
     for number, (where, row) in enumerate(rows):
         id_, way = own_id(row, where=where), row.get("paired_by", "id")
@@ -130,7 +132,7 @@ def _with_ids(rows: Rows) -> tuple[Rows, PairedBy]:
         named.append((where, {**row, "id": id_}))
     if "position" in ways and len(ways) > 1:
         raise ConfigError(
-            f"{rows[0][0]}: some rows of the file have neither an id nor a prompt; give each row an 'id', or none"
+            f"{named[0][0]}: some rows of the file have neither an id nor a prompt; give each row an 'id', or none"
         )
     return named, "position" if "position" in ways else "prompt" if "prompt" in ways else "id"
 

@@ -73,7 +73,8 @@ def read_regular(file: Path, *, most: int | None = None) -> bytes:
         OSError: It can't be opened, or has more than `most` bytes.
     """
     with open_regular(file) as stream:
-        data = stream.read() if most is None else stream.read(most + 1)
+        size = os.fstat(stream.fileno()).st_size  # reading up to a limit reserves memory for all of it
+        data = stream.read() if most is None else stream.read(min(most, size) + 1)
     if most is not None and len(data) > most:
         raise OSError(errno.EFBIG, f"larger than {most:,} bytes", str(file))
     return data

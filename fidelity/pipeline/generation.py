@@ -118,7 +118,7 @@ def _with_divergences(scores: Scores, controls: Sequence[Run]) -> Scores:
     return replace(scores, comparison=scores.comparison.described(divergence=counts))
 
 
-def _finished(config: RunConfig, store: Store, prompts: tuple[Prompt, ...]) -> Run | None:
+def _finished(config: RunConfig, store: Store, prompts: Sequence[Prompt]) -> Run | None:
     """A baseline's run, if it is in the store. Its model need not be on this machine."""
     try:
         if stored := stored_runs(config, store, as_baseline=True):

@@ -146,7 +146,7 @@ def _planned(baseline: RunConfig, config: RunConfig, plan: Callable[[RunConfig],
 
 
 def _candidate_jobs(
-    config: RunConfig, *, store: Store, prompts: tuple[Prompt, ...], subset_of: str | None, until_decided: bool
+    config: RunConfig, *, store: Store, prompts: Sequence[Prompt], subset_of: str | None, until_decided: bool
 ) -> list[Job]:
     """The candidate's jobs. If it is finished on all prompts there is nothing to stop early, so it is judged whole."""
     jobs = partial(jobs_of, config, store=store, prompts=prompts, as_baseline=False, subset_of=subset_of)
@@ -170,7 +170,7 @@ def _generates(jobs: Iterable[Job], store: Store) -> bool:
     )
 
 
-def _as_stored(config: RunConfig, run: Run, limit: int | None) -> tuple[RunConfig, tuple[Prompt, ...], str | None]:
+def _as_stored(config: RunConfig, run: Run, limit: int | None) -> tuple[RunConfig, Sequence[Prompt], str | None]:
     """What candidates take from a stored baseline: its config, its prompts, and their digest if they are a subset."""
     manifest = run.manifest
     shared = config.model_copy(

@@ -3,14 +3,16 @@
 import csv
 from codecs import BOM_UTF8
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from fidelity.errors import ConfigError
 from fidelity.outside.documents import DuplicateKeyError, place_of_duplicate, read_json
-from fidelity.outside.paths import read_regular
+from fidelity.outside.paths import open_regular, read_regular
 from fidelity.outside.tables import read_table
+from fidelity.spool import Spool
 
 GZIP = b"\x1f\x8b"
 """The first bytes of a file compressed by gzip."""
@@ -30,8 +32,8 @@ REPAIR = "; remove one of the two, since only one of them can be meant"
 
 JsonRow = dict[str, Any]
 """A row of a file from outside, before validation."""
-Rows: TypeAlias = list[tuple[str, JsonRow]]
-"""Rows, each with its place ("FILE, line N") for error messages."""
+Rows: TypeAlias = Sequence[tuple[str, JsonRow]]
+"""Rows, each with its place ("FILE, line N") for error messages. Those of a JSONL file may be outside of memory."""
 
 
 def read_rows(path: Path) -> Rows:
@@ -42,19 +44,19 @@ def read_rows(path: Path) -> Rows:
     Raises:
         ConfigError: The file can't be read, or is damaged.
     """
-    data = _content(path)
-    begins = data.lstrip()[:1]
-    if path.suffix == ".parquet" or data.startswith(PARQUET):
+    first = _first_line(path)
+    begins = first[:1]
+    if path.suffix == ".parquet" or first.startswith(PARQUET):
         return _read_parquet(path)
     if path.suffix in COLUMNS:
-        return _read_columns(path, _decoded(data, path), COLUMNS[path.suffix])
+        return _read_columns(path, _text(path), COLUMNS[path.suffix])
     if path.suffix in TEXTS:
-        return _read_text(path, _decoded(data, path))
-    if begins == b"[" or (begins == b"{" and not _is_json(data.lstrip().split(b"\n", 1)[0])):
-        return _read_document(path, data)
-    if begins == b"{" or path.suffix in (*LINES, ".json") or data.startswith(GZIP):
+        return _read_text(path, _text(path))
+    if begins == b"[" or (begins == b"{" and not _is_json(first)):
+        return _read_document(path, _content(path))
+    if begins == b"{" or path.suffix in (*LINES, ".json") or first.startswith(GZIP):
         return read_jsonl(path)
-    text = _decoded(data, path)
+    text = _text(path)
     return _read_columns(path, text, ",") if _has_header(text) else _read_text(path, text)
 
 
@@ -64,14 +66,36 @@ def _has_header(text: str) -> bool:
     return len(names) > 1 and not HEADER.isdisjoint(names)
 
 
+def _first_line(path: Path) -> bytes:
+    """The first line that isn't blank, without the blanks before it; empty if there is none."""
+    return next((line for _, line in _lines(path)), b"").lstrip().removesuffix(NEWLINE)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The lines that aren't blank, with their numbers from 1; one is in memory."""
+    try:
+        with open_regular(path) as file:
+            for number, line in enumerate(file, start=1):
+                content = line.removeprefix(BOM_UTF8) if number == 1 else line
+                if content.strip():
+                    yield number, content
+    except OSError as error:
+        raise _not_readable(path, error) from error
+
+
 def _content(path: Path) -> bytes:
     try:
         return read_regular(path).removeprefix(BOM_UTF8)
     except OSError as error:
-        raise ConfigError(f"{path}: can't be read ({error.strerror}); name an existing file") from error
+        raise _not_readable(path, error) from error
 
 
-def _decoded(data: bytes, path: Path) -> str:
+def _not_readable(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(f"{path}: can't be read ({error.strerror}); name an existing file")
+
+
+def _text(path: Path) -> str:
+    data = _content(path)
     if data.startswith(GZIP):
         raise ConfigError(f"{path}: is compressed; unpack it first")
     try:
@@ -109,7 +133,7 @@ def _read_columns(path: Path, text: str, separator: str) -> Rows:
     """The rows of a CSV file with a header. An empty cell is a missing value."""
     csv.field_size_limit(LONGEST_CELL)
     reader = csv.DictReader(StringIO(text, newline=""), delimiter=separator, strict=True)
-    rows: Rows = []
+    rows: list[tuple[str, JsonRow]] = []
     try:
         if twice := [name for name, times in Counter(reader.fieldnames or ()).items() if times > 1]:
             raise ConfigError(f"{path}, line 1: duplicate column {twice[0]!r}{REPAIR}")
@@ -157,21 +181,22 @@ def read_jsonl(path: Path, *, strict: bool = False) -> Rows:
     Raises:
         ConfigError: The file can't be read, or a line is not a JSON object or has a key twice.
     """
-    rows: Rows = []
-    for number, line in enumerate(_content(path).split(b"\n"), start=1):
-        if not line.strip():
-            continue
-        where = f"{path}, line {number}"
-        try:
-            row = read_json(line, strict=strict)
-        except DuplicateKeyError as error:
-            raise ConfigError(f"{where}: {error}{REPAIR}") from None
-        except (ValueError, RecursionError) as error:
-            why = "it is compressed: unpack it first" if line.startswith(GZIP) else str(error)
-            if not line.startswith(GZIP) and (isinstance(error, UnicodeDecodeError) or b"\0" in line):
-                raise ConfigError(f"{where}: not UTF-8 text ({why}); save the file as UTF-8") from error
-            raise ConfigError(f"{where}: not JSON ({why}); write one JSON object per line") from error
-        if not isinstance(row, dict):
-            raise ConfigError(f"{where}: expected a JSON object, got {type(row).__name__}")
-        rows.append((where, row))
-    return rows
+    return Spool(
+        (f"{path}, line {number}", _object(line, path, number, strict=strict)) for number, line in _lines(path)
+    )
+
+
+def _object(line: bytes, path: Path, number: int, *, strict: bool) -> JsonRow:
+    where = f"{path}, line {number}"
+    try:
+        row = read_json(line.removesuffix(NEWLINE), strict=strict)
+    except DuplicateKeyError as error:
+        raise ConfigError(f"{where}: {error}{REPAIR}") from None
+    except (ValueError, RecursionError) as error:
+        why = "it is compressed: unpack it first" if line.startswith(GZIP) else str(error)
+        if not line.startswith(GZIP) and (isinstance(error, UnicodeDecodeError) or b"\0" in line):
+            raise ConfigError(f"{where}: not UTF-8 text ({why}); save the file as UTF-8") from error
+        raise ConfigError(f"{where}: not JSON ({why}); write one JSON object per line") from error
+    if not isinstance(row, dict):
+        raise ConfigError(f"{where}: expected a JSON object, got {type(row).__name__}")
+    return row

@@ -58,5 +58,11 @@ def load_prompts(path: Path, *, limit: int | None = None) -> tuple[Prompt, ...]:
 
 def prompts_digest(prompts: Sequence[Prompt]) -> str:
     """SHA-256 over ids, contents and tools, in order: equal for two sets with the same prompts."""
-    content = [[p.id, plain_turns(p), isinstance(p.content, str), *([p.offer] if p.tools else [])] for p in prompts]
-    return hashlib.sha256(json.dumps(content, ensure_ascii=True).encode()).hexdigest()
+    digest, separator = hashlib.sha256(b"["), b""
+    for prompt in prompts:
+        offer = [prompt.offer] if prompt.tools else []
+        content = [prompt.id, plain_turns(prompt), isinstance(prompt.content, str), *offer]
+        digest.update(separator + json.dumps(content, ensure_ascii=True).encode())
+        separator = b", "
+    digest.update(b"]")
+    return digest.hexdigest()

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 
 from fidelity import __version__
@@ -81,7 +82,7 @@ def with_notes_on_tools(info: EngineInfo, config: RunConfig, prompts: Sequence[P
 
 def _unasked(job: Job, engine: RecordedAnswers) -> tuple[str, ...]:
     """Prompts that only the file has. Those that `--limit` leaves out were asked."""
-    return engine.unasked((*job.prompts, *job.prompt_set))
+    return engine.unasked(chain(job.prompts, job.prompt_set))
 
 
 def draft_of_subset(draft: RunDraft, prompts: Sequence[Prompt], *, last: int) -> RunDraft:

@@ -7,8 +7,10 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
+from operator import index
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, SupportsIndex, overload
 
 from fidelity.config import (
     DEFAULT_BATCH,
@@ -34,6 +36,8 @@ FEWEST = 0.75
 """The smallest share of an engine's slots that a run uses."""
 PROOF_PROMPTS = 16
 """For how many prompts a run with batch-invariant kernels proves that its answers don't depend on the batch."""
+RECORDED_AT_ONCE = 4096
+"""Recorded answers that are read and written together."""
 RAMP = 8
 """The number of steps in which an engine with continuous batching is filled."""
 
@@ -46,12 +50,36 @@ class Asked(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Batches(Sequence[Sequence[Asked]]):
+    """Planned answers in batches. A batch is made when it is read, since there may be millions of prompts."""
+
+    prompts: Sequence[Prompt]
+    places: Sequence[Sequence[int]]
+    """Of each batch's answers: the prompt's place, plus the number of all prompts for each repeat before."""
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @overload
+    def __getitem__(self, number: SupportsIndex) -> list[Asked]: ...
+
+    @overload
+    def __getitem__(self, number: slice) -> "Batches": ...
+
+    def __getitem__(self, number: SupportsIndex | slice) -> "list[Asked] | Batches":
+        if isinstance(number, slice):
+            return Batches(self.prompts, self.places[number])
+        both = (divmod(place, len(self.prompts)) for place in self.places[index(number)])
+        return [Asked(self.prompts[place], repeat) for repeat, place in both]
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A planned run."""
 
     name: str
     config: RunConfig
-    prompts: tuple[Prompt, ...]
+    prompts: Sequence[Prompt]
     sampling: Sampling
     repeats: int
     seed: int
@@ -65,7 +93,7 @@ class Job:
     """Go through the prompts in the gate's reading order, and stop when the gate has decided."""
 
     @property
-    def prompt_set(self) -> tuple[Prompt, ...]:
+    def prompt_set(self) -> Sequence[Prompt]:
         """All prompts of the set, also those that `--limit` leaves out."""
         return load_prompts(self.config.prompts) if self.config.prompts else self.prompts
 
@@ -75,29 +103,31 @@ class Job:
         return len(self.prompts) * self.repeats
 
     @property
-    def plan(self) -> list[list[Asked]]:
+    def plan(self) -> Batches:
         """The chunks that are generated and written together: the batches, or everything with continuous batching.
 
-        A run that can stop early is judged after each batch.
+        A run that can stop early is judged after each batch. Recorded answers are read in order, some at a time.
         """
-        if self.streamed and not self.until_decided:
-            return [[asked for batch in self.batches for asked in batch]]
-        return self.batches
+        if self.until_decided:
+            return self.batches
+        if isinstance(self.config.engine, RecordedEngine):
+            starts = range(0, self.answers, RECORDED_AT_ONCE)
+            return Batches(self.prompts, [range(n, min(n + RECORDED_AT_ONCE, self.answers)) for n in starts])
+        batches = self.batches
+        return Batches(self.prompts, [list(chain.from_iterable(batches.places))]) if self.streamed else batches
 
     @property
-    def batches(self) -> list[list[Asked]]:
+    def batches(self) -> Batches:
         """All planned answers, in the run's order, cut into random batches. Repeats are shuffled like prompts.
 
         In a gate's reading order a prompt's repeats follow each other: a prompt counts when all of them are finished.
         """
-        all_asked = [Asked(prompt, repeat) for repeat in range(self.repeats) for prompt in self.prompts]
         order = None
         if self.until_decided:
             reading = reading_order([p.id for p in self.prompts], seed=READING_SEED)
             order = [int(place) + repeat * len(self.prompts) for place in reading for repeat in range(self.repeats)]
         largest = self.config.drained or DEFAULT_BATCH
-        cut = chunks(len(all_asked), largest=largest, seed=self.seed, order=order)
-        return [[all_asked[n] for n in chunk] for chunk in cut]
+        return Batches(self.prompts, chunks(self.answers, largest=largest, seed=self.seed, order=order))
 
     @property
     def streamed(self) -> bool:
@@ -143,14 +173,16 @@ def chunks(count: int, *, largest: int, seed: int, order: Sequence[int] | None =
     return cut
 
 
-def prompts_of(config: RunConfig, limit: int | None) -> tuple[Prompt, ...]:
+def prompts_of(config: RunConfig, limit: int | None) -> Sequence[Prompt]:
+    """The prompts of a run, or the first of them; none for a stored one."""
     match config:
         case RunConfig(engine=StoredEngine()):
             return ()
         case RunConfig(prompts=Path() as path):
             return load_prompts(path, limit=limit)
         case RunConfig(engine=RecordedEngine(path=path)):
-            return recorded_prompts(path)[:limit]
+            prompts = recorded_prompts(path)
+            return prompts if limit is None else prompts[:limit]
     raise ConfigError(f"{config.file_or_name}: 'prompts' is missing: add `starter` or the path of a prompt set")
 
 
@@ -158,7 +190,7 @@ def jobs_of(
     config: RunConfig,
     *,
     store: Store,
-    prompts: tuple[Prompt, ...],
+    prompts: Sequence[Prompt],
     as_baseline: bool,
     subset_of: str | None = None,
     until_decided: bool = False,
@@ -220,7 +252,7 @@ def _job(
     config: RunConfig,
     name: str,
     *,
-    prompts: tuple[Prompt, ...],
+    prompts: Sequence[Prompt],
     store: Store,
     seed: int,
     control_of: str | None = None,

@@ -21,6 +21,8 @@ Values: TypeAlias = Sequence[float | None] | Floats
 MOST_RESAMPLED = 20_000
 """Of more prompts, equal blocks are resampled in place of single prompts (docs/decisions/021-a-million-pairs.md)."""
 BLOCKS = 2_000
+CELLS_AT_ONCE = 500_000
+"""Resamples times prompts that are drawn, or put in order, together."""
 GRID = 401
 """Points at which the distribution is known where blocks are resampled for a quantile."""
 GRID_REACH = 6.0
@@ -255,15 +257,22 @@ def _block_quantiles(
 
 
 def _resampled(n: int, resamples: int, seed: int) -> Iterator[tuple[slice, DrawCounts]]:
-    """How often each of n prompts is drawn, resamples x n: blocks of some 30 MB and their places."""
+    """How often each of n prompts is drawn, resamples x n: blocks of some 8 MB and their places."""
     rng = np.random.default_rng(seed)
     size = max(1, 4_000_000 // max(n, 1))
     for start in range(0, resamples, size):
-        rows = min(size, resamples - start)
-        drawn = rng.integers(0, n, size=(rows, n)) if n else np.empty((rows, 0), dtype=np.int64)
-        drawn += np.arange(rows)[:, None] * n
-        counts = np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n)
-        yield slice(start, start + rows), counts.astype(np.int16)
+        counts = np.zeros((min(size, resamples - start), n), np.int16)
+        for block in _row_blocks(counts) if n else ():
+            drawn = rng.integers(0, n, size=block.shape)
+            drawn += np.arange(len(block))[:, None] * n
+            block[:] = np.bincount(drawn.ravel(), minlength=block.size).reshape(block.shape)
+        yield slice(start, start + len(counts)), counts
+
+
+def _row_blocks(counts: DrawCounts) -> Iterator[DrawCounts]:
+    """Views of some rows each: what is computed from a row in double precision takes many times its memory."""
+    size = max(1, CELLS_AT_ONCE // counts.shape[1])
+    return (counts[start : start + size] for start in range(0, len(counts), size))
 
 
 def _resampled_sums(
@@ -293,7 +302,14 @@ def _quantiles(values: Floats, counts: DrawCounts, weights: Floats, q: float) ->
         return np.full(len(counts), np.nan)
     order = np.argsort(values, kind="stable")
     ordered = values[order]
-    reached = np.cumsum(np.take(counts, order, axis=1) * weights[order], axis=1)
+    return np.concatenate(
+        [_quantiles_of(ordered, np.take(block, order, axis=1) * weights[order], q) for block in _row_blocks(counts)]
+    )
+
+
+def _quantiles_of(ordered: Floats, weights: Floats, q: float) -> Floats:
+    """The quantile of ascending values under each row of weights."""
+    reached = np.cumsum(weights, axis=1)
     total = reached[:, -1:]
     first = np.argmax(reached >= (q - 1e-12) * total, axis=1)
     after = np.argmax(reached > (q + 1e-12) * total, axis=1)

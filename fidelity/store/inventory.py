@@ -19,7 +19,8 @@ from fidelity.store.journal import broken_lines, drop_broken_lines
 from fidelity.store.measurements import Measurement
 from fidelity.store.record_files import MANIFEST, damage_of
 from fidelity.store.reviews import FOLDER, read_review, review_files
-from fidelity.store.runs import DRAFT, EXPECTED_ANSWERS, GENERATIONS, Run, RunWriter, responses_in
+from fidelity.store.run_chunks import responses_in
+from fidelity.store.runs import DRAFT, EXPECTED_ANSWERS, GENERATIONS, Run, RunWriter
 from fidelity.store.store import Store
 from fidelity.store.studies import StudyManifest, read_study
 from fidelity.store.token_scores import StoredScores, check_chunk

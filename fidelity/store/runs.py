@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,22 +12,21 @@ from fidelity.files import (
     check_unchanged,
     damage_explained,
     read_parquet,
-    read_parquet_batches,
     read_parquet_row,
     read_parquet_schema,
     sha256_of,
-    write_parquet,
     wrong_column,
 )
 from fidelity.outside.paths import inside
 from fidelity.records import ExpectedAnswer, Failure, Prompt, Response
+from fidelity.spool import Spool
 from fidelity.store.journal import Journal, count_resumptions
-from fidelity.store.manifests import ResponseCounts, RunDraft, RunManifest
+from fidelity.store.manifests import RunDraft, RunManifest
 from fidelity.store.measurements import Measurement
 from fidelity.store.record_files import MANIFEST, Manifest, damage_of, read_record, write_record
 from fidelity.store.responses import response_of
+from fidelity.store.run_chunks import join_chunks, read_chunk, responses_in, row_batches, write_rows
 from fidelity.store.run_tables import LATER_COLUMNS, OF_A_PROMPT, content_in, prompt_in, row_of, run_schema
-from fidelity.store.spool import Spool
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,8 +36,6 @@ GENERATIONS = "generations.parquet"
 EXPECTED_ANSWERS = "expected.json"
 """The prompts' expected answers, which change no output: they can be corrected without generating again."""
 LOG = "engine.log"
-ROWS_READ_AT_ONCE = 500
-"""Rows per row group of Parquet: as many are read to show one generation."""
 
 
 class ExpectedAnswers(Manifest):
@@ -153,7 +149,7 @@ class Run:
         schema = read_parquet_schema(self.path / GENERATIONS)
         self._check_answers(schema)
         names = [name for name in columns if name in schema.names]
-        return read_parquet_batches(self.path / GENERATIONS, rows=ROWS_READ_AT_ONCE, columns=names)
+        return row_batches(self.path / GENERATIONS, names)
 
     @cached_property
     def expected(self) -> Mapping[str, ExpectedAnswer]:
@@ -250,12 +246,8 @@ class RunWriter:
 
     def add_chunk(self, number: int, prompts: Sequence[Prompt], outcomes: Iterable[Response]) -> None:
         """Write a chunk atomically: all of its outcomes, or none."""
-        import pyarrow as pa
-
-        rows, parts = zip(prompts, outcomes, strict=True), []
-        while batch := [row_of(prompt, outcome) for prompt, outcome in islice(rows, ROWS_READ_AT_ONCE)]:
-            parts.append(pa.Table.from_pylist(batch, schema=run_schema()))
-        write_parquet(self.path / f"chunk-{number:05d}.parquet", pa.concat_tables(parts))
+        rows = (row_of(prompt, outcome) for prompt, outcome in zip(prompts, outcomes, strict=True))
+        write_rows(self.path / f"chunk-{number:05d}.parquet", run_schema(), rows)
 
     def ask_again(self, plan: Sequence[Sequence[tuple[Prompt, int]]]) -> None:
         """Forget the failures of the network or a server, so that their prompts are missing.
@@ -314,54 +306,8 @@ class RunWriter:
         return run
 
 
-def read_chunk(chunk: Path) -> "pa.Table":
-    """The rows of some of an unfinished run's answers.
-
-    Raises:
-        StoreError: The file is damaged.
-    """
-    table = read_parquet(chunk)
-    if wrong := wrong_column(table.schema, run_schema(), later=LATER_COLUMNS):
-        raise StoreError(f"{chunk}: damaged ({wrong}); delete the file and run again")
-    return table
-
-
-def responses_in(chunk: Path) -> list[Response]:
-    """The outcomes of the same.
-
-    Raises:
-        StoreError: The file is damaged.
-    """
-    table = read_chunk(chunk)
-    with damage_explained(chunk):
-        return [response_of(row) for row in table.to_pylist()]
-
-
 def _write_run(path: Path, chunks: Sequence[Path], prompts: Sequence[Prompt], manifest: RunDraft) -> Run:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    table = pa.concat_tables([read_chunk(chunk) for chunk in chunks], promote_options="default")
-    place = {prompt.id: number for number, prompt in enumerate(prompts)}
-    keys = list(zip(table["repeat"].to_pylist(), table["prompt_id"].to_pylist(), strict=True))
-    rows = [row for row, (_, prompt_id) in enumerate(keys) if prompt_id in place]
-    missing = place.keys() - {prompt_id for _, prompt_id in keys}
-    if missing or len(set(keys)) < len(keys):
-        problem = f"no answer to {min(missing)!r}" if missing else "an answer twice"
-        raise StoreError(f"{path}: its chunks have {problem}; delete the folder {path.name} and run again")
-    table = table.take(sorted(rows, key=lambda row: (keys[row][0], place[keys[row][1]])))
-    write_parquet(path / GENERATIONS, table, rows_per_group=ROWS_READ_AT_ONCE)
-    failures = len(table) - table["failure"].null_count
-    tokens = pc.sum(pc.list_value_length(table["token_ids"])).as_py() or 0
-    longest = pc.max(table["prompt_tokens"]).as_py() if "prompt_tokens" in table.column_names else None
-    counts = ResponseCounts(
-        prompts=len(prompts),
-        generations=len(table) - failures,
-        failures=failures,
-        tokens=tokens,
-        longest_prompt=longest,
-        world_failures=len(table) - table["cause"].null_count if "cause" in table.column_names else 0,
-    )
+    counts = join_chunks(chunks, prompts, path / GENERATIONS)
     given = {**dict(manifest), "counts": counts, "answers_sha256": sha256_of(path / GENERATIONS)}
     write_record(path / MANIFEST, RunManifest.model_validate(given))
     return Run(path)

@@ -1,6 +1,6 @@
 """The plan of a study: what would run, its size and its approximate duration. Nothing is loaded or downloaded."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -133,7 +133,7 @@ class _FamilyPlan:
 
     family: str
     store: Store
-    prompts: tuple[Prompt, ...]
+    prompts: Sequence[Prompt]
     pace: Pace
     scores: bool
     """Whether the baseline's tokens are scored."""

@@ -234,7 +234,7 @@ class TestWrongInput:
         def full(*_, **__):
             raise OSError(errno.ENOSPC, "No space left on device")
 
-        monkeypatch.setattr(pyarrow.parquet, "write_table", full)
+        monkeypatch.setattr(pyarrow.parquet.ParquetWriter, "write_table", full)
         code, _, error = fidelity("compare", *two)
         assert code == 2
         assert "No space left on device" in error

@@ -96,7 +96,7 @@ class TestSampling:
 class TestPlan:
     def job(self, n, k, *, seed=0, until_decided=False, chunk=8):
         prompts = tuple(Prompt(f"p{i}", "x") for i in range(n))
-        config = SimpleNamespace(drained=chunk)
+        config = SimpleNamespace(drained=chunk, engine=None)
         return Job("run", config, prompts, None, k, seed, "", {}, until_decided=until_decided)
 
     @given(st.integers(1, 30), st.integers(1, 6), st.integers(0, 5), st.booleans())

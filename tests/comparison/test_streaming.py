@@ -6,9 +6,10 @@ from importlib.resources import files
 import pytest
 
 import fidelity
+from fidelity import spool
 from fidelity.comparison import batches
 from fidelity.files import read_parquet
-from fidelity.store import runs, spool
+from fidelity.store import run_chunks
 
 RECORDINGS = files("fidelity") / "sample_data" / "h100-smollm2-135m"
 METRICS = ["identical", "rouge", "chrf", "edit", "length", "conflicts", "breaks"]
@@ -40,7 +41,7 @@ def at_once(tmp_path_factory):
 def test_batches_change_no_number(tmp_path, at_once, monkeypatch, pairs):
     monkeypatch.setattr(batches, "PAIRS_OF_A_CHUNK", pairs)
     monkeypatch.setattr(spool, "MOST_IN_MEMORY", 100)
-    monkeypatch.setattr(runs, "ROWS_READ_AT_ONCE", 3)
+    monkeypatch.setattr(run_chunks, "ROWS_READ_AT_ONCE", 3)
     tables, manifests = compared(tmp_path)
     assert len(tables) > 3 * len(METRICS)  # of three pairs of runs, and two have chance levels
     assert tables.keys() == at_once[0].keys()

@@ -80,15 +80,14 @@ def test_waiting_for_another_command_is_reported(tmp_path):
 def test_a_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch):
     store = Store(tmp_path)
 
-    def full(table, where, **_):
-        where.write(b"half")
+    def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     import pyarrow.parquet
 
     with store.writing("run", DIGEST, on_wait=never) as writer:
         writer.add_chunk(0, PROMPTS[:2], OUTCOMES[:2])
-        monkeypatch.setattr(pyarrow.parquet, "write_table", full)
+        monkeypatch.setattr(pyarrow.parquet.ParquetWriter, "write_table", full)
         with pytest.raises(StoreError, match=r"No space left on device.*finished chunks are saved"):
             writer.add_chunk(1, PROMPTS[2:], OUTCOMES[2:])
         assert writer.finished == {0}

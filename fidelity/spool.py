@@ -11,7 +11,7 @@ from typing import Generic, SupportsIndex, TypeVar, overload
 
 from fidelity.files import full_disk_explained
 
-MOST_IN_MEMORY = 1 << 24
+MOST_IN_MEMORY = 1 << 22
 """Bytes from which on records are in a file."""
 MOST_AS_OBJECTS = 1 << 20
 """Bytes from which on each access makes another object: as objects they take up to a dozen times as many."""

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fidelity import spool
 from fidelity.records import Failure, Generation
-from fidelity.store import spool
-from fidelity.store.spool import Spool
+from fidelity.spool import Spool
 
 RECORDS = [Generation("a", "text 😀", (1, 2), (-0.5, 0.0)), Failure("b", "gone", cause="world"), Generation("c", "")]
 
