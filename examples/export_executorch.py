@@ -48,7 +48,7 @@ def metas_parameters(config: dict[str, Any], layers: int) -> dict[str, Any]:
         "n_kv_heads": config["num_key_value_heads"],
         "head_dim": config["head_dim"],
         "norm_eps": config["rms_norm_eps"],
-        "rope_theta": config["rope_parameters"]["rope_theta"],
+        "rope_theta": (config.get("rope_parameters") or config)["rope_theta"],
         "vocab_size": config["vocab_size"],
         "quantization_args": {"group_size": GROUP_SIZE},
     }
@@ -56,13 +56,14 @@ def metas_parameters(config: dict[str, Any], layers: int) -> dict[str, Any]:
 
 def metas_weights(model: Path, config: dict[str, Any], layers: int) -> Iterator[tuple[str, torch.Tensor]]:
     """The weights of the first layers in float32, under Meta's names and with Meta's order of the rotary dimensions."""
-    weights = {name.removesuffix(".weight"): w.float() for name, w in load_file(model / "model.safetensors").items()}
-    yield "norm", weights["model.norm"]  # first: the exporter takes the checkpoint's type from its first tensor
-    yield "tok_embeddings", weights["model.embed_tokens"]
-    yield "output", weights.get("lm_head", weights["model.embed_tokens"])
+    stored = [item for file in sorted(model.glob("model*.safetensors")) for item in load_file(file).items()]
+    weights = {name.removesuffix(".weight"): weight for name, weight in stored}
+    yield "norm", weights["model.norm"].float()  # first: the exporter takes the checkpoint's type from its first tensor
+    yield "tok_embeddings", weights["model.embed_tokens"].float()
+    yield "output", weights.get("lm_head", weights["model.embed_tokens"]).float()
     for layer in range(layers):
         for hf_name, metas in NAMES.items():
-            weight = weights[f"model.layers.{layer}.{hf_name}"]
+            weight = weights[f"model.layers.{layer}.{hf_name}"].float()
             if metas in ("attention.wq", "attention.wk"):
                 weight = interleaved(weight, config["head_dim"])
             yield f"layers.{layer}.{metas}", weight

@@ -55,7 +55,7 @@ class Conflicts(Metric):
         "sqlglot",
         "text2num",
     )
-    revision: ClassVar[int] = 4
+    revision: ClassVar[int] = 5
 
     @property
     def cost(self) -> Literal["cheap", "moderate", "encoder"]:

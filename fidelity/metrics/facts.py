@@ -25,7 +25,7 @@ class Facts(Metric):
 
     kind: Literal["facts"] = "facts"
     packages: ClassVar[tuple[str, ...]] = ("regex", "babel", "text2num")
-    revision: ClassVar[int] = 3
+    revision: ClassVar[int] = 4
 
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
         return [Column.of("facts_kept", [_retention(p.baseline.text, p.candidate.text) for p in pairs])]

@@ -28,6 +28,13 @@ NEGATORS = {
     "ja": "",
     "ru": "не нет ни нельзя без никогда никто никого ничего нигде",
 }
+CONCORD = {
+    "es": "nunca jamás nada nadie ninguno ninguna ningún ni tampoco",
+    "it": "mai niente nulla nessuno nessuna nessun né",
+    "pt": "nunca jamais nada ninguém nenhum nenhuma nem tampouco",
+    "ru": "ни никогда никто никого ничего нигде",
+}
+"""Negators that only repeat one before them: "nunca lo deje" and "no lo deje nunca"."""
 ENDINGS = {"ja": r"ない|なかった|なく|なけれ|ません|ずに|禁止|不可"}
 """Where a language denies by an ending, which begins at a character of its own."""
 IMPLICIT = {
@@ -122,7 +129,8 @@ def _negators(terms: Sequence[Term], sentence: str, language: str) -> list[int]:
         return []
     without = [match.span() for match in _without_effect(language).finditer(sentence.casefold())]
     negators = [i for i in negators if not any(a <= terms[i].start < b for a, b in without)]
-    return [i for n, i in enumerate(negators) if n == 0 or terms[i].form.casefold() not in _CONTINUING]
+    continuing = _CONTINUING | _concord(language)
+    return [i for n, i in enumerate(negators) if n == 0 or terms[i].form.casefold() not in continuing]
 
 
 def _alone_in_phrase(frame: Frame, side: int, sentence: str) -> list[int]:
@@ -158,6 +166,11 @@ def _changed(frame: Frame, side: int, index: int) -> bool:
 @cache
 def _words(language: str) -> frozenset[str]:
     return frozenset(NEGATORS[language].split())
+
+
+@cache
+def _concord(language: str) -> frozenset[str]:
+    return frozenset(CONCORD.get(language, "").split())
 
 
 @cache

@@ -64,7 +64,9 @@ def quantities(text: str, language: str | None = None, *, least_spelled: int = L
     spelled = [
         number
         for number in spelled_numbers(text, language, least=min(least_spelled, LEAST_OF_A_UNIT))
-        if _leading(number.digits) >= least_spelled or (number.digits.isdigit() and _is_of_a_unit(text, number.end))
+        if _leading(number.digits) >= least_spelled
+        or number.digits.endswith("%")
+        or (number.digits.isdigit() and _is_of_a_unit(text, number.end))
     ]
     if not spelled:
         return list(_quantities(text, language))

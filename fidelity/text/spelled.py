@@ -17,6 +17,8 @@ HINDI = "शून्य एक दो तीन चार पाँच|पा�
 """From zero to twenty; larger ones have a word each."""
 HAN_DIGITS = {character: value for value, character in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2, "兩": 2}
 HAN_UNITS = {"十": 10, "百": 100, "千": 1_000, "万": 10_000, "萬": 10_000, "亿": 10**8, "億": 10**8}
+HAN_PERCENT = "百分之"
+"""What comes before the number of a percentage: 百分之五 is 5%."""
 HAN_COUNTERS = "个個人名位天日年月周週歳岁倍次回度円元块塊米克斤吨升页頁本冊册台辆輛件項项种種章节節时時分秒小公毫%"
 """What follows a Han numeral that counts; 四川 (Sichuan) and 千万 (by all means) have none."""
 
@@ -50,8 +52,15 @@ def spelled_numbers(text: str, language: str | None, *, least: int = LEAST) -> l
     pattern = {"hi": _hindi, "zh": _han, "ja": _han}.get(language or "")
     if pattern is None:
         return []
-    numbers = (SpelledNumber(_digits(match.group()), *match.span()) for match in pattern().finditer(text))
-    return [number for number in numbers if number.digits.isdigit() and int(number.digits) >= least]
+    found: list[SpelledNumber] = []
+    for match in pattern().finditer(text):
+        numeral, _, decimals = match.group().removeprefix(HAN_PERCENT).replace("點", "点").partition("点")
+        digits, percent = _digits(numeral), match.group().startswith(HAN_PERCENT)
+        if percent:
+            found.append(SpelledNumber(f"{digits}{decimals and '.'}{_digits(decimals)}%", *match.span()))
+        elif digits and int(digits) >= least:
+            found.append(SpelledNumber(digits, *match.span()))
+    return found
 
 
 def in_digits(text: str, numbers: Sequence[SpelledNumber]) -> tuple[str, list[tuple[int, int]]]:
@@ -90,6 +99,8 @@ def _digits(numeral: str) -> str:
     """The value of a Hindi word or of a Han numeral, as digits; empty where it isn't well formed."""
     if numeral in _hindi_values():
         return str(_hindi_values()[numeral])
+    if numeral[:1].isdecimal():
+        return numeral
     total = section = digit = 0
     if not any(c in HAN_UNITS for c in numeral):
         return "".join(str(HAN_DIGITS[c]) for c in numeral)
@@ -117,6 +128,7 @@ def _hindi() -> "regex.Pattern[str]":
 def _han() -> "regex.Pattern[str]":
     numeral = f"[{''.join(HAN_DIGITS)}{''.join(HAN_UNITS)}]"
     return regex.compile(
+        rf"{HAN_PERCENT}(?:{numeral}++(?:[点點][{''.join(HAN_DIGITS)}]++)?|\p{{Nd}}++(?:\.\p{{Nd}}++)?)|"
         rf"(?<![\p{{Nd}}{''.join(HAN_UNITS)}])(?!十分|万一|千万)[{''.join(HAN_DIGITS)}十百千]{numeral}*+(?=[{HAN_COUNTERS}\p{{Katakana}}つ])"
     )
 

@@ -50,6 +50,8 @@ FATAL = [
     ("ja", "この薬はアルコールと一緒に飲まないでください。", "飲まないで", "飲んで"),
     ("ja", "治療の後に血圧が上昇しましたので注意が必要です。", "上昇", "低下"),
     ("ja", "この機能は無効になっています。必要に応じて設定してください。", "無効", "有効"),
+    ("zh", "这笔贷款的年利率是百分之三点五，期限两年。", "百分之三点五", "3.6%"),
+    ("es", "No deje nunca el medicamento al alcance de los niños.", "No deje nunca", "Deje"),
     ("hi", "यह दवा शराब के साथ नहीं लेनी चाहिए।", "नहीं ", ""),
     ("ru", "Это лекарство нельзя принимать с алкоголем, так как оно вредит печени.", "нельзя", "можно"),
     ("ru", "Этот препарат не следует принимать вместе с алкоголем.", "не следует", "следует"),
@@ -142,6 +144,10 @@ FATAL = [
     ),
 ]
 HARMLESS = [
+    ("这笔贷款的年利率是百分之三点五，期限两年。", "这笔贷款的年利率是3.5%，期限两年。"),
+    ("大约百分之二的人受影响。", "大约2%的人受影响。"),
+    ("Nunca deje el medicamento al alcance de los niños.", "No deje nunca el medicamento al alcance de los niños."),
+    ("Non lasciare mai il farmaco ai bambini.", "Non lasciare il farmaco ai bambini."),
     ("It isn't safe, and you shouldn't try it.", "It is not safe, and you should not try it."),
     ("Acme sued Globex over the patent.", "Globex was sued by Acme over the patent."),
     ("The committee approved the plan in May.", "The plan was approved by the committee in May."),
