@@ -52,15 +52,15 @@ def spelled_numbers(text: str, language: str | None, *, least: int = LEAST) -> l
     pattern = {"hi": _hindi, "zh": _han, "ja": _han}.get(language or "")
     if pattern is None:
         return []
-    found: list[SpelledNumber] = []
+    numbers: list[SpelledNumber] = []
     for match in pattern().finditer(text):
         numeral, _, decimals = match.group().removeprefix(HAN_PERCENT).replace("點", "点").partition("点")
         digits, percent = _digits(numeral), match.group().startswith(HAN_PERCENT)
         if percent:
-            found.append(SpelledNumber(f"{digits}{decimals and '.'}{_digits(decimals)}%", *match.span()))
+            numbers.append(SpelledNumber(f"{digits}{decimals and '.'}{_digits(decimals)}%", *match.span()))
         elif digits and int(digits) >= least:
-            found.append(SpelledNumber(digits, *match.span()))
-    return found
+            numbers.append(SpelledNumber(digits, *match.span()))
+    return numbers
 
 
 def in_digits(text: str, numbers: Sequence[SpelledNumber]) -> tuple[str, list[tuple[int, int]]]:
