@@ -94,7 +94,8 @@ class Work:
                     into_batch.append([packed(column) for column in of_batch])
         for job, by_batch in zip(self.jobs, pieces, strict=True):
             for batch, of_chunks in zip(job.batches, by_batch, strict=True):
-                joined = [joined_columns(of_column) for of_column in zip(*of_chunks, strict=True)]
+                columns = range(len(of_chunks[0]) if of_chunks else 0)
+                joined = [joined_columns([chunk[number] for chunk in of_chunks]) for number in columns]
                 batch.comparison.add_columns(batch.signature, joined or job.metric.score([]))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fidelity.comparison.pairs import WithBaselinesOf
-from fidelity.records import Pair
+from fidelity.records import Pair, are_distinct
 
 CHANCE_SEED = 0
 """Seed of the permutation that pairs each of the candidate's outputs with another prompt's baseline."""
@@ -24,7 +24,7 @@ def with_other_baselines(pairs: Sequence[Pair], prompt_ids: Sequence[str] | None
     those of the pairs, if they are known.
     """
     ids = prompt_ids or [pair.prompt.id for pair in pairs]
-    unique = len(set(ids)) == len(ids)
+    unique = are_distinct(ids)
     own_places = [] if unique else _places_by_prompt(ids)
     order = list(range(len(ids) if unique else len(own_places)))
     random.Random(CHANCE_SEED).shuffle(order)

@@ -13,7 +13,7 @@ from fidelity.comparison.answers import Answers, answers_of
 from fidelity.comparison.pairs import RowNumbers, StoredPairs, beside
 from fidelity.config import Reasoning, Sampling
 from fidelity.errors import IncomparableError
-from fidelity.records import Failure, Generation, Pair, SharedAnswers
+from fidelity.records import Failure, Generation, PackedTexts, Pair, SharedAnswers
 from fidelity.store.runs import Run
 from fidelity.text.thinking import NO_THINKING, ReasoningFormat
 
@@ -32,6 +32,13 @@ class Pairing:
     """The prompts for which the candidate lacks an answer in at least one repeat."""
     reasoning_formats: tuple[ReasoningFormat, ReasoningFormat] = (NO_THINKING, NO_THINKING)
     """The reasoning formats of the baseline and the candidate."""
+
+    @property
+    def prompt_ids(self) -> PackedTexts:
+        """The prompt of each pair."""
+        if isinstance(self.pairs, StoredPairs):
+            return PackedTexts(self.pairs.prompts[row].id for row in self.pairs.prompt_rows)
+        return PackedTexts(pair.prompt.id for pair in self.pairs)
 
     @cached_property
     def agreement(self) -> Agreement:

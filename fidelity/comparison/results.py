@@ -1,7 +1,7 @@
 """A scored baseline with its controls and candidates, and its columns by prompt."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -73,7 +73,7 @@ class Scores:
         return self.runs.pairing
 
     @property
-    def prompt_ids(self) -> tuple[str, ...]:
+    def prompt_ids(self) -> Sequence[str]:
         """The prompt of each pair, in the order of every column's values."""
         return self.comparison.prompt_ids
 

@@ -62,7 +62,7 @@ def begin(
         candidate=other.id,
         created=datetime.now(UTC).isoformat(timespec="milliseconds"),
         reasoning=None if options is None else reasoning,
-        prompt_ids=tuple(pair.prompt.id for pair in pairing.pairs),
+        prompt_ids=pairing.prompt_ids,
         failures=pairing.failures,
         failed_prompts=pairing.failed_prompts,
         same=_sameness(pairing, baseline, other),

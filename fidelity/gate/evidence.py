@@ -1,6 +1,6 @@
 """The evidence of a verdict: columns, failures and manifests of one candidate and the baseline's controls."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -85,7 +85,7 @@ class Evidence:
     """Everything that the gate uses to judge one candidate. Manifests are those of the runs."""
 
     candidate: str
-    prompt_ids: tuple[str, ...]
+    prompt_ids: Sequence[str]
     """The number of prompts that the candidate was asked."""
     columns: Mapping[str, Measured]
     baseline_manifest: RunManifest

@@ -8,6 +8,7 @@ from fidelity.records.numbers import CODES, ColumnNumbers, Floats, Side, Sides
 from fidelity.records.pairs import Pair, PromptTokens, Sameness, SharedAnswers
 from fidelity.records.prompts import Message, Prompt, messages_of, plain_turns
 from fidelity.records.responses import Failure, Generation, Response
+from fidelity.records.texts import PackedTexts, are_distinct
 from fidelity.records.token_scores import STORED_AS, Head, HiddenStates, ModelDtype, TokenScores, every_id
 from fidelity.records.tool_calls import ToolCall
 
@@ -31,6 +32,7 @@ __all__ = [
     "MachineLoad",
     "Message",
     "ModelDtype",
+    "PackedTexts",
     "Pair",
     "Prompt",
     "PromptIds",
@@ -46,6 +48,7 @@ __all__ = [
     "SummaryKind",
     "TokenScores",
     "ToolCall",
+    "are_distinct",
     "every_id",
     "messages_of",
     "plain_turns",

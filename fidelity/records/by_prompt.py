@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fidelity.records.numbers import AT_ONCE, Floats
+from fidelity.records.texts import PackedTexts, are_distinct
 
 T = TypeVar("T")
 
@@ -17,11 +18,11 @@ class PromptIds:
     """The ids of some pairs' prompts, each once, in the order of their first pair."""
 
     def __init__(self, of_pairs: Sequence[str]) -> None:
-        self.ids = tuple(of_pairs)
+        self.ids = PackedTexts.of(of_pairs)
         self.rows: NDArray[np.int64] | None = None
         """For each pair its prompt's place; None if each prompt has one pair."""
-        if len(set(self.ids)) < len(self.ids):
-            self.ids = tuple(dict.fromkeys(of_pairs))
+        if not are_distinct(self.ids):
+            self.ids = PackedTexts(dict.fromkeys(of_pairs))
             self.rows = np.array([self.places[one] for one in of_pairs], np.int64)
 
     @cached_property

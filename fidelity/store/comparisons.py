@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from fidelity.errors import StoreError
 from fidelity.files import damage_explained, locked, read_parquet, read_parquet_schema, write_parquet
-from fidelity.records import CODES, Better, Column, ColumnNumbers, Sides, SummaryKind
+from fidelity.records import CODES, Better, Column, ColumnNumbers, PackedTexts, Sides, SummaryKind
 from fidelity.store.manifests import ColumnSource, ComparisonManifest
 from fidelity.store.record_files import MANIFEST, Record, damage_of, read_record, write_record, wrong_keys
 
@@ -86,7 +86,7 @@ class Comparison:
         return damage_of(self.path, ComparisonManifest)
 
     @property
-    def prompt_ids(self) -> tuple[str, ...]:
+    def prompt_ids(self) -> Sequence[str]:
         """The prompt of each pair, in the order of every column's values."""
         return self.manifest.prompt_ids
 
@@ -211,7 +211,7 @@ class Comparison:
         """
         import pyarrow as pa
 
-        data = {"prompt_id": pa.array(self.prompt_ids, pa.string())}
+        data = {"prompt_id": _in_arrow(PackedTexts.of(self.prompt_ids))}
         for column in columns:
             data[column.name] = _numbers(column.name, column.values)
             if column.weights is not None:
@@ -233,6 +233,13 @@ class Comparison:
         written = _StoredColumns(signature=signature, columns=described)
         meta = {"fidelity": json.dumps(written.model_dump(mode="json", exclude_defaults=True))}
         write_parquet(self.path / _scores_file(signature), pa.table(data).replace_schema_metadata(meta))
+
+
+def _in_arrow(texts: PackedTexts) -> "pa.Array[pa.StringScalar]":
+    import pyarrow as pa
+
+    places, encoded = pa.py_buffer(texts.ends), pa.py_buffer(texts.encoded)
+    return pa.Array.from_buffers(pa.large_string(), len(texts), [None, places, encoded]).cast(pa.string())
 
 
 def _same_answers(before: ComparisonManifest, now: ComparisonManifest) -> bool:

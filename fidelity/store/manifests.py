@@ -3,25 +3,42 @@
 A key with a default can be missing: it was added later, or isn't known until the directory is complete.
 """
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import (
+    GetPydanticSchema,
     JsonValue,
+    PlainSerializer,
     SerializerFunctionWrapHandler,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     field_serializer,
 )
 
 from fidelity.checkpoints.formats import Checkpoint
 from fidelity.config import Compares, Reasoning, RunConfig, Sampling
 from fidelity.outside.secrets import masked
-from fidelity.records import EngineInfo, PromptTokens, Sameness, SharedAnswers
+from fidelity.records import EngineInfo, PackedTexts, PromptTokens, Sameness, SharedAnswers
 from fidelity.schema import JsonObject
 from fidelity.store.record_files import FileName, Manifest, Record
 from fidelity.text.thinking import NO_THINKING, ReasoningFormat
 
 NOT_OF_THE_RUN = {"metrics", "kl", "latency", "price_per_hour", "serving", "compares"}
 """Keys of a run's YAML that don't affect its outputs."""
+
+
+def _packed(value: Any, validate: ValidatorFunctionWrapHandler) -> PackedTexts:
+    return value if isinstance(value, PackedTexts) else PackedTexts(validate(value))
+
+
+ListOfTexts: TypeAlias = Annotated[
+    Sequence[str],
+    GetPydanticSchema(lambda _, schema_of: schema_of(tuple[str, ...])),
+    WrapValidator(_packed),
+    PlainSerializer(list),
+]
+"""A list of texts, as `PackedTexts`: there may be millions."""
 
 
 class ResponseCounts(Record):
@@ -160,7 +177,7 @@ class ComparisonManifest(Manifest):
     """ISO 8601 in UTC."""
     reasoning: Reasoning | None
     """The configured reasoning format; None if none was configured."""
-    prompt_ids: tuple[str, ...]
+    prompt_ids: ListOfTexts
     """The prompt of each pair, in the order of every column's values."""
     failures: Mapping[str, str]
     """Why a prompt has no pair, by prompt id, whichever run failed."""

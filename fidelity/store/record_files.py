@@ -97,8 +97,9 @@ def write_record(file: Path, manifest: Manifest) -> None:
     """Write a record with its seal. A directory's manifest marks it as finished."""
     data = cleaned(manifest.model_dump(mode="json"))
     written = {"schema_version": SCHEMA_VERSION, **data, SEAL: _seal(data)}
-    with whole_file(file) as draft:
-        draft.write_text(json.dumps(written, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    with whole_file(file) as draft, draft.open("w", encoding="utf-8") as stream:
+        json.dump(written, stream, indent=2, ensure_ascii=False)
+        stream.write("\n")
 
 
 def _seal(data: JsonObject) -> str:
