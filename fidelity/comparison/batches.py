@@ -9,7 +9,7 @@ import numpy as np
 
 from fidelity.comparison.lengths import score_within_limits
 from fidelity.errors import StoreError
-from fidelity.metrics import Metric
+from fidelity.metrics import EncoderMetric, Metric
 from fidelity.records import Column, ColumnNumbers, Pair, Sides
 from fidelity.spool import Spool
 from fidelity.store.comparisons import Comparison
@@ -51,6 +51,13 @@ class PairChunk:
 
     def _of_metric(self, metric: Metric, numbers: Sequence[int]) -> Iterator[list[Column]]:
         tables = [self.tables[number] for number in numbers]
+        if len({len(table) for table in tables}) == 1 and not isinstance(metric, EncoderMetric):
+            # The pairs of one place have texts in common, of which metrics remember what they read last.
+            columns = score_within_limits(metric, list(chain.from_iterable(zip(*tables, strict=True))))
+            yield from (
+                [_sliced(column, slice(n, None, len(tables))) for column in columns] for n in range(len(tables))
+            )
+            return
         columns = score_within_limits(metric, list(chain.from_iterable(tables)))
         start = 0
         for table in tables:

@@ -8,6 +8,7 @@ from functools import cache
 import regex
 
 from fidelity.text.languages import language_likelihoods
+from fidelity.text.remembered import remembered
 
 FUNCTION_WORDS = {
     "en": "the of and to a in is that it for on with as are be this by or an from at you your can will have has not "
@@ -47,6 +48,7 @@ LEAST, LEAST_OF_FEWEST = -2.0, -0.25
 """A short text's evidence for its language, in nats: py3langid's log-probability and its function words."""
 
 
+@remembered
 def listed_language(text: str) -> str | None:
     """ISO 639 code of the language with a list that a text is in; None for another one, or without evidence.
 

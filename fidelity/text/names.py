@@ -67,16 +67,22 @@ class Lexicon:
 
 def lexicon(sentences: Iterable[str], language: str | None) -> Lexicon:
     """Read the capitals of all sentences of both texts."""
-    names, common = set(), set()
+    names: set[str] = set()
+    common: set[str] = set()
     for sentence in sentences:
-        words = list(capitals(sentence))
-        title = is_title(words)
-        for word, initial in words:
-            if not word[0].isupper():
-                common.add(word.casefold())
-            elif not initial and not title:
-                names.add(word.casefold())
+        own_names, own_common = _names_and_common(sentence)
+        names |= own_names
+        common |= own_common
     return Lexicon(frozenset(names - common), frozenset(common), language)
+
+
+@lru_cache(maxsize=4_096)
+def _names_and_common(sentence: str) -> tuple[frozenset[str], frozenset[str]]:
+    """The words that a sentence writes as names, and those that it doesn't, case-folded."""
+    words = list(capitals(sentence))
+    title = is_title(words)
+    names = {word.casefold() for word, initial in words if word[0].isupper() and not initial and not title}
+    return frozenset(names), frozenset(word.casefold() for word, _ in words if not word[0].isupper())
 
 
 def is_title(words: Sequence[tuple[str, bool]]) -> bool:

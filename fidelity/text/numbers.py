@@ -1,6 +1,7 @@
 """Numbers: whether two aligned sentences give the same ones for the same things."""
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from string import ascii_letters
 from typing import Literal
 
@@ -79,6 +80,7 @@ def _is_other_sign(frame: Frame, i: int, j: int) -> bool:
     return {a.form, b.form} <= COMPARING or (calculates and {a.form, b.form} <= CALCULATING)
 
 
+@lru_cache(maxsize=4_096)
 def number_forms(sentence: str, language: str | None) -> frozenset[str]:
     """The normal forms of a sentence's numbers."""
     return frozenset(q.normal for q in quantities(sentence, language) if q.kind != "url")

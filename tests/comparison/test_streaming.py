@@ -8,7 +8,10 @@ import pytest
 import fidelity
 from fidelity import spool
 from fidelity.comparison import batches
+from fidelity.comparison.batches import PairChunk
 from fidelity.files import read_parquet
+from fidelity.metrics.conflicts import Conflicts
+from fidelity.records import Generation, Pair, Prompt
 from fidelity.store import run_chunks
 
 RECORDINGS = files("fidelity") / "sample_data" / "h100-smollm2-135m"
@@ -47,3 +50,18 @@ def test_batches_change_no_number(tmp_path, at_once, monkeypatch, pairs):
     assert tables.keys() == at_once[0].keys()
     assert [name for name in tables if not tables[name].equals(at_once[0][name], check_metadata=True)] == []
     assert manifests == at_once[1]
+
+
+def test_metrics_read_several_tables_place_by_place_and_keep_their_columns_apart():
+    texts = [f"In {n} the river had {n % 3} bridges. It never rains in May." for n in range(9)]
+    tables = [
+        [Pair(Prompt(str(n), ""), Generation(str(n), text), Generation(str(n), other)) for n, text in enumerate(texts)]
+        for other in (texts[0], "It always rains in May.", "")
+    ]
+    metric = Conflicts()
+    (columns,) = PairChunk([(metric, [2, 0, 1])], tables).score()
+    alone = [metric.score(tables[number]) for number in (2, 0, 1)]
+    assert [[c.values for c in own] for own in columns] == [[c.values for c in own] for own in alone]
+    assert [[c.sides for c in own] for own in columns] == [[c.sides for c in own] for own in alone]
+    (uneven,) = PairChunk([(metric, [0, 1])], [tables[0][:4], tables[1]]).score()
+    assert [list(c.values) for c in uneven[1]] == [list(c.values) for c in alone[2]]
