@@ -16,12 +16,18 @@ FOLDER = ROOT / "docs" / "results" / "2026-study"
 
 
 @pytest.fixture
-def study(monkeypatch):
-    """The rebuild command as a module."""
+def module(monkeypatch):
+    """Imports a file of the study."""
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks" / "study_2026"))
-    yield importlib.import_module("rebuild")
-    for name in ("rebuild", "measures", "charts"):
+    yield importlib.import_module
+    for name in ("rebuild", "measures", "charts", "plan", "llama_cpp"):
         sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def study(module):
+    """The rebuild command as a module."""
+    return module("rebuild")
 
 
 def rebuilt(study, store):
@@ -40,19 +46,28 @@ def test_the_words_of_one_family_are_those_of_the_page(study, monkeypatch, tmp_p
     monkeypatch.setattr(study, "METRICS", ("identical", "prefix_agreement", "length"))
     tables = rebuilt(study, tmp_path)
     assert " +0." in tables["formats"]
-    assert study.differing(study.PAGE.read_text(encoding="utf-8"), tables) == []
+    assert study.differing(study.pages(), tables) == []
+
+
+def test_what_tokens_and_readers_show_on_a_cpu_is_that_of_the_page(study, monkeypatch, tmp_path):
+    monkeypatch.setattr(study, "METRICS", ("identical", "length"))
+    study.compare(tmp_path, ("c",))
+    tables = study.tables_of(study.Numbers(tmp_path, study.TOKENS, ("c",)).rows)
+    own = {name: table for name, table in tables.items() if table and name not in study.OF_ALL}
+    assert {"cpu_tokens", "cpu_methods", "cpu_engine", "cpu_read", "cpu_agreement"} <= set(own)
+    assert study.differing(study.pages(), own) == []
 
 
 @pytest.mark.slow
 def test_the_tables_of_one_family_are_those_of_the_page(study, tmp_path):
     tables = rebuilt(study, tmp_path)
     assert "conflict_any" in tables["formats"]
-    assert study.differing(study.PAGE.read_text(encoding="utf-8"), tables) == []
+    assert study.differing(study.pages(), tables) == []
 
 
 def test_survival_of_exported_runs_is_that_of_the_page(study):
     """Token ids alone are compared here, since only the runs are needed for it."""
-    shown = study._marks("survival").search(study.PAGE.read_text(encoding="utf-8")).group(1)
+    shown = study._marks("survival").search(study.pages()).group(1)
     runs = {run.name: run for path in sorted((FOLDER / "runs").iterdir()) for run in [Run(path)]}
     arena = {prompt.id for prompt in runs["sl-bf16"].prompts()}
     for name in ("sl-w8a8-int8", "sl-w4a16-g64"):
@@ -84,11 +99,11 @@ def test_exported_runs_are_whole_and_name_no_machine():
 
 def test_each_claim_names_a_table_and_a_row_that_exist(study):
     """Rows in code spans exist in the tables of the page."""
-    page = study.PAGE.read_text(encoding="utf-8")
+    page = study.pages()
     tables = {name: study._marks(name).search(page).group(1) for name in re.findall(r"<!-- table (\w+) -->", page)}
     prose = re.sub(r"<!-- table (\w+) -->.*?<!-- end -->", "", page, flags=re.DOTALL)
     rows = {row for table in tables.values() for row in re.findall(r"^\| (`[\w-]+`)", table, re.MULTILINE)}
-    named = set(re.findall(r"`(?:smollm2-135m|gemma-3-270m|s|g|p|si|gi|sl)-[\w-]+`", prose))
+    named = set(re.findall(r"`(?:smollm2-135m|gemma-3-270m|s|g|p|si|gi|sl|c)-[\w-]+`", prose))
     assert named
     assert named <= rows
 
@@ -100,6 +115,42 @@ def test_a_changed_number_is_noticed(study):
     assert study.differing(page, {"bytes": less}) == []
     assert study.differing(page, {"bytes": other}) == ["bytes"]
     assert study.differing(study.filled(page, {"bytes": other}), {"bytes": other}) == []
+
+
+@pytest.mark.parametrize(("options", "families"), [([], 6), (["--cpu"], 2)])
+def test_every_run_of_a_plan_has_a_yaml(module, monkeypatch, tmp_path, options, families):
+    monkeypatch.setattr(sys, "argv", ["plan.py", str(tmp_path), *options])
+    module("plan").main()
+    planned = yaml.safe_load((tmp_path / "yaml" / "study.yaml").read_text(encoding="utf-8"))["families"]
+    assert len(planned) == families
+    named = [name for family in planned for name in (family["baseline"], *family["candidates"])]
+    assert len(set(named)) == len(named)
+    assert {*named, "study.yaml"} == {path.name for path in (tmp_path / "yaml").iterdir()}
+
+
+def test_q4_k_m_stores_smollm2_as_llama_cpp_does(module):
+    """By hand for 30 layers: the first 3, those from 7 * 30 // 8 = 26 on, and between them every third, 5 to 23."""
+    kind_of = module("llama_cpp").q4_k_m
+    larger = [n for n in range(30) if kind_of(f"blk.{n}.ffn_down.weight", (576, 1536), 30) == "Q6_K"]
+    assert larger == [0, 1, 2, 5, 8, 11, 14, 17, 20, 23, 26, 27, 28, 29]
+    assert kind_of("blk.3.ffn_down.weight", (576, 1536), 30) == "Q4_K"
+    assert kind_of("blk.3.attn_q.weight", (576, 576), 30) == "Q5_0"
+    assert kind_of("blk.0.attn_v.weight", (192, 576), 30) == kind_of("token_embd.weight", (49152, 576), 30) == "Q8_0"
+    assert kind_of("token_embd.weight", (49152, 2048), 30) == "Q6_K"
+
+
+def test_labels_of_a_chart_hide_no_point_and_no_label(module):
+    pytest.importorskip("altair")
+    charts = module("charts")
+    points, labels = [(100.0, 100.0), (104.0, 101.0), (140.0, 100.0), (100.0, 112.0)], ["w8a8-int8"] * 4
+    places = charts.label_places(points, labels)
+    boxes = [
+        (x + dx, y + dy - 5, x + dx + 9 * charts.LETTER, y + dy + 5)
+        for (x, y), (dx, dy) in zip(points, places, strict=True)
+    ]
+    for n, (left, top, right, bottom) in enumerate(boxes):
+        assert not any(left < x < right and top < y < bottom for x, y in points)
+        assert not any(left < b[2] and b[0] < right and top < b[3] and b[1] < bottom for b in boxes[:n])
 
 
 def test_the_dashboard_s_sample_is_the_study():

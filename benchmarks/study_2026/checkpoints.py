@@ -96,7 +96,7 @@ def recipes_of(models: Path, carried: Path) -> dict[str, Recipe]:
         P: partial(rounded.pad, models / S),
         G: partial(gemma, carried / "gemma" / "gemma.gguf", carried / "models" / G),
     }
-    for name in ("w8a8-int8", "w4a16-g64", "w8a8-fp8", "w4a16-g64-gptq", "w4a16-g32"):
+    for name in ("w8a8-int8", "w4a16-g64", "w8a8-fp8", "w4a16-g64-gptq", "w4a16-g32", "w4a16-g32-gptq"):
         for base in (S, G):
             scheme = make_models.SCHEMES.get(name)
             recipes[f"{base}-{name}"] = (

@@ -25,8 +25,11 @@ from fidelity.store.runs import EXPECTED_ANSWERS, GENERATIONS, Run
 from fidelity.store.store import Store
 from fidelity.store.token_scores import ScoresManifest
 
-COLUMNS = ("kl", "ear_exact", "top1_agreement", "sure_flips", "logprob_drop")
-"""Of the token scores, those that the page uses; `tokens` is the weight of `kl`, the number of tokens."""
+COLUMNS = ("kl", "ear_exact", "top1_agreement", "sure_flips", "sts")
+"""What the page uses of the token scores, and meaning; `tokens` is the weight of `kl`, the number of tokens."""
+SCHEMA = pa.schema(
+    [("run", pa.string()), ("prompt", pa.string()), *((name, pa.float32()) for name in ("tokens", *COLUMNS))]
+)
 FAMILIES = {
     "s": "SmolLM2-135M",
     "g": "Gemma 3 270M",
@@ -34,12 +37,14 @@ FAMILIES = {
     "si": "SmolLM2-135M, batch-invariant",
     "gi": "Gemma 3 270M, batch-invariant",
     "sl": "SmolLM2-135M, 1,024 tokens",
+    "c": "SmolLM2-135M, CPU",
+    "cg": "SmolLM2-135M, llama.cpp on CPU",
 }
 METRICS = ["identical", "prefix_agreement", "first_divergence", "rouge", "length", "conflicts", "breaks", "expected"]
 
 
 def main() -> None:
-    """Export every finished run of a store and the study's YAML."""
+    """Export every finished run of a store, and write the study's YAML of all that are exported."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("store", type=Path)
     parser.add_argument("directory", type=Path)
@@ -48,10 +53,12 @@ def main() -> None:
     runs = [run for run in store.runs() if not run.damage]
     for run in runs:
         export(run, chosen.directory / "runs" / run.id)
-    if (scored := token_table(store)).num_rows:
-        write_parquet(chosen.directory / "tokens.parquet", scored, small=True)
+    tokens = chosen.directory / "tokens.parquet"
+    if (scored := token_table(store, read_parquet(tokens).to_pylist() if tokens.is_file() else [])).num_rows:
+        write_parquet(tokens, scored, small=True)
     left_out(chosen.store, chosen.directory / "left-out.txt")
-    (chosen.directory / "study.yaml").write_text(study_yaml(runs), encoding="utf-8")
+    exported = [Run(path) for path in sorted((chosen.directory / "runs").iterdir())]
+    (chosen.directory / "study.yaml").write_text(study_yaml(exported), encoding="utf-8")
     files = sorted((chosen.directory / "runs").rglob("*.parquet"))
     print(f"{len(runs)} runs, {sum(file.stat().st_size for file in files) / 1e6:.1f} MB")
 
@@ -75,9 +82,10 @@ def _relative(path: Path | str | None) -> Path:
     return Path(*Path(path or "").parts[-2:])
 
 
-def token_table(store: Store) -> pa.Table:
-    """The columns of every candidate and control that was scored on its baseline's tokens, by prompt."""
-    rows: dict[tuple[str, str], dict[str, Any]] = {}
+def token_table(store: Store, earlier: list[dict[str, Any]]) -> pa.Table:
+    """The columns of every candidate and control of a store, by prompt, and of other runs as exported before."""
+    again = {run.name for run in store.runs()}
+    rows = {(row["run"], row["prompt"]): row for row in earlier if row["run"] not in again}
     for comparison in store.comparisons():
         if comparison.manifest.controls is None:
             continue
@@ -90,19 +98,17 @@ def token_table(store: Store) -> pa.Table:
                     row[name] = column.values[place]
                     if name == "kl" and column.weights:
                         row["tokens"] = column.weights[place]
-    schema = [("run", pa.string()), ("prompt", pa.string()), ("tokens", pa.float32())]
-    return pa.Table.from_pylist(
-        [rows[key] for key in sorted(rows)], schema=pa.schema([*schema, *((name, pa.float32()) for name in COLUMNS)])
-    )
+    return pa.Table.from_pylist([rows[key] for key in sorted(rows)], schema=SCHEMA)
 
 
 def left_out(store: Path, file: Path) -> None:
-    """The checksums of the token scores, which stay on the machine that made them."""
+    """Add the checksums of the token scores, which stay on the machine that made them."""
     manifests = sorted((store / "scores").glob("*/manifest.json"))
     files = [(path.parent.name, read_record(path, ScoresManifest).files or {}) for path in manifests]
     lines = [f"{digest}  scores/{folder}/{name}\n" for folder, own in files for name, digest in sorted(own.items())]
+    before = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.is_file() else []
     if lines:
-        file.write_text("".join(lines), encoding="utf-8")
+        file.write_text("".join(dict.fromkeys([*before, *lines])), encoding="utf-8")
 
 
 def study_yaml(runs: list[Run]) -> str:
@@ -126,9 +132,9 @@ def _stored(run: Run) -> dict[str, str]:
 
 def _declared(name: str) -> dict[str, str]:
     suffix = name.partition("-")[2]
-    return {"kv-fp8": {"compares": "kv_cache"}, "compiled": {"compares": "engine"}, "fp16": {"compares": "engine"}}.get(
-        suffix, {}
-    )
+    if suffix in ("compiled", "fp16", "fp32", "padded"):
+        return {"compares": "engine"}
+    return {"compares": "kv_cache"} if suffix == "kv-fp8" else {}
 
 
 if __name__ == "__main__":

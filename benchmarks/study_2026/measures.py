@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from statistics import fmean, median
 
@@ -25,6 +26,8 @@ from fidelity.text.units import first_difference
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = ("identical", "prefix_agreement", "rouge1", "rougeL", "length_similarity", "conflict_any")
 BREAKS = ("break_empty", "break_loop", "break_json", "break_language")
+READ = ("rouge1", "conflict_any", "break_loop", "drop")
+"""Columns that are shown next to what a reader found."""
 RESAMPLES = 2_000
 PLACES = (1, 4, 16, 64, 256, 1024)
 """Tokens after which the share of answers that are still the baseline's is shown."""
@@ -51,7 +54,7 @@ class Row:
     bytes: int | None
     mode: str
     means: Mapping[str, float]
-    """Columns over the Arena-Hard prompts."""
+    """Columns over the Arena-Hard prompts; over the starter prompts in a family that has no others."""
     excess: Mapping[str, Estimate]
     survival: Mapping[int, float]
     first: float
@@ -59,6 +62,8 @@ class Row:
     expected: Mapping[str, float]
     values: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """Columns by prompt, for paired differences."""
+    every: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Columns of READ over all prompts, also those with an expected answer."""
 
     @property
     def format(self) -> str:
@@ -75,7 +80,8 @@ class Numbers:
 
     def __init__(self, store: Path, tokens: Path, families: Sequence[str]) -> None:
         self.store, self.families = Store(store), tuple(families)
-        self.arena = {prompt.id for prompt in load_prompts(ROOT / "prompts" / "arena-hard-v0.1.jsonl")}
+        arena, starter = (load_prompts(ROOT / "prompts" / f"{name}.jsonl") for name in ("arena-hard-v0.1", "starter"))
+        self.sets = {prompt.id for prompt in arena}, {f"starter-{prompt.id}" for prompt in starter}
         self.tokens: dict[str, dict[str, dict[str, float]]] = {}
         for row in read_parquet(tokens).to_pylist() if tokens.is_file() else ():
             self.tokens.setdefault(row["run"], {})[row["prompt"]] = row
@@ -96,30 +102,35 @@ class Numbers:
     def _candidate(self, family: str, result: ComparisonSet) -> Row:
         [scores] = result.candidates
         columns = [name for name in (*TEXT, *BREAKS) if name in scores.columns]
-        by_prompt = {name: self._of_arena(values_of(scores, name)) for name in columns}
+        own = self._open_ended(scores.prompt_ids)
+        by_prompt = {name: _within(own, values_of(scores, name)) for name in columns}
         by_prompt |= self._token_values([scores.run.name])
         excess = {
-            name: self._estimate(excess_by_prompt(among_runs(result, scores, name), scores.columns[name].column.better))
+            name: _estimate(own, excess_by_prompt(among_runs(result, scores, name), scores.columns[name].column.better))
             for name in columns
             if result.controls
         }
         floor = self._token_values([control.run.name for control in result.controls])
         excess |= {
-            name: self._estimate(
-                {p: sign * (floor[name][p] - v) for p, v in by_prompt[name].items() if p in floor[name]}
+            name: _estimate(
+                own, {p: sign * (floor[name][p] - v) for p, v in by_prompt[name].items() if p in floor[name]}
             )
-            for name, sign in (("ear_exact", 1), ("top1_agreement", 1), ("kl", -1))
+            for name, sign in (("ear_exact", 1), ("top1_agreement", 1), ("sts", 1), ("kl", -1))
             if name in by_prompt and name in floor
         }
         survival, first = self._survival([(result.baseline, scores.run)])
-        return self._row(
+        row = self._row(
             family, scores.run.name, scores.run, by_prompt, excess, survival, first, self._right(scores, result)
         )
+        read = {n: _within(set(scores.prompt_ids), values_of(scores, n)) for n in READ if n in scores.columns}
+        meaning = {p: one["sts"] for p, one in self.tokens.get(scores.run.name, {}).items() if one["sts"] is not None}
+        return replace(row, every={**read, "sts": meaning})
 
     def _floor(self, family: str, result: ComparisonSet) -> Row:
         columns = [name for name in (*TEXT, *BREAKS) if all(name in c.columns for c in result.controls)]
         by_prompt = {
-            name: _mean([self._of_arena(control_values_of(c, name)) for c in result.controls]) for name in columns
+            name: _mean([_within(self._open_ended(c.prompt_ids), control_values_of(c, name)) for c in result.controls])
+            for name in columns
         }
         by_prompt |= self._token_values([control.run.name for control in result.controls])
         survival, first = self._survival([(result.baseline, control.run) for control in result.controls])
@@ -140,7 +151,7 @@ class Numbers:
         engine = run.manifest.engine
         cache = f", KV cache {engine.kv_cache}" if engine.kv_cache and "fp8" in engine.kv_cache else ""
         means = {key: self._mean_of(family, key, values) for key, values in by_prompt.items() if values}
-        ran_as = f"{engine.ran_as}{cache}"
+        ran_as = f"{engine.ran_as or run.name}{cache}"
         size = run.manifest.checkpoint.bytes
         return Row(family, name, ran_as, size, engine.mode or "", means, excess, survival, first, expected, by_prompt)
 
@@ -148,30 +159,28 @@ class Numbers:
         """`kl` is a mean over tokens of the baseline's answers, everything else over prompts."""
         if column != "kl":
             return fmean(values.values())
-        rows = next(rows for run, rows in self.tokens.items() if run.startswith(f"{family}-"))
+        own = (rows for run, rows in self.tokens.items() if run.startswith(f"{family}-"))
+        rows = next(rows for rows in own if any(row["tokens"] for row in rows.values()))
         weights = {p: rows[p]["tokens"] for p in values}
         return sum(values[p] * weights[p] for p in values) / sum(weights.values())
 
     def _token_values(self, runs: Sequence[str]) -> dict[str, dict[str, float]]:
-        names = ("kl", "ear_exact", "top1_agreement", "sure_flips")
+        names = ("kl", "ear_exact", "top1_agreement", "sure_flips", "sts")
         of_runs = [self.tokens[run] for run in runs if run in self.tokens]
+        own = self._open_ended(chain.from_iterable(of_runs))
         scored = {
             name: _mean(
-                [
-                    {p: row[name] for p, row in own.items() if row[name] is not None and p in self.arena}
-                    for own in of_runs
-                ]
+                [{p: row[name] for p, row in rows.items() if row[name] is not None and p in own} for rows in of_runs]
             )
             for name in names
         }
         return {name: values for name, values in scored.items() if values}
 
-    def _of_arena(self, values: ByPrompt) -> dict[str, float]:
-        return {p: v.value for p, v in values.items() if v is not None and p in self.arena}
-
-    def _estimate(self, values: Mapping[str, float | None]) -> Estimate:
-        own = {p: v for p, v in values.items() if v is not None and p in self.arena}
-        return estimate(own)
+    def _open_ended(self, prompt_ids: Iterable[str]) -> set[str]:
+        """The prompts over which columns are averaged: Arena-Hard's, else the starter set's."""
+        own = set(prompt_ids)
+        arena, starter = (own & ids for ids in self.sets)
+        return arena or starter
 
     def _survival(self, pairs: Sequence[tuple[Run, Run]]) -> tuple[dict[int, float], float]:
         """The share of answers that are the baseline's for so many tokens or to their end, and the median place."""
@@ -180,15 +189,10 @@ class Numbers:
         longest = 0
         for baseline, other in pairs:
             answers = {o.prompt_id: o for o in other.outcomes() if isinstance(o, Generation)}
+            own = self._open_ended(answers)
             for one in baseline.outcomes():
                 two = answers.get(one.prompt_id)
-                if (
-                    one.prompt_id in self.arena
-                    and isinstance(one, Generation)
-                    and two
-                    and one.token_ids
-                    and two.token_ids
-                ):
+                if one.prompt_id in own and isinstance(one, Generation) and two and one.token_ids and two.token_ids:
                     same = one.token_ids == two.token_ids
                     first = first_difference(one.token_ids, two.token_ids)
                     places.append(float("inf") if same else first)
@@ -198,7 +202,7 @@ class Numbers:
         return shares, median(lengths) if lengths else float("nan")
 
     def _right(self, scores: Scores, result: ComparisonSet) -> dict[str, float]:
-        """Drops and gains over the prompts with an expected answer, with McNemar's p against the first control."""
+        """Drops and gains over the prompts with an expected answer, with the exact two-sided p of McNemar's test."""
         if "drop" not in scores.columns:
             return {}
         drop, gain, right = (values_of(scores, name) for name in ("drop", "gain", "right"))
@@ -208,7 +212,16 @@ class Numbers:
             for name, v in (("drop", drop), ("gain", gain), ("right", right))
         }
         counts |= {"n": len(judged), "baseline": counts["right"] + counts["drop"] - counts["gain"]}
-        return counts | {"p": mcnemar(int(counts["drop"]), int(counts["gain"]))}
+        drops, gains = int(counts["drop"]), int(counts["gain"])
+        return counts | {"p": min(1.0, 2 * min(mcnemar(drops, gains), mcnemar(gains, drops)))}
+
+
+def _within(own: set[str], values: ByPrompt) -> dict[str, float]:
+    return {p: v.value for p, v in values.items() if v is not None and p in own}
+
+
+def _estimate(own: set[str], values: Mapping[str, float | None]) -> Estimate:
+    return estimate({p: v for p, v in values.items() if v is not None and p in own})
 
 
 def estimate(values: Mapping[str, float], *, resamples: int = RESAMPLES) -> Estimate:

@@ -1,20 +1,22 @@
-"""The tables and charts of docs/study-2026.md, rebuilt from the exported runs of docs/results/2026-study.
+"""The tables and charts of docs/study-2026.md and docs/study-2026-cpu.md, rebuilt from the exported runs.
 
     python benchmarks/study_2026/rebuild.py [--store STORE] [--families s,sl] [--scored] [--check]
 
 Compares the exported runs (with --scored, a STORE that has all comparisons is only read), and writes the tables between
-the page's marks and the charts to docs/images/. With --check nothing is written, and the exit code is 1 if a table of
-the page differs from the rebuilt one. Charts need `altair[save]`.
+the pages' marks and the charts to docs/images/. With --check nothing is written, and the exit code is 1 if a table of
+a page differs from the rebuilt one. Charts need `altair[save]`.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from tempfile import mkdtemp
 from typing import Any
 
@@ -28,19 +30,34 @@ from fidelity.cli import main as fidelity
 RESULTS = ROOT / "docs" / "results"
 STUDIES = (RESULTS / "h100-vllm-0.26" / "study.yaml", RESULTS / "2026-study" / "study.yaml")
 TOKENS = RESULTS / "2026-study" / "tokens.parquet"
-PAGE = ROOT / "docs" / "study-2026.md"
-OF_ALL = ("order",)
+READINGS = RESULTS / "2026-study" / "read.csv"
+PAGES = tuple(ROOT / "docs" / f"{name}.md" for name in ("study-2026", "study-2026-cpu"))
+OF_ALL = ("order", "cpu_cheap")
 """Tables that are about all families together."""
-AXES = ("compiled", "fp16")
+CPU = ("c", "cg")
+"""Families with other prompts and shorter answers than the rest."""
+AXES = ("compiled", "fp16", "fp32", "padded")
 """Candidates that are not quantized: only the engine differs."""
-UNCHANGED = ("kv-fp8", "fp8-online", "8da4w")
-"""Formats that are made while loading, so the checkpoint's bytes are the baseline's."""
+UNCHANGED = ("kv-fp8", "fp8-online", "8da4w", "w4a16-g128")
+"""Formats that are made while loading, so the checkpoint's bytes are the baseline's, or of the padded model."""
+PAIRS = (
+    ("w4a16-g64-gptq", "w4a16-g64"),
+    ("w4a16-g32-gptq", "w4a16-g32"),
+    ("w4a16-g32", "w4a16-g64"),
+    ("w4a16-g128", "w4a16-g64"),
+    ("w4a16-g32-gptq", "w4a16-g64-gptq"),
+    ("8da4w", "w4a16-g32"),
+    ("q4-k-m", "q8-0"),
+)
+"""Two formats of a family, compared prompt by prompt: by method, by group size, by activations."""
 FEWEST = 3
 """With so few rows or fewer, a rank correlation has no meaning."""
 SIZES = (("smollm2-135m", "gemma-3-270m"), ("s", "g"))
 """The smaller and the larger model, by family."""
 METRICS = ("identical", "prefix_agreement", "first_divergence", "rouge", "length", "conflicts", "breaks", "expected")
-CHEAP = ("identical", "prefix_agreement", "rouge1", "length_similarity", "top1_agreement", "ear_exact", "kl")
+CHEAP = ("identical", "prefix_agreement", "rouge1", "length_similarity", "sts", "top1_agreement", "ear_exact", "kl")
+TOKENS_SHOWN = (("kl", 5), ("ear_exact", 3), ("top1_agreement", 3), ("sure_flips", 4), ("sts", 3), ("rouge1", 3))
+"""Columns of the table of token scores, with decimal places."""
 BLOCK = "<!-- table {} -->\n{}<!-- end -->"
 
 
@@ -58,16 +75,25 @@ def main() -> None:
     if not chosen.scored:
         compare(store, families)
     numbers = Numbers(store, TOKENS, families)
-    tables = {name: t for name, t in tables_of(numbers.rows).items() if name not in OF_ALL or not chosen.families}
-    page = PAGE.read_text(encoding="utf-8")
+    tables = {
+        name: t for name, t in tables_of(numbers.rows).items() if not chosen.families or (t and name not in OF_ALL)
+    }
     if chosen.check:
-        wrong = differing(page, tables)
-        sys.exit(f"these tables differ: {', '.join(wrong)}" if wrong else 0)
-    PAGE.write_text(filled(page, tables), encoding="utf-8")
+        if wrong := differing(pages(), tables):
+            sys.exit(f"these tables differ: {', '.join(wrong)}")
+        print(f"all {sum(map(bool, tables.values()))} tables equal the pages'")
+        return
+    for page in PAGES:
+        page.write_text(filled(page.read_text(encoding="utf-8"), tables), encoding="utf-8")
     if chosen.charts:
         from charts import draw
 
         draw(numbers.rows, ROOT / "docs" / "images")
+
+
+def pages() -> str:
+    """The text of both pages."""
+    return "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 
 
 def families_of() -> tuple[str, ...]:
@@ -101,17 +127,10 @@ def compare(store: Path, families: Sequence[str]) -> None:
 
 def tables_of(rows: Mapping[str, Row]) -> dict[str, str]:
     """Every table by name, as Markdown. Rows are in the order of the families and their names."""
-    made: dict[str, Callable[[Mapping[str, Row]], Iterator[list[str]]]] = {
-        "noise": noise,
-        "formats": formats,
-        "size": size,
-        "order": order,
-        "survival": survival,
-        "methods": methods,
-        "bytes": bytes_and_drift,
-        "expected": expected,
-    }
-    return {name: markdown(list(lines(rows))) for name, lines in made.items()}
+    gpu = {name: row for name, row in rows.items() if row.family not in CPU}
+    cpu = {name: row for name, row in rows.items() if row.family in CPU}
+    made = {name: markdown(list(lines(gpu))) for name, lines in GPU_TABLES.items()}
+    return made | {f"cpu_{name}": markdown(list(lines(cpu))) for name, lines in CPU_TABLES.items()}
 
 
 def markdown(lines: list[list[str]]) -> str:
@@ -160,8 +179,6 @@ def noise(rows: Mapping[str, Row]) -> Iterator[list[str]]:
         "first divergence",
         "ROUGE-1",
         "conflicts",
-        "exact KL",
-        "EAR",
         "most that noise explains",
     ]
     for row in rows.values():
@@ -171,17 +188,17 @@ def noise(rows: Mapping[str, Row]) -> Iterator[list[str]]:
             share = (1 - floor.means["identical"]) / (1 - row.means["identical"])
         yield [
             f"`{row.name}`",
-            f"{row.ran_as}, {row.mode}",
+            ", ".join(filter(None, (row.ran_as, row.mode))),
             number(row.means.get("identical")),
             f"{row.first:.0f}",
-            *(number(row.means.get(key)) for key in ("rouge1", "conflict_any", "kl", "ear_exact")),
+            *(number(row.means.get(key)) for key in ("rouge1", "conflict_any")),
             "" if share is None else f"{min(share, 1):.0%}",
         ]
 
 
 def formats(rows: Mapping[str, Row]) -> Iterator[list[str]]:
     """Excess over the floor with 95% intervals, mildest first within a family."""
-    keys = ("rouge1", "rougeL", "length_similarity", "conflict_any", "top1_agreement", "ear_exact", "kl", "break_loop")
+    keys = ("rouge1", "rougeL", "length_similarity", "conflict_any", "break_loop")
     yield ["row", "ran as", *keys]
     for row in quantized(rows):
         yield [f"`{row.name}`", row.ran_as, *(interval(row.excess.get(key)) for key in keys)]
@@ -226,6 +243,59 @@ def order(rows: Mapping[str, Row]) -> Iterator[list[str]]:
             ]
 
 
+def cheap(rows: Mapping[str, Row]) -> Iterator[list[str]]:
+    """Rank correlation of each column with conflicts, drops and right answers, over rows that have token scores."""
+    own = [row for row in rows.values() if not row.floor and "kl" in row.means and row.expected]
+    targets: dict[str, Callable[[Row], float]] = {
+        "conflicts": lambda row: row.means["conflict_any"],
+        "drops": lambda row: row.expected["drop"],
+        "wrong answers": lambda row: row.expected["n"] - row.expected["right"],
+    }
+    yield [f"column, over {len(own)} rows", *(f"with {name}" for name in targets)]
+    for key in CHEAP if len(own) > FEWEST else ():
+        drift = [row.means[key] if key == "kl" else 1 - row.means[key] for row in own]
+        yield [
+            key,
+            *(interval(rank_correlation(drift, [target(row) for row in own])) for target in targets.values()),
+        ]
+
+
+def tokens(rows: Mapping[str, Row]) -> Iterator[list[str]]:
+    """What every token's distribution and the meaning of the answers change, mildest first within a family."""
+    yield ["row", "exact KL, nats", "EAR", "top-1", "sure flips", "STS", "ROUGE-1", "excess of EAR", "excess of STS"]
+    floors = [row for row in rows.values() if row.floor]
+    for row in [*floors, *quantized(rows, axes=True)]:
+        if "sts" in row.means or "kl" in row.means:
+            shown = (number(row.means.get(key), places) for key, places in TOKENS_SHOWN)
+            yield [f"`{row.name}`", *shown, *(interval(row.excess.get(key)) for key in ("ear_exact", "sts"))]
+
+
+def engine(rows: Mapping[str, Row]) -> Iterator[list[str]]:
+    """What changes if only the engine does: nothing is quantized."""
+    yield [
+        "row",
+        "ran as",
+        "same answers",
+        "ROUGE-1",
+        "conflicts",
+        "exact KL, nats",
+        "excess of ROUGE-1",
+        "drops",
+        "gains",
+    ]
+    for row in rows.values():
+        if row.format in AXES or (row.floor and f"{row.family}-{AXES[0]}" in rows):
+            counts = [f"{row.expected[key]:.0f}" if row.expected else "" for key in ("drop", "gain")]
+            yield [
+                f"`{row.name}`",
+                ", ".join(filter(None, (row.ran_as, row.mode))),
+                *(number(row.means.get(key)) for key in ("identical", "rouge1", "conflict_any")),
+                number(row.means.get("kl"), 5),
+                interval(row.excess.get("rouge1")),
+                *counts,
+            ]
+
+
 def survival(rows: Mapping[str, Row]) -> Iterator[list[str]]:
     """The share of answers that are still the baseline's after so many tokens, or the same to their end."""
     yield ["row", *(f"{n:,}" for n in PLACES)]
@@ -234,16 +304,57 @@ def survival(rows: Mapping[str, Row]) -> Iterator[list[str]]:
 
 
 def methods(rows: Mapping[str, Row]) -> Iterator[list[str]]:
-    """GPTQ against rounding to nearest: the same format, model and prompts."""
-    yield ["row", "column", "rounded to nearest", "GPTQ", "GPTQ less rounded (95% interval)"]
-    for calibrated in rows.values():
-        plain = rows.get(calibrated.name.removesuffix("-gptq"))
-        if plain is None or plain is calibrated:
-            continue
-        for key in ("rouge1", "conflict_any", "break_loop", "top1_agreement", "ear_exact", "kl"):
-            if key in plain.values and key in calibrated.values:
-                shown = (number(plain.means[key]), number(calibrated.means[key]))
-                yield [f"`{calibrated.name}`", key, *shown, interval(difference(calibrated, plain, key))]
+    """Two formats of the same model and prompts: another method, another group size, other activations."""
+    yield ["row", "against", "column", "the row", "the other", "difference (95% interval)"]
+    families = dict.fromkeys(row.family for row in rows.values())
+    for one, other in ((rows.get(f"{f}-{a}"), rows.get(f"{f}-{b}")) for f in families for a, b in PAIRS):
+        for key in ("rouge1", "sts", "conflict_any", "ear_exact", "kl") if one and other else ():
+            if key in one.values and key in other.values:
+                shown = (number(one.means[key]), number(other.means[key]))
+                yield [f"`{one.name}`", f"`{other.name}`", key, *shown, interval(difference(one, other, key))]
+
+
+def read(rows: Mapping[str, Row]) -> Iterator[list[str]]:
+    """What a reader of ten answers found in three formats, next to the columns of the same answers."""
+    yield ["prompt", "row", "the answer", "by eye", "STS", "ROUGE-1", "conflict", "new loop", "expected"]
+    for one in readings() if any(one["row"] in rows for one in readings()) else ():
+        shown = ["", "", "", "", ""]
+        if row := rows.get(one["row"]):
+            values = {name: own.get(one["prompt"]) for name, own in row.every.items()}
+            flags = ("yes" if values.get(name) else "" for name in ("conflict_any", "break_loop"))
+            dropped = values.get("drop")
+            right = "" if dropped is None else "dropped" if dropped else "right"
+            shown = [number(values.get("sts"), 2), number(values.get("rouge1"), 2), *flags, right]
+        yield [f"`{one['prompt']}`", f"`{one['row']}`", one["what"], one["by_eye"] or "-", *shown]
+
+
+def agreement(rows: Mapping[str, Row]) -> Iterator[list[str]]:
+    """How often a column and the reader agree, by format."""
+    yield [
+        "row",
+        "worse by eye",
+        "STS: worse, others",
+        "conflicts, of these worse",
+        "new loops, of these worse",
+        "drops, of these worse",
+    ]
+    judged = [one for one in readings() if one["by_eye"]]
+    for name in dict.fromkeys(one["row"] for one in judged):
+        if row := rows.get(name):
+            own = {one["prompt"]: one["by_eye"] == "worse" for one in judged if one["row"] == name}
+            sts = {p: row.every["sts"][p] for p in own if p in row.every["sts"]}
+            meaning = [fmean(sts[p] for p in sts if own[p] is worse) for worse in (True, False)]
+            counts = []
+            for column in ("conflict_any", "break_loop", "drop"):
+                raised = [p for p in own if row.every.get(column, {}).get(p)]
+                counts.append(f"{len(raised)}, {sum(own[p] for p in raised)}" if column in row.every else "")
+            yield [f"`{name}`", f"{sum(own.values())} of {len(own)}", ", ".join(number(m, 2) for m in meaning), *counts]
+
+
+def readings() -> list[dict[str, str]]:
+    """The reader's table: prompt, row, judgment against the baseline's answer, and what the answer is."""
+    with READINGS.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def bytes_and_drift(rows: Mapping[str, Row]) -> Iterator[list[str]]:
@@ -273,10 +384,34 @@ def expected(rows: Mapping[str, Row]) -> Iterator[list[str]]:
             yield [f"`{row.name}`", *counts, f"p = {row.expected['p']:.2g}"]
 
 
-def quantized(rows: Mapping[str, Row]) -> list[Row]:
-    """The candidates that differ by their format, mildest first within a family."""
+GPU_TABLES = {
+    "noise": noise,
+    "formats": formats,
+    "size": size,
+    "order": order,
+    "survival": survival,
+    "methods": methods,
+    "bytes": bytes_and_drift,
+    "expected": expected,
+}
+CPU_TABLES = {
+    "noise": noise,
+    "engine": engine,
+    "formats": formats,
+    "tokens": tokens,
+    "cheap": cheap,
+    "methods": methods,
+    "expected": expected,
+    "bytes": bytes_and_drift,
+    "read": read,
+    "agreement": agreement,
+}
+
+
+def quantized(rows: Mapping[str, Row], *, axes: bool = False) -> list[Row]:
+    """The candidates that differ by their format, with `axes` also the others, mildest first within a family."""
     families = list(dict.fromkeys(row.family for row in rows.values()))
-    own = [row for row in rows.values() if not row.floor and row.format not in AXES]
+    own = [row for row in rows.values() if not row.floor and (axes or row.format not in AXES)]
     return sorted(
         own,
         key=lambda row: (
@@ -292,8 +427,8 @@ def difference(one: Row, other: Row, key: str) -> Estimate:
     return estimate({prompt: a[prompt] - b[prompt] for prompt in a if prompt in b})
 
 
-def number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
+def number(value: float | None, places: int = 3) -> str:
+    return "" if value is None else f"{value:.{places}f}"
 
 
 def interval(value: Estimate | None) -> str:
