@@ -1,12 +1,14 @@
 """How fast are the default metrics? Arena-Hard's answers, cold and cached, peak memory, and the longest texts.
 
-    python benchmarks/default_set.py DIRECTORY ENCODER
+    python benchmarks/default_set.py DIRECTORY ENCODER [--only compare metrics longest package]
 
-DIRECTORY has `answers-gpt-4-0314.jsonl` (here the baseline) and `answers-gpt-4-0613.jsonl` (the candidate), ENCODER
-is a directory, such as a copy of all-MiniLM-L6-v2. Each row is a separate process, imports included. The first rows
-are `fidelity compare` as a user calls it, chance levels included: "cold" with an empty store, "again" with the store of
-the previous row. Then each metric alone on two texts of 32,000 words. Last, `chunk: false` against
-sentence-transformers' own encode() and cosine. Wall time, and CPU time for machines that do other work.
+DIRECTORY has `answers-gpt-4-0314.jsonl` (here the baseline) and `answers-gpt-4-0613.jsonl` (the candidate), ENCODER is
+a directory, such as a copy of all-MiniLM-L6-v2. Each row is a separate process, imports included. The first rows are
+`fidelity compare` as a user calls it, chance levels included: "cold" with an empty store, "again" with the store of
+the previous row. Then each metric alone: on all pairs and on those of its chance level, as `compare` scores them (the
+last column is without imports and without the first pair, for which word lists are read); and on two texts of 32,000
+words. Last, `chunk: false` against sentence-transformers' own encode() and cosine. Wall time, and CPU time for
+machines that do other work.
 """
 
 import argparse
@@ -19,6 +21,7 @@ import time
 from pathlib import Path
 
 LONGEST = 32_000
+ROWS = ("compare", "metrics", "longest", "package")
 ALSO = ["bertscore"]
 """Metrics outside the default set that the longest texts are tried on; BERTScore on the sixth layer."""
 
@@ -28,21 +31,26 @@ def main() -> None:
     parser.add_argument("directory", type=Path)
     parser.add_argument("encoder", type=Path)
     parser.add_argument("--pairs", type=int, default=500)
+    parser.add_argument("--only", nargs="+", choices=ROWS, default=ROWS, help="the rows to measure")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
         child(arguments, arguments.child)
         return
     print("| | wall s | CPU s | peak MiB | |\n|---|---|---|---|---|")
-    with tempfile.TemporaryDirectory() as folder:
-        for pairs in (arguments.pairs // 2, arguments.pairs):
-            command = compare(arguments, Path(folder), pairs)
-            row(f"compare, {pairs} pairs, cold", command)
-        row(f"compare, {arguments.pairs} pairs, again", command)
+    if "compare" in arguments.only:
+        with tempfile.TemporaryDirectory() as folder:
+            for pairs in (arguments.pairs // 2, arguments.pairs):
+                command = compare(arguments, Path(folder), pairs)
+                row(f"compare, {pairs} pairs, cold", command)
+            row(f"compare, {arguments.pairs} pairs, again", command)
     again = [sys.executable, *sys.argv, "--child"]
-    for kind in kinds():
+    for kind in kinds() if "metrics" in arguments.only else ():
+        row(f"{kind}, {arguments.pairs} pairs", [*again, f"{kind} on all"])
+    for kind in kinds() if "longest" in arguments.only else ():
         row(f"{kind}, two texts of {LONGEST} words", [*again, kind])
-    row("sts, chunk: false, against encode()", [*again, "package"])
+    if "package" in arguments.only:
+        row("sts, chunk: false, against encode()", [*again, "package"])
 
 
 def kinds() -> list[str]:
@@ -95,14 +103,30 @@ def child(arguments: argparse.Namespace, what: str) -> None:
         if what == "package":
             print(against_the_package(sides, encoder, str(source.path)))
             return
+        metrics = {m.kind: m for m in (*default_metrics(), BertScore(encoder="", layer=6), Sts(profile=True))}
+        kind, _, on_all = what.partition(" ")
+        metric = metrics[kind]
+        bound = metric.bind(encoder) if isinstance(metric, EncoderMetric) else metric
+        if on_all:
+            print(time_of(bound, [side[: arguments.pairs] for side in sides]))
+            return
         words = [" ".join(side).split() for side in sides]
         longest = [" ".join((side * (LONGEST // len(side) + 1))[:LONGEST]) for side in words]
-        metrics = {m.kind: m for m in (*default_metrics(), BertScore(encoder="", layer=6), Sts(profile=True))}
-        metric = metrics[what]
-        bound = metric.bind(encoder) if isinstance(metric, EncoderMetric) else metric
         columns = bound.score(paired([(longest[0], longest[1])]))
         values = {c.name: c.values[0] for c in columns if "[" not in c.name}
         print(", ".join(f"{name} {'unscored' if v is None else f'{v:.3f}'}" for name, v in values.items()))
+
+
+def time_of(metric, sides):  # type: ignore[no-untyped-def]  # the metrics load only in the child
+    """CPU seconds of a metric on all pairs and on as many of a chance level, without what happens once."""
+    baseline, candidate = sides
+    own = paired(list(zip(baseline, candidate, strict=True)))
+    by_chance = paired(list(zip([*baseline[1:], baseline[0]], candidate, strict=True)))
+    metric.score(own[:1])
+    before = time.process_time()
+    metric.score([pair for both in zip(own, by_chance, strict=True) for pair in both])
+    took = time.process_time() - before
+    return f"{took:.2f} s, {500 * took / len(own):.2f} ms a pair"
 
 
 def against_the_package(sides, encoder, path):  # type: ignore[no-untyped-def]  # torch loads only in the child

@@ -1,15 +1,18 @@
 """Scoring and judging N synthetic pairs: pairs per second, efficiency of workers, peak memory, and the verdict's time.
 
     python benchmarks/million_pairs.py N [--workers 1 2] [--metrics KIND ...] [--folder DIRECTORY] [--rounds 1]
+        [--inputs DIRECTORY]
 
-Baseline, control and candidate are English answers of 300 characters on average, as JSONL. Each is a common answer that
-has another end in 30% of the cases (the candidate: 31%). A row is `fidelity compare` in a process of its own with an
-empty store: its wall time, CPU time and peak memory, which is the sum over the resident sets of all of its processes,
-sampled every 0.1 s (pages that they share count several times). "read" is the time until scoring begins, "score" the
-time until all columns are stored, "judge" the rest: statistics, verdict and report. A pair of texts is scored for the
-candidate with the baseline and with the control, for the control, and for the chance levels of both: 5 N in all.
-Numbers of workers take turns in each round, so that other work on the machine meets them alike. The last line is
-`fidelity gate check` on the stored comparison.
+Baseline, control and candidate are English answers of 300 characters on average, as JSONL. Each is a common answer
+that has another end in 30% of the cases (the candidate: 31%). They are written before anything is measured, to
+`--inputs` only once for all calls. A row is `fidelity compare` in a process of its own with an empty store: its wall
+time, CPU time and peak memory. "peak" is the largest resident set of the command's own process, as the kernel counts
+it; "all processes" the largest sum with those that score for it, sampled every 0.1 s (pages that they share count
+several times). "read" is the time until scoring begins, "score" the time until all columns are stored, "judge" the
+rest: statistics, verdict and report. "load" is the machine's load average over a minute before and at the end. A pair
+of texts is scored for the candidate with the baseline and with the control, for the control, and for the chance levels
+of both: 5 N in all, so 200,000 prompts are a million pairs. Numbers of workers take turns in each round, so that other
+work on the machine meets them alike. The last line is `fidelity gate check` on the stored comparison.
 """
 
 import argparse
@@ -70,34 +73,50 @@ def main() -> None:
     parser.add_argument("--metrics", nargs="+", default=LEXICAL)
     parser.add_argument("--folder", type=Path, help="where files are written; a temporary directory if not given")
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--inputs", type=Path, help="where the answers are kept for other calls")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-        write(Path(folder), arguments.n)
+        inputs = inputs_in(arguments.inputs or Path(folder), arguments.n)
         (Path(folder) / "gate.yaml").write_text(json.dumps(gate_of(arguments.metrics)))
-        print(f"{arguments.n:,} prompts; {', '.join(arguments.metrics)}\n")
-        print("| workers | read s | score s | judge s | pairs/s scored | CPU s | peak MiB | exit |")
-        print("|---:|---:|---:|---:|---:|---:|---:|---:|")
+        print(f"{arguments.n:,} prompts, {5 * arguments.n:,} scored pairs; {', '.join(arguments.metrics)}\n")
+        print(
+            "| workers | read s | score s | judge s | wall s | CPU s | pairs/s scored | peak MiB | all processes MiB "
+            "| load before, at the end | exit |"
+        )
+        print("|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|", flush=True)
         speeds: dict[int, list[float]] = {workers: [] for workers in arguments.workers}
         for number in range(arguments.rounds):
             for workers in arguments.workers:
                 store = Path(folder) / f"store-{workers}-{number}"
-                speeds[workers].append(row(Path(folder), store, workers, arguments.metrics, arguments.n))
+                speeds[workers].append(row(inputs, Path(folder), store, workers, arguments.metrics, arguments.n))
         print_efficiency(speeds)
         print_verdict(Path(folder), store)
 
 
-def row(folder: Path, store: Path, workers: int, metrics: Sequence[str], n: int) -> float:
+def inputs_in(folder: Path, n: int) -> Path:
+    """The directory with n answers of each run, which is written if it isn't there."""
+    inputs = folder / f"answers-{n}"
+    if not inputs.is_dir():
+        draft = folder / f"unfinished-{os.getpid()}"
+        draft.mkdir(parents=True)
+        write(draft, n)
+        draft.rename(inputs)
+    return inputs
+
+
+def row(inputs: Path, folder: Path, store: Path, workers: int, metrics: Sequence[str], n: int) -> float:
     """Run a comparison in a process of its own, and print its row. Returns the pairs scored in a second."""
     kinds = [f"--metric={kind}" for kind in metrics]
-    files = [str(folder / f"{name}.jsonl") for name in ("base", "quant", "control")]
+    files = [str(inputs / f"{name}.jsonl") for name in ("base", "quant", "control")]
+    before = os.getloadavg()[0]
     compare = ["compare", *files[:2], "--control", files[2], "--gate", str(folder / "gate.yaml"), *kinds]
     measured = run([*compare, "--store", str(store), "--workers", str(workers)])
     speed = 5 * n / (measured.last - measured.first)
     phases = f"{measured.first:.1f} | {measured.last - measured.first:.1f} | {measured.wall - measured.last:.1f}"
-    print(
-        f"| {workers} | {phases} | {speed:,.0f} | {measured.cpu:.1f} | {measured.peak >> 20:,} | {measured.code} |",
-        flush=True,
-    )
+    memory = f"{measured.peak >> 20:,} | {measured.all_processes >> 20:,}"
+    load = f"{before:.1f}, {os.getloadavg()[0]:.1f}"
+    times = f"{measured.wall:.1f} | {measured.cpu:.1f} | {speed:,.0f}"
+    print(f"| {workers} | {phases} | {times} | {memory} | {load} | {measured.code} |", flush=True)
     return speed
 
 
@@ -112,6 +131,8 @@ class Measured:
     wall: float
     cpu: float
     peak: int
+    """Of the command's own process."""
+    all_processes: int
     code: int
 
 
@@ -119,15 +140,24 @@ def run(command: Sequence[str]) -> Measured:
     start, before = time.monotonic(), os.times()
     child = [sys.executable, __file__, "--child", *command]
     process = subprocess.Popen(child, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    peak = 0
+    peak = together = 0
     while process.poll() is None:
-        peak = max(peak, resident(process.pid))
+        peak, together = max(peak, own_peak(process.pid)), max(together, resident(process.pid))
         time.sleep(0.1)
     wall, after = time.monotonic() - start, os.times()
     output = process.stdout.read() if process.stdout else ""
-    marks = [float(line.split()[1]) - start for line in output.splitlines() if line.startswith("mark ")]
+    marks = [float(line.split()[1]) - start for line in output.splitlines() if line.startswith("mark ")] or [wall]
     cpu = after.children_user + after.children_system - before.children_user - before.children_system
-    return Measured(marks[0], marks[-1], wall, cpu, peak, process.returncode)
+    return Measured(marks[0], marks[-1], wall, cpu, peak, together, process.returncode)
+
+
+def own_peak(pid: int) -> int:
+    """The most bytes that a process had in memory so far; 0 if it has ended."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) << 10
+    return 0
 
 
 def resident(pid: int) -> int:
@@ -160,7 +190,6 @@ def child(command: list[str]) -> int:
         print("mark", time.monotonic(), flush=True)
 
     scoring.score_jobs = marked
-    print("mark", time.monotonic())
     code = fidelity(command)
     print(flush=True)
     return code

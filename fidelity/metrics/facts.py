@@ -2,12 +2,14 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import ClassVar, Literal
 
 from fidelity.metrics.base import Metric
 from fidelity.records import Column, Pair, Side
 from fidelity.text.function_words import listed_languages
 from fidelity.text.quantities import quantities
+from fidelity.text.remembered import LONGEST_TEXT, MOST_TEXTS
 from fidelity.text.spelled import LEAST
 
 
@@ -38,8 +40,19 @@ def facts(text: str, language: str | None = None, *, least_spelled: int = LEAST)
 
 def _retention(baseline: str, candidate: str) -> float | Side:
     language, other = listed_languages(baseline, candidate)
-    expected = Counter(facts(baseline, language))
+    expected = _counts(baseline, language)
     if not expected:
         return "pair"
-    present = Counter(facts(candidate, other)) | Counter(facts(candidate, other, least_spelled=0))
+    present = _counts(candidate, other) | _counts(candidate, other, least_spelled=0)
     return (expected & present).total() / expected.total()
+
+
+def _counts(text: str, language: str | None, *, least_spelled: int = LEAST) -> Counter[str]:
+    """How often each fact is in a text, which is compared with several others; it must not be changed."""
+    count = _remembered_counts if len(text) <= LONGEST_TEXT else _remembered_counts.__wrapped__
+    return count(text, language, least_spelled)
+
+
+@lru_cache(maxsize=MOST_TEXTS)
+def _remembered_counts(text: str, language: str | None, least_spelled: int) -> Counter[str]:
+    return Counter(facts(text, language, least_spelled=least_spelled))
