@@ -2,14 +2,13 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import ClassVar, Literal
 
 from fidelity.metrics.base import Metric
 from fidelity.records import Column, Pair, Side
 from fidelity.text.function_words import listed_languages
 from fidelity.text.quantities import quantities
-from fidelity.text.remembered import LONGEST_TEXT, MOST_TEXTS
+from fidelity.text.remembered import remembered
 from fidelity.text.spelled import LEAST
 
 
@@ -47,12 +46,6 @@ def _retention(baseline: str, candidate: str) -> float | Side:
     return (expected & present).total() / expected.total()
 
 
+@remembered
 def _counts(text: str, language: str | None, *, least_spelled: int = LEAST) -> Counter[str]:
-    """How often each fact is in a text, which is compared with several others; it must not be changed."""
-    count = _remembered_counts if len(text) <= LONGEST_TEXT else _remembered_counts.__wrapped__
-    return count(text, language, least_spelled)
-
-
-@lru_cache(maxsize=MOST_TEXTS)
-def _remembered_counts(text: str, language: str | None, least_spelled: int) -> Counter[str]:
     return Counter(facts(text, language, least_spelled=least_spelled))

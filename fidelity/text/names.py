@@ -10,6 +10,7 @@ from itertools import combinations, pairwise
 from typing import TYPE_CHECKING
 
 from fidelity.text.frames import Frame, Hunk, UnitConflict
+from fidelity.text.remembered import remembered
 from fidelity.text.roles import DETERMINERS, may_change_places
 from fidelity.text.terms import Term, capitals
 
@@ -76,7 +77,7 @@ def lexicon(sentences: Iterable[str], language: str | None) -> Lexicon:
     return Lexicon(frozenset(names - common), frozenset(common), language)
 
 
-@lru_cache(maxsize=4_096)
+@remembered
 def _names_and_common(sentence: str) -> tuple[frozenset[str], frozenset[str]]:
     """The words that a sentence writes as names, and those that it doesn't, case-folded."""
     words = list(capitals(sentence))

@@ -1,7 +1,6 @@
 """Numbers: whether two aligned sentences give the same ones for the same things."""
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from string import ascii_letters
 from typing import Literal
 
@@ -9,6 +8,7 @@ from fidelity.text.frames import Frame, UnitConflict
 from fidelity.text.measures import is_same_measure
 from fidelity.text.number_words import measure_word, number_words, roman_numeral, superscript, value_of_word
 from fidelity.text.quantities import quantities
+from fidelity.text.remembered import remembered
 from fidelity.text.terms import Term
 
 MIN_SIMILARITY = 0.3
@@ -80,7 +80,7 @@ def _is_other_sign(frame: Frame, i: int, j: int) -> bool:
     return {a.form, b.form} <= COMPARING or (calculates and {a.form, b.form} <= CALCULATING)
 
 
-@lru_cache(maxsize=4_096)
+@remembered
 def number_forms(sentence: str, language: str | None) -> frozenset[str]:
     """The normal forms of a sentence's numbers."""
     return frozenset(q.normal for q in quantities(sentence, language) if q.kind != "url")

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 import regex
 
 from fidelity.text.quantities import Quantity, quantities
+from fidelity.text.remembered import remembered
 from fidelity.text.words import BY_CHARACTER, LETTER
 
 TermKind = Literal["word", "number", "code", "mark"]
@@ -32,7 +33,7 @@ class Term(NamedTuple):
         return self.kind == "word" and self.form[:1].isupper()
 
 
-@lru_cache(maxsize=4_096)
+@remembered
 def terms(sentence: str, language: str = "en") -> tuple[Term, ...]:
     """The terms of a sentence, in order; punctuation is left out.
 
