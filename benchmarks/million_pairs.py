@@ -75,6 +75,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--inputs", type=Path, help="where the answers are kept for other calls")
     arguments = parser.parse_args()
+    if arguments.folder:
+        arguments.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         inputs = inputs_in(arguments.inputs or Path(folder), arguments.n)
         (Path(folder) / "gate.yaml").write_text(json.dumps(gate_of(arguments.metrics)))

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from fidelity.cli.terminal import echo
 from fidelity.errors import ConfigError, StoreError
+from fidelity.outside.ray_cluster import connected
 from fidelity.outside.secrets import masked
 from fidelity.schema import nearest
 
 if TYPE_CHECKING:
     from fidelity.cli.parser import CommandParser
+    from fidelity.comparison.workers import Workers
     from fidelity.store.store import Store
 
 OK, FAILED, COULD_NOT_JUDGE = 0, 1, 2
@@ -81,19 +83,31 @@ def add_limit(command: argparse.ArgumentParser) -> None:
 
 
 def add_workers(command: argparse.ArgumentParser) -> None:
-    """`--workers N`."""
+    """`--workers N`, or `ray` with an address."""
     command.add_argument(
         "--workers",
-        type=positive,
+        type=_workers,
         metavar="N",
-        help="how many processes may score (default: one per core; they start only where that saves time)",
+        help="how many processes may score (default: one per core; they start only where that saves time), "
+        "or ray or ray:HOST:PORT for the cores of a Ray cluster",
     )
 
 
-def workers_of(chosen: argparse.Namespace) -> int:
-    """How many processes may score."""
+def _workers(text: str) -> "Workers":
+    kind, _, address = text.partition(":")
+    return (address or "auto") if kind == "ray" else positive(text)
+
+
+def workers_of(chosen: argparse.Namespace) -> "Workers":
+    """The processes that may score.
+
+    Raises:
+        FidelityError: There is no such cluster.
+    """
     from fidelity.comparison.workers import available_cores
 
+    if isinstance(chosen.workers, str):
+        connected(chosen.workers, option=f"--workers ray:{chosen.workers}")
     return chosen.workers or available_cores()
 
 

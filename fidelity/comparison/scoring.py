@@ -17,7 +17,7 @@ from fidelity.comparison.offered import offered
 from fidelity.comparison.pairing import PairedRuns, Pairing
 from fidelity.comparison.results import ScoredColumn, Scores
 from fidelity.comparison.stored import scored_columns
-from fidelity.comparison.workers import score_jobs
+from fidelity.comparison.workers import Workers, score_jobs
 from fidelity.config import Compares, Reasoning
 from fidelity.metrics import Metric
 from fidelity.metrics.base import Need
@@ -114,13 +114,13 @@ class _Outcome:
 
 
 def score(
-    scores: Sequence[Scores], metrics: Sequence[Metric], *, chance: bool = True, workers: int = 1
+    scores: Sequence[Scores], metrics: Sequence[Metric], *, chance: bool = True, workers: Workers = 1
 ) -> list[Scores]:
     """Return the scores of controls and candidates with the columns of all metrics, and store them.
 
     References get no chance levels and no token scores, which are only of the baseline's tokens. `chance=False` skips
-    the chance levels, for intermediate looks, which discard their numbers. `workers` is the number of processes that
-    may score; it changes no number.
+    the chance levels, for intermediate looks, which discard their numbers. `workers` are the processes that may
+    score; they change no number.
     """
     plan = _Plan(chance)
     by_metric = [_outcomes(metric, scores, plan) for metric in metrics]

@@ -15,8 +15,10 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import islice
+from typing import TypeAlias
 
 from fidelity.comparison.batches import MetricJob, PairChunk, Work
+from fidelity.comparison.cluster import scored_on_cluster
 from fidelity.errors import FidelityError
 from fidelity.metrics.base import EncoderMetric
 from fidelity.records import Column
@@ -26,6 +28,8 @@ WORTH_SECONDS = 20.0
 DEATHS = 3
 """As often a chunk is scored again after the death of a process."""
 Scored = list[list[list[Column]]]
+Workers: TypeAlias = int | str
+"""Who scores: so many processes of this machine, or the Ray cluster at an address."""
 
 
 def available_cores() -> int:
@@ -33,11 +37,11 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def score_jobs(jobs: Iterable[MetricJob], *, workers: int) -> None:
+def score_jobs(jobs: Iterable[MetricJob], *, workers: Workers) -> None:
     """Score what isn't scored yet, and store it.
 
     Raises:
-        FidelityError: The processes died again and again.
+        FidelityError: The processes died again and again, or there is no cluster.
     """
     due = [job for job in jobs if job.batches]
     movable = [job for job in due if _can_move(job)]
@@ -57,15 +61,18 @@ def _can_move(job: MetricJob) -> bool:
         return False
 
 
-def _scored(work: Work, workers: int) -> Iterator[Scored]:
+def _scored(work: Work, workers: Workers) -> Iterator[Scored]:
     """The columns of each chunk; from other processes as soon as that is worth their start."""
     chunks, done, start = work.chunks(), 0, time.monotonic()
     for chunk in chunks:
         yield chunk.score()
         done += max(map(len, chunk.tables))
         left = (time.monotonic() - start) / done * (work.places - done)
-        if workers > 1 and left > WORTH_SECONDS:
-            yield from scored_by_processes(chunks, workers)
+        if workers != 1 and left > WORTH_SECONDS:
+            if isinstance(workers, str):
+                yield from scored_on_cluster(chunks, workers)
+            else:
+                yield from scored_by_processes(chunks, workers)
 
 
 def scored_by_processes(chunks: Iterator[PairChunk], workers: int) -> Iterator[Scored]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from fidelity.comparison.offered import addable, columns_of, ready
+from fidelity.comparison.workers import Workers
 from fidelity.config import RecordedEngine, RunConfig, StoredEngine, candidate_of
 from fidelity.errors import ConfigError, EngineError, FidelityError
 from fidelity.gate import Gate, check_columns, out_of_reach
@@ -34,8 +35,8 @@ class ComparisonRequest:
     must_be_in_reach: bool = False
     """Whether to refuse a gate that no candidate can pass with so few prompts. A gate that is out of reach only because
     of the number of candidates is reported, since candidates can still fail."""
-    workers: int = 1
-    """How many processes may score; more change no number."""
+    workers: Workers = 1
+    """The processes that may score; they change no number."""
     keep_failures: bool = False
     """Whether prompts that failed because of the network or a server stay so; else they are asked again."""
 

@@ -25,9 +25,10 @@ from fidelity.engines import (
     open_engine,
     surroundings,
 )
-from fidelity.errors import EngineDied, EngineError, FidelityError, MissingPackageError
+from fidelity.errors import EngineDied, EngineError, FidelityError
 from fidelity.files import scratch_file
 from fidelity.outside.environment import kernel_environment, picks_kernels
+from fidelity.outside.ray_cluster import connected
 from fidelity.records import EngineInfo, Failure, Generation, Prompt, TokenScores
 from fidelity.runs.pool import LOOK_S, PlaceLost
 from fidelity.schema import JsonObject
@@ -189,16 +190,7 @@ class RayPlaces:
             MissingPackageError: Ray is not installed.
             EngineError: There is no cluster.
         """
-        try:
-            import ray
-        except ImportError as error:
-            raise MissingPackageError("ray", extra="ray", needed_by="--ray") from error
-        self._ray = ray
-        try:
-            if not ray.is_initialized():
-                ray.init(address=address, log_to_driver=False, logging_level="error")
-        except ConnectionError as error:
-            raise EngineError(f"--ray {address}: no cluster ({error}); start one: ray start --head") from error
+        self._ray = ray = connected(address, option=f"--ray {address}")
         self._actors = ray.remote(RemoteEngine)
         self._groups: dict[str, Any] = {}
         self._asked: dict[int, Any] = {}

@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError
 
 from fidelity.comparison.offered import columns_of
 from fidelity.comparison.results import ComparisonSet
+from fidelity.comparison.workers import Workers
 from fidelity.config import (
     Batching,
     NamedMetric,
@@ -113,10 +114,10 @@ def run_study(
     metrics_of: MetricsOf,
     limit: int | None = None,
     keep_failures: bool = False,
-    workers: int = 1,
+    workers: Workers = 1,
     places: Places | None = None,
 ) -> list[Cell]:
-    """Run what is missing; `workers` is how many processes may score. Returns every cell, with comparison or error.
+    """Run what is missing; `workers` are the processes that may score. Returns every cell, with comparison or error.
 
     With `places` several engines generate at once, and a family is compared as soon as its runs are finished. Else
     one engine after the other does, family by family.
@@ -173,7 +174,7 @@ def _run_family(
     metrics: Sequence[Metric],
     limit: int | None,
     keep_failures: bool,
-    workers: int,
+    workers: Workers,
     errors: Mapping[str, FidelityError],
 ) -> dict[tuple[str, str], Cell]:
     """The cells of one family, by family and candidate. `errors` are those of runs that could not be generated."""
