@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from fidelity.checkpoints import describe, read_config
-from fidelity.config import RecordedEngine, RunConfig
+from fidelity.config import Control, RecordedEngine, RunConfig, Sampling
 from fidelity.engines.recordings import read_recorded
 from fidelity.errors import ConfigError, FidelityError
 from fidelity.prompts import load_prompts, packaged
@@ -82,8 +82,11 @@ def run_file(source: str, folder: Path, *, plan: FolderPlan, gpus: Sequence[str]
         return "\n".join([*lines, "# Prompts and sampling are the baseline's."]) + "\n"
     if plan.prompts:
         lines += [f"prompts: {_scalar(_relative(plan.prompts, folder))}   # {count_prompts(plan)} prompts"]
-        lines += ["# sampling: {temperature: 0, max_tokens: 256}   # the default"]
-        lines += ["# control: {repeats: 1}   # the default: the baseline again, for the floor"]
+        sampling, control = Sampling(), Control()
+        lines += [
+            f"# sampling: {{temperature: {sampling.temperature:g}, max_tokens: {sampling.max_tokens}}}   # the default",
+            f"# control: {{repeats: {control.repeats}}}   # the default: the baseline again, for the floor",
+        ]
     else:
         lines += ["# control: {path: again.jsonl}   # the baseline's outputs again, for the floor"]
     return "\n".join(lines) + "\n"

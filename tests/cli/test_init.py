@@ -78,6 +78,18 @@ def test_the_files_are_the_run_of_the_flags(fidelity, models, workspace, monkeyp
     assert "no GPU on this machine" in written or "this machine has" in written
 
 
+def test_what_is_called_the_default_changes_no_run(fidelity, models, workspace, monkeypatch):
+    fidelity("init")
+    monkeypatch.setattr("fidelity.runs.jobs.identity", lambda config, remembered: {"model": config.model})
+    store, file = Store(workspace.store), models / "base.yaml"
+    before = jobs(config_of("base.yaml"), config_of("quant.yaml"), store)
+    lines = file.read_text().splitlines()
+    stated = [line.removeprefix("# ") if "# the default" in line else line for line in lines]
+    assert len(set(stated) - set(lines)) == 2
+    file.write_text("\n".join(stated))
+    assert jobs(config_of("base.yaml"), config_of("quant.yaml"), store) == before
+
+
 def test_files_of_outputs(fidelity, outputs, workspace):
     code, out, error = fidelity("init")
     assert (code, error) == (0, "")
