@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import TypeVar
+from typing import TypeAlias
 
 import numpy as np
 
@@ -17,7 +17,8 @@ from fidelity.store.comparisons import Comparison
 PAIRS_OF_A_CHUNK = 512
 CHARACTERS_OF_A_CHUNK = 1 << 20
 """Of the longer side's texts: long answers come in smaller chunks, so that all chunks take about as long."""
-T = TypeVar("T")
+Scored: TypeAlias = list[list[list[Column]]]
+"""The columns of each metric and each of its tables of pairs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class PairChunk:
     """Each metric with the numbers of the tables of pairs that it scores."""
     tables: Sequence[Sequence[Pair]]
 
-    def score(self) -> list[list[list[Column]]]:
+    def score(self) -> Scored:
         """The columns of each metric and each of its tables. A metric reads all of them in one call."""
         return [list(self._of_metric(metric, numbers)) for metric, numbers in self.metrics]
 
@@ -92,7 +93,7 @@ class Work:
         metrics = [(job.metric, [numbers[id(batch.pairs)] for batch in job.batches]) for job in self.jobs]
         return metrics, list(tables.values())
 
-    def store(self, scored: Iterable[list[list[list[Column]]]]) -> None:
+    def store(self, scored: Iterable[Scored]) -> None:
         """Store the columns of all chunks, given in order; those of one batch are in memory then."""
         pieces = [[Spool[list[Column]]() for _ in job.batches] for job in self.jobs]
         for chunk in scored:

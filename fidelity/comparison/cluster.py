@@ -4,16 +4,15 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
-from fidelity.comparison.batches import PairChunk
+from fidelity.comparison.batches import PairChunk, Scored
 from fidelity.errors import FidelityError
 from fidelity.outside.ray_cluster import connected
-from fidelity.records import Column
 
-DEATHS = 3
+RETRIES = 3
 """As often a chunk is scored again after the death of its process or node."""
 
 
-def scored_on_cluster(chunks: Iterator[PairChunk], address: str) -> Iterator[list[list[list[Column]]]]:
+def scored_on_cluster(chunks: Iterator[PairChunk], address: str) -> Iterator[Scored]:
     """The columns of each chunk, in order. Twice as many chunks as the cluster has cores are on their way.
 
     Raises:
@@ -24,7 +23,7 @@ def scored_on_cluster(chunks: Iterator[PairChunk], address: str) -> Iterator[lis
     cores = int(ray.cluster_resources().get("CPU", 0))
     if not cores:
         raise FidelityError(f"--workers ray:{address}: the cluster's nodes offer no CPU; start them with --num-cpus")
-    task = ray.remote(num_cpus=1, max_retries=DEATHS)(PairChunk.score)
+    task = ray.remote(num_cpus=1, max_retries=RETRIES)(PairChunk.score)
     window = deque[tuple[str, Any]]()
     for chunk in chunks:
         window.append((_first_prompt(chunk), task.remote(chunk)))
@@ -38,7 +37,7 @@ def _first_prompt(chunk: PairChunk) -> str:
     return next(pair.prompt.id for table in chunk.tables for pair in table)
 
 
-def _result(ray: Any, prompt_id: str, reference: Any) -> list[list[list[Column]]]:
+def _result(ray: Any, prompt_id: str, reference: Any) -> Scored:
     try:
         return ray.get(reference)  # type: ignore[no-any-return]
     except ray.exceptions.RayTaskError:
@@ -46,5 +45,6 @@ def _result(ray: Any, prompt_id: str, reference: Any) -> list[list[list[Column]]
     except ray.exceptions.RayError as error:
         why = str(error).partition("\n")[0]
         raise FidelityError(
-            f"scoring: the cluster lost the pairs from prompt {prompt_id!r} on {DEATHS + 1} times ({why})"
+            f"scoring: the cluster lost the pairs from prompt {prompt_id!r} on {RETRIES + 1} times ({why}); if a node "
+            f"is out of memory, start it with fewer --num-cpus"
         ) from error

@@ -17,17 +17,15 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import TypeAlias
 
-from fidelity.comparison.batches import MetricJob, PairChunk, Work
+from fidelity.comparison.batches import MetricJob, PairChunk, Scored, Work
 from fidelity.comparison.cluster import scored_on_cluster
 from fidelity.errors import FidelityError
 from fidelity.metrics.base import EncoderMetric
-from fidelity.records import Column
 
 WORTH_SECONDS = 20.0
 """The time that is left to one process from which on others help: each takes a second or two to start."""
 DEATHS = 3
 """As often a chunk is scored again after the death of a process."""
-Scored = list[list[list[Column]]]
 Workers: TypeAlias = int | str
 """Who scores: so many processes of this machine, or the Ray cluster at an address."""
 

@@ -9,7 +9,7 @@ import numpy as np
 
 
 class PackedTexts(Sequence[str]):
-    """PackedTexts that are read like a tuple's. One takes its bytes in UTF-8 and 8 more; as a `str` it takes 60."""
+    """Texts that are read like a tuple's. One takes its bytes in UTF-8 and 8 more; as a `str` it takes 60."""
 
     __slots__ = ("encoded", "ends")
 

@@ -59,7 +59,7 @@ def row_batches(file: Path, columns: Sequence[str] | None = None) -> "Iterator[p
 
 
 def responses_in(chunk: Path) -> list[Response]:
-    """The outcomes of the same.
+    """The outcomes in a chunk of an unfinished run.
 
     Raises:
         StoreError: The file is damaged.

@@ -1,6 +1,5 @@
 """Scoring on a Ray cluster of two local nodes: the same numbers, also if a process or a node is lost."""
 
-import os
 import time
 from pathlib import Path
 from typing import Literal
@@ -16,10 +15,9 @@ from fidelity.metrics import Metric
 from fidelity.metrics.length import Length
 from fidelity.records import Column
 from tests.comparison.test_workers import PAIRS, Deadly, work_of
-from tests.conftest import ROOT
+from tests.local_ray import set_environment, two_nodes
 
 ray = pytest.importorskip("ray")
-cluster_utils = pytest.importorskip("ray.cluster_utils")
 
 
 class Slow(Metric):
@@ -36,20 +34,11 @@ class Slow(Metric):
 
 @pytest.fixture(scope="module")
 def cluster():
-    """Two nodes with one core each, and a head without any."""
     with pytest.MonkeyPatch.context() as patch:
-        paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-        patch.setenv("PYTHONPATH", os.pathsep.join(paths))
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("RAY_health_check_period_ms", "500")
-        patch.setenv("RAY_health_check_failure_threshold", "4")
-        cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
-        try:
-            cluster.nodes = [cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20) for _ in range(2)]
+        set_environment(patch)
+        with two_nodes() as cluster:
             yield cluster
-        finally:
             ray.shutdown()
-            cluster.shutdown()
 
 
 @pytest.fixture(autouse=True)

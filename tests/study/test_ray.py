@@ -18,7 +18,8 @@ from fidelity.runs.ray_places import RemoteEngine, _reason
 from fidelity.store.copying import copy_store
 from fidelity.store.places import FolderPlace, UrlPlace
 from fidelity.store.store import Store
-from tests.conftest import FAKE_VLLM, ROOT
+from tests.conftest import FAKE_VLLM
+from tests.local_ray import set_environment, two_nodes
 from tests.study.answers import lost_and_doubled
 
 ray = pytest.importorskip("ray")
@@ -31,23 +32,13 @@ RUNS = 4
 
 @pytest.fixture
 def environment(monkeypatch):
-    """Nodes and commands import the fake vLLM and this checkout, and report nothing."""
-    paths = [str(FAKE_VLLM), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    monkeypatch.setenv("RAY_health_check_period_ms", "500")
-    monkeypatch.setenv("RAY_health_check_failure_threshold", "4")
+    set_environment(monkeypatch, FAKE_VLLM)
 
 
 @pytest.fixture
 def cluster(environment):
-    """Two nodes with one engine each, and a head without any."""
-    cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
-    try:
-        cluster.nodes = [cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20) for _ in range(2)]
+    with two_nodes() as cluster:
         yield cluster
-    finally:
-        cluster.shutdown()
 
 
 @pytest.fixture
