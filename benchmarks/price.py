@@ -1,12 +1,13 @@
 """Do fidelity's measurements agree with other tools'? Same model, prompts and options, in turn.
 
-    python benchmarks/price.py speed  [--model DIR] [--pairs 7] [--prompts 16] [--max-tokens 32] [--length 128]
+    python benchmarks/price.py speed  [--model DIR] [--pairs 7] [--prompts 16] [--max-tokens 32 ...] [--length 128]
     python benchmarks/price.py memory [--model DIR]
 
 `speed`: A is fidelity's engine; B is vLLM's own benchmark code (`vllm bench throughput`, `vllm bench latency`) in a
 process of its own. Each loads once, and then they take turns (A B A B). The time to the first token is that of an
 answer of one token, the time to the next that of the tokens after it; B's come from its latency benchmark with outputs
-of 1 and of `--max-tokens`. Prints each ratio A / B with a 95% interval.
+of 1 and of `--max-tokens`. Several lengths tell a fixed cost of a run from one of each token. Prints each ratio A / B
+with a 95% interval.
 
 `memory`: a run under GNU `time -v`, with `smem` (and `nvidia-smi`, where it is) looking on from outside.
 """
@@ -35,6 +36,8 @@ ROOT = Path(__file__).parent.parent
 PROMPTS = ROOT / "prompts" / "starter.jsonl"
 OPTIONS: dict[str, Any] = {"enforce_eager": True, "enable_prefix_caching": False}
 CONTEXT = 1024
+FIRST_TOKENS = 9
+"""Requests of one token in a turn: a first token takes little, and varies."""
 
 
 def main() -> None:
@@ -44,7 +47,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=ROOT / "models" / "smollm2-135m")
     parser.add_argument("--pairs", type=int, default=7)
     parser.add_argument("--prompts", type=int, default=16)
-    parser.add_argument("--max-tokens", type=int, default=32)
+    parser.add_argument("--max-tokens", type=int, nargs="+", default=[32])
     parser.add_argument("--length", type=int, default=128)
     parser.add_argument("--compiled", action="store_true", help="with torch.compile and CUDA graphs")
     chosen = parser.parse_args()
@@ -87,18 +90,25 @@ def speed(chosen: argparse.Namespace) -> None:
 def one_turn(engine: TimedEngine, config: RunConfig, chosen: argparse.Namespace) -> dict[str, float]:
     """As a run is measured, and as `latency` with prompts of one length is."""
     prompts = load_prompts(PROMPTS, limit=chosen.prompts)
-    watch, began = RunWatch(engine), time.monotonic()
-    outcomes = list(engine.generate(prompts, config.sampling or Sampling()))
-    tokens = sum(len(outcome.token_ids) for outcome in outcomes)
-    watch.chunk_finished(len(prompts), tokens, time.monotonic() - began)
-    requests = [Alone(0, tokens, chosen.length) for tokens in (1, chosen.max_tokens) for _ in range(3)]
+    measured = {}
+    for longest in chosen.max_tokens:
+        watch, began = RunWatch(engine), time.monotonic()
+        outcomes = list(engine.generate(prompts, Sampling(max_tokens=longest)))
+        tokens = sum(len(outcome.token_ids) for outcome in outcomes)
+        watch.chunk_finished(len(prompts), tokens, time.monotonic() - began)
+        measured[rate_name(longest)] = values_from(watch.measurement(config))["tokens_per_s"].value
+    lengths = [1] * FIRST_TOKENS + [chosen.max_tokens[-1]] * 3
+    requests = [Alone(0, tokens, chosen.length) for tokens in lengths]
     answers = [answer.seconds for answer in engine.time_alone(prompts[:1], requests) if isinstance(answer, Answered)]
-    later = [(came[-1] - came[0]) / (len(came) - 1) for came in answers[3:]]
-    return {
-        "tokens per second": values_from(watch.measurement(config))["tokens_per_s"].value,
-        "seconds to the first token": median(came[0] for came in answers[:3]),
+    later = [(came[-1] - came[0]) / (len(came) - 1) for came in answers[FIRST_TOKENS:]]
+    return measured | {
+        "seconds to the first token": median(came[0] for came in answers[:FIRST_TOKENS]),
         "seconds to the next token": median(later),
     }
+
+
+def rate_name(longest: int) -> str:
+    return f"tokens per second, answers of {longest}"
 
 
 def their_turn(other: "subprocess.Popen[str]") -> dict[str, float]:
@@ -119,29 +129,32 @@ def bare(chosen: argparse.Namespace) -> None:
     llm = LLM.from_engine_args(arguments)
     LLM.from_engine_args = lambda *_, **__: llm
     tokenizer = llm.get_tokenizer()
-    requests = []
+    texts = []
     for prompt in load_prompts(PROMPTS, limit=chosen.prompts):
         chat = [{"role": m.role, "content": m.content} for m in prompt.messages]
         text = tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
-        requests.append(SampleRequest(text, len(tokenizer(text)["input_ids"]), chosen.max_tokens))
+        texts.append((text, len(tokenizer(text)["input_ids"])))
     for _ in sys.stdin:
-        seconds, outputs = throughput.run_vllm(requests, 1, arguments, False)
-        tokens = sum(len(output.outputs[0].token_ids) for output in outputs)
-        first, whole = (alone(latency, arguments, chosen, n) for n in (1, chosen.max_tokens))
-        measured = {
-            "tokens per second": tokens / seconds,
+        measured = {}
+        for longest in chosen.max_tokens:
+            requests = [SampleRequest(*text, longest) for text in texts]
+            seconds, outputs = throughput.run_vllm(requests, 1, arguments, False)
+            measured[rate_name(longest)] = sum(len(output.outputs[0].token_ids) for output in outputs) / seconds
+        first = alone(latency, arguments, chosen, 1, FIRST_TOKENS)
+        whole = alone(latency, arguments, chosen, longest, 3)
+        measured |= {
             "seconds to the first token": first,
-            "seconds to the next token": (whole - first) / (chosen.max_tokens - 1),
+            "seconds to the next token": (whole - first) / (longest - 1),
         }
         print("measured", json.dumps(measured), flush=True)
 
 
-def alone(latency: Any, arguments: Any, chosen: argparse.Namespace, tokens: int) -> float:
-    """Median seconds of three requests of `vllm bench latency`, each alone."""
+def alone(latency: Any, arguments: Any, chosen: argparse.Namespace, tokens: int, repeats: int) -> float:
+    """Median seconds of requests of `vllm bench latency`, each alone."""
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder, "latency.json")
         asked = {"input_len": chosen.length, "output_len": tokens, "batch_size": 1, "n": 1, "use_beam_search": False}
-        asked |= {"num_iters_warmup": 0, "num_iters": 3, "profile": False, "disable_detokenize": False}
+        asked |= {"num_iters_warmup": 0, "num_iters": repeats, "profile": False, "disable_detokenize": False}
         latency.main(argparse.Namespace(**vars(arguments), **asked, output_json=str(result)))
         return float(median(json.loads(result.read_text())["latencies"]))
 
@@ -156,7 +169,7 @@ def write_config(folder: Path, chosen: argparse.Namespace) -> RunConfig:
         "name": "run",
         "model": str(chosen.model.resolve()),
         "prompts": str(PROMPTS),
-        "sampling": {"max_tokens": chosen.max_tokens},
+        "sampling": {"max_tokens": chosen.max_tokens[-1]},
         "control": "none",
         "engine": {"kind": "vllm", "dtype": "bfloat16", "max_model_len": CONTEXT, "options": OPTIONS},
     }
