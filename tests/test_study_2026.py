@@ -3,6 +3,7 @@
 import importlib
 import re
 import sys
+import tomllib
 
 import pytest
 import yaml
@@ -165,3 +166,12 @@ def test_the_dashboard_s_sample_is_the_study():
     assert RECORDED == "sample_data/study-2026/study.yaml"
     files = [yaml.safe_load((folder / "study.yaml").read_text(encoding="utf-8")) for folder in (sample, published)]
     assert files[0]["families"] == files[1]["families"]
+
+
+def test_what_a_gpu_host_lacks_is_carried_there():
+    """A host with torch and vLLM has these; what else fidelity imports must be in the list that is carried."""
+    there = {"jsonschema", "markdown-it-py", "numpy", "pydantic", "pygments", "pyyaml", "rich", "scipy"}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    needed = {re.split(r"[<>=]", requirement)[0].lower() for requirement in project["dependencies"]}
+    listed = (ROOT / "benchmarks" / "study_2026" / "host-requirements.txt").read_text(encoding="utf-8").splitlines()
+    assert needed - there <= {line.partition("==")[0] for line in listed}

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# All GPU measurements of the study and of docs/price.md on one GPU: host.sh CARRIED WORK SECONDS, in a copy of the repository that nothing
+# else changes meanwhile. CARRIED is what carry.sh made. WORK/results has the logs, archives and JSON; its log ends with "HOST FINISHED",
+# also after a failure. Begins with a check of a few seconds: what can't be imported stops it before anything is measured.
+set -euo pipefail
+carried=$(realpath "${1:?usage: host.sh CARRIED WORK SECONDS}"); work=$(realpath -m "${2:?}"); end=$(($(date +%s) + ${3:?}))
+root=$(cd "$(dirname "$0")/../.." && pwd); results=$work/results; mkdir -p "$results"; cd "$root"
+exec > >(tee -a "$results/host.log") 2>&1
+trap 'echo HOST FINISHED' EXIT
+left() { echo $((end - $(date +%s))); }
+export PYTHONPATH=$work/site:$root VLLM_NO_USAGE_STATS=1 HF_HUB_OFFLINE=1 VLLM_USE_FLASHINFER_SAMPLER=0 PYTHONUNBUFFERED=1
+S=$carried/models/smollm2-135m
+if [ -e "$S/model.safetensors.xz" ]; then
+  python3 -c "import lzma, shutil, sys; shutil.copyfileobj(lzma.open(sys.argv[1] + '.xz'), open(sys.argv[1], 'wb'), 1 << 24)" "$S/model.safetensors"
+  rm "$S/model.safetensors.xz"
+fi
+[ -d "$work/site" ] || python3 -m pip install -q --no-index --no-deps --no-compile --no-cache-dir --target "$work/site" "$carried"/wheels/*.whl
+python3 -c "import fidelity.cli, fidelity.study.study, fidelity.price.sweep, fidelity.metrics, compressed_tensors, gguf, torchao, vllm"
+python3 -m fidelity --version; echo "checked, $(left) s left"
+shapes() { python3 benchmarks/shapes.py "$work/shapes" "$@" --tokenizer "$S" --context 8192; }
+(shapes llama-3.1-8b bf16; for n in 1b 3b; do shapes llama-3.2-$n bf16 --dummy; done; shapes llama-3.1-8b w8a8-fp8 w4a16 --dummy) > "$results/shapes.log" 2>&1 &
+PLAN="--skip ${SKIP:-sl}" SLOTS=${SLOTS:-8} bash benchmarks/study_2026/gpu.sh 0 $(($(left) - ${OTHERS:-360})) "$work/study" "$carried" > "$results/study.log" 2>&1 || true
+wait; echo "study ended, $(left) s left"
+timeout $(($(left) > 10 ? $(left) : 10)) python3 benchmarks/price.py speed --model "$work/shapes/llama-3.1-8b-bf16" --pairs 5 --prompts 64 \
+  --max-tokens 64 256 --compiled > "$results/agreement.log" 2>&1 || echo "agreement: exit $?"
+echo "agreement ended, $(left) s left"
+mkdir -p "$work/activations"; cd "$work/activations"; files=()
+for model in llama-3.2-1b-bf16 llama-3.2-3b-bf16 llama-3.1-8b-bf16 llama-3.1-8b-w8a8-fp8 llama-3.1-8b-w4a16; do
+  files+=("$model.yaml")
+  printf '%s\n' "name: $model" "model: $work/shapes/$model" "prompts: $root/prompts/starter.jsonl" \
+    "engine: {kind: vllm-serve, dtype: bfloat16, max_model_len: 8192, options: {load_format: dummy}}" > "$model.yaml"
+done
+n=$(left); [ "$n" -lt 60 ] || timeout "$n" python3 -m fidelity price "${files[@]}" --scenarios 64/16 --mode sync --turns 1 --one-by-one 1 \
+  --no-load-after $((n - 15)) --store store --json "$results/activations.json" > "$results/activations.log" 2>&1 || echo "activations: exit $?"
