@@ -24,9 +24,11 @@ def load_sheet(sources: Sequence[Path], *, gpu: str | None = None, baseline: str
 
     Raises:
         ConfigError: There is no sheet, or they are of several devices or baselines, or differ in the length of a use
-            case or in `spread`.
+            case or in `spread`; or `gpu` is empty, which is a part of every name.
         StoreError: A store's sheet is damaged.
     """
+    if gpu is not None and not gpu.strip():
+        raise ConfigError("--gpu: the name is empty; give a part of the device's name, as H200")
     sheets = [sheet for source in sources for sheet in _sheets_in(source)]
     where = ", ".join(map(str, sources))
     if not sheets:

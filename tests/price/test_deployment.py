@@ -211,6 +211,8 @@ class TestChoosing:
             load_sheet([tmp_path], gpu="H100")
 
     def test_two_devices_need_a_choice(self, tmp_path):
+        with pytest.raises(ConfigError, match="--gpu: the name is empty"):
+            load_sheet([tmp_path], gpu=" ")
         for device in ("H100", "H200"):
             servers = {name: one.replace(device=device) for name, one in small_sheet().servers.items()}
             content = {"sheet": small_sheet().replace(servers=servers).model_dump(mode="json")}
