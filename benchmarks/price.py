@@ -49,6 +49,7 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, default=16)
     parser.add_argument("--max-tokens", type=int, nargs="+", default=[32])
     parser.add_argument("--length", type=int, default=128)
+    parser.add_argument("--token-ids", action="store_true", help="tokenize the benchmark's prompts before its time")
     parser.add_argument("--compiled", action="store_true", help="with torch.compile and CUDA graphs")
     chosen = parser.parse_args()
     OPTIONS["enforce_eager"] = not chosen.compiled
@@ -133,7 +134,8 @@ def bare(chosen: argparse.Namespace) -> None:
     for prompt in load_prompts(PROMPTS, limit=chosen.prompts):
         chat = [{"role": m.role, "content": m.content} for m in prompt.messages]
         text = tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
-        texts.append((text, len(tokenizer(text)["input_ids"])))
+        ids = tokenizer(text)["input_ids"]
+        texts.append(({"prompt_token_ids": ids} if chosen.token_ids else text, len(ids)))
     for _ in sys.stdin:
         measured = {}
         for longest in chosen.max_tokens:

@@ -12,6 +12,8 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +76,24 @@ def export(run: Run, directory: Path) -> None:
         shutil.copy(run.path / EXPECTED_ANSWERS, directory / EXPECTED_ANSWERS)
     config = run.manifest.config
     names = {"model": str(_relative(config.model)), "prompts": _relative(config.prompts)}
-    update = {"config": config.model_copy(update=names), "answers_sha256": sha256_of(directory / GENERATIONS)}
+    engine = run.manifest.engine
+    update = {
+        "config": config.model_copy(update=names),
+        "engine": replace(engine, model=str(_relative(engine.model)) if engine.model else None),
+        "identity": _with_relative_paths(run.manifest.identity),
+        "answers_sha256": sha256_of(directory / GENERATIONS),
+    }
     write_record(directory / "manifest.json", run.manifest.model_copy(update=update))
+
+
+def _with_relative_paths(value: Any) -> Any:
+    """What a server says about itself, where the model's name is its file."""
+    if isinstance(value, Mapping):
+        return {
+            key: str(_relative(inner)) if key in ("model", "root") and str(inner).startswith("/") else inner
+            for key, inner in zip(value, map(_with_relative_paths, value.values()), strict=True)
+        }
+    return value
 
 
 def _relative(path: Path | str | None) -> Path:
