@@ -19,8 +19,9 @@ python3 -c "import fidelity.cli, fidelity.study.study, fidelity.price.sweep, fid
 python3 -m fidelity --version; echo "checked, $(left) s left"
 shapes() { python3 benchmarks/shapes.py "$work/shapes" "$@" --tokenizer "$S" --context 8192; }
 (shapes llama-3.1-8b bf16; for n in 1b 3b; do shapes llama-3.2-$n bf16 --dummy; done; shapes llama-3.1-8b w8a8-fp8 w4a16 --dummy) > "$results/shapes.log" 2>&1 &
+shaping=$!
 PLAN="--skip ${SKIP:-sl}" SLOTS=${SLOTS:-8} bash benchmarks/study_2026/gpu.sh 0 $(($(left) - ${OTHERS:-360})) "$work/study" "$carried" > "$results/study.log" 2>&1 || true
-wait; echo "study ended, $(left) s left"
+wait $shaping; echo "study ended, $(left) s left"
 timeout $(($(left) > 10 ? $(left) : 10)) python3 benchmarks/price.py speed --model "$work/shapes/llama-3.1-8b-bf16" --pairs 5 --prompts 64 \
   --max-tokens 64 256 --compiled > "$results/agreement.log" 2>&1 || echo "agreement: exit $?"
 echo "agreement ended, $(left) s left"
