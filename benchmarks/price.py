@@ -136,6 +136,7 @@ def bare(chosen: argparse.Namespace) -> None:
         text = tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
         ids = tokenizer(text)["input_ids"]
         texts.append(({"prompt_token_ids": ids} if chosen.token_ids else text, len(ids)))
+    last = chosen.max_tokens[-1]
     for _ in sys.stdin:
         measured = {}
         for longest in chosen.max_tokens:
@@ -143,10 +144,10 @@ def bare(chosen: argparse.Namespace) -> None:
             seconds, outputs = throughput.run_vllm(requests, 1, arguments, False)
             measured[rate_name(longest)] = sum(len(output.outputs[0].token_ids) for output in outputs) / seconds
         first = alone(latency, arguments, chosen, 1, FIRST_TOKENS)
-        whole = alone(latency, arguments, chosen, longest, 3)
+        whole = alone(latency, arguments, chosen, last, 3)
         measured |= {
             "seconds to the first token": first,
-            "seconds to the next token": (whole - first) / (longest - 1),
+            "seconds to the next token": (whole - first) / (last - 1),
         }
         print("measured", json.dumps(measured), flush=True)
 

@@ -16,7 +16,7 @@ def test_they_read_like_a_tuple(one, other):
     assert [texts[place] for place in range(-len(one), len(one))] == one + one
     assert texts[1:3] == tuple(one[1:3])
     assert (texts == PackedTexts(other)) == (one == other)
-    assert hash(texts) == hash(tuple(one))
+    assert hash(texts) == hash(PackedTexts(list(one)))
     assert PackedTexts.of(texts) is texts
     assert all(text in texts for text in one)
 

@@ -87,13 +87,15 @@ def export(run: Run, directory: Path) -> None:
 
 
 def _with_relative_paths(value: Any) -> Any:
-    """What a server says about itself, where the model's name is its file."""
-    if isinstance(value, Mapping):
-        return {
-            key: str(_relative(inner)) if key in ("model", "root") and str(inner).startswith("/") else inner
-            for key, inner in zip(value, map(_with_relative_paths, value.values()), strict=True)
-        }
-    return value
+    """What a server reports of itself, where the model's name is its file."""
+    if not isinstance(value, Mapping):
+        return value
+    return {
+        key: str(_relative(inner))
+        if key in ("model", "root") and str(inner).startswith("/")
+        else _with_relative_paths(inner)
+        for key, inner in value.items()
+    }
 
 
 def _relative(path: Path | str | None) -> Path:

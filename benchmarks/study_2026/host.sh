@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # All GPU measurements of the study and of docs/price.md on one GPU: host.sh CARRIED WORK SECONDS, in a copy of the repository that nothing
-# else changes meanwhile. CARRIED is what carry.sh made. WORK/results has the logs, archives and JSON; its log ends with "HOST FINISHED",
-# also after a failure. Begins with a check of a few seconds: what can't be imported stops it before anything is measured.
+# else changes meanwhile. CARRIED is what carry.sh made. WORK/results has the logs and JSON, WORK/study/out an archive per family;
+# WORK/results/host.log ends with "HOST FINISHED", also after a failure. Begins with a check of a few seconds: what can't be imported
+# stops it before anything is measured.
 set -euo pipefail
 carried=$(realpath "${1:?usage: host.sh CARRIED WORK SECONDS}"); work=$(realpath -m "${2:?}"); end=$(($(date +%s) + ${3:?}))
 root=$(cd "$(dirname "$0")/../.." && pwd); results=$work/results; mkdir -p "$results"; cd "$root"

@@ -109,7 +109,7 @@ CPU_FAMILIES = (
         "SmolLM2-135M, llama.cpp on CPU",
         "bf16",
         of("gguf", *GGUF[1:]),
-        3,
+        1,
         {"kl": "none", "metrics": ["identical", CPU_TOKEN_METRICS[-1]]},
         64,
     ),

@@ -51,7 +51,7 @@ class PackedTexts(Sequence[str]):
         return isinstance(other, Sequence) and len(self) == len(other) and all(map(eq, self, other))
 
     def __hash__(self) -> int:
-        return hash(tuple(self))  # that of the tuple that it equals
+        return hash(self.encoded)  # not a tuple's: ids are keys of caches, and bytes remember their hash
 
     def __repr__(self) -> str:
         return f"PackedTexts({tuple(self)!r})"

@@ -107,7 +107,7 @@ def test_the_manifests_of_published_results_are_read(file):
     manifest = read_record(file, RunManifest)
     assert file.parent.name == f"{manifest.name}-{manifest.digest[:8]}"
     assert manifest.counts.generations > 0
-    if manifest.engine.kind == "llama.cpp":  # says what its file has, not what each layer has
+    if manifest.engine.kind == "llama.cpp":  # reports its file's type, and no layers
         assert manifest.engine.ran_as
     else:
         assert manifest.engine.layers
