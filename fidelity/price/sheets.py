@@ -19,7 +19,7 @@ def load_sheet(sources: Sequence[Path], *, gpu: str | None = None, baseline: str
 
     Args:
         sources: JSON files of `fidelity price --json`, folders with such files, or stores.
-        gpu: The device, or a part of its name in any case ("H200"). Default: the only one.
+        gpu: The device, or a part of its name in any case ("H200", "2 × NVIDIA H200"). Default: the only one.
         baseline: The baseline's name. Default: the only one.
 
     Raises:
@@ -35,9 +35,7 @@ def load_sheet(sources: Sequence[Path], *, gpu: str | None = None, baseline: str
         raise ConfigError(
             f"{where}: no price under load; measure it with fidelity price --json FILE, or give its store"
         )
-    chosen = [
-        sheet for sheet in sheets if gpu is None or any(gpu.casefold() in one.casefold() for one in _devices(sheet))
-    ]
+    chosen = sheets if gpu is None else _on(gpu, sheets)
     if not chosen:
         raise ConfigError(f"--gpu {gpu}: nothing was measured on it; there is {_listed(sheets)}")
     if len({_devices(sheet) for sheet in chosen}) > 1:
@@ -55,10 +53,16 @@ def merged(sheets: Sequence[PriceSheet]) -> PriceSheet:
     """One sheet with the points of all, which have one baseline. A turn that several of them have counts once.
 
     Raises:
-        ConfigError: They differ in the length of a use case, or in `spread`.
+        ConfigError: They differ in the length of a use case, in `spread`, or in the model that a name stands for.
     """
     whole = sheets[0]
     for sheet in sheets[1:]:
+        for run in sheet.servers.keys() & whole.servers.keys():
+            models = [Path(one.servers[run].model).name for one in (whole, sheet)]
+            if models[0] != models[1]:
+                raise ConfigError(
+                    f"{run} is {models[0]} in one price sheet and {models[1]} in another; give one of them"
+                )
         lengths = {name: tuple(tokens) for name, tokens in whole.use_cases.items()}
         if any(lengths.get(name, tuple(tokens)) != tuple(tokens) for name, tokens in sheet.use_cases.items()):
             raise ConfigError(
@@ -115,7 +119,16 @@ def _from_json(file: Path, *, required: bool) -> Any:
 
 
 def _devices(sheet: PriceSheet) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(server.device or "an unknown device" for server in sheet.servers.values()))
+    return tuple(dict.fromkeys(server.hardware for server in sheet.servers.values()))
+
+
+def _on(gpu: str, sheets: Sequence[PriceSheet]) -> list[PriceSheet]:
+    """The sheets of a device by its whole name, else by a part of it."""
+    wanted = gpu.casefold()
+    named = {device: device.casefold() for sheet in sheets for device in _devices(sheet)}
+    part = {device for device, name in named.items() if wanted in name}
+    own = {device for device in part if named[device] == wanted} or part
+    return [sheet for sheet in sheets if own.intersection(_devices(sheet))]
 
 
 def _is_async(sheet: PriceSheet) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from fidelity.checkpoints import dissect, has_random_weights, local_directory, read_config
+from fidelity.checkpoints import NOT_KNOWN, describe, has_random_weights, local_directory, read_config
 from fidelity.checkpoints.kv_cache import kv_cache
 from fidelity.config import USE_CASES, RunConfig, VllmEngine, VllmServeEngine
 from fidelity.engines.load_generator import Load, LoadGenerator, load_generator
@@ -235,11 +235,11 @@ _TOKENS = re.compile(r"KV cache size: ([\d,]+) tokens")
 def _about(config: RunConfig, log: Path, start: int) -> PricedServer:
     """The served model, from its files and from the log."""
     engine = servable(config)
-    checkpoint = local_directory(str(config.model), config.revision)
+    directory = local_directory(str(config.model), config.revision)
     info = with_vllm_log(on_this_machine(EngineInfo("vllm-serve"), engine), log, start=start)
     dummy = engine.options.get("load_format") == "dummy"
-    anatomy = None if dummy else dissect(checkpoint)
-    configured = read_config(checkpoint)
+    checkpoint = describe(directory)
+    configured = read_config(directory)
     cache = kv_cache(configured, dtype=info.kv_cache)
     with log.open("rb") as stream:
         stream.seek(start)
@@ -248,8 +248,8 @@ def _about(config: RunConfig, log: Path, start: int) -> PricedServer:
     blocks = _TOKENS.findall(text)
     return PricedServer(
         model=str(config.model),
-        format=anatomy.checkpoint.format if anatomy else str(configured.get("quantization_config", {}).get("format")),
-        bytes=anatomy.checkpoint.bytes if anatomy else None,
+        format=checkpoint.format or NOT_KNOWN,
+        bytes=None if dummy else checkpoint.bytes,
         random_weights=dummy or has_random_weights(configured),
         device=info.device,
         version=info.version,

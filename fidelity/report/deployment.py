@@ -47,8 +47,9 @@ def where(advice: DeploymentAdvice) -> str:
         load = (
             "many requests at once" if math.isinf(advice.limit) else f"95% of the answers within {advice.limit:.3g} s"
         )
-    device = next(iter(advice.sheet.servers.values())).device
-    return f"{name} ({prompt}/{answer} tokens), {load}" + (f", on {device}" if device else "")
+    servers = advice.sheet.servers.values()
+    hardware = ", ".join(dict.fromkeys(server.hardware for server in servers if server.device))
+    return f"{name} ({prompt}/{answer} tokens), {load}" + (f", on {hardware}" if hardware else "")
 
 
 def _answer(advice: DeploymentAdvice) -> str:

@@ -11,7 +11,6 @@ from fidelity.stats import Ratio
 from fidelity.store.price_sheets import Mode, PriceSheet
 
 RANDOM_WEIGHTS = f"{RANDOM_WEIGHTS_NOTE.capitalize()}."
-PARALLEL = ("tensor_parallel_size", "pipeline_parallel_size")
 HEADINGS: dict[Mode, tuple[str, str]] = {"sync": ("one request at a time", "s"), "async": ("at a limit", "/s")}
 
 
@@ -62,8 +61,7 @@ def interval(ratio: Ratio) -> str:
 
 def _memory(sheet: PriceSheet, fitting: dict[str, dict[str, int]]) -> Table:
     """By vLLM's own log, of each GPU: weights, KV cache, CUDA graphs; and the requests that fit at full length."""
-    parallel = any(int(str(s.options.get(key, 1))) > 1 for s in sheet.servers.values() for key in PARALLEL)
-    of_what = "each GPU" if parallel else "the device"
+    of_what = "each GPU" if any(server.gpus > 1 for server in sheet.servers.values()) else "the device"
     table = Table(f"memory of {of_what}", title="Memory, by vLLM's log", title_justify="left")
     for run in sheet.servers:
         table.add_column(run, justify="right")

@@ -1,5 +1,6 @@
 """What servers were measured to do under load, in `prices/` of a store."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -68,6 +69,18 @@ class PricedServer(Record):
     """The tokens that fit into the KV cache."""
     bytes_per_token: int | None = None
     """Of keys and values, from the configuration."""
+
+    @property
+    def gpus(self) -> int:
+        """How many GPUs one server takes, by its options."""
+        sizes = (str(self.options.get(f"{kind}_parallel_size")) for kind in ("tensor", "pipeline", "data"))
+        return math.prod(int(size) for size in sizes if size.isdecimal() and int(size))
+
+    @property
+    def hardware(self) -> str:
+        """The device with its number: `NVIDIA H200`, `2 × NVIDIA H200`."""
+        device = self.device or "an unknown device"
+        return f"{self.gpus} × {device}" if self.gpus > 1 else device
 
 
 class PriceSheet(Manifest):

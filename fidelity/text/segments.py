@@ -186,10 +186,11 @@ def _paragraphs(text: str, start: int, end: int) -> Iterator[tuple[int, int, boo
         content = line.group().rstrip()
         prefix = _PREFIX.match(content)
         marked = prefix is not None and bool(prefix["heading"] or prefix["item"])
-        if pending and (marked or not content or not _goes_on(text[slice(*pending)], content)):
+        empty = prefix is None or prefix.end() == len(content)  # nothing, or a mark without text: ">"
+        if pending and (marked or empty or not _goes_on(text[slice(*pending)], content)):
             yield *pending, False
             pending = None
-        if not content:
+        if empty:
             continue
         first = line.start() + (prefix.end() if prefix and pending is None else 0)
         if prefix and prefix["heading"]:

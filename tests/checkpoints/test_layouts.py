@@ -200,6 +200,27 @@ def test_pickled_weights_have_the_size_of_their_files_and_the_format_of_their_co
     assert (described.format, described.parameters, described.bytes) == ("W8A16-INT8 (torchao)", None, 100)
 
 
+@pytest.mark.parametrize(
+    ("group", "format"),
+    [
+        ({"weights": {"num_bits": 4, "type": "int", "strategy": "group", "group_size": 128}}, "W4A16-INT4 g128"),
+        (
+            {
+                "weights": {"num_bits": 8, "type": "float", "strategy": "channel"},
+                "input_activations": {"num_bits": 8, "type": "float", "strategy": "token", "dynamic": True},
+            },
+            "W8A8-FP8",
+        ),
+    ],
+)
+def test_a_config_without_weights_names_its_format(tmp_path, group, format):
+    """As `load_format: dummy` serves it: there is no tensor whose shape could be asked for."""
+    groups = {"group_0": {"targets": ["Linear"], **group}}
+    quantization = {"quant_method": "compressed-tensors", "ignore": ["lm_head"], "config_groups": groups}
+    (tmp_path / "config.json").write_text(json.dumps({"dtype": "bfloat16", "quantization_config": quantization}))
+    assert describe(tmp_path).format == format
+
+
 def test_every_kind_of_layer_has_its_name(tmp_path):
     layout = build(MOE, None, {}, "")
     anatomy = dissect(layout.write(tmp_path / "m"))

@@ -299,3 +299,37 @@ def test_a_servers_name_is_used_where_two_have_one_format():
     same = PriceSheet(**{**dict(sheet), "servers": servers})
     assert "quant is the cheapest" in sentences(advise(same, Deployment("rag", "sync")))[0]
     assert isinstance(same.points[0], LoadPoint)
+
+
+class TestSeveralSheets:
+    """Points are only merged where a name stands for one model on the same hardware."""
+
+    def sheets(self, tmp_path, **changes):
+        first = small_sheet()
+        server = first.servers[first.baseline]
+        second = first.replace(servers={**first.servers, first.baseline: server.replace(**changes)})
+        files = []
+        for name, sheet in (("a", first), ("b", second)):
+            files.append(tmp_path / f"{name}.json")
+            files[-1].write_text(json.dumps({"sheet": sheet.model_dump(mode="json")}))
+        return files
+
+    def test_another_model_of_the_same_name_is_refused(self, tmp_path):
+        files = self.sheets(tmp_path, model="models/llama-70b-bf16")
+        with pytest.raises(ConfigError, match=r"is .* in one price sheet and llama-70b-bf16 in another; give one"):
+            load_sheet(files)
+
+    def test_the_same_model_in_another_folder_is_the_same(self, tmp_path):
+        baseline = small_sheet().baseline
+        model = Path(small_sheet().servers[baseline].model).name
+        assert load_sheet(self.sheets(tmp_path, model=f"/elsewhere/{model}")).baseline == baseline
+
+    def test_two_cards_are_other_hardware_than_one(self):
+        both = [H200, H200.with_name("h200-70b")]
+        with pytest.raises(ConfigError, match=r"several devices; choose one with --gpu: NVIDIA H200, 2 × NVIDIA H200"):
+            load_sheet(both, gpu="H200")
+        assert load_sheet(both, gpu="nvidia h200").use_cases.keys() == measured().use_cases.keys()
+        two = load_sheet(both, gpu="2 × NVIDIA H200")
+        assert {server.gpus for server in two.servers.values()} == {2}
+        [sentence, *_] = sentences(advise(two, Deployment("rag", "async", price_per_hour=5)))
+        assert "on 2 × NVIDIA H200, W8A8-FP8 is the cheapest: × 0.66 (0.64 to 0.67) of BF16's cost" in sentence

@@ -8,6 +8,7 @@ import pytest
 
 from fidelity.price.envelope import ratio_over_turns
 from fidelity.price.served import sync_answers
+from fidelity.price.sheets import load_sheet
 from fidelity.report.price_sheet import interval
 from tests.price.test_deployment import measured
 
@@ -96,3 +97,34 @@ class TestPricePage:
                 (fmean(p.answer for p in v.values()), fmean(p.answer_p95 for p in v.values())) for v in points.values()
             ]
             assert cells == [f"{median:.2f} / {p95:.2f}" for median, p95 in own]
+
+
+class TestTwoCards:
+    """The table of docs/price.md under "The 70B shape on two H200s"."""
+
+    SECTION = PAGE.with_name("price.md").read_text(encoding="utf-8").partition("**The 70B shape on two H200s**")[2]
+
+    @pytest.fixture
+    def sheet(self):
+        return load_sheet([PAGE.parent / "results" / "h200-70b" / "two-cards.json"])
+
+    def test_the_table(self, sheet):
+        lines = self.SECTION.partition("\n|")[2].partition("\n\n")[0].splitlines()[2:]
+        cells = [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in lines]
+        assert [row[0] for row in cells] == ["rag", "multi_turn_chat"] * 2
+        for place, (use_case, _, base, *ratios) in enumerate(cells):
+            seconds = {run: sync_answers(sheet, run, use_case) for run in sheet.servers}
+            own = [p for p in sheet.points if (p.mode, p.use_case) == ("async", use_case)]
+            rates = {run: {p.turn: p.requests_per_s for p in own if p.run == run} for run in sheet.servers}
+            measured = seconds if place < 2 else rates
+            assert base == f"{fmean(measured['bf16'].values()):.3g}{' s' if place < 2 else '/s'}"
+            shown = [ratio_over_turns(measured[run], measured["bf16"]) for run in ("w8a8-fp8", "w4a16")]
+            assert ratios == [interval(ratio).removeprefix("× ") for ratio in shown]
+
+    def test_the_text(self, sheet):
+        text = " ".join(self.SECTION.split())
+        for use_case in sheet.use_cases:
+            four, eight = (sync_answers(sheet, run, use_case) for run in ("w4a16", "w8a8-fp8"))
+            assert interval(ratio_over_turns(four, eight)).removeprefix("× ") in text
+        weights = [f"{server.weights_gib:.1f}" for server in sheet.servers.values()]
+        assert f"{weights[0]}, {weights[1]} and {weights[2]} GiB" in text

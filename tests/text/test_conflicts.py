@@ -224,6 +224,14 @@ def test_what_is_aligned():
     assert compare_texts("Cats sleep all day.", "Το τρένο φεύγει στις εννέα.").aligned == 0
 
 
+@pytest.mark.parametrize("mark", [">", ">>>>", " > ", "> \r", "- ", "#", "> - "])
+def test_a_line_of_a_mark_alone_is_an_empty_line(mark):
+    """A model of the study looped such lines: quotation marks of Markdown without a text."""
+    quoted = f"{mark}\n  A dose of 5 mg is safe.\n{mark}\nIt stays so.\n{mark}"
+    assert kinds(quoted, quoted) == set()
+    assert kinds(quoted, quoted.replace("5 mg", "50 mg")) == {"number"}
+
+
 def test_time_is_linear():
     words = [f"Sentence {i} speaks of thing {i * 7} and of its use in the house." for i in range(300)]
     baseline, candidate = "\n".join(words), "\n".join(word.replace("house", "garden") for word in words)

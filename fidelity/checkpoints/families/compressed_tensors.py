@@ -229,7 +229,7 @@ def _by_name(name: str, target: str) -> bool:
 def _class(layer: Layer, target: str) -> bool:
     """The class of a layer, as far as its kind determines it: experts in one tensor are not Linear."""
     if target == "Linear":
-        weight = next(iter(layer.tensors.values()))
-        fused = layer.kind == "experts" and len(weight.shape) > 2
+        weight = next(iter(layer.tensors.values()), None)  # no tensors where only config.json is read
+        fused = layer.kind == "experts" and weight is not None and len(weight.shape) > 2
         return layer.kind not in ("embedding", "norm") and not fused
     return target == "Embedding" and layer.kind == "embedding"
