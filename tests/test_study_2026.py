@@ -21,7 +21,7 @@ def module(monkeypatch):
     """Imports a file of the study."""
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks" / "study_2026"))
     yield importlib.import_module
-    for name in ("rebuild", "measures", "charts", "plan", "llama_cpp"):
+    for name in ("rebuild", "measures", "charts", "plan", "llama_cpp", "jobs"):
         sys.modules.pop(name, None)
 
 
@@ -104,7 +104,7 @@ def test_each_claim_names_a_table_and_a_row_that_exist(study):
     tables = {name: study._marks(name).search(page).group(1) for name in re.findall(r"<!-- table (\w+) -->", page)}
     prose = re.sub(r"<!-- table (\w+) -->.*?<!-- end -->", "", page, flags=re.DOTALL)
     rows = {row for table in tables.values() for row in re.findall(r"^\| (`[\w-]+`)", table, re.MULTILINE)}
-    named = set(re.findall(r"`(?:smollm2-135m|gemma-3-270m|s|g|p|si|gi|sl|c)-[\w-]+`", prose))
+    named = set(re.findall(r"`(?:s|g|p|si|gi|sl|c|cg)-[\w-]+`", prose))
     assert named
     assert named <= rows
 
@@ -155,17 +155,28 @@ def test_labels_of_a_chart_hide_no_point_and_no_label(module):
 
 
 def test_the_dashboard_s_sample_is_the_study():
-    """The packaged runs are those that the study's page is made of, and the button opens them."""
-    sample, published = ROOT / "fidelity" / "sample_data" / "study-2026", ROOT / "docs" / "results" / "h100-vllm-0.26"
-    digests = [
-        {path.relative_to(folder): sha256_of(path) for path in (folder / "runs").rglob("*") if path.is_file()}
-        for folder in (sample, published)
-    ]
-    assert digests[0] == digests[1]
-    assert len(digests[0]) == 36
+    """The packaged answers are those of the exported runs, and the button opens them."""
+    sample = ROOT / "fidelity" / "sample_data" / "study-2026"
+    published = {run.name: run for run in map(Run, (FOLDER / "runs").iterdir())}
+    runs = [Run(path) for path in (sample / "runs").iterdir()]
+    assert len(runs) == 2 * (1 + 3 + 6)
+    for run in runs:
+        answers = {o.prompt_id: o for o in published[run.name].outcomes()}
+        own = run.outcomes()
+        assert len(own) == 200
+        assert all(o == answers[o.prompt_id] for o in own)
     assert RECORDED == "sample_data/study-2026/study.yaml"
-    files = [yaml.safe_load((folder / "study.yaml").read_text(encoding="utf-8")) for folder in (sample, published)]
-    assert files[0]["families"] == files[1]["families"]
+    study = yaml.safe_load((sample / "study.yaml").read_text(encoding="utf-8"))
+    named = [one for family in study["families"] for one in (family["baseline"], *family["candidates"])]
+    assert {one["name"] for one in named} == {run.name for run in runs if run.manifest.control_of is None}
+    assert all((sample / one["engine"]["path"]).is_dir() for one in named)
+
+
+def test_a_job_is_placed_on_the_gpu_with_the_fewest(module, tmp_path):
+    queue = module("jobs").Queue(tmp_path, [], {}, 0, gpus=("0", "1"), placed={"a": "0", "b": "1", "c": "0", "d": "1"})
+    for running, gpu in (("", "0"), ("a", "1"), ("ab", "0"), ("abc", "1"), ("bd", "0")):
+        queue.running = dict.fromkeys(running)
+        assert queue.least_used() == gpu
 
 
 def test_what_a_gpu_host_lacks_is_carried_there():

@@ -11,17 +11,14 @@ import pandas as pd
 from measures import Row
 
 MODELS = {
-    "smollm2-135m": "SmolLM2-135M",
-    "gemma-3-270m": "Gemma 3 270M",
     "s": "SmolLM2-135M",
     "g": "Gemma 3 270M",
     "p": "SmolLM2-135M, padded",
-    "sl": "SmolLM2-135M, 1,024 tokens",
     "c": "SmolLM2-135M, CPU",
     "cg": "SmolLM2-135M, llama.cpp on CPU",
 }
-GPU = tuple(key for key in MODELS if key not in ("c", "cg"))
-"""Families with Arena-Hard's prompts; those on CPU have others, and a chart of their own."""
+GPU = ("s", "g")
+"""The two models with three controls; those on CPU have other prompts, and a chart of their own."""
 WIDTH, HEIGHT = 560, 360
 LETTER, LINE = 5.6, 11
 """Pixels of a label's letter and line at 9 points, in a wide font."""
@@ -29,41 +26,72 @@ LETTER, LINE = 5.6, 11
 
 def draw(rows: Mapping[str, Row], folder: Path) -> None:
     """Write every chart as `study-2026-NAME.svg`."""
-    charts = {"formats": formats, "survival": survival, "predictors": predictors, "bytes": size, "tokens": tokens}
+    charts = {
+        "noise": noise,
+        "formats": formats,
+        "size": size,
+        "survival": survival,
+        "predictors": predictors,
+        "methods": methods,
+        "bytes": bytes_and_drift,
+        "tokens": tokens,
+    }
     for name, chart in charts.items():
         made = chart(rows).configure_view(stroke=None).configure_axis(grid=False).configure_legend(labelLimit=0)
         made = made.properties(padding={"left": 25, "top": 5, "bottom": 5, "right": 60})  # viewers' fonts are wider
         made.save(str(folder / f"study-2026-{name}.svg"))
 
 
-def formats(rows: Mapping[str, Row]) -> Any:
-    """Excess of ROUGE-1, with intervals."""
+def noise(rows: Mapping[str, Row]) -> Any:
+    """The share of answers that change, with a mark for those that change without quantization."""
+    floors = {family: 1 - rows[f"{family}-floor"].means["identical"] for family in GPU}
     data = pd.DataFrame(
         [
-            {
-                "model": MODELS[row.family],
-                "format": row.format.removesuffix("-g64"),
-                "excess": e.value,
-                "low": e.low,
-                "high": e.high,
-            }
+            {**_named(row), "changed": 1 - row.means["identical"], "floor": floors[row.family]}
             for row in _of(rows, GPU)
-            if (e := row.excess.get("rouge1"))
+            if not row.floor
         ]
+    )
+    base = alt.Chart(data, width=460, height=300).encode(
+        y=alt.Y("format:N", title=None, sort=alt.EncodingSortField("changed", op="mean"), axis=alt.Axis(labelLimit=0)),
+        yOffset="model:N",
+        color=alt.Color("model:N", title=None),
+    )
+    share = alt.X("changed:Q", title="answers that change; tick: in other batches of BF16", axis=alt.Axis(format="%"))
+    return base.mark_bar(opacity=0.5).encode(x=share) + base.mark_tick(thickness=3).encode(x="floor:Q")
+
+
+def formats(rows: Mapping[str, Row]) -> Any:
+    """Excess of ROUGE-1, with intervals."""
+    return _excess(
+        [row for row in _of(rows, GPU) if "rouge1" in row.excess], "rouge1", "excess of ROUGE-1 over the floor"
+    )
+
+
+def size(rows: Mapping[str, Row]) -> Any:
+    """Excess of EAR in the formats that both models have, with intervals."""
+    own = [row for row in _of(rows, GPU) if "ear_exact" in row.excess]
+    both = [row for row in own if {f"{family}-{row.format}" for family in GPU} <= set(rows)]
+    return _excess(both, "ear_exact", "excess of EAR over the floor")
+
+
+def _excess(rows: list[Row], key: str, title: str) -> Any:
+    data = pd.DataFrame(
+        [{**_named(row), "excess": (e := row.excess[key]).value, "low": e.low, "high": e.high} for row in rows]
     )
     base = alt.Chart(data, width=460, height=280).encode(
         y=alt.Y("format:N", title=None, sort=alt.EncodingSortField("excess", op="mean"), axis=alt.Axis(labelLimit=0)),
         yOffset="model:N",
         color=alt.Color("model:N", title=None),
     )
-    marks = base.mark_point(filled=True, size=45).encode(x=alt.X("excess:Q", title="excess of ROUGE-1 over the floor"))
+    marks = base.mark_point(filled=True, size=45).encode(x=alt.X("excess:Q", title=title))
     return base.mark_rule().encode(x="low:Q", x2="high:Q") + marks
 
 
 def survival(rows: Mapping[str, Row]) -> Any:
     """The share of answers that are still the baseline's, by token and mode."""
-    shown = ("floor", "kv-fp8", "w8a8-int8", "w4a16", "w4a16-g64", "compiled")
-    names = [row.name for row in _of(rows, GPU) if MODELS[row.family] != "Gemma 3 270M" and row.format in shown]
+    names = [f"s-{name}" for name in ("floor", "compiled", "kv-fp8", "w8a8-int8", "w4a16-g64")]
+    names += ["si-floor", "sl-floor", "g-floor", "gi-floor"]
     data = pd.DataFrame(
         [{"run": name, "token": n, "share": rows[name].survival[n]} for name in names for n in rows[name].survival]
     )
@@ -79,20 +107,39 @@ def survival(rows: Mapping[str, Row]) -> Any:
 
 
 def predictors(rows: Mapping[str, Row]) -> Any:
-    """Drift against the share of answers with a conflict."""
-    own = [row for row in _of(rows, GPU) if not row.floor and "conflict_any" in row.means]
-    data = [{**_named(row), "x": 1 - row.means["rouge1"], "y": row.means["conflict_any"]} for row in own]
-    return _labelled(data, "1 - ROUGE-1", "answers with a conflict", percent=True)
+    """Tokens that change their first choice, against the share of the baseline's right answers that are lost."""
+    own = [row for row in _of(rows, GPU) if not row.floor]
+    lost = [row.expected["drop"] / row.expected["baseline"] for row in own]
+    data = [
+        {**_named(row), "x": 1 - row.means["top1_agreement"], "y": share} for row, share in zip(own, lost, strict=True)
+    ]
+    return _labelled(data, "1 - top-1 agreement", "the baseline's right answers that are lost", percent=True)
 
 
-def size(rows: Mapping[str, Row]) -> Any:
+def methods(rows: Mapping[str, Row]) -> Any:
+    """Exact KL of the formats with four bits."""
+    own = [row for row in _of(rows, (*GPU, "p")) if row.format.startswith(("w4", "nvfp4", "8da4w"))]
+    data = pd.DataFrame([{**_named(row), "kl": row.means["kl"]} for row in own])
+    return (
+        alt.Chart(data, width=460, height=260)
+        .mark_point(filled=True, size=70)
+        .encode(
+            x=alt.X("kl:Q", title="exact KL, nats per token", scale=alt.Scale(type="log")),
+            y=alt.Y("format:N", title=None, sort=alt.EncodingSortField("kl", op="mean"), axis=alt.Axis(labelLimit=0)),
+            color=alt.Color("model:N", title=None),
+            shape=alt.Shape("model:N", title=None),
+        )
+    )
+
+
+def bytes_and_drift(rows: Mapping[str, Row]) -> Any:
     """Bytes on disk against what changes."""
     data = []
     for row in _of(rows, GPU):
         base = rows[f"{row.family}-floor"].bytes
         if not row.floor and base and row.bytes and row.bytes != base:
-            data.append({**_named(row), "x": row.bytes / base, "y": row.excess["rouge1"].value})
-    return _labelled(data, "bytes, of BF16", "excess of ROUGE-1")
+            data.append({**_named(row), "x": row.bytes / base, "y": 1 - row.means["ear_exact"]})
+    return _labelled(data, "bytes, of BF16", "1 - EAR, exact")
 
 
 def tokens(rows: Mapping[str, Row]) -> Any:

@@ -117,8 +117,7 @@ class Queue:
                 log = (self.work / "logs" / f"{job.id}.log").open("ab")
                 env = environment()
                 if self.gpus:
-                    used = [self.placed[name] for name in self.running]
-                    self.placed[job.id] = env["CUDA_VISIBLE_DEVICES"] = min(self.gpus, key=used.count)
+                    self.placed[job.id] = env["CUDA_VISIBLE_DEVICES"] = self.least_used()
                 process = subprocess.Popen(
                     self.command(job), stdout=log, stderr=log, cwd=ROOT, start_new_session=True, env=env
                 )
@@ -127,6 +126,11 @@ class Queue:
                 self.tell(f"start {job.id} ({len(self.running)} running{place})")
                 time.sleep(1)
                 return
+
+    def least_used(self) -> str:
+        """The first of the GPUs with the fewest running jobs."""
+        used = [self.placed[name] for name in self.running]
+        return min(self.gpus, key=used.count)
 
     def command(self, job: Job) -> list[str]:
         yaml, name = self.work / "yaml", job.id.removesuffix(".scored")

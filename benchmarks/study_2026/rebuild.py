@@ -28,18 +28,20 @@ from measures import PLACES, ROOT, Estimate, Numbers, Row, estimate, rank_correl
 from fidelity.cli import main as fidelity
 
 RESULTS = ROOT / "docs" / "results"
-STUDIES = (RESULTS / "h100-vllm-0.26" / "study.yaml", RESULTS / "2026-study" / "study.yaml")
+STUDY = RESULTS / "2026-study" / "study.yaml"
 TOKENS = RESULTS / "2026-study" / "tokens.parquet"
 READINGS = RESULTS / "2026-study" / "read.csv"
 PAGES = tuple(ROOT / "docs" / f"{name}.md" for name in ("study-2026", "study-2026-cpu"))
-OF_ALL = ("order", "cpu_cheap")
+OF_ALL = ("order", "cpu_order")
 """Tables that are about all families together."""
 CPU = ("c", "cg")
 """Families with other prompts and shorter answers than the rest."""
 AXES = ("compiled", "fp16", "fp32", "padded")
 """Candidates that are not quantized: only the engine differs."""
-UNCHANGED = ("kv-fp8", "fp8-online", "8da4w", "w4a16-g128")
-"""Formats that are made while loading, so the checkpoint's bytes are the baseline's, or of the padded model."""
+UNCHANGED = ("kv-fp8", "8da4w")
+"""Formats that are made while loading, so the checkpoint's bytes are the baseline's."""
+PADDED = ("c-w4a16-g128",)
+"""Rows with the padded model's bytes, next to a baseline that isn't padded."""
 PAIRS = (
     ("w4a16-g64-gptq", "w4a16-g64"),
     ("w4a16-g32-gptq", "w4a16-g32"),
@@ -47,12 +49,15 @@ PAIRS = (
     ("w4a16-g128", "w4a16-g64"),
     ("w4a16-g32-gptq", "w4a16-g64-gptq"),
     ("8da4w", "w4a16-g32"),
+    ("nvfp4a16", "w4a16-g128"),
+    ("nvfp4a16", "w4a16-g64-gptq"),
+    ("w4a8-fp8", "w4a16-g128"),
     ("q4-k-m", "q8-0"),
 )
-"""Two formats of a family, compared prompt by prompt: by method, by group size, by activations."""
+"""Two formats of a family, compared prompt by prompt: by method, group size, type of the weights, activations."""
 FEWEST = 3
 """With so few rows or fewer, a rank correlation has no meaning."""
-SIZES = (("smollm2-135m", "gemma-3-270m"), ("s", "g"))
+SIZES = ("s", "g")
 """The smaller and the larger model, by family."""
 METRICS = ("identical", "prefix_agreement", "first_divergence", "rouge", "length", "conflicts", "breaks", "expected")
 CHEAP = ("identical", "prefix_agreement", "rouge1", "length_similarity", "sts", "top1_agreement", "ear_exact", "kl")
@@ -97,12 +102,12 @@ def pages() -> str:
 
 
 def families_of() -> tuple[str, ...]:
-    """The families of all studies, in their order, by the baseline's name without its format."""
-    return tuple(family_of(family) for file in STUDIES for family in studied(file))
+    """The families of the study, in its order, by the baseline's name without its format."""
+    return tuple(map(family_of, studied()))
 
 
-def studied(file: Path) -> list[dict[str, Any]]:
-    families: list[dict[str, Any]] = yaml.safe_load(file.read_text(encoding="utf-8"))["families"]
+def studied() -> list[dict[str, Any]]:
+    families: list[dict[str, Any]] = yaml.safe_load(STUDY.read_text(encoding="utf-8"))["families"]
     return families
 
 
@@ -111,18 +116,14 @@ def family_of(family: Mapping[str, Any]) -> str:
 
 
 def compare(store: Path, families: Sequence[str]) -> None:
-    """Compare the exported runs of some families, by copies of the studies' files with paths that lead to them."""
+    """Compare the exported runs of some families, by a copy of the study's file with paths that lead to them."""
     store.mkdir(parents=True, exist_ok=True)
-    for file in STUDIES:
-        own = [family for family in studied(file) if family_of(family) in families]
-        for run in (run for family in own for run in (family["baseline"], *family["candidates"])):
-            run["engine"]["path"] = str(file.parent / run["engine"]["path"])
-        if own:
-            copy = store / f"{file.parent.name}.yaml"
-            copy.write_text(
-                json.dumps({"name": file.parent.name, "metrics": METRICS, "families": own}), encoding="utf-8"
-            )
-            fidelity(["study", str(copy), "--store", str(store)])
+    own = [family for family in studied() if family_of(family) in families]
+    for run in (run for family in own for run in (family["baseline"], *family["candidates"])):
+        run["engine"]["path"] = str(STUDY.parent / run["engine"]["path"])
+    copy = store / "study.yaml"
+    copy.write_text(json.dumps({"name": "2026-study", "metrics": METRICS, "families": own}), encoding="utf-8")
+    fidelity(["study", str(copy), "--store", str(store)])
 
 
 def tables_of(rows: Mapping[str, Row]) -> dict[str, str]:
@@ -213,43 +214,27 @@ def size(rows: Mapping[str, Row]) -> Iterator[list[str]]:
         "larger model: excess",
         "larger less smaller, of the column itself",
     ]
-    for small, large in SIZES:
-        for row in quantized(rows):
-            other = rows.get(f"{large}-{row.format}")
-            if row.family != small or other is None:
-                continue
-            for key in ("rouge1", "conflict_any", "top1_agreement", "ear_exact"):
-                if key in row.excess and key in other.excess:
-                    cells = (row.excess[key], other.excess[key], difference(other, row, key))
-                    yield [f"`{row.name}`, `{other.name}`", key, *map(interval, cells)]
+    small, large = SIZES
+    for row in quantized(rows):
+        other = rows.get(f"{large}-{row.format}")
+        if row.family != small or other is None:
+            continue
+        for key in ("rouge1", "conflict_any", "ear_exact"):
+            if key in row.excess and key in other.excess:
+                cells = (row.excess[key], other.excess[key], difference(other, row, key))
+                yield [f"`{row.name}`, `{other.name}`", key, *map(interval, cells)]
 
 
 def order(rows: Mapping[str, Row]) -> Iterator[list[str]]:
-    """Rank correlation of cheap columns with conflicts and with drops, over formats and models."""
-    own = [row for row in quantized(rows) if {"conflict_any", "break_loop"} <= set(row.means)]
+    """Rank correlation of each column with conflicts, loops, drops and wrong answers, over rows that have them all."""
+    own = [
+        row for row in rows.values() if not row.floor and {"kl", "sts", "break_loop"} <= set(row.means) and row.expected
+    ]
     targets: dict[str, Callable[[Row], float]] = {
         "conflicts": lambda row: row.means["conflict_any"],
-        "loops": lambda row: row.means["break_loop"],
-    }
-    if own and all(row.expected for row in own):
-        targets["drops"] = lambda row: row.expected["drop"] / max(1, row.expected["baseline"])
-    yield [f"column, over {len(own)} rows", *(f"with {name}" for name in targets)]
-    for key in CHEAP if len(own) > FEWEST else ():
-        if all(key in row.means for row in own):
-            drift = [row.means[key] if key == "kl" else 1 - row.means[key] for row in own]
-            yield [
-                key,
-                *(interval(rank_correlation(drift, [target(row) for row in own])) for target in targets.values()),
-            ]
-
-
-def cheap(rows: Mapping[str, Row]) -> Iterator[list[str]]:
-    """Rank correlation of each column with conflicts, drops and right answers, over rows that have token scores."""
-    own = [row for row in rows.values() if not row.floor and "kl" in row.means and row.expected]
-    targets: dict[str, Callable[[Row], float]] = {
-        "conflicts": lambda row: row.means["conflict_any"],
-        "drops": lambda row: row.expected["drop"],
-        "wrong answers": lambda row: row.expected["n"] - row.expected["right"],
+        "new loops": lambda row: row.means["break_loop"],
+        "drops": lambda row: row.expected["drop"] / row.expected["baseline"],
+        "wrong answers": lambda row: 1 - row.expected["right"] / row.expected["n"],
     }
     yield [f"column, over {len(own)} rows", *(f"with {name}" for name in targets)]
     for key in CHEAP if len(own) > FEWEST else ():
@@ -317,15 +302,16 @@ def methods(rows: Mapping[str, Row]) -> Iterator[list[str]]:
 def read(rows: Mapping[str, Row]) -> Iterator[list[str]]:
     """What a reader of ten answers found in three formats, next to the columns of the same answers."""
     yield ["prompt", "row", "the answer", "by eye", "STS", "ROUGE-1", "conflict", "new loop", "expected"]
-    for one in readings() if any(one["row"] in rows for one in readings()) else ():
-        shown = ["", "", "", "", ""]
-        if row := rows.get(one["row"]):
-            values = {name: own.get(one["prompt"]) for name, own in row.every.items()}
-            flags = ("yes" if values.get(name) else "" for name in ("conflict_any", "break_loop"))
-            dropped = values.get("drop")
-            right = "" if dropped is None else "dropped" if dropped else "right"
-            shown = [number(values.get("sts"), 2), number(values.get("rouge1"), 2), *flags, right]
-        yield [f"`{one['prompt']}`", f"`{one['row']}`", one["what"], one["by_eye"] or "-", *shown]
+    for one in readings():
+        if not (row := rows.get(one["row"])):
+            continue
+        values = {name: own.get(one["prompt"]) for name, own in row.every.items()}
+        flags = ("yes" if values.get(name) else "" for name in ("conflict_any", "break_loop"))
+        dropped = values.get("drop")
+        right = "" if dropped is None else "dropped" if dropped else "right"
+        shown = [number(values.get("sts"), 2), number(values.get("rouge1"), 2), *flags, right]
+        prompt = one["prompt"] if "-" in one["prompt"] else one["prompt"][:8]  # Arena-Hard's ids are 32 digits
+        yield [f"`{prompt}`", f"`{one['row']}`", one["what"], one["by_eye"] or "-", *shown]
 
 
 def agreement(rows: Mapping[str, Row]) -> Iterator[list[str]]:
@@ -343,12 +329,14 @@ def agreement(rows: Mapping[str, Row]) -> Iterator[list[str]]:
         if row := rows.get(name):
             own = {one["prompt"]: one["by_eye"] == "worse" for one in judged if one["row"] == name}
             sts = {p: row.every["sts"][p] for p in own if p in row.every["sts"]}
-            meaning = [fmean(sts[p] for p in sts if own[p] is worse) for worse in (True, False)]
+            groups = [[sts[p] for p in sts if own[p] is worse] for worse in (True, False)]
+            meaning = ", ".join(number(fmean(group), 2) for group in groups) if all(groups) else ""
             counts = []
             for column in ("conflict_any", "break_loop", "drop"):
-                raised = [p for p in own if row.every.get(column, {}).get(p)]
-                counts.append(f"{len(raised)}, {sum(own[p] for p in raised)}" if column in row.every else "")
-            yield [f"`{name}`", f"{sum(own.values())} of {len(own)}", ", ".join(number(m, 2) for m in meaning), *counts]
+                scored = {p: flag for p in own if (flag := row.every.get(column, {}).get(p)) is not None}
+                raised = [p for p in scored if scored[p]]
+                counts.append(f"{len(raised)}, {sum(own[p] for p in raised)}" if scored else "")
+            yield [f"`{name}`", f"{sum(own.values())} of {len(own)}", meaning, *counts]
 
 
 def readings() -> list[dict[str, str]]:
@@ -362,7 +350,7 @@ def bytes_and_drift(rows: Mapping[str, Row]) -> Iterator[list[str]]:
     yield ["row", "ran as", "bytes", "of BF16", "1 - EAR", "excess of ROUGE-1"]
     for row in quantized(rows):
         base = rows.get(f"{row.family}-floor")
-        if row.bytes and base and base.bytes and row.format not in UNCHANGED:
+        if row.bytes and base and base.bytes and row.format not in UNCHANGED and row.name not in PADDED:
             drift = number(1 - row.means["ear_exact"]) if "ear_exact" in row.means else ""
             ratio = f"{row.bytes / base.bytes:.2f}"
             yield [
@@ -384,28 +372,19 @@ def expected(rows: Mapping[str, Row]) -> Iterator[list[str]]:
             yield [f"`{row.name}`", *counts, f"p = {row.expected['p']:.2g}"]
 
 
-GPU_TABLES = {
-    "noise": noise,
-    "formats": formats,
-    "size": size,
-    "order": order,
-    "survival": survival,
-    "methods": methods,
-    "bytes": bytes_and_drift,
-    "expected": expected,
-}
 CPU_TABLES = {
     "noise": noise,
     "engine": engine,
     "formats": formats,
     "tokens": tokens,
-    "cheap": cheap,
+    "order": order,
     "methods": methods,
     "expected": expected,
     "bytes": bytes_and_drift,
     "read": read,
     "agreement": agreement,
 }
+GPU_TABLES = {**CPU_TABLES, "size": size, "survival": survival}
 
 
 def quantized(rows: Mapping[str, Row], *, axes: bool = False) -> list[Row]:

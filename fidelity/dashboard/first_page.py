@@ -33,8 +33,8 @@ def draw() -> None:
     quiet("The store that is shown. To open another one: fidelity dashboard --store DIR. New comparisons appear here.")
     st.header("Or see the demo's recordings first", anchor=False)
     st.markdown(
-        "SmolLM2-135M and Gemma 3 270M on an H100: BF16, the same weights in other batches, and six formats. They are "
-        "runs of the published study and part of the package, so you need no model. Scoring them takes half a minute."
+        "SmolLM2-135M and Gemma 3 270M on an H200: BF16, the same weights in other batches, and six formats. They are "
+        "part of the published study and come with the package, so you need no model. Scoring them takes half a minute."
     )
     if st.button("Show the demo's recordings", type="primary", icon=":material/play_arrow:", key="demo"):
         with st.spinner("Scoring the recordings ..."):

@@ -53,7 +53,7 @@ def merged(sheets: Sequence[PriceSheet]) -> PriceSheet:
     """One sheet with the points of all, which have one baseline. A turn that several of them have counts once.
 
     Raises:
-        ConfigError: They differ in the length of a use case, in `spread`, or in the model that a name stands for.
+        ConfigError: They differ in the length of a use case, in `spread`, or in the model of a name.
     """
     whole = sheets[0]
     for sheet in sheets[1:]:
@@ -126,8 +126,8 @@ def _on(gpu: str, sheets: Sequence[PriceSheet]) -> list[PriceSheet]:
     """The sheets of a device by its whole name, else by a part of it."""
     wanted = gpu.casefold()
     named = {device: device.casefold() for sheet in sheets for device in _devices(sheet)}
-    part = {device for device, name in named.items() if wanted in name}
-    own = {device for device in part if named[device] == wanted} or part
+    matching = {device for device, name in named.items() if wanted in name}
+    own = {device for device in matching if named[device] == wanted} or matching
     return [sheet for sheet in sheets if own.intersection(_devices(sheet))]
 
 

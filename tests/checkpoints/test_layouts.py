@@ -214,7 +214,7 @@ def test_pickled_weights_have_the_size_of_their_files_and_the_format_of_their_co
     ],
 )
 def test_a_config_without_weights_names_its_format(tmp_path, group, format):
-    """As `load_format: dummy` serves it: there is no tensor whose shape could be asked for."""
+    """As `load_format: dummy` serves it: no tensor has a shape."""
     groups = {"group_0": {"targets": ["Linear"], **group}}
     quantization = {"quant_method": "compressed-tensors", "ignore": ["lm_head"], "config_groups": groups}
     (tmp_path / "config.json").write_text(json.dumps({"dtype": "bfloat16", "quantization_config": quantization}))

@@ -302,7 +302,7 @@ def test_a_servers_name_is_used_where_two_have_one_format():
 
 
 class TestSeveralSheets:
-    """Points are only merged where a name stands for one model on the same hardware."""
+    """Points are only merged where a name has one model on the same hardware."""
 
     def sheets(self, tmp_path, **changes):
         first = small_sheet()
