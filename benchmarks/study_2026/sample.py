@@ -25,6 +25,7 @@ from fidelity.store.runs import GENERATIONS, Run
 ROOT = Path(__file__).resolve().parents[2]
 RUNS = ROOT / "docs" / "results" / "2026-study" / "runs"
 FORMATS = ("kv-fp8", "w8a8-int8", "w8a8-fp8", "w4a16-g64-gptq", "w4a16-g64", "8da4w")
+KEYS = {"kv-fp8": ", compares: kv_cache"}
 FAMILIES = {"s": "SmolLM2-135M", "g": "Gemma 3 270M"}
 PROMPTS = 200
 HEAD = """\
@@ -52,10 +53,7 @@ def main() -> None:
             if name.startswith(f"{family}-bf16.control"):
                 write_subset(runs[name], wanted, directory / "runs")
         lines += [f"  - name: {title}\n", f"    baseline: {entry(baseline)}\n", "    candidates:\n"]
-        lines += [
-            f"      - {entry(run)[:-1]}{', compares: kv_cache' if run.name.endswith('kv-fp8') else ''}}}\n"
-            for run in candidates
-        ]
+        lines += [f"      - {entry(run)[:-1]}{KEYS.get(run.name.partition('-')[2], '')}}}\n" for run in candidates]
     (directory / "study.yaml").write_text("".join(lines), encoding="utf-8")
 
 
