@@ -14,9 +14,9 @@ from fidelity.config import RunConfig
 from fidelity.errors import StoreError
 from fidelity.files import locked
 from fidelity.outside.paths import inside
-from fidelity.price.sweep import SweepPlan, sweep
+from fidelity.price.sweep import SweepPlan, servable, sweep
 from fidelity.stats import Ratio, paired_ratio
-from fidelity.store.price_sheets import FOLDER, LoadPoint, Mode, PriceSheet
+from fidelity.store.price_sheets import FOLDER, LoadPoint, Mode, PricedServer, PriceSheet, gpus_of
 from fidelity.store.record_files import MANIFEST, read_record, write_record
 
 LIMIT = 3.0
@@ -52,13 +52,13 @@ def measured(
     """Measure under load and append each point to the baseline's sheet in the store; `on_point` gets the sheet so far.
 
     Raises:
-        StoreError: Its sheet has other use cases of these names, or another spread.
+        StoreError: Its sheet has other use cases or models of these names, or another spread.
     """
     folder = inside(store, FOLDER, configs[0].name)
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / MANIFEST
     with locked(folder):
-        sheet = _begun(file, configs[0].name, plan)
+        sheet = _begun(file, configs, plan)
         first_turn = 1 + max((point.turn for point in sheet.points), default=-1)
         known = {use_case: _rates(sheet, use_case) for use_case in plan.use_cases}
         for server, point in sweep(configs, plan, logs=folder, say=say, first_turn=first_turn, known_rates=known):
@@ -75,15 +75,29 @@ def _rates(sheet: PriceSheet, use_case: str) -> list[float]:
     return sorted({point.rate for point in sheet.points if point.use_case == use_case and point.rate})
 
 
-def _begun(file: Path, baseline: str, plan: SweepPlan) -> PriceSheet:
+def _begun(file: Path, configs: Sequence[RunConfig], plan: SweepPlan) -> PriceSheet:
     if not file.is_file():
         created = datetime.now(UTC).isoformat(timespec="seconds")
-        return PriceSheet(baseline=baseline, created=created, servers={}, use_cases=plan.use_cases, spread=plan.spread)
+        return PriceSheet(
+            baseline=configs[0].name, created=created, servers={}, use_cases=plan.use_cases, spread=plan.spread
+        )
     sheet = read_record(file, PriceSheet)
     known = {name: tuple(tokens) for name, tokens in sheet.use_cases.items()}
     if sheet.spread != plan.spread or any(known.get(name, tokens) != tokens for name, tokens in plan.use_cases.items()):
         raise StoreError(f"{file}: measured with other lengths (--spread {sheet.spread:g}); use another --store")
+    for config in configs:
+        if (server := sheet.servers.get(config.name)) and (why := _another(server, config)):
+            raise StoreError(f"{file}: {config.name} was {why}; give the run another name:, or use another --store")
     return sheet.replace(use_cases={**known, **plan.use_cases})
+
+
+def _another(server: PricedServer, config: RunConfig) -> str:
+    """How a run differs from what was measured under its name; empty if it doesn't."""
+    before, now = Path(server.model).name, Path(str(config.model)).name
+    if before != now:
+        return f"{before} when it was measured, and is {now} now"
+    gpus = gpus_of(servable(config).options)
+    return "" if gpus == server.gpus else f"measured with GPUs={server.gpus}, and has GPUs={gpus} now"
 
 
 def results(

@@ -72,15 +72,20 @@ class PricedServer(Record):
 
     @property
     def gpus(self) -> int:
-        """How many GPUs one server takes, by its options."""
-        sizes = (str(self.options.get(f"{kind}_parallel_size")) for kind in ("tensor", "pipeline", "data"))
-        return math.prod(int(size) for size in sizes if size.isdecimal() and int(size))
+        """How many GPUs the server takes."""
+        return gpus_of(self.options)
 
     @property
     def hardware(self) -> str:
         """The device with its number: `NVIDIA H200`, `2 × NVIDIA H200`."""
         device = self.device or "an unknown device"
         return f"{self.gpus} × {device}" if self.gpus > 1 else device
+
+
+def gpus_of(options: Mapping[str, object]) -> int:
+    """How many GPUs a server takes, by vLLM's options."""
+    sizes = (str(options.get(f"{kind}_parallel_size")) for kind in ("tensor", "pipeline", "data"))
+    return math.prod(int(size) for size in sizes if size.isdecimal() and int(size))
 
 
 class PriceSheet(Manifest):

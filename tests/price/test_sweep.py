@@ -1,6 +1,7 @@
 """`fidelity price --scenarios` from YAML files to tables, with a fake `vllm serve` and a fake load generator."""
 
 import json
+import shutil
 
 import pytest
 
@@ -103,3 +104,36 @@ def test_memory_of_cuda_graphs_is_unknown_where_servers_start_at_the_same_time(p
     report, _, _ = price(*asked, "--together")
     assert {s["graphs_gib"] for s in report["sheet"]["servers"].values()} == {None}
     assert {s["weights_gib"] for s in report["sheet"]["servers"].values()} == {1.5}
+
+
+def test_another_model_of_the_same_name_is_not_added_to_a_sheet(price, fidelity, workspace):
+    price("--scenarios", "rag", "--mode", "sync", "--turns", "1")
+    (before,) = read_sheets(workspace.store)
+    shutil.copytree(workspace.folder / "model", workspace.folder / "larger")
+    files = [
+        workspace.run(name, engine={"kind": "vllm-serve", "options": options}, model=model)
+        for name, model, options in (("base-4", "larger", {}), ("quant-8", "model", {"tensor_parallel_size": 2}))
+    ]
+    for order, why in (
+        ([files[0]], "base-4 was model when it was measured, and is larger now; give the run another name:, or use"),
+        (["base-4.yaml", files[1]], "quant-8 was measured with GPUs=1, and has GPUs=2 now; give the run another name:"),
+    ):
+        workspace.run("base-4", engine={"kind": "vllm-serve"}, model="larger" if len(order) == 1 else "model")
+        code, _, err = fidelity("price", *order, "--store", workspace.store, "--scenarios", "rag", "--turns", "1")
+        assert code == 2
+        assert why in err
+        assert "starting vllm serve" not in err
+    assert read_sheets(workspace.store) == [before]
+
+
+def test_dummy_weights_have_the_format_of_their_config(price, workspace):
+    folder = workspace.folder / "dummy"
+    shutil.copytree(workspace.folder / "model", folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    int4 = {"targets": ["Linear"], "weights": {"num_bits": 4, "type": "int", "strategy": "group", "group_size": 128}}
+    quantization = {"quant_method": "compressed-tensors", "config_groups": {"group_0": int4}, "ignore": ["lm_head"]}
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "quantization_config": quantization}))
+    file = workspace.run("int4-8", model="dummy", engine={"kind": "vllm-serve", "options": {"load_format": "dummy"}})
+    report, _, _ = price("--scenarios", "rag", "--mode", "sync", "--turns", "1", order=("base-4.yaml", file))
+    server = report["sheet"]["servers"]["int4-8"]
+    assert (server["format"], server["bytes"], server["random_weights"]) == ("W4A16-INT4 g128", None, True)
