@@ -28,6 +28,8 @@ class Chrf(Metric):
     packages: ClassVar[tuple[str, ...]] = ("sacrebleu",)
 
     def score(self, pairs: Sequence[Pair]) -> list[Column]:
+        if not pairs:
+            return [Column("chrf", ()), Column("chrf++", ())]
         self.require_packages()
         from sacrebleu.metrics.chrf import CHRF
 

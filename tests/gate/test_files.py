@@ -1,12 +1,15 @@
 """Gate files: nothing in one is silently ignored, no limit is one that nothing could exceed, and none waits in vain."""
 
 import json
+import re
+import tomllib
 
 import pytest
 
 from fidelity.config import load_run
 from fidelity.errors import ConfigError
 from fidelity.gate import Gate, check_columns, load_gate, out_of_reach
+from fidelity.metrics import every_metric
 from fidelity.records import Column
 from fidelity.stats import betting_bound, clopper_pearson, fewest_prompts, prompts_needed
 from fidelity.study.study import load_study
@@ -304,6 +307,19 @@ class TestBeforeGenerating:
         assert (code, generated) == (2, False)
         assert "margins.sts: sts is not scored" in message
         assert "llm-fidelity[semantic]" in message
+
+    @pytest.mark.parametrize("metrics", [None, ["identical", "rouge"]], ids=["default", "own"])
+    def test_a_gate_needs_no_package_of_other_metrics(self, fidelity, workspace, monkeypatch, metrics):
+        """As after `pip install llm-fidelity` alone: what else could be gated is listed without those packages."""
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        core = {re.split(r"[<>=\[]", requirement)[0] for requirement in project["dependencies"]}
+        extras = {package for metric in every_metric() for package in metric.packages} - core
+        assert {"sacrebleu", "apted", "sentence-transformers"} <= extras
+        monkeypatch.setattr("fidelity.metrics.base._version", lambda p: None if p in extras else "1.0")
+        workspace.prompts(*(f"question {n}" for n in range(40)))
+        files = workspace.baseline(metrics=metrics), workspace.run("quant")
+        code, message, generated = self.compare(fidelity, workspace, files, {"margins": {"rougeL": 0.5}})
+        assert (code in (0, 1), generated) == (True, True), message
 
 
 class TestExamples:

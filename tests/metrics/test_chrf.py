@@ -74,4 +74,4 @@ def test_a_long_chinese_text_is_exactly_sacrebleu():
 def test_a_missing_package_names_the_extra(monkeypatch):
     monkeypatch.setattr(base, "_version", lambda package: None)
     with pytest.raises(MissingPackageError, match=r"pip install 'llm-fidelity\[lexical\]'"):
-        Chrf().score([])
+        laws.values(Chrf(), "a", "b")
