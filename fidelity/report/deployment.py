@@ -13,7 +13,7 @@ NO_GATE_JUDGED = "No gate judged these formats; this is the price alone."
 
 def sentences(advice: DeploymentAdvice) -> list[str]:
     """The answer, how sure it is, where it changes, and what limits it."""
-    lines = [_answer(advice), *_changes(advice)]
+    lines = [_answer(advice), *_changes(advice), *_other_hardware(advice.sheet)]
     if not advice.judged:
         lines.append(NO_GATE_JUDGED)
     elif advice.best.run == advice.sheet.baseline and len(advice.sheet.servers) > 1:
@@ -47,9 +47,15 @@ def where(advice: DeploymentAdvice) -> str:
         load = (
             "many requests at once" if math.isinf(advice.limit) else f"95% of the answers within {advice.limit:.3g} s"
         )
-    servers = advice.sheet.servers.values()
-    hardware = ", ".join(dict.fromkeys(server.hardware for server in servers if server.device))
-    return f"{name} ({prompt}/{answer} tokens), {load}" + (f", on {hardware}" if hardware else "")
+    baseline = advice.sheet.servers[advice.sheet.baseline]
+    return f"{name} ({prompt}/{answer} tokens), {load}" + (f", on {baseline.hardware}" if baseline.device else "")
+
+
+def _other_hardware(sheet: PriceSheet) -> list[str]:
+    """Which servers ran on other hardware than the baseline's, at the one price per hour that is given."""
+    own = sheet.servers[sheet.baseline].hardware
+    others = [f"{name_of(sheet, run)} on {s.hardware}" for run, s in sheet.servers.items() if s.hardware != own]
+    return [f"Not on the same hardware: {', '.join(others)}, at the same price per hour."] if others else []
 
 
 def _answer(advice: DeploymentAdvice) -> str:

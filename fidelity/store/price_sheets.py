@@ -1,6 +1,7 @@
 """What servers were measured to do under load, in `prices/` of a store."""
 
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -12,9 +13,11 @@ from fidelity.store.record_files import MANIFEST, Manifest, Record, read_record
 FOLDER = "prices"
 Mode = Literal["sync", "async"]
 """One request after the other, or requests that arrive at a rate."""
-AtLeastOne = Annotated[int, Field(ge=1)]
-AtLeastZero = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-AboveZero = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+LEAST, MOST = 1e-9, 1e12
+"""No server takes less time or answers more; ratios of such numbers are still numbers."""
+AtLeastOne = Annotated[int, Field(ge=1, le=MOST)]
+AtLeastZero = Annotated[float, Field(ge=0, le=MOST)]
+AboveZero = Annotated[float, Field(ge=LEAST, le=MOST)]
 
 
 class LoadPoint(Record):
@@ -85,7 +88,7 @@ class PricedServer(Record):
 def gpus_of(options: Mapping[str, object]) -> int:
     """How many GPUs a server takes, by vLLM's options."""
     sizes = (str(options.get(f"{kind}_parallel_size")) for kind in ("tensor", "pipeline", "data"))
-    return math.prod(int(size) for size in sizes if size.isdecimal() and int(size))
+    return math.prod(int(size) for size in sizes if re.fullmatch("[1-9][0-9]{0,4}", size))
 
 
 class PriceSheet(Manifest):

@@ -13,7 +13,7 @@ from fidelity.price.envelope import Stretch, cheapest_along
 from fidelity.price.sheets import load_sheet, merged
 from fidelity.report.deployment import NO_GATE_JUDGED, sentences
 from fidelity.report.price_sheet import RANDOM_WEIGHTS
-from fidelity.store.price_sheets import LoadPoint, PricedServer, PriceSheet
+from fidelity.store.price_sheets import LoadPoint, PricedServer, PriceSheet, gpus_of
 from tests.price.test_served import sheet as small_sheet
 
 H200 = Path(__file__).parents[2] / "docs" / "results" / "h200-8b"
@@ -333,3 +333,29 @@ class TestSeveralSheets:
         assert {server.gpus for server in two.servers.values()} == {2}
         [sentence, *_] = sentences(advise(two, Deployment("rag", "async", price_per_hour=5)))
         assert "on 2 × NVIDIA H200, W8A8-FP8 is the cheapest: × 0.66 (0.64 to 0.67) of BF16's cost" in sentence
+
+    def test_a_candidate_on_other_hardware_is_named(self):
+        sheet = measured()
+        server = sheet.servers["w8a8-fp8"]
+        mixed = {**sheet.servers, "w8a8-fp8": server.replace(options={**server.options, "tensor_parallel_size": 2})}
+        lines = sentences(advise(sheet.replace(servers=mixed), Deployment("rag", "sync")))
+        assert "on NVIDIA H200, W8A8-FP8 is the cheapest" in lines[0]
+        assert "Not on the same hardware: W8A8-FP8 on 2 × NVIDIA H200, at the same price per hour." in lines
+        assert not any("hardware" in line for line in sentences(advise(sheet, Deployment("rag", "sync"))))
+
+    @pytest.mark.parametrize("value", [1e308, 5e-324, math.inf, math.nan, 0, -1])
+    @pytest.mark.parametrize("key", ["answer_mean", "requests_per_s"])
+    def test_what_no_server_does_is_a_damaged_sheet(self, tmp_path, key, value):
+        content = json.loads((H200 / "asynchronous.json").read_text())
+        content["sheet"]["points"][0][key] = value
+        (tmp_path / "sheet.json").write_text(json.dumps(content))
+        with pytest.raises(ConfigError, match=rf"a damaged sheet \(.*points.*{key}"):
+            load_sheet([tmp_path / "sheet.json"])
+
+
+@pytest.mark.parametrize(
+    ("size", "gpus"), [(2, 2), ("2", 2), ("x", 1), (-2, 1), (0, 1), (None, 1), ([2], 1), (10**400, 1), ("9" * 5000, 1)]
+)
+def test_the_number_of_gpus(size, gpus):
+    assert gpus_of({"tensor_parallel_size": size}) == gpus
+    assert gpus_of({"tensor_parallel_size": size, "pipeline_parallel_size": 2}) == 2 * gpus
