@@ -166,7 +166,12 @@ def _compared(chosen: argparse.Namespace) -> tuple["ComparisonSet", int]:
 def _compare_both(chosen: argparse.Namespace) -> int:
     """Compare with each way of batching; the worse exit code of the two."""
     from fidelity.report import print_modes
+    from fidelity.runs.sources import config_of
 
+    if (kind := config_of(chosen.baseline).engine.kind) != "vllm":
+        raise ConfigError(
+            f"--both: needs the engine 'vllm', which has both ways of batching; the baseline's is {kind!r}"
+        )
     if any(setting.startswith("batching=") for setting in chosen.settings):
         raise ConfigError("--both: sets 'batching' itself; remove --set batching=...")
     if chosen.format != "text" or STANDARD_OUTPUT in (getattr(chosen, option) for option in REPORTS):

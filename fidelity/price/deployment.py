@@ -144,8 +144,11 @@ def _cost(
 
 
 def _nothing_measured(sheet: PriceSheet, deployment: Deployment, limit: float) -> str:
-    measured = list(dict.fromkeys(point.use_case for point in sheet.points if point.mode == deployment.mode))
+    own = [point for point in sheet.points if point.mode == deployment.mode]
+    measured = list(dict.fromkeys(point.use_case for point in own))
     if deployment.use_case in measured:
+        if not any((point.run, point.use_case) == (sheet.baseline, deployment.use_case) for point in own):
+            return f"{deployment.use_case}: the baseline {sheet.baseline} was not measured in --mode {deployment.mode}"
         return (
             f"{deployment.use_case}: the baseline never answered 95% of the requests within {limit:.3g} s; give "
             "another --latency-limit (inf for none)"

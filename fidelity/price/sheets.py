@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from fidelity.errors import ConfigError
 from fidelity.outside.documents import read_document
-from fidelity.store.price_sheets import FOLDER, LoadPoint, PriceSheet, read_sheets
+from fidelity.store.price_sheets import FOLDER, LoadPoint, PricedServer, PriceSheet, read_sheets
 from fidelity.store.record_files import wrong_keys
 
 
@@ -58,11 +58,9 @@ def merged(sheets: Sequence[PriceSheet]) -> PriceSheet:
     whole = sheets[0]
     for sheet in sheets[1:]:
         for run in sheet.servers.keys() & whole.servers.keys():
-            models = [Path(one.servers[run].model).name for one in (whole, sheet)]
-            if models[0] != models[1]:
-                raise ConfigError(
-                    f"{run} is {models[0]} in one price sheet and {models[1]} in another; give one of them"
-                )
+            for a, b in zip(*(_what_ran(each.servers[run]) for each in (whole, sheet)), strict=True):
+                if a and b and a != b:
+                    raise ConfigError(f"{run} is {a} in one price sheet and {b} in another; give one of them")
         lengths = {name: tuple(tokens) for name, tokens in whole.use_cases.items()}
         if any(lengths.get(name, tuple(tokens)) != tuple(tokens) for name, tokens in sheet.use_cases.items()):
             raise ConfigError(
@@ -123,12 +121,21 @@ def _devices(sheet: PriceSheet) -> tuple[str, ...]:
 
 
 def _on(gpu: str, sheets: Sequence[PriceSheet]) -> list[PriceSheet]:
-    """The sheets of a device by its whole name, else by a part of it."""
+    """What the sheets have of a device, by its whole name, else by a part of it."""
     wanted = gpu.casefold()
     named = {device: device.casefold() for sheet in sheets for device in _devices(sheet)}
     matching = {device for device, name in named.items() if wanted in name}
     own = {device for device in matching if named[device] == wanted} or matching
-    return [sheet for sheet in sheets if own.intersection(_devices(sheet))]
+    matching_servers = [(sheet, {run: s for run, s in sheet.servers.items() if s.hardware in own}) for sheet in sheets]
+    return [
+        sheet.replace(servers=servers, points=tuple(point for point in sheet.points if point.run in servers))
+        for sheet, servers in matching_servers
+        if servers
+    ]
+
+
+def _what_ran(server: PricedServer) -> tuple[str | None, ...]:
+    return Path(server.model).name, server.format, server.mode, server.version and f"vLLM {server.version}"
 
 
 def _is_async(sheet: PriceSheet) -> bool:

@@ -134,7 +134,8 @@ def _sentence(result: ComparisonSet, candidate: Scores) -> tuple[str, str]:
         clauses.append(f"{wording}{_beside_control(result, _changed)}{_near_ties(candidate)}")
         briefly.append(wording)
     if not clauses:
-        return f"{title}: no texts were compared.", ""
+        lacking = "neither 'identical' nor 'conflicts' was scored" if candidate.prompt_ids else "no texts were compared"
+        return f"{title}: {lacking}.", ""
     return f"{title}: {'; '.join(clauses)}.", f"{title}: {'; '.join(briefly)}."
 
 

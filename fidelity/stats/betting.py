@@ -149,7 +149,7 @@ def peak_wealth(
 ) -> Floats:
     """Highest wealth over time, 1 = enough to reject "the mean is `means` or more" at `levels`.
 
-    x is prompts x columns in [0, 1]; `means` (in the open unit interval) and `levels` are candidates x columns, as
+    x is prompts x columns in [0, 1]; `means` (in the unit interval) and `levels` are candidates x columns, as
     what comes back. `size` is the number of prompts that each row of x is the mean of.
     """
     variance = _predictable_variance(x, size)
@@ -173,7 +173,8 @@ def _target_wealth(x: Floats, means: Floats, levels: Floats, variance: Floats, *
     sd = np.sqrt(2 * np.pi * variance)
     wealth = np.multiply.outer(parts, levels * GOAL)
     peak = wealth.sum(axis=0)
-    loss_cap, gain_cap = LARGEST_SHARE / (1 - means), 1 / means
+    least = np.finfo(float).tiny  # a mean of 0 or 1 caps nothing
+    loss_cap, gain_cap = LARGEST_SHARE / np.maximum(1 - means, least), 1 / np.maximum(means, least)
     for t in range(min(len(x), horizons[0])):
         left = np.array([horizon - t for horizon in horizons if horizon > t])
         live = wealth[: len(left)]

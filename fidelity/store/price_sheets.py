@@ -50,7 +50,7 @@ class PricedServer(Record):
     """What was served, from its configuration and from vLLM's log."""
 
     model: str
-    format: str
+    format: str = Field(min_length=1)
     bytes: int | None = Field(default=None, ge=0)
     """The size of the weight files; None for `load_format: dummy`."""
     random_weights: bool = False

@@ -265,3 +265,14 @@ def test_metrics_lists_every_kind_with_its_columns_and_signature(fidelity):
     assert "rouge (needs text; cost: cheap, in the default set)\n  rouge1, rouge2, rougeL" in out
     assert "length_ratio: no fixed range, described, not judged" in out
     assert "\n  rouge|tokenizer:unicode|stem:False" in out
+
+
+@pytest.mark.parametrize(
+    ("metric", "sentence"),
+    [("rouge", "neither 'identical' nor 'conflicts' was scored."), ("identical", "64 of 64 are worded differently")],
+)
+def test_the_sentence_names_what_it_lacks(fidelity, workspace, metric, sentence):
+    files = [RECORDINGS / f"{name}.jsonl" for name in ("bf16", "w8a8-fp8")]
+    code, out, _ = fidelity("compare", *files, "--metric", metric, "--store", workspace.store)
+    assert code == 0
+    assert sentence in " ".join(out.split())

@@ -319,6 +319,22 @@ class TestSeveralSheets:
         with pytest.raises(ConfigError, match=r"is .* in one price sheet and llama-70b-bf16 in another; give one"):
             load_sheet(files)
 
+    @pytest.mark.parametrize(
+        ("changes", "why"),
+        [
+            ({"format": "NVFP4"}, "is .* in one price sheet and NVFP4 in another"),
+            ({"mode": "eager"}, "is compiled in one price sheet and eager in another"),
+            ({"version": "0.30.0"}, "is vLLM .* in one price sheet and vLLM 0.30.0 in another"),
+        ],
+    )
+    def test_so_is_another_format_mode_or_version(self, changes, why):
+        whole = small_sheet()
+        known = {"mode": "compiled", "version": "0.26.0", "format": "BF16"}
+        servers = {run: server.replace(**known) for run, server in whole.servers.items()}
+        other = {**servers, whole.baseline: servers[whole.baseline].replace(**changes)}
+        with pytest.raises(ConfigError, match=why):
+            merged([whole.replace(servers=servers), whole.replace(servers=other)])
+
     def test_the_same_model_in_another_folder_is_the_same(self, tmp_path):
         baseline = small_sheet().baseline
         model = Path(small_sheet().servers[baseline].model).name
@@ -342,6 +358,22 @@ class TestSeveralSheets:
         assert "on NVIDIA H200, W8A8-FP8 is the cheapest" in lines[0]
         assert "Not on the same hardware: W8A8-FP8 on 2 × NVIDIA H200, at the same price per hour." in lines
         assert not any("hardware" in line for line in sentences(advise(sheet, Deployment("rag", "sync"))))
+
+    def test_a_device_that_is_asked_for_excludes_the_others(self, tmp_path):
+        content = json.loads((H200 / "synchronous.json").read_text())
+        content["sheet"]["servers"]["w8a8-fp8"]["device"] = "NVIDIA L4"
+        (tmp_path / "sheet.json").write_text(json.dumps(content))
+        sheet = load_sheet([tmp_path / "sheet.json"], gpu="H200")
+        assert set(sheet.servers) == {"bf16", "w8a8-int8", "w4a16"} == {point.run for point in sheet.points}
+        with pytest.raises(ConfigError, match="the baseline bf16 has no server"):
+            load_sheet([tmp_path / "sheet.json"], gpu="L4")
+
+    def test_a_baseline_that_was_not_measured_is_named(self):
+        sheet = measured()
+        rest = tuple(p for p in sheet.points if (p.run, p.use_case) != ("bf16", "rag"))
+        for mode in ("sync", "async"):
+            with pytest.raises(ConfigError, match=f"rag: the baseline bf16 was not measured in --mode {mode}"):
+                advise(sheet.replace(points=rest), Deployment("rag", mode))
 
     @pytest.mark.parametrize("value", [1e308, 5e-324, math.inf, math.nan, 0, -1])
     @pytest.mark.parametrize("key", ["answer_mean", "requests_per_s"])

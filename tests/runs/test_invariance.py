@@ -21,7 +21,7 @@ from fidelity.runs.invariance import prove
 from fidelity.runs.jobs import jobs_of
 from fidelity.store.manifests import Invariance
 from fidelity.store.store import Store
-from tests.conftest import Silent
+from tests.conftest import RECORDINGS, Silent
 
 TEXTS = [f"question number {n}" for n in range(40)]
 
@@ -183,3 +183,9 @@ class TestBothModes:
         code, _, err = both(*more)
         assert code == 2
         assert "--both" in err
+
+    def test_recordings_have_one_way_of_batching(self, fidelity, workspace):
+        files = [RECORDINGS / f"{name}.jsonl" for name in ("bf16", "w8a8-fp8")]
+        code, _, err = fidelity("compare", *files, "--both", "--store", workspace.store)
+        assert code == 2
+        assert "--both: needs the engine 'vllm', which has both ways of batching; the baseline's is 'recorded'" in err

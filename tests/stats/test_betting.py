@@ -214,3 +214,12 @@ def test_the_bound_has_power():
     normal = 1.645 * bound.spread / math.sqrt(200)
     assert bound.upper - bound.mean < 1.75 * normal
     assert bound.mean - bound.lower < 1.75 * normal
+
+
+@pytest.mark.filterwarnings("error")
+def test_means_at_the_ends_of_the_range_give_numbers():
+    x = np.random.default_rng(0).uniform(0.2, 0.8, (30, 3))
+    wealth = peak_wealth(x, np.array([[0.0, 0.5, 1.0]]), np.full((1, 3), 0.05), planned=100)
+    assert np.isfinite(wealth).all()
+    assert wealth[0, 0] < 1
+    assert wealth[0, 2] > 1
