@@ -42,7 +42,7 @@ def main() -> None:
     """Write the runs and the study's YAML."""
     directory = Path(*sys.argv[1:]) if sys.argv[1:] else ROOT / "fidelity" / "sample_data" / "study-2026"
     shutil.rmtree(directory, ignore_errors=True)
-    wanted = [prompt.id for prompt in load_prompts(ROOT / "prompts" / "arena-hard-v0.1.jsonl")[:PROMPTS]]
+    wanted = {prompt.id for prompt in load_prompts(ROOT / "prompts" / "arena-hard-v0.1.jsonl")[:PROMPTS]}
     runs = {run.name: run for run in map(Run, sorted(RUNS.iterdir()))}
     lines = [HEAD]
     for family, title in FAMILIES.items():
@@ -53,17 +53,17 @@ def main() -> None:
             if name.startswith(f"{family}-bf16.control"):
                 write_subset(runs[name], wanted, directory / "runs")
         lines += [f"  - name: {title}\n", f"    baseline: {entry(baseline)}\n", "    candidates:\n"]
-        lines += [f"      - {entry(run)[:-1]}{KEYS.get(run.name.partition('-')[2], '')}}}\n" for run in candidates]
+        lines += [f"      - {entry(run)}\n" for run in candidates]
     (directory / "study.yaml").write_text("".join(lines), encoding="utf-8")
 
 
-def write_subset(run: Run, wanted: list[str], folder: Path) -> Run:
+def write_subset(run: Run, wanted: set[str], folder: Path) -> Run:
     """Write a run's rows of some prompts, in the run's own order."""
     manifest = run.manifest
     rows = read_parquet(run.path / GENERATIONS)
-    rows = rows.filter(pc.is_in(rows["prompt_id"], value_set=pa.array(wanted)))
-    prompts = [prompt for prompt in run.prompts() if prompt.id in set(wanted)]
-    answers = [o for o in run.outcomes() if o.prompt_id in set(wanted)]
+    rows = rows.filter(pc.is_in(rows["prompt_id"], value_set=pa.array(sorted(wanted))))
+    prompts = [prompt for prompt in run.prompts() if prompt.id in wanted]
+    answers = [o for o in run.outcomes() if o.prompt_id in wanted]
     generations = [o for o in answers if isinstance(o, Generation)]
     counts = manifest.counts.replace(
         prompts=len(prompts),
@@ -87,7 +87,8 @@ def write_subset(run: Run, wanted: list[str], folder: Path) -> Run:
 
 
 def entry(run: Run) -> str:
-    return f"{{name: {run.name}, engine: {{kind: stored, path: runs/{run.id}}}}}"
+    keys = KEYS.get(run.name.partition("-")[2], "")
+    return f"{{name: {run.name}, engine: {{kind: stored, path: runs/{run.id}}}{keys}}}"
 
 
 def _subset(digest: str) -> str:

@@ -53,7 +53,7 @@ def merged(sheets: Sequence[PriceSheet]) -> PriceSheet:
     """One sheet with the points of all, which have one baseline. A turn that several of them have counts once.
 
     Raises:
-        ConfigError: They differ in the length of a use case, in `spread`, or in the model of a name.
+        ConfigError: They differ in the length of a use case, in `spread`, or in what ran under a name.
     """
     whole = sheets[0]
     for sheet in sheets[1:]:
@@ -126,10 +126,10 @@ def _on(gpu: str, sheets: Sequence[PriceSheet]) -> list[PriceSheet]:
     named = {device: device.casefold() for sheet in sheets for device in _devices(sheet)}
     matching = {device for device, name in named.items() if wanted in name}
     own = {device for device in matching if named[device] == wanted} or matching
-    matching_servers = [(sheet, {run: s for run, s in sheet.servers.items() if s.hardware in own}) for sheet in sheets]
+    servers_of = [{run: s for run, s in sheet.servers.items() if s.hardware in own} for sheet in sheets]
     return [
         sheet.replace(servers=servers, points=tuple(point for point in sheet.points if point.run in servers))
-        for sheet, servers in matching_servers
+        for sheet, servers in zip(sheets, servers_of, strict=True)
         if servers
     ]
 
